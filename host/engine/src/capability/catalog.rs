@@ -1,0 +1,48 @@
+use super::{State, to_wit};
+use crate::effect::Query;
+use crate::error::TaskError;
+use crate::manifest::Capability;
+use crate::value::Value;
+use crate::wit::cairn::plugin::catalog::Host;
+use crate::wit::cairn::plugin::types;
+
+type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+
+/// JSON text; nothing for null.
+fn present(value: Result<Value, TaskError>) -> Result<Option<String>, types::Error> {
+    let value = value.map_err(to_wit)?;
+    Ok((!value.is_null()).then(|| value.to_string()))
+}
+
+impl Host for State {
+    fn volume_type(&mut self, id_or_name: String) -> Answer<String> {
+        self.grant(Capability::Catalog)?;
+        self.query_json(&Query::VolumeType(id_or_name))
+    }
+
+    fn default_volume_type(&mut self) -> Answer<Option<String>> {
+        self.grant(Capability::Catalog)?;
+        Ok(present(self.query(&Query::DefaultVolumeType)?))
+    }
+
+    fn qos_specs(&mut self, volume_type_id: String) -> Answer<Option<String>> {
+        self.grant(Capability::Catalog)?;
+        Ok(present(self.query(&Query::QosSpecs(volume_type_id))?))
+    }
+
+    fn encrypted(&mut self, volume_type_id: String) -> Answer<bool> {
+        self.grant(Capability::Catalog)?;
+        let encrypted = self.query(&Query::Encrypted(volume_type_id))?;
+        Ok(encrypted.map(|encrypted| encrypted == true).map_err(to_wit))
+    }
+
+    fn snapshot(&mut self, id: String) -> Answer<String> {
+        self.grant(Capability::Catalog)?;
+        self.query_json(&Query::Snapshot(id))
+    }
+
+    fn volume(&mut self, id: String) -> Answer<String> {
+        self.grant(Capability::Catalog)?;
+        self.query_json(&Query::Volume(id))
+    }
+}

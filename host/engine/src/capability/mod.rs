@@ -1,0 +1,50 @@
+//! What plugins may ask the host for: one file an interface. Each function checks the grant, delegates, and translates the
+//! answer; none has logic of its own.
+
+mod catalog;
+mod context;
+mod images;
+mod keys;
+mod log;
+mod policy;
+mod quota;
+mod results;
+mod rpc;
+mod state;
+mod volumes;
+mod zones;
+
+pub use policy::Enforcer;
+pub(crate) use state::{Active, Granted, Services, State};
+
+use crate::error::TaskError;
+use crate::value::Value;
+use crate::wit::cairn::plugin::types;
+
+impl types::Host for State {}
+
+/// An error as a plugin sees it; its origin stays behind.
+pub(crate) fn to_wit(error: TaskError) -> types::Error {
+    types::Error {
+        kind: error.kind,
+        message: error.message,
+        details: (!error.details.is_null()).then(|| error.details.to_string()),
+    }
+}
+
+/// A plugin's error. Details that are no JSON are kept as text.
+pub(crate) fn from_wit(error: types::Error) -> TaskError {
+    let details = error
+        .details
+        .map(|text| crate::value::parse(&text).unwrap_or(Value::String(text)));
+    TaskError {
+        details: details.unwrap_or(Value::Null),
+        ..TaskError::new(error.kind, error.message)
+    }
+}
+
+/// JSON that a plugin hands over.
+pub(crate) fn json(text: &str, what: &str) -> Result<Value, TaskError> {
+    crate::value::parse(text)
+        .map_err(|error| TaskError::new("InvalidInput", format!("{what} is no JSON: {error}")))
+}

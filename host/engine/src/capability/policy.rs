@@ -1,0 +1,69 @@
+use super::{State, json, to_wit};
+use crate::error::TaskError;
+use crate::id::Identity;
+use crate::manifest::Capability;
+use crate::policy::Policy;
+use crate::value::{Object, Value};
+use crate::wit::cairn::plugin::policy::Host;
+use crate::wit::cairn::plugin::types;
+
+/// Decides whether a caller may do something.
+pub trait Enforcer: Send + Sync {
+    /// Passes when `requester` may do `action` to `target`.
+    ///
+    /// # Errors
+    /// `PolicyNotAuthorized` with the action.
+    fn enforce(&self, requester: &Identity, action: &str, target: &Object)
+    -> Result<(), TaskError>;
+}
+
+impl Enforcer for Policy {
+    fn enforce(
+        &self,
+        requester: &Identity,
+        action: &str,
+        target: &Object,
+    ) -> Result<(), TaskError> {
+        if self.check(action, &requester.into(), target) {
+            return Ok(());
+        }
+        let message = format!(
+            "policy does not allow `{}` to do `{action}`",
+            requester.user_id
+        );
+        Err(TaskError::new("PolicyNotAuthorized", message).with("action", action))
+    }
+}
+
+impl Host for State {
+    fn enforce(
+        &mut self,
+        action: String,
+        target: String,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        self.grant(Capability::Policy)?;
+        let active = self.active()?;
+        let requester = active.context.requester();
+        let target = json(&target, "the target").and_then(|target| match target {
+            Value::Object(target) => Ok(target),
+            _ => Err(TaskError::new(
+                "InvalidInput",
+                "the target must be an object",
+            )),
+        });
+        let result = target.and_then(|mut target| {
+            // A target that names no owner is the caller's own.
+            target
+                .entry("project_id")
+                .or_insert_with(|| requester.project_id.as_str().into());
+            target
+                .entry("user_id")
+                .or_insert_with(|| requester.user_id.as_str().into());
+            active
+                .services
+                .enforcer
+                .enforce(requester, &action, &target)
+        });
+        Ok(result.map_err(to_wit))
+    }
+}

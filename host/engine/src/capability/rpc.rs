@@ -1,0 +1,31 @@
+use super::{State, json, to_wit};
+use crate::effect::{Cast, Effect};
+use crate::error::TaskError;
+use crate::manifest::Capability;
+use crate::wit::cairn::plugin::rpc::Host;
+use crate::wit::cairn::plugin::types;
+
+impl Host for State {
+    fn cast(
+        &mut self,
+        topic: String,
+        method: String,
+        arguments: String,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        let grant = self.grant(Capability::Rpc)?;
+        if !grant.reaches_topic(&topic) {
+            let message = format!("the grant of `rpc` does not reach topic `{topic}`");
+            return Ok(Err(to_wit(TaskError::new("NotGranted", message))));
+        }
+        let arguments = match json(&arguments, "the arguments") {
+            Ok(arguments) => arguments,
+            Err(error) => return Ok(Err(to_wit(error))),
+        };
+        let cast = Effect::Cast(Cast {
+            topic,
+            method,
+            arguments,
+        });
+        Ok(self.apply(&cast)?.map(drop).map_err(to_wit))
+    }
+}

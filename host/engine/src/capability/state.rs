@@ -1,0 +1,225 @@
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, bail};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::{Enforcer, to_wit};
+use crate::effect::{Answer, Effect, Query};
+use crate::error::{HostErrorKind, Origin, TaskError};
+use crate::event::LogLevel;
+use crate::manifest::{Capability, Grant, Grants, Limits};
+use crate::task::Context;
+use crate::value::Value;
+use crate::wit::cairn::plugin::types;
+
+/// What capabilities lean on besides the flow's store.
+pub(crate) struct Services {
+    /// Who decides on policy.
+    pub(crate) enforcer: Arc<dyn Enforcer>,
+    /// Where a volume goes when nobody says otherwise.
+    pub(crate) default_zone: String,
+}
+
+/// What one plugin of a plan was given.
+pub(crate) struct Granted {
+    /// Its settings, as JSON text.
+    pub(crate) settings: String,
+    /// The capabilities it may call.
+    pub(crate) grants: Grants,
+    /// How far it may go.
+    pub(crate) limits: Limits,
+    /// Whether it sees the request itself.
+    pub(crate) sees_request: bool,
+}
+
+/// A call in progress.
+pub(crate) struct Active {
+    pub(crate) context: Arc<dyn Context>,
+    pub(crate) granted: Arc<Granted>,
+    pub(crate) services: Arc<Services>,
+}
+
+/// What an instance's host functions work on. A fresh one for each call.
+pub(crate) struct State {
+    /// `None` while the plugin describes itself: then nothing but `log` and WASI answers.
+    active: Option<Active>,
+    /// Why the host ended the call, when it did.
+    pub(crate) ended: Option<TaskError>,
+    memory_limit: usize,
+    /// Whether the plugin was refused memory.
+    pub(crate) memory_refused: bool,
+    log_left: u64,
+    /// Made when the plugin first asks for WASI; most never do.
+    wasi: Option<WasiCtx>,
+    printed: Option<MemoryOutputPipe>,
+    table: ResourceTable,
+}
+
+impl State {
+    /// For one call.
+    pub(crate) fn for_call(active: Active) -> Self {
+        let limits = &active.granted.limits;
+        let (memory, log) = (limits.memory, limits.log_bytes);
+        Self::new(Some(active), memory, log)
+    }
+
+    /// For a plugin that describes itself.
+    pub(crate) fn for_description(limits: &Limits) -> Self {
+        Self::new(None, limits.memory, 0)
+    }
+
+    fn new(active: Option<Active>, memory: u64, log: u64) -> Self {
+        Self {
+            active,
+            ended: None,
+            memory_limit: usize::try_from(memory).unwrap_or(usize::MAX),
+            memory_refused: false,
+            log_left: log,
+            wasi: None,
+            printed: None,
+            table: ResourceTable::new(),
+        }
+    }
+
+    /// The call in progress.
+    pub(super) fn active(&self) -> wasmtime::Result<&Active> {
+        match &self.active {
+            Some(active) => Ok(active),
+            None => {
+                bail!("no capability but `log` may be called while the plugin describes itself")
+            }
+        }
+    }
+
+    /// The grant of `capability`. A component that imports what it was not granted is refused at plan time, so this holds
+    /// even for one that was changed since.
+    pub(super) fn grant(&self, capability: Capability) -> wasmtime::Result<&Grant> {
+        match self.active()?.granted.grants.get(capability) {
+            Some(grant) => Ok(grant),
+            None => bail!("`{capability}` was not granted"),
+        }
+    }
+
+    /// Applies an effect. An error of the host's ends the call; others are the plugin's to handle.
+    pub(super) fn apply(&mut self, effect: &Effect) -> wasmtime::Result<Result<Answer, TaskError>> {
+        let result = self.active()?.context.apply(effect);
+        self.pass(result)
+    }
+
+    /// Looks something up, with errors as [`apply`](Self::apply).
+    pub(super) fn query(&mut self, query: &Query) -> wasmtime::Result<Result<Value, TaskError>> {
+        let result = self.active()?.context.query(query);
+        self.pass(result)
+    }
+
+    /// [`query`](Self::query), with the answer as JSON text.
+    pub(super) fn query_json(
+        &mut self,
+        query: &Query,
+    ) -> wasmtime::Result<Result<String, types::Error>> {
+        Ok(self
+            .query(query)?
+            .map(|value| value.to_string())
+            .map_err(to_wit))
+    }
+
+    pub(super) fn pass<T>(
+        &mut self,
+        result: Result<T, TaskError>,
+    ) -> wasmtime::Result<Result<T, TaskError>> {
+        match result {
+            Err(error)
+                if error.origin == Origin::Host
+                    && error.kind != HostErrorKind::UndoRefused.as_str() =>
+            {
+                self.ended = Some(error.clone());
+                bail!("{error}")
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Adds to the flow's log, as far as the limit goes.
+    pub(super) fn log(&mut self, level: LogLevel, mut message: String) {
+        let Some(active) = &self.active else {
+            return;
+        };
+        let left = usize::try_from(self.log_left).unwrap_or(usize::MAX);
+        if left == 0 {
+            return;
+        }
+        if message.len() > left {
+            let cut = (0..=left)
+                .rev()
+                .find(|cut| message.is_char_boundary(*cut))
+                .unwrap_or(0);
+            message.truncate(cut);
+            message.push_str(" … (the log of this call is full)");
+        }
+        self.log_left = self.log_left.saturating_sub(message.len() as u64);
+        active.context.log(level, message);
+    }
+
+    /// Passes on to the log what the plugin printed.
+    pub(crate) fn flush_printed(&mut self) {
+        if let Some(printed) = self.printed.take() {
+            let text = String::from_utf8_lossy(&printed.contents())
+                .trim_end()
+                .to_owned();
+            if !text.is_empty() {
+                self.log(LogLevel::Info, text);
+            }
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        /// What a plugin prints beyond this is dropped with the rest of the log.
+        const PRINTED: usize = 64 << 10;
+        let printed = self
+            .printed
+            .get_or_insert_with(|| MemoryOutputPipe::new(PRINTED));
+        // No folders, sockets, environment or arguments: clocks and randomness are all there is.
+        let ctx = self.wasi.get_or_insert_with(|| {
+            WasiCtxBuilder::new()
+                .stdout(printed.clone())
+                .stderr(printed.clone())
+                .allow_tcp(false)
+                .allow_udp(false)
+                .build()
+        });
+        WasiCtxView {
+            ctx,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let allowed = desired <= self.memory_limit;
+        self.memory_refused |= !allowed;
+        Ok(allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        /// Entries; a plugin's own functions need a few thousand.
+        const ENTRIES: usize = 100_000;
+        let allowed = desired <= ENTRIES;
+        self.memory_refused |= !allowed;
+        Ok(allowed)
+    }
+}

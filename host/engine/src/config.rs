@@ -1,0 +1,249 @@
+//! `cairn.toml`: what an operator sets once instead of with each command.
+//!
+//! Reading is pure: no path is looked at. Flags and variables come before what stands here; see the command line.
+
+use std::path::{Path, PathBuf};
+
+use crate::document::{Document, Item, Table};
+use crate::error::Diagnostic;
+use crate::quota::QuotaConfig;
+
+/// What a `cairn.toml` says. A key that is left out is `None`, or its default in [`QuotaConfig`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The database.
+    pub db: Option<PathBuf>,
+    /// The folder of compiled plugins.
+    pub cache: Option<PathBuf>,
+    /// The folder in which the components of stored plans are kept.
+    pub components: Option<PathBuf>,
+    /// The file of the master key.
+    pub master_key: Option<PathBuf>,
+    /// The file of the policy's rules.
+    pub policy: Option<PathBuf>,
+    /// Where a volume goes when nobody says otherwise.
+    pub zone: Option<String>,
+    /// The type of volumes for which none is asked.
+    pub default_volume_type: Option<String>,
+    /// Who asks.
+    pub user: Option<String>,
+    /// For which project.
+    pub project: Option<String>,
+    /// `[quota]`.
+    pub quota: QuotaConfig,
+}
+
+const KEYS: &[&str] = &[
+    "db",
+    "cache",
+    "components",
+    "master_key",
+    "policy",
+    "zone",
+    "default_volume_type",
+    "user",
+    "project",
+    "quota",
+];
+
+const QUOTA_KEYS: &[&str] = &[
+    "volumes",
+    "snapshots",
+    "gigabytes",
+    "use_default_class",
+    "no_snapshot_gigabytes",
+    "reservation_expire",
+    "until_refresh",
+    "max_age",
+];
+
+impl Config {
+    /// Reads the text of a `cairn.toml`. `file` names it in messages; relative paths in it start at the folder of `file`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line and the fix: text that is no TOML, a key that nobody knows, a value
+    /// of a wrong type or out of its range.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
+        let document = Document::new(text, file)?;
+        let entries = document.parse()?;
+        let root = document.root(&entries).only(KEYS)?;
+        let folder = file.parent().unwrap_or_else(|| Path::new(""));
+        let path = |key| -> Result<Option<PathBuf>, Diagnostic> {
+            Ok(text_of(&root, key)?.map(|path| folder.join(path)))
+        };
+        let word = |key| -> Result<Option<String>, Diagnostic> {
+            Ok(text_of(&root, key)?.map(str::to_owned))
+        };
+        Ok(Self {
+            db: path("db")?,
+            cache: path("cache")?,
+            components: path("components")?,
+            master_key: path("master_key")?,
+            policy: path("policy")?,
+            zone: word("zone")?,
+            default_volume_type: word("default_volume_type")?,
+            user: word("user")?,
+            project: word("project")?,
+            quota: match root.get("quota") {
+                Some(item) => quota(&item.table()?.only(QUOTA_KEYS)?)?,
+                None => QuotaConfig::default(),
+            },
+        })
+    }
+}
+
+/// The text of `key`, which is not empty.
+fn text_of<'d>(table: &Table<'d>, key: &str) -> Result<Option<&'d str>, Diagnostic> {
+    let Some(item) = table.get(key) else {
+        return Ok(None);
+    };
+    match item.text()? {
+        "" => Err(item
+            .error("is empty")
+            .help(format!("say what it is, or leave `{key}` out"))),
+        text => Ok(Some(text)),
+    }
+}
+
+fn quota(table: &Table<'_>) -> Result<QuotaConfig, Diagnostic> {
+    let defaults = QuotaConfig::default();
+    let limit = |key, default| match table.get(key) {
+        Some(item) => at_least(-1, &item, "-1 is unlimited"),
+        None => Ok(default),
+    };
+    let count = |key, default: i64| match table.get(key) {
+        Some(item) => at_least(0, &item, "0 is never"),
+        None => Ok(default),
+    };
+    let seconds = |key, default: u64| match table.get(key) {
+        Some(item) => at_least(0, &item, "it counts seconds").map(i64::unsigned_abs),
+        None => Ok(default),
+    };
+    Ok(QuotaConfig {
+        volumes: limit("volumes", defaults.volumes)?,
+        snapshots: limit("snapshots", defaults.snapshots)?,
+        gigabytes: limit("gigabytes", defaults.gigabytes)?,
+        use_default_class: flag(table, "use_default_class", defaults.use_default_class)?,
+        no_snapshot_gigabytes: flag(
+            table,
+            "no_snapshot_gigabytes",
+            defaults.no_snapshot_gigabytes,
+        )?,
+        reservation_expire: seconds("reservation_expire", defaults.reservation_expire)?,
+        until_refresh: count("until_refresh", defaults.until_refresh)?,
+        max_age: seconds("max_age", defaults.max_age)?,
+    })
+}
+
+fn at_least(least: i64, item: &Item<'_>, help: &str) -> Result<i64, Diagnostic> {
+    match item.integer()? {
+        number if number < least => Err(item
+            .error(format!("must be {least} or more, not {number}"))
+            .help(help)),
+        number => Ok(number),
+    }
+}
+
+fn flag(table: &Table<'_>, key: &str, default: bool) -> Result<bool, Diagnostic> {
+    match table.get(key) {
+        None => Ok(default),
+        Some(item) => item
+            .as_bool()
+            .ok_or_else(|| item.error("must be true or false")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("etc/cairn.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_is_needed() {
+        assert_eq!(parse(""), Ok(Config::default()));
+    }
+
+    #[test]
+    fn every_key_is_read_and_paths_start_at_the_file() {
+        let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nzone = 'z'\n\
+                    default_volume_type = 't'\nuser = 'u'\nproject = 'p'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
+                    gigabytes = -1\nuse_default_class = false\nno_snapshot_gigabytes = true\nreservation_expire = 3\n\
+                    until_refresh = 4\nmax_age = 5";
+        let path = |path| Some(PathBuf::from(path));
+        let word = |word: &str| Some(word.to_owned());
+        let expected = Config {
+            db: path("etc/a.db"),
+            cache: path("/c"),
+            components: path("etc/k"),
+            master_key: path("etc/../m"),
+            policy: path("etc/p.json"),
+            zone: word("z"),
+            default_volume_type: word("t"),
+            user: word("u"),
+            project: word("p"),
+            quota: QuotaConfig {
+                volumes: 1,
+                snapshots: 2,
+                gigabytes: -1,
+                use_default_class: false,
+                no_snapshot_gigabytes: true,
+                reservation_expire: 3,
+                until_refresh: 4,
+                max_age: 5,
+            },
+        };
+        assert_eq!(parse(text), Ok(expected));
+        // Whoever adds a key to the struct and not to the lists finds it here.
+        let keys = serde_json::to_value(QuotaConfig::default()).unwrap();
+        let mut keys: Vec<_> = keys
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let mut known = QUOTA_KEYS.to_vec();
+        keys.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(keys, known);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_the_fix() {
+        for (text, expected) in [
+            (
+                "\ndbb = 'x'",
+                "unknown key `dbb` in the file\n  --> etc/cairn.toml:2\n  help: did you mean `db`?",
+            ),
+            (
+                "[quota]\nvolume = 1",
+                "unknown key `volume` in [quota]\n  --> etc/cairn.toml:2\n  help: did you mean `volumes`?",
+            ),
+            (
+                "db = 1",
+                "`db` must be a string, not an integer\n  --> etc/cairn.toml:1",
+            ),
+            (
+                "user = ''",
+                "`user` is empty\n  --> etc/cairn.toml:1\n  help: say what it is, or leave `user` out",
+            ),
+            (
+                "[quota]\n\nvolumes = -2",
+                "`quota.volumes` must be -1 or more, not -2\n  --> etc/cairn.toml:3\n  help: -1 is unlimited",
+            ),
+            (
+                "quota.max_age = -1",
+                "`quota.max_age` must be 0 or more, not -1\n  --> etc/cairn.toml:1\n  help: it counts seconds",
+            ),
+            (
+                "quota.use_default_class = 1",
+                "`quota.use_default_class` must be true or false\n  --> etc/cairn.toml:1",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), expected);
+        }
+        assert!(parse("db = ").unwrap_err().starts_with("this is no TOML"));
+    }
+}

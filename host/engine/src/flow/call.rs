@@ -1,0 +1,110 @@
+use std::sync::{Arc, PoisonError};
+
+use super::Inner;
+use crate::effect::{Answer, Effect, Query};
+use crate::error::TaskError;
+use crate::event::{Event, LogLevel};
+use crate::id::{CallId, Identity, Phase};
+use crate::store::Caller;
+use crate::task::Context;
+use crate::value::Value;
+
+/// What a task is offered during one call: the flow's store, confined to that call.
+pub(super) struct Call {
+    pub(super) id: CallId,
+    pub(super) flow: Arc<Inner>,
+    pub(super) requester: Arc<Identity>,
+    pub(super) request: Arc<Value>,
+}
+
+impl Call {
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            call: Some(self.id),
+            requester: &self.requester,
+        }
+    }
+}
+
+impl Context for Call {
+    fn call(&self) -> CallId {
+        self.id
+    }
+
+    fn requester(&self) -> &Identity {
+        &self.requester
+    }
+
+    fn request(&self) -> &Value {
+        &self.request
+    }
+
+    fn quota_committed(&self) -> bool {
+        self.flow.live().history.quota_committed()
+    }
+
+    fn result(&self, name: &str) -> Option<Value> {
+        let live = self.flow.live();
+        let results = live
+            .history
+            .tasks
+            .iter()
+            .rev()
+            .filter_map(|task| task.result.as_ref());
+        results
+            .into_iter()
+            .find_map(|result| result.get(name))
+            .cloned()
+    }
+
+    fn results(&self) -> Vec<(String, Value)> {
+        let live = self.flow.live();
+        let tasks = live.history.tasks.iter();
+        tasks
+            .filter_map(|task| Some((task.name.clone(), Value::clone(task.result.as_ref()?))))
+            .collect()
+    }
+
+    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
+        let mut live = self.flow.live();
+        let (answer, applied) = self.flow.store.apply(self.caller(), effect)?;
+        // Effects carry no time of their own.
+        live.history
+            .apply(crate::clock::Timestamp(0), &Event::Applied(applied));
+        Ok(answer)
+    }
+
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        if self.id.phase == Phase::Revert {
+            let event = Event::Checkpoint {
+                task: self.id.task,
+                attempt: self.id.attempt,
+            };
+            let mut live = self.flow.live();
+            let at = self.flow.store.append(self.id.flow, vec![event.clone()])?;
+            live.history.apply(at, &event);
+        }
+        Ok(())
+    }
+
+    fn query(&self, query: &Query) -> Result<Value, TaskError> {
+        Ok(self.flow.store.query(self.caller(), query)?)
+    }
+
+    fn log(&self, level: LogLevel, message: String) {
+        tracing::debug!(flow = %self.id.flow, ?level, message, "plugin");
+        let event = Event::Log {
+            task: self.id.task,
+            level,
+            message,
+        };
+        // Nothing depends on a log entry; what else is lost with it is told by the next effect.
+        let _ = self.flow.store.append(self.id.flow, vec![event]);
+    }
+}
+
+impl Inner {
+    pub(super) fn live(&self) -> std::sync::MutexGuard<'_, super::Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

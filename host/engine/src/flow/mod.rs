@@ -1,0 +1,523 @@
+//! Linear flows: tasks in order, run as one unit and rolled back as one unit.
+
+mod call;
+mod notifier;
+mod recover;
+mod run;
+mod runner;
+mod unwind;
+
+pub use notifier::{AlreadyRegistered, FlowNotice, Listener, ListenerError, Notifier, TaskNotice};
+pub use recover::Recovery;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::error::{Cause, TaskError};
+use crate::event::{Event, FlowState, TaskState};
+use crate::history::{History, TaskRecord};
+use crate::id::{FlowId, Identity, TaskId};
+use crate::retry::Retry;
+use crate::store::{Store, StoreError};
+use crate::task::Task;
+use crate::value::{Digest, Value};
+
+use runner::Runner;
+
+/// Why an operation on a flow did not do what it says.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FlowError {
+    /// The operation is not allowed in this state.
+    #[error("`{operation}` is not allowed while the flow is {state}{}", if *.inside { " and runs" } else { "" })]
+    InvalidState {
+        /// The operation.
+        operation: &'static str,
+        /// The flow's state.
+        state: FlowState,
+        /// Whether the flow was in the middle of `run` or `rollback`.
+        inside: bool,
+    },
+    /// The flow has effects that are not undone; roll it back first.
+    #[error("the flow has effects that are not undone: roll it back first")]
+    EffectsStand,
+    /// No runner has this uuid.
+    #[error("no task {0} in this flow")]
+    UnknownTask(TaskId),
+    /// A required input has no provider.
+    #[error("{0}")]
+    MissingDependencies(TaskError),
+    /// A task failed, and the flow was rolled back.
+    #[error("{0}")]
+    Failed(Box<Cause>),
+    /// The store failed: what the flow did last is gone, or cannot be written.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// Names finished tasks and their results, so that a flow need not run them again.
+pub trait Resumer: Send + Sync {
+    /// The finished ones of `order`, which is the flow's tasks with their names. The others are run.
+    fn finished(&self, flow: &Flow, order: &[(TaskId, Arc<str>)]) -> Vec<Finished>;
+}
+
+/// A task that a resumer names as finished.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The task.
+    pub task: TaskId,
+    /// Its result; an error fails the flow again.
+    pub result: Result<Value, TaskError>,
+}
+
+/// How a task stands in a flow.
+#[derive(Clone, Debug, Default)]
+pub struct TaskOptions {
+    /// What it is called in this flow; the name of its [`TaskSpec`](crate::task::TaskSpec) when `None`.
+    pub name: Option<String>,
+    /// How often its call is tried.
+    pub call: Retry,
+    /// How often its revert is tried.
+    pub revert: Retry,
+    /// Its id, when it is known from a journal.
+    pub id: Option<TaskId>,
+}
+
+/// What is read of a flow at one moment.
+#[derive(Clone, Debug)]
+pub struct TaskResult {
+    /// The task.
+    pub task: TaskId,
+    /// Its name.
+    pub name: String,
+    /// What it returned.
+    pub result: Arc<Value>,
+}
+
+/// A handle to a flow; clones are the same flow.
+///
+/// Every operation may be called from any thread, and from the flow's own tasks and listeners, who get
+/// [`FlowError::InvalidState`] where it is not allowed.
+#[derive(Clone)]
+pub struct Flow(Arc<Inner>);
+
+struct Inner {
+    id: FlowId,
+    store: Arc<dyn Store>,
+    live: Mutex<Live>,
+    flow_notifier: Notifier<FlowState, FlowNotice>,
+    task_notifier: Notifier<TaskState, TaskNotice>,
+}
+
+struct Live {
+    history: History,
+    runners: Vec<Arc<Runner>>,
+    /// Runners that were started, removed ones too: the accumulator's tasks.
+    started: HashMap<TaskId, Arc<Runner>>,
+    parents: Vec<Flow>,
+    resumer: Option<Arc<dyn Resumer>>,
+    /// Whether the first event is in the journal.
+    journalled: bool,
+    /// Inside `run` or `rollback`.
+    inside: bool,
+    /// A run got as far as its tasks, and the next one goes on after it.
+    left_off: bool,
+}
+
+/// What a flow is made of.
+pub struct FlowBuilder {
+    name: String,
+    requester: Arc<Identity>,
+    request: Arc<Value>,
+    plan: Option<Digest>,
+    parents: Vec<Flow>,
+}
+
+impl FlowBuilder {
+    /// On whose behalf it runs.
+    #[must_use]
+    pub fn requester(mut self, requester: impl Into<Arc<Identity>>) -> Self {
+        self.requester = requester.into();
+        self
+    }
+
+    /// What it is asked to do.
+    #[must_use]
+    pub fn request(mut self, request: impl Into<Arc<Value>>) -> Self {
+        self.request = request.into();
+        self
+    }
+
+    /// The plan it is built from, kept in the store.
+    #[must_use]
+    pub fn plan(mut self, plan: Digest) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
+    /// Flows that are rolled back after this one, in this order.
+    #[must_use]
+    pub fn parents(mut self, parents: impl IntoIterator<Item = Flow>) -> Self {
+        self.parents.extend(parents);
+        self
+    }
+
+    /// The flow, without tasks, in [`FlowState::Pending`]. Nothing is written before it starts.
+    pub fn build(self, store: Arc<dyn Store>) -> Flow {
+        let history = History::new(self.name, self.requester, self.request, self.plan);
+        Flow::with_history(FlowId::new(), store, history, self.parents, false)
+    }
+}
+
+impl Flow {
+    /// A flow of this name.
+    pub fn builder(name: impl Into<String>) -> FlowBuilder {
+        FlowBuilder {
+            name: name.into(),
+            requester: Arc::new(Identity::default()),
+            request: Arc::new(Value::Null),
+            plan: None,
+            parents: Vec::new(),
+        }
+    }
+
+    fn with_history(
+        id: FlowId,
+        store: Arc<dyn Store>,
+        history: History,
+        parents: Vec<Self>,
+        journalled: bool,
+    ) -> Self {
+        // Who was recovered had left off where its journal ends.
+        let left_off = journalled && !history.tasks.is_empty();
+        Self(Arc::new(Inner {
+            id,
+            store,
+            live: Mutex::new(Live {
+                history,
+                runners: Vec::new(),
+                started: HashMap::new(),
+                parents,
+                resumer: None,
+                journalled,
+                inside: false,
+                left_off,
+            }),
+            flow_notifier: Notifier::default(),
+            task_notifier: Notifier::default(),
+        }))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> FlowId {
+        self.0.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.0.live().history.name.clone()
+    }
+
+    /// Its state.
+    pub fn state(&self) -> FlowState {
+        self.0.live().history.state
+    }
+
+    /// What happened to it so far.
+    pub fn history(&self) -> History {
+        self.0.live().history.clone()
+    }
+
+    /// Who is told of its states.
+    pub fn notifier(&self) -> &Notifier<FlowState, FlowNotice> {
+        &self.0.flow_notifier
+    }
+
+    /// Who is told of its tasks' states.
+    pub fn task_notifier(&self) -> &Notifier<TaskState, TaskNotice> {
+        &self.0.task_notifier
+    }
+
+    /// Its tasks, in order, with their names.
+    pub fn tasks(&self) -> Vec<(TaskId, Arc<str>)> {
+        let live = self.0.live();
+        let runners = live.runners.iter();
+        runners
+            .map(|runner| (runner.id, Arc::clone(&runner.name)))
+            .collect()
+    }
+
+    /// What its finished tasks returned, in order of their first start.
+    pub fn results(&self) -> Vec<TaskResult> {
+        let live = self.0.live();
+        let finished = live.history.tasks.iter().filter_map(|task| {
+            Some(TaskResult {
+                task: task.id,
+                name: task.name.clone(),
+                result: Arc::clone(task.result.as_ref()?),
+            })
+        });
+        finished.collect()
+    }
+
+    /// What one task returned; `None` until it has.
+    pub fn result(&self, task: TaskId) -> Option<Arc<Value>> {
+        self.0.live().history.task(task)?.result.clone()
+    }
+
+    /// Whether this flow has committed quota; a fact the host keeps until `reset`.
+    pub fn quota_committed(&self) -> bool {
+        self.0.live().history.quota_committed()
+    }
+
+    /// Whom to ask for finished tasks when the flow is run from its beginning.
+    pub fn set_resumer(&self, resumer: Option<Arc<dyn Resumer>>) {
+        self.0.live().resumer = resumer;
+    }
+
+    /// Appends a task, and returns the uuid under which its result will be found.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] while the flow runs.
+    pub fn add(&self, task: Arc<dyn Task>) -> Result<TaskId, FlowError> {
+        self.add_with(task, TaskOptions::default())
+    }
+
+    /// [`add`](Self::add), with options.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] while the flow runs.
+    pub fn add_with(&self, task: Arc<dyn Task>, options: TaskOptions) -> Result<TaskId, FlowError> {
+        let mut live = self.outside("add")?;
+        let name = options.name.as_deref().unwrap_or(&task.spec().name);
+        let runner = Runner {
+            id: options.id.unwrap_or_else(TaskId::new),
+            name: Arc::from(name),
+            task,
+            call: options.call,
+            revert: options.revert,
+        };
+        let id = runner.id;
+        let runner = Arc::new(runner);
+        // A task that the journal knows already is on the accumulator again.
+        if live.history.task(id).is_some() {
+            live.started.insert(id, Arc::clone(&runner));
+        }
+        live.runners.push(runner);
+        Ok(id)
+    }
+
+    /// Appends tasks in order, and returns their uuids.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] while the flow runs; then none is added.
+    pub fn add_many(
+        &self,
+        tasks: impl IntoIterator<Item = Arc<dyn Task>>,
+    ) -> Result<Vec<TaskId>, FlowError> {
+        drop(self.outside("add_many")?);
+        tasks.into_iter().map(|task| self.add(task)).collect()
+    }
+
+    /// Drops a task. Where the flow left off stays; a started task is still reverted.
+    ///
+    /// # Errors
+    /// [`FlowError::UnknownTask`]; [`FlowError::InvalidState`] while the flow runs.
+    pub fn remove(&self, task: TaskId) -> Result<(), FlowError> {
+        let mut live = self.outside("remove")?;
+        let index = live.runners.iter().position(|runner| runner.id == task);
+        let index = index.ok_or(FlowError::UnknownTask(task))?;
+        live.runners.remove(index);
+        Ok(())
+    }
+
+    /// Stops the flow: the task in hand finishes and the next one does not start. While the flow reverts, nothing changes.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] when it has not started or has ended.
+    pub fn interrupt(&self) -> Result<(), FlowError> {
+        use FlowState::{
+            Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
+        };
+        let from = {
+            let mut live = self.0.live();
+            let state = live.history.state;
+            match state {
+                Pending | Success | Failure => return Err(live.invalid("interrupt")),
+                Reverting | Interrupted => return Ok(()),
+                Started | Resuming | Running => {}
+            }
+            self.record(
+                &mut live,
+                vec![Event::State {
+                    from: state,
+                    to: Interrupted,
+                }],
+            )?;
+            state
+        };
+        self.tell_flow(Interrupted, from);
+        Ok(())
+    }
+
+    /// Makes an interrupted flow ready to go on where it left off.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] in any other state.
+    pub fn soft_reset(&self) -> Result<(), FlowError> {
+        {
+            let mut live = self.0.live();
+            if live.history.state != FlowState::Interrupted {
+                return Err(live.invalid("soft_reset"));
+            }
+            self.record(
+                &mut live,
+                vec![Event::State {
+                    from: FlowState::Interrupted,
+                    to: FlowState::Pending,
+                }],
+            )?;
+        }
+        self.tell_flow(FlowState::Pending, FlowState::Interrupted);
+        Ok(())
+    }
+
+    /// Makes the flow as new: results, accumulator, listeners, resumer and the fact of committed quota are gone; its tasks stay.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] inside `run`; [`FlowError::EffectsStand`] when an interrupted or failed flow has
+    /// effects that nobody has undone.
+    pub fn reset(&self) -> Result<(), FlowError> {
+        use FlowState::{
+            Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
+        };
+        let mut live = self.outside("reset")?;
+        let state = live.history.state;
+        match state {
+            Started | Resuming | Running | Reverting => return Err(live.invalid("reset")),
+            Interrupted | Failure if live.history.has_unsettled_effects() => {
+                return Err(FlowError::EffectsStand);
+            }
+            Interrupted | Failure | Pending | Success => {}
+        }
+        // Listeners are dropped before the state changes: nobody is told of a reset.
+        self.0.flow_notifier.clear();
+        self.0.task_notifier.clear();
+        live.resumer = None;
+        live.left_off = false;
+        live.started.clear();
+        if live.journalled {
+            let mut events = vec![Event::Reset];
+            if state != Pending {
+                events.push(Event::State {
+                    from: state,
+                    to: Pending,
+                });
+            }
+            self.record(&mut live, events)?;
+        }
+        Ok(())
+    }
+
+    // ---- What the operations are made of ------------------------------------------------------------------------
+
+    /// The live state, while nobody is inside `run` or `rollback`.
+    fn outside(
+        &self,
+        operation: &'static str,
+    ) -> Result<std::sync::MutexGuard<'_, Live>, FlowError> {
+        let live = self.0.live();
+        if live.inside {
+            return Err(live.invalid(operation));
+        }
+        Ok(live)
+    }
+
+    /// Writes events, and takes them in.
+    fn record(&self, live: &mut Live, events: Vec<Event>) -> Result<(), FlowError> {
+        let mut journal = Vec::with_capacity(events.len() + 1);
+        if !live.journalled {
+            journal.push(live.history.created());
+        }
+        journal.extend(events.iter().cloned());
+        let at = self.0.store.append(self.0.id, journal)?;
+        live.journalled = true;
+        for event in &events {
+            live.history.apply(at, event);
+        }
+        Ok(())
+    }
+
+    /// Changes the state, and tells of it. Nothing happens when that is the state already.
+    fn change(&self, to: FlowState) -> Result<(), FlowError> {
+        let from = {
+            let mut live = self.0.live();
+            let from = live.history.state;
+            if from == to {
+                return Ok(());
+            }
+            self.record(&mut live, vec![Event::State { from, to }])?;
+            from
+        };
+        self.tell_flow(to, from);
+        Ok(())
+    }
+
+    fn tell_flow(&self, state: FlowState, old: FlowState) {
+        let notice = FlowNotice {
+            flow: self.clone(),
+            state,
+            old,
+        };
+        self.0.flow_notifier.tell(state, &notice);
+    }
+
+    fn tell_task(&self, task: TaskId, state: TaskState) {
+        let notice = {
+            let live = self.0.live();
+            let Some(record) = live.history.task(task) else {
+                return;
+            };
+            TaskNotice {
+                flow: self.clone(),
+                task,
+                name: Arc::from(record.name.as_str()),
+                state,
+                result: record.result.clone(),
+                error: record.revert_error.clone().or_else(|| record.error.clone()),
+            }
+        };
+        self.0.task_notifier.tell(state, &notice);
+    }
+
+    /// Logs every transition with `tracing`, at level debug.
+    pub fn log_transitions(&self) -> Result<(), AlreadyRegistered> {
+        self.0.flow_notifier.register(None, Arc::new(|notice: &FlowNotice| {
+            tracing::debug!(flow = %notice.flow.id(), state = %notice.state, old = %notice.old, "flow");
+            Ok(())
+        }))?;
+        self.0.task_notifier.register(None, Arc::new(|notice: &TaskNotice| {
+            tracing::debug!(flow = %notice.flow.id(), task = %notice.name, state = %notice.state, "task");
+            Ok(())
+        }))
+    }
+}
+
+impl Live {
+    fn invalid(&self, operation: &'static str) -> FlowError {
+        FlowError::InvalidState {
+            operation,
+            state: self.history.state,
+            inside: self.inside,
+        }
+    }
+
+    fn record_of(&self, task: TaskId) -> Option<&TaskRecord> {
+        self.history.task(task)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.store.release(self.id);
+    }
+}

@@ -1,0 +1,144 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::event::{FlowState, TaskState};
+use crate::flow::Flow;
+use crate::id::TaskId;
+use crate::value::Value;
+
+/// Whatever a listener says went wrong; it is logged and hurts nobody.
+pub type ListenerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A flow changed its state.
+#[derive(Clone)]
+pub struct FlowNotice {
+    /// The flow, which the listener may call back.
+    pub flow: Flow,
+    /// Its new state.
+    pub state: FlowState,
+    /// Its old state.
+    pub old: FlowState,
+}
+
+/// A task of a flow changed its state.
+#[derive(Clone)]
+pub struct TaskNotice {
+    /// The flow, which the listener may call back.
+    pub flow: Flow,
+    /// The task.
+    pub task: TaskId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its new state.
+    pub state: TaskState,
+    /// What it returned, with [`TaskState::Success`].
+    pub result: Option<Arc<Value>>,
+    /// Why it failed, with [`TaskState::Failure`] and [`TaskState::RevertFailed`].
+    pub error: Option<crate::error::TaskError>,
+}
+
+/// Something that is told, inside the operation that changed the state and outside any lock. Told apart by identity of its `Arc`.
+pub trait Listener<N>: Send + Sync {
+    /// Is told.
+    ///
+    /// # Errors
+    /// Is logged.
+    fn notify(&self, notice: &N) -> Result<(), ListenerError>;
+}
+
+impl<N, F> Listener<N> for F
+where
+    F: Fn(&N) -> Result<(), ListenerError> + Send + Sync,
+{
+    fn notify(&self, notice: &N) -> Result<(), ListenerError> {
+        self(notice)
+    }
+}
+
+/// A listener that is registered for this state already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this listener is registered for this state already; deregister it first")]
+pub struct AlreadyRegistered;
+
+/// Who is told of which state.
+pub struct Notifier<S, N> {
+    listeners: Mutex<Vec<Registration<S, N>>>,
+}
+
+struct Registration<S, N> {
+    /// `None` is `*`.
+    state: Option<S>,
+    listener: Arc<dyn Listener<N>>,
+}
+
+impl<S, N> Default for Notifier<S, N> {
+    fn default() -> Self {
+        Self {
+            listeners: Mutex::new(Vec::new()),
+        }
+    }
+}
+
+impl<S: Copy + PartialEq + std::fmt::Debug, N> Notifier<S, N> {
+    /// Tells `listener` of `state`, or of every state with `None`.
+    ///
+    /// # Errors
+    /// [`AlreadyRegistered`] when it is registered for the same.
+    pub fn register(
+        &self,
+        state: impl Into<Option<S>>,
+        listener: Arc<dyn Listener<N>>,
+    ) -> Result<(), AlreadyRegistered> {
+        let state = state.into();
+        let mut listeners = self.lock();
+        let same = |other: &Registration<S, N>| {
+            other.state == state && Arc::ptr_eq(&other.listener, &listener)
+        };
+        if listeners.iter().any(same) {
+            return Err(AlreadyRegistered);
+        }
+        listeners.push(Registration { state, listener });
+        Ok(())
+    }
+
+    /// Stops telling `listener` of `state`. Nothing happens when it is not registered for it.
+    pub fn deregister(&self, state: impl Into<Option<S>>, listener: &Arc<dyn Listener<N>>) {
+        let state = state.into();
+        self.lock()
+            .retain(|other| other.state != state || !Arc::ptr_eq(&other.listener, listener));
+    }
+
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Tells those of `*` first, then the state's own, each once.
+    pub(super) fn tell(&self, state: S, notice: &N) {
+        let mut told: Vec<Arc<dyn Listener<N>>> = Vec::new();
+        {
+            let listeners = self.lock();
+            let any = listeners.iter().filter(|listener| listener.state.is_none());
+            let own = listeners
+                .iter()
+                .filter(|listener| listener.state == Some(state));
+            for Registration { listener, .. } in any.chain(own) {
+                if !told.iter().any(|other| Arc::ptr_eq(other, listener)) {
+                    told.push(Arc::clone(listener));
+                }
+            }
+        }
+        for listener in told {
+            let call = std::panic::AssertUnwindSafe(|| listener.notify(notice));
+            match std::panic::catch_unwind(call) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(?state, %error, "a listener failed"),
+                Err(_) => tracing::error!(?state, "a listener panicked"),
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Registration<S, N>>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,104 @@
+//! Taking up a flow whose runner is gone: a host that died, or a batch that was lost.
+
+use std::sync::Arc;
+
+use super::{Flow, FlowError};
+use crate::error::{Cause, HostErrorKind, TaskError};
+use crate::event::{Entry, FlowState};
+use crate::history::History;
+use crate::id::{FlowId, Phase};
+use crate::store::{Store, StoreError};
+
+/// What recovery does with a flow that was going forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Rolls it back.
+    Rollback,
+    /// Goes on with it; the task in hand is called again.
+    Resume,
+}
+
+impl Flow {
+    /// A flow as its journal has it. Add its tasks, with the ids of the journal, before anything else.
+    ///
+    /// # Errors
+    /// [`FlowError::Store`] when there is no such flow.
+    pub fn restore(
+        id: FlowId,
+        store: Arc<dyn Store>,
+        journal: &[Entry],
+    ) -> Result<Self, FlowError> {
+        let history = History::fold(journal).ok_or(StoreError::UnknownFlow(id))?;
+        Ok(Self::with_history(id, store, history, Vec::new(), true))
+    }
+
+    /// Takes up a flow that [`restore`](Self::restore) made: what the call in hand did is undone, then the flow goes on
+    /// or is rolled back. One that was reverting goes on reverting; one that waits or has ended stays as it is.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn recover(&self, how: Recovery) -> Result<(), FlowError> {
+        use FlowState::{
+            Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
+        };
+        let (state, in_hand, failure) = {
+            let live = self.outside("recover")?;
+            let history = &live.history;
+            (
+                history.state,
+                history.started.last().copied(),
+                history.failure.clone(),
+            )
+        };
+        if let Some(task) = in_hand {
+            self.undo_in_doubt(task)?;
+        }
+        match state {
+            Pending | Interrupted | Success | Failure => Ok(()),
+            Reverting => {
+                let cause = failure.unwrap_or_else(lost_caller);
+                self.rollback(&cause)
+            }
+            Started | Resuming | Running => match how {
+                Recovery::Rollback => self.rollback(&lost_caller()),
+                Recovery::Resume => {
+                    self.change(Interrupted)?;
+                    self.soft_reset()?;
+                    self.run()
+                }
+            },
+        }
+    }
+
+    /// Undoes what a call or revert did whose end is not known.
+    fn undo_in_doubt(&self, newest: crate::id::TaskId) -> Result<(), FlowError> {
+        let open = {
+            let live = self.0.live();
+            let mut tasks = live.history.tasks.iter();
+            let reverting = tasks.find(|task| task.state == crate::event::TaskState::Reverting);
+            match reverting {
+                Some(task) => Some((task.id, Some(task.next_attempt(Phase::Revert) - 1))),
+                None => live
+                    .record_of(newest)
+                    .filter(|task| task.result.is_none() && task.error.is_none())
+                    .map(|task| (task.id, None)),
+            }
+        };
+        // A refusal is reported when the task is reverted.
+        match open {
+            Some((task, Some(attempt))) => self.undo_attempt(task, attempt).map(drop),
+            Some((task, None)) => self.undo(task, Phase::Call).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+fn lost_caller() -> Cause {
+    Cause {
+        task: String::new(),
+        error: TaskError::host(
+            HostErrorKind::Interrupted,
+            "the host that ran this flow is gone, or lost the batch that held its last events",
+        ),
+    }
+}

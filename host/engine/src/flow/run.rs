@@ -1,0 +1,296 @@
+//! Running a flow: replay, call, stop.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::call::Call;
+use super::runner::{self, Runner, Wiring};
+use super::{Finished, Flow, FlowError};
+use crate::effect::Applied;
+use crate::error::{Cause, HostErrorKind, TaskError};
+use crate::event::{Event, FlowState, TaskState};
+use crate::id::{CallId, Phase, TaskId};
+use crate::task::Context;
+use crate::value::{Object, Value};
+
+/// Resets the mark that somebody is inside a flow.
+pub(super) struct Inside<'a>(&'a Flow);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.0.live().inside = false;
+    }
+}
+
+impl Flow {
+    /// Marks the flow as entered. The caller has checked that nobody is inside.
+    pub(super) fn enter(&self, live: &mut super::Live) -> Inside<'_> {
+        live.inside = true;
+        Inside(self)
+    }
+
+    /// Runs the flow from [`FlowState::Pending`] to SUCCESS, to INTERRUPTED, or, rolled back, to FAILURE; everything is on disk then.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] in any other state. [`FlowError::Failed`] with the first error when a task fails,
+    /// [`FlowError::MissingDependencies`] when an input has no provider. [`FlowError::Store`] when the store fails:
+    /// the flow is then as its journal on disk has it.
+    pub fn run(&self) -> Result<(), FlowError> {
+        let inside = {
+            let mut live = self.outside("run")?;
+            if live.history.state != FlowState::Pending {
+                return Err(live.invalid("run"));
+            }
+            self.enter(&mut live)
+        };
+        let result = self.run_inside();
+        drop(inside);
+        let durable = self.0.store.barrier(self.0.id);
+        result?;
+        Ok(durable?)
+    }
+
+    fn run_inside(&self) -> Result<(), FlowError> {
+        self.change(FlowState::Started)?;
+        if self.state() == FlowState::Interrupted {
+            return Ok(());
+        }
+        let runners = self.0.live().runners.clone();
+        let wiring = match runner::wire(&runners) {
+            Ok(wiring) => wiring,
+            Err(missing) => {
+                let cause = Cause {
+                    task: missing.details["task"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned(),
+                    error: missing.clone(),
+                };
+                self.record(&mut self.0.live(), vec![Event::Failed(cause)])?;
+                self.change(FlowState::Failure)?;
+                return Err(FlowError::MissingDependencies(missing));
+            }
+        };
+        self.replay(&runners)?;
+        self.0.live().left_off = true;
+        if !self.advance(FlowState::Running)? {
+            return Ok(());
+        }
+        for (index, runner) in runners.iter().enumerate() {
+            if self.is_finished(runner.id) {
+                continue;
+            }
+            self.run_task(index, &runners, &wiring)?;
+            if self.state() == FlowState::Interrupted {
+                return Ok(());
+            }
+        }
+        if self.advance(FlowState::Success)? {
+            self.0.live().left_off = false;
+        }
+        Ok(())
+    }
+
+    fn is_finished(&self, task: TaskId) -> bool {
+        let live = self.0.live();
+        live.record_of(task)
+            .is_some_and(|task| task.result.is_some())
+    }
+
+    /// Changes the state unless the flow was interrupted; says whether it was not.
+    fn advance(&self, to: FlowState) -> Result<bool, FlowError> {
+        if self.state() == FlowState::Interrupted {
+            return Ok(false);
+        }
+        self.change(to)?;
+        Ok(self.state() != FlowState::Interrupted)
+    }
+
+    /// Asks the resumer for finished tasks, and takes them in as if they had just run.
+    fn replay(&self, runners: &[Arc<Runner>]) -> Result<(), FlowError> {
+        let resumer = {
+            let live = self.0.live();
+            live.resumer.clone().filter(|_| !live.left_off)
+        };
+        let Some(resumer) = resumer else {
+            return Ok(());
+        };
+        let order: Vec<_> = runners
+            .iter()
+            .map(|runner| (runner.id, Arc::clone(&runner.name)))
+            .collect();
+        let finished = resumer.finished(self, &order);
+        if !finished.is_empty() {
+            self.change(FlowState::Resuming)?;
+        }
+        for Finished { task, result } in finished {
+            let Some(runner) = runners.iter().find(|runner| runner.id == task) else {
+                continue;
+            };
+            self.begin(
+                runner,
+                Event::Replayed {
+                    task,
+                    name: runner.name.to_string(),
+                },
+            )?;
+            match result {
+                Ok(result) => self.succeeded(runner, result)?,
+                Err(error) => return self.failed(runner, error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a task on the accumulator, before anything else happens to it.
+    fn begin(&self, runner: &Arc<Runner>, event: Event) -> Result<(), FlowError> {
+        {
+            let mut live = self.0.live();
+            live.started.insert(runner.id, Arc::clone(runner));
+            self.record(&mut live, vec![event])?;
+        }
+        self.tell_task(runner.id, TaskState::Started);
+        Ok(())
+    }
+
+    fn succeeded(&self, runner: &Runner, result: Value) -> Result<(), FlowError> {
+        let event = Event::Succeeded {
+            task: runner.id,
+            result,
+        };
+        self.record(&mut self.0.live(), vec![event])?;
+        self.tell_task(runner.id, TaskState::Success);
+        Ok(())
+    }
+
+    /// A task failed for good: the flow is rolled back.
+    fn failed(&self, runner: &Runner, error: TaskError) -> Result<(), FlowError> {
+        let event = Event::TaskFailed {
+            task: runner.id,
+            error: error.clone(),
+        };
+        self.record(&mut self.0.live(), vec![event])?;
+        self.tell_task(runner.id, TaskState::Failure);
+        let cause = Cause {
+            task: runner.name.to_string(),
+            error,
+        };
+        self.unwind(&cause)?;
+        Err(FlowError::Failed(Box::new(cause)))
+    }
+
+    fn run_task(
+        &self,
+        index: usize,
+        runners: &[Arc<Runner>],
+        wiring: &Wiring,
+    ) -> Result<(), FlowError> {
+        let runner = &runners[index];
+        let mut made = 0;
+        loop {
+            let attempt = {
+                let live = self.0.live();
+                live.record_of(runner.id)
+                    .map_or(1, |task| task.next_attempt(Phase::Call))
+            };
+            let started = Event::Started {
+                task: runner.id,
+                name: runner.name.to_string(),
+                attempt,
+            };
+            if made == 0 {
+                self.begin(runner, started)?;
+            } else {
+                self.record(&mut self.0.live(), vec![started])?;
+            }
+            made += 1;
+            let inputs = runner::inputs(index, runners, wiring, &self.0.live().history);
+            match self.call(runner, attempt, inputs) {
+                Ok(result) => return self.succeeded(runner, result),
+                Err(error) => {
+                    let undone = self.undo(runner.id, Phase::Call)?;
+                    if undone.is_ok()
+                        && runner.call.again(made, &error.kind)
+                        && self.state() != FlowState::Interrupted
+                    {
+                        let retried = Event::Retried {
+                            task: runner.id,
+                            error,
+                        };
+                        self.record(&mut self.0.live(), vec![retried])?;
+                        std::thread::sleep(runner.call.wait(made));
+                    } else {
+                        // What could not be undone now is tried again, and reported, when the task is reverted.
+                        return self.failed(runner, error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn call(&self, runner: &Runner, attempt: u32, inputs: Object) -> Result<Value, TaskError> {
+        let context = self.context(runner.id, Phase::Call, attempt);
+        guard(|| runner.task.call(&context, inputs))
+    }
+
+    /// What a task is offered during one call.
+    pub(super) fn context(&self, task: TaskId, phase: Phase, attempt: u32) -> Arc<dyn Context> {
+        let live = self.0.live();
+        Arc::new(Call {
+            id: CallId {
+                flow: self.0.id,
+                task,
+                phase,
+                attempt,
+            },
+            flow: Arc::clone(&self.0),
+            requester: Arc::clone(&live.history.requester),
+            request: Arc::clone(&live.history.request),
+        })
+    }
+
+    /// Undoes what stands of one phase of a task, the newest first. The inner error says what was refused.
+    pub(super) fn undo(
+        &self,
+        task: TaskId,
+        phase: Phase,
+    ) -> Result<Result<(), TaskError>, FlowError> {
+        let standing = self.0.live().history.standing(task, phase);
+        self.undo_all(standing)
+    }
+
+    pub(super) fn undo_all(
+        &self,
+        standing: Vec<Applied>,
+    ) -> Result<Result<(), TaskError>, FlowError> {
+        for applied in standing {
+            let mut live = self.0.live();
+            match self.0.store.undo(&applied) {
+                Ok(()) => {
+                    let undone = Event::Undone {
+                        number: applied.number,
+                    };
+                    live.history.apply(crate::clock::Timestamp(0), &undone);
+                }
+                Err(crate::store::StoreError::Refused(error)) => return Ok(Err(error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Calls a task; a panic of native code is an error like a trap.
+pub(super) fn guard<T>(call: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Err(TaskError::host(
+            HostErrorKind::Trap,
+            format!("the task panicked: {message}"),
+        ))
+    })
+}

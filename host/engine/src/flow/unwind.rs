@@ -1,0 +1,138 @@
+//! Rolling a flow back: every started task, the newest first.
+
+use std::sync::Arc;
+
+use super::run::guard;
+use super::runner::Runner;
+use super::{Flow, FlowError};
+use crate::error::{Cause, HostErrorKind, TaskError};
+use crate::event::{Disposition, Event, FlowState, TaskState};
+use crate::id::{Phase, TaskId};
+use crate::task::Outcome;
+
+impl Flow {
+    /// Rolls the flow back, and then its parents. What is off the accumulator is not reverted again. On disk when this returns.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] while it runs; [`FlowError::Store`]. A revert that fails is no error: see
+    /// [`History::started`](crate::history::History::started) and the report's verdict.
+    pub fn rollback(&self, cause: &Cause) -> Result<(), FlowError> {
+        let inside = {
+            let mut live = self.outside("rollback")?;
+            self.enter(&mut live)
+        };
+        let result = self.unwind(cause);
+        drop(inside);
+        let durable = self.0.store.barrier(self.0.id);
+        result?;
+        Ok(durable?)
+    }
+
+    pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {
+        self.record(&mut self.0.live(), vec![Event::Failed(cause.clone())])?;
+        self.change(FlowState::Reverting)?;
+        let started = self.0.live().history.started.clone();
+        for task in started.into_iter().rev() {
+            self.revert_task(task, cause)?;
+        }
+        self.change(FlowState::Failure)?;
+        let parents = self.0.live().parents.clone();
+        for parent in parents {
+            // A parent that runs rolls itself back when its own task fails.
+            match parent.rollback(cause) {
+                Err(FlowError::InvalidState { .. }) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn revert_task(&self, task: TaskId, cause: &Cause) -> Result<(), FlowError> {
+        let runner = self.0.live().started.get(&task).cloned();
+        let Some(runner) = runner else {
+            // Recovery without the task's code: its effects stand, and the report says so.
+            let message = "the task's code is not there";
+            return self
+                .revert_failed(task, TaskError::host(HostErrorKind::Instantiation, message));
+        };
+        let outcome = {
+            let live = self.0.live();
+            live.record_of(task)
+                .map_or(Outcome::Interrupted, |task| task.outcome())
+        };
+        if !matches!(outcome, Outcome::Completed(_))
+            && let Err(refused) = self.undo(task, Phase::Call)?
+        {
+            return self.revert_failed(task, refused);
+        }
+        let mut made = 0;
+        loop {
+            let attempt = {
+                let live = self.0.live();
+                live.record_of(task)
+                    .map_or(1, |task| task.next_attempt(Phase::Revert))
+            };
+            self.record(&mut self.0.live(), vec![Event::Reverting { task, attempt }])?;
+            if made == 0 {
+                self.tell_task(task, TaskState::Reverting);
+            }
+            made += 1;
+            match self.revert_once(&runner, attempt, &outcome, cause)? {
+                Ok(disposition) => {
+                    self.record(
+                        &mut self.0.live(),
+                        vec![Event::Reverted { task, disposition }],
+                    )?;
+                    self.tell_task(task, TaskState::Reverted);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let undone = self.undo_attempt(task, attempt)?;
+                    if undone.is_ok() && runner.revert.again(made, &error.kind) {
+                        self.record(&mut self.0.live(), vec![Event::Retried { task, error }])?;
+                        std::thread::sleep(runner.revert.wait(made));
+                    } else {
+                        return self.revert_failed(task, error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One attempt of a revert, and what its answer says about the effects of the call.
+    fn revert_once(
+        &self,
+        runner: &Arc<Runner>,
+        attempt: u32,
+        outcome: &Outcome,
+        cause: &Cause,
+    ) -> Result<Result<Disposition, TaskError>, FlowError> {
+        let context = self.context(runner.id, Phase::Revert, attempt);
+        match guard(|| runner.task.revert(&context, outcome, cause)) {
+            Ok(Disposition::Undo) => {
+                let undone = self.undo(runner.id, Phase::Call)?;
+                Ok(undone.map(|()| Disposition::Undo))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn revert_failed(&self, task: TaskId, error: TaskError) -> Result<(), FlowError> {
+        self.record(
+            &mut self.0.live(),
+            vec![Event::RevertFailed { task, error }],
+        )?;
+        self.tell_task(task, TaskState::RevertFailed);
+        Ok(())
+    }
+
+    /// Undoes what one attempt of a revert did.
+    pub(super) fn undo_attempt(
+        &self,
+        task: TaskId,
+        attempt: u32,
+    ) -> Result<Result<(), TaskError>, FlowError> {
+        let standing = self.0.live().history.unsettled(task, attempt);
+        self.undo_all(standing)
+    }
+}

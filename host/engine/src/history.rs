@@ -1,0 +1,331 @@
+//! A flow's state: a fold over its events. Running and recovery share it.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::effect::{Applied, EffectName, Net};
+use crate::error::{Cause, TaskError};
+use crate::event::{Disposition, Entry, Event, FlowState, TaskState};
+use crate::id::{Identity, Phase, TaskId};
+use crate::task::Outcome;
+use crate::value::{Digest, Value};
+
+/// What the events of a flow add up to.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The flow's name.
+    pub name: String,
+    /// Who asked.
+    pub requester: Arc<Identity>,
+    /// What was asked.
+    pub request: Arc<Value>,
+    /// The plan it was built from.
+    pub plan: Option<Digest>,
+    /// Its state.
+    pub state: FlowState,
+    /// The states it went through: to, from.
+    pub transitions: Vec<(FlowState, FlowState)>,
+    /// Its started tasks, in order of their first start.
+    pub tasks: Vec<TaskRecord>,
+    /// The accumulator: started tasks that are not reverted, the newest last.
+    pub started: Vec<TaskId>,
+    /// Reverted tasks, in order of their reverts.
+    pub reverted: Vec<TaskId>,
+    /// Its error: the first one.
+    pub failure: Option<Cause>,
+    /// Effects that were applied, in order.
+    effects: Vec<Recorded>,
+}
+
+/// What happened to one task.
+#[derive(Clone, Debug)]
+pub struct TaskRecord {
+    /// The task.
+    pub id: TaskId,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: TaskState,
+    /// What its call returned, once it has.
+    pub result: Option<Arc<Value>>,
+    /// Why its call failed.
+    pub error: Option<TaskError>,
+    /// Why its revert failed, or its last revert did.
+    pub revert_error: Option<TaskError>,
+    /// What its revert answered.
+    pub disposition: Option<Disposition>,
+    /// Attempts of `call` and of `revert` so far.
+    attempts: [u32; 2],
+    started_at: Timestamp,
+    ended_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+struct Recorded {
+    applied: Applied,
+    undone: bool,
+    /// A checkpoint of its revert came after it.
+    settled: bool,
+}
+
+impl TaskRecord {
+    /// How its call ended.
+    pub fn outcome(&self) -> Outcome {
+        match (&self.result, &self.error) {
+            (Some(result), _) => Outcome::Completed(Value::clone(result)),
+            (None, Some(error)) => Outcome::Failed(error.clone()),
+            (None, None) => Outcome::Interrupted,
+        }
+    }
+
+    /// Number of the next attempt of a phase; counts from 1 over the life of the flow.
+    pub fn next_attempt(&self, phase: Phase) -> u32 {
+        self.attempts[phase as usize] + 1
+    }
+
+    /// How long its call took, all attempts and what was undone between them included; `None` while it runs.
+    pub fn duration(&self) -> Option<std::time::Duration> {
+        Some(self.ended_at?.since(self.started_at))
+    }
+}
+
+impl History {
+    /// A flow that nothing happened to yet.
+    pub fn new(
+        name: String,
+        requester: Arc<Identity>,
+        request: Arc<Value>,
+        plan: Option<Digest>,
+    ) -> Self {
+        Self {
+            name,
+            requester,
+            request,
+            plan,
+            state: FlowState::Pending,
+            transitions: Vec::new(),
+            tasks: Vec::new(),
+            started: Vec::new(),
+            reverted: Vec::new(),
+            failure: None,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Folds a journal. `None` when it does not begin with [`Event::Created`].
+    pub fn fold(entries: &[Entry]) -> Option<Self> {
+        let Event::Created {
+            name,
+            requester,
+            request,
+            plan,
+        } = &entries.first()?.event
+        else {
+            return None;
+        };
+        let mut history = Self::new(
+            name.clone(),
+            Arc::new(requester.clone()),
+            Arc::new(request.clone()),
+            *plan,
+        );
+        for entry in entries {
+            history.apply(entry.at, &entry.event);
+        }
+        Some(history)
+    }
+
+    /// What the flow was made of, as its first event.
+    pub fn created(&self) -> Event {
+        Event::Created {
+            name: self.name.clone(),
+            requester: Identity::clone(&self.requester),
+            request: Value::clone(&self.request),
+            plan: self.plan,
+        }
+    }
+
+    /// Takes one event in.
+    pub fn apply(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::Created { .. } | Event::Denied { .. } | Event::Log { .. } => {}
+            Event::State { from, to } => {
+                self.state = *to;
+                self.transitions.push((*to, *from));
+            }
+            Event::Reset => {
+                self.tasks.clear();
+                self.started.clear();
+                self.reverted.clear();
+                self.transitions.clear();
+                self.effects.clear();
+                self.failure = None;
+            }
+            Event::Failed(cause) => {
+                self.failure.get_or_insert_with(|| cause.clone());
+            }
+            Event::Started {
+                task,
+                name,
+                attempt,
+            } => {
+                self.start(at, *task, name).attempts[Phase::Call as usize] = *attempt;
+            }
+            Event::Replayed { task, name } => {
+                self.start(at, *task, name);
+            }
+            Event::Retried { .. } => {}
+            Event::Succeeded { task, result } => {
+                if let Some(task) = self.task_mut(*task) {
+                    task.state = TaskState::Success;
+                    task.result = Some(Arc::new(result.clone()));
+                    task.ended_at = Some(at);
+                }
+            }
+            Event::TaskFailed { task, error } => {
+                if let Some(task) = self.task_mut(*task) {
+                    task.state = TaskState::Failure;
+                    task.error = Some(error.clone());
+                    task.ended_at = Some(at);
+                }
+            }
+            Event::Reverting { task, attempt } => {
+                if let Some(task) = self.task_mut(*task) {
+                    task.state = TaskState::Reverting;
+                    task.attempts[Phase::Revert as usize] = *attempt;
+                }
+            }
+            Event::Reverted { task, disposition } => {
+                self.started.retain(|started| started != task);
+                self.reverted.push(*task);
+                if let Some(task) = self.task_mut(*task) {
+                    task.state = TaskState::Reverted;
+                    task.disposition = Some(*disposition);
+                    task.revert_error = None;
+                }
+            }
+            Event::RevertFailed { task, error } => {
+                if let Some(task) = self.task_mut(*task) {
+                    task.state = TaskState::RevertFailed;
+                    task.revert_error = Some(error.clone());
+                }
+            }
+            Event::Applied(applied) => self.effects.push(Recorded {
+                applied: applied.clone(),
+                undone: false,
+                settled: false,
+            }),
+            Event::Checkpoint { task, attempt } => {
+                for effect in &mut self.effects {
+                    let call = &effect.applied.call;
+                    effect.settled |= call.task == *task
+                        && call.phase == Phase::Revert
+                        && call.attempt == *attempt;
+                }
+            }
+            Event::Undone { number } => {
+                let effects = self.effects.iter_mut().rev();
+                if let Some(effect) = effects
+                    .into_iter()
+                    .find(|effect| effect.applied.number == *number)
+                {
+                    effect.undone = true;
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, at: Timestamp, id: TaskId, name: &str) -> &mut TaskRecord {
+        if !self.started.contains(&id) {
+            self.started.push(id);
+        }
+        let index = self
+            .tasks
+            .iter()
+            .position(|task| task.id == id)
+            .unwrap_or_else(|| {
+                self.tasks.push(TaskRecord {
+                    id,
+                    name: name.to_owned(),
+                    state: TaskState::Started,
+                    result: None,
+                    error: None,
+                    revert_error: None,
+                    disposition: None,
+                    attempts: [0, 0],
+                    started_at: at,
+                    ended_at: None,
+                });
+                self.tasks.len() - 1
+            });
+        let task = &mut self.tasks[index];
+        task.state = TaskState::Started;
+        task
+    }
+
+    /// A task that was started.
+    pub fn task(&self, id: TaskId) -> Option<&TaskRecord> {
+        self.tasks.iter().find(|task| task.id == id)
+    }
+
+    fn task_mut(&mut self, id: TaskId) -> Option<&mut TaskRecord> {
+        self.tasks.iter_mut().find(|task| task.id == id)
+    }
+
+    /// The task whose call was in hand at the last event: it has neither a result nor an error.
+    pub fn in_doubt(&self) -> Option<TaskId> {
+        let task = self.tasks.last()?;
+        (task.state == TaskState::Started && task.result.is_none()).then_some(task.id)
+    }
+
+    /// Whether this flow has committed quota: a `call` booked something and was not undone.
+    pub fn quota_committed(&self) -> bool {
+        self.effects.iter().any(|effect| {
+            effect.applied.effect == EffectName::QuotaCommit
+                && effect.applied.call.phase == Phase::Call
+                && !effect.undone
+                && !effect.applied.changes.is_empty()
+        })
+    }
+
+    /// Effects of one phase of a task that stand, the newest first.
+    pub fn standing(&self, task: TaskId, phase: Phase) -> Vec<Applied> {
+        let effects = self.effects.iter().rev().filter(|effect| {
+            !effect.undone && effect.applied.call.task == task && effect.applied.call.phase == phase
+        });
+        effects.map(|effect| effect.applied.clone()).collect()
+    }
+
+    /// Effects of one attempt of a revert that stand and are not behind a checkpoint, the newest first.
+    pub fn unsettled(&self, task: TaskId, attempt: u32) -> Vec<Applied> {
+        let effects = self.effects.iter().rev().filter(|effect| {
+            let call = &effect.applied.call;
+            !effect.undone
+                && !effect.settled
+                && call.task == task
+                && call.phase == Phase::Revert
+                && call.attempt == attempt
+        });
+        effects.map(|effect| effect.applied.clone()).collect()
+    }
+
+    /// Whether a task on the accumulator has effects that stand.
+    pub fn has_unsettled_effects(&self) -> bool {
+        self.effects
+            .iter()
+            .any(|effect| !effect.undone && self.started.contains(&effect.applied.call.task))
+    }
+
+    /// What the flow changed on the whole.
+    pub fn net(&self) -> Net {
+        let mut net = Net::default();
+        for effect in self.effects.iter().filter(|effect| !effect.undone) {
+            effect
+                .applied
+                .changes
+                .iter()
+                .for_each(|change| net.add(change));
+        }
+        net
+    }
+}

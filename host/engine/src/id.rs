@@ -1,0 +1,135 @@
+//! Names of things: flows, tasks, calls, callers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new id; later ids sort after earlier ones.
+            #[expect(clippy::new_without_default, reason = "an id is made, not defaulted")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    };
+}
+
+uuid_id! {
+    /// One flow.
+    FlowId
+}
+
+uuid_id! {
+    /// One task in one flow: what `add` returns, and the key of the results.
+    TaskId
+}
+
+/// Which of a task's two functions a call runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The task's `call`.
+    Call,
+    /// The task's `revert`.
+    Revert,
+}
+
+/// One attempt of one function of one task. Every effect carries it, so that the store can refuse an effect whose attempt
+/// is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CallId {
+    /// The flow.
+    pub flow: FlowId,
+    /// The task in it.
+    pub task: TaskId,
+    /// Which function.
+    pub phase: Phase,
+    /// Counts from 1 over the life of the flow.
+    pub attempt: u32,
+}
+
+/// Who asks for a flow. Fixed for the life of the flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Names the request in logs and to other services.
+    pub request_id: String,
+    /// The caller.
+    pub user_id: String,
+    /// The project that owns what the flow makes.
+    pub project_id: String,
+    /// The caller's roles, in the caller's order.
+    pub roles: Vec<String>,
+    /// An admin sees and changes other projects' things.
+    pub is_admin: bool,
+    /// The quota class that applies to the caller's own project.
+    pub quota_class: Option<String>,
+    /// Whether soft-deleted rows count as there, for an admin who repairs things.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_deleted: bool,
+}
+
+impl Identity {
+    /// A caller without roles.
+    pub fn new(user_id: impl Into<String>, project_id: impl Into<String>) -> Self {
+        Self {
+            request_id: format!("req-{}", Uuid::now_v7()),
+            user_id: user_id.into(),
+            project_id: project_id.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same caller with `roles`; holding `admin` makes an admin.
+    #[must_use]
+    pub fn with_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.roles = roles.into_iter().map(Into::into).collect();
+        self.is_admin |= self
+            .roles
+            .iter()
+            .any(|role| role.eq_ignore_ascii_case("admin"));
+        self
+    }
+
+    /// The same caller as an admin, who holds the role `admin` from the start.
+    #[must_use]
+    pub fn into_admin(mut self) -> Self {
+        self.is_admin = true;
+        if !self
+            .roles
+            .iter()
+            .any(|role| role.eq_ignore_ascii_case("admin"))
+        {
+            self.roles.push("admin".to_owned());
+        }
+        self
+    }
+}

@@ -1,0 +1,268 @@
+//! From a manifest to a plan: every check that needs to know the plugins.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::wire::quoted;
+use super::{
+    Inspected, MissingDependencies, Plan, PlannedTask, Ports, SettingsError, Wiring,
+    check_settings, wire,
+};
+use crate::document::nearest;
+use crate::error::Diagnostic;
+use crate::manifest::{Capability, Manifest, PluginEntry, TaskEntry};
+use crate::value::Value;
+
+impl Manifest {
+    /// Checks the plugins against the manifest and wires the tasks.
+    ///
+    /// `inspected` holds, by the key of its table, each plugin that a task uses; others may be left out.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with the line in the manifest and the fix: a digest that is not the pinned one,
+    /// an import that is not granted, settings that do not fit, a descriptor that makes no sense, or required inputs that
+    /// no earlier task provides, every one of the first task that misses any.
+    pub fn plan(&self, inspected: &BTreeMap<String, Inspected>) -> Result<Plan, Diagnostic> {
+        let mut warnings = self.warnings.clone();
+        let mut checked = BTreeSet::new();
+        let mut steps = Vec::with_capacity(self.tasks.len());
+        for task in &self.tasks {
+            let key = task.plugin.as_str();
+            let (Some(entry), Some(found)) = (self.plugins.get(key), inspected.get(key)) else {
+                return Err(Diagnostic::new(format!("plugin `{key}` was not loaded"))
+                    .at(&self.file, task.line));
+            };
+            if checked.insert(key) {
+                self.check_digest(key, entry, found)?;
+                self.check_imports(key, entry, found, &mut warnings)?;
+                self.check_settings(key, &found.settings_schema)?;
+                self.check_descriptor(key, entry, found)?;
+            }
+            steps.push((task, entry, found));
+        }
+
+        let ports: Vec<_> = steps
+            .iter()
+            .map(|(task, _, found)| found.descriptor.ports(task.name()))
+            .collect();
+        let wirings = wire(&ports).map_err(|missing| self.explain_missing(&missing, &ports))?;
+        let tasks = steps
+            .into_iter()
+            .zip(wirings)
+            .map(|((task, entry, found), wiring)| self.planned(task, entry, found, wiring))
+            .collect();
+        Ok(Plan {
+            name: self.name.clone(),
+            action: self.action.clone(),
+            on_lost: self.on_lost,
+            tasks,
+            warnings,
+        })
+    }
+
+    /// Checks the settings of the plugin `key` against its schema. The host does so before it calls `plugin.describe`.
+    ///
+    /// # Errors
+    /// What is wrong, with the path of each wrong value, the line of the plugin and the fix; a schema that cannot be
+    /// used; a key that is not in the manifest.
+    pub fn check_settings(&self, key: &str, schema: &Value) -> Result<(), Diagnostic> {
+        let Some(entry) = self.plugins.get(key) else {
+            let message = format!("there is no plugin `{}`", key.escape_debug());
+            return Err(Diagnostic::new(message).at(&self.file, None));
+        };
+        let error = match check_settings(&entry.settings, schema) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let message = match &error {
+            SettingsError::Schema(reason) => {
+                format!("the settings schema of plugin `{key}` cannot be used: {reason}")
+            }
+            SettingsError::Settings(_) => format!("settings of plugin `{key}`: {error}"),
+        };
+        let help = match &error {
+            SettingsError::Schema(_) => PLUGIN_DEFECT.to_owned(),
+            SettingsError::Settings(violations) => {
+                let fixes = violations.iter().map(|violation| match &violation.fix {
+                    Some(fix) => fix.clone(),
+                    None => format!("change `{}`", violation.pointer),
+                });
+                // Two violations of one value have one fix.
+                let fixes: BTreeSet<_> = fixes.collect();
+                let fixes: Vec<_> = fixes.into_iter().collect();
+                format!("in the settings of [plugins.{key}], {}", fixes.join(", "))
+            }
+        };
+        Err(Diagnostic::new(message)
+            .at(&self.file, entry.line)
+            .help(help))
+    }
+
+    fn check_digest(
+        &self,
+        key: &str,
+        entry: &PluginEntry,
+        found: &Inspected,
+    ) -> Result<(), Diagnostic> {
+        match entry.sha256 {
+            Some(pinned) if pinned != found.digest => {
+                let message = format!(
+                    "plugin `{key}` is not the component that is pinned: its SHA-256 is {}",
+                    found.digest
+                );
+                Err(Diagnostic::new(message)
+                    .at(&self.file, entry.line)
+                    .help(format!(
+                        "restore the component, or if the change is meant, set `sha256 = \"{}\"` in [plugins.{key}]",
+                        found.digest
+                    )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_imports(
+        &self,
+        key: &str,
+        entry: &PluginEntry,
+        found: &Inspected,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Diagnostic> {
+        let mut imported = BTreeSet::new();
+        for name in &found.imports {
+            match Capability::of_interface(name) {
+                Some(capability) => {
+                    imported.insert(capability);
+                }
+                None if is_base(name) => {}
+                None => {
+                    let message = format!(
+                        "plugin `{key}` imports `{}`, which this host does not offer",
+                        name.escape_debug()
+                    );
+                    return Err(Diagnostic::new(message)
+                        .at(&self.file, entry.line)
+                        .help("build the plugin for `cairn:plugin@0.1.0`, or use a newer cairn"));
+                }
+            }
+        }
+        let refused: Vec<_> = imported
+            .iter()
+            .filter(|capability| !entry.grants.has(**capability))
+            .collect();
+        if !refused.is_empty() {
+            let interfaces: Vec<_> = refused
+                .iter()
+                .map(|one| format!("cairn:plugin/{one}"))
+                .collect();
+            let lines: Vec<_> = refused.iter().map(|one| format!("{one} = true")).collect();
+            return Err(Diagnostic::new(format!(
+                "plugin `{key}` imports {}, which {} does not grant it",
+                quoted(&interfaces),
+                self.file_name(),
+            ))
+            .at(&self.file, entry.line)
+            .help(format!("add {} to [plugins.{key}.grants]", quoted(&lines))));
+        }
+        for (capability, _) in entry.grants.iter() {
+            if !imported.contains(&capability) {
+                warnings.push(format!(
+                    "plugin `{key}` is granted `{capability}` and does not import it (line {})",
+                    entry.line
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_descriptor(
+        &self,
+        key: &str,
+        entry: &PluginEntry,
+        found: &Inspected,
+    ) -> Result<(), Diagnostic> {
+        found.descriptor.check().map_err(|reason| {
+            Diagnostic::new(format!("plugin `{key}` describes itself wrongly: {reason}"))
+                .at(&self.file, entry.line)
+                .help(PLUGIN_DEFECT)
+        })
+    }
+
+    fn planned(
+        &self,
+        task: &TaskEntry,
+        entry: &PluginEntry,
+        found: &Inspected,
+        wiring: Wiring,
+    ) -> PlannedTask {
+        let descriptor = &found.descriptor;
+        PlannedTask {
+            name: task.name().to_owned(),
+            plugin: task.plugin.clone(),
+            display: match &self.action {
+                Some(action) => format!("{};{action}", task.name()),
+                None => task.name().to_owned(),
+            },
+            version: descriptor.version,
+            digest: found.digest,
+            size: found.size,
+            builtin: found.builtin.clone(),
+            settings: entry.settings.clone(),
+            grants: entry.grants.clone(),
+            limits: entry.limits.clone(),
+            retry: task.retry.clone(),
+            revert: task.revert.clone(),
+            requires: wiring.requires,
+            optional: wiring.optional,
+            provides: descriptor.provides.clone(),
+        }
+    }
+
+    fn file_name(&self) -> String {
+        let name = self.file.file_name().unwrap_or(self.file.as_os_str());
+        name.display().to_string()
+    }
+
+    fn explain_missing(&self, missing: &MissingDependencies, ports: &[Ports<'_>]) -> Diagnostic {
+        let line = self
+            .tasks
+            .iter()
+            .find(|task| task.name() == missing.task)
+            .map(|task| task.line);
+        let earlier = ports.iter().take_while(|task| task.name != missing.task);
+        let provided: BTreeSet<&str> = earlier
+            .flat_map(|task| task.provides)
+            .map(String::as_str)
+            .collect();
+        let advice = missing.names.iter().map(|name| {
+            // No task before this one provides it, so whoever does is this one or comes later.
+            let later = ports
+                .iter()
+                .find(|task| task.name != missing.task && task.provides.contains(name));
+            match (later, nearest(name, provided.iter().copied())) {
+                (Some(task), _) => format!(
+                    "`{name}`: move task `{}`, which provides it, before this one",
+                    task.name
+                ),
+                (None, Some(near)) => {
+                    format!("`{name}`: an earlier task provides `{near}`, perhaps that is meant")
+                }
+                (None, None) => format!(
+                    "`{name}`: add a task before this one that provides it, such as `inject`"
+                ),
+            }
+        });
+        Diagnostic::new(format!("MissingDependencies: {missing}"))
+            .at(&self.file, line)
+            .help(advice.collect::<Vec<_>>().join("; "))
+    }
+}
+
+const PLUGIN_DEFECT: &str =
+    "this is a defect of the plugin; tell its author, or use another version";
+
+/// Whether an interface is one that every plugin may import.
+fn is_base(name: &str) -> bool {
+    let name = name.strip_prefix("cairn:plugin/").unwrap_or(name);
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    matches!(name, "context" | "log" | "types")
+}

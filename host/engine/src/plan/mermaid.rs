@@ -1,0 +1,64 @@
+//! A plan as a diagram in the language of Mermaid.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::Plan;
+
+/// Tasks from top to bottom, an arrow for the data that one hands another. Broken arrows are optional inputs, drawn from
+/// the nearest provider.
+pub(super) fn flowchart(plan: &Plan) -> String {
+    let mut text = String::from("flowchart TD\n");
+    // Ids hold for this text only: names may hold characters that an id may not.
+    let ids: BTreeMap<&str, usize> = plan
+        .tasks
+        .iter()
+        .map(|task| task.name.as_str())
+        .zip(1..)
+        .collect();
+    for (task, id) in plan.tasks.iter().zip(1..) {
+        let _ = writeln!(text, "    t{id}[\"{}\"]", escaped(&task.name));
+    }
+    for (task, id) in plan.tasks.iter().zip(1..) {
+        let required = task.requires.iter().map(|(input, from)| (input, from));
+        arrows(&mut text, &ids, id, "-->", required);
+        let nearest = task
+            .optional
+            .iter()
+            .filter_map(|(input, from)| Some((input, from.first()?)));
+        arrows(&mut text, &ids, id, "-.->", nearest);
+    }
+    text
+}
+
+/// One arrow for each provider, labelled with all that it hands over.
+fn arrows<'p>(
+    text: &mut String,
+    ids: &BTreeMap<&str, usize>,
+    to: usize,
+    arrow: &str,
+    inputs: impl Iterator<Item = (&'p String, &'p String)>,
+) {
+    let mut labels: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for (input, provider) in inputs {
+        if let Some(&from) = ids.get(provider.as_str()) {
+            labels.entry(from).or_default().push(escaped(input));
+        }
+    }
+    for (from, names) in labels {
+        let _ = writeln!(text, "    t{from} {arrow}|\"{}\"| t{to}", names.join(", "));
+    }
+}
+
+/// Text for a label. Plugins choose the names of inputs, so whatever may mean something to Mermaid or to a browser is
+/// written as its code.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        if c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':') {
+            out.push(c);
+        } else {
+            let _ = write!(out, "#{};", u32::from(c));
+        }
+        out
+    })
+}

@@ -1,0 +1,322 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+use crate::error::Diagnostic;
+use crate::manifest::{Capability, Manifest};
+
+const TEXT: &str = r#"[flow]
+name = "f"
+action = "volume:create"
+
+[plugins.first]
+path = "first.wasm"
+
+[plugins.second]
+builtin = "second"
+settings = { size = 1 }
+[plugins.second.grants]
+quota = { resources = ["volumes"] }
+rpc = true
+
+[[task]]
+plugin = "first"
+
+[[task]]
+plugin = "second"
+retry = { attempts = 2 }
+
+[[task]]
+plugin = "second"
+name = "third"
+"#;
+
+fn manifest() -> Manifest {
+    Manifest::parse(TEXT, Path::new("flows/flow.toml")).unwrap()
+}
+
+fn names(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn plugin(name: &str, imports: &str, requires: &str, optional: &str, provides: &str) -> Inspected {
+    Inspected {
+        digest: Digest::of(name.as_bytes()),
+        size: 10,
+        imports: names(imports).into_iter().collect(),
+        settings_schema: json!({}),
+        descriptor: Descriptor {
+            name: name.to_owned(),
+            version: (1, 2),
+            requires: names(requires),
+            optional: names(optional),
+            provides: names(provides),
+        },
+        builtin: None,
+    }
+}
+
+fn plugins() -> BTreeMap<String, Inspected> {
+    BTreeMap::from([
+        (
+            "first".to_owned(),
+            plugin("one", "context log", "", "", "a b"),
+        ),
+        (
+            "second".to_owned(),
+            plugin(
+                "two",
+                "log cairn:plugin/quota@0.1.0 rpc types",
+                "a",
+                "b c",
+                "c",
+            ),
+        ),
+    ])
+}
+
+/// The plan after `change` was made to the plugins.
+fn plan(change: impl FnOnce(&mut BTreeMap<String, Inspected>)) -> Result<Plan, Diagnostic> {
+    let mut plugins = plugins();
+    change(&mut plugins);
+    manifest().plan(&plugins)
+}
+
+#[track_caller]
+fn refused(change: impl FnOnce(&mut BTreeMap<String, Inspected>), expected: &str) {
+    assert_eq!(plan(change).unwrap_err().to_string(), expected);
+}
+
+fn second(plugins: &mut BTreeMap<String, Inspected>) -> &mut Inspected {
+    plugins.get_mut("second").unwrap()
+}
+
+#[test]
+fn a_plan_says_who_provides_each_input() {
+    let plan = plan(|_| ()).unwrap();
+    assert_eq!(plan.warnings, Vec::<String>::new());
+    let [first, second, third] = &plan.tasks[..] else {
+        panic!("three tasks")
+    };
+    assert_eq!(first.requires, []);
+    assert_eq!(second.requires, [("a".into(), "first".into())]);
+    assert_eq!(
+        second.optional,
+        [("b".into(), vec!["first".into()]), ("c".into(), vec![])]
+    );
+    assert_eq!(third.optional[1], ("c".into(), vec!["second".into()]));
+    assert_eq!(third.name, "third");
+    assert_eq!(third.plugin, "second");
+    assert_eq!(third.versioned(), "third;volume:create==1.2");
+    assert_eq!((second.retry.attempts, third.retry.attempts), (2, 1));
+    assert!(second.grants.has(Capability::Rpc));
+    assert_eq!(second.settings["size"], 1);
+    assert_eq!(plan.task("third"), Some(third));
+}
+
+#[test]
+fn without_an_action_a_task_is_called_as_its_plugin() {
+    let mut manifest = manifest();
+    manifest.action = None;
+    assert_eq!(
+        manifest.plan(&plugins()).unwrap().tasks[1].versioned(),
+        "second==1.2"
+    );
+}
+
+#[test]
+fn a_plan_survives_json_with_its_digest() {
+    let plan = plan(|_| ()).unwrap();
+    let text = serde_json::to_string(&plan).unwrap();
+    let read: Plan = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, plan);
+    assert_eq!(read.digest(), plan.digest());
+}
+
+#[test]
+fn the_digest_is_of_what_runs() {
+    let original = plan(|_| ()).unwrap();
+    let moved = Manifest::parse(TEXT, Path::new("elsewhere/other.toml")).unwrap();
+    let moved = moved.plan(&plugins()).unwrap();
+    assert_eq!(moved.digest(), original.digest());
+
+    let warned = Plan {
+        warnings: vec!["w".into()],
+        ..original.clone()
+    };
+    assert_eq!(warned.digest(), original.digest());
+
+    let other = plan(|plugins| second(plugins).digest = Digest::of(b"other")).unwrap();
+    assert_ne!(other.digest(), original.digest());
+}
+
+#[test]
+fn an_import_that_is_not_granted_is_refused_with_the_line_to_add() {
+    refused(
+        |plugins| {
+            second(plugins).imports.insert("keys".into());
+        },
+        "plugin `second` imports `cairn:plugin/keys`, which flow.toml does not grant it\n  \
+         --> flows/flow.toml:8\n  help: add `keys = true` to [plugins.second.grants]",
+    );
+    refused(
+        |plugins| {
+            let first = plugins.get_mut("first").unwrap();
+            first.imports.extend(names("quota cairn:plugin/results"));
+        },
+        "plugin `first` imports `cairn:plugin/results` and `cairn:plugin/quota`, which flow.toml does not grant it\n  \
+         --> flows/flow.toml:5\n  help: add `results = true` and `quota = true` to [plugins.first.grants]",
+    );
+}
+
+#[test]
+fn an_import_that_nobody_offers_is_refused() {
+    refused(
+        |plugins| {
+            second(plugins)
+                .imports
+                .insert("cairn:plugin/teleport".into());
+        },
+        "plugin `second` imports `cairn:plugin/teleport`, which this host does not offer\n  --> flows/flow.toml:8\n  \
+         help: build the plugin for `cairn:plugin@0.1.0`, or use a newer cairn",
+    );
+}
+
+#[test]
+fn a_grant_without_an_import_is_a_warning() {
+    let plan = plan(|plugins| {
+        second(plugins).imports.remove("rpc");
+    });
+    assert_eq!(
+        plan.unwrap().warnings,
+        ["plugin `second` is granted `rpc` and does not import it (line 8)"]
+    );
+}
+
+#[test]
+fn a_component_that_is_not_the_pinned_one_is_refused() {
+    let mut manifest = manifest();
+    let entry = manifest.plugins.get_mut("first").unwrap();
+    entry.sha256 = Some(Digest::of(b"one"));
+    manifest.plan(&plugins()).unwrap();
+
+    let entry = manifest.plugins.get_mut("first").unwrap();
+    entry.sha256 = Some(Digest::of(b"another"));
+    let error = manifest.plan(&plugins()).unwrap_err();
+    let found = Digest::of(b"one").to_string();
+    assert!(
+        error
+            .message
+            .starts_with("plugin `first` is not the component that is pinned")
+    );
+    assert!(error.help.unwrap().contains(&found));
+    assert_eq!(error.line, Some(5));
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused_with_the_path_and_the_line() {
+    refused(
+        |plugins| {
+            second(plugins).settings_schema = json!({"properties": {"size": {"type": "string"}}})
+        },
+        "settings of plugin `second`: `/size`: 1 is not of type \"string\"\n  --> flows/flow.toml:8\n  \
+         help: in the settings of [plugins.second], change `/size`",
+    );
+    let error = manifest()
+        .check_settings("first", &json!({"required": ["x"]}))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "settings of plugin `first`: \"x\" is a required property\n  --> flows/flow.toml:5\n  \
+         help: in the settings of [plugins.first], add `x`",
+    );
+    let error = manifest()
+        .check_settings("first", &json!({"$ref": "#"}))
+        .unwrap_err();
+    assert_eq!(
+        error.message,
+        "the settings schema of plugin `first` cannot be used: it refers to itself"
+    );
+    assert!(manifest().check_settings("nobody", &json!({})).is_err());
+}
+
+#[test]
+fn a_descriptor_that_makes_no_sense_is_refused() {
+    refused(
+        |plugins| second(plugins).descriptor.optional.push("a".into()),
+        "plugin `second` describes itself wrongly: `a` is both required and optional\n  --> flows/flow.toml:8\n  \
+         help: this is a defect of the plugin; tell its author, or use another version",
+    );
+}
+
+#[test]
+fn every_missing_input_is_named_with_what_to_do() {
+    refused(
+        |plugins| {
+            let first = plugins.get_mut("first").unwrap();
+            first.descriptor.requires = names("quux c");
+        },
+        "MissingDependencies: task `first` requires `c` and `quux`, which no earlier task provides\n  \
+         --> flows/flow.toml:15\n  \
+         help: `c`: move task `second`, which provides it, before this one; \
+         `quux`: add a task before this one that provides it, such as `inject`",
+    );
+    let mistyped = plan(|plugins| {
+        plugins.get_mut("first").unwrap().descriptor.provides = names("availability_zone");
+        second(plugins).descriptor.requires = names("availabilty_zone");
+    });
+    let help = mistyped.unwrap_err().help.unwrap();
+    assert_eq!(
+        help,
+        "`availabilty_zone`: an earlier task provides `availability_zone`, perhaps that is meant"
+    );
+}
+
+#[test]
+fn a_plugin_that_a_task_uses_must_have_been_loaded() {
+    refused(
+        |plugins| {
+            plugins.remove("second");
+        },
+        "plugin `second` was not loaded\n  --> flows/flow.toml:18",
+    );
+}
+
+#[test]
+fn a_plugin_that_no_task_uses_need_not_be_loaded() {
+    let text = format!("{TEXT}\n[plugins.spare]\npath = 'spare.wasm'");
+    let manifest = Manifest::parse(&text, Path::new("flow.toml")).unwrap();
+    let plan = manifest.plan(&plugins()).unwrap();
+    assert_eq!(plan.warnings, ["no task uses [plugins.spare] (line 26)"]);
+}
+
+#[test]
+fn a_diagram_shows_tasks_and_data() {
+    let plan = plan(|_| ()).unwrap();
+    assert_eq!(
+        plan.to_mermaid(),
+        r#"flowchart TD
+    t1["first"]
+    t2["second"]
+    t3["third"]
+    t1 -->|"a"| t2
+    t1 -.->|"b"| t2
+    t1 -->|"a"| t3
+    t1 -.->|"b"| t3
+    t2 -.->|"c"| t3
+"#
+    );
+}
+
+#[test]
+fn a_name_cannot_break_out_of_a_diagram() {
+    let evil = "x\"]; click t1 \"javascript:alert(1)";
+    let plan = plan(|plugins| {
+        plugins.get_mut("first").unwrap().descriptor.provides = vec![evil.into(), "a".into()];
+        second(plugins).descriptor.requires = vec![evil.into()];
+    });
+    let text = plan.unwrap().to_mermaid();
+    assert!(text.contains("x#34;#93;#59;#32;click#32;t1"), "{text}");
+}

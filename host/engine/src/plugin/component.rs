@@ -1,0 +1,292 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store, Trap};
+
+use super::{PluginError, TICK};
+use crate::capability::{State, from_wit};
+use crate::error::{HostErrorKind, TaskError};
+use crate::manifest::{Capability, Limits};
+use crate::plan::Descriptor;
+use crate::value::{Digest, Object, Value};
+use crate::wit::{TaskPluginAll, TaskPluginAllPre};
+
+/// The package of the contract, with the slash that follows.
+const PACKAGE: &str = "cairn:plugin/";
+
+/// The version of the contract that this host serves.
+const VERSION: &str = "0.1.0";
+
+/// The largest settings schema or description, in bytes.
+const MAX_DESCRIPTION: usize = 256 << 10;
+
+/// Something that a component imports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Import {
+    /// Its whole name, such as `cairn:plugin/quota@0.1.0`.
+    pub name: String,
+    /// The capability that must be granted for it; `None` for what is always there.
+    pub capability: Option<Capability>,
+}
+
+/// A component that can be called.
+pub struct Plugin {
+    engine: Engine,
+    pre: TaskPluginAllPre<State>,
+    digest: Digest,
+    bytes: Arc<[u8]>,
+    imports: Vec<Import>,
+    exports: Vec<String>,
+    /// Descriptions by the digest of the settings.
+    descriptions: Mutex<HashMap<Digest, Descriptor>>,
+}
+
+/// Compiles a component. Text is taken too.
+pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, PluginError> {
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(PluginError::CoreModule);
+    }
+    let is_component = bytes.starts_with(b"\0asm\x0d\0\x01\0");
+    let is_text =
+        std::str::from_utf8(bytes).is_ok_and(|text| text.trim_start().starts_with("(component"));
+    if !is_component && !is_text {
+        let first: String = bytes
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        return Err(PluginError::NotAComponent(match first.as_str() {
+            "" => "the file is empty".to_owned(),
+            first => format!("it begins with the bytes {first}"),
+        }));
+    }
+    Component::new(engine, bytes).map_err(|error| PluginError::Invalid(describe_error(&error)))
+}
+
+impl Plugin {
+    pub(super) fn new(
+        engine: &Engine,
+        linker: &Linker<State>,
+        component: Component,
+        digest: Digest,
+        bytes: &[u8],
+    ) -> Result<Self, PluginError> {
+        let types = component.component_type();
+        let exports: Vec<String> = types
+            .exports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        for interface in ["plugin", "task"] {
+            let export = format!("{PACKAGE}{interface}@{VERSION}");
+            if !exports.contains(&export) {
+                return Err(PluginError::MissingExport { export });
+            }
+        }
+        let mut imports = Vec::new();
+        for (name, item) in types.imports(engine) {
+            // A type alone asks nothing of the host.
+            if matches!(item.ty, ComponentItem::Type(_)) {
+                continue;
+            }
+            imports.push(check_import(name)?);
+        }
+        let pre = linker
+            .instantiate_pre(&component)
+            .map_err(|error| PluginError::Invalid(describe_error(&error)))?;
+        let pre = TaskPluginAllPre::new(pre)
+            .map_err(|error| PluginError::Invalid(describe_error(&error)))?;
+        Ok(Self {
+            engine: engine.clone(),
+            pre,
+            digest,
+            bytes: bytes.into(),
+            imports,
+            exports,
+            descriptions: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// The digest of its bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The component itself.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What it imports.
+    pub fn imports(&self) -> &[Import] {
+        &self.imports
+    }
+
+    /// What it exports.
+    pub fn exports(&self) -> &[String] {
+        &self.exports
+    }
+
+    /// The JSON schema of its settings.
+    ///
+    /// # Errors
+    /// [`PluginError::Describe`] when it traps, [`PluginError::Description`] when that is no JSON schema.
+    pub fn settings_schema(&self, limits: &Limits) -> Result<Value, PluginError> {
+        let text = self.ask(limits, |plugin, store| {
+            plugin.cairn_plugin_plugin().call_settings_schema(store)
+        })?;
+        if text.len() > MAX_DESCRIPTION {
+            return Err(PluginError::Description(format!(
+                "its settings schema has {} bytes",
+                text.len()
+            )));
+        }
+        let schema = crate::value::parse(&text);
+        schema.map_err(|error| {
+            PluginError::Description(format!("its settings schema is no JSON: {error}"))
+        })
+    }
+
+    /// What it says about itself, given these settings. Asked once for the same settings.
+    ///
+    /// # Errors
+    /// [`PluginError::Describe`] when it fails or traps, [`PluginError::Description`] when the answer breaks the contract.
+    pub fn describe(&self, settings: &Object, limits: &Limits) -> Result<Descriptor, PluginError> {
+        let text = Value::Object(settings.clone()).to_string();
+        let key = Digest::of(text.as_bytes());
+        let known = self
+            .descriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let answer = self.ask(limits, |plugin, store| {
+            plugin.cairn_plugin_plugin().call_describe(store, &text)
+        })?;
+        let answer = answer.map_err(|error| PluginError::Describe(from_wit(error).to_string()))?;
+        let descriptor = Descriptor {
+            name: answer.name,
+            version: answer.version,
+            requires: answer.requires,
+            optional: answer.optional,
+            provides: answer.provides,
+        };
+        descriptor.check().map_err(PluginError::Description)?;
+        let mut descriptions = self
+            .descriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        descriptions.insert(key, descriptor.clone());
+        Ok(descriptor)
+    }
+
+    fn ask<T>(
+        &self,
+        limits: &Limits,
+        question: impl FnOnce(&TaskPluginAll, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, PluginError> {
+        let state = State::for_description(limits);
+        self.run(state, limits, question)
+            .map_err(|error| PluginError::Describe(error.to_string()))
+    }
+
+    /// Makes a fresh instance, asks it one thing, and throws it away.
+    pub(super) fn run<T>(
+        &self,
+        state: State,
+        limits: &Limits,
+        call: impl FnOnce(&TaskPluginAll, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, TaskError> {
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| state);
+        let ticks = limits.deadline.as_nanos().div_ceil(TICK.as_nanos());
+        // One more, for the tick that is under way.
+        store.set_epoch_deadline(
+            u64::try_from(ticks)
+                .unwrap_or(u64::MAX - 1)
+                .saturating_add(1),
+        );
+        let result = match self.pre.instantiate(&mut store) {
+            Ok(plugin) => call(&plugin, &mut store),
+            Err(error) => Err(error),
+        };
+        store.data_mut().flush_printed();
+        result.map_err(|error| why(&error, store.data_mut(), limits))
+    }
+}
+
+/// An import that this host has.
+fn check_import(name: &str) -> Result<Import, PluginError> {
+    let import = name.to_owned();
+    if name.starts_with("wasi:http/") {
+        return Err(PluginError::Network { import });
+    }
+    if let Some(rest) = name.strip_prefix("wasi:") {
+        // Any 0.2: later ones only add.
+        let known = [
+            "io/",
+            "cli/",
+            "clocks/",
+            "random/",
+            "filesystem/",
+            "sockets/",
+        ];
+        if known.iter().any(|package| rest.starts_with(package)) && rest.contains("@0.2.") {
+            return Ok(Import {
+                name: import,
+                capability: None,
+            });
+        }
+        return Err(PluginError::UnknownImport { import });
+    }
+    let interface = name
+        .strip_prefix(PACKAGE)
+        .and_then(|rest| rest.strip_suffix(VERSION)?.strip_suffix('@'));
+    let capability = match interface {
+        Some("context" | "log" | "types") => None,
+        Some(interface) => match Capability::of_interface(interface) {
+            Some(capability) => Some(capability),
+            None => return Err(PluginError::UnknownImport { import }),
+        },
+        None => return Err(PluginError::UnknownImport { import }),
+    };
+    Ok(Import {
+        name: import,
+        capability,
+    })
+}
+
+/// What ended a call.
+fn why(error: &wasmtime::Error, state: &mut State, limits: &Limits) -> TaskError {
+    if let Some(ended) = state.ended.take() {
+        return ended;
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => TaskError::host(
+            HostErrorKind::DeadlineExceeded,
+            format!(
+                "the call did not end within {}",
+                humantime::format_duration(limits.deadline)
+            ),
+        ),
+        _ if state.memory_refused => TaskError::host(
+            HostErrorKind::MemoryExceeded,
+            format!(
+                "the plugin wanted more memory than the {} it may have",
+                bytesize::ByteSize(limits.memory).display().iec()
+            ),
+        ),
+        Some(trap) => TaskError::host(HostErrorKind::Trap, trap.to_string())
+            .with("backtrace", describe_error(error)),
+        None => TaskError::host(HostErrorKind::Trap, describe_error(error)),
+    }
+}
+
+/// An error with all its causes.
+pub(super) fn describe_error(error: &wasmtime::Error) -> String {
+    format!("{error:#}")
+}

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use super::Plugin;
+use crate::capability::{Active, Granted, Services, State, from_wit, to_wit};
+use crate::error::{Cause, HostErrorKind, TaskError};
+use crate::event::Disposition;
+use crate::task::{Context, Outcome, Task, TaskSpec};
+use crate::value::{Object, Value};
+use crate::wit::exports::cairn::plugin::task as wit;
+
+/// A task that a plugin does. Every call gets an instance of its own.
+pub struct PluginTask {
+    spec: TaskSpec,
+    plugin: Arc<Plugin>,
+    granted: Arc<Granted>,
+    services: Arc<Services>,
+}
+
+impl PluginTask {
+    pub(crate) fn new(
+        spec: TaskSpec,
+        plugin: Arc<Plugin>,
+        granted: Granted,
+        services: Arc<Services>,
+    ) -> Self {
+        Self {
+            spec,
+            plugin,
+            granted: Arc::new(granted),
+            services,
+        }
+    }
+
+    fn state(&self, context: &Arc<dyn Context>) -> State {
+        State::for_call(Active {
+            context: Arc::clone(context),
+            granted: Arc::clone(&self.granted),
+            services: Arc::clone(&self.services),
+        })
+    }
+
+    /// A result that keeps the contract: JSON, not too large, with every name that the task provides.
+    fn check(&self, text: &str) -> Result<Value, TaskError> {
+        let invalid = |message: String| TaskError::host(HostErrorKind::ResultInvalid, message);
+        let most = self.granted.limits.result_bytes;
+        if text.len() as u64 > most {
+            return Err(invalid(format!(
+                "the result has {} bytes, and {most} are allowed",
+                text.len()
+            )));
+        }
+        let value = crate::value::parse(text)
+            .map_err(|error| invalid(format!("the result is no JSON: {error}")))?;
+        let object = match &value {
+            Value::Null => None,
+            Value::Object(object) => Some(object),
+            _ => return Err(invalid("the result must be an object or null".to_owned())),
+        };
+        let provides = self.spec.provides.iter();
+        let missing: Vec<&str> = provides
+            .map(String::as_str)
+            .filter(|name| object.is_none_or(|object| !object.contains_key(*name)))
+            .collect();
+        if missing.is_empty() {
+            return Ok(value);
+        }
+        let message = format!(
+            "`{}` provides {}, but its result lacks {}",
+            self.spec.name,
+            self.spec.provides.join(", "),
+            missing.join(", ")
+        );
+        Err(TaskError::host(HostErrorKind::ResultIncomplete, message).with("missing", missing))
+    }
+}
+
+impl Task for PluginTask {
+    fn spec(&self) -> &TaskSpec {
+        &self.spec
+    }
+
+    fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
+        let inputs = Value::Object(inputs).to_string();
+        let result = self.plugin.run(
+            self.state(context),
+            &self.granted.limits,
+            |plugin, store| plugin.cairn_plugin_task().call_call(store, &inputs),
+        )?;
+        self.check(&result.map_err(from_wit)?)
+    }
+
+    fn revert(
+        &self,
+        context: &Arc<dyn Context>,
+        outcome: &Outcome,
+        cause: &Cause,
+    ) -> Result<Disposition, TaskError> {
+        let outcome = match outcome {
+            Outcome::Completed(result) => wit::Outcome::Completed(result.to_string()),
+            Outcome::Failed(error) => wit::Outcome::Failed(to_wit(error.clone())),
+            Outcome::Interrupted => wit::Outcome::Interrupted,
+        };
+        let cause = wit::Failure {
+            task: cause.task.clone(),
+            error: to_wit(cause.error.clone()),
+        };
+        let result = self.plugin.run(
+            self.state(context),
+            &self.granted.limits,
+            |plugin, store| {
+                plugin
+                    .cairn_plugin_task()
+                    .call_revert(store, &outcome, &cause)
+            },
+        )?;
+        match result.map_err(from_wit)? {
+            wit::Disposition::Undo => Ok(Disposition::Undo),
+            wit::Disposition::Keep => Ok(Disposition::Keep),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The operator's policy: named rules that say who may do what, in the language of OpenStack's policy files.
+//!
+//! | rule | passes when |
+//! |---|---|
+//! | `""`, `[]` or `@` | always |
+//! | `!` | never |
+//! | `role:NAME` | the caller has the role; case does not count |
+//! | `rule:NAME` | the rule of that name passes; no such rule: never |
+//! | `ATTRIBUTE:MATCH` | the caller's `user_id`, `project_id`, `is_admin`, `quota_class`, or one of the `roles`, is the match |
+//! | `'text':MATCH`, `True:MATCH`, `5:MATCH` | the literal is the match |
+//! | `not A`, `A and B`, `A or B`, `(A)` | as it says; `not` binds first, then `and` |
+//!
+//! A match may hold `%(name)s`, a value of the target: its key `name`, or a path such as `volume.project_id` through
+//! objects. A key that the target lacks fails the check. `%%` is a percent sign. Values are compared as text, booleans and
+//! null as `True`, `False` and `None`.
+//!
+//! The source of these rules is `oslo.policy` (`_parser.py`, `_checks.py`). Three things differ on purpose: what cannot
+//! be read is an error and no rule that fails; so are rules that refer to themselves; and `rule:NAME` of an unknown name
+//! fails instead of asking the rule `default`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::error::Diagnostic;
+use crate::id::Identity;
+use crate::value::Object;
+
+mod eval;
+mod file;
+mod parse;
+pub(crate) mod rule;
+
+use eval::Evaluation;
+use rule::Rule;
+
+/// How high a rule may be with the rules it refers to put in its place. It bounds the recursion of [`Policy::check`].
+const MAX_HEIGHT: usize = 512;
+
+/// The rule that decides on an action without one of its own.
+const DEFAULT_RULE: &str = "default";
+
+/// Who asks, as rules see it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credentials<'a> {
+    /// The caller.
+    pub user_id: &'a str,
+    /// The caller's project.
+    pub project_id: &'a str,
+    /// The caller's roles.
+    pub roles: &'a [String],
+    /// Whether the caller is an admin. Rules see this flag, whatever the roles say.
+    pub is_admin: bool,
+    /// The caller's quota class.
+    pub quota_class: Option<&'a str>,
+}
+
+impl<'a> From<&'a Identity> for Credentials<'a> {
+    fn from(identity: &'a Identity) -> Self {
+        Self {
+            user_id: &identity.user_id,
+            project_id: &identity.project_id,
+            roles: &identity.roles,
+            is_admin: identity.is_admin,
+            quota_class: identity.quota_class.as_deref(),
+        }
+    }
+}
+
+/// Rules by name. Every rule was read, and none refers to itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub(crate) rules: BTreeMap<String, Rule>,
+}
+
+impl Default for Policy {
+    /// Cinder's rules for what Cairn does: everybody may create volumes, an admin may do anything, and whatever has no rule
+    /// is for admins and the owner.
+    fn default() -> Self {
+        Self::parse(include_str!("default.json"), None)
+            .expect("the built-in policy is sound; a test reads it")
+    }
+}
+
+impl Policy {
+    /// Reads a policy file: one JSON object of rules by name, each a string or a list of lists of checks. `file` names it in
+    /// messages.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line as far as it is known: text that is no JSON object, a rule that
+    /// stands twice, one that cannot be read, rules that form a cycle or are nested too deeply.
+    pub fn parse(text: &str, file: Option<&Path>) -> Result<Self, Diagnostic> {
+        file::policy(text, file)
+    }
+
+    /// These rules with those of `other` added; of two rules of one name, `other`'s stays.
+    ///
+    /// # Errors
+    /// When the rules together form a cycle or are nested too deeply.
+    pub fn with(mut self, other: Self) -> Result<Self, Diagnostic> {
+        self.rules.extend(other.rules);
+        self.check_references()
+            .map_err(|(_, diagnostic)| diagnostic)?;
+        Ok(self)
+    }
+
+    /// Whether the caller may do `action` to `target`. An action without a rule is decided by the rule `default`, and denied when
+    /// there is none.
+    ///
+    /// Nothing is filled in: a target without a `project_id` is nobody's.
+    pub fn check(&self, action: &str, credentials: &Credentials<'_>, target: &Object) -> bool {
+        let rule = self
+            .rules
+            .get(action)
+            .or_else(|| self.rules.get(DEFAULT_RULE));
+        rule.is_some_and(|rule| Evaluation::new(self, *credentials, target).passes(rule))
+    }
+
+    /// Whether these roles make an admin: the rule `context_is_admin`, of a caller without a name or a project. Nobody is
+    /// an admin where there is no such rule.
+    pub fn is_admin(&self, roles: &[String]) -> bool {
+        let credentials = Credentials {
+            roles,
+            ..Credentials::default()
+        };
+        self.rules
+            .get("context_is_admin")
+            .is_some_and(|rule| Evaluation::new(self, credentials, &Object::new()).passes(rule))
+    }
+
+    /// The rules by name, in the canonical form of the language.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, String)> {
+        self.rules
+            .iter()
+            .map(|(name, rule)| (name.as_str(), rule.to_string()))
+    }
+
+    /// What is not wrong but is hardly meant: references to rules that do not exist, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (name, rule) in &self.rules {
+            let unknown: BTreeSet<_> = rule
+                .references()
+                .into_iter()
+                .filter(|&reference| !self.rules.contains_key(reference))
+                .collect();
+            for reference in unknown {
+                let (name, reference) = (name.escape_debug(), reference.escape_debug());
+                warnings.push(format!("rule `{name}` refers to `{reference}`, which does not exist and so never passes"));
+            }
+        }
+        warnings
+    }
+
+    /// Refuses cycles, and chains of references that would need too much stack. An error names the rule to look at.
+    fn check_references(&self) -> Result<(), (&str, Diagnostic)> {
+        let mut heights: BTreeMap<&str, usize> = BTreeMap::new();
+        for start in self.rules.keys() {
+            // The way from `start` to the rule in hand, each with the references that are still to be followed. A stack of
+            // our own: a chain of references may be as long as the file.
+            let mut way = vec![self.step(start)];
+            while let Some(step) = way.last_mut() {
+                let Some(next) = step.rest.pop() else {
+                    let (name, height) = (step.name, step.height());
+                    if height > MAX_HEIGHT {
+                        return Err((name, too_high(name)));
+                    }
+                    heights.insert(name, height);
+                    way.pop();
+                    if let Some(referring) = way.last_mut() {
+                        referring.below = referring.below.max(height);
+                    }
+                    continue;
+                };
+                if let Some(&height) = heights.get(next) {
+                    step.below = step.below.max(height);
+                } else if let Some(first) = way.iter().position(|step| step.name == next) {
+                    let cycle: Vec<_> = way.iter().skip(first).map(|step| step.name).collect();
+                    return Err((next, cyclic(&cycle)));
+                } else if way.len() > MAX_HEIGHT {
+                    // The height would tell as well, after a search for cycles that takes quadratic time.
+                    return Err((start, too_high(start)));
+                } else if self.rules.contains_key(next) {
+                    way.push(self.step(next));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step<'p>(&'p self, name: &'p str) -> Step<'p> {
+        let rule = self.rules.get(name);
+        Step {
+            name,
+            own: rule.map_or(0, Rule::height),
+            below: 0,
+            rest: rule.map(Rule::references).unwrap_or_default(),
+        }
+    }
+}
+
+/// A rule on the way along references.
+struct Step<'p> {
+    name: &'p str,
+    /// Height of the rule by itself.
+    own: usize,
+    /// Height of the highest rule it refers to.
+    below: usize,
+    /// References that are still to be followed.
+    rest: Vec<&'p str>,
+}
+
+impl Step<'_> {
+    fn height(&self) -> usize {
+        self.own.saturating_add(self.below)
+    }
+}
+
+fn too_high(name: &str) -> Diagnostic {
+    Diagnostic::new(format!(
+        "rule `{}` is nested more than {MAX_HEIGHT} deep with the rules it refers to",
+        name.escape_debug()
+    ))
+    .help("shorten the chain of rules")
+}
+
+fn cyclic(names: &[&str]) -> Diagnostic {
+    let cycle = names.iter().chain(names.first());
+    let cycle: Vec<_> = cycle
+        .map(|name| format!("`{}`", name.escape_debug()))
+        .collect();
+    Diagnostic::new(format!(
+        "rules refer to each other in a circle: {}",
+        cycle.join(" -> ")
+    ))
+    .help("take one of the references out")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! The tree of a rule. Its `Display` is the rule in canonical form, which reads back as the same tree.
+
+use std::fmt;
+
+/// A rule, or a part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// `@`, the empty rule and the empty list.
+    Always,
+    /// `!`.
+    Never,
+    /// Parts joined by `and`; two or more.
+    All(Vec<Rule>),
+    /// Parts joined by `or`; two or more.
+    Any(Vec<Rule>),
+    /// `not` and a part.
+    Not(Box<Rule>),
+    /// One `kind:match`.
+    Check(Check),
+}
+
+/// One `kind:match`. A new kind of check is a variant here, a line in `parse::check` and one in `eval`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// `role:NAME`: the caller has the role; case does not count.
+    Role(Template),
+    /// `rule:NAME`: the rule of that name passes.
+    Rule(String),
+    /// `'text':MATCH`, `True:MATCH`, `5:MATCH`: a fixed value against the target.
+    Literal {
+        /// As it was written, with its quotes.
+        source: String,
+        /// The text that is compared.
+        value: String,
+        /// What it is compared with.
+        expected: Template,
+    },
+    /// `NAME:MATCH`: an attribute of the caller.
+    Credential {
+        /// Name of the attribute.
+        name: String,
+        /// What it is compared with.
+        expected: Template,
+    },
+}
+
+/// Text with `%(name)s` in it, each replaced by a value of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template(pub(super) Vec<Part>);
+
+/// A stretch of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Text that stands for itself.
+    Text(String),
+    /// `%(name)s`.
+    Target(String),
+}
+
+impl Rule {
+    /// How many levels of parts the rule has.
+    pub(super) fn height(&self) -> usize {
+        match self {
+            Self::Always | Self::Never | Self::Check(_) => 1,
+            Self::All(parts) | Self::Any(parts) => {
+                1 + parts.iter().map(Self::height).max().unwrap_or(0)
+            }
+            Self::Not(part) => 1 + part.height(),
+        }
+    }
+
+    /// The names of the rules that this one refers to.
+    pub(super) fn references(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        let mut rest = vec![self];
+        while let Some(rule) = rest.pop() {
+            match rule {
+                Self::All(parts) | Self::Any(parts) => rest.extend(parts),
+                Self::Not(part) => rest.push(part),
+                Self::Check(Check::Rule(name)) => names.push(name.as_str()),
+                Self::Always | Self::Never | Self::Check(_) => {}
+            }
+        }
+        names
+    }
+
+    fn fmt_joined(parts: &[Self], word: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                write!(f, " {word} ")?;
+            }
+            part.fmt_part(f)?;
+        }
+        Ok(())
+    }
+
+    fn fmt_part(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All(_) | Self::Any(_) => write!(f, "({self})"),
+            Self::Always | Self::Never | Self::Not(_) | Self::Check(_) => {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => f.write_str("@"),
+            Self::Never => f.write_str("!"),
+            Self::All(parts) => Self::fmt_joined(parts, "and", f),
+            Self::Any(parts) => Self::fmt_joined(parts, "or", f),
+            Self::Not(part) => {
+                f.write_str("not ")?;
+                part.fmt_part(f)
+            }
+            Self::Check(check) => fmt::Display::fmt(check, f),
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Role(role) => write!(f, "role:{role}"),
+            Self::Rule(name) => write!(f, "rule:{name}"),
+            Self::Literal {
+                source, expected, ..
+            } => write!(f, "{source}:{expected}"),
+            Self::Credential { name, expected } => write!(f, "{name}:{expected}"),
+        }
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(&text.replace('%', "%%")),
+            Part::Target(name) => write!(f, "%({name})s"),
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! What came of a flow, for people and programs.
+
+use serde::Serialize;
+
+use crate::effect::Left;
+use crate::error::{Origin, TaskError};
+use crate::event::{FlowState, TaskState};
+use crate::history::History;
+use crate::id::FlowId;
+use crate::value::Value;
+
+/// The whole story of one flow. Its JSON is the document that `cairn run --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Which flow, and its state.
+    pub flow: FlowReport,
+    /// Why it failed; the first error.
+    pub error: Option<ErrorReport>,
+    /// How it was rolled back; null when nothing was reverted.
+    pub rollback: Option<RollbackReport>,
+    /// The started tasks, in order.
+    pub tasks: Vec<TaskReport>,
+    /// The states it went through, in order.
+    pub transitions: Vec<Transition>,
+}
+
+/// Which flow, and its state.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "says it all")]
+pub struct FlowReport {
+    pub id: FlowId,
+    pub name: String,
+    pub state: FlowState,
+}
+
+/// A flow's error.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ErrorReport {
+    /// The task that failed; null when somebody asked for the rollback.
+    pub task: Option<String>,
+    /// Who says so.
+    pub origin: Origin,
+    /// One word that code may compare.
+    pub kind: String,
+    /// One sentence.
+    pub message: String,
+    /// The values the message was made of.
+    pub details: Value,
+}
+
+/// What a rollback came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything is as it was.
+    Clean,
+    /// What is left was kept on purpose.
+    Residue,
+    /// A revert failed: its task is still on the accumulator.
+    Incomplete,
+}
+
+/// How a flow was rolled back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RollbackReport {
+    /// What it came to.
+    pub verdict: Verdict,
+    /// The reverted tasks, in order of their reverts.
+    pub reverted: Vec<String>,
+    /// The tasks whose revert failed.
+    pub failed: Vec<FailedRevert>,
+    /// What is different from before.
+    pub residue: Vec<Left>,
+}
+
+/// A revert that failed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "says it all")]
+pub struct FailedRevert {
+    pub task: String,
+    pub error: Option<TaskError>,
+}
+
+/// How one task went.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskReport {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: TaskState,
+    /// What its call returned; null until it has.
+    pub result: Value,
+    /// Microseconds from the start of its call to its end; null when that is not known.
+    pub duration_us: Option<u64>,
+}
+
+/// One change of the flow's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Transition {
+    /// The new state.
+    pub state: FlowState,
+    /// The state before.
+    pub old: FlowState,
+}
+
+impl Report {
+    /// The report of a flow, from what its events add up to.
+    pub fn new(id: FlowId, history: &History) -> Self {
+        let error = history.failure.as_ref().map(|cause| ErrorReport {
+            task: (!cause.task.is_empty()).then(|| cause.task.clone()),
+            origin: cause.error.origin,
+            kind: cause.error.kind.clone(),
+            message: cause.error.message.clone(),
+            details: cause.error.details.clone(),
+        });
+        let tasks = history.tasks.iter().map(|task| TaskReport {
+            name: task.name.clone(),
+            state: task.state,
+            result: task.result.as_deref().cloned().unwrap_or_default(),
+            duration_us: task
+                .duration()
+                .map(|duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+        });
+        let transitions = history.transitions.iter();
+        Self {
+            flow: FlowReport {
+                id,
+                name: history.name.clone(),
+                state: history.state,
+            },
+            error,
+            rollback: rollback(history),
+            tasks: tasks.collect(),
+            transitions: transitions
+                .map(|(state, old)| Transition {
+                    state: *state,
+                    old: *old,
+                })
+                .collect(),
+        }
+    }
+}
+
+fn rollback(history: &History) -> Option<RollbackReport> {
+    let reverting = history
+        .transitions
+        .iter()
+        .any(|(to, _)| *to == FlowState::Reverting);
+    if !reverting {
+        return None;
+    }
+    let name = |task| history.task(task).map(|task| task.name.clone());
+    let failed: Vec<FailedRevert> = history
+        .started
+        .iter()
+        .rev()
+        .filter_map(|task| history.task(*task))
+        .map(|task| FailedRevert {
+            task: task.name.clone(),
+            error: task.revert_error.clone(),
+        })
+        .collect();
+    let residue = history.net().left();
+    let verdict = if !failed.is_empty() {
+        Verdict::Incomplete
+    } else if residue.is_empty() {
+        Verdict::Clean
+    } else {
+        Verdict::Residue
+    };
+    Some(RollbackReport {
+        verdict,
+        reverted: history
+            .reverted
+            .iter()
+            .filter_map(|task| name(*task))
+            .collect(),
+        failed,
+        residue,
+    })
+}

@@ -1,0 +1,213 @@
+//! From what an operator asks to what a flow is given: for `volume:create`, what Cinder's API layer hands to its flow.
+//!
+//! Ids and names are looked up here, so that whole objects come from the catalogue only: whoever could hand one in could
+//! forge a status or a key.
+
+use std::path::Path;
+
+use crate::error::{Diagnostic, TaskError};
+use crate::store::view::{Kind, View};
+use crate::store::{StoreError, view};
+use crate::value::{Object, Value};
+
+/// What a request of `volume:create` may say, and of which type.
+const VOLUME_CREATE: &[(&str, Type)] = &[
+    ("size", Type::Integer),
+    ("name", Type::Text),
+    ("description", Type::Text),
+    ("metadata", Type::TextMap),
+    ("availability_zone", Type::Text),
+    ("volume_type", Type::Text),
+    ("image_id", Type::Text),
+    ("snapshot_id", Type::Text),
+    ("source_volid", Type::Text),
+    ("scheduler_hints", Type::Object),
+];
+
+#[derive(Clone, Copy)]
+enum Type {
+    Integer,
+    Text,
+    TextMap,
+    Object,
+}
+
+impl Type {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Integer => "a whole number of GiB",
+            Self::Text => "text",
+            Self::TextMap => "an object whose values are text",
+            Self::Object => "an object",
+        }
+    }
+
+    fn takes(self, value: &Value) -> bool {
+        match (self, value) {
+            (_, Value::Null)
+            | (Self::Text, Value::String(_))
+            | (Self::Object, Value::Object(_)) => true,
+            (Self::Integer, Value::Number(number)) => number.is_i64(),
+            (Self::TextMap, Value::Object(map)) => map.values().all(Value::is_string),
+            _ => false,
+        }
+    }
+}
+
+/// Checks a request, looks up what it names, and makes of it what the flow of `action` is given. An action without a
+/// schema of its own takes any object as it is.
+///
+/// # Errors
+/// A wrong type, an unknown key, or something named that is not there: with the file and the field.
+pub fn resolve(
+    action: Option<&str>,
+    request: &Value,
+    file: Option<&Path>,
+    view: &View<'_>,
+) -> Result<Value, Diagnostic> {
+    let place = |diagnostic: Diagnostic| match file {
+        Some(file) => diagnostic.at(file, None),
+        None => diagnostic,
+    };
+    let Value::Object(request) = request else {
+        return Err(place(Diagnostic::new("a request must be one JSON object")));
+    };
+    if action != Some("volume:create") {
+        return Ok(Value::Object(request.clone()));
+    }
+    check(request)
+        .and_then(|()| volume_create(request, view))
+        .map(Value::Object)
+        .map_err(place)
+}
+
+fn check(request: &Object) -> Result<(), Diagnostic> {
+    for (key, value) in request {
+        let Some((_, kind)) = VOLUME_CREATE.iter().find(|(name, _)| name == key) else {
+            let known: Vec<&str> = VOLUME_CREATE.iter().map(|(name, _)| *name).collect();
+            let nearest = crate::document::nearest(key, known.iter().copied());
+            let help = nearest.map_or_else(
+                || format!("a request may say {}", known.join(", ")),
+                |nearest| format!("did you mean `{nearest}`?"),
+            );
+            return Err(
+                Diagnostic::new(format!("the request has an unknown key `{key}`")).help(help),
+            );
+        };
+        if !kind.takes(value) {
+            let message = format!(
+                "the request's `{key}` must be {}, not `{value}`",
+                kind.name()
+            );
+            return Err(Diagnostic::new(message));
+        }
+    }
+    Ok(())
+}
+
+fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, Diagnostic> {
+    let get = |key: &str| request.get(key).cloned().unwrap_or_default();
+    let find = |key: &str, kind: Kind| -> Result<Option<Object>, Diagnostic> {
+        match request.get(key).and_then(Value::as_str) {
+            None => Ok(None),
+            Some(id) => look_up(view, key, kind, id).map(Some),
+        }
+    };
+    let volume_type = match find("volume_type", Kind::VolumeType)? {
+        Some(volume_type) => Value::Object(volume_type),
+        // The task takes the default type; an empty object says that there is none.
+        None if view.has_default_volume_type() => Value::Null,
+        None => Value::Object(Object::new()),
+    };
+    let snapshot = match find("snapshot_id", Kind::Snapshot)? {
+        Some(mut snapshot) => {
+            let volume = snapshot
+                .get("volume_id")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            let volume = match volume {
+                Some(id) => view
+                    .find(Kind::Volume, &id)
+                    .map_err(|error| store(&error))?,
+                None => None,
+            };
+            snapshot.insert(
+                "volume".to_owned(),
+                volume.map_or(Value::Null, Value::Object),
+            );
+            Value::Object(snapshot)
+        }
+        None => Value::Null,
+    };
+    let source_volume = find("source_volid", Kind::Volume)?.map_or(Value::Null, Value::Object);
+    let image_id = match find("image_id", Kind::Image)? {
+        Some(image) => image.get("id").cloned().unwrap_or_default(),
+        None => Value::Null,
+    };
+    Ok([
+        ("size", get("size")),
+        ("name", get("name")),
+        ("description", get("description")),
+        ("metadata", get("metadata")),
+        ("availability_zone", get("availability_zone")),
+        ("scheduler_hints", get("scheduler_hints")),
+        ("image_id", image_id),
+        ("volume_type", volume_type),
+        ("snapshot", snapshot),
+        ("source_volume", source_volume),
+        ("backup_source_volume", Value::Null),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect())
+}
+
+/// What is named by an id or a name, and that the caller may see.
+fn look_up(view: &View<'_>, key: &str, kind: Kind, id: &str) -> Result<Object, Diagnostic> {
+    let found = match view.resolve(kind, id) {
+        Ok(found) if view.may_see(kind, &found) => Ok(found),
+        Ok(_) => Err(StoreError::Refused(TaskError::new(
+            "NotFound",
+            format!("there is no `{id}`"),
+        ))),
+        Err(error) => Err(error),
+    };
+    found.map_err(|error| {
+        Diagnostic::new(format!("the request's `{key}`: {error}")).help(match kind {
+            view::Kind::VolumeType => "`cairn types list` shows the volume types",
+            view::Kind::Snapshot => "`cairn snapshots list` shows the project's snapshots",
+            view::Kind::Image => "`cairn images list` shows the images",
+            _ => "`cairn volumes list` shows the project's volumes",
+        })
+    })
+}
+
+fn store(error: &StoreError) -> Diagnostic {
+    Diagnostic::new(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_request_is_checked_key_by_key() {
+        let wrong = |request: Value, expected: &str| {
+            let error = check(request.as_object().unwrap()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        wrong(json!({"size": "2"}), "`size` must be a whole number");
+        wrong(json!({"size": 2.5}), "`size` must be a whole number");
+        wrong(
+            json!({"metadata": {"a": 1}}),
+            "`metadata` must be an object whose values are text",
+        );
+        wrong(json!({"sise": 2}), "did you mean `size`?");
+        wrong(
+            json!({"encryption_key_id": "k"}),
+            "unknown key `encryption_key_id`",
+        );
+        assert!(check(json!({"size": 2, "name": null}).as_object().unwrap()).is_ok());
+    }
+}

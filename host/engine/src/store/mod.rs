@@ -1,0 +1,103 @@
+//! The store: everything that survives. Effects and events go in order into one open batch, and a batch becomes durable
+//! by one commit, so the database always holds a prefix of what happened.
+
+mod sqlite;
+
+pub use sqlite::{Sqlite, SqliteConfig, admin, view};
+
+use crate::clock::Timestamp;
+use crate::effect::{Answer, Applied, Effect, Query};
+use crate::error::{HostErrorKind, TaskError};
+use crate::event::{Entry, Event};
+use crate::id::{CallId, FlowId, Identity};
+use crate::value::Value;
+
+/// On whose behalf the store is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The call of a flow's task; `None` for an operator, who is not confined to what one flow made.
+    pub call: Option<CallId>,
+    /// Who asked for the flow, or the operator.
+    pub requester: &'a Identity,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A rule of ours says no; nothing changed.
+    #[error("{0}")]
+    Refused(TaskError),
+    /// The call that asks is over; nothing changed.
+    #[error("the call is over: its effects are no longer taken")]
+    CallClosed,
+    /// The batch that held this flow's latest events is gone. The flow must be loaded anew.
+    #[error("the open batch was lost: {0}")]
+    Lost(String),
+    /// No such flow.
+    #[error("no flow {0}")]
+    UnknownFlow(FlowId),
+    /// The database cannot be used.
+    #[error("{0}")]
+    Database(String),
+}
+
+impl From<TaskError> for StoreError {
+    fn from(error: TaskError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for TaskError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(error) => error,
+            StoreError::CallClosed => Self::host(HostErrorKind::CallClosed, error.to_string()),
+            StoreError::Lost(_) | StoreError::UnknownFlow(_) | StoreError::Database(_) => {
+                Self::host(HostErrorKind::StoreLost, error.to_string())
+            }
+        }
+    }
+}
+
+/// What flows need of the store. Every function may be called from any thread; what is written is durable after the next
+/// [`barrier`](Store::barrier), not before.
+pub trait Store: Send + Sync {
+    /// Adds events to a flow, and says when they happened. The first one ever must be [`Event::Created`].
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] when earlier events of this flow are gone.
+    fn append(&self, flow: FlowId, events: Vec<Event>) -> Result<Timestamp, StoreError>;
+
+    /// Applies an effect, and writes it to the flow's journal in the same transaction. An operator's is not journalled.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] with nothing changed but a quota refresh, which is a repair.
+    fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError>;
+
+    /// Takes an effect back, and writes that to the flow's journal in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] of kind `UndoRefused` when a row changed since, or another row depends on it.
+    fn undo(&self, applied: &Applied) -> Result<(), StoreError>;
+
+    /// Looks something up, with what open batches changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when there is no such thing, or it is another's.
+    fn query(&self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError>;
+
+    /// Returns when everything this flow wrote is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] when it is gone instead.
+    fn barrier(&self, flow: FlowId) -> Result<(), StoreError>;
+
+    /// A flow's journal as it is on disk, and makes that the state to go on from.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownFlow`].
+    fn load(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError>;
+
+    /// Forgets what is kept in memory of a flow that nobody will write to.
+    fn release(&self, flow: FlowId);
+}

@@ -1,0 +1,182 @@
+//! Applying a change backwards: an inverse is a change like any other.
+
+use rusqlite::ToSql;
+use rusqlite::types::Value as Sql;
+
+use super::row::plain;
+use super::writer::{Fault, Tx, scalar};
+use crate::effect::{Change, Table};
+use crate::error::{HostErrorKind, TaskError};
+use crate::value::{Object, Value};
+
+/// Applies an inverse: moves counters, and changes a row only while it is what the flow wrote.
+pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
+    match inverse {
+        Change::Usage {
+            project,
+            resource,
+            in_use,
+            reserved,
+        } => {
+            let moved = tx
+                .connection
+                .prepare_cached(
+                    "UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5
+                     WHERE project_id = ?1 AND resource = ?2 AND deleted = 0",
+                )?
+                .execute(rusqlite::params![project, resource, in_use, reserved, tx.now.0])?;
+            if moved == 0 {
+                return Err(refused(format!(
+                    "the usage of `{resource}` of project `{project}` is gone"
+                )));
+            }
+            Ok(())
+        }
+        Change::Row {
+            table,
+            id,
+            before,
+            after,
+        } => {
+            if let Some(expected) = before {
+                check_unchanged(tx, *table, id, expected)?;
+            }
+            match (before, after) {
+                (Some(_), Some(columns)) => update(tx, *table, id, columns),
+                (Some(_), None) => remove(tx, *table, id),
+                (None, Some(columns)) => insert(tx, *table, id, columns),
+                (None, None) => Ok(()),
+            }
+        }
+    }
+}
+
+fn name(table: Table) -> &'static str {
+    match table {
+        Table::Volumes => "volumes",
+        Table::Reservations => "reservations",
+        Table::Keys => "keys",
+        Table::Outbox => "outbox",
+    }
+}
+
+/// Compare-and-set: every column still holds what this flow wrote.
+fn check_unchanged(tx: &Tx<'_>, table: Table, id: &str, expected: &Object) -> Result<(), Fault> {
+    let columns: Vec<&str> = expected.keys().map(String::as_str).collect();
+    let statement = format!(
+        "SELECT {} FROM {} WHERE id = ?",
+        columns.join(", "),
+        name(table)
+    );
+    let mut statement = tx.connection.prepare_cached(&statement)?;
+    let mut rows = statement.query([id])?;
+    let noun = table.noun();
+    let Some(row) = rows.next()? else {
+        return Err(refused(format!("{noun} `{id}` is gone")));
+    };
+    for (index, (column, expected)) in expected.iter().enumerate() {
+        let found = plain(row.get_ref(index)?);
+        if found != stored(expected) {
+            return Err(refused(format!(
+                "{noun} `{id}` was changed since: `{column}` is {found}, and this flow wrote {expected}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn update(tx: &Tx<'_>, table: Table, id: &str, columns: &Object) -> Result<(), Fault> {
+    let assignments: Vec<String> = columns
+        .keys()
+        .map(|column| format!("{column} = ?"))
+        .collect();
+    let statement = format!(
+        "UPDATE {} SET {} WHERE id = ?",
+        name(table),
+        assignments.join(", ")
+    );
+    let mut values: Vec<Sql> = columns.values().map(|value| to_sql(value)).collect();
+    values.push(Sql::Text(id.to_owned()));
+    tx.connection
+        .prepare_cached(&statement)?
+        .execute(rusqlite::params_from_iter(values))?;
+    Ok(())
+}
+
+fn insert(tx: &Tx<'_>, table: Table, id: &str, columns: &Object) -> Result<(), Fault> {
+    let names: Vec<&str> = columns.keys().map(String::as_str).collect();
+    let marks = vec!["?"; names.len() + 1];
+    let statement = format!(
+        "INSERT INTO {} (id, {}) VALUES ({})",
+        name(table),
+        names.join(", "),
+        marks.join(", ")
+    );
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(id.to_owned())];
+    for (column, value) in columns {
+        values.push(Box::new(match (column.as_str(), value) {
+            ("sealed" | "flow", Value::String(hex)) => Sql::Blob(from_hex(hex)),
+            _ => to_sql(value),
+        }));
+    }
+    tx.connection
+        .prepare_cached(&statement)?
+        .execute(rusqlite::params_from_iter(values))?;
+    Ok(())
+}
+
+fn remove(tx: &Tx<'_>, table: Table, id: &str) -> Result<(), Fault> {
+    if table == Table::Volumes {
+        for (noun, statement) in [
+            (
+                "snapshot",
+                "SELECT id FROM snapshots WHERE volume_id = ? AND deleted = 0 LIMIT 1",
+            ),
+            (
+                "volume",
+                "SELECT id FROM volumes WHERE source_volid = ? AND deleted = 0 LIMIT 1",
+            ),
+        ] {
+            if let Some(other) = scalar::<String>(tx.connection, statement, [id])? {
+                return Err(refused(format!(
+                    "{noun} `{other}` depends on volume `{id}`"
+                )));
+            }
+        }
+    }
+    let statement = format!("DELETE FROM {} WHERE id = ?", name(table));
+    tx.connection.prepare_cached(&statement)?.execute([id])?;
+    Ok(())
+}
+
+/// A JSON value as the column that holds it reads back.
+fn stored(value: &Value) -> Value {
+    match value {
+        Value::Bool(flag) => Value::from(i64::from(*flag)),
+        other => other.clone(),
+    }
+}
+
+pub(super) fn to_sql(value: &Value) -> Sql {
+    match value {
+        Value::Null => Sql::Null,
+        Value::Bool(flag) => Sql::Integer(i64::from(*flag)),
+        Value::Number(number) => number.as_i64().map_or_else(
+            || Sql::Real(number.as_f64().unwrap_or_default()),
+            Sql::Integer,
+        ),
+        Value::String(text) => Sql::Text(text.clone()),
+        other => Sql::Text(other.to_string()),
+    }
+}
+
+fn from_hex(hex: &str) -> Vec<u8> {
+    hex.as_bytes()
+        .chunks_exact(2)
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+fn refused(message: String) -> Fault {
+    Fault::Refused(TaskError::host(HostErrorKind::UndoRefused, message))
+}

@@ -1,0 +1,93 @@
+//! From each kind of effect to the code that applies it.
+
+use super::keys;
+use super::quota;
+use super::volumes;
+use super::writer::{Fault, Tx};
+use crate::effect::{Answer, Cast, Change, Effect, Table};
+use crate::value::Object;
+
+/// What is put right before an effect is tried, and stays when the effect is refused.
+pub(super) fn repair(tx: &Tx<'_>, effect: &Effect) -> Result<(), Fault> {
+    match effect {
+        Effect::QuotaReserve(reserve) => quota::refresh(tx, reserve),
+        _ => Ok(()),
+    }
+}
+
+/// Applies an effect and notes its changes.
+pub(super) fn apply(tx: &mut Tx<'_>, effect: &Effect) -> Result<Answer, Fault> {
+    match effect {
+        Effect::QuotaReserve(reserve) => quota::reserve(tx, reserve),
+        Effect::QuotaCommit(commit) => quota::commit(tx, commit),
+        Effect::QuotaRollback(rollback) => quota::rollback(tx, rollback),
+        Effect::VolumeCreate(create) => volumes::create(tx, create),
+        Effect::VolumeUpdate(update) => volumes::update(tx, update),
+        Effect::VolumeDestroy(destroy) => volumes::destroy(tx, destroy),
+        Effect::KeyCreate(_) => keys::create(tx),
+        Effect::KeyCopy(copy) => keys::copy(tx, copy),
+        Effect::KeyDelete(delete) => keys::delete(tx, delete),
+        Effect::Cast(message) => cast(tx, message),
+    }
+}
+
+/// Puts a message in the outbox: held while its flow may fail, ready at once for an operator.
+fn cast(tx: &mut Tx<'_>, cast: &Cast) -> Result<Answer, Fault> {
+    let id = uuid::Uuid::now_v7().to_string();
+    let state = if tx.by.call.is_some() {
+        "held"
+    } else {
+        "ready"
+    };
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO outbox (id, flow, state, topic, method, arguments, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(rusqlite::params![
+            id,
+            tx.flow(),
+            state,
+            cast.topic,
+            cast.method,
+            cast.arguments.to_string(),
+            tx.now.0
+        ])?;
+    tx.changed(
+        Table::Outbox,
+        &id,
+        None,
+        Some(object([("state", state.into())])),
+    );
+    Ok(Answer::Done)
+}
+
+impl Tx<'_> {
+    /// The flow that asks, as the tables keep it.
+    pub(super) fn flow(&self) -> Option<[u8; 16]> {
+        self.by.call.map(|call| *call.flow.0.as_bytes())
+    }
+
+    /// Notes that a row changed.
+    pub(super) fn changed(
+        &mut self,
+        table: Table,
+        id: &str,
+        before: Option<Object>,
+        after: Option<Object>,
+    ) {
+        self.changes.push(Change::Row {
+            table,
+            id: id.to_owned(),
+            before,
+            after,
+        });
+    }
+}
+
+/// An object of a few columns.
+pub(super) fn object<const N: usize>(columns: [(&str, crate::value::Value); N]) -> Object {
+    columns
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

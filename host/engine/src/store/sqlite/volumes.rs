@@ -1,0 +1,216 @@
+//! Effects on volumes.
+
+use std::sync::LazyLock;
+
+use rusqlite::params;
+
+use super::effects::object;
+use super::row::{self, VOLUME};
+use super::writer::{Fault, Tx};
+use crate::effect::{Answer, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
+use crate::error::TaskError;
+use crate::value::{Object, Value};
+
+static SELECT: LazyLock<String> = LazyLock::new(|| row::select(VOLUME, "volumes", "WHERE id = ?"));
+
+/// The whole volume, deleted or not, whoever owns it.
+pub(super) fn find(tx: &Tx<'_>, id: &str) -> Result<Option<Object>, Fault> {
+    Ok(row::first(tx.connection, VOLUME, &SELECT, [id])?)
+}
+
+/// A volume that the caller may see.
+pub(super) fn visible(tx: &mut Tx<'_>, id: &str) -> Result<Object, Fault> {
+    match find(tx, id)? {
+        Some(volume) if tx.may_see(&volume) => Ok(volume),
+        Some(_) => {
+            tx.denied.push(("volume", id.to_owned()));
+            Err(not_found(id))
+        }
+        None => Err(not_found(id)),
+    }
+}
+
+fn not_found(id: &str) -> Fault {
+    TaskError::new("VolumeNotFound", format!("there is no volume `{id}`"))
+        .with("volume_id", id)
+        .into()
+}
+
+impl Tx<'_> {
+    /// Whether a row is the caller's project's, or the caller an admin; and is not deleted, unless those are read too.
+    pub(super) fn may_see(&self, row: &Object) -> bool {
+        let caller = self.by.requester;
+        let own = caller.is_admin
+            || row.get("project_id").and_then(Value::as_str) == Some(&caller.project_id);
+        own && (caller.read_deleted || row.get("deleted") != Some(&Value::from(true)))
+    }
+}
+
+pub(super) fn create(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<Answer, Fault> {
+    let properties = &create.properties;
+    let text = |column: &str| -> Result<Option<&str>, Fault> {
+        match properties.get(column) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong_type(column, "text", other)),
+        }
+    };
+    let size = match properties.get("size") {
+        None | Some(Value::Null) => None,
+        Some(size) => Some(
+            size.as_i64()
+                .ok_or_else(|| wrong_type("size", "a whole number of GiB", size))?,
+        ),
+    };
+    let metadata = match properties.get("metadata") {
+        None | Some(Value::Null) => "{}".to_owned(),
+        Some(Value::Object(metadata)) => Value::Object(metadata.clone()).to_string(),
+        Some(other) => return Err(wrong_type("metadata", "an object", other)),
+    };
+    let id = uuid::Uuid::now_v7().to_string();
+    let status = text("status")?.unwrap_or("creating");
+    let caller = tx.by.requester;
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO volumes (id, project_id, user_id, size, status, attach_status, availability_zone, display_name,
+                 display_description, volume_type_id, snapshot_id, source_volid, encryption_key_id, metadata, flow, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            id,
+            caller.project_id,
+            caller.user_id,
+            size,
+            status,
+            text("attach_status")?,
+            text("availability_zone")?,
+            text("display_name")?,
+            text("display_description")?,
+            text("volume_type_id")?,
+            text("snapshot_id")?,
+            text("source_volid")?,
+            text("encryption_key_id")?,
+            metadata,
+            tx.flow(),
+            tx.now.0,
+        ])?;
+    let after = object([("status", status.into()), ("version", 1.into())]);
+    tx.changed(Table::Volumes, &id, None, Some(after));
+    whole(tx, &id)
+}
+
+pub(super) fn update(tx: &mut Tx<'_>, update: &VolumeUpdate) -> Result<Answer, Fault> {
+    let mut wanted = Object::new();
+    for (column, value) in &update.changes {
+        let value = match (column.as_str(), value) {
+            ("status", Value::String(_))
+            | ("host" | "scheduled_at", Value::Null)
+            | ("host", Value::String(_)) => value.clone(),
+            ("scheduled_at", Value::String(when)) if when == "now" => Value::from(tx.now.0),
+            ("status" | "host", other) => return Err(wrong_type(column, "text", other)),
+            ("scheduled_at", other) => return Err(wrong_type(column, "`now` or null", other)),
+            (other, _) => {
+                let message = format!(
+                    "a volume's `{other}` cannot be changed: only status, host and scheduled_at can"
+                );
+                return Err(TaskError::new("InvalidInput", message).into());
+            }
+        };
+        wanted.insert(column.clone(), value);
+    }
+    let found = visible(tx, &update.id)?;
+    // An admin of another project sees the volume, but a flow changes its own project's only.
+    let foreign =
+        found.get("project_id").and_then(Value::as_str) != Some(&tx.by.requester.project_id);
+    if foreign && tx.by.call.is_some() {
+        tx.denied.push(("volume", update.id.clone()));
+        return Err(not_found(&update.id));
+    }
+    write(tx, &update.id, wanted)?;
+    whole(tx, &update.id)
+}
+
+pub(super) fn destroy(tx: &mut Tx<'_>, destroy: &VolumeDestroy) -> Result<Answer, Fault> {
+    let owner: Option<(Option<[u8; 16]>, bool)> = {
+        let mut statement = tx
+            .connection
+            .prepare_cached("SELECT flow, deleted FROM volumes WHERE id = ?")?;
+        let mut rows = statement.query([&destroy.id])?;
+        match rows.next()? {
+            Some(row) => Some((row.get(0)?, row.get(1)?)),
+            None => None,
+        }
+    };
+    match owner {
+        None => Err(not_found(&destroy.id)),
+        Some((flow, _)) if tx.by.call.is_some() && flow != tx.flow() => {
+            tx.denied.push(("volume", destroy.id.clone()));
+            Err(not_found(&destroy.id))
+        }
+        Some((_, true)) => Ok(Answer::Done),
+        Some((_, false)) => {
+            let gone = object([
+                ("status", "deleted".into()),
+                ("deleted", true.into()),
+                ("deleted_at", tx.now.0.into()),
+            ]);
+            write(tx, &destroy.id, gone)?;
+            Ok(Answer::Done)
+        }
+    }
+}
+
+/// Writes columns of a volume and notes the change.
+fn write(tx: &mut Tx<'_>, id: &str, mut wanted: Object) -> Result<(), Fault> {
+    let columns: Vec<&str> = wanted.keys().map(String::as_str).collect();
+    let statement = format!(
+        "SELECT version, {} FROM volumes WHERE id = ?",
+        columns.join(", ")
+    );
+    let mut before = Object::new();
+    {
+        let mut statement = tx.connection.prepare_cached(&statement)?;
+        let mut rows = statement.query([id])?;
+        let Some(row) = rows.next()? else {
+            return Err(not_found(id));
+        };
+        for (index, column) in columns.iter().enumerate() {
+            let value = row::plain(row.get_ref(index + 1)?);
+            let value = if *column == "deleted" {
+                Value::from(value == 1)
+            } else {
+                value
+            };
+            before.insert((*column).to_owned(), value);
+        }
+        let version: i64 = row.get(0)?;
+        before.insert("version".to_owned(), version.into());
+        wanted.insert("version".to_owned(), (version + 1).into());
+    }
+    let change = crate::effect::Change::Row {
+        table: Table::Volumes,
+        id: id.to_owned(),
+        before: Some(before),
+        after: Some(wanted),
+    };
+    super::changes::apply(tx, &change)?;
+    tx.connection
+        .prepare_cached("UPDATE volumes SET updated_at = ? WHERE id = ?")?
+        .execute(params![tx.now.0, id])?;
+    tx.changes.push(change);
+    Ok(())
+}
+
+fn whole(tx: &Tx<'_>, id: &str) -> Result<Answer, Fault> {
+    match find(tx, id)? {
+        Some(volume) => Ok(Answer::Volume(Value::Object(volume))),
+        None => Err(not_found(id)),
+    }
+}
+
+fn wrong_type(column: &str, expected: &str, found: &Value) -> Fault {
+    let message = format!("a volume's `{column}` must be {expected}, not `{found}`");
+    TaskError::new("InvalidInput", message)
+        .with("column", column)
+        .into()
+}

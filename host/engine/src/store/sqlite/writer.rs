@@ -1,0 +1,587 @@
+//! The one writer: the open batch, what flows appended to it, and what happens when it is lost.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Env, changes, effects, lookup};
+use crate::clock::Timestamp;
+use crate::effect::{Answer, Applied, Effect, Query};
+use crate::event::{Entry, Event, FlowState};
+use crate::id::{CallId, FlowId, Phase, TaskId};
+use crate::store::{Caller, StoreError};
+use crate::value::Value;
+
+/// A batch with this many events is committed at once.
+const LARGE_BATCH: usize = 10_000;
+
+pub(super) struct Writer {
+    connection: Connection,
+    env: Env,
+    batch: Option<Batch>,
+    flows: HashMap<FlowId, Session>,
+    pub(super) closing: bool,
+}
+
+struct Batch {
+    opened: Instant,
+    /// Flows with entries that are not written yet.
+    touched: Vec<FlowId>,
+    events: usize,
+}
+
+/// What the writer knows of a flow that somebody writes to.
+#[derive(Default)]
+struct Session {
+    /// The flow's row, once `Created` was seen.
+    head: Option<Head>,
+    /// Entries of the open batch, coalesced into one row at its commit.
+    pending: Vec<Entry>,
+    /// Number of the next entry.
+    next_entry: i64,
+    /// Number of the next effect.
+    next_effect: u32,
+    /// The call whose effects are taken.
+    open: Option<CallId>,
+    /// Its latest entries are gone.
+    lost: bool,
+}
+
+struct Head {
+    created: Entry,
+    state: FlowState,
+    error: Option<String>,
+    written: bool,
+    changed: bool,
+}
+
+/// What an effect works with.
+pub(super) struct Tx<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) env: &'a Env,
+    pub(super) by: Caller<'a>,
+    pub(super) now: Timestamp,
+    pub(super) changes: Vec<crate::effect::Change>,
+    /// Things of others that were named: kind and id.
+    pub(super) denied: Vec<(&'static str, String)>,
+}
+
+/// Why an effect was not applied.
+pub(super) enum Fault {
+    /// One of our rules.
+    Refused(crate::error::TaskError),
+    /// SQLite: nobody knows what is left of the transaction.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<crate::error::TaskError> for Fault {
+    fn from(error: crate::error::TaskError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(connection: &'a Connection, env: &'a Env, by: Caller<'a>) -> Self {
+        Self {
+            connection,
+            env,
+            by,
+            now: env.clock.now(),
+            changes: Vec::new(),
+            denied: Vec::new(),
+        }
+    }
+}
+
+impl Writer {
+    /// What a reader works with. Nothing may be open.
+    pub(super) fn parts(&self) -> (&Connection, &Env) {
+        (&self.connection, &self.env)
+    }
+
+    pub(super) fn new(connection: Connection, env: Env) -> Self {
+        Self {
+            connection,
+            env,
+            batch: None,
+            flows: HashMap::new(),
+            closing: false,
+        }
+    }
+
+    pub(super) fn batch_age(&self) -> Option<Duration> {
+        self.batch.as_ref().map(|batch| batch.opened.elapsed())
+    }
+
+    fn begin(&mut self) -> Result<(), StoreError> {
+        if self.batch.is_none() {
+            if let Err(error) = execute(&self.connection, "BEGIN IMMEDIATE") {
+                return Err(StoreError::Database(describe(&error)));
+            }
+            self.batch = Some(Batch {
+                opened: Instant::now(),
+                touched: Vec::new(),
+                events: 0,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes the entries of the batch and commits it.
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        if self.batch.is_none() {
+            return Ok(());
+        }
+        let result = self
+            .write_entries()
+            .and_then(|()| execute(&self.connection, "COMMIT"));
+        match result {
+            Ok(()) => {
+                let batch = self.batch.take();
+                for flow in batch.into_iter().flat_map(|batch| batch.touched) {
+                    if let Some(session) = self.flows.get_mut(&flow) {
+                        session.next_entry += session.pending.len() as i64;
+                        session.pending.clear();
+                        if let Some(head) = &mut session.head {
+                            head.written = true;
+                            head.changed = false;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.lose(&error)),
+        }
+    }
+
+    /// The batch is gone: every flow with an event in it must be loaded anew.
+    fn lose(&mut self, error: &rusqlite::Error) -> StoreError {
+        let reason = describe(error);
+        tracing::error!(reason, "the open batch was lost");
+        if !self.connection.is_autocommit()
+            && let Err(error) = execute(&self.connection, "ROLLBACK")
+        {
+            tracing::error!(%error, "the lost batch could not be rolled back");
+        }
+        for flow in self
+            .batch
+            .take()
+            .into_iter()
+            .flat_map(|batch| batch.touched)
+        {
+            if let Some(session) = self.flows.get_mut(&flow) {
+                session.lost = true;
+                session.pending.clear();
+            }
+        }
+        StoreError::Lost(reason)
+    }
+
+    fn write_entries(&mut self) -> rusqlite::Result<()> {
+        let Some(batch) = &self.batch else {
+            return Ok(());
+        };
+        for flow in &batch.touched {
+            let Some(session) = self.flows.get(flow) else {
+                continue;
+            };
+            let id = flow.0.as_bytes();
+            if !session.pending.is_empty() {
+                let entries = serde_json::to_string(&session.pending)
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+                self.connection
+                    .prepare_cached("INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)")?
+                    .execute(params![id, session.next_entry, entries])?;
+            }
+            let Some(head) = &session.head else { continue };
+            let updated = session
+                .pending
+                .last()
+                .map_or(head.created.at, |entry| entry.at);
+            if head.written {
+                if head.changed {
+                    self.connection
+                        .prepare_cached(
+                            "UPDATE flows SET state = ?, error = ?, updated_at = ? WHERE id = ?",
+                        )?
+                        .execute(params![head.state.as_str(), head.error, updated.0, id])?;
+                }
+            } else if let Event::Created {
+                name,
+                requester,
+                plan,
+                ..
+            } = &head.created.event
+            {
+                self.connection
+                    .prepare_cached(
+                        "INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at)
+                         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    )?
+                    .execute(params![
+                        id,
+                        name,
+                        requester.project_id,
+                        requester.user_id,
+                        plan.map(|plan| plan.to_string()),
+                        head.state.as_str(),
+                        head.error,
+                        head.created.at.0,
+                        updated.0
+                    ])?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn append(
+        &mut self,
+        flow: FlowId,
+        events: Vec<Event>,
+    ) -> Result<Timestamp, StoreError> {
+        self.check_session(flow, events.first())?;
+        self.begin()?;
+        let finished = events.iter().find_map(|event| match event {
+            Event::State { to, .. } if matches!(to, FlowState::Success | FlowState::Failure) => {
+                Some(*to)
+            }
+            _ => None,
+        });
+        if let Some(state) = finished
+            && let Err(error) = settle_casts(&self.connection, flow, state)
+        {
+            return Err(self.lose(&error));
+        }
+        let now = self.env.clock.now();
+        for event in events {
+            self.push(flow, Entry { at: now, event });
+        }
+        if self
+            .batch
+            .as_ref()
+            .is_some_and(|batch| batch.events >= LARGE_BATCH)
+        {
+            self.commit()?;
+        }
+        Ok(now)
+    }
+
+    fn check_session(&mut self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
+        match self.flows.get(&flow) {
+            Some(session) if session.lost => Err(StoreError::Lost("a batch before".to_owned())),
+            Some(_) => Ok(()),
+            None if matches!(first, Some(Event::Created { .. })) => {
+                self.flows.insert(flow, Session::default());
+                Ok(())
+            }
+            None => Err(StoreError::UnknownFlow(flow)),
+        }
+    }
+
+    /// Adds one entry to the open batch.
+    fn push(&mut self, flow: FlowId, entry: Entry) {
+        let (Some(batch), Some(session)) = (&mut self.batch, self.flows.get_mut(&flow)) else {
+            return;
+        };
+        if session.pending.is_empty() {
+            batch.touched.push(flow);
+        }
+        batch.events += 1;
+        session.note(flow, &entry);
+        session.pending.push(entry);
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        by: Caller<'_>,
+        effect: &Effect,
+    ) -> Result<(Answer, Applied), StoreError> {
+        if let Some(call) = by.call {
+            self.check_session(call.flow, None)?;
+            if self.flows.get(&call.flow).and_then(|session| session.open) != Some(call) {
+                return Err(StoreError::CallClosed);
+            }
+        }
+        self.begin()?;
+        let mut tx = Tx::new(&self.connection, &self.env, by);
+        let result = effects::repair(&tx, effect)
+            .and_then(|()| in_savepoint(&mut tx, |tx| effects::apply(tx, effect)));
+        let (now, changes, denied) = (
+            tx.now,
+            std::mem::take(&mut tx.changes),
+            std::mem::take(&mut tx.denied),
+        );
+        if let Some(call) = by.call {
+            for (kind, id) in denied {
+                let event = Event::Denied {
+                    task: call.task,
+                    kind: kind.to_owned(),
+                    id,
+                };
+                self.push(call.flow, Entry { at: now, event });
+            }
+        }
+        match result {
+            Ok(answer) => {
+                let number = by
+                    .call
+                    .and_then(|call| self.flows.get(&call.flow))
+                    .map_or(0, |session| session.next_effect.max(1));
+                let applied = Applied {
+                    number,
+                    call: by.call.unwrap_or(CallId::OPERATOR),
+                    effect: effect.name(),
+                    changes,
+                };
+                if let Some(call) = by.call {
+                    let event = Event::Applied(applied.clone());
+                    self.push(call.flow, Entry { at: now, event });
+                }
+                Ok((answer, applied))
+            }
+            Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
+            Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
+        }
+    }
+
+    pub(super) fn undo(&mut self, applied: &Applied) -> Result<(), StoreError> {
+        let flow = applied.call.flow;
+        self.check_session(flow, None)?;
+        self.begin()?;
+        let nobody = crate::id::Identity::default();
+        let by = Caller {
+            call: Some(applied.call),
+            requester: &nobody,
+        };
+        let mut tx = Tx::new(&self.connection, &self.env, by);
+        let result = in_savepoint(&mut tx, |tx| {
+            let inverses = applied.changes.iter().rev();
+            inverses
+                .map(crate::effect::Change::inverse)
+                .try_for_each(|change| changes::apply(tx, &change))
+        });
+        let now = tx.now;
+        match result {
+            Ok(()) => {
+                let event = Event::Undone {
+                    number: applied.number,
+                };
+                self.push(flow, Entry { at: now, event });
+                Ok(())
+            }
+            Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
+            Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
+        }
+    }
+
+    pub(super) fn query(&mut self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError> {
+        if let Some(call) = by.call {
+            self.check_session(call.flow, None)?;
+        }
+        let mut tx = Tx::new(&self.connection, &self.env, by);
+        match lookup::query(&mut tx, query) {
+            Ok(value) => Ok(value),
+            Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
+            // Reading changes nothing, so the batch is as it was.
+            Err(Fault::Sqlite(error)) => Err(StoreError::Database(describe(&error))),
+        }
+    }
+
+    pub(super) fn barrier(&mut self, flow: FlowId) -> Result<(), StoreError> {
+        self.check_session(flow, None)?;
+        let waits = self
+            .flows
+            .get(&flow)
+            .is_some_and(|session| !session.pending.is_empty());
+        if waits { self.commit() } else { Ok(()) }
+    }
+
+    pub(super) fn load(&mut self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
+        self.commit()?;
+        let entries = lookup::journal(&self.connection, flow)
+            .map_err(|error| StoreError::Database(describe(&error)))?;
+        if entries.is_empty() {
+            self.flows.remove(&flow);
+            return Err(StoreError::UnknownFlow(flow));
+        }
+        let mut session = Session::default();
+        for entry in &entries {
+            session.note(flow, entry);
+        }
+        session.next_entry = entries.len() as i64;
+        // A call that was in hand is over: whoever ran it is gone.
+        session.open = None;
+        if let Some(head) = &mut session.head {
+            head.written = true;
+            head.changed = false;
+        }
+        self.flows.insert(flow, session);
+        Ok(entries)
+    }
+
+    pub(super) fn release(&mut self, flow: FlowId) {
+        if self
+            .flows
+            .get(&flow)
+            .is_some_and(|session| session.pending.is_empty() || session.lost)
+        {
+            self.flows.remove(&flow);
+        }
+    }
+
+    /// Commits what is open and runs `work` in a transaction of its own, on disk when this returns.
+    pub(super) fn alone<T>(
+        &mut self,
+        by: Caller<'_>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.commit()?;
+        self.begin()?;
+        let mut tx = Tx::new(&self.connection, &self.env, by);
+        match in_savepoint(&mut tx, work) {
+            Ok(value) => {
+                self.commit()?;
+                Ok(value)
+            }
+            Err(Fault::Refused(error)) => {
+                self.commit()?;
+                Err(StoreError::Refused(error))
+            }
+            Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
+        }
+    }
+}
+
+impl CallId {
+    /// Stands for an operator, whose effects belong to no flow and are not journalled.
+    pub(super) const OPERATOR: Self = Self {
+        flow: FlowId(uuid::Uuid::nil()),
+        task: TaskId(uuid::Uuid::nil()),
+        phase: Phase::Call,
+        attempt: 0,
+    };
+}
+
+impl Session {
+    /// Takes note of an entry: what the flow's row says, and which call is open.
+    fn note(&mut self, flow: FlowId, entry: &Entry) {
+        let call = |task: TaskId, phase, attempt| CallId {
+            flow,
+            task,
+            phase,
+            attempt,
+        };
+        match &entry.event {
+            Event::Created { .. } => {
+                self.head = Some(Head {
+                    created: entry.clone(),
+                    state: FlowState::Pending,
+                    error: None,
+                    written: false,
+                    changed: false,
+                });
+                self.next_effect = 1;
+            }
+            Event::State { to, .. } => {
+                if let Some(head) = &mut self.head {
+                    head.state = *to;
+                    head.changed = true;
+                }
+            }
+            Event::Failed(cause) => {
+                if let Some(head) = &mut self.head {
+                    head.error.get_or_insert_with(|| cause.error.kind.clone());
+                    head.changed = true;
+                }
+            }
+            Event::Reset => {
+                if let Some(head) = &mut self.head {
+                    head.error = None;
+                    head.changed = true;
+                }
+            }
+            Event::Started { task, attempt, .. } => {
+                self.open = Some(call(*task, Phase::Call, *attempt))
+            }
+            Event::Reverting { task, attempt } => {
+                self.open = Some(call(*task, Phase::Revert, *attempt))
+            }
+            Event::Succeeded { .. }
+            | Event::TaskFailed { .. }
+            | Event::Retried { .. }
+            | Event::Reverted { .. }
+            | Event::RevertFailed { .. } => self.open = None,
+            Event::Applied(applied) => self.next_effect = applied.number + 1,
+            Event::Replayed { .. }
+            | Event::Checkpoint { .. }
+            | Event::Undone { .. }
+            | Event::Denied { .. }
+            | Event::Log { .. } => {}
+        }
+    }
+}
+
+/// Runs `work` in a savepoint: what it wrote is gone when it is refused.
+fn in_savepoint<T>(
+    tx: &mut Tx<'_>,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    execute(tx.connection, "SAVEPOINT effect")?;
+    let result = work(tx);
+    match &result {
+        Ok(_) => execute(tx.connection, "RELEASE effect")?,
+        Err(Fault::Refused(_)) => {
+            tx.changes.clear();
+            execute(tx.connection, "ROLLBACK TO effect")?;
+            execute(tx.connection, "RELEASE effect")?;
+        }
+        // The whole batch goes.
+        Err(Fault::Sqlite(_)) => {}
+    }
+    result
+}
+
+/// What a flow sent is ready when it succeeds, and withdrawn when it does not.
+fn settle_casts(connection: &Connection, flow: FlowId, state: FlowState) -> rusqlite::Result<()> {
+    let statement = if state == FlowState::Success {
+        "UPDATE outbox SET state = 'ready' WHERE flow = ? AND state = 'held'"
+    } else {
+        "DELETE FROM outbox WHERE flow = ? AND state = 'held'"
+    };
+    connection
+        .prepare_cached(statement)?
+        .execute([flow.0.as_bytes()])?;
+    Ok(())
+}
+
+fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
+}
+
+/// SQLite's words, and those of the connection where they say more.
+pub(super) fn describe(error: &rusqlite::Error) -> String {
+    match error.sqlite_error() {
+        Some(code) => format!("{error} (SQLite code {})", code.extended_code),
+        None => error.to_string(),
+    }
+}
+
+/// The first column of the only row, where there is one.
+pub(super) fn scalar<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    statement: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<Option<T>> {
+    connection
+        .prepare_cached(statement)?
+        .query_row(params, |row| row.get(0))
+        .optional()
+}

@@ -1,0 +1,180 @@
+//! Adds the volume's row, in status `creating`.
+
+use cairn_plugin::{Disposition, Error, Failure, Outcome, Task, context, volumes};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Adds the volume's row.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntryCreate {}
+
+/// The columns, as the tasks before checked them. They are not looked into here.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Inputs {
+    availability_zone: Value,
+    description: Value,
+    encryption_key_id: Value,
+    metadata: Value,
+    name: Value,
+    reservations: Value,
+    size: Value,
+    snapshot_id: Value,
+    source_volid: Value,
+    volume_type_id: Value,
+}
+
+/// The volume.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+pub struct Output {
+    volume_id: String,
+    /// What was asked for, with the new id.
+    volume_properties: Value,
+    /// The whole row.
+    volume: Value,
+}
+
+impl Task for EntryCreate {
+    type Inputs = Inputs;
+    type Output = Output;
+
+    fn call(&self, inputs: Inputs) -> Result<Output, Error> {
+        let requester = context::requester();
+        let mut volume_properties = json!({
+            "size": inputs.size,
+            "user_id": requester.user_id,
+            "project_id": requester.project_id,
+            "status": "creating",
+            "attach_status": "detached",
+            "encryption_key_id": inputs.encryption_key_id,
+            "display_description": inputs.description,
+            "display_name": inputs.name,
+            "availability_zone": inputs.availability_zone,
+            "metadata": inputs.metadata,
+            "reservations": inputs.reservations,
+            "snapshot_id": inputs.snapshot_id,
+            "source_volid": inputs.source_volid,
+            "volume_type_id": inputs.volume_type_id,
+        });
+        let volume = volumes::create(&volume_properties)?;
+        let Some(volume_id) = volume["id"].as_str().map(str::to_owned) else {
+            return Err(Error::new(
+                "HostAnswerInvalid",
+                "the volume that the host created has no id",
+            ));
+        };
+        volume_properties["id"] = json!(volume_id);
+        Ok(Output {
+            volume_id,
+            volume_properties,
+            volume,
+        })
+    }
+
+    /// Destroys the row, unless quota was committed for it: then it stays, and a later task has put it into `error`,
+    /// for its owner to see and to delete.
+    fn revert(&self, outcome: Outcome, _cause: &Failure) -> Result<Disposition, Error> {
+        if let Some(output) = outcome.result::<Output>()?
+            && !context::quota_committed()
+        {
+            match volumes::destroy(&output.volume_id) {
+                Err(error) if error.is("VolumeNotFound") => {} // nothing to undo
+                other => other?,
+            }
+        }
+        Ok(Disposition::Keep)
+    }
+}
+
+cairn_plugin::export!(EntryCreate);
+
+#[cfg(test)]
+mod tests {
+    use cairn_plugin::testing::FakeHost;
+
+    use super::*;
+
+    fn inputs() -> Value {
+        json!({
+            "availability_zone": "az1", "description": null, "encryption_key_id": "key", "metadata": {"k": "v"},
+            "name": "data", "reservations": ["r1"], "size": 2, "snapshot_id": null, "source_volid": "v0",
+            "volume_type_id": "t1",
+        })
+    }
+
+    fn completed() -> Outcome {
+        Outcome::Completed(json!({"volume_id": "v1", "volume_properties": {}, "volume": {}}))
+    }
+
+    #[test]
+    fn the_row_is_creating_and_detached_and_the_properties_gain_its_id() {
+        let host = FakeHost::new().answer("volumes.create", json!({"id": "v1", "host": null}));
+        let result = host.call::<EntryCreate>(inputs()).unwrap();
+        let mut properties = json!({
+            "attach_status": "detached", "availability_zone": "az1", "display_description": null,
+            "display_name": "data", "encryption_key_id": "key", "metadata": {"k": "v"}, "project_id": "project",
+            "reservations": ["r1"], "size": 2, "snapshot_id": null, "source_volid": "v0", "status": "creating",
+            "user_id": "user", "volume_type_id": "t1",
+        });
+        assert_eq!(
+            host.calls("volumes.create"),
+            [json!({"properties": properties})]
+        );
+        properties["id"] = json!("v1");
+        assert_eq!(
+            result,
+            json!({"volume_id": "v1", "volume_properties": properties, "volume": {"id": "v1", "host": null}})
+        );
+    }
+
+    #[test]
+    fn a_revert_destroys_the_row() {
+        let host = FakeHost::new();
+        assert_eq!(
+            host.revert::<EntryCreate>(completed()),
+            Ok(Disposition::Keep)
+        );
+        assert_eq!(host.calls("volumes.destroy"), [json!({"id": "v1"})]);
+    }
+
+    #[test]
+    fn a_row_that_is_gone_is_nothing_to_undo() {
+        let host = FakeHost::new().fail(
+            "volumes.destroy",
+            Error::new("VolumeNotFound", "no volume `v1`"),
+        );
+        assert_eq!(
+            host.revert::<EntryCreate>(completed()),
+            Ok(Disposition::Keep)
+        );
+    }
+
+    #[test]
+    fn any_other_error_fails_the_revert() {
+        let host = FakeHost::new().fail(
+            "volumes.destroy",
+            Error::new("ServiceUnavailable", "not now"),
+        );
+        assert!(
+            host.revert::<EntryCreate>(completed())
+                .unwrap_err()
+                .is("ServiceUnavailable")
+        );
+    }
+
+    #[test]
+    fn a_revert_leaves_a_volume_with_committed_quota_and_unfinished_calls_alone() {
+        for (host, outcome) in [
+            (FakeHost::new().quota_committed(), completed()),
+            (
+                FakeHost::new(),
+                Outcome::Failed(Error::new("Busy", "try again")),
+            ),
+            (FakeHost::new(), Outcome::Interrupted),
+        ] {
+            assert_eq!(host.revert::<EntryCreate>(outcome), Ok(Disposition::Keep));
+            assert_eq!(host.all_calls(), []);
+        }
+    }
+}

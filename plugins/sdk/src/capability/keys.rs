@@ -1,0 +1,25 @@
+//! The key store: random 256-bit keys, which never leave the host. Each function is an effect.
+
+use crate::Error;
+use crate::host::keys;
+
+/// Makes a new key for the caller's project and returns its id.
+pub fn create() -> Result<String, Error> {
+    Ok(keys::create()?)
+}
+
+/// Makes a new key with the same bits as key `id`, and returns its id.
+///
+/// # Errors
+/// `KeyNotFound` with `{"key_id"}`, also for a key of another project.
+pub fn copy(id: &str) -> Result<String, Error> {
+    Ok(keys::copy(id)?)
+}
+
+/// Removes a key that this flow made.
+///
+/// # Errors
+/// `KeyNotFound` with `{"key_id"}`.
+pub fn delete(id: &str) -> Result<(), Error> {
+    Ok(keys::delete(id)?)
+}

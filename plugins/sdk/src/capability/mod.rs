@@ -1,0 +1,28 @@
+//! What the host offers, an interface a module. `context` and `log` are always there; a component that calls into
+//! another module imports that interface, and the manifest must grant it.
+
+pub mod catalog;
+pub mod context;
+pub mod images;
+pub mod keys;
+pub mod log;
+pub mod policy;
+pub mod quota;
+pub mod results;
+pub mod rpc;
+pub mod volumes;
+pub mod zones;
+
+use serde_json::Value;
+
+use crate::Error;
+
+/// Reads what the host sent.
+fn read(function: &str, json: &str) -> Result<Value, Error> {
+    serde_json::from_str(json).map_err(|error| {
+        Error::new(
+            "HostAnswerInvalid",
+            format!("`{function}` answered no JSON: {error}"),
+        )
+    })
+}

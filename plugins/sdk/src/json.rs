@@ -1,0 +1,87 @@
+//! JSON into types, with errors that say where it does not fit.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::Error;
+
+/// Reads the text of one JSON document. `what` names it in the message.
+///
+/// By way of a [`Value`], so that an author's types are compiled for one source of JSON only.
+pub(crate) fn from_text<T: DeserializeOwned>(
+    kind: &str,
+    what: &str,
+    text: &str,
+) -> Result<T, Error> {
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| Error::new(kind, format!("{what}: {error}")))?;
+    from_value(kind, what, &value)
+}
+
+/// Reads a JSON value. `what` names it in the message.
+pub(crate) fn from_value<T: DeserializeOwned>(
+    kind: &str,
+    what: &str,
+    value: &Value,
+) -> Result<T, Error> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        // serde names a missing or unknown field in its own message and leaves the path at the object that holds it.
+        if path == "." {
+            Error::new(kind, format!("{what}: {cause}"))
+        } else {
+            Error::new(kind, format!("{what}: `{path}`: {cause}")).with("field", path)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Inputs {
+        #[allow(dead_code)]
+        size: u32,
+        #[allow(dead_code)]
+        tags: Vec<String>,
+    }
+
+    fn error(value: Value) -> Error {
+        from_value::<Inputs>("InvalidInput", "the inputs", &value).unwrap_err()
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named_by_its_path() {
+        let error = error(json!({"size": 1, "tags": ["a", 7]}));
+        assert!(error.is("InvalidInput"));
+        assert_eq!(error.details()["field"], "tags[1]");
+        assert!(
+            error
+                .message()
+                .starts_with("the inputs: `tags[1]`: invalid type: integer `7`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_field_is_named_by_the_message() {
+        assert!(
+            error(json!({"size": 1}))
+                .message()
+                .contains("missing field `tags`")
+        );
+    }
+
+    #[test]
+    fn a_text_is_one_whole_document() {
+        let parse = |text| from_text::<Inputs>("InvalidInput", "the inputs", text).is_ok();
+        assert!(parse(r#"{"size": 1, "tags": []}"#));
+        assert!(!parse(r#"{"size": 1, "tags": []} {}"#));
+        assert!(!parse(r#"{"size": 1"#));
+    }
+}

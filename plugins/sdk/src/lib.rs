@@ -1,0 +1,88 @@
+//! What the author of a Cairn plugin depends on: one trait, one macro, and the host's capabilities.
+//!
+//! A plugin is a WebAssembly component that implements one task of a flow. Its types say how it is wired: the fields of
+//! [`Task::Inputs`] are what earlier tasks must provide, those of [`Task::Output`] are what it provides itself, and
+//! the fields of the task are its settings.
+//!
+//! ```
+//! use cairn_plugin::{Error, Task, bail, log};
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// Greets whom the request names.
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Greet {
+//!     /// How to greet. In the manifest: `settings = { greeting = "Hello" }`.
+//!     greeting: String,
+//! }
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Inputs {
+//!     name: String,
+//!     #[serde(default)] // optional: left out when no earlier task knows it
+//!     title: Option<String>,
+//! }
+//!
+//! #[derive(Serialize, JsonSchema)]
+//! struct Output {
+//!     text: String,
+//! }
+//!
+//! impl Task for Greet {
+//!     type Inputs = Inputs;
+//!     type Output = Output;
+//!
+//!     fn call(&self, inputs: Inputs) -> Result<Output, Error> {
+//!         if inputs.name.is_empty() {
+//!             bail!("InvalidInput", "`name` is empty; say whom to greet");
+//!         }
+//!         let title = inputs.title.map(|title| title + " ").unwrap_or_default();
+//!         log::info(format!("greeting {}", inputs.name));
+//!         Ok(Output { text: format!("{}, {title}{}!", self.greeting, inputs.name) })
+//!     }
+//! } // no `revert`: what a task changes through the host, the host undoes
+//!
+//! cairn_plugin::export!(Greet);
+//!
+//! // In a test, on any machine: a fake host that says what it is told, and remembers what it was asked.
+//! use cairn_plugin::testing::FakeHost;
+//! use serde_json::json;
+//!
+//! let host = FakeHost::new().settings(json!({"greeting": "Hello"}));
+//! assert_eq!(host.call::<Greet>(json!({"name": "Ada"})).unwrap(), json!({"text": "Hello, Ada!"}));
+//! assert_eq!(host.calls("log.write"), [json!({"level": "info", "message": "greeting Ada"})]);
+//! assert!(host.call::<Greet>(json!({"name": ""})).unwrap_err().is("InvalidInput"));
+//! ```
+//!
+//! Build it as a `cdylib` with `cargo build --release --target wasm32-wasip2`, and name the file in a manifest. The
+//! linker drops every import that is not used, so the manifest grants a plugin what it calls and no more.
+//!
+//! A panic ends the call as a trap: the task fails with the kind `Trap`, and its effects are undone. Return an [`Error`]
+//! where something can go wrong that a person should read about.
+#![warn(missing_docs)]
+
+#[doc(hidden)]
+pub mod bindings;
+mod capability;
+mod error;
+#[doc(hidden)]
+pub mod guest;
+mod json;
+mod task;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+mod wiring;
+
+/// The imports: the host's own in a component, and the fake's in a native test, with the same signatures.
+#[cfg(target_arch = "wasm32")]
+use bindings::cairn::plugin as host;
+#[cfg(not(target_arch = "wasm32"))]
+use testing::imports as host;
+
+pub use capability::{
+    catalog, context, images, keys, log, policy, quota, results, rpc, volumes, zones,
+};
+pub use error::Error;
+pub use task::{Disposition, Failure, NoInputs, Outcome, Task};
+pub use wiring::Wiring;

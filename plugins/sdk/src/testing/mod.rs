@@ -1,0 +1,345 @@
+//! A host for unit tests: it answers what it is told, and remembers what it was asked.
+//!
+//! ```
+//! use cairn_plugin::testing::FakeHost;
+//! use cairn_plugin::{Error, catalog};
+//! use serde_json::json;
+//!
+//! let host = FakeHost::new()
+//!     .answer("catalog.volume", json!({"id": "v1", "host": "a"}))
+//!     .fail("catalog.snapshot", Error::new("SnapshotNotFound", "no such snapshot").with("snapshot_id", "s1"));
+//! host.run(|| {
+//!     assert_eq!(catalog::volume("v1").unwrap()["host"], "a");
+//!     assert!(catalog::snapshot("s1").is_err());
+//! });
+//! assert_eq!(host.calls("catalog.volume"), [json!({"id": "v1"})]);
+//! ```
+
+pub(crate) mod imports;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::context::Identity;
+use crate::{Disposition, Error, Failure, Outcome, Task, guest};
+
+type Answer = Box<dyn FnMut(&Value) -> Result<Value, Error>>;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<RefCell<State>>>> = const { RefCell::new(None) };
+}
+
+/// A scripted host. Clones share the script and the memory.
+///
+/// Functions bear their WIT names, `interface.function`; their arguments are an object that bears the WIT's parameter
+/// names, with JSON documents as values. Functions that only say yes (`policy.enforce`, `quota.commit`, `rpc.cast`, …)
+/// do so untold, and lookups that may find nothing find nothing; any other that was not told what to answer panics.
+#[derive(Clone)]
+pub struct FakeHost {
+    state: Rc<RefCell<State>>,
+}
+
+struct State {
+    requester: Identity,
+    settings: Value,
+    request: Option<Value>,
+    quota_committed: bool,
+    answers: HashMap<String, Answer>,
+    calls: Vec<(String, Value)>,
+}
+
+impl Default for FakeHost {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FakeHost {
+    /// A host with a caller `user` of project `project` who has no roles, without settings and without a request.
+    pub fn new() -> Self {
+        let requester = Identity {
+            request_id: "req-1".into(),
+            user_id: "user".into(),
+            project_id: "project".into(),
+            roles: Vec::new(),
+            is_admin: false,
+            quota_class: None,
+        };
+        let state = State {
+            requester,
+            settings: json!({}),
+            request: None,
+            quota_committed: false,
+            answers: HashMap::new(),
+            calls: Vec::new(),
+        };
+        Self {
+            state: Rc::new(RefCell::new(state)),
+        }
+    }
+
+    /// Sets the settings of the task.
+    #[must_use]
+    pub fn settings(self, settings: Value) -> Self {
+        self.state.borrow_mut().settings = settings;
+        self
+    }
+
+    /// Sets the caller.
+    #[must_use]
+    pub fn requester(self, requester: Identity) -> Self {
+        self.state.borrow_mut().requester = requester;
+        self
+    }
+
+    /// Sets the request of the flow, which only `inject` is shown.
+    #[must_use]
+    pub fn request(self, request: Value) -> Self {
+        self.state.borrow_mut().request = Some(request);
+        self
+    }
+
+    /// Says that the flow has committed quota.
+    #[must_use]
+    pub fn quota_committed(self) -> Self {
+        self.state.borrow_mut().quota_committed = true;
+        self
+    }
+
+    /// Makes `function` answer this, each time it is called.
+    #[must_use]
+    pub fn answer(self, function: &str, answer: Value) -> Self {
+        self.on(function, move |_| Ok(answer.clone()))
+    }
+
+    /// Makes `function` fail with this, each time it is called. A quota function fails as `over` when the kind is
+    /// `OverQuota`, and as `unknown-resource` when it is `QuotaResourceUnknown`, with the details that
+    /// [`Error::from`] gives to a [`QuotaError`](crate::quota::QuotaError).
+    #[must_use]
+    pub fn fail(self, function: &str, error: impl Into<Error>) -> Self {
+        let error = error.into();
+        self.on(function, move |_| Err(error.clone()))
+    }
+
+    /// Makes `function` answer by its arguments.
+    #[must_use]
+    pub fn on(
+        self,
+        function: &str,
+        answer: impl FnMut(&Value) -> Result<Value, Error> + 'static,
+    ) -> Self {
+        self.state
+            .borrow_mut()
+            .answers
+            .insert(function.to_owned(), Box::new(answer));
+        self
+    }
+
+    /// The arguments of each call of `function` so far.
+    pub fn calls(&self, function: &str) -> Vec<Value> {
+        self.all_calls()
+            .into_iter()
+            .filter(|(name, _)| name == function)
+            .map(|(_, arguments)| arguments)
+            .collect()
+    }
+
+    /// Name and arguments of each call so far, those of `context` left out.
+    pub fn all_calls(&self) -> Vec<(String, Value)> {
+        self.state.borrow().calls.clone()
+    }
+
+    /// Runs `work` with this host in place. Not to be nested.
+    pub fn run<R>(&self, work: impl FnOnce() -> R) -> R {
+        /// Takes the host away again, also when the work panics.
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                CURRENT.with_borrow_mut(Option::take);
+            }
+        }
+        let before = CURRENT.with_borrow_mut(|current| current.replace(Rc::clone(&self.state)));
+        assert!(before.is_none(), "a fake host is in place already");
+        let _leave = Leave;
+        work()
+    }
+
+    /// Calls a task as the host does: with the settings, through JSON.
+    ///
+    /// # Errors
+    /// What the task returned, or `InvalidSettings` or `InvalidInput` where its types do not fit.
+    pub fn call<T: Task>(&self, inputs: Value) -> Result<Value, Error> {
+        let settings = self.state.borrow().settings.to_string();
+        let result = self.run(|| guest::call::<T>(&settings, &inputs.to_string()))?;
+        Ok(serde_json::from_str(&result).expect("a task's result was written as JSON"))
+    }
+
+    /// Reverts a task as the host does when the task `later` of the flow failed.
+    ///
+    /// # Errors
+    /// What the task returned, or `InvalidSettings`.
+    pub fn revert<T: Task>(&self, outcome: Outcome) -> Result<Disposition, Error> {
+        self.revert_because::<T>(
+            outcome,
+            &Failure {
+                task: "later".into(),
+                error: Error::new("Failed", "it failed"),
+            },
+        )
+    }
+
+    /// Reverts a task, for a cause of your own.
+    ///
+    /// # Errors
+    /// What the task returned, or `InvalidSettings`.
+    pub fn revert_because<T: Task>(
+        &self,
+        outcome: Outcome,
+        cause: &Failure,
+    ) -> Result<Disposition, Error> {
+        let settings = self.state.borrow().settings.to_string();
+        self.run(|| guest::configured::<T>(&settings)?.revert(outcome, cause))
+    }
+}
+
+/// The state of the host in place.
+fn current() -> Rc<RefCell<State>> {
+    CURRENT.with_borrow(Clone::clone).expect(
+        "no fake host is in place: use the capabilities inside `FakeHost::call`, `revert` or `run`",
+    )
+}
+
+/// Asks the host in place, and remembers the call.
+fn ask(function: &str, arguments: Value) -> Result<Value, Error> {
+    let state = current();
+    let answer = {
+        let mut state = state.borrow_mut();
+        state.calls.push((function.to_owned(), arguments.clone()));
+        state.answers.remove(function)
+    };
+    // The answer is out of the map while it runs, so that it may look at the host itself.
+    let Some(mut answer) = answer else {
+        return Ok(untold(function, &arguments));
+    };
+    let result = answer(&arguments);
+    state
+        .borrow_mut()
+        .answers
+        .entry(function.to_owned())
+        .or_insert(answer);
+    result
+}
+
+/// What a function answers that was told nothing.
+fn untold(function: &str, arguments: &Value) -> Value {
+    match function {
+        "policy.enforce" | "quota.commit" | "quota.rollback" | "volumes.destroy"
+        | "keys.delete" | "rpc.cast" | "log.write" => Value::Null,
+        "results.get" | "catalog.default-volume-type" | "catalog.qos-specs" => Value::Null,
+        "results.tasks" => json!([]),
+        "zones.valid" => json!(true),
+        "zones.default" => json!("nova"),
+        "catalog.encrypted" => json!(false),
+        "quota.with-volume-type" => arguments["deltas"].clone(),
+        _ => panic!(
+            "the fake host was not told what `{function}` answers; it was asked with {arguments}"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quota::{self, Delta, OverQuota, QuotaError, Usage};
+    use crate::{catalog, context, log, results, volumes, zones};
+
+    #[test]
+    fn a_call_is_remembered_with_its_arguments() {
+        let host = FakeHost::new().answer("volumes.update", json!({"id": "v1", "status": "error"}));
+        let row = host
+            .run(|| volumes::update("v1", &json!({"status": "error"})))
+            .unwrap();
+        assert_eq!(row["status"], "error");
+        assert_eq!(
+            host.calls("volumes.update"),
+            [json!({"id": "v1", "changes": {"status": "error"}})]
+        );
+    }
+
+    #[test]
+    fn an_answer_may_depend_on_the_arguments_and_on_the_turn() {
+        let mut turn = 0;
+        let host = FakeHost::new().on("catalog.volume", move |arguments| {
+            turn += 1;
+            Ok(json!({"id": arguments["id"], "turn": turn}))
+        });
+        host.run(|| {
+            assert_eq!(catalog::volume("a").unwrap(), json!({"id": "a", "turn": 1}));
+            assert_eq!(catalog::volume("b").unwrap(), json!({"id": "b", "turn": 2}));
+        });
+    }
+
+    #[test]
+    fn over_quota_reaches_the_task_as_such() {
+        let usage = Usage {
+            resource: "volumes".into(),
+            limit: Some(1),
+            in_use: 1,
+            reserved: 0,
+        };
+        let unlimited = Usage {
+            resource: "gigabytes".into(),
+            limit: None,
+            in_use: 1,
+            reserved: 0,
+        };
+        let over = QuotaError::Over(OverQuota {
+            overs: vec!["volumes".into()],
+            usages: vec![unlimited, usage],
+        });
+        let host = FakeHost::new().fail("quota.reserve", over.clone());
+        assert_eq!(
+            host.run(|| quota::reserve(&[Delta::new("volumes", 1)])),
+            Err(over)
+        );
+    }
+
+    #[test]
+    fn an_unknown_resource_and_any_other_error_reach_the_task_as_such() {
+        let unknown = QuotaError::UnknownResource(vec!["backups".into()]);
+        let host = FakeHost::new().fail("quota.reserve", unknown.clone());
+        assert_eq!(host.run(|| quota::reserve(&[])), Err(unknown));
+
+        let host =
+            FakeHost::new().fail("quota.commit", Error::new("ServiceUnavailable", "not now"));
+        assert!(matches!(
+            host.run(|| quota::commit(&[])),
+            Err(QuotaError::Other(_))
+        ));
+    }
+
+    #[test]
+    fn what_nobody_told_is_harmless_or_panics() {
+        let host = FakeHost::new();
+        host.run(|| {
+            assert_eq!(zones::default(), "nova");
+            assert!(zones::valid("anywhere").unwrap());
+            assert_eq!(results::get("name").unwrap(), None);
+            assert_eq!(results::tasks().unwrap(), []);
+            assert_eq!(context::requester().project_id, "project");
+            assert!(!context::quota_committed());
+            log::warn("odd");
+        });
+        assert_eq!(
+            host.all_calls().last().unwrap().1,
+            json!({"level": "warn", "message": "odd"})
+        );
+        let panics = std::panic::catch_unwind(|| FakeHost::new().run(|| catalog::volume("v1")));
+        assert!(panics.is_err());
+        // The host is gone although the work panicked.
+        FakeHost::new().run(zones::default);
+    }
+}

@@ -1,0 +1,180 @@
+//! Injected faults. They go in where the host meets a task (`cairn::task::Context`), policy (`Enforcer`), or, for quota
+//! scenarios, the store itself.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use anyhow::{Result, bail};
+use cairn::effect::{Effect, Query};
+use cairn::error::TaskError;
+use cairn::id::Phase;
+
+use super::format::{Fault, Timing};
+
+/// Where something can fail.
+#[derive(Clone, Copy, Debug)]
+pub enum Seam<'a> {
+    /// A change.
+    Effect(&'a Effect),
+    /// A look-up.
+    Query(&'a Query),
+    /// The question whether a caller may do something.
+    Policy,
+}
+
+/// Who receives what is for the scheduler.
+pub const SCHEDULER: &str = "cinder-scheduler";
+
+/// From the targets of the vectors to the seams that do the target's work here.
+fn meets(target: &str, seam: Seam<'_>) -> Option<bool> {
+    use Effect::{
+        Cast, KeyCopy, KeyCreate, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate, VolumeDestroy, VolumeUpdate,
+    };
+    use Query::{DefaultVolumeType, Encrypted, Image, QosSpecs, Snapshot, Volume, VolumeType, VolumeTypeName, ZoneIsValid};
+    use Seam::{Effect as E, Policy, Query as Q};
+    Some(match target {
+        "QUOTAS.reserve" | "db.quota_reserve" => matches!(seam, E(QuotaReserve(_))),
+        "QUOTAS.commit" | "db.reservation_commit" => matches!(seam, E(QuotaCommit(_))),
+        "QUOTAS.rollback" | "db.reservation_rollback" => matches!(seam, E(QuotaRollback(_))),
+        "QUOTAS.add_volume_type_opts" => matches!(seam, Q(VolumeTypeName(_))),
+        "db.volume_create" => matches!(seam, E(VolumeCreate(_))),
+        "db.volume_update" => matches!(seam, E(VolumeUpdate(_))),
+        "db.volume_destroy" => matches!(seam, E(VolumeDestroy(_))),
+        "db.volume_get" => matches!(seam, Q(Volume(_))),
+        "db.snapshot_get" => matches!(seam, Q(Snapshot(_))),
+        "db.volume_type_get" => matches!(seam, Q(VolumeTypeName(_) | VolumeType(_))),
+        "db.volume_type_get_by_name" => matches!(seam, Q(DefaultVolumeType)),
+        "db.volume_type_encryption_get" => matches!(seam, Q(Encrypted(_))),
+        "db.volume_type_qos_specs_get" => matches!(seam, Q(QosSpecs(_))),
+        "policy.enforce_action" => matches!(seam, Policy),
+        "image_service.show" => matches!(seam, Q(Image(_))),
+        "key_manager.create_key" => matches!(seam, E(KeyCreate(_))),
+        "key_manager.copy_key" => matches!(seam, E(KeyCopy(_))),
+        "az_check" => matches!(seam, Q(ZoneIsValid(_))),
+        "scheduler_rpcapi.create_volume" => matches!(seam, E(Cast(cast)) if cast.topic == SCHEDULER),
+        "volume_rpcapi.create_volume" => matches!(seam, E(Cast(cast)) if cast.topic != SCHEDULER),
+        _ => return None,
+    })
+}
+
+/// The faults of one request or scenario.
+#[derive(Debug, Default)]
+pub struct Faults {
+    armed: Vec<Armed>,
+    reverting: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Armed {
+    fault: Fault,
+    /// Calls of the target in the phase so far.
+    calls: AtomicU32,
+}
+
+impl Faults {
+    /// These faults, none of which has fired yet.
+    ///
+    /// # Errors
+    /// When a target is none of the table's.
+    pub fn new(faults: &[Fault]) -> Result<Self> {
+        for fault in faults {
+            if meets(&fault.target, Seam::Policy).is_none() {
+                bail!("nothing here is `{}`, which is to fail: add it to the table in faults.rs", fault.target);
+            }
+        }
+        let armed = faults.iter().cloned().map(|fault| Armed {
+            fault,
+            calls: AtomicU32::new(0),
+        });
+        Ok(Self {
+            armed: armed.collect(),
+            reverting: AtomicBool::new(false),
+        })
+    }
+
+    /// A task begins this phase.
+    pub fn enter(&self, phase: Phase) {
+        self.reverting.store(phase == Phase::Revert, Ordering::SeqCst);
+    }
+
+    /// Does the real thing, unless it is to fail before; fails after it, if that is to be.
+    pub fn around<T>(&self, seam: Seam<'_>, real: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskError> {
+        let Some(fault) = self.firing(seam) else {
+            return real();
+        };
+        if fault.timing == Timing::After {
+            real()?;
+        }
+        Err(fault.raise.error())
+    }
+
+    /// The first fault that this call meets. Every fault that it could meet counts it.
+    fn firing(&self, seam: Seam<'_>) -> Option<&Fault> {
+        let phase = if self.reverting.load(Ordering::SeqCst) { Phase::Revert } else { Phase::Call };
+        let meeting = self.armed.iter().filter(|armed| {
+            if !armed.fault.phase.is(phase) || meets(&armed.fault.target, seam) != Some(true) {
+                return false;
+            }
+            let call = armed.calls.fetch_add(1, Ordering::SeqCst) + 1;
+            armed.fault.nth.is_none_or(|nth| nth == call)
+        });
+        let mut meeting: Vec<_> = meeting.collect();
+        (!meeting.is_empty()).then(|| &meeting.swap_remove(0).fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn::effect::VolumeDestroy;
+    use cairn::value::Value;
+    use serde_json::json;
+
+    /// Whether each of a few calls, in alternating phases, was done, and what it said.
+    fn calls(fault: Value) -> Vec<(bool, Result<(), String>)> {
+        let faults = Faults::new(&[serde_json::from_value(fault).unwrap()]).unwrap();
+        let destroy = Effect::VolumeDestroy(VolumeDestroy { id: "v".to_owned() });
+        let phases = [Phase::Call, Phase::Revert, Phase::Revert];
+        let calls = phases.into_iter().map(|phase| {
+            faults.enter(phase);
+            let mut done = false;
+            let result = faults.around(Seam::Effect(&destroy), || {
+                done = true;
+                Ok(())
+            });
+            (done, result.map_err(|error| error.kind))
+        });
+        calls.collect()
+    }
+
+    fn failed(done: bool) -> (bool, Result<(), String>) {
+        (done, Err("E".to_owned()))
+    }
+
+    #[test]
+    fn a_fault_comes_instead_of_the_real_thing_or_after_it() {
+        let mut fault = json!({"target": "db.volume_destroy", "raise": {"class": "E"}});
+        assert_eq!(calls(fault.clone()), [failed(false), failed(false), failed(false)]);
+        fault["timing"] = json!("after");
+        assert_eq!(calls(fault), [failed(true), failed(true), failed(true)]);
+    }
+
+    #[test]
+    fn a_fault_keeps_to_its_phase_and_number() {
+        let mut fault = json!({"target": "db.volume_destroy", "raise": {"class": "E"}, "phase": "revert"});
+        assert_eq!(calls(fault.clone()), [(true, Ok(())), failed(false), failed(false)]);
+        fault["nth"] = json!(2);
+        assert_eq!(calls(fault), [(true, Ok(())), (true, Ok(())), failed(false)]);
+    }
+
+    #[test]
+    fn a_fault_leaves_other_targets_alone() {
+        let fault = json!({"target": "db.volume_update", "raise": {"class": "E"}});
+        assert_eq!(calls(fault), [(true, Ok(())), (true, Ok(())), (true, Ok(()))]);
+    }
+
+    #[test]
+    fn a_target_that_is_nothing_here_is_an_error() {
+        let fault = json!({"target": "db.backup_create", "raise": {"class": "E"}});
+        assert!(Faults::new(&[serde_json::from_value(fault).unwrap()]).is_err());
+    }
+}

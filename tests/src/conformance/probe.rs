@@ -1,0 +1,185 @@
+//! A task as the engine meets it, with eyes and ears: the real one does the work, faults come between it and the host, and
+//! what it does is told.
+
+use std::sync::Arc;
+
+use cairn::capability::Enforcer;
+use cairn::effect::{Answer, Effect, Query};
+use cairn::error::{Cause, TaskError};
+use cairn::event::{Disposition, LogLevel};
+use cairn::id::{CallId, Identity, Phase};
+use cairn::policy::Policy;
+use cairn::task::{Context, Outcome, Task, TaskSpec};
+use cairn::value::{Object, Value};
+use std::sync::{Mutex, PoisonError};
+
+use super::faults::{Faults, Seam};
+use super::names::{self, Names};
+use super::record::Recorder;
+
+/// What the tasks of one scenario share.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// Names of what was made.
+    pub names: Names,
+    /// What happened.
+    pub recorder: Recorder,
+    faults: Mutex<Arc<Faults>>,
+}
+
+impl Run {
+    /// The faults of now.
+    pub fn faults(&self) -> Arc<Faults> {
+        Arc::clone(&self.faults.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these fail.
+    pub fn arm(&self, faults: Faults) {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(faults);
+    }
+
+    /// Applies an effect through `apply`, unless it is to fail, and names what it makes.
+    pub fn apply(
+        &self,
+        effect: &Effect,
+        apply: impl FnOnce() -> Result<Answer, TaskError>,
+    ) -> Result<Answer, TaskError> {
+        self.faults().around(Seam::Effect(effect), || {
+            let answer = apply()?;
+            self.names.learn(effect, &answer);
+            Ok(answer)
+        })
+    }
+}
+
+/// A task in a flow of a scenario.
+pub struct Probe {
+    /// The real one.
+    pub task: Arc<dyn Task>,
+    /// Name of the flow.
+    pub flow: String,
+    /// What this task sees as the request, where it is not the flow's.
+    pub request: Option<Value>,
+    /// What it shares with the others.
+    pub run: Arc<Run>,
+}
+
+impl Probe {
+    fn name(&self) -> &str {
+        names::task(&self.task.spec().name)
+    }
+
+    /// What the real task is offered.
+    fn seamed(&self, context: &Arc<dyn Context>) -> Arc<dyn Context> {
+        self.run.faults().enter(context.call().phase);
+        Arc::new(Seamed {
+            context: Arc::clone(context),
+            request: self.request.clone(),
+            run: Arc::clone(&self.run),
+        })
+    }
+}
+
+impl Task for Probe {
+    fn spec(&self) -> &TaskSpec {
+        self.task.spec()
+    }
+
+    fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
+        let result = self.task.call(&self.seamed(context), inputs);
+        if let Err(error) = &result {
+            self.run.recorder.failed(&self.flow, self.name(), error);
+        }
+        result
+    }
+
+    fn revert(
+        &self,
+        context: &Arc<dyn Context>,
+        outcome: &Outcome,
+        cause: &Cause,
+    ) -> Result<Disposition, TaskError> {
+        self.run.recorder.reverting(&self.flow, self.name(), outcome, cause);
+        self.task.revert(&self.seamed(context), outcome, cause)
+    }
+}
+
+/// The host, but for what is to fail.
+struct Seamed {
+    context: Arc<dyn Context>,
+    request: Option<Value>,
+    run: Arc<Run>,
+}
+
+impl Context for Seamed {
+    fn call(&self) -> CallId {
+        self.context.call()
+    }
+
+    fn requester(&self) -> &Identity {
+        self.context.requester()
+    }
+
+    fn request(&self) -> &Value {
+        self.request.as_ref().unwrap_or_else(|| self.context.request())
+    }
+
+    fn quota_committed(&self) -> bool {
+        self.context.quota_committed()
+    }
+
+    fn result(&self, name: &str) -> Option<Value> {
+        self.context.result(name)
+    }
+
+    fn results(&self) -> Vec<(String, Value)> {
+        self.context.results()
+    }
+
+    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
+        self.run.apply(effect, || self.context.apply(effect))
+    }
+
+    fn query(&self, query: &Query) -> Result<Value, TaskError> {
+        self.run.faults().around(Seam::Query(query), || self.context.query(query))
+    }
+
+    fn log(&self, level: LogLevel, message: String) {
+        self.context.log(level, message);
+    }
+}
+
+/// The real policy, but for what is to fail. It can be changed between requests.
+pub struct SeamedPolicy {
+    policy: Mutex<Policy>,
+    run: Arc<Run>,
+}
+
+impl SeamedPolicy {
+    /// Allows what the defaults allow.
+    pub fn new(run: Arc<Run>) -> Self {
+        Self {
+            policy: Mutex::new(Policy::default()),
+            run,
+        }
+    }
+
+    /// From now on these rules apply, with the defaults behind them.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn set(&self, rules: &Object) -> anyhow::Result<()> {
+        let rules = Policy::parse(&Value::Object(rules.clone()).to_string(), None)?;
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Policy::default().with(rules)?;
+        Ok(())
+    }
+}
+
+impl Enforcer for SeamedPolicy {
+    fn enforce(&self, requester: &Identity, action: &str, target: &Object) -> Result<(), TaskError> {
+        self.run.faults().around(Seam::Policy, || {
+            let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            policy.enforce(requester, action, target)
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! Operations on quotas, asked of the store itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use cairn::clock::{Clock as _, Timestamp};
+use cairn::effect::{Answer, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback, VolumeDestroy};
+use cairn::error::TaskError;
+use cairn::id::Identity;
+use cairn::quota::{Measure, type_resource};
+use cairn::store::view::Kind;
+use cairn::store::{Caller, Store as _, StoreError};
+use cairn::value::{Object, Value};
+use serde_json::json;
+
+use super::faults::{Faults, Seam};
+use super::format::{ExpireSpec, QuotaCase, QuotaOp};
+use super::probe::Run;
+use super::record::exception;
+use super::world::{self, World};
+
+/// Runs a scenario; says what came out of each operation.
+///
+/// # Errors
+/// When it cannot be set up.
+pub fn run(case: &QuotaCase) -> Result<Vec<Value>> {
+    let run = Run::default();
+    let world = World::new(&case.config, &case.state, [], &run.names)?;
+    let callers: BTreeMap<&str, Identity> =
+        case.contexts.iter().map(|(name, caller)| (name.as_str(), caller.identity())).collect();
+    let mut outcomes = Vec::with_capacity(case.ops.len());
+    for step in &case.ops {
+        run.arm(Faults::new(&step.faults)?);
+        let desk = Desk {
+            world: &world,
+            run: &run,
+            caller: callers.get(&*step.context).context("no such caller")?,
+        };
+        let batches = run.names.batches();
+        let result = desk.perform(&step.op);
+        let mut outcome = desk.rows()?;
+        outcome["exception"] = result.as_ref().err().map_or(Value::Null, exception);
+        outcome["returned"] = run.names.shown(&result.unwrap_or_default());
+        if let QuotaOp::Reserve { .. } = step.op {
+            let made = run.names.batches();
+            outcome["reservation_batch"] = (made > batches).then(|| format!("$reservation_{made}")).into();
+        }
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+/// Somebody who asks the store.
+struct Desk<'a> {
+    world: &'a World,
+    run: &'a Run,
+    caller: &'a Identity,
+}
+
+impl Desk<'_> {
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            call: None,
+            requester: self.caller,
+        }
+    }
+
+    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
+        self.run.apply(effect, || Ok(self.world.store.apply(self.caller(), effect)?.0))
+    }
+
+    fn perform(&self, op: &QuotaOp) -> Result<Value, TaskError> {
+        let store = &self.world.store;
+        let done = |result: Result<(), StoreError>| Ok(result.map(|()| Value::Null)?);
+        match op {
+            QuotaOp::Reserve {
+                deltas,
+                expire,
+                project_id,
+            } => {
+                let answer = self.apply(&Effect::QuotaReserve(QuotaReserve {
+                    project: project_id.clone(),
+                    deltas: deltas.clone(),
+                    expiry: expire.map_or(Expiry::Default, |expire| self.expiry(expire)),
+                }))?;
+                Ok(match answer {
+                    Answer::Reservations(ids) => json!(ids),
+                    _ => Value::Null,
+                })
+            }
+            QuotaOp::Commit {
+                reservations,
+                project_id,
+            } => self.close(&Effect::QuotaCommit(QuotaCommit {
+                reservations: self.ids(reservations),
+                project: project_id.clone(),
+            })),
+            QuotaOp::Rollback {
+                reservations,
+                project_id,
+            } => self.close(&Effect::QuotaRollback(QuotaRollback {
+                reservations: self.ids(reservations),
+                project: project_id.clone(),
+            })),
+            QuotaOp::Expire => done(store.admin(self.caller, |admin| admin.expire_reservations().map(drop))),
+            QuotaOp::GetProjectQuotas {
+                project_id,
+                quota_class,
+                defaults,
+                usages,
+            } => {
+                let class = quota_class.as_deref();
+                let quotas = store.read(self.caller, |view| view.project_quotas(project_id, class, *defaults, *usages))?;
+                Ok(json!(quotas))
+            }
+            QuotaOp::GetClassQuotas { quota_class, defaults } => {
+                Ok(json!(store.read(self.caller, |view| view.class_quotas(quota_class, *defaults))?))
+            }
+            QuotaOp::GetDefaults => Ok(json!(store.read(self.caller, |view| view.default_quotas())?)),
+            QuotaOp::ResourceNames => Ok(json!(self.resources()?)),
+            QuotaOp::Contains { resource } => Ok(self.resources()?.contains(resource).into()),
+            QuotaOp::DestroyAllByProject { project_id } => {
+                done(store.admin(self.caller, |admin| admin.destroy_project_quotas(project_id)))
+            }
+            QuotaOp::AddVolumeTypeOpts { opts, volume_type_id } => self.with_volume_type(opts, volume_type_id.as_deref()),
+            QuotaOp::Advance { seconds } => {
+                self.world.advance(*seconds);
+                Ok(Value::Null)
+            }
+            QuotaOp::InsertVolume { row } => {
+                let row = self.world.volume_row(row);
+                done(self.world.import(&BTreeMap::from([("volumes".to_owned(), vec![with_status(row)])])))
+            }
+            QuotaOp::DeleteVolume { id } => {
+                let destroy = Effect::VolumeDestroy(VolumeDestroy { id: id.clone() });
+                self.apply(&destroy).map(|_| Value::Null)
+            }
+            QuotaOp::SetQuota {
+                project_id,
+                resource,
+                hard_limit,
+            } => done(store.admin(self.caller, |admin| admin.set_project_limit(project_id, resource, *hard_limit))),
+        }
+    }
+
+    fn close(&self, effect: &Effect) -> Result<Value, TaskError> {
+        self.apply(effect).map(|_| Value::Null)
+    }
+
+    fn resources(&self) -> Result<Vec<String>, TaskError> {
+        Ok(self.world.store.read(self.caller, |view| view.quota_resources())?)
+    }
+
+    /// Real ids of what the vector names: batches, single reservations, and ids that nobody knows.
+    fn ids(&self, names: &[String]) -> Vec<String> {
+        names.iter().flat_map(|name| self.run.names.ids(name)).collect()
+    }
+
+    /// A negative time from now is a point in the past.
+    fn expiry(&self, expire: ExpireSpec) -> Expiry {
+        let at = |seconds: i64| Expiry::At(Timestamp(self.world.clock.now().0 + seconds * 1_000_000));
+        match expire {
+            ExpireSpec::Seconds(seconds) | ExpireSpec::TimedeltaSeconds(seconds) => match u64::try_from(seconds) {
+                Ok(seconds) => Expiry::In(Duration::from_secs(seconds)),
+                Err(_) => at(seconds),
+            },
+            ExpireSpec::AtSecondsFromNow(seconds) => at(seconds),
+        }
+    }
+
+    /// What the host does for a plugin that asks for the type's own resources.
+    fn with_volume_type(&self, opts: &Object, volume_type: Option<&str>) -> Result<Value, TaskError> {
+        let mut opts = opts.clone();
+        let Some(id) = volume_type.filter(|id| !id.is_empty()) else {
+            return Ok(Value::Object(opts));
+        };
+        let query = Query::VolumeTypeName(id.to_owned());
+        let name = self.run.faults().around(Seam::Query(&query), || Ok(self.world.store.query(self.caller(), &query)?))?;
+        for measure in Measure::ALL.map(Measure::as_str) {
+            if let Some(amount) = opts.get(measure).cloned() {
+                opts.insert(type_resource(measure, name.as_str().unwrap_or_default()), amount);
+            }
+        }
+        Ok(Value::Object(opts))
+    }
+
+    /// Usages and reservations, and how old each usage is.
+    fn rows(&self) -> Result<Value, StoreError> {
+        let now = self.world.clock.now();
+        self.world.read(|view| {
+            let mut ages = Object::new();
+            for usage in view.list(Kind::Usage, None, false)? {
+                let text = |column: &str| usage.get(column).and_then(Value::as_str).unwrap_or_default();
+                let updated = usage.get("updated_at").and_then(Value::as_str).and_then(world::timestamp);
+                let age = updated.map(|updated| now.since(updated).as_secs());
+                ages.insert(format!("{}/{}", text("project_id"), text("resource")), age.into());
+            }
+            Ok(json!({
+                "quota_usages_after": world::usages(view)?,
+                "reservations_after": world::reservations(view, &self.run.names)?,
+                "usage_updated_seconds_ago_after": ages,
+            }))
+        })
+    }
+}
+
+/// A row that says nothing of its status is of a volume that is there.
+fn with_status(mut row: Object) -> Object {
+    row.entry("status").or_insert_with(|| "available".into());
+    row
+}

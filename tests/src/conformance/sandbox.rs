@@ -1,0 +1,121 @@
+//! The built-in plugins, as a host makes tasks of them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use cairn::flow::TaskOptions;
+use cairn::host::Host;
+use cairn::manifest::Manifest;
+use cairn::plugin::{PluginConfig, Plugins};
+use cairn::store::Sqlite;
+use cairn::task::Task;
+use serde_json::json;
+
+use super::format::Config;
+use super::probe::SeamedPolicy;
+
+/// A task that is ready to be added.
+pub type Ready = (TaskOptions, Arc<dyn Task>);
+
+/// What the volume-create flow takes.
+pub const REQUEST: [&str; 11] = [
+    "availability_zone",
+    "backup_source_volume",
+    "description",
+    "image_id",
+    "metadata",
+    "name",
+    "scheduler_hints",
+    "size",
+    "snapshot",
+    "source_volume",
+    "volume_type",
+];
+
+/// The plugins of the volume-create flow in order, and what each is granted.
+const FLOW: [(&str, &[&str]); 7] = [
+    ("inject", &[]),
+    ("extract-volume-request", &["policy", "zones", "catalog", "images", "keys"]),
+    ("quota-reserve", &["quota"]),
+    ("entry-create", &["volumes"]),
+    ("quota-commit", &["quota"]),
+    ("on-failure-change-status", &["results", "volumes"]),
+    ("volume-cast", &["catalog", "volumes", "rpc"]),
+];
+
+/// The sandbox of all scenarios: each plugin is compiled once.
+pub struct Sandbox(Arc<Plugins>);
+
+impl Sandbox {
+    /// Sets it up.
+    ///
+    /// # Errors
+    /// When this machine cannot run it.
+    pub fn new() -> Result<Self> {
+        Ok(Self(Plugins::new(&PluginConfig::default())?))
+    }
+
+    /// A host on the store of one scenario.
+    pub fn host(&self, store: &Arc<Sqlite>, policy: Arc<SeamedPolicy>, config: &Config) -> Host {
+        // Cinder takes the older option where the newer one says nothing.
+        let zone = config.default_availability_zone.as_deref().filter(|zone| !zone.is_empty());
+        Host::builder(Arc::clone(store), Arc::clone(&self.0))
+            .builtins(cairn_bundle::PLUGINS)
+            .enforcer(policy)
+            .default_zone(zone.unwrap_or(&config.storage_availability_zone))
+            .build()
+    }
+}
+
+/// The tasks of the volume-create flow.
+///
+/// # Errors
+/// When they cannot be planned.
+pub fn flow(host: &Host, config: &Config) -> Result<Vec<Ready>> {
+    tasks(host, &FLOW, &REQUEST, config)
+}
+
+/// The task that gives these keys of a request to its flow.
+///
+/// # Errors
+/// When it cannot be planned.
+pub fn inject(host: &Host, keys: &[&str]) -> Result<Ready> {
+    let tasks = tasks(host, &FLOW[..1], keys, &Config::default())?;
+    tasks.into_iter().next().context("the plan has no task")
+}
+
+fn tasks(host: &Host, plugins: &[(&str, &[&str])], keys: &[&str], config: &Config) -> Result<Vec<Ready>> {
+    let text = manifest(plugins, keys, config);
+    let manifest = Manifest::parse(&text, Path::new("flow.toml"))?;
+    Ok(host.tasks(&host.plan(&manifest)?)?)
+}
+
+/// A manifest of these plugins. JSON's strings and lists are TOML's as well.
+fn manifest(plugins: &[(&str, &[&str])], keys: &[&str], config: &Config) -> String {
+    let mut text = "[flow]\nname = \"volume_create_api\"\naction = \"volume:create\"\n".to_owned();
+    for (plugin, grants) in plugins {
+        let settings = match *plugin {
+            "inject" => format!("provides = {}", json!(keys)),
+            "extract-volume-request" => format!("cloned_volume_same_az = {}", config.cloned_volume_same_az),
+            "volume-cast" => {
+                let topic = json!(config.volume_topic);
+                format!("snapshot_same_host = {}, topic = {topic}", config.snapshot_same_host)
+            }
+            _ => String::new(),
+        };
+        // A busy machine is no reason to fail.
+        let limits = "limits = { deadline = \"60s\" }";
+        let grants: Vec<String> = grants.iter().map(|grant| format!("{grant} = true")).collect();
+        let _ = write!(
+            text,
+            "[plugins.{plugin}]\nbuiltin = \"{plugin}\"\nsettings = {{ {settings} }}\n{limits}\ngrants = {{ {} }}\n",
+            grants.join(", ")
+        );
+    }
+    for (plugin, _) in plugins {
+        let _ = write!(text, "[[task]]\nplugin = \"{plugin}\"\n");
+    }
+    text
+}

@@ -1,0 +1,286 @@
+//! The database of one scenario: a fresh one, with the rows of the start state.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use cairn::clock::{Clock as _, ManualClock, Timestamp};
+use cairn::effect::{Answer, Effect, KeyCreate};
+use cairn::id::Identity;
+use cairn::quota::QuotaConfig;
+use cairn::store::view::{Kind, View};
+use cairn::store::{Caller, Sqlite, SqliteConfig, Store as _, StoreError};
+use cairn::value::{Object, Value};
+use serde_json::json;
+
+use super::format::{Config, State};
+use super::names::Names;
+
+/// When scenarios begin.
+const BEGINNING: Timestamp = Timestamp(1_382_000_000_000_000);
+
+/// A zone that no request names: with it in the table, no other is valid unless it is there too.
+const NOWHERE: &str = "\u{1}nowhere";
+
+/// The database of one scenario.
+pub struct World {
+    /// Its clock, which moves when it is told to.
+    pub clock: Arc<ManualClock>,
+    /// The store.
+    pub store: Arc<Sqlite>,
+    /// Where the start state's volumes stand in it.
+    order: HashMap<String, usize>,
+    /// The keys that the vector names, by their real ids.
+    keys: HashMap<String, String>,
+}
+
+/// Who sets the scene.
+fn nobody() -> Identity {
+    Identity::new("harness", "harness").into_admin()
+}
+
+impl World {
+    /// The start state, and keys that the requests name besides.
+    ///
+    /// # Errors
+    /// When the database refuses a row.
+    pub fn new<'a>(
+        config: &Config,
+        state: &State,
+        requests: impl IntoIterator<Item = &'a Object>,
+        names: &Names,
+    ) -> Result<Self> {
+        let clock = Arc::new(ManualClock::new(BEGINNING));
+        let settings = SqliteConfig {
+            quota: QuotaConfig {
+                volumes: config.quota_volumes,
+                snapshots: config.quota_snapshots,
+                gigabytes: config.quota_gigabytes,
+                use_default_class: config.use_default_quota_class,
+                no_snapshot_gigabytes: config.no_snapshot_gb_quota,
+                reservation_expire: config.reservation_expire,
+                until_refresh: config.until_refresh,
+                max_age: config.max_age,
+            },
+            default_volume_type: config.default_volume_type.clone(),
+            ..SqliteConfig::default()
+        };
+        let store = Sqlite::in_memory(settings, Arc::clone(&clock) as _)?;
+        let mut world = Self {
+            clock,
+            store: Arc::new(store),
+            order: HashMap::new(),
+            keys: HashMap::new(),
+        };
+        let rows = state.volumes.iter().chain(&state.snapshots);
+        for row in rows.chain(requests) {
+            world.make_keys(row, names)?;
+        }
+        let ids = state.volumes.iter().filter_map(|row| row.get("id")?.as_str());
+        world.order = ids.enumerate().map(|(index, id)| (id.to_owned(), index)).collect();
+        world.import(&world.rows(state))?;
+        Ok(world)
+    }
+
+    /// Adds rows as they are.
+    ///
+    /// # Errors
+    /// When the database refuses one.
+    pub fn import(&self, rows: &BTreeMap<String, Vec<Object>>) -> Result<(), StoreError> {
+        self.store.admin(&nobody(), |admin| admin.import(rows))
+    }
+
+    /// A row of a volume as the table has it.
+    pub fn volume_row(&self, row: &Object) -> Object {
+        let mut row = self.with_keys(row);
+        row.insert("created_at".to_owned(), self.clock.now().0.into());
+        row
+    }
+
+    /// The start state as rows of the tables.
+    fn rows(&self, state: &State) -> BTreeMap<String, Vec<Object>> {
+        let now = self.clock.now().0;
+        let at = |seconds: &Value| seconds.as_i64().map(|seconds| now + seconds * 1_000_000);
+        let booked = |row: &Object| {
+            let mut row = self.volume_row(row);
+            row.insert("booked".to_owned(), true.into());
+            row
+        };
+        let usages = state.quota_usages.iter().cloned().map(|mut usage| {
+            let ago = usage.remove("updated_seconds_ago").unwrap_or_default();
+            let updated = ago.as_i64().and_then(|ago| at(&Value::from(-ago)));
+            usage.insert("updated_at".to_owned(), updated.into());
+            usage
+        });
+        let reservations = state.reservations.iter().cloned().map(|mut reservation| {
+            let expire = reservation.remove("expires_in_seconds").unwrap_or_default();
+            reservation.insert("expire".to_owned(), at(&expire).into());
+            reservation.insert("created_at".to_owned(), now.into());
+            reservation
+        });
+        let images = state.images.iter().map(|(id, image)| {
+            let mut image = image.clone();
+            image.retain(|_, value| !value.is_null());
+            image.insert("id".to_owned(), id.as_str().into());
+            image.insert("created_at".to_owned(), now.into());
+            image
+        });
+        let tables = [
+            ("quota_classes", state.quota_classes.clone()),
+            ("quotas", state.quotas.clone()),
+            ("quota_usages", usages.collect()),
+            ("reservations", reservations.collect()),
+            ("volumes", state.volumes.iter().map(booked).collect()),
+            ("snapshots", state.snapshots.iter().map(booked).collect()),
+            ("volume_types", state.volume_types.clone()),
+            ("encryptions", state.encryptions.clone()),
+            ("qos_specs", state.qos_specs.clone()),
+            ("images", images.collect()),
+        ];
+        tables.into_iter().map(|(table, rows)| (table.to_owned(), rows)).collect()
+    }
+
+    // ---- Keys ----------------------------------------------------------------------------------------------------
+
+    /// Makes the keys that a row names, each for the project of the row that names it. A key's id is the store's to give,
+    /// so the names of the vector stand for real ids.
+    fn make_keys(&mut self, row: &Object, names: &Names) -> Result<(), StoreError> {
+        for (name, value) in row {
+            match value {
+                Value::Object(row) => self.make_keys(row, names)?,
+                Value::String(key) if name == "encryption_key_id" && !key.is_empty() && !self.keys.contains_key(key) => {
+                    let owner = row.get("project_id").and_then(Value::as_str).unwrap_or_default();
+                    let owner = Identity::new("harness", owner).into_admin();
+                    let caller = Caller {
+                        call: None,
+                        requester: &owner,
+                    };
+                    if let (Answer::Key(id), _) = self.store.apply(caller, &Effect::KeyCreate(KeyCreate))? {
+                        names.name(&id, key);
+                        self.keys.insert(key.clone(), id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with real keys.
+    pub fn with_keys(&self, row: &Object) -> Object {
+        let real = row.iter().map(|(name, value)| {
+            let value = match value {
+                Value::Object(row) => Value::Object(self.with_keys(row)),
+                Value::String(key) if name == "encryption_key_id" => {
+                    Value::from(self.keys.get(key).unwrap_or(key).as_str())
+                }
+                other => other.clone(),
+            };
+            (name.clone(), value)
+        });
+        real.collect()
+    }
+
+    // ---- What changes between requests ---------------------------------------------------------------------------
+
+    /// Time passes.
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// From now on these zones are valid, and no others; every zone when `None`.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub fn set_zones(&self, zones: Option<&[String]>) -> Result<(), StoreError> {
+        self.store.admin(&nobody(), |admin| {
+            for zone in admin.view().zones()? {
+                admin.delete_zone(&zone)?;
+            }
+            for zone in zones.into_iter().flatten() {
+                admin.create_zone(zone)?;
+            }
+            if zones.is_some() {
+                admin.create_zone(NOWHERE)?;
+            }
+            Ok(())
+        })
+    }
+
+    // ---- What is there in the end --------------------------------------------------------------------------------
+
+    /// Reads as somebody who may see everything.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn read<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.store.read(&nobody(), read)
+    }
+
+    /// The rows of the tables that the vectors compare.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub fn rows_after(&self, names: &Names) -> Result<Value, StoreError> {
+        self.read(|view| {
+            Ok(json!({
+                "volumes": self.volumes(view, names)?,
+                "snapshots": snapshots(view)?,
+                "quota_usages": usages(view)?,
+                "reservations": reservations(view, names)?,
+            }))
+        })
+    }
+
+    /// Volumes, deleted ones too, in the order in which they were made.
+    fn volumes(&self, view: &View<'_>, names: &Names) -> Result<Vec<Value>, StoreError> {
+        let mut volumes = Vec::new();
+        for mut row in view.list(Kind::Volume, None, true)? {
+            let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let metadata = view.metadata(&id)?;
+            let deleted = row.get("deleted") == Some(&Value::from(true));
+            let has_metadata = metadata.as_object().is_some_and(|metadata| !metadata.is_empty());
+            // Metadata is deleted with its volume, in rows of its own in the original.
+            row.insert("metadata_deleted".to_owned(), (deleted && has_metadata).into());
+            row.insert("metadata".to_owned(), metadata);
+            let place = self.order.get(&id).copied().unwrap_or(usize::MAX);
+            volumes.push((place, names.shown(&Value::Object(row))));
+        }
+        // New ones come after those of the start state; their ids grow.
+        volumes.sort_by_key(|(place, _)| *place);
+        Ok(volumes.into_iter().map(|(_, volume)| volume).collect())
+    }
+}
+
+fn some_columns(row: &Object, columns: &[&str]) -> Value {
+    let columns = columns.iter().map(|column| {
+        let value = row.get(*column).cloned().unwrap_or_default();
+        ((*column).to_owned(), value)
+    });
+    Value::Object(columns.collect())
+}
+
+fn snapshots(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
+    let snapshots = view.list(Kind::Snapshot, None, true)?;
+    let shown = snapshots.iter().map(|row| some_columns(row, &["id", "project_id", "status", "deleted"]));
+    Ok(shown.collect())
+}
+
+/// Usages, those of projects that were destroyed too.
+pub fn usages(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
+    let usages = view.list(Kind::Usage, None, true)?;
+    let columns = ["project_id", "resource", "in_use", "reserved", "until_refresh", "deleted"];
+    Ok(usages.iter().map(|row| some_columns(row, &columns)).collect())
+}
+
+/// Reservations; one that is closed counts as deleted.
+pub fn reservations(view: &View<'_>, names: &Names) -> Result<Vec<Value>, StoreError> {
+    let reservations = view.list(Kind::Reservation, None, true)?;
+    let shown = reservations.iter().map(|row| {
+        let mut shown = some_columns(row, &["id", "project_id", "resource", "delta"]);
+        shown["deleted"] = Value::from(row.get("state") != Some(&Value::from("open")));
+        names.shown(&shown)
+    });
+    Ok(shown.collect())
+}

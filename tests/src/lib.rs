@@ -1,0 +1,3 @@
+//! What the whole of Cairn is held to. The tests are in the folder above; what they are made of is here.
+
+pub mod conformance;
