@@ -22,6 +22,9 @@ use crate::store::{Sqlite, Store, StoreError};
 use crate::task::{Task, TaskSpec};
 use crate::value::{Digest, Value};
 
+/// Where a volume goes when neither the request nor the operator says.
+pub const DEFAULT_ZONE: &str = "nova";
+
 /// The built-in plugin that is given the request itself.
 const INJECT: &str = "inject";
 
@@ -66,7 +69,7 @@ impl HostBuilder {
         self
     }
 
-    /// Where a volume goes when nobody says otherwise; `nova` unless another is named.
+    /// Where a volume goes when nobody says otherwise; [`DEFAULT_ZONE`] unless another is named.
     #[must_use]
     pub fn default_zone(mut self, zone: impl Into<String>) -> Self {
         self.default_zone = zone.into();
@@ -115,11 +118,16 @@ pub struct Prepared {
 impl Host {
     /// A host on this store.
     pub fn builder(store: Arc<Sqlite>, plugins: Arc<Plugins>) -> HostBuilder {
+        Self::with_planner(store, Planner::new(plugins, &[]))
+    }
+
+    /// A host on this store, that runs what this planner plans.
+    pub fn with_planner(store: Arc<Sqlite>, planner: Planner) -> HostBuilder {
         HostBuilder {
             store,
-            planner: Planner::new(plugins, &[]),
+            planner,
             enforcer: Arc::new(Policy::default()),
-            default_zone: "nova".to_owned(),
+            default_zone: DEFAULT_ZONE.to_owned(),
             components: None,
         }
     }

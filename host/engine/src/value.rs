@@ -106,6 +106,22 @@ impl Digest {
     }
 }
 
+/// Makes the digest of bytes that come in pieces.
+#[derive(Clone, Default)]
+pub struct DigestWriter(Sha256);
+
+impl DigestWriter {
+    /// Adds a piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of the pieces together.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -162,6 +178,14 @@ mod tests {
     fn a_digest_reads_what_it_writes() {
         let digest = Digest::of(b"stone");
         assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn pieces_have_the_digest_of_the_whole() {
+        let mut pieces = DigestWriter::default();
+        pieces.update(b"st");
+        pieces.update(b"one");
+        assert_eq!(pieces.finish(), Digest::of(b"stone"));
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub(crate) fn explain(over: OverQuota, size: i64) -> Error {
         return Error::new("VolumeSizeExceedsAvailableQuota", message);
     }
     if is_over("volumes") {
-        // The limit on all volumes, also when only that of the type is over; -1 is unlimited.
-        let allowed = usage("volumes").map(|usage| usage.limit.unwrap_or(-1));
+        // The limit on all volumes, also when only that of the type is over; null and -1 are unlimited.
+        let allowed = usage("volumes").and_then(|usage| usage.limit);
         let message = format!(
             "one volume more exceeds the quota of the project (over: {})",
             over.overs.join(", ")

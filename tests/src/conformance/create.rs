@@ -28,8 +28,7 @@ const FLOW: &str = "main";
 /// When it cannot be set up.
 pub fn run(case: &Create, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let run = Arc::new(Run::default());
-    let requests = case.requests.iter().map(|request| &request.create_what);
-    let world = World::new(&case.config, &case.state, requests, &run.names)?;
+    let world = World::new(&case.config, &case.state, &run.names)?;
     let policy = Arc::new(SeamedPolicy::new(Arc::clone(&run)));
     let host = sandbox.host(&world.store, Arc::clone(&policy), &case.config);
     // Requests of one name come from one caller.
@@ -43,7 +42,7 @@ pub fn run(case: &Create, sandbox: &Sandbox) -> Result<Vec<Value>> {
         world.set_zones(request.az_check.as_ref().map(|zones| &*zones.valid))?;
         run.arm(faults(request)?);
         let caller = callers.get(&*request.context).context("no such caller")?;
-        let what = world.with_keys(&request.create_what);
+        let what = world.with_keys(&request.create_what, &caller.project_id, &run.names)?;
         let flow = flow(case, caller, what.clone(), &host, &run)?;
         outcomes.push(outcome(&flow, &what, &world, &run, &mut casts)?);
     }

@@ -264,6 +264,21 @@ pub struct ListenerSpec {
     pub same_as: Option<String>,
 }
 
+impl ListenerSpec {
+    /// What names a registration: who is told of what.
+    pub fn registration(name: String, on: On, state: String) -> Self {
+        Self {
+            name,
+            on,
+            state,
+            when: When::default(),
+            actions: Vec::new(),
+            raise: None,
+            same_as: None,
+        }
+    }
+}
+
 /// Whose states somebody is told of.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
@@ -324,6 +339,25 @@ pub enum FlowOp {
     Register { flow: Option<String>, listener: ListenerSpec },
     Deregister { flow: Option<String>, name: String, on: On, state: String },
     AttachRecorder { flow: Option<String> },
+}
+
+impl FlowOp {
+    /// Name of the flow, where the operation names one.
+    pub fn flow(&self) -> Option<&str> {
+        match self {
+            Self::Run { flow }
+            | Self::Interrupt { flow }
+            | Self::SoftReset { flow }
+            | Self::Reset { flow }
+            | Self::Add { flow, .. }
+            | Self::AddMany { flow, .. }
+            | Self::Remove { flow, .. }
+            | Self::Rollback { flow, .. }
+            | Self::Register { flow, .. }
+            | Self::Deregister { flow, .. }
+            | Self::AttachRecorder { flow } => flow.as_deref(),
+        }
+    }
 }
 
 /// A scenario of operations on quotas.

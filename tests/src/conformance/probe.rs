@@ -1,17 +1,16 @@
 //! A task as the engine meets it, with eyes and ears: the real one does the work, faults come between it and the host, and
 //! what it does is told.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn::capability::Enforcer;
 use cairn::effect::{Answer, Effect, Query};
 use cairn::error::{Cause, TaskError};
 use cairn::event::{Disposition, LogLevel};
-use cairn::id::{CallId, Identity, Phase};
+use cairn::id::{CallId, Identity};
 use cairn::policy::Policy;
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
-use std::sync::{Mutex, PoisonError};
 
 use super::faults::{Faults, Seam};
 use super::names::{self, Names};
@@ -142,6 +141,10 @@ impl Context for Seamed {
 
     fn query(&self, query: &Query) -> Result<Value, TaskError> {
         self.run.faults().around(Seam::Query(query), || self.context.query(query))
+    }
+
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        self.context.checkpoint()
     }
 
     fn log(&self, level: LogLevel, message: String) {

@@ -26,7 +26,7 @@ use super::world::{self, World};
 /// When it cannot be set up.
 pub fn run(case: &QuotaCase) -> Result<Vec<Value>> {
     let run = Run::default();
-    let world = World::new(&case.config, &case.state, [], &run.names)?;
+    let world = World::new(&case.config, &case.state, &run.names)?;
     let callers: BTreeMap<&str, Identity> =
         case.contexts.iter().map(|(name, caller)| (name.as_str(), caller.identity())).collect();
     let mut outcomes = Vec::with_capacity(case.ops.len());
@@ -129,7 +129,7 @@ impl Desk<'_> {
                 Ok(Value::Null)
             }
             QuotaOp::InsertVolume { row } => {
-                let row = self.world.volume_row(row);
+                let row = self.world.row(row, &self.run.names)?;
                 done(self.world.import(&BTreeMap::from([("volumes".to_owned(), vec![with_status(row)])])))
             }
             QuotaOp::DeleteVolume { id } => {

@@ -1,31 +1,133 @@
-//! The flows of a scenario, and everything in it that does something to a flow from inside one: tasks, listeners, resumers.
+//! The flows of a scenario, and what is done to them: by operations, and from inside by tasks and listeners.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, Result};
-use cairn::error::{Cause, TaskError};
-use cairn::event::{Disposition, FlowState, TaskState};
-use cairn::flow::{
-    AlreadyRegistered, Finished, Flow, FlowError, FlowNotice, Listener, ListenerError, Resumer, TaskNotice,
-};
-use cairn::id::TaskId;
-use cairn::task::{Context, Outcome, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::error::TaskError;
+use cairn::flow::{AlreadyRegistered, Flow, FlowError};
+use cairn::value::Value;
 use serde_json::json;
 
-use super::format::{Action, ActionKind, Behaviour, FinishedSpec, ListenerSpec, On, Raise, ResumerSpec, Synth};
+use super::format::{Action, ActionKind, ListenerSpec};
+use super::listener::Callbacks;
 use super::names;
 use super::probe::Run;
 use super::record::{self, flow_exception};
 
-/// The flows of one scenario. What acts on them from inside knows them only as long as they are on stage.
+/// The flows of one scenario. What acts on them from inside holds the stage weakly, so that they go with it.
 #[derive(Default)]
 pub struct Stage {
-    run: Arc<Run>,
+    /// What all tasks share.
+    pub run: Arc<Run>,
     flows: Mutex<Vec<(String, Flow)>>,
-    callbacks: Mutex<HashMap<String, Arc<Callback>>>,
-    /// Registrations for states that nothing here ever has.
-    idle: Mutex<HashSet<(String, On, String, *const ()>>,
+    callbacks: Mutex<Callbacks>,
+}
+
+impl Stage {
+    /// A stage without flows.
+    pub fn new(run: Arc<Run>) -> Arc<Self> {
+        Arc::new(Self {
+            run,
+            ..Self::default()
+        })
+    }
+
+    fn callbacks(&self) -> MutexGuard<'_, Callbacks> {
+        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every flow with its name, in the order in which they came.
+    pub fn flows(&self) -> Vec<(String, Flow)> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The flow of this name.
+    pub fn flow(&self, name: &str) -> Option<Flow> {
+        let flows = self.flows();
+        flows.into_iter().find(|(known, _)| known == name).map(|(_, flow)| flow)
+    }
+
+    /// A flow enters. What its reverts fail with is noted from now on.
+    ///
+    /// # Errors
+    /// Never: the listener is a new one.
+    pub fn enter(&self, name: &str, flow: Flow) -> Result<(), AlreadyRegistered> {
+        record::observe(&self.run, &flow, name)?;
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), flow));
+        Ok(())
+    }
+
+    /// Does something to a flow.
+    ///
+    /// # Errors
+    /// The flow's.
+    pub fn act(&self, action: ActionKind, name: &str, flow: &Flow) -> Result<(), FlowError> {
+        match action {
+            ActionKind::Run => flow.run(),
+            ActionKind::Interrupt => flow.interrupt(),
+            ActionKind::SoftReset => flow.soft_reset(),
+            ActionKind::Reset => {
+                flow.reset()?;
+                self.callbacks().forget(name);
+                // The reset dropped our own listener too.
+                record::observe(&self.run, flow, name).expect("the listener is a new one");
+                Ok(())
+            }
+        }
+    }
+
+    /// Does things to flows from inside a task or a listener, and tells what came of each.
+    ///
+    /// # Errors
+    /// The first one that is to be passed on.
+    pub fn perform(&self, actions: &[Action]) -> Result<(), TaskError> {
+        for action in actions {
+            let Some(flow) = self.flow(&action.flow) else {
+                return Err(TaskError::new("NoSuchFlow", format!("no flow is called `{}`", action.flow)));
+            };
+            let result = self.act(action.action, &action.flow, &flow);
+            let outcome = match &result {
+                Ok(()) => json!({"returned": null}),
+                Err(error) => json!({"exception": flow_exception(error)}),
+            };
+            self.run.recorder.event(json!(["action", action.action.as_str(), action.flow, outcome]));
+            if let (Err(error), true) = (result, action.propagate) {
+                let class = flow_exception(&error)["class"].as_str().unwrap_or_default().to_owned();
+                return Err(TaskError::new(class, error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Registers a listener.
+    ///
+    /// # Errors
+    /// When the same callback is registered for the same state already.
+    pub fn register(self: &Arc<Self>, name: &str, flow: &Flow, listener: &ListenerSpec) -> Result<(), AlreadyRegistered> {
+        self.callbacks().register(self, name, flow, listener)
+    }
+
+    /// Takes a listener off. `registration` says which: its name, its notifier, its state.
+    pub fn deregister(&self, name: &str, flow: &Flow, registration: &ListenerSpec) {
+        self.callbacks().deregister(name, flow, registration);
+    }
+
+    /// State, tasks and results of every flow.
+    pub fn summary(&self) -> Value {
+        let flows = self.flows().into_iter().map(|(name, flow)| {
+            let tasks = flow.tasks();
+            let results = tasks.iter().filter_map(|(id, task)| {
+                let result = flow.result(*id)?;
+                Some(json!({"task": names::task(task), "result": *result}))
+            });
+            let summary = json!({
+                "state": flow.state().as_str(),
+                "length": tasks.len(),
+                "tasks": tasks.iter().map(|(_, task)| names::task(task)).collect::<Vec<_>>(),
+                "results": results.collect::<Vec<_>>(),
+                "results_count": flow.results().len(),
+            });
+            (name, summary)
+        });
+        Value::Object(flows.collect())
+    }
 }

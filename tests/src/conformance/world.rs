@@ -1,7 +1,7 @@
 //! The database of one scenario: a fresh one, with the rows of the start state.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -31,8 +31,8 @@ pub struct World {
     pub store: Arc<Sqlite>,
     /// Where the start state's volumes stand in it.
     order: HashMap<String, usize>,
-    /// The keys that the vector names, by their real ids.
-    keys: HashMap<String, String>,
+    /// Real ids of the keys that the vector names: name and project.
+    keys: Mutex<HashMap<(String, String), String>>,
 }
 
 /// Who sets the scene.
@@ -41,16 +41,11 @@ fn nobody() -> Identity {
 }
 
 impl World {
-    /// The start state, and keys that the requests name besides.
+    /// The start state.
     ///
     /// # Errors
     /// When the database refuses a row.
-    pub fn new<'a>(
-        config: &Config,
-        state: &State,
-        requests: impl IntoIterator<Item = &'a Object>,
-        names: &Names,
-    ) -> Result<Self> {
+    pub fn new(config: &Config, state: &State, names: &Names) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(BEGINNING));
         let settings = SqliteConfig {
             quota: QuotaConfig {
@@ -67,19 +62,14 @@ impl World {
             ..SqliteConfig::default()
         };
         let store = Sqlite::in_memory(settings, Arc::clone(&clock) as _)?;
-        let mut world = Self {
+        let ids = state.volumes.iter().filter_map(|row| row.get("id")?.as_str());
+        let world = Self {
             clock,
             store: Arc::new(store),
-            order: HashMap::new(),
-            keys: HashMap::new(),
+            order: ids.enumerate().map(|(index, id)| (id.to_owned(), index)).collect(),
+            keys: Mutex::default(),
         };
-        let rows = state.volumes.iter().chain(&state.snapshots);
-        for row in rows.chain(requests) {
-            world.make_keys(row, names)?;
-        }
-        let ids = state.volumes.iter().filter_map(|row| row.get("id")?.as_str());
-        world.order = ids.enumerate().map(|(index, id)| (id.to_owned(), index)).collect();
-        world.import(&world.rows(state))?;
+        world.import(&world.rows(state, names)?)?;
         Ok(world)
     }
 
@@ -91,21 +81,28 @@ impl World {
         self.store.admin(&nobody(), |admin| admin.import(rows))
     }
 
-    /// A row of a volume as the table has it.
-    pub fn volume_row(&self, row: &Object) -> Object {
-        let mut row = self.with_keys(row);
+    /// A row of a volume or a snapshot as the table has it.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub fn row(&self, row: &Object, names: &Names) -> Result<Object, StoreError> {
+        let project = row.get("project_id").and_then(Value::as_str).unwrap_or_default();
+        let mut row = self.with_keys(row, project, names)?;
         row.insert("created_at".to_owned(), self.clock.now().0.into());
-        row
+        Ok(row)
     }
 
     /// The start state as rows of the tables.
-    fn rows(&self, state: &State) -> BTreeMap<String, Vec<Object>> {
+    fn rows(&self, state: &State, names: &Names) -> Result<BTreeMap<String, Vec<Object>>, StoreError> {
         let now = self.clock.now().0;
         let at = |seconds: &Value| seconds.as_i64().map(|seconds| now + seconds * 1_000_000);
-        let booked = |row: &Object| {
-            let mut row = self.volume_row(row);
-            row.insert("booked".to_owned(), true.into());
-            row
+        let booked = |rows: &[Object]| -> Result<Vec<Object>, StoreError> {
+            let rows = rows.iter().map(|row| {
+                let mut row = self.row(row, names)?;
+                row.insert("booked".to_owned(), true.into());
+                Ok(row)
+            });
+            rows.collect()
         };
         let usages = state.quota_usages.iter().cloned().map(|mut usage| {
             let ago = usage.remove("updated_seconds_ago").unwrap_or_default();
@@ -131,55 +128,55 @@ impl World {
             ("quotas", state.quotas.clone()),
             ("quota_usages", usages.collect()),
             ("reservations", reservations.collect()),
-            ("volumes", state.volumes.iter().map(booked).collect()),
-            ("snapshots", state.snapshots.iter().map(booked).collect()),
+            ("volumes", booked(&state.volumes)?),
+            ("snapshots", booked(&state.snapshots)?),
             ("volume_types", state.volume_types.clone()),
             ("encryptions", state.encryptions.clone()),
             ("qos_specs", state.qos_specs.clone()),
             ("images", images.collect()),
         ];
-        tables.into_iter().map(|(table, rows)| (table.to_owned(), rows)).collect()
+        Ok(tables.into_iter().map(|(table, rows)| (table.to_owned(), rows)).collect())
     }
 
     // ---- Keys ----------------------------------------------------------------------------------------------------
 
-    /// Makes the keys that a row names, each for the project of the row that names it. A key's id is the store's to give,
-    /// so the names of the vector stand for real ids.
-    fn make_keys(&mut self, row: &Object, names: &Names) -> Result<(), StoreError> {
-        for (name, value) in row {
+    /// A row with real keys in place of those that the vector names. Whose a key is no vector says: it is made for
+    /// `project`, where there is none yet, and is told by the vector's name ever after.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub fn with_keys(&self, row: &Object, project: &str, names: &Names) -> Result<Object, StoreError> {
+        let mut real = row.clone();
+        for (column, value) in &mut real {
             match value {
-                Value::Object(row) => self.make_keys(row, names)?,
-                Value::String(key) if name == "encryption_key_id" && !key.is_empty() && !self.keys.contains_key(key) => {
-                    let owner = row.get("project_id").and_then(Value::as_str).unwrap_or_default();
-                    let owner = Identity::new("harness", owner).into_admin();
-                    let caller = Caller {
-                        call: None,
-                        requester: &owner,
-                    };
-                    if let (Answer::Key(id), _) = self.store.apply(caller, &Effect::KeyCreate(KeyCreate))? {
-                        names.name(&id, key);
-                        self.keys.insert(key.clone(), id);
-                    }
+                Value::Object(row) => *row = self.with_keys(row, project, names)?,
+                Value::String(key) if column == "encryption_key_id" && !key.is_empty() => {
+                    *key = self.key(key, project, names)?;
                 }
                 _ => {}
             }
         }
-        Ok(())
+        Ok(real)
     }
 
-    /// The same with real keys.
-    pub fn with_keys(&self, row: &Object) -> Object {
-        let real = row.iter().map(|(name, value)| {
-            let value = match value {
-                Value::Object(row) => Value::Object(self.with_keys(row)),
-                Value::String(key) if name == "encryption_key_id" => {
-                    Value::from(self.keys.get(key).unwrap_or(key).as_str())
-                }
-                other => other.clone(),
-            };
-            (name.clone(), value)
-        });
-        real.collect()
+    /// The id of the key of a project that the vector calls `name`.
+    fn key(&self, name: &str, project: &str, names: &Names) -> Result<String, StoreError> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = (name.to_owned(), project.to_owned());
+        if let Some(id) = keys.get(&entry) {
+            return Ok(id.clone());
+        }
+        let owner = Identity::new("harness", project);
+        let caller = Caller {
+            call: None,
+            requester: &owner,
+        };
+        let (Answer::Key(id), _) = self.store.apply(caller, &Effect::KeyCreate(KeyCreate))? else {
+            return Ok(name.to_owned());
+        };
+        names.name(&id, name);
+        keys.insert(entry, id.clone());
+        Ok(id)
     }
 
     // ---- What changes between requests ---------------------------------------------------------------------------
@@ -251,6 +248,11 @@ impl World {
         volumes.sort_by_key(|(place, _)| *place);
         Ok(volumes.into_iter().map(|(_, volume)| volume).collect())
     }
+}
+
+/// A time as the store shows it.
+pub fn timestamp(text: &str) -> Option<Timestamp> {
+    Some(Timestamp(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()))
 }
 
 fn some_columns(row: &Object, columns: &[&str]) -> Value {

@@ -90,8 +90,8 @@ impl Net {
     /// count as absent.
     pub fn left(&self) -> Vec<Left> {
         let rows = self.rows.iter().filter_map(|((table, id), row)| {
-            let before = present(row.before.as_ref());
-            let after = present(row.after.as_ref());
+            let before = present(*table, row.before.as_ref());
+            let after = present(*table, row.after.as_ref());
             (before != after).then(|| Left {
                 kind: table.noun().to_owned(),
                 id: id.clone(),
@@ -166,6 +166,20 @@ mod tests {
         ] {
             assert_eq!(left(&[change.clone(), change.inverse()]), []);
         }
+    }
+
+    #[test]
+    fn a_closed_reservation_counts_as_absent() {
+        let reservation = |before: Value, after: Value| Change::Row {
+            table: Table::Reservations,
+            id: "r".to_owned(),
+            before: before.as_object().cloned(),
+            after: after.as_object().cloned(),
+        };
+        let reserve = reservation(json!(null), json!({"state": "open"}));
+        let commit = reservation(json!({"state": "open"}), json!({"state": "committed"}));
+        assert_eq!(left(&[reserve.clone(), commit]), []);
+        assert_eq!(left(&[reserve])[0].after, json!({"state": "open"}));
     }
 
     #[test]

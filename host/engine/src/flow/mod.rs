@@ -57,7 +57,10 @@ pub enum FlowError {
 /// Names finished tasks and their results, so that a flow need not run them again.
 pub trait Resumer: Send + Sync {
     /// The finished ones of `order`, which is the flow's tasks with their names. The others are run.
-    fn finished(&self, flow: &Flow, order: &[(TaskId, Arc<str>)]) -> Vec<Finished>;
+    ///
+    /// # Errors
+    /// The flow fails with it before anything ran: there is nothing to revert, and its parents are left alone.
+    fn finished(&self, flow: &Flow, order: &[(TaskId, Arc<str>)]) -> Result<Vec<Finished>, TaskError>;
 }
 
 /// A task that a resumer names as finished.

@@ -66,8 +66,7 @@ impl Flow {
                         .to_owned(),
                     error: missing.clone(),
                 };
-                self.record(&mut self.0.live(), vec![Event::Failed(cause)])?;
-                self.change(FlowState::Failure)?;
+                self.fail_before_any_task(cause)?;
                 return Err(FlowError::MissingDependencies(missing));
             }
         };
@@ -89,6 +88,12 @@ impl Flow {
             self.0.live().left_off = false;
         }
         Ok(())
+    }
+
+    /// Nothing was started, so there is nothing to revert.
+    fn fail_before_any_task(&self, cause: Cause) -> Result<(), FlowError> {
+        self.record(&mut self.0.live(), vec![Event::Failed(cause)])?;
+        self.change(FlowState::Failure)
     }
 
     fn is_finished(&self, task: TaskId) -> bool {
@@ -119,7 +124,17 @@ impl Flow {
             .iter()
             .map(|runner| (runner.id, Arc::clone(&runner.name)))
             .collect();
-        let finished = resumer.finished(self, &order);
+        let finished = match resumer.finished(self, &order) {
+            Ok(finished) => finished,
+            Err(error) => {
+                let cause = Cause {
+                    task: String::new(),
+                    error,
+                };
+                self.fail_before_any_task(cause.clone())?;
+                return Err(FlowError::Failed(Box::new(cause)));
+            }
+        };
         if !finished.is_empty() {
             self.change(FlowState::Resuming)?;
         }

@@ -58,7 +58,8 @@ pub(super) fn wire(runners: &[Arc<Runner>]) -> Result<Wiring, TaskError> {
     Ok(wiring)
 }
 
-/// A runner's inputs: what its providers returned, null where a name was left out, and those optional ones that are known.
+/// A runner's inputs: what its providers returned, null where a name was left out, and those optional ones that a provider's
+/// result holds, the nearest first.
 pub(super) fn inputs(
     index: usize,
     runners: &[Arc<Runner>],
@@ -75,8 +76,11 @@ pub(super) fn inputs(
     }
     for name in &runner.task.spec().optional {
         if !inputs.contains_key(name) {
-            let before = runners[..index].iter().rev();
-            if let Some(value) = before.into_iter().find_map(|other| held(other.id, name)) {
+            let mut providers = runners[..index]
+                .iter()
+                .rev()
+                .filter(|other| other.task.spec().provides.contains(name));
+            if let Some(value) = providers.find_map(|other| held(other.id, name)) {
                 inputs.insert(name.clone(), value);
             }
         }

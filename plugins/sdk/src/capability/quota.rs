@@ -46,7 +46,7 @@ pub fn rollback(reservations: &[String]) -> Result<(), QuotaError> {
 }
 
 /// `OverQuota` with `{"overs", "quotas", "usages"}`, `QuotaResourceUnknown` with `{"unknown"}`, or the other error. In
-/// `quotas` an unlimited resource is -1, as it is where an operator sets it.
+/// `quotas` an unlimited resource is null or -1.
 impl From<QuotaError> for Error {
     fn from(error: QuotaError) -> Self {
         match error {
@@ -54,7 +54,7 @@ impl From<QuotaError> for Error {
                 let message = format!("over quota: {}", overs.join(", "));
                 let quotas: Map<String, Value> = usages
                     .iter()
-                    .map(|usage| (usage.resource.clone(), json!(usage.limit.unwrap_or(-1))))
+                    .map(|usage| (usage.resource.clone(), json!(usage.limit)))
                     .collect();
                 let usages: Map<String, Value> = usages
                     .into_iter()
@@ -101,7 +101,7 @@ mod tests {
             Value::Object(error.details().clone()),
             json!({
                 "overs": ["volumes"],
-                "quotas": {"gigabytes": -1, "volumes": 10},
+                "quotas": {"gigabytes": null, "volumes": 10},
                 "usages": {"gigabytes": {"in_use": 3, "reserved": 1}, "volumes": {"in_use": 9, "reserved": 1}},
             })
         );

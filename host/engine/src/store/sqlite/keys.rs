@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::effects::object;
 use super::row::to_hex;
-use super::writer::{Fault, Tx};
+use super::writer::{Fault, Tx, scalar};
 use crate::effect::{Answer, KeyCopy, KeyDelete, Table};
 use crate::error::TaskError;
 use crate::keyring::{MasterKey, Sealed, Secret};
@@ -30,7 +30,9 @@ pub(super) fn copy(tx: &mut Tx<'_>, copy: &KeyCopy) -> Result<Answer, Fault> {
     };
     let sealed = match row {
         None => return Err(not_found(&copy.id)),
-        Some((_, project)) if project != tx.by.requester.project_id => {
+        Some((_, project))
+            if project != tx.by.requester.project_id && !tx.by.requester.is_admin =>
+        {
             tx.denied.push(("key", copy.id.clone()));
             return Err(not_found(&copy.id));
         }
@@ -106,10 +108,17 @@ fn master_key<'a>(tx: &Tx<'a>) -> Result<&'a MasterKey, Fault> {
         return Ok(master);
     }
     let master = match &env.config.master_key {
+        // A new master key would never open the keys that are there.
+        Some(path) if has_keys(tx)? => MasterKey::load(path).map_err(unusable)?,
         Some(path) => MasterKey::load_or_create(path).map_err(unusable)?,
         None => MasterKey::generate().map_err(unusable)?,
     };
     Ok(env.master_key.get_or_init(|| master))
+}
+
+fn has_keys(tx: &Tx<'_>) -> Result<bool, Fault> {
+    let found: Option<i64> = scalar(tx.connection, "SELECT 1 FROM keys LIMIT 1", [])?;
+    Ok(found.is_some())
 }
 
 fn unusable(error: impl std::fmt::Display) -> Fault {

@@ -15,6 +15,15 @@ use crate::value::{Object, Value};
 
 pub(super) fn query(tx: &mut Tx<'_>, query: &Query) -> Result<Value, Fault> {
     match query {
+        // These are somebody's; the others are the host's own.
+        Query::VolumeType(_)
+        | Query::VolumeTypeName(_)
+        | Query::Encrypted(_)
+        | Query::Snapshot(_)
+        | Query::Volume(_) => super::quota::require_somebody(tx)?,
+        Query::DefaultVolumeType | Query::QosSpecs(_) | Query::Image(_) | Query::ZoneIsValid(_) => {}
+    }
+    match query {
         Query::VolumeType(id_or_name) => match volume_type(tx.connection, id_or_name)? {
             Some(found) => Ok(Value::Object(found)),
             None => Err(type_not_found(id_or_name)),

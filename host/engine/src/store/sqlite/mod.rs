@@ -10,6 +10,8 @@ mod quota;
 mod row;
 pub mod view;
 mod volumes;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;

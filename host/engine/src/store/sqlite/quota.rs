@@ -22,7 +22,7 @@ impl Tx<'_> {
 }
 
 /// A caller must be somebody: a user of a project, or an admin.
-fn require_somebody(tx: &Tx<'_>) -> Result<(), Fault> {
+pub(super) fn require_somebody(tx: &Tx<'_>) -> Result<(), Fault> {
     let caller = tx.by.requester;
     if caller.is_admin || !(caller.user_id.is_empty() || caller.project_id.is_empty()) {
         Ok(())
@@ -123,6 +123,13 @@ impl Limits<'_> {
             .query_row([owner, resource], |row| row.get(0))
             .optional()?;
         Ok(limit.map(Limit::from))
+    }
+
+    /// What the class `default` says, whether or not it counts, else what is configured: what stands in for the rows that
+    /// another class lacks.
+    pub(super) fn of_everybody(&self, resource: &Resource) -> rusqlite::Result<Limit> {
+        let class = self.of_class(DEFAULT_CLASS, &resource.name())?;
+        Ok(class.unwrap_or_else(|| self.config.default_limit(resource)))
     }
 
     /// What applies to everybody: the default class's row, else what is configured.
@@ -269,10 +276,12 @@ fn count(tx: &Tx<'_>, project: &str, resource: &Resource) -> rusqlite::Result<i6
         );
         Ok(scalar(connection, &statement, params![project, volume_type])?.unwrap_or(0))
     };
+    // A snapshot is of its volume's type.
     let snapshots = |what: &str| -> rusqlite::Result<i64> {
         let statement = format!(
             "SELECT COALESCE({what}, 0) FROM snapshots
-             WHERE project_id = ?1 AND (?2 IS NULL OR volume_type_id = ?2) AND deleted = 0"
+             WHERE project_id = ?1 AND deleted = 0 AND (?2 IS NULL OR EXISTS (
+                 SELECT 1 FROM volumes WHERE volumes.id = snapshots.volume_id AND volumes.volume_type_id = ?2))"
         );
         Ok(scalar(connection, &statement, params![project, volume_type])?.unwrap_or(0))
     };

@@ -411,7 +411,7 @@ impl View<'_> {
         for (name, resource) in quota::resources(self.connection()).map_err(failed)? {
             let limit = match limits.of_class(class, &name).map_err(failed)? {
                 Some(limit) => limit,
-                None if defaults => limits.default(&resource).map_err(failed)?,
+                None if defaults => limits.of_everybody(&resource).map_err(failed)?,
                 None => continue,
             };
             quotas.insert(name, limit.into());

@@ -1,0 +1,165 @@
+//! What can be said on the command line, besides the subcommands' own arguments.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, ValueEnum};
+
+use crate::cmd::Command;
+
+/// Runs flows of sandboxed tasks that succeed as a unit or are rolled back as a unit.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", bin_name = "cairn", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 the host failed (disk, database), 2 bad usage or input, nothing ran,
+3 failed and rolled back clean, 4 failed and left residue, 5 interrupted.";
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The database [default: cairn.db]
+    #[arg(long, global = true, value_name = "FILE", env = "CAIRN_DB", hide_env_values = true)]
+    pub db: Option<PathBuf>,
+    /// Settings, instead of cairn.toml in the working folder
+    #[arg(long, global = true, value_name = "FILE", env = "CAIRN_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// Rules that come before the built-in policy's
+    #[arg(long, global = true, value_name = "FILE", env = "CAIRN_POLICY", hide_env_values = true, hide_short_help = true)]
+    pub policy: Option<PathBuf>,
+    /// The zone of volumes for which none is asked [default: nova]
+    #[arg(long, global = true, value_name = "NAME", env = "CAIRN_ZONE", hide_env_values = true, hide_short_help = true)]
+    pub zone: Option<String>,
+    /// The type of volumes for which none is asked [default: none]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "CAIRN_DEFAULT_VOLUME_TYPE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub default_volume_type: Option<String>,
+    /// The folder of compiled plugins [default: cairn in the user's cache folder]
+    #[arg(long, global = true, value_name = "FOLDER", env = "CAIRN_CACHE", hide_env_values = true, hide_short_help = true)]
+    pub cache: Option<PathBuf>,
+    /// The folder that keeps the components of stored plans [default: beside the database]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "CAIRN_COMPONENTS",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub components: Option<PathBuf>,
+    /// The file of the master key [default: beside the database]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CAIRN_MASTER_KEY",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub master_key: Option<PathBuf>,
+    /// How messages are written to stderr
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "CAIRN_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub log_format: LogFormat,
+    /// The least level that is logged
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "warn",
+        env = "CAIRN_LOG_LEVEL",
+        hide_env_values = true
+    )]
+    pub log_level: LogLevel,
+    /// Log more: -v info, -vv debug, -vvv trace
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Whether messages are coloured
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Levels of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+/// On whose behalf a command is done.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Requester")]
+pub struct Who {
+    /// The user who asks [default: demo]
+    #[arg(long, value_name = "USER", env = "CAIRN_USER", hide_env_values = true)]
+    pub user: Option<String>,
+    /// The project it is for [default: demo]
+    #[arg(long, value_name = "PROJECT", env = "CAIRN_PROJECT", hide_env_values = true)]
+    pub project: Option<String>,
+    /// A role of the user; may be repeated
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// Ask as an admin, who sees every project
+    #[arg(long)]
+    pub admin: bool,
+    /// The quota class of the user's project
+    #[arg(long, value_name = "CLASS")]
+    pub quota_class: Option<String>,
+}
+
+/// How a list or a thing is shown.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Format {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `KEY=VALUE`, split.
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("", _)) | None => Err("write KEY=VALUE".to_owned()),
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+    }
+}

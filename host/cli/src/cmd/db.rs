@@ -1,0 +1,32 @@
+use clap::Subcommand;
+
+use crate::args::Format;
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::session::Session;
+
+/// Look after the database
+#[derive(Debug, Subcommand)]
+pub enum Db {
+    /// Check that the file is sound, and of which version it is
+    Check(Format),
+}
+
+impl Db {
+    /// A file that is not sound is a difference that was found.
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let Self::Check(format) = self;
+        let check = session.reader()?.check()?;
+        if format.json {
+            output::json(&check)?;
+        } else {
+            let mut text = format!("schema version {} of {}\n", check.schema_version, check.newest_version);
+            match check.problems.as_slice() {
+                [] => text.push_str("no problem was found\n"),
+                problems => problems.iter().for_each(|problem| text += &format!("problem: {problem}\n")),
+            }
+            output::print(&text)?;
+        }
+        Ok(if check.problems.is_empty() { Exit::Ok } else { Exit::Failed })
+    }
+}

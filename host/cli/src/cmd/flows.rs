@@ -1,0 +1,216 @@
+use std::collections::BTreeMap;
+
+use cairn::event::{Entry, Event, FlowState, FlowSummary, LogLevel};
+use cairn::history::History;
+use cairn::id::{FlowId, Identity, TaskId};
+use cairn::report::Report;
+use cairn::store::StoreError;
+use cairn::value::Value;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::exit::Failure;
+use crate::output::{self, cell};
+use crate::report;
+use crate::session::Session;
+
+/// See what flows there were, and what happened to each
+#[derive(Debug, Subcommand)]
+pub enum Flows {
+    /// List flows, the newest first
+    List(List),
+    /// Show what came of a flow: the document that `cairn run --json` prints
+    Show(One),
+    /// List everything that happened to a flow
+    Events(One),
+    /// List what a flow's plugins had to say
+    Logs(One),
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Only those in this state, such as FAILURE
+    #[arg(long, ignore_case = true, value_parser = state)]
+    state: Option<FlowState>,
+    /// No more than this many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct One {
+    /// The flow's id
+    #[arg(value_name = "ID")]
+    id: FlowId,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// A flow in the list; times are in RFC 3339.
+#[derive(Serialize)]
+struct Row {
+    id: FlowId,
+    name: String,
+    state: FlowState,
+    error: Option<String>,
+    project_id: String,
+    user_id: String,
+    created_at: String,
+    updated_at: String,
+}
+
+#[derive(Serialize)]
+struct Happened<'e> {
+    at: String,
+    event: &'e Event,
+}
+
+#[derive(Serialize)]
+struct Said<'e> {
+    at: String,
+    task: &'e str,
+    level: LogLevel,
+    message: &'e str,
+}
+
+impl Flows {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List(list) => list.run(session),
+            Self::Show(one) => {
+                let (_, history) = one.journal(session)?;
+                let report = Report::new(one.id, &history);
+                if one.format.json {
+                    return output::json(&report);
+                }
+                output::print(&report::text(&report))
+            }
+            Self::Events(one) => {
+                let (journal, history) = one.journal(session)?;
+                events(&journal, &names(&history), one.format)
+            }
+            Self::Logs(one) => {
+                let (journal, history) = one.journal(session)?;
+                logs(&journal, &names(&history), one.format)
+            }
+        }
+    }
+}
+
+impl List {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let nobody = Identity::default();
+        let flows = session.reader()?.view(&nobody).flows(self.state, self.limit)?;
+        let flows: Vec<Row> = flows.into_iter().map(Row::from).collect();
+        if self.format.json {
+            return output::json(&flows);
+        }
+        let rows = flows.into_iter().map(|flow| {
+            let error = flow.error.unwrap_or_else(|| "-".to_owned());
+            vec![flow.id.to_string(), flow.name, flow.state.to_string(), error, flow.project_id, flow.created_at]
+        });
+        output::print(&output::table(&["id", "name", "state", "error", "project", "created at"], rows))
+    }
+}
+
+impl From<FlowSummary> for Row {
+    fn from(flow: FlowSummary) -> Self {
+        Self {
+            id: flow.id,
+            name: flow.name,
+            state: flow.state,
+            error: flow.error,
+            project_id: flow.project_id,
+            user_id: flow.user_id,
+            created_at: flow.created_at.to_string(),
+            updated_at: flow.updated_at.to_string(),
+        }
+    }
+}
+
+impl One {
+    fn journal(&self, session: &Session) -> Result<(Vec<Entry>, History), Failure> {
+        let nobody = Identity::default();
+        let journal = session.reader()?.view(&nobody).journal(self.id)?;
+        let history = History::fold(&journal).ok_or(StoreError::UnknownFlow(self.id))?;
+        Ok((journal, history))
+    }
+}
+
+fn names(history: &History) -> BTreeMap<TaskId, String> {
+    history.tasks.iter().map(|task| (task.id, task.name.clone())).collect()
+}
+
+fn events(journal: &[Entry], names: &BTreeMap<TaskId, String>, format: Format) -> Result<(), Failure> {
+    if format.json {
+        let events = journal.iter().map(|entry| Happened {
+            at: entry.at.to_string(),
+            event: &entry.event,
+        });
+        return output::json(&events.collect::<Vec<_>>());
+    }
+    let mut rows = Vec::with_capacity(journal.len());
+    for entry in journal {
+        let event = serde_json::to_value(&entry.event).map_err(|error| Failure::host(error.to_string()))?;
+        let (what, details) = split(event);
+        rows.push(vec![entry.at.to_string(), what, brief(details, names)]);
+    }
+    output::print(&output::table(&["at", "event", "details"], rows))
+}
+
+/// An event's name and its details.
+fn split(event: Value) -> (String, Value) {
+    match event {
+        Value::Object(object) => object.into_iter().next().unwrap_or_default(),
+        other => (cell(&other), Value::Null),
+    }
+}
+
+/// Details on one line, with the task's name instead of its id, and no longer than a person reads.
+fn brief(mut details: Value, names: &BTreeMap<TaskId, String>) -> String {
+    const LONGEST: usize = 160;
+    let Some(fields) = details.as_object_mut() else {
+        return String::new();
+    };
+    let task = fields.get("task").and_then(Value::as_str).and_then(|id| id.parse().ok());
+    if let Some(name) = task.and_then(|task| names.get(&task)) {
+        fields.insert("task".to_owned(), name.as_str().into());
+    }
+    let words: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", cell(value))).collect();
+    let text = words.join(" ");
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn logs(journal: &[Entry], names: &BTreeMap<TaskId, String>, format: Format) -> Result<(), Failure> {
+    let said = journal.iter().filter_map(|entry| match &entry.event {
+        Event::Log { task, level, message } => Some(Said {
+            at: entry.at.to_string(),
+            task: names.get(task).map_or("-", String::as_str),
+            level: *level,
+            message,
+        }),
+        _ => None,
+    });
+    let said: Vec<Said<'_>> = said.collect();
+    if format.json {
+        return output::json(&said);
+    }
+    let rows = said.into_iter().map(|said| {
+        let level = format!("{:?}", said.level).to_lowercase();
+        vec![said.at, level, said.task.to_owned(), cell(&said.message.into())]
+    });
+    output::print(&output::table(&["at", "level", "task", "message"], rows))
+}
+
+fn state(text: &str) -> Result<FlowState, String> {
+    use FlowState::{Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success};
+    let states = [Pending, Started, Resuming, Running, Success, Interrupted, Reverting, Failure];
+    let found = states.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("the states are {}", states.map(FlowState::as_str).join(", ")))
+}

@@ -1,0 +1,146 @@
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use cairn::error::Diagnostic;
+use cairn::store::admin::NewImage;
+use cairn::store::view::Kind;
+use cairn::value::DigestWriter;
+use clap::{Args, Subcommand};
+
+use super::{id_of, look_up};
+use crate::args::{Format, Who};
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// Set up the images that volumes can be made from
+#[derive(Debug, Subcommand)]
+pub enum Images {
+    /// Register an image from its file, with its size and SHA-256; the file stays where it is
+    Create(Create),
+    /// List the images
+    List(List),
+    /// Show an image
+    Show(Show),
+    /// Forget an image; its file stays
+    Delete(Delete),
+}
+
+#[derive(Args, Debug)]
+pub struct Create {
+    /// The image's file
+    file: PathBuf,
+    /// What it is called [default: the file's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// GiB that a volume made from it needs at least
+    #[arg(long, value_name = "GIB", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    min_disk: i64,
+    /// For the requester's project alone; without it, for everyone
+    #[arg(long)]
+    private: bool,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The image, by id or name
+    image: String,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Delete {
+    /// The image, by id or name
+    image: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+impl Images {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => create.run(session),
+            Self::List(list) => {
+                let requester = session.requester(&list.who)?;
+                let reader = session.reader()?;
+                let view = reader.view(&requester);
+                let mut images = view.list(Kind::Image, None, false)?;
+                images.retain(|image| view.may_see(Kind::Image, image));
+                output::list(&["id", "name", "size", "min_disk", "status"], &images, list.format)
+            }
+            Self::Show(show) => {
+                let requester = session.requester(&show.who)?;
+                let image = look_up(&session.reader()?.view(&requester), Kind::Image, &show.image)?;
+                output::object(&image, show.format)
+            }
+            Self::Delete(delete) => {
+                let requester = session.requester(&delete.who)?;
+                session.store()?.admin(&requester, |admin| {
+                    let id = id_of(&admin.view(), Kind::Image, &delete.image)?;
+                    admin.delete_image(&id)
+                })?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Create {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let (size, checksum, path) = measure(&self.file).map_err(|error| {
+            Diagnostic::new(format!("the image cannot be read: {error}"))
+                .at(&self.file, None)
+                .help("name a file that is there, and that you may read")
+        })?;
+        let file_name = self.file.file_name().map(|name| name.to_string_lossy().into_owned());
+        let new = NewImage {
+            name: self.name.or(file_name).unwrap_or_default(),
+            size,
+            checksum: Some(checksum),
+            min_disk: self.min_disk,
+            project_id: self.private.then(|| requester.project_id.clone()),
+            path: Some(path.display().to_string()),
+        };
+        let image = session.store_or_new()?.admin(&requester, |admin| {
+            let id = admin.create_image(&new)?;
+            Ok(look_up(&admin.view(), Kind::Image, &id)?)
+        })?;
+        output::object(&image, self.format)
+    }
+}
+
+/// Size and SHA-256 of a file of any size, and where it is.
+fn measure(path: &Path) -> io::Result<(i64, String, PathBuf)> {
+    let mut file = fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut digest = DigestWriter::default();
+    let mut size: i64 = 0;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((size, digest.finish().to_string(), fs::canonicalize(path)?));
+        }
+        digest.update(&buffer[..read]);
+        size = size.saturating_add(i64::try_from(read).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,93 @@
+//! The subcommands, a module each.
+
+mod completions;
+mod db;
+mod flows;
+mod images;
+mod outbox;
+mod plan;
+mod plugin;
+mod quota;
+mod run;
+mod snapshots;
+mod types;
+mod volumes;
+mod zones;
+
+use cairn::error::TaskError;
+use cairn::store::StoreError;
+use cairn::store::view::{Kind, View};
+use cairn::value::Object;
+use clap::Subcommand;
+
+use crate::exit::{Exit, Failure};
+use crate::session::Session;
+use crate::settings::Settings;
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(run::Run),
+    Plan(plan::Plan),
+    #[command(subcommand)]
+    Flows(flows::Flows),
+    #[command(subcommand)]
+    Quota(quota::Quota),
+    #[command(subcommand)]
+    Volumes(volumes::Volumes),
+    #[command(subcommand)]
+    Snapshots(snapshots::Snapshots),
+    #[command(subcommand)]
+    Types(types::Types),
+    #[command(subcommand)]
+    Images(images::Images),
+    #[command(subcommand)]
+    Zones(zones::Zones),
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    #[command(subcommand)]
+    Db(db::Db),
+    Completions(completions::Completions),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Why it was not done. A flow that failed is no error.
+pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
+    let session = Session::new(settings);
+    let done = match command {
+        Command::Run(run) => return run.run(&session),
+        Command::Db(db) => return db.run(&session),
+        Command::Plan(plan) => plan.run(&session),
+        Command::Flows(flows) => flows.run(&session),
+        Command::Quota(quota) => quota.run(&session),
+        Command::Volumes(volumes) => volumes.run(&session),
+        Command::Snapshots(snapshots) => snapshots.run(&session),
+        Command::Types(types) => types.run(&session),
+        Command::Images(images) => images.run(&session),
+        Command::Zones(zones) => zones.run(&session),
+        Command::Outbox(outbox) => outbox.run(&session),
+        Command::Plugin(plugin) => plugin.run(&session),
+        Command::Completions(completions) => completions.run(),
+    };
+    done.map(|()| Exit::Ok)
+}
+
+/// What an id or a name means, if the requester may see it.
+fn look_up(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
+    let found = view.resolve(kind, id_or_name)?;
+    if view.may_see(kind, &found) {
+        return Ok(found);
+    }
+    // Somebody else's is answered like one that is not there.
+    Err(TaskError::new("NotFound", format!("there is no `{id_or_name}`")).into())
+}
+
+/// The id of what an id or a name means.
+fn id_of(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<String, StoreError> {
+    let found = look_up(view, kind, id_or_name)?;
+    Ok(found.get("id").and_then(|id| id.as_str()).unwrap_or(id_or_name).to_owned())
+}

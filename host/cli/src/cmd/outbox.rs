@@ -1,0 +1,63 @@
+use cairn::store::view::Kind;
+use cairn::value::Value;
+use clap::{Args, Subcommand};
+
+use crate::args::{Format, Who};
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// See and take the messages to other services
+#[derive(Debug, Subcommand)]
+pub enum Outbox {
+    /// List the messages that are ready to be taken
+    List(List),
+    /// Mark messages as taken: all of them, or none when one is not ready
+    Ack(Ack),
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Also those that are held until their flow succeeds, and those that were taken
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Ack {
+    /// The messages
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    #[command(flatten)]
+    who: Who,
+}
+
+impl Outbox {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List(list) => list.run(session),
+            Self::Ack(ack) => ack.run(session),
+        }
+    }
+}
+
+impl List {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let mut messages = session.reader()?.view(&requester).list(Kind::Cast, None, false)?;
+        messages.retain(|message| self.all || message.get("state").and_then(Value::as_str) == Some("ready"));
+        output::list(&["id", "state", "topic", "method", "created_at"], &messages, self.format)
+    }
+}
+
+impl Ack {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        session.store()?.admin(&requester, |admin| self.ids.iter().try_for_each(|id| admin.ack_cast(id)))?;
+        Ok(())
+    }
+}

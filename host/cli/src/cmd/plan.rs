@@ -1,0 +1,103 @@
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use cairn::manifest::{Grants, Manifest};
+use cairn::plan::{self, PlannedTask};
+use cairn::value::Digest;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::exit::Failure;
+use crate::input;
+use crate::output;
+use crate::session::Session;
+
+/// Show what a flow is made of: who provides each input, digests, grants
+#[derive(Args, Debug)]
+pub struct Plan {
+    /// The flow's manifest
+    #[arg(value_name = "FLOW")]
+    manifest: PathBuf,
+    /// How to show it
+    #[arg(long, value_enum, default_value = "table")]
+    format: PlanFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PlanFormat {
+    /// For people
+    Table,
+    /// A Mermaid flowchart
+    Mermaid,
+    /// The whole plan
+    Json,
+}
+
+#[derive(Serialize)]
+struct Document<'p> {
+    digest: Digest,
+    #[serde(flatten)]
+    plan: &'p plan::Plan,
+}
+
+impl Plan {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        let manifest = Manifest::parse(&input::text(&self.manifest, "the manifest")?, &self.manifest)?;
+        let plan = session.planner()?.plan(&manifest)?;
+        plan.warnings.iter().for_each(|warning| session.warn(warning));
+        match self.format {
+            PlanFormat::Table => output::print(&text(&plan)),
+            PlanFormat::Mermaid => output::print(&plan.to_mermaid()),
+            PlanFormat::Json => output::json(&Document {
+                digest: plan.digest(),
+                plan: &plan,
+            }),
+        }
+    }
+}
+
+fn text(plan: &plan::Plan) -> String {
+    let action = plan.action.as_ref().map(|action| format!("  {action}")).unwrap_or_default();
+    let mut text = format!("{}{action}  plan {}\n\n", plan.name, plan.digest());
+    let tasks = plan.tasks.iter().zip(1..).map(|(task, number)| {
+        let (major, minor) = task.version;
+        vec![
+            number.to_string(),
+            task.name.clone(),
+            format!("{major}.{minor}"),
+            grants(&task.grants),
+            task.digest.to_string(),
+        ]
+    });
+    text += &output::table(&["", "task", "version", "grants", "sha256"], tasks);
+    text.push('\n');
+    let inputs = plan.tasks.iter().zip(1..).flat_map(|(task, number)| inputs(number, task));
+    text += &output::table(&["", "task", "input", "provided by"], inputs);
+    text
+}
+
+/// A row for each input of a task; an optional one is marked with `?`, and names its providers nearest first.
+fn inputs(number: usize, task: &PlannedTask) -> Vec<Vec<String>> {
+    let row = |input: String, from: String| vec![number.to_string(), task.name.clone(), input, from];
+    let required = task.requires.iter().map(|(input, from)| row(input.clone(), from.clone()));
+    let optional = task.optional.iter().map(|(input, from)| {
+        let from = if from.is_empty() { "-".to_owned() } else { from.join(", ") };
+        row(format!("{input}?"), from)
+    });
+    required.chain(optional).collect()
+}
+
+fn grants(grants: &Grants) -> String {
+    let mut text = String::new();
+    for (capability, grant) in grants.iter() {
+        let narrowed = grant.resources.iter().chain(&grant.topics).flatten();
+        let narrowed: Vec<&str> = narrowed.map(String::as_str).collect();
+        let gap = if text.is_empty() { "" } else { " " };
+        // Writing to a string cannot fail.
+        let _ = match narrowed.is_empty() {
+            true => write!(text, "{gap}{capability}"),
+            false => write!(text, "{gap}{capability}({})", narrowed.join(",")),
+        };
+    }
+    if text.is_empty() { "-".to_owned() } else { text }
+}

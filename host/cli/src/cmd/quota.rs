@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+
+use cairn::id::Identity;
+use cairn::store::view::Quota as Entry;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::args::{Format, Who};
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// See and set what a project may use
+#[derive(Debug, Subcommand)]
+pub enum Quota {
+    /// Show a project's limits and usages, or the limits of a class
+    Show(Show),
+    /// Set limits of a project, or of a class
+    Set(Set),
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// Show the limits of this quota class; `default` is everybody's
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Set {
+    /// What to set: volumes, snapshots, gigabytes, or one of them of a type, such as gigabytes_gold; -1 is unlimited
+    #[arg(value_name = "RESOURCE=LIMIT", required = true, value_parser = limit)]
+    limits: Vec<(String, i64)>,
+    /// Set the limits of this quota class; `default` is everybody's
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
+    #[command(flatten)]
+    who: Who,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Whose<'a> {
+    Project(&'a str),
+    Class(&'a str),
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    whose: Whose<'a>,
+    quotas: BTreeMap<String, Entry>,
+}
+
+impl Quota {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Show(show) => show.run(session),
+            Self::Set(set) => set.run(session),
+        }
+    }
+}
+
+impl Show {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let reader = session.reader()?;
+        let document = match &self.class {
+            None => Document {
+                whose: Whose::Project(&requester.project_id),
+                quotas: reader.view(&requester).project_quotas(&requester.project_id, None, true, true)?,
+            },
+            Some(class) => {
+                // An operator is of every class.
+                let member = Identity {
+                    quota_class: Some(class.clone()),
+                    ..requester.clone()
+                };
+                let limits = reader.view(&member).class_quotas(class, true)?;
+                let entry = |(name, limit)| (name, Entry { limit, usage: None });
+                Document {
+                    whose: Whose::Class(class),
+                    quotas: limits.into_iter().map(entry).collect(),
+                }
+            }
+        };
+        if self.format.json {
+            return output::json(&document);
+        }
+        output::print(&text(&document))
+    }
+}
+
+impl Set {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        session.store_or_new()?.admin(&requester, |admin| {
+            self.limits.iter().try_for_each(|(resource, limit)| match &self.class {
+                Some(class) => admin.set_class_limit(class, resource, Some(*limit)),
+                None => admin.set_project_limit(&requester.project_id, resource, Some(*limit)),
+            })
+        })?;
+        Ok(())
+    }
+}
+
+fn text(document: &Document<'_>) -> String {
+    let limit = |entry: &Entry| match entry.limit {
+        Some(limit) if limit >= 0 => limit.to_string(),
+        _ => "unlimited".to_owned(),
+    };
+    let quotas = document.quotas.iter();
+    match document.whose {
+        Whose::Class(_) => {
+            output::table(&["resource", "limit"], quotas.map(|(name, entry)| vec![name.clone(), limit(entry)]))
+        }
+        Whose::Project(_) => {
+            let rows = quotas.map(|(name, entry)| {
+                let usage = entry.usage.unwrap_or_default();
+                vec![name.clone(), limit(entry), usage.in_use.to_string(), usage.reserved.to_string()]
+            });
+            output::table(&["resource", "limit", "in use", "reserved"], rows)
+        }
+    }
+}
+
+fn limit(text: &str) -> Result<(String, i64), String> {
+    let (resource, limit) = crate::args::key_value(text).map_err(|_| "write RESOURCE=LIMIT".to_owned())?;
+    match limit.parse() {
+        Ok(limit) if limit >= -1 => Ok((resource, limit)),
+        Ok(_) | Err(_) => Err(format!("`{limit}` is no limit: write a whole number, or -1 for unlimited")),
+    }
+}

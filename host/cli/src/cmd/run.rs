@@ -1,0 +1,106 @@
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use cairn::host::Host;
+use cairn::id::Identity;
+use cairn::manifest::Manifest;
+use cairn::report::Report;
+use cairn::request;
+use cairn::store::view::{Kind, Quota};
+use cairn::value::Value;
+use clap::Args;
+
+use crate::args::{Format, Who};
+use crate::exit::{Exit, Failure};
+use crate::input;
+use crate::interrupt::Interrupt;
+use crate::output::{self, cell};
+use crate::progress::Progress;
+use crate::report;
+use crate::session::Session;
+
+/// Run a flow, and roll it back when one of its tasks fails
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The flow's manifest
+    #[arg(value_name = "FLOW")]
+    manifest: PathBuf,
+    /// The request, a JSON object; - is stdin, and without it the request is {}
+    #[arg(long, short, value_name = "FILE")]
+    input: Option<PathBuf>,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Run {
+    /// Everything that can be wrong is found before the database is opened for writing, or made.
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let manifest = Manifest::parse(&input::text(&self.manifest, "the manifest")?, &self.manifest)?;
+        let (request, file) = input::request(self.input.as_deref())?;
+        let policy = session.policy()?;
+        let requester = session.identity(&self.who, &policy);
+        let planner = session.planner()?;
+        let plan = planner.plan(&manifest)?;
+        plan.warnings.iter().for_each(|warning| session.warn(warning));
+        let request = session.peek(&requester, |view| {
+            Ok(request::resolve(plan.action.as_deref(), &request, file, view)?)
+        })?;
+
+        let host = session.host(planner, policy)?;
+        let prepared = host.prepare(&plan, requester.clone(), request)?;
+        let flow = &prepared.flow;
+        // Registering twice is the one way in which this fails.
+        let _ = flow.log_transitions();
+        let progress = if self.format.json { None } else { Progress::of(flow)? };
+        let interrupt = Interrupt::of(flow, &session.settings.global)?;
+        let report = host.run(&prepared);
+        drop(interrupt);
+        drop(progress);
+        let report = report?;
+
+        if self.format.json {
+            output::json(&report)?;
+        } else {
+            output::print(&format!("{}{}", report::text(&report), made(&host, &requester, &report)?))?;
+        }
+        Ok(Exit::of(&report))
+    }
+}
+
+/// The volume that a flow made, if it made one, and what its project uses now.
+fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Failure> {
+    let results = report.tasks.iter().rev();
+    let volume = results.filter_map(|task| task.result.get("volume_id")?.as_str()).next();
+    let Some(volume) = volume.filter(|_| Exit::of(report) == Exit::Ok) else {
+        return Ok(String::new());
+    };
+    let text = host.store().read(requester, |view| {
+        let mut text = String::new();
+        if let Some(row) = view.find(Kind::Volume, volume)? {
+            let shown = |column: &str| cell(row.get(column).unwrap_or(&Value::Null));
+            let about = format!("{volume}  {}  {} GiB  {}", shown("display_name"), shown("size"), shown("status"));
+            report::line(&mut text, "volume", &about);
+        }
+        for (resource, quota) in view.project_quotas(&requester.project_id, None, true, true)? {
+            usage(&mut text, &resource, quota);
+        }
+        Ok(text)
+    })?;
+    Ok(text)
+}
+
+fn usage(text: &mut String, resource: &str, quota: Quota) {
+    let usage = quota.usage.unwrap_or_default();
+    let limit = match quota.limit {
+        Some(limit) if limit >= 0 => format!("of {limit}"),
+        _ => "without limit".to_owned(),
+    };
+    let mut line = format!("{resource}: {} {limit} in use", usage.in_use);
+    if usage.reserved != 0 {
+        // Writing to a string cannot fail.
+        let _ = write!(line, ", {} reserved", usage.reserved);
+    }
+    report::line(text, "quota", &line);
+}

@@ -1,0 +1,100 @@
+use cairn::store::view::Kind;
+use clap::{Args, Subcommand};
+
+use super::{id_of, look_up};
+use crate::args::{Format, Who};
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// See snapshots, and set up those that are there already
+#[derive(Debug, Subcommand)]
+pub enum Snapshots {
+    /// Add a snapshot of a volume, and book its quota
+    Create(Create),
+    /// List the project's snapshots
+    List(List),
+    /// Show a snapshot
+    Show(Show),
+    /// Delete a snapshot, and give its quota back
+    Delete(Delete),
+}
+
+#[derive(Args, Debug)]
+pub struct Create {
+    /// The volume, by id or name
+    #[arg(long, value_name = "VOLUME")]
+    volume: String,
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(long, default_value = "available")]
+    status: String,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Of every project
+    #[arg(long)]
+    all_projects: bool,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The snapshot, by id or name
+    snapshot: String,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Delete {
+    /// The snapshot, by id or name
+    snapshot: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+impl Snapshots {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => {
+                let requester = session.requester(&create.who)?;
+                let snapshot = session.store_or_new()?.admin(&requester, |admin| {
+                    let volume = id_of(&admin.view(), Kind::Volume, &create.volume)?;
+                    admin.create_snapshot(&volume, create.name.as_deref(), &create.status)
+                })?;
+                output::object(&snapshot, create.format)
+            }
+            Self::List(list) => {
+                let requester = session.requester(&list.who)?;
+                let project = (!list.all_projects).then_some(requester.project_id.as_str());
+                let snapshots = session.reader()?.view(&requester).list(Kind::Snapshot, project, false)?;
+                let columns = ["id", "display_name", "volume_id", "volume_size", "status"];
+                output::list(&columns, &snapshots, list.format)
+            }
+            Self::Show(show) => {
+                let requester = session.requester(&show.who)?;
+                let snapshot = look_up(&session.reader()?.view(&requester), Kind::Snapshot, &show.snapshot)?;
+                output::object(&snapshot, show.format)
+            }
+            Self::Delete(delete) => {
+                let requester = session.requester(&delete.who)?;
+                session.store()?.admin(&requester, |admin| {
+                    let id = id_of(&admin.view(), Kind::Snapshot, &delete.snapshot)?;
+                    admin.delete_snapshot(&id)
+                })?;
+                Ok(())
+            }
+        }
+    }
+}

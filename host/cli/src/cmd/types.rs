@@ -1,0 +1,187 @@
+use cairn::store::admin::{NewEncryption, NewQosSpecs, NewVolumeType};
+use cairn::store::view::{Kind, View};
+use cairn::store::StoreError;
+use cairn::value::{Object, Value};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{id_of, look_up};
+use crate::args::{Format, Who, key_value};
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// Set up volume types, with QoS specs and encryption
+#[derive(Debug, Subcommand)]
+pub enum Types {
+    /// Make a volume type
+    Create(Create),
+    /// List the volume types
+    List(List),
+    /// Show a volume type, with its QoS specs and encryption
+    Show(Show),
+    /// Delete a volume type; its quota stays
+    Delete(Delete),
+}
+
+#[derive(Args, Debug)]
+pub struct Create {
+    /// What it is called
+    name: String,
+    /// Something for the scheduler; may be repeated
+    #[arg(long = "extra", value_name = "KEY=VALUE", value_parser = key_value)]
+    extra_specs: Vec<(String, String)>,
+    /// A promise of quality of service; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    qos: Vec<(String, String)>,
+    /// Who keeps to the QoS specs [default: back-end]
+    #[arg(long, value_enum, requires = "qos")]
+    consumer: Option<Consumer>,
+    /// Encrypt its volumes by this provider, such as luks
+    #[arg(long, value_name = "PROVIDER")]
+    encrypt: Option<String>,
+    /// What they are encrypted with, such as aes-xts-plain64
+    #[arg(long, requires = "encrypt")]
+    cipher: Option<String>,
+    /// Bits of a key
+    #[arg(long, value_name = "BITS", requires = "encrypt")]
+    key_size: Option<u32>,
+    /// Where they are encrypted [default: front-end]
+    #[arg(long, value_enum, value_name = "WHERE", requires = "encrypt")]
+    control_location: Option<Location>,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Consumer {
+    FrontEnd,
+    BackEnd,
+    Both,
+}
+
+impl Consumer {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::FrontEnd => "front-end",
+            Self::BackEnd => "back-end",
+            Self::Both => "both",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Location {
+    FrontEnd,
+    BackEnd,
+}
+
+impl Location {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::FrontEnd => "front-end",
+            Self::BackEnd => "back-end",
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Deleted ones too
+    #[arg(long)]
+    deleted: bool,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The volume type, by id or name
+    #[arg(value_name = "TYPE")]
+    volume_type: String,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Delete {
+    /// The volume type, by id or name
+    #[arg(value_name = "TYPE")]
+    volume_type: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+impl Types {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => create.run(session),
+            Self::List(list) => {
+                let requester = session.requester(&list.who)?;
+                let types = session.reader()?.view(&requester).list(Kind::VolumeType, None, list.deleted)?;
+                output::list(&["id", "name", "extra_specs", "qos_specs_id"], &types, list.format)
+            }
+            Self::Show(show) => {
+                let requester = session.requester(&show.who)?;
+                let reader = session.reader()?;
+                let found = whole(&reader.view(&requester), &show.volume_type)?;
+                output::object(&found, show.format)
+            }
+            Self::Delete(delete) => {
+                let requester = session.requester(&delete.who)?;
+                session.store()?.admin(&requester, |admin| {
+                    let id = id_of(&admin.view(), Kind::VolumeType, &delete.volume_type)?;
+                    admin.delete_volume_type(&id)
+                })?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Create {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let qos = (!self.qos.is_empty()).then(|| NewQosSpecs {
+            name: format!("{} QoS", self.name),
+            consumer: self.consumer.unwrap_or(Consumer::BackEnd).as_str().to_owned(),
+            specs: self.qos.into_iter().collect(),
+        });
+        let encryption = self.encrypt.map(|provider| NewEncryption {
+            provider,
+            cipher: self.cipher,
+            key_size: self.key_size,
+            control_location: self.control_location.unwrap_or(Location::FrontEnd).as_str().to_owned(),
+        });
+        let new = NewVolumeType {
+            name: self.name,
+            extra_specs: self.extra_specs.into_iter().collect(),
+            qos,
+            encryption,
+        };
+        let made = session.store_or_new()?.admin(&requester, |admin| {
+            let id = admin.create_volume_type(&new)?;
+            Ok(whole(&admin.view(), &id)?)
+        })?;
+        output::object(&made, self.format)
+    }
+}
+
+/// A volume type with its QoS specs and its encryption, null where it has none.
+fn whole(view: &View<'_>, id_or_name: &str) -> Result<Object, StoreError> {
+    let mut found = look_up(view, Kind::VolumeType, id_or_name)?;
+    let text = |name: &str| found.get(name).and_then(Value::as_str);
+    let encryption = view.encryption(text("id").unwrap_or_default())?;
+    let qos = match text("qos_specs_id") {
+        Some(id) => view.find(Kind::QosSpecs, id)?,
+        None => None,
+    };
+    found.insert("qos_specs".to_owned(), qos.map_or(Value::Null, Value::Object));
+    found.insert("encryption".to_owned(), encryption.map_or(Value::Null, Value::Object));
+    Ok(found)
+}

@@ -1,0 +1,192 @@
+use cairn::store::view::Kind;
+use cairn::value::{Object, Value};
+use clap::{Args, Subcommand};
+
+use super::{id_of, look_up};
+use crate::args::{Format, Who, key_value};
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// See volumes, and set up those that are there already
+#[derive(Debug, Subcommand)]
+pub enum Volumes {
+    /// Add a volume that is there already, and book its quota; `cairn run` makes new ones
+    Create(Create),
+    /// List the project's volumes
+    List(List),
+    /// Show a volume
+    Show(Show),
+    /// Set what a volume's backend would set
+    Set(Set),
+    /// Delete a volume, and give its quota back
+    Delete(Delete),
+}
+
+#[derive(Args, Debug)]
+pub struct Create {
+    /// GiB
+    #[arg(long)]
+    size: i64,
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(long)]
+    description: Option<String>,
+    #[arg(long, default_value = "available")]
+    status: String,
+    /// The backend that holds it
+    #[arg(long)]
+    host: Option<String>,
+    /// The volume type, by id or name
+    #[arg(long = "type", value_name = "TYPE")]
+    volume_type: Option<String>,
+    /// Its zone [default: the default zone]
+    #[arg(long = "availability-zone", value_name = "ZONE")]
+    availability_zone: Option<String>,
+    /// May be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    metadata: Vec<(String, String)>,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Of every project
+    #[arg(long)]
+    all_projects: bool,
+    /// Deleted ones too
+    #[arg(long)]
+    deleted: bool,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The volume, by id or name
+    volume: String,
+    /// Also when it is deleted
+    #[arg(long)]
+    deleted: bool,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("changes").required(true).multiple(true))]
+pub struct Set {
+    /// The volume, by id or name
+    volume: String,
+    #[arg(long, group = "changes")]
+    status: Option<String>,
+    /// The backend that holds it
+    #[arg(long, group = "changes")]
+    host: Option<String>,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Delete {
+    /// The volume, by id or name
+    volume: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+impl Volumes {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => create.run(session),
+            Self::List(list) => list.run(session),
+            Self::Show(show) => show.run(session),
+            Self::Set(set) => set.run(session),
+            Self::Delete(delete) => delete.run(session),
+        }
+    }
+}
+
+impl Create {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let zone = self.availability_zone.as_deref().or(session.settings.zone.as_deref());
+        let metadata: Object = self.metadata.into_iter().map(|(key, value)| (key, value.into())).collect();
+        let properties = [
+            ("size", Value::from(self.size)),
+            ("display_name", self.name.into()),
+            ("display_description", self.description.into()),
+            ("status", self.status.into()),
+            ("attach_status", "detached".into()),
+            ("host", self.host.into()),
+            ("availability_zone", zone.unwrap_or(cairn::host::DEFAULT_ZONE).into()),
+            ("metadata", metadata.into()),
+        ];
+        let mut properties: Object = properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let volume = session.store_or_new()?.admin(&requester, |admin| {
+            if let Some(volume_type) = &self.volume_type {
+                let id = id_of(&admin.view(), Kind::VolumeType, volume_type)?;
+                properties.insert("volume_type_id".to_owned(), id.into());
+            }
+            admin.create_volume(properties)
+        })?;
+        output::value(&volume, self.format)
+    }
+}
+
+impl List {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let project = (!self.all_projects).then_some(requester.project_id.as_str());
+        let volumes = session.reader()?.view(&requester).list(Kind::Volume, project, self.deleted)?;
+        let columns = ["id", "display_name", "size", "status", "availability_zone", "host"];
+        output::list(&columns, &volumes, self.format)
+    }
+}
+
+impl Show {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let mut requester = session.requester(&self.who)?;
+        requester.read_deleted = self.deleted;
+        let reader = session.reader()?;
+        let view = reader.view(&requester);
+        let mut volume = look_up(&view, Kind::Volume, &self.volume)?;
+        let id = volume.get("id").and_then(Value::as_str).unwrap_or_default();
+        let metadata = view.metadata(id)?;
+        volume.insert("metadata".to_owned(), metadata);
+        output::object(&volume, self.format)
+    }
+}
+
+impl Set {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let changes = [("status", self.status), ("host", self.host)];
+        let changes = changes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+        let changes: Object = changes.collect();
+        let volume = session.store()?.admin(&requester, |admin| {
+            let id = id_of(&admin.view(), Kind::Volume, &self.volume)?;
+            admin.update_volume(&id, changes)
+        })?;
+        output::value(&volume, self.format)
+    }
+}
+
+impl Delete {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        session.store()?.admin(&requester, |admin| {
+            let id = id_of(&admin.view(), Kind::Volume, &self.volume)?;
+            admin.delete_volume(&id)
+        })?;
+        Ok(())
+    }
+}

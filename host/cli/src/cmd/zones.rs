@@ -1,0 +1,103 @@
+use cairn::error::TaskError;
+use cairn::store::StoreError;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::args::{Format, Who};
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// Set up where volumes may be placed; while no zone is set up, every zone is valid
+#[derive(Debug, Subcommand)]
+pub enum Zones {
+    /// Allow volumes in a zone; with the first one every other zone is no longer valid
+    Create(Named),
+    /// List the zones
+    List(List),
+    /// Show a zone
+    Show(Show),
+    /// No longer allow volumes in a zone
+    Delete(Named),
+}
+
+#[derive(Args, Debug)]
+pub struct Named {
+    /// The zone
+    name: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Zone {
+    name: String,
+    /// Whether a volume goes there when nobody says otherwise.
+    default: bool,
+}
+
+impl Zones {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(Named { name, who }) => {
+                let requester = session.requester(&who)?;
+                session.store_or_new()?.admin(&requester, |admin| admin.create_zone(&name))?;
+                Ok(())
+            }
+            Self::Delete(Named { name, who }) => {
+                let requester = session.requester(&who)?;
+                session.store()?.admin(&requester, |admin| admin.delete_zone(&name))?;
+                Ok(())
+            }
+            Self::List(list) => {
+                let zones = zones(session, &list.who)?;
+                if list.format.json {
+                    return output::json(&zones);
+                }
+                output::print(&output::table(&["name", "default"], zones.iter().map(row)))
+            }
+            Self::Show(Show { named, format }) => {
+                let found = zones(session, &named.who)?.into_iter().find(|zone| zone.name == named.name);
+                let zone = found.ok_or_else(|| {
+                    let message = format!("there is no zone `{}`", named.name);
+                    StoreError::from(TaskError::new("NotFound", message))
+                })?;
+                if format.json {
+                    return output::json(&zone);
+                }
+                output::print(&output::table(&["name", "default"], [row(&zone)]))
+            }
+        }
+    }
+}
+
+fn zones(session: &Session, who: &Who) -> Result<Vec<Zone>, Failure> {
+    let requester = session.requester(who)?;
+    let default = session.settings.zone.as_deref().unwrap_or(cairn::host::DEFAULT_ZONE);
+    let names = session.reader()?.view(&requester).zones()?;
+    let zone = |name: String| Zone {
+        default: name == default,
+        name,
+    };
+    Ok(names.into_iter().map(zone).collect())
+}
+
+fn row(zone: &Zone) -> Vec<String> {
+    vec![zone.name.clone(), if zone.default { "yes" } else { "no" }.to_owned()]
+}

@@ -1,0 +1,167 @@
+//! How the program ends.
+
+use std::process::ExitCode;
+
+use cairn::error::{Diagnostic, Origin, TaskError};
+use cairn::event::FlowState;
+use cairn::host::HostError;
+use cairn::plugin::PluginError;
+use cairn::report::{Report, Verdict};
+use cairn::store::StoreError;
+
+/// What the exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The flow succeeded, or the query was answered.
+    Ok = 0,
+    /// The host itself failed: disk, database.
+    Host = 1,
+    /// What was given to read is wrong; nothing ran.
+    Usage = 2,
+    /// The flow failed, or was denied, and was rolled back clean; a check found a difference.
+    Failed = 3,
+    /// The flow failed and left residue, or its rollback is incomplete.
+    Residue = 4,
+    /// The flow was interrupted and can be resumed.
+    Interrupted = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// What the end of a flow comes to.
+    pub fn of(report: &Report) -> Self {
+        let verdict = report.rollback.as_ref().map(|rollback| rollback.verdict);
+        match (report.flow.state, verdict) {
+            (FlowState::Success, _) => Self::Ok,
+            (FlowState::Interrupted, _) => Self::Interrupted,
+            (FlowState::Failure, None | Some(Verdict::Clean)) => Self::Failed,
+            (FlowState::Failure, Some(Verdict::Residue | Verdict::Incomplete)) => Self::Residue,
+            // Whoever had the flow in hand is gone: it is neither done nor undone.
+            (
+                FlowState::Pending
+                | FlowState::Started
+                | FlowState::Resuming
+                | FlowState::Running
+                | FlowState::Reverting,
+                _,
+            ) => Self::Host,
+        }
+    }
+
+    /// What a refusal by a rule comes to: naming what is not there is bad usage, anything else was denied.
+    fn of_refusal(error: &TaskError) -> Self {
+        match error.kind.as_str() {
+            _ if error.origin == Origin::Host => Self::Host,
+            "NotUnique" | "QuotaResourceUnknown" | "InvalidInput" => Self::Usage,
+            kind if kind.ends_with("NotFound") => Self::Usage,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Why a command did not do what it says.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the program ends.
+    pub exit: Exit,
+    /// What is said on stderr.
+    pub diagnostic: Diagnostic,
+}
+
+impl Failure {
+    /// The host's own failure.
+    pub fn host(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Host,
+            diagnostic: Diagnostic::new(message),
+        }
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self {
+            exit: Exit::Usage,
+            diagnostic,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(error) => Self {
+                exit: Exit::of_refusal(&error),
+                diagnostic: match error.kind.as_str() {
+                    "OverQuota" => Diagnostic::new(error.message)
+                        .help("`cairn quota show` says what is used; `cairn quota set` raises a limit"),
+                    _ => Diagnostic::new(error.message),
+                },
+            },
+            StoreError::UnknownFlow(_) => {
+                Diagnostic::new(error.to_string()).help("`cairn flows list` shows the flows").into()
+            }
+            StoreError::Lost(_) | StoreError::Database(_) | StoreError::CallClosed => Self::host(error.to_string()),
+        }
+    }
+}
+
+impl From<PluginError> for Failure {
+    fn from(error: PluginError) -> Self {
+        let diagnostic = Diagnostic::new(error.to_string());
+        let diagnostic = match error.help() {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        };
+        let exit = match error {
+            PluginError::Sandbox(_) | PluginError::Cache { .. } => Exit::Host,
+            PluginError::TooLarge { .. }
+            | PluginError::NotAComponent(_)
+            | PluginError::CoreModule
+            | PluginError::Invalid(_)
+            | PluginError::MissingExport { .. }
+            | PluginError::UnknownImport { .. }
+            | PluginError::Network { .. }
+            | PluginError::Describe(_)
+            | PluginError::Description(_) => Exit::Usage,
+        };
+        Self { exit, diagnostic }
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Invalid(diagnostic) => diagnostic.into(),
+            HostError::Store(error) => error.into(),
+            HostError::Plugin(error) => error.into(),
+            HostError::Flow(error) => Self::host(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_bad_usage_and_what_is_refused_was_denied() {
+        for (kind, exit) in [
+            ("NotFound", Exit::Usage),
+            ("VolumeNotFound", Exit::Usage),
+            ("QuotaResourceUnknown", Exit::Usage),
+            ("OverQuota", Exit::Failed),
+            ("VolumeInUse", Exit::Failed),
+            ("NotAuthorized", Exit::Failed),
+        ] {
+            let failure = Failure::from(StoreError::Refused(TaskError::new(kind, "no")));
+            assert_eq!(failure.exit, exit, "{kind}");
+        }
+        assert_eq!(Failure::from(StoreError::Database("x".to_owned())).exit, Exit::Host);
+    }
+}

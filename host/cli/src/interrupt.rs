@@ -1,0 +1,78 @@
+//! The first SIGINT or SIGTERM interrupts the flow, the second ends the process.
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cairn::event::FlowState;
+use cairn::flow::{Flow, FlowError};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::args::Global;
+use crate::exit::Failure;
+use crate::output;
+
+/// Listens for signals until it is dropped.
+pub struct Interrupt {
+    handle: Handle,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Interrupt {
+    /// Signals interrupt this flow from now on.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub fn of(flow: &Flow, global: &Global) -> Result<Self, Failure> {
+        let mut signals = Signals::new([SIGINT, SIGTERM])
+            .map_err(|error| Failure::host(format!("signals cannot be caught: {error}")))?;
+        let handle = signals.handle();
+        let (flow, global) = (flow.clone(), global.clone());
+        let listener = std::thread::Builder::new()
+            .name("cairn-signals".to_owned())
+            .spawn(move || {
+                let mut interrupted = false;
+                for signal in signals.forever() {
+                    if interrupted {
+                        // Ends the process as if nobody had caught the signal; the database is at its last barrier.
+                        let _ = emulate_default_handler(signal);
+                        std::process::abort();
+                    }
+                    interrupted = true;
+                    output::warning(&global, "interrupted: the task in hand finishes first; a second signal ends the process");
+                    interrupt(&flow);
+                }
+            })
+            .map_err(|error| Failure::host(format!("a thread cannot be started: {error}")))?;
+        Ok(Self {
+            handle,
+            listener: Some(listener),
+        })
+    }
+}
+
+fn interrupt(flow: &Flow) {
+    loop {
+        match flow.interrupt() {
+            // The signal came in the moment before the flow starts.
+            Err(FlowError::InvalidState {
+                state: FlowState::Pending,
+                ..
+            }) => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => return tracing::debug!(%error, "the flow was not interrupted"),
+            Ok(()) => return,
+        }
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.handle.close();
+        if let Some(listener) = self.listener.take()
+            && listener.join().is_err()
+        {
+            tracing::error!("the thread that listens for signals panicked");
+        }
+    }
+}

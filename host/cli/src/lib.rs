@@ -1,0 +1,47 @@
+//! The command line of Cairn.
+//!
+//! The library is here so that tests can run the program; `main.rs` calls [`main`] and does nothing else. Each module of
+//! `cmd` is one subcommand.
+
+mod args;
+mod cmd;
+mod exit;
+mod input;
+mod interrupt;
+mod logging;
+mod output;
+mod progress;
+mod report;
+mod session;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::Cli;
+use exit::Exit;
+use settings::Settings;
+
+/// Runs the program: reads its arguments, does what they say, and says how that went.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are answers, and go to stdout.
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            // Nobody is left to tell when this fails.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    logging::init(&cli.global);
+    let done = Settings::gather(&cli.global).and_then(|settings| cmd::run(cli.command, settings));
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::error(&cli.global, &failure.diagnostic);
+            failure.exit.into()
+        }
+    }
+}

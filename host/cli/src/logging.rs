@@ -1,0 +1,42 @@
+//! The log, on stderr.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+use crate::args::{Global, LogFormat, LogLevel};
+use crate::output;
+
+/// Starts logging. What other crates say is of use to nobody below a warning.
+pub fn init(global: &Global) {
+    let level = level(global);
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("cairn", level)
+        .with_target("cairn_cli", level);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(output::colors(global));
+    let registry = tracing_subscriber::registry();
+    match global.log_format {
+        LogFormat::Text => registry.with(layer.with_target(false).with_filter(filter)).init(),
+        LogFormat::Json => registry.with(layer.json().with_filter(filter)).init(),
+    }
+}
+
+fn level(global: &Global) -> LevelFilter {
+    let asked = match global.log_level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let verbose = match global.verbose {
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    asked.max(verbose)
+}

@@ -1,0 +1,63 @@
+//! The tasks as they go, for somebody who watches a terminal.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn::event::TaskState;
+use cairn::flow::{Flow, TaskNotice};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::exit::Failure;
+
+/// A line that moves, below a line for each task that is done.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// Shows the tasks of `flow`; `None` where nobody watches.
+    ///
+    /// # Errors
+    /// None that is known: a listener is registered once.
+    pub fn of(flow: &Flow) -> Result<Option<Self>, Failure> {
+        if !io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        let style = ProgressStyle::with_template("{spinner} {pos}/{len} {msg}");
+        let bar = ProgressBar::new(flow.tasks().len() as u64)
+            .with_style(style.map_err(|error| Failure::host(error.to_string()))?);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let shown = bar.clone();
+        let listener = move |notice: &TaskNotice| {
+            show(&shown, notice);
+            Ok(())
+        };
+        flow.task_notifier()
+            .register(None, Arc::new(listener))
+            .map_err(|error| Failure::host(error.to_string()))?;
+        Ok(Some(Self(bar)))
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn show(bar: &ProgressBar, notice: &TaskNotice) {
+    let name = &notice.name;
+    match notice.state {
+        TaskState::Started => bar.set_message(name.to_string()),
+        TaskState::Success => {
+            bar.println(format!("  done      {name}"));
+            bar.inc(1);
+        }
+        TaskState::Failure => {
+            let why = notice.error.as_ref().map(ToString::to_string).unwrap_or_default();
+            bar.println(format!("  failed    {name}: {}", why.escape_debug()));
+        }
+        TaskState::Reverting => bar.set_message(format!("reverting {name}")),
+        TaskState::Reverted => bar.println(format!("  reverted  {name}")),
+        TaskState::RevertFailed => bar.println(format!("  not reverted  {name}")),
+    }
+}

@@ -1,0 +1,78 @@
+//! A flow's report as people read it.
+
+use std::fmt::Write as _;
+
+use cairn::effect::Left;
+use cairn::report::{Report, RollbackReport, Verdict};
+use cairn::value::Value;
+
+use crate::output::cell;
+
+/// What happened to a flow, a few lines.
+pub fn text(report: &Report) -> String {
+    let flow = &report.flow;
+    let mut text = String::new();
+    line(&mut text, "flow", &format!("{}  {}  {}", flow.id, flow.name, flow.state));
+    if let Some(error) = &report.error {
+        if let Some(task) = &error.task {
+            line(&mut text, "task", task);
+        }
+        line(&mut text, "error", &format!("{}: {}", error.kind, printable(&error.message)));
+    }
+    if let Some(rollback) = &report.rollback {
+        rolled_back(&mut text, rollback);
+    }
+    text
+}
+
+fn rolled_back(text: &mut String, rollback: &RollbackReport) {
+    let verdict = match rollback.verdict {
+        Verdict::Clean => "clean: everything is as it was",
+        Verdict::Residue => "residue: some things were left on purpose",
+        Verdict::Incomplete => "incomplete: not everything could be undone",
+    };
+    line(text, "rollback", verdict);
+    for task in &rollback.reverted {
+        line(text, "reverted", task);
+    }
+    for failed in &rollback.failed {
+        let why = failed.error.as_ref().map_or_else(|| "not tried".to_owned(), ToString::to_string);
+        line(text, "stuck", &format!("{}: {}", failed.task, printable(&why)));
+    }
+    for left in &rollback.residue {
+        line(text, "left", &residue(left));
+    }
+}
+
+/// One thing that is left: what it is, and how it differs from before.
+fn residue(left: &Left) -> String {
+    let of = left.project.as_ref().map(|project| format!(" of {project}")).unwrap_or_default();
+    let change = match (&left.before, &left.after) {
+        (Value::Null, after) => state(after),
+        (_, Value::Null) => "gone".to_owned(),
+        (before, after) => format!("{} -> {}", state(before), state(after)),
+    };
+    format!("{} {}{of}: {change}", left.kind, left.id)
+}
+
+/// The columns of a row, or an amount.
+fn state(value: &Value) -> String {
+    match value {
+        Value::Object(columns) => {
+            let columns: Vec<String> = columns.iter().map(|(name, value)| format!("{name} {}", cell(value))).collect();
+            columns.join(", ")
+        }
+        other => cell(other),
+    }
+}
+
+/// Text of a plugin's, which must not reach the terminal as a command.
+fn printable(text: &str) -> String {
+    cell(&Value::from(text))
+}
+
+/// One line under a word.
+pub fn line(text: &mut String, word: &str, rest: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{word:<9} {rest}");
+}

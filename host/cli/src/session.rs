@@ -1,0 +1,158 @@
+//! What commands do their work with: the database, the plugins, the policy, the requester.
+
+use std::sync::Arc;
+
+use cairn::clock::SystemClock;
+use cairn::error::Diagnostic;
+use cairn::host::{Host, Planner};
+use cairn::id::Identity;
+use cairn::plugin::{PluginConfig, PluginError, Plugins};
+use cairn::policy::Policy;
+use cairn::store::view::{Reader, View};
+use cairn::store::{Sqlite, SqliteConfig, StoreError};
+
+use crate::args::Who;
+use crate::exit::Failure;
+use crate::input;
+use crate::output;
+use crate::settings::Settings;
+
+/// One run of the program.
+pub struct Session {
+    pub settings: Settings,
+}
+
+impl Session {
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// Says what is not wrong but is hardly meant.
+    pub fn warn(&self, message: &str) {
+        output::warning(&self.settings.global, message);
+    }
+
+    // ---- The database --------------------------------------------------------------------------------------------
+
+    /// The database for reading; none is made.
+    pub fn reader(&self) -> Result<Reader, Failure> {
+        self.require_database()?;
+        Ok(Reader::open(&self.settings.db, self.store_config(), Arc::new(SystemClock))?)
+    }
+
+    /// The database for writing, which must be there.
+    pub fn store(&self) -> Result<Sqlite, Failure> {
+        self.require_database()?;
+        self.store_or_new()
+    }
+
+    /// The database for writing; it is made when it is not there.
+    pub fn store_or_new(&self) -> Result<Sqlite, Failure> {
+        Ok(Sqlite::open(&self.settings.db, self.store_config(), Arc::new(SystemClock))?)
+    }
+
+    /// Reads what is there, which is nothing as long as there is no database.
+    pub fn peek<T>(
+        &self,
+        requester: &Identity,
+        read: impl FnOnce(&View<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if self.settings.db.exists() {
+            return read(&self.reader()?.view(requester));
+        }
+        let empty = Sqlite::in_memory(self.store_config(), Arc::new(SystemClock))?;
+        // The store's own errors and the reader's leave by two doors.
+        let mut result = None;
+        empty.read(requester, |view| {
+            result = Some(read(view));
+            Ok::<_, StoreError>(())
+        })?;
+        result.unwrap_or_else(|| Err(Failure::host("the empty database was not read")))
+    }
+
+    fn require_database(&self) -> Result<(), Failure> {
+        let db = &self.settings.db;
+        if db.exists() {
+            return Ok(());
+        }
+        Err(Diagnostic::new(format!("there is no database at {}", db.display()))
+            .help("`cairn run` makes one, and so does whatever creates something; --db names another")
+            .into())
+    }
+
+    fn store_config(&self) -> SqliteConfig {
+        SqliteConfig {
+            quota: self.settings.quota.clone(),
+            default_volume_type: self.settings.default_volume_type.clone(),
+            master_key: Some(self.settings.master_key.clone()),
+        }
+    }
+
+    // ---- Plugins and policy --------------------------------------------------------------------------------------
+
+    /// The sandbox. Goes on without a cache where that cannot be used.
+    pub fn plugins(&self) -> Result<Arc<Plugins>, Failure> {
+        let config = PluginConfig {
+            cache: self.settings.cache.clone(),
+        };
+        match Plugins::new(&config) {
+            Err(error @ PluginError::Cache { .. }) => {
+                self.warn(&format!("{error}; plugins are compiled anew each time"));
+                Ok(Plugins::new(&PluginConfig::default())?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// What makes plans, with the built-in plugins.
+    pub fn planner(&self) -> Result<Planner, Failure> {
+        Ok(Planner::new(self.plugins()?, cairn_bundle::PLUGINS))
+    }
+
+    /// The built-in rules, with those of the operator's file before them.
+    pub fn policy(&self) -> Result<Policy, Failure> {
+        let Some(path) = &self.settings.policy else {
+            return Ok(Policy::default());
+        };
+        let own = Policy::parse(&input::text(path, "the policy")?, Some(path))?;
+        let policy = Policy::default().with(own)?;
+        policy.warnings().iter().for_each(|warning| self.warn(warning));
+        Ok(policy)
+    }
+
+    /// A host on the database, which is made when it is not there.
+    pub fn host(&self, planner: Planner, policy: Policy) -> Result<Host, Failure> {
+        let store = Arc::new(self.store_or_new()?);
+        let mut builder = Host::with_planner(store, planner)
+            .enforcer(Arc::new(policy))
+            .components(&self.settings.components);
+        if let Some(zone) = &self.settings.zone {
+            builder = builder.default_zone(zone);
+        }
+        Ok(builder.build())
+    }
+
+    // ---- The requester -------------------------------------------------------------------------------------------
+
+    /// Who asks; the policy says which roles make an admin.
+    pub fn identity(&self, who: &Who, policy: &Policy) -> Identity {
+        let user = who.user.as_ref().unwrap_or(&self.settings.user);
+        let project = who.project.as_ref().unwrap_or(&self.settings.project);
+        let mut identity = Identity {
+            roles: who.roles.clone(),
+            is_admin: policy.is_admin(&who.roles),
+            quota_class: who.quota_class.clone(),
+            ..Identity::new(user, project)
+        };
+        if who.admin {
+            identity = identity.into_admin();
+        }
+        identity
+    }
+
+    /// Who asks, for a command that needs the policy for nothing else.
+    pub fn requester(&self, who: &Who) -> Result<Identity, Failure> {
+        Ok(self.identity(who, &self.policy()?))
+    }
+}
+

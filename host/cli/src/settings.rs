@@ -1,0 +1,106 @@
+//! Settings: flags over `CAIRN_…` variables over `cairn.toml` over defaults. (Clap puts flags over variables.)
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cairn::config::Config;
+use cairn::error::Diagnostic;
+use cairn::quota::QuotaConfig;
+
+use crate::args::Global;
+use crate::exit::Failure;
+
+/// The settings file that is read where it is there.
+const CONFIG: &str = "cairn.toml";
+
+/// What every command works with.
+#[derive(Debug)]
+pub struct Settings {
+    /// The database.
+    pub db: PathBuf,
+    /// The folder of compiled plugins; `None` when this machine has no place for one.
+    pub cache: Option<PathBuf>,
+    /// The folder of the components of stored plans.
+    pub components: PathBuf,
+    /// The file of the master key.
+    pub master_key: PathBuf,
+    /// The file of the policy's rules.
+    pub policy: Option<PathBuf>,
+    /// Where a volume goes when nobody says otherwise.
+    pub zone: Option<String>,
+    /// The type of volumes for which none is asked.
+    pub default_volume_type: Option<String>,
+    /// Who asks.
+    pub user: String,
+    /// For which project.
+    pub project: String,
+    /// Limits, refreshes and expiry.
+    pub quota: QuotaConfig,
+    /// What is said on stderr besides errors.
+    pub global: Global,
+}
+
+impl Settings {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// When the settings file is wrong, or is named and not there.
+    pub fn gather(global: &Global) -> Result<Self, Failure> {
+        let config = read_config(global.config.as_deref())?;
+        let db = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
+        Ok(Self {
+            cache: first(&global.cache, config.cache).or_else(default_cache),
+            components: first(&global.components, config.components).unwrap_or_else(|| beside(&db, ".components")),
+            master_key: first(&global.master_key, config.master_key).unwrap_or_else(|| beside(&db, ".key")),
+            policy: first(&global.policy, config.policy),
+            zone: first(&global.zone, config.zone),
+            default_volume_type: first(&global.default_volume_type, config.default_volume_type),
+            user: config.user.unwrap_or_else(|| "demo".to_owned()),
+            project: config.project.unwrap_or_else(|| "demo".to_owned()),
+            quota: config.quota,
+            global: global.clone(),
+            db,
+        })
+    }
+}
+
+fn first<T: Clone>(given: &Option<T>, configured: Option<T>) -> Option<T> {
+    given.clone().or(configured)
+}
+
+fn read_config(named: Option<&Path>) -> Result<Config, Failure> {
+    let path = named.unwrap_or(Path::new(CONFIG));
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Config::parse(&text, path)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
+        Err(error) => {
+            let message = format!("the settings cannot be read: {error}");
+            Err(Diagnostic::new(message).at(path, None).help("name another file with --config").into())
+        }
+    }
+}
+
+/// `<db><suffix>`, as in `cairn.db.key`.
+fn beside(db: &Path, suffix: &str) -> PathBuf {
+    let mut path = db.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// `cairn` in the user's cache folder. A relative `XDG_CACHE_HOME` counts as none, as its specification asks.
+fn default_cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    Some(folder.join("cairn"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_a_database_stands_beside_it() {
+        assert_eq!(beside(Path::new("/d/cairn.db"), ".key"), PathBuf::from("/d/cairn.db.key"));
+    }
+}

@@ -1,0 +1,178 @@
+//! Every vector of a folder, and how many pass.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, thread};
+
+use anyhow::{Context as _, Result, ensure};
+use cairn::value::Value;
+use serde::Deserialize as _;
+
+use super::compare::{Difference, first_difference};
+use super::format::{Create, File, FlowCase, Header, Kind, QuotaCase};
+use super::sandbox::Sandbox;
+use super::{create, flow, quota};
+
+/// The version of the format that is read here.
+const FORMAT: u32 = 2;
+
+/// How many vectors passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Came out as expected.
+    pub passed: usize,
+    /// Did not.
+    pub failed: usize,
+    /// Only vectors with this in their name were run.
+    pub filter: Option<String>,
+}
+
+impl Tally {
+    /// Success when something was run and nothing failed.
+    pub fn exit_code(&self) -> ExitCode {
+        if self.failed == 0 && self.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match &self.filter {
+            Some(filter) => write!(f, " (only vectors with `{filter}` in their name)"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Runs the vectors of every `*.json` in `folder`, or only those with `filter` in their name, and prints those that fail.
+///
+/// # Errors
+/// When the folder or a file in it cannot be read, or the sandbox cannot be set up.
+pub fn run(folder: &Path, filter: Option<&str>) -> Result<Tally> {
+    let mut vectors = read(folder)?;
+    if let Some(filter) = filter {
+        vectors.retain(|vector| name(vector).contains(filter));
+    }
+    let sandbox = Sandbox::new()?;
+    let verdicts = verdicts(&vectors, &sandbox);
+    let mut tally = Tally {
+        passed: 0,
+        failed: 0,
+        filter: filter.map(str::to_owned),
+    };
+    for (vector, verdict) in vectors.iter().zip(verdicts) {
+        match verdict {
+            Verdict::Passed => tally.passed += 1,
+            Verdict::Differs(difference) => {
+                tally.failed += 1;
+                println!("{}\n{difference}", name(vector));
+            }
+            Verdict::Broke(reason) => {
+                tally.failed += 1;
+                println!("{}\n    {reason}", name(vector));
+            }
+        }
+    }
+    Ok(tally)
+}
+
+/// The vectors of every file of a folder, in order of the files' names.
+///
+/// # Errors
+/// When a file cannot be read, or is of another format.
+pub fn read(folder: &Path) -> Result<Vec<Value>> {
+    let list = || -> std::io::Result<Vec<_>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
+    let mut files = list().with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let mut vectors = Vec::new();
+    for path in files {
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file: File = serde_json::from_str(&text).with_context(|| format!("{} is no file of vectors", path.display()))?;
+        ensure!(file.format == FORMAT, "{} is of format {}, and {FORMAT} is read here", path.display(), file.format);
+        vectors.extend(file.vectors);
+    }
+    Ok(vectors)
+}
+
+fn name(vector: &Value) -> &str {
+    vector["name"].as_str().unwrap_or("(a vector without a name)")
+}
+
+/// What became of one vector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It came out as expected.
+    Passed,
+    /// It did not.
+    Differs(Difference),
+    /// It could not be run to its end.
+    Broke(String),
+}
+
+/// Runs every vector, as many at a time as there are processors.
+fn verdicts(vectors: &[Value], sandbox: &Sandbox) -> Vec<Verdict> {
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(vec![Verdict::Broke("was not run".to_owned()); vectors.len()]);
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some((index, vector)) = take(&next, vectors) {
+                    let verdict = verdict(vector, sandbox);
+                    verdicts.lock().expect("nobody panics with the lock")[index] = verdict;
+                }
+            });
+        }
+    });
+    verdicts.into_inner().expect("nobody panics with the lock")
+}
+
+fn take<'a>(next: &AtomicUsize, vectors: &'a [Value]) -> Option<(usize, &'a Value)> {
+    let index = next.fetch_add(1, Ordering::SeqCst);
+    Some((index, vectors.get(index)?))
+}
+
+/// Runs one vector and compares what came out.
+pub fn verdict(vector: &Value, sandbox: &Sandbox) -> Verdict {
+    match catch_unwind(AssertUnwindSafe(|| outcomes(vector, sandbox))) {
+        Ok(Ok((kind, found))) => {
+            first_difference(kind, vector, &found).map_or(Verdict::Passed, Verdict::Differs)
+        }
+        Ok(Err(error)) => Verdict::Broke(format!("{error:#}")),
+        Err(panic) => Verdict::Broke(format!("panicked: {}", text(&*panic))),
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+}
+
+/// Runs one vector; says what came out.
+///
+/// # Errors
+/// When it cannot be read or set up.
+pub fn outcomes(vector: &Value, sandbox: &Sandbox) -> Result<(Kind, Vec<Value>)> {
+    let header = Header::deserialize(vector).context("the vector cannot be read")?;
+    let found = match header.kind {
+        Kind::Create => {
+            let case = Create::deserialize(vector).context("the vector cannot be read")?;
+            create::run(&case, sandbox)
+        }
+        Kind::Flow => {
+            let case = FlowCase::deserialize(vector).context("the vector cannot be read")?;
+            flow::run(case, sandbox)
+        }
+        Kind::Quota => {
+            let case = QuotaCase::deserialize(vector).context("the vector cannot be read")?;
+            quota::run(&case)
+        }
+    };
+    Ok((header.kind, found?))
+}
