@@ -1,3 +1,6 @@
 //! What the whole of Cairn is held to. The tests are in the folder above; what they are made of is here.
 
 pub mod conformance;
+pub mod guest;
+pub mod normal;
+pub mod program;

@@ -4,6 +4,7 @@
 //! `cmd` is one subcommand.
 
 mod args;
+mod blame;
 mod cmd;
 mod exit;
 mod input;

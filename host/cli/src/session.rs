@@ -57,7 +57,7 @@ impl Session {
         requester: &Identity,
         read: impl FnOnce(&View<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        if self.settings.db.exists() {
+        if self.has_database() {
             return read(&self.reader()?.view(requester));
         }
         let empty = Sqlite::in_memory(self.store_config(), Arc::new(SystemClock))?;
@@ -70,9 +70,15 @@ impl Session {
         result.unwrap_or_else(|| Err(Failure::host("the empty database was not read")))
     }
 
+    /// An empty file is what SQLite makes a database of.
+    fn has_database(&self) -> bool {
+        let db = std::fs::metadata(&self.settings.db);
+        db.is_ok_and(|file| !file.is_file() || file.len() > 0)
+    }
+
     fn require_database(&self) -> Result<(), Failure> {
         let db = &self.settings.db;
-        if db.exists() {
+        if self.has_database() {
             return Ok(());
         }
         Err(Diagnostic::new(format!("there is no database at {}", db.display()))

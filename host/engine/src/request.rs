@@ -42,6 +42,15 @@ impl Type {
         }
     }
 
+    const fn example(self) -> &'static str {
+        match self {
+            Self::Integer => "1",
+            Self::Text => "\"…\"",
+            Self::TextMap => "{\"name\": \"text\"}",
+            Self::Object => "{\"name\": …}",
+        }
+    }
+
     fn takes(self, value: &Value) -> bool {
         match (self, value) {
             (_, Value::Null)
@@ -70,7 +79,8 @@ pub fn resolve(
         None => diagnostic,
     };
     let Value::Object(request) = request else {
-        return Err(place(Diagnostic::new("a request must be one JSON object")));
+        let help = r#"write, for example, {"size": 1}"#;
+        return Err(place(Diagnostic::new("a request must be one JSON object").help(help)));
     };
     if action != Some("volume:create") {
         return Ok(Value::Object(request.clone()));
@@ -99,7 +109,8 @@ fn check(request: &Object) -> Result<(), Diagnostic> {
                 "the request's `{key}` must be {}, not `{value}`",
                 kind.name()
             );
-            return Err(Diagnostic::new(message));
+            let help = format!("write, for example, \"{key}\": {}", kind.example());
+            return Err(Diagnostic::new(message).help(help));
         }
     }
     Ok(())

@@ -24,6 +24,8 @@ pub mod probe;
 pub mod quota;
 pub mod record;
 pub mod sandbox;
+#[cfg(test)]
+mod self_check;
 pub mod stage;
 pub mod suite;
 pub mod synth;

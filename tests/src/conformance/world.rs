@@ -118,7 +118,8 @@ impl World {
         });
         let images = state.images.iter().map(|(id, image)| {
             let mut image = image.clone();
-            image.retain(|_, value| !value.is_null());
+            // Of what an image service shows, what a volume is measured by.
+            image.retain(|name, value| ["size", "min_disk", "status"].contains(&name.as_str()) && !value.is_null());
             image.insert("id".to_owned(), id.as_str().into());
             image.insert("created_at".to_owned(), now.into());
             image

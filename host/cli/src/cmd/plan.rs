@@ -65,11 +65,12 @@ fn text(plan: &plan::Plan) -> String {
             number.to_string(),
             task.name.clone(),
             format!("{major}.{minor}"),
+            task.builtin.as_ref().map_or_else(|| "a file".to_owned(), |name| format!("builtin:{name}")),
             grants(&task.grants),
             task.digest.to_string(),
         ]
     });
-    text += &output::table(&["", "task", "version", "grants", "sha256"], tasks);
+    text += &output::table(&["", "task", "version", "component", "grants", "sha256"], tasks);
     text.push('\n');
     let inputs = plan.tasks.iter().zip(1..).flat_map(|(task, number)| inputs(number, task));
     text += &output::table(&["", "task", "input", "provided by"], inputs);

@@ -11,6 +11,7 @@ use cairn::value::Value;
 use clap::Args;
 
 use crate::args::{Format, Who};
+use crate::blame;
 use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::interrupt::Interrupt;
@@ -60,6 +61,9 @@ impl Run {
         drop(progress);
         let report = report?;
 
+        if let Some(fault) = blame::plugin_fault(&report, &plan, &manifest) {
+            output::error(&session.settings.global, &fault);
+        }
         if self.format.json {
             output::json(&report)?;
         } else {

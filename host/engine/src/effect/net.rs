@@ -112,18 +112,25 @@ impl Net {
     }
 }
 
-/// A row as the report shows it; `None` for one that counts as absent. `version` only guards compare-and-set.
-fn present(row: Option<&Object>) -> Option<Value> {
+/// A row as the report shows it; `None` for one that counts as absent: soft-deleted, a reservation that is closed, a
+/// message that nobody was sent.
+fn present(table: Table, row: Option<&Object>) -> Option<Value> {
     let row = row?;
-    if row
-        .get("deleted")
-        .is_some_and(|deleted| *deleted == Value::from(true))
-    {
+    let absent = match table {
+        Table::Volumes => row.get("deleted") == Some(&Value::from(true)),
+        Table::Reservations => row.get("state").is_some_and(|state| state != "open"),
+        // What a flow that does not succeed had sent is withdrawn, whatever its tasks answered.
+        Table::Outbox => true,
+        Table::Keys => false,
+    };
+    if absent {
         return None;
     }
     let mut shown = row.clone();
-    shown.remove("version");
-    shown.remove("deleted");
+    // What only guards compare-and-set, or keeps the books.
+    for column in ["version", "deleted", "deleted_at", "booked", "sealed", "flow"] {
+        shown.remove(column);
+    }
     Some(Value::Object(shown))
 }
 
@@ -191,6 +198,19 @@ mod tests {
         );
         assert_eq!(left(&[create.clone(), destroy]), []);
         assert_eq!(left(&[create])[0].after, json!({"status": "creating"}));
+    }
+
+    #[test]
+    fn a_closed_reservation_and_a_withdrawn_message_count_as_absent() {
+        let change = |table, state: &str| Change::Row {
+            table,
+            id: "r".to_owned(),
+            before: None,
+            after: json!({"state": state}).as_object().cloned(),
+        };
+        assert_eq!(left(&[change(Table::Reservations, "rolled_back")]), []);
+        assert_eq!(left(&[change(Table::Outbox, "held")]), []);
+        assert_eq!(left(&[change(Table::Reservations, "open")])[0].kind, "reservation");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) fn at(path: &Path) -> Result<Connection, StoreError> {
     let failed = |error: rusqlite::Error| database(path, &error);
     let mut connection = Connection::open(path).map_err(failed)?;
     prepare(&connection).map_err(failed)?;
+    // Before anything is written: the journal mode is a change of the file.
+    check_version(&connection, path)?;
     let mode: String = connection
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(failed)?;
@@ -66,7 +68,6 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    check_version(connection, path)?;
     Migrations::from_slice(STEPS)
         .to_latest(connection)
         .map_err(|error| StoreError::Database(format!("{}: {error}", path.display())))
@@ -85,7 +86,21 @@ fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError>
             STEPS.len()
         )));
     }
-    Ok(())
+    let tables: (i64, i64) = connection
+        .query_row(
+            "SELECT count(*), count(*) FILTER (WHERE name = 'flows') FROM sqlite_master WHERE type = 'table'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .map_err(|error| database(path, &error))?;
+    match (version, tables) {
+        // New, or ours.
+        (0, (0, _)) | (1.., (_, 1)) => Ok(()),
+        _ => Err(StoreError::Database(format!(
+            "{} is a database of another program, not Cairn's; name another with --db",
+            path.display()
+        ))),
+    }
 }
 
 /// The version of the schema, and the newest this program knows.

@@ -1,0 +1,173 @@
+//! That the harness can fail: every value that a vector expects is altered, one at a time, and must be missed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cairn::value::Value;
+use serde_json::json;
+
+use super::compare::first_difference;
+use super::format::Kind;
+use super::sandbox::Sandbox;
+use super::suite::{Tally, Verdict, outcomes, read, verdict};
+
+/// One step into a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Name(String),
+    Index(usize),
+}
+
+/// The ways to every value in `value`, containers too.
+fn ways(value: &Value, way: &mut Vec<Step>, all: &mut Vec<Vec<Step>>) {
+    all.push(way.clone());
+    let mut enter = |step: Step, value: &Value| {
+        way.push(step);
+        ways(value, way, all);
+        way.pop();
+    };
+    match value {
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| enter(Step::Index(index), item)),
+        Value::Object(object) => object.iter().for_each(|(name, value)| enter(Step::Name(name.clone()), value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn at<'a>(value: &'a mut Value, way: &[Step]) -> &'a mut Value {
+    way.iter().fold(value, |value, step| match step {
+        Step::Name(name) => &mut value[name.as_str()],
+        Step::Index(index) => &mut value[*index],
+    })
+}
+
+/// Another value: a leaf changed, a list without its last item, an object with a name more.
+fn altered(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("not null"),
+        Value::Bool(flag) => json!(!flag),
+        Value::Number(number) => json!(number.as_i64().unwrap_or_default() + 1),
+        Value::String(text) => json!(format!("{text}?")),
+        Value::Array(items) => match items.split_last() {
+            Some((_, rest)) => json!(rest),
+            None => json!(["something"]),
+        },
+        Value::Object(object) => {
+            let mut object = object.clone();
+            object.insert("more".to_owned(), Value::Null);
+            Value::Object(object)
+        }
+    }
+}
+
+/// Whether the vectors' README says that the value at the end of `way` is not compared.
+fn is_not_compared(kind: Kind, op: &str, expected: &Value, way: &[Step]) -> bool {
+    let mut value = expected;
+    let mut names = Vec::new();
+    for step in way {
+        // What happens in an exception is a matter of its own; `compare` has tests of it.
+        let class = value.get("class").is_some();
+        let (next, name) = match step {
+            Step::Name(name) => (&value[name.as_str()], name.as_str()),
+            Step::Index(index) => (&value[*index], ""),
+        };
+        if class && (value["kind"] == "python" || name == "kind" || value.get("kind").is_none()) {
+            return true;
+        }
+        if value[0] == "call" && (kind == Kind::Create || value.get(2).is_none()) {
+            return true;
+        }
+        value = next;
+        names.push(name);
+    }
+    // An error may say more than the original's: names too many in its fields do not count.
+    let exception = value.get("class").is_some() || names.last() == Some(&"fields");
+    let fake = value[0] == "call" && (kind == Kind::Create || value.get(2).is_none());
+    let returned = names.contains(&"returned") && kind == Kind::Flow && (op != "add_many" || names.len() > 2);
+    let ignored = ["key_manager", "volume_metadata"].iter().any(|name| names.contains(name));
+    exception || fake || returned || ignored || *value == "$timestamp"
+}
+
+/// Alters each expected value of a vector that passes; returns how many were altered. All must be missed.
+fn check(vector: &Value, kind: Kind, found: &[Value]) -> usize {
+    let mut missed = 0;
+    let expected = vector["expected"].as_array().expect("a list of outcomes");
+    for (index, expected) in expected.iter().enumerate() {
+        let op = vector["ops"][index]["op"].as_str().unwrap_or_default();
+        let mut all = Vec::new();
+        ways(expected, &mut Vec::new(), &mut all);
+        for way in all {
+            if is_not_compared(kind, op, expected, &way) {
+                continue;
+            }
+            let mut vector = vector.clone();
+            let value = at(&mut vector["expected"][index], &way);
+            *value = altered(value);
+            let name = &vector["name"];
+            assert!(first_difference(kind, &vector, found).is_some(), "{name}: nobody misses [{index}] {way:?}");
+            missed += 1;
+        }
+    }
+    missed
+}
+
+fn vectors() -> Vec<Value> {
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")).unwrap()
+}
+
+#[test]
+fn every_expected_value_of_a_vector_of_each_feature_is_missed_when_it_is_another() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut features = BTreeSet::new();
+    let mut missed = 0;
+    for vector in vectors() {
+        let feature = format!("{}.{}", vector["kind"], vector["feature"]);
+        if features.contains(&feature) {
+            continue;
+        }
+        let (kind, found) = outcomes(&vector, &sandbox).unwrap();
+        if first_difference(kind, &vector, &found).is_none() {
+            missed += check(&vector, kind, &found);
+            features.insert(feature);
+        }
+    }
+    assert_eq!(features.len(), 43, "{features:?}");
+    assert!(missed > 5_000, "{missed} values were altered");
+}
+
+#[test]
+fn a_vector_whose_scenario_is_another_does_not_pass() {
+    let sandbox = Sandbox::new().unwrap();
+    let vectors = vectors();
+    let named = |name: &str| vectors.iter().find(|vector| vector["name"] == name).cloned().unwrap();
+    let alter = |name: &str, alter: fn(&mut Value)| {
+        let mut vector = named(name);
+        assert_eq!(verdict(&vector, &sandbox), Verdict::Passed, "{name}");
+        alter(&mut vector);
+        verdict(&vector, &sandbox)
+    };
+    let faultless = alter("create.task_failure.blank_cast_before.v0", |vector| {
+        vector["requests"][0]["faults"] = json!([]);
+    });
+    assert!(matches!(faultless, Verdict::Differs(_)), "{faultless:?}");
+    let stranger = alter("quota.commit_rollback.commit.v0", |vector| vector["ops"][1]["reservations"] = json!(["no-such"]));
+    assert!(matches!(stranger, Verdict::Differs(_)), "{stranger:?}");
+    let unknown = alter("flow.basic.linear_data.v0", |vector| vector["ops"][0]["op"] = json!("explode"));
+    assert!(matches!(unknown, Verdict::Broke(_)), "{unknown:?}");
+    let untargeted = alter("create.task_failure.blank_cast_before.v0", |vector| {
+        vector["requests"][0]["faults"][0]["target"] = json!("db.backup_create");
+    });
+    assert!(matches!(untargeted, Verdict::Broke(_)), "{untargeted:?}");
+}
+
+#[test]
+fn to_run_nothing_is_no_success() {
+    let tally = |passed, failed| Tally {
+        passed,
+        failed,
+        filter: None,
+    };
+    assert!(tally(1, 0).is_success());
+    assert!(!tally(0, 0).is_success());
+    assert!(!tally(1, 1).is_success());
+    assert_eq!(tally(7, 2).to_string(), "7 passed, 2 failed");
+}

@@ -1,0 +1,46 @@
+//! Small plugins that misbehave, as component text: one template, and a body of `call` for each behaviour.
+
+const TEMPLATE: &str = include_str!("../guests/task.wat");
+
+/// What a guest's `call` does. Each guest provides `text`.
+#[derive(Clone, Copy, Debug)]
+pub enum Call {
+    /// Returns what it should.
+    Behaves,
+    /// Executes an instruction that traps.
+    Traps,
+    /// Returns text that is no JSON.
+    ReturnsNoJson,
+    /// Returns an object without `text`.
+    LacksAName,
+    /// Returns what it should, a second later.
+    TakesASecond,
+}
+
+impl Call {
+    /// The body, in place of the template's own.
+    const fn body(self) -> &'static str {
+        match self {
+            Self::Behaves => "(call $answer (i32.const 48) (i32.const 15))",
+            Self::Traps => "unreachable",
+            Self::ReturnsNoJson => "(call $answer (i32.const 80) (i32.const 7))",
+            Self::LacksAName => "(call $answer (i32.const 0) (i32.const 2))",
+            Self::TakesASecond => {
+                "(local $end i64)
+                 (local.set $end (i64.add (call $now) (i64.const 1000000000)))
+                 (loop $wait (br_if $wait (i64.lt_u (call $now) (local.get $end))))
+                 (call $answer (i32.const 48) (i32.const 15))"
+            }
+        }
+    }
+
+    /// The guest's component, as text.
+    ///
+    /// # Panics
+    /// When the template lost its markers.
+    pub fn component(self) -> String {
+        let (before, rest) = TEMPLATE.split_once(";; <call>").expect("the template has a first marker");
+        let (_, after) = rest.split_once(";; </call>").expect("the template has a second marker");
+        format!("{before}{}\n{after}", self.body())
+    }
+}
