@@ -7,11 +7,17 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Cargo passes on the flags that the usual harness takes; none means anything here.
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
     match acceptance::conformance::run(&folder(), filter.as_deref()) {
         Ok(tally) => {
             println!("{tally}");
-            if tally.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if tally.is_success() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             eprintln!("error: {error:#}");

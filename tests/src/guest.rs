@@ -39,8 +39,12 @@ impl Call {
     /// # Panics
     /// When the template lost its markers.
     pub fn component(self) -> String {
-        let (before, rest) = TEMPLATE.split_once(";; <call>").expect("the template has a first marker");
-        let (_, after) = rest.split_once(";; </call>").expect("the template has a second marker");
+        let (before, rest) = TEMPLATE
+            .split_once(";; <call>")
+            .expect("the template has a first marker");
+        let (_, after) = rest
+            .split_once(";; </call>")
+            .expect("the template has a second marker");
         format!("{before}{}\n{after}", self.body())
     }
 }

@@ -88,7 +88,9 @@ impl Program {
 
 /// Waits for the end of a run.
 pub fn end(child: Child) -> Run {
-    let output = child.wait_with_output().expect("the program can be waited for");
+    let output = child
+        .wait_with_output()
+        .expect("the program can be waited for");
     Run {
         exit: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).expect("data is UTF-8"),
@@ -100,7 +102,11 @@ impl Run {
     /// The same run, if it ended with this code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
-        assert_eq!(self.exit, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.exit, code,
+            "stdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
         self
     }
 
@@ -108,7 +114,11 @@ impl Run {
     #[track_caller]
     pub fn says(self, parts: &[&str]) -> Self {
         for part in parts {
-            assert!(self.stderr.contains(part), "`{part}` is not in:\n{}", self.stderr);
+            assert!(
+                self.stderr.contains(part),
+                "`{part}` is not in:\n{}",
+                self.stderr
+            );
         }
         self
     }
@@ -116,13 +126,16 @@ impl Run {
     /// The one document on stdout.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout))
     }
 }
 
 /// A file of the repository.
 pub fn repository(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is in the workspace");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this crate is in the workspace");
     root.join(path).display().to_string()
 }
 

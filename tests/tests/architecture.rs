@@ -19,30 +19,67 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("effect", &["clock", "id", "value"]),
     ("event", &["clock", "effect", "error", "id", "value"]),
     ("task", &["effect", "error", "event", "id", "value"]),
-    ("history", &["clock", "effect", "error", "event", "id", "task", "value"]),
+    (
+        "history",
+        &["clock", "effect", "error", "event", "id", "task", "value"],
+    ),
     ("manifest", &["document", "error", "retry", "value"]),
     ("plan", &["document", "error", "manifest", "value"]),
     ("config", &["document", "error", "quota", "value"]),
-    ("store", &["clock", "effect", "error", "event", "id", "keyring", "quota", "value"]),
+    (
+        "store",
+        &[
+            "clock", "effect", "error", "event", "id", "keyring", "quota", "value",
+        ],
+    ),
     ("request", &["document", "error", "store", "value"]),
     (
         "flow",
-        &["clock", "effect", "error", "event", "history", "id", "retry", "store", "task", "value"],
+        &[
+            "clock", "effect", "error", "event", "history", "id", "retry", "store", "task", "value",
+        ],
     ),
     (
         "capability",
-        &["effect", "error", "event", "id", "manifest", "policy", "quota", "task", "value", "wit"],
+        &[
+            "effect", "error", "event", "id", "manifest", "policy", "quota", "task", "value", "wit",
+        ],
     ),
     (
         "plugin",
-        &["capability", "error", "event", "manifest", "plan", "task", "value", "wit"],
+        &[
+            "capability",
+            "error",
+            "event",
+            "manifest",
+            "plan",
+            "task",
+            "value",
+            "wit",
+        ],
     ),
-    ("report", &["effect", "error", "event", "history", "id", "value"]),
+    (
+        "report",
+        &["effect", "error", "event", "history", "id", "value"],
+    ),
     (
         "host",
         &[
-            "capability", "error", "event", "flow", "history", "id", "manifest", "plan", "plugin", "policy", "report",
-            "request", "store", "task", "value",
+            "capability",
+            "error",
+            "event",
+            "flow",
+            "history",
+            "id",
+            "manifest",
+            "plan",
+            "plugin",
+            "policy",
+            "report",
+            "request",
+            "store",
+            "task",
+            "value",
         ],
     ),
 ];
@@ -76,8 +113,14 @@ fn code(path: &Path) -> String {
         return String::new();
     }
     let text = fs::read_to_string(path).expect("a source file");
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let text = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -103,19 +146,32 @@ fn edges() -> BTreeMap<String, BTreeMap<String, PathBuf>> {
     assert!(files.len() > 50, "the engine's sources were found");
     let mut edges = BTreeMap::<String, BTreeMap<String, PathBuf>>::new();
     for file in files {
-        let relative = file.strip_prefix(&root).expect("a file below the root").to_owned();
+        let relative = file
+            .strip_prefix(&root)
+            .expect("a file below the root")
+            .to_owned();
         let first = relative.components().next().expect("a component");
-        let module = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+        let module = first
+            .as_os_str()
+            .to_string_lossy()
+            .trim_end_matches(".rs")
+            .to_owned();
         if module == "lib" {
             continue;
         }
         let named = edges.entry(module.clone()).or_default();
         let code = code(&file);
-        assert!(!code.contains("crate::{"), "{}: one `use crate::…` a module, please", relative.display());
+        assert!(
+            !code.contains("crate::{"),
+            "{}: one `use crate::…` a module, please",
+            relative.display()
+        );
         for other in names_after(&code, "crate::").filter(|other| *other != module) {
             // Macros and re-exports at the root are nobody's floor.
             if root.join(other).is_dir() || root.join(format!("{other}.rs")).is_file() {
-                named.entry(other.to_owned()).or_insert_with(|| relative.clone());
+                named
+                    .entry(other.to_owned())
+                    .or_insert_with(|| relative.clone());
             }
         }
     }
@@ -124,11 +180,14 @@ fn edges() -> BTreeMap<String, BTreeMap<String, PathBuf>> {
 
 #[test]
 fn every_module_is_on_a_floor_and_names_only_those_below() {
-    let allowed: BTreeMap<&str, BTreeSet<&str>> =
-        ALLOWED.iter().map(|(module, below)| (*module, below.iter().copied().collect())).collect();
+    let allowed: BTreeMap<&str, BTreeSet<&str>> = ALLOWED
+        .iter()
+        .map(|(module, below)| (*module, below.iter().copied().collect()))
+        .collect();
     for (module, named) in edges() {
         let below = allowed.get(module.as_str());
-        let below = below.unwrap_or_else(|| panic!("module `{module}` is on no floor: add it to the table"));
+        let below = below
+            .unwrap_or_else(|| panic!("module `{module}` is on no floor: add it to the table"));
         for (other, file) in named {
             assert!(
                 below.contains(other.as_str()),
@@ -144,7 +203,10 @@ fn the_floors_themselves_have_no_circle() {
     let mut placed = BTreeSet::new();
     for (module, below) in ALLOWED {
         for other in *below {
-            assert!(placed.contains(other), "`{module}` names `{other}`, which is not below it");
+            assert!(
+                placed.contains(other),
+                "`{module}` names `{other}`, which is not below it"
+            );
         }
         placed.insert(module);
     }
@@ -172,7 +234,9 @@ fn guests_do_not_know_the_host() {
     for entry in fs::read_dir(plugins).expect("the plugins") {
         let manifest = entry.expect("an entry").path().join("Cargo.toml");
         let text = fs::read_to_string(&manifest).expect("a manifest");
-        let depends = text.lines().any(|line| line.starts_with("cairn.") || line.starts_with("cairn ") || line.contains("host/"));
+        let depends = text.lines().any(|line| {
+            line.starts_with("cairn.") || line.starts_with("cairn ") || line.contains("host/")
+        });
         assert!(!depends, "{} depends on the host", manifest.display());
     }
 }

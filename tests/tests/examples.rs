@@ -14,7 +14,13 @@ fn program() -> Program {
 #[track_caller]
 fn check(program: &Program, flow: &str, request: &str, exit: i32, expected: &str) -> Value {
     let example = |name: &str| repository(&format!("examples/volume-create/{name}"));
-    let arguments = ["run", &example(flow), "--input", &example(request), "--json"];
+    let arguments = [
+        "run",
+        &example(flow),
+        "--input",
+        &example(request),
+        "--json",
+    ];
     let report = program.run(&arguments).exits(exit).json();
     let found = normal(&report);
     let expected = example(expected);
@@ -23,7 +29,11 @@ fn check(program: &Program, flow: &str, request: &str, exit: i32, expected: &str
         fs::write(&expected, text + "\n").unwrap();
     }
     let wanted: Value = serde_json::from_str(&fs::read_to_string(&expected).unwrap()).unwrap();
-    assert!(found == wanted, "{expected} is not what came out:\n{}", serde_json::to_string_pretty(&found).unwrap());
+    assert!(
+        found == wanted,
+        "{expected} is not what came out:\n{}",
+        serde_json::to_string_pretty(&found).unwrap()
+    );
     report
 }
 
@@ -34,7 +44,13 @@ fn usages(program: &Program) -> Value {
 #[test]
 fn a_good_request_makes_a_volume() {
     let program = program();
-    let report = check(&program, "flow.toml", "request.json", 0, "request.expected.json");
+    let report = check(
+        &program,
+        "flow.toml",
+        "request.json",
+        0,
+        "request.expected.json",
+    );
     assert_eq!(report["flow"]["state"], "SUCCESS");
     assert_eq!(usages(&program)["quotas"]["gigabytes"]["in_use"], 2);
 }
@@ -42,7 +58,13 @@ fn a_good_request_makes_a_volume() {
 #[test]
 fn a_request_that_is_not_valid_changes_nothing() {
     let program = program();
-    let report = check(&program, "flow.toml", "request-invalid.json", 3, "request-invalid.expected.json");
+    let report = check(
+        &program,
+        "flow.toml",
+        "request-invalid.json",
+        3,
+        "request-invalid.expected.json",
+    );
     assert_eq!(report["error"]["kind"], "InvalidInput");
     assert_eq!(report["rollback"]["verdict"], "clean");
 }
@@ -50,9 +72,21 @@ fn a_request_that_is_not_valid_changes_nothing() {
 #[test]
 fn a_request_over_quota_changes_nothing() {
     let program = program();
-    check(&program, "flow.toml", "request.json", 0, "request.expected.json");
+    check(
+        &program,
+        "flow.toml",
+        "request.json",
+        0,
+        "request.expected.json",
+    );
     let before = usages(&program);
-    let report = check(&program, "flow.toml", "request-over-quota.json", 3, "request-over-quota.expected.json");
+    let report = check(
+        &program,
+        "flow.toml",
+        "request-over-quota.json",
+        3,
+        "request-over-quota.expected.json",
+    );
     assert_eq!(report["error"]["kind"], "VolumeSizeExceedsAvailableQuota");
     assert_eq!(report["rollback"]["verdict"], "clean");
     assert_eq!(usages(&program), before);
@@ -61,14 +95,32 @@ fn a_request_over_quota_changes_nothing() {
 #[test]
 fn a_cast_that_fails_leaves_the_volume_in_error_and_gives_its_quota_back() {
     let program = program();
-    check(&program, "flow.toml", "request.json", 0, "request.expected.json");
+    check(
+        &program,
+        "flow.toml",
+        "request.json",
+        0,
+        "request.expected.json",
+    );
     let before = usages(&program);
-    let report = check(&program, "flow-cast-fails.toml", "request.json", 4, "flow-cast-fails.expected.json");
+    let report = check(
+        &program,
+        "flow-cast-fails.toml",
+        "request.json",
+        4,
+        "flow-cast-fails.expected.json",
+    );
     assert_eq!(report["error"]["task"], "volume-cast;volume:create");
     assert_eq!(report["rollback"]["verdict"], "residue");
     let left = &report["rollback"]["residue"][0];
-    assert_eq!(report["rollback"]["residue"].as_array().map(Vec::len), Some(1));
-    assert_eq!((&left["kind"], &left["after"]["status"]), (&"volume".into(), &"error".into()));
+    assert_eq!(
+        report["rollback"]["residue"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(
+        (&left["kind"], &left["after"]["status"]),
+        (&"volume".into(), &"error".into())
+    );
     let volume = program.json(&["volumes", "show", left["id"].as_str().unwrap(), "--json"]);
     assert_eq!(volume["status"], "error");
     assert_eq!(usages(&program), before);

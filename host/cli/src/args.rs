@@ -25,16 +25,42 @@ Exit codes: 0 done, 1 the host failed (disk, database), 2 bad usage or input, no
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// The database [default: cairn.db]
-    #[arg(long, global = true, value_name = "FILE", env = "CAIRN_DB", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CAIRN_DB",
+        hide_env_values = true
+    )]
     pub db: Option<PathBuf>,
     /// Settings, instead of cairn.toml in the working folder
-    #[arg(long, global = true, value_name = "FILE", env = "CAIRN_CONFIG", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CAIRN_CONFIG",
+        hide_env_values = true
+    )]
     pub config: Option<PathBuf>,
     /// Rules that come before the built-in policy's
-    #[arg(long, global = true, value_name = "FILE", env = "CAIRN_POLICY", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CAIRN_POLICY",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     pub policy: Option<PathBuf>,
     /// The zone of volumes for which none is asked [default: nova]
-    #[arg(long, global = true, value_name = "NAME", env = "CAIRN_ZONE", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "CAIRN_ZONE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     pub zone: Option<String>,
     /// The type of volumes for which none is asked [default: none]
     #[arg(
@@ -47,7 +73,14 @@ pub struct Global {
     )]
     pub default_volume_type: Option<String>,
     /// The folder of compiled plugins [default: cairn in the user's cache folder]
-    #[arg(long, global = true, value_name = "FOLDER", env = "CAIRN_CACHE", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "CAIRN_CACHE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     pub cache: Option<PathBuf>,
     /// The folder that keeps the components of stored plans [default: beside the database]
     #[arg(
@@ -95,7 +128,13 @@ pub struct Global {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// Whether messages are coloured
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub color: Color,
 }
 
@@ -135,7 +174,12 @@ pub struct Who {
     #[arg(long, value_name = "USER", env = "CAIRN_USER", hide_env_values = true)]
     pub user: Option<String>,
     /// The project it is for [default: demo]
-    #[arg(long, value_name = "PROJECT", env = "CAIRN_PROJECT", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "PROJECT",
+        env = "CAIRN_PROJECT",
+        hide_env_values = true
+    )]
     pub project: Option<String>,
     /// A role of the user; may be repeated
     #[arg(long = "role", value_name = "ROLE")]

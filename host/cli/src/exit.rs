@@ -98,15 +98,18 @@ impl From<StoreError> for Failure {
             StoreError::Refused(error) => Self {
                 exit: Exit::of_refusal(&error),
                 diagnostic: match error.kind.as_str() {
-                    "OverQuota" => Diagnostic::new(error.message)
-                        .help("`cairn quota show` says what is used; `cairn quota set` raises a limit"),
+                    "OverQuota" => Diagnostic::new(error.message).help(
+                        "`cairn quota show` says what is used; `cairn quota set` raises a limit",
+                    ),
                     _ => Diagnostic::new(error.message),
                 },
             },
-            StoreError::UnknownFlow(_) => {
-                Diagnostic::new(error.to_string()).help("`cairn flows list` shows the flows").into()
+            StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string())
+                .help("`cairn flows list` shows the flows")
+                .into(),
+            StoreError::Lost(_) | StoreError::Database(_) | StoreError::CallClosed => {
+                Self::host(error.to_string())
             }
-            StoreError::Lost(_) | StoreError::Database(_) | StoreError::CallClosed => Self::host(error.to_string()),
         }
     }
 }
@@ -162,6 +165,9 @@ mod tests {
             let failure = Failure::from(StoreError::Refused(TaskError::new(kind, "no")));
             assert_eq!(failure.exit, exit, "{kind}");
         }
-        assert_eq!(Failure::from(StoreError::Database("x".to_owned())).exit, Exit::Host);
+        assert_eq!(
+            Failure::from(StoreError::Database("x".to_owned())).exit,
+            Exit::Host
+        );
     }
 }

@@ -55,7 +55,9 @@ fn read(from: impl io::Read) -> io::Result<String> {
     let mut text = String::new();
     let read = from.take(MAX_REQUEST + 1).read_to_string(&mut text)?;
     if read as u64 > MAX_REQUEST {
-        return Err(io::Error::other(format!("it is larger than {MAX_REQUEST} bytes")));
+        return Err(io::Error::other(format!(
+            "it is larger than {MAX_REQUEST} bytes"
+        )));
     }
     Ok(text)
 }

@@ -30,7 +30,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         // Help and version are answers, and go to stdout.
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
             // Nobody is left to tell when this fails.
             let _ = error.print();
             return exit.into();

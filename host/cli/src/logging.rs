@@ -19,7 +19,9 @@ pub fn init(global: &Global) {
         .with_ansi(output::colors(global));
     let registry = tracing_subscriber::registry();
     match global.log_format {
-        LogFormat::Text => registry.with(layer.with_target(false).with_filter(filter)).init(),
+        LogFormat::Text => registry
+            .with(layer.with_target(false).with_filter(filter))
+            .init(),
         LogFormat::Json => registry.with(layer.json().with_filter(filter)).init(),
     }
 }

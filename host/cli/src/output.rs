@@ -16,7 +16,9 @@ use crate::exit::Failure;
 /// When stdout cannot be written.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::host(format!("stdout cannot be written: {error}")))
@@ -30,7 +32,8 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// # Errors
 /// When stdout cannot be written.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| Failure::host(error.to_string()))?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::host(error.to_string()))?;
     text.push('\n');
     print(&text)
 }
@@ -55,7 +58,11 @@ pub fn table(titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> St
 /// # Errors
 /// When stdout cannot be written.
 pub fn list(names: &[&str], rows: &[Object], format: Format) -> Result<(), Failure> {
-    if format.json { json(&rows) } else { print(&columns(names, rows)) }
+    if format.json {
+        json(&rows)
+    } else {
+        print(&columns(names, rows))
+    }
 }
 
 /// One object: a line a field, or one JSON document.
@@ -63,7 +70,11 @@ pub fn list(names: &[&str], rows: &[Object], format: Format) -> Result<(), Failu
 /// # Errors
 /// When stdout cannot be written.
 pub fn object(object: &Object, format: Format) -> Result<(), Failure> {
-    if format.json { json(object) } else { print(&fields(object)) }
+    if format.json {
+        json(object)
+    } else {
+        print(&fields(object))
+    }
 }
 
 /// [`object`], of a value that may be none.
@@ -78,14 +89,22 @@ pub fn value(value: &Value, format: Format) -> Result<(), Failure> {
 }
 
 fn columns(names: &[&str], rows: &[Object]) -> String {
-    let cells = |row: &Object| names.iter().map(|name| cell(row.get(*name).unwrap_or(&Value::Null))).collect();
+    let cells = |row: &Object| {
+        names
+            .iter()
+            .map(|name| cell(row.get(*name).unwrap_or(&Value::Null)))
+            .collect()
+    };
     table(names, rows.iter().map(cells))
 }
 
 /// One object, a line a field.
 fn fields(object: &Object) -> String {
     let width = object.keys().map(String::len).max().unwrap_or(0);
-    object.iter().map(|(name, value)| format!("{name:width$}  {}\n", cell(value))).collect()
+    object
+        .iter()
+        .map(|(name, value)| format!("{name:width$}  {}\n", cell(value)))
+        .collect()
 }
 
 /// A value as people read it.
@@ -99,11 +118,17 @@ pub fn cell(value: &Value) -> String {
 }
 
 fn shown(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+    if c.is_control() {
+        c.escape_default().collect()
+    } else {
+        vec![c]
+    }
 }
 
 fn lines(text: &str) -> String {
-    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    text.lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
 }
 
 /// Whether messages are coloured.
@@ -123,7 +148,10 @@ pub fn error(global: &Global, diagnostic: &Diagnostic) {
     match global.log_format {
         LogFormat::Text => say(global, "error", "\x1b[1;31m", &diagnostic.to_string()),
         LogFormat::Json => tracing::error!(
-            file = diagnostic.file.as_ref().map(|file| file.display().to_string()),
+            file = diagnostic
+                .file
+                .as_ref()
+                .map(|file| file.display().to_string()),
             line = diagnostic.line,
             help = diagnostic.help,
             "{}",
@@ -157,8 +185,17 @@ mod tests {
 
     #[test]
     fn a_list_is_aligned_and_has_no_blanks_at_its_ends() {
-        let rows = [json!({"id": "a", "name": null}), json!({"id": "long", "name": "x\u{1b}[2J"})];
-        let rows: Vec<Object> = rows.iter().filter_map(|row| row.as_object().cloned()).collect();
-        assert_eq!(columns(&["id", "name"], &rows), "ID    NAME\na     -\nlong  x\\u{1b}[2J\n");
+        let rows = [
+            json!({"id": "a", "name": null}),
+            json!({"id": "long", "name": "x\u{1b}[2J"}),
+        ];
+        let rows: Vec<Object> = rows
+            .iter()
+            .filter_map(|row| row.as_object().cloned())
+            .collect();
+        assert_eq!(
+            columns(&["id", "name"], &rows),
+            "ID    NAME\na     -\nlong  x\\u{1b}[2J\n"
+        );
     }
 }

@@ -53,7 +53,11 @@ fn show(bar: &ProgressBar, notice: &TaskNotice) {
             bar.inc(1);
         }
         TaskState::Failure => {
-            let why = notice.error.as_ref().map(ToString::to_string).unwrap_or_default();
+            let why = notice
+                .error
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             bar.println(format!("  failed    {name}: {}", why.escape_debug()));
         }
         TaskState::Reverting => bar.set_message(format!("reverting {name}")),

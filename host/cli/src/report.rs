@@ -12,12 +12,20 @@ use crate::output::cell;
 pub fn text(report: &Report) -> String {
     let flow = &report.flow;
     let mut text = String::new();
-    line(&mut text, "flow", &format!("{}  {}  {}", flow.id, flow.name, flow.state));
+    line(
+        &mut text,
+        "flow",
+        &format!("{}  {}  {}", flow.id, flow.name, flow.state),
+    );
     if let Some(error) = &report.error {
         if let Some(task) = &error.task {
             line(&mut text, "task", task);
         }
-        line(&mut text, "error", &format!("{}: {}", error.kind, printable(&error.message)));
+        line(
+            &mut text,
+            "error",
+            &format!("{}: {}", error.kind, printable(&error.message)),
+        );
     }
     if let Some(rollback) = &report.rollback {
         rolled_back(&mut text, rollback);
@@ -36,8 +44,15 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
         line(text, "reverted", task);
     }
     for failed in &rollback.failed {
-        let why = failed.error.as_ref().map_or_else(|| "not tried".to_owned(), ToString::to_string);
-        line(text, "stuck", &format!("{}: {}", failed.task, printable(&why)));
+        let why = failed
+            .error
+            .as_ref()
+            .map_or_else(|| "not tried".to_owned(), ToString::to_string);
+        line(
+            text,
+            "stuck",
+            &format!("{}: {}", failed.task, printable(&why)),
+        );
     }
     for left in &rollback.residue {
         line(text, "left", &residue(left));
@@ -46,7 +61,11 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
 
 /// One thing that is left: what it is, and how it differs from before.
 fn residue(left: &Left) -> String {
-    let of = left.project.as_ref().map(|project| format!(" of {project}")).unwrap_or_default();
+    let of = left
+        .project
+        .as_ref()
+        .map(|project| format!(" of {project}"))
+        .unwrap_or_default();
     let change = match (&left.before, &left.after) {
         (Value::Null, after) => state(after),
         (_, Value::Null) => "gone".to_owned(),
@@ -59,7 +78,10 @@ fn residue(left: &Left) -> String {
 fn state(value: &Value) -> String {
     match value {
         Value::Object(columns) => {
-            let columns: Vec<String> = columns.iter().map(|(name, value)| format!("{name} {}", cell(value))).collect();
+            let columns: Vec<String> = columns
+                .iter()
+                .map(|(name, value)| format!("{name} {}", cell(value)))
+                .collect();
             columns.join(", ")
         }
         other => cell(other),

@@ -37,7 +37,11 @@ impl Session {
     /// The database for reading; none is made.
     pub fn reader(&self) -> Result<Reader, Failure> {
         self.require_database()?;
-        Ok(Reader::open(&self.settings.db, self.store_config(), Arc::new(SystemClock))?)
+        Ok(Reader::open(
+            &self.settings.db,
+            self.store_config(),
+            Arc::new(SystemClock),
+        )?)
     }
 
     /// The database for writing, which must be there.
@@ -48,7 +52,11 @@ impl Session {
 
     /// The database for writing; it is made when it is not there.
     pub fn store_or_new(&self) -> Result<Sqlite, Failure> {
-        Ok(Sqlite::open(&self.settings.db, self.store_config(), Arc::new(SystemClock))?)
+        Ok(Sqlite::open(
+            &self.settings.db,
+            self.store_config(),
+            Arc::new(SystemClock),
+        )?)
     }
 
     /// Reads what is there, which is nothing as long as there is no database.
@@ -122,7 +130,10 @@ impl Session {
         };
         let own = Policy::parse(&input::text(path, "the policy")?, Some(path))?;
         let policy = Policy::default().with(own)?;
-        policy.warnings().iter().for_each(|warning| self.warn(warning));
+        policy
+            .warnings()
+            .iter()
+            .for_each(|warning| self.warn(warning));
         Ok(policy)
     }
 
@@ -161,4 +172,3 @@ impl Session {
         Ok(self.identity(who, &self.policy()?))
     }
 }
-

@@ -51,8 +51,10 @@ impl Settings {
         let db = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
         Ok(Self {
             cache: first(&global.cache, config.cache).or_else(default_cache),
-            components: first(&global.components, config.components).unwrap_or_else(|| beside(&db, ".components")),
-            master_key: first(&global.master_key, config.master_key).unwrap_or_else(|| beside(&db, ".key")),
+            components: first(&global.components, config.components)
+                .unwrap_or_else(|| beside(&db, ".components")),
+            master_key: first(&global.master_key, config.master_key)
+                .unwrap_or_else(|| beside(&db, ".key")),
             policy: first(&global.policy, config.policy),
             zone: first(&global.zone, config.zone),
             default_volume_type: first(&global.default_volume_type, config.default_volume_type),
@@ -73,10 +75,15 @@ fn read_config(named: Option<&Path>) -> Result<Config, Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
     match fs::read_to_string(path) {
         Ok(text) => Ok(Config::parse(&text, path)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+            Ok(Config::default())
+        }
         Err(error) => {
             let message = format!("the settings cannot be read: {error}");
-            Err(Diagnostic::new(message).at(path, None).help("name another file with --config").into())
+            Err(Diagnostic::new(message)
+                .at(path, None)
+                .help("name another file with --config")
+                .into())
         }
     }
 }
@@ -90,7 +97,11 @@ fn beside(db: &Path, suffix: &str) -> PathBuf {
 
 /// `cairn` in the user's cache folder. A relative `XDG_CACHE_HOME` counts as none, as its specification asks.
 fn default_cache() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let variable = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let folder = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
     Some(folder.join("cairn"))
 }
@@ -101,6 +112,9 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_database_stands_beside_it() {
-        assert_eq!(beside(Path::new("/d/cairn.db"), ".key"), PathBuf::from("/d/cairn.db.key"));
+        assert_eq!(
+            beside(Path::new("/d/cairn.db"), ".key"),
+            PathBuf::from("/d/cairn.db.key")
+        );
     }
 }

@@ -36,16 +36,24 @@ impl Casts {
             let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
             row.get("state") == Some(&Value::from("ready")) && self.told.insert(id.to_owned())
         });
-        Ok(new.map(|row| names.shown(&cast(row, &self.topic))).collect())
+        Ok(new
+            .map(|row| names.shown(&cast(row, &self.topic)))
+            .collect())
     }
 }
 
 /// A message as the vectors have it: which of the two services, what it is asked to do, and with what.
 fn cast(row: &Object, volume_topic: &str) -> Value {
     let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
-    let mut cast = row.get("arguments").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut cast = row
+        .get("arguments")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     let topic = text("topic");
-    let host = topic.strip_prefix(volume_topic).and_then(|rest| rest.strip_prefix('.'));
+    let host = topic
+        .strip_prefix(volume_topic)
+        .and_then(|rest| rest.strip_prefix('.'));
     let service = match host {
         _ if topic == SCHEDULER => "scheduler",
         Some(host) if cast.get("host") == Some(&Value::from(host)) => "volume",

@@ -53,14 +53,21 @@ pub fn first_difference(kind: Kind, vector: &Value, found: &[Value]) -> Option<D
         let Some(found) = found.get(index) else {
             return Some(difference(&path, Some(expected), None));
         };
-        let op = ops.get(index).and_then(|op| op["op"].as_str()).unwrap_or_default();
+        let op = ops
+            .get(index)
+            .and_then(|op| op["op"].as_str())
+            .unwrap_or_default();
         let (expected, found) = (comparable(kind, op, expected), comparable(kind, op, found));
         if let Some(difference) = rules.compare(&path, &expected, &found) {
             return Some(difference);
         }
     }
     let more = found.get(expected.len())?;
-    Some(difference(&format!("[{}]", expected.len()), None, Some(more)))
+    Some(difference(
+        &format!("[{}]", expected.len()),
+        None,
+        Some(more),
+    ))
 }
 
 /// An outcome without what is not compared.
@@ -99,7 +106,9 @@ fn sort_rows(tables: &mut Value) {
         ("quota_usages_after", ["project_id", "resource"]),
     ] {
         if let Some(Value::Array(rows)) = tables.get_mut(table) {
-            rows.sort_by_cached_key(|row| columns.map(|column| row[column].as_str().unwrap_or_default().to_owned()));
+            rows.sort_by_cached_key(|row| {
+                columns.map(|column| row[column].as_str().unwrap_or_default().to_owned())
+            });
         }
     }
 }
@@ -152,7 +161,9 @@ impl Rules {
         for name in names {
             let path = format!("{path}.{name}");
             let difference = match (expected.get(name), found.get(name)) {
-                (Some(expected), Some(found)) if is_exception(name) => self.exceptions(&path, expected, found),
+                (Some(expected), Some(found)) if is_exception(name) => {
+                    self.exceptions(&path, expected, found)
+                }
                 (Some(expected), Some(found)) => self.compare(&path, expected, found),
                 (expected, found) => Some(difference(&path, expected, found)),
             };
@@ -183,7 +194,10 @@ impl Rules {
         let (Value::Object(wanted), Value::Object(_)) = (expected, found) else {
             return if expected == found { None } else { differ() };
         };
-        let class = wanted.get("class").and_then(Value::as_str).unwrap_or_default();
+        let class = wanted
+            .get("class")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let is_python = match wanted.get("kind").and_then(Value::as_str) {
             Some(kind) => kind == "python",
             None => PYTHONS.contains(&class),
@@ -198,13 +212,17 @@ impl Rules {
         let fields = wanted.get("fields").unwrap_or(&none);
         let path = format!("{path}.fields");
         // An error may say more here than the original's did.
-        let said = fields.as_object().into_iter().flatten().find_map(|(name, expected)| {
-            let path = format!("{path}.{name}");
-            match found["fields"].get(name) {
-                Some(found) => self.compare(&path, expected, found),
-                None => Some(difference(&path, Some(expected), None)),
-            }
-        });
+        let said = fields
+            .as_object()
+            .into_iter()
+            .flatten()
+            .find_map(|(name, expected)| {
+                let path = format!("{path}.{name}");
+                match found["fields"].get(name) {
+                    Some(found) => self.compare(&path, expected, found),
+                    None => Some(difference(&path, Some(expected), None)),
+                }
+            });
         said
     }
 }
@@ -214,7 +232,8 @@ fn is_exception(name: &str) -> bool {
 }
 
 fn difference(path: &str, expected: Option<&Value>, found: Option<&Value>) -> Difference {
-    let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    let text =
+        |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
     Difference {
         path: path.to_owned(),
         expected: text(expected),
@@ -233,16 +252,25 @@ mod tests {
     }
 
     fn exception(expected: Value, found: Value, fault: &str) -> bool {
-        check(json!({"exception": expected}), json!({"exception": found}), json!({"class": fault})).is_none()
+        check(
+            json!({"exception": expected}),
+            json!({"exception": found}),
+            json!({"class": fault}),
+        )
+        .is_none()
     }
 
     #[test]
     fn the_first_difference_is_told_with_its_path() {
-        let expected = json!({"db_after": {"volumes": [{"id": "a", "size": 1}, {"id": "b", "size": 2}]}});
+        let expected =
+            json!({"db_after": {"volumes": [{"id": "a", "size": 1}, {"id": "b", "size": 2}]}});
         let mut found = expected.clone();
         assert_eq!(check(expected.clone(), found.clone(), json!({})), None);
         found["db_after"]["volumes"][1]["size"] = json!(3);
-        assert_eq!(check(expected, found, json!({})).unwrap(), "[0].db_after.volumes[1].size");
+        assert_eq!(
+            check(expected, found, json!({})).unwrap(),
+            "[0].db_after.volumes[1].size"
+        );
     }
 
     #[test]
@@ -255,7 +283,10 @@ mod tests {
             (json!({"a": false}), json!({"a": null})),
             (json!({"a": "1"}), json!({"a": 1})),
         ] {
-            assert!(check(expected.clone(), found.clone(), json!({})).is_some(), "{expected} {found}");
+            assert!(
+                check(expected.clone(), found.clone(), json!({})).is_some(),
+                "{expected} {found}"
+            );
         }
     }
 
@@ -269,20 +300,44 @@ mod tests {
 
     #[test]
     fn an_exception_is_its_class_and_fields() {
-        let cinder = json!({"class": "VolumeNotFound", "kind": "cinder", "fields": {"volume_id": "v"}});
+        let cinder =
+            json!({"class": "VolumeNotFound", "kind": "cinder", "fields": {"volume_id": "v"}});
         let found = |class: &str, fields: Value| json!({"class": class, "fields": fields});
-        assert!(exception(cinder.clone(), found("VolumeNotFound", json!({"volume_id": "v", "more": 1})), ""));
-        assert!(!exception(cinder.clone(), found("VolumeNotFound", json!({"volume_id": "w"})), ""));
-        assert!(!exception(cinder.clone(), found("VolumeNotFound", Value::Null), ""));
-        assert!(!exception(cinder.clone(), found("InvalidVolume", json!({"volume_id": "v"})), ""));
+        assert!(exception(
+            cinder.clone(),
+            found("VolumeNotFound", json!({"volume_id": "v", "more": 1})),
+            ""
+        ));
+        assert!(!exception(
+            cinder.clone(),
+            found("VolumeNotFound", json!({"volume_id": "w"})),
+            ""
+        ));
+        assert!(!exception(
+            cinder.clone(),
+            found("VolumeNotFound", Value::Null),
+            ""
+        ));
+        assert!(!exception(
+            cinder.clone(),
+            found("InvalidVolume", json!({"volume_id": "v"})),
+            ""
+        ));
         assert!(!exception(cinder, Value::Null, ""));
-        assert!(!exception(Value::Null, found("VolumeNotFound", json!({})), ""));
+        assert!(!exception(
+            Value::Null,
+            found("VolumeNotFound", json!({})),
+            ""
+        ));
     }
 
     #[test]
     fn an_exception_of_pythons_own_is_any_error_and_an_injected_one_is_not() {
         let found = json!({"class": "InvalidInput", "fields": null});
-        for python in [json!({"class": "TypeError", "kind": "python"}), json!({"class": "TypeError"})] {
+        for python in [
+            json!({"class": "TypeError", "kind": "python"}),
+            json!({"class": "TypeError"}),
+        ] {
             assert!(exception(python.clone(), found.clone(), "RuntimeError"));
             assert!(!exception(python.clone(), found.clone(), "TypeError"));
             assert!(!exception(python, Value::Null, "RuntimeError"));
@@ -293,14 +348,18 @@ mod tests {
 
     #[test]
     fn calls_of_fakes_are_passed_over_and_those_of_a_vectors_tasks_are_not() {
-        let events = |call: Value| json!({"events": [["flow", "main", "RUNNING", "STARTED"], call]});
+        let events =
+            |call: Value| json!({"events": [["flow", "main", "RUNNING", "STARTED"], call]});
         let none = json!({"events": [["flow", "main", "RUNNING", "STARTED"]]});
         let check = |kind, call| {
             let vector = json!({"expected": [events(call)]});
             first_difference(kind, &vector, std::slice::from_ref(&none)).is_none()
         };
         assert!(check(Kind::Create, json!(["call", "az_check", "nova"])));
-        assert!(check(Kind::Flow, json!(["call", "scheduler_rpcapi.create_volume"])));
+        assert!(check(
+            Kind::Flow,
+            json!(["call", "scheduler_rpcapi.create_volume"])
+        ));
         assert!(!check(Kind::Flow, json!(["call", "A", {}])));
     }
 }

@@ -32,8 +32,11 @@ pub fn run(case: &Create, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let policy = Arc::new(SeamedPolicy::new(Arc::clone(&run)));
     let host = sandbox.host(&world.store, Arc::clone(&policy), &case.config);
     // Requests of one name come from one caller.
-    let callers: BTreeMap<&str, Identity> =
-        case.contexts.iter().map(|(name, caller)| (name.as_str(), caller.identity())).collect();
+    let callers: BTreeMap<&str, Identity> = case
+        .contexts
+        .iter()
+        .map(|(name, caller)| (name.as_str(), caller.identity()))
+        .collect();
     let mut casts = Casts::new(&case.config.volume_topic);
     let mut outcomes = Vec::with_capacity(case.requests.len());
     for request in &case.requests {
@@ -57,7 +60,13 @@ fn faults(request: &Request) -> Result<Faults> {
 }
 
 /// The flow of one request, ready to run.
-fn flow(case: &Create, caller: &Identity, what: Object, host: &Host, run: &Arc<Run>) -> Result<Flow> {
+fn flow(
+    case: &Create,
+    caller: &Identity,
+    what: Object,
+    host: &Host,
+    run: &Arc<Run>,
+) -> Result<Flow> {
     let flow = Flow::builder("volume_create_api")
         .requester(caller.clone())
         .request(Value::Object(what))
@@ -77,7 +86,13 @@ fn flow(case: &Create, caller: &Identity, what: Object, host: &Host, run: &Arc<R
 }
 
 /// Runs the flow, and says what came out.
-fn outcome(flow: &Flow, what: &Object, world: &World, run: &Run, casts: &mut Casts) -> Result<Value> {
+fn outcome(
+    flow: &Flow,
+    what: &Object,
+    world: &World,
+    run: &Run,
+    casts: &mut Casts,
+) -> Result<Value> {
     let result = flow.run();
     let record = run.recorder.take();
     let events: Vec<Value> = record.events.iter().map(short).collect();
@@ -88,7 +103,9 @@ fn outcome(flow: &Flow, what: &Object, world: &World, run: &Run, casts: &mut Cas
     let history = flow.history();
     let failed = history.tasks.iter().find(|task| task.error.is_some());
     let results = flow.results();
-    let created = results.iter().find(|result| names::task(&result.name) == "EntryCreateTask");
+    let created = results
+        .iter()
+        .find(|result| names::task(&result.name) == "EntryCreateTask");
     let shown = results.iter().map(|result| {
         let task = names::task(&result.name);
         let value = match task {

@@ -27,9 +27,13 @@ pub const SCHEDULER: &str = "cinder-scheduler";
 /// From the targets of the vectors to the seams that do the target's work here.
 fn meets(target: &str, seam: Seam<'_>) -> Option<bool> {
     use Effect::{
-        Cast, KeyCopy, KeyCreate, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate, VolumeDestroy, VolumeUpdate,
+        Cast, KeyCopy, KeyCreate, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate,
+        VolumeDestroy, VolumeUpdate,
     };
-    use Query::{DefaultVolumeType, Encrypted, Image, QosSpecs, Snapshot, Volume, VolumeType, VolumeTypeName, ZoneIsValid};
+    use Query::{
+        DefaultVolumeType, Encrypted, Image, QosSpecs, Snapshot, Volume, VolumeType,
+        VolumeTypeName, ZoneIsValid,
+    };
     use Seam::{Effect as E, Policy, Query as Q};
     Some(match target {
         "QUOTAS.reserve" | "db.quota_reserve" => matches!(seam, E(QuotaReserve(_))),
@@ -50,7 +54,9 @@ fn meets(target: &str, seam: Seam<'_>) -> Option<bool> {
         "key_manager.create_key" => matches!(seam, E(KeyCreate(_))),
         "key_manager.copy_key" => matches!(seam, E(KeyCopy(_))),
         "az_check" => matches!(seam, Q(ZoneIsValid(_))),
-        "scheduler_rpcapi.create_volume" => matches!(seam, E(Cast(cast)) if cast.topic == SCHEDULER),
+        "scheduler_rpcapi.create_volume" => {
+            matches!(seam, E(Cast(cast)) if cast.topic == SCHEDULER)
+        }
         "volume_rpcapi.create_volume" => matches!(seam, E(Cast(cast)) if cast.topic != SCHEDULER),
         _ => return None,
     })
@@ -78,7 +84,10 @@ impl Faults {
     pub fn new(faults: &[Fault]) -> Result<Self> {
         for fault in faults {
             if meets(&fault.target, Seam::Policy).is_none() {
-                bail!("nothing here is `{}`, which is to fail: add it to the table in faults.rs", fault.target);
+                bail!(
+                    "nothing here is `{}`, which is to fail: add it to the table in faults.rs",
+                    fault.target
+                );
             }
         }
         let armed = faults.iter().cloned().map(|fault| Armed {
@@ -93,11 +102,16 @@ impl Faults {
 
     /// A task begins this phase.
     pub fn enter(&self, phase: Phase) {
-        self.reverting.store(phase == Phase::Revert, Ordering::SeqCst);
+        self.reverting
+            .store(phase == Phase::Revert, Ordering::SeqCst);
     }
 
     /// Does the real thing, unless it is to fail before; fails after it, if that is to be.
-    pub fn around<T>(&self, seam: Seam<'_>, real: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskError> {
+    pub fn around<T>(
+        &self,
+        seam: Seam<'_>,
+        real: impl FnOnce() -> Result<T, TaskError>,
+    ) -> Result<T, TaskError> {
         let Some(fault) = self.firing(seam) else {
             return real();
         };
@@ -109,7 +123,11 @@ impl Faults {
 
     /// The first fault that this call meets. Every fault that it could meet counts it.
     fn firing(&self, seam: Seam<'_>) -> Option<&Fault> {
-        let phase = if self.reverting.load(Ordering::SeqCst) { Phase::Revert } else { Phase::Call };
+        let phase = if self.reverting.load(Ordering::SeqCst) {
+            Phase::Revert
+        } else {
+            Phase::Call
+        };
         let meeting = self.armed.iter().filter(|armed| {
             if !armed.fault.phase.is(phase) || meets(&armed.fault.target, seam) != Some(true) {
                 return false;
@@ -153,23 +171,36 @@ mod tests {
     #[test]
     fn a_fault_comes_instead_of_the_real_thing_or_after_it() {
         let mut fault = json!({"target": "db.volume_destroy", "raise": {"class": "E"}});
-        assert_eq!(calls(fault.clone()), [failed(false), failed(false), failed(false)]);
+        assert_eq!(
+            calls(fault.clone()),
+            [failed(false), failed(false), failed(false)]
+        );
         fault["timing"] = json!("after");
         assert_eq!(calls(fault), [failed(true), failed(true), failed(true)]);
     }
 
     #[test]
     fn a_fault_keeps_to_its_phase_and_number() {
-        let mut fault = json!({"target": "db.volume_destroy", "raise": {"class": "E"}, "phase": "revert"});
-        assert_eq!(calls(fault.clone()), [(true, Ok(())), failed(false), failed(false)]);
+        let mut fault =
+            json!({"target": "db.volume_destroy", "raise": {"class": "E"}, "phase": "revert"});
+        assert_eq!(
+            calls(fault.clone()),
+            [(true, Ok(())), failed(false), failed(false)]
+        );
         fault["nth"] = json!(2);
-        assert_eq!(calls(fault), [(true, Ok(())), (true, Ok(())), failed(false)]);
+        assert_eq!(
+            calls(fault),
+            [(true, Ok(())), (true, Ok(())), failed(false)]
+        );
     }
 
     #[test]
     fn a_fault_leaves_other_targets_alone() {
         let fault = json!({"target": "db.volume_update", "raise": {"class": "E"}});
-        assert_eq!(calls(fault), [(true, Ok(())), (true, Ok(())), (true, Ok(()))]);
+        assert_eq!(
+            calls(fault),
+            [(true, Ok(())), (true, Ok(())), (true, Ok(()))]
+        );
     }
 
     #[test]

@@ -14,7 +14,9 @@ use serde_json::json;
 
 use super::casts::Casts;
 use super::faults::Faults;
-use super::format::{ActionKind, Config, FlowCase, FlowOp, FlowSpec, ListenerSpec, Real, TaskEntry};
+use super::format::{
+    ActionKind, Config, FlowCase, FlowOp, FlowSpec, ListenerSpec, Real, TaskEntry,
+};
 use super::names;
 use super::probe::{Probe, Run, SeamedPolicy};
 use super::record::{self, context_after, exception, flow_exception};
@@ -35,7 +37,10 @@ pub fn run(case: FlowCase, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let mut play = Play {
         host: sandbox.host(&world.store, policy, &case.config),
         config: case.config.clone(),
-        requester: case.context.as_ref().map(|caller| Arc::new(caller.identity())),
+        requester: case
+            .context
+            .as_ref()
+            .map(|caller| Arc::new(caller.identity())),
         stage: Stage::new(run),
         ids: HashMap::new(),
         quota_committed: false,
@@ -45,7 +50,10 @@ pub fn run(case: FlowCase, sandbox: &Sandbox) -> Result<Vec<Value>> {
     for flow in case.flows {
         play.enter(flow)?;
     }
-    case.ops.into_iter().map(|op| play.outcome(op, &main, &world)).collect()
+    case.ops
+        .into_iter()
+        .map(|op| play.outcome(op, &main, &world))
+        .collect()
 }
 
 /// A scenario in progress.
@@ -73,7 +81,10 @@ impl Play {
     // ---- Building flows ------------------------------------------------------------------------------------------
 
     fn enter(&mut self, spec: FlowSpec) -> Result<()> {
-        let parents = spec.parents.iter().map(|parent| self.stage.flow(parent).context("no such parent"));
+        let parents = spec
+            .parents
+            .iter()
+            .map(|parent| self.stage.flow(parent).context("no such parent"));
         let parents: Vec<Flow> = parents.collect::<Result<_>>()?;
         let mut builder = Flow::builder(&spec.name).parents(parents);
         if let Some(requester) = &self.requester {
@@ -116,7 +127,9 @@ impl Play {
             TaskEntry::Real(Real::Cinder { class }) => {
                 // A plan of its own would lack the inputs that the vector's other tasks provide.
                 let tasks = sandbox::flow(&self.host, &self.config)?;
-                let found = tasks.into_iter().find(|(_, task)| names::task(&task.spec().name) == class);
+                let found = tasks
+                    .into_iter()
+                    .find(|(_, task)| names::task(&task.spec().name) == class);
                 match found {
                     Some(found) => found,
                     None => bail!("no plugin is `{class}`"),
@@ -132,7 +145,13 @@ impl Play {
         Ok((options, Arc::new(probe)))
     }
 
-    fn add(&mut self, name: &str, flow: &Flow, options: TaskOptions, task: Arc<dyn Task>) -> Result<TaskId, FlowError> {
+    fn add(
+        &mut self,
+        name: &str,
+        flow: &Flow,
+        options: TaskOptions,
+        task: Arc<dyn Task>,
+    ) -> Result<TaskId, FlowError> {
         let task_name = names::task(&task.spec().name).to_owned();
         let id = flow.add_with(task, options)?;
         self.ids.insert((name.to_owned(), task_name), id);
@@ -196,18 +215,22 @@ impl Play {
                 done(flow.remove(id.unwrap_or_else(TaskId::new)))
             }
             FlowOp::Rollback { cause, .. } => done(flow.rollback(&asked_for(&cause))),
-            FlowOp::Register { listener, .. } => {
-                self.stage.register(name, &flow, &listener).map(|()| Value::Null).map_err(|AlreadyRegistered| {
-                    json!({"class": "ValueError", "fields": null})
-                })
-            }
+            FlowOp::Register { listener, .. } => self
+                .stage
+                .register(name, &flow, &listener)
+                .map(|()| Value::Null)
+                .map_err(|AlreadyRegistered| json!({"class": "ValueError", "fields": null})),
             FlowOp::Deregister {
                 name: listener,
                 on,
                 state,
                 ..
             } => {
-                self.stage.deregister(name, &flow, &ListenerSpec::registration(listener, on, state));
+                self.stage.deregister(
+                    name,
+                    &flow,
+                    &ListenerSpec::registration(listener, on, state),
+                );
                 Ok(Value::Null)
             }
             FlowOp::AttachRecorder { .. } => {
@@ -239,7 +262,9 @@ impl Play {
 }
 
 fn done(result: Result<(), FlowError>) -> Returned {
-    result.map(|()| Value::Null).map_err(|error| flow_exception(&error))
+    result
+        .map(|()| Value::Null)
+        .map_err(|error| flow_exception(&error))
 }
 
 /// The cause of a rollback that somebody asks for, with whatever they give as one: no task, and no error that has a kind.

@@ -326,19 +326,53 @@ pub struct FinishedSpec {
 /// An operation on a flow; on the last one where it names none.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(missing_docs, reason = "named after the operations and their arguments")]
+#[expect(
+    missing_docs,
+    reason = "named after the operations and their arguments"
+)]
 pub enum FlowOp {
-    Run { flow: Option<String> },
-    Interrupt { flow: Option<String> },
-    SoftReset { flow: Option<String> },
-    Reset { flow: Option<String> },
-    Add { flow: Option<String>, task: TaskEntry },
-    AddMany { flow: Option<String>, tasks: Vec<TaskEntry> },
-    Remove { flow: Option<String>, task: String },
-    Rollback { flow: Option<String>, #[serde(default)] cause: Value },
-    Register { flow: Option<String>, listener: ListenerSpec },
-    Deregister { flow: Option<String>, name: String, on: On, state: String },
-    AttachRecorder { flow: Option<String> },
+    Run {
+        flow: Option<String>,
+    },
+    Interrupt {
+        flow: Option<String>,
+    },
+    SoftReset {
+        flow: Option<String>,
+    },
+    Reset {
+        flow: Option<String>,
+    },
+    Add {
+        flow: Option<String>,
+        task: TaskEntry,
+    },
+    AddMany {
+        flow: Option<String>,
+        tasks: Vec<TaskEntry>,
+    },
+    Remove {
+        flow: Option<String>,
+        task: String,
+    },
+    Rollback {
+        flow: Option<String>,
+        #[serde(default)]
+        cause: Value,
+    },
+    Register {
+        flow: Option<String>,
+        listener: ListenerSpec,
+    },
+    Deregister {
+        flow: Option<String>,
+        name: String,
+        on: On,
+        state: String,
+    },
+    AttachRecorder {
+        flow: Option<String>,
+    },
 }
 
 impl FlowOp {
@@ -390,7 +424,9 @@ impl TryFrom<Object> for QuotaStep {
 
     fn try_from(mut step: Object) -> Result<Self, Self::Error> {
         let context = step.remove("context").unwrap_or_default();
-        let faults = step.remove("faults").unwrap_or_else(|| Value::Array(Vec::new()));
+        let faults = step
+            .remove("faults")
+            .unwrap_or_else(|| Value::Array(Vec::new()));
         // The layer of the original that was asked; there is one here.
         step.remove("via");
         Ok(Self {
@@ -404,7 +440,10 @@ impl TryFrom<Object> for QuotaStep {
 /// An operation on quotas.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(missing_docs, reason = "named after the operations and their arguments")]
+#[expect(
+    missing_docs,
+    reason = "named after the operations and their arguments"
+)]
 pub enum QuotaOp {
     Reserve {
         deltas: BTreeMap<String, i64>,
@@ -573,7 +612,11 @@ impl Caller {
                     roles: self.roles.clone(),
                     ..identity
                 };
-                if is_admin { identity.into_admin() } else { identity }
+                if is_admin {
+                    identity.into_admin()
+                } else {
+                    identity
+                }
             }
         };
         identity.quota_class.clone_from(&self.quota_class);
@@ -653,7 +696,10 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::
 impl Raise {
     /// The same as a task's error.
     pub fn error(&self) -> TaskError {
-        let message = self.message.clone().unwrap_or_else(|| format!("injected {}", self.class));
+        let message = self
+            .message
+            .clone()
+            .unwrap_or_else(|| format!("injected {}", self.class));
         TaskError {
             details: self.kwargs.clone().unwrap_or_default(),
             ..TaskError::new(&self.class, message)
@@ -675,7 +721,10 @@ mod tests {
         let admin = json!({"user_id": "u", "project_id": null, "is_admin": true, "roles": [], "quota_class": null, "read_deleted": "yes"});
         let admin = caller(admin);
         assert!(admin.is_admin && admin.read_deleted);
-        assert_eq!((admin.roles, admin.project_id), (vec!["admin".to_owned()], String::new()));
+        assert_eq!(
+            (admin.roles, admin.project_id),
+            (vec!["admin".to_owned()], String::new())
+        );
     }
 
     #[test]

@@ -43,8 +43,19 @@ fn state<S: Copy>(name: &str, known: &[S], text: fn(S) -> &'static str) -> For<S
 }
 
 fn flow_state(name: &str) -> For<FlowState> {
-    use FlowState::{Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success};
-    let known = [Pending, Started, Resuming, Running, Success, Interrupted, Reverting, Failure];
+    use FlowState::{
+        Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
+    };
+    let known = [
+        Pending,
+        Started,
+        Resuming,
+        Running,
+        Success,
+        Interrupted,
+        Reverting,
+        Failure,
+    ];
     state(name, &known, FlowState::as_str)
 }
 
@@ -77,8 +88,12 @@ impl Callbacks {
                 For::None => self.idle(name, spec, &callback),
             },
             On::Task => match task_state(&spec.state) {
-                For::Any => flow.task_notifier().register(None, Arc::clone(&callback) as _),
-                For::One(state) => flow.task_notifier().register(state, Arc::clone(&callback) as _),
+                For::Any => flow
+                    .task_notifier()
+                    .register(None, Arc::clone(&callback) as _),
+                For::One(state) => flow
+                    .task_notifier()
+                    .register(state, Arc::clone(&callback) as _),
                 For::None => self.idle(name, spec, &callback),
             },
         };
@@ -88,9 +103,23 @@ impl Callbacks {
         registered
     }
 
-    fn idle(&mut self, flow: &str, spec: &ListenerSpec, callback: &Callback) -> Result<(), AlreadyRegistered> {
-        let registration = (flow.to_owned(), spec.on, spec.state.clone(), callback.spec.name.clone());
-        if self.idle.insert(registration) { Ok(()) } else { Err(AlreadyRegistered) }
+    fn idle(
+        &mut self,
+        flow: &str,
+        spec: &ListenerSpec,
+        callback: &Callback,
+    ) -> Result<(), AlreadyRegistered> {
+        let registration = (
+            flow.to_owned(),
+            spec.on,
+            spec.state.clone(),
+            callback.spec.name.clone(),
+        );
+        if self.idle.insert(registration) {
+            Ok(())
+        } else {
+            Err(AlreadyRegistered)
+        }
     }
 
     /// Takes a listener off.
@@ -116,7 +145,12 @@ impl Callbacks {
                 }
             }
         }
-        let registration = (name.to_owned(), spec.on, spec.state.clone(), callback.spec.name.clone());
+        let registration = (
+            name.to_owned(),
+            spec.on,
+            spec.state.clone(),
+            callback.spec.name.clone(),
+        );
         self.idle.remove(&registration);
     }
 
@@ -139,7 +173,10 @@ impl Callback {
             details,
         ]));
         let when = &self.spec.when;
-        let acts = when.task.as_deref().is_none_or(|wanted| task == Some(wanted))
+        let acts = when
+            .task
+            .as_deref()
+            .is_none_or(|wanted| task == Some(wanted))
             && when.state.as_deref().is_none_or(|wanted| state == wanted);
         if acts {
             stage.perform(&self.spec.actions)?;

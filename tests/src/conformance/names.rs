@@ -7,7 +7,13 @@ use cairn::effect::{Answer, Effect};
 use cairn::value::{Object, Value};
 
 /// Columns and inputs that are not compared. They are left out on both sides.
-const NOT_COMPARED: [&str; 5] = ["key_manager", "volume_metadata", "created_at", "updated_at", "deleted_at"];
+const NOT_COMPARED: [&str; 5] = [
+    "key_manager",
+    "volume_metadata",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+];
 
 /// The task names of the vectors, and those of the built-in plugins.
 const TASKS: [(&str, &str); 7] = [
@@ -23,12 +29,18 @@ const TASKS: [(&str, &str); 7] = [
 /// The vectors' name of a task. One that no plugin is bears its own.
 pub fn task(name: &str) -> &str {
     let plugin = name.split_once(';').map_or(name, |(plugin, _)| plugin);
-    TASKS.iter().find(|(_, known)| *known == plugin).map_or(name, |(class, _)| class)
+    TASKS
+        .iter()
+        .find(|(_, known)| *known == plugin)
+        .map_or(name, |(class, _)| class)
 }
 
 /// The built-in plugin that is a class of the vectors.
 pub fn plugin(class: &str) -> Option<&'static str> {
-    TASKS.iter().find(|(known, _)| *known == class).map(|(_, plugin)| *plugin)
+    TASKS
+        .iter()
+        .find(|(known, _)| *known == class)
+        .map(|(_, plugin)| *plugin)
 }
 
 /// The names of one scenario's ids: learnt as the store gives them out, one number for each that it gave, also when it
@@ -96,7 +108,11 @@ impl Names {
         let mut named: Vec<_> = known
             .names
             .iter()
-            .filter(|(_, known)| known.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')))
+            .filter(|(_, known)| {
+                known
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            })
             .map(|(id, name)| (name.clone(), id.clone()))
             .collect();
         if named.is_empty() {
@@ -139,7 +155,10 @@ pub fn tidy(value: &mut Value) {
     match value {
         Value::Array(items) => {
             items.iter_mut().for_each(tidy);
-            let is_reservation = |item: &Value| item.as_str().is_some_and(|id| id.starts_with("$reservation_"));
+            let is_reservation = |item: &Value| {
+                item.as_str()
+                    .is_some_and(|id| id.starts_with("$reservation_"))
+            };
             if items.iter().all(is_reservation) {
                 items.sort_by(|one, two| one.as_str().cmp(&two.as_str()));
             }
@@ -164,7 +183,11 @@ pub fn injected(result: &Value, request: &Object) -> Value {
     };
     let shown = result.iter().map(|(name, value)| {
         let same = value.is_object() && request.get(name) == Some(value);
-        let value = if same { Value::from(format!("$create_what.{name}")) } else { value.clone() };
+        let value = if same {
+            Value::from(format!("$create_what.{name}"))
+        } else {
+            value.clone()
+        };
         (name.clone(), value)
     });
     Value::Object(shown.collect())
@@ -187,10 +210,16 @@ mod tests {
         let deltas = [("volumes", 1), ("gigabytes", 2)];
         let reserve = Effect::QuotaReserve(QuotaReserve {
             project: None,
-            deltas: deltas.into_iter().map(|(name, delta)| (name.to_owned(), delta)).collect(),
+            deltas: deltas
+                .into_iter()
+                .map(|(name, delta)| (name.to_owned(), delta))
+                .collect(),
             expiry: Expiry::Default,
         });
-        names.learn(&reserve, &Answer::Reservations(vec!["r-g".to_owned(), "r-v".to_owned()]));
+        names.learn(
+            &reserve,
+            &Answer::Reservations(vec!["r-g".to_owned(), "r-v".to_owned()]),
+        );
         names
     }
 
@@ -217,21 +246,34 @@ mod tests {
         names.learn(&Effect::KeyCreate(KeyCreate), &Answer::Key("a".to_owned()));
         let copy = Effect::KeyCopy(KeyCopy { id: "k".to_owned() });
         names.learn(&copy, &Answer::Key("b".to_owned()));
-        assert_eq!(names.shown(&json!(["a", "b"])), json!(["key-created-1", "key-copied-2-of-key-orig-0"]));
+        assert_eq!(
+            names.shown(&json!(["a", "b"])),
+            json!(["key-created-1", "key-copied-2-of-key-orig-0"])
+        );
     }
 
     #[test]
     fn a_time_is_hidden_and_a_missing_one_is_not() {
-        let mut value = json!([{"scheduled_at": "2013-10-17", "created_at": 1}, {"scheduled_at": null}]);
+        let mut value =
+            json!([{"scheduled_at": "2013-10-17", "created_at": 1}, {"scheduled_at": null}]);
         tidy(&mut value);
-        assert_eq!(value, json!([{"scheduled_at": "$timestamp"}, {"scheduled_at": null}]));
+        assert_eq!(
+            value,
+            json!([{"scheduled_at": "$timestamp"}, {"scheduled_at": null}])
+        );
     }
 
     #[test]
     fn an_object_that_was_changed_on_the_way_keeps_its_content() {
         let request = json!({"snapshot": {"id": "s"}, "metadata": {}, "size": 2});
         let request = request.as_object().unwrap();
-        let shown = injected(&json!({"snapshot": {"id": "s"}, "metadata": {"a": 1}, "size": 2}), request);
-        assert_eq!(shown, json!({"snapshot": "$create_what.snapshot", "metadata": {"a": 1}, "size": 2}));
+        let shown = injected(
+            &json!({"snapshot": {"id": "s"}, "metadata": {"a": 1}, "size": 2}),
+            request,
+        );
+        assert_eq!(
+            shown,
+            json!({"snapshot": "$create_what.snapshot", "metadata": {"a": 1}, "size": 2})
+        );
     }
 }

@@ -98,7 +98,9 @@ impl Task for Probe {
         outcome: &Outcome,
         cause: &Cause,
     ) -> Result<Disposition, TaskError> {
-        self.run.recorder.reverting(&self.flow, self.name(), outcome, cause);
+        self.run
+            .recorder
+            .reverting(&self.flow, self.name(), outcome, cause);
         self.task.revert(&self.seamed(context), outcome, cause)
     }
 }
@@ -120,7 +122,9 @@ impl Context for Seamed {
     }
 
     fn request(&self) -> &Value {
-        self.request.as_ref().unwrap_or_else(|| self.context.request())
+        self.request
+            .as_ref()
+            .unwrap_or_else(|| self.context.request())
     }
 
     fn quota_committed(&self) -> bool {
@@ -140,7 +144,9 @@ impl Context for Seamed {
     }
 
     fn query(&self, query: &Query) -> Result<Value, TaskError> {
-        self.run.faults().around(Seam::Query(query), || self.context.query(query))
+        self.run
+            .faults()
+            .around(Seam::Query(query), || self.context.query(query))
     }
 
     fn checkpoint(&self) -> Result<(), TaskError> {
@@ -173,15 +179,25 @@ impl SeamedPolicy {
     /// When they cannot be read.
     pub fn set(&self, rules: &Object) -> anyhow::Result<()> {
         let rules = Policy::parse(&Value::Object(rules.clone()).to_string(), None)?;
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Policy::default().with(rules)?;
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) =
+            Policy::default().with(rules)?;
         Ok(())
     }
 }
 
 impl Enforcer for SeamedPolicy {
-    fn enforce(&self, requester: &Identity, action: &str, target: &Object) -> Result<(), TaskError> {
+    fn enforce(
+        &self,
+        requester: &Identity,
+        action: &str,
+        target: &Object,
+    ) -> Result<(), TaskError> {
         self.run.faults().around(Seam::Policy, || {
-            let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let policy = self
+                .policy
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             policy.enforce(requester, action, target)
         })
     }

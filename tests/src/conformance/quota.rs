@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cairn::clock::{Clock as _, Timestamp};
-use cairn::effect::{Answer, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback, VolumeDestroy};
+use cairn::effect::{
+    Answer, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback, VolumeDestroy,
+};
 use cairn::error::TaskError;
 use cairn::id::Identity;
 use cairn::quota::{Measure, type_resource};
@@ -27,8 +29,11 @@ use super::world::{self, World};
 pub fn run(case: &QuotaCase) -> Result<Vec<Value>> {
     let run = Run::default();
     let world = World::new(&case.config, &case.state, &run.names)?;
-    let callers: BTreeMap<&str, Identity> =
-        case.contexts.iter().map(|(name, caller)| (name.as_str(), caller.identity())).collect();
+    let callers: BTreeMap<&str, Identity> = case
+        .contexts
+        .iter()
+        .map(|(name, caller)| (name.as_str(), caller.identity()))
+        .collect();
     let mut outcomes = Vec::with_capacity(case.ops.len());
     for step in &case.ops {
         run.arm(Faults::new(&step.faults)?);
@@ -44,7 +49,9 @@ pub fn run(case: &QuotaCase) -> Result<Vec<Value>> {
         outcome["returned"] = run.names.shown(&result.unwrap_or_default());
         if let QuotaOp::Reserve { .. } = step.op {
             let made = run.names.batches();
-            outcome["reservation_batch"] = (made > batches).then(|| format!("$reservation_{made}")).into();
+            outcome["reservation_batch"] = (made > batches)
+                .then(|| format!("$reservation_{made}"))
+                .into();
         }
         outcomes.push(outcome);
     }
@@ -67,7 +74,9 @@ impl Desk<'_> {
     }
 
     fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        self.run.apply(effect, || Ok(self.world.store.apply(self.caller(), effect)?.0))
+        self.run.apply(effect, || {
+            Ok(self.world.store.apply(self.caller(), effect)?.0)
+        })
     }
 
     fn perform(&self, op: &QuotaOp) -> Result<Value, TaskError> {
@@ -103,7 +112,9 @@ impl Desk<'_> {
                 reservations: self.ids(reservations),
                 project: project_id.clone(),
             })),
-            QuotaOp::Expire => done(store.admin(self.caller, |admin| admin.expire_reservations().map(drop))),
+            QuotaOp::Expire => {
+                done(store.admin(self.caller, |admin| admin.expire_reservations().map(drop)))
+            }
             QuotaOp::GetProjectQuotas {
                 project_id,
                 quota_class,
@@ -111,26 +122,41 @@ impl Desk<'_> {
                 usages,
             } => {
                 let class = quota_class.as_deref();
-                let quotas = store.read(self.caller, |view| view.project_quotas(project_id, class, *defaults, *usages))?;
+                let quotas = store.read(self.caller, |view| {
+                    view.project_quotas(project_id, class, *defaults, *usages)
+                })?;
                 Ok(json!(quotas))
             }
-            QuotaOp::GetClassQuotas { quota_class, defaults } => {
-                Ok(json!(store.read(self.caller, |view| view.class_quotas(quota_class, *defaults))?))
-            }
-            QuotaOp::GetDefaults => Ok(json!(store.read(self.caller, |view| view.default_quotas())?)),
+            QuotaOp::GetClassQuotas {
+                quota_class,
+                defaults,
+            } => Ok(json!(store.read(self.caller, |view| {
+                view.class_quotas(quota_class, *defaults)
+            })?)),
+            QuotaOp::GetDefaults => Ok(json!(
+                store.read(self.caller, |view| view.default_quotas())?
+            )),
             QuotaOp::ResourceNames => Ok(json!(self.resources()?)),
             QuotaOp::Contains { resource } => Ok(self.resources()?.contains(resource).into()),
             QuotaOp::DestroyAllByProject { project_id } => {
-                done(store.admin(self.caller, |admin| admin.destroy_project_quotas(project_id)))
+                done(store.admin(self.caller, |admin| {
+                    admin.destroy_project_quotas(project_id)
+                }))
             }
-            QuotaOp::AddVolumeTypeOpts { opts, volume_type_id } => self.with_volume_type(opts, volume_type_id.as_deref()),
+            QuotaOp::AddVolumeTypeOpts {
+                opts,
+                volume_type_id,
+            } => self.with_volume_type(opts, volume_type_id.as_deref()),
             QuotaOp::Advance { seconds } => {
                 self.world.advance(*seconds);
                 Ok(Value::Null)
             }
             QuotaOp::InsertVolume { row } => {
                 let row = self.world.row(row, &self.run.names)?;
-                done(self.world.import(&BTreeMap::from([("volumes".to_owned(), vec![with_status(row)])])))
+                done(self.world.import(&BTreeMap::from([(
+                    "volumes".to_owned(),
+                    vec![with_status(row)],
+                )])))
             }
             QuotaOp::DeleteVolume { id } => {
                 let destroy = Effect::VolumeDestroy(VolumeDestroy { id: id.clone() });
@@ -140,7 +166,9 @@ impl Desk<'_> {
                 project_id,
                 resource,
                 hard_limit,
-            } => done(store.admin(self.caller, |admin| admin.set_project_limit(project_id, resource, *hard_limit))),
+            } => done(store.admin(self.caller, |admin| {
+                admin.set_project_limit(project_id, resource, *hard_limit)
+            })),
         }
     }
 
@@ -149,37 +177,55 @@ impl Desk<'_> {
     }
 
     fn resources(&self) -> Result<Vec<String>, TaskError> {
-        Ok(self.world.store.read(self.caller, |view| view.quota_resources())?)
+        Ok(self
+            .world
+            .store
+            .read(self.caller, |view| view.quota_resources())?)
     }
 
     /// Real ids of what the vector names: batches, single reservations, and ids that nobody knows.
     fn ids(&self, names: &[String]) -> Vec<String> {
-        names.iter().flat_map(|name| self.run.names.ids(name)).collect()
+        names
+            .iter()
+            .flat_map(|name| self.run.names.ids(name))
+            .collect()
     }
 
     /// A negative time from now is a point in the past.
     fn expiry(&self, expire: ExpireSpec) -> Expiry {
-        let at = |seconds: i64| Expiry::At(Timestamp(self.world.clock.now().0 + seconds * 1_000_000));
+        let at =
+            |seconds: i64| Expiry::At(Timestamp(self.world.clock.now().0 + seconds * 1_000_000));
         match expire {
-            ExpireSpec::Seconds(seconds) | ExpireSpec::TimedeltaSeconds(seconds) => match u64::try_from(seconds) {
-                Ok(seconds) => Expiry::In(Duration::from_secs(seconds)),
-                Err(_) => at(seconds),
-            },
+            ExpireSpec::Seconds(seconds) | ExpireSpec::TimedeltaSeconds(seconds) => {
+                match u64::try_from(seconds) {
+                    Ok(seconds) => Expiry::In(Duration::from_secs(seconds)),
+                    Err(_) => at(seconds),
+                }
+            }
             ExpireSpec::AtSecondsFromNow(seconds) => at(seconds),
         }
     }
 
     /// What the host does for a plugin that asks for the type's own resources.
-    fn with_volume_type(&self, opts: &Object, volume_type: Option<&str>) -> Result<Value, TaskError> {
+    fn with_volume_type(
+        &self,
+        opts: &Object,
+        volume_type: Option<&str>,
+    ) -> Result<Value, TaskError> {
         let mut opts = opts.clone();
         let Some(id) = volume_type.filter(|id| !id.is_empty()) else {
             return Ok(Value::Object(opts));
         };
         let query = Query::VolumeTypeName(id.to_owned());
-        let name = self.run.faults().around(Seam::Query(&query), || Ok(self.world.store.query(self.caller(), &query)?))?;
+        let name = self.run.faults().around(Seam::Query(&query), || {
+            Ok(self.world.store.query(self.caller(), &query)?)
+        })?;
         for measure in Measure::ALL.map(Measure::as_str) {
             if let Some(amount) = opts.get(measure).cloned() {
-                opts.insert(type_resource(measure, name.as_str().unwrap_or_default()), amount);
+                opts.insert(
+                    type_resource(measure, name.as_str().unwrap_or_default()),
+                    amount,
+                );
             }
         }
         Ok(Value::Object(opts))
@@ -191,10 +237,21 @@ impl Desk<'_> {
         self.world.read(|view| {
             let mut ages = Object::new();
             for usage in view.list(Kind::Usage, None, false)? {
-                let text = |column: &str| usage.get(column).and_then(Value::as_str).unwrap_or_default();
-                let updated = usage.get("updated_at").and_then(Value::as_str).and_then(world::timestamp);
+                let text = |column: &str| {
+                    usage
+                        .get(column)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                };
+                let updated = usage
+                    .get("updated_at")
+                    .and_then(Value::as_str)
+                    .and_then(world::timestamp);
                 let age = updated.map(|updated| now.since(updated).as_secs());
-                ages.insert(format!("{}/{}", text("project_id"), text("resource")), age.into());
+                ages.insert(
+                    format!("{}/{}", text("project_id"), text("resource")),
+                    age.into(),
+                );
             }
             Ok(json!({
                 "quota_usages_after": world::usages(view)?,

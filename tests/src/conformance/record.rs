@@ -78,7 +78,12 @@ impl Recorder {
 
     /// A flow called `name` changed its state.
     pub fn flow(&self, name: &str, notice: &FlowNotice) {
-        self.event(json!(["flow", name, notice.state.as_str(), notice.old.as_str()]));
+        self.event(json!([
+            "flow",
+            name,
+            notice.state.as_str(),
+            notice.old.as_str()
+        ]));
     }
 
     /// A task of the flow called `name` changed its state. The states that only Cairn has are passed over.
@@ -99,7 +104,9 @@ impl Recorder {
 
     /// A call of a task failed.
     pub fn failed(&self, flow: &str, task: &str, error: &TaskError) {
-        self.lock().failed.push((flow.to_owned(), task.to_owned(), error.clone()));
+        self.lock()
+            .failed
+            .push((flow.to_owned(), task.to_owned(), error.clone()));
     }
 
     /// A task is being reverted.
@@ -124,7 +131,10 @@ impl Recorder {
     /// also have failed before it asked the task.
     pub fn revert_failed(&self, flow: &str, task: &str, error: &TaskError) {
         let mut record = self.lock();
-        let revert = record.reverts.last_mut().filter(|revert| revert.flow == flow && revert.task == task);
+        let revert = record
+            .reverts
+            .last_mut()
+            .filter(|revert| revert.flow == flow && revert.task == task);
         match revert {
             Some(revert) => revert.error = Some(error.clone()),
             None => record.reverts.push(Revert {
@@ -182,11 +192,13 @@ pub fn observe(run: &Arc<Run>, flow: &Flow, name: &str) -> Result<(), AlreadyReg
     let (run, name) = (Arc::clone(run), name.to_owned());
     let listener = move |notice: &TaskNotice| {
         if let Some(error) = &notice.error {
-            run.recorder.revert_failed(&name, names::task(&notice.name), error);
+            run.recorder
+                .revert_failed(&name, names::task(&notice.name), error);
         }
         Ok(())
     };
-    flow.task_notifier().register(TaskState::RevertFailed, Arc::new(listener))
+    flow.task_notifier()
+        .register(TaskState::RevertFailed, Arc::new(listener))
 }
 
 /// A task's error as an exception.

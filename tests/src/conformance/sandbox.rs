@@ -37,7 +37,10 @@ pub const REQUEST: [&str; 11] = [
 /// The plugins of the volume-create flow in order, and what each is granted.
 const FLOW: [(&str, &[&str]); 7] = [
     ("inject", &[]),
-    ("extract-volume-request", &["policy", "zones", "catalog", "images", "keys"]),
+    (
+        "extract-volume-request",
+        &["policy", "zones", "catalog", "images", "keys"],
+    ),
     ("quota-reserve", &["quota"]),
     ("entry-create", &["volumes"]),
     ("quota-commit", &["quota"]),
@@ -60,7 +63,10 @@ impl Sandbox {
     /// A host on the store of one scenario.
     pub fn host(&self, store: &Arc<Sqlite>, policy: Arc<SeamedPolicy>, config: &Config) -> Host {
         // Cinder takes the older option where the newer one says nothing.
-        let zone = config.default_availability_zone.as_deref().filter(|zone| !zone.is_empty());
+        let zone = config
+            .default_availability_zone
+            .as_deref()
+            .filter(|zone| !zone.is_empty());
         Host::builder(Arc::clone(store), Arc::clone(&self.0))
             .builtins(cairn_bundle::PLUGINS)
             .enforcer(policy)
@@ -86,7 +92,12 @@ pub fn inject(host: &Host, keys: &[&str]) -> Result<Ready> {
     tasks.into_iter().next().context("the plan has no task")
 }
 
-fn tasks(host: &Host, plugins: &[(&str, &[&str])], keys: &[&str], config: &Config) -> Result<Vec<Ready>> {
+fn tasks(
+    host: &Host,
+    plugins: &[(&str, &[&str])],
+    keys: &[&str],
+    config: &Config,
+) -> Result<Vec<Ready>> {
     let text = manifest(plugins, keys, config);
     let manifest = Manifest::parse(&text, Path::new("flow.toml"))?;
     Ok(host.tasks(&host.plan(&manifest)?)?)
@@ -98,16 +109,24 @@ fn manifest(plugins: &[(&str, &[&str])], keys: &[&str], config: &Config) -> Stri
     for (plugin, grants) in plugins {
         let settings = match *plugin {
             "inject" => format!("provides = {}", json!(keys)),
-            "extract-volume-request" => format!("cloned_volume_same_az = {}", config.cloned_volume_same_az),
+            "extract-volume-request" => {
+                format!("cloned_volume_same_az = {}", config.cloned_volume_same_az)
+            }
             "volume-cast" => {
                 let topic = json!(config.volume_topic);
-                format!("snapshot_same_host = {}, topic = {topic}", config.snapshot_same_host)
+                format!(
+                    "snapshot_same_host = {}, topic = {topic}",
+                    config.snapshot_same_host
+                )
             }
             _ => String::new(),
         };
         // A busy machine is no reason to fail.
         let limits = "limits = { deadline = \"60s\" }";
-        let grants: Vec<String> = grants.iter().map(|grant| format!("{grant} = true")).collect();
+        let grants: Vec<String> = grants
+            .iter()
+            .map(|grant| format!("{grant} = true"))
+            .collect();
         let _ = write!(
             text,
             "[plugins.{plugin}]\nbuiltin = \"{plugin}\"\nsettings = {{ {settings} }}\n{limits}\ngrants = {{ {} }}\n",

@@ -32,18 +32,26 @@ impl Stage {
     }
 
     fn callbacks(&self) -> MutexGuard<'_, Callbacks> {
-        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.callbacks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every flow with its name, in the order in which they came.
     pub fn flows(&self) -> Vec<(String, Flow)> {
-        self.flows.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.flows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The flow of this name.
     pub fn flow(&self, name: &str) -> Option<Flow> {
         let flows = self.flows();
-        flows.into_iter().find(|(known, _)| known == name).map(|(_, flow)| flow)
+        flows
+            .into_iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, flow)| flow)
     }
 
     /// A flow enters. What its reverts fail with is noted from now on.
@@ -52,7 +60,10 @@ impl Stage {
     /// Never: the listener is a new one.
     pub fn enter(&self, name: &str, flow: Flow) -> Result<(), AlreadyRegistered> {
         record::observe(&self.run, &flow, name)?;
-        self.flows.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), flow));
+        self.flows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((name.to_owned(), flow));
         Ok(())
     }
 
@@ -82,16 +93,27 @@ impl Stage {
     pub fn perform(&self, actions: &[Action]) -> Result<(), TaskError> {
         for action in actions {
             let Some(flow) = self.flow(&action.flow) else {
-                return Err(TaskError::new("NoSuchFlow", format!("no flow is called `{}`", action.flow)));
+                return Err(TaskError::new(
+                    "NoSuchFlow",
+                    format!("no flow is called `{}`", action.flow),
+                ));
             };
             let result = self.act(action.action, &action.flow, &flow);
             let outcome = match &result {
                 Ok(()) => json!({"returned": null}),
                 Err(error) => json!({"exception": flow_exception(error)}),
             };
-            self.run.recorder.event(json!(["action", action.action.as_str(), action.flow, outcome]));
+            self.run.recorder.event(json!([
+                "action",
+                action.action.as_str(),
+                action.flow,
+                outcome
+            ]));
             if let (Err(error), true) = (result, action.propagate) {
-                let class = flow_exception(&error)["class"].as_str().unwrap_or_default().to_owned();
+                let class = flow_exception(&error)["class"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
                 return Err(TaskError::new(class, error.to_string()));
             }
         }
@@ -102,7 +124,12 @@ impl Stage {
     ///
     /// # Errors
     /// When the same callback is registered for the same state already.
-    pub fn register(self: &Arc<Self>, name: &str, flow: &Flow, listener: &ListenerSpec) -> Result<(), AlreadyRegistered> {
+    pub fn register(
+        self: &Arc<Self>,
+        name: &str,
+        flow: &Flow,
+        listener: &ListenerSpec,
+    ) -> Result<(), AlreadyRegistered> {
         self.callbacks().register(self, name, flow, listener)
     }
 

@@ -85,22 +85,39 @@ pub fn run(folder: &Path, filter: Option<&str>) -> Result<Tally> {
 /// # Errors
 /// When a file cannot be read, or is of another format.
 pub fn read(folder: &Path) -> Result<Vec<Value>> {
-    let list = || -> std::io::Result<Vec<_>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
-    let mut files = list().with_context(|| format!("cannot read the folder {}", folder.display()))?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    let list = || -> std::io::Result<Vec<_>> {
+        fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.path()))
+            .collect()
+    };
+    let mut files =
+        list().with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "json")
+    });
     files.sort();
     let mut vectors = Vec::new();
     for path in files {
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file: File = serde_json::from_str(&text).with_context(|| format!("{} is no file of vectors", path.display()))?;
-        ensure!(file.format == FORMAT, "{} is of format {}, and {FORMAT} is read here", path.display(), file.format);
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file: File = serde_json::from_str(&text)
+            .with_context(|| format!("{} is no file of vectors", path.display()))?;
+        ensure!(
+            file.format == FORMAT,
+            "{} is of format {}, and {FORMAT} is read here",
+            path.display(),
+            file.format
+        );
         vectors.extend(file.vectors);
     }
     Ok(vectors)
 }
 
 fn name(vector: &Value) -> &str {
-    vector["name"].as_str().unwrap_or("(a vector without a name)")
+    vector["name"]
+        .as_str()
+        .unwrap_or("(a vector without a name)")
 }
 
 /// What became of one vector.
@@ -117,7 +134,10 @@ pub enum Verdict {
 /// Runs every vector, as many at a time as there are processors.
 fn verdicts(vectors: &[Value], sandbox: &Sandbox) -> Vec<Verdict> {
     let next = AtomicUsize::new(0);
-    let verdicts = Mutex::new(vec![Verdict::Broke("was not run".to_owned()); vectors.len()]);
+    let verdicts = Mutex::new(vec![
+        Verdict::Broke("was not run".to_owned());
+        vectors.len()
+    ]);
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
@@ -150,7 +170,8 @@ pub fn verdict(vector: &Value, sandbox: &Sandbox) -> Verdict {
 
 fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without words")
 }
 
 /// Runs one vector; says what came out.

@@ -32,7 +32,10 @@ impl Native {
             ..TaskSpec::new(synth.name)
         };
         Self {
-            spec: spec.requires(synth.requires).optional(synth.optional).provides(synth.provides),
+            spec: spec
+                .requires(synth.requires)
+                .optional(synth.optional)
+                .provides(synth.provides),
             calls: synth.calls,
             made: AtomicUsize::new(0),
             // Without one of its own it has the trait's.
@@ -42,7 +45,9 @@ impl Native {
     }
 
     fn stage(&self) -> Result<Arc<Stage>, TaskError> {
-        self.stage.upgrade().ok_or_else(|| TaskError::new("NoStage", "the scenario is over"))
+        self.stage
+            .upgrade()
+            .ok_or_else(|| TaskError::new("NoStage", "the scenario is over"))
     }
 
     fn behave(&self, behaviour: &Behaviour) -> Result<(), TaskError> {
@@ -61,13 +66,20 @@ impl Task for Native {
 
     fn call(&self, _context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
         let inputs = Value::Object(inputs);
-        self.stage()?.run.recorder.event(json!(["call", self.spec.name, inputs]));
+        self.stage()?
+            .run
+            .recorder
+            .event(json!(["call", self.spec.name, inputs]));
         let made = self.made.fetch_add(1, Ordering::SeqCst);
         let Some(behaviour) = self.calls.get(made).or(self.calls.last()) else {
             return Ok(Value::Null);
         };
         self.behave(behaviour)?;
-        Ok(if behaviour.return_echo { inputs } else { behaviour.result.clone() })
+        Ok(if behaviour.return_echo {
+            inputs
+        } else {
+            behaviour.result.clone()
+        })
     }
 
     fn revert(
@@ -94,13 +106,21 @@ pub struct Finisher {
 }
 
 impl Resumer for Finisher {
-    fn finished(&self, _flow: &Flow, order: &[(TaskId, Arc<str>)]) -> Result<Vec<Finished>, TaskError> {
+    fn finished(
+        &self,
+        _flow: &Flow,
+        order: &[(TaskId, Arc<str>)],
+    ) -> Result<Vec<Finished>, TaskError> {
         if let Some(raise) = &self.spec.raise {
             return Err(raise.error());
         }
         let finished = order.iter().filter_map(|(id, name)| {
             let name = names::task(name);
-            let spec = self.spec.finished.iter().find(|finished| finished.task == name)?;
+            let spec = self
+                .spec
+                .finished
+                .iter()
+                .find(|finished| finished.task == name)?;
             let result = result(spec);
             if let (Some(stage), Err(error)) = (self.stage.upgrade(), &result) {
                 stage.run.recorder.failed(&self.flow, name, error);

@@ -62,11 +62,17 @@ impl World {
             ..SqliteConfig::default()
         };
         let store = Sqlite::in_memory(settings, Arc::clone(&clock) as _)?;
-        let ids = state.volumes.iter().filter_map(|row| row.get("id")?.as_str());
+        let ids = state
+            .volumes
+            .iter()
+            .filter_map(|row| row.get("id")?.as_str());
         let world = Self {
             clock,
             store: Arc::new(store),
-            order: ids.enumerate().map(|(index, id)| (id.to_owned(), index)).collect(),
+            order: ids
+                .enumerate()
+                .map(|(index, id)| (id.to_owned(), index))
+                .collect(),
             keys: Mutex::default(),
         };
         world.import(&world.rows(state, names)?)?;
@@ -86,14 +92,21 @@ impl World {
     /// # Errors
     /// Of the database.
     pub fn row(&self, row: &Object, names: &Names) -> Result<Object, StoreError> {
-        let project = row.get("project_id").and_then(Value::as_str).unwrap_or_default();
+        let project = row
+            .get("project_id")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let mut row = self.with_keys(row, project, names)?;
         row.insert("created_at".to_owned(), self.clock.now().0.into());
         Ok(row)
     }
 
     /// The start state as rows of the tables.
-    fn rows(&self, state: &State, names: &Names) -> Result<BTreeMap<String, Vec<Object>>, StoreError> {
+    fn rows(
+        &self,
+        state: &State,
+        names: &Names,
+    ) -> Result<BTreeMap<String, Vec<Object>>, StoreError> {
         let now = self.clock.now().0;
         let at = |seconds: &Value| seconds.as_i64().map(|seconds| now + seconds * 1_000_000);
         let booked = |rows: &[Object]| -> Result<Vec<Object>, StoreError> {
@@ -119,7 +132,9 @@ impl World {
         let images = state.images.iter().map(|(id, image)| {
             let mut image = image.clone();
             // Of what an image service shows, what a volume is measured by.
-            image.retain(|name, value| ["size", "min_disk", "status"].contains(&name.as_str()) && !value.is_null());
+            image.retain(|name, value| {
+                ["size", "min_disk", "status"].contains(&name.as_str()) && !value.is_null()
+            });
             image.insert("id".to_owned(), id.as_str().into());
             image.insert("created_at".to_owned(), now.into());
             image
@@ -136,7 +151,10 @@ impl World {
             ("qos_specs", state.qos_specs.clone()),
             ("images", images.collect()),
         ];
-        Ok(tables.into_iter().map(|(table, rows)| (table.to_owned(), rows)).collect())
+        Ok(tables
+            .into_iter()
+            .map(|(table, rows)| (table.to_owned(), rows))
+            .collect())
     }
 
     // ---- Keys ----------------------------------------------------------------------------------------------------
@@ -146,7 +164,12 @@ impl World {
     ///
     /// # Errors
     /// Of the database.
-    pub fn with_keys(&self, row: &Object, project: &str, names: &Names) -> Result<Object, StoreError> {
+    pub fn with_keys(
+        &self,
+        row: &Object,
+        project: &str,
+        names: &Names,
+    ) -> Result<Object, StoreError> {
         let mut real = row.clone();
         for (column, value) in &mut real {
             match value {
@@ -212,7 +235,10 @@ impl World {
     ///
     /// # Errors
     /// Those of `read`.
-    pub fn read<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn read<T>(
+        &self,
+        read: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.store.read(&nobody(), read)
     }
 
@@ -235,12 +261,21 @@ impl World {
     fn volumes(&self, view: &View<'_>, names: &Names) -> Result<Vec<Value>, StoreError> {
         let mut volumes = Vec::new();
         for mut row in view.list(Kind::Volume, None, true)? {
-            let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let id = row
+                .get("id")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
             let metadata = view.metadata(&id)?;
             let deleted = row.get("deleted") == Some(&Value::from(true));
-            let has_metadata = metadata.as_object().is_some_and(|metadata| !metadata.is_empty());
+            let has_metadata = metadata
+                .as_object()
+                .is_some_and(|metadata| !metadata.is_empty());
             // Metadata is deleted with its volume, in rows of its own in the original.
-            row.insert("metadata_deleted".to_owned(), (deleted && has_metadata).into());
+            row.insert(
+                "metadata_deleted".to_owned(),
+                (deleted && has_metadata).into(),
+            );
             row.insert("metadata".to_owned(), metadata);
             let place = self.order.get(&id).copied().unwrap_or(usize::MAX);
             volumes.push((place, names.shown(&Value::Object(row))));
@@ -253,7 +288,9 @@ impl World {
 
 /// A time as the store shows it.
 pub fn timestamp(text: &str) -> Option<Timestamp> {
-    Some(Timestamp(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()))
+    Some(Timestamp(
+        text.parse::<jiff::Timestamp>().ok()?.as_microsecond(),
+    ))
 }
 
 fn some_columns(row: &Object, columns: &[&str]) -> Value {
@@ -266,15 +303,27 @@ fn some_columns(row: &Object, columns: &[&str]) -> Value {
 
 fn snapshots(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
     let snapshots = view.list(Kind::Snapshot, None, true)?;
-    let shown = snapshots.iter().map(|row| some_columns(row, &["id", "project_id", "status", "deleted"]));
+    let shown = snapshots
+        .iter()
+        .map(|row| some_columns(row, &["id", "project_id", "status", "deleted"]));
     Ok(shown.collect())
 }
 
 /// Usages, those of projects that were destroyed too.
 pub fn usages(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
     let usages = view.list(Kind::Usage, None, true)?;
-    let columns = ["project_id", "resource", "in_use", "reserved", "until_refresh", "deleted"];
-    Ok(usages.iter().map(|row| some_columns(row, &columns)).collect())
+    let columns = [
+        "project_id",
+        "resource",
+        "in_use",
+        "reserved",
+        "until_refresh",
+        "deleted",
+    ];
+    Ok(usages
+        .iter()
+        .map(|row| some_columns(row, &columns))
+        .collect())
 }
 
 /// Reservations; one that is closed counts as deleted.

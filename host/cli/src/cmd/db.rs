@@ -20,13 +20,22 @@ impl Db {
         if format.json {
             output::json(&check)?;
         } else {
-            let mut text = format!("schema version {} of {}\n", check.schema_version, check.newest_version);
+            let mut text = format!(
+                "schema version {} of {}\n",
+                check.schema_version, check.newest_version
+            );
             match check.problems.as_slice() {
                 [] => text.push_str("no problem was found\n"),
-                problems => problems.iter().for_each(|problem| text += &format!("problem: {problem}\n")),
+                problems => problems
+                    .iter()
+                    .for_each(|problem| text += &format!("problem: {problem}\n")),
             }
             output::print(&text)?;
         }
-        Ok(if check.problems.is_empty() { Exit::Ok } else { Exit::Failed })
+        Ok(if check.problems.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::Failed
+        })
     }
 }

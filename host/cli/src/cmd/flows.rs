@@ -103,16 +103,29 @@ impl Flows {
 impl List {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let nobody = Identity::default();
-        let flows = session.reader()?.view(&nobody).flows(self.state, self.limit)?;
+        let flows = session
+            .reader()?
+            .view(&nobody)
+            .flows(self.state, self.limit)?;
         let flows: Vec<Row> = flows.into_iter().map(Row::from).collect();
         if self.format.json {
             return output::json(&flows);
         }
         let rows = flows.into_iter().map(|flow| {
             let error = flow.error.unwrap_or_else(|| "-".to_owned());
-            vec![flow.id.to_string(), flow.name, flow.state.to_string(), error, flow.project_id, flow.created_at]
+            vec![
+                flow.id.to_string(),
+                flow.name,
+                flow.state.to_string(),
+                error,
+                flow.project_id,
+                flow.created_at,
+            ]
         });
-        output::print(&output::table(&["id", "name", "state", "error", "project", "created at"], rows))
+        output::print(&output::table(
+            &["id", "name", "state", "error", "project", "created at"],
+            rows,
+        ))
     }
 }
 
@@ -141,10 +154,18 @@ impl One {
 }
 
 fn names(history: &History) -> BTreeMap<TaskId, String> {
-    history.tasks.iter().map(|task| (task.id, task.name.clone())).collect()
+    history
+        .tasks
+        .iter()
+        .map(|task| (task.id, task.name.clone()))
+        .collect()
 }
 
-fn events(journal: &[Entry], names: &BTreeMap<TaskId, String>, format: Format) -> Result<(), Failure> {
+fn events(
+    journal: &[Entry],
+    names: &BTreeMap<TaskId, String>,
+    format: Format,
+) -> Result<(), Failure> {
     if format.json {
         let events = journal.iter().map(|entry| Happened {
             at: entry.at.to_string(),
@@ -154,7 +175,8 @@ fn events(journal: &[Entry], names: &BTreeMap<TaskId, String>, format: Format) -
     }
     let mut rows = Vec::with_capacity(journal.len());
     for entry in journal {
-        let event = serde_json::to_value(&entry.event).map_err(|error| Failure::host(error.to_string()))?;
+        let event =
+            serde_json::to_value(&entry.event).map_err(|error| Failure::host(error.to_string()))?;
         let (what, details) = split(event);
         rows.push(vec![entry.at.to_string(), what, brief(details, names)]);
     }
@@ -175,11 +197,17 @@ fn brief(mut details: Value, names: &BTreeMap<TaskId, String>) -> String {
     let Some(fields) = details.as_object_mut() else {
         return String::new();
     };
-    let task = fields.get("task").and_then(Value::as_str).and_then(|id| id.parse().ok());
+    let task = fields
+        .get("task")
+        .and_then(Value::as_str)
+        .and_then(|id| id.parse().ok());
     if let Some(name) = task.and_then(|task| names.get(&task)) {
         fields.insert("task".to_owned(), name.as_str().into());
     }
-    let words: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", cell(value))).collect();
+    let words: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", cell(value)))
+        .collect();
     let text = words.join(" ");
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -187,9 +215,17 @@ fn brief(mut details: Value, names: &BTreeMap<TaskId, String>) -> String {
     }
 }
 
-fn logs(journal: &[Entry], names: &BTreeMap<TaskId, String>, format: Format) -> Result<(), Failure> {
+fn logs(
+    journal: &[Entry],
+    names: &BTreeMap<TaskId, String>,
+    format: Format,
+) -> Result<(), Failure> {
     let said = journal.iter().filter_map(|entry| match &entry.event {
-        Event::Log { task, level, message } => Some(Said {
+        Event::Log {
+            task,
+            level,
+            message,
+        } => Some(Said {
             at: entry.at.to_string(),
             task: names.get(task).map_or("-", String::as_str),
             level: *level,
@@ -203,14 +239,37 @@ fn logs(journal: &[Entry], names: &BTreeMap<TaskId, String>, format: Format) -> 
     }
     let rows = said.into_iter().map(|said| {
         let level = format!("{:?}", said.level).to_lowercase();
-        vec![said.at, level, said.task.to_owned(), cell(&said.message.into())]
+        vec![
+            said.at,
+            level,
+            said.task.to_owned(),
+            cell(&said.message.into()),
+        ]
     });
     output::print(&output::table(&["at", "level", "task", "message"], rows))
 }
 
 fn state(text: &str) -> Result<FlowState, String> {
-    use FlowState::{Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success};
-    let states = [Pending, Started, Resuming, Running, Success, Interrupted, Reverting, Failure];
-    let found = states.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| format!("the states are {}", states.map(FlowState::as_str).join(", ")))
+    use FlowState::{
+        Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
+    };
+    let states = [
+        Pending,
+        Started,
+        Resuming,
+        Running,
+        Success,
+        Interrupted,
+        Reverting,
+        Failure,
+    ];
+    let found = states
+        .into_iter()
+        .find(|state| state.as_str().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| {
+        format!(
+            "the states are {}",
+            states.map(FlowState::as_str).join(", ")
+        )
+    })
 }

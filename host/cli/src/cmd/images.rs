@@ -82,11 +82,19 @@ impl Images {
                 let view = reader.view(&requester);
                 let mut images = view.list(Kind::Image, None, false)?;
                 images.retain(|image| view.may_see(Kind::Image, image));
-                output::list(&["id", "name", "size", "min_disk", "status"], &images, list.format)
+                output::list(
+                    &["id", "name", "size", "min_disk", "status"],
+                    &images,
+                    list.format,
+                )
             }
             Self::Show(show) => {
                 let requester = session.requester(&show.who)?;
-                let image = look_up(&session.reader()?.view(&requester), Kind::Image, &show.image)?;
+                let image = look_up(
+                    &session.reader()?.view(&requester),
+                    Kind::Image,
+                    &show.image,
+                )?;
                 output::object(&image, show.format)
             }
             Self::Delete(delete) => {
@@ -109,7 +117,10 @@ impl Create {
                 .at(&self.file, None)
                 .help("name a file that is there, and that you may read")
         })?;
-        let file_name = self.file.file_name().map(|name| name.to_string_lossy().into_owned());
+        let file_name = self
+            .file
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         let new = NewImage {
             name: self.name.or(file_name).unwrap_or_default(),
             size,

@@ -89,5 +89,9 @@ fn look_up(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<Object, Stor
 /// The id of what an id or a name means.
 fn id_of(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<String, StoreError> {
     let found = look_up(view, kind, id_or_name)?;
-    Ok(found.get("id").and_then(|id| id.as_str()).unwrap_or(id_or_name).to_owned())
+    Ok(found
+        .get("id")
+        .and_then(|id| id.as_str())
+        .unwrap_or(id_or_name)
+        .to_owned())
 }

@@ -48,16 +48,27 @@ impl Outbox {
 impl List {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
-        let mut messages = session.reader()?.view(&requester).list(Kind::Cast, None, false)?;
-        messages.retain(|message| self.all || message.get("state").and_then(Value::as_str) == Some("ready"));
-        output::list(&["id", "state", "topic", "method", "created_at"], &messages, self.format)
+        let mut messages = session
+            .reader()?
+            .view(&requester)
+            .list(Kind::Cast, None, false)?;
+        messages.retain(|message| {
+            self.all || message.get("state").and_then(Value::as_str) == Some("ready")
+        });
+        output::list(
+            &["id", "state", "topic", "method", "created_at"],
+            &messages,
+            self.format,
+        )
     }
 }
 
 impl Ack {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
-        session.store()?.admin(&requester, |admin| self.ids.iter().try_for_each(|id| admin.ack_cast(id)))?;
+        session.store()?.admin(&requester, |admin| {
+            self.ids.iter().try_for_each(|id| admin.ack_cast(id))
+        })?;
         Ok(())
     }
 }

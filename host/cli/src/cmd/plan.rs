@@ -42,9 +42,14 @@ struct Document<'p> {
 
 impl Plan {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
-        let manifest = Manifest::parse(&input::text(&self.manifest, "the manifest")?, &self.manifest)?;
+        let manifest = Manifest::parse(
+            &input::text(&self.manifest, "the manifest")?,
+            &self.manifest,
+        )?;
         let plan = session.planner()?.plan(&manifest)?;
-        plan.warnings.iter().for_each(|warning| session.warn(warning));
+        plan.warnings
+            .iter()
+            .for_each(|warning| session.warn(warning));
         match self.format {
             PlanFormat::Table => output::print(&text(&plan)),
             PlanFormat::Mermaid => output::print(&plan.to_mermaid()),
@@ -57,7 +62,11 @@ impl Plan {
 }
 
 fn text(plan: &plan::Plan) -> String {
-    let action = plan.action.as_ref().map(|action| format!("  {action}")).unwrap_or_default();
+    let action = plan
+        .action
+        .as_ref()
+        .map(|action| format!("  {action}"))
+        .unwrap_or_default();
     let mut text = format!("{}{action}  plan {}\n\n", plan.name, plan.digest());
     let tasks = plan.tasks.iter().zip(1..).map(|(task, number)| {
         let (major, minor) = task.version;
@@ -65,24 +74,41 @@ fn text(plan: &plan::Plan) -> String {
             number.to_string(),
             task.name.clone(),
             format!("{major}.{minor}"),
-            task.builtin.as_ref().map_or_else(|| "a file".to_owned(), |name| format!("builtin:{name}")),
+            task.builtin
+                .as_ref()
+                .map_or_else(|| "a file".to_owned(), |name| format!("builtin:{name}")),
             grants(&task.grants),
             task.digest.to_string(),
         ]
     });
-    text += &output::table(&["", "task", "version", "component", "grants", "sha256"], tasks);
+    text += &output::table(
+        &["", "task", "version", "component", "grants", "sha256"],
+        tasks,
+    );
     text.push('\n');
-    let inputs = plan.tasks.iter().zip(1..).flat_map(|(task, number)| inputs(number, task));
+    let inputs = plan
+        .tasks
+        .iter()
+        .zip(1..)
+        .flat_map(|(task, number)| inputs(number, task));
     text += &output::table(&["", "task", "input", "provided by"], inputs);
     text
 }
 
 /// A row for each input of a task; an optional one is marked with `?`, and names its providers nearest first.
 fn inputs(number: usize, task: &PlannedTask) -> Vec<Vec<String>> {
-    let row = |input: String, from: String| vec![number.to_string(), task.name.clone(), input, from];
-    let required = task.requires.iter().map(|(input, from)| row(input.clone(), from.clone()));
+    let row =
+        |input: String, from: String| vec![number.to_string(), task.name.clone(), input, from];
+    let required = task
+        .requires
+        .iter()
+        .map(|(input, from)| row(input.clone(), from.clone()));
     let optional = task.optional.iter().map(|(input, from)| {
-        let from = if from.is_empty() { "-".to_owned() } else { from.join(", ") };
+        let from = if from.is_empty() {
+            "-".to_owned()
+        } else {
+            from.join(", ")
+        };
         row(format!("{input}?"), from)
     });
     required.chain(optional).collect()
@@ -100,5 +126,9 @@ fn grants(grants: &Grants) -> String {
             false => write!(text, "{gap}{capability}({})", narrowed.join(",")),
         };
     }
-    if text.is_empty() { "-".to_owned() } else { text }
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
 }

@@ -106,9 +106,16 @@ impl Inspect {
         })
     }
 
-    fn describe(&self, plugin: &Component, schema: &Value, limits: &Limits) -> Result<Descriptor, String> {
+    fn describe(
+        &self,
+        plugin: &Component,
+        schema: &Value,
+        limits: &Limits,
+    ) -> Result<Descriptor, String> {
         check_settings(&self.settings, schema).map_err(|error| error.to_string())?;
-        plugin.describe(&self.settings, limits).map_err(|error| error.to_string())
+        plugin
+            .describe(&self.settings, limits)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -116,22 +123,36 @@ fn read(plugin: &str) -> Result<Vec<u8>, Diagnostic> {
     let Some(name) = plugin.strip_prefix(BUILTIN) else {
         return input::bytes(Path::new(plugin), "the plugin");
     };
-    cairn_bundle::component(name).map(<[u8]>::to_vec).ok_or_else(|| {
-        let known: Vec<&str> = cairn_bundle::PLUGINS.iter().map(|(name, _)| *name).collect();
-        Diagnostic::new(format!("there is no built-in plugin `{name}`"))
-            .help(format!("the built-in plugins are {}", known.join(", ")))
-    })
+    cairn_bundle::component(name)
+        .map(<[u8]>::to_vec)
+        .ok_or_else(|| {
+            let known: Vec<&str> = cairn_bundle::PLUGINS
+                .iter()
+                .map(|(name, _)| *name)
+                .collect();
+            Diagnostic::new(format!("there is no built-in plugin `{name}`"))
+                .help(format!("the built-in plugins are {}", known.join(", ")))
+        })
 }
 
 fn text(inspected: &Inspected) -> String {
-    let mut text = format!("{}  {} bytes\nsha256 {}\n", inspected.source, inspected.size, inspected.sha256);
+    let mut text = format!(
+        "{}  {} bytes\nsha256 {}\n",
+        inspected.source, inspected.size, inspected.sha256
+    );
     text.push_str("\nimports\n");
     for import in &inspected.imports {
-        let grant = import.grant.map(|grant| format!("  needs the grant `{grant}`")).unwrap_or_default();
+        let grant = import
+            .grant
+            .map(|grant| format!("  needs the grant `{grant}`"))
+            .unwrap_or_default();
         text += &format!("  {}{grant}\n", import.name);
     }
     text.push_str("\nexports\n");
-    inspected.exports.iter().for_each(|export| text += &format!("  {export}\n"));
+    inspected
+        .exports
+        .iter()
+        .for_each(|export| text += &format!("  {export}\n"));
     match (&inspected.descriptor, &inspected.not_described) {
         (Some(descriptor), _) => {
             let (major, minor) = descriptor.version;
@@ -141,7 +162,14 @@ fn text(inspected: &Inspected) -> String {
                 ("optional", &descriptor.optional),
                 ("provides", &descriptor.provides),
             ] {
-                text += &format!("  {word}  {}\n", if names.is_empty() { "-".to_owned() } else { names.join(", ") });
+                text += &format!(
+                    "  {word}  {}\n",
+                    if names.is_empty() {
+                        "-".to_owned()
+                    } else {
+                        names.join(", ")
+                    }
+                );
             }
         }
         (None, reason) => {

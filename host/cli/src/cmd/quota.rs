@@ -72,7 +72,12 @@ impl Show {
         let document = match &self.class {
             None => Document {
                 whose: Whose::Project(&requester.project_id),
-                quotas: reader.view(&requester).project_quotas(&requester.project_id, None, true, true)?,
+                quotas: reader.view(&requester).project_quotas(
+                    &requester.project_id,
+                    None,
+                    true,
+                    true,
+                )?,
             },
             Some(class) => {
                 // An operator is of every class.
@@ -99,10 +104,12 @@ impl Set {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         session.store_or_new()?.admin(&requester, |admin| {
-            self.limits.iter().try_for_each(|(resource, limit)| match &self.class {
-                Some(class) => admin.set_class_limit(class, resource, Some(*limit)),
-                None => admin.set_project_limit(&requester.project_id, resource, Some(*limit)),
-            })
+            self.limits
+                .iter()
+                .try_for_each(|(resource, limit)| match &self.class {
+                    Some(class) => admin.set_class_limit(class, resource, Some(*limit)),
+                    None => admin.set_project_limit(&requester.project_id, resource, Some(*limit)),
+                })
         })?;
         Ok(())
     }
@@ -115,13 +122,19 @@ fn text(document: &Document<'_>) -> String {
     };
     let quotas = document.quotas.iter();
     match document.whose {
-        Whose::Class(_) => {
-            output::table(&["resource", "limit"], quotas.map(|(name, entry)| vec![name.clone(), limit(entry)]))
-        }
+        Whose::Class(_) => output::table(
+            &["resource", "limit"],
+            quotas.map(|(name, entry)| vec![name.clone(), limit(entry)]),
+        ),
         Whose::Project(_) => {
             let rows = quotas.map(|(name, entry)| {
                 let usage = entry.usage.unwrap_or_default();
-                vec![name.clone(), limit(entry), usage.in_use.to_string(), usage.reserved.to_string()]
+                vec![
+                    name.clone(),
+                    limit(entry),
+                    usage.in_use.to_string(),
+                    usage.reserved.to_string(),
+                ]
             });
             output::table(&["resource", "limit", "in use", "reserved"], rows)
         }
@@ -129,9 +142,12 @@ fn text(document: &Document<'_>) -> String {
 }
 
 fn limit(text: &str) -> Result<(String, i64), String> {
-    let (resource, limit) = crate::args::key_value(text).map_err(|_| "write RESOURCE=LIMIT".to_owned())?;
+    let (resource, limit) =
+        crate::args::key_value(text).map_err(|_| "write RESOURCE=LIMIT".to_owned())?;
     match limit.parse() {
         Ok(limit) if limit >= -1 => Ok((resource, limit)),
-        Ok(_) | Err(_) => Err(format!("`{limit}` is no limit: write a whole number, or -1 for unlimited")),
+        Ok(_) | Err(_) => Err(format!(
+            "`{limit}` is no limit: write a whole number, or -1 for unlimited"
+        )),
     }
 }

@@ -38,15 +38,25 @@ pub struct Run {
 impl Run {
     /// Everything that can be wrong is found before the database is opened for writing, or made.
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let manifest = Manifest::parse(&input::text(&self.manifest, "the manifest")?, &self.manifest)?;
+        let manifest = Manifest::parse(
+            &input::text(&self.manifest, "the manifest")?,
+            &self.manifest,
+        )?;
         let (request, file) = input::request(self.input.as_deref())?;
         let policy = session.policy()?;
         let requester = session.identity(&self.who, &policy);
         let planner = session.planner()?;
         let plan = planner.plan(&manifest)?;
-        plan.warnings.iter().for_each(|warning| session.warn(warning));
+        plan.warnings
+            .iter()
+            .for_each(|warning| session.warn(warning));
         let request = session.peek(&requester, |view| {
-            Ok(request::resolve(plan.action.as_deref(), &request, file, view)?)
+            Ok(request::resolve(
+                plan.action.as_deref(),
+                &request,
+                file,
+                view,
+            )?)
         })?;
 
         let host = session.host(planner, policy)?;
@@ -54,7 +64,11 @@ impl Run {
         let flow = &prepared.flow;
         // Registering twice is the one way in which this fails.
         let _ = flow.log_transitions();
-        let progress = if self.format.json { None } else { Progress::of(flow)? };
+        let progress = if self.format.json {
+            None
+        } else {
+            Progress::of(flow)?
+        };
         let interrupt = Interrupt::of(flow, &session.settings.global)?;
         let report = host.run(&prepared);
         drop(interrupt);
@@ -67,7 +81,11 @@ impl Run {
         if self.format.json {
             output::json(&report)?;
         } else {
-            output::print(&format!("{}{}", report::text(&report), made(&host, &requester, &report)?))?;
+            output::print(&format!(
+                "{}{}",
+                report::text(&report),
+                made(&host, &requester, &report)?
+            ))?;
         }
         Ok(Exit::of(&report))
     }
@@ -76,7 +94,9 @@ impl Run {
 /// The volume that a flow made, if it made one, and what its project uses now.
 fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Failure> {
     let results = report.tasks.iter().rev();
-    let volume = results.filter_map(|task| task.result.get("volume_id")?.as_str()).next();
+    let volume = results
+        .filter_map(|task| task.result.get("volume_id")?.as_str())
+        .next();
     let Some(volume) = volume.filter(|_| Exit::of(report) == Exit::Ok) else {
         return Ok(String::new());
     };
@@ -84,7 +104,12 @@ fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Fa
         let mut text = String::new();
         if let Some(row) = view.find(Kind::Volume, volume)? {
             let shown = |column: &str| cell(row.get(column).unwrap_or(&Value::Null));
-            let about = format!("{volume}  {}  {} GiB  {}", shown("display_name"), shown("size"), shown("status"));
+            let about = format!(
+                "{volume}  {}  {} GiB  {}",
+                shown("display_name"),
+                shown("size"),
+                shown("status")
+            );
             report::line(&mut text, "volume", &about);
         }
         for (resource, quota) in view.project_quotas(&requester.project_id, None, true, true)? {

@@ -78,13 +78,21 @@ impl Snapshots {
             Self::List(list) => {
                 let requester = session.requester(&list.who)?;
                 let project = (!list.all_projects).then_some(requester.project_id.as_str());
-                let snapshots = session.reader()?.view(&requester).list(Kind::Snapshot, project, false)?;
+                let snapshots =
+                    session
+                        .reader()?
+                        .view(&requester)
+                        .list(Kind::Snapshot, project, false)?;
                 let columns = ["id", "display_name", "volume_id", "volume_size", "status"];
                 output::list(&columns, &snapshots, list.format)
             }
             Self::Show(show) => {
                 let requester = session.requester(&show.who)?;
-                let snapshot = look_up(&session.reader()?.view(&requester), Kind::Snapshot, &show.snapshot)?;
+                let snapshot = look_up(
+                    &session.reader()?.view(&requester),
+                    Kind::Snapshot,
+                    &show.snapshot,
+                )?;
                 output::object(&snapshot, show.format)
             }
             Self::Delete(delete) => {

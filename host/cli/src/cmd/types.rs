@@ -1,6 +1,6 @@
+use cairn::store::StoreError;
 use cairn::store::admin::{NewEncryption, NewQosSpecs, NewVolumeType};
 use cairn::store::view::{Kind, View};
-use cairn::store::StoreError;
 use cairn::value::{Object, Value};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -123,8 +123,16 @@ impl Types {
             Self::Create(create) => create.run(session),
             Self::List(list) => {
                 let requester = session.requester(&list.who)?;
-                let types = session.reader()?.view(&requester).list(Kind::VolumeType, None, list.deleted)?;
-                output::list(&["id", "name", "extra_specs", "qos_specs_id"], &types, list.format)
+                let types = session.reader()?.view(&requester).list(
+                    Kind::VolumeType,
+                    None,
+                    list.deleted,
+                )?;
+                output::list(
+                    &["id", "name", "extra_specs", "qos_specs_id"],
+                    &types,
+                    list.format,
+                )
             }
             Self::Show(show) => {
                 let requester = session.requester(&show.who)?;
@@ -149,14 +157,22 @@ impl Create {
         let requester = session.requester(&self.who)?;
         let qos = (!self.qos.is_empty()).then(|| NewQosSpecs {
             name: format!("{} QoS", self.name),
-            consumer: self.consumer.unwrap_or(Consumer::BackEnd).as_str().to_owned(),
+            consumer: self
+                .consumer
+                .unwrap_or(Consumer::BackEnd)
+                .as_str()
+                .to_owned(),
             specs: self.qos.into_iter().collect(),
         });
         let encryption = self.encrypt.map(|provider| NewEncryption {
             provider,
             cipher: self.cipher,
             key_size: self.key_size,
-            control_location: self.control_location.unwrap_or(Location::FrontEnd).as_str().to_owned(),
+            control_location: self
+                .control_location
+                .unwrap_or(Location::FrontEnd)
+                .as_str()
+                .to_owned(),
         });
         let new = NewVolumeType {
             name: self.name,
@@ -181,7 +197,13 @@ fn whole(view: &View<'_>, id_or_name: &str) -> Result<Object, StoreError> {
         Some(id) => view.find(Kind::QosSpecs, id)?,
         None => None,
     };
-    found.insert("qos_specs".to_owned(), qos.map_or(Value::Null, Value::Object));
-    found.insert("encryption".to_owned(), encryption.map_or(Value::Null, Value::Object));
+    found.insert(
+        "qos_specs".to_owned(),
+        qos.map_or(Value::Null, Value::Object),
+    );
+    found.insert(
+        "encryption".to_owned(),
+        encryption.map_or(Value::Null, Value::Object),
+    );
     Ok(found)
 }

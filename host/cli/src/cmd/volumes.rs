@@ -118,8 +118,15 @@ impl Volumes {
 impl Create {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
-        let zone = self.availability_zone.as_deref().or(session.settings.zone.as_deref());
-        let metadata: Object = self.metadata.into_iter().map(|(key, value)| (key, value.into())).collect();
+        let zone = self
+            .availability_zone
+            .as_deref()
+            .or(session.settings.zone.as_deref());
+        let metadata: Object = self
+            .metadata
+            .into_iter()
+            .map(|(key, value)| (key, value.into()))
+            .collect();
         let properties = [
             ("size", Value::from(self.size)),
             ("display_name", self.name.into()),
@@ -127,10 +134,16 @@ impl Create {
             ("status", self.status.into()),
             ("attach_status", "detached".into()),
             ("host", self.host.into()),
-            ("availability_zone", zone.unwrap_or(cairn::host::DEFAULT_ZONE).into()),
+            (
+                "availability_zone",
+                zone.unwrap_or(cairn::host::DEFAULT_ZONE).into(),
+            ),
             ("metadata", metadata.into()),
         ];
-        let mut properties: Object = properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut properties: Object = properties
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         let volume = session.store_or_new()?.admin(&requester, |admin| {
             if let Some(volume_type) = &self.volume_type {
                 let id = id_of(&admin.view(), Kind::VolumeType, volume_type)?;
@@ -146,8 +159,19 @@ impl List {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         let project = (!self.all_projects).then_some(requester.project_id.as_str());
-        let volumes = session.reader()?.view(&requester).list(Kind::Volume, project, self.deleted)?;
-        let columns = ["id", "display_name", "size", "status", "availability_zone", "host"];
+        let volumes =
+            session
+                .reader()?
+                .view(&requester)
+                .list(Kind::Volume, project, self.deleted)?;
+        let columns = [
+            "id",
+            "display_name",
+            "size",
+            "status",
+            "availability_zone",
+            "host",
+        ];
         output::list(&columns, &volumes, self.format)
     }
 }
@@ -170,7 +194,9 @@ impl Set {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         let changes = [("status", self.status), ("host", self.host)];
-        let changes = changes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+        let changes = changes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
         let changes: Object = changes.collect();
         let volume = session.store()?.admin(&requester, |admin| {
             let id = id_of(&admin.view(), Kind::Volume, &self.volume)?;

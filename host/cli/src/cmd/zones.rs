@@ -57,12 +57,16 @@ impl Zones {
         match self {
             Self::Create(Named { name, who }) => {
                 let requester = session.requester(&who)?;
-                session.store_or_new()?.admin(&requester, |admin| admin.create_zone(&name))?;
+                session
+                    .store_or_new()?
+                    .admin(&requester, |admin| admin.create_zone(&name))?;
                 Ok(())
             }
             Self::Delete(Named { name, who }) => {
                 let requester = session.requester(&who)?;
-                session.store()?.admin(&requester, |admin| admin.delete_zone(&name))?;
+                session
+                    .store()?
+                    .admin(&requester, |admin| admin.delete_zone(&name))?;
                 Ok(())
             }
             Self::List(list) => {
@@ -73,7 +77,9 @@ impl Zones {
                 output::print(&output::table(&["name", "default"], zones.iter().map(row)))
             }
             Self::Show(Show { named, format }) => {
-                let found = zones(session, &named.who)?.into_iter().find(|zone| zone.name == named.name);
+                let found = zones(session, &named.who)?
+                    .into_iter()
+                    .find(|zone| zone.name == named.name);
                 let zone = found.ok_or_else(|| {
                     let message = format!("there is no zone `{}`", named.name);
                     StoreError::from(TaskError::new("NotFound", message))
@@ -89,7 +95,11 @@ impl Zones {
 
 fn zones(session: &Session, who: &Who) -> Result<Vec<Zone>, Failure> {
     let requester = session.requester(who)?;
-    let default = session.settings.zone.as_deref().unwrap_or(cairn::host::DEFAULT_ZONE);
+    let default = session
+        .settings
+        .zone
+        .as_deref()
+        .unwrap_or(cairn::host::DEFAULT_ZONE);
     let names = session.reader()?.view(&requester).zones()?;
     let zone = |name: String| Zone {
         default: name == default,
@@ -99,5 +109,8 @@ fn zones(session: &Session, who: &Who) -> Result<Vec<Zone>, Failure> {
 }
 
 fn row(zone: &Zone) -> Vec<String> {
-    vec![zone.name.clone(), if zone.default { "yes" } else { "no" }.to_owned()]
+    vec![
+        zone.name.clone(),
+        if zone.default { "yes" } else { "no" }.to_owned(),
+    ]
 }

@@ -256,6 +256,33 @@ fn a_message_is_held_until_its_flow_succeeds() {
 }
 
 #[test]
+fn a_message_that_is_ready_is_withdrawn_until_somebody_took_it() {
+    for taken in [false, true] {
+        let store = memory();
+        let call = begin(&store, &ann());
+        let cast = Effect::Cast(Cast {
+            topic: "t".to_owned(),
+            method: "m".to_owned(),
+            arguments: json!({}),
+        });
+        let (_, sent) = apply(&store, call, &ann(), cast).unwrap();
+        let succeeded = Event::State {
+            from: FlowState::Running,
+            to: FlowState::Success,
+        };
+        store.append(call.flow, vec![succeeded]).unwrap();
+        if taken {
+            let id = rows(&store, Kind::Cast)[0]["id"].clone();
+            store.admin(&ann(), |admin| admin.ack_cast(id.as_str().unwrap_or_default())).unwrap();
+            assert_eq!(refusal(store.undo(&sent)), "UndoRefused");
+        } else {
+            store.undo(&sent).unwrap();
+        }
+        assert_eq!(rows(&store, Kind::Cast).len(), usize::from(taken));
+    }
+}
+
+#[test]
 fn deleting_gives_back_only_what_is_booked() {
     let store = memory();
     let volume = store

@@ -1,0 +1,71 @@
+use super::program;
+
+/// Every page of help, as a person reads it.
+#[test]
+fn every_command_has_a_page_of_help() {
+    let program = program();
+    for command in [
+        "",
+        "run",
+        "plan",
+        "flows",
+        "flows list",
+        "quota",
+        "quota set",
+        "volumes",
+        "volumes create",
+        "volumes set",
+        "snapshots",
+        "types",
+        "types create",
+        "images",
+        "images create",
+        "zones",
+        "outbox",
+        "plugin",
+        "plugin inspect",
+        "db",
+        "completions",
+    ] {
+        let mut arguments: Vec<&str> = command.split_whitespace().collect();
+        arguments.push("-h");
+        let run = program.run(&arguments).exits(0);
+        assert_eq!(run.stderr, "");
+        insta::assert_snapshot!(
+            format!("help {command}").trim().replace(' ', "-"),
+            run.stdout
+        );
+    }
+}
+
+#[test]
+fn the_long_page_has_every_option() {
+    let run = program().run(&["--help"]).exits(0);
+    insta::assert_snapshot!("help-long", run.stdout);
+}
+
+#[test]
+fn bad_usage_is_told_on_stderr() {
+    let program = program();
+    for (arguments, words) in [
+        (&["runn"][..], "a similar subcommand exists: 'run'"),
+        (&["run"], "<FLOW>"),
+        (&["run", "flow.toml", "--jsn"], "--json"),
+        (&[], "Usage: cairn"),
+    ] {
+        let run = program.run(arguments).exits(2).says(&[words]);
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    let program = program();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = program.run(&["completions", shell]).exits(0).stdout;
+        assert!(
+            script.contains("cairn") && script.contains("outbox"),
+            "{shell}"
+        );
+    }
+}

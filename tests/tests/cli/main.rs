@@ -1,0 +1,48 @@
+//! The command line, run as a process: exit codes, the documents it prints, and what it says.
+
+mod catalogue;
+mod flows;
+mod help;
+mod outbox;
+mod plan;
+mod plugin;
+mod quota;
+mod run;
+mod settings;
+mod signals;
+
+use acceptance::program::{Program, volume_create};
+use serde_json::Value;
+
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_cairn-under-test"))
+}
+
+/// The arguments that run the first example's flow with a request, which is written first.
+fn request(program: &Program, request: &str) -> [String; 4] {
+    program.write("request.json", request);
+    [
+        "run".to_owned(),
+        volume_create(),
+        "--input".to_owned(),
+        "request.json".to_owned(),
+    ]
+}
+
+/// Runs the first example's flow with a request and more arguments; it must end with this code. Returns the report.
+#[track_caller]
+fn create(program: &Program, body: &str, more: &[&str], exit: i32) -> Value {
+    let arguments = request(program, body);
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.push("--json");
+    arguments.extend(more);
+    program.run(&arguments).exits(exit).json()
+}
+
+/// What a task of a report returned.
+fn result<'r>(report: &'r Value, task: &str) -> &'r Value {
+    let tasks = report["tasks"].as_array().expect("a report has tasks");
+    let name = format!("{task};volume:create");
+    let task = tasks.iter().find(|task| task["name"] == name.as_str());
+    &task.expect("the task is in the report")["result"]
+}

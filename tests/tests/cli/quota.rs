@@ -1,0 +1,78 @@
+use serde_json::{Value, json};
+
+use super::{create, program};
+
+fn usage(shown: &Value, resource: &str) -> (i64, i64, i64) {
+    let quota = &shown["quotas"][resource];
+    let number = |name: &str| quota[name].as_i64().unwrap();
+    (number("limit"), number("in_use"), number("reserved"))
+}
+
+#[test]
+fn a_flow_that_fails_leaves_the_usages_as_they_were() {
+    let program = program();
+    create(&program, r#"{"size": 7}"#, &[], 0);
+    let before = program.json(&["quota", "show", "--json"]);
+    assert_eq!(before["project"], "demo");
+    assert_eq!(usage(&before, "gigabytes"), (1000, 7, 0));
+    create(&program, r#"{"size": 994}"#, &[], 3);
+    assert_eq!(program.json(&["quota", "show", "--json"]), before);
+    create(&program, r#"{"size": 993}"#, &[], 0);
+}
+
+#[test]
+fn a_limit_is_set_for_a_project_or_a_class() {
+    let program = program();
+    program
+        .run(&["quota", "set", "volumes=1", "gigabytes=-1"])
+        .exits(0);
+    program
+        .run(&["quota", "set", "volumes=5", "--class", "gold"])
+        .exits(0);
+    let shown = program.json(&["quota", "show", "--json"]);
+    assert_eq!(
+        (usage(&shown, "volumes").0, usage(&shown, "gigabytes").0),
+        (1, -1)
+    );
+    let class = program.json(&["quota", "show", "--class", "gold", "--json"]);
+    assert_eq!(class["class"], "gold");
+    assert_eq!(class["quotas"]["volumes"], json!({"limit": 5}));
+    let other = [
+        "quota",
+        "show",
+        "--project",
+        "other",
+        "--quota-class",
+        "gold",
+        "--json",
+    ];
+    assert_eq!(usage(&program.json(&other), "volumes").0, 5);
+
+    create(&program, r#"{"size": 5000}"#, &[], 0);
+    let over = create(&program, r#"{"size": 1}"#, &[], 3);
+    assert_eq!(over["error"]["kind"], "VolumeLimitExceeded");
+}
+
+#[test]
+fn a_limit_of_nothing_known_is_refused() {
+    let program = program();
+    program
+        .run(&["quota", "set", "volumes"])
+        .exits(2)
+        .says(&["write RESOURCE=LIMIT"]);
+    program
+        .run(&["quota", "set", "volumes=many"])
+        .exits(2)
+        .says(&["`many` is no limit"]);
+    assert!(!program.has_database());
+    program
+        .run(&["quota", "set", "volumes=3", "floppies=1"])
+        .exits(2)
+        .says(&["there is no quota of floppies"]);
+    let shown = program.json(&["quota", "show", "--json"]);
+    assert_eq!(
+        usage(&shown, "volumes").0,
+        10,
+        "all limits are set, or none"
+    );
+}
