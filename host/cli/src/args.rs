@@ -166,29 +166,31 @@ pub enum Color {
     Never,
 }
 
+/// The heading of the options that say who asks.
+const REQUESTER: &str = "Requester";
+
 /// On whose behalf a command is done.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Requester")]
 pub struct Who {
     /// The user who asks [default: demo]
-    #[arg(long, value_name = "USER", env = "CAIRN_USER", hide_env_values = true)]
+    #[arg(long, value_name = "USER", help_heading = REQUESTER, env = "CAIRN_USER", hide_env_values = true)]
     pub user: Option<String>,
     /// The project it is for [default: demo]
     #[arg(
         long,
-        value_name = "PROJECT",
+        value_name = "PROJECT", help_heading = REQUESTER,
         env = "CAIRN_PROJECT",
         hide_env_values = true
     )]
     pub project: Option<String>,
     /// A role of the user; may be repeated
-    #[arg(long = "role", value_name = "ROLE")]
+    #[arg(long = "role", value_name = "ROLE", help_heading = REQUESTER)]
     pub roles: Vec<String>,
     /// Ask as an admin, who sees every project
-    #[arg(long)]
+    #[arg(long, help_heading = REQUESTER)]
     pub admin: bool,
     /// The quota class of the user's project
-    #[arg(long, value_name = "CLASS")]
+    #[arg(long, value_name = "CLASS", help_heading = REQUESTER)]
     pub quota_class: Option<String>,
 }
 

@@ -5,7 +5,6 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::args::{Global, LogFormat, LogLevel};
-use crate::output;
 
 /// Starts logging. What other crates say is of use to nobody below a warning.
 pub fn init(global: &Global) {
@@ -16,7 +15,7 @@ pub fn init(global: &Global) {
         .with_target("cairn_cli", level);
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(output::colors(global));
+        .with_ansi(false);
     let registry = tracing_subscriber::registry();
     match global.log_format {
         LogFormat::Text => registry

@@ -111,18 +111,18 @@ fn fields(object: &Object) -> String {
 pub fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        // What others chose to call a thing must not reach the terminal as a command.
-        Value::String(text) => text.chars().flat_map(shown).collect(),
+        Value::String(text) => printable(text),
         other => other.to_string(),
     }
 }
 
-fn shown(c: char) -> Vec<char> {
-    if c.is_control() {
-        c.escape_default().collect()
-    } else {
-        vec![c]
-    }
+/// Text of somebody else's, which must not reach the terminal as a command.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 fn lines(text: &str) -> String {
@@ -133,13 +133,17 @@ fn lines(text: &str) -> String {
 
 /// Whether messages are coloured.
 pub fn colors(global: &Global) -> bool {
-    match global.color {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let for_people = global.log_format == LogFormat::Text && io::stderr().is_terminal();
+    coloured(global.color, no_color, for_people)
+}
+
+/// `NO_COLOR` counts when it is not empty (no-color.org), and a flag comes before it.
+const fn coloured(when: Color, no_color: bool, for_people: bool) -> bool {
+    match when {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => {
-            let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            !no_color && global.log_format == LogFormat::Text && io::stderr().is_terminal()
-        }
+        Color::Auto => for_people && !no_color,
     }
 }
 
@@ -182,6 +186,15 @@ fn say(global: &Global, word: &str, color: &str, message: &str) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn colour_is_for_terminals_without_no_color_and_for_whoever_asks() {
+        assert!(coloured(Color::Auto, false, true));
+        assert!(!coloured(Color::Auto, true, true));
+        assert!(!coloured(Color::Auto, false, false));
+        assert!(coloured(Color::Always, true, false));
+        assert!(!coloured(Color::Never, false, true));
+    }
 
     #[test]
     fn a_list_is_aligned_and_has_no_blanks_at_its_ends() {

@@ -9,6 +9,7 @@ use cairn::flow::{Flow, TaskNotice};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::exit::Failure;
+use crate::output;
 
 /// A line that moves, below a line for each task that is done.
 pub struct Progress(ProgressBar);
@@ -53,12 +54,9 @@ fn show(bar: &ProgressBar, notice: &TaskNotice) {
             bar.inc(1);
         }
         TaskState::Failure => {
-            let why = notice
-                .error
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            bar.println(format!("  failed    {name}: {}", why.escape_debug()));
+            let why = notice.error.as_ref().map(ToString::to_string);
+            let why = output::printable(&why.unwrap_or_default());
+            bar.println(format!("  failed    {name}: {why}"));
         }
         TaskState::Reverting => bar.set_message(format!("reverting {name}")),
         TaskState::Reverted => bar.println(format!("  reverted  {name}")),

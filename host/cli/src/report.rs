@@ -6,7 +6,7 @@ use cairn::effect::Left;
 use cairn::report::{Report, RollbackReport, Verdict};
 use cairn::value::Value;
 
-use crate::output::cell;
+use crate::output::{cell, printable};
 
 /// What happened to a flow, a few lines.
 pub fn text(report: &Report) -> String {
@@ -86,11 +86,6 @@ fn state(value: &Value) -> String {
         }
         other => cell(other),
     }
-}
-
-/// Text of a plugin's, which must not reach the terminal as a command.
-fn printable(text: &str) -> String {
-    cell(&Value::from(text))
 }
 
 /// One line under a word.

@@ -212,7 +212,7 @@ impl Rules {
         let fields = wanted.get("fields").unwrap_or(&none);
         let path = format!("{path}.fields");
         // An error may say more here than the original's did.
-        let said = fields
+        fields
             .as_object()
             .into_iter()
             .flatten()
@@ -222,8 +222,7 @@ impl Rules {
                     Some(found) => self.compare(&path, expected, found),
                     None => Some(difference(&path, Some(expected), None)),
                 }
-            });
-        said
+            })
     }
 }
 

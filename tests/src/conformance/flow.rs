@@ -115,7 +115,7 @@ impl Play {
         let mut request = None;
         let (options, task) = match entry {
             TaskEntry::Synth(synth) => {
-                let task: Arc<dyn Task> = Arc::new(Native::new(synth, &self.stage));
+                let task: Arc<dyn Task> = Arc::new(Native::new(*synth, &self.stage));
                 (TaskOptions::default(), task)
             }
             TaskEntry::Real(Real::Inject { what }) => {

@@ -25,8 +25,10 @@ pub struct Create {
     /// The volume, by id or name
     #[arg(long, value_name = "VOLUME")]
     volume: String,
+    /// What it is called
     #[arg(long)]
     name: Option<String>,
+    /// Its status
     #[arg(long, default_value = "available")]
     status: String,
     #[command(flatten)]

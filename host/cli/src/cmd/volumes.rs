@@ -28,10 +28,13 @@ pub struct Create {
     /// GiB
     #[arg(long)]
     size: i64,
+    /// What it is called
     #[arg(long)]
     name: Option<String>,
+    /// What it is for
     #[arg(long)]
     description: Option<String>,
+    /// Its status
     #[arg(long, default_value = "available")]
     status: String,
     /// The backend that holds it
@@ -43,7 +46,7 @@ pub struct Create {
     /// Its zone [default: the default zone]
     #[arg(long = "availability-zone", value_name = "ZONE")]
     availability_zone: Option<String>,
-    /// May be repeated
+    /// A note about it; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     metadata: Vec<(String, String)>,
     #[command(flatten)]
@@ -84,6 +87,7 @@ pub struct Show {
 pub struct Set {
     /// The volume, by id or name
     volume: String,
+    /// Its status
     #[arg(long, group = "changes")]
     status: Option<String>,
     /// The backend that holds it

@@ -14,6 +14,7 @@ mod state;
 mod volumes;
 mod zones;
 
+pub(crate) use policy::Denied;
 pub use policy::Enforcer;
 pub(crate) use state::{Active, Granted, Services, State};
 

@@ -1,5 +1,7 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::{State, json, to_wit};
-use crate::error::TaskError;
+use crate::error::{Origin, TaskError};
 use crate::id::Identity;
 use crate::manifest::Capability;
 use crate::policy::Policy;
@@ -35,6 +37,28 @@ impl Enforcer for Policy {
     }
 }
 
+/// What policy denied a plugin during one call. An error that repeats it is the policy's, and no other can be.
+#[derive(Clone, Default)]
+pub(crate) struct Denied(Arc<Mutex<Option<TaskError>>>);
+
+impl Denied {
+    fn remember(&self, error: &TaskError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+
+    /// The error that ended the call, with its true origin.
+    pub(crate) fn attribute(&self, error: TaskError) -> TaskError {
+        let denied = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*denied {
+            Some(denied) if (&denied.kind, &denied.message) == (&error.kind, &error.message) => TaskError {
+                origin: Origin::Policy,
+                ..error
+            },
+            Some(_) | None => error,
+        }
+    }
+}
+
 impl Host for State {
     fn enforce(
         &mut self,
@@ -63,7 +87,24 @@ impl Host for State {
                 .services
                 .enforcer
                 .enforce(requester, &action, &target)
+                .inspect_err(|error| active.denied.remember(error))
         });
         Ok(result.map_err(to_wit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_error_that_repeats_a_denial_is_the_policys() {
+        let denied = Denied::default();
+        let denial = TaskError::new("PolicyNotAuthorized", "no");
+        assert_eq!(denied.attribute(denial.clone()).origin, Origin::Plugin);
+        denied.remember(&denial);
+        assert_eq!(denied.attribute(denial).origin, Origin::Policy);
+        let other = TaskError::new("PolicyNotAuthorized", "because I say so");
+        assert_eq!(denied.attribute(other).origin, Origin::Plugin);
     }
 }

@@ -1,11 +1,12 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, bail};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use super::{Enforcer, to_wit};
+use super::{Denied, Enforcer, to_wit};
 use crate::effect::{Answer, Effect, Query};
 use crate::error::{HostErrorKind, Origin, TaskError};
 use crate::event::LogLevel;
@@ -39,6 +40,8 @@ pub(crate) struct Active {
     pub(crate) context: Arc<dyn Context>,
     pub(crate) granted: Arc<Granted>,
     pub(crate) services: Arc<Services>,
+    /// What policy denied so far.
+    pub(crate) denied: Denied,
 }
 
 /// What an instance's host functions work on. A fresh one for each call.
@@ -47,6 +50,8 @@ pub(crate) struct State {
     active: Option<Active>,
     /// Why the host ended the call, when it did.
     pub(crate) ended: Option<TaskError>,
+    /// When the call must have ended.
+    deadline: Instant,
     memory_limit: usize,
     /// Whether the plugin was refused memory.
     pub(crate) memory_refused: bool,
@@ -58,29 +63,34 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// For one call.
+    /// For one call, whose time runs from now.
     pub(crate) fn for_call(active: Active) -> Self {
-        let limits = &active.granted.limits;
-        let (memory, log) = (limits.memory, limits.log_bytes);
-        Self::new(Some(active), memory, log)
+        let granted = Arc::clone(&active.granted);
+        Self::new(Some(active), &granted.limits)
     }
 
     /// For a plugin that describes itself.
     pub(crate) fn for_description(limits: &Limits) -> Self {
-        Self::new(None, limits.memory, 0)
+        Self::new(None, limits)
     }
 
-    fn new(active: Option<Active>, memory: u64, log: u64) -> Self {
+    fn new(active: Option<Active>, limits: &Limits) -> Self {
         Self {
             active,
             ended: None,
-            memory_limit: usize::try_from(memory).unwrap_or(usize::MAX),
+            deadline: Instant::now() + limits.deadline,
+            memory_limit: usize::try_from(limits.memory).unwrap_or(usize::MAX),
             memory_refused: false,
-            log_left: log,
+            log_left: limits.log_bytes,
             wasi: None,
             printed: None,
             table: ResourceTable::new(),
         }
+    }
+
+    /// The plugin's resources, and until when it may wait for them.
+    pub(crate) fn waits(&mut self) -> (&mut ResourceTable, Instant) {
+        (&mut self.table, self.deadline)
     }
 
     /// The call in progress.

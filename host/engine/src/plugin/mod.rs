@@ -5,6 +5,7 @@ mod cache;
 mod component;
 mod error;
 mod task;
+mod wait;
 
 pub use component::{Import, Plugin};
 pub use error::PluginError;
@@ -141,6 +142,7 @@ fn engine() -> wasmtime::Result<Engine> {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    wait::add_to_linker(&mut linker)?;
     TaskPluginAll::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Plugin;
-use crate::capability::{Active, Granted, Services, State, from_wit, to_wit};
+use crate::capability::{Active, Denied, Granted, Services, State, from_wit, to_wit};
 use crate::error::{Cause, HostErrorKind, TaskError};
 use crate::event::Disposition;
 use crate::task::{Context, Outcome, Task, TaskSpec};
@@ -31,11 +31,12 @@ impl PluginTask {
         }
     }
 
-    fn state(&self, context: &Arc<dyn Context>) -> State {
+    fn state(&self, context: &Arc<dyn Context>, denied: &Denied) -> State {
         State::for_call(Active {
             context: Arc::clone(context),
             granted: Arc::clone(&self.granted),
             services: Arc::clone(&self.services),
+            denied: denied.clone(),
         })
     }
 
@@ -81,12 +82,14 @@ impl Task for PluginTask {
 
     fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
         let inputs = Value::Object(inputs).to_string();
+        let denied = Denied::default();
         let result = self.plugin.run(
-            self.state(context),
+            self.state(context, &denied),
             &self.granted.limits,
             |plugin, store| plugin.cairn_plugin_task().call_call(store, &inputs),
         )?;
-        self.check(&result.map_err(from_wit)?)
+        let text = result.map_err(|error| denied.attribute(from_wit(error)))?;
+        self.check(&text)
     }
 
     fn revert(
@@ -104,8 +107,9 @@ impl Task for PluginTask {
             task: cause.task.clone(),
             error: to_wit(cause.error.clone()),
         };
+        let denied = Denied::default();
         let result = self.plugin.run(
-            self.state(context),
+            self.state(context, &denied),
             &self.granted.limits,
             |plugin, store| {
                 plugin
@@ -113,7 +117,7 @@ impl Task for PluginTask {
                     .call_revert(store, &outcome, &cause)
             },
         )?;
-        match result.map_err(from_wit)? {
+        match result.map_err(|error| denied.attribute(from_wit(error)))? {
             wit::Disposition::Undo => Ok(Disposition::Undo),
             wit::Disposition::Keep => Ok(Disposition::Keep),
         }
