@@ -62,6 +62,8 @@ impl Program {
         command
             .current_dir(self.folder.path())
             .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE")
+            .env_remove("COLUMNS")
             .env("CAIRN_CACHE", cache)
             .args(arguments)
             .stdin(Stdio::null())

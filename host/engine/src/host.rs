@@ -45,6 +45,9 @@ pub enum HostError {
     Flow(FlowError),
 }
 
+/// A task of a plan and how it stands in a flow: what [`Flow::add_with`] takes.
+pub type ReadyTask = (TaskOptions, Arc<dyn Task>);
+
 /// What a host is made of.
 pub struct HostBuilder {
     store: Arc<Sqlite>,
@@ -151,11 +154,11 @@ impl Host {
     ///
     /// # Errors
     /// [`HostError::Plugin`], or [`HostError::Invalid`] when a component of the plan is gone.
-    pub fn tasks(&self, plan: &Plan) -> Result<Vec<(TaskOptions, Arc<dyn Task>)>, HostError> {
+    pub fn tasks(&self, plan: &Plan) -> Result<Vec<ReadyTask>, HostError> {
         plan.tasks.iter().map(|task| self.task(task)).collect()
     }
 
-    fn task(&self, planned: &PlannedTask) -> Result<(TaskOptions, Arc<dyn Task>), HostError> {
+    fn task(&self, planned: &PlannedTask) -> Result<ReadyTask, HostError> {
         let plugin = self.component(planned)?;
         let requires = planned.requires.iter().map(|(input, _)| input);
         let descriptor = plugin.describe(&planned.settings, &planned.limits)?;

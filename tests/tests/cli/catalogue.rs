@@ -283,4 +283,8 @@ fn a_volume_that_is_added_counts_and_may_be_refused() {
         .run(&["volumes", "set", "big"])
         .exits(2)
         .says(&["--status", "--host"]);
+    program
+        .run(&["volumes", "create", "--size=-1"])
+        .exits(2)
+        .says(&["invalid value '-1' for '--size <GIB>'"]);
 }

@@ -26,7 +26,7 @@ pub enum Volumes {
 #[derive(Args, Debug)]
 pub struct Create {
     /// GiB
-    #[arg(long)]
+    #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(i64).range(1..))]
     size: i64,
     /// What it is called
     #[arg(long)]

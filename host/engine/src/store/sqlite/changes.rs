@@ -97,7 +97,7 @@ fn update(tx: &Tx<'_>, table: Table, id: &str, columns: &Object) -> Result<(), F
         name(table),
         assignments.join(", ")
     );
-    let mut values: Vec<Sql> = columns.values().map(|value| to_sql(value)).collect();
+    let mut values: Vec<Sql> = columns.values().map(to_sql).collect();
     values.push(Sql::Text(id.to_owned()));
     tx.connection
         .prepare_cached(&statement)?

@@ -119,15 +119,12 @@ fn image(tx: &mut Tx<'_>, id: &str) -> Result<Value, Fault> {
     static SELECT: LazyLock<String> =
         LazyLock::new(|| row::select(IMAGE, "images", "WHERE id = ?"));
     let caller = tx.by.requester;
-    match row::first(tx.connection, IMAGE, &SELECT, [id])? {
-        Some(found) => {
-            let owner = found.get("project_id").and_then(Value::as_str);
-            if caller.is_admin || owner.is_none_or(|owner| owner == caller.project_id) {
-                return Ok(Value::Object(found));
-            }
-            tx.denied.push(("image", id.to_owned()));
+    if let Some(found) = row::first(tx.connection, IMAGE, &SELECT, [id])? {
+        let owner = found.get("project_id").and_then(Value::as_str);
+        if caller.is_admin || owner.is_none_or(|owner| owner == caller.project_id) {
+            return Ok(Value::Object(found));
         }
-        None => {}
+        tx.denied.push(("image", id.to_owned()));
     }
     Err(
         TaskError::new("ImageNotFound", format!("there is no image `{id}`"))
