@@ -80,7 +80,9 @@ pub fn resolve(
     };
     let Value::Object(request) = request else {
         let help = r#"write, for example, {"size": 1}"#;
-        return Err(place(Diagnostic::new("a request must be one JSON object").help(help)));
+        return Err(place(
+            Diagnostic::new("a request must be one JSON object").help(help),
+        ));
     };
     if action != Some("volume:create") {
         return Ok(Value::Object(request.clone()));

@@ -42,7 +42,10 @@ impl Step {
 
     fn revert(
         mut self,
-        revert: impl Fn(&Arc<dyn Context>, &Outcome) -> Result<Disposition, TaskError> + Send + Sync + 'static,
+        revert: impl Fn(&Arc<dyn Context>, &Outcome) -> Result<Disposition, TaskError>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         self.revert = Box::new(revert);
         self
@@ -58,7 +61,12 @@ impl Task for Step {
         (self.call)(context, inputs)
     }
 
-    fn revert(&self, context: &Arc<dyn Context>, outcome: &Outcome, _: &Cause) -> Result<Disposition, TaskError> {
+    fn revert(
+        &self,
+        context: &Arc<dyn Context>,
+        outcome: &Outcome,
+        _: &Cause,
+    ) -> Result<Disposition, TaskError> {
         (self.revert)(context, outcome)
     }
 }
@@ -68,7 +76,9 @@ fn store() -> Arc<Sqlite> {
 }
 
 fn flow(store: &Arc<Sqlite>, steps: impl IntoIterator<Item = Step>) -> Flow {
-    let flow = Flow::builder("test").requester(Identity::new("ann", "acme")).build(Arc::clone(store) as _);
+    let flow = Flow::builder("test")
+        .requester(Identity::new("ann", "acme"))
+        .build(Arc::clone(store) as _);
     for step in steps {
         flow.add(Arc::new(step)).unwrap();
     }
@@ -86,8 +96,14 @@ fn reserve(context: &Arc<dyn Context>, amount: i64) -> Result<(), TaskError> {
 }
 
 fn reserved(store: &Sqlite) -> i64 {
-    let usages = store.read(&Identity::new("ann", "acme"), |view| view.list(Kind::Usage, None, false));
-    usages.unwrap().iter().map(|usage| usage["reserved"].as_i64().unwrap()).sum()
+    let usages = store.read(&Identity::new("ann", "acme"), |view| {
+        view.list(Kind::Usage, None, false)
+    });
+    usages
+        .unwrap()
+        .iter()
+        .map(|usage| usage["reserved"].as_i64().unwrap())
+        .sum()
 }
 
 fn holds(name: &str, amount: i64) -> Step {
@@ -98,7 +114,9 @@ fn holds(name: &str, amount: i64) -> Step {
 }
 
 fn fails(name: &str) -> Step {
-    Step::new(TaskSpec::new(name), |_, _| Err(TaskError::new("Broken", "it broke")))
+    Step::new(TaskSpec::new(name), |_, _| {
+        Err(TaskError::new("Broken", "it broke"))
+    })
 }
 
 fn failed(flow: &Flow) -> Cause {
@@ -120,16 +138,32 @@ fn states(flow: &Flow) -> Vec<TaskState> {
 fn results_reach_the_tasks_that_require_them() {
     let seen = Arc::new(Mutex::new(Object::new()));
     let keep = Arc::clone(&seen);
-    let flow = flow(&store(), [
-        Step::new(TaskSpec::new("a").provides(["x", "left_out", "extra"]), |_, _| Ok(json!({"x": 1, "extra": 2, "undeclared": 3}))),
-        Step::new(TaskSpec::new("b").requires(["x", "left_out"]).optional(["extra", "undeclared", "unknown"]), move |_, inputs| {
-            *keep.lock().unwrap() = inputs;
-            Ok(Value::Null)
-        }),
-    ]);
+    let flow = flow(
+        &store(),
+        [
+            Step::new(
+                TaskSpec::new("a").provides(["x", "left_out", "extra"]),
+                |_, _| Ok(json!({"x": 1, "extra": 2, "undeclared": 3})),
+            ),
+            Step::new(
+                TaskSpec::new("b").requires(["x", "left_out"]).optional([
+                    "extra",
+                    "undeclared",
+                    "unknown",
+                ]),
+                move |_, inputs| {
+                    *keep.lock().unwrap() = inputs;
+                    Ok(Value::Null)
+                },
+            ),
+        ],
+    );
     flow.run().unwrap();
     assert_eq!(flow.state(), FlowState::Success);
-    assert_eq!(Value::Object(seen.lock().unwrap().clone()), json!({"x": 1, "left_out": null, "extra": 2}));
+    assert_eq!(
+        Value::Object(seen.lock().unwrap().clone()),
+        json!({"x": 1, "left_out": null, "extra": 2})
+    );
 }
 
 #[test]
@@ -140,20 +174,36 @@ fn a_task_that_fails_half_way_is_undone_and_reverted_too() {
         let reverted = Arc::clone(&reverted);
         Step::new(TaskSpec::new(name), move |context, _| {
             reserve(context, 2)?;
-            if fail { Err(TaskError::new("Broken", "half way")) } else { Ok(json!({"done": true})) }
+            if fail {
+                Err(TaskError::new("Broken", "half way"))
+            } else {
+                Ok(json!({"done": true}))
+            }
         })
         .revert(move |_, outcome| {
-            reverted.lock().unwrap().push((name, matches!(outcome, Outcome::Completed(_))));
+            reverted
+                .lock()
+                .unwrap()
+                .push((name, matches!(outcome, Outcome::Completed(_))));
             Ok(Disposition::Undo)
         })
     };
     let flow = flow(&store, [half("first", false), half("second", true)]);
     let cause = failed(&flow);
-    assert_eq!((cause.task.as_str(), cause.error.kind.as_str()), ("second", "Broken"));
-    assert_eq!(*reverted.lock().unwrap(), [("second", false), ("first", true)]);
+    assert_eq!(
+        (cause.task.as_str(), cause.error.kind.as_str()),
+        ("second", "Broken")
+    );
+    assert_eq!(
+        *reverted.lock().unwrap(),
+        [("second", false), ("first", true)]
+    );
     assert_eq!(reserved(&store), 0);
     let rollback = report(&flow).rollback.unwrap();
-    assert_eq!((rollback.verdict, rollback.residue), (Verdict::Clean, vec![]));
+    assert_eq!(
+        (rollback.verdict, rollback.residue),
+        (Verdict::Clean, vec![])
+    );
     assert_eq!(rollback.reverted, ["second", "first"]);
 }
 
@@ -165,7 +215,11 @@ fn what_a_revert_keeps_is_residue() {
     failed(&flow);
     let rollback = report(&flow).rollback.unwrap();
     assert_eq!(rollback.verdict, Verdict::Residue);
-    let kinds: Vec<_> = rollback.residue.iter().map(|left| left.kind.as_str()).collect();
+    let kinds: Vec<_> = rollback
+        .residue
+        .iter()
+        .map(|left| left.kind.as_str())
+        .collect();
     assert_eq!(kinds, ["reservation", "usage"]);
     assert_eq!(reserved(&store), 3);
 }
@@ -182,9 +236,16 @@ fn a_revert_that_fails_is_undone_itself_and_the_walk_goes_on() {
     let rollback = report(&flow).rollback.unwrap();
     assert_eq!(rollback.verdict, Verdict::Incomplete);
     assert_eq!(rollback.reverted, ["breaks", "good"]);
-    assert_eq!((rollback.failed[0].task.as_str(), rollback.failed.len()), ("bad", 1));
+    assert_eq!(
+        (rollback.failed[0].task.as_str(), rollback.failed.len()),
+        ("bad", 1)
+    );
     assert_eq!(reserved(&store), 1, "only what `bad` held is left");
-    assert_eq!(report(&flow).error.unwrap().kind, "Broken", "the first error stays");
+    assert_eq!(
+        report(&flow).error.unwrap().kind,
+        "Broken",
+        "the first error stays"
+    );
 }
 
 #[test]
@@ -206,18 +267,25 @@ fn a_failed_revert_can_be_asked_for_again_and_what_was_reverted_is_not() {
     let store = store();
     let count = Arc::new(Mutex::new((0, 0)));
     let (good, bad) = (Arc::clone(&count), Arc::clone(&count));
-    let flow = flow(&store, [
-        holds("good", 1).revert(move |_, _| {
-            good.lock().unwrap().0 += 1;
-            Ok(Disposition::Undo)
-        }),
-        holds("bad", 1).revert(move |_, _| {
-            let mut count = bad.lock().unwrap();
-            count.1 += 1;
-            if count.1 == 1 { Err(TaskError::new("Busy", "later")) } else { Ok(Disposition::Undo) }
-        }),
-        fails("breaks"),
-    ]);
+    let flow = flow(
+        &store,
+        [
+            holds("good", 1).revert(move |_, _| {
+                good.lock().unwrap().0 += 1;
+                Ok(Disposition::Undo)
+            }),
+            holds("bad", 1).revert(move |_, _| {
+                let mut count = bad.lock().unwrap();
+                count.1 += 1;
+                if count.1 == 1 {
+                    Err(TaskError::new("Busy", "later"))
+                } else {
+                    Ok(Disposition::Undo)
+                }
+            }),
+            fails("breaks"),
+        ],
+    );
     failed(&flow);
     assert_eq!(reserved(&store), 1);
     flow.rollback(&Cause::requested("again")).unwrap();
@@ -235,7 +303,11 @@ fn attempts_start_from_nothing_and_only_named_kinds_are_tried_again() {
         let step = Step::new(TaskSpec::new("busy"), move |context, _| {
             reserve(context, 1)?;
             *count.lock().unwrap() += 1;
-            if *count.lock().unwrap() < 3 { Err(TaskError::new(kind, "try again")) } else { Ok(Value::Null) }
+            if *count.lock().unwrap() < 3 {
+                Err(TaskError::new(kind, "try again"))
+            } else {
+                Ok(Value::Null)
+            }
         });
         let flow = flow(&store, []);
         let call = Retry {
@@ -243,12 +315,18 @@ fn attempts_start_from_nothing_and_only_named_kinds_are_tried_again() {
             on: Some(vec!["Busy".to_owned()]),
             ..Retry::default()
         };
-        flow.add_with(Arc::new(step), TaskOptions {
-            call,
-            ..TaskOptions::default()
-        })
+        flow.add_with(
+            Arc::new(step),
+            TaskOptions {
+                call,
+                ..TaskOptions::default()
+            },
+        )
         .unwrap();
-        let state = flow.run().map(|()| flow.state()).unwrap_or(FlowState::Failure);
+        let state = flow
+            .run()
+            .map(|()| flow.state())
+            .unwrap_or(FlowState::Failure);
         let made = *made.lock().unwrap();
         (state, made, reserved(&store))
     };
@@ -273,7 +351,9 @@ fn an_interrupted_flow_goes_on_where_it_left_off() {
         }
         Ok(())
     };
-    flow.task_notifier().register(TaskState::Success, Arc::new(interrupt)).unwrap();
+    flow.task_notifier()
+        .register(TaskState::Success, Arc::new(interrupt))
+        .unwrap();
     flow.run().unwrap();
     assert_eq!(flow.state(), FlowState::Interrupted);
     assert!(matches!(flow.run(), Err(FlowError::InvalidState { .. })));
@@ -290,7 +370,9 @@ fn an_interrupted_flow_with_effects_is_not_reset() {
     let store = store();
     let flow = flow(&store, [holds("holds", 1), holds("next", 1)]);
     let interrupt = |notice: &TaskNotice| Ok(notice.flow.interrupt()?);
-    flow.task_notifier().register(TaskState::Started, Arc::new(interrupt)).unwrap();
+    flow.task_notifier()
+        .register(TaskState::Started, Arc::new(interrupt))
+        .unwrap();
     flow.run().unwrap();
     assert!(matches!(flow.reset(), Err(FlowError::EffectsStand)));
     flow.rollback(&Cause::requested("enough")).unwrap();
@@ -304,15 +386,20 @@ fn an_interrupted_flow_with_effects_is_not_reset() {
 fn a_flow_is_not_run_changed_or_reset_from_inside_itself() {
     let flow = flow(&store(), []);
     let inside = flow.clone();
-    flow.add(Arc::new(Step::new(TaskSpec::new("meddles"), move |_, _| {
-        let refused = |result: Result<(), FlowError>| assert!(matches!(result, Err(FlowError::InvalidState { .. })));
-        refused(inside.run());
-        refused(inside.reset());
-        refused(inside.soft_reset());
-        refused(inside.rollback(&Cause::requested("me")));
-        refused(inside.add(Arc::new(fails("more"))).map(drop));
-        Ok(Value::Null)
-    })))
+    flow.add(Arc::new(Step::new(
+        TaskSpec::new("meddles"),
+        move |_, _| {
+            let refused = |result: Result<(), FlowError>| {
+                assert!(matches!(result, Err(FlowError::InvalidState { .. })))
+            };
+            refused(inside.run());
+            refused(inside.reset());
+            refused(inside.soft_reset());
+            refused(inside.rollback(&Cause::requested("me")));
+            refused(inside.add(Arc::new(fails("more"))).map(drop));
+            Ok(Value::Null)
+        },
+    )))
     .unwrap();
     flow.run().unwrap();
     assert_eq!(flow.state(), FlowState::Success);
@@ -334,12 +421,19 @@ fn parents_are_rolled_back_after_their_child() {
 
 #[test]
 fn a_missing_input_fails_the_flow_before_anything_runs() {
-    let flow = flow(&store(), [
-        holds("first", 1),
-        Step::new(TaskSpec::new("needs").requires(["b", "a"]), |_, _| Ok(Value::Null)),
-    ]);
+    let flow = flow(
+        &store(),
+        [
+            holds("first", 1),
+            Step::new(TaskSpec::new("needs").requires(["b", "a"]), |_, _| {
+                Ok(Value::Null)
+            }),
+        ],
+    );
     match flow.run() {
-        Err(FlowError::MissingDependencies(error)) => assert_eq!(error.details["missing"], json!(["a", "b"])),
+        Err(FlowError::MissingDependencies(error)) => {
+            assert_eq!(error.details["missing"], json!(["a", "b"]))
+        }
         other => panic!("missing dependencies were expected, not {other:?}"),
     }
     assert_eq!((flow.state(), states(&flow)), (FlowState::Failure, vec![]));
@@ -348,11 +442,16 @@ fn a_missing_input_fails_the_flow_before_anything_runs() {
 
 #[test]
 fn a_panic_of_a_native_task_fails_it_and_a_listener_hurts_nobody() {
-    let flow = flow(&store(), [Step::new(TaskSpec::new("panics"), |_, _| panic!("ouch"))]);
+    let flow = flow(
+        &store(),
+        [Step::new(TaskSpec::new("panics"), |_, _| panic!("ouch"))],
+    );
     let noisy = |_: &FlowNotice| Err("not listening".into());
     flow.notifier().register(None, Arc::new(noisy)).unwrap();
     let rude = |_: &FlowNotice| panic!("a listener");
-    flow.notifier().register(FlowState::Failure, Arc::new(rude)).unwrap();
+    flow.notifier()
+        .register(FlowState::Failure, Arc::new(rude))
+        .unwrap();
     let cause = failed(&flow);
     assert_eq!(cause.error.kind, "Trap");
     assert!(cause.error.message.contains("ouch"), "{cause}");
@@ -364,28 +463,37 @@ fn the_journal_folds_to_what_the_flow_was() {
     let flow = flow(&store, [holds("good", 2), fails("breaks")]);
     failed(&flow);
     let live = flow.history();
-    let journal = store.read(&Identity::default(), |view| view.journal(flow.id())).unwrap();
+    let journal = store
+        .read(&Identity::default(), |view| view.journal(flow.id()))
+        .unwrap();
     let folded = History::fold(&journal).unwrap();
-    assert_eq!(Report::new(flow.id(), &folded), Report::new(flow.id(), &live));
+    assert_eq!(
+        Report::new(flow.id(), &folded),
+        Report::new(flow.id(), &live)
+    );
 }
 
 /// A flow that is copied, database and all, while its second task is in hand: what a crash at that point leaves.
 fn crashed(folder: &std::path::Path) -> (Arc<Sqlite>, cairn::id::FlowId) {
     let path = folder.join("live.db");
-    let live = Arc::new(Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap());
+    let live =
+        Arc::new(Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap());
     let (writer, target) = (Arc::clone(&live), folder.to_owned());
-    let flow = flow(&live, [
-        holds("first", 2),
-        Step::new(TaskSpec::new("second"), move |context, _| {
-            reserve(context, 1)?;
-            cairn::store::Store::barrier(&*writer, context.call().flow)?;
-            for suffix in ["", "-wal"] {
-                let from = target.join(format!("live.db{suffix}"));
-                std::fs::copy(from, target.join(format!("crashed.db{suffix}"))).unwrap();
-            }
-            Ok(Value::Null)
-        }),
-    ]);
+    let flow = flow(
+        &live,
+        [
+            holds("first", 2),
+            Step::new(TaskSpec::new("second"), move |context, _| {
+                reserve(context, 1)?;
+                cairn::store::Store::barrier(&*writer, context.call().flow)?;
+                for suffix in ["", "-wal"] {
+                    let from = target.join(format!("live.db{suffix}"));
+                    std::fs::copy(from, target.join(format!("crashed.db{suffix}"))).unwrap();
+                }
+                Ok(Value::Null)
+            }),
+        ],
+    );
     flow.run().unwrap();
     let path = folder.join("crashed.db");
     let store = Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
@@ -395,10 +503,17 @@ fn crashed(folder: &std::path::Path) -> (Arc<Sqlite>, cairn::id::FlowId) {
 #[test]
 fn a_flow_whose_host_died_is_rolled_back_or_goes_on() {
     use cairn::flow::Recovery;
-    for (how, state, left) in [(Recovery::Rollback, FlowState::Failure, 0), (Recovery::Resume, FlowState::Success, 2 + 1)] {
+    for (how, state, left) in [
+        (Recovery::Rollback, FlowState::Failure, 0),
+        (Recovery::Resume, FlowState::Success, 2 + 1),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let (store, id) = crashed(folder.path());
-        assert_eq!(reserved(&store), 2 + 1, "the effect of the call in hand is on disk");
+        assert_eq!(
+            reserved(&store),
+            2 + 1,
+            "the effect of the call in hand is on disk"
+        );
         let journal = cairn::store::Store::load(&*store, id).unwrap();
         let flow = Flow::restore(id, Arc::clone(&store) as _, &journal).unwrap();
         let known = flow.history();
@@ -411,17 +526,35 @@ fn a_flow_whose_host_died_is_rolled_back_or_goes_on() {
                 reserve(context, 1)?;
                 Ok(Value::Null)
             });
-            let id = known.tasks.iter().find(|task| task.name == name).map(|task| task.id);
-            flow.add_with(Arc::new(step), TaskOptions {
-                id,
-                ..TaskOptions::default()
-            })
+            let id = known
+                .tasks
+                .iter()
+                .find(|task| task.name == name)
+                .map(|task| task.id);
+            flow.add_with(
+                Arc::new(step),
+                TaskOptions {
+                    id,
+                    ..TaskOptions::default()
+                },
+            )
             .unwrap();
         }
         let result = flow.recover(how);
-        assert!(matches!(result, Ok(()) | Err(FlowError::Failed(_))), "{result:?}");
+        assert!(
+            matches!(result, Ok(()) | Err(FlowError::Failed(_))),
+            "{result:?}"
+        );
         assert_eq!((flow.state(), reserved(&store)), (state, left));
-        let expected: &[&str] = if how == Recovery::Resume { &["second"] } else { &[] };
-        assert_eq!(*runs.lock().unwrap(), expected, "only the task that was in hand is called again");
+        let expected: &[&str] = if how == Recovery::Resume {
+            &["second"]
+        } else {
+            &[]
+        };
+        assert_eq!(
+            *runs.lock().unwrap(),
+            expected,
+            "only the task that was in hand is called again"
+        );
     }
 }

@@ -50,10 +50,12 @@ impl Denied {
     pub(crate) fn attribute(&self, error: TaskError) -> TaskError {
         let denied = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*denied {
-            Some(denied) if (&denied.kind, &denied.message) == (&error.kind, &error.message) => TaskError {
-                origin: Origin::Policy,
-                ..error
-            },
+            Some(denied) if (&denied.kind, &denied.message) == (&error.kind, &error.message) => {
+                TaskError {
+                    origin: Origin::Policy,
+                    ..error
+                }
+            }
             Some(_) | None => error,
         }
     }

@@ -128,7 +128,14 @@ fn present(table: Table, row: Option<&Object>) -> Option<Value> {
     }
     let mut shown = row.clone();
     // What only guards compare-and-set, or keeps the books.
-    for column in ["version", "deleted", "deleted_at", "booked", "sealed", "flow"] {
+    for column in [
+        "version",
+        "deleted",
+        "deleted_at",
+        "booked",
+        "sealed",
+        "flow",
+    ] {
         shown.remove(column);
     }
     Some(Value::Object(shown))
@@ -210,7 +217,10 @@ mod tests {
         };
         assert_eq!(left(&[change(Table::Reservations, "rolled_back")]), []);
         assert_eq!(left(&[change(Table::Outbox, "held")]), []);
-        assert_eq!(left(&[change(Table::Reservations, "open")])[0].kind, "reservation");
+        assert_eq!(
+            left(&[change(Table::Reservations, "open")])[0].kind,
+            "reservation"
+        );
     }
 
     #[test]

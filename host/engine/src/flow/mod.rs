@@ -60,7 +60,11 @@ pub trait Resumer: Send + Sync {
     ///
     /// # Errors
     /// The flow fails with it before anything ran: there is nothing to revert, and its parents are left alone.
-    fn finished(&self, flow: &Flow, order: &[(TaskId, Arc<str>)]) -> Result<Vec<Finished>, TaskError>;
+    fn finished(
+        &self,
+        flow: &Flow,
+        order: &[(TaskId, Arc<str>)],
+    ) -> Result<Vec<Finished>, TaskError>;
 }
 
 /// A task that a resumer names as finished.

@@ -52,11 +52,17 @@ impl poll::Host for Waits<'_> {
 
 impl poll::HostPollable for Waits<'_> {
     fn ready(&mut self, pollable: Resource<DynPollable>) -> Result<bool> {
-        until(self.deadline, unbounded::HostPollable::ready(self.table, pollable))
+        until(
+            self.deadline,
+            unbounded::HostPollable::ready(self.table, pollable),
+        )
     }
 
     fn block(&mut self, pollable: Resource<DynPollable>) -> Result<()> {
-        until(self.deadline, unbounded::HostPollable::block(self.table, pollable))
+        until(
+            self.deadline,
+            unbounded::HostPollable::block(self.table, pollable),
+        )
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> Result<()> {

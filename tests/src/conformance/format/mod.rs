@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer};
 
 pub use create::{Create, Request, Zones};
 pub use flow::{
-    Action, ActionKind, Behaviour, FinishedSpec, FlowCase, FlowOp, FlowSpec, ListenerSpec, On, Real, ResumerSpec, Synth,
-    TaskEntry, When,
+    Action, ActionKind, Behaviour, FinishedSpec, FlowCase, FlowOp, FlowSpec, ListenerSpec, On,
+    Real, ResumerSpec, Synth, TaskEntry, When,
 };
 pub use quota::{ExpireSpec, QuotaCase, QuotaOp, QuotaStep};
 

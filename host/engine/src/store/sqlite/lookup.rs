@@ -21,7 +21,8 @@ pub(super) fn query(tx: &mut Tx<'_>, query: &Query) -> Result<Value, Fault> {
         | Query::Encrypted(_)
         | Query::Snapshot(_)
         | Query::Volume(_) => super::quota::require_somebody(tx)?,
-        Query::DefaultVolumeType | Query::QosSpecs(_) | Query::Image(_) | Query::ZoneIsValid(_) => {}
+        Query::DefaultVolumeType | Query::QosSpecs(_) | Query::Image(_) | Query::ZoneIsValid(_) => {
+        }
     }
     match query {
         Query::VolumeType(id_or_name) => match volume_type(tx.connection, id_or_name)? {

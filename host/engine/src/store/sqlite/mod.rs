@@ -8,10 +8,10 @@ mod lookup;
 mod open;
 mod quota;
 mod row;
-pub mod view;
-mod volumes;
 #[cfg(test)]
 mod tests;
+pub mod view;
+mod volumes;
 mod writer;
 
 use std::path::PathBuf;

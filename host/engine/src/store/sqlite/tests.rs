@@ -7,7 +7,9 @@ use serde_json::json;
 use super::view::Kind;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
-use crate::effect::{Cast, Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeDestroy, VolumeUpdate};
+use crate::effect::{
+    Cast, Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeDestroy, VolumeUpdate,
+};
 use crate::event::FlowState;
 use crate::id::{CallId, Identity, Phase, TaskId};
 use crate::value::Object;
@@ -44,7 +46,12 @@ fn begin(store: &Sqlite, requester: &Identity) -> CallId {
     call
 }
 
-fn apply(store: &Sqlite, call: CallId, who: &Identity, effect: Effect) -> Result<(Answer, Applied), StoreError> {
+fn apply(
+    store: &Sqlite,
+    call: CallId,
+    who: &Identity,
+    effect: Effect,
+) -> Result<(Answer, Applied), StoreError> {
     let caller = Caller {
         call: Some(call),
         requester: who,
@@ -82,7 +89,9 @@ fn made(result: Result<(Answer, Applied), StoreError>) -> (String, Applied) {
 }
 
 fn rows(store: &Sqlite, kind: Kind) -> Vec<Object> {
-    store.read(&ann(), |view| view.list(kind, None, true)).unwrap()
+    store
+        .read(&ann(), |view| view.list(kind, None, true))
+        .unwrap()
 }
 
 fn refusal(result: Result<impl std::fmt::Debug, StoreError>) -> String {
@@ -101,11 +110,21 @@ fn events(store: &Sqlite, flow: FlowId) -> Vec<Event> {
 fn an_effect_that_is_refused_leaves_nothing() {
     let store = memory();
     let call = begin(&store, &ann());
-    assert_eq!(refusal(apply(&store, call, &ann(), reserve(11))), "OverQuota");
+    assert_eq!(
+        refusal(apply(&store, call, &ann(), reserve(11))),
+        "OverQuota"
+    );
     assert_eq!(rows(&store, Kind::Reservation), Vec::<Object>::new());
     let usage = &rows(&store, Kind::Usage)[0];
-    assert_eq!((&usage["in_use"], &usage["reserved"]), (&json!(0), &json!(0)));
-    assert!(!events(&store, call.flow).iter().any(|event| matches!(event, Event::Applied(_))));
+    assert_eq!(
+        (&usage["in_use"], &usage["reserved"]),
+        (&json!(0), &json!(0))
+    );
+    assert!(
+        !events(&store, call.flow)
+            .iter()
+            .any(|event| matches!(event, Event::Applied(_)))
+    );
 }
 
 #[test]
@@ -127,7 +146,10 @@ fn an_undone_effect_leaves_nothing_and_both_are_in_the_journal() {
             _ => None,
         })
         .collect();
-    assert_eq!(numbers, [(1, "applied"), (2, "applied"), (2, "undone"), (1, "undone")]);
+    assert_eq!(
+        numbers,
+        [(1, "applied"), (2, "applied"), (2, "undone"), (1, "undone")]
+    );
 }
 
 #[test]
@@ -135,8 +157,12 @@ fn a_row_that_somebody_changed_since_is_not_undone() {
     let store = memory();
     let call = begin(&store, &ann());
     let (id, created) = made(apply(&store, call, &ann(), create()));
-    let changes = [("status".to_owned(), json!("available"))].into_iter().collect();
-    store.admin(&ann(), |admin| admin.update_volume(&id, changes)).unwrap();
+    let changes = [("status".to_owned(), json!("available"))]
+        .into_iter()
+        .collect();
+    store
+        .admin(&ann(), |admin| admin.update_volume(&id, changes))
+        .unwrap();
     assert_eq!(refusal(store.undo(&created)), "UndoRefused");
     assert_eq!(rows(&store, Kind::Volume)[0]["status"], "available");
 }
@@ -146,7 +172,11 @@ fn a_volume_that_a_snapshot_depends_on_is_not_undone() {
     let store = memory();
     let call = begin(&store, &ann());
     let (id, created) = made(apply(&store, call, &ann(), create()));
-    store.admin(&ann(), |admin| admin.create_snapshot(&id, None, "available")).unwrap();
+    store
+        .admin(&ann(), |admin| {
+            admin.create_snapshot(&id, None, "available")
+        })
+        .unwrap();
     assert_eq!(refusal(store.undo(&created)), "UndoRefused");
     assert_eq!(rows(&store, Kind::Volume).len(), 1);
 }
@@ -157,7 +187,11 @@ fn changes_of_one_row_are_undone_newest_first() {
     let call = begin(&store, &ann());
     let (id, created) = made(apply(&store, call, &ann(), create()));
     let (_, updated) = made(apply(&store, call, &ann(), update(&id, "error")));
-    assert_eq!(refusal(store.undo(&created)), "UndoRefused", "the update comes first");
+    assert_eq!(
+        refusal(store.undo(&created)),
+        "UndoRefused",
+        "the update comes first"
+    );
     store.undo(&updated).unwrap();
     assert_eq!(rows(&store, Kind::Volume)[0]["status"], "creating");
     store.undo(&created).unwrap();
@@ -173,9 +207,15 @@ fn an_effect_of_a_call_that_is_over_is_refused() {
         result: Value::Null,
     };
     store.append(call.flow, vec![ended]).unwrap();
-    assert!(matches!(apply(&store, call, &ann(), reserve(1)), Err(StoreError::CallClosed)));
+    assert!(matches!(
+        apply(&store, call, &ann(), reserve(1)),
+        Err(StoreError::CallClosed)
+    ));
     let again = CallId { attempt: 2, ..call };
-    assert!(matches!(apply(&store, again, &ann(), reserve(1)), Err(StoreError::CallClosed)));
+    assert!(matches!(
+        apply(&store, again, &ann(), reserve(1)),
+        Err(StoreError::CallClosed)
+    ));
     assert_eq!(rows(&store, Kind::Reservation), Vec::<Object>::new());
 }
 
@@ -184,7 +224,8 @@ fn what_another_flow_made_is_as_if_it_did_not_exist() {
     let store = memory();
     let (first, second) = (begin(&store, &ann()), begin(&store, &ann()));
     let (id, _) = made(apply(&store, first, &ann(), create()));
-    let Answer::Reservations(reservations) = apply(&store, first, &ann(), reserve(1)).unwrap().0 else {
+    let Answer::Reservations(reservations) = apply(&store, first, &ann(), reserve(1)).unwrap().0
+    else {
         panic!("reservations")
     };
     let commit = Effect::QuotaCommit(QuotaCommit {
@@ -194,11 +235,16 @@ fn what_another_flow_made_is_as_if_it_did_not_exist() {
     apply(&store, second, &ann(), commit).unwrap();
     assert_eq!(rows(&store, Kind::Reservation)[0]["state"], "open");
     let destroy = Effect::VolumeDestroy(VolumeDestroy { id });
-    assert_eq!(refusal(apply(&store, second, &ann(), destroy)), "VolumeNotFound");
-    let denied = events(&store, second.flow).into_iter().filter_map(|event| match event {
-        Event::Denied { kind, .. } => Some(kind),
-        _ => None,
-    });
+    assert_eq!(
+        refusal(apply(&store, second, &ann(), destroy)),
+        "VolumeNotFound"
+    );
+    let denied = events(&store, second.flow)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Denied { kind, .. } => Some(kind),
+            _ => None,
+        });
     assert_eq!(denied.collect::<Vec<_>>(), ["reservation", "volume"]);
 }
 
@@ -208,20 +254,30 @@ fn another_projects_volume_is_as_if_it_did_not_exist() {
     let bob = Identity::new("bob", "umbrella");
     let (mine, theirs) = (begin(&store, &ann()), begin(&store, &bob));
     let (id, _) = made(apply(&store, mine, &ann(), create()));
-    assert_eq!(refusal(apply(&store, theirs, &bob, update(&id, "error"))), "VolumeNotFound");
+    assert_eq!(
+        refusal(apply(&store, theirs, &bob, update(&id, "error"))),
+        "VolumeNotFound"
+    );
     let caller = Caller {
         call: Some(theirs),
         requester: &bob,
     };
-    assert_eq!(refusal(store.query(caller, &Query::Volume(id))), "VolumeNotFound");
+    assert_eq!(
+        refusal(store.query(caller, &Query::Volume(id))),
+        "VolumeNotFound"
+    );
 }
 
 #[test]
 fn a_flow_gives_back_at_most_what_it_committed() {
     let store = memory();
     let call = begin(&store, &ann());
-    assert_eq!(refusal(apply(&store, call, &ann(), reserve(-1))), "QuotaGiveBackExceeded");
-    let Answer::Reservations(reservations) = apply(&store, call, &ann(), reserve(2)).unwrap().0 else {
+    assert_eq!(
+        refusal(apply(&store, call, &ann(), reserve(-1))),
+        "QuotaGiveBackExceeded"
+    );
+    let Answer::Reservations(reservations) = apply(&store, call, &ann(), reserve(2)).unwrap().0
+    else {
         panic!("reservations")
     };
     let commit = Effect::QuotaCommit(QuotaCommit {
@@ -230,12 +286,18 @@ fn a_flow_gives_back_at_most_what_it_committed() {
     });
     apply(&store, call, &ann(), commit).unwrap();
     apply(&store, call, &ann(), reserve(-2)).unwrap();
-    assert_eq!(refusal(apply(&store, call, &ann(), reserve(-1))), "QuotaGiveBackExceeded");
+    assert_eq!(
+        refusal(apply(&store, call, &ann(), reserve(-1))),
+        "QuotaGiveBackExceeded"
+    );
 }
 
 #[test]
 fn a_message_is_held_until_its_flow_succeeds() {
-    for (state, expected) in [(FlowState::Success, Some("ready")), (FlowState::Failure, None)] {
+    for (state, expected) in [
+        (FlowState::Success, Some("ready")),
+        (FlowState::Failure, None),
+    ] {
         let store = memory();
         let call = begin(&store, &ann());
         let cast = Effect::Cast(Cast {
@@ -250,8 +312,14 @@ fn a_message_is_held_until_its_flow_succeeds() {
             to: state,
         };
         store.append(call.flow, vec![ended]).unwrap();
-        let states: Vec<_> = rows(&store, Kind::Cast).iter().map(|row| row["state"].clone()).collect();
-        assert_eq!(states, expected.map(Value::from).into_iter().collect::<Vec<_>>());
+        let states: Vec<_> = rows(&store, Kind::Cast)
+            .iter()
+            .map(|row| row["state"].clone())
+            .collect();
+        assert_eq!(
+            states,
+            expected.map(Value::from).into_iter().collect::<Vec<_>>()
+        );
     }
 }
 
@@ -273,7 +341,11 @@ fn a_message_that_is_ready_is_withdrawn_until_somebody_took_it() {
         store.append(call.flow, vec![succeeded]).unwrap();
         if taken {
             let id = rows(&store, Kind::Cast)[0]["id"].clone();
-            store.admin(&ann(), |admin| admin.ack_cast(id.as_str().unwrap_or_default())).unwrap();
+            store
+                .admin(&ann(), |admin| {
+                    admin.ack_cast(id.as_str().unwrap_or_default())
+                })
+                .unwrap();
             assert_eq!(refusal(store.undo(&sent)), "UndoRefused");
         } else {
             store.undo(&sent).unwrap();
@@ -297,11 +369,17 @@ fn deleting_gives_back_only_what_is_booked() {
         usage.unwrap()["in_use"].as_i64().unwrap()
     };
     assert_eq!((usage("volumes"), usage("gigabytes")), (1, 3));
-    store.admin(&ann(), |admin| admin.delete_volume(volume["id"].as_str().unwrap())).unwrap();
+    store
+        .admin(&ann(), |admin| {
+            admin.delete_volume(volume["id"].as_str().unwrap())
+        })
+        .unwrap();
     assert_eq!((usage("volumes"), usage("gigabytes")), (0, 0));
     let call = begin(&store, &ann());
     let (unbooked, _) = made(apply(&store, call, &ann(), create()));
-    store.admin(&ann(), |admin| admin.delete_volume(&unbooked)).unwrap();
+    store
+        .admin(&ann(), |admin| admin.delete_volume(&unbooked))
+        .unwrap();
     assert_eq!((usage("volumes"), usage("gigabytes")), (0, 0));
 }
 
@@ -310,7 +388,11 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
     let store = Sqlite::open(&folder.path().join("a.db"), SqliteConfig::default(), clock).unwrap();
-    let (first, second, quiet) = (begin(&store, &ann()), begin(&store, &ann()), begin(&store, &ann()));
+    let (first, second, quiet) = (
+        begin(&store, &ann()),
+        begin(&store, &ann()),
+        begin(&store, &ann()),
+    );
     apply(&store, first, &ann(), reserve(1)).unwrap();
     store.barrier(first.flow).unwrap();
     store.barrier(quiet.flow).unwrap();
@@ -319,7 +401,11 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     {
         let mut writer = store.writer();
         writer.commit().unwrap();
-        let pages: i64 = writer.parts().0.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        let pages: i64 = writer
+            .parts()
+            .0
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
         let full = format!("PRAGMA max_page_count = {pages}");
         writer.parts().0.query_row(&full, [], |_| Ok(())).unwrap();
     }
@@ -330,27 +416,53 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         message: "x".repeat(1 << 20),
     };
     store.append(first.flow, vec![log]).unwrap();
-    assert!(matches!(store.barrier(first.flow), Err(StoreError::Lost(_))));
+    assert!(matches!(
+        store.barrier(first.flow),
+        Err(StoreError::Lost(_))
+    ));
 
     // Both had events in the batch; the third had none.
     for call in [first, second] {
-        assert!(matches!(apply(&store, call, &ann(), reserve(1)), Err(StoreError::Lost(_))));
-        assert!(matches!(store.append(call.flow, vec![]), Err(StoreError::Lost(_))));
+        assert!(matches!(
+            apply(&store, call, &ann(), reserve(1)),
+            Err(StoreError::Lost(_))
+        ));
+        assert!(matches!(
+            store.append(call.flow, vec![]),
+            Err(StoreError::Lost(_))
+        ));
     }
     apply(&store, quiet, &ann(), reserve(1)).unwrap();
     {
         let writer = store.writer();
-        writer.parts().0.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(())).unwrap();
+        writer
+            .parts()
+            .0
+            .query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
+            .unwrap();
     }
 
     // What is on disk is what was there at the last commit, and the flows go on from it.
     let numbers = |flow| {
         let entries = store.load(flow).unwrap();
-        entries.iter().filter(|entry| matches!(entry.event, Event::Applied(_))).count()
+        entries
+            .iter()
+            .filter(|entry| matches!(entry.event, Event::Applied(_)))
+            .count()
     };
-    assert_eq!((numbers(first.flow), numbers(second.flow), numbers(quiet.flow)), (1, 0, 1));
+    assert_eq!(
+        (
+            numbers(first.flow),
+            numbers(second.flow),
+            numbers(quiet.flow)
+        ),
+        (1, 0, 1)
+    );
     assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 2);
-    assert!(matches!(apply(&store, first, &ann(), reserve(1)), Err(StoreError::CallClosed)));
+    assert!(matches!(
+        apply(&store, first, &ann(), reserve(1)),
+        Err(StoreError::CallClosed)
+    ));
 }
 
 #[test]
@@ -363,7 +475,12 @@ fn a_batch_that_nobody_waits_for_is_committed_soon() {
     let reader = view::Reader::open(&path, SqliteConfig::default(), clock).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let somebody = ann();
-    while reader.view(&somebody).journal(call.flow).unwrap().is_empty() {
+    while reader
+        .view(&somebody)
+        .journal(call.flow)
+        .unwrap()
+        .is_empty()
+    {
         assert!(Instant::now() < deadline, "the batch is still open");
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -379,10 +496,15 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     };
     drop(open().unwrap());
     let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.execute_batch("PRAGMA user_version = 99").unwrap();
+    connection
+        .execute_batch("PRAGMA user_version = 99")
+        .unwrap();
     drop(connection);
     let error = open().err().unwrap().to_string();
-    assert!(error.contains("newer version") && error.contains("a.db"), "{error}");
+    assert!(
+        error.contains("newer version") && error.contains("a.db"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -393,18 +515,32 @@ fn a_key_is_copied_and_deleted_within_its_flow_and_its_project() {
         (Answer::Key(id), applied) => (id, applied),
         (other, _) => panic!("a key was expected, not {other:?}"),
     };
-    let (first, _) = key(apply(&store, call, &ann(), Effect::KeyCreate(crate::effect::KeyCreate)));
+    let (first, _) = key(apply(
+        &store,
+        call,
+        &ann(),
+        Effect::KeyCreate(crate::effect::KeyCreate),
+    ));
     let copy = |id: &str| Effect::KeyCopy(crate::effect::KeyCopy { id: id.to_owned() });
     let (second, copied) = key(apply(&store, call, &ann(), copy(&first)));
     assert_ne!(first, second);
     store.undo(&copied).unwrap();
-    assert_eq!(refusal(apply(&store, call, &ann(), copy(&second))), "KeyNotFound");
+    assert_eq!(
+        refusal(apply(&store, call, &ann(), copy(&second))),
+        "KeyNotFound"
+    );
     let bob = Identity::new("bob", "umbrella");
     let theirs = begin(&store, &bob);
-    assert_eq!(refusal(apply(&store, theirs, &bob, copy(&first))), "KeyNotFound");
+    assert_eq!(
+        refusal(apply(&store, theirs, &bob, copy(&first))),
+        "KeyNotFound"
+    );
     let delete = Effect::KeyDelete(crate::effect::KeyDelete { id: first.clone() });
     let (_, deleted) = apply(&store, call, &ann(), delete).unwrap();
-    assert_eq!(refusal(apply(&store, call, &ann(), copy(&first))), "KeyNotFound");
+    assert_eq!(
+        refusal(apply(&store, call, &ann(), copy(&first))),
+        "KeyNotFound"
+    );
     store.undo(&deleted).unwrap();
     apply(&store, call, &ann(), copy(&first)).unwrap();
 }

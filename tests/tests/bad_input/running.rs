@@ -1,0 +1,81 @@
+//! Plugins that break the contract while they run.
+
+use acceptance::guest::Call;
+use acceptance::program::Run;
+use serde_json::json;
+
+use super::{one_task, program};
+
+/// Runs a flow whose second task is the guest. It must fail by the host's word, and leave nothing.
+#[track_caller]
+fn breaks(call: Call, kind: &str, words: &[&str]) -> Run {
+    let program = program();
+    let manifest = "[flow]\nname = \"small\"\n\n[plugins.inject]\nbuiltin = \"inject\"\nsettings = { provides = [] }\n\n\
+                    [plugins.guest]\npath = \"guest.wat\"\n\n[[task]]\nplugin = \"inject\"\n\n[[task]]\nplugin = \"guest\"\n";
+    program
+        .write("guest.wat", call.component())
+        .write("flow.toml", manifest);
+    let run = program
+        .run(&["run", "flow.toml", "--json"])
+        .exits(3)
+        .says(words)
+        .says(&["task `guest` failed", "flow.toml:8"]);
+    let report = run.json();
+    assert_eq!(report["error"]["task"], "guest");
+    assert_eq!(report["error"]["origin"], "host");
+    assert_eq!(report["error"]["kind"], kind);
+    let rollback =
+        json!({"verdict": "clean", "reverted": ["guest", "inject"], "failed": [], "residue": []});
+    assert_eq!(report["rollback"], rollback);
+    run
+}
+
+#[test]
+fn a_plugin_that_traps() {
+    breaks(
+        Call::Traps,
+        "Trap",
+        &[
+            "unreachable",
+            "help: this is a defect of the plugin guest.wat",
+        ],
+    );
+}
+
+#[test]
+fn a_plugin_that_returns_no_json() {
+    breaks(
+        Call::ReturnsNoJson,
+        "ResultInvalid",
+        &[
+            "the result is no JSON",
+            "help: this is a defect of the plugin guest.wat",
+        ],
+    );
+}
+
+#[test]
+fn a_plugin_that_lacks_a_name_it_provides() {
+    breaks(
+        Call::LacksAName,
+        "ResultIncomplete",
+        &[
+            "`guest` provides text, but its result lacks text",
+            "help: this is a defect of the plugin guest.wat",
+        ],
+    );
+}
+
+#[test]
+fn a_plugin_that_takes_too_long() {
+    let program = program();
+    let manifest = one_task("guest.wat", "limits = { deadline = \"50ms\" }\n");
+    program
+        .write("guest.wat", Call::TakesASecond.component())
+        .write("flow.toml", manifest);
+    program.run(&["run", "flow.toml"]).exits(3).says(&[
+        "DeadlineExceeded: the call did not end within 50ms",
+        "flow.toml:4",
+        "raise `deadline` in [plugins.guest.limits]",
+    ]);
+}

@@ -1,0 +1,112 @@
+//! The way of a third party: a crate of its own, built with plain cargo, named in a manifest by its path.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use acceptance::program::{Program, Run, repository};
+use serde_json::{Value, json};
+
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_cairn-under-test"))
+}
+
+/// Builds an example as its README says, in a target folder of the tests' own, and returns its component.
+fn build(example: &str) -> PathBuf {
+    let target = PathBuf::from(env!("CARGO_BIN_EXE_cairn-under-test")).with_file_name("examples");
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--target",
+            "wasm32-wasip2",
+        ])
+        .current_dir(repository(&format!("examples/{example}")))
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .expect("cargo starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    target
+        .join("wasm32-wasip2/release")
+        .join(format!("{}.wasm", example.replace('-', "_")))
+}
+
+#[test]
+fn the_smallest_plugin_runs_from_its_own_manifest() {
+    let component = build("hello-task");
+    let program = program();
+    let manifest = fs::read_to_string(repository("examples/hello-task/flow.toml"))
+        .expect("the example's manifest");
+    let path = "target/wasm32-wasip2/release/hello_task.wasm";
+    assert!(
+        manifest.contains(path),
+        "the manifest names what cargo builds"
+    );
+    program.write(
+        "flow.toml",
+        manifest.replace(path, &component.display().to_string()),
+    );
+    program.write("request.json", r#"{"name": "Ada"}"#);
+    let run = program.run(&["run", "flow.toml", "--input", "request.json", "--json"]);
+    let report = run.exits(0).json();
+    let tasks = report["tasks"].as_array().expect("a list of tasks");
+    let hello = tasks
+        .iter()
+        .find(|task| task["name"] == "hello-task;hello:say");
+    let text = hello.map(|task| &task["result"]["text"]);
+    assert_eq!(text, Some(&Value::from("Hello, Ada!")));
+}
+
+/// The volume-create flow with the naming rule between its first two tasks: the manifest is all that changes.
+fn run_with_naming_rule(settings: &str, name: &str) -> Run {
+    static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
+    let component = COMPONENT.get_or_init(|| build("naming-rule"));
+    let program = program();
+    let manifest = fs::read_to_string(repository("examples/volume-create/flow.toml"))
+        .expect("the example's manifest");
+    let second = "[[task]]\nplugin = \"extract-volume-request\"";
+    assert_eq!(manifest.matches(second).count(), 1, "the second task");
+    let rule = format!(
+        "[plugins.naming-rule]\npath = '{}'\nsettings = {settings}\n\n[[task]]\nplugin = \"naming-rule\"\n\n{second}",
+        component.display()
+    );
+    program.write("flow.toml", manifest.replace(second, &rule));
+    program.write("request.json", json!({"size": 1, "name": name}).to_string());
+    program.run(&["run", "flow.toml", "--input", "request.json", "--json"])
+}
+
+#[test]
+fn a_rule_between_two_built_in_tasks_rejects_names_that_break_its_settings() {
+    let settings = r#"{ pattern = "^[a-z][a-z0-9-]*$", max_length = 8 }"#;
+    let report = run_with_naming_rule(settings, "data-1").exits(0).json();
+    assert_eq!(report["flow"]["state"], "SUCCESS");
+
+    for (name, rule) in [("Data", "pattern"), ("much-too-long", "max_length")] {
+        let report = run_with_naming_rule(settings, name).exits(3).json();
+        let error = &report["error"];
+        assert_eq!(
+            (&error["task"], &error["kind"]),
+            (&json!("naming-rule;volume:create"), &json!("InvalidInput"))
+        );
+        assert_eq!(error["details"]["rule"], rule);
+        assert_eq!(report["rollback"]["verdict"], "clean");
+        let reverted = json!(["naming-rule;volume:create", "inject;volume:create"]);
+        assert_eq!(report["rollback"]["reverted"], reverted);
+    }
+}
+
+#[test]
+fn settings_that_the_rule_does_not_take_are_refused_before_anything_runs() {
+    let run = run_with_naming_rule("{ max_length = \"long\" }", "data").exits(2);
+    for word in ["naming-rule", "max_length", "flow.toml:"] {
+        assert!(run.stderr.contains(word), "{word}: {}", run.stderr);
+    }
+}
