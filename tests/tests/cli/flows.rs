@@ -67,7 +67,6 @@ fn the_events_of_a_flow_are_all_there_in_order() {
 #[test]
 fn what_a_plugin_says_is_in_the_log() {
     let program = program();
-    // Both kinds of size are given: the plugin tells that the type of the snapshot is not asked for.
     let report = says_something(&program);
     let id = report["flow"]["id"].as_str().unwrap();
     let logs = program.json(&["flows", "logs", id, "--json"]);

@@ -1,80 +1,33 @@
 //! Linear flows: tasks in order, run as one unit and rolled back as one unit.
 
+mod builder;
 mod call;
+mod error;
 mod notifier;
 mod recover;
+mod resumer;
 mod run;
 mod runner;
 mod unwind;
 
+pub use builder::FlowBuilder;
+pub use error::FlowError;
 pub use notifier::{AlreadyRegistered, FlowNotice, Listener, ListenerError, Notifier, TaskNotice};
 pub use recover::Recovery;
+pub use resumer::{Finished, Resumer};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::error::{Cause, TaskError};
 use crate::event::{Event, FlowState, TaskState};
 use crate::history::{History, TaskRecord};
-use crate::id::{FlowId, Identity, TaskId};
+use crate::id::{FlowId, TaskId};
 use crate::retry::Retry;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::task::Task;
-use crate::value::{Digest, Value};
+use crate::value::Value;
 
 use runner::Runner;
-
-/// Why an operation on a flow did not do what it says.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum FlowError {
-    /// The operation is not allowed in this state.
-    #[error("`{operation}` is not allowed while the flow is {state}{}", if *.inside { " and runs" } else { "" })]
-    InvalidState {
-        /// The operation.
-        operation: &'static str,
-        /// The flow's state.
-        state: FlowState,
-        /// Whether the flow was in the middle of `run` or `rollback`.
-        inside: bool,
-    },
-    /// The flow has effects that are not undone; roll it back first.
-    #[error("the flow has effects that are not undone: roll it back first")]
-    EffectsStand,
-    /// No runner has this uuid.
-    #[error("no task {0} in this flow")]
-    UnknownTask(TaskId),
-    /// A required input has no provider.
-    #[error("{0}")]
-    MissingDependencies(TaskError),
-    /// A task failed, and the flow was rolled back.
-    #[error("{0}")]
-    Failed(Box<Cause>),
-    /// The store failed: what the flow did last is gone, or cannot be written.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-}
-
-/// Names finished tasks and their results, so that a flow need not run them again.
-pub trait Resumer: Send + Sync {
-    /// The finished ones of `order`, which is the flow's tasks with their names. The others are run.
-    ///
-    /// # Errors
-    /// The flow fails with it before anything ran: there is nothing to revert, and its parents are left alone.
-    fn finished(
-        &self,
-        flow: &Flow,
-        order: &[(TaskId, Arc<str>)],
-    ) -> Result<Vec<Finished>, TaskError>;
-}
-
-/// A task that a resumer names as finished.
-#[derive(Clone, Debug)]
-pub struct Finished {
-    /// The task.
-    pub task: TaskId,
-    /// Its result; an error fails the flow again.
-    pub result: Result<Value, TaskError>,
-}
 
 /// How a task stands in a flow.
 #[derive(Clone, Debug, Default)]
@@ -130,61 +83,10 @@ struct Live {
     left_off: bool,
 }
 
-/// What a flow is made of.
-pub struct FlowBuilder {
-    name: String,
-    requester: Arc<Identity>,
-    request: Arc<Value>,
-    plan: Option<Digest>,
-    parents: Vec<Flow>,
-}
-
-impl FlowBuilder {
-    /// On whose behalf it runs.
-    #[must_use]
-    pub fn requester(mut self, requester: impl Into<Arc<Identity>>) -> Self {
-        self.requester = requester.into();
-        self
-    }
-
-    /// What it is asked to do.
-    #[must_use]
-    pub fn request(mut self, request: impl Into<Arc<Value>>) -> Self {
-        self.request = request.into();
-        self
-    }
-
-    /// The plan it is built from, kept in the store.
-    #[must_use]
-    pub fn plan(mut self, plan: Digest) -> Self {
-        self.plan = Some(plan);
-        self
-    }
-
-    /// Flows that are rolled back after this one, in this order.
-    #[must_use]
-    pub fn parents(mut self, parents: impl IntoIterator<Item = Flow>) -> Self {
-        self.parents.extend(parents);
-        self
-    }
-
-    /// The flow, without tasks, in [`FlowState::Pending`]. Nothing is written before it starts.
-    pub fn build(self, store: Arc<dyn Store>) -> Flow {
-        let history = History::new(self.name, self.requester, self.request, self.plan);
-        Flow::with_history(FlowId::new(), store, history, self.parents, false)
-    }
-}
-
 impl Flow {
     /// A flow of this name.
     pub fn builder(name: impl Into<String>) -> FlowBuilder {
-        FlowBuilder {
-            name: name.into(),
-            requester: Arc::new(Identity::default()),
-            request: Arc::new(Value::Null),
-            plan: None,
-            parents: Vec::new(),
-        }
+        FlowBuilder::new(name.into())
     }
 
     fn with_history(

@@ -4,7 +4,7 @@ use rusqlite::ToSql;
 use rusqlite::types::Value as Sql;
 
 use super::row::plain;
-use super::writer::{Fault, Tx, scalar};
+use super::tx::{Fault, Tx, scalar};
 use crate::effect::{Change, Table};
 use crate::error::{HostErrorKind, TaskError};
 use crate::value::{Object, Value};

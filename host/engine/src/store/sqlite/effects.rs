@@ -2,8 +2,8 @@
 
 use super::keys;
 use super::quota;
+use super::tx::{Fault, Tx};
 use super::volumes;
-use super::writer::{Fault, Tx};
 use crate::effect::{Answer, Cast, Change, Effect, Table};
 use crate::value::Object;
 

@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::effects::object;
 use super::row::to_hex;
-use super::writer::{Fault, Tx, scalar};
+use super::tx::{Fault, Tx, scalar};
 use crate::effect::{Answer, KeyCopy, KeyDelete, Table};
 use crate::error::TaskError;
 use crate::keyring::{MasterKey, Sealed, Secret};

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::row::{self, IMAGE, QOS_SPECS, SNAPSHOT, VOLUME_TYPE};
+use super::tx::{Fault, Tx, scalar};
 use super::volumes;
-use super::writer::{Fault, Tx, scalar};
 use crate::effect::Query;
 use crate::error::TaskError;
 use crate::event::{Entry, FlowSummary};

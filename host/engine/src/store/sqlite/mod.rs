@@ -8,8 +8,10 @@ mod lookup;
 mod open;
 mod quota;
 mod row;
+mod session;
 #[cfg(test)]
 mod tests;
+mod tx;
 pub mod view;
 mod volumes;
 mod writer;

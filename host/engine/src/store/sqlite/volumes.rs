@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::effects::object;
 use super::row::{self, VOLUME};
-use super::writer::{Fault, Tx};
+use super::tx::{Fault, Tx};
 use crate::effect::{Answer, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
 use crate::error::TaskError;
 use crate::value::{Object, Value};

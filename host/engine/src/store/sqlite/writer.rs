@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
+use super::session::Session;
+use super::tx::{Fault, Tx, describe, execute, in_savepoint};
 use super::{Env, changes, effects, lookup};
 use crate::clock::Timestamp;
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::event::{Entry, Event, FlowState};
-use crate::id::{CallId, FlowId, Phase, TaskId};
+use crate::id::{CallId, FlowId};
 use crate::store::{Caller, StoreError};
 use crate::value::Value;
 
@@ -29,75 +31,6 @@ struct Batch {
     /// Flows with entries that are not written yet.
     touched: Vec<FlowId>,
     events: usize,
-}
-
-/// What the writer knows of a flow that somebody writes to.
-#[derive(Default)]
-struct Session {
-    /// The flow's row, once `Created` was seen.
-    head: Option<Head>,
-    /// Entries of the open batch, coalesced into one row at its commit.
-    pending: Vec<Entry>,
-    /// Number of the next entry.
-    next_entry: i64,
-    /// Number of the next effect.
-    next_effect: u32,
-    /// The call whose effects are taken.
-    open: Option<CallId>,
-    /// Its latest entries are gone.
-    lost: bool,
-}
-
-struct Head {
-    created: Entry,
-    state: FlowState,
-    error: Option<String>,
-    written: bool,
-    changed: bool,
-}
-
-/// What an effect works with.
-pub(super) struct Tx<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) env: &'a Env,
-    pub(super) by: Caller<'a>,
-    pub(super) now: Timestamp,
-    pub(super) changes: Vec<crate::effect::Change>,
-    /// Things of others that were named: kind and id.
-    pub(super) denied: Vec<(&'static str, String)>,
-}
-
-/// Why an effect was not applied.
-pub(super) enum Fault {
-    /// One of our rules.
-    Refused(crate::error::TaskError),
-    /// SQLite: nobody knows what is left of the transaction.
-    Sqlite(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<crate::error::TaskError> for Fault {
-    fn from(error: crate::error::TaskError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl<'a> Tx<'a> {
-    pub(super) fn new(connection: &'a Connection, env: &'a Env, by: Caller<'a>) -> Self {
-        Self {
-            connection,
-            env,
-            by,
-            now: env.clock.now(),
-            changes: Vec::new(),
-            denied: Vec::new(),
-        }
-    }
 }
 
 impl Writer {
@@ -459,95 +392,6 @@ impl Writer {
     }
 }
 
-impl CallId {
-    /// Stands for an operator, whose effects belong to no flow and are not journalled.
-    pub(super) const OPERATOR: Self = Self {
-        flow: FlowId(uuid::Uuid::nil()),
-        task: TaskId(uuid::Uuid::nil()),
-        phase: Phase::Call,
-        attempt: 0,
-    };
-}
-
-impl Session {
-    /// Takes note of an entry: what the flow's row says, and which call is open.
-    fn note(&mut self, flow: FlowId, entry: &Entry) {
-        let call = |task: TaskId, phase, attempt| CallId {
-            flow,
-            task,
-            phase,
-            attempt,
-        };
-        match &entry.event {
-            Event::Created { .. } => {
-                self.head = Some(Head {
-                    created: entry.clone(),
-                    state: FlowState::Pending,
-                    error: None,
-                    written: false,
-                    changed: false,
-                });
-                self.next_effect = 1;
-            }
-            Event::State { to, .. } => {
-                if let Some(head) = &mut self.head {
-                    head.state = *to;
-                    head.changed = true;
-                }
-            }
-            Event::Failed(cause) => {
-                if let Some(head) = &mut self.head {
-                    head.error.get_or_insert_with(|| cause.error.kind.clone());
-                    head.changed = true;
-                }
-            }
-            Event::Reset => {
-                if let Some(head) = &mut self.head {
-                    head.error = None;
-                    head.changed = true;
-                }
-            }
-            Event::Started { task, attempt, .. } => {
-                self.open = Some(call(*task, Phase::Call, *attempt))
-            }
-            Event::Reverting { task, attempt } => {
-                self.open = Some(call(*task, Phase::Revert, *attempt))
-            }
-            Event::Succeeded { .. }
-            | Event::TaskFailed { .. }
-            | Event::Retried { .. }
-            | Event::Reverted { .. }
-            | Event::RevertFailed { .. } => self.open = None,
-            Event::Applied(applied) => self.next_effect = applied.number + 1,
-            Event::Replayed { .. }
-            | Event::Checkpoint { .. }
-            | Event::Undone { .. }
-            | Event::Denied { .. }
-            | Event::Log { .. } => {}
-        }
-    }
-}
-
-/// Runs `work` in a savepoint: what it wrote is gone when it is refused.
-fn in_savepoint<T>(
-    tx: &mut Tx<'_>,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    execute(tx.connection, "SAVEPOINT effect")?;
-    let result = work(tx);
-    match &result {
-        Ok(_) => execute(tx.connection, "RELEASE effect")?,
-        Err(Fault::Refused(_)) => {
-            tx.changes.clear();
-            execute(tx.connection, "ROLLBACK TO effect")?;
-            execute(tx.connection, "RELEASE effect")?;
-        }
-        // The whole batch goes.
-        Err(Fault::Sqlite(_)) => {}
-    }
-    result
-}
-
 /// What a flow sent is ready when it succeeds, and withdrawn when it does not.
 fn settle_casts(connection: &Connection, flow: FlowId, state: FlowState) -> rusqlite::Result<()> {
     let statement = if state == FlowState::Success {
@@ -559,29 +403,4 @@ fn settle_casts(connection: &Connection, flow: FlowId, state: FlowState) -> rusq
         .prepare_cached(statement)?
         .execute([flow.0.as_bytes()])?;
     Ok(())
-}
-
-fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(statement)?.execute([])?;
-    Ok(())
-}
-
-/// SQLite's words, and those of the connection where they say more.
-pub(super) fn describe(error: &rusqlite::Error) -> String {
-    match error.sqlite_error() {
-        Some(code) => format!("{error} (SQLite code {})", code.extended_code),
-        None => error.to_string(),
-    }
-}
-
-/// The first column of the only row, where there is one.
-pub(super) fn scalar<T: rusqlite::types::FromSql>(
-    connection: &Connection,
-    statement: &str,
-    params: impl rusqlite::Params,
-) -> rusqlite::Result<Option<T>> {
-    connection
-        .prepare_cached(statement)?
-        .query_row(params, |row| row.get(0))
-        .optional()
 }

@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use super::Flow;
+use crate::history::History;
+use crate::id::{FlowId, Identity};
+use crate::store::Store;
+use crate::value::{Digest, Value};
+
+/// What a flow is made of.
+pub struct FlowBuilder {
+    name: String,
+    requester: Arc<Identity>,
+    request: Arc<Value>,
+    plan: Option<Digest>,
+    parents: Vec<Flow>,
+}
+
+impl FlowBuilder {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            requester: Arc::new(Identity::default()),
+            request: Arc::new(Value::Null),
+            plan: None,
+            parents: Vec::new(),
+        }
+    }
+
+    /// On whose behalf it runs.
+    #[must_use]
+    pub fn requester(mut self, requester: impl Into<Arc<Identity>>) -> Self {
+        self.requester = requester.into();
+        self
+    }
+
+    /// What it is asked to do.
+    #[must_use]
+    pub fn request(mut self, request: impl Into<Arc<Value>>) -> Self {
+        self.request = request.into();
+        self
+    }
+
+    /// The plan it is built from, kept in the store.
+    #[must_use]
+    pub fn plan(mut self, plan: Digest) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
+    /// Flows that are rolled back after this one, in this order.
+    #[must_use]
+    pub fn parents(mut self, parents: impl IntoIterator<Item = Flow>) -> Self {
+        self.parents.extend(parents);
+        self
+    }
+
+    /// The flow, without tasks, in PENDING. Nothing is written before it starts.
+    pub fn build(self, store: Arc<dyn Store>) -> Flow {
+        let history = History::new(self.name, self.requester, self.request, self.plan);
+        Flow::with_history(FlowId::new(), store, history, self.parents, false)
+    }
+}

@@ -1,0 +1,34 @@
+use crate::error::{Cause, TaskError};
+use crate::event::FlowState;
+use crate::id::TaskId;
+use crate::store::StoreError;
+
+/// Why an operation on a flow did not do what it says.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FlowError {
+    /// The operation is not allowed in this state.
+    #[error("`{operation}` is not allowed while the flow is {state}{}", if *.inside { " and runs" } else { "" })]
+    InvalidState {
+        /// The operation.
+        operation: &'static str,
+        /// The flow's state.
+        state: FlowState,
+        /// Whether the flow was in the middle of `run` or `rollback`.
+        inside: bool,
+    },
+    /// The flow has effects that are not undone; roll it back first.
+    #[error("the flow has effects that are not undone: roll it back first")]
+    EffectsStand,
+    /// No runner has this uuid.
+    #[error("no task {0} in this flow")]
+    UnknownTask(TaskId),
+    /// A required input has no provider.
+    #[error("{0}")]
+    MissingDependencies(TaskError),
+    /// A task failed, and the flow was rolled back.
+    #[error("{0}")]
+    Failed(Box<Cause>),
+    /// The store failed: what the flow did last is gone, or cannot be written.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,156 @@
+//! What operators set up and take down. Each operation is a transaction of its own, on disk when it returns.
+
+mod catalogue;
+mod quota;
+mod volumes;
+
+pub use catalogue::{NewEncryption, NewImage, NewQosSpecs, NewVolumeType};
+
+use std::collections::BTreeMap;
+
+use rusqlite::params;
+
+use super::Sqlite;
+use super::tx::{Fault, Tx};
+use super::view::View;
+use crate::error::TaskError;
+use crate::id::Identity;
+use crate::store::{Caller, StoreError};
+use crate::value::{Digest, Object};
+
+impl Sqlite {
+    /// Changes things as `requester`, in one transaction that is on disk when this returns.
+    ///
+    /// # Errors
+    /// Those of `work`, with nothing changed.
+    pub fn admin<T>(
+        &self,
+        requester: &Identity,
+        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, AdminError>,
+    ) -> Result<T, StoreError> {
+        let caller = Caller {
+            call: None,
+            requester,
+        };
+        self.write(|writer| {
+            writer.alone(caller, |tx| {
+                work(&mut Admin { tx }).map_err(|error| error.0)
+            })
+        })
+    }
+}
+
+/// Why an operator's change was not made.
+pub struct AdminError(Fault);
+
+impl From<rusqlite::Error> for AdminError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(Fault::Sqlite(error))
+    }
+}
+
+impl From<TaskError> for AdminError {
+    fn from(error: TaskError) -> Self {
+        Self(Fault::Refused(error))
+    }
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        Self(match error {
+            StoreError::Refused(error) => Fault::Refused(error),
+            other => Fault::Refused(other.into()),
+        })
+    }
+}
+
+impl From<Fault> for AdminError {
+    fn from(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+type Result<T, E = AdminError> = std::result::Result<T, E>;
+
+/// Changes that an operator makes.
+pub struct Admin<'t, 'a> {
+    tx: &'t mut Tx<'a>,
+}
+
+fn not_found(noun: &str, id: &str) -> TaskError {
+    TaskError::new("NotFound", format!("there is no {noun} `{id}`"))
+}
+
+impl<'a> Admin<'_, 'a> {
+    /// What can be read in the middle of these changes.
+    pub fn view(&self) -> View<'a> {
+        View {
+            tx: Tx::new(self.tx.connection, self.tx.env, self.tx.by),
+        }
+    }
+
+    fn require_admin(&self, what: &str) -> Result<()> {
+        if self.tx.by.requester.is_admin {
+            return Ok(());
+        }
+        Err(TaskError::new("AdminRequired", format!("only an admin may {what}")).into())
+    }
+
+    /// Marks a message as taken.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none that is ready.
+    pub fn ack_cast(&mut self, id: &str) -> Result<()> {
+        let statement = "UPDATE outbox SET state = 'acked' WHERE id = ? AND state = 'ready'";
+        self.change(statement, "ready message", id)
+    }
+
+    /// Keeps a resolved plan.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub fn put_plan(&mut self, digest: Digest, body: &str) -> Result<()> {
+        self.tx
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO plans (digest, body) VALUES (?, ?)")?
+            .execute(params![digest.to_string(), body])?;
+        Ok(())
+    }
+
+    /// Adds rows as they are, for a start state that was recorded elsewhere: table -> rows. Columns are the tables' own.
+    ///
+    /// # Errors
+    /// Of the database, for a table or column that is not there.
+    pub fn import(&mut self, rows: &BTreeMap<String, Vec<Object>>) -> Result<()> {
+        for (table, rows) in rows {
+            for row in rows {
+                let names: Vec<&str> = row.keys().map(String::as_str).collect();
+                let marks = vec!["?"; names.len()];
+                let quoted = format!("\"{}\"", table.replace('"', "\"\""));
+                let statement = format!(
+                    "INSERT INTO {quoted} ({}) VALUES ({})",
+                    names.join(", "),
+                    marks.join(", ")
+                );
+                let values = row.values().map(super::changes::to_sql);
+                self.tx
+                    .connection
+                    .prepare_cached(&statement)?
+                    .execute(rusqlite::params_from_iter(values))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, statement: &str, noun: &str, id: &str) -> Result<()> {
+        let changed = self
+            .tx
+            .connection
+            .prepare_cached(statement)?
+            .execute([id])?;
+        if changed == 0 {
+            return Err(not_found(noun, id).into());
+        }
+        Ok(())
+    }
+}

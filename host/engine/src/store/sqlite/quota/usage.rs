@@ -1,0 +1,193 @@
+//! Usages: reading, moving and counting them anew.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{limits_for, require_somebody, resource};
+use crate::clock::Timestamp;
+use crate::effect::{Change, QuotaReserve};
+use crate::error::TaskError;
+use crate::quota::{Measure, Resource, Usage, refresh_is_due};
+use crate::store::sqlite::changes;
+use crate::store::sqlite::tx::{Fault, Tx, scalar};
+
+pub(in super::super) fn usage(
+    connection: &Connection,
+    project: &str,
+    resource: &str,
+) -> rusqlite::Result<Option<Usage>> {
+    connection
+        .prepare_cached(
+            "SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages
+             WHERE project_id = ? AND resource = ? AND deleted = 0",
+        )?
+        .query_row([project, resource], |row| {
+            Ok(Usage {
+                in_use: row.get(0)?,
+                reserved: row.get(1)?,
+                until_refresh: row.get(2)?,
+                updated_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+            })
+        })
+        .optional()
+}
+
+pub(in super::super) fn usages(
+    connection: &Connection,
+    project: &str,
+) -> rusqlite::Result<BTreeMap<String, Usage>> {
+    connection
+        .prepare_cached(
+            "SELECT resource, in_use, reserved, until_refresh, updated_at FROM quota_usages
+             WHERE project_id = ? AND deleted = 0",
+        )?
+        .query_map([project], |row| {
+            let usage = Usage {
+                in_use: row.get(1)?,
+                reserved: row.get(2)?,
+                until_refresh: row.get(3)?,
+                updated_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+            };
+            Ok((row.get(0)?, usage))
+        })?
+        .collect()
+}
+
+/// Writes a usage that changed; its age starts anew.
+fn write_usage(
+    tx: &Tx<'_>,
+    project: &str,
+    resource: &str,
+    old: &Usage,
+    new: &Usage,
+) -> rusqlite::Result<()> {
+    let counters = |usage: &Usage| (usage.in_use, usage.reserved, usage.until_refresh);
+    if counters(old) != counters(new) {
+        tx.connection
+            .prepare_cached(
+                "UPDATE quota_usages SET in_use = ?3, reserved = ?4, until_refresh = ?5, updated_at = ?6
+                 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0",
+            )?
+            .execute(params![project, resource, new.in_use, new.reserved, new.until_refresh, tx.now.0])?;
+    }
+    Ok(())
+}
+
+/// Moves the counters of a usage that exists, and notes it.
+pub(super) fn move_usage(
+    tx: &mut Tx<'_>,
+    project: &str,
+    resource: &str,
+    in_use: i64,
+    reserved: i64,
+) -> Result<(), Fault> {
+    if in_use == 0 && reserved == 0 {
+        return Ok(());
+    }
+    let change = Change::Usage {
+        project: project.to_owned(),
+        resource: resource.to_owned(),
+        in_use,
+        reserved,
+    };
+    changes::apply(tx, &change)?;
+    tx.changes.push(change);
+    Ok(())
+}
+
+/// Counts what a project has of a resource, and marks the rows that count as booked.
+///
+/// A row counts when its quota was committed, and also when no live flow still has to commit it, unless it is in `error`:
+/// then its quota was given back.
+fn count(tx: &Tx<'_>, project: &str, resource: &Resource) -> rusqlite::Result<i64> {
+    const COUNTS: &str = "deleted = 0 AND (booked = 1 OR (status <> 'error' AND (flow IS NULL OR EXISTS (
+             SELECT 1 FROM flows WHERE flows.id = volumes.flow AND flows.state IN ('SUCCESS', 'FAILURE')))))";
+    let connection = tx.connection;
+    let volume_type = resource.volume_type.as_ref().map(|(id, _)| id.as_str());
+    let volumes = |what: &str| -> rusqlite::Result<i64> {
+        let statement = format!(
+            "SELECT COALESCE({what}, 0) FROM volumes
+             WHERE project_id = ?1 AND (?2 IS NULL OR volume_type_id = ?2) AND {COUNTS}"
+        );
+        Ok(scalar(connection, &statement, params![project, volume_type])?.unwrap_or(0))
+    };
+    // A snapshot is of its volume's type.
+    let snapshots = |what: &str| -> rusqlite::Result<i64> {
+        let statement = format!(
+            "SELECT COALESCE({what}, 0) FROM snapshots
+             WHERE project_id = ?1 AND deleted = 0 AND (?2 IS NULL OR EXISTS (
+                 SELECT 1 FROM volumes WHERE volumes.id = snapshots.volume_id AND volumes.volume_type_id = ?2))"
+        );
+        Ok(scalar(connection, &statement, params![project, volume_type])?.unwrap_or(0))
+    };
+    let counted = match resource.measure {
+        Measure::Volumes => volumes("COUNT(*)")?,
+        Measure::Snapshots => snapshots("COUNT(*)")?,
+        Measure::Gigabytes if tx.env.config.quota.no_snapshot_gigabytes => volumes("SUM(size)")?,
+        Measure::Gigabytes => volumes("SUM(size)")? + snapshots("SUM(volume_size)")?,
+    };
+    if resource.measure != Measure::Snapshots {
+        let statement = format!(
+            "UPDATE volumes SET booked = 1
+             WHERE project_id = ?1 AND (?2 IS NULL OR volume_type_id = ?2) AND booked = 0 AND {COUNTS}"
+        );
+        connection
+            .prepare_cached(&statement)?
+            .execute(params![project, volume_type])?;
+    }
+    Ok(counted)
+}
+
+/// Makes missing usages and counts those anew that are due. A repair: it stays whatever becomes of the reservation.
+pub(in super::super) fn refresh(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<(), Fault> {
+    require_somebody(tx)?;
+    let project = tx.quota_project(reserve.project.as_ref());
+    let config = &tx.env.config.quota;
+    for (name, resource) in known(tx, reserve)? {
+        // Whether the caller may see the limits is asked before anything is written.
+        limits_for(tx, project)?;
+        let found = usage(tx.connection, project, &name)?;
+        let old = match found {
+            Some(usage) => usage,
+            None => {
+                tx.connection
+                    .prepare_cached(
+                        "INSERT INTO quota_usages (project_id, resource, in_use, reserved, until_refresh)
+                         VALUES (?, ?, 0, 0, ?)",
+                    )?
+                    .execute(params![project, name, config.countdown()])?;
+                Usage {
+                    until_refresh: config.countdown(),
+                    ..Usage::default()
+                }
+            }
+        };
+        let mut new = old;
+        if found.is_none() || refresh_is_due(&mut new, config, tx.now) {
+            new.in_use = count(tx, project, &resource)?;
+            new.until_refresh = config.countdown();
+        }
+        write_usage(tx, project, &name, &old, &new)?;
+    }
+    Ok(())
+}
+
+/// The resources that are asked for, or all those that nobody knows.
+pub(super) fn known(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<Vec<(String, Resource)>, Fault> {
+    let mut known = Vec::with_capacity(reserve.deltas.len());
+    let mut unknown = Vec::new();
+    for name in reserve.deltas.keys() {
+        match resource(tx.connection, name)? {
+            Some(resource) => known.push((name.clone(), resource)),
+            None => unknown.push(name.clone()),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(known);
+    }
+    let message = format!("there is no quota of {}", unknown.join(", "));
+    Err(TaskError::new("QuotaResourceUnknown", message)
+        .with("unknown", unknown)
+        .into())
+}

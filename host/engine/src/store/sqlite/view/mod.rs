@@ -1,0 +1,260 @@
+//! What operators read.
+
+mod kind;
+mod quotas;
+mod reader;
+
+pub use kind::Kind;
+pub use quotas::{Quota, QuotaUsage};
+pub use reader::{DatabaseCheck, Reader};
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::row::{self, As, Columns};
+use super::tx::{Fault, Tx, describe, scalar};
+use super::{Sqlite, lookup};
+use crate::error::TaskError;
+use crate::event::{Entry, FlowState, FlowSummary};
+use crate::id::{FlowId, Identity};
+use crate::store::{Caller, StoreError};
+use crate::value::{Digest, Object, Value};
+
+impl Sqlite {
+    /// Reads as `requester`, with what was written before.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn read<T>(
+        &self,
+        requester: &Identity,
+        read: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer();
+        writer.commit()?;
+        let (connection, env) = writer.parts();
+        let caller = Caller {
+            call: None,
+            requester,
+        };
+        read(&View {
+            tx: Tx::new(connection, env, caller),
+        })
+    }
+}
+
+/// What one caller may read.
+pub struct View<'a> {
+    pub(super) tx: Tx<'a>,
+}
+
+impl View<'_> {
+    fn connection(&self) -> &Connection {
+        self.tx.connection
+    }
+
+    /// Rows of one kind, in order of their ids; of one project, and with soft-deleted ones, where that is asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn list(
+        &self,
+        kind: Kind,
+        project: Option<&str>,
+        deleted: bool,
+    ) -> Result<Vec<Object>, StoreError> {
+        let (columns, table, has_project, has_deleted) = kind.layout();
+        let mut conditions = vec!["1"];
+        if has_deleted && !deleted {
+            conditions.push("deleted = 0");
+        }
+        if has_project && project.is_some() {
+            conditions.push("project_id = :project");
+        }
+        let rest = format!("WHERE {} ORDER BY id", conditions.join(" AND "));
+        let statement = row::select(columns, table, &rest);
+        let rows = match project.filter(|_| has_project) {
+            Some(project) => row::rows(
+                self.connection(),
+                columns,
+                &statement,
+                &[(":project", project)],
+            ),
+            None => row::rows(self.connection(), columns, &statement, []),
+        };
+        rows.map_err(failed)
+    }
+
+    /// One row by its id, soft-deleted or not; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn find(&self, kind: Kind, id: &str) -> Result<Option<Object>, StoreError> {
+        let (columns, table, ..) = kind.layout();
+        let statement = row::select(columns, table, "WHERE id = ?");
+        row::first(self.connection(), columns, &statement, [id]).map_err(failed)
+    }
+
+    /// Rows of one kind with this display name or name.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn named(&self, kind: Kind, name: &str) -> Result<Vec<Object>, StoreError> {
+        let (columns, table, _, has_deleted) = kind.layout();
+        let column = match kind {
+            Kind::Volume | Kind::Snapshot => "display_name",
+            _ => "name",
+        };
+        let alive = if has_deleted { "AND deleted = 0" } else { "" };
+        let statement = row::select(columns, table, &format!("WHERE {column} = ? {alive}"));
+        row::rows(self.connection(), columns, &statement, [name]).map_err(failed)
+    }
+
+    /// What is encrypted: the encryption of a volume type; `None` when it has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn encryption(&self, volume_type_id: &str) -> Result<Option<Object>, StoreError> {
+        const ENCRYPTION: Columns = &[
+            ("provider", As::Plain),
+            ("cipher", As::Plain),
+            ("key_size", As::Plain),
+            ("control_location", As::Plain),
+        ];
+        let statement = row::select(
+            ENCRYPTION,
+            "encryptions",
+            "WHERE volume_type_id = ? AND deleted = 0",
+        );
+        row::first(self.connection(), ENCRYPTION, &statement, [volume_type_id]).map_err(failed)
+    }
+
+    /// A volume's metadata.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn metadata(&self, volume: &str) -> Result<Value, StoreError> {
+        let text: Option<String> = scalar(
+            self.connection(),
+            "SELECT metadata FROM volumes WHERE id = ?",
+            [volume],
+        )
+        .map_err(failed)?;
+        Ok(text
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or(Value::Null))
+    }
+
+    /// Names of the zones that volumes may be placed in; every zone while there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn zones(&self) -> Result<Vec<String>, StoreError> {
+        let names = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = self
+                .connection()
+                .prepare("SELECT name FROM zones ORDER BY name")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        names().map_err(failed)
+    }
+
+    /// Flows, the newest first; of one state where that is asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn flows(
+        &self,
+        state: Option<FlowState>,
+        limit: usize,
+    ) -> Result<Vec<FlowSummary>, StoreError> {
+        lookup::flows(self.connection(), state.map(FlowState::as_str), limit).map_err(failed)
+    }
+
+    /// A flow's journal; empty for a flow that nobody knows.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
+        lookup::journal(self.connection(), flow).map_err(failed)
+    }
+
+    /// A stored plan, as JSON.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError> {
+        let statement = "SELECT body FROM plans WHERE digest = ?";
+        scalar(self.connection(), statement, [digest.to_string()]).map_err(failed)
+    }
+
+    /// The id of the row of `kind` that is meant by an id or a name.
+    ///
+    /// # Errors
+    /// A refusal when there is none, or when several bear the name.
+    pub fn resolve(&self, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
+        if let Some(found) = self.find(kind, id_or_name)? {
+            return Ok(found);
+        }
+        let mut found = self.named(kind, id_or_name)?;
+        let noun = match kind {
+            Kind::Volume => "volume",
+            Kind::Snapshot => "snapshot",
+            Kind::VolumeType => "volume type",
+            Kind::QosSpecs => "QoS specs",
+            Kind::Image => "image",
+            Kind::Cast | Kind::Reservation | Kind::Usage => "row",
+        };
+        match (found.pop(), found.is_empty()) {
+            (Some(row), true) => Ok(row),
+            (Some(_), false) => {
+                let message =
+                    format!("several are called `{id_or_name}`: name the {noun} by its id");
+                Err(TaskError::new("NotUnique", message).into())
+            }
+            (None, _) => {
+                let message = format!("there is no {noun} `{id_or_name}`");
+                Err(TaskError::new("NotFound", message).into())
+            }
+        }
+    }
+
+    /// Whether the caller may see a row: of the caller's project or everybody's, or any for an admin; and not deleted.
+    pub fn may_see(&self, kind: Kind, row: &Object) -> bool {
+        match kind {
+            Kind::Volume | Kind::Snapshot => self.tx.may_see(row),
+            Kind::Image => {
+                let caller = self.tx.by.requester;
+                let owner = row.get("project_id").and_then(Value::as_str);
+                caller.is_admin || owner.is_none_or(|owner| owner == caller.project_id)
+            }
+            Kind::VolumeType => row.get("deleted") != Some(&Value::from(true)),
+            Kind::QosSpecs | Kind::Cast | Kind::Reservation | Kind::Usage => true,
+        }
+    }
+
+    /// Whether there is a type for volumes for which none is asked.
+    pub fn has_default_volume_type(&self) -> bool {
+        self.tx.env.config.default_volume_type.is_some()
+    }
+
+    /// Whether a row exists that `statement` finds.
+    pub(super) fn exists(&self, statement: &str, id: &str) -> Result<bool, StoreError> {
+        let found: Option<i64> = self
+            .connection()
+            .prepare_cached(statement)
+            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)).optional())
+            .map_err(failed)?;
+        Ok(found.is_some())
+    }
+}
+
+pub(super) fn failed(error: rusqlite::Error) -> StoreError {
+    StoreError::Database(describe(&error))
+}
+
+pub(super) fn refused(fault: Fault) -> StoreError {
+    match fault {
+        Fault::Refused(error) => StoreError::Refused(error),
+        Fault::Sqlite(error) => failed(error),
+    }
+}

@@ -1,0 +1,81 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::View;
+use crate::clock::Clock;
+use crate::id::Identity;
+use crate::store::sqlite::tx::{Tx, describe};
+use crate::store::sqlite::{Env, SqliteConfig, open};
+use crate::store::{Caller, StoreError};
+
+/// A database that is only read.
+pub struct Reader {
+    connection: Connection,
+    env: Env,
+}
+
+impl Reader {
+    /// Opens the database at `path`, which must exist.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it cannot be read, is no database, or was made by a newer version.
+    pub fn open(
+        path: &Path,
+        config: SqliteConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let connection = open::read_only(path)?;
+        Ok(Self {
+            connection,
+            env: Env::new(config, clock),
+        })
+    }
+
+    /// What `requester` may read.
+    pub fn view<'a>(&'a self, requester: &'a Identity) -> View<'a> {
+        View {
+            tx: Tx::new(
+                &self.connection,
+                &self.env,
+                Caller {
+                    call: None,
+                    requester,
+                },
+            ),
+        }
+    }
+
+    /// Whether the file is sound: what SQLite's own check finds, and the schema's version.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it cannot even be asked.
+    pub fn check(&self) -> Result<DatabaseCheck, StoreError> {
+        let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
+        let mut statement = self
+            .connection
+            .prepare("PRAGMA integrity_check")
+            .map_err(failed)?;
+        let lines = statement.query_map([], |row| row.get(0)).map_err(failed)?;
+        let problems: Vec<String> = lines.collect::<Result<_, _>>().map_err(failed)?;
+        let (version, newest) = open::schema_version(&self.connection)?;
+        Ok(DatabaseCheck {
+            schema_version: version,
+            newest_version: newest,
+            problems: problems.into_iter().filter(|line| line != "ok").collect(),
+        })
+    }
+}
+
+/// What a check of the database found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseCheck {
+    /// The schema's version.
+    pub schema_version: usize,
+    /// The newest version this program knows.
+    pub newest_version: usize,
+    /// What is wrong with the file; empty when nothing is.
+    pub problems: Vec<String>,
+}
