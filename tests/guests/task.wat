@@ -1,11 +1,22 @@
 (component
   ;; A task that provides `text`. The tests put another body in the place of `call`, from marker to marker.
-  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
-  (alias export $clock "now" (func $now))
-  (core func $now (canon lower (func $now)))
+  (import "wasi:io/poll@0.2.0" (instance $poll
+    (export "pollable" (type $p (sub resource)))
+    (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+  (alias export $poll "pollable" (type $pollable))
+  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+    (alias outer 1 $pollable (type $outer))
+    (export "pollable" (type $p (eq $outer)))
+    (export "now" (func (result u64)))
+    (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+  (core func $now (canon lower (func $clock "now")))
+  (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+  (core func $block (canon lower (func $poll "[method]pollable.block")))
 
   (core module $guest
     (import "clock" "now" (func $now (result i64)))
+    (import "clock" "subscribe" (func $subscribe (param i64) (result i32)))
+    (import "poll" "block" (func $block (param i32)))
     (memory (export "memory") 2)
     (global $free (mut i32) (i32.const 65536))
     (data (i32.const 0) "{}")
@@ -50,7 +61,9 @@
     ;; `undo`
     (func (export "revert") (param i32) (result i32) (i32.const 1024)))
 
-  (core instance $guest (instantiate $guest (with "clock" (instance (export "now" (func $now))))))
+  (core instance $guest (instantiate $guest 
+    (with "clock" (instance (export "now" (func $now)) (export "subscribe" (func $subscribe))))
+    (with "poll" (instance (export "block" (func $block))))))
   (alias core export $guest "memory" (core memory $mem))
   (alias core export $guest "realloc" (core func $realloc))
 

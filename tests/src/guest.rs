@@ -15,6 +15,8 @@ pub enum Call {
     LacksAName,
     /// Returns what it should, a second later.
     TakesASecond,
+    /// Sleeps through a clock of WASI for an hour, and then returns what it should.
+    SleepsAnHour,
 }
 
 impl Call {
@@ -25,6 +27,10 @@ impl Call {
             Self::Traps => "unreachable",
             Self::ReturnsNoJson => "(call $answer (i32.const 80) (i32.const 7))",
             Self::LacksAName => "(call $answer (i32.const 0) (i32.const 2))",
+            Self::SleepsAnHour => {
+                "(call $block (call $subscribe (i64.const 3600000000000)))
+                 (call $answer (i32.const 48) (i32.const 15))"
+            }
             Self::TakesASecond => {
                 "(local $end i64)
                  (local.set $end (i64.add (call $now) (i64.const 1000000000)))

@@ -110,3 +110,33 @@ fn settings_that_the_rule_does_not_take_are_refused_before_anything_runs() {
         assert!(run.stderr.contains(word), "{word}: {}", run.stderr);
     }
 }
+
+#[test]
+fn the_built_in_components_load_by_path_too() {
+    let program = program();
+    let example = repository("examples/volume-create/flow.toml");
+    let mut manifest = fs::read_to_string(example).expect("the example's manifest");
+    for (name, bytes) in cairn_bundle::PLUGINS {
+        program.write(&format!("{name}.wasm"), bytes);
+        let builtin = format!("builtin = \"{name}\"");
+        // However the manifest lines its keys up.
+        let line = manifest
+            .lines()
+            .find(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") == builtin)
+            .expect("each is in the flow")
+            .to_owned();
+        manifest = manifest.replace(&line, &format!("path = \"{name}.wasm\""));
+    }
+    assert_eq!(
+        manifest.matches("path = ").count(),
+        cairn_bundle::PLUGINS.len()
+    );
+    program
+        .write("flow.toml", manifest)
+        .write("request.json", r#"{"size": 1}"#);
+    let report = program
+        .run(&["run", "flow.toml", "--input", "request.json", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(report["flow"]["state"], "SUCCESS");
+}

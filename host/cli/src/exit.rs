@@ -7,6 +7,7 @@ use cairn::event::FlowState;
 use cairn::host::HostError;
 use cairn::plugin::PluginError;
 use cairn::report::{Report, Verdict};
+use cairn::request::RequestError;
 use cairn::store::StoreError;
 
 /// What the exit code says.
@@ -110,6 +111,15 @@ impl From<StoreError> for Failure {
             StoreError::Lost(_) | StoreError::Database(_) | StoreError::CallClosed => {
                 Self::host(error.to_string())
             }
+        }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Invalid(diagnostic) => diagnostic.into(),
+            RequestError::Store(error) => error.into(),
         }
     }
 }

@@ -31,6 +31,24 @@ pub enum FlowState {
 }
 
 impl FlowState {
+    /// Every state.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Started,
+        Self::Resuming,
+        Self::Running,
+        Self::Success,
+        Self::Interrupted,
+        Self::Reverting,
+        Self::Failure,
+    ];
+
+    /// The state that is written like this, in capitals or not.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut states = Self::ALL.into_iter();
+        states.find(|state| state.as_str().eq_ignore_ascii_case(text))
+    }
+
     /// The state as the journal and the command line write it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -260,6 +260,8 @@ impl History {
             });
         let task = &mut self.tasks[index];
         task.state = TaskState::Started;
+        task.error = None;
+        task.ended_at = None;
         task
     }
 
@@ -270,12 +272,6 @@ impl History {
 
     fn task_mut(&mut self, id: TaskId) -> Option<&mut TaskRecord> {
         self.tasks.iter_mut().find(|task| task.id == id)
-    }
-
-    /// The task whose call was in hand at the last event: it has neither a result nor an error.
-    pub fn in_doubt(&self) -> Option<TaskId> {
-        let task = self.tasks.last()?;
-        (task.state == TaskState::Started && task.result.is_none()).then_some(task.id)
     }
 
     /// Whether this flow has committed quota: a `call` booked something and was not undone.
@@ -310,7 +306,7 @@ impl History {
     }
 
     /// Whether a task on the accumulator has effects that stand.
-    pub fn has_unsettled_effects(&self) -> bool {
+    pub fn effects_stand(&self) -> bool {
         self.effects
             .iter()
             .any(|effect| !effect.undone && self.started.contains(&effect.applied.call.task))

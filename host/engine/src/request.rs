@@ -5,10 +5,21 @@
 
 use std::path::Path;
 
-use crate::error::{Diagnostic, TaskError};
+use crate::error::Diagnostic;
+use crate::store::StoreError;
 use crate::store::view::{Kind, View};
-use crate::store::{StoreError, view};
 use crate::value::{Object, Value};
+
+/// Why a request cannot be handed to a flow; nothing ran.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The request is wrong.
+    #[error("{0}")]
+    Invalid(#[from] Diagnostic),
+    /// The database could not be asked.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
 
 /// What a request of `volume:create` may say, and of which type.
 const VOLUME_CREATE: &[(&str, Type)] = &[
@@ -67,27 +78,27 @@ impl Type {
 /// schema of its own takes any object as it is.
 ///
 /// # Errors
-/// A wrong type, an unknown key, or something named that is not there: with the file and the field.
+/// [`RequestError::Invalid`] for a wrong type, an unknown key, or something named that is not there: with the file and the field.
 pub fn resolve(
     action: Option<&str>,
     request: &Value,
     file: Option<&Path>,
     view: &View<'_>,
-) -> Result<Value, Diagnostic> {
-    let place = |diagnostic: Diagnostic| match file {
-        Some(file) => diagnostic.at(file, None),
-        None => diagnostic,
+) -> Result<Value, RequestError> {
+    let place = |error: RequestError| match (error, file) {
+        (RequestError::Invalid(diagnostic), Some(file)) => diagnostic.at(file, None).into(),
+        (error, _) => error,
     };
     let Value::Object(request) = request else {
         let help = r#"write, for example, {"size": 1}"#;
-        return Err(place(
-            Diagnostic::new("a request must be one JSON object").help(help),
-        ));
+        let diagnostic = Diagnostic::new("a request must be one JSON object").help(help);
+        return Err(place(diagnostic.into()));
     };
     if action != Some("volume:create") {
         return Ok(Value::Object(request.clone()));
     }
     check(request)
+        .map_err(RequestError::from)
         .and_then(|()| volume_create(request, view))
         .map(Value::Object)
         .map_err(place)
@@ -118,9 +129,9 @@ fn check(request: &Object) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, Diagnostic> {
+fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, RequestError> {
     let get = |key: &str| request.get(key).cloned().unwrap_or_default();
-    let find = |key: &str, kind: Kind| -> Result<Option<Object>, Diagnostic> {
+    let find = |key: &str, kind: Kind| -> Result<Option<Object>, RequestError> {
         match request.get(key).and_then(Value::as_str) {
             None => Ok(None),
             Some(id) => look_up(view, key, kind, id).map(Some),
@@ -139,9 +150,7 @@ fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, Diagnostic
                 .and_then(Value::as_str)
                 .map(str::to_owned);
             let volume = match volume {
-                Some(id) => view
-                    .find(Kind::Volume, &id)
-                    .map_err(|error| store(&error))?,
+                Some(id) => view.find(Kind::Volume, &id)?,
                 None => None,
             };
             snapshot.insert(
@@ -176,27 +185,22 @@ fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, Diagnostic
 }
 
 /// What is named by an id or a name, and that the caller may see.
-fn look_up(view: &View<'_>, key: &str, kind: Kind, id: &str) -> Result<Object, Diagnostic> {
-    let found = match view.resolve(kind, id) {
-        Ok(found) if view.may_see(kind, &found) => Ok(found),
-        Ok(_) => Err(StoreError::Refused(TaskError::new(
-            "NotFound",
-            format!("there is no `{id}`"),
-        ))),
-        Err(error) => Err(error),
+fn look_up(view: &View<'_>, key: &str, kind: Kind, id: &str) -> Result<Object, RequestError> {
+    let problem = match view.resolve(kind, id) {
+        Ok(found) if view.may_see(kind, &found) => return Ok(found),
+        Ok(_) => format!("there is no `{id}`"),
+        Err(StoreError::Refused(error)) => error.message,
+        Err(error) => return Err(error.into()),
     };
-    found.map_err(|error| {
-        Diagnostic::new(format!("the request's `{key}`: {error}")).help(match kind {
-            view::Kind::VolumeType => "`cairn types list` shows the volume types",
-            view::Kind::Snapshot => "`cairn snapshots list` shows the project's snapshots",
-            view::Kind::Image => "`cairn images list` shows the images",
-            _ => "`cairn volumes list` shows the project's volumes",
-        })
-    })
-}
-
-fn store(error: &StoreError) -> Diagnostic {
-    Diagnostic::new(error.to_string())
+    let help = match kind {
+        Kind::VolumeType => "`cairn types list` shows the volume types",
+        Kind::Snapshot => "`cairn snapshots list` shows the project's snapshots",
+        Kind::Image => "`cairn images list` shows the images",
+        _ => "`cairn volumes list` shows the project's volumes",
+    };
+    Err(Diagnostic::new(format!("the request's `{key}`: {problem}"))
+        .help(help)
+        .into())
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ mod tests {
             &["volumes_gold"],
             None,
             "VolumeLimitExceeded",
-            json!({"allowed": -1}),
+            json!({"allowed": null}),
         );
     }
 

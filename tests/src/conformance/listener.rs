@@ -43,20 +43,7 @@ fn state<S: Copy>(name: &str, known: &[S], text: fn(S) -> &'static str) -> For<S
 }
 
 fn flow_state(name: &str) -> For<FlowState> {
-    use FlowState::{
-        Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
-    };
-    let known = [
-        Pending,
-        Started,
-        Resuming,
-        Running,
-        Success,
-        Interrupted,
-        Reverting,
-        Failure,
-    ];
-    state(name, &known, FlowState::as_str)
+    state(name, &FlowState::ALL, FlowState::as_str)
 }
 
 /// The states that only Cairn has do not count.

@@ -66,16 +66,26 @@ fn a_plugin_that_lacks_a_name_it_provides() {
     );
 }
 
-#[test]
-fn a_plugin_that_takes_too_long() {
+#[track_caller]
+fn is_cut_off(call: Call) {
     let program = program();
     let manifest = one_task("guest.wat", "limits = { deadline = \"50ms\" }\n");
     program
-        .write("guest.wat", Call::TakesASecond.component())
+        .write("guest.wat", call.component())
         .write("flow.toml", manifest);
     program.run(&["run", "flow.toml"]).exits(3).says(&[
         "DeadlineExceeded: the call did not end within 50ms",
         "flow.toml:4",
         "raise `deadline` in [plugins.guest.limits]",
     ]);
+}
+
+#[test]
+fn a_plugin_that_takes_too_long() {
+    is_cut_off(Call::TakesASecond);
+}
+
+#[test]
+fn a_plugin_that_sleeps_in_its_host() {
+    is_cut_off(Call::SleepsAnHour);
 }

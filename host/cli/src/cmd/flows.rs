@@ -250,26 +250,8 @@ fn logs(
 }
 
 fn state(text: &str) -> Result<FlowState, String> {
-    use FlowState::{
-        Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
-    };
-    let states = [
-        Pending,
-        Started,
-        Resuming,
-        Running,
-        Success,
-        Interrupted,
-        Reverting,
-        Failure,
-    ];
-    let found = states
-        .into_iter()
-        .find(|state| state.as_str().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| {
-        format!(
-            "the states are {}",
-            states.map(FlowState::as_str).join(", ")
-        )
+    FlowState::parse(text).ok_or_else(|| {
+        let known = FlowState::ALL.map(FlowState::as_str).join(", ");
+        format!("the states are {known}")
     })
 }

@@ -62,8 +62,7 @@ impl Run {
         let host = session.host(planner, policy)?;
         let prepared = host.prepare(&plan, requester.clone(), request)?;
         let flow = &prepared.flow;
-        // Registering twice is the one way in which this fails.
-        let _ = flow.log_transitions();
+        flow.log_transitions();
         let progress = if self.format.json {
             None
         } else {

@@ -19,7 +19,7 @@ pub use policy::Enforcer;
 pub(crate) use state::{Active, Granted, Services, State};
 
 use crate::error::TaskError;
-use crate::value::Value;
+use crate::value::{Object, Value};
 use crate::wit::cairn::plugin::types;
 
 impl types::Host for State {}
@@ -48,4 +48,15 @@ pub(crate) fn from_wit(error: types::Error) -> TaskError {
 pub(crate) fn json(text: &str, what: &str) -> Result<Value, TaskError> {
     crate::value::parse(text)
         .map_err(|error| TaskError::new("InvalidInput", format!("{what} is no JSON: {error}")))
+}
+
+/// A JSON object that a plugin hands over.
+pub(crate) fn object(text: &str, what: &str) -> Result<Object, types::Error> {
+    match json(text, what).map_err(to_wit)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(to_wit(TaskError::new(
+            "InvalidInput",
+            format!("{what} must be an object"),
+        ))),
+    }
 }

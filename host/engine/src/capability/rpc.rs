@@ -1,7 +1,8 @@
-use super::{State, json, to_wit};
+use super::{State, object, to_wit};
 use crate::effect::{Cast, Effect};
 use crate::error::TaskError;
 use crate::manifest::Capability;
+use crate::value::Value;
 use crate::wit::cairn::plugin::rpc::Host;
 use crate::wit::cairn::plugin::types;
 
@@ -17,9 +18,9 @@ impl Host for State {
             let message = format!("the grant of `rpc` does not reach topic `{topic}`");
             return Ok(Err(to_wit(TaskError::new("NotGranted", message))));
         }
-        let arguments = match json(&arguments, "the arguments") {
-            Ok(arguments) => arguments,
-            Err(error) => return Ok(Err(to_wit(error))),
+        let arguments = match object(&arguments, "the arguments") {
+            Ok(arguments) => Value::Object(arguments),
+            Err(error) => return Ok(Err(error)),
         };
         let cast = Effect::Cast(Cast {
             topic,

@@ -53,6 +53,8 @@ pub(crate) struct State {
     /// When the call must have ended.
     deadline: Instant,
     memory_limit: usize,
+    /// Bytes of all its memories together.
+    memory_used: usize,
     /// Whether the plugin was refused memory.
     pub(crate) memory_refused: bool,
     log_left: u64,
@@ -80,6 +82,7 @@ impl State {
             ended: None,
             deadline: Instant::now() + limits.deadline,
             memory_limit: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+            memory_used: 0,
             memory_refused: false,
             log_left: limits.log_bytes,
             wasi: None,
@@ -187,8 +190,8 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        /// What a plugin prints beyond this is dropped with the rest of the log.
-        const PRINTED: usize = 64 << 10;
+        /// Bytes after which a plugin finds what it prints to closed. The log's own limit is lower.
+        const PRINTED: usize = 1 << 20;
         let printed = self
             .printed
             .get_or_insert_with(|| MemoryOutputPipe::new(PRINTED));
@@ -211,11 +214,18 @@ impl WasiView for State {
 impl ResourceLimiter for State {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.memory_limit;
+        let total = self
+            .memory_used
+            .saturating_sub(current)
+            .saturating_add(desired);
+        let allowed = total <= self.memory_limit;
+        if allowed {
+            self.memory_used = total;
+        }
         self.memory_refused |= !allowed;
         Ok(allowed)
     }

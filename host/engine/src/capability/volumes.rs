@@ -1,22 +1,10 @@
-use super::{State, json, to_wit};
+use super::{State, object, to_wit};
 use crate::effect::{Answer, Effect, VolumeCreate, VolumeDestroy, VolumeUpdate};
-use crate::error::TaskError;
 use crate::manifest::Capability;
-use crate::value::{Object, Value};
 use crate::wit::cairn::plugin::types;
 use crate::wit::cairn::plugin::volumes::Host;
 
 type Reply = wasmtime::Result<Result<String, types::Error>>;
-
-fn object(text: &str, what: &str) -> Result<Object, types::Error> {
-    match json(text, what).map_err(to_wit)? {
-        Value::Object(object) => Ok(object),
-        _ => Err(to_wit(TaskError::new(
-            "InvalidInput",
-            format!("{what} must be an object"),
-        ))),
-    }
-}
 
 impl State {
     fn volume(&mut self, effect: &Effect) -> Reply {

@@ -76,8 +76,8 @@ impl Change {
             } => Self::Usage {
                 project,
                 resource,
-                in_use: -in_use,
-                reserved: -reserved,
+                in_use: in_use.saturating_neg(),
+                reserved: reserved.saturating_neg(),
             },
             Self::Row {
                 table,

@@ -48,7 +48,8 @@ impl Net {
             } => {
                 for (counter, delta) in [("in_use", *in_use), ("reserved", *reserved)] {
                     let key = (project.clone(), resource.clone(), counter);
-                    *self.counters.entry(key).or_default() += delta;
+                    let sum = self.counters.entry(key).or_default();
+                    *sum = sum.saturating_add(delta);
                 }
             }
             Change::Row {

@@ -42,7 +42,7 @@ pub struct TaskOptions {
     pub id: Option<TaskId>,
 }
 
-/// What is read of a flow at one moment.
+/// What a finished task returned.
 #[derive(Clone, Debug)]
 pub struct TaskResult {
     /// The task.
@@ -197,22 +197,7 @@ impl Flow {
     /// [`FlowError::InvalidState`] while the flow runs.
     pub fn add_with(&self, task: Arc<dyn Task>, options: TaskOptions) -> Result<TaskId, FlowError> {
         let mut live = self.outside("add")?;
-        let name = options.name.as_deref().unwrap_or(&task.spec().name);
-        let runner = Runner {
-            id: options.id.unwrap_or_else(TaskId::new),
-            name: Arc::from(name),
-            task,
-            call: options.call,
-            revert: options.revert,
-        };
-        let id = runner.id;
-        let runner = Arc::new(runner);
-        // A task that the journal knows already is on the accumulator again.
-        if live.history.task(id).is_some() {
-            live.started.insert(id, Arc::clone(&runner));
-        }
-        live.runners.push(runner);
-        Ok(id)
+        Ok(live.push(task, options))
     }
 
     /// Appends tasks in order, and returns their uuids.
@@ -223,8 +208,11 @@ impl Flow {
         &self,
         tasks: impl IntoIterator<Item = Arc<dyn Task>>,
     ) -> Result<Vec<TaskId>, FlowError> {
-        drop(self.outside("add_many")?);
-        tasks.into_iter().map(|task| self.add(task)).collect()
+        let mut live = self.outside("add_many")?;
+        let tasks = tasks.into_iter();
+        Ok(tasks
+            .map(|task| live.push(task, TaskOptions::default()))
+            .collect())
     }
 
     /// Drops a task. Where the flow left off stays; a started task is still reverted.
@@ -303,17 +291,11 @@ impl Flow {
         let state = live.history.state;
         match state {
             Started | Resuming | Running | Reverting => return Err(live.invalid("reset")),
-            Interrupted | Failure if live.history.has_unsettled_effects() => {
+            Interrupted | Failure if live.history.effects_stand() => {
                 return Err(FlowError::EffectsStand);
             }
             Interrupted | Failure | Pending | Success => {}
         }
-        // Listeners are dropped before the state changes: nobody is told of a reset.
-        self.0.flow_notifier.clear();
-        self.0.task_notifier.clear();
-        live.resumer = None;
-        live.left_off = false;
-        live.started.clear();
         if live.journalled {
             let mut events = vec![Event::Reset];
             if state != Pending {
@@ -324,6 +306,12 @@ impl Flow {
             }
             self.record(&mut live, events)?;
         }
+        // Listeners go with the rest: nobody is told of a reset.
+        self.0.flow_notifier.clear();
+        self.0.task_notifier.clear();
+        live.resumer = None;
+        live.left_off = false;
+        live.started.clear();
         Ok(())
     }
 
@@ -398,20 +386,42 @@ impl Flow {
         self.0.task_notifier.tell(state, &notice);
     }
 
-    /// Logs every transition with `tracing`, at level debug.
-    pub fn log_transitions(&self) -> Result<(), AlreadyRegistered> {
-        self.0.flow_notifier.register(None, Arc::new(|notice: &FlowNotice| {
+    /// Logs every transition with `tracing`, at level debug, until `reset`.
+    pub fn log_transitions(&self) {
+        let flows = |notice: &FlowNotice| {
             tracing::debug!(flow = %notice.flow.id(), state = %notice.state, old = %notice.old, "flow");
             Ok(())
-        }))?;
-        self.0.task_notifier.register(None, Arc::new(|notice: &TaskNotice| {
+        };
+        let tasks = |notice: &TaskNotice| {
             tracing::debug!(flow = %notice.flow.id(), task = %notice.name, state = %notice.state, "task");
             Ok(())
-        }))
+        };
+        // Listeners that were just made are registered nowhere yet.
+        let _ = self.0.flow_notifier.register(None, Arc::new(flows));
+        let _ = self.0.task_notifier.register(None, Arc::new(tasks));
     }
 }
 
 impl Live {
+    /// Appends a task.
+    fn push(&mut self, task: Arc<dyn Task>, options: TaskOptions) -> TaskId {
+        let name = options.name.as_deref().unwrap_or(&task.spec().name);
+        let runner = Arc::new(Runner {
+            id: options.id.unwrap_or_else(TaskId::new),
+            name: Arc::from(name),
+            task,
+            call: options.call,
+            revert: options.revert,
+        });
+        let id = runner.id;
+        // A task that the journal knows already is on the accumulator again.
+        if self.history.task(id).is_some() {
+            self.started.insert(id, Arc::clone(&runner));
+        }
+        self.runners.push(runner);
+        id
+    }
+
     fn invalid(&self, operation: &'static str) -> FlowError {
         FlowError::InvalidState {
             operation,

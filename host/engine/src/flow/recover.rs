@@ -59,6 +59,10 @@ impl Flow {
                 let cause = failure.unwrap_or_else(lost_caller);
                 self.rollback(&cause)
             }
+            // A task had failed for good; only the rollback is missing.
+            Started | Resuming | Running if failure.is_some() => {
+                self.rollback(&failure.unwrap_or_else(lost_caller))
+            }
             Started | Resuming | Running => match how {
                 Recovery::Rollback => self.rollback(&lost_caller()),
                 Recovery::Resume => {

@@ -45,9 +45,17 @@ impl Flow {
         };
         let result = self.run_inside();
         drop(inside);
-        let durable = self.0.store.barrier(self.0.id);
-        result?;
-        Ok(durable?)
+        self.end(result)
+    }
+
+    /// Waits until all that led to `result` is on disk. What is lost counts before a task that failed: then nothing of
+    /// the rollback is there.
+    pub(super) fn end(&self, result: Result<(), FlowError>) -> Result<(), FlowError> {
+        match (result, self.0.store.barrier(self.0.id)) {
+            (Err(error @ FlowError::Store(_)), _) => Err(error),
+            (_, Err(lost)) => Err(lost.into()),
+            (result, Ok(())) => result,
+        }
     }
 
     fn run_inside(&self) -> Result<(), FlowError> {
@@ -102,12 +110,18 @@ impl Flow {
             .is_some_and(|task| task.result.is_some())
     }
 
-    /// Changes the state unless the flow was interrupted; says whether it was not.
+    /// Changes the state unless the flow was interrupted, in one step; says whether it is not interrupted now.
     fn advance(&self, to: FlowState) -> Result<bool, FlowError> {
-        if self.state() == FlowState::Interrupted {
-            return Ok(false);
-        }
-        self.change(to)?;
+        let from = {
+            let mut live = self.0.live();
+            let from = live.history.state;
+            if from == FlowState::Interrupted {
+                return Ok(false);
+            }
+            self.record(&mut live, vec![Event::State { from, to }])?;
+            from
+        };
+        self.tell_flow(to, from);
         Ok(self.state() != FlowState::Interrupted)
     }
 
@@ -136,7 +150,7 @@ impl Flow {
             }
         };
         if !finished.is_empty() {
-            self.change(FlowState::Resuming)?;
+            self.advance(FlowState::Resuming)?;
         }
         for Finished { task, result } in finished {
             let Some(runner) = runners.iter().find(|runner| runner.id == task) else {
@@ -178,18 +192,22 @@ impl Flow {
         Ok(())
     }
 
-    /// A task failed for good: the flow is rolled back.
+    /// A task failed for good: what it did is undone, and the flow is rolled back.
     fn failed(&self, runner: &Runner, error: TaskError) -> Result<(), FlowError> {
-        let event = Event::TaskFailed {
-            task: runner.id,
-            error: error.clone(),
-        };
-        self.record(&mut self.0.live(), vec![event])?;
-        self.tell_task(runner.id, TaskState::Failure);
         let cause = Cause {
             task: runner.name.to_string(),
+            error: error.clone(),
+        };
+        let failed = Event::TaskFailed {
+            task: runner.id,
             error,
         };
+        // One step, so that recovery never calls a task again that had failed for good.
+        let events = vec![failed, Event::Failed(cause.clone())];
+        self.record(&mut self.0.live(), events)?;
+        // What cannot be undone now is tried again, and reported, when the task is reverted.
+        let _refused = self.undo(runner.id, Phase::Call)?;
+        self.tell_task(runner.id, TaskState::Failure);
         self.unwind(&cause)?;
         Err(FlowError::Failed(Box::new(cause)))
     }
@@ -222,23 +240,22 @@ impl Flow {
             let inputs = runner::inputs(index, runners, wiring, &self.0.live().history);
             match self.call(runner, attempt, inputs) {
                 Ok(result) => return self.succeeded(runner, result),
-                Err(error) => {
-                    let undone = self.undo(runner.id, Phase::Call)?;
-                    if undone.is_ok()
-                        && runner.call.again(made, &error.kind)
-                        && self.state() != FlowState::Interrupted
-                    {
-                        let retried = Event::Retried {
-                            task: runner.id,
-                            error,
-                        };
-                        self.record(&mut self.0.live(), vec![retried])?;
-                        std::thread::sleep(runner.call.wait(made));
-                    } else {
-                        // What could not be undone now is tried again, and reported, when the task is reverted.
+                Err(error)
+                    if runner.call.again(made, &error.kind)
+                        && self.state() != FlowState::Interrupted =>
+                {
+                    // Closes the attempt before its effects are gathered: none may come late.
+                    let retried = Event::Retried {
+                        task: runner.id,
+                        error: error.clone(),
+                    };
+                    self.record(&mut self.0.live(), vec![retried])?;
+                    if self.undo(runner.id, Phase::Call)?.is_err() {
                         return self.failed(runner, error);
                     }
+                    std::thread::sleep(runner.call.wait(made));
                 }
+                Err(error) => return self.failed(runner, error),
             }
         }
     }

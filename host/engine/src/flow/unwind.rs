@@ -21,15 +21,14 @@ impl Flow {
             let mut live = self.outside("rollback")?;
             self.enter(&mut live)
         };
-        let result = self.unwind(cause);
+        let failed = vec![Event::Failed(cause.clone())];
+        let noted = self.record(&mut self.0.live(), failed);
+        let result = noted.and_then(|()| self.unwind(cause));
         drop(inside);
-        let durable = self.0.store.barrier(self.0.id);
-        result?;
-        Ok(durable?)
+        self.end(result)
     }
 
     pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {
-        self.record(&mut self.0.live(), vec![Event::Failed(cause.clone())])?;
         self.change(FlowState::Reverting)?;
         let started = self.0.live().history.started.clone();
         for task in started.into_iter().rev() {
@@ -37,14 +36,15 @@ impl Flow {
         }
         self.change(FlowState::Failure)?;
         let parents = self.0.live().parents.clone();
+        let mut first = Ok(());
         for parent in parents {
-            // A parent that runs rolls itself back when its own task fails.
+            // A parent that runs rolls itself back when its own task fails; one that cannot be does not spare the others.
             match parent.rollback(cause) {
                 Err(FlowError::InvalidState { .. }) | Ok(()) => {}
-                Err(error) => return Err(error),
+                Err(error) => first = first.and(Err(error)),
             }
         }
-        Ok(())
+        first
     }
 
     fn revert_task(&self, task: TaskId, cause: &Cause) -> Result<(), FlowError> {

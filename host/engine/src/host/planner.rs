@@ -62,6 +62,13 @@ impl Planner {
             .find(|bytes| Digest::of(bytes) == digest)
     }
 
+    /// The built-in plugin that these bytes are: one that is loaded by its path is the same plugin.
+    fn name_of(&self, bytes: &[u8]) -> Option<String> {
+        let mut builtins = self.builtins.iter();
+        let found = builtins.find(|(_, builtin)| **builtin == bytes);
+        found.map(|(name, _)| name.clone())
+    }
+
     fn inspect(
         &self,
         manifest: &Manifest,
@@ -80,6 +87,7 @@ impl Planner {
             }
         };
         let bytes = self.read(manifest, key, entry)?;
+        manifest.check_digest(key, entry, Digest::of(&bytes))?;
         let plugin = self.plugins.load(&bytes).map_err(|error| failed(&error))?;
         let schema = plugin
             .settings_schema(&entry.limits)
@@ -99,7 +107,7 @@ impl Planner {
             descriptor,
             builtin: match &entry.source {
                 Source::Builtin(name) => Some(name.clone()),
-                Source::Path(_) => None,
+                Source::Path(_) => self.name_of(&bytes),
             },
         })
     }

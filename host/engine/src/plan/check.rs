@@ -10,7 +10,7 @@ use super::{
 use crate::document::nearest;
 use crate::error::Diagnostic;
 use crate::manifest::{Capability, Manifest, PluginEntry, TaskEntry};
-use crate::value::Value;
+use crate::value::{Digest, Value};
 
 impl Manifest {
     /// Checks the plugins against the manifest and wires the tasks.
@@ -32,7 +32,7 @@ impl Manifest {
                     .at(&self.file, task.line));
             };
             if checked.insert(key) {
-                self.check_digest(key, entry, found)?;
+                self.check_digest(key, entry, found.digest)?;
                 self.check_imports(key, entry, found, &mut warnings)?;
                 self.check_settings(key, &found.settings_schema)?;
                 self.check_descriptor(key, entry, found)?;
@@ -97,23 +97,22 @@ impl Manifest {
             .help(help))
     }
 
-    fn check_digest(
+    /// Checks a component against the digest that pins it. The host does so before any of its code runs.
+    pub(crate) fn check_digest(
         &self,
         key: &str,
         entry: &PluginEntry,
-        found: &Inspected,
+        found: Digest,
     ) -> Result<(), Diagnostic> {
         match entry.sha256 {
-            Some(pinned) if pinned != found.digest => {
+            Some(pinned) if pinned != found => {
                 let message = format!(
-                    "plugin `{key}` is not the component that is pinned: its SHA-256 is {}",
-                    found.digest
+                    "plugin `{key}` is not the component that is pinned: its SHA-256 is {found}"
                 );
                 Err(Diagnostic::new(message)
                     .at(&self.file, entry.line)
                     .help(format!(
-                        "restore the component, or if the change is meant, set `sha256 = \"{}\"` in [plugins.{key}]",
-                        found.digest
+                        "restore the component, or if the change is meant, set `sha256 = \"{found}\"` in [plugins.{key}]"
                     )))
             }
             Some(_) | None => Ok(()),

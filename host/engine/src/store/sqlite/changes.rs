@@ -18,17 +18,23 @@ pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
             in_use,
             reserved,
         } => {
+            // A sum that an integer cannot hold moves nothing: SQLite compares it exactly.
             let moved = tx
                 .connection
                 .prepare_cached(
                     "UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5
-                     WHERE project_id = ?1 AND resource = ?2 AND deleted = 0",
+                     WHERE project_id = ?1 AND resource = ?2 AND deleted = 0
+                         AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807
+                         AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807",
                 )?
-                .execute(rusqlite::params![project, resource, in_use, reserved, tx.now.0])?;
+                .execute(rusqlite::params![
+                    project, resource, in_use, reserved, tx.now.0
+                ])?;
             if moved == 0 {
-                return Err(refused(format!(
-                    "the usage of `{resource}` of project `{project}` is gone"
-                )));
+                let message = format!(
+                    "the usage of `{resource}` of project `{project}` is gone, or cannot grow that far"
+                );
+                return Err(TaskError::new("QuotaOutOfRange", message).into());
             }
             Ok(())
         }
@@ -72,6 +78,10 @@ fn check_unchanged(tx: &Tx<'_>, table: Table, id: &str, expected: &Object) -> Re
     let mut rows = statement.query([id])?;
     let noun = table.noun();
     let Some(row) = rows.next()? else {
+        // A message that was held when its flow failed is withdrawn already.
+        if table == Table::Outbox {
+            return Ok(());
+        }
         return Err(refused(format!("{noun} `{id}` is gone")));
     };
     for (index, (column, expected)) in expected.iter().enumerate() {

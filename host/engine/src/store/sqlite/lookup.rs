@@ -9,7 +9,7 @@ use super::tx::{Fault, Tx, scalar};
 use super::volumes;
 use crate::effect::Query;
 use crate::error::TaskError;
-use crate::event::{Entry, FlowSummary};
+use crate::event::{Entry, FlowState, FlowSummary};
 use crate::id::FlowId;
 use crate::value::{Object, Value};
 
@@ -163,8 +163,13 @@ pub(super) fn flows(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let flows = statement.query_map(rusqlite::params![state, limit], |row| {
         let state: String = row.get(2)?;
-        let state = serde_json::from_value(Value::from(state)).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, error.into())
+        let state = FlowState::parse(&state).ok_or_else(|| {
+            let problem = format!("`{state}` is no state of a flow");
+            rusqlite::Error::FromSqlConversionFailure(
+                2,
+                rusqlite::types::Type::Text,
+                problem.into(),
+            )
         })?;
         Ok(FlowSummary {
             id: FlowId(uuid::Uuid::from_bytes(row.get(0)?)),

@@ -84,7 +84,7 @@ impl Sqlite {
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        Self::with_connection(open::at(path)?, config, clock)
+        Self::with_connection(open::at(path)?, Some(path), config, clock)
     }
 
     /// A database that is gone with its last handle.
@@ -92,16 +92,21 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError::Database`] when there is no memory for it.
     pub fn in_memory(config: SqliteConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        Self::with_connection(open::in_memory()?, config, clock)
+        Self::with_connection(open::in_memory()?, None, config, clock)
     }
 
     fn with_connection(
         connection: rusqlite::Connection,
+        path: Option<&std::path::Path>,
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
-            writer: Mutex::new(Writer::new(connection, Env::new(config, clock))),
+            writer: Mutex::new(Writer::new(
+                connection,
+                path.map(PathBuf::from),
+                Env::new(config, clock),
+            )),
             opened: Condvar::new(),
         });
         let flusher = std::thread::Builder::new()
@@ -135,8 +140,12 @@ impl Sqlite {
 
 impl Shared {
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A panic under the lock left a batch half done; it is dropped with whatever else is open.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock().unwrap_or_else(|poisoned| {
+            self.writer.clear_poison();
+            let mut writer = poisoned.into_inner();
+            writer.abandon();
+            writer
+        })
     }
 
     fn flush_old_batches(&self) {

@@ -68,9 +68,12 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    Migrations::from_slice(STEPS)
-        .to_latest(connection)
-        .map_err(|error| StoreError::Database(format!("{}: {error}", path.display())))
+    match Migrations::from_slice(STEPS).to_latest(connection) {
+        Ok(()) => Ok(()),
+        // Another process did it in the same moment.
+        Err(_) if schema_version(connection)?.0 == STEPS.len() => Ok(()),
+        Err(error) => Err(StoreError::Database(format!("{}: {error}", path.display()))),
+    }
 }
 
 /// Refuses a database of a newer version, and one that is not Cairn's.

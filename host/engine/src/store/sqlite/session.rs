@@ -18,6 +18,8 @@ pub(super) struct Session {
     pub(super) open: Option<CallId>,
     /// Its latest entries are gone.
     pub(super) lost: bool,
+    /// How many handles write to it; without one it is forgotten when its entries are on disk.
+    pub(super) handles: u32,
 }
 
 pub(super) struct Head {
@@ -39,6 +41,29 @@ impl CallId {
 }
 
 impl Session {
+    /// The pending entries are on disk.
+    pub(super) fn committed(&mut self) {
+        self.next_entry += self.pending.len() as i64;
+        self.pending.clear();
+        self.unchanged();
+    }
+
+    /// Everything noted so far came from the disk, `entries` of them.
+    pub(super) fn loaded(&mut self, entries: usize) {
+        self.next_entry = entries as i64;
+        // A call that was in hand is over: whoever ran it is gone.
+        self.open = None;
+        self.unchanged();
+    }
+
+    /// The flow's row says what the session says.
+    fn unchanged(&mut self) {
+        if let Some(head) = &mut self.head {
+            head.written = true;
+            head.changed = false;
+        }
+    }
+
     /// Takes note of an entry: what the flow's row says, and which call is open.
     pub(super) fn note(&mut self, flow: FlowId, entry: &Entry) {
         let call = |task: TaskId, phase, attempt| CallId {

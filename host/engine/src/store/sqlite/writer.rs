@@ -1,13 +1,14 @@
 //! The one writer: the open batch, what flows appended to it, and what happens when it is lost.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
 use super::session::Session;
 use super::tx::{Fault, Tx, describe, execute, in_savepoint};
-use super::{Env, changes, effects, lookup};
+use super::{Env, changes, effects, lookup, open};
 use crate::clock::Timestamp;
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::event::{Entry, Event, FlowState};
@@ -20,6 +21,8 @@ const LARGE_BATCH: usize = 10_000;
 
 pub(super) struct Writer {
     connection: Connection,
+    /// Where the database is; `None` in memory.
+    path: Option<PathBuf>,
     env: Env,
     batch: Option<Batch>,
     flows: HashMap<FlowId, Session>,
@@ -39,9 +42,10 @@ impl Writer {
         (&self.connection, &self.env)
     }
 
-    pub(super) fn new(connection: Connection, env: Env) -> Self {
+    pub(super) fn new(connection: Connection, path: Option<PathBuf>, env: Env) -> Self {
         Self {
             connection,
+            path,
             env,
             batch: None,
             flows: HashMap::new(),
@@ -80,11 +84,9 @@ impl Writer {
                 let batch = self.batch.take();
                 for flow in batch.into_iter().flat_map(|batch| batch.touched) {
                     if let Some(session) = self.flows.get_mut(&flow) {
-                        session.next_entry += session.pending.len() as i64;
-                        session.pending.clear();
-                        if let Some(head) = &mut session.head {
-                            head.written = true;
-                            head.changed = false;
+                        session.committed();
+                        if session.handles == 0 {
+                            self.flows.remove(&flow);
                         }
                     }
                 }
@@ -98,10 +100,28 @@ impl Writer {
     fn lose(&mut self, error: &rusqlite::Error) -> StoreError {
         let reason = describe(error);
         tracing::error!(reason, "the open batch was lost");
+        self.roll_back();
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
+            // What the connection knows of the file may be wrong by now.
+            self.reopen();
+        }
+        StoreError::Lost(reason)
+    }
+
+    /// Drops a batch that somebody's panic left half done: nothing of it may ever be committed.
+    pub(super) fn abandon(&mut self) {
+        if self.batch.is_some() || !self.connection.is_autocommit() {
+            tracing::error!("the open batch was dropped: a panic left it half done");
+            self.roll_back();
+        }
+    }
+
+    fn roll_back(&mut self) {
         if !self.connection.is_autocommit()
             && let Err(error) = execute(&self.connection, "ROLLBACK")
         {
-            tracing::error!(%error, "the lost batch could not be rolled back");
+            tracing::error!(%error, "a lost batch could not be rolled back");
+            self.reopen();
         }
         for flow in self
             .batch
@@ -114,7 +134,15 @@ impl Writer {
                 session.pending.clear();
             }
         }
-        StoreError::Lost(reason)
+    }
+
+    /// Opens the connection anew; the old one ends its transaction with it.
+    fn reopen(&mut self) {
+        let Some(path) = &self.path else { return };
+        match open::at(path) {
+            Ok(connection) => self.connection = connection,
+            Err(error) => tracing::error!(%error, "the database could not be opened anew"),
+        }
     }
 
     fn write_entries(&mut self) -> rusqlite::Result<()> {
@@ -211,7 +239,11 @@ impl Writer {
             Some(session) if session.lost => Err(StoreError::Lost("a batch before".to_owned())),
             Some(_) => Ok(()),
             None if matches!(first, Some(Event::Created { .. })) => {
-                self.flows.insert(flow, Session::default());
+                let session = Session {
+                    handles: 1,
+                    ..Session::default()
+                };
+                self.flows.insert(flow, session);
                 Ok(())
             }
             None => Err(StoreError::UnknownFlow(flow)),
@@ -251,16 +283,7 @@ impl Writer {
             std::mem::take(&mut tx.changes),
             std::mem::take(&mut tx.denied),
         );
-        if let Some(call) = by.call {
-            for (kind, id) in denied {
-                let event = Event::Denied {
-                    task: call.task,
-                    kind: kind.to_owned(),
-                    id,
-                };
-                self.push(call.flow, Entry { at: now, event });
-            }
-        }
+        self.note_denied(by, now, denied);
         match result {
             Ok(answer) => {
                 let number = by
@@ -319,11 +342,30 @@ impl Writer {
             self.check_session(call.flow, None)?;
         }
         let mut tx = Tx::new(&self.connection, &self.env, by);
-        match lookup::query(&mut tx, query) {
+        let result = lookup::query(&mut tx, query);
+        let (now, denied) = (tx.now, std::mem::take(&mut tx.denied));
+        if by.call.is_some() && !denied.is_empty() {
+            self.begin()?;
+            self.note_denied(by, now, denied);
+        }
+        match result {
             Ok(value) => Ok(value),
             Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
             // Reading changes nothing, so the batch is as it was.
             Err(Fault::Sqlite(error)) => Err(StoreError::Database(describe(&error))),
+        }
+    }
+
+    /// Writes down that a plugin named things of others.
+    fn note_denied(&mut self, by: Caller<'_>, now: Timestamp, denied: Vec<(&'static str, String)>) {
+        let Some(call) = by.call else { return };
+        for (kind, id) in denied {
+            let event = Event::Denied {
+                task: call.task,
+                kind: kind.to_owned(),
+                id,
+            };
+            self.push(call.flow, Entry { at: now, event });
         }
     }
 
@@ -337,35 +379,35 @@ impl Writer {
     }
 
     pub(super) fn load(&mut self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
-        self.commit()?;
+        // Whoever's batch is lost here is told at their next step.
+        if let Err(error) = self.commit() {
+            tracing::warn!(%error, "a batch was lost while a flow was loaded");
+        }
         let entries = lookup::journal(&self.connection, flow)
             .map_err(|error| StoreError::Database(describe(&error)))?;
         if entries.is_empty() {
             self.flows.remove(&flow);
             return Err(StoreError::UnknownFlow(flow));
         }
-        let mut session = Session::default();
+        let others = self.flows.get(&flow).map_or(0, |session| session.handles);
+        let mut session = Session {
+            handles: others + 1,
+            ..Session::default()
+        };
         for entry in &entries {
             session.note(flow, entry);
         }
-        session.next_entry = entries.len() as i64;
-        // A call that was in hand is over: whoever ran it is gone.
-        session.open = None;
-        if let Some(head) = &mut session.head {
-            head.written = true;
-            head.changed = false;
-        }
+        session.loaded(entries.len());
         self.flows.insert(flow, session);
         Ok(entries)
     }
 
     pub(super) fn release(&mut self, flow: FlowId) {
-        if self
-            .flows
-            .get(&flow)
-            .is_some_and(|session| session.pending.is_empty() || session.lost)
-        {
-            self.flows.remove(&flow);
+        if let Some(session) = self.flows.get_mut(&flow) {
+            session.handles = session.handles.saturating_sub(1);
+            if session.handles == 0 && session.pending.is_empty() {
+                self.flows.remove(&flow);
+            }
         }
     }
 

@@ -122,13 +122,14 @@ impl<'a> Admin<'_, 'a> {
     /// # Errors
     /// Of the database, for a table or column that is not there.
     pub fn import(&mut self, rows: &BTreeMap<String, Vec<Object>>) -> Result<()> {
+        let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         for (table, rows) in rows {
             for row in rows {
-                let names: Vec<&str> = row.keys().map(String::as_str).collect();
+                let names: Vec<String> = row.keys().map(|name| quote(name)).collect();
                 let marks = vec!["?"; names.len()];
-                let quoted = format!("\"{}\"", table.replace('"', "\"\""));
                 let statement = format!(
-                    "INSERT INTO {quoted} ({}) VALUES ({})",
+                    "INSERT INTO {} ({}) VALUES ({})",
+                    quote(table),
                     names.join(", "),
                     marks.join(", ")
                 );

@@ -20,6 +20,10 @@ impl Admin<'_, '_> {
     /// `OverQuota`; those of [`VolumeCreate`].
     pub fn create_volume(&mut self, properties: Object) -> Result<Value> {
         let size = properties.get("size").and_then(Value::as_i64).unwrap_or(0);
+        if size < 1 {
+            let message = "a volume's `size` must be a whole number of GiB, at least 1";
+            return Err(TaskError::new("InvalidInput", message).into());
+        }
         let volume_type = properties
             .get("volume_type_id")
             .and_then(Value::as_str)
@@ -179,7 +183,7 @@ impl Admin<'_, '_> {
             .map(str::to_owned);
         let amounts: Vec<_> = amounts
             .iter()
-            .map(|(measure, amount)| (*measure, -amount))
+            .map(|(measure, amount)| (*measure, amount.saturating_neg()))
             .collect();
         self.move_quota(
             project,

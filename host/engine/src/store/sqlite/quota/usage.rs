@@ -124,8 +124,11 @@ fn count(tx: &Tx<'_>, project: &str, resource: &Resource) -> rusqlite::Result<i6
     let counted = match resource.measure {
         Measure::Volumes => volumes("COUNT(*)")?,
         Measure::Snapshots => snapshots("COUNT(*)")?,
-        Measure::Gigabytes if tx.env.config.quota.no_snapshot_gigabytes => volumes("SUM(size)")?,
-        Measure::Gigabytes => volumes("SUM(size)")? + snapshots("SUM(volume_size)")?,
+        Measure::Gigabytes if tx.env.config.quota.no_snapshot_gigabytes => {
+            volumes("CAST(TOTAL(size) AS INTEGER)")?
+        }
+        Measure::Gigabytes => volumes("CAST(TOTAL(size) AS INTEGER)")?
+            .saturating_add(snapshots("CAST(TOTAL(volume_size) AS INTEGER)")?),
     };
     if resource.measure != Measure::Snapshots {
         let statement = format!(

@@ -196,6 +196,8 @@ impl View<'_> {
             return Ok(found);
         }
         let mut found = self.named(kind, id_or_name)?;
+        // What others call theirs is nobody else's business.
+        found.retain(|row| self.may_see(kind, row));
         let noun = match kind {
             Kind::Volume => "volume",
             Kind::Snapshot => "snapshot",
