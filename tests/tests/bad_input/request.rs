@@ -87,7 +87,7 @@ fn a_request_that_names_what_is_not_there() {
     request_refused(
         r#"{"size": 2, "volume_type": "gold"}"#,
         &[
-            "the request's `volume_type`: NotFound: there is no volume type `gold`",
+            "the request's `volume_type`: there is no volume type `gold`",
             "--> request.json",
             "`cairn types list` shows the volume types",
         ],
