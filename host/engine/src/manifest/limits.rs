@@ -19,7 +19,7 @@ const MIB: u64 = 1 << 20;
 pub struct Limits {
     /// Bytes of linear memory, all memories together; 64 KiB (one page of WebAssembly) to 4 GiB.
     pub memory: u64,
-    /// How long a call may take, waits included; 1 ms to 1 h.
+    /// How long a call may take, waits in WASI included; 1 ms to 1 h. A wait for the database is not cut short.
     #[serde(with = "crate::retry::duration_text")]
     pub deadline: Duration,
     /// Bytes of log that one call may write; the rest is dropped. At most 16 MiB.

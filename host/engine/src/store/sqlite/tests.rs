@@ -544,3 +544,57 @@ fn a_key_is_copied_and_deleted_within_its_flow_and_its_project() {
     store.undo(&deleted).unwrap();
     apply(&store, call, &ann(), copy(&first)).unwrap();
 }
+
+#[test]
+fn an_amount_that_no_counter_can_hold_is_refused_and_costs_nobody_else_anything() {
+    let store = memory();
+    let limit =
+        |admin: &mut admin::Admin<'_, '_>| admin.set_project_limit("acme", "volumes", Some(-1));
+    store.admin(&ann(), limit).unwrap();
+    let (first, second) = (begin(&store, &ann()), begin(&store, &ann()));
+    apply(&store, first, &ann(), reserve(2)).unwrap();
+    let refused = refusal(apply(&store, second, &ann(), reserve(i64::MAX)));
+    assert_eq!(refused, "QuotaOutOfRange");
+    apply(&store, first, &ann(), reserve(1)).unwrap();
+    assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 3);
+}
+
+#[test]
+fn a_look_up_of_what_is_anothers_is_noted() {
+    let store = memory();
+    let bob = Identity::new("bob", "umbrella");
+    let (mine, theirs) = (begin(&store, &ann()), begin(&store, &bob));
+    let (id, _) = made(apply(&store, mine, &ann(), create()));
+    let caller = Caller {
+        call: Some(theirs),
+        requester: &bob,
+    };
+    refusal(store.query(caller, &Query::Volume(id.clone())));
+    let noted = events(&store, theirs.flow);
+    assert!(
+        noted
+            .iter()
+            .any(|event| matches!(event, Event::Denied { id: named, .. } if *named == id))
+    );
+}
+
+#[test]
+fn a_flow_that_was_loaded_anew_outlives_its_old_handle() {
+    let store = memory();
+    let call = begin(&store, &ann());
+    store.barrier(call.flow).unwrap();
+    store.load(call.flow).unwrap();
+    store.release(call.flow);
+    let log = Event::Log {
+        task: call.task,
+        level: crate::event::LogLevel::Info,
+        message: "still here".to_owned(),
+    };
+    store.append(call.flow, vec![log]).unwrap();
+    store.release(call.flow);
+    store.barrier(call.flow).unwrap();
+    assert!(
+        store.append(call.flow, vec![]).is_err(),
+        "nobody writes to it any more"
+    );
+}
