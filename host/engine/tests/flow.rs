@@ -558,3 +558,32 @@ fn a_flow_whose_host_died_is_rolled_back_or_goes_on() {
         );
     }
 }
+
+#[test]
+fn a_revert_that_is_tried_again_starts_from_nothing() {
+    let store = store();
+    let made = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&made);
+    let step = holds("busy", 1).revert(move |context, _| {
+        let mut made = count.lock().unwrap();
+        *made += 1;
+        if *made == 1 {
+            reserve(context, 5)?;
+            return Err(TaskError::new("Busy", "later"));
+        }
+        Ok(Disposition::Undo)
+    });
+    let flow = flow(&store, []);
+    let options = TaskOptions {
+        revert: Retry {
+            attempts: 2,
+            ..Retry::default()
+        },
+        ..TaskOptions::default()
+    };
+    flow.add_with(Arc::new(step), options).unwrap();
+    flow.add(Arc::new(fails("breaks"))).unwrap();
+    failed(&flow);
+    assert_eq!((*made.lock().unwrap(), reserved(&store)), (2, 0));
+    assert_eq!(report(&flow).rollback.unwrap().verdict, Verdict::Clean);
+}

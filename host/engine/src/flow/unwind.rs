@@ -86,14 +86,22 @@ impl Flow {
                     self.tell_task(task, TaskState::Reverted);
                     return Ok(());
                 }
-                Err(error) => {
-                    let undone = self.undo_attempt(task, attempt)?;
-                    if undone.is_ok() && runner.revert.again(made, &error.kind) {
-                        self.record(&mut self.0.live(), vec![Event::Retried { task, error }])?;
-                        std::thread::sleep(runner.revert.wait(made));
-                    } else {
+                Err(error) if runner.revert.again(made, &error.kind) => {
+                    // Closes the attempt before its effects are gathered: none may come late.
+                    let retried = Event::Retried {
+                        task,
+                        error: error.clone(),
+                    };
+                    self.record(&mut self.0.live(), vec![retried])?;
+                    if self.undo_attempt(task, attempt)?.is_err() {
                         return self.revert_failed(task, error);
                     }
+                    std::thread::sleep(runner.revert.wait(made));
+                }
+                Err(error) => {
+                    // What is refused here stands, and the report names it.
+                    let _refused = self.undo_attempt(task, attempt)?;
+                    return self.revert_failed(task, error);
                 }
             }
         }
