@@ -1,6 +1,7 @@
 //! What the whole of Cairn is held to. The tests are in the folder above; what they are made of is here.
 
 pub mod conformance;
+pub mod crash;
 pub mod guest;
 pub mod normal;
 pub mod program;

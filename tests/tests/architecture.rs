@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("value", &[]),
     ("id", &[]),
     ("clock", &[]),
+    ("crash", &[]),
     ("retry", &[]),
     ("wit", &[]),
     ("keyring", &[]),
@@ -29,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "store",
         &[
-            "clock", "effect", "error", "event", "id", "keyring", "quota", "value",
+            "clock", "crash", "effect", "error", "event", "id", "keyring", "quota", "value",
         ],
     ),
     ("request", &["document", "error", "store", "value"]),
@@ -66,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "host",
         &[
             "capability",
+            "crash",
             "error",
             "event",
             "flow",

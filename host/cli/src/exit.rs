@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use cairn::error::{Diagnostic, Origin, TaskError};
 use cairn::event::FlowState;
+use cairn::flow::FlowError;
 use cairn::host::HostError;
 use cairn::plugin::PluginError;
 use cairn::report::{Report, Verdict};
@@ -51,6 +52,23 @@ impl Exit {
                 | FlowState::Reverting,
                 _,
             ) => Self::Host,
+        }
+    }
+
+    /// What two ends come to together.
+    pub fn worse(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Ok => 0,
+            Self::Interrupted => 1,
+            Self::Usage => 2,
+            Self::Failed => 3,
+            Self::Residue => 4,
+            Self::Host => 5,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
         }
     }
 
@@ -108,9 +126,13 @@ impl From<StoreError> for Failure {
             StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string())
                 .help("`cairn flows list` shows the flows")
                 .into(),
-            StoreError::Lost(_) | StoreError::Database(_) | StoreError::CallClosed => {
-                Self::host(error.to_string())
-            }
+            StoreError::Lost(_)
+            | StoreError::Database(_)
+            | StoreError::CallClosed
+            | StoreError::Fenced
+            | StoreError::InHand { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::KeyTaken(_) => Self::host(error.to_string()),
         }
     }
 }
@@ -153,7 +175,24 @@ impl From<HostError> for Failure {
             HostError::Invalid(diagnostic) => diagnostic.into(),
             HostError::Store(error) => error.into(),
             HostError::Plugin(error) => error.into(),
-            HostError::Flow(error) => Self::host(error.to_string()),
+            HostError::Flow(
+                FlowError::InvalidState { .. }
+                | FlowError::EffectsStand
+                | FlowError::NothingToAccept,
+            )
+            | HostError::KeyReused { .. }
+            | HostError::Elsewhere { .. } => Self {
+                exit: Exit::Usage,
+                diagnostic: Diagnostic::new(error.to_string()),
+            },
+            HostError::NotStarted => Self {
+                exit: Exit::Interrupted,
+                diagnostic: Diagnostic::new(error.to_string()),
+            },
+            HostError::Flow(_)
+            | HostError::CannotTakeUp { .. }
+            | HostError::InHand(_)
+            | HostError::Thread(_) => Self::host(error.to_string()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The first SIGINT or SIGTERM interrupts the flow, the second ends the process.
+//! The first SIGINT or SIGTERM interrupts what runs, the second ends the process.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,15 +20,15 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Signals interrupt this flow from now on.
+    /// The first signal calls `stop` from now on, the second ends the process.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
-    pub fn of(flow: &Flow, global: &Global) -> Result<Self, Failure> {
+    pub fn with(global: &Global, stop: impl Fn() + Send + 'static) -> Result<Self, Failure> {
         let mut signals = Signals::new([SIGINT, SIGTERM])
             .map_err(|error| Failure::host(format!("signals cannot be caught: {error}")))?;
         let handle = signals.handle();
-        let (flow, global) = (flow.clone(), global.clone());
+        let global = global.clone();
         let listener = std::thread::Builder::new()
             .name("cairn-signals".to_owned())
             .spawn(move || {
@@ -40,8 +40,11 @@ impl Interrupt {
                         std::process::abort();
                     }
                     interrupted = true;
-                    output::warning(&global, "interrupted: the task in hand finishes first; a second signal ends the process");
-                    interrupt(&flow);
+                    output::warning(
+                        &global,
+                        "interrupted: tasks in hand finish first; a second signal ends the process",
+                    );
+                    stop();
                 }
             })
             .map_err(|error| Failure::host(format!("a thread cannot be started: {error}")))?;
@@ -52,7 +55,8 @@ impl Interrupt {
     }
 }
 
-fn interrupt(flow: &Flow) {
+/// Interrupts a flow, if it is about to start as soon as it has.
+pub fn stop(flow: &Flow) {
     loop {
         match flow.interrupt() {
             // The signal came in the moment before the flow starts.

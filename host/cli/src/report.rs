@@ -6,7 +6,21 @@ use cairn::effect::Left;
 use cairn::report::{Report, RollbackReport, Verdict};
 use cairn::value::Value;
 
-use crate::output::{cell, printable};
+use crate::args::Format;
+use crate::exit::Failure;
+use crate::output::{self, cell, printable};
+
+/// Prints what happened to a flow: a few lines, or one document.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn print(report: &Report, format: Format) -> Result<(), Failure> {
+    if format.json {
+        output::json(report)
+    } else {
+        output::print(&text(report))
+    }
+}
 
 /// What happened to a flow, a few lines.
 pub fn text(report: &Report) -> String {
@@ -53,6 +67,9 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
             "stuck",
             &format!("{}: {}", failed.task, printable(&why)),
         );
+    }
+    if let Some(reason) = &rollback.accepted {
+        line(text, "accepted", &printable(reason));
     }
     for left in &rollback.residue {
         line(text, "left", &residue(left));

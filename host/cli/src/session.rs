@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cairn::clock::SystemClock;
 use cairn::error::Diagnostic;
-use cairn::host::{Host, Planner};
+use cairn::host::{Host, HostBuilder, Planner};
 use cairn::id::Identity;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
@@ -95,10 +95,14 @@ impl Session {
     }
 
     fn store_config(&self) -> SqliteConfig {
+        let defaults = SqliteConfig::default();
         SqliteConfig {
             quota: self.settings.quota.clone(),
             default_volume_type: self.settings.default_volume_type.clone(),
             master_key: Some(self.settings.master_key.clone()),
+            lease: self.settings.lease.unwrap_or(defaults.lease),
+            patience: self.settings.patience.unwrap_or(defaults.patience),
+            ..defaults
         }
     }
 
@@ -137,8 +141,8 @@ impl Session {
         Ok(policy)
     }
 
-    /// A host on the database, which is made when it is not there.
-    pub fn host(&self, planner: Planner, policy: Policy) -> Result<Host, Failure> {
+    /// What makes a host on the database, which is made when it is not there.
+    pub fn host(&self, planner: Planner, policy: Policy) -> Result<HostBuilder, Failure> {
         let store = Arc::new(self.store_or_new()?);
         let mut builder = Host::with_planner(store, planner)
             .enforcer(Arc::new(policy))
@@ -146,7 +150,7 @@ impl Session {
         if let Some(zone) = &self.settings.zone {
             builder = builder.default_zone(zone);
         }
-        Ok(builder.build())
+        Ok(builder)
     }
 
     // ---- The requester -------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cairn::config::Config;
 use cairn::error::Diagnostic;
@@ -35,6 +36,10 @@ pub struct Settings {
     pub user: String,
     /// For which project.
     pub project: String,
+    /// How long a process may be stopped before another one takes its flows over.
+    pub lease: Option<Duration>,
+    /// How long to wait for another process that writes.
+    pub patience: Option<Duration>,
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
     /// What is said on stderr besides errors.
@@ -60,6 +65,8 @@ impl Settings {
             default_volume_type: first(&global.default_volume_type, config.default_volume_type),
             user: config.user.unwrap_or_else(|| "demo".to_owned()),
             project: config.project.unwrap_or_else(|| "demo".to_owned()),
+            lease: config.lease,
+            patience: config.patience,
             quota: config.quota,
             global: global.clone(),
             db,

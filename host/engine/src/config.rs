@@ -3,6 +3,7 @@
 //! Reading is pure: no path is looked at. Flags and variables come before what stands here; see the command line.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::document::{Document, Item, Table};
 use crate::error::Diagnostic;
@@ -29,6 +30,10 @@ pub struct Config {
     pub user: Option<String>,
     /// For which project.
     pub project: Option<String>,
+    /// How long a process may be stopped before another one takes its flows over.
+    pub lease: Option<Duration>,
+    /// How long to wait for another process that writes.
+    pub patience: Option<Duration>,
     /// `[quota]`.
     pub quota: QuotaConfig,
 }
@@ -43,6 +48,8 @@ const KEYS: &[&str] = &[
     "default_volume_type",
     "user",
     "project",
+    "lease",
+    "patience",
     "quota",
 ];
 
@@ -74,6 +81,7 @@ impl Config {
         let word = |key| -> Result<Option<String>, Diagnostic> {
             Ok(text_of(&root, key)?.map(str::to_owned))
         };
+        let time = |key, least| root.get(key).map(|item| item.duration(least)).transpose();
         Ok(Self {
             db: path("db")?,
             cache: path("cache")?,
@@ -84,6 +92,8 @@ impl Config {
             default_volume_type: word("default_volume_type")?,
             user: word("user")?,
             project: word("project")?,
+            lease: time("lease", Duration::from_secs(1))?,
+            patience: time("patience", Duration::from_millis(1))?,
             quota: match root.get("quota") {
                 Some(item) => quota(&item.table()?.only(QUOTA_KEYS)?)?,
                 None => QuotaConfig::default(),
@@ -169,7 +179,7 @@ mod tests {
     #[test]
     fn every_key_is_read_and_paths_start_at_the_file() {
         let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nzone = 'z'\n\
-                    default_volume_type = 't'\nuser = 'u'\nproject = 'p'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
+                    default_volume_type = 't'\nuser = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
                     gigabytes = -1\nuse_default_class = false\nno_snapshot_gigabytes = true\nreservation_expire = 3\n\
                     until_refresh = 4\nmax_age = 5";
         let path = |path| Some(PathBuf::from(path));
@@ -184,6 +194,8 @@ mod tests {
             default_volume_type: word("t"),
             user: word("u"),
             project: word("p"),
+            lease: Some(Duration::from_secs(2)),
+            patience: Some(Duration::from_millis(3)),
             quota: QuotaConfig {
                 volumes: 1,
                 snapshots: 2,

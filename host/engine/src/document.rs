@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
@@ -146,6 +147,27 @@ pub(crate) struct Item<'d> {
 }
 
 impl<'d> Item<'d> {
+    /// A time of at most an hour, written with a unit as in "250ms".
+    pub(crate) fn duration(&self, least: Duration) -> Result<Duration, Diagnostic> {
+        const MOST: Duration = Duration::from_secs(3600);
+        let text = self
+            .text()
+            .map_err(|error| error.help(r#"write a time with its unit, such as "250ms""#))?;
+        let duration = humantime::parse_duration(text.trim()).map_err(|_| {
+            self.error(format!("is no time: `{}`", text.escape_debug()))
+                .help(r#"write a number and a unit, such as "250ms" or "5s""#)
+        })?;
+        if !(least..=MOST).contains(&duration) {
+            return Err(self.error(format!(
+                "must be from {} to {}, not {}",
+                humantime::format_duration(least),
+                humantime::format_duration(MOST),
+                text.escape_debug(),
+            )));
+        }
+        Ok(duration)
+    }
+
     pub(crate) fn line(&self) -> usize {
         self.document.line(&self.at)
     }

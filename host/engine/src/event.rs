@@ -146,6 +146,9 @@ pub enum Event {
         /// The plan it was built from; `None` for a flow built through the API.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plan: Option<Digest>,
+        /// Whoever asks again under this key, for the same project, gets this flow.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// The flow changed its state.
     State {
@@ -223,6 +226,13 @@ pub enum Event {
         /// Why.
         error: TaskError,
     },
+    /// Somebody took note of what an incomplete rollback left, and closed it.
+    Accepted {
+        /// Who.
+        user_id: String,
+        /// Why that is all right.
+        reason: String,
+    },
     /// An effect was applied. Written by the store, in the effect's transaction.
     Applied(Applied),
     /// An effect was undone. Written by the store, in the inverse's transaction.
@@ -274,6 +284,10 @@ pub struct FlowSummary {
     pub user_id: String,
     /// The kind of its error.
     pub error: Option<String>,
+    /// Whether a revert failed, and nobody has accepted that.
+    pub incomplete: bool,
+    /// Why it cannot be recovered.
+    pub stuck: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its last event was written.

@@ -21,6 +21,10 @@ pub struct History {
     pub request: Arc<Value>,
     /// The plan it was built from.
     pub plan: Option<Digest>,
+    /// The key it was asked for under.
+    pub key: Option<String>,
+    /// Why somebody closed its incomplete rollback as it is.
+    pub accepted: Option<String>,
     /// Its state.
     pub state: FlowState,
     /// The states it went through: to, from.
@@ -96,12 +100,15 @@ impl History {
         requester: Arc<Identity>,
         request: Arc<Value>,
         plan: Option<Digest>,
+        key: Option<String>,
     ) -> Self {
         Self {
             name,
             requester,
             request,
             plan,
+            key,
+            accepted: None,
             state: FlowState::Pending,
             transitions: Vec::new(),
             tasks: Vec::new(),
@@ -119,6 +126,7 @@ impl History {
             requester,
             request,
             plan,
+            key,
         } = &entries.first()?.event
         else {
             return None;
@@ -128,6 +136,7 @@ impl History {
             Arc::new(requester.clone()),
             Arc::new(request.clone()),
             *plan,
+            key.clone(),
         );
         for entry in entries {
             history.apply(entry.at, &entry.event);
@@ -142,6 +151,7 @@ impl History {
             requester: Identity::clone(&self.requester),
             request: Value::clone(&self.request),
             plan: self.plan,
+            key: self.key.clone(),
         }
     }
 
@@ -160,7 +170,9 @@ impl History {
                 self.transitions.clear();
                 self.effects.clear();
                 self.failure = None;
+                self.accepted = None;
             }
+            Event::Accepted { reason, .. } => self.accepted = Some(reason.clone()),
             Event::Failed(cause) => {
                 self.failure.get_or_insert_with(|| cause.clone());
             }
@@ -272,6 +284,11 @@ impl History {
 
     fn task_mut(&mut self, id: TaskId) -> Option<&mut TaskRecord> {
         self.tasks.iter_mut().find(|task| task.id == id)
+    }
+
+    /// Whether it was rolled back and nothing is left to revert.
+    pub fn is_rolled_back(&self) -> bool {
+        self.state == FlowState::Failure && self.started.is_empty()
     }
 
     /// Whether this flow has committed quota: a `call` booked something and was not undone.

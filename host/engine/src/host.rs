@@ -1,52 +1,51 @@
 //! The host: the one place that wires manifest, plugins, store and flows together.
 
+mod control;
+mod error;
+mod keeper;
 mod planner;
+mod plans;
+mod pool;
+mod recovery;
+mod submit;
 
+pub use control::Done;
+pub use error::HostError;
 pub use planner::Planner;
+pub use plans::{ReadyPlan, ReadyTask};
+pub use recovery::Recovered;
+pub use submit::{Submission, Submitted};
 
-use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::capability::{Enforcer, Granted, Services};
+use crate::capability::{Enforcer, Services};
 use crate::error::Diagnostic;
-use crate::flow::{Flow, FlowError, Recovery, TaskOptions};
+use crate::flow::{Flow, FlowError};
 use crate::id::{FlowId, Identity};
-use crate::manifest::{Manifest, OnLost};
+use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedTask};
-use crate::plugin::{Plugin, PluginError, PluginTask, Plugins};
+use crate::plugin::Plugins;
 use crate::policy::Policy;
 use crate::report::Report;
 use crate::store::{Sqlite, Store, StoreError};
-use crate::task::{Task, TaskSpec};
+use crate::task::Task;
 use crate::value::{Digest, Value};
+
+use keeper::Keeper;
+use pool::Pool;
 
 /// Where a volume goes when neither the request nor the operator says.
 pub const DEFAULT_ZONE: &str = "nova";
 
-/// The built-in plugin that is given the request itself.
-const INJECT: &str = "inject";
+/// How many submitted requests may wait for a worker, unless another number is named.
+const QUEUE: usize = 1_000;
 
-/// Why the host could not do what it was asked. A flow that failed is no error: see its [`Report`].
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    /// Something that was given to read is wrong; nothing ran.
-    #[error("{0}")]
-    Invalid(#[from] Diagnostic),
-    /// The database.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// The sandbox.
-    #[error("{0}")]
-    Plugin(#[from] PluginError),
-    /// An operation that the flow's state does not allow.
-    #[error("{0}")]
-    Flow(FlowError),
-}
-
-/// A task of a plan and how it stands in a flow: what [`Flow::add_with`] takes.
-pub type ReadyTask = (TaskOptions, Arc<dyn Task>);
+/// Puts another task in the place of a planned one, or around it.
+type Interceptor = dyn Fn(&PlannedTask, Arc<dyn Task>) -> Arc<dyn Task> + Send + Sync;
 
 /// What a host is made of.
 pub struct HostBuilder {
@@ -55,6 +54,9 @@ pub struct HostBuilder {
     enforcer: Arc<dyn Enforcer>,
     default_zone: String,
     components: Option<PathBuf>,
+    interceptor: Option<Box<Interceptor>>,
+    workers: Option<usize>,
+    queue: usize,
 }
 
 impl HostBuilder {
@@ -86,9 +88,39 @@ impl HostBuilder {
         self
     }
 
-    /// The host.
-    pub fn build(self) -> Host {
-        Host {
+    /// Has every task of a plan pass through `interceptor`, once: what it returns is called in the task's place, in recovery
+    /// too. For whoever wants to measure tasks, or do some in native code.
+    #[must_use]
+    pub fn intercept(
+        mut self,
+        interceptor: impl Fn(&PlannedTask, Arc<dyn Task>) -> Arc<dyn Task> + Send + Sync + 'static,
+    ) -> Self {
+        self.interceptor = Some(Box::new(interceptor));
+        self
+    }
+
+    /// How many flows run at the same moment; the number of cores and two more, unless another is named. One that waits
+    /// for the disk does not count.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers.max(1));
+        self
+    }
+
+    /// How many submitted requests may wait for a worker before [`Host::submit`] does; 1,000 unless another number is named.
+    #[must_use]
+    pub fn queue(mut self, requests: usize) -> Self {
+        self.queue = requests.max(1);
+        self
+    }
+
+    /// The host. Flows that a dead process left behind are not taken up.
+    ///
+    /// # Errors
+    /// [`HostError::Store`] when what other processes write cannot be watched.
+    pub fn build(self) -> Result<Host, HostError> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let core = Arc::new(Core {
             store: self.store,
             planner: self.planner,
             services: Arc::new(Services {
@@ -96,26 +128,54 @@ impl HostBuilder {
                 default_zone: self.default_zone,
             }),
             components: self.components,
-            kept: Mutex::new(HashSet::new()),
-        }
+            interceptor: self.interceptor,
+            ready: Mutex::default(),
+            live: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            pool: Pool::new(self.workers.unwrap_or(cores + 2), self.queue),
+            keeper: Keeper::default(),
+        });
+        let keeper = keeper::start(&core)?;
+        Ok(Host {
+            core,
+            keeper: Some(keeper),
+        })
+    }
+
+    /// The host, after it has taken up what dead processes left behind: see [`Host::recover`].
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build) and [`Host::recover`].
+    pub fn open(self) -> Result<(Host, Vec<Recovered>), HostError> {
+        let host = self.build()?;
+        let recovered = host.recover(false)?;
+        Ok((host, recovered))
     }
 }
 
 /// Runs flows from manifests, on one database.
+///
+/// When it is dropped, flows that run are finished first, and requests that wait are not started.
 pub struct Host {
+    core: Arc<Core>,
+    keeper: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What a host's threads share.
+struct Core {
     store: Arc<Sqlite>,
     planner: Planner,
     services: Arc<Services>,
     components: Option<PathBuf>,
-    /// Plans that are in the store.
-    kept: Mutex<HashSet<Digest>>,
-}
-
-/// A flow that is ready to run, and what it takes to run it again after its batch was lost.
-pub struct Prepared {
-    /// The flow.
-    pub flow: Flow,
-    plan: Plan,
+    interceptor: Option<Box<Interceptor>>,
+    /// Plans that are in the store, with their tasks.
+    ready: Mutex<HashMap<Digest, Arc<ReadyPlan>>>,
+    /// Flows that somebody here works on.
+    live: Mutex<HashMap<FlowId, control::Live>>,
+    /// No flow is started any more.
+    stopping: AtomicBool,
+    pool: Pool,
+    keeper: Keeper,
 }
 
 impl Host {
@@ -132,215 +192,131 @@ impl Host {
             enforcer: Arc::new(Policy::default()),
             default_zone: DEFAULT_ZONE.to_owned(),
             components: None,
+            interceptor: None,
+            workers: None,
+            queue: QUEUE,
         }
     }
 
     /// The store.
     pub fn store(&self) -> &Arc<Sqlite> {
-        &self.store
+        &self.core.store
     }
-
-    // ---- Plans ---------------------------------------------------------------------------------------------------
 
     /// Loads every plugin that a task of the manifest uses, asks each what it is, and wires the tasks. Nothing runs.
     ///
     /// # Errors
     /// The first thing that is wrong, with its place in the manifest and the fix.
     pub fn plan(&self, manifest: &Manifest) -> Result<Plan, Diagnostic> {
-        self.planner.plan(manifest)
+        self.core.planner.plan(manifest)
     }
 
-    /// The plan's tasks, ready to be added to a flow.
+    /// The plan with its tasks, kept in the store: what flows are made from.
     ///
     /// # Errors
-    /// [`HostError::Plugin`], or [`HostError::Invalid`] when a component of the plan is gone.
-    pub fn tasks(&self, plan: &Plan) -> Result<Vec<ReadyTask>, HostError> {
-        plan.tasks.iter().map(|task| self.task(task)).collect()
+    /// [`HostError::Store`] when the plan cannot be kept, [`HostError::Plugin`], or [`HostError::Invalid`] when a component of
+    /// the plan is gone.
+    pub fn ready(&self, plan: &Plan) -> Result<Arc<ReadyPlan>, HostError> {
+        self.core.ready(plan)
     }
 
-    fn task(&self, planned: &PlannedTask) -> Result<ReadyTask, HostError> {
-        let plugin = self.component(planned)?;
-        let requires = planned.requires.iter().map(|(input, _)| input);
-        let descriptor = plugin.describe(&planned.settings, &planned.limits)?;
-        let spec = TaskSpec {
-            name: planned.display.clone(),
-            version: planned.version,
-            ..TaskSpec::default()
-        };
-        let spec = spec
-            .requires(requires)
-            .optional(&descriptor.optional)
-            .provides(&planned.provides);
-        let granted = Granted {
-            settings: Value::Object(planned.settings.clone()).to_string(),
-            grants: planned.grants.clone(),
-            limits: planned.limits.clone(),
-            sees_request: planned.builtin.as_deref() == Some(INJECT),
-        };
-        let options = TaskOptions {
-            call: planned.retry.clone(),
-            revert: planned.revert.clone(),
-            ..TaskOptions::default()
-        };
-        let task = PluginTask::new(spec, plugin, granted, Arc::clone(&self.services));
-        Ok((options, Arc::new(task)))
-    }
-
-    /// The component of a planned task: one that is loaded, one that was kept, or a built-in one with this digest.
-    fn component(&self, planned: &PlannedTask) -> Result<Arc<Plugin>, HostError> {
-        if let Some(plugin) = self.planner.plugins.loaded(planned.digest) {
-            return Ok(plugin);
-        }
-        if let Some(folder) = &self.components
-            && let Ok(bytes) = fs::read(component_path(folder, planned.digest))
-            && Digest::of(&bytes) == planned.digest
-        {
-            return Ok(self.planner.plugins.load(&bytes)?);
-        }
-        if let Some(bytes) = self.planner.builtin(planned.digest) {
-            return Ok(self.planner.plugins.load(bytes)?);
-        }
-        let message = format!(
-            "the component of task `{}` is gone: no file has the digest {}",
-            planned.name, planned.digest
-        );
-        Err(Diagnostic::new(message).into())
-    }
-
-    /// Keeps a plan and its components, once, before a flow runs by it.
-    fn keep(&self, plan: &Plan) -> Result<Digest, HostError> {
-        let digest = plan.digest();
-        if self
-            .kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&digest)
-        {
-            return Ok(digest);
-        }
-        if let Some(folder) = &self.components {
-            for task in &plan.tasks {
-                let plugin = self.component(task)?;
-                keep_component(folder, &plugin).map_err(|error| {
-                    StoreError::Database(format!("{}: {error}", folder.display()))
-                })?;
-            }
-        }
-        let body =
-            serde_json::to_string(plan).map_err(|error| StoreError::Database(error.to_string()))?;
-        let nobody = Identity::default();
-        self.store
-            .admin(&nobody, |admin| admin.put_plan(digest, &body))?;
-        self.kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(digest);
-        Ok(digest)
-    }
-
-    // ---- Flows ---------------------------------------------------------------------------------------------------
-
-    /// A flow of this plan, in PENDING.
+    /// A flow of this plan, in PENDING, asked for under a key where there is one: see [`Submission::key`].
     ///
     /// # Errors
-    /// [`HostError::Store`] when the plan cannot be kept; those of [`tasks`](Self::tasks).
+    /// Those of [`ready`](Self::ready).
     pub fn prepare(
         &self,
         plan: &Plan,
         requester: Identity,
         request: Value,
-    ) -> Result<Prepared, HostError> {
-        let digest = self.keep(plan)?;
-        let store: Arc<dyn Store> = Arc::clone(&self.store) as _;
-        let flow = Flow::builder(&plan.name)
+        key: Option<&str>,
+    ) -> Result<Flow, HostError> {
+        let mut flow = Flow::builder(&plan.name)
             .requester(requester)
-            .request(request)
-            .plan(digest)
-            .build(store);
-        for (options, task) in self.tasks(plan)? {
-            flow.add_with(task, options).map_err(HostError::Flow)?;
+            .request(request);
+        if let Some(key) = key {
+            flow = flow.key(key);
         }
-        Ok(Prepared {
-            flow,
-            plan: plan.clone(),
-        })
+        let ready = self.core.ready(plan)?;
+        self.core.build(flow, &ready)
     }
 
-    /// Runs a flow to its end. A batch that is lost under it is made good as after a crash: the flow goes on, or is rolled
-    /// back, from what is on disk.
+    /// Runs a flow to its end, in this thread. A batch that is lost under it is made good as after a crash: the flow goes on,
+    /// or is rolled back, from what is on disk.
     ///
     /// # Errors
-    /// [`HostError::Store`] when nothing of the flow is left, or the database cannot be used any more.
-    pub fn run(&self, prepared: &Prepared) -> Result<Report, HostError> {
-        let flow = &prepared.flow;
-        match flow.run() {
-            Ok(()) | Err(FlowError::Failed(_) | FlowError::MissingDependencies(_)) => {
-                Ok(Report::new(flow.id(), &flow.history()))
-            }
-            Err(FlowError::Store(error @ StoreError::Lost(_))) => {
-                tracing::warn!(flow = %flow.id(), %error, "taking the flow up from what is on disk");
-                match self.take_up(flow.id(), &prepared.plan) {
-                    // Nothing of it is there: as if it had never been asked for.
-                    Err(HostError::Store(StoreError::UnknownFlow(_))) => Err(error.into()),
-                    other => other,
-                }
-            }
-            Err(FlowError::Store(error)) => Err(error.into()),
-            Err(error) => Err(HostError::Flow(error)),
-        }
+    /// [`HostError::Store`] when nothing of the flow is left, or the database cannot be used any more;
+    /// [`HostError::KeyReused`].
+    pub fn run(&self, flow: &Flow) -> Result<Report, HostError> {
+        let (tell, told) = sync_channel(1);
+        self.core.enter(flow);
+        let ended = flow.run_to_end();
+        let result = ended.wait();
+        let then = Box::new(move |report| {
+            // Whoever asked is below.
+            let _ = tell.send(report);
+        });
+        self.core.ended(flow, result, then);
+        told.recv().unwrap_or(Err(HostError::NotStarted))
     }
 
-    /// Takes up a flow from what is on disk: what a call in hand did is undone, then the flow goes on or is rolled back,
-    /// as its plan says.
-    fn take_up(&self, id: FlowId, plan: &Plan) -> Result<Report, HostError> {
-        let flow = self.restore(id, plan)?;
-        let how = match plan.on_lost {
-            OnLost::Rollback => Recovery::Rollback,
-            OnLost::Resume => Recovery::Resume,
+    /// How many submitted requests wait, or run.
+    pub fn unfinished(&self) -> usize {
+        self.core.pool.unfinished()
+    }
+
+    /// Interrupts every flow that runs here, and starts no other: what waits is answered with [`HostError::NotStarted`].
+    pub fn stop(&self) {
+        self.core.stopping.store(true, Ordering::SeqCst);
+        let live: Vec<Flow> = {
+            let live = self.core.live();
+            live.values().filter_map(|live| live.flow.clone()).collect()
         };
-        match flow.recover(how) {
+        for flow in live {
+            if let Err(error) = flow.interrupt() {
+                tracing::debug!(flow = %flow.id(), %error, "the flow was not interrupted");
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.core.stopping.store(true, Ordering::SeqCst);
+        self.core.pool.close();
+        self.core.keeper.close();
+        if let Some(keeper) = self.keeper.take()
+            && keeper.join().is_err()
+        {
+            tracing::error!("the thread that keeps up with other processes panicked");
+        }
+    }
+}
+
+impl Core {
+    fn live(&self) -> MutexGuard<'_, HashMap<FlowId, control::Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came of a flow, once it is on disk.
+    fn report(&self, flow: &Flow, result: Result<(), FlowError>) -> Result<Report, HostError> {
+        match result {
             Ok(()) | Err(FlowError::Failed(_) | FlowError::MissingDependencies(_)) => {
-                Ok(Report::new(id, &flow.history()))
+                Ok(flow.with_history(|history| Report::new(flow.id(), history)))
             }
             Err(FlowError::Store(error)) => Err(error.into()),
             Err(error) => Err(HostError::Flow(error)),
         }
     }
 
-    /// A flow as its journal has it, with the tasks of its plan.
-    fn restore(&self, id: FlowId, plan: &Plan) -> Result<Flow, HostError> {
-        let journal = self.store.load(id)?;
-        let store: Arc<dyn Store> = Arc::clone(&self.store) as _;
-        let flow = Flow::restore(id, store, &journal).map_err(HostError::Flow)?;
-        let history = flow.history();
-        for (options, task) in self.tasks(plan)? {
-            let known = history
-                .tasks
-                .iter()
-                .find(|known| known.name == task.spec().name);
-            let options = TaskOptions {
-                id: known.map(|known| known.id),
-                ..options
-            };
-            flow.add_with(task, options).map_err(HostError::Flow)?;
-        }
-        Ok(flow)
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as _
     }
 }
 
-fn component_path(folder: &Path, digest: Digest) -> PathBuf {
-    folder.join(format!("{digest}.wasm"))
-}
-
-/// Writes a component under its digest, whole or not at all.
-fn keep_component(folder: &Path, plugin: &Plugin) -> std::io::Result<()> {
-    let path = component_path(folder, plugin.digest());
-    if path.exists() {
-        return Ok(());
+impl StoreError {
+    /// Whether what is on disk may be gone on from: the fault was of the moment.
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Database(_))
     }
-    fs::create_dir_all(folder)?;
-    let temporary = folder.join(format!(".{}", FlowId::new()));
-    fs::write(&temporary, plugin.bytes())?;
-    fs::File::open(&temporary)?.sync_all()?;
-    fs::rename(&temporary, &path)
 }

@@ -53,6 +53,11 @@ uuid_id! {
     TaskId
 }
 
+uuid_id! {
+    /// A process that writes flows of a database; each start has an id of its own.
+    HostId
+}
+
 /// Which of a task's two functions a call runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -43,6 +43,7 @@
 pub mod capability;
 pub mod clock;
 pub mod config;
+pub mod crash;
 mod document;
 pub mod effect;
 pub mod error;
@@ -67,7 +68,7 @@ mod wit;
 
 pub use error::{Diagnostic, TaskError};
 pub use flow::{Flow, FlowError};
-pub use host::{Host, HostError};
+pub use host::{Host, HostError, Submission};
 pub use id::{FlowId, Identity, TaskId};
 pub use manifest::Manifest;
 pub use plan::Plan;

@@ -71,6 +71,9 @@ pub struct RollbackReport {
     pub failed: Vec<FailedRevert>,
     /// What is different from before.
     pub residue: Vec<Left>,
+    /// Why somebody closed it as it is, although it is incomplete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
 }
 
 /// A revert that failed.
@@ -177,5 +180,6 @@ fn rollback(history: &History) -> Option<RollbackReport> {
             .collect(),
         failed,
         residue,
+        accepted: history.accepted.clone(),
     })
 }

@@ -61,17 +61,26 @@ impl Sandbox {
     }
 
     /// A host on the store of one scenario.
-    pub fn host(&self, store: &Arc<Sqlite>, policy: Arc<SeamedPolicy>, config: &Config) -> Host {
+    ///
+    /// # Errors
+    /// When its threads cannot be started.
+    pub fn host(
+        &self,
+        store: &Arc<Sqlite>,
+        policy: Arc<SeamedPolicy>,
+        config: &Config,
+    ) -> Result<Host> {
         // Cinder takes the older option where the newer one says nothing.
         let zone = config
             .default_availability_zone
             .as_deref()
             .filter(|zone| !zone.is_empty());
-        Host::builder(Arc::clone(store), Arc::clone(&self.0))
+        let host = Host::builder(Arc::clone(store), Arc::clone(&self.0))
             .builtins(cairn_bundle::PLUGINS)
             .enforcer(policy)
             .default_zone(zone.unwrap_or(&config.storage_availability_zone))
-            .build()
+            .build()?;
+        Ok(host)
     }
 }
 
@@ -100,7 +109,7 @@ fn tasks(
 ) -> Result<Vec<Ready>> {
     let text = manifest(plugins, keys, config);
     let manifest = Manifest::parse(&text, Path::new("flow.toml"))?;
-    Ok(host.tasks(&host.plan(&manifest)?)?)
+    Ok(host.ready(&host.plan(&manifest)?)?.tasks().to_vec())
 }
 
 /// A manifest of these plugins. JSON's strings and lists are TOML's as well.

@@ -8,6 +8,7 @@ mod outbox;
 mod plan;
 mod plugin;
 mod quota;
+mod recover;
 mod run;
 mod snapshots;
 mod types;
@@ -49,6 +50,7 @@ pub enum Command {
     Plugin(plugin::Plugin),
     #[command(subcommand)]
     Db(db::Db),
+    Recover(recover::Recover),
     Completions(completions::Completions),
 }
 
@@ -61,8 +63,9 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
     let done = match command {
         Command::Run(run) => return run.run(&session),
         Command::Db(db) => return db.run(&session),
+        Command::Flows(flows) => return flows.run(&session),
+        Command::Recover(recover) => return recover.run(&session),
         Command::Plan(plan) => plan.run(&session),
-        Command::Flows(flows) => flows.run(&session),
         Command::Quota(quota) => quota.run(&session),
         Command::Volumes(volumes) => volumes.run(&session),
         Command::Snapshots(snapshots) => snapshots.run(&session),

@@ -8,22 +8,33 @@ use crate::value::{Digest, Value};
 
 /// What a flow is made of.
 pub struct FlowBuilder {
+    id: FlowId,
     name: String,
     requester: Arc<Identity>,
     request: Arc<Value>,
     plan: Option<Digest>,
+    key: Option<String>,
     parents: Vec<Flow>,
 }
 
 impl FlowBuilder {
     pub(super) fn new(name: String) -> Self {
         Self {
+            id: FlowId::new(),
             name,
             requester: Arc::new(Identity::default()),
             request: Arc::new(Value::Null),
             plan: None,
+            key: None,
             parents: Vec::new(),
         }
+    }
+
+    /// The id it gets, instead of a new one.
+    #[must_use]
+    pub fn id(mut self, id: FlowId) -> Self {
+        self.id = id;
+        self
     }
 
     /// On whose behalf it runs.
@@ -47,6 +58,14 @@ impl FlowBuilder {
         self
     }
 
+    /// Whoever asks again under this key, for the same project, gets this flow: another one with it does not start, and ends
+    /// with [`StoreError::KeyTaken`](crate::store::StoreError::KeyTaken).
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
     /// Flows that are rolled back after this one, in this order.
     #[must_use]
     pub fn parents(mut self, parents: impl IntoIterator<Item = Flow>) -> Self {
@@ -56,7 +75,7 @@ impl FlowBuilder {
 
     /// The flow, without tasks, in PENDING. Nothing is written before it starts.
     pub fn build(self, store: Arc<dyn Store>) -> Flow {
-        let history = History::new(self.name, self.requester, self.request, self.plan);
-        Flow::with_history(FlowId::new(), store, history, self.parents, false)
+        let history = History::new(self.name, self.requester, self.request, self.plan, self.key);
+        Flow::from_history(self.id, store, history, self.parents, false)
     }
 }

@@ -19,6 +19,9 @@ pub enum FlowError {
     /// The flow has effects that are not undone; roll it back first.
     #[error("the flow has effects that are not undone: roll it back first")]
     EffectsStand,
+    /// There is no incomplete rollback to be accepted.
+    #[error("the flow's rollback is not incomplete: there is nothing to accept")]
+    NothingToAccept,
     /// No runner has this uuid.
     #[error("no task {0} in this flow")]
     UnknownTask(TaskId),

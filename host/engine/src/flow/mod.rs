@@ -2,6 +2,7 @@
 
 mod builder;
 mod call;
+mod ended;
 mod error;
 mod notifier;
 mod recover;
@@ -11,13 +12,14 @@ mod runner;
 mod unwind;
 
 pub use builder::FlowBuilder;
+pub use ended::Ended;
 pub use error::FlowError;
 pub use notifier::{AlreadyRegistered, FlowNotice, Listener, ListenerError, Notifier, TaskNotice};
 pub use recover::Recovery;
 pub use resumer::{Finished, Resumer};
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use crate::event::{Event, FlowState, TaskState};
 use crate::history::{History, TaskRecord};
@@ -64,6 +66,8 @@ struct Inner {
     id: FlowId,
     store: Arc<dyn Store>,
     live: Mutex<Live>,
+    /// Told when the flow is interrupted.
+    interrupted: Condvar,
     flow_notifier: Notifier<FlowState, FlowNotice>,
     task_notifier: Notifier<TaskState, TaskNotice>,
 }
@@ -89,7 +93,7 @@ impl Flow {
         FlowBuilder::new(name.into())
     }
 
-    fn with_history(
+    fn from_history(
         id: FlowId,
         store: Arc<dyn Store>,
         history: History,
@@ -111,6 +115,7 @@ impl Flow {
                 inside: false,
                 left_off,
             }),
+            interrupted: Condvar::new(),
             flow_notifier: Notifier::default(),
             task_notifier: Notifier::default(),
         }))
@@ -134,6 +139,11 @@ impl Flow {
     /// What happened to it so far.
     pub fn history(&self) -> History {
         self.0.live().history.clone()
+    }
+
+    /// Reads what happened to it so far. The flow stands still meanwhile.
+    pub fn with_history<T>(&self, read: impl FnOnce(&History) -> T) -> T {
+        read(&self.0.live().history)
     }
 
     /// Who is told of its states.
@@ -252,6 +262,7 @@ impl Flow {
             )?;
             state
         };
+        self.0.interrupted.notify_all();
         self.tell_flow(Interrupted, from);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Flow, FlowError};
+use super::{Ended, Flow, FlowError};
 use crate::error::{Cause, HostErrorKind, TaskError};
 use crate::event::{Entry, FlowState};
 use crate::history::History;
@@ -16,6 +16,8 @@ pub enum Recovery {
     Rollback,
     /// Goes on with it; the task in hand is called again.
     Resume,
+    /// Stops it where it is.
+    Interrupt,
 }
 
 impl Flow {
@@ -29,7 +31,7 @@ impl Flow {
         journal: &[Entry],
     ) -> Result<Self, FlowError> {
         let history = History::fold(journal).ok_or(StoreError::UnknownFlow(id))?;
-        Ok(Self::with_history(id, store, history, Vec::new(), true))
+        Ok(Self::from_history(id, store, history, Vec::new(), true))
     }
 
     /// Takes up a flow that [`restore`](Self::restore) made: what the call in hand did is undone, then the flow goes on
@@ -38,6 +40,15 @@ impl Flow {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn recover(&self, how: Recovery) -> Result<(), FlowError> {
+        self.recover_to_end(how).wait()
+    }
+
+    /// [`recover`](Self::recover), without waiting for the disk.
+    pub fn recover_to_end(&self, how: Recovery) -> Ended {
+        Ended::new(self, self.recover_undurable(how))
+    }
+
+    fn recover_undurable(&self, how: Recovery) -> Result<(), FlowError> {
         use FlowState::{
             Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
         };
@@ -57,18 +68,19 @@ impl Flow {
             Pending | Interrupted | Success | Failure => Ok(()),
             Reverting => {
                 let cause = failure.unwrap_or_else(lost_caller);
-                self.rollback(&cause)
+                self.rollback_undurable(&cause)
             }
             // A task had failed for good; only the rollback is missing.
             Started | Resuming | Running if failure.is_some() => {
-                self.rollback(&failure.unwrap_or_else(lost_caller))
+                self.rollback_undurable(&failure.unwrap_or_else(lost_caller))
             }
             Started | Resuming | Running => match how {
-                Recovery::Rollback => self.rollback(&lost_caller()),
+                Recovery::Rollback => self.rollback_undurable(&lost_caller()),
+                Recovery::Interrupt => self.change(Interrupted),
                 Recovery::Resume => {
                     self.change(Interrupted)?;
                     self.soft_reset()?;
-                    self.run()
+                    self.run_undurable()
                 }
             },
         }

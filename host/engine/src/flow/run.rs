@@ -1,11 +1,12 @@
 //! Running a flow: replay, call, stop.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::call::Call;
 use super::runner::{self, Runner, Wiring};
-use super::{Finished, Flow, FlowError};
+use super::{Ended, Finished, Flow, FlowError};
 use crate::effect::Applied;
 use crate::error::{Cause, HostErrorKind, TaskError};
 use crate::event::{Event, FlowState, TaskState};
@@ -36,26 +37,23 @@ impl Flow {
     /// [`FlowError::MissingDependencies`] when an input has no provider. [`FlowError::Store`] when the store fails:
     /// the flow is then as its journal on disk has it.
     pub fn run(&self) -> Result<(), FlowError> {
-        let inside = {
+        self.run_to_end().wait()
+    }
+
+    /// [`run`](Self::run), without waiting for the disk.
+    pub fn run_to_end(&self) -> Ended {
+        Ended::new(self, self.run_undurable())
+    }
+
+    pub(super) fn run_undurable(&self) -> Result<(), FlowError> {
+        let _inside = {
             let mut live = self.outside("run")?;
             if live.history.state != FlowState::Pending {
                 return Err(live.invalid("run"));
             }
             self.enter(&mut live)
         };
-        let result = self.run_inside();
-        drop(inside);
-        self.end(result)
-    }
-
-    /// Waits until all that led to `result` is on disk. What is lost counts before a task that failed: then nothing of
-    /// the rollback is there.
-    pub(super) fn end(&self, result: Result<(), FlowError>) -> Result<(), FlowError> {
-        match (result, self.0.store.barrier(self.0.id)) {
-            (Err(error @ FlowError::Store(_)), _) => Err(error),
-            (_, Err(lost)) => Err(lost.into()),
-            (result, Ok(())) => result,
-        }
+        self.run_inside()
     }
 
     fn run_inside(&self) -> Result<(), FlowError> {
@@ -240,10 +238,7 @@ impl Flow {
             let inputs = runner::inputs(index, runners, wiring, &self.0.live().history);
             match self.call(runner, attempt, inputs) {
                 Ok(result) => return self.succeeded(runner, result),
-                Err(error)
-                    if runner.call.again(made, &error.kind)
-                        && self.state() != FlowState::Interrupted =>
-                {
+                Err(error) if runner.call.again(made, &error.kind) => {
                     // Closes the attempt before its effects are gathered: none may come late.
                     let retried = Event::Retried {
                         task: runner.id,
@@ -253,11 +248,24 @@ impl Flow {
                     if self.undo(runner.id, Phase::Call)?.is_err() {
                         return self.failed(runner, error);
                     }
-                    std::thread::sleep(runner.call.wait(made));
+                    if self.is_interrupted_within(runner.call.wait(made)) {
+                        return Ok(());
+                    }
                 }
                 Err(error) => return self.failed(runner, error),
             }
         }
+    }
+
+    /// Waits, but not longer than until the flow is interrupted; says whether it is.
+    fn is_interrupted_within(&self, wait: Duration) -> bool {
+        let running = |live: &mut super::Live| live.history.state != FlowState::Interrupted;
+        let waited = self
+            .0
+            .interrupted
+            .wait_timeout_while(self.0.live(), wait, running);
+        let (live, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        live.history.state == FlowState::Interrupted
     }
 
     fn call(&self, runner: &Runner, attempt: u32, inputs: Object) -> Result<Value, TaskError> {

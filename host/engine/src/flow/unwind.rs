@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::run::guard;
 use super::runner::Runner;
-use super::{Flow, FlowError};
+use super::{Ended, Flow, FlowError};
 use crate::error::{Cause, HostErrorKind, TaskError};
 use crate::event::{Disposition, Event, FlowState, TaskState};
 use crate::id::{Phase, TaskId};
@@ -17,15 +17,40 @@ impl Flow {
     /// [`FlowError::InvalidState`] while it runs; [`FlowError::Store`]. A revert that fails is no error: see
     /// [`History::started`](crate::history::History::started) and the report's verdict.
     pub fn rollback(&self, cause: &Cause) -> Result<(), FlowError> {
-        let inside = {
+        self.rollback_to_end(cause).wait()
+    }
+
+    /// [`rollback`](Self::rollback), without waiting for the disk.
+    pub fn rollback_to_end(&self, cause: &Cause) -> Ended {
+        Ended::new(self, self.rollback_undurable(cause))
+    }
+
+    pub(super) fn rollback_undurable(&self, cause: &Cause) -> Result<(), FlowError> {
+        let _inside = {
             let mut live = self.outside("rollback")?;
             self.enter(&mut live)
         };
-        let failed = vec![Event::Failed(cause.clone())];
-        let noted = self.record(&mut self.0.live(), failed);
-        let result = noted.and_then(|()| self.unwind(cause));
-        drop(inside);
-        self.end(result)
+        self.record(&mut self.0.live(), vec![Event::Failed(cause.clone())])?;
+        self.unwind(cause)
+    }
+
+    /// Closes an incomplete rollback as it is.
+    ///
+    /// # Errors
+    /// [`FlowError::NothingToAccept`] unless a task of this flow could not be reverted; [`FlowError::Store`].
+    pub fn accept(&self, user_id: &str, reason: &str) -> Result<(), FlowError> {
+        {
+            let mut live = self.outside("accept")?;
+            if live.history.state != FlowState::Failure || live.history.started.is_empty() {
+                return Err(FlowError::NothingToAccept);
+            }
+            let accepted = Event::Accepted {
+                user_id: user_id.to_owned(),
+                reason: reason.to_owned(),
+            };
+            self.record(&mut live, vec![accepted])?;
+        }
+        Ended::new(self, Ok(())).wait()
     }
 
     pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {

@@ -47,7 +47,7 @@ impl Limits {
             limits.memory = size(&item, 64 * KIB, 4096 * MIB)?;
         }
         if let Some(item) = table.get("deadline") {
-            limits.deadline = duration(&item, Duration::from_millis(1))?;
+            limits.deadline = item.duration(Duration::from_millis(1))?;
         }
         if let Some(item) = table.get("log_bytes") {
             limits.log_bytes = size(&item, 0, 16 * MIB)?;
@@ -77,27 +77,6 @@ fn size(item: &Item<'_>, min: u64, max: u64) -> Result<u64, Diagnostic> {
         )));
     }
     Ok(size.as_u64())
-}
-
-/// A time of at most an hour, written with a unit as in "250ms".
-pub(super) fn duration(item: &Item<'_>, min: Duration) -> Result<Duration, Diagnostic> {
-    const MAX: Duration = Duration::from_secs(3600);
-    let text = item
-        .text()
-        .map_err(|error| error.help(r#"write a time with its unit, such as "250ms""#))?;
-    let duration = humantime::parse_duration(text.trim()).map_err(|_| {
-        item.error(format!("is no time: `{}`", text.escape_debug()))
-            .help(r#"write a number and a unit, such as "250ms" or "5s""#)
-    })?;
-    if !(min..=MAX).contains(&duration) {
-        return Err(item.error(format!(
-            "must be from {} to {}, not {}",
-            humantime::format_duration(min),
-            humantime::format_duration(MAX),
-            text.escape_debug(),
-        )));
-    }
-    Ok(duration)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::limits::duration;
 use super::{Grants, Limits, Manifest, OnLost, PluginEntry, Retry, Source, TaskEntry};
 use crate::document::{Document, Item, Table, nearest};
 use crate::error::Diagnostic;
@@ -200,7 +199,7 @@ fn retry(item: &Item<'_>, warnings: &mut Vec<String>) -> Result<Retry, Diagnosti
             })?;
     }
     if let Some(item) = table.get("backoff") {
-        retry.backoff = duration(&item, Duration::ZERO)?;
+        retry.backoff = item.duration(Duration::ZERO)?;
     }
     if let Some(item) = table.get("on") {
         retry.on = Some(error_kinds(&item)?);

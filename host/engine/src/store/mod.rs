@@ -3,7 +3,7 @@
 
 mod sqlite;
 
-pub use sqlite::{Sqlite, SqliteConfig, admin, view};
+pub use sqlite::{BatchConfig, LogConfig, Sqlite, SqliteConfig, Watch, admin, control, view};
 
 use crate::clock::Timestamp;
 use crate::effect::{Answer, Applied, Effect, Query};
@@ -36,9 +36,48 @@ pub enum StoreError {
     /// No such flow.
     #[error("no flow {0}")]
     UnknownFlow(FlowId),
+    /// This process took too long to renew its lease, and another one took its flows over. It may write nothing more.
+    #[error(
+        "another process took this one's flows over, as it had not renewed its lease: it was stopped, or could not write"
+    )]
+    Fenced,
+    /// Another process has the flow in hand.
+    #[error("process {pid} has flow {flow} in hand")]
+    InHand {
+        /// The flow.
+        flow: FlowId,
+        /// The process.
+        pid: u32,
+    },
+    /// The flow's journal cannot be read.
+    #[error("the journal of flow {flow} is damaged: {reason}")]
+    Damaged {
+        /// The flow.
+        flow: FlowId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A flow was asked for under this key before.
+    #[error("flow {0} was asked for under the same key before")]
+    KeyTaken(FlowId),
     /// The database cannot be used.
     #[error("{0}")]
     Database(String),
+}
+
+/// Whom to tell when something is on disk, or lost.
+pub struct WhenDurable(Box<dyn FnOnce(Result<(), StoreError>) + Send>);
+
+impl WhenDurable {
+    /// Calls `then`, from any thread and outside of the store's locks.
+    pub fn new(then: impl FnOnce(Result<(), StoreError>) + Send + 'static) -> Self {
+        Self(Box::new(then))
+    }
+
+    /// Tells.
+    pub fn tell(self, result: Result<(), StoreError>) {
+        (self.0)(result);
+    }
 }
 
 impl From<TaskError> for StoreError {
@@ -52,9 +91,13 @@ impl From<StoreError> for TaskError {
         match error {
             StoreError::Refused(error) => error,
             StoreError::CallClosed => Self::host(HostErrorKind::CallClosed, error.to_string()),
-            StoreError::Lost(_) | StoreError::UnknownFlow(_) | StoreError::Database(_) => {
-                Self::host(HostErrorKind::StoreLost, error.to_string())
-            }
+            StoreError::Lost(_)
+            | StoreError::UnknownFlow(_)
+            | StoreError::Fenced
+            | StoreError::InHand { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::KeyTaken(_)
+            | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),
         }
     }
 }
@@ -92,10 +135,17 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Lost`] when it is gone instead.
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError>;
 
-    /// A flow's journal as it is on disk, and makes that the state to go on from.
+    /// Tells when everything this flow wrote is on disk, as [`barrier`](Self::barrier) does, but holds nobody up: many
+    /// flows share a commit.
+    fn when_durable(&self, flow: FlowId, then: WhenDurable);
+
+    /// Commits what is open: nobody else will write soon.
+    fn flush(&self);
+
+    /// A flow's journal as it is on disk, and makes that the state to go on from. The flow is in this process's hand then.
     ///
     /// # Errors
-    /// [`StoreError::UnknownFlow`].
+    /// [`StoreError::UnknownFlow`]; [`StoreError::InHand`] when another process works on it; [`StoreError::Damaged`].
     fn load(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError>;
 
     /// Forgets what is kept in memory of a flow that nobody will write to.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::row::{self, IMAGE, QOS_SPECS, SNAPSHOT, VOLUME_TYPE};
 use super::tx::{Fault, Tx, scalar};
+use super::view::FlowFilter;
 use super::volumes;
 use crate::effect::Query;
 use crate::error::TaskError;
@@ -153,13 +154,25 @@ pub(super) fn journal(connection: &Connection, flow: FlowId) -> rusqlite::Result
 /// Flows, newest first.
 pub(super) fn flows(
     connection: &Connection,
-    state: Option<&str>,
+    filter: FlowFilter,
     limit: usize,
 ) -> rusqlite::Result<Vec<FlowSummary>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, name, state, project_id, user_id, error, created_at, updated_at FROM flows
-         WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2",
-    )?;
+    let mut conditions = vec!["?1 IS ?1"];
+    if filter.state.is_some() {
+        conditions.push("state = ?1");
+    }
+    if filter.incomplete {
+        conditions.push("incomplete = 1");
+    }
+    if filter.stuck {
+        conditions.push("stuck IS NOT NULL");
+    }
+    let state = filter.state.map(FlowState::as_str);
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck FROM flows
+         WHERE {} ORDER BY id DESC LIMIT ?2",
+        conditions.join(" AND ")
+    ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let flows = statement.query_map(rusqlite::params![state, limit], |row| {
         let state: String = row.get(2)?;
@@ -180,6 +193,8 @@ pub(super) fn flows(
             error: row.get(5)?,
             created_at: crate::clock::Timestamp(row.get(6)?),
             updated_at: crate::clock::Timestamp(row.get(7)?),
+            incomplete: row.get(8)?,
+            stuck: row.get(9)?,
         })
     })?;
     flows.collect()

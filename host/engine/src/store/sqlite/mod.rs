@@ -1,9 +1,13 @@
 //! The store on SQLite: the only place that names rusqlite.
 
 pub mod admin;
+mod batch;
 mod changes;
+pub mod control;
 mod effects;
 mod keys;
+mod lease;
+mod log;
 mod lookup;
 mod open;
 mod quota;
@@ -11,14 +15,15 @@ mod row;
 mod session;
 #[cfg(test)]
 mod tests;
+mod turnstile;
 mod tx;
 pub mod view;
 mod volumes;
 mod writer;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Timestamp};
 use crate::effect::{Answer, Applied, Effect, Query};
@@ -26,16 +31,19 @@ use crate::event::{Entry, Event};
 use crate::id::FlowId;
 use crate::keyring::MasterKey;
 use crate::quota::QuotaConfig;
-use crate::store::{Caller, Store, StoreError};
+use crate::store::{Caller, Store, StoreError, WhenDurable};
 use crate::value::Value;
 
+use lease::Host;
+use log::Log;
+use turnstile::Turnstile;
 use writer::Writer;
 
-/// A batch that nobody waits for is committed when it has been open this long, so that other processes see and may write.
-const BATCH_AGE: Duration = Duration::from_millis(4);
+pub use control::Watch;
+pub use log::LogConfig;
 
 /// How the store behaves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SqliteConfig {
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
@@ -43,6 +51,49 @@ pub struct SqliteConfig {
     pub default_volume_type: Option<String>,
     /// Where the master key of the key store is; it is made when the first key is. `None` keeps one in memory.
     pub master_key: Option<PathBuf>,
+    /// When a batch is committed though nobody waits at a barrier.
+    pub batch: BatchConfig,
+    /// How long this process may be stopped before another one takes its flows over.
+    pub lease: Duration,
+    /// How long to wait for another process that writes.
+    pub patience: Duration,
+    /// When the write-ahead log is copied into the database.
+    pub log: LogConfig,
+}
+
+impl Default for SqliteConfig {
+    fn default() -> Self {
+        Self {
+            quota: QuotaConfig::default(),
+            default_volume_type: None,
+            master_key: None,
+            batch: BatchConfig::default(),
+            lease: Duration::from_secs(10),
+            patience: Duration::from_secs(5),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+/// When a batch is committed though nobody waits at a barrier.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchConfig {
+    /// When it has been open this long, so that other processes see and may write.
+    pub age: Duration,
+    /// When it holds this many events and effects.
+    pub events: usize,
+    /// When this many flows wait for it.
+    pub waiting: usize,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            age: Duration::from_millis(4),
+            events: 10_000,
+            waiting: 64,
+        }
+    }
 }
 
 /// One database, written through one connection.
@@ -54,7 +105,7 @@ pub struct Sqlite {
 struct Shared {
     writer: Mutex<Writer>,
     /// Told when a batch opens, and when the store closes.
-    opened: Condvar,
+    changed: Condvar,
 }
 
 /// What effects and queries work with, besides the connection.
@@ -75,16 +126,35 @@ impl Env {
 }
 
 impl Sqlite {
-    /// Opens the database at `path`, and makes or migrates it.
+    /// Opens the database at `path`, and makes or migrates it. Locks are kept in a folder beside it, `<path>.locks`.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it cannot be written, is no database, or was made by a newer version.
     pub fn open(
-        path: &std::path::Path,
+        path: &Path,
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        Self::with_connection(open::at(path)?, Some(path), config, clock)
+        let mut locks = path.as_os_str().to_owned();
+        locks.push(".locks");
+        let locks = PathBuf::from(locks);
+        let failed = |error: std::io::Error| {
+            StoreError::Database(format!(
+                "{}: {error}: check that you may write to the folder of the database",
+                locks.display()
+            ))
+        };
+        // The database first: its errors say more.
+        let connection = open::at(path)?;
+        std::fs::create_dir_all(&locks).map_err(failed)?;
+        let turnstile = Turnstile::open(&locks).map_err(failed)?;
+        let host = Host::new(Some(locks), config.lease);
+        let log = Log::of(path, config.log);
+        let mut writer = Writer::new(connection, host, Env::new(config, clock));
+        writer.path = Some(path.to_owned());
+        writer.turnstile = Some(turnstile);
+        writer.log = Some(log);
+        Self::with_writer(writer)
     }
 
     /// A database that is gone with its last handle.
@@ -92,28 +162,25 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError::Database`] when there is no memory for it.
     pub fn in_memory(config: SqliteConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        Self::with_connection(open::in_memory()?, None, config, clock)
+        let host = Host::new(None, config.lease);
+        let connection = open::in_memory()?;
+        Self::with_writer(Writer::new(connection, host, Env::new(config, clock)))
     }
 
-    fn with_connection(
-        connection: rusqlite::Connection,
-        path: Option<&std::path::Path>,
-        config: SqliteConfig,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, StoreError> {
+    fn with_writer(writer: Writer) -> Result<Self, StoreError> {
+        writer
+            .connection
+            .busy_timeout(writer.env.config.patience)
+            .map_err(|error| StoreError::Database(error.to_string()))?;
         let shared = Arc::new(Shared {
-            writer: Mutex::new(Writer::new(
-                connection,
-                path.map(PathBuf::from),
-                Env::new(config, clock),
-            )),
-            opened: Condvar::new(),
+            writer: Mutex::new(writer),
+            changed: Condvar::new(),
         });
         let flusher = std::thread::Builder::new()
             .name("cairn-flusher".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || shared.flush_old_batches()
+                move || shared.keep_up()
             })
             .map_err(|error| StoreError::Database(format!("cannot start a thread: {error}")))?;
         Ok(Self {
@@ -122,19 +189,34 @@ impl Sqlite {
         })
     }
 
+    /// How many batches were committed since the database was opened.
+    pub fn commits(&self) -> u64 {
+        self.writer().commits
+    }
+
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.shared.writer()
     }
 
-    /// Runs `work` on the writer, and wakes the flusher when that opened a batch.
+    /// Runs `work` on the writer, wakes the flusher when that gave it something to do, and tells those who waited.
     fn write<T>(&self, work: impl FnOnce(&mut Writer) -> T) -> T {
-        let mut writer = self.writer();
-        let was_open = writer.batch_age().is_some();
-        let result = work(&mut writer);
-        if !was_open && writer.batch_age().is_some() {
-            self.shared.opened.notify_one();
-        }
+        let (result, told) = {
+            let mut writer = self.writer();
+            let was_idle = writer.batch.is_none();
+            let result = work(&mut writer);
+            if was_idle && writer.batch.is_some() {
+                self.shared.changed.notify_one();
+            }
+            (result, std::mem::take(&mut writer.told))
+        };
+        tell(told);
         result
+    }
+}
+
+fn tell(told: Vec<batch::Told>) {
+    for (then, result) in told {
+        then.tell(result);
     }
 }
 
@@ -148,43 +230,56 @@ impl Shared {
         })
     }
 
-    fn flush_old_batches(&self) {
-        let mut writer = self.writer();
-        while !writer.closing {
-            writer = match writer.batch_age() {
-                None => self
-                    .opened
-                    .wait(writer)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(age) if age >= BATCH_AGE => {
-                    // Whoever waits for this batch at a barrier is told there that it was lost.
-                    if let Err(error) = writer.commit() {
-                        tracing::warn!(%error, "a batch was lost");
-                    }
-                    writer
+    /// Commits batches that are old, and renews the lease of a process that has nothing to write.
+    fn keep_up(&self) {
+        loop {
+            let mut writer = self.writer();
+            if writer.closing {
+                return;
+            }
+            let old = writer.env.config.batch.age;
+            let wait = match (writer.batch_age(), writer.host.renewal()) {
+                (Some(age), _) => Some(old.saturating_sub(age)),
+                (None, Some(at)) if !writer.fenced => {
+                    Some(at.saturating_duration_since(Instant::now()))
                 }
-                Some(age) => {
-                    self.opened
-                        .wait_timeout(writer, BATCH_AGE - age)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
+                (None, _) => None,
             };
+            if wait.is_some_and(|wait| wait.is_zero()) {
+                // Opening a batch renews a lease that is due. Whoever waits for a batch is told that it was lost.
+                if let Err(error) = writer.begin().and_then(|()| writer.commit()) {
+                    tracing::warn!(%error, "a batch was lost, or a lease not renewed");
+                    writer.host.postpone();
+                }
+                let told = std::mem::take(&mut writer.told);
+                drop(writer);
+                tell(told);
+                continue;
+            }
+            let changed = &self.changed;
+            // Poison is found, and dealt with, where the lock is taken next.
+            match wait {
+                None => drop(changed.wait(writer)),
+                Some(wait) => drop(changed.wait_timeout(writer, wait)),
+            }
         }
     }
 }
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        {
-            let mut writer = self.writer();
+        self.write(|writer| {
             writer.closing = true;
             if let Err(error) = writer.commit() {
                 tracing::warn!(%error, "the last batch was lost");
             }
-        }
-        self.shared.opened.notify_one();
-        if let Some(flusher) = self.flusher.take()
+        });
+        self.shared.changed.notify_one();
+        // The flusher itself may hold the last handle, of a flow that waited for its commit.
+        let flusher = self.flusher.take();
+        let flusher =
+            flusher.filter(|flusher| flusher.thread().id() != std::thread::current().id());
+        if let Some(flusher) = flusher
             && flusher.join().is_err()
         {
             tracing::error!("the flusher panicked");
@@ -211,6 +306,15 @@ impl Store for Sqlite {
 
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {
         self.write(|writer| writer.barrier(flow))
+    }
+
+    fn when_durable(&self, flow: FlowId, then: WhenDurable) {
+        self.write(|writer| writer.when_durable(flow, then));
+    }
+
+    fn flush(&self) {
+        // Whoever waits for the batch is told what became of it.
+        let _ = self.write(Writer::commit);
     }
 
     fn load(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {

@@ -7,7 +7,10 @@ use rusqlite_migration::{M, Migrations, SchemaVersion};
 use crate::store::StoreError;
 
 /// Each step of the schema, in order; a step that has landed never changes.
-const STEPS: &[M<'static>] = &[M::up(include_str!("../../../migrations/01-initial.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../../../migrations/01-initial.sql")),
+    M::up(include_str!("../../../migrations/02-hosts.sql")),
+];
 
 /// Older versions can lose a WAL reset that races with a checkpoint.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -62,8 +65,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     );
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // The log is copied by a thread of our own, not by whoever happens to commit.
     connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0;",
     )
 }
 

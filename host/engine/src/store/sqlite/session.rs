@@ -1,5 +1,7 @@
 //! What the writer knows of a flow that somebody writes to: a small fold of its own, over the events that pass by.
 
+use std::collections::BTreeSet;
+
 use crate::event::{Entry, Event, FlowState};
 use crate::id::{CallId, FlowId, Phase, TaskId};
 
@@ -18,6 +20,12 @@ pub(super) struct Session {
     pub(super) open: Option<CallId>,
     /// Its latest entries are gone.
     pub(super) lost: bool,
+    /// The open batch has something of it.
+    pub(super) in_batch: bool,
+    /// It was in nobody's hand when it was last on disk.
+    pub(super) rested: bool,
+    /// Tasks whose revert failed.
+    unreverted: BTreeSet<TaskId>,
     /// How many handles write to it; without one it is forgotten when its entries are on disk.
     pub(super) handles: u32,
 }
@@ -27,7 +35,6 @@ pub(super) struct Head {
     pub(super) state: FlowState,
     pub(super) error: Option<String>,
     pub(super) written: bool,
-    pub(super) changed: bool,
 }
 
 impl CallId {
@@ -41,11 +48,42 @@ impl CallId {
 }
 
 impl Session {
+    /// A flow that nothing is known of yet.
+    pub(super) fn with_handles(handles: u32) -> Self {
+        Self {
+            handles,
+            ..Self::default()
+        }
+    }
+
     /// The pending entries are on disk.
     pub(super) fn committed(&mut self) {
         self.next_entry += self.pending.len() as i64;
         self.pending.clear();
-        self.unchanged();
+        self.in_batch = false;
+        self.rested = self.rests();
+        self.on_disk();
+    }
+
+    /// Whether nobody has to go on with it: it has ended, or waits between two calls.
+    pub(super) fn rests(&self) -> bool {
+        let state = self.head.as_ref().map(|head| head.state);
+        self.open.is_none()
+            && matches!(
+                state,
+                Some(
+                    FlowState::Pending
+                        | FlowState::Interrupted
+                        | FlowState::Success
+                        | FlowState::Failure
+                )
+            )
+    }
+
+    /// Whether its rollback left tasks unreverted, and nobody has accepted that.
+    pub(super) fn is_incomplete(&self) -> bool {
+        let failed = matches!(&self.head, Some(head) if head.state == FlowState::Failure);
+        failed && !self.unreverted.is_empty()
     }
 
     /// Everything noted so far came from the disk, `entries` of them.
@@ -53,14 +91,12 @@ impl Session {
         self.next_entry = entries as i64;
         // A call that was in hand is over: whoever ran it is gone.
         self.open = None;
-        self.unchanged();
+        self.on_disk();
     }
 
-    /// The flow's row says what the session says.
-    fn unchanged(&mut self) {
+    fn on_disk(&mut self) {
         if let Some(head) = &mut self.head {
             head.written = true;
-            head.changed = false;
         }
     }
 
@@ -79,26 +115,23 @@ impl Session {
                     state: FlowState::Pending,
                     error: None,
                     written: false,
-                    changed: false,
                 });
                 self.next_effect = 1;
             }
             Event::State { to, .. } => {
                 if let Some(head) = &mut self.head {
                     head.state = *to;
-                    head.changed = true;
                 }
             }
             Event::Failed(cause) => {
                 if let Some(head) = &mut self.head {
                     head.error.get_or_insert_with(|| cause.error.kind.clone());
-                    head.changed = true;
                 }
             }
             Event::Reset => {
+                self.unreverted.clear();
                 if let Some(head) = &mut self.head {
                     head.error = None;
-                    head.changed = true;
                 }
             }
             Event::Started { task, attempt, .. } => {
@@ -107,11 +140,18 @@ impl Session {
             Event::Reverting { task, attempt } => {
                 self.open = Some(call(*task, Phase::Revert, *attempt))
             }
-            Event::Succeeded { .. }
-            | Event::TaskFailed { .. }
-            | Event::Retried { .. }
-            | Event::Reverted { .. }
-            | Event::RevertFailed { .. } => self.open = None,
+            Event::Succeeded { .. } | Event::TaskFailed { .. } | Event::Retried { .. } => {
+                self.open = None;
+            }
+            Event::Reverted { task, .. } => {
+                self.open = None;
+                self.unreverted.remove(task);
+            }
+            Event::RevertFailed { task, .. } => {
+                self.open = None;
+                self.unreverted.insert(*task);
+            }
+            Event::Accepted { .. } => self.unreverted.clear(),
             Event::Applied(applied) => self.next_effect = applied.number + 1,
             Event::Replayed { .. }
             | Event::Checkpoint { .. }

@@ -36,6 +36,7 @@ fn begin(store: &Sqlite, requester: &Identity) -> CallId {
         requester: requester.clone(),
         request: Value::Null,
         plan: None,
+        key: None,
     };
     let started = Event::Started {
         task: call.task,
@@ -402,12 +403,11 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         let mut writer = store.writer();
         writer.commit().unwrap();
         let pages: i64 = writer
-            .parts()
-            .0
+            .connection
             .query_row("PRAGMA page_count", [], |row| row.get(0))
             .unwrap();
         let full = format!("PRAGMA max_page_count = {pages}");
-        writer.parts().0.query_row(&full, [], |_| Ok(())).unwrap();
+        writer.connection.query_row(&full, [], |_| Ok(())).unwrap();
     }
     apply(&store, second, &ann(), reserve(1)).unwrap();
     let log = Event::Log {
@@ -436,8 +436,7 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     {
         let writer = store.writer();
         writer
-            .parts()
-            .0
+            .connection
             .query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
             .unwrap();
     }

@@ -1,205 +1,62 @@
-//! The one writer: the open batch, what flows appended to it, and what happens when it is lost.
+//! The one writer: what flows append, the effects they apply and undo, and what they look up.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
+use super::batch::{Batch, Told};
+use super::lease::{Host, Taken};
+use super::log::Log;
 use super::session::Session;
-use super::tx::{Fault, Tx, describe, execute, in_savepoint};
-use super::{Env, changes, effects, lookup, open};
+use super::turnstile::Turnstile;
+use super::tx::{Fault, Tx, describe, in_savepoint};
+use super::{Env, changes, effects, lookup};
 use crate::clock::Timestamp;
+use crate::crash::{CrashPoint, reach};
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::event::{Entry, Event, FlowState};
 use crate::id::{CallId, FlowId};
-use crate::store::{Caller, StoreError};
+use crate::store::{Caller, StoreError, WhenDurable};
 use crate::value::Value;
 
-/// A batch with this many events is committed at once.
-const LARGE_BATCH: usize = 10_000;
-
 pub(super) struct Writer {
-    connection: Connection,
+    pub(super) connection: Connection,
     /// Where the database is; `None` in memory.
-    path: Option<PathBuf>,
-    env: Env,
-    batch: Option<Batch>,
-    flows: HashMap<FlowId, Session>,
+    pub(super) path: Option<PathBuf>,
+    pub(super) env: Env,
+    /// `None` in memory.
+    pub(super) turnstile: Option<Turnstile>,
+    /// `None` in memory.
+    pub(super) log: Option<Log>,
+    pub(super) host: Host,
+    /// Another process took this one's flows over.
+    pub(super) fenced: bool,
+    pub(super) batch: Option<Batch>,
+    pub(super) flows: HashMap<FlowId, Session>,
+    /// Who is to be told, once the writer is free, what became of a batch.
+    pub(super) told: Vec<Told>,
+    /// How many batches were committed.
+    pub(super) commits: u64,
     pub(super) closing: bool,
 }
 
-struct Batch {
-    opened: Instant,
-    /// Flows with entries that are not written yet.
-    touched: Vec<FlowId>,
-    events: usize,
-}
-
 impl Writer {
-    /// What a reader works with. Nothing may be open.
-    pub(super) fn parts(&self) -> (&Connection, &Env) {
-        (&self.connection, &self.env)
-    }
-
-    pub(super) fn new(connection: Connection, path: Option<PathBuf>, env: Env) -> Self {
+    pub(super) fn new(connection: Connection, host: Host, env: Env) -> Self {
         Self {
             connection,
-            path,
+            path: None,
             env,
+            turnstile: None,
+            log: None,
+            host,
+            fenced: false,
             batch: None,
             flows: HashMap::new(),
+            told: Vec::new(),
+            commits: 0,
             closing: false,
         }
-    }
-
-    pub(super) fn batch_age(&self) -> Option<Duration> {
-        self.batch.as_ref().map(|batch| batch.opened.elapsed())
-    }
-
-    fn begin(&mut self) -> Result<(), StoreError> {
-        if self.batch.is_none() {
-            if let Err(error) = execute(&self.connection, "BEGIN IMMEDIATE") {
-                return Err(StoreError::Database(describe(&error)));
-            }
-            self.batch = Some(Batch {
-                opened: Instant::now(),
-                touched: Vec::new(),
-                events: 0,
-            });
-        }
-        Ok(())
-    }
-
-    /// Writes the entries of the batch and commits it.
-    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
-        if self.batch.is_none() {
-            return Ok(());
-        }
-        let result = self
-            .write_entries()
-            .and_then(|()| execute(&self.connection, "COMMIT"));
-        match result {
-            Ok(()) => {
-                let batch = self.batch.take();
-                for flow in batch.into_iter().flat_map(|batch| batch.touched) {
-                    if let Some(session) = self.flows.get_mut(&flow) {
-                        session.committed();
-                        if session.handles == 0 {
-                            self.flows.remove(&flow);
-                        }
-                    }
-                }
-                Ok(())
-            }
-            Err(error) => Err(self.lose(&error)),
-        }
-    }
-
-    /// The batch is gone: every flow with an event in it must be loaded anew.
-    fn lose(&mut self, error: &rusqlite::Error) -> StoreError {
-        let reason = describe(error);
-        tracing::error!(reason, "the open batch was lost");
-        self.roll_back();
-        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
-            // What the connection knows of the file may be wrong by now.
-            self.reopen();
-        }
-        StoreError::Lost(reason)
-    }
-
-    /// Drops a batch that somebody's panic left half done: nothing of it may ever be committed.
-    pub(super) fn abandon(&mut self) {
-        if self.batch.is_some() || !self.connection.is_autocommit() {
-            tracing::error!("the open batch was dropped: a panic left it half done");
-            self.roll_back();
-        }
-    }
-
-    fn roll_back(&mut self) {
-        if !self.connection.is_autocommit()
-            && let Err(error) = execute(&self.connection, "ROLLBACK")
-        {
-            tracing::error!(%error, "a lost batch could not be rolled back");
-            self.reopen();
-        }
-        for flow in self
-            .batch
-            .take()
-            .into_iter()
-            .flat_map(|batch| batch.touched)
-        {
-            if let Some(session) = self.flows.get_mut(&flow) {
-                session.lost = true;
-                session.pending.clear();
-            }
-        }
-    }
-
-    /// Opens the connection anew; the old one ends its transaction with it.
-    fn reopen(&mut self) {
-        let Some(path) = &self.path else { return };
-        match open::at(path) {
-            Ok(connection) => self.connection = connection,
-            Err(error) => tracing::error!(%error, "the database could not be opened anew"),
-        }
-    }
-
-    fn write_entries(&mut self) -> rusqlite::Result<()> {
-        let Some(batch) = &self.batch else {
-            return Ok(());
-        };
-        for flow in &batch.touched {
-            let Some(session) = self.flows.get(flow) else {
-                continue;
-            };
-            let id = flow.0.as_bytes();
-            if !session.pending.is_empty() {
-                let entries = serde_json::to_string(&session.pending)
-                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-                self.connection
-                    .prepare_cached("INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)")?
-                    .execute(params![id, session.next_entry, entries])?;
-            }
-            let Some(head) = &session.head else { continue };
-            let updated = session
-                .pending
-                .last()
-                .map_or(head.created.at, |entry| entry.at);
-            if head.written {
-                if head.changed {
-                    self.connection
-                        .prepare_cached(
-                            "UPDATE flows SET state = ?, error = ?, updated_at = ? WHERE id = ?",
-                        )?
-                        .execute(params![head.state.as_str(), head.error, updated.0, id])?;
-                }
-            } else if let Event::Created {
-                name,
-                requester,
-                plan,
-                ..
-            } = &head.created.event
-            {
-                self.connection
-                    .prepare_cached(
-                        "INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at)
-                         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    )?
-                    .execute(params![
-                        id,
-                        name,
-                        requester.project_id,
-                        requester.user_id,
-                        plan.map(|plan| plan.to_string()),
-                        head.state.as_str(),
-                        head.error,
-                        head.created.at.0,
-                        updated.0
-                    ])?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn append(
@@ -207,57 +64,107 @@ impl Writer {
         flow: FlowId,
         events: Vec<Event>,
     ) -> Result<Timestamp, StoreError> {
-        self.check_session(flow, events.first())?;
-        self.begin()?;
+        self.open_session(flow, events.first())?;
         let finished = events.iter().find_map(|event| match event {
             Event::State { to, .. } if matches!(to, FlowState::Success | FlowState::Failure) => {
                 Some(*to)
             }
             _ => None,
         });
-        if let Some(state) = finished
-            && let Err(error) = settle_casts(&self.connection, flow, state)
-        {
-            return Err(self.lose(&error));
+        if let Some(state) = finished {
+            if let Err(error) = settle_casts(&self.connection, flow, state) {
+                return Err(self.lose(&error));
+            }
+            reach(CrashPoint::CastsSettled);
         }
         let now = self.env.clock.now();
         for event in events {
             self.push(flow, Entry { at: now, event });
         }
-        if self
-            .batch
-            .as_ref()
-            .is_some_and(|batch| batch.events >= LARGE_BATCH)
-        {
-            self.commit()?;
-        }
+        reach(CrashPoint::EventsAppended);
+        self.commit_if_large()?;
         Ok(now)
     }
 
-    fn check_session(&mut self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
-        match self.flows.get(&flow) {
-            Some(session) if session.lost => Err(StoreError::Lost("a batch before".to_owned())),
-            Some(_) => Ok(()),
-            None if matches!(first, Some(Event::Created { .. })) => {
-                let session = Session {
-                    handles: 1,
-                    ..Session::default()
-                };
-                self.flows.insert(flow, session);
+    /// The flow's session in an open batch; a new one for a flow that is created.
+    fn open_session(&mut self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
+        self.check_session(flow, first)?;
+        self.begin_as_host()?;
+        let Some(session) = self.flows.get_mut(&flow) else {
+            let Some(Event::Created { requester, key, .. }) = first else {
+                return Err(StoreError::UnknownFlow(flow));
+            };
+            if let Some(key) = key {
+                self.take_key(flow, &requester.project_id, key)?;
+            }
+            self.flows.insert(flow, Session::with_handles(1));
+            return Ok(());
+        };
+        if !session.rested {
+            return Ok(());
+        }
+        // While it rested, another process may have taken it up.
+        let unchanged = self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM flows WHERE id = ? AND (host IS NULL OR host = ?) AND entries = ?",
+            )
+            .and_then(|mut statement| {
+                let (id, own) = (flow.0.as_bytes(), self.host.id.0.as_bytes());
+                statement
+                    .query_row(params![id, own, session.next_entry], |_| Ok(()))
+                    .optional()
+            });
+        match unchanged {
+            Ok(Some(())) => {
+                session.rested = false;
                 Ok(())
             }
+            Ok(None) => {
+                session.lost = true;
+                Err(StoreError::Lost(
+                    "another process went on with this flow".to_owned(),
+                ))
+            }
+            Err(error) => Err(self.lose(&error)),
+        }
+    }
+
+    fn check_session(&self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
+        match self.flows.get(&flow) {
+            Some(_) if self.fenced => Err(StoreError::Fenced),
+            Some(session) if session.lost => Err(StoreError::Lost("a batch before".to_owned())),
+            Some(_) => Ok(()),
+            None if matches!(first, Some(Event::Created { .. })) => Ok(()),
             None => Err(StoreError::UnknownFlow(flow)),
+        }
+    }
+
+    /// The first flow with a key keeps it.
+    fn take_key(&mut self, flow: FlowId, project: &str, key: &str) -> Result<(), StoreError> {
+        let taken = super::control::flow_of_key(&self.connection, project, key).and_then(|taken| {
+            if taken.is_none() {
+                self.connection
+                    .prepare_cached(
+                        "INSERT INTO idempotency_keys (project_id, key, flow) VALUES (?, ?, ?)",
+                    )?
+                    .execute(params![project, key, flow.0.as_bytes()])?;
+            }
+            Ok(taken)
+        });
+        match taken {
+            Ok(None) => Ok(()),
+            Ok(Some(first)) => Err(StoreError::KeyTaken(first)),
+            Err(error) => Err(self.lose(&error)),
         }
     }
 
     /// Adds one entry to the open batch.
     fn push(&mut self, flow: FlowId, entry: Entry) {
+        self.touch(flow);
         let (Some(batch), Some(session)) = (&mut self.batch, self.flows.get_mut(&flow)) else {
             return;
         };
-        if session.pending.is_empty() {
-            batch.touched.push(flow);
-        }
         batch.events += 1;
         session.note(flow, &entry);
         session.pending.push(entry);
@@ -273,8 +180,10 @@ impl Writer {
             if self.flows.get(&call.flow).and_then(|session| session.open) != Some(call) {
                 return Err(StoreError::CallClosed);
             }
+            self.open_session(call.flow, None)?;
+        } else {
+            self.begin()?;
         }
-        self.begin()?;
         let mut tx = Tx::new(&self.connection, &self.env, by);
         let result = effects::repair(&tx, effect)
             .and_then(|()| in_savepoint(&mut tx, |tx| effects::apply(tx, effect)));
@@ -300,6 +209,8 @@ impl Writer {
                     let event = Event::Applied(applied.clone());
                     self.push(call.flow, Entry { at: now, event });
                 }
+                reach(CrashPoint::EffectApplied);
+                self.commit_if_large()?;
                 Ok((answer, applied))
             }
             Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
@@ -309,8 +220,7 @@ impl Writer {
 
     pub(super) fn undo(&mut self, applied: &Applied) -> Result<(), StoreError> {
         let flow = applied.call.flow;
-        self.check_session(flow, None)?;
-        self.begin()?;
+        self.open_session(flow, None)?;
         let nobody = crate::id::Identity::default();
         let by = Caller {
             call: Some(applied.call),
@@ -330,7 +240,8 @@ impl Writer {
                     number: applied.number,
                 };
                 self.push(flow, Entry { at: now, event });
-                Ok(())
+                reach(CrashPoint::EffectUndone);
+                self.commit_if_large()
             }
             Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
             Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
@@ -344,8 +255,8 @@ impl Writer {
         let mut tx = Tx::new(&self.connection, &self.env, by);
         let result = lookup::query(&mut tx, query);
         let (now, denied) = (tx.now, std::mem::take(&mut tx.denied));
-        if by.call.is_some() && !denied.is_empty() {
-            self.begin()?;
+        if let Some(call) = by.call.filter(|_| !denied.is_empty()) {
+            self.open_session(call.flow, None)?;
             self.note_denied(by, now, denied);
         }
         match result {
@@ -371,44 +282,118 @@ impl Writer {
 
     pub(super) fn barrier(&mut self, flow: FlowId) -> Result<(), StoreError> {
         self.check_session(flow, None)?;
-        let waits = self
-            .flows
-            .get(&flow)
-            .is_some_and(|session| !session.pending.is_empty());
-        if waits { self.commit() } else { Ok(()) }
+        if self.has_pending(flow) {
+            self.commit()
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn when_durable(&mut self, flow: FlowId, then: WhenDurable) {
+        let most = self.env.config.batch.waiting;
+        if let Err(error) = self.check_session(flow, None) {
+            return self.told.push((then, Err(error)));
+        }
+        let pending = self.has_pending(flow);
+        match &mut self.batch {
+            Some(batch) if pending => {
+                batch.waiting.push(then);
+                if batch.waiting.len() >= most {
+                    // Those who wait are told what became of it.
+                    let _ = self.commit();
+                }
+            }
+            _ => self.told.push((then, Ok(()))),
+        }
+    }
+
+    fn has_pending(&self, flow: FlowId) -> bool {
+        let session = self.flows.get(&flow);
+        session.is_some_and(|session| !session.pending.is_empty())
     }
 
     pub(super) fn load(&mut self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
-        // Whoever's batch is lost here is told at their next step.
-        if let Err(error) = self.commit() {
-            tracing::warn!(%error, "a batch was lost while a flow was loaded");
+        if self.has_pending(flow) {
+            // Whoever's batch is lost here is told at their next step.
+            if let Err(error) = self.commit() {
+                tracing::warn!(%error, "a batch was lost while a flow was loaded");
+            }
         }
-        let entries = lookup::journal(&self.connection, flow)
-            .map_err(|error| StoreError::Database(describe(&error)))?;
-        if entries.is_empty() {
-            self.flows.remove(&flow);
-            return Err(StoreError::UnknownFlow(flow));
+        self.begin_as_host()?;
+        let taken = self
+            .host
+            .take(&self.connection, flow, self.env.clock.now())
+            .map_err(|error| self.lose(&error))?;
+        match taken {
+            Taken::Ours | Taken::Resting => {}
+            Taken::By(pid) => return Err(StoreError::InHand { flow, pid }),
+            Taken::Unknown => {
+                self.flows.remove(&flow);
+                return Err(StoreError::UnknownFlow(flow));
+            }
         }
+        let entries =
+            lookup::journal(&self.connection, flow).map_err(|error| StoreError::Damaged {
+                flow,
+                reason: describe(&error),
+            })?;
         let others = self.flows.get(&flow).map_or(0, |session| session.handles);
-        let mut session = Session {
-            handles: others + 1,
-            ..Session::default()
-        };
+        let mut session = Session::with_handles(others + 1);
         for entry in &entries {
             session.note(flow, entry);
         }
         session.loaded(entries.len());
+        session.rested = matches!(taken, Taken::Resting);
         self.flows.insert(flow, session);
+        self.touch(flow);
         Ok(entries)
     }
 
     pub(super) fn release(&mut self, flow: FlowId) {
-        if let Some(session) = self.flows.get_mut(&flow) {
-            session.handles = session.handles.saturating_sub(1);
-            if session.handles == 0 && session.pending.is_empty() {
-                self.flows.remove(&flow);
-            }
+        let Some(session) = self.flows.get_mut(&flow) else {
+            return;
+        };
+        session.handles = session.handles.saturating_sub(1);
+        if session.handles > 0 || !session.pending.is_empty() {
+            return;
         }
+        let in_hand = session.rests() && !session.rested && !session.lost;
+        self.flows.remove(&flow);
+        if in_hand && let Err(error) = self.put_down(flow) {
+            tracing::warn!(%flow, %error, "a flow that rests stays in this process's hand until it ends");
+        }
+    }
+
+    /// Gives a flow that rests out of hand.
+    fn put_down(&mut self, flow: FlowId) -> Result<(), StoreError> {
+        self.begin()?;
+        let statement = "UPDATE flows SET host = NULL WHERE id = ? AND host = ?";
+        self.connection
+            .prepare_cached(statement)
+            .and_then(|mut statement| {
+                statement.execute([flow.0.as_bytes(), self.host.id.0.as_bytes()])
+            })
+            .map(drop)
+            .map_err(|error| self.lose(&error))
+    }
+
+    /// Takes over the flows of hosts that are gone, and says which flows are in this process's hand although nobody here
+    /// works on them. Those that were set aside are left out, unless they are to be tried again.
+    pub(super) fn take_over(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
+        self.begin_as_host()?;
+        let now = self.env.clock.now();
+        let taken = self.host.take_over(&self.connection, now).and_then(|gone| {
+            let flows = super::control::in_hand(&self.connection, self.host.id, stuck_too)?;
+            Ok((gone, flows))
+        });
+        let (gone, mut flows) = taken.map_err(|error| self.lose(&error))?;
+        reach(CrashPoint::FlowsTaken);
+        flows.retain(|flow| !self.flows.contains_key(flow));
+        if !flows.is_empty() {
+            self.commit()?;
+        }
+        self.host.sweep(&gone);
+        Ok(flows)
     }
 
     /// Commits what is open and runs `work` in a transaction of its own, on disk when this returns.

@@ -13,6 +13,7 @@ use rusqlite::params;
 use super::Sqlite;
 use super::tx::{Fault, Tx};
 use super::view::View;
+use crate::clock::Timestamp;
 use crate::error::TaskError;
 use crate::id::Identity;
 use crate::store::{Caller, StoreError};
@@ -87,6 +88,14 @@ impl<'a> Admin<'_, 'a> {
         View {
             tx: Tx::new(self.tx.connection, self.tx.env, self.tx.by),
         }
+    }
+
+    pub(super) fn connection(&self) -> &'a rusqlite::Connection {
+        self.tx.connection
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.tx.now
     }
 
     fn require_admin(&self, what: &str) -> Result<()> {

@@ -29,17 +29,28 @@ impl Sqlite {
         requester: &Identity,
         read: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut writer = self.writer();
-        writer.commit()?;
-        let (connection, env) = writer.parts();
         let caller = Caller {
             call: None,
             requester,
         };
-        read(&View {
-            tx: Tx::new(connection, env, caller),
+        self.write(|writer| {
+            writer.commit()?;
+            read(&View {
+                tx: Tx::new(&writer.connection, &writer.env, caller),
+            })
         })
     }
+}
+
+/// Which flows are asked for; each condition that is set must hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FlowFilter {
+    /// Those in this state.
+    pub state: Option<FlowState>,
+    /// Those whose rollback is incomplete, and not accepted.
+    pub incomplete: bool,
+    /// Those that cannot be recovered.
+    pub stuck: bool,
 }
 
 /// What one caller may read.
@@ -158,16 +169,12 @@ impl View<'_> {
         names().map_err(failed)
     }
 
-    /// Flows, the newest first; of one state where that is asked for.
+    /// Flows, the newest first.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn flows(
-        &self,
-        state: Option<FlowState>,
-        limit: usize,
-    ) -> Result<Vec<FlowSummary>, StoreError> {
-        lookup::flows(self.connection(), state.map(FlowState::as_str), limit).map_err(failed)
+    pub fn flows(&self, filter: FlowFilter, limit: usize) -> Result<Vec<FlowSummary>, StoreError> {
+        lookup::flows(self.connection(), filter, limit).map_err(failed)
     }
 
     /// A flow's journal; empty for a flow that nobody knows.

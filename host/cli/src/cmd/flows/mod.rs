@@ -1,3 +1,5 @@
+mod operate;
+
 use std::collections::BTreeMap;
 
 use cairn::event::{Entry, Event, FlowState, FlowSummary, LogLevel};
@@ -5,12 +7,14 @@ use cairn::history::History;
 use cairn::id::{FlowId, Identity, TaskId};
 use cairn::report::Report;
 use cairn::store::StoreError;
+use cairn::store::control::Operation;
+use cairn::store::view::FlowFilter;
 use cairn::value::Value;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::{self, cell};
 use crate::report;
 use crate::session::Session;
@@ -26,6 +30,14 @@ pub enum Flows {
     Events(One),
     /// List what a flow's plugins had to say
     Logs(One),
+    /// Stop a flow: the task in hand finishes, the next one does not start
+    Interrupt(operate::Operate),
+    /// Go on with an interrupted flow where it left off
+    Resume(operate::Operate),
+    /// Make a flow as new, to run it again from its beginning with `resume`
+    Reset(operate::Operate),
+    /// Roll a flow back, or what could not be rolled back before
+    Rollback(operate::Rollback),
 }
 
 #[derive(Args, Debug)]
@@ -33,6 +45,12 @@ pub struct List {
     /// Only those in this state, such as FAILURE
     #[arg(long, ignore_case = true, value_parser = state)]
     state: Option<FlowState>,
+    /// Only those whose rollback is incomplete: a revert failed, and nobody has accepted that
+    #[arg(long)]
+    incomplete: bool,
+    /// Only those that could not be recovered, with the reason
+    #[arg(long)]
+    stuck: bool,
     /// No more than this many
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -56,6 +74,8 @@ struct Row {
     name: String,
     state: FlowState,
     error: Option<String>,
+    incomplete: bool,
+    stuck: Option<String>,
     project_id: String,
     user_id: String,
     created_at: String,
@@ -77,46 +97,54 @@ struct Said<'e> {
 }
 
 impl Flows {
-    pub fn run(self, session: &Session) -> Result<(), Failure> {
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {
-            Self::List(list) => list.run(session),
+            Self::List(list) => list.run(session)?,
             Self::Show(one) => {
                 let (_, history) = one.journal(session)?;
-                let report = Report::new(one.id, &history);
-                if one.format.json {
-                    return output::json(&report);
-                }
-                output::print(&report::text(&report))
+                report::print(&Report::new(one.id, &history), one.format)?;
             }
             Self::Events(one) => {
                 let (journal, history) = one.journal(session)?;
-                events(&journal, &names(&history), one.format)
+                events(&journal, &names(&history), one.format)?;
             }
             Self::Logs(one) => {
                 let (journal, history) = one.journal(session)?;
-                logs(&journal, &names(&history), one.format)
+                logs(&journal, &names(&history), one.format)?;
             }
+            Self::Interrupt(operate) => return operate.run(session, Operation::Interrupt),
+            Self::Resume(operate) => return operate.run(session, Operation::Resume),
+            Self::Reset(operate) => return operate.run(session, Operation::Reset),
+            Self::Rollback(rollback) => return rollback.run(session),
         }
+        Ok(Exit::Ok)
     }
 }
 
 impl List {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let nobody = Identity::default();
-        let flows = session
-            .reader()?
-            .view(&nobody)
-            .flows(self.state, self.limit)?;
+        let filter = FlowFilter {
+            state: self.state,
+            incomplete: self.incomplete,
+            stuck: self.stuck,
+        };
+        let flows = session.reader()?.view(&nobody).flows(filter, self.limit)?;
         let flows: Vec<Row> = flows.into_iter().map(Row::from).collect();
         if self.format.json {
             return output::json(&flows);
         }
         let rows = flows.into_iter().map(|flow| {
-            let error = flow.error.unwrap_or_else(|| "-".to_owned());
+            let error = flow.stuck.or(flow.error);
+            let error = error.map_or_else(|| "-".to_owned(), |error| output::printable(&error));
+            let state = match flow.incomplete {
+                true => format!("{} (incomplete)", flow.state),
+                false => flow.state.to_string(),
+            };
             vec![
                 flow.id.to_string(),
                 flow.name,
-                flow.state.to_string(),
+                state,
                 error,
                 flow.project_id,
                 flow.created_at,
@@ -136,6 +164,8 @@ impl From<FlowSummary> for Row {
             name: flow.name,
             state: flow.state,
             error: flow.error,
+            incomplete: flow.incomplete,
+            stuck: flow.stuck,
             project_id: flow.project_id,
             user_id: flow.user_id,
             created_at: flow.created_at.to_string(),

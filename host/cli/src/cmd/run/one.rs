@@ -1,0 +1,115 @@
+//! One request, whose flow is shown as it goes.
+
+use std::fmt::Write as _;
+
+use cairn::host::Host;
+use cairn::id::Identity;
+use cairn::manifest::Manifest;
+use cairn::report::Report;
+use cairn::request;
+use cairn::store::view::{Kind, Quota};
+use cairn::value::Value;
+
+use super::{Run, tell_recovered};
+use crate::blame;
+use crate::exit::{Exit, Failure};
+use crate::input;
+use crate::interrupt::{self, Interrupt};
+use crate::output::{self, cell};
+use crate::progress::Progress;
+use crate::report;
+use crate::session::Session;
+
+/// Everything that can be wrong is found before the database is opened for writing, or made.
+pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Exit, Failure> {
+    let (request, file) = input::request(run.inputs.first().map(std::path::PathBuf::as_path))?;
+    let policy = session.policy()?;
+    let requester = session.identity(&run.who, &policy);
+    let planner = session.planner()?;
+    let plan = planner.plan(manifest)?;
+    plan.warnings
+        .iter()
+        .for_each(|warning| session.warn(warning));
+    let request = session.peek(&requester, |view| {
+        Ok(request::resolve(
+            plan.action.as_deref(),
+            &request,
+            file,
+            view,
+        )?)
+    })?;
+
+    let (host, recovered) = session.host(planner, policy)?.open()?;
+    tell_recovered(session, &recovered);
+    let flow = host.prepare(&plan, requester.clone(), request, run.key.as_deref())?;
+    flow.log_transitions();
+    let progress = if run.format.json {
+        None
+    } else {
+        Progress::of(&flow)?
+    };
+    let interrupt = Interrupt::with(&session.settings.global, {
+        let flow = flow.clone();
+        move || interrupt::stop(&flow)
+    })?;
+    let report = host.run(&flow);
+    drop(interrupt);
+    drop(progress);
+    let report = report?;
+
+    if let Some(fault) = blame::plugin_fault(&report, &plan, manifest) {
+        output::error(&session.settings.global, &fault);
+    }
+    if run.format.json {
+        output::json(&report)?;
+    } else {
+        output::print(&format!(
+            "{}{}",
+            report::text(&report),
+            made(&host, &requester, &report)?
+        ))?;
+    }
+    Ok(Exit::of(&report))
+}
+/// The volume that a flow made, if it made one, and what its project uses now.
+fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Failure> {
+    let results = report.tasks.iter().rev();
+    let volume = results
+        .filter_map(|task| task.result.get("volume_id")?.as_str())
+        .next();
+    let Some(volume) = volume.filter(|_| Exit::of(report) == Exit::Ok) else {
+        return Ok(String::new());
+    };
+    let text = host.store().read(requester, |view| {
+        let mut text = String::new();
+        if let Some(row) = view.find(Kind::Volume, volume)? {
+            let shown = |column: &str| cell(row.get(column).unwrap_or(&Value::Null));
+            let about = format!(
+                "{volume}  {}  {} GiB  {}",
+                shown("display_name"),
+                shown("size"),
+                shown("status")
+            );
+            report::line(&mut text, "volume", &about);
+        }
+        for (resource, quota) in view.project_quotas(&requester.project_id, None, true, true)? {
+            usage(&mut text, &resource, quota);
+        }
+        Ok(text)
+    })?;
+    Ok(text)
+}
+
+fn usage(text: &mut String, resource: &str, quota: Quota) {
+    let usage = quota.usage.unwrap_or_default();
+    let limit = match quota.limit {
+        Some(limit) if limit >= 0 => format!("of {limit}"),
+        _ => "without limit".to_owned(),
+    };
+    let mut line = format!("{resource}: {} {limit} in use", usage.in_use);
+    if usage.reserved != 0 {
+        // Writing to a string cannot fail.
+        let _ = write!(line, ", {} reserved", usage.reserved);
+    }
+    report::line(text, "quota", &line);
+}

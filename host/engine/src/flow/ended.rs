@@ -1,0 +1,57 @@
+use super::{Flow, FlowError};
+use crate::store::WhenDurable;
+
+/// What an operation came to, which may not be on disk yet: nobody outside may hear of it before.
+#[must_use = "what came of the operation is not on disk yet: wait for that"]
+pub struct Ended {
+    flow: Flow,
+    result: Result<(), FlowError>,
+}
+
+impl Ended {
+    pub(super) fn new(flow: &Flow, result: Result<(), FlowError>) -> Self {
+        Self {
+            flow: flow.clone(),
+            result,
+        }
+    }
+
+    /// What the operation came to so far; it may be lost yet.
+    ///
+    /// # Errors
+    /// The operation's own.
+    pub fn so_far(&self) -> Result<(), FlowError> {
+        self.result.clone()
+    }
+
+    /// Waits until all that led to it is on disk.
+    ///
+    /// # Errors
+    /// The operation's own; [`FlowError::Store`] when it is lost instead.
+    pub fn wait(self) -> Result<(), FlowError> {
+        let durable = self.flow.0.store.barrier(self.flow.0.id);
+        settled(self.result, durable.map_err(FlowError::from))
+    }
+
+    /// Tells what [`wait`](Self::wait) would return, when it is on disk; no thread is held up until then.
+    pub fn then(self, tell: impl FnOnce(Result<(), FlowError>) + Send + 'static) {
+        let Self { flow, result } = self;
+        let (store, id) = (flow.0.store.clone(), flow.0.id);
+        store.when_durable(
+            id,
+            WhenDurable::new(move |durable| {
+                tell(settled(result, durable.map_err(FlowError::from)));
+                // The last handle goes after whoever was told has had its look.
+                drop(flow);
+            }),
+        );
+    }
+}
+
+/// What is lost counts before a task that failed: then nothing of the rollback is there.
+fn settled(result: Result<(), FlowError>, durable: Result<(), FlowError>) -> Result<(), FlowError> {
+    match (result, durable) {
+        (Err(error @ FlowError::Store(_)), _) | (_, Err(error)) => Err(error),
+        (result, Ok(())) => result,
+    }
+}

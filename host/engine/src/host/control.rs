@@ -1,0 +1,333 @@
+//! An operator's hand on a flow: stop it, go on with it, roll it back, whoever runs it.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use super::submit::Tell;
+use super::{Core, Host, HostError};
+use crate::error::Cause;
+use crate::event::FlowState;
+use crate::flow::{Ended, Flow, FlowError, Recovery};
+use crate::id::FlowId;
+use crate::manifest::OnLost;
+use crate::report::Report;
+use crate::store::control::{Operation, Request};
+use crate::store::{Store as _, StoreError};
+use crate::value::Value;
+
+/// Between two looks for an answer.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A flow that somebody here works on.
+pub(super) struct Live {
+    /// `None` while it is made from its journal.
+    pub(super) flow: Option<Flow>,
+    /// What is to be done when it rests.
+    followers: Vec<Follower>,
+}
+
+/// Somebody who waits until a flow rests.
+pub(super) struct Follower {
+    /// What is done with it then; `None` to hear of it only.
+    then: Option<Operation>,
+    tell: Tell,
+}
+
+/// What was done, or who was asked to do it.
+#[derive(Debug)]
+pub enum Done {
+    /// It is done.
+    Here(Box<Report>),
+    /// This process has the flow in hand; it was asked, and the request is on disk.
+    Asked {
+        /// The process.
+        pid: u32,
+        /// The request's number.
+        request: i64,
+    },
+}
+
+impl Host {
+    /// Does something with a flow. One that another process has in hand is that one's to change: it is asked, and this
+    /// returns at once. [`answer`](Self::answer) waits until it is done.
+    ///
+    /// # Errors
+    /// [`HostError::Flow`] when the flow's state does not allow it, [`HostError::CannotTakeUp`], [`HostError::Store`].
+    pub fn operate(&self, id: FlowId, operation: &Operation) -> Result<Done, HostError> {
+        match self.core.operate(id, operation.clone()) {
+            Err(HostError::Store(StoreError::InHand { pid, .. })) => Ok(Done::Asked {
+                pid,
+                request: self.core.store.ask(id, operation)?,
+            }),
+            other => other.map(|report| Done::Here(Box::new(report))),
+        }
+    }
+
+    /// Waits until a request is answered by the process that has the flow in hand; when that dies, it is done here.
+    ///
+    /// # Errors
+    /// As [`operate`](Self::operate); [`HostError::Elsewhere`] with what the other process said.
+    pub fn answer(
+        &self,
+        id: FlowId,
+        pid: u32,
+        request: i64,
+        operation: &Operation,
+    ) -> Result<Report, HostError> {
+        let mut looked = Instant::now();
+        loop {
+            if let Some(answer) = self.core.store.answer_to(request)? {
+                return match answer.get("error").and_then(Value::as_str) {
+                    Some(error) => Err(HostError::Elsewhere {
+                        pid,
+                        message: error.to_owned(),
+                    }),
+                    None => self.core.report_on_disk(id),
+                };
+            }
+            if looked.elapsed() > LOOK * 20 {
+                looked = Instant::now();
+                match self.core.operate(id, operation.clone()) {
+                    Err(HostError::Store(StoreError::InHand { .. })) => {}
+                    done => {
+                        self.core.store.answer(request, &answer_of(&done))?;
+                        return done;
+                    }
+                }
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Core {
+    /// Somebody here works on a new flow from now on.
+    pub(super) fn enter(&self, flow: &Flow) {
+        let live = Live {
+            flow: Some(flow.clone()),
+            followers: Vec::new(),
+        };
+        self.live().insert(flow.id(), live);
+    }
+
+    /// Takes a flow from its journal; somebody here works on it from now on.
+    pub(super) fn take_up(self: &Arc<Self>, id: FlowId) -> Result<(Flow, OnLost), HostError> {
+        match self.live().entry(id) {
+            Entry::Occupied(_) => return Err(HostError::InHand(id)),
+            Entry::Vacant(place) => {
+                place.insert(Live {
+                    flow: None,
+                    followers: Vec::new(),
+                });
+            }
+        }
+        let restored = self.restore(id);
+        match &restored {
+            Ok((flow, _)) => {
+                if let Some(live) = self.live().get_mut(&id) {
+                    live.flow = Some(flow.clone());
+                }
+            }
+            Err(error) => {
+                let followers = self.leave(id);
+                let reason = error.to_string();
+                let failed = Err(HostError::CannotTakeUp { flow: id, reason });
+                self.tell(id, followers, &failed);
+            }
+        }
+        restored
+    }
+
+    /// Nobody here works on it any more; says who waits for that.
+    pub(super) fn leave(&self, id: FlowId) -> Vec<Follower> {
+        let live = self.live().remove(&id);
+        live.map(|live| live.followers).unwrap_or_default()
+    }
+
+    /// Tells those who waited until a flow rests, or does what they asked for.
+    pub(super) fn tell(
+        self: &Arc<Self>,
+        id: FlowId,
+        followers: Vec<Follower>,
+        report: &Result<Report, HostError>,
+    ) {
+        for Follower { then, tell } in followers {
+            let state = report.as_ref().map(|report| report.flow.state);
+            match (then, report, state) {
+                (Some(operation), _, Ok(FlowState::Interrupted)) => {
+                    let job = move |core: &Arc<Self>| core.operate_then(id, operation, tell);
+                    if let Err(error) = self.pool.push(self, Box::new(job)) {
+                        tracing::warn!(%id, %error, "what was asked of a flow is left to the next host");
+                    }
+                }
+                (_, Ok(report), _) => tell(Ok(report.clone())),
+                (_, Err(error), _) => tell(Err(HostError::CannotTakeUp {
+                    flow: id,
+                    reason: error.to_string(),
+                })),
+            }
+        }
+    }
+
+    /// Does something with a flow that no other process has in hand, and waits until it is done.
+    fn operate(self: &Arc<Self>, id: FlowId, operation: Operation) -> Result<Report, HostError> {
+        let (tell, told) = sync_channel(1);
+        let tell: Tell = Box::new(move |report| {
+            // Whoever asked is below.
+            let _ = tell.send(report);
+        });
+        self.operate_then(id, operation, tell);
+        self.store.flush();
+        told.recv().unwrap_or(Err(HostError::NotStarted))
+    }
+
+    /// Does something with a flow that no other process has in hand.
+    fn operate_then(self: &Arc<Self>, id: FlowId, operation: Operation, tell: Tell) {
+        let Some((operation, tell)) = self.operate_on_live(id, operation, tell) else {
+            return;
+        };
+        let flow = match self.take_up(id) {
+            Ok((flow, _)) => flow,
+            Err(error) => return tell(Err(error)),
+        };
+        let core = Arc::clone(self);
+        let done = move |flow: &Flow, result| {
+            let followers = core.leave(id);
+            let report = core.report(flow, result);
+            core.tell(id, followers, &report);
+            tell(report);
+        };
+        match take_in_hand(&flow, &operation) {
+            Ok(ended) => ended.then(move |result| done(&flow, result)),
+            Err(error) => done(&flow, Err(error)),
+        }
+    }
+
+    /// Does something with a flow that somebody here works on; gives it back when nobody does.
+    fn operate_on_live(
+        &self,
+        id: FlowId,
+        operation: Operation,
+        tell: Tell,
+    ) -> Option<(Operation, Tell)> {
+        let mut lives = self.live();
+        let Some(live) = lives.get_mut(&id) else {
+            return Some((operation, tell));
+        };
+        let Some(flow) = live.flow.clone() else {
+            drop(lives);
+            tell(Err(HostError::InHand(id)));
+            return None;
+        };
+        let then = match &operation {
+            Operation::Interrupt => None,
+            Operation::Rollback { .. } => Some(operation),
+            Operation::Resume | Operation::Reset | Operation::Accept { .. } => {
+                drop(lives);
+                let state = flow.state();
+                tell(Err(HostError::Flow(FlowError::InvalidState {
+                    operation: operation.name(),
+                    state,
+                    inside: true,
+                })));
+                return None;
+            }
+        };
+        live.followers.push(Follower { then, tell });
+        drop(lives);
+        if let Err(error) = flow.interrupt() {
+            // It ends by itself, and whoever follows it is told how.
+            tracing::debug!(flow = %id, %error, "the flow was not interrupted");
+        }
+        None
+    }
+
+    /// Does what another process asked for.
+    pub(super) fn serve(self: &Arc<Self>, request: Request) {
+        let Request {
+            id,
+            flow,
+            operation,
+        } = request;
+        let core = Arc::clone(self);
+        let tell: Tell = Box::new(move |done| {
+            if let Err(HostError::Store(StoreError::InHand { .. })) = &done {
+                // The other process answers.
+                return core.keeper.served(id);
+            }
+            if let Err(error) = core.store.answer(id, &answer_of(&done)) {
+                tracing::warn!(%error, "a request was served and not answered");
+            }
+            core.keeper.served(id);
+        });
+        if let Some((operation, tell)) = self.operate_on_live(flow, operation, tell) {
+            let job = move |core: &Arc<Self>| core.operate_then(flow, operation, tell);
+            if let Err(error) = self.pool.push(self, Box::new(job)) {
+                tracing::debug!(%error, "a request is left to the next host");
+            }
+        }
+    }
+
+    /// The report of a flow that somebody else may have worked on.
+    pub(super) fn report_on_disk(&self, id: FlowId) -> Result<Report, HostError> {
+        let journal = self
+            .store
+            .read(&crate::id::Identity::default(), |view| view.journal(id))?;
+        let history = crate::history::History::fold(&journal);
+        let history = history.ok_or(StoreError::UnknownFlow(id))?;
+        Ok(Report::new(id, &history))
+    }
+}
+
+/// Does something with a flow that was just restored. What a call in hand did is undone first.
+fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Ended, FlowError> {
+    use FlowState::{Failure, Interrupted, Pending, Success};
+    let state = flow.state();
+    let invalid = || FlowError::InvalidState {
+        operation: operation.name(),
+        state,
+        inside: false,
+    };
+    match (operation, state) {
+        (Operation::Interrupt, Pending | Success | Failure)
+        | (Operation::Resume, Success | Failure) => return Err(invalid()),
+        _ => {}
+    }
+    let recovered = flow.recover_to_end(Recovery::Interrupt);
+    recovered.so_far()?;
+    match operation {
+        Operation::Interrupt => Ok(recovered),
+        Operation::Resume => {
+            if flow.state() == Interrupted {
+                flow.soft_reset()?;
+            }
+            Ok(match flow.state() {
+                Pending => flow.run_to_end(),
+                // It was reverting, and is rolled back now.
+                _ => recovered,
+            })
+        }
+        Operation::Reset => {
+            flow.reset()?;
+            Ok(recovered)
+        }
+        Operation::Rollback { .. } if flow.with_history(|history| history.is_rolled_back()) => {
+            Ok(recovered)
+        }
+        Operation::Rollback { reason } => Ok(flow.rollback_to_end(&Cause::requested(reason))),
+        Operation::Accept { user_id, reason } => {
+            flow.accept(user_id, reason)?;
+            Ok(recovered)
+        }
+    }
+}
+
+/// What whoever asked is told: what went wrong, or nothing, for the report is in the journal.
+fn answer_of(done: &Result<Report, HostError>) -> Value {
+    match done {
+        Ok(report) => serde_json::json!({"state": report.flow.state}),
+        Err(error) => serde_json::json!({"error": error.to_string()}),
+    }
+}

@@ -1,0 +1,241 @@
+//! Plans with their tasks: made from a manifest, or from what the store keeps.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::{Core, HostError};
+use crate::capability::Granted;
+use crate::crash::{CrashPoint, reach};
+use crate::error::Diagnostic;
+use crate::event::{Entry, Event};
+use crate::flow::{Flow, FlowBuilder, TaskOptions};
+use crate::id::{FlowId, Identity};
+use crate::manifest::OnLost;
+use crate::plan::{Plan, PlannedTask};
+use crate::plugin::{Plugin, PluginTask};
+use crate::store::{Store as _, StoreError};
+use crate::task::{Task, TaskSpec};
+use crate::value::{Digest, Value};
+
+/// The built-in plugin that is given the request itself.
+const INJECT: &str = "inject";
+
+/// A task of a plan and how it stands in a flow: what [`Flow::add_with`] takes.
+pub type ReadyTask = (TaskOptions, Arc<dyn Task>);
+
+/// A plan that is kept in the store, with its tasks.
+pub struct ReadyPlan {
+    digest: Digest,
+    name: String,
+    on_lost: OnLost,
+    tasks: Vec<ReadyTask>,
+}
+
+impl ReadyPlan {
+    /// Its digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The name of its flows.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What recovery does with its flows.
+    pub fn on_lost(&self) -> OnLost {
+        self.on_lost
+    }
+
+    /// Its tasks, in order.
+    pub fn tasks(&self) -> &[ReadyTask] {
+        &self.tasks
+    }
+}
+
+impl Core {
+    fn ready_plans(&self) -> MutexGuard<'_, std::collections::HashMap<Digest, Arc<ReadyPlan>>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a plan and its components, once, before a flow runs by it.
+    pub(super) fn ready(&self, plan: &Plan) -> Result<Arc<ReadyPlan>, HostError> {
+        let digest = plan.digest();
+        if let Some(ready) = self.ready_plans().get(&digest) {
+            return Ok(Arc::clone(ready));
+        }
+        if let Some(folder) = &self.components {
+            for task in &plan.tasks {
+                let plugin = self.component(task)?;
+                keep_component(folder, &plugin).map_err(|error| {
+                    StoreError::Database(format!("{}: {error}", folder.display()))
+                })?;
+            }
+        }
+        let body =
+            serde_json::to_string(plan).map_err(|error| StoreError::Database(error.to_string()))?;
+        self.store
+            .admin(&Identity::default(), |admin| admin.put_plan(digest, &body))?;
+        reach(CrashPoint::PlanKept);
+        self.make_ready(digest, plan)
+    }
+
+    /// The plan of this digest, from the store.
+    fn stored(&self, digest: Digest) -> Result<Arc<ReadyPlan>, HostError> {
+        if let Some(ready) = self.ready_plans().get(&digest) {
+            return Ok(Arc::clone(ready));
+        }
+        let body = self
+            .store
+            .read(&Identity::default(), |view| view.plan(digest))?;
+        let body =
+            body.ok_or_else(|| Diagnostic::new(format!("its plan {digest} is not stored")))?;
+        let plan: Plan = serde_json::from_str(&body)
+            .map_err(|error| Diagnostic::new(format!("its plan {digest} is damaged: {error}")))?;
+        self.make_ready(digest, &plan)
+    }
+
+    fn make_ready(&self, digest: Digest, plan: &Plan) -> Result<Arc<ReadyPlan>, HostError> {
+        let tasks = plan.tasks.iter().map(|task| self.task(task));
+        let ready = Arc::new(ReadyPlan {
+            digest,
+            name: plan.name.clone(),
+            on_lost: plan.on_lost,
+            tasks: tasks.collect::<Result<_, _>>()?,
+        });
+        self.ready_plans().insert(digest, Arc::clone(&ready));
+        Ok(ready)
+    }
+
+    fn task(&self, planned: &PlannedTask) -> Result<ReadyTask, HostError> {
+        let plugin = self.component(planned)?;
+        let requires = planned.requires.iter().map(|(input, _)| input);
+        let descriptor = plugin.describe(&planned.settings, &planned.limits)?;
+        let spec = TaskSpec {
+            name: planned.display.clone(),
+            version: planned.version,
+            ..TaskSpec::default()
+        };
+        let spec = spec
+            .requires(requires)
+            .optional(&descriptor.optional)
+            .provides(&planned.provides);
+        let granted = Granted {
+            settings: Value::Object(planned.settings.clone()).to_string(),
+            grants: planned.grants.clone(),
+            limits: planned.limits.clone(),
+            sees_request: planned.builtin.as_deref() == Some(INJECT),
+        };
+        let options = TaskOptions {
+            call: planned.retry.clone(),
+            revert: planned.revert.clone(),
+            ..TaskOptions::default()
+        };
+        let task = PluginTask::new(spec, plugin, granted, Arc::clone(&self.services));
+        let task: Arc<dyn Task> = Arc::new(task);
+        let task = match &self.interceptor {
+            Some(interceptor) => interceptor(planned, task),
+            None => task,
+        };
+        Ok((options, task))
+    }
+
+    /// The component of a planned task: one that is loaded, one that was kept, or a built-in one with this digest.
+    fn component(&self, planned: &PlannedTask) -> Result<Arc<Plugin>, HostError> {
+        if let Some(plugin) = self.planner.plugins.loaded(planned.digest) {
+            return Ok(plugin);
+        }
+        if let Some(folder) = &self.components
+            && let Ok(bytes) = fs::read(component_path(folder, planned.digest))
+            && Digest::of(&bytes) == planned.digest
+        {
+            return Ok(self.planner.plugins.load(&bytes)?);
+        }
+        if let Some(bytes) = self.planner.builtin(planned.digest) {
+            return Ok(self.planner.plugins.load(bytes)?);
+        }
+        let message = format!(
+            "the component of task `{}` is gone: no file has the digest {}",
+            planned.name, planned.digest
+        );
+        Err(Diagnostic::new(message).into())
+    }
+
+    /// A flow of a plan.
+    pub(super) fn build(&self, flow: FlowBuilder, ready: &ReadyPlan) -> Result<Flow, HostError> {
+        let flow = flow.plan(ready.digest).build(self.store());
+        for (options, task) in &ready.tasks {
+            flow.add_with(Arc::clone(task), options.clone())
+                .map_err(HostError::Flow)?;
+        }
+        Ok(flow)
+    }
+
+    /// A flow as its journal has it, with the tasks of its plan, and what recovery does with it. It is in this process's hand
+    /// then.
+    pub(super) fn restore(&self, id: FlowId) -> Result<(Flow, OnLost), HostError> {
+        let journal = self.store.load(id)?;
+        let restored = self.restored(id, &journal);
+        if restored.is_err() {
+            // Nobody works on it.
+            self.store.release(id);
+        }
+        restored
+    }
+
+    fn restored(&self, id: FlowId, journal: &[Entry]) -> Result<(Flow, OnLost), HostError> {
+        let cannot = |reason: String| HostError::CannotTakeUp { flow: id, reason };
+        let Some(Event::Created { plan, .. }) = journal.first().map(|entry| &entry.event) else {
+            return Err(cannot("its journal has no beginning".to_owned()));
+        };
+        let plan = plan.ok_or_else(|| {
+            cannot("it was built through the library, which keeps no plan".to_owned())
+        })?;
+        let ready = match self.stored(plan) {
+            Err(HostError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(cannot(error.to_string())),
+            Ok(ready) => ready,
+        };
+        let flow = Flow::restore(id, self.store(), journal).map_err(HostError::Flow)?;
+        let known = flow.with_history(|history| {
+            let tasks = history.tasks.iter();
+            tasks
+                .map(|task| (task.name.clone(), task.id))
+                .collect::<Vec<_>>()
+        });
+        let mut known = known.into_iter().peekable();
+        for (options, task) in &ready.tasks {
+            // Tasks start in order, so those that the journal knows are the first ones.
+            let started = known.next_if(|(name, _)| *name == task.spec().name);
+            let options = TaskOptions {
+                id: started.map(|(_, id)| id),
+                ..options.clone()
+            };
+            flow.add_with(Arc::clone(task), options)
+                .map_err(HostError::Flow)?;
+        }
+        Ok((flow, ready.on_lost))
+    }
+}
+
+fn component_path(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(format!("{digest}.wasm"))
+}
+
+/// Writes a component under its digest, whole or not at all.
+fn keep_component(folder: &Path, plugin: &Plugin) -> std::io::Result<()> {
+    let path = component_path(folder, plugin.digest());
+    if path.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    let temporary = folder.join(format!(".{}", FlowId::new()));
+    fs::write(&temporary, plugin.bytes())?;
+    fs::File::open(&temporary)?.sync_all()?;
+    reach(CrashPoint::ComponentWritten);
+    fs::rename(&temporary, &path)?;
+    fs::File::open(folder)?.sync_all()?;
+    reach(CrashPoint::ComponentKept);
+    Ok(())
+}

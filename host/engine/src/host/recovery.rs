@@ -1,0 +1,167 @@
+//! Taking up flows that nobody works on: those of a process that died, and those whose batch was lost here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use super::{Core, Host, HostError};
+use crate::event::FlowState;
+use crate::flow::{FlowError, Recovery};
+use crate::id::FlowId;
+use crate::manifest::OnLost;
+use crate::report::{Report, Verdict};
+use crate::store::StoreError;
+use crate::store::control::Operation;
+
+/// A flow that was taken up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Which.
+    pub id: FlowId,
+    /// Its state now, and what its rollback came to where it has one; or why it was set aside.
+    pub outcome: Result<(FlowState, Option<Verdict>), String>,
+}
+
+impl Host {
+    /// Takes up what nobody works on: flows of processes that died, or were stopped for so long that their lease ran out. What a
+    /// call in hand did is undone; then the flow goes on or is rolled back, as its plan says (`on_lost`), and one that was
+    /// reverting goes on reverting. One that cannot be taken up is set aside with the reason, and the rest are recovered.
+    /// Those that were set aside before are left out, unless they are to be tried again.
+    ///
+    /// # Errors
+    /// [`HostError::Store`] when the database fails; whatever was not recovered still can be.
+    pub fn recover(&self, stuck_too: bool) -> Result<Vec<Recovered>, HostError> {
+        self.core.recover(stuck_too)
+    }
+}
+
+impl Core {
+    pub(super) fn recover(self: &Arc<Self>, stuck_too: bool) -> Result<Vec<Recovered>, HostError> {
+        let flows = self.store.take_over(stuck_too)?;
+        if flows.is_empty() {
+            return Ok(Vec::new());
+        }
+        tracing::info!(flows = flows.len(), "taking up flows that nobody works on");
+        let requests = self.store.requests()?;
+        let asked: HashMap<FlowId, Recovery> = requests
+            .into_iter()
+            .filter_map(|request| match request.operation {
+                Operation::Interrupt => Some((request.flow, Recovery::Interrupt)),
+                Operation::Rollback { .. } => Some((request.flow, Recovery::Rollback)),
+                _ => None,
+            })
+            .collect();
+        let (tell, told) = channel();
+        for id in flows {
+            let (tell, how) = (tell.clone(), asked.get(&id).copied());
+            let job = move |core: &Arc<Self>| {
+                core.take_up_then(id, how, move |result| {
+                    // The receiver waits for the last sender.
+                    let _ = tell.send((id, result));
+                });
+            };
+            self.pool.push(self, Box::new(job))?;
+        }
+        drop(tell);
+        let mut recovered = Vec::new();
+        let mut failure = None;
+        for (id, result) in told {
+            let outcome = match result {
+                Ok(report) => Ok(of(&report)),
+                Err(HostError::CannotTakeUp { reason, .. }) => Err(reason),
+                Err(HostError::Store(StoreError::Damaged { reason, .. })) => {
+                    Err(format!("its journal is damaged: {reason}"))
+                }
+                // Somebody else was faster.
+                Err(HostError::Store(StoreError::InHand { .. }) | HostError::InHand(_)) => continue,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
+            if let Err(reason) = &outcome {
+                tracing::warn!(flow = %id, reason, "a flow cannot be recovered, and is set aside");
+                self.store.set_aside(id, reason)?;
+            }
+            recovered.push(Recovered { id, outcome });
+        }
+        recovered.sort_by_key(|recovered| recovered.id);
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(recovered),
+        }
+    }
+
+    /// Takes up one flow, in a worker.
+    fn take_up_then(
+        self: &Arc<Self>,
+        id: FlowId,
+        how: Option<Recovery>,
+        then: impl FnOnce(Result<Report, HostError>) + Send + 'static,
+    ) {
+        let (flow, how) = match self.take_up(id) {
+            Ok((flow, on_lost)) => (flow, how.unwrap_or_else(|| Recovery::from(on_lost))),
+            Err(error) => return then(Err(error)),
+        };
+        let core = Arc::clone(self);
+        let ended = flow.recover_to_end(how);
+        ended.then(move |result| {
+            let followers = core.leave(id);
+            let report = core.report(&flow, result);
+            core.tell(id, followers, &report);
+            drop(flow);
+            then(report);
+        });
+    }
+
+    /// Takes up a flow of this process whose batch was lost.
+    pub(super) fn make_good(
+        self: &Arc<Self>,
+        id: FlowId,
+        error: StoreError,
+    ) -> Result<Report, HostError> {
+        tracing::warn!(flow = %id, %error, "taking the flow up from what is on disk");
+        let (flow, on_lost) = match self.take_up(id) {
+            Ok(restored) => restored,
+            // Nothing of it is there: as if it had never been asked for.
+            Err(HostError::Store(StoreError::UnknownFlow(_))) => return Err(error.into()),
+            Err(again) => {
+                self.keeper.try_again();
+                return Err(again);
+            }
+        };
+        let result = flow.recover(Recovery::from(on_lost));
+        let followers = self.leave(id);
+        if let Err(FlowError::Store(error)) = &result
+            && error.is_passing()
+        {
+            self.keeper.try_again();
+        }
+        let report = self.report(&flow, result);
+        self.tell(id, followers, &report);
+        report
+    }
+}
+
+impl From<OnLost> for Recovery {
+    fn from(on_lost: OnLost) -> Self {
+        match on_lost {
+            OnLost::Rollback => Self::Rollback,
+            OnLost::Resume => Self::Resume,
+        }
+    }
+}
+
+/// What a report comes to.
+fn of(report: &Report) -> (FlowState, Option<Verdict>) {
+    let rollback = report.rollback.as_ref();
+    (report.flow.state, rollback.map(|rollback| rollback.verdict))
+}
+
+/// Whether a flow in this state waits, or has ended.
+pub(super) fn is_rest(state: FlowState) -> bool {
+    matches!(
+        state,
+        FlowState::Pending | FlowState::Interrupted | FlowState::Success | FlowState::Failure
+    )
+}

@@ -1,0 +1,161 @@
+//! Many flows at once: requests go into a queue, a few workers run them, and whoever asked is told when it is on disk.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::{Core, Host, HostError, ReadyPlan};
+use crate::flow::{Flow, FlowError};
+use crate::id::{FlowId, Identity};
+use crate::report::Report;
+use crate::store::StoreError;
+use crate::value::Value;
+
+/// Whom to tell what came of a request.
+pub(super) type Tell = Box<dyn FnOnce(Result<Report, HostError>) + Send>;
+
+/// A flow that is asked for.
+#[derive(Clone)]
+pub struct Submission {
+    /// What it is made from: see [`Host::ready`].
+    pub plan: Arc<ReadyPlan>,
+    /// On whose behalf.
+    pub requester: Identity,
+    /// What it is asked to do.
+    pub request: Value,
+    /// The same request under the same key, for the same project, gives the first one's report, and no second flow.
+    pub key: Option<String>,
+}
+
+/// A flow that was asked for.
+pub struct Submitted {
+    id: FlowId,
+    report: Receiver<Result<Report, HostError>>,
+}
+
+impl Submitted {
+    /// Its id. A key that was used before gives the first flow's report, with that one's id.
+    pub fn id(&self) -> FlowId {
+        self.id
+    }
+
+    /// Waits until it has ended, or was interrupted, and that is on disk.
+    ///
+    /// # Errors
+    /// As [`Host::run`]; [`HostError::NotStarted`] when the host stopped before its turn came, [`HostError::KeyReused`].
+    pub fn wait(self) -> Result<Report, HostError> {
+        self.report.recv().unwrap_or(Err(HostError::NotStarted))
+    }
+}
+
+impl Host {
+    /// Asks for a flow, which runs when a worker is free. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`HostError::NotStarted`] when the host has stopped, [`HostError::Thread`].
+    pub fn submit(&self, submission: Submission) -> Result<Submitted, HostError> {
+        let (tell, report) = sync_channel(1);
+        let id = self.submit_then(submission, move |result| {
+            // Whoever asked may have gone.
+            let _ = tell.send(result);
+        })?;
+        Ok(Submitted { id, report })
+    }
+
+    /// [`submit`](Self::submit), which tells `then` what [`Submitted::wait`] would return, from any thread.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); `then` is not called then.
+    pub fn submit_then(
+        &self,
+        submission: Submission,
+        then: impl FnOnce(Result<Report, HostError>) + Send + 'static,
+    ) -> Result<FlowId, HostError> {
+        let id = FlowId::new();
+        let job = move |core: &Arc<Core>| core.run_submitted(id, submission, Box::new(then));
+        self.core.pool.push_in_turn(&self.core, Box::new(job))?;
+        Ok(id)
+    }
+}
+
+impl Core {
+    fn run_submitted(self: &Arc<Self>, id: FlowId, submission: Submission, then: Tell) {
+        if self.stopping.load(Ordering::SeqCst) {
+            return then(Err(HostError::NotStarted));
+        }
+        let Submission {
+            plan,
+            requester,
+            request,
+            key,
+        } = submission;
+        let mut builder = Flow::builder(plan.name())
+            .id(id)
+            .requester(requester)
+            .request(request);
+        if let Some(key) = &key {
+            builder = builder.key(key);
+        }
+        let flow = match self.build(builder, &plan) {
+            Ok(flow) => flow,
+            Err(error) => return then(Err(error)),
+        };
+        self.enter(&flow);
+        // Between the look and the entry somebody may have stopped the host.
+        if self.stopping.load(Ordering::SeqCst) {
+            let followers = self.leave(id);
+            let stopped = Err(HostError::NotStarted);
+            self.tell(id, followers, &stopped);
+            return then(stopped);
+        }
+        let core = Arc::clone(self);
+        let ended = flow.run_to_end();
+        ended.then(move |result| core.ended(&flow, result, then));
+    }
+
+    /// What a worker did with a flow is on disk, or lost.
+    pub(super) fn ended(self: &Arc<Self>, flow: &Flow, result: Result<(), FlowError>, then: Tell) {
+        let id = flow.id();
+        let followers = self.leave(id);
+        match result {
+            Err(FlowError::Store(StoreError::KeyTaken(first))) => {
+                self.follow_key(flow, first, then)
+            }
+            Err(FlowError::Store(error)) if error.is_passing() => {
+                let job = move |core: &Arc<Self>| {
+                    let report = core.make_good(id, error);
+                    core.tell(id, followers, &report);
+                    then(report);
+                };
+                // Once the host stops nobody is there to be told.
+                if let Err(error) = self.pool.push(self, Box::new(job)) {
+                    tracing::warn!(%id, %error, "a lost flow is recovered by the next host");
+                }
+            }
+            result => {
+                let report = self.report(flow, result);
+                self.tell(id, followers, &report);
+                then(report);
+            }
+        }
+    }
+
+    /// The key was used before: whoever asked gets the first flow's report, when that has ended.
+    fn follow_key(self: &Arc<Self>, flow: &Flow, first: FlowId, then: Tell) {
+        let (request, key) =
+            flow.with_history(|history| (Arc::clone(&history.request), history.key.clone()));
+        let check = move |report: Result<Report, HostError>, asked: &Value| {
+            if *asked == *request {
+                return report;
+            }
+            Err(HostError::KeyReused {
+                key: key.unwrap_or_default(),
+                flow: first,
+            })
+        };
+        self.keeper.follow(
+            first,
+            Box::new(move |report, asked| then(check(report, asked))),
+        );
+    }
+}

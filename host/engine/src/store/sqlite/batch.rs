@@ -1,0 +1,318 @@
+//! The open batch: how it begins, what is written at its end, who is told, and what happens when it is lost.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, params};
+
+use super::open;
+use super::session::Session;
+use super::turnstile::Turnstile;
+use super::tx::{describe, execute};
+use super::writer::Writer;
+use crate::crash::{CrashPoint, reach};
+use crate::event::Event;
+use crate::id::FlowId;
+use crate::store::{StoreError, WhenDurable};
+
+/// Effects and events of many flows, on the way to one commit.
+pub(super) struct Batch {
+    opened: Instant,
+    /// Flows with entries that are not written yet.
+    pub(super) touched: Vec<FlowId>,
+    pub(super) events: usize,
+    /// Flows that wait for the commit, and whom to tell.
+    pub(super) waiting: Vec<WhenDurable>,
+}
+
+/// Somebody who waited for a batch, and what became of it.
+pub(super) type Told = (WhenDurable, Result<(), StoreError>);
+
+impl Writer {
+    pub(super) fn batch_age(&self) -> Option<Duration> {
+        self.batch.as_ref().map(|batch| batch.opened.elapsed())
+    }
+
+    /// Opens a batch, unless one is open: waits for the turn to write, and finds out whether this process still may.
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        if self.batch.is_some() {
+            return Ok(());
+        }
+        if self.fenced {
+            return Err(StoreError::Fenced);
+        }
+        self.shorten_log();
+        begin_transaction(
+            &self.connection,
+            self.turnstile.as_ref(),
+            self.env.config.patience,
+        )?;
+        self.batch = Some(Batch {
+            opened: Instant::now(),
+            touched: Vec::new(),
+            events: 0,
+            waiting: Vec::new(),
+        });
+        reach(CrashPoint::BatchOpened);
+        match self.host.holds(&self.connection, self.env.clock.now()) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                tracing::error!(
+                    "another process took this one's flows over: its lease had run out"
+                );
+                self.fenced = true;
+                self.roll_back(&StoreError::Fenced);
+                self.flows.values_mut().for_each(|flow| flow.lost = true);
+                Err(StoreError::Fenced)
+            }
+            Err(error) => Err(self.lose(&error)),
+        }
+    }
+
+    /// [`begin`](Self::begin), for somebody who takes flows in hand: this process is known as a host from here on.
+    pub(super) fn begin_as_host(&mut self) -> Result<(), StoreError> {
+        if !self.host.is_registered() {
+            self.host.lock().map_err(|error| {
+                StoreError::Database(format!(
+                    "a lock beside the database cannot be made: {error}; check that you may write to the folder"
+                ))
+            })?;
+            reach(CrashPoint::HostLocked);
+        }
+        self.begin()?;
+        if !self.host.is_registered() {
+            if let Err(error) = self.host.register(&self.connection, self.env.clock.now()) {
+                return Err(self.lose(&error));
+            }
+            reach(CrashPoint::HostRegistered);
+        }
+        Ok(())
+    }
+
+    /// When the open batch is lost, so is the flow.
+    pub(super) fn touch(&mut self, flow: FlowId) {
+        if let (Some(batch), Some(session)) = (&mut self.batch, self.flows.get_mut(&flow))
+            && !std::mem::replace(&mut session.in_batch, true)
+        {
+            batch.touched.push(flow);
+        }
+    }
+
+    /// Writes the entries of the batch and commits it.
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        if self.batch.is_none() {
+            return Ok(());
+        }
+        let result = self.write_entries().and_then(|()| {
+            reach(CrashPoint::BatchWritten);
+            execute(&self.connection, "COMMIT")
+        });
+        if let Err(error) = result {
+            return Err(self.lose(&error));
+        }
+        reach(CrashPoint::BatchCommitted);
+        self.commits += 1;
+        self.host.settle(true);
+        if let Some(log) = &mut self.log {
+            log.committed(self.commits);
+        }
+        let Some(batch) = self.batch.take() else {
+            return Ok(());
+        };
+        for flow in batch.touched {
+            if let Some(session) = self.flows.get_mut(&flow) {
+                session.committed();
+                if session.handles == 0 {
+                    self.flows.remove(&flow);
+                }
+            }
+        }
+        let waiting = batch.waiting.into_iter();
+        self.told.extend(waiting.map(|then| (then, Ok(()))));
+        Ok(())
+    }
+
+    /// Commits a batch that is large.
+    pub(super) fn commit_if_large(&mut self) -> Result<(), StoreError> {
+        let most = self.env.config.batch.events;
+        match &self.batch {
+            Some(batch) if batch.events >= most => self.commit(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The batch is gone: every flow with an event in it must be loaded anew.
+    pub(super) fn lose(&mut self, error: &rusqlite::Error) -> StoreError {
+        let lost = StoreError::Lost(describe(error));
+        tracing::error!(reason = %lost, "the open batch was lost");
+        self.roll_back(&lost);
+        if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+            // What the connection knows of the file may be wrong by now.
+            self.reopen();
+        }
+        lost
+    }
+
+    /// Drops a batch that somebody's panic left half done: nothing of it may ever be committed.
+    pub(super) fn abandon(&mut self) {
+        if self.batch.is_some() || !self.connection.is_autocommit() {
+            tracing::error!("the open batch was dropped: a panic left it half done");
+            self.roll_back(&StoreError::Lost("a panic left it half done".to_owned()));
+        }
+    }
+
+    fn roll_back(&mut self, why: &StoreError) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = execute(&self.connection, "ROLLBACK")
+        {
+            tracing::error!(%error, "a lost batch could not be rolled back");
+            self.reopen();
+        }
+        self.host.settle(false);
+        let Some(batch) = self.batch.take() else {
+            return;
+        };
+        for flow in batch.touched {
+            if let Some(session) = self.flows.get_mut(&flow) {
+                session.lost = true;
+                session.in_batch = false;
+                session.pending.clear();
+            }
+        }
+        let waiting = batch.waiting.into_iter();
+        self.told
+            .extend(waiting.map(|then| (then, Err(why.clone()))));
+    }
+
+    /// Opens the connection anew; the old one ends its transaction with it.
+    fn reopen(&mut self) {
+        let Some(path) = &self.path else { return };
+        match open::at(path) {
+            Ok(connection) => self.connection = connection,
+            Err(error) => tracing::error!(%error, "the database could not be opened anew"),
+        }
+    }
+
+    fn write_entries(&self) -> rusqlite::Result<()> {
+        let Some(batch) = &self.batch else {
+            return Ok(());
+        };
+        for flow in &batch.touched {
+            if let Some(session) = self.flows.get(flow) {
+                self.write_flow(*flow, session)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_flow(&self, flow: FlowId, session: &Session) -> rusqlite::Result<()> {
+        if session.pending.is_empty() {
+            return Ok(());
+        }
+        let id = flow.0.as_bytes();
+        let entries = serde_json::to_string(&session.pending)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        self.connection
+            .prepare_cached("INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)")?
+            .execute(params![id, session.next_entry, entries])?;
+        let Some(head) = &session.head else {
+            return Ok(());
+        };
+        let updated = session.pending.last();
+        let updated = updated.map_or(head.created.at, |entry| entry.at);
+        let length = session.next_entry + session.pending.len() as i64;
+        // Who rests is in nobody's hand.
+        let host = (!session.rests()).then_some(self.host.id.0.as_bytes());
+        if head.written {
+            self.connection
+                .prepare_cached(
+                    "UPDATE flows SET state = ?, error = ?, updated_at = ?, host = ?, entries = ?, incomplete = ?, stuck = NULL
+                     WHERE id = ?",
+                )?
+                .execute(params![
+                    head.state.as_str(),
+                    head.error,
+                    updated.0,
+                    host,
+                    length,
+                    session.is_incomplete(),
+                    id
+                ])?;
+        } else if let Event::Created {
+            name,
+            requester,
+            plan,
+            ..
+        } = &head.created.event
+        {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries,
+                         incomplete)
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    id,
+                    name,
+                    requester.project_id,
+                    requester.user_id,
+                    plan.map(|plan| plan.to_string()),
+                    head.state.as_str(),
+                    head.error,
+                    head.created.at.0,
+                    updated.0,
+                    host,
+                    length,
+                    session.is_incomplete()
+                ])?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the turn, and takes the write lock.
+fn begin_transaction(
+    connection: &Connection,
+    turnstile: Option<&Turnstile>,
+    patience: Duration,
+) -> Result<(), StoreError> {
+    let turn = match turnstile.map(|turnstile| turnstile.take(patience)) {
+        None => None,
+        Some(Ok(Some(turn))) => Some(turn),
+        Some(Ok(None)) => return Err(busy(turnstile, patience)),
+        Some(Err(error)) => {
+            return Err(StoreError::Database(format!(
+                "the turnstile beside the database cannot be locked: {error}"
+            )));
+        }
+    };
+    match execute(connection, "BEGIN IMMEDIATE") {
+        Ok(()) => {}
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+            return Err(busy(turnstile, patience));
+        }
+        Err(error) => return Err(StoreError::Database(describe(&error))),
+    }
+    if let Some(turnstile) = turnstile
+        && let Err(error) = turnstile.mark()
+    {
+        // It is for messages only.
+        tracing::debug!(%error, "the turnstile was not marked");
+    }
+    drop(turn);
+    Ok(())
+}
+
+fn busy(turnstile: Option<&Turnstile>, patience: Duration) -> StoreError {
+    // Another program than Cairn may hold the lock: then whoever wrote last is most likely gone.
+    let lives = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
+    let who = turnstile.and_then(Turnstile::last_writer).filter(lives);
+    let who = who.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    );
+    StoreError::Database(format!(
+        "{who} has locked the database for more than {}: if it is stopped, let it continue (kill -CONT) or end it, and try again",
+        humantime::format_duration(patience)
+    ))
+}

@@ -1,0 +1,199 @@
+//! The process that dies: the volume-create flow on a database on disk, with a task that fails where that is asked for.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cairn::clock::SystemClock;
+use cairn::crash::{self, CrashPoint};
+use cairn::error::{Cause, TaskError};
+use cairn::event::Disposition;
+use cairn::host::Host;
+use cairn::id::Identity;
+use cairn::manifest::Manifest;
+use cairn::plan::PlannedTask;
+use cairn::plugin::{PluginConfig, Plugins};
+use cairn::store::{BatchConfig, LogConfig, Sqlite, SqliteConfig};
+use cairn::task::{Context, Outcome, Task, TaskSpec};
+use cairn::value::{Object, Value};
+use serde_json::json;
+
+use super::{Life, Task as Purpose, Visits};
+use crate::program::{repository, volume_create};
+
+static LIFE: OnceLock<Life> = OnceLock::new();
+static REVERTING: AtomicBool = AtomicBool::new(false);
+static VISITS: [[AtomicUsize; CrashPoint::ALL.len()]; 2] =
+    [const { [const { AtomicUsize::new(0) }; CrashPoint::ALL.len()] }; 2];
+
+/// Lives the life that the first argument says, as JSON.
+pub fn main() -> ExitCode {
+    match live() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn live() -> Result<()> {
+    let life = std::env::args().nth(1).context("no life is given")?;
+    let life: Life = serde_json::from_str(&life)?;
+    let life = LIFE.get_or_init(|| life);
+    ensure!(crash::observe(visit), "somebody else watches");
+    let host = host(life)?;
+    match life.task {
+        Purpose::Run => run(&host, life)?,
+        Purpose::Recover => recover(&host)?,
+        Purpose::Serve => serve(&host)?,
+    }
+    drop(host);
+    println!("{}", serde_json::to_string(&visits())?);
+    Ok(())
+}
+
+/// Counts, and dies where that is asked for.
+fn visit(point: CrashPoint) {
+    let reverting = REVERTING.load(Ordering::SeqCst);
+    let time = VISITS[usize::from(reverting)][point as usize].fetch_add(1, Ordering::SeqCst) + 1;
+    let death = LIFE.get().and_then(|life| life.dies.as_ref());
+    if death.is_some_and(|death| {
+        death.point == point.name() && death.reverting == reverting && death.time == time
+    }) {
+        std::process::abort();
+    }
+}
+
+fn visits() -> Vec<Visits> {
+    let points = [false, true]
+        .into_iter()
+        .flat_map(|reverting| CrashPoint::ALL.iter().map(move |point| (reverting, *point)));
+    let visits = points.map(|(reverting, point)| Visits {
+        point: point.name().to_owned(),
+        reverting,
+        times: VISITS[usize::from(reverting)][point as usize].load(Ordering::SeqCst),
+    });
+    visits.filter(|visits| visits.times > 0).collect()
+}
+
+fn host(life: &Life) -> Result<Host> {
+    let config = SqliteConfig {
+        master_key: Some(life.folder.join("cairn.db.key")),
+        batch: BatchConfig {
+            events: life.events,
+            ..BatchConfig::default()
+        },
+        log: LogConfig {
+            copy_above: 0,
+            ..LogConfig::default()
+        },
+        ..SqliteConfig::default()
+    };
+    let store = Sqlite::open(&life.folder.join("cairn.db"), config, Arc::new(SystemClock))?;
+    let plugins = Plugins::new(&PluginConfig {
+        cache: Some(life.cache.clone()),
+    })?;
+    let fails = life.fails;
+    let host = Host::builder(Arc::new(store), plugins)
+        .builtins(cairn_bundle::PLUGINS)
+        .components(life.folder.join("cairn.db.components"))
+        .intercept(move |planned, task| {
+            Arc::new(Failing {
+                fails: fails.is_some_and(|fails| is(planned, fails)),
+                task,
+            })
+        });
+    Ok(host.build()?)
+}
+
+/// The tasks of the flow, in order.
+const TASKS: [&str; 7] = [
+    "inject",
+    "extract-volume-request",
+    "quota-reserve",
+    "entry-create",
+    "quota-commit",
+    "on-failure-change-status",
+    "volume-cast",
+];
+
+fn is(planned: &PlannedTask, number: usize) -> bool {
+    TASKS.get(number - 1) == Some(&planned.plugin.as_str())
+}
+
+/// A task that may fail after it has done its work.
+struct Failing {
+    fails: bool,
+    task: Arc<dyn Task>,
+}
+
+impl Task for Failing {
+    fn spec(&self) -> &TaskSpec {
+        self.task.spec()
+    }
+
+    fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
+        let result = self.task.call(context, inputs)?;
+        if self.fails {
+            return Err(TaskError::new("Injected", "this task fails"));
+        }
+        Ok(result)
+    }
+
+    fn revert(
+        &self,
+        context: &Arc<dyn Context>,
+        outcome: &Outcome,
+        cause: &Cause,
+    ) -> Result<Disposition, TaskError> {
+        REVERTING.store(true, Ordering::SeqCst);
+        self.task.revert(context, outcome, cause)
+    }
+}
+
+fn run(host: &Host, life: &Life) -> Result<()> {
+    let text = std::fs::read_to_string(volume_create())?;
+    let text = match life.resumes {
+        true => text.replace("[flow]\n", "[flow]\non_lost = \"resume\"\n"),
+        false => text,
+    };
+    let path = repository("examples/volume-create/flow.toml");
+    let manifest = Manifest::parse(&text, Path::new(&path))?;
+    let plan = host.plan(&manifest)?;
+    let requester = Identity::new("ann", "acme");
+    let request = host.store().read(&requester, |view| {
+        let asked = json!({"size": 2, "name": "data", "volume_type": "gold"});
+        Ok(cairn::request::resolve(
+            plan.action.as_deref(),
+            &asked,
+            None,
+            view,
+        ))
+    })?;
+    host.recover(false)?;
+    let flow = host.prepare(&plan, requester, request?, Some("key"))?;
+    host.run(&flow)?;
+    Ok(())
+}
+
+fn recover(host: &Host) -> Result<()> {
+    host.recover(true)?;
+    Ok(())
+}
+
+/// Waits until everything that was asked is answered.
+fn serve(host: &Host) -> Result<()> {
+    host.recover(true)?;
+    let since = Instant::now();
+    while !host.store().requests()?.is_empty() {
+        if since.elapsed() > Duration::from_secs(20) {
+            bail!("a request was not served");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}

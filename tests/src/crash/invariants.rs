@@ -1,0 +1,221 @@
+//! What must hold of a database whose flows have all been recovered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cairn::event::{Entry, Event, FlowState, FlowSummary};
+use cairn::history::History;
+use cairn::id::{FlowId, Identity, Phase, TaskId};
+use cairn::report::{Report, Verdict};
+use cairn::store::SqliteConfig;
+use cairn::store::view::{FlowFilter, Reader};
+use rusqlite::{Connection, OpenFlags};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The flows' states, and what their rollbacks came to.
+    pub flows: BTreeMap<FlowId, (FlowState, Option<Verdict>)>,
+}
+
+/// Checks the database at `path`. Every flow must be at rest: nobody works on it.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn check(path: &Path) -> Result<Found> {
+    let clock = std::sync::Arc::new(cairn::clock::SystemClock);
+    let reader = Reader::open(path, SqliteConfig::default(), clock)?;
+    let problems = reader.check()?.problems;
+    ensure!(problems.is_empty(), "the database is damaged: {problems:?}");
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let nobody = Identity::default();
+    let view = reader.view(&nobody);
+    let flows = view.flows(FlowFilter::default(), usize::MAX)?;
+    let mut found = Found::default();
+    for flow in &flows {
+        let journal = view.journal(flow.id)?;
+        let report = check_flow(&db, flow, &journal)
+            .with_context(|| format!("flow {} in {}", flow.id, flow.state))?;
+        let verdict = report.rollback.map(|rollback| rollback.verdict);
+        found.flows.insert(flow.id, (flow.state, verdict));
+    }
+    check_usages(&db)?;
+    check_owners(&db)?;
+    Ok(found)
+}
+
+fn check_flow(db: &Connection, flow: &FlowSummary, journal: &[Entry]) -> Result<Report> {
+    let history = History::fold(journal).context("the journal has no beginning")?;
+    ensure!(
+        history.state == flow.state,
+        "its row says {}, its journal {}",
+        flow.state,
+        history.state
+    );
+    ensure!(
+        matches!(
+            flow.state,
+            FlowState::Success | FlowState::Failure | FlowState::Interrupted | FlowState::Pending
+        ),
+        "it is neither at an end nor resumable"
+    );
+    check_reverts(journal)?;
+    check_effects(journal)?;
+    let report = Report::new(flow.id, &history);
+    let statement = "SELECT status FROM volumes WHERE flow = ? AND deleted = 0";
+    let statuses = texts(db, statement, flow.id)?;
+    let verdict = report.rollback.as_ref().map(|rollback| rollback.verdict);
+    match (flow.state, verdict) {
+        (FlowState::Success, _) => {
+            ensure!(statuses == ["creating"], "its volumes are {statuses:?}")
+        }
+        (FlowState::Failure, Some(Verdict::Residue)) => {
+            ensure!(statuses == ["error"], "its volumes are {statuses:?}");
+        }
+        (FlowState::Failure, Some(Verdict::Incomplete)) => {
+            bail!("its rollback is incomplete: {report:?}")
+        }
+        (FlowState::Failure, _) => ensure!(statuses.is_empty(), "its volumes are {statuses:?}"),
+        _ => {}
+    }
+    let casts = texts(db, "SELECT state FROM outbox WHERE flow = ?", flow.id)?;
+    match flow.state {
+        FlowState::Success => ensure!(casts == ["ready"], "its messages are {casts:?}"),
+        FlowState::Failure => ensure!(casts.is_empty(), "its messages are {casts:?}"),
+        _ => ensure!(
+            casts.iter().all(|cast| cast == "held"),
+            "its messages are {casts:?}"
+        ),
+    }
+    Ok(report)
+}
+
+/// Tasks are reverted in exactly the reverse order of their starts, and nothing is called after the first revert.
+fn check_reverts(journal: &[Entry]) -> Result<()> {
+    let mut stack: Vec<TaskId> = Vec::new();
+    let mut reverting = false;
+    for entry in journal {
+        match &entry.event {
+            Event::Started { task, .. } => {
+                ensure!(!reverting, "a task is called while the flow reverts");
+                if !stack.contains(task) {
+                    stack.push(*task);
+                }
+            }
+            Event::Reverting { task, .. } => {
+                reverting = true;
+                ensure!(stack.last() == Some(task), "a revert out of order");
+            }
+            Event::Reverted { task, .. } => {
+                ensure!(stack.pop() == Some(*task), "a revert out of order");
+            }
+            Event::State { to, .. } if *to == FlowState::Failure && reverting => {
+                ensure!(stack.is_empty(), "{} tasks were not reverted", stack.len());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Effects have numbers of their own, each is undone at most once, and what a call that did not succeed did is undone.
+fn check_effects(journal: &[Entry]) -> Result<()> {
+    let mut standing = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut succeeded = BTreeMap::new();
+    let mut attempts = BTreeMap::new();
+    for entry in journal {
+        match &entry.event {
+            Event::Applied(applied) => {
+                ensure!(
+                    seen.insert(applied.number),
+                    "effect {} came twice",
+                    applied.number
+                );
+                standing.insert(applied.number, applied.call);
+            }
+            Event::Undone { number } => {
+                ensure!(
+                    standing.remove(number).is_some(),
+                    "effect {number} was undone twice"
+                );
+            }
+            Event::Started { task, attempt, .. } => {
+                attempts.insert(*task, *attempt);
+            }
+            Event::Succeeded { task, .. } => {
+                succeeded.insert(*task, attempts.get(task).copied().unwrap_or(0));
+            }
+            _ => {}
+        }
+    }
+    for (number, call) in standing {
+        if call.phase == Phase::Call {
+            ensure!(
+                succeeded.get(&call.task) == Some(&call.attempt),
+                "effect {number} of a call that did not succeed stands"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Usages are the sums of what is booked, and of what open reservations hold. There is one volume type, so its resources
+/// are counted like everybody's.
+fn check_usages(db: &Connection) -> Result<()> {
+    let mut statement = db.prepare(
+        "SELECT resource, in_use, reserved,
+             (SELECT CASE WHEN resource LIKE 'gigabytes%' THEN total(size) ELSE count(*) END FROM volumes
+              WHERE volumes.project_id = quota_usages.project_id AND booked = 1 AND volumes.deleted = 0),
+             (SELECT total(max(delta, 0)) FROM reservations
+              WHERE reservations.project_id = quota_usages.project_id AND reservations.resource = quota_usages.resource
+                  AND state = 'open')
+         FROM quota_usages WHERE deleted = 0 AND resource NOT LIKE 'snapshots%'",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let resource: String = row.get(0)?;
+        let found: (i64, i64) = (row.get(1)?, row.get(2)?);
+        let expected: (f64, f64) = (row.get(3)?, row.get(4)?);
+        ensure!(
+            (found.0 as f64, found.1 as f64) == expected,
+            "usage of {resource}: in use and reserved are {found:?}, and booked and held {expected:?}"
+        );
+    }
+    Ok(())
+}
+
+/// What is held is held by a flow that can go on.
+fn check_owners(db: &Connection) -> Result<()> {
+    let lost: i64 = db.query_row(
+        "SELECT count(*) FROM reservations LEFT JOIN flows ON flows.id = reservations.flow
+         WHERE reservations.state = 'open' AND (flows.id IS NULL OR flows.state IN ('SUCCESS', 'FAILURE'))",
+        [],
+        |row| row.get(0),
+    )?;
+    ensure!(
+        lost == 0,
+        "{lost} reservations are open without a live flow"
+    );
+    let lost: i64 = db.query_row(
+        "SELECT count(*) FROM outbox LEFT JOIN flows ON flows.id = outbox.flow
+         WHERE flows.id IS NULL OR flows.state = 'FAILURE' OR (flows.state <> 'SUCCESS' AND outbox.state <> 'held')",
+        [],
+        |row| row.get(0),
+    )?;
+    ensure!(lost == 0, "{lost} messages of flows that did not succeed");
+    let lost: i64 = db.query_row(
+        "SELECT count(*) FROM keys WHERE id NOT IN (SELECT encryption_key_id FROM volumes WHERE encryption_key_id IS NOT NULL)",
+        [],
+        |row| row.get(0),
+    )?;
+    ensure!(lost == 0, "{lost} keys belong to no volume");
+    Ok(())
+}
+
+fn texts(db: &Connection, statement: &str, flow: FlowId) -> Result<Vec<String>> {
+    let mut statement = db.prepare_cached(statement)?;
+    let rows = statement.query_map([flow.0.as_bytes()], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

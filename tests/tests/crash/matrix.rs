@@ -1,0 +1,200 @@
+//! Every point, on the way forward and back, in a first life and in a recovery.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use acceptance::crash::{Death, Task, Visits};
+use cairn::crash::CrashPoint;
+use cairn::event::FlowState;
+
+use super::{End, Lives};
+
+/// How many of the times that a life comes to a point it dies there: all of them where that is asked for.
+fn times(all: usize) -> Vec<usize> {
+    const SOME: usize = 3;
+    if std::env::var_os("CAIRN_TEST_EXHAUSTIVE").is_some() || all <= SOME {
+        return (1..=all).collect();
+    }
+    // The first, the last, and between.
+    (0..SOME).map(|n| 1 + n * (all - 1) / (SOME - 1)).collect()
+}
+
+/// A flow that succeeds or fails at one of its tasks, and how it is kept.
+#[derive(Clone, Copy, Debug)]
+struct Scenario {
+    fails: Option<usize>,
+    resumes: bool,
+    events: usize,
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let fails = std::iter::once(None).chain((1..=7).map(Some));
+    let scenarios = fails.enumerate().flat_map(|(index, fails)| {
+        // Each way of recovery with each way of keeping, in turn.
+        [false, true].map(|resumes| Scenario {
+            fails,
+            resumes,
+            events: if (index % 2 == 0) == resumes { 1 } else { 4 },
+        })
+    });
+    scenarios.collect()
+}
+
+impl Scenario {
+    fn lives(self) -> Lives {
+        Lives::new(self.fails, self.resumes, self.events)
+    }
+
+    /// Places where a life may end.
+    fn deaths(visits: &[Visits]) -> Vec<Death> {
+        let deaths = visits.iter().flat_map(|visits| {
+            times(visits.times).into_iter().map(|time| Death {
+                point: visits.point.clone(),
+                reverting: visits.reverting,
+                time,
+            })
+        });
+        deaths.collect()
+    }
+
+    /// What must be there in the end.
+    fn expect(self, lives: &Lives, context: &str) {
+        let found = lives.recovered(context);
+        assert!(found.flows.len() <= 1, "{context}: {found:?}");
+        for (state, _) in found.flows.values() {
+            match (state, self.fails, self.resumes) {
+                (FlowState::Success, None, _) | (FlowState::Failure, Some(_), _) => {}
+                // Its caller is gone, and so it was rolled back.
+                (FlowState::Failure, None, false) => {}
+                other => panic!("{context}: {other:?}"),
+            }
+        }
+    }
+}
+
+/// Combinations that were seen: phase -> point -> how many.
+#[derive(Default)]
+struct Covered(Mutex<BTreeMap<&'static str, BTreeMap<String, usize>>>);
+
+impl Covered {
+    fn add(&self, recovering: bool, death: &Death) {
+        let phase = match (recovering, death.reverting) {
+            (false, false) => "forward",
+            (false, true) => "revert",
+            (true, false) => "recovery of forward",
+            (true, true) => "recovery of revert",
+        };
+        let mut covered = self.0.lock().expect("no test panics with it");
+        *covered
+            .entry(phase)
+            .or_default()
+            .entry(death.point.clone())
+            .or_default() += 1;
+    }
+}
+
+#[test]
+fn a_process_that_dies_anywhere_loses_nothing_and_does_nothing_twice() {
+    let covered = Covered::default();
+    let missed = AtomicUsize::new(0);
+    let scenarios = Mutex::new(scenarios().into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let next = scenarios.lock().expect("nobody panics with it").next();
+                    let Some(scenario) = next else { return };
+                    run(scenario, &covered, &missed);
+                }
+            });
+        }
+    });
+    let covered = covered.0.into_inner().expect("every thread is done");
+    let all: usize = covered.values().flat_map(BTreeMap::values).sum();
+    let missed = missed.into_inner();
+    println!(
+        "{all} combinations of a point, a phase, a time and a flow; {missed} more were not reached again"
+    );
+    for (phase, points) in &covered {
+        println!("  {phase}: {points:?}");
+    }
+    assert!(all >= 200, "only {all} combinations");
+    assert!(
+        missed * 10 < all,
+        "{missed} of {all} points were not reached again"
+    );
+    for phase in [
+        "forward",
+        "revert",
+        "recovery of forward",
+        "recovery of revert",
+    ] {
+        assert!(covered.contains_key(phase), "nothing died in {phase}");
+    }
+    let reached: BTreeSet<&str> = covered
+        .values()
+        .flat_map(BTreeMap::keys)
+        .map(String::as_str)
+        .collect();
+    let forgotten: Vec<&str> = CrashPoint::ALL
+        .iter()
+        .map(|point| point.name())
+        .filter(|point| !reached.contains(point) && !ELSEWHERE.contains(point))
+        .collect();
+    assert!(forgotten.is_empty(), "nothing died at {forgotten:?}");
+}
+
+/// Points that the flow alone does not come to; each has a test of its own below.
+const ELSEWHERE: &[&str] = &["FlowSetAside", "RequestServed", "RequestAnswered"];
+
+fn run(scenario: Scenario, covered: &Covered, missed: &AtomicUsize) {
+    let End::Natural(visits) = scenario.lives().live(Task::Run, None) else {
+        panic!("{scenario:?}: a life without a death ended by one");
+    };
+    let deaths = Scenario::deaths(&visits);
+    for (index, death) in deaths.iter().enumerate() {
+        let lives = scenario.lives();
+        if !matches!(lives.live(Task::Run, Some(death)), End::Death) {
+            missed.fetch_add(1, Ordering::SeqCst);
+            continue;
+        }
+        covered.add(false, death);
+        // Every other one dies again on the way back, in a place that moves.
+        if index % 2 == 0 {
+            die_again(scenario, &lives, death, index, covered, missed);
+        }
+        scenario.expect(&lives, &format!("{scenario:?} died at {death:?}"));
+    }
+}
+
+/// The recovery dies too, and the recovery of that one.
+fn die_again(
+    scenario: Scenario,
+    lives: &Lives,
+    first: &Death,
+    index: usize,
+    covered: &Covered,
+    missed: &AtomicUsize,
+) {
+    // What a recovery comes to is known from another that was started from the same place.
+    let twin = scenario.lives();
+    if !matches!(twin.live(Task::Run, Some(first)), End::Death) {
+        return;
+    }
+    let End::Natural(visits) = twin.live(Task::Recover, None) else {
+        panic!("a life without a death ended by one");
+    };
+    let deaths = Scenario::deaths(&visits);
+    let Some(death) = deaths.get(index / 2 % deaths.len().max(1)) else {
+        return;
+    };
+    match lives.live(Task::Recover, Some(death)) {
+        End::Death => covered.add(true, death),
+        End::Natural(_) => {
+            missed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    // A third life dies at the same place, if it comes there.
+    lives.live(Task::Recover, Some(death));
+}

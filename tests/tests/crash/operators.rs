@@ -1,0 +1,97 @@
+//! Deaths in the middle of what operators ask for, and flows that cannot be recovered.
+
+use std::sync::Arc;
+
+use acceptance::crash::{Death, Task, check};
+use cairn::clock::SystemClock;
+use cairn::event::FlowState;
+use cairn::id::{FlowId, Identity};
+use cairn::store::control::Operation;
+use cairn::store::view::FlowFilter;
+use cairn::store::{Sqlite, SqliteConfig};
+use rusqlite::Connection;
+
+use super::{End, Lives};
+
+/// A flow that died in the middle of its way forward.
+fn left_behind() -> (Lives, FlowId) {
+    let lives = Lives::new(None, false, 1);
+    let death = Death {
+        point: "EffectApplied".to_owned(),
+        reverting: false,
+        time: 3,
+    };
+    assert!(matches!(lives.live(Task::Run, Some(&death)), End::Death));
+    let flows = flows(&lives);
+    assert_eq!(flows.len(), 1);
+    (lives, flows[0])
+}
+
+fn open(lives: &Lives) -> Sqlite {
+    Sqlite::open(
+        &lives.database(),
+        SqliteConfig::default(),
+        Arc::new(SystemClock),
+    )
+    .unwrap()
+}
+
+fn flows(lives: &Lives) -> Vec<FlowId> {
+    let nobody = Identity::default();
+    let flows = open(lives).read(&nobody, |view| view.flows(FlowFilter::default(), 10));
+    flows.unwrap().iter().map(|flow| flow.id).collect()
+}
+
+fn at(point: &str) -> Death {
+    Death {
+        point: point.to_owned(),
+        reverting: false,
+        time: 1,
+    }
+}
+
+#[test]
+fn what_was_asked_of_a_flow_is_done_once_though_its_server_dies() {
+    for point in ["RequestServed", "RequestAnswered"] {
+        let (lives, flow) = left_behind();
+        let request = open(&lives).ask(flow, &Operation::Interrupt).unwrap();
+        assert!(
+            matches!(lives.live(Task::Serve, Some(&at(point))), End::Death),
+            "{point}"
+        );
+        assert!(matches!(lives.live(Task::Serve, None), End::Natural(_)));
+        let answer = open(&lives).answer_to(request).unwrap().expect("an answer");
+        assert_eq!(answer["state"], "INTERRUPTED", "{point}");
+        let found = check(&lives.database()).unwrap();
+        assert_eq!(found.flows[&flow].0, FlowState::Interrupted, "{point}");
+    }
+}
+
+#[test]
+fn a_flow_that_cannot_be_recovered_is_set_aside_until_it_can() {
+    let (lives, flow) = left_behind();
+    let db = Connection::open(lives.database()).unwrap();
+    db.execute_batch("CREATE TABLE gone AS SELECT * FROM plans; DELETE FROM plans")
+        .unwrap();
+    assert!(matches!(
+        lives.live(Task::Recover, Some(&at("FlowSetAside"))),
+        End::Death
+    ));
+    let reason = |db: &Connection| {
+        db.query_row("SELECT stuck FROM flows", [], |row| {
+            row.get::<_, Option<String>>(0)
+        })
+        .unwrap()
+    };
+    assert!(reason(&db).unwrap().contains("is not stored"));
+    assert!(matches!(lives.live(Task::Recover, None), End::Natural(_)));
+    assert!(
+        reason(&db).is_some(),
+        "it is tried again, and set aside again"
+    );
+    db.execute_batch("INSERT INTO plans SELECT * FROM gone; DROP TABLE gone")
+        .unwrap();
+    let found = lives.recovered("with its plan back");
+    assert_eq!(found.flows[&flow].0, FlowState::Failure);
+    assert_eq!(reason(&db), None);
+}
