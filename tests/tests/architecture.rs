@@ -29,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "store",
         &[
-            "clock", "effect", "error", "event", "id", "keyring", "quota", "value",
+            "clock", "effect", "error", "event", "history", "id", "keyring", "quota", "value",
         ],
     ),
     ("request", &["document", "error", "store", "value"]),
