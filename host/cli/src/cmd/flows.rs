@@ -1,3 +1,5 @@
+mod prune;
+
 use std::collections::BTreeMap;
 
 use cairn::event::{Entry, Event, FlowState, FlowSummary, LogLevel};
@@ -26,6 +28,7 @@ pub enum Flows {
     Events(One),
     /// List what a flow's plugins had to say
     Logs(One),
+    Prune(prune::Prune),
 }
 
 #[derive(Args, Debug)]
@@ -80,6 +83,7 @@ impl Flows {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(session),
+            Self::Prune(prune) => prune.run(session),
             Self::Show(one) => {
                 let (_, history) = one.journal(session)?;
                 let report = Report::new(one.id, &history);

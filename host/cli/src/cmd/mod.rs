@@ -61,9 +61,9 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
     let done = match command {
         Command::Run(run) => return run.run(&session),
         Command::Db(db) => return db.run(&session),
+        Command::Quota(quota) => return quota.run(&session),
         Command::Plan(plan) => plan.run(&session),
         Command::Flows(flows) => flows.run(&session),
-        Command::Quota(quota) => quota.run(&session),
         Command::Volumes(volumes) => volumes.run(&session),
         Command::Snapshots(snapshots) => snapshots.run(&session),
         Command::Types(types) => types.run(&session),
