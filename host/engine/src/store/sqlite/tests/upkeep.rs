@@ -403,6 +403,7 @@ fn what_a_flow_wrote_after_it_had_ended_counts() {
     let (store, clock) = clocked();
     let call = begin(&store, &ann());
     end(&store, call, FlowState::Success, false);
+    store.barrier(call.flow).unwrap();
     clock.advance(2 * DAY);
     let log = Event::Log {
         task: call.task,
