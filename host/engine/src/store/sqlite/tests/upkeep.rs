@@ -417,14 +417,18 @@ fn what_a_flow_wrote_after_it_had_ended_counts() {
 
 #[test]
 fn a_flow_whose_journal_cannot_be_read_is_kept() {
-    for statement in [
-        "UPDATE journal SET entries = '['",
-        // The end of it can be read, and the beginning is lost.
-        "UPDATE journal SET entries = json_remove(entries, '$[0]')",
+    // The end of the third journal can be read, and its beginning is lost.
+    for (state, statement) in [
+        (FlowState::Success, "UPDATE journal SET entries = '['"),
+        (FlowState::Failure, "UPDATE journal SET entries = '['"),
+        (
+            FlowState::Failure,
+            "UPDATE journal SET entries = json_remove(entries, '$[0]')",
+        ),
     ] {
         let (store, clock) = clocked();
         let call = begin(&store, &ann());
-        end(&store, call, FlowState::Failure, true);
+        end(&store, call, state, true);
         damage(&store, statement);
         clock.advance(DAY);
         let expected = Pruned {
