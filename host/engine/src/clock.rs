@@ -100,9 +100,6 @@ mod tests {
         assert_eq!(clock.now(), Timestamp(7));
         assert_eq!(Timestamp(7).since(Timestamp(9)), Duration::ZERO);
         assert_eq!(Timestamp(7).before(Duration::from_micros(9)), Timestamp(-2));
-        assert_eq!(
-            Timestamp(-2).before(Duration::MAX),
-            Timestamp(i64::MIN + 1).before(Duration::from_micros(2))
-        );
+        assert_eq!(Timestamp(-2).before(Duration::MAX), Timestamp(i64::MIN));
     }
 }
