@@ -107,6 +107,14 @@ fn fields(object: &Object) -> String {
         .collect()
 }
 
+/// So many of a noun that takes an `s`.
+pub fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
 /// A value as people read it.
 pub fn cell(value: &Value) -> String {
     match value {

@@ -84,7 +84,8 @@ impl Session {
         db.is_ok_and(|file| !file.is_file() || file.len() > 0)
     }
 
-    fn require_database(&self) -> Result<(), Failure> {
+    /// Refuses to go on without one.
+    pub fn require_database(&self) -> Result<(), Failure> {
         let db = &self.settings.db;
         if self.has_database() {
             return Ok(());
@@ -169,6 +170,11 @@ impl Session {
             identity = identity.into_admin();
         }
         identity
+    }
+
+    /// Whoever looks after the database, for what concerns every project.
+    pub fn operator(&self) -> Identity {
+        Identity::new(&self.settings.user, &self.settings.project).into_admin()
     }
 
     /// Who asks, for a command that needs the policy for nothing else.

@@ -96,7 +96,7 @@ fn read_config(named: Option<&Path>) -> Result<Config, Failure> {
 }
 
 /// `<db><suffix>`, as in `cairn.db.key`.
-fn beside(db: &Path, suffix: &str) -> PathBuf {
+pub fn beside(db: &Path, suffix: &str) -> PathBuf {
     let mut path = db.as_os_str().to_owned();
     path.push(suffix);
     path.into()

@@ -20,6 +20,13 @@ impl Timestamp {
         Self(self.0.saturating_add(by))
     }
 
+    /// This point moved back by `by`; the far past when that cannot be written.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(by))
+    }
+
     /// How long ago `earlier` was; zero when it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -92,5 +99,7 @@ mod tests {
         clock.advance(Duration::from_micros(2));
         assert_eq!(clock.now(), Timestamp(7));
         assert_eq!(Timestamp(7).since(Timestamp(9)), Duration::ZERO);
+        assert_eq!(Timestamp(7).before(Duration::from_micros(9)), Timestamp(-2));
+        assert_eq!(Timestamp(-2).before(Duration::MAX), Timestamp(i64::MIN));
     }
 }

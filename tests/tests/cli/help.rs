@@ -10,8 +10,12 @@ fn every_command_has_a_page_of_help() {
         "plan",
         "flows",
         "flows list",
+        "flows prune",
         "quota",
         "quota set",
+        "quota check",
+        "quota sync",
+        "quota expire",
         "volumes",
         "volumes create",
         "volumes set",
@@ -25,6 +29,8 @@ fn every_command_has_a_page_of_help() {
         "plugin",
         "plugin inspect",
         "db",
+        "db backup",
+        "db migrate",
         "completions",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();

@@ -1,16 +1,22 @@
 //! The command line, run as a process: exit codes, the documents it prints, and what it says.
 
+mod backup;
 mod catalogue;
+mod drift;
 mod flows;
 mod help;
 mod outbox;
 mod plan;
 mod plugin;
+mod prune;
 mod quota;
 mod run;
 mod settings;
 mod signals;
 
+use std::io::{BufRead as _, BufReader};
+
+use acceptance::guest::Call;
 use acceptance::program::{Program, volume_create};
 use serde_json::Value;
 
@@ -45,4 +51,39 @@ fn result<'r>(report: &'r Value, task: &str) -> &'r Value {
     let name = format!("{task};volume:create");
     let task = tasks.iter().find(|task| task["name"] == name.as_str());
     &task.expect("the task is in the report")["result"]
+}
+
+/// Changes the program's database past every rule of the program.
+fn sql(program: &Program, statement: &str) {
+    rusqlite::Connection::open(program.path("cairn.db"))
+        .and_then(|database| database.execute_batch(statement))
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+/// Writes the first example's flow with a task after `before` that takes a second, and kills the program in the middle of
+/// that task.
+fn killed_after(program: &Program, before: &str) {
+    let task = format!("[[task]]\nplugin = \"{before}\"\n");
+    let flow = std::fs::read_to_string(volume_create()).expect("the example");
+    assert!(flow.contains(&task), "{flow}");
+    let slow = format!(
+        "{}\n[plugins.slow]\npath = \"slow.wat\"\n",
+        flow.replace(&task, &format!("{task}\n[[task]]\nplugin = \"slow\"\n"))
+    );
+    program
+        .write("slow.wat", Call::TakesASecond.component())
+        .write("slow.toml", slow)
+        .write("slow.json", r#"{"size": 5}"#);
+    let mut child = program.start(&["run", "slow.toml", "--input", "slow.json", "-vv"]);
+    let mut stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+    let mut line = String::new();
+    while !(line.contains("slow") && line.contains("STARTED")) {
+        line.clear();
+        let read = stderr.read_line(&mut line).expect("messages are UTF-8");
+        assert_ne!(read, 0, "the program ended before its slow task");
+    }
+    // What came before is on disk a few milliseconds later.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    child.kill().expect("it still runs");
+    child.wait().expect("it can be waited for");
 }

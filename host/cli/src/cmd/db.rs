@@ -1,3 +1,6 @@
+mod backup;
+mod migrate;
+
 use clap::Subcommand;
 
 use crate::args::Format;
@@ -10,32 +13,42 @@ use crate::session::Session;
 pub enum Db {
     /// Check that the file is sound, and of which version it is
     Check(Format),
+    Backup(backup::Backup),
+    Migrate(migrate::Migrate),
 }
 
 impl Db {
-    /// A file that is not sound is a difference that was found.
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let Self::Check(format) = self;
-        let check = session.reader()?.check()?;
-        if format.json {
-            output::json(&check)?;
-        } else {
-            let mut text = format!(
-                "schema version {} of {}\n",
-                check.schema_version, check.newest_version
-            );
-            match check.problems.as_slice() {
-                [] => text.push_str("no problem was found\n"),
-                problems => problems
-                    .iter()
-                    .for_each(|problem| text += &format!("problem: {problem}\n")),
-            }
-            output::print(&text)?;
+        match self {
+            Self::Check(format) => return check(session, format),
+            Self::Backup(backup) => backup.run(session)?,
+            Self::Migrate(migrate) => migrate.run(session)?,
         }
-        Ok(if check.problems.is_empty() {
-            Exit::Ok
-        } else {
-            Exit::Failed
-        })
+        Ok(Exit::Ok)
     }
+}
+
+/// A file that is not sound is a difference that was found.
+fn check(session: &Session, format: Format) -> Result<Exit, Failure> {
+    let check = session.reader()?.check()?;
+    if format.json {
+        output::json(&check)?;
+    } else {
+        let mut text = format!(
+            "schema version {} of {}\n",
+            check.schema_version, check.newest_version
+        );
+        match check.problems.as_slice() {
+            [] => text.push_str("no problem was found\n"),
+            problems => problems
+                .iter()
+                .for_each(|problem| text += &format!("problem: {problem}\n")),
+        }
+        output::print(&text)?;
+    }
+    Ok(if check.problems.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
 }

@@ -1,3 +1,6 @@
+mod drift;
+mod expire;
+
 use std::collections::BTreeMap;
 
 use cairn::id::Identity;
@@ -6,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::args::{Format, Who};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
 
@@ -17,6 +20,9 @@ pub enum Quota {
     Show(Show),
     /// Set limits of a project, or of a class
     Set(Set),
+    Check(drift::Check),
+    Sync(drift::Sync),
+    Expire(expire::Expire),
 }
 
 #[derive(Args, Debug)]
@@ -57,11 +63,15 @@ struct Document<'a> {
 }
 
 impl Quota {
-    pub fn run(self, session: &Session) -> Result<(), Failure> {
-        match self {
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let done = match self {
+            Self::Check(check) => return check.run(session),
             Self::Show(show) => show.run(session),
             Self::Set(set) => set.run(session),
-        }
+            Self::Sync(sync) => sync.run(session),
+            Self::Expire(expire) => expire.run(session),
+        };
+        done.map(|()| Exit::Ok)
     }
 }
 

@@ -1,9 +1,11 @@
-//! Quotas, as Cinder 2013.2 has them: which resources there are, whose limit applies, when a usage is counted anew, and
-//! when a request is over. Rules only; the store applies them.
+//! Quotas, as Cinder 2013.2 has them: which resources there are, whose limit applies, when a usage is counted anew, when
+//! a request is over, and when a usage has drifted. Rules only; the store applies them.
 
+mod drift;
 mod resource;
 mod rules;
 
+pub use drift::{Counters, Drift, Usages, drift};
 pub use resource::{Measure, Resource, type_resource};
 pub use rules::{Limit, Over, Usage, is_over, refresh_is_due};
 

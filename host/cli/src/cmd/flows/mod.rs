@@ -1,4 +1,5 @@
 mod operate;
+mod prune;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,7 @@ pub enum Flows {
     Reset(operate::Operate),
     /// Roll a flow back, or what could not be rolled back before
     Rollback(operate::Rollback),
+    Prune(prune::Prune),
 }
 
 #[derive(Args, Debug)]
@@ -100,6 +102,7 @@ impl Flows {
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {
             Self::List(list) => list.run(session)?,
+            Self::Prune(prune) => prune.run(session)?,
             Self::Show(one) => {
                 let (_, history) = one.journal(session)?;
                 report::print(&Report::new(one.id, &history), one.format)?;

@@ -1,10 +1,15 @@
 //! What operators set up and take down. Each operation is a transaction of its own, on disk when it returns.
 
 mod catalogue;
+mod migrate;
+mod prune;
 mod quota;
+mod sync;
 mod volumes;
 
 pub use catalogue::{NewEncryption, NewImage, NewQosSpecs, NewVolumeType};
+pub use migrate::Migrated;
+pub use quota::Expired;
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,20 @@
 //! Limits, and reservations that lapsed.
 
 use rusqlite::params;
+use serde::Serialize;
 
 use super::{Admin, Result};
 use crate::error::TaskError;
 use crate::store::sqlite::quota;
+
+/// What became of the reservations that are past their expiry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Expired {
+    /// Rolled back.
+    pub rolled_back: usize,
+    /// Left to flows that have not ended.
+    pub kept: usize,
+}
 
 impl Admin<'_, '_> {
     /// Sets a project's limit; `None` and -1 are unlimited.
@@ -54,20 +64,39 @@ impl Admin<'_, '_> {
         Err(error.with("unknown", vec![name.to_owned()]).into())
     }
 
-    /// Rolls back every reservation that is past its expiry; says how many.
+    /// Rolls back every open reservation that is past its expiry, but for those of a flow that has not ended: the flow, or
+    /// its recovery, closes them, and could not be rolled back if somebody else had.
     ///
     /// # Errors
     /// `AdminRequired`.
-    pub fn expire_reservations(&mut self) -> Result<usize> {
+    pub fn expire_reservations(&mut self) -> Result<Expired> {
         self.require_admin("expire reservations")?;
         let connection = self.tx.connection;
-        let expired: Vec<(String, String, String, i64)> = connection
-            .prepare_cached("SELECT id, project_id, resource, delta FROM reservations WHERE state = 'open' AND expire < ?")?
+        // The flow of a reservation may be pruned, and has ended then.
+        let lapsed: Vec<(String, String, String, i64, bool)> = connection
+            .prepare_cached(
+                "SELECT id, project_id, resource, delta, EXISTS (
+                     SELECT 1 FROM flows
+                     WHERE flows.id = reservations.flow AND flows.state NOT IN ('SUCCESS', 'FAILURE'))
+                 FROM reservations WHERE state = 'open' AND expire < ?",
+            )?
             .query_map([self.tx.now.0], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                ))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for (id, project, resource, delta) in &expired {
+        let mut counts = Expired::default();
+        for (id, project, resource, delta, in_flight) in &lapsed {
+            if *in_flight {
+                counts.kept += 1;
+                continue;
+            }
+            counts.rolled_back += 1;
             connection
                 .prepare_cached("UPDATE reservations SET state = 'expired' WHERE id = ?")?
                 .execute([id])?;
@@ -80,7 +109,7 @@ impl Admin<'_, '_> {
                     .execute(params![delta, self.tx.now.0, project, resource])?;
             }
         }
-        Ok(expired.len())
+        Ok(counts)
     }
 
     /// Forgets a project's limits, usages and reservations.

@@ -1,9 +1,11 @@
 //! Effects on quota: reserve, commit, roll back; whose limit applies, and the count anew that may come before.
 
+mod booked;
 mod limits;
 mod reservation;
 mod usage;
 
+pub(super) use booked::current_drift;
 pub(super) use limits::{Limits, limits_for, resource, resources};
 pub(super) use reservation::{commit, reserve, rollback};
 pub(super) use usage::{refresh, usages};

@@ -1,10 +1,15 @@
 //! What operators read.
 
+mod backup;
+mod drift;
 mod kind;
+mod prune;
 mod quotas;
 mod reader;
 
 pub use kind::Kind;
+pub use prune::Pruned;
+pub(super) use prune::{OfFlows, Prunable};
 pub use quotas::{Quota, QuotaUsage};
 pub use reader::{DatabaseCheck, Reader};
 

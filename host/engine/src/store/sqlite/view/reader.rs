@@ -13,8 +13,8 @@ use crate::store::{Caller, StoreError};
 
 /// A database that is only read.
 pub struct Reader {
-    connection: Connection,
-    env: Env,
+    pub(super) connection: Connection,
+    pub(super) env: Env,
 }
 
 impl Reader {

@@ -1,0 +1,32 @@
+use cairn::store::Sqlite;
+use clap::Args;
+
+use crate::args::Format;
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// Bring the database to the newest version of the schema
+///
+/// Whatever writes to the database does so by itself. Make a backup first: an older program does not read it any more.
+#[derive(Args, Debug)]
+pub struct Migrate {
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Migrate {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        session.require_database()?;
+        let migrated = Sqlite::migrate(&session.settings.db)?;
+        if self.format.json {
+            return output::json(&migrated);
+        }
+        let (from, to) = (migrated.from, migrated.to);
+        output::print(&if from == to {
+            format!("schema version {to}: it is the newest already\n")
+        } else {
+            format!("schema version {from} -> {to}\n")
+        })
+    }
+}

@@ -1,0 +1,73 @@
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use cairn::store::view::Pruned;
+use clap::Args;
+
+use crate::args::Format;
+use crate::exit::Failure;
+use crate::output::{self, count};
+use crate::session::Session;
+
+/// Remove the journals of flows that ended long ago
+///
+/// With a flow go its journal, its closed reservations and its messages that were taken. Usages, volumes, plans, messages
+/// that are ready and reservations that are open stay. A flow whose rollback is incomplete is never removed, nor is one
+/// whose journal cannot be read. Flows can run meanwhile: it goes on in small steps.
+#[derive(Args, Debug)]
+pub struct Prune {
+    /// How long ago a flow's last event must be, such as 30d or 12h
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    older_than: Duration,
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Prune {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        let operator = session.operator();
+        let pruned = if self.dry_run {
+            session
+                .reader()?
+                .view(&operator)
+                .would_prune(self.older_than)?
+        } else {
+            session.store()?.prune_flows(&operator, self.older_than)?
+        };
+        if self.format.json {
+            return output::json(&pruned);
+        }
+        output::print(&text(&pruned, self.dry_run))
+    }
+}
+
+fn text(pruned: &Pruned, dry_run: bool) -> String {
+    let done = if dry_run {
+        "would be removed"
+    } else {
+        "removed"
+    };
+    let mut text = format!(
+        "{} {done}, with {} and {}\n",
+        count(pruned.flows, "flow"),
+        count(pruned.reservations, "closed reservation"),
+        count(pruned.messages, "taken message")
+    );
+    if pruned.kept > 0 {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{} kept: the rollback is incomplete, or the journal cannot be read",
+            count(pruned.kept, "flow")
+        );
+    }
+    text
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a number and a unit, such as 30d or 12h"))
+}

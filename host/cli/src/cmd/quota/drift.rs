@@ -1,0 +1,101 @@
+use cairn::quota::{Counters, Drift};
+use clap::Args;
+use serde::Serialize;
+
+use crate::args::{Format, Who};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::session::Session;
+
+/// Check that usages say what is booked and reserved; exit 3 when one does not
+///
+/// A usage's `in_use` must be what is booked: volumes whose quota was committed, and snapshots. Its `reserved` must be what
+/// open reservations hold. A usage that is missing, although something is booked or reserved, is told as well. It only
+/// reads, and what flows do meanwhile is no difference. `cairn quota sync` mends what it finds.
+///
+/// With --admin it checks every project, unless --project names one; without, the requester's own.
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Make the usages of every project say what is booked and reserved
+///
+/// It mends what `cairn quota check --admin` finds, in one transaction, and prints what it changed: what it found, and what
+/// it should be and is now. Flows that run meanwhile are not disturbed.
+#[derive(Args, Debug)]
+pub struct Sync {
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    drift: &'a [Drift],
+}
+
+#[derive(Serialize)]
+struct Mended<'a> {
+    mended: &'a [Drift],
+}
+
+impl Check {
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let requester = session.requester(&self.who)?;
+        let everybody = requester.is_admin && self.who.project.is_none();
+        let project = (!everybody).then_some(&*requester.project_id);
+        let drift = session.reader()?.view(&requester).quota_drift(project)?;
+        if self.format.json {
+            output::json(&Found { drift: &drift })?;
+        } else {
+            output::print(&text(&drift, "no difference was found\n"))?;
+        }
+        Ok(if drift.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::Failed
+        })
+    }
+}
+
+impl Sync {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        let operator = session.operator();
+        let mended = session
+            .store()?
+            .admin(&operator, |admin| admin.sync_usages())?;
+        if self.format.json {
+            return output::json(&Mended { mended: &mended });
+        }
+        output::print(&text(&mended, "there was nothing to mend\n"))
+    }
+}
+
+fn text(drift: &[Drift], nothing: &str) -> String {
+    if drift.is_empty() {
+        return nothing.to_owned();
+    }
+    let rows = drift.iter().map(|drift| {
+        let found = |counter: fn(Counters) -> i64| match drift.found {
+            Some(found) => counter(found).to_string(),
+            None => "missing".to_owned(),
+        };
+        vec![
+            output::printable(&drift.project),
+            output::printable(&drift.resource),
+            found(|counters| counters.in_use),
+            drift.expected.in_use.to_string(),
+            found(|counters| counters.reserved),
+            drift.expected.reserved.to_string(),
+        ]
+    });
+    output::table(
+        &[
+            "project", "resource", "in use", "expected", "reserved", "expected",
+        ],
+        rows,
+    )
+}

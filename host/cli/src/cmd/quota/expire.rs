@@ -1,0 +1,32 @@
+use clap::Args;
+
+use crate::args::Format;
+use crate::exit::Failure;
+use crate::output::{self, count};
+use crate::session::Session;
+
+/// Roll back the reservations of every project that are past their expiry
+///
+/// Those of a flow that has not ended are left alone: the flow closes them, or whoever takes it up.
+#[derive(Args, Debug)]
+pub struct Expire {
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Expire {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        let operator = session.operator();
+        let expired = session
+            .store()?
+            .admin(&operator, |admin| admin.expire_reservations())?;
+        if self.format.json {
+            return output::json(&expired);
+        }
+        output::print(&format!(
+            "{} rolled back, {} left to flows that have not ended\n",
+            count(expired.rolled_back, "reservation"),
+            expired.kept
+        ))
+    }
+}

@@ -1,0 +1,66 @@
+//! A copy of the database, as of one moment.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Reader;
+use crate::error::TaskError;
+use crate::store::StoreError;
+use crate::store::sqlite::open;
+
+impl Reader {
+    /// Writes a copy of the database, as of one moment, to `to`, on disk and checked when this returns. Flows may run
+    /// meanwhile. Never overwrites: `to` must not be there. Nothing is left there when it fails.
+    ///
+    /// The components and the master key are files of their own, and not part of it.
+    ///
+    /// # Errors
+    /// `InvalidInput` when `to` is there, or is no UTF-8; [`StoreError::Database`] when it cannot be written, or the copy is
+    /// not sound.
+    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let Some(name) = to.to_str() else {
+            let message = format!("the name `{}` is not UTF-8", to.display());
+            return Err(TaskError::new("InvalidInput", message).into());
+        };
+        // SQLite would write into a file that is there and empty.
+        if let Err(error) = File::create_new(to) {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                let message = format!("{name} is there already, and a backup never overwrites");
+                return Err(TaskError::new("InvalidInput", message).into());
+            }
+            return Err(unwritten(to, &error));
+        }
+        let written = self.write_copy(to, name);
+        if written.is_err()
+            && let Err(error) = fs::remove_file(to)
+        {
+            tracing::warn!(file = name, %error, "a backup that failed could not be removed");
+        }
+        written
+    }
+
+    fn write_copy(&self, to: &Path, name: &str) -> Result<(), StoreError> {
+        self.connection
+            .execute("VACUUM INTO ?", [name])
+            .map_err(|error| open::database(to, &error))?;
+        File::open(to)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| unwritten(to, &error))?;
+        let copy = Self::open(to, self.env.config.clone(), Arc::clone(&self.env.clock))?;
+        match copy.check()?.problems.first() {
+            None => Ok(()),
+            Some(problem) => Err(StoreError::Database(format!(
+                "{name}: the copy is not sound: {problem}; look at the database with `cairn db check`"
+            ))),
+        }
+    }
+}
+
+fn unwritten(to: &Path, error: &io::Error) -> StoreError {
+    StoreError::Database(format!(
+        "{}: {error}: check that the folder exists and that you may write to it",
+        to.display()
+    ))
+}

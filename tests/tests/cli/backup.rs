@@ -1,0 +1,189 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use acceptance::program::Program;
+use serde_json::json;
+
+use super::{create, program};
+
+const ENCRYPTED: &str = r#"{"size": 1, "volume_type": "sealed"}"#;
+
+/// A database with a key, and so with all that belongs to one.
+fn kept() -> Program {
+    let program = program();
+    program
+        .run(&["types", "create", "sealed", "--encrypt", "luks"])
+        .exits(0);
+    create(&program, ENCRYPTED, &[], 0);
+    program
+}
+
+/// What is in a folder, with its bytes; without the files that SQLite makes for whoever reads.
+fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let bytes = if path.is_dir() {
+            format!("{:?}", content(&path)).into_bytes()
+        } else {
+            fs::read(&path).unwrap()
+        };
+        (name, bytes)
+    });
+    let mut content: Vec<_> = entries
+        .filter(|(name, _)| !name.starts_with("cairn.db-"))
+        .collect();
+    content.sort();
+    content
+}
+
+#[test]
+fn a_backup_is_a_database_that_flows_go_on_with() {
+    let program = kept();
+    let volumes = program.json(&["volumes", "list", "--json"]);
+    let flows = program.json(&["flows", "list", "--json"]);
+    let made = program.json(&["db", "backup", "b.db", "--json"]);
+    assert_eq!(
+        made,
+        json!({
+            "database": "b.db",
+            "components": {"folder": "b.db.components", "files": 7},
+            "master_key": "b.db.key",
+        })
+    );
+    create(&program, ENCRYPTED, &[], 0);
+
+    for part in ["cairn.db", "cairn.db.key"] {
+        fs::remove_file(program.path(part)).unwrap();
+    }
+    let check = program.run(&["db", "check", "--db", "b.db"]).exits(0);
+    assert!(
+        check.stdout.contains("no problem was found"),
+        "{}",
+        check.stdout
+    );
+    let on_copy = |arguments: &[&str]| {
+        let arguments = [arguments, &["--json", "--db", "b.db"]].concat();
+        program.json(&arguments)
+    };
+    assert_eq!(on_copy(&["volumes", "list"]), volumes);
+    assert_eq!(on_copy(&["flows", "list"]), flows);
+    assert_eq!(
+        on_copy(&["quota", "check", "--admin"]),
+        json!({"drift": []})
+    );
+    let mode = fs::metadata(program.path("b.db.key"))
+        .unwrap()
+        .permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    assert_eq!(
+        content(&program.path("b.db.components")),
+        content(&program.path("cairn.db.components"))
+    );
+    // Sealing a key needs the master key of those that are there.
+    create(&program, ENCRYPTED, &["--db", "b.db"], 0);
+}
+
+#[test]
+fn what_is_not_there_is_not_backed_up() {
+    let program = program();
+    program.run(&["zones", "create", "nova"]).exits(0);
+    let run = program.run(&["db", "backup", "b.db"]).exits(0);
+    assert_eq!(run.stdout, "database  b.db\n");
+    assert_eq!(
+        program
+            .json(&["zones", "list", "--json", "--db", "b.db"])
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let names: Vec<String> = content(&program.path(""))
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert!(
+        !names.iter().any(|name| name.contains("partial")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_backup_never_overwrites() {
+    let program = kept();
+    for taken in ["b.db", "b.db.key", "b.db.components", "b.db-wal"] {
+        program.write(taken, "mine");
+        let before = content(&program.path(""));
+        program
+            .run(&["db", "backup", "b.db"])
+            .exits(2)
+            .says(&[&format!(
+                "{taken} is there already, and a backup never overwrites"
+            )]);
+        assert!(content(&program.path("")) == before, "{taken}");
+        fs::remove_file(program.path(taken)).unwrap();
+    }
+    program
+        .run(&["db", "backup", "cairn.db"])
+        .exits(2)
+        .says(&["cairn.db is there already"]);
+    program.run(&["db", "check"]).exits(0);
+}
+
+#[test]
+fn a_backup_that_fails_leaves_nothing() {
+    let program = kept();
+    program
+        .run(&["db", "backup", "nowhere/b.db"])
+        .exits(1)
+        .says(&[
+            "nowhere/b.db cannot be written",
+            "check that the folder exists",
+        ]);
+    // The last part cannot be read.
+    fs::remove_file(program.path("cairn.db.key")).unwrap();
+    fs::create_dir(program.path("cairn.db.key")).unwrap();
+    let before = content(&program.path(""));
+    program
+        .run(&["db", "backup", "b.db"])
+        .exits(1)
+        .says(&["cairn.db.key cannot be read"]);
+    assert!(content(&program.path("")) == before, "something was left");
+}
+
+#[test]
+fn a_database_is_brought_to_the_newest_version() {
+    let program = program();
+    for command in [&["db", "backup", "b.db"][..], &["db", "migrate"]] {
+        program
+            .run(command)
+            .exits(2)
+            .says(&["there is no database at cairn.db"]);
+    }
+    assert!(!program.has_database());
+    // A log makes a database of a file, before there is any table.
+    super::sql(&program, "PRAGMA journal_mode = WAL");
+    let newest = program.json(&["db", "check", "--json"])["newest_version"].clone();
+    assert_eq!(
+        program.json(&["db", "migrate", "--json"]),
+        json!({"from": 0, "to": newest})
+    );
+    let text = program.run(&["db", "migrate"]).exits(0).stdout;
+    assert_eq!(
+        text,
+        format!("schema version {newest}: it is the newest already\n")
+    );
+    program.run(&["flows", "list"]).exits(0);
+
+    super::sql(&program, "PRAGMA user_version = 99");
+    program
+        .run(&["db", "migrate"])
+        .exits(1)
+        .says(&["was made by a newer version of Cairn"]);
+    super::sql(&program, "PRAGMA user_version = 0");
+    program
+        .run(&["db", "migrate"])
+        .exits(1)
+        .says(&["is a database of another program"]);
+}
