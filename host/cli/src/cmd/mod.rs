@@ -7,6 +7,7 @@ mod images;
 mod outbox;
 mod plan;
 mod plugin;
+mod policy;
 mod quota;
 mod run;
 mod snapshots;
@@ -48,6 +49,8 @@ pub enum Command {
     #[command(subcommand)]
     Plugin(plugin::Plugin),
     #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
     Db(db::Db),
     Completions(completions::Completions),
 }
@@ -61,6 +64,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
     let done = match command {
         Command::Run(run) => return run.run(&session),
         Command::Db(db) => return db.run(&session),
+        Command::Policy(policy) => return policy.run(&session),
         Command::Plan(plan) => plan.run(&session),
         Command::Flows(flows) => flows.run(&session),
         Command::Quota(quota) => quota.run(&session),
