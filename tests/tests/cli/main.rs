@@ -6,6 +6,7 @@ mod help;
 mod outbox;
 mod plan;
 mod plugin;
+mod policy;
 mod quota;
 mod run;
 mod settings;
