@@ -46,7 +46,7 @@ fn yaml_and_json_make_the_same_rules() {
 fn the_name_of_the_file_says_what_it_is_and_else_its_first_character() {
     for (name, text) in [
         ("p.yaml", "{\"a\": '@', }"),
-        ("p.yml", "a: '@'"),
+        ("p.yml", "{'a': '@'}"),
         ("p.json", r#"{"a": "@"}"#),
         ("p", r#" {"a": "@"}"#),
         ("p.conf", "a: '@'"),

@@ -4,7 +4,6 @@
 //! state on the heap and its flow collections below 256 levels; here a rule is a string or a list of lists, and aliases are
 //! paid for by what they repeat.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
@@ -25,8 +24,7 @@ pub(super) fn entries(text: &str) -> Result<Vec<Entry>, Diagnostic> {
         anchors: HashMap::new(),
         repeated: 0,
     };
-    let entries = reader.document()?;
-    Ok(entries)
+    reader.document()
 }
 
 struct Reader<'t> {
@@ -209,7 +207,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-fn tagged(line: usize, tag: &Cow<'_, Tag>) -> Diagnostic {
+fn tagged(line: usize, tag: &Tag) -> Diagnostic {
     let shown = format!("{}{}", tag.handle, tag.suffix);
     error(
         line,
