@@ -88,6 +88,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that one place only may name: crate, and the folders or files where it may stand.
 const CONFINED: &[(&str, &[&str])] = &[
+    ("saphyr_parser", &["policy/file"]),
     ("rusqlite", &["store/sqlite"]),
     ("rusqlite_migration", &["store/sqlite"]),
     ("wasmtime", &["plugin", "capability", "wit.rs"]),

@@ -42,7 +42,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub config: Option<PathBuf>,
-    /// Rules that come before the built-in policy's
+    /// Rules that come before the built-in policy's, as JSON or YAML
     #[arg(
         long,
         global = true,

@@ -28,6 +28,8 @@ fn every_command_has_a_page_of_help() {
         "outbox",
         "plugin",
         "plugin inspect",
+        "policy",
+        "policy check",
         "db",
         "db backup",
         "db migrate",

@@ -8,6 +8,7 @@ mod help;
 mod outbox;
 mod plan;
 mod plugin;
+mod policy;
 mod prune;
 mod quota;
 mod run;

@@ -7,6 +7,7 @@ mod images;
 mod outbox;
 mod plan;
 mod plugin;
+mod policy;
 mod quota;
 mod recover;
 mod run;
@@ -49,6 +50,8 @@ pub enum Command {
     #[command(subcommand)]
     Plugin(plugin::Plugin),
     #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
     Db(db::Db),
     Recover(recover::Recover),
     Completions(completions::Completions),
@@ -66,6 +69,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Flows(flows) => return flows.run(&session),
         Command::Quota(quota) => return quota.run(&session),
         Command::Recover(recover) => return recover.run(&session),
+        Command::Policy(policy) => return policy.run(&session),
         Command::Plan(plan) => plan.run(&session),
         Command::Volumes(volumes) => volumes.run(&session),
         Command::Snapshots(snapshots) => snapshots.run(&session),

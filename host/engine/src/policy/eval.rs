@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::rule::{Check, Part, Rule, Template};
-use super::{Credentials, Policy};
+use super::{Credentials, Policy, python};
 use crate::value::{Object, Value};
 
 /// One question to a policy. Every part of a rule may be asked about by itself, in any order.
@@ -13,6 +13,24 @@ pub(super) struct Evaluation<'q> {
     target: &'q Object,
     /// Rules that were asked already: without it, rules that name others twice would take exponential time.
     known: HashMap<&'q str, bool>,
+}
+
+/// What a check compares, and how that ends.
+pub(super) struct Comparison<'q> {
+    /// What the caller has, or the literal says.
+    pub(super) found: Found<'q>,
+    /// The match with the target's values in it, or the value that the target lacks.
+    pub(super) expected: Result<String, &'q str>,
+    pub(super) passes: bool,
+}
+
+/// The left side of a check.
+#[derive(Clone, Copy)]
+pub(super) enum Found<'q> {
+    /// The caller has no such attribute.
+    Nothing,
+    One(&'q str),
+    Many(&'q [String]),
 }
 
 impl<'q> Evaluation<'q> {
@@ -37,88 +55,121 @@ impl<'q> Evaluation<'q> {
             Rule::All(parts) => parts.iter().all(|part| self.passes(part)),
             Rule::Any(parts) => parts.iter().any(|part| self.passes(part)),
             Rule::Not(part) => !self.passes(part),
-            Rule::Check(check) => self.check(check),
-        }
-    }
-
-    fn check(&mut self, check: &'q Check) -> bool {
-        match check {
-            Check::Rule(name) => self.rule(name),
-            Check::Role(role) => self.filled(role).is_some_and(|role| {
-                let role = role.to_lowercase();
-                self.credentials
-                    .roles
-                    .iter()
-                    .any(|own| own.to_lowercase() == role)
-            }),
-            Check::Literal {
-                value, expected, ..
-            } => self
-                .filled(expected)
-                .is_some_and(|expected| expected == *value),
-            Check::Credential { name, expected } => self
-                .filled(expected)
-                .is_some_and(|expected| self.credentials.has(name, &expected)),
+            Rule::Check(Check::Rule(name)) => self.rule(name),
+            Rule::Check(check) => self.compare(check).passes,
         }
     }
 
     fn rule(&mut self, name: &'q str) -> bool {
-        if let Some(&passed) = self.known.get(name) {
+        let Some((name, rule)) = self.resolve(name) else {
+            return false;
+        };
+        if let Some(passed) = self.known(name) {
             return passed;
         }
-        let policy = self.policy;
-        let passed = policy.rules.get(name).is_some_and(|rule| self.passes(rule));
-        self.known.insert(name, passed);
+        let passed = self.passes(rule);
+        self.remember(name, passed);
         passed
     }
 
-    /// A template with the target's values in it; `None` when the target lacks one.
-    fn filled(&self, template: &Template) -> Option<String> {
+    /// The rule that decides where `name` is asked for, and its name.
+    pub(super) fn resolve(&self, name: &str) -> Option<(&'q str, &'q Rule)> {
+        self.policy.resolve(name)
+    }
+
+    /// How a rule that was asked already ended.
+    pub(super) fn known(&self, name: &str) -> Option<bool> {
+        self.known.get(name).copied()
+    }
+
+    pub(super) fn remember(&mut self, name: &'q str, passed: bool) {
+        self.known.insert(name, passed);
+    }
+
+    /// Does one check. A reference to a rule compares nothing, and fails here.
+    pub(super) fn compare(&self, check: &'q Check) -> Comparison<'q> {
+        let (found, expected) = match check {
+            Check::Rule(_) => (Found::Nothing, Ok(String::new())),
+            Check::Role(role) => (Found::Many(self.credentials.roles), self.filled(role)),
+            Check::Literal {
+                value, expected, ..
+            } => (Found::One(value), self.filled(expected)),
+            Check::Credential { name, expected } => {
+                (self.credentials.attribute(name), self.filled(expected))
+            }
+        };
+        let passes = expected.as_ref().is_ok_and(|expected| match check {
+            Check::Rule(_) => false,
+            Check::Role(_) => {
+                let role = expected.to_lowercase();
+                found.any(|own| own.to_lowercase() == role)
+            }
+            Check::Literal { .. } | Check::Credential { .. } => found.any(|own| own == expected),
+        });
+        Comparison {
+            found,
+            expected,
+            passes,
+        }
+    }
+
+    /// A template with the target's values in it, or the value that the target lacks.
+    fn filled(&self, template: &'q Template) -> Result<String, &'q str> {
         template.0.iter().try_fold(String::new(), |mut text, part| {
             match part {
                 Part::Text(plain) => text.push_str(plain),
-                Part::Target(name) => text.push_str(&written(find(self.target, name)?)?),
+                Part::Target(name) => {
+                    let value = find(self.target, name).ok_or(name.as_str())?;
+                    text.push_str(&python::text(value));
+                }
             }
-            Some(text)
+            Ok(text)
         })
     }
 }
 
-/// A key of the target, else a path through its objects: `%(volume.project_id)s`.
-fn find<'t>(target: &'t Object, name: &str) -> Option<&'t Value> {
-    target.get(name).or_else(|| {
-        let mut segments = name.split('.');
-        let first = target.get(segments.next()?)?;
-        segments.try_fold(first, |value, segment| value.as_object()?.get(segment))
-    })
-}
+impl<'q> Found<'q> {
+    /// The values, as many as there are.
+    pub(super) fn values(self) -> impl Iterator<Item = &'q str> {
+        let (one, many) = match self {
+            Self::Nothing => (None, [].as_slice()),
+            Self::One(value) => (Some(value), [].as_slice()),
+            Self::Many(values) => (None, values),
+        };
+        one.into_iter().chain(many.iter().map(String::as_str))
+    }
 
-/// A value as Python writes it, which is how policy files write it. Lists and objects equal nothing.
-fn written(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => Some("None".to_owned()),
-        Value::Bool(flag) => Some(boolean(*flag).to_owned()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(text) => Some(text.clone()),
-        Value::Array(_) | Value::Object(_) => None,
+    fn any(self, is_it: impl Fn(&str) -> bool) -> bool {
+        self.values().any(is_it)
     }
 }
 
-const fn boolean(flag: bool) -> &'static str {
-    if flag { "True" } else { "False" }
+/// A key of the target, else a path through its objects, such as `volume.project_id`. Keys may have dots of their own, and
+/// a path does not end at an object.
+fn find<'t>(target: &'t Object, name: &str) -> Option<&'t Value> {
+    target.get(name).or_else(|| below(target, name))
 }
 
-impl Credentials<'_> {
-    /// Whether the attribute `name` of the caller is `expected`, or one of its values is. `user` and `tenant` are the older
-    /// names of `user_id` and `project_id`.
-    fn has(&self, name: &str, expected: &str) -> bool {
+/// The recursion is bounded by the objects there are: each is at the end of one path, and so is looked into once.
+fn below<'t>(object: &'t Object, path: &str) -> Option<&'t Value> {
+    path.match_indices('.').find_map(|(dot, _)| {
+        let (key, rest) = (path.get(..dot)?, path.get(dot + 1..)?);
+        let inner = object.get(key)?.as_object()?;
+        let own = inner.get(rest).filter(|value| !value.is_object());
+        own.or_else(|| below(inner, rest))
+    })
+}
+
+impl<'a> Credentials<'a> {
+    /// The attribute `name` of the caller. `user` and `tenant` are the older names of `user_id` and `project_id`.
+    fn attribute(&self, name: &str) -> Found<'a> {
         match name {
-            "user_id" | "user" => self.user_id == expected,
-            "project_id" | "tenant" => self.project_id == expected,
-            "is_admin" => boolean(self.is_admin) == expected,
-            "quota_class" => self.quota_class.unwrap_or("None") == expected,
-            "roles" => self.roles.iter().any(|role| role == expected),
-            _ => false,
+            "user_id" | "user" => Found::One(self.user_id),
+            "project_id" | "tenant" => Found::One(self.project_id),
+            "is_admin" => Found::One(python::boolean(self.is_admin)),
+            "quota_class" => Found::One(self.quota_class.unwrap_or("None")),
+            "roles" => Found::Many(self.roles),
+            _ => Found::Nothing,
         }
     }
 }

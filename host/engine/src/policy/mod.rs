@@ -5,18 +5,29 @@
 //! | `""`, `[]` or `@` | always |
 //! | `!` | never |
 //! | `role:NAME` | the caller has the role; case does not count |
-//! | `rule:NAME` | the rule of that name passes; no such rule: never |
+//! | `rule:NAME` | the rule of that name passes; where there is none, the rule `default` |
 //! | `ATTRIBUTE:MATCH` | the caller's `user_id`, `project_id`, `is_admin`, `quota_class`, or one of the `roles`, is the match |
 //! | `'text':MATCH`, `True:MATCH`, `5:MATCH` | the literal is the match |
 //! | `not A`, `A and B`, `A or B`, `(A)` | as it says; `not` binds first, then `and` |
 //!
 //! A match may hold `%(name)s`, a value of the target: its key `name`, or a path such as `volume.project_id` through
-//! objects. A key that the target lacks fails the check. `%%` is a percent sign. Values are compared as text, booleans and
-//! null as `True`, `False` and `None`.
+//! objects. A key that the target lacks fails the check. `%%` is a percent sign. Values are compared as the text that Python
+//! writes: `True`, `None`, `1e+16`, `['a', 1]`.
 //!
-//! The source of these rules is `oslo.policy` (`_parser.py`, `_checks.py`). Three things differ on purpose: what cannot
-//! be read is an error and no rule that fails; so are rules that refer to themselves; and `rule:NAME` of an unknown name
-//! fails instead of asking the rule `default`.
+//! A policy file is a JSON or a YAML map of rules by name. The source of the rules is `oslo.policy` (`_parser.py`, `_checks.py`); the test
+//! `oslo_policy` replays its verdicts. A rule that can be read has the same verdict here as there. These are errors here,
+//! where oslo.policy takes them in some way that is hardly meant:
+//!
+//! | refused | oslo.policy |
+//! |---|---|
+//! | what cannot be read | a check that always fails, which under `not` lets everybody in |
+//! | a rule that is neither a string nor a list (YAML's `rule:` and `rule: !` are null) | always passes when it is null |
+//! | a name that stands twice | the last one stays |
+//! | rules that refer to themselves, or are nested too deeply | fails when asked |
+//! | `%` but for `%(name)s` and `%%`, with a plain name | what Python's `%` makes of it |
+//! | before the colon, what is neither a decimal number, a string without escapes, nor a name | what Python's `literal_eval` makes of it |
+//! | `user_id.x`: a path through an attribute that is text | fails when asked |
+//! | checks of the kinds `http`, `https` and `wasm` | asks a server |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,9 +37,14 @@ use crate::id::Identity;
 use crate::value::Object;
 
 mod eval;
+mod explain;
 mod file;
+mod literal;
 mod parse;
+mod python;
 pub(crate) mod rule;
+
+pub use explain::{Clause, Compared, Explanation, Verdict};
 
 use eval::Evaluation;
 use rule::Rule;
@@ -36,7 +52,7 @@ use rule::Rule;
 /// How high a rule may be with the rules it refers to put in its place. It bounds the recursion of [`Policy::check`].
 const MAX_HEIGHT: usize = 512;
 
-/// The rule that decides on an action without one of its own.
+/// The rule that decides where an action or a reference has none of its own.
 const DEFAULT_RULE: &str = "default";
 
 /// Who asks, as rules see it.
@@ -82,12 +98,16 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Reads a policy file: one JSON object of rules by name, each a string or a list of lists of checks. `file` names it in
+    /// Reads a policy file: one map of rules by name, each a string or a list of lists of checks. `file` names it in
     /// messages.
     ///
+    /// The text is YAML when the name ends in `.yaml` or `.yml`, JSON when it ends in `.json`, and else JSON when it begins with
+    /// `{`, YAML when not. YAML that holds nothing has no rules.
+    ///
     /// # Errors
-    /// The first thing that is wrong, with its line as far as it is known: text that is no JSON object, a rule that
-    /// stands twice, one that cannot be read, rules that form a cycle or are nested too deeply.
+    /// The first thing that is wrong, with its line as far as it is known: text that is no map, a rule that
+    /// stands twice, one that cannot be read, rules that form a cycle or are nested too deeply. In YAML also tags,
+    /// several documents, `<<`, and aliases that make more than a megabyte.
     pub fn parse(text: &str, file: Option<&Path>) -> Result<Self, Diagnostic> {
         file::policy(text, file)
     }
@@ -108,11 +128,15 @@ impl Policy {
     ///
     /// Nothing is filled in: a target without a `project_id` is nobody's.
     pub fn check(&self, action: &str, credentials: &Credentials<'_>, target: &Object) -> bool {
-        let rule = self
-            .rules
-            .get(action)
-            .or_else(|| self.rules.get(DEFAULT_RULE));
-        rule.is_some_and(|rule| Evaluation::new(self, *credentials, target).passes(rule))
+        self.resolve(action)
+            .is_some_and(|(_, rule)| Evaluation::new(self, *credentials, target).passes(rule))
+    }
+
+    /// The rule that decides where `name` is asked for, and its name.
+    fn resolve(&self, name: &str) -> Option<(&str, &Rule)> {
+        let own = self.rules.get_key_value(name);
+        let rule = own.or_else(|| self.rules.get_key_value(DEFAULT_RULE));
+        rule.map(|(name, rule)| (name.as_str(), rule))
     }
 
     /// Whether these roles make an admin: the rule `context_is_admin`, of a caller without a name or a project. Nobody is
@@ -136,6 +160,10 @@ impl Policy {
 
     /// What is not wrong but is hardly meant: references to rules that do not exist, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
+        let decides = match self.rules.contains_key(DEFAULT_RULE) {
+            true => "does not exist: the rule `default` decides",
+            false => "does not exist and so never passes",
+        };
         let mut warnings = Vec::new();
         for (name, rule) in &self.rules {
             let unknown: BTreeSet<_> = rule
@@ -145,7 +173,9 @@ impl Policy {
                 .collect();
             for reference in unknown {
                 let (name, reference) = (name.escape_debug(), reference.escape_debug());
-                warnings.push(format!("rule `{name}` refers to `{reference}`, which does not exist and so never passes"));
+                warnings.push(format!(
+                    "rule `{name}` refers to `{reference}`, which {decides}"
+                ));
             }
         }
         warnings
@@ -179,7 +209,7 @@ impl Policy {
                 } else if way.len() > MAX_HEIGHT {
                     // The height would tell as well, after a search for cycles that takes quadratic time.
                     return Err((start, too_high(start)));
-                } else if self.rules.contains_key(next) {
+                } else {
                     way.push(self.step(next));
                 }
             }
@@ -193,7 +223,11 @@ impl Policy {
             name,
             own: rule.map_or(0, Rule::height),
             below: 0,
-            rest: rule.map(Rule::references).unwrap_or_default(),
+            rest: rule
+                .into_iter()
+                .flat_map(Rule::references)
+                .filter_map(|reference| Some(self.resolve(reference)?.0))
+                .collect(),
         }
     }
 }
@@ -232,7 +266,7 @@ fn cyclic(names: &[&str]) -> Diagnostic {
         "rules refer to each other in a circle: {}",
         cycle.join(" -> ")
     ))
-    .help("take one of the references out")
+    .help("take one of the references out; one to a rule that does not exist asks `default`")
 }
 
 #[cfg(test)]

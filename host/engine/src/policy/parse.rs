@@ -3,6 +3,7 @@
 //! Where oslo.policy turns what it cannot read into a rule that always fails, this is an error: a rule under `not` that
 //! silently failed would let everybody in.
 
+use super::literal::{self, Kind};
 use super::rule::{Check, Part, Rule, Template};
 use crate::value::Value;
 
@@ -20,7 +21,7 @@ pub(super) struct RuleError {
     pub(super) help: &'static str,
 }
 
-fn error(message: impl Into<String>, help: &'static str) -> RuleError {
+pub(super) fn error(message: impl Into<String>, help: &'static str) -> RuleError {
     RuleError {
         message: message.into(),
         help,
@@ -28,7 +29,7 @@ fn error(message: impl Into<String>, help: &'static str) -> RuleError {
 }
 
 /// A piece of a rule for a message: short, on one line, and quotes as they were written.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let start: String = text.chars().take(100).collect();
     let escaped = start.escape_debug().to_string();
     escaped.replace("\\'", "'").replace("\\\"", "\"")
@@ -47,7 +48,8 @@ pub(super) fn rule(value: &Value) -> Result<Rule, RuleError> {
     }
 }
 
-/// `[["a:1", "b:2"], ["c:3"]]`: a and b, or c. An empty list always passes; one of nothing but empty lists never does.
+/// `[["a:1", "b:2"], ["c:3"]]`: a and b, or c. An empty list always passes; one of nothing but empty lists never does, and
+/// an empty string counts as an empty list.
 fn list(alternatives: &[Value]) -> Result<Rule, RuleError> {
     const HELP: &str =
         r#"write a list of lists of checks, such as [["role:admin"], ["is_admin:True"]]"#;
@@ -57,6 +59,7 @@ fn list(alternatives: &[Value]) -> Result<Rule, RuleError> {
     let mut any = Vec::new();
     for alternative in alternatives {
         let checks = match alternative {
+            Value::String(text) if text.is_empty() => &[],
             Value::String(_) => std::slice::from_ref(alternative),
             Value::Array(checks) => checks,
             _ => {
@@ -100,6 +103,8 @@ enum Token<'t> {
     Or,
     Not,
     Check(&'t str),
+    /// A word that begins and ends with the same quote, which is no check, even if a colon is in it.
+    Quoted(&'t str),
 }
 
 fn expression(text: &str) -> Result<Rule, RuleError> {
@@ -142,7 +147,7 @@ const PARENTHESES: &str = "give each `(` its `)`";
 /// as in `%(name)s`.
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split(is_blank).filter(|word| !word.is_empty()) {
         let opened = word.trim_start_matches('(');
         tokens.extend((opened.len()..word.len()).map(|_| Token::Open));
         let inner = opened.trim_end_matches(')');
@@ -152,12 +157,27 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
             tokens.push(Token::Or);
         } else if inner.eq_ignore_ascii_case("not") {
             tokens.push(Token::Not);
+        } else if is_quoted(opened) {
+            tokens.push(Token::Quoted(opened));
         } else if !inner.is_empty() {
             tokens.push(Token::Check(inner));
         }
         tokens.extend((inner.len()..opened.len()).map(|_| Token::Close));
     }
     tokens
+}
+
+/// What Python takes for a space: with the four separators of ASCII.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+fn is_quoted(word: &str) -> bool {
+    let within = |quote| {
+        let rest = word.strip_prefix(quote);
+        rest.is_some_and(|rest| rest.ends_with(quote))
+    };
+    within('\'') || within('"')
 }
 
 fn word(token: Token<'_>) -> &str {
@@ -167,7 +187,7 @@ fn word(token: Token<'_>) -> &str {
         Token::And => "and",
         Token::Or => "or",
         Token::Not => "not",
-        Token::Check(text) => text,
+        Token::Check(text) | Token::Quoted(text) => text,
     }
 }
 
@@ -202,6 +222,10 @@ impl<'t, I: Iterator<Item = Token<'t>>> Parser<'t, I> {
         }
         match self.rest.next() {
             Some(Token::Check(text)) => check(text),
+            Some(Token::Quoted(text)) => Err(error(
+                format!("holds the text `{}`, which is no check", shown(text)),
+                "a check is `'text':match`, and its match has no quotes",
+            )),
             Some(Token::Not) => Ok(Rule::Not(Box::new(self.part(nesting + 1)?))),
             Some(Token::Open) => {
                 let rule = self.alternatives(nesting + 1)?;
@@ -248,44 +272,18 @@ fn check(text: &str) -> Result<Rule, RuleError> {
     Ok(Rule::Check(match kind {
         "rule" => Check::Rule(expected.to_owned()),
         "role" => Check::Role(template(expected)?),
-        _ => match literal(kind)? {
-            Some(value) => Check::Literal {
+        _ => match literal::kind(kind)? {
+            Kind::Literal(value) => Check::Literal {
                 source: kind.to_owned(),
-                value: value.to_owned(),
+                value,
                 expected: template(expected)?,
             },
-            None => Check::Credential {
+            Kind::Attribute => Check::Credential {
                 name: kind.to_owned(),
                 expected: template(expected)?,
             },
         },
     }))
-}
-
-/// The text that a literal is compared as: the string in its quotes; `True`, `False`, `None` and numbers as written.
-fn literal(kind: &str) -> Result<Option<&str>, RuleError> {
-    if kind.is_empty() {
-        return Err(error(
-            "has a check with nothing before its colon",
-            "name the attribute to compare",
-        ));
-    }
-    for quote in ['\'', '"'] {
-        let Some(rest) = kind.strip_prefix(quote) else {
-            continue;
-        };
-        return match rest.strip_suffix(quote) {
-            Some(inner) if !inner.contains(['\\', quote]) => Ok(Some(inner)),
-            _ => Err(error(
-                format!("has a string that is not closed: `{}`", shown(kind)),
-                "a string has no space, colon, quote or backslash in it",
-            )),
-        };
-    }
-    let fixed = matches!(kind, "True" | "False" | "None");
-    let number =
-        kind.starts_with(|c: char| c.is_ascii_digit() || c == '-') && kind.parse::<f64>().is_ok();
-    Ok((fixed || number).then_some(kind))
 }
 
 fn template(text: &str) -> Result<Template, RuleError> {

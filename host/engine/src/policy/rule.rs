@@ -24,7 +24,7 @@ pub(crate) enum Rule {
 pub(crate) enum Check {
     /// `role:NAME`: the caller has the role; case does not count.
     Role(Template),
-    /// `rule:NAME`: the rule of that name passes.
+    /// `rule:NAME`: the rule of that name passes; where there is none, the rule `default`.
     Rule(String),
     /// `'text':MATCH`, `True:MATCH`, `5:MATCH`: a fixed value against the target.
     Literal {
@@ -47,6 +47,13 @@ pub(crate) enum Check {
 /// Text with `%(name)s` in it, each replaced by a value of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template(pub(super) Vec<Part>);
+
+impl Template {
+    /// Whether nothing of the target is in it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, Part::Text(_)))
+    }
+}
 
 /// A stretch of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -71,6 +71,17 @@ fn attributes_of_the_caller_are_compared_with_the_target() {
         "a path through objects"
     );
     assert!(
+        passes(
+            "user_id:%(a.b.c)s",
+            json!({"a": {"b": 1, "b.c": "u"}, "a.b": {"c": "v"}})
+        ),
+        "a path through a key with a dot"
+    );
+    assert!(
+        !passes("not 'x':%(a.b)s and '{}':%(a.b)s", json!({"a": {"b": {}}})),
+        "no path ends at an object"
+    );
+    assert!(
         passes("user_id:%(owner.id)s", json!({"owner.id": "u"})),
         "a key with a dot"
     );
@@ -102,9 +113,11 @@ fn literals_are_compared_with_the_target() {
     assert!(passes("-1:%(size)s", json!({"size": -1})));
     assert!(passes("'':%(x)s", json!({"x": ""})));
     assert!(passes("'100%':100%%", json!({})));
+    assert!(passes("0.5:%(x)s", json!({"x": 0.5})));
+    assert!(passes("+1_0:10", json!({})), "a number, however written");
     assert!(
-        !passes("'[]':%(x)s", json!({"x": []})),
-        "a list equals nothing"
+        passes("'[1]':%(x)s", json!({"x": [1]})),
+        "as Python writes it"
     );
 }
 
@@ -122,6 +135,7 @@ fn not_binds_before_and_and_before_or() {
         ("rule:yes and not rule:no", true),
         ("rule:no or not rule:no and rule:yes", true),
         ("NOT rule:no AND rule:no Or rule:yes", true),
+        ("rule:no\u{1c}or\u{2003}rule:yes", true),
     ] {
         assert_eq!(passes(rule, json!({})), expected, "{rule}");
     }
@@ -141,10 +155,15 @@ fn lists_of_lists_are_alternatives_of_conjunctions() {
         passes(json!(["role:admin", "role:ops"]), json!({})),
         "a bare check is a list of one"
     );
-    assert!(
-        passes(json!([[], ["role:ops"]]), json!({})),
-        "an empty list among others is passed over"
-    );
+    for rule in [json!([[], ["role:ops"]]), json!(["", "role:ops"])] {
+        assert!(
+            passes(rule.clone(), json!({})),
+            "what is empty is passed over: {rule}"
+        );
+        assert!(!passes(json!([rule[0], "role:x"]), json!({})), "{rule}");
+    }
+    assert!(!passes(json!([""]), json!({})));
+    assert!(passes(json!(["'ops':'ops'"]), json!({})) == passes("('ops':'ops')", json!({})));
     refused(
         json!([["role:a and role:b", 1]]),
         "holds something that is no check",
@@ -156,17 +175,22 @@ fn lists_of_lists_are_alternatives_of_conjunctions() {
 }
 
 #[test]
-fn a_rule_that_does_not_exist_never_passes_and_is_warned_about() {
-    assert!(!passes("rule:nowhere", json!({})));
-    let policy = policy(
-        json!({"a": "rule:b and not rule:nowhere and rule:nowhere", "b": "", "default": ""}),
-    )
-    .unwrap();
-    assert!(!ask(&policy, "a", json!({})));
+fn a_reference_to_no_rule_asks_the_default_and_is_warned_about() {
+    assert!(!passes("rule:nowhere", json!({})), "there is no default");
+    let without = policy(json!({"a": "rule:yes or not rule:nowhere", "yes": "!"})).unwrap();
+    assert!(ask(&without, "a", json!({})));
     assert_eq!(
-        policy.warnings(),
+        without.warnings(),
         ["rule `a` refers to `nowhere`, which does not exist and so never passes"]
     );
+    for (default, passes) in [("role:ops", true), ("role:admin", false)] {
+        let with = policy(json!({"a": "rule:nowhere", "default": default})).unwrap();
+        assert_eq!(ask(&with, "a", json!({})), passes, "{default}");
+        assert_eq!(
+            with.warnings(),
+            ["rule `a` refers to `nowhere`, which does not exist: the rule `default` decides"]
+        );
+    }
     assert_eq!(Policy::default().warnings(), Vec::<String>::new());
 }
 
@@ -207,6 +231,27 @@ fn what_cannot_be_read_is_an_error_and_not_a_rule_that_fails() {
         (":x", "has a check with nothing before its colon"),
         ("'x y':%(z)s", "holds `'x`, which is no check"),
         ("'a:b':%(z)s", "has a string that is not closed: `'a`"),
+        (
+            "role:a or 'x':'y'",
+            "holds the text `'x':'y'`, which is no check",
+        ),
+        ("(\"x\")", "holds `\"x\"`, which is no check"),
+        (
+            "os-admin:x",
+            "has `os-admin` before a colon, which cannot be the name of an attribute",
+        ),
+        (
+            "class:x",
+            "has `class` before a colon, which cannot be the name of an attribute",
+        ),
+        (
+            "roles.name:x",
+            "looks for `roles.name`, but `roles` is text",
+        ),
+        (
+            "0x10:%(x)s",
+            "has `0x10` before a colon, which is neither a number nor a name",
+        ),
         (
             "project_id:%(x)d",
             "has a `%` that begins no `%(name)s`: `%(x)d`",
@@ -255,10 +300,12 @@ fn a_cycle_is_named_with_its_line() {
     let error = Policy::parse(text, Some(Path::new("policy.json"))).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "rules refer to each other in a circle: `b` -> `c` -> `b`\n  --> policy.json:3\n  help: take one of the references out"
+        "rules refer to each other in a circle: `b` -> `c` -> `b`\n  --> policy.json:3\n  help: take one of the references out; one to a rule that does not exist asks `default`"
     );
-    let error = policy(json!({"default": "rule:default"})).unwrap_err();
-    assert!(error.message.ends_with("`default` -> `default`"), "{error}");
+    for rule in ["rule:default", "not rule:nowhere"] {
+        let error = policy(json!({ "default": rule })).unwrap_err();
+        assert!(error.message.ends_with("`default` -> `default`"), "{error}");
+    }
 }
 
 #[test]
@@ -274,7 +321,10 @@ fn a_chain_of_rules_is_not_followed_without_end() {
         policy(Value::Object(rules))
     };
     assert!(ask(&chain(500, &down).unwrap(), &down(0), json!({})));
-    assert!(ask(&chain(500, &up).unwrap(), &up(0), json!({})));
+    let longest = chain(500, &up).unwrap();
+    assert!(ask(&longest, &up(0), json!({})));
+    let explained = longest.explain(&up(0), &Credentials::default(), &Object::new());
+    assert_eq!(explained.to_string().lines().count(), 502);
     for length in [600, 10_000] {
         for name in [&down as &dyn Fn(usize) -> String, &up] {
             let error = chain(length, name).unwrap_err();
@@ -319,6 +369,11 @@ fn errors_of_the_file_have_their_line() {
         assert!(error.message.starts_with(message), "{error}");
         assert_eq!(error.line, Some(line), "{error}");
     }
+    assert_eq!(
+        Policy::parse("{\n\"a\\u0062\": 1}", None).unwrap_err().line,
+        Some(2),
+        "escaped"
+    );
     let large = format!("{{\"a\": \"{}\"}}", " ".repeat(1 << 20));
     assert!(Policy::parse(&large, None).is_err());
 }
@@ -425,6 +480,17 @@ proptest! {
         if let Ok(policy) = policy(json!({ "act": text })) {
             let _ = ask(&policy, "act", json!({"y": "x"}));
         }
+    }
+
+    #[test]
+    fn an_explanation_ends_as_the_check_does(text in tree(), is_admin: bool) {
+        let policy = policy(json!({ "act": text, "yes": "@" })).unwrap();
+        let roles = ["OPS".to_owned()];
+        let caller = Credentials { roles: &roles, is_admin, ..Credentials::default() };
+        let target = json!({"y": "x"});
+        let target = target.as_object().unwrap();
+        let allowed = policy.check("act", &caller, target);
+        prop_assert_eq!(policy.explain("act", &caller, target).allowed, allowed, "{}", text);
     }
 
     #[test]

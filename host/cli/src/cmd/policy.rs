@@ -1,0 +1,106 @@
+use std::path::{Path, PathBuf};
+
+use cairn::error::Diagnostic;
+use cairn::policy::Credentials;
+use cairn::value::{self, Object, Value};
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+
+use crate::args::Format;
+use crate::exit::{Exit, Failure};
+use crate::input;
+use crate::output;
+use crate::session::Session;
+
+/// Look after the rules that say who may do what
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    Check(Check),
+}
+
+/// Ask the policy, and see why it answers as it does: exit 0 allowed, 3 denied
+///
+/// The rules are the built-in ones with those of --policy, or of `policy` in cairn.toml, before them: what a flow is
+/// decided by. A flow's plugin that names no owner asks about the caller's own; here nothing is filled in.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// The action, or the name of a rule; without a rule of its own, `default` decides
+    #[arg(long, value_name = "RULE")]
+    rule: String,
+    /// Who asks: a JSON object of user_id, project_id, and if wanted roles, is_admin, quota_class
+    #[arg(long = "as", value_name = "FILE")]
+    user: PathBuf,
+    /// What it is done to: any JSON object
+    #[arg(long, value_name = "FILE")]
+    target: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// The caller as a file names them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct User {
+    user_id: String,
+    project_id: String,
+    #[serde(default)]
+    roles: Vec<String>,
+    /// What the rule `context_is_admin` says of the roles, unless it is given.
+    is_admin: Option<bool>,
+    quota_class: Option<String>,
+}
+
+impl Policy {
+    /// A denial is no error.
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let Self::Check(check) = self;
+        let policy = session.policy()?;
+        let user = user(&check.user)?;
+        let target = target(&check.target)?;
+        let credentials = Credentials {
+            user_id: &user.user_id,
+            project_id: &user.project_id,
+            roles: &user.roles,
+            is_admin: user
+                .is_admin
+                .unwrap_or_else(|| policy.is_admin(&user.roles)),
+            quota_class: user.quota_class.as_deref(),
+        };
+        let explanation = policy.explain(&check.rule, &credentials, &target);
+        if check.format.json {
+            output::json(&explanation)?;
+        } else {
+            output::print(&format!("{explanation}\n"))?;
+        }
+        Ok(match explanation.allowed {
+            true => Exit::Ok,
+            false => Exit::Failed,
+        })
+    }
+}
+
+fn user(path: &Path) -> Result<User, Diagnostic> {
+    let text = input::text(path, "the user")?;
+    serde_json::from_str(&text).map_err(|error| {
+        let help = r#"write {"user_id": "ann", "project_id": "blue", "roles": ["member"], "is_admin": false}"#;
+        no_json("the user is no JSON object of a caller", path, &error).help(help)
+    })
+}
+
+fn target(path: &Path) -> Result<Object, Diagnostic> {
+    const HELP: &str =
+        r#"write one JSON object, such as {"project_id": "blue"}; {} when there is no target"#;
+    let text = input::text(path, "the target")?;
+    match value::parse(&text) {
+        Ok(Value::Object(target)) => Ok(target),
+        Ok(_) => Err(Diagnostic::new("the target is no JSON object")
+            .at(path, None)
+            .help(HELP)),
+        Err(error) => Err(no_json("the target is no JSON", path, &error).help(HELP)),
+    }
+}
+
+fn no_json(what: &str, path: &Path, error: &serde_json::Error) -> Diagnostic {
+    Diagnostic::new(format!("{what}: {error}"))
+        .at(path, Some(error.line()).filter(|&line| line > 0))
+}
