@@ -1,0 +1,4 @@
+//! A rollback leaves nothing behind.
+
+mod reverts;
+mod step;
