@@ -30,6 +30,11 @@ impl Flow {
 
     pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {
         self.change(FlowState::Reverting)?;
+        // What a success had let go is withdrawn, whatever the reverts answer. A message that was taken stays with its task.
+        let sent = self.0.live().history.sent();
+        for cast in sent {
+            let _taken = self.undo_all(vec![cast])?;
+        }
         let started = self.0.live().history.started.clone();
         for task in started.into_iter().rev() {
             self.revert_task(task, cause)?;

@@ -1,4 +1,5 @@
 //! A rollback leaves nothing behind.
 
+mod regressions;
 mod reverts;
 mod step;
