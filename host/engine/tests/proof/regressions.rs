@@ -1,14 +1,20 @@
 //! What the properties found, small.
 
+use std::sync::Arc;
+
+use cairn::clock::SystemClock;
 use cairn::effect::{Cast, Effect};
 use cairn::error::{Cause, TaskError};
 use cairn::event::Disposition;
+use cairn::flow::{Flow, FlowError, Recovery, TaskOptions};
 use cairn::report::Verdict;
-use cairn::store::SqliteConfig;
 use cairn::store::view::Kind;
+use cairn::store::{Sqlite, SqliteConfig};
 use cairn::value::Value;
 
-use crate::step::{Step, ann, create, flow, list, memory, once, rollback_of};
+use crate::known::Known;
+use crate::recorder::Recorder;
+use crate::step::{Step, ann, create, flow, list, memory, once, reserve, rollback_of, usage};
 
 fn cast() -> Effect {
     Effect::Cast(Cast {
@@ -58,4 +64,71 @@ fn a_message_that_was_taken_is_not_withdrawn_and_the_report_says_so() {
     };
     assert_eq!(run(Disposition::Undo), Verdict::Incomplete);
     assert_eq!(run(Disposition::Keep), Verdict::Residue);
+}
+
+/// A store in a file that is copied after every operation of which `crash_after` has the number.
+fn recorder(folder: &tempfile::TempDir, crash_after: Vec<usize>) -> Arc<Recorder> {
+    Recorder::open(
+        &folder.path().join("live"),
+        SqliteConfig::default(),
+        Arc::new(SystemClock),
+        (Vec::new(), Known::default()),
+        crash_after,
+    )
+}
+
+/// A flow as a copy has it, with `step` as its only task.
+fn restored(database: &std::path::Path, live: &Flow, step: Step) -> Option<(Arc<Sqlite>, Flow)> {
+    let store = Sqlite::open(database, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let store = Arc::new(store);
+    let journal = store.load(live.id()).ok()?;
+    let flow = Flow::restore(live.id(), Arc::clone(&store) as _, &journal).unwrap();
+    let options = TaskOptions {
+        id: flow.history().tasks.first().map(|task| task.id),
+        ..TaskOptions::default()
+    };
+    flow.add_with(Arc::new(step), options).unwrap();
+    Some((store, flow))
+}
+
+/// Makes a volume that an operator changes at once, so that its creation is not undone any more.
+fn makes_what_others_change(store: &Arc<Recorder>) -> Step {
+    let operator = Arc::clone(store);
+    Step::new("makes", move |context| {
+        let id = create(context)?;
+        let changes = [("host".to_owned(), "far".into())].into_iter().collect();
+        let admin = &operator.inner;
+        admin
+            .admin(&ann(), |admin| admin.update_volume(&id, changes))
+            .unwrap();
+        reserve(context, 1).map(drop)
+    })
+}
+
+#[test]
+fn a_call_is_not_made_again_over_what_the_one_before_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = recorder(&folder, (1..20).collect());
+    let live = flow(&store, [once(makes_what_others_change(&store))]);
+    live.run().unwrap();
+    let mut seen = 0;
+    for crash in store.take_crashes() {
+        let step = Step::new("makes", |context| create(context).map(drop));
+        let Some((copy, flow)) = restored(&crash.database, &live, step) else {
+            continue;
+        };
+        // The reservation is the call's last effect: the volume was changed by then, and the call has not returned.
+        let tasks = flow.history().tasks;
+        let in_hand = tasks.first().is_some_and(|task| task.result.is_none());
+        if !in_hand || usage(&copy).1 == 0 {
+            continue;
+        }
+        seen += 1;
+        let result = flow.recover(Recovery::Resume);
+        assert!(matches!(result, Err(FlowError::Failed(_))), "{result:?}");
+        assert_eq!(list(&copy, Kind::Volume).len(), 1, "not a second one");
+        assert_eq!(rollback_of(&flow).verdict, Verdict::Incomplete);
+        assert_eq!(usage(&copy), (0, 0));
+    }
+    assert!(seen > 0, "the call was cut off there");
 }
