@@ -53,16 +53,15 @@ impl Flow {
         if let Some(task) = in_hand {
             self.undo_in_doubt(task)?;
         }
+        // A task had failed for good, also one that was in hand when the flow was interrupted; only the rollback is missing.
+        if state != Failure
+            && let Some(cause) = failure
+        {
+            return self.rollback(&cause);
+        }
         match state {
             Pending | Interrupted | Success | Failure => Ok(()),
-            Reverting => {
-                let cause = failure.unwrap_or_else(lost_caller);
-                self.rollback(&cause)
-            }
-            // A task had failed for good; only the rollback is missing.
-            Started | Resuming | Running if failure.is_some() => {
-                self.rollback(&failure.unwrap_or_else(lost_caller))
-            }
+            Reverting => self.rollback(&lost_caller()),
             Started | Resuming | Running => match how {
                 Recovery::Rollback => self.rollback(&lost_caller()),
                 Recovery::Resume => {

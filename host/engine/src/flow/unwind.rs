@@ -21,11 +21,28 @@ impl Flow {
             let mut live = self.outside("rollback")?;
             self.enter(&mut live)
         };
-        let failed = vec![Event::Failed(cause.clone())];
-        let noted = self.record(&mut self.0.live(), failed);
-        let result = noted.and_then(|()| self.unwind(cause));
+        let result = self.begin_rollback(cause).and_then(|()| self.unwind(cause));
         drop(inside);
         self.end(result)
+    }
+
+    /// The cause and the state in one step, so that recovery never goes on with a flow that is to be rolled back.
+    fn begin_rollback(&self, cause: &Cause) -> Result<(), FlowError> {
+        let to = FlowState::Reverting;
+        let from = {
+            let mut live = self.0.live();
+            let from = live.history.state;
+            let mut events = vec![Event::Failed(cause.clone())];
+            if from != to {
+                events.push(Event::State { from, to });
+            }
+            self.record(&mut live, events)?;
+            from
+        };
+        if from != to {
+            self.tell_flow(to, from);
+        }
+        Ok(())
     }
 
     pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {

@@ -1,12 +1,13 @@
 //! What the properties found, small.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn::clock::SystemClock;
 use cairn::effect::{Cast, Effect};
 use cairn::error::{Cause, TaskError};
-use cairn::event::Disposition;
-use cairn::flow::{Flow, FlowError, Recovery, TaskOptions};
+use cairn::event::{Disposition, FlowState, TaskState};
+use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
 use cairn::report::Verdict;
 use cairn::store::view::Kind;
 use cairn::store::{Sqlite, SqliteConfig};
@@ -14,7 +15,7 @@ use cairn::value::Value;
 
 use crate::known::Known;
 use crate::recorder::Recorder;
-use crate::step::{Step, ann, create, flow, list, memory, once, reserve, rollback_of, usage};
+use crate::step::{Step, ann, create, fail, flow, list, memory, once, reserve, rollback_of, usage};
 
 fn cast() -> Effect {
     Effect::Cast(Cast {
@@ -131,4 +132,67 @@ fn a_call_is_not_made_again_over_what_the_one_before_left() {
         assert_eq!(usage(&copy), (0, 0));
     }
     assert!(seen > 0, "the call was cut off there");
+}
+
+#[test]
+fn a_rollback_that_was_asked_for_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = recorder(&folder, (1..40).collect());
+    let holds = || Step::new("holds", |context| reserve(context, 1).map(drop));
+    let live = flow(&store, [once(holds()), once(holds())]);
+    let interrupt = |notice: &TaskNotice| Ok(notice.flow.interrupt()?);
+    live.task_notifier()
+        .register(TaskState::Success, Arc::new(interrupt))
+        .unwrap();
+    live.run().unwrap();
+    live.rollback(&Cause::requested("enough")).unwrap();
+    let mut states = Vec::new();
+    for crash in store.take_crashes() {
+        let Some((_, flow)) = restored(&crash.database, &live, holds()) else {
+            continue;
+        };
+        let history = flow.history();
+        states.push(history.state);
+        let asked_for = matches!(history.state, FlowState::Reverting | FlowState::Failure);
+        assert_eq!(history.failure.is_some(), asked_for, "{}", history.state);
+    }
+    assert!(states.contains(&FlowState::Interrupted) && states.contains(&FlowState::Reverting));
+}
+
+#[test]
+fn a_task_that_failed_while_its_flow_was_interrupted_is_not_called_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = recorder(&folder, (1..40).collect());
+    let fails = Step::new("fails", |context| {
+        reserve(context, 1)?;
+        Err(TaskError::new("Broken", "it broke"))
+    });
+    let live = flow(&store, [once(fails)]);
+    let interrupt = |notice: &TaskNotice| Ok(notice.flow.interrupt()?);
+    live.task_notifier()
+        .register(TaskState::Started, Arc::new(interrupt))
+        .unwrap();
+    fail(&live);
+    let mut seen = 0;
+    for crash in store.take_crashes() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let step = Step::new("fails", move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        });
+        let Some((copy, flow)) = restored(&crash.database, &live, step) else {
+            continue;
+        };
+        let history = flow.history();
+        if history.state != FlowState::Interrupted || history.failure.is_none() {
+            continue;
+        }
+        seen += 1;
+        flow.recover(Recovery::Resume).unwrap();
+        assert_eq!(flow.state(), FlowState::Failure);
+        assert_eq!((calls.load(Ordering::SeqCst), usage(&copy)), (0, (0, 0)));
+        assert_eq!(rollback_of(&flow).verdict, Verdict::Clean);
+    }
+    assert!(seen > 0, "the flow was interrupted and failed there");
 }
