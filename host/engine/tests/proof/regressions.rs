@@ -1,21 +1,24 @@
 //! What the properties found, small.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cairn::clock::SystemClock;
-use cairn::effect::{Cast, Effect};
+use cairn::effect::{Cast, Effect, Expiry, QuotaReserve, VolumeDestroy};
 use cairn::error::{Cause, TaskError};
 use cairn::event::{Disposition, FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
+use cairn::quota::QuotaConfig;
 use cairn::report::Verdict;
 use cairn::store::view::Kind;
-use cairn::store::{Sqlite, SqliteConfig};
+use cairn::store::{Caller, Sqlite, SqliteConfig, Store};
 use cairn::value::Value;
 
 use crate::known::Known;
 use crate::recorder::Recorder;
-use crate::step::{Step, ann, create, fail, flow, list, memory, once, reserve, rollback_of, usage};
+use crate::step::{
+    Step, ann, commit, create, fail, flow, list, memory, once, reserve, rollback_of, usage,
+};
 
 fn cast() -> Effect {
     Effect::Cast(Cast {
@@ -195,4 +198,49 @@ fn a_task_that_failed_while_its_flow_was_interrupted_is_not_called_again() {
         assert_eq!(rollback_of(&flow).verdict, Verdict::Clean);
     }
     assert!(seen > 0, "the flow was interrupted and failed there");
+}
+
+#[test]
+fn a_flow_that_is_rolled_back_after_its_success_is_not_over_while_it_reverts() {
+    let config = SqliteConfig {
+        quota: QuotaConfig {
+            until_refresh: 1,
+            ..QuotaConfig::default()
+        },
+        ..SqliteConfig::default()
+    };
+    let store = memory(config);
+    let another = Arc::clone(&store);
+    let made = Arc::new(Mutex::new(String::new()));
+    let volume = Arc::clone(&made);
+    let makes = Step::new("makes", move |context| {
+        let held = reserve(context, 1)?;
+        *made.lock().unwrap() = create(context)?;
+        commit(context, held)
+    })
+    .revert(move |context| {
+        let back = reserve(context, -1)?;
+        commit(context, back)?;
+        // Somebody else's reservation has the usage counted anew, while the volume is still there.
+        let asks = Effect::QuotaReserve(QuotaReserve {
+            project: None,
+            deltas: [("volumes".to_owned(), 0)].into_iter().collect(),
+            expiry: Expiry::Default,
+        });
+        let ann = ann();
+        let caller = Caller {
+            call: None,
+            requester: &ann,
+        };
+        another.apply(caller, &asks)?;
+        let id = volume.lock().unwrap().clone();
+        context.apply(&Effect::VolumeDestroy(VolumeDestroy { id }))?;
+        Ok(Disposition::Keep)
+    });
+    let flow = flow(&store, [once(makes)]);
+    flow.run().unwrap();
+    assert_eq!(usage(&store), (1, 0));
+    flow.rollback(&Cause::requested("enough")).unwrap();
+    assert_eq!(rollback_of(&flow).verdict, Verdict::Clean);
+    assert_eq!(usage(&store), (0, 0));
 }
