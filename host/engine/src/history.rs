@@ -310,15 +310,11 @@ impl History {
             .collect()
     }
 
-    /// Effects of one attempt of a revert that stand and are not behind a checkpoint, the newest first.
-    pub fn unsettled(&self, task: TaskId, attempt: u32) -> Vec<Applied> {
+    /// Effects of a task's reverts that stand and are not behind a checkpoint, the newest first.
+    pub fn unsettled(&self, task: TaskId) -> Vec<Applied> {
         let effects = self.effects.iter().rev().filter(|effect| {
             let call = &effect.applied.call;
-            !effect.undone
-                && !effect.settled
-                && call.task == task
-                && call.phase == Phase::Revert
-                && call.attempt == attempt
+            !effect.undone && !effect.settled && call.task == task && call.phase == Phase::Revert
         });
         effects.map(|effect| effect.applied.clone()).collect()
     }

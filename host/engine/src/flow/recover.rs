@@ -80,17 +80,17 @@ impl Flow {
             let mut tasks = live.history.tasks.iter();
             let reverting = tasks.find(|task| task.state == crate::event::TaskState::Reverting);
             match reverting {
-                Some(task) => Some((task.id, Some(task.next_attempt(Phase::Revert) - 1))),
+                Some(task) => Some((task.id, Phase::Revert)),
                 None => live
                     .record_of(newest)
                     .filter(|task| task.result.is_none() && task.error.is_none())
-                    .map(|task| (task.id, None)),
+                    .map(|task| (task.id, Phase::Call)),
             }
         };
         // A refusal is reported when the task is reverted.
         match open {
-            Some((task, Some(attempt))) => self.undo_attempt(task, attempt).map(drop),
-            Some((task, None)) => self.undo(task, Phase::Call).map(drop),
+            Some((task, Phase::Revert)) => self.undo_attempt(task).map(drop),
+            Some((task, Phase::Call)) => self.undo(task, Phase::Call).map(drop),
             None => Ok(()),
         }
     }

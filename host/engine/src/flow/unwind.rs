@@ -87,6 +87,10 @@ impl Flow {
         {
             return self.revert_failed(task, refused);
         }
+        // An attempt starts from nothing, also when what the last one did could not be undone in its time.
+        if let Err(refused) = self.undo_attempt(task)? {
+            return self.revert_failed(task, refused);
+        }
         let mut made = 0;
         loop {
             let attempt = {
@@ -115,14 +119,14 @@ impl Flow {
                         error: error.clone(),
                     };
                     self.record(&mut self.0.live(), vec![retried])?;
-                    if self.undo_attempt(task, attempt)?.is_err() {
+                    if self.undo_attempt(task)?.is_err() {
                         return self.revert_failed(task, error);
                     }
                     std::thread::sleep(runner.revert.wait(made));
                 }
                 Err(error) => {
                     // What is refused here stands, and the report names it.
-                    let _refused = self.undo_attempt(task, attempt)?;
+                    let _refused = self.undo_attempt(task)?;
                     return self.revert_failed(task, error);
                 }
             }
@@ -156,13 +160,9 @@ impl Flow {
         Ok(())
     }
 
-    /// Undoes what one attempt of a revert did.
-    pub(super) fn undo_attempt(
-        &self,
-        task: TaskId,
-        attempt: u32,
-    ) -> Result<Result<(), TaskError>, FlowError> {
-        let standing = self.0.live().history.unsettled(task, attempt);
+    /// Undoes what attempts of a revert did that failed, and no checkpoint ended.
+    pub(super) fn undo_attempt(&self, task: TaskId) -> Result<Result<(), TaskError>, FlowError> {
+        let standing = self.0.live().history.unsettled(task);
         self.undo_all(standing)
     }
 }

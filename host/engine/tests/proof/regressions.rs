@@ -244,3 +244,47 @@ fn a_flow_that_is_rolled_back_after_its_success_is_not_over_while_it_reverts() {
     assert_eq!(rollback_of(&flow).verdict, Verdict::Clean);
     assert_eq!(usage(&store), (0, 0));
 }
+
+#[test]
+fn a_revert_does_not_begin_over_what_its_last_attempt_left() {
+    let store = memory(SqliteConfig::default());
+    let operator = Arc::clone(&store);
+    let tries = Arc::new(Mutex::new(0));
+    let made = Arc::clone(&tries);
+    // The first attempt makes a volume that gets a snapshot, so that it cannot be undone.
+    let step = Step::new("steps", |context| reserve(context, 1).map(drop)).revert(move |context| {
+        *made.lock().unwrap() += 1;
+        let id = create(context)?;
+        if *made.lock().unwrap() == 1 {
+            operator
+                .admin(&ann(), |admin| {
+                    admin.create_snapshot(&id, None, "available")
+                })
+                .unwrap();
+            return Err(TaskError::new("Stuck", "cannot"));
+        }
+        Ok(Disposition::Undo)
+    });
+    let flow = flow(&store, [once(step)]);
+    flow.run().unwrap();
+    flow.rollback(&Cause::requested("enough")).unwrap();
+    flow.rollback(&Cause::requested("again")).unwrap();
+    assert_eq!(*tries.lock().unwrap(), 1, "the first volume is still there");
+    let error = rollback_of(&flow).failed[0].error.clone().unwrap();
+    assert_eq!(error.kind, "UndoRefused");
+    let snapshot = list(&store, Kind::Snapshot)[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    store
+        .admin(&ann(), |admin| admin.delete_snapshot(&snapshot))
+        .unwrap();
+    flow.rollback(&Cause::requested("and again")).unwrap();
+    assert_eq!(*tries.lock().unwrap(), 2);
+    let rollback = rollback_of(&flow);
+    assert_eq!(
+        (rollback.verdict, rollback.residue.len()),
+        (Verdict::Residue, 1)
+    );
+    assert_eq!(list(&store, Kind::Volume).len(), 1, "what the second made");
+}
