@@ -12,6 +12,7 @@ use cairn::quota::QuotaConfig;
 use cairn::report::Verdict;
 use cairn::store::view::Kind;
 use cairn::store::{Caller, Sqlite, SqliteConfig, Store};
+use cairn::task::Context;
 use cairn::value::Value;
 
 use crate::known::Known;
@@ -243,6 +244,56 @@ fn a_flow_that_is_rolled_back_after_its_success_is_not_over_while_it_reverts() {
     flow.rollback(&Cause::requested("enough")).unwrap();
     assert_eq!(rollback_of(&flow).verdict, Verdict::Clean);
     assert_eq!(usage(&store), (0, 0));
+}
+
+#[test]
+fn what_was_given_back_by_hand_is_not_given_back_by_the_host_too() {
+    let store = memory(SqliteConfig::default());
+    let books = Step::new("books", |context| {
+        let held = reserve(context, 2)?;
+        commit(context, held)
+    })
+    .revert(|context| {
+        let back = reserve(context, -2)?;
+        commit(context, back)?;
+        Ok(Disposition::Undo)
+    });
+    let flow = flow(&store, [once(books)]);
+    flow.run().unwrap();
+    flow.rollback(&Cause::requested("enough")).unwrap();
+    // The revert should have answered `keep`; what it gave back is taken again, and the report says so.
+    assert_eq!(usage(&store), (2, 0));
+    let rollback = rollback_of(&flow);
+    let error = rollback.failed[0].error.as_ref().unwrap();
+    assert_eq!(error.kind, "UndoRefused");
+    assert!(error.message.contains("given back"), "{error}");
+    assert_eq!(rollback.verdict, Verdict::Incomplete);
+}
+
+#[test]
+fn what_is_committed_for_one_project_is_not_given_back_of_another() {
+    let store = memory(SqliteConfig::default());
+    let reserve_of = |context: &Arc<dyn Context>, project: &str, amount| {
+        let reserve = Effect::QuotaReserve(QuotaReserve {
+            project: Some(project.to_owned()),
+            deltas: [("volumes".to_owned(), amount)].into_iter().collect(),
+            expiry: Expiry::Default,
+        });
+        context.apply(&reserve)
+    };
+    let moves = Step::new("moves", move |context| {
+        let held = reserve(context, 2)?;
+        commit(context, held)?;
+        let error = reserve_of(context, "bolt", -1).unwrap_err();
+        assert_eq!(error.kind, "QuotaGiveBackExceeded");
+        reserve_of(context, "acme", -1).map(drop)
+    });
+    let flow = Flow::builder("admin")
+        .requester(ann().into_admin())
+        .build(Arc::clone(&store) as _);
+    flow.add(Arc::new(moves)).unwrap();
+    flow.run().unwrap();
+    assert_eq!(flow.state(), FlowState::Success);
 }
 
 #[test]
