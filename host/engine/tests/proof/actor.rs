@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn::effect::{
-    Answer, Cast, Effect, Expiry, KeyCopy, KeyCreate, KeyDelete, QuotaCommit, QuotaReserve,
+    Answer, Cast, Effect, Expiry, KeyCopy, KeyCreate, KeyDelete, Query, QuotaCommit, QuotaReserve,
     QuotaRollback, VolumeCreate, VolumeDestroy, VolumeUpdate,
 };
 use cairn::error::{Cause, Origin, TaskError};
@@ -203,6 +203,9 @@ impl Actor {
         gold: bool,
         source: Option<String>,
     ) -> Done {
+        self.pause();
+        // One that is there: nobody checks it but the task, and nobody else has a turn in between.
+        let source = source.filter(|id| context.query(&Query::Volume(id.clone())).is_ok());
         let properties = json!({
             "size": size,
             "display_name": format!("of {:?}", self.me),
@@ -212,7 +215,7 @@ impl Actor {
         let create = Effect::VolumeCreate(VolumeCreate {
             properties: properties.as_object().cloned().unwrap_or_default(),
         });
-        let Answer::Volume(volume) = self.apply(context, &create)? else {
+        let Answer::Volume(volume) = context.apply(&create)? else {
             panic!("a new volume is answered whole")
         };
         let id = volume["id"].as_str().unwrap().to_owned();

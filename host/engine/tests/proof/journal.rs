@@ -21,6 +21,8 @@ struct Walk {
     /// Effect -> whose, and whether it was undone.
     effects: BTreeMap<u32, (CallId, bool)>,
     casts: BTreeSet<u32>,
+    /// Effects of reverts that a checkpoint ended.
+    settled: BTreeSet<u32>,
     attempts: BTreeMap<TaskId, u32>,
     state: Option<FlowState>,
 }
@@ -69,6 +71,11 @@ impl Walk {
             }
             Event::Reverting { task, attempt } => {
                 self.visit(*task)?;
+                let before = self.standing(|c| c.task == *task && c.phase == Phase::Revert);
+                ensure(
+                    before.iter().all(|number| self.settled.contains(number)),
+                    "an attempt of a revert does not start from nothing",
+                )?;
                 self.open = Some(call(*task, Phase::Revert, *attempt));
             }
             Event::Retried { task, .. } => {
@@ -89,6 +96,9 @@ impl Walk {
                 if self.visited != Some(*task) {
                     self.visit(*task)?;
                 }
+                let left = self.standing(|c| c.task == *task && c.phase == Phase::Revert);
+                let unsettled = left.iter().any(|number| !self.settled.contains(number));
+                tally.refused_revert_undos += usize::from(unsettled);
                 tally.failed_reverts += 1;
                 self.open = None;
             }
@@ -135,7 +145,12 @@ impl Walk {
                     "a newer effect of the task's call stands",
                 )?;
             }
-            Event::Checkpoint { .. } => tally.checkpoints += 1,
+            Event::Checkpoint { task, attempt } => {
+                tally.checkpoints += 1;
+                let ended = call(*task, Phase::Revert, *attempt);
+                let settled = self.standing(|c| *c == ended);
+                self.settled.extend(settled);
+            }
             Event::Denied { .. } => tally.denied += 1,
             Event::Created { .. } | Event::Log { .. } => {}
             Event::Reset | Event::Replayed { .. } => {

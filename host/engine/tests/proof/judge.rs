@@ -10,6 +10,7 @@ use cairn::report::{Report, RollbackReport, Verdict};
 use cairn::store::{Caller, Store};
 use cairn::value::Value;
 
+use crate::books;
 use crate::dump::{Dump, Row, dump};
 use crate::journal;
 use crate::plan::Books;
@@ -81,10 +82,13 @@ impl World {
             log: &log,
             failed: &failed,
             residue: &residue,
+            taken: 0,
             complaints: Vec::new(),
         };
         verdict.compare(&reference.dump, left.clone());
         verdict.check_keys(ended, &left);
+        verdict.check_books(ended);
+        tally.taken += verdict.taken;
         if verdict.complaints.is_empty() {
             Ok(tally)
         } else {
@@ -160,6 +164,7 @@ struct Comparison<'a> {
     log: &'a [Noted],
     failed: &'a BTreeSet<FlowId>,
     residue: &'a Residue,
+    taken: usize,
     complaints: Vec<String>,
 }
 
@@ -167,8 +172,13 @@ impl Comparison<'_> {
     fn compare(&mut self, expected: &Dump, mut found: Dump) {
         found.retain(|(table, _), row| !self.is_absent(table, row));
         self.compare_usages(expected, &found);
+        let mut taken = 0;
         for ((table, id), row) in &found {
             if table == "quota_usages" {
+                continue;
+            }
+            if table == "outbox" && row["state"] == "acked" {
+                taken += usize::from(self.made_by(row).is_some());
                 continue;
             }
             match expected.get(&(table.clone(), id.clone())) {
@@ -182,8 +192,16 @@ impl Comparison<'_> {
             }
         }
         let residue = self.residue;
+        let says = residue.rows.values().flatten();
+        let told = says.filter(|(_, left)| left.kind == "cast").count();
+        if taken != told {
+            self.complain(format!(
+                "{taken} messages of failed flows were taken, and the reports name {told}"
+            ));
+        }
+        self.taken = taken;
         for (id, says) in &residue.rows {
-            for (flow, left) in says {
+            for (flow, left) in says.iter().filter(|(_, left)| left.kind != "cast") {
                 self.check_is_there(id, *flow, left, &found);
             }
         }
@@ -346,6 +364,19 @@ impl Comparison<'_> {
                 && let Err(error) = ended.store.inner.apply(by, &copy)
             {
                 self.complain(format!("key `{id}` does not open: {error}"));
+            }
+        }
+    }
+}
+
+impl Comparison<'_> {
+    /// What holds of the tables alone, whoever wrote them.
+    fn check_books(&mut self, ended: &Ended) {
+        for (what, keys) in books::broken(&ended.store.database, self.world.case.books) {
+            for key in keys {
+                if !(what.is_recounted && self.may_be_recounted(&key)) {
+                    self.complain(format!("{}: {key}", what.rule));
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 //! `PROPTEST_CASES` sets how many cases are tried.
 
 mod actor;
+mod books;
 mod dump;
 mod journal;
 mod judge;
@@ -102,10 +103,10 @@ fn every_kind_of_end_is_reached() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
     let mut tally = Tally::default();
-    for _ in 0..150 {
+    for _ in 0..300 {
         let (case, crashes) = (case(), crashes()).new_tree(&mut runner).unwrap().current();
         tally +=
-            run_with_crashes(&case, &crashes).unwrap_or_else(|what| panic!("{case:#?}\n{what}"));
+            run_with_crashes(&case, &crashes).unwrap_or_else(|what| panic!("{case:?}\n{what}"));
     }
     println!("{tally}");
     for (class, count) in tally.classes() {

@@ -50,6 +50,8 @@ pub struct FlowPlan {
     pub interrupt: Option<(usize, bool)>,
     /// Rolled back by hand at the end; again, when it was rolled back already.
     pub again: bool,
+    /// Somebody takes its messages before.
+    pub taken: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -238,7 +240,7 @@ fn tries() -> impl Strategy<Value = Tries> {
 }
 
 fn script(books: Books, revert: bool) -> impl Strategy<Value = Script> {
-    let (acts, often) = if revert { (0..3, 0.35) } else { (0..5, 0.3) };
+    let (acts, often) = if revert { (0..4, 0.35) } else { (0..5, 0.3) };
     let acts = prop::collection::vec(act(books, revert), acts);
     (acts, failures(often, 3)).prop_map(|(acts, failures)| Script { acts, failures })
 }
@@ -306,15 +308,18 @@ fn flow(books: Books) -> BoxedStrategy<FlowPlan> {
         prop::bool::weighted(0.1),
         tasks,
         interrupt,
-        prop::bool::weighted(0.2),
+        (prop::bool::weighted(0.2), any::<bool>()),
     )
-        .prop_map(|(project, admin, tasks, interrupt, again)| FlowPlan {
-            project,
-            admin,
-            tasks,
-            interrupt,
-            again,
-        });
+        .prop_map(
+            |(project, admin, tasks, interrupt, (again, taken))| FlowPlan {
+                project,
+                admin,
+                tasks,
+                interrupt,
+                again,
+                taken,
+            },
+        );
     match books {
         Books::Free => flow.boxed(),
         Books::Kept => {

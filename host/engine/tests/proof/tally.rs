@@ -35,6 +35,8 @@ tally! {
     failed_reverts,
     /// An inverse that was not applied: the row was changed since, or another depends on it.
     refused_undos,
+    /// A revert that failed, and whose effects could not be undone.
+    refused_revert_undos,
     over_quota,
     /// More was given back than the flow had committed.
     refused_give_backs,
@@ -44,6 +46,8 @@ tally! {
     interrupted,
     /// A volume of a failed flow that a flow which succeeded had changed, and so kept.
     orphans,
+    /// A message of a flow that was rolled back after its success, and that was taken before.
+    taken,
     /// Rolled back by hand a second time.
     rolled_back_again,
     /// Rolled back after success.

@@ -12,6 +12,7 @@ use cairn::history::History;
 use cairn::id::{FlowId, Identity};
 use cairn::quota::QuotaConfig;
 use cairn::retry::Retry;
+use cairn::store::view::Kind;
 use cairn::store::{Sqlite, SqliteConfig, Store};
 use cairn::value::{Object, Value};
 use serde_json::json;
@@ -27,7 +28,7 @@ pub const GOLD: &str = "type-gold";
 
 /// What is in use at the start where the books are free; so much that nothing which is given back makes it negative, for
 /// a negative usage is counted anew.
-const FREE_IN_USE: i64 = 1000;
+pub const FREE_IN_USE: i64 = 1000;
 
 /// A case on its way: where its databases are, and which flow is which.
 pub struct World {
@@ -209,10 +210,12 @@ impl World {
         self.flows = flows.iter().map(Flow::id).collect();
         std::thread::scope(|scope| {
             for (index, flow) in flows.iter().enumerate() {
-                let (plan, stage) = (&self.case.flows[index], &stage);
+                let (plan, stage, store) = (&self.case.flows[index], &stage, &store);
                 scope.spawn(move || {
                     let _presence = stage.enter(index);
-                    run_flow(flow, plan, &|| stage.pause(index));
+                    run_flow(flow, plan, &|| stage.pause(index), &|| {
+                        take_messages(&store.inner, index);
+                    });
                 });
             }
             stage.direct(&self.case.turns);
@@ -266,7 +269,7 @@ fn retry(tries: Tries) -> Retry {
 }
 
 /// A flow's whole life, with a pause wherever its caller does something.
-fn run_flow(flow: &Flow, plan: &FlowPlan, pause: &dyn Fn()) {
+fn run_flow(flow: &Flow, plan: &FlowPlan, pause: &dyn Fn(), take_messages: &dyn Fn()) {
     if let Some((task, _)) = plan.interrupt {
         let name = actor::name(task);
         let interrupt = move |notice: &TaskNotice| {
@@ -285,8 +288,24 @@ fn run_flow(flow: &Flow, plan: &FlowPlan, pause: &dyn Fn()) {
         go_on(flow, plan.interrupt.is_some_and(|(_, resumes)| resumes));
     }
     if plan.again {
+        if plan.taken {
+            take_messages();
+        }
         pause();
         flow.rollback(&Cause::requested("by hand")).unwrap();
+    }
+}
+
+/// Takes every message of a flow that is ready, as its receiver would.
+fn take_messages(store: &Sqlite, flow: usize) {
+    let messages = store.read(&operator(), |view| view.list(Kind::Cast, None, false));
+    for message in messages.unwrap() {
+        if message["state"] == "ready" && message["arguments"]["flow"] == flow {
+            let id = message["id"].as_str().unwrap();
+            store
+                .admin(&operator(), |admin| admin.ack_cast(id))
+                .unwrap();
+        }
     }
 }
 
