@@ -47,7 +47,9 @@ pub fn dump(database: &Path, names: &BTreeMap<String, String>) -> Dump {
             if table == "outbox" {
                 // No answer tells a message's id; who sent what, and how often, is the same.
                 row.remove("id");
-                let what = Value::from_iter(row.clone()).to_string();
+                let mut what = row.clone();
+                what.remove("state");
+                let what = Value::from_iter(what).to_string();
                 let key = (0..)
                     .map(|number| (table.clone(), format!("{what} {number}")))
                     .find(|key| !dump.contains_key(key))

@@ -442,9 +442,10 @@ impl Writer {
 /// The state that a flow goes to which was over.
 fn reopened(events: &[Event]) -> Option<FlowState> {
     events.iter().find_map(|event| match event {
-        Event::State { from, to } if matches!(from, FlowState::Success | FlowState::Failure) => {
-            Some(*to)
-        }
+        Event::State {
+            from: FlowState::Success | FlowState::Failure,
+            to,
+        } => Some(*to),
         _ => None,
     })
 }
