@@ -309,15 +309,29 @@ impl History {
         effects.map(|effect| effect.applied.clone()).collect()
     }
 
-    /// Effects of one attempt of a revert that stand and are not behind a checkpoint, the newest first.
-    pub fn unsettled(&self, task: TaskId, attempt: u32) -> Vec<Applied> {
+    /// Messages of calls that stand although the flow has succeeded meanwhile, so that they are no longer held; the
+    /// newest first.
+    pub fn sent(&self) -> Vec<Applied> {
+        let mut transitions = self.transitions.iter();
+        if !transitions.any(|(to, _)| *to == FlowState::Success) {
+            return Vec::new();
+        }
+        let effects = self.effects.iter().rev();
+        effects
+            .filter(|effect| {
+                !effect.undone
+                    && effect.applied.effect == EffectName::Cast
+                    && effect.applied.call.phase == Phase::Call
+            })
+            .map(|effect| effect.applied.clone())
+            .collect()
+    }
+
+    /// Effects of a task's reverts that stand and are not behind a checkpoint, the newest first.
+    pub fn unsettled(&self, task: TaskId) -> Vec<Applied> {
         let effects = self.effects.iter().rev().filter(|effect| {
             let call = &effect.applied.call;
-            !effect.undone
-                && !effect.settled
-                && call.task == task
-                && call.phase == Phase::Revert
-                && call.attempt == attempt
+            !effect.undone && !effect.settled && call.task == task && call.phase == Phase::Revert
         });
         effects.map(|effect| effect.applied.clone()).collect()
     }

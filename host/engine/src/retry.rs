@@ -105,4 +105,11 @@ mod tests {
             assert!(whole / 2 <= wait && wait <= whole, "{attempt}: {wait:?}");
         }
     }
+
+    #[test]
+    fn two_that_fail_together_do_not_come_back_together() {
+        let waits: std::collections::BTreeSet<_> =
+            (0..32).map(|_| retry(2, None).wait(1)).collect();
+        assert!(waits.len() > 16, "{waits:?}");
+    }
 }

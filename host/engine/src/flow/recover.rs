@@ -64,16 +64,15 @@ impl Flow {
         if let Some(task) = in_hand {
             self.undo_in_doubt(task)?;
         }
+        // A task had failed for good, also one that was in hand when the flow was interrupted; only the rollback is missing.
+        if state != Failure
+            && let Some(cause) = failure
+        {
+            return self.rollback_undurable(&cause);
+        }
         match state {
             Pending | Interrupted | Success | Failure => Ok(()),
-            Reverting => {
-                let cause = failure.unwrap_or_else(lost_caller);
-                self.rollback_undurable(&cause)
-            }
-            // A task had failed for good; only the rollback is missing.
-            Started | Resuming | Running if failure.is_some() => {
-                self.rollback_undurable(&failure.unwrap_or_else(lost_caller))
-            }
+            Reverting => self.rollback_undurable(&lost_caller()),
             Started | Resuming | Running => match how {
                 Recovery::Rollback => self.rollback_undurable(&lost_caller()),
                 Recovery::Interrupt => self.change(Interrupted),
@@ -93,17 +92,17 @@ impl Flow {
             let mut tasks = live.history.tasks.iter();
             let reverting = tasks.find(|task| task.state == crate::event::TaskState::Reverting);
             match reverting {
-                Some(task) => Some((task.id, Some(task.next_attempt(Phase::Revert) - 1))),
+                Some(task) => Some((task.id, Phase::Revert)),
                 None => live
                     .record_of(newest)
                     .filter(|task| task.result.is_none() && task.error.is_none())
-                    .map(|task| (task.id, None)),
+                    .map(|task| (task.id, Phase::Call)),
             }
         };
         // A refusal is reported when the task is reverted.
         match open {
-            Some((task, Some(attempt))) => self.undo_attempt(task, attempt).map(drop),
-            Some((task, None)) => self.undo(task, Phase::Call).map(drop),
+            Some((task, Phase::Revert)) => self.undo_attempt(task).map(drop),
+            Some((task, Phase::Call)) => self.undo(task, Phase::Call).map(drop),
             None => Ok(()),
         }
     }

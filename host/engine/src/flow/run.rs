@@ -217,6 +217,10 @@ impl Flow {
         wiring: &Wiring,
     ) -> Result<(), FlowError> {
         let runner = &runners[index];
+        // What an attempt that was cut off did, and could not be undone, another attempt would do twice.
+        if let Err(refused) = self.undo(runner.id, Phase::Call)? {
+            return self.failed(runner, refused);
+        }
         let mut made = 0;
         loop {
             let attempt = {

@@ -30,7 +30,7 @@ impl Flow {
             let mut live = self.outside("rollback")?;
             self.enter(&mut live)
         };
-        self.record(&mut self.0.live(), vec![Event::Failed(cause.clone())])?;
+        self.begin_rollback(cause)?;
         self.unwind(cause)
     }
 
@@ -53,8 +53,32 @@ impl Flow {
         Ended::new(self, Ok(())).wait()
     }
 
+    /// The cause and the state in one step, so that recovery never goes on with a flow that is to be rolled back.
+    fn begin_rollback(&self, cause: &Cause) -> Result<(), FlowError> {
+        let to = FlowState::Reverting;
+        let from = {
+            let mut live = self.0.live();
+            let from = live.history.state;
+            let mut events = vec![Event::Failed(cause.clone())];
+            if from != to {
+                events.push(Event::State { from, to });
+            }
+            self.record(&mut live, events)?;
+            from
+        };
+        if from != to {
+            self.tell_flow(to, from);
+        }
+        Ok(())
+    }
+
     pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {
         self.change(FlowState::Reverting)?;
+        // What a success had let go is withdrawn, whatever the reverts answer. A message that was taken stays with its task.
+        let sent = self.0.live().history.sent();
+        for cast in sent {
+            let _taken = self.undo_all(vec![cast])?;
+        }
         let started = self.0.live().history.started.clone();
         for task in started.into_iter().rev() {
             self.revert_task(task, cause)?;
@@ -90,6 +114,10 @@ impl Flow {
         {
             return self.revert_failed(task, refused);
         }
+        // An attempt starts from nothing, also when what the last one did could not be undone in its time.
+        if let Err(refused) = self.undo_attempt(task)? {
+            return self.revert_failed(task, refused);
+        }
         let mut made = 0;
         loop {
             let attempt = {
@@ -118,14 +146,14 @@ impl Flow {
                         error: error.clone(),
                     };
                     self.record(&mut self.0.live(), vec![retried])?;
-                    if self.undo_attempt(task, attempt)?.is_err() {
+                    if self.undo_attempt(task)?.is_err() {
                         return self.revert_failed(task, error);
                     }
                     std::thread::sleep(runner.revert.wait(made));
                 }
                 Err(error) => {
                     // What is refused here stands, and the report names it.
-                    let _refused = self.undo_attempt(task, attempt)?;
+                    let _refused = self.undo_attempt(task)?;
                     return self.revert_failed(task, error);
                 }
             }
@@ -159,13 +187,9 @@ impl Flow {
         Ok(())
     }
 
-    /// Undoes what one attempt of a revert did.
-    pub(super) fn undo_attempt(
-        &self,
-        task: TaskId,
-        attempt: u32,
-    ) -> Result<Result<(), TaskError>, FlowError> {
-        let standing = self.0.live().history.unsettled(task, attempt);
+    /// Undoes what attempts of a revert did that failed, and no checkpoint ended.
+    pub(super) fn undo_attempt(&self, task: TaskId) -> Result<Result<(), TaskError>, FlowError> {
+        let standing = self.0.live().history.unsettled(task);
         self.undo_all(standing)
     }
 }

@@ -3,6 +3,7 @@
 use rusqlite::ToSql;
 use rusqlite::types::Value as Sql;
 
+use super::quota::is_given_back;
 use super::row::plain;
 use super::tx::{Fault, Tx, scalar};
 use crate::effect::{Change, Table};
@@ -46,6 +47,14 @@ pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
         } => {
             if let Some(expected) = before {
                 check_unchanged(tx, *table, id, expected)?;
+            }
+            let committed = before.as_ref().and_then(|before| before.get("state"));
+            if *table == Table::Reservations
+                && committed.is_some_and(|state| state == "committed")
+                && is_given_back(tx.connection, id)?
+            {
+                let message = format!("what reservation `{id}` committed was given back since");
+                return Err(refused(message));
             }
             match (before, after) {
                 (Some(_), Some(columns)) => update(tx, *table, id, columns),

@@ -1,6 +1,6 @@
 //! Reservations: holding quota, and turning what is held into usage or giving it up.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::usage::{known, move_usage, usage, usages};
 use super::{limits_for, require_somebody};
@@ -38,7 +38,7 @@ pub(in super::super) fn reserve(tx: &mut Tx<'_>, reserve: &QuotaReserve) -> Resu
     let mut ids = Vec::with_capacity(wanted.len());
     for (name, _) in &wanted {
         let delta = reserve.deltas[name];
-        check_giving_back(tx, name, delta)?;
+        check_giving_back(tx, &project, name, delta)?;
         let id = uuid::Uuid::now_v7().to_string();
         tx.connection
             .prepare_cached(
@@ -59,17 +59,11 @@ pub(in super::super) fn reserve(tx: &mut Tx<'_>, reserve: &QuotaReserve) -> Resu
 }
 
 /// A flow gives back at most what it has committed.
-fn check_giving_back(tx: &Tx<'_>, resource: &str, delta: i64) -> Result<(), Fault> {
+fn check_giving_back(tx: &Tx<'_>, project: &str, resource: &str, delta: i64) -> Result<(), Fault> {
     let Some(flow) = tx.flow().filter(|_| delta < 0) else {
         return Ok(());
     };
-    let balance: i64 = scalar(
-        tx.connection,
-        "SELECT COALESCE(SUM(delta), 0) FROM reservations
-         WHERE flow = ? AND resource = ? AND (state = 'committed' OR (state = 'open' AND delta < 0))",
-        params![flow, resource],
-    )?
-    .unwrap_or(0);
+    let balance = committed(tx.connection, flow, project, resource)?;
     if balance.saturating_add(delta) >= 0 {
         return Ok(());
     }
@@ -81,6 +75,40 @@ fn check_giving_back(tx: &Tx<'_>, resource: &str, delta: i64) -> Result<(), Faul
         .with("resource", resource)
         .with("committed", balance)
         .into())
+}
+
+/// How much of a project's resource a flow has committed, less what it gave back or is about to.
+fn committed(
+    connection: &Connection,
+    flow: [u8; 16],
+    project: &str,
+    resource: &str,
+) -> rusqlite::Result<i64> {
+    let balance = scalar(
+        connection,
+        "SELECT COALESCE(SUM(delta), 0) FROM reservations
+         WHERE flow = ? AND resource = ? AND project_id = ?
+             AND (state = 'committed' OR (state = 'open' AND delta < 0))",
+        params![flow, resource, project],
+    )?;
+    Ok(balance.unwrap_or(0))
+}
+
+/// Whether a flow has given back what it committed with this reservation, so that undoing the commit would give it back
+/// twice.
+pub(in super::super) fn is_given_back(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
+    let row: Option<(Option<[u8; 16]>, String, String, i64)> = connection
+        .prepare_cached("SELECT flow, project_id, resource, delta FROM reservations WHERE id = ?")?
+        .query_row([id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    match row {
+        Some((Some(flow), project, resource, delta)) if delta > 0 => {
+            Ok(committed(connection, flow, &project, &resource)? < delta)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// An open reservation that the caller may close.

@@ -25,15 +25,14 @@ fn clocked() -> (Sqlite, Arc<ManualClock>) {
 fn damage(store: &Sqlite, statement: &str) {
     let mut writer = store.writer();
     writer.commit().unwrap();
-    writer.parts().0.execute_batch(statement).unwrap();
+    writer.connection.execute_batch(statement).unwrap();
 }
 
 fn number(store: &Sqlite, query: &str) -> i64 {
     let mut writer = store.writer();
     writer.commit().unwrap();
     writer
-        .parts()
-        .0
+        .connection
         .query_row(query, [], |row| row.get(0))
         .unwrap()
 }

@@ -12,7 +12,6 @@ use crate::clock::Timestamp;
 use crate::event::{Entry, FlowState};
 use crate::id::FlowId;
 use crate::store::StoreError;
-use crate::store::sqlite::lookup;
 use crate::store::sqlite::tx::scalar;
 
 /// Flows that are looked at, and so removed, in one go.

@@ -1,0 +1,115 @@
+//! The proof that a rollback leaves nothing behind: flows that are made up at random run side by side on one store, fail
+//! wherever it may be, and what is in the tables in the end must be what the flows that succeeded would have left alone,
+//! and besides only what the reports of the others name.
+//!
+//! `PROPTEST_CASES` sets how many cases are tried.
+
+mod actor;
+mod books;
+mod dump;
+mod journal;
+mod judge;
+mod known;
+mod plan;
+mod recorder;
+mod reference;
+mod regressions;
+mod reverts;
+mod stage;
+mod step;
+mod tally;
+mod world;
+
+use cairn::flow::Recovery;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+
+use plan::{Case, case};
+use tally::Tally;
+use world::World;
+
+/// So many, unless `PROPTEST_CASES` says otherwise.
+fn config(cases: u32) -> ProptestConfig {
+    let set = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig {
+        cases: set.and_then(|cases| cases.parse().ok()).unwrap_or(cases),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Runs a case to its end.
+fn run(case: &Case) -> Result<Tally, String> {
+    let mut world = World::new(case);
+    let ended = world.run(Vec::new());
+    world.judge(&ended)
+}
+
+/// Runs a case, and takes it up again from each crash; from a crash of that too.
+fn run_with_crashes(case: &Case, crashes: &[(usize, usize, bool)]) -> Result<Tally, String> {
+    let mut world = World::new(case);
+    let live = world.run(crashes.iter().map(|(first, ..)| *first).collect());
+    let mut tally = world.judge(&live)?;
+    for crash in &live.crashes {
+        let (_, second, resumes) = crashes[tally.crashes % crashes.len()];
+        let how = if resumes {
+            Recovery::Resume
+        } else {
+            Recovery::Rollback
+        };
+        let told = |what| format!("{how:?} of {}: {what}", crash.database.display());
+        let once = world.recover(crash, how, vec![second]);
+        tally += world.judge(&once).map_err(told)?;
+        tally.crashes += 1;
+        for crash in &once.crashes {
+            let twice = world.recover(crash, how, Vec::new());
+            tally += world
+                .judge(&twice)
+                .map_err(|what| told(format!("again: {what}")))?;
+            tally.crashes += 1;
+        }
+    }
+    Ok(tally)
+}
+
+fn crashes() -> impl Strategy<Value = Vec<(usize, usize, bool)>> {
+    prop::collection::vec((1..160_usize, 1..30_usize, any::<bool>()), 1..4)
+}
+
+proptest! {
+    #![proptest_config(config(250))]
+
+    #[test]
+    fn a_rollback_leaves_what_its_report_says_and_nothing_else(case in case()) {
+        let result = run(&case);
+        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(config(120))]
+
+    #[test]
+    fn a_crash_anywhere_changes_nothing_about_that(case in case(), crashes in crashes()) {
+        let result = run_with_crashes(&case, &crashes);
+        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+    }
+}
+
+/// The same cases every time: what the properties above are worth depends on what they come to see.
+#[test]
+fn every_kind_of_end_is_reached() {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+    let mut tally = Tally::default();
+    for _ in 0..300 {
+        let (case, crashes) = (case(), crashes()).new_tree(&mut runner).unwrap().current();
+        tally +=
+            run_with_crashes(&case, &crashes).unwrap_or_else(|what| panic!("{case:?}\n{what}"));
+    }
+    println!("{tally}");
+    for (class, count) in tally.classes() {
+        assert!(count > 0, "no case came to `{class}`:\n{tally}");
+    }
+}

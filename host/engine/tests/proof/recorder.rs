@@ -1,0 +1,220 @@
+//! A store that notes what goes through it, and is copied at chosen points: what a crash at that point leaves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use cairn::clock::{Clock, Timestamp};
+use cairn::effect::{Answer, Applied, Effect, Query};
+use cairn::event::{Entry, Event, FlowState};
+use cairn::id::{FlowId, Identity};
+use cairn::store::{Caller, Sqlite, SqliteConfig, Store, StoreError};
+use cairn::value::Value;
+
+use crate::known::Known;
+
+/// What changed tables outside the journal, in order.
+#[derive(Clone, Debug)]
+pub enum Noted {
+    Applied {
+        flow: FlowId,
+        number: u32,
+        effect: Effect,
+        answer: Answer,
+    },
+    Undone {
+        flow: FlowId,
+        number: u32,
+    },
+    Ended {
+        flow: FlowId,
+        state: FlowState,
+    },
+}
+
+/// A database as it was after some operation, and what led there.
+pub struct Crash {
+    pub database: PathBuf,
+    pub log: Vec<Noted>,
+    pub known: Known,
+}
+
+/// Who was refused what, for the statistics.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals {
+    pub undos: usize,
+    /// Kind of error -> how often.
+    pub effects: BTreeMap<String, usize>,
+}
+
+pub struct Recorder {
+    pub inner: Sqlite,
+    pub database: PathBuf,
+    notes: Mutex<Notes>,
+}
+
+struct Notes {
+    log: Vec<Noted>,
+    known: Known,
+    refusals: Refusals,
+    operations: usize,
+    /// Operations after which the database is copied.
+    crash_after: Vec<usize>,
+    crashes: Vec<Crash>,
+}
+
+/// A clock that moves with every look at it.
+pub struct Ticking(std::sync::atomic::AtomicI64);
+
+impl Ticking {
+    const STEP: i64 = 200_000;
+
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(std::sync::atomic::AtomicI64::new(1_000_000)))
+    }
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        let before = self
+            .0
+            .fetch_add(Self::STEP, std::sync::atomic::Ordering::SeqCst);
+        Timestamp(before)
+    }
+}
+
+impl Recorder {
+    pub fn open(
+        database: &Path,
+        config: SqliteConfig,
+        clock: Arc<dyn Clock>,
+        (log, known): (Vec<Noted>, Known),
+        crash_after: Vec<usize>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Sqlite::open(database, config, clock).unwrap(),
+            database: database.to_owned(),
+            notes: Mutex::new(Notes {
+                log,
+                known,
+                refusals: Refusals::default(),
+                operations: 0,
+                crash_after,
+                crashes: Vec::new(),
+            }),
+        })
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap()
+    }
+
+    pub fn with_known<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
+        work(&mut self.notes().known)
+    }
+
+    pub fn log(&self) -> Vec<Noted> {
+        self.notes().log.clone()
+    }
+
+    pub fn refusals(&self) -> Refusals {
+        self.notes().refusals.clone()
+    }
+
+    pub fn take_crashes(&self) -> Vec<Crash> {
+        std::mem::take(&mut self.notes().crashes)
+    }
+
+    /// Counts an operation that is done, and copies the database when it is one of those that are followed by a crash.
+    fn done(&self, noted: Option<Noted>) {
+        let mut notes = self.notes();
+        notes.log.extend(noted);
+        notes.operations += 1;
+        if !notes.crash_after.contains(&notes.operations) {
+            return;
+        }
+        let name = format!("{}-{}", self.database.display(), notes.operations);
+        let copy = PathBuf::from(name);
+        // Reading commits first, and holds the writer's lock.
+        let copied = self.inner.read(&Identity::default(), |_| {
+            for suffix in ["", "-wal"] {
+                let file = |path: &Path| format!("{}{suffix}", path.display());
+                std::fs::copy(file(&self.database), file(&copy)).unwrap();
+            }
+            Ok(())
+        });
+        copied.unwrap();
+        let crash = Crash {
+            database: copy,
+            log: notes.log.clone(),
+            known: notes.known.clone(),
+        };
+        notes.crashes.push(crash);
+    }
+}
+
+impl Store for Recorder {
+    fn append(&self, flow: FlowId, events: Vec<Event>) -> Result<Timestamp, StoreError> {
+        let ended = events.iter().find_map(|event| match event {
+            Event::State { to, .. } if matches!(to, FlowState::Success | FlowState::Failure) => {
+                Some(Noted::Ended { flow, state: *to })
+            }
+            _ => None,
+        });
+        let result = self.inner.append(flow, events);
+        self.done(ended);
+        result
+    }
+
+    fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError> {
+        let result = self.inner.apply(by, effect);
+        match &result {
+            Ok((answer, applied)) => self.done(Some(Noted::Applied {
+                flow: applied.call.flow,
+                number: applied.number,
+                effect: effect.clone(),
+                answer: answer.clone(),
+            })),
+            Err(error) => {
+                let kind = match error {
+                    StoreError::Refused(error) => error.kind.clone(),
+                    other => other.to_string(),
+                };
+                *self.notes().refusals.effects.entry(kind).or_default() += 1;
+                self.done(None);
+            }
+        }
+        result
+    }
+
+    fn undo(&self, applied: &Applied) -> Result<(), StoreError> {
+        let result = self.inner.undo(applied);
+        match &result {
+            Ok(()) => self.done(Some(Noted::Undone {
+                flow: applied.call.flow,
+                number: applied.number,
+            })),
+            Err(_) => {
+                self.notes().refusals.undos += 1;
+                self.done(None);
+            }
+        }
+        result
+    }
+
+    fn query(&self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError> {
+        self.inner.query(by, query)
+    }
+
+    fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {
+        self.inner.barrier(flow)
+    }
+
+    fn load(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
+        self.inner.load(flow)
+    }
+
+    fn release(&self, flow: FlowId) {
+        self.inner.release(flow);
+    }
+}

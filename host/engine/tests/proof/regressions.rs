@@ -1,0 +1,341 @@
+//! What the properties found, small.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cairn::clock::SystemClock;
+use cairn::effect::{Cast, Effect, Expiry, QuotaReserve, VolumeDestroy};
+use cairn::error::{Cause, TaskError};
+use cairn::event::{Disposition, FlowState, TaskState};
+use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
+use cairn::quota::QuotaConfig;
+use cairn::report::Verdict;
+use cairn::store::view::Kind;
+use cairn::store::{Caller, Sqlite, SqliteConfig, Store};
+use cairn::task::Context;
+use cairn::value::Value;
+
+use crate::known::Known;
+use crate::recorder::Recorder;
+use crate::step::{
+    Step, ann, commit, create, fail, flow, list, memory, once, reserve, rollback_of, usage,
+};
+
+fn cast() -> Effect {
+    Effect::Cast(Cast {
+        topic: "scheduler".to_owned(),
+        method: "create".to_owned(),
+        arguments: Value::Null,
+    })
+}
+
+#[test]
+fn what_a_flow_had_sent_is_withdrawn_when_it_is_rolled_back_after_its_success() {
+    let store = memory(SqliteConfig::default());
+    let sends = |name| Step::new(name, |context| context.apply(&cast()).map(drop));
+    let keeps = sends("keeps").revert(|_| Ok(Disposition::Keep));
+    let fails = sends("fails").revert(|_| Err(TaskError::new("Stuck", "cannot")));
+    let flow = flow(&store, [once(keeps), once(fails)]);
+    flow.run().unwrap();
+    assert_eq!(list(&store, Kind::Cast).len(), 2);
+    flow.rollback(&Cause::requested("enough")).unwrap();
+    assert_eq!(list(&store, Kind::Cast), []);
+    assert_eq!(rollback_of(&flow).verdict, Verdict::Incomplete);
+    assert_eq!(rollback_of(&flow).residue, []);
+}
+
+#[test]
+fn a_message_that_was_taken_is_not_withdrawn_and_the_report_says_so() {
+    let run = |answer: Disposition| {
+        let store = memory(SqliteConfig::default());
+        let sends = Step::new("sends", |context| context.apply(&cast()).map(drop));
+        let flow = flow(&store, [once(sends.revert(move |_| Ok(answer)))]);
+        flow.run().unwrap();
+        let id = list(&store, Kind::Cast)[0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        store.admin(&ann(), |admin| admin.ack_cast(&id)).unwrap();
+        flow.rollback(&Cause::requested("too late")).unwrap();
+        assert_eq!(list(&store, Kind::Cast)[0]["state"], "acked");
+        let rollback = rollback_of(&flow);
+        let left: Vec<_> = rollback
+            .residue
+            .iter()
+            .map(|left| (left.kind.as_str(), left.id == id))
+            .collect();
+        assert_eq!(left, [("cast", true)]);
+        rollback.verdict
+    };
+    assert_eq!(run(Disposition::Undo), Verdict::Incomplete);
+    assert_eq!(run(Disposition::Keep), Verdict::Residue);
+}
+
+/// A store in a file that is copied after every operation of which `crash_after` has the number.
+fn recorder(folder: &tempfile::TempDir, crash_after: Vec<usize>) -> Arc<Recorder> {
+    Recorder::open(
+        &folder.path().join("live"),
+        SqliteConfig::default(),
+        Arc::new(SystemClock),
+        (Vec::new(), Known::default()),
+        crash_after,
+    )
+}
+
+/// A flow as a copy has it, with `step` as its only task.
+fn restored(database: &std::path::Path, live: &Flow, step: Step) -> Option<(Arc<Sqlite>, Flow)> {
+    let store = Sqlite::open(database, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let store = Arc::new(store);
+    let journal = store.load(live.id()).ok()?;
+    let flow = Flow::restore(live.id(), Arc::clone(&store) as _, &journal).unwrap();
+    let options = TaskOptions {
+        id: flow.history().tasks.first().map(|task| task.id),
+        ..TaskOptions::default()
+    };
+    flow.add_with(Arc::new(step), options).unwrap();
+    Some((store, flow))
+}
+
+/// Makes a volume that an operator changes at once, so that its creation is not undone any more.
+fn makes_what_others_change(store: &Arc<Recorder>) -> Step {
+    let operator = Arc::clone(store);
+    Step::new("makes", move |context| {
+        let id = create(context)?;
+        let changes = [("host".to_owned(), "far".into())].into_iter().collect();
+        let admin = &operator.inner;
+        admin
+            .admin(&ann(), |admin| admin.update_volume(&id, changes))
+            .unwrap();
+        reserve(context, 1).map(drop)
+    })
+}
+
+#[test]
+fn a_call_is_not_made_again_over_what_the_one_before_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = recorder(&folder, (1..20).collect());
+    let live = flow(&store, [once(makes_what_others_change(&store))]);
+    live.run().unwrap();
+    let mut seen = 0;
+    for crash in store.take_crashes() {
+        let step = Step::new("makes", |context| create(context).map(drop));
+        let Some((copy, flow)) = restored(&crash.database, &live, step) else {
+            continue;
+        };
+        // The reservation is the call's last effect: the volume was changed by then, and the call has not returned.
+        let tasks = flow.history().tasks;
+        let in_hand = tasks.first().is_some_and(|task| task.result.is_none());
+        if !in_hand || usage(&copy).1 == 0 {
+            continue;
+        }
+        seen += 1;
+        let result = flow.recover(Recovery::Resume);
+        assert!(matches!(result, Err(FlowError::Failed(_))), "{result:?}");
+        assert_eq!(list(&copy, Kind::Volume).len(), 1, "not a second one");
+        assert_eq!(rollback_of(&flow).verdict, Verdict::Incomplete);
+        assert_eq!(usage(&copy), (0, 0));
+    }
+    assert!(seen > 0, "the call was cut off there");
+}
+
+#[test]
+fn a_rollback_that_was_asked_for_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = recorder(&folder, (1..40).collect());
+    let holds = || Step::new("holds", |context| reserve(context, 1).map(drop));
+    let live = flow(&store, [once(holds()), once(holds())]);
+    let interrupt = |notice: &TaskNotice| Ok(notice.flow.interrupt()?);
+    live.task_notifier()
+        .register(TaskState::Success, Arc::new(interrupt))
+        .unwrap();
+    live.run().unwrap();
+    live.rollback(&Cause::requested("enough")).unwrap();
+    let mut states = Vec::new();
+    for crash in store.take_crashes() {
+        let Some((_, flow)) = restored(&crash.database, &live, holds()) else {
+            continue;
+        };
+        let history = flow.history();
+        states.push(history.state);
+        let asked_for = matches!(history.state, FlowState::Reverting | FlowState::Failure);
+        assert_eq!(history.failure.is_some(), asked_for, "{}", history.state);
+    }
+    assert!(states.contains(&FlowState::Interrupted) && states.contains(&FlowState::Reverting));
+}
+
+#[test]
+fn a_task_that_failed_while_its_flow_was_interrupted_is_not_called_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = recorder(&folder, (1..40).collect());
+    let fails = Step::new("fails", |context| {
+        reserve(context, 1)?;
+        Err(TaskError::new("Broken", "it broke"))
+    });
+    let live = flow(&store, [once(fails)]);
+    let interrupt = |notice: &TaskNotice| Ok(notice.flow.interrupt()?);
+    live.task_notifier()
+        .register(TaskState::Started, Arc::new(interrupt))
+        .unwrap();
+    fail(&live);
+    let mut seen = 0;
+    for crash in store.take_crashes() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let step = Step::new("fails", move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        });
+        let Some((copy, flow)) = restored(&crash.database, &live, step) else {
+            continue;
+        };
+        let history = flow.history();
+        if history.state != FlowState::Interrupted || history.failure.is_none() {
+            continue;
+        }
+        seen += 1;
+        flow.recover(Recovery::Resume).unwrap();
+        assert_eq!(flow.state(), FlowState::Failure);
+        assert_eq!((calls.load(Ordering::SeqCst), usage(&copy)), (0, (0, 0)));
+        assert_eq!(rollback_of(&flow).verdict, Verdict::Clean);
+    }
+    assert!(seen > 0, "the flow was interrupted and failed there");
+}
+
+#[test]
+fn a_flow_that_is_rolled_back_after_its_success_is_not_over_while_it_reverts() {
+    let config = SqliteConfig {
+        quota: QuotaConfig {
+            until_refresh: 1,
+            ..QuotaConfig::default()
+        },
+        ..SqliteConfig::default()
+    };
+    let store = memory(config);
+    let another = Arc::clone(&store);
+    let made = Arc::new(Mutex::new(String::new()));
+    let volume = Arc::clone(&made);
+    let makes = Step::new("makes", move |context| {
+        let held = reserve(context, 1)?;
+        *made.lock().unwrap() = create(context)?;
+        commit(context, held)
+    })
+    .revert(move |context| {
+        let back = reserve(context, -1)?;
+        commit(context, back)?;
+        // Somebody else's reservation has the usage counted anew, while the volume is still there.
+        let asks = Effect::QuotaReserve(QuotaReserve {
+            project: None,
+            deltas: [("volumes".to_owned(), 0)].into_iter().collect(),
+            expiry: Expiry::Default,
+        });
+        let ann = ann();
+        let caller = Caller {
+            call: None,
+            requester: &ann,
+        };
+        another.apply(caller, &asks)?;
+        let id = volume.lock().unwrap().clone();
+        context.apply(&Effect::VolumeDestroy(VolumeDestroy { id }))?;
+        Ok(Disposition::Keep)
+    });
+    let flow = flow(&store, [once(makes)]);
+    flow.run().unwrap();
+    assert_eq!(usage(&store), (1, 0));
+    flow.rollback(&Cause::requested("enough")).unwrap();
+    assert_eq!(rollback_of(&flow).verdict, Verdict::Clean);
+    assert_eq!(usage(&store), (0, 0));
+}
+
+#[test]
+fn what_was_given_back_by_hand_is_not_given_back_by_the_host_too() {
+    let store = memory(SqliteConfig::default());
+    let books = Step::new("books", |context| {
+        let held = reserve(context, 2)?;
+        commit(context, held)
+    })
+    .revert(|context| {
+        let back = reserve(context, -2)?;
+        commit(context, back)?;
+        Ok(Disposition::Undo)
+    });
+    let flow = flow(&store, [once(books)]);
+    flow.run().unwrap();
+    flow.rollback(&Cause::requested("enough")).unwrap();
+    // The revert should have answered `keep`; what it gave back is taken again, and the report says so.
+    assert_eq!(usage(&store), (2, 0));
+    let rollback = rollback_of(&flow);
+    let error = rollback.failed[0].error.as_ref().unwrap();
+    assert_eq!(error.kind, "UndoRefused");
+    assert!(error.message.contains("given back"), "{error}");
+    assert_eq!(rollback.verdict, Verdict::Incomplete);
+}
+
+#[test]
+fn what_is_committed_for_one_project_is_not_given_back_of_another() {
+    let store = memory(SqliteConfig::default());
+    let reserve_of = |context: &Arc<dyn Context>, project: &str, amount| {
+        let reserve = Effect::QuotaReserve(QuotaReserve {
+            project: Some(project.to_owned()),
+            deltas: [("volumes".to_owned(), amount)].into_iter().collect(),
+            expiry: Expiry::Default,
+        });
+        context.apply(&reserve)
+    };
+    let moves = Step::new("moves", move |context| {
+        let held = reserve(context, 2)?;
+        commit(context, held)?;
+        let error = reserve_of(context, "bolt", -1).unwrap_err();
+        assert_eq!(error.kind, "QuotaGiveBackExceeded");
+        reserve_of(context, "acme", -1).map(drop)
+    });
+    let flow = Flow::builder("admin")
+        .requester(ann().into_admin())
+        .build(Arc::clone(&store) as _);
+    flow.add(Arc::new(moves)).unwrap();
+    flow.run().unwrap();
+    assert_eq!(flow.state(), FlowState::Success);
+}
+
+#[test]
+fn a_revert_does_not_begin_over_what_its_last_attempt_left() {
+    let store = memory(SqliteConfig::default());
+    let operator = Arc::clone(&store);
+    let tries = Arc::new(Mutex::new(0));
+    let made = Arc::clone(&tries);
+    // The first attempt makes a volume that gets a snapshot, so that it cannot be undone.
+    let step = Step::new("steps", |context| reserve(context, 1).map(drop)).revert(move |context| {
+        *made.lock().unwrap() += 1;
+        let id = create(context)?;
+        if *made.lock().unwrap() == 1 {
+            operator
+                .admin(&ann(), |admin| {
+                    admin.create_snapshot(&id, None, "available")
+                })
+                .unwrap();
+            return Err(TaskError::new("Stuck", "cannot"));
+        }
+        Ok(Disposition::Undo)
+    });
+    let flow = flow(&store, [once(step)]);
+    flow.run().unwrap();
+    flow.rollback(&Cause::requested("enough")).unwrap();
+    flow.rollback(&Cause::requested("again")).unwrap();
+    assert_eq!(*tries.lock().unwrap(), 1, "the first volume is still there");
+    let error = rollback_of(&flow).failed[0].error.clone().unwrap();
+    assert_eq!(error.kind, "UndoRefused");
+    let snapshot = list(&store, Kind::Snapshot)[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    store
+        .admin(&ann(), |admin| admin.delete_snapshot(&snapshot))
+        .unwrap();
+    flow.rollback(&Cause::requested("and again")).unwrap();
+    assert_eq!(*tries.lock().unwrap(), 2);
+    let rollback = rollback_of(&flow);
+    assert_eq!(
+        (rollback.verdict, rollback.residue.len()),
+        (Verdict::Residue, 1)
+    );
+    assert_eq!(list(&store, Kind::Volume).len(), 1, "what the second made");
+}

@@ -1,0 +1,69 @@
+//! What the generator reached.
+
+use std::ops::AddAssign;
+
+macro_rules! tally {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How often something happened.
+        #[derive(Clone, Debug, Default)]
+        pub struct Tally {
+            $($(#[$doc])* pub $name: usize,)*
+        }
+
+        impl Tally {
+            /// Every class and how often it was reached.
+            pub fn classes(&self) -> Vec<(&'static str, usize)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+
+        impl AddAssign for Tally {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+tally! {
+    succeeded,
+    failed_clean,
+    failed_residue,
+    failed_incomplete,
+    call_retries,
+    revert_retries,
+    failed_reverts,
+    /// An inverse that was not applied: the row was changed since, or another depends on it.
+    refused_undos,
+    /// A revert that failed, and whose effects could not be undone.
+    refused_revert_undos,
+    over_quota,
+    /// More was given back than the flow had committed.
+    refused_give_backs,
+    /// Things of others that were named.
+    denied,
+    checkpoints,
+    interrupted,
+    /// A volume of a failed flow that a flow which succeeded had changed, and so kept.
+    orphans,
+    /// A message of a flow that was rolled back after its success, and that was taken before.
+    taken,
+    /// Rolled back by hand a second time.
+    rolled_back_again,
+    /// Rolled back after success.
+    rolled_back_after_success,
+    crashes,
+    /// What crashes found.
+    recovered_running,
+    recovered_reverting,
+    recovered_waiting,
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (class, count) in self.classes() {
+            writeln!(f, "{count:>9} {}", class.replace('_', " "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,330 @@
+//! Runs a case: on one store, flow beside flow, and again from what a crash leaves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use cairn::clock::SystemClock;
+use cairn::error::Cause;
+use cairn::event::{FlowState, TaskState};
+use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
+use cairn::history::History;
+use cairn::id::{FlowId, Identity};
+use cairn::quota::QuotaConfig;
+use cairn::retry::Retry;
+use cairn::store::view::Kind;
+use cairn::store::{Sqlite, SqliteConfig, Store};
+use cairn::value::{Object, Value};
+use serde_json::json;
+
+use crate::actor::{self, Actor};
+use crate::known::{Known, first_volume};
+use crate::plan::{Books, Case, FlowPlan, PROJECTS, RESOURCES, Tries};
+use crate::recorder::{Crash, Recorder, Ticking};
+use crate::stage::Stage;
+
+/// Id of the volume type that is there.
+pub const GOLD: &str = "type-gold";
+
+/// What is in use at the start where the books are free; so much that nothing which is given back makes it negative, for
+/// a negative usage is counted anew.
+pub const FREE_IN_USE: i64 = 1000;
+
+/// A case on its way: where its databases are, and which flow is which.
+pub struct World {
+    pub case: Case,
+    pub folder: tempfile::TempDir,
+    pub clock: Arc<Ticking>,
+    /// Flows in order of the plan.
+    pub flows: Vec<FlowId>,
+}
+
+/// A store with all flows ended, to be judged.
+pub struct Ended {
+    pub store: Arc<Recorder>,
+    pub crashes: Vec<Crash>,
+    /// Flows that were found unfinished, by their state.
+    pub recovered: Vec<FlowState>,
+}
+
+/// An operator.
+pub fn operator() -> Identity {
+    Identity::new("olga", "operators").into_admin()
+}
+
+pub fn requester(plan: &FlowPlan) -> Identity {
+    let requester = Identity::new("ann", PROJECTS[plan.project]);
+    if plan.admin {
+        requester.into_admin()
+    } else {
+        requester
+    }
+}
+
+/// A folder that needs no disk where there is such a thing: every flow waits for what it wrote to be safe.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
+/// The bytes of a database with the catalogue, some volumes, and usages.
+fn template(books: Books) -> Vec<u8> {
+    let folder = scratch();
+    let path = folder.path().join("template.db");
+    let store = Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let mut rows = BTreeMap::from([(
+        "volume_types".to_owned(),
+        vec![row(json!({
+            "id": GOLD, "name": "gold",
+        }))],
+    )]);
+    for (index, project) in PROJECTS.iter().enumerate() {
+        let volumes = (0..2).map(|number| {
+            row(json!({
+                "id": first_volume(index, number), "project_id": project, "user_id": "ann", "size": number + 1,
+                "status": "available", "booked": 1, "created_at": 1,
+            }))
+        });
+        rows.entry("volumes".to_owned())
+            .or_default()
+            .extend(volumes);
+        if books == Books::Free {
+            let usages = RESOURCES.iter().map(|resource| {
+                row(json!({
+                    "project_id": project, "resource": resource, "in_use": FREE_IN_USE, "reserved": 0,
+                }))
+            });
+            rows.entry("quota_usages".to_owned())
+                .or_default()
+                .extend(usages);
+        }
+    }
+    store
+        .admin(&operator(), |admin| admin.import(&rows))
+        .unwrap();
+    drop(store);
+    std::fs::read(path).unwrap()
+}
+
+fn row(columns: Value) -> Object {
+    columns.as_object().cloned().unwrap()
+}
+
+impl World {
+    pub fn new(case: &Case) -> Self {
+        Self {
+            case: case.clone(),
+            folder: scratch(),
+            clock: Ticking::new(),
+            flows: Vec::new(),
+        }
+    }
+
+    /// A database as every case begins with.
+    pub fn fresh_database(&self, name: &str) -> PathBuf {
+        static FREE: LazyLock<Vec<u8>> = LazyLock::new(|| template(Books::Free));
+        static KEPT: LazyLock<Vec<u8>> = LazyLock::new(|| template(Books::Kept));
+        let path = self.folder.path().join(name);
+        let bytes = match self.case.books {
+            Books::Free => &*FREE,
+            Books::Kept => &*KEPT,
+        };
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// As the case says, but for the limits where none shall apply.
+    pub fn config(&self, limited: bool) -> SqliteConfig {
+        let (volumes, gigabytes) = match self.case.books {
+            Books::Free => (FREE_IN_USE, FREE_IN_USE),
+            Books::Kept => (2, 3),
+        };
+        let plan = &self.case.quota;
+        let limit = |limit: i64| if limited { limit } else { -1 };
+        SqliteConfig {
+            quota: QuotaConfig {
+                volumes: limit(volumes + plan.spare.0),
+                snapshots: limit(volumes + plan.spare.0),
+                gigabytes: limit(gigabytes + plan.spare.1),
+                until_refresh: plan.until_refresh,
+                max_age: plan.max_age,
+                ..QuotaConfig::default()
+            },
+            default_volume_type: None,
+            master_key: Some(self.folder.path().join("key")),
+        }
+    }
+
+    fn add_tasks(
+        &self,
+        index: usize,
+        flow: &Flow,
+        known: &History,
+        store: &Arc<Recorder>,
+        stage: Option<&Arc<Stage>>,
+    ) {
+        let plan = &self.case.flows[index];
+        for (task, steps) in plan.tasks.iter().enumerate() {
+            let name = actor::name(task);
+            let record = known.tasks.iter().find(|record| record.name == name);
+            let options = TaskOptions {
+                name: None,
+                call: retry(steps.call_tries),
+                revert: retry(steps.revert_tries),
+                id: record.map(|record| record.id),
+            };
+            let actor = Actor::new(
+                (index, task),
+                (plan.project, plan.admin),
+                steps.clone(),
+                Arc::clone(store),
+                stage.cloned(),
+            );
+            flow.add_with(Arc::new(actor), options).unwrap();
+        }
+    }
+
+    /// Runs all flows side by side, and copies the database after some operations.
+    pub fn run(&mut self, crash_after: Vec<usize>) -> Ended {
+        let database = self.fresh_database("live");
+        let store = Recorder::open(
+            &database,
+            self.config(true),
+            Arc::clone(&self.clock) as _,
+            (Vec::new(), Known::at_start()),
+            crash_after,
+        );
+        let stage = Arc::new(Stage::new(self.case.flows.len()));
+        let mut flows = Vec::new();
+        for (index, plan) in self.case.flows.iter().enumerate() {
+            let flow = Flow::builder(format!("flow-{index}"))
+                .requester(requester(plan))
+                .build(Arc::clone(&store) as _);
+            self.add_tasks(index, &flow, &flow.history(), &store, Some(&stage));
+            flows.push(flow);
+        }
+        self.flows = flows.iter().map(Flow::id).collect();
+        std::thread::scope(|scope| {
+            for (index, flow) in flows.iter().enumerate() {
+                let (plan, stage, store) = (&self.case.flows[index], &stage, &store);
+                scope.spawn(move || {
+                    let _presence = stage.enter(index);
+                    run_flow(flow, plan, &|| stage.pause(index), &|| {
+                        take_messages(&store.inner, index);
+                    });
+                });
+            }
+            stage.direct(&self.case.turns);
+        });
+        Ended {
+            crashes: store.take_crashes(),
+            store,
+            recovered: Vec::new(),
+        }
+    }
+
+    /// Takes up what a crash left, and brings every flow to its end.
+    pub fn recover(&self, crash: &Crash, how: Recovery, crash_after: Vec<usize>) -> Ended {
+        let store = Recorder::open(
+            &crash.database,
+            self.config(true),
+            Arc::clone(&self.clock) as _,
+            (crash.log.clone(), crash.known.clone()),
+            crash_after,
+        );
+        let mut recovered = Vec::new();
+        for (index, id) in self.flows.iter().enumerate() {
+            // A flow that had not started is not there.
+            let Ok(journal) = store.load(*id) else {
+                continue;
+            };
+            let flow = Flow::restore(*id, Arc::clone(&store) as _, &journal).unwrap();
+            let state = flow.state();
+            if matches!(state, FlowState::Success | FlowState::Failure) {
+                continue;
+            }
+            recovered.push(state);
+            self.add_tasks(index, &flow, &flow.history(), &store, None);
+            expect_end(flow.recover(how));
+            go_on(&flow, how == Recovery::Resume);
+        }
+        Ended {
+            crashes: store.take_crashes(),
+            store,
+            recovered,
+        }
+    }
+}
+
+fn retry(tries: Tries) -> Retry {
+    Retry {
+        attempts: tries.attempts,
+        on: tries.only_busy.then(|| vec!["Busy".to_owned()]),
+        ..Retry::default()
+    }
+}
+
+/// A flow's whole life, with a pause wherever its caller does something.
+fn run_flow(flow: &Flow, plan: &FlowPlan, pause: &dyn Fn(), take_messages: &dyn Fn()) {
+    if let Some((task, _)) = plan.interrupt {
+        let name = actor::name(task);
+        let interrupt = move |notice: &TaskNotice| {
+            if *notice.name == *name {
+                notice.flow.interrupt()?;
+            }
+            Ok(())
+        };
+        flow.task_notifier()
+            .register(TaskState::Success, Arc::new(interrupt))
+            .unwrap();
+    }
+    expect_end(flow.run());
+    if flow.state() == FlowState::Interrupted {
+        pause();
+        go_on(flow, plan.interrupt.is_some_and(|(_, resumes)| resumes));
+    }
+    if plan.again {
+        if plan.taken {
+            take_messages();
+        }
+        pause();
+        flow.rollback(&Cause::requested("by hand")).unwrap();
+    }
+}
+
+/// Takes every message of a flow that is ready, as its receiver would.
+fn take_messages(store: &Sqlite, flow: usize) {
+    let messages = store.read(&operator(), |view| view.list(Kind::Cast, None, false));
+    for message in messages.unwrap() {
+        if message["state"] == "ready" && message["arguments"]["flow"] == flow {
+            let id = message["id"].as_str().unwrap();
+            store
+                .admin(&operator(), |admin| admin.ack_cast(id))
+                .unwrap();
+        }
+    }
+}
+
+/// Brings a flow that waits to its end.
+fn go_on(flow: &Flow, resumes: bool) {
+    match flow.state() {
+        FlowState::Interrupted if resumes => {
+            flow.soft_reset().unwrap();
+            expect_end(flow.run());
+        }
+        FlowState::Interrupted => flow.rollback(&Cause::requested("enough")).unwrap(),
+        FlowState::Pending => expect_end(flow.run()),
+        _ => {}
+    }
+}
+
+fn expect_end(result: Result<(), FlowError>) {
+    assert!(
+        matches!(result, Ok(()) | Err(FlowError::Failed(_))),
+        "{result:?}"
+    );
+}
