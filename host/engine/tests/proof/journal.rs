@@ -153,7 +153,7 @@ impl Walk {
             }
             Event::Denied { .. } => tally.denied += 1,
             Event::Created { .. } | Event::Log { .. } => {}
-            Event::Reset | Event::Replayed { .. } => {
+            Event::Reset | Event::Replayed { .. } | Event::Accepted { .. } => {
                 return Err("nobody asks for that here".to_owned());
             }
         }

@@ -8,7 +8,7 @@ use cairn::clock::{Clock, Timestamp};
 use cairn::effect::{Answer, Applied, Effect, Query};
 use cairn::event::{Entry, Event, FlowState};
 use cairn::id::{FlowId, Identity};
-use cairn::store::{Caller, Sqlite, SqliteConfig, Store, StoreError};
+use cairn::store::{Caller, Sqlite, SqliteConfig, Store, StoreError, WhenDurable};
 use cairn::value::Value;
 
 use crate::known::Known;
@@ -208,6 +208,14 @@ impl Store for Recorder {
 
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {
         self.inner.barrier(flow)
+    }
+
+    fn when_durable(&self, flow: FlowId, then: WhenDurable) {
+        self.inner.when_durable(flow, then);
+    }
+
+    fn flush(&self) {
+        self.inner.flush();
     }
 
     fn load(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {

@@ -147,6 +147,7 @@ impl World {
             requester: requester(self.plan_of(flow)),
             request: Value::Null,
             plan: None,
+            key: None,
         };
         let running = Event::State {
             from: FlowState::Pending,

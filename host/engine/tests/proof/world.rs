@@ -154,8 +154,8 @@ impl World {
                 max_age: plan.max_age,
                 ..QuotaConfig::default()
             },
-            default_volume_type: None,
             master_key: Some(self.folder.path().join("key")),
+            ..SqliteConfig::default()
         }
     }
 
