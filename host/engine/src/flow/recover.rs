@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Ended, Flow, FlowError};
 use crate::error::{Cause, HostErrorKind, TaskError};
-use crate::event::{Entry, FlowState};
+use crate::event::{Entry, Event, FlowState};
 use crate::history::History;
 use crate::id::{FlowId, Phase};
 use crate::store::{Store, StoreError};
@@ -76,13 +76,47 @@ impl Flow {
             Started | Resuming | Running => match how {
                 Recovery::Rollback => self.rollback_undurable(&lost_caller()),
                 Recovery::Interrupt => self.change(Interrupted),
-                Recovery::Resume => {
-                    self.change(Interrupted)?;
-                    self.soft_reset()?;
-                    self.run_undurable()
-                }
+                Recovery::Resume => self.resume_undurable(),
             },
         }
+    }
+
+    /// Goes on where the flow left off.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidState`] unless it is PENDING or INTERRUPTED; else as [`run`](Self::run).
+    pub fn resume_to_end(&self) -> Ended {
+        let result = match self.state() {
+            FlowState::Pending => self.run_undurable(),
+            FlowState::Interrupted => self.resume_undurable(),
+            _ => self
+                .outside("resume")
+                .and_then(|live| Err(live.invalid("resume"))),
+        };
+        Ended::new(self, result)
+    }
+
+    /// Interrupted, ready again and started, in one step: wherever the process dies, recovery knows that the flow is to go on.
+    fn resume_undurable(&self) -> Result<(), FlowError> {
+        use FlowState::{Interrupted, Pending, Started};
+        let (changes, _inside) = {
+            let mut live = self.outside("resume")?;
+            let mut from = live.history.state;
+            let mut changes = Vec::new();
+            for to in [Interrupted, Pending, Started] {
+                if from != to {
+                    changes.push((from, to));
+                }
+                from = to;
+            }
+            let events = changes.iter().map(|&(from, to)| Event::State { from, to });
+            self.record(&mut live, events.collect())?;
+            (changes, self.enter(&mut live))
+        };
+        for (from, to) in changes {
+            self.tell_flow(to, from);
+        }
+        self.run_started()
     }
 
     /// Undoes what a call or revert did whose end is not known.

@@ -58,6 +58,11 @@ impl Flow {
 
     fn run_inside(&self) -> Result<(), FlowError> {
         self.change(FlowState::Started)?;
+        self.run_started()
+    }
+
+    /// The rest of a run, for whoever is inside.
+    pub(super) fn run_started(&self) -> Result<(), FlowError> {
         if self.state() == FlowState::Interrupted {
             return Ok(());
         }

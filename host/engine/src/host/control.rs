@@ -253,8 +253,8 @@ impl Core {
         } = request;
         let core = Arc::clone(self);
         let tell: Tell = Box::new(move |done| {
-            if let Err(HostError::Store(StoreError::InHand { .. })) = &done {
-                // The other process answers.
+            if let Err(HostError::Store(StoreError::InHand { .. }) | HostError::InHand(_)) = &done {
+                // The other process answers, or this one when the flow is at rest.
                 return core.keeper.served(id);
             }
             if let Err(error) = core.store.answer(id, &answer_of(&done)) {
@@ -299,16 +299,11 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Ended, FlowError> 
     recovered.so_far()?;
     match operation {
         Operation::Interrupt => Ok(recovered),
-        Operation::Resume => {
-            if flow.state() == Interrupted {
-                flow.soft_reset()?;
-            }
-            Ok(match flow.state() {
-                Pending => flow.run_to_end(),
-                // It was reverting, and is rolled back now.
-                _ => recovered,
-            })
-        }
+        Operation::Resume => Ok(match flow.state() {
+            Pending | Interrupted => flow.resume_to_end(),
+            // It was reverting, and is rolled back now.
+            _ => recovered,
+        }),
         Operation::Reset => {
             flow.reset()?;
             Ok(recovered)

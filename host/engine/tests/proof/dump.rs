@@ -13,7 +13,14 @@ pub type Row = BTreeMap<String, Value>;
 pub type Dump = BTreeMap<(String, String), Row>;
 
 /// What tells of flows, and is not what they change.
-const JOURNAL: [&str; 3] = ["flows", "journal", "plans"];
+const JOURNAL: [&str; 6] = [
+    "flows",
+    "journal",
+    "plans",
+    "hosts",
+    "requests",
+    "idempotency_keys",
+];
 
 /// Times, what a refresh counts down, and what is random.
 const LEFT_OUT: [&str; 6] = [

@@ -215,7 +215,9 @@ impl Watch {
             return Ok(false);
         }
         let found = requests(&self.connection, self.host).map_err(failed)?;
-        self.seen = version;
+        if found.is_empty() {
+            self.seen = version;
+        }
         Ok(!found.is_empty())
     }
 }

@@ -1,0 +1,178 @@
+//! Processes with 64 flows in flight are killed at random, hundreds of times, and what must hold is checked.
+//!
+//! `cargo test --release --workspace --test chaos -- --ignored` runs the long form.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use acceptance::crash::{Found, check};
+use acceptance::program::{Program, repository, volume_create};
+use cairn::event::FlowState;
+use cairn::report::Verdict;
+
+/// Requests that each process is given; more than it can come to.
+const REQUESTS: usize = 20_000;
+
+/// Numbers that are not the same twice, from a seed that is printed.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seed = std::env::var("CAIRN_TEST_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| now.map_or(1, |now| now.as_nanos() as u64 | 1));
+        println!("CAIRN_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// One of 0 to `sides - 1` (xorshift64).
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// A process that runs flows until it is killed.
+struct Busy(Child);
+
+impl Busy {
+    fn start(program: &Program, flow: &str, requests: &str) -> Self {
+        let mut child = program
+            .command(&["run", flow, "--jsonl", "--workers", "64"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let requests = requests.to_owned();
+        // It ends when the process is killed.
+        thread::spawn(move || stdin.write_all(requests.as_bytes()));
+        Self(child)
+    }
+
+    fn kill(mut self) {
+        self.0.kill().expect("it is ours");
+        self.0.wait().expect("it was killed");
+    }
+}
+
+fn chaos(kills: usize) {
+    let mut dice = Dice::new();
+    let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
+    program
+        .run(&["quota", "set", "volumes=-1", "gigabytes=2000000"])
+        .exits(0);
+    let flow = std::fs::read_to_string(volume_create()).expect("the example");
+    program.write(
+        "goes-on.toml",
+        flow.replace("[flow]\n", "[flow]\non_lost = \"resume\"\n"),
+    );
+    let (rolls_back, goes_on) = (
+        volume_create(),
+        program.path("goes-on.toml").display().to_string(),
+    );
+    let casts_fail = repository("examples/volume-create/flow-cast-fails.toml");
+    let flows = [rolls_back.as_str(), &goes_on, &casts_fail];
+    let requests: String = (0..REQUESTS)
+        .map(|number| match number % 9 {
+            // One that the flow refuses, one that is over quota now and then, and the rest.
+            3 => "{\"size\": 0}\n".to_owned(),
+            5 => "{\"size\": 300000}\n".to_owned(),
+            _ => format!("{{\"size\": 1, \"name\": \"v{number}\"}}\n"),
+        })
+        .collect();
+    for kill in 0..kills {
+        let flow = flows[dice.roll(3) as usize];
+        let busy = Busy::start(&program, flow, &requests);
+        thread::sleep(Duration::from_millis(40 + dice.roll(160)));
+        busy.kill();
+        // Now and then somebody looks in between.
+        if dice.roll(4) == 0 {
+            recovered(&program, &format!("after kill {kill}"));
+        }
+    }
+    let found = recovered(&program, "in the end");
+    let count = |state, verdict| {
+        let flows = found.flows.values();
+        flows.filter(|flow| **flow == (state, verdict)).count()
+    };
+    println!(
+        "{kills} kills, {} flows: {} succeeded, {} rolled back clean, {} with residue",
+        found.flows.len(),
+        count(FlowState::Success, None),
+        count(FlowState::Failure, Some(Verdict::Clean)),
+        count(FlowState::Failure, Some(Verdict::Residue)),
+    );
+    assert!(
+        found.flows.len() > kills,
+        "the processes did something before they were killed"
+    );
+    program.run(&["quota", "check", "--admin"]).exits(0);
+    program.run(&["db", "check"]).exits(0);
+}
+
+/// Takes up what is left, and checks what must hold.
+fn recovered(program: &Program, when: &str) -> Found {
+    let since = Instant::now();
+    program.run(&["recover"]).exits(0);
+    let database: &Path = &program.path("cairn.db");
+    match check(database) {
+        Ok(found) => found,
+        Err(error) => panic!("{when}, recovered in {:?}: {error:#}", since.elapsed()),
+    }
+}
+
+#[test]
+fn a_few_kills_lose_nothing() {
+    chaos(12);
+}
+
+#[test]
+#[ignore = "takes some minutes"]
+fn hundreds_of_kills_lose_nothing() {
+    chaos(400);
+}
+
+#[test]
+fn a_stream_of_requests_that_is_killed_in_the_middle_is_recovered() {
+    let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
+    program
+        .run(&["quota", "set", "volumes=-1", "gigabytes=-1"])
+        .exits(0);
+    let requests: String = (0..5_000)
+        .map(|number| format!("{{\"size\": 1, \"name\": \"v{number}\"}}\n"))
+        .collect();
+    let busy = Busy::start(&program, &volume_create(), &requests);
+    let ended = || {
+        program
+            .run(&["flows", "list", "--state", "SUCCESS", "--limit", "1000"])
+            .stdout
+            .lines()
+            .count()
+    };
+    let since = Instant::now();
+    while !program.has_database() || ended() < 500 {
+        assert!(since.elapsed() < Duration::from_secs(60), "it runs");
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Everything that it started is killed with it.
+    assert!(
+        Command::new("kill")
+            .args(["-9", &busy.0.id().to_string()])
+            .status()
+            .expect("kill")
+            .success()
+    );
+    busy.kill();
+    recovered(&program, "after the kill");
+    program.run(&["quota", "check"]).exits(0);
+    program.run(&["recover"]).exits(0);
+}
