@@ -9,6 +9,7 @@ use cairn::plugin::PluginError;
 use cairn::report::{Report, Verdict};
 use cairn::request::RequestError;
 use cairn::store::StoreError;
+use cairn_bench::BenchError;
 
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +155,20 @@ impl From<HostError> for Failure {
             HostError::Store(error) => error.into(),
             HostError::Plugin(error) => error.into(),
             HostError::Flow(error) => Self::host(error.to_string()),
+        }
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Host(error) => error.into(),
+            BenchError::Store(error) => error.into(),
+            BenchError::Folder(diagnostic) => diagnostic.into(),
+            BenchError::Sqlite(_)
+            | BenchError::Sandbox(_)
+            | BenchError::Io(_)
+            | BenchError::Unexpected(_) => Self::host(error.to_string()),
         }
     }
 }

@@ -25,6 +25,7 @@ fn every_command_has_a_page_of_help() {
         "plugin",
         "plugin inspect",
         "db",
+        "bench",
         "completions",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();

@@ -1,5 +1,6 @@
 //! The command line, run as a process: exit codes, the documents it prints, and what it says.
 
+mod bench;
 mod catalogue;
 mod flows;
 mod help;

@@ -1,5 +1,6 @@
 //! The subcommands, a module each.
 
+mod bench;
 mod completions;
 mod db;
 mod flows;
@@ -49,6 +50,7 @@ pub enum Command {
     Plugin(plugin::Plugin),
     #[command(subcommand)]
     Db(db::Db),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 
@@ -71,6 +73,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Zones(zones) => zones.run(&session),
         Command::Outbox(outbox) => outbox.run(&session),
         Command::Plugin(plugin) => plugin.run(&session),
+        Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(),
     };
     done.map(|()| Exit::Ok)

@@ -122,6 +122,11 @@ impl Sqlite {
         })
     }
 
+    /// How many transactions were committed since the store was opened.
+    pub fn commits(&self) -> u64 {
+        self.writer().commits
+    }
+
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.shared.writer()
     }

@@ -26,6 +26,8 @@ pub(super) struct Writer {
     env: Env,
     batch: Option<Batch>,
     flows: HashMap<FlowId, Session>,
+    /// Batches that are on disk.
+    pub(super) commits: u64,
     pub(super) closing: bool,
 }
 
@@ -49,6 +51,7 @@ impl Writer {
             env,
             batch: None,
             flows: HashMap::new(),
+            commits: 0,
             closing: false,
         }
     }
@@ -81,6 +84,7 @@ impl Writer {
             .and_then(|()| execute(&self.connection, "COMMIT"));
         match result {
             Ok(()) => {
+                self.commits += 1;
                 let batch = self.batch.take();
                 for flow in batch.into_iter().flat_map(|batch| batch.touched) {
                     if let Some(session) = self.flows.get_mut(&flow) {
