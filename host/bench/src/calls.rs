@@ -15,9 +15,9 @@ use crate::{BenchError, Case, meter};
 pub const ROUNDS: usize = 200;
 
 /// Calls of one task in one turn.
-const TURN: usize = 8;
+const TURN: usize = 4;
 
-/// One instance and its call: the mean over the flow's seven tasks, the median over the rounds.
+/// One instance and its call: the mean over the flow's seven tasks of the median over the rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Calls {
     /// Made by a bare loop.
@@ -92,34 +92,35 @@ impl Both {
     }
 }
 
-/// Makes the calls in turns, so that whatever else the machine does hits both alike.
+/// Makes the calls in turns, so that whatever else the machine does hits both alike. A turn is short, and of each task's
+/// turns the median counts: one that was interrupted says nothing.
 ///
 /// # Errors
 /// [`BenchError`] of a call.
 pub fn compare(plugins: &Arc<Plugins>, rounds: usize) -> Result<Calls, BenchError> {
     let both = Both::new(plugins)?;
-    let (mut bare, mut engine) = (Vec::new(), Vec::new());
+    let mut bare = vec![Vec::with_capacity(rounds); both.len()];
+    let mut engine = bare.clone();
     for round in 0..rounds {
-        let (mut of_bare, mut of_engine) = (Duration::ZERO, Duration::ZERO);
         for task in 0..both.len() {
             let engine_first = (round + task) % 2 == 0;
             for by_engine in [engine_first, !engine_first] {
                 let took = both.turn(task, by_engine)?;
-                if by_engine {
-                    of_engine += took;
-                } else {
-                    of_bare += took;
-                }
+                let turns = if by_engine { &mut engine } else { &mut bare };
+                turns[task].push(took);
             }
         }
-        let calls = u32::try_from(both.len() * TURN).unwrap_or(u32::MAX);
-        bare.push(of_bare / calls);
-        engine.push(of_engine / calls);
     }
     Ok(Calls {
-        bare: meter::median(bare),
-        engine: meter::median(engine),
+        bare: mean_call(bare),
+        engine: mean_call(engine),
     })
+}
+
+/// One call, of the turns of each task.
+fn mean_call(turns: Vec<Vec<Duration>>) -> Duration {
+    let calls = u32::try_from(turns.len() * TURN).unwrap_or(u32::MAX);
+    turns.into_iter().map(meter::median).sum::<Duration>() / calls.max(1)
 }
 
 #[cfg(test)]
