@@ -25,9 +25,11 @@ pub struct Statements(Vec<Statement>);
 
 /// What a replay took.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Replay {
-    pub(crate) wall: Duration,
-    pub(crate) cpu: Duration,
+pub struct Replay {
+    /// From the first statement to the last commit.
+    pub wall: Duration,
+    /// CPU time of the whole process.
+    pub cpu: Duration,
 }
 
 impl Statements {
@@ -88,7 +90,10 @@ impl Statements {
 
     /// Runs the statements of so many flows, one flow after another, in as many transactions as the flows took, in a
     /// database that is made when it is not there.
-    pub(crate) fn replay(
+    ///
+    /// # Errors
+    /// [`BenchError`] of the database.
+    pub fn replay(
         &self,
         path: &Path,
         flows: usize,
