@@ -30,6 +30,8 @@ pub struct Replay {
     pub wall: Duration,
     /// CPU time of the whole process.
     pub cpu: Duration,
+    /// How many transactions there were.
+    pub commits: u64,
 }
 
 impl Statements {
@@ -93,12 +95,7 @@ impl Statements {
     ///
     /// # Errors
     /// [`BenchError`] of the database.
-    pub fn replay(
-        &self,
-        path: &Path,
-        flows: usize,
-        commits: u64,
-    ) -> Result<Replay, BenchError> {
+    pub fn replay(&self, path: &Path, flows: usize, commits: u64) -> Result<Replay, BenchError> {
         // The schema is the store's own.
         drop(Sqlite::open(
             path,
@@ -113,14 +110,15 @@ impl Statements {
         )?;
         self.run(&connection, 1, 1)?;
         let (begin, cpu) = (Instant::now(), meter::cpu());
-        self.run(&connection, flows, commits)?;
+        let commits = self.run(&connection, flows, commits)?;
         Ok(Replay {
             wall: begin.elapsed(),
             cpu: meter::cpu().saturating_sub(cpu),
+            commits,
         })
     }
 
-    fn run(&self, connection: &Connection, flows: usize, commits: u64) -> Result<(), BenchError> {
+    fn run(&self, connection: &Connection, flows: usize, commits: u64) -> Result<u64, BenchError> {
         let prepared = self
             .iter()
             .map(|statement| connection.prepare(&statement.sql));
@@ -129,7 +127,7 @@ impl Statements {
         let mut commit = connection.prepare("COMMIT")?;
         let in_all = (flows * self.0.len()) as u64;
         let batch = in_all.div_ceil(commits.max(1));
-        let (mut run, mut savepoints) = (0, 0);
+        let (mut run, mut savepoints, mut committed) = (0, 0, 0);
         for _ in 0..flows {
             let variables = Variables::new();
             for (statement, prepared) in self.iter().zip(&mut prepared) {
@@ -146,14 +144,15 @@ impl Statements {
                 // An effect is in one transaction.
                 if run >= batch && savepoints == 0 {
                     commit.execute([])?;
-                    run = 0;
+                    (run, committed) = (0, committed + 1);
                 }
             }
         }
         if run > 0 {
             commit.execute([])?;
+            committed += 1;
         }
-        Ok(())
+        Ok(committed)
     }
 }
 

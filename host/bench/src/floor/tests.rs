@@ -39,7 +39,8 @@ fn the_recorded_statements_leave_what_flows_leave() {
         let name = case.as_str();
         // One flow is run to warm up.
         let path = folder.database(&format!("floor-{name}"));
-        Statements::of(case).replay(&path, 3, 2).unwrap();
+        let replay = Statements::of(case).replay(&path, 3, 2).unwrap();
+        assert_eq!(replay.commits, 2, "{name}");
 
         let flows = folder.database(&format!("flows-{name}"));
         let stage = Stage::open(&flows, case, &plugins).unwrap();
