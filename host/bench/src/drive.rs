@@ -143,6 +143,18 @@ mod tests {
             _ => Ok(()),
         });
         assert_eq!(error.unwrap_err().to_string(), "seven");
+
+        let begun = AtomicUsize::new(0);
+        let error = in_threads(4, 1000, None, |index| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if index == 0 {
+                return Err(BenchError::Unexpected("the first".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+            Ok(())
+        });
+        assert_eq!(error.unwrap_err().to_string(), "the first");
+        assert!(begun.into_inner() < 500, "the others stop");
     }
 
     #[test]
