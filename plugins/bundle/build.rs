@@ -23,9 +23,9 @@ const PLUGINS: [&str; 7] = [
 /// for the values of a request.
 const RUSTFLAGS: &str = "-Clink-arg=-zstack-size=131072 -Clink-arg=--initial-memory=262144";
 
-/// A release build for size. Set here and not in the workspace's profile, which is the host's.
+/// A release build for speed. Set here and not in the workspace's profile, which is the host's.
 const PROFILE: [&str; 5] = [
-    "opt-level='s'",
+    "opt-level=3",
     "lto=true",
     "codegen-units=1",
     "panic='abort'",

@@ -10,6 +10,7 @@ use cairn::plugin::PluginError;
 use cairn::report::{Report, Verdict};
 use cairn::request::RequestError;
 use cairn::store::StoreError;
+use cairn_bench::BenchError;
 
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +194,20 @@ impl From<HostError> for Failure {
             | HostError::CannotTakeUp { .. }
             | HostError::InHand(_)
             | HostError::Thread(_) => Self::host(error.to_string()),
+        }
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Host(error) => error.into(),
+            BenchError::Store(error) => error.into(),
+            BenchError::Folder(diagnostic) => diagnostic.into(),
+            BenchError::Sqlite(_)
+            | BenchError::Sandbox(_)
+            | BenchError::Io(_)
+            | BenchError::Unexpected(_) => Self::host(error.to_string()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::map::Entry;
 use sha2::{Digest as _, Sha256};
 
 /// One JSON value.
@@ -18,6 +19,11 @@ pub type Object = serde_json::Map<String, Value>;
 /// When `text` is no JSON, repeats a key, or nests deeper than 128.
 pub fn parse(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str::<Strict>(text).map(|strict| strict.0)
+}
+
+/// The JSON text of a value: what its `Display` writes, but straight into memory.
+pub(crate) fn text(value: &Value) -> String {
+    serde_json::to_string(value).expect("the keys of a value's objects are strings")
 }
 
 /// A value whose objects repeat no key.
@@ -77,12 +83,15 @@ impl<'de> de::Visitor<'de> for StrictVisitor {
     fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Object::new();
         while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if object.contains_key(&key) {
-                return Err(de::Error::custom(format_args!(
-                    "the key {key:?} stands twice"
-                )));
-            }
-            object.insert(key, value);
+            match object.entry(key) {
+                Entry::Vacant(entry) => entry.insert(value),
+                Entry::Occupied(entry) => {
+                    let key = entry.key();
+                    return Err(de::Error::custom(format_args!(
+                        "the key {key:?} stands twice"
+                    )));
+                }
+            };
         }
         Ok(Value::Object(object))
     }
@@ -102,7 +111,7 @@ impl Digest {
     pub fn of_json(value: &impl Serialize) -> serde_json::Result<Self> {
         // Through `Value`, whose maps are ordered, so that a struct's field order does not matter.
         let value = serde_json::to_value(value)?;
-        Ok(Self::of(value.to_string().as_bytes()))
+        Ok(Self::of(text(&value).as_bytes()))
     }
 }
 
@@ -218,6 +227,13 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_text_of_a_value_is_what_it_displays() {
+        let value = serde_json::json!({"b": [1, -2.5, null, true], "a": {"é\n\"": "\u{1}"}});
+        assert_eq!(text(&value), value.to_string());
+        assert_eq!(parse(&text(&value)).unwrap(), value);
     }
 
     #[test]

@@ -33,6 +33,7 @@ fn every_command_has_a_page_of_help() {
         "db",
         "db backup",
         "db migrate",
+        "bench",
         "completions",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();

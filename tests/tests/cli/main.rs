@@ -1,6 +1,7 @@
 //! The command line, run as a process: exit codes, the documents it prints, and what it says.
 
 mod backup;
+mod bench;
 mod catalogue;
 mod drift;
 mod flows;

@@ -1,5 +1,6 @@
 //! The subcommands, a module each.
 
+mod bench;
 mod completions;
 mod db;
 mod flows;
@@ -54,6 +55,7 @@ pub enum Command {
     #[command(subcommand)]
     Db(db::Db),
     Recover(recover::Recover),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 
@@ -78,6 +80,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Zones(zones) => zones.run(&session),
         Command::Outbox(outbox) => outbox.run(&session),
         Command::Plugin(plugin) => plugin.run(&session),
+        Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(),
     };
     done.map(|()| Exit::Ok)

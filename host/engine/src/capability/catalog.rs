@@ -2,7 +2,7 @@ use super::{State, to_wit};
 use crate::effect::Query;
 use crate::error::TaskError;
 use crate::manifest::Capability;
-use crate::value::Value;
+use crate::value::{Value, text};
 use crate::wit::cairn::plugin::catalog::Host;
 use crate::wit::cairn::plugin::types;
 
@@ -11,7 +11,7 @@ type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 /// JSON text; nothing for null.
 fn present(value: Result<Value, TaskError>) -> Result<Option<String>, types::Error> {
     let value = value.map_err(to_wit)?;
-    Ok((!value.is_null()).then(|| value.to_string()))
+    Ok((!value.is_null()).then(|| text(&value)))
 }
 
 impl Host for State {

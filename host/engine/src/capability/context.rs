@@ -1,4 +1,5 @@
 use super::State;
+use crate::value::text;
 use crate::wit::cairn::plugin::context::{Host, Identity};
 
 impl Host for State {
@@ -32,6 +33,6 @@ impl Host for State {
         Ok(active
             .granted
             .sees_request
-            .then(|| active.context.request().to_string()))
+            .then(|| text(active.context.request())))
     }
 }

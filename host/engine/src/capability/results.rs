@@ -1,5 +1,6 @@
 use super::State;
 use crate::manifest::Capability;
+use crate::value::text;
 use crate::wit::cairn::plugin::results::Host;
 
 impl Host for State {
@@ -9,7 +10,7 @@ impl Host for State {
             .active()?
             .context
             .result(&name)
-            .map(|value| value.to_string()))
+            .map(|value| text(&value)))
     }
 
     fn tasks(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
@@ -17,7 +18,7 @@ impl Host for State {
         let results = self.active()?.context.results();
         Ok(results
             .into_iter()
-            .map(|(task, result)| (task, result.to_string()))
+            .map(|(task, result)| (task, text(&result)))
             .collect())
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{HostErrorKind, Origin, TaskError};
 use crate::event::LogLevel;
 use crate::manifest::{Capability, Grant, Grants, Limits};
 use crate::task::Context;
-use crate::value::Value;
+use crate::value::{Value, text};
 use crate::wit::cairn::plugin::types;
 
 /// What capabilities lean on besides the flow's store.
@@ -132,10 +132,7 @@ impl State {
         &mut self,
         query: &Query,
     ) -> wasmtime::Result<Result<String, types::Error>> {
-        Ok(self
-            .query(query)?
-            .map(|value| value.to_string())
-            .map_err(to_wit))
+        Ok(self.query(query)?.map(|value| text(&value)).map_err(to_wit))
     }
 
     pub(super) fn pass<T>(

@@ -1,6 +1,7 @@
 use super::{State, object, to_wit};
 use crate::effect::{Answer, Effect, VolumeCreate, VolumeDestroy, VolumeUpdate};
 use crate::manifest::Capability;
+use crate::value::text;
 use crate::wit::cairn::plugin::types;
 use crate::wit::cairn::plugin::volumes::Host;
 
@@ -9,7 +10,7 @@ type Reply = wasmtime::Result<Result<String, types::Error>>;
 impl State {
     fn volume(&mut self, effect: &Effect) -> Reply {
         Ok(match self.apply(effect)? {
-            Ok(Answer::Volume(volume)) => Ok(volume.to_string()),
+            Ok(Answer::Volume(volume)) => Ok(text(&volume)),
             Ok(_) => Ok("null".to_owned()),
             Err(error) => Err(to_wit(error)),
         })

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap};
 
 use super::{PluginError, TICK};
@@ -10,8 +10,10 @@ use crate::capability::{State, from_wit};
 use crate::error::{HostErrorKind, TaskError};
 use crate::manifest::{Capability, Limits};
 use crate::plan::Descriptor;
-use crate::value::{Digest, Object, Value};
-use crate::wit::{TaskPluginAll, TaskPluginAllPre};
+use crate::value::{Digest, Object, Value, text};
+use crate::wit::TaskPluginAll;
+use crate::wit::cairn::plugin::types;
+use crate::wit::exports::cairn::plugin::task::{Disposition, Failure, Outcome};
 
 /// The package of the contract, with the slash that follows.
 const PACKAGE: &str = "cairn:plugin/";
@@ -34,7 +36,10 @@ pub struct Import {
 /// A component that can be called.
 pub struct Plugin {
     engine: Engine,
-    pre: TaskPluginAllPre<State>,
+    pre: InstancePre<State>,
+    /// Where `task.call` and `task.revert` are: a call looks up one of them and nothing else.
+    call: ComponentExportIndex,
+    revert: ComponentExportIndex,
     digest: Digest,
     bytes: Arc<[u8]>,
     imports: Vec<Import>,
@@ -95,8 +100,15 @@ impl Plugin {
         let pre = linker
             .instantiate_pre(&component)
             .map_err(|error| PluginError::Invalid(describe_error(&error)))?;
-        let pre = TaskPluginAllPre::new(pre)
-            .map_err(|error| PluginError::Invalid(describe_error(&error)))?;
+        let function = |name: &str| {
+            let interface = format!("{PACKAGE}task@{VERSION}");
+            component
+                .get_export_index(None, interface.as_str())
+                .and_then(|interface| component.get_export_index(Some(&interface), name))
+                .ok_or_else(|| PluginError::MissingExport {
+                    export: format!("{interface}.{name}"),
+                })
+        };
         Ok(Self {
             engine: engine.clone(),
             pre,
@@ -104,6 +116,8 @@ impl Plugin {
             bytes: bytes.into(),
             imports,
             exports,
+            call: function("call")?,
+            revert: function("revert")?,
             descriptions: Mutex::new(HashMap::new()),
         })
     }
@@ -153,7 +167,7 @@ impl Plugin {
     /// # Errors
     /// [`PluginError::Describe`] when it fails or traps, [`PluginError::Description`] when the answer breaks the contract.
     pub fn describe(&self, settings: &Object, limits: &Limits) -> Result<Descriptor, PluginError> {
-        let text = Value::Object(settings.clone()).to_string();
+        let text = text(&Value::Object(settings.clone()));
         let key = Digest::of(text.as_bytes());
         let known = self
             .descriptions
@@ -190,16 +204,54 @@ impl Plugin {
         question: impl FnOnce(&TaskPluginAll, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginError> {
         let state = State::for_description(limits);
-        self.run(state, limits, question)
-            .map_err(|error| PluginError::Describe(error.to_string()))
+        self.run(state, limits, |instance, store| {
+            // Finds every export, and checks its type.
+            let plugin = TaskPluginAll::new(&mut *store, instance)?;
+            question(&plugin, store)
+        })
+        .map_err(|error| PluginError::Describe(error.to_string()))
     }
 
-    /// Makes a fresh instance, asks it one thing, and throws it away.
-    pub(super) fn run<T>(
+    /// A task's `call`, in a fresh instance.
+    pub(super) fn call(
         &self,
         state: State,
         limits: &Limits,
-        call: impl FnOnce(&TaskPluginAll, &mut Store<State>) -> wasmtime::Result<T>,
+        inputs: &str,
+    ) -> Result<Result<String, types::Error>, TaskError> {
+        self.run(state, limits, |instance, store| {
+            let function = instance.get_typed_func::<(&str,), (Result<String, types::Error>,)>(
+                &mut *store,
+                &self.call,
+            )?;
+            Ok(function.call(store, (inputs,))?.0)
+        })
+    }
+
+    /// A task's `revert`, in a fresh instance.
+    pub(super) fn revert(
+        &self,
+        state: State,
+        limits: &Limits,
+        outcome: &Outcome,
+        cause: &Failure,
+    ) -> Result<Result<Disposition, types::Error>, TaskError> {
+        self.run(state, limits, |instance, store| {
+            let function = instance
+                .get_typed_func::<(&Outcome, &Failure), (Result<Disposition, types::Error>,)>(
+                    &mut *store,
+                    &self.revert,
+                )?;
+            Ok(function.call(store, (outcome, cause))?.0)
+        })
+    }
+
+    /// Makes a fresh instance, asks it one thing, and throws it away.
+    fn run<T>(
+        &self,
+        state: State,
+        limits: &Limits,
+        ask: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, TaskError> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
@@ -211,7 +263,7 @@ impl Plugin {
                 .saturating_add(1),
         );
         let result = match self.pre.instantiate(&mut store) {
-            Ok(plugin) => call(&plugin, &mut store),
+            Ok(instance) => ask(&instance, &mut store),
             Err(error) => Err(error),
         };
         store.data_mut().flush_printed();

@@ -5,7 +5,7 @@ use crate::capability::{Active, Denied, Granted, Services, State, from_wit, to_w
 use crate::error::{Cause, HostErrorKind, TaskError};
 use crate::event::Disposition;
 use crate::task::{Context, Outcome, Task, TaskSpec};
-use crate::value::{Object, Value};
+use crate::value::{Object, Value, text};
 use crate::wit::exports::cairn::plugin::task as wit;
 
 /// A task that a plugin does. Every call gets an instance of its own.
@@ -81,15 +81,12 @@ impl Task for PluginTask {
     }
 
     fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
-        let inputs = Value::Object(inputs).to_string();
+        let inputs = text(&Value::Object(inputs));
         let denied = Denied::default();
-        let result = self.plugin.run(
-            self.state(context, &denied),
-            &self.granted.limits,
-            |plugin, store| plugin.cairn_plugin_task().call_call(store, &inputs),
-        )?;
-        let text = result.map_err(|error| denied.attribute(from_wit(error)))?;
-        self.check(&text)
+        let state = self.state(context, &denied);
+        let result = self.plugin.call(state, &self.granted.limits, &inputs)?;
+        let result = result.map_err(|error| denied.attribute(from_wit(error)))?;
+        self.check(&result)
     }
 
     fn revert(
@@ -99,7 +96,7 @@ impl Task for PluginTask {
         cause: &Cause,
     ) -> Result<Disposition, TaskError> {
         let outcome = match outcome {
-            Outcome::Completed(result) => wit::Outcome::Completed(result.to_string()),
+            Outcome::Completed(result) => wit::Outcome::Completed(text(result)),
             Outcome::Failed(error) => wit::Outcome::Failed(to_wit(error.clone())),
             Outcome::Interrupted => wit::Outcome::Interrupted,
         };
@@ -108,15 +105,10 @@ impl Task for PluginTask {
             error: to_wit(cause.error.clone()),
         };
         let denied = Denied::default();
-        let result = self.plugin.run(
-            self.state(context, &denied),
-            &self.granted.limits,
-            |plugin, store| {
-                plugin
-                    .cairn_plugin_task()
-                    .call_revert(store, &outcome, &cause)
-            },
-        )?;
+        let state = self.state(context, &denied);
+        let result = self
+            .plugin
+            .revert(state, &self.granted.limits, &outcome, &cause)?;
         match result.map_err(|error| denied.attribute(from_wit(error)))? {
             wit::Disposition::Undo => Ok(Disposition::Undo),
             wit::Disposition::Keep => Ok(Disposition::Keep),

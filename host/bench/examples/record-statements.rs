@@ -1,0 +1,179 @@
+//! Records the SQL of one flow: `cargo run --release --example record-statements -- success`. Its output is a file of
+//! `host/bench/statements/`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::{Mutex, PoisonError};
+
+use cairn::plugin::{PluginConfig, Plugins};
+use cairn_bench::floor::variables::named;
+use cairn_bench::stage::Stage;
+use cairn_bench::{Case, Folder};
+use rusqlite::ffi;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The SQL and the SQL with its parameters' values, of each statement that was run.
+static SEEN: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let case = Case::ALL.into_iter().find(|case| case.as_str() == name);
+    let case = case.ok_or("name a case: success, over-quota or cast-fails")?;
+    watch()?;
+    let folder = Folder::within(&std::env::temp_dir())?;
+    let plugins = Plugins::new(&PluginConfig::default())?;
+    let stage = Stage::open(&folder.database("recorded"), case, &plugins)?;
+    // The first ones make the usages.
+    for _ in 0..2 {
+        case.check(&stage.run_plugins(stage.ask())?)?;
+    }
+    take();
+    case.check(&stage.run_plugins(stage.ask())?)?;
+    println!("{}", header(case));
+    let mut ids = HashMap::new();
+    for (sql, expanded) in take() {
+        let sql = one_line(&sql);
+        if ["BEGIN IMMEDIATE", "COMMIT"].contains(&sql.as_str()) {
+            continue;
+        }
+        let values =
+            values(&sql, &one_line(&expanded)).ok_or_else(|| format!("{sql}\n{expanded}"))?;
+        println!("{sql}");
+        if !values.is_empty() {
+            let values: Vec<Value> = values
+                .into_iter()
+                .map(|value| parameter(value, &mut ids))
+                .collect();
+            println!("    {}", Value::Array(values));
+        }
+    }
+    Ok(())
+}
+
+fn header(case: Case) -> String {
+    let case = case.as_str();
+    format!(
+        "# The SQL of one flow of the case `{case}`: the floor of `cairn bench`. Frozen, so that engines are held against the same work.\n\
+         #\n\
+         # Recorded by `cargo run --release --example record-statements -- {case}`, which runs the flow alone, on a database on disk that\n\
+         # has seen two flows of the case, and takes down what SQLite says it runs (sqlite3_trace_v2, SQLITE_TRACE_STMT) on the writer's\n\
+         # connection; BEGIN and COMMIT are left out. Below each statement stand its parameters as JSON. Ids are ${{id0}}, ${{id1}}, … in order\n\
+         # of their appearance, and new for each flow; {{\"id\": …}} is an id as 16 bytes, {{\"time\": …}} the flow's time in microseconds.\n"
+    )
+}
+
+fn take() -> Vec<(String, String)> {
+    std::mem::take(&mut SEEN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn one_line(sql: &str) -> String {
+    sql.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The literals that stand in `expanded` in the place of the placeholders of `sql`, in order of the placeholders' numbers.
+fn values(sql: &str, expanded: &str) -> Option<Vec<String>> {
+    let mut found: BTreeMap<usize, String> = BTreeMap::new();
+    let (mut sql, mut expanded) = (sql, expanded);
+    while let Some(at) = sql.find('?') {
+        expanded = expanded.get(at..)?;
+        sql = &sql[at + 1..];
+        let digits = sql.find(|c: char| !c.is_ascii_digit()).unwrap_or(sql.len());
+        let number = sql[..digits].parse().unwrap_or(found.len() + 1);
+        sql = &sql[digits..];
+        let end = literal(expanded)?;
+        found.insert(number, expanded[..end].to_owned());
+        expanded = &expanded[end..];
+    }
+    (sql == expanded).then(|| found.into_values().collect())
+}
+
+/// Where the literal at the beginning of `text` ends.
+fn literal(text: &str) -> Option<usize> {
+    let quote = match text.as_bytes().first()? {
+        b'\'' => 1,
+        b'x' => 2,
+        _ => {
+            let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+            return Some(end.unwrap_or(text.len()));
+        }
+    };
+    let mut at = quote;
+    loop {
+        at += text.get(at..)?.find('\'')? + 1;
+        if !text[at..].starts_with('\'') {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// A literal as a parameter of a recording.
+fn parameter(literal: String, ids: &mut HashMap<Uuid, usize>) -> Value {
+    if let Some(text) = literal.strip_prefix('\'') {
+        let text = text.trim_end_matches('\'').replace("''", "'");
+        return json!(named(&text, ids));
+    }
+    if let Some(hex) = literal.strip_prefix("x'")
+        && let Ok(id) = hex.trim_end_matches('\'').parse::<Uuid>()
+    {
+        let named = named(&id.to_string(), ids);
+        return json!({"id": named.trim_start_matches("${").trim_end_matches('}')});
+    }
+    let now = Uuid::now_v7()
+        .get_timestamp()
+        .map_or(0, |time| time.to_unix().0.cast_signed());
+    match literal.parse::<i64>() {
+        Ok(time) if (time / 1_000_000 - now).abs() < 3600 => json!({"time": "now"}),
+        Ok(time) if (time / 1_000_000 - now - 86_400).abs() < 3600 => json!({"time": "expiry"}),
+        Ok(number) => json!(number),
+        Err(_) => Value::Null,
+    }
+}
+
+// ---- What SQLite says it runs ------------------------------------------------------------------------------------------
+
+/// Watches every connection that is opened from now on.
+#[expect(unsafe_code, reason = "SQLite's own interface")]
+fn watch() -> Result<(), String> {
+    // SAFETY: `opened` has the signature that SQLite calls, and lives as long as the program.
+    match unsafe { ffi::sqlite3_auto_extension(Some(opened)) } {
+        ffi::SQLITE_OK => Ok(()),
+        code => Err(format!("SQLite cannot be watched: code {code}")),
+    }
+}
+
+#[expect(unsafe_code, reason = "SQLite's own interface")]
+unsafe extern "C" fn opened(
+    connection: *mut ffi::sqlite3,
+    _message: *mut *mut c_char,
+    _api: *const ffi::sqlite3_api_routines,
+) -> c_int {
+    let mask = ffi::SQLITE_TRACE_STMT;
+    // SAFETY: the connection is the one that SQLite has just opened, and `ran` lives as long as the program.
+    unsafe { ffi::sqlite3_trace_v2(connection, mask, Some(ran), std::ptr::null_mut()) }
+}
+
+#[expect(unsafe_code, reason = "SQLite's own interface")]
+unsafe extern "C" fn ran(
+    _event: c_uint,
+    _context: *mut c_void,
+    statement: *mut c_void,
+    _text: *mut c_void,
+) -> c_int {
+    // SAFETY: with SQLITE_TRACE_STMT the third argument is the statement. Both texts end with a zero; the statement keeps
+    // the first, and the second is ours to free.
+    let seen = unsafe {
+        let statement = statement.cast::<ffi::sqlite3_stmt>();
+        let expanded = ffi::sqlite3_expanded_sql(statement);
+        let text = |sql: *const c_char| CStr::from_ptr(sql).to_string_lossy().into_owned();
+        let seen = (text(ffi::sqlite3_sql(statement)), text(expanded));
+        ffi::sqlite3_free(expanded.cast());
+        seen
+    };
+    SEEN.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(seen);
+    0
+}

@@ -1,0 +1,197 @@
+//! What the host answered to each task of one real flow, to be answered again without a database.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cairn::effect::{Answer, Effect, Query};
+use cairn::event::LogLevel;
+use cairn::host::ReadyTask;
+use cairn::id::{CallId, FlowId, Phase, TaskId};
+use cairn::{Context, Identity, Object, Task, TaskError, TaskSpec, Value};
+
+use crate::BenchError;
+use crate::stage::Stage;
+
+/// One call of a task: what it was given, and what it was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Tape {
+    pub(crate) requester: Identity,
+    pub(crate) request: Value,
+    pub(crate) inputs: Object,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) found: Vec<Value>,
+}
+
+/// Runs one flow of the stage, and returns what was said in the call of each of its tasks, in order.
+pub(crate) fn record(stage: &Stage) -> Result<Vec<Tape>, BenchError> {
+    let tapes = Arc::new(Mutex::new(Vec::new()));
+    let tasks = stage.ready.tasks().iter().cloned();
+    let tasks: Vec<ReadyTask> = tasks
+        .map(|(options, task)| {
+            let tapes = Arc::clone(&tapes);
+            let spy: Arc<dyn Task> = Arc::new(Spy { task, tapes });
+            (options, spy)
+        })
+        .collect();
+    stage.case.check(&stage.run_tasks(&tasks, stage.ask())?)?;
+    let tapes = tapes.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(tapes.clone())
+}
+
+/// A task, and where its calls are taken down.
+struct Spy {
+    task: Arc<dyn Task>,
+    tapes: Arc<Mutex<Vec<Tape>>>,
+}
+
+impl Task for Spy {
+    fn spec(&self) -> &TaskSpec {
+        self.task.spec()
+    }
+
+    fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
+        let tape = Tape {
+            requester: context.requester().clone(),
+            request: context.request().clone(),
+            inputs: inputs.clone(),
+            answers: Vec::new(),
+            found: Vec::new(),
+        };
+        let heard = Arc::new(Heard {
+            context: Arc::clone(context),
+            tape: Mutex::new(tape),
+        });
+        let context: Arc<dyn Context> = Arc::clone(&heard) as _;
+        let result = self.task.call(&context, inputs);
+        let mut tapes = self.tapes.lock().unwrap_or_else(PoisonError::into_inner);
+        tapes.push(heard.tape().clone());
+        result
+    }
+}
+
+/// A context that takes down what it answers.
+struct Heard {
+    context: Arc<dyn Context>,
+    tape: Mutex<Tape>,
+}
+
+impl Heard {
+    fn tape(&self) -> std::sync::MutexGuard<'_, Tape> {
+        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Context for Heard {
+    fn call(&self) -> CallId {
+        self.context.call()
+    }
+
+    fn requester(&self) -> &Identity {
+        self.context.requester()
+    }
+
+    fn request(&self) -> &Value {
+        self.context.request()
+    }
+
+    fn quota_committed(&self) -> bool {
+        self.context.quota_committed()
+    }
+
+    fn result(&self, name: &str) -> Option<Value> {
+        self.context.result(name)
+    }
+
+    fn results(&self) -> Vec<(String, Value)> {
+        self.context.results()
+    }
+
+    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
+        let answer = self.context.apply(effect)?;
+        self.tape().answers.push(answer.clone());
+        Ok(answer)
+    }
+
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        self.context.checkpoint()
+    }
+
+    fn query(&self, query: &Query) -> Result<Value, TaskError> {
+        let found = self.context.query(query)?;
+        self.tape().found.push(found.clone());
+        Ok(found)
+    }
+
+    fn log(&self, level: LogLevel, message: String) {
+        self.context.log(level, message);
+    }
+}
+
+/// A context that answers from a tape: what the engine's calls cost without a store.
+pub(crate) struct Canned {
+    tape: Arc<Tape>,
+    answered: AtomicUsize,
+    found: AtomicUsize,
+}
+
+impl Canned {
+    pub(crate) fn context(tape: &Arc<Tape>) -> Arc<dyn Context> {
+        Arc::new(Self {
+            tape: Arc::clone(tape),
+            answered: AtomicUsize::new(0),
+            found: AtomicUsize::new(0),
+        })
+    }
+}
+
+fn next<T: Clone>(answers: &[T], next: &AtomicUsize) -> Result<T, TaskError> {
+    let answer = answers.get(next.fetch_add(1, Ordering::Relaxed));
+    answer
+        .cloned()
+        .ok_or_else(|| TaskError::new("NotRecorded", "the recorded call asked less than this one"))
+}
+
+impl Context for Canned {
+    fn call(&self) -> CallId {
+        CallId {
+            flow: FlowId::new(),
+            task: TaskId::new(),
+            phase: Phase::Call,
+            attempt: 1,
+        }
+    }
+
+    fn requester(&self) -> &Identity {
+        &self.tape.requester
+    }
+
+    fn request(&self) -> &Value {
+        &self.tape.request
+    }
+
+    fn quota_committed(&self) -> bool {
+        false
+    }
+
+    fn result(&self, _name: &str) -> Option<Value> {
+        None
+    }
+
+    fn results(&self) -> Vec<(String, Value)> {
+        Vec::new()
+    }
+
+    fn apply(&self, _effect: &Effect) -> Result<Answer, TaskError> {
+        next(&self.tape.answers, &self.answered)
+    }
+
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn query(&self, _query: &Query) -> Result<Value, TaskError> {
+        next(&self.tape.found, &self.found)
+    }
+
+    fn log(&self, _level: LogLevel, _message: String) {}
+}

@@ -1,0 +1,95 @@
+//! Fills a database beforehand, to see whether flows slow down as it grows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn::clock::SystemClock;
+use cairn::{Sqlite, SqliteConfig};
+use rusqlite::params;
+
+use crate::floor::Statements;
+use crate::{BenchError, Case, meter, stage};
+
+/// Projects that own the volumes, that of the flows among them.
+const PROJECTS: u32 = 1000;
+
+/// What is there before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fill {
+    pub(crate) volumes: u32,
+    pub(crate) finished_flows: u32,
+}
+
+impl Fill {
+    /// A database with all of it at `path`; none where nothing is asked for.
+    pub(crate) fn template(self, path: &Path, case: Case) -> Result<Option<PathBuf>, BenchError> {
+        if self.volumes == 0 && self.finished_flows == 0 {
+            return Ok(None);
+        }
+        // The schema is the store's own.
+        drop(Sqlite::open(
+            path,
+            SqliteConfig::default(),
+            Arc::new(SystemClock),
+        )?);
+        let connection = meter::connect(path)?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let own = &stage::requester().project_id;
+        let id = "printf('018f0000-%04x-7000-8000-%012x', n >> 24, n)";
+        let numbers = "WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?1)";
+        let project = "iif(n % ?2 = 0, ?3, 'project-' || (n % ?2))";
+        if self.volumes > 0 {
+            connection.execute(
+                &format!(
+                    "{numbers} INSERT INTO volumes (id, project_id, user_id, size, status, attach_status, availability_zone,
+                         display_name, metadata, booked, flow, created_at)
+                     SELECT {id}, {project}, 'demo', 1, 'available', 'detached', 'nova', 'volume ' || n, '{{}}', 1,
+                         randomblob(16), 1700000000000000 + n
+                     FROM numbers"
+                ),
+                params![self.volumes, PROJECTS, own],
+            )?;
+            connection.execute(
+                "INSERT INTO quota_usages (project_id, resource, in_use, reserved)
+                 SELECT project_id, 'volumes', count(*), 0 FROM volumes GROUP BY project_id
+                 UNION ALL SELECT project_id, 'gigabytes', sum(size), 0 FROM volumes GROUP BY project_id",
+                [],
+            )?;
+        }
+        if self.finished_flows > 0 {
+            let state = if case == Case::Success {
+                "SUCCESS"
+            } else {
+                "FAILURE"
+            };
+            let entries = Statements::of(case).journal();
+            // Ids of flows grow with time, as these do.
+            let flow = "unhex(printf('018f0000%04x70008000%012x', n >> 24, n))";
+            connection.execute(
+                &format!(
+                    "{numbers} INSERT INTO flows (id, name, project_id, user_id, state, created_at, updated_at)
+                     SELECT {flow}, 'volume_create_api', {project}, 'demo', ?4, 1700000000000000 + n, 1700000000000000 + n
+                     FROM numbers"
+                ),
+                params![self.finished_flows, PROJECTS, own, state],
+            )?;
+            connection.execute(
+                &format!("{numbers} INSERT INTO journal (flow, first, entries) SELECT {flow}, 0, ?2 FROM numbers"),
+                params![self.finished_flows, entries],
+            )?;
+            for (resource, table) in [("volumes", 0), ("gigabytes", 1)] {
+                connection.execute(
+                    &format!(
+                        "{numbers} INSERT INTO reservations (id, project_id, resource, delta, state, expire, flow, created_at)
+                         SELECT printf('018f0000-%04x-7000-9%03x-%012x', n >> 24, ?5, n), {project}, ?4, 1, 'committed',
+                             1700000000000000, {flow}, 1700000000000000 + n
+                         FROM numbers"
+                    ),
+                    params![self.finished_flows, PROJECTS, own, resource, table],
+                )?;
+            }
+        }
+        connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")?;
+        Ok(Some(path.to_owned()))
+    }
+}

@@ -1,0 +1,125 @@
+use std::fmt;
+
+use rusqlite::types::Value as Sql;
+use serde_json::{Value, json};
+
+use super::variables::{Template, Variables};
+
+/// A recorded statement.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// On one line, with placeholders.
+    pub sql: String,
+    /// What the placeholders stand for.
+    pub parameters: Vec<Parameter>,
+}
+
+/// What a placeholder stands for, in one flow.
+#[derive(Clone, Debug)]
+pub enum Parameter {
+    /// The same in every flow.
+    Same(Sql),
+    /// Text with ids and times in it.
+    Text(Template),
+    /// An id, as 16 bytes.
+    Id(usize),
+    /// When the flow runs.
+    Now,
+    /// A day later.
+    Expiry,
+}
+
+impl Parameter {
+    /// Reads a JSON array of parameters.
+    pub(super) fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+        let values: Vec<Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        values.iter().map(Self::parse).collect()
+    }
+
+    fn parse(value: &Value) -> Result<Self, String> {
+        let unknown = || format!("`{value}` is no parameter");
+        Ok(match value {
+            Value::Null => Self::Same(Sql::Null),
+            Value::Number(number) => Self::Same(Sql::Integer(number.as_i64().ok_or_else(unknown)?)),
+            Value::String(text) => {
+                let template = Template::parse(text)?;
+                match template.constant() {
+                    Some(text) => Self::Same(Sql::Text(text.to_owned())),
+                    None => Self::Text(template),
+                }
+            }
+            Value::Object(object) => {
+                let named = |name: &str| object.get(name).and_then(Value::as_str);
+                match (named("id"), named("time")) {
+                    (Some(id), None) => {
+                        let number = id.strip_prefix("id").and_then(|id| id.parse().ok());
+                        Self::Id(number.ok_or_else(unknown)?)
+                    }
+                    (None, Some("now")) => Self::Now,
+                    (None, Some("expiry")) => Self::Expiry,
+                    _ => return Err(unknown()),
+                }
+            }
+            Value::Bool(_) | Value::Array(_) => return Err(unknown()),
+        })
+    }
+
+    fn value(&self, variables: &Variables) -> Sql {
+        match self {
+            Self::Same(value) => value.clone(),
+            Self::Text(template) => Sql::Text(template.fill(variables)),
+            Self::Id(id) => Sql::Blob(variables.id(*id).as_bytes().to_vec()),
+            Self::Now => Sql::Integer(variables.now),
+            Self::Expiry => Sql::Integer(variables.now + 86_400_000_000),
+        }
+    }
+
+    /// The text that it stands for, if it is text.
+    pub(super) fn text(&self, variables: &Variables) -> Option<String> {
+        match self.value(variables) {
+            Sql::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Statement {
+    pub(super) fn run(
+        &self,
+        prepared: &mut rusqlite::Statement<'_>,
+        variables: &Variables,
+    ) -> rusqlite::Result<()> {
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            prepared.raw_bind_parameter(index + 1, parameter.value(variables))?;
+        }
+        let mut rows = prepared.raw_query();
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+}
+
+/// As [`Statements::parse`](super::Statements::parse) reads it.
+impl fmt::Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.sql)?;
+        if self.parameters.is_empty() {
+            return Ok(());
+        }
+        let parameters: Vec<Value> = self.parameters.iter().map(Parameter::written).collect();
+        writeln!(f, "    {}", Value::Array(parameters))
+    }
+}
+
+impl Parameter {
+    fn written(&self) -> Value {
+        match self {
+            Self::Same(Sql::Integer(number)) => json!(number),
+            Self::Same(Sql::Text(text)) => json!(text),
+            Self::Same(_) => Value::Null,
+            Self::Text(template) => json!(template.to_string()),
+            Self::Id(id) => json!({"id": format!("id{id}")}),
+            Self::Now => json!({"time": "now"}),
+            Self::Expiry => json!({"time": "expiry"}),
+        }
+    }
+}

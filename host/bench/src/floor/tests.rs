@@ -1,0 +1,86 @@
+use std::collections::BTreeMap;
+
+use cairn::plugin::{PluginConfig, Plugins};
+
+use super::*;
+use crate::Folder;
+use crate::stage::{Stage, Tasks};
+
+/// How many rows each table has that flows write to, by what tells their states apart.
+fn rows(path: &Path) -> BTreeMap<String, i64> {
+    let connection = Connection::open(path).unwrap();
+    let mut rows = BTreeMap::new();
+    for what in [
+        "flows, state",
+        "volumes, status || booked",
+        "reservations, resource || state || delta",
+        "outbox, state || topic",
+        "quota_usages, resource || '=' || in_use || '+' || reserved",
+        "journal, length(entries) > 1000",
+    ] {
+        let (table, state) = what.split_once(", ").unwrap();
+        let mut counted = connection
+            .prepare(&format!("SELECT {state}, count(*) FROM {table} GROUP BY 1"))
+            .unwrap();
+        let counted = counted.query_map([], |row| {
+            let state: rusqlite::types::Value = row.get(0)?;
+            Ok((format!("{table} {state:?}"), row.get::<_, i64>(1)?))
+        });
+        rows.extend(counted.unwrap().map(Result::unwrap));
+    }
+    rows
+}
+
+#[test]
+fn the_recorded_statements_leave_what_flows_leave() {
+    let folder = Folder::within(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let plugins = Plugins::new(&PluginConfig::default()).unwrap();
+    for case in Case::ALL {
+        let name = case.as_str();
+        // One flow is run to warm up.
+        let path = folder.database(&format!("floor-{name}"));
+        let replay = Statements::of(case).replay(&path, 3, 2).unwrap();
+        assert_eq!(replay.commits, 2, "{name}");
+
+        let flows = folder.database(&format!("flows-{name}"));
+        let stage = Stage::open(&flows, case, &plugins, Tasks::Plugins, 1).unwrap();
+        let tasks = stage.ready.tasks();
+        for _ in 0..4 {
+            stage.run_tasks(tasks, stage.ask()).unwrap();
+        }
+        drop(stage);
+        let expected = rows(&flows);
+        assert!(expected.len() > 3, "{expected:?}");
+        assert_eq!(rows(&path), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_recording_that_is_damaged_names_its_line() {
+    for (text, problem) in [
+        ("# x\n    [1]\n", "line 2: parameters without a statement"),
+        ("SELECT ?\n    [1\n", "line 2: EOF"),
+        ("SELECT ?\n    [true]\n", "line 2: `true` is no parameter"),
+        ("SELECT ?\n    [{\"id\":\"x\"}]\n", "is no parameter"),
+    ] {
+        let error = Statements::parse(text).unwrap_err();
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn a_recording_reads_what_it_writes() {
+    for case in Case::ALL {
+        let written: String = Statements::of(case)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let again: String = Statements::parse(&written)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(written, again);
+        assert!(written.contains("journal"), "{}", case.as_str());
+    }
+}

@@ -1,0 +1,136 @@
+//! What flows cost, and what the same work costs without Cairn.
+//!
+//! [`run`] drives the volume-create flow through a [`Host`](cairn::Host) on a database on disk, every call in a fresh sandboxed
+//! instance, and measures in the same run what that can be held against: the bare SQL ([`floor`]), the engine with native
+//! tasks ([`native`]), and a bare loop of instances ([`calls`]). The parts are public so that `benches/parts.rs` can watch them
+//! one by one.
+
+#![warn(missing_docs)]
+
+pub mod bare;
+pub mod calls;
+mod canned;
+pub mod case;
+mod drive;
+mod error;
+mod figures;
+mod fill;
+pub mod floor;
+mod folder;
+mod meter;
+pub mod native;
+pub mod stage;
+
+pub use case::Case;
+pub use error::BenchError;
+pub use figures::Figures;
+pub use folder::Folder;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn::plugin::Plugins;
+
+use drive::{Drive, Load};
+use fill::Fill;
+use stage::{Stage, Tasks};
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How each flow ends.
+    pub case: Case,
+    /// How many flows are measured, one or more.
+    pub flows: usize,
+    /// How many are in flight, one or more.
+    pub concurrency: usize,
+    /// Whether all flows are submitted before the first is waited for.
+    pub queued: bool,
+    /// Volumes that are there before.
+    pub volumes: u32,
+    /// Finished flows that are there before.
+    pub finished_flows: u32,
+}
+
+/// Measures. Databases are made in `folder`, and are gone when this returns.
+///
+/// The real run comes first, so that its peak of memory is its own: the baselines run after that has been read.
+///
+/// # Errors
+/// [`BenchError`]; a flow that does not end as its case says is one.
+pub fn run(
+    options: &Options,
+    plugins: &Arc<Plugins>,
+    folder: &Folder,
+) -> Result<Figures, BenchError> {
+    let load = Load {
+        flows: options.flows,
+        concurrency: options.concurrency,
+        queued: options.queued,
+    };
+    let fill = Fill {
+        volumes: options.volumes,
+        finished_flows: options.finished_flows,
+    };
+    let template = fill.template(&folder.database("template"), options.case)?;
+    let fresh = |name: &str| -> Result<std::path::PathBuf, BenchError> {
+        let path = folder.database(name);
+        if let Some(template) = &template {
+            copy(template, &path)?;
+        }
+        Ok(path)
+    };
+    let load1 = meter::load1();
+
+    let queue = if options.queued {
+        options.flows
+    } else {
+        options.concurrency
+    };
+    let drive = |name: &str, tasks: Tasks| -> Result<Drive, BenchError> {
+        let stage = Stage::open(&fresh(name)?, options.case, plugins, tasks, queue)?;
+        drive::measure(load, &stage)
+    };
+    let real = drive("real", Tasks::Plugins)?;
+    let native = drive("native", Tasks::Native)?;
+    let floor = floor::Statements::of(options.case).replay(
+        &fresh("floor")?,
+        options.flows,
+        real.commits,
+    )?;
+    let commit = meter::median_commit(&folder.database("commit"))?;
+    let calls = calls::compare(plugins, calls::ROUNDS)?;
+
+    let flows = options.flows as f64;
+    Ok(Figures {
+        case: options.case,
+        flows: options.flows,
+        concurrency: options.concurrency,
+        queued: options.queued,
+        volumes: options.volumes,
+        finished_flows: options.finished_flows,
+        flows_per_s: flows / real.wall.as_secs_f64(),
+        p50_ms: figures::ms(real.percentile(50)),
+        p99_ms: figures::ms(real.percentile(99)),
+        cpu_us_per_flow: real.cpu.as_secs_f64() * 1e6 / flows,
+        commits_per_flow: real.commits as f64 / flows,
+        max_rss_mib: real.max_rss_mib,
+        floor_flows_per_s: flows / floor.wall.as_secs_f64(),
+        floor_cpu_us_per_flow: floor.cpu.as_secs_f64() * 1e6 / flows,
+        native_flows_per_s: flows / native.wall.as_secs_f64(),
+        native_cpu_us_per_flow: native.cpu.as_secs_f64() * 1e6 / flows,
+        bare_call_us: figures::us(calls.bare),
+        engine_call_us: figures::us(calls.engine),
+        commit_ms: figures::ms(commit),
+        cpus: std::thread::available_parallelism()?.get(),
+        load1,
+    })
+}
+
+/// Copies a database that nobody has open.
+fn copy(from: &Path, to: &Path) -> Result<(), BenchError> {
+    std::fs::copy(from, to).map(drop).map_err(|error| {
+        let message = format!("{}: {error}", to.display());
+        std::io::Error::new(error.kind(), message).into()
+    })
+}

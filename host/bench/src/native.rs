@@ -1,0 +1,362 @@
+//! The flow's tasks as native code: the same effects, look-ups and results as the plugins have on the benchmark's requests,
+//! without a sandbox. What they cost is the engine's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cairn::capability::Enforcer as _;
+use cairn::effect::{
+    Answer, Cast, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate,
+    VolumeDestroy, VolumeUpdate,
+};
+use cairn::error::Cause;
+use cairn::event::Disposition;
+use cairn::host::ReadyTask;
+use cairn::plan::PlannedTask;
+use cairn::policy::Policy;
+use cairn::task::Outcome;
+use cairn::{Context, Object, Task, TaskError, TaskSpec, Value};
+use serde_json::json;
+
+use crate::BenchError;
+use crate::stage::Stage;
+
+/// The tasks of a stage's plan in the same order and with the same wiring, as native code.
+///
+/// # Errors
+/// [`BenchError::Unexpected`] for a plugin that has no native counterpart.
+pub fn tasks(stage: &Stage) -> Result<Vec<ReadyTask>, BenchError> {
+    let tasks = stage.ready.tasks().iter().zip(&stage.plan.tasks);
+    tasks
+        .map(|((options, task), planned)| match native(planned, task) {
+            Some(task) => Ok((options.clone(), task)),
+            None => {
+                let message = format!("plugin `{}` has no native counterpart", planned.name);
+                Err(BenchError::Unexpected(message))
+            }
+        })
+        .collect()
+}
+
+/// The native counterpart of a plugin; the plugin itself where there is none.
+pub(crate) fn in_place_of(planned: &PlannedTask, task: Arc<dyn Task>) -> Arc<dyn Task> {
+    native(planned, &task).unwrap_or(task)
+}
+
+fn native(planned: &PlannedTask, task: &Arc<dyn Task>) -> Option<Arc<dyn Task>> {
+    let work = match planned.builtin.as_deref().unwrap_or(&planned.name) {
+        "inject" => Work::Inject,
+        "extract-volume-request" => Work::Extract(Arc::new(Policy::default())),
+        "quota-reserve" => Work::Reserve,
+        "entry-create" => Work::Create,
+        "quota-commit" => Work::Commit,
+        "on-failure-change-status" => Work::Arm,
+        "volume-cast" => Work::Cast,
+        "cast-fails" => Work::CastFails,
+        _ => return None,
+    };
+    let spec = task.spec().clone();
+    Some(Arc::new(Native { spec, work }))
+}
+
+struct Native {
+    spec: TaskSpec,
+    work: Work,
+}
+
+enum Work {
+    Inject,
+    Extract(Arc<Policy>),
+    Reserve,
+    Create,
+    Commit,
+    Arm,
+    Cast,
+    CastFails,
+}
+
+impl Task for Native {
+    fn spec(&self) -> &TaskSpec {
+        &self.spec
+    }
+
+    fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
+        let context = context.as_ref();
+        match &self.work {
+            Work::Inject => Ok(inject(&self.spec, context.request())),
+            Work::Extract(policy) => extract(policy, context, inputs),
+            Work::Reserve => reserve(context, &inputs),
+            Work::Create => create(context, inputs),
+            Work::Commit => commit(context, inputs),
+            Work::Arm => {
+                Ok(json!({"volume_id": take(&mut { inputs }, "volume_id"), "volume_spec": null}))
+            }
+            Work::Cast => cast(context, inputs),
+            Work::CastFails => {
+                send(context, json!({}))?;
+                let message = "nobody listens at the scheduler's topic";
+                Err(TaskError::new("CastFailed", message))
+            }
+        }
+    }
+
+    fn revert(
+        &self,
+        context: &Arc<dyn Context>,
+        outcome: &Outcome,
+        _cause: &Cause,
+    ) -> Result<Disposition, TaskError> {
+        let context = context.as_ref();
+        let Outcome::Completed(result) = outcome else {
+            return Ok(match self.work {
+                Work::Reserve | Work::Create | Work::Commit | Work::Arm => Disposition::Keep,
+                _ => Disposition::Undo,
+            });
+        };
+        match &self.work {
+            Work::Inject | Work::Extract(_) | Work::Cast | Work::CastFails => {
+                return Ok(Disposition::Undo);
+            }
+            Work::Reserve if !context.quota_committed() => {
+                context.apply(&Effect::QuotaRollback(QuotaRollback {
+                    reservations: texts(&result["reservations"]),
+                    project: None,
+                }))?;
+            }
+            Work::Create if !context.quota_committed() => {
+                let id = text(&result["volume_id"]);
+                context.apply(&Effect::VolumeDestroy(VolumeDestroy { id }))?;
+            }
+            Work::Reserve | Work::Create => {}
+            Work::Commit => {
+                let size = result["volume_properties"]["size"]
+                    .as_i64()
+                    .unwrap_or_default();
+                let reservations = hold(context, -1, -size)?;
+                context.apply(&Effect::QuotaCommit(QuotaCommit {
+                    reservations,
+                    project: None,
+                }))?;
+            }
+            Work::Arm => {
+                // The plugin looks for a `volume_spec` in every result.
+                std::hint::black_box(context.results());
+                context.checkpoint()?;
+                let mut changes = Object::new();
+                changes.insert("status".to_owned(), "error".into());
+                let id = text(&result["volume_id"]);
+                context.apply(&Effect::VolumeUpdate(VolumeUpdate { id, changes }))?;
+                context.checkpoint()?;
+            }
+        }
+        Ok(Disposition::Keep)
+    }
+}
+
+fn inject(spec: &TaskSpec, request: &Value) -> Value {
+    let given = |name: &String| (name.clone(), request[name.as_str()].clone());
+    Value::Object(spec.provides.iter().map(given).collect())
+}
+
+fn extract(policy: &Policy, context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError> {
+    let requester = context.requester();
+    let mut target = Object::new();
+    target.insert(
+        "project_id".to_owned(),
+        requester.project_id.as_str().into(),
+    );
+    target.insert("user_id".to_owned(), requester.user_id.as_str().into());
+    policy.enforce(requester, "volume:create", &target)?;
+    let zone = cairn::host::DEFAULT_ZONE;
+    if context.query(&Query::ZoneIsValid(zone.to_owned()))? != true {
+        return Err(TaskError::new("InvalidInput", "the zone is not valid"));
+    }
+    let volume_type = match context.query(&Query::DefaultVolumeType)? {
+        Value::Null => json!({}),
+        default => default,
+    };
+    Ok(json!({
+        "availability_zone": zone,
+        "size": take(&mut inputs, "size"),
+        "snapshot_id": null,
+        "source_volid": null,
+        "volume_type": volume_type,
+        "volume_type_id": null,
+        "encryption_key_id": null,
+        "qos_specs": null,
+    }))
+}
+
+fn reserve(context: &dyn Context, inputs: &Object) -> Result<Value, TaskError> {
+    let size = inputs
+        .get("size")
+        .and_then(Value::as_i64)
+        .unwrap_or_default();
+    let reservations = hold(context, 1, size).map_err(|error| match error.kind.as_str() {
+        "OverQuota" => {
+            let message = format!("{size} GiB more exceed the quota of the project");
+            TaskError::new("VolumeSizeExceedsAvailableQuota", message)
+        }
+        _ => error,
+    })?;
+    Ok(json!({"reservations": reservations}))
+}
+
+/// Reserves volumes and gigabytes, and returns the reservations' ids.
+fn hold(context: &dyn Context, volumes: i64, gigabytes: i64) -> Result<Vec<String>, TaskError> {
+    let deltas = BTreeMap::from([
+        ("volumes".to_owned(), volumes),
+        ("gigabytes".to_owned(), gigabytes),
+    ]);
+    let reserve = Effect::QuotaReserve(QuotaReserve {
+        project: None,
+        deltas,
+        expiry: Expiry::Default,
+    });
+    match context.apply(&reserve)? {
+        Answer::Reservations(ids) => Ok(ids),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn create(context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError> {
+    let requester = context.requester();
+    let mut properties = json!({
+        "size": take(&mut inputs, "size"),
+        "user_id": requester.user_id,
+        "project_id": requester.project_id,
+        "status": "creating",
+        "attach_status": "detached",
+        "encryption_key_id": take(&mut inputs, "encryption_key_id"),
+        "display_description": take(&mut inputs, "description"),
+        "display_name": take(&mut inputs, "name"),
+        "availability_zone": take(&mut inputs, "availability_zone"),
+        "metadata": take(&mut inputs, "metadata"),
+        "reservations": take(&mut inputs, "reservations"),
+        "snapshot_id": take(&mut inputs, "snapshot_id"),
+        "source_volid": take(&mut inputs, "source_volid"),
+        "volume_type_id": take(&mut inputs, "volume_type_id"),
+    });
+    let create = VolumeCreate {
+        properties: properties.as_object().cloned().unwrap_or_default(),
+    };
+    let Answer::Volume(volume) = context.apply(&Effect::VolumeCreate(create))? else {
+        return Err(TaskError::new("HostAnswerInvalid", "no volume was made"));
+    };
+    properties["id"] = volume["id"].clone();
+    Ok(json!({
+        "volume_id": volume["id"].clone(),
+        "volume_properties": properties,
+        "volume": volume,
+    }))
+}
+
+fn commit(context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError> {
+    context.apply(&Effect::QuotaCommit(QuotaCommit {
+        reservations: texts(&take(&mut inputs, "reservations")),
+        project: None,
+    }))?;
+    Ok(json!({"volume_properties": take(&mut inputs, "volume_properties")}))
+}
+
+fn cast(context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError> {
+    let mut take = |name: &str| take(&mut inputs, name);
+    let specification = json!({
+        "image_id": take("image_id"),
+        "snapshot_id": take("snapshot_id"),
+        "source_volid": take("source_volid"),
+        "volume_id": take("volume_id"),
+        "volume_type": take("volume_type"),
+        "volume_properties": take("volume_properties"),
+    });
+    let arguments = json!({
+        "topic": "cinder-volume",
+        "volume_id": specification["volume_id"],
+        "snapshot_id": specification["snapshot_id"],
+        "image_id": specification["image_id"],
+        "request_spec": specification,
+        "filter_properties": {},
+    });
+    send(context, arguments)?;
+    Ok(Value::Null)
+}
+
+fn send(context: &dyn Context, arguments: Value) -> Result<(), TaskError> {
+    let cast = Effect::Cast(Cast {
+        topic: "cinder-scheduler".to_owned(),
+        method: "create_volume".to_owned(),
+        arguments,
+    });
+    context.apply(&cast).map(drop)
+}
+
+fn take(inputs: &mut Object, name: &str) -> Value {
+    inputs.get_mut(name).map(Value::take).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use cairn::plugin::Plugins;
+
+    use super::*;
+    use crate::Case;
+    use crate::floor::variables;
+
+    /// The journal of a flow, with ids and times named in order of their appearance.
+    fn journal(stage: &Stage, tasks: &[ReadyTask]) -> Vec<Value> {
+        let flow = stage.flow(tasks, stage.ask()).unwrap();
+        // Its end is told by the journal.
+        let _ = flow.run();
+        let entries = stage
+            .host
+            .store()
+            .read(&stage.requester, |view| view.journal(flow.id()))
+            .unwrap();
+        let mut ids = HashMap::new();
+        let entries = entries.iter().map(|entry| {
+            let text = serde_json::to_string(&entry.event).unwrap();
+            serde_json::from_str(&variables::named(&text, &mut ids)).unwrap()
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn native_tasks_do_what_the_plugins_do() {
+        let plugins = Plugins::new(&cairn::plugin::PluginConfig::default()).unwrap();
+        for case in Case::ALL {
+            let stage = Stage::in_memory(case, &plugins).unwrap();
+            let plugins = journal(&stage, stage.ready.tasks());
+            let native = journal(&stage, &tasks(&stage).unwrap());
+            assert!(plugins.len() > 15, "{plugins:#?}");
+            let differs =
+                |(one, other): &(&Value, &Value)| without_words(one) != without_words(other);
+            if let Some((one, other)) = plugins.iter().zip(&native).find(differs) {
+                panic!("{}: {one:#}\n{other:#}", case.as_str());
+            }
+            assert_eq!(plugins.len(), native.len(), "{}", case.as_str());
+        }
+    }
+
+    /// Without what is only for people, and times of day.
+    fn without_words(event: &Value) -> Value {
+        match event {
+            Value::Object(fields) => fields
+                .iter()
+                .filter(|(name, _)| !["message", "created_at"].contains(&name.as_str()))
+                .map(|(name, value)| (name.clone(), without_words(value)))
+                .collect(),
+            Value::Array(items) => items.iter().map(without_words).collect(),
+            other => other.clone(),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+# The SQL of one flow of the case `success`: the floor of `cairn bench`. Frozen, so that engines are held against the same work.
+#
+# Recorded by `cargo run --release --example record-statements -- success`, which runs the flow alone, on a database on disk that
+# has seen two flows of the case, and takes down what SQLite says it runs (sqlite3_trace_v2, SQLITE_TRACE_STMT) on the writer's
+# connection; BEGIN and COMMIT are left out. Below each statement stand its parameters as JSON. Ids are ${id0}, ${id1}, … in order
+# of their appearance, and new for each flow; {"id": …} is an id as 16 bytes, {"time": …} the flow's time in microseconds.
+
+SELECT ?1 IN (SELECT name FROM zones) OR NOT EXISTS (SELECT 1 FROM zones)
+    ["nova"]
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+    ["demo","gigabytes"]
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+    ["demo","volumes"]
+SAVEPOINT effect
+SELECT hard_limit FROM quotas WHERE project_id = ? AND resource = ?
+    ["demo","gigabytes"]
+SELECT hard_limit FROM quota_classes WHERE class_name = ? AND resource = ?
+    ["default","gigabytes"]
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+    ["demo","gigabytes"]
+SELECT hard_limit FROM quotas WHERE project_id = ? AND resource = ?
+    ["demo","volumes"]
+SELECT hard_limit FROM quota_classes WHERE class_name = ? AND resource = ?
+    ["default","volumes"]
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+    ["demo","volumes"]
+INSERT INTO reservations (id, project_id, resource, delta, expire, flow, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ["${id0}","demo","gigabytes",2,{"time":"expiry"},{"id":"id1"},{"time":"now"}]
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+    ["demo","gigabytes",0,2,{"time":"now"}]
+INSERT INTO reservations (id, project_id, resource, delta, expire, flow, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ["${id2}","demo","volumes",1,{"time":"expiry"},{"id":"id1"},{"time":"now"}]
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+    ["demo","volumes",0,1,{"time":"now"}]
+RELEASE effect
+SAVEPOINT effect
+INSERT INTO volumes (id, project_id, user_id, size, status, attach_status, availability_zone, display_name, display_description, volume_type_id, snapshot_id, source_volid, encryption_key_id, metadata, flow, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ["${id3}","demo","demo",2,"creating","detached","nova","data","Two GiB for data",null,null,null,null,"{\"purpose\":\"example\"}",{"id":"id1"},{"time":"now"}]
+SELECT id, project_id, user_id, size, status, attach_status, availability_zone, display_name, display_description, volume_type_id, snapshot_id, source_volid, encryption_key_id, host, scheduled_at, bootable, deleted, created_at FROM volumes WHERE id = ?
+    ["${id3}"]
+RELEASE effect
+SAVEPOINT effect
+SELECT resource, delta, project_id, flow, state FROM reservations WHERE id = ?
+    ["${id0}"]
+SELECT resource, delta, project_id, flow, state FROM reservations WHERE id = ?
+    ["${id2}"]
+UPDATE reservations SET state = ? WHERE id = ?
+    ["committed","${id0}"]
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+    ["demo","gigabytes",2,-2,{"time":"now"}]
+UPDATE reservations SET state = ? WHERE id = ?
+    ["committed","${id2}"]
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+    ["demo","volumes",1,-1,{"time":"now"}]
+SELECT id FROM volumes WHERE flow = ? AND deleted = 0 AND booked <> ?
+    [{"id":"id1"},1]
+UPDATE volumes SET booked = ? WHERE id = ?
+    [1,"${id3}"]
+RELEASE effect
+SAVEPOINT effect
+INSERT INTO outbox (id, flow, state, topic, method, arguments, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ["${id4}",{"id":"id1"},"held","cinder-scheduler","create_volume","{\"filter_properties\":{},\"image_id\":null,\"request_spec\":{\"image_id\":null,\"snapshot_id\":null,\"source_volid\":null,\"volume_id\":\"${id3}\",\"volume_properties\":{\"attach_status\":\"detached\",\"availability_zone\":\"nova\",\"display_description\":\"Two GiB for data\",\"display_name\":\"data\",\"encryption_key_id\":null,\"id\":\"${id3}\",\"metadata\":{\"purpose\":\"example\"},\"project_id\":\"demo\",\"reservations\":[\"${id0}\",\"${id2}\"],\"size\":2,\"snapshot_id\":null,\"source_volid\":null,\"status\":\"creating\",\"user_id\":\"demo\",\"volume_type_id\":null},\"volume_type\":{}},\"snapshot_id\":null,\"topic\":\"cinder-volume\",\"volume_id\":\"${id3}\"}",{"time":"now"}]
+RELEASE effect
+UPDATE outbox SET state = 'ready' WHERE flow = ? AND state = 'held'
+    [{"id":"id1"}]
+INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)
+    [{"id":"id1"},0,"[{\"at\":${now},\"event\":{\"created\":{\"name\":\"volume_create_api\",\"requester\":{\"request_id\":\"req-${id5}\",\"user_id\":\"demo\",\"project_id\":\"demo\",\"roles\":[],\"is_admin\":false,\"quota_class\":null},\"request\":{\"availability_zone\":null,\"backup_source_volume\":null,\"description\":\"Two GiB for data\",\"image_id\":null,\"metadata\":{\"purpose\":\"example\"},\"name\":\"data\",\"scheduler_hints\":null,\"size\":2,\"snapshot\":null,\"source_volume\":null,\"volume_type\":{}},\"plan\":\"e14c18cc090130933fa65abc4271b8f128e7b5147c60c88b0928048860576b08\"}}},{\"at\":${now},\"event\":{\"state\":{\"from\":\"PENDING\",\"to\":\"STARTED\"}}},{\"at\":${now},\"event\":{\"state\":{\"from\":\"STARTED\",\"to\":\"RUNNING\"}}},{\"at\":${now},\"event\":{\"started\":{\"task\":\"${id6}\",\"name\":\"inject;volume:create\",\"attempt\":1}}},{\"at\":${now},\"event\":{\"succeeded\":{\"task\":\"${id6}\",\"result\":{\"availability_zone\":null,\"backup_source_volume\":null,\"description\":\"Two GiB for data\",\"image_id\":null,\"metadata\":{\"purpose\":\"example\"},\"name\":\"data\",\"scheduler_hints\":null,\"size\":2,\"snapshot\":null,\"source_volume\":null,\"volume_type\":{}}}}},{\"at\":${now},\"event\":{\"started\":{\"task\":\"${id7}\",\"name\":\"extract-volume-request;volume:create\",\"attempt\":1}}},{\"at\":${now},\"event\":{\"succeeded\":{\"task\":\"${id7}\",\"result\":{\"availability_zone\":\"nova\",\"encryption_key_id\":null,\"qos_specs\":null,\"size\":2,\"snapshot_id\":null,\"source_volid\":null,\"volume_type\":{},\"volume_type_id\":null}}}},{\"at\":${now},\"event\":{\"started\":{\"task\":\"${id8}\",\"name\":\"quota-reserve;volume:create\",\"attempt\":1}}},{\"at\":${now},\"event\":{\"applied\":{\"number\":1,\"call\":{\"flow\":\"${id1}\",\"task\":\"${id8}\",\"phase\":\"call\",\"attempt\":1},\"effect\":\"quota_reserve\",\"changes\":[{\"row\":{\"table\":\"reservations\",\"id\":\"${id0}\",\"before\":null,\"after\":{\"state\":\"open\"}}},{\"usage\":{\"project\":\"demo\",\"resource\":\"gigabytes\",\"reserved\":2}},{\"row\":{\"table\":\"reservations\",\"id\":\"${id2}\",\"before\":null,\"after\":{\"state\":\"open\"}}},{\"usage\":{\"project\":\"demo\",\"resource\":\"volumes\",\"reserved\":1}}]}}},{\"at\":${now},\"event\":{\"succeeded\":{\"task\":\"${id8}\",\"result\":{\"reservations\":[\"${id0}\",\"${id2}\"]}}}},{\"at\":${now},\"event\":{\"started\":{\"task\":\"${id9}\",\"name\":\"entry-create;volume:create\",\"attempt\":1}}},{\"at\":${now},\"event\":{\"applied\":{\"number\":2,\"call\":{\"flow\":\"${id1}\",\"task\":\"${id9}\",\"phase\":\"call\",\"attempt\":1},\"effect\":\"volume_create\",\"changes\":[{\"row\":{\"table\":\"volumes\",\"id\":\"${id3}\",\"before\":null,\"after\":{\"status\":\"creating\",\"version\":1}}}]}}},{\"at\":${now},\"event\":{\"succeeded\":{\"task\":\"${id9}\",\"result\":{\"volume\":{\"attach_status\":\"detached\",\"availability_zone\":\"nova\",\"bootable\":false,\"created_at\":\"2026-11-23T04:10:50.402796Z\",\"deleted\":false,\"display_description\":\"Two GiB for data\",\"display_name\":\"data\",\"encryption_key_id\":null,\"host\":null,\"id\":\"${id3}\",\"project_id\":\"demo\",\"scheduled_at\":null,\"size\":2,\"snapshot_id\":null,\"source_volid\":null,\"status\":\"creating\",\"user_id\":\"demo\",\"volume_type_id\":null},\"volume_id\":\"${id3}\",\"volume_properties\":{\"attach_status\":\"detached\",\"availability_zone\":\"nova\",\"display_description\":\"Two GiB for data\",\"display_name\":\"data\",\"encryption_key_id\":null,\"id\":\"${id3}\",\"metadata\":{\"purpose\":\"example\"},\"project_id\":\"demo\",\"reservations\":[\"${id0}\",\"${id2}\"],\"size\":2,\"snapshot_id\":null,\"source_volid\":null,\"status\":\"creating\",\"user_id\":\"demo\",\"volume_type_id\":null}}}}},{\"at\":${now},\"event\":{\"started\":{\"task\":\"${id10}\",\"name\":\"quota-commit;volume:create\",\"attempt\":1}}},{\"at\":${now},\"event\":{\"applied\":{\"number\":3,\"call\":{\"flow\":\"${id1}\",\"task\":\"${id10}\",\"phase\":\"call\",\"attempt\":1},\"effect\":\"quota_commit\",\"changes\":[{\"row\":{\"table\":\"reservations\",\"id\":\"${id0}\",\"before\":{\"state\":\"open\"},\"after\":{\"state\":\"committed\"}}},{\"usage\":{\"project\":\"demo\",\"resource\":\"gigabytes\",\"in_use\":2,\"reserved\":-2}},{\"row\":{\"table\":\"reservations\",\"id\":\"${id2}\",\"before\":{\"state\":\"open\"},\"after\":{\"state\":\"committed\"}}},{\"usage\":{\"project\":\"demo\",\"resource\":\"volumes\",\"in_use\":1,\"reserved\":-1}},{\"row\":{\"table\":\"volumes\",\"id\":\"${id3}\",\"before\":{\"booked\":false},\"after\":{\"booked\":true}}}]}}},{\"at\":${now},\"event\":{\"succeeded\":{\"task\":\"${id10}\",\"result\":{\"volume_properties\":{\"attach_status\":\"detached\",\"availability_zone\":\"nova\",\"display_description\":\"Two GiB for data\",\"display_name\":\"data\",\"encryption_key_id\":null,\"id\":\"${id3}\",\"metadata\":{\"purpose\":\"example\"},\"project_id\":\"demo\",\"reservations\":[\"${id0}\",\"${id2}\"],\"size\":2,\"snapshot_id\":null,\"source_volid\":null,\"status\":\"creating\",\"user_id\":\"demo\",\"volume_type_id\":null}}}}},{\"at\":${now},\"event\":{\"started\":{\"task\":\"${id11}\",\"name\":\"on-failure-change-status;volume:create\",\"attempt\":1}}},{\"at\":${now},\"event\":{\"succeeded\":{\"task\":\"${id11}\",\"result\":{\"volume_id\":\"${id3}\",\"volume_spec\":null}}}},{\"at\":${now},\"event\":{\"started\":{\"task\":\"${id12}\",\"name\":\"volume-cast;volume:create\",\"attempt\":1}}},{\"at\":${now},\"event\":{\"applied\":{\"number\":4,\"call\":{\"flow\":\"${id1}\",\"task\":\"${id12}\",\"phase\":\"call\",\"attempt\":1},\"effect\":\"cast\",\"changes\":[{\"row\":{\"table\":\"outbox\",\"id\":\"${id4}\",\"before\":null,\"after\":{\"state\":\"held\"}}}]}}},{\"at\":${now},\"event\":{\"succeeded\":{\"task\":\"${id12}\",\"result\":null}}},{\"at\":${now},\"event\":{\"state\":{\"from\":\"RUNNING\",\"to\":\"SUCCESS\"}}}]"]
+INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    [{"id":"id1"},"volume_create_api","demo","demo","e14c18cc090130933fa65abc4271b8f128e7b5147c60c88b0928048860576b08","SUCCESS",null,{"time":"now"},{"time":"now"}]

@@ -1,0 +1,166 @@
+use std::path::Path;
+
+use cairn_bench::{Case, Figures, Folder, Options};
+use clap::{Args, ValueEnum};
+
+use crate::args::Format;
+use crate::exit::Failure;
+use crate::output;
+use crate::session::Session;
+
+/// Measure the volume-create flow on this machine, beside what the same work costs without Cairn
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// How many flows are measured
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    flows: u32,
+    /// How many are in flight at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
+    concurrency: u16,
+    /// How each flow ends
+    #[arg(long, value_enum, value_name = "CASE", default_value = "success")]
+    case: Ending,
+    /// Submit this many flows at once, instead of the next when one is reported
+    #[arg(long, value_name = "N", conflicts_with = "flows", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    queued: Option<u32>,
+    /// Fill the database with this many volumes first
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000_000))]
+    volumes: u32,
+    /// Fill the database with this many finished flows first
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000_000))]
+    finished_flows: u32,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// How each flow ends.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Ending {
+    /// A volume is made
+    Success,
+    /// The third task finds the quota exceeded; nothing is left
+    OverQuota,
+    /// The last task fails; the volume is left in `error`
+    CastFails,
+}
+
+impl From<Ending> for Case {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Success => Self::Success,
+            Ending::OverQuota => Self::OverQuota,
+            Ending::CastFails => Self::CastFails,
+        }
+    }
+}
+
+impl Bench {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        let options = Options {
+            case: self.case.into(),
+            flows: self.queued.unwrap_or(self.flows) as usize,
+            concurrency: self.concurrency.into(),
+            queued: self.queued.is_some(),
+            volumes: self.volumes,
+            finished_flows: self.finished_flows,
+        };
+        // Beside the database that is named; where none is, wherever temporary files go.
+        let folder = match &session.settings.global.db {
+            Some(db) => match db.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => Folder::within(parent)?,
+                _ => Folder::within(Path::new("."))?,
+            },
+            None => Folder::within(&std::env::temp_dir())?,
+        };
+        let figures = cairn_bench::run(&options, &session.plugins()?, &folder)?;
+        if self.format.json {
+            return output::json(&figures);
+        }
+        output::print(&text(&figures))
+    }
+}
+
+/// A table of what was measured, what it is held against, and how far they are apart.
+fn text(figures: &Figures) -> String {
+    let row = |name: &str, value: String, against: &str, baseline: String, ratio: f64| {
+        let ratio = format!("{ratio:.2}");
+        vec![name.to_owned(), value, against.to_owned(), baseline, ratio]
+    };
+    let rows = [
+        row(
+            "flows a second",
+            format!("{:.0}", figures.flows_per_s),
+            "the bare SQL",
+            format!("{:.0}", figures.floor_flows_per_s),
+            figures.flows_per_s / figures.floor_flows_per_s,
+        ),
+        row(
+            "the same, native tasks",
+            format!("{:.0}", figures.native_flows_per_s),
+            "the bare SQL",
+            format!("{:.0}", figures.floor_flows_per_s),
+            figures.native_to_floor(),
+        ),
+        row(
+            "CPU time of a flow, us",
+            format!("{:.0}", figures.cpu_us_per_flow),
+            "the bare SQL",
+            format!("{:.0}", figures.floor_cpu_us_per_flow),
+            figures.cpu_us_per_flow / figures.floor_cpu_us_per_flow,
+        ),
+        row(
+            "the same, native tasks",
+            format!("{:.0}", figures.native_cpu_us_per_flow),
+            "the bare SQL",
+            format!("{:.0}", figures.floor_cpu_us_per_flow),
+            figures.native_cpu_us_per_flow / figures.floor_cpu_us_per_flow,
+        ),
+        row(
+            "one call, us",
+            format!("{:.1}", figures.engine_call_us),
+            "a bare instance",
+            format!("{:.1}", figures.bare_call_us),
+            figures.engine_to_bare(),
+        ),
+        row(
+            "half of the flows within, ms",
+            format!("{:.2}", figures.p50_ms),
+            "one commit",
+            format!("{:.2}", figures.commit_ms),
+            figures.p50_to_commit(),
+        ),
+        row(
+            "99 of 100 within, ms",
+            format!("{:.2}", figures.p99_ms),
+            "one commit",
+            format!("{:.2}", figures.commit_ms),
+            figures.p99_ms / figures.commit_ms,
+        ),
+    ];
+    let mut text = format!(
+        "{} flows, {}, {} in flight{}\n\n",
+        figures.flows,
+        figures.case.as_str(),
+        figures.concurrency,
+        if figures.queued {
+            ", all submitted at once"
+        } else {
+            ""
+        },
+    );
+    text.push_str(&output::table(
+        &["", "measured", "against", "", "ratio"],
+        rows,
+    ));
+    text.push_str(&format!(
+        "\n{:.3} commits a flow, {:.0} MiB resident at most, {} processors, load {:.2}\n",
+        figures.commits_per_flow, figures.max_rss_mib, figures.cpus, figures.load1,
+    ));
+    if figures.volumes > 0 || figures.finished_flows > 0 {
+        text.push_str(&format!(
+            "{} volumes and {} finished flows were there before\n",
+            figures.volumes, figures.finished_flows
+        ));
+    }
+    text
+}
