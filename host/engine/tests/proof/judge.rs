@@ -258,17 +258,46 @@ impl Comparison<'_> {
     /// whose quota was given back, and that is in error, does not.
     fn may_be_recounted(&self, usage: &str) -> bool {
         let project = usage.split('/').next();
+        let removed_late = |flow: &FlowId| {
+            Some(self.world.project_of(*flow)) == project && self.removed_after_its_end(*flow)
+        };
         self.world.case.books == Books::Kept
-            && self.residue.rows.iter().any(|(id, says)| {
-                let counts = |(flow, left): &(FlowId, Left)| {
-                    let by = self.world.project_of(*flow);
-                    left.kind == "volume"
-                        && left.before.is_null()
-                        && Some(by) == project
-                        && (left.after["status"] != "error" || self.written_by_others(id, *flow))
-                };
-                says.iter().any(counts)
-            })
+            && (self.failed.iter().any(removed_late)
+                || self.residue.rows.iter().any(|(id, says)| {
+                    let counts = |(flow, left): &(FlowId, Left)| {
+                        let by = self.world.project_of(*flow);
+                        left.kind == "volume"
+                            && left.before.is_null()
+                            && Some(by) == project
+                            && (left.after["status"] != "error"
+                                || self.written_by_others(id, *flow))
+                    };
+                    says.iter().any(counts)
+                }))
+    }
+
+    /// Whether a flow that was rolled back left a volume, and a later rollback removed it: in between it may have been
+    /// counted, and stays so until usage is counted again.
+    fn removed_after_its_end(&self, of: FlowId) -> bool {
+        let mut created = BTreeSet::new();
+        let mut ended = false;
+        self.log.iter().any(|noted| match noted {
+            Noted::Applied {
+                flow,
+                number,
+                effect: Effect::VolumeCreate(_),
+                ..
+            } if *flow == of => {
+                created.insert(*number);
+                false
+            }
+            Noted::Ended { flow, state } if *flow == of => {
+                ended |= *state == FlowState::Failure;
+                false
+            }
+            Noted::Undone { flow, number } => *flow == of && ended && created.contains(number),
+            _ => false,
+        })
     }
 
     /// Whether another flow than this one ever changed a volume.
