@@ -93,3 +93,44 @@ impl Fill {
         Ok(Some(path.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Folder;
+
+    #[test]
+    fn a_template_holds_what_is_asked_for_and_usages_that_agree() {
+        let folder = Folder::within(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let nothing = Fill {
+            volumes: 0,
+            finished_flows: 0,
+        };
+        let path = folder.database("none");
+        assert!(nothing.template(&path, Case::Success).unwrap().is_none());
+        assert!(!path.exists());
+
+        let fill = Fill {
+            volumes: 2500,
+            finished_flows: 70,
+        };
+        let path = fill.template(&folder.database("full"), Case::Success);
+        let connection = rusqlite::Connection::open(path.unwrap().unwrap()).unwrap();
+        for (what, expected) in [
+            ("count(*) FROM volumes", 2500),
+            ("count(*) FROM volumes WHERE project_id = 'demo'", 3),
+            (
+                "in_use FROM quota_usages WHERE project_id = 'demo' AND resource = 'volumes'",
+                3,
+            ),
+            ("count(*) FROM flows WHERE state = 'SUCCESS'", 70),
+            ("count(*) FROM journal WHERE json_valid(entries)", 70),
+            ("count(*) FROM reservations WHERE state = 'committed'", 140),
+        ] {
+            let found: i64 = connection
+                .query_row(&format!("SELECT {what}"), [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(found, expected, "{what}");
+        }
+    }
+}
