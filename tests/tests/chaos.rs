@@ -125,7 +125,11 @@ fn recovered(program: &Program, when: &str) -> Found {
     program.run(&["recover"]).exits(0);
     let database: &Path = &program.path("cairn.db");
     match check(database) {
-        Ok(found) => found,
+        Ok(found) => {
+            let incomplete = |(_, verdict): &_| *verdict == Some(Verdict::Incomplete);
+            assert!(!found.flows.values().any(incomplete), "{when}");
+            found
+        }
         Err(error) => panic!("{when}, recovered in {:?}: {error:#}", since.elapsed()),
     }
 }

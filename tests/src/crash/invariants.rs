@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use cairn::event::{Entry, Event, FlowState, FlowSummary};
 use cairn::history::History;
 use cairn::id::{FlowId, Identity, Phase, TaskId};
@@ -60,7 +60,7 @@ fn check_flow(db: &Connection, flow: &FlowSummary, journal: &[Entry]) -> Result<
         ),
         "it is neither at an end nor resumable"
     );
-    check_reverts(journal)?;
+    check_reverts(journal).with_context(|| format!("{journal:#?}"))?;
     check_effects(journal)?;
     let report = Report::new(flow.id, &history);
     let statement = "SELECT status FROM volumes WHERE flow = ? AND deleted = 0";
@@ -71,15 +71,14 @@ fn check_flow(db: &Connection, flow: &FlowSummary, journal: &[Entry]) -> Result<
             ensure!(statuses == ["creating"], "its volumes are {statuses:?}")
         }
         (FlowState::Failure, Some(Verdict::Residue)) => {
-            // The task that marks a failed volume may not have been armed yet.
-            let armed = |name: &str| name.starts_with("on-failure-change-status;");
-            let armed = history.tasks.iter().any(|task| armed(&task.name));
+            // The task that marks a failed volume is armed when its call is done.
+            let armed = history.tasks.iter().any(|task| {
+                task.name.starts_with("on-failure-change-status;") && task.result.is_some()
+            });
             let expected = if armed { "error" } else { "creating" };
             ensure!(statuses == [expected], "its volumes are {statuses:?}");
         }
-        (FlowState::Failure, Some(Verdict::Incomplete)) => {
-            bail!("its rollback is incomplete: {report:?}")
-        }
+        (FlowState::Failure, Some(Verdict::Incomplete)) => {}
         (FlowState::Failure, _) => ensure!(statuses.is_empty(), "its volumes are {statuses:?}"),
         _ => {}
     }
@@ -95,27 +94,34 @@ fn check_flow(db: &Connection, flow: &FlowSummary, journal: &[Entry]) -> Result<
     Ok(report)
 }
 
-/// Tasks are reverted in exactly the reverse order of their starts, and nothing is called after the first revert.
+/// A rollback comes to every started task, in exactly the reverse order of their starts, and nothing is called after it began.
 fn check_reverts(journal: &[Entry]) -> Result<()> {
     let mut stack: Vec<TaskId> = Vec::new();
-    let mut reverting = false;
+    // What the rollback has not come to yet, and what it is at.
+    let mut ahead: Option<Vec<TaskId>> = None;
+    let mut at = None;
     for entry in journal {
         match &entry.event {
             Event::Started { task, .. } => {
-                ensure!(!reverting, "a task is called while the flow reverts");
+                ensure!(ahead.is_none(), "a task is called while the flow reverts");
                 if !stack.contains(task) {
                     stack.push(*task);
                 }
             }
-            Event::Reverting { task, .. } => {
-                reverting = true;
-                ensure!(stack.last() == Some(task), "a revert out of order");
+            // It begins, or begins again after a crash.
+            Event::Failed(_) => (ahead, at) = (Some(stack.clone()), None),
+            Event::Reverting { task, .. } if at != Some(*task) => {
+                let next = ahead.as_mut().and_then(Vec::pop);
+                ensure!(next == Some(*task), "a revert out of order");
+                at = next;
             }
             Event::Reverted { task, .. } => {
-                ensure!(stack.pop() == Some(*task), "a revert out of order");
+                ensure!(at == Some(*task), "a revert that did not begin");
+                stack.retain(|started| started != task);
             }
-            Event::State { to, .. } if *to == FlowState::Failure && reverting => {
-                ensure!(stack.is_empty(), "{} tasks were not reverted", stack.len());
+            Event::State { to, .. } if *to == FlowState::Failure => {
+                let left = ahead.as_ref().map_or(0, Vec::len);
+                ensure!(left == 0, "the rollback did not come to {left} tasks");
             }
             _ => {}
         }
@@ -210,7 +216,9 @@ fn check_owners(db: &Connection) -> Result<()> {
     )?;
     ensure!(lost == 0, "{lost} messages of flows that did not succeed");
     let lost: i64 = db.query_row(
-        "SELECT count(*) FROM keys WHERE id NOT IN (SELECT encryption_key_id FROM volumes WHERE encryption_key_id IS NOT NULL)",
+        "SELECT count(*) FROM keys LEFT JOIN flows ON flows.id = keys.flow
+         WHERE (flows.id IS NULL OR flows.state IN ('SUCCESS', 'FAILURE'))
+             AND keys.id NOT IN (SELECT encryption_key_id FROM volumes WHERE encryption_key_id IS NOT NULL)",
         [],
         |row| row.get(0),
     )?;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use acceptance::crash::{Death, Task, Visits};
 use cairn::crash::CrashPoint;
 use cairn::event::FlowState;
+use cairn::report::Verdict;
 
 use super::{End, Lives};
 
@@ -62,7 +63,10 @@ impl Scenario {
     fn expect(self, lives: &Lives, context: &str) {
         let found = lives.recovered(context);
         assert!(found.flows.len() <= 1, "{context}: {found:?}");
-        for (state, _) in found.flows.values() {
+        for (state, verdict) in found.flows.values() {
+            // The task that marks a failed volume says that it cannot when it failed itself.
+            let incomplete = *verdict == Some(Verdict::Incomplete);
+            assert!(!incomplete || self.fails == Some(6), "{context}");
             match (state, self.fails, self.resumes) {
                 (FlowState::Success, None, _) | (FlowState::Failure, Some(_), _) => {}
                 // Its caller is gone, and so it was rolled back.
