@@ -65,6 +65,7 @@ fn open_call(stage: &Stage) -> Result<CallId, Box<dyn Error>> {
         requester: stage.requester.clone(),
         request: Value::Null,
         plan: None,
+        key: None,
     };
     let started = Event::Started {
         task: call.task,
@@ -72,7 +73,7 @@ fn open_call(stage: &Stage) -> Result<CallId, Box<dyn Error>> {
         attempt: call.attempt,
     };
     let store = stage.host.store();
-    store.append(call.flow, vec![created, started])?;
+    store.append(call.flow, &[created, started])?;
     Ok(call)
 }
 
@@ -149,7 +150,7 @@ fn commit(criterion: &mut Criterion, plugins: &Arc<Plugins>) -> Result<(), Box<d
     criterion.bench_function("commit", |bencher| {
         bencher.iter(|| {
             store
-                .append(call.flow, vec![event.clone()])
+                .append(call.flow, &[event.clone()])
                 .and_then(|_| store.barrier(call.flow))
                 .expect("the disk takes it");
         });

@@ -1,5 +1,7 @@
 //! What can happen to a flow: the vocabulary of the journal. A flow's state is a fold over its events.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -189,7 +191,8 @@ pub enum Event {
         /// The task.
         task: TaskId,
         /// What it returned.
-        result: Value,
+        #[serde(with = "crate::value::shared")]
+        result: Arc<Value>,
     },
     /// A task's call failed for good.
     TaskFailed {

@@ -190,7 +190,7 @@ impl History {
             Event::Succeeded { task, result } => {
                 if let Some(task) = self.task_mut(*task) {
                     task.state = TaskState::Success;
-                    task.result = Some(Arc::new(result.clone()));
+                    task.result = Some(Arc::clone(result));
                     task.ended_at = Some(at);
                 }
             }
@@ -222,11 +222,7 @@ impl History {
                     task.revert_error = Some(error.clone());
                 }
             }
-            Event::Applied(applied) => self.effects.push(Recorded {
-                applied: applied.clone(),
-                undone: false,
-                settled: false,
-            }),
+            Event::Applied(applied) => self.applied(applied.clone()),
             Event::Checkpoint { task, attempt } => {
                 for effect in &mut self.effects {
                     let call = &effect.applied.call;
@@ -245,6 +241,15 @@ impl History {
                 }
             }
         }
+    }
+
+    /// Takes in an effect that was applied.
+    pub fn applied(&mut self, applied: Applied) {
+        self.effects.push(Recorded {
+            applied,
+            undone: false,
+            settled: false,
+        });
     }
 
     fn start(&mut self, at: Timestamp, id: TaskId, name: &str) -> &mut TaskRecord {

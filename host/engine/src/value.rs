@@ -26,6 +26,28 @@ pub(crate) fn text(value: &Value) -> String {
     serde_json::to_string(value).expect("the keys of a value's objects are strings")
 }
 
+/// Shared values in stored JSON.
+pub(crate) mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Value;
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Arc<Value>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<Value>, D::Error> {
+        Value::deserialize(deserializer).map(Arc::new)
+    }
+}
+
 /// A value whose objects repeat no key.
 struct Strict(Value);
 

@@ -68,9 +68,7 @@ impl Context for Call {
     fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
         let mut live = self.flow.live();
         let (answer, applied) = self.flow.store.apply(self.caller(), effect)?;
-        // Effects carry no time of their own.
-        live.history
-            .apply(crate::clock::Timestamp(0), &Event::Applied(applied));
+        live.history.applied(applied);
         Ok(answer)
     }
 
@@ -81,7 +79,10 @@ impl Context for Call {
                 attempt: self.id.attempt,
             };
             let mut live = self.flow.live();
-            let at = self.flow.store.append(self.id.flow, vec![event.clone()])?;
+            let at = self
+                .flow
+                .store
+                .append(self.id.flow, std::slice::from_ref(&event))?;
             live.history.apply(at, &event);
         }
         Ok(())
@@ -99,7 +100,7 @@ impl Context for Call {
             message,
         };
         // Nothing depends on a log entry; what else is lost with it is told by the next effect.
-        let _ = self.flow.store.append(self.id.flow, vec![event]);
+        let _ = self.flow.store.append(self.id.flow, &[event]);
     }
 }
 

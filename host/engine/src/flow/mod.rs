@@ -342,12 +342,14 @@ impl Flow {
 
     /// Writes events, and takes them in.
     fn record(&self, live: &mut Live, events: Vec<Event>) -> Result<(), FlowError> {
-        let mut journal = Vec::with_capacity(events.len() + 1);
-        if !live.journalled {
+        let at = if live.journalled {
+            self.0.store.append(self.0.id, &events)?
+        } else {
+            let mut journal = Vec::with_capacity(events.len() + 1);
             journal.push(live.history.created());
-        }
-        journal.extend(events.iter().cloned());
-        let at = self.0.store.append(self.0.id, journal)?;
+            journal.extend(events.iter().cloned());
+            self.0.store.append(self.0.id, &journal)?
+        };
         live.journalled = true;
         for event in &events {
             live.history.apply(at, event);

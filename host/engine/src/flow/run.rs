@@ -188,7 +188,7 @@ impl Flow {
     fn succeeded(&self, runner: &Runner, result: Value) -> Result<(), FlowError> {
         let event = Event::Succeeded {
             task: runner.id,
-            result,
+            result: Arc::new(result),
         };
         self.record(&mut self.0.live(), vec![event])?;
         self.tell_task(runner.id, TaskState::Success);

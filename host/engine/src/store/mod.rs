@@ -109,7 +109,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Lost`] when earlier events of this flow are gone.
-    fn append(&self, flow: FlowId, events: Vec<Event>) -> Result<Timestamp, StoreError>;
+    fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError>;
 
     /// Applies an effect, and writes it to the flow's journal in the same transaction. An operator's is not journalled.
     ///

@@ -154,7 +154,7 @@ impl Recorder {
 }
 
 impl Store for Recorder {
-    fn append(&self, flow: FlowId, events: Vec<Event>) -> Result<Timestamp, StoreError> {
+    fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError> {
         let ended = events.iter().find_map(|event| match event {
             Event::State { to, .. } if matches!(to, FlowState::Success | FlowState::Failure) => {
                 Some(Noted::Ended { flow, state: *to })

@@ -158,7 +158,7 @@ impl World {
             name: "all".to_owned(),
             attempt: 1,
         };
-        store.append(flow, vec![created, running, started]).unwrap();
+        store.append(flow, &[created, running, started]).unwrap();
         call
     }
 }
@@ -166,13 +166,13 @@ impl World {
 fn end(store: &Sqlite, call: CallId) {
     let succeeded = Event::Succeeded {
         task: call.task,
-        result: Value::Null,
+        result: Arc::new(Value::Null),
     };
     let success = Event::State {
         from: FlowState::Running,
         to: FlowState::Success,
     };
-    store.append(call.flow, vec![succeeded, success]).unwrap();
+    store.append(call.flow, &[succeeded, success]).unwrap();
     store.barrier(call.flow).unwrap();
 }
 

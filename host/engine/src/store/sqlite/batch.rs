@@ -11,7 +11,6 @@ use super::turnstile::Turnstile;
 use super::tx::{describe, execute};
 use super::writer::Writer;
 use crate::crash::{CrashPoint, reach};
-use crate::event::Event;
 use crate::id::FlowId;
 use crate::store::{StoreError, WhenDurable};
 
@@ -210,16 +209,13 @@ impl Writer {
             return Ok(());
         }
         let id = flow.0.as_bytes();
-        let entries = serde_json::to_string(&session.pending)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         self.connection
             .prepare_cached("INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)")?
-            .execute(params![id, session.next_entry, entries])?;
+            .execute(params![id, session.next_entry, session.pending.to_json()])?;
         let Some(head) = &session.head else {
             return Ok(());
         };
-        let updated = session.pending.last();
-        let updated = updated.map_or(head.created.at, |entry| entry.at);
+        let updated = session.pending.last().unwrap_or(head.created.at);
         let length = session.next_entry + session.pending.len() as i64;
         // Who rests is in nobody's hand.
         let host = (!session.rests()).then_some(self.host.id.0.as_bytes());
@@ -238,13 +234,8 @@ impl Writer {
                     session.is_incomplete(),
                     id
                 ])?;
-        } else if let Event::Created {
-            name,
-            requester,
-            plan,
-            ..
-        } = &head.created.event
-        {
+        } else {
+            let created = &head.created;
             self.connection
                 .prepare_cached(
                     "INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries,
@@ -253,13 +244,13 @@ impl Writer {
                 )?
                 .execute(params![
                     id,
-                    name,
-                    requester.project_id,
-                    requester.user_id,
-                    plan.map(|plan| plan.to_string()),
+                    created.name,
+                    created.project_id,
+                    created.user_id,
+                    created.plan.map(|plan| plan.to_string()),
                     head.state.as_str(),
                     head.error,
-                    head.created.at.0,
+                    created.at.0,
                     updated.0,
                     host,
                     length,

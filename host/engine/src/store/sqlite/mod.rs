@@ -5,6 +5,7 @@ mod batch;
 mod changes;
 pub mod control;
 mod effects;
+mod entries;
 mod keys;
 mod lease;
 mod log;
@@ -34,6 +35,7 @@ use crate::quota::QuotaConfig;
 use crate::store::{Caller, Store, StoreError, WhenDurable};
 use crate::value::Value;
 
+use entries::Written;
 use lease::Host;
 use log::Log;
 use turnstile::Turnstile;
@@ -99,6 +101,7 @@ impl Default for BatchConfig {
 /// One database, written through one connection.
 pub struct Sqlite {
     shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
     flusher: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -172,6 +175,7 @@ impl Sqlite {
             .connection
             .busy_timeout(writer.env.config.patience)
             .map_err(|error| StoreError::Database(error.to_string()))?;
+        let clock = Arc::clone(&writer.env.clock);
         let shared = Arc::new(Shared {
             writer: Mutex::new(writer),
             changed: Condvar::new(),
@@ -185,6 +189,7 @@ impl Sqlite {
             .map_err(|error| StoreError::Database(format!("cannot start a thread: {error}")))?;
         Ok(Self {
             shared,
+            clock,
             flusher: Some(flusher),
         })
     }
@@ -288,8 +293,12 @@ impl Drop for Sqlite {
 }
 
 impl Store for Sqlite {
-    fn append(&self, flow: FlowId, events: Vec<Event>) -> Result<Timestamp, StoreError> {
-        self.write(|writer| writer.append(flow, events))
+    fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError> {
+        // Text is made before anybody has to wait for it.
+        let now = self.clock.now();
+        let mut written = Written::default();
+        events.iter().for_each(|event| written.add(now, event));
+        self.write(|writer| writer.append(flow, now, events, written))
     }
 
     fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError> {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::{Entry, Event, FlowState};
+use super::entries::Written;
+use crate::clock::Timestamp;
+use crate::event::{Event, FlowState};
 use crate::id::{CallId, FlowId, Phase, TaskId};
+use crate::value::Digest;
 
 /// What the writer knows of a flow that somebody writes to.
 #[derive(Default)]
@@ -11,7 +14,7 @@ pub(super) struct Session {
     /// The flow's row, once `Created` was seen.
     pub(super) head: Option<Head>,
     /// Entries of the open batch, coalesced into one row at its commit.
-    pub(super) pending: Vec<Entry>,
+    pub(super) pending: Written,
     /// Number of the next entry.
     pub(super) next_entry: i64,
     /// Number of the next effect.
@@ -31,10 +34,19 @@ pub(super) struct Session {
 }
 
 pub(super) struct Head {
-    pub(super) created: Entry,
+    pub(super) created: Created,
     pub(super) state: FlowState,
     pub(super) error: Option<String>,
     pub(super) written: bool,
+}
+
+/// What a flow's row says of its beginning.
+pub(super) struct Created {
+    pub(super) at: Timestamp,
+    pub(super) name: String,
+    pub(super) project_id: String,
+    pub(super) user_id: String,
+    pub(super) plan: Option<Digest>,
 }
 
 impl CallId {
@@ -100,18 +112,29 @@ impl Session {
         }
     }
 
-    /// Takes note of an entry: what the flow's row says, and which call is open.
-    pub(super) fn note(&mut self, flow: FlowId, entry: &Entry) {
+    /// Takes note of an event: what the flow's row says, and which call is open.
+    pub(super) fn note(&mut self, flow: FlowId, at: Timestamp, event: &Event) {
         let call = |task: TaskId, phase, attempt| CallId {
             flow,
             task,
             phase,
             attempt,
         };
-        match &entry.event {
-            Event::Created { .. } => {
+        match event {
+            Event::Created {
+                name,
+                requester,
+                plan,
+                ..
+            } => {
                 self.head = Some(Head {
-                    created: entry.clone(),
+                    created: Created {
+                        at,
+                        name: name.clone(),
+                        project_id: requester.project_id.clone(),
+                        user_id: requester.user_id.clone(),
+                        plan: *plan,
+                    },
                     state: FlowState::Pending,
                     error: None,
                     written: false,

@@ -45,7 +45,7 @@ fn begin(store: &Sqlite, requester: &Identity) -> CallId {
         name: "one".to_owned(),
         attempt: 1,
     };
-    store.append(call.flow, vec![created, started]).unwrap();
+    store.append(call.flow, &[created, started]).unwrap();
     call
 }
 
@@ -207,9 +207,9 @@ fn an_effect_of_a_call_that_is_over_is_refused() {
     let call = begin(&store, &ann());
     let ended = Event::Succeeded {
         task: call.task,
-        result: Value::Null,
+        result: Arc::new(Value::Null),
     };
-    store.append(call.flow, vec![ended]).unwrap();
+    store.append(call.flow, &[ended]).unwrap();
     assert!(matches!(
         apply(&store, call, &ann(), reserve(1)),
         Err(StoreError::CallClosed)
@@ -314,7 +314,7 @@ fn a_message_is_held_until_its_flow_succeeds() {
             from: FlowState::Running,
             to: state,
         };
-        store.append(call.flow, vec![ended]).unwrap();
+        store.append(call.flow, &[ended]).unwrap();
         let states: Vec<_> = rows(&store, Kind::Cast)
             .iter()
             .map(|row| row["state"].clone())
@@ -341,7 +341,7 @@ fn a_message_that_is_ready_is_withdrawn_until_somebody_took_it() {
             from: FlowState::Running,
             to: FlowState::Success,
         };
-        store.append(call.flow, vec![succeeded]).unwrap();
+        store.append(call.flow, &[succeeded]).unwrap();
         if taken {
             let id = rows(&store, Kind::Cast)[0]["id"].clone();
             store
@@ -417,7 +417,7 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         level: crate::event::LogLevel::Info,
         message: "x".repeat(1 << 20),
     };
-    store.append(first.flow, vec![log]).unwrap();
+    store.append(first.flow, &[log]).unwrap();
     assert!(matches!(
         store.barrier(first.flow),
         Err(StoreError::Lost(_))
@@ -430,7 +430,7 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
             Err(StoreError::Lost(_))
         ));
         assert!(matches!(
-            store.append(call.flow, vec![]),
+            store.append(call.flow, &[]),
             Err(StoreError::Lost(_))
         ));
     }
@@ -591,11 +591,11 @@ fn a_flow_that_was_loaded_anew_outlives_its_old_handle() {
         level: crate::event::LogLevel::Info,
         message: "still here".to_owned(),
     };
-    store.append(call.flow, vec![log]).unwrap();
+    store.append(call.flow, &[log]).unwrap();
     store.release(call.flow);
     store.barrier(call.flow).unwrap();
     assert!(
-        store.append(call.flow, vec![]).is_err(),
+        store.append(call.flow, &[]).is_err(),
         "nobody writes to it any more"
     );
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 
 use super::batch::{Batch, Told};
+use super::entries::{self, Written};
 use super::lease::{Host, Taken};
 use super::log::Log;
 use super::session::Session;
@@ -62,7 +64,9 @@ impl Writer {
     pub(super) fn append(
         &mut self,
         flow: FlowId,
-        events: Vec<Event>,
+        now: Timestamp,
+        events: &[Event],
+        written: Written,
     ) -> Result<Timestamp, StoreError> {
         self.open_session(flow, events.first())?;
         let finished = events.iter().find_map(|event| match event {
@@ -77,15 +81,16 @@ impl Writer {
             }
             reach(CrashPoint::CastsSettled);
         }
-        if let Some(state) = reopened(&events)
+        if let Some(state) = reopened(events)
             && let Err(error) = show_state(&self.connection, flow, state)
         {
             return Err(self.lose(&error));
         }
-        let now = self.env.clock.now();
-        for event in events {
-            self.push(flow, Entry { at: now, event });
+        if let Some(session) = self.flows.get_mut(&flow) {
+            let notes = events.iter();
+            notes.for_each(|event| session.note(flow, now, event));
         }
+        self.push(flow, written);
         reach(CrashPoint::EventsAppended);
         self.commit_if_large()?;
         Ok(now)
@@ -164,15 +169,21 @@ impl Writer {
         }
     }
 
-    /// Adds one entry to the open batch.
-    fn push(&mut self, flow: FlowId, entry: Entry) {
+    /// Adds entries to the open batch.
+    fn push(&mut self, flow: FlowId, entries: Written) {
         self.touch(flow);
         let (Some(batch), Some(session)) = (&mut self.batch, self.flows.get_mut(&flow)) else {
             return;
         };
-        batch.events += 1;
-        session.note(flow, &entry);
-        session.pending.push(entry);
+        batch.events += entries.len();
+        session.pending.append(entries);
+    }
+
+    /// Adds one entry to the open batch, which tells nothing that the session has to know.
+    fn push_event(&mut self, flow: FlowId, now: Timestamp, event: impl Serialize) {
+        let mut written = Written::default();
+        written.add(now, event);
+        self.push(flow, written);
     }
 
     pub(super) fn apply(
@@ -211,8 +222,10 @@ impl Writer {
                     changes,
                 };
                 if let Some(call) = by.call {
-                    let event = Event::Applied(applied.clone());
-                    self.push(call.flow, Entry { at: now, event });
+                    if let Some(session) = self.flows.get_mut(&call.flow) {
+                        session.next_effect = number + 1;
+                    }
+                    self.push_event(call.flow, now, entries::Effect::Applied(&applied));
                 }
                 reach(CrashPoint::EffectApplied);
                 self.commit_if_large()?;
@@ -244,7 +257,7 @@ impl Writer {
                 let event = Event::Undone {
                     number: applied.number,
                 };
-                self.push(flow, Entry { at: now, event });
+                self.push_event(flow, now, event);
                 reach(CrashPoint::EffectUndone);
                 self.commit_if_large()
             }
@@ -281,7 +294,7 @@ impl Writer {
                 kind: kind.to_owned(),
                 id,
             };
-            self.push(call.flow, Entry { at: now, event });
+            self.push_event(call.flow, now, event);
         }
     }
 
@@ -345,7 +358,7 @@ impl Writer {
         let others = self.flows.get(&flow).map_or(0, |session| session.handles);
         let mut session = Session::with_handles(others + 1);
         for entry in &entries {
-            session.note(flow, entry);
+            session.note(flow, entry.at, &entry.event);
         }
         session.loaded(entries.len());
         session.rested = matches!(taken, Taken::Resting);

@@ -108,7 +108,7 @@ fn end(store: &Sqlite, call: CallId, state: FlowState, reverted: bool) {
         from: FlowState::Running,
         to: state,
     });
-    store.append(call.flow, events).unwrap();
+    store.append(call.flow, &events).unwrap();
 }
 
 // ---- Drift -------------------------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ fn what_a_flow_wrote_after_it_had_ended_counts() {
         level: crate::event::LogLevel::Info,
         message: "one more thing".to_owned(),
     };
-    store.append(call.flow, vec![log]).unwrap();
+    store.append(call.flow, &[log]).unwrap();
     assert_eq!(prune(&store, DAY), Pruned::default());
     assert_eq!(events(&store, call.flow).len(), 4);
 }
