@@ -150,7 +150,7 @@ fn commit(criterion: &mut Criterion, plugins: &Arc<Plugins>) -> Result<(), Box<d
     criterion.bench_function("commit", |bencher| {
         bencher.iter(|| {
             store
-                .append(call.flow, &[event.clone()])
+                .append(call.flow, std::slice::from_ref(&event))
                 .and_then(|_| store.barrier(call.flow))
                 .expect("the disk takes it");
         });

@@ -390,7 +390,15 @@ fn deleting_gives_back_only_what_is_booked() {
 fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    let store = Sqlite::open(&folder.path().join("a.db"), SqliteConfig::default(), clock).unwrap();
+    // Nothing is committed but at a barrier.
+    let config = SqliteConfig {
+        batch: BatchConfig {
+            age: Duration::from_secs(3600),
+            ..BatchConfig::default()
+        },
+        ..SqliteConfig::default()
+    };
+    let store = Sqlite::open(&folder.path().join("a.db"), config, clock).unwrap();
     let (first, second, quiet) = (
         begin(&store, &ann()),
         begin(&store, &ann()),
