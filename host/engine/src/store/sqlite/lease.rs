@@ -12,6 +12,9 @@ use super::tx::scalar;
 use crate::clock::Timestamp;
 use crate::id::{FlowId, HostId};
 
+/// A lock that nobody holds is removed when it is this old.
+const ABANDONED: Duration = Duration::from_secs(600);
+
 /// A process that has flows in hand.
 pub(super) struct Host {
     pub(super) id: HostId,
@@ -197,12 +200,24 @@ impl Host {
         Ok(Taken::Ours)
     }
 
-    /// Removes what hosts that are gone left in the folder.
+    /// Removes the locks of hosts that are gone, and of processes that died before anybody knew them.
     pub(super) fn sweep(&self, gone: &[HostId]) {
+        let Some(folder) = &self.folder else { return };
         for host in gone {
-            if let Some(folder) = &self.folder {
-                // One that is stopped removes its own when it ends.
-                let _ = fs::remove_file(lock_path(folder, *host));
+            // One that is stopped removes its own when it ends.
+            let _ = fs::remove_file(lock_path(folder, *host));
+        }
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        for file in files {
+            let host = file.file_name().to_string_lossy().parse::<HostId>();
+            let Some(host) = host.ok().filter(|host| *host != self.id) else {
+                continue;
+            };
+            // A young one may be about to be locked.
+            let age = file.metadata().and_then(|file| file.modified());
+            let is_old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED));
+            if is_old && is_dead(folder, host) {
+                let _ = fs::remove_file(file.path());
             }
         }
     }
