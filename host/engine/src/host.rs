@@ -99,7 +99,7 @@ impl HostBuilder {
         self
     }
 
-    /// How many flows run at the same moment; the number of cores and two more, unless another is named. One that waits
+    /// How many flows run at the same moment; the number of cores, and at least two, unless another is named. One that waits
     /// for the disk does not count.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
@@ -119,7 +119,8 @@ impl HostBuilder {
     /// # Errors
     /// [`HostError::Store`] when what other processes write cannot be watched.
     pub fn build(self) -> Result<Host, HostError> {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        // More of them only wait for each other: a flow that waits for the disk holds none.
+        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         let core = Arc::new(Core {
             store: self.store,
             planner: self.planner,
@@ -132,7 +133,7 @@ impl HostBuilder {
             ready: Mutex::default(),
             live: Mutex::default(),
             stopping: AtomicBool::new(false),
-            pool: Pool::new(self.workers.unwrap_or(cores + 2), self.queue),
+            pool: Pool::new(self.workers.unwrap_or(cores), self.queue),
             keeper: Keeper::default(),
         });
         let keeper = keeper::start(&core)?;
