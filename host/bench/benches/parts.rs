@@ -65,6 +65,7 @@ fn open_call(stage: &Stage) -> Result<CallId, Box<dyn Error>> {
         requester: stage.requester.clone(),
         request: Value::Null,
         plan: None,
+        key: None,
     };
     let started = Event::Started {
         task: call.task,
