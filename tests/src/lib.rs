@@ -5,3 +5,4 @@ pub mod crash;
 pub mod guest;
 pub mod normal;
 pub mod program;
+pub mod slow;

@@ -131,6 +131,7 @@ impl From<StoreError> for Failure {
             | StoreError::Database(_)
             | StoreError::CallClosed
             | StoreError::Fenced
+            | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }
             | StoreError::KeyTaken(_) => Self::host(error.to_string()),

@@ -318,6 +318,6 @@ impl Core {
 impl StoreError {
     /// Whether what is on disk may be gone on from: the fault was of the moment.
     fn is_passing(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Database(_))
+        matches!(self, Self::Lost(_) | Self::WentOn(_) | Self::Database(_))
     }
 }

@@ -20,6 +20,7 @@ use cairn::store::{BatchConfig, LogConfig, Sqlite, SqliteConfig};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
 use serde_json::json;
+use signal_hook::consts::SIGSTOP;
 
 use super::{Life, Task as Purpose, Visits};
 use crate::program::{repository, volume_create};
@@ -56,15 +57,22 @@ fn live() -> Result<()> {
     Ok(())
 }
 
-/// Counts, and dies where that is asked for.
+/// Counts, and dies or stops where that is asked for.
 fn visit(point: CrashPoint) {
     let reverting = REVERTING.load(Ordering::SeqCst);
     let time = VISITS[usize::from(reverting)][point as usize].fetch_add(1, Ordering::SeqCst) + 1;
-    let death = LIFE.get().and_then(|life| life.dies.as_ref());
-    if death.is_some_and(|death| {
+    let Some(life) = LIFE.get() else { return };
+    if life.dies.as_ref().is_some_and(|death| {
         death.point == point.name() && death.reverting == reverting && death.time == time
     }) {
-        std::process::abort();
+        if !life.stops {
+            std::process::abort();
+        }
+        // All threads stand still until somebody sends SIGCONT.
+        if let Err(error) = signal_hook::low_level::raise(SIGSTOP) {
+            eprintln!("the process cannot be stopped: {error}");
+            std::process::abort();
+        }
     }
 }
 
@@ -81,8 +89,10 @@ fn visits() -> Vec<Visits> {
 }
 
 fn host(life: &Life) -> Result<Host> {
+    let defaults = SqliteConfig::default();
     let config = SqliteConfig {
         master_key: Some(life.folder.join("cairn.db.key")),
+        lease: life.lease.unwrap_or(defaults.lease),
         batch: BatchConfig {
             events: life.events,
             ..BatchConfig::default()
@@ -91,7 +101,7 @@ fn host(life: &Life) -> Result<Host> {
             copy_above: 0,
             ..LogConfig::default()
         },
-        ..SqliteConfig::default()
+        ..defaults
     };
     let store = Sqlite::open(&life.folder.join("cairn.db"), config, Arc::new(SystemClock))?;
     let plugins = Plugins::new(&PluginConfig {

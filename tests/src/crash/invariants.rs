@@ -110,7 +110,10 @@ fn check_reverts(journal: &[Entry]) -> Result<()> {
             }
             // It begins, or begins again after a crash.
             Event::Failed(_) => (ahead, at) = (Some(stack.clone()), None),
-            Event::Reverting { task, .. } if at != Some(*task) => {
+            // A revert that fails before it begins is come to as well: what the call did could not be undone.
+            Event::Reverting { task, .. } | Event::RevertFailed { task, .. }
+                if at != Some(*task) =>
+            {
                 let next = ahead.as_mut().and_then(Vec::pop);
                 ensure!(next == Some(*task), "a revert out of order");
                 at = next;
@@ -118,6 +121,10 @@ fn check_reverts(journal: &[Entry]) -> Result<()> {
             Event::Reverted { task, .. } => {
                 ensure!(at == Some(*task), "a revert that did not begin");
                 stack.retain(|started| started != task);
+            }
+            Event::Reset => {
+                stack.clear();
+                (ahead, at) = (None, None);
             }
             Event::State { to, .. } if *to == FlowState::Failure => {
                 let left = ahead.as_ref().map_or(0, Vec::len);
@@ -129,12 +136,14 @@ fn check_reverts(journal: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Effects have numbers of their own, each is undone at most once, and what a call that did not succeed did is undone.
+/// Effects have numbers of their own, each is undone at most once, and what a call that did not succeed did is undone, unless
+/// the report names its task as one that could not be reverted.
 fn check_effects(journal: &[Entry]) -> Result<()> {
     let mut standing = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut succeeded = BTreeMap::new();
     let mut attempts = BTreeMap::new();
+    let mut unreverted = BTreeSet::new();
     for entry in journal {
         match &entry.event {
             Event::Applied(applied) => {
@@ -157,11 +166,17 @@ fn check_effects(journal: &[Entry]) -> Result<()> {
             Event::Succeeded { task, .. } => {
                 succeeded.insert(*task, attempts.get(task).copied().unwrap_or(0));
             }
+            Event::RevertFailed { task, .. } => {
+                unreverted.insert(*task);
+            }
+            Event::Reverted { task, .. } => {
+                unreverted.remove(task);
+            }
             _ => {}
         }
     }
     for (number, call) in standing {
-        if call.phase == Phase::Call {
+        if call.phase == Phase::Call && !unreverted.contains(&call.task) {
             ensure!(
                 succeeded.get(&call.task) == Some(&call.attempt),
                 "effect {number} of a call that did not succeed stands"
@@ -177,7 +192,9 @@ fn check_usages(db: &Connection) -> Result<()> {
     let mut statement = db.prepare(
         "SELECT resource, in_use, reserved,
              (SELECT CASE WHEN resource LIKE 'gigabytes%' THEN total(size) ELSE count(*) END FROM volumes
-              WHERE volumes.project_id = quota_usages.project_id AND booked = 1 AND volumes.deleted = 0),
+              WHERE volumes.project_id = quota_usages.project_id AND booked = 1 AND volumes.deleted = 0)
+             + (SELECT CASE WHEN resource LIKE 'gigabytes%' THEN total(volume_size) ELSE 0 END FROM snapshots
+                WHERE snapshots.project_id = quota_usages.project_id AND booked = 1 AND snapshots.deleted = 0),
              (SELECT total(max(delta, 0)) FROM reservations
               WHERE reservations.project_id = quota_usages.project_id AND reservations.resource = quota_usages.resource
                   AND state = 'open')

@@ -6,6 +6,7 @@ mod invariants;
 pub use invariants::{Found, check};
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,12 @@ pub struct Life {
     pub resumes: bool,
     /// Every so many events are a commit.
     pub events: usize,
+    /// How long it may be stopped before others take its flows over; the store's own default when there is none.
+    pub lease: Option<Duration>,
     /// Where it dies; it counts instead when there is no such place.
     pub dies: Option<Death>,
+    /// It is stopped there, as by SIGSTOP, and does not die.
+    pub stops: bool,
 }
 
 /// What a life is for.

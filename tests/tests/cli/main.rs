@@ -6,6 +6,8 @@ mod catalogue;
 mod drift;
 mod flows;
 mod help;
+mod many;
+mod operate;
 mod outbox;
 mod plan;
 mod plugin;
@@ -16,10 +18,8 @@ mod run;
 mod settings;
 mod signals;
 
-use std::io::{BufRead as _, BufReader};
-
-use acceptance::guest::Call;
 use acceptance::program::{Program, volume_create};
+use acceptance::slow::{run_slow, slow_after};
 use serde_json::Value;
 
 fn program() -> Program {
@@ -62,30 +62,11 @@ fn sql(program: &Program, statement: &str) {
         .unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
-/// Writes the first example's flow with a task after `before` that takes a second, and kills the program in the middle of
-/// that task.
+/// Runs the first example's flow with a task after `before` that takes a second, and kills the program in the middle of that
+/// task.
 fn killed_after(program: &Program, before: &str) {
-    let task = format!("[[task]]\nplugin = \"{before}\"\n");
-    let flow = std::fs::read_to_string(volume_create()).expect("the example");
-    assert!(flow.contains(&task), "{flow}");
-    let slow = format!(
-        "{}\n[plugins.slow]\npath = \"slow.wat\"\n",
-        flow.replace(&task, &format!("{task}\n[[task]]\nplugin = \"slow\"\n"))
-    );
-    program
-        .write("slow.wat", Call::TakesASecond.component())
-        .write("slow.toml", slow)
-        .write("slow.json", r#"{"size": 5}"#);
-    let mut child = program.start(&["run", "slow.toml", "--input", "slow.json", "-vv"]);
-    let mut stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
-    let mut line = String::new();
-    while !(line.contains("slow") && line.contains("STARTED")) {
-        line.clear();
-        let read = stderr.read_line(&mut line).expect("messages are UTF-8");
-        assert_ne!(read, 0, "the program ended before its slow task");
-    }
-    // What came before is on disk a few milliseconds later.
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    slow_after(program, before);
+    let mut child = run_slow(program);
     child.kill().expect("it still runs");
     child.wait().expect("it can be waited for");
 }

@@ -1,8 +1,8 @@
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command};
+use std::process::Child;
 
 use acceptance::guest::Call;
 use acceptance::program::{Program, end};
+use acceptance::slow::{send, start_slow};
 use serde_json::json;
 
 use super::program;
@@ -14,28 +14,7 @@ fn start(program: &Program) -> Child {
         "[flow]\nname = \"slow\"\n\n[plugins.slow]\npath = \"slow.wat\"\n\n[plugins.guest]\npath = \"guest.wat\"\n\n\
          [[task]]\nplugin = \"guest\"\n\n[[task]]\nplugin = \"slow\"\n\n[[task]]\nplugin = \"guest\"\nname = \"last\"\n",
     );
-    let mut child = program.start(&["run", "flow.toml", "--json", "-vv"]);
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !(line.contains("slow") && line.contains("STARTED")) {
-        line.clear();
-        assert_ne!(
-            stderr.read_line(&mut line).unwrap(),
-            0,
-            "the program ended before its second task"
-        );
-    }
-    // Whatever else is said goes nowhere, but must not block the program.
-    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-    child
-}
-
-fn send(child: &Child, signal: &str) {
-    let status = Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
+    start_slow(program, &["run", "flow.toml", "--json"])
 }
 
 #[test]

@@ -58,7 +58,9 @@ impl Lives {
             fails: self.fails,
             resumes: self.resumes,
             events: self.events,
+            lease: None,
             dies: dies.cloned(),
+            stops: false,
         };
         let output = child(&life);
         use std::os::unix::process::ExitStatusExt as _;

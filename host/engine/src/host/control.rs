@@ -90,7 +90,8 @@ impl Host {
             if looked.elapsed() > LOOK * 20 {
                 looked = Instant::now();
                 match self.core.operate(id, operation.clone()) {
-                    Err(HostError::Store(StoreError::InHand { .. })) => {}
+                    // It was asked, or took the flow up in the moment when that was at rest.
+                    Err(HostError::Store(StoreError::InHand { .. } | StoreError::WentOn(_))) => {}
                     done => {
                         self.core.store.answer(request, &answer_of(&done))?;
                         return done;
@@ -253,7 +254,11 @@ impl Core {
         } = request;
         let core = Arc::clone(self);
         let tell: Tell = Box::new(move |done| {
-            if let Err(HostError::Store(StoreError::InHand { .. }) | HostError::InHand(_)) = &done {
+            if let Err(
+                HostError::Store(StoreError::InHand { .. } | StoreError::WentOn(_))
+                | HostError::InHand(_),
+            ) = &done
+            {
                 // The other process answers, or this one when the flow is at rest.
                 return core.keeper.served(id);
             }

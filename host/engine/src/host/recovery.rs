@@ -73,7 +73,10 @@ impl Core {
                     Err(format!("its journal is damaged: {reason}"))
                 }
                 // Somebody else was faster.
-                Err(HostError::Store(StoreError::InHand { .. }) | HostError::InHand(_)) => continue,
+                Err(
+                    HostError::Store(StoreError::InHand { .. } | StoreError::WentOn(_))
+                    | HostError::InHand(_),
+                ) => continue,
                 Err(error) => {
                     failure.get_or_insert(error);
                     continue;

@@ -49,6 +49,9 @@ pub enum StoreError {
         /// The process.
         pid: u32,
     },
+    /// The flow rested, and another process went on with it since it was loaded. It must be loaded anew.
+    #[error("another process went on with flow {0}: try again")]
+    WentOn(FlowId),
     /// The flow's journal cannot be read.
     #[error("the journal of flow {flow} is damaged: {reason}")]
     Damaged {
@@ -94,6 +97,7 @@ impl From<StoreError> for TaskError {
             StoreError::Lost(_)
             | StoreError::UnknownFlow(_)
             | StoreError::Fenced
+            | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }
             | StoreError::KeyTaken(_)

@@ -71,7 +71,7 @@ struct Line<'r> {
 /// What requests are made into flows with.
 struct Desk<'s> {
     session: &'s Session,
-    host: Host,
+    host: Arc<Host>,
     plan: Arc<ReadyPlan>,
     action: Option<String>,
     requester: Identity,
@@ -113,11 +113,16 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         builder = builder.workers(workers.into());
     }
     let (host, recovered) = builder.open()?;
+    let host = Arc::new(host);
     tell_recovered(session, &recovered);
     let stopped = Arc::new(AtomicBool::new(false));
     let interrupt = Interrupt::with(&session.settings.global, {
-        let stopped = Arc::clone(&stopped);
-        move || stopped.store(true, Ordering::SeqCst)
+        let (stopped, host) = (Arc::clone(&stopped), Arc::clone(&host));
+        move || {
+            stopped.store(true, Ordering::SeqCst);
+            // At once: whoever submits may wait until there is room in the queue.
+            host.stop();
+        }
     })?;
     let (printer, outcomes) = channel();
     let json = run.jsonl || run.format.json;

@@ -132,9 +132,7 @@ impl Writer {
             }
             Ok(None) => {
                 session.lost = true;
-                Err(StoreError::Lost(
-                    "another process went on with this flow".to_owned(),
-                ))
+                Err(StoreError::WentOn(flow))
             }
             Err(error) => Err(self.lose(&error)),
         }

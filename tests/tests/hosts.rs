@@ -1,0 +1,392 @@
+//! Several processes on one database: at once, and while one of them is stopped.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use acceptance::crash::{Death, Found, Life, Task, check};
+use acceptance::guest::Call;
+use acceptance::program::{Program, end, volume_create};
+use acceptance::slow::{eventually, run_slow, send, slow_after, start_slow};
+use cairn::event::FlowState;
+use cairn::report::Verdict;
+use rusqlite::types::Value as Cell;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+/// How long a process may be stopped here.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// What a process says whose flows were taken over.
+const FENCED: &str = "another process took this one's flows over";
+
+/// A database without limits, whose processes have short leases and little patience.
+fn program() -> Program {
+    let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
+    program.write("cairn.toml", "lease = \"1s\"\npatience = \"300ms\"\n");
+    program
+        .run(&["types", "create", "gold", "--encrypt", "luks"])
+        .exits(0);
+    for project in ["demo", "acme"] {
+        let limits = ["volumes=-1", "gigabytes=-1", "--project", project];
+        program
+            .run(&[&["quota", "set"], &limits[..]].concat())
+            .exits(0);
+    }
+    program
+}
+
+#[track_caller]
+fn checked(program: &Program) -> Found {
+    program.run(&["quota", "check", "--admin"]).exits(0);
+    match check(&program.path("cairn.db")) {
+        Ok(found) => found,
+        Err(error) => panic!("{error:#}"),
+    }
+}
+
+/// Every row of every table.
+fn everything(program: &Program) -> Vec<(String, Vec<Vec<Cell>>)> {
+    let path = program.path("cairn.db");
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("it opens");
+    let mut tables = db
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        .expect("a statement");
+    let tables = tables.query_map([], |row| row.get::<_, String>(0));
+    let names: Vec<String> = tables
+        .and_then(Iterator::collect)
+        .expect("there are tables");
+    let rows = |name: String| {
+        let mut statement = db
+            .prepare(&format!("SELECT * FROM \"{name}\""))
+            .expect("a statement");
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| (0..columns).map(|at| row.get(at)).collect());
+        let rows = rows.and_then(Iterator::collect).expect("rows");
+        (name, rows)
+    };
+    names.into_iter().map(rows).collect()
+}
+
+/// Whether a process is stopped: the third field of its `stat`, after a name that may hold anything but is closed by the last
+/// parenthesis.
+fn is_stopped(child: &Child) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.starts_with('T'));
+    state.unwrap_or(false)
+}
+
+/// A process that runs the volume-create flow of project `acme`, every event of it a commit, and is stopped at a point.
+fn stopped_at(program: &Program, point: &str, time: usize) -> Child {
+    let life = Life {
+        folder: program.path("."),
+        cache: Path::new(env!("CARGO_BIN_EXE_crash-child")).with_file_name("acceptance-cache"),
+        task: Task::Run,
+        fails: None,
+        resumes: false,
+        events: 1,
+        lease: Some(LEASE),
+        dies: Some(Death {
+            point: point.to_owned(),
+            reverting: false,
+            time,
+        }),
+        stops: true,
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_crash-child"))
+        .arg(serde_json::to_string(&life).expect("a life is JSON"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the child starts");
+    eventually("it stops", || {
+        let ended = child.try_wait().expect("it is ours");
+        assert!(ended.is_none(), "it ended before {point} {time}: {ended:?}");
+        is_stopped(&child)
+    });
+    child
+}
+
+/// The only flow is taken over by another process when the lease of its own has run out, and not before. Then the first one
+/// goes on: nothing of what it does is written.
+fn taken_over(program: &Program, stopped: Child, since: Instant, verdict: Verdict) -> String {
+    let early = program.json(&["recover", "--json"]);
+    if since.elapsed() < LEASE * 2 / 3 {
+        assert_eq!(early, json!([]), "it may go on yet");
+    }
+    thread::sleep((LEASE + Duration::from_millis(200)).saturating_sub(since.elapsed()));
+    let late = program.json(&["recover", "--json"]);
+    let taken = early.as_array().into_iter().chain(late.as_array());
+    let taken: Vec<&Value> = taken.flatten().collect();
+    assert_eq!(taken.len(), 1, "{taken:?}");
+    assert_eq!(
+        (&taken[0]["state"], &taken[0]["verdict"]),
+        (&json!("FAILURE"), &json!(verdict))
+    );
+    let before = everything(program);
+    send(&stopped, "-CONT");
+    let run = end(stopped).exits(1);
+    assert_eq!(everything(program), before, "it wrote something");
+    let found = checked(program);
+    let flows: Vec<_> = found.flows.values().collect();
+    assert_eq!(flows, [&(FlowState::Failure, Some(verdict))]);
+    run.stderr
+}
+
+#[test]
+fn a_process_that_is_stopped_between_commits_loses_its_flows_and_finds_out() {
+    // Early in the flow, in its middle, and near its end, where the volume stays as one that failed.
+    for (time, verdict) in [
+        (6, Verdict::Clean),
+        (14, Verdict::Clean),
+        (22, Verdict::Residue),
+    ] {
+        let program = program();
+        let since = Instant::now();
+        let stopped = stopped_at(&program, "BatchCommitted", time);
+        let stderr = taken_over(&program, stopped, since, verdict);
+        assert!(stderr.contains(FENCED), "commit {time}: {stderr}");
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_in_a_task_exits_with_1_when_its_flow_is_gone() {
+    let program = program();
+    slow_after(&program, "entry-create");
+    let mut stopped = program.command(&["run", "slow.toml", "-i", "slow.json", "--json"]);
+    let stopped = stopped.spawn().expect("the program starts");
+    eventually("its volume is there", || {
+        program
+            .json(&["volumes", "list", "--json"])
+            .as_array()
+            .is_some_and(|volumes| !volumes.is_empty())
+    });
+    let since = Instant::now();
+    send(&stopped, "-STOP");
+    eventually("it stops", || is_stopped(&stopped));
+    let stderr = taken_over(&program, stopped, since, Verdict::Clean);
+    assert!(stderr.contains("error: "), "{stderr}");
+    assert!(stderr.contains(FENCED), "{stderr}");
+}
+
+#[test]
+fn a_process_that_lives_keeps_its_flows_for_longer_than_its_lease() {
+    let program = program();
+    let tasks = "\n[[task]]\nplugin = \"slow\"\nname = \"slow-one\"\n\n[[task]]\nplugin = \"slow\"\nname = \"slow-two\"\n\
+                 \n[[task]]\nplugin = \"slow\"\nname = \"slow-three\"\n";
+    program
+        .write("slow.wat", Call::TakesASecond.component())
+        .write(
+            "slow.toml",
+            format!("[flow]\nname = \"slow\"\n\n[plugins.slow]\npath = \"slow.wat\"\n{tasks}"),
+        );
+    let mut busy = start_slow(&program, &["run", "slow.toml", "--json"]);
+    let since = Instant::now();
+    while busy.try_wait().expect("it is ours").is_none() {
+        assert_eq!(program.json(&["recover", "--json"]), json!([]));
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(since.elapsed() > LEASE * 2, "it took its time");
+    let report = end(busy).exits(0).json();
+    assert_eq!(report["flow"]["state"], "SUCCESS");
+}
+
+#[test]
+fn a_process_that_is_stopped_inside_a_transaction_is_named_and_goes_on() {
+    for (point, time) in [("BatchOpened", 5), ("BatchOpened", 14), ("BatchWritten", 9)] {
+        let program = program();
+        let stopped = stopped_at(&program, point, time);
+        let pid = format!(
+            "process {} has locked the database for more than 300ms",
+            stopped.id()
+        );
+        let since = Instant::now();
+        for command in [
+            &["run", &volume_create()][..],
+            &["recover"],
+            &["quota", "set", "volumes=5"],
+        ] {
+            program
+                .run(command)
+                .exits(1)
+                .says(&[&pid, "let it continue (kill -CONT) or end it"]);
+        }
+        assert!(since.elapsed() < Duration::from_secs(10));
+        // Whoever only reads is not held up.
+        program.run(&["quota", "show"]).exits(0);
+        send(&stopped, "-CONT");
+        end(stopped).exits(0);
+        let found = checked(&program);
+        let flows: Vec<_> = found.flows.values().collect();
+        assert_eq!(flows, [&(FlowState::Success, None)], "{point} {time}");
+        program.run(&["quota", "set", "volumes=5"]).exits(0);
+    }
+}
+
+#[test]
+fn what_a_stopped_process_was_asked_is_done_when_it_goes_on() {
+    let program = program();
+    program.write("cairn.toml", "lease = \"1m\"\n");
+    slow_after(&program, "entry-create");
+    let stopped = run_slow(&program);
+    send(&stopped, "-STOP");
+    eventually("it stops", || is_stopped(&stopped));
+    let flows = program.json(&["flows", "list", "--json"]);
+    let flow = flows[0]["id"].as_str().expect("an id");
+    let waits = program.start(&["flows", "rollback", flow, "--wait", "--json"]);
+    thread::sleep(Duration::from_millis(300));
+    send(&stopped, "-CONT");
+    let report = end(waits).exits(0).json();
+    assert_eq!(report["rollback"]["verdict"], "clean");
+    end(stopped).exits(5);
+    checked(&program);
+}
+
+/// Feeds a process requests until it is told to stop, and then ends its stdin.
+struct Stream {
+    child: Child,
+    feeder: thread::JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+    fed: Arc<AtomicUsize>,
+}
+
+impl Stream {
+    /// At least `least` requests.
+    fn start(program: &Program, name: &str, least: usize) -> Self {
+        let mut child = program
+            .command(&["run", &volume_create(), "--jsonl", "--workers", "16"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        let (stop, fed) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let feeder = thread::spawn({
+            let (stop, fed, name) = (Arc::clone(&stop), Arc::clone(&fed), name.to_owned());
+            move || {
+                for number in 0.. {
+                    if number >= least && stop.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let request = json!({"size": 1, "name": format!("{name} {number}")});
+                    writeln!(stdin, "{request}").expect("the program reads");
+                    fed.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+        Self {
+            child,
+            feeder,
+            stop,
+            fed,
+        }
+    }
+
+    /// Ends it, and returns the ids of its flows, which all succeeded.
+    #[track_caller]
+    fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::SeqCst);
+        let run = end(self.child).exits(0);
+        self.feeder.join().expect("all was read");
+        let ids: Vec<String> = run
+            .stdout
+            .lines()
+            .map(|line| {
+                let report: Value = serde_json::from_str(line).expect("a report");
+                assert_eq!(report["flow"]["state"], "SUCCESS", "{line}");
+                report["flow"]["id"].as_str().expect("an id").to_owned()
+            })
+            .collect();
+        assert_eq!(ids.len(), self.fed.load(Ordering::SeqCst));
+        ids
+    }
+}
+
+#[test]
+fn two_processes_run_flows_on_one_database_at_once() {
+    let program = program();
+    program.write("cairn.toml", "");
+    let streams = ["one", "two"].map(|name| Stream::start(&program, name, 400));
+    for stream in &streams {
+        stream.stop.store(true, Ordering::SeqCst);
+    }
+    let mut ids = streams.map(Stream::end).concat();
+    let asked = ids.len();
+    assert!(asked >= 800);
+    ids.sort();
+    ids.dedup();
+    let found = checked(&program);
+    assert_eq!((ids.len(), found.flows.len()), (asked, asked));
+    let succeeded = found.flows.values();
+    assert!(
+        succeeded
+            .into_iter()
+            .all(|flow| *flow == (FlowState::Success, None))
+    );
+    // Each flow made its volume once.
+    let db = Connection::open(program.path("cairn.db")).expect("it opens");
+    for statement in [
+        "SELECT count(*) FROM volumes WHERE deleted = 0",
+        "SELECT count(DISTINCT display_name) FROM volumes",
+        "SELECT in_use FROM quota_usages WHERE resource = 'volumes' AND project_id = 'demo'",
+    ] {
+        let number = db.query_row(statement, [], |row| row.get::<_, i64>(0));
+        assert_eq!(number.expect("a number"), asked as i64, "{statement}");
+    }
+}
+
+#[test]
+fn a_busy_process_does_not_starve_others() {
+    let program = program();
+    program.write("cairn.toml", "");
+    let finished = program.write("request.json", r#"{"size": 1}"#).json(&[
+        "run",
+        &volume_create(),
+        "-i",
+        "request.json",
+        "--json",
+    ]);
+    let finished = finished["flow"]["id"].as_str().expect("an id");
+    let unknown = "01a20616-1920-776a-9907-780232c46d47";
+    let stream = Stream::start(&program, "busy", 3_000);
+    eventually("it is busy", || stream.fed.load(Ordering::SeqCst) > 300);
+    let mut took = Vec::new();
+    for round in 0..50 {
+        let since = Instant::now();
+        match round % 3 {
+            0 => {
+                let run = program.run(&["flows", "interrupt", finished, "--wait"]);
+                run.exits(2)
+                    .says(&["`interrupt` is not allowed while the flow is SUCCESS"]);
+            }
+            1 => {
+                let run = program.run(&["flows", "interrupt", unknown]);
+                run.exits(2).says(&["no flow"]);
+            }
+            _ => {
+                let limit = format!("snapshots={}", 1_000 + round);
+                program.run(&["quota", "set", &limit]).exits(0);
+            }
+        }
+        took.push(since.elapsed());
+    }
+    took.sort();
+    let busy = stream.fed.load(Ordering::SeqCst);
+    let flows = stream.end().len();
+    println!(
+        "beside a stream of {flows} flows, of which {busy} were asked for meanwhile: median {:?}, 99th percentile {:?}",
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+    );
+    let found = checked(&program);
+    assert_eq!(found.flows.len(), flows + 1);
+}
