@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use cairn::host::Done;
 use cairn::id::FlowId;
 use cairn::report::{Report, Verdict};
@@ -6,6 +8,7 @@ use clap::Args;
 
 use crate::args::{Format, Who};
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
 use crate::output;
 use crate::report;
 use crate::session::Session;
@@ -55,6 +58,11 @@ impl Operate {
         let host = session
             .host(session.planner()?, session.policy()?)?
             .build()?;
+        let host = Arc::new(host);
+        let interrupt = Interrupt::with(&session.settings.global, {
+            let host = Arc::clone(&host);
+            move || host.stop()
+        })?;
         let report = match host.operate(self.id, &operation)? {
             Done::Here(report) => *report,
             Done::Asked { pid, request } if self.wait => {
@@ -73,6 +81,7 @@ impl Operate {
                 return Ok(Exit::Ok);
             }
         };
+        drop(interrupt);
         report::print(&report, self.format)?;
         Ok(exit(&operation, &report))
     }
