@@ -43,11 +43,6 @@ impl ReadyPlan {
         &self.name
     }
 
-    /// What recovery does with its flows.
-    pub fn on_lost(&self) -> OnLost {
-        self.on_lost
-    }
-
     /// Its tasks, in order.
     pub fn tasks(&self) -> &[ReadyTask] {
         &self.tasks

@@ -167,14 +167,6 @@ impl Sqlite {
         };
         path.map(|path| Watch::open(&path, host)).transpose()
     }
-
-    /// The flow that was asked for under this key.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn flow_of_key(&self, project: &str, key: &str) -> Result<Option<FlowId>, StoreError> {
-        flow_of_key(&self.writer().connection, project, key).map_err(failed)
-    }
 }
 
 /// Notices what other processes write, on a connection of its own.

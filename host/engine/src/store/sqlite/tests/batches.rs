@@ -1,0 +1,225 @@
+//! Batches that are lost, flows that are loaded anew, and what is noted on the way.
+
+use super::*;
+
+#[test]
+fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    // Nothing is committed but at a barrier.
+    let config = SqliteConfig {
+        batch: BatchConfig {
+            age: Duration::from_secs(3600),
+            ..BatchConfig::default()
+        },
+        ..SqliteConfig::default()
+    };
+    let store = Sqlite::open(&folder.path().join("a.db"), config, clock).unwrap();
+    let (first, second, quiet) = (
+        begin(&store, &ann()),
+        begin(&store, &ann()),
+        begin(&store, &ann()),
+    );
+    apply(&store, first, &ann(), reserve(1)).unwrap();
+    store.barrier(first.flow).unwrap();
+    store.barrier(quiet.flow).unwrap();
+
+    // The disk is full from here on.
+    {
+        let mut writer = store.writer();
+        writer.commit().unwrap();
+        let pages: i64 = writer
+            .connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
+        let full = format!("PRAGMA max_page_count = {pages}");
+        writer.connection.query_row(&full, [], |_| Ok(())).unwrap();
+    }
+    apply(&store, second, &ann(), reserve(1)).unwrap();
+    let log = Event::Log {
+        task: first.task,
+        level: crate::event::LogLevel::Info,
+        message: "x".repeat(1 << 20),
+    };
+    store.append(first.flow, &[log]).unwrap();
+    assert!(matches!(
+        store.barrier(first.flow),
+        Err(StoreError::Lost(_))
+    ));
+
+    // Both had events in the batch; the third had none.
+    for call in [first, second] {
+        assert!(matches!(
+            apply(&store, call, &ann(), reserve(1)),
+            Err(StoreError::Lost(_))
+        ));
+        assert!(matches!(
+            store.append(call.flow, &[]),
+            Err(StoreError::Lost(_))
+        ));
+    }
+    apply(&store, quiet, &ann(), reserve(1)).unwrap();
+    {
+        let writer = store.writer();
+        writer
+            .connection
+            .query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
+            .unwrap();
+    }
+
+    // What is on disk is what was there at the last commit, and the flows go on from it.
+    let numbers = |flow| {
+        let entries = store.load(flow).unwrap();
+        entries
+            .iter()
+            .filter(|entry| matches!(entry.event, Event::Applied(_)))
+            .count()
+    };
+    assert_eq!(
+        (
+            numbers(first.flow),
+            numbers(second.flow),
+            numbers(quiet.flow)
+        ),
+        (1, 0, 1)
+    );
+    assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 2);
+    assert!(matches!(
+        apply(&store, first, &ann(), reserve(1)),
+        Err(StoreError::CallClosed)
+    ));
+}
+
+#[test]
+fn a_batch_that_nobody_waits_for_is_committed_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
+    let store = Sqlite::open(&path, SqliteConfig::default(), Arc::clone(&clock)).unwrap();
+    let call = begin(&store, &ann());
+    let reader = view::Reader::open(&path, SqliteConfig::default(), clock).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let somebody = ann();
+    while reader
+        .view(&somebody)
+        .journal(call.flow)
+        .unwrap()
+        .is_empty()
+    {
+        assert!(Instant::now() < deadline, "the batch is still open");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let open = || {
+        let clock = Arc::new(ManualClock::new(Timestamp(0)));
+        Sqlite::open(&path, SqliteConfig::default(), clock)
+    };
+    drop(open().unwrap());
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch("PRAGMA user_version = 99")
+        .unwrap();
+    drop(connection);
+    let error = open().err().unwrap().to_string();
+    assert!(
+        error.contains("newer version") && error.contains("a.db"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_key_is_copied_and_deleted_within_its_flow_and_its_project() {
+    let store = memory();
+    let call = begin(&store, &ann());
+    let key = |result: Result<(Answer, Applied), StoreError>| match result.unwrap() {
+        (Answer::Key(id), applied) => (id, applied),
+        (other, _) => panic!("a key was expected, not {other:?}"),
+    };
+    let (first, _) = key(apply(
+        &store,
+        call,
+        &ann(),
+        Effect::KeyCreate(crate::effect::KeyCreate),
+    ));
+    let copy = |id: &str| Effect::KeyCopy(crate::effect::KeyCopy { id: id.to_owned() });
+    let (second, copied) = key(apply(&store, call, &ann(), copy(&first)));
+    assert_ne!(first, second);
+    store.undo(&copied).unwrap();
+    assert_eq!(
+        refusal(apply(&store, call, &ann(), copy(&second))),
+        "KeyNotFound"
+    );
+    let bob = Identity::new("bob", "umbrella");
+    let theirs = begin(&store, &bob);
+    assert_eq!(
+        refusal(apply(&store, theirs, &bob, copy(&first))),
+        "KeyNotFound"
+    );
+    let delete = Effect::KeyDelete(crate::effect::KeyDelete { id: first.clone() });
+    let (_, deleted) = apply(&store, call, &ann(), delete).unwrap();
+    assert_eq!(
+        refusal(apply(&store, call, &ann(), copy(&first))),
+        "KeyNotFound"
+    );
+    store.undo(&deleted).unwrap();
+    apply(&store, call, &ann(), copy(&first)).unwrap();
+}
+
+#[test]
+fn an_amount_that_no_counter_can_hold_is_refused_and_costs_nobody_else_anything() {
+    let store = memory();
+    let limit =
+        |admin: &mut admin::Admin<'_, '_>| admin.set_project_limit("acme", "volumes", Some(-1));
+    store.admin(&ann(), limit).unwrap();
+    let (first, second) = (begin(&store, &ann()), begin(&store, &ann()));
+    apply(&store, first, &ann(), reserve(2)).unwrap();
+    let refused = refusal(apply(&store, second, &ann(), reserve(i64::MAX)));
+    assert_eq!(refused, "QuotaOutOfRange");
+    apply(&store, first, &ann(), reserve(1)).unwrap();
+    assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 3);
+}
+
+#[test]
+fn a_look_up_of_what_is_anothers_is_noted() {
+    let store = memory();
+    let bob = Identity::new("bob", "umbrella");
+    let (mine, theirs) = (begin(&store, &ann()), begin(&store, &bob));
+    let (id, _) = made(apply(&store, mine, &ann(), create()));
+    let caller = Caller {
+        call: Some(theirs),
+        requester: &bob,
+    };
+    refusal(store.query(caller, &Query::Volume(id.clone())));
+    let noted = events(&store, theirs.flow);
+    assert!(
+        noted
+            .iter()
+            .any(|event| matches!(event, Event::Denied { id: named, .. } if *named == id))
+    );
+}
+
+#[test]
+fn a_flow_that_was_loaded_anew_outlives_its_old_handle() {
+    let store = memory();
+    let call = begin(&store, &ann());
+    store.barrier(call.flow).unwrap();
+    store.load(call.flow).unwrap();
+    store.release(call.flow);
+    let log = Event::Log {
+        task: call.task,
+        level: crate::event::LogLevel::Info,
+        message: "still here".to_owned(),
+    };
+    store.append(call.flow, &[log]).unwrap();
+    store.release(call.flow);
+    store.barrier(call.flow).unwrap();
+    assert!(
+        store.append(call.flow, &[]).is_err(),
+        "nobody writes to it any more"
+    );
+}
