@@ -72,6 +72,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Quota(quota) => return quota.run(&session),
         Command::Recover(recover) => return recover.run(&session),
         Command::Policy(policy) => return policy.run(&session),
+        Command::Plugin(plugin) => return plugin.run(&session),
         Command::Plan(plan) => plan.run(&session),
         Command::Volumes(volumes) => volumes.run(&session),
         Command::Snapshots(snapshots) => snapshots.run(&session),
@@ -79,7 +80,6 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Images(images) => images.run(&session),
         Command::Zones(zones) => zones.run(&session),
         Command::Outbox(outbox) => outbox.run(&session),
-        Command::Plugin(plugin) => plugin.run(&session),
         Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(),
     };

@@ -1,29 +1,21 @@
+//! `cairn plugin inspect`.
+
 use std::path::Path;
 
-use cairn::error::Diagnostic;
 use cairn::manifest::Limits;
 use cairn::plan::{Descriptor, check_settings};
 use cairn::plugin::{Import, Plugin as Component};
-use cairn::value::{self, Digest, Object, Value};
-use clap::{Args, Subcommand};
+use cairn::value::{Digest, Object, Value};
+use clap::Args;
 use serde::Serialize;
 
+use super::{BUILTIN, object, read};
 use crate::args::Format;
 use crate::exit::Failure;
-use crate::input;
 use crate::output;
 use crate::session::Session;
 
-/// What stands before the name of a built-in plugin.
-const BUILTIN: &str = "builtin:";
-
-/// Look into plugins
-#[derive(Debug, Subcommand)]
-pub enum Plugin {
-    /// Show what a component imports and exports, and what it says of itself
-    Inspect(Inspect),
-}
-
+/// Show what a component imports and exports, and what it says of itself
 #[derive(Args, Debug)]
 pub struct Inspect {
     /// A component's file, or builtin:NAME
@@ -66,18 +58,15 @@ impl From<&Import> for Imported {
     }
 }
 
-impl Plugin {
+impl Inspect {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
-        let Self::Inspect(inspect) = self;
-        let inspected = inspect.inspect(session)?;
-        if inspect.format.json {
+        let inspected = self.inspect(session)?;
+        if self.format.json {
             return output::json(&inspected);
         }
         output::print(&text(&inspected))
     }
-}
 
-impl Inspect {
     fn inspect(&self, session: &Session) -> Result<Inspected, Failure> {
         let bytes = read(&self.plugin)?;
         let failed = |error| {
@@ -117,22 +106,6 @@ impl Inspect {
             .describe(&self.settings, limits)
             .map_err(|error| error.to_string())
     }
-}
-
-fn read(plugin: &str) -> Result<Vec<u8>, Diagnostic> {
-    let Some(name) = plugin.strip_prefix(BUILTIN) else {
-        return input::bytes(Path::new(plugin), "the plugin");
-    };
-    cairn_bundle::component(name)
-        .map(<[u8]>::to_vec)
-        .ok_or_else(|| {
-            let known: Vec<&str> = cairn_bundle::PLUGINS
-                .iter()
-                .map(|(name, _)| *name)
-                .collect();
-            Diagnostic::new(format!("there is no built-in plugin `{name}`"))
-                .help(format!("the built-in plugins are {}", known.join(", ")))
-        })
 }
 
 fn text(inspected: &Inspected) -> String {
@@ -180,12 +153,4 @@ fn text(inspected: &Inspected) -> String {
     // A JSON value is always written.
     let schema = serde_json::to_string_pretty(&inspected.settings_schema).unwrap_or_default();
     text + &format!("\nsettings schema\n{schema}\n")
-}
-
-fn object(text: &str) -> Result<Object, String> {
-    match value::parse(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("write a JSON object".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
 }

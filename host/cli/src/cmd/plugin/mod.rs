@@ -1,0 +1,57 @@
+//! `cairn plugin …`: writing plugins, and looking into them. A subcommand each file.
+
+mod inspect;
+
+use std::path::Path;
+
+use cairn::error::Diagnostic;
+use cairn::value::{self, Object, Value};
+use clap::Subcommand;
+
+use crate::exit::{Exit, Failure};
+use crate::input;
+use crate::session::Session;
+
+/// What stands before the name of a built-in plugin.
+const BUILTIN: &str = "builtin:";
+
+/// Look into plugins
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    Inspect(inspect::Inspect),
+}
+
+impl Plugin {
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let done = match self {
+            Self::Inspect(inspect) => inspect.run(session),
+        };
+        done.map(|()| Exit::Ok)
+    }
+}
+
+/// The bytes of a component: a file's, or a built-in plugin's.
+fn read(plugin: &str) -> Result<Vec<u8>, Diagnostic> {
+    let Some(name) = plugin.strip_prefix(BUILTIN) else {
+        return input::bytes(Path::new(plugin), "the plugin");
+    };
+    cairn_bundle::component(name)
+        .map(<[u8]>::to_vec)
+        .ok_or_else(|| {
+            let known: Vec<&str> = cairn_bundle::PLUGINS
+                .iter()
+                .map(|(name, _)| *name)
+                .collect();
+            Diagnostic::new(format!("there is no built-in plugin `{name}`"))
+                .help(format!("the built-in plugins are {}", known.join(", ")))
+        })
+}
+
+/// A JSON object on the command line.
+fn object(text: &str) -> Result<Object, String> {
+    match value::parse(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("write a JSON object".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
