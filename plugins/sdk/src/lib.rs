@@ -69,6 +69,8 @@ mod error;
 #[doc(hidden)]
 pub mod guest;
 mod json;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+mod memory;
 mod task;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
