@@ -1,7 +1,12 @@
 //! Drives flows through a stage, so many in flight, and measures.
 
-use std::sync::mpsc::channel;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use cairn::Report;
+use cairn::host::HostError;
 
 use crate::stage::Stage;
 use crate::{BenchError, meter};
@@ -36,7 +41,7 @@ impl Drive {
 }
 
 /// Runs the flows: the next one is submitted when one is reported. A few flows come first and are not measured.
-pub(crate) fn measure(load: Load, stage: &Stage) -> Result<Drive, BenchError> {
+pub(crate) fn measure(load: Load, stage: &Arc<Stage>) -> Result<Drive, BenchError> {
     let in_flight = if load.queued {
         load.flows
     } else {
@@ -62,27 +67,75 @@ pub(crate) fn measure(load: Load, stage: &Stage) -> Result<Drive, BenchError> {
 }
 
 /// Runs so many flows, so many of them in flight, and says how long each took from its submission to its report.
-fn run(stage: &Stage, flows: usize, in_flight: usize) -> Result<Vec<Duration>, BenchError> {
+fn run(stage: &Arc<Stage>, flows: usize, in_flight: usize) -> Result<Vec<Duration>, BenchError> {
     let (tell, told) = channel();
-    let submit = || {
-        let (tell, begin) = (tell.clone(), Instant::now());
-        stage.submit(stage.ask(), move |report| {
-            // The receiver waits for as many as were submitted.
-            let _ = tell.send((begin.elapsed(), report));
-        })
-    };
+    let round = Arc::new(Round {
+        stage: Arc::clone(stage),
+        left: AtomicUsize::new(flows),
+        times: Mutex::new(Vec::with_capacity(flows)),
+        flows,
+        tell,
+    });
     for _ in 0..in_flight {
-        submit()?;
+        round.submit()?;
     }
-    let mut times = Vec::with_capacity(flows);
-    for (time, report) in told.iter().take(flows) {
-        if times.len() + in_flight < flows {
-            submit()?;
+    let ended = told.recv();
+    ended.unwrap_or_else(|_| Err(BenchError::Unexpected("a flow was not reported".to_owned())))?;
+    Ok(std::mem::take(&mut *round.times()))
+}
+
+/// Flows that are driven: whoever is told of one submits the next, so that nobody has to be woken for it.
+struct Round {
+    stage: Arc<Stage>,
+    /// Not submitted yet.
+    left: AtomicUsize,
+    times: Mutex<Vec<Duration>>,
+    flows: usize,
+    /// Told once: at the end, or of the first thing that goes wrong.
+    tell: Sender<Result<(), BenchError>>,
+}
+
+impl Round {
+    fn times(&self) -> MutexGuard<'_, Vec<Duration>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(self: &Arc<Self>) -> Result<(), HostError> {
+        let one_less = |left: usize| left.checked_sub(1);
+        let order = Ordering::Relaxed;
+        if self.left.fetch_update(order, order, one_less).is_err() {
+            return Ok(());
         }
-        stage.case.check(&report?)?;
-        times.push(time);
+        let (round, begin) = (Arc::clone(self), Instant::now());
+        self.stage.submit(self.stage.ask(), move |report| {
+            let result = round.reported(begin.elapsed(), report);
+            let tell = round.tell.clone();
+            // The last handle of the stage must not go here, where the host itself works.
+            drop(round);
+            if let Some(result) = result {
+                // Whoever waits has heard of another flow's failure when it is gone.
+                let _ = tell.send(result);
+            }
+        })
     }
-    Ok(times)
+
+    /// Takes one flow's report; says what is to be told, if anything is.
+    fn reported(
+        self: &Arc<Self>,
+        time: Duration,
+        report: Result<Report, HostError>,
+    ) -> Option<Result<(), BenchError>> {
+        let checked = report
+            .map_err(BenchError::from)
+            .and_then(|report| self.stage.case.check(&report))
+            .and_then(|()| Ok(self.submit()?));
+        if let Err(error) = checked {
+            return Some(Err(error));
+        }
+        let mut times = self.times();
+        times.push(time);
+        (times.len() == self.flows).then_some(Ok(()))
+    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ pub fn run(
     };
     let drive = |name: &str, tasks: Tasks| -> Result<Drive, BenchError> {
         let stage = Stage::open(&fresh(name)?, options.case, plugins, tasks, queue)?;
+        let stage = Arc::new(stage);
         drive::measure(load, &stage)
     };
     let real = drive("real", Tasks::Plugins)?;

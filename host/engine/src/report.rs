@@ -1,5 +1,7 @@
 //! What came of a flow, for people and programs.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::effect::{Applied, Change, Left};
@@ -92,7 +94,8 @@ pub struct TaskReport {
     /// Its state.
     pub state: TaskState,
     /// What its call returned; null until it has.
-    pub result: Value,
+    #[serde(with = "crate::value::shared")]
+    pub result: Arc<Value>,
     /// Microseconds from the start of its call to its end; null when that is not known.
     pub duration_us: Option<u64>,
 }
@@ -119,7 +122,7 @@ impl Report {
         let tasks = history.tasks.iter().map(|task| TaskReport {
             name: task.name.clone(),
             state: task.state,
-            result: task.result.as_deref().cloned().unwrap_or_default(),
+            result: task.result.clone().unwrap_or_default(),
             duration_us: task
                 .duration()
                 .map(|duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),

@@ -82,7 +82,7 @@ impl Context for Call {
             let at = self
                 .flow
                 .store
-                .append(self.id.flow, std::slice::from_ref(&event))?;
+                .post(self.id.flow, &Arc::from([event.clone()]));
             live.history.apply(at, &event);
         }
         Ok(())
@@ -99,8 +99,7 @@ impl Context for Call {
             level,
             message,
         };
-        // Nothing depends on a log entry; what else is lost with it is told by the next effect.
-        let _ = self.flow.store.append(self.id.flow, &[event]);
+        self.flow.store.post(self.id.flow, &Arc::from([event]));
     }
 }
 

@@ -21,6 +21,7 @@ pub use resumer::{Finished, Resumer};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::clock::Timestamp;
 use crate::event::{Event, FlowState, TaskState};
 use crate::history::{History, TaskRecord};
 use crate::id::{FlowId, TaskId};
@@ -345,58 +346,63 @@ impl Flow {
         let at = if live.journalled {
             self.0.store.append(self.0.id, &events)?
         } else {
-            let mut journal = Vec::with_capacity(events.len() + 1);
-            journal.push(live.history.created());
-            journal.extend(events.iter().cloned());
-            self.0.store.append(self.0.id, &journal)?
+            self.0.store.append(self.0.id, &live.with_first(&events))?
         };
-        live.journalled = true;
-        for event in &events {
-            live.history.apply(at, event);
-        }
+        live.take_in(at, &events);
         Ok(())
     }
 
-    /// Changes the state, and tells of it. Nothing happens when that is the state already.
-    fn change(&self, to: FlowState) -> Result<(), FlowError> {
+    /// [`record`](Self::record), for whoever is inside: nobody waits for the store, which tells what went wrong at the next
+    /// effect, or at the end.
+    fn post(&self, live: &mut Live, events: impl Into<Arc<[Event]>>) {
+        let events = events.into();
+        let at = if live.journalled {
+            self.0.store.post(self.0.id, &events)
+        } else {
+            let journal = live.with_first(&events).into();
+            self.0.store.post(self.0.id, &journal)
+        };
+        live.take_in(at, &events);
+    }
+
+    /// Changes the state, and tells of it, for whoever is inside. Nothing happens when that is the state already.
+    fn change(&self, to: FlowState) {
         let from = {
             let mut live = self.0.live();
             let from = live.history.state;
             if from == to {
-                return Ok(());
+                return;
             }
-            self.record(&mut live, vec![Event::State { from, to }])?;
+            self.post(&mut live, [Event::State { from, to }]);
             from
         };
         self.tell_flow(to, from);
-        Ok(())
     }
 
     fn tell_flow(&self, state: FlowState, old: FlowState) {
-        let notice = FlowNotice {
+        self.0.flow_notifier.tell(state, || FlowNotice {
             flow: self.clone(),
             state,
             old,
-        };
-        self.0.flow_notifier.tell(state, &notice);
+        });
     }
 
     fn tell_task(&self, task: TaskId, state: TaskState) {
-        let notice = {
+        let notice = || {
             let live = self.0.live();
-            let Some(record) = live.history.task(task) else {
-                return;
-            };
+            let record = live.record_of(task);
             TaskNotice {
                 flow: self.clone(),
                 task,
-                name: Arc::from(record.name.as_str()),
+                name: Arc::from(record.map_or("", |record| &*record.name)),
                 state,
-                result: record.result.clone(),
-                error: record.revert_error.clone().or_else(|| record.error.clone()),
+                result: record.and_then(|record| record.result.clone()),
+                error: record.and_then(|record| {
+                    record.revert_error.clone().or_else(|| record.error.clone())
+                }),
             }
         };
-        self.0.task_notifier.tell(state, &notice);
+        self.0.task_notifier.tell(state, notice);
     }
 
     /// Logs every transition with `tracing`, at level debug, until `reset`.
@@ -416,6 +422,22 @@ impl Flow {
 }
 
 impl Live {
+    /// Events with the one before them that makes the flow.
+    fn with_first(&self, events: &[Event]) -> Vec<Event> {
+        let mut journal = Vec::with_capacity(events.len() + 1);
+        journal.push(self.history.created());
+        journal.extend(events.iter().cloned());
+        journal
+    }
+
+    /// Takes in events that were written.
+    fn take_in(&mut self, at: Timestamp, events: &[Event]) {
+        self.journalled = true;
+        for event in events {
+            self.history.apply(at, event);
+        }
+    }
+
     /// Appends a task.
     fn push(&mut self, task: Arc<dyn Task>, options: TaskOptions) -> TaskId {
         let name = options.name.as_deref().unwrap_or(&task.spec().name);

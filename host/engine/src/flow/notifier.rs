@@ -111,8 +111,8 @@ impl<S: Copy + PartialEq + std::fmt::Debug, N> Notifier<S, N> {
         self.lock().clear();
     }
 
-    /// Tells those of `*` first, then the state's own, each once.
-    pub(super) fn tell(&self, state: S, notice: &N) {
+    /// Tells those of `*` first, then the state's own, each once. The notice is made when there is somebody to tell.
+    pub(super) fn tell(&self, state: S, notice: impl FnOnce() -> N) {
         let mut told: Vec<Arc<dyn Listener<N>>> = Vec::new();
         {
             let listeners = self.lock();
@@ -126,8 +126,12 @@ impl<S: Copy + PartialEq + std::fmt::Debug, N> Notifier<S, N> {
                 }
             }
         }
+        if told.is_empty() {
+            return;
+        }
+        let notice = notice();
         for listener in told {
-            let call = std::panic::AssertUnwindSafe(|| listener.notify(notice));
+            let call = std::panic::AssertUnwindSafe(|| listener.notify(&notice));
             match std::panic::catch_unwind(call) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(?state, %error, "a listener failed"),

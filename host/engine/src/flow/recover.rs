@@ -75,7 +75,10 @@ impl Flow {
             Reverting => self.rollback_undurable(&lost_caller()),
             Started | Resuming | Running => match how {
                 Recovery::Rollback => self.rollback_undurable(&lost_caller()),
-                Recovery::Interrupt => self.change(Interrupted),
+                Recovery::Interrupt => {
+                    self.change(Interrupted);
+                    Ok(())
+                }
                 Recovery::Resume => self.resume_undurable(),
             },
         }

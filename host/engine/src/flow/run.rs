@@ -57,7 +57,18 @@ impl Flow {
     }
 
     fn run_inside(&self) -> Result<(), FlowError> {
-        self.change(FlowState::Started)?;
+        let (from, to) = (FlowState::Pending, FlowState::Started);
+        {
+            let mut live = self.0.live();
+            let events = [Event::State { from, to }];
+            // Somebody may have been first: with its key, or in going on with it.
+            if live.journalled || live.history.key.is_some() {
+                self.record(&mut live, events.into())?;
+            } else {
+                self.post(&mut live, events);
+            }
+        }
+        self.tell_flow(to, from);
         self.run_started()
     }
 
@@ -83,7 +94,7 @@ impl Flow {
         };
         self.replay(&runners)?;
         self.0.live().left_off = true;
-        if !self.advance(FlowState::Running)? {
+        if !self.advance(FlowState::Running) {
             return Ok(());
         }
         for (index, runner) in runners.iter().enumerate() {
@@ -95,7 +106,7 @@ impl Flow {
                 return Ok(());
             }
         }
-        if self.advance(FlowState::Success)? {
+        if self.advance(FlowState::Success) {
             self.0.live().left_off = false;
         }
         Ok(())
@@ -104,7 +115,8 @@ impl Flow {
     /// Nothing was started, so there is nothing to revert.
     fn fail_before_any_task(&self, cause: Cause) -> Result<(), FlowError> {
         self.record(&mut self.0.live(), vec![Event::Failed(cause)])?;
-        self.change(FlowState::Failure)
+        self.change(FlowState::Failure);
+        Ok(())
     }
 
     fn is_finished(&self, task: TaskId) -> bool {
@@ -114,18 +126,18 @@ impl Flow {
     }
 
     /// Changes the state unless the flow was interrupted, in one step; says whether it is not interrupted now.
-    fn advance(&self, to: FlowState) -> Result<bool, FlowError> {
+    fn advance(&self, to: FlowState) -> bool {
         let from = {
             let mut live = self.0.live();
             let from = live.history.state;
             if from == FlowState::Interrupted {
-                return Ok(false);
+                return false;
             }
-            self.record(&mut live, vec![Event::State { from, to }])?;
+            self.post(&mut live, [Event::State { from, to }]);
             from
         };
         self.tell_flow(to, from);
-        Ok(self.state() != FlowState::Interrupted)
+        self.state() != FlowState::Interrupted
     }
 
     /// Asks the resumer for finished tasks, and takes them in as if they had just run.
@@ -153,7 +165,7 @@ impl Flow {
             }
         };
         if !finished.is_empty() {
-            self.advance(FlowState::Resuming)?;
+            self.advance(FlowState::Resuming);
         }
         for Finished { task, result } in finished {
             let Some(runner) = runners.iter().find(|runner| runner.id == task) else {
@@ -165,9 +177,9 @@ impl Flow {
                     task,
                     name: runner.name.to_string(),
                 },
-            )?;
+            );
             match result {
-                Ok(result) => self.succeeded(runner, result)?,
+                Ok(result) => self.succeeded(runner, result),
                 Err(error) => return self.failed(runner, error),
             }
         }
@@ -175,24 +187,22 @@ impl Flow {
     }
 
     /// Puts a task on the accumulator, before anything else happens to it.
-    fn begin(&self, runner: &Arc<Runner>, event: Event) -> Result<(), FlowError> {
+    fn begin(&self, runner: &Arc<Runner>, event: Event) {
         {
             let mut live = self.0.live();
             live.started.insert(runner.id, Arc::clone(runner));
-            self.record(&mut live, vec![event])?;
+            self.post(&mut live, [event]);
         }
         self.tell_task(runner.id, TaskState::Started);
-        Ok(())
     }
 
-    fn succeeded(&self, runner: &Runner, result: Value) -> Result<(), FlowError> {
+    fn succeeded(&self, runner: &Runner, result: Value) {
         let event = Event::Succeeded {
             task: runner.id,
             result: Arc::new(result),
         };
-        self.record(&mut self.0.live(), vec![event])?;
+        self.post(&mut self.0.live(), [event]);
         self.tell_task(runner.id, TaskState::Success);
-        Ok(())
     }
 
     /// A task failed for good: what it did is undone, and the flow is rolled back.
@@ -206,8 +216,8 @@ impl Flow {
             error,
         };
         // One step, so that recovery never calls a task again that had failed for good.
-        let events = vec![failed, Event::Failed(cause.clone())];
-        self.record(&mut self.0.live(), events)?;
+        let events = [failed, Event::Failed(cause.clone())];
+        self.post(&mut self.0.live(), events);
         // What cannot be undone now is tried again, and reported, when the task is reverted.
         let _refused = self.undo(runner.id, Phase::Call)?;
         self.tell_task(runner.id, TaskState::Failure);
@@ -239,21 +249,24 @@ impl Flow {
                 attempt,
             };
             if made == 0 {
-                self.begin(runner, started)?;
+                self.begin(runner, started);
             } else {
-                self.record(&mut self.0.live(), vec![started])?;
+                self.post(&mut self.0.live(), [started]);
             }
             made += 1;
             let inputs = runner::inputs(index, runners, wiring, &self.0.live().history);
             match self.call(runner, attempt, inputs) {
-                Ok(result) => return self.succeeded(runner, result),
+                Ok(result) => {
+                    self.succeeded(runner, result);
+                    return Ok(());
+                }
                 Err(error) if runner.call.again(made, &error.kind) => {
                     // Closes the attempt before its effects are gathered: none may come late.
                     let retried = Event::Retried {
                         task: runner.id,
                         error: error.clone(),
                     };
-                    self.record(&mut self.0.live(), vec![retried])?;
+                    self.post(&mut self.0.live(), [retried]);
                     if self.undo(runner.id, Phase::Call)?.is_err() {
                         return self.failed(runner, error);
                     }

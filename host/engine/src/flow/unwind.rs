@@ -73,7 +73,7 @@ impl Flow {
     }
 
     pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {
-        self.change(FlowState::Reverting)?;
+        self.change(FlowState::Reverting);
         // What a success had let go is withdrawn, whatever the reverts answer. A message that was taken stays with its task.
         let sent = self.0.live().history.sent();
         for cast in sent {
@@ -83,7 +83,7 @@ impl Flow {
         for task in started.into_iter().rev() {
             self.revert_task(task, cause)?;
         }
-        self.change(FlowState::Failure)?;
+        self.change(FlowState::Failure);
         let parents = self.0.live().parents.clone();
         let mut first = Ok(());
         for parent in parents {
@@ -101,8 +101,8 @@ impl Flow {
         let Some(runner) = runner else {
             // Recovery without the task's code: its effects stand, and the report says so.
             let message = "the task's code is not there";
-            return self
-                .revert_failed(task, TaskError::host(HostErrorKind::Instantiation, message));
+            self.revert_failed(task, TaskError::host(HostErrorKind::Instantiation, message));
+            return Ok(());
         };
         let outcome = {
             let live = self.0.live();
@@ -112,11 +112,13 @@ impl Flow {
         if !matches!(outcome, Outcome::Completed(_))
             && let Err(refused) = self.undo(task, Phase::Call)?
         {
-            return self.revert_failed(task, refused);
+            self.revert_failed(task, refused);
+            return Ok(());
         }
         // An attempt starts from nothing, also when what the last one did could not be undone in its time.
         if let Err(refused) = self.undo_attempt(task)? {
-            return self.revert_failed(task, refused);
+            self.revert_failed(task, refused);
+            return Ok(());
         }
         let mut made = 0;
         loop {
@@ -125,17 +127,14 @@ impl Flow {
                 live.record_of(task)
                     .map_or(1, |task| task.next_attempt(Phase::Revert))
             };
-            self.record(&mut self.0.live(), vec![Event::Reverting { task, attempt }])?;
+            self.post(&mut self.0.live(), [Event::Reverting { task, attempt }]);
             if made == 0 {
                 self.tell_task(task, TaskState::Reverting);
             }
             made += 1;
             match self.revert_once(&runner, attempt, &outcome, cause)? {
                 Ok(disposition) => {
-                    self.record(
-                        &mut self.0.live(),
-                        vec![Event::Reverted { task, disposition }],
-                    )?;
+                    self.post(&mut self.0.live(), [Event::Reverted { task, disposition }]);
                     self.tell_task(task, TaskState::Reverted);
                     return Ok(());
                 }
@@ -145,16 +144,18 @@ impl Flow {
                         task,
                         error: error.clone(),
                     };
-                    self.record(&mut self.0.live(), vec![retried])?;
+                    self.post(&mut self.0.live(), [retried]);
                     if self.undo_attempt(task)?.is_err() {
-                        return self.revert_failed(task, error);
+                        self.revert_failed(task, error);
+                        return Ok(());
                     }
                     std::thread::sleep(runner.revert.wait(made));
                 }
                 Err(error) => {
                     // What is refused here stands, and the report names it.
                     let _refused = self.undo_attempt(task)?;
-                    return self.revert_failed(task, error);
+                    self.revert_failed(task, error);
+                    return Ok(());
                 }
             }
         }
@@ -178,13 +179,9 @@ impl Flow {
         }
     }
 
-    fn revert_failed(&self, task: TaskId, error: TaskError) -> Result<(), FlowError> {
-        self.record(
-            &mut self.0.live(),
-            vec![Event::RevertFailed { task, error }],
-        )?;
+    fn revert_failed(&self, task: TaskId, error: TaskError) {
+        self.post(&mut self.0.live(), [Event::RevertFailed { task, error }]);
         self.tell_task(task, TaskState::RevertFailed);
-        Ok(())
     }
 
     /// Undoes what attempts of a revert did that failed, and no checkpoint ended.

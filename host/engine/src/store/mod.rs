@@ -5,6 +5,8 @@ mod sqlite;
 
 pub use sqlite::{BatchConfig, LogConfig, Sqlite, SqliteConfig, Watch, admin, control, view};
 
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::error::{HostErrorKind, TaskError};
@@ -114,6 +116,10 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Lost`] when earlier events of this flow are gone.
     fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError>;
+
+    /// [`append`](Self::append), without waiting for anybody; not for the first events of a flow with a key. What goes wrong is told by the
+    /// next function that is asked about this flow.
+    fn post(&self, flow: FlowId, events: &Arc<[Event]>) -> Timestamp;
 
     /// Applies an effect, and writes it to the flow's journal in the same transaction. An operator's is not journalled.
     ///

@@ -153,17 +153,27 @@ impl Recorder {
     }
 }
 
+/// The end of a flow, where the events say so.
+fn ended(flow: FlowId, events: &[Event]) -> Option<Noted> {
+    events.iter().find_map(|event| match event {
+        Event::State { to, .. } if matches!(to, FlowState::Success | FlowState::Failure) => {
+            Some(Noted::Ended { flow, state: *to })
+        }
+        _ => None,
+    })
+}
+
 impl Store for Recorder {
     fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError> {
-        let ended = events.iter().find_map(|event| match event {
-            Event::State { to, .. } if matches!(to, FlowState::Success | FlowState::Failure) => {
-                Some(Noted::Ended { flow, state: *to })
-            }
-            _ => None,
-        });
         let result = self.inner.append(flow, events);
-        self.done(ended);
+        self.done(ended(flow, events));
         result
+    }
+
+    fn post(&self, flow: FlowId, events: &Arc<[Event]>) -> Timestamp {
+        let at = self.inner.post(flow, events);
+        self.done(ended(flow, events));
+        at
     }
 
     fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError> {

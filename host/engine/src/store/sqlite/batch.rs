@@ -160,6 +160,14 @@ impl Writer {
         }
     }
 
+    /// Something that a flow said was not taken: nothing more is, until it is loaded anew.
+    pub(super) fn forsake(&mut self, flow: FlowId, why: StoreError) {
+        let session = self.flows.entry(flow);
+        let session = session.or_insert_with(|| Session::with_handles(1));
+        session.lost = true;
+        session.refused.get_or_insert(why);
+    }
+
     fn roll_back(&mut self, why: &StoreError) {
         if !self.connection.is_autocommit()
             && let Err(error) = execute(&self.connection, "ROLLBACK")

@@ -32,10 +32,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
                     project, resource, in_use, reserved, tx.now.0
                 ])?;
             if moved == 0 {
-                let message = format!(
-                    "the usage of `{resource}` of project `{project}` is gone, or cannot grow that far"
-                );
-                return Err(TaskError::new("QuotaOutOfRange", message).into());
+                return Err(out_of_range(project, resource));
             }
             Ok(())
         }
@@ -64,6 +61,14 @@ pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
             }
         }
     }
+}
+
+/// A counter that would grow too large for its column.
+pub(super) fn out_of_range(project: &str, resource: &str) -> Fault {
+    let message = format!(
+        "the usage of `{resource}` of project `{project}` is gone, or cannot grow that far"
+    );
+    TaskError::new("QuotaOutOfRange", message).into()
 }
 
 fn name(table: Table) -> &'static str {

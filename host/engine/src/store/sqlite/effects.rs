@@ -2,7 +2,7 @@
 
 use super::keys;
 use super::quota;
-use super::tx::{Fault, Tx};
+use super::tx::{Fault, Tx, checked_first, in_savepoint};
 use super::volumes;
 use crate::effect::{Answer, Cast, Change, Effect, Table};
 use crate::value::Object;
@@ -15,19 +15,20 @@ pub(super) fn repair(tx: &Tx<'_>, effect: &Effect) -> Result<(), Fault> {
     }
 }
 
-/// Applies an effect and notes its changes.
+/// Applies an effect whole, or not at all, and notes its changes.
 pub(super) fn apply(tx: &mut Tx<'_>, effect: &Effect) -> Result<Answer, Fault> {
+    // A savepoint copies each page that is written in it, so what is refused before it writes anything has none.
     match effect {
-        Effect::QuotaReserve(reserve) => quota::reserve(tx, reserve),
-        Effect::QuotaCommit(commit) => quota::commit(tx, commit),
-        Effect::QuotaRollback(rollback) => quota::rollback(tx, rollback),
-        Effect::VolumeCreate(create) => volumes::create(tx, create),
-        Effect::VolumeUpdate(update) => volumes::update(tx, update),
-        Effect::VolumeDestroy(destroy) => volumes::destroy(tx, destroy),
-        Effect::KeyCreate(_) => keys::create(tx),
-        Effect::KeyCopy(copy) => keys::copy(tx, copy),
-        Effect::KeyDelete(delete) => keys::delete(tx, delete),
-        Effect::Cast(message) => cast(tx, message),
+        Effect::QuotaReserve(reserve) => checked_first(tx, |tx| quota::reserve(tx, reserve)),
+        Effect::VolumeCreate(create) => checked_first(tx, |tx| volumes::create(tx, create)),
+        Effect::Cast(message) => checked_first(tx, |tx| cast(tx, message)),
+        Effect::QuotaCommit(commit) => in_savepoint(tx, |tx| quota::commit(tx, commit)),
+        Effect::QuotaRollback(rollback) => in_savepoint(tx, |tx| quota::rollback(tx, rollback)),
+        Effect::VolumeUpdate(update) => in_savepoint(tx, |tx| volumes::update(tx, update)),
+        Effect::VolumeDestroy(destroy) => in_savepoint(tx, |tx| volumes::destroy(tx, destroy)),
+        Effect::KeyCreate(_) => in_savepoint(tx, keys::create),
+        Effect::KeyCopy(copy) => in_savepoint(tx, |tx| keys::copy(tx, copy)),
+        Effect::KeyDelete(delete) => in_savepoint(tx, |tx| keys::delete(tx, delete)),
     }
 }
 

@@ -37,7 +37,7 @@ impl Default for LogConfig {
 const COMMITS: u64 = 16;
 
 /// Between two copies.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The log of a database on disk.
 pub(super) struct Log {

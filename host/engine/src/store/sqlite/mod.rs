@@ -6,6 +6,7 @@ mod changes;
 pub mod control;
 mod effects;
 mod entries;
+mod inbox;
 mod keys;
 mod lease;
 mod log;
@@ -23,7 +24,7 @@ mod volumes;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Timestamp};
@@ -36,6 +37,7 @@ use crate::store::{Caller, Store, StoreError, WhenDurable};
 use crate::value::Value;
 
 use entries::Written;
+use inbox::{Inbox, Message};
 use lease::Host;
 use log::Log;
 use turnstile::Turnstile;
@@ -91,9 +93,9 @@ pub struct BatchConfig {
 impl Default for BatchConfig {
     fn default() -> Self {
         Self {
-            age: Duration::from_millis(4),
+            age: Duration::from_millis(6),
             events: 10_000,
-            waiting: 64,
+            waiting: 32,
         }
     }
 }
@@ -105,10 +107,13 @@ pub struct Sqlite {
     flusher: Option<std::thread::JoinHandle<()>>,
 }
 
+/// Looks at the writer's lock before a thread goes to sleep for it, a microsecond or less apart.
+const SPINS: usize = 8;
+
 struct Shared {
     writer: Mutex<Writer>,
-    /// Told when a batch opens, and when the store closes.
-    changed: Condvar,
+    /// Rung when a batch opens, and when the store closes.
+    inbox: Inbox,
 }
 
 /// What effects and queries work with, besides the connection.
@@ -178,7 +183,7 @@ impl Sqlite {
         let clock = Arc::clone(&writer.env.clock);
         let shared = Arc::new(Shared {
             writer: Mutex::new(writer),
-            changed: Condvar::new(),
+            inbox: Inbox::default(),
         });
         let flusher = std::thread::Builder::new()
             .name("cairn-flusher".to_owned())
@@ -203,17 +208,20 @@ impl Sqlite {
         self.shared.writer()
     }
 
-    /// Runs `work` on the writer, wakes the flusher when that gave it something to do, and tells those who waited.
+    /// Runs `work` on the writer, after what was said before; wakes the flusher when that gave it something to do, and tells
+    /// those who waited.
     fn write<T>(&self, work: impl FnOnce(&mut Writer) -> T) -> T {
-        let (result, told) = {
+        let (result, told, opened) = {
             let mut writer = self.writer();
             let was_idle = writer.batch.is_none();
+            writer.take_in(&self.shared.inbox);
             let result = work(&mut writer);
-            if was_idle && writer.batch.is_some() {
-                self.shared.changed.notify_one();
-            }
-            (result, std::mem::take(&mut writer.told))
+            let opened = was_idle && writer.batch.is_some();
+            (result, std::mem::take(&mut writer.told), opened)
         };
+        if opened {
+            self.shared.inbox.ring();
+        }
         tell(told);
         result
     }
@@ -227,6 +235,13 @@ fn tell(told: Vec<batch::Told>) {
 
 impl Shared {
     fn writer(&self) -> MutexGuard<'_, Writer> {
+        // An effect takes some ten microseconds: less than it takes to sleep and be woken.
+        for _ in 0..SPINS {
+            if let Ok(writer) = self.writer.try_lock() {
+                return writer;
+            }
+            (0..16).for_each(|_| std::hint::spin_loop());
+        }
         self.writer.lock().unwrap_or_else(|poisoned| {
             self.writer.clear_poison();
             let mut writer = poisoned.into_inner();
@@ -239,10 +254,12 @@ impl Shared {
     fn keep_up(&self) {
         loop {
             let mut writer = self.writer();
+            writer.take_in(&self.inbox);
             if writer.closing {
                 return;
             }
             let old = writer.env.config.batch.age;
+            let is_open = writer.batch.is_some();
             let wait = match (writer.batch_age(), writer.host.renewal()) {
                 (Some(age), _) => Some(old.saturating_sub(age)),
                 (None, Some(at)) if !writer.fenced => {
@@ -261,12 +278,10 @@ impl Shared {
                 tell(told);
                 continue;
             }
-            let changed = &self.changed;
-            // Poison is found, and dealt with, where the lock is taken next.
-            match wait {
-                None => drop(changed.wait(writer)),
-                Some(wait) => drop(changed.wait_timeout(writer, wait)),
-            }
+            let told = std::mem::take(&mut writer.told);
+            drop(writer);
+            tell(told);
+            self.inbox.wait(wait, is_open);
         }
     }
 }
@@ -279,7 +294,7 @@ impl Drop for Sqlite {
                 tracing::warn!(%error, "the last batch was lost");
             }
         });
-        self.shared.changed.notify_one();
+        self.shared.inbox.ring_now();
         // The flusher itself may hold the last handle, of a flow that waited for its commit.
         let flusher = self.flusher.take();
         let flusher =
@@ -301,6 +316,19 @@ impl Store for Sqlite {
         self.write(|writer| writer.append(flow, now, events, written))
     }
 
+    fn post(&self, flow: FlowId, events: &Arc<[Event]>) -> Timestamp {
+        let at = self.clock.now();
+        let mut written = Written::default();
+        events.iter().for_each(|event| written.add(at, event));
+        self.shared.inbox.leave(Message::Events {
+            flow,
+            at,
+            events: Arc::clone(events),
+            written,
+        });
+        at
+    }
+
     fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError> {
         self.write(|writer| writer.apply(by, effect))
     }
@@ -318,7 +346,7 @@ impl Store for Sqlite {
     }
 
     fn when_durable(&self, flow: FlowId, then: WhenDurable) {
-        self.write(|writer| writer.when_durable(flow, then));
+        self.shared.inbox.leave(Message::Waits(flow, then));
     }
 
     fn flush(&self) {
@@ -331,6 +359,6 @@ impl Store for Sqlite {
     }
 
     fn release(&self, flow: FlowId) {
-        self.write(|writer| writer.release(flow));
+        self.shared.inbox.leave(Message::Released(flow));
     }
 }

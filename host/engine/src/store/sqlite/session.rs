@@ -6,6 +6,7 @@ use super::entries::Written;
 use crate::clock::Timestamp;
 use crate::event::{Event, FlowState};
 use crate::id::{CallId, FlowId, Phase, TaskId};
+use crate::store::StoreError;
 use crate::value::Digest;
 
 /// What the writer knows of a flow that somebody writes to.
@@ -23,6 +24,8 @@ pub(super) struct Session {
     pub(super) open: Option<CallId>,
     /// Its latest entries are gone.
     pub(super) lost: bool,
+    /// Why, when they were not even taken.
+    pub(super) refused: Option<StoreError>,
     /// The open batch has something of it.
     pub(super) in_batch: bool,
     /// It was in nobody's hand when it was last on disk.

@@ -70,6 +70,23 @@ pub(super) fn in_savepoint<T>(
     result
 }
 
+/// Runs `work`, which is refused before it writes anything or not at all.
+///
+/// # Panics
+/// When it is refused after it changed something: then the whole batch goes.
+pub(super) fn checked_first<T>(
+    tx: &mut Tx<'_>,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let result = work(tx);
+    let is_refused = matches!(result, Err(Fault::Refused(_)));
+    assert!(
+        !is_refused || tx.changes.is_empty(),
+        "an effect was refused half-way"
+    );
+    result
+}
+
 pub(super) fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(statement)?.execute([])?;
     Ok(())

@@ -141,7 +141,10 @@ impl Writer {
     fn check_session(&self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
         match self.flows.get(&flow) {
             Some(_) if self.fenced => Err(StoreError::Fenced),
-            Some(session) if session.lost => Err(StoreError::Lost("a batch before".to_owned())),
+            Some(session) if session.lost => Err(session
+                .refused
+                .clone()
+                .unwrap_or_else(|| StoreError::Lost("a batch before".to_owned()))),
             Some(_) => Ok(()),
             None if matches!(first, Some(Event::Created { .. })) => Ok(()),
             None => Err(StoreError::UnknownFlow(flow)),
@@ -199,8 +202,7 @@ impl Writer {
             self.begin()?;
         }
         let mut tx = Tx::new(&self.connection, &self.env, by);
-        let result = effects::repair(&tx, effect)
-            .and_then(|()| in_savepoint(&mut tx, |tx| effects::apply(tx, effect)));
+        let result = effects::repair(&tx, effect).and_then(|()| effects::apply(&mut tx, effect));
         let (now, changes, denied) = (
             tx.now,
             std::mem::take(&mut tx.changes),

@@ -7,6 +7,7 @@ use super::{limits_for, require_somebody};
 use crate::effect::{Answer, Expiry, QuotaCommit, QuotaReserve, QuotaRollback, Table};
 use crate::error::TaskError;
 use crate::quota::{Measure, Over, is_over};
+use crate::store::sqlite::changes;
 use crate::store::sqlite::effects::object;
 use crate::store::sqlite::tx::{Fault, Tx, scalar};
 
@@ -14,6 +15,7 @@ pub(in super::super) fn reserve(tx: &mut Tx<'_>, reserve: &QuotaReserve) -> Resu
     let project = tx.quota_project(reserve.project.as_ref()).to_owned();
     let wanted = known(tx, reserve)?;
     let mut over = Over::default();
+    let mut out_of_range = None;
     {
         let limits = limits_for(tx, &project)?;
         for (name, resource) in &wanted {
@@ -23,12 +25,22 @@ pub(in super::super) fn reserve(tx: &mut Tx<'_>, reserve: &QuotaReserve) -> Resu
             if is_over(limit, delta, &usage) {
                 over.overs.push(name.clone());
             }
+            if usage.reserved.checked_add(delta.max(0)).is_none() {
+                out_of_range = Some(name);
+            }
             over.quotas.insert(name.clone(), limit);
         }
     }
     if !over.overs.is_empty() {
         over.usages = usages(tx.connection, &project)?;
         return Err(TaskError::from(over).into());
+    }
+    // Everything that may be refused is, before anything is written.
+    for (name, _) in &wanted {
+        check_giving_back(tx, &project, name, reserve.deltas[name])?;
+    }
+    if let Some(name) = out_of_range {
+        return Err(changes::out_of_range(&project, name));
     }
     let expire = match reserve.expiry {
         Expiry::Default => tx.now.after(tx.env.config.quota.expiry()),
@@ -38,7 +50,6 @@ pub(in super::super) fn reserve(tx: &mut Tx<'_>, reserve: &QuotaReserve) -> Resu
     let mut ids = Vec::with_capacity(wanted.len());
     for (name, _) in &wanted {
         let delta = reserve.deltas[name];
-        check_giving_back(tx, &project, name, delta)?;
         let id = uuid::Uuid::now_v7().to_string();
         tx.connection
             .prepare_cached(

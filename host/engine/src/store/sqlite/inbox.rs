@@ -1,0 +1,125 @@
+//! What flows say while somebody else writes: nobody waits for the writer to say what nobody has to answer. Whoever holds the
+//! writer next takes it in first, so the order of each flow's entries is that in which they were said.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::entries::Written;
+use super::writer::Writer;
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::id::FlowId;
+use crate::store::WhenDurable;
+
+/// Something that was said to the writer.
+pub(super) enum Message {
+    /// This happened to a flow.
+    Events {
+        flow: FlowId,
+        at: Timestamp,
+        events: Arc<[Event]>,
+        written: Written,
+    },
+    /// Somebody waits until all that this flow wrote is on disk.
+    Waits(FlowId, WhenDurable),
+    /// A handle of this flow is gone.
+    Released(FlowId),
+}
+
+/// Messages that the writer has not taken in, and the alarm of the thread that sees to it that it does.
+#[derive(Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    rung: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    messages: Vec<Message>,
+    /// The alarm was rung since it was last waited for.
+    rung: bool,
+    /// Whoever waits for the alarm comes by in a moment anyway.
+    expected: bool,
+}
+
+impl Inbox {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that may panic runs under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves a message.
+    pub(super) fn leave(&self, message: Message) {
+        let mut state = self.state();
+        state.messages.push(message);
+        self.wake(state);
+    }
+
+    /// There is something to keep up with.
+    pub(super) fn ring(&self) {
+        self.wake(self.state());
+    }
+
+    /// There is something to do at once.
+    pub(super) fn ring_now(&self) {
+        let mut state = self.state();
+        state.expected = false;
+        self.wake(state);
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if state.expected || std::mem::replace(&mut state.rung, true) {
+            return;
+        }
+        drop(state);
+        self.rung.notify_one();
+    }
+
+    /// Takes the messages out.
+    fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut self.state().messages)
+    }
+
+    /// Waits for the alarm, `most` at the longest. Whoever is `expected` to come by soon is not woken before.
+    pub(super) fn wait(&self, most: Option<Duration>, expected: bool) {
+        let mut state = self.state();
+        state.expected = expected && !state.rung;
+        let quiet = |state: &mut State| !state.rung;
+        let mut state = match most {
+            None => self
+                .rung
+                .wait_while(state, quiet)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(most) => {
+                let waited = self.rung.wait_timeout_while(state, most, quiet);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        state.rung = false;
+        state.expected = false;
+    }
+}
+
+impl Writer {
+    /// Takes in what was left for it.
+    pub(super) fn take_in(&mut self, inbox: &Inbox) {
+        for message in inbox.take() {
+            match message {
+                Message::Events {
+                    flow,
+                    at,
+                    events,
+                    written,
+                } => {
+                    if let Err(error) = self.append(flow, at, &events, written) {
+                        // The flow's next step, which waits for an answer, is refused.
+                        tracing::debug!(%flow, %error, "events of a flow were not taken");
+                        self.forsake(flow, error);
+                    }
+                }
+                Message::Waits(flow, then) => self.when_durable(flow, then),
+                Message::Released(flow) => self.release(flow),
+            }
+        }
+    }
+}
