@@ -6,3 +6,4 @@ pub mod guest;
 pub mod normal;
 pub mod program;
 pub mod slow;
+pub mod stranger;

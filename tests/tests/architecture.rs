@@ -25,8 +25,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["clock", "effect", "error", "event", "id", "task", "value"],
     ),
     ("manifest", &["document", "error", "retry", "value"]),
-    ("plan", &["document", "error", "manifest", "value"]),
-    ("config", &["document", "error", "quota", "value"]),
+    ("allow", &["document", "error", "manifest", "value"]),
+    ("plan", &["allow", "document", "error", "manifest", "value"]),
+    ("lock", &["document", "error", "manifest", "plan", "value"]),
+    ("upgrade", &["manifest", "plan", "value"]),
+    ("config", &["allow", "document", "error", "quota", "value"]),
     (
         "store",
         &[
@@ -66,6 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "host",
         &[
+            "allow",
             "capability",
             "crash",
             "error",

@@ -9,6 +9,7 @@ mod cmd;
 mod exit;
 mod input;
 mod interrupt;
+mod lockfile;
 mod logging;
 mod output;
 mod progress;

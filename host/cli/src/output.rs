@@ -180,6 +180,14 @@ pub fn warning(global: &Global, message: &str) {
     }
 }
 
+/// Says what was done besides what was asked for.
+pub fn note(global: &Global, message: &str) {
+    match global.log_format {
+        LogFormat::Text => say(global, "note", "\x1b[1;36m", message),
+        LogFormat::Json => tracing::info!("{message}"),
+    }
+}
+
 fn say(global: &Global, word: &str, color: &str, message: &str) {
     let mut stderr = io::stderr().lock();
     // Nobody is left to tell when this fails.

@@ -6,6 +6,8 @@ use cairn::clock::SystemClock;
 use cairn::error::Diagnostic;
 use cairn::host::{Host, HostBuilder, Planner};
 use cairn::id::Identity;
+use cairn::manifest::Manifest;
+use cairn::plan::Plan;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
 use cairn::store::view::{Reader, View};
@@ -14,6 +16,7 @@ use cairn::store::{Sqlite, SqliteConfig, StoreError};
 use crate::args::Who;
 use crate::exit::Failure;
 use crate::input;
+use crate::lockfile;
 use crate::output;
 use crate::settings::Settings;
 
@@ -30,6 +33,11 @@ impl Session {
     /// Says what is not wrong but is hardly meant.
     pub fn warn(&self, message: &str) {
         output::warning(&self.settings.global, message);
+    }
+
+    /// Says what was done besides what was asked for.
+    pub fn note(&self, message: &str) {
+        output::note(&self.settings.global, message);
     }
 
     // ---- The database --------------------------------------------------------------------------------------------
@@ -125,7 +133,24 @@ impl Session {
 
     /// What makes plans, with the built-in plugins.
     pub fn planner(&self) -> Result<Planner, Failure> {
-        Ok(Planner::new(self.plugins()?, cairn_bundle::PLUGINS))
+        let planner = Planner::new(self.plugins()?, cairn_bundle::PLUGINS);
+        Ok(planner.allowing(self.settings.allow.clone()))
+    }
+
+    /// The plan of a manifest, whose plugins must be those of its lock file where `locked` asks for it.
+    pub fn plan(
+        &self,
+        planner: &Planner,
+        manifest: &Manifest,
+        locked: bool,
+    ) -> Result<Plan, Failure> {
+        let plugins = planner.load(manifest)?;
+        if locked {
+            lockfile::check(manifest, &plugins)?;
+        }
+        let plan = planner.wire(manifest, &plugins)?;
+        plan.warnings.iter().for_each(|warning| self.warn(warning));
+        Ok(plan)
     }
 
     /// The built-in rules, with those of the operator's file before them.

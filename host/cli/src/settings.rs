@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cairn::allow::Allow;
 use cairn::config::Config;
 use cairn::error::Diagnostic;
 use cairn::quota::QuotaConfig;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub patience: Option<Duration>,
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
+    /// What plugins may be granted.
+    pub allow: Allow,
     /// What is said on stderr besides errors.
     pub global: Global,
 }
@@ -68,6 +71,7 @@ impl Settings {
             lease: config.lease,
             patience: config.patience,
             quota: config.quota,
+            allow: config.allow,
             global: global.clone(),
             db,
         })

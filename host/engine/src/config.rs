@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::allow::Allow;
 use crate::document::{Document, Item, Table};
 use crate::error::Diagnostic;
 use crate::quota::QuotaConfig;
@@ -36,6 +37,8 @@ pub struct Config {
     pub patience: Option<Duration>,
     /// `[quota]`.
     pub quota: QuotaConfig,
+    /// `[allow]`.
+    pub allow: Allow,
 }
 
 const KEYS: &[&str] = &[
@@ -51,6 +54,7 @@ const KEYS: &[&str] = &[
     "lease",
     "patience",
     "quota",
+    "allow",
 ];
 
 const QUOTA_KEYS: &[&str] = &[
@@ -97,6 +101,10 @@ impl Config {
             quota: match root.get("quota") {
                 Some(item) => quota(&item.table()?.only(QUOTA_KEYS)?)?,
                 None => QuotaConfig::default(),
+            },
+            allow: match root.get("allow") {
+                Some(item) => Allow::read(&item.table()?, file)?,
+                None => Allow::default(),
             },
         })
     }
@@ -206,6 +214,7 @@ mod tests {
                 until_refresh: 4,
                 max_age: 5,
             },
+            allow: Allow::default(),
         };
         assert_eq!(parse(text), Ok(expected));
         // Whoever adds a key to the struct and not to the lists finds it here.

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of manifests. Whoever reads a table first says which keys it knows; every other key is an error.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -172,6 +173,11 @@ impl<'d> Item<'d> {
         self.document.line(&self.at)
     }
 
+    /// Whether this is a table with a header of its own, below which a line may be added.
+    pub(crate) fn has_header(&self) -> bool {
+        self.value.is_table() && self.document.text[self.at.start..].starts_with('[')
+    }
+
     /// An error about this value: "`path.of.value` `rest`".
     pub(crate) fn error(&self, rest: impl std::fmt::Display) -> Diagnostic {
         Diagnostic::new(format!("`{}` {rest}", self.path.escape_debug()))
@@ -233,6 +239,27 @@ impl<'d> Item<'d> {
             .collect()
     }
 
+    /// The line of this value and of each one in it, by its JSON pointer.
+    pub(crate) fn lines(&self) -> BTreeMap<String, usize> {
+        let mut lines = BTreeMap::new();
+        self.add_lines(String::new(), &mut lines);
+        lines
+    }
+
+    fn add_lines(&self, pointer: String, lines: &mut BTreeMap<String, usize>) {
+        if let Some(table) = self.as_table() {
+            for (name, item) in table.items() {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                item.add_lines(format!("{pointer}/{name}"), lines);
+            }
+        } else if let Ok(items) = self.array() {
+            for (index, item) in items.enumerate() {
+                item.add_lines(format!("{pointer}/{index}"), lines);
+            }
+        }
+        lines.insert(pointer, self.line());
+    }
+
     // The recursion is bounded by the TOML parser, which refuses more than 80 levels.
     fn json(&self) -> Result<Value, Diagnostic> {
         Ok(match self.value {
@@ -258,6 +285,11 @@ impl<'d> Item<'d> {
             DeValue::Table(_) => Value::Object(self.object()?),
         })
     }
+}
+
+/// Text as a string of TOML.
+pub(crate) fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 /// What a value is, with its article.
@@ -311,6 +343,25 @@ mod tests {
                 "l": [1, [2], {"k": "v"}], "t": {"x": 1},
             })
         );
+    }
+
+    #[test]
+    fn every_value_is_on_a_line() {
+        let text = "[a]\ns = [\n  'x',\n  { 'k/~' = 1 },\n]\n[a.t]\nx = 1";
+        let document = Document::new(text, Path::new("x.toml")).unwrap();
+        let entries = document.parse().unwrap();
+        let lines = document.root(&entries).get("a").unwrap().lines();
+        let expected = [
+            ("", 1),
+            ("/s", 2),
+            ("/s/0", 3),
+            ("/s/1", 4),
+            ("/s/1/k~1~0", 4),
+            ("/t", 6),
+            ("/t/x", 7),
+        ];
+        let expected = expected.map(|(pointer, line)| (pointer.to_owned(), line));
+        assert_eq!(lines, BTreeMap::from(expected));
     }
 
     #[test]

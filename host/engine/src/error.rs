@@ -40,6 +40,8 @@ pub enum HostErrorKind {
     CallClosed,
     /// The plugin could not be instantiated.
     Instantiation,
+    /// The plugin asked for what it was granted once, and the operator does not allow any more.
+    NotGranted,
     /// An effect could not be undone: what it wrote was changed since, or something depends on it.
     UndoRefused,
     /// A task that was in hand when its host died.
@@ -61,6 +63,7 @@ impl HostErrorKind {
             Self::StoreLost => "StoreLost",
             Self::CallClosed => "CallClosed",
             Self::Instantiation => "Instantiation",
+            Self::NotGranted => "NotGranted",
             Self::UndoRefused => "UndoRefused",
             Self::Interrupted => "Interrupted",
             Self::RollbackRequested => "RollbackRequested",

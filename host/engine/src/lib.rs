@@ -40,6 +40,7 @@
 
 #![warn(missing_docs)]
 
+pub mod allow;
 pub mod capability;
 pub mod clock;
 pub mod config;
@@ -53,6 +54,7 @@ pub mod history;
 pub mod host;
 pub mod id;
 pub mod keyring;
+pub mod lock;
 pub mod manifest;
 pub mod plan;
 pub mod plugin;
@@ -63,6 +65,7 @@ pub mod request;
 pub mod retry;
 pub mod store;
 pub mod task;
+pub mod upgrade;
 pub mod value;
 mod wit;
 

@@ -97,7 +97,7 @@ fn an_import_that_is_not_granted() {
         &[
             "plugin `guest` imports `cairn:plugin/rpc`, which flow.toml does not grant it",
             "flow.toml:4",
-            "add `rpc = true` to [plugins.guest.grants]",
+            "add this line below line 4, [plugins.guest]:\n    grants = { rpc = true }",
         ],
     );
 }
@@ -167,7 +167,7 @@ fn settings_that_do_not_fit_their_schema() {
         &[
             "settings of plugin `inject`",
             "/provides",
-            "flow.toml:4",
+            "flow.toml:6",
             "help: in the settings of [plugins.inject]",
         ],
     );

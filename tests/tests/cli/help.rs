@@ -33,6 +33,7 @@ fn every_command_has_a_page_of_help() {
         "outbox",
         "plugin",
         "plugin inspect",
+        "plugin diff",
         "policy",
         "policy check",
         "db",

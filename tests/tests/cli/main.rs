@@ -5,7 +5,10 @@ mod bench;
 mod catalogue;
 mod drift;
 mod flows;
+mod grants;
 mod help;
+mod in_flight;
+mod lock;
 mod many;
 mod operate;
 mod outbox;
@@ -17,6 +20,7 @@ mod quota;
 mod run;
 mod settings;
 mod signals;
+mod upgrade;
 
 use acceptance::program::{Program, volume_create};
 use acceptance::slow::{run_slow, slow_after};

@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use cairn::host::Planner;
 use cairn::manifest::{Grants, Manifest};
 use cairn::plan::{self, PlannedTask};
 use cairn::value::Digest;
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use crate::exit::Failure;
 use crate::input;
+use crate::lockfile;
 use crate::output;
 use crate::session::Session;
 
@@ -21,6 +23,12 @@ pub struct Plan {
     /// How to show it
     #[arg(long, value_enum, default_value = "table")]
     format: PlanFormat,
+    /// Write what the plugins are to the lock file beside the manifest
+    #[arg(long, conflicts_with = "locked")]
+    lock: bool,
+    /// Refuse plugins that are not as the lock file has them
+    #[arg(long)]
+    locked: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -46,10 +54,11 @@ impl Plan {
             &input::text(&self.manifest, "the manifest")?,
             &self.manifest,
         )?;
-        let plan = session.planner()?.plan(&manifest)?;
-        plan.warnings
-            .iter()
-            .for_each(|warning| session.warn(warning));
+        let planner = session.planner()?;
+        let plan = session.plan(&planner, &manifest, self.locked)?;
+        if self.lock {
+            lock(session, &planner, &manifest)?;
+        }
         match self.format {
             PlanFormat::Table => output::print(&text(&plan)),
             PlanFormat::Mermaid => output::print(&plan.to_mermaid()),
@@ -59,6 +68,16 @@ impl Plan {
             }),
         }
     }
+}
+
+/// Writes the lock file, and tells what is not as it was.
+fn lock(session: &Session, planner: &Planner, manifest: &Manifest) -> Result<(), Failure> {
+    let (path, differences) = lockfile::write(manifest, &planner.load(manifest)?)?;
+    session.note(&format!("wrote {}", path.display()));
+    differences
+        .iter()
+        .for_each(|difference| session.note(&difference.to_string()));
+    Ok(())
 }
 
 fn text(plan: &plan::Plan) -> String {

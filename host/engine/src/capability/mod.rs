@@ -60,3 +60,6 @@ pub(crate) fn object(text: &str, what: &str) -> Result<Object, types::Error> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{State, to_wit};
 use crate::effect::{Answer, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback};
 use crate::error::TaskError;
-use crate::manifest::Capability;
+use crate::manifest::{Capability, Grant};
 use crate::quota::type_resource;
 use crate::value::Value;
 use crate::wit::cairn::plugin::quota::{Delta, Host, OverQuota, QuotaError, Usage};
@@ -37,9 +37,45 @@ fn translate(error: TaskError) -> QuotaError {
     }
 }
 
+/// Refuses the first resource that a grant does not reach.
+fn within<'n>(
+    grant: &Grant,
+    mut resources: impl Iterator<Item = &'n str>,
+) -> Result<(), QuotaError> {
+    match resources.find(|resource| !grant.reaches_resource(resource)) {
+        None => Ok(()),
+        Some(resource) => {
+            let message = format!("the grant of `quota` does not reach `{resource}`");
+            Err(QuotaError::Other(to_wit(TaskError::new(
+                "NotGranted",
+                message,
+            ))))
+        }
+    }
+}
+
+fn resources(deltas: &[Delta]) -> impl Iterator<Item = &str> {
+    deltas.iter().map(|delta| delta.resource.as_str())
+}
+
 impl State {
+    /// Refuses reservations, of this flow and open, that the grant does not reach.
+    fn check_reach(&mut self, reservations: &[String]) -> Reply<()> {
+        // Only a narrowed grant has anything to look up.
+        if self.grant(Capability::Quota)?.resources.is_none() {
+            return Ok(Ok(()));
+        }
+        let query = Query::ReservedResources(reservations.to_vec());
+        let reserved = match self.query(&query)? {
+            Ok(reserved) => reserved,
+            Err(error) => return Ok(Err(translate(error))),
+        };
+        let names = reserved.as_array().into_iter().flatten();
+        let names = names.filter_map(Value::as_str);
+        Ok(within(self.grant(Capability::Quota)?, names))
+    }
+
     fn close(&mut self, effect: &Effect) -> Reply<()> {
-        self.grant(Capability::Quota)?;
         Ok(self.apply(effect)?.map(drop).map_err(translate))
     }
 }
@@ -50,7 +86,9 @@ impl Host for State {
         mut deltas: Vec<Delta>,
         volume_type_id: Option<String>,
     ) -> Reply<Vec<Delta>> {
-        self.grant(Capability::Quota)?;
+        if let Err(refused) = within(self.grant(Capability::Quota)?, resources(&deltas)) {
+            return Ok(Err(refused));
+        }
         let Some(id) = volume_type_id.filter(|id| !id.is_empty()) else {
             return Ok(Ok(deltas));
         };
@@ -66,20 +104,13 @@ impl Host for State {
             })
             .collect();
         deltas.extend(own);
-        Ok(Ok(deltas))
+        let reach = within(self.grant(Capability::Quota)?, resources(&deltas));
+        Ok(reach.map(|()| deltas))
     }
 
     fn reserve(&mut self, deltas: Vec<Delta>) -> Reply<Vec<String>> {
-        let grant = self.grant(Capability::Quota)?;
-        if let Some(delta) = deltas
-            .iter()
-            .find(|delta| !grant.reaches_resource(&delta.resource))
-        {
-            let message = format!("the grant of `quota` does not reach `{}`", delta.resource);
-            return Ok(Err(QuotaError::Other(to_wit(TaskError::new(
-                "NotGranted",
-                message,
-            )))));
+        if let Err(refused) = within(self.grant(Capability::Quota)?, resources(&deltas)) {
+            return Ok(Err(refused));
         }
         let mut wanted = BTreeMap::<String, i64>::new();
         for delta in deltas {
@@ -99,6 +130,9 @@ impl Host for State {
     }
 
     fn commit(&mut self, reservations: Vec<String>) -> Reply<()> {
+        if let Err(refused) = self.check_reach(&reservations)? {
+            return Ok(Err(refused));
+        }
         self.close(&Effect::QuotaCommit(QuotaCommit {
             reservations,
             project: None,
@@ -106,6 +140,9 @@ impl Host for State {
     }
 
     fn rollback(&mut self, reservations: Vec<String>) -> Reply<()> {
+        if let Err(refused) = self.check_reach(&reservations)? {
+            return Ok(Err(refused));
+        }
         self.close(&Effect::QuotaRollback(QuotaRollback {
             reservations,
             project: None,

@@ -106,9 +106,15 @@ impl State {
         }
     }
 
-    /// The grant of `capability`. A component that imports what it was not granted is refused at plan time, so this holds
-    /// even for one that was changed since.
-    pub(super) fn grant(&self, capability: Capability) -> wasmtime::Result<&Grant> {
+    /// The grant of `capability`. A component that imports what it was not granted is refused at plan time, so one that
+    /// asks in vain has a plan from before the operator took the grant away: that ends the call.
+    pub(super) fn grant(&mut self, capability: Capability) -> wasmtime::Result<&Grant> {
+        if !self.active()?.granted.grants.has(capability) {
+            let message = format!(
+                "`{capability}` is not granted any more: the operator's settings do not allow it"
+            );
+            self.ended = Some(TaskError::host(HostErrorKind::NotGranted, message));
+        }
         match self.active()?.granted.grants.get(capability) {
             Some(grant) => Ok(grant),
             None => bail!("`{capability}` was not granted"),

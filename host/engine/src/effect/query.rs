@@ -19,4 +19,6 @@ pub enum Query {
     ZoneIsValid(String),
     /// Name of a volume type, deleted or not, for the quota resources that are its own.
     VolumeTypeName(String),
+    /// The resources of those of these reservations that are open and this flow's, as a list of names.
+    ReservedResources(Vec<String>),
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
+use crate::allow::Allow;
 use crate::error::Diagnostic;
 use crate::manifest::{Manifest, PluginEntry, Source};
 use crate::plan::{Inspected, Plan};
@@ -13,6 +14,7 @@ use crate::value::Digest;
 pub struct Planner {
     pub(super) plugins: Arc<Plugins>,
     builtins: BTreeMap<String, &'static [u8]>,
+    pub(super) allow: Allow,
 }
 
 impl Planner {
@@ -21,9 +23,18 @@ impl Planner {
         let mut planner = Self {
             plugins,
             builtins: BTreeMap::new(),
+            allow: Allow::default(),
         };
         planner.extend(builtins);
         planner
+    }
+
+    /// What the operator lets plugins be granted; everything unless something else is said. It binds plans that were stored
+    /// before, too.
+    #[must_use]
+    pub fn allowing(mut self, allow: Allow) -> Self {
+        self.allow = allow;
+        self
     }
 
     pub(super) fn extend(&mut self, builtins: &[(&str, &'static [u8])]) {
@@ -39,6 +50,15 @@ impl Planner {
     /// # Errors
     /// The first thing that is wrong, with its place in the manifest and the fix.
     pub fn plan(&self, manifest: &Manifest) -> Result<Plan, Diagnostic> {
+        self.wire(manifest, &self.load(manifest)?)
+    }
+
+    /// Loads every plugin that a task of the manifest uses, and asks each what it is: the first half of a plan, from which a
+    /// [`Lock`](crate::lock::Lock) can be made before the second.
+    ///
+    /// # Errors
+    /// The first that cannot be loaded or is not the pinned one, or whose settings do not fit.
+    pub fn load(&self, manifest: &Manifest) -> Result<BTreeMap<String, Inspected>, Diagnostic> {
         let mut inspected = BTreeMap::new();
         for task in &manifest.tasks {
             let Some(entry) = manifest.plugins.get(&task.plugin) else {
@@ -51,7 +71,20 @@ impl Planner {
                 );
             }
         }
-        manifest.plan(&inspected)
+        Ok(inspected)
+    }
+
+    /// Checks plugins that were loaded against the manifest and what the operator allows, and wires the tasks: the second half
+    /// of a plan.
+    ///
+    /// # Errors
+    /// Those of [`Manifest::plan`].
+    pub fn wire(
+        &self,
+        manifest: &Manifest,
+        inspected: &BTreeMap<String, Inspected>,
+    ) -> Result<Plan, Diagnostic> {
+        manifest.plan(inspected, &self.allow)
     }
 
     /// The built-in plugin of that digest.
@@ -101,7 +134,8 @@ impl Planner {
             digest: plugin.digest(),
             size: plugin.bytes().len() as u64,
             imports: imports
-                .filter_map(|import| Some(import.capability?.interface().to_owned()))
+                .filter(|import| import.name.starts_with("cairn:plugin/"))
+                .map(|import| import.name.clone())
                 .collect(),
             settings_schema: schema,
             descriptor,

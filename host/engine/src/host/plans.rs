@@ -118,7 +118,12 @@ impl Core {
             .provides(&planned.provides);
         let granted = Granted {
             settings: Value::Object(planned.settings.clone()).to_string(),
-            grants: planned.grants.clone(),
+            // The plan may be older than what the operator says today.
+            grants: self.planner.allow.narrow(
+                planned.builtin.as_deref(),
+                planned.digest,
+                &planned.grants,
+            ),
             limits: planned.limits.clone(),
             sees_request: planned.builtin.as_deref() == Some(INJECT),
         };
@@ -141,19 +146,25 @@ impl Core {
         if let Some(plugin) = self.planner.plugins.loaded(planned.digest) {
             return Ok(plugin);
         }
+        let mut problem = "gone";
         if let Some(folder) = &self.components
             && let Ok(bytes) = fs::read(component_path(folder, planned.digest))
-            && Digest::of(&bytes) == planned.digest
         {
-            return Ok(self.planner.plugins.load(&bytes)?);
+            if Digest::of(&bytes) == planned.digest {
+                return Ok(self.planner.plugins.load(&bytes)?);
+            }
+            problem = "damaged";
         }
         if let Some(bytes) = self.planner.builtin(planned.digest) {
             return Ok(self.planner.plugins.load(bytes)?);
         }
-        let message = format!(
-            "the component of task `{}` is gone: no file has the digest {}",
-            planned.name, planned.digest
-        );
+        let (name, digest) = (&planned.name, planned.digest);
+        let mut message =
+            format!("the component of task `{name}` is {problem}: no file has the digest {digest}");
+        if let Some(folder) = &self.components {
+            let path = component_path(folder, digest);
+            message += &format!("; it was kept as {}: put it back there", path.display());
+        }
         Err(Diagnostic::new(message).into())
     }
 
@@ -221,7 +232,8 @@ fn component_path(folder: &Path, digest: Digest) -> PathBuf {
 /// Writes a component under its digest, whole or not at all.
 fn keep_component(folder: &Path, plugin: &Plugin) -> std::io::Result<()> {
     let path = component_path(folder, plugin.digest());
-    if path.exists() {
+    // One that is damaged is written anew.
+    if fs::read(&path).is_ok_and(|kept| kept == plugin.bytes()) {
         return Ok(());
     }
     fs::create_dir_all(folder)?;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{Item, Table};
+use crate::document::{Item, Table, quoted};
 use crate::error::Diagnostic;
 
 /// A WIT interface that a plugin may import only when it is granted.
@@ -65,8 +65,7 @@ impl Capability {
 
     /// The capability of an interface, which may be given as `quota`, `cairn:plugin/quota` or `cairn:plugin/quota@0.1.0`.
     pub fn of_interface(name: &str) -> Option<Self> {
-        let name = name.strip_prefix("cairn:plugin/").unwrap_or(name);
-        let name = name.split_once('@').map_or(name, |(name, _)| name);
+        let name = interface(name);
         Self::ALL
             .into_iter()
             .find(|capability| capability.interface() == name)
@@ -94,6 +93,15 @@ impl fmt::Display for Capability {
     }
 }
 
+/// An interface of `cairn:plugin` without its package and version; a name of another package as it is.
+pub(crate) fn interface(name: &str) -> &str {
+    let name = name.strip_prefix("cairn:plugin/").unwrap_or(name);
+    match name.contains(':') {
+        true => name,
+        false => name.split_once('@').map_or(name, |(name, _)| name),
+    }
+}
+
 /// How far a granted capability goes. A list of names may hold prefixes: `volumes_*` is every name that starts so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
@@ -114,6 +122,14 @@ impl Grant {
     /// Whether the topic `name` is within reach.
     pub fn reaches_topic(&self, name: &str) -> bool {
         reaches(self.topics.as_ref(), name)
+    }
+
+    /// What both grants reach; `None` when that is nothing.
+    pub fn within(&self, other: &Self) -> Option<Self> {
+        Some(Self {
+            resources: in_both(self.resources.as_ref(), other.resources.as_ref())?,
+            topics: in_both(self.topics.as_ref(), other.topics.as_ref())?,
+        })
     }
 
     fn read(capability: Capability, item: &Item<'_>) -> Result<Option<Self>, Diagnostic> {
@@ -150,12 +166,34 @@ impl Grant {
 }
 
 fn reaches(names: Option<&BTreeSet<String>>, name: &str) -> bool {
-    names.is_none_or(|names| {
-        names.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => name == pattern,
-        })
-    })
+    names.is_none_or(|names| names.iter().any(|pattern| covers(pattern, name)))
+}
+
+/// Whether every name that `narrow` stands for, a name or a prefix, is one of `pattern`.
+fn covers(pattern: &str, narrow: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => narrow.starts_with(prefix),
+        None => narrow == pattern,
+    }
+}
+
+/// The names of both lists; `None` when there are none. A list that is left out holds every name.
+fn in_both(
+    one: Option<&BTreeSet<String>>,
+    other: Option<&BTreeSet<String>>,
+) -> Option<Option<BTreeSet<String>>> {
+    let (Some(one), Some(other)) = (one, other) else {
+        return Some(one.or(other).cloned());
+    };
+    // Of two names or prefixes that meet, one covers the other.
+    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| (a, b)));
+    let meet = pairs.filter_map(|(a, b)| match (covers(a, b), covers(b, a)) {
+        (true, _) => Some(b.clone()),
+        (false, true) => Some(a.clone()),
+        (false, false) => None,
+    });
+    let meet: BTreeSet<String> = meet.collect();
+    (!meet.is_empty()).then_some(Some(meet))
 }
 
 fn read_names(item: &Item<'_>) -> Result<BTreeSet<String>, Diagnostic> {
@@ -201,7 +239,16 @@ impl Grants {
             .map(|(capability, grant)| (*capability, grant))
     }
 
-    pub(super) fn read(table: Table<'_>) -> Result<Self, Diagnostic> {
+    /// What both grant, as far as both reach.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        let both = self.iter().filter_map(|(capability, grant)| {
+            Some((capability, grant.within(other.get(capability)?)?))
+        });
+        Self(both.collect())
+    }
+
+    pub(crate) fn read(table: Table<'_>) -> Result<Self, Diagnostic> {
         let table = table.only(&Capability::ALL.map(Capability::interface))?;
         let mut grants = Self::default();
         for capability in Capability::ALL {
@@ -212,6 +259,32 @@ impl Grants {
             }
         }
         Ok(grants)
+    }
+}
+
+/// As a manifest has it: `{ keys = true, quota = { resources = ["volumes"] } }`.
+impl fmt::Display for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "{ ";
+        for (capability, grant) in self.iter() {
+            let narrowed = match capability {
+                Capability::Rpc => grant.topics.as_ref(),
+                _ => grant.resources.as_ref(),
+            };
+            match (capability.narrowing(), narrowed) {
+                (Some(key), Some(names)) => {
+                    let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+                    write!(
+                        f,
+                        "{between}{capability} = {{ {key} = [{}] }}",
+                        names.join(", ")
+                    )?;
+                }
+                _ => write!(f, "{between}{capability} = true")?,
+            }
+            between = ", ";
+        }
+        f.write_str(if self.0.is_empty() { "{}" } else { " }" })
     }
 }
 
@@ -253,5 +326,43 @@ mod tests {
             assert_eq!(grant.reaches_resource(name), reached, "{name}");
         }
         assert!(grant.reaches_topic("anything"));
+    }
+
+    #[test]
+    fn two_grants_together_reach_what_each_of_them_does() {
+        let names = [
+            "volumes",
+            "volumes_fast",
+            "volumes_f",
+            "gigabytes",
+            "snapshots",
+            "s",
+        ];
+        let lists = [
+            None,
+            Some(vec!["volumes"]),
+            Some(vec!["volumes*"]),
+            Some(vec!["volumes_*", "gigabytes"]),
+            Some(vec!["*"]),
+            Some(vec!["volumes_f*", "s"]),
+        ];
+        let grant = |list: &Option<Vec<&str>>| Grant {
+            resources: list
+                .as_ref()
+                .map(|list| list.iter().map(|&name| name.to_owned()).collect()),
+            topics: None,
+        };
+        for one in &lists {
+            for other in &lists {
+                let both = grant(one).within(&grant(other));
+                for name in names {
+                    let reached = both
+                        .as_ref()
+                        .is_some_and(|both| both.reaches_resource(name));
+                    let each = [one, other].map(|list| grant(list).reaches_resource(name));
+                    assert_eq!(reached, each == [true; 2], "{one:?}, {other:?}: {name}");
+                }
+            }
+        }
     }
 }

@@ -12,11 +12,14 @@ use crate::error::Diagnostic;
 use crate::value::{Digest, Object};
 
 mod grants;
+mod grants_at;
 mod limits;
 mod read;
 
 pub use crate::retry::Retry;
+pub(crate) use grants::interface;
 pub use grants::{Capability, Grant, Grants};
+pub use grants_at::{GrantsAt, GrantsForm};
 pub use limits::Limits;
 
 /// A manifest that is sound in itself: every task names a plugin that is there, and no two tasks share a name.
@@ -84,14 +87,34 @@ pub struct PluginEntry {
     /// Its settings, not yet checked against its schema.
     #[serde(default)]
     pub settings: Object,
+    /// The line of each of its settings, by its JSON pointer; the settings as a whole are under the empty one.
+    #[serde(default)]
+    pub settings_at: BTreeMap<String, usize>,
     /// What one call may use up.
     #[serde(default)]
     pub limits: Limits,
     /// What it may import.
     #[serde(default)]
     pub grants: Grants,
+    /// Where its grants stand, for whoever is told to add one.
+    #[serde(default)]
+    pub grants_at: GrantsAt,
     /// The line of its table, counted from 1.
     pub line: usize,
+}
+
+impl PluginEntry {
+    /// The line of the setting that a JSON pointer names, or of what it would stand in.
+    pub fn settings_line(&self, pointer: &str) -> usize {
+        let mut pointer = pointer;
+        loop {
+            match (self.settings_at.get(pointer), pointer.rsplit_once('/')) {
+                (Some(line), _) => return *line,
+                (None, Some((parent, _))) => pointer = parent,
+                (None, None) => return self.line,
+            }
+        }
+    }
 }
 
 /// One `[[task]]` table.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Grants, Limits, Manifest, OnLost, PluginEntry, Retry, Source, TaskEntry};
+use super::{
+    Capability, Grants, GrantsAt, GrantsForm, Limits, Manifest, OnLost, PluginEntry, Retry, Source,
+    TaskEntry,
+};
 use crate::document::{Document, Item, Table, nearest};
 use crate::error::Diagnostic;
 use crate::value::Object;
@@ -65,15 +68,15 @@ fn read_plugins(table: &Table<'_>, manifest: &mut Manifest) -> Result<(), Diagno
         if !is_name(key) {
             return Err(item.error("is no name for a plugin").help(NAME_RULE));
         }
-        let entry = plugin(key, &item.table()?, &manifest.file)?;
+        let entry = plugin(key, &item, &manifest.file)?;
         manifest.plugins.insert(key.to_owned(), entry);
     }
     Ok(())
 }
 
-fn plugin(key: &str, table: &Table<'_>, file: &Path) -> Result<PluginEntry, Diagnostic> {
-    let table = table
-        .clone()
+fn plugin(key: &str, item: &Item<'_>, file: &Path) -> Result<PluginEntry, Diagnostic> {
+    let table = item
+        .table()?
         .only(&["path", "builtin", "sha256", "settings", "limits", "grants"])?;
     let source = match (table.get("path"), table.get("builtin")) {
         (Some(item), None) => {
@@ -114,6 +117,10 @@ fn plugin(key: &str, table: &Table<'_>, file: &Path) -> Result<PluginEntry, Diag
             Some(item) => item.object()?,
             None => Object::new(),
         },
+        settings_at: table
+            .get("settings")
+            .map(|item| item.lines())
+            .unwrap_or_default(),
         limits: match table.get("limits") {
             Some(item) => Limits::read(item.table()?)?,
             None => Limits::default(),
@@ -122,8 +129,27 @@ fn plugin(key: &str, table: &Table<'_>, file: &Path) -> Result<PluginEntry, Diag
             Some(item) => Grants::read(item.table()?)?,
             None => Grants::default(),
         },
+        grants_at: grants_at(item, table.get("grants").as_ref()),
         line: table.line(),
     })
+}
+
+fn grants_at(plugin: &Item<'_>, grants: Option<&Item<'_>>) -> GrantsAt {
+    let form = match grants {
+        Some(grants) if grants.has_header() => GrantsForm::Table(grants.line()),
+        Some(grants) => GrantsForm::Value(grants.line()),
+        None if plugin.has_header() => GrantsForm::Absent(plugin.line()),
+        None => GrantsForm::Elsewhere,
+    };
+    let entries = grants.and_then(Item::as_table);
+    let withheld = Capability::ALL.into_iter().filter_map(|capability| {
+        let item = entries.as_ref()?.get(capability.interface())?;
+        (item.as_bool() == Some(false)).then(|| (capability, item.line()))
+    });
+    GrantsAt {
+        form,
+        withheld: withheld.collect(),
+    }
 }
 
 fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {

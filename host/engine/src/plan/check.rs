@@ -4,26 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::wire::quoted;
 use super::{
-    Inspected, MissingDependencies, Plan, PlannedTask, Ports, SettingsError, Wiring,
+    CONTRACT, Inspected, MissingDependencies, Plan, PlannedTask, Ports, SettingsError, Wiring,
     check_settings, wire,
 };
+use crate::allow::{Allow, NotAllowed};
 use crate::document::nearest;
 use crate::error::Diagnostic;
-use crate::manifest::{Capability, Manifest, PluginEntry, TaskEntry};
+use crate::manifest::{Capability, Grants, Manifest, PluginEntry, TaskEntry, interface};
 use crate::value::{Digest, Value};
 
 impl Manifest {
     /// Checks the plugins against the manifest and wires the tasks.
     ///
-    /// `inspected` holds, by the key of its table, each plugin that a task uses; others may be left out.
+    /// `inspected` holds, by the key of its table, each plugin that a task uses; others may be left out. What a plugin may
+    /// import in the plan is what the manifest grants it, as far as `allow` goes, and what it imports.
     ///
     /// # Errors
     /// The first thing that is wrong, with the line in the manifest and the fix: a digest that is not the pinned one,
-    /// an import that is not granted, settings that do not fit, a descriptor that makes no sense, or required inputs that
-    /// no earlier task provides, every one of the first task that misses any.
-    pub fn plan(&self, inspected: &BTreeMap<String, Inspected>) -> Result<Plan, Diagnostic> {
+    /// an import that is not granted, a grant that the operator does not allow, settings that do not fit, a descriptor
+    /// that makes no sense, or required inputs that no earlier task provides, every one of the first task that misses any.
+    pub fn plan(
+        &self,
+        inspected: &BTreeMap<String, Inspected>,
+        allow: &Allow,
+    ) -> Result<Plan, Diagnostic> {
         let mut warnings = self.warnings.clone();
-        let mut checked = BTreeSet::new();
+        let mut granted = BTreeMap::new();
         let mut steps = Vec::with_capacity(self.tasks.len());
         for task in &self.tasks {
             let key = task.plugin.as_str();
@@ -31,9 +37,12 @@ impl Manifest {
                 return Err(Diagnostic::new(format!("plugin `{key}` was not loaded"))
                     .at(&self.file, task.line));
             };
-            if checked.insert(key) {
+            if !granted.contains_key(key) {
                 self.check_digest(key, entry, found.digest)?;
-                self.check_imports(key, entry, found, &mut warnings)?;
+                granted.insert(
+                    key,
+                    self.check_grants(key, entry, found, allow, &mut warnings)?,
+                );
                 self.check_settings(key, &found.settings_schema)?;
                 self.check_descriptor(key, entry, found)?;
             }
@@ -48,7 +57,10 @@ impl Manifest {
         let tasks = steps
             .into_iter()
             .zip(wirings)
-            .map(|((task, entry, found), wiring)| self.planned(task, entry, found, wiring))
+            .map(|((task, entry, found), wiring)| {
+                let grants = granted[task.plugin.as_str()].clone();
+                self.planned(task, entry, found, grants, wiring)
+            })
             .collect();
         Ok(Plan {
             name: self.name.clone(),
@@ -92,9 +104,14 @@ impl Manifest {
                 format!("in the settings of [plugins.{key}], {}", fixes.join(", "))
             }
         };
-        Err(Diagnostic::new(message)
-            .at(&self.file, entry.line)
-            .help(help))
+        let line = match &error {
+            SettingsError::Schema(_) => entry.line,
+            SettingsError::Settings(violations) => {
+                let first = violations.first().map(|first| first.pointer.as_str());
+                entry.settings_line(first.unwrap_or_default())
+            }
+        };
+        Err(Diagnostic::new(message).at(&self.file, line).help(help))
     }
 
     /// Checks a component against the digest that pins it. The host does so before any of its code runs.
@@ -119,13 +136,45 @@ impl Manifest {
         }
     }
 
-    fn check_imports(
+    /// What the plugin may import: granted, allowed, and imported.
+    fn check_grants(
         &self,
         key: &str,
         entry: &PluginEntry,
         found: &Inspected,
+        allow: &Allow,
         warnings: &mut Vec<String>,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<Grants, Diagnostic> {
+        let imported = self.imported(key, entry, found)?;
+        let missing: Vec<_> = imported
+            .iter()
+            .copied()
+            .filter(|capability| !entry.grants.has(*capability))
+            .collect();
+        if !missing.is_empty() {
+            return Err(self.not_granted(key, entry, &missing));
+        }
+        let mut grants = allow
+            .check(found.builtin.as_deref(), found.digest, &entry.grants)
+            .map_err(|forbidden| self.not_allowed(key, entry, &forbidden))?;
+        for (capability, _) in entry.grants.iter() {
+            if !imported.contains(&capability) {
+                warnings.push(format!(
+                    "plugin `{key}` is granted `{capability}` and does not import it (line {})",
+                    entry.line
+                ));
+                grants.0.remove(&capability);
+            }
+        }
+        Ok(grants)
+    }
+
+    fn imported(
+        &self,
+        key: &str,
+        entry: &PluginEntry,
+        found: &Inspected,
+    ) -> Result<BTreeSet<Capability>, Diagnostic> {
         let mut imported = BTreeSet::new();
         for name in &found.imports {
             match Capability::of_interface(name) {
@@ -140,37 +189,50 @@ impl Manifest {
                     );
                     return Err(Diagnostic::new(message)
                         .at(&self.file, entry.line)
-                        .help("build the plugin for `cairn:plugin@0.1.0`, or use a newer cairn"));
+                        .help(format!(
+                            "build the plugin for `{CONTRACT}`, or use a newer cairn"
+                        )));
                 }
             }
         }
-        let refused: Vec<_> = imported
+        Ok(imported)
+    }
+
+    fn not_granted(&self, key: &str, entry: &PluginEntry, missing: &[Capability]) -> Diagnostic {
+        let interfaces: Vec<_> = missing
             .iter()
-            .filter(|capability| !entry.grants.has(**capability))
+            .map(|one| format!("cairn:plugin/{one}"))
             .collect();
-        if !refused.is_empty() {
-            let interfaces: Vec<_> = refused
-                .iter()
-                .map(|one| format!("cairn:plugin/{one}"))
-                .collect();
-            let lines: Vec<_> = refused.iter().map(|one| format!("{one} = true")).collect();
-            return Err(Diagnostic::new(format!(
-                "plugin `{key}` imports {}, which {} does not grant it",
-                quoted(&interfaces),
-                self.file_name(),
-            ))
+        Diagnostic::new(format!(
+            "plugin `{key}` imports {}, which {} does not grant it",
+            quoted(&interfaces),
+            self.file_name(),
+        ))
+        .at(&self.file, entry.line)
+        .help(entry.how_to_grant(key, missing))
+    }
+
+    fn not_allowed(&self, key: &str, entry: &PluginEntry, forbidden: &NotAllowed) -> Diagnostic {
+        let NotAllowed {
+            capability,
+            key: setting,
+            file,
+            out_of_reach,
+        } = forbidden;
+        let file = file.display();
+        let message = match out_of_reach {
+            false => format!(
+                "plugin `{key}` is granted `{capability}`, which the operator does not allow it"
+            ),
+            true => format!(
+                "plugin `{key}` is granted `{capability}`, but for nothing that the operator allows it"
+            ),
+        };
+        Diagnostic::new(message)
             .at(&self.file, entry.line)
-            .help(format!("add {} to [plugins.{key}.grants]", quoted(&lines))));
-        }
-        for (capability, _) in entry.grants.iter() {
-            if !imported.contains(&capability) {
-                warnings.push(format!(
-                    "plugin `{key}` is granted `{capability}` and does not import it (line {})",
-                    entry.line
-                ));
-            }
-        }
-        Ok(())
+            .help(format!(
+                "set `{setting}` in {file}, or take the grant of `{capability}` away here"
+            ))
     }
 
     fn check_descriptor(
@@ -191,6 +253,7 @@ impl Manifest {
         task: &TaskEntry,
         entry: &PluginEntry,
         found: &Inspected,
+        grants: Grants,
         wiring: Wiring,
     ) -> PlannedTask {
         let descriptor = &found.descriptor;
@@ -206,7 +269,7 @@ impl Manifest {
             size: found.size,
             builtin: found.builtin.clone(),
             settings: entry.settings.clone(),
-            grants: entry.grants.clone(),
+            grants,
             limits: entry.limits.clone(),
             retry: task.retry.clone(),
             revert: task.revert.clone(),
@@ -261,7 +324,5 @@ const PLUGIN_DEFECT: &str =
 
 /// Whether an interface is one that every plugin may import.
 fn is_base(name: &str) -> bool {
-    let name = name.strip_prefix("cairn:plugin/").unwrap_or(name);
-    let name = name.split_once('@').map_or(name, |(name, _)| name);
-    matches!(name, "context" | "log" | "types")
+    matches!(interface(name), "context" | "log" | "types")
 }

@@ -20,6 +20,9 @@ pub use descriptor::Descriptor;
 pub use settings::{SettingsError, Violation, check_settings};
 pub use wire::{MissingDependencies, Ports, Wiring, wire};
 
+/// The contract that plugins keep: see `wit/README.md`.
+pub const CONTRACT: &str = "cairn:plugin@0.1.0";
+
 /// What the host found out about the plugin of one key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inspected {
@@ -27,7 +30,7 @@ pub struct Inspected {
     pub digest: Digest,
     /// Size of the component in bytes.
     pub size: u64,
-    /// The interfaces of `cairn:plugin` it imports, as `quota` or `cairn:plugin/quota@0.1.0`. `context`, `log` and `types` may be
+    /// The interfaces of `cairn:plugin` it imports, as `quota` or `cairn:plugin/quota@0.1.0`; `context`, `log` and `types` are
     /// among them.
     pub imports: BTreeSet<String>,
     /// The JSON schema of its settings.

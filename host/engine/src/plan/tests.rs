@@ -4,6 +4,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
+use crate::allow::Allow;
 use crate::error::Diagnostic;
 use crate::manifest::{Capability, Manifest};
 
@@ -81,7 +82,7 @@ fn plugins() -> BTreeMap<String, Inspected> {
 fn plan(change: impl FnOnce(&mut BTreeMap<String, Inspected>)) -> Result<Plan, Diagnostic> {
     let mut plugins = plugins();
     change(&mut plugins);
-    manifest().plan(&plugins)
+    manifest().plan(&plugins, &Allow::default())
 }
 
 #[track_caller]
@@ -121,7 +122,7 @@ fn without_an_action_a_task_is_called_as_its_plugin() {
     let mut manifest = manifest();
     manifest.action = None;
     assert_eq!(
-        manifest.plan(&plugins()).unwrap().tasks[1].versioned(),
+        manifest.plan(&plugins(), &Allow::default()).unwrap().tasks[1].versioned(),
         "second==1.2"
     );
 }
@@ -139,7 +140,7 @@ fn a_plan_survives_json_with_its_digest() {
 fn the_digest_is_of_what_runs() {
     let original = plan(|_| ()).unwrap();
     let moved = Manifest::parse(TEXT, Path::new("elsewhere/other.toml")).unwrap();
-    let moved = moved.plan(&plugins()).unwrap();
+    let moved = moved.plan(&plugins(), &Allow::default()).unwrap();
     assert_eq!(moved.digest(), original.digest());
 
     let warned = Plan {
@@ -159,7 +160,7 @@ fn an_import_that_is_not_granted_is_refused_with_the_line_to_add() {
             second(plugins).imports.insert("keys".into());
         },
         "plugin `second` imports `cairn:plugin/keys`, which flow.toml does not grant it\n  \
-         --> flows/flow.toml:8\n  help: add `keys = true` to [plugins.second.grants]",
+         --> flows/flow.toml:8\n  help: add this line below line 11, [plugins.second.grants]:\n    keys = true",
     );
     refused(
         |plugins| {
@@ -167,7 +168,106 @@ fn an_import_that_is_not_granted_is_refused_with_the_line_to_add() {
             first.imports.extend(names("quota cairn:plugin/results"));
         },
         "plugin `first` imports `cairn:plugin/results` and `cairn:plugin/quota`, which flow.toml does not grant it\n  \
-         --> flows/flow.toml:5\n  help: add `results = true` and `quota = true` to [plugins.first.grants]",
+         --> flows/flow.toml:5\n  help: add this line below line 5, [plugins.first]:\n    grants = { results = true, quota = true }",
+    );
+}
+
+/// The flow of one plugin that imports quota and keys, and the plugin's table.
+fn plan_one(plugin_table: &str, allow: &str) -> Result<Plan, Diagnostic> {
+    let text = format!(
+        "[flow]\nname = \"f\"\n{plugin_table}\n[plugins.b]\npath = \"b\"\n[[task]]\nplugin = \"a.1\"\n"
+    );
+    let manifest = Manifest::parse(&text, Path::new("flow.toml"))?;
+    let allow = crate::config::Config::parse(allow, Path::new("cairn.toml"))?.allow;
+    let found = plugin("one", "context quota keys", "", "", "");
+    manifest.plan(&BTreeMap::from([("a.1".to_owned(), found)]), &allow)
+}
+
+/// Does to a text what the help of a diagnostic says: adds lines below a line, or writes them in its place.
+fn do_as_told(text: &str, help: &str) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut at = 0;
+    let mut in_place = false;
+    for step in help.lines() {
+        if let Some(line) = step.strip_prefix("    ") {
+            if std::mem::take(&mut in_place) {
+                lines[at - 1] = line.to_owned();
+            } else {
+                lines.insert(at, line.to_owned());
+                at += 1;
+            }
+            continue;
+        }
+        let number = step.rsplit_once("line ").expect("a step names its line").1;
+        let number: String = number.chars().take_while(char::is_ascii_digit).collect();
+        at = number.parse().expect("a number");
+        in_place = !step.contains("below");
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn what_is_to_be_added_makes_the_plan_pass_however_grants_are_written() {
+    for table in [
+        "[plugins.'a.1']\npath = 'a'",
+        "[plugins.'a.1']\npath = 'a'\n[plugins.'a.1'.grants]\n# none",
+        "[plugins.'a.1']\npath = 'a'\n[plugins.'a.1'.grants]\nquota = { resources = ['volumes'] }",
+        "[plugins.'a.1'.grants]\nquota = true\n[plugins.'a.1']\npath = 'a'",
+        "[plugins.'a.1']\npath = 'a'\n[plugins.'a.1'.grants]\nquota = false",
+        "[plugins.'a.1']\npath = 'a'\n[plugins.'a.1'.grants]\nkeys = false\nquota = false",
+        "[plugins.'a.1']\ngrants = {}\npath = 'a'",
+        "[plugins.'a.1']\ngrants = { quota = { resources = ['volumes', 'giga*'] } }\npath = 'a'",
+        "[plugins.'a.1']\ngrants.keys = true\npath = 'a'",
+    ] {
+        let error = plan_one(table, "").expect_err(table);
+        assert!(error.message.contains("does not grant it"), "{error}");
+        // The table begins on the third line of the manifest.
+        let mended = do_as_told(&format!("\n\n{table}"), &error.help.unwrap());
+        let plan = plan_one(&mended[2..], "");
+        let plan = plan.unwrap_or_else(|error| panic!("{mended}\n{error}"));
+        let grants = &plan.tasks[0].grants;
+        assert!(grants.has(Capability::Keys) && grants.has(Capability::Quota));
+        let narrowed = grants.get(Capability::Quota).unwrap().resources.is_some();
+        assert_eq!(
+            narrowed,
+            table.contains("volumes"),
+            "a grant stays as narrow"
+        );
+    }
+}
+
+#[test]
+fn a_grant_that_the_operator_does_not_allow_is_refused_with_the_key() {
+    let table = "[plugins.'a.1']\npath = 'a'\ngrants = { keys = true, quota = { resources = ['volumes'] } }";
+    let refused = |allow: &str| plan_one(table, allow).unwrap_err().to_string();
+    assert_eq!(
+        refused("[allow]\n'*' = { quota = true }"),
+        "plugin `a.1` is granted `keys`, which the operator does not allow it\n  --> flow.toml:3\n  \
+         help: set `allow.\"*\".keys` in cairn.toml, or take the grant of `keys` away here"
+    );
+    assert_eq!(
+        refused("[allow]\n'*' = { keys = true, quota = { resources = ['snapshots'] } }"),
+        "plugin `a.1` is granted `quota`, but for nothing that the operator allows it\n  --> flow.toml:3\n  \
+         help: set `allow.\"*\".quota` in cairn.toml, or take the grant of `quota` away here"
+    );
+    assert!(plan_one(table, "[allow]\n'*' = true").is_ok());
+}
+
+#[test]
+fn a_plan_grants_what_manifest_and_operator_grant_and_the_plugin_imports() {
+    let table = "[plugins.'a.1']\npath = 'a'\ngrants = { keys = true, quota = true, rpc = true }";
+    let allow = "[allow]\n'*' = { keys = true, rpc = true, quota = { resources = ['volumes'] } }";
+    let plan = plan_one(table, allow).unwrap();
+    let granted: Vec<_> = plan.tasks[0].grants.iter().map(|(one, _)| one).collect();
+    assert_eq!(granted, [Capability::Keys, Capability::Quota]);
+    let quota = plan.tasks[0].grants.get(Capability::Quota).unwrap();
+    assert!(quota.reaches_resource("volumes") && !quota.reaches_resource("gigabytes"));
+    assert!(
+        plan.warnings
+            .iter()
+            .any(|warning| warning.contains("granted `rpc` and does not import it")),
+        "{:?}",
+        plan.warnings
     );
 }
 
@@ -200,11 +300,11 @@ fn a_component_that_is_not_the_pinned_one_is_refused() {
     let mut manifest = manifest();
     let entry = manifest.plugins.get_mut("first").unwrap();
     entry.sha256 = Some(Digest::of(b"one"));
-    manifest.plan(&plugins()).unwrap();
+    manifest.plan(&plugins(), &Allow::default()).unwrap();
 
     let entry = manifest.plugins.get_mut("first").unwrap();
     entry.sha256 = Some(Digest::of(b"another"));
-    let error = manifest.plan(&plugins()).unwrap_err();
+    let error = manifest.plan(&plugins(), &Allow::default()).unwrap_err();
     let found = Digest::of(b"one").to_string();
     assert!(
         error
@@ -221,7 +321,7 @@ fn settings_that_do_not_fit_are_refused_with_the_path_and_the_line() {
         |plugins| {
             second(plugins).settings_schema = json!({"properties": {"size": {"type": "string"}}})
         },
-        "settings of plugin `second`: `/size`: 1 is not of type \"string\"\n  --> flows/flow.toml:8\n  \
+        "settings of plugin `second`: `/size`: 1 is not of type \"string\"\n  --> flows/flow.toml:10\n  \
          help: in the settings of [plugins.second], change `/size`",
     );
     let error = manifest()
@@ -288,7 +388,7 @@ fn a_plugin_that_a_task_uses_must_have_been_loaded() {
 fn a_plugin_that_no_task_uses_need_not_be_loaded() {
     let text = format!("{TEXT}\n[plugins.spare]\npath = 'spare.wasm'");
     let manifest = Manifest::parse(&text, Path::new("flow.toml")).unwrap();
-    let plan = manifest.plan(&plugins()).unwrap();
+    let plan = manifest.plan(&plugins(), &Allow::default()).unwrap();
     assert_eq!(plan.warnings, ["no task uses [plugins.spare] (line 26)"]);
 }
 

@@ -1,5 +1,6 @@
 //! `cairn plugin …`: writing plugins, and looking into them. A subcommand each file.
 
+mod diff;
 mod inspect;
 
 use std::path::Path;
@@ -19,11 +20,13 @@ const BUILTIN: &str = "builtin:";
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
     Inspect(inspect::Inspect),
+    Diff(diff::Diff),
 }
 
 impl Plugin {
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
         let done = match self {
+            Self::Diff(diff) => return diff.run(session),
             Self::Inspect(inspect) => inspect.run(session),
         };
         done.map(|()| Exit::Ok)

@@ -90,10 +90,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     let policy = session.policy()?;
     let requester = session.identity(&run.who, &policy);
     let planner = session.planner()?;
-    let plan = planner.plan(manifest)?;
-    plan.warnings
-        .iter()
-        .for_each(|warning| session.warn(warning));
+    let plan = session.plan(&planner, manifest, run.locked)?;
     let action = plan.action.as_deref();
     let mut asked = Vec::new();
     for path in &run.inputs {

@@ -32,6 +32,9 @@ pub struct Run {
     /// How many flows run at the same moment, where there are many requests [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
+    /// Refuse plugins that are not as the lock file beside the manifest has them: see `cairn plan --lock`
+    #[arg(long)]
+    locked: bool,
     #[command(flatten)]
     who: Who,
     #[command(flatten)]

@@ -26,10 +26,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     let policy = session.policy()?;
     let requester = session.identity(&run.who, &policy);
     let planner = session.planner()?;
-    let plan = planner.plan(manifest)?;
-    plan.warnings
-        .iter()
-        .for_each(|warning| session.warn(warning));
+    let plan = session.plan(&planner, manifest, run.locked)?;
     let request = session.peek(&requester, |view| {
         Ok(request::resolve(
             plan.action.as_deref(),

@@ -21,7 +21,8 @@ pub(super) fn query(tx: &mut Tx<'_>, query: &Query) -> Result<Value, Fault> {
         | Query::VolumeTypeName(_)
         | Query::Encrypted(_)
         | Query::Snapshot(_)
-        | Query::Volume(_) => super::quota::require_somebody(tx)?,
+        | Query::Volume(_)
+        | Query::ReservedResources(_) => super::quota::require_somebody(tx)?,
         Query::DefaultVolumeType | Query::QosSpecs(_) | Query::Image(_) | Query::ZoneIsValid(_) => {
         }
     }
@@ -62,6 +63,7 @@ pub(super) fn query(tx: &mut Tx<'_>, query: &Query) -> Result<Value, Fault> {
             )?;
             name.map(Value::from).ok_or_else(|| type_not_found(id))
         }
+        Query::ReservedResources(ids) => Ok(super::quota::reserved_resources(tx, ids)?.into()),
     }
 }
 

@@ -386,3 +386,28 @@ fn deleting_gives_back_only_what_is_booked() {
         .unwrap();
     assert_eq!((usage("volumes"), usage("gigabytes")), (0, 0));
 }
+
+#[test]
+fn the_resources_of_reservations_are_told_to_the_flow_that_made_them_while_they_are_open() {
+    let store = memory();
+    let (one, other) = (begin(&store, &ann()), begin(&store, &ann()));
+    let ids = |call, amount| match apply(&store, call, &ann(), reserve(amount)).unwrap().0 {
+        Answer::Reservations(ids) => ids,
+        answer => panic!("{answer:?}"),
+    };
+    let (open, closed, foreign) = (ids(one, 1), ids(one, 2), ids(other, 1));
+    let close = Effect::QuotaCommit(QuotaCommit {
+        reservations: closed.clone(),
+        project: None,
+    });
+    apply(&store, one, &ann(), close).unwrap();
+    let asked = [open, closed, foreign, vec!["nobody".to_owned()]].concat();
+    let caller = Caller {
+        call: Some(one),
+        requester: &ann(),
+    };
+    let told = store
+        .query(caller, &crate::effect::Query::ReservedResources(asked))
+        .unwrap();
+    assert_eq!(told, json!(["volumes"]));
+}

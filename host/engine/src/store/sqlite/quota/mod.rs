@@ -7,7 +7,7 @@ mod usage;
 
 pub(super) use booked::current_drift;
 pub(super) use limits::{Limits, limits_for, resource, resources};
-pub(super) use reservation::{commit, is_given_back, reserve, rollback};
+pub(super) use reservation::{commit, is_given_back, reserve, reserved_resources, rollback};
 pub(super) use usage::{refresh, usages};
 
 use super::tx::{Fault, Tx};

@@ -160,6 +160,22 @@ fn open(tx: &mut Tx<'_>, ids: &[String], project: &str) -> Result<Vec<Open>, Fau
     Ok(found)
 }
 
+/// The resource of each of `ids` that is open and this flow's.
+pub(in super::super) fn reserved_resources(
+    tx: &Tx<'_>,
+    ids: &[String],
+) -> rusqlite::Result<Vec<String>> {
+    let mut select = tx.connection.prepare_cached(
+        "SELECT resource FROM reservations WHERE id = ? AND flow = ? AND state = 'open'",
+    )?;
+    let mut found = Vec::new();
+    for id in ids {
+        let resource = select.query_row(params![id, tx.flow()], |row| row.get(0));
+        found.extend(resource.optional()?);
+    }
+    Ok(found)
+}
+
 fn close(tx: &mut Tx<'_>, id: &str, state: &'static str) -> Result<(), Fault> {
     tx.connection
         .prepare_cached("UPDATE reservations SET state = ? WHERE id = ?")?

@@ -1,0 +1,148 @@
+//! `cairn plugin diff`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use cairn::manifest::Limits;
+use cairn::plan::check_settings;
+use cairn::plugin::Plugins;
+use cairn::upgrade::{self, Change, Version};
+use cairn::value::{Digest, Object, Value};
+use clap::Args;
+use serde::Serialize;
+
+use super::{BUILTIN, object, read};
+use crate::args::Format;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, cell, count, printable};
+use crate::session::Session;
+
+/// Show what another version of a plugin adds or drops, and whether it widens
+///
+/// It widens when whoever uses the plugin has to look: it imports an interface that it did not (a patch of WASI apart), takes an
+/// input that it did not or needs one that it could do without, provides a name or exports an interface less, or may refuse
+/// settings that were right: one must be given now, is not known any more, or is held to a rule that is new or stricter.
+/// Exits with 3 then, and with 0 otherwise.
+#[derive(Args, Debug)]
+pub struct Diff {
+    /// The version that is used: a component's file, or builtin:NAME
+    #[arg(value_name = "OLD")]
+    old: String,
+    /// The version that would take its place
+    #[arg(value_name = "NEW")]
+    new: String,
+    /// Settings for both, a JSON object: a plugin may describe itself by them
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
+    settings: Object,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Document<'d> {
+    widens: bool,
+    old: Side<'d>,
+    new: Side<'d>,
+    changes: &'d [Change],
+}
+
+#[derive(Serialize)]
+struct Side<'d> {
+    source: &'d str,
+    sha256: Digest,
+    size: u64,
+    /// Why the plugin says nothing of itself, so that its inputs and results are not compared.
+    not_described: Option<&'d str>,
+}
+
+impl Diff {
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let plugins = session.plugins()?;
+        let old = self.version(&plugins, &self.old)?;
+        let new = self.version(&plugins, &self.new)?;
+        let changes = upgrade::changes(&old, &new, &self.settings);
+        let widening = changes.iter().filter(|change| change.widens.is_some());
+        let widening = widening.count();
+        if self.format.json {
+            output::json(&Document {
+                widens: widening > 0,
+                old: side(&self.old, &old),
+                new: side(&self.new, &new),
+                changes: &changes,
+            })?;
+        } else {
+            for (source, version) in [(&self.old, &old), (&self.new, &new)] {
+                if let Err(reason) = &version.descriptor {
+                    let reason = printable(reason);
+                    session.warn(&format!(
+                        "{source} is not described, so inputs and results are not compared: {reason}; give it settings with --settings"
+                    ));
+                }
+            }
+            output::print(&text(&changes, widening))?;
+        }
+        Ok(if widening > 0 { Exit::Failed } else { Exit::Ok })
+    }
+
+    fn version(&self, plugins: &Plugins, source: &str) -> Result<Version, Failure> {
+        let failed = |error| {
+            let mut failure = Failure::from(error);
+            // What cannot be read is bad usage, whatever it is.
+            failure.exit = Exit::Usage;
+            if !source.starts_with(BUILTIN) {
+                failure.diagnostic = failure.diagnostic.at(Path::new(source), None);
+            }
+            failure
+        };
+        let plugin = plugins.load(&read(source)?).map_err(failed)?;
+        let limits = Limits::default();
+        let settings_schema = plugin.settings_schema(&limits).map_err(failed)?;
+        let described = check_settings(&self.settings, &settings_schema)
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                let described = plugin.describe(&self.settings, &limits);
+                described.map_err(|error| error.to_string())
+            });
+        let imports = plugin.imports().iter();
+        Ok(Version {
+            digest: plugin.digest(),
+            size: plugin.bytes().len() as u64,
+            imports: imports.map(|import| import.name.clone()).collect(),
+            exports: plugin.exports().iter().cloned().collect(),
+            settings_schema,
+            descriptor: described,
+        })
+    }
+}
+
+fn side<'d>(source: &'d str, version: &'d Version) -> Side<'d> {
+    Side {
+        source,
+        sha256: version.digest,
+        size: version.size,
+        not_described: version.descriptor.as_ref().err().map(String::as_str),
+    }
+}
+
+fn text(changes: &[Change], widening: usize) -> String {
+    if changes.is_empty() {
+        return "they are the same component\n".to_owned();
+    }
+    let rows = changes.iter().map(|change| {
+        let what = match (&change.old, &change.new) {
+            (Value::Null, new) => format!("+ {}", cell(new)),
+            (old, Value::Null) => format!("- {}", cell(old)),
+            (old, new) => format!("{} -> {}", cell(old), cell(new)),
+        };
+        let path = change.path.as_deref().map(printable).unwrap_or_default();
+        let widens = change.widens.as_deref().map(printable).unwrap_or_default();
+        vec![change.part.as_str().to_owned(), path, what, widens]
+    });
+    let mut text = output::table(&["part", "at", "change", "widens"], rows);
+    // Writing to a string cannot fail.
+    let _ = match widening {
+        0 => writeln!(text, "\nit does not widen"),
+        _ => writeln!(text, "\nit widens: {}", count(widening, "change")),
+    };
+    text
+}

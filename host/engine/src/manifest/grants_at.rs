@@ -1,0 +1,81 @@
+//! Where a manifest grants something to a plugin, and what to write there to grant it more.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Capability, Grant, PluginEntry};
+
+/// Where the grants of a plugin stand in the manifest. Lines are counted from 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantsAt {
+    /// How they are written.
+    pub form: GrantsForm,
+    /// What is withheld in so many words, with its line.
+    pub withheld: BTreeMap<Capability, usize>,
+}
+
+/// How the grants of a plugin are written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantsForm {
+    /// In a table whose header `[plugins.KEY.grants]` is on this line.
+    Table(usize),
+    /// As a value, on this line.
+    Value(usize),
+    /// Not at all, in a plugin's table whose header is on this line.
+    Absent(usize),
+    /// Not at all, in a plugin's table without a header.
+    #[default]
+    Elsewhere,
+}
+
+impl PluginEntry {
+    /// The line to add to the manifest, and where, so that the plugin `key` is granted `missing` too.
+    pub(crate) fn how_to_grant(&self, key: &str, missing: &[Capability]) -> String {
+        let line = |text: &str| format!("\n    {text}");
+        let grant = |capability: &Capability| format!("{capability} = true");
+        let (withheld, absent): (Vec<_>, Vec<_>) = missing
+            .iter()
+            .partition(|one| self.grants_at.withheld.contains_key(one));
+        let mut steps = Vec::new();
+        for capability in withheld {
+            steps.push(format!(
+                "change line {} to:{}",
+                self.grants_at.withheld[&capability],
+                line(&grant(&capability))
+            ));
+        }
+        let whole = || {
+            let granted = missing.iter().copied().map(|one| (one, Grant::default()));
+            let mut all = self.grants.clone();
+            all.0.extend(granted);
+            line(&format!("grants = {all}"))
+        };
+        match self.grants_at.form {
+            GrantsForm::Table(at) if !absent.is_empty() => {
+                let lines: String = absent.iter().map(|one| line(&grant(one))).collect();
+                let this = if absent.len() == 1 {
+                    "this line"
+                } else {
+                    "these lines"
+                };
+                steps.push(format!(
+                    "add {this} below line {at}, [plugins.{key}.grants]:{lines}"
+                ));
+            }
+            GrantsForm::Table(_) => {}
+            GrantsForm::Absent(at) => steps.push(format!(
+                "add this line below line {at}, [plugins.{key}]:{}",
+                whole()
+            )),
+            GrantsForm::Value(at) => {
+                steps = vec![format!("write the grants on line {at} as:{}", whole())];
+            }
+            GrantsForm::Elsewhere => {
+                steps.push(format!("add this to the plugin `{key}`:{}", whole()));
+            }
+        }
+        steps.join("\n  and ")
+    }
+}

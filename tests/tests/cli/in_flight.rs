@@ -1,0 +1,137 @@
+//! A flow goes on, and is reverted, with the components that it was called with, whatever the manifest names by then.
+
+use std::fs;
+
+use acceptance::guest::Call;
+use acceptance::program::{Program, end};
+use acceptance::slow::{send, start_slow};
+use acceptance::stranger::Stranger;
+use serde_json::json;
+
+use super::program;
+
+const FIRST: Stranger = Stranger {
+    name: "stranger",
+    minor: 0,
+    imports: &[],
+    requires: &[],
+    provides: &["x"],
+    schema: "{}",
+    says: "reverted by the first version",
+};
+
+const SECOND: Stranger = Stranger {
+    minor: 1,
+    says: "reverted by the second version",
+    ..FIRST
+};
+
+/// The flow of a stranger, a task that takes a second, and one more; started, and in its second task.
+fn started(program: &Program) -> std::process::Child {
+    let tasks: String = ["stranger", "slow", "last"]
+        .iter()
+        .map(|task| format!("[[task]]\nplugin = \"{task}\"\n"))
+        .collect();
+    let plugins = "[plugins.stranger]\npath = \"stranger.wat\"\n[plugins.slow]\npath = \"slow.wat\"\n\
+                   [plugins.last]\npath = \"slow.wat\"\n";
+    program
+        .write("stranger.wat", FIRST.component())
+        .write("slow.wat", Call::TakesASecond.component())
+        .write(
+            "flow.toml",
+            format!("[flow]\nname = \"f\"\n{plugins}{tasks}"),
+        );
+    start_slow(program, &["run", "flow.toml", "--json"])
+}
+
+fn upgrade(program: &Program) {
+    program.write("stranger.wat", SECOND.component());
+    let plan = program.json(&["plan", "flow.toml", "--format", "json"]);
+    assert_eq!(plan["tasks"][0]["version"], json!([1, 1]));
+}
+
+fn only_flow(program: &Program) -> String {
+    let list = program.json(&["flows", "list", "--json"]);
+    assert_eq!(list.as_array().map(Vec::len), Some(1), "{list}");
+    list[0]["id"].as_str().expect("an id").to_owned()
+}
+
+#[track_caller]
+fn was_reverted_by_the_first(program: &Program, flow: &str) {
+    let logs = program.run(&["flows", "logs", flow]).exits(0).stdout;
+    assert!(logs.contains(FIRST.says), "{logs}");
+    assert!(!logs.contains(SECOND.says), "{logs}");
+}
+
+#[test]
+fn an_interrupted_flow_is_rolled_back_by_the_version_it_called() {
+    let program = program();
+    let child = started(&program);
+    send(&child, "-INT");
+    end(child).exits(5);
+    upgrade(&program);
+    let flow = only_flow(&program);
+    let report = program
+        .run(&["flows", "rollback", &flow, "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(report["rollback"]["verdict"], "clean");
+    was_reverted_by_the_first(&program, &flow);
+}
+
+#[test]
+fn a_flow_whose_process_died_is_recovered_by_the_version_it_called() {
+    let program = program();
+    let mut child = started(&program);
+    child.kill().expect("it still runs");
+    child.wait().expect("it can be waited for");
+    upgrade(&program);
+    let recovered = program.json(&["recover", "--json"]);
+    assert_eq!(recovered[0]["verdict"], "clean", "{recovered}");
+    was_reverted_by_the_first(&program, &only_flow(&program));
+}
+
+#[test]
+fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
+    for damage in [false, true] {
+        let program = program();
+        let mut child = started(&program);
+        child.kill().expect("it still runs");
+        child.wait().expect("it can be waited for");
+        upgrade(&program);
+        let mut kept = None;
+        for entry in fs::read_dir(program.path("cairn.db.components")).expect("kept components") {
+            let path = entry.expect("an entry").path();
+            let bytes = fs::read(&path).expect("a component");
+            if bytes != FIRST.component().into_bytes() {
+                continue;
+            }
+            if damage {
+                fs::write(&path, "damaged").expect("it can be written");
+            } else {
+                fs::remove_file(&path).expect("it can be removed");
+            }
+            kept = Some((path, bytes));
+        }
+        let (path, bytes) = kept.expect("the first version was kept");
+        let digest = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+
+        let recovered = program.run(&["recover", "--json"]).exits(4).json();
+        let reason = recovered[0]["stuck"].as_str().expect("a reason");
+        let problem = if damage { "is damaged" } else { "is gone" };
+        for words in [&digest, problem, "`stranger`"] {
+            assert!(reason.contains(words), "{words}: {reason}");
+        }
+        let stuck = program.json(&["flows", "list", "--stuck", "--json"]);
+        assert_eq!(stuck[0]["stuck"], reason, "{stuck}");
+
+        // Once it is there again, the flow is recovered.
+        fs::write(&path, bytes).expect("it can be written");
+        program.run(&["recover", "--json"]).exits(0);
+        was_reverted_by_the_first(&program, &only_flow(&program));
+    }
+}

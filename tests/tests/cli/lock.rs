@@ -1,0 +1,144 @@
+//! `cairn plan --lock`, and what `--locked` refuses.
+
+use std::fs;
+
+use acceptance::program::Program;
+use acceptance::stranger::Stranger;
+
+use super::program;
+
+/// A flow of a built-in plugin and a stranger.
+fn flow(program: &Program, stranger: Stranger) {
+    program
+        .write("stranger.wat", stranger.component())
+        .write(
+            "flow.toml",
+            "[flow]\nname = \"f\"\n\n[plugins.inject]\nbuiltin = \"inject\"\nsettings = { provides = [\"size\"] }\n\n\
+             [plugins.stranger]\npath = \"stranger.wat\"\ngrants = { quota = true, rpc = true }\n\n\
+             [[task]]\nplugin = \"inject\"\n\n[[task]]\nplugin = \"stranger\"\n",
+        )
+        .write("request.json", "{\"size\": 1}");
+}
+
+const FIRST: Stranger = Stranger {
+    name: "stranger",
+    minor: 0,
+    imports: &["quota"],
+    requires: &["size"],
+    provides: &["x"],
+    schema: "{}",
+    says: "reverted",
+};
+
+const RUN: &[&str] = &[
+    "run",
+    "flow.toml",
+    "--input",
+    "request.json",
+    "--locked",
+    "--json",
+];
+
+#[test]
+fn a_plan_is_locked_and_runs_as_it_was_locked() {
+    let program = program();
+    flow(&program, FIRST);
+    program
+        .run(&["plan", "flow.toml", "--lock"])
+        .exits(0)
+        .says(&["wrote flow.lock"]);
+    let first = fs::read(program.path("flow.lock")).expect("the lock file");
+    program.run(&["plan", "flow.toml", "--lock"]).exits(0);
+    let again = fs::read(program.path("flow.lock")).expect("the lock file");
+    assert_eq!(first, again, "the same plugins have the same bytes");
+    let text = String::from_utf8(first).expect("text");
+    for line in [
+        "builtin = \"inject\"",
+        "contract = \"cairn:plugin@0.1.0\"",
+        "imports = [\"log\", \"quota\"]",
+        "requires = [\"size\"]",
+        "grants = { quota = true }",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    assert_eq!(text.matches("sha256 = ").count(), 1, "{text}");
+    program.run(&["plan", "flow.toml", "--locked"]).exits(0);
+    program.run(RUN).exits(0);
+    let left: Vec<_> = fs::read_dir(program.path("."))
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter(|name| name.to_string_lossy().contains(".lock."))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_plugin_that_differs_is_refused_line_by_line_before_anything_runs() {
+    let program = program();
+    flow(&program, FIRST);
+    program.run(&["plan", "flow.toml", "--lock"]).exits(0);
+    flow(
+        &program,
+        Stranger {
+            minor: 1,
+            imports: &["rpc"],
+            requires: &[],
+            ..FIRST
+        },
+    );
+    for arguments in [&["plan", "flow.toml", "--locked"][..], RUN] {
+        let refused = program.run(arguments).exits(2).says(&[
+            "the plugins are not those of the lock file",
+            "\n    stranger: sha256 ",
+            " -> ",
+            "\n    stranger: version 1.0 -> 1.1\n",
+            "\n    stranger: imports - quota\n    stranger: imports + rpc\n",
+            "\n    stranger: requires - size\n",
+            "\n    stranger: grants - { quota = true }\n    stranger: grants + { rpc = true }\n",
+            "--> flow.lock",
+            "help: ",
+        ]);
+        assert_eq!(refused.stdout, "");
+        assert!(!refused.stderr.contains("inject:"), "{}", refused.stderr);
+    }
+    assert!(!program.has_database());
+    // Whoever means it looks at what changed, and locks it.
+    program
+        .run(&["plan", "flow.toml", "--lock"])
+        .exits(0)
+        .says(&["stranger: version 1.0 -> 1.1"]);
+    program.run(RUN).exits(0);
+}
+
+#[test]
+fn without_a_lock_file_nothing_runs_that_must_be_locked() {
+    let program = program();
+    flow(&program, FIRST);
+    program.run(RUN).exits(2).says(&[
+        "there is no lock file",
+        "--> flow.lock",
+        "`cairn plan flow.toml --lock`",
+    ]);
+    program.write("flow.lock", "lock = 1\n");
+    program
+        .run(RUN)
+        .exits(2)
+        .says(&["`plugins` is missing", "flow.lock"]);
+    assert!(!program.has_database());
+}
+
+#[test]
+fn a_manifest_is_not_overwritten_by_its_lock() {
+    let program = program();
+    flow(&program, FIRST);
+    let text = fs::read(program.path("flow.toml")).expect("the manifest");
+    program.write("flow.lock", &text);
+    program
+        .run(&["plan", "flow.lock", "--lock"])
+        .exits(2)
+        .says(&["the manifest has the name of its own lock file"]);
+    assert_eq!(
+        fs::read(program.path("flow.lock")).expect("it is there"),
+        text
+    );
+}
