@@ -11,6 +11,7 @@ use cairn::report::{Report, Verdict};
 use cairn::request::RequestError;
 use cairn::store::StoreError;
 use cairn_bench::BenchError;
+use cairn_laws::LawsError;
 
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +210,17 @@ impl From<BenchError> for Failure {
             | BenchError::Sandbox(_)
             | BenchError::Io(_)
             | BenchError::Unexpected(_) => Self::host(error.to_string()),
+        }
+    }
+}
+
+impl From<LawsError> for Failure {
+    fn from(error: LawsError) -> Self {
+        match error {
+            LawsError::Invalid(diagnostic) => diagnostic.into(),
+            LawsError::Host(error) => error.into(),
+            LawsError::Store(error) => error.into(),
+            LawsError::Folder(_) => Self::host(error.to_string()),
         }
     }
 }

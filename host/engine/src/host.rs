@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::capability::{Enforcer, Services};
+use crate::capability::{Enforcer, Services, Surroundings};
 use crate::error::Diagnostic;
 use crate::flow::{Flow, FlowError};
 use crate::id::{FlowId, Identity};
@@ -53,6 +53,7 @@ pub struct HostBuilder {
     planner: Planner,
     enforcer: Arc<dyn Enforcer>,
     default_zone: String,
+    surroundings: Option<Surroundings>,
     components: Option<PathBuf>,
     interceptor: Option<Box<Interceptor>>,
     workers: Option<usize>,
@@ -78,6 +79,14 @@ impl HostBuilder {
     #[must_use]
     pub fn default_zone(mut self, zone: impl Into<String>) -> Self {
         self.default_zone = zone.into();
+        self
+    }
+
+    /// The clocks and the randomness that plugins see, in place of the machine's. For tests: what a plugin is given is
+    /// the same each time then, and so no secret.
+    #[must_use]
+    pub fn surroundings(mut self, surroundings: Surroundings) -> Self {
+        self.surroundings = Some(surroundings);
         self
     }
 
@@ -127,6 +136,7 @@ impl HostBuilder {
             services: Arc::new(Services {
                 enforcer: self.enforcer,
                 default_zone: self.default_zone,
+                surroundings: self.surroundings,
             }),
             components: self.components,
             interceptor: self.interceptor,
@@ -192,6 +202,7 @@ impl Host {
             planner,
             enforcer: Arc::new(Policy::default()),
             default_zone: DEFAULT_ZONE.to_owned(),
+            surroundings: None,
             components: None,
             interceptor: None,
             workers: None,

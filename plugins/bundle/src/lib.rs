@@ -6,12 +6,41 @@
 /// Name and component of each built-in plugin, in the order in which the volume-create flow runs them.
 pub const PLUGINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
 
+/// A plugin's name, and the text of its cases.
+macro_rules! cases {
+    ($plugin:literal) => {
+        (
+            $plugin,
+            include_str!(concat!("../../", $plugin, "/cases/", $plugin, ".toml")),
+        )
+    };
+}
+
 /// The component of the built-in plugin of that name.
 pub fn component(name: &str) -> Option<&'static [u8]> {
     PLUGINS
         .iter()
         .find(|(plugin, _)| *plugin == name)
         .map(|(_, component)| *component)
+}
+
+/// Name and cases of each built-in plugin: what `cairn plugin test` runs.
+pub const CASES: &[(&str, &str)] = &[
+    cases!("inject"),
+    cases!("extract-volume-request"),
+    cases!("quota-reserve"),
+    cases!("entry-create"),
+    cases!("quota-commit"),
+    cases!("on-failure-change-status"),
+    cases!("volume-cast"),
+];
+
+/// The cases of the built-in plugin of that name, as TOML.
+pub fn cases(name: &str) -> Option<&'static str> {
+    CASES
+        .iter()
+        .find(|(plugin, _)| *plugin == name)
+        .map(|(_, cases)| *cases)
 }
 
 #[cfg(test)]
@@ -39,5 +68,12 @@ mod tests {
                 .map(|p| p.1)
         );
         assert_eq!(component("quota"), None);
+    }
+
+    #[test]
+    fn every_plugin_has_cases() {
+        for (name, _) in PLUGINS {
+            assert!(cases(name).is_some(), "{name} has no cases");
+        }
     }
 }

@@ -98,7 +98,53 @@ impl From<Error> for types::Error {
     }
 }
 
-/// Returns an [`Error`] of a kind, with a formatted message.
+/// Stops the compiler at a kind that is not one word in UpperCamelCase.
+#[doc(hidden)]
+pub const fn checked_kind(kind: &str) -> &str {
+    let letters = kind.as_bytes();
+    assert!(
+        !letters.is_empty() && letters[0].is_ascii_uppercase(),
+        "a kind of error begins with a capital letter, as in \"InvalidInput\""
+    );
+    let mut at = 0;
+    while at < letters.len() {
+        assert!(
+            letters[at].is_ascii_alphanumeric(),
+            "a kind of error is one word in UpperCamelCase, as in \"InvalidInput\""
+        );
+        at += 1;
+    }
+    kind
+}
+
+/// Makes an [`Error`](crate::Error) of a kind, with a formatted message. A kind that is a literal must be one word in
+/// UpperCamelCase, or the plugin does not compile.
+///
+/// ```
+/// # use cairn_plugin::{Error, error};
+/// let id = "v1";
+/// let error: Error = error!("VolumeNotFound", "there is no volume `{id}`").with("volume_id", id);
+/// assert_eq!(error.to_string(), "VolumeNotFound: there is no volume `v1`");
+/// ```
+///
+/// ```compile_fail
+/// # use cairn_plugin::{Error, error};
+/// let error: Error = error!("volume not found", "there is no volume");
+/// ```
+#[macro_export]
+macro_rules! error {
+    ($kind:literal, $($message:tt)+) => {
+        $crate::Error::new(
+            const { $crate::__checked_kind($kind) },
+            ::std::format!($($message)+),
+        )
+    };
+    ($kind:expr, $($message:tt)+) => {
+        $crate::Error::new($kind, ::std::format!($($message)+))
+    };
+}
+
+/// Returns an [`error!`](crate::error) of a kind, with a formatted message.
 ///
 /// ```
 /// # use cairn_plugin::{Error, bail};
@@ -112,12 +158,15 @@ impl From<Error> for types::Error {
 /// ```
 #[macro_export]
 macro_rules! bail {
+    ($kind:literal, $($message:tt)+) => {
+        return ::core::result::Result::Err($crate::error!($kind, $($message)+).into())
+    };
     ($kind:expr, $($message:tt)+) => {
-        return ::core::result::Result::Err($crate::Error::new($kind, ::std::format!($($message)+)).into())
+        return ::core::result::Result::Err($crate::error!($kind, $($message)+).into())
     };
 }
 
-/// Returns an [`Error`] of a kind unless the condition holds.
+/// Returns an [`error!`](crate::error) of a kind unless the condition holds.
 ///
 /// ```
 /// # use cairn_plugin::{Error, ensure};
@@ -129,6 +178,11 @@ macro_rules! bail {
 /// ```
 #[macro_export]
 macro_rules! ensure {
+    ($condition:expr, $kind:literal, $($message:tt)+) => {
+        if !$condition {
+            $crate::bail!($kind, $($message)+);
+        }
+    };
     ($condition:expr, $kind:expr, $($message:tt)+) => {
         if !$condition {
             $crate::bail!($kind, $($message)+);

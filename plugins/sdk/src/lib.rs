@@ -1,5 +1,7 @@
 //! What the author of a Cairn plugin depends on: one trait, one macro, and the host's capabilities.
 //!
+//! From nothing to a tested plugin, step by step: [`tutorial`].
+//!
 //! A plugin is a WebAssembly component that implements one task of a flow. Its types say how it is wired: the fields of
 //! [`Task::Inputs`] are what earlier tasks must provide, those of [`Task::Output`] are what it provides itself, and
 //! the fields of the task are its settings.
@@ -71,9 +73,12 @@ pub mod guest;
 mod json;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod memory;
+pub mod random;
 mod task;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod time;
+pub mod tutorial;
 mod wiring;
 
 /// The imports: the host's own in a component, and the fake's in a native test, with the same signatures.
@@ -86,5 +91,7 @@ pub use capability::{
     catalog, context, images, keys, log, policy, quota, results, rpc, volumes, zones,
 };
 pub use error::Error;
+#[doc(hidden)]
+pub use error::checked_kind as __checked_kind;
 pub use task::{Disposition, Failure, NoInputs, Outcome, Task};
 pub use wiring::Wiring;

@@ -34,6 +34,8 @@ fn every_command_has_a_page_of_help() {
         "plugin",
         "plugin inspect",
         "plugin diff",
+        "plugin call",
+        "plugin test",
         "policy",
         "policy check",
         "db",
@@ -57,6 +59,15 @@ fn every_command_has_a_page_of_help() {
 fn the_long_page_has_every_option() {
     let run = program().run(&["--help"]).exits(0);
     insta::assert_snapshot!("help-long", run.stdout);
+}
+
+#[test]
+fn the_long_page_of_a_plugins_tests_says_how_cases_are_written_and_what_the_laws_are() {
+    let program = program();
+    for command in ["test", "call"] {
+        let run = program.run(&["plugin", command, "--help"]).exits(0);
+        insta::assert_snapshot!(format!("help-long-plugin-{command}"), run.stdout);
+    }
 }
 
 #[test]

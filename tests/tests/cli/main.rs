@@ -8,6 +8,7 @@ mod flows;
 mod grants;
 mod help;
 mod in_flight;
+mod laws;
 mod lock;
 mod many;
 mod operate;

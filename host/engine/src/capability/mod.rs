@@ -11,12 +11,14 @@ mod quota;
 mod results;
 mod rpc;
 mod state;
+mod surroundings;
 mod volumes;
 mod zones;
 
 pub(crate) use policy::Denied;
 pub use policy::Enforcer;
 pub(crate) use state::{Active, Granted, Services, State};
+pub use surroundings::Surroundings;
 
 use crate::error::TaskError;
 use crate::value::{Object, Value};

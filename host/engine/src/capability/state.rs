@@ -6,7 +6,7 @@ use wasmtime::{ResourceLimiter, bail};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use super::{Denied, Enforcer, to_wit};
+use super::{Denied, Enforcer, Surroundings, to_wit};
 use crate::effect::{Answer, Effect, Query};
 use crate::error::{HostErrorKind, Origin, TaskError};
 use crate::event::LogLevel;
@@ -21,6 +21,8 @@ pub(crate) struct Services {
     pub(crate) enforcer: Arc<dyn Enforcer>,
     /// Where a volume goes when nobody says otherwise.
     pub(crate) default_zone: String,
+    /// The clocks and the randomness that plugins see; the machine's when `None`.
+    pub(crate) surroundings: Option<Surroundings>,
 }
 
 /// What one plugin of a plan was given.
@@ -198,14 +200,20 @@ impl WasiView for State {
         let printed = self
             .printed
             .get_or_insert_with(|| MemoryOutputPipe::new(PRINTED));
+        let active = self.active.as_ref();
+        let surroundings = active.and_then(|active| active.services.surroundings);
         // No folders, sockets, environment or arguments: clocks and randomness are all there is.
         let ctx = self.wasi.get_or_insert_with(|| {
-            WasiCtxBuilder::new()
+            let mut builder = WasiCtxBuilder::new();
+            builder
                 .stdout(printed.clone())
                 .stderr(printed.clone())
                 .allow_tcp(false)
-                .allow_udp(false)
-                .build()
+                .allow_udp(false);
+            if let Some(surroundings) = surroundings {
+                surroundings.apply(&mut builder);
+            }
+            builder.build()
         });
         WasiCtxView {
             ctx,

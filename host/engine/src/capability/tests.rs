@@ -75,6 +75,7 @@ fn call(capability: Capability, grant: Option<Grant>) -> (State, Arc<Willing>) {
     let services = Services {
         enforcer: Arc::new(crate::policy::Policy::default()),
         default_zone: "nova".to_owned(),
+        surroundings: None,
     };
     let state = State::for_call(Active {
         context: Arc::clone(&context) as Arc<dyn Context>,

@@ -15,7 +15,9 @@
 //! assert_eq!(host.calls("catalog.volume"), [json!({"id": "v1"})]);
 //! ```
 
+mod effects;
 pub(crate) mod imports;
+mod surroundings;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,6 +27,8 @@ use serde_json::{Value, json};
 
 use crate::context::Identity;
 use crate::{Disposition, Error, Failure, Outcome, Task, guest};
+
+pub(crate) use surroundings::{now, random};
 
 type Answer = Box<dyn FnMut(&Value) -> Result<Value, Error>>;
 
@@ -49,6 +53,7 @@ struct State {
     quota_committed: bool,
     answers: HashMap<String, Answer>,
     calls: Vec<(String, Value)>,
+    surroundings: surroundings::Surroundings,
 }
 
 impl Default for FakeHost {
@@ -75,6 +80,7 @@ impl FakeHost {
             quota_committed: false,
             answers: HashMap::new(),
             calls: Vec::new(),
+            surroundings: surroundings::Surroundings::default(),
         };
         Self {
             state: Rc::new(RefCell::new(state)),

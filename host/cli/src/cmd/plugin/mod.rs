@@ -1,7 +1,9 @@
 //! `cairn plugin …`: writing plugins, and looking into them. A subcommand each file.
 
+mod call;
 mod diff;
 mod inspect;
+mod test;
 
 use std::path::Path;
 
@@ -21,6 +23,8 @@ const BUILTIN: &str = "builtin:";
 pub enum Plugin {
     Inspect(inspect::Inspect),
     Diff(diff::Diff),
+    Call(call::Call),
+    Test(test::Test),
 }
 
 impl Plugin {
@@ -28,6 +32,8 @@ impl Plugin {
         let done = match self {
             Self::Diff(diff) => return diff.run(session),
             Self::Inspect(inspect) => inspect.run(session),
+            Self::Call(call) => return call.run(session),
+            Self::Test(test) => return test.run(session),
         };
         done.map(|()| Exit::Ok)
     }

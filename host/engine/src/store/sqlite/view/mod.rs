@@ -2,11 +2,13 @@
 
 mod backup;
 mod drift;
+mod dump;
 mod kind;
 mod prune;
 mod quotas;
 mod reader;
 
+pub use dump::{Dump, DumpedRow};
 pub use kind::Kind;
 pub use prune::Pruned;
 pub(super) use prune::{OfFlows, Prunable};

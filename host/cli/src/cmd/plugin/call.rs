@@ -1,0 +1,159 @@
+//! `cairn plugin call`.
+
+use std::path::{Path, PathBuf};
+
+use cairn::error::{Diagnostic, TaskError};
+use cairn::value::{self, Object, Value};
+use cairn_laws::{Asked, Called, Difference, Fakes, Requester, State, Subject};
+use clap::Args;
+
+use super::{BUILTIN, object};
+use crate::args::{Format, Who};
+use crate::exit::{Exit, Failure};
+use crate::input;
+use crate::output;
+use crate::session::Session;
+
+/// Call a task once, and see what it asks of the host: exit 0 it returned, 3 it failed
+///
+/// It is called on a database that is empty but for what --state names, and is gone afterwards.
+/// A capability may be told instead what its functions answer, by a file of JSON:
+/// `--fake quota=quota.json`, with
+///
+///   {"reserve": {"answer": ["r1"]},
+///    "commit": [{"error": {"kind": "Busy"}}, {"answer": null}]}
+///
+/// A list is one answer a turn, and the last one stays. What `quota.with-volume-type` and
+/// `zones.default` answer cannot be told.
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Call {
+    /// A component's file, or builtin:NAME
+    #[arg(value_name = "PLUGIN")]
+    plugin: String,
+    /// Inputs, a JSON object; what the task requires and is not there is null
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
+    inputs: Object,
+    /// Settings, a JSON object
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
+    settings: Object,
+    /// What a capability answers: its name, and a file of JSON
+    #[arg(long = "fake", value_name = "CAPABILITY=FILE", value_parser = fake)]
+    fakes: Vec<(String, PathBuf)>,
+    /// What is in the database: TOML, as `state` of a case: see `cairn plugin test --help`
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Revert it as well, as when a later task fails
+    #[arg(long)]
+    revert: bool,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
+}
+
+fn fake(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((capability, file)) if !capability.is_empty() && !file.is_empty() => {
+            Ok((capability.to_owned(), PathBuf::from(file)))
+        }
+        _ => Err("write CAPABILITY=FILE, such as quota=quota.json".to_owned()),
+    }
+}
+
+impl Call {
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let subject = match self.plugin.strip_prefix(BUILTIN) {
+            Some(name) => Subject::builtin(name),
+            None => Subject::file(&self.plugin),
+        };
+        super::read(&self.plugin)?;
+        let identity = session.requester(&self.who)?;
+        let mut fakes = Fakes::default();
+        for (capability, path) in &self.fakes {
+            let answers = read_fake(path)?;
+            fakes
+                .add(capability, &answers)
+                .map_err(|error| error.at(path, None))?;
+        }
+        let state = match &self.state {
+            Some(path) => State::parse(&input::text(path, "the state")?, path)?,
+            None => State::default(),
+        };
+        let call = cairn_laws::Call {
+            inputs: self.inputs,
+            settings: self.settings,
+            requester: Requester::from(&identity),
+            state,
+            fakes,
+            ..cairn_laws::Call::default()
+        };
+        let tools = super::test::tools(session)?;
+        let called = cairn_laws::call(&tools, &subject, &call, self.revert)?;
+        if self.format.json {
+            output::json(&called)?;
+        } else {
+            output::print(&text(&called))?;
+        }
+        let reverted = called.revert.as_ref();
+        let is_ok = called.error.is_none() && reverted.is_none_or(|revert| revert.error.is_none());
+        Ok(if is_ok { Exit::Ok } else { Exit::Failed })
+    }
+}
+
+fn read_fake(path: &Path) -> Result<Object, Diagnostic> {
+    let help = r#"write {"FUNCTION": {"answer": …}} or {"FUNCTION": {"error": {"kind": "…"}}}"#;
+    match value::parse(&input::text(path, "what a capability answers")?) {
+        Ok(Value::Object(answers)) => Ok(answers),
+        Ok(_) => Err(Diagnostic::new("this is no JSON object")
+            .at(path, None)
+            .help(help)),
+        Err(error) => Err(Diagnostic::new(format!("this is no JSON: {error}"))
+            .at(path, error.line())
+            .help(help)),
+    }
+}
+
+fn text(called: &Called) -> String {
+    let mut text = asked("call", &called.asked);
+    text += &result(&called.result, called.error.as_ref());
+    text += &differences("effects", &called.effects);
+    if let Some(revert) = &called.revert {
+        text += "\n";
+        text += &asked("revert", &revert.asked);
+        match (&revert.error, revert.answer) {
+            (Some(error), _) => text += &format!("error  {error}\n"),
+            (None, answer) => text += &format!("answer  {}\n", answer.unwrap_or("none")),
+        }
+        text += &differences("left", &revert.left);
+    }
+    text
+}
+
+fn asked(what: &str, asked: &[Asked]) -> String {
+    let lines = asked
+        .iter()
+        .enumerate()
+        .map(|(index, asked)| format!("  {}. {asked}\n", index + 1));
+    match asked.is_empty() {
+        true => format!("{what}  asks nothing of the host\n"),
+        false => format!("{what}\n{}", lines.collect::<String>()),
+    }
+}
+
+fn result(result: &Value, error: Option<&TaskError>) -> String {
+    match error {
+        Some(error) => format!("error  {error}\n"),
+        None => format!("result  {result}\n"),
+    }
+}
+
+fn differences(what: &str, differences: &[Difference]) -> String {
+    let lines = differences
+        .iter()
+        .map(|difference| format!("  - {difference}\n"));
+    match differences.is_empty() {
+        true => format!("{what}  none\n"),
+        false => format!("{what}\n{}", lines.collect::<String>()),
+    }
+}

@@ -1,0 +1,49 @@
+use cairn::HostError;
+use cairn::StoreError;
+use cairn::error::Diagnostic;
+use cairn::plugin::PluginError;
+
+/// Why a case could not be run. What a plugin does wrong is no such error.
+#[derive(Debug, thiserror::Error)]
+pub enum LawsError {
+    /// The case, or a plugin that it names, is wrong.
+    #[error("{0}")]
+    Invalid(Diagnostic),
+    /// The host's own failure.
+    #[error("{0}")]
+    Host(HostError),
+    /// The database's failure.
+    #[error("{0}")]
+    Store(StoreError),
+    /// The folder of a database cannot be made.
+    #[error("no temporary folder can be made: {0}")]
+    Folder(std::io::Error),
+}
+
+impl From<Diagnostic> for LawsError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Invalid(diagnostic)
+    }
+}
+
+impl From<HostError> for LawsError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Invalid(diagnostic) => Self::Invalid(diagnostic),
+            HostError::Store(error) => Self::Store(error),
+            other => Self::Host(other),
+        }
+    }
+}
+
+impl From<StoreError> for LawsError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<PluginError> for LawsError {
+    fn from(error: PluginError) -> Self {
+        Self::Host(error.into())
+    }
+}

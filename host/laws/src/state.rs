@@ -1,0 +1,139 @@
+//! The start state of a case: rows that are there before anything runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cairn::error::Diagnostic;
+use cairn::id::Identity;
+use cairn::store::{Sqlite, StoreError};
+use cairn::value::{Object, Value};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::case;
+
+/// When every case begins: 2025-06-18, in microseconds since 1970.
+pub(crate) const BEGINNING: i64 = 1_750_233_600_000_000;
+
+/// Rows that are there before anything runs. Columns are those of the tables in the database; what is left out has a default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// Volumes, of the requester's project and `available`, whose quota is booked, unless they say otherwise. `id` is needed.
+    pub volumes: Vec<Object>,
+    /// Snapshots, likewise. `id` is needed.
+    pub snapshots: Vec<Object>,
+    /// Volume types. `id` is needed; `name` is the id unless it is given.
+    pub types: Vec<Object>,
+    /// QoS specs, which types name in `qos_specs_id`. `id` is needed.
+    pub qos: Vec<Object>,
+    /// How volumes of a type are encrypted: `volume_type_id`, `provider`.
+    pub encryptions: Vec<Object>,
+    /// Images that everyone sees, of size 0 unless they say otherwise. `id` is needed.
+    pub images: Vec<Object>,
+    /// The zones that are valid; every zone is when none is named.
+    pub zones: Vec<String>,
+    /// Limits of the requester's project: resource -> limit, -1 is unlimited.
+    pub quotas: BTreeMap<String, i64>,
+    /// Usages of the requester's project: resource -> `{ in_use, reserved }`. Usages say what is booked unless some are named
+    /// here; then any other is counted when it is first asked for.
+    pub usages: BTreeMap<String, Used>,
+}
+
+/// How much of a resource is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Used {
+    /// By what is booked.
+    pub in_use: i64,
+    /// By reservations.
+    pub reserved: i64,
+}
+
+impl State {
+    /// Reads the text of a start state: what a case has under `state`. `file` names it in messages.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
+        case::read(text, file)
+    }
+
+    /// These rows, and after them those of `other`.
+    #[must_use]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.volumes.extend(other.volumes);
+        self.snapshots.extend(other.snapshots);
+        self.types.extend(other.types);
+        self.qos.extend(other.qos);
+        self.encryptions.extend(other.encryptions);
+        self.images.extend(other.images);
+        self.zones.extend(other.zones);
+        self.quotas.extend(other.quotas);
+        self.usages.extend(other.usages);
+        self
+    }
+
+    /// Puts the rows into a database.
+    pub(crate) fn import(&self, store: &Sqlite, requester: &Identity) -> Result<(), StoreError> {
+        let project = requester.project_id.as_str();
+        let rows = |rows: &[Object], defaults: Value| -> Vec<Object> {
+            let rows = rows.iter().map(|row| {
+                let mut whole = defaults.as_object().cloned().unwrap_or_default();
+                whole.extend(row.clone());
+                whole
+            });
+            rows.collect()
+        };
+        let owned = json!({
+            "project_id": project, "user_id": requester.user_id, "status": "available", "booked": 1,
+            "created_at": BEGINNING,
+        });
+        let types = self.types.iter().map(|row| {
+            let mut row = row.clone();
+            let id = row.get("id").cloned().unwrap_or_default();
+            row.entry("name").or_insert(id);
+            row
+        });
+        let object = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let quotas = self.quotas.iter().map(|(resource, limit)| {
+            object(json!({"project_id": project, "resource": resource, "hard_limit": limit}))
+        });
+        let usages = self.usages.iter().map(|(resource, used)| {
+            object(json!({
+                "project_id": project, "resource": resource, "in_use": used.in_use,
+                "reserved": used.reserved, "updated_at": BEGINNING,
+            }))
+        });
+        let zones = self.zones.iter().map(|zone| object(json!({"name": zone})));
+        let tables = [
+            ("volumes", rows(&self.volumes, owned.clone())),
+            ("snapshots", rows(&self.snapshots, owned)),
+            ("volume_types", types.collect()),
+            (
+                "qos_specs",
+                rows(&self.qos, json!({"consumer": "back-end"})),
+            ),
+            ("encryptions", self.encryptions.clone()),
+            (
+                "images",
+                rows(&self.images, json!({"size": 0, "created_at": BEGINNING})),
+            ),
+            ("zones", zones.collect()),
+            ("quotas", quotas.collect()),
+            ("quota_usages", usages.collect()),
+        ];
+        let tables = tables
+            .into_iter()
+            .map(|(table, rows)| (table.to_owned(), rows))
+            .collect();
+        let operator = Identity::new("case", project).into_admin();
+        store.admin(&operator, |admin| {
+            admin.import(&tables)?;
+            if self.usages.is_empty() {
+                admin.sync_usages()?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,377 @@
+//! Between a plugin and the host: takes down what is asked, and fails where it is told to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cairn::Context;
+use cairn::capability::Enforcer;
+use cairn::effect::{Answer, Effect, Query};
+use cairn::error::{HostErrorKind, TaskError};
+use cairn::event::LogLevel;
+use cairn::id::{CallId, Identity, Phase};
+use cairn::store::view::Reader;
+use cairn::store::{Sqlite, SqliteConfig, StoreError};
+use cairn::value::{Object, Value};
+use serde_json::json;
+
+use crate::asked::{self, Asked};
+use crate::fake::Fakes;
+use crate::tasks::BEFORE;
+
+/// What happens in the call of the plugin that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Its host call of this number is refused: nothing is done, and the plugin is told.
+    Refused(usize),
+    /// Its host call of this number is done, and then the plugin traps.
+    Trap(usize),
+    /// Its host call of this number is done, and then its time is over.
+    CutOff(usize),
+    /// The host dies after the host call of this number; 0 is before any.
+    Death(usize),
+    /// The host dies when the call has returned, before that is written down.
+    DeathAtEnd,
+}
+
+/// Whose calls are taken down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A task that ran before: only ids are learned from it.
+    Before,
+    /// The plugin that is looked at.
+    Subject,
+}
+
+/// Where the copy of the database goes that a host leaves that dies.
+pub(crate) struct Grave {
+    pub(crate) database: PathBuf,
+    pub(crate) copy: PathBuf,
+    pub(crate) config: SqliteConfig,
+}
+
+/// What was asked, and what is to fail.
+pub(crate) struct Watch {
+    notes: Mutex<Notes>,
+    fault: Option<Fault>,
+    fakes: Fakes,
+    grave: Option<Grave>,
+}
+
+#[derive(Default)]
+struct Notes {
+    /// Whose call is in progress, and which.
+    current: Option<(Role, Phase)>,
+    /// Host calls of the subject's `call` so far, logs left out.
+    count: usize,
+    /// What ended the subject's call.
+    fired: Option<TaskError>,
+    call: Vec<Asked>,
+    revert: Vec<Asked>,
+    /// Ids that the host made up, in order.
+    learned: Vec<String>,
+    /// Why the database of a host that died could not be copied.
+    not_copied: Option<StoreError>,
+    is_dead: bool,
+    /// How often each faked function was asked.
+    turns: BTreeMap<String, usize>,
+}
+
+impl Watch {
+    pub(crate) fn new(fault: Option<Fault>, fakes: Fakes, grave: Option<Grave>) -> Arc<Self> {
+        Arc::new(Self {
+            notes: Mutex::default(),
+            fault,
+            fakes,
+            grave,
+        })
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Host calls of the subject's `call` and of its reverts, in order.
+    pub(crate) fn asked(&self) -> (Vec<Asked>, Vec<Asked>) {
+        let notes = self.notes();
+        (notes.call.clone(), notes.revert.clone())
+    }
+
+    /// Ids that the host made up -> what they are called in every run.
+    pub(crate) fn names(&self) -> BTreeMap<String, String> {
+        let notes = self.notes();
+        let numbered = notes.learned.iter().enumerate();
+        numbered
+            .map(|(index, id)| (id.clone(), format!("<id {}>", index + 1)))
+            .collect()
+    }
+
+    pub(crate) fn not_copied(&self) -> Option<StoreError> {
+        self.notes().not_copied.clone()
+    }
+
+    /// What the injected fault ended the subject's call with.
+    pub(crate) fn fired(&self) -> Option<TaskError> {
+        self.notes().fired.clone()
+    }
+
+    pub(crate) fn enter(&self, role: Role, phase: Phase) {
+        self.notes().current = Some((role, phase));
+    }
+
+    pub(crate) fn leave(&self) {
+        self.notes().current = None;
+    }
+
+    /// The host dies: what it leaves is a copy of what is on disk when the open batch was committed.
+    pub(crate) fn die(&self, store: &Sqlite) {
+        let Some(grave) = &self.grave else { return };
+        if std::mem::replace(&mut self.notes().is_dead, true) {
+            return;
+        }
+        let copied = store
+            .read(&Identity::default(), |_| Ok(()))
+            .and_then(|()| {
+                let clock = Arc::new(cairn::clock::SystemClock);
+                Reader::open(&grave.database, grave.config.clone(), clock)
+            })
+            .and_then(|reader| reader.backup(&grave.copy));
+        let mut notes = self.notes();
+        notes.not_copied = copied.err();
+        notes.fired = Some(TaskError::host(
+            HostErrorKind::Interrupted,
+            "the host died here",
+        ));
+    }
+
+    /// What a function answers that is faked.
+    fn fake(&self, function: &str) -> Option<Result<Value, TaskError>> {
+        let mut notes = self.notes();
+        let turn = notes.turns.entry(function.to_owned()).or_default();
+        let answer = self.fakes.answer(function, *turn)?;
+        *turn += 1;
+        Some(answer)
+    }
+
+    /// Passes a host call on, unless a fault says otherwise.
+    fn ask<T>(
+        &self,
+        store: &Sqlite,
+        (function, arguments): (&str, Value),
+        answer: impl FnOnce() -> Result<T, TaskError>,
+        show: impl FnOnce(&T) -> Value,
+    ) -> Result<T, TaskError> {
+        let (current, number) = {
+            let mut notes = self.notes();
+            if let (Some(ended), Some((Role::Subject, Phase::Call))) = (&notes.fired, notes.current)
+            {
+                return Err(ended.clone());
+            }
+            let is_counted = notes.current == Some((Role::Subject, Phase::Call));
+            notes.count += usize::from(is_counted);
+            (notes.current, if is_counted { notes.count } else { 0 })
+        };
+        let at = |fault: Fault| number > 0 && self.fault == Some(fault);
+        let result = if at(Fault::Refused(number)) {
+            Err(refusal(function))
+        } else {
+            answer()
+        };
+        self.note(
+            current,
+            Asked::new(
+                function,
+                arguments,
+                result.as_ref().map(show).map_err(Clone::clone),
+            ),
+        );
+        let ended = match self.fault {
+            Some(Fault::Trap(_)) if at(Fault::Trap(number)) => {
+                TaskError::host(HostErrorKind::Trap, "the plugin trapped here")
+            }
+            Some(Fault::CutOff(_)) if at(Fault::CutOff(number)) => {
+                TaskError::host(HostErrorKind::DeadlineExceeded, "the deadline passed here")
+            }
+            Some(Fault::Death(_)) if at(Fault::Death(number)) => {
+                self.die(store);
+                return Err(self.fired().unwrap_or_else(|| refusal(function)));
+            }
+            _ => return result,
+        };
+        self.notes().fired = Some(ended.clone());
+        Err(ended)
+    }
+
+    /// A host call that cannot fail: what ends the call there ends it at the next one that can, or at its end.
+    fn tell<T: Clone>(
+        &self,
+        store: &Sqlite,
+        asked: (&str, Value),
+        answer: impl Fn() -> T,
+        show: impl Fn(&T) -> Value,
+    ) -> T {
+        let told = self.ask(store, asked, || Ok(answer()), show);
+        told.unwrap_or_else(|_| answer())
+    }
+
+    fn note(&self, current: Option<(Role, Phase)>, asked: Asked) {
+        let mut notes = self.notes();
+        match current {
+            Some((Role::Subject, Phase::Call)) => notes.call.push(asked),
+            Some((Role::Subject, Phase::Revert)) => notes.revert.push(asked),
+            Some((Role::Before, _)) | None => {}
+        }
+    }
+
+    fn learn(&self, effect: &Effect, answer: &Answer) {
+        let mut notes = self.notes();
+        for id in asked::new_ids(effect, answer) {
+            if !notes.learned.contains(&id) {
+                notes.learned.push(id);
+            }
+        }
+    }
+}
+
+/// What a plugin is told whose host call is refused.
+fn refusal(function: &str) -> TaskError {
+    match function {
+        "policy.enforce" => TaskError::new("PolicyNotAuthorized", "policy does not allow this"),
+        _ => TaskError::new(
+            "ServiceUnavailable",
+            format!("`{function}` is refused, to see what the plugin makes of it"),
+        ),
+    }
+}
+
+/// A call's context, with a watch before it.
+pub(crate) struct Watched {
+    pub(crate) inner: Arc<dyn Context>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) store: Arc<Sqlite>,
+}
+
+impl Context for Watched {
+    fn call(&self) -> CallId {
+        self.inner.call()
+    }
+
+    fn requester(&self) -> &Identity {
+        self.inner.requester()
+    }
+
+    fn request(&self) -> &Value {
+        self.inner.request()
+    }
+
+    fn quota_committed(&self) -> bool {
+        self.inner.quota_committed()
+    }
+
+    fn result(&self, name: &str) -> Option<Value> {
+        let asked = ("results.get", json!({"name": name}));
+        let show = |value: &Option<Value>| value.clone().unwrap_or_default();
+        let fake = self.watch.fake(asked.0);
+        let answer = || match &fake {
+            Some(Ok(Value::Null) | Err(_)) => None,
+            Some(Ok(value)) => Some(value.clone()),
+            None => self.inner.result(name),
+        };
+        self.watch.tell(&self.store, asked, answer, show)
+    }
+
+    fn results(&self) -> Vec<(String, Value)> {
+        let asked = ("results.tasks", json!({}));
+        let show = |tasks: &Vec<(String, Value)>| json!(tasks);
+        let answer = || {
+            let mut tasks = self.inner.results();
+            // The plugin is not to see what stands around it.
+            tasks.retain(|(name, _)| name != BEFORE);
+            tasks
+        };
+        self.watch.tell(&self.store, asked, answer, show)
+    }
+
+    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
+        let asked = asked::of_effect(effect);
+        let fake = self.watch.fake(asked.0);
+        let answer = || match fake {
+            Some(fake) => fake.map(|value| answer_of(effect, value)),
+            None => self.inner.apply(effect),
+        };
+        let answer = self
+            .watch
+            .ask(&self.store, asked, answer, asked::of_answer)?;
+        self.watch.learn(effect, &answer);
+        Ok(answer)
+    }
+
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        let asked = ("context.checkpoint", json!({}));
+        let answer = || self.inner.checkpoint();
+        self.watch.ask(&self.store, asked, answer, |()| Value::Null)
+    }
+
+    fn query(&self, query: &Query) -> Result<Value, TaskError> {
+        let Some(asked) = asked::of_query(query) else {
+            return self.inner.query(query);
+        };
+        let fake = self.watch.fake(asked.0);
+        let answer = || fake.unwrap_or_else(|| self.inner.query(query));
+        self.watch.ask(&self.store, asked, answer, Value::clone)
+    }
+
+    fn log(&self, level: LogLevel, message: String) {
+        let current = self.watch.notes().current;
+        let arguments = json!({"level": level, "message": message});
+        self.watch
+            .note(current, Asked::new("log.write", arguments, Ok(Value::Null)));
+        self.inner.log(level, message);
+    }
+}
+
+/// A canned answer to an effect. What does not fit is taken as far as it does.
+fn answer_of(effect: &Effect, value: Value) -> Answer {
+    match effect {
+        Effect::QuotaReserve(_) => {
+            let ids = value.as_array().into_iter().flatten();
+            Answer::Reservations(ids.filter_map(Value::as_str).map(str::to_owned).collect())
+        }
+        Effect::VolumeCreate(_) | Effect::VolumeUpdate(_) => Answer::Volume(value),
+        Effect::KeyCreate(_) | Effect::KeyCopy(_) => {
+            Answer::Key(value.as_str().unwrap_or_default().to_owned())
+        }
+        Effect::QuotaCommit(_)
+        | Effect::QuotaRollback(_)
+        | Effect::VolumeDestroy(_)
+        | Effect::KeyDelete(_)
+        | Effect::Cast(_) => Answer::Done,
+    }
+}
+
+/// Who decides on policy, with a watch before it.
+pub(crate) struct WatchedEnforcer {
+    pub(crate) inner: Arc<dyn Enforcer>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) store: Arc<Sqlite>,
+}
+
+impl Enforcer for WatchedEnforcer {
+    fn enforce(
+        &self,
+        requester: &Identity,
+        action: &str,
+        target: &Object,
+    ) -> Result<(), TaskError> {
+        let asked = (
+            "policy.enforce",
+            json!({"action": action, "target": target}),
+        );
+        let fake = self.watch.fake(asked.0);
+        let answer = || match fake {
+            Some(fake) => fake.map(drop),
+            None => self.inner.enforce(requester, action, target),
+        };
+        self.watch.ask(&self.store, asked, answer, |()| Value::Null)
+    }
+}

@@ -1,0 +1,24 @@
+//! The built-in plugins keep the laws, in every case of theirs.
+
+use std::path::Path;
+
+use cairn::plugin::{PluginConfig, Plugins};
+use cairn_laws::{Case, Law, Subject, Tools, test};
+
+#[test]
+fn every_built_in_plugin_does_what_its_cases_say_and_keeps_every_law() {
+    let tools = Tools {
+        plugins: Plugins::new(&PluginConfig::default()).unwrap(),
+        builtins: cairn_bundle::PLUGINS.to_vec(),
+    };
+    let mut problems = Vec::new();
+    for (name, _) in cairn_bundle::PLUGINS {
+        let cases = cairn_bundle::cases(name).unwrap();
+        let cases = Case::parse(cases, Path::new(name)).unwrap();
+        let tested = test(&tools, &Subject::builtin(name), &cases, &Law::ALL).unwrap();
+        assert_eq!(tested.cases.len(), cases.len());
+        let wrong = tested.cases.into_iter().filter(|case| !case.is_ok());
+        problems.extend(wrong.map(|case| format!("{name}: {case:#?}")));
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
