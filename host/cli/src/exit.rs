@@ -192,8 +192,13 @@ impl From<HostError> for Failure {
                 exit: Exit::Interrupted,
                 diagnostic: Diagnostic::new(error.to_string()),
             },
+            HostError::CannotTakeUp { .. } => Self {
+                exit: Exit::Host,
+                diagnostic: Diagnostic::new(error.to_string()).help(
+                    "nothing of the flow was changed: mend what is named, and try again; `cairn recover` tries every flow that is stuck",
+                ),
+            },
             HostError::Flow(_)
-            | HostError::CannotTakeUp { .. }
             | HostError::InHand(_)
             | HostError::Thread(_) => Self::host(error.to_string()),
         }

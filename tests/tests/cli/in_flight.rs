@@ -129,6 +129,14 @@ fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
         let stuck = program.json(&["flows", "list", "--stuck", "--json"]);
         assert_eq!(stuck[0]["stuck"], reason, "{stuck}");
 
+        let flow = only_flow(&program);
+        program.run(&["flows", "rollback", &flow]).exits(1).says(&[
+            &format!("flow {flow} cannot be taken up: the component of task `stranger`"),
+            problem,
+            "help: nothing of the flow was changed",
+            "`cairn recover`",
+        ]);
+
         // Once it is there again, the flow is recovered.
         fs::write(&path, bytes).expect("it can be written");
         program.run(&["recover", "--json"]).exits(0);

@@ -63,7 +63,7 @@ fn a_stream_has_a_report_for_each_line_and_bad_lines_are_told_in_place() {
         r#"{"request": {"size": 1}, "kye": "k"}"#,
         r#"{"request": {"size": 1}, "key": 5}"#,
         r#"{"request": {"size": 1}, "key": ""}"#,
-        r#"{"sise": 1}"#,
+        r#"{"request": {"sise": 1}, "key": "typo"}"#,
         "[]",
         r#"{"size": 3, "name": "last"}"#,
     ];
@@ -101,7 +101,11 @@ fn a_stream_has_a_report_for_each_line_and_bad_lines_are_told_in_place() {
         .iter()
         .filter_map(|report| report["key"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(keys, ["k"]);
+    assert_eq!(
+        keys,
+        ["k", "typo"],
+        "a line that is refused has its key too"
+    );
     assert_eq!(
         (count(&program, "volumes"), count(&program, "flows")),
         (3, 4)

@@ -175,43 +175,51 @@ impl Desk<'_> {
         if line.trim().is_empty() {
             return;
         }
-        match self.read_line(line) {
-            Ok((key, request)) => self.submit(Asked {
+        let mut key = None;
+        match self.read_line(line, &mut key) {
+            Ok(request) => self.submit(Asked {
                 origin,
                 key,
                 request,
             }),
-            Err(failure) => self.tell((origin, None, Err(failure))),
+            Err(failure) => self.tell((origin, key, Err(failure))),
         }
     }
 
-    fn read_line(&self, line: &str) -> Result<(Option<String>, Value), Failure> {
+    /// The request of a line. Its key is told as soon as it is known, for a line that is refused after that.
+    fn read_line(&self, line: &str, known: &mut Option<String>) -> Result<Value, Failure> {
         let asked = value::parse(line)
             .map_err(|error| Diagnostic::new(format!("the line is no JSON: {error}")))?;
+        let mut beside = None;
         let (key, request) = match asked {
             Value::Object(mut fields) if fields.contains_key("request") => {
                 let request = fields.remove("request").unwrap_or_default();
                 let key = fields.remove("key");
-                if let Some(other) = fields.keys().next() {
-                    let message = format!("beside `request` stands `{other}`");
-                    return Err(Diagnostic::new(message)
-                        .help("there is nothing but `key`")
-                        .into());
-                }
+                beside = fields.keys().next().cloned();
                 (key, request)
             }
             request => (None, request),
         };
-        let key = match key {
-            None | Some(Value::Null) => None,
-            Some(Value::String(key)) if !key.is_empty() => Some(key),
+        match key {
+            None | Some(Value::Null) => {}
+            Some(Value::String(key)) if !key.is_empty() => *known = Some(key),
             Some(_) => {
                 return Err(Diagnostic::new("`key` must be text that is not empty").into());
             }
-        };
+        }
+        if let Some(other) = beside {
+            let message = format!("beside `request` stands `{other}`");
+            return Err(Diagnostic::new(message)
+                .help("there is nothing but `key`")
+                .into());
+        }
         let view = self.reader.view(&self.requester);
-        let request = request::resolve(self.action.as_deref(), &request, None, &view)?;
-        Ok((key, request))
+        Ok(request::resolve(
+            self.action.as_deref(),
+            &request,
+            None,
+            &view,
+        )?)
     }
 
     /// Hands a request to the host; waits while its queue is full.
