@@ -1,17 +1,26 @@
-//! From the functions that a component exports to a [`Task`], and back.
+//! From the functions that a component exports to a [`Task`], and back; what every kind of plugin says about itself.
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::bindings::exports::cairn::plugin::{plugin, task};
+use crate::bindings::exports::cairn::plugin::plugin;
+use crate::bindings::task::exports::cairn::plugin::task;
 use crate::host::{context, types};
-use crate::{Disposition, Error, Failure, Outcome, Task, json};
+use crate::{Disposition, Error, Failure, Outcome, Task, Wiring, json};
 
-/// What [`export!`](crate::export) says about the crate that it is called in.
+/// What [`export!`](crate::export) and its sisters say about the crate that they are called in.
 #[doc(hidden)]
 pub trait Package {
-    type Task: Task;
+    /// The task, policy or validator.
+    type Plugin: DeserializeOwned + JsonSchema;
     const NAME: &'static str;
     const VERSION: (u32, u32);
+
+    /// How it is wired. Only tasks are.
+    fn wiring(_plugin: &Self::Plugin) -> Wiring {
+        Wiring::default()
+    }
 }
 
 /// A part of a version, as Cargo spells it. Evaluated while the plugin is compiled.
@@ -25,11 +34,11 @@ pub const fn version_part(digits: &str) -> u32 {
 
 impl<P: Package> plugin::Guest for P {
     fn settings_schema() -> String {
-        schemars::schema_for!(P::Task).to_value().to_string()
+        schemars::schema_for!(P::Plugin).to_value().to_string()
     }
 
     fn describe(settings: String) -> Result<plugin::Descriptor, types::Error> {
-        let wiring = configured::<P::Task>(&settings)?.wiring();
+        let wiring = P::wiring(&configured(&settings)?);
         Ok(plugin::Descriptor {
             name: P::NAME.to_owned(),
             version: P::VERSION,
@@ -40,9 +49,12 @@ impl<P: Package> plugin::Guest for P {
     }
 }
 
-impl<P: Package> task::Guest for P {
+impl<P: Package> task::Guest for P
+where
+    P::Plugin: Task,
+{
     fn call(inputs: String) -> Result<String, types::Error> {
-        Ok(call::<P::Task>(&context::settings(), &inputs)?)
+        Ok(call::<P::Plugin>(&context::settings(), &inputs)?)
     }
 
     fn revert(
@@ -63,7 +75,7 @@ impl<P: Package> task::Guest for P {
             error: cause.error.into(),
         };
         Ok(
-            match configured::<P::Task>(&context::settings())?.revert(outcome, &cause)? {
+            match configured::<P::Plugin>(&context::settings())?.revert(outcome, &cause)? {
                 Disposition::Undo => task::Disposition::Undo,
                 Disposition::Keep => task::Disposition::Keep,
             },
@@ -71,8 +83,8 @@ impl<P: Package> task::Guest for P {
     }
 }
 
-/// The task with its settings.
-pub(crate) fn configured<T: Task>(settings: &str) -> Result<T, Error> {
+/// A task, policy or validator with its settings.
+pub(crate) fn configured<T: DeserializeOwned>(settings: &str) -> Result<T, Error> {
     json::from_text("InvalidSettings", "the settings", settings)
 }
 
@@ -104,15 +116,20 @@ macro_rules! export {
             struct Plugin;
 
             impl $crate::guest::Package for Plugin {
-                type Task = $task;
+                type Plugin = $task;
                 const NAME: &'static str = env!("CARGO_PKG_NAME");
                 const VERSION: (u32, u32) = (
                     $crate::guest::version_part(env!("CARGO_PKG_VERSION_MAJOR")),
                     $crate::guest::version_part(env!("CARGO_PKG_VERSION_MINOR")),
                 );
+
+                fn wiring(task: &$task) -> $crate::Wiring {
+                    $crate::Task::wiring(task)
+                }
             }
 
     $crate::bindings::export!(Plugin with_types_in $crate::bindings);
+    $crate::bindings::task::export!(Plugin with_types_in $crate::bindings::task);
         };
     };
 }
@@ -156,9 +173,13 @@ mod tests {
     struct Plugin;
 
     impl Package for Plugin {
-        type Task = Repeat;
+        type Plugin = Repeat;
         const NAME: &'static str = "repeat";
         const VERSION: (u32, u32) = (version_part("2"), version_part("13"));
+
+        fn wiring(task: &Repeat) -> Wiring {
+            task.wiring()
+        }
     }
 
     #[test]

@@ -57,6 +57,9 @@
 //! assert!(host.call::<Greet>(json!({"name": ""})).unwrap_err().is("InvalidInput"));
 //! ```
 //!
+//! A plugin may also decide whether a caller may do something, see [`Policy`], or check a request before any task runs, see
+//! [`Validator`].
+//!
 //! Build it as a `cdylib` with `cargo build --release --target wasm32-wasip2`, and name the file in a manifest. The
 //! linker drops every import that is not used, so the manifest grants a plugin what it calls and no more.
 //!
@@ -73,12 +76,16 @@ pub mod guest;
 mod json;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod memory;
+#[doc(hidden)]
+pub mod policy_check;
 pub mod random;
 mod task;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
 pub mod tutorial;
+#[doc(hidden)]
+pub mod validator;
 mod wiring;
 
 /// The imports: the host's own in a component, and the fake's in a native test, with the same signatures.
@@ -93,5 +100,7 @@ pub use capability::{
 pub use error::Error;
 #[doc(hidden)]
 pub use error::checked_kind as __checked_kind;
+pub use policy_check::{Decision, Policy};
 pub use task::{Disposition, Failure, NoInputs, Outcome, Task};
+pub use validator::{Validator, Violation};
 pub use wiring::Wiring;
