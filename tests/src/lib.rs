@@ -1,5 +1,6 @@
 //! What the whole of Cairn is held to. The tests are in the folder above; what they are made of is here.
 
+pub mod check_guest;
 pub mod conformance;
 pub mod crash;
 pub mod guest;

@@ -25,6 +25,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["clock", "effect", "error", "event", "id", "task", "value"],
     ),
     ("manifest", &["document", "error", "retry", "value"]),
+    (
+        "check",
+        &["error", "event", "id", "manifest", "policy", "value"],
+    ),
     ("allow", &["document", "error", "manifest", "value"]),
     ("plan", &["allow", "document", "error", "manifest", "value"]),
     ("lock", &["document", "error", "manifest", "plan", "value"]),
@@ -40,21 +44,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "flow",
         &[
-            "clock", "effect", "error", "event", "history", "id", "retry", "store", "task", "value",
+            "check", "clock", "effect", "error", "event", "history", "id", "retry", "store",
+            "task", "value",
         ],
     ),
     (
         "capability",
         &[
-            "effect", "error", "event", "id", "manifest", "policy", "quota", "task", "value", "wit",
+            "check", "effect", "error", "event", "id", "manifest", "policy", "quota", "task",
+            "value", "wit",
         ],
     ),
     (
         "plugin",
         &[
             "capability",
+            "check",
+            "effect",
             "error",
             "event",
+            "id",
             "manifest",
             "plan",
             "task",
@@ -71,6 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "allow",
             "capability",
+            "check",
             "crash",
             "error",
             "event",

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use acceptance::program::repository;
-use cairn::policy::{Credentials, Policy};
+use cairn::policy::{Credentials, NoPlugins, Policy};
 use cairn::value::{Object, Value};
 use serde::Deserialize;
 
@@ -144,7 +144,7 @@ impl Tally {
                 quota_class: caller.quota_class.as_deref(),
             };
             let allowed = policy.check(action, &credentials, target);
-            let explanation = policy.explain(action, &credentials, target);
+            let explanation = policy.explain(action, &credentials, target, &NoPlugins);
             if *expected == u8::from(allowed) && explanation.allowed == allowed {
                 let verdict = if allowed { "allowed" } else { "denied" };
                 self.count(format!("{verdict} there and here"));

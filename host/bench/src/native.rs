@@ -13,7 +13,7 @@ use cairn::error::Cause;
 use cairn::event::Disposition;
 use cairn::host::ReadyTask;
 use cairn::plan::PlannedTask;
-use cairn::policy::Policy;
+use cairn::policy::{NoPlugins, Policy};
 use cairn::task::Outcome;
 use cairn::{Context, Object, Task, TaskError, TaskSpec, Value};
 use serde_json::json;
@@ -166,7 +166,7 @@ fn extract(policy: &Policy, context: &dyn Context, mut inputs: Object) -> Result
         requester.project_id.as_str().into(),
     );
     target.insert("user_id".to_owned(), requester.user_id.as_str().into());
-    policy.enforce(requester, "volume:create", &target)?;
+    policy.enforce(requester, "volume:create", &target, &NoPlugins)?;
     let zone = cairn::host::DEFAULT_ZONE;
     if context.query(&Query::ZoneIsValid(zone.to_owned()))? != true {
         return Err(TaskError::new("InvalidInput", "the zone is not valid"));

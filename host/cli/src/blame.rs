@@ -8,26 +8,13 @@ use cairn::report::Report;
 /// What to do about a plugin that broke the contract or its limits, with its place in the manifest. `None` for every
 /// other end of a flow: those are the report's to tell.
 pub fn plugin_fault(report: &Report, plan: &Plan, manifest: &Manifest) -> Option<Diagnostic> {
-    let error = report
-        .error
-        .as_ref()
-        .filter(|error| error.origin == Origin::Host)?;
-    let task = plan
-        .tasks
-        .iter()
-        .find(|task| Some(&task.display) == error.task.as_ref())?;
-    let entry = manifest.plugins.get(&task.plugin)?;
-    let is = |kind: HostErrorKind| error.kind == kind.as_str();
+    let (key, whose, kind) = fault(report, plan)?;
+    let entry = manifest.plugins.get(key)?;
+    let is = |known: HostErrorKind| kind == known.as_str();
     let help = if is(HostErrorKind::DeadlineExceeded) {
-        format!(
-            "if it needs more time, raise `deadline` in [plugins.{}.limits]",
-            task.plugin
-        )
+        format!("if it needs more time, raise `deadline` in [plugins.{key}.limits]")
     } else if is(HostErrorKind::MemoryExceeded) {
-        format!(
-            "if it needs more memory, raise `memory` in [plugins.{}.limits]",
-            task.plugin
-        )
+        format!("if it needs more memory, raise `memory` in [plugins.{key}.limits]")
     } else if [
         HostErrorKind::Trap,
         HostErrorKind::ResultInvalid,
@@ -47,13 +34,38 @@ pub fn plugin_fault(report: &Report, plan: &Plan, manifest: &Manifest) -> Option
     } else {
         return None;
     };
-    let message = format!(
-        "task `{}` failed: {}: {}",
-        task.display, error.kind, error.message
-    );
+    let message = &report.error.as_ref()?.message;
+    let message = match whose {
+        Some(task) => format!("task `{task}` failed: {kind}: {message}"),
+        // The message of a policy or validator says so itself.
+        None => format!("{kind}: {message}"),
+    };
     Some(
         Diagnostic::new(message)
             .at(&manifest.file, entry.line)
             .help(help),
     )
+}
+
+/// The plugin that is at fault, the task that it is, if it is one, and the kind of what the host says about it.
+fn fault<'r>(report: &'r Report, plan: &'r Plan) -> Option<(&'r str, Option<&'r str>, &'r str)> {
+    let error = report.error.as_ref()?;
+    let detail = |name: &str| error.details.get(name);
+    match error.origin {
+        Origin::Plugin => None,
+        Origin::Host => {
+            let mut tasks = plan.tasks.iter();
+            let task = tasks.find(|task| Some(&task.display) == error.task.as_ref());
+            match task {
+                Some(task) => Some((&task.plugin, Some(&task.display), &error.kind)),
+                None => Some((detail("validator")?.as_str()?, None, &error.kind)),
+            }
+        }
+        Origin::Policy => {
+            let failure = detail("failure")?;
+            let kind = failure.get("kind")?.as_str()?;
+            let by_host = failure.get("origin")? == "host";
+            by_host.then_some((detail("policy")?.as_str()?, None, kind))
+        }
+    }
 }

@@ -40,11 +40,24 @@ pub fn text(report: &Report) -> String {
             "error",
             &format!("{}: {}", error.kind, printable(&error.message)),
         );
+        for violation in error.details["violations"].as_array().into_iter().flatten() {
+            line(&mut text, "violation", &violated(violation));
+        }
     }
     if let Some(rollback) = &report.rollback {
         rolled_back(&mut text, rollback);
     }
     text
+}
+
+/// One thing that is wrong with a request: where, its kind, and what.
+fn violated(violation: &Value) -> String {
+    let of = |name: &str| printable(violation[name].as_str().unwrap_or_default());
+    let pointer = match of("pointer") {
+        pointer if pointer.is_empty() => "(the whole)".to_owned(),
+        pointer => pointer.to_string(),
+    };
+    format!("{pointer}  {}: {}", of("kind"), of("message"))
 }
 
 fn rolled_back(text: &mut String, rollback: &RollbackReport) {

@@ -131,7 +131,7 @@ impl Session {
         }
     }
 
-    /// What makes plans, with the built-in plugins.
+    /// What makes plans, with the built-in plugins. It knows of no rules: see [`Planner::policy`].
     pub fn planner(&self) -> Result<Planner, Failure> {
         let planner = Planner::new(self.plugins()?, cairn_bundle::PLUGINS);
         Ok(planner.allowing(self.settings.allow.clone()))
@@ -154,9 +154,9 @@ impl Session {
     }
 
     /// The built-in rules, with those of the operator's file before them.
-    pub fn policy(&self) -> Result<Policy, Failure> {
+    pub fn policy(&self) -> Result<Arc<Policy>, Failure> {
         let Some(path) = &self.settings.policy else {
-            return Ok(Policy::default());
+            return Ok(Arc::default());
         };
         let own = Policy::parse(&input::text(path, "the policy")?, Some(path))?;
         let policy = Policy::default().with(own)?;
@@ -164,14 +164,14 @@ impl Session {
             .warnings()
             .iter()
             .for_each(|warning| self.warn(warning));
-        Ok(policy)
+        Ok(Arc::new(policy))
     }
 
     /// What makes a host on the database, which is made when it is not there.
-    pub fn host(&self, planner: Planner, policy: Policy) -> Result<HostBuilder, Failure> {
+    pub fn host(&self, planner: Planner, policy: Arc<Policy>) -> Result<HostBuilder, Failure> {
         let store = Arc::new(self.store_or_new()?);
         let mut builder = Host::with_planner(store, planner)
-            .enforcer(Arc::new(policy))
+            .policy(policy)
             .components(&self.settings.components);
         if let Some(zone) = &self.settings.zone {
             builder = builder.default_zone(zone);
@@ -204,6 +204,7 @@ impl Session {
 
     /// Who asks, for a command that needs the policy for nothing else.
     pub fn requester(&self, who: &Who) -> Result<Identity, Failure> {
-        Ok(self.identity(who, &self.policy()?))
+        let policy = self.policy()?;
+        Ok(self.identity(who, &policy))
     }
 }

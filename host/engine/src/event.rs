@@ -252,6 +252,22 @@ pub enum Event {
         /// Its id.
         id: String,
     },
+    /// A policy in monitor mode would have denied the flow.
+    WouldDeny {
+        /// What the manifest calls it.
+        policy: String,
+        /// The error that the flow would have ended with.
+        error: TaskError,
+    },
+    /// A policy or validator, asked before the first task, has something to say.
+    CheckLog {
+        /// What the manifest calls it.
+        plugin: String,
+        /// How much it matters.
+        level: LogLevel,
+        /// What it says.
+        message: String,
+    },
     /// A plugin, or the host about a plugin, has something to say.
     Log {
         /// The task.

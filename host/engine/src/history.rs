@@ -158,7 +158,11 @@ impl History {
     /// Takes one event in.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         match event {
-            Event::Created { .. } | Event::Denied { .. } | Event::Log { .. } => {}
+            Event::Created { .. }
+            | Event::Denied { .. }
+            | Event::WouldDeny { .. }
+            | Event::CheckLog { .. }
+            | Event::Log { .. } => {}
             Event::State { from, to } => {
                 self.state = *to;
                 self.transitions.push((*to, *from));

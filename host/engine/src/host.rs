@@ -1,5 +1,6 @@
 //! The host: the one place that wires manifest, plugins, store and flows together.
 
+mod checks;
 mod control;
 mod error;
 mod keeper;
@@ -23,6 +24,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capability::{Enforcer, Services, Surroundings};
+use crate::check::RulePlugins;
 use crate::error::Diagnostic;
 use crate::flow::{Flow, FlowError};
 use crate::id::{FlowId, Identity};
@@ -68,7 +70,15 @@ impl HostBuilder {
         self
     }
 
-    /// Who decides on policy; [`Policy::default`] unless another is named.
+    /// The operator's rules; [`Policy::default`] unless others are named. Plans hold the plugins that they ask.
+    #[must_use]
+    pub fn policy(mut self, policy: Arc<Policy>) -> Self {
+        self.planner = self.planner.policy(Arc::clone(&policy));
+        self.enforcer = policy;
+        self
+    }
+
+    /// Who decides in the place of [`policy`](Self::policy). What rules of its own ask must be told to the [`Planner`].
     #[must_use]
     pub fn enforcer(mut self, enforcer: Arc<dyn Enforcer>) -> Self {
         self.enforcer = enforcer;
@@ -137,6 +147,7 @@ impl HostBuilder {
                 enforcer: self.enforcer,
                 default_zone: self.default_zone,
                 surroundings: self.surroundings,
+                rule_plugins: RulePlugins::default(),
             }),
             components: self.components,
             interceptor: self.interceptor,

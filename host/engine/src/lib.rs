@@ -42,6 +42,7 @@
 
 pub mod allow;
 pub mod capability;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod crash;

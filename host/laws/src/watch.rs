@@ -362,6 +362,7 @@ impl Enforcer for WatchedEnforcer {
         requester: &Identity,
         action: &str,
         target: &Object,
+        plugins: &dyn cairn::policy::Asks,
     ) -> Result<(), TaskError> {
         let asked = (
             "policy.enforce",
@@ -370,7 +371,7 @@ impl Enforcer for WatchedEnforcer {
         let fake = self.watch.fake(asked.0);
         let answer = || match fake {
             Some(fake) => fake.map(drop),
-            None => self.inner.enforce(requester, action, target),
+            None => self.inner.enforce(requester, action, target, plugins),
         };
         self.watch.ask(&self.store, asked, answer, |()| Value::Null)
     }

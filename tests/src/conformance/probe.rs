@@ -8,7 +8,7 @@ use cairn::effect::{Answer, Effect, Query};
 use cairn::error::{Cause, TaskError};
 use cairn::event::{Disposition, LogLevel};
 use cairn::id::{CallId, Identity};
-use cairn::policy::Policy;
+use cairn::policy::{Asks, Policy};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
 
@@ -191,6 +191,7 @@ impl Enforcer for SeamedPolicy {
         requester: &Identity,
         action: &str,
         target: &Object,
+        plugins: &dyn Asks,
     ) -> Result<(), TaskError> {
         self.run.faults().around(Seam::Policy, || {
             let policy = self
@@ -198,7 +199,7 @@ impl Enforcer for SeamedPolicy {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
-            policy.enforce(requester, action, target)
+            policy.enforce(requester, action, target, plugins)
         })
     }
 }

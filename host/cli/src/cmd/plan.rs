@@ -2,8 +2,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use cairn::host::Planner;
-use cairn::manifest::{Grants, Manifest};
-use cairn::plan::{self, PlannedTask};
+use cairn::manifest::{Grants, Manifest, Mode};
+use cairn::plan::{self, PlannedCheck, PlannedTask};
 use cairn::value::Digest;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -54,7 +54,7 @@ impl Plan {
             &input::text(&self.manifest, "the manifest")?,
             &self.manifest,
         )?;
-        let planner = session.planner()?;
+        let planner = session.planner()?.policy(session.policy()?);
         let plan = session.plan(&planner, &manifest, self.locked)?;
         if self.lock {
             lock(session, &planner, &manifest)?;
@@ -93,9 +93,7 @@ fn text(plan: &plan::Plan) -> String {
             number.to_string(),
             task.name.clone(),
             format!("{major}.{minor}"),
-            task.builtin
-                .as_ref()
-                .map_or_else(|| "a file".to_owned(), |name| format!("builtin:{name}")),
+            component(task.builtin.as_ref()),
             grants(&task.grants),
             task.digest.to_string(),
         ]
@@ -104,6 +102,7 @@ fn text(plan: &plan::Plan) -> String {
         &["", "task", "version", "component", "grants", "sha256"],
         tasks,
     );
+    text += &checks(plan);
     text.push('\n');
     let inputs = plan
         .tasks
@@ -112,6 +111,42 @@ fn text(plan: &plan::Plan) -> String {
         .flat_map(|(task, number)| inputs(number, task));
     text += &output::table(&["", "task", "input", "provided by"], inputs);
     text
+}
+
+/// What is asked before the first task, and what policy rules may ask; nothing where nobody is.
+fn checks(plan: &plan::Plan) -> String {
+    let row = |role: &str, asked: &str, check: &PlannedCheck| {
+        let (major, minor) = check.version;
+        vec![
+            role.to_owned(),
+            check.plugin.clone(),
+            format!("{major}.{minor}"),
+            component(check.builtin.as_ref()),
+            asked.to_owned(),
+            check.digest.to_string(),
+        ]
+    };
+    let policies = plan.policies.iter().map(|check| {
+        let asked = match check.mode {
+            Mode::Enforce => "before the first task",
+            Mode::Monitor => "before the first task (monitor)",
+        };
+        row("policy", asked, check)
+    });
+    let validators = plan.validators.iter();
+    let validators = validators.map(|check| row("validator", "before the first task", check));
+    let asked = plan.rule_plugins.iter();
+    let asked = asked.map(|check| row("policy", "by rules", check));
+    let rows: Vec<_> = policies.chain(validators).chain(asked).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads = ["check", "plugin", "version", "component", "asked", "sha256"];
+    format!("\n{}", output::table(&heads, rows))
+}
+
+fn component(builtin: Option<&String>) -> String {
+    builtin.map_or_else(|| "a file".to_owned(), |name| format!("builtin:{name}"))
 }
 
 /// A row for each input of a task; an optional one is marked with `?`, and names its providers nearest first.

@@ -1,7 +1,12 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use cairn::check::RulePlugins;
 use cairn::error::Diagnostic;
-use cairn::policy::Credentials;
+use cairn::event::LogLevel;
+use cairn::id::Identity;
+use cairn::manifest::Manifest;
+use cairn::policy::{self, Credentials};
 use cairn::value::{self, Object, Value};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -21,7 +26,8 @@ pub enum Policy {
 /// Ask the policy, and see why it answers as it does: exit 0 allowed, 3 denied
 ///
 /// The rules are the built-in ones with those of --policy, or of `policy` in cairn.toml, before them: what a flow is
-/// decided by. A flow's plugin that names no owner asks about the caller's own; here nothing is filled in.
+/// decided by. A flow's plugin that names no owner asks about the caller's own; here nothing is filled in. Rules that ask
+/// plugins need a flow that has them.
 #[derive(Args, Debug)]
 pub struct Check {
     /// The action, or the name of a rule; without a rule of its own, `default` decides
@@ -33,6 +39,9 @@ pub struct Check {
     /// What it is done to: any JSON object
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
+    /// The manifest of the flow whose plugins the rules ask with wasm:NAME
+    #[arg(long, value_name = "FLOW")]
+    flow: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
@@ -66,7 +75,18 @@ impl Policy {
                 .unwrap_or_else(|| policy.is_admin(&user.roles)),
             quota_class: user.quota_class.as_deref(),
         };
-        let explanation = policy.explain(&check.rule, &credentials, &target);
+        let plugins = check.plugins(session, &policy)?;
+        let requester = Identity {
+            roles: user.roles.clone(),
+            is_admin: credentials.is_admin,
+            quota_class: user.quota_class.clone(),
+            ..Identity::new(&user.user_id, &user.project_id)
+        };
+        let log = |plugin: &str, level: LogLevel, message: String| {
+            tracing::info!(plugin, ?level, message, "policy");
+        };
+        let asks = plugins.on_behalf_of(&requester, &log);
+        let explanation = policy.explain(&check.rule, &credentials, &target, &asks);
         if check.format.json {
             output::json(&explanation)?;
         } else {
@@ -76,6 +96,33 @@ impl Policy {
             true => Exit::Ok,
             false => Exit::Failed,
         })
+    }
+}
+
+impl Check {
+    /// The plugins that the rule may ask, of the flow that is named.
+    fn plugins(
+        &self,
+        session: &Session,
+        policy: &Arc<policy::Policy>,
+    ) -> Result<RulePlugins, Failure> {
+        let asked = policy.plugins_of(&self.rule);
+        let Some(flow) = &self.flow else {
+            return match asked.first() {
+                None => Ok(RulePlugins::default()),
+                Some(plugin) => Err(Diagnostic::new(format!(
+                    "the rules for `{}` ask `wasm:{plugin}`, a plugin of some flow's manifest",
+                    self.rule
+                ))
+                .help("name the manifest with --flow FLOW")
+                .into()),
+            };
+        };
+        let manifest = Manifest::parse(&input::text(flow, "the manifest")?, flow)?;
+        let planner = session.planner()?.policy(Arc::clone(policy));
+        planner.check_asked(&manifest, &self.rule)?;
+        let plan = planner.plan(&manifest)?;
+        Ok(planner.rule_plugins(&plan)?)
     }
 }
 

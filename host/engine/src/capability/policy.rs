@@ -1,22 +1,28 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{State, json, to_wit};
+use crate::check::NOT_AUTHORIZED;
 use crate::error::{Origin, TaskError};
 use crate::id::Identity;
 use crate::manifest::Capability;
-use crate::policy::Policy;
+use crate::policy::{Asks, Policy};
 use crate::value::{Object, Value};
 use crate::wit::cairn::plugin::policy::Host;
 use crate::wit::cairn::plugin::types;
 
 /// Decides whether a caller may do something.
 pub trait Enforcer: Send + Sync {
-    /// Passes when `requester` may do `action` to `target`.
+    /// Passes when `requester` may do `action` to `target`. `plugins` are those of the flow that asks.
     ///
     /// # Errors
     /// `PolicyNotAuthorized` with the action.
-    fn enforce(&self, requester: &Identity, action: &str, target: &Object)
-    -> Result<(), TaskError>;
+    fn enforce(
+        &self,
+        requester: &Identity,
+        action: &str,
+        target: &Object,
+        plugins: &dyn Asks,
+    ) -> Result<(), TaskError>;
 }
 
 impl Enforcer for Policy {
@@ -25,15 +31,26 @@ impl Enforcer for Policy {
         requester: &Identity,
         action: &str,
         target: &Object,
+        plugins: &dyn Asks,
     ) -> Result<(), TaskError> {
-        if self.check(action, &requester.into(), target) {
+        let ruling = self.decide(action, &requester.into(), target, plugins);
+        if ruling.allowed {
             return Ok(());
         }
-        let message = format!(
+        let mut message = format!(
             "policy does not allow `{}` to do `{action}`",
             requester.user_id
         );
-        Err(TaskError::new("PolicyNotAuthorized", message).with("action", action))
+        let mut plugins = Object::new();
+        for (plugin, reason) in ruling.refusals {
+            message += &format!("; `{plugin}`: {reason}");
+            plugins.insert(plugin, reason.into());
+        }
+        let error = TaskError::new(NOT_AUTHORIZED, message).with("action", action);
+        Err(match plugins.is_empty() {
+            true => error,
+            false => error.with("plugins", plugins),
+        })
     }
 }
 
@@ -85,10 +102,14 @@ impl Host for State {
             target
                 .entry("user_id")
                 .or_insert_with(|| requester.user_id.as_str().into());
+            let log = |plugin: &str, level, message: String| {
+                active.context.log(level, format!("{plugin}: {message}"));
+            };
+            let plugins = active.services.rule_plugins.on_behalf_of(requester, &log);
             active
                 .services
                 .enforcer
-                .enforce(requester, &action, &target)
+                .enforce(requester, &action, &target, &plugins)
                 .inspect_err(|error| active.denied.remember(error))
         });
         Ok(result.map_err(to_wit))

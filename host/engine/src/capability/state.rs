@@ -7,6 +7,7 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::{Denied, Enforcer, Surroundings, to_wit};
+use crate::check::RulePlugins;
 use crate::effect::{Answer, Effect, Query};
 use crate::error::{HostErrorKind, Origin, TaskError};
 use crate::event::LogLevel;
@@ -23,6 +24,8 @@ pub(crate) struct Services {
     pub(crate) default_zone: String,
     /// The clocks and the randomness that plugins see; the machine's when `None`.
     pub(crate) surroundings: Option<Surroundings>,
+    /// The plugins of the flow that policy rules may ask.
+    pub(crate) rule_plugins: RulePlugins,
 }
 
 /// What one plugin of a plan was given.

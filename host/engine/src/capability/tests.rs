@@ -76,6 +76,7 @@ fn call(capability: Capability, grant: Option<Grant>) -> (State, Arc<Willing>) {
         enforcer: Arc::new(crate::policy::Policy::default()),
         default_zone: "nova".to_owned(),
         surroundings: None,
+        rule_plugins: Default::default(),
     };
     let state = State::for_call(Active {
         context: Arc::clone(&context) as Arc<dyn Context>,

@@ -21,6 +21,7 @@ pub use resumer::{Finished, Resumer};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::check::Checks;
 use crate::clock::Timestamp;
 use crate::event::{Event, FlowState, TaskState};
 use crate::history::{History, TaskRecord};
@@ -80,6 +81,8 @@ struct Live {
     started: HashMap<TaskId, Arc<Runner>>,
     parents: Vec<Flow>,
     resumer: Option<Arc<dyn Resumer>>,
+    /// What is asked before the first task.
+    checks: Option<Arc<Checks>>,
     /// Whether the first event is in the journal.
     journalled: bool,
     /// Inside `run` or `rollback`.
@@ -112,6 +115,7 @@ impl Flow {
                 started: HashMap::new(),
                 parents,
                 resumer: None,
+                checks: None,
                 journalled,
                 inside: false,
                 left_off,
@@ -192,6 +196,12 @@ impl Flow {
     /// Whom to ask for finished tasks when the flow is run from its beginning.
     pub fn set_resumer(&self, resumer: Option<Arc<dyn Resumer>>) {
         self.0.live().resumer = resumer;
+    }
+
+    /// What is asked before the first task, in STARTED; a flow that is denied goes to FAILURE, and nothing is reverted. Asked
+    /// again when the flow is taken up or resumed before a task of it has started. `reset` keeps it.
+    pub fn set_checks(&self, checks: Option<Arc<Checks>>) {
+        self.0.live().checks = checks;
     }
 
     /// Appends a task, and returns the uuid under which its result will be found.

@@ -88,10 +88,15 @@ impl Flow {
                         .to_owned(),
                     error: missing.clone(),
                 };
-                self.fail_before_any_task(cause)?;
-                return Err(FlowError::MissingDependencies(missing));
+                return match self.fail_before_any_task(cause)? {
+                    true => Err(FlowError::MissingDependencies(missing)),
+                    false => Ok(()),
+                };
             }
         };
+        if !self.pass_checks()? {
+            return Ok(());
+        }
         self.replay(&runners)?;
         self.0.live().left_off = true;
         if !self.advance(FlowState::Running) {
@@ -112,11 +117,64 @@ impl Flow {
         Ok(())
     }
 
-    /// Nothing was started, so there is nothing to revert.
-    fn fail_before_any_task(&self, cause: Cause) -> Result<(), FlowError> {
-        self.record(&mut self.0.live(), vec![Event::Failed(cause)])?;
-        self.change(FlowState::Failure);
-        Ok(())
+    /// Asks what is to be asked before the first task; says whether the flow goes on. An interrupt that came meanwhile stands,
+    /// whatever the answer: who goes on with the flow asks again.
+    fn pass_checks(&self) -> Result<bool, FlowError> {
+        let (checks, requester, request) = {
+            let live = self.0.live();
+            let Some(checks) = live
+                .checks
+                .clone()
+                .filter(|_| live.history.tasks.is_empty())
+            else {
+                return Ok(true);
+            };
+            let history = &live.history;
+            (
+                checks,
+                Arc::clone(&history.requester),
+                Arc::clone(&history.request),
+            )
+        };
+        let mut notes = Vec::new();
+        let passed = guard(|| checks.pass(&requester, &request, &mut |event| notes.push(event)));
+        if !notes.is_empty() {
+            self.record(&mut self.0.live(), notes)?;
+        }
+        if self.state() == FlowState::Interrupted {
+            return Ok(false);
+        }
+        let Err(error) = passed else {
+            return Ok(true);
+        };
+        let cause = Cause {
+            task: String::new(),
+            error,
+        };
+        match self.fail_before_any_task(cause.clone())? {
+            true => Err(FlowError::Failed(Box::new(cause))),
+            false => Ok(false),
+        }
+    }
+
+    /// Nothing was started, so there is nothing to revert. One step, so that recovery finds the flow failed or not at all.
+    /// Says whether it is failed: one that was interrupted stays so.
+    fn fail_before_any_task(&self, cause: Cause) -> Result<bool, FlowError> {
+        let to = FlowState::Failure;
+        let from = {
+            let mut live = self.0.live();
+            let from = live.history.state;
+            if from == FlowState::Interrupted {
+                return Ok(false);
+            }
+            self.record(
+                &mut live,
+                vec![Event::Failed(cause), Event::State { from, to }],
+            )?;
+            from
+        };
+        self.tell_flow(to, from);
+        Ok(true)
     }
 
     fn is_finished(&self, task: TaskId) -> bool {
@@ -160,8 +218,10 @@ impl Flow {
                     task: String::new(),
                     error,
                 };
-                self.fail_before_any_task(cause.clone())?;
-                return Err(FlowError::Failed(Box::new(cause)));
+                return match self.fail_before_any_task(cause.clone())? {
+                    true => Err(FlowError::Failed(Box::new(cause))),
+                    false => Ok(()),
+                };
             }
         };
         if !finished.is_empty() {

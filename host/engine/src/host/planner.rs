@@ -1,18 +1,24 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 
+use super::HostError;
+use super::checks::rule_plugins;
 use crate::allow::Allow;
+use crate::capability::Services;
+use crate::check::RulePlugins;
 use crate::error::Diagnostic;
 use crate::manifest::{Manifest, PluginEntry, Source};
-use crate::plan::{Inspected, Plan};
+use crate::plan::{Inspected, Plan, PlannedCheck};
 use crate::plugin::{PluginError, Plugins};
+use crate::policy::Policy;
 use crate::value::Digest;
 
 /// Makes plans of manifests: what a host does before it touches a database.
 #[derive(Clone)]
 pub struct Planner {
     pub(super) plugins: Arc<Plugins>,
+    policy: Arc<Policy>,
     builtins: BTreeMap<String, &'static [u8]>,
     pub(super) allow: Allow,
 }
@@ -22,6 +28,7 @@ impl Planner {
     pub fn new(plugins: Arc<Plugins>, builtins: &[(&str, &'static [u8])]) -> Self {
         let mut planner = Self {
             plugins,
+            policy: Arc::default(),
             builtins: BTreeMap::new(),
             allow: Allow::default(),
         };
@@ -37,6 +44,13 @@ impl Planner {
         self
     }
 
+    /// The operator's rules, which say what plugins they ask; [`Policy::default`], which asks none, unless others are named.
+    #[must_use]
+    pub fn policy(mut self, policy: Arc<Policy>) -> Self {
+        self.policy = policy;
+        self
+    }
+
     pub(super) fn extend(&mut self, builtins: &[(&str, &'static [u8])]) {
         self.builtins.extend(
             builtins
@@ -45,30 +59,31 @@ impl Planner {
         );
     }
 
-    /// Loads every plugin that a task of the manifest uses, asks each what it is, and wires the tasks. Nothing runs.
+    /// Loads every plugin that the manifest uses, or that the operator's rules ask, asks each what it is, and wires the tasks.
+    /// Nothing runs.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place in the manifest and the fix.
+    /// The first thing that is wrong, with its place in the manifest and the fix. Also a rule for the flow's action that asks a
+    /// plugin which the manifest has not.
     pub fn plan(&self, manifest: &Manifest) -> Result<Plan, Diagnostic> {
         self.wire(manifest, &self.load(manifest)?)
     }
 
-    /// Loads every plugin that a task of the manifest uses, and asks each what it is: the first half of a plan, from which a
+    /// Loads every plugin that the manifest uses, or that the operator's rules ask, and asks each what it is: the first half of a plan, from which a
     /// [`Lock`](crate::lock::Lock) can be made before the second.
     ///
     /// # Errors
     /// The first that cannot be loaded or is not the pinned one, or whose settings do not fit.
     pub fn load(&self, manifest: &Manifest) -> Result<BTreeMap<String, Inspected>, Diagnostic> {
+        let asked_by_rules = self.asked_by_rules(manifest)?;
         let mut inspected = BTreeMap::new();
-        for task in &manifest.tasks {
-            let Some(entry) = manifest.plugins.get(&task.plugin) else {
+        let named = manifest.named();
+        for key in named.chain(asked_by_rules.iter().map(String::as_str)) {
+            let Some(entry) = manifest.plugins.get(key) else {
                 continue;
             };
-            if !inspected.contains_key(&task.plugin) {
-                inspected.insert(
-                    task.plugin.clone(),
-                    self.inspect(manifest, &task.plugin, entry)?,
-                );
+            if !inspected.contains_key(key) {
+                inspected.insert(key.to_owned(), self.inspect(manifest, key, entry)?);
             }
         }
         Ok(inspected)
@@ -84,7 +99,46 @@ impl Planner {
         manifest: &Manifest,
         inspected: &BTreeMap<String, Inspected>,
     ) -> Result<Plan, Diagnostic> {
-        manifest.plan(inspected, &self.allow)
+        let asked_by_rules = self.asked_by_rules(manifest)?;
+        manifest.plan_with_rules(inspected, &self.allow, &asked_by_rules)
+    }
+
+    /// The plugins of the manifest that any rule asks; a task of the flow may ask about any action.
+    fn asked_by_rules(&self, manifest: &Manifest) -> Result<BTreeSet<String>, Diagnostic> {
+        if let Some(action) = &manifest.action {
+            self.check_asked(manifest, action)?;
+        }
+        let asked = self.policy.plugins().into_iter();
+        let asked = asked.filter(|plugin| manifest.plugins.contains_key(*plugin));
+        Ok(asked.map(str::to_owned).collect())
+    }
+
+    /// Refuses an action whose rules ask a plugin that the manifest has not.
+    ///
+    /// # Errors
+    /// The plugin, and the table to add.
+    pub fn check_asked(&self, manifest: &Manifest, action: &str) -> Result<(), Diagnostic> {
+        manifest.check_asked(action, &self.policy.plugins_of(action))
+    }
+
+    /// The policies of a plan that rules ask, ready to be asked.
+    ///
+    /// # Errors
+    /// [`HostError::Plugin`], or [`HostError::Invalid`] when a component is no longer loaded.
+    pub fn rule_plugins(&self, plan: &Plan) -> Result<RulePlugins, HostError> {
+        let services = Services {
+            enforcer: Arc::clone(&self.policy) as _,
+            default_zone: String::new(),
+            surroundings: None,
+            rule_plugins: RulePlugins::default(),
+        };
+        let find = |check: &PlannedCheck| {
+            self.plugins.loaded(check.digest).ok_or_else(|| {
+                let message = format!("the component of policy `{}` is not loaded", check.plugin);
+                Diagnostic::new(message).into()
+            })
+        };
+        rule_plugins(plan, &find, &Arc::new(services))
     }
 
     /// The built-in plugin of that digest.
@@ -139,6 +193,7 @@ impl Planner {
                 .collect(),
             settings_schema: schema,
             descriptor,
+            roles: plugin.roles(),
             builtin: match &entry.source {
                 Source::Builtin(name) => Some(name.clone()),
                 Source::Path(_) => self.name_of(&bytes),

@@ -4,15 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use super::checks::{checks, rule_plugins};
 use super::{Core, HostError};
-use crate::capability::Granted;
+use crate::capability::{Granted, Services};
+use crate::check::Checks;
 use crate::crash::{CrashPoint, reach};
 use crate::error::Diagnostic;
 use crate::event::{Entry, Event};
 use crate::flow::{Flow, FlowBuilder, TaskOptions};
 use crate::id::{FlowId, Identity};
 use crate::manifest::OnLost;
-use crate::plan::{Plan, PlannedTask};
+use crate::plan::{Plan, PlannedCheck, PlannedTask};
 use crate::plugin::{Plugin, PluginTask};
 use crate::store::{Store as _, StoreError};
 use crate::task::{Task, TaskSpec};
@@ -29,6 +31,7 @@ pub struct ReadyPlan {
     digest: Digest,
     name: String,
     on_lost: OnLost,
+    checks: Option<Arc<Checks>>,
     tasks: Vec<ReadyTask>,
 }
 
@@ -61,8 +64,8 @@ impl Core {
             return Ok(Arc::clone(ready));
         }
         if let Some(folder) = &self.components {
-            for task in &plan.tasks {
-                let plugin = self.component(task)?;
+            for (digest, whose) in plan.components() {
+                let plugin = self.component(digest, &whose)?;
                 keep_component(folder, &plugin).map_err(|error| {
                     StoreError::Database(format!("{}: {error}", folder.display()))
                 })?;
@@ -92,19 +95,35 @@ impl Core {
     }
 
     fn make_ready(&self, digest: Digest, plan: &Plan) -> Result<Arc<ReadyPlan>, HostError> {
-        let tasks = plan.tasks.iter().map(|task| self.task(task));
+        let find =
+            |check: &PlannedCheck| self.component(check.digest, &format!("`{}`", check.plugin));
+        let services = match plan.rule_plugins.is_empty() {
+            true => Arc::clone(&self.services),
+            false => Arc::new(Services {
+                enforcer: Arc::clone(&self.services.enforcer),
+                default_zone: self.services.default_zone.clone(),
+                surroundings: self.services.surroundings,
+                rule_plugins: rule_plugins(plan, &find, &self.services)?,
+            }),
+        };
+        let tasks = plan.tasks.iter().map(|task| self.task(task, &services));
         let ready = Arc::new(ReadyPlan {
             digest,
             name: plan.name.clone(),
             on_lost: plan.on_lost,
+            checks: checks(plan, &find, &self.services)?,
             tasks: tasks.collect::<Result<_, _>>()?,
         });
         self.ready_plans().insert(digest, Arc::clone(&ready));
         Ok(ready)
     }
 
-    fn task(&self, planned: &PlannedTask) -> Result<ReadyTask, HostError> {
-        let plugin = self.component(planned)?;
+    fn task(
+        &self,
+        planned: &PlannedTask,
+        services: &Arc<Services>,
+    ) -> Result<ReadyTask, HostError> {
+        let plugin = self.component(planned.digest, &format!("task `{}`", planned.name))?;
         let requires = planned.requires.iter().map(|(input, _)| input);
         let descriptor = plugin.describe(&planned.settings, &planned.limits)?;
         let spec = TaskSpec {
@@ -132,7 +151,7 @@ impl Core {
             revert: planned.revert.clone(),
             ..TaskOptions::default()
         };
-        let task = PluginTask::new(spec, plugin, granted, Arc::clone(&self.services));
+        let task = PluginTask::new(spec, plugin, granted, Arc::clone(services));
         let task: Arc<dyn Task> = Arc::new(task);
         let task = match &self.interceptor {
             Some(interceptor) => interceptor(planned, task),
@@ -141,26 +160,25 @@ impl Core {
         Ok((options, task))
     }
 
-    /// The component of a planned task: one that is loaded, one that was kept, or a built-in one with this digest.
-    fn component(&self, planned: &PlannedTask) -> Result<Arc<Plugin>, HostError> {
-        if let Some(plugin) = self.planner.plugins.loaded(planned.digest) {
+    /// The component of a plan: one that is loaded, one that was kept, or a built-in one with this digest.
+    fn component(&self, digest: Digest, whose: &str) -> Result<Arc<Plugin>, HostError> {
+        if let Some(plugin) = self.planner.plugins.loaded(digest) {
             return Ok(plugin);
         }
         let mut problem = "gone";
         if let Some(folder) = &self.components
-            && let Ok(bytes) = fs::read(component_path(folder, planned.digest))
+            && let Ok(bytes) = fs::read(component_path(folder, digest))
         {
-            if Digest::of(&bytes) == planned.digest {
+            if Digest::of(&bytes) == digest {
                 return Ok(self.planner.plugins.load(&bytes)?);
             }
             problem = "damaged";
         }
-        if let Some(bytes) = self.planner.builtin(planned.digest) {
+        if let Some(bytes) = self.planner.builtin(digest) {
             return Ok(self.planner.plugins.load(bytes)?);
         }
-        let (name, digest) = (&planned.name, planned.digest);
         let mut message =
-            format!("the component of task `{name}` is {problem}: no file has the digest {digest}");
+            format!("the component of {whose} is {problem}: no file has the digest {digest}");
         if let Some(folder) = &self.components {
             let path = component_path(folder, digest);
             message += &format!("; it was kept as {}: put it back there", path.display());
@@ -171,6 +189,7 @@ impl Core {
     /// A flow of a plan.
     pub(super) fn build(&self, flow: FlowBuilder, ready: &ReadyPlan) -> Result<Flow, HostError> {
         let flow = flow.plan(ready.digest).build(self.store());
+        flow.set_checks(ready.checks.clone());
         for (options, task) in &ready.tasks {
             flow.add_with(Arc::clone(task), options.clone())
                 .map_err(HostError::Flow)?;
@@ -204,6 +223,7 @@ impl Core {
             Ok(ready) => ready,
         };
         let flow = Flow::restore(id, self.store(), journal).map_err(HostError::Flow)?;
+        flow.set_checks(ready.checks.clone());
         let known = flow.with_history(|history| {
             let tasks = history.tasks.iter();
             tasks

@@ -42,6 +42,7 @@ fn found(name: &str, imports: &[&str]) -> Inspected {
             provides: vec!["name".to_owned()],
         },
         builtin: None,
+        roles: [crate::plan::Role::Task].into(),
     }
 }
 

@@ -37,6 +37,12 @@ pub struct Manifest {
     pub plugins: BTreeMap<String, PluginEntry>,
     /// The tasks in the order in which they run; at least one.
     pub tasks: Vec<TaskEntry>,
+    /// Policies that are asked before the first task, in this order.
+    #[serde(default)]
+    pub policies: Vec<PolicyEntry>,
+    /// Validators of the request, asked after the policies.
+    #[serde(default)]
+    pub validators: Vec<ValidatorEntry>,
     /// The file this was read from, as it was named to [`Manifest::parse`].
     pub file: PathBuf,
     /// What is not wrong but is hardly meant, one sentence each.
@@ -133,6 +139,58 @@ pub struct TaskEntry {
     pub revert: Retry,
     /// The line of its table, counted from 1.
     pub line: usize,
+}
+
+/// What a policy's denial comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The flow fails.
+    #[default]
+    Enforce,
+    /// It is noted, and the flow goes on.
+    Monitor,
+}
+
+impl Mode {
+    /// The mode as a manifest writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Monitor => "monitor",
+        }
+    }
+}
+
+/// One `[[policy]]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyEntry {
+    /// Key of the plugin that decides.
+    pub plugin: String,
+    /// What its denial comes to.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The line of its table, counted from 1.
+    pub line: usize,
+}
+
+/// One `[[validator]]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValidatorEntry {
+    /// Key of the plugin that validates.
+    pub plugin: String,
+    /// The line of its table, counted from 1.
+    pub line: usize,
+}
+
+impl Manifest {
+    /// The keys of the plugins that a table names, each as often as it is named.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+        let tasks = self.tasks.iter().map(|task| &task.plugin);
+        let policies = self.policies.iter().map(|policy| &policy.plugin);
+        let validators = self.validators.iter().map(|validator| &validator.plugin);
+        tasks.chain(policies).chain(validators).map(String::as_str)
+    }
 }
 
 impl TaskEntry {

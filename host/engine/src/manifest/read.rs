@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    Capability, Grants, GrantsAt, GrantsForm, Limits, Manifest, OnLost, PluginEntry, Retry, Source,
-    TaskEntry,
+    Capability, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost, PluginEntry,
+    PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry,
 };
 use crate::document::{Document, Item, Table, nearest};
 use crate::error::Diagnostic;
@@ -14,11 +14,15 @@ use crate::value::Object;
 
 /// More than any flow needs, few enough that wiring them takes no time.
 const MAX_TASKS: usize = 1000;
+/// Policies, and validators, that are asked before the first task: each is an instance of its own.
+const MAX_CHECKS: usize = 100;
 
 pub(super) fn manifest(text: &str, file: &Path) -> Result<Manifest, Diagnostic> {
     let document = Document::new(text, file)?;
     let entries = document.parse()?;
-    let root = document.root(&entries).only(&["flow", "plugins", "task"])?;
+    let root = document
+        .root(&entries)
+        .only(&["flow", "plugins", "policy", "validator", "task"])?;
     let Some(flow) = root.get("flow") else {
         return Err(root
             .error("the manifest has no [flow] table")
@@ -39,11 +43,19 @@ pub(super) fn manifest(text: &str, file: &Path) -> Result<Manifest, Diagnostic> 
         },
         plugins: BTreeMap::new(),
         tasks: Vec::new(),
+        policies: Vec::new(),
+        validators: Vec::new(),
         file: file.to_owned(),
         warnings: Vec::new(),
     };
     if let Some(plugins) = root.get("plugins") {
         read_plugins(&plugins.table()?, &mut manifest)?;
+    }
+    if let Some(policies) = root.get("policy") {
+        read_policies(&policies, &mut manifest)?;
+    }
+    if let Some(validators) = root.get("validator") {
+        read_validators(&validators, &mut manifest)?;
     }
     if let Some(tasks) = root.get("task") {
         read_tasks(&tasks, &mut manifest)?;
@@ -53,13 +65,15 @@ pub(super) fn manifest(text: &str, file: &Path) -> Result<Manifest, Diagnostic> 
             .error("the flow has no task")
             .help("add a [[task]] table with `plugin = \"…\"`"));
     }
-    let unused = manifest
-        .plugins
-        .iter()
-        .filter(|(key, _)| manifest.tasks.iter().all(|task| task.plugin != **key))
-        .map(|(key, entry)| format!("no task uses [plugins.{key}] (line {})", entry.line));
-    let unused: Vec<_> = unused.collect();
-    manifest.warnings.extend(unused);
+    if let Some(policy) = manifest.policies.first()
+        && manifest.action.is_none()
+    {
+        return Err(Diagnostic::new(
+            "the flow has no action that its policies could be asked about",
+        )
+        .at(file, policy.line)
+        .help("add `action = \"…\"` to [flow], such as `volume:create`"));
+    }
     Ok(manifest)
 }
 
@@ -152,6 +166,85 @@ fn grants_at(plugin: &Item<'_>, grants: Option<&Item<'_>>) -> GrantsAt {
     }
 }
 
+fn read_policies(policies: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {
+    for table in check_tables(policies, "policy", &["plugin", "mode"])? {
+        let plugin = plugin_of(&table, "policy", manifest)?;
+        let named = manifest
+            .policies
+            .iter()
+            .map(|entry| (&entry.plugin, entry.line));
+        refuse_twice(&table, "policy", &plugin, named)?;
+        let mode = match table.get("mode") {
+            Some(item) => mode(&item)?,
+            None => Mode::default(),
+        };
+        let line = table.line();
+        manifest.policies.push(PolicyEntry { plugin, mode, line });
+    }
+    Ok(())
+}
+
+fn read_validators(validators: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {
+    for table in check_tables(validators, "validator", &["plugin"])? {
+        let plugin = plugin_of(&table, "validator", manifest)?;
+        let named = manifest
+            .validators
+            .iter()
+            .map(|entry| (&entry.plugin, entry.line));
+        refuse_twice(&table, "validator", &plugin, named)?;
+        let line = table.line();
+        manifest.validators.push(ValidatorEntry { plugin, line });
+    }
+    Ok(())
+}
+
+/// The tables of `[[policy]]` or `[[validator]]`.
+fn check_tables<'d>(
+    item: &Item<'d>,
+    what: &str,
+    keys: &'static [&'static str],
+) -> Result<Vec<Table<'d>>, Diagnostic> {
+    let tables = item
+        .array()
+        .map_err(|error| error.help(format!("write `[[{what}]]`, with two brackets")))?;
+    let tables = tables.into_iter().map(|item| item.table()?.only(keys));
+    let tables = tables.collect::<Result<Vec<_>, _>>()?;
+    match tables.get(MAX_CHECKS) {
+        Some(table) => Err(table.error(format!(
+            "the flow has more than {MAX_CHECKS} tables [[{what}]]"
+        ))),
+        None => Ok(tables),
+    }
+}
+
+fn refuse_twice<'e>(
+    table: &Table<'_>,
+    what: &str,
+    plugin: &str,
+    mut named: impl Iterator<Item = (&'e String, usize)>,
+) -> Result<(), Diagnostic> {
+    match named.find(|(name, _)| *name == plugin) {
+        Some((_, line)) => Err(table
+            .error(format!(
+                "a second [[{what}]] names `{plugin}`; the first is on line {line}"
+            ))
+            .help(
+                "take one of them out; for other settings, give it a [plugins.…] table of its own",
+            )),
+        None => Ok(()),
+    }
+}
+
+fn mode(item: &Item<'_>) -> Result<Mode, Diagnostic> {
+    match item.text()? {
+        "enforce" => Ok(Mode::Enforce),
+        "monitor" => Ok(Mode::Monitor),
+        other => Err(item
+            .error(format!("is `{}`, which nobody knows", other.escape_debug()))
+            .help(r#"write "enforce" or "monitor""#)),
+    }
+}
+
 fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {
     let tasks = tasks
         .array()
@@ -163,7 +256,7 @@ fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnosti
             return Err(table.error(format!("the flow has more than {MAX_TASKS} tasks")));
         }
         let entry = TaskEntry {
-            plugin: plugin_of(&table, manifest)?,
+            plugin: plugin_of(&table, "task", manifest)?,
             name: table.get("name").map(|item| name(&item)).transpose()?,
             retry: match table.get("retry") {
                 Some(item) => retry(&item, &mut manifest.warnings)?,
@@ -189,10 +282,10 @@ fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnosti
     Ok(())
 }
 
-fn plugin_of(table: &Table<'_>, manifest: &Manifest) -> Result<String, Diagnostic> {
+fn plugin_of(table: &Table<'_>, what: &str, manifest: &Manifest) -> Result<String, Diagnostic> {
     let Some(item) = table.get("plugin") else {
         return Err(table
-            .error("the task names no plugin")
+            .error(format!("the {what} names no plugin"))
             .help("add `plugin = \"…\"`, the key of a [plugins.…] table"));
     };
     let key = item.text()?;

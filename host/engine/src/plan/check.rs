@@ -4,23 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::wire::quoted;
 use super::{
-    CONTRACT, Inspected, MissingDependencies, Plan, PlannedTask, Ports, SettingsError, Wiring,
-    check_settings, wire,
+    CONTRACT, Inspected, MissingDependencies, Plan, PlannedTask, Ports, Role, SettingsError,
+    Wiring, check_settings, wire,
 };
 use crate::allow::{Allow, NotAllowed};
 use crate::document::nearest;
 use crate::error::Diagnostic;
-use crate::manifest::{Capability, Grants, Manifest, PluginEntry, TaskEntry, interface};
+use crate::manifest::{Capability, Grants, Manifest, Mode, PluginEntry, TaskEntry, interface};
 use crate::value::{Digest, Value};
 
 impl Manifest {
     /// Checks the plugins against the manifest and wires the tasks.
     ///
-    /// `inspected` holds, by the key of its table, each plugin that a task uses; others may be left out. What a plugin may
+    /// `inspected` holds, by the key of its table, each plugin that a task, a policy or a validator uses; others may be left
+    /// out. What a plugin may
     /// import in the plan is what the manifest grants it, as far as `allow` goes, and what it imports.
     ///
     /// # Errors
-    /// The first thing that is wrong, with the line in the manifest and the fix: a digest that is not the pinned one,
+    /// The first thing that is wrong, with the line in the manifest and the fix: a plugin that is used as what it is not, a digest
+    /// that is not the pinned one,
     /// an import that is not granted, a grant that the operator does not allow, settings that do not fit, a descriptor
     /// that makes no sense, or required inputs that no earlier task provides, every one of the first task that misses any.
     pub fn plan(
@@ -28,15 +30,27 @@ impl Manifest {
         inspected: &BTreeMap<String, Inspected>,
         allow: &Allow,
     ) -> Result<Plan, Diagnostic> {
+        self.plan_with_rules(inspected, allow, &BTreeSet::new())
+    }
+
+    /// [`plan`](Self::plan), with the plugins that the operator's rules ask, which `inspected` holds too.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn plan_with_rules(
+        &self,
+        inspected: &BTreeMap<String, Inspected>,
+        allow: &Allow,
+        asked_by_rules: &BTreeSet<String>,
+    ) -> Result<Plan, Diagnostic> {
         let mut warnings = self.warnings.clone();
+        warnings.extend(self.unused(asked_by_rules));
         let mut granted = BTreeMap::new();
         let mut steps = Vec::with_capacity(self.tasks.len());
         for task in &self.tasks {
             let key = task.plugin.as_str();
-            let (Some(entry), Some(found)) = (self.plugins.get(key), inspected.get(key)) else {
-                return Err(Diagnostic::new(format!("plugin `{key}` was not loaded"))
-                    .at(&self.file, task.line));
-            };
+            let (entry, found) = self.loaded(key, task.line, inspected)?;
+            self.check_role(key, entry, found, Role::Task)?;
             if !granted.contains_key(key) {
                 self.check_digest(key, entry, found.digest)?;
                 granted.insert(
@@ -62,11 +76,24 @@ impl Manifest {
                 self.planned(task, entry, found, grants, wiring)
             })
             .collect();
+        let policies = self
+            .policies
+            .iter()
+            .map(|entry| self.planned_check(&entry.plugin, Role::Policy, entry.mode, inspected));
+        let validators = self.validators.iter().map(|entry| {
+            self.planned_check(&entry.plugin, Role::Validator, Mode::Enforce, inspected)
+        });
+        let asked = asked_by_rules
+            .iter()
+            .map(|key| self.planned_check(key, Role::Policy, Mode::Enforce, inspected));
         Ok(Plan {
             name: self.name.clone(),
             action: self.action.clone(),
             on_lost: self.on_lost,
             tasks,
+            policies: policies.collect::<Result<_, _>>()?,
+            validators: validators.collect::<Result<_, _>>()?,
+            rule_plugins: asked.collect::<Result<_, _>>()?,
             warnings,
         })
     }
@@ -235,7 +262,7 @@ impl Manifest {
             ))
     }
 
-    fn check_descriptor(
+    pub(super) fn check_descriptor(
         &self,
         key: &str,
         entry: &PluginEntry,

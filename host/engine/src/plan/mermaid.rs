@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Plan;
+use crate::manifest::Mode;
 
 /// Tasks from top to bottom, an arrow for the data that one hands another. Broken arrows are optional inputs, drawn from
-/// the nearest provider.
+/// the nearest provider. What is asked before the first task stands before it.
 pub(super) fn flowchart(plan: &Plan) -> String {
     let mut text = String::from("flowchart TD\n");
     // Ids hold for this text only: names may hold characters that an id may not.
@@ -19,6 +20,7 @@ pub(super) fn flowchart(plan: &Plan) -> String {
     for (task, id) in plan.tasks.iter().zip(1..) {
         let _ = writeln!(text, "    t{id}[\"{}\"]", escaped(&task.name));
     }
+    checks(&mut text, plan);
     for (task, id) in plan.tasks.iter().zip(1..) {
         let required = task.requires.iter().map(|(input, from)| (input, from));
         arrows(&mut text, &ids, id, "-->", required);
@@ -29,6 +31,30 @@ pub(super) fn flowchart(plan: &Plan) -> String {
         arrows(&mut text, &ids, id, "-.->", nearest);
     }
     text
+}
+
+/// What is asked before the first task, in a row that ends there.
+fn checks(text: &mut String, plan: &Plan) {
+    let policies = plan.policies.iter().map(|policy| {
+        let mode = match policy.mode {
+            Mode::Enforce => "",
+            Mode::Monitor => " (monitor)",
+        };
+        format!("policy {}{mode}", escaped(&policy.plugin))
+    });
+    let validators = plan.validators.iter();
+    let validators = validators.map(|one| format!("validator {}", escaped(&one.plugin)));
+    let labels: Vec<String> = policies.chain(validators).collect();
+    for (label, id) in labels.iter().zip(1..) {
+        let _ = writeln!(text, "    c{id}{{{{\"{label}\"}}}}");
+    }
+    for id in 1..=labels.len() {
+        let next = match id == labels.len() {
+            true => "t1".to_owned(),
+            false => format!("c{}", id + 1),
+        };
+        let _ = writeln!(text, "    c{id} ==> {next}");
+    }
 }
 
 /// One arrow for each provider, labelled with all that it hands over.

@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{Grants, Limits, OnLost, Retry};
+use crate::manifest::{Grants, Limits, Mode, OnLost, Retry};
 use crate::value::{Digest, Object, Value};
 
 mod check;
 mod descriptor;
 mod mermaid;
+mod roles;
 mod settings;
 mod wire;
 
@@ -39,6 +40,39 @@ pub struct Inspected {
     pub descriptor: Descriptor,
     /// Its name, where it is built in.
     pub builtin: Option<String>,
+    /// What it can be used as.
+    pub roles: BTreeSet<Role>,
+}
+
+/// What a plugin is used as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// A step of a flow.
+    Task,
+    /// Decides whether a caller may do something.
+    Policy,
+    /// Finds what is wrong with a request.
+    Validator,
+}
+
+impl Role {
+    /// The interface of `cairn:plugin` that it exports.
+    pub const fn interface(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Policy => "policy-check",
+            Self::Validator => "validator",
+        }
+    }
+
+    /// The role in a sentence.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Policy => "policy",
+            Self::Validator => "validator",
+        }
+    }
 }
 
 /// A flow that can be run: everything about it that was read, checked and wired.
@@ -52,6 +86,15 @@ pub struct Plan {
     pub on_lost: OnLost,
     /// The tasks in the order in which they run.
     pub tasks: Vec<PlannedTask>,
+    /// Policies that are asked before the first task, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PlannedCheck>,
+    /// Validators of the request, asked after the policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validators: Vec<PlannedCheck>,
+    /// Policies that the operator's rules ask with `wasm:NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule_plugins: Vec<PlannedCheck>,
     /// What is not wrong but is hardly meant, one sentence each; the manifest's warnings come first.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -93,7 +136,41 @@ pub struct PlannedTask {
     pub provides: Vec<String>,
 }
 
+/// A policy or a validator of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCheck {
+    /// Key of its plugin in the manifest.
+    pub plugin: String,
+    /// What its denial comes to; validators are always enforced.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Version of the plugin: major, minor.
+    pub version: (u32, u32),
+    /// Digest of the component.
+    pub digest: Digest,
+    /// Size of the component in bytes.
+    pub size: u64,
+    /// Its name, where it is built in.
+    pub builtin: Option<String>,
+    /// The plugin's settings; they fit its schema.
+    pub settings: Object,
+    /// What one question may use up.
+    pub limits: Limits,
+}
+
 impl Plan {
+    /// Every component of the plan: its digest, and who it is in a sentence.
+    pub fn components(&self) -> impl Iterator<Item = (Digest, String)> {
+        let tasks = self.tasks.iter();
+        let tasks = tasks.map(|task| (task.digest, format!("task `{}`", task.name)));
+        let checks = self.policies.iter().chain(&self.rule_plugins);
+        let checks = checks.map(|check| (check.digest, format!("policy `{}`", check.plugin)));
+        let validators = self.validators.iter();
+        let validators =
+            validators.map(|check| (check.digest, format!("validator `{}`", check.plugin)));
+        tasks.chain(checks).chain(validators)
+    }
+
     /// What the plan is stored under: equal flows have equal digests, wherever their manifests stood and whatever was
     /// warned about.
     pub fn digest(&self) -> Digest {

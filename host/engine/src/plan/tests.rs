@@ -56,6 +56,7 @@ fn plugin(name: &str, imports: &str, requires: &str, optional: &str, provides: &
             provides: names(provides),
         },
         builtin: None,
+        roles: BTreeSet::from([Role::Task]),
     }
 }
 

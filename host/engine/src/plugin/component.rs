@@ -1,25 +1,29 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap};
 
+use super::exports::{
+    CallArguments, CallResult, CheckArguments, CheckResult, Decision, Functions, RevertArguments,
+    RevertResult, ValidateArguments, ValidateResult, Violation, exported,
+};
 use super::{PluginError, TICK};
 use crate::capability::{State, from_wit};
 use crate::error::{HostErrorKind, TaskError};
 use crate::manifest::{Capability, Limits};
-use crate::plan::Descriptor;
+use crate::plan::{Descriptor, Role};
 use crate::value::{Digest, Object, Value, text};
-use crate::wit::TaskPluginAll;
 use crate::wit::cairn::plugin::types;
+use crate::wit::exports::cairn::plugin::plugin as wit;
 use crate::wit::exports::cairn::plugin::task::{Disposition, Failure, Outcome};
 
 /// The package of the contract, with the slash that follows.
-const PACKAGE: &str = "cairn:plugin/";
+pub(super) const PACKAGE: &str = "cairn:plugin/";
 
 /// The version of the contract that this host serves.
-const VERSION: &str = "0.1.0";
+pub(super) const VERSION: &str = "0.1.0";
 
 /// The largest settings schema or description, in bytes.
 const MAX_DESCRIPTION: usize = 256 << 10;
@@ -37,9 +41,8 @@ pub struct Import {
 pub struct Plugin {
     engine: Engine,
     pre: InstancePre<State>,
-    /// Where `task.call` and `task.revert` are: a call looks up one of them and nothing else.
-    call: ComponentExportIndex,
-    revert: ComponentExportIndex,
+    /// Where each function is that it exports: a call looks up one of them and nothing else.
+    functions: Functions,
     digest: Digest,
     bytes: Arc<[u8]>,
     imports: Vec<Import>,
@@ -79,16 +82,11 @@ impl Plugin {
         bytes: &[u8],
     ) -> Result<Self, PluginError> {
         let types = component.component_type();
-        let exports: Vec<String> = types
+        let mut exports: Vec<String> = types
             .exports(engine)
             .map(|(name, _)| name.to_owned())
             .collect();
-        for interface in ["plugin", "task"] {
-            let export = format!("{PACKAGE}{interface}@{VERSION}");
-            if !exports.contains(&export) {
-                return Err(PluginError::MissingExport { export });
-            }
-        }
+        exports.sort_unstable();
         let mut imports = Vec::new();
         for (name, item) in types.imports(engine) {
             // A type alone asks nothing of the host.
@@ -97,18 +95,10 @@ impl Plugin {
             }
             imports.push(check_import(name)?);
         }
+        let functions = Functions::of(&component)?;
         let pre = linker
             .instantiate_pre(&component)
             .map_err(|error| PluginError::Invalid(describe_error(&error)))?;
-        let function = |name: &str| {
-            let interface = format!("{PACKAGE}task@{VERSION}");
-            component
-                .get_export_index(None, interface.as_str())
-                .and_then(|interface| component.get_export_index(Some(&interface), name))
-                .ok_or_else(|| PluginError::MissingExport {
-                    export: format!("{interface}.{name}"),
-                })
-        };
         Ok(Self {
             engine: engine.clone(),
             pre,
@@ -116,8 +106,7 @@ impl Plugin {
             bytes: bytes.into(),
             imports,
             exports,
-            call: function("call")?,
-            revert: function("revert")?,
+            functions,
             descriptions: Mutex::new(HashMap::new()),
         })
     }
@@ -142,13 +131,20 @@ impl Plugin {
         &self.exports
     }
 
+    /// What it can be used as.
+    pub fn roles(&self) -> BTreeSet<Role> {
+        self.functions.roles()
+    }
+
     /// The JSON schema of its settings.
     ///
     /// # Errors
     /// [`PluginError::Describe`] when it traps, [`PluginError::Description`] when that is no JSON schema.
     pub fn settings_schema(&self, limits: &Limits) -> Result<Value, PluginError> {
-        let text = self.ask(limits, |plugin, store| {
-            plugin.cairn_plugin_plugin().call_settings_schema(store)
+        let text = self.ask(limits, |instance, store| {
+            let function = &self.functions.settings_schema;
+            let function = instance.get_typed_func::<(), (String,)>(&mut *store, function)?;
+            Ok(function.call(store, ())?.0)
         })?;
         if text.len() > MAX_DESCRIPTION {
             return Err(PluginError::Description(format!(
@@ -178,8 +174,13 @@ impl Plugin {
         if let Some(known) = known {
             return Ok(known);
         }
-        let answer = self.ask(limits, |plugin, store| {
-            plugin.cairn_plugin_plugin().call_describe(store, &text)
+        let answer = self.ask(limits, |instance, store| {
+            let function = instance
+                .get_typed_func::<(&str,), (Result<wit::Descriptor, types::Error>,)>(
+                    &mut *store,
+                    &self.functions.describe,
+                )?;
+            Ok(function.call(store, (&text,))?.0)
         })?;
         let answer = answer.map_err(|error| PluginError::Describe(from_wit(error).to_string()))?;
         let descriptor = Descriptor {
@@ -201,13 +202,12 @@ impl Plugin {
     fn ask<T>(
         &self,
         limits: &Limits,
-        question: impl FnOnce(&TaskPluginAll, &mut Store<State>) -> wasmtime::Result<T>,
+        question: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginError> {
         let state = State::for_description(limits);
         self.run(state, limits, |instance, store| {
-            // Finds every export, and checks its type.
-            let plugin = TaskPluginAll::new(&mut *store, instance)?;
-            question(&plugin, store)
+            self.functions.check_types(instance, store)?;
+            question(instance, store)
         })
         .map_err(|error| PluginError::Describe(error.to_string()))
     }
@@ -219,11 +219,10 @@ impl Plugin {
         limits: &Limits,
         inputs: &str,
     ) -> Result<Result<String, types::Error>, TaskError> {
+        let function = exported(self.functions.call.as_ref(), Role::Task)?;
         self.run(state, limits, |instance, store| {
-            let function = instance.get_typed_func::<(&str,), (Result<String, types::Error>,)>(
-                &mut *store,
-                &self.call,
-            )?;
+            let function =
+                instance.get_typed_func::<CallArguments<'_>, CallResult>(&mut *store, function)?;
             Ok(function.call(store, (inputs,))?.0)
         })
     }
@@ -236,13 +235,42 @@ impl Plugin {
         outcome: &Outcome,
         cause: &Failure,
     ) -> Result<Result<Disposition, types::Error>, TaskError> {
+        let function = exported(self.functions.revert.as_ref(), Role::Task)?;
         self.run(state, limits, |instance, store| {
             let function = instance
-                .get_typed_func::<(&Outcome, &Failure), (Result<Disposition, types::Error>,)>(
-                    &mut *store,
-                    &self.revert,
-                )?;
+                .get_typed_func::<RevertArguments<'_>, RevertResult>(&mut *store, function)?;
             Ok(function.call(store, (outcome, cause))?.0)
+        })
+    }
+
+    /// A policy's `check`, in a fresh instance.
+    pub(super) fn check(
+        &self,
+        state: State,
+        limits: &Limits,
+        action: &str,
+        target: &str,
+    ) -> Result<Result<Decision, types::Error>, TaskError> {
+        let function = exported(self.functions.check.as_ref(), Role::Policy)?;
+        self.run(state, limits, |instance, store| {
+            let function = instance
+                .get_typed_func::<CheckArguments<'_>, CheckResult>(&mut *store, function)?;
+            Ok(function.call(store, (action, target))?.0)
+        })
+    }
+
+    /// A validator's `validate`, in a fresh instance.
+    pub(super) fn validate(
+        &self,
+        state: State,
+        limits: &Limits,
+        inputs: &str,
+    ) -> Result<Result<Vec<Violation>, types::Error>, TaskError> {
+        let function = exported(self.functions.validate.as_ref(), Role::Validator)?;
+        self.run(state, limits, |instance, store| {
+            let function = instance
+                .get_typed_func::<ValidateArguments<'_>, ValidateResult>(&mut *store, function)?;
+            Ok(function.call(store, (inputs,))?.0)
         })
     }
 

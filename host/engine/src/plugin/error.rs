@@ -68,7 +68,7 @@ impl PluginError {
                 "build it for the target wasm32-wasip2, or make a component of it with `wasm-tools component new`",
             ),
             Self::MissingExport { .. } => Some(
-                "a task exports the interfaces of the world `cairn:plugin/task-plugin`; in Rust `cairn_plugin::export!` does it",
+                "a task exports the interfaces of the world `cairn:plugin/task-plugin`, a policy those of `policy-plugin`, a validator those of `validator-plugin`; in Rust `cairn_plugin::export!`, `export_policy!` or `export_validator!` does it",
             ),
             Self::UnknownImport { .. } => Some(
                 "build it against the version of cairn:plugin that this host has, or use a newer host",

@@ -2,11 +2,14 @@
 //! names wasmtime.
 
 mod cache;
+mod check;
 mod component;
 mod error;
+mod exports;
 mod task;
 mod wait;
 
+pub use check::{PolicyPlugin, ValidatorPlugin};
 pub use component::{Import, Plugin};
 pub use error::PluginError;
 pub use task::PluginTask;

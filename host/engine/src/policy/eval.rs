@@ -1,14 +1,20 @@
 //! Whether a rule passes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::rule::{Check, Part, Rule, Template};
-use super::{Credentials, Policy, python};
+use super::{Answer, Asks, Credentials, Policy, python};
 use crate::value::{Object, Value};
 
 /// One question to a policy. Every part of a rule may be asked about by itself, in any order.
+///
+/// A plugin that fails ends it: from then on nothing passes, and neither does what was asked.
 pub(super) struct Evaluation<'q> {
     policy: &'q Policy,
+    action: &'q str,
+    plugins: &'q dyn Asks,
+    /// What plugins answered: each is asked once.
+    answers: BTreeMap<&'q str, Answer>,
     credentials: Credentials<'q>,
     target: &'q Object,
     /// Rules that were asked already: without it, rules that name others twice would take exponential time.
@@ -36,11 +42,16 @@ pub(super) enum Found<'q> {
 impl<'q> Evaluation<'q> {
     pub(super) fn new(
         policy: &'q Policy,
+        action: &'q str,
         credentials: Credentials<'q>,
         target: &'q Object,
+        plugins: &'q dyn Asks,
     ) -> Self {
         Self {
             policy,
+            action,
+            plugins,
+            answers: BTreeMap::new(),
             credentials,
             target,
             known: HashMap::new(),
@@ -53,9 +64,12 @@ impl<'q> Evaluation<'q> {
             Rule::Always => true,
             Rule::Never => false,
             Rule::All(parts) => parts.iter().all(|part| self.passes(part)),
-            Rule::Any(parts) => parts.iter().any(|part| self.passes(part)),
-            Rule::Not(part) => !self.passes(part),
+            Rule::Any(parts) => parts
+                .iter()
+                .any(|part| !self.has_failed() && self.passes(part)),
+            Rule::Not(part) => !self.passes(part) && !self.has_failed(),
             Rule::Check(Check::Rule(name)) => self.rule(name),
+            Rule::Check(Check::Wasm(plugin)) => *self.ask(plugin) == Answer::Allows,
             Rule::Check(check) => self.compare(check).passes,
         }
     }
@@ -72,6 +86,26 @@ impl<'q> Evaluation<'q> {
         passed
     }
 
+    /// What a plugin answers.
+    pub(super) fn ask(&mut self, plugin: &'q str) -> &Answer {
+        let (action, target, plugins) = (self.action, self.target, self.plugins);
+        self.answers
+            .entry(plugin)
+            .or_insert_with(|| plugins.ask(plugin, action, target))
+    }
+
+    /// Whether a plugin failed, so that nothing passes any more.
+    pub(super) fn has_failed(&self) -> bool {
+        let mut answers = self.answers.values();
+        answers.any(|answer| matches!(answer, Answer::Fails(_)))
+    }
+
+    /// What plugins answered that did not allow.
+    pub(super) fn refusals(self) -> impl Iterator<Item = (&'q str, Answer)> {
+        let answers = self.answers.into_iter();
+        answers.filter(|(_, answer)| *answer != Answer::Allows)
+    }
+
     /// The rule that decides where `name` is asked for, and its name.
     pub(super) fn resolve(&self, name: &str) -> Option<(&'q str, &'q Rule)> {
         self.policy.resolve(name)
@@ -86,10 +120,10 @@ impl<'q> Evaluation<'q> {
         self.known.insert(name, passed);
     }
 
-    /// Does one check. A reference to a rule compares nothing, and fails here.
+    /// Does one check. A reference to a rule and a question to a plugin compare nothing, and fail here.
     pub(super) fn compare(&self, check: &'q Check) -> Comparison<'q> {
         let (found, expected) = match check {
-            Check::Rule(_) => (Found::Nothing, Ok(String::new())),
+            Check::Rule(_) | Check::Wasm(_) => (Found::Nothing, Ok(String::new())),
             Check::Role(role) => (Found::Many(self.credentials.roles), self.filled(role)),
             Check::Literal {
                 value, expected, ..
@@ -99,7 +133,7 @@ impl<'q> Evaluation<'q> {
             }
         };
         let passes = expected.as_ref().is_ok_and(|expected| match check {
-            Check::Rule(_) => false,
+            Check::Rule(_) | Check::Wasm(_) => false,
             Check::Role(_) => {
                 let role = expected.to_lowercase();
                 found.any(|own| own.to_lowercase() == role)

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::eval::{Comparison, Evaluation, Found};
 use super::rule::{Check, Rule};
-use super::{Credentials, Policy};
+use super::{Answer, Asks, Credentials, Policy};
 use crate::value::Object;
 
 /// A policy's answer to one question, with its reasons. Its `Display` is a tree for people, a line a clause.
@@ -60,14 +60,15 @@ pub struct Compared {
 }
 
 impl Policy {
-    /// [`Policy::check`] with its reasons.
+    /// [`Policy::decide`] with its reasons.
     pub fn explain(
         &self,
         action: &str,
         credentials: &Credentials<'_>,
         target: &Object,
+        plugins: &dyn Asks,
     ) -> Explanation {
-        let mut evaluation = Evaluation::new(self, *credentials, target);
+        let mut evaluation = Evaluation::new(self, action, *credentials, target, plugins);
         let decided = self.resolve(action).map(|(name, rule)| {
             let clause = explain(&mut evaluation, rule);
             (name.to_owned(), clause)
@@ -100,11 +101,14 @@ fn explain<'q>(evaluation: &mut Evaluation<'q>, rule: &'q Rule) -> Clause {
         }
         Rule::Any(parts) => {
             let parts = joined(evaluation, parts, true);
+            // Where a plugin failed, the part that asked it is the last one that was done, and none passed.
             done(parts.iter().any(Clause::passes), None, parts)
         }
         Rule::Not(part) => {
             let part = explain(evaluation, part);
-            done(!part.passes(), None, vec![part])
+            let failed = evaluation.has_failed();
+            let reason = failed.then_some("a plugin failed, so nothing passes");
+            done(!part.passes() && !failed, reason, vec![part])
         }
         Rule::Check(Check::Rule(name)) => {
             let Some((own, rule)) = evaluation.resolve(name) else {
@@ -123,6 +127,19 @@ fn explain<'q>(evaluation: &mut Evaluation<'q>, rule: &'q Rule) -> Clause {
             evaluation.remember(own, part.passes());
             let reason = (!is_own).then_some("there is no such rule: `default` decides");
             done(part.passes(), reason, vec![part])
+        }
+        Rule::Check(Check::Wasm(plugin)) => {
+            let (passes, reason) = match evaluation.ask(plugin) {
+                Answer::Allows => (true, format!("the plugin `{plugin}` allows it")),
+                Answer::Denies(reason) => {
+                    (false, format!("the plugin `{plugin}` denies it: {reason}"))
+                }
+                Answer::Fails(error) => (
+                    false,
+                    format!("the plugin `{plugin}` failed, which denies the whole: {error}"),
+                ),
+            };
+            done(passes, Some(&reason), Vec::new())
         }
         Rule::Check(check) => {
             let comparison = evaluation.compare(check);
@@ -152,7 +169,7 @@ fn joined<'q>(evaluation: &mut Evaluation<'q>, parts: &'q [Rule], decides: bool)
             };
         }
         let clause = explain(evaluation, part);
-        decided = clause.passes() == decides;
+        decided = clause.passes() == decides || evaluation.has_failed();
         clause
     });
     explained.collect()
@@ -161,7 +178,7 @@ fn joined<'q>(evaluation: &mut Evaluation<'q>, parts: &'q [Rule], decides: bool)
 /// Which value was compared with which.
 fn reason(check: &Check, comparison: &Comparison<'_>) -> String {
     let (left, expected) = match check {
-        Check::Rule(_) => return String::new(),
+        Check::Rule(_) | Check::Wasm(_) => return String::new(),
         Check::Role(expected) => match comparison.found {
             Found::Nothing | Found::Many([]) => ("the caller has no roles".to_owned(), expected),
             found => (
@@ -256,6 +273,7 @@ fn on_one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::NoPlugins;
     use crate::value::Value;
     use serde_json::json;
 
@@ -269,7 +287,8 @@ mod tests {
             roles: &roles,
             ..Credentials::default()
         };
-        policy.explain("act", &caller, target.as_object().expect("an object"))
+        let target = target.as_object().expect("an object");
+        policy.explain("act", &caller, target, &NoPlugins)
     }
 
     #[test]

@@ -8,11 +8,16 @@
 //! | `rule:NAME` | the rule of that name passes; where there is none, the rule `default` |
 //! | `ATTRIBUTE:MATCH` | the caller's `user_id`, `project_id`, `is_admin`, `quota_class`, or one of the `roles`, is the match |
 //! | `'text':MATCH`, `True:MATCH`, `5:MATCH` | the literal is the match |
+//! | `wasm:NAME` | the plugin of that name in the flow's manifest allows it; see [`Asks`] |
 //! | `not A`, `A and B`, `A or B`, `(A)` | as it says; `not` binds first, then `and` |
 //!
 //! A match may hold `%(name)s`, a value of the target: its key `name`, or a path such as `volume.project_id` through
 //! objects. A key that the target lacks fails the check. `%%` is a percent sign. Values are compared as the text that Python
 //! writes: `True`, `None`, `1e+16`, `['a', 1]`.
+//!
+//! A plugin that fails, traps or is late denies the whole question, also under `not` and beside an `or`: once it was asked,
+//! nobody is let in by what it did not say. What stands before it and decides keeps it from being asked. Each plugin is asked once
+//! a question, about the action and the target that were asked for.
 //!
 //! A policy file is a JSON or a YAML map of rules by name. The source of the rules is `oslo.policy` (`_parser.py`, `_checks.py`); the test
 //! `oslo_policy` replays its verdicts. A rule that can be read has the same verdict here as there. These are errors here,
@@ -27,7 +32,8 @@
 //! | `%` but for `%(name)s` and `%%`, with a plain name | what Python's `%` makes of it |
 //! | before the colon, what is neither a decimal number, a string without escapes, nor a name | what Python's `literal_eval` makes of it |
 //! | `user_id.x`: a path through an attribute that is text | fails when asked |
-//! | checks of the kinds `http`, `https` and `wasm` | asks a server |
+//! | checks of the kinds `http` and `https` | asks a server |
+//! | `wasm:NAME` in the rule `context_is_admin`, which is asked where there is no flow | knows no plugins |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -36,6 +42,7 @@ use crate::error::Diagnostic;
 use crate::id::Identity;
 use crate::value::Object;
 
+mod ask;
 mod eval;
 mod explain;
 mod file;
@@ -44,6 +51,7 @@ mod parse;
 mod python;
 pub(crate) mod rule;
 
+pub use ask::{Answer, Asks, NoPlugins, Ruling};
 pub use explain::{Clause, Compared, Explanation, Verdict};
 
 use eval::Evaluation;
@@ -54,6 +62,9 @@ const MAX_HEIGHT: usize = 512;
 
 /// The rule that decides where an action or a reference has none of its own.
 const DEFAULT_RULE: &str = "default";
+
+/// The rule that says which roles make an admin.
+const ADMIN_RULE: &str = "context_is_admin";
 
 /// Who asks, as rules see it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,16 +131,17 @@ impl Policy {
         self.rules.extend(other.rules);
         self.check_references()
             .map_err(|(_, diagnostic)| diagnostic)?;
+        self.check_admin()?;
         Ok(self)
     }
 
     /// Whether the caller may do `action` to `target`. An action without a rule is decided by the rule `default`, and denied when
     /// there is none.
     ///
-    /// Nothing is filled in: a target without a `project_id` is nobody's.
+    /// Nothing is filled in: a target without a `project_id` is nobody's. A rule that asks a plugin denies: see
+    /// [`decide`](Self::decide).
     pub fn check(&self, action: &str, credentials: &Credentials<'_>, target: &Object) -> bool {
-        self.resolve(action)
-            .is_some_and(|(_, rule)| Evaluation::new(self, *credentials, target).passes(rule))
+        self.decide(action, credentials, target, &NoPlugins).allowed
     }
 
     /// The rule that decides where `name` is asked for, and its name.
@@ -146,9 +158,9 @@ impl Policy {
             roles,
             ..Credentials::default()
         };
-        self.rules
-            .get("context_is_admin")
-            .is_some_and(|rule| Evaluation::new(self, credentials, &Object::new()).passes(rule))
+        self.rules.get(ADMIN_RULE).is_some_and(|rule| {
+            Evaluation::new(self, ADMIN_RULE, credentials, &Object::new(), &NoPlugins).passes(rule)
+        })
     }
 
     /// The rules by name, in the canonical form of the language.

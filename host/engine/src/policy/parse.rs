@@ -12,7 +12,7 @@ const MAX_RULE: usize = 64 << 10;
 /// Deepest nesting of parentheses and `not`.
 const MAX_NESTING: usize = 64;
 /// Kinds of checks that other programs have and this one has not. As attributes of the caller they would always fail.
-const RESERVED: [&str; 3] = ["http", "https", "wasm"];
+const RESERVED: [&str; 2] = ["http", "https"];
 
 /// What is wrong with a rule, and the fix.
 #[derive(Debug, PartialEq, Eq)]
@@ -272,6 +272,7 @@ fn check(text: &str) -> Result<Rule, RuleError> {
     Ok(Rule::Check(match kind {
         "rule" => Check::Rule(expected.to_owned()),
         "role" => Check::Role(template(expected)?),
+        "wasm" => Check::Wasm(plugin(expected)?),
         _ => match literal::kind(kind)? {
             Kind::Literal(value) => Check::Literal {
                 source: kind.to_owned(),
@@ -284,6 +285,21 @@ fn check(text: &str) -> Result<Rule, RuleError> {
             },
         },
     }))
+}
+
+/// The name of a plugin, as a manifest may have it.
+fn plugin(name: &str) -> Result<String, RuleError> {
+    let is_name = (1..=128).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+    match is_name {
+        true => Ok(name.to_owned()),
+        false => Err(error(
+            format!("asks `{}`, which is no name of a plugin", shown(name)),
+            "write `wasm:` and the name of a [plugins.…] table: letters, digits and characters of `-_.:`",
+        )),
+    }
 }
 
 fn template(text: &str) -> Result<Template, RuleError> {

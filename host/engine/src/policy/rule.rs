@@ -26,6 +26,8 @@ pub(crate) enum Check {
     Role(Template),
     /// `rule:NAME`: the rule of that name passes; where there is none, the rule `default`.
     Rule(String),
+    /// `wasm:NAME`: the plugin of that name allows it.
+    Wasm(String),
     /// `'text':MATCH`, `True:MATCH`, `5:MATCH`: a fixed value against the target.
     Literal {
         /// As it was written, with its quotes.
@@ -78,14 +80,30 @@ impl Rule {
 
     /// The names of the rules that this one refers to.
     pub(super) fn references(&self) -> Vec<&str> {
+        self.named(|check| match check {
+            Check::Rule(name) => Some(name),
+            _ => None,
+        })
+    }
+
+    /// The names of the plugins that this one asks by itself.
+    pub(super) fn plugins(&self) -> Vec<&str> {
+        self.named(|check| match check {
+            Check::Wasm(plugin) => Some(plugin),
+            _ => None,
+        })
+    }
+
+    /// The names in those of its checks that have one.
+    fn named(&self, name_of: impl Fn(&Check) -> Option<&String>) -> Vec<&str> {
         let mut names = Vec::new();
         let mut rest = vec![self];
         while let Some(rule) = rest.pop() {
             match rule {
                 Self::All(parts) | Self::Any(parts) => rest.extend(parts),
                 Self::Not(part) => rest.push(part),
-                Self::Check(Check::Rule(name)) => names.push(name.as_str()),
-                Self::Always | Self::Never | Self::Check(_) => {}
+                Self::Check(check) => names.extend(name_of(check).map(String::as_str)),
+                Self::Always | Self::Never => {}
             }
         }
         names
@@ -132,6 +150,7 @@ impl fmt::Display for Check {
         match self {
             Self::Role(role) => write!(f, "role:{role}"),
             Self::Rule(name) => write!(f, "rule:{name}"),
+            Self::Wasm(plugin) => write!(f, "wasm:{plugin}"),
             Self::Literal {
                 source, expected, ..
             } => write!(f, "{source}:{expected}"),

@@ -153,7 +153,11 @@ impl Walk {
             }
             Event::Denied { .. } => tally.denied += 1,
             Event::Created { .. } | Event::Log { .. } => {}
-            Event::Reset | Event::Replayed { .. } | Event::Accepted { .. } => {
+            Event::Reset
+            | Event::Replayed { .. }
+            | Event::Accepted { .. }
+            | Event::WouldDeny { .. }
+            | Event::CheckLog { .. } => {
                 return Err("nobody asks for that here".to_owned());
             }
         }

@@ -1,6 +1,7 @@
 mod operate;
 mod prune;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use cairn::event::{Entry, Event, FlowState, FlowSummary, LogLevel};
@@ -95,7 +96,7 @@ struct Said<'e> {
     at: String,
     task: &'e str,
     level: LogLevel,
-    message: &'e str,
+    message: Cow<'e, str>,
 }
 
 impl Flows {
@@ -262,7 +263,23 @@ fn logs(
             at: entry.at.to_string(),
             task: names.get(task).map_or("-", String::as_str),
             level: *level,
+            message: message.into(),
+        }),
+        Event::CheckLog {
+            plugin,
+            level,
             message,
+        } => Some(Said {
+            at: entry.at.to_string(),
+            task: plugin,
+            level: *level,
+            message: message.into(),
+        }),
+        Event::WouldDeny { policy, error } => Some(Said {
+            at: entry.at.to_string(),
+            task: policy,
+            level: LogLevel::Warn,
+            message: format!("would have denied: {error}").into(),
         }),
         _ => None,
     });
@@ -276,7 +293,7 @@ fn logs(
             said.at,
             level,
             said.task.to_owned(),
-            cell(&said.message.into()),
+            cell(&said.message.as_ref().into()),
         ]
     });
     output::print(&output::table(&["at", "level", "task", "message"], rows))

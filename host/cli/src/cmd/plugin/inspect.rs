@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cairn::manifest::Limits;
-use cairn::plan::{Descriptor, check_settings};
+use cairn::plan::{Descriptor, Role, check_settings};
 use cairn::plugin::{Import, Plugin as Component};
 use cairn::value::{Digest, Object, Value};
 use clap::Args;
@@ -35,6 +35,9 @@ struct Inspected {
     size: usize,
     imports: Vec<Imported>,
     exports: Vec<String>,
+    /// What it can be used as.
+    #[serde(skip)]
+    roles: Vec<&'static str>,
     settings_schema: Value,
     /// What the plugin says of itself; null when the settings do not allow it.
     descriptor: Option<Descriptor>,
@@ -89,6 +92,7 @@ impl Inspect {
             size: plugin.bytes().len(),
             imports: plugin.imports().iter().map(Imported::from).collect(),
             exports: plugin.exports().to_vec(),
+            roles: plugin.roles().into_iter().map(Role::noun).collect(),
             settings_schema: schema,
             descriptor,
             not_described,
@@ -129,7 +133,11 @@ fn text(inspected: &Inspected) -> String {
     match (&inspected.descriptor, &inspected.not_described) {
         (Some(descriptor), _) => {
             let (major, minor) = descriptor.version;
-            text += &format!("\ntask {} {major}.{minor}\n", descriptor.name);
+            text += &format!(
+                "\n{} {} {major}.{minor}\n",
+                inspected.roles.join(" and "),
+                descriptor.name
+            );
             for (word, names) in [
                 ("requires", &descriptor.requires),
                 ("optional", &descriptor.optional),

@@ -89,7 +89,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     }
     let policy = session.policy()?;
     let requester = session.identity(&run.who, &policy);
-    let planner = session.planner()?;
+    let planner = session.planner()?.policy(Arc::clone(&policy));
     let plan = session.plan(&planner, manifest, run.locked)?;
     let action = plan.action.as_deref();
     let mut asked = Vec::new();

@@ -1,6 +1,7 @@
 //! One request, whose flow is shown as it goes.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use cairn::host::Host;
 use cairn::id::Identity;
@@ -25,7 +26,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     let (request, file) = input::request(run.inputs.first().map(std::path::PathBuf::as_path))?;
     let policy = session.policy()?;
     let requester = session.identity(&run.who, &policy);
-    let planner = session.planner()?;
+    let planner = session.planner()?.policy(Arc::clone(&policy));
     let plan = session.plan(&planner, manifest, run.locked)?;
     let request = session.peek(&requester, |view| {
         Ok(request::resolve(

@@ -183,6 +183,8 @@ impl Session {
             | Event::Checkpoint { .. }
             | Event::Undone { .. }
             | Event::Denied { .. }
+            | Event::WouldDeny { .. }
+            | Event::CheckLog { .. }
             | Event::Log { .. } => {}
         }
     }

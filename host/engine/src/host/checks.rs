@@ -1,0 +1,77 @@
+//! The policies and validators of a plan, made ready to be asked.
+
+use std::sync::Arc;
+
+use super::HostError;
+use crate::capability::{Granted, Services};
+use crate::check::{Checks, Policy, RulePlugins, Validator};
+use crate::manifest::Grants;
+use crate::plan::{Plan, PlannedCheck};
+use crate::plugin::{Plugin, PolicyPlugin, ValidatorPlugin};
+use crate::value::Value;
+
+/// Finds the component of a policy or validator.
+type Find<'f> = dyn Fn(&PlannedCheck) -> Result<Arc<Plugin>, HostError> + 'f;
+
+/// What is asked before the first task of the plan's flows; nothing where nobody is.
+pub(super) fn checks(
+    plan: &Plan,
+    find: &Find<'_>,
+    services: &Arc<Services>,
+) -> Result<Option<Arc<Checks>>, HostError> {
+    if plan.policies.is_empty() && plan.validators.is_empty() {
+        return Ok(None);
+    }
+    let policies = plan.policies.iter();
+    let policies = policies.map(|check| Ok((check.mode, policy(check, find, services)?)));
+    let validators = plan.validators.iter().map(|check| {
+        let plugin = ValidatorPlugin::new(
+            &check.plugin,
+            find(check)?,
+            granted(check),
+            Arc::clone(services),
+        );
+        Ok(Arc::new(plugin) as Arc<dyn Validator>)
+    });
+    Ok(Some(Arc::new(Checks::new(
+        plan.action.as_deref().unwrap_or_default(),
+        policies.collect::<Result<_, HostError>>()?,
+        validators.collect::<Result<_, HostError>>()?,
+    ))))
+}
+
+/// The policies that rules may ask while a flow of the plan runs.
+pub(super) fn rule_plugins(
+    plan: &Plan,
+    find: &Find<'_>,
+    services: &Arc<Services>,
+) -> Result<RulePlugins, HostError> {
+    let plugins = plan.rule_plugins.iter();
+    let plugins = plugins.map(|check| policy(check, find, services));
+    Ok(RulePlugins::new(plugins.collect::<Result<Vec<_>, _>>()?))
+}
+
+fn policy(
+    check: &PlannedCheck,
+    find: &Find<'_>,
+    services: &Arc<Services>,
+) -> Result<Arc<dyn Policy>, HostError> {
+    let plugin = find(check)?;
+    let services = Arc::clone(services);
+    Ok(Arc::new(PolicyPlugin::new(
+        &check.plugin,
+        plugin,
+        granted(check),
+        services,
+    )))
+}
+
+/// No capability: what is asked changes nothing, and asks no rule in its turn.
+fn granted(check: &PlannedCheck) -> Granted {
+    Granted {
+        settings: Value::Object(check.settings.clone()).to_string(),
+        grants: Grants::default(),
+        limits: check.limits.clone(),
+        sees_request: false,
+    }
+}
