@@ -8,3 +8,4 @@ pub mod normal;
 pub mod program;
 pub mod slow;
 pub mod stranger;
+pub mod tools;

@@ -38,6 +38,11 @@ impl Program {
         self.folder.path().join(name)
     }
 
+    /// A path beside the program, for what stays from one run of the tests to the next.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        Path::new(self.path).with_file_name(name)
+    }
+
     /// Writes a file in its folder.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
         fs::write(self.path(name), text).expect("the folder is ours");
@@ -58,7 +63,7 @@ impl Program {
             }
         }
         // Plugins are compiled once for all tests.
-        let cache = Path::new(self.path).with_file_name("acceptance-cache");
+        let cache = self.beside("acceptance-cache");
         command
             .current_dir(self.folder.path())
             .env_remove("NO_COLOR")

@@ -13,9 +13,12 @@ mod lockfile;
 mod logging;
 mod output;
 mod progress;
+mod project;
 mod report;
+mod scaffold;
 mod session;
 mod settings;
+mod toolchain;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! What commands do their work with: the database, the plugins, the policy, the requester.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use cairn::clock::SystemClock;
@@ -131,6 +132,21 @@ impl Session {
         }
     }
 
+    /// A host on a database in memory, for a trial that leaves nothing behind. The key store's master key goes into `folder`.
+    pub fn trial(&self, planner: Planner, folder: &Path) -> Result<Host, Failure> {
+        let config = SqliteConfig {
+            master_key: Some(folder.join("master-key")),
+            ..self.store_config()
+        };
+        let store = Arc::new(Sqlite::in_memory(config, Arc::new(SystemClock))?);
+        let builder = Host::with_planner(store, planner).enforcer(Arc::new(self.policy()?));
+        Ok(match &self.settings.zone {
+            Some(zone) => builder.default_zone(zone),
+            None => builder,
+        }
+        .build()?)
+    }
+
     /// What makes plans, with the built-in plugins. It knows of no rules: see [`Planner::policy`].
     pub fn planner(&self) -> Result<Planner, Failure> {
         let planner = Planner::new(self.plugins()?, cairn_bundle::PLUGINS);
@@ -195,6 +211,11 @@ impl Session {
             identity = identity.into_admin();
         }
         identity
+    }
+
+    /// Who asks when nothing is said on the command line.
+    pub fn demo(&self) -> Identity {
+        Identity::new(&self.settings.user, &self.settings.project)
     }
 
     /// Whoever looks after the database, for what concerns every project.

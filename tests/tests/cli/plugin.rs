@@ -1,3 +1,7 @@
+use std::fs;
+
+use acceptance::guest::Call;
+use acceptance::program::end;
 use serde_json::json;
 
 use super::program;
@@ -70,4 +74,139 @@ fn what_is_no_plugin_is_bad_usage() {
         .run(&["plugin", "inspect", "builtin:quota"])
         .exits(2)
         .says(&["there is no built-in plugin `quota`", "quota-commit"]);
+}
+
+#[test]
+fn a_new_plugin_bears_a_name_that_tools_can_use_and_replaces_nothing() {
+    let program = program();
+    for (name, reason) in [
+        ("Demo", "lower-case letters"),
+        ("1st", "begins with a letter"),
+        ("../demo", "lower-case letters"),
+        ("fn", "choose another"),
+        ("inject", "choose another"),
+    ] {
+        let new = ["plugin", "new", name, "--lang", "rust"];
+        program.run(&new).exits(2).says(&[reason]);
+    }
+    let new = ["plugin", "new", "demo", "--lang", "js"];
+    program.run(&new).exits(0);
+    let before = fs::read_to_string(program.path("demo/app.js")).unwrap();
+    program.write("demo/app.js", "mine");
+    program
+        .run(&new)
+        .exits(2)
+        .says(&["`demo` is there already"]);
+    assert_eq!(
+        fs::read_to_string(program.path("demo/app.js")).unwrap(),
+        "mine"
+    );
+    assert!(before.contains("name: 'demo'"), "{before}");
+}
+
+#[test]
+fn a_new_world_imports_what_was_asked_for_and_nothing_else() {
+    let program = program();
+    for lang in ["python", "js"] {
+        let new = [
+            "plugin",
+            "new",
+            lang,
+            "--lang",
+            lang,
+            "--with",
+            "quota,images,quota",
+        ];
+        program.run(&new).exits(0);
+        let world = fs::read_to_string(program.path(&format!("{lang}/wit/world.wit"))).unwrap();
+        let imports = world
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("import"));
+        assert_eq!(
+            imports.collect::<Vec<_>>(),
+            [
+                "import cairn:plugin/images@0.1.0;",
+                "import cairn:plugin/quota@0.1.0;"
+            ]
+        );
+        let flow = fs::read_to_string(program.path(&format!("{lang}/flow.toml"))).unwrap();
+        assert!(
+            flow.contains(".grants]\nimages = true\nquota = true\n"),
+            "{flow}"
+        );
+    }
+    let asked = ["plugin", "new", "x", "--lang", "js", "--with", "files"];
+    program
+        .run(&asked)
+        .exits(2)
+        .says(&["the capabilities are results, policy"]);
+}
+
+#[test]
+fn a_tool_that_is_missing_is_named_with_the_command_that_gets_it() {
+    let program = program();
+    for (lang, command) in [
+        (
+            "python",
+            "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+        ),
+        ("js", "npm install"),
+    ] {
+        program
+            .run(&["plugin", "new", lang, "--lang", lang])
+            .exits(0);
+        let build = |arguments: &[&str]| {
+            let mut build = program.command(arguments);
+            build.env("PATH", "").env_remove("VIRTUAL_ENV");
+            end(build.spawn().unwrap()).exits(2)
+        };
+        build(&["plugin", "build", lang, "--no-install"]).says(&["is not installed", command]);
+        // What installs it is not there either.
+        build(&["plugin", "build", lang]).says(&["is not installed", "apt-get install"]);
+    }
+    let run = program.run(&["plugin", "check", "js"]).exits(2);
+    run.says(&["the plugin is not built", "cairn plugin build js"]);
+    program
+        .run(&["plugin", "build", "."])
+        .exits(2)
+        .says(&["no plugin's folder"]);
+}
+
+#[test]
+fn a_plugin_that_breaks_the_contract_is_told_where() {
+    let program = program();
+    for (call, exit, item, word) in [
+        (Call::Behaves, 0, "call", "returned"),
+        (Call::Traps, 3, "call", "Trap"),
+        (Call::ReturnsNoJson, 3, "call", "ResultInvalid"),
+        (Call::LacksAName, 3, "call", "ResultIncomplete"),
+    ] {
+        program.write("guest.wat", call.component());
+        let run = program
+            .run(&["plugin", "check", "guest.wat", "--json"])
+            .exits(exit);
+        let checked = run.json();
+        assert_eq!(checked["passed"], json!(exit == 0), "{checked}");
+        let checks = checked["checks"].as_array().unwrap();
+        let item = checks.iter().find(|check| check["check"] == item).unwrap();
+        assert!(
+            item["found"].as_str().unwrap().contains(word),
+            "{call:?}: {item}"
+        );
+        let last = &checks.last().unwrap()["state"];
+        assert_eq!(
+            last,
+            if exit == 0 { "passed" } else { "not_checked" },
+            "{call:?}"
+        );
+    }
+    program.write("guest.wat", "(component)");
+    let run = program.run(&["plugin", "check", "guest.wat"]).exits(3);
+    assert!(run.stdout.contains("FAILED  world"), "{}", run.stdout);
+    program
+        .run(&["plugin", "check", "gone.wasm"])
+        .exits(2)
+        .says(&["--> gone.wasm"]);
+    assert!(!program.has_database());
 }

@@ -174,6 +174,25 @@ impl Plugin {
         if let Some(known) = known {
             return Ok(known);
         }
+        let descriptor = self.describe_anew(settings, limits)?;
+        let mut descriptions = self
+            .descriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        descriptions.insert(key, descriptor.clone());
+        Ok(descriptor)
+    }
+
+    /// [`describe`](Self::describe), asked again: for whoever checks that it does not change its mind.
+    ///
+    /// # Errors
+    /// As [`describe`](Self::describe).
+    pub fn describe_anew(
+        &self,
+        settings: &Object,
+        limits: &Limits,
+    ) -> Result<Descriptor, PluginError> {
+        let text = text(&Value::Object(settings.clone()));
         let answer = self.ask(limits, |instance, store| {
             let function = instance
                 .get_typed_func::<(&str,), (Result<wit::Descriptor, types::Error>,)>(
@@ -191,11 +210,6 @@ impl Plugin {
             provides: answer.provides,
         };
         descriptor.check().map_err(PluginError::Description)?;
-        let mut descriptions = self
-            .descriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        descriptions.insert(key, descriptor.clone());
         Ok(descriptor)
     }
 

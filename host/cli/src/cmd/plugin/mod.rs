@@ -1,8 +1,11 @@
 //! `cairn plugin …`: writing plugins, and looking into them. A subcommand each file.
 
+mod build;
 mod call;
+mod check;
 mod diff;
 mod inspect;
+mod new;
 mod test;
 
 use std::path::Path;
@@ -18,9 +21,12 @@ use crate::session::Session;
 /// What stands before the name of a built-in plugin.
 const BUILTIN: &str = "builtin:";
 
-/// Look into plugins
+/// Write plugins, and look into them
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
+    New(new::New),
+    Build(build::Build),
+    Check(check::Check),
     Inspect(inspect::Inspect),
     Diff(diff::Diff),
     Call(call::Call),
@@ -31,6 +37,9 @@ impl Plugin {
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
         let done = match self {
             Self::Diff(diff) => return diff.run(session),
+            Self::Check(check) => return check.run(session),
+            Self::New(new) => new.run(),
+            Self::Build(build) => build.run(),
             Self::Inspect(inspect) => inspect.run(session),
             Self::Call(call) => return call.run(session),
             Self::Test(test) => return test.run(session),

@@ -1,0 +1,263 @@
+//! `cairn plugin check`: a plugin held against the contract.
+
+mod list;
+mod trial;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytesize::ByteSize;
+use cairn::error::Diagnostic;
+use cairn::manifest::{Limits, Manifest, Source};
+use cairn::plan::{Descriptor, SettingsError, check_settings};
+use cairn::plugin::{Plugin as Component, PluginError, Plugins};
+use cairn::value::{Object, Value};
+use clap::Args;
+use serde::Serialize;
+
+use super::object;
+use crate::args::Format;
+use crate::exit::{Exit, Failure};
+use crate::input;
+use crate::output::{self, count};
+use crate::project::Project;
+use crate::session::Session;
+use list::{Broken, Checklist, Item};
+
+/// How often a plugin is asked the same.
+const REPEATS: usize = 3;
+
+/// What a plugin that answers the same question differently is told.
+const FIX_ANSWERS: &str = "answer by the settings alone, whatever the time and the random numbers";
+
+/// Hold a plugin against the contract
+#[derive(Args, Debug)]
+pub struct Check {
+    /// A component's file, or a plugin's folder, with its flow.toml and request.json
+    #[arg(value_name = "PLUGIN", default_value = ".")]
+    plugin: PathBuf,
+    /// Settings, a JSON object, instead of those in flow.toml
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    settings: Option<Object>,
+    /// What the call is given, a JSON object, instead of request.json; a required input that it leaves out is null
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    inputs: Option<Object>,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What is held against the contract.
+struct Subject {
+    component: PathBuf,
+    bytes: Vec<u8>,
+    settings: Object,
+    limits: Limits,
+    /// The flow that its author wrote for it, if that is the one to run.
+    flow: Option<Manifest>,
+    /// What the flow is asked.
+    inputs: Object,
+}
+
+/// What came of it.
+#[derive(Serialize)]
+struct Checked {
+    component: PathBuf,
+    passed: bool,
+    checks: Vec<Item>,
+}
+
+impl Check {
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let subject = self.subject()?;
+        let plugins = session.plugins()?;
+        let mut list = Checklist::default();
+        let broken = match subject.look(&plugins, &mut list) {
+            Ok(descriptor) => subject.trial(session, &plugins, &descriptor, &mut list)?,
+            Err(broken) => Some(broken),
+        };
+        let passed = broken.is_none();
+        let checks = list.finish(broken);
+        if self.format.json {
+            let component = subject.component;
+            output::json(&Checked {
+                component,
+                passed,
+                checks,
+            })?;
+        } else {
+            let component = subject.component.display();
+            output::print(&format!("{component}\n{}", list::text(&checks)))?;
+        }
+        Ok(if passed { Exit::Ok } else { Exit::Failed })
+    }
+
+    fn subject(&self) -> Result<Subject, Failure> {
+        let mut subject = match self.plugin.is_dir() {
+            true => Subject::in_folder(&self.plugin)?,
+            false => Subject::of(self.plugin.clone())?,
+        };
+        // What is said here is not what its author's flow is about.
+        if let Some(settings) = &self.settings {
+            subject.settings = settings.clone();
+            subject.flow = None;
+        }
+        if let Some(inputs) = &self.inputs {
+            subject.inputs = inputs.clone();
+            subject.flow = None;
+        }
+        Ok(subject)
+    }
+}
+
+impl Subject {
+    fn of(component: PathBuf) -> Result<Self, Failure> {
+        Ok(Self {
+            bytes: input::bytes(&component, "the plugin")?,
+            component,
+            settings: Object::new(),
+            limits: Limits::default(),
+            flow: None,
+            inputs: Object::new(),
+        })
+    }
+
+    fn in_folder(folder: &Path) -> Result<Self, Failure> {
+        let component = Project::open(folder)?.component();
+        if !component.is_file() {
+            let build = format!("run `cairn plugin build {}`", folder.display());
+            let diagnostic = Diagnostic::new("the plugin is not built").at(&component, None);
+            return Err(diagnostic.help(build).into());
+        }
+        let mut subject = Self::of(component)?;
+        let flow = folder.join("flow.toml");
+        if flow.is_file() {
+            subject.by(Manifest::parse(&input::text(&flow, "the flow")?, &flow)?);
+        }
+        let request = folder.join("request.json");
+        if request.is_file()
+            && let (Value::Object(inputs), _) = input::request(Some(&request))?
+        {
+            subject.inputs = inputs;
+        }
+        Ok(subject)
+    }
+
+    /// Takes settings and limits from its author's flow, if the plugin is in it.
+    fn by(&mut self, flow: Manifest) {
+        let ours = fs::canonicalize(&self.component).ok();
+        let entry = flow.plugins.values().find(|entry| match &entry.source {
+            Source::Path(path) => fs::canonicalize(path).ok() == ours,
+            Source::Builtin(_) => false,
+        });
+        if let Some(entry) = entry {
+            self.settings = entry.settings.clone();
+            self.limits = entry.limits.clone();
+            self.flow = Some(flow);
+        }
+    }
+
+    /// What can be seen without a call.
+    fn look(&self, plugins: &Arc<Plugins>, list: &mut Checklist) -> Result<Descriptor, Broken> {
+        let size = ByteSize(self.bytes.len() as u64).display().iec();
+        let valid = format!("valid, {size}");
+        let world = "a task";
+        let plugin = plugins.load(&self.bytes).map_err(|error| match error {
+            PluginError::MissingExport { .. } => {
+                list.pass("component", &valid);
+                Broken::by("world", &error)
+            }
+            PluginError::UnknownImport { .. } | PluginError::Network { .. } => {
+                list.pass("component", &valid);
+                list.pass("world", world);
+                Broken::by("imports", &error)
+            }
+            _ => Broken::by("component", &error),
+        })?;
+        list.pass("component", valid);
+        list.pass("world", world);
+        list.pass("imports", imports(&plugin));
+
+        let schema = self.schema(&plugin)?;
+        let known = schema["properties"].as_object().map_or(0, Object::len);
+        let known = format!("a JSON schema that knows {}", count(known, "setting"));
+        match check_settings(&self.settings, &schema) {
+            Ok(()) => list.pass("schema", known),
+            Err(error @ SettingsError::Schema(_)) => {
+                return Err(Broken::new("schema", error.to_string()));
+            }
+            Err(error @ SettingsError::Settings(_)) => {
+                list.pass("schema", known);
+                return Err(Broken::new("settings", error.to_string())
+                    .help("give it others with --settings, or in its flow.toml"));
+            }
+        }
+        let settings = Value::Object(self.settings.clone());
+        list.pass("settings", format!("{settings} fits the schema"));
+
+        let descriptor = self.description(&plugin)?;
+        list.pass("description", described(&descriptor));
+        Ok(descriptor)
+    }
+
+    /// The schema of its settings, if that is always the same.
+    fn schema(&self, plugin: &Component) -> Result<Value, Broken> {
+        let ask = || plugin.settings_schema(&self.limits);
+        let ask = || ask().map_err(|error| Broken::by("schema", &error));
+        let schema = ask()?;
+        for _ in 1..REPEATS {
+            if ask()? != schema {
+                return Err(
+                    Broken::new("schema", "it changes from one instance to the next")
+                        .help(FIX_ANSWERS),
+                );
+            }
+        }
+        Ok(schema)
+    }
+
+    /// What it says of itself, if that is always the same.
+    fn description(&self, plugin: &Component) -> Result<Descriptor, Broken> {
+        let ask = || plugin.describe_anew(&self.settings, &self.limits);
+        let ask = || ask().map_err(|error| Broken::by("description", &error));
+        let descriptor = ask()?;
+        for _ in 1..REPEATS {
+            if ask()? != descriptor {
+                return Err(
+                    Broken::new("description", "it changes from one instance to the next")
+                        .help(FIX_ANSWERS),
+                );
+            }
+        }
+        Ok(descriptor)
+    }
+}
+
+fn imports(plugin: &Component) -> String {
+    let capabilities = plugin
+        .imports()
+        .iter()
+        .filter_map(|import| import.capability);
+    let names: Vec<&str> = capabilities
+        .map(|capability| capability.interface())
+        .collect();
+    match names.is_empty() {
+        true => "needs no grant".to_owned(),
+        false => format!("needs the grants {}", names.join(", ")),
+    }
+}
+
+fn described(descriptor: &Descriptor) -> String {
+    let (major, minor) = descriptor.version;
+    let mut text = format!("{} {major}.{minor}", descriptor.name);
+    for (word, names) in [
+        ("requires", &descriptor.requires),
+        ("may take", &descriptor.optional),
+        ("provides", &descriptor.provides),
+    ] {
+        if !names.is_empty() {
+            text += &format!(", {word} {}", names.join(", "));
+        }
+    }
+    text + &format!("; the same in {REPEATS} instances")
+}

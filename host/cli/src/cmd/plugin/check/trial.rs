@@ -1,0 +1,185 @@
+//! A flow with the plugin in it, run and rolled back on a database of its own in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn::error::{Cause, Diagnostic, Origin};
+use cairn::event::FlowState;
+use cairn::host::Planner;
+use cairn::manifest::Manifest;
+use cairn::plan::Descriptor;
+use cairn::plugin::{Plugin as Component, Plugins};
+use cairn::report::{Report, Verdict};
+use cairn::request;
+use cairn::store::StoreError;
+use cairn::value::{Object, Value};
+
+use super::Subject;
+use super::list::{Broken, Checklist};
+use crate::exit::Failure;
+use crate::output::count;
+use crate::session::Session;
+
+impl Subject {
+    /// Runs its author's flow, or the smallest there is, and rolls it back.
+    pub(super) fn trial(
+        &self,
+        session: &Session,
+        plugins: &Arc<Plugins>,
+        descriptor: &Descriptor,
+        list: &mut Checklist,
+    ) -> Result<Option<Broken>, Failure> {
+        let (manifest, request) = match &self.flow {
+            Some(flow) => (flow.clone(), self.inputs.clone()),
+            None => {
+                let plugin = plugins.load(&self.bytes)?;
+                self.flow_around(descriptor, &plugin)?
+            }
+        };
+        let planner = Planner::new(Arc::clone(plugins), cairn_bundle::PLUGINS);
+        let plan = match planner.plan(&manifest) {
+            Ok(plan) => plan,
+            Err(diagnostic) => return Ok(Some(refused(diagnostic))),
+        };
+        let folder = tempfile::tempdir()
+            .map_err(|error| Failure::host(format!("no temporary folder can be made: {error}")))?;
+        let host = session.trial(planner, folder.path())?;
+        let requester = session.demo();
+        // What the store says and what the request says leave by two doors.
+        let resolved = host.store().read(&requester, |view| {
+            let request = Value::Object(request);
+            Ok::<_, StoreError>(request::resolve(
+                plan.action.as_deref(),
+                &request,
+                None,
+                view,
+            ))
+        })?;
+        let request = match resolved {
+            Ok(request) => request,
+            Err(error) => return Ok(Some(Broken::new("call", format!("the request: {error}")))),
+        };
+        let flow = host.prepare(&plan, requester, request, None)?;
+        let report = host.run(&flow)?;
+        match called(&report) {
+            Ok(found) => list.pass("call", found),
+            Err(broken) => return Ok(Some(broken)),
+        }
+        if report.flow.state == FlowState::Success {
+            // An error here is the database's, which is in memory.
+            flow.rollback(&Cause::requested("to see it reverted"))
+                .map_err(|error| Failure::host(error.to_string()))?;
+        }
+        let report = flow.with_history(|history| Report::new(flow.id(), history));
+        Ok(match reverted(&report) {
+            Ok(found) => {
+                list.pass("revert", found);
+                None
+            }
+            Err(broken) => Some(broken),
+        })
+    }
+
+    /// The smallest flow with the plugin in it, and what it is asked.
+    fn flow_around(
+        &self,
+        descriptor: &Descriptor,
+        plugin: &Component,
+    ) -> Result<(Manifest, Object), Failure> {
+        let path = std::path::absolute(&self.component)
+            .map_err(|error| Failure::host(format!("{}: {error}", self.component.display())))?;
+        let given = |name: &&String| self.inputs.contains_key(*name);
+        let optional = descriptor.optional.iter().filter(given);
+        let inputs: Object = (descriptor.requires.iter().chain(optional))
+            .map(|name| {
+                (
+                    name.clone(),
+                    self.inputs.get(name).cloned().unwrap_or_default(),
+                )
+            })
+            .collect();
+        // A JSON string is a TOML string too.
+        let quoted = |text: &str| Value::from(text).to_string();
+        let mut flow = String::from("[flow]\nname = \"check\"\n");
+        if !inputs.is_empty() {
+            let names: Vec<String> = inputs.keys().map(|name| quoted(name)).collect();
+            flow += &format!(
+                "[plugins.inject]\nbuiltin = \"inject\"\nsettings = {{ provides = [{}] }}\n[[task]]\nplugin = \"inject\"\n",
+                names.join(", ")
+            );
+        }
+        let path = quoted(&path.display().to_string());
+        flow += &format!("[plugins.checked]\npath = {path}\n[plugins.checked.grants]\n");
+        for capability in plugin
+            .imports()
+            .iter()
+            .filter_map(|import| import.capability)
+        {
+            flow += &format!("{capability} = true\n");
+        }
+        flow += "[[task]]\nplugin = \"checked\"\n";
+        let mut manifest = Manifest::parse(&flow, Path::new("flow.toml"))?;
+        if let Some(entry) = manifest.plugins.get_mut("checked") {
+            entry.settings = self.settings.clone();
+            entry.limits = self.limits.clone();
+        }
+        Ok((manifest, inputs))
+    }
+}
+
+/// A flow that is not planned.
+fn refused(diagnostic: Diagnostic) -> Broken {
+    let broken = Broken::new(
+        "call",
+        format!("its flow is refused: {}", diagnostic.message),
+    );
+    match diagnostic.help {
+        Some(help) => broken.help(help),
+        None => broken,
+    }
+}
+
+/// Whether the call ended as the contract asks: with what it provides, or with an error of its own.
+fn called(report: &Report) -> Result<String, Broken> {
+    let Some(error) = &report.error else {
+        let result = report
+            .tasks
+            .last()
+            .map_or(&Value::Null, |task| &task.result);
+        return Ok(format!("returned {result}"));
+    };
+    let whose = error.task.as_deref().unwrap_or("the flow");
+    let what = format!("{}: {}", error.kind, error.message);
+    match error.origin {
+        Origin::Plugin | Origin::Policy => {
+            Ok(format!("{whose} refused, with an error of its own: {what}"))
+        }
+        Origin::Host => Err(
+            Broken::new("call", format!("{whose} failed: {what}")).help(
+                "a call returns JSON with every name that the plugin provides, or an error; --inputs gives it others",
+            ),
+        ),
+    }
+}
+
+/// Whether everything could be reverted.
+fn reverted(report: &Report) -> Result<String, Broken> {
+    let Some(rollback) = &report.rollback else {
+        return Ok("nothing was there to revert".to_owned());
+    };
+    match rollback.verdict {
+        Verdict::Clean => Ok("leaves everything as it was".to_owned()),
+        Verdict::Residue => {
+            let kept = count(rollback.residue.len(), "change");
+            Ok(format!("keeps {kept} on purpose"))
+        }
+        Verdict::Incomplete => {
+            let failed = rollback.failed.iter().map(|failed| match &failed.error {
+                Some(error) => format!("{}: {error}", failed.task),
+                None => failed.task.clone(),
+            });
+            let failed = failed.collect::<Vec<_>>().join("; ");
+            Err(Broken::new("revert", format!("it failed: {failed}")))
+        }
+    }
+}

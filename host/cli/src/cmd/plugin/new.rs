@@ -1,0 +1,95 @@
+//! `cairn plugin new`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use cairn::error::Diagnostic;
+use cairn::manifest::Capability;
+use clap::Args;
+
+use crate::exit::Failure;
+use crate::output;
+use crate::scaffold::{self, Language, World};
+
+/// Make the folder of a new plugin, which builds and passes its own test
+#[derive(Args, Debug)]
+pub struct New {
+    /// The plugin's name, and the folder's: lower-case letters, digits and hyphens
+    #[arg(value_name = "NAME", value_parser = scaffold::plugin_name)]
+    name: String,
+    /// In what it is written
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    lang: Language,
+    /// What it is
+    #[arg(long, value_enum, value_name = "WORLD", default_value = "task")]
+    world: World,
+    /// What it may ask the host for, with commas between: results, policy, zones, catalog, images, keys, quota, volumes, rpc
+    #[arg(long, value_name = "CAPABILITIES", value_delimiter = ',', value_parser = capability)]
+    with: Vec<Capability>,
+}
+
+impl New {
+    pub fn run(self) -> Result<(), Failure> {
+        let folder = Path::new(&self.name);
+        let with = self.capabilities()?;
+        // Made anew, so that nothing that is there is written over.
+        fs::create_dir(folder).map_err(|error| self.not_made(&error))?;
+        for (path, text) in scaffold::files(&self.name, self.lang, self.world, &with) {
+            let path = folder.join(path);
+            let parent = path.parent().unwrap_or(folder);
+            let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, text));
+            written.map_err(|error| {
+                Failure::host(format!("{} cannot be written: {error}", path.display()))
+            })?;
+        }
+        output::print(&format!(
+            "{0}: a {1} in {2}\n\ncd {0}\ncairn plugin build\ncairn plugin check\n",
+            self.name,
+            self.world.as_str(),
+            self.lang.as_str()
+        ))
+    }
+
+    /// Each once, in one order.
+    fn capabilities(&self) -> Result<Vec<Capability>, Diagnostic> {
+        let mut with = self.with.clone();
+        with.sort();
+        with.dedup();
+        if self.world != World::Task && !with.is_empty() {
+            return Err(Diagnostic::new(format!(
+                "a {} has `context` and `log`, and is granted nothing else",
+                self.world.as_str()
+            ))
+            .help("leave --with out; what a flow is to do with the host is a task's work"));
+        }
+        Ok(with)
+    }
+
+    fn not_made(&self, error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Diagnostic::new(format!("`{}` is there already", self.name))
+                    .help("choose another name, or another working folder; nothing was changed")
+                    .into()
+            }
+            _ => Failure::host(format!(
+                "the folder `{}` cannot be made: {error}",
+                self.name
+            )),
+        }
+    }
+}
+
+fn capability(text: &str) -> Result<Capability, String> {
+    let known = Capability::ALL
+        .into_iter()
+        .find(|capability| capability.interface() == text);
+    known.ok_or_else(|| {
+        let names: Vec<&str> = Capability::ALL
+            .iter()
+            .map(|capability| capability.interface())
+            .collect();
+        format!("the capabilities are {}", names.join(", "))
+    })
+}

@@ -1,0 +1,156 @@
+//! A plugin's folder: in which language it is written, what it is called, and where its component goes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cairn::error::Diagnostic;
+use serde_json::Value;
+
+use crate::scaffold::Language;
+
+/// The file that tells each language, and where in it the plugin's name stands.
+const MANIFESTS: [(&str, Language, &str); 3] = [
+    ("Cargo.toml", Language::Rust, "/package/name"),
+    ("pyproject.toml", Language::Python, "/project/name"),
+    ("package.json", Language::Js, "/name"),
+];
+
+/// A folder that a plugin is built in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Project {
+    pub folder: PathBuf,
+    pub language: Language,
+    pub name: String,
+    /// What the language's own file says, as JSON.
+    manifest: Value,
+}
+
+impl Project {
+    /// The plugin of a folder.
+    ///
+    /// # Errors
+    /// When no file says in which language it is written, or that file does not say what it is called.
+    pub fn open(folder: &Path) -> Result<Self, Diagnostic> {
+        let mut found = MANIFESTS
+            .iter()
+            .filter(|(file, ..)| folder.join(file).is_file());
+        let Some((file, language, place)) = found.next() else {
+            return Err(Diagnostic::new(
+                "this is no plugin's folder: it has no Cargo.toml, pyproject.toml or package.json",
+            )
+            .at(folder, None)
+            .help("name the folder of a plugin; `cairn plugin new` makes one"));
+        };
+        let path = folder.join(file);
+        if let Some((other, ..)) = found.next() {
+            return Err(Diagnostic::new(format!(
+                "beside {file} stands {other}: in which language is the plugin written?"
+            ))
+            .at(&path, None)
+            .help("give each plugin a folder of its own"));
+        }
+        let wrong = |problem: String| Diagnostic::new(problem).at(&path, None);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| wrong(format!("the plugin's {file} cannot be read: {error}")))?;
+        let manifest: Value = match language {
+            Language::Js => serde_json::from_str(&text)
+                .map_err(|error| wrong(format!("this is no JSON: {error}")))?,
+            Language::Rust | Language::Python => toml::from_str(&text)
+                .map_err(|error| wrong(format!("this is no TOML: {}", error.message())))?,
+        };
+        let name = manifest.pointer(place).and_then(Value::as_str);
+        let name = name
+            .filter(|name| is_file_name(name))
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                let key = place.trim_start_matches('/').replace('/', ".");
+                wrong(format!("`{key}` does not say what the plugin is called"))
+                    .help("a name has letters, digits, hyphens and underscores")
+            })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            language: *language,
+            name,
+            manifest,
+        })
+    }
+
+    /// Where `cairn plugin build` puts the component.
+    pub fn component(&self) -> PathBuf {
+        self.folder.join(format!("{}.wasm", self.name))
+    }
+
+    /// The file that a JavaScript plugin begins with.
+    pub fn main(&self) -> &str {
+        self.manifest["main"].as_str().unwrap_or("app.js")
+    }
+}
+
+/// Names of components are made of it.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(files: &[(&str, &str)]) -> Result<Project, String> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        Project::open(folder.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_language_is_known_by_its_own_file() {
+        for (file, text, language) in [
+            ("Cargo.toml", "[package]\nname = \"a-b\"", Language::Rust),
+            (
+                "pyproject.toml",
+                "[project]\nname = \"a-b\"",
+                Language::Python,
+            ),
+            (
+                "package.json",
+                r#"{"name": "a-b", "main": "x.js"}"#,
+                Language::Js,
+            ),
+        ] {
+            let project = open(&[(file, text)]).unwrap();
+            assert_eq!((project.language, project.name.as_str()), (language, "a-b"));
+            assert!(project.component().ends_with("a-b.wasm"));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_tells_no_language_or_two_or_no_name_is_refused() {
+        for (files, reason) in [
+            (&[][..], "no plugin's folder"),
+            (
+                &[
+                    ("Cargo.toml", "[package]\nname = \"a\""),
+                    ("package.json", "{}"),
+                ],
+                "beside Cargo.toml stands package.json",
+            ),
+            (
+                &[("Cargo.toml", "[package]")],
+                "`package.name` does not say",
+            ),
+            (
+                &[("package.json", r#"{"name": "../a"}"#)],
+                "`name` does not say",
+            ),
+            (&[("package.json", "{")], "no JSON"),
+            (&[("pyproject.toml", "[")], "no TOML"),
+        ] {
+            let error = open(files).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What `cairn plugin new` writes: from a name, a language and a world to the files of a folder. Pure.
+//!
+//! The templates are real files, in `templates/`. In each, `my-plugin` stands for the plugin's name; a line that says
+//! `with.PART` gives way to what the wanted capabilities need there, or to nothing.
+
+use std::collections::BTreeMap;
+
+use cairn::manifest::Capability;
+use clap::ValueEnum;
+
+/// Every embedded file: its name, its text.
+static EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// The name in the templates.
+const NAME: &str = "my-plugin";
+
+/// Where the SDK finds the contract in this repository, and where in a folder that we made.
+const SDK_WIT: (&str, &str) = (r#"path: "../../wit""#, r#"path: "wit""#);
+
+/// In what a plugin is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    Rust,
+    Python,
+    Js,
+}
+
+impl Language {
+    /// As it is written on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Python => "python",
+            Self::Js => "js",
+        }
+    }
+}
+
+/// What a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum World {
+    /// A step of a flow
+    Task,
+    /// Says whether a caller may do something
+    Policy,
+    /// Says what is wrong with a request
+    Validator,
+}
+
+impl World {
+    /// As it is written on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Policy => "policy",
+            Self::Validator => "validator",
+        }
+    }
+}
+
+/// A name that a plugin may bear.
+///
+/// # Errors
+/// Why it is none, and what would be one.
+pub fn plugin_name(text: &str) -> Result<String, String> {
+    let starts = text.starts_with(|c: char| c.is_ascii_lowercase());
+    let holds = text
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !starts || !holds || text.ends_with('-') || text.len() > 64 {
+        return Err("a name has 1 to 64 lower-case letters, digits and hyphens, begins with a letter and does not end \
+                    with a hyphen"
+            .to_owned());
+    }
+    if RESERVED.contains(&text) {
+        return Err(format!(
+            "`{text}` means something else to the tools that build plugins, or in a flow; choose another"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Names that a crate cannot have, those of what a crate depends on, of what each language's tool calls its own, and of the
+/// built-in plugin that the template's flow uses.
+const RESERVED: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+    "cairn-plugin",
+    "schemars",
+    "serde",
+    "serde-json",
+    "wit-bindgen",
+    "node-modules",
+    "inject",
+];
+
+/// The files of a new plugin, by their paths in its folder.
+pub fn files(
+    name: &str,
+    language: Language,
+    world: World,
+    with: &[Capability],
+) -> BTreeMap<String, String> {
+    let lang = language.as_str();
+    let mut files = BTreeMap::new();
+    for folder in ["every", world.as_str()] {
+        for (path, text) in embedded(&format!("templates/{lang}/{folder}/")) {
+            files.insert(path.to_owned(), filled(text, name, language, with));
+        }
+    }
+    match language {
+        Language::Rust => {
+            for (path, text) in embedded("sdk/") {
+                let text = text.replace(SDK_WIT.0, SDK_WIT.1);
+                files.insert(format!("vendor/cairn-plugin/{path}"), text);
+            }
+            contract("vendor/cairn-plugin/wit/", &mut files);
+            // The versions that the SDK was tested with; cargo drops what this crate does not use.
+            for path in ["Cargo.lock", "rust-toolchain.toml"] {
+                files.extend(embedded(path).map(|(_, text)| (path.to_owned(), text.to_owned())));
+            }
+        }
+        Language::Python | Language::Js => {
+            for (path, text) in embedded("templates/wit/") {
+                let text = text.replace("task-plugin", &format!("{}-plugin", world.as_str()));
+                files.insert(format!("wit/{path}"), filled(&text, name, language, with));
+            }
+            contract("wit/deps/cairn/", &mut files);
+        }
+    }
+    files
+}
+
+/// The contract's files.
+fn contract(folder: &str, files: &mut BTreeMap<String, String>) {
+    let wit = embedded("wit/").filter(|(path, _)| path.ends_with(".wit"));
+    files.extend(wit.map(|(path, text)| (format!("{folder}{path}"), text.to_owned())));
+}
+
+/// The embedded files below a folder, by their paths in it.
+fn embedded(folder: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    EMBEDDED
+        .iter()
+        .filter_map(move |(path, text)| Some((path.strip_prefix(folder)?, *text)))
+}
+
+/// A template with its name and its capabilities filled in.
+fn filled(text: &str, name: &str, language: Language, with: &[Capability]) -> String {
+    let mut filled = String::new();
+    for line in text.lines() {
+        let content = line.trim_start();
+        let marker = content.trim_start_matches(['/', '#']).trim_start();
+        let Some(part) = marker.strip_prefix("with.") else {
+            filled.push_str(line);
+            filled.push('\n');
+            continue;
+        };
+        let indent = &line[..line.len() - content.len()];
+        for line in part_of(part, language, with).lines() {
+            filled.push_str(indent);
+            filled.push_str(line);
+            filled.push('\n');
+        }
+    }
+    filled.replace(NAME, name)
+}
+
+/// What the capabilities need at one place.
+fn part_of(part: &str, language: Language, with: &[Capability]) -> String {
+    if part == "grants" && !with.is_empty() {
+        let grants = with
+            .iter()
+            .map(|capability| format!("{capability} = true\n"));
+        return format!("[plugins.{NAME}.grants]\n{}", grants.collect::<String>());
+    }
+    let lines = with.iter().map(|capability| match (part, language) {
+        ("wit", _) => format!("import cairn:plugin/{capability}@0.1.0;\n"),
+        ("import", Language::Python) => format!("from wit_world.imports import {capability}\n"),
+        ("import", Language::Js) => {
+            format!("import * as {capability} from 'cairn:plugin/{capability}@0.1.0';\n")
+        }
+        _ => {
+            let file = format!("templates/{}/with/{capability}.{part}", language.as_str());
+            embedded(&file).map(|(_, text)| text).collect()
+        }
+    });
+    lines.collect()
+}

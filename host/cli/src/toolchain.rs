@@ -1,0 +1,269 @@
+//! The tools that make components: cargo, componentize-py and componentize-js. Where they are, how they are got, how they are
+//! called. What they say goes to stderr as they say it.
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use cairn::error::Diagnostic;
+use serde_json::Value;
+
+use crate::exit::{Exit, Failure};
+use crate::project::Project;
+use crate::scaffold::Language;
+
+/// The target of components in Rust.
+const TARGET: &str = "wasm32-wasip2";
+
+/// Builds a plugin to its component. A tool that is missing in the plugin's folder is installed there if `install`.
+///
+/// # Errors
+/// [`Exit::Usage`] when a tool is missing, with the command that gets it; [`Exit::Failed`] when it fails.
+pub fn build(project: &Project, install: bool) -> Result<PathBuf, Failure> {
+    match project.language {
+        Language::Rust => rust(project)?,
+        Language::Python => python(project, install)?,
+        Language::Js => js(project, install)?,
+    }
+    Ok(project.component())
+}
+
+fn rust(project: &Project) -> Result<(), Failure> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    require_target(project)?;
+    let mut build = Command::new(&cargo);
+    build
+        .current_dir(&project.folder)
+        .args(["build", "--release", "--target", TARGET])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut child = build
+        .spawn()
+        .map_err(|error| not_started("cargo", &error, RUSTUP))?;
+    // Its stdout says what it made, a JSON document a line; the rest of what it says is on stderr.
+    let mut made = None;
+    if let Some(stdout) = child.stdout.take() {
+        let manifest = fs::canonicalize(project.folder.join("Cargo.toml")).unwrap_or_default();
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            made = component_of(&line, &manifest).or(made);
+        }
+    }
+    let status = child
+        .wait()
+        .map_err(|error| Failure::host(format!("cargo: {error}")))?;
+    succeeded("cargo", status)?;
+    let Some(made) = made else {
+        return Err(Failure {
+            exit: Exit::Failed,
+            diagnostic: Diagnostic::new("cargo made no component")
+                .at(&project.folder.join("Cargo.toml"), None)
+                .help("add `crate-type = [\"cdylib\"]` to [lib]"),
+        });
+    };
+    let component = project.component();
+    fs::copy(&made, &component).map(drop).map_err(|error| {
+        Failure::host(format!(
+            "{} cannot be written: {error}",
+            component.display()
+        ))
+    })
+}
+
+/// The component that a message of cargo's says it made of this crate.
+fn component_of(message: &str, manifest: &Path) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let ours = message["reason"] == "compiler-artifact"
+        && fs::canonicalize(message["manifest_path"].as_str()?).is_ok_and(|path| path == manifest);
+    let mut files = message["filenames"].as_array().filter(|_| ours)?.iter();
+    files.find_map(|file| {
+        Some(PathBuf::from(
+            file.as_str().filter(|file| file.ends_with(".wasm"))?,
+        ))
+    })
+}
+
+/// Refuses to begin without the target, of which cargo would only say that it has no crate `core`.
+fn require_target(project: &Project) -> Result<(), Failure> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let asked = Command::new(rustc)
+        .current_dir(&project.folder)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| not_started("rustc", &error, RUSTUP))?;
+    let libraries = String::from_utf8_lossy(&asked.stdout);
+    if !asked.status.success() || Path::new(libraries.trim()).is_dir() {
+        // What else is wrong, cargo says better.
+        return Ok(());
+    }
+    Err(missing(
+        &format!("the compiler has no target {TARGET}"),
+        &format!("rustup target add {TARGET}"),
+    ))
+}
+
+const RUSTUP: &str = "install Rust with https://rustup.rs";
+
+fn python(project: &Project, install: bool) -> Result<(), Failure> {
+    let tool = "componentize-py";
+    let own = project.folder.join(".venv/bin").join(tool);
+    let active =
+        env::var_os("VIRTUAL_ENV").map(|folder| PathBuf::from(folder).join("bin").join(tool));
+    let found = [Some(own.clone()), active, on_path(tool)];
+    let path = match found.into_iter().flatten().find(|path| path.is_file()) {
+        Some(path) => path,
+        None => {
+            let pip = ".venv/bin/pip install -r requirements.txt";
+            if !install {
+                return Err(missing(
+                    "componentize-py is not installed",
+                    &format!("python3 -m venv .venv && {pip}"),
+                ));
+            }
+            tell(&format!(
+                "{tool} is not installed; installing it in {}",
+                project.folder.join(".venv").display()
+            ));
+            let venv = Command::new("python3")
+                .current_dir(&project.folder)
+                .args(["-m", "venv", ".venv"])
+                .stdout(io::stderr())
+                .stdin(Stdio::null())
+                .status()
+                .map_err(|error| not_started("python3", &error, "install Python 3.10 or later with its module venv, such as with `apt-get install python3-venv`"))?;
+            if !venv.success() {
+                return Err(missing(
+                    "Python could not make a virtual environment",
+                    "apt-get install python3-venv",
+                ));
+            }
+            let pip = Command::new(absolute(&project.folder.join(".venv/bin/pip"))?)
+                .current_dir(&project.folder)
+                .args([
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "-r",
+                    "requirements.txt",
+                ])
+                .stdout(io::stderr())
+                .stdin(Stdio::null())
+                .status()
+                .map_err(|error| {
+                    not_started("pip", &error, "remove the folder .venv and try again")
+                })?;
+            succeeded("pip", pip)?;
+            own
+        }
+    };
+    run(
+        Command::new(absolute(&path)?)
+            .args(["--wit-path", "wit", "componentize", "app", "--output"])
+            .arg(absolute(&project.component())?),
+        tool,
+        project,
+    )
+}
+
+fn js(project: &Project, install: bool) -> Result<(), Failure> {
+    let tool = "componentize-js";
+    let own = |folder: &Path| folder.join("node_modules/.bin").join(tool);
+    let folder = absolute(&project.folder)?;
+    // Where Node.js would look for the package.
+    let above = folder.ancestors().map(own).find(|path| path.is_file());
+    let path = match above.or_else(|| on_path(tool)) {
+        Some(path) => path,
+        None => {
+            if !install {
+                return Err(missing("componentize-js is not installed", "npm install"));
+            }
+            tell(&format!(
+                "{tool} is not installed; installing it in {}",
+                folder.join("node_modules").display()
+            ));
+            let npm = Command::new("npm")
+                .current_dir(&folder)
+                .args(["install", "--no-audit", "--no-fund"])
+                .stdout(io::stderr())
+                .stdin(Stdio::null())
+                .status()
+                .map_err(|error| not_started("npm", &error, NODE))?;
+            succeeded("npm", npm)?;
+            own(&folder)
+        }
+    };
+    run(
+        Command::new(path)
+            .arg(project.main())
+            // It takes a relative path for one of its own.
+            .arg("--wit")
+            .arg(folder.join("wit"))
+            // The engine's own `fetch` would import wasi:http, which no plugin has.
+            .args(["--disable", "http", "--disable", "fetch-event", "--out"])
+            .arg(absolute(&project.component())?),
+        tool,
+        project,
+    )
+}
+
+const NODE: &str =
+    "install Node.js 20 or later with npm, such as with `apt-get install nodejs npm`";
+
+/// Runs a tool in the plugin's folder.
+fn run(command: &mut Command, tool: &str, project: &Project) -> Result<(), Failure> {
+    let status = command
+        .current_dir(&project.folder)
+        .stdin(Stdio::null())
+        .stdout(io::stderr())
+        .status()
+        .map_err(|error| not_started(tool, &error, "install it again"))?;
+    succeeded(tool, status)
+}
+
+fn succeeded(tool: &str, status: ExitStatus) -> Result<(), Failure> {
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure {
+        exit: Exit::Failed,
+        diagnostic: Diagnostic::new(format!(
+            "{tool} failed ({status}); what it says stands above"
+        )),
+    })
+}
+
+fn missing(what: &str, command: &str) -> Failure {
+    Diagnostic::new(what)
+        .help(format!("run `{command}`"))
+        .into()
+}
+
+fn not_started(tool: &str, error: &io::Error, help: &str) -> Failure {
+    let message = match error.kind() {
+        io::ErrorKind::NotFound => format!("{tool} is not installed"),
+        _ => format!("{tool} could not be started: {error}"),
+    };
+    Diagnostic::new(message).help(help).into()
+}
+
+/// Where the shell would find a program.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+/// A path that means the same in another working folder.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::host(format!("{}: {error}", path.display())))
+}
+
+/// Says what takes long.
+fn tell(message: &str) {
+    eprintln!("{message}");
+}

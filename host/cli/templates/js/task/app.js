@@ -1,0 +1,43 @@
+// Takes a name and provides a greeting.
+
+import * as context from 'cairn:plugin/context@0.1.0';
+import * as log from 'cairn:plugin/log@0.1.0';
+// with.import
+
+const SETTINGS = {
+  type: 'object',
+  properties: { greeting: { type: 'string' } },
+  additionalProperties: false,
+};
+
+/** What a task throws when it cannot do its work: the error of `types.wit`. */
+const failure = (kind, message, details) => ({ kind, message, details: details && JSON.stringify(details) });
+
+export const plugin = {
+  settingsSchema: () => JSON.stringify(SETTINGS),
+
+  describe: (settings) => ({
+    name: 'my-plugin',
+    version: [0, 1],
+    requires: ['name'],
+    optional: [],
+    provides: ['text'],
+  }),
+};
+
+export const task = {
+  call(inputs) {
+    const { name } = JSON.parse(inputs);
+    if (typeof name !== 'string' || name === '') {
+      throw failure('InvalidInput', 'the request has no `name`; say whom to greet');
+    }
+    // with.call
+    const { greeting = 'Hello' } = JSON.parse(context.settings());
+    const text = `${greeting}, ${name}!`;
+    log.write('info', text);
+    return JSON.stringify({ text });
+  },
+
+  // What a task changes through the host, the host undoes.
+  revert: (outcome, cause) => 'undo',
+};

@@ -1,0 +1,51 @@
+"""Takes a name and provides a greeting."""
+
+import json
+
+from componentize_py_types import Err
+from wit_world import exports
+from wit_world.exports.plugin import Descriptor
+from wit_world.exports.task import Disposition
+from wit_world.imports import context, log
+# with.import
+from wit_world.imports.types import Error
+
+SETTINGS = {
+    "type": "object",
+    "properties": {"greeting": {"type": "string"}},
+    "additionalProperties": False,
+}
+
+
+def error(kind, message, **details):
+    """What a task raises when it cannot do its work."""
+    return Err(Error(kind, message, json.dumps(details) if details else None))
+
+
+class Plugin(exports.Plugin):
+    def settings_schema(self):
+        return json.dumps(SETTINGS)
+
+    def describe(self, settings):
+        return Descriptor(
+            name="my-plugin",
+            version=(0, 1),
+            requires=["name"],
+            optional=[],
+            provides=["text"],
+        )
+
+
+class Task(exports.Task):
+    def call(self, inputs):
+        name = json.loads(inputs)["name"]
+        if not isinstance(name, str) or not name:
+            raise error("InvalidInput", "the request has no `name`; say whom to greet")
+        # with.call
+        text = f"{json.loads(context.settings()).get('greeting', 'Hello')}, {name}!"
+        log.write(log.Level.INFO, text)
+        return json.dumps({"text": text})
+
+    def revert(self, outcome, cause):
+        # What a task changes through the host, the host undoes.
+        return Disposition.UNDO
