@@ -37,17 +37,17 @@ fn found<'c>(checked: &'c Value, check: &str) -> &'c str {
         .expect("the check is in the list")
 }
 
-#[test]
-fn a_new_plugin_in_rust_builds_passes_its_tests_and_keeps_the_contract() {
+/// Makes a plugin in Rust, builds it, runs its tests and its check. Always in the same folder, and in the target folder of the
+/// other examples, so that what a crate depends on is compiled once.
+fn a_new_crate_keeps_the_contract(name: &str, more: &[&str]) -> Value {
     let program = program();
-    let all = "results,policy,zones,catalog,images,keys,quota,volumes,rpc";
-    // Always the same folder, so that what a crate depends on is compiled once.
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-plugins");
-    let folder = home.join("demo");
+    let folder = home.join(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&home).expect("the folder can be made");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let new = ["plugin", "new", "demo", "--lang", "rust", "--with", all];
+    let mut new = vec!["plugin", "new", name, "--lang", "rust"];
+    new.extend(more);
     run_in(&program, &home, &path, &new).exits(0);
 
     let target = program.beside("examples");
@@ -58,15 +58,6 @@ fn a_new_plugin_in_rust_builds_passes_its_tests_and_keeps_the_contract() {
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     end(build.spawn().expect("the program starts")).exits(0);
-    let checked = run_in(&program, &folder, &path, &["plugin", "check", "--json"]);
-    let checked = checked.exits(0).json();
-    let grants = format!("needs the grants {}", all.replace(',', ", "));
-    assert_eq!(found(&checked, "imports"), grants);
-    assert_eq!(
-        found(&checked, "call"),
-        r#"returned {"text":"Hello, Ada!"}"#
-    );
-
     let tests = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .arg("test")
         .current_dir(&folder)
@@ -80,6 +71,32 @@ fn a_new_plugin_in_rust_builds_passes_its_tests_and_keeps_the_contract() {
         String::from_utf8_lossy(&tests.stderr)
     );
     assert!(told.contains("2 passed"), "{told}");
+    if fs::exists(folder.join("cases")).expect("the folder can be read") {
+        run_in(&program, &folder, &path, &["plugin", "test", "--laws"]).exits(0);
+    }
+    let checked = run_in(&program, &folder, &path, &["plugin", "check", "--json"]);
+    checked.exits(0).json()
+}
+
+#[test]
+fn a_new_task_in_rust_builds_passes_its_tests_and_keeps_the_contract() {
+    let all = "results,policy,zones,catalog,images,keys,quota,volumes,rpc";
+    let checked = a_new_crate_keeps_the_contract("new-task", &["--with", all]);
+    let grants = format!("needs the grants {}", all.replace(',', ", "));
+    assert_eq!(found(&checked, "imports"), grants);
+    assert_eq!(
+        found(&checked, "call"),
+        r#"returned {"text":"Hello, Ada!"}"#
+    );
+}
+
+#[test]
+fn a_new_policy_and_a_new_validator_in_rust_do_so_too() {
+    for world in ["policy", "validator"] {
+        let checked = a_new_crate_keeps_the_contract(&format!("new-{world}"), &["--world", world]);
+        assert_eq!(found(&checked, "world"), format!("a {world}"));
+        assert_eq!(found(&checked, "imports"), "needs no grant");
+    }
 }
 
 /// A new task with a capability that is asked for, and one that refuses as it should.
@@ -106,6 +123,7 @@ fn a_new_task_keeps_the_contract(language: Language, test: &str) {
         r#"returned {"text":"Hello, Ada!"}"#
     );
     assert_eq!(found(&checked, "revert"), "leaves everything as it was");
+    run_in(&program, &folder, &path, &["plugin", "test", "--laws"]).exits(0);
     let nobody = run_in(
         &program,
         &folder,
@@ -156,6 +174,60 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
+fn the_office_hours_in_javascript_deny_with_their_reason() {
+    let test = "the_office_hours_in_javascript_deny_with_their_reason";
+    let program = program();
+    let Some(path) = tools(&program, Language::Js, test) else {
+        return;
+    };
+    let folder = program.path("hours");
+    copy(Path::new(&repository("examples/office-hours-js")), &folder);
+    let checked = build_and_check(&program, &folder, &path);
+    assert_eq!(found(&checked, "world"), "a policy");
+    assert_eq!(found(&checked, "imports"), "needs no grant");
+
+    let flow = fs::read_to_string(folder.join("flow.toml")).expect("the example's flow");
+    program.write("request.json", r#"{"size": 1}"#);
+    // The office is an hour ahead of UTC.
+    let at = |now: &str, more: &[&str], exit: i32| {
+        let clock = format!("utc_offset = 60, now = \"{now}\"");
+        assert!(flow.contains("utc_offset = 60"), "{flow}");
+        program.write("hours/now.toml", flow.replace("utc_offset = 60", &clock));
+        let mut run = vec!["run", "hours/now.toml", "--input", "request.json", "--json"];
+        run.extend(more);
+        program.run(&run).exits(exit).json()
+    };
+    at("2026-01-05T07:00:00Z", &[], 0);
+    for (now, there) in [
+        ("2026-01-05T06:59:59Z", "mon 07:59"),
+        ("2026-01-05T17:00:00Z", "mon 18:00"),
+        ("2026-01-10T12:00:00Z", "sat 13:00"),
+    ] {
+        let report = at(now, &[], 3);
+        let error = &report["error"];
+        assert_eq!(
+            (&error["origin"], &error["kind"]),
+            (&json!("policy"), &json!("PolicyNotAuthorized"))
+        );
+        let reason = error["details"]["reason"].as_str().expect("a reason");
+        assert_eq!(
+            reason,
+            format!(
+                "it is {there}, and the office is open 08:00 to 18:00 on mon, tue, wed, thu, fri"
+            )
+        );
+        assert_eq!(report["rollback"], Value::Null);
+        assert_eq!(report["tasks"], json!([]));
+    }
+    at("2026-01-10T12:00:00Z", &["--role", "operator"], 0);
+    program.write("hours/now.toml", flow.replace("08:00", "19:00"));
+    program
+        .run(&["plan", "hours/now.toml"])
+        .exits(2)
+        .says(&["opens at 19:00 and closes at 18:00"]);
+}
+
+#[test]
 fn the_quota_guard_in_python_refuses_what_is_more_than_its_share_of_what_is_left() {
     let test = "the_quota_guard_in_python_refuses_what_is_more_than_its_share_of_what_is_left";
     let program = program();
@@ -169,6 +241,8 @@ fn the_quota_guard_in_python_refuses_what_is_more_than_its_share_of_what_is_left
     );
     let checked = build_and_check(&program, &folder, &path);
     assert_eq!(found(&checked, "imports"), "needs the grants quota");
+
+    run_in(&program, &folder, &path, &["plugin", "test", "--laws"]).exits(0);
 
     program.run(&["quota", "set", "gigabytes=100"]).exits(0);
     let create = |size: Value, exit: i32| {

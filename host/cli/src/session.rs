@@ -139,7 +139,7 @@ impl Session {
             ..self.store_config()
         };
         let store = Arc::new(Sqlite::in_memory(config, Arc::new(SystemClock))?);
-        let builder = Host::with_planner(store, planner).enforcer(Arc::new(self.policy()?));
+        let builder = Host::with_planner(store, planner).policy(self.policy()?);
         Ok(match &self.settings.zone {
             Some(zone) => builder.default_zone(zone),
             None => builder,

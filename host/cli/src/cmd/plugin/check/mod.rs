@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytesize::ByteSize;
 use cairn::error::Diagnostic;
 use cairn::manifest::{Limits, Manifest, Source};
-use cairn::plan::{Descriptor, SettingsError, check_settings};
+use cairn::plan::{Descriptor, Role, SettingsError, check_settings};
 use cairn::plugin::{Plugin as Component, PluginError, Plugins};
 use cairn::value::{Object, Value};
 use clap::Args;
@@ -161,7 +161,6 @@ impl Subject {
     fn look(&self, plugins: &Arc<Plugins>, list: &mut Checklist) -> Result<Descriptor, Broken> {
         let size = ByteSize(self.bytes.len() as u64).display().iec();
         let valid = format!("valid, {size}");
-        let world = "a task";
         let plugin = plugins.load(&self.bytes).map_err(|error| match error {
             PluginError::MissingExport { .. } => {
                 list.pass("component", &valid);
@@ -169,13 +168,12 @@ impl Subject {
             }
             PluginError::UnknownImport { .. } | PluginError::Network { .. } => {
                 list.pass("component", &valid);
-                list.pass("world", world);
                 Broken::by("imports", &error)
             }
             _ => Broken::by("component", &error),
         })?;
         list.pass("component", valid);
-        list.pass("world", world);
+        list.pass("world", roles(&plugin));
         list.pass("imports", imports(&plugin));
 
         let schema = self.schema(&plugin)?;
@@ -231,6 +229,17 @@ impl Subject {
         }
         Ok(descriptor)
     }
+}
+
+/// What it can do in a flow.
+fn roles(plugin: &Component) -> String {
+    let roles = plugin.roles();
+    let roles = roles.iter().map(|role| match role {
+        Role::Task => "a task",
+        Role::Policy => "a policy",
+        Role::Validator => "a validator",
+    });
+    roles.collect::<Vec<_>>().join(" and ")
 }
 
 fn imports(plugin: &Component) -> String {

@@ -7,7 +7,7 @@ use cairn::error::{Cause, Diagnostic, Origin};
 use cairn::event::FlowState;
 use cairn::host::Planner;
 use cairn::manifest::Manifest;
-use cairn::plan::Descriptor;
+use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
 use cairn::report::{Report, Verdict};
 use cairn::request;
@@ -100,16 +100,15 @@ impl Subject {
             .collect();
         // A JSON string is a TOML string too.
         let quoted = |text: &str| Value::from(text).to_string();
-        let mut flow = String::from("[flow]\nname = \"check\"\n");
-        if !inputs.is_empty() {
-            let names: Vec<String> = inputs.keys().map(|name| quoted(name)).collect();
-            flow += &format!(
-                "[plugins.inject]\nbuiltin = \"inject\"\nsettings = {{ provides = [{}] }}\n[[task]]\nplugin = \"inject\"\n",
-                names.join(", ")
-            );
-        }
+        let names: Vec<String> = inputs.keys().map(|name| quoted(name)).collect();
         let path = quoted(&path.display().to_string());
-        flow += &format!("[plugins.checked]\npath = {path}\n[plugins.checked.grants]\n");
+        let mut flow = format!(
+            "[flow]\nname = \"check\"\naction = \"plugin:check\"\n\
+             [plugins.inject]\nbuiltin = \"inject\"\nsettings = {{ provides = [{}] }}\n\
+             [[task]]\nplugin = \"inject\"\n\
+             [plugins.checked]\npath = {path}\n[plugins.checked.grants]\n",
+            names.join(", ")
+        );
         for capability in plugin
             .imports()
             .iter()
@@ -117,7 +116,14 @@ impl Subject {
         {
             flow += &format!("{capability} = true\n");
         }
-        flow += "[[task]]\nplugin = \"checked\"\n";
+        for role in plugin.roles() {
+            let table = match role {
+                Role::Task => "task",
+                Role::Policy => "policy",
+                Role::Validator => "validator",
+            };
+            flow += &format!("[[{table}]]\nplugin = \"checked\"\n");
+        }
         let mut manifest = Manifest::parse(&flow, Path::new("flow.toml"))?;
         if let Some(entry) = manifest.plugins.get_mut("checked") {
             entry.settings = self.settings.clone();
@@ -150,7 +156,12 @@ fn called(report: &Report) -> Result<String, Broken> {
     };
     let whose = error.task.as_deref().unwrap_or("the flow");
     let what = format!("{}: {}", error.kind, error.message);
-    match error.origin {
+    // A policy that fails denies, and so says who failed in the details.
+    let origin = match error.details["failure"]["origin"].as_str() {
+        Some("host") => Origin::Host,
+        _ => error.origin,
+    };
+    match origin {
         Origin::Plugin | Origin::Policy => {
             Ok(format!("{whose} refused, with an error of its own: {what}"))
         }
