@@ -15,6 +15,10 @@ pub enum Call {
     LacksAName,
     /// Returns what it should, a second later.
     TakesASecond,
+    /// Returns 100,000 characters that are no JSON.
+    ReturnsALongText,
+    /// Returns a thousand brackets inside of each other.
+    ReturnsADeepText,
     /// Sleeps through a clock of WASI for an hour, and then returns what it should.
     SleepsAnHour,
 }
@@ -27,6 +31,15 @@ impl Call {
             Self::Traps => "unreachable",
             Self::ReturnsNoJson => "(call $answer (i32.const 80) (i32.const 7))",
             Self::LacksAName => "(call $answer (i32.const 0) (i32.const 2))",
+            Self::ReturnsALongText => "(call $answer (i32.const 0) (i32.const 100000))",
+            Self::ReturnsADeepText => {
+                "(local $i i32)
+                 (loop $fill
+                   (i32.store8 (i32.add (i32.const 70000) (local.get $i)) (i32.const 91))
+                   (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                   (br_if $fill (i32.lt_u (local.get $i) (i32.const 1000))))
+                 (call $answer (i32.const 70000) (i32.const 1000))"
+            }
             Self::SleepsAnHour => {
                 "(call $block (call $subscribe (i64.const 3600000000000)))
                  (call $answer (i32.const 48) (i32.const 15))"

@@ -33,7 +33,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["allow", "document", "error", "manifest", "value"]),
     ("lock", &["document", "error", "manifest", "plan", "value"]),
     ("upgrade", &["manifest", "plan", "value"]),
-    ("config", &["allow", "document", "error", "quota", "value"]),
+    (
+        "config",
+        &["allow", "document", "error", "manifest", "quota", "value"],
+    ),
     (
         "store",
         &[

@@ -1,7 +1,7 @@
 //! Whose fault it is when the host, and not a plugin, says that a task failed.
 
 use cairn::error::{Diagnostic, HostErrorKind, Origin};
-use cairn::manifest::{Manifest, Source};
+use cairn::manifest::{LimitKey, Manifest, Source};
 use cairn::plan::Plan;
 use cairn::report::Report;
 
@@ -11,10 +11,13 @@ pub fn plugin_fault(report: &Report, plan: &Plan, manifest: &Manifest) -> Option
     let (key, whose, kind) = fault(report, plan)?;
     let entry = manifest.plugins.get(key)?;
     let is = |known: HostErrorKind| kind == known.as_str();
-    let help = if is(HostErrorKind::DeadlineExceeded) {
-        format!("if it needs more time, raise `deadline` in [plugins.{key}.limits]")
-    } else if is(HostErrorKind::MemoryExceeded) {
-        format!("if it needs more memory, raise `memory` in [plugins.{key}.limits]")
+    let help = if let Some(limit) = LimitKey::of_error(kind) {
+        let needs = match limit {
+            LimitKey::Deadline => "if it needs more time",
+            LimitKey::Memory => "if it needs more memory",
+            _ => "if it needs more",
+        };
+        format!("{needs}, raise `{limit}` in [plugins.{key}.limits]")
     } else if [
         HostErrorKind::Trap,
         HostErrorKind::ResultInvalid,

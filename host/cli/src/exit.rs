@@ -165,6 +165,12 @@ impl From<PluginError> for Failure {
             | PluginError::MissingExport { .. }
             | PluginError::UnknownImport { .. }
             | PluginError::Network { .. }
+            | PluginError::TooComplex { .. }
+            | PluginError::Compiler(_)
+            | PluginError::Precompiled
+            | PluginError::Truncated { .. }
+            | PluginError::Mismatch(_)
+            | PluginError::WrongVersion { .. }
             | PluginError::Describe(_)
             | PluginError::Description(_) => Exit::Usage,
         };

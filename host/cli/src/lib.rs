@@ -6,6 +6,7 @@
 mod args;
 mod blame;
 mod cmd;
+mod compile;
 mod exit;
 mod input;
 mod interrupt;
@@ -49,6 +50,10 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
+    if let cmd::Command::CompileComponent = cli.command {
+        // It reads no settings: its answer depends on the component alone.
+        return compile::child();
+    }
     logging::init(&cli.global);
     let done = Settings::gather(&cli.global).and_then(|settings| cmd::run(cli.command, settings));
     match done {

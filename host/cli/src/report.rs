@@ -43,6 +43,10 @@ pub fn text(report: &Report) -> String {
         for violation in error.details["violations"].as_array().into_iter().flatten() {
             line(&mut text, "violation", &violated(violation));
         }
+        let frames = error.details["backtrace"].as_array().into_iter().flatten();
+        for frame in frames.filter_map(Value::as_str) {
+            line(&mut text, "at", &printable(frame));
+        }
     }
     if let Some(rollback) = &report.rollback {
         rolled_back(&mut text, rollback);

@@ -15,6 +15,7 @@ use cairn::store::view::{Reader, View};
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
 
 use crate::args::Who;
+use crate::compile::InChild;
 use crate::exit::Failure;
 use crate::input;
 use crate::lockfile;
@@ -120,13 +121,18 @@ impl Session {
 
     /// The sandbox. Goes on without a cache where that cannot be used.
     pub fn plugins(&self) -> Result<Arc<Plugins>, Failure> {
+        let compiler = Arc::new(InChild);
         let config = PluginConfig {
             cache: self.settings.cache.clone(),
+            compiler: compiler.clone(),
         };
         match Plugins::new(&config) {
             Err(error @ PluginError::Cache { .. }) => {
                 self.warn(&format!("{error}; plugins are compiled anew each time"));
-                Ok(Plugins::new(&PluginConfig::default())?)
+                Ok(Plugins::new(&PluginConfig {
+                    cache: None,
+                    compiler,
+                })?)
             }
             other => Ok(other?),
         }
@@ -150,7 +156,11 @@ impl Session {
     /// What makes plans, with the built-in plugins. It knows of no rules: see [`Planner::policy`].
     pub fn planner(&self) -> Result<Planner, Failure> {
         let planner = Planner::new(self.plugins()?, cairn_bundle::PLUGINS);
-        Ok(planner.allowing(self.settings.allow.clone()))
+        let planner = planner.allowing(self.settings.allow.clone());
+        Ok(match &self.settings.ceilings {
+            Some(ceilings) => planner.ceilings(ceilings.clone()),
+            None => planner,
+        })
     }
 
     /// The plan of a manifest, whose plugins must be those of its lock file where `locked` asks for it.

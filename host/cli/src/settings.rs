@@ -8,6 +8,7 @@ use std::time::Duration;
 use cairn::allow::Allow;
 use cairn::config::Config;
 use cairn::error::Diagnostic;
+use cairn::manifest::Limits;
 use cairn::quota::QuotaConfig;
 
 use crate::args::Global;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub lease: Option<Duration>,
     /// How long to wait for another process that writes.
     pub patience: Option<Duration>,
+    /// The most that a manifest may give a plugin.
+    pub ceilings: Option<Limits>,
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
     /// What plugins may be granted.
@@ -70,6 +73,7 @@ impl Settings {
             project: config.project.unwrap_or_else(|| "demo".to_owned()),
             lease: config.lease,
             patience: config.patience,
+            ceilings: config.ceilings,
             quota: config.quota,
             allow: config.allow,
             global: global.clone(),

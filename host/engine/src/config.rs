@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::allow::Allow;
 use crate::document::{Document, Item, Table};
 use crate::error::Diagnostic;
+use crate::manifest::Limits;
 use crate::quota::QuotaConfig;
 
 /// What a `cairn.toml` says. A key that is left out is `None`, or its default in [`QuotaConfig`].
@@ -35,6 +36,8 @@ pub struct Config {
     pub lease: Option<Duration>,
     /// How long to wait for another process that writes.
     pub patience: Option<Duration>,
+    /// `[limits]`: the most that a manifest may give a plugin.
+    pub ceilings: Option<Limits>,
     /// `[quota]`.
     pub quota: QuotaConfig,
     /// `[allow]`.
@@ -53,6 +56,7 @@ const KEYS: &[&str] = &[
     "project",
     "lease",
     "patience",
+    "limits",
     "quota",
     "allow",
 ];
@@ -98,6 +102,10 @@ impl Config {
             project: word("project")?,
             lease: time("lease", Duration::from_secs(1))?,
             patience: time("patience", Duration::from_millis(1))?,
+            ceilings: match root.get("limits") {
+                Some(item) => Some(Limits::most().read(item.table()?)?.0),
+                None => None,
+            },
             quota: match root.get("quota") {
                 Some(item) => quota(&item.table()?.only(QUOTA_KEYS)?)?,
                 None => QuotaConfig::default(),
@@ -187,7 +195,7 @@ mod tests {
     #[test]
     fn every_key_is_read_and_paths_start_at_the_file() {
         let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nzone = 'z'\n\
-                    default_volume_type = 't'\nuser = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
+                    default_volume_type = 't'\nuser = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
                     gigabytes = -1\nuse_default_class = false\nno_snapshot_gigabytes = true\nreservation_expire = 3\n\
                     until_refresh = 4\nmax_age = 5";
         let path = |path| Some(PathBuf::from(path));
@@ -204,6 +212,10 @@ mod tests {
             project: word("p"),
             lease: Some(Duration::from_secs(2)),
             patience: Some(Duration::from_millis(3)),
+            ceilings: Some(Limits {
+                memory: 8 << 20,
+                ..Limits::most()
+            }),
             quota: QuotaConfig {
                 volumes: 1,
                 snapshots: 2,
@@ -253,6 +265,10 @@ mod tests {
             (
                 "[quota]\n\nvolumes = -2",
                 "`quota.volumes` must be -1 or more, not -2\n  --> etc/cairn.toml:3\n  help: -1 is unlimited",
+            ),
+            (
+                "[limits]\nmemroy = '1MiB'",
+                "unknown key `memroy` in [limits]\n  --> etc/cairn.toml:2\n  help: did you mean `memory`?",
             ),
             (
                 "quota.max_age = -1",

@@ -28,7 +28,25 @@ pub enum HostErrorKind {
     DeadlineExceeded,
     /// The plugin wanted more memory than it may have.
     MemoryExceeded,
-    /// The result is no JSON, is too large, or is no object.
+    /// The plugin has more linear memories than it may have.
+    MemoriesExceeded,
+    /// The plugin has more tables than it may have.
+    TablesExceeded,
+    /// The plugin wanted a larger table than it may have.
+    TableEntriesExceeded,
+    /// The plugin is made of more instances than it may have.
+    InstancesExceeded,
+    /// The plugin handed more bytes to the host at once than it may.
+    BorderBytesExceeded,
+    /// The plugin called the host more often than it may.
+    HostCallsExceeded,
+    /// The plugin holds more of WASI's resources than it may.
+    ResourcesExceeded,
+    /// The text of the result is longer than it may be.
+    ResultTooLarge,
+    /// The result nests deeper than it may.
+    ResultTooDeep,
+    /// The result is no JSON, or is no object.
     ResultInvalid,
     /// The result lacks names that the task provides.
     ResultIncomplete,
@@ -57,6 +75,15 @@ impl HostErrorKind {
             Self::Trap => "Trap",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::MemoryExceeded => "MemoryExceeded",
+            Self::MemoriesExceeded => "MemoriesExceeded",
+            Self::TablesExceeded => "TablesExceeded",
+            Self::TableEntriesExceeded => "TableEntriesExceeded",
+            Self::InstancesExceeded => "InstancesExceeded",
+            Self::BorderBytesExceeded => "BorderBytesExceeded",
+            Self::HostCallsExceeded => "HostCallsExceeded",
+            Self::ResourcesExceeded => "ResourcesExceeded",
+            Self::ResultTooLarge => "ResultTooLarge",
+            Self::ResultTooDeep => "ResultTooDeep",
             Self::ResultInvalid => "ResultInvalid",
             Self::ResultIncomplete => "ResultIncomplete",
             Self::MissingDependencies => "MissingDependencies",

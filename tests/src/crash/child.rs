@@ -106,6 +106,7 @@ fn host(life: &Life) -> Result<Host> {
     let store = Sqlite::open(&life.folder.join("cairn.db"), config, Arc::new(SystemClock))?;
     let plugins = Plugins::new(&PluginConfig {
         cache: Some(life.cache.clone()),
+        ..PluginConfig::default()
     })?;
     let fails = life.fails;
     let host = Host::builder(Arc::new(store), plugins)

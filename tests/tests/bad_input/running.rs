@@ -89,3 +89,78 @@ fn a_plugin_that_takes_too_long() {
 fn a_plugin_that_sleeps_in_its_host() {
     is_cut_off(Call::SleepsAnHour);
 }
+
+#[track_caller]
+fn goes_over(call: Call, key: &str, limit: &str, kind: &str) {
+    let program = program();
+    let manifest = one_task("guest.wat", &format!("limits = {{ {key} = {limit} }}\n"));
+    program
+        .write("guest.wat", call.component())
+        .write("flow.toml", manifest);
+    let run = program
+        .run(&["run", "flow.toml", "--json"])
+        .exits(3)
+        .says(&[
+            kind,
+            &format!("(the limit `{key}`)"),
+            &format!("raise `{key}` in [plugins.guest.limits]"),
+        ]);
+    let error = &run.json()["error"];
+    assert_eq!(
+        (&error["kind"], &error["origin"]),
+        (&json!(kind), &json!("host"))
+    );
+    assert_eq!(error["details"]["limit"], key);
+}
+
+#[test]
+fn each_limit_has_an_error_of_its_own_that_names_the_key() {
+    goes_over(Call::TakesASecond, "host_calls", "10", "HostCallsExceeded");
+    goes_over(
+        Call::ReturnsALongText,
+        "border_bytes",
+        "'1KiB'",
+        "BorderBytesExceeded",
+    );
+    goes_over(
+        Call::ReturnsALongText,
+        "result_bytes",
+        "'1KiB'",
+        "ResultTooLarge",
+    );
+    goes_over(
+        Call::ReturnsADeepText,
+        "result_depth",
+        "100",
+        "ResultTooDeep",
+    );
+}
+
+#[test]
+fn a_plugin_that_is_over_a_limit_when_it_starts_is_refused_at_plan_time() {
+    for (limit, kind) in [
+        ("memory = '64KiB'", "MemoryExceeded"),
+        ("instances = 1", "InstancesExceeded"),
+    ] {
+        let program = program();
+        program.write("guest.wat", Call::Behaves.component()).write(
+            "flow.toml",
+            one_task("guest.wat", &format!("limits = {{ {limit} }}\n")),
+        );
+        program.run(&["plan", "flow.toml"]).exits(2).says(&[kind]);
+    }
+}
+
+#[test]
+fn a_trap_says_where_in_the_plugin_it_happened() {
+    let run = breaks(Call::Traps, "Trap", &[]);
+    let report = run.json();
+    let backtrace = report["error"]["details"]["backtrace"].as_array().unwrap();
+    assert!(
+        backtrace[0]
+            .as_str()
+            .unwrap()
+            .starts_with("guest!function "),
+        "{backtrace:?}"
+    );
+}

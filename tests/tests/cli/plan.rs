@@ -58,3 +58,33 @@ fn a_plan_has_a_digest_and_a_diagram() {
     assert!(diagram.starts_with("flowchart TD\n"), "{diagram}");
     assert_eq!(diagram.matches("[\"").count(), 7, "a box for each task");
 }
+
+#[test]
+fn a_limit_above_the_operators_ceiling_is_refused_and_a_default_yields_to_it() {
+    let program = program();
+    let manifest = |limits: &str| {
+        format!(
+            "[flow]\nname = \"f\"\n[plugins.inject]\nbuiltin = \"inject\"\nsettings = {{ provides = [] }}\n{limits}\n\
+             [[task]]\nplugin = \"inject\"\n"
+        )
+    };
+    program
+        .write("cairn.toml", "[limits]\nmemory = '8MiB'\n")
+        .write("flow.toml", manifest("limits = { memory = '16MiB' }"));
+    program.run(&["plan", "flow.toml"]).exits(2).says(&[
+        "`plugins.inject.limits.memory` is 16.0 MiB, and the operator allows at most 8.0 MiB",
+        "flow.toml:6",
+        "raise `memory` in [limits] of the operator's cairn.toml",
+    ]);
+    program.write("flow.toml", manifest(""));
+    let plan = program.json(&["plan", "flow.toml", "--format", "json"]);
+    assert_eq!(plan["tasks"][0]["limits"]["memory"], 8 << 20);
+    assert_eq!(plan["tasks"][0]["limits"]["host_calls"], 10_000);
+    let table = program.run(&["plan", "flow.toml"]).exits(0).stdout;
+    let memory = table.lines().find(|line| line.starts_with("memory "));
+    let memory = memory.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(
+        memory.unwrap(),
+        ["memory", "64.0", "MiB", "inject", "8.0", "MiB"]
+    );
+}

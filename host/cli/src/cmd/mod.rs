@@ -57,6 +57,9 @@ pub enum Command {
     Recover(recover::Recover),
     Bench(bench::Bench),
     Completions(completions::Completions),
+    /// Compile the component on stdin: what this program runs to compile a plugin
+    #[command(hide = true)]
+    CompileComponent,
 }
 
 /// Does it.
@@ -82,6 +85,8 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Outbox(outbox) => outbox.run(&session),
         Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(),
+        // `main` is done with it before there are settings.
+        Command::CompileComponent => Ok(()),
     };
     done.map(|()| Exit::Ok)
 }

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use cairn::host::Planner;
-use cairn::manifest::{Grants, Manifest, Mode};
+use cairn::manifest::{Grants, LimitKey, Limits, Manifest, Mode};
 use cairn::plan::{self, PlannedCheck, PlannedTask};
 use cairn::value::Digest;
 use clap::{Args, ValueEnum};
@@ -104,6 +104,8 @@ fn text(plan: &plan::Plan) -> String {
     );
     text += &checks(plan);
     text.push('\n');
+    text += &output::table(&["limit", "default", "other"], limits(plan));
+    text.push('\n');
     let inputs = plan
         .tasks
         .iter()
@@ -147,6 +149,33 @@ fn checks(plan: &plan::Plan) -> String {
 
 fn component(builtin: Option<&String>) -> String {
     builtin.map_or_else(|| "a file".to_owned(), |name| format!("builtin:{name}"))
+}
+
+/// A row for each limit: what plugins have that say nothing, and which tasks have what instead.
+fn limits(plan: &plan::Plan) -> impl Iterator<Item = Vec<String>> {
+    LimitKey::ALL.into_iter().map(|key| {
+        let tasks = plan.tasks.iter().map(|task| (&task.name, &task.limits));
+        let checks = plan
+            .policies
+            .iter()
+            .chain(&plan.validators)
+            .chain(&plan.rule_plugins);
+        let checks = checks.map(|check| (&check.plugin, &check.limits));
+        let others = tasks.chain(checks).filter_map(|(name, limits)| {
+            let (_, amount) = limits.changed().find(|(changed, _)| *changed == key)?;
+            Some(format!("{name} {amount}"))
+        });
+        let others: Vec<String> = others.collect();
+        vec![
+            key.to_string(),
+            Limits::default().show(key),
+            if others.is_empty() {
+                "-".to_owned()
+            } else {
+                others.join(", ")
+            },
+        ]
+    })
 }
 
 /// A row for each input of a task; an optional one is marked with `?`, and names its providers nearest first.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{ResourceLimiter, bail};
+use wasmtime::{ResourceLimiter, Trap, bail};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -11,7 +11,7 @@ use crate::check::RulePlugins;
 use crate::effect::{Answer, Effect, Query};
 use crate::error::{HostErrorKind, Origin, TaskError};
 use crate::event::LogLevel;
-use crate::manifest::{Capability, Grant, Grants, Limits};
+use crate::manifest::{Capability, Grant, Grants, LimitKey, Limits};
 use crate::task::Context;
 use crate::value::{Value, text};
 use crate::wit::cairn::plugin::types;
@@ -60,8 +60,14 @@ pub(crate) struct State {
     memory_limit: usize,
     /// Bytes of all its memories together.
     memory_used: usize,
-    /// Whether the plugin was refused memory.
-    pub(crate) memory_refused: bool,
+    table_entries: usize,
+    memories: usize,
+    tables: usize,
+    instances: usize,
+    /// Calls of host functions that it may still make.
+    host_calls_left: u64,
+    /// The limit at which something was refused. The plugin may have got by without.
+    pub(crate) refused: Option<LimitKey>,
     log_left: u64,
     /// Made when the plugin first asks for WASI; most never do.
     wasi: Option<WasiCtx>,
@@ -82,27 +88,59 @@ impl State {
     }
 
     fn new(active: Option<Active>, limits: &Limits) -> Self {
+        let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(count(limits.resources));
         Self {
             active,
             ended: None,
             deadline: Instant::now() + limits.deadline,
-            memory_limit: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+            memory_limit: count(limits.memory),
             memory_used: 0,
-            memory_refused: false,
+            table_entries: count(limits.table_entries),
+            memories: count(limits.memories),
+            tables: count(limits.tables),
+            instances: count(limits.instances),
+            host_calls_left: limits.host_calls,
+            refused: None,
             log_left: limits.log_bytes,
             wasi: None,
             printed: None,
-            table: ResourceTable::new(),
+            table,
         }
     }
 
     /// The plugin's resources, and until when it may wait for them.
     pub(crate) fn waits(&mut self) -> (&mut ResourceTable, Instant) {
+        self.count();
         (&mut self.table, self.deadline)
+    }
+
+    /// Where every host function begins: it counts. One too many ends the call, at the next look at [`alive`](Self::alive).
+    pub(crate) fn enter(&mut self) -> &mut Self {
+        self.count();
+        self
+    }
+
+    fn count(&mut self) {
+        match self.host_calls_left.checked_sub(1) {
+            Some(left) => self.host_calls_left = left,
+            None => self.refused = Some(LimitKey::HostCalls),
+        }
+    }
+
+    /// Whether the call may go on: looked at when a host function begins, when it ends, and at every tick of the clock, so
+    /// that a host function of WASI, which does not look, is cut off too.
+    pub(crate) fn alive(&self) -> wasmtime::Result<()> {
+        if self.refused == Some(LimitKey::HostCalls) || Instant::now() >= self.deadline {
+            return Err(Trap::Interrupt.into());
+        }
+        Ok(())
     }
 
     /// The call in progress.
     pub(super) fn active(&self) -> wasmtime::Result<&Active> {
+        self.alive()?;
         match &self.active {
             Some(active) => Ok(active),
             None => {
@@ -158,7 +196,10 @@ impl State {
                 self.ended = Some(error.clone());
                 bail!("{error}")
             }
-            other => Ok(other),
+            other => {
+                self.alive()?;
+                Ok(other)
+            }
         }
     }
 
@@ -198,6 +239,7 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.count();
         /// Bytes after which a plugin finds what it prints to closed. The log's own limit is lower.
         const PRINTED: usize = 1 << 20;
         let printed = self
@@ -240,7 +282,9 @@ impl ResourceLimiter for State {
         if allowed {
             self.memory_used = total;
         }
-        self.memory_refused |= !allowed;
+        if !allowed {
+            self.refused = Some(LimitKey::Memory);
+        }
         Ok(allowed)
     }
 
@@ -250,10 +294,22 @@ impl ResourceLimiter for State {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        /// Entries; a plugin's own functions need a few thousand.
-        const ENTRIES: usize = 100_000;
-        let allowed = desired <= ENTRIES;
-        self.memory_refused |= !allowed;
+        let allowed = desired <= self.table_entries;
+        if !allowed {
+            self.refused = Some(LimitKey::TableEntries);
+        }
         Ok(allowed)
+    }
+
+    fn instances(&self) -> usize {
+        self.instances
+    }
+
+    fn tables(&self) -> usize {
+        self.tables
+    }
+
+    fn memories(&self) -> usize {
+        self.memories
     }
 }

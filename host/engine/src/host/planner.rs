@@ -8,9 +8,9 @@ use crate::allow::Allow;
 use crate::capability::Services;
 use crate::check::RulePlugins;
 use crate::error::Diagnostic;
-use crate::manifest::{Manifest, PluginEntry, Source};
+use crate::manifest::{LimitKey, Limits, Manifest, PluginEntry, Source};
 use crate::plan::{Inspected, Plan, PlannedCheck};
-use crate::plugin::{PluginError, Plugins};
+use crate::plugin::{Plugin, PluginError, Plugins};
 use crate::policy::Policy;
 use crate::value::Digest;
 
@@ -21,6 +21,8 @@ pub struct Planner {
     policy: Arc<Policy>,
     builtins: BTreeMap<String, &'static [u8]>,
     pub(super) allow: Allow,
+    /// The most that a manifest may give a plugin.
+    ceilings: Limits,
 }
 
 impl Planner {
@@ -31,6 +33,7 @@ impl Planner {
             policy: Arc::default(),
             builtins: BTreeMap::new(),
             allow: Allow::default(),
+            ceilings: Limits::most(),
         };
         planner.extend(builtins);
         planner
@@ -49,6 +52,48 @@ impl Planner {
     pub fn policy(mut self, policy: Arc<Policy>) -> Self {
         self.policy = policy;
         self
+    }
+
+    /// The same, for an operator who gives no plugin more than this. A limit that a manifest does not name is lowered to it.
+    #[must_use]
+    pub fn ceilings(mut self, ceilings: Limits) -> Self {
+        self.ceilings = ceilings;
+        self
+    }
+
+    /// The manifest with limits that the operator allows.
+    fn bounded(&self, manifest: &Manifest) -> Result<Manifest, Diagnostic> {
+        let mut manifest = manifest.clone();
+        for (name, entry) in &mut manifest.plugins {
+            for key in LimitKey::ALL {
+                if !entry.limits.above(&self.ceilings, key) {
+                    continue;
+                }
+                if let Some(line) = entry.limit_lines.get(&key) {
+                    let message = format!(
+                        "`plugins.{name}.limits.{key}` is {}, and the operator allows at most {}",
+                        entry.limits.show(key),
+                        self.ceilings.show(key),
+                    );
+                    let help = format!(
+                        "lower it, or raise `{key}` in [limits] of the operator's cairn.toml"
+                    );
+                    return Err(Diagnostic::new(message)
+                        .at(&manifest.file, *line)
+                        .help(help));
+                }
+                entry.limits.take(&self.ceilings, key);
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Loads a component: one that comes with the program is trusted.
+    pub(super) fn component(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        match self.name_of(bytes) {
+            Some(_) => self.plugins.load_trusted(bytes),
+            None => self.plugins.load(bytes),
+        }
     }
 
     pub(super) fn extend(&mut self, builtins: &[(&str, &'static [u8])]) {
@@ -75,6 +120,7 @@ impl Planner {
     /// # Errors
     /// The first that cannot be loaded or is not the pinned one, or whose settings do not fit.
     pub fn load(&self, manifest: &Manifest) -> Result<BTreeMap<String, Inspected>, Diagnostic> {
+        let manifest = &self.bounded(manifest)?;
         let asked_by_rules = self.asked_by_rules(manifest)?;
         let mut inspected = BTreeMap::new();
         let named = manifest.named();
@@ -100,7 +146,8 @@ impl Planner {
         inspected: &BTreeMap<String, Inspected>,
     ) -> Result<Plan, Diagnostic> {
         let asked_by_rules = self.asked_by_rules(manifest)?;
-        manifest.plan_with_rules(inspected, &self.allow, &asked_by_rules)
+        self.bounded(manifest)?
+            .plan_with_rules(inspected, &self.allow, &asked_by_rules)
     }
 
     /// The plugins of the manifest that any rule asks; a task of the flow may ask about any action.
@@ -175,7 +222,13 @@ impl Planner {
         };
         let bytes = self.read(manifest, key, entry)?;
         manifest.check_digest(key, entry, Digest::of(&bytes))?;
-        let plugin = self.plugins.load(&bytes).map_err(|error| failed(&error))?;
+        if bytes.len() as u64 > entry.limits.component_bytes {
+            return Err(failed(&PluginError::TooLarge {
+                size: bytes.len() as u64,
+                most: entry.limits.component_bytes,
+            }));
+        }
+        let plugin = self.component(&bytes).map_err(|error| failed(&error))?;
         let schema = plugin
             .settings_schema(&entry.limits)
             .map_err(|error| failed(&error))?;

@@ -170,12 +170,12 @@ impl Core {
             && let Ok(bytes) = fs::read(component_path(folder, digest))
         {
             if Digest::of(&bytes) == digest {
-                return Ok(self.planner.plugins.load(&bytes)?);
+                return Ok(self.planner.component(&bytes)?);
             }
             problem = "damaged";
         }
         if let Some(bytes) = self.planner.builtin(digest) {
-            return Ok(self.planner.plugins.load(bytes)?);
+            return Ok(self.planner.component(bytes)?);
         }
         let mut message =
             format!("the component of {whose} is {problem}: no file has the digest {digest}");

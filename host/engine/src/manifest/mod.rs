@@ -20,7 +20,7 @@ pub use crate::retry::Retry;
 pub(crate) use grants::interface;
 pub use grants::{Capability, Grant, Grants};
 pub use grants_at::{GrantsAt, GrantsForm};
-pub use limits::Limits;
+pub use limits::{LimitKey, Limits};
 
 /// A manifest that is sound in itself: every task names a plugin that is there, and no two tasks share a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,9 @@ pub struct PluginEntry {
     /// What one call may use up.
     #[serde(default)]
     pub limits: Limits,
+    /// The lines of the limits that the manifest names; the others are defaults, which yield to the operator's ceilings.
+    #[serde(skip)]
+    pub limit_lines: BTreeMap<LimitKey, usize>,
     /// What it may import.
     #[serde(default)]
     pub grants: Grants,

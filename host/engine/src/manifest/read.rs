@@ -124,6 +124,10 @@ fn plugin(key: &str, item: &Item<'_>, file: &Path) -> Result<PluginEntry, Diagno
         })?),
         None => None,
     };
+    let (limits, limit_lines) = match table.get("limits") {
+        Some(item) => Limits::default().read(item.table()?)?,
+        None => Default::default(),
+    };
     Ok(PluginEntry {
         source,
         sha256,
@@ -135,10 +139,8 @@ fn plugin(key: &str, item: &Item<'_>, file: &Path) -> Result<PluginEntry, Diagno
             .get("settings")
             .map(|item| item.lines())
             .unwrap_or_default(),
-        limits: match table.get("limits") {
-            Some(item) => Limits::read(item.table()?)?,
-            None => Limits::default(),
-        },
+        limits,
+        limit_lines,
         grants: match table.get("grants") {
             Some(item) => Grants::read(item.table()?)?,
             None => Grants::default(),

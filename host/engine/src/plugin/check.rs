@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::ended::exceeded;
 use super::{Plugin, exports};
 use crate::capability::{Active, Denied, Granted, Services, State, from_wit};
 use crate::check::{Decision, Policy, Said, Validator, Violation};
@@ -10,6 +11,7 @@ use crate::effect::{Answer, Effect, Query};
 use crate::error::{HostErrorKind, TaskError};
 use crate::event::LogLevel;
 use crate::id::{CallId, FlowId, Identity, Phase, TaskId};
+use crate::manifest::LimitKey;
 use crate::task::Context;
 use crate::value::{Object, Value, text};
 
@@ -91,14 +93,11 @@ impl Asked {
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), TaskError> {
-        let most = self.granted.limits.result_bytes;
-        if bytes as u64 <= most {
-            return Ok(());
+        let limits = &self.granted.limits;
+        if bytes as u64 > limits.result_bytes {
+            return Err(exceeded(LimitKey::ResultBytes, limits));
         }
-        Err(TaskError::host(
-            HostErrorKind::ResultInvalid,
-            format!("the answer has {bytes} bytes, and {most} are allowed"),
-        ))
+        Ok(())
     }
 }
 

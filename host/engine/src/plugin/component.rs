@@ -2,16 +2,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Instance, InstancePre, Linker};
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
+use super::PluginError;
+use super::ended::{describe_error, why};
+use super::engine::Sandbox;
 use super::exports::{
     CallArguments, CallResult, CheckArguments, CheckResult, Decision, Functions, RevertArguments,
     RevertResult, ValidateArguments, ValidateResult, Violation, exported,
 };
-use super::{PluginError, TICK};
 use crate::capability::{State, from_wit};
-use crate::error::{HostErrorKind, TaskError};
+use crate::error::TaskError;
 use crate::manifest::{Capability, Limits};
 use crate::plan::{Descriptor, Role};
 use crate::value::{Digest, Object, Value, text};
@@ -51,36 +53,14 @@ pub struct Plugin {
     descriptions: Mutex<HashMap<Digest, Descriptor>>,
 }
 
-/// Compiles a component. Text is taken too.
-pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, PluginError> {
-    if bytes.starts_with(b"\0asm\x01\0\0\0") {
-        return Err(PluginError::CoreModule);
-    }
-    let is_component = bytes.starts_with(b"\0asm\x0d\0\x01\0");
-    let is_text =
-        std::str::from_utf8(bytes).is_ok_and(|text| text.trim_start().starts_with("(component"));
-    if !is_component && !is_text {
-        let first: String = bytes
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        return Err(PluginError::NotAComponent(match first.as_str() {
-            "" => "the file is empty".to_owned(),
-            first => format!("it begins with the bytes {first}"),
-        }));
-    }
-    Component::new(engine, bytes).map_err(|error| PluginError::Invalid(describe_error(&error)))
-}
-
 impl Plugin {
     pub(super) fn new(
-        engine: &Engine,
-        linker: &Linker<State>,
+        sandbox: &Sandbox,
         component: Component,
         digest: Digest,
         bytes: &[u8],
     ) -> Result<Self, PluginError> {
+        let Sandbox { engine, linker } = sandbox;
         let types = component.component_type();
         let mut exports: Vec<String> = types
             .exports(engine)
@@ -95,10 +75,10 @@ impl Plugin {
             }
             imports.push(check_import(name)?);
         }
-        let functions = Functions::of(&component)?;
+        let functions = Functions::of(&component, &exports)?;
         let pre = linker
             .instantiate_pre(&component)
-            .map_err(|error| PluginError::Invalid(describe_error(&error)))?;
+            .map_err(|error| PluginError::Mismatch(describe_error(&error)))?;
         Ok(Self {
             engine: engine.clone(),
             pre,
@@ -297,13 +277,13 @@ impl Plugin {
     ) -> Result<T, TaskError> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
-        let ticks = limits.deadline.as_nanos().div_ceil(TICK.as_nanos());
-        // One more, for the tick that is under way.
-        store.set_epoch_deadline(
-            u64::try_from(ticks)
-                .unwrap_or(u64::MAX - 1)
-                .saturating_add(1),
-        );
+        store.set_hostcall_fuel(usize::try_from(limits.border_bytes).unwrap_or(usize::MAX));
+        // At every tick the wall clock decides.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            store.data().alive()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
         let result = match self.pre.instantiate(&mut store) {
             Ok(instance) => ask(&instance, &mut store),
             Err(error) => Err(error),
@@ -346,41 +326,23 @@ fn check_import(name: &str) -> Result<Import, PluginError> {
             Some(capability) => Some(capability),
             None => return Err(PluginError::UnknownImport { import }),
         },
-        None => return Err(PluginError::UnknownImport { import }),
+        None => {
+            return Err(
+                match name
+                    .strip_prefix(PACKAGE)
+                    .and_then(|rest| rest.split_once('@'))
+                {
+                    Some((interface, _)) => PluginError::WrongVersion {
+                        expected: format!("{PACKAGE}{interface}@{VERSION}"),
+                        found: import,
+                    },
+                    None => PluginError::UnknownImport { import },
+                },
+            );
+        }
     };
     Ok(Import {
         name: import,
         capability,
     })
-}
-
-/// What ended a call.
-fn why(error: &wasmtime::Error, state: &mut State, limits: &Limits) -> TaskError {
-    if let Some(ended) = state.ended.take() {
-        return ended;
-    }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => TaskError::host(
-            HostErrorKind::DeadlineExceeded,
-            format!(
-                "the call did not end within {}",
-                humantime::format_duration(limits.deadline)
-            ),
-        ),
-        _ if state.memory_refused => TaskError::host(
-            HostErrorKind::MemoryExceeded,
-            format!(
-                "the plugin wanted more memory than the {} it may have",
-                bytesize::ByteSize(limits.memory).display().iec()
-            ),
-        ),
-        Some(trap) => TaskError::host(HostErrorKind::Trap, trap.to_string())
-            .with("backtrace", describe_error(error)),
-        None => TaskError::host(HostErrorKind::Trap, describe_error(error)),
-    }
-}
-
-/// An error with all its causes.
-pub(super) fn describe_error(error: &wasmtime::Error) -> String {
-    format!("{error:#}")
 }

@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 
-/// Why a plugin cannot be used.
-#[derive(Debug, thiserror::Error)]
+use serde::{Deserialize, Serialize};
+
+/// Why a plugin cannot be used. It can be written as JSON, for a compiler in another process.
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum PluginError {
     /// This machine cannot run plugins.
     #[error("the sandbox cannot be set up: {0}")]
@@ -15,12 +17,34 @@ pub enum PluginError {
         problem: String,
     },
     /// More bytes than a component may have.
-    #[error("the component has {size} bytes, and {most} are allowed")]
+    #[error("the component has {size} bytes, and {most} are allowed (the limit `component_bytes`)")]
     TooLarge {
         /// Bytes it has.
-        size: usize,
+        size: u64,
         /// Bytes it may have.
+        most: u64,
+    },
+    /// More code than is compiled.
+    #[error("the component has {found} {what}, and {most} are the most that is compiled")]
+    TooComplex {
+        /// What there is too much of.
+        what: String,
+        /// How many it has.
+        found: usize,
+        /// How many it may have.
         most: usize,
+    },
+    /// The compiler did not get done with it.
+    #[error("the component could not be compiled: {0}")]
+    Compiler(String),
+    /// The bytes are machine code.
+    #[error("this is a compiled component: machine code, which would run outside of the sandbox")]
+    Precompiled,
+    /// The bytes end in the middle.
+    #[error("the component ends in the middle, at byte {at}: the file is truncated")]
+    Truncated {
+        /// Where something is missing.
+        at: usize,
     },
     /// The bytes are no WebAssembly.
     #[error("this is no WebAssembly component: {0}")]
@@ -31,11 +55,24 @@ pub enum PluginError {
     /// The component does not compile.
     #[error("the component is not valid: {0}")]
     Invalid(String),
+    /// An import has another type than the host's function of that name.
+    #[error("what the component imports is not what this host has: {0}")]
+    Mismatch(String),
+    /// It was built against another version of the contract.
+    #[error("the component was built for `{found}`, and this host has `{expected}`")]
+    WrongVersion {
+        /// The interface that the component names.
+        found: String,
+        /// The one that this host has.
+        expected: String,
+    },
     /// It exports too little.
-    #[error("the component does not export `{export}`")]
+    #[error("the component does not export `{export}`; it exports {}", list(.exports))]
     MissingExport {
         /// The interface, with its version.
         export: String,
+        /// What it does export.
+        exports: Vec<String>,
     },
     /// It imports what the host does not have.
     #[error("the component imports `{import}`, which this host does not have")]
@@ -57,6 +94,13 @@ pub enum PluginError {
     Description(String),
 }
 
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
+    }
+}
+
 impl PluginError {
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
@@ -73,14 +117,31 @@ impl PluginError {
             Self::UnknownImport { .. } => Some(
                 "build it against the version of cairn:plugin that this host has, or use a newer host",
             ),
+            Self::Precompiled => {
+                Some("name the component itself, the .wasm file; it is compiled once and kept")
+            }
+            Self::Truncated { .. } => Some("copy or build it again, and compare its SHA-256"),
+            Self::TooLarge { .. } => Some(
+                "raise `component_bytes` in the plugin's limits, or build it smaller: in release mode, without debug info",
+            ),
+            Self::TooComplex { .. } => {
+                Some("no compiler of a common language makes that; ask its author what it is for")
+            }
+            Self::Compiler(_) => Some(
+                "build it smaller: in release mode, without what it does not need; a plugin that cannot be compiled cannot run",
+            ),
+            Self::Mismatch(_) => Some(
+                "build it against the .wit files of this host: `wit/` of its sources, or `cairn plugin new`",
+            ),
+            Self::WrongVersion { .. } => Some(
+                "build it against the version of cairn:plugin that this host has, or use another host",
+            ),
             Self::Network { .. } => Some(
                 "build it without HTTP: with componentize-js disable the features `http` and `fetch-event`",
             ),
-            Self::Sandbox(_)
-            | Self::Cache { .. }
-            | Self::TooLarge { .. }
-            | Self::Describe(_)
-            | Self::Description(_) => None,
+            Self::Sandbox(_) | Self::Cache { .. } | Self::Describe(_) | Self::Description(_) => {
+                None
+            }
         }
     }
 }

@@ -53,12 +53,26 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    /// Finds them.
+    /// Finds them in a component with these exports.
     ///
     /// # Errors
+    /// [`PluginError::WrongVersion`] when it exports another version of an interface;
     /// [`PluginError::MissingExport`] when it is no plugin, or one for nothing; or when an interface lacks a function.
-    pub(super) fn of(component: &Component) -> Result<Self, PluginError> {
-        let missing = |export: String| PluginError::MissingExport { export };
+    pub(super) fn of(component: &Component, exports: &[String]) -> Result<Self, PluginError> {
+        let missing = |export: String| {
+            let interface = export.split_inclusive('@').next().unwrap_or(&export);
+            let mut others = exports.iter().filter(|name| name.starts_with(interface));
+            match others.find(|name| !export.starts_with(name.as_str())) {
+                Some(found) => PluginError::WrongVersion {
+                    found: found.clone(),
+                    expected: export,
+                },
+                None => PluginError::MissingExport {
+                    export,
+                    exports: exports.to_vec(),
+                },
+            }
+        };
         let interface = |name: &str| component.get_export_index(None, full(name));
         let function = |of: &str, interface: &ComponentExportIndex, name: &str| {
             component

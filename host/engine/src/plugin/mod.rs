@@ -3,13 +3,17 @@
 
 mod cache;
 mod check;
+mod compiler;
 mod component;
+mod ended;
+mod engine;
 mod error;
 mod exports;
 mod task;
 mod wait;
 
 pub use check::{PolicyPlugin, ValidatorPlugin};
+pub use compiler::{Compiler, InProcess, compile};
 pub use component::{Import, Plugin};
 pub use error::PluginError;
 pub use task::PluginTask;
@@ -17,37 +21,35 @@ pub use task::PluginTask;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
-
-use crate::capability::State;
 use crate::value::Digest;
-use crate::wit::TaskPluginAll;
 use cache::Cache;
-
-/// Deadlines are kept to this precision.
-pub(crate) const TICK: Duration = Duration::from_millis(2);
-
-/// The most memory that any plugin may have, in bytes; a pooled slot reserves this much address space.
-const MAX_MEMORY: usize = 4 << 30;
-
-/// The largest component that is compiled, in bytes.
-const MAX_COMPONENT: usize = 64 << 20;
+use engine::Engines;
 
 /// How plugins are kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PluginConfig {
     /// A folder of our own for compiled components; `None` compiles them anew in each process.
     pub cache: Option<PathBuf>,
+    /// Who compiles components that are not trusted. The default is [`InProcess`], which nothing stops: whoever takes
+    /// components from strangers gives one that works in a process with limits.
+    pub compiler: Arc<dyn Compiler>,
+}
+
+impl Default for PluginConfig {
+    fn default() -> Self {
+        Self {
+            cache: None,
+            compiler: Arc::new(InProcess),
+        }
+    }
 }
 
 /// Loaded plugins. Each component is compiled once.
 pub struct Plugins {
-    engine: Engine,
-    linker: Linker<State>,
+    engines: Engines,
     cache: Option<Cache>,
+    compiler: Arc<dyn Compiler>,
     loaded: Mutex<HashMap<Digest, Arc<Plugin>>>,
 }
 
@@ -57,47 +59,69 @@ impl Plugins {
     /// # Errors
     /// [`PluginError::Sandbox`] when this machine cannot run it; [`PluginError::Cache`] when the cache folder cannot be used.
     pub fn new(config: &PluginConfig) -> Result<Arc<Self>, PluginError> {
-        let engine = engine().map_err(|error| PluginError::Sandbox(format!("{error:#}")))?;
-        let linker = linker(&engine).map_err(|error| PluginError::Sandbox(format!("{error:#}")))?;
+        let engines = Engines::new()?;
         let cache = match &config.cache {
-            Some(folder) => Some(Cache::open(folder, &engine)?),
+            Some(folder) => Some(Cache::open(folder, engines.any()?)?),
             None => None,
         };
-        tick(&engine)?;
         Ok(Arc::new(Self {
-            engine,
-            linker,
+            engines,
             cache,
+            compiler: Arc::clone(&config.compiler),
             loaded: Mutex::new(HashMap::new()),
         }))
     }
 
-    /// The plugin that these bytes are.
+    /// The plugin that these bytes are. They may be anybody's.
     ///
     /// # Errors
-    /// When they are no component, or one that lacks an export or imports what nobody has.
+    /// When they are no component, one that lacks an export or imports what nobody has, or one that the compiler gives up.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        self.load_with(bytes, || {
+            compiler::sniff(bytes)?;
+            self.compiler.compile(bytes)
+        })
+    }
+
+    /// The same for bytes that come with the program: they are compiled here, and nothing looks whether that takes long.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_trusted(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        self.load_with(bytes, || compiler::precompile(self.engines.any()?, bytes))
+    }
+
+    fn load_with(
+        &self,
+        bytes: &[u8],
+        compile: impl FnOnce() -> Result<Vec<u8>, PluginError>,
+    ) -> Result<Arc<Plugin>, PluginError> {
         let digest = Digest::of(bytes);
         if let Some(plugin) = self.lock().get(&digest) {
             return Ok(Arc::clone(plugin));
         }
-        if bytes.len() > MAX_COMPONENT {
-            return Err(PluginError::TooLarge {
-                size: bytes.len(),
-                most: MAX_COMPONENT,
-            });
-        }
-        let component = match &self.cache {
-            Some(cache) => cache.get_or_compile(&self.engine, digest, bytes)?,
-            None => component::compile(&self.engine, bytes)?,
+        // SAFETY: an entry of the cache holds what our compiler made, and it is these bytes that were compared with their
+        // digest.
+        #[expect(unsafe_code, reason = "see the safety comment")]
+        let cached = self.cache.as_ref().and_then(|cache| {
+            cache.load(digest, |artifact| {
+                unsafe { self.engines.load(artifact) }.ok()
+            })
+        });
+        let (sandbox, component) = match cached {
+            Some(loaded) => loaded,
+            None => {
+                let artifact = compile()?;
+                // SAFETY: our compiler has just made it.
+                #[expect(unsafe_code, reason = "see the safety comment")]
+                let loaded = unsafe { self.engines.load(&artifact) }?;
+                if let Some(cache) = &self.cache {
+                    cache.keep(digest, &artifact);
+                }
+                loaded
+            }
         };
-        let plugin = Arc::new(Plugin::new(
-            &self.engine,
-            &self.linker,
-            component,
-            digest,
-            bytes,
-        )?);
+        let plugin = Arc::new(Plugin::new(sandbox, component, digest, bytes)?);
         self.lock().insert(digest, Arc::clone(&plugin));
         Ok(plugin)
     }
@@ -110,58 +134,4 @@ impl Plugins {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Plugin>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn config() -> Config {
-    let mut config = Config::new();
-    config.epoch_interruption(true);
-    config.wasm_component_model(true);
-    config
-}
-
-/// Pooled where the address space can be reserved, else on demand.
-fn engine() -> wasmtime::Result<Engine> {
-    let mut pool = PoolingAllocationConfig::default();
-    // What a small plugin touches stays resident, so that the next instance need not fault it in.
-    pool.linear_memory_keep_resident(128 << 10)
-        .table_keep_resident(64 << 10)
-        .pagemap_scan(Enabled::Auto)
-        .total_component_instances(256)
-        .total_core_instances(1024)
-        .total_memories(256)
-        .total_tables(512)
-        .max_memory_size(MAX_MEMORY);
-    let mut pooled = config();
-    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&pooled).or_else(|error| {
-        tracing::info!(
-            error = format!("{error:#}"),
-            "no pool of instances: they are allocated on demand"
-        );
-        Engine::new(&config())
-    })
-}
-
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
-    wait::add_to_linker(&mut linker)?;
-    TaskPluginAll::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
-    Ok(linker)
-}
-
-/// Moves the engine's clock on for as long as it lives.
-fn tick(engine: &Engine) -> Result<(), PluginError> {
-    let engine = engine.weak();
-    std::thread::Builder::new()
-        .name("cairn-tick".to_owned())
-        .spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        })
-        .map(drop)
-        .map_err(|error| PluginError::Sandbox(format!("cannot start a thread: {error}")))
 }

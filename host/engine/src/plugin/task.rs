@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
 use super::Plugin;
+use super::ended::exceeded;
 use crate::capability::{Active, Denied, Granted, Services, State, from_wit, to_wit};
 use crate::error::{Cause, HostErrorKind, TaskError};
 use crate::event::Disposition;
+use crate::manifest::LimitKey;
 use crate::task::{Context, Outcome, Task, TaskSpec};
 use crate::value::{Object, Value, text};
 use crate::wit::exports::cairn::plugin::task as wit;
@@ -43,12 +45,12 @@ impl PluginTask {
     /// A result that keeps the contract: JSON, not too large, with every name that the task provides.
     fn check(&self, text: &str) -> Result<Value, TaskError> {
         let invalid = |message: String| TaskError::host(HostErrorKind::ResultInvalid, message);
-        let most = self.granted.limits.result_bytes;
-        if text.len() as u64 > most {
-            return Err(invalid(format!(
-                "the result has {} bytes, and {most} are allowed",
-                text.len()
-            )));
+        let limits = &self.granted.limits;
+        if text.len() as u64 > limits.result_bytes {
+            return Err(exceeded(LimitKey::ResultBytes, limits));
+        }
+        if nests_deeper(text, limits.result_depth) {
+            return Err(exceeded(LimitKey::ResultDepth, limits));
         }
         let value = crate::value::parse(text)
             .map_err(|error| invalid(format!("the result is no JSON: {error}")))?;
@@ -113,5 +115,50 @@ impl Task for PluginTask {
             wit::Disposition::Undo => Ok(Disposition::Undo),
             wit::Disposition::Keep => Ok(Disposition::Keep),
         }
+    }
+}
+
+/// Whether arrays and objects in this JSON text nest deeper than `most`. Text that is no JSON may be called either.
+fn nests_deeper(text: &str, most: u64) -> bool {
+    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
+    // Most results have too few of them to nest deep.
+    if (text.bytes().filter(opens).count() as u64) <= most {
+        return false;
+    }
+    let (mut depth, mut quoted, mut escaped) = (0_u64, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => {
+                depth += 1;
+                if depth > most {
+                    return true;
+                }
+            }
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_counted_outside_of_strings() {
+        for (text, depth) in [
+            ("[[],[],[]]", 2),
+            (r#"{"a":[{"b":1}]}"#, 3),
+            (r#"["[[[[\"[[[[", "]"]"#, 1),
+            (r#"{"[[":[]}"#, 2),
+        ] {
+            assert!(!nests_deeper(text, depth), "{text}");
+            assert!(nests_deeper(text, depth - 1), "{text}");
+        }
+        assert!(nests_deeper(&"[".repeat(100_000), 64));
     }
 }

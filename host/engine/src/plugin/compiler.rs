@@ -1,0 +1,201 @@
+//! Turning components into machine code. Cranelift cannot be stopped in its thread, so whoever takes components from
+//! strangers gives [`Plugins`](super::Plugins) a [`Compiler`] that works in a process of its own.
+
+use std::fmt;
+
+use wasmparser::{Operator, Parser, Payload};
+use wasmtime::Engine;
+
+use super::PluginError;
+use super::ended::describe_error;
+use super::engine::config;
+
+/// Code of all functions together, in bytes. Python's interpreter has 12 MiB, JavaScript's 8.
+const CODE: usize = 48 << 20;
+
+/// Code of one function, in bytes. The largest in Python's and JavaScript's interpreters have some 100 KiB.
+const FUNCTION: usize = 1 << 20;
+
+/// Functions.
+const FUNCTIONS: usize = 200_000;
+
+/// How deep blocks may nest in a function. Every case of a `switch` is a block around the ones before it.
+const BLOCKS: usize = 10_000;
+
+/// How deep components may nest.
+const COMPONENTS: usize = 32;
+
+/// Modules and components inside of a component.
+const PARTS: usize = 500;
+
+/// Makes machine code of components: what [`compile`] makes, here or elsewhere.
+pub trait Compiler: fmt::Debug + Send + Sync {
+    /// The machine code of a component, exactly as [`compile`] of this build returns it.
+    ///
+    /// What is returned is loaded, and loading it is running it: a compiler in another process must be sure whom it hears.
+    ///
+    /// # Errors
+    /// What [`compile`] says, or [`PluginError::Compiler`] when it was not done in time or with the memory it may have.
+    fn compile(&self, component: &[u8]) -> Result<Vec<u8>, PluginError>;
+}
+
+/// Compiles in the calling thread, however long that takes: for components that are trusted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InProcess;
+
+impl Compiler for InProcess {
+    fn compile(&self, component: &[u8]) -> Result<Vec<u8>, PluginError> {
+        compile(component)
+    }
+}
+
+/// Compiles a component, after looking whether it is too large or too deep to be compiled in a reasonable time. Text is
+/// taken too.
+///
+/// # Errors
+/// When the bytes are no component, an invalid one, or too much of one.
+pub fn compile(component: &[u8]) -> Result<Vec<u8>, PluginError> {
+    sniff(component)?;
+    let binary = wat::parse_bytes(component)
+        .map_err(|error| PluginError::Invalid(format!("its text is wrong: {error}")))?;
+    measure(&binary)?;
+    let engine =
+        Engine::new(&config()).map_err(|error| PluginError::Sandbox(describe_error(&error)))?;
+    precompile(&engine, &binary)
+}
+
+/// Compiles a component that is trusted.
+pub(super) fn precompile(engine: &Engine, component: &[u8]) -> Result<Vec<u8>, PluginError> {
+    engine
+        .precompile_component(component)
+        .map_err(|error| PluginError::Invalid(describe_error(&error)))
+}
+
+/// Whether these bytes are a component, as far as the first of them tell.
+pub(super) fn sniff(bytes: &[u8]) -> Result<(), PluginError> {
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Err(PluginError::Precompiled);
+    }
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(PluginError::CoreModule);
+    }
+    let is_component = bytes.starts_with(b"\0asm\x0d\0\x01\0");
+    let is_text =
+        std::str::from_utf8(bytes).is_ok_and(|text| text.trim_start().starts_with("(component"));
+    if is_component || is_text {
+        return Ok(());
+    }
+    let first: String = bytes
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Err(PluginError::NotAComponent(match first.as_str() {
+        "" => "the file is empty".to_owned(),
+        first => format!("it begins with the bytes {first}"),
+    }))
+}
+
+/// Whether a component can be compiled in a reasonable time.
+fn measure(component: &[u8]) -> Result<(), PluginError> {
+    let invalid = |error: wasmparser::BinaryReaderError| {
+        if error.message().contains("unexpected end") {
+            PluginError::Truncated { at: error.offset() }
+        } else {
+            PluginError::Invalid(error.to_string())
+        }
+    };
+    let within = |what: &str, found: usize, most: usize| {
+        if found <= most {
+            return Ok(());
+        }
+        Err(PluginError::TooComplex {
+            what: what.to_owned(),
+            found,
+            most,
+        })
+    };
+    let (mut code, mut functions, mut parts, mut depth) = (0_usize, 0_usize, 0_usize, 0_usize);
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(invalid)? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                parts += 1;
+                depth += 1;
+                within("modules and components inside of it", parts, PARTS)?;
+                within("levels of components", depth, COMPONENTS)?;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CodeSectionStart { count, size, .. } => {
+                code = code.saturating_add(size as usize);
+                functions = functions.saturating_add(count as usize);
+                within("bytes of code", code, CODE)?;
+                within("functions", functions, FUNCTIONS)?;
+            }
+            Payload::CodeSectionEntry(body) => {
+                within("bytes in one function", body.range().len(), FUNCTION)?;
+                let mut blocks = 0_usize;
+                for operator in body.get_operators_reader().map_err(invalid)? {
+                    match operator.map_err(invalid)? {
+                        Operator::Block { .. }
+                        | Operator::Loop { .. }
+                        | Operator::If { .. }
+                        | Operator::TryTable { .. } => {
+                            blocks += 1;
+                            within("blocks inside of each other", blocks, BLOCKS)?;
+                        }
+                        Operator::End => blocks = blocks.saturating_sub(1),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(body: &str) -> Vec<u8> {
+        let text = format!("(component (core module (func {body})))");
+        wat::parse_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_component_that_would_take_too_long_is_refused_before_it_is_compiled() {
+        let deep = "block ".repeat(BLOCKS + 1) + &"end ".repeat(BLOCKS + 1);
+        let long = "nop ".repeat(FUNCTION + 1);
+        let parts = "(core module)".repeat(PARTS + 1);
+        let nested = "(component ".repeat(COMPONENTS + 2) + &")".repeat(COMPONENTS + 2);
+        let cases = [
+            (module(&deep), "blocks inside of each other"),
+            (module(&long), "bytes in one function"),
+            (
+                wat::parse_str(format!("(component {parts})")).unwrap(),
+                "modules and components",
+            ),
+            (wat::parse_str(nested).unwrap(), "levels of components"),
+        ];
+        for (component, what) in cases {
+            let error = measure(&component).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        measure(&module("block block end end")).unwrap();
+    }
+
+    #[test]
+    fn a_truncated_component_is_called_that() {
+        let whole = module("block end");
+        let error = compile(&whole[..whole.len() - 3]).unwrap_err();
+        assert!(matches!(error, PluginError::Truncated { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_precompiled_component_is_refused() {
+        let artifact = compile(b"(component)").unwrap();
+        let error = compile(&artifact).unwrap_err();
+        assert!(matches!(error, PluginError::Precompiled), "{error}");
+    }
+}

@@ -1,0 +1,176 @@
+//! The two engines: instances of small components come from a pool, those of large ones are made on demand.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
+
+use super::PluginError;
+use super::ended::describe_error;
+use super::wait;
+use crate::capability::State;
+use crate::wit::TaskPluginAll;
+
+/// Deadlines are kept to this precision.
+pub(super) const TICK: Duration = Duration::from_millis(2);
+
+/// The most memory that a pooled instance may grow to. The engine sets aside as much address space for each in any case:
+/// that is how it saves the bounds checks.
+const POOLED_MEMORY: usize = 4 << 30;
+
+/// The most entries of a pooled table; as many as any manifest may ask for.
+const POOLED_TABLE: usize = 100_000;
+
+/// A component that starts with more memory than this is large: what a pool saves is little beside filling that memory.
+const SMALL_MEMORY: u64 = 4 << 20;
+
+/// A component with more memories or tables than this would take more than its share of the pool.
+const SMALL_COUNT: u32 = 4;
+
+/// One engine, and what its instances may import.
+pub(super) struct Sandbox {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<State>,
+}
+
+impl Sandbox {
+    fn new(config: &Config) -> Result<Self, PluginError> {
+        let failed = |error: wasmtime::Error| PluginError::Sandbox(describe_error(&error));
+        let engine = Engine::new(config).map_err(failed)?;
+        let linker = linker(&engine).map_err(failed)?;
+        tick(&engine)?;
+        Ok(Self { engine, linker })
+    }
+}
+
+/// The engines of one process. What one compiles, the other takes too: they differ in how memory is had and in nothing else.
+pub(super) struct Engines {
+    /// `None` where the address space of a pool cannot be reserved.
+    pooled: Option<Sandbox>,
+    on_demand: OnceLock<Sandbox>,
+}
+
+impl Engines {
+    pub(super) fn new() -> Result<Self, PluginError> {
+        let mut config = config();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        let pooled = Sandbox::new(&config);
+        let engines = Self {
+            pooled: pooled
+                .inspect_err(|error| {
+                    tracing::info!(%error, "no pool of instances: they are made on demand");
+                })
+                .ok(),
+            on_demand: OnceLock::new(),
+        };
+        if engines.pooled.is_none() {
+            engines.on_demand()?;
+        }
+        Ok(engines)
+    }
+
+    fn on_demand(&self) -> Result<&Sandbox, PluginError> {
+        if let Some(sandbox) = self.on_demand.get() {
+            return Ok(sandbox);
+        }
+        // Two at once may make one each; one of them is kept.
+        let sandbox = Sandbox::new(&config())?;
+        Ok(self.on_demand.get_or_init(|| sandbox))
+    }
+
+    /// An engine that compiles.
+    pub(super) fn any(&self) -> Result<&Engine, PluginError> {
+        match &self.pooled {
+            Some(sandbox) => Ok(&sandbox.engine),
+            None => Ok(&self.on_demand()?.engine),
+        }
+    }
+
+    /// Loads machine code into the engine that suits the component.
+    ///
+    /// # Safety
+    /// `artifact` is what the compiler of this host made, byte for byte: loading it is running it.
+    #[expect(
+        unsafe_code,
+        reason = "the one way to load compiled code; see the safety comment"
+    )]
+    pub(super) unsafe fn load(
+        &self,
+        artifact: &[u8],
+    ) -> Result<(&Sandbox, Component), PluginError> {
+        if let Some(sandbox) = &self.pooled {
+            // SAFETY: the caller's promise.
+            match unsafe { Component::deserialize(&sandbox.engine, artifact) } {
+                Ok(component) if is_small(&component) => return Ok((sandbox, component)),
+                // What the pool has no place for is loaded into the other engine, which says what is wrong if it is that.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let sandbox = self.on_demand()?;
+        // SAFETY: the caller's promise.
+        let component = unsafe { Component::deserialize(&sandbox.engine, artifact) };
+        let component = component.map_err(|error| PluginError::Invalid(describe_error(&error)))?;
+        Ok((sandbox, component))
+    }
+}
+
+fn is_small(component: &Component) -> bool {
+    component.resources_required().is_some_and(|needs| {
+        needs.max_initial_memory_size.unwrap_or(0) <= SMALL_MEMORY
+            && needs.num_memories <= SMALL_COUNT
+            && needs.num_tables <= SMALL_COUNT
+    })
+}
+
+/// What code is compiled for: the same for both engines, and for whoever compiles in another process.
+pub(super) fn config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.wasm_component_model(true);
+    // Else wasmtime asks the environment.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config
+}
+
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    // What a small plugin touches stays resident, so that the next instance need not fault it in.
+    pool.linear_memory_keep_resident(128 << 10)
+        .table_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto)
+        .total_component_instances(256)
+        .total_core_instances(1024)
+        .total_memories(256)
+        .total_tables(512)
+        .table_elements(POOLED_TABLE)
+        .max_memory_size(POOLED_MEMORY);
+    pool
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    wait::add_to_linker(&mut linker)?;
+    TaskPluginAll::add_to_linker::<_, HasSelf<_>>(&mut linker, State::enter)?;
+    Ok(linker)
+}
+
+/// Moves the engine's clock on for as long as it lives.
+fn tick(engine: &Engine) -> Result<(), PluginError> {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("cairn-tick".to_owned())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })
+        .map(drop)
+        .map_err(|error| PluginError::Sandbox(format!("cannot start a thread: {error}")))
+}
