@@ -15,7 +15,7 @@ pub enum Call {
     LacksAName,
     /// Returns what it should, a second later.
     TakesASecond,
-    /// Returns 100,000 characters that are no JSON.
+    /// Returns 50,000 characters that are no JSON.
     ReturnsALongText,
     /// Returns a thousand brackets inside of each other.
     ReturnsADeepText,
@@ -31,7 +31,7 @@ impl Call {
             Self::Traps => "unreachable",
             Self::ReturnsNoJson => "(call $answer (i32.const 80) (i32.const 7))",
             Self::LacksAName => "(call $answer (i32.const 0) (i32.const 2))",
-            Self::ReturnsALongText => "(call $answer (i32.const 0) (i32.const 100000))",
+            Self::ReturnsALongText => "(call $answer (i32.const 2048) (i32.const 50000))",
             Self::ReturnsADeepText => {
                 "(local $i i32)
                  (loop $fill

@@ -112,8 +112,8 @@ fn an_import_that_nobody_knows() {
         ),
         (
             "cairn:plugin/quota@0.2.0",
-            "which this host does not have",
-            "use a newer host",
+            "this host has `cairn:plugin/quota@0.1.0`",
+            "build it against the version",
         ),
         (
             "wasi:http/outgoing-handler@0.2.0",
@@ -131,7 +131,7 @@ fn an_import_that_nobody_knows() {
             .write("flow.toml", one_task("guest.wat", ""));
         refused(
             &program,
-            &[&format!("imports `{import}`"), problem, "flow.toml:4", fix],
+            &[&format!("`{import}`"), problem, "flow.toml:4", fix],
         );
     }
 }

@@ -115,7 +115,6 @@ fn goes_over(call: Call, key: &str, limit: &str, kind: &str) {
 
 #[test]
 fn each_limit_has_an_error_of_its_own_that_names_the_key() {
-    goes_over(Call::TakesASecond, "host_calls", "10", "HostCallsExceeded");
     goes_over(
         Call::ReturnsALongText,
         "border_bytes",
@@ -137,10 +136,23 @@ fn each_limit_has_an_error_of_its_own_that_names_the_key() {
 }
 
 #[test]
+fn a_plugin_that_calls_the_host_too_often() {
+    let program = program();
+    // It asks for its settings, and then for the request.
+    let manifest = "[flow]\nname = \"f\"\n[plugins.inject]\nbuiltin = \"inject\"\nsettings = { provides = [\"size\"] }\n\
+                    limits = { host_calls = 1 }\n[[task]]\nplugin = \"inject\"\n";
+    program.write("flow.toml", manifest);
+    program.run(&["run", "flow.toml"]).exits(3).says(&[
+        "HostCallsExceeded: the plugin called the host more than 1 times (the limit `host_calls`)",
+        "raise `host_calls` in [plugins.inject.limits]",
+    ]);
+}
+
+#[test]
 fn a_plugin_that_is_over_a_limit_when_it_starts_is_refused_at_plan_time() {
     for (limit, kind) in [
         ("memory = '64KiB'", "MemoryExceeded"),
-        ("instances = 1", "InstancesExceeded"),
+        ("component_bytes = '1KiB'", "the limit `component_bytes`"),
     ] {
         let program = program();
         program.write("guest.wat", Call::Behaves.component()).write(

@@ -112,25 +112,27 @@ impl State {
 
     /// The plugin's resources, and until when it may wait for them.
     pub(crate) fn waits(&mut self) -> (&mut ResourceTable, Instant) {
-        self.count();
         (&mut self.table, self.deadline)
     }
 
-    /// Where every host function begins: it counts. One too many ends the call, at the next look at [`alive`](Self::alive).
+    /// Where every host function but WASI's begins: it counts. One too many ends the call, at the next look at
+    /// [`alive`](Self::alive).
     pub(crate) fn enter(&mut self) -> &mut Self {
-        self.count();
-        self
-    }
-
-    fn count(&mut self) {
         match self.host_calls_left.checked_sub(1) {
             Some(left) => self.host_calls_left = left,
             None => self.refused = Some(LimitKey::HostCalls),
         }
+        self
     }
 
-    /// Whether the call may go on: looked at when a host function begins, when it ends, and at every tick of the clock, so
-    /// that a host function of WASI, which does not look, is cut off too.
+    /// Notes a refusal. That of a host call ends the call, and is not forgotten for another.
+    fn refuse(&mut self, key: LimitKey) {
+        if self.refused != Some(LimitKey::HostCalls) {
+            self.refused = Some(key);
+        }
+    }
+
+    /// Whether the call may go on: looked at when a host function begins, when it ends, and at every tick of the clock.
     pub(crate) fn alive(&self) -> wasmtime::Result<()> {
         if self.refused == Some(LimitKey::HostCalls) || Instant::now() >= self.deadline {
             return Err(Trap::Interrupt.into());
@@ -239,7 +241,6 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.count();
         /// Bytes after which a plugin finds what it prints to closed. The log's own limit is lower.
         const PRINTED: usize = 1 << 20;
         let printed = self
@@ -283,7 +284,7 @@ impl ResourceLimiter for State {
             self.memory_used = total;
         }
         if !allowed {
-            self.refused = Some(LimitKey::Memory);
+            self.refuse(LimitKey::Memory);
         }
         Ok(allowed)
     }
@@ -296,7 +297,7 @@ impl ResourceLimiter for State {
     ) -> wasmtime::Result<bool> {
         let allowed = desired <= self.table_entries;
         if !allowed {
-            self.refused = Some(LimitKey::TableEntries);
+            self.refuse(LimitKey::TableEntries);
         }
         Ok(allowed)
     }

@@ -38,7 +38,8 @@ pub struct Limits {
     pub result_bytes: u64,
     /// How deep arrays and objects of a result may nest.
     pub result_depth: u64,
-    /// Calls of host functions, those of WASI included.
+    /// Calls of host functions. Those of WASI do not count: they reach nothing that is shared, and `deadline` and
+    /// `resources` bound them.
     pub host_calls: u64,
     /// Bytes of log that one call may write; the rest is dropped, and the log says so.
     pub log_bytes: u64,
