@@ -70,7 +70,8 @@ impl Default for Limits {
 }
 
 /// One limit by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(
     missing_docs,
     reason = "each is the field of `Limits` of the same name"

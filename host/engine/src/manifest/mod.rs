@@ -100,7 +100,7 @@ pub struct PluginEntry {
     #[serde(default)]
     pub limits: Limits,
     /// The lines of the limits that the manifest names; the others are defaults, which yield to the operator's ceilings.
-    #[serde(skip)]
+    #[serde(default)]
     pub limit_lines: BTreeMap<LimitKey, usize>,
     /// What it may import.
     #[serde(default)]
