@@ -186,9 +186,8 @@ fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, RequestErr
 
 /// What is named by an id or a name, and that the caller may see.
 fn look_up(view: &View<'_>, key: &str, kind: Kind, id: &str) -> Result<Object, RequestError> {
-    let problem = match view.resolve(kind, id) {
-        Ok(found) if view.may_see(kind, &found) => return Ok(found),
-        Ok(_) => format!("there is no `{id}`"),
+    let problem = match view.resolve_visible(kind, id) {
+        Ok(found) => return Ok(found),
         Err(StoreError::Refused(error)) => error.message,
         Err(error) => return Err(error.into()),
     };

@@ -17,7 +17,6 @@ mod types;
 mod volumes;
 mod zones;
 
-use cairn::error::TaskError;
 use cairn::store::StoreError;
 use cairn::store::view::{Kind, View};
 use cairn::value::Object;
@@ -93,12 +92,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
 
 /// What an id or a name means, if the requester may see it.
 fn look_up(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
-    let found = view.resolve(kind, id_or_name)?;
-    if view.may_see(kind, &found) {
-        return Ok(found);
-    }
-    // Somebody else's is answered like one that is not there.
-    Err(TaskError::new("NotFound", format!("there is no `{id_or_name}`")).into())
+    view.resolve_visible(kind, id_or_name)
 }
 
 /// The id of what an id or a name means.

@@ -35,15 +35,32 @@ pub(crate) fn to_wit(error: TaskError) -> types::Error {
     }
 }
 
-/// A plugin's error. Details that are no JSON are kept as text.
+/// Bytes of an error that are kept. Every revert of the flow is told of it, and must have room for it.
+const MAX_KIND: usize = 128;
+const MAX_MESSAGE: usize = 16 << 10;
+const MAX_DETAILS: usize = 256 << 10;
+
+/// A plugin's error. Details that are no JSON are kept as text, and what is too long is cut short.
 pub(crate) fn from_wit(error: types::Error) -> TaskError {
-    let details = error
-        .details
-        .map(|text| crate::value::parse(&text).unwrap_or(Value::String(text)));
+    let details = error.details.map(|text| {
+        let whole = text.len() <= MAX_DETAILS;
+        let parsed = whole.then(|| crate::value::parse(&text).ok()).flatten();
+        parsed.unwrap_or_else(|| Value::String(cut(text, MAX_DETAILS)))
+    });
     TaskError {
         details: details.unwrap_or(Value::Null),
-        ..TaskError::new(error.kind, error.message)
+        ..TaskError::new(cut(error.kind, MAX_KIND), cut(error.message, MAX_MESSAGE))
     }
+}
+
+/// The beginning of a text that is longer than `most` bytes.
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.shrink_to_fit();
+        text.push('…');
+    }
+    text
 }
 
 /// JSON that a plugin hands over.

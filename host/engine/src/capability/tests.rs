@@ -1,4 +1,4 @@
-//! A narrowed grant holds in every function, and one that is gone ends the call.
+//! A narrowed grant holds in every function, and one that is gone ends the call; errors have an end.
 
 use std::sync::{Arc, Mutex};
 
@@ -188,4 +188,19 @@ fn a_grant_that_is_gone_ends_the_call_and_says_why() {
         assert!(ended.message.contains("`quota`"), "{ended}");
         assert_eq!(context.applied.lock().unwrap().len(), 0, "{what}");
     }
+}
+
+#[test]
+fn an_error_is_cut_short_where_a_character_ends() {
+    let long = "é".repeat(MAX_DETAILS);
+    let error = from_wit(types::Error {
+        kind: long.clone(),
+        message: long.clone(),
+        details: Some(format!("\"{long}\"")),
+    });
+    assert_eq!(error.kind, format!("{}…", "é".repeat(MAX_KIND / 2)));
+    assert_eq!(error.message, format!("{}…", "é".repeat(MAX_MESSAGE / 2)));
+    let details = error.details.as_str().unwrap();
+    assert!(details.starts_with("\"é") && details.ends_with("é…"));
+    assert!(details.len() <= MAX_DETAILS + "…".len());
 }

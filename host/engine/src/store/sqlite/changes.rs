@@ -5,7 +5,8 @@ use rusqlite::types::Value as Sql;
 
 use super::quota::is_given_back;
 use super::row::plain;
-use super::tx::{Fault, Tx, scalar};
+use super::tx::{Fault, Tx};
+use super::volumes::dependent;
 use crate::effect::{Change, Table};
 use crate::error::{HostErrorKind, TaskError};
 use crate::value::{Object, Value};
@@ -152,23 +153,12 @@ fn insert(tx: &Tx<'_>, table: Table, id: &str, columns: &Object) -> Result<(), F
 }
 
 fn remove(tx: &Tx<'_>, table: Table, id: &str) -> Result<(), Fault> {
-    if table == Table::Volumes {
-        for (noun, statement) in [
-            (
-                "snapshot",
-                "SELECT id FROM snapshots WHERE volume_id = ? AND deleted = 0 LIMIT 1",
-            ),
-            (
-                "volume",
-                "SELECT id FROM volumes WHERE source_volid = ? AND deleted = 0 LIMIT 1",
-            ),
-        ] {
-            if let Some(other) = scalar::<String>(tx.connection, statement, [id])? {
-                return Err(refused(format!(
-                    "{noun} `{other}` depends on volume `{id}`"
-                )));
-            }
-        }
+    if table == Table::Volumes
+        && let Some((noun, other)) = dependent(tx, id)?
+    {
+        return Err(refused(format!(
+            "{noun} `{other}` depends on volume `{id}`"
+        )));
     }
     let statement = format!("DELETE FROM {} WHERE id = ?", name(table));
     tx.connection.prepare_cached(&statement)?.execute([id])?;

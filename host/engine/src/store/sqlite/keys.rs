@@ -125,7 +125,7 @@ fn unusable(error: impl std::fmt::Display) -> Fault {
     TaskError::new("KeyStoreUnavailable", error.to_string()).into()
 }
 
-fn not_found(id: &str) -> Fault {
+pub(super) fn not_found(id: &str) -> Fault {
     TaskError::new("KeyNotFound", format!("there is no key `{id}`"))
         .with("key_id", id)
         .into()

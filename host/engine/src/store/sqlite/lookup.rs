@@ -109,14 +109,16 @@ fn snapshot(tx: &mut Tx<'_>, id: &str) -> Result<Value, Fault> {
         LazyLock::new(|| row::select(SNAPSHOT, "snapshots", "WHERE id = ?"));
     match row::first(tx.connection, SNAPSHOT, &SELECT, [id])? {
         Some(found) if tx.may_see(&found) => return Ok(Value::Object(found)),
-        Some(_) => tx.denied.push(("snapshot", id.to_owned())),
+        Some(found) => tx.deny("snapshot", id, &found),
         None => {}
     }
-    Err(
-        TaskError::new("SnapshotNotFound", format!("there is no snapshot `{id}`"))
-            .with("snapshot_id", id)
-            .into(),
-    )
+    Err(snapshot_not_found(id))
+}
+
+fn snapshot_not_found(id: &str) -> Fault {
+    TaskError::new("SnapshotNotFound", format!("there is no snapshot `{id}`"))
+        .with("snapshot_id", id)
+        .into()
 }
 
 fn image(tx: &mut Tx<'_>, id: &str) -> Result<Value, Fault> {

@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) rested: bool,
     /// Tasks whose revert failed.
     unreverted: BTreeSet<TaskId>,
+    /// What of others the open call named so far: kind and id.
+    denied: BTreeSet<(&'static str, String)>,
     /// How many handles write to it; without one it is forgotten when its entries are on disk.
     pub(super) handles: u32,
 }
@@ -78,6 +80,13 @@ impl Session {
         self.in_batch = false;
         self.rested = self.rests();
         self.on_disk();
+    }
+
+    /// Whether it is to be noted that the open call named a thing of another's: once for each, and no more of them than a
+    /// person reads, or a plugin could fill the journal.
+    pub(super) fn denies(&mut self, kind: &'static str, id: &str) -> bool {
+        const MOST: usize = 100;
+        self.denied.len() < MOST && self.denied.insert((kind, id.to_owned()))
     }
 
     /// Whether nobody has to go on with it: it has ended, or waits between two calls.
@@ -161,10 +170,12 @@ impl Session {
                 }
             }
             Event::Started { task, attempt, .. } => {
-                self.open = Some(call(*task, Phase::Call, *attempt))
+                self.open = Some(call(*task, Phase::Call, *attempt));
+                self.denied.clear();
             }
             Event::Reverting { task, attempt } => {
-                self.open = Some(call(*task, Phase::Revert, *attempt))
+                self.open = Some(call(*task, Phase::Revert, *attempt));
+                self.denied.clear();
             }
             Event::Succeeded { .. } | Event::TaskFailed { .. } | Event::Retried { .. } => {
                 self.open = None;

@@ -1,4 +1,5 @@
 mod batches;
+mod scope;
 mod upkeep;
 
 use std::collections::BTreeMap;

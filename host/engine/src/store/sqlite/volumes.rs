@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::effects::object;
 use super::row::{self, VOLUME};
-use super::tx::{Fault, Tx};
+use super::tx::{Fault, Tx, scalar};
 use crate::effect::{Answer, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
 use crate::error::TaskError;
 use crate::value::{Object, Value};
@@ -22,8 +22,8 @@ pub(super) fn find(tx: &Tx<'_>, id: &str) -> Result<Option<Object>, Fault> {
 pub(super) fn visible(tx: &mut Tx<'_>, id: &str) -> Result<Object, Fault> {
     match find(tx, id)? {
         Some(volume) if tx.may_see(&volume) => Ok(volume),
-        Some(_) => {
-            tx.denied.push(("volume", id.to_owned()));
+        Some(volume) => {
+            tx.deny("volume", id, &volume);
             Err(not_found(id))
         }
         None => Err(not_found(id)),
@@ -40,10 +40,84 @@ impl Tx<'_> {
     /// Whether a row is the caller's project's, or the caller an admin; and is not deleted, unless those are read too.
     pub(super) fn may_see(&self, row: &Object) -> bool {
         let caller = self.by.requester;
-        let own = caller.is_admin
-            || row.get("project_id").and_then(Value::as_str) == Some(&caller.project_id);
-        own && (caller.read_deleted || row.get("deleted") != Some(&Value::from(true)))
+        self.owns(row) && (caller.read_deleted || row.get("deleted") != Some(&Value::from(true)))
     }
+
+    /// Whether a row is the caller's project's, or the caller an admin.
+    fn owns(&self, row: &Object) -> bool {
+        let caller = self.by.requester;
+        caller.is_admin || row.get("project_id").and_then(Value::as_str) == Some(&caller.project_id)
+    }
+
+    /// Notes that the caller named a row that it may not see, unless it is its own and only deleted.
+    pub(super) fn deny(&mut self, kind: &'static str, id: &str, row: &Object) {
+        if !self.owns(row) {
+            self.denied.push((kind, id.to_owned()));
+        }
+    }
+}
+
+/// Whether a volume's key is its caller's to name: whoever attaches the volume would open it.
+///
+/// What else a volume is made from may be named as it comes, whether it is there or not; another project's is noted, and
+/// stands in nobody's way: see [`dependent`].
+fn check_origins(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<(), Fault> {
+    let origins = [
+        (
+            "snapshot_id",
+            "snapshot",
+            "SELECT project_id FROM snapshots WHERE id = ?",
+        ),
+        (
+            "source_volid",
+            "volume",
+            "SELECT project_id FROM volumes WHERE id = ?",
+        ),
+        (
+            "encryption_key_id",
+            "key",
+            "SELECT project_id FROM keys WHERE id = ?",
+        ),
+    ];
+    for (column, kind, statement) in origins {
+        let named = create.properties.get(column).and_then(Value::as_str);
+        let Some(id) = named.filter(|id| !id.is_empty()) else {
+            continue;
+        };
+        let owner: Option<Option<String>> = scalar(tx.connection, statement, [id])?;
+        let caller = tx.by.requester;
+        let own = owner.as_ref().is_some_and(|owner| {
+            caller.is_admin || owner.as_deref() == Some(caller.project_id.as_str())
+        });
+        if !own && owner.is_some() {
+            tx.denied.push((kind, id.to_owned()));
+        }
+        if !own && kind == "key" {
+            return Err(super::keys::not_found(id));
+        }
+    }
+    Ok(())
+}
+
+/// What depends on a volume, so that it must stay: what it is, and its id. What another project says of it does not count.
+pub(super) fn dependent(tx: &Tx<'_>, id: &str) -> rusqlite::Result<Option<(&'static str, String)>> {
+    for (noun, statement) in [
+        (
+            "snapshot",
+            "SELECT id FROM snapshots WHERE volume_id = ?1 AND deleted = 0
+                 AND project_id IS (SELECT project_id FROM volumes WHERE id = ?1) LIMIT 1",
+        ),
+        (
+            "volume",
+            "SELECT id FROM volumes WHERE source_volid = ?1 AND deleted = 0
+                 AND project_id IS (SELECT project_id FROM volumes WHERE id = ?1) LIMIT 1",
+        ),
+    ] {
+        if let Some(other) = scalar::<String>(tx.connection, statement, [id])? {
+            return Ok(Some((noun, other)));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn create(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<Answer, Fault> {
@@ -67,6 +141,10 @@ pub(super) fn create(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<Answer, F
         Some(Value::Object(metadata)) => Value::Object(metadata.clone()).to_string(),
         Some(other) => return Err(wrong_type("metadata", "an object", other)),
     };
+    // An operator may bring in a volume whose origins are elsewhere.
+    if tx.by.call.is_some() {
+        check_origins(tx, create)?;
+    }
     let id = uuid::Uuid::now_v7().to_string();
     let status = text("status")?.unwrap_or("creating");
     let caller = tx.by.requester;
@@ -149,6 +227,12 @@ pub(super) fn destroy(tx: &mut Tx<'_>, destroy: &VolumeDestroy) -> Result<Answer
         }
         Some((_, true)) => Ok(Answer::Done),
         Some((_, false)) => {
+            if let Some((noun, other)) = dependent(tx, &destroy.id)? {
+                let message = format!("{noun} `{other}` depends on volume `{}`", destroy.id);
+                return Err(TaskError::new("VolumeInUse", message)
+                    .with("volume_id", destroy.id.as_str())
+                    .into());
+            }
             let gone = object([
                 ("status", "deleted".into()),
                 ("deleted", true.into()),

@@ -273,7 +273,11 @@ impl Writer {
         let mut tx = Tx::new(&self.connection, &self.env, by);
         let result = lookup::query(&mut tx, query);
         let (now, denied) = (tx.now, std::mem::take(&mut tx.denied));
-        if let Some(call) = by.call.filter(|_| !denied.is_empty()) {
+        // The batch is opened for whatever is refused, so that the time this takes does not tell an id of another's from one
+        // that nobody has.
+        if let Some(call) = by.call
+            && matches!(result, Err(Fault::Refused(_)))
+        {
             self.open_session(call.flow, None)?;
             self.note_denied(by, now, denied);
         }
@@ -285,10 +289,14 @@ impl Writer {
         }
     }
 
-    /// Writes down that a plugin named things of others.
+    /// Writes down that a plugin named things of others. No undo takes that back.
     fn note_denied(&mut self, by: Caller<'_>, now: Timestamp, denied: Vec<(&'static str, String)>) {
         let Some(call) = by.call else { return };
         for (kind, id) in denied {
+            let session = self.flows.get_mut(&call.flow);
+            if !session.is_some_and(|session| session.denies(kind, &id)) {
+                continue;
+            }
             let event = Event::Denied {
                 task: call.task,
                 kind: kind.to_owned(),

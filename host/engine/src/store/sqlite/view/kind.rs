@@ -51,6 +51,18 @@ const USAGE: Columns = &[
 ];
 
 impl Kind {
+    /// What a person calls one.
+    pub(super) const fn noun(self) -> &'static str {
+        match self {
+            Self::Volume => "volume",
+            Self::Snapshot => "snapshot",
+            Self::VolumeType => "volume type",
+            Self::QosSpecs => "QoS specs",
+            Self::Image => "image",
+            Self::Cast | Self::Reservation | Self::Usage => "row",
+        }
+    }
+
     /// Columns, table, and whether the columns `project_id` and `deleted` are there.
     pub(super) const fn layout(self) -> (Columns, &'static str, bool, bool) {
         match self {

@@ -212,25 +212,28 @@ impl View<'_> {
         let mut found = self.named(kind, id_or_name)?;
         // What others call theirs is nobody else's business.
         found.retain(|row| self.may_see(kind, row));
-        let noun = match kind {
-            Kind::Volume => "volume",
-            Kind::Snapshot => "snapshot",
-            Kind::VolumeType => "volume type",
-            Kind::QosSpecs => "QoS specs",
-            Kind::Image => "image",
-            Kind::Cast | Kind::Reservation | Kind::Usage => "row",
-        };
         match (found.pop(), found.is_empty()) {
             (Some(row), true) => Ok(row),
             (Some(_), false) => {
+                let noun = kind.noun();
                 let message =
                     format!("several are called `{id_or_name}`: name the {noun} by its id");
                 Err(TaskError::new("NotUnique", message).into())
             }
-            (None, _) => {
-                let message = format!("there is no {noun} `{id_or_name}`");
-                Err(TaskError::new("NotFound", message).into())
-            }
+            (None, _) => Err(not_found(kind, id_or_name)),
+        }
+    }
+
+    /// [`resolve`](Self::resolve), of what the caller may see: the rest is answered like what does not exist.
+    ///
+    /// # Errors
+    /// Those of [`resolve`](Self::resolve).
+    pub fn resolve_visible(&self, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
+        let found = self.resolve(kind, id_or_name)?;
+        if self.may_see(kind, &found) {
+            Ok(found)
+        } else {
+            Err(not_found(kind, id_or_name))
         }
     }
 
@@ -262,6 +265,11 @@ impl View<'_> {
             .map_err(failed)?;
         Ok(found.is_some())
     }
+}
+
+fn not_found(kind: Kind, id_or_name: &str) -> StoreError {
+    let message = format!("there is no {} `{id_or_name}`", kind.noun());
+    TaskError::new("NotFound", message).into()
 }
 
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {
