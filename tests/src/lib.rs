@@ -2,6 +2,7 @@
 
 pub mod check_guest;
 pub mod conformance;
+pub mod corpus;
 pub mod crash;
 pub mod guest;
 pub mod normal;
@@ -9,3 +10,4 @@ pub mod program;
 pub mod slow;
 pub mod stranger;
 pub mod tools;
+pub mod untrusted;

@@ -1,0 +1,74 @@
+;; What a guest is made of besides its own fields: the fields after each of the lines below are added, those after an
+;; `unless` only when the guest exports nothing of that name. A guest's file holds fields of a core module: its imports first, by
+;; their names in WIT; then what it does in `settings-schema`, `describe`, `call` or `revert`. Data of its own begins at 4096.
+
+;; == always
+(global $free (mut i32) (i32.const 65536))
+(data (i32.const 0) "{}")
+(data (i32.const 16) "guest")
+(data (i32.const 32) "text")
+(data (i32.const 48) "{\22text\22:\22here\22}")
+;; The provided names, pairs of address and length.
+(data (i32.const 512) "\20\00\00\00\04\00\00\00")
+
+;; Hands out what is left of the memory, piece by piece; an instance lives for one call.
+(func $allocate (param $size i32) (result i32)
+  (local $at i32)
+  (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+  (global.set $free (i32.add (local.get $at) (local.get $size)))
+  (local.get $at))
+
+(func $pair (param $at i32) (param $address i32) (param $length i32)
+  (i32.store (local.get $at) (local.get $address))
+  (i32.store offset=4 (local.get $at) (local.get $length)))
+
+;; `ok`, with this text.
+(func $gives (param $address i32) (param $length i32) (result i32)
+  (i32.store8 (i32.const 1024) (i32.const 0))
+  (call $pair (i32.const 1028) (local.get $address) (local.get $length))
+  (i32.const 1024))
+
+;; What `call` should give.
+(func $behaves (result i32) (call $gives (i32.const 48) (i32.const 15)))
+
+;; `err`, of this kind.
+(func $errs (param $address i32) (param $length i32) (result i32)
+  (i32.store8 (i32.const 1024) (i32.const 1))
+  (call $pair (i32.const 1028) (local.get $address) (local.get $length))
+  (call $pair (i32.const 1036) (i32.const 16) (i32.const 5)) ;; message
+  (i32.store8 (i32.const 1044) (i32.const 0))                ;; no details
+  (i32.const 1024))
+
+;; A description: `guest`, version 1.minor, provides so many names at 512.
+(func $describes (param $minor i32) (param $provides i32) (result i32)
+  (i32.store8 (i32.const 1024) (i32.const 0))
+  (call $pair (i32.const 1028) (i32.const 16) (i32.const 5))
+  (call $pair (i32.const 1036) (i32.const 1) (local.get $minor))
+  (call $pair (i32.const 1044) (i32.const 0) (i32.const 0))
+  (call $pair (i32.const 1052) (i32.const 0) (i32.const 0))
+  (call $pair (i32.const 1060) (i32.const 512) (local.get $provides))
+  (i32.const 1024))
+
+;; == unless memory
+(memory (export "memory") 16)
+
+;; == unless cabi_realloc
+(func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (call $allocate (local.get 3)))
+
+;; == unless settings-schema
+(func (export "settings-schema") (result i32)
+  (call $pair (i32.const 1024) (i32.const 0) (i32.const 2))
+  (i32.const 1024))
+
+;; == unless describe
+(func (export "describe") (param i32 i32) (result i32) (call $describes (i32.const 0) (i32.const 1)))
+
+;; == unless call
+(func (export "call") (param i32 i32) (result i32) (call $behaves))
+
+;; == unless revert
+;; `undo`
+(func (export "revert") (param i32) (result i32)
+  (i32.store (i32.const 1024) (i32.const 0))
+  (i32.store (i32.const 1028) (i32.const 0))
+  (i32.const 1024))

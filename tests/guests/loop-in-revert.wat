@@ -1,0 +1,2 @@
+;; Loops when it is to take back what it did.
+(func (export "revert") (param i32) (result i32) (loop $again (br $again)) unreachable)

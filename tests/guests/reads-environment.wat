@@ -1,0 +1,10 @@
+;; Fails with a kind of its own when it sees a variable or an argument.
+(import "wasi:cli/environment@0.2.0" "get-environment" (func $variables (param i32)))
+(import "wasi:cli/environment@0.2.0" "get-arguments" (func $arguments (param i32)))
+(data (i32.const 4096) "SawTheOutside")
+(func (export "call") (param i32 i32) (result i32)
+  (call $variables (i32.const 4160))
+  (call $arguments (i32.const 4168))
+  (if (i32.or (i32.load (i32.const 4164)) (i32.load (i32.const 4172)))
+    (then (return (call $errs (i32.const 4096) (i32.const 13)))))
+  (call $behaves))

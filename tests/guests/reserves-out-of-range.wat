@@ -1,0 +1,11 @@
+;; Reserves more than a counter can hold, twice over.
+(import "cairn:plugin/quota@0.1.0" "reserve" (func $reserve (param i32 i32 i32)))
+(data (i32.const 4096) "gigabytes")
+(func (export "call") (param i32 i32) (result i32)
+  (call $pair (i32.const 4160) (i32.const 4096) (i32.const 9))
+  (i64.store (i32.const 4168) (i64.const 0x7fffffffffffffff))
+  (call $pair (i32.const 4176) (i32.const 4096) (i32.const 9))
+  (i64.store (i32.const 4184) (i64.const 0x7fffffffffffffff))
+  (call $reserve (i32.const 4160) (i32.const 2) (i32.const 8192))
+  (if (i32.eqz (i32.load8_u (i32.const 8192))) (then unreachable))
+  (call $errs (i32.const 4096) (i32.const 9)))

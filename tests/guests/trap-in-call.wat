@@ -1,0 +1,2 @@
+;; Traps in its call.
+(func (export "call") (param i32 i32) (result i32) unreachable)

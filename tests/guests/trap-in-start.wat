@@ -1,0 +1,3 @@
+;; Traps before there is an instance.
+(func $stumbles unreachable)
+(start $stumbles)

@@ -1,0 +1,9 @@
+;; Makes volumes until its time is over.
+(import "cairn:plugin/volumes@0.1.0" "create" (func $create (param i32 i32 i32)))
+;; Room that is used over and over: the memory does not end it.
+(func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
+(func (export "call") (param i32 i32) (result i32)
+  (loop $again
+    (call $create (i32.const 0) (i32.const 2) (i32.const 4096))
+    (br $again))
+  unreachable)
