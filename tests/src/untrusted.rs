@@ -130,8 +130,8 @@ pub fn component(bytes: &[u8]) {
 #[track_caller]
 fn explained(error: &Diagnostic, text: &str) {
     assert!(!error.message.is_empty());
-    // An error at the end may be on the line behind the last.
-    let lines = text.matches('\n').count() + 2;
+    // An error at the end may be on the line behind the last; to YAML a carriage return alone ends a line, too.
+    let lines = text.matches(['\n', '\r']).count() + 2;
     if let Some(line) = error.line {
         assert!(
             (1..=lines).contains(&line),

@@ -15,7 +15,10 @@ fn plugins() -> &'static Arc<Plugins> {
     static PLUGINS: OnceLock<Arc<Plugins>> = OnceLock::new();
     PLUGINS.get_or_init(|| {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus-cache");
-        let config = PluginConfig { cache: Some(cache) };
+        let config = PluginConfig {
+            cache: Some(cache),
+            ..PluginConfig::default()
+        };
         Plugins::new(&config).expect("this machine runs the sandbox")
     })
 }

@@ -256,21 +256,6 @@ fn a_plugin_in_the_wrong_place_is_refused_with_what_it_is() {
     }
 }
 
-#[test]
-fn a_policy_that_imports_a_capability_is_refused() {
-    let program = program();
-    let flow = fs::read_to_string(volume_create()).expect("the example's manifest");
-    // `quota-reserve` is no policy, so its role is named first; the import is refused of one that is.
-    program.write(
-        "flow.toml",
-        format!("{flow}\n[[policy]]\nplugin = \"quota-reserve\"\n"),
-    );
-    program
-        .run(&["plan", "flow.toml"])
-        .exits(2)
-        .says(&["plugin `quota-reserve` is used as a policy", "[[task]]"]);
-}
-
 // ---- Rules that ask plugins --------------------------------------------------------------------------------------
 
 const RULES: &str = r#"{"volume:create": "rule:admin_or_owner and wasm:guest"}"#;

@@ -421,3 +421,24 @@ fn a_name_cannot_break_out_of_a_diagram() {
     let text = plan.unwrap().to_mermaid();
     assert!(text.contains("x#34;#93;#59;#32;click#32;t1"), "{text}");
 }
+
+#[test]
+fn a_policy_or_validator_that_imports_a_capability_is_refused() {
+    for (role, table) in [(Role::Policy, "policy"), (Role::Validator, "validator")] {
+        let text =
+            format!("{TEXT}\n[plugins.asked]\npath = 'asked.wasm'\n[[{table}]]\nplugin = 'asked'");
+        let manifest = Manifest::parse(&text, Path::new("flow.toml")).unwrap();
+        let mut plugins = plugins();
+        let mut asked = plugin("asked", "context log types", "", "", "");
+        asked.roles = BTreeSet::from([role]);
+        plugins.insert("asked".to_owned(), asked.clone());
+        manifest.plan(&plugins, &Allow::default()).unwrap();
+        asked
+            .imports
+            .insert("cairn:plugin/catalog@0.1.0".to_owned());
+        plugins.insert("asked".to_owned(), asked);
+        let error = manifest.plan(&plugins, &Allow::default()).unwrap_err();
+        let expected = format!("is used as a {table} and imports `cairn:plugin/catalog`");
+        assert!(error.message.contains(&expected), "{error}");
+    }
+}
