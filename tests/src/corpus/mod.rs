@@ -1,7 +1,7 @@
 //! The corpus of hostile guests: one small component a behaviour, in `tests/guests/`, what each must come to, and the arena in
 //! which each meets flows that mean well.
 //!
-//! A guest is a name in [`for_each_guest`], an arm of [`Guest::expectation`], and a file, unless it is generated. Without a name its
+//! A guest is a name in [`for_each_guest!`](crate::for_each_guest), an arm of [`Guest::expectation`], and a file, unless it is generated. Without a name its
 //! file fails the test of the folder; without an arm nothing compiles; its test comes by itself.
 
 mod arena;
