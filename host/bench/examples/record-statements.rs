@@ -17,6 +17,13 @@ use uuid::Uuid;
 /// The SQL and the SQL with its parameters' values, of each statement that was run.
 static SEEN: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
+/// What a batch has once for all its flows.
+const A_BATCH: [&str; 3] = [
+    "BEGIN IMMEDIATE",
+    "SELECT 1 FROM hosts WHERE id = ?",
+    "COMMIT",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let name = std::env::args().nth(1).unwrap_or_default();
     let case = Case::ALL.into_iter().find(|case| case.as_str() == name);
@@ -47,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let sql = one_line(&sql);
         // The watch over other processes has a connection of its own.
         let watch = sql == "PRAGMA data_version" || sql.starts_with("SELECT requests.id");
-        if watch || ["BEGIN IMMEDIATE", "COMMIT"].contains(&sql.as_str()) {
+        if watch || A_BATCH.contains(&sql.as_str()) {
             continue;
         }
         let values =
@@ -71,7 +78,7 @@ fn header(case: Case) -> String {
          #\n\
          # Recorded by `cargo run --release --example record-statements -- {case}`, which runs the flow alone, on a database on disk that\n\
          # has seen two flows of the case, and takes down what SQLite says it runs (sqlite3_trace_v2, SQLITE_TRACE_STMT) on the writer's\n\
-         # connection; BEGIN and COMMIT are left out. Below each statement stand its parameters as JSON. Ids are ${{id0}}, ${{id1}}, … in order\n\
+         # connection; what a batch has once for all its flows is left out. Below each statement stand its parameters as JSON. Ids are ${{id0}}, ${{id1}}, … in order\n\
          # of their appearance, and new for each flow; {{\"id\": …}} is an id as 16 bytes, {{\"time\": …}} the flow's time in microseconds.\n"
     )
 }

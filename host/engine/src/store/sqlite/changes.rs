@@ -112,17 +112,21 @@ fn check_unchanged(tx: &Tx<'_>, table: Table, id: &str, expected: &Object) -> Re
     Ok(())
 }
 
-fn update(tx: &Tx<'_>, table: Table, id: &str, columns: &Object) -> Result<(), Fault> {
-    let assignments: Vec<String> = columns
-        .keys()
-        .map(|column| format!("{column} = ?"))
-        .collect();
-    let statement = format!(
-        "UPDATE {} SET {} WHERE id = ?",
-        name(table),
-        assignments.join(", ")
-    );
-    let mut values: Vec<Sql> = columns.values().map(to_sql).collect();
+/// Writes columns of a row that is there.
+pub(super) fn update(tx: &Tx<'_>, table: Table, id: &str, columns: &Object) -> Result<(), Fault> {
+    let mut statement = format!("UPDATE {} SET ", name(table));
+    let mut values = Vec::with_capacity(columns.len() + 2);
+    for (column, value) in columns {
+        statement.push_str(column);
+        statement.push_str(" = ?, ");
+        values.push(to_sql(value));
+    }
+    if table == Table::Volumes {
+        statement.push_str("updated_at = ?, ");
+        values.push(Sql::Integer(tx.now.0));
+    }
+    statement.truncate(statement.len() - 2);
+    statement.push_str(" WHERE id = ?");
     values.push(Sql::Text(id.to_owned()));
     tx.connection
         .prepare_cached(&statement)?

@@ -7,19 +7,15 @@ use super::volumes;
 use crate::effect::{Answer, Cast, Change, Effect, Table};
 use crate::value::Object;
 
-/// What is put right before an effect is tried, and stays when the effect is refused.
-pub(super) fn repair(tx: &Tx<'_>, effect: &Effect) -> Result<(), Fault> {
-    match effect {
-        Effect::QuotaReserve(reserve) => quota::refresh(tx, reserve),
-        _ => Ok(()),
-    }
-}
-
 /// Applies an effect whole, or not at all, and notes its changes.
 pub(super) fn apply(tx: &mut Tx<'_>, effect: &Effect) -> Result<Answer, Fault> {
     // A savepoint copies each page that is written in it, so what is refused before it writes anything has none.
     match effect {
-        Effect::QuotaReserve(reserve) => checked_first(tx, |tx| quota::reserve(tx, reserve)),
+        Effect::QuotaReserve(reserve) => {
+            // What this puts right stays when the effect is refused.
+            let wanted = quota::refresh(tx, reserve)?;
+            checked_first(tx, |tx| quota::reserve(tx, reserve, &wanted))
+        }
         Effect::VolumeCreate(create) => checked_first(tx, |tx| volumes::create(tx, create)),
         Effect::Cast(message) => checked_first(tx, |tx| cast(tx, message)),
         Effect::QuotaCommit(commit) => in_savepoint(tx, |tx| quota::commit(tx, commit)),

@@ -86,8 +86,13 @@ pub(super) const IMAGE: Columns = &[
 
 /// `SELECT` of these columns from `table`, with `rest` after it.
 pub(super) fn select(columns: Columns, table: &str, rest: &str) -> String {
+    format!("SELECT {} FROM {table} {rest}", names(columns))
+}
+
+/// Their names, as SQL lists them.
+pub(super) fn names(columns: Columns) -> String {
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    format!("SELECT {} FROM {table} {rest}", names.join(", "))
+    names.join(", ")
 }
 
 /// The rows of a [`select`].

@@ -13,6 +13,14 @@ use crate::value::{Object, Value};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| row::select(VOLUME, "volumes", "WHERE id = ?"));
 
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let columns = "id, project_id, user_id, size, status, attach_status, availability_zone, display_name, display_description,
+         volume_type_id, snapshot_id, source_volid, encryption_key_id, metadata, flow, created_at";
+    let marks = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?";
+    let returning = row::names(VOLUME);
+    format!("INSERT INTO volumes ({columns}) VALUES ({marks}) RETURNING {returning}")
+});
+
 /// The whole volume, deleted or not, whoever owns it.
 pub(super) fn find(tx: &Tx<'_>, id: &str) -> Result<Option<Object>, Fault> {
     Ok(row::first(tx.connection, VOLUME, &SELECT, [id])?)
@@ -148,13 +156,11 @@ pub(super) fn create(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<Answer, F
     let id = uuid::Uuid::now_v7().to_string();
     let status = text("status")?.unwrap_or("creating");
     let caller = tx.by.requester;
-    tx.connection
-        .prepare_cached(
-            "INSERT INTO volumes (id, project_id, user_id, size, status, attach_status, availability_zone, display_name,
-                 display_description, volume_type_id, snapshot_id, source_volid, encryption_key_id, metadata, flow, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
+    let inserted = row::first(
+        tx.connection,
+        VOLUME,
+        &INSERT,
+        params![
             id,
             caller.project_id,
             caller.user_id,
@@ -171,10 +177,14 @@ pub(super) fn create(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<Answer, F
             metadata,
             tx.flow(),
             tx.now.0,
-        ])?;
+        ],
+    )?;
     let after = object([("status", status.into()), ("version", 1.into())]);
     tx.changed(Table::Volumes, &id, None, Some(after));
-    whole(tx, &id)
+    match inserted {
+        Some(volume) => Ok(Answer::Volume(Value::Object(volume))),
+        None => Err(rusqlite::Error::QueryReturnedNoRows.into()),
+    }
 }
 
 pub(super) fn update(tx: &mut Tx<'_>, update: &VolumeUpdate) -> Result<Answer, Fault> {
@@ -271,17 +281,8 @@ fn write(tx: &mut Tx<'_>, id: &str, mut wanted: Object) -> Result<(), Fault> {
         before.insert("version".to_owned(), version.into());
         wanted.insert("version".to_owned(), (version + 1).into());
     }
-    let change = crate::effect::Change::Row {
-        table: Table::Volumes,
-        id: id.to_owned(),
-        before: Some(before),
-        after: Some(wanted),
-    };
-    super::changes::apply(tx, &change)?;
-    tx.connection
-        .prepare_cached("UPDATE volumes SET updated_at = ? WHERE id = ?")?
-        .execute(params![tx.now.0, id])?;
-    tx.changes.push(change);
+    super::changes::update(tx, Table::Volumes, id, &wanted)?;
+    tx.changed(Table::Volumes, id, Some(before), Some(wanted));
     Ok(())
 }
 

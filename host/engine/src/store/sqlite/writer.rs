@@ -202,7 +202,7 @@ impl Writer {
             self.begin()?;
         }
         let mut tx = Tx::new(&self.connection, &self.env, by);
-        let result = effects::repair(&tx, effect).and_then(|()| effects::apply(&mut tx, effect));
+        let result = effects::apply(&mut tx, effect);
         let (now, changes, denied) = (
             tx.now,
             std::mem::take(&mut tx.changes),

@@ -218,8 +218,8 @@ impl Admin<'_, '_> {
             deltas,
             expiry: Expiry::Default,
         };
-        quota::refresh(self.tx, &reserve)?;
-        if let Answer::Reservations(reservations) = quota::reserve(self.tx, &reserve)? {
+        let wanted = quota::refresh(self.tx, &reserve)?;
+        if let Answer::Reservations(reservations) = quota::reserve(self.tx, &reserve, &wanted)? {
             quota::commit(
                 self.tx,
                 &QuotaCommit {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::usage::{known, move_usage, usage, usages};
+use super::usage::{Wanted, move_usage, usages};
 use super::{limits_for, require_somebody};
 use crate::effect::{Answer, Expiry, QuotaCommit, QuotaReserve, QuotaRollback, Table};
 use crate::error::TaskError;
@@ -11,18 +11,26 @@ use crate::store::sqlite::changes;
 use crate::store::sqlite::effects::object;
 use crate::store::sqlite::tx::{Fault, Tx, scalar};
 
-pub(in super::super) fn reserve(tx: &mut Tx<'_>, reserve: &QuotaReserve) -> Result<Answer, Fault> {
+/// Holds what is wanted, whose usages are as [`refresh`](super::refresh) left them.
+pub(in super::super) fn reserve(
+    tx: &mut Tx<'_>,
+    reserve: &QuotaReserve,
+    wanted: &[Wanted],
+) -> Result<Answer, Fault> {
     let project = tx.quota_project(reserve.project.as_ref()).to_owned();
-    let wanted = known(tx, reserve)?;
     let mut over = Over::default();
     let mut out_of_range = None;
     {
         let limits = limits_for(tx, &project)?;
-        for (name, resource) in &wanted {
+        for Wanted {
+            name,
+            resource,
+            usage,
+        } in wanted
+        {
             let delta = reserve.deltas[name];
             let limit = limits.get(resource)?;
-            let usage = usage(tx.connection, &project, name)?.unwrap_or_default();
-            if is_over(limit, delta, &usage) {
+            if is_over(limit, delta, usage) {
                 over.overs.push(name.clone());
             }
             if usage.reserved.checked_add(delta.max(0)).is_none() {
@@ -36,7 +44,7 @@ pub(in super::super) fn reserve(tx: &mut Tx<'_>, reserve: &QuotaReserve) -> Resu
         return Err(TaskError::from(over).into());
     }
     // Everything that may be refused is, before anything is written.
-    for (name, _) in &wanted {
+    for Wanted { name, .. } in wanted {
         check_giving_back(tx, &project, name, reserve.deltas[name])?;
     }
     if let Some(name) = out_of_range {
@@ -48,7 +56,7 @@ pub(in super::super) fn reserve(tx: &mut Tx<'_>, reserve: &QuotaReserve) -> Resu
         Expiry::At(time) => time,
     };
     let mut ids = Vec::with_capacity(wanted.len());
-    for (name, _) in &wanted {
+    for Wanted { name, .. } in wanted {
         let delta = reserve.deltas[name];
         let id = uuid::Uuid::now_v7().to_string();
         tx.connection
@@ -230,13 +238,12 @@ fn book(tx: &mut Tx<'_>, booked: bool) -> Result<(), Fault> {
     };
     let ids: Vec<String> = tx
         .connection
-        .prepare_cached("SELECT id FROM volumes WHERE flow = ? AND deleted = 0 AND booked <> ?")?
+        .prepare_cached(
+            "UPDATE volumes SET booked = ?2 WHERE flow = ?1 AND deleted = 0 AND booked <> ?2 RETURNING id",
+        )?
         .query_map(params![flow, booked], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for id in ids {
-        tx.connection
-            .prepare_cached("UPDATE volumes SET booked = ? WHERE id = ?")?
-            .execute(params![booked, id])?;
         let before = object([("booked", (!booked).into())]);
         tx.changed(
             Table::Volumes,

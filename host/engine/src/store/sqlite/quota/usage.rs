@@ -142,11 +142,19 @@ fn count(tx: &Tx<'_>, project: &str, resource: &Resource) -> rusqlite::Result<i6
     Ok(counted)
 }
 
+/// A resource that is asked for, and its usage.
+pub(in super::super) struct Wanted {
+    pub(super) name: String,
+    pub(super) resource: Resource,
+    pub(super) usage: Usage,
+}
+
 /// Makes missing usages and counts those anew that are due. A repair: it stays whatever becomes of the reservation.
-pub(in super::super) fn refresh(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<(), Fault> {
+pub(in super::super) fn refresh(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<Vec<Wanted>, Fault> {
     require_somebody(tx)?;
     let project = tx.quota_project(reserve.project.as_ref());
     let config = &tx.env.config.quota;
+    let mut wanted = Vec::with_capacity(reserve.deltas.len());
     for (name, resource) in known(tx, reserve)? {
         // Whether the caller may see the limits is asked before anything is written.
         limits_for(tx, project)?;
@@ -172,12 +180,17 @@ pub(in super::super) fn refresh(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<(
             new.until_refresh = config.countdown();
         }
         write_usage(tx, project, &name, &old, &new)?;
+        wanted.push(Wanted {
+            name,
+            resource,
+            usage: new,
+        });
     }
-    Ok(())
+    Ok(wanted)
 }
 
 /// The resources that are asked for, or all those that nobody knows.
-pub(super) fn known(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<Vec<(String, Resource)>, Fault> {
+fn known(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<Vec<(String, Resource)>, Fault> {
     let mut known = Vec::with_capacity(reserve.deltas.len());
     let mut unknown = Vec::new();
     for name in reserve.deltas.keys() {
