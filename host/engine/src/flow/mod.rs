@@ -17,6 +17,7 @@ pub use error::FlowError;
 pub use notifier::{AlreadyRegistered, FlowNotice, Listener, ListenerError, Notifier, TaskNotice};
 pub use recover::Recovery;
 pub use resumer::{Finished, Resumer};
+pub(crate) use run::{Callee, Step};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::runner::{self, Runner, Wiring};
+use super::unwind::Unwinding;
 use super::{Ended, Finished, Flow, FlowError};
 use crate::effect::Applied;
 use crate::error::{Cause, HostErrorKind, TaskError};
@@ -15,19 +16,98 @@ use crate::task::Context;
 use crate::value::{Object, Value};
 
 /// Resets the mark that somebody is inside a flow.
-pub(super) struct Inside<'a>(&'a Flow);
+pub(super) struct Inside(Flow);
 
-impl Drop for Inside<'_> {
+impl Drop for Inside {
     fn drop(&mut self) {
         self.0.0.live().inside = false;
     }
 }
 
+/// The tasks of a run, and how far it has come.
+struct Course {
+    runners: Vec<Arc<Runner>>,
+    wiring: Wiring,
+    next: usize,
+    /// A task has failed, and the flow is rolled back.
+    unwinding: Option<Unwinding>,
+}
+
+/// A run between two of its tasks. Whoever drops it leaves the flow where it stands.
+pub(crate) struct Run {
+    flow: Flow,
+    course: Course,
+    inside: Inside,
+}
+
+/// Tells functions of tasks apart: that of one task in two flows of a plan is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Callee {
+    /// Where the task is in memory; `None` for one that is not there any more.
+    task: Option<usize>,
+    phase: Phase,
+}
+
+#[cfg(test)]
+impl Callee {
+    /// The call of a task.
+    pub(crate) fn of(task: usize) -> Self {
+        Self {
+            task: Some(task),
+            phase: Phase::Call,
+        }
+    }
+}
+
+/// What a step of a run came to.
+pub(crate) enum Step {
+    /// There is more to do.
+    Next(Run),
+    /// That was the last one.
+    Ended(Ended),
+}
+
+impl Run {
+    /// Runs the next task, or reverts the last one.
+    pub(crate) fn step(mut self) -> Step {
+        let more = match self.flow.state() {
+            // Since the last step.
+            FlowState::Interrupted => Ok(false),
+            _ => self.flow.go_on(&mut self.course),
+        };
+        match more {
+            Ok(true) => Step::Next(self),
+            ended => {
+                drop(self.inside);
+                Step::Ended(Ended::new(&self.flow, ended.map(drop)))
+            }
+        }
+    }
+
+    /// What comes next.
+    pub(crate) fn next(&self) -> Callee {
+        let course = &self.course;
+        let (runner, phase) = match &course.unwinding {
+            None => (course.runners.get(course.next).cloned(), Phase::Call),
+            Some(unwinding) => {
+                let live = self.flow.0.live();
+                let last = unwinding.left.last();
+                let runner = last.and_then(|task| live.started.get(task).cloned());
+                (runner, Phase::Revert)
+            }
+        };
+        Callee {
+            task: runner.map(|runner| Arc::as_ptr(&runner.task).addr()),
+            phase,
+        }
+    }
+}
+
 impl Flow {
     /// Marks the flow as entered. The caller has checked that nobody is inside.
-    pub(super) fn enter(&self, live: &mut super::Live) -> Inside<'_> {
+    pub(super) fn enter(&self, live: &mut super::Live) -> Inside {
         live.inside = true;
-        Inside(self)
+        Inside(self.clone())
     }
 
     /// Runs the flow from [`FlowState::Pending`] to SUCCESS, to INTERRUPTED, or, rolled back, to FAILURE; everything is on disk then.
@@ -46,17 +126,38 @@ impl Flow {
     }
 
     pub(super) fn run_undurable(&self) -> Result<(), FlowError> {
-        let _inside = {
-            let mut live = self.outside("run")?;
-            if live.history.state != FlowState::Pending {
-                return Err(live.invalid("run"));
-            }
-            self.enter(&mut live)
-        };
-        self.run_inside()
+        let _inside = self.enter_to_run()?;
+        self.open()?;
+        self.run_started()
     }
 
-    fn run_inside(&self) -> Result<(), FlowError> {
+    /// Begins to run the flow, for whoever goes on with it task by task: [`run_to_end`](Self::run_to_end) in steps.
+    pub(crate) fn start(&self) -> Step {
+        let started = self.enter_to_run().and_then(|inside| {
+            self.open()?;
+            Ok(self.course()?.map(|course| (course, inside)))
+        });
+        match started {
+            Ok(Some((course, inside))) => Step::Next(Run {
+                flow: self.clone(),
+                course,
+                inside,
+            }),
+            Ok(None) => Step::Ended(Ended::new(self, Ok(()))),
+            Err(error) => Step::Ended(Ended::new(self, Err(error))),
+        }
+    }
+
+    fn enter_to_run(&self) -> Result<Inside, FlowError> {
+        let mut live = self.outside("run")?;
+        if live.history.state != FlowState::Pending {
+            return Err(live.invalid("run"));
+        }
+        Ok(self.enter(&mut live))
+    }
+
+    /// To STARTED.
+    fn open(&self) -> Result<(), FlowError> {
         let (from, to) = (FlowState::Pending, FlowState::Started);
         {
             let mut live = self.0.live();
@@ -69,13 +170,22 @@ impl Flow {
             }
         }
         self.tell_flow(to, from);
-        self.run_started()
+        Ok(())
     }
 
     /// The rest of a run, for whoever is inside.
     pub(super) fn run_started(&self) -> Result<(), FlowError> {
-        if self.state() == FlowState::Interrupted {
+        let Some(mut course) = self.course()? else {
             return Ok(());
+        };
+        while self.go_on(&mut course)? {}
+        Ok(())
+    }
+
+    /// All that comes before the first call; `None` when none comes.
+    fn course(&self) -> Result<Option<Course>, FlowError> {
+        if self.state() == FlowState::Interrupted {
+            return Ok(None);
         }
         let runners = self.0.live().runners.clone();
         let wiring = match runner::wire(&runners) {
@@ -90,31 +200,59 @@ impl Flow {
                 };
                 return match self.fail_before_any_task(cause)? {
                     true => Err(FlowError::MissingDependencies(missing)),
-                    false => Ok(()),
+                    false => Ok(None),
                 };
             }
         };
         if !self.pass_checks()? {
-            return Ok(());
+            return Ok(None);
         }
         self.replay(&runners)?;
         self.0.live().left_off = true;
         if !self.advance(FlowState::Running) {
-            return Ok(());
+            return Ok(None);
         }
-        for (index, runner) in runners.iter().enumerate() {
-            if self.is_finished(runner.id) {
-                continue;
+        let mut course = Course {
+            runners,
+            wiring,
+            next: 0,
+            unwinding: None,
+        };
+        Ok(self.find_next(&mut course).then_some(course))
+    }
+
+    /// Runs the next task of a course, or reverts the last one; says whether there is more to do.
+    fn go_on(&self, course: &mut Course) -> Result<bool, FlowError> {
+        if let Some(unwinding) = &mut course.unwinding {
+            if self.unwind_one(unwinding)? {
+                return Ok(true);
             }
-            self.run_task(index, &runners, &wiring)?;
-            if self.state() == FlowState::Interrupted {
-                return Ok(());
+            return Err(FlowError::Failed(Box::new(unwinding.cause.clone())));
+        }
+        match self.run_task(course.next, &course.runners, &course.wiring)? {
+            Ok(()) => Ok(self.find_next(course)),
+            Err(cause) => {
+                course.unwinding = Some(self.begin_unwinding(cause)?);
+                Ok(true)
             }
+        }
+    }
+
+    /// Finds the next task to run. Without one the flow has succeeded, unless it was interrupted.
+    fn find_next(&self, course: &mut Course) -> bool {
+        if self.state() == FlowState::Interrupted {
+            return false;
+        }
+        while let Some(runner) = course.runners.get(course.next) {
+            if !self.is_finished(runner.id) {
+                return true;
+            }
+            course.next += 1;
         }
         if self.advance(FlowState::Success) {
             self.0.live().left_off = false;
         }
-        Ok(())
+        false
     }
 
     /// Asks what is to be asked before the first task; says whether the flow goes on. An interrupt that came meanwhile stands,
@@ -240,7 +378,11 @@ impl Flow {
             );
             match result {
                 Ok(result) => self.succeeded(runner, result),
-                Err(error) => return self.failed(runner, error),
+                Err(error) => {
+                    let cause = self.failed(runner, error)?;
+                    self.unwind(&cause)?;
+                    return Err(FlowError::Failed(Box::new(cause)));
+                }
             }
         }
         Ok(())
@@ -265,8 +407,8 @@ impl Flow {
         self.tell_task(runner.id, TaskState::Success);
     }
 
-    /// A task failed for good: what it did is undone, and the flow is rolled back.
-    fn failed(&self, runner: &Runner, error: TaskError) -> Result<(), FlowError> {
+    /// A task failed for good: what it did is undone. Whoever is inside rolls the flow back, for the cause that this returns.
+    fn failed(&self, runner: &Runner, error: TaskError) -> Result<Cause, FlowError> {
         let cause = Cause {
             task: runner.name.to_string(),
             error: error.clone(),
@@ -281,20 +423,20 @@ impl Flow {
         // What cannot be undone now is tried again, and reported, when the task is reverted.
         let _refused = self.undo(runner.id, Phase::Call)?;
         self.tell_task(runner.id, TaskState::Failure);
-        self.unwind(&cause)?;
-        Err(FlowError::Failed(Box::new(cause)))
+        Ok(cause)
     }
 
+    /// Calls a task, as often as it may be tried. The inner error is why the flow is to be rolled back.
     fn run_task(
         &self,
         index: usize,
         runners: &[Arc<Runner>],
         wiring: &Wiring,
-    ) -> Result<(), FlowError> {
+    ) -> Result<Result<(), Cause>, FlowError> {
         let runner = &runners[index];
         // What an attempt that was cut off did, and could not be undone, another attempt would do twice.
         if let Err(refused) = self.undo(runner.id, Phase::Call)? {
-            return self.failed(runner, refused);
+            return self.failed(runner, refused).map(Err);
         }
         let mut made = 0;
         loop {
@@ -318,7 +460,7 @@ impl Flow {
             match self.call(runner, attempt, inputs) {
                 Ok(result) => {
                     self.succeeded(runner, result);
-                    return Ok(());
+                    return Ok(Ok(()));
                 }
                 Err(error) if runner.call.again(made, &error.kind) => {
                     // Closes the attempt before its effects are gathered: none may come late.
@@ -328,13 +470,13 @@ impl Flow {
                     };
                     self.post(&mut self.0.live(), [retried]);
                     if self.undo(runner.id, Phase::Call)?.is_err() {
-                        return self.failed(runner, error);
+                        return self.failed(runner, error).map(Err);
                     }
                     if self.is_interrupted_within(runner.call.wait(made)) {
-                        return Ok(());
+                        return Ok(Ok(()));
                     }
                 }
-                Err(error) => return self.failed(runner, error),
+                Err(error) => return self.failed(runner, error).map(Err),
             }
         }
     }

@@ -10,6 +10,13 @@ use crate::event::{Disposition, Event, FlowState, TaskState};
 use crate::id::{Phase, TaskId};
 use crate::task::Outcome;
 
+/// A rollback, and how far it has come.
+pub(super) struct Unwinding {
+    pub(super) cause: Cause,
+    /// Tasks that are not reverted yet, in order of their start.
+    pub(super) left: Vec<TaskId>,
+}
+
 impl Flow {
     /// Rolls the flow back, and then its parents. What is off the accumulator is not reverted again. On disk when this returns.
     ///
@@ -73,15 +80,30 @@ impl Flow {
     }
 
     pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {
+        let mut unwinding = self.begin_unwinding(cause.clone())?;
+        while self.unwind_one(&mut unwinding)? {}
+        Ok(())
+    }
+
+    pub(super) fn begin_unwinding(&self, cause: Cause) -> Result<Unwinding, FlowError> {
         self.change(FlowState::Reverting);
         // What a success had let go is withdrawn, whatever the reverts answer. A message that was taken stays with its task.
         let sent = self.0.live().history.sent();
         for cast in sent {
             let _taken = self.undo_all(vec![cast])?;
         }
-        let started = self.0.live().history.started.clone();
-        for task in started.into_iter().rev() {
+        let left = self.0.live().history.started.clone();
+        Ok(Unwinding { cause, left })
+    }
+
+    /// Reverts the last task that is left, and ends the rollback when there is none before it; says whether there is more to do.
+    pub(super) fn unwind_one(&self, unwinding: &mut Unwinding) -> Result<bool, FlowError> {
+        let cause = &unwinding.cause;
+        if let Some(task) = unwinding.left.pop() {
             self.revert_task(task, cause)?;
+            if !unwinding.left.is_empty() {
+                return Ok(true);
+            }
         }
         self.change(FlowState::Failure);
         let parents = self.0.live().parents.clone();
@@ -93,7 +115,7 @@ impl Flow {
                 Err(error) => first = first.and(Err(error)),
             }
         }
-        first
+        first.map(|()| false)
     }
 
     fn revert_task(&self, task: TaskId, cause: &Cause) -> Result<(), FlowError> {

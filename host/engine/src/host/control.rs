@@ -159,7 +159,7 @@ impl Core {
             match (then, report, state) {
                 (Some(operation), _, Ok(FlowState::Interrupted)) => {
                     let job = move |core: &Arc<Self>| core.operate_then(id, operation, tell);
-                    if let Err(error) = self.pool.push(self, Box::new(job)) {
+                    if let Err(error) = self.pool.push(self, job) {
                         tracing::warn!(%id, %error, "what was asked of a flow is left to the next host");
                     }
                 }
@@ -269,7 +269,7 @@ impl Core {
         });
         if let Some((operation, tell)) = self.operate_on_live(flow, operation, tell) {
             let job = move |core: &Arc<Self>| core.operate_then(flow, operation, tell);
-            if let Err(error) = self.pool.push(self, Box::new(job)) {
+            if let Err(error) = self.pool.push(self, job) {
                 tracing::debug!(%error, "a request is left to the next host");
             }
         }

@@ -1,15 +1,35 @@
 //! Workers: a few threads that run flows, and the queue before them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{Core, HostError};
+use crate::flow::Callee;
 use crate::store::Store as _;
 
-/// What a worker does.
-pub(super) type Job = Box<dyn FnOnce(&Arc<Core>) + Send>;
+/// What a worker does; the rest of it, when somebody may come in between.
+pub(super) type Job = Box<dyn FnOnce(&Arc<Core>) -> Option<Rest> + Send>;
+
+/// The rest of a job that was begun.
+pub(super) struct Rest {
+    /// What it is about to call. The same thing called over and over is faster: its code is in the caches.
+    pub(super) calls: Callee,
+    pub(super) job: Job,
+}
+
+/// Jobs that a worker has begun, at the most: each holds a flow in memory.
+const BEGUN: usize = 32;
+
+/// How often a worker calls the same thing before it turns to what has waited longest.
+const STREAK: usize = 16;
+
+/// A worker that has not come by for so long is in a long call: others go on with what it has begun.
+const HELD_UP: Duration = Duration::from_millis(10);
 
 /// The queue, and the workers at its end; they start with the first job.
 pub(super) struct Pool {
@@ -27,8 +47,18 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// What each worker has begun.
+    begun: Vec<Begun>,
     closed: bool,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Jobs that one worker has begun, and goes on with: their memory is in its caches.
+struct Begun {
+    /// The longest waiting first.
+    jobs: VecDeque<Rest>,
+    /// When it came by last.
+    seen: Instant,
 }
 
 impl Pool {
@@ -44,19 +74,28 @@ impl Pool {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// Adds a job of the host's own, however many wait.
-    pub(super) fn push(&self, core: &Arc<Core>, job: Job) -> Result<(), HostError> {
-        self.add(core, self.queue(), job)
+    pub(super) fn push(
+        &self,
+        core: &Arc<Core>,
+        work: impl FnOnce(&Arc<Core>) + Send + 'static,
+    ) -> Result<(), HostError> {
+        let job = move |core: &Arc<Core>| {
+            work(core);
+            None
+        };
+        self.add(core, self.queue(), Box::new(job))
     }
 
     /// Adds a job of a caller's, who waits while the queue is full.
     pub(super) fn push_in_turn(&self, core: &Arc<Core>, job: Job) -> Result<(), HostError> {
         let full = |queue: &mut Queue| queue.jobs.len() >= self.capacity && !queue.closed;
-        let queue = self.emptied.wait_while(self.queue(), full);
-        self.add(core, queue.unwrap_or_else(PoisonError::into_inner), job)
+        let mut queue = self.queue();
+        self.emptied.wait_while(&mut queue, full);
+        self.add(core, queue, job)
     }
 
     fn add(
@@ -69,10 +108,11 @@ impl Pool {
             return Err(HostError::NotStarted);
         }
         if queue.threads.len() < self.workers {
-            let core = Arc::clone(core);
+            let (core, worker) = (Arc::clone(core), queue.threads.len());
+            queue.begun.resize_with(worker + 1, Begun::default);
             let thread = std::thread::Builder::new()
-                .name(format!("cairn-worker-{}", queue.threads.len()))
-                .spawn(move || work(&core));
+                .name(format!("cairn-worker-{worker}"))
+                .spawn(move || work(&core, worker));
             match thread {
                 Ok(thread) => queue.threads.push(thread),
                 Err(error) if queue.threads.is_empty() => return Err(HostError::Thread(error)),
@@ -87,15 +127,30 @@ impl Pool {
         Ok(())
     }
 
-    fn next(&self) -> Option<Job> {
-        let none = |queue: &mut Queue| queue.jobs.is_empty() && !queue.closed;
-        let queue = self.filled.wait_while(self.queue(), none);
-        let job = queue
-            .unwrap_or_else(PoisonError::into_inner)
-            .jobs
-            .pop_front();
-        self.emptied.notify_one();
-        job
+    /// The next job for a worker, who leaves the rest of its last one.
+    fn next(&self, worker: usize, rest: Option<Rest>, streak: &mut Streak) -> Option<Job> {
+        let mut queue = self.queue();
+        if let Some(rest) = rest {
+            let own = &mut queue.begun[worker].jobs;
+            own.push_back(rest);
+            // One of them is for this worker.
+            if own.len() > 1 {
+                self.filled.notify_one();
+            }
+        }
+        loop {
+            let waiting = queue.jobs.len();
+            if let Some(job) = queue.take(worker, streak) {
+                if queue.jobs.len() < waiting {
+                    self.emptied.notify_one();
+                }
+                return Some(job);
+            }
+            if queue.closed {
+                return None;
+            }
+            self.filled.wait(&mut queue);
+        }
     }
 
     /// How many jobs wait or run.
@@ -121,12 +176,86 @@ impl Pool {
     }
 }
 
-fn work(core: &Arc<Core>) {
+/// What a worker has called last, and how often in a row; `None` is the beginning of jobs.
+#[derive(Default)]
+struct Streak {
+    calls: Option<Callee>,
+    length: usize,
+}
+
+impl Streak {
+    fn add(&mut self, calls: Option<Callee>) {
+        if self.calls == calls {
+            self.length += 1;
+        } else {
+            *self = Self { calls, length: 1 };
+        }
+    }
+}
+
+impl Queue {
+    /// The best job for a worker: what calls the same as its last one, the rest of what it began, then what nobody has in hand.
+    fn take(&mut self, worker: usize, streak: &mut Streak) -> Option<Job> {
+        let now = Instant::now();
+        let goes_on = streak.length < STREAK;
+        let own = &mut self.begun[worker];
+        own.seen = now;
+        let again = match streak.calls {
+            Some(calls) if goes_on => own.jobs.iter().position(|rest| rest.calls == calls),
+            _ => None,
+        };
+        let is_beginning = goes_on && streak.calls.is_none() && own.jobs.len() < BEGUN;
+        if again.is_none()
+            && is_beginning
+            && let Some(job) = self.jobs.pop_front()
+        {
+            streak.add(None);
+            return Some(job);
+        }
+        let rest = own.jobs.remove(again.unwrap_or(0));
+        let rest =
+            rest.or_else(|| self.take_over(|other| now.duration_since(other.seen) > HELD_UP));
+        if rest.is_none()
+            && let Some(job) = self.jobs.pop_front()
+        {
+            streak.add(None);
+            return Some(job);
+        }
+        let rest = rest.or_else(|| self.take_over(|_| true))?;
+        streak.add(Some(rest.calls));
+        Some(rest.job)
+    }
+
+    /// What has waited longest of what another worker has begun.
+    fn take_over(&mut self, from: impl Fn(&Begun) -> bool) -> Option<Rest> {
+        let others = self.begun.iter_mut().filter(|other| from(other));
+        others
+            .max_by_key(|other| other.jobs.len())?
+            .jobs
+            .pop_front()
+    }
+}
+
+impl Default for Begun {
+    fn default() -> Self {
+        Self {
+            jobs: VecDeque::new(),
+            seen: Instant::now(),
+        }
+    }
+}
+
+fn work(core: &Arc<Core>, worker: usize) {
     let pool = &core.pool;
-    while let Some(job) = pool.next() {
+    let mut streak = Streak::default();
+    let mut rest = None;
+    while let Some(job) = pool.next(worker, rest.take(), &mut streak) {
         let done = Done(core);
-        job(core);
-        drop(done);
+        rest = job(core);
+        if rest.is_some() {
+            // It is not.
+            std::mem::forget(done);
+        }
     }
 }
 
@@ -139,5 +268,99 @@ impl Drop for Done<'_> {
         if self.0.pool.unfinished.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.store.flush();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two workers, and whatever each has begun.
+    fn queue(begun: [&[usize]; 2], waiting: usize) -> Queue {
+        let rest = |task: &usize| Rest {
+            calls: Callee::of(*task),
+            job: Box::new(|_| None),
+        };
+        let begun = begun.map(|tasks| Begun {
+            jobs: tasks.iter().map(rest).collect(),
+            seen: Instant::now(),
+        });
+        Queue {
+            jobs: (0..waiting)
+                .map(|_| Box::new(|_: &Arc<Core>| None) as Job)
+                .collect(),
+            begun: begun.into(),
+            ..Queue::default()
+        }
+    }
+
+    /// What the first worker takes, one after the other: a task, or `None` for a job that is not begun.
+    fn taken(mut queue: Queue, mut streak: Streak, jobs: usize) -> Vec<Option<Callee>> {
+        let mut taken = Vec::new();
+        for _ in 0..jobs {
+            assert!(
+                queue.take(0, &mut streak).is_some(),
+                "{} are gone",
+                taken.len()
+            );
+            taken.push(streak.calls);
+        }
+        assert!(queue.take(0, &mut streak).is_none(), "one more is left");
+        taken
+    }
+
+    fn calls(tasks: &[usize]) -> Vec<Option<Callee>> {
+        tasks.iter().map(|task| Some(Callee::of(*task))).collect()
+    }
+
+    #[test]
+    fn a_worker_goes_on_with_what_it_calls_and_then_with_the_oldest() {
+        let queue = queue([&[1, 2, 1, 3, 2], &[]], 0);
+        assert_eq!(taken(queue, Streak::default(), 5), calls(&[1, 1, 2, 2, 3]));
+    }
+
+    #[test]
+    fn a_streak_ends() {
+        let many: Vec<usize> = std::iter::once(2).chain([1; STREAK + 1]).collect();
+        let streak = Streak {
+            calls: Some(Callee::of(1)),
+            length: 0,
+        };
+        let taken = taken(queue([&many, &[]], 0), streak, STREAK + 2);
+        assert_eq!(taken[STREAK - 1], Some(Callee::of(1)));
+        assert_eq!(
+            taken[STREAK],
+            Some(Callee::of(2)),
+            "the oldest has its turn"
+        );
+        assert_eq!(taken[STREAK + 1], Some(Callee::of(1)));
+    }
+
+    #[test]
+    fn jobs_are_begun_in_groups_and_no_more_than_a_worker_may_have_begun() {
+        let taken = taken(queue([&[], &[]], STREAK + 3), Streak::default(), STREAK + 3);
+        assert!(taken.iter().all(Option::is_none));
+        let mut full = queue([&[1; BEGUN], &[]], 1);
+        assert!(full.take(0, &mut Streak::default()).is_some());
+        assert_eq!(full.jobs.len(), 1, "what is begun comes first");
+    }
+
+    #[test]
+    fn what_another_began_is_taken_over_when_that_one_is_held_up_or_nothing_else_is_left() {
+        let idle = queue([&[], &[7]], 1);
+        let mut expected = vec![None];
+        expected.extend(calls(&[7]));
+        assert_eq!(taken(idle, Streak::default(), 2), expected);
+
+        let mut held_up = queue([&[], &[7]], 1);
+        held_up.begun[1].seen = Instant::now()
+            .checked_sub(2 * HELD_UP)
+            .expect("the clock runs");
+        expected.reverse();
+        let streak = Streak {
+            calls: Some(Callee::of(1)),
+            length: 1,
+        };
+        assert_eq!(taken(held_up, streak, 2), expected);
     }
 }

@@ -60,7 +60,7 @@ impl Core {
                     let _ = tell.send((id, result));
                 });
             };
-            self.pool.push(self, Box::new(job))?;
+            self.pool.push(self, job)?;
         }
         drop(tell);
         let mut recovered = Vec::new();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use super::pool::Rest;
 use super::{Core, Host, HostError, ReadyPlan};
-use crate::flow::{Flow, FlowError};
+use crate::flow::{Flow, FlowError, Step};
 use crate::id::{FlowId, Identity};
 use crate::report::Report;
 use crate::store::StoreError;
@@ -79,9 +80,15 @@ impl Host {
 }
 
 impl Core {
-    fn run_submitted(self: &Arc<Self>, id: FlowId, submission: Submission, then: Tell) {
+    fn run_submitted(
+        self: &Arc<Self>,
+        id: FlowId,
+        submission: Submission,
+        then: Tell,
+    ) -> Option<Rest> {
         if self.stopping.load(Ordering::SeqCst) {
-            return then(Err(HostError::NotStarted));
+            then(Err(HostError::NotStarted));
+            return None;
         }
         let Submission {
             plan,
@@ -98,7 +105,10 @@ impl Core {
         }
         let flow = match self.build(builder, &plan) {
             Ok(flow) => flow,
-            Err(error) => return then(Err(error)),
+            Err(error) => {
+                then(Err(error));
+                return None;
+            }
         };
         self.enter(&flow);
         // Between the look and the entry somebody may have stopped the host.
@@ -106,11 +116,25 @@ impl Core {
             let followers = self.leave(id);
             let stopped = Err(HostError::NotStarted);
             self.tell(id, followers, &stopped);
-            return then(stopped);
+            then(stopped);
+            return None;
         }
-        let core = Arc::clone(self);
-        let ended = flow.run_to_end();
-        ended.then(move |result| core.ended(&flow, result, then));
+        self.go_on(flow.start(), flow, then)
+    }
+
+    /// Takes a flow that was begun one task further, or to its report.
+    fn go_on(self: &Arc<Self>, step: Step, flow: Flow, then: Tell) -> Option<Rest> {
+        match step {
+            Step::Next(run) => Some(Rest {
+                calls: run.next(),
+                job: Box::new(move |core| core.go_on(run.step(), flow, then)),
+            }),
+            Step::Ended(ended) => {
+                let core = Arc::clone(self);
+                ended.then(move |result| core.ended(&flow, result, then));
+                None
+            }
+        }
     }
 
     /// What a worker did with a flow is on disk, or lost.
@@ -128,7 +152,7 @@ impl Core {
                     then(report);
                 };
                 // Once the host stops nobody is there to be told.
-                if let Err(error) = self.pool.push(self, Box::new(job)) {
+                if let Err(error) = self.pool.push(self, job) {
                     tracing::warn!(%id, %error, "a lost flow is recovered by the next host");
                 }
             }

@@ -1,8 +1,10 @@
 //! What flows say while somebody else writes: nobody waits for the writer to say what nobody has to answer. Whoever holds the
 //! writer next takes it in first, so the order of each flow's entries is that in which they were said.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::entries::Written;
 use super::writer::Writer;
@@ -44,8 +46,7 @@ struct State {
 
 impl Inbox {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that may panic runs under this lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Leaves a message.
@@ -85,16 +86,13 @@ impl Inbox {
         let mut state = self.state();
         state.expected = expected && !state.rung;
         let quiet = |state: &mut State| !state.rung;
-        let mut state = match most {
-            None => self
-                .rung
-                .wait_while(state, quiet)
-                .unwrap_or_else(PoisonError::into_inner),
+        match most {
+            None => self.rung.wait_while(&mut state, quiet),
             Some(most) => {
-                let waited = self.rung.wait_timeout_while(state, most, quiet);
-                waited.unwrap_or_else(PoisonError::into_inner).0
+                // The loop around this looks at the clock itself.
+                let _late = self.rung.wait_while_for(&mut state, quiet, most);
             }
-        };
+        }
         state.rung = false;
         state.expected = false;
     }

@@ -23,9 +23,12 @@ pub mod view;
 mod volumes;
 mod writer;
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::{Clock, Timestamp};
 use crate::effect::{Answer, Applied, Effect, Query};
@@ -106,9 +109,6 @@ pub struct Sqlite {
     clock: Arc<dyn Clock>,
     flusher: Option<std::thread::JoinHandle<()>>,
 }
-
-/// Looks at the writer's lock before a thread goes to sleep for it, a microsecond or less apart.
-const SPINS: usize = 8;
 
 struct Shared {
     writer: Mutex<Writer>,
@@ -204,7 +204,7 @@ impl Sqlite {
         self.writer().commits
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    fn writer(&self) -> AtWork<'_> {
         self.shared.writer()
     }
 
@@ -233,21 +233,41 @@ fn tell(told: Vec<batch::Told>) {
     }
 }
 
-impl Shared {
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        // An effect takes some ten microseconds: less than it takes to sleep and be woken.
-        for _ in 0..SPINS {
-            if let Ok(writer) = self.writer.try_lock() {
-                return writer;
-            }
-            (0..16).for_each(|_| std::hint::spin_loop());
+/// The writer, in one thread's hand. When that thread panics, nothing of the open batch may ever be committed.
+struct AtWork<'a> {
+    writer: MutexGuard<'a, Writer>,
+    /// It did before.
+    panics: bool,
+}
+
+impl Deref for AtWork<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+impl DerefMut for AtWork<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        if !self.panics && std::thread::panicking() {
+            self.writer.abandon();
         }
-        self.writer.lock().unwrap_or_else(|poisoned| {
-            self.writer.clear_poison();
-            let mut writer = poisoned.into_inner();
-            writer.abandon();
-            writer
-        })
+    }
+}
+
+impl Shared {
+    fn writer(&self) -> AtWork<'_> {
+        AtWork {
+            writer: self.writer.lock(),
+            panics: std::thread::panicking(),
+        }
     }
 
     /// Commits batches that are old, and renews the lease of a process that has nothing to write.
