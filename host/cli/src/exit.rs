@@ -157,7 +157,9 @@ impl From<PluginError> for Failure {
             None => diagnostic,
         };
         let exit = match error {
-            PluginError::Sandbox(_) | PluginError::Cache { .. } => Exit::Host,
+            PluginError::Sandbox(_) | PluginError::Cache { .. } | PluginError::NotCompiled(_) => {
+                Exit::Host
+            }
             PluginError::TooLarge { .. }
             | PluginError::NotAComponent(_)
             | PluginError::CoreModule

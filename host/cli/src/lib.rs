@@ -6,7 +6,7 @@
 mod args;
 mod blame;
 mod cmd;
-mod compile;
+pub mod compile;
 mod exit;
 mod input;
 mod interrupt;
@@ -50,9 +50,9 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
-    if let cmd::Command::CompileComponent = cli.command {
-        // It reads no settings: its answer depends on the component alone.
-        return compile::child();
+    if let cmd::Command::CompileComponent(bounds) = cli.command {
+        // It reads no settings: its answer depends on the component and its bounds alone.
+        return compile::child(bounds);
     }
     logging::init(&cli.global);
     let done = Settings::gather(&cli.global).and_then(|settings| cmd::run(cli.command, settings));

@@ -121,7 +121,7 @@ impl Session {
 
     /// The sandbox. Goes on without a cache where that cannot be used.
     pub fn plugins(&self) -> Result<Arc<Plugins>, Failure> {
-        let compiler = Arc::new(InChild);
+        let compiler = Arc::new(InChild::new(self.settings.compile));
         let config = PluginConfig {
             cache: self.settings.cache.clone(),
             compiler: compiler.clone(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairn::allow::Allow;
-use cairn::config::Config;
+use cairn::config::{CompileConfig, Config};
 use cairn::error::Diagnostic;
 use cairn::manifest::Limits;
 use cairn::quota::QuotaConfig;
@@ -44,6 +44,8 @@ pub struct Settings {
     pub patience: Option<Duration>,
     /// The most that a manifest may give a plugin.
     pub ceilings: Option<Limits>,
+    /// How far the compiler may go with a component.
+    pub compile: CompileConfig,
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
     /// What plugins may be granted.
@@ -74,6 +76,7 @@ impl Settings {
             lease: config.lease,
             patience: config.patience,
             ceilings: config.ceilings,
+            compile: config.compile,
             quota: config.quota,
             allow: config.allow,
             global: global.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::allow::Allow;
 use crate::document::{Document, Item, Table};
 use crate::error::Diagnostic;
-use crate::manifest::Limits;
+use crate::manifest::{Limits, size};
 use crate::quota::QuotaConfig;
 
 /// What a `cairn.toml` says. A key that is left out is `None`, or its default in [`QuotaConfig`].
@@ -38,10 +38,33 @@ pub struct Config {
     pub patience: Option<Duration>,
     /// `[limits]`: the most that a manifest may give a plugin.
     pub ceilings: Option<Limits>,
+    /// `[compile]`.
+    pub compile: CompileConfig,
     /// `[quota]`.
     pub quota: QuotaConfig,
     /// `[allow]`.
     pub allow: Allow,
+}
+
+/// `[compile]`: how far the compiler may go with one component of a stranger's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileConfig {
+    /// How long it may take; Python's interpreter takes half a minute on a slow machine.
+    pub time: Duration,
+    /// How long it may keep processors busy, on all of them together. Whole seconds.
+    pub processor: Duration,
+    /// Bytes of address space.
+    pub memory: u64,
+}
+
+impl Default for CompileConfig {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(120),
+            processor: Duration::from_secs(240),
+            memory: 4 << 30,
+        }
+    }
 }
 
 const KEYS: &[&str] = &[
@@ -57,9 +80,12 @@ const KEYS: &[&str] = &[
     "lease",
     "patience",
     "limits",
+    "compile",
     "quota",
     "allow",
 ];
+
+const COMPILE_KEYS: &[&str] = &["time", "processor", "memory"];
 
 const QUOTA_KEYS: &[&str] = &[
     "volumes",
@@ -106,6 +132,10 @@ impl Config {
                 Some(item) => Some(Limits::most().read(item.table()?)?.0),
                 None => None,
             },
+            compile: match root.get("compile") {
+                Some(item) => compile(&item.table()?.only(COMPILE_KEYS)?)?,
+                None => CompileConfig::default(),
+            },
             quota: match root.get("quota") {
                 Some(item) => quota(&item.table()?.only(QUOTA_KEYS)?)?,
                 None => QuotaConfig::default(),
@@ -129,6 +159,31 @@ fn text_of<'d>(table: &Table<'d>, key: &str) -> Result<Option<&'d str>, Diagnost
             .help(format!("say what it is, or leave `{key}` out"))),
         text => Ok(Some(text)),
     }
+}
+
+fn compile(table: &Table<'_>) -> Result<CompileConfig, Diagnostic> {
+    const SECOND: Duration = Duration::from_secs(1);
+    let defaults = CompileConfig::default();
+    let time = |key, default| match table.get(key) {
+        Some(item) => item.duration(SECOND),
+        None => Ok(default),
+    };
+    let processor = time("processor", defaults.processor)?;
+    if let Some(item) = table.get("processor")
+        && processor.subsec_nanos() != 0
+    {
+        // The system counts no finer.
+        return Err(item.error("must be whole seconds"));
+    }
+    Ok(CompileConfig {
+        time: time("time", defaults.time)?,
+        processor,
+        memory: match table.get("memory") {
+            // The program alone needs the least of it.
+            Some(item) => size(&item, 256 << 20, 1 << 40)?,
+            None => defaults.memory,
+        },
+    })
 }
 
 fn quota(table: &Table<'_>) -> Result<QuotaConfig, Diagnostic> {
@@ -195,7 +250,8 @@ mod tests {
     #[test]
     fn every_key_is_read_and_paths_start_at_the_file() {
         let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nzone = 'z'\n\
-                    default_volume_type = 't'\nuser = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
+                    default_volume_type = 't'\nuser = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
+                    processor = '7s'\nmemory = '1GiB'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
                     gigabytes = -1\nuse_default_class = false\nno_snapshot_gigabytes = true\nreservation_expire = 3\n\
                     until_refresh = 4\nmax_age = 5";
         let path = |path| Some(PathBuf::from(path));
@@ -216,6 +272,11 @@ mod tests {
                 memory: 8 << 20,
                 ..Limits::most()
             }),
+            compile: CompileConfig {
+                time: Duration::from_secs(6),
+                processor: Duration::from_secs(7),
+                memory: 1 << 30,
+            },
             quota: QuotaConfig {
                 volumes: 1,
                 snapshots: 2,
@@ -269,6 +330,18 @@ mod tests {
             (
                 "[limits]\nmemroy = '1MiB'",
                 "unknown key `memroy` in [limits]\n  --> etc/cairn.toml:2\n  help: did you mean `memory`?",
+            ),
+            (
+                "[compile]\nprocessor = '1500ms'",
+                "`compile.processor` must be whole seconds\n  --> etc/cairn.toml:2",
+            ),
+            (
+                "compile.time = '100ms'",
+                "`compile.time` must be from 1s to 1h, not 100ms\n  --> etc/cairn.toml:1",
+            ),
+            (
+                "compile.memory = '1MiB'",
+                "`compile.memory` must be from 256.0 MiB to 1.0 TiB, not 1MiB\n  --> etc/cairn.toml:1",
             ),
             (
                 "quota.max_age = -1",

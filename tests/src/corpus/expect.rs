@@ -97,7 +97,9 @@ impl Guest {
             Self::TableBomb => Expectation::host("TableEntriesExceeded"),
             Self::MemoryAtStart => Expectation::refused("MemoryExceeded"),
             Self::TableAtStart => Expectation::refused("TableEntriesExceeded"),
-            Self::ManyMemories => Expectation::refused("memories"),
+            Self::ManyMemories => Expectation::refused("MemoriesExceeded"),
+            Self::ManyTables => Expectation::refused("TablesExceeded"),
+            Self::ManyInstances => Expectation::refused("InstancesExceeded"),
             Self::StackOverflow => Expectation::host("Trap"),
             Self::Pollables => {
                 Expectation::host("ResourcesExceeded").deadline("deadline = \"5s\"", 5)
@@ -185,6 +187,10 @@ impl Guest {
             Self::CoreModule => Expectation::refused("a core WebAssembly module, not a component"),
             Self::TruncatedFile => Expectation::refused("the file is truncated"),
             Self::DeepCode => Expectation::refused("blocks inside of each other"),
+            Self::CompilesForMinutes => {
+                Expectation::refused("that took longer than 2s (`compile.time`)")
+                    .deadline(DEADLINE, 10)
+            }
             Self::HugeFunction | Self::ManyFunctions | Self::ManyLocals => {
                 Expectation::refused("does not export `cairn:plugin/plugin@0.1.0.settings-schema`")
                     .deadline(DEADLINE, 10)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Guest;
+use crate::guest::Call;
 
 /// The bytes of a guest that has no file.
 pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
@@ -48,6 +49,33 @@ pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
                 );
             }
             Some(component(&text))
+        }
+        // Loops in loops, and variables that any of them may have changed: the work is the product of the two, and the code is
+        // small.
+        Guest::CompilesForMinutes => {
+            let (loops, locals) = (1_000, 1_000);
+            let mut text = format!("(func (result i64) (local {})\n", "i64 ".repeat(locals));
+            for number in 0..loops {
+                let _ = writeln!(text, "(loop $l{number}");
+            }
+            for number in 0..loops {
+                let (own, other) = (number * 7 % locals, (number * 13 + 5) % locals);
+                let _ = writeln!(
+                    text,
+                    "(local.set {own} (i64.add (local.get {own}) (local.get {other}))) \
+                     (br_if $l{} (i32.wrap_i64 (local.get {own}))))",
+                    loops - 1 - number
+                );
+            }
+            text.push_str("(local.get 0))");
+            Some(component(&text))
+        }
+        // A plugin that is sound, with a hundred empty modules beside its own.
+        Guest::ManyInstances => {
+            let sound = Call::Behaves.component();
+            let (before, last) = sound.trim_end().split_at(sound.trim_end().len() - 1);
+            let empty = "(core instance (instantiate $empty))\n".repeat(100);
+            Some(format!("{before}\n(core module $empty)\n{empty}{last}").into_bytes())
         }
         _ => None,
     }

@@ -22,6 +22,7 @@ use cairn::store::view::{Kind, View};
 use cairn::value::Object;
 use clap::Subcommand;
 
+use crate::compile::Bounds;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -58,7 +59,7 @@ pub enum Command {
     Completions(completions::Completions),
     /// Compile the component on stdin: what this program runs to compile a plugin
     #[command(hide = true)]
-    CompileComponent,
+    CompileComponent(Bounds),
 }
 
 /// Does it.
@@ -85,7 +86,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(),
         // `main` is done with it before there are settings.
-        Command::CompileComponent => Ok(()),
+        Command::CompileComponent(_) => Ok(()),
     };
     done.map(|()| Exit::Ok)
 }

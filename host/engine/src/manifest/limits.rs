@@ -326,7 +326,7 @@ impl Limits {
 }
 
 /// Bytes, written with a unit as in "16MiB".
-fn size(item: &Item<'_>, min: u64, max: u64) -> Result<u64, Diagnostic> {
+pub(crate) fn size(item: &Item<'_>, min: u64, max: u64) -> Result<u64, Diagnostic> {
     let text = item
         .text()
         .map_err(|error| error.help(r#"write a size with its unit, such as "16MiB""#))?;

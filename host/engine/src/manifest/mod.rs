@@ -20,6 +20,7 @@ pub use crate::retry::Retry;
 pub(crate) use grants::interface;
 pub use grants::{Capability, Grant, Grants};
 pub use grants_at::{GrantsAt, GrantsForm};
+pub(crate) use limits::size;
 pub use limits::{LimitKey, Limits};
 
 /// A manifest that is sound in itself: every task names a plugin that is there, and no two tasks share a name.

@@ -35,7 +35,8 @@ pub trait Compiler: fmt::Debug + Send + Sync {
     /// What is returned is loaded, and loading it is running it: a compiler in another process must be sure whom it hears.
     ///
     /// # Errors
-    /// What [`compile`] says, or [`PluginError::Compiler`] when it was not done in time or with the memory it may have.
+    /// What [`compile`] says; [`PluginError::Compiler`] when it was not done in time or with the memory it may have;
+    /// [`PluginError::NotCompiled`] when that is not the component's fault.
     fn compile(&self, component: &[u8]) -> Result<Vec<u8>, PluginError>;
 }
 

@@ -37,6 +37,9 @@ pub enum PluginError {
     /// The compiler did not get done with it.
     #[error("the component could not be compiled: {0}")]
     Compiler(String),
+    /// The compiler did not get to it, or was stopped, for reasons that are not the component's.
+    #[error("the component was not compiled: the process that compiles {0}")]
+    NotCompiled(String),
     /// The bytes are machine code.
     #[error("this is a compiled component: machine code, which would run outside of the sandbox")]
     Precompiled,
@@ -128,7 +131,10 @@ impl PluginError {
                 Some("no compiler of a common language makes that; ask its author what it is for")
             }
             Self::Compiler(_) => Some(
-                "build it smaller: in release mode, without what it does not need; a plugin that cannot be compiled cannot run",
+                "build it smaller: in release mode, without what it does not need; or raise the limit in [compile] of the operator's cairn.toml",
+            ),
+            Self::NotCompiled(_) => Some(
+                "try again; when that does not help, look whether this machine has memory left, and install the program anew",
             ),
             Self::Mismatch(_) => Some(
                 "build it against the .wit files of this host: `wit/` of its sources, or `cairn plugin new`",

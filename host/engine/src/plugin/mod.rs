@@ -114,7 +114,9 @@ impl Plugins {
                 let artifact = compile()?;
                 // SAFETY: our compiler has just made it.
                 #[expect(unsafe_code, reason = "see the safety comment")]
-                let loaded = unsafe { self.engines.load(&artifact) }?;
+                let loaded = unsafe { self.engines.load(&artifact) }.map_err(|error| {
+                    PluginError::NotCompiled(format!("made what cannot be loaded: {error}"))
+                })?;
                 if let Some(cache) = &self.cache {
                     cache.keep(digest, &artifact);
                 }
