@@ -9,6 +9,7 @@ mod grants;
 mod help;
 mod in_flight;
 mod laws;
+mod limits;
 mod lock;
 mod many;
 mod operate;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::HostError;
+use super::{HostError, Planner};
 use crate::capability::{Granted, Services};
 use crate::check::{Checks, Policy, RulePlugins, Validator};
 use crate::manifest::Grants;
@@ -17,18 +17,19 @@ type Find<'f> = dyn Fn(&PlannedCheck) -> Result<Arc<Plugin>, HostError> + 'f;
 pub(super) fn checks(
     plan: &Plan,
     find: &Find<'_>,
+    planner: &Planner,
     services: &Arc<Services>,
 ) -> Result<Option<Arc<Checks>>, HostError> {
     if plan.policies.is_empty() && plan.validators.is_empty() {
         return Ok(None);
     }
     let policies = plan.policies.iter();
-    let policies = policies.map(|check| Ok((check.mode, policy(check, find, services)?)));
+    let policies = policies.map(|check| Ok((check.mode, policy(check, find, planner, services)?)));
     let validators = plan.validators.iter().map(|check| {
         let plugin = ValidatorPlugin::new(
             &check.plugin,
             find(check)?,
-            granted(check),
+            granted(check, planner),
             Arc::clone(services),
         );
         Ok(Arc::new(plugin) as Arc<dyn Validator>)
@@ -44,16 +45,18 @@ pub(super) fn checks(
 pub(super) fn rule_plugins(
     plan: &Plan,
     find: &Find<'_>,
+    planner: &Planner,
     services: &Arc<Services>,
 ) -> Result<RulePlugins, HostError> {
     let plugins = plan.rule_plugins.iter();
-    let plugins = plugins.map(|check| policy(check, find, services));
+    let plugins = plugins.map(|check| policy(check, find, planner, services));
     Ok(RulePlugins::new(plugins.collect::<Result<Vec<_>, _>>()?))
 }
 
 fn policy(
     check: &PlannedCheck,
     find: &Find<'_>,
+    planner: &Planner,
     services: &Arc<Services>,
 ) -> Result<Arc<dyn Policy>, HostError> {
     let plugin = find(check)?;
@@ -61,17 +64,17 @@ fn policy(
     Ok(Arc::new(PolicyPlugin::new(
         &check.plugin,
         plugin,
-        granted(check),
+        granted(check, planner),
         services,
     )))
 }
 
 /// No capability: what is asked changes nothing, and asks no rule in its turn.
-fn granted(check: &PlannedCheck) -> Granted {
+fn granted(check: &PlannedCheck, planner: &Planner) -> Granted {
     Granted {
         settings: Value::Object(check.settings.clone()).to_string(),
         grants: Grants::default(),
-        limits: check.limits.clone(),
+        limits: planner.limits_today(&check.limits, &format!("`{}`", check.plugin)),
         sees_request: false,
     }
 }

@@ -55,6 +55,7 @@ impl Planner {
     }
 
     /// The same, for an operator who gives no plugin more than this. A limit that a manifest does not name is lowered to it.
+    /// So is any limit of a plan that was stored before, but for the size of the component, which was looked at then.
     #[must_use]
     pub fn ceilings(mut self, ceilings: Limits) -> Self {
         self.ceilings = ceilings;
@@ -86,6 +87,24 @@ impl Planner {
             }
         }
         Ok(manifest)
+    }
+
+    /// The limits of a plan that may be older than what the operator says today.
+    pub(super) fn limits_today(&self, planned: &Limits, whose: &str) -> Limits {
+        let (limits, lowered) = planned.clone().at_most(&self.ceilings);
+        for key in lowered {
+            if key == LimitKey::ComponentBytes {
+                continue;
+            }
+            // A call that ends at it names the limit alone, and the manifest may say another.
+            tracing::warn!(
+                "the limit `{key}` of {whose} was {} when its flow was planned, and is {} now: [limits] of the operator's \
+                 cairn.toml allows no more",
+                planned.show(key),
+                limits.show(key)
+            );
+        }
+        limits
     }
 
     /// Loads a component: one that comes with the program is trusted.
@@ -185,7 +204,7 @@ impl Planner {
                 Diagnostic::new(message).into()
             })
         };
-        rule_plugins(plan, &find, &Arc::new(services))
+        rule_plugins(plan, &find, self, &Arc::new(services))
     }
 
     /// The built-in plugin of that digest.

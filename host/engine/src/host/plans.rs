@@ -103,7 +103,7 @@ impl Core {
                 enforcer: Arc::clone(&self.services.enforcer),
                 default_zone: self.services.default_zone.clone(),
                 surroundings: self.services.surroundings,
-                rule_plugins: rule_plugins(plan, &find, &self.services)?,
+                rule_plugins: rule_plugins(plan, &find, &self.planner, &self.services)?,
             }),
         };
         let tasks = plan.tasks.iter().map(|task| self.task(task, &services));
@@ -111,7 +111,7 @@ impl Core {
             digest,
             name: plan.name.clone(),
             on_lost: plan.on_lost,
-            checks: checks(plan, &find, &self.services)?,
+            checks: checks(plan, &find, &self.planner, &self.services)?,
             tasks: tasks.collect::<Result<_, _>>()?,
         });
         self.ready_plans().insert(digest, Arc::clone(&ready));
@@ -123,9 +123,11 @@ impl Core {
         planned: &PlannedTask,
         services: &Arc<Services>,
     ) -> Result<ReadyTask, HostError> {
-        let plugin = self.component(planned.digest, &format!("task `{}`", planned.name))?;
+        let whose = format!("task `{}`", planned.name);
+        let plugin = self.component(planned.digest, &whose)?;
+        let limits = self.planner.limits_today(&planned.limits, &whose);
         let requires = planned.requires.iter().map(|(input, _)| input);
-        let descriptor = plugin.describe(&planned.settings, &planned.limits)?;
+        let descriptor = plugin.describe(&planned.settings, &limits)?;
         let spec = TaskSpec {
             name: planned.display.clone(),
             version: planned.version,
@@ -143,7 +145,7 @@ impl Core {
                 planned.digest,
                 &planned.grants,
             ),
-            limits: planned.limits.clone(),
+            limits,
             sees_request: planned.builtin.as_deref() == Some(INJECT),
         };
         let options = TaskOptions {

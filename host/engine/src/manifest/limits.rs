@@ -274,9 +274,17 @@ impl Limits {
             .map(|key| (key, self.show(key)))
     }
 
-    /// The first limit that is above that of `ceiling`.
+    /// Whether one limit is above that of `ceiling`.
     pub(crate) fn above(&self, ceiling: &Self, key: LimitKey) -> bool {
         self.get(key) > ceiling.get(key)
+    }
+
+    /// The same with no limit above that of `ceiling`, and which ones are lower now.
+    pub(crate) fn at_most(mut self, ceiling: &Self) -> (Self, Vec<LimitKey>) {
+        let above = LimitKey::ALL.into_iter();
+        let above: Vec<_> = above.filter(|key| self.above(ceiling, *key)).collect();
+        above.iter().for_each(|key| self.take(ceiling, *key));
+        (self, above)
     }
 
     /// Takes one limit from `other`.
