@@ -50,6 +50,8 @@ pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
             }
             Some(component(&text))
         }
+        // A loop, and debug info with twenty million lines.
+        Guest::HugeDebugInfo => Some(with_lines(&Guest::LoopInCall.bytes(), 20 << 20)),
         // Loops in loops, and variables that any of them may have changed: the work is the product of the two, and the code is
         // small.
         Guest::CompilesForMinutes => {
@@ -89,4 +91,92 @@ fn component(fields: &str) -> Vec<u8> {
     );
     // The host takes text as it takes binaries.
     text.into_bytes()
+}
+
+/// The same component, whose largest module has debug info with so many lines.
+fn with_lines(component: &[u8], lines: usize) -> Vec<u8> {
+    const MODULE: u8 = 1;
+    let (magic, mut rest) = component.split_at(8);
+    let mut sections = Vec::new();
+    while let Some((kind, after)) = rest.split_first() {
+        let (length, after) = read_leb(after);
+        let (body, after) = after.split_at(length);
+        sections.push((*kind, body.to_vec()));
+        rest = after;
+    }
+    let modules = sections.iter_mut().filter(|(kind, _)| *kind == MODULE);
+    let largest = modules.max_by_key(|(_, body)| body.len());
+    let (_, module) = largest.expect("a component has a module");
+    for (name, body) in debug_info(lines) {
+        let mut custom = leb(name.len());
+        custom.extend_from_slice(name.as_bytes());
+        custom.extend(body);
+        module.extend(section(0, &custom));
+    }
+    let mut made = magic.to_vec();
+    made.extend(
+        sections
+            .iter()
+            .flat_map(|(kind, body)| section(*kind, body)),
+    );
+    made
+}
+
+/// DWARF 4 of one unit, which holds every address, and whose table of lines is this long.
+fn debug_info(lines: usize) -> [(&'static str, Vec<u8>); 3] {
+    let length = |bytes: usize| {
+        u32::try_from(bytes)
+            .expect("it is not that long")
+            .to_le_bytes()
+    };
+    // Abbreviation 1 is a unit without children, that has its lines at an offset, and goes from one address so far.
+    let abbreviations = vec![1, 0x11, 0, 0x10, 0x17, 0x11, 0x01, 0x12, 0x06, 0, 0, 0];
+    let unit = [
+        &[4, 0, 0, 0, 0, 0, 4, 1][..],
+        &[0; 4],
+        &[0; 4],
+        &[255, 255, 255, 127],
+    ]
+    .concat();
+    let unit = [&length(unit.len())[..], &unit].concat();
+    // Its numbers are those that every compiler writes; the last are the names of folders, none, and of files, one.
+    let opcodes = [1, 1, 1, 251, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0];
+    let header = [&opcodes[..], b"a.rs\0\0\0\0\0"].concat();
+    let mut table = [&[4, 0][..], &length(header.len()), &header].concat();
+    // From address 0, and each byte one further.
+    table.extend([0, 5, 2, 0, 0, 0, 0]);
+    table.resize(table.len() + lines, 0x20);
+    table.extend([0, 1, 1]);
+    let table = [&length(table.len())[..], &table].concat();
+    [
+        (".debug_abbrev", abbreviations),
+        (".debug_info", unit),
+        (".debug_line", table),
+    ]
+}
+
+fn section(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind][..], &leb(body.len()), body].concat()
+}
+
+/// A number as WebAssembly writes it: seven bits a byte, the least first.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+fn read_leb(bytes: &[u8]) -> (usize, &[u8]) {
+    let last = bytes.iter().position(|byte| byte & 0x80 == 0);
+    let (number, rest) = bytes.split_at(last.expect("a number ends") + 1);
+    let digits = number.iter().rev();
+    let number = digits.fold(0, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
+    (number, rest)
 }

@@ -38,6 +38,7 @@ macro_rules! for_each_guest {
             ExtraProvides extra_provides,
             ForgedOrigin forged_origin,
             Hollow hollow,
+            HugeDebugInfo huge_debug_info,
             HugeError huge_error,
             HugeFunction huge_function,
             HugeLog huge_log,
