@@ -98,6 +98,16 @@ impl Checks {
         }
     }
 
+    /// The policies, in order.
+    pub fn policies(&self) -> impl Iterator<Item = &dyn Policy> {
+        self.policies.iter().map(|(_, policy)| policy.as_ref())
+    }
+
+    /// The validators, in order.
+    pub fn validators(&self) -> impl Iterator<Item = &dyn Validator> {
+        self.validators.iter().map(AsRef::as_ref)
+    }
+
     /// Whether the flow may begin. `note` takes what the journal is to keep: what was logged, and what a policy in monitor
     /// mode would have denied.
     ///

@@ -9,11 +9,12 @@ use cairn::value::{Object, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::asked::Asked;
-use crate::case::{Case, HostSettings, Requester};
+use crate::case::{HostSettings, Requester, TaskCase};
 use crate::compare::{Difference, differences};
 use crate::error::LawsError;
-use crate::scene::{Experiment, Scene, Subject, Tools};
+use crate::scene::{Experiment, Scene};
 use crate::state::State;
+use crate::subject::{Subject, Tools};
 
 /// What host functions answer in place of the database: `interface.function` -> answers.
 #[derive(Clone, Debug, Default)]
@@ -170,13 +171,13 @@ pub fn call(
     call: &Call,
     revert: bool,
 ) -> Result<Called, LawsError> {
-    let case = Case {
+    let case = TaskCase {
         inputs: call.inputs.clone(),
         settings: call.settings.clone(),
         requester: call.requester.clone(),
         host: call.host.clone(),
         state: call.state.clone(),
-        ..Case::alone("call")
+        ..TaskCase::alone("call")
     };
     let scene = Scene::new(tools, subject, &case)?;
     let once = scene.run(&Experiment {

@@ -1,17 +1,19 @@
-//! The laws of `call` and `revert`, and how each is tried.
+//! The laws, and how each is tried.
 
 use std::fmt;
 
+use cairn::plan::Role;
 use serde::{Serialize, Serializer};
 
 use crate::asked::Asked;
-use crate::case::{Case, Varies};
+use crate::case::{TaskCase, Varies};
 use crate::compare::{Difference, differences, rename, renamed};
 use crate::error::LawsError;
+use crate::question::{Otherwise, Question};
 use crate::scene::{Experiment, Run, Scene};
 use crate::watch::Fault;
 
-/// What a task promises about taking back.
+/// What a plugin promises: a task mostly about taking back, a policy or validator about its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Law {
     /// A call and then its revert leave everything as it was, except what the case names in `keep`.
@@ -29,18 +31,35 @@ pub enum Law {
     /// Equal inputs and equal answers of the host give equal requests to the host. They depend neither on the clock nor on
     /// randomness, unless the case says so in `varies_with`.
     SameRequests,
+    /// The same question gets the same answer. A policy's depends neither on the clock nor on randomness, unless the case says so in
+    /// `varies_with`; a validator's on nothing but the inputs and the settings, not even on who asks.
+    SameAnswer,
 }
 
 impl Law {
     /// Every law, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Revert,
         Self::Twice,
         Self::Failure,
         Self::CutOff,
         Self::Interrupted,
         Self::SameRequests,
+        Self::SameAnswer,
     ];
+
+    /// Whether plugins of this kind are held to it.
+    pub const fn is_for(self, role: Role) -> bool {
+        match self {
+            Self::Revert
+            | Self::Twice
+            | Self::Failure
+            | Self::CutOff
+            | Self::Interrupted
+            | Self::SameRequests => matches!(role, Role::Task),
+            Self::SameAnswer => matches!(role, Role::Policy | Role::Validator),
+        }
+    }
 
     /// What it is called in a report.
     pub const fn name(self) -> &'static str {
@@ -51,6 +70,7 @@ impl Law {
             Self::CutOff => "cut-off",
             Self::Interrupted => "interrupted",
             Self::SameRequests => "same-requests",
+            Self::SameAnswer => "same-answer",
         }
     }
 
@@ -69,6 +89,7 @@ impl Law {
                 "a call whose end is not known, reverted as `interrupted`, leaves everything as it was"
             }
             Self::SameRequests => "the same inputs give the same requests to the host",
+            Self::SameAnswer => "the same question gets the same answer",
         }
     }
 }
@@ -101,11 +122,11 @@ pub struct Broken {
 /// What is wrong with a run, and what is not as it was.
 type Wrong = (String, Vec<Difference>);
 
-/// Tries a law. `usual` is the run without a fault.
+/// Tries a law of tasks. `usual` is the run without a fault.
 pub(crate) fn check(
     law: Law,
     scene: &Scene<'_>,
-    case: &Case,
+    case: &TaskCase,
     usual: &Run,
 ) -> Result<Option<Broken>, LawsError> {
     match law {
@@ -121,7 +142,36 @@ pub(crate) fn check(
             with_faults(law, scene, case, faults.chain([Fault::DeathAtEnd]))
         }
         Law::SameRequests => same_requests(scene, case, usual),
+        // A task is asked no question.
+        Law::SameAnswer => Ok(None),
     }
+}
+
+/// Tries [`Law::SameAnswer`]. `usual` is the answer when nothing is otherwise.
+pub(crate) fn same_answer<Q: Question>(
+    question: &Q,
+    usual: &Q::Answer,
+) -> Result<Option<Broken>, LawsError> {
+    for otherwise in question.must_not_matter() {
+        let answer = question.ask(otherwise)?;
+        if answer == *usual {
+            continue;
+        }
+        let how = match otherwise {
+            Otherwise::Nothing => "again",
+            Otherwise::Time => "at another time",
+            Otherwise::Randomness => "with other randomness",
+            Otherwise::Requester => "by somebody else",
+        };
+        let (now, before) = (Q::show(&answer), Q::show(usual));
+        return Ok(Some(Broken {
+            law: Law::SameAnswer,
+            message: format!("asked {how}, the answer is `{now}`, and was `{before}`"),
+            sequence: Vec::new(),
+            differences: Vec::new(),
+        }));
+    }
+    Ok(None)
 }
 
 /// The host calls of the usual call, counted from 1; what is only logged is none.
@@ -134,7 +184,7 @@ fn counted(call: &[Asked]) -> impl Iterator<Item = &Asked> {
 }
 
 /// What is not as it was, and the case does not name.
-fn left_over(case: &Case, run: &Run) -> Result<(), Wrong> {
+fn left_over(case: &TaskCase, run: &Run) -> Result<(), Wrong> {
     if let Some(error) = &run.revert_error {
         return Err((format!("its revert failed: {error}"), Vec::new()));
     }
@@ -149,7 +199,7 @@ fn left_over(case: &Case, run: &Run) -> Result<(), Wrong> {
     Err(("not everything is as it was".to_owned(), left))
 }
 
-fn revert(case: &Case, usual: &Run) -> Option<Broken> {
+fn revert(case: &TaskCase, usual: &Run) -> Option<Broken> {
     let (message, differences) = match left_over(case, usual) {
         Err(wrong) => wrong,
         // A name for what is not left would hide it on the day when it is.
@@ -206,7 +256,7 @@ fn twice(scene: &Scene<'_>, usual: &Run) -> Result<Option<Broken>, LawsError> {
 fn with_faults(
     law: Law,
     scene: &Scene<'_>,
-    case: &Case,
+    case: &TaskCase,
     faults: impl Iterator<Item = Fault>,
 ) -> Result<Option<Broken>, LawsError> {
     for fault in faults {
@@ -249,7 +299,11 @@ fn with_faults(
     Ok(None)
 }
 
-fn same_requests(scene: &Scene<'_>, case: &Case, usual: &Run) -> Result<Option<Broken>, LawsError> {
+fn same_requests(
+    scene: &Scene<'_>,
+    case: &TaskCase,
+    usual: &Run,
+) -> Result<Option<Broken>, LawsError> {
     let varies = |with| case.varies_with.contains(&with);
     let mut others = vec![("again", false, false)];
     if !varies(Varies::Clock) {

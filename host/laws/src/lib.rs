@@ -1,9 +1,12 @@
-//! What plugins are held to: the expectations of their [`Case`]s, and the [`Law`]s of `call` and `revert`.
+//! What plugins are held to: the expectations of their [`Case`]s, and the [`Law`]s of their kind.
 //!
-//! Each case is run on a fresh database in the case's start state, by the engine and the store that run every flow. The plugin
-//! is one task of a flow: before it run `inject`, which gives it its inputs, and the tasks that the case names; after
+//! Each case of a task is run on a fresh database in the case's start state, by the engine and the store that run every flow. The
+//! task is one of a flow: before it run `inject`, which gives it its inputs, and the tasks that the case names; after
 //! it a task that fails, so that the flow is rolled back. What is injected to try the laws lands between the plugin and
 //! the host, in the [`Context`](cairn::Context) of its call.
+//!
+//! A policy or a validator is asked as it is before a flow's first task. It changes nothing, so there is no database, and what is
+//! tried is only what its answer leans on.
 
 #![warn(missing_docs)]
 
@@ -13,18 +16,26 @@ mod compare;
 mod error;
 mod fake;
 mod law;
+mod manifest;
+mod question;
 mod scene;
 mod state;
+mod subject;
 mod tasks;
 mod test;
+mod unexpected;
 mod watch;
 
 pub use asked::Asked;
-pub use case::{Before, Case, Expect, HostSettings, Requester, Varies};
+pub use case::{
+    Before, Case, ExpectedViolation, HostSettings, PolicyCase, PolicyExpect, Requester, TaskCase,
+    TaskExpect, ValidatorCase, ValidatorExpect, Varies,
+};
 pub use compare::{Difference, Keep};
 pub use error::LawsError;
 pub use fake::{Call, Called, Fakes, Reverted, call};
 pub use law::{Broken, Law};
-pub use scene::{Subject, Tools};
 pub use state::{State, Used};
+pub use subject::{Subject, Tools};
 pub use test::{Checked, Tested, test};
+pub use unexpected::Unexpected;

@@ -1,7 +1,6 @@
-//! One run of a case: a fresh database, and a flow on it.
+//! One run of a task's case: a fresh database, and a flow on it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,53 +9,22 @@ use cairn::clock::{Clock, ManualClock, Timestamp};
 use cairn::error::{Diagnostic, TaskError};
 use cairn::flow::{FlowError, Recovery, TaskOptions};
 use cairn::host::{Planner, ReadyTask};
-use cairn::manifest::Limits;
-use cairn::plugin::Plugins;
 use cairn::policy::Policy;
 use cairn::store::view::Dump;
 use cairn::store::{Sqlite, SqliteConfig, Store, StoreError};
-use cairn::value::{Object, Value};
-use cairn::{Flow, Host, Manifest, Plan, TaskSpec};
-use serde_json::json;
+use cairn::value::Value;
+use cairn::{Flow, Host, Plan, TaskSpec};
 use tempfile::TempDir;
 
 use crate::asked::Asked;
-use crate::case::Case;
+use crate::case::{TaskCase, told, told_error};
 use crate::error::LawsError;
 use crate::fake::Fakes;
+use crate::manifest;
 use crate::state::BEGINNING;
+use crate::subject::{Subject, Tools};
 use crate::tasks::{After, BEFORE, Before, Observed, Seen, Sight};
 use crate::watch::{Fault, Grave, Role, Watch, WatchedEnforcer};
-
-/// What stands before the name of a built-in plugin.
-const BUILTIN: &str = "builtin:";
-
-/// The plugin's own key in the manifest of a case's flow.
-const SUBJECT: &str = "subject";
-
-/// The sandbox, and the plugins that cases may name as `builtin:NAME`. `inject` must be one of them.
-pub struct Tools {
-    /// The sandbox.
-    pub plugins: Arc<Plugins>,
-    /// Name and component.
-    pub builtins: Vec<(&'static str, &'static [u8])>,
-}
-
-/// The plugin that is looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject(pub(crate) String);
-
-impl Subject {
-    /// A component's file.
-    pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(path.into().to_string_lossy().into_owned())
-    }
-
-    /// A built-in plugin.
-    pub fn builtin(name: &str) -> Self {
-        Self(format!("{BUILTIN}{name}"))
-    }
-}
 
 /// What is done in a run, besides calling the plugin.
 #[derive(Clone, Default)]
@@ -88,33 +56,26 @@ pub(crate) struct Run {
 
 /// A case that was read, with its plan.
 pub(crate) struct Scene<'a> {
-    case: &'a Case,
+    case: &'a TaskCase,
     planner: Planner,
     plan: Plan,
     policy: Policy,
 }
 
 impl<'a> Scene<'a> {
-    pub(crate) fn new(tools: &Tools, subject: &Subject, case: &'a Case) -> Result<Self, LawsError> {
-        let told = |diagnostic: Diagnostic| {
-            let message = format!("case `{}`: {}", case.name, diagnostic.message);
-            let told = Diagnostic::new(message).at(&case.file, None);
-            match diagnostic.help {
-                Some(help) => told.help(help),
-                None => told,
-            }
-        };
+    pub(crate) fn new(
+        tools: &Tools,
+        subject: &Subject,
+        case: &'a TaskCase,
+    ) -> Result<Self, LawsError> {
         let planner = Planner::new(Arc::clone(&tools.plugins), &tools.builtins);
-        let plan = manifest(tools, subject, case)
+        let plan = manifest::of_task(tools, subject, case)
             .and_then(|manifest| Ok(planner.plan(&manifest)?))
-            .map_err(|error| match error {
-                LawsError::Invalid(diagnostic) => LawsError::Invalid(told(diagnostic)),
-                other => other,
-            })?;
+            .map_err(|error| told_error(&case.name, &case.file, error))?;
         let rules = Value::Object(case.host.policy.clone()).to_string();
         let policy = Policy::parse(&rules, None)
             .and_then(|own| Policy::default().with(own))
-            .map_err(told)?;
+            .map_err(|diagnostic| told(&case.name, &case.file, diagnostic))?;
         Ok(Self {
             case,
             planner,
@@ -336,88 +297,4 @@ fn flow_error(error: FlowError) -> LawsError {
         FlowError::Store(error) => error.into(),
         other => LawsError::Host(cairn::HostError::Flow(other)),
     }
-}
-
-// ---- The manifest of a case's flow ---------------------------------------------------------------------------------------
-
-/// `inject`, the tasks before, and the subject, wired and granted as a manifest would.
-fn manifest(tools: &Tools, subject: &Subject, case: &Case) -> Result<Manifest, LawsError> {
-    let mut plugins = Object::new();
-    let mut tasks = vec![json!({"plugin": "inject"})];
-    let mut provides: BTreeSet<String> = case.inputs.keys().cloned().collect();
-    let before = case.before.iter().enumerate().map(|(index, before)| {
-        let key = format!("before-{}", index + 1);
-        (
-            key,
-            before.plugin.as_str(),
-            &before.settings,
-            before.grants.as_ref(),
-        )
-    });
-    let itself = (
-        SUBJECT.to_owned(),
-        subject.0.as_str(),
-        &case.settings,
-        case.grants.as_ref(),
-    );
-    for (key, plugin, settings, grants) in before.chain([itself]) {
-        let bytes = read(tools, plugin, case, key == SUBJECT)?;
-        let loaded = tools.plugins.load(&bytes)?;
-        let grants = grants.cloned().unwrap_or_else(|| {
-            let imports = loaded.imports().iter();
-            let granted = imports.filter_map(|import| Some(import.capability?.interface()));
-            granted.map(|name| (name.to_owned(), true.into())).collect()
-        });
-        // What is wrong with the settings, the plan says better.
-        if let Ok(descriptor) = loaded.describe(settings, &Limits::default()) {
-            provides.extend(descriptor.requires);
-        }
-        let mut entry = json!({"settings": settings, "grants": grants});
-        match plugin.strip_prefix(BUILTIN) {
-            Some(name) => entry["builtin"] = name.into(),
-            None => entry["path"] = path(plugin, case, key == SUBJECT).into(),
-        }
-        tasks.push(json!({"plugin": key}));
-        plugins.insert(key, entry);
-    }
-    plugins.insert(
-        "inject".to_owned(),
-        json!({"builtin": "inject", "settings": {"provides": provides}}),
-    );
-    let manifest = json!({"flow": {"name": "case"}, "plugins": plugins, "task": tasks});
-    let text = toml::to_string(&manifest).map_err(|error| {
-        Diagnostic::new(format!(
-            "its settings or grants do not fit a manifest: {error}"
-        ))
-        .help("a manifest has no null")
-    })?;
-    Ok(Manifest::parse(&text, &case.file)?)
-}
-
-/// A case's paths start at its file, the subject's where the program stands.
-fn path(plugin: &str, case: &Case, is_subject: bool) -> String {
-    let path = PathBuf::from(plugin);
-    let path = match case.file.parent() {
-        Some(folder) if !is_subject => folder.join(path),
-        _ => path,
-    };
-    std::path::absolute(&path)
-        .unwrap_or(path)
-        .to_string_lossy()
-        .into_owned()
-}
-
-fn read(tools: &Tools, plugin: &str, case: &Case, is_subject: bool) -> Result<Vec<u8>, Diagnostic> {
-    if let Some(name) = plugin.strip_prefix(BUILTIN) {
-        let mut builtins = tools.builtins.iter();
-        let found = builtins.find(|(known, _)| *known == name);
-        return found
-            .map(|(_, bytes)| bytes.to_vec())
-            .ok_or_else(|| Diagnostic::new(format!("there is no built-in plugin `{name}`")));
-    }
-    let path = path(plugin, case, is_subject);
-    std::fs::read(&path).map_err(|error| {
-        Diagnostic::new(format!("the plugin {path} cannot be read: {error}"))
-            .help("build it first if it is yours")
-    })
 }

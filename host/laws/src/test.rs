@@ -1,13 +1,14 @@
 //! Runs the cases of a plugin.
 
-use cairn::error::TaskError;
-use cairn::value::Value;
 use serde::Serialize;
 
-use crate::case::{Case, Expect};
+use crate::case::{Case, TaskCase};
 use crate::error::LawsError;
 use crate::law::{self, Broken, Law};
-use crate::scene::{Experiment, Scene, Subject, Tools};
+use crate::question::{Otherwise, PolicyQuestion, Question, ValidatorQuestion};
+use crate::scene::{Experiment, Scene};
+use crate::subject::{Subject, Tools};
+use crate::unexpected::Unexpected;
 
 /// What came of all cases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,9 +29,9 @@ impl Tested {
 pub struct Checked {
     /// Its name.
     pub case: String,
-    /// What the call did not do that was expected of it.
-    pub unexpected: Option<String>,
-    /// The laws that were tried.
+    /// What came of it in place of what is expected.
+    pub unexpected: Option<Unexpected>,
+    /// The laws that were tried: those of its kind.
     pub laws: Vec<Law>,
     /// Those that were broken.
     pub broken: Vec<Broken>,
@@ -43,7 +44,8 @@ impl Checked {
     }
 }
 
-/// Runs each case once, and holds what came of it to what is expected; and then tries the laws on it.
+/// Runs each case once, and holds what came of it to what is expected; and then tries those of the laws on it that are for
+/// plugins of its kind.
 ///
 /// # Errors
 /// When a case cannot be run: it does not fit its plugin, or the host itself fails.
@@ -54,16 +56,17 @@ pub fn test(
     laws: &[Law],
 ) -> Result<Tested, LawsError> {
     let cases = cases.iter().map(|case| {
-        let scene = Scene::new(tools, subject, case)?;
-        let usual = scene.run(&Experiment::default())?;
-        let mut broken = Vec::new();
-        for law in laws {
-            broken.extend(law::check(*law, &scene, case, &usual)?);
-        }
+        let laws = laws.iter().copied();
+        let laws: Vec<Law> = laws.filter(|law| law.is_for(case.role())).collect();
+        let (unexpected, broken) = match case {
+            Case::Task(case) => run(tools, subject, case, &laws)?,
+            Case::Policy(case) => ask(&PolicyQuestion::new(tools, subject, case)?, &laws)?,
+            Case::Validator(case) => ask(&ValidatorQuestion::new(tools, subject, case)?, &laws)?,
+        };
         Ok(Checked {
-            case: case.name.clone(),
-            unexpected: unexpected(&case.expect, usual.seen.result.as_ref()),
-            laws: laws.to_vec(),
+            case: case.name().to_owned(),
+            unexpected,
+            laws,
             broken,
         })
     });
@@ -72,69 +75,30 @@ pub fn test(
     })
 }
 
-fn unexpected(expect: &Expect, result: Option<&Result<Value, TaskError>>) -> Option<String> {
-    match (result, &expect.error) {
-        (None, _) => Some("it was not called".to_owned()),
-        (Some(Err(error)), Some(kind)) if error.kind == *kind => None,
-        (Some(Err(error)), Some(kind)) => Some(format!("it should fail with {kind}: {error}")),
-        (Some(Err(error)), None) => Some(format!("it failed: {error}")),
-        (Some(Ok(result)), Some(kind)) => {
-            Some(format!("it should fail with {kind}, and returned {result}"))
-        }
-        (Some(Ok(result)), None) => {
-            let wrong = lacks(expect.result.as_ref()?, result, "")?;
-            Some(format!("its result is not what it should be: {wrong}"))
-        }
+/// What is wrong with a plugin by one case.
+type Found = (Option<Unexpected>, Vec<Broken>);
+
+fn run(
+    tools: &Tools,
+    subject: &Subject,
+    case: &TaskCase,
+    laws: &[Law],
+) -> Result<Found, LawsError> {
+    let scene = Scene::new(tools, subject, case)?;
+    let usual = scene.run(&Experiment::default())?;
+    let mut broken = Vec::new();
+    for law in laws {
+        broken.extend(law::check(*law, &scene, case, &usual)?);
     }
+    let unexpected = Unexpected::result(&case.expect, usual.seen.result.as_ref());
+    Ok((unexpected, broken))
 }
 
-/// What `found` lacks of `expected`, with its place: objects may hold more.
-fn lacks(expected: &Value, found: &Value, place: &str) -> Option<String> {
-    match (expected, found) {
-        (Value::Object(expected), Value::Object(found)) => {
-            expected.iter().find_map(|(key, value)| {
-                let place = format!("{place}/{key}");
-                match found.get(key) {
-                    Some(found) => lacks(value, found, &place),
-                    None => Some(format!("{place} is missing, should be {value}")),
-                }
-            })
-        }
-        _ if expected == found => None,
-        _ => {
-            let place = if place.is_empty() { "it" } else { place };
-            Some(format!("{place} is {found}, should be {expected}"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_result_may_hold_more_than_is_expected_and_what_it_lacks_is_named_with_its_place() {
-        let found = json!({"a": {"b": 1, "c": [1, 2]}, "d": null});
-        assert_eq!(lacks(&json!({"a": {"b": 1}}), &found, ""), None);
-        let wrong = lacks(&json!({"a": {"c": [1]}}), &found, "");
-        assert_eq!(wrong.unwrap(), "/a/c is [1,2], should be [1]");
-        let wrong = lacks(&json!({"e": 1}), &found, "");
-        assert_eq!(wrong.unwrap(), "/e is missing, should be 1");
-    }
-
-    #[test]
-    fn a_call_succeeds_unless_an_error_is_expected() {
-        let failed = Err(TaskError::new("Busy", "not now"));
-        let expect = |error: Option<&str>| Expect {
-            result: None,
-            error: error.map(str::to_owned),
-        };
-        assert_eq!(unexpected(&expect(Some("Busy")), Some(&failed)), None);
-        assert!(unexpected(&expect(None), Some(&failed)).is_some());
-        assert!(unexpected(&expect(Some("Over")), Some(&failed)).is_some());
-        assert!(unexpected(&expect(Some("Busy")), Some(&Ok(json!({})))).is_some());
-        assert_eq!(unexpected(&expect(None), Some(&Ok(json!({})))), None);
-    }
+fn ask(question: &impl Question, laws: &[Law]) -> Result<Found, LawsError> {
+    let usual = question.ask(Otherwise::Nothing)?;
+    let broken = match laws.contains(&Law::SameAnswer) {
+        true => law::same_answer(question, &usual)?,
+        false => None,
+    };
+    Ok((question.unexpected(&usual), broken.into_iter().collect()))
 }

@@ -1,46 +1,23 @@
 //! A task that breaks a law is caught by that law and by no other, with the shortest sequence of host calls that shows it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+mod guests;
 
-use cairn::plugin::{PluginConfig, Plugins};
-use cairn_laws::{Broken, Case, Checked, Law, LawsError, Subject, Tools, test};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-/// The component of `guests/lawless`.
-fn lawless() -> PathBuf {
-    static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "--target",
-                "wasm32-wasip2",
-            ])
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/lawless"))
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .output()
-            .expect("cargo starts");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        target.join("wasm32-wasip2/release/lawless.wasm")
-    };
-    COMPONENT.get_or_init(build).clone()
+use cairn::error::Diagnostic;
+use cairn::plan::Role;
+use cairn_laws::{Broken, Case, Checked, Law, LawsError, Subject, test};
+
+use guests::{component, tools};
+
+fn lawless() -> Subject {
+    Subject::file(component("lawless.wasm"))
 }
 
-fn tools() -> Tools {
-    Tools {
-        plugins: Plugins::new(&PluginConfig::default()).unwrap(),
-        builtins: cairn_bundle::PLUGINS.to_vec(),
-    }
+fn parse(text: &str) -> Result<Vec<Case>, Diagnostic> {
+    let roles = BTreeSet::from([Role::Task]);
+    Case::parse(text, Path::new("cases.toml"), &roles)
 }
 
 /// Tries every law on the guest that breaks `what`. `more` is added to its case.
@@ -49,8 +26,8 @@ fn try_laws(what: &str, more: &str) -> Checked {
         "[[case]]\nname = 'one'\nsettings = {{ breaks = '{what}' }}\n\
          state = {{ volumes = [{{ id = 'v1', size = 1 }}] }}\n{more}"
     );
-    let cases = Case::parse(&case, Path::new("cases.toml")).unwrap();
-    let tested = test(&tools(), &Subject::file(lawless()), &cases, &Law::ALL).unwrap();
+    let cases = parse(&case).unwrap();
+    let tested = test(&tools(), &lawless(), &cases, &Law::ALL).unwrap();
     let [checked] = <[Checked; 1]>::try_from(tested.cases).unwrap();
     assert_eq!(checked.unexpected, None);
     checked
@@ -195,8 +172,8 @@ fn a_case_that_does_not_fit_is_refused_with_its_name() {
         ),
     ] {
         let case = format!("[[case]]\nname = 'odd'\nsettings = {settings}\n{more}");
-        let cases = Case::parse(&case, Path::new("cases.toml")).unwrap();
-        let refused = test(&tools(), &Subject::file(lawless()), &cases, &[]).unwrap_err();
+        let cases = parse(&case).unwrap();
+        let refused = test(&tools(), &lawless(), &cases, &[]).unwrap_err();
         let LawsError::Invalid(diagnostic) = refused else {
             panic!("{refused}");
         };
@@ -232,7 +209,7 @@ fn a_file_of_cases_that_is_wrong_is_refused_with_its_line() {
             None,
         ),
     ] {
-        let refused = Case::parse(text, Path::new("cases.toml")).unwrap_err();
+        let refused = parse(text).unwrap_err();
         assert!(refused.message.contains(reason), "{refused}");
         if line.is_some() {
             assert_eq!(refused.line, line, "{refused}");

@@ -1,7 +1,9 @@
 //! The built-in plugins keep the laws, in every case of theirs.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use cairn::plan::Role;
 use cairn::plugin::{PluginConfig, Plugins};
 use cairn_laws::{Case, Law, Subject, Tools, test};
 
@@ -14,9 +16,11 @@ fn every_built_in_plugin_does_what_its_cases_say_and_keeps_every_law() {
     let mut problems = Vec::new();
     for (name, _) in cairn_bundle::PLUGINS {
         let cases = cairn_bundle::cases(name).unwrap();
-        let cases = Case::parse(cases, Path::new(name)).unwrap();
+        let cases = Case::parse(cases, Path::new(name), &BTreeSet::from([Role::Task])).unwrap();
         let tested = test(&tools, &Subject::builtin(name), &cases, &Law::ALL).unwrap();
         assert_eq!(tested.cases.len(), cases.len());
+        let tried: Vec<usize> = tested.cases.iter().map(|case| case.laws.len()).collect();
+        assert_eq!(tried, vec![6; cases.len()], "every law of tasks");
         let wrong = tested.cases.into_iter().filter(|case| !case.is_ok());
         problems.extend(wrong.map(|case| format!("{name}: {case:#?}")));
     }

@@ -1,3 +1,4 @@
+use acceptance::check_guest::Asked;
 use serde_json::json;
 
 use super::program;
@@ -39,10 +40,11 @@ fn a_case_that_comes_out_otherwise_is_told() {
     let plugin = "builtin:on-failure-change-status";
     let arguments = ["plugin", "test", plugin, "--cases", "cases.toml", "--json"];
     let tested = program.run(&arguments).exits(3).json();
-    let unexpected = tested["cases"][0]["unexpected"].as_str().unwrap();
-    assert!(
-        unexpected.contains("it should fail with Busy"),
-        "{unexpected}"
+    let unexpected = &tested["cases"][0]["unexpected"];
+    assert_eq!(unexpected["expected"], "the error Busy");
+    assert_eq!(
+        unexpected["found"],
+        r#"the result {"volume_id":"v1","volume_spec":null}"#
     );
 }
 
@@ -154,4 +156,122 @@ fn a_call_may_begin_with_rows_that_are_there() {
     program
         .run(&[&call[..], &[r#"{"size": 1}"#]].concat())
         .exits(0);
+}
+
+/// A question to a policy, and one to a validator, in a file for each: the guest is both.
+const POLICY: &str = "world = 'policy'\n[[case]]\nname = 'at night'\naction = 'volume:create'\n";
+const VALIDATOR: &str = "world = 'validator'\n[[case]]\nname = 'all of it'\n";
+
+#[test]
+fn policies_and_validators_answer_what_their_cases_say() {
+    let program = program();
+    std::fs::create_dir(program.path("cases")).unwrap();
+    program
+        .write("guest.wat", Asked::Refuses.component())
+        .write(
+            "cases/policy.toml",
+            format!("{POLICY}expect = {{ deny = 'closed' }}"),
+        )
+        .write(
+            "cases/validator.toml",
+            format!(
+                "{VALIDATOR}expect = {{ violations = [\n\
+                 {{ pointer = '/size', kind = 'SizeOdd', message = 'wrong' }},\n\
+                 {{ pointer = '/size', kind = 'Broken' }},\n\
+                 {{ pointer = '/name', kind = 'Broken' }},\n] }}"
+            ),
+        );
+    let run = program.run(&["plugin", "test", "guest.wat", "--laws"]);
+    insta::assert_snapshot!("plugin-test-answers", run.exits(0).stdout);
+
+    program.write("cases/policy.toml", POLICY).write(
+        "cases/validator.toml",
+        format!("{VALIDATOR}expect = {{ violations = [{{ pointer = '/size', kind = 'SizeOdd', message = 'least' }}] }}"),
+    );
+    let run = program.run(&["plugin", "test", "guest.wat"]);
+    insta::assert_snapshot!("plugin-test-answers-otherwise", run.exits(3).stdout);
+    assert!(!program.has_database());
+}
+
+#[test]
+fn a_policy_or_validator_that_fails_is_told_with_its_error_or_expected_to() {
+    for (guest, kind) in [
+        (Asked::Errs, "Broken"),
+        (Asked::Traps, "Trap"),
+        (Asked::Loops, "DeadlineExceeded"),
+    ] {
+        let program = program();
+        program.write("guest.wat", guest.component());
+        for case in [POLICY, VALIDATOR] {
+            program.write("cases.toml", case);
+            let arguments = [
+                "plugin",
+                "test",
+                "guest.wat",
+                "--cases",
+                "cases.toml",
+                "--json",
+            ];
+            let tested = program.run(&arguments).exits(3).json();
+            let found = tested["cases"][0]["unexpected"]["found"].as_str().unwrap();
+            assert!(found.starts_with(&format!("the error {kind}")), "{found}");
+            program.write(
+                "cases.toml",
+                format!("{case}expect = {{ error = '{kind}' }}"),
+            );
+            program.run(&arguments).exits(0);
+        }
+    }
+}
+
+#[test]
+fn cases_of_a_policy_that_are_wrong_are_bad_input() {
+    let program = program();
+    program.write("guest.wat", Asked::Agrees.component());
+    for (cases, parts) in [
+        (
+            "[[case]]\nname = 'one'\n",
+            &[
+                "do not say which they mean",
+                "world = \"policy\" or \"validator\"",
+            ][..],
+        ),
+        (
+            "world = 'policy'\n[[case]]\nname = 'one'\n",
+            &["names no `action`", "volume:create"],
+        ),
+        (
+            "world = 'policy'\n[[case]]\nname = 'one'\ninputs = {}\n",
+            &[
+                "unknown field `inputs`",
+                "cases.toml:4",
+                "cases of a policy",
+            ],
+        ),
+    ] {
+        program.write("cases.toml", cases);
+        let arguments = ["plugin", "test", "guest.wat", "--cases", "cases.toml"];
+        let run = program.run(&arguments).exits(2).says(parts);
+        assert_eq!(run.stdout, "");
+    }
+    program.write("text.wasm", "hello");
+    let arguments = ["plugin", "test", "text.wasm", "--cases", "cases.toml"];
+    program
+        .run(&arguments)
+        .exits(2)
+        .says(&["no WebAssembly component", "--> text.wasm"]);
+}
+
+#[test]
+fn what_is_never_called_is_told_how_it_is_asked() {
+    let program = program();
+    program.write("guest.wat", Asked::Agrees.component());
+    program
+        .run(&["plugin", "call", "guest.wat"])
+        .exits(2)
+        .says(&[
+            "only a task is called, and this component is a policy and a validator",
+            "--> guest.wat",
+            "cairn plugin test --help",
+        ]);
 }

@@ -13,16 +13,13 @@ use crate::value::Value;
 /// Finds the component of a policy or validator.
 type Find<'f> = dyn Fn(&PlannedCheck) -> Result<Arc<Plugin>, HostError> + 'f;
 
-/// What is asked before the first task of the plan's flows; nothing where nobody is.
+/// What is asked before the first task of the plan's flows.
 pub(super) fn checks(
     plan: &Plan,
     find: &Find<'_>,
     planner: &Planner,
     services: &Arc<Services>,
-) -> Result<Option<Arc<Checks>>, HostError> {
-    if plan.policies.is_empty() && plan.validators.is_empty() {
-        return Ok(None);
-    }
+) -> Result<Checks, HostError> {
     let policies = plan.policies.iter();
     let policies = policies.map(|check| Ok((check.mode, policy(check, find, planner, services)?)));
     let validators = plan.validators.iter().map(|check| {
@@ -34,11 +31,11 @@ pub(super) fn checks(
         );
         Ok(Arc::new(plugin) as Arc<dyn Validator>)
     });
-    Ok(Some(Arc::new(Checks::new(
+    Ok(Checks::new(
         plan.action.as_deref().unwrap_or_default(),
         policies.collect::<Result<_, HostError>>()?,
         validators.collect::<Result<_, HostError>>()?,
-    ))))
+    ))
 }
 
 /// The policies that rules may ask while a flow of the plan runs.

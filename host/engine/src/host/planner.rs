@@ -3,10 +3,10 @@ use std::fs;
 use std::sync::Arc;
 
 use super::HostError;
-use super::checks::rule_plugins;
+use super::checks::{checks, rule_plugins};
 use crate::allow::Allow;
-use crate::capability::Services;
-use crate::check::RulePlugins;
+use crate::capability::{Services, Surroundings};
+use crate::check::{Checks, RulePlugins};
 use crate::error::Diagnostic;
 use crate::manifest::{LimitKey, Limits, Manifest, PluginEntry, Source};
 use crate::plan::{Inspected, Plan, PlannedCheck};
@@ -192,19 +192,34 @@ impl Planner {
     /// # Errors
     /// [`HostError::Plugin`], or [`HostError::Invalid`] when a component is no longer loaded.
     pub fn rule_plugins(&self, plan: &Plan) -> Result<RulePlugins, HostError> {
-        let services = Services {
+        rule_plugins(plan, &|check| self.loaded(check), self, &self.services(None))
+    }
+
+    /// The policies and validators of a plan, ready to be asked, with these clocks and this randomness. That needs no database, for
+    /// they change nothing.
+    ///
+    /// # Errors
+    /// As [`rule_plugins`](Self::rule_plugins).
+    pub fn checks(&self, plan: &Plan, surroundings: Surroundings) -> Result<Checks, HostError> {
+        let services = self.services(Some(surroundings));
+        checks(plan, &|check| self.loaded(check), self, &services)
+    }
+
+    fn loaded(&self, check: &PlannedCheck) -> Result<Arc<Plugin>, HostError> {
+        self.plugins.loaded(check.digest).ok_or_else(|| {
+            let message = format!("the component of `{}` is not loaded", check.plugin);
+            Diagnostic::new(message).into()
+        })
+    }
+
+    /// What those are offered who are asked.
+    fn services(&self, surroundings: Option<Surroundings>) -> Arc<Services> {
+        Arc::new(Services {
             enforcer: Arc::clone(&self.policy) as _,
             default_zone: String::new(),
-            surroundings: None,
+            surroundings,
             rule_plugins: RulePlugins::default(),
-        };
-        let find = |check: &PlannedCheck| {
-            self.plugins.loaded(check.digest).ok_or_else(|| {
-                let message = format!("the component of policy `{}` is not loaded", check.plugin);
-                Diagnostic::new(message).into()
-            })
-        };
-        rule_plugins(plan, &find, self, &Arc::new(services))
+        })
     }
 
     /// The built-in plugin of that digest.

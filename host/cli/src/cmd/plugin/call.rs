@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cairn::error::{Diagnostic, TaskError};
+use cairn::plan::Role;
 use cairn::value::{self, Object, Value};
 use cairn_laws::{Asked, Called, Difference, Fakes, Requester, State, Subject};
 use clap::Args;
@@ -67,7 +68,7 @@ impl Call {
             Some(name) => Subject::builtin(name),
             None => Subject::file(&self.plugin),
         };
-        super::read(&self.plugin)?;
+        self.check_is_task(session)?;
         let identity = session.requester(&self.who)?;
         let mut fakes = Fakes::default();
         for (capability, path) in &self.fakes {
@@ -98,6 +99,23 @@ impl Call {
         let reverted = called.revert.as_ref();
         let is_ok = called.error.is_none() && reverted.is_none_or(|revert| revert.error.is_none());
         Ok(if is_ok { Exit::Ok } else { Exit::Failed })
+    }
+}
+
+impl Call {
+    /// Refuses what is never called. What is wrong with a component besides, its call says better.
+    fn check_is_task(&self, session: &Session) -> Result<(), Failure> {
+        let roles = super::load(session, &self.plugin)?.roles();
+        if roles.contains(&Role::Task) {
+            return Ok(());
+        }
+        let nouns: Vec<&str> = roles.into_iter().map(Role::noun).collect();
+        let nouns = nouns.join(" and a ");
+        let message = format!("only a task is called, and this component is a {nouns}");
+        Err(Diagnostic::new(message)
+            .at(Path::new(&self.plugin), None)
+            .help("ask it with a case: `cairn plugin test --help` shows one of each kind")
+            .into())
     }
 }
 

@@ -9,8 +9,10 @@ mod new;
 mod test;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cairn::error::Diagnostic;
+use cairn::plugin::{Plugin as Component, PluginError};
 use cairn::value::{self, Object, Value};
 use clap::Subcommand;
 
@@ -63,6 +65,22 @@ fn read(plugin: &str) -> Result<Vec<u8>, Diagnostic> {
             Diagnostic::new(format!("there is no built-in plugin `{name}`"))
                 .help(format!("the built-in plugins are {}", known.join(", ")))
         })
+}
+
+/// The component of a file, or of a built-in plugin, compiled.
+fn load(session: &Session, plugin: &str) -> Result<Arc<Component>, Failure> {
+    let bytes = read(plugin)?;
+    let loaded = session.plugins()?.load(&bytes);
+    loaded.map_err(|error| failed(plugin, error))
+}
+
+/// What is wrong with a component, with its file.
+fn failed(plugin: &str, error: PluginError) -> Failure {
+    let mut failure = Failure::from(error);
+    if !plugin.starts_with(BUILTIN) {
+        failure.diagnostic = failure.diagnostic.at(Path::new(plugin), None);
+    }
+    failure
 }
 
 /// A JSON object on the command line.

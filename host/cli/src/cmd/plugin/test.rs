@@ -1,9 +1,11 @@
 //! `cairn plugin test`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
+use cairn::plan::Role;
 use cairn_laws::{Broken, Case, Checked, Law, Subject, Tested, Tools};
 use clap::Args;
 
@@ -11,13 +13,13 @@ use super::BUILTIN;
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::input;
-use crate::output;
+use crate::output::{self, printable};
 use crate::session::Session;
 
-/// Run a plugin's cases, and hold it to the laws of call and revert: exit 0 kept, 3 broken
+/// Run a plugin's cases, and hold it to the laws of its kind: exit 0 kept, 3 broken
 ///
-/// Each case is run on a database of its own, in the state that the case describes. It is read
-/// from `cases/*.toml` beside the component:
+/// Cases are read from `cases/*.toml` beside the component. That of a task is run on a database
+/// of its own, in the state that the case describes:
 ///
 ///   [[case]]
 ///   name   = "a volume of 10 GiB"
@@ -26,7 +28,26 @@ use crate::session::Session;
 ///   keep   = ["volumes/v1.status"]          # what a revert leaves on purpose
 ///   expect = { result = { size = 10 } }     # or { error = "KIND" }
 ///
-/// The SDK's page `cairn_plugin::tutorial` has every key. The laws:
+/// That of a policy is a question, and the answer that it should get:
+///
+///   [[case]]
+///   name      = "a large volume needs a role"
+///   settings  = { most = 100 }
+///   requester = { roles = ["member"] }
+///   action    = "volume:create"
+///   target    = { size = 101 }
+///   expect    = { deny = "needs the role" } # part of the reason; or "allow", { error = "KIND" }
+///
+/// And so is that of a validator:
+///
+///   [[case]]
+///   name     = "a volume of nothing"
+///   settings = { most = 100 }
+///   inputs   = { size = 0 }
+///   expect   = { violations = [{ pointer = "/size", kind = "InvalidInput", message = "least" }] }
+///
+/// Without `expect` a task should succeed, a policy allow, and a validator find nothing. The SDK's
+/// page `cairn_plugin::tutorial` has every key. The laws of tasks:
 ///
 ///   revert         a call and its revert leave everything as it was, but for what `keep` names
 ///   twice          a revert done twice leaves what it leaves when done once
@@ -35,7 +56,11 @@ use crate::session::Session;
 ///   interrupted    nor one whose host dies after any of them
 ///   same-requests  the same inputs give the same requests to the host
 ///
-/// For a law that is broken, the shortest sequence of host calls that breaks it is shown.
+/// For a law that is broken, the shortest sequence of host calls that breaks it is shown. The law
+/// of policies and validators:
+///
+///   same-answer    the same question gets the same answer, at another time and with other
+///                  randomness too, and from a validator whoever asks
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Test {
@@ -54,14 +79,19 @@ pub struct Test {
 
 impl Test {
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let (subject, cases) = self.find()?;
-        let tools = tools(session)?;
+        let found = self.find()?;
+        let roles = super::load(session, &found.plugin)?.roles();
+        let cases = found.cases(&roles)?;
+        let subject = match found.plugin.strip_prefix(BUILTIN) {
+            Some(name) => Subject::builtin(name),
+            None => Subject::file(&found.plugin),
+        };
         let laws = if self.laws { &Law::ALL[..] } else { &[] };
-        let tested = cairn_laws::test(&tools, &subject, &cases, laws)?;
+        let tested = cairn_laws::test(&tools(session)?, &subject, &cases, laws)?;
         if self.format.json {
             output::json(&tested)?;
         } else {
-            output::print(&text(&tested, laws))?;
+            output::print(&text(&tested))?;
         }
         Ok(match tested.is_ok() {
             true => Exit::Ok,
@@ -69,16 +99,16 @@ impl Test {
         })
     }
 
-    /// The plugin, and its cases.
-    fn find(&self) -> Result<(Subject, Vec<Case>), Diagnostic> {
+    /// The plugin, and the files of its cases.
+    fn find(&self) -> Result<Found, Diagnostic> {
         if let Some(name) = self.plugin.strip_prefix(BUILTIN) {
             super::read(&self.plugin)?;
-            let subject = Subject::builtin(name);
-            let cases = match (&self.cases, cairn_bundle::cases(name)) {
-                (None, Some(text)) => Case::parse(text, Path::new(&self.plugin))?,
-                (path, _) => read_cases(path.as_deref().unwrap_or(Path::new("cases")))?,
+            let files = match (&self.cases, cairn_bundle::cases(name)) {
+                (None, Some(text)) => vec![(PathBuf::from(&self.plugin), text.to_owned())],
+                (path, _) => files_of_cases(path.as_deref().unwrap_or(Path::new("cases")))?,
             };
-            return Ok((subject, cases));
+            let plugin = self.plugin.clone();
+            return Ok(Found { plugin, files });
         }
         let given = Path::new(&self.plugin);
         let component = if given.is_dir() {
@@ -87,8 +117,26 @@ impl Test {
             given.to_owned()
         };
         let beside = component.with_file_name("cases");
-        let cases = read_cases(self.cases.as_deref().unwrap_or(&beside))?;
-        Ok((Subject::file(component), cases))
+        let files = files_of_cases(self.cases.as_deref().unwrap_or(&beside))?;
+        let plugin = component.to_string_lossy().into_owned();
+        Ok(Found { plugin, files })
+    }
+}
+
+/// A plugin, and the files of its cases with their texts.
+struct Found {
+    plugin: String,
+    files: Vec<(PathBuf, String)>,
+}
+
+impl Found {
+    /// The cases of a plugin that is these things.
+    fn cases(&self, roles: &BTreeSet<Role>) -> Result<Vec<Case>, Diagnostic> {
+        let mut cases = Vec::new();
+        for (path, text) in &self.files {
+            cases.extend(Case::parse(text, path, roles)?);
+        }
+        Ok(cases)
     }
 }
 
@@ -118,25 +166,25 @@ fn component_in(folder: &Path) -> Result<PathBuf, Diagnostic> {
     }
 }
 
-/// The cases of a file, or of every file of a folder in order of their names.
-fn read_cases(path: &Path) -> Result<Vec<Case>, Diagnostic> {
+/// The text of a file of cases, or of every such file of a folder in order of their names.
+fn files_of_cases(path: &Path) -> Result<Vec<(PathBuf, String)>, Diagnostic> {
     let paths = if path.is_dir() {
         files(path, "toml")?
     } else {
         vec![path.to_owned()]
     };
-    let mut cases = Vec::new();
-    for path in &paths {
-        cases.extend(Case::parse(&input::text(path, "a file of cases")?, path)?);
-    }
-    if cases.is_empty() {
+    if paths.is_empty() {
         return Err(
             Diagnostic::new("there are no cases (*.toml) in this folder")
                 .at(path, None)
                 .help("`cairn plugin test --help` shows what a case looks like"),
         );
     }
-    Ok(cases)
+    let texts = paths.into_iter().map(|path| {
+        let text = input::text(&path, "a file of cases")?;
+        Ok((path, text))
+    });
+    texts.collect()
 }
 
 /// The files of a folder with this extension, in order of their names.
@@ -152,20 +200,27 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Diagnostic> {
     Ok(paths)
 }
 
-fn text(tested: &Tested, laws: &[Law]) -> String {
+fn text(tested: &Tested) -> String {
+    let is_tried = |law: &Law| tested.cases.iter().any(|case| case.laws.contains(law));
+    let laws: Vec<Law> = Law::ALL.into_iter().filter(is_tried).collect();
     let mut titles = vec!["case", "expected"];
     titles.extend(laws.iter().map(|law| law.name()));
     let cell = |is_ok: bool| if is_ok { "ok" } else { "BROKEN" }.to_owned();
     let rows = tested.cases.iter().map(|case| {
         let mut row = vec![case.case.clone(), cell(case.unexpected.is_none())];
-        let is_kept = |law: &Law| case.broken.iter().all(|broken| broken.law != *law);
-        row.extend(laws.iter().map(|law| cell(is_kept(law))));
+        let of_law = |law: &Law| match case.laws.contains(law) {
+            true => cell(case.broken.iter().all(|broken| broken.law != *law)),
+            false => "-".to_owned(),
+        };
+        row.extend(laws.iter().map(of_law));
         row
     });
     let mut text = output::table(&titles, rows);
     for case in &tested.cases {
         if let Some(unexpected) = &case.unexpected {
-            text += &format!("\ncase `{}`: {unexpected}\n", case.case);
+            text += &format!("\ncase `{}` comes out otherwise\n", case.case);
+            text += &lines("expected", &unexpected.expected);
+            text += &lines("found", &unexpected.found);
         }
         for broken in &case.broken {
             text += &explained(case, broken);
@@ -174,15 +229,28 @@ fn text(tested: &Tested, laws: &[Law]) -> String {
     text
 }
 
+/// Lines under a word, which stands before the first.
+fn lines(word: &str, text: &str) -> String {
+    let mut word = word;
+    let mut lines = String::new();
+    for line in text.lines() {
+        lines += &format!("  {word:<10}{}\n", printable(line));
+        word = "";
+    }
+    lines
+}
+
 /// A broken law, with the host calls that break it.
 fn explained(case: &Checked, broken: &Broken) -> String {
     let mut text = format!(
-        "\ncase `{}` breaks the law `{}`: {}\n  {}\n",
+        "\ncase `{}` breaks the law `{}`: {}\n",
         case.case,
         broken.law,
         broken.law.sentence(),
-        broken.message
     );
+    for line in broken.message.lines() {
+        text += &format!("  {}\n", printable(line));
+    }
     for (index, asked) in broken.sequence.iter().enumerate() {
         text += &format!("  {}. {asked}\n", index + 1);
     }

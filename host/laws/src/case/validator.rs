@@ -1,0 +1,98 @@
+//! The case of a validator: a request, and what is wrong with it.
+
+use std::path::{Path, PathBuf};
+
+use cairn::error::Diagnostic;
+use cairn::value::Object;
+use serde::Deserialize;
+
+use super::World;
+use super::document::{check_names, maybe_object, object, read, unsound};
+
+/// One question to a validator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatorCase {
+    /// What the case shows; unique in its file.
+    pub name: String,
+    /// The file it stands in.
+    pub file: PathBuf,
+    /// The validator's settings.
+    pub settings: Object,
+    /// The request that it looks at.
+    pub inputs: Object,
+    /// What the answer should be.
+    pub expect: ValidatorExpect,
+}
+
+/// What a validator should answer: that nothing is wrong, unless something is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValidatorExpect {
+    /// Every violation, in order.
+    pub violations: Vec<ExpectedViolation>,
+    /// The kind of its error.
+    pub error: Option<String>,
+}
+
+/// What a violation should say.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedViolation {
+    /// Its pointer.
+    pub pointer: String,
+    /// Its kind.
+    pub kind: String,
+    /// Part of its message.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// A file of cases, as it is written. What stands beside the cases is for all of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Read before, to know that this is a validator's file.
+    #[serde(rename = "world")]
+    _world: Option<World>,
+    #[serde(default, deserialize_with = "maybe_object")]
+    settings: Option<Object>,
+    case: Vec<Written>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    #[serde(default, deserialize_with = "maybe_object")]
+    settings: Option<Object>,
+    #[serde(default, deserialize_with = "object")]
+    inputs: Object,
+    #[serde(default)]
+    expect: ValidatorExpect,
+}
+
+impl ValidatorCase {
+    /// The cases of a file.
+    pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<Self>, Diagnostic> {
+        let parsed: File = read(text, file)?;
+        check_names(parsed.case.iter().map(|case| case.name.as_str()), file)?;
+        let cases = parsed.case.into_iter().map(|written| {
+            let expect = written.expect;
+            if expect.error.is_some() && !expect.violations.is_empty() {
+                let problem = "expects violations and an error";
+                return Err(unsound(&written.name, problem, file));
+            }
+            Ok(Self {
+                name: written.name,
+                file: file.to_owned(),
+                settings: written
+                    .settings
+                    .or_else(|| parsed.settings.clone())
+                    .unwrap_or_default(),
+                inputs: written.inputs,
+                expect,
+            })
+        });
+        cases.collect()
+    }
+}

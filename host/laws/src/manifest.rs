@@ -1,0 +1,135 @@
+//! The manifest of a case's flow.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cairn::Manifest;
+use cairn::error::Diagnostic;
+use cairn::manifest::Limits;
+use cairn::plan::Role;
+use cairn::value::{Object, Value};
+use serde_json::json;
+
+use crate::case::TaskCase;
+use crate::error::LawsError;
+use crate::subject::{BUILTIN, Subject, Tools};
+
+/// The plugin's own key.
+const SUBJECT: &str = "subject";
+
+/// `inject`, the tasks before, and the subject, wired and granted as a manifest would.
+pub(crate) fn of_task(
+    tools: &Tools,
+    subject: &Subject,
+    case: &TaskCase,
+) -> Result<Manifest, LawsError> {
+    let mut plugins = Object::new();
+    let mut tasks = vec![json!({"plugin": "inject"})];
+    let mut provides: BTreeSet<String> = case.inputs.keys().cloned().collect();
+    let before = case.before.iter().enumerate().map(|(index, before)| {
+        let key = format!("before-{}", index + 1);
+        (
+            key,
+            before.plugin.as_str(),
+            &before.settings,
+            before.grants.as_ref(),
+        )
+    });
+    let itself = (
+        SUBJECT.to_owned(),
+        subject.0.as_str(),
+        &case.settings,
+        case.grants.as_ref(),
+    );
+    for (key, plugin, settings, grants) in before.chain([itself]) {
+        // A case's paths start at its file, the subject's where the program stands.
+        let folder = match key.as_str() {
+            SUBJECT => Path::new(""),
+            _ => case.file.parent().unwrap_or(Path::new("")),
+        };
+        let bytes = read(tools, plugin, folder)?;
+        let loaded = tools.plugins.load(&bytes)?;
+        let grants = grants.cloned().unwrap_or_else(|| {
+            let imports = loaded.imports().iter();
+            let granted = imports.filter_map(|import| Some(import.capability?.interface()));
+            granted.map(|name| (name.to_owned(), true.into())).collect()
+        });
+        // What is wrong with the settings, the plan says better.
+        if let Ok(descriptor) = loaded.describe(settings, &Limits::default()) {
+            provides.extend(descriptor.requires);
+        }
+        let mut entry = entry(plugin, folder, settings);
+        entry["grants"] = grants.into();
+        tasks.push(json!({"plugin": key}));
+        plugins.insert(key, entry);
+    }
+    plugins.insert(
+        "inject".to_owned(),
+        json!({"builtin": "inject", "settings": {"provides": provides}}),
+    );
+    let manifest = json!({"flow": {"name": "case"}, "plugins": plugins, "task": tasks});
+    written(&manifest, &case.file)
+}
+
+/// The subject as what is asked about `action` before the first task of a flow. There is no flow without a task, and the one
+/// here is not run.
+pub(crate) fn of_check(
+    subject: &Subject,
+    role: Role,
+    action: &str,
+    settings: &Object,
+    file: &Path,
+) -> Result<Manifest, LawsError> {
+    let mut manifest = json!({
+        "flow": {"name": "case", "action": action},
+        "plugins": {
+            "inject": {"builtin": "inject", "settings": {"provides": []}},
+            SUBJECT: entry(&subject.0, Path::new(""), settings),
+        },
+        "task": [{"plugin": "inject"}],
+    });
+    manifest[role.noun()] = json!([{"plugin": SUBJECT}]);
+    written(&manifest, file)
+}
+
+/// A plugin's table.
+fn entry(plugin: &str, folder: &Path, settings: &Object) -> Value {
+    let (key, source) = match plugin.strip_prefix(BUILTIN) {
+        Some(name) => ("builtin", name.to_owned()),
+        None => ("path", path(plugin, folder)),
+    };
+    json!({key: source, "settings": settings})
+}
+
+fn written(manifest: &Value, file: &Path) -> Result<Manifest, LawsError> {
+    let text = toml::to_string(manifest).map_err(|error| {
+        Diagnostic::new(format!(
+            "its settings or grants do not fit a manifest: {error}"
+        ))
+        .help("a manifest has no null")
+    })?;
+    Ok(Manifest::parse(&text, file)?)
+}
+
+fn path(plugin: &str, folder: &Path) -> String {
+    let path = folder.join(plugin);
+    std::path::absolute(&path)
+        .unwrap_or(path)
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn read(tools: &Tools, plugin: &str, folder: &Path) -> Result<Vec<u8>, Diagnostic> {
+    if let Some(name) = plugin.strip_prefix(BUILTIN) {
+        let mut builtins = tools.builtins.iter();
+        let found = builtins.find(|(known, _)| *known == name);
+        return found
+            .map(|(_, bytes)| bytes.to_vec())
+            .ok_or_else(|| Diagnostic::new(format!("there is no built-in plugin `{name}`")));
+    }
+    let path = path(plugin, folder);
+    std::fs::read(&path).map_err(|error| {
+        Diagnostic::new(format!("the plugin {path} cannot be read: {error}"))
+            .help("build it first if it is yours")
+    })
+}

@@ -1,0 +1,39 @@
+//! The components of `lawless`, built once by each test that asks for one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use cairn::plugin::{PluginConfig, Plugins};
+use cairn_laws::Tools;
+
+/// One of its components: `lawless.wasm`, or `examples/NAME.wasm`.
+pub fn component(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--release", "--locked", "--lib", "--examples"])
+            .args(["--target", "wasm32-wasip2"])
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/lawless"))
+            .env("CARGO_TARGET_DIR", &target)
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .output()
+            .expect("cargo starts");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        target.join("wasm32-wasip2/release")
+    };
+    FOLDER.get_or_init(build).join(name)
+}
+
+pub fn tools() -> Tools {
+    Tools {
+        plugins: Plugins::new(&PluginConfig::default()).unwrap(),
+        builtins: cairn_bundle::PLUGINS.to_vec(),
+    }
+}
