@@ -1,5 +1,6 @@
 use std::fs;
 
+use acceptance::check_guest::Asked;
 use acceptance::guest::Call;
 use acceptance::program::end;
 use serde_json::json;
@@ -55,6 +56,71 @@ fn a_plugin_that_needs_settings_is_described_when_it_has_them() {
         "--json",
     ]);
     assert_eq!(shown["descriptor"]["provides"], json!(["size"]));
+}
+
+#[test]
+fn a_policy_and_validator_shows_what_it_is_and_no_wiring() {
+    let program = program();
+    program.write("guest.wat", Asked::Agrees.component());
+    let shown = program.json(&["plugin", "inspect", "guest.wat", "--json"]);
+    assert_eq!(shown["roles"], json!(["policy", "validator"]));
+    assert_eq!(
+        shown["exports"],
+        json!([
+            "cairn:plugin/plugin@0.1.0",
+            "cairn:plugin/policy-check@0.1.0",
+            "cairn:plugin/validator@0.1.0"
+        ])
+    );
+    assert_eq!(
+        shown["imports"],
+        json!([{"name": "cairn:plugin/log@0.1.0", "grant": null}])
+    );
+    assert_eq!(shown["descriptor"]["name"], "check-guest");
+    let text = program.run(&["plugin", "inspect", "guest.wat"]).exits(0);
+    let text = text.stdout;
+    assert!(
+        text.contains("\npolicy and validator check-guest 1.0\n\nsettings schema\n"),
+        "{text}"
+    );
+    // What it is does not wait for settings.
+    let inject = program.run(&["plugin", "inspect", "builtin:inject"]);
+    let inject = inject.exits(0).stdout;
+    assert!(inject.contains("\ntask, not described: "), "{inject}");
+    let settings = r#"{"provides": ["size"]}"#;
+    let inject = [
+        "plugin",
+        "inspect",
+        "builtin:inject",
+        "--settings",
+        settings,
+    ];
+    let inject = program.run(&inject).exits(0).stdout;
+    assert!(inject.contains("\n  provides  size\n"), "{inject}");
+}
+
+#[test]
+fn a_policy_and_validator_is_checked_by_what_it_answers() {
+    for (guest, exit, found) in [
+        (
+            Asked::Agrees,
+            0,
+            "  ok      call         lets the request pass\n",
+        ),
+        (
+            Asked::Refuses,
+            0,
+            "  ok      call         refuses the request: PolicyNotAuthorized: ",
+        ),
+        (Asked::Traps, 3, "  FAILED  call         "),
+    ] {
+        let program = program();
+        program.write("guest.wat", guest.component());
+        let run = program.run(&["plugin", "check", "guest.wat"]).exits(exit);
+        assert!(run.stdout.contains(found), "{found}: {}", run.stdout);
+        let reverted = run.stdout.contains("nothing to revert: it changes nothing");
+        assert_eq!(reverted, exit == 0, "{}", run.stdout);
+    }
 }
 
 #[test]
@@ -204,9 +270,40 @@ fn a_plugin_that_breaks_the_contract_is_told_where() {
     program.write("guest.wat", "(component)");
     let run = program.run(&["plugin", "check", "guest.wat"]).exits(3);
     assert!(run.stdout.contains("FAILED  world"), "{}", run.stdout);
-    program
-        .run(&["plugin", "check", "gone.wasm"])
-        .exits(2)
-        .says(&["--> gone.wasm"]);
     assert!(!program.has_database());
+}
+
+#[test]
+fn what_is_no_component_is_held_against_nothing() {
+    let program = program();
+    program
+        .write("text.wasm", "hello")
+        .write("module.wasm", b"\0asm\x01\0\0\0");
+    for (file, reason) in [
+        ("gone.wasm", "the plugin cannot be read"),
+        ("text.wasm", "this is no WebAssembly component"),
+        ("module.wasm", "a core WebAssembly module, not a component"),
+    ] {
+        for more in [&[][..], &["--json"]] {
+            let run = program.run(&[&["plugin", "check", file], more].concat());
+            let run = run.exits(2).says(&[reason, &format!("--> {file}")]);
+            assert_eq!(run.stdout, "");
+        }
+    }
+}
+
+#[test]
+fn a_component_of_another_version_of_the_contract_fails_for_its_world() {
+    let program = program();
+    let newer = Call::Behaves
+        .component()
+        .replace("cairn:plugin/task@0.1.0", "cairn:plugin/task@0.2.0");
+    program.write("newer.wat", newer);
+    let run = program.run(&["plugin", "check", "newer.wat"]).exits(3);
+    for line in [
+        "  ok      component    valid, ",
+        "  FAILED  world        the component was built for `cairn:plugin/task@0.2.0`",
+    ] {
+        assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
+    }
 }

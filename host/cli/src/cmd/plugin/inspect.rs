@@ -1,7 +1,5 @@
 //! `cairn plugin inspect`.
 
-use std::path::Path;
-
 use cairn::manifest::Limits;
 use cairn::plan::{Descriptor, Role, check_settings};
 use cairn::plugin::{Import, Plugin as Component};
@@ -9,10 +7,10 @@ use cairn::value::{Digest, Object, Value};
 use clap::Args;
 use serde::Serialize;
 
-use super::{BUILTIN, object, read};
+use super::{failed, load, object};
 use crate::args::Format;
 use crate::exit::Failure;
-use crate::output;
+use crate::output::{self, printable};
 use crate::session::Session;
 
 /// Show what a component imports and exports, and what it says of itself
@@ -35,8 +33,7 @@ struct Inspected {
     size: usize,
     imports: Vec<Imported>,
     exports: Vec<String>,
-    /// What it can be used as.
-    #[serde(skip)]
+    /// What it can be used as: `task`, `policy`, `validator`.
     roles: Vec<&'static str>,
     settings_schema: Value,
     /// What the plugin says of itself; null when the settings do not allow it.
@@ -71,17 +68,11 @@ impl Inspect {
     }
 
     fn inspect(&self, session: &Session) -> Result<Inspected, Failure> {
-        let bytes = read(&self.plugin)?;
-        let failed = |error| {
-            let mut failure = Failure::from(error);
-            if !self.plugin.starts_with(BUILTIN) {
-                failure.diagnostic = failure.diagnostic.at(Path::new(&self.plugin), None);
-            }
-            failure
-        };
-        let plugin = session.plugins()?.load(&bytes).map_err(failed)?;
+        let plugin = load(session, &self.plugin)?;
         let limits = Limits::default();
-        let schema = plugin.settings_schema(&limits).map_err(failed)?;
+        let schema = plugin
+            .settings_schema(&limits)
+            .map_err(|error| failed(&self.plugin, error))?;
         let (descriptor, not_described) = match self.describe(&plugin, &schema, &limits) {
             Ok(descriptor) => (Some(descriptor), None),
             Err(reason) => (None, Some(reason)),
@@ -130,35 +121,39 @@ fn text(inspected: &Inspected) -> String {
         .exports
         .iter()
         .for_each(|export| text += &format!("  {export}\n"));
+    let roles = inspected.roles.join(" and ");
     match (&inspected.descriptor, &inspected.not_described) {
         (Some(descriptor), _) => {
             let (major, minor) = descriptor.version;
-            text += &format!(
-                "\n{} {} {major}.{minor}\n",
-                inspected.roles.join(" and "),
-                descriptor.name
-            );
-            for (word, names) in [
-                ("requires", &descriptor.requires),
-                ("optional", &descriptor.optional),
-                ("provides", &descriptor.provides),
-            ] {
-                text += &format!(
-                    "  {word}  {}\n",
-                    if names.is_empty() {
-                        "-".to_owned()
-                    } else {
-                        names.join(", ")
-                    }
-                );
+            text += &format!("\n{roles} {} {major}.{minor}\n", descriptor.name);
+            // What is asked before the first task takes no part in the wiring.
+            if inspected.roles.contains(&Role::Task.noun()) {
+                text += &wiring(descriptor);
             }
         }
         (None, reason) => {
             let reason = reason.as_deref().unwrap_or("for no known reason");
-            text += &format!("\nnot described: {reason}; give it settings with --settings\n");
+            text += &format!(
+                "\n{roles}, not described: {}; give it settings with --settings\n",
+                printable(reason)
+            );
         }
     }
     // A JSON value is always written.
     let schema = serde_json::to_string_pretty(&inspected.settings_schema).unwrap_or_default();
     text + &format!("\nsettings schema\n{schema}\n")
+}
+
+/// What it takes from other tasks, and gives to them.
+fn wiring(descriptor: &Descriptor) -> String {
+    let lines = [
+        ("requires", &descriptor.requires),
+        ("optional", &descriptor.optional),
+        ("provides", &descriptor.provides),
+    ];
+    let lines = lines.map(|(word, names)| match names.is_empty() {
+        true => format!("  {word}  -\n"),
+        false => format!("  {word}  {}\n", names.join(", ")),
+    });
+    lines.concat()
 }

@@ -16,7 +16,7 @@ use cairn::value::{Object, Value};
 use clap::Args;
 use serde::Serialize;
 
-use super::object;
+use super::{failed, object};
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::input;
@@ -72,8 +72,11 @@ impl Check {
         let subject = self.subject()?;
         let plugins = session.plugins()?;
         let mut list = Checklist::default();
-        let broken = match subject.look(&plugins, &mut list) {
-            Ok(descriptor) => subject.trial(session, &plugins, &descriptor, &mut list)?,
+        let broken = match subject.load(&plugins, &mut list)? {
+            Ok(plugin) => match subject.look(&plugin, &mut list) {
+                Ok(descriptor) => subject.trial(session, &plugins, &descriptor, &mut list)?,
+                Err(broken) => Some(broken),
+            },
             Err(broken) => Some(broken),
         };
         let passed = broken.is_none();
@@ -157,26 +160,39 @@ impl Subject {
         }
     }
 
-    /// What can be seen without a call.
-    fn look(&self, plugins: &Arc<Plugins>, list: &mut Checklist) -> Result<Descriptor, Broken> {
+    /// The component, and whether it is a plugin of this contract.
+    ///
+    /// # Errors
+    /// When the file is no component, or none that is compiled: there is nothing to hold against anything.
+    fn load(
+        &self,
+        plugins: &Arc<Plugins>,
+        list: &mut Checklist,
+    ) -> Result<Result<Arc<Component>, Broken>, Failure> {
+        let loaded = plugins.load(&self.bytes);
+        let checked = match loaded {
+            Ok(plugin) => Ok(plugin),
+            Err(error) => match error {
+                PluginError::MissingExport { .. } | PluginError::WrongVersion { .. } => {
+                    Err(Broken::by("world", &error))
+                }
+                PluginError::UnknownImport { .. }
+                | PluginError::Network { .. }
+                | PluginError::Mismatch(_) => Err(Broken::by("imports", &error)),
+                _ => return Err(failed(&self.component.to_string_lossy(), error)),
+            },
+        };
         let size = ByteSize(self.bytes.len() as u64).display().iec();
-        let valid = format!("valid, {size}");
-        let plugin = plugins.load(&self.bytes).map_err(|error| match error {
-            PluginError::MissingExport { .. } => {
-                list.pass("component", &valid);
-                Broken::by("world", &error)
-            }
-            PluginError::UnknownImport { .. } | PluginError::Network { .. } => {
-                list.pass("component", &valid);
-                Broken::by("imports", &error)
-            }
-            _ => Broken::by("component", &error),
-        })?;
-        list.pass("component", valid);
-        list.pass("world", roles(&plugin));
-        list.pass("imports", imports(&plugin));
+        list.pass("component", format!("valid, {size}"));
+        Ok(checked)
+    }
 
-        let schema = self.schema(&plugin)?;
+    /// What can be seen without a call.
+    fn look(&self, plugin: &Component, list: &mut Checklist) -> Result<Descriptor, Broken> {
+        list.pass("world", roles(plugin));
+        list.pass("imports", imports(plugin));
+
+        let schema = self.schema(plugin)?;
         let known = schema["properties"].as_object().map_or(0, Object::len);
         let known = format!("a JSON schema that knows {}", count(known, "setting"));
         match check_settings(&self.settings, &schema) {
@@ -193,7 +209,7 @@ impl Subject {
         let settings = Value::Object(self.settings.clone());
         list.pass("settings", format!("{settings} fits the schema"));
 
-        let descriptor = self.description(&plugin)?;
+        let descriptor = self.description(plugin)?;
         list.pass("description", described(&descriptor));
         Ok(descriptor)
     }

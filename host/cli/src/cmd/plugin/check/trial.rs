@@ -29,13 +29,12 @@ impl Subject {
         descriptor: &Descriptor,
         list: &mut Checklist,
     ) -> Result<Option<Broken>, Failure> {
+        let plugin = plugins.load(&self.bytes)?;
         let (manifest, request) = match &self.flow {
             Some(flow) => (flow.clone(), self.inputs.clone()),
-            None => {
-                let plugin = plugins.load(&self.bytes)?;
-                self.flow_around(descriptor, &plugin)?
-            }
+            None => self.flow_around(descriptor, &plugin)?,
         };
+        let is_task = plugin.roles().contains(&Role::Task);
         let planner = Planner::new(Arc::clone(plugins), cairn_bundle::PLUGINS);
         let plan = match planner.plan(&manifest) {
             Ok(plan) => plan,
@@ -61,9 +60,13 @@ impl Subject {
         };
         let flow = host.prepare(&plan, requester, request, None)?;
         let report = host.run(&flow)?;
-        match called(&report) {
+        match called(&report, is_task) {
             Ok(found) => list.pass("call", found),
             Err(broken) => return Ok(Some(broken)),
+        }
+        if !is_task {
+            list.pass("revert", "nothing to revert: it changes nothing");
+            return Ok(None);
         }
         if report.flow.state == FlowState::Success {
             // An error here is the database's, which is in memory.
@@ -146,8 +149,11 @@ fn refused(diagnostic: Diagnostic) -> Broken {
 }
 
 /// Whether the call ended as the contract asks: with what it provides, or with an error of its own.
-fn called(report: &Report) -> Result<String, Broken> {
+fn called(report: &Report, is_task: bool) -> Result<String, Broken> {
     let Some(error) = &report.error else {
+        if !is_task {
+            return Ok("lets the request pass".to_owned());
+        }
         let result = report
             .tasks
             .last()
@@ -162,14 +168,19 @@ fn called(report: &Report) -> Result<String, Broken> {
         _ => error.origin,
     };
     match origin {
+        Origin::Plugin | Origin::Policy if !is_task => Ok(format!("refuses the request: {what}")),
         Origin::Plugin | Origin::Policy => {
             Ok(format!("{whose} refused, with an error of its own: {what}"))
         }
-        Origin::Host => Err(
-            Broken::new("call", format!("{whose} failed: {what}")).help(
-                "a call returns JSON with every name that the plugin provides, or an error; --inputs gives it others",
-            ),
-        ),
+        Origin::Host => {
+            let help = match is_task {
+                true => {
+                    "a call returns JSON with every name that the plugin provides, or an error; --inputs gives it others"
+                }
+                false => "it answers the question, or returns an error; --inputs gives it another",
+            };
+            Err(Broken::new("call", format!("{whose} failed: {what}")).help(help))
+        }
     }
 }
 
