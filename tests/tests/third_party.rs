@@ -40,6 +40,24 @@ fn build(example: &str) -> PathBuf {
 }
 
 #[test]
+fn each_example_does_what_its_cases_say_and_keeps_the_laws_of_its_kind() {
+    let program = program();
+    for (example, laws) in [("hello-task", 6), ("naming-rule", 6), ("name-validator", 1)] {
+        let component = build(example).display().to_string();
+        let cases = repository(&format!("examples/{example}/cases"));
+        let test = ["plugin", "test", &component, "--cases", &cases];
+        let tested = program.run(&[&test[..], &["--laws", "--json"]].concat());
+        let tested = tested.exits(0).json();
+        let cases = tested["cases"].as_array().expect("a list of cases");
+        assert!(cases.len() > 2, "{tested}");
+        for case in cases {
+            let tried = case["laws"].as_array().map(Vec::len);
+            assert_eq!(tried, Some(laws), "{example}: {case}");
+        }
+    }
+}
+
+#[test]
 fn the_smallest_plugin_runs_from_its_own_manifest() {
     let component = build("hello-task");
     let program = program();
