@@ -28,6 +28,21 @@ fn build_and_check(program: &Program, folder: &Path, path: &OsStr) -> Value {
     checked.exits(0).json()
 }
 
+/// `cairn plugin test --laws` in a folder: every case comes out as it says, and every law is kept. Returns the laws' names.
+#[track_caller]
+fn test_with_laws(program: &Program, folder: &Path, path: &OsStr) -> Value {
+    let run = run_in(
+        program,
+        folder,
+        path,
+        &["plugin", "test", "--laws", "--json"],
+    );
+    let tested = run.exits(0).json();
+    let cases = tested["cases"].as_array().expect("a list of cases");
+    assert!(cases.len() > 1, "{tested}");
+    cases[0]["laws"].clone()
+}
+
 /// What a check found.
 #[track_caller]
 fn found<'c>(checked: &'c Value, check: &str) -> &'c str {
@@ -71,9 +86,7 @@ fn a_new_crate_keeps_the_contract(name: &str, more: &[&str]) -> Value {
         String::from_utf8_lossy(&tests.stderr)
     );
     assert!(told.contains("2 passed"), "{told}");
-    if fs::exists(folder.join("cases")).expect("the folder can be read") {
-        run_in(&program, &folder, &path, &["plugin", "test", "--laws"]).exits(0);
-    }
+    test_with_laws(&program, &folder, &path);
     let checked = run_in(&program, &folder, &path, &["plugin", "check", "--json"]);
     checked.exits(0).json()
 }
@@ -123,7 +136,7 @@ fn a_new_task_keeps_the_contract(language: Language, test: &str) {
         r#"returned {"text":"Hello, Ada!"}"#
     );
     assert_eq!(found(&checked, "revert"), "leaves everything as it was");
-    run_in(&program, &folder, &path, &["plugin", "test", "--laws"]).exits(0);
+    test_with_laws(&program, &folder, &path);
     let nobody = run_in(
         &program,
         &folder,
@@ -150,6 +163,58 @@ fn a_new_plugin_in_javascript_builds_and_keeps_the_contract() {
     a_new_task_keeps_the_contract(
         Language::Js,
         "a_new_plugin_in_javascript_builds_and_keeps_the_contract",
+    );
+}
+
+/// A new policy and a new validator, which refuse and accept what their cases say, and refuse in their flow too.
+fn a_new_policy_and_validator_keep_the_contract(language: Language, test: &str) {
+    let program = program();
+    let Some(path) = tools(&program, language, test) else {
+        return;
+    };
+    for (world, kind) in [
+        ("policy", "PolicyNotAuthorized"),
+        ("validator", "InvalidInput"),
+    ] {
+        let new = [
+            "plugin",
+            "new",
+            world,
+            "--lang",
+            language.as_str(),
+            "--world",
+            world,
+        ];
+        program.run(&new).exits(0);
+        let folder = program.path(world);
+        let checked = build_and_check(&program, &folder, &path);
+        assert_eq!(found(&checked, "world"), format!("a {world}"));
+        assert_eq!(found(&checked, "imports"), "needs no grant");
+        assert_eq!(found(&checked, "call"), "lets the request pass");
+        let laws = test_with_laws(&program, &folder, &path);
+        assert_eq!(laws, json!(["same-answer"]));
+        program.write("request.json", r#"{"size": 101}"#);
+        let flow = format!("{world}/flow.toml");
+        let run = ["run", &flow, "--input", "request.json", "--json"];
+        let report = program.run(&run).exits(3).json();
+        assert_eq!(report["error"]["kind"], kind, "{report}");
+        assert_eq!(report["tasks"], json!([]));
+    }
+}
+
+#[test]
+fn a_new_policy_and_a_new_validator_in_python_keep_the_contract() {
+    a_new_policy_and_validator_keep_the_contract(
+        Language::Python,
+        "a_new_policy_and_a_new_validator_in_python_keep_the_contract",
+    );
+}
+
+#[test]
+fn a_new_policy_and_a_new_validator_in_javascript_keep_the_contract() {
+    a_new_policy_and_validator_keep_the_contract(
+        Language::Js,
+        "a_new_policy_and_a_new_validator_in_javascript_keep_the_contract",
     );
 }
 
@@ -185,6 +250,8 @@ fn the_office_hours_in_javascript_deny_with_their_reason() {
     let checked = build_and_check(&program, &folder, &path);
     assert_eq!(found(&checked, "world"), "a policy");
     assert_eq!(found(&checked, "imports"), "needs no grant");
+    let laws = test_with_laws(&program, &folder, &path);
+    assert_eq!(laws, json!(["same-answer"]));
 
     let flow = fs::read_to_string(folder.join("flow.toml")).expect("the example's flow");
     program.write("request.json", r#"{"size": 1}"#);
@@ -242,7 +309,7 @@ fn the_quota_guard_in_python_refuses_what_is_more_than_its_share_of_what_is_left
     let checked = build_and_check(&program, &folder, &path);
     assert_eq!(found(&checked, "imports"), "needs the grants quota");
 
-    run_in(&program, &folder, &path, &["plugin", "test", "--laws"]).exits(0);
+    test_with_laws(&program, &folder, &path);
 
     program.run(&["quota", "set", "gigabytes=100"]).exits(0);
     let create = |size: Value, exit: i32| {

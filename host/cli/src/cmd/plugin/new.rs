@@ -44,14 +44,10 @@ impl New {
             })?;
         }
         output::print(&format!(
-            "{0}: a {1} in {2}\n\ncd {0}\ncairn plugin build\ncairn plugin check\n{3}",
+            "{0}: a {1} in {2}\n\ncd {0}\ncairn plugin build\ncairn plugin check\ncairn plugin test --laws\n",
             self.name,
             self.world.as_str(),
             self.lang.as_str(),
-            match self.world {
-                World::Task => "cairn plugin test --laws\n",
-                World::Policy | World::Validator => "",
-            }
         ))
     }
 
