@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use acceptance::check_guest::Asked;
 use acceptance::program::Program;
 use acceptance::stranger::Stranger;
 
@@ -141,4 +142,70 @@ fn a_manifest_is_not_overwritten_by_its_lock() {
         fs::read(program.path("flow.lock")).expect("it is there"),
         text
     );
+}
+
+/// A flow with the guest as its policy, as its validator, and as what a rule asks.
+fn asked(program: &Program, guest: Asked) {
+    program
+        .write("guest.wat", guest.component())
+        .write("policy.json", r#"{"volume:create": "wasm:rule"}"#)
+        .write("request.json", "{\"size\": 1}")
+        .write(
+            "flow.toml",
+            "[flow]\nname = \"f\"\naction = \"volume:create\"\n\n\
+             [plugins.inject]\nbuiltin = \"inject\"\nsettings = { provides = [\"size\"] }\n\n\
+             [plugins.gate]\npath = \"guest.wat\"\n\n[plugins.form]\npath = \"guest.wat\"\n\n\
+             [plugins.rule]\npath = \"guest.wat\"\n\n\
+             [[policy]]\nplugin = \"gate\"\n\n[[validator]]\nplugin = \"form\"\n\n[[task]]\nplugin = \"inject\"\n",
+        );
+}
+
+#[test]
+fn policies_and_validators_are_locked_too() {
+    let with_rules =
+        |arguments: &[&'static str]| [arguments, &["--policy", "policy.json"]].concat();
+    let program = program();
+    asked(&program, Asked::Agrees);
+    program
+        .run(&with_rules(&["plan", "flow.toml", "--lock"]))
+        .exits(0);
+    let text = fs::read_to_string(program.path("flow.lock")).expect("the lock file");
+    for plugin in ["form", "gate", "inject", "rule"] {
+        assert!(text.contains(&format!("[plugins.{plugin}]\n")), "{text}");
+    }
+    // The three strangers have a digest, and nothing to be granted.
+    assert_eq!(text.matches("sha256 = ").count(), 3, "{text}");
+    assert_eq!(text.matches("imports = [\"log\"]").count(), 3, "{text}");
+    program.run(&with_rules(RUN)).exits(0);
+
+    asked(&program, Asked::Refuses);
+    for arguments in [&["plan", "flow.toml", "--locked"][..], RUN] {
+        let refused = program.run(&with_rules(arguments)).exits(2).says(&[
+            "the plugins are not those of the lock file",
+            "\n    form: sha256 ",
+            "\n    gate: sha256 ",
+            "\n    rule: sha256 ",
+            "--> flow.lock",
+        ]);
+        assert_eq!(refused.stdout, "");
+    }
+    // Without the lock it is the new ones that are asked, and they refuse.
+    let run = ["run", "flow.toml", "--input", "request.json", "--json"];
+    let report = program.run(&with_rules(&run)).exits(3).json();
+    assert_eq!(report["error"]["details"]["policy"], "gate");
+}
+
+#[test]
+fn a_policy_that_the_manifest_no_longer_names_differs_from_its_lock() {
+    let program = program();
+    asked(&program, Asked::Agrees);
+    program.run(&["plan", "flow.toml", "--lock"]).exits(0);
+    let flow = fs::read_to_string(program.path("flow.toml")).expect("the manifest");
+    let table = "[[policy]]\nplugin = \"gate\"\n\n";
+    assert!(flow.contains(table), "{flow}");
+    program.write("flow.toml", flow.replace(table, ""));
+    program
+        .run(RUN)
+        .exits(2)
+        .says(&["\n    gate: plugin - check-guest==1.0 ("]);
 }
