@@ -1,7 +1,8 @@
 //! From nothing to a tested plugin. Every example on this page is compiled and run.
 //!
-//! The plugin holds quota for a backup of a volume. The examples build on each other; in a plugin all of them stand in one
-//! `src/lib.rs`.
+//! The plugin of the first six chapters is a task: it holds quota for a backup of a volume. The examples build on each other; in a
+//! plugin all of them stand in one `src/lib.rs`. Chapters [7](#7-a-policy) and [8](#8-a-validator) are for those who write a policy
+//! or a validator.
 //!
 //! # 1. A crate
 //!
@@ -233,3 +234,217 @@
 //! [[task]]
 //! plugin = "backup-quota"
 //! ```
+//!
+//! # 7. A policy
+//!
+//! A policy says whether a caller may do something. `cairn plugin new small-ones --lang rust --world policy` makes the folder. The
+//! type's fields are the settings, as a task's are; [`Policy::Target`](crate::Policy::Target) has the fields of what is acted upon that
+//! count, and who asks is told by [`context::requester`](crate::context::requester):
+//!
+//! ```
+//! use std::time::{Duration, UNIX_EPOCH};
+//!
+//! use cairn_plugin::{Decision, Error, Policy, context, time};
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//!
+//! /// Until some day, backups are for a few.
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Trial {
+//!     /// The role of those few.
+//!     role: String,
+//!     /// The first second that is for everybody, since 1970.
+//!     until: u64,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Target {
+//!     #[serde(default)]
+//!     project_id: String,
+//! }
+//!
+//! impl Policy for Trial {
+//!     type Target = Target;
+//!
+//!     fn check(&self, action: &str, target: Target) -> Result<Decision, Error> {
+//!         let is_over = time::now() >= UNIX_EPOCH + Duration::from_secs(self.until);
+//!         if is_over || context::requester().roles.contains(&self.role) {
+//!             return Ok(Decision::Allow);
+//!         }
+//!         Ok(Decision::deny(format!("{action} is not yet for all of {}", target.project_id)))
+//!     }
+//! }
+//!
+//! cairn_plugin::export_policy!(Trial);
+//! ```
+//!
+//! The reason of a denial is for the caller: one sentence. An error denies too, as a panic and a missed deadline do, so there is no
+//! need to turn what goes wrong into a denial by hand. A policy changes nothing and is granted nothing; what it must know of a
+//! request, such as the whole volume type, is in the target already.
+//!
+//! [`FakeHost::check`](crate::testing::FakeHost::check) asks it on your machine:
+//!
+//! ```
+//! # use std::time::{Duration, UNIX_EPOCH};
+//! # use cairn_plugin::{Decision, Error, Policy, context, time};
+//! # use schemars::JsonSchema;
+//! # use serde::Deserialize;
+//! # #[derive(Deserialize, JsonSchema)]
+//! # struct Trial { role: String, until: u64 }
+//! # #[derive(Deserialize)]
+//! # struct Target { #[serde(default)] project_id: String }
+//! # impl Policy for Trial {
+//! #     type Target = Target;
+//! #     fn check(&self, action: &str, target: Target) -> Result<Decision, Error> {
+//! #         let is_over = time::now() >= UNIX_EPOCH + Duration::from_secs(self.until);
+//! #         if is_over || context::requester().roles.contains(&self.role) {
+//! #             return Ok(Decision::Allow);
+//! #         }
+//! #         Ok(Decision::deny(format!("{action} is not yet for all of {}", target.project_id)))
+//! #     }
+//! # }
+//! use cairn_plugin::testing::FakeHost;
+//! use serde_json::json;
+//!
+//! let ask_at = |second| {
+//!     let host = FakeHost::new()
+//!         .settings(json!({"role": "tester", "until": 1000}))
+//!         .now(UNIX_EPOCH + Duration::from_secs(second));
+//!     host.check::<Trial>("backup:create", json!({"project_id": "blue"})).unwrap()
+//! };
+//! assert_eq!(ask_at(999), Decision::deny("backup:create is not yet for all of blue"));
+//! assert_eq!(ask_at(1000), Decision::Allow);
+//! ```
+//!
+//! And a case in `cases/*.toml` asks the component, in the real sandbox:
+//!
+//! ```toml
+//! settings = { role = "tester", until = 1767225600 }   # 2026-01-01
+//! action   = "backup:create"
+//!
+//! [[case]]
+//! name   = "the day before"
+//! now    = 2025-12-31T12:00:00Z
+//! expect = { deny = "not yet for all of demo" }        # part of the reason
+//! varies_with = ["clock"]                              # a day later the answer is another
+//!
+//! [[case]]
+//! name      = "for a tester"
+//! now       = 2025-12-31T12:00:00Z
+//! requester = { roles = ["tester"] }
+//! ```
+//!
+//! | key | says |
+//! |---|---|
+//! | `settings` | what the policy is set to |
+//! | `requester` | who asks: `user`, `project` (both `demo`), `roles`, `admin`, `quota_class` |
+//! | `action` | what is to be done |
+//! | `target` | to what; `project_id` and `user_id` are the requester's unless they are given |
+//! | `now` | what the clock says; 2025-06-18T08:00:00Z unless it is given |
+//! | `varies_with` | what the answer may depend on: `clock`, `randomness` |
+//! | `expect` | `"allow"`, `"deny"`, `{ deny = "PART OF THE REASON" }` or `{ error = "KIND" }`; `"allow"` unless it is given |
+//!
+//! `settings`, `requester`, `action` and `now` may stand above the first `[[case]]`. With `--laws`, `cairn plugin test` asks each question
+//! again, at another time and with other randomness: the answer must be the same, unless `varies_with` says otherwise.
+//!
+//! A manifest asks the policy before the first task, or a rule of the operator's policy file asks it, as in
+//! `"backup:create": "rule:admin_or_owner and wasm:trial"`:
+//!
+//! ```toml
+//! [flow]
+//! name   = "backup"
+//! action = "backup:create"   # what it is asked about
+//!
+//! [plugins.trial]
+//! path     = "trial.wasm"
+//! settings = { role = "tester", until = 1767225600 }
+//!
+//! [[policy]]
+//! plugin = "trial"
+//! mode   = "monitor"         # records what it would have denied; without it, a denial is one
+//! ```
+//!
+//! # 8. A validator
+//!
+//! A validator says what is wrong with a request, all of it. `cairn plugin new backup-names --lang rust --world validator` makes the
+//! folder. [`Validator::Inputs`](crate::Validator::Inputs) has the fields that count; a request that does not fit them is a violation
+//! that names its place by itself:
+//!
+//! ```
+//! use cairn_plugin::{Error, Validator, Violation};
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//!
+//! /// Backups have names that sort by their dates.
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct BackupNames {
+//!     /// The most characters.
+//!     most: usize,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Inputs {
+//!     name: String,
+//! }
+//!
+//! impl Validator for BackupNames {
+//!     type Inputs = Inputs;
+//!
+//!     fn validate(&self, inputs: Inputs) -> Result<Vec<Violation>, Error> {
+//!         let mut violations = Vec::new();
+//!         if !inputs.name.starts_with("20") {
+//!             violations.push(Violation::new("/name", "does not begin with a year").kind("NameUndated"));
+//!         }
+//!         if inputs.name.len() > self.most {
+//!             violations.push(Violation::new("/name", format!("the most are {} characters", self.most)));
+//!         }
+//!         Ok(violations)
+//!     }
+//! }
+//!
+//! cairn_plugin::export_validator!(BackupNames);
+//!
+//! // In a test:
+//! use cairn_plugin::testing::FakeHost;
+//! use serde_json::json;
+//!
+//! let host = FakeHost::new().settings(json!({"most": 10}));
+//! let found = host.validate::<BackupNames>(json!({"name": "last backup"})).unwrap();
+//! let kinds: Vec<&str> = found.iter().map(|violation| violation.kind.as_str()).collect();
+//! assert_eq!(kinds, ["NameUndated", "InvalidInput"]);
+//! assert_eq!(host.validate::<BackupNames>(json!({"name": "2026-01-05"})).unwrap(), []);
+//! ```
+//!
+//! Its cases:
+//!
+//! ```toml
+//! settings = { most = 10 }
+//!
+//! [[case]]
+//! name   = "a date"
+//! inputs = { name = "2026-01-05" }
+//!
+//! [[case]]
+//! name   = "no date, and too long"
+//! inputs = { name = "last backup" }
+//! expect = { violations = [
+//!     { pointer = "/name", kind = "NameUndated" },
+//!     { pointer = "/name", kind = "InvalidInput", message = "10 characters" },   # part of the message
+//! ] }
+//! ```
+//!
+//! | key | says |
+//! |---|---|
+//! | `settings` | what the validator is set to; may stand above the first `[[case]]`, for all of them |
+//! | `inputs` | the request |
+//! | `expect` | `{ violations = [{ pointer, kind, message }] }`, all of them in order, or `{ error = "KIND" }`; no violation unless it is given |
+//!
+//! With `--laws` the answer must be the same when it is asked for again, at another time, with other randomness and by somebody else: a
+//! validator leans on the inputs and the settings alone.
+//!
+//! A manifest names it in `[[validator]]`. All validators are asked, after the policies, and every violation is in the report.
+//!
+//! A component that is more than one of these things has a file of cases for each, with `world = "task"`, `"policy"` or
+//! `"validator"` above its first `[[case]]`.
