@@ -192,7 +192,12 @@ impl Planner {
     /// # Errors
     /// [`HostError::Plugin`], or [`HostError::Invalid`] when a component is no longer loaded.
     pub fn rule_plugins(&self, plan: &Plan) -> Result<RulePlugins, HostError> {
-        rule_plugins(plan, &|check| self.loaded(check), self, &self.services(None))
+        rule_plugins(
+            plan,
+            &|check| self.loaded(check),
+            self,
+            &self.services(None),
+        )
     }
 
     /// The policies and validators of a plan, ready to be asked, with these clocks and this randomness. That needs no database, for

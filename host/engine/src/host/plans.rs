@@ -110,7 +110,12 @@ impl Core {
         let asks_nobody = plan.policies.is_empty() && plan.validators.is_empty();
         let checks = match asks_nobody {
             true => None,
-            false => Some(Arc::new(checks(plan, &find, &self.planner, &self.services)?)),
+            false => Some(Arc::new(checks(
+                plan,
+                &find,
+                &self.planner,
+                &self.services,
+            )?)),
         };
         let ready = Arc::new(ReadyPlan {
             digest,

@@ -28,6 +28,13 @@ const BEGUN: usize = 32;
 /// How often a worker calls the same thing before it turns to what has waited longest.
 const STREAK: usize = 16;
 
+/// A job whose code is in the caches or not: it makes a difference when it is this short.
+const SHORT: Duration = Duration::from_millis(1);
+
+/// After so many short ones in a row a worker turns between jobs: more than one flow has. While calls are long, a flow that
+/// is begun is finished first.
+const STEADY: usize = 32;
+
 /// A worker that has not come by for so long is in a long call: others go on with what it has begun.
 const HELD_UP: Duration = Duration::from_millis(10);
 
@@ -181,15 +188,27 @@ impl Pool {
 struct Streak {
     calls: Option<Callee>,
     length: usize,
+    /// How many jobs in a row were short.
+    short: usize,
 }
 
 impl Streak {
     fn add(&mut self, calls: Option<Callee>) {
-        if self.calls == calls {
-            self.length += 1;
+        self.length = if self.calls == calls {
+            self.length + 1
         } else {
-            *self = Self { calls, length: 1 };
-        }
+            1
+        };
+        self.calls = calls;
+    }
+
+    /// The last job took so long.
+    fn took(&mut self, time: Duration) {
+        self.short = if time <= SHORT { self.short + 1 } else { 0 };
+    }
+
+    fn is_steady(&self) -> bool {
+        self.short >= STEADY
     }
 }
 
@@ -197,7 +216,7 @@ impl Queue {
     /// The best job for a worker: what calls the same as its last one, the rest of what it began, then what nobody has in hand.
     fn take(&mut self, worker: usize, streak: &mut Streak) -> Option<Job> {
         let now = Instant::now();
-        let goes_on = streak.length < STREAK;
+        let goes_on = streak.is_steady() && streak.length < STREAK;
         let own = &mut self.begun[worker];
         own.seen = now;
         let again = match streak.calls {
@@ -212,7 +231,11 @@ impl Queue {
             streak.add(None);
             return Some(job);
         }
-        let rest = own.jobs.remove(again.unwrap_or(0));
+        let rest = match again {
+            Some(index) => own.jobs.remove(index),
+            None if streak.is_steady() => own.jobs.pop_front(),
+            None => own.jobs.pop_back(),
+        };
         let rest =
             rest.or_else(|| self.take_over(|other| now.duration_since(other.seen) > HELD_UP));
         if rest.is_none()
@@ -251,7 +274,9 @@ fn work(core: &Arc<Core>, worker: usize) {
     let mut rest = None;
     while let Some(job) = pool.next(worker, rest.take(), &mut streak) {
         let done = Done(core);
+        let begin = Instant::now();
         rest = job(core);
+        streak.took(begin.elapsed());
         if rest.is_some() {
             // It is not.
             std::mem::forget(done);
@@ -309,6 +334,13 @@ mod tests {
         taken
     }
 
+    fn steady() -> Streak {
+        Streak {
+            short: STEADY,
+            ..Streak::default()
+        }
+    }
+
     fn calls(tasks: &[usize]) -> Vec<Option<Callee>> {
         tasks.iter().map(|task| Some(Callee::of(*task))).collect()
     }
@@ -316,7 +348,16 @@ mod tests {
     #[test]
     fn a_worker_goes_on_with_what_it_calls_and_then_with_the_oldest() {
         let queue = queue([&[1, 2, 1, 3, 2], &[]], 0);
-        assert_eq!(taken(queue, Streak::default(), 5), calls(&[1, 1, 2, 2, 3]));
+        assert_eq!(taken(queue, steady(), 5), calls(&[1, 1, 2, 2, 3]));
+    }
+
+    #[test]
+    fn while_calls_are_long_the_last_flow_comes_first_and_none_is_begun_beside_it() {
+        let mut streak = steady();
+        streak.took(2 * SHORT);
+        let mut expected = calls(&[2, 1]);
+        expected.push(None);
+        assert_eq!(taken(queue([&[1, 2], &[]], 1), streak, 3), expected);
     }
 
     #[test]
@@ -324,7 +365,7 @@ mod tests {
         let many: Vec<usize> = std::iter::once(2).chain([1; STREAK + 1]).collect();
         let streak = Streak {
             calls: Some(Callee::of(1)),
-            length: 0,
+            ..steady()
         };
         let taken = taken(queue([&many, &[]], 0), streak, STREAK + 2);
         assert_eq!(taken[STREAK - 1], Some(Callee::of(1)));
@@ -338,10 +379,10 @@ mod tests {
 
     #[test]
     fn jobs_are_begun_in_groups_and_no_more_than_a_worker_may_have_begun() {
-        let taken = taken(queue([&[], &[]], STREAK + 3), Streak::default(), STREAK + 3);
+        let taken = taken(queue([&[], &[]], STREAK + 3), steady(), STREAK + 3);
         assert!(taken.iter().all(Option::is_none));
         let mut full = queue([&[1; BEGUN], &[]], 1);
-        assert!(full.take(0, &mut Streak::default()).is_some());
+        assert!(full.take(0, &mut steady()).is_some());
         assert_eq!(full.jobs.len(), 1, "what is begun comes first");
     }
 
@@ -350,7 +391,7 @@ mod tests {
         let idle = queue([&[], &[7]], 1);
         let mut expected = vec![None];
         expected.extend(calls(&[7]));
-        assert_eq!(taken(idle, Streak::default(), 2), expected);
+        assert_eq!(taken(idle, steady(), 2), expected);
 
         let mut held_up = queue([&[], &[7]], 1);
         held_up.begun[1].seen = Instant::now()
@@ -360,6 +401,7 @@ mod tests {
         let streak = Streak {
             calls: Some(Callee::of(1)),
             length: 1,
+            ..steady()
         };
         assert_eq!(taken(held_up, streak, 2), expected);
     }
