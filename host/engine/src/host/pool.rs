@@ -31,9 +31,12 @@ const STREAK: usize = 16;
 /// A job whose code is in the caches or not: it makes a difference when it is this short.
 const SHORT: Duration = Duration::from_millis(1);
 
-/// After so many short ones in a row a worker turns between jobs: more than one flow has. While calls are long, a flow that
-/// is begun is finished first.
+/// With so many more short ones than long ones, which count as [`LONG`], a worker turns between jobs. While calls are long, a
+/// flow that is begun is finished first: nothing would be gained, and it would wait for the others.
 const STEADY: usize = 32;
+
+/// A long call in each flow outweighs its short ones; one that had to wait for a commit now and then does not.
+const LONG: usize = 16;
 
 /// A worker that has not come by for so long is in a long call: others go on with what it has begun.
 const HELD_UP: Duration = Duration::from_millis(10);
@@ -188,7 +191,7 @@ impl Pool {
 struct Streak {
     calls: Option<Callee>,
     length: usize,
-    /// How many jobs in a row were short.
+    /// How many more of the last jobs were short than long: see [`STEADY`].
     short: usize,
 }
 
@@ -204,7 +207,10 @@ impl Streak {
 
     /// The last job took so long.
     fn took(&mut self, time: Duration) {
-        self.short = if time <= SHORT { self.short + 1 } else { 0 };
+        self.short = match time <= SHORT {
+            true => (self.short + 1).min(2 * STEADY),
+            false => self.short.saturating_sub(LONG),
+        };
     }
 
     fn is_steady(&self) -> bool {
@@ -358,6 +364,20 @@ mod tests {
         let mut expected = calls(&[2, 1]);
         expected.push(None);
         assert_eq!(taken(queue([&[1, 2], &[]], 1), streak, 3), expected);
+    }
+
+    #[test]
+    fn a_long_call_in_each_flow_keeps_a_worker_at_it_and_one_now_and_then_does_not() {
+        let after = |short: usize, long: usize, flows: usize| {
+            let mut streak = Streak::default();
+            for _ in 0..flows {
+                (0..short).for_each(|_| streak.took(SHORT));
+                (0..long).for_each(|_| streak.took(2 * SHORT));
+            }
+            streak.is_steady()
+        };
+        assert!(!after(10, 1, 100));
+        assert!(after(80, 2, 2));
     }
 
     #[test]
