@@ -7,6 +7,7 @@ pub mod crash;
 pub mod guest;
 pub mod normal;
 pub mod program;
+pub mod rust_plugin;
 pub mod slow;
 pub mod stranger;
 pub mod tools;

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Instant;
 
 use acceptance::check_guest::Asked;
 use acceptance::guest::Call;
 use acceptance::program::{Program, Run, repository, volume_create};
+use acceptance::rust_plugin;
 use serde_json::{Value, json};
 
 fn program() -> Program {
@@ -388,27 +388,8 @@ fn policy_check_explains_what_the_plugin_said() {
 
 /// Builds the example as its README says, in a target folder of the tests' own, and returns its component.
 fn name_validator() -> PathBuf {
-    let target = PathBuf::from(env!("CARGO_BIN_EXE_cairn-under-test")).with_file_name("examples");
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--target",
-            "wasm32-wasip2",
-        ])
-        .current_dir(repository("examples/name-validator"))
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .expect("cargo starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    target.join("wasm32-wasip2/release/name_validator.wasm")
+    let program = env!("CARGO_BIN_EXE_cairn-under-test");
+    rust_plugin::build("examples/name-validator", program).join("name_validator.wasm")
 }
 
 #[test]

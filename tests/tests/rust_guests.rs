@@ -1,11 +1,11 @@
 //! Guests that an author wrote in Rust, with the SDK: what becomes of their panics, and of ids that are not theirs to name.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use acceptance::guest::Call;
-use acceptance::program::{Program, repository};
+use acceptance::program::Program;
+use acceptance::rust_plugin;
 use serde_json::{Value, json};
 
 fn program() -> Program {
@@ -15,26 +15,8 @@ fn program() -> Program {
 /// A guest of `tests/guests/rust`, as a component. All are built at once.
 fn component(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_BIN_EXE_cairn-under-test")).with_file_name("examples");
-        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "--target",
-                "wasm32-wasip2",
-            ])
-            .current_dir(repository("tests/guests/rust"))
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .output()
-            .expect("cargo starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        target.join("wasm32-wasip2/release")
-    });
+    let program = env!("CARGO_BIN_EXE_cairn-under-test");
+    let built = BUILT.get_or_init(|| rust_plugin::build("tests/guests/rust", program));
     built.join(name).with_extension("wasm")
 }
 

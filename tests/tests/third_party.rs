@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::OnceLock;
 
 use acceptance::program::{Program, Run, repository};
+use acceptance::rust_plugin;
 use serde_json::{Value, json};
 
 fn program() -> Program {
@@ -14,29 +14,9 @@ fn program() -> Program {
 
 /// Builds an example as its README says, in a target folder of the tests' own, and returns its component.
 fn build(example: &str) -> PathBuf {
-    let target = PathBuf::from(env!("CARGO_BIN_EXE_cairn-under-test")).with_file_name("examples");
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--target",
-            "wasm32-wasip2",
-        ])
-        .current_dir(repository(&format!("examples/{example}")))
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .expect("cargo starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    target
-        .join("wasm32-wasip2/release")
-        .join(format!("{}.wasm", example.replace('-', "_")))
+    let program = env!("CARGO_BIN_EXE_cairn-under-test");
+    let built = rust_plugin::build(&format!("examples/{example}"), program);
+    built.join(format!("{}.wasm", example.replace('-', "_")))
 }
 
 #[test]
