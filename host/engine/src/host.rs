@@ -118,8 +118,8 @@ impl HostBuilder {
         self
     }
 
-    /// How many flows run at the same moment; the number of cores, and at least two, unless another is named. One that waits
-    /// for the disk does not count.
+    /// How many tasks run at the same moment; the number of cores, and at least two, unless another is named. While calls are
+    /// short a worker has more than one flow begun, and turns to another between two tasks.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers.max(1));

@@ -29,7 +29,7 @@ pub struct Run {
     /// The same request under the same key gives the first one's report, and nothing is done twice
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// How many flows run at the same moment, where there are many requests [default: the number of cores]
+    /// How many tasks run at the same moment, where there are many requests [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
     /// Refuse plugins that are not as the lock file beside the manifest has them: see `cairn plan --lock`
