@@ -28,7 +28,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             copy_above: 4 << 20,
-            restart_above: 64 << 20,
+            restart_above: 16 << 20,
         }
     }
 }
@@ -37,7 +37,7 @@ impl Default for LogConfig {
 const COMMITS: u64 = 16;
 
 /// Between two copies.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The log of a database on disk.
 pub(super) struct Log {
