@@ -79,7 +79,8 @@ fn header(case: Case) -> String {
          # Recorded by `cargo run --release --example record-statements -- {case}`, which runs the flow alone, on a database on disk that\n\
          # has seen two flows of the case, and takes down what SQLite says it runs (sqlite3_trace_v2, SQLITE_TRACE_STMT) on the writer's\n\
          # connection; what a batch has once for all its flows is left out. Below each statement stand its parameters as JSON. Ids are ${{id0}}, ${{id1}}, … in order\n\
-         # of their appearance, and new for each flow; {{\"id\": …}} is an id as 16 bytes, {{\"time\": …}} the flow's time in microseconds.\n"
+         # of their appearance, and new for each flow; {{\"id\": …}} is an id as 16 bytes, {{\"time\": …}} the flow's time in microseconds,\n\
+         # {{\"packed\": …}} text that is packed as the journal's.\n"
     )
 }
 
@@ -140,6 +141,9 @@ fn parameter(literal: String, ids: &mut HashMap<Uuid, usize>) -> Value {
         let named = named(&id.to_string(), ids);
         return json!({"id": named.trim_start_matches("${").trim_end_matches('}')});
     }
+    if let Some(text) = packed(&literal) {
+        return json!({"packed": named(&text, ids)});
+    }
     let now = Uuid::now_v7()
         .get_timestamp()
         .map_or(0, |time| time.to_unix().0.cast_signed());
@@ -149,6 +153,17 @@ fn parameter(literal: String, ids: &mut HashMap<Uuid, usize>) -> Value {
         Ok(number) => json!(number),
         Err(_) => Value::Null,
     }
+}
+
+/// The text of a row of the journal, whose literal is hexadecimal.
+fn packed(literal: &str) -> Option<String> {
+    let hex = literal.strip_prefix("x'")?.strip_suffix('\'')?;
+    let bytes: Option<Vec<u8>> = (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
+        .collect();
+    let text = lz4_flex::block::decompress_size_prepended(&bytes?).ok()?;
+    String::from_utf8(text).ok()
 }
 
 // ---- What SQLite says it runs ------------------------------------------------------------------------------------------

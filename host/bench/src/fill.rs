@@ -62,7 +62,7 @@ impl Fill {
             } else {
                 "FAILURE"
             };
-            let entries = Statements::of(case).journal();
+            let statements = Statements::of(case);
             // Ids of flows grow with time, as these do.
             let flow = "unhex(printf('018f0000%04x70008000%012x', n >> 24, n))";
             connection.execute(
@@ -75,7 +75,7 @@ impl Fill {
             )?;
             connection.execute(
                 &format!("{numbers} INSERT INTO journal (flow, first, entries) SELECT {flow}, 0, ?2 FROM numbers"),
-                params![self.finished_flows, entries],
+                params![self.finished_flows, statements.journal()],
             )?;
             for (resource, table) in [("volumes", 0), ("gigabytes", 1)] {
                 connection.execute(
@@ -124,7 +124,7 @@ mod tests {
                 3,
             ),
             ("count(*) FROM flows WHERE state = 'SUCCESS'", 70),
-            ("count(*) FROM journal WHERE json_valid(entries)", 70),
+            ("count(*) FROM journal", 70),
             ("count(*) FROM reservations WHERE state = 'committed'", 140),
         ] {
             let found: i64 = connection
@@ -132,5 +132,11 @@ mod tests {
                 .unwrap();
             assert_eq!(found, expected, "{what}");
         }
+        let entries: Vec<u8> = connection
+            .query_row("SELECT entries FROM journal", [], |row| row.get(0))
+            .unwrap();
+        let entries = lz4_flex::block::decompress_size_prepended(&entries).unwrap();
+        let entries: Vec<serde_json::Value> = serde_json::from_slice(&entries).unwrap();
+        assert_eq!(entries[0]["event"]["created"]["name"], "volume_create_api");
     }
 }

@@ -81,13 +81,10 @@ impl Statements {
     }
 
     /// The longest row that one flow leaves in the journal, of other ids.
-    pub(crate) fn journal(&self) -> String {
-        let variables = Variables::new();
-        let journal = self
-            .iter()
-            .filter(|statement| statement.sql.starts_with("INSERT INTO journal"));
-        let entries = journal.filter_map(|statement| statement.parameters.last()?.text(&variables));
-        entries.max_by_key(String::len).unwrap_or_default()
+    pub(crate) fn journal(&self) -> &[u8] {
+        let parameters = self.iter().flat_map(|statement| &statement.parameters);
+        let rows = parameters.filter_map(Parameter::packed);
+        rows.max_by_key(|row| row.len()).unwrap_or_default()
     }
 
     /// Runs the statements of so many flows, one flow after another, in as many transactions as the flows took, in a

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use lz4_flex::block::compress_prepend_size;
 use rusqlite::types::Value as Sql;
 use serde_json::{Value, json};
 
@@ -21,6 +22,9 @@ pub enum Parameter {
     Same(Sql),
     /// Text with ids and times in it.
     Text(Template),
+    /// Text as the journal has it, packed, with the ids and times of one flow: it is as long for all of them, and packing is none
+    /// of SQLite's work.
+    Packed(Template, Vec<u8>),
     /// An id, as 16 bytes.
     Id(usize),
     /// When the flow runs.
@@ -50,13 +54,19 @@ impl Parameter {
             }
             Value::Object(object) => {
                 let named = |name: &str| object.get(name).and_then(Value::as_str);
-                match (named("id"), named("time")) {
-                    (Some(id), None) => {
+                match (named("id"), named("time"), named("packed")) {
+                    (Some(id), None, None) => {
                         let number = id.strip_prefix("id").and_then(|id| id.parse().ok());
                         Self::Id(number.ok_or_else(unknown)?)
                     }
-                    (None, Some("now")) => Self::Now,
-                    (None, Some("expiry")) => Self::Expiry,
+                    (None, Some("now"), None) => Self::Now,
+                    (None, Some("expiry"), None) => Self::Expiry,
+                    (None, None, Some(text)) => {
+                        let template = Template::parse(text)?;
+                        let text = template.fill(&Variables::new());
+                        let block = compress_prepend_size(text.as_bytes());
+                        Self::Packed(template, block)
+                    }
                     _ => return Err(unknown()),
                 }
             }
@@ -68,16 +78,17 @@ impl Parameter {
         match self {
             Self::Same(value) => value.clone(),
             Self::Text(template) => Sql::Text(template.fill(variables)),
+            Self::Packed(_, block) => Sql::Blob(block.clone()),
             Self::Id(id) => Sql::Blob(variables.id(*id).as_bytes().to_vec()),
             Self::Now => Sql::Integer(variables.now),
             Self::Expiry => Sql::Integer(variables.now + 86_400_000_000),
         }
     }
 
-    /// The text that it stands for, if it is text.
-    pub(super) fn text(&self, variables: &Variables) -> Option<String> {
-        match self.value(variables) {
-            Sql::Text(text) => Some(text),
+    /// The row of the journal that it stands for, if it does.
+    pub(super) fn packed(&self) -> Option<&[u8]> {
+        match self {
+            Self::Packed(_, block) => Some(block),
             _ => None,
         }
     }
@@ -117,6 +128,7 @@ impl Parameter {
             Self::Same(Sql::Text(text)) => json!(text),
             Self::Same(_) => Value::Null,
             Self::Text(template) => json!(template.to_string()),
+            Self::Packed(template, _) => json!({"packed": template.to_string()}),
             Self::Id(id) => json!({"id": format!("id{id}")}),
             Self::Now => json!({"time": "now"}),
             Self::Expiry => json!({"time": "expiry"}),

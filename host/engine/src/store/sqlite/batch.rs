@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, params};
 
+use super::gate::Long;
 use super::open;
 use super::session::Session;
 use super::turnstile::Turnstile;
@@ -102,10 +103,12 @@ impl Writer {
         if self.batch.is_none() {
             return Ok(());
         }
+        let long = Long::begin(&self.long);
         let result = self.write_entries().and_then(|()| {
             reach(CrashPoint::BatchWritten);
             execute(&self.connection, "COMMIT")
         });
+        drop(long);
         if let Err(error) = result {
             return Err(self.lose(&error));
         }
@@ -219,7 +222,7 @@ impl Writer {
         let id = flow.0.as_bytes();
         self.connection
             .prepare_cached("INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)")?
-            .execute(params![id, session.next_entry, session.pending.to_json()])?;
+            .execute(params![id, session.next_entry, session.pending.pack()])?;
         let Some(head) = &session.head else {
             return Ok(());
         };

@@ -1,14 +1,15 @@
-//! Journal entries as text. The text of an entry is made once, by whoever adds it, and goes to the disk as it is.
+//! Journal entries as text. The text of an entry is made once, by whoever adds it, and is packed with the others of its batch.
 
 use serde::Serialize;
 
+use super::journal;
 use crate::clock::Timestamp;
 use crate::effect::Applied;
 
-/// Entries of one flow, as the inside of a JSON array.
+/// Entries of one flow, as a JSON array without its last bracket.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    text: String,
+    text: Vec<u8>,
     number: usize,
     last: Option<Timestamp>,
 }
@@ -30,12 +31,9 @@ pub(super) enum Effect<'a> {
 impl Written {
     /// Adds an entry.
     pub(super) fn add(&mut self, at: Timestamp, event: impl Serialize) {
-        if self.number > 0 {
-            self.text.push(',');
-        }
-        let entry = serde_json::to_string(&Entry { at, event })
-            .expect("the keys of an event's objects are strings");
-        self.text.push_str(&entry);
+        self.text.push(if self.number == 0 { b'[' } else { b',' });
+        serde_json::to_writer(&mut self.text, &Entry { at, event })
+            .expect("the keys of an event's objects are strings, and memory can be written to");
         self.number += 1;
         self.last = Some(at);
     }
@@ -45,9 +43,9 @@ impl Written {
         if self.number == 0 {
             return *self = more;
         }
-        if more.number > 0 {
-            self.text.push(',');
-            self.text.push_str(&more.text);
+        if let Some((_, entries)) = more.text.split_first() {
+            self.text.push(b',');
+            self.text.extend_from_slice(entries);
             self.number += more.number;
             self.last = more.last;
         }
@@ -67,9 +65,9 @@ impl Written {
         self.last
     }
 
-    /// The whole array.
-    pub(super) fn to_json(&self) -> String {
-        format!("[{}]", self.text)
+    /// The whole array, as a row of the journal has it.
+    pub(super) fn pack(&self) -> Vec<u8> {
+        journal::pack(&[&self.text, &b"]"[..]].concat())
     }
 
     pub(super) fn clear(&mut self) {

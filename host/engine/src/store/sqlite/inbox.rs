@@ -99,9 +99,11 @@ impl Inbox {
 }
 
 impl Writer {
-    /// Takes in what was left for it.
-    pub(super) fn take_in(&mut self, inbox: &Inbox) {
-        for message in inbox.take() {
+    /// Takes in what was left for it; says whether anything was.
+    pub(super) fn take_in(&mut self, inbox: &Inbox) -> bool {
+        let messages = inbox.take();
+        let something_said = !messages.is_empty();
+        for message in messages {
             match message {
                 Message::Events {
                     flow,
@@ -119,5 +121,6 @@ impl Writer {
                 Message::Released(flow) => self.release(flow),
             }
         }
+        something_said
     }
 }

@@ -146,11 +146,7 @@ pub(super) fn journal(connection: &Connection, flow: FlowId) -> rusqlite::Result
         connection.prepare_cached("SELECT entries FROM journal WHERE flow = ? ORDER BY first")?;
     let mut rows = statement.query([flow.0.as_bytes()])?;
     while let Some(row) = rows.next()? {
-        let text = row.get_ref(0)?.as_str()?;
-        let more: Vec<Entry> = serde_json::from_str(text).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
-        })?;
-        entries.extend(more);
+        entries.extend(super::journal::read(row.get_ref(0)?)?);
     }
     Ok(entries)
 }

@@ -6,7 +6,9 @@ mod changes;
 pub mod control;
 mod effects;
 mod entries;
+mod gate;
 mod inbox;
+mod journal;
 mod keys;
 mod lease;
 mod log;
@@ -28,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 
 use crate::clock::{Clock, Timestamp};
 use crate::effect::{Answer, Applied, Effect, Query};
@@ -40,6 +42,7 @@ use crate::store::{Caller, Store, StoreError, WhenDurable};
 use crate::value::Value;
 
 use entries::Written;
+use gate::Gate;
 use inbox::{Inbox, Message};
 use lease::Host;
 use log::Log;
@@ -111,7 +114,7 @@ pub struct Sqlite {
 }
 
 struct Shared {
-    writer: Mutex<Writer>,
+    writer: Gate<Writer>,
     /// Rung when a batch opens, and when the store closes.
     inbox: Inbox,
 }
@@ -180,9 +183,9 @@ impl Sqlite {
             .connection
             .busy_timeout(writer.env.config.patience)
             .map_err(|error| StoreError::Database(error.to_string()))?;
-        let clock = Arc::clone(&writer.env.clock);
+        let (clock, long) = (Arc::clone(&writer.env.clock), Arc::clone(&writer.long));
         let shared = Arc::new(Shared {
-            writer: Mutex::new(writer),
+            writer: Gate::before(writer, long),
             inbox: Inbox::default(),
         });
         let flusher = std::thread::Builder::new()
@@ -265,21 +268,21 @@ impl Drop for AtWork<'_> {
 impl Shared {
     fn writer(&self) -> AtWork<'_> {
         AtWork {
-            writer: self.writer.lock(),
+            writer: self.writer.enter(),
             panics: std::thread::panicking(),
         }
     }
 
     /// Commits batches that are old, and renews the lease of a process that has nothing to write.
     fn keep_up(&self) {
+        let mut commits = 0;
         loop {
             let mut writer = self.writer();
-            writer.take_in(&self.inbox);
+            let something_said = writer.take_in(&self.inbox);
             if writer.closing {
                 return;
             }
             let old = writer.env.config.batch.age;
-            let is_open = writer.batch.is_some();
             let wait = match (writer.batch_age(), writer.host.renewal()) {
                 (Some(age), _) => Some(old.saturating_sub(age)),
                 (None, Some(at)) if !writer.fenced => {
@@ -298,10 +301,17 @@ impl Shared {
                 tell(told);
                 continue;
             }
+            // While somebody is at work this looks every now and then, and need not be woken for each batch.
+            let something_done = std::mem::replace(&mut commits, writer.commits) != writer.commits;
+            let at_work = something_said || something_done || writer.batch.is_some();
+            let wait = match at_work {
+                true => Some(wait.map_or(old, |wait| wait.min(old))),
+                false => wait,
+            };
             let told = std::mem::take(&mut writer.told);
             drop(writer);
             tell(told);
-            self.inbox.wait(wait, is_open);
+            self.inbox.wait(wait, at_work);
         }
     }
 }

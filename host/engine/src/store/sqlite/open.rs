@@ -10,6 +10,7 @@ use crate::store::StoreError;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../../migrations/01-initial.sql")),
     M::up(include_str!("../../../migrations/02-hosts.sql")),
+    M::up(include_str!("../../../migrations/03-packed-journal.sql")),
 ];
 
 /// Older versions can lose a WAL reset that races with a checkpoint.

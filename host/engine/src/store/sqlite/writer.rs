@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -40,6 +42,8 @@ pub(super) struct Writer {
     pub(super) told: Vec<Told>,
     /// How many batches were committed.
     pub(super) commits: u64,
+    /// Set during a commit, which takes long.
+    pub(super) long: Arc<AtomicBool>,
     pub(super) closing: bool,
 }
 
@@ -57,6 +61,7 @@ impl Writer {
             flows: HashMap::new(),
             told: Vec::new(),
             commits: 0,
+            long: Arc::default(),
             closing: false,
         }
     }

@@ -36,10 +36,12 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         writer.connection.query_row(&full, [], |_| Ok(())).unwrap();
     }
     apply(&store, second, &ann(), reserve(1)).unwrap();
+    // Text that nobody can pack.
+    let message = std::iter::repeat_with(|| uuid::Uuid::new_v4().to_string());
     let log = Event::Log {
         task: first.task,
         level: crate::event::LogLevel::Info,
-        message: "x".repeat(1 << 20),
+        message: message.take(10_000).collect(),
     };
     store.append(first.flow, &[log]).unwrap();
     assert!(matches!(

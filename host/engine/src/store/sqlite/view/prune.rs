@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::event::{Entry, FlowState};
 use crate::id::FlowId;
 use crate::store::StoreError;
+use crate::store::sqlite::journal;
 use crate::store::sqlite::tx::scalar;
 
 /// Flows that are looked at, and so removed, in one go.
@@ -187,8 +188,7 @@ fn last_row(
             "SELECT first, entries FROM journal WHERE flow = ? ORDER BY first DESC LIMIT 1",
         )?
         .query_row([flow.0.as_bytes()], |row| {
-            let entries: String = row.get(1)?;
-            Ok((row.get(0)?, serde_json::from_str(&entries).ok()))
+            Ok((row.get(0)?, journal::read(row.get_ref(1)?).ok()))
         })
         .optional()
 }
