@@ -9,6 +9,8 @@ mod plans;
 mod pool;
 mod recovery;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 pub use control::Done;
 pub use error::HostError;

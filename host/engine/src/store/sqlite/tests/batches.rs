@@ -206,6 +206,22 @@ fn go_on_after_an_io_error(path: &Path) {
 }
 
 #[test]
+fn a_batch_is_committed_though_whoever_waited_for_the_last_one_panicked() {
+    let store = memory();
+    for _ in 0..2 {
+        let call = begin(&store, &ann());
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        // Nobody but the flusher commits, and so tells.
+        let then = move |durable: Result<(), StoreError>| {
+            let _ = tell.send(durable.is_ok());
+            panic!("whoever is told panics");
+        };
+        store.when_durable(call.flow, WhenDurable::new(then));
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+    }
+}
+
+#[test]
 fn a_batch_that_nobody_waits_for_is_committed_soon() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
