@@ -56,12 +56,17 @@ impl Host {
     /// # Errors
     /// [`HostError::Flow`] when the flow's state does not allow it, [`HostError::CannotTakeUp`], [`HostError::Store`].
     pub fn operate(&self, id: FlowId, operation: &Operation) -> Result<Done, HostError> {
-        match self.core.operate(id, operation.clone()) {
-            Err(HostError::Store(StoreError::InHand { pid, .. })) => Ok(Done::Asked {
-                pid,
-                request: self.core.store.ask(id, operation)?,
-            }),
-            other => other.map(|report| Done::Here(Box::new(report))),
+        loop {
+            match self.core.operate(id, operation.clone()) {
+                Err(HostError::Store(StoreError::InHand { pid, .. })) => {
+                    return Ok(Done::Asked {
+                        pid,
+                        request: self.core.store.ask(id, operation)?,
+                    });
+                }
+                Err(error) if error.is_of_the_moment() => std::thread::sleep(LOOK),
+                other => return other.map(|report| Done::Here(Box::new(report))),
+            }
         }
     }
 
@@ -87,15 +92,19 @@ impl Host {
                     None => self.core.report_on_disk(id),
                 };
             }
-            if looked.elapsed() > LOOK * 20 {
+            // The keeper of this process serves it too, when the flow is at rest: it is done once.
+            if looked.elapsed() > LOOK * 20 && self.core.claim(request)? {
                 looked = Instant::now();
-                match self.core.operate(id, operation.clone()) {
-                    // It was asked, or took the flow up in the moment when that was at rest.
-                    Err(HostError::Store(StoreError::InHand { .. } | StoreError::WentOn(_))) => {}
-                    done => {
-                        self.core.store.answer(request, &answer_of(&done))?;
-                        return done;
-                    }
+                let done = self.core.operate(id, operation.clone());
+                let is_done = !done.as_ref().is_err_and(HostError::is_anothers);
+                let answered = match is_done {
+                    true => self.core.store.answer(request, &answer_of(&done)),
+                    false => Ok(()),
+                };
+                self.core.keeper.served(request);
+                answered?;
+                if is_done {
+                    return done;
                 }
             }
             std::thread::sleep(LOOK);
@@ -245,6 +254,18 @@ impl Core {
         None
     }
 
+    /// Whether a request is the caller's to serve: nobody else in this process does, and nobody has.
+    pub(super) fn claim(&self, request: i64) -> Result<bool, StoreError> {
+        if !self.keeper.claim(request) {
+            return Ok(false);
+        }
+        let unanswered = self.store.answer_to(request).map(|answer| answer.is_none());
+        if !matches!(unanswered, Ok(true)) {
+            self.keeper.served(request);
+        }
+        unanswered
+    }
+
     /// Does what another process asked for.
     pub(super) fn serve(self: &Arc<Self>, request: Request) {
         let Request {
@@ -254,11 +275,7 @@ impl Core {
         } = request;
         let core = Arc::clone(self);
         let tell: Tell = Box::new(move |done| {
-            if let Err(
-                HostError::Store(StoreError::InHand { .. } | StoreError::WentOn(_))
-                | HostError::InHand(_),
-            ) = &done
-            {
+            if done.as_ref().is_err_and(HostError::is_anothers) {
                 // The other process answers, or this one when the flow is at rest.
                 return core.keeper.served(id);
             }
@@ -283,6 +300,18 @@ impl Core {
         let history = crate::history::History::fold(&journal);
         let history = history.ok_or(StoreError::UnknownFlow(id))?;
         Ok(Report::new(id, &history))
+    }
+}
+
+impl HostError {
+    /// Somebody in this process is taking the flow up, or another process has since it was loaded here: it is to be looked at anew.
+    fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::InHand(_) | Self::Store(StoreError::WentOn(_)))
+    }
+
+    /// Somebody else has the flow, who will serve what is asked of it, or put it down.
+    pub(super) fn is_anothers(&self) -> bool {
+        self.is_of_the_moment() || matches!(self, Self::Store(StoreError::InHand { .. }))
     }
 }
 
