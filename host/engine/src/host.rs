@@ -13,7 +13,7 @@ mod submit;
 mod tests;
 
 pub use control::Done;
-pub use error::HostError;
+pub use error::{Hindrance, HostError};
 pub use planner::Planner;
 pub use plans::{ReadyPlan, ReadyTask};
 pub use recovery::Recovered;

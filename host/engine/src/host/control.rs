@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize as _;
+
 use super::submit::Tell;
-use super::{Core, Host, HostError};
+use super::{Core, Hindrance, Host, HostError};
 use crate::error::Cause;
 use crate::event::FlowState;
 use crate::flow::{Ended, Flow, FlowError, Recovery};
@@ -88,6 +90,8 @@ impl Host {
                     Some(error) => Err(HostError::Elsewhere {
                         pid,
                         message: error.to_owned(),
+                        // An older version does not say.
+                        why: Hindrance::deserialize(&answer["why"]).unwrap_or_default(),
                     }),
                     None => self.core.report_on_disk(id),
                 };
@@ -142,9 +146,7 @@ impl Core {
             }
             Err(error) => {
                 let followers = self.leave(id);
-                let reason = error.to_string();
-                let failed = Err(HostError::CannotTakeUp { flow: id, reason });
-                self.tell(id, followers, &failed);
+                self.tell(id, followers, &Err(error.of_flow(id)));
             }
         }
         restored
@@ -173,10 +175,7 @@ impl Core {
                     }
                 }
                 (_, Ok(report), _) => tell(Ok(report.clone())),
-                (_, Err(error), _) => tell(Err(HostError::CannotTakeUp {
-                    flow: id,
-                    reason: error.to_string(),
-                })),
+                (_, Err(error), _) => tell(Err(error.of_flow(id))),
             }
         }
     }
@@ -357,6 +356,6 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Ended, FlowError> 
 fn answer_of(done: &Result<Report, HostError>) -> Value {
     match done {
         Ok(report) => serde_json::json!({"state": report.flow.state}),
-        Err(error) => serde_json::json!({"error": error.to_string()}),
+        Err(error) => serde_json::json!({"error": error.to_string(), "why": error.hindrance()}),
     }
 }
