@@ -12,8 +12,14 @@ use acceptance::crash::{Death, Found, Life, Task, check};
 use acceptance::guest::Call;
 use acceptance::program::{Program, end, volume_create};
 use acceptance::slow::{eventually, run_slow, send, slow_after, start_slow};
+use cairn::clock::SystemClock;
 use cairn::event::FlowState;
+use cairn::host::{Done, Host, HostError};
+use cairn::id::FlowId;
+use cairn::plugin::{PluginConfig, Plugins};
 use cairn::report::Verdict;
+use cairn::store::control::Operation;
+use cairn::store::{Sqlite, SqliteConfig};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -249,6 +255,128 @@ fn what_a_stopped_process_was_asked_is_done_when_it_goes_on() {
     assert_eq!(report["rollback"]["verdict"], "clean");
     end(stopped).exits(5);
     checked(&program);
+}
+
+/// The id of the only flow, which rests in INTERRUPTED.
+fn interrupted(program: &Program) -> FlowId {
+    slow_after(program, "entry-create");
+    let child = run_slow(program);
+    send(&child, "-INT");
+    let report = end(child).exits(5).json();
+    let id = report["flow"]["id"].as_str().expect("an id");
+    id.parse().expect("an id")
+}
+
+/// A host in this process, which does something before it makes each task of a flow.
+fn host_that(program: &Program, does: impl Fn() + Send + Sync + 'static) -> Host {
+    let store = Sqlite::open(
+        &program.path("cairn.db"),
+        SqliteConfig::default(),
+        Arc::new(SystemClock),
+    );
+    let plugins = Plugins::new(&PluginConfig {
+        cache: Some(program.beside("acceptance-cache")),
+        ..PluginConfig::default()
+    });
+    let store = Arc::new(store.expect("it opens"));
+    let host = Host::builder(store, plugins.expect("a sandbox"))
+        .builtins(cairn_bundle::PLUGINS)
+        .components(program.path("cairn.db.components"))
+        .intercept(move |_, task| {
+            does();
+            task
+        });
+    host.build().expect("a host")
+}
+
+/// A host in this process, which takes nearly half a second to take a flow up.
+fn slow_to_take_up(program: &Program) -> Host {
+    host_that(program, || thread::sleep(Duration::from_millis(50)))
+}
+
+#[test]
+fn who_comes_while_a_flow_is_being_taken_up_waits_and_is_served() {
+    let program = program();
+    let flow = interrupted(&program);
+    let host = slow_to_take_up(&program);
+    let rollback = || {
+        let reason = "nobody needs it".to_owned();
+        host.operate(flow, &Operation::Rollback { reason })
+    };
+    let both = thread::scope(|scope| {
+        let first = scope.spawn(rollback);
+        thread::sleep(Duration::from_millis(150));
+        [rollback(), first.join().expect("it ends")]
+    });
+    for done in both {
+        let Ok(Done::Here(report)) = done else {
+            panic!("{done:?}");
+        };
+        assert_eq!(report.flow.state, FlowState::Failure);
+        let rollback = report.rollback.expect("it was rolled back");
+        assert_eq!(rollback.verdict, Verdict::Clean);
+    }
+    drop(host);
+    checked(&program);
+}
+
+#[test]
+fn a_flow_is_taken_up_after_a_panic_in_the_making_of_its_tasks() {
+    let program = program();
+    let flow = interrupted(&program);
+    let panicked = AtomicBool::new(false);
+    let host = host_that(&program, move || {
+        assert!(
+            panicked.swap(true, Ordering::SeqCst),
+            "the first one panics"
+        );
+    });
+    let error = host.operate(flow, &Operation::Resume).expect_err("a panic");
+    assert!(
+        matches!(&error, HostError::CannotTakeUp { flow: which, reason }
+            if *which == flow && reason.contains("panicked")),
+        "{error:?}"
+    );
+    let done = host.operate(flow, &Operation::Resume);
+    let Ok(Done::Here(report)) = done else {
+        panic!("{done:?}");
+    };
+    assert_eq!(report.flow.state, FlowState::Success);
+    drop(host);
+    checked(&program);
+}
+
+#[test]
+fn what_is_asked_of_a_flow_that_comes_to_rest_is_done_once() {
+    let program = program();
+    let tasks =
+        ["one", "two"].map(|name| format!("[[task]]\nplugin = \"slow\"\nname = \"slow-{name}\"\n"));
+    program
+        .write("slow.wat", Call::TakesASecond.component())
+        .write(
+            "slow.toml",
+            format!(
+                "[flow]\nname = \"slow\"\n[plugins.slow]\npath = \"slow.wat\"\n{}",
+                tasks.concat()
+            ),
+        );
+    let child = start_slow(&program, &["run", "slow.toml", "--json"]);
+    send(&child, "-INT");
+    let report = end(child).exits(5).json();
+    let flow = report["flow"]["id"].as_str().expect("an id");
+    let flow: FlowId = flow.parse().expect("an id");
+    let host = host_that(&program, || ());
+    // This process's own keeper does it, which takes a second; whoever waits for the answer comes by meanwhile.
+    let request = host.store().ask(flow, &Operation::Resume);
+    let request = request.expect("it is written");
+    let report = host.answer(flow, std::process::id(), request, &Operation::Resume);
+    let report = report.expect("it is done");
+    assert_eq!(report.flow.state, FlowState::Success);
+    drop(host);
+    let events = program.json(&["flows", "events", &flow.to_string(), "--json"]);
+    let events = events.as_array().expect("a list").iter();
+    let started = events.filter(|entry| entry["event"].get("started").is_some());
+    assert_eq!(started.count(), 2, "each task once");
 }
 
 /// Feeds a process requests until it is told to stop, and then ends its stdin.

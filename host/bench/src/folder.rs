@@ -1,4 +1,6 @@
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
@@ -6,11 +8,20 @@ use tempfile::TempDir;
 
 use crate::BenchError;
 
+/// How the name of each folder begins.
+const PREFIX: &str = ".cairn-bench-";
+
+/// The file in it that is locked for as long as its process lives: the system frees the lock however that ends.
+const LOCK: &str = "lock";
+
 /// A folder on a disk for the databases of one run, which is gone with this.
-pub struct Folder(TempDir);
+pub struct Folder {
+    folder: TempDir,
+    _lock: File,
+}
 
 impl Folder {
-    /// A new folder in `parent`.
+    /// A new folder in `parent`. Those are removed that processes left there which are dead.
     ///
     /// # Errors
     /// [`BenchError::Folder`] when `parent` is kept in memory, or nothing can be made there.
@@ -25,22 +36,65 @@ impl Folder {
                 "the folder is kept in memory, where a commit costs nothing".to_owned(),
             ));
         }
-        let folder = tempfile::Builder::new()
-            .prefix(".cairn-bench-")
-            .tempdir_in(parent);
-        folder
-            .map(Self)
-            .map_err(|error| unusable(error.kind().to_string()))
+        remove_abandoned(parent);
+        Self::new(parent).map_err(|error| unusable(error.kind().to_string()))
+    }
+
+    fn new(parent: &Path) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        // Nobody sees it by its name before it is locked.
+        let unlocked = folder.path().join(".lock");
+        let lock = File::create_new(&unlocked)?;
+        lock.lock()?;
+        fs::rename(unlocked, folder.path().join(LOCK))?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
+    }
+
+    /// Removes it under whoever works there yet: the process is about to end.
+    pub fn remove(&self) {
+        const TRIES: usize = 100;
+        for _ in 0..TRIES {
+            // A file that was made meanwhile stands in the way.
+            let removed = fs::remove_dir_all(self.folder.path());
+            if removed.is_ok() || !self.folder.path().exists() {
+                return;
+            }
+        }
     }
 
     /// Where a database of this name is.
     pub fn database(&self, name: &str) -> PathBuf {
-        self.0.path().join(format!("{name}.db"))
+        self.folder.path().join(format!("{name}.db"))
+    }
+}
+
+/// Removes the folders of this user in `parent` whose lock is there and free. What nobody can be sure of stays.
+fn remove_abandoned(parent: &Path) {
+    let own = rustix::process::geteuid().as_raw();
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_own = |entry: &fs::DirEntry| {
+            entry
+                .metadata()
+                .is_ok_and(|found| found.is_dir() && found.uid() == own)
+        };
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) || !is_own(&entry) {
+            continue;
+        }
+        // It is held until the folder is gone, so that only one process removes it.
+        if let Ok(lock) = File::open(entry.path().join(LOCK))
+            && lock.try_lock().is_ok()
+        {
+            // Somebody may try again.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
 /// Whether a folder's file system writes to no disk.
-fn is_in_memory(folder: &Path) -> std::io::Result<bool> {
+fn is_in_memory(folder: &Path) -> io::Result<bool> {
     const TMPFS: i64 = 0x0102_1994;
     const RAMFS: i64 = 0x8584_58f6;
     let kind = rustix::fs::fstatfs(fs::File::open(folder)?)?.f_type;
@@ -66,6 +120,33 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(error.contains("/no/such"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_nobody_holds_is_removed_and_no_other() {
+        let parent = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let held = Folder::within(parent.path()).unwrap();
+        let make = |name: &str, lock: &str| {
+            let folder = parent.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join(lock), "").unwrap();
+            folder
+        };
+        let abandoned = make(".cairn-bench-dead", LOCK);
+        fs::create_dir(abandoned.join("x.db.locks")).unwrap();
+        let not_sure = make(".cairn-bench-young", "x.db");
+        let anothers = make("cairn-bench", LOCK);
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join(LOCK), "").unwrap();
+        let link = parent.path().join(".cairn-bench-link");
+        std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
+
+        drop(Folder::within(parent.path()).unwrap());
+        assert!(!abandoned.exists());
+        for folder in [&*not_sure, &*anothers, &*link, held.folder.path()] {
+            assert!(folder.exists(), "{}", folder.display());
+        }
+        assert!(elsewhere.path().join(LOCK).exists());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use cairn::error::{Diagnostic, Origin, TaskError};
 use cairn::event::FlowState;
 use cairn::flow::FlowError;
-use cairn::host::HostError;
+use cairn::host::{Hindrance, HostError};
 use cairn::plugin::PluginError;
 use cairn::report::{Report, Verdict};
 use cairn::request::RequestError;
@@ -22,7 +22,7 @@ pub enum Exit {
     Host = 1,
     /// What was given to read is wrong; nothing ran.
     Usage = 2,
-    /// The flow failed, or was denied, and was rolled back clean; a check found a difference.
+    /// The flow failed, or was denied, and was rolled back clean; an operator's change was refused; a check found a difference.
     Failed = 3,
     /// The flow failed and left residue, or its rollback is incomplete.
     Residue = 4,
@@ -85,6 +85,9 @@ impl Exit {
     }
 }
 
+/// What to do about a journal that cannot be read.
+const DAMAGED: &str = "other flows are not touched by it; restore the database from a copy that `cairn db backup` made to have this one back";
+
 /// Why a command did not do what it says.
 #[derive(Debug)]
 pub struct Failure {
@@ -128,13 +131,16 @@ impl From<StoreError> for Failure {
             StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string())
                 .help("`cairn flows list` shows the flows")
                 .into(),
+            StoreError::Damaged { .. } => Self {
+                exit: Exit::Host,
+                diagnostic: Diagnostic::new(error.to_string()).help(DAMAGED),
+            },
             StoreError::Lost(_)
             | StoreError::Database(_)
             | StoreError::CallClosed
             | StoreError::Fenced
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
-            | StoreError::Damaged { .. }
             | StoreError::KeyTaken(_) => Self::host(error.to_string()),
         }
     }
@@ -182,17 +188,40 @@ impl From<PluginError> for Failure {
 
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
+        let stuck = |error: &HostError, help| Self {
+            exit: Exit::Failed,
+            diagnostic: Diagnostic::new(error.to_string()).help(help),
+        };
         match error {
             HostError::Invalid(diagnostic) => diagnostic.into(),
+            HostError::Store(StoreError::Damaged { .. }) => stuck(&error, DAMAGED),
             HostError::Store(error) => error.into(),
             HostError::Plugin(error) => error.into(),
+            HostError::CannotTakeUp { .. } => stuck(
+                &error,
+                "nothing of the flow was changed: mend what is named, and try again; `cairn recover` tries every flow that is stuck",
+            ),
+            HostError::Elsewhere {
+                why: Hindrance::Stuck,
+                ..
+            } => stuck(
+                &error,
+                "nothing of the flow was changed: mend what is named, and try again",
+            ),
+            HostError::Elsewhere {
+                why: Hindrance::Host,
+                ..
+            } => Self::host(error.to_string()),
             HostError::Flow(
                 FlowError::InvalidState { .. }
                 | FlowError::EffectsStand
                 | FlowError::NothingToAccept,
             )
             | HostError::KeyReused { .. }
-            | HostError::Elsewhere { .. } => Self {
+            | HostError::Elsewhere {
+                why: Hindrance::State,
+                ..
+            } => Self {
                 exit: Exit::Usage,
                 diagnostic: Diagnostic::new(error.to_string()),
             },
@@ -200,15 +229,9 @@ impl From<HostError> for Failure {
                 exit: Exit::Interrupted,
                 diagnostic: Diagnostic::new(error.to_string()),
             },
-            HostError::CannotTakeUp { .. } => Self {
-                exit: Exit::Host,
-                diagnostic: Diagnostic::new(error.to_string()).help(
-                    "nothing of the flow was changed: mend what is named, and try again; `cairn recover` tries every flow that is stuck",
-                ),
-            },
-            HostError::Flow(_)
-            | HostError::InHand(_)
-            | HostError::Thread(_) => Self::host(error.to_string()),
+            HostError::Flow(_) | HostError::InHand(_) | HostError::Thread(_) => {
+                Self::host(error.to_string())
+            }
         }
     }
 }

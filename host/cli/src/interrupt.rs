@@ -1,4 +1,5 @@
-//! The first SIGINT or SIGTERM interrupts what runs, the second ends the process.
+//! The first SIGINT or SIGTERM interrupts what runs, the second ends the process. Where nothing can be interrupted the first one ends
+//! it, after what is to be done before.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,34 +26,70 @@ impl Interrupt {
     /// # Errors
     /// When the handlers cannot be installed.
     pub fn with(global: &Global, stop: impl Fn() + Send + 'static) -> Result<Self, Failure> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])
-            .map_err(|error| Failure::host(format!("signals cannot be caught: {error}")))?;
-        let handle = signals.handle();
         let global = global.clone();
+        Self::listen(catch()?, move |mut signals| {
+            let mut interrupted = false;
+            for signal in signals.forever() {
+                if interrupted {
+                    // The database is at its last barrier.
+                    end(signal);
+                }
+                interrupted = true;
+                output::warning(
+                    &global,
+                    "interrupted: tasks in hand finish first; a second signal ends the process",
+                );
+                stop();
+            }
+        })
+    }
+
+    /// The first of these signals ends the process from now on, after `clean_up`.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn before_the_end(
+        signals: Signals,
+        clean_up: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, Failure> {
+        Self::listen(signals, move |mut signals| {
+            let first = signals.forever().next();
+            if let Some(signal) = first {
+                clean_up();
+                end(signal);
+            }
+        })
+    }
+
+    fn listen(
+        signals: Signals,
+        listen: impl FnOnce(Signals) + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let handle = signals.handle();
         let listener = std::thread::Builder::new()
             .name("cairn-signals".to_owned())
-            .spawn(move || {
-                let mut interrupted = false;
-                for signal in signals.forever() {
-                    if interrupted {
-                        // Ends the process as if nobody had caught the signal; the database is at its last barrier.
-                        let _ = emulate_default_handler(signal);
-                        std::process::abort();
-                    }
-                    interrupted = true;
-                    output::warning(
-                        &global,
-                        "interrupted: tasks in hand finish first; a second signal ends the process",
-                    );
-                    stop();
-                }
-            })
+            .spawn(move || listen(signals))
             .map_err(|error| Failure::host(format!("a thread cannot be started: {error}")))?;
         Ok(Self {
             handle,
             listener: Some(listener),
         })
     }
+}
+
+/// Keeps the signals that come from here on for whoever listens.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn catch() -> Result<Signals, Failure> {
+    Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| Failure::host(format!("signals cannot be caught: {error}")))
+}
+
+/// Ends the process as if nobody had caught the signal.
+fn end(signal: i32) -> ! {
+    let _ = emulate_default_handler(signal);
+    std::process::abort();
 }
 
 /// Interrupts a flow, if it is about to start as soon as it has.

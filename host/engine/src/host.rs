@@ -9,9 +9,11 @@ mod plans;
 mod pool;
 mod recovery;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 pub use control::Done;
-pub use error::HostError;
+pub use error::{Hindrance, HostError};
 pub use planner::Planner;
 pub use plans::{ReadyPlan, ReadyTask};
 pub use recovery::Recovered;

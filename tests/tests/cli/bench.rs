@@ -1,6 +1,9 @@
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
 
-use acceptance::program::Program;
+use acceptance::program::{Program, Run, end};
+use acceptance::slow::{eventually, send};
 use serde_json::Value;
 
 use super::program;
@@ -134,4 +137,89 @@ fn bad_usage_runs_nothing() {
         let run = program.run(&all).exits(2).says(&[words]);
         assert_eq!(run.stdout, "");
     }
+}
+
+/// An empty folder on the disk that the tests are built on.
+fn place(name: &str) -> PathBuf {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&place);
+    fs::create_dir(&place).expect("it can be made");
+    place
+}
+
+/// The folders of benches in a place.
+fn folders(place: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place).expect("it is there");
+    let folders = entries.map(|entry| entry.expect("an entry").path());
+    folders.collect()
+}
+
+/// A bench that does not outlive its test.
+struct Bench(Option<Child>);
+
+impl Bench {
+    /// Ends it by a signal.
+    fn end_by(mut self, signal: &str) -> Run {
+        let child = self.0.take().expect("it still runs");
+        send(&child, signal);
+        end(child)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            child.kill().expect("it still runs");
+            child.wait().expect("it can be waited for");
+        }
+    }
+}
+
+/// A bench that runs for long, and its folder, in which it works.
+fn start(program: &Program, place: &Path) -> (Bench, PathBuf) {
+    let before = folders(place);
+    let db = place.join("cairn.db").display().to_string();
+    let bench = Bench(Some(
+        program.start(&["bench", "--db", &db, "--flows", "1000000"]),
+    ));
+    let mut own = None;
+    eventually("it works in a folder of its own", || {
+        own = folders(place)
+            .into_iter()
+            .find(|folder| !before.contains(folder));
+        // The lock, and a database.
+        own.as_ref().is_some_and(|folder| folders(folder).len() > 1)
+    });
+    (bench, own.expect("it was found"))
+}
+
+#[test]
+fn a_bench_that_a_signal_ends_leaves_nothing() {
+    let program = program();
+    let place = place("bench-signals");
+    for signal in ["-INT", "-TERM"] {
+        let (bench, _) = start(&program, &place);
+        let run = bench.end_by(signal).exits(-1);
+        assert_eq!(run.stdout, "");
+        assert_eq!(folders(&place), [] as [PathBuf; 0], "{signal}");
+    }
+}
+
+#[test]
+fn what_a_bench_that_was_killed_leaves_is_removed_by_the_next_one_and_nothing_of_one_that_lives() {
+    let program = program();
+    let place = place("bench-killed");
+    let (killed, left) = start(&program, &place);
+    killed.end_by("-KILL").exits(-1);
+    assert_eq!(folders(&place), [left]);
+
+    let (lives, its) = start(&program, &place);
+    assert_eq!(folders(&place), [its.clone()]);
+    let db = place.join("cairn.db").display().to_string();
+    program
+        .run(&["bench", "--db", &db, "--flows", "20"])
+        .exits(0);
+    assert_eq!(folders(&place), [its]);
+    lives.end_by("-INT").exits(-1);
+    assert_eq!(folders(&place), [] as [PathBuf; 0]);
 }

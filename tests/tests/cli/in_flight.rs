@@ -130,7 +130,7 @@ fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
         assert_eq!(stuck[0]["stuck"], reason, "{stuck}");
 
         let flow = only_flow(&program);
-        program.run(&["flows", "rollback", &flow]).exits(1).says(&[
+        program.run(&["flows", "rollback", &flow]).exits(3).says(&[
             &format!("flow {flow} cannot be taken up: the component of task `stranger`"),
             problem,
             "help: nothing of the flow was changed",

@@ -534,12 +534,20 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
     );
     // Others are not kept from running, and whoever asks for this one is told why not.
     create(&program, r#"{"size": 1}"#, &[], 0);
-    for operation in ["resume", "rollback", "interrupt"] {
-        program
-            .run(&["flows", operation, &flow])
-            .exits(1)
-            .says(&[&flow, "is not stored"]);
+    let before = operate(&program, &["events", &flow], 0);
+    for arguments in CHANGES {
+        let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
+        run.exits(3).says(&[
+            &format!("flow {flow} cannot be taken up: its plan"),
+            "is not stored",
+            "help: nothing of the flow was changed: mend what is named",
+        ]);
     }
+    // What happened to it can be read.
+    assert_eq!(operate(&program, &["events", &flow], 0), before);
+    let shown = program.run(&["flows", "show", &flow, "--json"]).exits(0);
+    assert_eq!(shown.json()["flow"]["state"], "RUNNING");
+    shown.says(&["the flow was set aside", "is not stored"]);
     sql(
         &program,
         "INSERT OR IGNORE INTO plans SELECT * FROM gone; DROP TABLE gone",
@@ -552,6 +560,79 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
     assert_eq!(operate(&program, &["list", "--stuck"], 0), json!([]));
     assert_eq!(volumes(&program).len(), 1);
     is_whole(&program);
+}
+
+/// Every change of a flow that an operator can ask for.
+const CHANGES: [&[&str]; 5] = [
+    &["interrupt"],
+    &["resume"],
+    &["reset"],
+    &["rollback"],
+    &["rollback", "--accept", "why not"],
+];
+
+#[test]
+fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named() {
+    let program = program();
+    killed_after(&program, "entry-create");
+    let flow = only_flow(&program);
+    sql(
+        &program,
+        "CREATE TABLE whole AS SELECT * FROM journal; UPDATE journal SET entries = substr(entries, 1, length(entries) - 5)",
+    );
+    let rows = program.run(&["recover", "--json"]).exits(4).json();
+    let reason = rows[0]["stuck"].as_str().expect("a reason");
+    assert!(reason.contains("its journal is damaged"), "{reason}");
+    let says = [
+        &format!("error: the journal of flow {flow} is damaged: "),
+        "help: other flows are not touched by it; restore the database",
+    ];
+    for arguments in CHANGES {
+        let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
+        run.exits(3).says(&says);
+    }
+    // A question that the database cannot answer is its failure.
+    for question in ["show", "events", "logs"] {
+        program
+            .run(&["flows", question, &flow])
+            .exits(1)
+            .says(&says);
+    }
+    sql(
+        &program,
+        "DELETE FROM journal; INSERT INTO journal SELECT * FROM whole; DROP TABLE whole",
+    );
+    let report = operate(&program, &["rollback", &flow], 0);
+    assert_eq!(report["rollback"]["verdict"], "clean");
+    nothing_is_left(&program);
+}
+
+#[test]
+fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
+    let program = program();
+    killed_after(&program, "entry-create");
+    let flow = only_flow(&program);
+    sql(
+        &program,
+        "CREATE TABLE gone AS SELECT * FROM plans; DELETE FROM plans",
+    );
+    // It takes up what was left behind, and what it cannot take up stays in its hand.
+    let tasks = "\n[[task]]\nplugin = \"slow\"\n".to_owned()
+        + "\n[[task]]\nplugin = \"slow\"\nname = \"slow-two\"\n";
+    program.write(
+        "other.toml",
+        format!("[flow]\nname = \"other\"\n\n[plugins.slow]\npath = \"slow.wat\"\n{tasks}"),
+    );
+    let child = start_slow(&program, &["run", "other.toml", "--json"]);
+    let run = program.run(&["flows", "rollback", &flow, "--wait"]);
+    run.exits(3).says(&[
+        &format!(
+            "process {}, which has the flow in hand, answered: flow {flow} cannot be taken up: its plan",
+            child.id()
+        ),
+        "help: nothing of the flow was changed: mend what is named",
+    ]);
+    end(child).exits(0);
 }
 
 #[test]

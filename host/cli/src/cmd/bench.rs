@@ -1,10 +1,12 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use cairn_bench::{Case, Figures, Folder, Options};
 use clap::{Args, ValueEnum};
 
 use crate::args::Format;
 use crate::exit::Failure;
+use crate::interrupt::{self, Interrupt};
 use crate::output;
 use crate::session::Session;
 
@@ -64,6 +66,8 @@ impl Bench {
             volumes: self.volumes,
             finished_flows: self.finished_flows,
         };
+        // Before there is something to remove.
+        let signals = interrupt::catch()?;
         // Beside the database that is named; where none is, wherever temporary files go.
         let folder = match &session.settings.global.db {
             Some(db) => match db.parent() {
@@ -72,7 +76,13 @@ impl Bench {
             },
             None => Folder::within(&std::env::temp_dir())?,
         };
+        let folder = Arc::new(folder);
+        let interrupt = Interrupt::before_the_end(signals, {
+            let folder = Arc::clone(&folder);
+            move || folder.remove()
+        })?;
         let figures = cairn_bench::run(&options, &session.plugins()?, &folder)?;
+        drop(interrupt);
         if self.format.json {
             return output::json(&figures);
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize as _;
+
 use super::submit::Tell;
-use super::{Core, Host, HostError};
+use super::{Core, Hindrance, Host, HostError};
 use crate::error::Cause;
 use crate::event::FlowState;
 use crate::flow::{Ended, Flow, FlowError, Recovery};
@@ -56,12 +58,17 @@ impl Host {
     /// # Errors
     /// [`HostError::Flow`] when the flow's state does not allow it, [`HostError::CannotTakeUp`], [`HostError::Store`].
     pub fn operate(&self, id: FlowId, operation: &Operation) -> Result<Done, HostError> {
-        match self.core.operate(id, operation.clone()) {
-            Err(HostError::Store(StoreError::InHand { pid, .. })) => Ok(Done::Asked {
-                pid,
-                request: self.core.store.ask(id, operation)?,
-            }),
-            other => other.map(|report| Done::Here(Box::new(report))),
+        loop {
+            match self.core.operate(id, operation.clone()) {
+                Err(HostError::Store(StoreError::InHand { pid, .. })) => {
+                    return Ok(Done::Asked {
+                        pid,
+                        request: self.core.store.ask(id, operation)?,
+                    });
+                }
+                Err(error) if error.is_of_the_moment() => std::thread::sleep(LOOK),
+                other => return other.map(|report| Done::Here(Box::new(report))),
+            }
         }
     }
 
@@ -83,19 +90,25 @@ impl Host {
                     Some(error) => Err(HostError::Elsewhere {
                         pid,
                         message: error.to_owned(),
+                        // An older version does not say.
+                        why: Hindrance::deserialize(&answer["why"]).unwrap_or_default(),
                     }),
                     None => self.core.report_on_disk(id),
                 };
             }
-            if looked.elapsed() > LOOK * 20 {
+            // The keeper of this process serves it too, when the flow is at rest: it is done once.
+            if looked.elapsed() > LOOK * 20 && self.core.claim(request)? {
                 looked = Instant::now();
-                match self.core.operate(id, operation.clone()) {
-                    // It was asked, or took the flow up in the moment when that was at rest.
-                    Err(HostError::Store(StoreError::InHand { .. } | StoreError::WentOn(_))) => {}
-                    done => {
-                        self.core.store.answer(request, &answer_of(&done))?;
-                        return done;
-                    }
+                let done = self.core.operate(id, operation.clone());
+                let is_done = !done.as_ref().is_err_and(HostError::is_anothers);
+                let answered = match is_done {
+                    true => self.core.store.answer(request, &answer_of(&done)),
+                    false => Ok(()),
+                };
+                self.core.keeper.served(request);
+                answered?;
+                if is_done {
+                    return done;
                 }
             }
             std::thread::sleep(LOOK);
@@ -133,9 +146,7 @@ impl Core {
             }
             Err(error) => {
                 let followers = self.leave(id);
-                let reason = error.to_string();
-                let failed = Err(HostError::CannotTakeUp { flow: id, reason });
-                self.tell(id, followers, &failed);
+                self.tell(id, followers, &Err(error.of_flow(id)));
             }
         }
         restored
@@ -164,10 +175,7 @@ impl Core {
                     }
                 }
                 (_, Ok(report), _) => tell(Ok(report.clone())),
-                (_, Err(error), _) => tell(Err(HostError::CannotTakeUp {
-                    flow: id,
-                    reason: error.to_string(),
-                })),
+                (_, Err(error), _) => tell(Err(error.of_flow(id))),
             }
         }
     }
@@ -245,6 +253,18 @@ impl Core {
         None
     }
 
+    /// Whether a request is the caller's to serve: nobody else in this process does, and nobody has.
+    pub(super) fn claim(&self, request: i64) -> Result<bool, StoreError> {
+        if !self.keeper.claim(request) {
+            return Ok(false);
+        }
+        let unanswered = self.store.answer_to(request).map(|answer| answer.is_none());
+        if !matches!(unanswered, Ok(true)) {
+            self.keeper.served(request);
+        }
+        unanswered
+    }
+
     /// Does what another process asked for.
     pub(super) fn serve(self: &Arc<Self>, request: Request) {
         let Request {
@@ -254,11 +274,7 @@ impl Core {
         } = request;
         let core = Arc::clone(self);
         let tell: Tell = Box::new(move |done| {
-            if let Err(
-                HostError::Store(StoreError::InHand { .. } | StoreError::WentOn(_))
-                | HostError::InHand(_),
-            ) = &done
-            {
+            if done.as_ref().is_err_and(HostError::is_anothers) {
                 // The other process answers, or this one when the flow is at rest.
                 return core.keeper.served(id);
             }
@@ -283,6 +299,18 @@ impl Core {
         let history = crate::history::History::fold(&journal);
         let history = history.ok_or(StoreError::UnknownFlow(id))?;
         Ok(Report::new(id, &history))
+    }
+}
+
+impl HostError {
+    /// Somebody in this process is taking the flow up, or another process has since it was loaded here: it is to be looked at anew.
+    fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::InHand(_) | Self::Store(StoreError::WentOn(_)))
+    }
+
+    /// Somebody else has the flow, who will serve what is asked of it, or put it down.
+    pub(super) fn is_anothers(&self) -> bool {
+        self.is_of_the_moment() || matches!(self, Self::Store(StoreError::InHand { .. }))
     }
 }
 
@@ -328,6 +356,6 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Ended, FlowError> 
 fn answer_of(done: &Result<Report, HostError>) -> Value {
     match done {
         Ok(report) => serde_json::json!({"state": report.flow.state}),
-        Err(error) => serde_json::json!({"error": error.to_string()}),
+        Err(error) => serde_json::json!({"error": error.to_string(), "why": error.hindrance()}),
     }
 }

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::error::Diagnostic;
 use crate::flow::FlowError;
 use crate::id::FlowId;
@@ -48,8 +50,56 @@ pub enum HostError {
         pid: u32,
         /// What it said.
         message: String,
+        /// What was in the way there.
+        why: Hindrance,
     },
     /// A thread could not be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
+}
+
+/// What was in the way of an operation on a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hindrance {
+    /// The flow's state does not allow it.
+    #[default]
+    State,
+    /// The flow cannot be taken up.
+    Stuck,
+    /// The host failed.
+    Host,
+}
+
+impl HostError {
+    /// What was in the way, for an operation on a flow.
+    pub fn hindrance(&self) -> Hindrance {
+        match self {
+            Self::Flow(
+                FlowError::InvalidState { .. }
+                | FlowError::EffectsStand
+                | FlowError::NothingToAccept,
+            ) => Hindrance::State,
+            Self::CannotTakeUp { .. } | Self::Store(StoreError::Damaged { .. }) => Hindrance::Stuck,
+            Self::Elsewhere { why, .. } => *why,
+            Self::Invalid(_)
+            | Self::Store(_)
+            | Self::Plugin(_)
+            | Self::Flow(_)
+            | Self::InHand(_)
+            | Self::NotStarted
+            | Self::KeyReused { .. }
+            | Self::Thread(_) => Hindrance::Host,
+        }
+    }
+
+    /// The same for one more who waits for what became of a flow.
+    pub(super) fn of_flow(&self, flow: FlowId) -> Self {
+        let reason = match self {
+            Self::Store(error) => return error.clone().into(),
+            Self::CannotTakeUp { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        };
+        Self::CannotTakeUp { flow, reason }
+    }
 }

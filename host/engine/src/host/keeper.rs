@@ -61,7 +61,12 @@ impl Keeper {
         self.told.notify_one();
     }
 
-    /// A request was answered.
+    /// Whether nobody in this process serves a request; from now on the caller does, until it is [`served`](Self::served).
+    pub(super) fn claim(&self, request: i64) -> bool {
+        self.work().serving.insert(request)
+    }
+
+    /// A request was answered, or is left to whoever claims it next.
     pub(super) fn served(&self, request: i64) {
         self.work().serving.remove(&request);
     }
@@ -129,8 +134,10 @@ fn serve(core: &Arc<Core>) {
         Err(error) => return tracing::warn!(%error, "requests of other processes cannot be read"),
     };
     for request in requests {
-        if core.keeper.work().serving.insert(request.id) {
-            core.serve(request);
+        match core.claim(request.id) {
+            Ok(true) => core.serve(request),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "a request of another process cannot be read"),
         }
     }
 }

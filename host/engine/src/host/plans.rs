@@ -1,6 +1,7 @@
 //! Plans with their tasks: made from a manifest, or from what the store keeps.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -213,7 +214,12 @@ impl Core {
     /// then.
     pub(super) fn restore(&self, id: FlowId) -> Result<(Flow, OnLost), HostError> {
         let journal = self.store.load(id)?;
-        let restored = self.restored(id, &journal);
+        // An interceptor may panic. Nobody could take the flow up again while this looks as if it went on.
+        let restored = catch_unwind(AssertUnwindSafe(|| self.restored(id, &journal)));
+        let restored = restored.unwrap_or_else(|_| {
+            let reason = "the host panicked while its tasks were made".to_owned();
+            Err(HostError::CannotTakeUp { flow: id, reason })
+        });
         if restored.is_err() {
             // Nobody works on it.
             self.store.release(id);

@@ -1,6 +1,7 @@
 //! Workers: a few threads that run flows, and the queue before them.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -281,7 +282,11 @@ fn work(core: &Arc<Core>, worker: usize) {
     while let Some(job) = pool.next(worker, rest.take(), &mut streak) {
         let done = Done(core);
         let begin = Instant::now();
-        rest = job(core);
+        // Others must not go without a worker for it.
+        rest = catch_unwind(AssertUnwindSafe(|| job(core))).unwrap_or_else(|_| {
+            tracing::error!("a job panicked; its worker goes on with the next one");
+            None
+        });
         streak.took(begin.elapsed());
         if rest.is_some() {
             // It is not.

@@ -73,10 +73,7 @@ impl Core {
                     Err(format!("its journal is damaged: {reason}"))
                 }
                 // Somebody else was faster.
-                Err(
-                    HostError::Store(StoreError::InHand { .. } | StoreError::WentOn(_))
-                    | HostError::InHand(_),
-                ) => continue,
+                Err(error) if error.is_anothers() => continue,
                 Err(error) => {
                     failure.get_or_insert(error);
                     continue;

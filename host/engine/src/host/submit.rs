@@ -1,5 +1,6 @@
 //! Many flows at once: requests go into a queue, a few workers run them, and whoever asked is told when it is on disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -63,7 +64,8 @@ impl Host {
         Ok(Submitted { id, report })
     }
 
-    /// [`submit`](Self::submit), which tells `then` what [`Submitted::wait`] would return, from any thread.
+    /// [`submit`](Self::submit), which tells `then` what [`Submitted::wait`] would return, from any thread. A panic of `then` is
+    /// logged and hurts nobody.
     ///
     /// # Errors
     /// As [`submit`](Self::submit); `then` is not called then.
@@ -73,6 +75,11 @@ impl Host {
         then: impl FnOnce(Result<Report, HostError>) + Send + 'static,
     ) -> Result<FlowId, HostError> {
         let id = FlowId::new();
+        let then = move |report| {
+            if catch_unwind(AssertUnwindSafe(|| then(report))).is_err() {
+                tracing::error!(flow = %id, "whoever was told what came of a flow panicked");
+            }
+        };
         let job = move |core: &Arc<Core>| core.run_submitted(id, submission, Box::new(then));
         self.core.pool.push_in_turn(&self.core, Box::new(job))?;
         Ok(id)

@@ -5,6 +5,7 @@ mod sqlite;
 
 pub use sqlite::{BatchConfig, LogConfig, Sqlite, SqliteConfig, Watch, admin, control, view};
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -79,9 +80,11 @@ impl WhenDurable {
         Self(Box::new(then))
     }
 
-    /// Tells.
+    /// Tells. A panic of whoever is told is logged: it is not to end the thread that commits.
     pub fn tell(self, result: Result<(), StoreError>) {
-        (self.0)(result);
+        if catch_unwind(AssertUnwindSafe(|| (self.0)(result))).is_err() {
+            tracing::error!("whoever was told that a flow is on disk, or lost, panicked");
+        }
     }
 }
 

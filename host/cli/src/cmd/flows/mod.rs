@@ -106,6 +106,7 @@ impl Flows {
             Self::Prune(prune) => prune.run(session)?,
             Self::Show(one) => {
                 let (_, history) = one.journal(session)?;
+                one.warn_when_stuck(session)?;
                 report::print(&Report::new(one.id, &history), one.format)?;
             }
             Self::Events(one) => {
@@ -184,6 +185,24 @@ impl One {
         let journal = session.reader()?.view(&nobody).journal(self.id)?;
         let history = History::fold(&journal).ok_or(StoreError::UnknownFlow(self.id))?;
         Ok((journal, history))
+    }
+
+    /// Its journal does not tell that it was set aside.
+    fn warn_when_stuck(&self, session: &Session) -> Result<(), Failure> {
+        let nobody = Identity::default();
+        let filter = FlowFilter {
+            stuck: true,
+            ..FlowFilter::default()
+        };
+        let stuck = session.reader()?.view(&nobody).flows(filter, usize::MAX)?;
+        let found = stuck.into_iter().find(|flow| flow.id == self.id);
+        if let Some(reason) = found.and_then(|flow| flow.stuck) {
+            session.warn(&format!(
+                "the flow was set aside, and nobody goes on with it: {}",
+                output::printable(&reason)
+            ));
+        }
+        Ok(())
     }
 }
 

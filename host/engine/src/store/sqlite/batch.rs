@@ -197,7 +197,13 @@ impl Writer {
     /// Opens the connection anew; the old one ends its transaction with it.
     fn reopen(&mut self) {
         let Some(path) = &self.path else { return };
-        match open::at(path) {
+        let patience = self.env.config.patience;
+        let opened = open::at(path).and_then(|connection| {
+            let patient = connection.busy_timeout(patience);
+            patient.map_err(|error| open::database(path, &error))?;
+            Ok(connection)
+        });
+        match opened {
             Ok(connection) => self.connection = connection,
             Err(error) => tracing::error!(%error, "the database could not be opened anew"),
         }

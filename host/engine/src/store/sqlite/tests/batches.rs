@@ -92,6 +92,137 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     ));
 }
 
+/// Tells this test's own process, which may write no file larger than a megabyte, where its database is.
+const ON_A_SMALL_DISK: &str = "CAIRN_TEST_ON_A_SMALL_DISK";
+
+#[test]
+fn after_an_io_error_in_a_commit_the_connection_is_a_new_one_and_flows_go_on() {
+    if let Some(path) = std::env::var_os(ON_A_SMALL_DISK) {
+        return go_on_after_an_io_error(Path::new(&path));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // A write beyond the limit is an error, not a signal.
+    let shell = r#"trap '' XFSZ; ulimit -f 2000; exec "$0" "$@""#;
+    let name = std::thread::current().name().unwrap().to_owned();
+    let run = std::process::Command::new("sh")
+        .args(["-c", shell])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &name, "--nocapture"])
+        .env(ON_A_SMALL_DISK, folder.path().join("a.db"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(
+        run.status.success() && said.contains("1 passed"),
+        "{said}\n{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+}
+
+fn go_on_after_an_io_error(path: &Path) {
+    let config = SqliteConfig {
+        // Nothing is committed but at a barrier.
+        batch: BatchConfig {
+            age: Duration::from_secs(3600),
+            ..BatchConfig::default()
+        },
+        patience: Duration::from_millis(1234),
+        ..SqliteConfig::default()
+    };
+    let store = Sqlite::open(path, config, Arc::new(ManualClock::new(Timestamp(0)))).unwrap();
+    let (large, quiet) = (begin(&store, &ann()), begin(&store, &ann()));
+    apply(&store, large, &ann(), reserve(1)).unwrap();
+    store.barrier(large.flow).unwrap();
+    store.barrier(quiet.flow).unwrap();
+    let marks = |store: &Sqlite| -> i64 {
+        let query = "SELECT count(*) FROM temp.sqlite_schema WHERE name = 'mark'";
+        let writer = store.writer();
+        writer
+            .connection
+            .query_row(query, [], |row| row.get(0))
+            .unwrap()
+    };
+    {
+        let writer = store.writer();
+        // It is gone with its connection.
+        writer
+            .connection
+            .execute_batch("CREATE TEMP TABLE mark (x)")
+            .unwrap();
+    }
+    assert_eq!(marks(&store), 1);
+
+    apply(&store, large, &ann(), reserve(1)).unwrap();
+    let log = Event::Log {
+        task: large.task,
+        level: crate::event::LogLevel::Info,
+        message: "x".repeat(2 << 20),
+    };
+    store.append(large.flow, &[log]).unwrap();
+    let lost = store.barrier(large.flow).unwrap_err().to_string();
+    // SQLITE_IOERR_WRITE.
+    assert!(lost.contains("SQLite code 778"), "{lost}");
+
+    assert_eq!(marks(&store), 0, "it is the connection that failed");
+    {
+        let writer = store.writer();
+        assert!(writer.connection.is_autocommit());
+        for (pragma, expected) in [
+            ("busy_timeout", 1234),
+            ("synchronous", 2),
+            ("foreign_keys", 1),
+            ("wal_autocheckpoint", 0),
+        ] {
+            let query = format!("PRAGMA {pragma}");
+            let value: i64 = writer
+                .connection
+                .query_row(&query, [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(value, expected, "{pragma}");
+        }
+    }
+    // Whoever had nothing in the batch goes on; the other one does from what is on disk.
+    apply(&store, quiet, &ann(), reserve(1)).unwrap();
+    store.barrier(quiet.flow).unwrap();
+    assert!(matches!(
+        apply(&store, large, &ann(), reserve(1)),
+        Err(StoreError::Lost(_))
+    ));
+    let journal = store.load(large.flow).unwrap();
+    let applied = journal.iter();
+    let applied = applied.filter(|entry| matches!(entry.event, Event::Applied(_)));
+    assert_eq!(applied.count(), 1);
+    let again = Event::Started {
+        task: large.task,
+        name: "one".to_owned(),
+        attempt: 2,
+    };
+    store.append(large.flow, &[again]).unwrap();
+    let again = CallId {
+        attempt: 2,
+        ..large
+    };
+    apply(&store, again, &ann(), reserve(1)).unwrap();
+    store.barrier(large.flow).unwrap();
+    assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 3);
+}
+
+#[test]
+fn a_batch_is_committed_though_whoever_waited_for_the_last_one_panicked() {
+    let store = memory();
+    for _ in 0..2 {
+        let call = begin(&store, &ann());
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        // Nobody but the flusher commits, and so tells.
+        let then = move |durable: Result<(), StoreError>| {
+            let _ = tell.send(durable.is_ok());
+            panic!("whoever is told panics");
+        };
+        store.when_durable(call.flow, WhenDurable::new(then));
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+    }
+}
+
 #[test]
 fn a_batch_that_nobody_waits_for_is_committed_soon() {
     let folder = tempfile::tempdir().unwrap();

@@ -187,9 +187,15 @@ impl View<'_> {
     /// A flow's journal; empty for a flow that nobody knows.
     ///
     /// # Errors
-    /// [`StoreError::Database`].
+    /// [`StoreError::Damaged`] when what was read is no journal, [`StoreError::Database`].
     pub fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
-        lookup::journal(self.connection(), flow).map_err(failed)
+        lookup::journal(self.connection(), flow).map_err(|error| match error.sqlite_error() {
+            Some(_) => failed(error),
+            None => StoreError::Damaged {
+                flow,
+                reason: describe(&error),
+            },
+        })
     }
 
     /// A stored plan, as JSON.

@@ -1,0 +1,87 @@
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::event::FlowState;
+use crate::manifest::OnLost;
+use crate::plugin::PluginConfig;
+use crate::store::SqliteConfig;
+
+/// Longer than anything takes here.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A host with one worker, on a database of its own.
+fn host() -> Host {
+    let store = Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let plugins = Plugins::new(&PluginConfig::default()).unwrap();
+    let host = Host::builder(Arc::new(store), plugins).workers(1);
+    host.build().unwrap()
+}
+
+/// A flow without tasks.
+fn submission(host: &Host, key: Option<&str>) -> Submission {
+    let plan = Plan {
+        name: "empty".to_owned(),
+        action: None,
+        on_lost: OnLost::Rollback,
+        tasks: Vec::new(),
+        policies: Vec::new(),
+        validators: Vec::new(),
+        rule_plugins: Vec::new(),
+        warnings: Vec::new(),
+    };
+    Submission {
+        plan: host.ready(&plan).unwrap(),
+        requester: Identity::new("ann", "acme"),
+        request: Value::Null,
+        key: key.map(str::to_owned),
+    }
+}
+
+#[track_caller]
+fn one_more_is_run(host: &Host, key: Option<&str>) {
+    let (tell, told) = sync_channel(1);
+    let then = move |report: Result<Report, HostError>| {
+        let _ = tell.send(report.map(|report| report.flow.state));
+    };
+    host.submit_then(submission(host, key), then).unwrap();
+    let state = told.recv_timeout(PATIENCE);
+    let state = state.expect("somebody runs it").unwrap();
+    assert_eq!(state, FlowState::Success);
+}
+
+#[test]
+fn a_worker_goes_on_after_a_job_that_panicked() {
+    let host = host();
+    for _ in 0..3 {
+        let job = |_: &Arc<Core>| panic!("a job panics");
+        host.core.pool.push(&host.core, job).unwrap();
+    }
+    one_more_is_run(&host, None);
+    let since = std::time::Instant::now();
+    while host.unfinished() > 0 {
+        assert!(
+            since.elapsed() < PATIENCE,
+            "what panicked counts as unfinished"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn whoever_is_told_of_a_flow_may_panic() {
+    let host = host();
+    // Told by whoever commits; under a key that was used before, by the keeper.
+    for key in [None, Some("key"), Some("key"), Some("key")] {
+        let (tell, told) = sync_channel(1);
+        let then = move |report: Result<Report, HostError>| {
+            let _ = tell.send(report.is_ok());
+            panic!("whoever is told panics");
+        };
+        host.submit_then(submission(&host, key), then).unwrap();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(true), "{key:?}");
+    }
+    one_more_is_run(&host, None);
+    one_more_is_run(&host, Some("key"));
+}
