@@ -18,12 +18,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Panics
 /// When the example has no task `before`.
 pub fn slow_after(program: &Program, before: &str) {
+    slower_after(program, before, 1);
+}
+
+/// [`slow_after`], with this many tasks that take a second: for whoever stops the flow, and may come late on a busy machine.
+///
+/// # Panics
+/// When the example has no task `before`.
+pub fn slower_after(program: &Program, before: &str, seconds: usize) {
     let task = format!("[[task]]\nplugin = \"{before}\"\n");
     let flow = fs::read_to_string(volume_create()).expect("the example");
     assert!(flow.contains(&task), "{flow}");
+    let mut tasks = format!("{task}\n[[task]]\nplugin = \"slow\"\n");
+    for second in 2..=seconds {
+        tasks += &format!("\n[[task]]\nplugin = \"slow\"\nname = \"slow-{second}\"\n");
+    }
     let slow = format!(
         "{}\n[plugins.slow]\npath = \"slow.wat\"\n",
-        flow.replace(&task, &format!("{task}\n[[task]]\nplugin = \"slow\"\n"))
+        flow.replace(&task, &tasks)
     );
     program
         .write("slow.wat", Call::TakesASecond.component())

@@ -211,15 +211,15 @@ fn what_a_bench_that_was_killed_leaves_is_removed_by_the_next_one_and_nothing_of
     let place = place("bench-killed");
     let (killed, left) = start(&program, &place);
     killed.end_by("-KILL").exits(-1);
-    assert_eq!(folders(&place), [left]);
+    assert_eq!(folders(&place), [&*left]);
 
     let (lives, its) = start(&program, &place);
-    assert_eq!(folders(&place), [its.clone()]);
+    assert_eq!(folders(&place), [&*its]);
     let db = place.join("cairn.db").display().to_string();
     program
         .run(&["bench", "--db", &db, "--flows", "20"])
         .exits(0);
-    assert_eq!(folders(&place), [its]);
+    assert_eq!(folders(&place), [&*its]);
     lives.end_by("-INT").exits(-1);
     assert_eq!(folders(&place), [] as [PathBuf; 0]);
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use acceptance::crash::{Death, Life, Task, check};
 use acceptance::guest::Call;
 use acceptance::program::{Program, end, volume_create};
-use acceptance::slow::{eventually, run_slow, slow_after, start_slow};
+use acceptance::slow::{eventually, run_slow, slow_after, slower_after, start_slow};
 use serde_json::{Value, json};
 
 use super::{create, killed_after, program, sql};
@@ -28,7 +28,7 @@ fn operate(program: &Program, arguments: &[&str], exit: i32) -> Value {
 
 /// A flow that was interrupted in the task after `before`, at rest.
 fn interrupted_after(program: &Program, before: &str) -> String {
-    slow_after(program, before);
+    slower_after(program, before, 10);
     let child = run_slow(program);
     let flow = only_flow(program);
     let report = operate(program, &["interrupt", &flow, "--wait"], 0);
@@ -358,7 +358,9 @@ fn a_flow_that_failed_is_reset_and_run_again() {
 fn a_flow_that_runs_is_cancelled_by_a_rollback() {
     for wait in [true, false] {
         let program = program();
-        slow_after(&program, "entry-create");
+        // A busy machine may keep a process from running for seconds.
+        program.write("cairn.toml", "patience = \"1m\"\nlease = \"1m\"\n");
+        slower_after(&program, "entry-create", 10);
         let child = run_slow(&program);
         let flow = only_flow(&program);
         let mut arguments = vec!["rollback", &flow];
