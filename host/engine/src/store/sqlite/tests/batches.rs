@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// Text of about so many bytes that takes as many in the journal.
+fn unpackable(bytes: usize) -> String {
+    let pieces = std::iter::repeat_with(|| uuid::Uuid::new_v4().to_string());
+    pieces.take(bytes / 36).collect()
+}
+
 #[test]
 fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -36,12 +42,10 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         writer.connection.query_row(&full, [], |_| Ok(())).unwrap();
     }
     apply(&store, second, &ann(), reserve(1)).unwrap();
-    // Text that nobody can pack.
-    let message = std::iter::repeat_with(|| uuid::Uuid::new_v4().to_string());
     let log = Event::Log {
         task: first.task,
         level: crate::event::LogLevel::Info,
-        message: message.take(10_000).collect(),
+        message: unpackable(1 << 20),
     };
     store.append(first.flow, &[log]).unwrap();
     assert!(matches!(
@@ -156,7 +160,7 @@ fn go_on_after_an_io_error(path: &Path) {
     let log = Event::Log {
         task: large.task,
         level: crate::event::LogLevel::Info,
-        message: "x".repeat(2 << 20),
+        message: unpackable(2 << 20),
     };
     store.append(large.flow, &[log]).unwrap();
     let lost = store.barrier(large.flow).unwrap_err().to_string();
