@@ -22,6 +22,7 @@ mod quota;
 mod run;
 mod settings;
 mod signals;
+mod stuck;
 mod upgrade;
 
 use acceptance::program::{Program, volume_create};

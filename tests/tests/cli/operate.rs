@@ -7,11 +7,11 @@ use acceptance::program::{Program, end, volume_create};
 use acceptance::slow::{eventually, run_slow, slow_after, slower_after, start_slow};
 use serde_json::{Value, json};
 
-use super::{create, killed_after, program, sql};
+use super::{create, program};
 
 /// The id of the only flow, as soon as that is on disk.
 #[track_caller]
-fn only_flow(program: &Program) -> String {
+pub(super) fn only_flow(program: &Program) -> String {
     let list = || program.json(&["flows", "list", "--json"]);
     eventually("a flow is there", || list() != json!([]));
     let list = list();
@@ -21,7 +21,7 @@ fn only_flow(program: &Program) -> String {
 
 /// Does something with a flow; it must end with this code. Returns the document.
 #[track_caller]
-fn operate(program: &Program, arguments: &[&str], exit: i32) -> Value {
+pub(super) fn operate(program: &Program, arguments: &[&str], exit: i32) -> Value {
     let arguments = [&["flows"], arguments, &["--json"]].concat();
     program.run(&arguments).exits(exit).json()
 }
@@ -38,14 +38,14 @@ fn interrupted_after(program: &Program, before: &str) -> String {
 }
 
 /// The names of what is there, of the project.
-fn volumes(program: &Program) -> Vec<Value> {
+pub(super) fn volumes(program: &Program) -> Vec<Value> {
     let list = program.json(&["volumes", "list", "--json"]);
     list.as_array().expect("a list").clone()
 }
 
 /// Nothing of a flow is left: no volume, no usage, no message.
 #[track_caller]
-fn nothing_is_left(program: &Program) {
+pub(super) fn nothing_is_left(program: &Program) {
     assert_eq!(volumes(program), Vec::<Value>::new());
     assert_eq!(program.json(&["outbox", "list", "--json"]), json!([]));
     let quota = program.json(&["quota", "show", "--json"]);
@@ -61,7 +61,7 @@ fn nothing_is_left(program: &Program) {
 }
 
 #[track_caller]
-fn is_whole(program: &Program) {
+pub(super) fn is_whole(program: &Program) {
     if let Err(error) = check(&program.path("cairn.db")) {
         panic!("{error:#}");
     }
@@ -511,148 +511,5 @@ fn an_incomplete_rollback_is_accepted_for_a_reason_that_is_kept() {
         last.expect("events")["event"],
         json!({"accepted": {"user_id": "ann", "reason": why}})
     );
-    is_whole(&program);
-}
-
-#[test]
-fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
-    let program = program();
-    killed_after(&program, "entry-create");
-    let flow = only_flow(&program);
-    sql(
-        &program,
-        "CREATE TABLE gone AS SELECT * FROM plans; DELETE FROM plans",
-    );
-    let rows = program.run(&["recover", "--json"]).exits(4).json();
-    assert_eq!(rows[0]["id"], json!(flow));
-    let reason = rows[0]["stuck"].as_str().expect("a reason");
-    assert!(reason.contains("plan") && reason.contains("is not stored"));
-    let run = program.run(&["recover"]).exits(4);
-    assert!(run.stdout.contains("is not stored"), "{}", run.stdout);
-    let stuck = operate(&program, &["list", "--stuck"], 0);
-    assert_eq!(
-        (&stuck[0]["id"], &stuck[0]["stuck"]),
-        (&json!(flow), &json!(reason))
-    );
-    // Others are not kept from running, and whoever asks for this one is told why not.
-    create(&program, r#"{"size": 1}"#, &[], 0);
-    let before = operate(&program, &["events", &flow], 0);
-    for arguments in CHANGES {
-        let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
-        run.exits(3).says(&[
-            &format!("flow {flow} cannot be taken up: its plan"),
-            "is not stored",
-            "help: nothing of the flow was changed: mend what is named",
-        ]);
-    }
-    // What happened to it can be read.
-    assert_eq!(operate(&program, &["events", &flow], 0), before);
-    let shown = program.run(&["flows", "show", &flow, "--json"]).exits(0);
-    assert_eq!(shown.json()["flow"]["state"], "RUNNING");
-    shown.says(&["the flow was set aside", "is not stored"]);
-    sql(
-        &program,
-        "INSERT OR IGNORE INTO plans SELECT * FROM gone; DROP TABLE gone",
-    );
-    let rows = program.json(&["recover", "--json"]);
-    assert_eq!(
-        (&rows[0]["state"], &rows[0]["verdict"], &rows[0]["stuck"]),
-        (&json!("FAILURE"), &json!("clean"), &json!(null))
-    );
-    assert_eq!(operate(&program, &["list", "--stuck"], 0), json!([]));
-    assert_eq!(volumes(&program).len(), 1);
-    is_whole(&program);
-}
-
-/// Every change of a flow that an operator can ask for.
-const CHANGES: [&[&str]; 5] = [
-    &["interrupt"],
-    &["resume"],
-    &["reset"],
-    &["rollback"],
-    &["rollback", "--accept", "why not"],
-];
-
-#[test]
-fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named() {
-    let program = program();
-    killed_after(&program, "entry-create");
-    let flow = only_flow(&program);
-    sql(
-        &program,
-        "CREATE TABLE whole AS SELECT * FROM journal; UPDATE journal SET entries = substr(entries, 1, length(entries) - 5)",
-    );
-    let rows = program.run(&["recover", "--json"]).exits(4).json();
-    let reason = rows[0]["stuck"].as_str().expect("a reason");
-    assert!(reason.contains("its journal is damaged"), "{reason}");
-    let says = [
-        &format!("error: the journal of flow {flow} is damaged: "),
-        "help: other flows are not touched by it; restore the database",
-    ];
-    for arguments in CHANGES {
-        let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
-        run.exits(3).says(&says);
-    }
-    // A question that the database cannot answer is its failure.
-    for question in ["show", "events", "logs"] {
-        program
-            .run(&["flows", question, &flow])
-            .exits(1)
-            .says(&says);
-    }
-    sql(
-        &program,
-        "DELETE FROM journal; INSERT INTO journal SELECT * FROM whole; DROP TABLE whole",
-    );
-    let report = operate(&program, &["rollback", &flow], 0);
-    assert_eq!(report["rollback"]["verdict"], "clean");
-    nothing_is_left(&program);
-}
-
-#[test]
-fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
-    let program = program();
-    killed_after(&program, "entry-create");
-    let flow = only_flow(&program);
-    sql(
-        &program,
-        "CREATE TABLE gone AS SELECT * FROM plans; DELETE FROM plans",
-    );
-    // It takes up what was left behind, and what it cannot take up stays in its hand.
-    let tasks = "\n[[task]]\nplugin = \"slow\"\n".to_owned()
-        + "\n[[task]]\nplugin = \"slow\"\nname = \"slow-two\"\n";
-    program.write(
-        "other.toml",
-        format!("[flow]\nname = \"other\"\n\n[plugins.slow]\npath = \"slow.wat\"\n{tasks}"),
-    );
-    let child = start_slow(&program, &["run", "other.toml", "--json"]);
-    let run = program.run(&["flows", "rollback", &flow, "--wait"]);
-    run.exits(3).says(&[
-        &format!(
-            "process {}, which has the flow in hand, answered: flow {flow} cannot be taken up: its plan",
-            child.id()
-        ),
-        "help: nothing of the flow was changed: mend what is named",
-    ]);
-    end(child).exits(0);
-}
-
-#[test]
-fn a_flow_that_was_set_aside_is_taken_up_by_whoever_asks_for_it() {
-    let program = program();
-    killed_after(&program, "entry-create");
-    let flow = only_flow(&program);
-    sql(
-        &program,
-        "CREATE TABLE gone AS SELECT * FROM plans; DELETE FROM plans",
-    );
-    program.run(&["recover"]).exits(4);
-    sql(
-        &program,
-        "INSERT INTO plans SELECT * FROM gone; DROP TABLE gone",
-    );
-    let report = operate(&program, &["resume", &flow], 0);
-    assert_eq!(report["flow"]["state"], "SUCCESS");
-    assert_eq!(operate(&program, &["list", "--stuck"], 0), json!([]));
     is_whole(&program);
 }

@@ -1,4 +1,5 @@
 mod batches;
+mod files;
 mod hands;
 mod scope;
 mod upkeep;

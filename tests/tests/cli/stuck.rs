@@ -1,0 +1,153 @@
+//! Flows that cannot be taken up.
+
+use acceptance::program::{Program, end};
+use acceptance::slow::start_slow;
+use serde_json::json;
+
+use super::operate::{is_whole, nothing_is_left, only_flow, operate, volumes};
+use super::{create, killed_after, program, sql};
+
+fn lose_plans(program: &Program) {
+    sql(
+        program,
+        "CREATE TABLE gone AS SELECT * FROM plans; DELETE FROM plans",
+    );
+}
+
+fn restore_plans(program: &Program) {
+    sql(
+        program,
+        "INSERT INTO plans SELECT * FROM gone; DROP TABLE gone",
+    );
+}
+
+#[test]
+fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
+    let program = program();
+    killed_after(&program, "entry-create");
+    let flow = only_flow(&program);
+    lose_plans(&program);
+    let rows = program.run(&["recover", "--json"]).exits(4).json();
+    assert_eq!(rows[0]["id"], json!(flow));
+    let reason = rows[0]["stuck"].as_str().expect("a reason");
+    assert!(reason.contains("plan") && reason.contains("is not stored"));
+    let run = program.run(&["recover"]).exits(4);
+    assert!(run.stdout.contains("is not stored"), "{}", run.stdout);
+    let stuck = operate(&program, &["list", "--stuck"], 0);
+    assert_eq!(
+        (&stuck[0]["id"], &stuck[0]["stuck"]),
+        (&json!(flow), &json!(reason))
+    );
+    // Others are not kept from running, and whoever asks for this one is told why not.
+    create(&program, r#"{"size": 1}"#, &[], 0);
+    let before = operate(&program, &["events", &flow], 0);
+    for arguments in CHANGES {
+        let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
+        run.exits(3).says(&[
+            &format!("flow {flow} cannot be taken up: its plan"),
+            "is not stored",
+            "help: nothing of the flow was changed: mend what is named",
+        ]);
+    }
+    // What happened to it can be read.
+    assert_eq!(operate(&program, &["events", &flow], 0), before);
+    let shown = program.run(&["flows", "show", &flow, "--json"]).exits(0);
+    assert_eq!(shown.json()["flow"]["state"], "RUNNING");
+    shown.says(&["the flow was set aside", "is not stored"]);
+    sql(
+        &program,
+        "INSERT OR IGNORE INTO plans SELECT * FROM gone; DROP TABLE gone",
+    );
+    let rows = program.json(&["recover", "--json"]);
+    assert_eq!(
+        (&rows[0]["state"], &rows[0]["verdict"], &rows[0]["stuck"]),
+        (&json!("FAILURE"), &json!("clean"), &json!(null))
+    );
+    assert_eq!(operate(&program, &["list", "--stuck"], 0), json!([]));
+    assert_eq!(volumes(&program).len(), 1);
+    is_whole(&program);
+}
+
+/// Every change of a flow that an operator can ask for.
+const CHANGES: [&[&str]; 5] = [
+    &["interrupt"],
+    &["resume"],
+    &["reset"],
+    &["rollback"],
+    &["rollback", "--accept", "why not"],
+];
+
+#[test]
+fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named() {
+    let program = program();
+    killed_after(&program, "entry-create");
+    let flow = only_flow(&program);
+    sql(
+        &program,
+        "CREATE TABLE whole AS SELECT * FROM journal; UPDATE journal SET entries = substr(entries, 1, length(entries) - 5)",
+    );
+    let rows = program.run(&["recover", "--json"]).exits(4).json();
+    let reason = rows[0]["stuck"].as_str().expect("a reason");
+    assert!(reason.contains("its journal is damaged"), "{reason}");
+    let says = [
+        &format!("error: the journal of flow {flow} is damaged: "),
+        "help: other flows are not touched by it; restore the database",
+    ];
+    for arguments in CHANGES {
+        let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
+        run.exits(3).says(&says);
+    }
+    // A question that the database cannot answer is its failure.
+    for question in ["show", "events", "logs"] {
+        program
+            .run(&["flows", question, &flow])
+            .exits(1)
+            .says(&says);
+    }
+    sql(
+        &program,
+        "DELETE FROM journal; INSERT INTO journal SELECT * FROM whole; DROP TABLE whole",
+    );
+    let report = operate(&program, &["rollback", &flow], 0);
+    assert_eq!(report["rollback"]["verdict"], "clean");
+    nothing_is_left(&program);
+}
+
+#[test]
+fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
+    let program = program();
+    killed_after(&program, "entry-create");
+    let flow = only_flow(&program);
+    lose_plans(&program);
+    // It takes up what was left behind, and what it cannot take up stays in its hand.
+    let tasks = "\n[[task]]\nplugin = \"slow\"\n".to_owned()
+        + "\n[[task]]\nplugin = \"slow\"\nname = \"slow-two\"\n";
+    program.write(
+        "other.toml",
+        format!("[flow]\nname = \"other\"\n\n[plugins.slow]\npath = \"slow.wat\"\n{tasks}"),
+    );
+    let child = start_slow(&program, &["run", "other.toml", "--json"]);
+    let run = program.run(&["flows", "rollback", &flow, "--wait"]);
+    run.exits(3).says(&[
+        &format!(
+            "process {}, which has the flow in hand, answered: flow {flow} cannot be taken up: its plan",
+            child.id()
+        ),
+        "help: nothing of the flow was changed: mend what is named",
+    ]);
+    end(child).exits(0);
+}
+
+#[test]
+fn a_flow_that_was_set_aside_is_taken_up_by_whoever_asks_for_it() {
+    let program = program();
+    killed_after(&program, "entry-create");
+    let flow = only_flow(&program);
+    lose_plans(&program);
+    program.run(&["recover"]).exits(4);
+    restore_plans(&program);
+    let report = operate(&program, &["resume", &flow], 0);
+    assert_eq!(report["flow"]["state"], "SUCCESS");
+    assert_eq!(operate(&program, &["list", "--stuck"], 0), json!([]));
+    is_whole(&program);
+}
