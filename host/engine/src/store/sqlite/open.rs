@@ -11,6 +11,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../../migrations/01-initial.sql")),
     M::up(include_str!("../../../migrations/02-hosts.sql")),
     M::up(include_str!("../../../migrations/03-packed-journal.sql")),
+    M::up(include_str!("../../../migrations/04-identity-bookings-keys.sql")),
 ];
 
 /// Older versions can lose a WAL reset that races with a checkpoint.
