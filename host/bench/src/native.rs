@@ -127,7 +127,8 @@ impl Task for Native {
                 let id = text(&result["volume_id"]);
                 context.apply(&Effect::VolumeDestroy(VolumeDestroy { id }))?;
             }
-            Work::Reserve | Work::Create => {}
+            Work::Create => to_error(context, result)?,
+            Work::Reserve => {}
             Work::Commit => {
                 let size = result["volume_properties"]["size"]
                     .as_i64()
@@ -142,15 +143,21 @@ impl Task for Native {
                 // The plugin looks for a `volume_spec` in every result.
                 std::hint::black_box(context.results());
                 context.checkpoint()?;
-                let mut changes = Object::new();
-                changes.insert("status".to_owned(), "error".into());
-                let id = text(&result["volume_id"]);
-                context.apply(&Effect::VolumeUpdate(VolumeUpdate { id, changes }))?;
+                to_error(context, result)?;
                 context.checkpoint()?;
             }
         }
         Ok(Disposition::Keep)
     }
+}
+
+/// Puts the volume of a result into `error`.
+fn to_error(context: &dyn Context, result: &Value) -> Result<(), TaskError> {
+    let mut changes = Object::new();
+    changes.insert("status".to_owned(), "error".into());
+    let id = text(&result["volume_id"]);
+    context.apply(&Effect::VolumeUpdate(VolumeUpdate { id, changes }))?;
+    Ok(())
 }
 
 fn inject(spec: &TaskSpec, request: &Value) -> Value {
@@ -172,8 +179,8 @@ fn extract(policy: &Policy, context: &dyn Context, mut inputs: Object) -> Result
         return Err(TaskError::new("InvalidInput", "the zone is not valid"));
     }
     let volume_type = match context.query(&Query::DefaultVolumeType)? {
-        Value::Null => json!({}),
-        default => default,
+        Value::Object(default) => Value::Object(default),
+        _ => json!({}),
     };
     Ok(json!({
         "availability_zone": zone,

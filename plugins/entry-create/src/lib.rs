@@ -8,7 +8,13 @@ use serde_json::{Value, json};
 /// Adds the volume's row.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct EntryCreate {}
+pub struct EntryCreate {
+    /// The status that a volume gets when a rollback keeps it. Without one it keeps the status that it has, also `creating`,
+    /// from which nothing leads on: then a later task has to change it, and cannot before it has run.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub kept_status: Option<String>,
+}
 
 /// The columns, as the tasks before checked them. They are not looked into here.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -72,16 +78,21 @@ impl Task for EntryCreate {
         })
     }
 
-    /// Destroys the row, unless quota was committed for it: then it stays, and a later task has put it into `error`,
-    /// for its owner to see and to delete.
+    /// Destroys the row, unless quota was committed for it: then it stays, in `kept_status`, for its owner to see and to
+    /// delete.
     fn revert(&self, outcome: Outcome, _cause: &Failure) -> Result<Disposition, Error> {
-        if let Some(output) = outcome.result::<Output>()?
-            && !context::quota_committed()
-        {
-            match volumes::destroy(&output.volume_id) {
-                Err(error) if error.is("VolumeNotFound") => {} // nothing to undo
-                other => other?,
-            }
+        let Some(output) = outcome.result::<Output>()? else {
+            return Ok(Disposition::Keep);
+        };
+        let id = &output.volume_id;
+        let undone = match (context::quota_committed(), &self.kept_status) {
+            (false, _) => volumes::destroy(id),
+            (true, Some(status)) => volumes::update(id, &json!({"status": status})).map(drop),
+            (true, None) => Ok(()),
+        };
+        match undone {
+            Err(error) if error.is("VolumeNotFound") => {} // nothing to undo
+            other => other?,
         }
         Ok(Disposition::Keep)
     }
@@ -138,33 +149,57 @@ mod tests {
         assert_eq!(host.calls("volumes.destroy"), [json!({"id": "v1"})]);
     }
 
+    /// A host whose flow has committed quota, and where volumes that are kept go to `error`.
+    fn keeping() -> FakeHost {
+        FakeHost::new()
+            .quota_committed()
+            .settings(json!({"kept_status": "error"}))
+            .answer("volumes.update", json!({}))
+    }
+
     #[test]
-    fn a_row_that_is_gone_is_nothing_to_undo() {
-        let host = FakeHost::new().fail(
-            "volumes.destroy",
-            Error::new("VolumeNotFound", "no volume `v1`"),
-        );
+    fn a_volume_that_is_kept_gets_the_status_of_the_settings() {
+        let host = keeping();
         assert_eq!(
             host.revert::<EntryCreate>(completed()),
             Ok(Disposition::Keep)
         );
+        let update = json!({"id": "v1", "changes": {"status": "error"}});
+        assert_eq!(host.all_calls(), [("volumes.update".to_owned(), update)]);
+    }
+
+    #[test]
+    fn a_row_that_is_gone_is_nothing_to_undo() {
+        for (host, undo) in [
+            (FakeHost::new(), "volumes.destroy"),
+            (keeping(), "volumes.update"),
+        ] {
+            let host = host.fail(undo, Error::new("VolumeNotFound", "no volume `v1`"));
+            assert_eq!(
+                host.revert::<EntryCreate>(completed()),
+                Ok(Disposition::Keep)
+            );
+        }
     }
 
     #[test]
     fn any_other_error_fails_the_revert() {
-        let host = FakeHost::new().fail(
-            "volumes.destroy",
-            Error::new("ServiceUnavailable", "not now"),
-        );
-        assert!(
-            host.revert::<EntryCreate>(completed())
-                .unwrap_err()
-                .is("ServiceUnavailable")
-        );
+        for (host, undo) in [
+            (FakeHost::new(), "volumes.destroy"),
+            (keeping(), "volumes.update"),
+        ] {
+            let host = host.fail(undo, Error::new("ServiceUnavailable", "not now"));
+            assert!(
+                host.revert::<EntryCreate>(completed())
+                    .unwrap_err()
+                    .is("ServiceUnavailable")
+            );
+        }
     }
 
     #[test]
-    fn a_revert_leaves_a_volume_with_committed_quota_and_unfinished_calls_alone() {
+    fn without_settings_a_revert_leaves_a_volume_with_committed_quota_alone_as_it_does_unfinished_calls()
+     {
         for (host, outcome) in [
             (FakeHost::new().quota_committed(), completed()),
             (

@@ -254,8 +254,11 @@ pub(super) fn destroy(tx: &mut Tx<'_>, destroy: &VolumeDestroy) -> Result<Answer
     }
 }
 
-/// Writes columns of a volume and notes the change.
+/// Writes columns of a volume and notes the change; nothing where they hold these values already.
 fn write(tx: &mut Tx<'_>, id: &str, mut wanted: Object) -> Result<(), Fault> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let columns: Vec<&str> = wanted.keys().map(String::as_str).collect();
     let statement = format!(
         "SELECT version, {} FROM volumes WHERE id = ?",
@@ -276,6 +279,9 @@ fn write(tx: &mut Tx<'_>, id: &str, mut wanted: Object) -> Result<(), Fault> {
                 value
             };
             before.insert((*column).to_owned(), value);
+        }
+        if before == wanted {
+            return Ok(());
         }
         let version: i64 = row.get(0)?;
         before.insert("version".to_owned(), version.into());
