@@ -215,6 +215,8 @@ impl From<HostError> for Failure {
             HostError::Flow(
                 FlowError::InvalidState { .. }
                 | FlowError::EffectsStand
+                | FlowError::Unreverted
+                | FlowError::Left(_)
                 | FlowError::NothingToAccept,
             )
             | HostError::KeyReused { .. }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::effect::{Applied, EffectName, Net};
+use crate::effect::{Applied, Change, EffectName, Left, Net};
 use crate::error::{Cause, TaskError};
 use crate::event::{Disposition, Entry, Event, FlowState, TaskState};
 use crate::id::{Identity, Phase, TaskId};
@@ -70,6 +70,17 @@ struct Recorded {
     undone: bool,
     /// A checkpoint of its revert came after it.
     settled: bool,
+    /// It was made before a reset: it stands for good.
+    past: Option<Past>,
+}
+
+/// What became of an effect by the time of a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    /// It stands.
+    Stands,
+    /// A message that was let go by the flow's success.
+    Sent,
 }
 
 impl TaskRecord {
@@ -168,11 +179,11 @@ impl History {
                 self.transitions.push((*to, *from));
             }
             Event::Reset => {
+                self.carry_effects();
                 self.tasks.clear();
                 self.started.clear();
                 self.reverted.clear();
                 self.transitions.clear();
-                self.effects.clear();
                 self.failure = None;
                 self.accepted = None;
             }
@@ -253,7 +264,37 @@ impl History {
             applied,
             undone: false,
             settled: false,
+            past: None,
         });
+    }
+
+    /// Keeps what stands when the flow is reset: nobody undoes it any more, but what the flow changed on the whole holds it.
+    fn carry_effects(&mut self) {
+        let sent = self.has_succeeded();
+        self.effects.retain(|effect| !effect.undone);
+        for effect in &mut self.effects {
+            effect.past.get_or_insert(match effect.is_cast() && sent {
+                true => Past::Sent,
+                false => Past::Stands,
+            });
+        }
+    }
+
+    /// Whether it has succeeded since it was made or reset, so that its messages were let go.
+    fn has_succeeded(&self) -> bool {
+        let mut transitions = self.transitions.iter();
+        transitions.any(|(to, _)| *to == FlowState::Success)
+    }
+
+    /// Whether its rollback left tasks unreverted, and nobody has accepted that.
+    pub fn is_incomplete(&self) -> bool {
+        self.state == FlowState::Failure && !self.started.is_empty() && self.accepted.is_none()
+    }
+
+    /// Effects since the flow was made or reset that stand, in order.
+    fn present(&self) -> impl DoubleEndedIterator<Item = &Recorded> {
+        let effects = self.effects.iter();
+        effects.filter(|effect| !effect.undone && effect.past.is_none())
     }
 
     fn start(&mut self, at: Timestamp, id: TaskId, name: &str) -> &mut TaskRecord {
@@ -302,18 +343,17 @@ impl History {
 
     /// Whether this flow has committed quota: a `call` booked something and was not undone.
     pub fn quota_committed(&self) -> bool {
-        self.effects.iter().any(|effect| {
+        self.present().any(|effect| {
             effect.applied.effect == EffectName::QuotaCommit
                 && effect.applied.call.phase == Phase::Call
-                && !effect.undone
                 && !effect.applied.changes.is_empty()
         })
     }
 
     /// Effects of one phase of a task that stand, the newest first.
     pub fn standing(&self, task: TaskId, phase: Phase) -> Vec<Applied> {
-        let effects = self.effects.iter().rev().filter(|effect| {
-            !effect.undone && effect.applied.call.task == task && effect.applied.call.phase == phase
+        let effects = self.present().rev().filter(|effect| {
+            effect.applied.call.task == task && effect.applied.call.phase == phase
         });
         effects.map(|effect| effect.applied.clone()).collect()
     }
@@ -321,47 +361,64 @@ impl History {
     /// Messages of calls that stand although the flow has succeeded meanwhile, so that they are no longer held; the
     /// newest first.
     pub fn sent(&self) -> Vec<Applied> {
-        let mut transitions = self.transitions.iter();
-        if !transitions.any(|(to, _)| *to == FlowState::Success) {
+        if !self.has_succeeded() {
             return Vec::new();
         }
-        let effects = self.effects.iter().rev();
-        effects
-            .filter(|effect| {
-                !effect.undone
-                    && effect.applied.effect == EffectName::Cast
-                    && effect.applied.call.phase == Phase::Call
-            })
-            .map(|effect| effect.applied.clone())
-            .collect()
+        let casts = self.present().rev().filter(|effect| effect.is_cast());
+        casts.map(|effect| effect.applied.clone()).collect()
     }
 
     /// Effects of a task's reverts that stand and are not behind a checkpoint, the newest first.
     pub fn unsettled(&self, task: TaskId) -> Vec<Applied> {
-        let effects = self.effects.iter().rev().filter(|effect| {
+        let effects = self.present().rev().filter(|effect| {
             let call = &effect.applied.call;
-            !effect.undone && !effect.settled && call.task == task && call.phase == Phase::Revert
+            !effect.settled && call.task == task && call.phase == Phase::Revert
         });
         effects.map(|effect| effect.applied.clone()).collect()
     }
 
     /// Whether a task on the accumulator has effects that stand.
     pub fn effects_stand(&self) -> bool {
-        self.effects
-            .iter()
-            .any(|effect| !effect.undone && self.started.contains(&effect.applied.call.task))
+        self.present()
+            .any(|effect| self.started.contains(&effect.applied.call.task))
     }
 
-    /// What the flow changed on the whole.
-    pub fn net(&self) -> Net {
+    /// What is different from before the flow: what it changed on the whole, and the messages that it let go. What it did
+    /// before a reset counts.
+    pub fn left(&self) -> Vec<Left> {
+        let standing = self.effects.iter().filter(|effect| !effect.undone);
         let mut net = Net::default();
-        for effect in self.effects.iter().filter(|effect| !effect.undone) {
-            effect
-                .applied
-                .changes
-                .iter()
-                .for_each(|change| net.add(change));
+        for effect in standing.clone() {
+            let changes = effect.applied.changes.iter();
+            changes.for_each(|change| net.add(change));
         }
-        net
+        let mut left = net.left();
+        let gone = standing.filter(|effect| effect.past == Some(Past::Sent));
+        left.extend(gone.flat_map(|effect| message(&effect.applied, "sent")));
+        let taken = self.sent();
+        left.extend(taken.iter().flat_map(|cast| message(cast, "acked")));
+        left
     }
+}
+
+impl Recorded {
+    /// Whether it is a message of a call.
+    fn is_cast(&self) -> bool {
+        self.applied.effect == EffectName::Cast && self.applied.call.phase == Phase::Call
+    }
+}
+
+/// A message that cannot be withdrawn any more, in this state.
+fn message(cast: &Applied, state: &str) -> Vec<Left> {
+    let changes = cast.changes.iter().filter_map(|change| match change {
+        Change::Row { table, id, .. } => Some(Left {
+            kind: table.noun().to_owned(),
+            id: id.clone(),
+            project: None,
+            before: Value::Null,
+            after: serde_json::json!({"state": state}),
+        }),
+        Change::Usage { .. } => None,
+    });
+    changes.collect()
 }

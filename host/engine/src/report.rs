@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::effect::{Applied, Change, Left};
+use crate::effect::Left;
 use crate::error::{Origin, TaskError};
 use crate::event::{FlowState, TaskState};
 use crate::history::History;
@@ -147,20 +147,6 @@ impl Report {
     }
 }
 
-/// A message that could not be withdrawn any more, for its receiver has taken it.
-fn taken(cast: &Applied) -> impl Iterator<Item = Left> {
-    cast.changes.iter().filter_map(|change| match change {
-        Change::Row { table, id, .. } => Some(Left {
-            kind: table.noun().to_owned(),
-            id: id.clone(),
-            project: None,
-            before: Value::Null,
-            after: serde_json::json!({"state": "acked"}),
-        }),
-        Change::Usage { .. } => None,
-    })
-}
-
 fn rollback(history: &History) -> Option<RollbackReport> {
     let reverting = history
         .transitions
@@ -180,8 +166,7 @@ fn rollback(history: &History) -> Option<RollbackReport> {
             error: task.revert_error.clone(),
         })
         .collect();
-    let mut residue = history.net().left();
-    residue.extend(history.sent().iter().flat_map(taken));
+    let residue = history.left();
     let verdict = if !failed.is_empty() {
         Verdict::Incomplete
     } else if residue.is_empty() {

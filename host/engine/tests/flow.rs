@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use cairn::clock::SystemClock;
-use cairn::effect::{Effect, Expiry, QuotaReserve};
+use cairn::effect::{Cast, Effect, Expiry, QuotaReserve};
 use cairn::error::{Cause, TaskError};
 use cairn::event::{Disposition, FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, FlowNotice, TaskNotice, TaskOptions};
@@ -380,6 +380,70 @@ fn an_interrupted_flow_with_effects_is_not_reset() {
     flow.reset().unwrap();
     flow.run().unwrap();
     assert_eq!((flow.state(), reserved(&store)), (FlowState::Success, 2));
+}
+
+/// The verdict of a rollback from here, with the kinds of what is left; the journal says the same.
+fn rolled_back(store: &Arc<Sqlite>, flow: &Flow) -> (Verdict, Vec<String>) {
+    flow.rollback(&Cause::requested("enough")).unwrap();
+    let journal = store.read(&Identity::default(), |view| view.journal(flow.id()));
+    let folded = History::fold(&journal.unwrap()).unwrap();
+    let report = Report::new(flow.id(), &flow.history());
+    assert_eq!(Report::new(flow.id(), &folded).rollback, report.rollback);
+    let rollback = report.rollback.unwrap();
+    let residue = rollback.residue.into_iter();
+    (rollback.verdict, residue.map(|left| left.kind).collect())
+}
+
+#[test]
+fn what_a_flow_left_before_a_reset_is_named_by_every_later_verdict() {
+    let sends = Step::new(TaskSpec::new("sends"), |context, _| {
+        let cast = Cast {
+            topic: "t".to_owned(),
+            method: "m".to_owned(),
+            arguments: Value::Null,
+        };
+        context.apply(&Effect::Cast(cast)).map(|_| Value::Null)
+    });
+    let store = store();
+    let flow = flow(&store, [holds("holds", 1), sends]);
+    flow.run().unwrap();
+    assert!(matches!(flow.reset_clean(), Err(FlowError::EffectsStand)));
+    flow.reset().unwrap();
+    assert!(matches!(flow.reset_clean(), Err(FlowError::Left(left)) if left.len() == 3));
+    assert!(!flow.quota_committed());
+    let left = ["reservation", "usage", "cast"].map(str::to_owned);
+    assert_eq!(
+        rolled_back(&store, &flow),
+        (Verdict::Residue, left.to_vec())
+    );
+    assert_eq!(reserved(&store), 1);
+}
+
+#[test]
+fn what_a_rollback_left_or_could_not_revert_is_not_forgotten_by_a_reset() {
+    let store = store();
+    let keeps = holds("keeps", 1).revert(|_, _| Ok(Disposition::Keep));
+    let kept = flow(&store, [keeps, fails("fails")]);
+    assert!(kept.run().is_err());
+    assert!(
+        matches!(kept.reset_clean(), Err(FlowError::Left(left)) if left[0].kind == "reservation")
+    );
+
+    let broken = Step::new(TaskSpec::new("broken"), |_, _| Ok(Value::Null))
+        .revert(|_, _| Err(TaskError::new("Broken", "it broke")));
+    let incomplete = flow(&store, [broken, fails("fails")]);
+    assert!(incomplete.run().is_err());
+    assert!(matches!(
+        incomplete.reset_clean(),
+        Err(FlowError::Unreverted)
+    ));
+    incomplete.accept("ann", "it is nothing").unwrap();
+    incomplete.reset_clean().unwrap();
+
+    let clean = flow(&store, [holds("holds", 1), fails("fails")]);
+    assert!(clean.run().is_err());
+    clean.reset_clean().unwrap();
+    assert_eq!(rolled_back(&store, &clean), (Verdict::Clean, vec![]));
 }
 
 #[test]

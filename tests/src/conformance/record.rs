@@ -209,9 +209,11 @@ pub fn exception(error: &TaskError) -> Value {
 /// A flow's error as an exception.
 pub fn flow_exception(error: &FlowError) -> Value {
     let class = match error {
-        FlowError::InvalidState { .. } | FlowError::EffectsStand | FlowError::NothingToAccept => {
-            "InvalidStateException"
-        }
+        FlowError::InvalidState { .. }
+        | FlowError::EffectsStand
+        | FlowError::Unreverted
+        | FlowError::Left(_)
+        | FlowError::NothingToAccept => "InvalidStateException",
         FlowError::UnknownTask(_) => "ValueError",
         FlowError::MissingDependencies(_) => "MissingDependencies",
         FlowError::Failed(cause) => return exception(&cause.error),

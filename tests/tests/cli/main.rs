@@ -20,6 +20,7 @@ mod plugin;
 mod policy;
 mod prune;
 mod quota;
+mod reset;
 mod run;
 mod settings;
 mod signals;

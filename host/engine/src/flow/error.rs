@@ -1,3 +1,4 @@
+use crate::effect::Left;
 use crate::error::{Cause, TaskError};
 use crate::event::FlowState;
 use crate::id::TaskId;
@@ -19,6 +20,12 @@ pub enum FlowError {
     /// The flow has effects that are not undone; roll it back first.
     #[error("the flow has effects that are not undone: roll it back first")]
     EffectsStand,
+    /// A reset would forget that tasks of the flow could not be reverted.
+    #[error("the flow's rollback is incomplete: roll it back again, or accept it as it is, first")]
+    Unreverted,
+    /// A reset would forget what the flow's rollback left.
+    #[error("the flow's rollback left {}, which a reset would forget", named(.0))]
+    Left(Vec<Left>),
     /// There is no incomplete rollback to be accepted.
     #[error("the flow's rollback is not incomplete: there is nothing to accept")]
     NothingToAccept,
@@ -34,4 +41,16 @@ pub enum FlowError {
     /// The store failed: what the flow did last is gone, or cannot be written.
     #[error("{0}")]
     Store(#[from] StoreError),
+}
+
+/// The first thing that is left, and how many more there are.
+fn named(left: &[Left]) -> String {
+    let Some(first) = left.first() else {
+        return "nothing".to_owned();
+    };
+    let first_one = format!("{} `{}`", first.kind, first.id);
+    match left.len() {
+        1 => first_one,
+        more => format!("{first_one} and {} more", more - 1),
+    }
 }

@@ -302,11 +302,45 @@ impl Flow {
     }
 
     /// Makes the flow as new: results, accumulator, listeners, resumer and the fact of committed quota are gone; its tasks stay.
+    /// What a success or a rollback left stands for good, and every later verdict names it.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] inside `run`; [`FlowError::EffectsStand`] when an interrupted or failed flow has
     /// effects that nobody has undone.
     pub fn reset(&self) -> Result<(), FlowError> {
+        self.reset_when(|history| match history.state {
+            FlowState::Interrupted | FlowState::Failure if history.effects_stand() => {
+                Err(FlowError::EffectsStand)
+            }
+            _ => Ok(()),
+        })
+    }
+
+    /// [`reset`](Self::reset) of a flow that left nothing, so that nothing is forgotten with it.
+    ///
+    /// # Errors
+    /// Besides those of [`reset`](Self::reset): [`FlowError::EffectsStand`] in every state; [`FlowError::Unreverted`] when the
+    /// rollback is incomplete and not accepted; [`FlowError::Left`] when it left something.
+    pub fn reset_clean(&self) -> Result<(), FlowError> {
+        self.reset_when(|history| {
+            if history.effects_stand() {
+                return Err(FlowError::EffectsStand);
+            }
+            if history.is_incomplete() {
+                return Err(FlowError::Unreverted);
+            }
+            let left = history.left();
+            match left.is_empty() {
+                true => Ok(()),
+                false => Err(FlowError::Left(left)),
+            }
+        })
+    }
+
+    fn reset_when(
+        &self,
+        allowed: impl FnOnce(&History) -> Result<(), FlowError>,
+    ) -> Result<(), FlowError> {
         use FlowState::{
             Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
         };
@@ -314,10 +348,7 @@ impl Flow {
         let state = live.history.state;
         match state {
             Started | Resuming | Running | Reverting => return Err(live.invalid("reset")),
-            Interrupted | Failure if live.history.effects_stand() => {
-                return Err(FlowError::EffectsStand);
-            }
-            Interrupted | Failure | Pending | Success => {}
+            Interrupted | Failure | Pending | Success => allowed(&live.history)?,
         }
         if live.journalled {
             let mut events = vec![Event::Reset];

@@ -338,7 +338,7 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Ended, FlowError> 
             _ => recovered,
         }),
         Operation::Reset => {
-            flow.reset()?;
+            flow.reset_clean()?;
             Ok(recovered)
         }
         Operation::Rollback { .. } if flow.with_history(|history| history.is_rolled_back()) => {

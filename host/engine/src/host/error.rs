@@ -78,6 +78,8 @@ impl HostError {
             Self::Flow(
                 FlowError::InvalidState { .. }
                 | FlowError::EffectsStand
+                | FlowError::Unreverted
+                | FlowError::Left(_)
                 | FlowError::NothingToAccept,
             ) => Hindrance::State,
             Self::CannotTakeUp { .. } | Self::Store(StoreError::Damaged { .. }) => Hindrance::Stuck,

@@ -36,7 +36,7 @@ pub enum Flows {
     Interrupt(operate::Operate),
     /// Go on with an interrupted flow where it left off
     Resume(operate::Operate),
-    /// Make a flow as new, to run it again from its beginning with `resume`
+    /// Make a flow that left nothing as new, to be run again with `resume`
     Reset(operate::Operate),
     /// Roll a flow back, or what could not be rolled back before
     Rollback(operate::Rollback),

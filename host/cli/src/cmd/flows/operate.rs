@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use cairn::host::Done;
+use cairn::flow::FlowError;
+use cairn::host::{Done, HostError};
 use cairn::id::FlowId;
 use cairn::report::{Report, Verdict};
 use cairn::store::control::Operation;
@@ -63,11 +64,12 @@ impl Operate {
             let host = Arc::clone(&host);
             move || host.stop()
         })?;
-        let report = match host.operate(self.id, &operation)? {
+        let refused = |error| refused(self.id, error);
+        let report = match host.operate(self.id, &operation).map_err(refused)? {
             Done::Here(report) => *report,
-            Done::Asked { pid, request } if self.wait => {
-                host.answer(self.id, pid, request, &operation)?
-            }
+            Done::Asked { pid, request } if self.wait => host
+                .answer(self.id, pid, request, &operation)
+                .map_err(refused)?,
             Done::Asked { pid, .. } => {
                 let message = format!(
                     "process {pid}, which has the flow in hand, was asked to {} it",
@@ -85,6 +87,25 @@ impl Operate {
         report::print(&report, self.format)?;
         Ok(exit(&operation, &report))
     }
+}
+
+/// Why it was not done, with what leads on where something of the flow is in the way.
+fn refused(id: FlowId, error: HostError) -> Failure {
+    let help = match &error {
+        HostError::Flow(FlowError::EffectsStand) => {
+            format!("`cairn flows rollback {id}` undoes them, and says what is left")
+        }
+        HostError::Flow(FlowError::Unreverted) => format!(
+            "`cairn flows rollback {id}` tries the rest again; with --accept REASON it is closed as it is"
+        ),
+        HostError::Flow(FlowError::Left(_)) => format!(
+            "ask for a new flow instead, with `cairn run`; `cairn flows show {id}` lists all that is left"
+        ),
+        _ => return error.into(),
+    };
+    let mut failure = Failure::from(error);
+    failure.diagnostic = failure.diagnostic.help(help);
+    failure
 }
 
 /// What was asked for is done, or how far it went.
