@@ -176,7 +176,31 @@ impl Session {
         }
         let plan = planner.wire(manifest, &plugins)?;
         plan.warnings.iter().for_each(|warning| self.warn(warning));
+        if plan.action.as_deref() == Some("volume:create") {
+            self.warn_of_default_type();
+        }
         Ok(plan)
+    }
+
+    /// Says that volumes get no type where the settings mean them to get one.
+    fn warn_of_default_type(&self) {
+        let Some(name) = &self.settings.default_volume_type else {
+            return;
+        };
+        let name = output::printable(name);
+        let missing = self.peek(&self.operator(), |view| {
+            Ok(view.missing_default_volume_type()?.is_some())
+        });
+        match missing {
+            Ok(false) => {}
+            Ok(true) => self.warn(&format!(
+                "there is no volume type `{name}`, which default_volume_type names: volumes for which no type is asked get none; `cairn types create {name}` makes it"
+            )),
+            Err(error) => self.warn(&format!(
+                "whether there is a volume type `{name}`, which default_volume_type names, is not known: {}",
+                error.diagnostic
+            )),
+        }
     }
 
     /// The built-in rules, with those of the operator's file before them.

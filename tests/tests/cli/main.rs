@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod catalogue;
+mod default_type;
 mod drift;
 mod flows;
 mod grants;

@@ -1,6 +1,7 @@
 use super::{State, to_wit};
 use crate::effect::Query;
 use crate::error::TaskError;
+use crate::event::LogLevel;
 use crate::manifest::Capability;
 use crate::value::{Value, text};
 use crate::wit::cairn::plugin::catalog::Host;
@@ -22,7 +23,15 @@ impl Host for State {
 
     fn default_volume_type(&mut self) -> Answer<Option<String>> {
         self.grant(Capability::Catalog)?;
-        Ok(present(self.query(&Query::DefaultVolumeType)?))
+        let found = self.query(&Query::DefaultVolumeType)?;
+        if let Ok(Value::String(name)) = &found {
+            let message = format!(
+                "there is no volume type `{name}`, which the operator set as default_volume_type: the default is none"
+            );
+            self.log(LogLevel::Warn, message);
+            return Ok(Ok(None));
+        }
+        Ok(present(found))
     }
 
     fn qos_specs(&mut self, volume_type_id: String) -> Answer<Option<String>> {

@@ -3,7 +3,8 @@
 pub enum Query {
     /// A volume type that is not deleted, by id or by name.
     VolumeType(String),
-    /// The type of volumes for which none is asked; null when there is none.
+    /// The type of volumes for which none is asked; null when the operator set none, and its name alone when there is no such
+    /// type.
     DefaultVolumeType,
     /// The QoS specs of a volume type; null when it has none.
     QosSpecs(String),

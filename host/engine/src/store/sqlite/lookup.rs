@@ -32,7 +32,8 @@ pub(super) fn query(tx: &mut Tx<'_>, query: &Query) -> Result<Value, Fault> {
             None => Err(type_not_found(id_or_name)),
         },
         Query::DefaultVolumeType => match &tx.env.config.default_volume_type {
-            Some(name) => Ok(volume_type(tx.connection, name)?.map_or(Value::Null, Value::Object)),
+            Some(name) => Ok(volume_type(tx.connection, name)?
+                .map_or_else(|| Value::from(name.as_str()), Value::Object)),
             None => Ok(Value::Null),
         },
         Query::QosSpecs(type_id) => qos_specs(tx.connection, type_id),

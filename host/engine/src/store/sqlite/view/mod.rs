@@ -262,6 +262,18 @@ impl View<'_> {
         self.tx.env.config.default_volume_type.is_some()
     }
 
+    /// Name of the type for volumes for which none is asked, where there is no such type.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn missing_default_volume_type(&self) -> Result<Option<&str>, StoreError> {
+        let Some(name) = &self.tx.env.config.default_volume_type else {
+            return Ok(None);
+        };
+        let found = lookup::volume_type(self.connection(), name).map_err(failed)?;
+        Ok(found.is_none().then_some(name.as_str()))
+    }
+
     /// Whether a row exists that `statement` finds.
     pub(super) fn exists(&self, statement: &str, id: &str) -> Result<bool, StoreError> {
         let found: Option<i64> = self
