@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use cairn::clock::SystemClock;
-use cairn::effect::{Cast, Effect, Expiry, QuotaReserve};
+use cairn::effect::{Answer, Cast, Effect, Expiry, QuotaReserve, VolumeCreate, VolumeUpdate};
 use cairn::error::{Cause, TaskError};
-use cairn::event::{Disposition, FlowState, TaskState};
+use cairn::event::{Disposition, Event, FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, FlowNotice, TaskNotice, TaskOptions};
 use cairn::history::History;
 use cairn::id::Identity;
@@ -380,6 +380,42 @@ fn an_interrupted_flow_with_effects_is_not_reset() {
     flow.reset().unwrap();
     flow.run().unwrap();
     assert_eq!((flow.state(), reserved(&store)), (FlowState::Success, 2));
+}
+
+#[test]
+fn an_update_of_a_volume_that_changes_nothing_writes_nothing() {
+    let makes = Step::new(TaskSpec::new("makes"), |context, _| {
+        let properties = Object::from_iter([("size".to_owned(), json!(1))]);
+        let made = context.apply(&Effect::VolumeCreate(VolumeCreate { properties }))?;
+        let Answer::Volume(volume) = made else {
+            panic!("a volume is answered");
+        };
+        let id = volume["id"].as_str().unwrap();
+        for changes in [
+            json!({"status": "error"}),
+            json!({"status": "error"}),
+            json!({}),
+        ] {
+            let update = VolumeUpdate {
+                id: id.to_owned(),
+                changes: changes.as_object().unwrap().clone(),
+            };
+            let answer = context.apply(&Effect::VolumeUpdate(update))?;
+            assert!(matches!(answer, Answer::Volume(volume) if volume["status"] == "error"));
+        }
+        Ok(Value::Null)
+    });
+    let store = store();
+    let flow = flow(&store, [makes]);
+    flow.run().unwrap();
+    let journal = store.read(&Identity::default(), |view| view.journal(flow.id()));
+    let journal = journal.unwrap().into_iter();
+    let changes = journal.filter_map(|entry| match entry.event {
+        Event::Applied(applied) => Some(applied.changes.len()),
+        _ => None,
+    });
+    assert_eq!(changes.collect::<Vec<_>>(), [1, 1, 0, 0]);
+    assert_eq!(rolled_back(&store, &flow), (Verdict::Clean, vec![]));
 }
 
 /// The verdict of a rollback from here, with the kinds of what is left; the journal says the same.
