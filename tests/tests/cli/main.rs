@@ -8,6 +8,7 @@ mod flows;
 mod grants;
 mod help;
 mod in_flight;
+mod json;
 mod laws;
 mod limits;
 mod lock;
