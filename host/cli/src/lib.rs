@@ -7,6 +7,7 @@ mod args;
 mod blame;
 mod cmd;
 pub mod compile;
+mod envelope;
 mod exit;
 mod input;
 mod interrupt;

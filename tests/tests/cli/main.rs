@@ -4,6 +4,7 @@ mod backup;
 mod bench;
 mod catalogue;
 mod drift;
+mod envelope;
 mod flows;
 mod grants;
 mod help;
@@ -23,6 +24,7 @@ mod quota;
 mod run;
 mod settings;
 mod signals;
+mod streams;
 mod stuck;
 mod upgrade;
 
