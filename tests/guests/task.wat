@@ -24,6 +24,7 @@
     (data (i32.const 32) "text")
     (data (i32.const 48) "{\22text\22:\22here\22}")
     (data (i32.const 80) "no JSON")
+    (data (i32.const 128) "{\22text\22:12345678901234567890123}")
     ;; The provided names, pairs of address and length.
     (data (i32.const 512) "\20\00\00\00\04\00\00\00")
 

@@ -11,6 +11,8 @@ pub enum Call {
     Traps,
     /// Returns text that is no JSON.
     ReturnsNoJson,
+    /// Returns an object with a number that no 64 bits hold.
+    ReturnsABigNumber,
     /// Returns an object without `text`.
     LacksAName,
     /// Returns what it should, a second later.
@@ -30,6 +32,7 @@ impl Call {
             Self::Behaves => "(call $answer (i32.const 48) (i32.const 15))",
             Self::Traps => "unreachable",
             Self::ReturnsNoJson => "(call $answer (i32.const 80) (i32.const 7))",
+            Self::ReturnsABigNumber => "(call $answer (i32.const 128) (i32.const 32))",
             Self::LacksAName => "(call $answer (i32.const 0) (i32.const 2))",
             Self::ReturnsALongText => "(call $answer (i32.const 2048) (i32.const 50000))",
             Self::ReturnsADeepText => {

@@ -53,16 +53,9 @@ impl Folder {
         })
     }
 
-    /// Removes it under whoever works there yet: the process is about to end.
-    pub fn remove(&self) {
-        const TRIES: usize = 100;
-        for _ in 0..TRIES {
-            // A file that was made meanwhile stands in the way.
-            let removed = fs::remove_dir_all(self.folder.path());
-            if removed.is_ok() || !self.folder.path().exists() {
-                return;
-            }
-        }
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where a database of this name is.

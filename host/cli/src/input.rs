@@ -44,7 +44,7 @@ pub fn request(path: Option<&Path>) -> Result<(Value, Option<&Path>), Diagnostic
     };
     let text = text.map_err(|error| unreadable("the request", path, &error))?;
     let request = value::parse(&text).map_err(|error| {
-        Diagnostic::new(format!("the request is no JSON: {error}"))
+        Diagnostic::new(value::refused("the request", &error))
             .at(path, Some(error.line()).filter(|&line| line > 0))
             .help(r#"a request is one JSON object, such as {"size": 1, "name": "data"}"#)
     })?;

@@ -1,18 +1,24 @@
-//! The first SIGINT or SIGTERM interrupts what runs, the second ends the process. Where nothing can be interrupted the first one ends
-//! it, after what is to be done before.
+//! The first SIGINT, SIGTERM or SIGHUP interrupts what runs, the second ends the process. Where nothing can be interrupted the first
+//! one ends it, after what is to be done before. When the listener is gone, each ends the process as it does by default.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cairn::event::FlowState;
 use cairn::flow::{Flow, FlowError};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::args::Global;
 use crate::exit::Failure;
 use crate::output;
+
+/// Set when signals were caught, and the listener is gone.
+static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Listens for signals until it is dropped.
 pub struct Interrupt {
@@ -82,8 +88,31 @@ impl Interrupt {
 /// # Errors
 /// When the handlers cannot be installed.
 pub fn catch() -> Result<Signals, Failure> {
-    Signals::new([SIGINT, SIGTERM])
+    let signals = match ignores_hangup() {
+        true => &[SIGINT, SIGTERM][..],
+        false => &[SIGINT, SIGTERM, SIGHUP],
+    };
+    let unheard = UNHEARD.get_or_init(|| {
+        let unheard = Arc::new(AtomicBool::new(false));
+        for signal in signals {
+            let registered = register_conditional_default(*signal, Arc::clone(&unheard));
+            if let Err(error) = registered {
+                tracing::warn!(%error, "a signal is lost once its listener is gone");
+            }
+        }
+        unheard
+    });
+    unheard.store(false, Ordering::SeqCst);
+    Signals::new(signals)
         .map_err(|error| Failure::host(format!("signals cannot be caught: {error}")))
+}
+
+/// Whether this process was started to outlive its terminal, as by `nohup`.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| (mask >> (SIGHUP - 1)) & 1 == 1)
 }
 
 /// Ends the process as if nobody had caught the signal.
@@ -110,6 +139,9 @@ pub fn stop(flow: &Flow) {
 impl Drop for Interrupt {
     fn drop(&mut self) {
         self.handle.close();
+        if let Some(unheard) = UNHEARD.get() {
+            unheard.store(true, Ordering::SeqCst);
+        }
         if let Some(listener) = self.listener.take()
             && listener.join().is_err()
         {

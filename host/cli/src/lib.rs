@@ -7,6 +7,7 @@ mod args;
 mod blame;
 mod cmd;
 pub mod compile;
+mod envelope;
 mod exit;
 mod input;
 mod interrupt;
@@ -17,10 +18,12 @@ mod progress;
 mod project;
 mod report;
 mod scaffold;
+mod scratch;
 mod session;
 mod settings;
 mod toolchain;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -40,13 +43,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         // Help and version are answers, and go to stdout.
         Err(error) => {
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Ok
+            let printed = error.print();
+            let exit = match printed {
+                // There is no other place to say that this failed.
+                _ if error.use_stderr() => Exit::Usage,
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Host,
+                Ok(()) | Err(_) => Exit::Ok,
             };
-            // Nobody is left to tell when this fails.
-            let _ = error.print();
             return exit.into();
         }
     };

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use cairn::error::Diagnostic;
 use cairn::value::{Object, Value};
 use comfy_table::{Table, presets};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::args::{Color, Format, Global, LogFormat};
@@ -15,11 +16,7 @@ use crate::exit::Failure;
 /// # Errors
 /// When stdout cannot be written.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
-    match written {
+    match write(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::host(format!("stdout cannot be written: {error}")))
         }
@@ -27,15 +24,45 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes data that must arrive.
+///
+/// # Errors
+/// When stdout cannot be written, also because its reader is gone.
+pub fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Says whether stdout is a pipe or socket whose reader is gone.
+pub fn reader_is_gone() -> bool {
+    let stdout = io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+    let answered = poll(&mut asked, Some(&Timespec::default()));
+    answered.is_ok_and(|_| {
+        asked[0]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::HUP)
+    })
+}
+
 /// Writes one JSON document.
 ///
 /// # Errors
 /// When stdout cannot be written.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    print(&document(value)?)
+}
+
+/// The text of one JSON document.
+///
+/// # Errors
+/// None that is known.
+pub fn document(value: &impl Serialize) -> Result<String, Failure> {
     let mut text =
         serde_json::to_string_pretty(value).map_err(|error| Failure::host(error.to_string()))?;
     text.push('\n');
-    print(&text)
+    Ok(text)
 }
 
 /// Rows under their titles, in columns.

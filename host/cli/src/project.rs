@@ -53,7 +53,7 @@ impl Project {
         let text = fs::read_to_string(&path)
             .map_err(|error| wrong(format!("the plugin's {file} cannot be read: {error}")))?;
         let manifest: Value = match language {
-            Language::Js => serde_json::from_str(&text)
+            Language::Js => serde_json::from_str(cairn::value::without_bom(&text))
                 .map_err(|error| wrong(format!("this is no JSON: {error}")))?,
             Language::Rust | Language::Python => toml::from_str(&text)
                 .map_err(|error| wrong(format!("this is no TOML: {}", error.message())))?,

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use cairn::effect::Left;
+use cairn::error::Diagnostic;
 use cairn::report::{Report, RollbackReport, Verdict};
 use cairn::value::Value;
 
 use crate::args::Format;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::{self, cell, printable};
 
 /// Prints what happened to a flow: a few lines, or one document.
@@ -15,10 +16,32 @@ use crate::output::{self, cell, printable};
 /// # Errors
 /// When stdout cannot be written.
 pub fn print(report: &Report, format: Format) -> Result<(), Failure> {
-    if format.json {
-        output::json(report)
-    } else {
-        output::print(&text(report))
+    output::print(&self::format(report, format)?)
+}
+
+/// Prints the text of what was just done with a flow. Here a reader that is gone is an error: it has not seen the report.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn deliver(report: &Report, text: &str) -> Result<(), Failure> {
+    output::write(text).map_err(|error| {
+        let message = format!("stdout cannot be written: {error}: the report is lost");
+        let help = format!("`cairn flows show {}` shows it", report.flow.id);
+        Failure {
+            exit: Exit::Host,
+            diagnostic: Diagnostic::new(message).help(help),
+        }
+    })
+}
+
+/// What happened to a flow: a few lines, or one document.
+///
+/// # Errors
+/// None that is known.
+pub fn format(report: &Report, format: Format) -> Result<String, Failure> {
+    match format.json {
+        true => output::document(report),
+        false => Ok(text(report)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -47,7 +47,8 @@ fn rust(project: &Project) -> Result<(), Failure> {
     let mut made = None;
     if let Some(stdout) = child.stdout.take() {
         let manifest = fs::canonicalize(project.folder.join("Cargo.toml")).unwrap_or_default();
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        // A line that is no text, such as one with a strange path, is not the one that is looked for.
+        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
             made = component_of(&line, &manifest).or(made);
         }
     }
@@ -73,8 +74,8 @@ fn rust(project: &Project) -> Result<(), Failure> {
 }
 
 /// The component that a message of cargo's says it made of this crate.
-fn component_of(message: &str, manifest: &Path) -> Option<PathBuf> {
-    let message: Value = serde_json::from_str(message).ok()?;
+fn component_of(message: &[u8], manifest: &Path) -> Option<PathBuf> {
+    let message: Value = serde_json::from_slice(message).ok()?;
     let ours = message["reason"] == "compiler-artifact"
         && fs::canonicalize(message["manifest_path"].as_str()?).is_ok_and(|path| path == manifest);
     let mut files = message["filenames"].as_array().filter(|_| ours)?.iter();
@@ -265,5 +266,6 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 
 /// Says what takes long.
 fn tell(message: &str) {
-    eprintln!("{message}");
+    // There is no other place to say that this failed.
+    let _ = writeln!(io::stderr(), "{message}");
 }

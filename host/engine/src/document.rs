@@ -10,7 +10,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::Diagnostic;
-use crate::value::{Object, Value};
+use crate::value::{Object, Value, number};
 
 /// A file of this kind is written by a person; a larger one is a mistake.
 const MAX_BYTES: usize = 1 << 20;
@@ -267,11 +267,18 @@ impl<'d> Item<'d> {
             DeValue::Boolean(flag) => Value::Bool(*flag),
             DeValue::Integer(_) => Value::from(self.integer()?),
             DeValue::Float(float) => {
-                let number = float.as_str().parse().ok();
-                number
-                    .and_then(serde_json::Number::from_f64)
-                    .map(Value::Number)
-                    .ok_or_else(|| self.error("is no number that JSON can hold"))?
+                let written = float.as_str();
+                let number = written
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|number| number.is_finite());
+                let number = number.ok_or_else(|| self.error("is no number that JSON can hold"))?;
+                if !number::is_kept(written, number) {
+                    return Err(self
+                        .error("has more digits than a double keeps")
+                        .help("put it in quotes"));
+                }
+                Value::from(number)
             }
             DeValue::Datetime(_) => {
                 return Err(self
@@ -374,6 +381,10 @@ mod tests {
             ("nan", "`a.x.y` is no number that JSON can hold"),
             ("-inf", "`a.x.y` is no number that JSON can hold"),
             ("9223372036854775808", "`a.x.y` does not fit in 64 bits"),
+            (
+                "3.14159265358979323846",
+                "`a.x.y` has more digits than a double keeps",
+            ),
         ] {
             let error = object(&format!("[a]\n\n[[a.x]]\ny = {value}")).unwrap_err();
             assert!(

@@ -290,9 +290,14 @@ impl Host {
         self.core.pool.unfinished()
     }
 
-    /// Interrupts every flow that runs here, and starts no other: what waits is answered with [`HostError::NotStarted`].
-    pub fn stop(&self) {
+    /// Starts no other flow: those that run go on to their end, and what waits is answered with [`HostError::NotStarted`].
+    pub fn drain(&self) {
         self.core.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// [Drains](Self::drain) the host, and interrupts every flow that runs here.
+    pub fn stop(&self) {
+        self.drain();
         let live: Vec<Flow> = {
             let live = self.core.live();
             live.values().filter_map(|live| live.flow.clone()).collect()
@@ -307,7 +312,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.core.stopping.store(true, Ordering::SeqCst);
+        self.drain();
         self.core.pool.close();
         self.core.keeper.close();
         if let Some(keeper) = self.keeper.take()

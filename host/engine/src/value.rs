@@ -1,11 +1,16 @@
 //! JSON values, and the digests that name content.
 
+pub(crate) mod number;
+
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::de::{self, DeserializeSeed as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::map::Entry;
 use sha2::{Digest as _, Sha256};
+
+use number::Doubles;
 
 /// One JSON value.
 pub type Value = serde_json::Value;
@@ -13,12 +18,35 @@ pub type Value = serde_json::Value;
 /// One JSON object.
 pub type Object = serde_json::Map<String, Value>;
 
-/// Reads one JSON document. Unlike `serde_json` alone it refuses an object that repeats a key.
+/// Digits of a refused number that are shown.
+const MAX_SHOWN: usize = 40;
+
+/// Reads one JSON document: every document that comes from outside, from a person or a plugin, is read here. A byte order mark
+/// before it is skipped. Unlike `serde_json` alone it refuses an object that repeats a key, and a number that would be changed:
+/// a whole number that does not fit in 64 bits, or another with more digits than a double has.
 ///
 /// # Errors
-/// When `text` is no JSON, repeats a key, or nests deeper than 128.
+/// When `text` is no JSON, nests deeper than 128, repeats a key, or holds such a number: see [`refused`].
 pub fn parse(text: &str) -> serde_json::Result<Value> {
-    serde_json::from_str::<Strict>(text).map(|strict| strict.0)
+    let text = without_bom(text);
+    let doubles = Doubles::of(text);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = Strict(&doubles).deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// The text without the byte order mark that some editors begin a file with.
+pub fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Says why [`parse`] refused a document that is called `what`.
+pub fn refused(what: &str, error: &serde_json::Error) -> String {
+    match error.is_data() {
+        true => format!("{what} cannot be taken: {error}"),
+        false => format!("{what} is no JSON: {error}"),
+    }
 }
 
 /// The JSON text of a value: what its `Display` writes, but straight into memory.
@@ -48,18 +76,19 @@ pub(crate) mod shared {
     }
 }
 
-/// A value whose objects repeat no key.
-struct Strict(Value);
+/// Reads a value whose objects repeat no key, and whose numbers are kept as they are written.
+#[derive(Clone, Copy)]
+struct Strict<'d, 't>(&'d Doubles<'t>);
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+impl<'de> de::DeserializeSeed<'de> for Strict<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct StrictVisitor;
-
-impl<'de> de::Visitor<'de> for StrictVisitor {
+impl<'de> de::Visitor<'de> for Strict<'_, '_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,8 +111,20 @@ impl<'de> de::Visitor<'de> for StrictVisitor {
         Ok(value.into())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        let written = self.0.next();
+        if number::is_kept(written, value) {
+            return Ok(value.into());
+        }
+        let shown = &written[..written.len().min(MAX_SHOWN)];
+        let more = if shown.len() < written.len() {
+            "…"
+        } else {
+            ""
+        };
+        Err(E::custom(format_args!(
+            "the number {shown}{more} has more digits than are kept (64 bits, or a double): write it as text, in quotes,"
+        )))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -96,7 +137,7 @@ impl<'de> de::Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             array.push(item);
         }
         Ok(Value::Array(array))
@@ -104,7 +145,8 @@ impl<'de> de::Visitor<'de> for StrictVisitor {
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Object::new();
-        while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
+        while let Some(key) = entries.next_key::<String>()? {
+            let value = entries.next_value_seed(self)?;
             match object.entry(key) {
                 Entry::Vacant(entry) => entry.insert(value),
                 Entry::Occupied(entry) => {
@@ -249,6 +291,44 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_that_would_be_changed_is_refused_with_its_place() {
+        let error = parse("{\n \"a\": [0.5, 12345678901234567890123]}").unwrap_err();
+        assert!(error.is_data());
+        let message = refused("the request", &error);
+        assert!(
+            message.contains("cannot be taken: the number 12345678901234567890123 has"),
+            "{message}"
+        );
+        assert!(message.ends_with("at line 2 column 36"), "{message}");
+        let long = format!("[{}]", "9".repeat(1000));
+        let message = parse(&long).unwrap_err().to_string();
+        assert!(message.contains(&format!("{}…", "9".repeat(MAX_SHOWN))) && message.len() < 300);
+    }
+
+    #[test]
+    fn a_number_is_written_as_it_was_read() {
+        for number in [
+            "0.30000000000000004",
+            "-1.5",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "5e-324",
+            "123456789012345.67",
+        ] {
+            assert_eq!(text(&parse(number).unwrap()), number);
+        }
+    }
+
+    #[test]
+    fn one_byte_order_mark_is_skipped() {
+        assert_eq!(
+            parse("\u{feff}{\"a\": 1}").unwrap(),
+            serde_json::json!({"a": 1})
+        );
+        assert!(parse("\u{feff}\u{feff}1").is_err() && parse("1\u{feff}").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One run of a task's case: a fresh database, and a flow on it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ pub(crate) struct Run {
 /// A case that was read, with its plan.
 pub(crate) struct Scene<'a> {
     case: &'a TaskCase,
+    folder: PathBuf,
     planner: Planner,
     plan: Plan,
     policy: Policy,
@@ -78,6 +80,7 @@ impl<'a> Scene<'a> {
             .map_err(|diagnostic| told(&case.name, &case.file, diagnostic))?;
         Ok(Self {
             case,
+            folder: tools.folder.clone(),
             planner,
             plan,
             policy,
@@ -97,7 +100,7 @@ impl<'a> Scene<'a> {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(BEGINNING)));
         let later = if experiment.elsewhen { 100_000 } else { 0 };
         let folder = if dies {
-            Some(TempDir::new().map_err(LawsError::Folder)?)
+            Some(TempDir::new_in(&self.folder).map_err(LawsError::Folder)?)
         } else {
             None
         };

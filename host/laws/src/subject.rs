@@ -14,6 +14,8 @@ pub struct Tools {
     pub plugins: Arc<Plugins>,
     /// Name and component.
     pub builtins: Vec<(&'static str, &'static [u8])>,
+    /// Where the databases are made of cases in which the host dies; they are gone after each.
+    pub folder: PathBuf,
 }
 
 /// The plugin that is looked at.

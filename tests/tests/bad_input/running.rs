@@ -55,6 +55,18 @@ fn a_plugin_that_returns_no_json() {
 }
 
 #[test]
+fn a_plugin_that_returns_a_number_that_would_be_changed() {
+    breaks(
+        Call::ReturnsABigNumber,
+        "ResultInvalid",
+        &[
+            "the result cannot be taken: the number 12345678901234567890123 has more digits than are kept",
+            "help: this is a defect of the plugin guest.wat",
+        ],
+    );
+}
+
+#[test]
 fn a_plugin_that_lacks_a_name_it_provides() {
     breaks(
         Call::LacksAName,

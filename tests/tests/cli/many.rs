@@ -9,7 +9,11 @@ use serde_json::Value;
 use super::{create, program, sql};
 
 /// Starts the program with these requests on stdin, which stays open until the process is waited for.
-fn start_stream(program: &Program, arguments: &[&str], requests: &str) -> Child {
+pub(super) fn start_stream(
+    program: &Program,
+    arguments: &[&str],
+    requests: impl AsRef<[u8]>,
+) -> Child {
     let mut child = program
         .command(arguments)
         .stdin(Stdio::piped())
@@ -17,19 +21,19 @@ fn start_stream(program: &Program, arguments: &[&str], requests: &str) -> Child 
         .expect("the program starts");
     let stdin = child.stdin.as_mut().expect("stdin is a pipe");
     stdin
-        .write_all(requests.as_bytes())
+        .write_all(requests.as_ref())
         .expect("the program reads");
     child
 }
 
 /// Runs a flow with these requests on stdin.
-fn stream(program: &Program, flow: &str, requests: &str) -> Run {
+pub(super) fn stream(program: &Program, flow: &str, requests: impl AsRef<[u8]>) -> Run {
     end(start_stream(program, &["run", flow, "--jsonl"], requests))
 }
 
 /// The reports, by the line of their requests.
 #[track_caller]
-fn reports(run: &Run) -> Vec<Value> {
+pub(super) fn reports(run: &Run) -> Vec<Value> {
     let mut reports: Vec<Value> = run
         .stdout
         .lines()
@@ -39,7 +43,7 @@ fn reports(run: &Run) -> Vec<Value> {
     reports
 }
 
-fn count(program: &Program, what: &str) -> usize {
+pub(super) fn count(program: &Program, what: &str) -> usize {
     let list = program.json(&[what, "list", "--json"]);
     list.as_array().expect("a list").len()
 }

@@ -2,7 +2,7 @@ use std::process::Child;
 
 use acceptance::guest::Call;
 use acceptance::program::{Program, end};
-use acceptance::slow::{send, start_slow};
+use acceptance::slow::{eventually, send, start_slow};
 use serde_json::json;
 
 use super::program;
@@ -19,7 +19,7 @@ fn start(program: &Program) -> Child {
 
 #[test]
 fn the_first_signal_interrupts_after_the_task_in_hand() {
-    for signal in ["-INT", "-TERM"] {
+    for signal in ["-INT", "-TERM", "-HUP"] {
         let program = program();
         let child = start(&program);
         send(&child, signal);
@@ -59,4 +59,24 @@ fn the_second_signal_ends_the_process() {
     send(&child, "-INT");
     let run = end(child);
     assert_eq!((run.exit, run.stdout.as_str()), (-1, ""), "{}", run.stderr);
+}
+
+#[test]
+fn a_signal_that_ends_the_test_of_a_plugin_leaves_no_folder_behind() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let program = program();
+        let folder = program.path("temporary");
+        std::fs::create_dir(&folder).expect("the folder is ours");
+        let is_empty = || {
+            let mut entries = std::fs::read_dir(&folder).expect("it is there");
+            entries.next().is_none()
+        };
+        let mut command = program.command(&["plugin", "test", "builtin:entry-create", "--laws"]);
+        let child = command.env("TMPDIR", &folder).spawn();
+        let child = child.expect("the program starts");
+        eventually("the trials have a folder", || !is_empty());
+        send(&child, signal);
+        assert_eq!(end(child).exit, -1);
+        assert!(is_empty(), "{signal}");
+    }
 }

@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::sync::Arc;
 
 use cairn_bench::{Case, Figures, Folder, Options};
 use clap::{Args, ValueEnum};
@@ -8,6 +7,7 @@ use crate::args::Format;
 use crate::exit::Failure;
 use crate::interrupt::{self, Interrupt};
 use crate::output;
+use crate::scratch;
 use crate::session::Session;
 
 /// Measure the volume-create flow on this machine, beside what the same work costs without Cairn
@@ -76,11 +76,8 @@ impl Bench {
             },
             None => Folder::within(&std::env::temp_dir())?,
         };
-        let folder = Arc::new(folder);
-        let interrupt = Interrupt::before_the_end(signals, {
-            let folder = Arc::clone(&folder);
-            move || folder.remove()
-        })?;
+        let path = folder.path().to_owned();
+        let interrupt = Interrupt::before_the_end(signals, move || scratch::remove(&path))?;
         let figures = cairn_bench::run(&options, &session.plugins()?, &folder)?;
         drop(interrupt);
         if self.format.json {

@@ -128,9 +128,10 @@ impl Check {
 
 fn user(path: &Path) -> Result<User, Diagnostic> {
     let text = input::text(path, "the user")?;
-    serde_json::from_str(&text).map_err(|error| {
+    serde_json::from_str(value::without_bom(&text)).map_err(|error| {
         let help = r#"write {"user_id": "ann", "project_id": "blue", "roles": ["member"], "is_admin": false}"#;
-        no_json("the user is no JSON object of a caller", path, &error).help(help)
+        let problem = format!("the user is no JSON object of a caller: {error}");
+        unread(problem, path, &error).help(help)
     })
 }
 
@@ -143,11 +144,10 @@ fn target(path: &Path) -> Result<Object, Diagnostic> {
         Ok(_) => Err(Diagnostic::new("the target is no JSON object")
             .at(path, None)
             .help(HELP)),
-        Err(error) => Err(no_json("the target is no JSON", path, &error).help(HELP)),
+        Err(error) => Err(unread(value::refused("the target", &error), path, &error).help(HELP)),
     }
 }
 
-fn no_json(what: &str, path: &Path, error: &serde_json::Error) -> Diagnostic {
-    Diagnostic::new(format!("{what}: {error}"))
-        .at(path, Some(error.line()).filter(|&line| line > 0))
+fn unread(problem: String, path: &Path, error: &serde_json::Error) -> Diagnostic {
+    Diagnostic::new(problem).at(path, Some(error.line()).filter(|&line| line > 0))
 }

@@ -66,7 +66,7 @@ fn cut(mut text: String, most: usize) -> String {
 /// JSON that a plugin hands over.
 pub(crate) fn json(text: &str, what: &str) -> Result<Value, TaskError> {
     crate::value::parse(text)
-        .map_err(|error| TaskError::new("InvalidInput", format!("{what} is no JSON: {error}")))
+        .map_err(|error| TaskError::new("InvalidInput", crate::value::refused(what, &error)))
 }
 
 /// A JSON object that a plugin hands over.

@@ -51,13 +51,20 @@ impl Keeper {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells when a flow has ended, whoever runs it.
+    /// Tells when a flow has ended, whoever runs it. How many wait is bounded by the queue of the host: see
+    /// [`Aside`](super::pool::Aside).
     pub(super) fn follow(&self, flow: FlowId, tell: TellWithRequest) {
-        self.work().following.push(Following {
+        let mut work = self.work();
+        if work.closed {
+            drop(work);
+            return tell(Err(HostError::NotStarted), &Value::Null);
+        }
+        work.following.push(Following {
             flow,
             since: Instant::now(),
             tell,
         });
+        drop(work);
         self.told.notify_one();
     }
 

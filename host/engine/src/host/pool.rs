@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -58,10 +58,31 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Requests of callers that left the queue and wait for the end of another flow: they take room as those in it do.
+    aside: usize,
     /// What each worker has begun.
     begun: Vec<Begun>,
     closed: bool,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Holds the room of a request that waits for another flow.
+pub(super) struct Aside(Weak<Core>);
+
+impl Aside {
+    pub(super) fn of(core: &Arc<Core>) -> Self {
+        core.pool.queue().aside += 1;
+        Self(Arc::downgrade(core))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(core) = self.0.upgrade() {
+            core.pool.queue().aside -= 1;
+            core.pool.emptied.notify_one();
+        }
+    }
 }
 
 /// Jobs that one worker has begun, and goes on with: their memory is in its caches.
@@ -88,7 +109,8 @@ impl Pool {
         self.queue.lock()
     }
 
-    /// Adds a job of the host's own, however many wait.
+    /// Adds a job of the host's own, however many wait: there is at most one for each flow that is in hand, and one for each request
+    /// of another process.
     pub(super) fn push(
         &self,
         core: &Arc<Core>,
@@ -103,7 +125,8 @@ impl Pool {
 
     /// Adds a job of a caller's, who waits while the queue is full.
     pub(super) fn push_in_turn(&self, core: &Arc<Core>, job: Job) -> Result<(), HostError> {
-        let full = |queue: &mut Queue| queue.jobs.len() >= self.capacity && !queue.closed;
+        let full =
+            |queue: &mut Queue| queue.jobs.len() + queue.aside >= self.capacity && !queue.closed;
         let mut queue = self.queue();
         self.emptied.wait_while(&mut queue, full);
         self.add(core, queue, job)

@@ -56,8 +56,8 @@ impl Core {
             let (tell, how) = (tell.clone(), asked.get(&id).copied());
             let job = move |core: &Arc<Self>| {
                 core.take_up_then(id, how, move |result| {
-                    // The receiver waits for the last sender.
-                    let _ = tell.send((id, result));
+                    // The receiver waits for the last sender. It does not need the whole reports, which may be many.
+                    let _ = tell.send((id, result.map(|report| of(&report))));
                 });
             };
             self.pool.push(self, job)?;
@@ -67,7 +67,7 @@ impl Core {
         let mut failure = None;
         for (id, result) in told {
             let outcome = match result {
-                Ok(report) => Ok(of(&report)),
+                Ok(end) => Ok(end),
                 Err(HostError::CannotTakeUp { reason, .. }) => Err(reason),
                 Err(HostError::Store(StoreError::Damaged { reason, .. })) => {
                     Err(format!("its journal is damaged: {reason}"))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::pool::Rest;
+use super::pool::{Aside, Rest};
 use super::{Core, Host, HostError, ReadyPlan};
 use crate::flow::{Flow, FlowError, Step};
 use crate::id::{FlowId, Identity};
@@ -65,7 +65,7 @@ impl Host {
     }
 
     /// [`submit`](Self::submit), which tells `then` what [`Submitted::wait`] would return, from any thread. A panic of `then` is
-    /// logged and hurts nobody.
+    /// logged and hurts nobody. It must not wait: the thread that calls it serves other flows too.
     ///
     /// # Errors
     /// As [`submit`](Self::submit); `then` is not called then.
@@ -184,9 +184,11 @@ impl Core {
                 flow: first,
             })
         };
-        self.keeper.follow(
-            first,
-            Box::new(move |report, asked| then(check(report, asked))),
-        );
+        let aside = Aside::of(self);
+        let tell = move |report: Result<Report, HostError>, asked: &Value| {
+            drop(aside);
+            then(check(report, asked));
+        };
+        self.keeper.follow(first, Box::new(tell));
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::event::FlowState;
+use crate::event::{Event, FlowState};
 use crate::manifest::OnLost;
 use crate::plugin::PluginConfig;
 use crate::store::SqliteConfig;
@@ -84,4 +84,50 @@ fn whoever_is_told_of_a_flow_may_panic() {
     }
     one_more_is_run(&host, None);
     one_more_is_run(&host, Some("key"));
+}
+
+#[test]
+fn requests_that_wait_for_another_flow_take_room_in_the_queue() {
+    const REQUESTS: usize = 10;
+    let store = Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let plugins = Plugins::new(&PluginConfig::default()).unwrap();
+    let host = Host::builder(Arc::new(store), plugins).workers(1).queue(2);
+    let host = host.build().unwrap();
+    let first = FlowId::new();
+    let created = Event::Created {
+        name: "first".to_owned(),
+        requester: Identity::new("ann", "acme"),
+        request: Value::Null,
+        plan: None,
+        key: Some("key".to_owned()),
+    };
+    let (from, to) = (FlowState::Pending, FlowState::Started);
+    let started = [created, Event::State { from, to }];
+    host.store().append(first, &started).unwrap();
+    host.store().barrier(first).unwrap();
+
+    let (submitted, told) = sync_channel(REQUESTS);
+    std::thread::scope(|scope| {
+        let host = &host;
+        scope.spawn(move || {
+            for _ in 0..REQUESTS {
+                let report = host.submit(submission(host, Some("key"))).unwrap();
+                submitted.send(report).unwrap();
+            }
+        });
+        let mut waiting = Vec::new();
+        while let Ok(report) = told.recv_timeout(Duration::from_millis(200)) {
+            waiting.push(report);
+        }
+        assert!(waiting.len() < REQUESTS, "all were taken");
+        let (from, to) = (FlowState::Started, FlowState::Success);
+        let ended = [Event::State { from, to }];
+        host.store().append(first, &ended).unwrap();
+        host.store().barrier(first).unwrap();
+        waiting.extend(told);
+        assert_eq!(waiting.len(), REQUESTS);
+        for report in waiting {
+            assert_eq!(report.wait().unwrap().flow.id, first);
+        }
+    });
 }

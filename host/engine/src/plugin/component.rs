@@ -134,7 +134,7 @@ impl Plugin {
         }
         let schema = crate::value::parse(&text);
         schema.map_err(|error| {
-            PluginError::Description(format!("its settings schema is no JSON: {error}"))
+            PluginError::Description(crate::value::refused("its settings schema", &error))
         })
     }
 

@@ -53,7 +53,7 @@ impl PluginTask {
             return Err(exceeded(LimitKey::ResultDepth, limits));
         }
         let value = crate::value::parse(text)
-            .map_err(|error| invalid(format!("the result is no JSON: {error}")))?;
+            .map_err(|error| invalid(crate::value::refused("the result", &error)))?;
         let object = match &value {
             Value::Null => None,
             Value::Object(object) => Some(object),

@@ -35,5 +35,6 @@ pub fn tools() -> Tools {
     Tools {
         plugins: Plugins::new(&PluginConfig::default()).unwrap(),
         builtins: cairn_bundle::PLUGINS.to_vec(),
+        folder: std::env::temp_dir(),
     }
 }

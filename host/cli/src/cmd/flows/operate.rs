@@ -84,7 +84,7 @@ impl Operate {
             }
         };
         drop(interrupt);
-        report::print(&report, self.format)?;
+        report::deliver(&report, &report::format(&report, self.format)?)?;
         Ok(exit(&operation, &report))
     }
 }

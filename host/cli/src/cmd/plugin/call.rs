@@ -13,6 +13,7 @@ use crate::args::{Format, Who};
 use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::output;
+use crate::scratch::Scratch;
 use crate::session::Session;
 
 /// Call a task once, and see what it asks of the host: exit 0 it returned, 3 it failed
@@ -89,7 +90,8 @@ impl Call {
             fakes,
             ..cairn_laws::Call::default()
         };
-        let tools = super::test::tools(session)?;
+        let scratch = Scratch::new()?;
+        let tools = super::test::tools(session, &scratch)?;
         let called = cairn_laws::call(&tools, &subject, &call, self.revert)?;
         if self.format.json {
             output::json(&called)?;
@@ -126,7 +128,7 @@ fn read_fake(path: &Path) -> Result<Object, Diagnostic> {
         Ok(_) => Err(Diagnostic::new("this is no JSON object")
             .at(path, None)
             .help(help)),
-        Err(error) => Err(Diagnostic::new(format!("this is no JSON: {error}"))
+        Err(error) => Err(Diagnostic::new(value::refused("this", &error))
             .at(path, error.line())
             .help(help)),
     }

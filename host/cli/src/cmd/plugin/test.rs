@@ -14,6 +14,7 @@ use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::output::{self, printable};
+use crate::scratch::Scratch;
 use crate::session::Session;
 
 /// Run a plugin's cases, and hold it to the laws of its kind: exit 0 kept, 3 broken
@@ -87,7 +88,8 @@ impl Test {
             None => Subject::file(&found.plugin),
         };
         let laws = if self.laws { &Law::ALL[..] } else { &[] };
-        let tested = cairn_laws::test(&tools(session)?, &subject, &cases, laws)?;
+        let scratch = Scratch::new()?;
+        let tested = cairn_laws::test(&tools(session, &scratch)?, &subject, &cases, laws)?;
         if self.format.json {
             output::json(&tested)?;
         } else {
@@ -140,9 +142,10 @@ impl Found {
     }
 }
 
-/// The sandbox, and the built-in plugins.
-pub(super) fn tools(session: &Session) -> Result<Tools, Failure> {
+/// The sandbox, the built-in plugins, and a place for databases.
+pub(super) fn tools(session: &Session, scratch: &Scratch) -> Result<Tools, Failure> {
     Ok(Tools {
+        folder: scratch.path().to_owned(),
         plugins: session.plugins()?,
         builtins: cairn_bundle::PLUGINS.to_vec(),
     })

@@ -1,13 +1,19 @@
+mod lines;
 mod many;
 mod one;
+mod printer;
+mod traffic;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use cairn::error::Diagnostic;
 use cairn::host::Recovered;
 use cairn::manifest::Manifest;
+use cairn::value::Value;
 use clap::Args;
 
 use crate::args::{Format, Who};
+use crate::envelope::Envelope;
 use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::session::Session;
@@ -15,15 +21,21 @@ use crate::session::Session;
 /// Run a flow, and roll it back when one of its tasks fails
 ///
 /// What a process that died left behind is taken up first, as `cairn recover` does.
+///
+/// A request is a JSON object, or {"request": {…}, "key": "…"}: an object with the key `request` is always such an envelope, and
+/// nothing but `key` stands beside it. A line of --jsonl that is no request has a `failure` in its report, and the stream goes on;
+/// when the reader of the reports is slow, no more lines are read than fit in memory. When stdout cannot be written any more, no
+/// more requests are taken, flows that run are finished, and the exit code is 1. SIGINT, SIGTERM and SIGHUP interrupt the
+/// flows that run: exit 5 when a flow was interrupted, or a line that was read was left out; 0 when every line has its report.
 #[derive(Args, Debug)]
 pub struct Run {
     /// The flow's manifest
     #[arg(value_name = "FLOW")]
     manifest: PathBuf,
-    /// The request, a JSON object; - is stdin, and without it the request is {}. Repeated, each is a flow of its own
+    /// The request, a JSON object or {"request": {…}, "key": "…"}; - is stdin, and without it the request is {}. Repeated, each is a flow of its own
     #[arg(long = "input", short, value_name = "FILE")]
     inputs: Vec<PathBuf>,
-    /// Read many requests from stdin, a JSON object a line, or {"request": {…}, "key": "…"}; print a report a line as the flows end
+    /// Read many requests from stdin, a line each; print a report a line as the flows end
     #[arg(long, conflicts_with_all = ["inputs", "key"])]
     jsonl: bool,
     /// The same request under the same key gives the first one's report, and nothing is done twice
@@ -53,6 +65,34 @@ impl Run {
             one::run(self, session, &manifest)
         }
     }
+}
+
+/// The request in a file, and the key it is made under: that of the command line, or of its envelope. An empty object when there is
+/// no file. With the file, where there is one.
+///
+/// # Errors
+/// When it cannot be read, is no JSON, has a key twice, or something stands beside it.
+fn requested<'p>(
+    path: Option<&'p Path>,
+    key: Option<String>,
+) -> Result<(Option<String>, Value, Option<&'p Path>), Diagnostic> {
+    let (document, file) = input::request(path)?;
+    let envelope = Envelope::open(document);
+    let place = |problem: Diagnostic| match file {
+        Some(file) => problem.at(file, None),
+        None => problem,
+    };
+    let request = envelope.request.map_err(place)?;
+    let key = match (key, envelope.key) {
+        (Some(_), Some(_)) => {
+            return Err(place(
+                Diagnostic::new("the request has a key in its envelope, and --key names one too")
+                    .help("take one of them away"),
+            ));
+        }
+        (given, enveloped) => given.or(enveloped),
+    };
+    Ok((key, request, file))
 }
 
 /// Says what was taken up, to whoever watches.

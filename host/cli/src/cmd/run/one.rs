@@ -1,6 +1,7 @@
 //! One request, whose flow is shown as it goes.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn::host::Host;
@@ -11,10 +12,9 @@ use cairn::request;
 use cairn::store::view::{Kind, Quota};
 use cairn::value::Value;
 
-use super::{Run, tell_recovered};
+use super::{Run, requested, tell_recovered};
 use crate::blame;
 use crate::exit::{Exit, Failure};
-use crate::input;
 use crate::interrupt::{self, Interrupt};
 use crate::output::{self, cell};
 use crate::progress::Progress;
@@ -23,7 +23,7 @@ use crate::session::Session;
 
 /// Everything that can be wrong is found before the database is opened for writing, or made.
 pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Exit, Failure> {
-    let (request, file) = input::request(run.inputs.first().map(std::path::PathBuf::as_path))?;
+    let (key, request, file) = requested(run.inputs.first().map(PathBuf::as_path), run.key)?;
     let policy = session.policy()?;
     let requester = session.identity(&run.who, &policy);
     let planner = session.planner()?.policy(Arc::clone(&policy));
@@ -39,7 +39,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
 
     let (host, recovered) = session.host(planner, policy)?.open()?;
     tell_recovered(session, &recovered);
-    let flow = host.prepare(&plan, requester.clone(), request, run.key.as_deref())?;
+    let flow = host.prepare(&plan, requester.clone(), request, key.as_deref())?;
     flow.log_transitions();
     let progress = if run.format.json {
         None
@@ -58,17 +58,14 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     if let Some(fault) = blame::plugin_fault(&report, &plan, manifest) {
         output::error(&session.settings.global, &fault);
     }
-    if run.format.json {
-        output::json(&report)?;
-    } else {
-        output::print(&format!(
-            "{}{}",
-            report::text(&report),
-            made(&host, &requester, &report)?
-        ))?;
+    let mut text = report::format(&report, run.format)?;
+    if !run.format.json {
+        text += &made(&host, &requester, &report)?;
     }
+    report::deliver(&report, &text)?;
     Ok(Exit::of(&report))
 }
+
 /// The volume that a flow made, if it made one, and what its project uses now.
 fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Failure> {
     let results = report.tasks.iter().rev();

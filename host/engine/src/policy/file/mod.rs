@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Policy, parse};
 use crate::error::Diagnostic;
-use crate::value::Value;
+use crate::value::{Value, without_bom};
 
 mod json;
 mod yaml;
@@ -33,6 +33,7 @@ pub(super) fn policy(text: &str, file: Option<&Path>) -> Result<Policy, Diagnost
         }
         None => diagnostic,
     };
+    let text = without_bom(text);
     read(text, is_json(text, file)).map_err(place)
 }
 

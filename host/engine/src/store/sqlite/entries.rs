@@ -60,6 +60,11 @@ impl Written {
         self.number
     }
 
+    /// Bytes of their text.
+    pub(super) fn size(&self) -> usize {
+        self.text.len()
+    }
+
     /// When the last one happened.
     pub(super) fn last(&self) -> Option<Timestamp> {
         self.last

@@ -13,6 +13,12 @@ use crate::event::Event;
 use crate::id::FlowId;
 use crate::store::WhenDurable;
 
+/// How many bytes of messages the inbox holds. A thread that leaves more waits for the writer.
+pub(super) const MOST: usize = 16 << 20;
+
+/// What a message takes besides its text, at the most.
+const MESSAGE: usize = 512;
+
 /// Something that was said to the writer.
 pub(super) enum Message {
     /// This happened to a flow.
@@ -28,6 +34,15 @@ pub(super) enum Message {
     Released(FlowId),
 }
 
+impl Message {
+    fn size(&self) -> usize {
+        match self {
+            Self::Events { written, .. } => MESSAGE + written.size(),
+            Self::Waits(..) | Self::Released(_) => MESSAGE,
+        }
+    }
+}
+
 /// Messages that the writer has not taken in, and the alarm of the thread that sees to it that it does.
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -38,6 +53,8 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct State {
     messages: Vec<Message>,
+    /// What the messages take, in bytes.
+    size: usize,
     /// The alarm was rung since it was last waited for.
     rung: bool,
     /// Whoever waits for the alarm comes by in a moment anyway.
@@ -49,11 +66,15 @@ impl Inbox {
         self.state.lock()
     }
 
-    /// Leaves a message.
-    pub(super) fn leave(&self, message: Message) {
+    /// Leaves a message. Says whether the inbox is full: the caller must have the writer take the messages in then.
+    #[must_use]
+    pub(super) fn leave(&self, message: Message) -> bool {
         let mut state = self.state();
+        state.size += message.size();
+        let is_full = state.size > MOST;
         state.messages.push(message);
         self.wake(state);
+        is_full
     }
 
     /// There is something to keep up with.
@@ -78,7 +99,9 @@ impl Inbox {
 
     /// Takes the messages out.
     fn take(&self) -> Vec<Message> {
-        std::mem::take(&mut self.state().messages)
+        let mut state = self.state();
+        state.size = 0;
+        std::mem::take(&mut state.messages)
     }
 
     /// Waits for the alarm, `most` at the longest. Whoever is `expected` to come by soon is not woken before.

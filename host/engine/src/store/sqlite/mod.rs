@@ -350,12 +350,15 @@ impl Store for Sqlite {
         let at = self.clock.now();
         let mut written = Written::default();
         events.iter().for_each(|event| written.add(at, event));
-        self.shared.inbox.leave(Message::Events {
+        let is_full = self.shared.inbox.leave(Message::Events {
             flow,
             at,
             events: Arc::clone(events),
             written,
         });
+        if is_full {
+            self.write(|_| ());
+        }
         at
     }
 
@@ -376,7 +379,8 @@ impl Store for Sqlite {
     }
 
     fn when_durable(&self, flow: FlowId, then: WhenDurable) {
-        self.shared.inbox.leave(Message::Waits(flow, then));
+        // One a flow, after events of its own, which wait when there are too many: so these need not.
+        let _ = self.shared.inbox.leave(Message::Waits(flow, then));
     }
 
     fn flush(&self) {
@@ -389,6 +393,6 @@ impl Store for Sqlite {
     }
 
     fn release(&self, flow: FlowId) {
-        self.shared.inbox.leave(Message::Released(flow));
+        let _ = self.shared.inbox.leave(Message::Released(flow));
     }
 }

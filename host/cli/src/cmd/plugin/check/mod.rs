@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::{failed, object};
 use crate::args::Format;
+use crate::envelope::Envelope;
 use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::output::{self, count};
@@ -138,10 +139,12 @@ impl Subject {
             subject.by(Manifest::parse(&input::text(&flow, "the flow")?, &flow)?);
         }
         let request = folder.join("request.json");
-        if request.is_file()
-            && let (Value::Object(inputs), _) = input::request(Some(&request))?
-        {
-            subject.inputs = inputs;
+        if request.is_file() {
+            let (document, _) = input::request(Some(&request))?;
+            let inputs = Envelope::open(document).request;
+            if let Value::Object(inputs) = inputs.map_err(|problem| problem.at(&request, None))? {
+                subject.inputs = inputs;
+            }
         }
         Ok(subject)
     }

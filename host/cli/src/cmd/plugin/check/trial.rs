@@ -18,6 +18,7 @@ use super::Subject;
 use super::list::{Broken, Checklist};
 use crate::exit::Failure;
 use crate::output::count;
+use crate::scratch::Scratch;
 use crate::session::Session;
 
 impl Subject {
@@ -40,8 +41,7 @@ impl Subject {
             Ok(plan) => plan,
             Err(diagnostic) => return Ok(Some(refused(diagnostic))),
         };
-        let folder = tempfile::tempdir()
-            .map_err(|error| Failure::host(format!("no temporary folder can be made: {error}")))?;
+        let folder = Scratch::new()?;
         let host = session.trial(planner, folder.path())?;
         let requester = session.demo();
         // What the store says and what the request says leave by two doors.

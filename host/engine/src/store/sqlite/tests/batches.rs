@@ -360,3 +360,40 @@ fn a_flow_that_was_loaded_anew_outlives_its_old_handle() {
         "nobody writes to it any more"
     );
 }
+
+#[test]
+fn who_says_more_than_the_inbox_holds_waits_for_the_writer() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    const MESSAGES: usize = 64;
+    let store = memory();
+    let call = begin(&store, &ann());
+    let log = Event::Log {
+        task: call.task,
+        level: crate::event::LogLevel::Info,
+        message: "x".repeat(1 << 20),
+    };
+    let log: Arc<[Event]> = [log].into();
+    let said = AtomicUsize::new(0);
+    let writer = store.writer();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..MESSAGES {
+                store.post(call.flow, &log);
+                said.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let since = Instant::now();
+        while said.load(Ordering::SeqCst) < inbox::MOST >> 21 {
+            assert!(since.elapsed() < Duration::from_secs(20));
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(said.load(Ordering::SeqCst) <= inbox::MOST >> 20);
+        drop(writer);
+    });
+    store.barrier(call.flow).unwrap();
+    let entries = store.load(call.flow).unwrap();
+    let logs = entries.iter();
+    let logs = logs.filter(|entry| matches!(entry.event, Event::Log { .. }));
+    assert_eq!(logs.count(), MESSAGES, "nothing is lost");
+}

@@ -1,0 +1,132 @@
+//! How much of a run with many requests is in flight: read, and not reported yet.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The most that the requests in flight may weigh together, in bytes. A thousand small ones keep all workers busy.
+const ROOM: usize = 32 << 20;
+
+/// What a request weighs besides its text: its flow and its report.
+const FLOW: usize = ROOM / 1024;
+
+/// How often the text of a request is in memory: in the line, in the flow, and in the results that repeat it.
+const COPIES: usize = 8;
+
+/// Bounds what is in flight: requests wait for reports, and so for their reader.
+#[derive(Default)]
+pub(super) struct Traffic {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    weight: usize,
+    taken: u64,
+    is_closed: bool,
+}
+
+/// Holds the room of one request until its report is written.
+pub(super) struct Ticket {
+    traffic: Arc<Traffic>,
+    weight: usize,
+}
+
+impl Traffic {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is room for a request of so many bytes; `None` once no more are taken. A request that is heavier than all
+    /// the room waits until it is alone.
+    pub(super) fn admit(self: &Arc<Self>, bytes: usize) -> Option<Ticket> {
+        let weight = FLOW.saturating_add(bytes.saturating_mul(COPIES));
+        let mut state = self.state();
+        state.taken += 1;
+        let is_full = |state: &mut State| {
+            !state.is_closed && state.weight > 0 && state.weight.saturating_add(weight) > ROOM
+        };
+        state = self
+            .changed
+            .wait_while(state, is_full)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.is_closed {
+            return None;
+        }
+        state.weight = state.weight.saturating_add(weight);
+        Some(Ticket {
+            traffic: Arc::clone(self),
+            weight,
+        })
+    }
+
+    /// Admits no more.
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().is_closed
+    }
+
+    /// How many requests were to be admitted, those included that came too late.
+    pub(super) fn taken(&self) -> u64 {
+        self.state().taken
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.traffic.state().weight -= self.weight;
+        self.traffic.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_request_waits_until_another_is_reported() {
+        let traffic = Arc::new(Traffic::default());
+        let mut tickets: Vec<_> = (0..1024).map(|_| traffic.admit(0)).collect();
+        let (told, entered) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| told.send(traffic.admit(0).is_some()));
+            assert!(entered.recv_timeout(Duration::from_millis(50)).is_err());
+            assert!(tickets.pop().flatten().is_some());
+            assert_eq!(entered.recv(), Ok(true));
+        });
+        assert_eq!(traffic.taken(), 1025);
+    }
+
+    #[test]
+    fn a_request_that_is_too_heavy_for_the_room_is_alone_in_it() {
+        let traffic = Arc::new(Traffic::default());
+        let heavy = traffic.admit(ROOM);
+        let (told, entered) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| told.send(traffic.admit(0).is_some()));
+            assert!(entered.recv_timeout(Duration::from_millis(50)).is_err());
+            drop(heavy);
+            assert_eq!(entered.recv(), Ok(true));
+        });
+    }
+
+    #[test]
+    fn who_waits_is_turned_away_when_no_more_are_taken() {
+        let traffic = Arc::new(Traffic::default());
+        let heavy = traffic.admit(ROOM);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| traffic.admit(0).is_none());
+            traffic.close();
+            assert!(waiting.join().unwrap());
+        });
+        drop(heavy);
+        assert!(traffic.admit(0).is_none() && traffic.is_closed());
+        assert_eq!(traffic.taken(), 3);
+    }
+}
