@@ -16,6 +16,7 @@ mod operate;
 mod outbox;
 mod plan;
 mod plugin;
+mod plugin_log;
 mod policy;
 mod prune;
 mod quota;
