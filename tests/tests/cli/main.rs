@@ -25,6 +25,7 @@ mod settings;
 mod signals;
 mod stuck;
 mod upgrade;
+mod vacuum;
 
 use acceptance::program::{Program, volume_create};
 use acceptance::slow::{run_slow, slow_after};
