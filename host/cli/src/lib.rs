@@ -13,6 +13,7 @@ mod interrupt;
 mod lockfile;
 mod logging;
 mod output;
+mod page;
 mod progress;
 mod project;
 mod report;

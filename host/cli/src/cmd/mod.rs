@@ -91,14 +91,14 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
     done.map(|()| Exit::Ok)
 }
 
-/// What an id or a name means, if the requester may see it.
+/// What a name or an id means that may be shortened, if the requester may see it: for whatever shows something.
 fn look_up(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
-    view.resolve_visible(kind, id_or_name)
+    view.resolve_shortened(kind, id_or_name)
 }
 
-/// The id of what an id or a name means.
+/// The id of what a name or a whole id means: for whatever changes something.
 fn id_of(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<String, StoreError> {
-    let found = look_up(view, kind, id_or_name)?;
+    let found = view.resolve_visible(kind, id_or_name)?;
     Ok(found
         .get("id")
         .and_then(|id| id.as_str())
