@@ -1,9 +1,10 @@
 //! A flow's state: a fold over its events. Running and recovery share it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::effect::{Applied, EffectName, Net};
+use crate::effect::{Applied, Change, EffectName, Net};
 use crate::error::{Cause, TaskError};
 use crate::event::{Disposition, Entry, Event, FlowState, TaskState};
 use crate::id::{Identity, Phase, TaskId};
@@ -350,6 +351,20 @@ impl History {
         self.effects
             .iter()
             .any(|effect| !effect.undone && self.started.contains(&effect.applied.call.task))
+    }
+
+    /// The usages that its effects changed, those that were undone too: projects and resources.
+    pub fn usages(&self) -> BTreeSet<(&str, &str)> {
+        let effects = self.effects.iter();
+        let changes = effects.flat_map(|effect| &effect.applied.changes);
+        changes
+            .filter_map(|change| match change {
+                Change::Usage {
+                    project, resource, ..
+                } => Some((project.as_str(), resource.as_str())),
+                Change::Row { .. } => None,
+            })
+            .collect()
     }
 
     /// What the flow changed on the whole.

@@ -22,6 +22,7 @@ mod plugin_log;
 mod policy;
 mod prune;
 mod quota;
+mod recovered;
 mod run;
 mod settings;
 mod signals;
