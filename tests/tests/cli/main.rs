@@ -9,6 +9,7 @@ mod grants;
 mod help;
 mod ids;
 mod in_flight;
+mod init;
 mod laws;
 mod limits;
 mod lock;

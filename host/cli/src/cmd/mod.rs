@@ -5,6 +5,7 @@ mod completions;
 mod db;
 mod flows;
 mod images;
+mod init;
 mod outbox;
 mod plan;
 mod plugin;
@@ -30,6 +31,7 @@ use crate::settings::Settings;
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(init::Init),
     Run(run::Run),
     Plan(plan::Plan),
     #[command(subcommand)]
@@ -76,6 +78,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Recover(recover) => return recover.run(&session),
         Command::Policy(policy) => return policy.run(&session),
         Command::Plugin(plugin) => return plugin.run(&session),
+        Command::Init(init) => init.run(),
         Command::Plan(plan) => plan.run(&session),
         Command::Volumes(volumes) => volumes.run(&session),
         Command::Snapshots(snapshots) => snapshots.run(&session),
