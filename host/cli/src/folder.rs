@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// Writes files, by their paths in `folder`, which is made when it is not there.
 ///
@@ -33,15 +33,23 @@ pub fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), Fail
         let parent = path.parent().unwrap_or(folder);
         made.folder(parent)
             .and_then(|()| made.file(&path, text))
-            .map_err(|error| {
-                Failure::host(format!(
-                    "{} cannot be written: {error}; check that you may write there, and that there is room",
-                    path.display()
-                ))
-            })?;
+            .map_err(|error| unwritten(&path, &error))?;
     }
     made.0.clear();
     Ok(())
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    let diagnostic = Diagnostic::new(format!("{} cannot be written: {error}", path.display()));
+    match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => {
+            diagnostic.help("name another folder").into()
+        }
+        _ => Failure {
+            exit: Exit::Host,
+            diagnostic: diagnostic.help("check that you may write there, and that there is room"),
+        },
+    }
 }
 
 /// What was made so far; removed when the rest cannot be.

@@ -87,7 +87,7 @@ fn nothing_is_written_over_and_nothing_is_left_half_done() {
     // A name that is longer than a name may be: the folder above it was made, and goes again.
     let long = format!("above/{}", "n".repeat(300));
     for folder in [long.as_str(), "file", "file/below"] {
-        let run = program.run(&["init", folder]).exits(1);
+        let run = program.run(&["init", folder]).exits(2);
         run.says(&["cannot be written"]);
     }
     program.run(&["init", ""]).exits(2);
