@@ -5,6 +5,8 @@ reserve that much: what would go over is refused, and the host says how the quot
 """
 
 import json
+import tomllib
+from pathlib import Path
 
 from componentize_py_types import Err
 from wit_world import exports
@@ -12,6 +14,10 @@ from wit_world.exports.plugin import Descriptor
 from wit_world.exports.task import Disposition
 from wit_world.imports import context, log, quota
 from wit_world.imports.types import Error
+
+# Read when the component is made: the version stands in pyproject.toml alone.
+with open(Path(__file__).with_name("pyproject.toml"), "rb") as file:
+    VERSION = tuple(map(int, tomllib.load(file)["project"]["version"].split(".")[:2]))
 
 SETTINGS = {
     "type": "object",
@@ -45,7 +51,7 @@ class Plugin(exports.Plugin):
     def describe(self, settings):
         return Descriptor(
             name="quota-guard",
-            version=(1, 0),
+            version=VERSION,
             requires=["size", "volume_type_id"],
             optional=[],
             provides=[],

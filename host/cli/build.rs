@@ -1,4 +1,5 @@
-//! Embeds what `cairn plugin new` writes: the templates, the contract, and the SDK with what it is built against.
+//! Embeds what `cairn plugin new` and `cairn init` write: the templates, the contract, the SDK with what it is built against, and the
+//! first example.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,12 @@ fn main() -> Result<(), String> {
         println!("cargo:rerun-if-changed={}", folder.display());
         walk(&folder, name, &mut files)?;
     }
-    for name in ["Cargo.lock", "rust-toolchain.toml"] {
+    for name in [
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "examples/volume-create/flow.toml",
+        "examples/volume-create/request.json",
+    ] {
         println!("cargo:rerun-if-changed={}", root.join(name).display());
         files.push((name.to_owned(), root.join(name)));
     }

@@ -112,6 +112,21 @@ fn a_new_policy_and_a_new_validator_in_rust_do_so_too() {
     }
 }
 
+/// Makes version 3.7 of a new plugin: by a change in the one place that says its version.
+fn is_released(folder: &Path, language: Language) {
+    let (place, before, after) = match language {
+        Language::Python => (
+            "pyproject.toml",
+            "version = \"0.1.0\"",
+            "version = \"3.7.1\"",
+        ),
+        Language::Js => ("app.js", "version: [0, 1]", "version: [3, 7]"),
+    };
+    let text = fs::read_to_string(folder.join(place)).expect("a file of the plugin");
+    assert_eq!(text.matches(before).count(), 1, "{text}");
+    fs::write(folder.join(place), text.replace(before, after)).expect("the folder is ours");
+}
+
 /// A new task with a capability that is asked for, and one that refuses as it should.
 fn a_new_task_keeps_the_contract(language: Language, test: &str) {
     let program = program();
@@ -129,7 +144,11 @@ fn a_new_task_keeps_the_contract(language: Language, test: &str) {
     ];
     program.run(&new).exits(0);
     let folder = program.path("demo");
+    is_released(&folder, language);
     let checked = build_and_check(&program, &folder, &path);
+    let component = folder.join("demo.wasm").display().to_string();
+    let shown = program.json(&["plugin", "inspect", &component, "--json"]);
+    assert_eq!(shown["descriptor"]["version"], json!([3, 7]));
     assert_eq!(found(&checked, "imports"), "needs the grants images, quota");
     assert_eq!(
         found(&checked, "call"),

@@ -64,6 +64,11 @@ fn a_panic_in_call_is_a_trap_whose_words_are_in_the_log_and_whose_effects_are_un
         frames.iter().any(|frame| frame.contains("panics::divide")),
         "{frames:?}"
     );
+    let said = error["log"].to_string();
+    assert!(
+        said.contains("index out of bounds: the len is 3 but the index is 8"),
+        "{error}"
+    );
     let log = log(&program, &report);
     assert!(
         log.contains("index out of bounds: the len is 3 but the index is 8")
@@ -106,9 +111,14 @@ fn a_panic_in_revert_leaves_the_rollback_incomplete_until_it_is_mended() {
         frames.iter().any(|frame| frame.contains("revert")),
         "{frames:?}"
     );
+    let said = error["log"].to_string();
+    assert!(said.contains("cannot go back from Completed("), "{error}");
     let log = log(&program, &report);
     assert!(log.contains("cannot go back from Completed("), "{log}");
     let flow = report["flow"]["id"].as_str().expect("an id");
+    let text = program.run(&["flows", "show", flow]).exits(0).stdout;
+    let stuck = text.split("\nstuck ").nth(1).unwrap_or_default();
+    assert!(stuck.contains("\nlog       "), "{text}");
     let listed = program.json(&["flows", "list", "--incomplete", "--json"]);
     assert_eq!(listed[0]["id"], flow);
 }

@@ -88,6 +88,9 @@ impl Exit {
 /// What to do about a journal that cannot be read.
 const DAMAGED: &str = "other flows are not touched by it; restore the database from a copy that `cairn db backup` made to have this one back";
 
+/// What to do about a flow that is not there.
+const SEE_FLOWS: &str = "`cairn flows list` shows the flows";
+
 /// Why a command did not do what it says.
 #[derive(Debug)]
 pub struct Failure {
@@ -125,12 +128,11 @@ impl From<StoreError> for Failure {
                     "OverQuota" => Diagnostic::new(error.message).help(
                         "`cairn quota show` says what is used; `cairn quota set` raises a limit",
                     ),
+                    "FlowNotFound" => Diagnostic::new(error.message).help(SEE_FLOWS),
                     _ => Diagnostic::new(error.message),
                 },
             },
-            StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string())
-                .help("`cairn flows list` shows the flows")
-                .into(),
+            StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string()).help(SEE_FLOWS).into(),
             StoreError::Damaged { .. } => Self {
                 exit: Exit::Host,
                 diagnostic: Diagnostic::new(error.to_string()).help(DAMAGED),

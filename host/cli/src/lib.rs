@@ -9,11 +9,13 @@ mod cmd;
 pub mod compile;
 mod envelope;
 mod exit;
+mod folder;
 mod input;
 mod interrupt;
 mod lockfile;
 mod logging;
 mod output;
+mod page;
 mod progress;
 mod project;
 mod report;
@@ -24,9 +26,11 @@ mod settings;
 mod toolchain;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use args::Cli;
 use exit::Exit;
@@ -37,12 +41,36 @@ use settings::Settings;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Adds to an error about what is missing how to get to a first flow.
+fn lead_in(mut error: clap::Error) -> clap::Error {
+    let names = |kind, name: &str| match error.get(kind) {
+        Some(ContextValue::String(found)) => found == name,
+        Some(ContextValue::Strings(found)) => found.iter().any(|found| found == name),
+        _ => false,
+    };
+    let no_flow = error.kind() == ErrorKind::MissingRequiredArgument
+        && names(ContextKind::InvalidArg, "<FLOW>");
+    let no_command = error.kind() == ErrorKind::MissingSubcommand
+        && names(ContextKind::InvalidSubcommand, "cairn");
+    if no_flow || no_command {
+        let tip = if no_flow && Path::new("flow.toml").is_file() {
+            "there is a flow here: name `flow.toml`"
+        } else {
+            "`cairn init demo` writes a first flow, and says how to run it"
+        };
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
+}
+
 /// Runs the program: reads its arguments, does what they say, and says how that went.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are answers, and go to stdout.
         Err(error) => {
+            let error = lead_in(error);
             let printed = error.print();
             let exit = match printed {
                 // There is no other place to say that this failed.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
@@ -33,7 +34,8 @@ pub fn check(manifest: &Manifest, plugins: &Plugins) -> Result<(), Failure> {
     Ok(locked.check(&Lock::of(manifest, plugins), &path)?)
 }
 
-/// Writes the manifest's lock file. Returns where, and what differs from the one that was there.
+/// Writes the manifest's lock file; where a symbolic link stands for it, the file that the link names. Returns where, and what
+/// differs from the one that was there.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -43,22 +45,44 @@ pub fn write(
 ) -> Result<(PathBuf, Vec<Difference>), Failure> {
     let path = path(manifest)?;
     let lock = Lock::of(manifest, plugins);
-    // One that cannot be read is what is to be written anew.
+    // One that cannot be read is written over.
     let before = read(&path).ok().flatten();
-    let temporary = path.with_extension(format!("lock.{}", std::process::id()));
-    let written = fs::write(&temporary, lock.to_text(&manifest.file))
-        .and_then(|()| fs::rename(&temporary, &path));
-    if let Err(error) = written {
-        // Nothing of it may stay; whether it is there is not known.
-        let _ = fs::remove_file(&temporary);
-        return Err(
-            Diagnostic::new(format!("the lock file cannot be written: {error}"))
-                .at(&path, None)
-                .into(),
-        );
-    }
+    replace(&path, &lock.to_text(&manifest.file)).map_err(|error| {
+        Diagnostic::new(format!("the lock file cannot be written: {error}")).at(&path, None)
+    })?;
     let differences = before.map(|before| before.differences(&lock));
     Ok((path, differences.unwrap_or_default()))
+}
+
+/// Writes a file whole or not at all. Links to it stay, and so do its permissions.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let path = target(path)?;
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let mut file = tempfile::Builder::new()
+        .prefix(".lock.")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(before) = fs::metadata(&path) {
+        file.as_file().set_permissions(before.permissions())?;
+    }
+    file.persist(&path)?;
+    Ok(())
+}
+
+/// The file that a path names in the end, which need not be there.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    /// As many as Linux follows.
+    const LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match fs::read_link(&path) {
+            Ok(link) => path = path.parent().unwrap_or(Path::new("")).join(link),
+            // No link, or nothing at all.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("symbolic links lead to each other"))
 }
 
 fn path(manifest: &Manifest) -> Result<PathBuf, Diagnostic> {

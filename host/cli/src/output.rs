@@ -80,18 +80,6 @@ pub fn table(titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> St
     lines(&table.to_string())
 }
 
-/// Rows: some of their columns, or one JSON document with all.
-///
-/// # Errors
-/// When stdout cannot be written.
-pub fn list(names: &[&str], rows: &[Object], format: Format) -> Result<(), Failure> {
-    if format.json {
-        json(&rows)
-    } else {
-        print(&columns(names, rows))
-    }
-}
-
 /// One object: a line a field, or one JSON document.
 ///
 /// # Errors
@@ -115,7 +103,8 @@ pub fn value(value: &Value, format: Format) -> Result<(), Failure> {
     }
 }
 
-fn columns(names: &[&str], rows: &[Object]) -> String {
+/// Some of the columns of rows.
+pub fn columns(names: &[&str], rows: &[Object]) -> String {
     let cells = |row: &Object| {
         names
             .iter()

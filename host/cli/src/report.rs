@@ -70,6 +70,7 @@ pub fn text(report: &Report) -> String {
         for frame in frames.filter_map(Value::as_str) {
             line(&mut text, "at", &printable(frame));
         }
+        log(&mut text, &error.log);
     }
     if let Some(rollback) = &report.rollback {
         rolled_back(&mut text, rollback);
@@ -107,12 +108,21 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
             "stuck",
             &format!("{}: {}", failed.task, printable(&why)),
         );
+        let error = failed.error.as_ref();
+        error.into_iter().for_each(|error| log(text, &error.log));
     }
     if let Some(reason) = &rollback.accepted {
         line(text, "accepted", &printable(reason));
     }
     for left in &rollback.residue {
         line(text, "left", &residue(left));
+    }
+}
+
+/// How a plugin's log ends.
+fn log(text: &mut String, lines: &[String]) {
+    for said in lines {
+        line(text, "log", &printable(said));
     }
 }
 

@@ -1,4 +1,5 @@
-//! What `cairn plugin new` writes: from a name, a language and a world to the files of a folder. Pure.
+//! What `cairn plugin new` and `cairn init` write: from a name, a language and a world, or from the name of an example, to the files
+//! of a folder. Pure.
 //!
 //! The templates are real files, in `templates/`. In each, `my-plugin` stands for the plugin's name; a line that says
 //! `with.PART` gives way to what the wanted capabilities need there, or to nothing.
@@ -183,6 +184,18 @@ pub fn files(
         }
     }
     files
+}
+
+/// The files of an example: the repository's own flow and request, with a README for a folder that has nothing else.
+pub fn example(name: &str) -> BTreeMap<String, String> {
+    [
+        format!("examples/{name}/"),
+        format!("templates/example/{name}/"),
+    ]
+    .iter()
+    .flat_map(|folder| embedded(folder))
+    .map(|(path, text)| (path.to_owned(), text.to_owned()))
+    .collect()
 }
 
 /// The contract's files.

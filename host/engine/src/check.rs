@@ -215,11 +215,14 @@ fn denial(name: &str, action: &str, answer: Result<Decision, TaskError>) -> Opti
             format!("policy `{name}` denies `{action}`: {reason}"),
         )
         .with("reason", reason),
-        Err(error) => TaskError::new(
-            NOT_AUTHORIZED,
-            format!("policy `{name}` failed, which denies `{action}`: {error}"),
-        )
-        .with("failure", failure(&error)),
+        Err(error) => {
+            let message = format!("policy `{name}` failed, which denies `{action}`: {error}");
+            let denial = TaskError::new(NOT_AUTHORIZED, message);
+            TaskError {
+                log: error.log.clone(),
+                ..denial.with("failure", failure(&error))
+            }
+        }
     };
     let error = error.with("action", action).with("policy", name);
     Some(TaskError {
@@ -323,7 +326,7 @@ impl Asks for OnBehalf<'_> {
         match policy.check(self.requester, action, target, &mut said) {
             Ok(Decision::Allow) => Answer::Allows,
             Ok(Decision::Deny(reason)) => Answer::Denies(reason),
-            Err(error) => Answer::Fails(error.to_string()),
+            Err(error) => Answer::Fails(error.with_log()),
         }
     }
 }

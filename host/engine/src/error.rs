@@ -110,6 +110,10 @@ pub struct TaskError {
     /// The values the message was made of; null when there are none.
     #[serde(default)]
     pub details: Value,
+    /// The last lines that a plugin logged or printed before the host ended its call, for the operator: other plugins do not see
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 impl TaskError {
@@ -120,6 +124,7 @@ impl TaskError {
             origin: Origin::Plugin,
             message: message.into(),
             details: Value::Null,
+            log: Vec::new(),
         }
     }
 
@@ -141,10 +146,24 @@ impl TaskError {
         self
     }
 
+    /// The error, and how the plugin's log ends, on one line.
+    pub fn with_log(&self) -> String {
+        format!("{self}{}", log_end(&self.log))
+    }
+
     /// Whether the host says this, and says `kind`.
     pub fn is_host(&self, kind: HostErrorKind) -> bool {
         self.origin == Origin::Host && self.kind == kind.as_str()
     }
+}
+
+/// How a plugin's log ends, as the rest of a sentence; empty when it said nothing. Its lines are literals: they are a plugin's text.
+pub fn log_end(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = lines.iter().map(|line| format!("{line:?}")).collect();
+    format!("; its log ends with {}", lines.join(", "))
 }
 
 impl fmt::Display for TaskError {

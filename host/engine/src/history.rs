@@ -1,5 +1,6 @@
 //! A flow's state: a fold over its events. Running and recovery share it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -381,6 +382,20 @@ impl History {
     pub fn effects_stand(&self) -> bool {
         self.present()
             .any(|effect| self.started.contains(&effect.applied.call.task))
+    }
+
+    /// The usages that its effects changed, those that were undone too: projects and resources.
+    pub fn usages(&self) -> BTreeSet<(&str, &str)> {
+        let effects = self.effects.iter();
+        let changes = effects.flat_map(|effect| &effect.applied.changes);
+        changes
+            .filter_map(|change| match change {
+                Change::Usage {
+                    project, resource, ..
+                } => Some((project.as_str(), resource.as_str())),
+                Change::Row { .. } => None,
+            })
+            .collect()
     }
 
     /// What is different from before the flow: what it changed on the whole, and the messages that it let go. What it did

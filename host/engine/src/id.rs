@@ -1,5 +1,9 @@
 //! Names of things: flows, tasks, calls, callers.
 
+mod prefix;
+
+pub use prefix::{IdPrefix, NotAPrefix};
+
 use std::fmt;
 use std::str::FromStr;
 

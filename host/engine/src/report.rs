@@ -48,6 +48,9 @@ pub struct ErrorReport {
     pub message: String,
     /// The values the message was made of.
     pub details: Value,
+    /// The last lines of the plugin's log, when the host ended its call; left out when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 /// What a rollback came to.
@@ -118,6 +121,7 @@ impl Report {
             kind: cause.error.kind.clone(),
             message: cause.error.message.clone(),
             details: cause.error.details.clone(),
+            log: cause.error.log.clone(),
         });
         let tasks = history.tasks.iter().map(|task| TaskReport {
             name: task.name.clone(),

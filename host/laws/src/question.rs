@@ -122,7 +122,8 @@ impl Question for PolicyQuestion<'_> {
         ] {
             target.entry(key).or_insert_with(|| own.as_str().into());
         }
-        Ok(policy.check(&requester, &self.case.action, &target, &mut ignored))
+        let answer = policy.check(&requester, &self.case.action, &target, &mut ignored);
+        Ok(answer.map_err(without_log))
     }
 
     fn must_not_matter(&self) -> Vec<Otherwise> {
@@ -179,7 +180,8 @@ impl Question for ValidatorQuestion<'_> {
             _ => Requester::default(),
         };
         let inputs = Value::Object(self.case.inputs.clone());
-        Ok(validator.validate(&requester.identity(), &inputs, &mut ignored))
+        let answer = validator.validate(&requester.identity(), &inputs, &mut ignored);
+        Ok(answer.map_err(without_log))
     }
 
     /// The contract: the inputs and the settings, and nothing else.
@@ -203,6 +205,14 @@ impl Question for ValidatorQuestion<'_> {
 
 /// What is logged is no part of an answer.
 fn ignored(_level: LogLevel, _message: String) {}
+
+/// The same of an error.
+fn without_log(error: TaskError) -> TaskError {
+    TaskError {
+        log: Vec::new(),
+        ..error
+    }
+}
 
 /// Of whom everything is other than of the usual requester.
 fn somebody_else() -> Requester {

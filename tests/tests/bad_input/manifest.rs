@@ -116,6 +116,21 @@ fn an_import_that_nobody_knows() {
             "build it against the version",
         ),
         (
+            "wasi:keyvalue/store@0.2.0",
+            "which this host does not have",
+            "of WASI this host has `io`, `cli`, `clocks`",
+        ),
+        (
+            "wasi:clocks/wall-clock@0.3.0",
+            "which this host does not have",
+            "a toolchain that targets WASI 0.2",
+        ),
+        (
+            "acme:lights/switch@1.0.0",
+            "which this host does not have",
+            "interfaces of `cairn:plugin` and of `wasi:` 0.2, and no others",
+        ),
+        (
             "wasi:http/outgoing-handler@0.2.0",
             "plugins have no network",
             "build it without HTTP",

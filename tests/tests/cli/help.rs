@@ -6,6 +6,7 @@ fn every_command_has_a_page_of_help() {
     let program = program();
     for command in [
         "",
+        "init",
         "run",
         "plan",
         "flows",
@@ -44,6 +45,7 @@ fn every_command_has_a_page_of_help() {
         "db",
         "db backup",
         "db migrate",
+        "db vacuum",
         "bench",
         "completions",
     ] {

@@ -209,3 +209,45 @@ fn a_policy_that_the_manifest_no_longer_names_differs_from_its_lock() {
         .exits(2)
         .says(&["\n    gate: plugin - check-guest==1.0 ("]);
 }
+
+#[test]
+fn a_lock_file_that_is_a_link_stays_one() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    let program = program();
+    flow(&program, FIRST);
+    fs::create_dir(program.path("locks")).expect("a folder");
+    let lock = || fs::read_to_string(program.path("locks/flow.lock")).expect("the lock file");
+    // One that leads nowhere yet, by way of another.
+    symlink("locks/link", program.path("flow.lock")).expect("a link");
+    symlink("flow.lock", program.path("locks/link")).expect("a link");
+    program.run(&["plan", "flow.toml", "--lock"]).exits(0);
+    let first = lock();
+    assert!(
+        first.contains("[plugins.stranger]") || first.contains("stranger"),
+        "{first}"
+    );
+    fs::set_permissions(
+        program.path("locks/flow.lock"),
+        fs::Permissions::from_mode(0o640),
+    )
+    .expect("the file is ours");
+
+    program.write("stranger.wat", Stranger { minor: 1, ..FIRST }.component());
+    let run = program.run(&["plan", "flow.toml", "--lock"]).exits(0);
+    run.says(&["wrote flow.lock"]);
+    assert_ne!(lock(), first);
+    for link in ["flow.lock", "locks/link"] {
+        let link = fs::symlink_metadata(program.path(link)).expect("the link");
+        assert!(link.is_symlink());
+    }
+    let file = fs::metadata(program.path("locks/flow.lock")).expect("the lock file");
+    assert_eq!(file.permissions().mode() & 0o777, 0o640);
+    program.run(RUN).exits(0);
+
+    // Links that lead to each other lead nowhere: nothing is written over.
+    fs::remove_file(program.path("locks/flow.lock")).expect("the file is ours");
+    symlink("link", program.path("locks/flow.lock")).expect("a link");
+    let run = program.run(&["plan", "flow.toml", "--lock"]).exits(2);
+    run.says(&["the lock file cannot be written"]);
+}

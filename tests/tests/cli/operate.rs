@@ -452,7 +452,7 @@ fn incomplete() -> (Program, String) {
     program
         .run(&[&create[..], &["--project", "acme"]].concat())
         .exits(0);
-    let rows = program.json(&["recover", "--json"]);
+    let rows = program.run(&["recover", "--json"]).exits(4).json();
     assert_eq!(
         (&rows[0]["state"], &rows[0]["verdict"]),
         (&json!("FAILURE"), &json!("incomplete"))

@@ -1,5 +1,6 @@
 mod backup;
 mod migrate;
+mod vacuum;
 
 use clap::Subcommand;
 
@@ -15,6 +16,7 @@ pub enum Db {
     Check(Format),
     Backup(backup::Backup),
     Migrate(migrate::Migrate),
+    Vacuum(vacuum::Vacuum),
 }
 
 impl Db {
@@ -23,6 +25,7 @@ impl Db {
             Self::Check(format) => return check(session, format),
             Self::Backup(backup) => backup.run(session)?,
             Self::Migrate(migrate) => migrate.run(session)?,
+            Self::Vacuum(vacuum) => vacuum.run(session)?,
         }
         Ok(Exit::Ok)
     }

@@ -1,10 +1,11 @@
 use std::fs;
 use std::io::{self, Read as _};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
 use cairn::store::admin::NewImage;
-use cairn::store::view::Kind;
+use cairn::store::view::{Kind, Listing};
 use cairn::value::DigestWriter;
 use clap::{Args, Subcommand};
 
@@ -12,6 +13,7 @@ use super::{id_of, look_up};
 use crate::args::{Format, Who};
 use crate::exit::Failure;
 use crate::output;
+use crate::page::Page;
 use crate::session::Session;
 
 /// Set up the images that volumes can be made from
@@ -51,12 +53,12 @@ pub struct List {
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
-    format: Format,
+    page: Page,
 }
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The image, by id or name
+    /// The image, by name or by id, which may be shortened
     image: String,
     #[command(flatten)]
     who: Who,
@@ -78,15 +80,17 @@ impl Images {
             Self::Create(create) => create.run(session),
             Self::List(list) => {
                 let requester = session.requester(&list.who)?;
+                let project = requester.project_id.as_str();
+                let listing = Listing {
+                    project: (!requester.is_admin).then_some(project),
+                    ids: (list.page.after(), Bound::Unbounded),
+                    limit: list.page.to_read(None),
+                    ..Listing::default()
+                };
                 let reader = session.reader()?;
-                let view = reader.view(&requester);
-                let mut images = view.list(Kind::Image, None, false)?;
-                images.retain(|image| view.may_see(Kind::Image, image));
-                output::list(
-                    &["id", "name", "size", "min_disk", "status"],
-                    &images,
-                    list.format,
-                )
+                let images = reader.view(&requester).page(Kind::Image, listing)?;
+                let columns = ["id", "name", "size", "min_disk", "status"];
+                list.page.objects(session, &columns, images)
             }
             Self::Show(show) => {
                 let requester = session.requester(&show.who)?;

@@ -5,6 +5,7 @@ mod completions;
 mod db;
 mod flows;
 mod images;
+mod init;
 mod outbox;
 mod plan;
 mod plugin;
@@ -30,6 +31,7 @@ use crate::settings::Settings;
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(init::Init),
     Run(run::Run),
     Plan(plan::Plan),
     #[command(subcommand)]
@@ -76,6 +78,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Recover(recover) => return recover.run(&session),
         Command::Policy(policy) => return policy.run(&session),
         Command::Plugin(plugin) => return plugin.run(&session),
+        Command::Init(init) => init.run(),
         Command::Plan(plan) => plan.run(&session),
         Command::Volumes(volumes) => volumes.run(&session),
         Command::Snapshots(snapshots) => snapshots.run(&session),
@@ -91,14 +94,14 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
     done.map(|()| Exit::Ok)
 }
 
-/// What an id or a name means, if the requester may see it.
+/// What a name or an id means that may be shortened, if the requester may see it: for whatever shows something.
 fn look_up(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
-    view.resolve_visible(kind, id_or_name)
+    view.resolve_shortened(kind, id_or_name)
 }
 
-/// The id of what an id or a name means.
+/// The id of what a name or a whole id means: for whatever changes something.
 fn id_of(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<String, StoreError> {
-    let found = look_up(view, kind, id_or_name)?;
+    let found = view.resolve_visible(kind, id_or_name)?;
     Ok(found
         .get("id")
         .and_then(|id| id.as_str())

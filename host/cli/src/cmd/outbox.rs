@@ -1,10 +1,11 @@
-use cairn::store::view::Kind;
-use cairn::value::Value;
+use std::ops::Bound;
+
+use cairn::store::view::{Kind, Listing};
 use clap::{Args, Subcommand};
 
-use crate::args::{Format, Who};
+use crate::args::Who;
 use crate::exit::Failure;
-use crate::output;
+use crate::page::Page;
 use crate::session::Session;
 
 /// See and take the messages to other services
@@ -24,7 +25,7 @@ pub struct List {
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
-    format: Format,
+    page: Page,
 }
 
 #[derive(Args, Debug)]
@@ -48,18 +49,16 @@ impl Outbox {
 impl List {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
-        let mut messages = session
-            .reader()?
-            .view(&requester)
-            .list(Kind::Cast, None, false)?;
-        messages.retain(|message| {
-            self.all || message.get("state").and_then(Value::as_str) == Some("ready")
-        });
-        output::list(
-            &["id", "state", "topic", "method", "created_at"],
-            &messages,
-            self.format,
-        )
+        let listing = Listing {
+            state: (!self.all).then_some("ready"),
+            ids: (self.page.after(), Bound::Unbounded),
+            limit: self.page.to_read(None),
+            ..Listing::default()
+        };
+        let reader = session.reader()?;
+        let messages = reader.view(&requester).page(Kind::Cast, listing)?;
+        let columns = ["id", "state", "topic", "method", "created_at"];
+        self.page.objects(session, &columns, messages)
     }
 }
 

@@ -12,8 +12,9 @@ use crate::session::Session;
 
 /// Take up the flows that a dead process left behind, and those that could not be recovered before
 ///
-/// What a call in hand did is undone; then each flow goes on or is rolled back, as its manifest says (`on_lost`). Exits 4 when
-/// some flow cannot be recovered.
+/// What a call in hand did is undone; then each flow goes on or is rolled back, as its manifest says (`on_lost`). Exits 4 when a
+/// flow cannot be recovered or its rollback is incomplete, 1 when the host failed, else 0: whether a flow succeeded or was
+/// rolled back, and what a revert kept on purpose, is in the list.
 #[derive(Args, Debug)]
 pub struct Recover {
     #[command(flatten)]
@@ -41,8 +42,15 @@ impl Recover {
         } else {
             output::print(&text(&rows))?;
         }
-        let stuck = rows.iter().any(|row| row.stuck.is_some());
-        Ok(if stuck { Exit::Residue } else { Exit::Ok })
+        let unfinished = rows.iter().any(Row::is_unfinished);
+        Ok(if unfinished { Exit::Residue } else { Exit::Ok })
+    }
+}
+
+impl Row {
+    /// Whether an operator has to look at it.
+    fn is_unfinished(&self) -> bool {
+        self.stuck.is_some() || self.verdict == Some(Verdict::Incomplete)
     }
 }
 

@@ -1,10 +1,13 @@
-use cairn::store::view::Kind;
+use std::ops::Bound;
+
+use cairn::store::view::{Kind, Listing};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
 use crate::args::{Format, Who};
 use crate::exit::Failure;
 use crate::output;
+use crate::page::Page;
 use crate::session::Session;
 
 /// See snapshots, and set up those that are there already
@@ -45,12 +48,12 @@ pub struct List {
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
-    format: Format,
+    page: Page,
 }
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The snapshot, by id or name
+    /// The snapshot, by name or by id, which may be shortened
     snapshot: String,
     #[command(flatten)]
     who: Who,
@@ -80,13 +83,16 @@ impl Snapshots {
             Self::List(list) => {
                 let requester = session.requester(&list.who)?;
                 let project = (!list.all_projects).then_some(requester.project_id.as_str());
-                let snapshots =
-                    session
-                        .reader()?
-                        .view(&requester)
-                        .list(Kind::Snapshot, project, false)?;
+                let listing = Listing {
+                    project,
+                    ids: (list.page.after(), Bound::Unbounded),
+                    limit: list.page.to_read(None),
+                    ..Listing::default()
+                };
+                let reader = session.reader()?;
+                let snapshots = reader.view(&requester).page(Kind::Snapshot, listing)?;
                 let columns = ["id", "display_name", "volume_id", "volume_size", "status"];
-                output::list(&columns, &snapshots, list.format)
+                list.page.objects(session, &columns, snapshots)
             }
             Self::Show(show) => {
                 let requester = session.requester(&show.who)?;

@@ -1,6 +1,8 @@
+use std::ops::Bound;
+
 use cairn::store::StoreError;
 use cairn::store::admin::{NewEncryption, NewQosSpecs, NewVolumeType};
-use cairn::store::view::{Kind, View};
+use cairn::store::view::{Kind, Listing, View};
 use cairn::value::{Object, Value};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -8,6 +10,7 @@ use super::{id_of, look_up};
 use crate::args::{Format, Who, key_value};
 use crate::exit::Failure;
 use crate::output;
+use crate::page::Page;
 use crate::session::Session;
 
 /// Set up volume types, with QoS specs and encryption
@@ -94,12 +97,12 @@ pub struct List {
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
-    format: Format,
+    page: Page,
 }
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The volume type, by id or name
+    /// The volume type, by name or by id, which may be shortened
     #[arg(value_name = "TYPE")]
     volume_type: String,
     #[command(flatten)]
@@ -123,16 +126,16 @@ impl Types {
             Self::Create(create) => create.run(session),
             Self::List(list) => {
                 let requester = session.requester(&list.who)?;
-                let types = session.reader()?.view(&requester).list(
-                    Kind::VolumeType,
-                    None,
-                    list.deleted,
-                )?;
-                output::list(
-                    &["id", "name", "extra_specs", "qos_specs_id"],
-                    &types,
-                    list.format,
-                )
+                let listing = Listing {
+                    deleted: list.deleted,
+                    ids: (list.page.after(), Bound::Unbounded),
+                    limit: list.page.to_read(None),
+                    ..Listing::default()
+                };
+                let reader = session.reader()?;
+                let types = reader.view(&requester).page(Kind::VolumeType, listing)?;
+                let columns = ["id", "name", "extra_specs", "qos_specs_id"];
+                list.page.objects(session, &columns, types)
             }
             Self::Show(show) => {
                 let requester = session.requester(&show.who)?;

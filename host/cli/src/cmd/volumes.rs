@@ -1,4 +1,6 @@
-use cairn::store::view::Kind;
+use std::ops::Bound;
+
+use cairn::store::view::{Kind, Listing};
 use cairn::value::{Object, Value};
 use clap::{Args, Subcommand};
 
@@ -6,6 +8,7 @@ use super::{id_of, look_up};
 use crate::args::{Format, Who, key_value};
 use crate::exit::Failure;
 use crate::output;
+use crate::page::Page;
 use crate::session::Session;
 
 /// See volumes, and set up those that are there already
@@ -66,12 +69,12 @@ pub struct List {
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
-    format: Format,
+    page: Page,
 }
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The volume, by id or name
+    /// The volume, by name or by id, which may be shortened
     volume: String,
     /// Also when it is deleted
     #[arg(long)]
@@ -163,11 +166,15 @@ impl List {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         let project = (!self.all_projects).then_some(requester.project_id.as_str());
-        let volumes =
-            session
-                .reader()?
-                .view(&requester)
-                .list(Kind::Volume, project, self.deleted)?;
+        let listing = Listing {
+            project,
+            deleted: self.deleted,
+            ids: (self.page.after(), Bound::Unbounded),
+            limit: self.page.to_read(None),
+            ..Listing::default()
+        };
+        let reader = session.reader()?;
+        let volumes = reader.view(&requester).page(Kind::Volume, listing)?;
         let columns = [
             "id",
             "display_name",
@@ -176,7 +183,7 @@ impl List {
             "availability_zone",
             "host",
         ];
-        output::list(&columns, &volumes, self.format)
+        self.page.objects(session, &columns, volumes)
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::args::{Format, Who};
 use crate::exit::Failure;
 use crate::output;
+use crate::page::Page;
 use crate::session::Session;
 
 /// Set up where volumes may be placed; while no zone is set up, every zone is valid
@@ -34,7 +35,7 @@ pub struct List {
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
-    format: Format,
+    page: Page,
 }
 
 #[derive(Args, Debug)]
@@ -70,11 +71,13 @@ impl Zones {
                 Ok(())
             }
             Self::List(list) => {
-                let zones = zones(session, &list.who)?;
-                if list.format.json {
-                    return output::json(&zones);
-                }
-                output::print(&output::table(&["name", "default"], zones.iter().map(row)))
+                let mut zones = zones(session, &list.who)?;
+                let after = list.page.cursor().unwrap_or_default();
+                zones.retain(|zone| zone.name.as_str() > after);
+                let name = |zone: &Zone| zone.name.clone();
+                list.page.show(session, zones, None, name, |zones| {
+                    output::table(&["name", "default"], zones.iter().map(row))
+                })
             }
             Self::Show(Show { named, format }) => {
                 let found = zones(session, &named.who)?

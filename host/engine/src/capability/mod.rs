@@ -45,22 +45,20 @@ pub(crate) fn from_wit(error: types::Error) -> TaskError {
     let details = error.details.map(|text| {
         let whole = text.len() <= MAX_DETAILS;
         let parsed = whole.then(|| crate::value::parse(&text).ok()).flatten();
-        parsed.unwrap_or_else(|| Value::String(cut(text, MAX_DETAILS)))
+        parsed.unwrap_or_else(|| Value::String(cut(&text, MAX_DETAILS)))
     });
     TaskError {
         details: details.unwrap_or(Value::Null),
-        ..TaskError::new(cut(error.kind, MAX_KIND), cut(error.message, MAX_MESSAGE))
+        ..TaskError::new(cut(&error.kind, MAX_KIND), cut(&error.message, MAX_MESSAGE))
     }
 }
 
 /// The beginning of a text that is longer than `most` bytes.
-fn cut(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
-        text.shrink_to_fit();
-        text.push('…');
+fn cut(text: &str, most: usize) -> String {
+    match text.len() > most {
+        true => format!("{}…", &text[..text.floor_char_boundary(most)]),
+        false => text.to_owned(),
     }
-    text
 }
 
 /// JSON that a plugin hands over.

@@ -6,6 +6,7 @@ use wasmtime::{ResourceLimiter, Trap, bail};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::log::LogEnd;
 use super::{Denied, Enforcer, Surroundings, to_wit};
 use crate::check::RulePlugins;
 use crate::effect::{Answer, Effect, Query};
@@ -69,6 +70,8 @@ pub(crate) struct State {
     /// The limit at which something was refused. The plugin may have got by without.
     pub(crate) refused: Option<LimitKey>,
     log_left: u64,
+    /// The end of what it logged and printed, also what the log had no room for.
+    log_end: LogEnd,
     /// Made when the plugin first asks for WASI; most never do.
     wasi: Option<WasiCtx>,
     printed: Option<MemoryOutputPipe>,
@@ -104,6 +107,7 @@ impl State {
             host_calls_left: limits.host_calls,
             refused: None,
             log_left: limits.log_bytes,
+            log_end: LogEnd::default(),
             wasi: None,
             printed: None,
             table,
@@ -205,8 +209,14 @@ impl State {
         }
     }
 
+    /// The last lines that it logged or printed.
+    pub(crate) fn take_log_end(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log_end).into_lines()
+    }
+
     /// Adds to the flow's log, as far as the limit goes.
     pub(super) fn log(&mut self, level: LogLevel, mut message: String) {
+        self.log_end.add(&message);
         let Some(active) = &self.active else {
             return;
         };

@@ -150,7 +150,7 @@ fn lost_caller() -> Cause {
         task: String::new(),
         error: TaskError::host(
             HostErrorKind::Interrupted,
-            "the host that ran this flow is gone, or lost the batch that held its last events",
+            "the process that ran this flow is gone, or could not write what the flow did last",
         ),
     }
 }

@@ -203,7 +203,7 @@ impl Plugin {
             self.functions.check_types(instance, store)?;
             question(instance, store)
         })
-        .map_err(|error| PluginError::Describe(error.to_string()))
+        .map_err(|error| PluginError::Describe(error.with_log()))
     }
 
     /// A task's `call`, in a fresh instance.
@@ -289,7 +289,10 @@ impl Plugin {
             Err(error) => Err(error),
         };
         store.data_mut().flush_printed();
-        result.map_err(|error| why(&error, store.data_mut(), limits))
+        result.map_err(|error| TaskError {
+            log: store.data_mut().take_log_end(),
+            ..why(&error, store.data_mut(), limits)
+        })
     }
 }
 

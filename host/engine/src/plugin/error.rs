@@ -104,6 +104,18 @@ fn list(names: &[String]) -> String {
     }
 }
 
+/// What to do about an import that this host does not have: it depends on whose interface it is.
+fn of_unknown(import: &str) -> &'static str {
+    if import.starts_with(super::component::PACKAGE) {
+        "build it against the version of cairn:plugin that this host has, or use a newer host"
+    } else if import.starts_with("wasi:") {
+        "of WASI this host has `io`, `cli`, `clocks`, `random`, `filesystem` and `sockets` of version 0.2, without any file or network \
+         behind them; build the plugin without what needs more, or with a toolchain that targets WASI 0.2"
+    } else {
+        "a plugin may import interfaces of `cairn:plugin` and of `wasi:` 0.2, and no others; build it without the library that needs this one"
+    }
+}
+
 impl PluginError {
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
@@ -117,9 +129,7 @@ impl PluginError {
             Self::MissingExport { .. } => Some(
                 "a task exports the interfaces of the world `cairn:plugin/task-plugin`, a policy those of `policy-plugin`, a validator those of `validator-plugin`; in Rust `cairn_plugin::export!`, `export_policy!` or `export_validator!` does it",
             ),
-            Self::UnknownImport { .. } => Some(
-                "build it against the version of cairn:plugin that this host has, or use a newer host",
-            ),
+            Self::UnknownImport { import } => Some(of_unknown(import)),
             Self::Precompiled => {
                 Some("name the component itself, the .wasm file; it is compiled once and kept")
             }

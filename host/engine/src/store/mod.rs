@@ -34,7 +34,9 @@ pub enum StoreError {
     #[error("the call is over: its effects are no longer taken")]
     CallClosed,
     /// The batch that held this flow's latest events is gone. The flow must be loaded anew.
-    #[error("the open batch was lost: {0}")]
+    #[error(
+        "what the flow did last could not be written to the database, and counts as not done: {0}"
+    )]
     Lost(String),
     /// No such flow.
     #[error("no flow {0}")]

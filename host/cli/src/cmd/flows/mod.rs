@@ -4,13 +4,14 @@ mod prune;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use cairn::error::Diagnostic;
 use cairn::event::{Entry, Event, FlowState, FlowSummary, LogLevel};
 use cairn::history::History;
-use cairn::id::{FlowId, Identity, TaskId};
+use cairn::id::{FlowId, IdPrefix, Identity, NotAPrefix, TaskId};
 use cairn::report::Report;
 use cairn::store::StoreError;
 use cairn::store::control::Operation;
-use cairn::store::view::FlowFilter;
+use cairn::store::view::{FlowFilter, Reader};
 use cairn::value::Value;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, cell};
+use crate::page::Page;
 use crate::report;
 use crate::session::Session;
 
@@ -54,20 +56,46 @@ pub struct List {
     /// Only those that could not be recovered, with the reason
     #[arg(long)]
     stuck: bool,
-    /// No more than this many
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
+    #[command(flatten)]
+    page: Page,
+}
+
+/// How many flows are listed unless more are asked for.
+const LISTED: Option<usize> = Some(100);
+
+#[derive(Args, Debug)]
+pub struct One {
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     format: Format,
 }
 
+/// One flow.
 #[derive(Args, Debug)]
-pub struct One {
-    /// The flow's id
-    #[arg(value_name = "ID")]
-    id: FlowId,
-    #[command(flatten)]
-    format: Format,
+pub struct Which {
+    /// The flow's id, or the first characters of it, 8 or more
+    #[arg(value_name = "ID", value_parser = prefix)]
+    id: IdPrefix,
+}
+
+impl Which {
+    /// The flow that is meant.
+    ///
+    /// # Errors
+    /// When no flow's id begins like this, or several do.
+    fn id(&self, reader: &Reader) -> Result<FlowId, Failure> {
+        let nobody = Identity::default();
+        Ok(reader.view(&nobody).resolve_flow(&self.id)?)
+    }
+}
+
+/// Also an id in another form of a UUID, such as in braces.
+fn prefix(text: &str) -> Result<IdPrefix, NotAPrefix> {
+    match text.parse::<FlowId>() {
+        Ok(id) => id.to_string().parse(),
+        Err(_) => text.parse(),
+    }
 }
 
 /// A flow in the list; times are in RFC 3339.
@@ -105,16 +133,20 @@ impl Flows {
             Self::List(list) => list.run(session)?,
             Self::Prune(prune) => prune.run(session)?,
             Self::Show(one) => {
-                let (_, history) = one.journal(session)?;
-                one.warn_when_stuck(session)?;
-                report::print(&Report::new(one.id, &history), one.format)?;
+                let reader = session.reader()?;
+                let id = one.which.id(&reader)?;
+                let (_, history) = journal(&reader, id)?;
+                warn_when_stuck(session, &reader, id)?;
+                report::print(&Report::new(id, &history), one.format)?;
             }
             Self::Events(one) => {
-                let (journal, history) = one.journal(session)?;
+                let reader = session.reader()?;
+                let (journal, history) = journal(&reader, one.which.id(&reader)?)?;
                 events(&journal, &names(&history), one.format)?;
             }
             Self::Logs(one) => {
-                let (journal, history) = one.journal(session)?;
+                let reader = session.reader()?;
+                let (journal, history) = journal(&reader, one.which.id(&reader)?)?;
                 logs(&journal, &names(&history), one.format)?;
             }
             Self::Interrupt(operate) => return operate.run(session, Operation::Interrupt),
@@ -133,33 +165,46 @@ impl List {
             state: self.state,
             incomplete: self.incomplete,
             stuck: self.stuck,
+            before: self.page.cursor().map(cursor).transpose()?,
+            ..FlowFilter::default()
         };
-        let flows = session.reader()?.view(&nobody).flows(filter, self.limit)?;
+        let limit = self.page.to_read(LISTED);
+        let flows = session.reader()?.view(&nobody).flows(filter, limit)?;
         let flows: Vec<Row> = flows.into_iter().map(Row::from).collect();
-        if self.format.json {
-            return output::json(&flows);
-        }
-        let rows = flows.into_iter().map(|flow| {
-            let error = flow.stuck.or(flow.error);
-            let error = error.map_or_else(|| "-".to_owned(), |error| output::printable(&error));
-            let state = match flow.incomplete {
-                true => format!("{} (incomplete)", flow.state),
-                false => flow.state.to_string(),
-            };
-            vec![
-                flow.id.to_string(),
-                flow.name,
-                state,
-                error,
-                flow.project_id,
-                flow.created_at,
-            ]
-        });
-        output::print(&output::table(
-            &["id", "name", "state", "error", "project", "created at"],
-            rows,
-        ))
+        let id = |flow: &Row| flow.id.to_string();
+        self.page.show(session, flows, LISTED, id, table)
     }
+}
+
+/// The last flow of the page before.
+fn cursor(text: &str) -> Result<FlowId, Diagnostic> {
+    text.parse().map_err(|_| {
+        Diagnostic::new(format!("`{text}` is no cursor of a list of flows"))
+            .help("write the whole id of the last flow of the page before")
+    })
+}
+
+fn table(flows: &[Row]) -> String {
+    let rows = flows.iter().map(|flow| {
+        let error = flow.stuck.as_ref().or(flow.error.as_ref());
+        let error = error.map_or_else(|| "-".to_owned(), |error| output::printable(error));
+        let state = match flow.incomplete {
+            true => format!("{} (incomplete)", flow.state),
+            false => flow.state.to_string(),
+        };
+        vec![
+            flow.id.to_string(),
+            flow.name.clone(),
+            state,
+            error,
+            flow.project_id.clone(),
+            flow.created_at.clone(),
+        ]
+    });
+    output::table(
+        &["id", "name", "state", "error", "project", "created at"],
+        rows,
+    )
 }
 
 impl From<FlowSummary> for Row {
@@ -179,31 +224,29 @@ impl From<FlowSummary> for Row {
     }
 }
 
-impl One {
-    fn journal(&self, session: &Session) -> Result<(Vec<Entry>, History), Failure> {
-        let nobody = Identity::default();
-        let journal = session.reader()?.view(&nobody).journal(self.id)?;
-        let history = History::fold(&journal).ok_or(StoreError::UnknownFlow(self.id))?;
-        Ok((journal, history))
-    }
+fn journal(reader: &Reader, id: FlowId) -> Result<(Vec<Entry>, History), Failure> {
+    let nobody = Identity::default();
+    let journal = reader.view(&nobody).journal(id)?;
+    let history = History::fold(&journal).ok_or(StoreError::UnknownFlow(id))?;
+    Ok((journal, history))
+}
 
-    /// Its journal does not tell that it was set aside.
-    fn warn_when_stuck(&self, session: &Session) -> Result<(), Failure> {
-        let nobody = Identity::default();
-        let filter = FlowFilter {
-            stuck: true,
-            ..FlowFilter::default()
-        };
-        let stuck = session.reader()?.view(&nobody).flows(filter, usize::MAX)?;
-        let found = stuck.into_iter().find(|flow| flow.id == self.id);
-        if let Some(reason) = found.and_then(|flow| flow.stuck) {
-            session.warn(&format!(
-                "the flow was set aside, and nobody goes on with it: {}",
-                output::printable(&reason)
-            ));
-        }
-        Ok(())
+/// A flow's journal does not tell that it was set aside.
+fn warn_when_stuck(session: &Session, reader: &Reader, id: FlowId) -> Result<(), Failure> {
+    let nobody = Identity::default();
+    let filter = FlowFilter {
+        stuck: true,
+        ids: Some((id, id)),
+        ..FlowFilter::default()
+    };
+    let found = reader.view(&nobody).flows(filter, 1)?.pop();
+    if let Some(reason) = found.and_then(|flow| flow.stuck) {
+        session.warn(&format!(
+            "the flow was set aside, and nobody goes on with it: {}",
+            output::printable(&reason)
+        ));
     }
+    Ok(())
 }
 
 fn names(history: &History) -> BTreeMap<TaskId, String> {

@@ -7,6 +7,7 @@ use cairn::report::{Report, Verdict};
 use cairn::store::control::Operation;
 use clap::Args;
 
+use super::Which;
 use crate::args::{Format, Who};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -17,9 +18,8 @@ use crate::session::Session;
 /// What is done with a flow. One that another process has in hand is that one's to change, which is asked to.
 #[derive(Args, Debug)]
 pub struct Operate {
-    /// The flow's id
-    #[arg(value_name = "ID")]
-    id: FlowId,
+    #[command(flatten)]
+    which: Which,
     /// Wait until a process that has the flow in hand has done it
     #[arg(long)]
     wait: bool,
@@ -55,7 +55,7 @@ impl Rollback {
 
 impl Operate {
     pub fn run(self, session: &Session, operation: Operation) -> Result<Exit, Failure> {
-        session.reader()?;
+        let id = self.which.id(&session.reader()?)?;
         let host = session
             .host(session.planner()?, session.policy()?)?
             .build()?;
@@ -64,11 +64,11 @@ impl Operate {
             let host = Arc::clone(&host);
             move || host.stop()
         })?;
-        let refused = |error| refused(self.id, error);
-        let report = match host.operate(self.id, &operation).map_err(refused)? {
+        let refused = |error| refused(id, error);
+        let report = match host.operate(id, &operation).map_err(refused)? {
             Done::Here(report) => *report,
             Done::Asked { pid, request } if self.wait => host
-                .answer(self.id, pid, request, &operation)
+                .answer(id, pid, request, &operation)
                 .map_err(refused)?,
             Done::Asked { pid, .. } => {
                 let message = format!(
@@ -76,7 +76,7 @@ impl Operate {
                     operation.name()
                 );
                 if self.format.json {
-                    output::json(&serde_json::json!({"flow": self.id, "asked": pid}))?;
+                    output::json(&serde_json::json!({"flow": id, "asked": pid}))?;
                 } else {
                     output::print(&format!("{message}\n"))?;
                 }

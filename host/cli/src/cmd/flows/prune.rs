@@ -13,7 +13,8 @@ use crate::session::Session;
 ///
 /// With a flow go its journal, its closed reservations and its messages that were taken. Usages, volumes, plans, messages
 /// that are ready and reservations that are open stay. A flow whose rollback is incomplete is never removed, nor is one
-/// whose journal cannot be read. Flows can run meanwhile: it goes on in small steps.
+/// whose journal cannot be read. Flows can run meanwhile: it goes on in small steps. The database file keeps its size:
+/// `cairn db vacuum` gives the space back.
 #[derive(Args, Debug)]
 pub struct Prune {
     /// How long ago a flow's last event must be, such as 30d or 12h

@@ -142,7 +142,7 @@ fn text(called: &Called) -> String {
         text += "\n";
         text += &asked("revert", &revert.asked);
         match (&revert.error, revert.answer) {
-            (Some(error), _) => text += &format!("error  {error}\n"),
+            (Some(error), _) => text += &failed(error),
             (None, answer) => text += &format!("answer  {}\n", answer.unwrap_or("none")),
         }
         text += &differences("left", &revert.left);
@@ -163,9 +163,18 @@ fn asked(what: &str, asked: &[Asked]) -> String {
 
 fn result(result: &Value, error: Option<&TaskError>) -> String {
     match error {
-        Some(error) => format!("error  {error}\n"),
+        Some(error) => failed(error),
         None => format!("result  {result}\n"),
     }
+}
+
+/// Why it failed, and how its log ends.
+fn failed(error: &TaskError) -> String {
+    let mut text = format!("error  {error}\n");
+    for line in &error.log {
+        text += &format!("log    {}\n", output::printable(line));
+    }
+    text
 }
 
 fn differences(what: &str, differences: &[Difference]) -> String {

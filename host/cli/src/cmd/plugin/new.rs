@@ -1,7 +1,5 @@
 //! `cairn plugin new`.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use cairn::error::Diagnostic;
@@ -9,6 +7,7 @@ use cairn::manifest::Capability;
 use clap::Args;
 
 use crate::exit::Failure;
+use crate::folder;
 use crate::output;
 use crate::scaffold::{self, Language, World};
 
@@ -33,16 +32,13 @@ impl New {
     pub fn run(self) -> Result<(), Failure> {
         let folder = Path::new(&self.name);
         let with = self.capabilities()?;
-        // Made anew, so that nothing that is there is written over.
-        fs::create_dir(folder).map_err(|error| self.not_made(&error))?;
-        for (path, text) in scaffold::files(&self.name, self.lang, self.world, &with) {
-            let path = folder.join(path);
-            let parent = path.parent().unwrap_or(folder);
-            let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, text));
-            written.map_err(|error| {
-                Failure::host(format!("{} cannot be written: {error}", path.display()))
-            })?;
+        if folder.symlink_metadata().is_ok() {
+            return Err(Diagnostic::new(format!("`{}` is there already", self.name))
+                .help("choose another name, or another working folder; nothing was changed")
+                .into());
         }
+        let files = scaffold::files(&self.name, self.lang, self.world, &with);
+        folder::write(folder, &files)?;
         output::print(&format!(
             "{0}: a {1} in {2}\n\ncd {0}\ncairn plugin build\ncairn plugin check\ncairn plugin test --laws\n",
             self.name,
@@ -64,20 +60,6 @@ impl New {
             .help("leave --with out; what a flow is to do with the host is a task's work"));
         }
         Ok(with)
-    }
-
-    fn not_made(&self, error: &io::Error) -> Failure {
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Diagnostic::new(format!("`{}` is there already", self.name))
-                    .help("choose another name, or another working folder; nothing was changed")
-                    .into()
-            }
-            _ => Failure::host(format!(
-                "the folder `{}` cannot be made: {error}",
-                self.name
-            )),
-        }
     }
 }
 

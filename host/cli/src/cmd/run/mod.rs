@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use cairn::error::Diagnostic;
 use cairn::host::Recovered;
 use cairn::manifest::Manifest;
+use cairn::report::Verdict;
 use cairn::value::Value;
 use clap::Args;
 
@@ -100,14 +101,19 @@ fn tell_recovered(session: &Session, recovered: &[Recovered]) {
     if recovered.is_empty() {
         return;
     }
-    let stuck = recovered
-        .iter()
-        .filter(|flow| flow.outcome.is_err())
-        .count();
+    let number = |is: fn(&Recovered) -> bool| recovered.iter().filter(|flow| is(flow)).count();
+    let stuck = number(|flow| flow.outcome.is_err());
+    let incomplete = number(|flow| matches!(flow.outcome, Ok((_, Some(Verdict::Incomplete)))));
     let mut message = format!(
         "took up {} that a process left behind",
         flows(recovered.len() - stuck)
     );
+    if incomplete > 0 {
+        message += &format!(
+            "; the rollback of {} is incomplete, see `cairn flows list --incomplete`",
+            flows(incomplete)
+        );
+    }
     if stuck > 0 {
         message += &format!(
             "; {} cannot be recovered, see `cairn flows list --stuck`",

@@ -1,9 +1,11 @@
 //! One request, whose flow is shown as it goes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cairn::history::History;
 use cairn::host::Host;
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
@@ -66,7 +68,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     Ok(Exit::of(&report))
 }
 
-/// The volume that a flow made, if it made one, and what its project uses now.
+/// The volume that a flow made, if it made one, and how the quotas stand that it used.
 fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Failure> {
     let results = report.tasks.iter().rev();
     let volume = results
@@ -87,8 +89,16 @@ fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Fa
             );
             report::line(&mut text, "volume", &about);
         }
-        for (resource, quota) in view.project_quotas(&requester.project_id, None, true, true)? {
-            usage(&mut text, &resource, quota);
+        let history = History::fold(&view.journal(report.flow.id)?);
+        let used = history.iter().flat_map(History::usages);
+        let project = requester.project_id.as_str();
+        let used: BTreeSet<&str> = used
+            .filter_map(|(whose, resource)| (whose == project).then_some(resource))
+            .collect();
+        for (resource, quota) in view.project_quotas(project, None, true, true)? {
+            if used.contains(resource.as_str()) {
+                usage(&mut text, &resource, quota);
+            }
         }
         Ok(text)
     })?;

@@ -1,11 +1,17 @@
 """Large volumes are for those with a role."""
 
 import json
+import tomllib
+from pathlib import Path
 
 from wit_world import exports
 from wit_world.exports.plugin import Descriptor
 from wit_world.exports.policy_check import Decision_Allow, Decision_Deny
 from wit_world.imports import context
+
+# Read when the component is made: the version stands in pyproject.toml alone.
+with open(Path(__file__).with_name("pyproject.toml"), "rb") as file:
+    VERSION = tuple(map(int, tomllib.load(file)["project"]["version"].split(".")[:2]))
 
 SETTINGS = {
     "type": "object",
@@ -20,7 +26,7 @@ class Plugin(exports.Plugin):
         return json.dumps(SETTINGS)
 
     def describe(self, settings):
-        return Descriptor(name="my-plugin", version=(0, 1), requires=[], optional=[], provides=[])
+        return Descriptor(name="my-plugin", version=VERSION, requires=[], optional=[], provides=[])
 
 
 class PolicyCheck(exports.PolicyCheck):

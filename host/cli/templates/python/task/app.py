@@ -1,6 +1,8 @@
 """Takes a name and provides a greeting."""
 
 import json
+import tomllib
+from pathlib import Path
 
 from componentize_py_types import Err
 from wit_world import exports
@@ -9,6 +11,10 @@ from wit_world.exports.task import Disposition
 from wit_world.imports import context, log
 # with.import
 from wit_world.imports.types import Error
+
+# Read when the component is made: the version stands in pyproject.toml alone.
+with open(Path(__file__).with_name("pyproject.toml"), "rb") as file:
+    VERSION = tuple(map(int, tomllib.load(file)["project"]["version"].split(".")[:2]))
 
 SETTINGS = {
     "type": "object",
@@ -29,7 +35,7 @@ class Plugin(exports.Plugin):
     def describe(self, settings):
         return Descriptor(
             name="my-plugin",
-            version=(0, 1),
+            version=VERSION,
             requires=["name"],
             optional=[],
             provides=["text"],

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use super::gate::Long;
 use super::open;
 use super::session::Session;
-use super::turnstile::Turnstile;
+use super::turnstile::{Turn, Turnstile};
 use super::tx::{describe, execute};
 use super::writer::Writer;
 use crate::crash::{CrashPoint, reach};
@@ -62,7 +62,8 @@ impl Writer {
                 );
                 self.fenced = true;
                 self.roll_back(&StoreError::Fenced);
-                self.flows.values_mut().for_each(|flow| flow.lost = true);
+                let sessions = self.flows.values_mut();
+                sessions.for_each(|session| session.lost = Some(StoreError::Fenced));
                 Err(StoreError::Fenced)
             }
             Err(error) => Err(self.lose(&error)),
@@ -146,7 +147,7 @@ impl Writer {
     /// The batch is gone: every flow with an event in it must be loaded anew.
     pub(super) fn lose(&mut self, error: &rusqlite::Error) -> StoreError {
         let lost = StoreError::Lost(describe(error));
-        tracing::error!(reason = %lost, "the open batch was lost");
+        tracing::error!(reason = %describe(error), "a commit failed: what flows did since the one before is taken back");
         self.roll_back(&lost);
         if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
             // What the connection knows of the file may be wrong by now.
@@ -158,8 +159,12 @@ impl Writer {
     /// Drops a batch that somebody's panic left half done: nothing of it may ever be committed.
     pub(super) fn abandon(&mut self) {
         if self.batch.is_some() || !self.connection.is_autocommit() {
-            tracing::error!("the open batch was dropped: a panic left it half done");
-            self.roll_back(&StoreError::Lost("a panic left it half done".to_owned()));
+            tracing::error!(
+                "a panic came before a commit: what flows did since the one before is taken back"
+            );
+            self.roll_back(&StoreError::Lost(
+                "a panic came before the commit".to_owned(),
+            ));
         }
     }
 
@@ -167,15 +172,14 @@ impl Writer {
     pub(super) fn forsake(&mut self, flow: FlowId, why: StoreError) {
         let session = self.flows.entry(flow);
         let session = session.or_insert_with(|| Session::with_handles(1));
-        session.lost = true;
-        session.refused.get_or_insert(why);
+        session.lost.get_or_insert(why);
     }
 
     fn roll_back(&mut self, why: &StoreError) {
         if !self.connection.is_autocommit()
             && let Err(error) = execute(&self.connection, "ROLLBACK")
         {
-            tracing::error!(%error, "a lost batch could not be rolled back");
+            tracing::error!(%error, "a transaction that failed could not be rolled back");
             self.reopen();
         }
         self.host.settle(false);
@@ -184,7 +188,7 @@ impl Writer {
         };
         for flow in batch.touched {
             if let Some(session) = self.flows.get_mut(&flow) {
-                session.lost = true;
+                session.lost.get_or_insert_with(|| why.clone());
                 session.in_batch = false;
                 session.pending.clear();
             }
@@ -278,22 +282,28 @@ impl Writer {
     }
 }
 
+/// Waits for the turn to write; `None` in memory, where nobody else is.
+pub(super) fn take_turn(
+    turnstile: Option<&Turnstile>,
+    patience: Duration,
+) -> Result<Option<Turn<'_>>, StoreError> {
+    match turnstile.map(|turnstile| turnstile.take(patience)) {
+        None => Ok(None),
+        Some(Ok(Some(turn))) => Ok(Some(turn)),
+        Some(Ok(None)) => Err(busy(turnstile, patience)),
+        Some(Err(error)) => Err(StoreError::Database(format!(
+            "the turnstile beside the database cannot be locked: {error}"
+        ))),
+    }
+}
+
 /// Waits for the turn, and takes the write lock.
 fn begin_transaction(
     connection: &Connection,
     turnstile: Option<&Turnstile>,
     patience: Duration,
 ) -> Result<(), StoreError> {
-    let turn = match turnstile.map(|turnstile| turnstile.take(patience)) {
-        None => None,
-        Some(Ok(Some(turn))) => Some(turn),
-        Some(Ok(None)) => return Err(busy(turnstile, patience)),
-        Some(Err(error)) => {
-            return Err(StoreError::Database(format!(
-                "the turnstile beside the database cannot be locked: {error}"
-            )));
-        }
-    };
+    let turn = take_turn(turnstile, patience)?;
     match execute(connection, "BEGIN IMMEDIATE") {
         Ok(()) => {}
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
@@ -301,17 +311,22 @@ fn begin_transaction(
         }
         Err(error) => return Err(StoreError::Database(describe(&error))),
     }
-    if let Some(turnstile) = turnstile
-        && let Err(error) = turnstile.mark()
-    {
-        // It is for messages only.
-        tracing::debug!(%error, "the turnstile was not marked");
-    }
+    mark(turnstile);
     drop(turn);
     Ok(())
 }
 
-fn busy(turnstile: Option<&Turnstile>, patience: Duration) -> StoreError {
+/// Notes that this process writes: for the messages of those that wait for it.
+pub(super) fn mark(turnstile: Option<&Turnstile>) {
+    if let Some(turnstile) = turnstile
+        && let Err(error) = turnstile.mark()
+    {
+        tracing::debug!(%error, "the turnstile was not marked");
+    }
+}
+
+/// That another process did not let go of the database in time.
+pub(super) fn busy(turnstile: Option<&Turnstile>, patience: Duration) -> StoreError {
     // Another program than Cairn may hold the lock: then whoever wrote last is most likely gone.
     let lives = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
     let who = turnstile.and_then(Turnstile::last_writer).filter(lives);

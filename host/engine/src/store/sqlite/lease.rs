@@ -166,6 +166,17 @@ impl Host {
         Ok(gone)
     }
 
+    /// Other processes that work on flows.
+    pub(super) fn at_work(
+        &self,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> rusqlite::Result<Vec<u32>> {
+        let others = others(connection, self.id)?.into_iter();
+        let alive = others.filter(|(id, _, expires_at)| !self.is_gone(*id, *expires_at, now));
+        Ok(alive.map(|(_, pid, _)| pid).collect())
+    }
+
     /// Takes one flow, in the open batch, unless somebody else has it in hand: then who.
     pub(super) fn take(
         &self,

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::row::{self, IMAGE, QOS_SPECS, SNAPSHOT, VOLUME_TYPE};
 use super::tx::{Fault, Tx, scalar};
@@ -158,9 +158,11 @@ pub(super) fn flows(
     filter: FlowFilter,
     limit: usize,
 ) -> rusqlite::Result<Vec<FlowSummary>> {
-    let mut conditions = vec!["?1 IS ?1"];
-    if filter.state.is_some() {
-        conditions.push("state = ?1");
+    let mut conditions = vec!["1"];
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    if let Some(state) = filter.state {
+        conditions.push("state = ?");
+        values.push(Box::new(state.as_str()));
     }
     if filter.incomplete {
         conditions.push("incomplete = 1");
@@ -168,14 +170,22 @@ pub(super) fn flows(
     if filter.stuck {
         conditions.push("stuck IS NOT NULL");
     }
-    let state = filter.state.map(FlowState::as_str);
+    if let Some(before) = filter.before {
+        conditions.push("id < ?");
+        values.push(Box::new(before.0.into_bytes()));
+    }
+    if let Some((lowest, highest)) = filter.ids {
+        conditions.push("id BETWEEN ? AND ?");
+        values.push(Box::new(lowest.0.into_bytes()));
+        values.push(Box::new(highest.0.into_bytes()));
+    }
+    values.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
     let mut statement = connection.prepare_cached(&format!(
         "SELECT id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck FROM flows
-         WHERE {} ORDER BY id DESC LIMIT ?2",
+         WHERE {} ORDER BY id DESC LIMIT ?",
         conditions.join(" AND ")
     ))?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let flows = statement.query_map(rusqlite::params![state, limit], |row| {
+    let flows = statement.query_map(rusqlite::params_from_iter(values), |row| {
         let state: String = row.get(2)?;
         let state = FlowState::parse(&state).ok_or_else(|| {
             let problem = format!("`{state}` is no state of a flow");

@@ -293,7 +293,7 @@ impl Shared {
             if wait.is_some_and(|wait| wait.is_zero()) {
                 // Opening a batch renews a lease that is due. Whoever waits for a batch is told that it was lost.
                 if let Err(error) = writer.begin().and_then(|()| writer.commit()) {
-                    tracing::warn!(%error, "a batch was lost, or a lease not renewed");
+                    tracing::warn!(%error, "what flows did could not be written to the database, or this process's lease was not renewed");
                     writer.host.postpone();
                 }
                 let told = std::mem::take(&mut writer.told);
@@ -321,7 +321,7 @@ impl Drop for Sqlite {
         self.write(|writer| {
             writer.closing = true;
             if let Err(error) = writer.commit() {
-                tracing::warn!(%error, "the last batch was lost");
+                tracing::warn!(%error, "what was done last could not be written to the database");
             }
         });
         self.shared.inbox.ring_now();

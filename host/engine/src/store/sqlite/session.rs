@@ -22,10 +22,8 @@ pub(super) struct Session {
     pub(super) next_effect: u32,
     /// The call whose effects are taken.
     pub(super) open: Option<CallId>,
-    /// Its latest entries are gone.
-    pub(super) lost: bool,
-    /// Why, when they were not even taken.
-    pub(super) refused: Option<StoreError>,
+    /// Why its latest entries are gone, or were not taken.
+    pub(super) lost: Option<StoreError>,
     /// The open batch has something of it.
     pub(super) in_batch: bool,
     /// It was in nobody's hand when it was last on disk.

@@ -136,7 +136,7 @@ impl Writer {
                 Ok(())
             }
             Ok(None) => {
-                session.lost = true;
+                session.lost = Some(StoreError::WentOn(flow));
                 Err(StoreError::WentOn(flow))
             }
             Err(error) => Err(self.lose(&error)),
@@ -146,11 +146,7 @@ impl Writer {
     fn check_session(&self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
         match self.flows.get(&flow) {
             Some(_) if self.fenced => Err(StoreError::Fenced),
-            Some(session) if session.lost => Err(session
-                .refused
-                .clone()
-                .unwrap_or_else(|| StoreError::Lost("a batch before".to_owned()))),
-            Some(_) => Ok(()),
+            Some(session) => session.lost.clone().map_or(Ok(()), Err),
             None if matches!(first, Some(Event::Created { .. })) => Ok(()),
             None => Err(StoreError::UnknownFlow(flow)),
         }
@@ -347,7 +343,7 @@ impl Writer {
         if self.has_pending(flow) {
             // Whoever's batch is lost here is told at their next step.
             if let Err(error) = self.commit() {
-                tracing::warn!(%error, "a batch was lost while a flow was loaded");
+                tracing::warn!(%error, "what flows did could not be written to the database while a flow was loaded");
             }
         }
         self.begin_as_host()?;
@@ -388,7 +384,7 @@ impl Writer {
         if session.handles > 0 || !session.pending.is_empty() {
             return;
         }
-        let in_hand = session.rests() && !session.rested && !session.lost;
+        let in_hand = session.rests() && !session.rested && session.lost.is_none();
         self.flows.remove(&flow);
         if in_hand && let Err(error) = self.put_down(flow) {
             tracing::warn!(%flow, %error, "a flow that rests stays in this process's hand until it ends");

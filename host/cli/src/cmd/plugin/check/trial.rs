@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::error::{Cause, Diagnostic, Origin};
+use cairn::error::{Cause, Diagnostic, Origin, log_end};
 use cairn::event::FlowState;
 use cairn::host::Planner;
 use cairn::manifest::Manifest;
@@ -161,7 +161,7 @@ fn called(report: &Report, is_task: bool) -> Result<String, Broken> {
         return Ok(format!("returned {result}"));
     };
     let whose = error.task.as_deref().unwrap_or("the flow");
-    let what = format!("{}: {}", error.kind, error.message);
+    let what = format!("{}: {}{}", error.kind, error.message, log_end(&error.log));
     // A policy that fails denies, and so says who failed in the details.
     let origin = match error.details["failure"]["origin"].as_str() {
         Some("host") => Origin::Host,
@@ -197,7 +197,7 @@ fn reverted(report: &Report) -> Result<String, Broken> {
         }
         Verdict::Incomplete => {
             let failed = rollback.failed.iter().map(|failed| match &failed.error {
-                Some(error) => format!("{}: {error}", failed.task),
+                Some(error) => format!("{}: {}", failed.task, error.with_log()),
                 None => failed.task.clone(),
             });
             let failed = failed.collect::<Vec<_>>().join("; ");

@@ -5,11 +5,13 @@ mod migrate;
 mod prune;
 mod quota;
 mod sync;
+mod vacuum;
 mod volumes;
 
 pub use catalogue::{NewEncryption, NewImage, NewQosSpecs, NewVolumeType};
 pub use migrate::Migrated;
 pub use quota::Expired;
+pub use vacuum::Vacuumed;
 
 use std::collections::BTreeMap;
 

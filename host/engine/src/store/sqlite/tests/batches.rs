@@ -53,12 +53,15 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         Err(StoreError::Lost(_))
     ));
 
-    // Both had events in the batch; the third had none.
+    // Both had events in the batch; the third had none. Each is told why, as often as it asks.
     for call in [first, second] {
-        assert!(matches!(
-            apply(&store, call, &ann(), reserve(1)),
-            Err(StoreError::Lost(_))
-        ));
+        let lost = apply(&store, call, &ann(), reserve(1)).unwrap_err();
+        assert!(matches!(lost, StoreError::Lost(_)));
+        let told = lost.to_string();
+        assert!(
+            told.contains("could not be written to the database") && told.contains("is full"),
+            "{told}"
+        );
         assert!(matches!(
             store.append(call.flow, &[]),
             Err(StoreError::Lost(_))

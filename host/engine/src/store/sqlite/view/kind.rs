@@ -21,6 +21,17 @@ pub enum Kind {
     Usage,
 }
 
+/// Whose the rows of a table are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The host's own.
+    Host,
+    /// The project's in `project_id`.
+    Project,
+    /// The same, or everyone's where that is null.
+    ProjectOrEveryone,
+}
+
 const CAST: Columns = &[
     ("id", As::Plain),
     ("state", As::Plain),
@@ -63,17 +74,18 @@ impl Kind {
         }
     }
 
-    /// Columns, table, and whether the columns `project_id` and `deleted` are there.
-    pub(super) const fn layout(self) -> (Columns, &'static str, bool, bool) {
+    /// Columns, table, whose the rows are, and whether there is a column `deleted`.
+    pub(super) const fn layout(self) -> (Columns, &'static str, Owner, bool) {
+        use Owner::{Host, Project, ProjectOrEveryone};
         match self {
-            Self::Volume => (row::VOLUME, "volumes", true, true),
-            Self::Snapshot => (row::SNAPSHOT, "snapshots", true, true),
-            Self::VolumeType => (row::VOLUME_TYPE, "volume_types", false, true),
-            Self::QosSpecs => (row::QOS_SPECS, "qos_specs", false, false),
-            Self::Image => (row::IMAGE, "images", false, false),
-            Self::Cast => (CAST, "outbox", false, false),
-            Self::Reservation => (RESERVATION, "reservations", true, false),
-            Self::Usage => (USAGE, "quota_usages", true, true),
+            Self::Volume => (row::VOLUME, "volumes", Project, true),
+            Self::Snapshot => (row::SNAPSHOT, "snapshots", Project, true),
+            Self::VolumeType => (row::VOLUME_TYPE, "volume_types", Host, true),
+            Self::QosSpecs => (row::QOS_SPECS, "qos_specs", Host, false),
+            Self::Image => (row::IMAGE, "images", ProjectOrEveryone, false),
+            Self::Cast => (CAST, "outbox", Host, false),
+            Self::Reservation => (RESERVATION, "reservations", Project, false),
+            Self::Usage => (USAGE, "quota_usages", Project, true),
         }
     }
 }

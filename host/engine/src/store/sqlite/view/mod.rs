@@ -4,12 +4,15 @@ mod backup;
 mod drift;
 mod dump;
 mod kind;
+mod list;
 mod prune;
 mod quotas;
 mod reader;
+mod resolve;
 
 pub use dump::{Dump, DumpedRow};
 pub use kind::Kind;
+pub use list::Listing;
 pub use prune::Pruned;
 pub(super) use prune::{OfFlows, Prunable};
 pub use quotas::{Quota, QuotaUsage};
@@ -20,7 +23,6 @@ use rusqlite::{Connection, OptionalExtension};
 use super::row::{self, As, Columns};
 use super::tx::{Fault, Tx, describe, scalar};
 use super::{Sqlite, lookup};
-use crate::error::TaskError;
 use crate::event::{Entry, FlowState, FlowSummary};
 use crate::id::{FlowId, Identity};
 use crate::store::{Caller, StoreError};
@@ -58,6 +60,10 @@ pub struct FlowFilter {
     pub incomplete: bool,
     /// Those that cannot be recovered.
     pub stuck: bool,
+    /// Those made before this one.
+    pub before: Option<FlowId>,
+    /// Those from one id to another, both included.
+    pub ids: Option<(FlowId, FlowId)>,
 }
 
 /// What one caller may read.
@@ -68,38 +74,6 @@ pub struct View<'a> {
 impl View<'_> {
     fn connection(&self) -> &Connection {
         self.tx.connection
-    }
-
-    /// Rows of one kind, in order of their ids; of one project, and with soft-deleted ones, where that is asked for.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn list(
-        &self,
-        kind: Kind,
-        project: Option<&str>,
-        deleted: bool,
-    ) -> Result<Vec<Object>, StoreError> {
-        let (columns, table, has_project, has_deleted) = kind.layout();
-        let mut conditions = vec!["1"];
-        if has_deleted && !deleted {
-            conditions.push("deleted = 0");
-        }
-        if has_project && project.is_some() {
-            conditions.push("project_id = :project");
-        }
-        let rest = format!("WHERE {} ORDER BY id", conditions.join(" AND "));
-        let statement = row::select(columns, table, &rest);
-        let rows = match project.filter(|_| has_project) {
-            Some(project) => row::rows(
-                self.connection(),
-                columns,
-                &statement,
-                &[(":project", project)],
-            ),
-            None => row::rows(self.connection(), columns, &statement, []),
-        };
-        rows.map_err(failed)
     }
 
     /// One row by its id, soft-deleted or not; `None` when there is none.
@@ -207,42 +181,6 @@ impl View<'_> {
         scalar(self.connection(), statement, [digest.to_string()]).map_err(failed)
     }
 
-    /// The id of the row of `kind` that is meant by an id or a name.
-    ///
-    /// # Errors
-    /// A refusal when there is none, or when several bear the name.
-    pub fn resolve(&self, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
-        if let Some(found) = self.find(kind, id_or_name)? {
-            return Ok(found);
-        }
-        let mut found = self.named(kind, id_or_name)?;
-        // What others call theirs is nobody else's business.
-        found.retain(|row| self.may_see(kind, row));
-        match (found.pop(), found.is_empty()) {
-            (Some(row), true) => Ok(row),
-            (Some(_), false) => {
-                let noun = kind.noun();
-                let message =
-                    format!("several are called `{id_or_name}`: name the {noun} by its id");
-                Err(TaskError::new("NotUnique", message).into())
-            }
-            (None, _) => Err(not_found(kind, id_or_name)),
-        }
-    }
-
-    /// [`resolve`](Self::resolve), of what the caller may see: the rest is answered like what does not exist.
-    ///
-    /// # Errors
-    /// Those of [`resolve`](Self::resolve).
-    pub fn resolve_visible(&self, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
-        let found = self.resolve(kind, id_or_name)?;
-        if self.may_see(kind, &found) {
-            Ok(found)
-        } else {
-            Err(not_found(kind, id_or_name))
-        }
-    }
-
     /// Whether the caller may see a row: of the caller's project or everybody's, or any for an admin; and not deleted.
     pub fn may_see(&self, kind: Kind, row: &Object) -> bool {
         match kind {
@@ -283,11 +221,6 @@ impl View<'_> {
             .map_err(failed)?;
         Ok(found.is_some())
     }
-}
-
-fn not_found(kind: Kind, id_or_name: &str) -> StoreError {
-    let message = format!("there is no {} `{id_or_name}`", kind.noun());
-    TaskError::new("NotFound", message).into()
 }
 
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {

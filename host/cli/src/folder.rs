@@ -1,0 +1,143 @@
+//! Files that are written to a folder all or none, and never over what is there.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use cairn::error::Diagnostic;
+
+use crate::exit::{Exit, Failure};
+
+/// Writes files, by their paths in `folder`, which is made when it is not there.
+///
+/// # Errors
+/// When one of them is there already, or one cannot be written: then nothing is left of the others, nor of folders that were made.
+pub fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let taken: Vec<&str> = files
+        .keys()
+        .filter(|name| folder.join(name).symlink_metadata().is_ok())
+        .map(String::as_str)
+        .collect();
+    if !taken.is_empty() {
+        return Err(
+            Diagnostic::new(format!("there already: {}", taken.join(", ")))
+                .at(folder, None)
+                .help("name another folder; nothing was changed")
+                .into(),
+        );
+    }
+    let mut made = Made::default();
+    for (name, text) in files {
+        let path = folder.join(name);
+        let parent = path.parent().unwrap_or(folder);
+        made.folder(parent)
+            .and_then(|()| made.file(&path, text))
+            .map_err(|error| unwritten(&path, &error))?;
+    }
+    made.0.clear();
+    Ok(())
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    let diagnostic = Diagnostic::new(format!("{} cannot be written: {error}", path.display()));
+    match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => {
+            diagnostic.help("name another folder").into()
+        }
+        _ => Failure {
+            exit: Exit::Host,
+            diagnostic: diagnostic.help("check that you may write there, and that there is room"),
+        },
+    }
+}
+
+/// What was made so far; removed when the rest cannot be.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Makes a folder with those above it.
+    fn folder(&mut self, path: &Path) -> io::Result<()> {
+        if path.is_dir() || path == Path::new("") {
+            return Ok(());
+        }
+        if let Some(above) = path.parent() {
+            self.folder(above)?;
+        }
+        match fs::create_dir(path) {
+            // `a/..` is there once `a` is.
+            Err(_) if path.is_dir() => Ok(()),
+            made => made.map(|()| self.0.push(path.to_owned())),
+        }
+    }
+
+    fn file(&mut self, path: &Path, text: &str) -> io::Result<()> {
+        let mut file = File::create_new(path)?;
+        self.0.push(path.to_owned());
+        file.write_all(text.as_bytes())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in self.0.iter().rev() {
+            // A folder in which others wrote meanwhile stays.
+            let removed = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), %error, "a part of what could not be written stays");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(names: &[&str]) -> BTreeMap<String, String> {
+        let files = names.iter();
+        files
+            .map(|name| ((*name).to_owned(), format!("text of {name}")))
+            .collect()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn folders_are_made_as_deep_as_they_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b");
+        write(&deep, &files(&["x", "c/y"])).unwrap();
+        assert_eq!(fs::read_to_string(deep.join("c/y")).unwrap(), "text of c/y");
+        assert_eq!(names(&deep), ["c", "x"]);
+    }
+
+    #[test]
+    fn what_is_there_is_named_and_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("y"), "mine").unwrap();
+        // Also a link to nothing.
+        std::os::unix::fs::symlink("nowhere", folder.path().join("z")).unwrap();
+        let error = write(folder.path(), &files(&["x", "y", "z"])).unwrap_err();
+        assert_eq!(error.diagnostic.message, "there already: y, z");
+        assert_eq!(names(folder.path()), ["y", "z"]);
+        assert_eq!(fs::read_to_string(folder.path().join("y")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_takes_the_others_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = "n".repeat(300);
+        let error = write(&folder.path().join("a/b"), &files(&["c/x", &long]));
+        assert!(error.is_err());
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+}
