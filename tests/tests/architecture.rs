@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("retry", &[]),
     ("wit", &[]),
     ("keyring", &[]),
+    ("text", &[]),
     ("error", &["value"]),
     ("document", &["error", "value"]),
     ("quota", &["clock", "error", "value"]),
@@ -35,7 +36,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("upgrade", &["manifest", "plan", "value"]),
     (
         "config",
-        &["allow", "document", "error", "manifest", "quota", "value"],
+        &[
+            "allow", "document", "error", "manifest", "quota", "text", "value",
+        ],
     ),
     (
         "store",
@@ -43,7 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clock", "crash", "effect", "error", "event", "id", "keyring", "quota", "value",
         ],
     ),
-    ("request", &["document", "error", "store", "value"]),
+    ("request", &["document", "error", "store", "text", "value"]),
     (
         "flow",
         &[

@@ -10,6 +10,7 @@ use crate::document::{Document, Item, Table};
 use crate::error::Diagnostic;
 use crate::manifest::{Limits, size};
 use crate::quota::QuotaConfig;
+use crate::text::Text;
 
 /// What a `cairn.toml` says. A key that is left out is `None`, or its default in [`QuotaConfig`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,8 +113,8 @@ impl Config {
         let path = |key| -> Result<Option<PathBuf>, Diagnostic> {
             Ok(text_of(&root, key)?.map(|path| folder.join(path)))
         };
-        let word = |key| -> Result<Option<String>, Diagnostic> {
-            Ok(text_of(&root, key)?.map(str::to_owned))
+        let word = |key, limits| -> Result<Option<String>, Diagnostic> {
+            Ok(limited(&root, key, limits)?.map(str::to_owned))
         };
         let time = |key, least| root.get(key).map(|item| item.duration(least)).transpose();
         Ok(Self {
@@ -122,10 +123,10 @@ impl Config {
             components: path("components")?,
             master_key: path("master_key")?,
             policy: path("policy")?,
-            zone: word("zone")?,
-            default_volume_type: word("default_volume_type")?,
-            user: word("user")?,
-            project: word("project")?,
+            zone: word("zone", Text::Word)?,
+            default_volume_type: word("default_volume_type", Text::Word)?,
+            user: word("user", Text::Name)?,
+            project: word("project", Text::Name)?,
             lease: time("lease", Duration::from_secs(1))?,
             patience: time("patience", Duration::from_millis(1))?,
             ceilings: match root.get("limits") {
@@ -158,6 +159,15 @@ fn text_of<'d>(table: &Table<'d>, key: &str) -> Result<Option<&'d str>, Diagnost
             .error("is empty")
             .help(format!("say what it is, or leave `{key}` out"))),
         text => Ok(Some(text)),
+    }
+}
+
+/// The text of `key`, within its limits.
+fn limited<'d>(table: &Table<'d>, key: &str, limits: Text) -> Result<Option<&'d str>, Diagnostic> {
+    let text = text_of(table, key)?;
+    match (table.get(key), text.map(|text| limits.check(text))) {
+        (Some(item), Some(Err(unfit))) => Err(item.error(unfit)),
+        _ => Ok(text),
     }
 }
 
@@ -323,6 +333,11 @@ mod tests {
                 "user = ''",
                 "`user` is empty\n  --> etc/cairn.toml:1\n  help: say what it is, or leave `user` out",
             ),
+            (
+                "\nproject = ' blue'",
+                "`project` begins or ends with a blank\n  --> etc/cairn.toml:2",
+            ),
+            ("zone = '  '", "`zone` is empty\n  --> etc/cairn.toml:1"),
             (
                 "[quota]\n\nvolumes = -2",
                 "`quota.volumes` must be -1 or more, not -2\n  --> etc/cairn.toml:3\n  help: -1 is unlimited",

@@ -66,6 +66,7 @@ pub mod request;
 pub mod retry;
 pub mod store;
 pub mod task;
+pub mod text;
 pub mod upgrade;
 pub mod value;
 mod wit;

@@ -23,6 +23,7 @@ mod run;
 mod settings;
 mod signals;
 mod stuck;
+mod texts;
 mod upgrade;
 
 use acceptance::program::{Program, volume_create};
