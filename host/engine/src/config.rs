@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::allow::Allow;
 use crate::document::{Document, Item, Table};
 use crate::error::Diagnostic;
+use crate::idempotency::IdempotencyConfig;
 use crate::manifest::{Limits, size};
 use crate::quota::QuotaConfig;
 use crate::text::Text;
@@ -43,6 +44,8 @@ pub struct Config {
     pub compile: CompileConfig,
     /// `[quota]`.
     pub quota: QuotaConfig,
+    /// `[idempotency]`.
+    pub idempotency: IdempotencyConfig,
     /// `[allow]`.
     pub allow: Allow,
 }
@@ -83,6 +86,7 @@ const KEYS: &[&str] = &[
     "limits",
     "compile",
     "quota",
+    "idempotency",
     "allow",
 ];
 
@@ -141,6 +145,10 @@ impl Config {
                 Some(item) => quota(&item.table()?.only(QUOTA_KEYS)?)?,
                 None => QuotaConfig::default(),
             },
+            idempotency: match root.get("idempotency") {
+                Some(item) => idempotency(&item.table()?.only(&["keep"])?)?,
+                None => IdempotencyConfig::default(),
+            },
             allow: match root.get("allow") {
                 Some(item) => Allow::read(&item.table()?, file)?,
                 None => Allow::default(),
@@ -169,6 +177,18 @@ fn limited<'d>(table: &Table<'d>, key: &str, limits: Text) -> Result<Option<&'d 
         (Some(item), Some(Err(unfit))) => Err(item.error(unfit)),
         _ => Ok(text),
     }
+}
+
+fn idempotency(table: &Table<'_>) -> Result<IdempotencyConfig, Diagnostic> {
+    /// A hundred years.
+    const MOST: Duration = Duration::from_secs(36_525 * 24 * 3600);
+    let defaults = IdempotencyConfig::default();
+    Ok(IdempotencyConfig {
+        keep: match table.get("keep") {
+            Some(item) => item.duration_within(Duration::ZERO, MOST)?,
+            None => defaults.keep,
+        },
+    })
 }
 
 fn compile(table: &Table<'_>) -> Result<CompileConfig, Diagnostic> {
@@ -263,7 +283,7 @@ mod tests {
                     default_volume_type = 't'\nuser = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
                     processor = '7s'\nmemory = '1GiB'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
                     gigabytes = -1\nuse_default_class = false\nno_snapshot_gigabytes = true\nreservation_expire = 3\n\
-                    until_refresh = 4\nmax_age = 5";
+                    until_refresh = 4\nmax_age = 5\n[idempotency]\nkeep = '90d'";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
         let expected = Config {
@@ -296,6 +316,9 @@ mod tests {
                 reservation_expire: 3,
                 until_refresh: 4,
                 max_age: 5,
+            },
+            idempotency: IdempotencyConfig {
+                keep: Duration::from_secs(90 * 86_400),
             },
             allow: Allow::default(),
         };
@@ -338,6 +361,10 @@ mod tests {
                 "`project` begins or ends with a blank\n  --> etc/cairn.toml:2",
             ),
             ("zone = '  '", "`zone` is empty\n  --> etc/cairn.toml:1"),
+            (
+                "[idempotency]\nkeep = '101y'",
+                "`idempotency.keep` must be from 0s to 100years, not 101y\n  --> etc/cairn.toml:2",
+            ),
             (
                 "[quota]\n\nvolumes = -2",
                 "`quota.volumes` must be -1 or more, not -2\n  --> etc/cairn.toml:3\n  help: -1 is unlimited",

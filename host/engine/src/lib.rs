@@ -54,6 +54,7 @@ pub mod flow;
 pub mod history;
 pub mod host;
 pub mod id;
+pub mod idempotency;
 pub mod keyring;
 pub mod lock;
 pub mod manifest;

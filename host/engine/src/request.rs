@@ -6,13 +6,14 @@
 use std::path::Path;
 
 use crate::error::Diagnostic;
+use crate::idempotency::Key;
 use crate::store::StoreError;
 use crate::store::view::{Kind, View};
 use crate::text::{Text, check_entry};
 use crate::value::{Object, Value};
 
 /// Why a request cannot be handed to a flow; nothing ran.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum RequestError {
     /// The request is wrong.
     #[error("{0}")]
@@ -87,6 +88,37 @@ impl Type {
             _ => Ok(()),
         }
     }
+}
+
+/// A request that was taken in.
+#[derive(Clone, Debug)]
+pub struct Entered {
+    /// What a flow is given; or why it cannot be, where the key stands for the same request already.
+    pub request: Result<Value, RequestError>,
+    /// The key, with what was asked.
+    pub key: Option<Key>,
+}
+
+/// Takes in a request to the flow called `flow`, under a key where there is one: [`resolve`]s it. A repeat need not be
+/// resolved, for what it names may have changed since the first.
+///
+/// # Errors
+/// Those of [`resolve`]; [`RequestError::Invalid`] for a key that is empty or too long.
+pub fn enter(
+    flow: &str,
+    action: Option<&str>,
+    request: &Value,
+    key: Option<&str>,
+    file: Option<&Path>,
+    view: &View<'_>,
+) -> Result<Entered, RequestError> {
+    let key = key.map(|key| Key::new(key, flow, request)).transpose();
+    let key = key.map_err(|unfit| Diagnostic::new(format!("the key {unfit}")))?;
+    let request = match (resolve(action, request, file, view), &key) {
+        (Err(error), Some(key)) if view.repeat_of(key)?.is_some() => Err(error),
+        (request, _) => Ok(request?),
+    };
+    Ok(Entered { request, key })
 }
 
 /// Checks a request, looks up what it names, and makes of it what the flow of `action` is given. An action without a

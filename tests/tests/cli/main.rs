@@ -7,6 +7,7 @@ mod drift;
 mod flows;
 mod grants;
 mod help;
+mod idempotency;
 mod in_flight;
 mod laws;
 mod limits;

@@ -79,9 +79,9 @@ fn every_command_that_makes_rows_has_the_same_limits() {
     let (most, long) = longest();
     program.write("disk.img", "x");
     let (key, value) = (format!("{long}=x"), format!("k={long}"));
-    for (command, words) in [
+    let cases: &[(&[&str], &str)] = &[
         (
-            &["volumes", "create", "--size", "1", "--name", &long][..],
+            &["volumes", "create", "--size", "1", "--name", &long],
             "256 characters",
         ),
         (
@@ -165,7 +165,8 @@ fn every_command_that_makes_rows_has_the_same_limits() {
             &["volumes", "create", "--size", "1", "--role", ""],
             "is empty",
         ),
-    ] {
+    ];
+    for &(command, words) in cases {
         program.run(command).exits(2).says(&[words]);
         assert!(!program.has_database(), "{command:?}");
     }
@@ -208,30 +209,31 @@ fn an_empty_zone_project_or_user_is_told_with_where_it_comes_from() {
     let program = program();
     let (_, long) = longest();
     let create = ["volumes", "create", "--size", "1"];
-    for (name, values) in [
-        ("zone", &["", " ", &long][..]),
+    let cases: &[(&str, &[&str])] = &[
+        ("zone", &["", " ", &long]),
         ("default-volume-type", &["", &long]),
         ("user", &["", &long, "a\nb", " ann"]),
         ("project", &["", &long, "\u{1b}[m", "blue "]),
-    ] {
+    ];
+    for &(name, values) in cases {
         let flag = format!("--{name}");
         let key = name.replace('-', "_");
         let variable = format!("CAIRN_{}", key.to_uppercase());
-        for value in values {
-            let by_flag = [&create[..], &[&flag, value]].concat();
+        for &value in values {
+            let by_flag = [&create[..], &[flag.as_str(), value]].concat();
             program
                 .run(&by_flag)
                 .exits(2)
-                .says(&[&format!("`{flag}` ")]);
+                .says(&[format!("`{flag}` ").as_str()]);
             with_variable(&program, &variable, value, &create)
                 .exits(2)
-                .says(&[&format!("the variable `{variable}` ")]);
+                .says(&[format!("the variable `{variable}` ").as_str()]);
             let value = json!(value);
             program.write("cairn.toml", format!("\n{key} = {value}\n"));
             program
                 .run(&create)
                 .exits(2)
-                .says(&[&format!("`{key}` "), "--> cairn.toml:2"]);
+                .says(&[format!("`{key}` ").as_str(), "--> cairn.toml:2"]);
             std::fs::remove_file(program.path("cairn.toml")).expect("it was written");
         }
     }
@@ -240,7 +242,7 @@ fn an_empty_zone_project_or_user_is_told_with_where_it_comes_from() {
     let by_flag = [&create[..], &["--project", "blue"]].concat();
     with_variable(&program, "CAIRN_PROJECT", "", &by_flag).exits(0);
     // Before the subcommand, too.
-    let first = [&["--zone", ""], &create[..]].concat();
+    let first = [&["--zone", ""][..], &create[..]].concat();
     program.run(&first).exits(2).says(&["`--zone` is empty"]);
 }
 

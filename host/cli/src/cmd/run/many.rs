@@ -14,7 +14,7 @@ use cairn::host::{Host, ReadyPlan};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::report::Report;
-use cairn::request;
+use cairn::request::{self, Entered};
 use cairn::store::view::Reader;
 use cairn::value::{self, Value};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,8 +47,7 @@ enum Origin {
 /// A request and where it comes from.
 struct Asked {
     origin: Origin,
-    key: Option<String>,
-    request: Value,
+    entered: Entered,
 }
 
 /// What came of one request.
@@ -95,13 +94,14 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     let mut asked = Vec::new();
     for path in &run.inputs {
         let (request, file) = input::request(Some(path))?;
-        let request = session.peek(&requester, |view| {
-            Ok(request::resolve(action, &request, file, view)?)
+        let entered = session.peek(&requester, |view| {
+            Ok(request::enter(
+                &plan.name, action, &request, None, file, view,
+            )?)
         })?;
         asked.push(Asked {
             origin: Origin::File(path.clone()),
-            key: None,
-            request,
+            entered,
         });
     }
 
@@ -177,17 +177,13 @@ impl Desk<'_> {
         }
         let mut key = None;
         match self.read_line(line, &mut key) {
-            Ok(request) => self.submit(Asked {
-                origin,
-                key,
-                request,
-            }),
+            Ok(entered) => self.submit(Asked { origin, entered }),
             Err(failure) => self.tell((origin, key, Err(failure))),
         }
     }
 
     /// The request of a line. Its key is told as soon as it is known, for a line that is refused after that.
-    fn read_line(&self, line: &str, known: &mut Option<String>) -> Result<Value, Failure> {
+    fn read_line(&self, line: &str, known: &mut Option<String>) -> Result<Entered, Failure> {
         let asked = value::parse(line)
             .map_err(|error| Diagnostic::new(format!("the line is no JSON: {error}")))?;
         let mut beside = None;
@@ -214,9 +210,11 @@ impl Desk<'_> {
                 .into());
         }
         let view = self.reader.view(&self.requester);
-        Ok(request::resolve(
+        Ok(request::enter(
+            self.plan.name(),
             self.action.as_deref(),
             &request,
+            known.as_deref(),
             None,
             &view,
         )?)
@@ -224,16 +222,13 @@ impl Desk<'_> {
 
     /// Hands a request to the host; waits while its queue is full.
     fn submit(&self, asked: Asked) {
-        let Asked {
-            origin,
-            key,
-            request,
-        } = asked;
+        let Asked { origin, entered } = asked;
+        let key = entered.key.as_ref().map(|key| key.text().to_owned());
         let submission = Submission {
             plan: Arc::clone(&self.plan),
             requester: self.requester.clone(),
-            request,
-            key: key.clone(),
+            request: entered.request,
+            key: entered.key,
         };
         let (printer, asked) = (self.printer.clone(), (origin.clone(), key.clone()));
         let submitted = self.host.submit_then(submission, move |report| {
