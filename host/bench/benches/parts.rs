@@ -66,6 +66,7 @@ fn open_call(stage: &Stage) -> Result<CallId, Box<dyn Error>> {
         request: Value::Null,
         plan: None,
         key: None,
+        asked: None,
     };
     let started = Event::Started {
         task: call.task,

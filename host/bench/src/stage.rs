@@ -122,7 +122,7 @@ impl Stage {
         let submission = Submission {
             plan: Arc::clone(&self.ready),
             requester: asked.requester,
-            request: asked.request,
+            request: Ok(asked.request),
             key: None,
         };
         self.host.submit_then(submission, then).map(drop)

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, ValueEnum};
+use cairn::error::Diagnostic;
+use cairn::text::{Text, Unfit, check_entry};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, Parser, ValueEnum};
 
 use crate::cmd::Command;
 
@@ -186,13 +189,13 @@ pub struct Who {
     )]
     pub project: Option<String>,
     /// A role of the user; may be repeated
-    #[arg(long = "role", value_name = "ROLE", help_heading = REQUESTER)]
+    #[arg(long = "role", value_name = "ROLE", value_parser = word, help_heading = REQUESTER)]
     pub roles: Vec<String>,
     /// Ask as an admin, who sees every project
     #[arg(long, help_heading = REQUESTER)]
     pub admin: bool,
     /// The quota class of the user's project
-    #[arg(long, value_name = "CLASS", help_heading = REQUESTER)]
+    #[arg(long, value_name = "CLASS", value_parser = word, help_heading = REQUESTER)]
     pub quota_class: Option<String>,
 }
 
@@ -209,5 +212,66 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some(("", _)) | None => Err("write KEY=VALUE".to_owned()),
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+    }
+}
+
+/// `KEY=VALUE` of metadata or specs, within the limits of such entries.
+pub fn entry(text: &str) -> Result<(String, String), String> {
+    let (key, value) = key_value(text)?;
+    check_entry(&key, &value).map_err(|unfit| unfit.to_string())?;
+    Ok((key, value))
+}
+
+/// Text for people, such as a description.
+pub fn words(text: &str) -> Result<String, Unfit> {
+    Text::Words.check(text).map(|()| text.to_owned())
+}
+
+/// Text that things are found by, such as a zone.
+pub fn word(text: &str) -> Result<String, Unfit> {
+    Text::Word.check(text).map(|()| text.to_owned())
+}
+
+/// The name of a volume type.
+pub fn name(text: &str) -> Result<String, Unfit> {
+    Text::Name.check(text).map(|()| text.to_owned())
+}
+
+/// Options that a variable may give too, and what their texts are. They are checked when it is known where they come from.
+const OPTIONS: &[(&str, &str, Text)] = &[
+    ("zone", "CAIRN_ZONE", Text::Word),
+    (
+        "default_volume_type",
+        "CAIRN_DEFAULT_VOLUME_TYPE",
+        Text::Word,
+    ),
+    ("user", "CAIRN_USER", Text::Name),
+    ("project", "CAIRN_PROJECT", Text::Name),
+];
+
+/// Holds the texts of options to their limits.
+///
+/// # Errors
+/// The first that does not fit, with the option or the variable that it comes from.
+pub fn check(matches: &ArgMatches) -> Result<(), Diagnostic> {
+    for (id, variable, limits) in OPTIONS {
+        // Not every command has every option.
+        let Ok(Some(text)) = matches.try_get_one::<String>(id) else {
+            continue;
+        };
+        let Err(unfit) = limits.check(text) else {
+            continue;
+        };
+        return Err(match matches.value_source(id) {
+            Some(ValueSource::EnvVariable) => {
+                Diagnostic::new(format!("the variable `{variable}` {unfit}"))
+                    .help(format!("give it a value, or unset {variable}"))
+            }
+            _ => Diagnostic::new(format!("`--{}` {unfit}", id.replace('_', "-"))),
+        });
+    }
+    match matches.subcommand() {
+        Some((_, matches)) => check(matches),
+        None => Ok(()),
     }
 }

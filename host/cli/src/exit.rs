@@ -143,7 +143,7 @@ impl From<StoreError> for Failure {
             | StoreError::Fenced
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
-            | StoreError::KeyTaken(_) => Self::host(error.to_string()),
+            | StoreError::KeyTaken { .. } => Self::host(error.to_string()),
         }
     }
 }

@@ -29,11 +29,11 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::Cli;
-use exit::Exit;
+use exit::{Exit, Failure};
 use settings::Settings;
 
 /// Flows are many small values that come and go on several threads; the C library's allocator costs them a fifth of their
@@ -66,8 +66,11 @@ fn lead_in(mut error: clap::Error) -> clap::Error {
 
 /// Runs the program: reads its arguments, does what they say, and says how that went.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         // Help and version are answers, and go to stdout.
         Err(error) => {
             let error = lead_in(error);
@@ -86,7 +89,10 @@ pub fn main() -> ExitCode {
         return compile::child(bounds);
     }
     logging::init(&cli.global);
-    let done = Settings::gather(&cli.global).and_then(|settings| cmd::run(cli.command, settings));
+    let done = args::check(&matches)
+        .map_err(Failure::from)
+        .and_then(|()| Settings::gather(&cli.global))
+        .and_then(|settings| cmd::run(cli.command, settings));
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -54,6 +54,13 @@ pub fn text(report: &Report) -> String {
         "flow",
         &format!("{}  {}  {}", flow.id, flow.name, flow.state),
     );
+    if report.pruned {
+        line(
+            &mut text,
+            "pruned",
+            "the flow's journal is gone; this is what its key keeps",
+        );
+    }
     if let Some(error) = &report.error {
         if let Some(task) = &error.task {
             line(&mut text, "task", task);

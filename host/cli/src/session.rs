@@ -109,6 +109,7 @@ impl Session {
         let defaults = SqliteConfig::default();
         SqliteConfig {
             quota: self.settings.quota.clone(),
+            idempotency: self.settings.idempotency,
             default_volume_type: self.settings.default_volume_type.clone(),
             master_key: Some(self.settings.master_key.clone()),
             lease: self.settings.lease.unwrap_or(defaults.lease),

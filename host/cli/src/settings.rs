@@ -8,6 +8,7 @@ use std::time::Duration;
 use cairn::allow::Allow;
 use cairn::config::{CompileConfig, Config};
 use cairn::error::Diagnostic;
+use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::Limits;
 use cairn::quota::QuotaConfig;
 
@@ -48,6 +49,8 @@ pub struct Settings {
     pub compile: CompileConfig,
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
+    /// How long idempotency keys are kept.
+    pub idempotency: IdempotencyConfig,
     /// What plugins may be granted.
     pub allow: Allow,
     /// What is said on stderr besides errors.
@@ -78,6 +81,7 @@ impl Settings {
             ceilings: config.ceilings,
             compile: config.compile,
             quota: config.quota,
+            idempotency: config.idempotency,
             allow: config.allow,
             global: global.clone(),
             db,

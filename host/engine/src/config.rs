@@ -8,8 +8,10 @@ use std::time::Duration;
 use crate::allow::Allow;
 use crate::document::{Document, Item, Table};
 use crate::error::Diagnostic;
+use crate::idempotency::IdempotencyConfig;
 use crate::manifest::{Limits, size};
 use crate::quota::QuotaConfig;
+use crate::text::Text;
 
 /// What a `cairn.toml` says. A key that is left out is `None`, or its default in [`QuotaConfig`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Config {
     pub compile: CompileConfig,
     /// `[quota]`.
     pub quota: QuotaConfig,
+    /// `[idempotency]`.
+    pub idempotency: IdempotencyConfig,
     /// `[allow]`.
     pub allow: Allow,
 }
@@ -82,6 +86,7 @@ const KEYS: &[&str] = &[
     "limits",
     "compile",
     "quota",
+    "idempotency",
     "allow",
 ];
 
@@ -112,8 +117,8 @@ impl Config {
         let path = |key| -> Result<Option<PathBuf>, Diagnostic> {
             Ok(text_of(&root, key)?.map(|path| folder.join(path)))
         };
-        let word = |key| -> Result<Option<String>, Diagnostic> {
-            Ok(text_of(&root, key)?.map(str::to_owned))
+        let word = |key, limits| -> Result<Option<String>, Diagnostic> {
+            Ok(limited(&root, key, limits)?.map(str::to_owned))
         };
         let time = |key, least| root.get(key).map(|item| item.duration(least)).transpose();
         Ok(Self {
@@ -122,10 +127,10 @@ impl Config {
             components: path("components")?,
             master_key: path("master_key")?,
             policy: path("policy")?,
-            zone: word("zone")?,
-            default_volume_type: word("default_volume_type")?,
-            user: word("user")?,
-            project: word("project")?,
+            zone: word("zone", Text::Word)?,
+            default_volume_type: word("default_volume_type", Text::Word)?,
+            user: word("user", Text::Name)?,
+            project: word("project", Text::Name)?,
             lease: time("lease", Duration::from_secs(1))?,
             patience: time("patience", Duration::from_millis(1))?,
             ceilings: match root.get("limits") {
@@ -139,6 +144,10 @@ impl Config {
             quota: match root.get("quota") {
                 Some(item) => quota(&item.table()?.only(QUOTA_KEYS)?)?,
                 None => QuotaConfig::default(),
+            },
+            idempotency: match root.get("idempotency") {
+                Some(item) => idempotency(&item.table()?.only(&["keep"])?)?,
+                None => IdempotencyConfig::default(),
             },
             allow: match root.get("allow") {
                 Some(item) => Allow::read(&item.table()?, file)?,
@@ -159,6 +168,27 @@ fn text_of<'d>(table: &Table<'d>, key: &str) -> Result<Option<&'d str>, Diagnost
             .help(format!("say what it is, or leave `{key}` out"))),
         text => Ok(Some(text)),
     }
+}
+
+/// The text of `key`, within its limits.
+fn limited<'d>(table: &Table<'d>, key: &str, limits: Text) -> Result<Option<&'d str>, Diagnostic> {
+    let text = text_of(table, key)?;
+    match (table.get(key), text.map(|text| limits.check(text))) {
+        (Some(item), Some(Err(unfit))) => Err(item.error(unfit)),
+        _ => Ok(text),
+    }
+}
+
+fn idempotency(table: &Table<'_>) -> Result<IdempotencyConfig, Diagnostic> {
+    /// A hundred years.
+    const MOST: Duration = Duration::from_secs(36_525 * 24 * 3600);
+    let defaults = IdempotencyConfig::default();
+    Ok(IdempotencyConfig {
+        keep: match table.get("keep") {
+            Some(item) => item.duration_within(Duration::ZERO, MOST)?,
+            None => defaults.keep,
+        },
+    })
 }
 
 fn compile(table: &Table<'_>) -> Result<CompileConfig, Diagnostic> {
@@ -253,7 +283,7 @@ mod tests {
                     default_volume_type = 't'\nuser = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
                     processor = '7s'\nmemory = '1GiB'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
                     gigabytes = -1\nuse_default_class = false\nno_snapshot_gigabytes = true\nreservation_expire = 3\n\
-                    until_refresh = 4\nmax_age = 5";
+                    until_refresh = 4\nmax_age = 5\n[idempotency]\nkeep = '90d'";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
         let expected = Config {
@@ -286,6 +316,9 @@ mod tests {
                 reservation_expire: 3,
                 until_refresh: 4,
                 max_age: 5,
+            },
+            idempotency: IdempotencyConfig {
+                keep: Duration::from_secs(90 * 86_400),
             },
             allow: Allow::default(),
         };
@@ -322,6 +355,15 @@ mod tests {
             (
                 "user = ''",
                 "`user` is empty\n  --> etc/cairn.toml:1\n  help: say what it is, or leave `user` out",
+            ),
+            (
+                "\nproject = ' blue'",
+                "`project` begins or ends with a blank\n  --> etc/cairn.toml:2",
+            ),
+            ("zone = '  '", "`zone` is empty\n  --> etc/cairn.toml:1"),
+            (
+                "[idempotency]\nkeep = '101y'",
+                "`idempotency.keep` must be from 0s to 100years, not 101y\n  --> etc/cairn.toml:2",
             ),
             (
                 "[quota]\n\nvolumes = -2",

@@ -150,7 +150,15 @@ pub(crate) struct Item<'d> {
 impl<'d> Item<'d> {
     /// A time of at most an hour, written with a unit as in "250ms".
     pub(crate) fn duration(&self, least: Duration) -> Result<Duration, Diagnostic> {
-        const MOST: Duration = Duration::from_secs(3600);
+        self.duration_within(least, Duration::from_secs(3600))
+    }
+
+    /// A time from `least` to `most`, written with a unit.
+    pub(crate) fn duration_within(
+        &self,
+        least: Duration,
+        most: Duration,
+    ) -> Result<Duration, Diagnostic> {
         let text = self
             .text()
             .map_err(|error| error.help(r#"write a time with its unit, such as "250ms""#))?;
@@ -158,11 +166,11 @@ impl<'d> Item<'d> {
             self.error(format!("is no time: `{}`", text.escape_debug()))
                 .help(r#"write a number and a unit, such as "250ms" or "5s""#)
         })?;
-        if !(least..=MOST).contains(&duration) {
+        if !(least..=most).contains(&duration) {
             return Err(self.error(format!(
                 "must be from {} to {}, not {}",
                 humantime::format_duration(least),
-                humantime::format_duration(MOST),
+                humantime::format_duration(most),
                 text.escape_debug(),
             )));
         }

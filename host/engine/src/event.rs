@@ -151,6 +151,9 @@ pub enum Event {
         /// Whoever asks again under this key, for the same project, gets this flow.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
+        /// The digest of what was asked under the key: see [`asked`](crate::idempotency::asked). Absent before schema 4.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<Digest>,
     },
     /// The flow changed its state.
     State {

@@ -8,6 +8,7 @@ use crate::effect::{Applied, Change, EffectName, Left, Net};
 use crate::error::{Cause, TaskError};
 use crate::event::{Disposition, Entry, Event, FlowState, TaskState};
 use crate::id::{Identity, Phase, TaskId};
+use crate::idempotency::{self, Key};
 use crate::task::Outcome;
 use crate::value::{Digest, Value};
 
@@ -23,7 +24,7 @@ pub struct History {
     /// The plan it was built from.
     pub plan: Option<Digest>,
     /// The key it was asked for under.
-    pub key: Option<String>,
+    pub key: Option<Key>,
     /// Why somebody closed its incomplete rollback as it is.
     pub accepted: Option<String>,
     /// Its state.
@@ -112,7 +113,7 @@ impl History {
         requester: Arc<Identity>,
         request: Arc<Value>,
         plan: Option<Digest>,
-        key: Option<String>,
+        key: Option<Key>,
     ) -> Self {
         Self {
             name,
@@ -139,16 +140,22 @@ impl History {
             request,
             plan,
             key,
+            asked,
         } = &entries.first()?.event
         else {
             return None;
         };
+        let key = key.clone().map(|key| {
+            // An older journal knows only what the flow was given.
+            let asked = asked.unwrap_or_else(|| idempotency::asked(name, request));
+            Key::stored(key, asked)
+        });
         let mut history = Self::new(
             name.clone(),
             Arc::new(requester.clone()),
             Arc::new(request.clone()),
             *plan,
-            key.clone(),
+            key,
         );
         for entry in entries {
             history.apply(entry.at, &entry.event);
@@ -163,7 +170,8 @@ impl History {
             requester: Identity::clone(&self.requester),
             request: Value::clone(&self.request),
             plan: self.plan,
-            key: self.key.clone(),
+            key: self.key.as_ref().map(|key| key.text().to_owned()),
+            asked: self.key.as_ref().map(Key::asked),
         }
     }
 

@@ -30,6 +30,7 @@ use crate::check::RulePlugins;
 use crate::error::Diagnostic;
 use crate::flow::{Flow, FlowError};
 use crate::id::{FlowId, Identity};
+use crate::idempotency::Key;
 use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedTask};
 use crate::plugin::Plugins;
@@ -254,7 +255,7 @@ impl Host {
         plan: &Plan,
         requester: Identity,
         request: Value,
-        key: Option<&str>,
+        key: Option<Key>,
     ) -> Result<Flow, HostError> {
         let mut flow = Flow::builder(&plan.name)
             .requester(requester)

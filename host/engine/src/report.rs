@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::effect::Left;
 use crate::error::{Origin, TaskError};
 use crate::event::{FlowState, TaskState};
 use crate::history::History;
 use crate::id::FlowId;
-use crate::value::Value;
+use crate::value::{self, Object, Value};
 
 /// The whole story of one flow. Its JSON is the document that `cairn run --json` prints.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Which flow, and its state.
     pub flow: FlowReport,
@@ -24,10 +24,13 @@ pub struct Report {
     pub tasks: Vec<TaskReport>,
     /// The states it went through, in order.
     pub transitions: Vec<Transition>,
+    /// The flow was pruned: this is the [short](Self::short) report that its key keeps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pruned: bool,
 }
 
 /// Which flow, and its state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "says it all")]
 pub struct FlowReport {
     pub id: FlowId,
@@ -36,7 +39,7 @@ pub struct FlowReport {
 }
 
 /// A flow's error.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorReport {
     /// The task that failed; null when somebody asked for the rollback.
     pub task: Option<String>,
@@ -54,7 +57,7 @@ pub struct ErrorReport {
 }
 
 /// What a rollback came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything is as it was.
@@ -66,7 +69,7 @@ pub enum Verdict {
 }
 
 /// How a flow was rolled back.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RollbackReport {
     /// What it came to.
     pub verdict: Verdict,
@@ -77,12 +80,12 @@ pub struct RollbackReport {
     /// What is different from before.
     pub residue: Vec<Left>,
     /// Why somebody closed it as it is, although it is incomplete.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
 }
 
 /// A revert that failed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "says it all")]
 pub struct FailedRevert {
     pub task: String,
@@ -90,7 +93,7 @@ pub struct FailedRevert {
 }
 
 /// How one task went.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
     /// Its name.
     pub name: String,
@@ -104,7 +107,7 @@ pub struct TaskReport {
 }
 
 /// One change of the flow's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
     /// The new state.
     pub state: FlowState,
@@ -147,7 +150,80 @@ impl Report {
                     old: *old,
                 })
                 .collect(),
+            pruned: false,
         }
+    }
+
+    /// What an idempotency key keeps of the report when the flow is pruned: no transitions, at most 100 tasks, reverts and
+    /// residues, of a task's result the plain values at its top, such as an id, and of values and messages those that take at
+    /// most a KiB. State and verdict are as they were.
+    #[must_use]
+    pub fn short(mut self) -> Self {
+        const MOST: usize = 100;
+        self.pruned = true;
+        self.transitions.clear();
+        self.tasks.truncate(MOST);
+        for task in &mut self.tasks {
+            task.result = Arc::new(top(&task.result));
+        }
+        if let Some(error) = &mut self.error {
+            shorten(&mut error.message);
+            drop_long(&mut error.details);
+        }
+        if let Some(rollback) = &mut self.rollback {
+            rollback.reverted.truncate(MOST);
+            rollback.failed.truncate(MOST);
+            for error in rollback
+                .failed
+                .iter_mut()
+                .flat_map(|failed| &mut failed.error)
+            {
+                shorten(&mut error.message);
+                drop_long(&mut error.details);
+            }
+            rollback.residue.truncate(MOST);
+            for left in &mut rollback.residue {
+                drop_long(&mut left.before);
+                drop_long(&mut left.after);
+            }
+        }
+        self
+    }
+}
+
+/// The longest value and message of a short report, in bytes.
+const SHORT: usize = 1 << 10;
+
+/// The texts, numbers and flags at the top of a value, such as an id; null when there are none, or too many.
+fn top(value: &Value) -> Value {
+    let members = value.as_object().into_iter().flatten();
+    let plain =
+        members.filter(|(_, value)| value.is_string() || value.is_number() || value.is_boolean());
+    let kept: Object = plain
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if kept.is_empty() {
+        return Value::Null;
+    }
+    let mut kept = Value::Object(kept);
+    drop_long(&mut kept);
+    kept
+}
+
+fn is_short(value: &Value) -> bool {
+    value::text(value).len() <= SHORT
+}
+
+fn drop_long(value: &mut Value) {
+    if !is_short(value) {
+        *value = Value::Null;
+    }
+}
+
+fn shorten(message: &mut String) {
+    if message.len() > SHORT {
+        message.truncate(message.floor_char_boundary(SHORT));
+        message.push('…');
     }
 }
 

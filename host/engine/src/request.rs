@@ -6,12 +6,14 @@
 use std::path::Path;
 
 use crate::error::Diagnostic;
+use crate::idempotency::Key;
 use crate::store::StoreError;
 use crate::store::view::{Kind, View};
+use crate::text::{Text, check_entry};
 use crate::value::{Object, Value};
 
 /// Why a request cannot be handed to a flow; nothing ran.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum RequestError {
     /// The request is wrong.
     #[error("{0}")]
@@ -24,21 +26,21 @@ pub enum RequestError {
 /// What a request of `volume:create` may say, and of which type.
 const VOLUME_CREATE: &[(&str, Type)] = &[
     ("size", Type::Integer),
-    ("name", Type::Text),
-    ("description", Type::Text),
+    ("name", Type::Text(Text::Words)),
+    ("description", Type::Text(Text::Words)),
     ("metadata", Type::TextMap),
-    ("availability_zone", Type::Text),
-    ("volume_type", Type::Text),
-    ("image_id", Type::Text),
-    ("snapshot_id", Type::Text),
-    ("source_volid", Type::Text),
+    ("availability_zone", Type::Text(Text::Word)),
+    ("volume_type", Type::Text(Text::Word)),
+    ("image_id", Type::Text(Text::Word)),
+    ("snapshot_id", Type::Text(Text::Word)),
+    ("source_volid", Type::Text(Text::Word)),
     ("scheduler_hints", Type::Object),
 ];
 
 #[derive(Clone, Copy)]
 enum Type {
     Integer,
-    Text,
+    Text(Text),
     TextMap,
     Object,
 }
@@ -47,7 +49,7 @@ impl Type {
     const fn name(self) -> &'static str {
         match self {
             Self::Integer => "a whole number of GiB",
-            Self::Text => "text",
+            Self::Text(_) => "text",
             Self::TextMap => "an object whose values are text",
             Self::Object => "an object",
         }
@@ -56,7 +58,7 @@ impl Type {
     const fn example(self) -> &'static str {
         match self {
             Self::Integer => "1",
-            Self::Text => "\"…\"",
+            Self::Text(_) => "\"…\"",
             Self::TextMap => "{\"name\": \"text\"}",
             Self::Object => "{\"name\": …}",
         }
@@ -65,13 +67,58 @@ impl Type {
     fn takes(self, value: &Value) -> bool {
         match (self, value) {
             (_, Value::Null)
-            | (Self::Text, Value::String(_))
+            | (Self::Text(_), Value::String(_))
             | (Self::Object, Value::Object(_)) => true,
             (Self::Integer, Value::Number(number)) => number.is_i64(),
             (Self::TextMap, Value::Object(map)) => map.values().all(Value::is_string),
             _ => false,
         }
     }
+
+    /// Holds the texts of a value that this type takes to their limits; says what is wrong after the value's name.
+    fn check_texts(self, value: &Value) -> Result<(), String> {
+        match (self, value) {
+            (Self::Text(text), Value::String(value)) => {
+                text.check(value).map_err(|unfit| unfit.to_string())
+            }
+            (Self::TextMap, Value::Object(map)) => map
+                .iter()
+                .try_for_each(|(key, value)| check_entry(key, value.as_str().unwrap_or_default()))
+                .map_err(|unfit| unfit.to_string()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A request that was taken in.
+#[derive(Clone, Debug)]
+pub struct Entered {
+    /// What a flow is given; or why it cannot be, where the key stands for the same request already.
+    pub request: Result<Value, RequestError>,
+    /// The key, with what was asked.
+    pub key: Option<Key>,
+}
+
+/// Takes in a request to the flow called `flow`, under a key where there is one: [`resolve`]s it. A repeat need not be
+/// resolved, for what it names may have changed since the first.
+///
+/// # Errors
+/// Those of [`resolve`]; [`RequestError::Invalid`] for a key that is empty or too long.
+pub fn enter(
+    flow: &str,
+    action: Option<&str>,
+    request: &Value,
+    key: Option<&str>,
+    file: Option<&Path>,
+    view: &View<'_>,
+) -> Result<Entered, RequestError> {
+    let key = key.map(|key| Key::new(key, flow, request)).transpose();
+    let key = key.map_err(|unfit| Diagnostic::new(format!("the key {unfit}")))?;
+    let request = match (resolve(action, request, file, view), &key) {
+        (Err(error), Some(key)) if view.repeat_of(key)?.is_some() => Err(error),
+        (request, _) => Ok(request?),
+    };
+    Ok(Entered { request, key })
 }
 
 /// Checks a request, looks up what it names, and makes of it what the flow of `action` is given. An action without a
@@ -124,6 +171,13 @@ fn check(request: &Object) -> Result<(), Diagnostic> {
             );
             let help = format!("write, for example, \"{key}\": {}", kind.example());
             return Err(Diagnostic::new(message).help(help));
+        }
+        if let Err(unfit) = kind.check_texts(value) {
+            let diagnostic = Diagnostic::new(format!("the request's `{key}` {unfit}"));
+            return Err(match value.as_str() {
+                Some("") => diagnostic.help(format!("leave `{key}` out, or write null")),
+                _ => diagnostic,
+            });
         }
     }
     Ok(())
@@ -224,6 +278,35 @@ mod tests {
             json!({"encryption_key_id": "k"}),
             "unknown key `encryption_key_id`",
         );
-        assert!(check(json!({"size": 2, "name": null}).as_object().unwrap()).is_ok());
+        wrong(
+            json!({"availability_zone": ""}),
+            "`availability_zone` is empty",
+        );
+        wrong(
+            json!({"metadata": {"": "a"}}),
+            "`metadata` has a key that is empty",
+        );
+        let long = "ü".repeat(256);
+        for key in ["name", "description", "availability_zone"] {
+            wrong(json!({key: long}), "has 256 characters; the most is 255");
+            let most = json!({key: "ü".repeat(255)});
+            assert!(check(most.as_object().unwrap()).is_ok(), "{key}");
+        }
+        wrong(
+            json!({"metadata": {&long: ""}}),
+            "has a key that has 256 characters",
+        );
+        wrong(
+            json!({"metadata": {"a": long}}),
+            "has a value that has 256 characters; the most is 255: that of `a`",
+        );
+        assert!(
+            check(
+                json!({"size": 2, "name": null, "description": ""})
+                    .as_object()
+                    .unwrap()
+            )
+            .is_ok()
+        );
     }
 }

@@ -125,7 +125,7 @@ impl Arena {
         Ok(self.host.submit(Submission {
             plan: Arc::clone(&self.honest),
             requester: honest(),
-            request: self.request.clone(),
+            request: Ok(self.request.clone()),
             key: None,
         })?)
     }

@@ -176,17 +176,19 @@ fn run(host: &Host, life: &Life) -> Result<()> {
     let manifest = Manifest::parse(&text, Path::new(&path))?;
     let plan = host.plan(&manifest)?;
     let requester = Identity::new("ann", "acme");
-    let request = host.store().read(&requester, |view| {
+    let entered = host.store().read(&requester, |view| {
         let asked = json!({"size": 2, "name": "data", "volume_type": "gold"});
-        Ok(cairn::request::resolve(
+        Ok(cairn::request::enter(
+            &plan.name,
             plan.action.as_deref(),
             &asked,
+            Some("key"),
             None,
             view,
         ))
-    })?;
+    })??;
     host.recover(false)?;
-    let flow = host.prepare(&plan, requester, request?, Some("key"))?;
+    let flow = host.prepare(&plan, requester, entered.request?, entered.key)?;
     host.run(&flow)?;
     Ok(())
 }

@@ -9,6 +9,7 @@ mod envelope;
 mod flows;
 mod grants;
 mod help;
+mod idempotency;
 mod ids;
 mod in_flight;
 mod init;
@@ -34,6 +35,7 @@ mod settings;
 mod signals;
 mod streams;
 mod stuck;
+mod texts;
 mod upgrade;
 mod vacuum;
 

@@ -10,7 +10,7 @@ use cairn::value::DigestWriter;
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
-use crate::args::{Format, Who};
+use crate::args::{Format, Who, word};
 use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
@@ -34,7 +34,7 @@ pub struct Create {
     /// The image's file
     file: PathBuf,
     /// What it is called [default: the file's name]
-    #[arg(long)]
+    #[arg(long, value_parser = word)]
     name: Option<String>,
     /// GiB that a volume made from it needs at least
     #[arg(long, value_name = "GIB", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]

@@ -7,6 +7,7 @@ use cairn::event::LogLevel;
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::policy::{self, Credentials};
+use cairn::text::Text;
 use cairn::value::{self, Object, Value};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -128,11 +129,15 @@ impl Check {
 
 fn user(path: &Path) -> Result<User, Diagnostic> {
     let text = input::text(path, "the user")?;
-    serde_json::from_str(value::without_bom(&text)).map_err(|error| {
+    let user: User = serde_json::from_str(value::without_bom(&text)).map_err(|error| {
         let help = r#"write {"user_id": "ann", "project_id": "blue", "roles": ["member"], "is_admin": false}"#;
-        let problem = format!("the user is no JSON object of a caller: {error}");
-        unread(problem, path, &error).help(help)
-    })
+        no_json("the user is no JSON object of a caller", path, &error).help(help)
+    })?;
+    for (name, text) in [("user_id", &user.user_id), ("project_id", &user.project_id)] {
+        let fits = Text::Name.check(text);
+        fits.map_err(|unfit| Diagnostic::new(format!("`{name}` {unfit}")).at(path, None))?;
+    }
+    Ok(user)
 }
 
 fn target(path: &Path) -> Result<Object, Diagnostic> {

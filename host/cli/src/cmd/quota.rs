@@ -8,7 +8,7 @@ use cairn::store::view::Quota as Entry;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::args::{Format, Who};
+use crate::args::{Format, Who, word};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
@@ -28,7 +28,7 @@ pub enum Quota {
 #[derive(Args, Debug)]
 pub struct Show {
     /// Show the limits of this quota class; `default` is everybody's
-    #[arg(long, value_name = "CLASS")]
+    #[arg(long, value_name = "CLASS", value_parser = word)]
     class: Option<String>,
     #[command(flatten)]
     who: Who,
@@ -42,7 +42,7 @@ pub struct Set {
     #[arg(value_name = "RESOURCE=LIMIT", required = true, value_parser = limit)]
     limits: Vec<(String, i64)>,
     /// Set the limits of this quota class; `default` is everybody's
-    #[arg(long, value_name = "CLASS")]
+    #[arg(long, value_name = "CLASS", value_parser = word)]
     class: Option<String>,
     #[command(flatten)]
     who: Who,

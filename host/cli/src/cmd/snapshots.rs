@@ -4,7 +4,7 @@ use cairn::store::view::{Kind, Listing};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
-use crate::args::{Format, Who};
+use crate::args::{Format, Who, word, words};
 use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
@@ -29,10 +29,10 @@ pub struct Create {
     #[arg(long, value_name = "VOLUME")]
     volume: String,
     /// What it is called
-    #[arg(long)]
+    #[arg(long, value_parser = words)]
     name: Option<String>,
     /// Its status
-    #[arg(long, default_value = "available")]
+    #[arg(long, value_parser = word, default_value = "available")]
     status: String,
     #[command(flatten)]
     who: Who,

@@ -7,7 +7,7 @@ use cairn::value::{Object, Value};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{id_of, look_up};
-use crate::args::{Format, Who, key_value};
+use crate::args::{Format, Who, entry, name, word};
 use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
@@ -29,21 +29,22 @@ pub enum Types {
 #[derive(Args, Debug)]
 pub struct Create {
     /// What it is called
+    #[arg(value_parser = name)]
     name: String,
     /// Something for the scheduler; may be repeated
-    #[arg(long = "extra", value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long = "extra", value_name = "KEY=VALUE", value_parser = entry)]
     extra_specs: Vec<(String, String)>,
     /// A promise of quality of service; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
     qos: Vec<(String, String)>,
     /// Who keeps to the QoS specs [default: back-end]
     #[arg(long, value_enum, requires = "qos")]
     consumer: Option<Consumer>,
     /// Encrypt its volumes by this provider, such as luks
-    #[arg(long, value_name = "PROVIDER")]
+    #[arg(long, value_name = "PROVIDER", value_parser = word)]
     encrypt: Option<String>,
     /// What they are encrypted with, such as aes-xts-plain64
-    #[arg(long, requires = "encrypt")]
+    #[arg(long, value_parser = word, requires = "encrypt")]
     cipher: Option<String>,
     /// Bits of a key
     #[arg(long, value_name = "BITS", requires = "encrypt")]

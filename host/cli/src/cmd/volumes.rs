@@ -5,7 +5,7 @@ use cairn::value::{Object, Value};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
-use crate::args::{Format, Who, key_value};
+use crate::args::{Format, Who, entry, word, words};
 use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
@@ -32,25 +32,25 @@ pub struct Create {
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(i64).range(1..))]
     size: i64,
     /// What it is called
-    #[arg(long)]
+    #[arg(long, value_parser = words)]
     name: Option<String>,
     /// What it is for
-    #[arg(long)]
+    #[arg(long, value_parser = words)]
     description: Option<String>,
     /// Its status
-    #[arg(long, default_value = "available")]
+    #[arg(long, value_parser = word, default_value = "available")]
     status: String,
     /// The backend that holds it
-    #[arg(long)]
+    #[arg(long, value_parser = word)]
     host: Option<String>,
     /// The volume type, by id or name
     #[arg(long = "type", value_name = "TYPE")]
     volume_type: Option<String>,
     /// Its zone [default: the default zone]
-    #[arg(long = "availability-zone", value_name = "ZONE")]
+    #[arg(long = "availability-zone", value_name = "ZONE", value_parser = word)]
     availability_zone: Option<String>,
     /// A note about it; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
     metadata: Vec<(String, String)>,
     #[command(flatten)]
     who: Who,
@@ -91,10 +91,10 @@ pub struct Set {
     /// The volume, by id or name
     volume: String,
     /// Its status
-    #[arg(long, group = "changes")]
+    #[arg(long, value_parser = word, group = "changes")]
     status: Option<String>,
     /// The backend that holds it
-    #[arg(long, group = "changes")]
+    #[arg(long, value_parser = word, group = "changes")]
     host: Option<String>,
     #[command(flatten)]
     who: Who,

@@ -3,7 +3,7 @@ use cairn::store::StoreError;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::args::{Format, Who};
+use crate::args::{Format, Who, word};
 use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
@@ -13,13 +13,22 @@ use crate::session::Session;
 #[derive(Debug, Subcommand)]
 pub enum Zones {
     /// Allow volumes in a zone; with the first one every other zone is no longer valid
-    Create(Named),
+    Create(Create),
     /// List the zones
     List(List),
     /// Show a zone
     Show(Show),
     /// No longer allow volumes in a zone
     Delete(Named),
+}
+
+#[derive(Args, Debug)]
+pub struct Create {
+    /// The zone
+    #[arg(value_parser = word)]
+    name: String,
+    #[command(flatten)]
+    who: Who,
 }
 
 #[derive(Args, Debug)]
@@ -56,7 +65,7 @@ struct Zone {
 impl Zones {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::Create(Named { name, who }) => {
+            Self::Create(Create { name, who }) => {
                 let requester = session.requester(&who)?;
                 session
                     .store_or_new()?

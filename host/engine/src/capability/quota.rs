@@ -114,8 +114,16 @@ impl Host for State {
         }
         let mut wanted = BTreeMap::<String, i64>::new();
         for delta in deltas {
-            let sum = wanted.entry(delta.resource).or_default();
-            *sum = sum.saturating_add(delta.amount);
+            let sum = wanted.get(&delta.resource).copied().unwrap_or(0);
+            let Some(sum) = sum.checked_add(delta.amount) else {
+                let message = format!(
+                    "no counter holds the deltas of `{}` together",
+                    delta.resource
+                );
+                let error = TaskError::new("QuotaOutOfRange", message);
+                return Ok(Err(QuotaError::Other(to_wit(error))));
+            };
+            wanted.insert(delta.resource, sum);
         }
         let reserve = Effect::QuotaReserve(QuotaReserve {
             project: None,

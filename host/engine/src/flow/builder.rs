@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::Flow;
 use crate::history::History;
 use crate::id::{FlowId, Identity};
+use crate::idempotency::Key;
 use crate::store::Store;
 use crate::value::{Digest, Value};
 
@@ -13,7 +14,7 @@ pub struct FlowBuilder {
     requester: Arc<Identity>,
     request: Arc<Value>,
     plan: Option<Digest>,
-    key: Option<String>,
+    key: Option<Key>,
     parents: Vec<Flow>,
 }
 
@@ -58,11 +59,11 @@ impl FlowBuilder {
         self
     }
 
-    /// Whoever asks again under this key, for the same project, gets this flow: another one with it does not start, and ends
-    /// with [`StoreError::KeyTaken`](crate::store::StoreError::KeyTaken).
+    /// The key it is asked for under. Another flow of the project with it does not start while the key is kept, and ends with
+    /// [`StoreError::KeyTaken`](crate::store::StoreError::KeyTaken).
     #[must_use]
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = Some(key);
         self
     }
 

@@ -4,6 +4,7 @@ use crate::error::Diagnostic;
 use crate::flow::FlowError;
 use crate::id::FlowId;
 use crate::plugin::PluginError;
+use crate::request::RequestError;
 use crate::store::StoreError;
 
 /// Why the host could not do what it was asked. A flow that failed is no error: see its [`Report`](crate::report::Report).
@@ -56,6 +57,15 @@ pub enum HostError {
     /// A thread could not be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
+}
+
+impl From<RequestError> for HostError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Invalid(diagnostic) => diagnostic.into(),
+            RequestError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// What was in the way of an operation on a flow.

@@ -5,21 +5,19 @@ use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::submit::Tell;
 use super::{Core, HostError, recovery};
 use crate::history::History;
 use crate::id::{FlowId, Identity};
 use crate::report::Report;
+use crate::store::view::View;
 use crate::store::{StoreError, Watch};
-use crate::value::Value;
 
 /// Between two looks at what other processes wrote.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Between two tries to take up what could not be.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Whom to tell what came of a flow, and what it was asked to do.
-pub(super) type TellWithRequest = Box<dyn FnOnce(Result<Report, HostError>, &Value) + Send>;
 
 /// What the thread has to do.
 #[derive(Default)]
@@ -43,7 +41,7 @@ struct Work {
 struct Following {
     flow: FlowId,
     since: Instant,
-    tell: TellWithRequest,
+    tell: Tell,
 }
 
 impl Keeper {
@@ -51,13 +49,13 @@ impl Keeper {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells when a flow has ended, whoever runs it. How many wait is bounded by the queue of the host: see
-    /// [`Aside`](super::pool::Aside).
-    pub(super) fn follow(&self, flow: FlowId, tell: TellWithRequest) {
+    /// Tells when a flow has ended, whoever runs it. Of one that was pruned it tells what its key keeps. How many wait is
+    /// bounded by the queue of the host: see [`Aside`](super::pool::Aside).
+    pub(super) fn follow(&self, flow: FlowId, tell: Tell) {
         let mut work = self.work();
         if work.closed {
             drop(work);
-            return tell(Err(HostError::NotStarted), &Value::Null);
+            return tell(Err(HostError::NotStarted));
         }
         work.following.push(Following {
             flow,
@@ -92,7 +90,7 @@ impl Keeper {
         };
         self.told.notify_one();
         for Following { tell, .. } in following {
-            tell(Err(HostError::NotStarted), &Value::Null);
+            tell(Err(HostError::NotStarted));
         }
     }
 }
@@ -165,16 +163,17 @@ fn tell_followers(core: &Core, watch: Option<&Watch>) {
     let mut others = Vec::new();
     for following in following {
         let id = following.flow;
-        match history(core, watch, id) {
-            Ok(Some(history)) if recovery::is_rest(history.state) => {
-                (following.tell)(Ok(Report::new(id, &history)), &history.request);
+        match look(core, watch, id) {
+            Ok(Seen::AtRest(report)) => (following.tell)(Ok(*report)),
+            Ok(Seen::Stuck(reason)) => {
+                (following.tell)(Err(HostError::CannotTakeUp { flow: id, reason }));
             }
             // Its batch was lost, and with it the key.
-            Ok(None) if following.since.elapsed() > AGAIN => {
-                (following.tell)(Err(StoreError::UnknownFlow(id).into()), &Value::Null);
+            Ok(Seen::Nothing) if following.since.elapsed() > AGAIN => {
+                (following.tell)(Err(StoreError::UnknownFlow(id).into()));
             }
-            Ok(_) => others.push(following),
-            Err(error) => (following.tell)(Err(error.into()), &Value::Null),
+            Ok(Seen::Nothing | Seen::AtWork) => others.push(following),
+            Err(error) => (following.tell)(Err(error.into())),
         }
     }
     if !others.is_empty() {
@@ -182,14 +181,29 @@ fn tell_followers(core: &Core, watch: Option<&Watch>) {
     }
 }
 
-/// What happened to a flow, as far as it is on disk.
-fn history(core: &Core, watch: Option<&Watch>, id: FlowId) -> Result<Option<History>, StoreError> {
-    let journal = match watch {
-        Some(watch) => watch.journal(id)?,
-        None => {
-            let nobody = Identity::default();
-            core.store.read(&nobody, |view| view.journal(id))?
-        }
+/// What is on disk of a flow.
+enum Seen {
+    Nothing,
+    AtWork,
+    AtRest(Box<Report>),
+    /// It cannot be recovered, for this reason.
+    Stuck(String),
+}
+
+fn look(core: &Core, watch: Option<&Watch>, id: FlowId) -> Result<Seen, StoreError> {
+    let read = |view: &View<'_>| Ok((view.journal(id)?, view.stuck(id)?, view.kept_report(id)?));
+    let (journal, stuck, kept) = match watch {
+        // What its key keeps comes last: meanwhile the flow may be pruned.
+        Some(watch) => (watch.journal(id)?, watch.stuck(id)?, watch.kept_report(id)?),
+        None => core.store.read(&Identity::default(), read)?,
     };
-    Ok(History::fold(&journal))
+    Ok(match (History::fold(&journal), stuck, kept) {
+        (Some(history), ..) if recovery::is_rest(history.state) => {
+            Seen::AtRest(Box::new(Report::new(id, &history)))
+        }
+        (_, Some(reason), _) => Seen::Stuck(reason),
+        (Some(_), None, _) => Seen::AtWork,
+        (None, None, Some(report)) => Seen::AtRest(Box::new(report)),
+        (None, None, None) => Seen::Nothing,
+    })
 }

@@ -9,7 +9,9 @@ use super::pool::{Aside, Rest};
 use super::{Core, Host, HostError, ReadyPlan};
 use crate::flow::{Flow, FlowError, Step};
 use crate::id::{FlowId, Identity};
+use crate::idempotency::Key;
 use crate::report::Report;
+use crate::request::RequestError;
 use crate::store::StoreError;
 use crate::value::Value;
 
@@ -23,10 +25,11 @@ pub struct Submission {
     pub plan: Arc<ReadyPlan>,
     /// On whose behalf.
     pub requester: Identity,
-    /// What it is asked to do.
-    pub request: Value,
-    /// The same request under the same key, for the same project, gives the first one's report, and no second flow.
-    pub key: Option<String>,
+    /// What it is given; or why it cannot be, which is the answer unless its key stands for the same request already.
+    pub request: Result<Value, RequestError>,
+    /// The same request under the same key, for the same project, gives the first one's report, and no second flow: see
+    /// [`idempotency`](crate::idempotency).
+    pub key: Option<Key>,
 }
 
 /// A flow that was asked for.
@@ -103,11 +106,18 @@ impl Core {
             request,
             key,
         } = submission;
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => {
+                self.repeat_or(&requester, key.as_ref(), error, then);
+                return None;
+            }
+        };
         let mut builder = Flow::builder(plan.name())
             .id(id)
             .requester(requester)
             .request(request);
-        if let Some(key) = &key {
+        if let Some(key) = key {
             builder = builder.key(key);
         }
         let flow = match self.build(builder, &plan) {
@@ -149,9 +159,16 @@ impl Core {
         let id = flow.id();
         let followers = self.leave(id);
         match result {
-            Err(FlowError::Store(StoreError::KeyTaken(first))) => {
-                self.follow_key(flow, first, then)
-            }
+            Err(FlowError::Store(StoreError::KeyTaken { flow: first, same })) => match same {
+                true => self.follow(first, then),
+                false => {
+                    let key = flow.with_history(|history| history.key.clone());
+                    then(Err(HostError::KeyReused {
+                        key: key.map(|key| key.text().to_owned()).unwrap_or_default(),
+                        flow: first,
+                    }));
+                }
+            },
             Err(FlowError::Store(error)) if error.is_passing() => {
                 let job = move |core: &Arc<Self>| {
                     let report = core.make_good(id, error);
@@ -171,23 +188,31 @@ impl Core {
         }
     }
 
-    /// The key was used before: whoever asked gets the first flow's report, when that has ended.
-    fn follow_key(self: &Arc<Self>, flow: &Flow, first: FlowId, then: Tell) {
-        let (request, key) =
-            flow.with_history(|history| (Arc::clone(&history.request), history.key.clone()));
-        let check = move |report: Result<Report, HostError>, asked: &Value| {
-            if *asked == *request {
-                return report;
-            }
-            Err(HostError::KeyReused {
-                key: key.unwrap_or_default(),
-                flow: first,
-            })
+    /// A request that no flow can be given: a repeat is told what came of the first one, any other what is wrong.
+    fn repeat_or(
+        self: &Arc<Self>,
+        requester: &Identity,
+        key: Option<&Key>,
+        error: RequestError,
+        then: Tell,
+    ) {
+        let first = match key {
+            Some(key) => self.store.read(requester, |view| view.repeat_of(key)),
+            None => Ok(None),
         };
+        match first {
+            Ok(Some(first)) => self.follow(first, then),
+            Ok(None) => then(Err(error.into())),
+            Err(error) => then(Err(error.into())),
+        }
+    }
+
+    /// Tells what came of another flow once that has ended. Until then it takes room in the queue.
+    fn follow(self: &Arc<Self>, first: FlowId, then: Tell) {
         let aside = Aside::of(self);
-        let tell = move |report: Result<Report, HostError>, asked: &Value| {
+        let tell = move |report: Result<Report, HostError>| {
             drop(aside);
-            then(check(report, asked));
+            then(report);
         };
         self.keeper.follow(first, Box::new(tell));
     }

@@ -4,8 +4,10 @@ use std::time::Duration;
 use super::*;
 use crate::clock::SystemClock;
 use crate::event::{Event, FlowState};
+use crate::idempotency::Key;
 use crate::manifest::OnLost;
 use crate::plugin::PluginConfig;
+use crate::request::RequestError;
 use crate::store::SqliteConfig;
 
 /// Longer than anything takes here.
@@ -34,8 +36,8 @@ fn submission(host: &Host, key: Option<&str>) -> Submission {
     Submission {
         plan: host.ready(&plan).unwrap(),
         requester: Identity::new("ann", "acme"),
-        request: Value::Null,
-        key: key.map(str::to_owned),
+        request: Ok(Value::Null),
+        key: key.map(|key| Key::new(key, "empty", &Value::Null).unwrap()),
     }
 }
 
@@ -94,12 +96,14 @@ fn requests_that_wait_for_another_flow_take_room_in_the_queue() {
     let host = Host::builder(Arc::new(store), plugins).workers(1).queue(2);
     let host = host.build().unwrap();
     let first = FlowId::new();
+    let key = Key::new("key", "empty", &Value::Null).unwrap();
     let created = Event::Created {
-        name: "first".to_owned(),
+        name: "empty".to_owned(),
         requester: Identity::new("ann", "acme"),
         request: Value::Null,
         plan: None,
-        key: Some("key".to_owned()),
+        key: Some(key.text().to_owned()),
+        asked: Some(key.asked()),
     };
     let (from, to) = (FlowState::Pending, FlowState::Started);
     let started = [created, Event::State { from, to }];
@@ -130,4 +134,56 @@ fn requests_that_wait_for_another_flow_take_room_in_the_queue() {
             assert_eq!(report.wait().unwrap().flow.id, first);
         }
     });
+fn a_repeat_that_cannot_be_resolved_any_more_gets_the_first_report() {
+    let host = host();
+    let first = host.submit(submission(&host, Some("key"))).unwrap();
+    let first = first.wait().unwrap();
+    let again = |key: Option<Key>| {
+        let gone = RequestError::Invalid(Diagnostic::new("the type is gone"));
+        let submission = Submission {
+            request: Err(gone),
+            key,
+            ..submission(&host, None)
+        };
+        host.submit(submission).unwrap().wait()
+    };
+    let key = |request: Value| Some(Key::new("key", "empty", &request).unwrap());
+    assert_eq!(again(key(Value::Null)).unwrap(), first);
+    let operator = Identity::default().into_admin();
+    let pruned = host.store().prune_flows(&operator, Duration::ZERO).unwrap();
+    assert_eq!(pruned.flows, 1);
+    let kept = again(key(Value::Null)).unwrap();
+    assert_eq!((kept.flow, kept.pruned), (first.flow, true));
+    for key in [None, key(Value::from(1))] {
+        let error = again(key).unwrap_err().to_string();
+        assert_eq!(error, "the type is gone");
+    }
+}
+
+#[test]
+fn a_repeat_does_not_wait_for_a_flow_that_is_stuck() {
+    let host = host();
+    let stuck = FlowId::new();
+    let key = Key::new("key", "empty", &Value::Null).unwrap();
+    let (from, to) = (FlowState::Pending, FlowState::Started);
+    let events = [
+        Event::Created {
+            name: "empty".to_owned(),
+            requester: Identity::new("ann", "acme"),
+            request: Value::Null,
+            plan: None,
+            key: Some(key.text().to_owned()),
+            asked: Some(key.asked()),
+        },
+        Event::State { from, to },
+    ];
+    host.store().append(stuck, &events).unwrap();
+    host.store().set_aside(stuck, "its plan is gone").unwrap();
+    let error = host
+        .submit(submission(&host, Some("key")))
+        .unwrap()
+        .wait()
+        .unwrap_err();
+    let expected = format!("flow {stuck} cannot be taken up: its plan is gone");
+    assert_eq!(error.to_string(), expected);
 }

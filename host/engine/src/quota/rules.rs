@@ -61,15 +61,20 @@ pub fn refresh_is_due(usage: &mut Usage, config: &QuotaConfig, now: Timestamp) -
             .is_some_and(|updated| now.since(updated) >= max_age)
 }
 
-/// Whether reserving `delta` goes over. Giving back never does.
+/// Whether reserving `delta` goes over: over the limit, or without one over what the counters can hold. Giving back never
+/// does.
 pub fn is_over(limit: Limit, delta: i64, usage: &Usage) -> bool {
-    match limit {
-        Limit::Of(limit) if limit >= 0 && delta >= 0 => {
-            let wanted = i128::from(delta) + i128::from(usage.in_use) + i128::from(usage.reserved);
-            i128::from(limit) < wanted
-        }
-        Limit::Of(_) | Limit::None => false,
+    if delta < 0 {
+        return false;
     }
+    let most = match limit {
+        Limit::Of(limit) if limit >= 0 => limit,
+        Limit::Of(_) | Limit::None => i64::MAX,
+    };
+    let held = i128::from(delta) + i128::from(usage.reserved);
+    let wanted = held + i128::from(usage.in_use);
+    // What is in use may be negative.
+    i128::from(most) < wanted || i128::from(i64::MAX) < held
 }
 
 /// A request for more than there is.
@@ -149,8 +154,16 @@ mod tests {
         assert!(is_over(Limit::Of(6), 2, &usage));
         assert!(is_over(Limit::Of(4), 0, &usage));
         assert!(!is_over(Limit::Of(0), -1, &usage));
-        assert!(!is_over(Limit::Of(-1), i64::MAX, &usage));
-        assert!(!is_over(Limit::None, i64::MAX, &usage));
-        assert!(is_over(Limit::Of(i64::MAX), i64::MAX, &usage));
+        for limit in [Limit::Of(-1), Limit::None, Limit::Of(i64::MAX)] {
+            assert!(is_over(limit, i64::MAX, &usage), "{limit:?}");
+            assert!(is_over(limit, i64::MAX - 4, &usage), "{limit:?}");
+            assert!(!is_over(limit, i64::MAX - 5, &usage), "{limit:?}");
+        }
+        let negative = Usage {
+            in_use: i64::MIN,
+            ..usage
+        };
+        assert!(is_over(Limit::None, i64::MAX, &negative));
+        assert!(!is_over(Limit::None, i64::MAX - 2, &negative));
     }
 }

@@ -66,8 +66,13 @@ pub enum StoreError {
         reason: String,
     },
     /// A flow was asked for under this key before.
-    #[error("flow {0} was asked for under the same key before")]
-    KeyTaken(FlowId),
+    #[error("flow {flow} was asked for under the same key before")]
+    KeyTaken {
+        /// The flow.
+        flow: FlowId,
+        /// Whether the same was asked then.
+        same: bool,
+    },
     /// The database cannot be used.
     #[error("{0}")]
     Database(String),
@@ -107,7 +112,7 @@ impl From<StoreError> for TaskError {
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }
-            | StoreError::KeyTaken(_)
+            | StoreError::KeyTaken { .. }
             | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),
         }
     }

@@ -148,6 +148,7 @@ impl World {
             request: Value::Null,
             plan: None,
             key: None,
+            asked: None,
         };
         let running = Event::State {
             from: FlowState::Pending,

@@ -15,6 +15,10 @@ use crate::session::Session;
 /// that are ready and reservations that are open stay. A flow whose rollback is incomplete is never removed, nor is one
 /// whose journal cannot be read. Flows can run meanwhile: it goes on in small steps. The database file keeps its size:
 /// `cairn db vacuum` gives the space back.
+///
+/// The idempotency key of a removed flow keeps its id, its state and a short report: a repeat of the request gets that report,
+/// until the key lapses. That is `keep` of [idempotency] in cairn.toml (30 days unless set) after the flow's end, however
+/// short --older-than is. Keys that have lapsed are removed.
 #[derive(Args, Debug)]
 pub struct Prune {
     /// How long ago a flow's last event must be, such as 30d or 12h
@@ -57,8 +61,11 @@ fn text(pruned: &Pruned, dry_run: bool) -> String {
         count(pruned.reservations, "closed reservation"),
         count(pruned.messages, "taken message")
     );
+    // Writing to a string cannot fail.
+    if pruned.keys > 0 {
+        let _ = writeln!(text, "{} {done}", count(pruned.keys, "lapsed key"));
+    }
     if pruned.kept > 0 {
-        // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "{} kept: the rollback is incomplete, or the journal cannot be read",

@@ -12,7 +12,7 @@ use cairn::error::Diagnostic;
 use cairn::host::{Host, ReadyPlan};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
-use cairn::request;
+use cairn::request::{self, Entered};
 use cairn::store::view::Reader;
 use cairn::value::{self, Value};
 
@@ -32,8 +32,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A request and where it comes from.
 struct Asked {
     origin: Origin,
-    key: Option<String>,
-    request: Value,
+    entered: Entered,
 }
 
 /// What requests are made into flows with.
@@ -63,13 +62,13 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     let mut asked = Vec::new();
     for path in &run.inputs {
         let (key, request, file) = requested(Some(path), None)?;
-        let request = session.peek(&requester, |view| {
-            Ok(request::resolve(action, &request, file, view)?)
+        let entered = session.peek(&requester, |view| {
+            let key = key.as_deref();
+            Ok(request::enter(&plan.name, action, &request, key, file, view)?)
         })?;
         asked.push(Asked {
             origin: Origin::File(path.clone()),
-            key,
-            request,
+            entered,
         });
     }
 
@@ -191,19 +190,12 @@ impl Desk {
 
     fn take_line(&self, line: Line) {
         let origin = Origin::Line(line.number);
-        let (key, request) = match line.text {
+        let (key, entered) = match line.text {
             Ok(text) => self.read_line(&text),
             Err(problem) => (None, Err(problem.into())),
         };
-        match request {
-            Ok(request) => self.submit(
-                Asked {
-                    origin,
-                    key,
-                    request,
-                },
-                line.ticket,
-            ),
+        match entered {
+            Ok(entered) => self.submit(Asked { origin, entered }, line.ticket),
             Err(failure) => self.tell(Outcome {
                 origin,
                 key,
@@ -214,7 +206,7 @@ impl Desk {
     }
 
     /// The request of a line, and its key, which is told of a line that is refused too.
-    fn read_line(&self, line: &str) -> (Option<String>, Result<Value, Failure>) {
+    fn read_line(&self, line: &str) -> (Option<String>, Result<Entered, Failure>) {
         let document = match value::parse(line) {
             Ok(document) => document,
             Err(error) => {
@@ -224,11 +216,12 @@ impl Desk {
         };
         let Envelope { key, request } = Envelope::open(document);
         let view = self.reader.view(&self.requester);
-        let resolved = request.map_err(Failure::from).and_then(|request| {
-            let action = self.action.as_deref();
-            Ok(request::resolve(action, &request, None, &view)?)
+        let entered = request.map_err(Failure::from).and_then(|request| {
+            let (flow, action) = (self.plan.name(), self.action.as_deref());
+            let key = key.as_deref();
+            Ok(request::enter(flow, action, &request, key, None, &view)?)
         });
-        (key, resolved)
+        (key, entered)
     }
 
     /// Takes requests that were read before; those that come too late are left out.
@@ -243,16 +236,13 @@ impl Desk {
 
     /// Hands a request to the host; waits while its queue is full.
     fn submit(&self, asked: Asked, ticket: Ticket) {
-        let Asked {
-            origin,
-            key,
-            request,
-        } = asked;
+        let Asked { origin, entered } = asked;
+        let key = entered.key.as_ref().map(|key| key.text().to_owned());
         let submission = Submission {
             plan: Arc::clone(&self.plan),
             requester: self.requester.clone(),
-            request,
-            key: key.clone(),
+            request: entered.request,
+            key: entered.key,
         };
         let (printer, asked) = (self.printer.clone(), (origin.clone(), key.clone()));
         let submitted = self.host.submit_then(submission, move |report| {

@@ -13,7 +13,7 @@ use cairn::report::Verdict;
 use cairn::value::Value;
 use clap::Args;
 
-use crate::args::{Format, Who};
+use crate::args::{Format, Who, word};
 use crate::envelope::Envelope;
 use crate::exit::{Exit, Failure};
 use crate::input;
@@ -40,7 +40,10 @@ pub struct Run {
     #[arg(long, conflicts_with_all = ["inputs", "key"])]
     jsonl: bool,
     /// The same request under the same key gives the first one's report, and nothing is done twice
-    #[arg(long, value_name = "KEY")]
+    ///
+    /// A key is kept until its flow has ended and for `keep` of [idempotency] in cairn.toml after that, 30 days unless set,
+    /// also when the flow is pruned meanwhile.
+    #[arg(long, value_name = "KEY", value_parser = word)]
     key: Option<String>,
     /// How many tasks run at the same moment, where there are many requests [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

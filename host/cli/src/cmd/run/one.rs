@@ -13,6 +13,7 @@ use cairn::report::Report;
 use cairn::request;
 use cairn::store::view::{Kind, Quota};
 use cairn::value::Value;
+use cairn::{Flow, Submission};
 
 use super::{Run, requested, tell_recovered};
 use crate::blame;
@@ -30,10 +31,12 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     let requester = session.identity(&run.who, &policy);
     let planner = session.planner()?.policy(Arc::clone(&policy));
     let plan = session.plan(&planner, manifest, run.locked)?;
-    let request = session.peek(&requester, |view| {
-        Ok(request::resolve(
+    let entered = session.peek(&requester, |view| {
+        Ok(request::enter(
+            &plan.name,
             plan.action.as_deref(),
             &request,
+            key.as_deref(),
             file,
             view,
         )?)
@@ -41,21 +44,22 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
 
     let (host, recovered) = session.host(planner, policy)?.open()?;
     tell_recovered(session, &recovered);
-    let flow = host.prepare(&plan, requester.clone(), request, key.as_deref())?;
-    flow.log_transitions();
-    let progress = if run.format.json {
-        None
-    } else {
-        Progress::of(&flow)?
+    let report = match entered.request {
+        Ok(request) => {
+            let flow = host.prepare(&plan, requester.clone(), request, entered.key)?;
+            watched(&run, session, &host, &flow)?
+        }
+        // A repeat, of which nothing runs.
+        error => {
+            let submission = Submission {
+                plan: host.ready(&plan)?,
+                requester: requester.clone(),
+                request: error,
+                key: entered.key,
+            };
+            host.submit(submission)?.wait()?
+        }
     };
-    let interrupt = Interrupt::with(&session.settings.global, {
-        let flow = flow.clone();
-        move || interrupt::stop(&flow)
-    })?;
-    let report = host.run(&flow);
-    drop(interrupt);
-    drop(progress);
-    let report = report?;
 
     if let Some(fault) = blame::plugin_fault(&report, &plan, manifest) {
         output::error(&session.settings.global, &fault);
@@ -66,6 +70,24 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     }
     report::deliver(&report, &text)?;
     Ok(Exit::of(&report))
+}
+
+/// Runs a flow, shown as it goes, until it ends or a signal interrupts it.
+fn watched(run: &Run, session: &Session, host: &Host, flow: &Flow) -> Result<Report, Failure> {
+    flow.log_transitions();
+    let progress = if run.format.json {
+        None
+    } else {
+        Progress::of(flow)?
+    };
+    let interrupt = Interrupt::with(&session.settings.global, {
+        let flow = flow.clone();
+        move || interrupt::stop(&flow)
+    })?;
+    let report = host.run(flow);
+    drop(interrupt);
+    drop(progress);
+    Ok(report?)
 }
 
 /// The volume that a flow made, if it made one, and how the quotas stand that it used.

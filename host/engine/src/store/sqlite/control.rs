@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::tx::{describe, scalar};
-use super::{Sqlite, lookup, open};
+use super::{Sqlite, idempotency, lookup, open};
 use crate::crash::{CrashPoint, reach};
 use crate::error::TaskError;
 use crate::event::Entry;
 use crate::id::{FlowId, HostId, Identity};
+use crate::report::Report;
 use crate::store::StoreError;
 use crate::value::Value;
 
@@ -193,6 +194,22 @@ impl Watch {
         lookup::journal(&self.connection, flow).map_err(failed)
     }
 
+    /// Why a flow cannot be recovered; `None` of one that can, or is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn stuck(&self, flow: FlowId) -> Result<Option<String>, StoreError> {
+        lookup::stuck(&self.connection, flow).map_err(failed)
+    }
+
+    /// What a key keeps of a flow that was pruned; `None` of one that was not.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], [`StoreError::Database`].
+    pub fn kept_report(&self, flow: FlowId) -> Result<Option<Report>, StoreError> {
+        idempotency::kept_report(&self.connection, flow)
+    }
+
     /// Whether something is asked of a flow that this process has in hand, or nobody has. Costs next to nothing while
     /// nobody writes.
     ///
@@ -248,19 +265,6 @@ pub(super) fn in_hand(
         Ok(FlowId(uuid::Uuid::from_bytes(row.get(0)?)))
     })?;
     rows.collect()
-}
-
-pub(super) fn flow_of_key(
-    connection: &Connection,
-    project: &str,
-    key: &str,
-) -> rusqlite::Result<Option<FlowId>> {
-    connection
-        .prepare_cached("SELECT flow FROM idempotency_keys WHERE project_id = ? AND key = ?")?
-        .query_row([project, key], |row| {
-            Ok(FlowId(uuid::Uuid::from_bytes(row.get(0)?)))
-        })
-        .optional()
 }
 
 fn json(value: &impl Serialize) -> Result<String, StoreError> {

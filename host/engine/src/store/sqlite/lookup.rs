@@ -68,6 +68,12 @@ pub(super) fn query(tx: &mut Tx<'_>, query: &Query) -> Result<Value, Fault> {
     }
 }
 
+/// Why a flow cannot be recovered; `None` of one that can, or is not there.
+pub(super) fn stuck(connection: &Connection, flow: FlowId) -> rusqlite::Result<Option<String>> {
+    let statement = "SELECT stuck FROM flows WHERE id = ?";
+    Ok(scalar::<Option<String>>(connection, statement, [flow.0.as_bytes()])?.flatten())
+}
+
 fn type_not_found(id: &str) -> Fault {
     TaskError::new(
         "VolumeTypeNotFound",

@@ -7,6 +7,7 @@ pub mod control;
 mod effects;
 mod entries;
 mod gate;
+mod idempotency;
 mod inbox;
 mod journal;
 mod keys;
@@ -36,6 +37,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::event::{Entry, Event};
 use crate::id::FlowId;
+use crate::idempotency::IdempotencyConfig;
 use crate::keyring::MasterKey;
 use crate::quota::QuotaConfig;
 use crate::store::{Caller, Store, StoreError, WhenDurable};
@@ -57,6 +59,8 @@ pub use log::LogConfig;
 pub struct SqliteConfig {
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
+    /// How long idempotency keys are kept.
+    pub idempotency: IdempotencyConfig,
     /// Name of the type of volumes for which none is asked.
     pub default_volume_type: Option<String>,
     /// Where the master key of the key store is; it is made when the first key is. `None` keeps one in memory.
@@ -75,6 +79,7 @@ impl Default for SqliteConfig {
     fn default() -> Self {
         Self {
             quota: QuotaConfig::default(),
+            idempotency: IdempotencyConfig::default(),
             default_volume_type: None,
             master_key: None,
             batch: BatchConfig::default(),

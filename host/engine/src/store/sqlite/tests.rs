@@ -1,6 +1,7 @@
 mod batches;
 mod files;
 mod hands;
+mod idempotency;
 mod scope;
 mod upkeep;
 
@@ -43,6 +44,7 @@ fn begin(store: &Sqlite, requester: &Identity) -> CallId {
         request: Value::Null,
         plan: None,
         key: None,
+        asked: None,
     };
     let started = Event::Started {
         task: call.task,

@@ -15,12 +15,13 @@ use super::log::Log;
 use super::session::Session;
 use super::turnstile::Turnstile;
 use super::tx::{Fault, Tx, describe, in_savepoint};
-use super::{Env, changes, effects, lookup};
+use super::{Env, changes, effects, idempotency, lookup};
 use crate::clock::Timestamp;
 use crate::crash::{CrashPoint, reach};
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::event::{Entry, Event, FlowState};
 use crate::id::{CallId, FlowId};
+use crate::idempotency::{Key, asked};
 use crate::store::{Caller, StoreError, WhenDurable};
 use crate::value::Value;
 
@@ -106,12 +107,10 @@ impl Writer {
         self.check_session(flow, first)?;
         self.begin_as_host()?;
         let Some(session) = self.flows.get_mut(&flow) else {
-            let Some(Event::Created { requester, key, .. }) = first else {
+            let Some(created @ Event::Created { .. }) = first else {
                 return Err(StoreError::UnknownFlow(flow));
             };
-            if let Some(key) = key {
-                self.take_key(flow, &requester.project_id, key)?;
-            }
+            self.take_key(flow, created)?;
             self.flows.insert(flow, Session::with_handles(1));
             return Ok(());
         };
@@ -152,23 +151,31 @@ impl Writer {
         }
     }
 
-    /// The first flow with a key keeps it.
-    fn take_key(&mut self, flow: FlowId, project: &str, key: &str) -> Result<(), StoreError> {
-        let taken = super::control::flow_of_key(&self.connection, project, key).and_then(|taken| {
-            if taken.is_none() {
-                self.connection
-                    .prepare_cached(
-                        "INSERT INTO idempotency_keys (project_id, key, flow) VALUES (?, ?, ?)",
-                    )?
-                    .execute(params![project, key, flow.0.as_bytes()])?;
-            }
-            Ok(taken)
-        });
-        match taken {
-            Ok(None) => Ok(()),
-            Ok(Some(first)) => Err(StoreError::KeyTaken(first)),
-            Err(error) => Err(self.lose(&error)),
+    /// Takes the key of a flow that is created, where it has one. The first flow with a key has it until it lapses.
+    fn take_key(&mut self, flow: FlowId, created: &Event) -> Result<(), StoreError> {
+        let Event::Created {
+            name,
+            requester,
+            request,
+            key: Some(key),
+            asked: digest,
+            ..
+        } = created
+        else {
+            return Ok(());
+        };
+        // What is compared with a key of schema 3, of which it is known only what its flow was given.
+        let given = || asked(name, request);
+        let key = Key::stored(key.clone(), digest.unwrap_or_else(given));
+        let project = &requester.project_id;
+        let holder = idempotency::holder(&self.connection, &self.env, project, key.text())?;
+        if let Some(holder) = holder {
+            return Err(StoreError::KeyTaken {
+                flow: holder.flow,
+                same: holder.asked == key.asked() || holder.asked == given(),
+            });
         }
+        idempotency::give(&self.connection, project, &key, flow).map_err(|error| self.lose(&error))
     }
 
     /// Adds entries to the open batch.

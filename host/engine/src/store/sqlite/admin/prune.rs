@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use rusqlite::params;
 
 use super::{Admin, Result};
+use crate::clock::Timestamp;
 use crate::id::Identity;
 use crate::store::StoreError;
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::idempotency::{self, KeyId};
+use crate::store::sqlite::tx::scalar;
 use crate::store::sqlite::view::{OfFlows, Prunable, Pruned};
 
 /// The longest rest between two transactions.
@@ -17,7 +20,9 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 impl Sqlite {
     /// Forgets the flows that ended, and had their last event, more than `older_than` ago: their rows and journals, and the
     /// closed reservations and taken messages of flows that are gone. Usages, volumes, plans, ready messages and open
-    /// reservations stay. So does a flow whose rollback is incomplete, or whose journal cannot be read.
+    /// reservations stay. So does a flow whose rollback is incomplete, or whose journal cannot be read. The idempotency key of a
+    /// flow that is removed keeps its [short](crate::report::Report::short) report until it lapses; keys that have lapsed are
+    /// removed, whatever became of their flows.
     ///
     /// It takes many short transactions, with rests between them, so that flows can run meanwhile. What was removed stays
     /// removed when a later one fails; asked again, it goes on.
@@ -63,7 +68,17 @@ impl Sqlite {
                 }
             }
         }
-        Ok(pruned)
+        let mut from: Option<KeyId> = None;
+        loop {
+            let page = self.read(requester, |view| view.lapsed_keys(from.as_ref()))?;
+            pruned.keys += self.in_a_bite(requester, &page.found, |admin, keys| {
+                admin.remove_lapsed(keys)
+            })?;
+            from = page.next;
+            if from.is_none() {
+                return Ok(pruned);
+            }
+        }
     }
 
     /// Removes some rows in a transaction, and rests as long as that took: others may want to write.
@@ -88,27 +103,38 @@ impl Admin<'_, '_> {
     fn prune(&mut self, flows: &[Prunable]) -> Result<usize> {
         let connection = self.tx.connection;
         let mut removed = 0;
-        for Prunable { flow, last } in flows {
+        for Prunable { flow, last, kept } in flows {
             let id = flow.0.as_bytes();
-            let found = connection
-                .prepare_cached(
-                    "DELETE FROM flows WHERE id = ?1 AND state IN ('SUCCESS', 'FAILURE')
-                         AND (SELECT MAX(first) FROM journal WHERE flow = ?1) IS ?2",
-                )?
-                .execute(params![id, last])?;
-            if found == 0 {
-                continue;
-            }
+            let ended_at = scalar(
+                connection,
+                "DELETE FROM flows WHERE id = ?1 AND state IN ('SUCCESS', 'FAILURE')
+                     AND (SELECT MAX(first) FROM journal WHERE flow = ?1) IS ?2
+                 RETURNING updated_at",
+                params![id, last],
+            )?;
+            let Some(ended_at) = ended_at else { continue };
             removed += 1;
+            if let Some(kept) = kept {
+                idempotency::write_kept(connection, *flow, Timestamp(ended_at), kept)?;
+            }
             for statement in [
                 "DELETE FROM journal WHERE flow = ?",
-                "DELETE FROM idempotency_keys WHERE flow = ?",
                 "DELETE FROM requests WHERE flow = ?",
                 // A refresh takes a volume whose flow is not there for one that is about to be booked.
                 "UPDATE volumes SET flow = NULL WHERE flow = ?",
             ] {
                 connection.prepare_cached(statement)?.execute([id])?;
             }
+        }
+        Ok(removed)
+    }
+
+    /// Removes keys, if they have lapsed; says how many.
+    fn remove_lapsed(&mut self, keys: &[KeyId]) -> Result<usize> {
+        let mut removed = 0;
+        for key in keys {
+            let lapsed = idempotency::remove_lapsed(self.tx.connection, self.tx.env, key)?;
+            removed += usize::from(lapsed);
         }
         Ok(removed)
     }

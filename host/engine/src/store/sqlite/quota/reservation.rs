@@ -7,7 +7,6 @@ use super::{limits_for, require_somebody};
 use crate::effect::{Answer, Expiry, QuotaCommit, QuotaReserve, QuotaRollback, Table};
 use crate::error::TaskError;
 use crate::quota::{Measure, Over, is_over};
-use crate::store::sqlite::changes;
 use crate::store::sqlite::effects::object;
 use crate::store::sqlite::tx::{Fault, Tx, scalar};
 
@@ -19,7 +18,6 @@ pub(in super::super) fn reserve(
 ) -> Result<Answer, Fault> {
     let project = tx.quota_project(reserve.project.as_ref()).to_owned();
     let mut over = Over::default();
-    let mut out_of_range = None;
     {
         let limits = limits_for(tx, &project)?;
         for Wanted {
@@ -33,9 +31,6 @@ pub(in super::super) fn reserve(
             if is_over(limit, delta, usage) {
                 over.overs.push(name.clone());
             }
-            if usage.reserved.checked_add(delta.max(0)).is_none() {
-                out_of_range = Some(name);
-            }
             over.quotas.insert(name.clone(), limit);
         }
     }
@@ -46,9 +41,6 @@ pub(in super::super) fn reserve(
     // Everything that may be refused is, before anything is written.
     for Wanted { name, .. } in wanted {
         check_giving_back(tx, &project, name, reserve.deltas[name])?;
-    }
-    if let Some(name) = out_of_range {
-        return Err(changes::out_of_range(&project, name));
     }
     let expire = match reserve.expiry {
         Expiry::Default => tx.now.after(tx.env.config.quota.expiry()),

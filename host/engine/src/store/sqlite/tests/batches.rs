@@ -319,7 +319,7 @@ fn an_amount_that_no_counter_can_hold_is_refused_and_costs_nobody_else_anything(
     let (first, second) = (begin(&store, &ann()), begin(&store, &ann()));
     apply(&store, first, &ann(), reserve(2)).unwrap();
     let refused = refusal(apply(&store, second, &ann(), reserve(i64::MAX)));
-    assert_eq!(refused, "QuotaOutOfRange");
+    assert_eq!(refused, "OverQuota");
     apply(&store, first, &ann(), reserve(1)).unwrap();
     assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 3);
 }

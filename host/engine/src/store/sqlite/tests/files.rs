@@ -39,6 +39,7 @@ fn a_journal_that_is_text_is_read_and_goes_on() {
         request: Value::Null,
         plan: None,
         key: None,
+        asked: None,
     };
     let text = |events: &[Event]| {
         let at = Timestamp(0);

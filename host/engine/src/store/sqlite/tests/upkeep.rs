@@ -8,9 +8,9 @@ use crate::quota::Drift;
 use crate::store::sqlite::admin::{Expired, NewVolumeType};
 use crate::store::sqlite::view::{Pruned, Reader};
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-fn boss() -> Identity {
+pub(super) fn boss() -> Identity {
     Identity::new("root", "ops").into_admin()
 }
 
@@ -22,7 +22,7 @@ fn clocked() -> (Sqlite, Arc<ManualClock>) {
 }
 
 /// Writes past every rule.
-fn damage(store: &Sqlite, statement: &str) {
+pub(super) fn damage(store: &Sqlite, statement: &str) {
     let mut writer = store.writer();
     writer.commit().unwrap();
     writer.connection.execute_batch(statement).unwrap();
@@ -91,7 +91,7 @@ fn commit(answer: Answer) -> Effect {
 }
 
 /// Ends a flow that one task was started of.
-fn end(store: &Sqlite, call: CallId, state: FlowState, reverted: bool) {
+pub(super) fn end(store: &Sqlite, call: CallId, state: FlowState, reverted: bool) {
     let mut events = Vec::new();
     if reverted {
         events.push(Event::Reverted {
@@ -344,7 +344,7 @@ fn a_reservation_that_lapsed_is_rolled_back_unless_its_flow_has_not_ended() {
 
 // ---- Pruning -----------------------------------------------------------------------------------------------------
 
-fn prune(store: &Sqlite, older_than: Duration) -> Pruned {
+pub(super) fn prune(store: &Sqlite, older_than: Duration) -> Pruned {
     let would = store
         .read(&boss(), |view| view.would_prune(older_than))
         .unwrap();
@@ -459,7 +459,7 @@ fn what_is_closed_goes_with_its_flow_and_what_is_open_stays() {
         flows: 1,
         reservations: 1,
         messages: 1,
-        kept: 0,
+        ..Pruned::default()
     };
     assert_eq!(prune(&store, DAY), expected);
     assert_eq!(rows(&store, Kind::Volume).len(), 2);
@@ -526,7 +526,7 @@ fn more_flows_than_one_bite_takes_are_all_forgotten() {
         flows: 350,
         reservations: 700,
         messages: 3000,
-        kept: 0,
+        ..Pruned::default()
     };
     assert_eq!(prune(&store, Duration::ZERO), expected);
     assert_eq!(number(&store, "SELECT COUNT(*) FROM flows"), 350);

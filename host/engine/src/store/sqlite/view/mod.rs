@@ -22,9 +22,12 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::row::{self, As, Columns};
 use super::tx::{Fault, Tx, describe, scalar};
-use super::{Sqlite, lookup};
+use super::{Sqlite, idempotency, lookup};
+use crate::error::TaskError;
 use crate::event::{Entry, FlowState, FlowSummary};
 use crate::id::{FlowId, Identity};
+use crate::idempotency::Key;
+use crate::report::Report;
 use crate::store::{Caller, StoreError};
 use crate::value::{Digest, Object, Value};
 
@@ -170,6 +173,35 @@ impl View<'_> {
                 reason: describe(&error),
             },
         })
+    }
+
+    /// The flow that was asked for with the same request under a key of the caller's project; `None` when the key is free, has
+    /// lapsed, or stands for another request.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it cannot be read what was asked, [`StoreError::Database`].
+    pub fn repeat_of(&self, key: &Key) -> Result<Option<FlowId>, StoreError> {
+        let project = &self.tx.by.requester.project_id;
+        let holder = idempotency::holder(self.connection(), self.tx.env, project, key.text())?;
+        Ok(holder
+            .filter(|holder| holder.asked == key.asked())
+            .map(|holder| holder.flow))
+    }
+
+    /// Why a flow cannot be recovered; `None` of one that can, or is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn stuck(&self, flow: FlowId) -> Result<Option<String>, StoreError> {
+        lookup::stuck(self.connection(), flow).map_err(failed)
+    }
+
+    /// What a key keeps of a flow that was pruned; `None` of one that was not.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], [`StoreError::Database`].
+    pub fn kept_report(&self, flow: FlowId) -> Result<Option<Report>, StoreError> {
+        idempotency::kept_report(self.connection(), flow)
     }
 
     /// A stored plan, as JSON.

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::event::{Entry, FlowState};
 use crate::id::FlowId;
 use crate::store::StoreError;
+use crate::store::sqlite::idempotency::{self, Kept, KeyId};
 use crate::store::sqlite::journal;
 use crate::store::sqlite::tx::scalar;
 
@@ -30,6 +31,8 @@ pub struct Pruned {
     pub reservations: usize,
     /// Messages that were taken, of flows that are gone.
     pub messages: usize,
+    /// Idempotency keys that have lapsed, whatever became of their flows.
+    pub keys: usize,
     /// Flows that ended long ago and are kept, because their rollback is incomplete or their journal cannot be read.
     pub kept: usize,
 }
@@ -39,6 +42,8 @@ pub(in super::super) struct Prunable {
     pub(in super::super) flow: FlowId,
     /// Number of the first entry in the journal's last row; `None` without a journal.
     pub(in super::super) last: Option<i64>,
+    /// What its idempotency keys keep of it; `None` when it has none.
+    pub(in super::super) kept: Option<Kept>,
 }
 
 /// What one look at some of the rows found.
@@ -101,7 +106,31 @@ impl View<'_> {
                 }
             }
         }
-        Ok(pruned)
+        let mut from = None;
+        loop {
+            let page = self.lapsed_keys(from.as_ref())?;
+            pruned.keys += page.found.len();
+            from = page.next;
+            if from.is_none() {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    /// Those of the keys that come after `from` that have lapsed.
+    pub(in super::super) fn lapsed_keys(
+        &self,
+        from: Option<&KeyId>,
+    ) -> Result<Page<KeyId, KeyId>, StoreError> {
+        let keys = idempotency::page(self.connection(), self.tx.env, from, ROWS_A_PAGE);
+        let keys = keys.map_err(failed)?;
+        let next = next_page(&keys, ROWS_A_PAGE, |(key, _)| key.clone());
+        let lapsed = keys.into_iter().filter(|(_, lapsed)| *lapsed);
+        Ok(Page {
+            found: lapsed.map(|(key, _)| key).collect(),
+            kept: 0,
+            next,
+        })
     }
 
     /// Those of the flows that come after `from` that may be forgotten: ended, with their last event before `before`, and
@@ -111,7 +140,7 @@ impl View<'_> {
         before: Timestamp,
         from: Option<FlowId>,
     ) -> Result<Page<Prunable, FlowId>, StoreError> {
-        prunable(self.connection(), before, from).map_err(failed)
+        prunable(self.connection(), before, from)
     }
 
     /// Closed rows whose flow is gone, or is in `gone`, among those that come after the id `from`.
@@ -129,18 +158,8 @@ fn prunable(
     connection: &Connection,
     before: Timestamp,
     from: Option<FlowId>,
-) -> rusqlite::Result<Page<Prunable, FlowId>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, state, updated_at FROM flows WHERE id > ? ORDER BY id LIMIT ?",
-    )?;
-    // Every id comes after no bytes at all.
-    let from = from.map_or(Vec::new(), |flow| flow.0.as_bytes().to_vec());
-    let flows: Vec<(FlowId, String, Timestamp)> = statement
-        .query_map(params![from, FLOWS_A_PAGE as i64], |row| {
-            let id = FlowId(uuid::Uuid::from_bytes(row.get(0)?));
-            Ok((id, row.get(1)?, Timestamp(row.get(2)?)))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+) -> Result<Page<Prunable, FlowId>, StoreError> {
+    let flows = flows_after(connection, from).map_err(failed)?;
     let mut page = Page {
         found: Vec::new(),
         kept: 0,
@@ -153,7 +172,7 @@ fn prunable(
             continue;
         }
         // The flow's row repeats its state, and is not written for every event.
-        let last = last_row(connection, flow)?;
+        let last = last_row(connection, flow).map_err(failed)?;
         let at = match &last {
             Some((_, entries)) => entries.as_ref().and_then(|entries| entries.last()),
             None => None,
@@ -162,14 +181,37 @@ fn prunable(
             continue;
         }
         let unreadable = matches!(last, Some((_, None)));
-        if unreadable || is_unsettled(connection, flow)? {
+        if unreadable || is_unsettled(connection, flow).map_err(failed)? {
             page.kept += 1;
-        } else {
-            let last = last.map(|(first, _)| first);
-            page.found.push(Prunable { flow, last });
+            continue;
+        }
+        match idempotency::keep(connection, flow) {
+            Ok(kept) => page.found.push(Prunable {
+                flow,
+                last: last.map(|(first, _)| first),
+                kept,
+            }),
+            Err(StoreError::Damaged { .. }) => page.kept += 1,
+            Err(error) => return Err(error),
         }
     }
     Ok(page)
+}
+
+/// A page of flows: id, state, and time of the last event.
+fn flows_after(
+    connection: &Connection,
+    from: Option<FlowId>,
+) -> rusqlite::Result<Vec<(FlowId, String, Timestamp)>> {
+    // Every id comes after no bytes at all.
+    let from = from.map_or(Vec::new(), |flow| flow.0.as_bytes().to_vec());
+    connection
+        .prepare_cached("SELECT id, state, updated_at FROM flows WHERE id > ? ORDER BY id LIMIT ?")?
+        .query_map(params![from, FLOWS_A_PAGE as i64], |row| {
+            let id = FlowId(uuid::Uuid::from_bytes(row.get(0)?));
+            Ok((id, row.get(1)?, Timestamp(row.get(2)?)))
+        })?
+        .collect()
 }
 
 /// Whether a flow that ended is somebody's to look at: its rollback is incomplete, or it cannot be recovered.

@@ -1,0 +1,139 @@
+//! Limits of texts that make rows, for the places where they enter: a flag, a variable, a settings file, a request. Tasks and
+//! the store are not held to them.
+
+use std::fmt;
+
+/// The longest text, in characters (Unicode scalar values, not bytes), as the columns of Cinder's tables have it.
+pub const LONGEST: usize = 255;
+
+/// What a text is, which decides what it may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// Words for people, or the value of a metadata key: 0 to 255 characters.
+    Words,
+    /// A word that something is found by or compared with, such as a zone, a status, the key of a metadata entry, or an
+    /// idempotency key: 1 to 255 characters, not all of them blank.
+    Word,
+    /// What a volume type, a project or a user is called: a [`Word`](Self::Word) without control characters, and without
+    /// blanks around it.
+    Name,
+}
+
+/// Why a text is not taken: the rest of a sentence that begins with what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Nothing, or nothing but blanks.
+    #[error("is empty")]
+    Empty,
+    /// More than [`LONGEST`] characters.
+    #[error("has {0} characters; the most is {LONGEST}")]
+    TooLong(usize),
+    /// A control character.
+    #[error("has the control character {}", .0.escape_unicode())]
+    Control(char),
+    /// A blank at its beginning or end.
+    #[error("begins or ends with a blank")]
+    Padded,
+}
+
+impl Text {
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// The first of [`Unfit`] that applies.
+    pub fn check(self, text: &str) -> Result<(), Unfit> {
+        let length = text.chars().count();
+        if length > LONGEST {
+            return Err(Unfit::TooLong(length));
+        }
+        if self != Self::Words && text.trim().is_empty() {
+            return Err(Unfit::Empty);
+        }
+        if self != Self::Name {
+            return Ok(());
+        }
+        match text.chars().find(|c| c.is_control()) {
+            Some(control) => Err(Unfit::Control(control)),
+            None if text.trim() != text => Err(Unfit::Padded),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why an entry of metadata is not taken: the rest of a sentence that begins with what the metadata is of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitEntry {
+    /// Its key.
+    #[error("has a key that {0}")]
+    Key(Unfit),
+    /// Its value, with the key.
+    #[error("has a value that {}: that of `{}`", .1, Short(.0))]
+    Value(String, Unfit),
+}
+
+/// Checks an entry of metadata, of extra specs or of QoS specs: its key is 1 to 255 characters, its value 0 to 255.
+///
+/// # Errors
+/// [`UnfitEntry`].
+pub fn check_entry(key: &str, value: &str) -> Result<(), UnfitEntry> {
+    Text::Word.check(key).map_err(UnfitEntry::Key)?;
+    let fits = Text::Words.check(value);
+    fits.map_err(|unfit| UnfitEntry::Value(key.to_owned(), unfit))
+}
+
+/// The beginning of a text, for a message.
+struct Short<'t>(&'t str);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 40;
+        let text: String = self.0.chars().take(MOST).collect();
+        let more = if text.len() < self.0.len() { "…" } else { "" };
+        write!(f, "{}{more}", text.escape_debug())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_counted_and_not_bytes() {
+        for text in [Text::Words, Text::Word, Text::Name] {
+            assert_eq!(text.check(&"ß".repeat(255)), Ok(()));
+            assert_eq!(text.check(&"a".repeat(256)), Err(Unfit::TooLong(256)));
+        }
+    }
+
+    #[test]
+    fn words_may_be_anything_and_a_name_little() {
+        for (text, word, name) in [
+            ("gold", Ok(()), Ok(())),
+            ("a b=c", Ok(()), Ok(())),
+            ("", Err(Unfit::Empty), Err(Unfit::Empty)),
+            (" \t", Err(Unfit::Empty), Err(Unfit::Empty)),
+            (" a", Ok(()), Err(Unfit::Padded)),
+            ("a\u{3000}", Ok(()), Err(Unfit::Padded)),
+            ("a\u{1b}[m", Ok(()), Err(Unfit::Control('\u{1b}'))),
+            ("a\u{85}b", Ok(()), Err(Unfit::Control('\u{85}'))),
+        ] {
+            assert_eq!(Text::Words.check(text), Ok(()), "{text:?}");
+            assert_eq!(Text::Word.check(text), word, "{text:?}");
+            assert_eq!(Text::Name.check(text), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_says_which_part_does_not_fit() {
+        assert_eq!(check_entry("k", ""), Ok(()));
+        assert_eq!(check_entry("", "v"), Err(UnfitEntry::Key(Unfit::Empty)));
+        let error = check_entry(&"k\n".repeat(40), &"v".repeat(300)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "has a value that has 300 characters; the most is 255: that of `{}…`",
+                "k\\n".repeat(20)
+            )
+        );
+    }
+}
