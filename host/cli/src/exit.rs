@@ -136,6 +136,7 @@ impl From<StoreError> for Failure {
                 diagnostic: Diagnostic::new(error.to_string()).help(DAMAGED),
             },
             StoreError::Lost(_)
+            | StoreError::Clock(_)
             | StoreError::Database(_)
             | StoreError::CallClosed
             | StoreError::Fenced

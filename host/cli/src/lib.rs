@@ -23,10 +23,11 @@ mod toolchain;
 
 use std::process::ExitCode;
 
+use cairn::clock::{Clock as _, SystemClock};
 use clap::Parser as _;
 
 use args::Cli;
-use exit::Exit;
+use exit::{Exit, Failure};
 use settings::Settings;
 
 /// Flows are many small values that come and go on several threads; the C library's allocator costs them a fifth of their
@@ -55,7 +56,13 @@ pub fn main() -> ExitCode {
         return compile::child(bounds);
     }
     logging::init(&cli.global);
-    let done = Settings::gather(&cli.global).and_then(|settings| cmd::run(cli.command, settings));
+    let done = SystemClock
+        .now()
+        .check()
+        .map_err(|error| Failure::host(error.to_string()));
+    let done = done
+        .and_then(|_| Settings::gather(&cli.global))
+        .and_then(|settings| cmd::run(cli.command, settings));
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => {

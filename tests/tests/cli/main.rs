@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod catalogue;
+mod clocks;
 mod drift;
 mod flows;
 mod grants;

@@ -6,6 +6,7 @@ use wasmtime::{ResourceLimiter, Trap, bail};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::surroundings::MachineClock;
 use super::{Denied, Enforcer, Surroundings, to_wit};
 use crate::check::RulePlugins;
 use crate::effect::{Answer, Effect, Query};
@@ -254,6 +255,7 @@ impl WasiView for State {
             builder
                 .stdout(printed.clone())
                 .stderr(printed.clone())
+                .wall_clock(MachineClock)
                 .allow_tcp(false)
                 .allow_udp(false);
             if let Some(surroundings) = surroundings {

@@ -123,7 +123,7 @@ impl Cache {
     }
 
     fn save(&self, body: &[u8], digest: Digest, path: &Path) -> std::io::Result<()> {
-        let temporary = self.folder.join(format!(".{}", uuid::Uuid::now_v7()));
+        let temporary = self.folder.join(format!(".{}", crate::id::uuid()));
         let write = || -> std::io::Result<()> {
             let mut file = fs::OpenOptions::new()
                 .write(true)
@@ -177,7 +177,7 @@ impl Cache {
 
 /// The user that files we make belong to.
 fn own_uid(folder: &Path) -> std::io::Result<u32> {
-    let probe = folder.join(format!(".{}", uuid::Uuid::now_v7()));
+    let probe = folder.join(format!(".{}", crate::id::uuid()));
     let file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -8,7 +8,7 @@ pub use sqlite::{BatchConfig, LogConfig, Sqlite, SqliteConfig, Watch, admin, con
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
+use crate::clock::{ClockError, Timestamp};
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::error::{HostErrorKind, TaskError};
 use crate::event::{Entry, Event};
@@ -66,6 +66,9 @@ pub enum StoreError {
     /// A flow was asked for under this key before.
     #[error("flow {0} was asked for under the same key before")]
     KeyTaken(FlowId),
+    /// The clock is wrong; nothing is written by it.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// The database cannot be used.
     #[error("{0}")]
     Database(String),
@@ -106,6 +109,7 @@ impl From<StoreError> for TaskError {
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }
             | StoreError::KeyTaken(_)
+            | StoreError::Clock(_)
             | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),
         }
     }
