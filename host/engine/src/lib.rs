@@ -50,6 +50,7 @@ mod document;
 pub mod effect;
 pub mod error;
 pub mod event;
+pub mod file;
 pub mod flow;
 pub mod history;
 pub mod host;

@@ -20,6 +20,7 @@ mod plugin;
 mod policy;
 mod prune;
 mod quota;
+mod reads;
 mod run;
 mod settings;
 mod signals;

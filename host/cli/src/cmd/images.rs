@@ -3,6 +3,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
+use cairn::file;
 use cairn::store::admin::NewImage;
 use cairn::store::view::Kind;
 use cairn::value::DigestWriter;
@@ -115,7 +116,7 @@ impl Create {
         let (size, checksum, path) = measure(&self.file).map_err(|error| {
             Diagnostic::new(format!("the image cannot be read: {error}"))
                 .at(&self.file, None)
-                .help("name a file that is there, and that you may read")
+                .help("name a regular file that is there, and that you may read")
         })?;
         let file_name = self
             .file
@@ -139,10 +140,7 @@ impl Create {
 
 /// Size and SHA-256 of a file of any size, and where it is.
 fn measure(path: &Path) -> io::Result<(i64, String, PathBuf)> {
-    let mut file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
+    let mut file = file::open(path)?;
     let mut digest = DigestWriter::default();
     let mut size: i64 = 0;
     let mut buffer = vec![0; 1 << 16];
