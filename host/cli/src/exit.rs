@@ -99,7 +99,7 @@ pub struct Failure {
 
 impl Failure {
     /// The host's own failure.
-    pub fn host(message: impl Into<String>) -> Self {
+    pub fn host(message: impl AsRef<str>) -> Self {
         Self {
             exit: Exit::Host,
             diagnostic: Diagnostic::new(message),

@@ -37,18 +37,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the program: reads its arguments, does what they say, and says how that went.
 pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(output::panicked));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            output::usage(error);
+            return Exit::Usage.into();
+        }
         // Help and version are answers, and go to stdout.
-        Err(error) => {
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Ok
-            };
+        Err(answer) => {
             // Nobody is left to tell when this fails.
-            let _ = error.print();
-            return exit.into();
+            let _ = answer.print();
+            return Exit::Ok.into();
         }
     };
     if let cmd::Command::CompileComponent(bounds) = cli.command {

@@ -38,14 +38,14 @@ pub fn text(report: &Report) -> String {
         line(
             &mut text,
             "error",
-            &format!("{}: {}", error.kind, printable(&error.message)),
+            &format!("{}: {}", error.kind, error.message),
         );
         for violation in error.details["violations"].as_array().into_iter().flatten() {
             line(&mut text, "violation", &violated(violation));
         }
         let frames = error.details["backtrace"].as_array().into_iter().flatten();
         for frame in frames.filter_map(Value::as_str) {
-            line(&mut text, "at", &printable(frame));
+            line(&mut text, "at", frame);
         }
     }
     if let Some(rollback) = &report.rollback {
@@ -56,10 +56,10 @@ pub fn text(report: &Report) -> String {
 
 /// One thing that is wrong with a request: where, its kind, and what.
 fn violated(violation: &Value) -> String {
-    let of = |name: &str| printable(violation[name].as_str().unwrap_or_default());
+    let of = |name: &str| violation[name].as_str().unwrap_or_default();
     let pointer = match of("pointer") {
-        pointer if pointer.is_empty() => "(the whole)".to_owned(),
-        pointer => pointer.to_string(),
+        "" => "(the whole)",
+        pointer => pointer,
     };
     format!("{pointer}  {}: {}", of("kind"), of("message"))
 }
@@ -79,14 +79,10 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
             .error
             .as_ref()
             .map_or_else(|| "not tried".to_owned(), ToString::to_string);
-        line(
-            text,
-            "stuck",
-            &format!("{}: {}", failed.task, printable(&why)),
-        );
+        line(text, "stuck", &format!("{}: {why}", failed.task));
     }
     if let Some(reason) = &rollback.accepted {
-        line(text, "accepted", &printable(reason));
+        line(text, "accepted", reason);
     }
     for left in &rollback.residue {
         line(text, "left", &residue(left));
@@ -122,8 +118,8 @@ fn state(value: &Value) -> String {
     }
 }
 
-/// One line under a word.
+/// One line under a word, which it stays whatever `rest` holds.
 pub fn line(text: &mut String, word: &str, rest: &str) {
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{word:<9} {rest}");
+    let _ = writeln!(text, "{word:<9} {}", printable(rest));
 }

@@ -61,6 +61,7 @@ pub mod manifest;
 pub mod plan;
 pub mod plugin;
 pub mod policy;
+pub mod printable;
 pub mod quota;
 pub mod report;
 pub mod request;

@@ -8,6 +8,7 @@ mod drift;
 mod flows;
 mod grants;
 mod help;
+mod hostile;
 mod in_flight;
 mod laws;
 mod limits;

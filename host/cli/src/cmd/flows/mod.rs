@@ -141,7 +141,7 @@ impl List {
         }
         let rows = flows.into_iter().map(|flow| {
             let error = flow.stuck.or(flow.error);
-            let error = error.map_or_else(|| "-".to_owned(), |error| output::printable(&error));
+            let error = error.unwrap_or_else(|| "-".to_owned());
             let state = match flow.incomplete {
                 true => format!("{} (incomplete)", flow.state),
                 false => flow.state.to_string(),
@@ -198,8 +198,7 @@ impl One {
         let found = stuck.into_iter().find(|flow| flow.id == self.id);
         if let Some(reason) = found.and_then(|flow| flow.stuck) {
             session.warn(&format!(
-                "the flow was set aside, and nobody goes on with it: {}",
-                output::printable(&reason)
+                "the flow was set aside, and nobody goes on with it: {reason}"
             ));
         }
         Ok(())
@@ -312,7 +311,7 @@ fn logs(
             said.at,
             level,
             said.task.to_owned(),
-            cell(&said.message.as_ref().into()),
+            said.message.into_owned(),
         ]
     });
     output::print(&output::table(&["at", "level", "task", "message"], rows))

@@ -12,7 +12,7 @@ use super::{BUILTIN, object};
 use crate::args::{Format, Who};
 use crate::exit::{Exit, Failure};
 use crate::input;
-use crate::output;
+use crate::output::{self, printable};
 use crate::session::Session;
 
 /// Call a task once, and see what it asks of the host: exit 0 it returned, 3 it failed
@@ -140,7 +140,7 @@ fn text(called: &Called) -> String {
         text += "\n";
         text += &asked("revert", &revert.asked);
         match (&revert.error, revert.answer) {
-            (Some(error), _) => text += &format!("error  {error}\n"),
+            (Some(error), _) => text += &format!("error  {}\n", printable(&error.to_string())),
             (None, answer) => text += &format!("answer  {}\n", answer.unwrap_or("none")),
         }
         text += &differences("left", &revert.left);
@@ -152,7 +152,7 @@ fn asked(what: &str, asked: &[Asked]) -> String {
     let lines = asked
         .iter()
         .enumerate()
-        .map(|(index, asked)| format!("  {}. {asked}\n", index + 1));
+        .map(|(index, asked)| format!("  {}. {}\n", index + 1, printable(&asked.to_string())));
     match asked.is_empty() {
         true => format!("{what}  asks nothing of the host\n"),
         false => format!("{what}\n{}", lines.collect::<String>()),
@@ -161,15 +161,15 @@ fn asked(what: &str, asked: &[Asked]) -> String {
 
 fn result(result: &Value, error: Option<&TaskError>) -> String {
     match error {
-        Some(error) => format!("error  {error}\n"),
-        None => format!("result  {result}\n"),
+        Some(error) => format!("error  {}\n", printable(&error.to_string())),
+        None => format!("result  {}\n", printable(&result.to_string())),
     }
 }
 
 fn differences(what: &str, differences: &[Difference]) -> String {
     let lines = differences
         .iter()
-        .map(|difference| format!("  - {difference}\n"));
+        .map(|difference| format!("  - {}\n", printable(&difference.to_string())));
     match differences.is_empty() {
         true => format!("{what}  none\n"),
         false => format!("{what}\n{}", lines.collect::<String>()),

@@ -340,10 +340,9 @@ fn print(
                             .err()
                             .map(|failure| failure.diagnostic.to_string()),
                     };
-                    let line = serde_json::to_string(&line);
-                    line.map_err(|error| Failure::host(error.to_string()))?
+                    output::json_line(&line)?
                 } else {
-                    brief(&origin, &outcome)
+                    printable(&brief(&origin, &outcome)).into_owned()
                 };
                 output::print(&format!("{line}\n"))?;
             }
@@ -368,7 +367,7 @@ fn brief(origin: &Origin, outcome: &Result<Report, Failure>) -> String {
         Ok(report) => {
             let error = report.error.as_ref();
             let error = error.map_or_else(String::new, |error| {
-                format!("  {}: {}", error.kind, printable(&error.message))
+                format!("  {}: {}", error.kind, error.message)
             });
             format!("{origin}  {}  {}{error}", report.flow.id, report.flow.state)
         }

@@ -90,7 +90,8 @@ impl Check {
                 checks,
             })?;
         } else {
-            let component = subject.component.display();
+            let component = subject.component.to_string_lossy();
+            let component = output::printable(&component);
             output::print(&format!("{component}\n{}", list::text(&checks)))?;
         }
         Ok(if passed { Exit::Ok } else { Exit::Failed })
