@@ -12,13 +12,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crash", &[]),
     ("retry", &[]),
     ("wit", &[]),
-    ("keyring", &[]),
+    ("file", &[]),
+    ("printable", &[]),
+    ("keyring", &["file"]),
     ("text", &[]),
     ("idempotency", &["text", "value"]),
-    ("error", &["value"]),
+    ("error", &["printable", "value"]),
     ("document", &["error", "value"]),
     ("quota", &["clock", "error", "value"]),
-    ("policy", &["error", "id", "value"]),
+    ("policy", &["error", "id", "printable", "value"]),
     ("effect", &["clock", "id", "value"]),
     ("event", &["clock", "effect", "error", "id", "value"]),
     ("task", &["effect", "error", "event", "id", "value"]),
@@ -46,7 +48,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("allow", &["document", "error", "manifest", "value"]),
     ("plan", &["allow", "document", "error", "manifest", "value"]),
-    ("lock", &["document", "error", "manifest", "plan", "value"]),
+    (
+        "lock",
+        &[
+            "document",
+            "error",
+            "manifest",
+            "plan",
+            "printable",
+            "value",
+        ],
+    ),
     ("upgrade", &["manifest", "plan", "value"]),
     (
         "config",
@@ -69,6 +81,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "effect",
             "error",
             "event",
+            "file",
             "history",
             "id",
             "idempotency",
@@ -114,6 +127,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "effect",
             "error",
             "event",
+            "file",
             "id",
             "manifest",
             "plan",
@@ -131,6 +145,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "crash",
             "error",
             "event",
+            "file",
             "flow",
             "history",
             "id",
@@ -158,6 +173,76 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime_wasi_io", &["plugin"]),
     // What is read of a component before it is compiled is read by whoever compiles.
     ("wasmparser", &["plugin/compiler.rs"]),
+];
+
+/// Ways of opening or reading a file past `cairn::file`, which opens nothing that may block or have no end, and reads no more
+/// than is asked for.
+const READS: &[&str] = &[
+    "fs::read(",
+    "fs::copy(",
+    "File::open(",
+    "OpenOptions::new()",
+    "read_to_end(",
+    "read_to_string(",
+];
+
+/// Where one of them may stand nevertheless, and why.
+const OTHER_READS: &[(&str, &str, &str)] = &[
+    (
+        "engine/src/file.rs",
+        "OpenOptions::new()",
+        "the helper itself",
+    ),
+    (
+        "engine/src/file.rs",
+        "read_to_end(",
+        "the helper itself, bounded",
+    ),
+    (
+        "engine/src/file.rs",
+        "File::open(",
+        "syncs, and reads nothing",
+    ),
+    (
+        "engine/src/keyring.rs",
+        "OpenOptions::new()",
+        "makes a new file",
+    ),
+    (
+        "engine/src/plugin/cache.rs",
+        "OpenOptions::new()",
+        "makes new files",
+    ),
+    (
+        "engine/src/store/sqlite/turnstile.rs",
+        "OpenOptions::new()",
+        "opens for writing too, which waits for no other end of a pipe",
+    ),
+    (
+        "cli/src/compile.rs",
+        "read_to_end(",
+        "pipes between this program and its child, bounded",
+    ),
+    (
+        "cli/src/cmd/db/backup.rs",
+        "OpenOptions::new()",
+        "makes a new file",
+    ),
+    (
+        "cli/src/toolchain.rs",
+        "fs::copy(",
+        "what cargo has just made",
+    ),
+    (
+        "bench/src/lib.rs",
+        "fs::copy(",
+        "what the benchmark has just made",
+    ),
+    (
+        "bench/src/meter.rs",
+        "read_to_string(",
+        "the kernel's own files",
+    ),
 ];
 
 fn root() -> PathBuf {
@@ -294,6 +379,38 @@ fn sqlite_and_wasmtime_are_named_in_one_place_each() {
             assert!(!named || home, "{} names `{name}`", relative.display());
         }
     }
+}
+
+#[test]
+fn files_are_read_in_one_place() {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host");
+    let mut files = Vec::new();
+    for part in ["engine", "laws", "bench", "cli"] {
+        sources(&host.join(part).join("src"), &mut files);
+    }
+    let mut used = BTreeSet::new();
+    for file in files {
+        let relative = file.strip_prefix(&host).expect("a file below the host");
+        let of_tests = relative
+            .components()
+            .any(|part| part.as_os_str() == "tests");
+        let code = if of_tests { String::new() } else { code(&file) };
+        for read in READS.iter().filter(|read| code.contains(**read)) {
+            let known = OTHER_READS
+                .iter()
+                .position(|(path, known, _)| relative == Path::new(path) && known == read);
+            let known = known.unwrap_or_else(|| {
+                let file = relative.display();
+                panic!("{file} has `{read}`: read with `cairn::file`, or say here why not")
+            });
+            used.insert(known);
+        }
+    }
+    assert_eq!(
+        used.len(),
+        OTHER_READS.len(),
+        "an exception is not needed any more"
+    );
 }
 
 #[test]

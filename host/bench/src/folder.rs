@@ -77,7 +77,7 @@ fn remove_abandoned(parent: &Path) {
             continue;
         }
         // It is held until the folder is gone, so that only one process removes it.
-        if let Ok(lock) = File::open(entry.path().join(LOCK))
+        if let Ok(lock) = cairn::file::open(&entry.path().join(LOCK))
             && lock.try_lock().is_ok()
         {
             // Somebody may try again.
@@ -90,7 +90,7 @@ fn remove_abandoned(parent: &Path) {
 fn is_in_memory(folder: &Path) -> io::Result<bool> {
     const TMPFS: i64 = 0x0102_1994;
     const RAMFS: i64 = 0x8584_58f6;
-    let kind = rustix::fs::fstatfs(fs::File::open(folder)?)?.f_type;
+    let kind = rustix::fs::statfs(folder)?.f_type;
     Ok([TMPFS, RAMFS].contains(&kind))
 }
 

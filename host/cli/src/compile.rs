@@ -13,7 +13,7 @@ use cairn::plugin::{Compiler, PluginError, compile};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
-/// Bytes of machine code that are taken.
+/// Bytes that are taken of a component or its machine code.
 const ARTIFACT: u64 = 1 << 30;
 
 /// What the child's answer begins with.
@@ -215,7 +215,10 @@ fn bound(bounds: Bounds) -> io::Result<()> {
 
 fn answer() -> io::Result<()> {
     let mut component = Vec::new();
-    io::stdin().lock().read_to_end(&mut component)?;
+    io::stdin()
+        .lock()
+        .take(ARTIFACT)
+        .read_to_end(&mut component)?;
     let (tag, body) = match compile(&component) {
         Ok(artifact) => (COMPILED, artifact),
         Err(error) => (REFUSED, serde_json::to_vec(&error)?),

@@ -102,7 +102,7 @@ pub struct Failure {
 
 impl Failure {
     /// The host's own failure.
-    pub fn host(message: impl Into<String>) -> Self {
+    pub fn host(message: impl AsRef<str>) -> Self {
         Self {
             exit: Exit::Host,
             diagnostic: Diagnostic::new(message),
@@ -138,6 +138,7 @@ impl From<StoreError> for Failure {
                 diagnostic: Diagnostic::new(error.to_string()).help(DAMAGED),
             },
             StoreError::Lost(_)
+            | StoreError::Clock(_)
             | StoreError::Database(_)
             | StoreError::CallClosed
             | StoreError::Fenced

@@ -29,6 +29,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use cairn::clock::{Clock as _, SystemClock};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
@@ -66,18 +67,19 @@ fn lead_in(mut error: clap::Error) -> clap::Error {
 
 /// Runs the program: reads its arguments, does what they say, and says how that went.
 pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(output::panicked));
     let parsed = Cli::command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
+        Err(error) if error.use_stderr() => {
+            output::usage(lead_in(error));
+            return Exit::Usage.into();
+        }
         // Help and version are answers, and go to stdout.
-        Err(error) => {
-            let error = lead_in(error);
-            let printed = error.print();
-            let exit = match printed {
-                // There is no other place to say that this failed.
-                _ if error.use_stderr() => Exit::Usage,
+        Err(answer) => {
+            let exit = match answer.print() {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Host,
                 Ok(()) | Err(_) => Exit::Ok,
             };
@@ -89,8 +91,12 @@ pub fn main() -> ExitCode {
         return compile::child(bounds);
     }
     logging::init(&cli.global);
-    let done = args::check(&matches)
-        .map_err(Failure::from)
+    let done = SystemClock
+        .now()
+        .check()
+        .map_err(|error| Failure::host(error.to_string()));
+    let done = done
+        .and_then(|_| Ok(args::check(&matches)?))
         .and_then(|()| Settings::gather(&cli.global))
         .and_then(|settings| cmd::run(cli.command, settings));
     match done {

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
+use cairn::file::{self, MAX_TEXT};
 use cairn::lock::{Difference, Lock};
 use cairn::manifest::Manifest;
 use cairn::plan::Inspected;
@@ -98,11 +99,8 @@ fn path(manifest: &Manifest) -> Result<PathBuf, Diagnostic> {
 }
 
 fn read(path: &Path) -> Result<Option<Lock>, Diagnostic> {
-    match fs::read_to_string(path) {
-        Ok(text) => Lock::parse(&text, path).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(Diagnostic::new(format!("the lock file cannot be read: {error}")).at(path, None))
-        }
-    }
+    let text = file::optional(path, file::text(path, MAX_TEXT)).map_err(|error| {
+        Diagnostic::new(format!("the lock file cannot be read: {error}")).at(path, None)
+    })?;
+    text.map(|text| Lock::parse(&text, path)).transpose()
 }

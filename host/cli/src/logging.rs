@@ -5,6 +5,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::args::{Global, LogFormat, LogLevel};
+use crate::output::LogWriter;
 
 /// Starts logging. What other crates say is of use to nobody below a warning.
 pub fn init(global: &Global) {
@@ -13,8 +14,9 @@ pub fn init(global: &Global) {
         .with_default(level.min(LevelFilter::WARN))
         .with_target("cairn", level)
         .with_target("cairn_cli", level);
+    let format = global.log_format;
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(move || LogWriter { format })
         .with_ansi(false);
     let registry = tracing_subscriber::registry();
     match global.log_format {

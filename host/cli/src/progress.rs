@@ -47,19 +47,20 @@ impl Drop for Progress {
 
 fn show(bar: &ProgressBar, notice: &TaskNotice) {
     let name = &notice.name;
+    let say = |text: String| output::printable(&text).into_owned();
     match notice.state {
-        TaskState::Started => bar.set_message(name.to_string()),
+        TaskState::Started => bar.set_message(say(name.to_string())),
         TaskState::Success => {
-            bar.println(format!("  done      {name}"));
+            bar.println(say(format!("  done      {name}")));
             bar.inc(1);
         }
         TaskState::Failure => {
             let why = notice.error.as_ref().map(ToString::to_string);
-            let why = output::printable(&why.unwrap_or_default());
-            bar.println(format!("  failed    {name}: {why}"));
+            let why = why.unwrap_or_default();
+            bar.println(say(format!("  failed    {name}: {why}")));
         }
-        TaskState::Reverting => bar.set_message(format!("reverting {name}")),
-        TaskState::Reverted => bar.println(format!("  reverted  {name}")),
-        TaskState::RevertFailed => bar.println(format!("  not reverted  {name}")),
+        TaskState::Reverting => bar.set_message(say(format!("reverting {name}"))),
+        TaskState::Reverted => bar.println(say(format!("  reverted  {name}"))),
+        TaskState::RevertFailed => bar.println(say(format!("  not reverted  {name}"))),
     }
 }

@@ -1,9 +1,9 @@
 //! A plugin's folder: in which language it is written, what it is called, and where its component goes.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
+use cairn::file::{self, MAX_TEXT};
 use serde_json::Value;
 
 use crate::scaffold::Language;
@@ -33,7 +33,7 @@ impl Project {
     pub fn open(folder: &Path) -> Result<Self, Diagnostic> {
         let mut found = MANIFESTS
             .iter()
-            .filter(|(file, ..)| folder.join(file).is_file());
+            .filter(|(file, ..)| !file::is_absent(&folder.join(file)));
         let Some((file, language, place)) = found.next() else {
             return Err(Diagnostic::new(
                 "this is no plugin's folder: it has no Cargo.toml, pyproject.toml or package.json",
@@ -50,7 +50,7 @@ impl Project {
             .help("give each plugin a folder of its own"));
         }
         let wrong = |problem: String| Diagnostic::new(problem).at(&path, None);
-        let text = fs::read_to_string(&path)
+        let text = file::text(&path, MAX_TEXT)
             .map_err(|error| wrong(format!("the plugin's {file} cannot be read: {error}")))?;
         let manifest: Value = match language {
             Language::Js => serde_json::from_str(cairn::value::without_bom(&text))
@@ -96,6 +96,8 @@ fn is_file_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn open(files: &[(&str, &str)]) -> Result<Project, String> {

@@ -40,7 +40,7 @@ pub fn deliver(report: &Report, text: &str) -> Result<(), Failure> {
 /// None that is known.
 pub fn format(report: &Report, format: Format) -> Result<String, Failure> {
     match format.json {
-        true => output::document(report),
+        true => Ok(output::json_text(report)? + "\n"),
         false => Ok(text(report)),
     }
 }
@@ -68,14 +68,14 @@ pub fn text(report: &Report) -> String {
         line(
             &mut text,
             "error",
-            &format!("{}: {}", error.kind, printable(&error.message)),
+            &format!("{}: {}", error.kind, error.message),
         );
         for violation in error.details["violations"].as_array().into_iter().flatten() {
             line(&mut text, "violation", &violated(violation));
         }
         let frames = error.details["backtrace"].as_array().into_iter().flatten();
         for frame in frames.filter_map(Value::as_str) {
-            line(&mut text, "at", &printable(frame));
+            line(&mut text, "at", frame);
         }
         log(&mut text, &error.log);
     }
@@ -87,10 +87,10 @@ pub fn text(report: &Report) -> String {
 
 /// One thing that is wrong with a request: where, its kind, and what.
 fn violated(violation: &Value) -> String {
-    let of = |name: &str| printable(violation[name].as_str().unwrap_or_default());
+    let of = |name: &str| violation[name].as_str().unwrap_or_default();
     let pointer = match of("pointer") {
-        pointer if pointer.is_empty() => "(the whole)".to_owned(),
-        pointer => pointer.to_string(),
+        "" => "(the whole)",
+        pointer => pointer,
     };
     format!("{pointer}  {}: {}", of("kind"), of("message"))
 }
@@ -110,16 +110,12 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
             .error
             .as_ref()
             .map_or_else(|| "not tried".to_owned(), ToString::to_string);
-        line(
-            text,
-            "stuck",
-            &format!("{}: {}", failed.task, printable(&why)),
-        );
+        line(text, "stuck", &format!("{}: {why}", failed.task));
         let error = failed.error.as_ref();
         error.into_iter().for_each(|error| log(text, &error.log));
     }
     if let Some(reason) = &rollback.accepted {
-        line(text, "accepted", &printable(reason));
+        line(text, "accepted", reason);
     }
     for left in &rollback.residue {
         line(text, "left", &residue(left));
@@ -129,7 +125,7 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
 /// How a plugin's log ends.
 fn log(text: &mut String, lines: &[String]) {
     for said in lines {
-        line(text, "log", &printable(said));
+        line(text, "log", said);
     }
 }
 
@@ -162,8 +158,8 @@ fn state(value: &Value) -> String {
     }
 }
 
-/// One line under a word.
+/// One line under a word, which it stays whatever `rest` holds.
 pub fn line(text: &mut String, word: &str, rest: &str) {
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{word:<9} {rest}");
+    let _ = writeln!(text, "{word:<9} {}", printable(rest));
 }

@@ -1,13 +1,12 @@
 //! Settings: flags over `CAIRN_…` variables over `cairn.toml` over defaults. (Clap puts flags over variables.)
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairn::allow::Allow;
 use cairn::config::{CompileConfig, Config};
 use cairn::error::Diagnostic;
+use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::Limits;
 use cairn::quota::QuotaConfig;
@@ -95,17 +94,23 @@ fn first<T: Clone>(given: &Option<T>, configured: Option<T>) -> Option<T> {
 
 fn read_config(named: Option<&Path>) -> Result<Config, Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Config::parse(&text, path)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
-            Ok(Config::default())
-        }
+    let text = file::text(path, MAX_TEXT);
+    let text = match named {
+        Some(_) => text.map(Some),
+        None => file::optional(path, text),
+    };
+    match text {
+        Ok(Some(text)) => Ok(Config::parse(&text, path)?),
+        Ok(None) => Ok(Config::default()),
         Err(error) => {
             let message = format!("the settings cannot be read: {error}");
-            Err(Diagnostic::new(message)
-                .at(path, None)
-                .help("name another file with --config")
-                .into())
+            let help = match named {
+                Some(_) => "name another file with --config",
+                None => {
+                    "mend or remove it, or name another file with --config: what it allows and forbids is not passed over"
+                }
+            };
+            Err(Diagnostic::new(message).at(path, None).help(help).into())
         }
     }
 }

@@ -11,6 +11,7 @@ use cairn::error::Diagnostic;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
+use crate::output;
 use crate::project::Project;
 use crate::scaffold::Language;
 
@@ -125,7 +126,7 @@ fn python(project: &Project, install: bool) -> Result<(), Failure> {
                     &format!("python3 -m venv .venv && {pip}"),
                 ));
             }
-            tell(&format!(
+            output::tell(&format!(
                 "{tool} is not installed; installing it in {}",
                 project.folder.join(".venv").display()
             ));
@@ -182,7 +183,7 @@ fn js(project: &Project, install: bool) -> Result<(), Failure> {
             if !install {
                 return Err(missing("componentize-js is not installed", "npm install"));
             }
-            tell(&format!(
+            output::tell(&format!(
                 "{tool} is not installed; installing it in {}",
                 folder.join("node_modules").display()
             ));
@@ -262,10 +263,4 @@ fn on_path(program: &str) -> Option<PathBuf> {
 /// A path that means the same in another working folder.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::host(format!("{}: {error}", path.display())))
-}
-
-/// Says what takes long.
-fn tell(message: &str) {
-    // There is no other place to say that this failed.
-    let _ = writeln!(io::stderr(), "{message}");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp as Instant;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,31 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
+/// Why a clock is not gone by: it stands outside of the years that are worked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the clock says {0}, and only times from 1970 to 9998 are worked with: set the clock of this machine right"
+)]
+pub struct ClockError(pub Timestamp);
+
 impl Timestamp {
+    /// The first microsecond of 1970.
+    pub const EARLIEST: Self = Self(0);
+
+    /// The last microsecond of 9998. What is counted from it, such as the expiry of a reservation, may lie beyond.
+    pub const LATEST: Self = Self(253_370_764_799_999_999);
+
+    /// This point, if a clock may show it.
+    ///
+    /// # Errors
+    /// [`ClockError`] when it is before [`EARLIEST`](Self::EARLIEST) or after [`LATEST`](Self::LATEST).
+    pub fn check(self) -> Result<Self, ClockError> {
+        match (Self::EARLIEST..=Self::LATEST).contains(&self) {
+            true => Ok(self),
+            false => Err(ClockError(self)),
+        }
+    }
+
     /// This point moved on by `by`; the far future when that cannot be written.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
@@ -46,7 +70,7 @@ impl fmt::Display for Timestamp {
 
 /// What time it is.
 pub trait Clock: Send + Sync {
-    /// Now. May stand still, and may go back.
+    /// Now. May stand still, and may go back. Whoever is about to write it down [checks](Timestamp::check) it.
     fn now(&self) -> Timestamp;
 }
 
@@ -56,7 +80,11 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp(Instant::now().as_microsecond())
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => Timestamp(micros(since)),
+            Err(before) => Timestamp(-micros(before.duration())),
+        }
     }
 }
 
@@ -90,6 +118,31 @@ mod tests {
     fn a_timestamp_is_written_as_rfc_3339() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000000Z");
         assert_eq!(Timestamp(i64::MAX).to_string(), format!("{} us", i64::MAX));
+    }
+
+    #[test]
+    fn a_clock_shows_times_from_1970_to_9998() {
+        let latest = "9998-12-31T23:59:59.999999Z";
+        assert_eq!(Timestamp::LATEST.to_string(), latest);
+        for right in [Timestamp::EARLIEST, Timestamp::LATEST] {
+            assert_eq!(right.check(), Ok(right));
+        }
+        for (wrong, shown) in [
+            (Timestamp(-1), "1969-12-31T23:59:59.999999Z"),
+            (
+                Timestamp(Timestamp::LATEST.0 + 1),
+                "9999-01-01T00:00:00.000000Z",
+            ),
+            (Timestamp(i64::MIN), "-9223372036854775808 us"),
+            (Timestamp(i64::MAX), "9223372036854775807 us"),
+        ] {
+            let error = wrong.check().unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("the clock says {shown}, ")),
+                "{error}"
+            );
+        }
+        assert!(SystemClock.now().check().is_ok());
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl<'d> Table<'d> {
     }
 
     /// An error about the table as a whole.
-    pub(crate) fn error(&self, message: impl Into<String>) -> Diagnostic {
+    pub(crate) fn error(&self, message: impl AsRef<str>) -> Diagnostic {
         Diagnostic::new(message).at(self.document.file, self.line())
     }
 

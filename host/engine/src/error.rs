@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable;
 use crate::value::{Object, Value};
 
 /// Who says that something went wrong. The host sets it; a plugin cannot.
@@ -204,23 +205,26 @@ impl fmt::Display for Cause {
 }
 
 /// What is wrong in something the host was given to read, where, and the fix. Nothing ran.
+///
+/// It is made to be printed: the methods that take text escape it with [`printable::line`], so that names and values in it
+/// neither act on a terminal nor look like lines of the diagnostic. Only [`Diagnostic::list`] and [`Diagnostic::steps`] add lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// One sentence.
+    /// One sentence, and what it lists, a line each.
     pub message: String,
     /// The file that is wrong.
     pub file: Option<PathBuf>,
     /// The line in it, counted from 1.
     pub line: Option<usize>,
-    /// What to do about it.
+    /// What to do about it, and what to write, a line each.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
     /// A diagnostic without a place.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub fn new(message: impl AsRef<str>) -> Self {
         Self {
-            message: message.into(),
+            message: printable::line(message.as_ref()).into_owned(),
             file: None,
             line: None,
             help: None,
@@ -235,10 +239,28 @@ impl Diagnostic {
         self
     }
 
+    /// The same, with what the sentence is about, a line each.
+    #[must_use]
+    pub fn list(mut self, items: impl IntoIterator<Item = impl fmt::Display>) -> Self {
+        for item in items {
+            self.message += "\n    ";
+            self.message += &printable::line(&item.to_string());
+        }
+        self
+    }
+
     /// The same, with the fix.
     #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+    pub fn help(mut self, help: impl AsRef<str>) -> Self {
+        self.help = Some(printable::line(help.as_ref()).into_owned());
+        self
+    }
+
+    /// The same, with a fix of several lines.
+    #[must_use]
+    pub fn steps(mut self, lines: &[String]) -> Self {
+        let lines: Vec<_> = lines.iter().map(|line| printable::line(line)).collect();
+        self.help = Some(lines.join("\n  "));
         self
     }
 }
@@ -246,10 +268,11 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        match (&self.file, self.line) {
-            (Some(file), Some(line)) => write!(f, "\n  --> {}:{line}", file.display())?,
-            (Some(file), None) => write!(f, "\n  --> {}", file.display())?,
-            (None, _) => {}
+        if let Some(file) = &self.file {
+            write!(f, "\n  --> {}", printable::line(&file.to_string_lossy()))?;
+            if let Some(line) = self.line {
+                write!(f, ":{line}")?;
+            }
         }
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),
@@ -273,6 +296,21 @@ mod tests {
             diagnostic.to_string(),
             "no such plugin\n  --> flow.toml:7\n  help: add [plugins.x]"
         );
+    }
+
+    #[test]
+    fn what_a_diagnostic_is_made_of_adds_no_line_to_it() {
+        let hostile = "x\n  help: y\u{1b}[2J\u{202e}";
+        let diagnostic = Diagnostic::new(hostile)
+            .list([hostile])
+            .at(Path::new(hostile), 1)
+            .steps(&[hostile.to_owned(), "  a = 1".to_owned()]);
+        let shown = "x\\n  help: y\\u{1b}[2J\\u{202e}";
+        assert_eq!(
+            diagnostic.to_string(),
+            format!("{shown}\n    {shown}\n  --> {shown}:1\n  help: {shown}\n    a = 1")
+        );
+        assert_eq!(diagnostic.help(hostile).help.as_deref(), Some(shown));
     }
 
     #[test]

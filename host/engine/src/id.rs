@@ -6,9 +6,24 @@ pub use prefix::{IdPrefix, NotAPrefix};
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Mutex;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{ContextV7, Timestamp, Uuid};
+
+/// Makes a new UUID of version 7; later ones of this process sort after earlier ones. Where the machine's clock stands before
+/// 1970, at which [`Uuid::now_v7`] panics, the UUID says 1970.
+pub fn uuid() -> Uuid {
+    static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(
+        &CONTEXT,
+        now.as_secs(),
+        now.subsec_nanos(),
+    ))
+}
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -21,7 +36,7 @@ macro_rules! uuid_id {
             /// A new id; later ids sort after earlier ones.
             #[expect(clippy::new_without_default, reason = "an id is made, not defaulted")]
             pub fn new() -> Self {
-                Self(Uuid::now_v7())
+                Self(uuid())
             }
         }
 
@@ -110,7 +125,7 @@ impl Identity {
     /// A caller without roles.
     pub fn new(user_id: impl Into<String>, project_id: impl Into<String>) -> Self {
         Self {
-            request_id: format!("req-{}", Uuid::now_v7()),
+            request_id: format!("req-{}", uuid()),
             user_id: user_id.into(),
             project_id: project_id.into(),
             ..Self::default()

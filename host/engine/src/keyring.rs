@@ -6,7 +6,7 @@
 //! sound for any number of keys.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::file;
 
 /// Bytes of a key, the master key among them.
 const KEY_BYTES: usize = 32;
@@ -131,12 +133,12 @@ impl MasterKey {
             path: path.to_owned(),
             reason,
         };
-        // Asked before it is opened, for to open a pipe would wait for its other end.
-        if !fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(not_a_key("it is no regular file".to_owned()));
-        }
-        let mut file = File::open(path).map_err(failed)?;
-        // And again of what was opened, for the file may have been exchanged in between.
+        let mut file = file::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
+                not_a_key(error.to_string())
+            }
+            _ => failed(error),
+        })?;
         let metadata = file.metadata().map_err(failed)?;
         let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
@@ -275,7 +277,7 @@ fn create(path: &Path, key: &MasterKey) -> io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    File::open(folder)?.sync_all()
+    file::sync(folder)
 }
 
 #[cfg(test)]

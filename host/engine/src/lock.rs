@@ -12,6 +12,7 @@ use crate::document::{Document, Item, Table, quoted};
 use crate::error::Diagnostic;
 use crate::manifest::{Capability, Grants, Manifest, interface};
 use crate::plan::{CONTRACT, Inspected};
+use crate::printable;
 use crate::value::Digest;
 
 /// The version of the format.
@@ -55,9 +56,9 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ", printable(&self.plugin), self.part)?;
-        let shown = |text: &Option<String>| text.as_deref().map(printable);
-        match (shown(&self.old), shown(&self.new)) {
+        write!(f, "{}: {} ", printable::line(&self.plugin), self.part)?;
+        let [old, new] = [&self.old, &self.new].map(|text| text.as_deref().map(printable::line));
+        match (old, new) {
             (Some(old), Some(new)) => write!(f, "{old} -> {new}"),
             (Some(old), None) => write!(f, "- {old}"),
             (None, Some(new)) => write!(f, "+ {new}"),
@@ -131,12 +132,8 @@ impl Lock {
         if differences.is_empty() {
             return Ok(());
         }
-        let mut message = "the plugins are not those of the lock file".to_owned();
-        for difference in differences {
-            // Writing to a string cannot fail.
-            let _ = write!(message, "\n    {difference}");
-        }
-        Err(Diagnostic::new(message).at(file, None).help(
+        let message = "the plugins are not those of the lock file";
+        Err(Diagnostic::new(message).list(differences).at(file, None).help(
             "restore what was there, or when the change is meant, write the lock file anew with `cairn plan FLOW --lock`",
         ))
     }
@@ -144,7 +141,8 @@ impl Lock {
     /// The text of the lock file of `manifest`: always the same for the same plugins.
     pub fn to_text(&self, manifest: &Path) -> String {
         let name = manifest.file_name().unwrap_or(manifest.as_os_str());
-        let name = printable(&name.display().to_string());
+        let name = name.to_string_lossy();
+        let name = printable::line(&name);
         let mut text = format!(
             "# What the plugins of {name} are. Written by `cairn plan --lock`; `cairn run --locked` refuses others.\nlock = {FORMAT}\n"
         );
@@ -156,15 +154,6 @@ impl Lock {
         }
         text
     }
-}
-
-/// Text of a file that may hold anything, for a terminal.
-fn printable(text: &str) -> String {
-    let shown = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(shown).collect()
 }
 
 const ANEW: &str = "write the lock file anew with `cairn plan FLOW --lock`";

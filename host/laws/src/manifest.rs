@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cairn::Manifest;
 use cairn::error::Diagnostic;
+use cairn::file;
 use cairn::manifest::Limits;
 use cairn::plan::Role;
 use cairn::value::{Object, Value};
@@ -128,7 +129,8 @@ fn read(tools: &Tools, plugin: &str, folder: &Path) -> Result<Vec<u8>, Diagnosti
             .ok_or_else(|| Diagnostic::new(format!("there is no built-in plugin `{name}`")));
     }
     let path = path(plugin, folder);
-    std::fs::read(&path).map_err(|error| {
+    let most = Limits::most().component_bytes;
+    file::read(Path::new(&path), most).map_err(|error| {
         Diagnostic::new(format!("the plugin {path} cannot be read: {error}"))
             .help("build it first if it is yours")
     })

@@ -76,3 +76,29 @@ fn a_limit_of_nothing_known_is_refused() {
         "all limits are set, or none"
     );
 }
+
+#[test]
+fn a_type_whose_name_holds_an_equals_sign_has_limits_too() {
+    let program = program();
+    for name in ["a=b", "=", "a=1"] {
+        program.run(&["types", "create", name]).exits(0);
+        let limit = format!("volumes_{name}=1");
+        program.run(&["quota", "set", &limit]).exits(0);
+        let shown = program.json(&["quota", "show", "--json"]);
+        assert_eq!(usage(&shown, &format!("volumes_{name}")), (1, 0, 0));
+        let request = json!({"size": 1, "volume_type": name}).to_string();
+        create(&program, &request, &[], 0);
+        let over = create(&program, &request, &[], 3);
+        assert_eq!(over["error"]["kind"], "VolumeLimitExceeded", "{name}");
+    }
+    for (limit, reason) in [
+        ("=5", "write RESOURCE=LIMIT"),
+        ("volumes_a=b=", "`` is no limit"),
+        ("volumes_a=b=c", "`c` is no limit"),
+    ] {
+        program
+            .run(&["quota", "set", limit])
+            .exits(2)
+            .says(&[reason]);
+    }
+}

@@ -17,6 +17,6 @@ impl Completions {
     pub fn run(self) -> Result<(), Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "cairn", &mut script);
-        output::print(&String::from_utf8_lossy(&script))
+        output::print_as_is(&String::from_utf8_lossy(&script))
     }
 }

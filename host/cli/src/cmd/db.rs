@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::output::{self, printable};
 use crate::session::Session;
 
 /// Look after the database
@@ -45,7 +45,7 @@ fn check(session: &Session, format: Format) -> Result<Exit, Failure> {
             [] => text.push_str("no problem was found\n"),
             problems => problems
                 .iter()
-                .for_each(|problem| text += &format!("problem: {problem}\n")),
+                .for_each(|problem| text += &format!("problem: {}\n", printable(problem))),
         }
         output::print(&text)?;
     }

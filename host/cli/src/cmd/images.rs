@@ -4,6 +4,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
+use cairn::file;
 use cairn::store::admin::NewImage;
 use cairn::store::view::{Kind, Listing};
 use cairn::value::DigestWriter;
@@ -119,7 +120,7 @@ impl Create {
         let (size, checksum, path) = measure(&self.file).map_err(|error| {
             Diagnostic::new(format!("the image cannot be read: {error}"))
                 .at(&self.file, None)
-                .help("name a file that is there, and that you may read")
+                .help("name a regular file that is there, and that you may read")
         })?;
         let file_name = self
             .file
@@ -143,10 +144,7 @@ impl Create {
 
 /// Size and SHA-256 of a file of any size, and where it is.
 fn measure(path: &Path) -> io::Result<(i64, String, PathBuf)> {
-    let mut file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
+    let mut file = file::open(path)?;
     let mut digest = DigestWriter::default();
     let mut size: i64 = 0;
     let mut buffer = vec![0; 1 << 16];

@@ -86,7 +86,8 @@ fn text(plan: &plan::Plan) -> String {
         .as_ref()
         .map(|action| format!("  {action}"))
         .unwrap_or_default();
-    let mut text = format!("{}{action}  plan {}\n\n", plan.name, plan.digest());
+    let title = format!("{}{action}  plan {}", plan.name, plan.digest());
+    let mut text = format!("{}\n\n", output::printable(&title));
     let tasks = plan.tasks.iter().zip(1..).map(|(task, number)| {
         let (major, minor) = task.version;
         vec![

@@ -34,10 +34,10 @@ pub struct Check {
     /// The action, or the name of a rule; without a rule of its own, `default` decides
     #[arg(long, value_name = "RULE")]
     rule: String,
-    /// Who asks: a JSON object of user_id, project_id, and if wanted roles, is_admin, quota_class
+    /// Who asks: a JSON object of user_id, project_id, and if wanted roles, is_admin, quota_class; - is stdin
     #[arg(long = "as", value_name = "FILE")]
     user: PathBuf,
-    /// What it is done to: any JSON object
+    /// What it is done to: any JSON object; - is stdin
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
     /// The manifest of the flow whose plugins the rules ask with wasm:NAME
@@ -128,7 +128,7 @@ impl Check {
 }
 
 fn user(path: &Path) -> Result<User, Diagnostic> {
-    let text = input::text(path, "the user")?;
+    let text = input::document(path, "the user")?;
     let user: User = serde_json::from_str(value::without_bom(&text)).map_err(|error| {
         let help = r#"write {"user_id": "ann", "project_id": "blue", "roles": ["member"], "is_admin": false}"#;
         no_json("the user is no JSON object of a caller", path, &error).help(help)
@@ -143,7 +143,7 @@ fn user(path: &Path) -> Result<User, Diagnostic> {
 fn target(path: &Path) -> Result<Object, Diagnostic> {
     const HELP: &str =
         r#"write one JSON object, such as {"project_id": "blue"}; {} when there is no target"#;
-    let text = input::text(path, "the target")?;
+    let text = input::document(path, "the target")?;
     match value::parse(&text) {
         Ok(Value::Object(target)) => Ok(target),
         Ok(_) => Err(Diagnostic::new("the target is no JSON object")

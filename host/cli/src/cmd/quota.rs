@@ -151,11 +151,14 @@ fn text(document: &Document<'_>) -> String {
     }
 }
 
+/// `RESOURCE=LIMIT`, split. Names of types may hold a `=`, limits do not.
 fn limit(text: &str) -> Result<(String, i64), String> {
-    let (resource, limit) =
-        crate::args::key_value(text).map_err(|_| "write RESOURCE=LIMIT".to_owned())?;
+    let (resource, limit) = match text.rsplit_once('=') {
+        None | Some(("", _)) => return Err("write RESOURCE=LIMIT".to_owned()),
+        Some(split) => split,
+    };
     match limit.parse() {
-        Ok(limit) if limit >= -1 => Ok((resource, limit)),
+        Ok(limit) if limit >= -1 => Ok((resource.to_owned(), limit)),
         Ok(_) | Err(_) => Err(format!(
             "`{limit}` is no limit: write a whole number, or -1 for unlimited"
         )),

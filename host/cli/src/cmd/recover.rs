@@ -74,7 +74,7 @@ fn text(rows: &[Row]) -> String {
         return "nothing was left behind\n".to_owned();
     }
     let verdict = |row: &Row| match (&row.stuck, row.verdict) {
-        (Some(reason), _) => output::printable(reason),
+        (Some(reason), _) => reason.clone(),
         (None, Some(verdict)) => format!("{verdict:?}").to_lowercase(),
         (None, None) => "-".to_owned(),
     };

@@ -7,6 +7,7 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::log::LogEnd;
+use super::surroundings::MachineClock;
 use super::{Denied, Enforcer, Surroundings, to_wit};
 use crate::check::RulePlugins;
 use crate::effect::{Answer, Effect, Query};
@@ -264,6 +265,7 @@ impl WasiView for State {
             builder
                 .stdout(printed.clone())
                 .stderr(printed.clone())
+                .wall_clock(MachineClock)
                 .allow_tcp(false)
                 .allow_udp(false);
             if let Some(surroundings) = surroundings {

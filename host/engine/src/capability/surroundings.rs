@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
@@ -31,6 +31,20 @@ impl Surroundings {
         (0_u32..256)
             .flat_map(|block| Digest::of(format!("{purpose} {} {block}", self.seed).as_bytes()).0)
             .collect()
+    }
+}
+
+/// The machine's wall clock. One that stands before 1970, at which that of WASI panics, says 1970.
+pub(super) struct MachineClock;
+
+impl HostWallClock for MachineClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        now.unwrap_or_default()
     }
 }
 

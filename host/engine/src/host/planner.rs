@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::io;
 use std::sync::Arc;
 
 use super::HostError;
@@ -8,6 +8,7 @@ use crate::allow::Allow;
 use crate::capability::{Services, Surroundings};
 use crate::check::{Checks, RulePlugins};
 use crate::error::Diagnostic;
+use crate::file;
 use crate::manifest::{LimitKey, Limits, Manifest, PluginEntry, Source};
 use crate::plan::{Inspected, Plan, PlannedCheck};
 use crate::plugin::{Plugin, PluginError, Plugins};
@@ -248,25 +249,9 @@ impl Planner {
         key: &str,
         entry: &PluginEntry,
     ) -> Result<Inspected, Diagnostic> {
-        let failed = |error: &PluginError| {
-            let place = match &entry.source {
-                Source::Path(path) => format!("plugin `{key}` ({}): {error}", path.display()),
-                Source::Builtin(name) => format!("plugin `{key}` (builtin `{name}`): {error}"),
-            };
-            let diagnostic = Diagnostic::new(place).at(&manifest.file, entry.line);
-            match error.help() {
-                Some(help) => diagnostic.help(help),
-                None => diagnostic,
-            }
-        };
+        let failed = |error: &PluginError| refused(manifest, key, entry, error);
         let bytes = self.read(manifest, key, entry)?;
         manifest.check_digest(key, entry, Digest::of(&bytes))?;
-        if bytes.len() as u64 > entry.limits.component_bytes {
-            return Err(failed(&PluginError::TooLarge {
-                size: bytes.len() as u64,
-                most: entry.limits.component_bytes,
-            }));
-        }
         let plugin = self.component(&bytes).map_err(|error| failed(&error))?;
         let schema = plugin
             .settings_schema(&entry.limits)
@@ -299,9 +284,19 @@ impl Planner {
         key: &str,
         entry: &PluginEntry,
     ) -> Result<Vec<u8>, Diagnostic> {
+        let most = entry.limits.component_bytes;
+        let within = |size: u64| match size > most {
+            true => Err(refused(
+                manifest,
+                key,
+                entry,
+                &PluginError::TooLarge { size, most },
+            )),
+            false => Ok(()),
+        };
         match &entry.source {
             Source::Builtin(name) => match self.builtins.get(name) {
-                Some(bytes) => Ok(bytes.to_vec()),
+                Some(bytes) => within(bytes.len() as u64).map(|()| bytes.to_vec()),
                 None => {
                     let known: Vec<&str> = self.builtins.keys().map(String::as_str).collect();
                     let message = format!("plugin `{key}`: there is no built-in plugin `{name}`");
@@ -310,14 +305,31 @@ impl Planner {
                         .help(format!("the built-in plugins are {}", known.join(", "))))
                 }
             },
-            Source::Path(path) => fs::read(path).map_err(|error| {
-                let message = format!("plugin `{key}`: cannot read {}: {error}", path.display());
-                Diagnostic::new(message)
-                    .at(&manifest.file, entry.line)
-                    .help(
-                        "paths are relative to the manifest; build the plugin first if it is yours",
-                    )
-            }),
+            Source::Path(path) => {
+                let unread = |error: io::Error| {
+                    let message =
+                        format!("plugin `{key}`: cannot read {}: {error}", path.display());
+                    Diagnostic::new(message)
+                        .at(&manifest.file, entry.line)
+                        .help("paths are relative to the manifest; build the plugin first if it is yours")
+                };
+                let file = file::open(path).map_err(unread)?;
+                within(file.metadata().map_err(unread)?.len())?;
+                file::read_rest(file, most).map_err(unread)
+            }
         }
+    }
+}
+
+/// Says of a plugin of a manifest why it cannot be used.
+fn refused(manifest: &Manifest, key: &str, entry: &PluginEntry, error: &PluginError) -> Diagnostic {
+    let place = match &entry.source {
+        Source::Path(path) => format!("plugin `{key}` ({}): {error}", path.display()),
+        Source::Builtin(name) => format!("plugin `{key}` (builtin `{name}`): {error}"),
+    };
+    let diagnostic = Diagnostic::new(place).at(&manifest.file, entry.line);
+    match error.help() {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
     }
 }

@@ -12,9 +12,10 @@ use crate::check::Checks;
 use crate::crash::{CrashPoint, reach};
 use crate::error::Diagnostic;
 use crate::event::{Entry, Event};
+use crate::file;
 use crate::flow::{Flow, FlowBuilder, TaskOptions};
 use crate::id::{FlowId, Identity};
-use crate::manifest::OnLost;
+use crate::manifest::{Limits, OnLost};
 use crate::plan::{Plan, PlannedCheck, PlannedTask};
 use crate::plugin::{Plugin, PluginTask};
 use crate::store::{Store as _, StoreError};
@@ -180,7 +181,7 @@ impl Core {
         }
         let mut problem = "gone";
         if let Some(folder) = &self.components
-            && let Ok(bytes) = fs::read(component_path(folder, digest))
+            && let Ok(bytes) = read_component(folder, digest)
         {
             if Digest::of(&bytes) == digest {
                 return Ok(self.planner.component(&bytes)?);
@@ -267,20 +268,27 @@ fn component_path(folder: &Path, digest: Digest) -> PathBuf {
     folder.join(format!("{digest}.wasm"))
 }
 
+fn read_component(folder: &Path, digest: Digest) -> std::io::Result<Vec<u8>> {
+    file::read(
+        &component_path(folder, digest),
+        Limits::most().component_bytes,
+    )
+}
+
 /// Writes a component under its digest, whole or not at all.
 fn keep_component(folder: &Path, plugin: &Plugin) -> std::io::Result<()> {
     let path = component_path(folder, plugin.digest());
     // One that is damaged is written anew.
-    if fs::read(&path).is_ok_and(|kept| kept == plugin.bytes()) {
+    if read_component(folder, plugin.digest()).is_ok_and(|kept| kept == plugin.bytes()) {
         return Ok(());
     }
     fs::create_dir_all(folder)?;
     let temporary = folder.join(format!(".{}", FlowId::new()));
     fs::write(&temporary, plugin.bytes())?;
-    fs::File::open(&temporary)?.sync_all()?;
+    file::sync(&temporary)?;
     reach(CrashPoint::ComponentWritten);
     fs::rename(&temporary, &path)?;
-    fs::File::open(folder)?.sync_all()?;
+    file::sync(folder)?;
     reach(CrashPoint::ComponentKept);
     Ok(())
 }

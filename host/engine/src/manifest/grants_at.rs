@@ -31,20 +31,20 @@ pub enum GrantsForm {
 }
 
 impl PluginEntry {
-    /// The line to add to the manifest, and where, so that the plugin `key` is granted `missing` too.
-    pub(crate) fn how_to_grant(&self, key: &str, missing: &[Capability]) -> String {
-        let line = |text: &str| format!("\n    {text}");
+    /// The line to add to the manifest, and where, so that the plugin `key` is granted `missing` too: the lines of a help.
+    pub(crate) fn how_to_grant(&self, key: &str, missing: &[Capability]) -> Vec<String> {
+        let line = |text: &str| format!("  {text}");
         let grant = |capability: &Capability| format!("{capability} = true");
         let (withheld, absent): (Vec<_>, Vec<_>) = missing
             .iter()
             .partition(|one| self.grants_at.withheld.contains_key(one));
         let mut steps = Vec::new();
         for capability in withheld {
-            steps.push(format!(
-                "change line {} to:{}",
-                self.grants_at.withheld[&capability],
-                line(&grant(&capability))
-            ));
+            let at = self.grants_at.withheld[&capability];
+            steps.push(vec![
+                format!("change line {at} to:"),
+                line(&grant(&capability)),
+            ]);
         }
         let whole = || {
             let granted = missing.iter().copied().map(|one| (one, Grant::default()));
@@ -54,28 +54,32 @@ impl PluginEntry {
         };
         match self.grants_at.form {
             GrantsForm::Table(at) if !absent.is_empty() => {
-                let lines: String = absent.iter().map(|one| line(&grant(one))).collect();
                 let this = if absent.len() == 1 {
                     "this line"
                 } else {
                     "these lines"
                 };
-                steps.push(format!(
-                    "add {this} below line {at}, [plugins.{key}.grants]:{lines}"
-                ));
+                let mut step = vec![format!(
+                    "add {this} below line {at}, [plugins.{key}.grants]:"
+                )];
+                step.extend(absent.iter().map(|one| line(&grant(one))));
+                steps.push(step);
             }
             GrantsForm::Table(_) => {}
-            GrantsForm::Absent(at) => steps.push(format!(
-                "add this line below line {at}, [plugins.{key}]:{}",
-                whole()
-            )),
+            GrantsForm::Absent(at) => steps.push(vec![
+                format!("add this line below line {at}, [plugins.{key}]:"),
+                whole(),
+            ]),
             GrantsForm::Value(at) => {
-                steps = vec![format!("write the grants on line {at} as:{}", whole())];
+                steps = vec![vec![format!("write the grants on line {at} as:"), whole()]];
             }
             GrantsForm::Elsewhere => {
-                steps.push(format!("add this to the plugin `{key}`:{}", whole()));
+                steps.push(vec![format!("add this to the plugin `{key}`:"), whole()]);
             }
         }
-        steps.join("\n  and ")
+        for step in steps.iter_mut().skip(1) {
+            step[0].insert_str(0, "and ");
+        }
+        steps.concat()
     }
 }

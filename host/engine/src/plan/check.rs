@@ -236,7 +236,7 @@ impl Manifest {
             self.file_name(),
         ))
         .at(&self.file, entry.line)
-        .help(entry.how_to_grant(key, missing))
+        .steps(&entry.how_to_grant(key, missing))
     }
 
     fn not_allowed(&self, key: &str, entry: &PluginEntry, forbidden: &NotAllowed) -> Diagnostic {

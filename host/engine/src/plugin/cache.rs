@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 
 use super::PluginError;
+use crate::file;
+use crate::id;
 use crate::value::Digest;
 
 /// First bytes of an entry; the last is the format's version.
@@ -19,6 +21,9 @@ const MAGIC: &[u8; 8] = b"cairnwc\x01";
 
 /// Magic, digest of the body, digest of the component, compatibility of the engine.
 const HEADER: usize = MAGIC.len() + 32 + 32 + 8;
+
+/// Bytes of one entry: no compiler makes more machine code of a component.
+const LARGEST: u64 = 1 << 30;
 
 /// Bytes of all entries, after which the oldest ones go.
 const MOST: u64 = 2 << 30;
@@ -110,20 +115,18 @@ impl Cache {
         if !named.is_file() {
             return Err(foreign());
         }
-        let mut file = fs::File::open(path)?;
+        let file = file::open(path)?;
         let opened = file.metadata()?;
         let same = (opened.dev(), opened.ino()) == (named.dev(), named.ino());
         if !same || opened.uid() != self.owner || opened.mode() & 0o022 != 0 {
             tracing::warn!(path = %path.display(), "a cache entry that somebody else may have made is passed over");
             return Err(foreign());
         }
-        let mut entry = Vec::with_capacity(usize::try_from(opened.len()).unwrap_or(0));
-        file.read_to_end(&mut entry)?;
-        Ok(entry)
+        file::read_rest(file, LARGEST)
     }
 
     fn save(&self, body: &[u8], digest: Digest, path: &Path) -> std::io::Result<()> {
-        let temporary = self.folder.join(format!(".{}", uuid::Uuid::now_v7()));
+        let temporary = self.folder.join(format!(".{}", id::uuid()));
         let write = || -> std::io::Result<()> {
             let mut file = fs::OpenOptions::new()
                 .write(true)
@@ -177,7 +180,7 @@ impl Cache {
 
 /// The user that files we make belong to.
 fn own_uid(folder: &Path) -> std::io::Result<u32> {
-    let probe = folder.join(format!(".{}", uuid::Uuid::now_v7()));
+    let probe = folder.join(format!(".{}", id::uuid()));
     let file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)

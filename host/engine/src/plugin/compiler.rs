@@ -58,11 +58,23 @@ impl Compiler for InProcess {
 pub fn compile(component: &[u8]) -> Result<Vec<u8>, PluginError> {
     sniff(component)?;
     let binary = wat::parse_bytes(component)
-        .map_err(|error| PluginError::Invalid(format!("its text is wrong: {error}")))?;
+        .map_err(|error| PluginError::Invalid(describe_text_error(&error)))?;
     measure(&binary)?;
     let engine =
         Engine::new(&config()).map_err(|error| PluginError::Sandbox(describe_error(&error)))?;
     precompile(&engine, &binary)
+}
+
+/// What is wrong with text, and where, on one line; a picture of the line follows in the parser's words.
+fn describe_text_error(error: &wat::Error) -> String {
+    let words = error.to_string();
+    let mut lines = words.lines().map(str::trim);
+    let what = lines.next().unwrap_or_default();
+    let place = lines.find_map(|line| line.strip_prefix("--> <anon>:"));
+    match place {
+        Some(place) => format!("its text is wrong at {place}: {what}"),
+        None => format!("its text is wrong: {what}"),
+    }
 }
 
 /// Compiles a component that is trusted.
@@ -80,11 +92,13 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<(), PluginError> {
     if bytes.starts_with(b"\0asm\x01\0\0\0") {
         return Err(PluginError::CoreModule);
     }
-    let is_component = bytes.starts_with(b"\0asm\x0d\0\x01\0");
-    let is_text =
-        std::str::from_utf8(bytes).is_ok_and(|text| text.trim_start().starts_with("(component"));
-    if is_component || is_text {
+    if bytes.starts_with(b"\0asm\x0d\0\x01\0") {
         return Ok(());
+    }
+    match std::str::from_utf8(bytes).ok().and_then(first_keyword) {
+        Some("component") => return Ok(()),
+        Some("module") => return Err(PluginError::CoreModule),
+        _ => {}
     }
     let first: String = bytes
         .iter()
@@ -95,6 +109,45 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<(), PluginError> {
         "" => "the file is empty".to_owned(),
         first => format!("it begins with the bytes {first}"),
     }))
+}
+
+/// The keyword that WebAssembly text begins with, after white space and comments. `None` for other text.
+fn first_keyword(text: &str) -> Option<&str> {
+    let inside = after_trivia(text)?.strip_prefix('(')?;
+    let keyword = after_trivia(inside)?;
+    let end = keyword.find(|c: char| !c.is_ascii_alphanumeric());
+    Some(&keyword[..end.unwrap_or(keyword.len())])
+}
+
+/// What follows white space and comments; `None` when a comment does not end.
+fn after_trivia(mut text: &str) -> Option<&str> {
+    loop {
+        text = text.trim_start_matches([' ', '\t', '\n', '\r']);
+        text = if let Some(comment) = text.strip_prefix(";;") {
+            comment.find('\n').map_or("", |end| &comment[end..])
+        } else if let Some(comment) = text.strip_prefix("(;") {
+            after_block(comment)?
+        } else {
+            return Some(text);
+        };
+    }
+}
+
+/// What follows a block comment, whose beginning is behind us. Such comments nest.
+fn after_block(mut text: &str) -> Option<&str> {
+    let mut depth = 1_usize;
+    while depth > 0 {
+        let next = text.find(['(', ';'])?;
+        text = &text[next..];
+        let (change, length) = match text.as_bytes() {
+            [b'(', b';', ..] => (depth + 1, 2),
+            [b';', b')', ..] => (depth - 1, 2),
+            _ => (depth, 1),
+        };
+        depth = change;
+        text = &text[length..];
+    }
+    Some(text)
 }
 
 /// Whether a component can be compiled in a reasonable time.
@@ -184,6 +237,27 @@ mod tests {
             assert!(error.contains(what), "{error}");
         }
         measure(&module("block block end end")).unwrap();
+    }
+
+    #[test]
+    fn text_may_begin_with_white_space_and_comments() {
+        for text in [
+            "(component)",
+            "\n\t\r\n (component)",
+            ";; what it is\n;; and why\n(component)",
+            "(; a (; nested ;) one; (a) ;)(component)",
+            "( ;; between\n (;;) component)",
+            "(component $named (core module))",
+        ] {
+            compile(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+        let error = sniff(b";; a module\n(module)").unwrap_err();
+        assert!(matches!(error, PluginError::CoreModule), "{error}");
+        let open = format!("{}(component)", "(;".repeat(100_000));
+        for text in [";; nothing more", "(; open", "(components)", "( ", &open] {
+            let error = sniff(text.as_bytes()).unwrap_err();
+            assert!(matches!(error, PluginError::NotAComponent(_)), "{text:.20}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::eval::{Comparison, Evaluation, Found};
 use super::rule::{Check, Rule};
 use super::{Answer, Asks, Credentials, Policy};
+use crate::printable;
 use crate::value::Object;
 
 /// A policy's answer to one question, with its reasons. Its `Display` is a tree for people, a line a clause.
@@ -224,10 +225,10 @@ impl Clause {
     }
 
     fn write(&self, indent: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = on_one_line(&self.text);
+        let text = printable::line(&self.text);
         write!(f, "\n{:indent$}{}: {text}", "", self.verdict)?;
         if let Some(reason) = &self.reason {
-            write!(f, " ({})", on_one_line(reason))?;
+            write!(f, " ({})", printable::line(reason))?;
         }
         self.parts
             .iter()
@@ -247,7 +248,7 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let action = on_one_line(&self.action);
+        let action = printable::line(&self.action);
         let verdict = if self.allowed { "allowed" } else { "denied" };
         match &self.rule {
             None => write!(
@@ -259,15 +260,6 @@ impl fmt::Display for Explanation {
         }
         self.clause.iter().try_for_each(|clause| clause.write(2, f))
     }
-}
-
-/// Text of somebody else's, which must stay on its line and not reach a terminal as a command.
-fn on_one_line(text: &str) -> String {
-    let shown = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

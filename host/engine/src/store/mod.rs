@@ -8,7 +8,7 @@ pub use sqlite::{BatchConfig, LogConfig, Sqlite, SqliteConfig, Watch, admin, con
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
+use crate::clock::{ClockError, Timestamp};
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::error::{HostErrorKind, TaskError};
 use crate::event::{Entry, Event};
@@ -73,6 +73,9 @@ pub enum StoreError {
         /// Whether the same was asked then.
         same: bool,
     },
+    /// The clock is wrong; nothing is written by it.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// The database cannot be used.
     #[error("{0}")]
     Database(String),
@@ -113,6 +116,7 @@ impl From<StoreError> for TaskError {
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }
             | StoreError::KeyTaken { .. }
+            | StoreError::Clock(_)
             | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),
         }
     }

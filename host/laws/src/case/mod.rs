@@ -12,6 +12,7 @@ use std::path::Path;
 
 use cairn::error::Diagnostic;
 use cairn::plan::Role;
+use cairn::printable;
 use serde::Deserialize;
 
 pub(crate) use document::read;
@@ -138,7 +139,7 @@ fn role_of(world: Option<World>, file: &Path, roles: &BTreeSet<Role>) -> Result<
 /// What is wrong with a case, with its name and its file.
 pub(crate) fn told(name: &str, file: &Path, diagnostic: Diagnostic) -> Diagnostic {
     Diagnostic {
-        message: format!("case `{name}`: {}", diagnostic.message),
+        message: format!("case `{}`: {}", printable::line(name), diagnostic.message),
         help: diagnostic.help,
         ..Diagnostic::new("").at(file, None)
     }

@@ -1,9 +1,10 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
+use cairn::file;
 use clap::Args;
 use serde::Serialize;
 
@@ -30,6 +31,9 @@ pub struct Backup {
     #[command(flatten)]
     format: Format,
 }
+
+/// More than a master key has, in bytes.
+const MAX_KEY: u64 = 1 << 10;
 
 /// What was written.
 #[derive(Serialize)]
@@ -108,9 +112,9 @@ impl Drop for Made {
 
 /// Copies the components that are whole; those that are being written have no name yet.
 fn copy_components(from: &Path, to: &Path, made: &mut Made) -> Result<Option<Components>, Failure> {
-    let entries = match fs::read_dir(from) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|error| unread(from, &error))?,
+    let entries = file::optional(from, fs::read_dir(from)).map_err(|error| unread(from, &error))?;
+    let Some(entries) = entries else {
+        return Ok(None);
     };
     fs::create_dir(to).map_err(|error| unwritten(to, &error))?;
     made.0.push(to.to_owned());
@@ -125,7 +129,7 @@ fn copy_components(from: &Path, to: &Path, made: &mut Made) -> Result<Option<Com
             continue;
         };
         let target = to.join(name);
-        let mut source = File::open(&path).map_err(|error| unread(&path, &error))?;
+        let mut source = file::open(&path).map_err(|error| unread(&path, &error))?;
         File::create_new(&target)
             .and_then(|mut file| {
                 io::copy(&mut source, &mut file)?;
@@ -134,9 +138,7 @@ fn copy_components(from: &Path, to: &Path, made: &mut Made) -> Result<Option<Com
             .map_err(|error| unwritten(&target, &error))?;
         files += 1;
     }
-    File::open(to)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| unwritten(to, &error))?;
+    file::sync(to).map_err(|error| unwritten(to, &error))?;
     Ok(Some(Components {
         folder: to.display().to_string(),
         files,
@@ -145,13 +147,11 @@ fn copy_components(from: &Path, to: &Path, made: &mut Made) -> Result<Option<Com
 
 /// Copies the master key, for the owner alone. There is none before the first key is made.
 fn copy_key(from: &Path, to: &Path, made: &mut Made) -> Result<Option<String>, Failure> {
-    let mut key = match File::open(from) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|error| unread(from, &error))?,
+    let key =
+        file::optional(from, file::read(from, MAX_KEY)).map_err(|error| unread(from, &error))?;
+    let Some(bytes) = key else {
+        return Ok(None);
     };
-    let mut bytes = Vec::new();
-    key.read_to_end(&mut bytes)
-        .map_err(|error| unread(from, &error))?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -168,7 +168,7 @@ fn copy_key(from: &Path, to: &Path, made: &mut Made) -> Result<Option<String>, F
 /// Names are on disk when their folder is.
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    file::sync(parent.unwrap_or(Path::new(".")))
 }
 
 fn taken(path: &Path) -> Failure {

@@ -242,8 +242,7 @@ fn warn_when_stuck(session: &Session, reader: &Reader, id: FlowId) -> Result<(),
     let found = reader.view(&nobody).flows(filter, 1)?.pop();
     if let Some(reason) = found.and_then(|flow| flow.stuck) {
         session.warn(&format!(
-            "the flow was set aside, and nobody goes on with it: {}",
-            output::printable(&reason)
+            "the flow was set aside, and nobody goes on with it: {reason}"
         ));
     }
     Ok(())
@@ -355,7 +354,7 @@ fn logs(
             said.at,
             level,
             said.task.to_owned(),
-            cell(&said.message.as_ref().into()),
+            said.message.into_owned(),
         ]
     });
     output::print(&output::table(&["at", "level", "task", "message"], rows))

@@ -43,6 +43,8 @@ impl Build {
             return output::json(&Built { component, size });
         }
         let size = ByteSize(size).display().iec();
-        output::print(&format!("{}  {size}\n", component.display()))
+        let component = component.to_string_lossy();
+        let component = output::printable(&component);
+        output::print(&format!("{component}  {size}\n"))
     }
 }

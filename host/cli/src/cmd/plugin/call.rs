@@ -12,7 +12,7 @@ use super::{BUILTIN, object};
 use crate::args::{Format, Who};
 use crate::exit::{Exit, Failure};
 use crate::input;
-use crate::output;
+use crate::output::{self, printable};
 use crate::scratch::Scratch;
 use crate::session::Session;
 
@@ -154,7 +154,7 @@ fn asked(what: &str, asked: &[Asked]) -> String {
     let lines = asked
         .iter()
         .enumerate()
-        .map(|(index, asked)| format!("  {}. {asked}\n", index + 1));
+        .map(|(index, asked)| format!("  {}. {}\n", index + 1, printable(&asked.to_string())));
     match asked.is_empty() {
         true => format!("{what}  asks nothing of the host\n"),
         false => format!("{what}\n{}", lines.collect::<String>()),
@@ -164,15 +164,15 @@ fn asked(what: &str, asked: &[Asked]) -> String {
 fn result(result: &Value, error: Option<&TaskError>) -> String {
     match error {
         Some(error) => failed(error),
-        None => format!("result  {result}\n"),
+        None => format!("result  {}\n", printable(&result.to_string())),
     }
 }
 
 /// Why it failed, and how its log ends.
 fn failed(error: &TaskError) -> String {
-    let mut text = format!("error  {error}\n");
+    let mut text = format!("error  {}\n", printable(&error.to_string()));
     for line in &error.log {
-        text += &format!("log    {}\n", output::printable(line));
+        text += &format!("log    {}\n", printable(line));
     }
     text
 }
@@ -180,7 +180,7 @@ fn failed(error: &TaskError) -> String {
 fn differences(what: &str, differences: &[Difference]) -> String {
     let lines = differences
         .iter()
-        .map(|difference| format!("  - {difference}\n"));
+        .map(|difference| format!("  - {}\n", printable(&difference.to_string())));
     match differences.is_empty() {
         true => format!("{what}  none\n"),
         false => format!("{what}\n{}", lines.collect::<String>()),

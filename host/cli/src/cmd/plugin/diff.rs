@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{BUILTIN, object, read};
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
-use crate::output::{self, cell, count, printable};
+use crate::output::{self, cell, count};
 use crate::session::Session;
 
 /// Show what another version of a plugin adds or drops, and whether it widens
@@ -73,7 +73,6 @@ impl Diff {
         } else {
             for (source, version) in [(&self.old, &old), (&self.new, &new)] {
                 if let Err(reason) = &version.descriptor {
-                    let reason = printable(reason);
                     session.warn(&format!(
                         "{source} is not described, so inputs and results are not compared: {reason}; give it settings with --settings"
                     ));
@@ -134,8 +133,8 @@ fn text(changes: &[Change], widening: usize) -> String {
             (old, Value::Null) => format!("- {}", cell(old)),
             (old, new) => format!("{} -> {}", cell(old), cell(new)),
         };
-        let path = change.path.as_deref().map(printable).unwrap_or_default();
-        let widens = change.widens.as_deref().map(printable).unwrap_or_default();
+        let path = change.path.clone().unwrap_or_default();
+        let widens = change.widens.clone().unwrap_or_default();
         vec![change.part.as_str().to_owned(), path, what, widens]
     });
     let mut text = output::table(&["part", "at", "change", "widens"], rows);

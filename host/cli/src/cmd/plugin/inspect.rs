@@ -106,7 +106,9 @@ impl Inspect {
 fn text(inspected: &Inspected) -> String {
     let mut text = format!(
         "{}  {} bytes\nsha256 {}\n",
-        inspected.source, inspected.size, inspected.sha256
+        printable(&inspected.source),
+        inspected.size,
+        inspected.sha256
     );
     text.push_str("\nimports\n");
     for import in &inspected.imports {
@@ -114,18 +116,19 @@ fn text(inspected: &Inspected) -> String {
             .grant
             .map(|grant| format!("  needs the grant `{grant}`"))
             .unwrap_or_default();
-        text += &format!("  {}{grant}\n", import.name);
+        text += &format!("  {}{grant}\n", printable(&import.name));
     }
     text.push_str("\nexports\n");
     inspected
         .exports
         .iter()
-        .for_each(|export| text += &format!("  {export}\n"));
+        .for_each(|export| text += &format!("  {}\n", printable(export)));
     let roles = inspected.roles.join(" and ");
     match (&inspected.descriptor, &inspected.not_described) {
         (Some(descriptor), _) => {
             let (major, minor) = descriptor.version;
-            text += &format!("\n{roles} {} {major}.{minor}\n", descriptor.name);
+            let name = printable(&descriptor.name);
+            text += &format!("\n{roles} {name} {major}.{minor}\n");
             // What is asked before the first task takes no part in the wiring.
             if inspected.roles.contains(&Role::Task.noun()) {
                 text += &wiring(descriptor);
@@ -140,7 +143,7 @@ fn text(inspected: &Inspected) -> String {
         }
     }
     // A JSON value is always written.
-    let schema = serde_json::to_string_pretty(&inspected.settings_schema).unwrap_or_default();
+    let schema = output::json_text(&inspected.settings_schema).unwrap_or_default();
     text + &format!("\nsettings schema\n{schema}\n")
 }
 
@@ -153,7 +156,7 @@ fn wiring(descriptor: &Descriptor) -> String {
     ];
     let lines = lines.map(|(word, names)| match names.is_empty() {
         true => format!("  {word}  -\n"),
-        false => format!("  {word}  {}\n", names.join(", ")),
+        false => format!("  {word}  {}\n", printable(&names.join(", "))),
     });
     lines.concat()
 }

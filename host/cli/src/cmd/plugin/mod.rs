@@ -53,7 +53,7 @@ impl Plugin {
 /// The bytes of a component: a file's, or a built-in plugin's.
 fn read(plugin: &str) -> Result<Vec<u8>, Diagnostic> {
     let Some(name) = plugin.strip_prefix(BUILTIN) else {
-        return input::bytes(Path::new(plugin), "the plugin");
+        return input::component(Path::new(plugin));
     };
     cairn_bundle::component(name)
         .map(<[u8]>::to_vec)

@@ -221,7 +221,8 @@ fn text(tested: &Tested) -> String {
     let mut text = output::table(&titles, rows);
     for case in &tested.cases {
         if let Some(unexpected) = &case.unexpected {
-            text += &format!("\ncase `{}` comes out otherwise\n", case.case);
+            let name = printable(&case.case);
+            text += &format!("\ncase `{name}` comes out otherwise\n");
             text += &lines("expected", &unexpected.expected);
             text += &lines("found", &unexpected.found);
         }
@@ -247,7 +248,7 @@ fn lines(word: &str, text: &str) -> String {
 fn explained(case: &Checked, broken: &Broken) -> String {
     let mut text = format!(
         "\ncase `{}` breaks the law `{}`: {}\n",
-        case.case,
+        printable(&case.case),
         broken.law,
         broken.law.sentence(),
     );
@@ -255,10 +256,10 @@ fn explained(case: &Checked, broken: &Broken) -> String {
         text += &format!("  {}\n", printable(line));
     }
     for (index, asked) in broken.sequence.iter().enumerate() {
-        text += &format!("  {}. {asked}\n", index + 1);
+        text += &format!("  {}. {}\n", index + 1, printable(&asked.to_string()));
     }
     for difference in &broken.differences {
-        text += &format!("  - {difference}\n");
+        text += &format!("  - {}\n", printable(&difference.to_string()));
     }
     text
 }

@@ -84,8 +84,8 @@ fn text(drift: &[Drift], nothing: &str) -> String {
             None => "missing".to_owned(),
         };
         vec![
-            output::printable(&drift.project),
-            output::printable(&drift.resource),
+            drift.project.clone(),
+            drift.resource.clone(),
             found(|counters| counters.in_use),
             drift.expected.in_use.to_string(),
             found(|counters| counters.reserved),

@@ -120,7 +120,7 @@ impl Printed {
 impl Outcome {
     fn line(&self, json: bool) -> io::Result<String> {
         if !json {
-            return Ok(format!("{}\n", self.brief()));
+            return Ok(format!("{}\n", printable(&self.brief())));
         }
         let failure = self.result.as_ref().err();
         let line = Line {
@@ -129,9 +129,8 @@ impl Outcome {
             report: self.result.as_ref().ok(),
             failure: failure.map(|failure| failure.diagnostic.to_string()),
         };
-        let mut line = serde_json::to_string(&line)?;
-        line.push('\n');
-        Ok(line)
+        let line = serde_json::to_string(&line)?;
+        Ok(format!("{}\n", cairn::printable::json(&line)))
     }
 
     /// On one line, for people.
@@ -144,7 +143,7 @@ impl Outcome {
             Ok(report) => {
                 let error = report.error.as_ref();
                 let error = error.map_or_else(String::new, |error| {
-                    format!("  {}: {}", error.kind, printable(&error.message))
+                    format!("  {}: {}", error.kind, error.message)
                 });
                 format!("{origin}  {}  {}{error}", report.flow.id, report.flow.state)
             }

@@ -35,7 +35,7 @@ struct Reader<'t> {
     repeated: usize,
 }
 
-fn error(line: usize, message: impl Into<String>, help: &str) -> Diagnostic {
+fn error(line: usize, message: impl AsRef<str>, help: &str) -> Diagnostic {
     Diagnostic {
         line: Some(line),
         ..Diagnostic::new(message).help(help)

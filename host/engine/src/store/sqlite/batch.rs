@@ -41,6 +41,7 @@ impl Writer {
         if self.fenced {
             return Err(StoreError::Fenced);
         }
+        self.env.clock.now().check()?;
         self.shorten_log();
         begin_transaction(
             &self.connection,

@@ -103,7 +103,7 @@ impl Sqlite {
             let (connection, now) = (admin.connection(), admin.now());
             connection
                 .prepare_cached("DELETE FROM requests WHERE answered_at < ?")?
-                .execute([now.0 - i64::try_from(KEPT.as_micros()).unwrap_or(0)])?;
+                .execute([now.before(KEPT).0])?;
             connection
                 .prepare_cached(
                     "INSERT INTO requests (flow, operation, created_at) VALUES (?, ?, ?)",

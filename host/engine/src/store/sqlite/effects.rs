@@ -30,7 +30,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, effect: &Effect) -> Result<Answer, Fault> {
 
 /// Puts a message in the outbox: held while its flow may fail, ready at once for an operator.
 fn cast(tx: &mut Tx<'_>, cast: &Cast) -> Result<Answer, Fault> {
-    let id = uuid::Uuid::now_v7().to_string();
+    let id = crate::id::uuid().to_string();
     let state = if tx.by.call.is_some() {
         "held"
     } else {

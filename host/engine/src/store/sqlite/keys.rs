@@ -99,7 +99,7 @@ fn insert(tx: &mut Tx<'_>, id: String, sealed: &Sealed) -> Result<Answer, Fault>
 }
 
 fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
+    crate::id::uuid().to_string()
 }
 
 fn master_key<'a>(tx: &Tx<'a>) -> Result<&'a MasterKey, Fault> {

@@ -1,7 +1,7 @@
 //! Which process has which flows in hand: a lock that ends with its process, for the dead, and a lease that runs out, for
 //! the stopped.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::tx::scalar;
 use crate::clock::Timestamp;
+use crate::file;
 use crate::id::{FlowId, HostId};
 
 /// A lock that nobody holds is removed when it is this old.
@@ -261,7 +262,7 @@ fn lock_path(folder: &Path, host: HostId) -> PathBuf {
 
 /// Whether the process is gone whose lock this was: the system frees it when a process ends, however it ends.
 fn is_dead(folder: &Path, host: HostId) -> bool {
-    match OpenOptions::new().read(true).open(lock_path(folder, host)) {
+    match file::open(&lock_path(folder, host)) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
         // Several may look at once.
         Ok(file) => !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),

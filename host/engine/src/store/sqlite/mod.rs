@@ -145,7 +145,7 @@ impl Sqlite {
     /// Opens the database at `path`, and makes or migrates it. Locks are kept in a folder beside it, `<path>.locks`.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot be written, is no database, or was made by a newer version.
+    /// [`StoreError::Database`] when it cannot be written, is no database, or was made by a newer version; [`StoreError::Clock`].
     pub fn open(
         path: &Path,
         config: SqliteConfig,
@@ -160,6 +160,7 @@ impl Sqlite {
                 locks.display()
             ))
         };
+        clock.now().check()?;
         // The database first: its errors say more.
         let connection = open::at(path)?;
         std::fs::create_dir_all(&locks).map_err(failed)?;
@@ -176,8 +177,9 @@ impl Sqlite {
     /// A database that is gone with its last handle.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when there is no memory for it.
+    /// [`StoreError::Database`] when there is no memory for it; [`StoreError::Clock`].
     pub fn in_memory(config: SqliteConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        clock.now().check()?;
         let host = Host::new(None, config.lease);
         let connection = open::in_memory()?;
         Self::with_writer(Writer::new(connection, host, Env::new(config, clock)))

@@ -153,7 +153,7 @@ pub(super) fn create(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<Answer, F
     if tx.by.call.is_some() {
         check_origins(tx, create)?;
     }
-    let id = uuid::Uuid::now_v7().to_string();
+    let id = crate::id::uuid().to_string();
     let status = text("status")?.unwrap_or("creating");
     let caller = tx.by.requester;
     let inserted = row::first(

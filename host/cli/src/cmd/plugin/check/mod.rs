@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use cairn::error::Diagnostic;
+use cairn::file;
 use cairn::manifest::{Limits, Manifest, Source};
 use cairn::plan::{Descriptor, Role, SettingsError, check_settings};
 use cairn::plugin::{Plugin as Component, PluginError, Plugins};
@@ -90,7 +91,8 @@ impl Check {
                 checks,
             })?;
         } else {
-            let component = subject.component.display();
+            let component = subject.component.to_string_lossy();
+            let component = output::printable(&component);
             output::print(&format!("{component}\n{}", list::text(&checks)))?;
         }
         Ok(if passed { Exit::Ok } else { Exit::Failed })
@@ -117,7 +119,7 @@ impl Check {
 impl Subject {
     fn of(component: PathBuf) -> Result<Self, Failure> {
         Ok(Self {
-            bytes: input::bytes(&component, "the plugin")?,
+            bytes: input::component(&component)?,
             component,
             settings: Object::new(),
             limits: Limits::default(),
@@ -128,18 +130,18 @@ impl Subject {
 
     fn in_folder(folder: &Path) -> Result<Self, Failure> {
         let component = Project::open(folder)?.component();
-        if !component.is_file() {
+        if file::is_absent(&component) {
             let build = format!("run `cairn plugin build {}`", folder.display());
             let diagnostic = Diagnostic::new("the plugin is not built").at(&component, None);
             return Err(diagnostic.help(build).into());
         }
         let mut subject = Self::of(component)?;
         let flow = folder.join("flow.toml");
-        if flow.is_file() {
+        if !file::is_absent(&flow) {
             subject.by(Manifest::parse(&input::text(&flow, "the flow")?, &flow)?);
         }
         let request = folder.join("request.json");
-        if request.is_file() {
+        if !file::is_absent(&request) {
             let (document, _) = input::request(Some(&request))?;
             let inputs = Envelope::open(document).request;
             if let Value::Object(inputs) = inputs.map_err(|problem| problem.at(&request, None))? {

@@ -74,7 +74,7 @@ impl Admin<'_, '_> {
             let message = format!("there is a volume type called `{}` already", new.name);
             return Err(TaskError::new("Duplicate", message).into());
         }
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = crate::id::uuid().to_string();
         let qos = match &new.qos {
             Some(qos) => Some(self.create_qos_specs(qos)?),
             None => None,
@@ -101,7 +101,7 @@ impl Admin<'_, '_> {
     }
 
     fn create_qos_specs(&mut self, new: &NewQosSpecs) -> Result<String> {
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = crate::id::uuid().to_string();
         self.tx
             .connection
             .prepare_cached(
@@ -125,7 +125,7 @@ impl Admin<'_, '_> {
     /// # Errors
     /// Of the database.
     pub fn create_image(&mut self, new: &NewImage) -> Result<String> {
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = crate::id::uuid().to_string();
         self.tx
             .connection
             .prepare_cached(

@@ -113,7 +113,7 @@ impl Admin<'_, '_> {
             &[(Measure::Snapshots, 1), (Measure::Gigabytes, gigabytes)],
             text("volume_type_id"),
         )?;
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = crate::id::uuid().to_string();
         self.tx
             .connection
             .prepare_cached(

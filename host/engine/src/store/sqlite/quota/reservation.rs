@@ -50,7 +50,7 @@ pub(in super::super) fn reserve(
     let mut ids = Vec::with_capacity(wanted.len());
     for Wanted { name, .. } in wanted {
         let delta = reserve.deltas[name];
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = crate::id::uuid().to_string();
         tx.connection
             .prepare_cached(
                 "INSERT INTO reservations (id, project_id, resource, delta, expire, flow, created_at)

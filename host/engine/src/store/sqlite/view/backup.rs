@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Reader;
 use crate::error::TaskError;
+use crate::file;
 use crate::store::StoreError;
 use crate::store::sqlite::open;
 
@@ -45,9 +46,7 @@ impl Reader {
         self.connection
             .execute("VACUUM INTO ?", [name])
             .map_err(|error| open::database(to, &error))?;
-        File::open(to)
-            .and_then(|file| file.sync_all())
-            .map_err(|error| unwritten(to, &error))?;
+        file::sync(to).map_err(|error| unwritten(to, &error))?;
         let copy = Self::open(to, self.env.config.clone(), Arc::clone(&self.env.clock))?;
         match copy.check()?.problems.first() {
             None => Ok(()),

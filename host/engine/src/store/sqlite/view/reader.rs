@@ -21,12 +21,13 @@ impl Reader {
     /// Opens the database at `path`, which must exist.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot be read, is no database, or was made by a newer version.
+    /// [`StoreError::Database`] when it cannot be read, is no database, or was made by a newer version; [`StoreError::Clock`].
     pub fn open(
         path: &Path,
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
+        clock.now().check()?;
         let connection = open::read_only(path)?;
         Ok(Self {
             connection,

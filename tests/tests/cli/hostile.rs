@@ -1,0 +1,420 @@
+//! Text that others chose, in every place where it can stand: it neither acts on a terminal nor forges a line.
+
+use std::fs;
+
+use acceptance::program::{Program, Run, end, volume_create};
+use serde_json::{Value, json};
+
+use super::{create, program, sql};
+
+/// A name that ends its line, rings, erases, colours, and turns what follows around.
+const NAME: &str =
+    "x\nforged\r\u{1b}[2J\u{7}\u{8}\u{7f}\u{9b}31m\u{85}\u{2028}forged\u{202e}\u{2066}'\"y";
+
+/// A character that nothing which is printed may hold.
+fn is_hostile(c: char) -> bool {
+    c != '\n' && (c.is_control() || "\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".contains(c))
+}
+
+#[track_caller]
+fn check(run: &Run, what: &str) {
+    assert!(
+        run.exit >= 0 && run.exit != 101,
+        "{what} ended with {}: {}",
+        run.exit,
+        run.stderr
+    );
+    for text in [&run.stdout, &run.stderr] {
+        let hostile = text.find(is_hostile);
+        assert_eq!(hostile, None, "{what}: {text:?}");
+        let forged = text
+            .lines()
+            .find(|line| line.trim_start().starts_with("forged"));
+        assert_eq!(forged, None, "{what}: {text}");
+    }
+}
+
+/// Every command without commands of its own, such as `flows list`.
+fn commands(program: &Program, of: &[&str]) -> Vec<String> {
+    let mut arguments = of.to_vec();
+    arguments.push("-h");
+    let help = program.run(&arguments).exits(0).stdout;
+    let Some((_, list)) = help.split_once("Commands:\n") else {
+        return vec![of.join(" ")];
+    };
+    let names = list
+        .lines()
+        .take_while(|line| line.starts_with("  "))
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help");
+    names
+        .flat_map(|name| {
+            let mut of = of.to_vec();
+            of.push(name);
+            commands(program, &of)
+        })
+        .collect()
+}
+
+/// A database that holds the name wherever it can; what the command line refuses may be there already. Returns a flow's id.
+fn world(program: &Program) -> String {
+    let who = ["--project", NAME, "--user", NAME];
+    let request = json!({"size": 1, "name": NAME, "description": NAME, "metadata": {"k": NAME}});
+    let made = create(program, &request.to_string(), &who, 0);
+    let volume = super::result(&made, "entry-create")["volume_id"].clone();
+    let volume = volume.as_str().expect("a volume was made");
+    // One that fails.
+    let over = json!({"size": 1_000_000, "name": NAME});
+    create(program, &over.to_string(), &who, 3);
+    program.write("image", "bytes");
+    for set_up in [
+        "zones create nova",
+        "types create gold",
+        "images create image",
+        "volumes set VOLUME --status available --project @",
+        "snapshots create --volume VOLUME --project @",
+    ] {
+        let words = set_up.replace("VOLUME", volume);
+        let words: Vec<&str> = words
+            .split(' ')
+            .map(|word| if word == "@" { NAME } else { word })
+            .collect();
+        program.run(&words).exits(0);
+    }
+    let name = format!("'{}'", NAME.replace('\'', "''"));
+    for change in [
+        "volume_types SET name = @",
+        "images SET name = @, status = @",
+        "zones SET name = @",
+        "volumes SET display_name = @, availability_zone = @, status = @",
+        "snapshots SET display_name = @, status = @",
+        "outbox SET topic = @, method = @",
+        "flows SET name = @, stuck = @ WHERE id = (SELECT min(id) FROM flows)",
+    ] {
+        sql(program, &format!("UPDATE {}", change.replace('@', &name)));
+    }
+    made["flow"]["id"].as_str().expect("an id").to_owned()
+}
+
+/// Files that hold the name wherever they can.
+fn files(program: &Program) {
+    let toml = toml_string(NAME);
+    let flow = fs::read_to_string(volume_create()).expect("the example is there");
+    for (file, text) in [
+        (NAME, NAME.to_owned()),
+        (
+            "named.toml",
+            flow.replacen("\"volume_create_api\"", &toml, 1).replacen(
+                "\"volume:create\"",
+                &toml,
+                1,
+            ),
+        ),
+        (
+            "wrong.toml",
+            "[flow]\nname = @\n[plugins.@]\nbuiltin = @\n[[task]]\nplugin = @\n"
+                .replace('@', &toml),
+        ),
+        ("settings.toml", "@ = 1\n".replace('@', &toml)),
+        (
+            "who.toml",
+            "zone = @\nuser = @\nproject = @\n".replace('@', &toml),
+        ),
+        (
+            "case.toml",
+            "[[case]]\nname = @\ninputs = { @ = @ }\nsettings = { provides = [@] }\n"
+                .replace('@', &toml),
+        ),
+        ("bad.json", format!("{{\"size\": {NAME}")),
+        (
+            "type.json",
+            json!({"size": 1, "volume_type": NAME}).to_string(),
+        ),
+        (
+            "zone.json",
+            json!({"size": 1, "availability_zone": NAME}).to_string(),
+        ),
+        ("size.json", json!({"size": NAME, NAME: NAME}).to_string()),
+        (
+            "user.json",
+            json!({"user_id": NAME, "project_id": NAME, "roles": [NAME]}).to_string(),
+        ),
+        (
+            "target.json",
+            json!({"project_id": NAME, NAME: NAME}).to_string(),
+        ),
+        (
+            "policy.json",
+            json!({"a": "user_id:x and rule:b or roles:%(project_id)s", "b": "project_id:x"})
+                .to_string(),
+        ),
+        (
+            "wrong-policy.json",
+            json!({NAME: format!("rule:{NAME} or {NAME}")}).to_string(),
+        ),
+    ] {
+        program.write(file, text);
+    }
+}
+
+/// Calls of every command. `@` is the name, `{@}` a JSON object of it, `FLOW` the first example, `ID` the id of a flow.
+const CALLS: &str = "
+run FLOW --input type.json
+run FLOW --input type.json --input zone.json --input size.json
+run FLOW --input zone.json -vvv
+run FLOW --input size.json
+run FLOW --input bad.json
+run FLOW --input @
+run FLOW --config who.toml -vvv
+run FLOW --workers @
+run FLOW --locked --key @
+run FLOW --policy wrong-policy.json
+run FLOW --policy @/@
+run named.toml -vvv
+run wrong.toml
+run @/@
+run --@=1
+plan named.toml
+plan named.toml --format mermaid
+plan named.toml --format @
+plan named.toml --lock
+plan wrong.toml
+plan @
+plan FLOW --config settings.toml
+plan FLOW --config @/@
+flows list
+flows list --stuck
+flows list --state @
+flows list --limit @
+flows show ID
+flows events ID
+flows logs ID
+flows show @
+flows show --@
+flows events @
+flows logs @
+flows interrupt @
+flows resume @
+flows reset @
+flows rollback @ --reason @
+flows rollback ID --accept @
+flows rollback ID --reason @
+flows show ID
+flows prune --older-than @
+flows prune --older-than 30d
+flows @
+recover @
+recover
+quota show --project @
+quota show --class @
+quota set @
+quota set @=1
+quota set volumes=@
+quota set volumes=7 --class @
+quota check --admin
+quota sync
+quota check --admin --project @
+quota expire @
+volumes create @
+volumes create --size 1 --name @ --type @ --availability-zone @
+volumes create --size 1 --name @ --metadata @
+volumes create --size 1 --name @ --metadata @=@ --description @ --host @
+volumes list --project @
+volumes list --all-projects --admin
+volumes show @ --project @
+volumes show @
+volumes set @ --status @ --admin
+volumes delete @
+snapshots create --volume @ --name @
+snapshots list --all-projects --admin
+snapshots show @ --admin
+snapshots delete @
+types create @ --extra @ --qos @=@
+types create other@ --extra @=@ --encrypt @ --cipher @
+types list
+types show @
+types show other@
+types delete missing@
+images create @ --name @
+images create @ --min-disk @
+images create @/@
+images list
+images show @
+images delete missing@
+zones create other@
+zones list
+zones list --config who.toml
+zones show @
+zones show missing@
+zones delete missing@
+outbox list --all --admin
+outbox ack @
+plugin new @ --lang @
+plugin new @
+plugin build @
+plugin check @
+plugin check @/@
+plugin inspect @
+plugin inspect builtin:@
+plugin inspect builtin:inject --settings {@}
+plugin diff @ @
+plugin diff builtin:inject builtin:quota-reserve --settings @
+plugin diff builtin:inject builtin:quota-reserve --settings {@}
+plugin call builtin:inject --inputs {@} --settings {\"provides\":[\"x\"]}
+plugin call builtin:quota-reserve --inputs {@} --project @
+plugin call builtin:inject --fake @
+plugin call builtin:@
+plugin test builtin:inject --cases case.toml
+plugin test builtin:inject --cases @
+plugin test @/@
+policy check --rule a --as user.json --target target.json --policy policy.json
+policy check --rule @ --as user.json --target target.json
+policy check --rule @ --as user.json --target target.json --policy wrong-policy.json
+policy check --rule x --as bad.json --target @
+policy check --rule x --as user.json --target bad.json
+db check
+db check --db @
+db check --db @/@
+db backup @
+db migrate --db @
+db migrate @
+bench --case @
+completions @
+--log-level @ recover
+@
+";
+
+#[test]
+fn no_text_that_is_printed_acts_on_a_terminal_or_forges_a_line() {
+    let program = program();
+    let id = world(&program);
+    files(&program);
+    let (flow, object) = (volume_create(), json!({NAME: NAME}).to_string());
+    let calls: Vec<Vec<String>> = CALLS
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let words = line.split(' ').map(|word| match word {
+                "FLOW" => flow.clone(),
+                "ID" => id.clone(),
+                "{@}" => object.clone(),
+                word => word.replace('@', NAME),
+            });
+            words.collect()
+        })
+        .collect();
+    for command in commands(&program, &[]) {
+        let fed = CALLS.lines().any(|line| {
+            line.strip_prefix(&command)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        });
+        assert!(
+            fed,
+            "`{command}` is fed no hostile names: add it to the calls"
+        );
+    }
+    for call in &calls {
+        let words: Vec<&str> = call.iter().map(String::as_str).collect();
+        let what = format!("{call:?}");
+        check(&program.run(&words), &what);
+        // The log as JSON is a document a line.
+        let run = program.run(&[&words[..], &["--log-format", "json"]].concat());
+        check(&run, &what);
+        for line in run.stderr.lines().filter(|line| line.starts_with('{')) {
+            let line: Result<Value, _> = serde_json::from_str(line);
+            assert!(line.is_ok(), "{what}: {}", run.stderr);
+        }
+    }
+    for variable in [
+        "CAIRN_DB",
+        "CAIRN_CONFIG",
+        "CAIRN_ZONE",
+        "CAIRN_PROJECT",
+        "CAIRN_LOG_LEVEL",
+    ] {
+        let mut command = program.command(&["volumes", "list"]);
+        command.env(variable, NAME);
+        check(&end(command.spawn().expect("it starts")), variable);
+    }
+}
+
+#[test]
+fn what_is_escaped_is_still_told() {
+    let program = program();
+    world(&program);
+    let shown = "x\\nforged\\r\\u{1b}[2J\\u{7}\\u{8}\\u{7f}\\u{9b}31m\\u{85}\\u{2028}forged\\u{202e}\\u{2066}'\"y";
+    for call in [
+        &["volumes", "list", "--all-projects", "--admin"][..],
+        &["volumes", "show", NAME, "--admin"],
+        &["snapshots", "list", "--all-projects", "--admin"],
+        &["types", "list"],
+        &["types", "show", NAME],
+        &["zones", "list"],
+        &["images", "list"],
+        &["outbox", "list", "--all", "--admin"],
+        &["flows", "list"],
+    ] {
+        let run = program.run(call).exits(0);
+        assert!(run.stdout.contains(shown), "{call:?}: {}", run.stdout);
+    }
+    for call in [
+        &["zones", "show", &format!("a{NAME}")][..],
+        &["types", "show", &format!("a{NAME}")],
+        &["flows", "show", NAME],
+        &["flows", &format!("--{NAME}")],
+        &["quota", "set", &format!("volumes={NAME}")],
+        &["run", NAME],
+    ] {
+        program.run(call).exits(2).says(&[shown]);
+    }
+}
+
+#[test]
+fn documents_hold_the_same_text_in_escapes() {
+    let program = program();
+    let id = world(&program);
+    for call in [
+        &["volumes", "list", "--all-projects", "--admin", "--json"][..],
+        &["volumes", "show", NAME, "--admin", "--json"],
+        &["types", "list", "--json"],
+        &["zones", "list", "--json"],
+        &["images", "list", "--json"],
+        &["outbox", "list", "--all", "--admin", "--json"],
+        &["flows", "list", "--json"],
+        &["flows", "events", &id, "--json"],
+        &["quota", "show", "--project", NAME, "--json"],
+    ] {
+        let run = program.run(call).exits(0);
+        check(&run, &format!("{call:?}"));
+        assert!(holds(&run.json(), NAME), "{call:?}: {}", run.stdout);
+    }
+    // A stream, whose reports are a line each.
+    let request = json!({"request": {"size": 1, "volume_type": "\u{9b}"}, "key": NAME});
+    program.write("requests.jsonl", request.to_string());
+    let requests = fs::File::open(program.path("requests.jsonl")).expect("it was written");
+    let mut stream = program.command(&["run", &volume_create(), "--jsonl"]);
+    let run = end(stream.stdin(requests).spawn().expect("it starts"));
+    check(&run, "a stream");
+    assert_eq!(run.json()["key"], NAME);
+}
+
+/// Whether this text is a value somewhere in a document.
+fn holds(document: &Value, text: &str) -> bool {
+    match document {
+        Value::String(value) => value == text,
+        Value::Array(values) => values.iter().any(|value| holds(value, text)),
+        Value::Object(fields) => fields.values().any(|value| holds(value, text)),
+        _ => false,
+    }
+}
+
+/// A string of TOML, in which every hostile character is escaped.
+fn toml_string(text: &str) -> String {
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if is_hostile(c) || c == '\n' => format!("\\U{:08X}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
