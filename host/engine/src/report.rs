@@ -157,7 +157,7 @@ fn taken(cast: &Applied) -> impl Iterator<Item = Left> {
             before: Value::Null,
             after: serde_json::json!({"state": "acked"}),
         }),
-        Change::Usage { .. } => None,
+        Change::Usage { .. } | Change::Elsewhere(_) => None,
     })
 }
 
