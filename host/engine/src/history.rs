@@ -401,7 +401,7 @@ impl History {
                 Change::Usage {
                     project, resource, ..
                 } => Some((project.as_str(), resource.as_str())),
-                Change::Row { .. } => None,
+                Change::Row { .. } | Change::Elsewhere(_) => None,
             })
             .collect()
     }
@@ -441,7 +441,7 @@ fn message(cast: &Applied, state: &str) -> Vec<Left> {
             before: Value::Null,
             after: serde_json::json!({"state": state}),
         }),
-        Change::Usage { .. } => None,
+        Change::Usage { .. } | Change::Elsewhere(_) => None,
     });
     changes.collect()
 }

@@ -153,10 +153,10 @@ impl Desk<'_> {
             }
             QuotaOp::InsertVolume { row } => {
                 let row = self.world.row(row, &self.run.names)?;
-                done(self.world.import(&BTreeMap::from([(
-                    "volumes".to_owned(),
-                    vec![with_status(row)],
-                )])))
+                done(
+                    self.world
+                        .import(&BTreeMap::from([("volumes".to_owned(), vec![booked(row)])])),
+                )
             }
             QuotaOp::DeleteVolume { id } => {
                 let destroy = Effect::VolumeDestroy(VolumeDestroy { id: id.clone() });
@@ -262,8 +262,10 @@ impl Desk<'_> {
     }
 }
 
-/// A row that says nothing of its status is of a volume that is there.
-fn with_status(mut row: Object) -> Object {
+/// A row that says nothing of its status is of a volume that is there. It counts as booked, as those of the start state do:
+/// the next refresh finds it.
+fn booked(mut row: Object) -> Object {
     row.entry("status").or_insert_with(|| "available".into());
+    row.insert("booked".to_owned(), true.into());
     row
 }

@@ -198,7 +198,14 @@ fn a_type_with_qos_and_encryption_makes_a_key() {
         .run(&["types", "create", "gold"])
         .exits(3)
         .says(&["there is a volume type called `gold` already"]);
-    program.run(&["types", "delete", "gold"]).exits(0);
+    program
+        .run(&["types", "delete", "gold"])
+        .exits(3)
+        .says(&["1 volume has type `gold`", "--force"]);
+    program.run(&["types", "show", "gold"]).exits(0);
+    program
+        .run(&["types", "delete", "gold", "--force"])
+        .exits(0);
     program.run(&["types", "show", "gold"]).exits(2);
 }
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod bookings;
 mod catalogue;
 mod clocks;
 mod default_type;

@@ -22,7 +22,7 @@ pub enum Types {
     List(List),
     /// Show a volume type, with its QoS specs and encryption
     Show(Show),
-    /// Delete a volume type; its quota stays
+    /// Delete a volume type that no volume has; its quota stays
     Delete(Delete),
 }
 
@@ -117,6 +117,9 @@ pub struct Delete {
     /// The volume type, by id or name
     #[arg(value_name = "TYPE")]
     volume_type: String,
+    /// Also while volumes have it; they keep it, and count for a new type of the same name
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     who: Who,
 }
@@ -148,7 +151,7 @@ impl Types {
                 let requester = session.requester(&delete.who)?;
                 session.store()?.admin(&requester, |admin| {
                     let id = id_of(&admin.view(), Kind::VolumeType, &delete.volume_type)?;
-                    admin.delete_volume_type(&id)
+                    admin.delete_volume_type(&id, delete.force)
                 })?;
                 Ok(())
             }

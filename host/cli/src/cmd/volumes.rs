@@ -23,6 +23,9 @@ pub enum Volumes {
     /// Set what a volume's backend would set
     Set(Set),
     /// Delete a volume, and give its quota back
+    ///
+    /// A volume stays while the flow that made it has not ended. A flow that is rolled back afterwards does not give the quota
+    /// back again.
     Delete(Delete),
 }
 

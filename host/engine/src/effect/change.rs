@@ -53,6 +53,9 @@ pub enum Change {
         /// The changed columns as they are; `None` when the row was removed.
         after: Option<Object>,
     },
+    /// A change of what the flow had made, which an operator made before and the flow takes note of: a volume was deleted, and
+    /// its quota given back. It counts in what the flow left. Undoing it changes nothing.
+    Elsewhere(Box<Self>),
 }
 
 #[expect(
@@ -90,6 +93,7 @@ impl Change {
                 before: after,
                 after: before,
             },
+            Self::Elsewhere(change) => Self::Elsewhere(Box::new(change.inverse())),
         }
     }
 }

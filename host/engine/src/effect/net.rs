@@ -40,6 +40,7 @@ impl Net {
     /// Adds one change.
     pub fn add(&mut self, change: &Change) {
         match change {
+            Change::Elsewhere(change) => self.add(change),
             Change::Usage {
                 project,
                 resource,
@@ -222,6 +223,18 @@ mod tests {
             left(&[change(Table::Reservations, "open")])[0].kind,
             "reservation"
         );
+    }
+
+    #[test]
+    fn what_an_operator_took_away_is_not_left() {
+        let create = row(json!(null), json!({"status": "creating", "version": 1}));
+        let deleted = row(
+            json!({"status": "creating", "deleted": false}),
+            json!({"status": "deleted", "deleted": true}),
+        );
+        let noted = [deleted, usage(-1, 0)].map(|change| Change::Elsewhere(Box::new(change)));
+        let [deleted, given_back] = noted;
+        assert_eq!(left(&[create, usage(1, 0), deleted, given_back]), []);
     }
 
     #[test]

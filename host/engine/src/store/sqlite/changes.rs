@@ -5,7 +5,7 @@ use rusqlite::types::Value as Sql;
 
 use super::quota::is_given_back;
 use super::row::plain;
-use super::tx::{Fault, Tx};
+use super::tx::{Fault, Tx, scalar};
 use super::volumes::dependent;
 use crate::effect::{Change, Table};
 use crate::error::{HostErrorKind, TaskError};
@@ -54,6 +54,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
                 let message = format!("what reservation `{id}` committed was given back since");
                 return Err(refused(message));
             }
+            let booked = after.as_ref().and_then(|after| after.get("booked"));
+            if *table == Table::Volumes && booked == Some(&true.into()) && is_deleted(tx, id)? {
+                return Err(refused(format!("volume `{id}` was deleted since")));
+            }
             match (before, after) {
                 (Some(_), Some(columns)) => update(tx, *table, id, columns),
                 (Some(_), None) => remove(tx, *table, id),
@@ -61,6 +65,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
                 (None, None) => Ok(()),
             }
         }
+        Change::Elsewhere(_) => Ok(()),
     }
 }
 
@@ -110,6 +115,15 @@ fn check_unchanged(tx: &Tx<'_>, table: Table, id: &str, expected: &Object) -> Re
         }
     }
     Ok(())
+}
+
+fn is_deleted(tx: &Tx<'_>, volume: &str) -> rusqlite::Result<bool> {
+    let deleted = scalar(
+        tx.connection,
+        "SELECT deleted FROM volumes WHERE id = ?",
+        [volume],
+    )?;
+    Ok(deleted.unwrap_or(true))
 }
 
 /// Writes columns of a row that is there.

@@ -1,4 +1,5 @@
 mod batches;
+mod bookings;
 mod files;
 mod hands;
 mod idempotency;
@@ -386,6 +387,11 @@ fn deleting_gives_back_only_what_is_booked() {
     assert_eq!((usage("volumes"), usage("gigabytes")), (0, 0));
     let call = begin(&store, &ann());
     let (unbooked, _) = made(apply(&store, call, &ann(), create()));
+    let failure = Event::State {
+        from: FlowState::Running,
+        to: FlowState::Failure,
+    };
+    store.append(call.flow, &[failure]).unwrap();
     store
         .admin(&ann(), |admin| admin.delete_volume(&unbooked))
         .unwrap();

@@ -7,7 +7,7 @@ use rusqlite::params;
 use super::effects::object;
 use super::row::{self, VOLUME};
 use super::tx::{Fault, Tx, scalar};
-use crate::effect::{Answer, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
+use crate::effect::{Answer, Change, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
 use crate::error::TaskError;
 use crate::value::{Object, Value};
 
@@ -235,7 +235,10 @@ pub(super) fn destroy(tx: &mut Tx<'_>, destroy: &VolumeDestroy) -> Result<Answer
             tx.denied.push(("volume", destroy.id.clone()));
             Err(not_found(&destroy.id))
         }
-        Some((_, true)) => Ok(Answer::Done),
+        Some((_, true)) => {
+            note_deleted(tx, &destroy.id);
+            Ok(Answer::Done)
+        }
         Some((_, false)) => {
             if let Some((noun, other)) = dependent(tx, &destroy.id)? {
                 let message = format!("{noun} `{other}` depends on volume `{}`", destroy.id);
@@ -252,6 +255,17 @@ pub(super) fn destroy(tx: &mut Tx<'_>, destroy: &VolumeDestroy) -> Result<Answer
             Ok(Answer::Done)
         }
     }
+}
+
+/// Has the flow take note of a volume that is deleted already.
+pub(super) fn note_deleted(tx: &mut Tx<'_>, id: &str) {
+    let deleted = |deleted: bool| Some(object([("deleted", deleted.into())]));
+    tx.changes.push(Change::Elsewhere(Box::new(Change::Row {
+        table: Table::Volumes,
+        id: id.to_owned(),
+        before: deleted(false),
+        after: deleted(true),
+    })));
 }
 
 /// Writes columns of a volume and notes the change; nothing where they hold these values already.

@@ -87,11 +87,6 @@ impl Writer {
             }
             reach(CrashPoint::CastsSettled);
         }
-        if let Some(state) = reopened(events)
-            && let Err(error) = show_state(&self.connection, flow, state)
-        {
-            return Err(self.lose(&error));
-        }
         if let Some(session) = self.flows.get_mut(&flow) {
             let notes = events.iter();
             notes.for_each(|event| session.note(flow, now, event));
@@ -451,25 +446,6 @@ impl Writer {
             Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
         }
     }
-}
-
-/// The state that a flow goes to which was over.
-fn reopened(events: &[Event]) -> Option<FlowState> {
-    events.iter().find_map(|event| match event {
-        Event::State {
-            from: FlowState::Success | FlowState::Failure,
-            to,
-        } => Some(*to),
-        _ => None,
-    })
-}
-
-/// Writes a state before its batch is written: a count of volumes asks in the middle of it whose flow is over.
-fn show_state(connection: &Connection, flow: FlowId, state: FlowState) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE flows SET state = ? WHERE id = ?")?
-        .execute(params![state.as_str(), flow.0.as_bytes()])?;
-    Ok(())
 }
 
 /// What a flow sent is ready when it succeeds, and withdrawn when it does not.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, Result};
@@ -111,11 +111,34 @@ impl Admin<'_, '_> {
         Ok(id)
     }
 
-    /// Soft-deletes a volume type: its quota resources stay.
+    /// Soft-deletes a volume type: its quota resources stay. Volumes keep a type that is deleted with `force`; what they count
+    /// for in its resources counts for a new type of the same name, too.
     ///
     /// # Errors
-    /// `NotFound`.
-    pub fn delete_volume_type(&mut self, id: &str) -> Result<()> {
+    /// `NotFound`; `VolumeTypeInUse` when volumes have it, without `force`.
+    pub fn delete_volume_type(&mut self, id: &str, force: bool) -> Result<()> {
+        let used =
+            "SELECT name, (SELECT COUNT(*) FROM volumes WHERE volume_type_id = ?1 AND deleted = 0)
+             FROM volume_types WHERE id = ?1";
+        let used: Option<(String, i64)> = self
+            .tx
+            .connection
+            .prepare_cached(used)?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((name, used @ 1..)) = used.filter(|_| !force) {
+            let volumes = if used == 1 {
+                "volume has"
+            } else {
+                "volumes have"
+            };
+            let message = format!(
+                "{used} {volumes} type `{name}`: delete them first, or delete the type with --force, which leaves it to them"
+            );
+            return Err(TaskError::new("VolumeTypeInUse", message)
+                .with("volumes", used)
+                .into());
+        }
         let statement = "UPDATE volume_types SET deleted = 1 WHERE id = ? AND deleted = 0";
         self.change(statement, "volume type", id)
     }

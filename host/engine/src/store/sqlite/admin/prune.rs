@@ -120,7 +120,6 @@ impl Admin<'_, '_> {
             for statement in [
                 "DELETE FROM journal WHERE flow = ?",
                 "DELETE FROM requests WHERE flow = ?",
-                // A refresh takes a volume whose flow is not there for one that is about to be booked.
                 "UPDATE volumes SET flow = NULL WHERE flow = ?",
             ] {
                 connection.prepare_cached(statement)?.execute([id])?;

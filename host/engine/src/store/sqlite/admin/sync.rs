@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::{Admin, Result};
 use crate::quota::Drift;
-use crate::store::sqlite::quota::current_drift;
+use crate::store::sqlite::quota::{current_drift, settle};
 
 impl Admin<'_, '_> {
     /// Makes every usage say what is booked and held, and says which it changed. Usages that are missing are made.
@@ -18,6 +18,7 @@ impl Admin<'_, '_> {
         self.require_admin("mend usages")?;
         let tx = &self.tx;
         let config = &tx.env.config.quota;
+        settle(tx.connection, config, None)?;
         let drift = current_drift(tx.connection, config, None)?;
         for Drift {
             project,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::{Admin, Result, not_found};
 use crate::effect::{Answer, Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use crate::error::TaskError;
+use crate::id::FlowId;
 use crate::quota::{Measure, type_resource};
 use crate::store::sqlite::tx::scalar;
 use crate::store::sqlite::view::Kind;
@@ -14,7 +15,7 @@ use crate::store::sqlite::{quota, volumes};
 use crate::value::{Object, Value};
 
 impl Admin<'_, '_> {
-    /// Adds a volume that is there already, such as one to make others from, and books its quota.
+    /// Adds a volume that is there already, such as one to make others from, to the caller's project, and books its quota.
     ///
     /// # Errors
     /// `OverQuota`; those of [`VolumeCreate`].
@@ -28,9 +29,11 @@ impl Admin<'_, '_> {
             .get("volume_type_id")
             .and_then(Value::as_str)
             .map(str::to_owned);
-        self.book(
-            &[(Measure::Volumes, 1), (Measure::Gigabytes, size)],
+        let project = self.tx.by.requester.project_id.clone();
+        self.move_quota(
+            Some(project),
             volume_type.as_deref(),
+            &[(Measure::Volumes, 1), (Measure::Gigabytes, size)],
         )?;
         let host = properties.get("host").cloned().unwrap_or(Value::Null);
         let Answer::Volume(volume) = volumes::create(self.tx, &VolumeCreate { properties })? else {
@@ -60,10 +63,12 @@ impl Admin<'_, '_> {
         }
     }
 
-    /// Soft-deletes a volume, and gives back the quota that it is booked with.
+    /// Soft-deletes a volume, and gives back the quota that it is booked with: to the volume's project, whoever asks. A
+    /// rollback of the flow that made it does not give that back again.
     ///
     /// # Errors
-    /// `VolumeNotFound`; `VolumeInUse` when it has snapshots.
+    /// `VolumeNotFound`; `VolumeInUse` when it has snapshots; `FlowUnfinished` while the flow that made it has not ended,
+    /// since that flow may yet book the volume, or give its quota back.
     pub fn delete_volume(&mut self, id: &str) -> Result<()> {
         let volume = volumes::visible(self.tx, id)?;
         let snapshots = "SELECT 1 FROM snapshots WHERE volume_id = ? AND deleted = 0";
@@ -71,27 +76,58 @@ impl Admin<'_, '_> {
             let message = format!("volume `{id}` has snapshots: delete them first");
             return Err(TaskError::new("VolumeInUse", message).into());
         }
+        self.require_ended_flow(id)?;
         let booked = self
             .view()
             .exists("SELECT 1 FROM volumes WHERE id = ? AND booked = 1", id)?;
         if booked {
             let size = volume.get("size").and_then(Value::as_i64).unwrap_or(0);
-            self.give_back(
-                &volume,
-                &[(Measure::Volumes, 1), (Measure::Gigabytes, size)],
+            self.move_quota(
+                project_of(&volume),
+                text(&volume, "volume_type_id"),
+                &[
+                    (Measure::Volumes, -1),
+                    (Measure::Gigabytes, size.saturating_neg()),
+                ],
             )?;
         }
         self.tx
             .connection
             .prepare_cached(
-                "UPDATE volumes SET status = 'deleted', deleted = 1, booked = 0, version = version + 1, deleted_at = ?
+                "UPDATE volumes SET status = 'deleted', deleted = 1, booked = 0, returned = booked, version = version + 1,
+                     deleted_at = ?
                  WHERE id = ?",
             )?
             .execute(params![self.tx.now.0, id])?;
         Ok(())
     }
 
-    /// Adds a snapshot of a volume that is available, and books its quota; returns it.
+    /// Refuses what would take a volume from under the flow that made it. A pruned flow has ended.
+    fn require_ended_flow(&self, volume: &str) -> Result<()> {
+        let unfinished: Option<([u8; 16], String)> = self
+            .tx
+            .connection
+            .prepare_cached(
+                "SELECT flows.id, flows.state FROM volumes JOIN flows ON flows.id = volumes.flow
+                 WHERE volumes.id = ? AND flows.state NOT IN ('SUCCESS', 'FAILURE')",
+            )?
+            .query_row([volume], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((flow, state)) = unfinished else {
+            return Ok(());
+        };
+        let flow = FlowId(uuid::Uuid::from_bytes(flow));
+        let message = format!(
+            "volume `{volume}` was made by flow {flow}, which has not ended ({state}): `cairn flows rollback {flow}` takes the \
+             volume away, `cairn flows resume {flow}` finishes it"
+        );
+        Err(TaskError::new("FlowUnfinished", message)
+            .with("flow", flow.to_string())
+            .with("state", state)
+            .into())
+    }
+
+    /// Adds a snapshot of a volume, to the volume's project, and books its quota there; returns it.
     ///
     /// # Errors
     /// `VolumeNotFound`, `OverQuota`.
@@ -103,41 +139,41 @@ impl Admin<'_, '_> {
     ) -> Result<Object> {
         let volume = volumes::visible(self.tx, volume_id)?;
         let size = volume.get("size").and_then(Value::as_i64).unwrap_or(0);
-        let text = |column: &str| volume.get(column).and_then(Value::as_str);
-        let gigabytes = if self.tx.env.config.quota.no_snapshot_gigabytes {
-            0
-        } else {
-            size
+        let gigabytes = match self.tx.env.config.quota.no_snapshot_gigabytes {
+            true => 0,
+            false => size,
         };
-        self.book(
+        self.move_quota(
+            project_of(&volume),
+            text(&volume, "volume_type_id"),
             &[(Measure::Snapshots, 1), (Measure::Gigabytes, gigabytes)],
-            text("volume_type_id"),
         )?;
         let id = crate::id::uuid().to_string();
         self.tx
             .connection
             .prepare_cached(
                 "INSERT INTO snapshots (id, project_id, user_id, volume_id, volume_size, volume_type_id, status,
-                     display_name, encryption_key_id, booked, created_at)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                     display_name, encryption_key_id, booked, booked_gigabytes, created_at)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
             )?
             .execute(params![
                 id,
-                text("project_id"),
+                text(&volume, "project_id"),
                 self.tx.by.requester.user_id,
                 volume_id,
                 size,
-                text("volume_type_id"),
+                text(&volume, "volume_type_id"),
                 status,
                 name,
-                text("encryption_key_id"),
+                text(&volume, "encryption_key_id"),
+                gigabytes,
                 self.tx.now.0
             ])?;
         let found = self.view().find(Kind::Snapshot, &id)?;
         found.ok_or_else(|| not_found("snapshot", &id).into())
     }
 
-    /// Soft-deletes a snapshot, and gives back its quota.
+    /// Soft-deletes a snapshot, and gives back what was booked when it was made, whatever the settings say by now.
     ///
     /// # Errors
     /// `NotFound`.
@@ -145,22 +181,19 @@ impl Admin<'_, '_> {
         let found = self.view().find(Kind::Snapshot, id)?;
         let found = found.filter(|row| self.tx.may_see(row));
         let snapshot = found.ok_or_else(|| not_found("snapshot", id))?;
-        if self
-            .view()
-            .exists("SELECT 1 FROM snapshots WHERE id = ? AND booked = 1", id)?
-        {
-            let size = snapshot
-                .get("volume_size")
-                .and_then(Value::as_i64)
-                .unwrap_or(0);
-            let gigabytes = if self.tx.env.config.quota.no_snapshot_gigabytes {
-                0
-            } else {
-                size
-            };
-            self.give_back(
-                &snapshot,
-                &[(Measure::Snapshots, 1), (Measure::Gigabytes, gigabytes)],
+        let booked: Option<i64> = scalar(
+            self.tx.connection,
+            "SELECT COALESCE(booked_gigabytes, IIF(?2, 0, volume_size), 0) FROM snapshots WHERE id = ?1 AND booked = 1",
+            params![id, self.tx.env.config.quota.no_snapshot_gigabytes],
+        )?;
+        if let Some(gigabytes) = booked {
+            self.move_quota(
+                project_of(&snapshot),
+                text(&snapshot, "volume_type_id"),
+                &[
+                    (Measure::Snapshots, -1),
+                    (Measure::Gigabytes, gigabytes.saturating_neg()),
+                ],
             )?;
         }
         self.tx
@@ -170,34 +203,17 @@ impl Admin<'_, '_> {
         Ok(())
     }
 
-    /// Reserves and commits quota of the caller's project, with the volume type's own.
-    fn book(&mut self, amounts: &[(Measure, i64)], volume_type: Option<&str>) -> Result<()> {
-        self.move_quota(None, amounts, volume_type)
-    }
-
-    /// Gives back what a row of any project was booked with.
-    fn give_back(&mut self, row: &Object, amounts: &[(Measure, i64)]) -> Result<()> {
-        let project = row
-            .get("project_id")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
-        let amounts: Vec<_> = amounts
-            .iter()
-            .map(|(measure, amount)| (*measure, amount.saturating_neg()))
-            .collect();
-        self.move_quota(
-            project,
-            &amounts,
-            row.get("volume_type_id").and_then(Value::as_str),
-        )
-    }
-
+    /// Reserves and commits amounts of a project's quota, with the volume type's own; negative ones give back. What belongs
+    /// to no project is booked nowhere.
     fn move_quota(
         &mut self,
         project: Option<String>,
-        amounts: &[(Measure, i64)],
         volume_type: Option<&str>,
+        amounts: &[(Measure, i64)],
     ) -> Result<()> {
+        if project.is_none() {
+            return Ok(());
+        }
         let type_name: Option<String> = match volume_type {
             Some(id) => scalar(
                 self.tx.connection,
@@ -230,4 +246,13 @@ impl Admin<'_, '_> {
         }
         Ok(())
     }
+}
+
+fn text<'a>(row: &'a Object, column: &str) -> Option<&'a str> {
+    row.get(column).and_then(Value::as_str)
+}
+
+/// Where a row's quota is booked.
+fn project_of(row: &Object) -> Option<String> {
+    text(row, "project_id").map(str::to_owned)
 }

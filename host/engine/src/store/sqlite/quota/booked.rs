@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use crate::quota::{Counters, Drift, Measure, QuotaConfig, Usages, drift, type_resource};
+use crate::store::sqlite::tx::scalar;
 
 /// How much there is of the rows of one project and volume type. Wide enough for a sum of any sizes.
 #[derive(Default)]
@@ -48,45 +49,48 @@ fn found(connection: &Connection, project: Option<&str>) -> rusqlite::Result<Usa
         .collect()
 }
 
+/// What is booked and held, of one project or of all.
 fn expected(
     connection: &Connection,
     config: &QuotaConfig,
     project: Option<&str>,
 ) -> rusqlite::Result<Usages> {
     let mut sums = Sums::default();
-    // A volume counts once its quota was committed, or a refresh counted it.
-    let volumes = amounts(
-        connection,
-        "SELECT volumes.project_id, volume_types.name, size, COUNT(*) FROM volumes
-         LEFT JOIN volume_types ON volume_types.id = volumes.volume_type_id
-         WHERE volumes.project_id IS NOT NULL AND booked = 1 AND volumes.deleted = 0
-             AND (?1 IS NULL OR volumes.project_id = ?1)
-         GROUP BY 1, 2, 3",
-        project,
-    )?;
-    for (owner, amount) in &volumes {
-        sums.add_in_use(owner, Measure::Volumes, amount.rows);
-        sums.add_in_use(owner, Measure::Gigabytes, amount.gigabytes);
-    }
-    // A snapshot counts as a refresh counts it: always, and of its volume's type.
-    let snapshots = amounts(
-        connection,
-        "SELECT snapshots.project_id, volume_types.name, volume_size, COUNT(*) FROM snapshots
-         LEFT JOIN volumes ON volumes.id = snapshots.volume_id
-         LEFT JOIN volume_types ON volume_types.id = volumes.volume_type_id
-         WHERE snapshots.project_id IS NOT NULL AND snapshots.deleted = 0
-             AND (?1 IS NULL OR snapshots.project_id = ?1)
-         GROUP BY 1, 2, 3",
-        project,
-    )?;
-    for (owner, amount) in &snapshots {
-        sums.add_in_use(owner, Measure::Snapshots, amount.rows);
-        if !config.no_snapshot_gigabytes {
-            sums.add_in_use(owner, Measure::Gigabytes, amount.gigabytes);
-        }
-    }
+    sums.add_booked(connection, config, project)?;
     sums.add_reserved(connection, project)?;
     Ok(sums.usages())
+}
+
+/// What is booked in one project: resource -> `in_use`. A refresh counts by it, and so agrees with what
+/// [`current_drift`] expects. Writes down what snapshots count for of which that was not known.
+pub(super) fn booked(
+    connection: &Connection,
+    config: &QuotaConfig,
+    project: &str,
+) -> rusqlite::Result<BTreeMap<String, i64>> {
+    settle(connection, config, Some(project))?;
+    let mut sums = Sums::default();
+    sums.add_booked(connection, config, Some(project))?;
+    let booked = sums.usages().into_iter();
+    Ok(booked
+        .map(|((_, resource), counters)| (resource, counters.in_use))
+        .collect())
+}
+
+/// Writes down what snapshots count for of which that is not known: what the setting says. Run it where usages are made
+/// to agree with the count, so that the setting may change afterwards.
+pub(in super::super) fn settle(
+    connection: &Connection,
+    config: &QuotaConfig,
+    project: Option<&str>,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE snapshots SET booked_gigabytes = IIF(?2, 0, COALESCE(volume_size, 0))
+             WHERE (?1 IS NULL OR project_id = ?1) AND booked = 1 AND deleted = 0 AND booked_gigabytes IS NULL",
+        )?
+        .execute(params![project, config.no_snapshot_gigabytes])?;
+    Ok(())
 }
 
 /// Adds up what `statement` finds: project, name of the volume type, GiB of one row, number of such rows. (Sums of
@@ -94,11 +98,12 @@ fn expected(
 fn amounts(
     connection: &Connection,
     statement: &str,
+    config: &QuotaConfig,
     project: Option<&str>,
 ) -> rusqlite::Result<Amounts> {
     let mut amounts = Amounts::new();
     let mut statement = connection.prepare_cached(statement)?;
-    let mut rows = statement.query([project])?;
+    let mut rows = statement.query(params![project, config.no_snapshot_gigabytes])?;
     while let Some(row) = rows.next()? {
         let amount = amounts.entry((row.get(0)?, row.get(1)?)).or_default();
         let size = i128::from(row.get::<_, Option<i64>>(2)?.unwrap_or(0));
@@ -110,6 +115,55 @@ fn amounts(
 }
 
 impl Sums {
+    /// Adds what the booked rows count for. A snapshot is of its volume's type.
+    fn add_booked(
+        &mut self,
+        connection: &Connection,
+        config: &QuotaConfig,
+        project: Option<&str>,
+    ) -> rusqlite::Result<()> {
+        let volumes = amounts(
+            connection,
+            "SELECT volumes.project_id, volume_types.name, size, COUNT(*) FROM volumes
+             LEFT JOIN volume_types ON volume_types.id = volumes.volume_type_id
+             WHERE volumes.project_id IS NOT NULL AND booked = 1 AND volumes.deleted = 0
+                 AND (?1 IS NULL OR volumes.project_id = ?1) AND ?2 = ?2
+             GROUP BY 1, 2, 3",
+            config,
+            project,
+        )?;
+        for (owner, amount) in &volumes {
+            self.add_in_use(owner, Measure::Volumes, amount.rows);
+            self.add_in_use(owner, Measure::Gigabytes, amount.gigabytes);
+        }
+        // A database that is only read may be a step behind.
+        let known: Option<i64> = scalar(
+            connection,
+            "SELECT 1 FROM pragma_table_info('snapshots') WHERE name = 'booked_gigabytes'",
+            [],
+        )?;
+        let known = known.map_or("NULL", |_| "booked_gigabytes");
+        let snapshots = amounts(
+            connection,
+            &format!(
+                "SELECT snapshots.project_id, volume_types.name, COALESCE({known}, IIF(?2, 0, volume_size)), COUNT(*)
+                 FROM snapshots
+                 LEFT JOIN volumes ON volumes.id = snapshots.volume_id
+                 LEFT JOIN volume_types ON volume_types.id = volumes.volume_type_id
+                 WHERE snapshots.project_id IS NOT NULL AND snapshots.booked = 1 AND snapshots.deleted = 0
+                     AND (?1 IS NULL OR snapshots.project_id = ?1)
+                 GROUP BY 1, 2, 3"
+            ),
+            config,
+            project,
+        )?;
+        for (owner, amount) in &snapshots {
+            self.add_in_use(owner, Measure::Snapshots, amount.rows);
+            self.add_in_use(owner, Measure::Gigabytes, amount.gigabytes);
+        }
+        Ok(())
+    }
+
     /// Adds to the usage of a measure, and to that of the volume type's own. The counters are moved by the type's name, so
     /// what is of a deleted type counts with the type that bears its name now.
     fn add_in_use(

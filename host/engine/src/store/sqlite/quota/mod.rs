@@ -5,7 +5,7 @@ mod limits;
 mod reservation;
 mod usage;
 
-pub(super) use booked::current_drift;
+pub(super) use booked::{current_drift, settle};
 pub(super) use limits::{Limits, limits_for, resource, resources};
 pub(super) use reservation::{commit, is_given_back, reserve, reserved_resources, rollback};
 pub(super) use usage::{refresh, usages};

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::booked::booked;
 use super::{limits_for, require_somebody, resource};
 use crate::clock::Timestamp;
 use crate::effect::{Change, QuotaReserve};
 use crate::error::TaskError;
-use crate::quota::{Measure, Resource, Usage, refresh_is_due};
+use crate::quota::{Resource, Usage, refresh_is_due};
 use crate::store::sqlite::changes;
-use crate::store::sqlite::tx::{Fault, Tx, scalar};
+use crate::store::sqlite::tx::{Fault, Tx};
 
 pub(in super::super) fn usage(
     connection: &Connection,
@@ -96,52 +97,6 @@ pub(super) fn move_usage(
     Ok(())
 }
 
-/// Counts what a project has of a resource, and marks the rows that count as booked.
-///
-/// A row counts when its quota was committed, and also when no live flow still has to commit it, unless it is in `error`:
-/// then its quota was given back.
-fn count(tx: &Tx<'_>, project: &str, resource: &Resource) -> rusqlite::Result<i64> {
-    const COUNTS: &str = "deleted = 0 AND (booked = 1 OR (status <> 'error' AND (flow IS NULL OR EXISTS (
-             SELECT 1 FROM flows WHERE flows.id = volumes.flow AND flows.state IN ('SUCCESS', 'FAILURE')))))";
-    let connection = tx.connection;
-    let volume_type = resource.volume_type.as_ref().map(|(id, _)| id.as_str());
-    let volumes = |what: &str| -> rusqlite::Result<i64> {
-        let statement = format!(
-            "SELECT COALESCE({what}, 0) FROM volumes
-             WHERE project_id = ?1 AND (?2 IS NULL OR volume_type_id = ?2) AND {COUNTS}"
-        );
-        Ok(scalar(connection, &statement, params![project, volume_type])?.unwrap_or(0))
-    };
-    // A snapshot is of its volume's type.
-    let snapshots = |what: &str| -> rusqlite::Result<i64> {
-        let statement = format!(
-            "SELECT COALESCE({what}, 0) FROM snapshots
-             WHERE project_id = ?1 AND deleted = 0 AND (?2 IS NULL OR EXISTS (
-                 SELECT 1 FROM volumes WHERE volumes.id = snapshots.volume_id AND volumes.volume_type_id = ?2))"
-        );
-        Ok(scalar(connection, &statement, params![project, volume_type])?.unwrap_or(0))
-    };
-    let counted = match resource.measure {
-        Measure::Volumes => volumes("COUNT(*)")?,
-        Measure::Snapshots => snapshots("COUNT(*)")?,
-        Measure::Gigabytes if tx.env.config.quota.no_snapshot_gigabytes => {
-            volumes("CAST(TOTAL(size) AS INTEGER)")?
-        }
-        Measure::Gigabytes => volumes("CAST(TOTAL(size) AS INTEGER)")?
-            .saturating_add(snapshots("CAST(TOTAL(volume_size) AS INTEGER)")?),
-    };
-    if resource.measure != Measure::Snapshots {
-        let statement = format!(
-            "UPDATE volumes SET booked = 1
-             WHERE project_id = ?1 AND (?2 IS NULL OR volume_type_id = ?2) AND booked = 0 AND {COUNTS}"
-        );
-        connection
-            .prepare_cached(&statement)?
-            .execute(params![project, volume_type])?;
-    }
-    Ok(counted)
-}
-
 /// A resource that is asked for, and its usage.
 pub(in super::super) struct Wanted {
     pub(super) name: String,
@@ -155,6 +110,7 @@ pub(in super::super) fn refresh(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<V
     let project = tx.quota_project(reserve.project.as_ref());
     let config = &tx.env.config.quota;
     let mut wanted = Vec::with_capacity(reserve.deltas.len());
+    let mut counted = None;
     for (name, resource) in known(tx, reserve)? {
         // Whether the caller may see the limits is asked before anything is written.
         limits_for(tx, project)?;
@@ -176,7 +132,11 @@ pub(in super::super) fn refresh(tx: &Tx<'_>, reserve: &QuotaReserve) -> Result<V
         };
         let mut new = old;
         if found.is_none() || refresh_is_due(&mut new, config, tx.now) {
-            new.in_use = count(tx, project, &resource)?;
+            let counted = match &mut counted {
+                Some(counted) => counted,
+                none => none.insert(booked(tx.connection, config, project)?),
+            };
+            new.in_use = counted.get(&name).copied().unwrap_or(0);
             new.until_refresh = config.countdown();
         }
         write_usage(tx, project, &name, &old, &new)?;

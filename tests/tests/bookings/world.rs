@@ -1,0 +1,585 @@
+//! A database, the process that works on it, and what must be true of it after every operation.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use acceptance::program::volume_create;
+use cairn::clock::{ManualClock, Timestamp};
+use cairn::event::FlowState;
+use cairn::host::{Done, Host, HostError};
+use cairn::id::{FlowId, Identity};
+use cairn::manifest::Manifest;
+use cairn::plan::Plan;
+use cairn::plugin::{PluginConfig, Plugins};
+use cairn::quota::QuotaConfig;
+use cairn::report::{Report, Verdict};
+use cairn::store::admin::{Admin, AdminError, NewVolumeType};
+use cairn::store::control::Operation;
+use cairn::store::view::{FlowFilter, Kind};
+use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
+use cairn::value::{Object, Value};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::json;
+
+use crate::plan::{
+    Asked, Fault, Op, PROJECTS, RESETS_ENDED_FLOWS, STATUSES, Settings, Source, TYPES,
+};
+use crate::script::Script;
+
+/// Seconds until a reservation lapses.
+const EXPIRY: u64 = 100;
+
+/// Resources that limits are set of.
+const RESOURCES: [&str; 4] = ["volumes", "gigabytes", "snapshots", "volumes_gold"];
+
+/// What operations came to: what is worth telling -> how often.
+pub type Tally = BTreeMap<String, usize>;
+
+pub struct World {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    settings: Settings,
+    resumes: bool,
+    /// How many databases there were.
+    deaths: usize,
+    life: Option<Life>,
+    pub tally: Tally,
+}
+
+/// A process.
+struct Life {
+    host: Host,
+    script: Arc<Script>,
+    plan: Plan,
+    /// Reads past the library.
+    judge: Connection,
+}
+
+fn boss() -> Identity {
+    Identity::new("root", "ops").into_admin()
+}
+
+fn owner(project: &str) -> Identity {
+    Identity::new("ann", project)
+}
+
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    }
+}
+
+fn plugins() -> Arc<Plugins> {
+    static PLUGINS: LazyLock<Arc<Plugins>> =
+        LazyLock::new(|| Plugins::new(&PluginConfig::default()).unwrap());
+    Arc::clone(&PLUGINS)
+}
+
+/// The bytes of a database with both volume types.
+fn template() -> &'static [u8] {
+    static TEMPLATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let folder = scratch();
+        let path = folder.path().join("template.db");
+        let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
+        let store = Sqlite::open(&path, SqliteConfig::default(), clock).unwrap();
+        for name in TYPES {
+            store
+                .admin(&boss(), |admin| admin.create_volume_type(&named(name)))
+                .unwrap();
+        }
+        drop(store);
+        std::fs::read(path).unwrap()
+    });
+    &TEMPLATE
+}
+
+fn named(name: &str) -> NewVolumeType {
+    NewVolumeType {
+        name: name.to_owned(),
+        ..NewVolumeType::default()
+    }
+}
+
+fn text<'a>(row: &'a Object, column: &str) -> &'a str {
+    row.get(column).and_then(Value::as_str).unwrap_or_default()
+}
+
+impl Life {
+    fn begin(database: &Path, clock: &Arc<ManualClock>, settings: Settings, resumes: bool) -> Self {
+        let config = SqliteConfig {
+            quota: QuotaConfig {
+                reservation_expire: EXPIRY,
+                no_snapshot_gigabytes: settings.no_snapshot_gigabytes,
+                until_refresh: settings.until_refresh,
+                max_age: settings.max_age,
+                ..QuotaConfig::default()
+            },
+            // Whatever was done is on disk when the process dies.
+            batch: BatchConfig {
+                events: 1,
+                ..BatchConfig::default()
+            },
+            ..SqliteConfig::default()
+        };
+        let store = Sqlite::open(database, config, Arc::clone(clock) as _).unwrap();
+        let script = Script::new(database);
+        let wrapper = Arc::clone(&script);
+        let host = Host::builder(Arc::new(store), plugins())
+            .builtins(cairn_bundle::PLUGINS)
+            .workers(1)
+            .intercept(move |planned, task| wrapper.wrap(&planned.plugin, task))
+            .build()
+            .unwrap();
+        let path = volume_create();
+        let manifest = std::fs::read_to_string(&path).unwrap();
+        let manifest = match resumes {
+            true => manifest.replace("[flow]\n", "[flow]\non_lost = \"resume\"\n"),
+            false => manifest,
+        };
+        let manifest = Manifest::parse(&manifest, Path::new(&path)).unwrap();
+        let plan = host.plan(&manifest).unwrap();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let judge = Connection::open_with_flags(database, flags).unwrap();
+        Self {
+            host,
+            script,
+            plan,
+            judge,
+        }
+    }
+}
+
+impl World {
+    /// A database with both volume types and nothing else. `resumes`: what is done with flows of a process that died.
+    pub fn new(resumes: bool) -> Self {
+        let mut world = Self {
+            folder: scratch(),
+            clock: Arc::new(ManualClock::new(Timestamp(1_000_000))),
+            settings: Settings::default(),
+            resumes,
+            deaths: 0,
+            life: None,
+            tally: Tally::new(),
+        };
+        std::fs::write(world.database(), template()).unwrap();
+        world.begin();
+        world
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join(format!("{}.db", self.deaths))
+    }
+
+    fn begin(&mut self) {
+        self.life = None;
+        let life = Life::begin(&self.database(), &self.clock, self.settings, self.resumes);
+        self.life = Some(life);
+    }
+
+    fn life(&self) -> &Life {
+        self.life.as_ref().expect("a process")
+    }
+
+    fn count(&mut self, what: impl Into<String>) {
+        *self.tally.entry(what.into()).or_default() += 1;
+    }
+
+    /// Does the operations in order, and looks at the books after each.
+    ///
+    /// # Errors
+    /// What is not as it must be, and after which operation.
+    pub fn run(&mut self, ops: &[Op]) -> Result<(), String> {
+        for (number, op) in ops.iter().enumerate() {
+            let told = |what: String| format!("after operation {number}, {op:?}: {what}");
+            self.perform(op).and_then(|()| self.check()).map_err(told)?;
+        }
+        Ok(())
+    }
+
+    // ---- What is done ------------------------------------------------------------------------------------------------
+
+    fn perform(&mut self, op: &Op) -> Result<(), String> {
+        match op {
+            Op::CreateVolume {
+                project,
+                size,
+                volume_type,
+            } => self.admin("create volume", &owner(PROJECTS[*project]), |admin| {
+                let mut properties = json!({"size": size, "status": "available"});
+                if let Some(name) = volume_type {
+                    let found = admin.view().resolve(Kind::VolumeType, TYPES[*name])?;
+                    properties["volume_type_id"] = found["id"].clone();
+                }
+                let properties = properties.as_object().cloned().unwrap_or_default();
+                admin.create_volume(properties).map(drop)
+            }),
+            Op::DeleteVolume { pick, admin } => {
+                let Some(volume) = self.pick(Kind::Volume, *pick) else {
+                    return Ok(());
+                };
+                let id = text(&volume, "id").to_owned();
+                self.admin("delete volume", &who(&volume, *admin), |admin| {
+                    admin.delete_volume(&id)
+                })
+            }
+            Op::SetVolume { pick, status } => {
+                let Some(volume) = self.pick(Kind::Volume, *pick) else {
+                    return Ok(());
+                };
+                let id = text(&volume, "id").to_owned();
+                let status = json!({"status": STATUSES[*status]});
+                let status = status.as_object().cloned().unwrap_or_default();
+                self.admin("set volume", &who(&volume, false), |admin| {
+                    admin.update_volume(&id, status).map(drop)
+                })
+            }
+            Op::CreateSnapshot { pick, admin } => {
+                let Some(volume) = self.pick(Kind::Volume, *pick) else {
+                    return Ok(());
+                };
+                let id = text(&volume, "id").to_owned();
+                self.admin("create snapshot", &who(&volume, *admin), |admin| {
+                    admin.create_snapshot(&id, None, "available").map(drop)
+                })
+            }
+            Op::DeleteSnapshot { pick, admin } => {
+                let Some(snapshot) = self.pick(Kind::Snapshot, *pick) else {
+                    return Ok(());
+                };
+                let id = text(&snapshot, "id").to_owned();
+                self.admin("delete snapshot", &who(&snapshot, *admin), |admin| {
+                    admin.delete_snapshot(&id)
+                })
+            }
+            Op::CreateType { name } => self.admin("create type", &boss(), |admin| {
+                admin.create_volume_type(&named(TYPES[*name])).map(drop)
+            }),
+            Op::DeleteType { pick, force } => {
+                let Some(found) = self.pick(Kind::VolumeType, *pick) else {
+                    return Ok(());
+                };
+                let id = text(&found, "id").to_owned();
+                let what = if *force { "force type" } else { "delete type" };
+                self.admin(what, &boss(), |admin| admin.delete_volume_type(&id, *force))
+            }
+            Op::SetLimit {
+                project,
+                resource,
+                limit,
+            } => self.admin("set limit", &boss(), |admin| {
+                admin.set_project_limit(PROJECTS[*project], RESOURCES[*resource], Some(*limit))
+            }),
+            Op::Settings(settings) => {
+                self.settings = *settings;
+                self.begin();
+                Ok(())
+            }
+            Op::Sync => self.admin("sync", &boss(), |admin| admin.sync_usages().map(drop)),
+            Op::Expire => {
+                self.clock.advance(Duration::from_secs(EXPIRY + 1));
+                let mut expired = None;
+                self.admin("expire", &boss(), |admin| {
+                    expired = Some(admin.expire_reservations()?);
+                    Ok(())
+                })?;
+                if expired.is_some_and(|expired| expired.rolled_back > 0) {
+                    self.count("reservations lapsed");
+                }
+                Ok(())
+            }
+            Op::Prune => {
+                self.clock.advance(Duration::from_secs(1));
+                let pruned = self
+                    .life()
+                    .host
+                    .store()
+                    .prune_flows(&boss(), Duration::ZERO);
+                let pruned = pruned.map_err(|error| error.to_string())?;
+                if pruned.flows > 0 {
+                    self.count("flows pruned");
+                }
+                Ok(())
+            }
+            Op::AckAll => self.admin("ack", &boss(), |admin| {
+                for cast in admin.view().list(Kind::Cast, None, false)? {
+                    if text(&cast, "state") == "ready" {
+                        admin.ack_cast(text(&cast, "id"))?;
+                    }
+                }
+                Ok(())
+            }),
+            Op::Wait(seconds) => {
+                self.clock.advance(Duration::from_secs(*seconds));
+                Ok(())
+            }
+            Op::Run {
+                project,
+                size,
+                volume_type,
+                source,
+                fault,
+            } => self.run_flow(PROJECTS[*project], *size, *volume_type, *source, *fault),
+            Op::Operate {
+                pick,
+                operation,
+                fault,
+            } => self.operate(*pick, *operation, *fault),
+            Op::Recover { fault } => self.recover(*fault),
+        }
+    }
+
+    fn admin(
+        &mut self,
+        what: &str,
+        by: &Identity,
+        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<(), AdminError>,
+    ) -> Result<(), String> {
+        let done = self.life().host.store().admin(by, work);
+        match done {
+            Ok(()) => self.count(what),
+            Err(StoreError::Refused(error)) => self.count(format!("{what}: {}", error.kind)),
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// A row that is not deleted.
+    fn pick(&self, kind: Kind, pick: usize) -> Option<Object> {
+        let store = self.life().host.store();
+        let rows = store.read(&boss(), |view| view.list(kind, None, false));
+        let mut rows = rows.unwrap();
+        (!rows.is_empty()).then(|| rows.swap_remove(pick % rows.len()))
+    }
+
+    fn run_flow(
+        &mut self,
+        project: &str,
+        size: i64,
+        volume_type: Option<usize>,
+        source: Source,
+        fault: Option<Fault>,
+    ) -> Result<(), String> {
+        let mut asked = json!({"size": size, "volume_type": volume_type.map(|name| TYPES[name])});
+        let source = match source {
+            Source::Nothing => None,
+            Source::Volume(pick) => Some(("source_volid", Kind::Volume, pick)),
+            Source::Snapshot(pick) => Some(("snapshot_id", Kind::Snapshot, pick)),
+        };
+        if let Some((key, kind, pick)) = source
+            && let Some(row) = self.pick(kind, pick)
+        {
+            asked[key] = text(&row, "id").into();
+        }
+        let life = self.life();
+        let requester = owner(project);
+        let request = life.host.store().read(&requester, |view| {
+            let action = life.plan.action.as_deref();
+            Ok(cairn::request::resolve(action, &asked, None, view))
+        });
+        let Ok(request) = request.map_err(|error| error.to_string())? else {
+            return Ok(());
+        };
+        let flow = life.host.prepare(&life.plan, requester, request, None);
+        let flow = flow.map_err(|error| error.to_string())?;
+        life.script.arm(fault, Some(&flow));
+        let report = life.host.run(&flow).map_err(|error| error.to_string())?;
+        drop(flow);
+        self.count(format!("run: {}", report.flow.state.as_str()));
+        self.after(Some(&report))
+    }
+
+    fn operate(&mut self, pick: usize, asked: Asked, fault: Option<Fault>) -> Result<(), String> {
+        let store = self.life().host.store();
+        let flows = store.read(&boss(), |view| view.flows(FlowFilter::default(), 100));
+        let mut flows = flows.map_err(|error| error.to_string())?;
+        if matches!(asked, Asked::Accept) {
+            flows.retain(|flow| flow.incomplete);
+        }
+        if flows.is_empty() {
+            return Ok(());
+        }
+        let flow = &flows[pick % flows.len()];
+        let operation = match asked {
+            Asked::Interrupt => Operation::Interrupt,
+            Asked::Resume => Operation::Resume,
+            Asked::Reset => Operation::Reset,
+            Asked::Rollback => Operation::Rollback {
+                reason: "enough".to_owned(),
+            },
+            Asked::Accept => Operation::Accept {
+                user_id: "root".to_owned(),
+                reason: "that will do".to_owned(),
+            },
+        };
+        let waits = matches!(flow.state, FlowState::Pending | FlowState::Interrupted);
+        if matches!(operation, Operation::Reset) && !waits && !RESETS_ENDED_FLOWS {
+            return Ok(());
+        }
+        let id = flow.id;
+        let made = self.returned(id)?;
+        self.life().script.arm(fault, None);
+        match self.life().host.operate(id, &operation) {
+            Ok(Done::Here(report)) => {
+                let state = report.flow.state.as_str();
+                self.count(format!("{}: {state}", operation.name()));
+                if made > 0 && matches!(operation, Operation::Rollback { .. }) {
+                    self.count("a flow was rolled back whose volume was deleted");
+                }
+                self.after(Some(&report))
+            }
+            Ok(Done::Asked { .. }) => Err("another process has the flow".to_owned()),
+            // The flow's state does not allow it.
+            Err(HostError::Flow(_)) => self.after(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn recover(&mut self, fault: Option<Fault>) -> Result<(), String> {
+        self.life().script.arm(fault, None);
+        let recovered = self.life().host.recover(true);
+        let recovered = recovered.map_err(|error| error.to_string())?;
+        for flow in &recovered {
+            match &flow.outcome {
+                Ok((state, _)) => self.count(format!("recover: {}", state.as_str())),
+                Err(reason) => return Err(format!("flow {} is stuck: {reason}", flow.id)),
+            }
+        }
+        self.after(None)
+    }
+
+    /// What comes after a flow did something.
+    fn after(&mut self, report: Option<&Report>) -> Result<(), String> {
+        if let Some(remains) = self.life().script.disarm() {
+            self.life = None;
+            self.deaths += 1;
+            for suffix in ["", "-wal"] {
+                let file = |path: &Path| format!("{}{suffix}", path.display());
+                std::fs::rename(file(&remains), file(&self.database())).unwrap();
+            }
+            self.begin();
+            self.count("a process died");
+            return Ok(());
+        }
+        match report {
+            Some(report) => self.check_report(report),
+            None => Ok(()),
+        }
+    }
+
+    // ---- What must be true -------------------------------------------------------------------------------------------
+
+    fn check(&self) -> Result<(), String> {
+        let store = self.life().host.store();
+        let drift = store.read(&boss(), |view| view.quota_drift(None));
+        let drift = drift.map_err(|error| error.to_string())?;
+        if let Some(first) = drift.first() {
+            return Err(format!("{} usages drifted: {first:?}", drift.len()));
+        }
+        for (rule, statement) in RULES {
+            let broken = self.ids(statement, [])?;
+            if !broken.is_empty() {
+                return Err(format!("not so: {rule}: {broken:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A verdict says no more than is true.
+    fn check_report(&mut self, report: &Report) -> Result<(), String> {
+        let Some(rollback) = &report.rollback else {
+            return Ok(());
+        };
+        self.count(format!("verdict: {:?}", rollback.verdict));
+        let flow = report.flow.id.0.as_bytes();
+        let kept = self.ids(
+            "SELECT id FROM volumes WHERE flow = ? AND deleted = 0 ORDER BY id",
+            [flow],
+        )?;
+        let mut told = rollback.residue.iter().filter(|left| left.kind == "volume");
+        // One that the report names may have been deleted since.
+        if let Some(untold) = kept.iter().find(|id| !told.any(|left| left.id == **id)) {
+            let residue = &rollback.residue;
+            return Err(format!(
+                "volume {untold} is left, and the report says {residue:?}"
+            ));
+        }
+        let open = self.ids(
+            "SELECT id FROM reservations WHERE flow = ? AND state = 'open'",
+            [flow],
+        )?;
+        if rollback.verdict != Verdict::Incomplete && !open.is_empty() {
+            return Err(format!(
+                "{:?}, and reservations {open:?} are open",
+                rollback.verdict
+            ));
+        }
+        let usages = rollback.residue.iter().any(|left| left.kind == "usage");
+        if rollback.verdict != Verdict::Incomplete && usages {
+            return Err(format!("usages are left: {:?}", rollback.residue));
+        }
+        Ok(())
+    }
+
+    /// How many volumes of a flow were deleted with their quota.
+    fn returned(&self, flow: FlowId) -> Result<usize, String> {
+        let statement = "SELECT id FROM volumes WHERE flow = ? AND returned = 1";
+        Ok(self.ids(statement, [flow.0.as_bytes()])?.len())
+    }
+
+    fn ids(&self, statement: &str, params: impl rusqlite::Params) -> Result<Vec<String>, String> {
+        let ids = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = self.life().judge.prepare_cached(statement)?;
+            statement.query_map(params, |row| row.get(0))?.collect()
+        };
+        ids().map_err(|error| error.to_string())
+    }
+}
+
+/// What must be true of the tables alone, in words that are not the library's: what breaks it is found.
+const RULES: [(&str, &str); 4] = [
+    (
+        "a usage is the sum of what is booked",
+        "SELECT project_id || '/' || resource FROM quota_usages u WHERE deleted = 0 AND in_use <> (
+             SELECT COALESCE(SUM(CASE
+                 WHEN u.resource IN ('volumes', 'volumes_' || t.name) THEN 1
+                 WHEN u.resource IN ('gigabytes', 'gigabytes_' || t.name) THEN size
+                 ELSE 0 END), 0)
+             FROM volumes v LEFT JOIN volume_types t ON t.id = v.volume_type_id
+             WHERE v.project_id = u.project_id AND v.deleted = 0 AND v.booked = 1
+         ) + (
+             SELECT COALESCE(SUM(CASE
+                 WHEN u.resource IN ('snapshots', 'snapshots_' || t.name) THEN 1
+                 WHEN u.resource IN ('gigabytes', 'gigabytes_' || t.name) THEN booked_gigabytes
+                 ELSE 0 END), 0)
+             FROM snapshots s LEFT JOIN volume_types t ON t.id = s.volume_type_id
+             WHERE s.project_id = u.project_id AND s.deleted = 0
+         )",
+    ),
+    (
+        "what a flow that succeeded made is booked",
+        "SELECT volumes.id FROM volumes JOIN flows ON flows.id = volumes.flow
+         WHERE volumes.deleted = 0 AND booked = 0 AND state = 'SUCCESS'",
+    ),
+    (
+        "a message that can be taken is of a flow that succeeded, and its volume is there or was deleted since",
+        "SELECT outbox.id FROM outbox JOIN flows ON flows.id = outbox.flow
+         WHERE outbox.state = 'ready' AND flows.state <> 'SUCCESS'",
+    ),
+    (
+        "a snapshot is its volume's project's",
+        "SELECT snapshots.id FROM snapshots JOIN volumes ON volumes.id = volume_id
+         WHERE snapshots.deleted = 0 AND snapshots.project_id <> volumes.project_id",
+    ),
+];
+
+/// Who does something with a row: its owner, or an admin of another project.
+fn who(row: &Object, admin: bool) -> Identity {
+    match admin {
+        true => boss(),
+        false => owner(text(row, "project_id")),
+    }
+}
