@@ -57,10 +57,7 @@ impl Zones {
         match self {
             Self::Create(Named { name, who }) => {
                 let requester = session.requester(&who)?;
-                session
-                    .store_or_new()?
-                    .admin(&requester, |admin| admin.create_zone(&name))?;
-                Ok(())
+                session.change(&requester, |admin| admin.create_zone(&name))
             }
             Self::Delete(Named { name, who }) => {
                 let requester = session.requester(&who)?;

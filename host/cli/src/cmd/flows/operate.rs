@@ -54,7 +54,7 @@ impl Rollback {
 
 impl Operate {
     pub fn run(self, session: &Session, operation: Operation) -> Result<Exit, Failure> {
-        session.reader()?;
+        session.any_reader()?;
         let host = session
             .host(session.planner()?, session.policy()?)?
             .build()?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cairn::Submission;
 use cairn::error::Diagnostic;
-use cairn::host::{Host, ReadyPlan};
+use cairn::host::{Host, HostError, ReadyPlan};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::report::Report;
@@ -236,7 +236,11 @@ impl Desk<'_> {
             key: key.clone(),
         };
         let (printer, asked) = (self.printer.clone(), (origin.clone(), key.clone()));
+        let stopped = Arc::clone(&self.stopped);
         let submitted = self.host.submit_then(submission, move |report| {
+            if report.as_ref().is_err_and(HostError::is_final) {
+                stopped.store(true, Ordering::SeqCst);
+            }
             // The printer ends after the last of us.
             let _ = printer.send((asked.0, asked.1, report.map_err(Failure::from)));
         });

@@ -1,6 +1,7 @@
 mod batches;
 mod files;
 mod hands;
+mod names;
 mod scope;
 mod upkeep;
 
