@@ -109,8 +109,8 @@ fn check_logs(file: &DatabaseFile) -> Result<(), StoreError> {
         let log = file.beside(suffix);
         if has_content(&log) {
             return Err(invalid(format!(
-                "{path} is a backup, and {log} beside it is the log of another database, which would undo or damage it: move \
-                 {log} away, or copy the backup nowhere and run `cairn db restore BACKUP`, which does the whole of it",
+                "{path} is a backup, and {log} beside it is the log of another database, which would undo or damage it: \
+                 `cairn db restore BACKUP` puts a backup back as a whole; or move {log} away",
                 path = file.path().display(),
                 log = log.display(),
             )));
