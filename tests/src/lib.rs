@@ -10,5 +10,6 @@ pub mod program;
 pub mod rust_plugin;
 pub mod slow;
 pub mod stranger;
+pub mod stream;
 pub mod tools;
 pub mod untrusted;

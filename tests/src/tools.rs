@@ -62,19 +62,30 @@ pub fn tools(program: &Program, language: Language, test: &str) -> Option<OsStri
             Some(env::join_paths(folders).expect("no folder of ours has a colon in its name"))
         }
         Err(reason) => {
-            let name = language.as_str();
-            assert!(
-                env::var_os(ALL).is_none(),
-                "{ALL} is set, and `{test}` cannot run without what it needs for {name}: {reason}"
-            );
-            // Not `eprintln`, which a test that passes swallows.
-            let _ = writeln!(
-                io::stderr(),
-                "\nNOT RUN: `{test}` needs the tools for {name}, and {reason}; {ALL}=1 makes this a failure"
+            not_run(
+                test,
+                &format!("the tools for {}", language.as_str()),
+                &reason,
             );
             None
         }
     }
+}
+
+/// Says on stderr, where nobody can miss it, that a test cannot run on this machine.
+///
+/// # Panics
+/// When `CAIRN_TEST_ALL` asks for every test.
+pub fn not_run(test: &str, needs: &str, reason: &str) {
+    assert!(
+        env::var_os(ALL).is_none(),
+        "{ALL} is set, and `{test}` cannot run without {needs}: {reason}"
+    );
+    // Not `eprintln`, which a test that passes swallows.
+    let _ = writeln!(
+        io::stderr(),
+        "\nNOT RUN: `{test}` needs {needs}, and {reason}; {ALL}=1 makes this a failure"
+    );
 }
 
 /// The folder of the tool, after it was installed.

@@ -142,6 +142,7 @@ impl From<StoreError> for Failure {
             | StoreError::Database(_)
             | StoreError::CallClosed
             | StoreError::Fenced
+            | StoreError::Gone(_)
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::KeyTaken { .. } => Self::host(error.to_string()),

@@ -11,6 +11,7 @@ use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
+use cairn::store::admin::{Admin, AdminError};
 use cairn::store::view::{Reader, View};
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
 
@@ -44,11 +45,18 @@ impl Session {
 
     // ---- The database --------------------------------------------------------------------------------------------
 
-    /// The database for reading; none is made.
+    /// The database for reading; none is made. Its schema is the newest.
     pub fn reader(&self) -> Result<Reader, Failure> {
+        let reader = self.any_reader()?;
+        reader.require_newest()?;
+        Ok(reader)
+    }
+
+    /// The database for what can be done with any version of it; none is made.
+    pub fn any_reader(&self) -> Result<Reader, Failure> {
         self.require_database()?;
         Ok(Reader::open(
-            &self.settings.db,
+            self.settings.db.path(),
             self.store_config(),
             Arc::new(SystemClock),
         )?)
@@ -60,25 +68,51 @@ impl Session {
         self.store_or_new()
     }
 
+    /// Changes things in the database, which is made when it is not there: not for a change that is refused, so that is tried
+    /// on an empty one in memory first.
+    pub fn change<T>(
+        &self,
+        requester: &Identity,
+        work: impl Fn(&mut Admin<'_, '_>) -> Result<T, AdminError>,
+    ) -> Result<T, Failure> {
+        if !self.settings.db.exists()? {
+            self.empty()?.admin(requester, &work)?;
+        }
+        Ok(self.store_or_new()?.admin(requester, work)?)
+    }
+
+    /// An empty database, which is gone with its last handle.
+    fn empty(&self) -> Result<Sqlite, Failure> {
+        let config = SqliteConfig {
+            master_key: None,
+            ..self.store_config()
+        };
+        Ok(Sqlite::in_memory(config, Arc::new(SystemClock))?)
+    }
+
     /// The database for writing; it is made when it is not there.
-    pub fn store_or_new(&self) -> Result<Sqlite, Failure> {
+    fn store_or_new(&self) -> Result<Sqlite, Failure> {
         Ok(Sqlite::open(
-            &self.settings.db,
+            self.settings.db.path(),
             self.store_config(),
             Arc::new(SystemClock),
         )?)
     }
 
-    /// Reads what is there, which is nothing as long as there is no database.
+    /// Reads what is there, which is nothing as long as there is no database. For a command that writes to it later, and so brings
+    /// its schema up to date: that is done first.
     pub fn peek<T>(
         &self,
         requester: &Identity,
         read: impl FnOnce(&View<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        if self.has_database() {
+        if self.settings.db.exists()? {
+            if self.any_reader()?.require_newest().is_err() {
+                Sqlite::migrate(self.settings.db.path())?;
+            }
             return read(&self.reader()?.view(requester));
         }
-        let empty = Sqlite::in_memory(self.store_config(), Arc::new(SystemClock))?;
+        let empty = self.empty()?;
         // The store's own errors and the reader's leave by two doors.
         let mut result = None;
         empty.read(requester, |view| {
@@ -88,18 +122,12 @@ impl Session {
         result.unwrap_or_else(|| Err(Failure::host("the empty database was not read")))
     }
 
-    /// An empty file is what SQLite makes a database of.
-    fn has_database(&self) -> bool {
-        let db = std::fs::metadata(&self.settings.db);
-        db.is_ok_and(|file| !file.is_file() || file.len() > 0)
-    }
-
     /// Refuses to go on without one.
     pub fn require_database(&self) -> Result<(), Failure> {
-        let db = &self.settings.db;
-        if self.has_database() {
+        if self.settings.db.exists()? {
             return Ok(());
         }
+        let db = &self.settings.db_name;
         Err(Diagnostic::new(format!("there is no database at {}", db.display()))
             .help("`cairn run` makes one, and so does whatever creates something; --db names another")
             .into())

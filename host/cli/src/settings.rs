@@ -10,6 +10,7 @@ use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::Limits;
 use cairn::quota::QuotaConfig;
+use cairn::store::DatabaseFile;
 
 use crate::args::Global;
 use crate::exit::Failure;
@@ -20,8 +21,10 @@ const CONFIG: &str = "cairn.toml";
 /// What every command works with.
 #[derive(Debug)]
 pub struct Settings {
-    /// The database.
-    pub db: PathBuf,
+    /// The database, as it was named.
+    pub db_name: PathBuf,
+    /// The file which that is: what belongs to the database is found beside it, under whatever name it was given.
+    pub db: DatabaseFile,
     /// The folder of compiled plugins; `None` when this machine has no place for one.
     pub cache: Option<PathBuf>,
     /// The folder of the components of stored plans.
@@ -63,13 +66,14 @@ impl Settings {
     /// When the settings file is wrong, or is named and not there.
     pub fn gather(global: &Global) -> Result<Self, Failure> {
         let config = read_config(global.config.as_deref())?;
-        let db = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
+        let db_name = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
+        let db = DatabaseFile::named(&db_name);
         Ok(Self {
             cache: first(&global.cache, config.cache).or_else(default_cache),
             components: first(&global.components, config.components)
-                .unwrap_or_else(|| beside(&db, ".components")),
+                .unwrap_or_else(|| db.beside(".components")),
             master_key: first(&global.master_key, config.master_key)
-                .unwrap_or_else(|| beside(&db, ".key")),
+                .unwrap_or_else(|| db.beside(".key")),
             policy: first(&global.policy, config.policy),
             zone: first(&global.zone, config.zone),
             default_volume_type: first(&global.default_volume_type, config.default_volume_type),
@@ -83,6 +87,7 @@ impl Settings {
             idempotency: config.idempotency,
             allow: config.allow,
             global: global.clone(),
+            db_name,
             db,
         })
     }
@@ -115,13 +120,6 @@ fn read_config(named: Option<&Path>) -> Result<Config, Failure> {
     }
 }
 
-/// `<db><suffix>`, as in `cairn.db.key`.
-pub fn beside(db: &Path, suffix: &str) -> PathBuf {
-    let mut path = db.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
-}
-
 /// `cairn` in the user's cache folder. A relative `XDG_CACHE_HOME` counts as none, as its specification asks.
 fn default_cache() -> Option<PathBuf> {
     let variable = |name| {
@@ -131,17 +129,4 @@ fn default_cache() -> Option<PathBuf> {
     };
     let folder = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
     Some(folder.join("cairn"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_belongs_to_a_database_stands_beside_it() {
-        assert_eq!(
-            beside(Path::new("/d/cairn.db"), ".key"),
-            PathBuf::from("/d/cairn.db.key")
-        );
-    }
 }

@@ -1,5 +1,7 @@
 mod backup;
 mod migrate;
+mod parts;
+mod restore;
 mod vacuum;
 
 use clap::Subcommand;
@@ -15,6 +17,7 @@ pub enum Db {
     /// Check that the file is sound, and of which version it is
     Check(Format),
     Backup(backup::Backup),
+    Restore(restore::RestoreBackup),
     Migrate(migrate::Migrate),
     Vacuum(vacuum::Vacuum),
 }
@@ -24,6 +27,7 @@ impl Db {
         match self {
             Self::Check(format) => return check(session, format),
             Self::Backup(backup) => backup.run(session)?,
+            Self::Restore(restore) => restore.run(session)?,
             Self::Migrate(migrate) => migrate.run(session)?,
             Self::Vacuum(vacuum) => vacuum.run(session)?,
         }
@@ -33,7 +37,7 @@ impl Db {
 
 /// A file that is not sound is a difference that was found.
 fn check(session: &Session, format: Format) -> Result<Exit, Failure> {
-    let check = session.reader()?.check()?;
+    let check = session.any_reader()?.check()?;
     if format.json {
         output::json(&check)?;
     } else {

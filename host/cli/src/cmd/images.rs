@@ -134,7 +134,7 @@ impl Create {
             project_id: self.private.then(|| requester.project_id.clone()),
             path: Some(path.display().to_string()),
         };
-        let image = session.store_or_new()?.admin(&requester, |admin| {
+        let image = session.change(&requester, |admin| {
             let id = admin.create_image(&new)?;
             Ok(look_up(&admin.view(), Kind::Image, &id)?)
         })?;

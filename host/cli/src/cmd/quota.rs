@@ -113,7 +113,7 @@ impl Show {
 impl Set {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
-        session.store_or_new()?.admin(&requester, |admin| {
+        session.change(&requester, |admin| {
             self.limits
                 .iter()
                 .try_for_each(|(resource, limit)| match &self.class {

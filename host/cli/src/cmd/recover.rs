@@ -32,7 +32,7 @@ struct Row {
 
 impl Recover {
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
-        session.reader()?;
+        session.any_reader()?;
         let host = session
             .host(session.planner()?, session.policy()?)?
             .build()?;

@@ -74,7 +74,7 @@ impl Snapshots {
         match self {
             Self::Create(create) => {
                 let requester = session.requester(&create.who)?;
-                let snapshot = session.store_or_new()?.admin(&requester, |admin| {
+                let snapshot = session.change(&requester, |admin| {
                     let volume = id_of(&admin.view(), Kind::Volume, &create.volume)?;
                     admin.create_snapshot(&volume, create.name.as_deref(), &create.status)
                 })?;

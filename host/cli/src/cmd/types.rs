@@ -187,7 +187,7 @@ impl Create {
             qos,
             encryption,
         };
-        let made = session.store_or_new()?.admin(&requester, |admin| {
+        let made = session.change(&requester, |admin| {
             let id = admin.create_volume_type(&new)?;
             Ok(whole(&admin.view(), &id)?)
         })?;

@@ -150,11 +150,12 @@ impl Create {
             ),
             ("metadata", metadata.into()),
         ];
-        let mut properties: Object = properties
+        let properties: Object = properties
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let volume = session.store_or_new()?.admin(&requester, |admin| {
+        let volume = session.change(&requester, |admin| {
+            let mut properties = properties.clone();
             if let Some(volume_type) = &self.volume_type {
                 let id = id_of(&admin.view(), Kind::VolumeType, volume_type)?;
                 properties.insert("volume_type_id".to_owned(), id.into());

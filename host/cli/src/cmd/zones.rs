@@ -67,10 +67,7 @@ impl Zones {
         match self {
             Self::Create(Create { name, who }) => {
                 let requester = session.requester(&who)?;
-                session
-                    .store_or_new()?
-                    .admin(&requester, |admin| admin.create_zone(&name))?;
-                Ok(())
+                session.change(&requester, |admin| admin.create_zone(&name))
             }
             Self::Delete(Named { name, who }) => {
                 let requester = session.requester(&who)?;

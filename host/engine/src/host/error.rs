@@ -105,6 +105,11 @@ impl HostError {
         }
     }
 
+    /// Whether the host can do nothing more, and not this one thing only: its process may not write to the database any more.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Fenced | StoreError::Gone(_)))
+    }
+
     /// The same for one more who waits for what became of a flow.
     pub(super) fn of_flow(&self, flow: FlowId) -> Self {
         let reason = match self {

@@ -3,9 +3,13 @@
 
 mod sqlite;
 
-pub use sqlite::{BatchConfig, LogConfig, Sqlite, SqliteConfig, Watch, admin, control, view};
+pub use sqlite::{
+    BatchConfig, DatabaseFile, LogConfig, Restore, Sqlite, SqliteConfig, Watch, admin, control,
+    view,
+};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::{ClockError, Timestamp};
@@ -46,6 +50,14 @@ pub enum StoreError {
         "another process took this one's flows over, as it had not renewed its lease: it was stopped, or could not write"
     )]
     Fenced,
+    /// A file of the database that is open has lost its name, or another has it: what is committed is gone with this process,
+    /// which may write nothing more.
+    #[error(
+        "{} was removed, or replaced by another file, while this process worked on the database: nothing is written any more, \
+         and what is not reported as done is lost; put the right file back (`cairn db restore BACKUP` does it), and ask again",
+        .0.display()
+    )]
+    Gone(PathBuf),
     /// Another process has the flow in hand.
     #[error("process {pid} has flow {flow} in hand")]
     InHand {
@@ -112,6 +124,7 @@ impl From<StoreError> for TaskError {
             StoreError::Lost(_)
             | StoreError::UnknownFlow(_)
             | StoreError::Fenced
+            | StoreError::Gone(_)
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }

@@ -1,6 +1,5 @@
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
@@ -8,19 +7,20 @@ use cairn::file;
 use clap::Args;
 use serde::Serialize;
 
+use super::parts::{self, beside, components_in, sync_parent};
 use crate::args::Format;
 use crate::exit::Failure;
 use crate::output::{self, count};
 use crate::report;
 use crate::session::Session;
-use crate::settings::beside;
 
 /// Write a backup: the database as of one moment, with its components and its master key
 ///
 /// Flows can run meanwhile. Beside FILE stand then `FILE.components`, the components that stored flows were called with, and
 /// `FILE.key`, the master key, where there are any: without them flows cannot be reverted and keys cannot be opened. So
-/// `cairn --db FILE …` works on the backup as it is; to restore, copy the three back together, under the database's name. Who can
-/// read both FILE and FILE.key can open every key: keep them as safe as the database's own.
+/// `cairn --db FILE …` works on the backup as it is, and `cairn db restore FILE` puts all three back. Until something writes to FILE
+/// it is known as a backup, and refused where it was copied beside the log of another database. Who can read both FILE and FILE.key
+/// can open every key: keep them as safe as the database's own.
 ///
 /// Nothing is ever overwritten, and FILE is there only when all is written.
 #[derive(Args, Debug)]
@@ -31,9 +31,6 @@ pub struct Backup {
     #[command(flatten)]
     format: Format,
 }
-
-/// More than a master key has, in bytes.
-const MAX_KEY: u64 = 1 << 10;
 
 /// What was written.
 #[derive(Serialize)]
@@ -51,7 +48,7 @@ struct Components {
 
 impl Backup {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
-        let reader = session.reader()?;
+        let reader = session.any_reader()?;
         let mut made = Made::default();
         let partial = beside(&self.file, ".partial");
         let components = beside(&self.file, ".components");
@@ -110,65 +107,30 @@ impl Drop for Made {
     }
 }
 
-/// Copies the components that are whole; those that are being written have no name yet.
 fn copy_components(from: &Path, to: &Path, made: &mut Made) -> Result<Option<Components>, Failure> {
-    let entries = file::optional(from, fs::read_dir(from)).map_err(|error| unread(from, &error))?;
-    let Some(entries) = entries else {
+    let Some(files) = components_in(from)? else {
         return Ok(None);
     };
     fs::create_dir(to).map_err(|error| unwritten(to, &error))?;
     made.0.push(to.to_owned());
-    let mut files = 0;
-    for entry in entries {
-        let path = entry.map_err(|error| unread(from, &error))?.path();
-        let (Some(name), true) = (
-            path.file_name(),
-            path.extension()
-                .is_some_and(|extension| extension == "wasm"),
-        ) else {
-            continue;
-        };
-        let target = to.join(name);
-        let mut source = file::open(&path).map_err(|error| unread(&path, &error))?;
-        File::create_new(&target)
-            .and_then(|mut file| {
-                io::copy(&mut source, &mut file)?;
-                file.sync_all()
-            })
-            .map_err(|error| unwritten(&target, &error))?;
-        files += 1;
+    for file in &files {
+        parts::copy_into(file, to)?;
     }
-    file::sync(to).map_err(|error| unwritten(to, &error))?;
+    parts::sync_folder(to)?;
     Ok(Some(Components {
         folder: to.display().to_string(),
-        files,
+        files: files.len(),
     }))
 }
 
-/// Copies the master key, for the owner alone. There is none before the first key is made.
+/// Copies the master key. There is none before the first key is made.
 fn copy_key(from: &Path, to: &Path, made: &mut Made) -> Result<Option<String>, Failure> {
-    let key =
-        file::optional(from, file::read(from, MAX_KEY)).map_err(|error| unread(from, &error))?;
-    let Some(bytes) = key else {
+    let Some(key) = parts::key_in(from)? else {
         return Ok(None);
     };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(to)
-        .map_err(|error| unwritten(to, &error))?;
+    parts::write_key(to, &key).map_err(|error| unwritten(to, &error))?;
     made.0.push(to.to_owned());
-    file.write_all(&bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(|error| unwritten(to, &error))?;
     Ok(Some(to.display().to_string()))
-}
-
-/// Names are on disk when their folder is.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    file::sync(parent.unwrap_or(Path::new(".")))
 }
 
 fn taken(path: &Path) -> Failure {
@@ -180,18 +142,11 @@ fn taken(path: &Path) -> Failure {
     .into()
 }
 
-fn unread(path: &Path, error: &io::Error) -> Failure {
-    Failure::host(format!("{} cannot be read: {error}", path.display()))
-}
-
 fn unwritten(path: &Path, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::AlreadyExists {
         return taken(path);
     }
-    Failure::host(format!(
-        "{} cannot be written: {error}; check that the folder exists and that you may write to it",
-        path.display()
-    ))
+    parts::unwritten(path, error)
 }
 
 fn text(document: &Document) -> String {

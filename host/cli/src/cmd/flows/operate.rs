@@ -55,7 +55,7 @@ impl Rollback {
 
 impl Operate {
     pub fn run(self, session: &Session, operation: Operation) -> Result<Exit, Failure> {
-        let id = self.which.id(&session.reader()?)?;
+        let id = self.which.id(&session.any_reader()?)?;
         let host = session
             .host(session.planner()?, session.policy()?)?
             .build()?;

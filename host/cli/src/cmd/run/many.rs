@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cairn::Submission;
 use cairn::error::Diagnostic;
-use cairn::host::{Host, ReadyPlan};
+use cairn::host::{Host, HostError, ReadyPlan};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::request::{self, Entered};
@@ -245,8 +245,13 @@ impl Desk {
             key: entered.key,
         };
         let (printer, asked) = (self.printer.clone(), (origin.clone(), key.clone()));
+        let traffic = Arc::clone(&self.traffic);
+        let stopped = Arc::clone(&self.stopped);
         let submitted = self.host.submit_then(submission, move |report| {
             let (origin, key) = asked;
+            if report.as_ref().is_err_and(HostError::is_final) {
+                traffic.close();
+            }
             // The printer ends after the last of us.
             let _ = printer.send(Outcome {
                 origin,

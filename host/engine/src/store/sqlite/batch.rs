@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, params};
 
+use super::file::Held;
 use super::gate::Long;
 use super::open;
 use super::session::Session;
@@ -38,9 +39,7 @@ impl Writer {
         if self.batch.is_some() {
             return Ok(());
         }
-        if self.fenced {
-            return Err(StoreError::Fenced);
-        }
+        self.check_barred()?;
         self.env.clock.now().check()?;
         self.shorten_log();
         begin_transaction(
@@ -57,16 +56,7 @@ impl Writer {
         reach(CrashPoint::BatchOpened);
         match self.host.holds(&self.connection, self.env.clock.now()) {
             Ok(true) => Ok(()),
-            Ok(false) => {
-                tracing::error!(
-                    "another process took this one's flows over: its lease had run out"
-                );
-                self.fenced = true;
-                self.roll_back(&StoreError::Fenced);
-                let sessions = self.flows.values_mut();
-                sessions.for_each(|session| session.lost = Some(StoreError::Fenced));
-                Err(StoreError::Fenced)
-            }
+            Ok(false) => Err(self.bar(StoreError::Fenced)),
             Err(error) => Err(self.lose(&error)),
         }
     }
@@ -115,6 +105,10 @@ impl Writer {
             return Err(self.lose(&error));
         }
         reach(CrashPoint::BatchCommitted);
+        // Before anybody is told: what is in a file without its name is not durable.
+        if let Some(Err(gone)) = self.held.as_ref().map(Held::check) {
+            return Err(self.bar(gone));
+        }
         self.commits += 1;
         self.host.settle(true);
         if let Some(log) = &mut self.log {
@@ -155,6 +149,28 @@ impl Writer {
             self.reopen();
         }
         lost
+    }
+
+    /// Refuses what a process asks that may write nothing more.
+    pub(super) fn check_barred(&self) -> Result<(), StoreError> {
+        self.barred.clone().map_or(Ok(()), Err)
+    }
+
+    /// Writes nothing more from here on; the open batch is lost.
+    fn bar(&mut self, why: StoreError) -> StoreError {
+        tracing::error!(reason = %why, "nothing is written any more");
+        self.barred = Some(why.clone());
+        self.roll_back(&why);
+        let sessions = self.flows.values_mut();
+        sessions.for_each(|session| session.lost = Some(why.clone()));
+        why
+    }
+
+    /// Call before the connection is closed: what has the names of its files by now may belong to another process.
+    pub(super) fn leave_files_of_others(&self) {
+        if self.held.as_ref().is_some_and(|held| held.check().is_err()) {
+            open::leave_files(&self.connection);
+        }
     }
 
     /// Drops a batch that somebody's panic left half done: nothing of it may ever be committed.
@@ -201,11 +217,11 @@ impl Writer {
 
     /// Opens the connection anew; the old one ends its transaction with it.
     fn reopen(&mut self) {
-        let Some(path) = &self.path else { return };
+        let Some(held) = &self.held else { return };
         let patience = self.env.config.patience;
-        let opened = open::at(path).and_then(|connection| {
+        let opened = open::again(held).and_then(|connection| {
             let patient = connection.busy_timeout(patience);
-            patient.map_err(|error| open::database(path, &error))?;
+            patient.map_err(|error| open::database(held.file.path(), &error))?;
             Ok(connection)
         });
         match opened {

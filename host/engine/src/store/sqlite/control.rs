@@ -1,11 +1,11 @@
 //! Who may go on with a flow, and what is asked of one that another process has in hand.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
+use super::file::DatabaseFile;
 use super::tx::{describe, scalar};
 use super::{Sqlite, idempotency, lookup, open};
 use crate::crash::{CrashPoint, reach};
@@ -162,11 +162,11 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn watch(&self) -> Result<Option<Watch>, StoreError> {
-        let (path, host) = {
+        let (held, host) = {
             let writer = self.writer();
-            (writer.path.clone(), writer.host.id)
+            (writer.held.clone(), writer.host.id)
         };
-        path.map(|path| Watch::open(&path, host)).transpose()
+        held.map(|held| Watch::open(&held.file, host)).transpose()
     }
 }
 
@@ -178,9 +178,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn open(path: &Path, host: HostId) -> Result<Self, StoreError> {
+    fn open(file: &DatabaseFile, host: HostId) -> Result<Self, StoreError> {
         Ok(Self {
-            connection: open::read_only(path)?,
+            connection: open::read_only(file)?,
             host,
             seen: -1,
         })

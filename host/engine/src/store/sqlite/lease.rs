@@ -269,6 +269,13 @@ fn is_dead(folder: &Path, host: HostId) -> bool {
     }
 }
 
+/// Whether a process lives whose lock is in this folder.
+pub(super) fn is_anybody_alive(folder: &Path) -> bool {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let hosts = files.filter_map(|file| file.file_name().to_string_lossy().parse::<HostId>().ok());
+    hosts.into_iter().any(|host| !is_dead(folder, host))
+}
+
 fn end(connection: &Connection, host: HostId) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM hosts WHERE id = ?")?

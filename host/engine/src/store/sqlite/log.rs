@@ -2,7 +2,7 @@
 //! batches the log is begun anew when it has become long.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::file::Held;
 use super::open;
 use super::writer::Writer;
 use crate::crash::{CrashPoint, reach};
@@ -41,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The log of a database on disk.
 pub(super) struct Log {
-    database: PathBuf,
+    database: Held,
     log: PathBuf,
     config: LogConfig,
     /// The log is long although it is copied.
@@ -56,12 +57,10 @@ struct Copier {
 }
 
 impl Log {
-    pub(super) fn of(database: &Path, config: LogConfig) -> Self {
-        let mut log = database.as_os_str().to_owned();
-        log.push("-wal");
+    pub(super) fn of(database: &Held, config: LogConfig) -> Self {
         Self {
-            database: database.to_owned(),
-            log: log.into(),
+            log: database.file.beside("-wal"),
+            database: database.clone(),
             config,
             is_long: Arc::default(),
             copier: None,
@@ -117,11 +116,13 @@ impl Drop for Copier {
     }
 }
 
-fn copy_when_woken(database: &Path, awake: &Receiver<()>, most: u64, is_long: &AtomicBool) {
-    let connection = match open::at(database) {
+fn copy_when_woken(database: &Held, awake: &Receiver<()>, most: u64, is_long: &AtomicBool) {
+    let connection = match open::again(database) {
         Ok(connection) => connection,
         Err(error) => return tracing::warn!(%error, "the log is not copied"),
     };
+    // The writer does that, unless the log is another's by then.
+    open::leave_files(&connection);
     while awake.recv().is_ok() {
         match checkpoint(&connection, "PASSIVE") {
             Ok(length) => is_long.store(length > most, Ordering::Relaxed),

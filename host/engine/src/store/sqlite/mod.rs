@@ -6,6 +6,8 @@ mod changes;
 pub mod control;
 mod effects;
 mod entries;
+mod facts;
+mod file;
 mod gate;
 mod idempotency;
 mod inbox;
@@ -15,7 +17,9 @@ mod lease;
 mod log;
 mod lookup;
 mod open;
+mod origin;
 mod quota;
+mod restore;
 mod row;
 mod session;
 #[cfg(test)]
@@ -52,7 +56,9 @@ use turnstile::Turnstile;
 use writer::Writer;
 
 pub use control::Watch;
+pub use file::DatabaseFile;
 pub use log::LogConfig;
+pub use restore::Restore;
 
 /// How the store behaves.
 #[derive(Clone, Debug)]
@@ -142,18 +148,20 @@ impl Env {
 }
 
 impl Sqlite {
-    /// Opens the database at `path`, and makes or migrates it. Locks are kept in a folder beside it, `<path>.locks`.
+    /// Opens the database at `path`, and makes or migrates it. Locks are kept in a folder beside it, `<path>.locks`. Symbolic
+    /// links are followed first, so that whatever leads to the database finds the same locks.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot be written, is no database, or was made by a newer version; [`StoreError::Clock`].
+    /// [`StoreError::Database`] when it cannot be written, is no database, or was made by a newer version; [`StoreError::Clock`];
+    /// `InvalidInput` when `path` cannot name a database, or is a second name of one, or when something stands beside it that
+    /// must not: see [`DatabaseFile::exists`], [`Restore`].
     pub fn open(
         path: &Path,
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let mut locks = path.as_os_str().to_owned();
-        locks.push(".locks");
-        let locks = PathBuf::from(locks);
+        let file = DatabaseFile::named(path);
+        let locks = file.beside(".locks");
         let failed = |error: std::io::Error| {
             StoreError::Database(format!(
                 "{}: {error}: check that you may write to the folder of the database",
@@ -162,13 +170,13 @@ impl Sqlite {
         };
         clock.now().check()?;
         // The database first: its errors say more.
-        let connection = open::at(path)?;
+        let (connection, held) = open::at(&file)?;
         std::fs::create_dir_all(&locks).map_err(failed)?;
         let turnstile = Turnstile::open(&locks).map_err(failed)?;
         let host = Host::new(Some(locks), config.lease);
-        let log = Log::of(path, config.log);
+        let log = Log::of(&held, config.log);
         let mut writer = Writer::new(connection, host, Env::new(config, clock));
-        writer.path = Some(path.to_owned());
+        writer.held = Some(held);
         writer.turnstile = Some(turnstile);
         writer.log = Some(log);
         Self::with_writer(writer)
@@ -292,7 +300,7 @@ impl Shared {
             let old = writer.env.config.batch.age;
             let wait = match (writer.batch_age(), writer.host.renewal()) {
                 (Some(age), _) => Some(old.saturating_sub(age)),
-                (None, Some(at)) if !writer.fenced => {
+                (None, Some(at)) if writer.barred.is_none() => {
                     Some(at.saturating_duration_since(Instant::now()))
                 }
                 (None, _) => None,
@@ -330,6 +338,7 @@ impl Drop for Sqlite {
             if let Err(error) = writer.commit() {
                 tracing::warn!(%error, "what was done last could not be written to the database");
             }
+            writer.leave_files_of_others();
         });
         self.shared.inbox.ring_now();
         // The flusher itself may hold the last handle, of a flow that waited for its commit.

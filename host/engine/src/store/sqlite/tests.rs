@@ -3,6 +3,7 @@ mod bookings;
 mod files;
 mod hands;
 mod idempotency;
+mod names;
 mod scope;
 mod upkeep;
 

@@ -1,7 +1,6 @@
 //! The one writer: what flows append, the effects they apply and undo, and what they look up.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -10,6 +9,7 @@ use serde::Serialize;
 
 use super::batch::{Batch, Told};
 use super::entries::{self, Written};
+use super::file::Held;
 use super::lease::{Host, Taken};
 use super::log::Log;
 use super::session::Session;
@@ -26,17 +26,17 @@ use crate::store::{Caller, StoreError, WhenDurable};
 use crate::value::Value;
 
 pub(super) struct Writer {
+    /// `None` in memory. Dropped before the connection, which removes the log when it is closed last.
+    pub(super) log: Option<Log>,
     pub(super) connection: Connection,
-    /// Where the database is; `None` in memory.
-    pub(super) path: Option<PathBuf>,
+    /// The files that are open; `None` in memory.
+    pub(super) held: Option<Held>,
     pub(super) env: Env,
     /// `None` in memory.
     pub(super) turnstile: Option<Turnstile>,
-    /// `None` in memory.
-    pub(super) log: Option<Log>,
     pub(super) host: Host,
-    /// Another process took this one's flows over.
-    pub(super) fenced: bool,
+    /// Why this process may write nothing more.
+    pub(super) barred: Option<StoreError>,
     pub(super) batch: Option<Batch>,
     pub(super) flows: HashMap<FlowId, Session>,
     /// Who is to be told, once the writer is free, what became of a batch.
@@ -51,13 +51,13 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(connection: Connection, host: Host, env: Env) -> Self {
         Self {
+            log: None,
             connection,
-            path: None,
+            held: None,
             env,
             turnstile: None,
-            log: None,
             host,
-            fenced: false,
+            barred: None,
             batch: None,
             flows: HashMap::new(),
             told: Vec::new(),
@@ -139,7 +139,7 @@ impl Writer {
 
     fn check_session(&self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
         match self.flows.get(&flow) {
-            Some(_) if self.fenced => Err(StoreError::Fenced),
+            Some(_) if self.barred.is_some() => self.check_barred(),
             Some(session) => session.lost.clone().map_or(Ok(()), Err),
             None if matches!(first, Some(Event::Created { .. })) => Ok(()),
             None => Err(StoreError::UnknownFlow(flow)),

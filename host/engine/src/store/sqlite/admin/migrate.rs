@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::store::StoreError;
-use crate::store::sqlite::{Sqlite, open};
+use crate::store::sqlite::{DatabaseFile, Sqlite, open};
 
 /// From which version of the schema to which a database was brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,8 +24,10 @@ impl Sqlite {
     /// [`StoreError::Database`] when it cannot be written, is no database or another program's, or was made by a newer
     /// version.
     pub fn migrate(path: &Path) -> Result<Migrated, StoreError> {
-        let (from, _) = open::schema_version(&open::read_only(path)?)?;
-        let (to, _) = open::schema_version(&open::at(path)?)?;
+        let file = DatabaseFile::named(path);
+        let (from, _) = open::schema_version(&open::read_only(&file)?)?;
+        let (connection, _) = open::at(&file)?;
+        let (to, _) = open::schema_version(&connection)?;
         Ok(Migrated { from, to })
     }
 }

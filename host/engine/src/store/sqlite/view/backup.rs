@@ -1,7 +1,8 @@
 //! A copy of the database, as of one moment.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,9 +12,13 @@ use crate::file;
 use crate::store::StoreError;
 use crate::store::sqlite::open;
 
+/// That the owner may read and write.
+const OWNER: u32 = 0o600;
+
 impl Reader {
     /// Writes a copy of the database, as of one moment, to `to`, on disk and checked when this returns. Flows may run
-    /// meanwhile. Never overwrites: `to` must not be there. Nothing is left there when it fails.
+    /// meanwhile. Never overwrites: `to` must not be there. Nothing is left there when it fails. Until the copy is first opened
+    /// for writing it is known as a backup, which is refused beside a log: that is the log of another database.
     ///
     /// The components and the master key are files of their own, and not part of it.
     ///
@@ -21,6 +26,8 @@ impl Reader {
     /// `InvalidInput` when `to` is there, or is no UTF-8; [`StoreError::Database`] when it cannot be written, or the copy is
     /// not sound.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        // SQLite makes a database in memory, or a URI, of some names that are not absolute.
+        let to = &std::path::absolute(to).map_err(|error| unwritten(to, &error))?;
         let Some(name) = to.to_str() else {
             let message = format!("the name `{}` is not UTF-8", to.display());
             return Err(TaskError::new("InvalidInput", message).into());
@@ -43,10 +50,16 @@ impl Reader {
     }
 
     fn write_copy(&self, to: &Path, name: &str) -> Result<(), StoreError> {
+        let failed = |error: rusqlite::Error| open::database(to, &error);
         self.connection
             .execute("VACUUM INTO ?", [name])
-            .map_err(|error| open::database(to, &error))?;
-        file::sync(to).map_err(|error| unwritten(to, &error))?;
+            .map_err(failed)?;
+        open::mark_backup(to)?;
+        // Who could not read the database shall not read the copy.
+        let mode = fs::metadata(self.file.path()).map(|file| file.permissions().mode());
+        mode.and_then(|mode| fs::set_permissions(to, Permissions::from_mode(mode | OWNER)))
+            .and_then(|()| file::sync(to))
+            .map_err(|error| unwritten(to, &error))?;
         let copy = Self::open(to, self.env.config.clone(), Arc::clone(&self.env.clock))?;
         match copy.check()?.problems.first() {
             None => Ok(()),

@@ -7,32 +7,53 @@ use serde::Serialize;
 use super::View;
 use crate::clock::Clock;
 use crate::id::Identity;
+use crate::store::sqlite::file::invalid;
 use crate::store::sqlite::tx::{Tx, describe};
-use crate::store::sqlite::{Env, SqliteConfig, open};
+use crate::store::sqlite::{DatabaseFile, Env, SqliteConfig, open};
 use crate::store::{Caller, StoreError};
 
 /// A database that is only read.
 pub struct Reader {
+    pub(super) file: DatabaseFile,
     pub(super) connection: Connection,
     pub(super) env: Env,
 }
 
 impl Reader {
-    /// Opens the database at `path`, which must exist.
+    /// Opens the database at `path`, which must exist. Also in a folder where nothing can be written, as long as no other process
+    /// that began later writes there.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot be read, is no database, or was made by a newer version; [`StoreError::Clock`].
+    /// Those of [`Sqlite::open`](crate::Sqlite::open).
     pub fn open(
         path: &Path,
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         clock.now().check()?;
-        let connection = open::read_only(path)?;
+        let file = DatabaseFile::named(path);
+        let connection = open::read_only(&file)?;
         Ok(Self {
+            file,
             connection,
             env: Env::new(config, clock),
         })
+    }
+
+    /// Refuses a database of an older schema, of which a check and a backup can be made and nothing else be read.
+    ///
+    /// # Errors
+    /// `InvalidInput`.
+    pub fn require_newest(&self) -> Result<(), StoreError> {
+        let (version, newest) = open::schema_version(&self.connection)?;
+        if version >= newest {
+            return Ok(());
+        }
+        Err(invalid(format!(
+            "{} was made by an older version of Cairn (schema {version}, this one reads {newest}): `cairn db migrate` brings it up \
+             to date; make a backup first",
+            self.file.path().display()
+        )))
     }
 
     /// What `requester` may read.

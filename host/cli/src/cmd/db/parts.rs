@@ -1,0 +1,89 @@
+//! What belongs to a database besides its own file: components and the master key.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use cairn::file;
+
+use crate::exit::Failure;
+
+/// The longest file that is taken for a master key, in bytes; the engine says whether it is one.
+const MAX_KEY: u64 = 4096;
+
+/// `<path><suffix>`, as in `cairn.db.key`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The components of a folder that are whole; those that are being written have no name yet. `None` without a folder.
+pub(super) fn components_in(folder: &Path) -> Result<Option<Vec<PathBuf>>, Failure> {
+    let entries = file::optional(folder, fs::read_dir(folder));
+    let Some(entries) = entries.map_err(|error| unread(folder, &error))? else {
+        return Ok(None);
+    };
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    let paths: Vec<PathBuf> = paths
+        .collect::<io::Result<_>>()
+        .map_err(|error| unread(folder, &error))?;
+    let is_whole = |path: &PathBuf| path.extension().is_some_and(|name| name == "wasm");
+    Ok(Some(paths.into_iter().filter(is_whole).collect()))
+}
+
+/// Copies a component into a folder, on disk before it has its name. Components are named by what is in them, so that one that is
+/// there is the same, or damaged.
+pub(super) fn copy_into(component: &Path, folder: &Path) -> Result<(), Failure> {
+    let Some(name) = component.file_name() else {
+        return Ok(());
+    };
+    let target = folder.join(name);
+    let partial = beside(&target, ".partial");
+    let mut source = file::open(component).map_err(|error| unread(component, &error))?;
+    File::create(&partial)
+        .and_then(|mut file| {
+            io::copy(&mut source, &mut file)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&partial, &target))
+        .map_err(|error| unwritten(&target, &error))
+}
+
+/// The bytes of a master key; `None` when there is no such file.
+pub(super) fn key_in(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    file::optional(path, file::read(path, MAX_KEY)).map_err(|error| unread(path, &error))
+}
+
+/// Writes a master key, for the owner alone, on disk when this returns. `path` must not be there.
+pub(super) fn write_key(path: &Path, key: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(key)?;
+    file.sync_all()
+}
+
+/// Names are on disk when their folder is.
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    file::sync(parent.unwrap_or(Path::new(".")))
+}
+
+pub(super) fn sync_folder(folder: &Path) -> Result<(), Failure> {
+    file::sync(folder).map_err(|error| unwritten(folder, &error))
+}
+
+pub(super) fn unread(path: &Path, error: &io::Error) -> Failure {
+    Failure::host(format!("{} cannot be read: {error}", path.display()))
+}
+
+pub(super) fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::host(format!(
+        "{} cannot be written: {error}; check that the folder exists and that you may write to it",
+        path.display()
+    ))
+}

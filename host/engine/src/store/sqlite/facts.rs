@@ -1,0 +1,19 @@
+//! What a database knows of itself: texts by name.
+
+use rusqlite::Connection;
+
+use super::tx::scalar;
+
+/// The path that the database is used under.
+pub(super) const PATH: &str = "path";
+
+pub(super) fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    scalar(connection, "SELECT value FROM facts WHERE name = ?", [name])
+}
+
+pub(super) fn set_fact(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)")?
+        .execute([name, value])?;
+    Ok(())
+}
