@@ -44,6 +44,7 @@ fn every_command_has_a_page_of_help() {
         "policy check",
         "db",
         "db backup",
+        "db restore",
         "db migrate",
         "db vacuum",
         "bench",
