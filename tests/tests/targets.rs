@@ -8,8 +8,9 @@ use std::process::{Command, Output};
 
 use acceptance::program::repository;
 
-/// Says where the libraries of a target would be, and otherwise only that it was called.
-const COMPILER: &str = r#"#!/bin/sh
+/// Says where the libraries of a target would be, or what its environment is, and otherwise only that it was called.
+const COMPILER: &str = r#"#!/bin/bash
+[ "$1" = --environment ] && exec /usr/bin/env
 [ "$1 $2" = "--print target-libdir" ] && echo "$0.libraries/$4" || echo "compiled $*"
 "#;
 
@@ -46,12 +47,13 @@ fn machine(rustup: Option<&str>) -> tempfile::TempDir {
 
 /// Calls the compiler as cargo does.
 fn call(machine: &Path, arguments: &[&str]) -> Output {
-    Command::new("/bin/sh")
+    Command::new("/bin/bash")
         .arg(repository(".cargo/rustc"))
         .arg(machine.join("rustc"))
         .args(arguments)
         .env_clear()
         .env("PATH", machine)
+        .env("CARGO_BIN_EXE_a-b", "kept")
         .env("RUSTC", machine.join("rustc"))
         .env("RUSTUP_TOOLCHAIN", "9.9.9")
         .env("RUSTUP_AUTO_INSTALL", "0")
@@ -99,6 +101,17 @@ fn what_is_compiled_for_this_machine_needs_no_target() {
     let machine = machine(None);
     let output = call(machine.path(), &["a.rs", "--crate-name", "a"]);
     assert_eq!(text(&output.stdout), "compiled a.rs --crate-name a\n");
+}
+
+#[test]
+fn the_compiler_is_told_all_that_cargo_says() {
+    let machine = machine(None);
+    let output = call(machine.path(), &["--environment"]);
+    let told = text(&output.stdout);
+    assert!(
+        told.lines().any(|line| line == "CARGO_BIN_EXE_a-b=kept"),
+        "{told}"
+    );
 }
 
 #[test]

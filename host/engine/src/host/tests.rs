@@ -134,6 +134,9 @@ fn requests_that_wait_for_another_flow_take_room_in_the_queue() {
             assert_eq!(report.wait().unwrap().flow.id, first);
         }
     });
+}
+
+#[test]
 fn a_repeat_that_cannot_be_resolved_any_more_gets_the_first_report() {
     let host = host();
     let first = host.submit(submission(&host, Some("key"))).unwrap();

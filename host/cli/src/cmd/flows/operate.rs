@@ -67,9 +67,9 @@ impl Operate {
         let refused = |error| refused(id, error);
         let report = match host.operate(id, &operation).map_err(refused)? {
             Done::Here(report) => *report,
-            Done::Asked { pid, request } if self.wait => host
-                .answer(id, pid, request, &operation)
-                .map_err(refused)?,
+            Done::Asked { pid, request } if self.wait => {
+                host.answer(id, pid, request, &operation).map_err(refused)?
+            }
             Done::Asked { pid, .. } => {
                 let message = format!(
                     "process {pid}, which has the flow in hand, was asked to {} it",

@@ -64,7 +64,9 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         let (key, request, file) = requested(Some(path), None)?;
         let entered = session.peek(&requester, |view| {
             let key = key.as_deref();
-            Ok(request::enter(&plan.name, action, &request, key, file, view)?)
+            Ok(request::enter(
+                &plan.name, action, &request, key, file, view,
+            )?)
         })?;
         asked.push(Asked {
             origin: Origin::File(path.clone()),
