@@ -78,19 +78,8 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
 /// # Errors
 /// None that is known: what is written has a form in JSON.
 pub fn json_text(value: &impl Serialize) -> Result<String, Failure> {
-    escaped(serde_json::to_string_pretty(value))
-}
-
-/// The same on one line.
-///
-/// # Errors
-/// As [`json_text`].
-pub fn json_line(value: &impl Serialize) -> Result<String, Failure> {
-    escaped(serde_json::to_string(value))
-}
-
-fn escaped(text: serde_json::Result<String>) -> Result<String, Failure> {
-    let text = text.map_err(|error| Failure::host(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::host(error.to_string()))?;
     Ok(match cairn::printable::json(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(escaped) => escaped,

@@ -112,7 +112,6 @@ impl Page {
 
 /// Says that a list goes on.
 fn tell(session: &Session, shown: usize, next: &str) {
-    let next = output::printable(next);
     let message = format!(
         "there are more than these {shown}: `--cursor {next}` shows the next ones, and `--limit` takes another number"
     );

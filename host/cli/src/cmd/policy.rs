@@ -131,7 +131,8 @@ fn user(path: &Path) -> Result<User, Diagnostic> {
     let text = input::document(path, "the user")?;
     let user: User = serde_json::from_str(value::without_bom(&text)).map_err(|error| {
         let help = r#"write {"user_id": "ann", "project_id": "blue", "roles": ["member"], "is_admin": false}"#;
-        no_json("the user is no JSON object of a caller", path, &error).help(help)
+        let problem = format!("the user is no JSON object of a caller: {error}");
+        unread(problem, path, &error).help(help)
     })?;
     for (name, text) in [("user_id", &user.user_id), ("project_id", &user.project_id)] {
         let fits = Text::Name.check(text);

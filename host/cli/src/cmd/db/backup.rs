@@ -3,7 +3,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
-use cairn::file;
 use clap::Args;
 use serde::Serialize;
 

@@ -187,7 +187,7 @@ fn cursor(text: &str) -> Result<FlowId, Diagnostic> {
 fn table(flows: &[Row]) -> String {
     let rows = flows.iter().map(|flow| {
         let error = flow.stuck.as_ref().or(flow.error.as_ref());
-        let error = error.map_or_else(|| "-".to_owned(), |error| output::printable(error));
+        let error = error.map_or_else(|| "-".to_owned(), Clone::clone);
         let state = match flow.incomplete {
             true => format!("{} (incomplete)", flow.state),
             false => flow.state.to_string(),

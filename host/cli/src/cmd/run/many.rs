@@ -14,7 +14,7 @@ use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::request::{self, Entered};
 use cairn::store::view::Reader;
-use cairn::value::{self, Value};
+use cairn::value;
 
 use super::lines::{self, Line};
 use super::printer::{self, Origin, Outcome, Printed};
@@ -248,7 +248,6 @@ impl Desk {
         };
         let (printer, asked) = (self.printer.clone(), (origin.clone(), key.clone()));
         let traffic = Arc::clone(&self.traffic);
-        let stopped = Arc::clone(&self.stopped);
         let submitted = self.host.submit_then(submission, move |report| {
             let (origin, key) = asked;
             if report.as_ref().is_err_and(HostError::is_final) {

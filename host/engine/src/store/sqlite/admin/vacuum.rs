@@ -40,7 +40,7 @@ impl Writer {
     fn vacuum(&mut self) -> Result<Vacuumed, StoreError> {
         self.commit()?;
         let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
-        let path = self.path.clone();
+        let path = self.held.as_ref().map(|held| held.file.path().to_owned());
         let before = path.as_deref().map_or(0, size);
         let at_work = self.host.at_work(&self.connection, self.env.clock.now());
         if let [pid, ..] = at_work.map_err(failed)?.as_slice() {

@@ -9,7 +9,7 @@ use crate::error::TaskError;
 use crate::quota::{Measure, Over, Resource, is_over};
 use crate::store::sqlite::effects::object;
 use crate::store::sqlite::tx::{Fault, Tx, scalar};
-use crate::store::sqlite::{changes, volumes};
+use crate::store::sqlite::volumes;
 
 /// Holds what is wanted, whose usages are as [`refresh`](super::refresh) left them.
 pub(in super::super) fn reserve(

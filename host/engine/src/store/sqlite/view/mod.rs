@@ -23,7 +23,6 @@ use rusqlite::{Connection, OptionalExtension};
 use super::row::{self, As, Columns};
 use super::tx::{Fault, Tx, describe, scalar};
 use super::{Sqlite, idempotency, lookup};
-use crate::error::TaskError;
 use crate::event::{Entry, FlowState, FlowSummary};
 use crate::id::{FlowId, Identity};
 use crate::idempotency::Key;
