@@ -11,11 +11,6 @@ pub const TYPES: [&str; 2] = ["gold", "silver"];
 /// Statuses that an operator sets.
 pub const STATUSES: [&str; 3] = ["available", "error", "in-use"];
 
-/// Whether flows that have ended, or are being rolled back, are reset as well. A reset of a flow whose effects stand forgets
-/// them: what the flow books from then on is not told from what it had booked before, and its next rollback is `clean`
-/// although volumes are left. Set it once such a reset is refused.
-pub const RESETS_ENDED_FLOWS: bool = false;
-
 /// One thing that somebody does. Things are picked by a number: the list of those that are there, modulo its length.
 #[derive(Clone, Debug)]
 pub enum Op {

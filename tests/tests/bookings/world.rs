@@ -23,9 +23,7 @@ use cairn::value::{Object, Value};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 
-use crate::plan::{
-    Asked, Fault, Op, PROJECTS, RESETS_ENDED_FLOWS, STATUSES, Settings, Source, TYPES,
-};
+use crate::plan::{Asked, Fault, Op, PROJECTS, STATUSES, Settings, Source, TYPES};
 use crate::script::Script;
 
 /// Seconds until a reservation lapses.
@@ -211,7 +209,9 @@ impl World {
             } => self.admin("create volume", &owner(PROJECTS[*project]), |admin| {
                 let mut properties = json!({"size": size, "status": "available"});
                 if let Some(name) = volume_type {
-                    let found = admin.view().resolve(Kind::VolumeType, TYPES[*name])?;
+                    let found = admin
+                        .view()
+                        .resolve_visible(Kind::VolumeType, TYPES[*name])?;
                     properties["volume_type_id"] = found["id"].clone();
                 }
                 let properties = properties.as_object().cloned().unwrap_or_default();
@@ -415,10 +415,6 @@ impl World {
                 reason: "that will do".to_owned(),
             },
         };
-        let waits = matches!(flow.state, FlowState::Pending | FlowState::Interrupted);
-        if matches!(operation, Operation::Reset) && !waits && !RESETS_ENDED_FLOWS {
-            return Ok(());
-        }
         let id = flow.id;
         let made = self.returned(id)?;
         self.life().script.arm(fault, None);

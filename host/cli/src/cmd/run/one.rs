@@ -26,7 +26,8 @@ use crate::session::Session;
 
 /// Everything that can be wrong is found before the database is opened for writing, or made.
 pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Exit, Failure> {
-    let (key, request, file) = requested(run.inputs.first().map(PathBuf::as_path), run.key.clone())?;
+    let (key, request, file) =
+        requested(run.inputs.first().map(PathBuf::as_path), run.key.clone())?;
     let policy = session.policy()?;
     let requester = session.identity(&run.who, &policy);
     let planner = session.planner()?.policy(Arc::clone(&policy));
