@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use acceptance::program::volume_create;
 use cairn::clock::{ManualClock, Timestamp};
-use cairn::event::FlowState;
 use cairn::host::{Done, Host, HostError};
 use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;

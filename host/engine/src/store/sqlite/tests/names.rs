@@ -88,6 +88,7 @@ fn a_file_that_lost_its_name_takes_nothing_more_and_is_not_made_again() {
         request: Value::Null,
         plan: None,
         key: None,
+        asked: None,
     };
     lost(store.append(flow, &[created]).map(drop));
     drop(store);
