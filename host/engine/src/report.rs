@@ -52,7 +52,7 @@ pub struct ErrorReport {
     /// The values the message was made of.
     pub details: Value,
     /// The last lines of the plugin's log, when the host ended its call; left out when there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
 }
 

@@ -59,27 +59,23 @@ fn commands(program: &Program, of: &[&str]) -> Vec<String> {
 
 /// A database that holds the name wherever it can; what the command line refuses may be there already. Returns a flow's id.
 fn world(program: &Program) -> String {
-    let who = ["--project", NAME, "--user", NAME];
     let request = json!({"size": 1, "name": NAME, "description": NAME, "metadata": {"k": NAME}});
-    let made = create(program, &request.to_string(), &who, 0);
+    let made = create(program, &request.to_string(), &[], 0);
     let volume = super::result(&made, "entry-create")["volume_id"].clone();
     let volume = volume.as_str().expect("a volume was made");
     // One that fails.
     let over = json!({"size": 1_000_000, "name": NAME});
-    create(program, &over.to_string(), &who, 3);
+    create(program, &over.to_string(), &[], 3);
     program.write("image", "bytes");
     for set_up in [
         "zones create nova",
         "types create gold",
         "images create image",
-        "volumes set VOLUME --status available --project @",
-        "snapshots create --volume VOLUME --project @",
+        "volumes set VOLUME --status available",
+        "snapshots create --volume VOLUME",
     ] {
         let words = set_up.replace("VOLUME", volume);
-        let words: Vec<&str> = words
-            .split(' ')
-            .map(|word| if word == "@" { NAME } else { word })
-            .collect();
+        let words: Vec<&str> = words.split(' ').collect();
         program.run(&words).exits(0);
     }
     let name = format!("'{}'", NAME.replace('\'', "''"));
@@ -87,10 +83,11 @@ fn world(program: &Program) -> String {
         "volume_types SET name = @",
         "images SET name = @, status = @",
         "zones SET name = @",
-        "volumes SET display_name = @, availability_zone = @, status = @",
-        "snapshots SET display_name = @, status = @",
+        "volumes SET display_name = @, availability_zone = @, status = @, project_id = @, user_id = @",
+        "snapshots SET display_name = @, status = @, project_id = @, user_id = @",
+        "quota_usages SET project_id = @",
         "outbox SET topic = @, method = @",
-        "flows SET name = @, stuck = @ WHERE id = (SELECT min(id) FROM flows)",
+        "flows SET name = @, project_id = @, user_id = @, stuck = @ WHERE id = (SELECT min(id) FROM flows)",
     ] {
         sql(program, &format!("UPDATE {}", change.replace('@', &name)));
     }
@@ -183,7 +180,11 @@ plan wrong.toml
 plan @
 plan FLOW --config settings.toml
 plan FLOW --config @/@
+init @
+init @
+init @ --example @
 flows list
+flows list --cursor @
 flows list --stuck
 flows list --state @
 flows list --limit @
@@ -277,6 +278,10 @@ db check
 db check --db @
 db check --db @/@
 db backup @
+db restore @
+db restore @/@
+db vacuum
+db vacuum @
 db migrate --db @
 db migrate @
 bench --case @

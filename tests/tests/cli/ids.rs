@@ -54,7 +54,9 @@ fn every_command_on_flows_takes_an_id_that_is_shortened_to_8_characters() {
         let shortened = program.json(&["flows", command, short(&flow), "--json"]);
         assert_eq!(shortened, whole, "{command}");
     }
-    let report = program.json(&["flows", "rollback", short(&flow), "--json"]);
+    // It leaves the volume, in `error`.
+    let rolled_back = program.run(&["flows", "rollback", short(&flow), "--json"]);
+    let report = rolled_back.exits(4).json();
     assert_eq!(
         (report["flow"]["id"].as_str(), &report["flow"]["state"]),
         (Some(flow.as_str()), &Value::from("FAILURE"))

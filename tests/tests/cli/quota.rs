@@ -64,11 +64,12 @@ fn a_limit_of_nothing_known_is_refused() {
         .run(&["quota", "set", "volumes=many"])
         .exits(2)
         .says(&["`many` is no limit"]);
+    let unknown = ["quota", "set", "volumes=3", "floppies=1"];
+    let told = ["there is no quota of floppies"];
+    program.run(&unknown).exits(2).says(&told);
     assert!(!program.has_database());
-    program
-        .run(&["quota", "set", "volumes=3", "floppies=1"])
-        .exits(2)
-        .says(&["there is no quota of floppies"]);
+    program.run(&["quota", "set", "gigabytes=50"]).exits(0);
+    program.run(&unknown).exits(2).says(&told);
     let shown = program.json(&["quota", "show", "--json"]);
     assert_eq!(
         usage(&shown, "volumes").0,

@@ -1,6 +1,7 @@
 //! Turning components into machine code. Cranelift cannot be stopped in its thread, so whoever takes components from
 //! strangers gives [`Plugins`](super::Plugins) a [`Compiler`] that works in a process of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use wasmparser::{Operator, Parser, Payload};
@@ -57,12 +58,16 @@ impl Compiler for InProcess {
 /// When the bytes are no component, an invalid one, or too much of one.
 pub fn compile(component: &[u8]) -> Result<Vec<u8>, PluginError> {
     sniff(component)?;
-    let binary = wat::parse_bytes(component)
-        .map_err(|error| PluginError::Invalid(describe_text_error(&error)))?;
+    let binary = binary(component)?;
     measure(&binary)?;
     let engine =
         Engine::new(&config()).map_err(|error| PluginError::Sandbox(describe_error(&error)))?;
     precompile(&engine, &binary)
+}
+
+/// The binary form of a component, which may be text.
+fn binary(component: &[u8]) -> Result<Cow<'_, [u8]>, PluginError> {
+    wat::parse_bytes(component).map_err(|error| PluginError::Invalid(describe_text_error(&error)))
 }
 
 /// What is wrong with text, and where, on one line; a picture of the line follows in the parser's words.
@@ -80,7 +85,7 @@ fn describe_text_error(error: &wat::Error) -> String {
 /// Compiles a component that is trusted.
 pub(super) fn precompile(engine: &Engine, component: &[u8]) -> Result<Vec<u8>, PluginError> {
     engine
-        .precompile_component(component)
+        .precompile_component(&binary(component)?)
         .map_err(|error| PluginError::Invalid(describe_error(&error)))
 }
 

@@ -284,8 +284,11 @@ impl Desk {
             printer,
             traffic,
             interrupted,
+            reader,
             ..
         } = self;
+        // The connection that is closed last copies and removes the log, which one for reading cannot.
+        drop(reader);
         // The printer ends when the last flow has told it how it ended.
         drop(printer);
         while !printing.is_finished() {

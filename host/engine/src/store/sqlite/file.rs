@@ -96,7 +96,9 @@ impl DatabaseFile {
             Err(error) => {
                 return match error.kind() {
                     io::ErrorKind::NotFound => Ok(None),
-                    io::ErrorKind::PermissionDenied => Err(self.failed(&error)),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
+                        Err(self.failed(&error))
+                    }
                     _ => Err(self.unusable(&error.to_string())),
                 };
             }

@@ -15,8 +15,9 @@ pub type DumpedRow = BTreeMap<String, Value>;
 /// Table and key -> row. Keys are ids, project and resource of a usage, and what a message says.
 pub type Dump = BTreeMap<(String, String), DumpedRow>;
 
-/// What tells of flows, and is not what they change.
-const JOURNAL: [&str; 6] = [
+/// What tells of flows, and of the database itself, and is not what flows change.
+const JOURNAL: [&str; 7] = [
+    "facts",
     "flows",
     "journal",
     "plans",
