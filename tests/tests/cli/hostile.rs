@@ -388,7 +388,6 @@ fn documents_hold_the_same_text_in_escapes() {
         &["outbox", "list", "--all", "--admin", "--json"],
         &["flows", "list", "--json"],
         &["flows", "events", &id, "--json"],
-        &["quota", "show", "--project", NAME, "--json"],
     ] {
         let run = program.run(call).exits(0);
         check(&run, &format!("{call:?}"));
