@@ -58,8 +58,8 @@ impl Stream {
         let report = self.ask();
         assert_eq!(report["flow"]["state"], "SUCCESS", "{report:#}");
         let tasks = report["tasks"].as_array().into_iter().flatten();
-        let volumes = tasks.filter_map(|task| task["result"]["volume_id"].as_str());
-        volumes.last().expect("a volume was made").to_owned()
+        let mut volumes = tasks.filter_map(|task| task["result"]["volume_id"].as_str());
+        volumes.next_back().expect("a volume was made").to_owned()
     }
 
     /// Waits for its end, with stdin open as it is.

@@ -12,7 +12,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_hostile, |c, out| out.extend(c.escape_default()))
 }
 
-/// Escapes text that is made of lines already: line feeds stay, all else is as in [`line`].
+/// Escapes text that is made of lines already: line feeds stay, all else is as in [`line()`].
 pub fn lines(text: &str) -> Cow<'_, str> {
     let hostile = |c| c != '\n' && is_hostile(c);
     escape(text, hostile, |c, out| out.extend(c.escape_default()))

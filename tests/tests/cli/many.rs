@@ -71,7 +71,7 @@ fn a_stream_has_a_report_for_each_line_and_bad_lines_are_told_in_place() {
         "[]",
         r#"{"size": 3, "name": "last"}"#,
     ];
-    let run = stream(&program, &volume_create(), &requests.join("\n")).exits(3);
+    let run = stream(&program, &volume_create(), requests.join("\n")).exits(3);
     let told: Vec<(u64, String)> = reports(&run)
         .iter()
         .map(|report| {
@@ -131,7 +131,7 @@ fn the_exit_code_of_a_stream_is_its_worst() {
         (&create, vec![good, refused, bad, good], 3),
         (&casts_fail, vec![refused, good, bad, refused], 4),
     ] {
-        let run = stream(&program, flow, &requests.join("\n")).exits(exit);
+        let run = stream(&program, flow, requests.join("\n")).exits(exit);
         assert_eq!(run.stdout.lines().count(), requests.len());
     }
     // The host's own failure is worse than residue: after one more flow the database takes no other.
@@ -144,7 +144,7 @@ fn the_exit_code_of_a_stream_is_its_worst() {
         ),
     );
     let arguments = ["run", &casts_fail, "--jsonl"];
-    let mut child = start_stream(&program, &arguments, &format!("{good}\n"));
+    let mut child = start_stream(&program, &arguments, format!("{good}\n"));
     eventually("a flow has left residue", || {
         count(&program, "flows") > flows
             && program.json(&["flows", "list", "--json"])[0]["state"] == "FAILURE"
@@ -261,7 +261,7 @@ fn a_key_in_a_stream_is_that_of_a_single_run() {
         r#"{"key": "twice", "request": {"size": 3}}"#,
         r#"{"key": "before", "request": {"size": 4}}"#,
     ];
-    let run = stream(&program, &volume_create(), &requests.join("\n")).exits(2);
+    let run = stream(&program, &volume_create(), requests.join("\n")).exits(2);
     let reports = reports(&run);
     assert_eq!(reports.len(), 5, "{}", run.stdout);
     assert_eq!(reports[0]["flow"], before["flow"]);
@@ -413,7 +413,7 @@ fn a_process_that_runs_a_flow_does_not_hold_up_others() {
     program.run(&["quota", "set", "volumes=-1"]).exits(0);
     slow_after(&program, "quota-reserve");
     let child = run_slow(&program);
-    let run = stream(&program, &volume_create(), &"{\"size\": 1}\n".repeat(20));
+    let run = stream(&program, &volume_create(), "{\"size\": 1}\n".repeat(20));
     assert_eq!(run.exits(0).stdout.lines().count(), 20);
     end(child).exits(0);
     assert_eq!(count(&program, "volumes"), 21);

@@ -76,10 +76,10 @@ impl Run {
 ///
 /// # Errors
 /// When it cannot be read, is no JSON, has a key twice, or something stands beside it.
-fn requested<'p>(
-    path: Option<&'p Path>,
+fn requested(
+    path: Option<&Path>,
     key: Option<String>,
-) -> Result<(Option<String>, Value, Option<&'p Path>), Diagnostic> {
+) -> Result<(Option<String>, Value, Option<&Path>), Diagnostic> {
     let (document, file) = input::request(path)?;
     let envelope = Envelope::open(document);
     let place = |problem: Diagnostic| match file {

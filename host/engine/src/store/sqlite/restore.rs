@@ -135,9 +135,7 @@ fn lock_out_others(database: &DatabaseFile) -> Result<File, StoreError> {
     let file = file.map_err(|error| database.failed(&error))?;
     match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(error) if matches!(error, rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
-            Err(in_use(database))
-        }
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(in_use(database)),
         Err(error) => Err(database.failed(&error.into())),
     }
 }
