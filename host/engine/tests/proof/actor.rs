@@ -204,8 +204,13 @@ impl Actor {
         source: Option<String>,
     ) -> Done {
         self.pause();
-        // One that is there: nobody checks it but the task, and nobody else has a turn in between.
-        let source = source.filter(|id| context.query(&Query::Volume(id.clone())).is_ok());
+        // One that is there, and of the own project, which holds it: an admin sees others, whose owners may take them away. Nobody
+        // checks it but the task, and nobody else has a turn in between.
+        let project = &context.requester().project_id;
+        let source = source.filter(|id| {
+            let found = context.query(&Query::Volume(id.clone()));
+            found.is_ok_and(|volume| volume["project_id"] == **project)
+        });
         let properties = json!({
             "size": size,
             "display_name": format!("of {:?}", self.me),

@@ -40,7 +40,8 @@ impl Env {
     }
 }
 
-/// The holder of a key that has not lapsed.
+/// The holder of a key that has not lapsed. `goes_on` tells of a flow that the open batch lets go on, which its row does not say
+/// yet.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] when what was asked stands in the flow's journal alone, which cannot be read;
@@ -50,10 +51,10 @@ pub(super) fn holder(
     env: &Env,
     project: &str,
     key: &str,
+    goes_on: impl Fn(FlowId) -> bool,
 ) -> Result<Option<Holder>, StoreError> {
     let statement = format!(
-        "SELECT flow, asked FROM idempotency_keys
-         WHERE project_id = ?1 AND key = ?2 AND coalesce({ENDED} > ?3, 1)"
+        "SELECT flow, asked, coalesce({ENDED} > ?3, 1) FROM idempotency_keys WHERE project_id = ?1 AND key = ?2"
     );
     let found = connection
         .prepare_cached(&statement)
@@ -61,14 +62,21 @@ pub(super) fn holder(
             statement
                 .query_row(params![project, key, env.keys_lapse_before().0], |row| {
                     let flow = FlowId(uuid::Uuid::from_bytes(row.get(0)?));
-                    Ok((flow, row.get::<_, Option<String>>(1)?))
+                    Ok((
+                        flow,
+                        row.get::<_, Option<String>>(1)?,
+                        row.get::<_, bool>(2)?,
+                    ))
                 })
                 .optional()
         })
         .map_err(|error| StoreError::Database(describe(&error)))?;
-    let Some((flow, asked)) = found else {
+    let Some((flow, asked, stands)) = found else {
         return Ok(None);
     };
+    if !stands && !goes_on(flow) {
+        return Ok(None);
+    }
     let asked = match asked.and_then(|asked| asked.parse().ok()) {
         Some(asked) => asked,
         // A key of schema 3, which did not say.

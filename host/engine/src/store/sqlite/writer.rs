@@ -163,7 +163,15 @@ impl Writer {
         let given = || asked(name, request);
         let key = Key::stored(key.clone(), digest.unwrap_or_else(given));
         let project = &requester.project_id;
-        let holder = idempotency::holder(&self.connection, &self.env, project, key.text())?;
+        let goes_on = |flow| {
+            let head = self
+                .flows
+                .get(&flow)
+                .and_then(|session| session.head.as_ref());
+            head.is_some_and(|head| !matches!(head.state, FlowState::Success | FlowState::Failure))
+        };
+        let (connection, env) = (&self.connection, &self.env);
+        let holder = idempotency::holder(connection, env, project, key.text(), goes_on)?;
         if let Some(holder) = holder {
             return Err(StoreError::KeyTaken {
                 flow: holder.flow,

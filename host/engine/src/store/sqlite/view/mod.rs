@@ -181,7 +181,10 @@ impl View<'_> {
     /// [`StoreError::Damaged`] when it cannot be read what was asked, [`StoreError::Database`].
     pub fn repeat_of(&self, key: &Key) -> Result<Option<FlowId>, StoreError> {
         let project = &self.tx.by.requester.project_id;
-        let holder = idempotency::holder(self.connection(), self.tx.env, project, key.text())?;
+        let holder =
+            idempotency::holder(self.connection(), self.tx.env, project, key.text(), |_| {
+                false
+            })?;
         Ok(holder
             .filter(|holder| holder.asked == key.asked())
             .map(|holder| holder.flow))
