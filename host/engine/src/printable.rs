@@ -36,11 +36,22 @@ pub const fn is_hostile(c: char) -> bool {
         | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a text is printable ASCII, and line feeds where they stay: what most text is, seen without decoding it.
+fn is_plain(text: &str, keeps_lines: bool) -> bool {
+    // Without a way out in between, so that many bytes are looked at in one step.
+    text.bytes().fold(true, |plain, byte| {
+        plain & (matches!(byte, b' '..=b'~') | (keeps_lines & (byte == b'\n')))
+    })
+}
+
 fn escape(
     text: &str,
     hostile: impl Fn(char) -> bool,
     write: impl Fn(char, &mut String),
 ) -> Cow<'_, str> {
+    if is_plain(text, !hostile('\n')) {
+        return Cow::Borrowed(text);
+    }
     let Some(first) = text.find(&hostile) else {
         return Cow::Borrowed(text);
     };
