@@ -5,6 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// The most that the requests in flight may weigh together, in bytes. A thousand small ones keep all workers busy.
 const ROOM: usize = 32 << 20;
 
+/// Requests that waited for room go on when this much or less is in flight: reports come one by one, and a thread that is
+/// woken for each of them costs more than it reads.
+const LOW: usize = ROOM / 4 * 3;
+
 /// What a request weighs besides its text: its flow and its report.
 const FLOW: usize = ROOM / 1024;
 
@@ -23,6 +27,8 @@ struct State {
     weight: usize,
     taken: u64,
     is_closed: bool,
+    /// How many requests wait for room.
+    waiting: usize,
 }
 
 /// Holds the room of one request until its report is written.
@@ -42,13 +48,17 @@ impl Traffic {
         let weight = FLOW.saturating_add(bytes.saturating_mul(COPIES));
         let mut state = self.state();
         state.taken += 1;
-        let is_full = |state: &mut State| {
+        let is_full = |state: &State| {
             !state.is_closed && state.weight > 0 && state.weight.saturating_add(weight) > ROOM
         };
-        state = self
-            .changed
-            .wait_while(state, is_full)
-            .unwrap_or_else(PoisonError::into_inner);
+        while is_full(&state) {
+            state.waiting += 1;
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
         if state.is_closed {
             return None;
         }
@@ -77,8 +87,12 @@ impl Traffic {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.traffic.state().weight -= self.weight;
-        self.traffic.changed.notify_all();
+        let mut state = self.traffic.state();
+        state.weight -= self.weight;
+        if state.waiting > 0 && state.weight <= LOW {
+            drop(state);
+            self.traffic.changed.notify_all();
+        }
     }
 }
 
@@ -90,12 +104,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_waits_until_another_is_reported() {
+    fn a_request_waits_until_a_quarter_of_the_others_is_reported() {
         let traffic = Arc::new(Traffic::default());
         let mut tickets: Vec<_> = (0..1024).map(|_| traffic.admit(0)).collect();
         let (told, entered) = channel();
         std::thread::scope(|scope| {
             scope.spawn(|| told.send(traffic.admit(0).is_some()));
+            assert!(entered.recv_timeout(Duration::from_millis(50)).is_err());
+            tickets.truncate(LOW / FLOW + 1);
             assert!(entered.recv_timeout(Duration::from_millis(50)).is_err());
             assert!(tickets.pop().flatten().is_some());
             assert_eq!(entered.recv(), Ok(true));
