@@ -9,11 +9,14 @@ use serde_json::{Value, json};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EntryCreate {
-    /// The status that a volume gets when a rollback keeps it. Without one it keeps the status that it has, also `creating`,
-    /// from which nothing leads on: then a later task has to change it, and cannot before it has run.
-    #[serde(default)]
-    #[schemars(length(min = 1))]
-    pub kept_status: Option<String>,
+    /// The status that a volume gets when a rollback keeps it. An empty text leaves the status as it is, also `creating`,
+    /// from which nothing leads on unless a later task has run, whose revert changes it.
+    #[serde(default = "kept_status")]
+    pub kept_status: String,
+}
+
+fn kept_status() -> String {
+    "error".to_owned()
 }
 
 /// The columns, as the tasks before checked them. They are not looked into here.
@@ -85,10 +88,10 @@ impl Task for EntryCreate {
             return Ok(Disposition::Keep);
         };
         let id = &output.volume_id;
-        let undone = match (context::quota_committed(), &self.kept_status) {
+        let undone = match (context::quota_committed(), self.kept_status.as_str()) {
             (false, _) => volumes::destroy(id),
-            (true, Some(status)) => volumes::update(id, &json!({"status": status})).map(drop),
-            (true, None) => Ok(()),
+            (true, "") => Ok(()),
+            (true, status) => volumes::update(id, &json!({"status": status})).map(drop),
         };
         match undone {
             Err(error) if error.is("VolumeNotFound") => {} // nothing to undo
@@ -149,23 +152,24 @@ mod tests {
         assert_eq!(host.calls("volumes.destroy"), [json!({"id": "v1"})]);
     }
 
-    /// A host whose flow has committed quota, and where volumes that are kept go to `error`.
+    /// A host whose flow has committed quota.
     fn keeping() -> FakeHost {
         FakeHost::new()
             .quota_committed()
-            .settings(json!({"kept_status": "error"}))
             .answer("volumes.update", json!({}))
     }
 
     #[test]
-    fn a_volume_that_is_kept_gets_the_status_of_the_settings() {
-        let host = keeping();
-        assert_eq!(
-            host.revert::<EntryCreate>(completed()),
-            Ok(Disposition::Keep)
-        );
-        let update = json!({"id": "v1", "changes": {"status": "error"}});
-        assert_eq!(host.all_calls(), [("volumes.update".to_owned(), update)]);
+    fn a_volume_that_is_kept_gets_the_status_of_the_settings_or_error() {
+        let lost = json!({"kept_status": "lost"});
+        for (host, status) in [(keeping(), "error"), (keeping().settings(lost), "lost")] {
+            assert_eq!(
+                host.revert::<EntryCreate>(completed()),
+                Ok(Disposition::Keep)
+            );
+            let update = json!({"id": "v1", "changes": {"status": status}});
+            assert_eq!(host.all_calls(), [("volumes.update".to_owned(), update)]);
+        }
     }
 
     #[test]
@@ -198,10 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn without_settings_a_revert_leaves_a_volume_with_committed_quota_alone_as_it_does_unfinished_calls()
-     {
+    fn a_revert_leaves_unfinished_calls_alone_and_with_an_empty_status_a_volume_that_is_kept() {
+        let as_it_is = json!({"kept_status": ""});
         for (host, outcome) in [
-            (FakeHost::new().quota_committed(), completed()),
+            (keeping().settings(as_it_is), completed()),
             (
                 FakeHost::new(),
                 Outcome::Failed(Error::new("Busy", "try again")),

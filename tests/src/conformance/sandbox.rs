@@ -118,6 +118,8 @@ fn manifest(plugins: &[(&str, &[&str])], keys: &[&str], config: &Config) -> Stri
     for (plugin, grants) in plugins {
         let settings = match *plugin {
             "inject" => format!("provides = {}", json!(keys)),
+            // As the original leaves it.
+            "entry-create" => "kept_status = \"\"".to_owned(),
             "extract-volume-request" => {
                 format!("cloned_volume_same_az = {}", config.cloned_volume_same_az)
             }
