@@ -23,6 +23,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("policy", &["error", "id", "printable", "value"]),
     ("effect", &["clock", "id", "value"]),
     ("event", &["clock", "effect", "error", "id", "value"]),
+    ("rows", &["clock", "effect", "error", "id", "value"]),
+    (
+        "volumes",
+        &[
+            "clock", "effect", "error", "event", "id", "keyring", "quota", "rows", "value",
+        ],
+    ),
     ("task", &["effect", "error", "event", "id", "value"]),
     (
         "history",
@@ -88,7 +95,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "keyring",
             "quota",
             "report",
+            "rows",
             "value",
+            "volumes",
         ],
     ),
     (

@@ -36,6 +36,8 @@ points! {
     EffectUndone,
     /// Messages of a flow that ends were made ready, or withdrawn.
     CastsSettled,
+    /// The rows of the batch are written; its journals are not.
+    RowsWritten,
     /// The batch is written, and not committed.
     BatchWritten,
     /// The batch is on disk; nobody was told.

@@ -67,11 +67,13 @@ pub mod quota;
 pub mod report;
 pub mod request;
 pub mod retry;
+pub mod rows;
 pub mod store;
 pub mod task;
 pub mod text;
 pub mod upgrade;
 pub mod value;
+pub mod volumes;
 mod wit;
 
 pub use error::{Diagnostic, TaskError};

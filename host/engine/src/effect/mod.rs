@@ -1,6 +1,7 @@
 //! Effects: the changes a task makes to state that the host owns. Pure data: what is asked, what is answered, which
 //! rows changed, and what that leaves in the end. The store applies them.
 
+mod caller;
 mod cast;
 mod change;
 mod key;
@@ -9,6 +10,7 @@ mod query;
 mod quota;
 mod volume;
 
+pub use caller::Caller;
 pub use cast::Cast;
 pub use change::{Change, Table};
 pub use key::{KeyCopy, KeyCreate, KeyDelete};

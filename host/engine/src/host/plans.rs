@@ -139,6 +139,7 @@ impl Core {
         let plugin = self.component(planned.digest, &whose)?;
         let limits = self.planner.limits_today(&planned.limits, &whose);
         let requires = planned.requires.iter().map(|(input, _)| input);
+        // Whether it can run within what the operator allows today is found out before its flow is changed.
         let descriptor = plugin.describe(&planned.settings, &limits)?;
         let spec = TaskSpec {
             name: planned.display.clone(),
@@ -284,10 +285,16 @@ fn keep_component(folder: &Path, plugin: &Plugin) -> std::io::Result<()> {
     }
     fs::create_dir_all(folder)?;
     let temporary = folder.join(format!(".{}", FlowId::new()));
-    fs::write(&temporary, plugin.bytes())?;
-    file::sync(&temporary)?;
-    reach(CrashPoint::ComponentWritten);
-    fs::rename(&temporary, &path)?;
+    let put = || {
+        fs::write(&temporary, plugin.bytes())?;
+        file::sync(&temporary)?;
+        reach(CrashPoint::ComponentWritten);
+        fs::rename(&temporary, &path)
+    };
+    put().inspect_err(|_| {
+        // Nothing refers to it.
+        let _ = fs::remove_file(&temporary);
+    })?;
     file::sync(folder)?;
     reach(CrashPoint::ComponentKept);
     Ok(())

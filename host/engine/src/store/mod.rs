@@ -13,20 +13,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::{ClockError, Timestamp};
+pub use crate::effect::Caller;
 use crate::effect::{Answer, Applied, Effect, Query};
 use crate::error::{HostErrorKind, TaskError};
 use crate::event::{Entry, Event};
-use crate::id::{CallId, FlowId, Identity};
+use crate::id::FlowId;
 use crate::value::Value;
-
-/// On whose behalf the store is asked.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
-    /// The call of a flow's task; `None` for an operator, who is not confined to what one flow made.
-    pub call: Option<CallId>,
-    /// Who asked for the flow, or the operator.
-    pub requester: &'a Identity,
-}
 
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -8,12 +8,15 @@ use rusqlite::{Connection, ErrorCode, params};
 use super::file::Held;
 use super::gate::Long;
 use super::open;
+use super::rows::{self, NotWritten};
 use super::session::Session;
 use super::turnstile::{Turn, Turnstile};
-use super::tx::{describe, execute};
+use super::tx::{describe, execute, scalar};
 use super::writer::Writer;
 use crate::crash::{CrashPoint, reach};
+use crate::event::FlowState;
 use crate::id::FlowId;
+use crate::rows::{Key, Mark, RowId};
 use crate::store::{StoreError, WhenDurable};
 
 /// Effects and events of many flows, on the way to one commit.
@@ -24,6 +27,10 @@ pub(super) struct Batch {
     pub(super) events: usize,
     /// Flows that wait for the commit, and whom to tell.
     pub(super) waiting: Vec<WhenDurable>,
+    /// Messages that are not in memory, of flows that ended: their keys, and how their flows ended.
+    pub(super) unsettled: Vec<(Key, FlowState)>,
+    /// Rows were changed of which no journal tells.
+    pub(super) by_operator: bool,
 }
 
 /// Somebody who waited for a batch, and what became of it.
@@ -52,8 +59,13 @@ impl Writer {
             touched: Vec::new(),
             events: 0,
             waiting: Vec::new(),
+            unsettled: Vec::new(),
+            by_operator: false,
         });
         reach(CrashPoint::BatchOpened);
+        if let Err(error) = self.look_for_others() {
+            return Err(self.lose(&error));
+        }
         match self.host.holds(&self.connection, self.env.clock.now()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.bar(StoreError::Fenced)),
@@ -96,14 +108,17 @@ impl Writer {
             return Ok(());
         }
         let long = Long::begin(&self.long);
-        let result = self.write_entries().and_then(|()| {
+        let result = self.write_batch().and_then(|mark| {
             reach(CrashPoint::BatchWritten);
-            execute(&self.connection, "COMMIT")
+            execute(&self.connection, "COMMIT")?;
+            Ok(mark)
         });
         drop(long);
-        if let Err(error) = result {
-            return Err(self.lose(&error));
-        }
+        let mark = match result {
+            Ok(mark) => mark,
+            Err(NotWritten::Sqlite(error)) => return Err(self.lose(&error)),
+            Err(NotWritten::Behind(row)) => return Err(self.lose_behind(&row)),
+        };
         reach(CrashPoint::BatchCommitted);
         // Before anybody is told: what is in a file without its name is not durable.
         if let Some(Err(gone)) = self.held.as_ref().map(Held::check) {
@@ -117,6 +132,11 @@ impl Writer {
         let Some(batch) = self.batch.take() else {
             return Ok(());
         };
+        self.overlay.committed(mark);
+        if batch.by_operator || !batch.unsettled.is_empty() {
+            // A fetch cannot tell whether it saw these rows.
+            self.overlay.forget();
+        }
         for flow in batch.touched {
             if let Some(session) = self.flows.get_mut(&flow) {
                 session.committed();
@@ -149,6 +169,28 @@ impl Writer {
             self.reopen();
         }
         lost
+    }
+
+    /// The batch is gone: a row is not there that was.
+    fn lose_behind(&mut self, row: &RowId) -> StoreError {
+        let reason = format!(
+            "{} `{}` is not what it was: another program has written to the database",
+            row.table.noun,
+            row.key.first()
+        );
+        tracing::error!(%reason, "a commit failed: what flows did since the one before is taken back");
+        let lost = StoreError::Lost(reason);
+        self.roll_back(&lost);
+        lost
+    }
+
+    /// Forgets rows when another process has written since this was asked last.
+    pub(super) fn look_for_others(&mut self) -> rusqlite::Result<()> {
+        let version: Option<i64> = scalar(&self.connection, "PRAGMA data_version", [])?;
+        if std::mem::replace(&mut self.data_version, version) != version {
+            self.overlay.forget();
+        }
+        Ok(())
     }
 
     /// Refuses what a process asks that may write nothing more.
@@ -200,6 +242,7 @@ impl Writer {
             self.reopen();
         }
         self.host.settle(false);
+        self.overlay.forget();
         let Some(batch) = self.batch.take() else {
             return;
         };
@@ -225,21 +268,31 @@ impl Writer {
             Ok(connection)
         });
         match opened {
-            Ok(connection) => self.connection = connection,
+            Ok(connection) => {
+                self.connection = connection;
+                self.data_version = None;
+            }
             Err(error) => tracing::error!(%error, "the database could not be opened anew"),
         }
     }
 
-    fn write_entries(&self) -> rusqlite::Result<()> {
+    /// Writes what the batch came to: rows, journals, flows. Returns how far the database gets by it.
+    fn write_batch(&mut self) -> Result<Mark, NotWritten> {
         let Some(batch) = &self.batch else {
-            return Ok(());
+            return Ok(Mark::default());
         };
+        for (message, state) in &batch.unsettled {
+            settle_cast(&self.connection, message, *state)?;
+        }
+        self.statements
+            .write(&self.connection, &self.overlay.written())?;
+        reach(CrashPoint::RowsWritten);
         for flow in &batch.touched {
             if let Some(session) = self.flows.get(flow) {
                 self.write_flow(*flow, session)?;
             }
         }
-        Ok(())
+        Ok(rows::mark(&self.connection)?)
     }
 
     fn write_flow(&self, flow: FlowId, session: &Session) -> rusqlite::Result<()> {
@@ -297,6 +350,19 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Settles a message of a flow that ended: it is ready when the flow succeeded, and withdrawn when it did not.
+fn settle_cast(connection: &Connection, message: &Key, state: FlowState) -> rusqlite::Result<()> {
+    let statement = if state == FlowState::Success {
+        "UPDATE outbox SET state = 'ready' WHERE id = ? AND state = 'held'"
+    } else {
+        "DELETE FROM outbox WHERE id = ? AND state = 'held'"
+    };
+    connection
+        .prepare_cached(statement)?
+        .execute([message.first()])?;
+    Ok(())
 }
 
 /// Waits for the turn to write; `None` in memory, where nobody else is.

@@ -2,17 +2,15 @@
 
 pub mod admin;
 mod batch;
-mod changes;
 pub mod control;
-mod effects;
 mod entries;
 mod facts;
+mod fetcher;
 mod file;
 mod gate;
 mod idempotency;
 mod inbox;
 mod journal;
-mod keys;
 mod lease;
 mod log;
 mod lookup;
@@ -21,13 +19,13 @@ mod origin;
 mod quota;
 mod restore;
 mod row;
+mod rows;
 mod session;
 #[cfg(test)]
 mod tests;
 mod turnstile;
 mod tx;
 pub mod view;
-mod volumes;
 mod writer;
 
 use std::ops::{Deref, DerefMut};
@@ -35,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::{Clock, Timestamp};
 use crate::effect::{Answer, Applied, Effect, Query};
@@ -46,8 +44,10 @@ use crate::keyring::MasterKey;
 use crate::quota::QuotaConfig;
 use crate::store::{Caller, Store, StoreError, WhenDurable};
 use crate::value::Value;
+use crate::volumes::Setup;
 
 use entries::Written;
+use fetcher::Fetcher;
 use gate::Gate;
 use inbox::{Inbox, Message};
 use lease::Host;
@@ -125,6 +125,8 @@ pub struct Sqlite {
 }
 
 struct Shared {
+    /// Reads the rows that rules need. Dropped before the writer, whose connection is closed last.
+    fetcher: Mutex<Fetcher>,
     writer: Gate<Writer>,
     /// Rung when a batch opens, and when the store closes.
     inbox: Inbox,
@@ -143,6 +145,15 @@ impl Env {
             config,
             clock,
             master_key: std::sync::OnceLock::new(),
+        }
+    }
+
+    fn setup(&self) -> Setup<'_> {
+        Setup {
+            quota: &self.config.quota,
+            default_volume_type: self.config.default_volume_type.as_deref(),
+            master_key_file: self.config.master_key.as_deref(),
+            master_key: &self.master_key,
         }
     }
 }
@@ -200,6 +211,7 @@ impl Sqlite {
             .map_err(|error| StoreError::Database(error.to_string()))?;
         let (clock, long) = (Arc::clone(&writer.env.clock), Arc::clone(&writer.long));
         let shared = Arc::new(Shared {
+            fetcher: Mutex::new(Fetcher::new(writer.held.clone())),
             writer: Gate::before(writer, long),
             inbox: Inbox::default(),
         });
@@ -379,15 +391,15 @@ impl Store for Sqlite {
     }
 
     fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError> {
-        self.write(|writer| writer.apply(by, effect))
+        self.with_rows(|writer, draft| writer.apply(by, effect, draft))
     }
 
     fn undo(&self, applied: &Applied) -> Result<(), StoreError> {
-        self.write(|writer| writer.undo(applied))
+        self.with_rows(|writer, draft| writer.undo(applied, draft))
     }
 
     fn query(&self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError> {
-        self.write(|writer| writer.query(by, query))
+        self.with_rows(|writer, draft| writer.query(by, query, draft))
     }
 
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {

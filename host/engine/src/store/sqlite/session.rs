@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use super::entries::Written;
 use crate::clock::Timestamp;
+use crate::effect::{Applied, Change};
 use crate::event::{Event, FlowState};
 use crate::id::{CallId, FlowId, Phase, TaskId};
+use crate::rows::Made;
 use crate::store::StoreError;
 use crate::value::Digest;
+use crate::volumes::row_id;
 
 /// What the writer knows of a flow that somebody writes to.
 #[derive(Default)]
@@ -20,6 +23,8 @@ pub(super) struct Session {
     pub(super) next_entry: i64,
     /// Number of the next effect.
     pub(super) next_effect: u32,
+    /// The rows that it made or changed.
+    pub(super) made: Made,
     /// The call whose effects are taken.
     pub(super) open: Option<CallId>,
     /// Why its latest entries are gone, or were not taken.
@@ -122,6 +127,16 @@ impl Session {
         }
     }
 
+    /// Takes note of an effect: its number, and the rows that it changed.
+    pub(super) fn applied(&mut self, applied: &Applied) {
+        self.next_effect = applied.number + 1;
+        for change in &applied.changes {
+            if let Change::Row { table, id, .. } = change {
+                self.made.insert(row_id(*table, id));
+            }
+        }
+    }
+
     /// Takes note of an event: what the flow's row says, and which call is open.
     pub(super) fn note(&mut self, flow: FlowId, at: Timestamp, event: &Event) {
         let call = |task: TaskId, phase, attempt| CallId {
@@ -187,7 +202,7 @@ impl Session {
                 self.unreverted.insert(*task);
             }
             Event::Accepted { .. } => self.unreverted.clear(),
-            Event::Applied(applied) => self.next_effect = applied.number + 1,
+            Event::Applied(applied) => self.applied(applied),
             Event::Replayed { .. }
             | Event::Checkpoint { .. }
             | Event::Undone { .. }

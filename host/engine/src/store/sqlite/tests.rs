@@ -1,5 +1,7 @@
 mod batches;
+mod before;
 mod bookings;
+mod compare;
 mod files;
 mod hands;
 mod idempotency;

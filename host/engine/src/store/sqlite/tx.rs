@@ -1,4 +1,4 @@
-//! One effect's view of the open batch, and the small change of talking to SQLite.
+//! One operator's view of the open batch, and the small change of talking to SQLite.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -6,18 +6,15 @@ use super::Env;
 use crate::clock::Timestamp;
 use crate::store::Caller;
 
-/// What an effect works with.
+/// What an operator's change works with.
 pub(super) struct Tx<'a> {
     pub(super) connection: &'a Connection,
     pub(super) env: &'a Env,
     pub(super) by: Caller<'a>,
     pub(super) now: Timestamp,
-    pub(super) changes: Vec<crate::effect::Change>,
-    /// Things of others that were named: kind and id.
-    pub(super) denied: Vec<(&'static str, String)>,
 }
 
-/// Why an effect was not applied.
+/// Why a change was not made.
 pub(super) enum Fault {
     /// One of our rules.
     Refused(crate::error::TaskError),
@@ -44,8 +41,6 @@ impl<'a> Tx<'a> {
             env,
             by,
             now: env.clock.now(),
-            changes: Vec::new(),
-            denied: Vec::new(),
         }
     }
 }
@@ -60,30 +55,12 @@ pub(super) fn in_savepoint<T>(
     match &result {
         Ok(_) => execute(tx.connection, "RELEASE effect")?,
         Err(Fault::Refused(_)) => {
-            tx.changes.clear();
             execute(tx.connection, "ROLLBACK TO effect")?;
             execute(tx.connection, "RELEASE effect")?;
         }
         // The whole batch goes.
         Err(Fault::Sqlite(_)) => {}
     }
-    result
-}
-
-/// Runs `work`, which is refused before it writes anything or not at all.
-///
-/// # Panics
-/// When it is refused after it changed something: then the whole batch goes.
-pub(super) fn checked_first<T>(
-    tx: &mut Tx<'_>,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    let result = work(tx);
-    let is_refused = matches!(result, Err(Fault::Refused(_)));
-    assert!(
-        !is_refused || tx.changes.is_empty(),
-        "an effect was refused half-way"
-    );
     result
 }
 

@@ -12,23 +12,34 @@ use super::entries::{self, Written};
 use super::file::Held;
 use super::lease::{Host, Taken};
 use super::log::Log;
+use super::rows::Statements;
 use super::session::Session;
 use super::turnstile::Turnstile;
 use super::tx::{Fault, Tx, describe, in_savepoint};
-use super::{Env, changes, effects, idempotency, lookup};
+use super::{Env, idempotency, lookup};
 use crate::clock::Timestamp;
 use crate::crash::{CrashPoint, reach};
-use crate::effect::{Answer, Applied, Effect, Query};
+use crate::effect::{Answer, Applied, Change, Effect, Query};
 use crate::event::{Entry, Event, FlowState};
-use crate::id::{CallId, FlowId};
+use crate::id::{CallId, FlowId, Identity};
 use crate::idempotency::{Key, asked};
+use crate::rows::{Done, Draft, Made, Overlay, Row as _, Rows, Stop};
 use crate::store::{Caller, StoreError, WhenDurable};
 use crate::value::Value;
+use crate::volumes::{self, Message, Setup};
+
+/// Bytes of the cache of rows.
+const CACHE: usize = 64 << 20;
 
 pub(super) struct Writer {
     /// `None` in memory. Dropped before the connection, which removes the log when it is closed last.
     pub(super) log: Option<Log>,
     pub(super) connection: Connection,
+    /// What rules look at and change; a commit writes it to the database.
+    pub(super) overlay: Overlay,
+    pub(super) statements: Statements,
+    /// Differs when another process has written.
+    pub(super) data_version: Option<i64>,
     /// The files that are open; `None` in memory.
     pub(super) held: Option<Held>,
     pub(super) env: Env,
@@ -53,6 +64,9 @@ impl Writer {
         Self {
             log: None,
             connection,
+            overlay: Overlay::new(CACHE),
+            statements: Statements::default(),
+            data_version: None,
             held: None,
             env,
             turnstile: None,
@@ -82,9 +96,7 @@ impl Writer {
             _ => None,
         });
         if let Some(state) = finished {
-            if let Err(error) = settle_casts(&self.connection, flow, state) {
-                return Err(self.lose(&error));
-            }
+            self.settle_casts(flow, state);
             reach(CrashPoint::CastsSettled);
         }
         if let Some(session) = self.flows.get_mut(&flow) {
@@ -198,11 +210,40 @@ impl Writer {
         self.push(flow, written);
     }
 
+    /// Settles what a flow sent that ends: in memory as far as it is there, else when the batch is written.
+    fn settle_casts(&mut self, flow: FlowId, state: FlowState) {
+        let Some(session) = self.flows.get(&flow) else {
+            return;
+        };
+        if !session.made.iter().any(|id| id.table == Message::TABLE) {
+            return;
+        }
+        let nobody = Identity::default();
+        let by = Caller {
+            call: Some(CallId {
+                flow,
+                ..CallId::OPERATOR
+            }),
+            requester: &nobody,
+        };
+        let mut draft = Draft::new(self.env.clock.now());
+        let rows = Rows::new(&mut self.overlay, &mut draft, by, &session.made);
+        let (others, _) = rows.run(|rows| Ok(volumes::settle(rows, state)));
+        if let (Ok(others), Some(batch)) = (others, &mut self.batch) {
+            let others = others.into_iter();
+            batch
+                .unsettled
+                .extend(others.map(|message| (message, state)));
+        }
+    }
+
+    /// Applies an effect. `None`: rows are missing that the draft names.
     pub(super) fn apply(
         &mut self,
         by: Caller<'_>,
         effect: &Effect,
-    ) -> Result<(Answer, Applied), StoreError> {
+        draft: &mut Draft,
+    ) -> Result<Option<(Answer, Applied)>, StoreError> {
         if let Some(call) = by.call {
             self.check_session(call.flow, None)?;
             if self.flows.get(&call.flow).and_then(|session| session.open) != Some(call) {
@@ -212,91 +253,115 @@ impl Writer {
         } else {
             self.begin()?;
         }
-        let mut tx = Tx::new(&self.connection, &self.env, by);
-        let result = effects::apply(&mut tx, effect);
-        let (now, changes, denied) = (
-            tx.now,
-            std::mem::take(&mut tx.changes),
-            std::mem::take(&mut tx.denied),
-        );
-        self.note_denied(by, now, denied);
-        match result {
-            Ok(answer) => {
-                let number = by
-                    .call
-                    .and_then(|call| self.flows.get(&call.flow))
-                    .map_or(0, |session| session.next_effect.max(1));
-                let applied = Applied {
-                    number,
-                    call: by.call.unwrap_or(CallId::OPERATOR),
-                    effect: effect.name(),
-                    changes,
-                };
-                if let Some(call) = by.call {
-                    if let Some(session) = self.flows.get_mut(&call.flow) {
-                        session.next_effect = number + 1;
-                    }
-                    self.push_event(call.flow, now, entries::Effect::Applied(&applied));
-                }
-                reach(CrashPoint::EffectApplied);
-                self.commit_if_large()?;
-                Ok((answer, applied))
-            }
-            Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
-            Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
+        let now = draft.now();
+        let (result, done) =
+            self.rules(by, draft, |rows, setup| volumes::apply(rows, setup, effect));
+        if !matches!(result, Err(Stop::Missing)) {
+            self.note_denied(by, now, done.denied);
         }
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(Stop::Refused(error)) => return Err(StoreError::Refused(error)),
+            Err(Stop::Missing) => return Ok(None),
+        };
+        let mut applied = Applied {
+            number: 0,
+            call: by.call.unwrap_or(CallId::OPERATOR),
+            effect: effect.name(),
+            changes: done.changes,
+        };
+        if let Some(call) = by.call {
+            if let Some(session) = self.flows.get_mut(&call.flow) {
+                applied.number = session.next_effect.max(1);
+                session.applied(&applied);
+            }
+            self.push_event(call.flow, now, entries::Effect::Applied(&applied));
+        } else if let Some(batch) = &mut self.batch {
+            batch.by_operator = true;
+        }
+        reach(CrashPoint::EffectApplied);
+        self.commit_if_large()?;
+        Ok(Some((answer, applied)))
     }
 
-    pub(super) fn undo(&mut self, applied: &Applied) -> Result<(), StoreError> {
+    /// Runs rules over the rows of the open batch.
+    fn rules<T>(
+        &mut self,
+        by: Caller<'_>,
+        draft: &mut Draft,
+        rules: impl FnOnce(&mut Rows<'_>, &Setup<'_>) -> Result<T, Stop>,
+    ) -> (Result<T, Stop>, Done) {
+        let session = by.call.and_then(|call| self.flows.get(&call.flow));
+        let nothing = Made::new();
+        let made = session.map_or(&nothing, |session| &session.made);
+        let setup = self.env.setup();
+        Rows::new(&mut self.overlay, draft, by, made).run(|rows| rules(rows, &setup))
+    }
+
+    /// Takes an effect back. `None`: rows are missing that the draft names.
+    pub(super) fn undo(
+        &mut self,
+        applied: &Applied,
+        draft: &mut Draft,
+    ) -> Result<Option<()>, StoreError> {
         let flow = applied.call.flow;
         self.open_session(flow, None)?;
-        let nobody = crate::id::Identity::default();
+        let nobody = Identity::default();
         let by = Caller {
             call: Some(applied.call),
             requester: &nobody,
         };
-        let mut tx = Tx::new(&self.connection, &self.env, by);
-        let result = in_savepoint(&mut tx, |tx| {
-            let inverses = applied.changes.iter().rev();
+        let now = draft.now();
+        let (result, _) = self.rules(by, draft, |rows, _| {
+            let inverses = applied.changes.iter().rev().map(Change::inverse);
             inverses
-                .map(crate::effect::Change::inverse)
-                .try_for_each(|change| changes::apply(tx, &change))
+                .into_iter()
+                .try_for_each(|inverse| volumes::restore(rows, &inverse))
         });
-        let now = tx.now;
         match result {
-            Ok(()) => {
-                let event = Event::Undone {
-                    number: applied.number,
-                };
-                self.push_event(flow, now, event);
-                reach(CrashPoint::EffectUndone);
-                self.commit_if_large()
-            }
-            Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
-            Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
+            Ok(()) => {}
+            Err(Stop::Refused(error)) => return Err(StoreError::Refused(error)),
+            Err(Stop::Missing) => return Ok(None),
         }
+        let event = Event::Undone {
+            number: applied.number,
+        };
+        self.push_event(flow, now, event);
+        reach(CrashPoint::EffectUndone);
+        self.commit_if_large()?;
+        Ok(Some(()))
     }
 
-    pub(super) fn query(&mut self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError> {
+    /// Looks something up. `None`: rows are missing that the draft names.
+    pub(super) fn query(
+        &mut self,
+        by: Caller<'_>,
+        query: &Query,
+        draft: &mut Draft,
+    ) -> Result<Option<Value>, StoreError> {
         if let Some(call) = by.call {
             self.check_session(call.flow, None)?;
         }
-        let mut tx = Tx::new(&self.connection, &self.env, by);
-        let result = lookup::query(&mut tx, query);
-        let (now, denied) = (tx.now, std::mem::take(&mut tx.denied));
+        if self.batch.is_none() {
+            let look = self.look_for_others();
+            // Reading changes nothing, so there is no batch to lose.
+            look.map_err(|error| StoreError::Database(describe(&error)))?;
+        }
+        let now = draft.now();
+        let (result, done) =
+            self.rules(by, draft, |rows, setup| volumes::query(rows, setup, query));
         // The batch is opened for whatever is refused, so that the time this takes does not tell an id of another's from one
         // that nobody has.
         if let Some(call) = by.call
-            && matches!(result, Err(Fault::Refused(_)))
+            && matches!(result, Err(Stop::Refused(_)))
         {
             self.open_session(call.flow, None)?;
-            self.note_denied(by, now, denied);
+            self.note_denied(by, now, done.denied);
         }
         match result {
-            Ok(value) => Ok(value),
-            Err(Fault::Refused(error)) => Err(StoreError::Refused(error)),
-            // Reading changes nothing, so the batch is as it was.
-            Err(Fault::Sqlite(error)) => Err(StoreError::Database(describe(&error))),
+            Ok(value) => Ok(Some(value)),
+            Err(Stop::Refused(error)) => Err(StoreError::Refused(error)),
+            Err(Stop::Missing) => Ok(None),
         }
     }
 
@@ -441,6 +506,8 @@ impl Writer {
     ) -> Result<T, StoreError> {
         self.commit()?;
         self.begin()?;
+        // What an operator writes goes past them.
+        self.overlay.forget();
         let mut tx = Tx::new(&self.connection, &self.env, by);
         match in_savepoint(&mut tx, work) {
             Ok(value) => {
@@ -454,17 +521,4 @@ impl Writer {
             Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
         }
     }
-}
-
-/// What a flow sent is ready when it succeeds, and withdrawn when it does not.
-fn settle_casts(connection: &Connection, flow: FlowId, state: FlowState) -> rusqlite::Result<()> {
-    let statement = if state == FlowState::Success {
-        "UPDATE outbox SET state = 'ready' WHERE flow = ? AND state = 'held'"
-    } else {
-        "DELETE FROM outbox WHERE flow = ? AND state = 'held'"
-    };
-    connection
-        .prepare_cached(statement)?
-        .execute([flow.0.as_bytes()])?;
-    Ok(())
 }

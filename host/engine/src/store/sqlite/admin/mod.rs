@@ -16,15 +16,19 @@ pub use vacuum::Vacuumed;
 use std::collections::BTreeMap;
 
 use rusqlite::params;
+use rusqlite::types::Value as Sql;
 
 use super::Sqlite;
+use super::rows::{self, NotWritten, Statements};
 use super::tx::{Fault, Tx};
 use super::view::View;
 use crate::clock::Timestamp;
 use crate::error::TaskError;
 use crate::id::Identity;
+use crate::rows::{Draft, Made, Overlay, Rows, Stop};
 use crate::store::{Caller, StoreError};
-use crate::value::{Digest, Object};
+use crate::value::{Digest, Object, Value};
+use crate::volumes::Setup;
 
 impl Sqlite {
     /// Changes things as `requester`, in one transaction that is on disk when this returns.
@@ -97,6 +101,41 @@ impl<'a> Admin<'_, 'a> {
         }
     }
 
+    /// Runs rules, in the operator's transaction; what they changed is written when this returns.
+    fn rules<T>(
+        &mut self,
+        rules: impl Fn(&mut Rows<'_>, &Setup<'_>) -> Result<T, Stop>,
+    ) -> Result<T> {
+        let tx = &self.tx;
+        let mut overlay = Overlay::new(usize::MAX);
+        let mut draft = Draft::new(tx.now);
+        // No flow makes these rows.
+        let made = Made::new();
+        loop {
+            let rows = Rows::new(&mut overlay, &mut draft, tx.by, &made);
+            match rows.run(|rows| rules(rows, &tx.env.setup())) {
+                (Ok(answer), _) => {
+                    let written = overlay.written();
+                    Statements::default()
+                        .write(tx.connection, &written)
+                        .map_err(|error| match error {
+                            NotWritten::Sqlite(error) => Fault::Sqlite(error),
+                            NotWritten::Behind(_) => {
+                                Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows)
+                            }
+                        })?;
+                    return Ok(answer);
+                }
+                (Err(Stop::Refused(error)), _) => return Err(error.into()),
+                (Err(Stop::Missing), _) => {
+                    let fetched = rows::fetch(tx.connection, draft.take_wants())?;
+                    overlay.accept(&fetched);
+                    draft.answered(&overlay.begin_fetch(), fetched);
+                }
+            }
+        }
+    }
+
     pub(super) fn connection(&self) -> &'a rusqlite::Connection {
         self.tx.connection
     }
@@ -149,7 +188,7 @@ impl<'a> Admin<'_, 'a> {
                     names.join(", "),
                     marks.join(", ")
                 );
-                let values = row.values().map(super::changes::to_sql);
+                let values = row.values().map(to_sql);
                 self.tx
                     .connection
                     .prepare_cached(&statement)?
@@ -169,5 +208,19 @@ impl<'a> Admin<'_, 'a> {
             return Err(not_found(noun, id).into());
         }
         Ok(())
+    }
+}
+
+/// A JSON value as a column holds it.
+fn to_sql(value: &Value) -> Sql {
+    match value {
+        Value::Null => Sql::Null,
+        Value::Bool(flag) => Sql::Integer(i64::from(*flag)),
+        Value::Number(number) => number.as_i64().map_or_else(
+            || Sql::Real(number.as_f64().unwrap_or_default()),
+            Sql::Integer,
+        ),
+        Value::String(text) => Sql::Text(text.clone()),
+        other => Sql::Text(other.to_string()),
     }
 }

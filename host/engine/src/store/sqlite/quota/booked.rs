@@ -61,22 +61,6 @@ fn expected(
     Ok(sums.usages())
 }
 
-/// What is booked in one project: resource -> `in_use`. A refresh counts by it, and so agrees with what
-/// [`current_drift`] expects. Writes down what snapshots count for of which that was not known.
-pub(super) fn booked(
-    connection: &Connection,
-    config: &QuotaConfig,
-    project: &str,
-) -> rusqlite::Result<BTreeMap<String, i64>> {
-    settle(connection, config, Some(project))?;
-    let mut sums = Sums::default();
-    sums.add_booked(connection, config, Some(project))?;
-    let booked = sums.usages().into_iter();
-    Ok(booked
-        .map(|((_, resource), counters)| (resource, counters.in_use))
-        .collect())
-}
-
 /// Writes down what snapshots count for of which that is not known: what the setting says. Run it where usages are made
 /// to agree with the count, so that the setting may change afterwards.
 pub(in super::super) fn settle(

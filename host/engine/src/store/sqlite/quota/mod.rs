@@ -1,36 +1,15 @@
-//! Effects on quota: reserve, commit, roll back; whose limit applies, and the count anew that may come before.
+//! Quota as operators read it: limits, usages, and what usages should say.
 
 mod booked;
 mod limits;
-mod reservation;
 mod usage;
 
 pub(super) use booked::{current_drift, settle};
 pub(super) use limits::{Limits, limits_for, resource, resources};
-pub(super) use reservation::{commit, is_given_back, reserve, reserved_resources, rollback};
-pub(super) use usage::{refresh, usages};
+pub(super) use usage::usages;
 
-use super::tx::{Fault, Tx};
+use super::tx::Fault;
 use crate::error::TaskError;
-
-impl Tx<'_> {
-    /// The project whose quota is meant.
-    fn quota_project<'b>(&'b self, named: Option<&'b String>) -> &'b str {
-        named.unwrap_or(&self.by.requester.project_id)
-    }
-}
-
-/// A caller must be somebody: a user of a project, or an admin.
-pub(super) fn require_somebody(tx: &Tx<'_>) -> Result<(), Fault> {
-    let caller = tx.by.requester;
-    if caller.is_admin || !(caller.user_id.is_empty() || caller.project_id.is_empty()) {
-        Ok(())
-    } else {
-        Err(not_authorized(
-            "a quota belongs to a project, and the caller names no user or no project",
-        ))
-    }
-}
 
 fn not_authorized(message: impl Into<String>) -> Fault {
     TaskError::new("NotAuthorized", message).into()

@@ -26,6 +26,7 @@ pub(super) fn damage(store: &Sqlite, statement: &str) {
     let mut writer = store.writer();
     writer.commit().unwrap();
     writer.connection.execute_batch(statement).unwrap();
+    writer.overlay.forget();
 }
 
 pub(super) fn number(store: &Sqlite, query: &str) -> i64 {

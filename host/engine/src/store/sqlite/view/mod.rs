@@ -217,10 +217,15 @@ impl View<'_> {
 
     /// Whether the caller may see a row: of the caller's project or everybody's, or any for an admin; and not deleted.
     pub fn may_see(&self, kind: Kind, row: &Object) -> bool {
+        let caller = self.tx.by.requester;
         match kind {
-            Kind::Volume | Kind::Snapshot => self.tx.may_see(row),
+            Kind::Volume | Kind::Snapshot => {
+                let owner = row.get("project_id").and_then(Value::as_str);
+                let is_deleted = row.get("deleted") == Some(&Value::from(true));
+                (caller.is_admin || owner == Some(&caller.project_id))
+                    && (caller.read_deleted || !is_deleted)
+            }
             Kind::Image => {
-                let caller = self.tx.by.requester;
                 let owner = row.get("project_id").and_then(Value::as_str);
                 caller.is_admin || owner.is_none_or(|owner| owner == caller.project_id)
             }

@@ -8,7 +8,7 @@ use crate::effect::{Answer, Cast, Change, Effect, Table};
 use crate::value::Object;
 
 /// Applies an effect whole, or not at all, and notes its changes.
-pub(super) fn apply(tx: &mut Tx<'_>, effect: &Effect) -> Result<Answer, Fault> {
+pub(in crate::store::sqlite) fn apply(tx: &mut Tx<'_>, effect: &Effect) -> Result<Answer, Fault> {
     // A savepoint copies each page that is written in it, so what is refused before it writes anything has none.
     match effect {
         Effect::QuotaReserve(reserve) => {
@@ -60,12 +60,12 @@ fn cast(tx: &mut Tx<'_>, cast: &Cast) -> Result<Answer, Fault> {
 
 impl Tx<'_> {
     /// The flow that asks, as the tables keep it.
-    pub(super) fn flow(&self) -> Option<[u8; 16]> {
+    pub(in crate::store::sqlite) fn flow(&self) -> Option<[u8; 16]> {
         self.by.call.map(|call| *call.flow.0.as_bytes())
     }
 
     /// Notes that a row changed.
-    pub(super) fn changed(
+    pub(in crate::store::sqlite) fn changed(
         &mut self,
         table: Table,
         id: &str,
@@ -82,7 +82,9 @@ impl Tx<'_> {
 }
 
 /// An object of a few columns.
-pub(super) fn object<const N: usize>(columns: [(&str, crate::value::Value); N]) -> Object {
+pub(in crate::store::sqlite) fn object<const N: usize>(
+    columns: [(&str, crate::value::Value); N],
+) -> Object {
     columns
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

@@ -4,15 +4,15 @@ use rusqlite::ToSql;
 use rusqlite::types::Value as Sql;
 
 use super::quota::is_given_back;
-use super::row::plain;
 use super::tx::{Fault, Tx, scalar};
 use super::volumes::dependent;
 use crate::effect::{Change, Table};
 use crate::error::{HostErrorKind, TaskError};
+use crate::store::sqlite::row::plain;
 use crate::value::{Object, Value};
 
 /// Applies an inverse: moves counters, and changes a row only while it is what the flow wrote.
-pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
+pub(in crate::store::sqlite) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
     match inverse {
         Change::Usage {
             project,
@@ -70,7 +70,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, inverse: &Change) -> Result<(), Fault> {
 }
 
 /// A counter that would grow too large for its column.
-pub(super) fn out_of_range(project: &str, resource: &str) -> Fault {
+pub(in crate::store::sqlite) fn out_of_range(project: &str, resource: &str) -> Fault {
     let message = format!(
         "the usage of `{resource}` of project `{project}` is gone, or cannot grow that far"
     );
@@ -127,7 +127,12 @@ fn is_deleted(tx: &Tx<'_>, volume: &str) -> rusqlite::Result<bool> {
 }
 
 /// Writes columns of a row that is there.
-pub(super) fn update(tx: &Tx<'_>, table: Table, id: &str, columns: &Object) -> Result<(), Fault> {
+pub(in crate::store::sqlite) fn update(
+    tx: &Tx<'_>,
+    table: Table,
+    id: &str,
+    columns: &Object,
+) -> Result<(), Fault> {
     let mut statement = format!("UPDATE {} SET ", name(table));
     let mut values = Vec::with_capacity(columns.len() + 2);
     for (column, value) in columns {
@@ -191,7 +196,7 @@ fn stored(value: &Value) -> Value {
     }
 }
 
-pub(super) fn to_sql(value: &Value) -> Sql {
+pub(in crate::store::sqlite) fn to_sql(value: &Value) -> Sql {
     match value {
         Value::Null => Sql::Null,
         Value::Bool(flag) => Sql::Integer(i64::from(*flag)),

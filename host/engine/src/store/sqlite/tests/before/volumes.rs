@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use rusqlite::params;
 
 use super::effects::object;
-use super::row::{self, VOLUME};
 use super::tx::{Fault, Tx, scalar};
 use crate::effect::{Answer, Change, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
 use crate::error::TaskError;
+use crate::store::sqlite::row::{self, VOLUME};
 use crate::value::{Object, Value};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| row::select(VOLUME, "volumes", "WHERE id = ?"));
@@ -22,12 +22,12 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The whole volume, deleted or not, whoever owns it.
-pub(super) fn find(tx: &Tx<'_>, id: &str) -> Result<Option<Object>, Fault> {
+pub(in crate::store::sqlite) fn find(tx: &Tx<'_>, id: &str) -> Result<Option<Object>, Fault> {
     Ok(row::first(tx.connection, VOLUME, &SELECT, [id])?)
 }
 
 /// A volume that the caller may see.
-pub(super) fn visible(tx: &mut Tx<'_>, id: &str) -> Result<Object, Fault> {
+pub(in crate::store::sqlite) fn visible(tx: &mut Tx<'_>, id: &str) -> Result<Object, Fault> {
     match find(tx, id)? {
         Some(volume) if tx.may_see(&volume) => Ok(volume),
         Some(volume) => {
@@ -46,7 +46,7 @@ fn not_found(id: &str) -> Fault {
 
 impl Tx<'_> {
     /// Whether a row is the caller's project's, or the caller an admin; and is not deleted, unless those are read too.
-    pub(super) fn may_see(&self, row: &Object) -> bool {
+    pub(in crate::store::sqlite) fn may_see(&self, row: &Object) -> bool {
         let caller = self.by.requester;
         self.owns(row) && (caller.read_deleted || row.get("deleted") != Some(&Value::from(true)))
     }
@@ -58,7 +58,7 @@ impl Tx<'_> {
     }
 
     /// Notes that the caller named a row that it may not see, unless it is its own and only deleted.
-    pub(super) fn deny(&mut self, kind: &'static str, id: &str, row: &Object) {
+    pub(in crate::store::sqlite) fn deny(&mut self, kind: &'static str, id: &str, row: &Object) {
         if !self.owns(row) {
             self.denied.push((kind, id.to_owned()));
         }
@@ -108,7 +108,10 @@ fn check_origins(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<(), Fault> {
 }
 
 /// What depends on a volume, so that it must stay: what it is, and its id. What another project says of it does not count.
-pub(super) fn dependent(tx: &Tx<'_>, id: &str) -> rusqlite::Result<Option<(&'static str, String)>> {
+pub(in crate::store::sqlite) fn dependent(
+    tx: &Tx<'_>,
+    id: &str,
+) -> rusqlite::Result<Option<(&'static str, String)>> {
     for (noun, statement) in [
         (
             "snapshot",
@@ -128,7 +131,10 @@ pub(super) fn dependent(tx: &Tx<'_>, id: &str) -> rusqlite::Result<Option<(&'sta
     Ok(None)
 }
 
-pub(super) fn create(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<Answer, Fault> {
+pub(in crate::store::sqlite) fn create(
+    tx: &mut Tx<'_>,
+    create: &VolumeCreate,
+) -> Result<Answer, Fault> {
     let properties = &create.properties;
     let text = |column: &str| -> Result<Option<&str>, Fault> {
         match properties.get(column) {
@@ -187,7 +193,10 @@ pub(super) fn create(tx: &mut Tx<'_>, create: &VolumeCreate) -> Result<Answer, F
     }
 }
 
-pub(super) fn update(tx: &mut Tx<'_>, update: &VolumeUpdate) -> Result<Answer, Fault> {
+pub(in crate::store::sqlite) fn update(
+    tx: &mut Tx<'_>,
+    update: &VolumeUpdate,
+) -> Result<Answer, Fault> {
     let mut wanted = Object::new();
     for (column, value) in &update.changes {
         let value = match (column.as_str(), value) {
@@ -218,7 +227,10 @@ pub(super) fn update(tx: &mut Tx<'_>, update: &VolumeUpdate) -> Result<Answer, F
     whole(tx, &update.id)
 }
 
-pub(super) fn destroy(tx: &mut Tx<'_>, destroy: &VolumeDestroy) -> Result<Answer, Fault> {
+pub(in crate::store::sqlite) fn destroy(
+    tx: &mut Tx<'_>,
+    destroy: &VolumeDestroy,
+) -> Result<Answer, Fault> {
     let owner: Option<(Option<[u8; 16]>, bool)> = {
         let mut statement = tx
             .connection
@@ -258,7 +270,7 @@ pub(super) fn destroy(tx: &mut Tx<'_>, destroy: &VolumeDestroy) -> Result<Answer
 }
 
 /// Has the flow take note of a volume that is deleted already.
-pub(super) fn note_deleted(tx: &mut Tx<'_>, id: &str) {
+pub(in crate::store::sqlite) fn note_deleted(tx: &mut Tx<'_>, id: &str) {
     let deleted = |deleted: bool| Some(object([("deleted", deleted.into())]));
     tx.changes.push(Change::Elsewhere(Box::new(Change::Row {
         table: Table::Volumes,

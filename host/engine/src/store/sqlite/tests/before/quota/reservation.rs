@@ -7,12 +7,12 @@ use super::{limits_for, require_somebody, resource};
 use crate::effect::{Answer, Change, Expiry, QuotaCommit, QuotaReserve, QuotaRollback, Table};
 use crate::error::TaskError;
 use crate::quota::{Measure, Over, Resource, is_over};
-use crate::store::sqlite::effects::object;
-use crate::store::sqlite::tx::{Fault, Tx, scalar};
-use crate::store::sqlite::volumes;
+use crate::store::sqlite::tests::before::effects::object;
+use crate::store::sqlite::tests::before::tx::{Fault, Tx, scalar};
+use crate::store::sqlite::tests::before::volumes;
 
 /// Holds what is wanted, whose usages are as [`refresh`](super::refresh) left them.
-pub(in super::super) fn reserve(
+pub(in crate::store::sqlite) fn reserve(
     tx: &mut Tx<'_>,
     reserve: &QuotaReserve,
     wanted: &[Wanted],
@@ -137,7 +137,10 @@ fn returned(
 
 /// Whether what a flow committed with this reservation was given back since, by the flow or by an operator, so that undoing
 /// the commit would give it back twice.
-pub(in super::super) fn is_given_back(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
+pub(in crate::store::sqlite) fn is_given_back(
+    connection: &Connection,
+    id: &str,
+) -> rusqlite::Result<bool> {
     let row: Option<(Option<[u8; 16]>, String, String, i64)> = connection
         .prepare_cached("SELECT flow, project_id, resource, delta FROM reservations WHERE id = ?")?
         .query_row([id], |row| {
@@ -218,7 +221,7 @@ fn reserved(tx: &mut Tx<'_>, id: &str, project: &str) -> Result<Option<Reserved>
 }
 
 /// The resource of each of `ids` that is open and this flow's.
-pub(in super::super) fn reserved_resources(
+pub(in crate::store::sqlite) fn reserved_resources(
     tx: &Tx<'_>,
     ids: &[String],
 ) -> rusqlite::Result<Vec<String>> {
@@ -249,7 +252,10 @@ fn close(tx: &mut Tx<'_>, reserved: &Reserved, state: &'static str) -> Result<()
 
 /// Turns reservations into usage. What a flow gives back that an operator gave back before moves no counter a second time;
 /// the flow takes note of it.
-pub(in super::super) fn commit(tx: &mut Tx<'_>, commit: &QuotaCommit) -> Result<Answer, Fault> {
+pub(in crate::store::sqlite) fn commit(
+    tx: &mut Tx<'_>,
+    commit: &QuotaCommit,
+) -> Result<Answer, Fault> {
     require_somebody(tx)?;
     let project = tx.quota_project(commit.project.as_ref()).to_owned();
     // One that is named twice is open once.
@@ -277,7 +283,7 @@ pub(in super::super) fn commit(tx: &mut Tx<'_>, commit: &QuotaCommit) -> Result<
 }
 
 /// Gives reservations up. A flow's that lapsed since the flow had ended holds nothing any more; the flow takes note of that.
-pub(in super::super) fn rollback(
+pub(in crate::store::sqlite) fn rollback(
     tx: &mut Tx<'_>,
     rollback: &QuotaRollback,
 ) -> Result<Answer, Fault> {

@@ -3,13 +3,13 @@
 use rusqlite::params;
 
 use super::effects::object;
-use super::row::to_hex;
 use super::tx::{Fault, Tx, scalar};
 use crate::effect::{Answer, KeyCopy, KeyDelete, Table};
 use crate::error::TaskError;
 use crate::keyring::{MasterKey, Sealed, Secret};
+use crate::store::sqlite::row::to_hex;
 
-pub(super) fn create(tx: &mut Tx<'_>) -> Result<Answer, Fault> {
+pub(in crate::store::sqlite) fn create(tx: &mut Tx<'_>) -> Result<Answer, Fault> {
     let master = master_key(tx)?;
     let id = new_id();
     let secret = Secret::generate().map_err(unusable)?;
@@ -17,7 +17,7 @@ pub(super) fn create(tx: &mut Tx<'_>) -> Result<Answer, Fault> {
     insert(tx, id, &sealed)
 }
 
-pub(super) fn copy(tx: &mut Tx<'_>, copy: &KeyCopy) -> Result<Answer, Fault> {
+pub(in crate::store::sqlite) fn copy(tx: &mut Tx<'_>, copy: &KeyCopy) -> Result<Answer, Fault> {
     let row = {
         let mut statement = tx
             .connection
@@ -45,7 +45,10 @@ pub(super) fn copy(tx: &mut Tx<'_>, copy: &KeyCopy) -> Result<Answer, Fault> {
     insert(tx, id, &sealed)
 }
 
-pub(super) fn delete(tx: &mut Tx<'_>, delete: &KeyDelete) -> Result<Answer, Fault> {
+pub(in crate::store::sqlite) fn delete(
+    tx: &mut Tx<'_>,
+    delete: &KeyDelete,
+) -> Result<Answer, Fault> {
     let row = {
         let mut statement = tx
             .connection
@@ -125,7 +128,7 @@ fn unusable(error: impl std::fmt::Display) -> Fault {
     TaskError::new("KeyStoreUnavailable", error.to_string()).into()
 }
 
-pub(super) fn not_found(id: &str) -> Fault {
+pub(in crate::store::sqlite) fn not_found(id: &str) -> Fault {
     TaskError::new("KeyNotFound", format!("there is no key `{id}`"))
         .with("key_id", id)
         .into()

@@ -1,0 +1,294 @@
+//! Rows in SQLite: reading those that rules need, and writing those of a batch.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Row as SqlRow, Statement};
+
+use super::tx::{execute, scalar};
+use crate::rows::{
+    AnyRow, Cell, CellRef, Counted, Fetched, Mark, RowId, Select, State, Table, Wants, Written,
+};
+
+/// Why rows were not written.
+#[derive(Debug)]
+pub(super) enum NotWritten {
+    Sqlite(rusqlite::Error),
+    /// A row is not there that was: somebody has written who must not.
+    Behind(RowId),
+}
+
+impl From<rusqlite::Error> for NotWritten {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl ToSql for CellRef<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+// ---- Reading -------------------------------------------------------------------------------------------------------
+
+/// How far the database has got: a batch that changes rows of a flow adds to the journal.
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<Mark> {
+    let last: Option<Option<i64>> = scalar(connection, "SELECT MAX(rowid) FROM journal", [])?;
+    Ok(Mark(last.flatten().unwrap_or(0)))
+}
+
+/// [`fetch`], in a transaction that sees one state of the database.
+pub(super) fn fetch_alone(connection: &Connection, wants: Wants) -> rusqlite::Result<Fetched> {
+    execute(connection, "BEGIN")?;
+    let fetched = fetch(connection, wants);
+    execute(connection, "COMMIT")?;
+    fetched
+}
+
+/// Reads what is wanted. The connection must see one state of the database while this runs.
+pub(super) fn fetch(connection: &Connection, wants: Wants) -> rusqlite::Result<Fetched> {
+    let mut fetched = Fetched {
+        seen: mark(connection)?,
+        ..Fetched::default()
+    };
+    for id in wants.rows {
+        let row = row(connection, &id)?;
+        fetched.rows.push((id, row));
+    }
+    for table in wants.whole {
+        let statement = select(table, "TRUE");
+        let rows = rows(connection, table, &statement, &[])?;
+        fetched.whole.push((table, rows.into()));
+    }
+    for (table, wanted) in wants.selects {
+        let Select {
+            condition,
+            parameters,
+            ..
+        } = &wanted;
+        let found = rows(connection, table, &select(table, condition), parameters)?;
+        fetched.selects.insert(wanted, found);
+    }
+    for wanted in wants.counts {
+        let mut statement = connection.prepare_cached(wanted.query)?;
+        bind(&mut statement, &wanted.parameters)?;
+        let groups = statement.column_count().saturating_sub(1);
+        let mut counted = Counted::new();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next()? {
+            let group = (0..groups)
+                .map(|at| cell(row, at))
+                .collect::<rusqlite::Result<_>>()?;
+            counted.insert(group, row.get(groups)?);
+        }
+        drop(rows);
+        fetched.counts.insert(wanted, counted);
+    }
+    Ok(fetched)
+}
+
+fn row(connection: &Connection, id: &RowId) -> rusqlite::Result<State> {
+    let mut condition = String::new();
+    for (at, column) in id.table.columns[..id.table.key].iter().enumerate() {
+        let and = if at == 0 { "" } else { " AND " };
+        // Writing to a string cannot fail.
+        let _ = write!(condition, "{and}{} = ${}", column.name, at + 1);
+    }
+    let key: Vec<Cell> = id.key.0.iter().cloned().map(Cell::Text).collect();
+    let found = rows(connection, id.table, &select(id.table, &condition), &key)?;
+    Ok(found.into_iter().next())
+}
+
+fn select(table: &Table, condition: &str) -> String {
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
+    let alive = table.alive.unwrap_or("TRUE");
+    format!(
+        "SELECT {} FROM {} WHERE {alive} AND ({condition})",
+        names.join(", "),
+        table.name
+    )
+}
+
+fn rows(
+    connection: &Connection,
+    table: &'static Table,
+    statement: &str,
+    parameters: &[Cell],
+) -> rusqlite::Result<Vec<Arc<dyn AnyRow>>> {
+    let mut statement = connection.prepare_cached(statement)?;
+    bind(&mut statement, parameters)?;
+    let mut found = statement.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let mut at = 0;
+        let mut failed = None;
+        let read = (table.read)(&mut || {
+            let cell = cell(row, at).unwrap_or_else(|error| {
+                failed.get_or_insert(error);
+                Cell::Null
+            });
+            at += 1;
+            cell
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        rows.push(read.map_err(|error| {
+            let problem = format!("table {}: {error}", table.name);
+            rusqlite::Error::FromSqlConversionFailure(
+                at.saturating_sub(1),
+                rusqlite::types::Type::Null,
+                problem.into(),
+            )
+        })?);
+    }
+    Ok(rows)
+}
+
+/// Binds `$1` and so on.
+fn bind(statement: &mut Statement<'_>, parameters: &[Cell]) -> rusqlite::Result<()> {
+    for (at, cell) in parameters.iter().enumerate() {
+        if let Some(index) = statement.parameter_index(&format!("${}", at + 1))? {
+            statement.raw_bind_parameter(index, cell.borrow())?;
+        }
+    }
+    Ok(())
+}
+
+fn cell(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Cell> {
+    let text = |bytes| {
+        std::str::from_utf8(bytes).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error.into())
+        })
+    };
+    Ok(match row.get_ref(at)? {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(number) => Cell::Int(number),
+        ValueRef::Text(bytes) => Cell::Text(text(bytes)?.into()),
+        ValueRef::Blob(bytes) => Cell::Blob(bytes.into()),
+        ValueRef::Real(_) => {
+            return Err(rusqlite::Error::InvalidColumnType(
+                at,
+                "a number with a fraction".to_owned(),
+                rusqlite::types::Type::Real,
+            ));
+        }
+    })
+}
+
+// ---- Writing -------------------------------------------------------------------------------------------------------
+
+/// The text of statements that write rows, which is made once.
+#[derive(Default)]
+pub(super) struct Statements {
+    inserts: HashMap<&'static str, String>,
+    deletes: HashMap<&'static str, String>,
+    /// By table and changed columns, a bit each.
+    updates: HashMap<(&'static str, u64), String>,
+}
+
+impl Statements {
+    /// Writes the final state of each row once.
+    pub(super) fn write(
+        &mut self,
+        connection: &Connection,
+        rows: &[Written<'_>],
+    ) -> Result<(), NotWritten> {
+        for row in rows {
+            let table = row.id.table;
+            let changed = match (row.base, row.now) {
+                (None, None) => continue,
+                (None, Some(now)) => {
+                    let text = self.inserts.entry(table.name);
+                    let text = text.or_insert_with(|| insert(table));
+                    let mut statement = connection.prepare_cached(text)?;
+                    for at in 0..table.columns.len() {
+                        statement.raw_bind_parameter(at + 1, now.cell(at))?;
+                    }
+                    statement.raw_execute()?
+                }
+                (Some(base), Some(now)) => {
+                    let changed = changed(base, now);
+                    if changed == 0 {
+                        continue;
+                    }
+                    let text = self.updates.entry((table.name, changed));
+                    let text = text.or_insert_with(|| update(table, changed));
+                    let mut statement = connection.prepare_cached(text)?;
+                    let mut index = 0;
+                    let columns = (0..table.columns.len()).filter(|at| changed & (1 << at) != 0);
+                    for at in columns.chain(0..table.key) {
+                        index += 1;
+                        statement.raw_bind_parameter(index, now.cell(at))?;
+                    }
+                    statement.raw_execute()?
+                }
+                (Some(base), None) => {
+                    let text = self.deletes.entry(table.name);
+                    let text = text.or_insert_with(|| delete(table));
+                    let mut statement = connection.prepare_cached(text)?;
+                    for at in 0..table.key {
+                        statement.raw_bind_parameter(at + 1, base.cell(at))?;
+                    }
+                    statement.raw_execute()?
+                }
+            };
+            if changed != 1 {
+                return Err(NotWritten::Behind(row.id.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The columns that differ, a bit each. The key never does.
+fn changed(base: &dyn AnyRow, now: &dyn AnyRow) -> u64 {
+    let table = now.table();
+    (table.key..table.columns.len())
+        .filter(|at| base.cell(*at) != now.cell(*at))
+        .fold(0, |changed, at| changed | (1 << at))
+}
+
+fn insert(table: &Table) -> String {
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
+    let marks = vec!["?"; names.len()];
+    format!(
+        "INSERT INTO {} ({}) VALUES ({})",
+        table.name,
+        names.join(", "),
+        marks.join(", ")
+    )
+}
+
+fn update(table: &Table, changed: u64) -> String {
+    let columns = table.columns.iter().enumerate();
+    let set: Vec<String> = columns
+        .filter(|(at, _)| changed & (1 << at) != 0)
+        .map(|(_, column)| format!("{} = ?", column.name))
+        .collect();
+    format!(
+        "UPDATE {} SET {} WHERE {}",
+        table.name,
+        set.join(", "),
+        by_key(table)
+    )
+}
+
+fn delete(table: &Table) -> String {
+    format!("DELETE FROM {} WHERE {}", table.name, by_key(table))
+}
+
+fn by_key(table: &Table) -> String {
+    let key = table.columns[..table.key].iter();
+    let mut condition: Vec<String> = key.map(|column| format!("{} = ?", column.name)).collect();
+    condition.extend(table.alive.map(str::to_owned));
+    condition.join(" AND ")
+}
