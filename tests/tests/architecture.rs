@@ -12,6 +12,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crash", &[]),
     ("retry", &[]),
     ("wit", &[]),
+    ("contract", &[]),
+    ("wire", &[]),
     ("file", &[]),
     ("printable", &[]),
     ("keyring", &["file"]),
@@ -48,16 +50,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "report",
         &["effect", "error", "event", "history", "id", "value"],
     ),
-    ("manifest", &["document", "error", "retry", "value"]),
+    (
+        "manifest",
+        &["contract", "document", "error", "retry", "value"],
+    ),
     (
         "check",
         &["error", "event", "id", "manifest", "policy", "value"],
     ),
     ("allow", &["document", "error", "manifest", "value"]),
-    ("plan", &["allow", "document", "error", "manifest", "value"]),
+    (
+        "plan",
+        &[
+            "allow", "contract", "document", "error", "manifest", "value", "wire",
+        ],
+    ),
     (
         "lock",
         &[
+            "contract",
             "document",
             "error",
             "manifest",
@@ -119,6 +130,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "task",
             "value",
+            "wire",
         ],
     ),
     (
@@ -133,6 +145,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "capability",
             "check",
+            "contract",
             "effect",
             "error",
             "event",

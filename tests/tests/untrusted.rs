@@ -81,6 +81,40 @@ fn damaged(files: &'static [&'static str]) -> impl Strategy<Value = String> {
     })
 }
 
+/// Lines that manifests and settings are made of, in any order, and now and then any text at all.
+fn lines() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        9 => prop::sample::select(vec![
+            "[flow]",
+            "name = \"f\"",
+            "action = \"volume:create\"",
+            "[plugins.a]",
+            "[plugins.\"a b\"]",
+            "builtin = \"inject\"",
+            "path = \"a.wasm\"",
+            "settings = { provides = [\"size\"] }",
+            "grants = { quota = true, rpc = { topics = [\"t\"] } }",
+            "limits = { deadline = \"1s\", memory = \"8MiB\" }",
+            "limits = { deadline = -1 }",
+            "[[task]]",
+            "[[policy]]",
+            "plugin = \"a\"",
+            "retry = { attempts = 3 }",
+            "db = 'a.db'",
+            "[limits]",
+            "memory = \"8MiB\"",
+            "[allow]",
+            "",
+            "# words",
+            "\"\"\"",
+            "=",
+        ])
+        .prop_map(str::to_owned),
+        1 => any::<String>(),
+    ];
+    prop::collection::vec(line, 0..16).prop_map(|lines| lines.join("\n"))
+}
+
 /// JSON of any shape, with the names that volumes have.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let name = prop_oneof![
@@ -126,7 +160,7 @@ proptest! {
     #![proptest_config(cases(2_000))]
 
     #[test]
-    fn any_text_is_a_manifest_or_it_is_said_why_not(text in any::<String>()) {
+    fn any_text_is_a_manifest_or_it_is_said_why_not(text in lines()) {
         untrusted::manifest(&text);
     }
 
@@ -164,8 +198,12 @@ proptest! {
     }
 
     #[test]
-    fn any_text_of_a_guest_is_taken_or_refused(text in any::<String>()) {
-        untrusted::guest_text(&text);
+    fn any_text_of_a_guest_is_taken_or_refused(
+        (value, damages) in (json(), prop::collection::vec(damage(), 0..3)),
+    ) {
+        let mut bytes = value.to_string().into_bytes();
+        damages.iter().for_each(|damage| damage.apply(&mut bytes));
+        untrusted::guest_text(&String::from_utf8_lossy(&bytes));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What the host answered to each task of one real flow, to be answered again without a database.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use cairn::effect::{Answer, Effect, Query};
 use cairn::event::LogLevel;
@@ -34,7 +36,7 @@ pub(crate) fn record(stage: &Stage) -> Result<Vec<Tape>, BenchError> {
         })
         .collect();
     stage.case.check(&stage.run_tasks(&tasks, stage.ask())?)?;
-    let tapes = tapes.lock().unwrap_or_else(PoisonError::into_inner);
+    let tapes = tapes.lock();
     Ok(tapes.clone())
 }
 
@@ -63,7 +65,7 @@ impl Task for Spy {
         });
         let context: Arc<dyn Context> = Arc::clone(&heard) as _;
         let result = self.task.call(&context, inputs);
-        let mut tapes = self.tapes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tapes = self.tapes.lock();
         tapes.push(heard.tape().clone());
         result
     }
@@ -76,8 +78,8 @@ struct Heard {
 }
 
 impl Heard {
-    fn tape(&self) -> std::sync::MutexGuard<'_, Tape> {
-        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tape(&self) -> parking_lot::MutexGuard<'_, Tape> {
+        self.tape.lock()
     }
 }
 

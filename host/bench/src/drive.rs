@@ -1,9 +1,11 @@
 //! Drives flows through a stage, so many in flight, and measures.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use cairn::Report;
 use cairn::host::HostError;
@@ -97,7 +99,7 @@ struct Round {
 
 impl Round {
     fn times(&self) -> MutexGuard<'_, Vec<Duration>> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+        self.times.lock()
     }
 
     fn submit(self: &Arc<Self>) -> Result<(), HostError> {

@@ -21,9 +21,11 @@ pub use submit::{Submission, Submitted};
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::capability::{Enforcer, Services, Surroundings};
 use crate::check::RulePlugins;
@@ -326,7 +328,7 @@ impl Drop for Host {
 
 impl Core {
     fn live(&self) -> MutexGuard<'_, HashMap<FlowId, control::Live>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.lock()
     }
 
     /// What came of a flow, once it is on disk.

@@ -45,6 +45,7 @@ pub mod capability;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod contract;
 pub mod crash;
 mod document;
 pub mod effect;
@@ -74,6 +75,7 @@ pub mod text;
 pub mod upgrade;
 pub mod value;
 pub mod volumes;
+pub mod wire;
 mod wit;
 
 pub use error::{Diagnostic, TaskError};

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::contract::CONTRACT;
 use crate::document::{Document, Item, Table, quoted};
 use crate::error::Diagnostic;
 use crate::manifest::{Capability, Grants, Manifest, interface};
-use crate::plan::{CONTRACT, Inspected};
+use crate::plan::Inspected;
 use crate::printable;
 use crate::value::Digest;
 

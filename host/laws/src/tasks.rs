@@ -1,6 +1,8 @@
 //! The tasks of a case's flow that are not plugins, and what stands around those that are.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use cairn::error::{Cause, HostErrorKind, TaskError};
 use cairn::event::Disposition;
@@ -35,7 +37,7 @@ pub(crate) struct Sight(Arc<Mutex<Seen>>);
 
 impl Sight {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

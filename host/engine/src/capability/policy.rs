@@ -1,4 +1,6 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{State, json, to_wit};
 use crate::check::NOT_AUTHORIZED;
@@ -60,12 +62,12 @@ pub(crate) struct Denied(Arc<Mutex<Option<TaskError>>>);
 
 impl Denied {
     fn remember(&self, error: &TaskError) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        *self.0.lock() = Some(error.clone());
     }
 
     /// The error that ended the call, with its true origin.
     pub(crate) fn attribute(&self, error: TaskError) -> TaskError {
-        let denied = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let denied = self.0.lock();
         match &*denied {
             Some(denied) if (&denied.kind, &denied.message) == (&error.kind, &error.message) => {
                 TaskError {

@@ -1,4 +1,4 @@
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::Inner;
 use crate::effect::{Answer, Effect, Query};
@@ -104,7 +104,7 @@ impl Context for Call {
 }
 
 impl Inner {
-    pub(super) fn live(&self) -> std::sync::MutexGuard<'_, super::Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn live(&self) -> parking_lot::MutexGuard<'_, super::Live> {
+        self.live.lock()
     }
 }

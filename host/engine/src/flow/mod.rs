@@ -20,7 +20,9 @@ pub use resumer::{Finished, Resumer};
 pub(crate) use run::{Callee, Step};
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::check::Checks;
 use crate::clock::Timestamp;
@@ -375,7 +377,7 @@ impl Flow {
     fn outside(
         &self,
         operation: &'static str,
-    ) -> Result<std::sync::MutexGuard<'_, Live>, FlowError> {
+    ) -> Result<parking_lot::MutexGuard<'_, Live>, FlowError> {
         let live = self.0.live();
         if live.inside {
             return Err(live.invalid(operation));

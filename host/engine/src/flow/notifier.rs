@@ -1,4 +1,6 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::event::{FlowState, TaskState};
 use crate::flow::Flow;
@@ -140,9 +142,7 @@ impl<S: Copy + PartialEq + std::fmt::Debug, N> Notifier<S, N> {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Registration<S, N>>> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Vec<Registration<S, N>>> {
+        self.listeners.lock()
     }
 }

@@ -1,11 +1,11 @@
 //! Running a flow: replay, call, stop.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Call;
-use super::runner::{self, Runner, Wiring};
+use super::runner::{self, Runner};
 use super::unwind::Unwinding;
 use super::{Ended, Finished, Flow, FlowError};
 use crate::effect::Applied;
@@ -14,6 +14,7 @@ use crate::event::{Event, FlowState, TaskState};
 use crate::id::{CallId, Phase, TaskId};
 use crate::task::Context;
 use crate::value::{Object, Value};
+use crate::wire::Wiring;
 
 /// Resets the mark that somebody is inside a flow.
 pub(super) struct Inside(Flow);
@@ -27,7 +28,8 @@ impl Drop for Inside {
 /// The tasks of a run, and how far it has come.
 struct Course {
     runners: Vec<Arc<Runner>>,
-    wiring: Wiring,
+    /// Of each runner.
+    wiring: Vec<Wiring<TaskId>>,
     next: usize,
     /// A task has failed, and the flow is rolled back.
     unwinding: Option<Unwinding>,
@@ -188,7 +190,7 @@ impl Flow {
             return Ok(None);
         }
         let runners = self.0.live().runners.clone();
-        let wiring = match runner::wire(&runners) {
+        let wiring = match runner::wiring(&runners) {
             Ok(wiring) => wiring,
             Err(missing) => {
                 let cause = Cause {
@@ -229,7 +231,7 @@ impl Flow {
             }
             return Err(FlowError::Failed(Box::new(unwinding.cause.clone())));
         }
-        match self.run_task(course.next, &course.runners, &course.wiring)? {
+        match self.run_task(&course.runners[course.next], &course.wiring[course.next])? {
             Ok(()) => Ok(self.find_next(course)),
             Err(cause) => {
                 course.unwinding = Some(self.begin_unwinding(cause)?);
@@ -429,11 +431,9 @@ impl Flow {
     /// Calls a task, as often as it may be tried. The inner error is why the flow is to be rolled back.
     fn run_task(
         &self,
-        index: usize,
-        runners: &[Arc<Runner>],
-        wiring: &Wiring,
+        runner: &Arc<Runner>,
+        wiring: &Wiring<TaskId>,
     ) -> Result<Result<(), Cause>, FlowError> {
-        let runner = &runners[index];
         // What an attempt that was cut off did, and could not be undone, another attempt would do twice.
         if let Err(refused) = self.undo(runner.id, Phase::Call)? {
             return self.failed(runner, refused).map(Err);
@@ -456,7 +456,7 @@ impl Flow {
                 self.post(&mut self.0.live(), [started]);
             }
             made += 1;
-            let inputs = runner::inputs(index, runners, wiring, &self.0.live().history);
+            let inputs = runner::inputs(wiring, &self.0.live().history);
             match self.call(runner, attempt, inputs) {
                 Ok(result) => {
                     self.succeeded(runner, result);
@@ -484,11 +484,9 @@ impl Flow {
     /// Waits, but not longer than until the flow is interrupted; says whether it is.
     fn is_interrupted_within(&self, wait: Duration) -> bool {
         let running = |live: &mut super::Live| live.history.state != FlowState::Interrupted;
-        let waited = self
-            .0
-            .interrupted
-            .wait_timeout_while(self.0.live(), wait, running);
-        let (live, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut live = self.0.live();
+        // Whether it waited to the end does not matter.
+        let _ = self.0.interrupted.wait_while_for(&mut live, running, wait);
         live.history.state == FlowState::Interrupted
     }
 

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{HostErrorKind, TaskError};
@@ -7,6 +6,7 @@ use crate::id::TaskId;
 use crate::retry::Retry;
 use crate::task::Task;
 use crate::value::{Object, Value};
+use crate::wire::{Ports, Wiring, wire};
 
 /// A task in a flow.
 pub(super) struct Runner {
@@ -17,72 +17,52 @@ pub(super) struct Runner {
     pub(super) revert: Retry,
 }
 
-/// Who gives each runner its required inputs: runner -> input -> provider.
-pub(super) type Wiring = BTreeMap<TaskId, BTreeMap<String, TaskId>>;
-
-/// Finds the nearest earlier provider of every required input.
+/// Finds out who gives each runner its inputs.
 ///
 /// # Errors
-/// `MissingDependencies` of the last runner that lacks some, with every name it lacks, sorted.
-pub(super) fn wire(runners: &[Arc<Runner>]) -> Result<Wiring, TaskError> {
-    let mut wiring = Wiring::new();
-    for (index, runner) in runners.iter().enumerate().rev() {
-        let mut providers = BTreeMap::new();
-        let mut missing = Vec::new();
-        for input in &runner.task.spec().requires {
-            let before = runners[..index].iter().rev();
-            match before
-                .into_iter()
-                .find(|other| other.task.spec().provides.contains(input))
-            {
-                Some(provider) => {
-                    providers.insert(input.clone(), provider.id);
-                }
-                None => missing.push(input.clone()),
+/// `MissingDependencies` of the last runner that lacks some, as TaskFlow has it, with every name it lacks, sorted.
+pub(super) fn wiring(runners: &[Arc<Runner>]) -> Result<Vec<Wiring<TaskId>>, TaskError> {
+    let ports: Vec<_> = runners
+        .iter()
+        .map(|runner| {
+            let spec = runner.task.spec();
+            Ports {
+                task: runner.id,
+                requires: &spec.requires,
+                optional: &spec.optional,
+                provides: &spec.provides,
             }
-        }
-        if !missing.is_empty() {
-            missing.sort();
-            missing.dedup();
-            let message = format!(
-                "no task before `{}` provides {}",
-                runner.name,
-                missing.join(", ")
-            );
-            return Err(TaskError::host(HostErrorKind::MissingDependencies, message)
-                .with("task", &*runner.name)
-                .with("missing", missing));
-        }
-        wiring.insert(runner.id, providers);
-    }
-    Ok(wiring)
+        })
+        .collect();
+    wire(&ports).map_err(|mut missing| {
+        let last = missing.pop();
+        let runner = runners
+            .iter()
+            .find(|runner| last.as_ref().is_some_and(|last| last.task == runner.id));
+        let name = runner.map_or("", |runner| &*runner.name);
+        let names = last.map(|last| last.names).unwrap_or_default();
+        let message = format!("no task before `{name}` provides {}", names.join(", "));
+        TaskError::host(HostErrorKind::MissingDependencies, message)
+            .with("task", name)
+            .with("missing", names)
+    })
 }
 
 /// A runner's inputs: what its providers returned, null where a name was left out, and those optional ones that a provider's
 /// result holds, the nearest first.
-pub(super) fn inputs(
-    index: usize,
-    runners: &[Arc<Runner>],
-    wiring: &Wiring,
-    history: &History,
-) -> Object {
-    let runner = &runners[index];
+pub(super) fn inputs(wiring: &Wiring<TaskId>, history: &History) -> Object {
     let held = |task: TaskId, name: &str| -> Option<Value> {
         history.task(task)?.result.as_ref()?.get(name).cloned()
     };
     let mut inputs = Object::new();
-    for (name, provider) in wiring.get(&runner.id).into_iter().flatten() {
+    for (name, provider) in &wiring.requires {
         inputs.insert(name.clone(), held(*provider, name).unwrap_or(Value::Null));
     }
-    for name in &runner.task.spec().optional {
-        if !inputs.contains_key(name) {
-            let mut providers = runners[..index]
-                .iter()
-                .rev()
-                .filter(|other| other.task.spec().provides.contains(name));
-            if let Some(value) = providers.find_map(|other| held(other.id, name)) {
-                inputs.insert(name.clone(), value);
-            }
+    for (name, providers) in &wiring.optional {
+        if !inputs.contains_key(name)
+            && let Some(value) = providers.iter().find_map(|other| held(*other, name))
+        {
+            inputs.insert(name.clone(), value);
         }
     }
     inputs

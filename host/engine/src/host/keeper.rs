@@ -2,8 +2,10 @@
 //! takes up what is left behind.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::submit::Tell;
 use super::{Core, HostError, recovery};
@@ -46,7 +48,7 @@ struct Following {
 
 impl Keeper {
     fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.work.lock()
     }
 
     /// Tells when a flow has ended, whoever runs it. Of one that was pruned it tells what its key keeps. How many wait is
@@ -121,7 +123,7 @@ fn keep(core: &Weak<Core>, mut watch: Option<Watch>) {
             tried = Instant::now();
             take_up(&core);
         }
-        let work = core.keeper.work();
+        let mut work = core.keeper.work();
         if work.closed {
             return;
         }
@@ -129,7 +131,7 @@ fn keep(core: &Weak<Core>, mut watch: Option<Watch>) {
             (None, true) => AGAIN,
             _ => LOOK,
         };
-        drop(core.keeper.told.wait_timeout(work, wait));
+        core.keeper.told.wait_for(&mut work, wait);
     }
 }
 

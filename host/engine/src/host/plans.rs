@@ -3,7 +3,9 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
 
 use super::checks::{checks, rule_plugins};
 use super::{Core, HostError};
@@ -56,7 +58,7 @@ impl ReadyPlan {
 
 impl Core {
     fn ready_plans(&self) -> MutexGuard<'_, std::collections::HashMap<Digest, Arc<ReadyPlan>>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ready.lock()
     }
 
     /// Keeps a plan and its components, once, before a flow runs by it.

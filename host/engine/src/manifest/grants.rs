@@ -95,7 +95,7 @@ impl fmt::Display for Capability {
 
 /// An interface of `cairn:plugin` without its package and version; a name of another package as it is.
 pub(crate) fn interface(name: &str) -> &str {
-    let name = name.strip_prefix("cairn:plugin/").unwrap_or(name);
+    let name = name.strip_prefix(crate::contract::PACKAGE).unwrap_or(name);
     match name.contains(':') {
         true => name,
         false => name.split_once('@').map_or(name, |(name, _)| name),

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::wire::quoted;
+use super::missing::quoted;
 use super::{
-    CONTRACT, Inspected, MissingDependencies, Plan, PlannedTask, Ports, Role, SettingsError,
-    Wiring, check_settings, wire,
+    Inspected, MissingDependencies, Plan, PlannedTask, Role, SettingsError, check_settings,
 };
 use crate::allow::{Allow, NotAllowed};
+use crate::contract::CONTRACT;
 use crate::document::nearest;
 use crate::error::Diagnostic;
 use crate::manifest::{Capability, Grants, Manifest, Mode, PluginEntry, TaskEntry, interface};
 use crate::value::{Digest, Value};
+use crate::wire::{Ports, Wiring, wire};
 
 impl Manifest {
     /// Checks the plugins against the manifest and wires the tasks.
@@ -67,7 +68,13 @@ impl Manifest {
             .iter()
             .map(|(task, _, found)| found.descriptor.ports(task.name()))
             .collect();
-        let wirings = wire(&ports).map_err(|missing| self.explain_missing(&missing, &ports))?;
+        let wirings = wire(&ports).map_err(|missing| {
+            let first = MissingDependencies {
+                task: missing[0].task.to_owned(),
+                names: missing[0].names.clone(),
+            };
+            self.explain_missing(&first, &ports)
+        })?;
         let tasks = steps
             .into_iter()
             .zip(wirings)
@@ -281,7 +288,7 @@ impl Manifest {
         entry: &PluginEntry,
         found: &Inspected,
         grants: Grants,
-        wiring: Wiring,
+        wiring: Wiring<&str>,
     ) -> PlannedTask {
         let descriptor = &found.descriptor;
         PlannedTask {
@@ -300,8 +307,19 @@ impl Manifest {
             limits: entry.limits.clone(),
             retry: task.retry.clone(),
             revert: task.revert.clone(),
-            requires: wiring.requires,
-            optional: wiring.optional,
+            requires: wiring
+                .requires
+                .into_iter()
+                .map(|(input, provider)| (input, provider.to_owned()))
+                .collect(),
+            optional: wiring
+                .optional
+                .into_iter()
+                .map(|(input, providers)| {
+                    let providers = providers.into_iter().map(str::to_owned);
+                    (input, providers.collect())
+                })
+                .collect(),
             provides: descriptor.provides.clone(),
         }
     }
@@ -311,13 +329,17 @@ impl Manifest {
         name.display().to_string()
     }
 
-    fn explain_missing(&self, missing: &MissingDependencies, ports: &[Ports<'_>]) -> Diagnostic {
+    fn explain_missing(
+        &self,
+        missing: &MissingDependencies,
+        ports: &[Ports<'_, &str>],
+    ) -> Diagnostic {
         let line = self
             .tasks
             .iter()
             .find(|task| task.name() == missing.task)
             .map(|task| task.line);
-        let earlier = ports.iter().take_while(|task| task.name != missing.task);
+        let earlier = ports.iter().take_while(|ports| ports.task != missing.task);
         let provided: BTreeSet<&str> = earlier
             .flat_map(|task| task.provides)
             .map(String::as_str)
@@ -326,11 +348,11 @@ impl Manifest {
             // No task before this one provides it, so whoever does is this one or comes later.
             let later = ports
                 .iter()
-                .find(|task| task.name != missing.task && task.provides.contains(name));
+                .find(|ports| ports.task != missing.task && ports.provides.contains(name));
             match (later, nearest(name, provided.iter().copied())) {
-                (Some(task), _) => format!(
+                (Some(later), _) => format!(
                     "`{name}`: move task `{}`, which provides it, before this one",
-                    task.name
+                    later.task
                 ),
                 (None, Some(near)) => {
                     format!("`{name}`: an earlier task provides `{near}`, perhaps that is meant")

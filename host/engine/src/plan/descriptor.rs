@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::Ports;
+use crate::wire::Ports;
 
 /// Longest name of an input, in bytes.
 const MAX_NAME: usize = 128;
@@ -54,9 +54,9 @@ impl Descriptor {
     }
 
     /// What a task called `name` that this plugin does takes and gives.
-    pub fn ports<'a>(&'a self, name: &'a str) -> Ports<'a> {
+    pub fn ports<'a>(&'a self, name: &'a str) -> Ports<'a, &'a str> {
         Ports {
-            name,
+            task: name,
             requires: &self.requires,
             optional: &self.optional,
             provides: &self.provides,

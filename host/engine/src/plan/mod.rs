@@ -13,16 +13,13 @@ use crate::value::{Digest, Object, Value};
 mod check;
 mod descriptor;
 mod mermaid;
+mod missing;
 mod roles;
 mod settings;
-mod wire;
 
 pub use descriptor::Descriptor;
+pub use missing::MissingDependencies;
 pub use settings::{SettingsError, Violation, check_settings};
-pub use wire::{MissingDependencies, Ports, Wiring, wire};
-
-/// The contract that plugins keep: see `wit/README.md`.
-pub const CONTRACT: &str = "cairn:plugin@0.1.0";
 
 /// What the host found out about the plugin of one key.
 #[derive(Clone, Debug, PartialEq)]

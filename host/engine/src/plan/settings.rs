@@ -80,7 +80,7 @@ pub fn check_settings(settings: &Object, schema: &Value) -> Result<(), SettingsE
 fn violation(error: &ValidationError<'_>) -> Violation {
     let fix = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
-            Some(format!("remove {}", super::wire::quoted(unexpected)))
+            Some(format!("remove {}", super::missing::quoted(unexpected)))
         }
         ValidationErrorKind::Required { property } => property
             .as_str()

@@ -1,7 +1,9 @@
 //! Plugins that are asked before a flow's first task, or by a policy rule: policies and validators. Every question gets an
 //! instance of its own, which is offered the caller and a log, and nothing that changes anything.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::ended::exceeded;
 use super::{Plugin, exports};
@@ -82,10 +84,7 @@ impl Asked {
             denied: Denied::default(),
         });
         let answer = question(&self.plugin, state);
-        let mut logged = bystander
-            .logged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut logged = bystander.logged.lock();
         for (level, message) in logged.drain(..) {
             said(level, message);
         }
@@ -223,7 +222,7 @@ impl Context for Bystander {
     }
 
     fn log(&self, level: LogLevel, message: String) {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.logged.lock();
         logged.push((level, message));
     }
 }

@@ -1,9 +1,11 @@
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Engine, Store, UpdateDeadline};
+
+use parking_lot::Mutex;
 
 use super::PluginError;
 use super::ended::{describe_error, why};
@@ -13,6 +15,7 @@ use super::exports::{
     RevertResult, ValidateArguments, ValidateResult, Violation, exported,
 };
 use crate::capability::{State, from_wit};
+use crate::contract;
 use crate::error::TaskError;
 use crate::manifest::{Capability, Limits};
 use crate::plan::{Descriptor, Role};
@@ -20,12 +23,6 @@ use crate::value::{Digest, Object, Value, text};
 use crate::wit::cairn::plugin::types;
 use crate::wit::exports::cairn::plugin::plugin as wit;
 use crate::wit::exports::cairn::plugin::task::{Disposition, Failure, Outcome};
-
-/// The package of the contract, with the slash that follows.
-pub(super) const PACKAGE: &str = "cairn:plugin/";
-
-/// The version of the contract that this host serves.
-pub(super) const VERSION: &str = "0.1.0";
 
 /// The largest settings schema or description, in bytes.
 const MAX_DESCRIPTION: usize = 256 << 10;
@@ -145,20 +142,12 @@ impl Plugin {
     pub fn describe(&self, settings: &Object, limits: &Limits) -> Result<Descriptor, PluginError> {
         let text = text(&Value::Object(settings.clone()));
         let key = Digest::of(text.as_bytes());
-        let known = self
-            .descriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned();
+        let known = self.descriptions.lock().get(&key).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
         let descriptor = self.describe_anew(settings, limits)?;
-        let mut descriptions = self
-            .descriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut descriptions = self.descriptions.lock();
         descriptions.insert(key, descriptor.clone());
         Ok(descriptor)
     }
@@ -320,29 +309,21 @@ fn check_import(name: &str) -> Result<Import, PluginError> {
         }
         return Err(PluginError::UnknownImport { import });
     }
-    let interface = name
-        .strip_prefix(PACKAGE)
-        .and_then(|rest| rest.strip_suffix(VERSION)?.strip_suffix('@'));
+    let Some((interface, version)) = contract::interface(name) else {
+        return Err(PluginError::UnknownImport { import });
+    };
+    if !contract::is_compatible(version) {
+        return Err(PluginError::WrongVersion {
+            expected: contract::full_name(interface),
+            found: import,
+        });
+    }
     let capability = match interface {
-        Some("context" | "log" | "types") => None,
-        Some(interface) => match Capability::of_interface(interface) {
+        "context" | "log" | "types" => None,
+        interface => match Capability::of_interface(interface) {
             Some(capability) => Some(capability),
             None => return Err(PluginError::UnknownImport { import }),
         },
-        None => {
-            return Err(
-                match name
-                    .strip_prefix(PACKAGE)
-                    .and_then(|rest| rest.split_once('@'))
-                {
-                    Some((interface, _)) => PluginError::WrongVersion {
-                        expected: format!("{PACKAGE}{interface}@{VERSION}"),
-                        found: import,
-                    },
-                    None => PluginError::UnknownImport { import },
-                },
-            );
-        }
     };
     Ok(Import {
         name: import,

@@ -106,7 +106,7 @@ fn list(names: &[String]) -> String {
 
 /// What to do about an import that this host does not have: it depends on whose interface it is.
 fn of_unknown(import: &str) -> &'static str {
-    if import.starts_with(super::component::PACKAGE) {
+    if import.starts_with(crate::contract::PACKAGE) {
         "build it against the version of cairn:plugin that this host has, or use a newer host"
     } else if import.starts_with("wasi:") {
         "of WASI this host has `io`, `cli`, `clocks`, `random`, `filesystem` and `sockets` of version 0.2, without any file or network \

@@ -6,8 +6,8 @@ use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift};
 
 use super::PluginError;
-use super::component::{PACKAGE, VERSION};
 use crate::capability::State;
+use crate::contract::full_name;
 use crate::error::{HostErrorKind, TaskError};
 use crate::plan::Role;
 use crate::wit::cairn::plugin::types;
@@ -73,11 +73,11 @@ impl Functions {
                 },
             }
         };
-        let interface = |name: &str| component.get_export_index(None, full(name));
+        let interface = |name: &str| component.get_export_index(None, full_name(name));
         let function = |of: &str, interface: &ComponentExportIndex, name: &str| {
             component
                 .get_export_index(Some(interface), name)
-                .ok_or_else(|| missing(format!("{}.{name}", full(of))))
+                .ok_or_else(|| missing(format!("{}.{name}", full_name(of))))
         };
         let of_role = |role: Role, name: &str| {
             let of = role.interface();
@@ -85,10 +85,10 @@ impl Functions {
                 .map(|interface| function(of, &interface, name))
                 .transpose()
         };
-        let plugin = interface("plugin").ok_or_else(|| missing(full("plugin")))?;
+        let plugin = interface("plugin").ok_or_else(|| missing(full_name("plugin")))?;
         let mut roles = [Role::Task, Role::Policy, Role::Validator].into_iter();
         if roles.all(|role| interface(role.interface()).is_none()) {
-            return Err(missing(full(Role::Task.interface())));
+            return Err(missing(full_name(Role::Task.interface())));
         }
         Ok(Self {
             settings_schema: function("plugin", &plugin, "settings-schema")?,
@@ -137,11 +137,6 @@ impl Functions {
     }
 }
 
-/// The whole name of an interface of the contract.
-fn full(interface: &str) -> String {
-    format!("{PACKAGE}{interface}@{VERSION}")
-}
-
 /// The function, of a component that is used as what it is. Plans see to that; this holds for one that was damaged.
 pub(super) fn exported(
     function: Option<&ComponentExportIndex>,
@@ -150,7 +145,10 @@ pub(super) fn exported(
     function.ok_or_else(|| {
         TaskError::host(
             HostErrorKind::Instantiation,
-            format!("the component does not export `{}`", full(role.interface())),
+            format!(
+                "the component does not export `{}`",
+                full_name(role.interface())
+            ),
         )
     })
 }

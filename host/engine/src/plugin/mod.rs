@@ -20,7 +20,9 @@ pub use task::PluginTask;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::value::Digest;
 use cache::Cache;
@@ -133,7 +135,7 @@ impl Plugins {
         self.lock().get(&digest).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Plugin>>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<Digest, Arc<Plugin>>> {
+        self.loaded.lock()
     }
 }

@@ -304,7 +304,7 @@ fn book(rows: &mut Rows<'_>, project: &Text, number: i64) -> Result<(), Stop> {
     volumes.retain(|row| !row.deleted && row.booked != booked);
     volumes.sort_by(|one, two| two.id.cmp(&one.id));
     volumes.truncate(usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX));
-    for volume in volumes {
+    for volume in volumes.into_iter().rev() {
         let changed = Volume {
             booked,
             ..Volume::clone(&volume)

@@ -1,6 +1,8 @@
 //! How much of a run with many requests is in flight: read, and not reported yet.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// The most that the requests in flight may weigh together, in bytes. A thousand small ones keep all workers busy.
 const ROOM: usize = 32 << 20;
@@ -39,7 +41,7 @@ pub(super) struct Ticket {
 
 impl Traffic {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Waits until there is room for a request of so many bytes; `None` once no more are taken. A request that is heavier than all
@@ -53,10 +55,7 @@ impl Traffic {
         };
         while is_full(&state) {
             state.waiting += 1;
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
             state.waiting -= 1;
         }
         if state.is_closed {

@@ -118,13 +118,15 @@ mod tests {
     #[test]
     fn who_waited_long_gets_in() {
         let gate = Gate::before((), Arc::default());
-        let (entered, inside) = (channel(), gate.enter());
+        let (arrived, entered, inside) = (channel(), channel(), gate.enter());
         std::thread::scope(|scope| {
             scope.spawn(|| {
+                arrived.0.send(()).unwrap();
                 drop(gate.enter());
                 entered.0.send(()).unwrap();
             });
-            assert!(entered.1.recv_timeout(20 * MOMENT).is_err());
+            arrived.1.recv().unwrap();
+            assert!(entered.1.recv_timeout(1000 * MOMENT).is_err());
             drop(inside);
             assert!(entered.1.recv().is_ok());
         });

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row as SqlRow, Statement};
+use rusqlite::{CachedStatement, Connection, Row as SqlRow, Statement};
 
 use super::tx::{execute, scalar};
 use crate::rows::{
@@ -186,14 +186,53 @@ fn cell(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Cell> {
 
 // ---- Writing -------------------------------------------------------------------------------------------------------
 
-/// The text of statements that write rows, which is made once.
-#[derive(Default)]
-pub(super) struct Statements {
-    inserts: HashMap<&'static str, String>,
-    deletes: HashMap<&'static str, String>,
-    /// By table and changed columns, a bit each.
-    updates: HashMap<(&'static str, u64), String>,
+/// What is done to a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Change {
+    Insert,
+    /// The changed columns, a bit each.
+    Update(u64),
+    Delete,
 }
+
+impl Change {
+    /// What a row needs; `None` where the database holds what it is to hold.
+    fn of(row: &Written<'_>) -> Option<Self> {
+        match (row.base, row.now) {
+            (None, None) => None,
+            (None, Some(_)) => Some(Self::Insert),
+            (Some(base), Some(now)) => match changed(base, now) {
+                0 => None,
+                changed => Some(Self::Update(changed)),
+            },
+            (Some(_), None) => Some(Self::Delete),
+        }
+    }
+
+    fn statement(self, table: &Table) -> String {
+        match self {
+            Self::Insert => insert(table),
+            Self::Update(changed) => update(table, changed),
+            Self::Delete => delete(table),
+        }
+    }
+
+    /// The columns that the statement takes, in its order.
+    fn columns(self, table: &Table) -> impl Iterator<Item = usize> + use<> {
+        let (all, key) = (0..table.columns.len(), 0..table.key);
+        let written = all.filter(move |at| match self {
+            Self::Insert => true,
+            Self::Update(changed) => changed & (1 << at) != 0,
+            Self::Delete => false,
+        });
+        let found = key.filter(move |_| self != Self::Insert);
+        written.chain(found)
+    }
+}
+
+/// The texts of statements that write rows, each made once.
+#[derive(Default)]
+pub(super) struct Statements(HashMap<(&'static str, Change), String>);
 
 impl Statements {
     /// Writes the final state of each row once.
@@ -202,46 +241,27 @@ impl Statements {
         connection: &Connection,
         rows: &[Written<'_>],
     ) -> Result<(), NotWritten> {
+        // Rows of a table follow each other, and most are written alike.
+        let mut prepared: Option<((&'static str, Change), CachedStatement<'_>)> = None;
         for row in rows {
             let table = row.id.table;
-            let changed = match (row.base, row.now) {
-                (None, None) => continue,
-                (None, Some(now)) => {
-                    let text = self.inserts.entry(table.name);
-                    let text = text.or_insert_with(|| insert(table));
-                    let mut statement = connection.prepare_cached(text)?;
-                    for at in 0..table.columns.len() {
-                        statement.raw_bind_parameter(at + 1, now.cell(at))?;
-                    }
-                    statement.raw_execute()?
-                }
-                (Some(base), Some(now)) => {
-                    let changed = changed(base, now);
-                    if changed == 0 {
-                        continue;
-                    }
-                    let text = self.updates.entry((table.name, changed));
-                    let text = text.or_insert_with(|| update(table, changed));
-                    let mut statement = connection.prepare_cached(text)?;
-                    let mut index = 0;
-                    let columns = (0..table.columns.len()).filter(|at| changed & (1 << at) != 0);
-                    for at in columns.chain(0..table.key) {
-                        index += 1;
-                        statement.raw_bind_parameter(index, now.cell(at))?;
-                    }
-                    statement.raw_execute()?
-                }
-                (Some(base), None) => {
-                    let text = self.deletes.entry(table.name);
-                    let text = text.or_insert_with(|| delete(table));
-                    let mut statement = connection.prepare_cached(text)?;
-                    for at in 0..table.key {
-                        statement.raw_bind_parameter(at + 1, base.cell(at))?;
-                    }
-                    statement.raw_execute()?
+            let (Some(change), Some(state)) = (Change::of(row), row.now.or(row.base)) else {
+                continue;
+            };
+            let alike = (table.name, change);
+            let statement = match &mut prepared {
+                Some((known, statement)) if *known == alike => statement,
+                other => {
+                    let text = self.0.entry(alike);
+                    let text = text.or_insert_with(|| change.statement(table));
+                    let statement = connection.prepare_cached(text)?;
+                    &mut other.insert((alike, statement)).1
                 }
             };
-            if changed != 1 {
+            for (index, column) in change.columns(table).enumerate() {
+                statement.raw_bind_parameter(index + 1, state.cell(column))?;
+            }
+            if statement.raw_execute()? != 1 {
                 return Err(NotWritten::Behind(row.id.clone()));
             }
         }

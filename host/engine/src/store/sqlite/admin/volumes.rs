@@ -12,7 +12,7 @@ impl Admin<'_, '_> {
     /// Adds a volume that is there already, such as one to make others from, to the caller's project, and books its quota.
     ///
     /// # Errors
-    /// `OverQuota`; those of [`VolumeCreate`].
+    /// `InvalidInput`, `OverQuota`; those of [`VolumeCreate`](crate::effect::VolumeCreate).
     pub fn create_volume(&mut self, properties: Object) -> Result<Value> {
         self.rules(|rows, setup| operate::create_volume(rows, setup, properties.clone()))
     }
