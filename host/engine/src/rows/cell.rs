@@ -268,8 +268,9 @@ fn from_hex(hex: &str) -> Option<Vec<u8>> {
     if !pairs.remainder().is_empty() {
         return None;
     }
+    let digit = |digit: u8| char::from(digit).to_digit(16);
     pairs
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .map(|pair| u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok())
         .collect()
 }
 
@@ -299,6 +300,7 @@ mod tests {
             (Kind::Int, json!(1.5)),
             (Kind::Blob, json!("0")),
             (Kind::Blob, json!("zz")),
+            (Kind::Blob, json!("+f")),
         ] {
             assert_eq!(Cell::from_plain(&value, kind), None, "{value}");
         }

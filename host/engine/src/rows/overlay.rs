@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use hashlink::{DefaultHashBuilder, LinkedHashMap};
@@ -31,22 +31,21 @@ pub struct Written<'a> {
 /// Rows that a batch wrote, kept for as long as a fetch is under way that may not have seen them.
 struct Acknowledged {
     mark: Mark,
-    rows: Vec<(RowId, Pending)>,
+    rows: Changed,
+    /// Held by each fetch that began before this batch was acknowledged and after the one before was.
+    fetches: Arc<()>,
 }
+
+type Changed = HashMap<RowId, Pending, DefaultHashBuilder>;
 
 /// How an effect found a row before it changed it.
 pub(super) type Before = (RowId, Option<Pending>);
 
 /// A fetch from its beginning until its answers are used no more.
+#[derive(Debug)]
 pub struct Fetching {
     epoch: u64,
     _under_way: Arc<()>,
-}
-
-impl Fetching {
-    pub(super) fn epoch(&self) -> u64 {
-        self.epoch
-    }
 }
 
 /// Rows over a database: those that the open batch changed, and a cache of others. The rules look at rows here, and a commit
@@ -54,16 +53,16 @@ impl Fetching {
 ///
 /// A row is here from its first change until the batch with its last change is acknowledged; the cache may drop what is not.
 pub struct Overlay {
-    pending: HashMap<RowId, Pending, DefaultHashBuilder>,
+    pending: Changed,
     /// Those of `pending` in the order of their first change.
     order: Vec<RowId>,
     cache: Cache,
     /// Tables that are kept whole.
     whole: HashMap<&'static str, WholeTable>,
-    acknowledged: Vec<Acknowledged>,
+    acknowledged: VecDeque<Acknowledged>,
     /// Grows whenever somebody else may have written.
     epoch: u64,
-    /// Held by each fetch that is under way, or whose answers are still used.
+    /// Held by each fetch that began after the last batch was acknowledged, and whose answers are still used.
     fetches: Arc<()>,
 }
 
@@ -75,7 +74,7 @@ impl Overlay {
             order: Vec::new(),
             cache: Cache::new(most),
             whole: HashMap::new(),
-            acknowledged: Vec::new(),
+            acknowledged: VecDeque::new(),
             epoch: 0,
             fetches: Arc::default(),
         }
@@ -144,7 +143,7 @@ impl Overlay {
     fn changed_since(&self, seen: Mark, table: &Table) -> HashMap<&RowId, Pending> {
         let mut changed: HashMap<&RowId, Pending> = HashMap::new();
         let acknowledged = self.acknowledged.iter().filter(|batch| batch.mark > seen);
-        let rows = acknowledged.flat_map(|batch| batch.rows.iter().map(|(id, row)| (id, row)));
+        let rows = acknowledged.flat_map(|batch| &batch.rows);
         for (id, row) in rows.chain(self.pending.iter()) {
             if id.table != table {
                 continue;
@@ -167,10 +166,6 @@ impl Overlay {
         }
     }
 
-    pub(super) fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
     /// Whether what was fetched may be used: nobody else may have written since.
     pub fn is_current(&self, fetching: &Fetching) -> bool {
         self.epoch == fetching.epoch
@@ -180,9 +175,10 @@ impl Overlay {
     pub fn accept(&mut self, fetched: &Fetched) {
         for (id, row) in &fetched.rows {
             let is_newer = self.pending.contains_key(id)
-                || self.acknowledged.iter().any(|batch| {
-                    batch.mark > fetched.seen && batch.rows.iter().any(|(known, _)| known == id)
-                });
+                || self
+                    .acknowledged
+                    .iter()
+                    .any(|batch| batch.mark > fetched.seen && batch.rows.contains_key(id));
             if !is_newer {
                 self.cache.insert_unless_there(id, row);
             }
@@ -209,19 +205,36 @@ impl Overlay {
         rows
     }
 
+    /// Whether the open batch changes a row.
+    pub fn is_pending(&self, id: &RowId) -> bool {
+        self.pending.contains_key(id)
+    }
+
     /// The batch is in the database, which has got to `mark` by it.
     pub fn committed(&mut self, mark: Mark) {
-        let rows = self.order.drain(..);
-        let pending = &mut self.pending;
-        let rows: Vec<_> = rows.filter_map(|id| pending.remove_entry(&id)).collect();
-        for (id, row) in &rows {
-            self.cache.insert(id.clone(), row.now.clone());
+        let rows = std::mem::take(&mut self.pending);
+        for id in self.order.drain(..) {
+            if let Some(row) = rows.get(&id) {
+                self.cache.insert(id, row.now.clone());
+            }
         }
-        if Arc::strong_count(&self.fetches) > 1 {
-            self.acknowledged.push(Acknowledged { mark, rows });
-        } else {
-            self.acknowledged.clear();
+        self.cache.shrink();
+        let is_over = |batch: &Acknowledged| Arc::strong_count(&batch.fetches) == 1;
+        while self.acknowledged.front().is_some_and(is_over) {
+            self.acknowledged.pop_front();
         }
+        if Arc::strong_count(&self.fetches) > 1 || !self.acknowledged.is_empty() {
+            self.acknowledged.push_back(Acknowledged {
+                mark,
+                rows,
+                fetches: std::mem::take(&mut self.fetches),
+            });
+        }
+    }
+
+    /// Drops what the cache holds too much of. Rows that were fetched stay until then, however many they are.
+    pub fn shrink(&mut self) {
+        self.cache.shrink();
     }
 
     /// Forgets everything: the batch was lost, or somebody else has written.
@@ -257,12 +270,14 @@ impl Cache {
     }
 
     fn insert(&mut self, id: RowId, state: State) {
-        // A key's texts are those of its row, or few.
-        let size = 128 + state.as_ref().map_or(64, |row| row.size());
+        let size = 128 + id.key.size() + state.as_ref().map_or(0, |row| row.size());
         self.size += size;
         if let Some((_, old)) = self.rows.insert(id, (state, size)) {
             self.size -= old;
         }
+    }
+
+    fn shrink(&mut self) {
         while self.size > self.most
             && self.rows.len() > 1
             && let Some((_, (_, size))) = self.rows.pop_front()
@@ -280,5 +295,45 @@ impl Cache {
     fn clear(&mut self) {
         self.rows.clear();
         self.size = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::table;
+
+    table! {
+        /// A row of the tests.
+        pub struct Tally in "tallies", called "tally" {
+            key id;
+            number: i64,
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_remembered_for_fetches_that_began_before_and_no_longer() {
+        let mut overlay = Overlay::new(1 << 20);
+        let mut under_way = std::collections::VecDeque::new();
+        for number in 0..100 {
+            // There is always one under way, and none for longer than three batches.
+            under_way.push_back(overlay.begin_fetch());
+            let row = Tally {
+                id: number.to_string().as_str().into(),
+                number,
+            };
+            let row: Arc<dyn AnyRow> = Arc::new(row);
+            overlay.set(row.id(), None, Some(row));
+            overlay.committed(Mark(number));
+            if under_way.len() > 2 {
+                under_way.pop_front();
+            }
+            let known = overlay.acknowledged.len();
+            assert!(known <= 4, "{known}");
+            assert!(known >= under_way.len().min(2), "{known}");
+        }
+        under_way.clear();
+        overlay.committed(Mark(100));
+        assert_eq!(overlay.acknowledged.len(), 0);
     }
 }

@@ -28,7 +28,8 @@ pub struct Table {
     pub columns: &'static [Column],
     /// How many columns the key has. They are texts.
     pub key: usize,
-    /// An SQL condition that all rows meet that count; the others are as if they were not there.
+    /// An SQL condition that all rows meet that count; the others are as if they were not there. Written as in the index that
+    /// serves the key: SQLite uses a partial index only for the very condition.
     pub alive: Option<&'static str>,
     /// The column that says when a row was last changed; no change names it.
     pub updated_at: Option<&'static str>,
@@ -66,6 +67,12 @@ impl Table {
 pub struct Key(pub SmallVec<[Text; 2]>);
 
 impl Key {
+    /// Bytes in memory, about.
+    pub fn size(&self) -> usize {
+        let texts = self.0.iter().map(|text| 32 + text.len());
+        64 + texts.sum::<usize>()
+    }
+
     /// The first text: the id, where the key is one.
     pub fn first(&self) -> &str {
         self.0.first().map_or("", |text| text)
@@ -109,9 +116,9 @@ impl RowId {
     }
 }
 
-/// Keys are seldom those of rows of two tables.
 impl Hash for RowId {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        self.table.name.hash(state);
         self.key.hash(state);
     }
 }

@@ -124,7 +124,7 @@ fn a_row_that_is_acknowledged_while_it_is_fetched_stays_as_it_is() {
 
     assert!(overlay.is_current(&fetching));
     overlay.accept(&fetched);
-    asked.answered(&fetching, fetched);
+    asked.answered(fetching, fetched);
     // What was fetched is what the row was before.
     assert_eq!(number(&mut overlay, &mut asked, "a"), None);
     overlay.accept(&database.fetch(asked.take_wants()));
@@ -141,13 +141,13 @@ fn what_is_fetched_before_caches_are_forgotten_is_thrown_away() {
     let fetched = database.fetch(asked.take_wants());
     overlay.forget();
     assert!(!overlay.is_current(&fetching));
-    asked.answered(&fetching, fetched);
+    asked.answered(fetching, fetched);
     assert!(run(&mut overlay, &mut asked, all).is_err());
 
     let fetching = overlay.begin_fetch();
     let fetched = database.fetch(asked.take_wants());
     assert!(overlay.is_current(&fetching));
-    asked.answered(&fetching, fetched);
+    asked.answered(fetching, fetched);
     assert_eq!(run(&mut overlay, &mut asked, all).unwrap().len(), 0);
 }
 
@@ -173,8 +173,7 @@ fn a_scan_sees_what_changed_before_and_after_the_look_at_the_database() {
         assert!(run(&mut overlay, &mut asked, scan).is_err());
         let fetching = overlay.begin_fetch();
         let fetched = database.fetch(asked.take_wants());
-        asked.answered(&fetching, fetched);
-        std::mem::forget(fetching);
+        asked.answered(fetching, fetched);
     }
     assert_eq!(
         run(&mut overlay, &mut asked, scan).unwrap(),

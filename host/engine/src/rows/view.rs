@@ -32,8 +32,7 @@ pub struct Draft {
     ids: Vec<Text>,
     /// How many of `ids` this run has handed out.
     used: usize,
-    /// With the epoch in which they were given.
-    answers: Vec<(u64, Fetched)>,
+    answers: Vec<(Fetching, Fetched)>,
     wants: Wants,
 }
 
@@ -60,8 +59,8 @@ impl Draft {
     }
 
     /// Adds what was fetched.
-    pub fn answered(&mut self, fetching: &Fetching, fetched: Fetched) {
-        self.answers.push((fetching.epoch(), fetched));
+    pub fn answered(&mut self, fetching: Fetching, fetched: Fetched) {
+        self.answers.push((fetching, fetched));
     }
 }
 
@@ -101,7 +100,9 @@ impl<'a> Rows<'a> {
     ) -> Self {
         draft.used = 0;
         // Somebody else may have written since.
-        draft.answers.retain(|(epoch, _)| *epoch == overlay.epoch());
+        draft
+            .answers
+            .retain(|(fetching, _)| overlay.is_current(fetching));
         Self {
             overlay,
             draft,

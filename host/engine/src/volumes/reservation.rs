@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::Setup;
-use super::limits::{limit, resource};
+use super::limits::{limit, own_project, resource};
 use super::tables::{Reservation, Volume, VolumeType};
 use super::usage::{Wanted, change, is_somebody, move_usage, quota_project, refresh, usages};
 use super::volume::{note_deleted, object};
 use crate::effect::{Answer, Change, Expiry, QuotaCommit, QuotaReserve, QuotaRollback, Table};
 use crate::error::TaskError;
 use crate::quota::{Measure, Over, Resource, is_over};
-use crate::rows::{Rows, Stop, Text};
+use crate::rows::{RowId, Rows, Stop, Text};
 
 /// Holds what is wanted.
 pub(super) fn reserve(
@@ -20,6 +20,7 @@ pub(super) fn reserve(
 ) -> Result<Answer, Stop> {
     let project = quota_project(rows, reserve.project.as_ref());
     let wanted = refresh(rows, setup, &project, reserve)?;
+    own_project(rows, &project)?;
     let mut over = Over::default();
     for Wanted {
         name,
@@ -214,6 +215,7 @@ fn own(rows: &mut Rows<'_>, id: &str, project: &str) -> Result<Option<Arc<Reserv
 /// The resource of each of `ids` that is open and this flow's.
 pub(super) fn reserved_resources(rows: &mut Rows<'_>, ids: &[String]) -> Result<Vec<String>, Stop> {
     let flow = rows.by().call.map(|call| call.flow);
+    fetch(rows, ids)?;
     let mut found = Vec::new();
     for id in ids {
         let row = rows.get::<Reservation>(id.as_str())?;
@@ -221,6 +223,11 @@ pub(super) fn reserved_resources(rows: &mut Rows<'_>, ids: &[String]) -> Result<
         found.extend(row.map(|row| row.resource.to_string()));
     }
     Ok(found)
+}
+
+/// Asks for reservations together.
+fn fetch(rows: &mut Rows<'_>, ids: &[String]) -> Result<(), Stop> {
+    rows.prefetch(ids.iter().map(|id| RowId::of::<Reservation>(id.as_str())))
 }
 
 fn close(rows: &mut Rows<'_>, reservation: &Arc<Reservation>, state: &str) {
@@ -242,6 +249,7 @@ fn close(rows: &mut Rows<'_>, reservation: &Arc<Reservation>, state: &str) {
 pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<Answer, Stop> {
     is_somebody(rows)?;
     let project = quota_project(rows, commit.project.as_ref());
+    fetch(rows, &commit.reservations)?;
     // One that is named twice is open once.
     for id in &commit.reservations {
         let found = own(rows, id, &project)?;
@@ -272,6 +280,7 @@ pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<Answer
 pub(super) fn rollback(rows: &mut Rows<'_>, rollback: &QuotaRollback) -> Result<Answer, Stop> {
     is_somebody(rows)?;
     let project = quota_project(rows, rollback.project.as_ref());
+    fetch(rows, &rollback.reservations)?;
     for id in &rollback.reservations {
         let Some(reservation) = own(rows, id, &project)? else {
             continue;

@@ -186,7 +186,7 @@ table! {
 
 table! {
     /// How much of a resource a project uses.
-    pub struct QuotaUsage in "quota_usages", called "usage", where "deleted = FALSE" {
+    pub struct QuotaUsage in "quota_usages", called "usage", where "deleted = 0" {
         key project_id, resource;
         in_use: i64,
         reserved: i64,

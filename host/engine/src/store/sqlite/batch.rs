@@ -18,6 +18,7 @@ use crate::event::FlowState;
 use crate::id::FlowId;
 use crate::rows::{Key, Mark, RowId};
 use crate::store::{StoreError, WhenDurable};
+use crate::volumes::Message;
 
 /// Effects and events of many flows, on the way to one commit.
 pub(super) struct Batch {
@@ -29,8 +30,6 @@ pub(super) struct Batch {
     pub(super) waiting: Vec<WhenDurable>,
     /// Messages that are not in memory, of flows that ended: their keys, and how their flows ended.
     pub(super) unsettled: Vec<(Key, FlowState)>,
-    /// Rows were changed of which no journal tells.
-    pub(super) by_operator: bool,
 }
 
 /// Somebody who waited for a batch, and what became of it.
@@ -60,7 +59,6 @@ impl Writer {
             events: 0,
             waiting: Vec::new(),
             unsettled: Vec::new(),
-            by_operator: false,
         });
         reach(CrashPoint::BatchOpened);
         if let Err(error) = self.look_for_others() {
@@ -107,6 +105,10 @@ impl Writer {
         if self.batch.is_none() {
             return Ok(());
         }
+        if self.connection.is_autocommit() {
+            // After an error while something was read.
+            return Err(self.lose_because("SQLite ended the transaction".to_owned()));
+        }
         let long = Long::begin(&self.long);
         let result = self.write_batch().and_then(|mark| {
             reach(CrashPoint::BatchWritten);
@@ -132,9 +134,12 @@ impl Writer {
         let Some(batch) = self.batch.take() else {
             return Ok(());
         };
+        // A fetch cannot tell by the journal whether it saw rows that came without an entry: repairs of an effect that was
+        // refused, an operator's, and messages that were settled on the disk.
+        let is_marked = batch.events > 0 && batch.unsettled.is_empty();
+        let wrote_rows = !self.overlay.written().is_empty() || !batch.unsettled.is_empty();
         self.overlay.committed(mark);
-        if batch.by_operator || !batch.unsettled.is_empty() {
-            // A fetch cannot tell whether it saw these rows.
+        if wrote_rows && !is_marked {
             self.overlay.forget();
         }
         for flow in batch.touched {
@@ -173,11 +178,14 @@ impl Writer {
 
     /// The batch is gone: a row is not there that was.
     fn lose_behind(&mut self, row: &RowId) -> StoreError {
-        let reason = format!(
+        self.lose_because(format!(
             "{} `{}` is not what it was: another program has written to the database",
             row.table.noun,
             row.key.first()
-        );
+        ))
+    }
+
+    fn lose_because(&mut self, reason: String) -> StoreError {
         tracing::error!(%reason, "a commit failed: what flows did since the one before is taken back");
         let lost = StoreError::Lost(reason);
         self.roll_back(&lost);
@@ -271,6 +279,7 @@ impl Writer {
             Ok(connection) => {
                 self.connection = connection;
                 self.data_version = None;
+                self.reopened += 1;
             }
             Err(error) => tracing::error!(%error, "the database could not be opened anew"),
         }
@@ -282,7 +291,10 @@ impl Writer {
             return Ok(Mark::default());
         };
         for (message, state) in &batch.unsettled {
-            settle_cast(&self.connection, message, *state)?;
+            let id = RowId::of::<Message>(message.clone());
+            if !self.overlay.is_pending(&id) {
+                settle_cast(&self.connection, message, *state)?;
+            }
         }
         self.statements
             .write(&self.connection, &self.overlay.written())?;

@@ -40,6 +40,8 @@ pub(super) struct Writer {
     pub(super) statements: Statements,
     /// Differs when another process has written.
     pub(super) data_version: Option<i64>,
+    /// How often the connection was opened anew.
+    pub(super) reopened: u64,
     /// The files that are open; `None` in memory.
     pub(super) held: Option<Held>,
     pub(super) env: Env,
@@ -67,6 +69,7 @@ impl Writer {
             overlay: Overlay::new(CACHE),
             statements: Statements::default(),
             data_version: None,
+            reopened: 0,
             held: None,
             env,
             turnstile: None,
@@ -276,8 +279,6 @@ impl Writer {
                 session.applied(&applied);
             }
             self.push_event(call.flow, now, entries::Effect::Applied(&applied));
-        } else if let Some(batch) = &mut self.batch {
-            batch.by_operator = true;
         }
         reach(CrashPoint::EffectApplied);
         self.commit_if_large()?;

@@ -130,7 +130,7 @@ impl<'a> Admin<'_, 'a> {
                 (Err(Stop::Missing), _) => {
                     let fetched = rows::fetch(tx.connection, draft.take_wants())?;
                     overlay.accept(&fetched);
-                    draft.answered(&overlay.begin_fetch(), fetched);
+                    draft.answered(overlay.begin_fetch(), fetched);
                 }
             }
         }

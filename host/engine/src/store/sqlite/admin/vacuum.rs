@@ -53,6 +53,8 @@ impl Writer {
         let turn = batch::take_turn(self.turnstile.as_ref(), patience)?;
         batch::mark(self.turnstile.as_ref());
         let written = write_anew(&self.connection);
+        // Rows of the journal may have other numbers now.
+        self.overlay.forget();
         if let Err(error) = &written
             && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
         {

@@ -170,7 +170,7 @@ impl World {
             }
             assert!(self.overlay.is_current(&fetching));
             self.overlay.accept(&fetched);
-            draft.answered(&fetching, fetched);
+            draft.answered(fetching, fetched);
         }
     }
 
