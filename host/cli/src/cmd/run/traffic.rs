@@ -11,8 +11,8 @@ const ROOM: usize = 32 << 20;
 /// woken for each of them costs more than it reads.
 const LOW: usize = ROOM / 4 * 3;
 
-/// What a request weighs besides its text: its flow and its report. So there is room for some more than 1,024 small ones.
-const FLOW: usize = ROOM / 1088;
+/// What a request weighs besides its text: its flow and its report. So there is room for 1,024 whose text has a dozen bytes.
+const FLOW: usize = ROOM / 1024 - 12 * COPIES;
 
 /// How often the text of a request is in memory: in the line, in the flow, and in the results that repeat it.
 const COPIES: usize = 8;
