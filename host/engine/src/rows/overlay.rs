@@ -205,6 +205,11 @@ impl Overlay {
         rows
     }
 
+    /// Whether the open batch changes any row.
+    pub fn has_changes(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether the open batch changes a row.
     pub fn is_pending(&self, id: &RowId) -> bool {
         self.pending.contains_key(id)

@@ -137,7 +137,7 @@ impl Writer {
         // A fetch cannot tell by the journal whether it saw rows that came without an entry: repairs of an effect that was
         // refused, an operator's, and messages that were settled on the disk.
         let is_marked = batch.events > 0 && batch.unsettled.is_empty();
-        let wrote_rows = !self.overlay.written().is_empty() || !batch.unsettled.is_empty();
+        let wrote_rows = self.overlay.has_changes() || !batch.unsettled.is_empty();
         self.overlay.committed(mark);
         if wrote_rows && !is_marked {
             self.overlay.forget();
