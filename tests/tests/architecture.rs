@@ -1,200 +1,97 @@
-//! Which module of the engine may know which: the floors of `host/ARCHITECTURE.md`, held against the code.
+//! Which part of the host may know which: the floors of `host/ARCHITECTURE.md`, held against the code. Cargo keeps circles out of the
+//! crates; this keeps the crates as thin as they are meant, and the order of the modules in each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module, from the ground up, with those it may name.
-const ALLOWED: &[(&str, &[&str])] = &[
-    ("value", &[]),
-    ("id", &[]),
-    ("clock", &[]),
-    ("crash", &[]),
-    ("retry", &[]),
-    ("wit", &[]),
-    ("contract", &[]),
-    ("wire", &[]),
-    ("file", &[]),
-    ("printable", &[]),
-    ("keyring", &["file"]),
-    ("text", &[]),
-    ("idempotency", &["text", "value"]),
-    ("error", &["printable", "value"]),
-    ("document", &["error", "value"]),
-    ("quota", &["clock", "error", "value"]),
-    ("policy", &["error", "id", "printable", "value"]),
-    ("effect", &["clock", "id", "value"]),
-    ("event", &["clock", "effect", "error", "id", "value"]),
-    ("rows", &["clock", "effect", "error", "id", "value"]),
+/// Each crate of the host, from the ground up, with those that it may depend on.
+const CRATES: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("policy", &["cairn-model"]),
+    ("manifest", &["cairn-model"]),
+    ("effects", &["cairn-model"]),
+    ("store", &["cairn-effects", "cairn-model"]),
     (
-        "volumes",
+        "sandbox",
         &[
-            "clock", "effect", "error", "event", "id", "keyring", "quota", "rows", "value",
-        ],
-    ),
-    ("task", &["effect", "error", "event", "id", "value"]),
-    (
-        "history",
-        &[
-            "clock",
-            "effect",
-            "error",
-            "event",
-            "id",
-            "idempotency",
-            "task",
-            "value",
+            "cairn-effects",
+            "cairn-manifest",
+            "cairn-model",
+            "cairn-policy",
         ],
     ),
     (
-        "report",
-        &["effect", "error", "event", "history", "id", "value"],
-    ),
-    (
-        "manifest",
-        &["contract", "document", "error", "retry", "value"],
-    ),
-    (
-        "check",
-        &["error", "event", "id", "manifest", "policy", "value"],
-    ),
-    ("allow", &["document", "error", "manifest", "value"]),
-    (
-        "plan",
+        "engine",
         &[
-            "allow", "contract", "document", "error", "manifest", "value", "wire",
+            "cairn-effects",
+            "cairn-manifest",
+            "cairn-model",
+            "cairn-policy",
+            "cairn-sandbox",
+            "cairn-store",
         ],
     ),
     (
-        "lock",
+        "cairn",
         &[
-            "contract",
-            "document",
-            "error",
-            "manifest",
-            "plan",
-            "printable",
-            "value",
-        ],
-    ),
-    ("upgrade", &["manifest", "plan", "value"]),
-    (
-        "config",
-        &[
-            "allow",
-            "document",
-            "error",
-            "idempotency",
-            "manifest",
-            "quota",
-            "text",
-            "value",
-        ],
-    ),
-    (
-        "store",
-        &[
-            "clock",
-            "crash",
-            "effect",
-            "error",
-            "event",
-            "file",
-            "history",
-            "id",
-            "idempotency",
-            "keyring",
-            "quota",
-            "report",
-            "rows",
-            "value",
-            "volumes",
-        ],
-    ),
-    (
-        "request",
-        &["document", "error", "idempotency", "store", "text", "value"],
-    ),
-    (
-        "flow",
-        &[
-            "check",
-            "clock",
-            "effect",
-            "error",
-            "event",
-            "history",
-            "id",
-            "idempotency",
-            "retry",
-            "store",
-            "task",
-            "value",
-            "wire",
-        ],
-    ),
-    (
-        "capability",
-        &[
-            "check", "effect", "error", "event", "id", "manifest", "policy", "quota", "task",
-            "value", "wit",
-        ],
-    ),
-    (
-        "plugin",
-        &[
-            "capability",
-            "check",
-            "contract",
-            "effect",
-            "error",
-            "event",
-            "file",
-            "id",
-            "manifest",
-            "plan",
-            "task",
-            "value",
-            "wit",
-        ],
-    ),
-    (
-        "host",
-        &[
-            "allow",
-            "capability",
-            "check",
-            "crash",
-            "error",
-            "event",
-            "file",
-            "flow",
-            "history",
-            "id",
-            "idempotency",
-            "manifest",
-            "plan",
-            "plugin",
-            "policy",
-            "report",
-            "request",
-            "store",
-            "task",
-            "value",
+            "cairn-effects",
+            "cairn-engine",
+            "cairn-manifest",
+            "cairn-model",
+            "cairn-policy",
+            "cairn-sandbox",
+            "cairn-store",
         ],
     ),
 ];
 
-/// Crates that one place only may name: crate, and the folders or files where it may stand.
-const CONFINED: &[(&str, &[&str])] = &[
-    ("saphyr_parser", &["policy/file"]),
-    ("rusqlite", &["store/sqlite"]),
-    ("rusqlite_migration", &["store/sqlite"]),
-    ("wasmtime", &["plugin", "capability", "wit.rs"]),
-    ("wasmtime_wasi", &["plugin", "capability"]),
-    ("wasmtime_wasi_io", &["plugin"]),
+/// Dependencies that one of these crates alone may have, and the files in it that may name them; an empty list is all of them.
+const CONFINED: &[(&str, &str, &[&str])] = &[
+    ("rusqlite", "store", &["sqlite"]),
+    ("rusqlite_migration", "store", &["sqlite"]),
+    ("wasmtime", "sandbox", &[]),
+    ("wasmtime_wasi", "sandbox", &["plugin", "capability"]),
+    ("wasmtime_wasi_io", "sandbox", &["plugin"]),
     // What is read of a component before it is compiled is read by whoever compiles.
-    ("wasmparser", &["plugin/compiler.rs"]),
+    ("wasmparser", "sandbox", &["plugin/compiler.rs"]),
+    ("saphyr_parser", "policy", &["file"]),
+    ("jsonschema", "manifest", &["plan/settings.rs"]),
+];
+
+/// The modules of a crate, from the ground up: each may name those before it.
+const MODULES: &[(&str, &[&str])] = &[
+    (
+        "model",
+        &[
+            "value",
+            "id",
+            "clock",
+            "crash",
+            "retry",
+            "contract",
+            "file",
+            "printable",
+            "text",
+            "idempotency",
+            "error",
+            "quota",
+        ],
+    ),
+    (
+        "manifest",
+        &[
+            "document", "manifest", "allow", "wire", "plan", "lock", "upgrade", "config",
+        ],
+    ),
+    (
+        "effects",
+        &[
+            "keyring", "effect", "event", "rows", "task", "history", "report", "volumes",
+        ],
+    ),
+    ("sandbox", &["wit", "check", "capability", "plugin"]),
+    ("engine", &["request", "flow", "host"]),
 ];
 
 /// Ways of opening or reading a file past `cairn::file`, which opens nothing that may block or have no end, and reads no more
@@ -211,42 +108,42 @@ const READS: &[&str] = &[
 /// Where one of them may stand nevertheless, and why.
 const OTHER_READS: &[(&str, &str, &str)] = &[
     (
-        "engine/src/file.rs",
+        "model/src/file.rs",
         "OpenOptions::new()",
         "the helper itself",
     ),
     (
-        "engine/src/file.rs",
+        "model/src/file.rs",
         "read_to_end(",
         "the helper itself, bounded",
     ),
     (
-        "engine/src/file.rs",
+        "model/src/file.rs",
         "File::open(",
         "syncs, and reads nothing",
     ),
     (
-        "engine/src/keyring.rs",
+        "effects/src/keyring.rs",
         "OpenOptions::new()",
         "makes a new file",
     ),
     (
-        "engine/src/plugin/cache.rs",
+        "sandbox/src/plugin/cache.rs",
         "OpenOptions::new()",
         "makes new files",
     ),
     (
-        "engine/src/store/sqlite/file.rs",
+        "store/src/sqlite/file.rs",
         "OpenOptions::new()",
         "makes a new file",
     ),
     (
-        "engine/src/store/sqlite/restore.rs",
+        "store/src/sqlite/restore.rs",
         "OpenOptions::new()",
         "opens for locks on a file that was looked at before, and reads nothing",
     ),
     (
-        "engine/src/store/sqlite/turnstile.rs",
+        "store/src/sqlite/turnstile.rs",
         "OpenOptions::new()",
         "opens for writing too, which waits for no other end of a pipe",
     ),
@@ -282,12 +179,12 @@ const OTHER_READS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/engine/src")
+fn host() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../host")
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("the engine's sources") {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             sources(&path, found);
@@ -328,101 +225,108 @@ fn names_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a s
     })
 }
 
-/// Module -> modules it names, with one file that does.
-fn edges() -> BTreeMap<String, BTreeMap<String, PathBuf>> {
-    let root = root();
+/// The sources of a crate, each with its path below `src`.
+fn crate_sources(name: &str) -> Vec<(PathBuf, String)> {
+    let root = host().join(name).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
-    assert!(files.len() > 50, "the engine's sources were found");
-    let mut edges = BTreeMap::<String, BTreeMap<String, PathBuf>>::new();
-    for file in files {
-        let relative = file
-            .strip_prefix(&root)
-            .expect("a file below the root")
-            .to_owned();
-        let first = relative.components().next().expect("a component");
-        let module = first
-            .as_os_str()
-            .to_string_lossy()
-            .trim_end_matches(".rs")
-            .to_owned();
-        if module == "lib" {
-            continue;
+    assert!(!files.is_empty(), "the sources of {name} were found");
+    let with_code = files.into_iter().map(|file| {
+        let relative = file.strip_prefix(&root).expect("a file below the root");
+        (relative.to_owned(), code(&file))
+    });
+    with_code.collect()
+}
+
+#[test]
+fn every_crate_depends_only_on_those_below_it() {
+    for (name, allowed) in CRATES {
+        let path = host().join(name).join("Cargo.toml");
+        let manifest = fs::read_to_string(&path).expect("a manifest");
+        let dependencies = manifest
+            .split_once("[dependencies]")
+            .expect("dependencies")
+            .1;
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+        let names = dependencies
+            .lines()
+            .filter_map(|line| line.split(['.', ' ']).next());
+        for dependency in names.filter(|name| !name.is_empty()) {
+            let is_ours = dependency.starts_with("cairn");
+            assert!(
+                !is_ours || allowed.contains(&dependency),
+                "`{name}` must not depend on `{dependency}`: see host/ARCHITECTURE.md"
+            );
+            let home = CONFINED
+                .iter()
+                .find(|(confined, _, _)| *confined == dependency.replace('-', "_"));
+            assert!(
+                home.is_none_or(|(_, home, _)| home == name),
+                "`{name}` must not depend on `{dependency}`"
+            );
         }
-        let named = edges.entry(module.clone()).or_default();
-        let code = code(&file);
-        assert!(
-            !code.contains("crate::{"),
-            "{}: one `use crate::…` a module, please",
-            relative.display()
-        );
-        for other in names_after(&code, "crate::").filter(|other| *other != module) {
-            // Macros and re-exports at the root are nobody's floor.
-            if root.join(other).is_dir() || root.join(format!("{other}.rs")).is_file() {
-                named
-                    .entry(other.to_owned())
-                    .or_insert_with(|| relative.clone());
+    }
+}
+
+#[test]
+fn what_is_confined_is_named_where_it_belongs() {
+    for (name, home, places) in CONFINED {
+        let mut found = false;
+        for (path, code) in crate_sources(home) {
+            if names_after(&code, name).any(str::is_empty) {
+                found = true;
+                let at_home =
+                    places.is_empty() || places.iter().any(|place| path.starts_with(place));
+                assert!(at_home, "{home}/src/{} names `{name}`", path.display());
             }
         }
+        assert!(found, "nothing in `{home}` names `{name}` any more");
     }
-    edges
 }
 
 #[test]
-fn every_module_is_on_a_floor_and_names_only_those_below() {
-    let allowed: BTreeMap<&str, BTreeSet<&str>> = ALLOWED
-        .iter()
-        .map(|(module, below)| (*module, below.iter().copied().collect()))
-        .collect();
-    for (module, named) in edges() {
-        let below = allowed.get(module.as_str());
-        let below = below
-            .unwrap_or_else(|| panic!("module `{module}` is on no floor: add it to the table"));
-        for (other, file) in named {
+fn every_module_names_only_those_before_it() {
+    for (name, order) in MODULES {
+        let floors: BTreeMap<&str, usize> = order
+            .iter()
+            .enumerate()
+            .map(|(at, module)| (*module, at))
+            .collect();
+        for (path, code) in crate_sources(name) {
+            let first = path.components().next().expect("a component");
+            let module = first.as_os_str().to_string_lossy();
+            let module = module.trim_end_matches(".rs");
+            if module == "lib" {
+                continue;
+            }
+            let floor = floors.get(module).unwrap_or_else(|| {
+                panic!("`{name}::{module}` is on no floor: add it to the table")
+            });
             assert!(
-                below.contains(other.as_str()),
-                "`{module}` must not know `{other}` ({}): see host/ARCHITECTURE.md",
-                file.display()
+                !code.contains("crate::{"),
+                "{}: one `use crate::…` a module, please",
+                path.display()
             );
-        }
-    }
-}
-
-#[test]
-fn the_floors_themselves_have_no_circle() {
-    let mut placed = BTreeSet::new();
-    for (module, below) in ALLOWED {
-        for other in *below {
-            assert!(
-                placed.contains(other),
-                "`{module}` names `{other}`, which is not below it"
-            );
-        }
-        placed.insert(module);
-    }
-}
-
-#[test]
-fn sqlite_and_wasmtime_are_named_in_one_place_each() {
-    let root = root();
-    let mut files = Vec::new();
-    sources(&root, &mut files);
-    for file in files {
-        let relative = file.strip_prefix(&root).expect("a file below the root");
-        let code = code(&file);
-        for (name, places) in CONFINED {
-            let named = names_after(&code, name).any(|rest| rest.is_empty());
-            let home = places.iter().any(|place| relative.starts_with(place));
-            assert!(!named || home, "{} names `{name}`", relative.display());
+            for other in names_after(&code, "crate::") {
+                // Macros and re-exports at the root are nobody's floor.
+                if let Some(below) = floors.get(other) {
+                    assert!(
+                        below <= floor,
+                        "`{name}::{module}` must not know `{other}` ({}): see host/ARCHITECTURE.md",
+                        path.display()
+                    );
+                }
+            }
         }
     }
 }
 
 #[test]
 fn files_are_read_in_one_place() {
-    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host");
+    let host = host();
     let mut files = Vec::new();
-    for part in ["engine", "laws", "bench", "cli"] {
+    let others = ["laws", "bench", "cli"];
+    for part in CRATES.iter().map(|(name, _)| *name).chain(others) {
         sources(&host.join(part).join("src"), &mut files);
     }
     let mut used = BTreeSet::new();
@@ -457,7 +361,9 @@ fn guests_do_not_know_the_host() {
         let manifest = entry.expect("an entry").path().join("Cargo.toml");
         let text = fs::read_to_string(&manifest).expect("a manifest");
         let depends = text.lines().any(|line| {
-            line.starts_with("cairn.") || line.starts_with("cairn ") || line.contains("host/")
+            let name = line.split(['.', ' ']).next().unwrap_or_default();
+            let of_host = |(part, _): &(&str, _)| name.strip_prefix("cairn-") == Some(part);
+            name == "cairn" || CRATES.iter().any(of_host) || line.contains("host/")
         });
         assert!(!depends, "{} depends on the host", manifest.display());
     }

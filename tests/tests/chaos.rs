@@ -2,9 +2,10 @@
 //!
 //! `cargo test --release --workspace --test chaos -- --ignored` runs the long form.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -40,27 +41,45 @@ impl Dice {
 }
 
 /// A process that runs flows until it is killed.
-struct Busy(Child);
+struct Busy {
+    child: Child,
+    /// Something comes here when its first flow has ended.
+    first: Receiver<()>,
+}
 
 impl Busy {
     fn start(program: &Program, flow: &str, requests: &str) -> Self {
         let mut child = program
             .command(&["run", flow, "--jsonl", "--workers", "64"])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
         let mut stdin = child.stdin.take().expect("a pipe");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let requests = requests.to_owned();
-        // It ends when the process is killed.
+        // Both end when the process is killed.
         thread::spawn(move || stdin.write_all(requests.as_bytes()));
-        Self(child)
+        let (ended, first) = channel();
+        thread::spawn(move || {
+            for _ in stdout.lines() {
+                // Nobody listens after the first one.
+                let _ = ended.send(());
+            }
+        });
+        Self { child, first }
+    }
+
+    /// Waits until a flow has ended.
+    fn wait_for_the_first(&self) {
+        let ended = self.first.recv_timeout(Duration::from_secs(60));
+        ended.expect("a flow ends");
     }
 
     fn kill(mut self) {
-        self.0.kill().expect("it is ours");
-        self.0.wait().expect("it was killed");
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it was killed");
     }
 }
 
@@ -94,6 +113,10 @@ fn chaos(kills: usize) {
     for kill in 0..kills {
         let flow = flows[dice.roll(3) as usize];
         let busy = Busy::start(&program, flow, &requests);
+        // Some die while they begin, however fast the machine is.
+        if dice.roll(4) > 0 {
+            busy.wait_for_the_first();
+        }
         thread::sleep(Duration::from_millis(40 + dice.roll(160)));
         busy.kill();
         // Now and then somebody looks in between.

@@ -178,7 +178,7 @@ proptest! {
 
     #[test]
     fn a_damaged_policy_is_read_or_it_is_said_where_it_is_wrong(
-        text in damaged(&["examples/policy/policy.yaml", "host/engine/src/policy/default.json"]),
+        text in damaged(&["examples/policy/policy.yaml", "host/policy/src/default.json"]),
     ) {
         untrusted::policy(&text);
     }

@@ -11,22 +11,21 @@ use cairn::effect::{
 };
 use cairn::error::Cause;
 use cairn::event::Disposition;
-use cairn::host::ReadyTask;
+use cairn::host::{ReadyPlan, ReadyTask};
 use cairn::plan::PlannedTask;
 use cairn::policy::{NoPlugins, Policy};
 use cairn::task::Outcome;
-use cairn::{Context, Object, Task, TaskError, TaskSpec, Value};
+use cairn::{Context, Object, Plan, Task, TaskError, TaskSpec, Value};
 use serde_json::json;
 
 use crate::BenchError;
-use crate::stage::Stage;
 
-/// The tasks of a stage's plan in the same order and with the same wiring, as native code.
+/// The tasks of a plan in the same order and with the same wiring, as native code.
 ///
 /// # Errors
 /// [`BenchError::Unexpected`] for a plugin that has no native counterpart.
-pub fn tasks(stage: &Stage) -> Result<Vec<ReadyTask>, BenchError> {
-    let tasks = stage.ready.tasks().iter().zip(&stage.plan.tasks);
+pub fn tasks(plan: &Plan, ready: &ReadyPlan) -> Result<Vec<ReadyTask>, BenchError> {
+    let tasks = ready.tasks().iter().zip(&plan.tasks);
     tasks
         .map(|((options, task), planned)| match native(planned, task) {
             Some(task) => Ok((options.clone(), task)),
@@ -318,6 +317,7 @@ mod tests {
     use super::*;
     use crate::Case;
     use crate::floor::variables;
+    use crate::stage::Stage;
 
     /// The journal of a flow, with ids and times named in order of their appearance.
     fn journal(stage: &Stage, tasks: &[ReadyTask]) -> Vec<Value> {
@@ -343,7 +343,7 @@ mod tests {
         for case in Case::ALL {
             let stage = Stage::in_memory(case, &plugins).unwrap();
             let plugins = journal(&stage, stage.ready.tasks());
-            let native = journal(&stage, &tasks(&stage).unwrap());
+            let native = journal(&stage, &tasks(&stage.plan, &stage.ready).unwrap());
             assert!(plugins.len() > 15, "{plugins:#?}");
             let differs =
                 |(one, other): &(&Value, &Value)| without_words(one) != without_words(other);

@@ -5,25 +5,7 @@ use std::path::PathBuf;
 use cairn::error::Diagnostic;
 use cairn::text::{Text, Unfit, check_entry};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, Parser, ValueEnum};
-
-use crate::cmd::Command;
-
-/// Runs flows of sandboxed tasks that succeed as a unit or are rolled back as a unit.
-#[derive(Debug, Parser)]
-#[command(name = "cairn", bin_name = "cairn", version, max_term_width = 100, after_help = AFTER_HELP)]
-pub struct Cli {
-    #[command(flatten)]
-    pub global: Global,
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-const AFTER_HELP: &str = "\
-A first flow: cairn init demo && cd demo && cairn run flow.toml --input request.json
-
-Exit codes: 0 done, 1 the host failed (disk, database), 2 bad usage or input, nothing ran,
-3 failed and rolled back clean, 4 failed and left residue, 5 interrupted.";
+use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]

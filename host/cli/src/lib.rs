@@ -5,6 +5,7 @@
 
 mod args;
 mod blame;
+mod cli;
 mod cmd;
 pub mod compile;
 mod envelope;
@@ -33,7 +34,7 @@ use cairn::clock::{Clock as _, SystemClock};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use args::Cli;
+use cli::Cli;
 use exit::{Exit, Failure};
 use settings::Settings;
 
@@ -98,7 +99,7 @@ pub fn main() -> ExitCode {
     let done = done
         .and_then(|_| Ok(args::check(&matches)?))
         .and_then(|()| Settings::gather(&cli.global))
-        .and_then(|settings| cmd::run(cli.command, settings));
+        .and_then(|settings| cmd::run(cli.command, settings, Cli::command));
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => {

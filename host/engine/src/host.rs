@@ -27,20 +27,21 @@ use std::sync::mpsc::sync_channel;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::capability::{Enforcer, Services, Surroundings};
-use crate::check::RulePlugins;
-use crate::error::Diagnostic;
+use cairn_effects::report::Report;
+use cairn_effects::task::Task;
+use cairn_manifest::manifest::Manifest;
+use cairn_manifest::plan::{Plan, PlannedTask};
+use cairn_model::error::Diagnostic;
+use cairn_model::id::{FlowId, Identity};
+use cairn_model::idempotency::Key;
+use cairn_model::value::{Digest, Value};
+use cairn_policy::Policy;
+use cairn_sandbox::capability::{Enforcer, Services, Surroundings};
+use cairn_sandbox::check::RulePlugins;
+use cairn_sandbox::plugin::Plugins;
+use cairn_store::{Sqlite, Store};
+
 use crate::flow::{Flow, FlowError};
-use crate::id::{FlowId, Identity};
-use crate::idempotency::Key;
-use crate::manifest::Manifest;
-use crate::plan::{Plan, PlannedTask};
-use crate::plugin::Plugins;
-use crate::policy::Policy;
-use crate::report::Report;
-use crate::store::{Sqlite, Store, StoreError};
-use crate::task::Task;
-use crate::value::{Digest, Value};
 
 use keeper::Keeper;
 use pool::Pool;
@@ -344,12 +345,5 @@ impl Core {
 
     fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store) as _
-    }
-}
-
-impl StoreError {
-    /// Whether what is on disk may be gone on from: the fault was of the moment.
-    fn is_passing(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::WentOn(_) | Self::Database(_))
     }
 }

@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use crate::error::Diagnostic;
-use crate::idempotency::Key;
-use crate::store::StoreError;
-use crate::store::view::{Kind, View};
-use crate::text::{Text, check_entry};
-use crate::value::{Object, Value};
+use cairn_model::error::Diagnostic;
+use cairn_model::idempotency::Key;
+use cairn_model::text::{Text, check_entry};
+use cairn_model::value::{Object, Value};
+use cairn_store::StoreError;
+use cairn_store::view::{Kind, View};
 
 /// Why a request cannot be handed to a flow; nothing ran.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -155,7 +155,7 @@ fn check(request: &Object) -> Result<(), Diagnostic> {
     for (key, value) in request {
         let Some((_, kind)) = VOLUME_CREATE.iter().find(|(name, _)| name == key) else {
             let known: Vec<&str> = VOLUME_CREATE.iter().map(|(name, _)| *name).collect();
-            let nearest = crate::document::nearest(key, known.iter().copied());
+            let nearest = cairn_manifest::document::nearest(key, known.iter().copied());
             let help = nearest.map_or_else(
                 || format!("a request may say {}", known.join(", ")),
                 |nearest| format!("did you mean `{nearest}`?"),

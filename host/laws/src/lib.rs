@@ -13,6 +13,7 @@
 mod asked;
 mod case;
 mod compare;
+mod document;
 mod error;
 mod fake;
 mod law;

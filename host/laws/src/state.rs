@@ -10,7 +10,7 @@ use cairn::value::{Object, Value};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::case;
+use crate::document;
 
 /// When every case begins: 2025-06-18, in microseconds since 1970.
 pub(crate) const BEGINNING: i64 = 1_750_233_600_000_000;
@@ -56,7 +56,7 @@ impl State {
     /// # Errors
     /// The first thing that is wrong, with its line.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
-        case::read(text, file)
+        document::read(text, file)
     }
 
     /// These rows, and after them those of `other`.

@@ -1,7 +1,6 @@
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::exit::Failure;
 use crate::output;
 
@@ -14,9 +13,9 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, mut grammar: clap::Command) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "cairn", &mut script);
+        clap_complete::generate(self.shell, &mut grammar, "cairn", &mut script);
         output::print_as_is(&String::from_utf8_lossy(&script))
     }
 }

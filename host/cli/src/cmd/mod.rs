@@ -64,11 +64,15 @@ pub enum Command {
     CompileComponent(Bounds),
 }
 
-/// Does it.
+/// Does it. `grammar` makes the whole command line, for completions.
 ///
 /// # Errors
 /// Why it was not done. A flow that failed is no error.
-pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
+pub fn run(
+    command: Command,
+    settings: Settings,
+    grammar: fn() -> clap::Command,
+) -> Result<Exit, Failure> {
     let session = Session::new(settings);
     let done = match command {
         Command::Run(run) => return run.run(&session),
@@ -87,7 +91,7 @@ pub fn run(command: Command, settings: Settings) -> Result<Exit, Failure> {
         Command::Zones(zones) => zones.run(&session),
         Command::Outbox(outbox) => outbox.run(&session),
         Command::Bench(bench) => bench.run(&session),
-        Command::Completions(completions) => completions.run(),
+        Command::Completions(completions) => completions.run(grammar()),
         // `main` is done with it before there are settings.
         Command::CompileComponent(_) => Ok(()),
     };

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
+use cairn_effects::history::History;
+use cairn_model::id::{FlowId, Identity};
+use cairn_model::idempotency::Key;
+use cairn_model::value::{Digest, Value};
+use cairn_store::Store;
+
 use super::Flow;
-use crate::history::History;
-use crate::id::{FlowId, Identity};
-use crate::idempotency::Key;
-use crate::store::Store;
-use crate::value::{Digest, Value};
 
 /// What a flow is made of.
 pub struct FlowBuilder {
@@ -60,7 +61,7 @@ impl FlowBuilder {
     }
 
     /// The key it is asked for under. Another flow of the project with it does not start while the key is kept, and ends with
-    /// [`StoreError::KeyTaken`](crate::store::StoreError::KeyTaken).
+    /// [`StoreError::KeyTaken`](cairn_store::StoreError::KeyTaken).
     #[must_use]
     pub fn key(mut self, key: Key) -> Self {
         self.key = Some(key);

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
+use cairn_effects::effect::{Answer, Effect, Query};
+use cairn_effects::event::{Event, LogLevel};
+use cairn_effects::task::Context;
+use cairn_model::error::TaskError;
+use cairn_model::id::{CallId, Identity, Phase};
+use cairn_model::value::Value;
+use cairn_store::Caller;
+
 use super::Inner;
-use crate::effect::{Answer, Effect, Query};
-use crate::error::TaskError;
-use crate::event::{Event, LogLevel};
-use crate::id::{CallId, Identity, Phase};
-use crate::store::Caller;
-use crate::task::Context;
-use crate::value::Value;
 
 /// What a task is offered during one call: the flow's store, confined to that call.
 pub(super) struct Call {

@@ -1,5 +1,6 @@
+use cairn_store::WhenDurable;
+
 use super::{Flow, FlowError};
-use crate::store::WhenDurable;
 
 /// What an operation came to, which may not be on disk yet: nobody outside may hear of it before.
 #[must_use = "what came of the operation is not on disk yet: wait for that"]

@@ -1,8 +1,8 @@
-use crate::effect::Left;
-use crate::error::{Cause, TaskError};
-use crate::event::FlowState;
-use crate::id::TaskId;
-use crate::store::StoreError;
+use cairn_effects::effect::Left;
+use cairn_effects::event::FlowState;
+use cairn_model::error::{Cause, TaskError};
+use cairn_model::id::TaskId;
+use cairn_store::StoreError;
 
 /// Why an operation on a flow did not do what it says.
 #[derive(Clone, Debug, thiserror::Error)]

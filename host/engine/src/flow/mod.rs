@@ -4,6 +4,7 @@ mod builder;
 mod call;
 mod ended;
 mod error;
+mod guard;
 mod notifier;
 mod recover;
 mod resumer;
@@ -24,22 +25,22 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::check::Checks;
-use crate::clock::Timestamp;
-use crate::event::{Event, FlowState, TaskState};
-use crate::history::{History, TaskRecord};
-use crate::id::{FlowId, TaskId};
-use crate::retry::Retry;
-use crate::store::Store;
-use crate::task::Task;
-use crate::value::Value;
+use cairn_effects::event::{Event, FlowState, TaskState};
+use cairn_effects::history::{History, TaskRecord};
+use cairn_effects::task::Task;
+use cairn_model::clock::Timestamp;
+use cairn_model::id::{FlowId, TaskId};
+use cairn_model::retry::Retry;
+use cairn_model::value::Value;
+use cairn_sandbox::check::Checks;
+use cairn_store::Store;
 
 use runner::Runner;
 
 /// How a task stands in a flow.
 #[derive(Clone, Debug, Default)]
 pub struct TaskOptions {
-    /// What it is called in this flow; the name of its [`TaskSpec`](crate::task::TaskSpec) when `None`.
+    /// What it is called in this flow; the name of its [`TaskSpec`](cairn_effects::task::TaskSpec) when `None`.
     pub name: Option<String>,
     /// How often its call is tried.
     pub call: Retry,

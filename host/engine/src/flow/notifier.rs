@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::event::{FlowState, TaskState};
+use cairn_effects::event::{FlowState, TaskState};
+use cairn_model::id::TaskId;
+use cairn_model::value::Value;
+
 use crate::flow::Flow;
-use crate::id::TaskId;
-use crate::value::Value;
 
 /// Whatever a listener says went wrong; it is logged and hurts nobody.
 pub type ListenerError = Box<dyn std::error::Error + Send + Sync>;
@@ -35,7 +36,7 @@ pub struct TaskNotice {
     /// What it returned, with [`TaskState::Success`].
     pub result: Option<Arc<Value>>,
     /// Why it failed, with [`TaskState::Failure`] and [`TaskState::RevertFailed`].
-    pub error: Option<crate::error::TaskError>,
+    pub error: Option<cairn_model::error::TaskError>,
 }
 
 /// Something that is told, inside the operation that changed the state and outside any lock. Told apart by identity of its `Arc`.

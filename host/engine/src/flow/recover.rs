@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use cairn_effects::event::{Entry, Event, FlowState};
+use cairn_effects::history::History;
+use cairn_model::error::{Cause, HostErrorKind, TaskError};
+use cairn_model::id::{FlowId, Phase};
+use cairn_store::{Store, StoreError};
+
 use super::{Ended, Flow, FlowError};
-use crate::error::{Cause, HostErrorKind, TaskError};
-use crate::event::{Entry, Event, FlowState};
-use crate::history::History;
-use crate::id::{FlowId, Phase};
-use crate::store::{Store, StoreError};
 
 /// What recovery does with a flow that was going forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +124,12 @@ impl Flow {
     }
 
     /// Undoes what a call or revert did whose end is not known.
-    fn undo_in_doubt(&self, newest: crate::id::TaskId) -> Result<(), FlowError> {
+    fn undo_in_doubt(&self, newest: cairn_model::id::TaskId) -> Result<(), FlowError> {
         let open = {
             let live = self.0.live();
             let mut tasks = live.history.tasks.iter();
-            let reverting = tasks.find(|task| task.state == crate::event::TaskState::Reverting);
+            let reverting =
+                tasks.find(|task| task.state == cairn_effects::event::TaskState::Reverting);
             match reverting {
                 Some(task) => Some((task.id, Phase::Revert)),
                 None => live

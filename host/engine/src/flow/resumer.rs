@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use cairn_model::error::TaskError;
+use cairn_model::id::TaskId;
+use cairn_model::value::Value;
+
 use super::Flow;
-use crate::error::TaskError;
-use crate::id::TaskId;
-use crate::value::Value;
 
 /// Names finished tasks and their results, so that a flow need not run them again.
 pub trait Resumer: Send + Sync {

@@ -1,20 +1,21 @@
 //! Running a flow: replay, call, stop.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_effects::effect::Applied;
+use cairn_effects::event::{Event, FlowState, TaskState};
+use cairn_effects::task::Context;
+use cairn_manifest::wire::Wiring;
+use cairn_model::error::{Cause, TaskError};
+use cairn_model::id::{CallId, Phase, TaskId};
+use cairn_model::value::{Object, Value};
+
 use super::call::Call;
+use super::guard::guard;
 use super::runner::{self, Runner};
 use super::unwind::Unwinding;
 use super::{Ended, Finished, Flow, FlowError};
-use crate::effect::Applied;
-use crate::error::{Cause, HostErrorKind, TaskError};
-use crate::event::{Event, FlowState, TaskState};
-use crate::id::{CallId, Phase, TaskId};
-use crate::task::Context;
-use crate::value::{Object, Value};
-use crate::wire::Wiring;
 
 /// Resets the mark that somebody is inside a flow.
 pub(super) struct Inside(Flow);
@@ -532,27 +533,13 @@ impl Flow {
                     let undone = Event::Undone {
                         number: applied.number,
                     };
-                    live.history.apply(crate::clock::Timestamp(0), &undone);
+                    live.history
+                        .apply(cairn_model::clock::Timestamp(0), &undone);
                 }
-                Err(crate::store::StoreError::Refused(error)) => return Ok(Err(error)),
+                Err(cairn_store::StoreError::Refused(error)) => return Ok(Err(error)),
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(Ok(()))
     }
-}
-
-/// Calls a task; a panic of native code is an error like a trap.
-pub(super) fn guard<T>(call: impl FnOnce() -> Result<T, TaskError>) -> Result<T, TaskError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(ToString::to_string)
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        Err(TaskError::host(
-            HostErrorKind::Trap,
-            format!("the task panicked: {message}"),
-        ))
-    })
 }

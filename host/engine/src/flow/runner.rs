@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use crate::error::{HostErrorKind, TaskError};
-use crate::history::History;
-use crate::id::TaskId;
-use crate::retry::Retry;
-use crate::task::Task;
-use crate::value::{Object, Value};
-use crate::wire::{Ports, Wiring, wire};
+use cairn_effects::history::History;
+use cairn_effects::task::Task;
+use cairn_manifest::wire::{Ports, Wiring, wire};
+use cairn_model::error::{HostErrorKind, TaskError};
+use cairn_model::id::TaskId;
+use cairn_model::retry::Retry;
+use cairn_model::value::{Object, Value};
 
 /// A task in a flow.
 pub(super) struct Runner {

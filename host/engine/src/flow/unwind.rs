@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::run::guard;
+use cairn_effects::event::{Disposition, Event, FlowState, TaskState};
+use cairn_effects::task::Outcome;
+use cairn_model::error::{Cause, HostErrorKind, TaskError};
+use cairn_model::id::{Phase, TaskId};
+
+use super::guard::guard;
 use super::runner::Runner;
 use super::{Ended, Flow, FlowError};
-use crate::error::{Cause, HostErrorKind, TaskError};
-use crate::event::{Disposition, Event, FlowState, TaskState};
-use crate::id::{Phase, TaskId};
-use crate::task::Outcome;
 
 /// A rollback, and how far it has come.
 pub(super) struct Unwinding {
@@ -22,7 +23,7 @@ impl Flow {
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] while it runs; [`FlowError::Store`]. A revert that fails is no error: see
-    /// [`History::started`](crate::history::History::started) and the report's verdict.
+    /// [`History::started`](cairn_effects::history::History::started) and the report's verdict.
     pub fn rollback(&self, cause: &Cause) -> Result<(), FlowError> {
         self.rollback_to_end(cause).wait()
     }

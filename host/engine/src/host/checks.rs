@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use cairn_manifest::manifest::Grants;
+use cairn_manifest::plan::{Plan, PlannedCheck};
+use cairn_model::value::Value;
+use cairn_sandbox::capability::{Granted, Services};
+use cairn_sandbox::check::{Checks, Policy, RulePlugins, Validator};
+use cairn_sandbox::plugin::{Plugin, PolicyPlugin, ValidatorPlugin};
+
 use super::{HostError, Planner};
-use crate::capability::{Granted, Services};
-use crate::check::{Checks, Policy, RulePlugins, Validator};
-use crate::manifest::Grants;
-use crate::plan::{Plan, PlannedCheck};
-use crate::plugin::{Plugin, PolicyPlugin, ValidatorPlugin};
-use crate::value::Value;
 
 /// Finds the component of a policy or validator.
 type Find<'f> = dyn Fn(&PlannedCheck) -> Result<Arc<Plugin>, HostError> + 'f;

@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize as _;
 
+use cairn_effects::event::FlowState;
+use cairn_effects::report::Report;
+use cairn_manifest::manifest::OnLost;
+use cairn_model::error::Cause;
+use cairn_model::id::FlowId;
+use cairn_model::value::Value;
+use cairn_store::control::{Operation, Request};
+use cairn_store::{Store as _, StoreError};
+
 use super::submit::Tell;
 use super::{Core, Hindrance, Host, HostError};
-use crate::error::Cause;
-use crate::event::FlowState;
 use crate::flow::{Ended, Flow, FlowError, Recovery};
-use crate::id::FlowId;
-use crate::manifest::OnLost;
-use crate::report::Report;
-use crate::store::control::{Operation, Request};
-use crate::store::{Store as _, StoreError};
-use crate::value::Value;
 
 /// Between two looks for an answer.
 const LOOK: Duration = Duration::from_millis(5);
@@ -295,8 +296,10 @@ impl Core {
     pub(super) fn report_on_disk(&self, id: FlowId) -> Result<Report, HostError> {
         let journal = self
             .store
-            .read(&crate::id::Identity::default(), |view| view.journal(id))?;
-        let history = crate::history::History::fold(&journal);
+            .read(&cairn_model::id::Identity::default(), |view| {
+                view.journal(id)
+            })?;
+        let history = cairn_effects::history::History::fold(&journal);
         let history = history.ok_or(StoreError::UnknownFlow(id))?;
         Ok(Report::new(id, &history))
     }

@@ -1,13 +1,14 @@
 use serde::{Deserialize, Serialize};
 
-use crate::error::Diagnostic;
-use crate::flow::FlowError;
-use crate::id::FlowId;
-use crate::plugin::PluginError;
-use crate::request::RequestError;
-use crate::store::StoreError;
+use cairn_model::error::Diagnostic;
+use cairn_model::id::FlowId;
+use cairn_sandbox::plugin::PluginError;
+use cairn_store::StoreError;
 
-/// Why the host could not do what it was asked. A flow that failed is no error: see its [`Report`](crate::report::Report).
+use crate::flow::FlowError;
+use crate::request::RequestError;
+
+/// Why the host could not do what it was asked. A flow that failed is no error: see its [`Report`](cairn_effects::report::Report).
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// Something that was given to read is wrong; nothing ran.

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use cairn_effects::history::History;
+use cairn_effects::report::Report;
+use cairn_model::id::{FlowId, Identity};
+use cairn_store::view::View;
+use cairn_store::{StoreError, Watch};
+
 use super::submit::Tell;
 use super::{Core, HostError, recovery};
-use crate::history::History;
-use crate::id::{FlowId, Identity};
-use crate::report::Report;
-use crate::store::view::View;
-use crate::store::{StoreError, Watch};
 
 /// Between two looks at what other processes wrote.
 const LOOK: Duration = Duration::from_millis(10);

@@ -2,18 +2,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use cairn_manifest::allow::Allow;
+use cairn_manifest::manifest::{LimitKey, Limits, Manifest, PluginEntry, Source};
+use cairn_manifest::plan::{Inspected, Plan, PlannedCheck};
+use cairn_model::error::Diagnostic;
+use cairn_model::file;
+use cairn_model::value::Digest;
+use cairn_policy::Policy;
+use cairn_sandbox::capability::{Services, Surroundings};
+use cairn_sandbox::check::{Checks, RulePlugins};
+use cairn_sandbox::plugin::{Plugin, PluginError, Plugins};
+
 use super::HostError;
 use super::checks::{checks, rule_plugins};
-use crate::allow::Allow;
-use crate::capability::{Services, Surroundings};
-use crate::check::{Checks, RulePlugins};
-use crate::error::Diagnostic;
-use crate::file;
-use crate::manifest::{LimitKey, Limits, Manifest, PluginEntry, Source};
-use crate::plan::{Inspected, Plan, PlannedCheck};
-use crate::plugin::{Plugin, PluginError, Plugins};
-use crate::policy::Policy;
-use crate::value::Digest;
 
 /// Makes plans of manifests: what a host does before it touches a database.
 #[derive(Clone)]
@@ -135,7 +136,7 @@ impl Planner {
     }
 
     /// Loads every plugin that the manifest uses, or that the operator's rules ask, and asks each what it is: the first half of a plan, from which a
-    /// [`Lock`](crate::lock::Lock) can be made before the second.
+    /// [`Lock`](cairn_manifest::lock::Lock) can be made before the second.
     ///
     /// # Errors
     /// The first that cannot be loaded or is not the pinned one, or whose settings do not fit.

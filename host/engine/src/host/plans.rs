@@ -7,22 +7,23 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
+use cairn_effects::event::{Entry, Event};
+use cairn_effects::task::{Task, TaskSpec};
+use cairn_manifest::manifest::{Limits, OnLost};
+use cairn_manifest::plan::{Plan, PlannedCheck, PlannedTask};
+use cairn_model::crash::{CrashPoint, reach};
+use cairn_model::error::Diagnostic;
+use cairn_model::file;
+use cairn_model::id::{FlowId, Identity};
+use cairn_model::value::{Digest, Value};
+use cairn_sandbox::capability::{Granted, Services};
+use cairn_sandbox::check::Checks;
+use cairn_sandbox::plugin::{Plugin, PluginTask};
+use cairn_store::{Store as _, StoreError};
+
 use super::checks::{checks, rule_plugins};
 use super::{Core, HostError};
-use crate::capability::{Granted, Services};
-use crate::check::Checks;
-use crate::crash::{CrashPoint, reach};
-use crate::error::Diagnostic;
-use crate::event::{Entry, Event};
-use crate::file;
 use crate::flow::{Flow, FlowBuilder, TaskOptions};
-use crate::id::{FlowId, Identity};
-use crate::manifest::{Limits, OnLost};
-use crate::plan::{Plan, PlannedCheck, PlannedTask};
-use crate::plugin::{Plugin, PluginTask};
-use crate::store::{Store as _, StoreError};
-use crate::task::{Task, TaskSpec};
-use crate::value::{Digest, Value};
 
 /// The built-in plugin that is given the request itself.
 const INJECT: &str = "inject";

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use cairn_store::Store as _;
+
 use super::{Core, HostError};
 use crate::flow::Callee;
-use crate::store::Store as _;
 
 /// What a worker does; the rest of it, when somebody may come in between.
 pub(super) type Job = Box<dyn FnOnce(&Arc<Core>) -> Option<Rest> + Send>;

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
+use cairn_effects::event::FlowState;
+use cairn_effects::report::{Report, Verdict};
+use cairn_manifest::manifest::OnLost;
+use cairn_model::id::FlowId;
+use cairn_store::StoreError;
+use cairn_store::control::Operation;
+
 use super::{Core, Host, HostError};
-use crate::event::FlowState;
 use crate::flow::{FlowError, Recovery};
-use crate::id::FlowId;
-use crate::manifest::OnLost;
-use crate::report::{Report, Verdict};
-use crate::store::StoreError;
-use crate::store::control::Operation;
 
 /// A flow that was taken up.
 #[derive(Clone, Debug, PartialEq, Eq)]

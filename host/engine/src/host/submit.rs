@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use cairn_effects::report::Report;
+use cairn_model::id::{FlowId, Identity};
+use cairn_model::idempotency::Key;
+use cairn_model::value::Value;
+use cairn_store::StoreError;
+
 use super::pool::{Aside, Rest};
 use super::{Core, Host, HostError, ReadyPlan};
 use crate::flow::{Flow, FlowError, Step};
-use crate::id::{FlowId, Identity};
-use crate::idempotency::Key;
-use crate::report::Report;
 use crate::request::RequestError;
-use crate::store::StoreError;
-use crate::value::Value;
 
 /// Whom to tell what came of a request.
 pub(super) type Tell = Box<dyn FnOnce(Result<Report, HostError>) + Send>;
@@ -28,7 +29,7 @@ pub struct Submission {
     /// What it is given; or why it cannot be, which is the answer unless its key stands for the same request already.
     pub request: Result<Value, RequestError>,
     /// The same request under the same key, for the same project, gives the first one's report, and no second flow: see
-    /// [`idempotency`](crate::idempotency).
+    /// [`idempotency`](cairn_model::idempotency).
     pub key: Option<Key>,
 }
 

@@ -1,14 +1,15 @@
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use cairn_effects::event::{Event, FlowState};
+use cairn_manifest::manifest::OnLost;
+use cairn_model::clock::SystemClock;
+use cairn_model::idempotency::Key;
+use cairn_sandbox::plugin::PluginConfig;
+use cairn_store::SqliteConfig;
+
 use super::*;
-use crate::clock::SystemClock;
-use crate::event::{Event, FlowState};
-use crate::idempotency::Key;
-use crate::manifest::OnLost;
-use crate::plugin::PluginConfig;
 use crate::request::RequestError;
-use crate::store::SqliteConfig;
 
 /// Longer than anything takes here.
 const PATIENCE: Duration = Duration::from_secs(20);

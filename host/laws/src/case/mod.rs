@@ -1,6 +1,5 @@
 //! Cases: what a plugin is asked, and what should come of it. Each world has a type of case of its own.
 
-mod document;
 mod policy;
 mod requester;
 mod task;
@@ -15,13 +14,13 @@ use cairn::plan::Role;
 use cairn::printable;
 use serde::Deserialize;
 
-pub(crate) use document::read;
 pub use policy::{PolicyCase, PolicyExpect};
 pub use requester::Requester;
 pub use task::{Before, HostSettings, TaskCase, TaskExpect};
 pub use validator::{ExpectedViolation, ValidatorCase, ValidatorExpect};
 pub use varies::Varies;
 
+use crate::document::read;
 use crate::error::LawsError;
 
 /// One `[[case]]` of a file in a plugin's folder `cases`.

@@ -8,8 +8,8 @@ use cairn::value::{Object, Value};
 use serde::{Deserialize, Deserializer, de};
 use toml::value::Datetime;
 
-use super::document::{check_names, maybe_object, object, read, unsound};
 use super::{Requester, Varies, World};
+use crate::document::{check_names, maybe_object, object, read, unsound};
 
 /// One question to a policy.
 #[derive(Clone, Debug, PartialEq)]

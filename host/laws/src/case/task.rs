@@ -6,9 +6,9 @@ use cairn::error::Diagnostic;
 use cairn::value::{Object, Value};
 use serde::Deserialize;
 
-use super::document::{check_names, maybe_json, maybe_object, object, read, unsound};
 use super::{Requester, Varies, World};
 use crate::compare::Keep;
+use crate::document::{check_names, maybe_json, maybe_object, object, read, unsound};
 use crate::state::State;
 
 /// One call of a task.

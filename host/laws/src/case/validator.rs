@@ -7,7 +7,7 @@ use cairn::value::Object;
 use serde::Deserialize;
 
 use super::World;
-use super::document::{check_names, maybe_object, object, read, unsound};
+use crate::document::{check_names, maybe_object, object, read, unsound};
 
 /// One question to a validator.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,62 @@
+//! Flows of tasks that succeed as a unit or are rolled back as a unit.
+//!
+//! A task is a WebAssembly component ([`plugin::PluginTask`]) or native code; either is a [`Task`]. Whatever it changes goes
+//! through its [`Context`] as an [`Effect`](effect::Effect), which the store keeps with its inverse. When a task fails, the host
+//! undoes what the task did and walks back through those before it:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::Arc;
+//!
+//! use cairn::effect::{Effect, Expiry, QuotaReserve};
+//! use cairn::{Context, Flow, Identity, Object, Report, Sqlite, Task, TaskError, TaskSpec, Value, Verdict};
+//!
+//! struct Reserve(TaskSpec, i64);
+//!
+//! impl Task for Reserve {
+//!     fn spec(&self) -> &TaskSpec {
+//!         &self.0
+//!     }
+//!     fn call(&self, context: &Arc<dyn Context>, _: Object) -> Result<Value, TaskError> {
+//!         let deltas = BTreeMap::from([("gigabytes".to_owned(), self.1)]);
+//!         context.apply(&Effect::QuotaReserve(QuotaReserve { project: None, deltas, expiry: Expiry::Default }))?;
+//!         Ok(Value::Null)
+//!     }
+//! }
+//!
+//! let store = Arc::new(Sqlite::in_memory(Default::default(), Arc::new(cairn::clock::SystemClock))?);
+//! let flow = Flow::builder("two").requester(Identity::new("ann", "acme")).build(store);
+//! flow.add(Arc::new(Reserve(TaskSpec::new("small"), 10)))?;
+//! flow.add(Arc::new(Reserve(TaskSpec::new("large"), 2000)))?;
+//! assert!(flow.run().is_err(), "the limit is 1000 GiB");
+//! let report = Report::new(flow.id(), &flow.history());
+//! assert_eq!(report.error.unwrap().kind, "OverQuota");
+//! assert_eq!(report.rollback.unwrap().verdict, Verdict::Clean);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Host`] builds flows from manifests of plugins: [`Manifest`] -> [`Plan`] -> [`Flow`] -> [`Report`]. The library knows no terminal, no
+//! environment and no home directory. How it hangs together is told in `host/ARCHITECTURE.md`.
+
+#![warn(missing_docs)]
+
+pub use cairn_effects::{effect, event, history, keyring, report, rows, task, volumes};
+pub use cairn_engine::{flow, host, request};
+pub use cairn_manifest::{allow, config, lock, manifest, plan, upgrade, wire};
+pub use cairn_model::{
+    clock, contract, crash, error, file, id, idempotency, printable, quota, retry, text, value,
+};
+pub use cairn_policy as policy;
+pub use cairn_sandbox::{capability, check, plugin};
+pub use cairn_store as store;
+
+pub use error::{Diagnostic, TaskError};
+pub use flow::{Flow, FlowError};
+pub use host::{Host, HostError, Submission};
+pub use id::{FlowId, Identity, TaskId};
+pub use manifest::Manifest;
+pub use plan::Plan;
+pub use report::{Report, Verdict};
+pub use store::{Sqlite, SqliteConfig, Store, StoreError};
+pub use task::{Context, Task, TaskSpec};
+pub use value::{Object, Value};

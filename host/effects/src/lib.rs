@@ -1,0 +1,12 @@
+//! What tasks may change, as rules over rows in memory; what is recorded of it, and what that adds up to. No SQL, no WebAssembly.
+
+#![warn(missing_docs)]
+
+pub mod effect;
+pub mod event;
+pub mod history;
+pub mod keyring;
+pub mod report;
+pub mod rows;
+pub mod task;
+pub mod volumes;

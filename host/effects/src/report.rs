@@ -1,0 +1,269 @@
+//! What came of a flow, for people and programs.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use cairn_model::error::{Origin, TaskError};
+use cairn_model::id::FlowId;
+use cairn_model::value::{self, Object, Value};
+
+use crate::effect::Left;
+use crate::event::{FlowState, TaskState};
+use crate::history::History;
+
+/// The whole story of one flow. Its JSON is the document that `cairn run --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Which flow, and its state.
+    pub flow: FlowReport,
+    /// Why it failed; the first error.
+    pub error: Option<ErrorReport>,
+    /// How it was rolled back; null when nothing was reverted.
+    pub rollback: Option<RollbackReport>,
+    /// The started tasks, in order.
+    pub tasks: Vec<TaskReport>,
+    /// The states it went through, in order.
+    pub transitions: Vec<Transition>,
+    /// The flow was pruned: this is the [short](Self::short) report that its key keeps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pruned: bool,
+}
+
+/// Which flow, and its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "says it all")]
+pub struct FlowReport {
+    pub id: FlowId,
+    pub name: String,
+    pub state: FlowState,
+}
+
+/// A flow's error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// The task that failed; null when somebody asked for the rollback.
+    pub task: Option<String>,
+    /// Who says so.
+    pub origin: Origin,
+    /// One word that code may compare.
+    pub kind: String,
+    /// One sentence.
+    pub message: String,
+    /// The values the message was made of.
+    pub details: Value,
+    /// The last lines of the plugin's log, when the host ended its call; left out when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+}
+
+/// What a rollback came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything is as it was.
+    Clean,
+    /// What is left was kept on purpose.
+    Residue,
+    /// A revert failed: its task is still on the accumulator.
+    Incomplete,
+}
+
+/// How a flow was rolled back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RollbackReport {
+    /// What it came to.
+    pub verdict: Verdict,
+    /// The reverted tasks, in order of their reverts.
+    pub reverted: Vec<String>,
+    /// The tasks whose revert failed.
+    pub failed: Vec<FailedRevert>,
+    /// What is different from before.
+    pub residue: Vec<Left>,
+    /// Why somebody closed it as it is, although it is incomplete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+}
+
+/// A revert that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "says it all")]
+pub struct FailedRevert {
+    pub task: String,
+    pub error: Option<TaskError>,
+}
+
+/// How one task went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskReport {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: TaskState,
+    /// What its call returned; null until it has.
+    #[serde(with = "cairn_model::value::shared")]
+    pub result: Arc<Value>,
+    /// Microseconds from the start of its call to its end; null when that is not known.
+    pub duration_us: Option<u64>,
+}
+
+/// One change of the flow's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// The new state.
+    pub state: FlowState,
+    /// The state before.
+    pub old: FlowState,
+}
+
+impl Report {
+    /// The report of a flow, from what its events add up to.
+    pub fn new(id: FlowId, history: &History) -> Self {
+        let error = history.failure.as_ref().map(|cause| ErrorReport {
+            task: (!cause.task.is_empty()).then(|| cause.task.clone()),
+            origin: cause.error.origin,
+            kind: cause.error.kind.clone(),
+            message: cause.error.message.clone(),
+            details: cause.error.details.clone(),
+            log: cause.error.log.clone(),
+        });
+        let tasks = history.tasks.iter().map(|task| TaskReport {
+            name: task.name.clone(),
+            state: task.state,
+            result: task.result.clone().unwrap_or_default(),
+            duration_us: task
+                .duration()
+                .map(|duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+        });
+        let transitions = history.transitions.iter();
+        Self {
+            flow: FlowReport {
+                id,
+                name: history.name.clone(),
+                state: history.state,
+            },
+            error,
+            rollback: rollback(history),
+            tasks: tasks.collect(),
+            transitions: transitions
+                .map(|(state, old)| Transition {
+                    state: *state,
+                    old: *old,
+                })
+                .collect(),
+            pruned: false,
+        }
+    }
+
+    /// What an idempotency key keeps of the report when the flow is pruned: no transitions, at most 100 tasks, reverts and
+    /// residues, of a task's result the plain values at its top, such as an id, and of values and messages those that take at
+    /// most a KiB. State and verdict are as they were.
+    #[must_use]
+    pub fn short(mut self) -> Self {
+        const MOST: usize = 100;
+        self.pruned = true;
+        self.transitions.clear();
+        self.tasks.truncate(MOST);
+        for task in &mut self.tasks {
+            task.result = Arc::new(top(&task.result));
+        }
+        if let Some(error) = &mut self.error {
+            shorten(&mut error.message);
+            drop_long(&mut error.details);
+        }
+        if let Some(rollback) = &mut self.rollback {
+            rollback.reverted.truncate(MOST);
+            rollback.failed.truncate(MOST);
+            for error in rollback
+                .failed
+                .iter_mut()
+                .flat_map(|failed| &mut failed.error)
+            {
+                shorten(&mut error.message);
+                drop_long(&mut error.details);
+            }
+            rollback.residue.truncate(MOST);
+            for left in &mut rollback.residue {
+                drop_long(&mut left.before);
+                drop_long(&mut left.after);
+            }
+        }
+        self
+    }
+}
+
+/// The longest value and message of a short report, in bytes.
+const SHORT: usize = 1 << 10;
+
+/// The texts, numbers and flags at the top of a value, such as an id; null when there are none, or too many.
+fn top(value: &Value) -> Value {
+    let members = value.as_object().into_iter().flatten();
+    let plain =
+        members.filter(|(_, value)| value.is_string() || value.is_number() || value.is_boolean());
+    let kept: Object = plain
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if kept.is_empty() {
+        return Value::Null;
+    }
+    let mut kept = Value::Object(kept);
+    drop_long(&mut kept);
+    kept
+}
+
+fn is_short(value: &Value) -> bool {
+    value::text(value).len() <= SHORT
+}
+
+fn drop_long(value: &mut Value) {
+    if !is_short(value) {
+        *value = Value::Null;
+    }
+}
+
+fn shorten(message: &mut String) {
+    if message.len() > SHORT {
+        message.truncate(message.floor_char_boundary(SHORT));
+        message.push('…');
+    }
+}
+
+fn rollback(history: &History) -> Option<RollbackReport> {
+    let reverting = history
+        .transitions
+        .iter()
+        .any(|(to, _)| *to == FlowState::Reverting);
+    if !reverting {
+        return None;
+    }
+    let name = |task| history.task(task).map(|task| task.name.clone());
+    let failed: Vec<FailedRevert> = history
+        .started
+        .iter()
+        .rev()
+        .filter_map(|task| history.task(*task))
+        .map(|task| FailedRevert {
+            task: task.name.clone(),
+            error: task.revert_error.clone(),
+        })
+        .collect();
+    let residue = history.left();
+    let verdict = if !failed.is_empty() {
+        Verdict::Incomplete
+    } else if residue.is_empty() {
+        Verdict::Clean
+    } else {
+        Verdict::Residue
+    };
+    Some(RollbackReport {
+        verdict,
+        reverted: history
+            .reverted
+            .iter()
+            .filter_map(|task| name(*task))
+            .collect(),
+        failed,
+        residue,
+        accepted: history.accepted.clone(),
+    })
+}

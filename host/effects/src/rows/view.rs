@@ -1,0 +1,377 @@
+use std::sync::Arc;
+
+use hashlink::LinkedHashSet;
+
+use cairn_model::clock::Timestamp;
+use cairn_model::error::TaskError;
+
+use super::fetch::{Count, Counted, Fetched, Select, Wants};
+use super::overlay::{Before, Fetching, Overlay};
+use super::table::{AnyRow, Key, Row, RowId, State, typed};
+use super::{Cell, Text};
+use crate::effect::{Caller, Change};
+
+/// Why an effect or a look-up ended early.
+#[derive(Debug)]
+pub enum Stop {
+    /// A rule says no. Nothing of the effect stays but what was [kept](Rows::keep).
+    Refused(TaskError),
+    /// Rows are needed that are not in memory: it is to run again when they are.
+    Missing,
+}
+
+impl From<TaskError> for Stop {
+    fn from(error: TaskError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// What stays the same when an effect runs again for rows that were missing: its time, its new ids, what it was answered.
+#[derive(Debug)]
+pub struct Draft {
+    now: Timestamp,
+    ids: Vec<Text>,
+    /// How many of `ids` this run has handed out.
+    used: usize,
+    answers: Vec<(Fetching, Fetched)>,
+    wants: Wants,
+}
+
+impl Draft {
+    /// A draft of something that is asked now.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            ids: Vec::new(),
+            used: 0,
+            answers: Vec::new(),
+            wants: Wants::default(),
+        }
+    }
+
+    /// When this was asked.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What was missing in the last run; empty when nothing was.
+    pub fn take_wants(&mut self) -> Wants {
+        std::mem::take(&mut self.wants)
+    }
+
+    /// Adds what was fetched.
+    pub fn answered(&mut self, fetching: Fetching, fetched: Fetched) {
+        self.answers.push((fetching, fetched));
+    }
+}
+
+/// What the rules of one effect, or of one look-up, see and change: rows, the time, new ids, the caller.
+pub struct Rows<'a> {
+    overlay: &'a mut Overlay,
+    draft: &'a mut Draft,
+    by: Caller<'a>,
+    /// The rows that the flow made or changed.
+    made: &'a Made,
+    log: Vec<Before>,
+    /// How much of `log` stays when the effect is refused.
+    kept: usize,
+    changes: Vec<Change>,
+    denied: Vec<(&'static str, String)>,
+}
+
+/// The names of the rows that a flow made or changed, in order.
+pub type Made = LinkedHashSet<RowId>;
+
+/// What an effect did besides its answer.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Its changes, in order.
+    pub changes: Vec<Change>,
+    /// Things of others that were named: kind and id.
+    pub denied: Vec<(&'static str, String)>,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of `overlay`, for one run of what `draft` is the draft of.
+    pub fn new(
+        overlay: &'a mut Overlay,
+        draft: &'a mut Draft,
+        by: Caller<'a>,
+        made: &'a Made,
+    ) -> Self {
+        draft.used = 0;
+        // Somebody else may have written since.
+        draft
+            .answers
+            .retain(|(fetching, _)| overlay.is_current(fetching));
+        Self {
+            overlay,
+            draft,
+            by,
+            made,
+            log: Vec::new(),
+            kept: 0,
+            changes: Vec::new(),
+            denied: Vec::new(),
+        }
+    }
+
+    /// Runs rules to their end: their changes stay when they succeed.
+    pub fn run<T>(
+        mut self,
+        rules: impl FnOnce(&mut Self) -> Result<T, Stop>,
+    ) -> (Result<T, Stop>, Done) {
+        let result = rules(&mut self);
+        let from = match &result {
+            Ok(_) => self.log.len(),
+            Err(Stop::Refused(_)) => self.kept,
+            Err(Stop::Missing) => 0,
+        };
+        self.overlay.take_back(self.log.drain(from..));
+        let mut done = Done {
+            changes: self.changes,
+            denied: self.denied,
+        };
+        match &result {
+            Ok(_) => {}
+            Err(Stop::Refused(_)) => done.changes.clear(),
+            Err(Stop::Missing) => done = Done::default(),
+        }
+        (result, done)
+    }
+
+    // ---- Who asks, and when ----------------------------------------------------------------------------------------
+
+    /// On whose behalf.
+    pub fn by(&self) -> Caller<'a> {
+        self.by
+    }
+
+    /// When this was asked.
+    pub fn now(&self) -> Timestamp {
+        self.draft.now
+    }
+
+    /// A new id: a UUID of version 7.
+    pub fn new_id(&mut self) -> Text {
+        let draft = &mut *self.draft;
+        if draft.used == draft.ids.len() {
+            let id = cairn_model::id::uuid();
+            let mut text = uuid::Uuid::encode_buffer();
+            draft
+                .ids
+                .push(Text::from(&*id.hyphenated().encode_lower(&mut text)));
+        }
+        draft.used += 1;
+        Arc::clone(&draft.ids[draft.used - 1])
+    }
+
+    // ---- Reading ---------------------------------------------------------------------------------------------------
+
+    /// The row of `R`'s table with this key.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when nobody knows.
+    pub fn get<R: Row>(&mut self, key: impl Into<Key>) -> Result<Option<Arc<R>>, Stop> {
+        let row = self.get_any(&RowId::of::<R>(key))?;
+        Ok(row.as_ref().and_then(typed))
+    }
+
+    /// A row of any table.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when nobody knows.
+    pub fn get_any(&mut self, id: &RowId) -> Result<State, Stop> {
+        match self.overlay.get(id) {
+            Some(state) => Ok(state),
+            None => {
+                self.draft.wants.rows.push(id.clone());
+                Err(Stop::Missing)
+            }
+        }
+    }
+
+    /// Asks for rows that will be needed, so that those which are missing are fetched together.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when any is missing.
+    pub fn prefetch(&mut self, ids: impl IntoIterator<Item = RowId>) -> Result<(), Stop> {
+        for id in ids {
+            if self.overlay.get(&id).is_none() {
+                self.draft.wants.rows.push(id);
+            }
+        }
+        self.fetch_missing()
+    }
+
+    fn fetch_missing(&self) -> Result<(), Stop> {
+        match self.draft.wants.is_empty() {
+            true => Ok(()),
+            false => Err(Stop::Missing),
+        }
+    }
+
+    /// All rows of a table that is kept whole: one that operators change, and no flow.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when they are not in memory.
+    pub fn whole<R: Row>(&mut self) -> Result<Vec<Arc<R>>, Stop> {
+        let Some(rows) = self.overlay.whole(R::TABLE) else {
+            self.draft.wants.whole.push(R::TABLE);
+            return Err(Stop::Missing);
+        };
+        Ok(rows.iter().filter_map(typed).collect())
+    }
+
+    /// The first row of a table that is kept whole of which `is_it` is true.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when they are not in memory.
+    pub fn find<R: Row>(&mut self, is_it: impl Fn(&R) -> bool) -> Result<Option<Arc<R>>, Stop> {
+        let Some(rows) = self.overlay.whole(R::TABLE) else {
+            self.draft.wants.whole.push(R::TABLE);
+            return Err(Stop::Missing);
+        };
+        Ok(rows.iter().filter_map(typed::<R>).find(|row| is_it(row)))
+    }
+
+    /// The rows of `R`'s table that meet a condition: those of the database for which `condition` holds, those in memory for
+    /// which `holds` does. Both must say the same.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when the database was not asked.
+    pub fn select<R: Row>(
+        &mut self,
+        condition: &'static str,
+        parameters: Vec<Cell>,
+        holds: impl Fn(&R) -> bool,
+    ) -> Result<Vec<Arc<R>>, Stop> {
+        let select = Select {
+            table: R::TABLE.name,
+            condition,
+            parameters,
+        };
+        let answers = self.draft.answers.iter().rev();
+        let answer = answers
+            .map(|(_, answer)| (answer.seen, answer.selects.get(&select)))
+            .find_map(|(seen, rows)| Some((seen, rows?)));
+        let Some((seen, found)) = answer else {
+            self.draft.wants.selects.push((R::TABLE, select));
+            return Err(Stop::Missing);
+        };
+        let rows = self.overlay.select(R::TABLE, found, seen);
+        let rows = rows.iter().filter_map(typed::<R>);
+        Ok(rows.filter(|row| holds(row)).collect())
+    }
+
+    /// Counts rows by group. `table` is the one whose changed rows count differently from what the database says, and `group`
+    /// the group of one of its rows.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when the database was not asked.
+    pub fn count<R: Row>(
+        &mut self,
+        query: &'static str,
+        parameters: Vec<Cell>,
+        group: impl Fn(&R) -> Option<Vec<Cell>>,
+    ) -> Result<Counted, Stop> {
+        let count = Count { query, parameters };
+        let answers = self.draft.answers.iter().rev();
+        let answer = answers
+            .map(|(_, answer)| (answer.seen, answer.counts.get(&count)))
+            .find_map(|(seen, groups)| Some((seen, groups?)));
+        let Some((seen, groups)) = answer else {
+            self.draft.wants.counts.push(count);
+            return Err(Stop::Missing);
+        };
+        let mut groups = groups.clone();
+        for (base, now) in self.overlay.changes_since(seen, R::TABLE) {
+            for (row, number) in [(base, -1), (now, 1)] {
+                let group = row
+                    .as_ref()
+                    .and_then(typed::<R>)
+                    .and_then(|row| group(&row));
+                if let Some(group) = group {
+                    *groups.entry(group).or_default() += number;
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The rows of `R`'s table that this flow made or changed and that are there.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when one is not in memory.
+    pub fn of_flow<R: Row>(&mut self) -> Result<Vec<Arc<R>>, Stop> {
+        let ids = self.made.iter().filter(|id| id.table == R::TABLE);
+        let mut rows = Vec::new();
+        for id in ids {
+            match self.overlay.get(id) {
+                Some(state) => rows.extend(state.as_ref().and_then(typed::<R>)),
+                None => self.draft.wants.rows.push(id.clone()),
+            }
+        }
+        self.fetch_missing()?;
+        Ok(rows)
+    }
+
+    /// Those of [`of_flow`](Self::of_flow) that are in memory, and the keys of the others.
+    pub fn known_of_flow<R: Row>(&mut self) -> (Vec<Arc<R>>, Vec<Key>) {
+        let (mut rows, mut others) = (Vec::new(), Vec::new());
+        for id in self.made.iter().filter(|id| id.table == R::TABLE) {
+            match self.overlay.get(id) {
+                Some(state) => rows.extend(state.as_ref().and_then(typed::<R>)),
+                None => others.push(id.key.clone()),
+            }
+        }
+        (rows, others)
+    }
+
+    // ---- Changing --------------------------------------------------------------------------------------------------
+
+    /// Adds a row under a key that is new.
+    pub fn insert<R: Row>(&mut self, row: R) -> Arc<R> {
+        let row = Arc::new(row);
+        let any: Arc<dyn AnyRow> = Arc::clone(&row) as _;
+        self.set(any.id(), None, Some(any));
+        row
+    }
+
+    /// Puts a changed row in the place of one that was looked at.
+    pub fn update<R: Row>(&mut self, old: &Arc<R>, new: R) -> Arc<R> {
+        let (old, new): (Arc<dyn AnyRow>, _) = (Arc::clone(old) as _, Arc::new(new));
+        let any: Arc<dyn AnyRow> = Arc::clone(&new) as _;
+        self.set(any.id(), Some(old), Some(any));
+        new
+    }
+
+    /// Removes a row that was looked at.
+    pub fn remove<R: Row>(&mut self, old: &Arc<R>) {
+        let old: Arc<dyn AnyRow> = Arc::clone(old) as _;
+        self.set(old.id(), Some(old), None);
+    }
+
+    /// Changes a row of any table whose state is known.
+    pub fn set(&mut self, id: RowId, old: State, new: State) {
+        let before = self.overlay.set(id, old, new);
+        self.log.push(before);
+    }
+
+    /// What was changed so far is a repair: it stays when the effect is refused.
+    pub fn keep(&mut self) {
+        self.kept = self.log.len();
+    }
+
+    // ---- Noting ----------------------------------------------------------------------------------------------------
+
+    /// Notes a change, for the journal.
+    pub fn note(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Notes that the caller named something of another's.
+    pub fn deny(&mut self, kind: &'static str, id: impl Into<String>) {
+        self.denied.push((kind, id.into()));
+    }
+}

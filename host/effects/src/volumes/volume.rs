@@ -1,0 +1,299 @@
+//! Effects on volumes.
+
+use std::sync::Arc;
+
+use cairn_model::error::TaskError;
+use cairn_model::value::{Object, Value};
+
+use super::tables::{Snapshot, VOLUME, Volume, VolumeKey};
+use crate::effect::{Answer, Change, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
+use crate::rows::{AnyRow, Cell, Json, Row, Rows, Stop, Text};
+
+/// A volume that the caller may see.
+pub(super) fn visible(rows: &mut Rows<'_>, id: &str) -> Result<Arc<Volume>, Stop> {
+    let Some(volume) = rows.get::<Volume>(id)? else {
+        return Err(not_found(id));
+    };
+    let owner = volume.project_id.as_deref();
+    if may_see(rows, owner, volume.deleted) {
+        return Ok(volume);
+    }
+    if !owns(rows, owner) {
+        rows.deny("volume", id);
+    }
+    Err(not_found(id))
+}
+
+fn not_found(id: &str) -> Stop {
+    TaskError::new("VolumeNotFound", format!("there is no volume `{id}`"))
+        .with("volume_id", id)
+        .into()
+}
+
+/// Whether a row is the caller's project's, or the caller an admin; and is not deleted, unless those are read too.
+pub(super) fn may_see(rows: &Rows<'_>, owner: Option<&str>, deleted: bool) -> bool {
+    owns(rows, owner) && (rows.by().requester.read_deleted || !deleted)
+}
+
+/// Whether a row is the caller's project's, or the caller an admin.
+pub(super) fn owns(rows: &Rows<'_>, owner: Option<&str>) -> bool {
+    let caller = rows.by().requester;
+    caller.is_admin || owner == Some(&caller.project_id)
+}
+
+/// Refuses a volume whose key is not its caller's to name: a server that attaches the volume would open it.
+///
+/// What else a volume is made from may be named as it comes, whether it is there or not; another project's is noted, and
+/// keeps nobody from anything: see [`dependent`].
+fn check_origins(rows: &mut Rows<'_>, properties: &Object) -> Result<(), Stop> {
+    fn owner<R: Row>(
+        rows: &mut Rows<'_>,
+        id: &str,
+        of: impl Fn(&R) -> Option<Text>,
+    ) -> Result<Option<Option<Text>>, Stop> {
+        Ok(rows.get::<R>(id)?.map(|row| of(&row)))
+    }
+    let named = |column: &str| {
+        let id = properties.get(column).and_then(Value::as_str);
+        id.filter(|id| !id.is_empty())
+    };
+    for (column, kind) in [
+        ("snapshot_id", "snapshot"),
+        ("source_volid", "volume"),
+        ("encryption_key_id", "key"),
+    ] {
+        let Some(id) = named(column) else { continue };
+        let owner = match kind {
+            "snapshot" => owner::<Snapshot>(rows, id, |row| row.project_id.clone())?,
+            "volume" => owner::<Volume>(rows, id, |row| row.project_id.clone())?,
+            _ => owner::<VolumeKey>(rows, id, |row| Some(Arc::clone(&row.project_id)))?,
+        };
+        let own = owner
+            .as_ref()
+            .is_some_and(|owner| owns(rows, owner.as_deref()));
+        if !own && owner.is_some() {
+            rows.deny(kind, id);
+        }
+        if !own && kind == "key" {
+            return Err(super::keys::not_found(id));
+        }
+    }
+    Ok(())
+}
+
+/// What depends on a volume, so that it must stay: what it is, and its id. What another project says of it does not count.
+pub(super) fn dependent(
+    rows: &mut Rows<'_>,
+    volume: &Volume,
+) -> Result<Option<(&'static str, Text)>, Stop> {
+    let project = &volume.project_id;
+    let parameters = vec![
+        Cell::Text(Arc::clone(&volume.id)),
+        project.clone().map_or(Cell::Null, Cell::Text),
+    ];
+    let snapshots = rows.select::<Snapshot>(
+        "volume_id = $1 AND project_id IS NOT DISTINCT FROM $2 AND deleted = FALSE",
+        parameters.clone(),
+        |row| {
+            row.volume_id.as_ref() == Some(&volume.id) && row.project_id == *project && !row.deleted
+        },
+    )?;
+    if let Some(first) = snapshots.iter().map(|row| &row.id).min() {
+        return Ok(Some(("snapshot", Arc::clone(first))));
+    }
+    let volumes = rows.select::<Volume>(
+        "source_volid = $1 AND project_id IS NOT DISTINCT FROM $2 AND deleted = FALSE",
+        parameters,
+        |row| {
+            row.source_volid.as_ref() == Some(&volume.id)
+                && row.project_id == *project
+                && !row.deleted
+        },
+    )?;
+    let first = volumes.iter().map(|row| &row.id).min();
+    Ok(first.map(|first| ("volume", Arc::clone(first))))
+}
+
+pub(super) fn create(rows: &mut Rows<'_>, create: &VolumeCreate) -> Result<Answer, Stop> {
+    let properties = &create.properties;
+    let text = |column: &str| -> Result<Option<Text>, Stop> {
+        match properties.get(column) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str().into())),
+            Some(other) => Err(wrong_type(column, "text", other)),
+        }
+    };
+    let size = match properties.get("size") {
+        None | Some(Value::Null) => None,
+        Some(size) => Some(
+            size.as_i64()
+                .ok_or_else(|| wrong_type("size", "a whole number of GiB", size))?,
+        ),
+    };
+    let metadata = match properties.get("metadata") {
+        None | Some(Value::Null) => Json::default(),
+        Some(metadata @ Value::Object(_)) => Json(metadata.to_string().into()),
+        Some(other) => return Err(wrong_type("metadata", "an object", other)),
+    };
+    let by = rows.by();
+    // An operator may bring in a volume whose origins are elsewhere.
+    if by.call.is_some() {
+        check_origins(rows, properties)?;
+    }
+    let volume = Volume {
+        id: rows.new_id(),
+        project_id: Some(by.requester.project_id.as_str().into()),
+        user_id: Some(by.requester.user_id.as_str().into()),
+        size,
+        status: text("status")?.unwrap_or_else(|| "creating".into()),
+        attach_status: text("attach_status")?,
+        availability_zone: text("availability_zone")?,
+        display_name: text("display_name")?,
+        display_description: text("display_description")?,
+        volume_type_id: text("volume_type_id")?,
+        snapshot_id: text("snapshot_id")?,
+        source_volid: text("source_volid")?,
+        encryption_key_id: text("encryption_key_id")?,
+        metadata,
+        version: 1,
+        flow: by.call.map(|call| call.flow),
+        created_at: rows.now(),
+        ..Volume::default()
+    };
+    let volume = rows.insert(volume);
+    note(
+        rows,
+        &volume.id,
+        None,
+        Some(plain(&volume, &["status", "version"])),
+    );
+    Ok(answer(&volume))
+}
+
+pub(super) fn update(rows: &mut Rows<'_>, update: &VolumeUpdate) -> Result<Answer, Stop> {
+    let mut wanted = Object::new();
+    for (column, value) in &update.changes {
+        let value = match (column.as_str(), value) {
+            ("status", Value::String(_))
+            | ("host" | "scheduled_at", Value::Null)
+            | ("host", Value::String(_)) => value.clone(),
+            ("scheduled_at", Value::String(when)) if when == "now" => Value::from(rows.now().0),
+            ("status" | "host", other) => return Err(wrong_type(column, "text", other)),
+            ("scheduled_at", other) => return Err(wrong_type(column, "`now` or null", other)),
+            (other, _) => {
+                let message = format!(
+                    "a volume's `{other}` cannot be changed: only status, host and scheduled_at can"
+                );
+                return Err(TaskError::new("InvalidInput", message).into());
+            }
+        };
+        wanted.insert(column.clone(), value);
+    }
+    let found = visible(rows, &update.id)?;
+    // An admin of another project sees the volume, but a flow changes its own project's only.
+    let foreign = found.project_id.as_deref() != Some(&rows.by().requester.project_id);
+    if foreign && rows.by().call.is_some() {
+        rows.deny("volume", update.id.as_str());
+        return Err(not_found(&update.id));
+    }
+    let changed = write(rows, &found, wanted)?;
+    Ok(answer(&changed))
+}
+
+pub(super) fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<Answer, Stop> {
+    let Some(volume) = rows.get::<Volume>(destroy.id.as_str())? else {
+        return Err(not_found(&destroy.id));
+    };
+    if let Some(call) = rows.by().call
+        && volume.flow != Some(call.flow)
+    {
+        rows.deny("volume", destroy.id.as_str());
+        return Err(not_found(&destroy.id));
+    }
+    if volume.deleted {
+        note_deleted(rows, &volume.id);
+        return Ok(Answer::Done);
+    }
+    if let Some((noun, other)) = dependent(rows, &volume)? {
+        let message = format!("{noun} `{other}` depends on volume `{}`", destroy.id);
+        return Err(TaskError::new("VolumeInUse", message)
+            .with("volume_id", destroy.id.as_str())
+            .into());
+    }
+    let gone = [
+        ("status", Value::from("deleted")),
+        ("deleted", true.into()),
+        ("deleted_at", rows.now().0.into()),
+    ];
+    write(rows, &volume, object(gone))?;
+    Ok(Answer::Done)
+}
+
+/// Has the flow take note of a volume that is deleted already.
+pub(super) fn note_deleted(rows: &mut Rows<'_>, id: &str) {
+    let deleted = |deleted: bool| Some(object([("deleted", deleted.into())]));
+    rows.note(Change::Elsewhere(Box::new(Change::Row {
+        table: Table::Volumes,
+        id: id.to_owned(),
+        before: deleted(false),
+        after: deleted(true),
+    })));
+}
+
+/// Writes columns of a volume and notes the change; nothing where they hold these values already.
+fn write(
+    rows: &mut Rows<'_>,
+    volume: &Arc<Volume>,
+    mut wanted: Object,
+) -> Result<Arc<Volume>, Stop> {
+    let columns: Vec<&str> = wanted.keys().map(String::as_str).collect();
+    let mut before = plain(volume, &columns);
+    if before == wanted {
+        return Ok(Arc::clone(volume));
+    }
+    before.insert("version".to_owned(), volume.version.into());
+    wanted.insert("version".to_owned(), (volume.version + 1).into());
+    let mut changed = Volume::clone(volume);
+    let any: &mut dyn AnyRow = &mut changed;
+    any.set_plain(&wanted)
+        .map_err(|column| wrong_type(&column, "another value", &wanted[column.as_str()]))?;
+    changed.updated_at = Some(rows.now());
+    let changed = rows.update(volume, changed);
+    note(rows, &volume.id, Some(before), Some(wanted));
+    Ok(changed)
+}
+
+/// Notes that a volume changed.
+pub(super) fn note(rows: &mut Rows<'_>, id: &str, before: Option<Object>, after: Option<Object>) {
+    rows.note(Change::Row {
+        table: Table::Volumes,
+        id: id.to_owned(),
+        before,
+        after,
+    });
+}
+
+fn plain(volume: &Volume, columns: &[&str]) -> Object {
+    let volume: &dyn AnyRow = volume;
+    volume.plain(columns)
+}
+
+fn answer(volume: &Volume) -> Answer {
+    let volume: &dyn AnyRow = volume;
+    Answer::Volume(Value::Object(volume.shown(VOLUME)))
+}
+
+/// An object of a few columns.
+pub(super) fn object<const N: usize>(columns: [(&str, Value); N]) -> Object {
+    columns
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn wrong_type(column: &str, expected: &str, found: &Value) -> Stop {
+    let message = format!("a volume's `{column}` must be {expected}, not `{found}`");
+    TaskError::new("InvalidInput", message)
+        .with("column", column)
+        .into()
+}

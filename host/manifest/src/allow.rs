@@ -1,0 +1,340 @@
+//! What the operator lets plugins be granted, whatever a manifest says: the table `[allow]` of `cairn.toml`.
+//!
+//! ```toml
+//! [allow]
+//! "builtin:*" = true                                      # whatever a manifest grants them
+//! "builtin:volume-cast" = { rpc = { topics = ["cinder-*"] }, volumes = true, catalog = true }
+//! "9f2c…" = { keys = true }                               # one component, by its digest
+//! "*" = { results = true, quota = { resources = ["volumes*"] } }
+//! ```
+//!
+//! The closest entry decides alone: a digest, then `builtin:NAME`, then `builtin:*`, then `*`. What it does not name is not allowed,
+//! and neither is anything to a plugin that no entry fits. A plugin's key in a manifest decides nothing: whoever writes the
+//! manifest picks it. Without the table everything is allowed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use cairn_model::error::Diagnostic;
+use cairn_model::value::Digest;
+
+use crate::document::{Item, Table};
+use crate::manifest::{Capability, Grants};
+
+/// What the operator lets plugins be granted. The default is everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allow(Option<Entries>);
+
+/// The entries of the table, and the file that it stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entries {
+    file: PathBuf,
+    by_plugin: BTreeMap<Plugins, Reach>,
+}
+
+/// Which plugins an entry is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Plugins {
+    Digest(Digest),
+    Builtin(String),
+    EveryBuiltin,
+    Every,
+}
+
+/// How far an entry lets its plugins go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reach {
+    Everything,
+    Nothing,
+    Within(Grants),
+}
+
+/// A grant that the operator does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAllowed {
+    /// What was granted.
+    pub capability: Capability,
+    /// The key that would have to say otherwise, such as `allow."*".rpc`.
+    pub key: String,
+    /// The file of that key.
+    pub file: PathBuf,
+    /// Whether the capability is allowed, but nothing of what the grant reaches.
+    pub out_of_reach: bool,
+}
+
+impl Allow {
+    /// Reads the table. `file` is where it stands.
+    pub(crate) fn read(table: &Table<'_>, file: &Path) -> Result<Self, Diagnostic> {
+        let mut by_plugin = BTreeMap::new();
+        for (key, item) in table.items() {
+            let plugins = plugins(key).ok_or_else(|| {
+                item.error("names no plugins").help(
+                    "write \"*\", \"builtin:*\", \"builtin:NAME\" or the SHA-256 digest of a component, in quotes",
+                )
+            })?;
+            by_plugin.insert(plugins, reach(&item)?);
+        }
+        Ok(Self(Some(Entries {
+            file: file.to_owned(),
+            by_plugin,
+        })))
+    }
+
+    /// What remains of the grants of a component with this digest, and this name where it is built in.
+    ///
+    /// # Errors
+    /// The first grant of which nothing remains.
+    pub fn check(
+        &self,
+        builtin: Option<&str>,
+        digest: Digest,
+        grants: &Grants,
+    ) -> Result<Grants, NotAllowed> {
+        let Some(entries) = &self.0 else {
+            return Ok(grants.clone());
+        };
+        let allowed = self.narrow(builtin, digest, grants);
+        let Some((capability, _)) = grants.iter().find(|(one, _)| !allowed.has(*one)) else {
+            return Ok(allowed);
+        };
+        let entry = entries.closest(builtin, digest);
+        let plugins = entry.map_or(&Plugins::Every, |(plugins, _)| plugins);
+        let out_of_reach = entry.is_some_and(|(_, reach)| match reach {
+            Reach::Within(within) => within.has(capability),
+            Reach::Everything | Reach::Nothing => false,
+        });
+        Err(NotAllowed {
+            capability,
+            key: format!("allow.\"{plugins}\".{capability}"),
+            file: entries.file.clone(),
+            out_of_reach,
+        })
+    }
+
+    /// What remains of the grants of a component with this digest, and this name where it is built in: none of what is
+    /// not allowed.
+    pub fn narrow(&self, builtin: Option<&str>, digest: Digest, grants: &Grants) -> Grants {
+        let Some(entries) = &self.0 else {
+            return grants.clone();
+        };
+        match entries.closest(builtin, digest) {
+            Some((_, Reach::Everything)) => grants.clone(),
+            Some((_, Reach::Within(within))) => grants.within(within),
+            Some((_, Reach::Nothing)) | None => Grants::default(),
+        }
+    }
+}
+
+impl Entries {
+    fn closest(&self, builtin: Option<&str>, digest: Digest) -> Option<(&Plugins, &Reach)> {
+        let mut fitting = vec![Plugins::Digest(digest)];
+        if let Some(name) = builtin {
+            fitting.extend([Plugins::Builtin(name.to_owned()), Plugins::EveryBuiltin]);
+        }
+        fitting.push(Plugins::Every);
+        fitting
+            .iter()
+            .find_map(|plugins| self.by_plugin.get_key_value(plugins))
+    }
+}
+
+impl fmt::Display for Plugins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digest(digest) => digest.fmt(f),
+            Self::Builtin(name) => write!(f, "builtin:{name}"),
+            Self::EveryBuiltin => f.write_str("builtin:*"),
+            Self::Every => f.write_str("*"),
+        }
+    }
+}
+
+fn plugins(key: &str) -> Option<Plugins> {
+    match (key, key.strip_prefix("builtin:")) {
+        ("*", _) => Some(Plugins::Every),
+        (_, Some("*")) => Some(Plugins::EveryBuiltin),
+        (_, Some(name)) if !name.is_empty() && !name.contains('*') => {
+            Some(Plugins::Builtin(name.to_owned()))
+        }
+        (_, Some(_)) => None,
+        (digest, None) => digest.parse().ok().map(Plugins::Digest),
+    }
+}
+
+fn reach(item: &Item<'_>) -> Result<Reach, Diagnostic> {
+    match (item.as_bool(), item.as_table()) {
+        (Some(true), _) => Ok(Reach::Everything),
+        (Some(false), _) => Ok(Reach::Nothing),
+        (None, Some(table)) => Ok(Reach::Within(Grants::read(table)?)),
+        (None, None) => Err(item
+            .error("must be true, false, or a table of grants")
+            .help("write `true` for everything, or what is allowed, as in `{ results = true }`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn allow(text: &str) -> Allow {
+        Config::parse(text, Path::new("etc/cairn.toml"))
+            .map(|config| config.allow)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn grants(text: &str) -> Grants {
+        let text = format!("[allow]\n'*' = {{ {text} }}");
+        match allow(&text).0.unwrap().by_plugin.remove(&Plugins::Every) {
+            Some(Reach::Within(grants)) => grants,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What remains of grants, or the key that forbids one.
+    #[track_caller]
+    fn check(allow: &Allow, builtin: Option<&str>, granted: &str) -> Result<Grants, String> {
+        let digest = Digest::of(b"a component");
+        let checked = allow.check(builtin, digest, &grants(granted));
+        if let Ok(remaining) = &checked {
+            assert_eq!(
+                *remaining,
+                allow.narrow(builtin, digest, &grants(granted)),
+                "both give the same"
+            );
+        }
+        checked.map_err(|error| error.key)
+    }
+
+    #[test]
+    fn without_the_table_everything_is_allowed() {
+        let all = "results = true, quota = { resources = ['volumes'] }";
+        assert_eq!(check(&allow(""), None, all), Ok(grants(all)));
+    }
+
+    #[test]
+    fn an_empty_table_allows_nothing() {
+        let allow = allow("[allow]");
+        assert_eq!(check(&allow, None, ""), Ok(Grants::default()));
+        assert_eq!(
+            check(&allow, Some("inject"), "keys = true"),
+            Err("allow.\"*\".keys".to_owned())
+        );
+    }
+
+    #[test]
+    fn the_closest_entry_decides_alone() {
+        let digest = Digest::of(b"a component");
+        let by = [
+            format!("'{digest}' = {{ zones = true }}"),
+            "'builtin:inject' = { results = true }".to_owned(),
+            "'builtin:*' = true".to_owned(),
+            "'*' = { keys = true }".to_owned(),
+        ];
+        let from = |first: usize| allow(&format!("[allow]\n{}", by[first..].join("\n")));
+        assert!(check(&from(0), Some("inject"), "zones = true").is_ok());
+        assert_eq!(
+            check(&from(0), Some("inject"), "results = true"),
+            Err(format!("allow.\"{digest}\".results"))
+        );
+        assert!(check(&from(1), Some("inject"), "results = true").is_ok());
+        assert_eq!(
+            check(&from(1), Some("inject"), "keys = true"),
+            Err("allow.\"builtin:inject\".keys".to_owned())
+        );
+        assert!(check(&from(1), Some("other"), "rpc = true, volumes = true").is_ok());
+        assert!(
+            check(&from(1), None, "keys = true").is_ok(),
+            "a file is not built in"
+        );
+        assert_eq!(
+            check(&from(1), None, "rpc = true"),
+            Err("allow.\"*\".rpc".to_owned())
+        );
+        assert_eq!(
+            check(&from(3), Some("inject"), "rpc = true"),
+            Err("allow.\"*\".rpc".to_owned())
+        );
+    }
+
+    #[test]
+    fn false_forbids_everything() {
+        let allow = allow("[allow]\n'builtin:*' = false\n'*' = true");
+        assert_eq!(
+            check(&allow, Some("inject"), "zones = true"),
+            Err("allow.\"builtin:*\".zones".to_owned())
+        );
+        assert!(check(&allow, None, "zones = true").is_ok());
+    }
+
+    #[test]
+    fn a_grant_is_narrowed_to_what_is_allowed() {
+        let allow = allow(
+            "[allow.'*']\nquota = { resources = ['volumes*', 'gigabytes'] }\nrpc = { topics = ['a'] }\nkeys = false",
+        );
+        for (granted, remaining) in [
+            (
+                "quota = true",
+                "quota = { resources = ['volumes*', 'gigabytes'] }",
+            ),
+            (
+                "quota = { resources = ['volumes_fast', 'snapshots'] }",
+                "quota = { resources = ['volumes_fast'] }",
+            ),
+            (
+                "quota = { resources = ['vol*', 'giga*'] }",
+                "quota = { resources = ['volumes*', 'gigabytes'] }",
+            ),
+            (
+                "quota = { resources = ['volumes_*'] }",
+                "quota = { resources = ['volumes_*'] }",
+            ),
+            ("rpc = { topics = ['a', 'b'] }", "rpc = { topics = ['a'] }"),
+        ] {
+            assert_eq!(check(&allow, None, granted), Ok(grants(remaining)));
+        }
+        let digest = Digest::of(b"x");
+        let error = allow
+            .check(None, digest, &grants("rpc = { topics = ['b'] }"))
+            .unwrap_err();
+        assert!(error.out_of_reach);
+        assert_eq!(error.file, Path::new("etc/cairn.toml"));
+        let error = allow
+            .check(None, digest, &grants("keys = true"))
+            .unwrap_err();
+        assert!(!error.out_of_reach);
+        let left = allow.narrow(None, digest, &grants("keys = true, rpc = true"));
+        assert_eq!(left, grants("rpc = { topics = ['a'] }"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_the_fix() {
+        for (text, expected) in [
+            (
+                "[allow]\nnaming = true",
+                "`allow.naming` names no plugins\n  --> c.toml:2\n  help: write \"*\"",
+            ),
+            (
+                "[allow]\n'builtin:quota-*' = true",
+                "`allow.builtin:quota-*` names no plugins",
+            ),
+            (
+                "[allow]\n'*' = 1",
+                "`allow.*` must be true, false, or a table of grants\n  --> c.toml:2",
+            ),
+            (
+                "[allow.'*']\nquotas = true",
+                "unknown key `quotas` in [allow.*]\n  --> c.toml:2\n  help: did you mean `quota`?",
+            ),
+            (
+                "[allow.'*']\nkeys = {}",
+                "`allow.*.keys` cannot be narrowed",
+            ),
+            ("allow = true", "`allow` must be a table, not a boolean"),
+        ] {
+            let error = Config::parse(text, Path::new("c.toml")).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+    }
+}

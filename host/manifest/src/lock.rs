@@ -1,0 +1,339 @@
+//! The lock file: what the plugins of a manifest were when somebody looked at them, so that a run can refuse others.
+//!
+//! It says of each plugin its digest, or of a built-in one the contract that it keeps, since its bytes come with the program;
+//! what it says of itself; and what the manifest grants it of what it imports. What the operator allows is not in it: that may differ from
+//! machine to machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use cairn_model::contract::CONTRACT;
+use cairn_model::error::Diagnostic;
+use cairn_model::printable;
+use cairn_model::value::Digest;
+
+use crate::document::{Document, Item, Table, quoted};
+use crate::manifest::{Capability, Grants, Manifest, interface};
+use crate::plan::Inspected;
+
+/// The version of the format.
+const FORMAT: i64 = 1;
+
+/// What the plugins of one manifest are, by their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock(BTreeMap<String, Locked>);
+
+/// What one plugin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Locked {
+    source: Source,
+    name: String,
+    version: String,
+    imports: BTreeSet<String>,
+    requires: BTreeSet<String>,
+    optional: BTreeSet<String>,
+    provides: BTreeSet<String>,
+    grants: Grants,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    File { sha256: Digest },
+    Builtin { name: String, contract: String },
+}
+
+/// One thing that is not as the lock file has it. As text: `naming: version 1.0 -> 1.1`, or `naming: imports + quota`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Key of the plugin.
+    pub plugin: String,
+    /// What of it differs, such as `sha256` or `imports`.
+    pub part: &'static str,
+    /// What the lock file says; `None` where it does not have it.
+    pub old: Option<String>,
+    /// What is there now; `None` where it is gone.
+    pub new: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ", printable::line(&self.plugin), self.part)?;
+        let [old, new] = [&self.old, &self.new].map(|text| text.as_deref().map(printable::line));
+        match (old, new) {
+            (Some(old), Some(new)) => write!(f, "{old} -> {new}"),
+            (Some(old), None) => write!(f, "- {old}"),
+            (None, Some(new)) => write!(f, "+ {new}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl Lock {
+    /// The lock file of a manifest: `flow.lock` beside `flow.toml`.
+    pub fn path(manifest: &Path) -> PathBuf {
+        manifest.with_extension("lock")
+    }
+
+    /// What the plugins of a manifest are now. `inspected` holds those that the flow uses, by their keys.
+    pub fn of(manifest: &Manifest, inspected: &BTreeMap<String, Inspected>) -> Self {
+        let locked = inspected.iter().filter_map(|(key, found)| {
+            let granted = &manifest.plugins.get(key)?.grants;
+            Some((key.clone(), Locked::of(found, granted)))
+        });
+        Self(locked.collect())
+    }
+
+    /// Reads a lock file. `file` names it in messages.
+    ///
+    /// # Errors
+    /// What is wrong, with its line: text that is no TOML, a key that nobody knows or that is missing, a format of a later version.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
+        let document = Document::new(text, file)?;
+        let entries = document.parse()?;
+        let root = document.root(&entries).only(&["lock", "plugins"])?;
+        let format = needed(&root, "lock")?;
+        if format.integer()? != FORMAT {
+            return Err(format
+                .error(format!(
+                    "must be {FORMAT}, which is what this program reads"
+                ))
+                .help(ANEW));
+        }
+        let mut plugins = BTreeMap::new();
+        for (key, item) in needed(&root, "plugins")?.table()?.items() {
+            plugins.insert(key.to_owned(), Locked::read(item.table()?)?);
+        }
+        Ok(Self(plugins))
+    }
+
+    /// Where `now` is not as this lock file has it, plugin by plugin.
+    pub fn differences(&self, now: &Self) -> Vec<Difference> {
+        let keys: BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
+        let mut found = Vec::new();
+        for key in keys {
+            match (self.0.get(key), now.0.get(key)) {
+                (Some(old), Some(new)) => old.differ(new, key, &mut found),
+                (old, new) => found.push(Difference {
+                    plugin: key.clone(),
+                    part: "plugin",
+                    old: old.map(Locked::title),
+                    new: new.map(Locked::title),
+                }),
+            }
+        }
+        found
+    }
+
+    /// Refuses plugins that are not as this lock file, which was read from `file`, has them.
+    ///
+    /// # Errors
+    /// Every difference, a line each.
+    pub fn check(&self, now: &Self, file: &Path) -> Result<(), Diagnostic> {
+        let differences = self.differences(now);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let message = "the plugins are not those of the lock file";
+        Err(Diagnostic::new(message).list(differences).at(file, None).help(
+            "restore what was there, or when the change is meant, write the lock file anew with `cairn plan FLOW --lock`",
+        ))
+    }
+
+    /// The text of the lock file of `manifest`: always the same for the same plugins.
+    pub fn to_text(&self, manifest: &Path) -> String {
+        let name = manifest.file_name().unwrap_or(manifest.as_os_str());
+        let name = name.to_string_lossy();
+        let name = printable::line(&name);
+        let mut text = format!(
+            "# What the plugins of {name} are. Written by `cairn plan --lock`; `cairn run --locked` refuses others.\nlock = {FORMAT}\n"
+        );
+        for (key, plugin) in &self.0 {
+            plugin.write(key, &mut text);
+        }
+        if self.0.is_empty() {
+            text.push_str("\n[plugins]\n");
+        }
+        text
+    }
+}
+
+const ANEW: &str = "write the lock file anew with `cairn plan FLOW --lock`";
+
+/// A key that a lock file cannot be without.
+fn needed<'d>(table: &Table<'d>, key: &str) -> Result<Item<'d>, Diagnostic> {
+    table.get(key).ok_or_else(|| {
+        table
+            .error(format!("`{key}` is missing: this is no lock file"))
+            .help(ANEW)
+    })
+}
+
+impl Locked {
+    fn of(found: &Inspected, granted: &Grants) -> Self {
+        let descriptor = &found.descriptor;
+        let (major, minor) = descriptor.version;
+        let set = |names: &[String]| names.iter().cloned().collect();
+        // `types` has no functions, so nobody asks anything by it.
+        let imports = found.imports.iter().map(|import| interface(import));
+        let imports: BTreeSet<&str> = imports.filter(|import| *import != "types").collect();
+        let mut grants = granted.clone();
+        grants
+            .0
+            .retain(|capability, _| imports.contains(capability.interface()));
+        Self {
+            source: match &found.builtin {
+                Some(name) => Source::Builtin {
+                    name: name.clone(),
+                    contract: CONTRACT.to_owned(),
+                },
+                None => Source::File {
+                    sha256: found.digest,
+                },
+            },
+            name: descriptor.name.clone(),
+            version: format!("{major}.{minor}"),
+            imports: imports.into_iter().map(str::to_owned).collect(),
+            requires: set(&descriptor.requires),
+            optional: set(&descriptor.optional),
+            provides: set(&descriptor.provides),
+            grants,
+        }
+    }
+
+    fn read(table: Table<'_>) -> Result<Self, Diagnostic> {
+        let table = table.only(&[
+            "sha256", "builtin", "contract", "name", "version", "imports", "requires", "optional",
+            "provides", "grants",
+        ])?;
+        let text = |key| Ok(needed(&table, key)?.text()?.to_owned());
+        let set = |key| -> Result<BTreeSet<String>, Diagnostic> {
+            let names = needed(&table, key)?;
+            let names = names.array()?;
+            names.map(|name| Ok(name.text()?.to_owned())).collect()
+        };
+        let source = match table.get("builtin") {
+            Some(name) => Source::Builtin {
+                name: name.text()?.to_owned(),
+                contract: text("contract")?,
+            },
+            None => {
+                let digest = needed(&table, "sha256")?;
+                let parsed = digest.text()?.parse();
+                Source::File {
+                    sha256: parsed.map_err(|_| digest.error("is no SHA-256 digest").help(ANEW))?,
+                }
+            }
+        };
+        Ok(Self {
+            source,
+            name: text("name")?,
+            version: text("version")?,
+            imports: set("imports")?,
+            requires: set("requires")?,
+            optional: set("optional")?,
+            provides: set("provides")?,
+            grants: Grants::read(needed(&table, "grants")?.table()?)?,
+        })
+    }
+
+    fn write(&self, key: &str, text: &mut String) {
+        let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let key = match !key.is_empty() && key.chars().all(is_bare) {
+            true => key.to_owned(),
+            false => quoted(key),
+        };
+        let list = |names: &BTreeSet<String>| {
+            let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+            format!("[{}]", names.join(", "))
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "\n[plugins.{key}]");
+        let mut line = |key: &str, value: String| {
+            let _ = writeln!(text, "{key} = {value}");
+        };
+        match &self.source {
+            Source::File { sha256 } => line("sha256", quoted(&sha256.to_string())),
+            Source::Builtin { name, contract } => {
+                line("builtin", quoted(name));
+                line("contract", quoted(contract));
+            }
+        }
+        line("name", quoted(&self.name));
+        line("version", quoted(&self.version));
+        line("imports", list(&self.imports));
+        line("requires", list(&self.requires));
+        line("optional", list(&self.optional));
+        line("provides", list(&self.provides));
+        line("grants", self.grants.to_string());
+    }
+
+    fn title(&self) -> String {
+        match &self.source {
+            Source::File { sha256 } => format!("{}=={} ({sha256})", self.name, self.version),
+            Source::Builtin { name, .. } => {
+                format!("{}=={} (builtin:{name})", self.name, self.version)
+            }
+        }
+    }
+
+    fn differ(&self, new: &Self, plugin: &str, found: &mut Vec<Difference>) {
+        let mut differ = |part, old: Option<String>, new: Option<String>| {
+            if old != new {
+                found.push(Difference {
+                    plugin: plugin.to_owned(),
+                    part,
+                    old,
+                    new,
+                });
+            }
+        };
+        let (old_facts, new_facts) = (self.source.facts(), new.source.facts());
+        for (part, (old, new)) in ["builtin", "contract", "sha256"]
+            .into_iter()
+            .zip(old_facts.into_iter().zip(new_facts))
+        {
+            differ(part, old, new);
+        }
+        differ("name", Some(self.name.clone()), Some(new.name.clone()));
+        let version = |of: &Self| Some(of.version.clone());
+        differ("version", version(self), version(new));
+        for (part, old, new) in [
+            ("imports", &self.imports, &new.imports),
+            ("requires", &self.requires, &new.requires),
+            ("optional", &self.optional, &new.optional),
+            ("provides", &self.provides, &new.provides),
+        ] {
+            for gone in old.difference(new) {
+                differ(part, Some(gone.clone()), None);
+            }
+            for added in new.difference(old) {
+                differ(part, None, Some(added.clone()));
+            }
+        }
+        let granted = |of: &Self, capability| {
+            let grant = of.grants.get(capability)?.clone();
+            Some(Grants(BTreeMap::from([(capability, grant)])).to_string())
+        };
+        for capability in Capability::ALL {
+            differ(
+                "grants",
+                granted(self, capability),
+                granted(new, capability),
+            );
+        }
+    }
+}
+
+impl Source {
+    /// Built-in name, contract, digest.
+    fn facts(&self) -> [Option<String>; 3] {
+        match self {
+            Self::File { sha256 } => [None, None, Some(sha256.to_string())],
+            Self::Builtin { name, contract } => [Some(name.clone()), Some(contract.clone()), None],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! From the tables of a TOML document to a [`Manifest`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use cairn_model::error::Diagnostic;
+use cairn_model::value::Object;
+
+use super::{
+    Capability, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost, PluginEntry,
+    PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry,
+};
+use crate::document::{Document, Item, Table, nearest};
+
+/// More than any flow needs, few enough that wiring them takes no time.
+const MAX_TASKS: usize = 1000;
+/// Policies, and validators, that are asked before the first task: each is an instance of its own.
+const MAX_CHECKS: usize = 100;
+
+pub(super) fn manifest(text: &str, file: &Path) -> Result<Manifest, Diagnostic> {
+    let document = Document::new(text, file)?;
+    let entries = document.parse()?;
+    let root = document
+        .root(&entries)
+        .only(&["flow", "plugins", "policy", "validator", "task"])?;
+    let Some(flow) = root.get("flow") else {
+        return Err(root
+            .error("the manifest has no [flow] table")
+            .help("add `[flow]` and `name = \"…\"` at its top"));
+    };
+    let flow = flow.table()?.only(&["name", "action", "on_lost"])?;
+    let Some(flow_name) = flow.get("name") else {
+        return Err(flow
+            .error("the flow has no name")
+            .help("add `name = \"…\"` to [flow]"));
+    };
+    let mut manifest = Manifest {
+        name: name(&flow_name)?,
+        action: flow.get("action").map(|item| name(&item)).transpose()?,
+        on_lost: match flow.get("on_lost") {
+            Some(item) => on_lost(&item)?,
+            None => OnLost::default(),
+        },
+        plugins: BTreeMap::new(),
+        tasks: Vec::new(),
+        policies: Vec::new(),
+        validators: Vec::new(),
+        file: file.to_owned(),
+        warnings: Vec::new(),
+    };
+    if let Some(plugins) = root.get("plugins") {
+        read_plugins(&plugins.table()?, &mut manifest)?;
+    }
+    if let Some(policies) = root.get("policy") {
+        read_policies(&policies, &mut manifest)?;
+    }
+    if let Some(validators) = root.get("validator") {
+        read_validators(&validators, &mut manifest)?;
+    }
+    if let Some(tasks) = root.get("task") {
+        read_tasks(&tasks, &mut manifest)?;
+    }
+    if manifest.tasks.is_empty() {
+        return Err(flow
+            .error("the flow has no task")
+            .help("add a [[task]] table with `plugin = \"…\"`"));
+    }
+    if let Some(policy) = manifest.policies.first()
+        && manifest.action.is_none()
+    {
+        return Err(Diagnostic::new(
+            "the flow has no action that its policies could be asked about",
+        )
+        .at(file, policy.line)
+        .help("add `action = \"…\"` to [flow], such as `volume:create`"));
+    }
+    Ok(manifest)
+}
+
+fn read_plugins(table: &Table<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {
+    for (key, item) in table.items() {
+        if !is_name(key) {
+            return Err(item.error("is no name for a plugin").help(NAME_RULE));
+        }
+        let entry = plugin(key, &item, &manifest.file)?;
+        manifest.plugins.insert(key.to_owned(), entry);
+    }
+    Ok(())
+}
+
+fn plugin(key: &str, item: &Item<'_>, file: &Path) -> Result<PluginEntry, Diagnostic> {
+    let table = item
+        .table()?
+        .only(&["path", "builtin", "sha256", "settings", "limits", "grants"])?;
+    let source = match (table.get("path"), table.get("builtin")) {
+        (Some(item), None) => {
+            let path = item.text()?;
+            if path.is_empty() {
+                return Err(item
+                    .error("is empty")
+                    .help("name the component's file, relative to this one"));
+            }
+            let folder = file.parent().unwrap_or_else(|| Path::new(""));
+            Source::Path(folder.join(path))
+        }
+        (None, Some(item)) => Source::Builtin(name(&item)?),
+        (Some(_), Some(item)) => {
+            return Err(item
+                .error(format!("cannot stand beside `plugins.{key}.path`"))
+                .help("keep one of them"));
+        }
+        (None, None) => {
+            return Err(table
+                .error(format!("plugin `{key}` has no component"))
+                .help(format!(
+                    "add `path = \"{key}.wasm\"` or `builtin = \"…\"` to [plugins.{key}]"
+                )));
+        }
+    };
+    let sha256 = match table.get("sha256") {
+        Some(item) => Some(item.text()?.parse().map_err(|_| {
+            item.error("is no SHA-256 digest")
+                .help("write its 64 hexadecimal digits")
+        })?),
+        None => None,
+    };
+    let (limits, limit_lines) = match table.get("limits") {
+        Some(item) => Limits::default().read(item.table()?)?,
+        None => Default::default(),
+    };
+    Ok(PluginEntry {
+        source,
+        sha256,
+        settings: match table.get("settings") {
+            Some(item) => item.object()?,
+            None => Object::new(),
+        },
+        settings_at: table
+            .get("settings")
+            .map(|item| item.lines())
+            .unwrap_or_default(),
+        limits,
+        limit_lines,
+        grants: match table.get("grants") {
+            Some(item) => Grants::read(item.table()?)?,
+            None => Grants::default(),
+        },
+        grants_at: grants_at(item, table.get("grants").as_ref()),
+        line: table.line(),
+    })
+}
+
+fn grants_at(plugin: &Item<'_>, grants: Option<&Item<'_>>) -> GrantsAt {
+    let form = match grants {
+        Some(grants) if grants.has_header() => GrantsForm::Table(grants.line()),
+        Some(grants) => GrantsForm::Value(grants.line()),
+        None if plugin.has_header() => GrantsForm::Absent(plugin.line()),
+        None => GrantsForm::Elsewhere,
+    };
+    let entries = grants.and_then(Item::as_table);
+    let withheld = Capability::ALL.into_iter().filter_map(|capability| {
+        let item = entries.as_ref()?.get(capability.interface())?;
+        (item.as_bool() == Some(false)).then(|| (capability, item.line()))
+    });
+    GrantsAt {
+        form,
+        withheld: withheld.collect(),
+    }
+}
+
+fn read_policies(policies: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {
+    for table in check_tables(policies, "policy", &["plugin", "mode"])? {
+        let plugin = plugin_of(&table, "policy", manifest)?;
+        let named = manifest
+            .policies
+            .iter()
+            .map(|entry| (&entry.plugin, entry.line));
+        refuse_twice(&table, "policy", &plugin, named)?;
+        let mode = match table.get("mode") {
+            Some(item) => mode(&item)?,
+            None => Mode::default(),
+        };
+        let line = table.line();
+        manifest.policies.push(PolicyEntry { plugin, mode, line });
+    }
+    Ok(())
+}
+
+fn read_validators(validators: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {
+    for table in check_tables(validators, "validator", &["plugin"])? {
+        let plugin = plugin_of(&table, "validator", manifest)?;
+        let named = manifest
+            .validators
+            .iter()
+            .map(|entry| (&entry.plugin, entry.line));
+        refuse_twice(&table, "validator", &plugin, named)?;
+        let line = table.line();
+        manifest.validators.push(ValidatorEntry { plugin, line });
+    }
+    Ok(())
+}
+
+/// The tables of `[[policy]]` or `[[validator]]`.
+fn check_tables<'d>(
+    item: &Item<'d>,
+    what: &str,
+    keys: &'static [&'static str],
+) -> Result<Vec<Table<'d>>, Diagnostic> {
+    let tables = item
+        .array()
+        .map_err(|error| error.help(format!("write `[[{what}]]`, with two brackets")))?;
+    let tables = tables.into_iter().map(|item| item.table()?.only(keys));
+    let tables = tables.collect::<Result<Vec<_>, _>>()?;
+    match tables.get(MAX_CHECKS) {
+        Some(table) => Err(table.error(format!(
+            "the flow has more than {MAX_CHECKS} tables [[{what}]]"
+        ))),
+        None => Ok(tables),
+    }
+}
+
+fn refuse_twice<'e>(
+    table: &Table<'_>,
+    what: &str,
+    plugin: &str,
+    mut named: impl Iterator<Item = (&'e String, usize)>,
+) -> Result<(), Diagnostic> {
+    match named.find(|(name, _)| *name == plugin) {
+        Some((_, line)) => Err(table
+            .error(format!(
+                "a second [[{what}]] names `{plugin}`; the first is on line {line}"
+            ))
+            .help(
+                "take one of them out; for other settings, give it a [plugins.…] table of its own",
+            )),
+        None => Ok(()),
+    }
+}
+
+fn mode(item: &Item<'_>) -> Result<Mode, Diagnostic> {
+    match item.text()? {
+        "enforce" => Ok(Mode::Enforce),
+        "monitor" => Ok(Mode::Monitor),
+        other => Err(item
+            .error(format!("is `{}`, which nobody knows", other.escape_debug()))
+            .help(r#"write "enforce" or "monitor""#)),
+    }
+}
+
+fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {
+    let tasks = tasks
+        .array()
+        .map_err(|error| error.help("write `[[task]]`, with two brackets"))?;
+    let mut lines = BTreeMap::new();
+    for item in tasks {
+        let table = item.table()?.only(&["plugin", "name", "retry", "revert"])?;
+        if manifest.tasks.len() == MAX_TASKS {
+            return Err(table.error(format!("the flow has more than {MAX_TASKS} tasks")));
+        }
+        let entry = TaskEntry {
+            plugin: plugin_of(&table, "task", manifest)?,
+            name: table.get("name").map(|item| name(&item)).transpose()?,
+            retry: match table.get("retry") {
+                Some(item) => retry(&item, &mut manifest.warnings)?,
+                None => Retry::default(),
+            },
+            revert: match table.get("revert") {
+                Some(item) => retry(&item, &mut manifest.warnings)?,
+                None => Retry::default(),
+            },
+            line: table.line(),
+        };
+        if let Some(line) = lines.insert(entry.name().to_owned(), entry.line) {
+            let message = format!(
+                "a second task named `{}`; the first is on line {line}",
+                entry.name()
+            );
+            return Err(table
+                .error(message)
+                .help("give this one a name of its own: `name = \"…\"`"));
+        }
+        manifest.tasks.push(entry);
+    }
+    Ok(())
+}
+
+fn plugin_of(table: &Table<'_>, what: &str, manifest: &Manifest) -> Result<String, Diagnostic> {
+    let Some(item) = table.get("plugin") else {
+        return Err(table
+            .error(format!("the {what} names no plugin"))
+            .help("add `plugin = \"…\"`, the key of a [plugins.…] table"));
+    };
+    let key = item.text()?;
+    if manifest.plugins.contains_key(key) {
+        return Ok(key.to_owned());
+    }
+    let help = match nearest(key, manifest.plugins.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if is_name(key) => format!("add a [plugins.{key}] table, or name one that is there"),
+        None => NAME_RULE.to_owned(),
+    };
+    Err(item
+        .error(format!(
+            "names `{}`, and there is no such plugin",
+            key.escape_debug()
+        ))
+        .help(help))
+}
+
+fn retry(item: &Item<'_>, warnings: &mut Vec<String>) -> Result<Retry, Diagnostic> {
+    let table = item.table()?.only(&["attempts", "backoff", "on"])?;
+    let mut retry = Retry::default();
+    if let Some(item) = table.get("attempts") {
+        retry.attempts = u32::try_from(item.integer()?)
+            .ok()
+            .filter(|attempts| (1..=100).contains(attempts))
+            .ok_or_else(|| {
+                item.error("must be from 1 to 100")
+                    .help("it counts every attempt, the first one too")
+            })?;
+    }
+    if let Some(item) = table.get("backoff") {
+        retry.backoff = item.duration(Duration::ZERO)?;
+    }
+    if let Some(item) = table.get("on") {
+        retry.on = Some(error_kinds(&item)?);
+    }
+    if retry.attempts == 1 && retry != Retry::default() {
+        warnings.push(format!(
+            "`attempts` is 1 on line {}, so nothing is tried again and the keys beside it say nothing",
+            item.line()
+        ));
+    }
+    Ok(retry)
+}
+
+fn error_kinds(item: &Item<'_>) -> Result<Vec<String>, Diagnostic> {
+    let mut kinds = Vec::new();
+    for kind in item.array()? {
+        let text = kind.text()?;
+        if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(kind
+                .error(format!(
+                    "holds `{}`, which is no kind of error",
+                    text.escape_debug()
+                ))
+                .help("a kind is one word, such as `Busy`"));
+        }
+        kinds.push(text.to_owned());
+    }
+    if kinds.is_empty() {
+        return Err(item
+            .error("is empty, so nothing would be tried again")
+            .help("name the kinds of error, or leave it out to mean every kind"));
+    }
+    Ok(kinds)
+}
+
+fn on_lost(item: &Item<'_>) -> Result<OnLost, Diagnostic> {
+    match item.text()? {
+        "rollback" => Ok(OnLost::Rollback),
+        "resume" => Ok(OnLost::Resume),
+        other => Err(item
+            .error(format!("is `{}`, which nobody knows", other.escape_debug()))
+            .help(r#"write "rollback" or "resume""#)),
+    }
+}
+
+const NAME_RULE: &str = "a name has 1 to 128 letters, digits and characters of `-_.:`";
+
+/// Names reach terminals, logs and diagrams as they are, so they hold nothing that means something there.
+fn is_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+}
+
+fn name(item: &Item<'_>) -> Result<String, Diagnostic> {
+    let text = item.text()?;
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(item
+            .error(format!("is `{}`, which is no name", text.escape_debug()))
+            .help(NAME_RULE))
+    }
+}

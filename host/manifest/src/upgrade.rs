@@ -1,0 +1,249 @@
+//! What another version of a plugin asks for and gives that this one does not, and the other way round.
+//!
+//! A change *widens* when whoever uses the plugin has to look: it imports an interface that it did not, takes an input that it did
+//! not, needs one that it could do without, provides or exports less, or may refuse settings that were right. Everything else, a
+//! new version or size, a setting that may now be left out, is told and does not widen.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use cairn_model::value::{Digest, Object, Value};
+
+use crate::manifest::{Capability, interface};
+use crate::plan::{Descriptor, check_settings};
+
+mod schema;
+
+/// What is known of one version of a plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    /// Digest of the component.
+    pub digest: Digest,
+    /// Size of the component in bytes.
+    pub size: u64,
+    /// Whole names of the interfaces that it imports.
+    pub imports: BTreeSet<String>,
+    /// Whole names of the interfaces that it exports.
+    pub exports: BTreeSet<String>,
+    /// The JSON schema of its settings.
+    pub settings_schema: Value,
+    /// What it says of itself, given the settings that both versions were given; or why it says nothing.
+    pub descriptor: Result<Descriptor, String>,
+}
+
+/// Which part of a plugin changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Its digest.
+    Sha256,
+    /// Its size in bytes.
+    Size,
+    /// What it is called.
+    Name,
+    /// Its version.
+    Version,
+    /// An interface that it exports.
+    Exports,
+    /// An interface that it imports.
+    Imports,
+    /// An input that it needs.
+    Requires,
+    /// An input that it takes where it is there.
+    Optional,
+    /// A name that its result holds.
+    Provides,
+    /// The schema of its settings, or whether it takes the settings that were given.
+    Settings,
+}
+
+impl Part {
+    /// The part as it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Size => "size",
+            Self::Name => "name",
+            Self::Version => "version",
+            Self::Exports => "exports",
+            Self::Imports => "imports",
+            Self::Requires => "requires",
+            Self::Optional => "optional",
+            Self::Provides => "provides",
+            Self::Settings => "settings",
+        }
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// What changed.
+    pub part: Part,
+    /// Where in the schema of the settings, an RFC 6901 JSON pointer; `None` for every other part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What was; null for what was added.
+    pub old: Value,
+    /// What is; null for what was dropped.
+    pub new: Value,
+    /// Why whoever uses the plugin has to look; `None` when the change does not widen.
+    pub widens: Option<String>,
+}
+
+/// What changed from `old` to `new`, which were both given `settings`.
+pub fn changes(old: &Version, new: &Version, settings: &Object) -> Vec<Change> {
+    let mut changes = Vec::new();
+    replaced(
+        &mut changes,
+        Part::Sha256,
+        old.digest.to_string(),
+        new.digest.to_string(),
+    );
+    replaced(&mut changes, Part::Size, old.size, new.size);
+    exports(&mut changes, &old.exports, &new.exports);
+    imports(&mut changes, &old.imports, &new.imports);
+    descriptors(&mut changes, &old.descriptor, &new.descriptor);
+    schema::changes(&mut changes, &old.settings_schema, &new.settings_schema);
+    settings_taken(&mut changes, old, new, settings);
+    changes
+}
+
+fn replaced(changes: &mut Vec<Change>, part: Part, old: impl Into<Value>, new: impl Into<Value>) {
+    let (old, new) = (old.into(), new.into());
+    if old != new {
+        changes.push(Change {
+            part,
+            path: None,
+            old,
+            new,
+            widens: None,
+        });
+    }
+}
+
+fn dropped(part: Part, name: &str, widens: Option<&str>) -> Change {
+    Change {
+        part,
+        path: None,
+        old: name.into(),
+        new: Value::Null,
+        widens: widens.map(str::to_owned),
+    }
+}
+
+fn added(part: Part, name: &str, widens: Option<&str>) -> Change {
+    Change {
+        part,
+        path: None,
+        old: Value::Null,
+        new: name.into(),
+        widens: widens.map(str::to_owned),
+    }
+}
+
+fn exports(changes: &mut Vec<Change>, old: &BTreeSet<String>, new: &BTreeSet<String>) {
+    let less = Some("it cannot be used in every place any more");
+    changes.extend(
+        old.difference(new)
+            .map(|gone| dropped(Part::Exports, gone, less)),
+    );
+    changes.extend(
+        new.difference(old)
+            .map(|one| added(Part::Exports, one, None)),
+    );
+}
+
+/// A patch release of WASI is the same interface: toolchains move between them. `types` has no functions, so nobody asks
+/// anything by it.
+fn imports(changes: &mut Vec<Change>, old: &BTreeSet<String>, new: &BTreeSet<String>) {
+    let known = |among: &BTreeSet<String>, name: &str| {
+        interface(name) == "types"
+            || among
+                .iter()
+                .any(|other| unpatched(other) == unpatched(name))
+    };
+    for gone in old.iter().filter(|name| !known(new, name)) {
+        changes.push(dropped(Part::Imports, gone, None));
+    }
+    for one in new.iter().filter(|name| !known(old, name)) {
+        let widens = match Capability::of_interface(one) {
+            Some(capability) => format!("it needs the grant `{capability}`"),
+            None => "it did not import this".to_owned(),
+        };
+        changes.push(added(Part::Imports, one, Some(&widens)));
+    }
+}
+
+/// `wasi:io/poll@0.2` of `wasi:io/poll@0.2.6`; every other name as it is.
+fn unpatched(name: &str) -> &str {
+    let patched = name.strip_prefix("wasi:").and(name.split_once("@0.2."));
+    patched.map_or(name, |(interface, _)| interface)
+}
+
+fn descriptors(
+    changes: &mut Vec<Change>,
+    old: &Result<Descriptor, String>,
+    new: &Result<Descriptor, String>,
+) {
+    let (Ok(old), Ok(new)) = (old, new) else {
+        return;
+    };
+    replaced(changes, Part::Name, old.name.as_str(), new.name.as_str());
+    let version = |(major, minor)| format!("{major}.{minor}");
+    replaced(
+        changes,
+        Part::Version,
+        version(old.version),
+        version(new.version),
+    );
+    let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<String>>();
+    let inputs = [
+        (Part::Requires, set(&old.requires), set(&new.requires)),
+        (Part::Optional, set(&old.optional), set(&new.optional)),
+    ];
+    for (part, old_names, new_names) in inputs {
+        for gone in old_names.difference(&new_names) {
+            changes.push(dropped(part, gone, None));
+        }
+        for name in new_names.difference(&old_names) {
+            let widens = match (old.optional.contains(name), old.requires.contains(name)) {
+                (true, _) => Some("it could do without this input"),
+                // It may be left out now.
+                (_, true) => None,
+                (false, false) => Some("it did not take this input"),
+            };
+            changes.push(added(part, name, widens));
+        }
+    }
+    let (old_names, new_names) = (set(&old.provides), set(&new.provides));
+    for gone in old_names.difference(&new_names) {
+        let less = Some("whoever takes it has no provider any more");
+        changes.push(dropped(Part::Provides, gone, less));
+    }
+    for name in new_names.difference(&old_names) {
+        changes.push(added(Part::Provides, name, None));
+    }
+}
+
+/// Whether both take the settings that were given.
+fn settings_taken(changes: &mut Vec<Change>, old: &Version, new: &Version, settings: &Object) {
+    let taken = |version: &Version| {
+        check_settings(settings, &version.settings_schema)
+            .map_err(|error| error.to_string())
+            .and_then(|()| version.descriptor.as_ref().map(drop).map_err(Clone::clone))
+    };
+    if let (Ok(()), Err(reason)) = (taken(old), taken(new)) {
+        changes.push(Change {
+            part: Part::Settings,
+            path: None,
+            old: "taken".into(),
+            new: "refused".into(),
+            widens: Some(reason),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! What every part of Cairn speaks of: values, ids, times, errors; and the few things around them that need no other crate.
+
+#![warn(missing_docs)]
+
+pub mod clock;
+pub mod contract;
+pub mod crash;
+pub mod error;
+pub mod file;
+pub mod id;
+pub mod idempotency;
+pub mod printable;
+pub mod quota;
+pub mod retry;
+pub mod text;
+pub mod value;

@@ -1,0 +1,111 @@
+//! Rules that ask plugins: `wasm:NAME`.
+
+use std::collections::BTreeSet;
+
+use cairn_model::error::Diagnostic;
+use cairn_model::value::Object;
+
+use super::eval::Evaluation;
+use super::{ADMIN_RULE, Credentials, Policy};
+
+/// What a plugin answered to a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It allows what was asked.
+    Allows,
+    /// It denies it, for this reason.
+    Denies(String),
+    /// It trapped, was late, returned an error, or is not there; the whole question is denied.
+    Fails(String),
+}
+
+/// Asks plugins, on behalf of the caller that the question is about.
+pub trait Asks {
+    /// Whether the plugin allows `action` on `target`.
+    fn ask(&self, plugin: &str, action: &str, target: &Object) -> Answer;
+}
+
+/// Where there are no plugins: whoever asks one is denied.
+pub struct NoPlugins;
+
+impl Asks for NoPlugins {
+    fn ask(&self, _plugin: &str, _action: &str, _target: &Object) -> Answer {
+        Answer::Fails("there is no flow whose manifest could name it".to_owned())
+    }
+}
+
+/// What a policy says to one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// Whether the caller may do it.
+    pub allowed: bool,
+    /// The plugins that were asked and did not allow it, each with its reason or its failure.
+    pub refusals: Vec<(String, String)>,
+}
+
+impl Policy {
+    /// Whether the caller may do `action` to `target`, where rules may ask plugins. Else as [`check`](Self::check).
+    pub fn decide(
+        &self,
+        action: &str,
+        credentials: &Credentials<'_>,
+        target: &Object,
+        plugins: &dyn Asks,
+    ) -> Ruling {
+        let Some((_, rule)) = self.resolve(action) else {
+            return Ruling {
+                allowed: false,
+                refusals: Vec::new(),
+            };
+        };
+        let mut evaluation = Evaluation::new(self, action, *credentials, target, plugins);
+        let allowed = evaluation.passes(rule) && !evaluation.has_failed();
+        let refusals = evaluation
+            .refusals()
+            .filter_map(|(plugin, answer)| match answer {
+                Answer::Allows => None,
+                Answer::Denies(reason) | Answer::Fails(reason) => Some((plugin.to_owned(), reason)),
+            });
+        Ruling {
+            allowed,
+            refusals: refusals.collect(),
+        }
+    }
+
+    /// The plugins that may be asked when `action` is, in any rule that decides it.
+    pub fn plugins_of(&self, action: &str) -> BTreeSet<&str> {
+        let mut plugins = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut rest = vec![action];
+        while let Some(name) = rest.pop() {
+            let Some((name, rule)) = self.resolve(name) else {
+                continue;
+            };
+            if seen.insert(name) {
+                plugins.extend(rule.plugins());
+                rest.extend(rule.references());
+            }
+        }
+        plugins
+    }
+
+    /// The plugins that any rule asks.
+    pub fn plugins(&self) -> BTreeSet<&str> {
+        let rules = self.rules.values();
+        rules.flat_map(|rule| rule.plugins()).collect()
+    }
+
+    /// Refuses a rule for admins that asks a plugin.
+    pub(super) fn check_admin(&self) -> Result<(), Diagnostic> {
+        if !self.rules.contains_key(ADMIN_RULE) {
+            return Ok(());
+        }
+        match self.plugins_of(ADMIN_RULE).first() {
+            None => Ok(()),
+            Some(plugin) => Err(Diagnostic::new(format!(
+                "rule `{ADMIN_RULE}` asks the plugin `{plugin}`, and is asked where there is no flow"
+            ))
+            .help("decide by roles alone who is an admin; ask the plugin in the rules of actions")),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use cairn_effects::effect::Query;
+use cairn_effects::event::LogLevel;
+use cairn_manifest::manifest::Capability;
+use cairn_model::error::TaskError;
+use cairn_model::value::{Value, text};
+
+use super::{State, to_wit};
+use crate::wit::cairn::plugin::catalog::Host;
+use crate::wit::cairn::plugin::types;
+
+type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+
+/// JSON text; nothing for null.
+fn present(value: Result<Value, TaskError>) -> Result<Option<String>, types::Error> {
+    let value = value.map_err(to_wit)?;
+    Ok((!value.is_null()).then(|| text(&value)))
+}
+
+impl Host for State {
+    fn volume_type(&mut self, id_or_name: String) -> Answer<String> {
+        self.grant(Capability::Catalog)?;
+        self.query_json(&Query::VolumeType(id_or_name))
+    }
+
+    fn default_volume_type(&mut self) -> Answer<Option<String>> {
+        self.grant(Capability::Catalog)?;
+        let found = self.query(&Query::DefaultVolumeType)?;
+        if let Ok(Value::String(name)) = &found {
+            let message = format!(
+                "there is no volume type `{name}`, which the operator set as default_volume_type: the default is none"
+            );
+            self.log(LogLevel::Warn, message);
+            return Ok(Ok(None));
+        }
+        Ok(present(found))
+    }
+
+    fn qos_specs(&mut self, volume_type_id: String) -> Answer<Option<String>> {
+        self.grant(Capability::Catalog)?;
+        Ok(present(self.query(&Query::QosSpecs(volume_type_id))?))
+    }
+
+    fn encrypted(&mut self, volume_type_id: String) -> Answer<bool> {
+        self.grant(Capability::Catalog)?;
+        let encrypted = self.query(&Query::Encrypted(volume_type_id))?;
+        Ok(encrypted.map(|encrypted| encrypted == true).map_err(to_wit))
+    }
+
+    fn snapshot(&mut self, id: String) -> Answer<String> {
+        self.grant(Capability::Catalog)?;
+        self.query_json(&Query::Snapshot(id))
+    }
+
+    fn volume(&mut self, id: String) -> Answer<String> {
+        self.grant(Capability::Catalog)?;
+        self.query_json(&Query::Volume(id))
+    }
+}

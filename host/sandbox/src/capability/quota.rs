@@ -1,0 +1,162 @@
+use std::collections::BTreeMap;
+
+use cairn_effects::effect::{
+    Answer, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback,
+};
+use cairn_manifest::manifest::{Capability, Grant};
+use cairn_model::error::TaskError;
+use cairn_model::quota::type_resource;
+use cairn_model::value::Value;
+
+use super::{State, to_wit};
+use crate::wit::cairn::plugin::quota::{Delta, Host, OverQuota, QuotaError, Usage};
+
+type Reply<T> = wasmtime::Result<Result<T, QuotaError>>;
+
+fn translate(error: TaskError) -> QuotaError {
+    let details = &error.details;
+    let names = |name: &str| -> Vec<String> {
+        let names = details[name].as_array().into_iter().flatten();
+        names.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    match error.kind.as_str() {
+        "OverQuota" => {
+            let quotas = details["quotas"].as_object().into_iter().flatten();
+            let usages = quotas.map(|(resource, limit)| Usage {
+                resource: resource.clone(),
+                limit: limit.as_i64(),
+                in_use: details["usages"][resource]["in_use"].as_i64().unwrap_or(0),
+                reserved: details["usages"][resource]["reserved"]
+                    .as_i64()
+                    .unwrap_or(0),
+            });
+            QuotaError::Over(OverQuota {
+                overs: names("overs"),
+                usages: usages.collect(),
+            })
+        }
+        "QuotaResourceUnknown" => QuotaError::UnknownResource(names("unknown")),
+        _ => QuotaError::Other(to_wit(error)),
+    }
+}
+
+/// Refuses the first resource that a grant does not reach.
+fn within<'n>(
+    grant: &Grant,
+    mut resources: impl Iterator<Item = &'n str>,
+) -> Result<(), QuotaError> {
+    match resources.find(|resource| !grant.reaches_resource(resource)) {
+        None => Ok(()),
+        Some(resource) => {
+            let message = format!("the grant of `quota` does not reach `{resource}`");
+            Err(QuotaError::Other(to_wit(TaskError::new(
+                "NotGranted",
+                message,
+            ))))
+        }
+    }
+}
+
+fn resources(deltas: &[Delta]) -> impl Iterator<Item = &str> {
+    deltas.iter().map(|delta| delta.resource.as_str())
+}
+
+impl State {
+    /// Refuses reservations, of this flow and open, that the grant does not reach.
+    fn check_reach(&mut self, reservations: &[String]) -> Reply<()> {
+        // Only a narrowed grant has anything to look up.
+        if self.grant(Capability::Quota)?.resources.is_none() {
+            return Ok(Ok(()));
+        }
+        let query = Query::ReservedResources(reservations.to_vec());
+        let reserved = match self.query(&query)? {
+            Ok(reserved) => reserved,
+            Err(error) => return Ok(Err(translate(error))),
+        };
+        let names = reserved.as_array().into_iter().flatten();
+        let names = names.filter_map(Value::as_str);
+        Ok(within(self.grant(Capability::Quota)?, names))
+    }
+
+    fn close(&mut self, effect: &Effect) -> Reply<()> {
+        Ok(self.apply(effect)?.map(drop).map_err(translate))
+    }
+}
+
+impl Host for State {
+    fn with_volume_type(
+        &mut self,
+        mut deltas: Vec<Delta>,
+        volume_type_id: Option<String>,
+    ) -> Reply<Vec<Delta>> {
+        if let Err(refused) = within(self.grant(Capability::Quota)?, resources(&deltas)) {
+            return Ok(Err(refused));
+        }
+        let Some(id) = volume_type_id.filter(|id| !id.is_empty()) else {
+            return Ok(Ok(deltas));
+        };
+        let name = match self.query(&Query::VolumeTypeName(id))? {
+            Ok(name) => name,
+            Err(error) => return Ok(Err(translate(error))),
+        };
+        let own: Vec<Delta> = deltas
+            .iter()
+            .map(|delta| Delta {
+                resource: type_resource(&delta.resource, name.as_str().unwrap_or_default()),
+                amount: delta.amount,
+            })
+            .collect();
+        deltas.extend(own);
+        let reach = within(self.grant(Capability::Quota)?, resources(&deltas));
+        Ok(reach.map(|()| deltas))
+    }
+
+    fn reserve(&mut self, deltas: Vec<Delta>) -> Reply<Vec<String>> {
+        if let Err(refused) = within(self.grant(Capability::Quota)?, resources(&deltas)) {
+            return Ok(Err(refused));
+        }
+        let mut wanted = BTreeMap::<String, i64>::new();
+        for delta in deltas {
+            let sum = wanted.get(&delta.resource).copied().unwrap_or(0);
+            let Some(sum) = sum.checked_add(delta.amount) else {
+                let message = format!(
+                    "no counter holds the deltas of `{}` together",
+                    delta.resource
+                );
+                let error = TaskError::new("QuotaOutOfRange", message);
+                return Ok(Err(QuotaError::Other(to_wit(error))));
+            };
+            wanted.insert(delta.resource, sum);
+        }
+        let reserve = Effect::QuotaReserve(QuotaReserve {
+            project: None,
+            deltas: wanted,
+            expiry: Expiry::Default,
+        });
+        Ok(match self.apply(&reserve)? {
+            Ok(Answer::Reservations(ids)) => Ok(ids),
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => Err(translate(error)),
+        })
+    }
+
+    fn commit(&mut self, reservations: Vec<String>) -> Reply<()> {
+        if let Err(refused) = self.check_reach(&reservations)? {
+            return Ok(Err(refused));
+        }
+        self.close(&Effect::QuotaCommit(QuotaCommit {
+            reservations,
+            project: None,
+        }))
+    }
+
+    fn rollback(&mut self, reservations: Vec<String>) -> Reply<()> {
+        if let Err(refused) = self.check_reach(&reservations)? {
+            return Ok(Err(refused));
+        }
+        self.close(&Effect::QuotaRollback(QuotaRollback {
+            reservations,
+            project: None,
+        }))
+    }
+}

@@ -1,0 +1,329 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Trap, bail};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use cairn_effects::effect::{Answer, Effect, Query};
+use cairn_effects::event::LogLevel;
+use cairn_effects::task::Context;
+use cairn_manifest::manifest::{Capability, Grant, Grants, LimitKey, Limits};
+use cairn_model::error::{HostErrorKind, Origin, TaskError};
+use cairn_model::value::{Value, text};
+
+use super::log::LogEnd;
+use super::surroundings::MachineClock;
+use super::{Denied, Enforcer, Surroundings, to_wit};
+use crate::check::RulePlugins;
+use crate::wit::cairn::plugin::types;
+
+/// What capabilities lean on besides the flow's store.
+pub struct Services {
+    /// Who decides on policy.
+    pub enforcer: Arc<dyn Enforcer>,
+    /// Where a volume goes when nobody says otherwise.
+    pub default_zone: String,
+    /// The clocks and the randomness that plugins see; the machine's when `None`.
+    pub surroundings: Option<Surroundings>,
+    /// The plugins of the flow that policy rules may ask.
+    pub rule_plugins: RulePlugins,
+}
+
+/// What one plugin of a plan was given.
+pub struct Granted {
+    /// Its settings, as JSON text.
+    pub settings: String,
+    /// The capabilities it may call.
+    pub grants: Grants,
+    /// How far it may go.
+    pub limits: Limits,
+    /// Whether it sees the request itself.
+    pub sees_request: bool,
+}
+
+/// A call in progress.
+pub(crate) struct Active {
+    pub(crate) context: Arc<dyn Context>,
+    pub(crate) granted: Arc<Granted>,
+    pub(crate) services: Arc<Services>,
+    /// What policy denied so far.
+    pub(crate) denied: Denied,
+}
+
+/// What an instance's host functions work on. A fresh one for each call.
+pub(crate) struct State {
+    /// `None` while the plugin describes itself: then nothing but `log` and WASI answers.
+    active: Option<Active>,
+    /// Why the host ended the call, when it did.
+    pub(crate) ended: Option<TaskError>,
+    /// When the call must have ended.
+    deadline: Instant,
+    memory_limit: usize,
+    /// Bytes of all its memories together.
+    memory_used: usize,
+    table_entries: usize,
+    memories: usize,
+    tables: usize,
+    instances: usize,
+    /// Calls of host functions that it may still make.
+    host_calls_left: u64,
+    /// The limit at which something was refused. The plugin may have got by without.
+    pub(crate) refused: Option<LimitKey>,
+    log_left: u64,
+    /// The end of what it logged and printed, also what the log had no room for.
+    log_end: LogEnd,
+    /// Made when the plugin first asks for WASI; most never do.
+    wasi: Option<WasiCtx>,
+    printed: Option<MemoryOutputPipe>,
+    table: ResourceTable,
+}
+
+impl State {
+    /// For one call, whose time runs from now.
+    pub(crate) fn for_call(active: Active) -> Self {
+        let granted = Arc::clone(&active.granted);
+        Self::new(Some(active), &granted.limits)
+    }
+
+    /// For a plugin that describes itself.
+    pub(crate) fn for_description(limits: &Limits) -> Self {
+        Self::new(None, limits)
+    }
+
+    fn new(active: Option<Active>, limits: &Limits) -> Self {
+        let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(count(limits.resources));
+        Self {
+            active,
+            ended: None,
+            deadline: Instant::now() + limits.deadline,
+            memory_limit: count(limits.memory),
+            memory_used: 0,
+            table_entries: count(limits.table_entries),
+            memories: count(limits.memories),
+            tables: count(limits.tables),
+            instances: count(limits.instances),
+            host_calls_left: limits.host_calls,
+            refused: None,
+            log_left: limits.log_bytes,
+            log_end: LogEnd::default(),
+            wasi: None,
+            printed: None,
+            table,
+        }
+    }
+
+    /// The plugin's resources, and until when it may wait for them.
+    pub(crate) fn waits(&mut self) -> (&mut ResourceTable, Instant) {
+        (&mut self.table, self.deadline)
+    }
+
+    /// Where every host function but WASI's begins: it counts. One too many ends the call, at the next look at
+    /// [`alive`](Self::alive).
+    pub(crate) fn enter(&mut self) -> &mut Self {
+        match self.host_calls_left.checked_sub(1) {
+            Some(left) => self.host_calls_left = left,
+            None => self.refused = Some(LimitKey::HostCalls),
+        }
+        self
+    }
+
+    /// Notes a refusal. That of a host call ends the call, and is not forgotten for another.
+    fn refuse(&mut self, key: LimitKey) {
+        if self.refused != Some(LimitKey::HostCalls) {
+            self.refused = Some(key);
+        }
+    }
+
+    /// Whether the call may go on: looked at when a host function begins, when it ends, and at every tick of the clock.
+    pub(crate) fn alive(&self) -> wasmtime::Result<()> {
+        if self.refused == Some(LimitKey::HostCalls) || Instant::now() >= self.deadline {
+            return Err(Trap::Interrupt.into());
+        }
+        Ok(())
+    }
+
+    /// The call in progress.
+    pub(super) fn active(&self) -> wasmtime::Result<&Active> {
+        self.alive()?;
+        match &self.active {
+            Some(active) => Ok(active),
+            None => {
+                bail!("no capability but `log` may be called while the plugin describes itself")
+            }
+        }
+    }
+
+    /// The grant of `capability`. A component that imports what it was not granted is refused at plan time, so one that
+    /// asks in vain has a plan from before the operator took the grant away: that ends the call.
+    pub(super) fn grant(&mut self, capability: Capability) -> wasmtime::Result<&Grant> {
+        if !self.active()?.granted.grants.has(capability) {
+            let message = format!(
+                "`{capability}` is not granted any more: the operator's settings do not allow it"
+            );
+            self.ended = Some(TaskError::host(HostErrorKind::NotGranted, message));
+        }
+        match self.active()?.granted.grants.get(capability) {
+            Some(grant) => Ok(grant),
+            None => bail!("`{capability}` was not granted"),
+        }
+    }
+
+    /// Applies an effect. An error of the host's ends the call; others are the plugin's to handle.
+    pub(super) fn apply(&mut self, effect: &Effect) -> wasmtime::Result<Result<Answer, TaskError>> {
+        let result = self.active()?.context.apply(effect);
+        self.pass(result)
+    }
+
+    /// Looks something up, with errors as [`apply`](Self::apply).
+    pub(super) fn query(&mut self, query: &Query) -> wasmtime::Result<Result<Value, TaskError>> {
+        let result = self.active()?.context.query(query);
+        self.pass(result)
+    }
+
+    /// [`query`](Self::query), with the answer as JSON text.
+    pub(super) fn query_json(
+        &mut self,
+        query: &Query,
+    ) -> wasmtime::Result<Result<String, types::Error>> {
+        Ok(self.query(query)?.map(|value| text(&value)).map_err(to_wit))
+    }
+
+    pub(super) fn pass<T>(
+        &mut self,
+        result: Result<T, TaskError>,
+    ) -> wasmtime::Result<Result<T, TaskError>> {
+        match result {
+            Err(error)
+                if error.origin == Origin::Host
+                    && error.kind != HostErrorKind::UndoRefused.as_str() =>
+            {
+                self.ended = Some(error.clone());
+                bail!("{error}")
+            }
+            other => {
+                self.alive()?;
+                Ok(other)
+            }
+        }
+    }
+
+    /// The last lines that it logged or printed.
+    pub(crate) fn take_log_end(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log_end).into_lines()
+    }
+
+    /// Adds to the flow's log, as far as the limit goes.
+    pub(super) fn log(&mut self, level: LogLevel, mut message: String) {
+        self.log_end.add(&message);
+        let Some(active) = &self.active else {
+            return;
+        };
+        let left = usize::try_from(self.log_left).unwrap_or(usize::MAX);
+        if left == 0 {
+            return;
+        }
+        if message.len() > left {
+            let cut = (0..=left)
+                .rev()
+                .find(|cut| message.is_char_boundary(*cut))
+                .unwrap_or(0);
+            message.truncate(cut);
+            message.push_str(" … (the log of this call is full)");
+        }
+        self.log_left = self.log_left.saturating_sub(message.len() as u64);
+        active.context.log(level, message);
+    }
+
+    /// Passes on to the log what the plugin printed.
+    pub(crate) fn flush_printed(&mut self) {
+        if let Some(printed) = self.printed.take() {
+            let text = String::from_utf8_lossy(&printed.contents())
+                .trim_end()
+                .to_owned();
+            if !text.is_empty() {
+                self.log(LogLevel::Info, text);
+            }
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        /// Bytes after which a plugin finds what it prints to closed. The log's own limit is lower.
+        const PRINTED: usize = 1 << 20;
+        let printed = self
+            .printed
+            .get_or_insert_with(|| MemoryOutputPipe::new(PRINTED));
+        let active = self.active.as_ref();
+        let surroundings = active.and_then(|active| active.services.surroundings);
+        // No folders, sockets, environment or arguments: clocks and randomness are all there is.
+        let ctx = self.wasi.get_or_insert_with(|| {
+            let mut builder = WasiCtxBuilder::new();
+            builder
+                .stdout(printed.clone())
+                .stderr(printed.clone())
+                .wall_clock(MachineClock)
+                .allow_tcp(false)
+                .allow_udp(false);
+            if let Some(surroundings) = surroundings {
+                surroundings.apply(&mut builder);
+            }
+            builder.build()
+        });
+        WasiCtxView {
+            ctx,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self
+            .memory_used
+            .saturating_sub(current)
+            .saturating_add(desired);
+        let allowed = total <= self.memory_limit;
+        if allowed {
+            self.memory_used = total;
+        }
+        if !allowed {
+            self.refuse(LimitKey::Memory);
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let allowed = desired <= self.table_entries;
+        if !allowed {
+            self.refuse(LimitKey::TableEntries);
+        }
+        Ok(allowed)
+    }
+
+    fn instances(&self) -> usize {
+        self.instances
+    }
+
+    fn tables(&self) -> usize {
+        self.tables
+    }
+
+    fn memories(&self) -> usize {
+        self.memories
+    }
+}

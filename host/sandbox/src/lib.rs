@@ -1,0 +1,8 @@
+//! Plugins: WebAssembly components that are tasks, policies or validators, and what they may import.
+
+#![warn(missing_docs)]
+
+pub mod capability;
+pub mod check;
+pub mod plugin;
+mod wit;

@@ -1,0 +1,333 @@
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+use parking_lot::Mutex;
+
+use cairn_manifest::manifest::{Capability, Limits};
+use cairn_manifest::plan::{Descriptor, Role};
+use cairn_model::contract;
+use cairn_model::error::TaskError;
+use cairn_model::value::{Digest, Object, Value, text};
+
+use super::PluginError;
+use super::ended::{describe_error, why};
+use super::engine::Sandbox;
+use super::exports::{
+    CallArguments, CallResult, CheckArguments, CheckResult, Decision, Functions, RevertArguments,
+    RevertResult, ValidateArguments, ValidateResult, Violation, exported,
+};
+use crate::capability::{State, from_wit};
+use crate::wit::cairn::plugin::types;
+use crate::wit::exports::cairn::plugin::plugin as wit;
+use crate::wit::exports::cairn::plugin::task::{Disposition, Failure, Outcome};
+
+/// The largest settings schema or description, in bytes.
+const MAX_DESCRIPTION: usize = 256 << 10;
+
+/// Something that a component imports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Import {
+    /// Its whole name, such as `cairn:plugin/quota@0.1.0`.
+    pub name: String,
+    /// The capability that must be granted for it; `None` for what is always there.
+    pub capability: Option<Capability>,
+}
+
+/// A component that can be called.
+pub struct Plugin {
+    engine: Engine,
+    pre: InstancePre<State>,
+    /// Where each function is that it exports: a call looks up one of them and nothing else.
+    functions: Functions,
+    digest: Digest,
+    bytes: Arc<[u8]>,
+    imports: Vec<Import>,
+    exports: Vec<String>,
+    /// Descriptions by the digest of the settings.
+    descriptions: Mutex<HashMap<Digest, Descriptor>>,
+}
+
+impl Plugin {
+    pub(super) fn new(
+        sandbox: &Sandbox,
+        component: Component,
+        digest: Digest,
+        bytes: &[u8],
+    ) -> Result<Self, PluginError> {
+        let Sandbox { engine, linker } = sandbox;
+        let types = component.component_type();
+        let mut exports: Vec<String> = types
+            .exports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        exports.sort_unstable();
+        let mut imports = Vec::new();
+        for (name, item) in types.imports(engine) {
+            // A type alone asks nothing of the host.
+            if matches!(item.ty, ComponentItem::Type(_)) {
+                continue;
+            }
+            imports.push(check_import(name)?);
+        }
+        let functions = Functions::of(&component, &exports)?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .map_err(|error| PluginError::Mismatch(describe_error(&error)))?;
+        Ok(Self {
+            engine: engine.clone(),
+            pre,
+            digest,
+            bytes: bytes.into(),
+            imports,
+            exports,
+            functions,
+            descriptions: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// The digest of its bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The component itself.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What it imports.
+    pub fn imports(&self) -> &[Import] {
+        &self.imports
+    }
+
+    /// What it exports.
+    pub fn exports(&self) -> &[String] {
+        &self.exports
+    }
+
+    /// What it can be used as.
+    pub fn roles(&self) -> BTreeSet<Role> {
+        self.functions.roles()
+    }
+
+    /// The JSON schema of its settings.
+    ///
+    /// # Errors
+    /// [`PluginError::Describe`] when it traps, [`PluginError::Description`] when that is no JSON schema.
+    pub fn settings_schema(&self, limits: &Limits) -> Result<Value, PluginError> {
+        let text = self.ask(limits, |instance, store| {
+            let function = &self.functions.settings_schema;
+            let function = instance.get_typed_func::<(), (String,)>(&mut *store, function)?;
+            Ok(function.call(store, ())?.0)
+        })?;
+        if text.len() > MAX_DESCRIPTION {
+            return Err(PluginError::Description(format!(
+                "its settings schema has {} bytes",
+                text.len()
+            )));
+        }
+        let schema = cairn_model::value::parse(&text);
+        schema.map_err(|error| {
+            PluginError::Description(cairn_model::value::refused("its settings schema", &error))
+        })
+    }
+
+    /// What it says about itself, given these settings. Asked once for the same settings.
+    ///
+    /// # Errors
+    /// [`PluginError::Describe`] when it fails or traps, [`PluginError::Description`] when the answer breaks the contract.
+    pub fn describe(&self, settings: &Object, limits: &Limits) -> Result<Descriptor, PluginError> {
+        let text = text(&Value::Object(settings.clone()));
+        let key = Digest::of(text.as_bytes());
+        let known = self.descriptions.lock().get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let descriptor = self.describe_anew(settings, limits)?;
+        let mut descriptions = self.descriptions.lock();
+        descriptions.insert(key, descriptor.clone());
+        Ok(descriptor)
+    }
+
+    /// [`describe`](Self::describe), asked again: for whoever checks that it does not change its mind.
+    ///
+    /// # Errors
+    /// As [`describe`](Self::describe).
+    pub fn describe_anew(
+        &self,
+        settings: &Object,
+        limits: &Limits,
+    ) -> Result<Descriptor, PluginError> {
+        let text = text(&Value::Object(settings.clone()));
+        let answer = self.ask(limits, |instance, store| {
+            let function = instance
+                .get_typed_func::<(&str,), (Result<wit::Descriptor, types::Error>,)>(
+                    &mut *store,
+                    &self.functions.describe,
+                )?;
+            Ok(function.call(store, (&text,))?.0)
+        })?;
+        let answer = answer.map_err(|error| PluginError::Describe(from_wit(error).to_string()))?;
+        let descriptor = Descriptor {
+            name: answer.name,
+            version: answer.version,
+            requires: answer.requires,
+            optional: answer.optional,
+            provides: answer.provides,
+        };
+        descriptor.check().map_err(PluginError::Description)?;
+        Ok(descriptor)
+    }
+
+    fn ask<T>(
+        &self,
+        limits: &Limits,
+        question: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, PluginError> {
+        let state = State::for_description(limits);
+        self.run(state, limits, |instance, store| {
+            self.functions.check_types(instance, store)?;
+            question(instance, store)
+        })
+        .map_err(|error| PluginError::Describe(error.with_log()))
+    }
+
+    /// A task's `call`, in a fresh instance.
+    pub(super) fn call(
+        &self,
+        state: State,
+        limits: &Limits,
+        inputs: &str,
+    ) -> Result<Result<String, types::Error>, TaskError> {
+        let function = exported(self.functions.call.as_ref(), Role::Task)?;
+        self.run(state, limits, |instance, store| {
+            let function =
+                instance.get_typed_func::<CallArguments<'_>, CallResult>(&mut *store, function)?;
+            Ok(function.call(store, (inputs,))?.0)
+        })
+    }
+
+    /// A task's `revert`, in a fresh instance.
+    pub(super) fn revert(
+        &self,
+        state: State,
+        limits: &Limits,
+        outcome: &Outcome,
+        cause: &Failure,
+    ) -> Result<Result<Disposition, types::Error>, TaskError> {
+        let function = exported(self.functions.revert.as_ref(), Role::Task)?;
+        self.run(state, limits, |instance, store| {
+            let function = instance
+                .get_typed_func::<RevertArguments<'_>, RevertResult>(&mut *store, function)?;
+            Ok(function.call(store, (outcome, cause))?.0)
+        })
+    }
+
+    /// A policy's `check`, in a fresh instance.
+    pub(super) fn check(
+        &self,
+        state: State,
+        limits: &Limits,
+        action: &str,
+        target: &str,
+    ) -> Result<Result<Decision, types::Error>, TaskError> {
+        let function = exported(self.functions.check.as_ref(), Role::Policy)?;
+        self.run(state, limits, |instance, store| {
+            let function = instance
+                .get_typed_func::<CheckArguments<'_>, CheckResult>(&mut *store, function)?;
+            Ok(function.call(store, (action, target))?.0)
+        })
+    }
+
+    /// A validator's `validate`, in a fresh instance.
+    pub(super) fn validate(
+        &self,
+        state: State,
+        limits: &Limits,
+        inputs: &str,
+    ) -> Result<Result<Vec<Violation>, types::Error>, TaskError> {
+        let function = exported(self.functions.validate.as_ref(), Role::Validator)?;
+        self.run(state, limits, |instance, store| {
+            let function = instance
+                .get_typed_func::<ValidateArguments<'_>, ValidateResult>(&mut *store, function)?;
+            Ok(function.call(store, (inputs,))?.0)
+        })
+    }
+
+    /// Makes a fresh instance, asks it one thing, and throws it away.
+    fn run<T>(
+        &self,
+        state: State,
+        limits: &Limits,
+        ask: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, TaskError> {
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(usize::try_from(limits.border_bytes).unwrap_or(usize::MAX));
+        // At every tick the wall clock decides.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            store.data().alive()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        let result = match self.pre.instantiate(&mut store) {
+            Ok(instance) => ask(&instance, &mut store),
+            Err(error) => Err(error),
+        };
+        store.data_mut().flush_printed();
+        result.map_err(|error| TaskError {
+            log: store.data_mut().take_log_end(),
+            ..why(&error, store.data_mut(), limits)
+        })
+    }
+}
+
+/// An import that this host has.
+fn check_import(name: &str) -> Result<Import, PluginError> {
+    let import = name.to_owned();
+    if name.starts_with("wasi:http/") {
+        return Err(PluginError::Network { import });
+    }
+    if let Some(rest) = name.strip_prefix("wasi:") {
+        // Any 0.2: later ones only add.
+        let known = [
+            "io/",
+            "cli/",
+            "clocks/",
+            "random/",
+            "filesystem/",
+            "sockets/",
+        ];
+        if known.iter().any(|package| rest.starts_with(package)) && rest.contains("@0.2.") {
+            return Ok(Import {
+                name: import,
+                capability: None,
+            });
+        }
+        return Err(PluginError::UnknownImport { import });
+    }
+    let Some((interface, version)) = contract::interface(name) else {
+        return Err(PluginError::UnknownImport { import });
+    };
+    if !contract::is_compatible(version) {
+        return Err(PluginError::WrongVersion {
+            expected: contract::full_name(interface),
+            found: import,
+        });
+    }
+    let capability = match interface {
+        "context" | "log" | "types" => None,
+        interface => match Capability::of_interface(interface) {
+            Some(capability) => Some(capability),
+            None => return Err(PluginError::UnknownImport { import }),
+        },
+    };
+    Ok(Import {
+        name: import,
+        capability,
+    })
+}

@@ -1,0 +1,155 @@
+//! What a component exports: its functions, where they are, and their types.
+
+use std::collections::BTreeSet;
+
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift};
+
+use cairn_manifest::plan::Role;
+use cairn_model::contract::full_name;
+use cairn_model::error::{HostErrorKind, TaskError};
+
+use super::PluginError;
+use crate::capability::State;
+use crate::wit::cairn::plugin::types;
+use crate::wit::exports::cairn::plugin::plugin::Descriptor;
+use crate::wit::exports::cairn::plugin::task::{Disposition, Failure, Outcome};
+
+pub(super) type CallArguments<'a> = (&'a str,);
+pub(super) type CallResult = (Result<String, types::Error>,);
+pub(super) type RevertArguments<'a> = (&'a Outcome, &'a Failure);
+pub(super) type RevertResult = (Result<Disposition, types::Error>,);
+pub(super) type CheckArguments<'a> = (&'a str, &'a str);
+pub(super) type CheckResult = (Result<Decision, types::Error>,);
+pub(super) type ValidateArguments<'a> = (&'a str,);
+pub(super) type ValidateResult = (Result<Vec<Violation>, types::Error>,);
+
+/// `policy-check.decision`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(super) enum Decision {
+    #[component(name = "allow")]
+    Allow,
+    #[component(name = "deny")]
+    Deny(String),
+}
+
+/// `validator.violation`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct Violation {
+    pub(super) pointer: String,
+    pub(super) kind: String,
+    pub(super) message: String,
+}
+
+/// Where the functions of a component are. Each role has all of its functions, or none.
+pub(super) struct Functions {
+    pub(super) settings_schema: ComponentExportIndex,
+    pub(super) describe: ComponentExportIndex,
+    pub(super) call: Option<ComponentExportIndex>,
+    pub(super) revert: Option<ComponentExportIndex>,
+    pub(super) check: Option<ComponentExportIndex>,
+    pub(super) validate: Option<ComponentExportIndex>,
+}
+
+impl Functions {
+    /// Finds them in a component with these exports.
+    ///
+    /// # Errors
+    /// [`PluginError::WrongVersion`] when it exports another version of an interface;
+    /// [`PluginError::MissingExport`] when it is no plugin, or one for nothing; or when an interface lacks a function.
+    pub(super) fn of(component: &Component, exports: &[String]) -> Result<Self, PluginError> {
+        let missing = |export: String| {
+            let interface = export.split_inclusive('@').next().unwrap_or(&export);
+            let mut others = exports.iter().filter(|name| name.starts_with(interface));
+            match others.find(|name| !export.starts_with(name.as_str())) {
+                Some(found) => PluginError::WrongVersion {
+                    found: found.clone(),
+                    expected: export,
+                },
+                None => PluginError::MissingExport {
+                    export,
+                    exports: exports.to_vec(),
+                },
+            }
+        };
+        let interface = |name: &str| component.get_export_index(None, full_name(name));
+        let function = |of: &str, interface: &ComponentExportIndex, name: &str| {
+            component
+                .get_export_index(Some(interface), name)
+                .ok_or_else(|| missing(format!("{}.{name}", full_name(of))))
+        };
+        let of_role = |role: Role, name: &str| {
+            let of = role.interface();
+            interface(of)
+                .map(|interface| function(of, &interface, name))
+                .transpose()
+        };
+        let plugin = interface("plugin").ok_or_else(|| missing(full_name("plugin")))?;
+        let mut roles = [Role::Task, Role::Policy, Role::Validator].into_iter();
+        if roles.all(|role| interface(role.interface()).is_none()) {
+            return Err(missing(full_name(Role::Task.interface())));
+        }
+        Ok(Self {
+            settings_schema: function("plugin", &plugin, "settings-schema")?,
+            describe: function("plugin", &plugin, "describe")?,
+            call: of_role(Role::Task, "call")?,
+            revert: of_role(Role::Task, "revert")?,
+            check: of_role(Role::Policy, "check")?,
+            validate: of_role(Role::Validator, "validate")?,
+        })
+    }
+
+    pub(super) fn roles(&self) -> BTreeSet<Role> {
+        let roles = [
+            (Role::Task, &self.call),
+            (Role::Policy, &self.check),
+            (Role::Validator, &self.validate),
+        ];
+        let roles = roles.into_iter().filter(|(_, function)| function.is_some());
+        roles.map(|(role, _)| role).collect()
+    }
+
+    /// Checks the type of every function, before any is called.
+    pub(super) fn check_types(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<()> {
+        instance.get_typed_func::<(), (String,)>(&mut *store, &self.settings_schema)?;
+        instance.get_typed_func::<(&str,), (Result<Descriptor, types::Error>,)>(
+            &mut *store,
+            &self.describe,
+        )?;
+        if let Some(call) = &self.call {
+            instance.get_typed_func::<CallArguments<'_>, CallResult>(&mut *store, call)?;
+        }
+        if let Some(revert) = &self.revert {
+            instance.get_typed_func::<RevertArguments<'_>, RevertResult>(&mut *store, revert)?;
+        }
+        if let Some(check) = &self.check {
+            instance.get_typed_func::<CheckArguments<'_>, CheckResult>(&mut *store, check)?;
+        }
+        if let Some(validate) = &self.validate {
+            instance.get_typed_func::<ValidateArguments<'_>, ValidateResult>(store, validate)?;
+        }
+        Ok(())
+    }
+}
+
+/// The function, of a component that is used as what it is. Plans see to that; this holds for one that was damaged.
+pub(super) fn exported(
+    function: Option<&ComponentExportIndex>,
+    role: Role,
+) -> Result<&ComponentExportIndex, TaskError> {
+    function.ok_or_else(|| {
+        TaskError::host(
+            HostErrorKind::Instantiation,
+            format!(
+                "the component does not export `{}`",
+                full_name(role.interface())
+            ),
+        )
+    })
+}

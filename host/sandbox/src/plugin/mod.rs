@@ -1,0 +1,141 @@
+//! Plugins: loading components, asking them what they are, calling them. With `capability` and `wit` the only place that
+//! names wasmtime.
+
+mod cache;
+mod check;
+mod compiler;
+mod component;
+mod ended;
+mod engine;
+mod error;
+mod exports;
+mod task;
+mod wait;
+
+pub use check::{PolicyPlugin, ValidatorPlugin};
+pub use compiler::{Compiler, InProcess, compile};
+pub use component::{Import, Plugin};
+pub use error::PluginError;
+pub use task::PluginTask;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use cache::Cache;
+use cairn_model::value::Digest;
+use engine::Engines;
+
+/// How plugins are kept.
+#[derive(Clone, Debug)]
+pub struct PluginConfig {
+    /// A folder of our own for compiled components; `None` compiles them anew in each process.
+    pub cache: Option<PathBuf>,
+    /// Who compiles components that are not trusted. The default is [`InProcess`], which nothing stops: whoever takes
+    /// components from strangers gives one that works in a process with limits.
+    pub compiler: Arc<dyn Compiler>,
+}
+
+impl Default for PluginConfig {
+    fn default() -> Self {
+        Self {
+            cache: None,
+            compiler: Arc::new(InProcess),
+        }
+    }
+}
+
+/// Loaded plugins. Each component is compiled once.
+pub struct Plugins {
+    engines: Engines,
+    cache: Option<Cache>,
+    compiler: Arc<dyn Compiler>,
+    loaded: Mutex<HashMap<Digest, Arc<Plugin>>>,
+}
+
+impl Plugins {
+    /// Sets the sandbox up.
+    ///
+    /// # Errors
+    /// [`PluginError::Sandbox`] when this machine cannot run it; [`PluginError::Cache`] when the cache folder cannot be used.
+    pub fn new(config: &PluginConfig) -> Result<Arc<Self>, PluginError> {
+        let engines = Engines::new()?;
+        let cache = match &config.cache {
+            Some(folder) => Some(Cache::open(folder, engines.any()?)?),
+            None => None,
+        };
+        Ok(Arc::new(Self {
+            engines,
+            cache,
+            compiler: Arc::clone(&config.compiler),
+            loaded: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    /// The plugin that these bytes are. They may be anybody's.
+    ///
+    /// # Errors
+    /// When they are no component, one that lacks an export or imports what nobody has, or one that the compiler gives up.
+    pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        self.load_with(bytes, || {
+            compiler::sniff(bytes)?;
+            self.compiler.compile(bytes)
+        })
+    }
+
+    /// The same for bytes that come with the program: they are compiled here, and nothing looks whether that takes long.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_trusted(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        self.load_with(bytes, || compiler::precompile(self.engines.any()?, bytes))
+    }
+
+    fn load_with(
+        &self,
+        bytes: &[u8],
+        compile: impl FnOnce() -> Result<Vec<u8>, PluginError>,
+    ) -> Result<Arc<Plugin>, PluginError> {
+        let digest = Digest::of(bytes);
+        if let Some(plugin) = self.lock().get(&digest) {
+            return Ok(Arc::clone(plugin));
+        }
+        // SAFETY: an entry of the cache holds what our compiler made, and it is these bytes that were compared with their
+        // digest.
+        #[expect(unsafe_code, reason = "see the safety comment")]
+        let cached = self.cache.as_ref().and_then(|cache| {
+            cache.load(digest, |artifact| {
+                unsafe { self.engines.load(artifact) }.ok()
+            })
+        });
+        let (sandbox, component) = match cached {
+            Some(loaded) => loaded,
+            None => {
+                let artifact = compile()?;
+                // SAFETY: our compiler has just made it.
+                #[expect(unsafe_code, reason = "see the safety comment")]
+                let loaded = unsafe { self.engines.load(&artifact) }.map_err(|error| {
+                    PluginError::NotCompiled(format!("made what cannot be loaded: {error}"))
+                })?;
+                if let Some(cache) = &self.cache {
+                    cache.keep(digest, &artifact);
+                }
+                loaded
+            }
+        };
+        let plugin = Arc::new(Plugin::new(sandbox, component, digest, bytes)?);
+        self.lock().insert(digest, Arc::clone(&plugin));
+        Ok(plugin)
+    }
+
+    /// The plugin of this digest, if it is loaded.
+    pub fn loaded(&self, digest: Digest) -> Option<Arc<Plugin>> {
+        self.lock().get(&digest).cloned()
+    }
+
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<Digest, Arc<Plugin>>> {
+        self.loaded.lock()
+    }
+}

@@ -1,0 +1,227 @@
+//! What operators set up and take down. Each operation is a transaction of its own, on disk when it returns.
+
+mod catalogue;
+mod migrate;
+mod prune;
+mod quota;
+mod sync;
+mod vacuum;
+mod volumes;
+
+pub use catalogue::{NewEncryption, NewImage, NewQosSpecs, NewVolumeType};
+pub use migrate::Migrated;
+pub use quota::Expired;
+pub use vacuum::Vacuumed;
+
+use std::collections::BTreeMap;
+
+use rusqlite::params;
+use rusqlite::types::Value as Sql;
+
+use cairn_effects::rows::{Draft, Made, Overlay, Rows, Stop};
+use cairn_effects::volumes::Setup;
+use cairn_model::clock::Timestamp;
+use cairn_model::error::TaskError;
+use cairn_model::id::Identity;
+use cairn_model::value::{Digest, Object, Value};
+
+use super::Sqlite;
+use super::rows::{self, NotWritten, Statements};
+use super::tx::{Fault, Tx};
+use super::view::View;
+use crate::{Caller, StoreError};
+
+impl Sqlite {
+    /// Changes things as `requester`, in one transaction that is on disk when this returns.
+    ///
+    /// # Errors
+    /// Those of `work`, with nothing changed.
+    pub fn admin<T>(
+        &self,
+        requester: &Identity,
+        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, AdminError>,
+    ) -> Result<T, StoreError> {
+        let caller = Caller {
+            call: None,
+            requester,
+        };
+        self.write(|writer| {
+            writer.alone(caller, |tx| {
+                work(&mut Admin { tx }).map_err(|error| error.0)
+            })
+        })
+    }
+}
+
+/// Why an operator's change was not made.
+pub struct AdminError(Fault);
+
+impl From<rusqlite::Error> for AdminError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(Fault::Sqlite(error))
+    }
+}
+
+impl From<TaskError> for AdminError {
+    fn from(error: TaskError) -> Self {
+        Self(Fault::Refused(error))
+    }
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        Self(match error {
+            StoreError::Refused(error) => Fault::Refused(error),
+            other => Fault::Refused(other.into()),
+        })
+    }
+}
+
+impl From<Fault> for AdminError {
+    fn from(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+type Result<T, E = AdminError> = std::result::Result<T, E>;
+
+/// Changes that an operator makes.
+pub struct Admin<'t, 'a> {
+    tx: &'t mut Tx<'a>,
+}
+
+fn not_found(noun: &str, id: &str) -> TaskError {
+    TaskError::new("NotFound", format!("there is no {noun} `{id}`"))
+}
+
+impl<'a> Admin<'_, 'a> {
+    /// What can be read in the middle of these changes.
+    pub fn view(&self) -> View<'a> {
+        View {
+            tx: Tx::new(self.tx.connection, self.tx.env, self.tx.by),
+        }
+    }
+
+    /// Runs rules, in the operator's transaction; what they changed is written when this returns.
+    fn rules<T>(
+        &mut self,
+        rules: impl Fn(&mut Rows<'_>, &Setup<'_>) -> Result<T, Stop>,
+    ) -> Result<T> {
+        let tx = &self.tx;
+        let mut overlay = Overlay::new(usize::MAX);
+        let mut draft = Draft::new(tx.now);
+        // No flow makes these rows.
+        let made = Made::new();
+        loop {
+            let rows = Rows::new(&mut overlay, &mut draft, tx.by, &made);
+            match rows.run(|rows| rules(rows, &tx.env.setup())) {
+                (Ok(answer), _) => {
+                    let written = overlay.written();
+                    Statements::default()
+                        .write(tx.connection, &written)
+                        .map_err(|error| match error {
+                            NotWritten::Sqlite(error) => Fault::Sqlite(error),
+                            NotWritten::Behind(_) => {
+                                Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows)
+                            }
+                        })?;
+                    return Ok(answer);
+                }
+                (Err(Stop::Refused(error)), _) => return Err(error.into()),
+                (Err(Stop::Missing), _) => {
+                    let fetched = rows::fetch(tx.connection, draft.take_wants())?;
+                    overlay.accept(&fetched);
+                    draft.answered(overlay.begin_fetch(), fetched);
+                }
+            }
+        }
+    }
+
+    pub(super) fn connection(&self) -> &'a rusqlite::Connection {
+        self.tx.connection
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.tx.now
+    }
+
+    fn require_admin(&self, what: &str) -> Result<()> {
+        if self.tx.by.requester.is_admin {
+            return Ok(());
+        }
+        Err(TaskError::new("AdminRequired", format!("only an admin may {what}")).into())
+    }
+
+    /// Marks a message as taken.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none that is ready.
+    pub fn ack_cast(&mut self, id: &str) -> Result<()> {
+        let statement = "UPDATE outbox SET state = 'acked' WHERE id = ? AND state = 'ready'";
+        self.change(statement, "ready message", id)
+    }
+
+    /// Keeps a resolved plan.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub fn put_plan(&mut self, digest: Digest, body: &str) -> Result<()> {
+        self.tx
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO plans (digest, body) VALUES (?, ?)")?
+            .execute(params![digest.to_string(), body])?;
+        Ok(())
+    }
+
+    /// Adds rows as they are, for a start state that was recorded elsewhere: table -> rows. Columns are the tables' own.
+    ///
+    /// # Errors
+    /// Of the database, for a table or column that is not there.
+    pub fn import(&mut self, rows: &BTreeMap<String, Vec<Object>>) -> Result<()> {
+        let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        for (table, rows) in rows {
+            for row in rows {
+                let names: Vec<String> = row.keys().map(|name| quote(name)).collect();
+                let marks = vec!["?"; names.len()];
+                let statement = format!(
+                    "INSERT INTO {} ({}) VALUES ({})",
+                    quote(table),
+                    names.join(", "),
+                    marks.join(", ")
+                );
+                let values = row.values().map(to_sql);
+                self.tx
+                    .connection
+                    .prepare_cached(&statement)?
+                    .execute(rusqlite::params_from_iter(values))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, statement: &str, noun: &str, id: &str) -> Result<()> {
+        let changed = self
+            .tx
+            .connection
+            .prepare_cached(statement)?
+            .execute([id])?;
+        if changed == 0 {
+            return Err(not_found(noun, id).into());
+        }
+        Ok(())
+    }
+}
+
+/// A JSON value as a column holds it.
+fn to_sql(value: &Value) -> Sql {
+    match value {
+        Value::Null => Sql::Null,
+        Value::Bool(flag) => Sql::Integer(i64::from(*flag)),
+        Value::Number(number) => number.as_i64().map_or_else(
+            || Sql::Real(number.as_f64().unwrap_or_default()),
+            Sql::Integer,
+        ),
+        Value::String(text) => Sql::Text(text.clone()),
+        other => Sql::Text(other.to_string()),
+    }
+}

@@ -1,0 +1,153 @@
+//! Forgetting flows that ended long ago.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use rusqlite::params;
+
+use cairn_model::clock::Timestamp;
+use cairn_model::id::Identity;
+
+use super::{Admin, Result};
+use crate::StoreError;
+use crate::sqlite::Sqlite;
+use crate::sqlite::idempotency::{self, KeyId};
+use crate::sqlite::tx::scalar;
+use crate::sqlite::view::{OfFlows, Prunable, Pruned};
+
+/// The longest rest between two transactions.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+
+impl Sqlite {
+    /// Forgets the flows that ended, and had their last event, more than `older_than` ago: their rows and journals, and the
+    /// closed reservations and taken messages of flows that are gone. Usages, volumes, plans, ready messages and open
+    /// reservations stay. So does a flow whose rollback is incomplete, or whose journal cannot be read. The idempotency key of a
+    /// flow that is removed keeps its [short](cairn_effects::report::Report::short) report until it lapses; keys that have lapsed are
+    /// removed, whatever became of their flows.
+    ///
+    /// It takes many short transactions, with rests between them, so that flows can run meanwhile. What was removed stays
+    /// removed when a later one fails; asked again, it goes on.
+    ///
+    /// # Errors
+    /// `AdminRequired`; [`StoreError::Database`] or [`StoreError::Lost`].
+    pub fn prune_flows(
+        &self,
+        requester: &Identity,
+        older_than: Duration,
+    ) -> Result<Pruned, StoreError> {
+        let before = self.admin(requester, |admin| {
+            admin.require_admin("prune flows")?;
+            Ok(admin.tx.now.before(older_than))
+        })?;
+        let mut pruned = Pruned::default();
+        let mut from = None;
+        loop {
+            let page = self.read(requester, |view| view.prunable(before, from))?;
+            pruned.kept += page.kept;
+            pruned.flows +=
+                self.in_a_bite(requester, &page.found, |admin, flows| admin.prune(flows))?;
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        for (table, count) in [
+            (OfFlows::Reservations, &mut pruned.reservations),
+            (OfFlows::Messages, &mut pruned.messages),
+        ] {
+            let mut from = String::new();
+            loop {
+                let page = self.read(requester, |view| {
+                    view.left_over(table, &from, &HashSet::new())
+                })?;
+                *count += self.in_a_bite(requester, &page.found, |admin, ids| {
+                    admin.remove_left_over(table, ids)
+                })?;
+                match page.next {
+                    Some(next) => from = next,
+                    None => break,
+                }
+            }
+        }
+        let mut from: Option<KeyId> = None;
+        loop {
+            let page = self.read(requester, |view| view.lapsed_keys(from.as_ref()))?;
+            pruned.keys += self.in_a_bite(requester, &page.found, |admin, keys| {
+                admin.remove_lapsed(keys)
+            })?;
+            from = page.next;
+            if from.is_none() {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    /// Removes some rows in a transaction, and rests as long as that took: others may want to write.
+    fn in_a_bite<T>(
+        &self,
+        requester: &Identity,
+        rows: &[T],
+        remove: impl FnOnce(&mut Admin<'_, '_>, &[T]) -> Result<usize>,
+    ) -> Result<usize, StoreError> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let begun = Instant::now();
+        let removed = self.admin(requester, |admin| remove(admin, rows))?;
+        std::thread::sleep(begun.elapsed().min(LONGEST_REST));
+        Ok(removed)
+    }
+}
+
+impl Admin<'_, '_> {
+    /// Removes flows with their journals, if nothing happened to them since they were found; says how many.
+    fn prune(&mut self, flows: &[Prunable]) -> Result<usize> {
+        let connection = self.tx.connection;
+        let mut removed = 0;
+        for Prunable { flow, last, kept } in flows {
+            let id = flow.0.as_bytes();
+            let ended_at = scalar(
+                connection,
+                "DELETE FROM flows WHERE id = ?1 AND state IN ('SUCCESS', 'FAILURE')
+                     AND (SELECT MAX(first) FROM journal WHERE flow = ?1) IS ?2
+                 RETURNING updated_at",
+                params![id, last],
+            )?;
+            let Some(ended_at) = ended_at else { continue };
+            removed += 1;
+            if let Some(kept) = kept {
+                idempotency::write_kept(connection, *flow, Timestamp(ended_at), kept)?;
+            }
+            for statement in [
+                "DELETE FROM journal WHERE flow = ?",
+                "DELETE FROM requests WHERE flow = ?",
+                "UPDATE volumes SET flow = NULL WHERE flow = ?",
+            ] {
+                connection.prepare_cached(statement)?.execute([id])?;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes keys, if they have lapsed; says how many.
+    fn remove_lapsed(&mut self, keys: &[KeyId]) -> Result<usize> {
+        let mut removed = 0;
+        for key in keys {
+            let lapsed = idempotency::remove_lapsed(self.tx.connection, self.tx.env, key)?;
+            removed += usize::from(lapsed);
+        }
+        Ok(removed)
+    }
+
+    /// Removes closed rows; says how many.
+    fn remove_left_over(&mut self, table: OfFlows, ids: &[String]) -> Result<usize> {
+        let (table, closed) = table.closed();
+        let statement = format!("DELETE FROM {table} WHERE id = ? AND {closed}");
+        let mut statement = self.tx.connection.prepare_cached(&statement)?;
+        let mut removed = 0;
+        for id in ids {
+            removed += statement.execute([id])?;
+        }
+        Ok(removed)
+    }
+}

@@ -1,0 +1,221 @@
+//! Idempotency keys: which flow has one, until when, and what it keeps of a flow that is pruned.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use cairn_effects::history::History;
+use cairn_effects::report::Report;
+use cairn_model::clock::Timestamp;
+use cairn_model::id::FlowId;
+use cairn_model::idempotency::{self, Key};
+use cairn_model::value::Digest;
+
+use super::tx::{describe, scalar};
+use super::{Env, lookup};
+use crate::StoreError;
+
+/// When the flow of a key ended; NULL while it has not, while its rollback is incomplete, and while it is stuck.
+const ENDED: &str = "coalesce(ended_at, (
+    SELECT updated_at FROM flows
+    WHERE flows.id = idempotency_keys.flow AND state IN ('SUCCESS', 'FAILURE') AND incomplete = 0 AND stuck IS NULL))";
+
+/// Project and text of a key.
+pub(super) type KeyId = (String, String);
+
+/// The flow that has a key, and what was asked for it.
+pub(super) struct Holder {
+    pub(super) flow: FlowId,
+    pub(super) asked: Digest,
+}
+
+/// What a key keeps of its flow.
+pub(super) struct Kept {
+    asked: Digest,
+    /// [`Report::short`], as JSON.
+    report: String,
+}
+
+impl Env {
+    /// A key has lapsed when its flow had ended by then.
+    pub(super) fn keys_lapse_before(&self) -> Timestamp {
+        self.clock.now().before(self.config.idempotency.keep)
+    }
+}
+
+/// The holder of a key that has not lapsed. `goes_on` tells of a flow that the open batch lets go on, which its row does not say
+/// yet.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when what was asked stands in the flow's journal alone, which cannot be read;
+/// [`StoreError::Database`].
+pub(super) fn holder(
+    connection: &Connection,
+    env: &Env,
+    project: &str,
+    key: &str,
+    goes_on: impl Fn(FlowId) -> bool,
+) -> Result<Option<Holder>, StoreError> {
+    let statement = format!(
+        "SELECT flow, asked, coalesce({ENDED} > ?3, 1) FROM idempotency_keys WHERE project_id = ?1 AND key = ?2"
+    );
+    let found = connection
+        .prepare_cached(&statement)
+        .and_then(|mut statement| {
+            statement
+                .query_row(params![project, key, env.keys_lapse_before().0], |row| {
+                    let flow = FlowId(uuid::Uuid::from_bytes(row.get(0)?));
+                    Ok((
+                        flow,
+                        row.get::<_, Option<String>>(1)?,
+                        row.get::<_, bool>(2)?,
+                    ))
+                })
+                .optional()
+        })
+        .map_err(|error| StoreError::Database(describe(&error)))?;
+    let Some((flow, asked, stands)) = found else {
+        return Ok(None);
+    };
+    if !stands && !goes_on(flow) {
+        return Ok(None);
+    }
+    let asked = match asked.and_then(|asked| asked.parse().ok()) {
+        Some(asked) => asked,
+        // A key of schema 3, which did not say.
+        None => asked_for(&history(connection, flow)?),
+    };
+    Ok(Some(Holder { flow, asked }))
+}
+
+/// Gives a key to a flow. It is free, or has lapsed.
+pub(super) fn give(
+    connection: &Connection,
+    project: &str,
+    key: &Key,
+    flow: FlowId,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO idempotency_keys (project_id, key, flow, asked) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![
+            project,
+            key.text(),
+            flow.0.as_bytes(),
+            key.asked().to_string()
+        ])?;
+    Ok(())
+}
+
+fn history(connection: &Connection, flow: FlowId) -> Result<History, StoreError> {
+    let damaged = |reason: String| StoreError::Damaged { flow, reason };
+    let journal =
+        lookup::journal(connection, flow).map_err(|error| match error.sqlite_error() {
+            Some(_) => StoreError::Database(describe(&error)),
+            None => damaged(describe(&error)),
+        })?;
+    History::fold(&journal).ok_or_else(|| damaged("it has no beginning".to_owned()))
+}
+
+fn asked_for(history: &History) -> Digest {
+    history.key.as_ref().map_or_else(
+        || idempotency::asked(&history.name, &history.request),
+        Key::asked,
+    )
+}
+
+/// What the keys of a flow keep when it is pruned; `None` when it has none.
+///
+/// # Errors
+/// As [`holder`].
+pub(super) fn keep(connection: &Connection, flow: FlowId) -> Result<Option<Kept>, StoreError> {
+    let statement = "SELECT 1 FROM idempotency_keys WHERE flow = ?";
+    let keyed: Option<i64> = scalar(connection, statement, [flow.0.as_bytes()])
+        .map_err(|error| StoreError::Database(describe(&error)))?;
+    if keyed.is_none() {
+        return Ok(None);
+    }
+    let history = history(connection, flow)?;
+    let report = serde_json::to_string(&Report::new(flow, &history).short())
+        .map_err(|error| StoreError::Database(error.to_string()))?;
+    Ok(Some(Kept {
+        asked: asked_for(&history),
+        report,
+    }))
+}
+
+/// Writes what the keys of a flow keep.
+pub(super) fn write_kept(
+    connection: &Connection,
+    flow: FlowId,
+    ended_at: Timestamp,
+    kept: &Kept,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE idempotency_keys SET asked = coalesce(asked, ?), ended_at = ?, report = ? WHERE flow = ?",
+        )?
+        .execute(params![
+            kept.asked.to_string(),
+            ended_at.0,
+            kept.report,
+            flow.0.as_bytes()
+        ])?;
+    Ok(())
+}
+
+/// What a key keeps of a flow that was pruned; `None` of one that was not.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when it cannot be read, [`StoreError::Database`].
+pub(super) fn kept_report(
+    connection: &Connection,
+    flow: FlowId,
+) -> Result<Option<Report>, StoreError> {
+    let statement =
+        "SELECT report FROM idempotency_keys WHERE flow = ? AND report IS NOT NULL LIMIT 1";
+    let report: Option<String> = scalar(connection, statement, [flow.0.as_bytes()])
+        .map_err(|error| StoreError::Database(describe(&error)))?;
+    let report = report.map(|report| serde_json::from_str(&report));
+    report.transpose().map_err(|error| StoreError::Damaged {
+        flow,
+        reason: format!("what its key keeps of it cannot be read: {error}"),
+    })
+}
+
+/// Keys among the first `most` that come after `from`, and whether each has lapsed.
+pub(super) fn page(
+    connection: &Connection,
+    env: &Env,
+    from: Option<&KeyId>,
+    most: usize,
+) -> rusqlite::Result<Vec<(KeyId, bool)>> {
+    let after = if from.is_some() { ">" } else { ">=" };
+    let (project, key) = from.map_or(("", ""), |(project, key)| (project, key));
+    let statement = format!(
+        "SELECT project_id, key, coalesce({ENDED} <= ?3, 0) FROM idempotency_keys
+         WHERE (project_id, key) {after} (?1, ?2) ORDER BY project_id, key LIMIT ?4"
+    );
+    connection
+        .prepare_cached(&statement)?
+        .query_map(
+            params![project, key, env.keys_lapse_before().0, most as i64],
+            |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)),
+        )?
+        .collect()
+}
+
+/// Removes a key, if it has lapsed; says whether it did.
+pub(super) fn remove_lapsed(
+    connection: &Connection,
+    env: &Env,
+    (project, key): &KeyId,
+) -> rusqlite::Result<bool> {
+    let statement =
+        format!("DELETE FROM idempotency_keys WHERE project_id = ? AND key = ? AND {ENDED} <= ?");
+    let removed = connection.prepare_cached(&statement)?.execute(params![
+        project,
+        key,
+        env.keys_lapse_before().0
+    ])?;
+    Ok(removed > 0)
+}

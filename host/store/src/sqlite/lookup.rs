@@ -1,0 +1,102 @@
+//! Reads: what the command line lists, and journals.
+
+use std::sync::LazyLock;
+
+use rusqlite::{Connection, ToSql};
+
+use cairn_effects::event::{Entry, FlowState, FlowSummary};
+use cairn_model::id::FlowId;
+use cairn_model::value::Object;
+
+use super::row::{self, VOLUME_TYPE};
+use super::tx::scalar;
+use super::view::FlowFilter;
+
+/// Why a flow cannot be recovered; `None` of one that can, or is not there.
+pub(super) fn stuck(connection: &Connection, flow: FlowId) -> rusqlite::Result<Option<String>> {
+    let statement = "SELECT stuck FROM flows WHERE id = ?";
+    Ok(scalar::<Option<String>>(connection, statement, [flow.0.as_bytes()])?.flatten())
+}
+
+/// A type that is not deleted, by id or by name.
+pub(super) fn volume_type(
+    connection: &Connection,
+    id_or_name: &str,
+) -> rusqlite::Result<Option<Object>> {
+    static SELECT: LazyLock<String> = LazyLock::new(|| {
+        let rest = "WHERE deleted = 0 AND (id = ?1 OR name = ?1) ORDER BY id = ?1 DESC LIMIT 1";
+        row::select(VOLUME_TYPE, "volume_types", rest)
+    });
+    row::first(connection, VOLUME_TYPE, &SELECT, [id_or_name])
+}
+
+/// A flow's journal as it is on disk; empty for a flow that nobody knows.
+pub(super) fn journal(connection: &Connection, flow: FlowId) -> rusqlite::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let mut statement =
+        connection.prepare_cached("SELECT entries FROM journal WHERE flow = ? ORDER BY first")?;
+    let mut rows = statement.query([flow.0.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        entries.extend(super::journal::read(row.get_ref(0)?)?);
+    }
+    Ok(entries)
+}
+
+/// Flows, newest first.
+pub(super) fn flows(
+    connection: &Connection,
+    filter: FlowFilter,
+    limit: usize,
+) -> rusqlite::Result<Vec<FlowSummary>> {
+    let mut conditions = vec!["1"];
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    if let Some(state) = filter.state {
+        conditions.push("state = ?");
+        values.push(Box::new(state.as_str()));
+    }
+    if filter.incomplete {
+        conditions.push("incomplete = 1");
+    }
+    if filter.stuck {
+        conditions.push("stuck IS NOT NULL");
+    }
+    if let Some(before) = filter.before {
+        conditions.push("id < ?");
+        values.push(Box::new(before.0.into_bytes()));
+    }
+    if let Some((lowest, highest)) = filter.ids {
+        conditions.push("id BETWEEN ? AND ?");
+        values.push(Box::new(lowest.0.into_bytes()));
+        values.push(Box::new(highest.0.into_bytes()));
+    }
+    values.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck FROM flows
+         WHERE {} ORDER BY id DESC LIMIT ?",
+        conditions.join(" AND ")
+    ))?;
+    let flows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+        let state: String = row.get(2)?;
+        let state = FlowState::parse(&state).ok_or_else(|| {
+            let problem = format!("`{state}` is no state of a flow");
+            rusqlite::Error::FromSqlConversionFailure(
+                2,
+                rusqlite::types::Type::Text,
+                problem.into(),
+            )
+        })?;
+        Ok(FlowSummary {
+            id: FlowId(uuid::Uuid::from_bytes(row.get(0)?)),
+            name: row.get(1)?,
+            state,
+            project_id: row.get(3)?,
+            user_id: row.get(4)?,
+            error: row.get(5)?,
+            created_at: cairn_model::clock::Timestamp(row.get(6)?),
+            updated_at: cairn_model::clock::Timestamp(row.get(7)?),
+            incomplete: row.get(8)?,
+            stuck: row.get(9)?,
+        })
+    })?;
+    flows.collect()
+}

@@ -1,0 +1,260 @@
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations, SchemaVersion};
+
+use super::file::{DatabaseFile, FileId, Held, has_content};
+use super::origin::{self, Origin};
+use crate::StoreError;
+
+/// Each step of the schema, in order; a step that has landed never changes.
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../../migrations/01-initial.sql")),
+    M::up(include_str!("../../migrations/02-hosts.sql")),
+    M::up(include_str!("../../migrations/03-packed-journal.sql")),
+    M::up(include_str!(
+        "../../migrations/04-identity-bookings-keys.sql"
+    )),
+];
+
+/// Older versions can lose a WAL reset that races with a checkpoint.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// How long to wait for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// SQLite's own locks, on a connection that one thread uses at a time. No flag makes a URI of a name.
+const PLAIN: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+
+/// Opens for writing; makes and migrates.
+pub(super) fn at(file: &DatabaseFile) -> Result<(Connection, Held), StoreError> {
+    let path = file.path();
+    let failed = |error: rusqlite::Error| database(path, &error);
+    let id = file.make()?;
+    let origin = Origin::check(file, id)?;
+    let mut connection = writable(path)?;
+    // Before anything is written: the journal mode is a change of the file.
+    check_version(&connection, path)?;
+    origin.unmark(&connection).map_err(failed)?;
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(failed)?;
+    if mode != "wal" {
+        return Err(StoreError::Database(format!(
+            "{}: SQLite cannot keep a write-ahead log there (journal mode `{mode}`); use a local file system",
+            path.display()
+        )));
+    }
+    // The first look at the log locks the file for as long as the connection lives: a restore waits from here on.
+    check_version(&connection, path)?;
+    let held = Held::of(file, id).inspect_err(|_| leave_files(&connection))?;
+    migrate(&mut connection, path)?;
+    origin.remember(&connection, path).map_err(failed)?;
+    Ok((connection, held))
+}
+
+/// Opens for writing a database that this process has open already; makes nothing.
+pub(super) fn again(held: &Held) -> Result<Connection, StoreError> {
+    held.check()?;
+    let path = held.file.path();
+    let connection = writable(path)?;
+    check_version(&connection, path)?;
+    held.check().inspect_err(|_| leave_files(&connection))?;
+    Ok(connection)
+}
+
+fn writable(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | PLAIN;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|error| database(path, &error))?;
+    prepare(&connection).map_err(|error| database(path, &error))?;
+    Ok(connection)
+}
+
+/// Keeps SQLite from copying and removing the log when the connection is closed: the log that is there by then may be that of
+/// another file.
+pub(super) fn leave_files(connection: &Connection) {
+    if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::warn!(%error, "the log may be removed when the database is closed");
+    }
+}
+
+/// Opens for reading only.
+///
+/// In a folder where nothing can be made SQLite lacks the index of the log, so that only a process that writes lets others
+/// read. Without one, the file is all there is, or the log is read without an index.
+pub(super) fn read_only(file: &DatabaseFile) -> Result<Connection, StoreError> {
+    let path = file.path();
+    file.check_restored()?;
+    if let Some(found) = file.look()? {
+        Origin::check(file, FileId::from(&found))?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | PLAIN;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // SQLite opens the log when something is read.
+        connection.query_row("PRAGMA user_version", [], |_| Ok(()))?;
+        Ok(connection)
+    });
+    let connection = match opened {
+        Err(error) if needs_index(&error) => without_index(file, &error)?,
+        opened => opened.map_err(|error| database(path, &error))?,
+    };
+    check_version(&connection, path)?;
+    Ok(connection)
+}
+
+fn needs_index(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
+/// Opens for reading what no process writes to: one that does would keep the index there.
+fn without_index(file: &DatabaseFile, error: &rusqlite::Error) -> Result<Connection, StoreError> {
+    let path = file.path();
+    let (log, index) = (file.beside("-wal"), file.beside("-shm"));
+    if index.symlink_metadata().is_ok() && log.symlink_metadata().is_ok() {
+        return Err(StoreError::Database(format!(
+            "{}: {error}: check that you may read the file, {} and {}",
+            path.display(),
+            log.display(),
+            index.display()
+        )));
+    }
+    let failed = |error: rusqlite::Error| database(path, &error);
+    if !has_content(&log) {
+        return unlocked(path).map_err(failed);
+    }
+    // In exclusive mode SQLite keeps the index in memory. It asks for a lock then that needs the right to write, which "unix-none"
+    // does without.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | PLAIN;
+    let connection =
+        Connection::open_with_flags_and_vfs(path, flags, c"unix-none").map_err(failed)?;
+    leave_files(&connection);
+    connection
+        .query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
+        .map_err(failed)?;
+    Ok(connection)
+}
+
+/// Opens the file alone for reading, past its log and all locks.
+pub(super) fn unlocked(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | PLAIN;
+    Connection::open_with_flags(unlocked_uri(path), flags)
+}
+
+/// The one URI that is made; of a path, with every byte escaped that is no letter, digit or slash.
+fn unlocked_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(*byte)),
+            // Writing to a string cannot fail.
+            _ => _ = write!(uri, "%{byte:02x}"),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+/// Marks a copy, which has no log, as a backup.
+pub(super) fn mark_backup(copy: &Path) -> Result<(), StoreError> {
+    let connection = writable(copy)?;
+    origin::mark(&connection).map_err(|error| database(copy, &error))
+}
+
+pub(super) fn in_memory() -> Result<Connection, StoreError> {
+    let path = Path::new(":memory:");
+    let failed = |error: rusqlite::Error| database(path, &error);
+    let mut connection = Connection::open_in_memory().map_err(failed)?;
+    prepare(&connection).map_err(failed)?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    assert!(
+        rusqlite::version_number() >= OLDEST_SQLITE,
+        "SQLite {} is linked; 3.51.3 or newer is needed",
+        rusqlite::version()
+    );
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    // The log is copied by a thread of our own, not by whoever happens to commit.
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0;",
+    )
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    match Migrations::from_slice(STEPS).to_latest(connection) {
+        Ok(()) => Ok(()),
+        // Another process did it in the same moment.
+        Err(_) if schema_version(connection)?.0 == STEPS.len() => Ok(()),
+        Err(error) => Err(StoreError::Database(format!("{}: {error}", path.display()))),
+    }
+}
+
+/// Refuses a database of a newer version, and one that is not Cairn's.
+fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let version: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|error| database(path, &error))?;
+    if version > STEPS.len() as i64 {
+        return Err(StoreError::Database(format!(
+            "{} was made by a newer version of Cairn (schema {version}, this one knows {}); use that version, or another \
+             database with --db",
+            path.display(),
+            STEPS.len()
+        )));
+    }
+    let tables: (i64, i64) = connection
+        .query_row(
+            "SELECT count(*), count(*) FILTER (WHERE name = 'flows') FROM sqlite_master WHERE type = 'table'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .map_err(|error| database(path, &error))?;
+    match (version, tables) {
+        // New, or ours.
+        (0, (0, _)) | (1.., (_, 1)) => Ok(()),
+        _ => Err(StoreError::Database(format!(
+            "{} is a database of another program, not Cairn's; name another with --db",
+            path.display()
+        ))),
+    }
+}
+
+/// The version of the schema, and the newest this program knows.
+pub(super) fn schema_version(connection: &Connection) -> Result<(usize, usize), StoreError> {
+    let version = Migrations::from_slice(STEPS)
+        .current_version(connection)
+        .map_err(|error| StoreError::Database(error.to_string()))?;
+    let version = match version {
+        SchemaVersion::NoneSet => 0,
+        SchemaVersion::Inside(version) | SchemaVersion::Outside(version) => version.into(),
+    };
+    Ok((version, STEPS.len()))
+}
+
+/// An error of SQLite's, with the file and what to do about it.
+pub(super) fn database(path: &Path, error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied,
+        ReadOnly,
+    };
+    let help = match error.sqlite_error_code() {
+        Some(CannotOpen | PermissionDenied | ReadOnly) => {
+            ": check that the folder exists and that you may write to it and to the file"
+        }
+        Some(NotADatabase) => ": this file is no SQLite database; name another with --db",
+        Some(DatabaseCorrupt) => ": the file is damaged; restore it from a backup",
+        Some(DatabaseBusy) => ": another process holds the write lock; try again when it is done",
+        Some(DiskFull) => ": make room on the disk and try again",
+        _ => "",
+    };
+    StoreError::Database(format!("{}: {error}{help}", path.display()))
+}

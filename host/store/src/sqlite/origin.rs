@@ -1,0 +1,152 @@
+//! Where a database comes from: the name that it is used under, and whether it is a backup that nobody opened yet. Both are read
+//! from the file alone, past its log and without a lock, before anything is done under the name that was given.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::facts::{self, fact, set_fact};
+use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
+use super::{lease, open};
+use crate::StoreError;
+
+/// SQLite's `application_id` of a backup until it is first opened for writing: "CnBk". That of every other database is 0.
+const BACKUP: i64 = 0x436e_426b;
+
+/// What a file says of itself.
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    pub(super) is_backup: bool,
+    /// The path that it is used under; `None` before it is first opened.
+    path: Option<PathBuf>,
+    /// The name that was given is to be remembered.
+    is_new_name: bool,
+}
+
+impl Origin {
+    /// Reads what the file says of itself, and refuses to use it under this name while that would hurt somebody:
+    ///
+    /// - It has another name, which still leads to it. SQLite keeps one log for each name, so changes under one would not be
+    ///   seen, or be overwritten, under the other. A folder that is mounted twice has one log, and hurts nobody.
+    /// - It was moved away from its log, or from under a process that works on it.
+    /// - It is a backup, and beside it stands a log, which is that of another database.
+    ///
+    /// # Errors
+    /// `InvalidInput`, with the way out.
+    pub(super) fn check(file: &DatabaseFile, id: FileId) -> Result<Self, StoreError> {
+        let mut origin = Self::read(file);
+        if origin.is_backup {
+            check_logs(file)?;
+            origin.is_new_name = true;
+            return Ok(origin);
+        }
+        let own = file.path();
+        let Some(other) = origin.path.as_deref().filter(|other| *other != own) else {
+            origin.is_new_name = origin.path.is_none();
+            return Ok(origin);
+        };
+        match FileId::of(other) {
+            // Where it was is a link to where it is.
+            Ok(_) if std::fs::canonicalize(other).is_ok_and(|path| path == own) => {
+                check_moved(own, other)?;
+            }
+            Ok(found) if found == id && is_same_folder(own, other) => return Ok(origin),
+            Ok(found) if found == id => return Err(second_name(own, other)),
+            // It is a copy.
+            Ok(_) => {}
+            Err(_) => check_moved(own, other)?,
+        }
+        origin.is_new_name = true;
+        Ok(origin)
+    }
+
+    /// A file that says nothing that can be read is found out by whoever opens it.
+    fn read(file: &DatabaseFile) -> Self {
+        let Ok(connection) = open::unlocked(file.path()) else {
+            return Self::default();
+        };
+        let id = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i64>(0));
+        let path = fact(&connection, facts::PATH).ok().flatten();
+        Self {
+            is_backup: id.is_ok_and(|id| id == BACKUP),
+            path: path.map(PathBuf::from),
+            is_new_name: false,
+        }
+    }
+
+    /// Takes the mark of a backup away, before there is a log.
+    ///
+    /// One page changes, and no journal is kept on disk meanwhile: a marked file with a journal beside it would be refused after
+    /// a crash.
+    pub(super) fn unmark(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if !self.is_backup {
+            return Ok(());
+        }
+        connection.query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))?;
+        connection.execute_batch("PRAGMA application_id = 0")
+    }
+
+    /// Remembers the name, in the file itself and not only in its log: another name has a log of its own.
+    pub(super) fn remember(&self, connection: &Connection, own: &Path) -> rusqlite::Result<()> {
+        // SQLite's texts are UTF-8.
+        let (true, Some(own)) = (self.is_new_name, own.to_str()) else {
+            return Ok(());
+        };
+        if fact(connection, facts::PATH)?.as_deref() != Some(own) {
+            set_fact(connection, facts::PATH, own)?;
+        }
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+}
+
+/// Marks a copy as a backup.
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("PRAGMA application_id = {BACKUP}"))
+}
+
+fn check_logs(file: &DatabaseFile) -> Result<(), StoreError> {
+    for suffix in ["-wal", "-journal"] {
+        let log = file.beside(suffix);
+        if has_content(&log) {
+            return Err(invalid(format!(
+                "{path} is a backup, and {log} beside it is the log of another database, which would undo or damage it: \
+                 `cairn db restore BACKUP` puts a backup back as a whole; or move {log} away",
+                path = file.path().display(),
+                log = log.display(),
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_moved(own: &Path, old: &Path) -> Result<(), StoreError> {
+    let (log, left) = (beside(own, "-wal"), beside(old, "-wal"));
+    let is_used = lease::is_anybody_alive(&beside(old, ".locks"));
+    let (own, old) = (own.display(), old.display());
+    if is_used {
+        return Err(invalid(format!(
+            "{own} was {old}, and a process works on it under that name: move it back, or wait until that process has ended"
+        )));
+    }
+    if has_content(&left) && !has_content(&log) {
+        let (log, left) = (log.display(), left.display());
+        return Err(invalid(format!(
+            "{own} was {old}, and its log was left there, with what was written last: `mv {left} {log}`, or remove {left} to go \
+             on without it"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether two paths name the same file of one folder, which is mounted in two places.
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    let folder = |path: &Path| path.parent().and_then(|folder| FileId::of(folder).ok());
+    one.file_name() == other.file_name() && folder(one).is_some() && folder(one) == folder(other)
+}
+
+fn second_name(own: &Path, other: &Path) -> StoreError {
+    let (own, other) = (own.display(), other.display());
+    invalid(format!(
+        "{own} is a second name of the database {other}: use it under that name, or remove {other} to use it under this one"
+    ))
+}

@@ -1,0 +1,158 @@
+//! Putting a backup in the place of a database.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, fcntl_lock};
+
+use cairn_model::clock::Clock;
+
+use super::SqliteConfig;
+use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
+use super::lease::is_anybody_alive;
+use super::view::Reader;
+use crate::StoreError;
+
+/// The files of a database that hold something: its logs, then itself.
+const PARTS: [&str; 3] = ["-wal", "-journal", ""];
+
+/// A backup on its way to the place of a database, in three steps: [`stage`](Self::stage) it, [`begin`](Self::begin),
+/// [`finish`](Self::finish). Between the last two, what else belongs to a database can be exchanged: until the end the database is
+/// refused to whoever opens it, also when this process dies; then the whole is done again.
+///
+/// Nothing is destroyed: what was in the database's place is set aside under another name.
+pub struct Restore {
+    to: DatabaseFile,
+    /// Holds the lock that keeps every other process out of the file that was there.
+    _alone: Option<File>,
+}
+
+impl Restore {
+    /// Copies the backup into the folder of the database `to`, on disk and checked when this returns. Any database of Cairn's
+    /// will do as a backup; it is only read.
+    ///
+    /// # Errors
+    /// `InvalidInput` when there is no backup, when it is the database itself, or when a process works on the database;
+    /// [`StoreError::Database`] when the backup cannot be read or is not sound, or nothing can be written.
+    pub fn stage(backup: &Path, to: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let (from, to) = (DatabaseFile::named(backup), DatabaseFile::named(to));
+        let shown = from.path().display();
+        let Some(found) = from.look()?.filter(|found| found.len() > 0) else {
+            return Err(invalid(format!("there is no backup at {shown}")));
+        };
+        let there = to.look()?;
+        if there.as_ref().map(FileId::from) == Some(FileId::from(&found)) {
+            return Err(invalid(format!("{shown} is the database itself")));
+        }
+        let alone = there.map(|_| lock_out_others(&to)).transpose()?;
+        if is_anybody_alive(&to.beside(".locks")) {
+            return Err(in_use(&to));
+        }
+        let backup = Reader::open(from.path(), SqliteConfig::default(), clock)?;
+        if let Some(problem) = backup.check()?.problems.first() {
+            return Err(StoreError::Database(format!(
+                "{shown} is not sound, and nothing was changed: {problem}"
+            )));
+        }
+        let staged = Self { to, _alone: alone };
+        remove(&staged.partial())?;
+        backup.backup(&staged.partial())?;
+        Ok(staged)
+    }
+
+    /// Sets aside what is in the database's place, and returns its new name, if there is anything. The database is refused to
+    /// whoever opens it from here on.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn begin(&self) -> Result<Option<PathBuf>, StoreError> {
+        let failed = |error: io::Error| self.to.failed(&error);
+        fs::rename(self.partial(), self.to.restoring()).map_err(failed)?;
+        self.to.sync_folder().map_err(failed)?;
+        let aside = self.set_aside().map_err(failed)?;
+        remove(&self.to.beside("-shm"))?;
+        self.to.sync_folder().map_err(failed)?;
+        Ok(aside)
+    }
+
+    /// Puts the backup in its place.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn finish(self) -> Result<(), StoreError> {
+        fs::rename(self.to.restoring(), self.to.path())
+            .and_then(|()| self.to.sync_folder())
+            .map_err(|error| self.to.failed(&error))
+    }
+
+    fn set_aside(&self) -> io::Result<Option<PathBuf>> {
+        let mut aside = None;
+        for part in PARTS {
+            let there = self.to.beside(part);
+            if !has_content(&there) {
+                match fs::remove_file(there) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => continue,
+                }
+            }
+            let aside = aside.get_or_insert_with(|| self.free_name());
+            fs::rename(there, beside(aside, part))?;
+        }
+        Ok(aside)
+    }
+
+    /// `<path>.replaced`, or with a number when that is taken.
+    fn free_name(&self) -> PathBuf {
+        let is_free = |name: &PathBuf| {
+            let mut parts = PARTS.iter().chain(&[".key", ".components"]);
+            parts.all(|part| beside(name, part).symlink_metadata().is_err())
+        };
+        let first = self.to.beside(".replaced");
+        let more = (2_u64..).map(|number| self.to.beside(&format!(".replaced-{number}")));
+        let mut names = std::iter::once(first.clone()).chain(more);
+        names.find(is_free).unwrap_or(first)
+    }
+
+    fn partial(&self) -> PathBuf {
+        beside(&self.to.restoring(), ".partial")
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.partial()) {
+            tracing::warn!(%error, "a part of a restore could not be removed");
+        }
+    }
+}
+
+/// Locks the file for as long as the returned one is open. Every process that has the database open holds a lock of SQLite's on
+/// some bytes of it, whatever the state of the database is.
+fn lock_out_others(database: &DatabaseFile) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).open(database.path());
+    let file = file.map_err(|error| database.failed(&error))?;
+    match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(in_use(database)),
+        Err(error) => Err(database.failed(&error.into())),
+    }
+}
+
+fn in_use(database: &DatabaseFile) -> StoreError {
+    invalid(format!(
+        "a process works on {}: end it first, for a restore would take the database away under it",
+        database.path().display()
+    ))
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Database(
+            format!("{}: {error}: it cannot be removed", path.display()),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,370 @@
+//! Rows in SQLite: reading those that rules need, and writing those of a batch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, Row as SqlRow, Statement};
+
+use cairn_effects::rows::{
+    AnyRow, Cell, CellRef, Counted, Fetched, Mark, RowId, Select, State, Table, Wants, Written,
+};
+
+use super::tx::{execute, scalar};
+
+/// Why rows were not written.
+#[derive(Debug)]
+pub(super) enum NotWritten {
+    Sqlite(rusqlite::Error),
+    /// A row is not there that was: somebody has written who must not.
+    Behind(RowId),
+}
+
+impl From<rusqlite::Error> for NotWritten {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// A cell as a parameter of a statement.
+struct Parameter<'a>(CellRef<'a>);
+
+impl ToSql for Parameter<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            CellRef::Null => ValueRef::Null,
+            CellRef::Int(number) => ValueRef::Integer(number),
+            CellRef::Text(text) => ValueRef::Text(text.as_bytes()),
+            CellRef::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+// ---- Reading -------------------------------------------------------------------------------------------------------
+
+/// How far the database has got: a batch with an entry of a flow adds to the journal. After one without the rows are forgotten.
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<Mark> {
+    let last: Option<Option<i64>> = scalar(connection, "SELECT MAX(rowid) FROM journal", [])?;
+    Ok(Mark(last.flatten().unwrap_or(0)))
+}
+
+/// [`fetch`], in a transaction that sees one state of the database.
+pub(super) fn fetch_alone(connection: &Connection, wants: Wants) -> rusqlite::Result<Fetched> {
+    execute(connection, "BEGIN")?;
+    let fetched = fetch(connection, wants);
+    let ended = execute(connection, "COMMIT");
+    let fetched = fetched?;
+    ended?;
+    Ok(fetched)
+}
+
+/// Reads what is wanted. The connection must see one state of the database while this runs.
+pub(super) fn fetch(connection: &Connection, wants: Wants) -> rusqlite::Result<Fetched> {
+    let mut fetched = Fetched {
+        seen: mark(connection)?,
+        ..Fetched::default()
+    };
+    for id in wants.rows {
+        let row = row(connection, &id)?;
+        fetched.rows.push((id, row));
+    }
+    for table in wants.whole {
+        let statement = select(table, "TRUE");
+        let rows = read_all(connection, table, &statement, &[])?;
+        fetched.whole.push((table, rows.into()));
+    }
+    for (table, wanted) in wants.selects {
+        let Select {
+            condition,
+            parameters,
+            ..
+        } = &wanted;
+        let found = read_all(connection, table, &select(table, condition), parameters)?;
+        fetched.selects.insert(wanted, found);
+    }
+    for wanted in wants.counts {
+        let mut statement = connection.prepare_cached(wanted.query)?;
+        bind(&mut statement, &wanted.parameters)?;
+        let groups = statement.column_count().saturating_sub(1);
+        let mut counted = Counted::new();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next()? {
+            let group = (0..groups)
+                .map(|at| cell(row, at))
+                .collect::<rusqlite::Result<_>>()?;
+            counted.insert(group, row.get(groups)?);
+        }
+        drop(rows);
+        fetched.counts.insert(wanted, counted);
+    }
+    Ok(fetched)
+}
+
+/// That the key of a row is `$1`, and so on.
+fn key_condition(table: &Table) -> String {
+    let columns = table.columns[..table.key].iter().enumerate();
+    let columns: Vec<_> = columns
+        .map(|(at, column)| format!("{} = ${}", column.name, at + 1))
+        .collect();
+    columns.join(" AND ")
+}
+
+fn row(connection: &Connection, id: &RowId) -> rusqlite::Result<State> {
+    let condition = key_condition(id.table);
+    let key: Vec<Cell> = id.key.0.iter().cloned().map(Cell::Text).collect();
+    let found = read_all(connection, id.table, &select(id.table, &condition), &key)?;
+    Ok(found.into_iter().next())
+}
+
+fn select(table: &Table, condition: &str) -> String {
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
+    let alive = table.alive.unwrap_or("TRUE");
+    format!(
+        "SELECT {} FROM {} WHERE {alive} AND ({condition})",
+        names.join(", "),
+        table.name
+    )
+}
+
+fn read_all(
+    connection: &Connection,
+    table: &'static Table,
+    statement: &str,
+    parameters: &[Cell],
+) -> rusqlite::Result<Vec<Arc<dyn AnyRow>>> {
+    let mut statement = connection.prepare_cached(statement)?;
+    bind(&mut statement, parameters)?;
+    let mut found = statement.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let mut at = 0;
+        let mut failed = None;
+        let read = (table.read)(&mut || {
+            let cell = cell(row, at).unwrap_or_else(|error| {
+                failed.get_or_insert(error);
+                Cell::Null
+            });
+            at += 1;
+            cell
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        rows.push(read.map_err(|error| {
+            let problem = format!("table {}: {error}", table.name);
+            rusqlite::Error::FromSqlConversionFailure(
+                at.saturating_sub(1),
+                rusqlite::types::Type::Null,
+                problem.into(),
+            )
+        })?);
+    }
+    Ok(rows)
+}
+
+/// Binds `$1` and so on.
+fn bind(statement: &mut Statement<'_>, parameters: &[Cell]) -> rusqlite::Result<()> {
+    for (at, cell) in parameters.iter().enumerate() {
+        if let Some(index) = statement.parameter_index(&format!("${}", at + 1))? {
+            statement.raw_bind_parameter(index, Parameter(cell.borrow()))?;
+        }
+    }
+    Ok(())
+}
+
+fn cell(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Cell> {
+    let text = |bytes| {
+        std::str::from_utf8(bytes).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error.into())
+        })
+    };
+    Ok(match row.get_ref(at)? {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(number) => Cell::Int(number),
+        ValueRef::Text(bytes) => Cell::Text(text(bytes)?.into()),
+        ValueRef::Blob(bytes) => Cell::Blob(bytes.into()),
+        ValueRef::Real(_) => {
+            return Err(rusqlite::Error::InvalidColumnType(
+                at,
+                "a number with a fraction".to_owned(),
+                rusqlite::types::Type::Real,
+            ));
+        }
+    })
+}
+
+// ---- Writing -------------------------------------------------------------------------------------------------------
+
+/// What is done to a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum RowChange {
+    Insert,
+    /// The changed columns, a bit each.
+    Update(u64),
+    Delete,
+}
+
+impl RowChange {
+    /// What a row needs; `None` where the database holds what it is to hold.
+    fn of(row: &Written<'_>) -> Option<Self> {
+        match (row.base, row.now) {
+            (None, None) => None,
+            (None, Some(_)) => Some(Self::Insert),
+            (Some(base), Some(now)) => match changed(base, now) {
+                0 => None,
+                changed => Some(Self::Update(changed)),
+            },
+            (Some(_), None) => Some(Self::Delete),
+        }
+    }
+
+    fn statement(self, table: &Table) -> String {
+        match self {
+            Self::Insert => insert(table),
+            Self::Update(changed) => update(table, changed),
+            Self::Delete => delete(table),
+        }
+    }
+
+    /// The columns that the statement takes, in its order.
+    fn columns(self, table: &Table) -> impl Iterator<Item = usize> + use<> {
+        let (all, key) = (0..table.columns.len(), 0..table.key);
+        let written = all.filter(move |at| match self {
+            Self::Insert => true,
+            Self::Update(changed) => changed & (1 << at) != 0,
+            Self::Delete => false,
+        });
+        let found = key.filter(move |_| self != Self::Insert);
+        written.chain(found)
+    }
+}
+
+/// The texts of statements that write rows, each made once.
+#[derive(Default)]
+pub(super) struct Statements(HashMap<(&'static str, RowChange), String>);
+
+impl Statements {
+    /// Writes the final state of each row once.
+    pub(super) fn write(
+        &mut self,
+        connection: &Connection,
+        rows: &[Written<'_>],
+    ) -> Result<(), NotWritten> {
+        // Rows of a table follow each other, and most are written alike.
+        let mut prepared: Option<((&'static str, RowChange), CachedStatement<'_>)> = None;
+        for row in rows {
+            let table = row.id.table;
+            let (Some(change), Some(state)) = (RowChange::of(row), row.now.or(row.base)) else {
+                continue;
+            };
+            let alike = (table.name, change);
+            let statement = match &mut prepared {
+                Some((known, statement)) if *known == alike => statement,
+                other => {
+                    let text = self.0.entry(alike);
+                    let text = text.or_insert_with(|| change.statement(table));
+                    let statement = connection.prepare_cached(text)?;
+                    &mut other.insert((alike, statement)).1
+                }
+            };
+            for (index, column) in change.columns(table).enumerate() {
+                statement.raw_bind_parameter(index + 1, Parameter(state.cell(column)))?;
+            }
+            if statement.raw_execute()? != 1 {
+                return Err(NotWritten::Behind(row.id.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The columns that differ, a bit each. The key never does.
+fn changed(base: &dyn AnyRow, now: &dyn AnyRow) -> u64 {
+    let table = now.table();
+    (table.key..table.columns.len())
+        .filter(|at| base.cell(*at) != now.cell(*at))
+        .fold(0, |changed, at| changed | (1 << at))
+}
+
+fn insert(table: &Table) -> String {
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
+    let marks = vec!["?"; names.len()];
+    format!(
+        "INSERT INTO {} ({}) VALUES ({})",
+        table.name,
+        names.join(", "),
+        marks.join(", ")
+    )
+}
+
+fn update(table: &Table, changed: u64) -> String {
+    let columns = table.columns.iter().enumerate();
+    let set: Vec<String> = columns
+        .filter(|(at, _)| changed & (1 << at) != 0)
+        .map(|(_, column)| format!("{} = ?", column.name))
+        .collect();
+    format!(
+        "UPDATE {} SET {} WHERE {}",
+        table.name,
+        set.join(", "),
+        by_key(table)
+    )
+}
+
+fn delete(table: &Table) -> String {
+    format!("DELETE FROM {} WHERE {}", table.name, by_key(table))
+}
+
+fn by_key(table: &Table) -> String {
+    let key = table.columns[..table.key].iter();
+    let mut condition: Vec<String> = key.map(|column| format!("{} = ?", column.name)).collect();
+    condition.extend(table.alive.map(str::to_owned));
+    condition.join(" AND ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::open;
+    use cairn_effects::rows::Row as _;
+    use cairn_effects::volumes::{
+        ClassLimit, Encryption, Image, Message, ProjectLimit, QosSpecs, QuotaUsage, Reservation,
+        Snapshot, Volume, VolumeKey, VolumeType, Zone,
+    };
+
+    #[test]
+    fn every_row_is_found_and_written_by_an_index() {
+        let connection = open::in_memory().unwrap();
+        for table in [
+            Volume::TABLE,
+            Snapshot::TABLE,
+            VolumeType::TABLE,
+            QosSpecs::TABLE,
+            Encryption::TABLE,
+            Image::TABLE,
+            Zone::TABLE,
+            ProjectLimit::TABLE,
+            ClassLimit::TABLE,
+            QuotaUsage::TABLE,
+            Reservation::TABLE,
+            VolumeKey::TABLE,
+            Message::TABLE,
+        ] {
+            let last = 1 << (table.columns.len() - 1);
+            for statement in [
+                select(table, &key_condition(table)),
+                update(table, last),
+                delete(table),
+            ] {
+                let plan = format!("EXPLAIN QUERY PLAN {statement}");
+                let mut plan = connection.prepare(&plan).unwrap();
+                // Nothing is bound: only the plan is read.
+                let mut steps = plan.raw_query();
+                while let Some(row) = steps.next().unwrap() {
+                    let step: String = row.get(3).unwrap();
+                    assert!(!step.starts_with("SCAN"), "{step}: {statement}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! One of the two databases: what is there, and what it is asked.
+
+use rusqlite::Connection;
+
+use cairn_effects::effect::{Change, KeyCopy, KeyCreate, KeyDelete};
+use cairn_effects::rows::{Done, Draft, Made, Overlay, Rows, Stop};
+use cairn_effects::volumes::{self, row_id};
+use cairn_model::error::TaskError;
+
+use super::super::super::rows::{self, Statements};
+use super::super::super::{open, row, tx};
+use super::super::*;
+use super::act::{Look, Meddling, RESOURCES, Race, TYPES, Wish};
+use super::{changes, refused, shown};
+
+/// One of the two: a database, rows over it, ids that it gave out in order, effects that it applied and did not undo.
+pub(super) struct Side {
+    connection: Connection,
+    env: Env,
+    clock: Arc<ManualClock>,
+    overlay: Overlay,
+    statements: Statements,
+    volumes: Vec<String>,
+    reservations: Vec<String>,
+    keys: Vec<String>,
+    applied: Vec<(usize, Vec<Change>)>,
+    made: Vec<Made>,
+}
+
+fn pick<'a>(ids: &'a [String], which: u8, unknown: &'a str) -> &'a str {
+    // Now and then one that is not there.
+    match ids.len() {
+        0 => unknown,
+        number if usize::from(which) % (number + 1) == number => unknown,
+        number => &ids[usize::from(which) % (number + 1)],
+    }
+}
+
+impl Side {
+    pub(super) fn new(config: &SqliteConfig, clock: &Arc<ManualClock>) -> Self {
+        let connection = open::in_memory().unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO volume_types (id, name, deleted) VALUES ('type-gold', 'gold', 0), ('type-old', 'old', 1);
+                 INSERT INTO images (id, project_id, size, created_at) VALUES ('image-0', NULL, 1, 0), ('image-1', 'bolt', 1, 0);
+                 INSERT INTO volumes (id, project_id, user_id, size, status, created_at) VALUES ('there-0', 'acme', 'u', 3, 'available', 0),
+                     ('there-1', 'bolt', 'u', 3, 'available', 0);
+                 INSERT INTO quota_classes (class_name, resource, hard_limit) VALUES ('default', 'volumes', 7), ('cheap', 'gigabytes', 5);
+                 BEGIN;",
+            )
+            .unwrap();
+        let there = ["there-0", "there-1"].map(str::to_owned);
+        Self {
+            connection,
+            env: Env::new(config.clone(), Arc::clone(clock) as _),
+            clock: Arc::clone(clock),
+            overlay: Overlay::new(4096),
+            statements: Statements::default(),
+            volumes: there.to_vec(),
+            reservations: Vec::new(),
+            keys: Vec::new(),
+            applied: Vec::new(),
+            made: (0..5).map(|_| Made::new()).collect(),
+        }
+    }
+
+    /// Writes what is pending, as a batch with an entry of some flow does.
+    pub(super) fn commit(&mut self) {
+        let written = self.overlay.written();
+        self.statements.write(&self.connection, &written).unwrap();
+        let entry = "INSERT INTO journal (flow, first, entries) VALUES (randomblob(16), 0, '[]')";
+        tx::execute(&self.connection, entry).unwrap();
+        let mark = rows::mark(&self.connection).unwrap();
+        self.overlay.committed(mark);
+    }
+
+    /// Writes what is pending, and keeps nothing in memory.
+    pub(super) fn forget(&mut self) {
+        self.commit();
+        self.overlay.forget();
+    }
+
+    /// Does what an operator does, past the rules.
+    pub(super) fn operate(&mut self, change: &Meddling) {
+        self.commit();
+        tx::execute(&self.connection, &self.statement(change)).unwrap();
+        self.overlay.forget();
+    }
+
+    /// Runs rules over rows, fetching what is missing.
+    fn run<T>(
+        &mut self,
+        flow: usize,
+        by: Caller<'_>,
+        race: Race,
+        rules: impl Fn(&mut Rows<'_>, &Setup<'_>) -> Result<T, Stop>,
+    ) -> (Result<T, TaskError>, Done) {
+        let mut draft = Draft::new(self.clock.now());
+        loop {
+            let rows = Rows::new(&mut self.overlay, &mut draft, by, &self.made[flow]);
+            let (result, done) = rows.run(|rows| rules(rows, &self.env.setup()));
+            match result {
+                Ok(value) => return (Ok(value), done),
+                Err(Stop::Refused(error)) => return (Err(error), done),
+                Err(Stop::Missing) => {}
+            }
+            let fetching = self.overlay.begin_fetch();
+            if matches!(race, Race::BeforeTheLook) {
+                self.commit();
+            }
+            let fetched = rows::fetch(&self.connection, draft.take_wants()).unwrap();
+            if matches!(race, Race::AfterTheLook) {
+                self.commit();
+            }
+            assert!(self.overlay.is_current(&fetching));
+            self.overlay.accept(&fetched);
+            draft.answered(fetching, fetched);
+        }
+    }
+
+    /// What an effect comes to: its answer and changes, or its refusal; and what was denied.
+    pub(super) fn effect(
+        &mut self,
+        flow: usize,
+        (call, who): &(CallId, Identity),
+        wish: &Wish,
+        race: Race,
+    ) -> Value {
+        let by = Caller {
+            call: Some(*call),
+            requester: who,
+        };
+        let effect = self.wished(wish);
+        let (result, done) = self.run(flow, by, race, |rows, setup| {
+            volumes::apply(rows, setup, &effect)
+        });
+        match result {
+            Ok(answer) => {
+                let outcome = json!([shown(&answer), changes(&done.changes), done.denied]);
+                self.note(flow, &answer, done.changes);
+                outcome
+            }
+            Err(error) => json!([refused(&error), done.denied]),
+        }
+    }
+
+    /// What a look-up answers, and what was denied.
+    pub(super) fn query(
+        &mut self,
+        flow: usize,
+        (call, who): &(CallId, Identity),
+        look: &Look,
+        race: Race,
+    ) -> Value {
+        let by = Caller {
+            call: Some(*call),
+            requester: who,
+        };
+        let query = self.looked(look);
+        let (result, done) = self.run(flow, by, race, |rows, setup| {
+            volumes::query(rows, setup, &query)
+        });
+        match result {
+            Ok(value) => json!([value, done.denied]),
+            Err(error) => json!([refused(&error), done.denied]),
+        }
+    }
+
+    /// Undoes one of the latest effects; null when that worked, or when there is none.
+    pub(super) fn undo(&mut self, which: u8, flows: &[(CallId, Identity)], race: Race) -> Value {
+        let number = self.applied.len();
+        if number == 0 {
+            return Value::Null;
+        }
+        let at = number - 1 - usize::from(which % 4).min(number - 1);
+        let (flow, changes) = self.applied.remove(at);
+        let by = Caller {
+            call: Some(flows[flow].0),
+            requester: &Identity::default(),
+        };
+        let (result, _) = self.run(flow, by, race, |rows, _| {
+            let mut inverses = changes.iter().rev().map(Change::inverse);
+            inverses.try_for_each(|change| volumes::restore(rows, &change))
+        });
+        result.map_or_else(|error| refused(&error), |()| Value::Null)
+    }
+
+    fn wished(&self, wish: &Wish) -> Effect {
+        let project = |other: bool| other.then(|| "bolt".to_owned());
+        let volume = |which| pick(&self.volumes, which, "no-volume").to_owned();
+        match wish {
+            Wish::Reserve(deltas, other) => Effect::QuotaReserve(QuotaReserve {
+                project: project(*other),
+                deltas: deltas
+                    .iter()
+                    .map(|(name, delta)| {
+                        // Seldom one that is not there.
+                        let name = if *name == 5 && *delta > 0 { 0 } else { *name };
+                        (RESOURCES[usize::from(name)].to_owned(), i64::from(*delta))
+                    })
+                    .collect(),
+                expiry: Expiry::Default,
+            }),
+            Wish::Close(which, commit, other) => {
+                let last = self
+                    .reservations
+                    .len()
+                    .saturating_sub(usize::from(which % 4));
+                let from = last.saturating_sub(2);
+                let mut reservations = self.reservations[from..last].to_vec();
+                reservations.push(pick(&self.reservations, *which, "no-reservation").to_owned());
+                let project = project(*other);
+                match commit {
+                    true => Effect::QuotaCommit(QuotaCommit {
+                        reservations,
+                        project,
+                    }),
+                    false => Effect::QuotaRollback(cairn_effects::effect::QuotaRollback {
+                        reservations,
+                        project,
+                    }),
+                }
+            }
+            Wish::Create(from, kind) => {
+                let mut properties =
+                    json!({"size": 1 + kind % 3, "status": "creating", "metadata": {"k": "v"}});
+                match from % 8 {
+                    0 => properties["source_volid"] = volume(*kind).into(),
+                    1 => {
+                        properties["encryption_key_id"] = pick(&self.keys, *kind, "no-key").into();
+                    }
+                    2 => properties["volume_type_id"] = TYPES[usize::from(kind % 3)].into(),
+                    3 => properties["size"] = json!("big"),
+                    4 => properties["snapshot_id"] = format!("snapshot-{}", kind % 4).into(),
+                    _ => {}
+                }
+                Effect::VolumeCreate(VolumeCreate {
+                    properties: properties.as_object().cloned().unwrap(),
+                })
+            }
+            Wish::Update(which, to) => {
+                let changes = match to % 5 {
+                    0 => json!({"status": "error"}),
+                    1 => json!({"status": "available", "host": "h"}),
+                    2 => json!({"host": null, "scheduled_at": "now"}),
+                    3 => json!({}),
+                    _ => json!({"size": 3}),
+                };
+                Effect::VolumeUpdate(VolumeUpdate {
+                    id: volume(*which),
+                    changes: changes.as_object().cloned().unwrap(),
+                })
+            }
+            Wish::Destroy(which) => Effect::VolumeDestroy(VolumeDestroy { id: volume(*which) }),
+            Wish::Key(which, kind) => {
+                let id = pick(&self.keys, *which, "no-key").to_owned();
+                match kind % 3 {
+                    0 => Effect::KeyCreate(KeyCreate),
+                    1 => Effect::KeyCopy(KeyCopy { id }),
+                    _ => Effect::KeyDelete(KeyDelete { id }),
+                }
+            }
+            Wish::Cast => Effect::Cast(Cast {
+                topic: "t".to_owned(),
+                method: "m".to_owned(),
+                arguments: json!({"a": 1}),
+            }),
+        }
+    }
+
+    fn looked(&self, look: &Look) -> Query {
+        match look {
+            Look::Volume(which) => {
+                Query::Volume(pick(&self.volumes, *which, "no-volume").to_owned())
+            }
+            Look::Snapshot(which) => Query::Snapshot(format!("snapshot-{}", which % 4)),
+            Look::Type(which) => match which % 5 {
+                0 => Query::VolumeType("gold".to_owned()),
+                1 => Query::VolumeType("type-old".to_owned()),
+                2 => Query::VolumeTypeName("type-old".to_owned()),
+                3 => Query::QosSpecs("type-gold".to_owned()),
+                _ => Query::Encrypted("type-gold".to_owned()),
+            },
+            Look::Image(which) => Query::Image(format!("image-{}", which % 3)),
+            Look::Zone(which) => Query::ZoneIsValid(format!("zone-{}", which % 3)),
+            Look::Reserved(which) => {
+                let last = self.reservations.len();
+                let from = last.saturating_sub(usize::from(which % 5));
+                Query::ReservedResources(self.reservations[from..].to_vec())
+            }
+        }
+    }
+
+    /// Takes note of what an effect answered and changed.
+    fn note(&mut self, flow: usize, answer: &Answer, changes: Vec<Change>) {
+        match answer {
+            Answer::Reservations(ids) => self.reservations.extend(ids.iter().cloned()),
+            Answer::Key(id) => self.keys.push(id.clone()),
+            Answer::Volume(volume) => {
+                let id = volume["id"].as_str().unwrap().to_owned();
+                if !self.volumes.contains(&id) {
+                    self.volumes.push(id);
+                }
+            }
+            Answer::Done => {}
+        }
+        for change in &changes {
+            if let Change::Row { table, id, .. } = change {
+                self.made[flow].insert(row_id(*table, id));
+            }
+        }
+        self.applied.push((flow, changes));
+    }
+
+    /// What an operator does, in SQL.
+    fn statement(&self, change: &Meddling) -> String {
+        let volume = |which| pick(&self.volumes, which, "no-volume").to_owned();
+        match change {
+            Meddling::Delete(which) => format!(
+                "UPDATE volumes SET returned = booked, booked = 0, deleted = 1, version = version + 1 WHERE id = '{}'",
+                volume(*which)
+            ),
+            Meddling::Snapshot(which, known) => format!(
+                "INSERT OR REPLACE INTO snapshots (id, project_id, volume_id, volume_size, status, booked, booked_gigabytes, created_at)
+                 SELECT 'snapshot-{}', project_id, id, size, 'available', 1, {}, 0 FROM volumes WHERE id = '{}'",
+                which % 4,
+                if *known { "size" } else { "NULL" },
+                volume(*which)
+            ),
+            Meddling::Lapse(which) => format!(
+                "UPDATE reservations SET state = 'expired' WHERE state = 'open' AND id = '{}'",
+                pick(&self.reservations, *which, "no-reservation")
+            ),
+            Meddling::ForgetUsages => "UPDATE quota_usages SET deleted = 1".to_owned(),
+            Meddling::Limit(which, limit) => format!(
+                "INSERT OR REPLACE INTO quotas VALUES ('acme', '{}', {limit})",
+                RESOURCES[usize::from(which % 5)]
+            ),
+            Meddling::DeleteType(which) => {
+                format!("UPDATE volume_types SET deleted = {} WHERE id = 'type-gold'", which % 2)
+            }
+            Meddling::MoveUsage(which, by) => format!(
+                "UPDATE quota_usages SET in_use = in_use + {by} WHERE resource = '{}' AND deleted = 0",
+                RESOURCES[usize::from(which % 5)]
+            ),
+            Meddling::Zone(which) => format!("INSERT OR IGNORE INTO zones VALUES ('zone-{}')", which % 2),
+            Meddling::TakeMessage => "UPDATE outbox SET state = 'acked'".to_owned(),
+        }
+    }
+
+    pub(super) fn dump(&self) -> Vec<String> {
+        let tables = [
+            ("volumes", "id"),
+            ("reservations", "id"),
+            ("outbox", "id"),
+            ("snapshots", "id"),
+            ("keys", "id"),
+            (
+                "quota_usages",
+                "project_id, resource, deleted, updated_at, in_use, reserved",
+            ),
+        ];
+        let mut rows = Vec::new();
+        for (table, order) in tables {
+            let mut statement = self
+                .connection
+                .prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))
+                .unwrap();
+            let names: Vec<String> = statement
+                .column_names()
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect();
+            let mut found = statement.query([]).unwrap();
+            while let Some(row) = found.next().unwrap() {
+                let cells = names.iter().enumerate().filter(|(_, name)| {
+                    *name != "sealed" && !(table == "quota_usages" && *name == "id")
+                });
+                let cells: Vec<String> = cells
+                    .map(|(at, name)| format!("{name}={}", row::plain(row.get_ref(at).unwrap())))
+                    .collect();
+                rows.push(format!("{table} {}", cells.join(" ")));
+            }
+        }
+        rows
+    }
+}

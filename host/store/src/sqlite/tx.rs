@@ -1,0 +1,91 @@
+//! One operator's view of the open batch, and the small change of talking to SQLite.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use cairn_model::clock::Timestamp;
+
+use super::Env;
+use crate::Caller;
+
+/// What an operator's change works with.
+pub(super) struct Tx<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) env: &'a Env,
+    pub(super) by: Caller<'a>,
+    pub(super) now: Timestamp,
+}
+
+/// Why a change was not made.
+pub(super) enum Fault {
+    /// One of our rules.
+    Refused(cairn_model::error::TaskError),
+    /// SQLite: nobody knows what is left of the transaction.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<cairn_model::error::TaskError> for Fault {
+    fn from(error: cairn_model::error::TaskError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(connection: &'a Connection, env: &'a Env, by: Caller<'a>) -> Self {
+        Self {
+            connection,
+            env,
+            by,
+            now: env.clock.now(),
+        }
+    }
+}
+
+/// Runs `work` in a savepoint: what it wrote is gone when it is refused.
+pub(super) fn in_savepoint<T>(
+    tx: &mut Tx<'_>,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    execute(tx.connection, "SAVEPOINT effect")?;
+    let result = work(tx);
+    match &result {
+        Ok(_) => execute(tx.connection, "RELEASE effect")?,
+        Err(Fault::Refused(_)) => {
+            execute(tx.connection, "ROLLBACK TO effect")?;
+            execute(tx.connection, "RELEASE effect")?;
+        }
+        // The whole batch goes.
+        Err(Fault::Sqlite(_)) => {}
+    }
+    result
+}
+
+pub(super) fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
+}
+
+/// SQLite's words, and those of the connection where they say more.
+pub(super) fn describe(error: &rusqlite::Error) -> String {
+    match error.sqlite_error() {
+        Some(code) => format!("{error} (SQLite code {})", code.extended_code),
+        None => error.to_string(),
+    }
+}
+
+/// The first column of the only row, where there is one.
+pub(super) fn scalar<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    statement: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<Option<T>> {
+    connection
+        .prepare_cached(statement)?
+        .query_row(params, |row| row.get(0))
+        .optional()
+}

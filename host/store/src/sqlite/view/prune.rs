@@ -1,0 +1,270 @@
+//! Which flows may be forgotten, and what is left of those that were. Each look goes over a page of rows only, so that
+//! nobody waits long for it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use cairn_effects::event::{Entry, FlowState};
+use cairn_model::clock::Timestamp;
+use cairn_model::id::FlowId;
+
+use super::{View, failed};
+use crate::StoreError;
+use crate::sqlite::idempotency::{self, Kept, KeyId};
+use crate::sqlite::journal;
+use crate::sqlite::tx::scalar;
+
+/// Flows that are looked at, and so removed, in one go.
+const FLOWS_A_PAGE: usize = 256;
+
+/// Rows of other tables that are looked at, and so removed, in one go.
+const ROWS_A_PAGE: usize = 1024;
+
+/// What pruning removed, or would remove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    /// Flows, each with its journal.
+    pub flows: usize,
+    /// Closed reservations of flows that are gone.
+    pub reservations: usize,
+    /// Messages that were taken, of flows that are gone.
+    pub messages: usize,
+    /// Idempotency keys that have lapsed, whatever became of their flows.
+    pub keys: usize,
+    /// Flows that ended long ago and are kept, because their rollback is incomplete or their journal cannot be read.
+    pub kept: usize,
+}
+
+/// A flow that may be forgotten while its journal ends where it was found to end.
+pub(in super::super) struct Prunable {
+    pub(in super::super) flow: FlowId,
+    /// Number of the first entry in the journal's last row; `None` without a journal.
+    pub(in super::super) last: Option<i64>,
+    /// What its idempotency keys keep of it; `None` when it has none.
+    pub(in super::super) kept: Option<Kept>,
+}
+
+/// What one look at some of the rows found.
+pub(in super::super) struct Page<T, K> {
+    pub(in super::super) found: Vec<T>,
+    /// How many of those it looked at are kept.
+    pub(in super::super) kept: usize,
+    /// Where to look on; `None` at the end.
+    pub(in super::super) next: Option<K>,
+}
+
+/// A table with rows that belong to a flow and outlive it until they are closed.
+#[derive(Clone, Copy)]
+pub(in super::super) enum OfFlows {
+    Reservations,
+    Messages,
+}
+
+impl OfFlows {
+    /// The table, and the condition for a row to be closed.
+    pub(in super::super) const fn closed(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Reservations => ("reservations", "state <> 'open'"),
+            Self::Messages => ("outbox", "state = 'acked'"),
+        }
+    }
+}
+
+impl View<'_> {
+    /// What pruning would remove now of flows that ended, and had their last event, more than `older_than` ago.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn would_prune(&self, older_than: Duration) -> Result<Pruned, StoreError> {
+        let before = self.tx.now.before(older_than);
+        let mut pruned = Pruned::default();
+        let mut gone = HashSet::new();
+        let mut from = None;
+        loop {
+            let page = self.prunable(before, from)?;
+            pruned.kept += page.kept;
+            gone.extend(page.found.iter().map(|flow| flow.flow));
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        pruned.flows = gone.len();
+        for (table, count) in [
+            (OfFlows::Reservations, &mut pruned.reservations),
+            (OfFlows::Messages, &mut pruned.messages),
+        ] {
+            let mut from = String::new();
+            loop {
+                let page = self.left_over(table, &from, &gone)?;
+                *count += page.found.len();
+                match page.next {
+                    Some(next) => from = next,
+                    None => break,
+                }
+            }
+        }
+        let mut from = None;
+        loop {
+            let page = self.lapsed_keys(from.as_ref())?;
+            pruned.keys += page.found.len();
+            from = page.next;
+            if from.is_none() {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    /// Those of the keys that come after `from` that have lapsed.
+    pub(in super::super) fn lapsed_keys(
+        &self,
+        from: Option<&KeyId>,
+    ) -> Result<Page<KeyId, KeyId>, StoreError> {
+        let keys = idempotency::page(self.connection(), self.tx.env, from, ROWS_A_PAGE);
+        let keys = keys.map_err(failed)?;
+        let next = next_page(&keys, ROWS_A_PAGE, |(key, _)| key.clone());
+        let lapsed = keys.into_iter().filter(|(_, lapsed)| *lapsed);
+        Ok(Page {
+            found: lapsed.map(|(key, _)| key).collect(),
+            kept: 0,
+            next,
+        })
+    }
+
+    /// Those of the flows that come after `from` that may be forgotten: ended, with their last event before `before`, and
+    /// nothing of them left to roll back.
+    pub(in super::super) fn prunable(
+        &self,
+        before: Timestamp,
+        from: Option<FlowId>,
+    ) -> Result<Page<Prunable, FlowId>, StoreError> {
+        prunable(self.connection(), before, from)
+    }
+
+    /// Closed rows whose flow is gone, or is in `gone`, among those that come after the id `from`.
+    pub(in super::super) fn left_over(
+        &self,
+        table: OfFlows,
+        from: &str,
+        gone: &HashSet<FlowId>,
+    ) -> Result<Page<String, String>, StoreError> {
+        left_over(self.connection(), table, from, gone).map_err(failed)
+    }
+}
+
+fn prunable(
+    connection: &Connection,
+    before: Timestamp,
+    from: Option<FlowId>,
+) -> Result<Page<Prunable, FlowId>, StoreError> {
+    let flows = flows_after(connection, from).map_err(failed)?;
+    let mut page = Page {
+        found: Vec::new(),
+        kept: 0,
+        next: next_page(&flows, FLOWS_A_PAGE, |(flow, ..)| *flow),
+    };
+    for (flow, state, updated) in flows {
+        let ended = FlowState::parse(&state)
+            .filter(|state| matches!(state, FlowState::Success | FlowState::Failure));
+        if ended.is_none() || updated >= before {
+            continue;
+        }
+        // The flow's row repeats its state, and is not written for every event.
+        let last = last_row(connection, flow).map_err(failed)?;
+        let at = match &last {
+            Some((_, entries)) => entries.as_ref().and_then(|entries| entries.last()),
+            None => None,
+        };
+        if at.is_some_and(|entry| entry.at >= before) {
+            continue;
+        }
+        let unreadable = matches!(last, Some((_, None)));
+        if unreadable || is_unsettled(connection, flow).map_err(failed)? {
+            page.kept += 1;
+            continue;
+        }
+        match idempotency::keep(connection, flow) {
+            Ok(kept) => page.found.push(Prunable {
+                flow,
+                last: last.map(|(first, _)| first),
+                kept,
+            }),
+            Err(StoreError::Damaged { .. }) => page.kept += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(page)
+}
+
+/// A page of flows: id, state, and time of the last event.
+fn flows_after(
+    connection: &Connection,
+    from: Option<FlowId>,
+) -> rusqlite::Result<Vec<(FlowId, String, Timestamp)>> {
+    // Every id comes after no bytes at all.
+    let from = from.map_or(Vec::new(), |flow| flow.0.as_bytes().to_vec());
+    connection
+        .prepare_cached("SELECT id, state, updated_at FROM flows WHERE id > ? ORDER BY id LIMIT ?")?
+        .query_map(params![from, FLOWS_A_PAGE as i64], |row| {
+            let id = FlowId(uuid::Uuid::from_bytes(row.get(0)?));
+            Ok((id, row.get(1)?, Timestamp(row.get(2)?)))
+        })?
+        .collect()
+}
+
+/// Whether a flow that ended is somebody's to look at: its rollback is incomplete, or it cannot be recovered.
+fn is_unsettled(connection: &Connection, flow: FlowId) -> rusqlite::Result<bool> {
+    let statement = "SELECT incomplete = 1 OR stuck IS NOT NULL FROM flows WHERE id = ?";
+    Ok(scalar(connection, statement, [flow.0.as_bytes()])?.unwrap_or(false))
+}
+
+/// The last row of a flow's journal: number of its first entry, and the entries, if they can be read.
+fn last_row(
+    connection: &Connection,
+    flow: FlowId,
+) -> rusqlite::Result<Option<(i64, Option<Vec<Entry>>)>> {
+    connection
+        .prepare_cached(
+            "SELECT first, entries FROM journal WHERE flow = ? ORDER BY first DESC LIMIT 1",
+        )?
+        .query_row([flow.0.as_bytes()], |row| {
+            Ok((row.get(0)?, journal::read(row.get_ref(1)?).ok()))
+        })
+        .optional()
+}
+
+fn left_over(
+    connection: &Connection,
+    table: OfFlows,
+    from: &str,
+    gone: &HashSet<FlowId>,
+) -> rusqlite::Result<Page<String, String>> {
+    let (table, closed) = table.closed();
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, flow, {closed}, EXISTS (SELECT 1 FROM flows WHERE flows.id = {table}.flow)
+         FROM {table} WHERE id > ? ORDER BY id LIMIT ?"
+    ))?;
+    let rows: Vec<(String, Option<[u8; 16]>, bool, bool)> = statement
+        .query_map(params![from, ROWS_A_PAGE as i64], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let next = next_page(&rows, ROWS_A_PAGE, |(id, ..)| id.clone());
+    let left = rows.into_iter().filter(|(_, flow, closed, exists)| {
+        let flow = flow.map(|flow| FlowId(uuid::Uuid::from_bytes(flow)));
+        *closed && flow.is_some_and(|flow| !exists || gone.contains(&flow))
+    });
+    Ok(Page {
+        found: left.map(|(id, ..)| id).collect(),
+        kept: 0,
+        next,
+    })
+}
+
+/// A page that is not full was the last.
+fn next_page<T, K>(rows: &[T], full: usize, key: impl Fn(&T) -> K) -> Option<K> {
+    rows.last().filter(|_| rows.len() == full).map(key)
+}

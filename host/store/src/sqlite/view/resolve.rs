@@ -1,0 +1,140 @@
+//! What is meant by an id, the beginning of an id, or a name.
+
+use std::ops::Bound;
+
+use cairn_model::error::TaskError;
+use cairn_model::id::{FlowId, IdPrefix};
+use cairn_model::value::{Object, Value};
+
+use super::{FlowFilter, Kind, Listing, View, failed};
+use crate::StoreError;
+use crate::sqlite::lookup;
+
+/// How many of several matches are named.
+const NAMED: usize = 4;
+
+impl View<'_> {
+    /// The row of `kind` that has this id, or else this name; the caller must be allowed to see it: the rest is answered like what
+    /// does not exist. For whatever changes something.
+    ///
+    /// # Errors
+    /// `NotFound`; `NotUnique` when several have the name.
+    pub fn resolve_visible(&self, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
+        if let Some(found) = self.exactly(kind, id_or_name)? {
+            return Ok(found);
+        }
+        let noun = kind.noun();
+        let mut message = format!("there is no {noun} `{id_or_name}`");
+        if let [only] = self.beginning_with(kind, id_or_name)?.as_slice() {
+            message += &format!("; if `{}` is meant, write the whole id", id(only));
+        }
+        Err(not_found(message))
+    }
+
+    /// [`resolve_visible`](Self::resolve_visible), where an id may be shortened as well to a beginning that no other visible row has:
+    /// see [`IdPrefix`]. For whatever shows something.
+    ///
+    /// # Errors
+    /// The same; `NotUnique` also when several ids begin with it, with some of them.
+    pub fn resolve_shortened(&self, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
+        if let Some(found) = self.exactly(kind, id_or_name)? {
+            return Ok(found);
+        }
+        let noun = kind.noun();
+        let mut found = self.beginning_with(kind, id_or_name)?;
+        match (found.pop(), found.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                found.push(last);
+                let ids: Vec<&str> = found.iter().map(id).collect();
+                Err(ambiguous(noun, id_or_name, &ids))
+            }
+            (None, _) => Err(not_found(format!("there is no {noun} `{id_or_name}`"))),
+        }
+    }
+
+    /// The flow whose id begins with this. A whole id is taken as it is, whether there is such a flow or not.
+    ///
+    /// # Errors
+    /// `FlowNotFound`; `NotUnique` when there are several, with some of them.
+    pub fn resolve_flow(&self, prefix: &IdPrefix) -> Result<FlowId, StoreError> {
+        if let Some(id) = prefix.whole() {
+            return Ok(FlowId(id));
+        }
+        let (lowest, highest) = prefix.range();
+        let filter = FlowFilter {
+            ids: Some((FlowId(lowest), FlowId(highest))),
+            ..FlowFilter::default()
+        };
+        let found = lookup::flows(self.connection(), filter, NAMED + 1).map_err(failed)?;
+        match found.as_slice() {
+            [] => {
+                let message = format!("no flow's id begins with `{prefix}`");
+                Err(TaskError::new("FlowNotFound", message).into())
+            }
+            [only] => Ok(only.id),
+            several => {
+                let ids: Vec<String> = several.iter().map(|flow| flow.id.to_string()).collect();
+                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                Err(ambiguous("flow", &prefix.to_string(), &ids))
+            }
+        }
+    }
+
+    /// The visible row with this id, or else with this name.
+    fn exactly(&self, kind: Kind, id_or_name: &str) -> Result<Option<Object>, StoreError> {
+        let found = self.find(kind, id_or_name)?;
+        if let Some(found) = found.filter(|row| self.may_see(kind, row)) {
+            return Ok(Some(found));
+        }
+        let mut found = self.named(kind, id_or_name)?;
+        found.retain(|row| self.may_see(kind, row));
+        match (found.pop(), found.is_empty()) {
+            (row, true) => Ok(row),
+            (_, false) => {
+                let noun = kind.noun();
+                let message =
+                    format!("several are called `{id_or_name}`: name the {noun} by its id");
+                Err(TaskError::new("NotUnique", message).into())
+            }
+        }
+    }
+
+    /// Visible rows whose id begins with this, up to one more than are named. None for what begins no id.
+    fn beginning_with(&self, kind: Kind, text: &str) -> Result<Vec<Object>, StoreError> {
+        let Ok(prefix) = text.parse::<IdPrefix>() else {
+            return Ok(Vec::new());
+        };
+        let caller = self.tx.by.requester;
+        let (lowest, highest) = prefix.range();
+        let (lowest, highest) = (lowest.to_string(), highest.to_string());
+        self.page(
+            kind,
+            Listing {
+                project: (!caller.is_admin).then_some(caller.project_id.as_str()),
+                deleted: caller.read_deleted && kind != Kind::VolumeType,
+                ids: (Bound::Included(&lowest), Bound::Included(&highest)),
+                limit: NAMED + 1,
+                ..Listing::default()
+            },
+        )
+    }
+}
+
+fn id(row: &Object) -> &str {
+    row.get("id").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn not_found(message: String) -> StoreError {
+    TaskError::new("NotFound", message).into()
+}
+
+fn ambiguous(noun: &str, prefix: &str, ids: &[&str]) -> StoreError {
+    let more = if ids.len() > NAMED { ", …" } else { "" };
+    let ids = &ids[..ids.len().min(NAMED)];
+    let message = format!(
+        "several {noun}s have an id that begins with `{prefix}`: {}{more}; write more of it",
+        ids.join(", ")
+    );
+    TaskError::new("NotUnique", message).into()
+}
