@@ -195,7 +195,7 @@ fn a_stream_of_requests_that_is_killed_in_the_middle_is_recovered() {
     // Everything that it started is killed with it.
     assert!(
         Command::new("kill")
-            .args(["-9", &busy.0.id().to_string()])
+            .args(["-9", &busy.child.id().to_string()])
             .status()
             .expect("kill")
             .success()

@@ -1,11 +1,16 @@
 //! The store: everything that survives. Effects and events go in order into one open batch, and a batch becomes durable
 //! by one commit, so the database always holds a prefix of what happened.
 
+pub mod backend;
+mod batched;
+mod config;
+pub mod journal;
 mod sqlite;
 
+pub use batched::Batched;
+pub use config::{BatchConfig, StoreConfig};
 pub use sqlite::{
-    BatchConfig, DatabaseFile, LogConfig, Restore, Sqlite, SqliteConfig, Watch, admin, control,
-    view,
+    Database, DatabaseFile, LogConfig, Restore, Sqlite, SqliteConfig, Watch, admin, control, view,
 };
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

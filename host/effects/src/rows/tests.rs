@@ -16,6 +16,25 @@ table! {
     }
 }
 
+static ALL: Scan<Note> = Scan {
+    name: "all",
+    condition: "TRUE",
+    holds: |_, _| true,
+};
+
+static ONES: Scan<Note> = Scan {
+    name: "ones",
+    condition: "number = 1",
+    holds: |row, _| row.number == 1,
+};
+
+static NOTES: Tally<Note> = Tally {
+    name: "notes",
+    query: "SELECT COUNT(*) FROM notes",
+    group: |_, _, _| Some(Vec::new()),
+    changes: true,
+};
+
 fn note(id: &str, number: i64) -> Note {
     Note {
         id: id.into(),
@@ -63,7 +82,7 @@ impl Database {
             selects: wants
                 .selects
                 .into_iter()
-                .map(|(_, select)| (select, all().map(any).collect()))
+                .map(|select| (select, all().map(any).collect()))
                 .collect(),
             counts: wants
                 .counts
@@ -136,7 +155,7 @@ fn a_row_that_is_acknowledged_while_it_is_fetched_stays_as_it_is() {
 fn what_is_fetched_before_caches_are_forgotten_is_thrown_away() {
     let (mut overlay, database) = (Overlay::new(1 << 20), Database::default());
     let mut asked = draft();
-    let all = |rows: &mut Rows<'_>| rows.select::<Note>("TRUE", Vec::new(), |_| true);
+    let all = |rows: &mut Rows<'_>| rows.select(&ALL, Vec::new());
     assert!(run(&mut overlay, &mut asked, all).is_err());
     let fetching = overlay.begin_fetch();
     let fetched = database.fetch(asked.take_wants());
@@ -161,10 +180,8 @@ fn a_scan_sees_what_changed_before_and_after_the_look_at_the_database() {
     database.commit(&mut overlay);
     let mut asked = draft();
     let scan = |rows: &mut Rows<'_>| {
-        let found = rows.select::<Note>("number = 1", Vec::new(), |row| row.number == 1)?;
-        let all = rows.count::<Note>("SELECT COUNT(*) FROM notes", Vec::new(), |_| {
-            Some(Vec::new())
-        })?;
+        let found = rows.select(&ONES, Vec::new())?;
+        let all = rows.count(&NOTES, Vec::new())?;
         let mut ids: Vec<_> = found.iter().map(|row| row.id.to_string()).collect();
         ids.sort();
         Ok((ids.concat(), all[&Vec::new()]))

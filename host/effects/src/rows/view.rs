@@ -5,8 +5,9 @@ use hashlink::LinkedHashSet;
 use cairn_model::clock::Timestamp;
 use cairn_model::error::TaskError;
 
-use super::fetch::{Count, Counted, Fetched, Select, Wants};
+use super::fetch::{Fetched, Wants};
 use super::overlay::{Before, Fetching, Overlay};
+use super::scan::{Count, Counted, Scan, Select, Tally};
 use super::table::{AnyRow, Key, Row, RowId, State, typed};
 use super::{Cell, Text};
 use crate::effect::{Caller, Change};
@@ -235,20 +236,17 @@ impl<'a> Rows<'a> {
         Ok(rows.iter().filter_map(typed::<R>).find(|row| is_it(row)))
     }
 
-    /// The rows of `R`'s table that meet a condition: those of the database for which `condition` holds, those in memory for
-    /// which `holds` does. Both must say the same.
+    /// The rows of `R`'s table that a scan finds in the database, corrected by those that changed in memory.
     ///
     /// # Errors
     /// [`Stop::Missing`] when the database was not asked.
     pub fn select<R: Row>(
         &mut self,
-        condition: &'static str,
+        scan: &'static Scan<R>,
         parameters: Vec<Cell>,
-        holds: impl Fn(&R) -> bool,
     ) -> Result<Vec<Arc<R>>, Stop> {
         let select = Select {
-            table: R::TABLE.name,
-            condition,
+            of: scan,
             parameters,
         };
         let answers = self.draft.answers.iter().rev();
@@ -256,26 +254,29 @@ impl<'a> Rows<'a> {
             .map(|(_, answer)| (answer.seen, answer.selects.get(&select)))
             .find_map(|(seen, rows)| Some((seen, rows?)));
         let Some((seen, found)) = answer else {
-            self.draft.wants.selects.push((R::TABLE, select));
+            self.draft.wants.selects.push(select);
             return Err(Stop::Missing);
         };
         let rows = self.overlay.select(R::TABLE, found, seen);
         let rows = rows.iter().filter_map(typed::<R>);
-        Ok(rows.filter(|row| holds(row)).collect())
+        Ok(rows
+            .filter(|row| (scan.holds)(row, &select.parameters))
+            .collect())
     }
 
-    /// Counts rows by group. `table` is the one whose changed rows count differently from what the database says, and `group`
-    /// the group of one of its rows.
+    /// What a tally finds in the database, corrected by the rows that changed in memory.
     ///
     /// # Errors
     /// [`Stop::Missing`] when the database was not asked.
     pub fn count<R: Row>(
         &mut self,
-        query: &'static str,
+        tally: &'static Tally<R>,
         parameters: Vec<Cell>,
-        group: impl Fn(&R) -> Option<Vec<Cell>>,
     ) -> Result<Counted, Stop> {
-        let count = Count { query, parameters };
+        let count = Count {
+            of: tally,
+            parameters,
+        };
         let answers = self.draft.answers.iter().rev();
         let answer = answers
             .map(|(_, answer)| (answer.seen, answer.counts.get(&count)))
@@ -285,12 +286,14 @@ impl<'a> Rows<'a> {
             return Err(Stop::Missing);
         };
         let mut groups = groups.clone();
+        if !tally.changes {
+            return Ok(groups);
+        }
         for (base, now) in self.overlay.changes_since(seen, R::TABLE) {
             for (row, number) in [(base, -1), (now, 1)] {
-                let group = row
-                    .as_ref()
-                    .and_then(typed::<R>)
-                    .and_then(|row| group(&row));
+                let row = row.as_ref().and_then(typed::<R>);
+                // A tally that changes names no row of another table.
+                let group = row.and_then(|row| (tally.group)(&row, &count.parameters, &|_| None));
                 if let Some(group) = group {
                     *groups.entry(group).or_default() += number;
                 }

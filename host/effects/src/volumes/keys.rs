@@ -3,8 +3,8 @@
 use cairn_model::error::TaskError;
 use cairn_model::value::{Object, Value};
 
-use super::Setup;
 use super::tables::VolumeKey;
+use super::{Setup, scans};
 use crate::effect::{Answer, Change, KeyCopy, KeyDelete, Table};
 use crate::keyring::{MasterKey, Sealed, Secret};
 use crate::rows::{AnyRow, Bytes, Rows, Stop, Text};
@@ -93,8 +93,7 @@ fn master_key<'a>(rows: &mut Rows<'_>, setup: &Setup<'a>) -> Result<&'a MasterKe
 }
 
 fn has_keys(rows: &mut Rows<'_>) -> Result<bool, Stop> {
-    let all = |_: &VolumeKey| Some(Vec::new());
-    let keys = rows.count("SELECT COUNT(*) FROM keys", Vec::new(), all)?;
+    let keys = rows.count(&scans::KEYS, Vec::new())?;
     Ok(keys.values().any(|number| *number > 0))
 }
 

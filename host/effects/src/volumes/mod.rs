@@ -9,6 +9,7 @@ mod lookup;
 pub mod operate;
 mod reservation;
 mod restore;
+mod scans;
 mod tables;
 mod usage;
 mod volume;

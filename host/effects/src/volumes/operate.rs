@@ -7,6 +7,7 @@ use cairn_model::error::TaskError;
 use cairn_model::quota::{Measure, type_resource};
 use cairn_model::value::{Object, Value};
 
+use super::scans;
 use super::tables::{SNAPSHOT, Snapshot, VOLUME, Volume, VolumeType};
 use super::volume::{may_see, visible};
 use super::{Setup, reservation, volume};
@@ -72,11 +73,7 @@ pub fn update_volume(rows: &mut Rows<'_>, id: &str, changes: Object) -> Result<V
 /// `VolumeNotFound`, `VolumeInUse`; [`Stop::Missing`].
 pub fn check_unused(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
     let volume = visible(rows, id)?;
-    let snapshots = rows.select::<Snapshot>(
-        "volume_id = $1 AND deleted = FALSE",
-        vec![Cell::Text(Arc::clone(&volume.id))],
-        |row| row.volume_id.as_ref() == Some(&volume.id) && !row.deleted,
-    )?;
+    let snapshots = rows.select(&scans::SNAPSHOTS, vec![Cell::Text(Arc::clone(&volume.id))])?;
     if snapshots.is_empty() {
         return Ok(());
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use cairn_model::error::TaskError;
 use cairn_model::quota::{Measure, Resource, Usage, refresh_is_due, type_resource};
 
-use super::Setup;
 use super::limits::{not_authorized, own_project, resource, type_name};
-use super::tables::{ProjectLimit, QuotaUsage, Snapshot, Volume};
+use super::tables::{ProjectLimit, QuotaUsage, Snapshot};
+use super::{Setup, scans};
 use crate::effect::{Change, QuotaReserve};
 use crate::rows::{Cell, RowId, Rows, Stop, Text};
 
@@ -45,11 +45,7 @@ impl QuotaUsage {
 
 /// Every usage of a project.
 pub(super) fn usages(rows: &mut Rows<'_>, project: &Text) -> Result<BTreeMap<String, Usage>, Stop> {
-    let usages = rows.select::<QuotaUsage>(
-        "project_id = $1",
-        vec![Cell::Text(Arc::clone(project))],
-        |row| row.project_id == *project,
-    )?;
+    let usages = rows.select(&scans::USAGES, vec![Cell::Text(Arc::clone(project))])?;
     let usages = usages.iter();
     Ok(usages
         .map(|row| (row.resource.to_string(), row.counters()))
@@ -243,35 +239,10 @@ fn booked(
     project: &Text,
 ) -> Result<BTreeMap<String, i64>, Stop> {
     let parameters = || vec![Cell::Text(Arc::clone(project))];
-    let volumes = rows.count::<Volume>(
-        "SELECT volume_type_id, size, COUNT(*) FROM volumes
-         WHERE project_id = $1 AND booked = TRUE AND deleted = FALSE GROUP BY 1, 2",
-        parameters(),
-        |row| {
-            let counts = row.project_id.as_ref() == Some(project) && row.booked && !row.deleted;
-            let volume_type = row.volume_type_id.clone().map_or(Cell::Null, Cell::Text);
-            counts.then(|| vec![volume_type, row.size.map_or(Cell::Null, Cell::Int)])
-        },
-    )?;
-    // A snapshot is of its volume's type, which no flow changes.
+    let volumes = rows.count(&scans::BOOKED_VOLUMES, parameters())?;
     let leaves_out = setup.quota.no_snapshot_gigabytes;
-    let snapshots = rows.count::<Snapshot>(
-        "SELECT volumes.volume_type_id, booked_gigabytes, volume_size, COUNT(*) FROM snapshots
-         LEFT JOIN volumes ON volumes.id = snapshots.volume_id
-         WHERE snapshots.project_id = $1 AND snapshots.booked = TRUE AND snapshots.deleted = FALSE GROUP BY 1, 2, 3",
-        parameters(),
-        |_| None,
-    )?;
-    let unknown = rows.select::<Snapshot>(
-        "project_id = $1 AND booked = TRUE AND deleted = FALSE AND booked_gigabytes IS NULL",
-        parameters(),
-        |row| {
-            row.project_id.as_ref() == Some(project)
-                && row.booked
-                && !row.deleted
-                && row.booked_gigabytes.is_none()
-        },
-    )?;
+    let snapshots = rows.count(&scans::BOOKED_SNAPSHOTS, parameters())?;
+    let unknown = rows.select(&scans::UNSETTLED_SNAPSHOTS, parameters())?;
     let mut sums = Sums::default();
     for (group, number) in &volumes {
         let [volume_type, size] = group.as_slice() else {

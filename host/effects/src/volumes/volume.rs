@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cairn_model::error::TaskError;
 use cairn_model::value::{Object, Value};
 
+use super::scans;
 use super::tables::{Snapshot, VOLUME, Volume, VolumeKey};
 use crate::effect::{Answer, Change, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
 use crate::rows::{AnyRow, Cell, Json, Row, Rows, Stop, Text};
@@ -91,25 +92,11 @@ pub(super) fn dependent(
         Cell::Text(Arc::clone(&volume.id)),
         project.clone().map_or(Cell::Null, Cell::Text),
     ];
-    let snapshots = rows.select::<Snapshot>(
-        "volume_id = $1 AND project_id IS NOT DISTINCT FROM $2 AND deleted = FALSE",
-        parameters.clone(),
-        |row| {
-            row.volume_id.as_ref() == Some(&volume.id) && row.project_id == *project && !row.deleted
-        },
-    )?;
+    let snapshots = rows.select(&scans::OWN_SNAPSHOTS, parameters.clone())?;
     if let Some(first) = snapshots.iter().map(|row| &row.id).min() {
         return Ok(Some(("snapshot", Arc::clone(first))));
     }
-    let volumes = rows.select::<Volume>(
-        "source_volid = $1 AND project_id IS NOT DISTINCT FROM $2 AND deleted = FALSE",
-        parameters,
-        |row| {
-            row.source_volid.as_ref() == Some(&volume.id)
-                && row.project_id == *project
-                && !row.deleted
-        },
-    )?;
+    let volumes = rows.select(&scans::OWN_COPIES, parameters)?;
     let first = volumes.iter().map(|row| &row.id).min();
     Ok(first.map(|first| ("volume", Arc::clone(first))))
 }
@@ -240,7 +227,8 @@ pub(super) fn note_deleted(rows: &mut Rows<'_>, id: &str) {
     })));
 }
 
-/// Writes columns of a volume and notes the change; nothing where they hold these values already.
+/// Writes columns of a volume and notes the change, also where they hold these values already: another flow may have written them,
+/// and must not take back what this one counts on.
 fn write(
     rows: &mut Rows<'_>,
     volume: &Arc<Volume>,
@@ -248,7 +236,7 @@ fn write(
 ) -> Result<Arc<Volume>, Stop> {
     let columns: Vec<&str> = wanted.keys().map(String::as_str).collect();
     let mut before = plain(volume, &columns);
-    if before == wanted {
+    if wanted.is_empty() {
         return Ok(Arc::clone(volume));
     }
     before.insert("version".to_owned(), volume.version.into());

@@ -69,15 +69,6 @@ pub struct Request {
 const KEPT: Duration = Duration::from_secs(600);
 
 impl Sqlite {
-    /// Takes over the flows of processes that are gone, and says which flows nobody works on now: they are this process's to
-    /// recover. Those that were set aside are left out, unless they are to be tried again.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn take_over(&self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
-        self.write(|writer| writer.take_over(stuck_too))
-    }
-
     /// Sets a flow aside that cannot be recovered.
     ///
     /// # Errors
@@ -139,8 +130,9 @@ impl Sqlite {
     pub fn answer_to(&self, request: i64) -> Result<Option<Value>, StoreError> {
         let statement = "SELECT answer FROM requests WHERE id = ?";
         let writer = self.writer();
+        let connection = &writer.ledger.backend.connection;
         let answer: Option<Option<String>> =
-            scalar(&writer.connection, statement, [request]).map_err(failed)?;
+            scalar(connection, statement, [request]).map_err(failed)?;
         match answer {
             None => {
                 Err(TaskError::new("NotFound", format!("there is no request {request}")).into())
@@ -155,7 +147,8 @@ impl Sqlite {
     /// [`StoreError::Database`].
     pub fn requests(&self) -> Result<Vec<Request>, StoreError> {
         let writer = self.writer();
-        requests(&writer.connection, writer.host.id).map_err(failed)
+        let database = &writer.ledger.backend;
+        requests(&database.connection, database.host.id).map_err(failed)
     }
 
     /// Something that notices what other processes write; `None` for a database in memory, where there are none.
@@ -165,7 +158,8 @@ impl Sqlite {
     pub fn watch(&self) -> Result<Option<Watch>, StoreError> {
         let (held, host) = {
             let writer = self.writer();
-            (writer.held.clone(), writer.host.id)
+            let database = &writer.ledger.backend;
+            (database.held.clone(), database.host.id)
         };
         held.map(|held| Watch::open(&held.file, host)).transpose()
     }

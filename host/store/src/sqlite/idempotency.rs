@@ -9,9 +9,11 @@ use cairn_model::id::FlowId;
 use cairn_model::idempotency::{self, Key};
 use cairn_model::value::Digest;
 
+use super::lookup;
 use super::tx::{describe, scalar};
-use super::{Env, lookup};
 use crate::StoreError;
+use crate::backend::{GivenKey, Holder};
+use crate::config::Env;
 
 /// When the flow of a key ended; NULL while it has not, while its rollback is incomplete, and while it is stuck.
 const ENDED: &str = "coalesce(ended_at, (
@@ -21,12 +23,6 @@ const ENDED: &str = "coalesce(ended_at, (
 /// Project and text of a key.
 pub(super) type KeyId = (String, String);
 
-/// The flow that has a key, and what was asked for it.
-pub(super) struct Holder {
-    pub(super) flow: FlowId,
-    pub(super) asked: Digest,
-}
-
 /// What a key keeps of its flow.
 pub(super) struct Kept {
     asked: Digest,
@@ -34,25 +30,15 @@ pub(super) struct Kept {
     report: String,
 }
 
-impl Env {
-    /// A key has lapsed when its flow had ended by then.
-    pub(super) fn keys_lapse_before(&self) -> Timestamp {
-        self.clock.now().before(self.config.idempotency.keep)
-    }
-}
-
-/// The holder of a key that has not lapsed. `goes_on` tells of a flow that the open batch lets go on, which its row does not say
-/// yet.
+/// Who has a key. One whose flow ended before `lapsed` has lapsed.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] when what was asked stands in the flow's journal alone, which cannot be read;
 /// [`StoreError::Database`].
 pub(super) fn holder(
     connection: &Connection,
-    env: &Env,
-    project: &str,
+    project_id: &str,
     key: &str,
-    goes_on: impl Fn(FlowId) -> bool,
+    lapsed: Timestamp,
 ) -> Result<Option<Holder>, StoreError> {
     let statement = format!(
         "SELECT flow, asked, coalesce({ENDED} > ?3, 1) FROM idempotency_keys WHERE project_id = ?1 AND key = ?2"
@@ -61,47 +47,42 @@ pub(super) fn holder(
         .prepare_cached(&statement)
         .and_then(|mut statement| {
             statement
-                .query_row(params![project, key, env.keys_lapse_before().0], |row| {
-                    let flow = FlowId(uuid::Uuid::from_bytes(row.get(0)?));
-                    Ok((
-                        flow,
-                        row.get::<_, Option<String>>(1)?,
-                        row.get::<_, bool>(2)?,
-                    ))
+                .query_row(params![project_id, key, lapsed.0], |row| {
+                    let asked: Option<String> = row.get(1)?;
+                    Ok(Holder {
+                        flow: FlowId(uuid::Uuid::from_bytes(row.get(0)?)),
+                        // A key of schema 3 does not say.
+                        asked: asked.and_then(|asked| asked.parse().ok()),
+                        stands: row.get(2)?,
+                    })
                 })
                 .optional()
-        })
-        .map_err(|error| StoreError::Database(describe(&error)))?;
-    let Some((flow, asked, stands)) = found else {
-        return Ok(None);
-    };
-    if !stands && !goes_on(flow) {
-        return Ok(None);
+        });
+    found.map_err(|error| StoreError::Database(describe(&error)))
+}
+
+/// The digest of what was asked under a key.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when it stands in the flow's journal alone, which cannot be read; [`StoreError::Database`].
+pub(super) fn asked_under(connection: &Connection, holder: &Holder) -> Result<Digest, StoreError> {
+    match holder.asked {
+        Some(asked) => Ok(asked),
+        None => Ok(asked_for(&history(connection, holder.flow)?)),
     }
-    let asked = match asked.and_then(|asked| asked.parse().ok()) {
-        Some(asked) => asked,
-        // A key of schema 3, which did not say.
-        None => asked_for(&history(connection, flow)?),
-    };
-    Ok(Some(Holder { flow, asked }))
 }
 
 /// Gives a key to a flow. It is free, or has lapsed.
-pub(super) fn give(
-    connection: &Connection,
-    project: &str,
-    key: &Key,
-    flow: FlowId,
-) -> rusqlite::Result<()> {
+pub(super) fn give(connection: &Connection, given: &GivenKey) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO idempotency_keys (project_id, key, flow, asked) VALUES (?, ?, ?, ?)",
         )?
         .execute(params![
-            project,
-            key.text(),
-            flow.0.as_bytes(),
-            key.asked().to_string()
+            given.project_id,
+            given.key,
+            given.flow.0.as_bytes(),
+            given.asked.to_string()
         ])?;
     Ok(())
 }

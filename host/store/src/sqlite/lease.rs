@@ -13,6 +13,7 @@ use cairn_model::file;
 use cairn_model::id::{FlowId, HostId};
 
 use super::tx::scalar;
+use crate::backend::Taken;
 
 /// A lock that nobody holds is removed when it is this old.
 const ABANDONED: Duration = Duration::from_secs(600);
@@ -243,18 +244,6 @@ impl Drop for Host {
             let _ = fs::remove_file(lock_path(folder, self.id));
         }
     }
-}
-
-/// What came of taking a flow.
-pub(super) enum Taken {
-    /// It is in this process's hand.
-    Ours,
-    /// It is in nobody's hand, and stays there until somebody writes to it.
-    Resting,
-    /// A live process has it in hand.
-    By(u32),
-    /// There is none.
-    Unknown,
 }
 
 fn lock_path(folder: &Path, host: HostId) -> PathBuf {

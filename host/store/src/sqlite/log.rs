@@ -15,7 +15,6 @@ use cairn_model::crash::{CrashPoint, reach};
 
 use super::file::Held;
 use super::open;
-use super::writer::Writer;
 
 /// When the write-ahead log is copied, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +91,21 @@ impl Log {
         }
     }
 
+    /// Begins the log anew when it has become long. Nothing may be open.
+    pub(super) fn shorten(&self, connection: &Connection, patience: Duration) {
+        if !self.is_long.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        // A reader in the middle of the log is not waited for.
+        let quick = connection.busy_timeout(Duration::ZERO);
+        if let Err(error) = quick.and_then(|()| checkpoint(connection, "RESTART")) {
+            tracing::debug!(%error, "the log was not begun anew");
+        }
+        if let Err(error) = connection.busy_timeout(patience) {
+            tracing::warn!(%error, "SQLite does not wait for other processes");
+        }
+    }
+
     fn start(&self) -> std::io::Result<Copier> {
         let (wake, awake) = sync_channel(1);
         let (database, is_long) = (self.database.clone(), Arc::clone(&self.is_long));
@@ -142,23 +156,4 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u64> {
             row.get(1)
         })?;
     Ok(u64::try_from(frames).unwrap_or(0) * u64::from(page))
-}
-
-impl Writer {
-    /// Begins the log anew when it has become long. Nothing may be open.
-    pub(super) fn shorten_log(&mut self) {
-        let Some(log) = &self.log else { return };
-        if !log.is_long.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        // A reader in the middle of the log is not waited for.
-        let quick = self.connection.busy_timeout(Duration::ZERO);
-        let copied = quick.and_then(|()| checkpoint(&self.connection, "RESTART"));
-        if let Err(error) = copied {
-            tracing::debug!(%error, "the log was not begun anew");
-        }
-        if let Err(error) = self.connection.busy_timeout(self.env.config.patience) {
-            tracing::warn!(%error, "SQLite does not wait for other processes");
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ToSql};
 
 use cairn_effects::event::{Entry, FlowState, FlowSummary};
@@ -11,6 +12,7 @@ use cairn_model::value::Object;
 use super::row::{self, VOLUME_TYPE};
 use super::tx::scalar;
 use super::view::FlowFilter;
+use crate::journal;
 
 /// Why a flow cannot be recovered; `None` of one that can, or is not there.
 pub(super) fn stuck(connection: &Connection, flow: FlowId) -> rusqlite::Result<Option<String>> {
@@ -37,9 +39,25 @@ pub(super) fn journal(connection: &Connection, flow: FlowId) -> rusqlite::Result
         connection.prepare_cached("SELECT entries FROM journal WHERE flow = ? ORDER BY first")?;
     let mut rows = statement.query([flow.0.as_bytes()])?;
     while let Some(row) = rows.next()? {
-        entries.extend(super::journal::read(row.get_ref(0)?)?);
+        entries.extend(read_entries(row.get_ref(0)?)?);
     }
     Ok(entries)
+}
+
+/// The entries of a row of the journal, packed or as text.
+pub(super) fn read_entries(cell: ValueRef<'_>) -> rusqlite::Result<Vec<Entry>> {
+    let entries = match cell {
+        ValueRef::Text(text) => journal::read(text),
+        ValueRef::Blob(block) => journal::unpack(block),
+        _ => {
+            return Err(rusqlite::Error::InvalidColumnType(
+                0,
+                "entries".to_owned(),
+                cell.data_type(),
+            ));
+        }
+    };
+    entries.map_err(|damage| rusqlite::Error::FromSqlConversionFailure(0, cell.data_type(), damage))
 }
 
 /// Flows, newest first.

@@ -7,7 +7,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, Row as SqlRow, Statement};
 
 use cairn_effects::rows::{
-    AnyRow, Cell, CellRef, Counted, Fetched, Mark, RowId, Select, State, Table, Wants, Written,
+    AnyRow, Cell, CellRef, Counted, Fetched, Mark, RowId, State, Table, Wants, Written,
 };
 
 use super::tx::{execute, scalar};
@@ -73,17 +73,18 @@ pub(super) fn fetch(connection: &Connection, wants: Wants) -> rusqlite::Result<F
         let rows = read_all(connection, table, &statement, &[])?;
         fetched.whole.push((table, rows.into()));
     }
-    for (table, wanted) in wants.selects {
-        let Select {
-            condition,
-            parameters,
-            ..
-        } = &wanted;
-        let found = read_all(connection, table, &select(table, condition), parameters)?;
+    for wanted in wants.selects {
+        let statement = select(wanted.of.table(), wanted.of.condition());
+        let found = read_all(
+            connection,
+            wanted.of.table(),
+            &statement,
+            &wanted.parameters,
+        )?;
         fetched.selects.insert(wanted, found);
     }
     for wanted in wants.counts {
-        let mut statement = connection.prepare_cached(wanted.query)?;
+        let mut statement = connection.prepare_cached(wanted.of.query())?;
         bind(&mut statement, &wanted.parameters)?;
         let groups = statement.column_count().saturating_sub(1);
         let mut counted = Counted::new();

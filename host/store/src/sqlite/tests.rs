@@ -15,15 +15,19 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use cairn_effects::effect::{
-    Cast, Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeDestroy, VolumeUpdate,
+    Answer, Applied, Cast, Effect, Expiry, Query, QuotaCommit, QuotaReserve, VolumeCreate,
+    VolumeDestroy, VolumeUpdate,
 };
-use cairn_effects::event::FlowState;
+use cairn_effects::event::{Entry, Event, FlowState};
+use cairn_effects::volumes::Setup;
 use cairn_model::clock::{ManualClock, Timestamp};
-use cairn_model::id::{CallId, Identity, Phase, TaskId};
-use cairn_model::value::Object;
+use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
+use cairn_model::value::{Object, Value};
 
 use super::view::Kind;
 use super::*;
+use crate::config::Env;
+use crate::{Caller, Store as _, WhenDurable};
 
 fn memory() -> Sqlite {
     let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
@@ -178,6 +182,20 @@ fn a_row_that_somebody_changed_since_is_not_undone() {
         .unwrap();
     assert_eq!(refusal(store.undo(&created)), "UndoRefused");
     assert_eq!(rows(&store, Kind::Volume)[0]["status"], "available");
+}
+
+#[test]
+fn a_value_that_another_flow_wrote_too_is_not_taken_back() {
+    let store = memory();
+    let (first, second) = (begin(&store, &ann()), begin(&store, &ann()));
+    let (id, _) = made(apply(&store, first, &ann(), create()));
+    let (_, updated) = made(apply(&store, first, &ann(), update(&id, "in-use")));
+    let (_, confirmed) = made(apply(&store, second, &ann(), update(&id, "in-use")));
+    assert_eq!(refusal(store.undo(&updated)), "UndoRefused");
+    assert_eq!(rows(&store, Kind::Volume)[0]["status"], "in-use");
+    store.undo(&confirmed).unwrap();
+    store.undo(&updated).unwrap();
+    assert_eq!(rows(&store, Kind::Volume)[0]["status"], "creating");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use cairn_model::clock::Timestamp;
 
-use super::Env;
 use crate::Caller;
+use crate::config::Env;
 
 /// What an operator's change works with.
 pub(super) struct Tx<'a> {

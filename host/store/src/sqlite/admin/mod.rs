@@ -25,10 +25,11 @@ use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
 use cairn_model::value::{Digest, Object, Value};
 
-use super::Sqlite;
 use super::rows::{self, NotWritten, Statements};
-use super::tx::{Fault, Tx};
+use super::tx::{Fault, Tx, in_savepoint};
 use super::view::View;
+use super::{Database, Sqlite};
+use crate::batched::Writer;
 use crate::{Caller, StoreError};
 
 impl Sqlite {
@@ -46,10 +47,38 @@ impl Sqlite {
             requester,
         };
         self.write(|writer| {
-            writer.alone(caller, |tx| {
+            alone(writer, caller, |tx| {
                 work(&mut Admin { tx }).map_err(|error| error.0)
             })
         })
+    }
+}
+
+/// Commits what is open and runs `work` in a transaction of its own, on disk when this returns.
+fn alone<T>(
+    writer: &mut Writer<Database>,
+    by: Caller<'_>,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
+) -> Result<T, StoreError> {
+    let ledger = &mut writer.ledger;
+    ledger.commit()?;
+    ledger.begin()?;
+    // What an operator writes goes past them.
+    ledger.overlay.forget();
+    let mut tx = Tx::new(&ledger.backend.connection, &writer.env, by);
+    match in_savepoint(&mut tx, work) {
+        Ok(value) => {
+            ledger.commit()?;
+            Ok(value)
+        }
+        Err(Fault::Refused(error)) => {
+            ledger.commit()?;
+            Err(StoreError::Refused(error))
+        }
+        Err(Fault::Sqlite(error)) => {
+            let lost = ledger.backend.lost(&error);
+            ledger.settled(Err(lost))
+        }
     }
 }
 

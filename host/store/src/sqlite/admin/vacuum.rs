@@ -9,9 +9,9 @@ use serde::Serialize;
 use cairn_model::error::TaskError;
 
 use crate::StoreError;
+use crate::batched::Writer;
 use crate::sqlite::tx::describe;
-use crate::sqlite::writer::Writer;
-use crate::sqlite::{Sqlite, batch};
+use crate::sqlite::{Database, Sqlite, database};
 
 /// How large a database was, and is; in bytes, with its write-ahead log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,43 +33,46 @@ impl Sqlite {
     /// # Errors
     /// `DatabaseInUse` while another process works on flows; [`StoreError::Database`].
     pub fn vacuum(&self) -> Result<Vacuumed, StoreError> {
-        self.write(Writer::vacuum)
+        self.write(vacuum)
     }
 }
 
-impl Writer {
-    fn vacuum(&mut self) -> Result<Vacuumed, StoreError> {
-        self.commit()?;
-        let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
-        let path = self.held.as_ref().map(|held| held.file.path().to_owned());
-        let before = path.as_deref().map_or(0, size);
-        let at_work = self.host.at_work(&self.connection, self.env.clock.now());
-        if let [pid, ..] = at_work.map_err(failed)?.as_slice() {
-            let message = format!(
-                "process {pid} works on flows of this database, and could not write for as long as this takes: let it end, and try again"
-            );
-            return Err(TaskError::new("DatabaseInUse", message).into());
-        }
-        let patience = self.env.config.patience;
-        let turn = batch::take_turn(self.turnstile.as_ref(), patience)?;
-        batch::mark(self.turnstile.as_ref());
-        let written = write_anew(&self.connection);
-        // Rows of the journal may have other numbers now.
-        self.overlay.forget();
-        if let Err(error) = &written
-            && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-        {
-            return Err(batch::busy(self.turnstile.as_ref(), patience));
-        }
-        let complete = written.and_then(|()| copy_log(&self.connection));
-        let complete = complete.map_err(failed)?;
-        drop(turn);
-        Ok(Vacuumed {
-            before,
-            after: path.as_deref().map_or(0, size),
-            complete,
-        })
+fn vacuum(writer: &mut Writer<Database>) -> Result<Vacuumed, StoreError> {
+    writer.ledger.commit()?;
+    let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
+    let now = writer.env.clock.now();
+    let database = &writer.ledger.backend;
+    let path = database
+        .held
+        .as_ref()
+        .map(|held| held.file.path().to_owned());
+    let before = path.as_deref().map_or(0, size);
+    let at_work = database.host.at_work(&database.connection, now);
+    if let [pid, ..] = at_work.map_err(failed)?.as_slice() {
+        let message = format!(
+            "process {pid} works on flows of this database, and could not write for as long as this takes: let it end, and try again"
+        );
+        return Err(TaskError::new("DatabaseInUse", message).into());
     }
+    let (turnstile, patience) = (database.turnstile.as_ref(), database.patience);
+    let turn = database::take_turn(turnstile, patience)?;
+    database::mark(turnstile);
+    let written = write_anew(&database.connection);
+    // Rows of the journal may have other numbers now.
+    writer.ledger.overlay.forget();
+    if let Err(error) = &written
+        && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+    {
+        return Err(database::busy(turnstile, patience));
+    }
+    let complete = written.and_then(|()| copy_log(&database.connection));
+    let complete = complete.map_err(failed)?;
+    drop(turn);
+    Ok(Vacuumed {
+        before,
+        after: path.as_deref().map_or(0, size),
+        complete,
+    })
 }
 
 /// Temporary tables are kept in memory otherwise: a whole database is not to be.

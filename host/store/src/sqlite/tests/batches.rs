@@ -1,6 +1,7 @@
 //! Batches that are lost, flows that are loaded anew, and what is noted on the way.
 
 use super::*;
+use crate::batched::INBOX_MOST;
 
 /// Text of about so many bytes that takes as many in the journal.
 fn unpackable(bytes: usize) -> String {
@@ -33,13 +34,20 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     // The disk is full from here on.
     {
         let mut writer = store.writer();
-        writer.commit().unwrap();
+        writer.ledger.commit().unwrap();
         let pages: i64 = writer
+            .ledger
+            .backend
             .connection
             .query_row("PRAGMA page_count", [], |row| row.get(0))
             .unwrap();
         let full = format!("PRAGMA max_page_count = {pages}");
-        writer.connection.query_row(&full, [], |_| Ok(())).unwrap();
+        writer
+            .ledger
+            .backend
+            .connection
+            .query_row(&full, [], |_| Ok(()))
+            .unwrap();
     }
     apply(&store, second, &ann(), reserve(1)).unwrap();
     let log = Event::Log {
@@ -71,6 +79,8 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     {
         let writer = store.writer();
         writer
+            .ledger
+            .backend
             .connection
             .query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
             .unwrap();
@@ -145,6 +155,8 @@ fn go_on_after_an_io_error(path: &Path) {
         let query = "SELECT count(*) FROM temp.sqlite_schema WHERE name = 'mark'";
         let writer = store.writer();
         writer
+            .ledger
+            .backend
             .connection
             .query_row(query, [], |row| row.get(0))
             .unwrap()
@@ -153,6 +165,8 @@ fn go_on_after_an_io_error(path: &Path) {
         let writer = store.writer();
         // It is gone with its connection.
         writer
+            .ledger
+            .backend
             .connection
             .execute_batch("CREATE TEMP TABLE mark (x)")
             .unwrap();
@@ -173,7 +187,7 @@ fn go_on_after_an_io_error(path: &Path) {
     assert_eq!(marks(&store), 0, "it is the connection that failed");
     {
         let writer = store.writer();
-        assert!(writer.connection.is_autocommit());
+        assert!(writer.ledger.backend.connection.is_autocommit());
         for (pragma, expected) in [
             ("busy_timeout", 1234),
             ("synchronous", 2),
@@ -182,6 +196,8 @@ fn go_on_after_an_io_error(path: &Path) {
         ] {
             let query = format!("PRAGMA {pragma}");
             let value: i64 = writer
+                .ledger
+                .backend
                 .connection
                 .query_row(&query, [], |row| row.get(0))
                 .unwrap();
@@ -386,12 +402,12 @@ fn who_says_more_than_the_inbox_holds_waits_for_the_writer() {
             }
         });
         let since = Instant::now();
-        while said.load(Ordering::SeqCst) < inbox::MOST >> 21 {
+        while said.load(Ordering::SeqCst) < INBOX_MOST >> 21 {
             assert!(since.elapsed() < Duration::from_secs(20));
             std::thread::yield_now();
         }
         std::thread::sleep(Duration::from_millis(50));
-        assert!(said.load(Ordering::SeqCst) <= inbox::MOST >> 20);
+        assert!(said.load(Ordering::SeqCst) <= INBOX_MOST >> 20);
         drop(writer);
     });
     store.barrier(call.flow).unwrap();

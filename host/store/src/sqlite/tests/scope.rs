@@ -307,6 +307,6 @@ fn the_batch_is_opened_for_a_forged_id_and_for_one_that_nobody_has() {
             requester: &mallory(),
         };
         refusal(store.query(caller, &Query::Volume(id.to_owned())));
-        assert!(store.write(|writer| writer.batch.is_some()), "{id}");
+        assert!(store.write(|writer| writer.ledger.batch.is_some()), "{id}");
     }
 }

@@ -25,15 +25,22 @@ fn clocked() -> (Sqlite, Arc<ManualClock>) {
 /// Writes past every rule.
 pub(super) fn damage(store: &Sqlite, statement: &str) {
     let mut writer = store.writer();
-    writer.commit().unwrap();
-    writer.connection.execute_batch(statement).unwrap();
-    writer.overlay.forget();
+    writer.ledger.commit().unwrap();
+    writer
+        .ledger
+        .backend
+        .connection
+        .execute_batch(statement)
+        .unwrap();
+    writer.ledger.overlay.forget();
 }
 
 pub(super) fn number(store: &Sqlite, query: &str) -> i64 {
     let mut writer = store.writer();
-    writer.commit().unwrap();
+    writer.ledger.commit().unwrap();
     writer
+        .ledger
+        .backend
         .connection
         .query_row(query, [], |row| row.get(0))
         .unwrap()

@@ -61,7 +61,7 @@ impl Reader {
         mode.and_then(|mode| fs::set_permissions(to, Permissions::from_mode(mode | OWNER)))
             .and_then(|()| file::sync(to))
             .map_err(|error| unwritten(to, &error))?;
-        let copy = Self::open(to, self.env.config.clone(), Arc::clone(&self.env.clock))?;
+        let copy = Self::open_with(to, self.env.config.clone(), Arc::clone(&self.env.clock))?;
         match copy.check()?.problems.first() {
             None => Ok(()),
             Some(problem) => Err(StoreError::Database(format!(

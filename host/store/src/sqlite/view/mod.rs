@@ -46,9 +46,10 @@ impl Sqlite {
             requester,
         };
         self.write(|writer| {
-            writer.commit()?;
+            writer.ledger.commit()?;
+            let connection = &writer.ledger.backend.connection;
             read(&View {
-                tx: Tx::new(&writer.connection, &writer.env, caller),
+                tx: Tx::new(connection, &writer.env, caller),
             })
         })
     }
@@ -182,13 +183,13 @@ impl View<'_> {
     /// [`StoreError::Damaged`] when it cannot be read what was asked, [`StoreError::Database`].
     pub fn repeat_of(&self, key: &Key) -> Result<Option<FlowId>, StoreError> {
         let project = &self.tx.by.requester.project_id;
-        let holder =
-            idempotency::holder(self.connection(), self.tx.env, project, key.text(), |_| {
-                false
-            })?;
-        Ok(holder
-            .filter(|holder| holder.asked == key.asked())
-            .map(|holder| holder.flow))
+        let lapsed = self.tx.env.keys_lapse_before();
+        let holder = idempotency::holder(self.connection(), project, key.text(), lapsed)?;
+        let Some(holder) = holder.filter(|holder| holder.stands) else {
+            return Ok(None);
+        };
+        let asked = idempotency::asked_under(self.connection(), &holder)?;
+        Ok((asked == key.asked()).then_some(holder.flow))
     }
 
     /// Why a flow cannot be recovered; `None` of one that can, or is not there.

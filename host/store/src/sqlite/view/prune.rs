@@ -14,7 +14,7 @@ use cairn_model::id::FlowId;
 use super::{View, failed};
 use crate::StoreError;
 use crate::sqlite::idempotency::{self, Kept, KeyId};
-use crate::sqlite::journal;
+use crate::sqlite::lookup::read_entries;
 use crate::sqlite::tx::scalar;
 
 /// Flows that are looked at, and so removed, in one go.
@@ -231,7 +231,7 @@ fn last_row(
             "SELECT first, entries FROM journal WHERE flow = ? ORDER BY first DESC LIMIT 1",
         )?
         .query_row([flow.0.as_bytes()], |row| {
-            Ok((row.get(0)?, journal::read(row.get_ref(1)?).ok()))
+            Ok((row.get(0)?, read_entries(row.get_ref(1)?).ok()))
         })
         .optional()
 }

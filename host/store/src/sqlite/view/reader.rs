@@ -8,10 +8,11 @@ use cairn_model::clock::Clock;
 use cairn_model::id::Identity;
 
 use super::View;
+use crate::config::Env;
 use crate::sqlite::file::invalid;
 use crate::sqlite::tx::{Tx, describe};
-use crate::sqlite::{DatabaseFile, Env, SqliteConfig, open};
-use crate::{Caller, StoreError};
+use crate::sqlite::{DatabaseFile, SqliteConfig, open};
+use crate::{Caller, StoreConfig, StoreError};
 
 /// A database that is only read.
 pub struct Reader {
@@ -29,6 +30,14 @@ impl Reader {
     pub fn open(
         path: &Path,
         config: SqliteConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(path, config.into(), clock)
+    }
+
+    pub(super) fn open_with(
+        path: &Path,
+        config: StoreConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         clock.now().check()?;

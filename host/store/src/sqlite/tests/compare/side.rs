@@ -52,7 +52,7 @@ impl Side {
         let there = ["there-0", "there-1"].map(str::to_owned);
         Self {
             connection,
-            env: Env::new(config.clone(), Arc::clone(clock) as _),
+            env: Env::new(config.clone().into(), Arc::clone(clock) as _),
             clock: Arc::clone(clock),
             overlay: Overlay::new(4096),
             statements: Statements::default(),

@@ -1,40 +1,36 @@
-//! Rows of the journal. A flow says the same names and ids over and over: packed, its row takes a third of the pages, and so of
-//! the time to write it.
-
-use std::borrow::Cow;
-
-use rusqlite::types::ValueRef;
+//! Rows of the journal: the entries of one flow in one batch. A flow says the same names and ids over and over: packed, its row takes a
+//! third of the pages, and so of the time to write it.
 
 use cairn_effects::event::Entry;
 
 /// No LZ4 block unpacks to more than this many times its length.
 const MOST: usize = 255;
 
+/// Why a row of the journal cannot be read.
+pub type Damage = Box<dyn std::error::Error + Send + Sync>;
+
 /// Packs a JSON array of entries.
-pub(super) fn pack(entries: &[u8]) -> Vec<u8> {
+pub fn pack(entries: &[u8]) -> Vec<u8> {
     lz4_flex::block::compress_prepend_size(entries)
 }
 
-/// The entries of a row, packed or as text.
-pub(super) fn read(row: ValueRef<'_>) -> rusqlite::Result<Vec<Entry>> {
-    let damaged = |error: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(0, row.data_type(), error)
-    };
-    let entries = match row {
-        ValueRef::Text(text) => Cow::Borrowed(text),
-        ValueRef::Blob(block) => Cow::Owned(unpack(block).map_err(damaged)?),
-        _ => {
-            return Err(rusqlite::Error::InvalidColumnType(
-                0,
-                "entries".to_owned(),
-                row.data_type(),
-            ));
-        }
-    };
-    serde_json::from_slice(&entries).map_err(|error| damaged(error.into()))
+/// Reads the entries of a row that was packed.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn unpack(block: &[u8]) -> Result<Vec<Entry>, Damage> {
+    read(&inflate(block)?)
 }
 
-fn unpack(block: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+/// Reads the entries of a row as text, as the first schema had them.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read(text: &[u8]) -> Result<Vec<Entry>, Damage> {
+    Ok(serde_json::from_slice(text)?)
+}
+
+fn inflate(block: &[u8]) -> Result<Vec<u8>, Damage> {
     let (length, _) = lz4_flex::block::uncompressed_size(block)?;
     // Before memory is asked for.
     if length > block.len().saturating_mul(MOST) {
@@ -61,11 +57,8 @@ mod tests {
     #[test]
     fn a_row_is_read_packed_or_as_text() {
         let (text, entries) = entries();
-        assert_eq!(
-            read(ValueRef::Blob(&pack(text.as_bytes()))).unwrap(),
-            entries
-        );
-        assert_eq!(read(ValueRef::Text(text.as_bytes())).unwrap(), entries);
+        assert_eq!(unpack(&pack(text.as_bytes())).unwrap(), entries);
+        assert_eq!(read(text.as_bytes()).unwrap(), entries);
     }
 
     #[test]
@@ -73,7 +66,7 @@ mod tests {
         let blanks = format!("[{}]", " ".repeat(1 << 20));
         let packed = pack(blanks.as_bytes());
         assert!(packed.len() < blanks.len() / 200);
-        assert!(read(ValueRef::Blob(&packed)).unwrap().is_empty());
+        assert!(unpack(&packed).unwrap().is_empty());
     }
 
     #[test]
@@ -82,12 +75,11 @@ mod tests {
         let packed = pack(text.as_bytes());
         let mut huge = packed.clone();
         huge[..4].copy_from_slice(&u32::MAX.to_le_bytes());
-        let error = read(ValueRef::Blob(&huge)).unwrap_err().to_string();
+        let error = unpack(&huge).unwrap_err().to_string();
         assert!(error.contains("cannot unpack to 4294967295"), "{error}");
         for damaged in [&packed[..packed.len() - 1], &packed[..3], &[]] {
-            assert!(read(ValueRef::Blob(damaged)).is_err());
+            assert!(unpack(damaged).is_err());
         }
-        assert!(read(ValueRef::Blob(&pack(b"["))).is_err());
-        assert!(read(ValueRef::Null).is_err());
+        assert!(unpack(&pack(b"[")).is_err());
     }
 }

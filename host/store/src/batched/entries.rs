@@ -5,7 +5,7 @@ use serde::Serialize;
 use cairn_effects::effect::Applied;
 use cairn_model::clock::Timestamp;
 
-use super::journal;
+use crate::journal;
 
 /// Entries of one flow, as a JSON array without its last bracket.
 #[derive(Debug, Default)]

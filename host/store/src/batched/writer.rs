@@ -1,86 +1,40 @@
 //! The one writer: what flows append, the effects they apply and undo, and what they look up.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use cairn_effects::effect::{Answer, Applied, Change, Effect, Query};
 use cairn_effects::event::{Entry, Event, FlowState};
-use cairn_effects::rows::{Done, Draft, Made, Overlay, Row as _, Rows, Stop};
+use cairn_effects::history::History;
+use cairn_effects::rows::{Done, Draft, Made, Row as _, Rows, Stop};
 use cairn_effects::volumes::{self, Message, Setup};
 use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::{CallId, FlowId, Identity};
 use cairn_model::idempotency::{Key, asked};
-use cairn_model::value::Value;
+use cairn_model::value::{Digest, Value};
 
-use super::batch::{Batch, Told};
 use super::entries::{self, Written};
-use super::file::Held;
-use super::lease::{Host, Taken};
-use super::log::Log;
-use super::rows::Statements;
+use super::inbox::Said;
+use super::ledger::Ledger;
 use super::session::{OPERATOR, Session};
-use super::turnstile::Turnstile;
-use super::tx::{Fault, Tx, describe, in_savepoint};
-use super::{Env, idempotency, lookup};
+use crate::backend::{Backend, GivenKey, Taken};
+use crate::config::Env;
 use crate::{Caller, StoreError, WhenDurable};
 
-/// Bytes of the cache of rows.
-const CACHE: usize = 64 << 20;
-
-pub(super) struct Writer {
-    /// `None` in memory. Dropped before the connection, which removes the log when it is closed last.
-    pub(super) log: Option<Log>,
-    pub(super) connection: Connection,
-    /// What rules look at and change; a commit writes it to the database.
-    pub(super) overlay: Overlay,
-    pub(super) statements: Statements,
-    /// Differs when another process has written.
-    pub(super) data_version: Option<i64>,
-    /// How often the connection was opened anew.
-    pub(super) reopened: u64,
-    /// The files that are open; `None` in memory.
-    pub(super) held: Option<Held>,
-    pub(super) env: Env,
-    /// `None` in memory.
-    pub(super) turnstile: Option<Turnstile>,
-    pub(super) host: Host,
-    /// Why this process may write nothing more.
-    pub(super) barred: Option<StoreError>,
-    pub(super) batch: Option<Batch>,
-    pub(super) flows: HashMap<FlowId, Session>,
-    /// Who is to be told, once the writer is free, what became of a batch.
-    pub(super) told: Vec<Told>,
-    /// How many batches were committed.
-    pub(super) commits: u64,
-    /// Set during a commit, which takes long.
-    pub(super) long: Arc<AtomicBool>,
+/// What flows do, on its way into the open batch.
+pub(crate) struct Writer<B> {
+    pub(crate) ledger: Ledger<B>,
+    pub(crate) env: Env,
     pub(super) closing: bool,
 }
 
-impl Writer {
-    pub(super) fn new(connection: Connection, host: Host, env: Env) -> Self {
+impl<B: Backend> Writer<B> {
+    pub(super) fn new(backend: B, env: Env) -> Self {
         Self {
-            log: None,
-            connection,
-            overlay: Overlay::new(CACHE),
-            statements: Statements::default(),
-            data_version: None,
-            reopened: 0,
-            held: None,
+            ledger: Ledger::new(backend, Arc::clone(&env.clock)),
             env,
-            turnstile: None,
-            host,
-            barred: None,
-            batch: None,
-            flows: HashMap::new(),
-            told: Vec::new(),
-            commits: 0,
-            long: Arc::default(),
             closing: false,
         }
     }
@@ -103,7 +57,7 @@ impl Writer {
             self.settle_casts(flow, state);
             reach(CrashPoint::CastsSettled);
         }
-        if let Some(session) = self.flows.get_mut(&flow) {
+        if let Some(session) = self.ledger.flows.get_mut(&flow) {
             let notes = events.iter();
             notes.for_each(|event| session.note(flow, now, event));
         }
@@ -116,46 +70,36 @@ impl Writer {
     /// The flow's session in an open batch; a new one for a flow that is created.
     fn open_session(&mut self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
         self.check_session(flow, first)?;
-        self.begin_as_host()?;
-        let Some(session) = self.flows.get_mut(&flow) else {
+        self.ledger.begin_as_host()?;
+        let Some(session) = self.ledger.flows.get_mut(&flow) else {
             let Some(created @ Event::Created { .. }) = first else {
                 return Err(StoreError::UnknownFlow(flow));
             };
             self.take_key(flow, created)?;
-            self.flows.insert(flow, Session::with_handles(1));
+            self.ledger.flows.insert(flow, Session::with_handles(1));
             return Ok(());
         };
         if !session.rested {
             return Ok(());
         }
         // While it rested, another process may have taken it up.
-        let unchanged = self
-            .connection
-            .prepare_cached(
-                "SELECT 1 FROM flows WHERE id = ? AND (host IS NULL OR host = ?) AND entries = ?",
-            )
-            .and_then(|mut statement| {
-                let (id, own) = (flow.0.as_bytes(), self.host.id.0.as_bytes());
-                statement
-                    .query_row(params![id, own, session.next_entry], |_| Ok(()))
-                    .optional()
-            });
-        match unchanged {
-            Ok(Some(())) => {
-                session.rested = false;
-                Ok(())
-            }
-            Ok(None) => {
-                session.lost = Some(StoreError::WentOn(flow));
-                Err(StoreError::WentOn(flow))
-            }
-            Err(error) => Err(self.lose(&error)),
+        let entries = session.next_entry;
+        let untouched = self.ledger.backend.is_untouched(flow, entries);
+        let untouched = self.ledger.settled(untouched)?;
+        let Some(session) = self.ledger.flows.get_mut(&flow) else {
+            return Err(StoreError::UnknownFlow(flow));
+        };
+        if untouched {
+            session.rested = false;
+            return Ok(());
         }
+        session.lost = Some(StoreError::WentOn(flow));
+        Err(StoreError::WentOn(flow))
     }
 
     fn check_session(&self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
-        match self.flows.get(&flow) {
-            Some(_) if self.barred.is_some() => self.check_barred(),
+        match self.ledger.flows.get(&flow) {
+            Some(_) if self.ledger.barred.is_some() => self.ledger.check_barred(),
             Some(session) => session.lost.clone().map_or(Ok(()), Err),
             None if matches!(first, Some(Event::Created { .. })) => Ok(()),
             None => Err(StoreError::UnknownFlow(flow)),
@@ -177,30 +121,68 @@ impl Writer {
         };
         // What is compared with a key of schema 3, of which it is known only what its flow was given.
         let given = || asked(name, request);
-        let key = Key::stored(key.clone(), digest.unwrap_or_else(given));
-        let project = &requester.project_id;
-        let goes_on = |flow| {
-            let head = self
-                .flows
-                .get(&flow)
-                .and_then(|session| session.head.as_ref());
-            head.is_some_and(|head| !matches!(head.state, FlowState::Success | FlowState::Failure))
-        };
-        let (connection, env) = (&self.connection, &self.env);
-        let holder = idempotency::holder(connection, env, project, key.text(), goes_on)?;
-        if let Some(holder) = holder {
+        let digest = digest.unwrap_or_else(given);
+        let project_id = &requester.project_id;
+        if let Some((holder, theirs)) = self.holder(project_id, key)? {
             return Err(StoreError::KeyTaken {
-                flow: holder.flow,
-                same: holder.asked == key.asked() || holder.asked == given(),
+                flow: holder,
+                same: theirs == digest || theirs == given(),
             });
         }
-        idempotency::give(&self.connection, project, &key, flow).map_err(|error| self.lose(&error))
+        if let Some(batch) = &mut self.ledger.batch {
+            batch.keys.push(GivenKey {
+                project_id: project_id.clone(),
+                key: key.clone(),
+                flow,
+                asked: digest,
+            });
+        }
+        Ok(())
+    }
+
+    /// The flow that has a key which has not lapsed, and the digest of what was asked under it.
+    fn holder(&self, project_id: &str, key: &str) -> Result<Option<(FlowId, Digest)>, StoreError> {
+        let given = self.ledger.batch.iter().flat_map(|batch| &batch.keys);
+        let mut given = given.filter(|given| given.project_id == project_id && given.key == key);
+        if let Some(given) = given.next_back() {
+            return Ok(Some((given.flow, given.asked)));
+        }
+        let lapsed = self.env.keys_lapse_before();
+        let backend = &self.ledger.backend;
+        let Some(holder) = backend.key_holder(project_id, key, lapsed)? else {
+            return Ok(None);
+        };
+        // The open batch may let a flow go on that had ended.
+        let session = self.ledger.flows.get(&holder.flow);
+        let head = session.and_then(|session| session.head.as_ref());
+        let goes_on =
+            head.is_some_and(|head| !matches!(head.state, FlowState::Success | FlowState::Failure));
+        if !holder.stands && !goes_on {
+            return Ok(None);
+        }
+        let theirs = match holder.asked {
+            Some(asked) => asked,
+            None => self.asked_for(holder.flow)?,
+        };
+        Ok(Some((holder.flow, theirs)))
+    }
+
+    /// The digest of what a flow was asked, where its journal alone tells.
+    fn asked_for(&self, flow: FlowId) -> Result<Digest, StoreError> {
+        let damaged = |reason| StoreError::Damaged { flow, reason };
+        let journal = self.ledger.backend.journal(flow).map_err(damaged)?;
+        let history = History::fold(&journal);
+        let history = history.ok_or_else(|| damaged("it has no beginning".to_owned()))?;
+        let given = || asked(&history.name, &history.request);
+        Ok(history.key.as_ref().map_or_else(given, Key::asked))
     }
 
     /// Adds entries to the open batch.
     fn push(&mut self, flow: FlowId, entries: Written) {
-        self.touch(flow);
-        let (Some(batch), Some(session)) = (&mut self.batch, self.flows.get_mut(&flow)) else {
+        self.ledger.touch(flow);
+        let (Some(batch), Some(session)) =
+            (&mut self.ledger.batch, self.ledger.flows.get_mut(&flow))
+        else {
             return;
         };
         batch.events += entries.len();
@@ -216,7 +198,7 @@ impl Writer {
 
     /// Settles what a flow sent that ends: in memory as far as it is there, else when the batch is written.
     fn settle_casts(&mut self, flow: FlowId, state: FlowState) {
-        let Some(session) = self.flows.get(&flow) else {
+        let Some(session) = self.ledger.flows.get(&flow) else {
             return;
         };
         if !session.made.iter().any(|id| id.table == Message::TABLE) {
@@ -228,9 +210,9 @@ impl Writer {
             requester: &nobody,
         };
         let mut draft = Draft::new(self.env.clock.now());
-        let rows = Rows::new(&mut self.overlay, &mut draft, by, &session.made);
+        let rows = Rows::new(&mut self.ledger.overlay, &mut draft, by, &session.made);
         let (others, _) = rows.run(|rows| Ok(volumes::settle(rows, state)));
-        if let (Ok(others), Some(batch)) = (others, &mut self.batch) {
+        if let (Ok(others), Some(batch)) = (others, &mut self.ledger.batch) {
             let others = others.into_iter();
             batch
                 .unsettled
@@ -247,12 +229,18 @@ impl Writer {
     ) -> Result<Option<(Answer, Applied)>, StoreError> {
         if let Some(call) = by.call {
             self.check_session(call.flow, None)?;
-            if self.flows.get(&call.flow).and_then(|session| session.open) != Some(call) {
+            if self
+                .ledger
+                .flows
+                .get(&call.flow)
+                .and_then(|session| session.open)
+                != Some(call)
+            {
                 return Err(StoreError::CallClosed);
             }
             self.open_session(call.flow, None)?;
         } else {
-            self.begin()?;
+            self.ledger.begin()?;
         }
         let now = draft.now();
         let (result, done) =
@@ -272,7 +260,7 @@ impl Writer {
             changes: done.changes,
         };
         if let Some(call) = by.call {
-            if let Some(session) = self.flows.get_mut(&call.flow) {
+            if let Some(session) = self.ledger.flows.get_mut(&call.flow) {
                 applied.number = session.next_effect.max(1);
                 session.applied(&applied);
             }
@@ -290,11 +278,11 @@ impl Writer {
         draft: &mut Draft,
         rules: impl FnOnce(&mut Rows<'_>, &Setup<'_>) -> Result<T, Stop>,
     ) -> (Result<T, Stop>, Done) {
-        let session = by.call.and_then(|call| self.flows.get(&call.flow));
+        let session = by.call.and_then(|call| self.ledger.flows.get(&call.flow));
         let nothing = Made::new();
         let made = session.map_or(&nothing, |session| &session.made);
         let setup = self.env.setup();
-        Rows::new(&mut self.overlay, draft, by, made).run(|rows| rules(rows, &setup))
+        Rows::new(&mut self.ledger.overlay, draft, by, made).run(|rows| rules(rows, &setup))
     }
 
     /// Takes an effect back. `None`: rows are missing that the draft names.
@@ -341,10 +329,8 @@ impl Writer {
         if let Some(call) = by.call {
             self.check_session(call.flow, None)?;
         }
-        if self.batch.is_none() {
-            let look = self.look_for_others();
-            // Reading changes nothing, so there is no batch to lose.
-            look.map_err(|error| StoreError::Database(describe(&error)))?;
+        if self.ledger.batch.is_none() {
+            self.ledger.look_for_others()?;
         }
         let now = draft.now();
         let (result, done) =
@@ -368,7 +354,7 @@ impl Writer {
     fn note_denied(&mut self, by: Caller<'_>, now: Timestamp, denied: Vec<(&'static str, String)>) {
         let Some(call) = by.call else { return };
         for (kind, id) in denied {
-            let session = self.flows.get_mut(&call.flow);
+            let session = self.ledger.flows.get_mut(&call.flow);
             if !session.is_some_and(|session| session.denies(kind, &id)) {
                 continue;
             }
@@ -384,7 +370,7 @@ impl Writer {
     pub(super) fn barrier(&mut self, flow: FlowId) -> Result<(), StoreError> {
         self.check_session(flow, None)?;
         if self.has_pending(flow) {
-            self.commit()
+            self.ledger.commit()
         } else {
             Ok(())
         }
@@ -393,65 +379,64 @@ impl Writer {
     pub(super) fn when_durable(&mut self, flow: FlowId, then: WhenDurable) {
         let most = self.env.config.batch.waiting;
         if let Err(error) = self.check_session(flow, None) {
-            return self.told.push((then, Err(error)));
+            return self.ledger.told.push((then, Err(error)));
         }
         let pending = self.has_pending(flow);
-        match &mut self.batch {
+        match &mut self.ledger.batch {
             Some(batch) if pending => {
                 batch.waiting.push(then);
                 if batch.waiting.len() >= most {
                     // Those who wait are told what became of it.
-                    let _ = self.commit();
+                    let _ = self.ledger.commit();
                 }
             }
-            _ => self.told.push((then, Ok(()))),
+            _ => self.ledger.told.push((then, Ok(()))),
         }
     }
 
     fn has_pending(&self, flow: FlowId) -> bool {
-        let session = self.flows.get(&flow);
+        let session = self.ledger.flows.get(&flow);
         session.is_some_and(|session| !session.pending.is_empty())
     }
 
     pub(super) fn load(&mut self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
         if self.has_pending(flow) {
             // Whoever's batch is lost here is told at their next step.
-            if let Err(error) = self.commit() {
+            if let Err(error) = self.ledger.commit() {
                 tracing::warn!(%error, "what flows did could not be written to the database while a flow was loaded");
             }
         }
-        self.begin_as_host()?;
-        let taken = self
-            .host
-            .take(&self.connection, flow, self.env.clock.now())
-            .map_err(|error| self.lose(&error))?;
+        self.ledger.begin_as_host()?;
+        let taken = self.ledger.backend.take(flow, self.env.clock.now());
+        let taken = self.ledger.settled(taken)?;
         match taken {
             Taken::Ours | Taken::Resting => {}
             Taken::By(pid) => return Err(StoreError::InHand { flow, pid }),
             Taken::Unknown => {
-                self.flows.remove(&flow);
+                self.ledger.flows.remove(&flow);
                 return Err(StoreError::UnknownFlow(flow));
             }
         }
-        let entries =
-            lookup::journal(&self.connection, flow).map_err(|error| StoreError::Damaged {
-                flow,
-                reason: describe(&error),
-            })?;
-        let others = self.flows.get(&flow).map_or(0, |session| session.handles);
+        let entries = self.ledger.backend.journal(flow);
+        let entries = entries.map_err(|reason| StoreError::Damaged { flow, reason })?;
+        let others = self
+            .ledger
+            .flows
+            .get(&flow)
+            .map_or(0, |session| session.handles);
         let mut session = Session::with_handles(others + 1);
         for entry in &entries {
             session.note(flow, entry.at, &entry.event);
         }
         session.loaded(entries.len());
         session.rested = matches!(taken, Taken::Resting);
-        self.flows.insert(flow, session);
-        self.touch(flow);
+        self.ledger.flows.insert(flow, session);
+        self.ledger.touch(flow);
         Ok(entries)
     }
 
     pub(super) fn release(&mut self, flow: FlowId) {
-        let Some(session) = self.flows.get_mut(&flow) else {
+        let Some(session) = self.ledger.flows.get_mut(&flow) else {
             return;
         };
         session.handles = session.handles.saturating_sub(1);
@@ -459,7 +444,7 @@ impl Writer {
             return;
         }
         let in_hand = session.rests() && !session.rested && session.lost.is_none();
-        self.flows.remove(&flow);
+        self.ledger.flows.remove(&flow);
         if in_hand && let Err(error) = self.put_down(flow) {
             tracing::warn!(%flow, %error, "a flow that rests stays in this process's hand until it ends");
         }
@@ -467,57 +452,57 @@ impl Writer {
 
     /// Gives a flow that rests out of hand.
     fn put_down(&mut self, flow: FlowId) -> Result<(), StoreError> {
-        self.begin()?;
-        let statement = "UPDATE flows SET host = NULL WHERE id = ? AND host = ?";
-        self.connection
-            .prepare_cached(statement)
-            .and_then(|mut statement| {
-                statement.execute([flow.0.as_bytes(), self.host.id.0.as_bytes()])
-            })
-            .map(drop)
-            .map_err(|error| self.lose(&error))
+        self.ledger.begin()?;
+        let put_down = self.ledger.backend.put_down(flow);
+        self.ledger.settled(put_down)
     }
 
     /// Takes over the flows of hosts that are gone, and says which flows are in this process's hand although nobody here
     /// works on them. Those that were set aside are left out, unless they are to be tried again.
     pub(super) fn take_over(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
-        self.begin_as_host()?;
-        let now = self.env.clock.now();
-        let taken = self.host.take_over(&self.connection, now).and_then(|gone| {
-            let flows = super::control::in_hand(&self.connection, self.host.id, stuck_too)?;
-            Ok((gone, flows))
-        });
-        let (gone, mut flows) = taken.map_err(|error| self.lose(&error))?;
+        self.ledger.begin_as_host()?;
+        let backend = &mut self.ledger.backend;
+        let taken = backend.take_over(self.env.clock.now(), stuck_too);
+        let mut flows = self.ledger.settled(taken)?;
         reach(CrashPoint::FlowsTaken);
-        flows.retain(|flow| !self.flows.contains_key(flow));
+        flows.retain(|flow| !self.ledger.flows.contains_key(flow));
         if !flows.is_empty() {
-            self.commit()?;
+            self.ledger.commit()?;
         }
-        self.host.sweep(&gone);
+        self.ledger.backend.sweep();
         Ok(flows)
     }
 
-    /// Commits what is open and runs `work` in a transaction of its own, on disk when this returns.
-    pub(super) fn alone<T>(
-        &mut self,
-        by: Caller<'_>,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
-    ) -> Result<T, StoreError> {
-        self.commit()?;
-        self.begin()?;
-        // What an operator writes goes past them.
-        self.overlay.forget();
-        let mut tx = Tx::new(&self.connection, &self.env, by);
-        match in_savepoint(&mut tx, work) {
-            Ok(value) => {
-                self.commit()?;
-                Ok(value)
+    /// Takes in what was left in the inbox; says whether anything was.
+    pub(super) fn take_in(&mut self, messages: Vec<Said>) -> bool {
+        let something_said = !messages.is_empty();
+        for message in messages {
+            match message {
+                Said::Events {
+                    flow,
+                    at,
+                    events,
+                    written,
+                } => {
+                    if let Err(error) = self.append(flow, at, &events, written) {
+                        // The flow's next step, which waits for an answer, is refused.
+                        tracing::debug!(%flow, %error, "events of a flow were not taken");
+                        self.ledger.forsake(flow, error);
+                    }
+                }
+                Said::Waits(flow, then) => self.when_durable(flow, then),
+                Said::Released(flow) => self.release(flow),
             }
-            Err(Fault::Refused(error)) => {
-                self.commit()?;
-                Err(StoreError::Refused(error))
-            }
-            Err(Fault::Sqlite(error)) => Err(self.lose(&error)),
+        }
+        something_said
+    }
+
+    /// Commits a batch that is large.
+    fn commit_if_large(&mut self) -> Result<(), StoreError> {
+        let most = self.env.config.batch.events;
+        match &self.ledger.batch {
+            Some(batch) if batch.events >= most => self.ledger.commit(),
+            _ => Ok(()),
         }
     }
 }

@@ -11,17 +11,16 @@ use cairn_model::clock::Timestamp;
 use cairn_model::id::FlowId;
 
 use super::entries::Written;
-use super::writer::Writer;
 use crate::WhenDurable;
 
 /// How many bytes of messages the inbox holds. A thread that leaves more waits for the writer.
-pub(super) const MOST: usize = 16 << 20;
+pub(crate) const MOST: usize = 16 << 20;
 
 /// What a message takes besides its text, at the most.
 const MESSAGE: usize = 512;
 
 /// Something that was said to the writer.
-pub(super) enum Message {
+pub(super) enum Said {
     /// This happened to a flow.
     Events {
         flow: FlowId,
@@ -35,7 +34,7 @@ pub(super) enum Message {
     Released(FlowId),
 }
 
-impl Message {
+impl Said {
     fn size(&self) -> usize {
         match self {
             Self::Events { written, .. } => MESSAGE + written.size(),
@@ -53,7 +52,7 @@ pub(super) struct Inbox {
 
 #[derive(Default)]
 struct State {
-    messages: Vec<Message>,
+    messages: Vec<Said>,
     /// What the messages take, in bytes.
     size: usize,
     /// The alarm was rung since it was last waited for.
@@ -69,7 +68,7 @@ impl Inbox {
 
     /// Leaves a message. Says whether the inbox is full: the caller must have the writer take the messages in then.
     #[must_use]
-    pub(super) fn leave(&self, message: Message) -> bool {
+    pub(super) fn leave(&self, message: Said) -> bool {
         let mut state = self.state();
         state.size += message.size();
         let is_full = state.size > MOST;
@@ -99,7 +98,7 @@ impl Inbox {
     }
 
     /// Takes the messages out.
-    fn take(&self) -> Vec<Message> {
+    pub(super) fn take(&self) -> Vec<Said> {
         let mut state = self.state();
         state.size = 0;
         std::mem::take(&mut state.messages)
@@ -119,32 +118,5 @@ impl Inbox {
         }
         state.rung = false;
         state.expected = false;
-    }
-}
-
-impl Writer {
-    /// Takes in what was left for it; says whether anything was.
-    pub(super) fn take_in(&mut self, inbox: &Inbox) -> bool {
-        let messages = inbox.take();
-        let something_said = !messages.is_empty();
-        for message in messages {
-            match message {
-                Message::Events {
-                    flow,
-                    at,
-                    events,
-                    written,
-                } => {
-                    if let Err(error) = self.append(flow, at, &events, written) {
-                        // The flow's next step, which waits for an answer, is refused.
-                        tracing::debug!(%flow, %error, "events of a flow were not taken");
-                        self.forsake(flow, error);
-                    }
-                }
-                Message::Waits(flow, then) => self.when_durable(flow, then),
-                Message::Released(flow) => self.release(flow),
-            }
-        }
-        something_said
     }
 }

@@ -12,6 +12,7 @@ use cairn_model::value::Digest;
 
 use super::entries::Written;
 use crate::StoreError;
+use crate::backend::{FlowEntries, FlowRow};
 
 /// What the writer knows of a flow that somebody writes to.
 #[derive(Default)]
@@ -73,6 +74,33 @@ impl Session {
             handles,
             ..Self::default()
         }
+    }
+
+    /// What the open batch adds to the flow; `None` when it adds nothing.
+    pub(super) fn entries(&self, flow: FlowId) -> Option<FlowEntries<'_>> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let row = self.head.as_ref().map(|head| FlowRow {
+            is_new: !head.written,
+            name: &head.created.name,
+            project_id: &head.created.project_id,
+            user_id: &head.created.user_id,
+            plan: head.created.plan,
+            state: head.state,
+            error: head.error.as_deref(),
+            created_at: head.created.at,
+            updated_at: self.pending.last().unwrap_or(head.created.at),
+            length: self.next_entry + self.pending.len() as i64,
+            rests: self.rests(),
+            incomplete: self.is_incomplete(),
+        });
+        Some(FlowEntries {
+            flow,
+            first: self.next_entry,
+            entries: self.pending.pack(),
+            row,
+        })
     }
 
     /// The pending entries are on disk.

@@ -1,0 +1,288 @@
+//! A store that gathers what many flows do into batches, over any database: one writer, one open batch, rows in memory.
+
+mod entries;
+mod gate;
+mod inbox;
+mod ledger;
+mod rows;
+mod session;
+mod writer;
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use cairn_effects::effect::{Answer, Applied, Effect, Query};
+use cairn_effects::event::{Entry, Event};
+use cairn_model::clock::{Clock, Timestamp};
+use cairn_model::id::FlowId;
+use cairn_model::value::Value;
+
+use crate::backend::Backend;
+use crate::config::{Env, StoreConfig};
+use crate::{Caller, Store, StoreError, WhenDurable};
+
+use entries::Written;
+use gate::Gate;
+#[cfg(test)]
+pub(crate) use inbox::MOST as INBOX_MOST;
+use inbox::{Inbox, Said};
+pub(crate) use writer::Writer;
+
+/// A store over one database, written by one writer. Dropping it commits what is open.
+pub struct Batched<B: Backend> {
+    shared: Arc<Shared<B>>,
+    clock: Arc<dyn Clock>,
+    flusher: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Shared<B: Backend> {
+    /// Reads the rows that rules need. Dropped before the writer, whose connection is closed last.
+    reader: Mutex<B::Reader>,
+    writer: Gate<Writer<B>>,
+    /// Rung when a batch opens, and when the store closes.
+    inbox: Inbox,
+}
+
+impl<B: Backend> Batched<B> {
+    /// A store over a database that is open.
+    ///
+    /// # Errors
+    /// [`StoreError::Clock`]; [`StoreError::Database`] when no thread can be started.
+    pub fn over(
+        backend: B,
+        config: StoreConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        clock.now().check()?;
+        let reader = Mutex::new(backend.reader());
+        let writer = Writer::new(backend, Env::new(config, Arc::clone(&clock)));
+        let long = Arc::clone(&writer.ledger.long);
+        let shared = Arc::new(Shared {
+            reader,
+            writer: Gate::before(writer, long),
+            inbox: Inbox::default(),
+        });
+        let flusher = std::thread::Builder::new()
+            .name("cairn-flusher".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.keep_up()
+            })
+            .map_err(|error| StoreError::Database(format!("cannot start a thread: {error}")))?;
+        Ok(Self {
+            shared,
+            clock,
+            flusher: Some(flusher),
+        })
+    }
+
+    /// How many batches were committed since the database was opened.
+    pub fn commits(&self) -> u64 {
+        self.writer().ledger.commits
+    }
+
+    /// Takes over the flows of processes that are gone, and says which flows nobody works on now: they are this process's to
+    /// recover. Those that were set aside are left out, unless they are to be tried again.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn take_over(&self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
+        self.write(|writer| writer.take_over(stuck_too))
+    }
+
+    pub(crate) fn writer(&self) -> AtWork<'_, B> {
+        self.shared.writer()
+    }
+
+    /// Runs `work` on the writer, after what was said before; wakes the flusher when that gave it something to do, and tells
+    /// those who waited.
+    pub(crate) fn write<T>(&self, work: impl FnOnce(&mut Writer<B>) -> T) -> T {
+        let (result, told, opened) = {
+            let mut writer = self.writer();
+            let was_idle = writer.ledger.batch.is_none();
+            writer.take_in(self.shared.inbox.take());
+            let result = work(&mut writer);
+            let opened = was_idle && writer.ledger.batch.is_some();
+            (result, std::mem::take(&mut writer.ledger.told), opened)
+        };
+        if opened {
+            self.shared.inbox.ring();
+        }
+        tell(told);
+        result
+    }
+}
+
+fn tell(told: Vec<ledger::Told>) {
+    for (then, result) in told {
+        then.tell(result);
+    }
+}
+
+/// The writer, in one thread's hand. When that thread panics, nothing of the open batch may ever be committed.
+pub(crate) struct AtWork<'a, B: Backend> {
+    writer: MutexGuard<'a, Writer<B>>,
+    /// It did before.
+    panics: bool,
+}
+
+impl<B: Backend> Deref for AtWork<'_, B> {
+    type Target = Writer<B>;
+
+    fn deref(&self) -> &Writer<B> {
+        &self.writer
+    }
+}
+
+impl<B: Backend> DerefMut for AtWork<'_, B> {
+    fn deref_mut(&mut self) -> &mut Writer<B> {
+        &mut self.writer
+    }
+}
+
+impl<B: Backend> Drop for AtWork<'_, B> {
+    fn drop(&mut self) {
+        if !self.panics && std::thread::panicking() {
+            self.writer.ledger.abandon();
+        }
+    }
+}
+
+impl<B: Backend> Shared<B> {
+    fn writer(&self) -> AtWork<'_, B> {
+        AtWork {
+            writer: self.writer.enter(),
+            panics: std::thread::panicking(),
+        }
+    }
+
+    /// Commits batches that are old, and renews the lease of a process that has nothing to write.
+    fn keep_up(&self) {
+        let mut commits = 0;
+        loop {
+            let mut writer = self.writer();
+            let something_said = writer.take_in(self.inbox.take());
+            if writer.closing {
+                return;
+            }
+            let old = writer.env.config.batch.age;
+            let ledger = &writer.ledger;
+            let wait = match (ledger.batch_age(), ledger.backend.renewal()) {
+                (Some(age), _) => Some(old.saturating_sub(age)),
+                (None, Some(at)) if ledger.barred.is_none() => {
+                    Some(at.saturating_duration_since(Instant::now()))
+                }
+                (None, _) => None,
+            };
+            if wait.is_some_and(|wait| wait.is_zero()) {
+                // Opening a batch renews a lease that is due. Whoever waits for a batch is told that it was lost.
+                let ledger = &mut writer.ledger;
+                if let Err(error) = ledger.begin().and_then(|()| ledger.commit()) {
+                    tracing::warn!(%error, "what flows did could not be written to the database, or this process's lease was not renewed");
+                    ledger.backend.postpone_renewal();
+                }
+                let told = std::mem::take(&mut ledger.told);
+                drop(writer);
+                tell(told);
+                continue;
+            }
+            // While somebody is at work this looks every now and then, and need not be woken for each batch.
+            let done = writer.ledger.commits;
+            let something_done = std::mem::replace(&mut commits, done) != done;
+            let at_work = something_said || something_done || writer.ledger.batch.is_some();
+            let wait = match at_work {
+                true => Some(wait.map_or(old, |wait| wait.min(old))),
+                false => wait,
+            };
+            let told = std::mem::take(&mut writer.ledger.told);
+            drop(writer);
+            tell(told);
+            self.inbox.wait(wait, at_work);
+        }
+    }
+}
+
+impl<B: Backend> Drop for Batched<B> {
+    fn drop(&mut self) {
+        self.write(|writer| {
+            writer.closing = true;
+            if let Err(error) = writer.ledger.commit() {
+                tracing::warn!(%error, "what was done last could not be written to the database");
+            }
+            writer.ledger.backend.close();
+        });
+        self.shared.inbox.ring_now();
+        // The flusher itself may hold the last handle, of a flow that waited for its commit.
+        let flusher = self.flusher.take();
+        let flusher =
+            flusher.filter(|flusher| flusher.thread().id() != std::thread::current().id());
+        if let Some(flusher) = flusher
+            && flusher.join().is_err()
+        {
+            tracing::error!("the flusher panicked");
+        }
+    }
+}
+
+impl<B: Backend> Store for Batched<B> {
+    fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError> {
+        // Text is made before anybody has to wait for it.
+        let now = self.clock.now();
+        let mut written = Written::default();
+        events.iter().for_each(|event| written.add(now, event));
+        self.write(|writer| writer.append(flow, now, events, written))
+    }
+
+    fn post(&self, flow: FlowId, events: &Arc<[Event]>) -> Timestamp {
+        let at = self.clock.now();
+        let mut written = Written::default();
+        events.iter().for_each(|event| written.add(at, event));
+        let is_full = self.shared.inbox.leave(Said::Events {
+            flow,
+            at,
+            events: Arc::clone(events),
+            written,
+        });
+        if is_full {
+            self.write(|_| ());
+        }
+        at
+    }
+
+    fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError> {
+        self.with_rows(|writer, draft| writer.apply(by, effect, draft))
+    }
+
+    fn undo(&self, applied: &Applied) -> Result<(), StoreError> {
+        self.with_rows(|writer, draft| writer.undo(applied, draft))
+    }
+
+    fn query(&self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError> {
+        self.with_rows(|writer, draft| writer.query(by, query, draft))
+    }
+
+    fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {
+        self.write(|writer| writer.barrier(flow))
+    }
+
+    fn when_durable(&self, flow: FlowId, then: WhenDurable) {
+        // One a flow, after events of its own, which wait when there are too many: so these need not.
+        let _ = self.shared.inbox.leave(Said::Waits(flow, then));
+    }
+
+    fn flush(&self) {
+        // Whoever waits for the batch is told what became of it.
+        let _ = self.write(|writer| writer.ledger.commit());
+    }
+
+    fn load(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
+        self.write(|writer| writer.load(flow))
+    }
+
+    fn release(&self, flow: FlowId) {
+        let _ = self.shared.inbox.leave(Said::Released(flow));
+    }
+}

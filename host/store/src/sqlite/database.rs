@@ -1,0 +1,430 @@
+//! SQLite as a backend: one connection that writes, under locks beside the file that stand between processes.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+use cairn_effects::event::{Entry, FlowState};
+use cairn_effects::rows::{Fetched, Key, Mark, Wants};
+use cairn_model::clock::Timestamp;
+use cairn_model::crash::{CrashPoint, reach};
+use cairn_model::id::{FlowId, HostId};
+
+use super::fetcher::Fetcher;
+use super::file::Held;
+use super::lease::Host;
+use super::log::Log;
+use super::rows::{self, NotWritten, Statements};
+use super::turnstile::{Turn, Turnstile};
+use super::tx::{describe, execute, scalar};
+use super::{control, idempotency, lookup, open};
+use crate::StoreError;
+use crate::backend::{Backend, Batch, Fault, FlowEntries, Holder, Taken, behind};
+
+/// A database that is open.
+pub struct Database {
+    /// `None` in memory. Dropped before the connection, which removes the log when it is closed last.
+    log: Option<Log>,
+    pub(super) connection: Connection,
+    statements: Statements,
+    /// Differs when another process has written.
+    data_version: Option<i64>,
+    /// How often the connection was opened anew.
+    reopened: u64,
+    /// What the connection knows of the file may be wrong.
+    is_suspect: bool,
+    /// The files that are open; `None` in memory.
+    pub(super) held: Option<Held>,
+    /// `None` in memory.
+    pub(super) turnstile: Option<Turnstile>,
+    pub(super) host: Host,
+    /// Hosts that were found gone, whose locks are still there.
+    gone: Vec<HostId>,
+    /// How long to wait for another process that writes.
+    pub(super) patience: Duration,
+    commits: u64,
+}
+
+impl Database {
+    /// A database in a file, which this process shares with others.
+    pub(super) fn on_disk(
+        connection: Connection,
+        held: Held,
+        host: Host,
+        turnstile: Turnstile,
+        log: Log,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            log: Some(log),
+            held: Some(held),
+            turnstile: Some(turnstile),
+            ..Self::in_memory(connection, host, patience)
+        }
+    }
+
+    /// A database in memory, where nobody else is.
+    pub(super) fn in_memory(connection: Connection, host: Host, patience: Duration) -> Self {
+        Self {
+            log: None,
+            connection,
+            statements: Statements::default(),
+            data_version: None,
+            reopened: 0,
+            is_suspect: false,
+            held: None,
+            turnstile: None,
+            host,
+            gone: Vec::new(),
+            patience,
+            commits: 0,
+        }
+    }
+
+    /// That the open batch is lost for an error of SQLite's.
+    pub(super) fn lost(&mut self, error: &rusqlite::Error) -> Fault {
+        self.is_suspect |= error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        Fault::Lost(describe(error))
+    }
+
+    /// Opens the connection anew; the old one ends its transaction with it.
+    fn reopen(&mut self) {
+        let Some(held) = &self.held else { return };
+        let opened = open::again(held).and_then(|connection| {
+            let patient = connection.busy_timeout(self.patience);
+            patient.map_err(|error| open::database(held.file.path(), &error))?;
+            Ok(connection)
+        });
+        match opened {
+            Ok(connection) => {
+                self.connection = connection;
+                self.data_version = None;
+                self.reopened += 1;
+            }
+            Err(error) => tracing::error!(%error, "the database could not be opened anew"),
+        }
+    }
+
+    fn look_for_others(&mut self) -> rusqlite::Result<bool> {
+        let version: Option<i64> = scalar(&self.connection, "PRAGMA data_version", [])?;
+        Ok(std::mem::replace(&mut self.data_version, version) != version)
+    }
+
+    /// Writes what a batch came to: rows, keys, journals, flows. Returns how far the database gets by it.
+    fn write(&mut self, batch: &Batch<'_>) -> Result<Mark, NotWritten> {
+        for (message, state) in batch.settled {
+            settle_cast(&self.connection, message, *state)?;
+        }
+        self.statements.write(&self.connection, &batch.rows)?;
+        reach(CrashPoint::RowsWritten);
+        for key in batch.keys {
+            idempotency::give(&self.connection, key)?;
+        }
+        for flow in &batch.flows {
+            self.write_flow(flow)?;
+        }
+        Ok(rows::mark(&self.connection)?)
+    }
+
+    fn write_flow(&self, added: &FlowEntries<'_>) -> rusqlite::Result<()> {
+        let id = added.flow.0.as_bytes();
+        self.connection
+            .prepare_cached("INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)")?
+            .execute(params![id, added.first, added.entries])?;
+        let Some(row) = &added.row else {
+            return Ok(());
+        };
+        // Who rests is in nobody's hand.
+        let host = (!row.rests).then_some(self.host.id.0.as_bytes());
+        if row.is_new {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries,
+                         incomplete)
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    id,
+                    row.name,
+                    row.project_id,
+                    row.user_id,
+                    row.plan.map(|plan| plan.to_string()),
+                    row.state.as_str(),
+                    row.error,
+                    row.created_at.0,
+                    row.updated_at.0,
+                    host,
+                    row.length,
+                    row.incomplete
+                ])?;
+        } else {
+            self.connection
+                .prepare_cached(
+                    "UPDATE flows SET state = ?, error = ?, updated_at = ?, host = ?, entries = ?, incomplete = ?, stuck = NULL
+                     WHERE id = ?",
+                )?
+                .execute(params![
+                    row.state.as_str(),
+                    row.error,
+                    row.updated_at.0,
+                    host,
+                    row.length,
+                    row.incomplete,
+                    id
+                ])?;
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Database {
+    type Reader = Fetcher;
+
+    fn begin(&mut self, now: Timestamp) -> Result<bool, Fault> {
+        if let Some(log) = &self.log {
+            log.shorten(&self.connection, self.patience);
+        }
+        begin_transaction(&self.connection, self.turnstile.as_ref(), self.patience)
+            .map_err(Fault::NotBegun)?;
+        reach(CrashPoint::BatchOpened);
+        let others = self.look_for_others().map_err(|error| self.lost(&error))?;
+        match self.host.holds(&self.connection, now) {
+            Ok(true) => Ok(others),
+            Ok(false) => Err(Fault::Barred(StoreError::Fenced)),
+            Err(error) => Err(self.lost(&error)),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<Mark, Fault> {
+        if self.connection.is_autocommit() {
+            // After an error while something was read.
+            return Err(Fault::Lost("SQLite ended the transaction".to_owned()));
+        }
+        let written = self.write(batch).and_then(|mark| {
+            reach(CrashPoint::BatchWritten);
+            execute(&self.connection, "COMMIT")?;
+            Ok(mark)
+        });
+        let mark = written.map_err(|error| match error {
+            NotWritten::Sqlite(error) => self.lost(&error),
+            NotWritten::Behind(row) => Fault::Lost(behind(&row)),
+        })?;
+        reach(CrashPoint::BatchCommitted);
+        // Before anybody is told: what is in a file without its name is not durable.
+        if let Some(Err(gone)) = self.held.as_ref().map(Held::check) {
+            return Err(Fault::Barred(gone));
+        }
+        self.commits += 1;
+        self.host.settle(true);
+        if let Some(log) = &mut self.log {
+            log.committed(self.commits);
+        }
+        Ok(mark)
+    }
+
+    fn roll_back(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = execute(&self.connection, "ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction that failed could not be rolled back");
+            self.is_suspect = true;
+        }
+        self.host.settle(false);
+        if std::mem::take(&mut self.is_suspect) {
+            self.reopen();
+        }
+    }
+
+    fn have_others_written(&mut self) -> Result<bool, String> {
+        self.look_for_others().map_err(|error| describe(&error))
+    }
+
+    fn reader(&self) -> Fetcher {
+        Fetcher::new(self.held.clone())
+    }
+
+    fn reads_beside(&self) -> bool {
+        self.held.is_some()
+    }
+
+    fn generation(&self) -> u64 {
+        self.reopened
+    }
+
+    fn fetch(&mut self, wants: Wants) -> Result<Fetched, Fault> {
+        // SQLite may have ended the transaction.
+        rows::fetch(&self.connection, wants).map_err(|error| self.lost(&error))
+    }
+
+    fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, String> {
+        lookup::journal(&self.connection, flow).map_err(|error| describe(&error))
+    }
+
+    fn key_holder(
+        &self,
+        project_id: &str,
+        key: &str,
+        lapsed: Timestamp,
+    ) -> Result<Option<Holder>, StoreError> {
+        idempotency::holder(&self.connection, project_id, key, lapsed)
+    }
+
+    fn announce(&mut self) -> Result<(), StoreError> {
+        if self.host.is_registered() {
+            return Ok(());
+        }
+        self.host.lock().map_err(|error| {
+            StoreError::Database(format!(
+                "a lock beside the database cannot be made: {error}; check that you may write to the folder"
+            ))
+        })?;
+        reach(CrashPoint::HostLocked);
+        Ok(())
+    }
+
+    fn register(&mut self, now: Timestamp) -> Result<(), Fault> {
+        if self.host.is_registered() {
+            return Ok(());
+        }
+        let registered = self.host.register(&self.connection, now);
+        registered.map_err(|error| self.lost(&error))?;
+        reach(CrashPoint::HostRegistered);
+        Ok(())
+    }
+
+    fn renewal(&self) -> Option<Instant> {
+        self.host.renewal()
+    }
+
+    fn postpone_renewal(&mut self) {
+        self.host.postpone();
+    }
+
+    fn take(&mut self, flow: FlowId, now: Timestamp) -> Result<Taken, Fault> {
+        let taken = self.host.take(&self.connection, flow, now);
+        taken.map_err(|error| self.lost(&error))
+    }
+
+    fn is_untouched(&mut self, flow: FlowId, entries: i64) -> Result<bool, Fault> {
+        let statement =
+            "SELECT 1 FROM flows WHERE id = ? AND (host IS NULL OR host = ?) AND entries = ?";
+        let found = self
+            .connection
+            .prepare_cached(statement)
+            .and_then(|mut statement| {
+                let (id, own) = (flow.0.as_bytes(), self.host.id.0.as_bytes());
+                statement
+                    .query_row(params![id, own, entries], |_| Ok(()))
+                    .optional()
+            });
+        Ok(found.map_err(|error| self.lost(&error))?.is_some())
+    }
+
+    fn put_down(&mut self, flow: FlowId) -> Result<(), Fault> {
+        let statement = "UPDATE flows SET host = NULL WHERE id = ? AND host = ?";
+        let done = self
+            .connection
+            .prepare_cached(statement)
+            .and_then(|mut statement| {
+                statement.execute([flow.0.as_bytes(), self.host.id.0.as_bytes()])
+            });
+        done.map(drop).map_err(|error| self.lost(&error))
+    }
+
+    fn take_over(&mut self, now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
+        let taken = self.host.take_over(&self.connection, now).and_then(|gone| {
+            let flows = control::in_hand(&self.connection, self.host.id, stuck_too)?;
+            Ok((gone, flows))
+        });
+        let (gone, flows) = taken.map_err(|error| self.lost(&error))?;
+        self.gone = gone;
+        Ok(flows)
+    }
+
+    fn sweep(&mut self) {
+        self.host.sweep(&std::mem::take(&mut self.gone));
+    }
+
+    fn close(&mut self) {
+        // What has the names of its files by now may belong to another process.
+        if self.held.as_ref().is_some_and(|held| held.check().is_err()) {
+            open::leave_files(&self.connection);
+        }
+    }
+}
+
+/// Settles a message of a flow that ended: it is ready when the flow succeeded, and withdrawn when it did not.
+fn settle_cast(connection: &Connection, message: &Key, state: FlowState) -> rusqlite::Result<()> {
+    let statement = if state == FlowState::Success {
+        "UPDATE outbox SET state = 'ready' WHERE id = ? AND state = 'held'"
+    } else {
+        "DELETE FROM outbox WHERE id = ? AND state = 'held'"
+    };
+    connection
+        .prepare_cached(statement)?
+        .execute([message.first()])?;
+    Ok(())
+}
+
+/// Waits for the turn to write; `None` in memory, where nobody else is.
+pub(super) fn take_turn(
+    turnstile: Option<&Turnstile>,
+    patience: Duration,
+) -> Result<Option<Turn<'_>>, StoreError> {
+    match turnstile.map(|turnstile| turnstile.take(patience)) {
+        None => Ok(None),
+        Some(Ok(Some(turn))) => Ok(Some(turn)),
+        Some(Ok(None)) => Err(busy(turnstile, patience)),
+        Some(Err(error)) => Err(StoreError::Database(format!(
+            "the turnstile beside the database cannot be locked: {error}"
+        ))),
+    }
+}
+
+/// Waits for the turn, and takes the write lock.
+fn begin_transaction(
+    connection: &Connection,
+    turnstile: Option<&Turnstile>,
+    patience: Duration,
+) -> Result<(), StoreError> {
+    let turn = take_turn(turnstile, patience)?;
+    match execute(connection, "BEGIN IMMEDIATE") {
+        Ok(()) => {}
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+            return Err(busy(turnstile, patience));
+        }
+        Err(error) => return Err(StoreError::Database(describe(&error))),
+    }
+    mark(turnstile);
+    drop(turn);
+    Ok(())
+}
+
+/// Notes that this process writes: for the messages of those that wait for it.
+pub(super) fn mark(turnstile: Option<&Turnstile>) {
+    if let Some(turnstile) = turnstile
+        && let Err(error) = turnstile.mark()
+    {
+        tracing::debug!(%error, "the turnstile was not marked");
+    }
+}
+
+/// That another process did not let go of the database in time.
+pub(super) fn busy(turnstile: Option<&Turnstile>, patience: Duration) -> StoreError {
+    // Another program than Cairn may hold the lock: then whoever wrote last is most likely gone.
+    let lives = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
+    let who = turnstile.and_then(Turnstile::last_writer).filter(lives);
+    let who = who.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    );
+    StoreError::Database(format!(
+        "{who} has locked the database for more than {}: if it is stopped, let it continue (kill -CONT) or end it, and try again",
+        humantime::format_duration(patience)
+    ))
+}
