@@ -5,6 +5,7 @@ pub mod backend;
 mod batched;
 mod config;
 pub mod journal;
+pub mod memory;
 mod sqlite;
 
 pub use batched::Batched;

@@ -1,26 +1,28 @@
-//! The same random effects over rows that stay in memory and over rows that are read anew each time: same answers, changes, and tables,
-//! whenever batches are committed.
+//! The same random effects over rows that stay in memory and over rows that are read anew each time, and over SQLite and the database in
+//! memory: same answers, changes, and tables, whenever batches are committed.
 
 mod act;
 mod side;
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
 use cairn_effects::effect::Change;
 use cairn_model::error::TaskError;
 use cairn_model::quota::QuotaConfig;
 
 use super::*;
-use act::{Act, Race, act};
+use crate::backend::Backend;
+use act::{Act, Meddling, Race, act};
 use side::Side;
 
 /// Two databases, and the flows that work on both.
-struct World {
+struct World<B> {
     clock: Arc<ManualClock>,
     /// Every row is written at once, and read anew when it is needed next.
-    anew: Side,
+    anew: Side<B>,
     /// Rows stay in memory; batches are written when the case says so.
-    kept: Side,
+    kept: Side<Database>,
     flows: Vec<(CallId, Identity)>,
 }
 
@@ -80,8 +82,11 @@ fn changes(changes: &[Change]) -> Value {
     changes
 }
 
-impl World {
-    fn new(quota: QuotaConfig) -> Self {
+impl<B: Backend> World<B> {
+    fn new(
+        quota: QuotaConfig,
+        anew: impl FnOnce(&mut Side<Database>, &SqliteConfig, &Arc<ManualClock>) -> Side<B>,
+    ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
         let config = SqliteConfig {
             quota,
@@ -107,9 +112,10 @@ impl World {
             };
             (call, who)
         });
+        let mut kept = Side::on_sqlite(&config, &clock);
         Self {
-            anew: Side::new(&config, &clock),
-            kept: Side::new(&config, &clock),
+            anew: anew(&mut kept, &config, &clock),
+            kept,
             flows: flows.collect(),
             clock,
         }
@@ -140,11 +146,7 @@ impl World {
                 self.kept.forget();
                 return None;
             }
-            Act::Operator(change) => {
-                self.anew.operate(change);
-                self.kept.operate(change);
-                return None;
-            }
+            Act::Operator(_) => return None,
             Act::Later(by) => {
                 self.clock.advance(Duration::from_millis((*by).into()));
                 return None;
@@ -160,26 +162,73 @@ fn cases() -> u32 {
     cases.and_then(|cases| cases.parse().ok()).unwrap_or(2000)
 }
 
+/// Runs a case; says where the two sides differ. `operate` is what is done beside the rules.
+fn compare<B: Backend>(
+    mut world: World<B>,
+    acts: &[Act],
+    operate: impl Fn(&mut World<B>, &Meddling),
+) -> Result<(), TestCaseError> {
+    let (mut anew_names, mut kept_names) = (Names::default(), Names::default());
+    for (at, act) in acts.iter().enumerate() {
+        if let Act::Operator(change) = act {
+            operate(&mut world, change);
+        }
+        if let Some((anew, kept)) = world.act(act) {
+            let anew = anew_names.plain(&anew.to_string());
+            prop_assert_eq!(
+                anew,
+                kept_names.plain(&kept.to_string()),
+                "{}: {:?}",
+                at,
+                act
+            );
+        }
+    }
+    let (anew, kept) = (world.anew.dump(), world.kept.dump());
+    let anew: Vec<_> = anew.iter().map(|row| anew_names.plain(row)).collect();
+    let kept: Vec<_> = kept.iter().map(|row| kept_names.plain(row)).collect();
+    prop_assert_eq!(anew, kept);
+    Ok(())
+}
+
+fn quota() -> impl Strategy<Value = QuotaConfig> {
+    let parts = (0..4_i64, 0..2_u64, any::<bool>());
+    parts.prop_map(
+        |(until_refresh, max_age, no_snapshot_gigabytes)| QuotaConfig {
+            until_refresh,
+            max_age,
+            no_snapshot_gigabytes,
+            ..QuotaConfig::default()
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_that_are_kept_and_rows_that_are_read_anew_come_to_the_same(
         acts in prop::collection::vec(act(), 1..60),
-        until_refresh in 0..4_i64,
-        max_age in 0..2_u64,
-        no_snapshot_gigabytes in any::<bool>(),
+        quota in quota(),
     ) {
-        let mut world = World::new(QuotaConfig { until_refresh, max_age, no_snapshot_gigabytes, ..QuotaConfig::default() });
-        let (mut anew_names, mut kept_names) = (Names::default(), Names::default());
-        for (at, act) in acts.iter().enumerate() {
-            if let Some((anew, kept)) = world.act(act) {
-                prop_assert_eq!(anew_names.plain(&anew.to_string()), kept_names.plain(&kept.to_string()), "{}: {:?}", at, act);
+        let world = World::new(quota, |_, config, clock| Side::on_sqlite(config, clock));
+        compare(world, &acts, |world, change| {
+            world.anew.operate(change);
+            world.kept.operate(change);
+        })?;
+    }
+
+    #[test]
+    fn sqlite_and_the_database_in_memory_come_to_the_same(
+        acts in prop::collection::vec(act(), 1..60),
+        quota in quota(),
+    ) {
+        let world = World::new(quota, Side::in_memory);
+        compare(world, &acts, |world, change| {
+            // Other operators speak SQL.
+            if world.anew.operate(change) {
+                world.kept.operate(change);
             }
-        }
-        world.kept.commit();
-        let anew: Vec<_> = world.anew.dump().iter().map(|row| anew_names.plain(row)).collect();
-        let kept: Vec<_> = world.kept.dump().iter().map(|row| kept_names.plain(row)).collect();
-        prop_assert_eq!(anew, kept);
+        })?;
     }
 }

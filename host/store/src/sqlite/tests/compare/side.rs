@@ -1,31 +1,48 @@
 //! One of the two databases: what is there, and what it is asked.
 
-use rusqlite::Connection;
-
 use cairn_effects::effect::{Change, KeyCopy, KeyCreate, KeyDelete};
-use cairn_effects::rows::{Done, Draft, Made, Overlay, Rows, Stop};
-use cairn_effects::volumes::{self, row_id};
+use cairn_effects::rows::{
+    Done, Draft, Made, Overlay, Row as _, RowId, Rows, Stop, Table, Wants, typed,
+};
+use cairn_effects::volumes::{
+    self, ClassLimit, Image, Message, QuotaUsage, Reservation, Snapshot, Volume, VolumeKey,
+    VolumeType, row_id,
+};
 use cairn_model::error::TaskError;
 
-use super::super::super::rows::{self, Statements};
-use super::super::super::{open, row, tx};
+use super::super::super::{open, tx};
 use super::super::*;
 use super::act::{Look, Meddling, RESOURCES, Race, TYPES, Wish};
 use super::{changes, refused, shown};
+use crate::backend::{Backend, Batch, FlowEntries};
+use crate::journal;
+use crate::memory::{Memory, MemoryDatabase};
 
 /// One of the two: a database, rows over it, ids that it gave out in order, effects that it applied and did not undo.
-pub(super) struct Side {
-    connection: Connection,
+pub(super) struct Side<B> {
+    backend: B,
     env: Env,
     clock: Arc<ManualClock>,
     overlay: Overlay,
-    statements: Statements,
     volumes: Vec<String>,
     reservations: Vec<String>,
     keys: Vec<String>,
     applied: Vec<(usize, Vec<Change>)>,
     made: Vec<Made>,
+    /// A flow that nobody works on, to whose journal each batch adds.
+    flow: FlowId,
+    batches: i64,
 }
+
+/// The tables that rules change.
+static TABLES: [&Table; 6] = [
+    Volume::TABLE,
+    Reservation::TABLE,
+    Message::TABLE,
+    Snapshot::TABLE,
+    VolumeKey::TABLE,
+    QuotaUsage::TABLE,
+];
 
 fn pick<'a>(ids: &'a [String], which: u8, unknown: &'a str) -> &'a str {
     // Now and then one that is not there.
@@ -36,8 +53,8 @@ fn pick<'a>(ids: &'a [String], which: u8, unknown: &'a str) -> &'a str {
     }
 }
 
-impl Side {
-    pub(super) fn new(config: &SqliteConfig, clock: &Arc<ManualClock>) -> Self {
+impl Side<Database> {
+    pub(super) fn on_sqlite(config: &SqliteConfig, clock: &Arc<ManualClock>) -> Self {
         let connection = open::in_memory().unwrap();
         connection
             .execute_batch(
@@ -45,45 +62,120 @@ impl Side {
                  INSERT INTO images (id, project_id, size, created_at) VALUES ('image-0', NULL, 1, 0), ('image-1', 'bolt', 1, 0);
                  INSERT INTO volumes (id, project_id, user_id, size, status, created_at) VALUES ('there-0', 'acme', 'u', 3, 'available', 0),
                      ('there-1', 'bolt', 'u', 3, 'available', 0);
-                 INSERT INTO quota_classes (class_name, resource, hard_limit) VALUES ('default', 'volumes', 7), ('cheap', 'gigabytes', 5);
-                 BEGIN;",
+                 INSERT INTO quota_classes (class_name, resource, hard_limit) VALUES ('default', 'volumes', 7), ('cheap', 'gigabytes', 5);",
             )
             .unwrap();
-        let there = ["there-0", "there-1"].map(str::to_owned);
-        Self {
-            connection,
-            env: Env::new(config.clone().into(), Arc::clone(clock) as _),
-            clock: Arc::clone(clock),
-            overlay: Overlay::new(4096),
-            statements: Statements::default(),
-            volumes: there.to_vec(),
-            reservations: Vec::new(),
-            keys: Vec::new(),
-            applied: Vec::new(),
-            made: (0..5).map(|_| Made::new()).collect(),
-        }
-    }
-
-    /// Writes what is pending, as a batch with an entry of some flow does.
-    pub(super) fn commit(&mut self) {
-        let written = self.overlay.written();
-        self.statements.write(&self.connection, &written).unwrap();
-        let entry = "INSERT INTO journal (flow, first, entries) VALUES (randomblob(16), 0, '[]')";
-        tx::execute(&self.connection, entry).unwrap();
-        let mark = rows::mark(&self.connection).unwrap();
-        self.overlay.committed(mark);
-    }
-
-    /// Writes what is pending, and keeps nothing in memory.
-    pub(super) fn forget(&mut self) {
-        self.commit();
-        self.overlay.forget();
+        let host = Host::new(None, config.lease);
+        let database = Database::in_memory(connection, host, config.patience);
+        Self::new(database, config, clock)
     }
 
     /// Does what an operator does, past the rules.
     pub(super) fn operate(&mut self, change: &Meddling) {
         self.commit();
-        tx::execute(&self.connection, &self.statement(change)).unwrap();
+        tx::execute(&self.backend.connection, &self.statement(change)).unwrap();
+        self.overlay.forget();
+    }
+}
+
+impl Side<Memory> {
+    /// What is there is what is there on the other side.
+    pub(super) fn in_memory(
+        like: &mut Side<Database>,
+        config: &SqliteConfig,
+        clock: &Arc<ManualClock>,
+    ) -> Self {
+        let database = MemoryDatabase::default();
+        let others = [VolumeType::TABLE, Image::TABLE, ClassLimit::TABLE];
+        let wants = Wants {
+            whole: TABLES.into_iter().chain(others).collect(),
+            ..Wants::default()
+        };
+        for (_, rows) in like.backend.fetch(wants).unwrap().whole {
+            rows.iter()
+                .for_each(|row| database.put_any(Arc::clone(row)));
+        }
+        Self::new(database.backend(|| false), config, clock)
+    }
+
+    /// Does what an operator does, as far as that is to add a snapshot. Says whether it was.
+    pub(super) fn operate(&mut self, change: &Meddling) -> bool {
+        let Meddling::Snapshot(which, known) = change else {
+            return false;
+        };
+        self.commit();
+        let id = RowId::of::<Volume>(pick(&self.volumes, *which, "no-volume"));
+        let wants = Wants {
+            rows: vec![id],
+            ..Wants::default()
+        };
+        let found = self.backend.fetch(wants).unwrap().rows;
+        for volume in found
+            .iter()
+            .filter_map(|(_, row)| row.as_ref().and_then(typed::<Volume>))
+        {
+            self.backend.database().put(Snapshot {
+                id: format!("snapshot-{}", which % 4).as_str().into(),
+                project_id: volume.project_id.clone(),
+                volume_id: Some(Arc::clone(&volume.id)),
+                volume_size: volume.size,
+                status: "available".into(),
+                booked: true,
+                booked_gigabytes: known.then_some(volume.size).flatten(),
+                ..Snapshot::default()
+            });
+        }
+        self.overlay.forget();
+        true
+    }
+}
+
+impl<B: Backend> Side<B> {
+    fn new(backend: B, config: &SqliteConfig, clock: &Arc<ManualClock>) -> Self {
+        let mut side = Self {
+            backend,
+            env: Env::new(config.clone().into(), Arc::clone(clock) as _),
+            clock: Arc::clone(clock),
+            overlay: Overlay::new(4096),
+            volumes: ["there-0", "there-1"].map(str::to_owned).to_vec(),
+            reservations: Vec::new(),
+            keys: Vec::new(),
+            applied: Vec::new(),
+            made: (0..5).map(|_| Made::new()).collect(),
+            flow: FlowId::new(),
+            batches: 0,
+        };
+        side.begin();
+        side
+    }
+
+    fn begin(&mut self) {
+        if self.backend.begin(self.clock.now()).unwrap() {
+            self.overlay.forget();
+        }
+    }
+
+    /// Writes what is pending, as a batch with an entry of some flow does.
+    pub(super) fn commit(&mut self) {
+        let entries = FlowEntries {
+            flow: self.flow,
+            first: self.batches,
+            entries: journal::pack(b"[]"),
+            row: None,
+        };
+        let mark = self.backend.commit(&Batch {
+            rows: self.overlay.written(),
+            flows: vec![entries],
+            ..Batch::default()
+        });
+        self.batches += 1;
+        self.overlay.committed(mark.unwrap());
+        self.begin();
+    }
+
+    /// Writes what is pending, and keeps nothing in memory.
+    pub(super) fn forget(&mut self) {
+        self.commit();
         self.overlay.forget();
     }
 
@@ -108,7 +200,7 @@ impl Side {
             if matches!(race, Race::BeforeTheLook) {
                 self.commit();
             }
-            let fetched = rows::fetch(&self.connection, draft.take_wants()).unwrap();
+            let fetched = self.backend.fetch(draft.take_wants()).unwrap();
             if matches!(race, Race::AfterTheLook) {
                 self.commit();
             }
@@ -348,40 +440,30 @@ impl Side {
         }
     }
 
-    pub(super) fn dump(&self) -> Vec<String> {
-        let tables = [
-            ("volumes", "id"),
-            ("reservations", "id"),
-            ("outbox", "id"),
-            ("snapshots", "id"),
-            ("keys", "id"),
-            (
-                "quota_usages",
-                "project_id, resource, deleted, updated_at, in_use, reserved",
-            ),
-        ];
-        let mut rows = Vec::new();
-        for (table, order) in tables {
-            let mut statement = self
-                .connection
-                .prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))
-                .unwrap();
-            let names: Vec<String> = statement
-                .column_names()
-                .iter()
-                .map(|&name| name.to_owned())
-                .collect();
-            let mut found = statement.query([]).unwrap();
-            while let Some(row) = found.next().unwrap() {
-                let cells = names.iter().enumerate().filter(|(_, name)| {
-                    *name != "sealed" && !(table == "quota_usages" && *name == "id")
-                });
-                let cells: Vec<String> = cells
-                    .map(|(at, name)| format!("{name}={}", row::plain(row.get_ref(at).unwrap())))
-                    .collect();
-                rows.push(format!("{table} {}", cells.join(" ")));
-            }
-        }
-        rows
+    /// Every row of the tables that rules change, in order, without what is random.
+    pub(super) fn dump(&mut self) -> Vec<String> {
+        self.commit();
+        let wants = Wants {
+            whole: TABLES.to_vec(),
+            ..Wants::default()
+        };
+        let tables = self.backend.fetch(wants).unwrap().whole.into_iter();
+        let rows = tables.flat_map(|(_, rows)| rows.to_vec());
+        let shown = rows.map(|row| {
+            let columns = row.table().columns.iter().enumerate();
+            let columns = columns.filter(|(_, column)| column.name != "sealed");
+            let is_usage = row.table() == QuotaUsage::TABLE;
+            let columns = columns.filter(|(_, column)| !(is_usage && column.name == "id"));
+            let cells = columns.map(|(at, column)| format!("{}={:?}", column.name, row.cell(at)));
+            format!(
+                "{} {}",
+                row.table().name,
+                cells.collect::<Vec<_>>().join(" ")
+            )
+        });
+        let mut shown: Vec<String> = shown.collect();
+        // Ids of one process are in order of their making.
+        shown.sort();
+        shown
     }
 }

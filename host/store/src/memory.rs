@@ -1,0 +1,512 @@
+//! A database in memory, for tests: several backends may share it as processes share a server, and the way to it may break in the middle of
+//! a commit. It checks what a real database cannot afford to check.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use cairn_effects::event::{Entry, FlowState};
+use cairn_effects::rows::{
+    AnyRow, Counted, Fetched, Key, Mark, RowId, State, Table, Wants, Written,
+};
+use cairn_effects::volumes::Message;
+use cairn_model::clock::Timestamp;
+use cairn_model::id::{FlowId, HostId};
+
+use crate::StoreError;
+use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Reader, Taken, behind};
+use crate::journal;
+
+/// How long to wait for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a batch is sent again before its host gives up.
+const SENDS: usize = 100;
+
+/// The database, as a server keeps it.
+#[derive(Clone, Default)]
+pub struct MemoryDatabase(Arc<Server>);
+
+#[derive(Default)]
+struct Server {
+    tables: Mutex<Tables>,
+    /// Told when nobody has a batch open.
+    free: Condvar,
+}
+
+#[derive(Default)]
+struct Tables {
+    rows: BTreeMap<(&'static str, Key), Arc<dyn AnyRow>>,
+    flows: BTreeMap<FlowId, Flow>,
+    keys: BTreeMap<(String, String), GivenKey>,
+    /// Hosts that live, each with the number of its last batch.
+    hosts: HashMap<HostId, u64>,
+    /// Who has a batch open.
+    writer: Option<HostId>,
+    /// Grows with each batch.
+    mark: i64,
+    /// Who wrote last.
+    last: Option<HostId>,
+}
+
+#[derive(Default)]
+struct Flow {
+    journal: Vec<(i64, Vec<u8>)>,
+    state: Option<FlowState>,
+    incomplete: bool,
+    updated_at: Timestamp,
+    length: i64,
+    host: Option<HostId>,
+}
+
+impl MemoryDatabase {
+    /// Puts a row there that no rule makes. Nobody may be at work.
+    pub fn put(&self, row: impl AnyRow) {
+        self.put_any(Arc::new(row));
+    }
+
+    /// [`put`](Self::put), a row of any table.
+    pub fn put_any(&self, row: Arc<dyn AnyRow>) {
+        let id = row.id();
+        self.0
+            .tables
+            .lock()
+            .rows
+            .insert((id.table.name, id.key), row);
+    }
+
+    /// All rows of a table, by key.
+    pub fn rows(&self, table: &'static Table) -> Vec<Arc<dyn AnyRow>> {
+        self.0.tables.lock().of(table).cloned().collect()
+    }
+
+    /// A backend, as a new process has it. `breaks` is asked twice for each batch that is sent, before and after the database has
+    /// taken it, whether the connection breaks there.
+    pub fn backend(&self, breaks: impl FnMut() -> bool + Send + 'static) -> Memory {
+        Memory {
+            database: self.clone(),
+            id: HostId::new(),
+            batch: 0,
+            seen: None,
+            is_open: false,
+            moves: Vec::new(),
+            is_registered: false,
+            breaks: Box::new(breaks),
+        }
+    }
+}
+
+impl Tables {
+    fn of(&self, table: &'static Table) -> impl Iterator<Item = &Arc<dyn AnyRow>> {
+        let rows = self.rows.iter();
+        rows.filter(|((name, _), _)| *name == table.name)
+            .map(|(_, row)| row)
+    }
+
+    fn get(&self, id: &RowId) -> State {
+        self.rows.get(&(id.table.name, id.key.clone())).cloned()
+    }
+
+    fn fetch(&self, wants: Wants) -> Fetched {
+        let rows = wants.rows.into_iter().map(|id| {
+            let row = self.get(&id);
+            (id, row)
+        });
+        let whole = wants.whole.into_iter();
+        let selects = wants.selects.into_iter().map(|select| {
+            let found = self.of(select.of.table());
+            let found = found.filter(|row| select.of.holds(&***row, &select.parameters));
+            let found = found.cloned().collect();
+            (select, found)
+        });
+        let counts = wants.counts.into_iter().map(|count| {
+            let mut counted = Counted::new();
+            for row in self.of(count.of.table()) {
+                let look_up = |id: &RowId| self.get(id);
+                if let Some(group) = count.of.group(&**row, &count.parameters, &look_up) {
+                    *counted.entry(group).or_default() += 1;
+                }
+            }
+            (count, counted)
+        });
+        Fetched {
+            seen: Mark(self.mark),
+            rows: rows.collect(),
+            whole: whole
+                .map(|table| (table, self.of(table).cloned().collect()))
+                .collect(),
+            selects: selects.collect(),
+            counts: counts.collect(),
+        }
+    }
+
+    /// Lets the next one write.
+    fn leave(&mut self, host: HostId) {
+        if self.writer == Some(host) {
+            self.writer = None;
+        }
+    }
+
+    /// Takes a batch whole, or not at all. The fence comes first: batch `number` follows the one before it.
+    fn take(
+        &mut self,
+        host: HostId,
+        number: u64,
+        batch: &Batch<'_>,
+        moves: &[Move],
+    ) -> Result<Mark, Fault> {
+        if self.hosts.get(&host).is_some_and(|last| last + 1 != number) {
+            return Err(Fault::Barred(StoreError::Fenced));
+        }
+        for row in &batch.rows {
+            self.check(row)?;
+        }
+        for row in &batch.rows {
+            let key = (row.id.table.name, row.id.key.clone());
+            match row.now {
+                Some(now) => drop(self.rows.insert(key, now.copy().into())),
+                None => drop(self.rows.remove(&key)),
+            }
+        }
+        for (message, state) in batch.settled {
+            self.settle(message, *state);
+        }
+        for given in batch.keys {
+            let key = (given.project_id.clone(), given.key.clone());
+            self.keys.insert(key, given.clone());
+        }
+        for step in moves {
+            match step {
+                Move::Register => drop(self.hosts.insert(host, number)),
+                Move::Flow(flow, to) => {
+                    if let Some(flow) = self.flows.get_mut(flow) {
+                        flow.host = *to;
+                    }
+                }
+            }
+        }
+        for added in &batch.flows {
+            self.add(host, added);
+        }
+        if let Some(last) = self.hosts.get_mut(&host) {
+            *last = number;
+        }
+        self.mark += 1;
+        self.last = Some(host);
+        Ok(Mark(self.mark))
+    }
+
+    /// That a row is what the writer takes it for, to the last column.
+    fn check(&self, row: &Written<'_>) -> Result<(), Fault> {
+        let there = self.get(row.id);
+        let is_same = match (&there, row.base) {
+            (None, None) => true,
+            (Some(there), Some(base)) => {
+                (0..row.id.table.columns.len()).all(|at| there.cell(at) == base.cell(at))
+            }
+            _ => false,
+        };
+        is_same
+            .then_some(())
+            .ok_or_else(|| Fault::Lost(behind(row.id)))
+    }
+
+    fn settle(&mut self, message: &Key, state: FlowState) {
+        let id = RowId::of::<Message>(message.clone());
+        let key = (id.table.name, id.key.clone());
+        let held = self
+            .rows
+            .get(&key)
+            .and_then(cairn_effects::rows::typed::<Message>);
+        let Some(held) = held.filter(|held| &*held.state == "held") else {
+            return;
+        };
+        if state == FlowState::Success {
+            let ready = Message {
+                state: "ready".into(),
+                ..Message::clone(&held)
+            };
+            self.rows.insert(key, Arc::new(ready));
+        } else {
+            self.rows.remove(&key);
+        }
+    }
+
+    fn add(&mut self, host: HostId, added: &FlowEntries<'_>) {
+        let flow = self.flows.entry(added.flow).or_default();
+        flow.journal.push((added.first, added.entries.clone()));
+        if let Some(row) = &added.row {
+            flow.state = Some(row.state);
+            flow.incomplete = row.incomplete;
+            flow.updated_at = row.updated_at;
+            flow.length = row.length;
+            flow.host = (!row.rests).then_some(host);
+        }
+    }
+}
+
+/// What a backend does to hosts and flows in its open batch.
+#[derive(Clone, Copy)]
+enum Move {
+    Register,
+    Flow(FlowId, Option<HostId>),
+}
+
+/// A process's way to a [`MemoryDatabase`]. When it is dropped, the process is gone.
+pub struct Memory {
+    database: MemoryDatabase,
+    id: HostId,
+    /// The number of the last batch that is known to be in the database.
+    batch: u64,
+    /// How far the database had got when others were last looked for.
+    seen: Option<i64>,
+    is_open: bool,
+    moves: Vec<Move>,
+    is_registered: bool,
+    breaks: Box<dyn FnMut() -> bool + Send>,
+}
+
+impl Memory {
+    /// The database that this is a way to.
+    pub fn database(&self) -> &MemoryDatabase {
+        &self.database
+    }
+
+    /// Where a flow is, with the moves of the open batch.
+    fn host_of(&self, tables: &Tables, flow: FlowId) -> Option<HostId> {
+        let moved = self.moves.iter().rev().find_map(|step| match step {
+            Move::Flow(moved, to) if *moved == flow => Some(*to),
+            _ => None,
+        });
+        moved.unwrap_or_else(|| tables.flows.get(&flow).and_then(|flow| flow.host))
+    }
+
+    fn registers(&self) -> bool {
+        self.moves.iter().any(|step| matches!(step, Move::Register))
+    }
+
+    fn others_wrote(&mut self, tables: &Tables) -> bool {
+        let is_own = tables.last == Some(self.id);
+        let seen = self.seen.replace(tables.mark);
+        seen.is_none_or(|seen| seen != tables.mark) && !is_own
+    }
+}
+
+impl Backend for Memory {
+    type Reader = MemoryReader;
+
+    fn begin(&mut self, _now: Timestamp) -> Result<bool, Fault> {
+        let database = self.database.clone();
+        let mut tables = database.0.tables.lock();
+        let until = Instant::now() + PATIENCE;
+        let is_others = |tables: &mut Tables| tables.writer.is_some_and(|writer| writer != self.id);
+        let server = &database.0;
+        if server
+            .free
+            .wait_while_until(&mut tables, is_others, until)
+            .timed_out()
+        {
+            let busy = "another process has a batch open".to_owned();
+            return Err(Fault::NotBegun(StoreError::Database(busy)));
+        }
+        tables.writer = Some(self.id);
+        self.is_open = true;
+        if self.is_registered && !tables.hosts.contains_key(&self.id) {
+            return Err(Fault::Barred(StoreError::Fenced));
+        }
+        Ok(self.others_wrote(&tables))
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<Mark, Fault> {
+        let number = self.batch + 1;
+        if !self.is_registered && !self.registers() {
+            // Without a row of this host nothing would say what became of the batch.
+            self.moves.push(Move::Register);
+        }
+        for _ in 0..SENDS {
+            if (self.breaks)() {
+                continue;
+            }
+            let mut tables = self.database.0.tables.lock();
+            // The witness: after a broken connection it says whether the batch was taken.
+            let taken = match tables.hosts.get(&self.id) == Some(&number) {
+                true => Mark(tables.mark),
+                false => tables.take(self.id, number, batch, &self.moves)?,
+            };
+            drop(tables);
+            if (self.breaks)() {
+                continue;
+            }
+            let mut tables = self.database.0.tables.lock();
+            tables.leave(self.id);
+            self.database.0.free.notify_all();
+            self.seen = Some(tables.mark);
+            self.is_open = false;
+            self.is_registered = true;
+            self.moves.clear();
+            self.batch = number;
+            return Ok(taken);
+        }
+        // Nobody knows whether it was taken, so nothing more may be written.
+        Err(Fault::Barred(StoreError::Fenced))
+    }
+
+    fn roll_back(&mut self) {
+        self.is_open = false;
+        self.moves.clear();
+        self.database.0.tables.lock().leave(self.id);
+        self.database.0.free.notify_all();
+    }
+
+    fn have_others_written(&mut self) -> Result<bool, String> {
+        let database = self.database.clone();
+        let tables = database.0.tables.lock();
+        Ok(self.others_wrote(&tables))
+    }
+
+    fn reader(&self) -> MemoryReader {
+        MemoryReader(self.database.clone())
+    }
+
+    fn reads_beside(&self) -> bool {
+        true
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    fn fetch(&mut self, wants: Wants) -> Result<Fetched, Fault> {
+        Ok(self.database.0.tables.lock().fetch(wants))
+    }
+
+    fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, String> {
+        let tables = self.database.0.tables.lock();
+        let mut entries = Vec::new();
+        for (first, block) in tables
+            .flows
+            .get(&flow)
+            .into_iter()
+            .flat_map(|flow| &flow.journal)
+        {
+            if *first != entries.len() as i64 {
+                return Err(format!("entry {first} comes after {}", entries.len()));
+            }
+            entries.extend(journal::unpack(block).map_err(|damage| damage.to_string())?);
+        }
+        Ok(entries)
+    }
+
+    fn key_holder(
+        &self,
+        project_id: &str,
+        key: &str,
+        lapsed: Timestamp,
+    ) -> Result<Option<Holder>, StoreError> {
+        let tables = self.database.0.tables.lock();
+        let given = tables.keys.get(&(project_id.to_owned(), key.to_owned()));
+        Ok(given.map(|given| {
+            let ended = tables.flows.get(&given.flow).filter(|flow| {
+                let is_over = matches!(flow.state, Some(FlowState::Success | FlowState::Failure));
+                is_over && !flow.incomplete
+            });
+            Holder {
+                flow: given.flow,
+                asked: Some(given.asked),
+                stands: ended.is_none_or(|flow| flow.updated_at > lapsed),
+            }
+        }))
+    }
+
+    fn announce(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn register(&mut self, _now: Timestamp) -> Result<(), Fault> {
+        if !self.is_registered && !self.registers() {
+            self.moves.push(Move::Register);
+        }
+        Ok(())
+    }
+
+    fn renewal(&self) -> Option<Instant> {
+        None
+    }
+
+    fn postpone_renewal(&mut self) {}
+
+    fn take(&mut self, flow: FlowId, _now: Timestamp) -> Result<Taken, Fault> {
+        let database = self.database.clone();
+        let tables = database.0.tables.lock();
+        if !tables.flows.contains_key(&flow) {
+            return Ok(Taken::Unknown);
+        }
+        match self.host_of(&tables, flow) {
+            None => Ok(Taken::Resting),
+            Some(host) if host == self.id => Ok(Taken::Ours),
+            Some(host) if tables.hosts.contains_key(&host) => Ok(Taken::By(0)),
+            Some(_) => {
+                self.moves.push(Move::Flow(flow, Some(self.id)));
+                Ok(Taken::Ours)
+            }
+        }
+    }
+
+    fn is_untouched(&mut self, flow: FlowId, entries: i64) -> Result<bool, Fault> {
+        let tables = self.database.0.tables.lock();
+        let host = self.host_of(&tables, flow);
+        let length = tables.flows.get(&flow).map(|flow| flow.length);
+        Ok(length == Some(entries) && host.is_none_or(|host| host == self.id))
+    }
+
+    fn put_down(&mut self, flow: FlowId) -> Result<(), Fault> {
+        self.moves.push(Move::Flow(flow, None));
+        Ok(())
+    }
+
+    fn take_over(&mut self, _now: Timestamp, _stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
+        let database = self.database.clone();
+        let tables = database.0.tables.lock();
+        let mut ours = Vec::new();
+        for flow in tables.flows.keys() {
+            match self.host_of(&tables, *flow) {
+                None => {}
+                Some(host) if host == self.id => ours.push(*flow),
+                Some(host) if tables.hosts.contains_key(&host) => {}
+                Some(_) => {
+                    self.moves.push(Move::Flow(*flow, Some(self.id)));
+                    ours.push(*flow);
+                }
+            }
+        }
+        Ok(ours)
+    }
+
+    fn sweep(&mut self) {}
+
+    fn close(&mut self) {}
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let mut tables = self.database.0.tables.lock();
+        tables.hosts.remove(&self.id);
+        tables.leave(self.id);
+        self.database.0.free.notify_all();
+    }
+}
+
+/// Reads a [`MemoryDatabase`] beside the writer.
+pub struct MemoryReader(MemoryDatabase);
+
+impl Reader for MemoryReader {
+    fn fetch(&mut self, _generation: u64, wants: Wants) -> Result<Fetched, StoreError> {
+        Ok(self.0.0.tables.lock().fetch(wants))
+    }
+}

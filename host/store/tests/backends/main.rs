@@ -1,0 +1,357 @@
+//! What the store promises over any database. Each test runs over SQLite, over the database in memory, and over the one in memory with a
+//! connection that breaks in the middle of commits.
+
+mod place;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use cairn_effects::effect::{
+    Answer, Applied, Caller, Effect, Expiry, Query, QuotaCommit, QuotaReserve, VolumeCreate,
+    VolumeUpdate,
+};
+use cairn_effects::event::{Event, FlowState};
+use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
+use cairn_model::idempotency::asked;
+use cairn_model::value::Value;
+use cairn_store::{Store, StoreError, WhenDurable};
+use serde_json::json;
+
+use place::{Broken, InMemory, OnDisk, Place};
+
+macro_rules! over_every_backend {
+    ($($test:ident,)*) => {
+        mod sqlite {
+            $(#[test] fn $test() { super::$test(&super::OnDisk::new()); })*
+        }
+        mod memory {
+            $(#[test] fn $test() { super::$test(&super::InMemory::new()); })*
+        }
+        mod broken_connection {
+            $(#[test] fn $test() { super::$test(&super::Broken::new()); })*
+        }
+    };
+}
+
+over_every_backend! {
+    what_a_flow_wrote_is_read_by_another_process,
+    an_effect_is_taken_back_and_both_are_in_the_journal,
+    a_refused_effect_leaves_nothing,
+    an_effect_of_a_call_that_is_over_is_refused,
+    a_key_stands_for_the_first_request,
+    a_flow_is_in_one_hand_and_goes_on_in_another_when_its_process_is_gone,
+    a_flow_that_rested_is_not_written_to_behind_the_one_who_went_on,
+    what_another_process_changed_is_seen,
+    whoever_waits_is_told,
+    many_flows_at_once_leave_books_that_are_right,
+}
+
+fn ann() -> Identity {
+    Identity::new("ann", "acme")
+}
+
+fn created(key: Option<&str>, request: Value) -> Event {
+    Event::Created {
+        name: "test".to_owned(),
+        requester: ann(),
+        asked: key.map(|_| asked("test", &request)),
+        request,
+        plan: None,
+        key: key.map(str::to_owned),
+    }
+}
+
+fn state(from: FlowState, to: FlowState) -> Event {
+    Event::State { from, to }
+}
+
+/// A flow with one call open.
+fn begin(store: &dyn Store) -> CallId {
+    let call = CallId {
+        flow: FlowId::new(),
+        task: TaskId::new(),
+        phase: Phase::Call,
+        attempt: 1,
+    };
+    let started = Event::Started {
+        task: call.task,
+        name: "one".to_owned(),
+        attempt: 1,
+    };
+    let events = [
+        created(None, Value::Null),
+        state(FlowState::Pending, FlowState::Running),
+        started,
+    ];
+    store.append(call.flow, &events).unwrap();
+    call
+}
+
+/// Ends a flow whose call is open, well.
+fn end(store: &dyn Store, call: CallId) {
+    let succeeded = Event::Succeeded {
+        task: call.task,
+        result: Arc::new(Value::Null),
+    };
+    let success = state(FlowState::Running, FlowState::Success);
+    store.append(call.flow, &[succeeded, success]).unwrap();
+}
+
+fn apply(store: &dyn Store, call: CallId, effect: Effect) -> Result<(Answer, Applied), StoreError> {
+    let who = ann();
+    let by = Caller {
+        call: Some(call),
+        requester: &who,
+    };
+    store.apply(by, &effect)
+}
+
+fn reserve(amount: i64) -> Effect {
+    Effect::QuotaReserve(QuotaReserve {
+        project: None,
+        deltas: BTreeMap::from([("volumes".to_owned(), amount)]),
+        expiry: Expiry::Default,
+    })
+}
+
+fn create() -> Effect {
+    let properties = json!({"size": 1, "status": "creating"});
+    Effect::VolumeCreate(VolumeCreate {
+        properties: properties.as_object().cloned().unwrap(),
+    })
+}
+
+fn update(id: &str, status: &str) -> Effect {
+    Effect::VolumeUpdate(VolumeUpdate {
+        id: id.to_owned(),
+        changes: [("status".to_owned(), status.into())].into_iter().collect(),
+    })
+}
+
+fn id_of(answer: &Answer) -> String {
+    match answer {
+        Answer::Volume(volume) => volume["id"].as_str().unwrap().to_owned(),
+        other => panic!("a volume was expected, not {other:?}"),
+    }
+}
+
+fn volume(store: &dyn Store, id: &str) -> Result<Value, StoreError> {
+    let who = ann();
+    let by = Caller {
+        call: None,
+        requester: &who,
+    };
+    store.query(by, &Query::Volume(id.to_owned()))
+}
+
+fn refusal(result: Result<impl std::fmt::Debug, StoreError>) -> String {
+    match result {
+        Err(StoreError::Refused(error)) => error.kind,
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
+}
+
+fn events(store: &dyn Store, flow: FlowId) -> Vec<Event> {
+    let entries = store.load(flow).unwrap();
+    entries.into_iter().map(|entry| entry.event).collect()
+}
+
+fn what_a_flow_wrote_is_read_by_another_process(place: &dyn Place) {
+    let store = place.open();
+    let call = begin(&*store);
+    end(&*store, call);
+    store.barrier(call.flow).unwrap();
+    let found = events(&*place.open(), call.flow);
+    let last = state(FlowState::Running, FlowState::Success);
+    assert_eq!((found.len(), found.last()), (5, Some(&last)));
+    let unknown = FlowId::new();
+    assert!(matches!(store.load(unknown), Err(StoreError::UnknownFlow(flow)) if flow == unknown));
+}
+
+fn an_effect_is_taken_back_and_both_are_in_the_journal(place: &dyn Place) {
+    let store = place.open();
+    let call = begin(&*store);
+    let (_, reserved) = apply(&*store, call, reserve(2)).unwrap();
+    let (answer, made) = apply(&*store, call, create()).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 0), "nothing is on disk yet");
+    store.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 2));
+    store.undo(&made).unwrap();
+    store.undo(&reserved).unwrap();
+    assert_eq!(refusal(volume(&*store, &id_of(&answer))), "VolumeNotFound");
+    store.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 0));
+    let numbers = events(&*store, call.flow).into_iter();
+    let numbers = numbers.filter_map(|event| match event {
+        Event::Applied(applied) => Some((applied.number, "applied")),
+        Event::Undone { number } => Some((number, "undone")),
+        _ => None,
+    });
+    assert_eq!(
+        numbers.collect::<Vec<_>>(),
+        [(1, "applied"), (2, "applied"), (2, "undone"), (1, "undone")]
+    );
+}
+
+fn a_refused_effect_leaves_nothing(place: &dyn Place) {
+    let store = place.open();
+    let call = begin(&*store);
+    assert_eq!(refusal(apply(&*store, call, reserve(11))), "OverQuota");
+    apply(&*store, call, reserve(10)).unwrap();
+    store.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 10));
+}
+
+fn an_effect_of_a_call_that_is_over_is_refused(place: &dyn Place) {
+    let store = place.open();
+    let call = begin(&*store);
+    end(&*store, call);
+    let late = apply(&*store, call, reserve(1));
+    assert!(matches!(late, Err(StoreError::CallClosed)));
+    store.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 0));
+}
+
+fn a_key_stands_for_the_first_request(place: &dyn Place) {
+    let store = place.open();
+    let first = FlowId::new();
+    store
+        .append(first, &[created(Some("k"), json!({"size": 1}))])
+        .unwrap();
+    let taken = |store: &dyn Store, request| {
+        let again = store.append(FlowId::new(), &[created(Some("k"), request)]);
+        match again {
+            Err(StoreError::KeyTaken { flow, same }) => (flow, same),
+            other => panic!("the key was expected to be taken: {other:?}"),
+        }
+    };
+    // In the batch that gives the key, after it, and for another process.
+    assert_eq!(taken(&*store, json!({"size": 1})), (first, true));
+    store.barrier(first).unwrap();
+    assert_eq!(taken(&*store, json!({"size": 2})), (first, false));
+    assert_eq!(taken(&*place.open(), json!({"size": 1})), (first, true));
+    // A refused flow is not there, and hurts no other.
+    store
+        .append(FlowId::new(), &[created(Some("other"), Value::Null)])
+        .unwrap();
+}
+
+fn a_flow_is_in_one_hand_and_goes_on_in_another_when_its_process_is_gone(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let call = begin(&*first);
+    let (_, reserved) = apply(&*first, call, reserve(3)).unwrap();
+    first.barrier(call.flow).unwrap();
+    assert!(matches!(
+        second.load(call.flow),
+        Err(StoreError::InHand { flow, .. }) if flow == call.flow
+    ));
+    drop(first);
+    assert_eq!(second.load(call.flow).unwrap().len(), 4);
+    second.undo(&reserved).unwrap();
+    second.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 0));
+}
+
+fn a_flow_that_rested_is_not_written_to_behind_the_one_who_went_on(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let flow = FlowId::new();
+    let interrupted = state(FlowState::Pending, FlowState::Interrupted);
+    first
+        .append(flow, &[created(None, Value::Null), interrupted])
+        .unwrap();
+    first.barrier(flow).unwrap();
+    second.load(flow).unwrap();
+    let on = [state(FlowState::Interrupted, FlowState::Running)];
+    second.append(flow, &on).unwrap();
+    second.barrier(flow).unwrap();
+    assert!(matches!(
+        first.append(flow, &on),
+        Err(StoreError::WentOn(went)) if went == flow
+    ));
+    assert_eq!(events(&*second, flow).len(), 3);
+}
+
+fn what_another_process_changed_is_seen(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let call = begin(&*first);
+    let (answer, _) = apply(&*first, call, create()).unwrap();
+    let id = id_of(&answer);
+    end(&*first, call);
+    first.barrier(call.flow).unwrap();
+    // Both have the row in memory from here on.
+    for status in ["available", "in-use", "error"] {
+        for store in [&first, &second] {
+            let call = begin(&**store);
+            apply(&**store, call, update(&id, status)).unwrap();
+            end(&**store, call);
+            store.barrier(call.flow).unwrap();
+            for store in [&first, &second] {
+                assert_eq!(volume(&**store, &id).unwrap()["status"], status);
+            }
+        }
+    }
+}
+
+fn whoever_waits_is_told(place: &dyn Place) {
+    let store = place.open();
+    let call = begin(&*store);
+    let (told, tells) = channel();
+    let then = WhenDurable::new(move |result| told.send(result.is_ok()).unwrap());
+    store.when_durable(call.flow, then);
+    store.flush();
+    assert_eq!(tells.recv(), Ok(true));
+    let (told, tells) = channel();
+    let then = WhenDurable::new(move |result| told.send(result.is_err()).unwrap());
+    store.when_durable(FlowId::new(), then);
+    store.flush();
+    assert_eq!(tells.recv(), Ok(true), "of a flow that nobody knows");
+}
+
+fn many_flows_at_once_leave_books_that_are_right(place: &dyn Place) {
+    const THREADS: usize = 4;
+    const FLOWS: usize = 40;
+    let store = place.open();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let store = &*store;
+            scope.spawn(move || {
+                for number in 0..FLOWS {
+                    let call = begin(store);
+                    let Ok((answer, reserved)) = apply(store, call, reserve(1)) else {
+                        // Others hold the rest of the quota for a moment.
+                        end(store, call);
+                        continue;
+                    };
+                    let Answer::Reservations(reservations) = answer else {
+                        panic!("reservations are answered");
+                    };
+                    if (thread + number) % 3 == 0 {
+                        store.undo(&reserved).unwrap();
+                        end(store, call);
+                        continue;
+                    }
+                    let commit = Effect::QuotaCommit(QuotaCommit {
+                        reservations,
+                        project: None,
+                    });
+                    let (_, made) = apply(store, call, create()).unwrap();
+                    let (_, committed) = apply(store, call, commit).unwrap();
+                    if number > 1 {
+                        store.undo(&committed).unwrap();
+                        store.undo(&made).unwrap();
+                        store.undo(&reserved).unwrap();
+                    }
+                    end(store, call);
+                    if number % 4 == 0 {
+                        store.barrier(call.flow).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    drop(store);
+    let (in_use, reserved) = place.usage("volumes");
+    assert_eq!((in_use, reserved), (place.volumes() as i64, 0));
+    assert!((1..=THREADS as i64 * 2).contains(&in_use), "{in_use}");
+}

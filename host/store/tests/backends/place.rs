@@ -1,0 +1,125 @@
+//! Where a test runs: a database, and processes that open it.
+
+use std::sync::Arc;
+
+use cairn_effects::rows::Row as _;
+use cairn_effects::rows::typed;
+use cairn_effects::volumes::{QuotaUsage, Volume};
+use cairn_model::clock::SystemClock;
+use cairn_model::id::Identity;
+use cairn_store::memory::MemoryDatabase;
+use cairn_store::view::{Kind, Reader};
+use cairn_store::{Batched, Sqlite, SqliteConfig, Store, StoreConfig};
+
+/// A database that several processes may open.
+pub trait Place {
+    /// What a process has that opens it.
+    fn open(&self) -> Box<dyn Store>;
+
+    /// What is on disk of a usage: in use, reserved. None is zero.
+    fn usage(&self, resource: &str) -> (i64, i64);
+
+    /// How many volumes are on disk that are not deleted.
+    fn volumes(&self) -> usize;
+}
+
+pub struct OnDisk(tempfile::TempDir);
+
+impl OnDisk {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn rows(&self, kind: Kind) -> Vec<cairn_model::value::Object> {
+        let path = self.0.path().join("a.db");
+        let reader = Reader::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+        let acme = Identity::new("ann", "acme");
+        reader.view(&acme).list(kind, None, true).unwrap()
+    }
+}
+
+impl Place for OnDisk {
+    fn open(&self) -> Box<dyn Store> {
+        let path = self.0.path().join("a.db");
+        Box::new(Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap())
+    }
+
+    fn usage(&self, resource: &str) -> (i64, i64) {
+        let usages = self.rows(Kind::Usage);
+        let usage = usages.iter().find(|row| row["resource"] == resource);
+        let number = |name: &str| usage.map_or(0, |row| row[name].as_i64().unwrap());
+        (number("in_use"), number("reserved"))
+    }
+
+    fn volumes(&self) -> usize {
+        let volumes = self.rows(Kind::Volume);
+        volumes.iter().filter(|row| row["deleted"] != true).count()
+    }
+}
+
+fn usage_in(database: &MemoryDatabase, resource: &str) -> (i64, i64) {
+    let usages = database.rows(QuotaUsage::TABLE);
+    let mut usages = usages.iter().filter_map(typed::<QuotaUsage>);
+    let usage = usages.find(|row| &*row.resource == resource && &*row.project_id == "acme");
+    usage.map_or((0, 0), |row| (row.in_use, row.reserved))
+}
+
+fn volumes_in(database: &MemoryDatabase) -> usize {
+    let volumes = database.rows(Volume::TABLE);
+    let volumes = volumes.iter().filter_map(typed::<Volume>);
+    volumes.filter(|row| !row.deleted).count()
+}
+
+pub struct InMemory(MemoryDatabase);
+
+impl InMemory {
+    pub fn new() -> Self {
+        Self(MemoryDatabase::default())
+    }
+}
+
+impl Place for InMemory {
+    fn open(&self) -> Box<dyn Store> {
+        let backend = self.0.backend(|| false);
+        Box::new(Batched::over(backend, StoreConfig::default(), Arc::new(SystemClock)).unwrap())
+    }
+
+    fn usage(&self, resource: &str) -> (i64, i64) {
+        usage_in(&self.0, resource)
+    }
+
+    fn volumes(&self) -> usize {
+        volumes_in(&self.0)
+    }
+}
+
+/// In memory, over a connection that breaks twice in three batches: before the database has taken a batch, and after it has, when its
+/// answer is lost.
+pub struct Broken(MemoryDatabase);
+
+impl Broken {
+    pub fn new() -> Self {
+        Self(MemoryDatabase::default())
+    }
+}
+
+impl Place for Broken {
+    fn open(&self) -> Box<dyn Store> {
+        let mut asked = 0_usize;
+        let breaks = move || {
+            asked += 1;
+            // Sent and broken; sent, taken, and broken; sent again, and answered.
+            matches!(asked % 5, 1 | 3)
+        };
+        let backend = self.0.backend(breaks);
+        Box::new(Batched::over(backend, StoreConfig::default(), Arc::new(SystemClock)).unwrap())
+    }
+
+    fn usage(&self, resource: &str) -> (i64, i64) {
+        usage_in(&self.0, resource)
+    }
+
+    fn volumes(&self) -> usize {
+        volumes_in(&self.0)
+    }
+}
