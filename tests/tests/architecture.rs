@@ -71,6 +71,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "retry",
             "contract",
             "file",
+            "whole",
             "printable",
             "text",
             "idempotency",
@@ -123,11 +124,6 @@ const OTHER_READS: &[(&str, &str, &str)] = &[
         "syncs, and reads nothing",
     ),
     (
-        "effects/src/keyring.rs",
-        "OpenOptions::new()",
-        "makes a new file",
-    ),
-    (
         "sandbox/src/plugin/cache.rs",
         "OpenOptions::new()",
         "makes new files",
@@ -151,11 +147,6 @@ const OTHER_READS: &[(&str, &str, &str)] = &[
         "cli/src/compile.rs",
         "read_to_end(",
         "pipes between this program and its child, bounded",
-    ),
-    (
-        "cli/src/cmd/db/parts.rs",
-        "OpenOptions::new()",
-        "makes a new file",
     ),
     (
         "cli/src/interrupt.rs",

@@ -45,6 +45,7 @@ pub use cairn_engine::{flow, host, request};
 pub use cairn_manifest::{allow, config, lock, manifest, plan, upgrade, wire};
 pub use cairn_model::{
     clock, contract, crash, error, file, id, idempotency, printable, quota, retry, text, value,
+    whole,
 };
 pub use cairn_policy as policy;
 pub use cairn_sandbox::{capability, check, plugin};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
@@ -11,6 +10,7 @@ use cairn::file::{self, MAX_TEXT};
 use cairn::lock::{Difference, Lock};
 use cairn::manifest::Manifest;
 use cairn::plan::Inspected;
+use cairn::whole::Whole;
 
 use crate::exit::Failure;
 
@@ -58,17 +58,16 @@ pub fn write(
 /// Writes a file whole or not at all. Links to it stay, and so do its permissions.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = target(path)?;
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let mut file = tempfile::Builder::new()
-        .prefix(".lock.")
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    if let Ok(before) = fs::metadata(&path) {
-        file.as_file().set_permissions(before.permissions())?;
-    }
-    file.persist(&path)?;
-    Ok(())
+    let before = fs::metadata(&path).map(|before| before.permissions());
+    let how = Whole {
+        mode: 0o666,
+        replaces: true,
+        is_durable: false,
+    };
+    how.write(&path, |file| {
+        file.write_all(text.as_bytes())?;
+        before.map_or(Ok(()), |before| file.set_permissions(before))
+    })
 }
 
 /// The file that a path names in the end, which need not be there.

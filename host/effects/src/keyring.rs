@@ -6,9 +6,8 @@
 //! sound for any number of keys.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use cairn_model::file;
+use cairn_model::whole::Whole;
 
 /// Bytes of a key, the master key among them.
 const KEY_BYTES: usize = 32;
@@ -248,40 +248,19 @@ fn random_key() -> Result<Box<[u8; KEY_BYTES]>, KeyringError> {
 }
 
 /// Writes a file of mode 0600 that did not exist before.
-///
-/// Written under another name and linked to its own: unlike a rename, a link never replaces a file, and unlike an
-/// exclusive open, it never shows a file that is not finished.
 fn create(path: &Path, key: &MasterKey) -> io::Result<()> {
-    let mut suffix = [0; 8];
-    getrandom::fill(&mut suffix).map_err(io::Error::other)?;
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut temporary = name.to_owned();
-    temporary.push(format!(".{:016x}.new", u64::from_ne_bytes(suffix)));
-    let temporary = path.with_file_name(temporary);
-
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| {
-            file.write_all(&*key.0)?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::hard_link(&temporary, path));
-    // Whatever became of it; a leftover holds a key that was never used, or the key itself.
-    let removed = fs::remove_file(&temporary);
-    written?;
-    removed?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+    let how = Whole {
+        mode: 0o600,
+        replaces: false,
+        is_durable: true,
     };
-    file::sync(folder)
+    how.write(path, |file| file.write_all(&*key.0))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const ID: &str = "2f6a";

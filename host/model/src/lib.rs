@@ -14,3 +14,4 @@ pub mod quota;
 pub mod retry;
 pub mod text;
 pub mod value;
+pub mod whole;

@@ -1,6 +1,7 @@
 //! Plans with their tasks: made from a manifest, or from what the store keeps.
 
 use std::fs;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use cairn_model::error::Diagnostic;
 use cairn_model::file;
 use cairn_model::id::{FlowId, Identity};
 use cairn_model::value::{Digest, Value};
+use cairn_model::whole::Whole;
 use cairn_sandbox::capability::{Granted, Services};
 use cairn_sandbox::check::Checks;
 use cairn_sandbox::plugin::{Plugin, PluginTask};
@@ -287,18 +289,17 @@ fn keep_component(folder: &Path, plugin: &Plugin) -> std::io::Result<()> {
         return Ok(());
     }
     fs::create_dir_all(folder)?;
-    let temporary = folder.join(format!(".{}", FlowId::new()));
-    let put = || {
-        fs::write(&temporary, plugin.bytes())?;
-        file::sync(&temporary)?;
-        reach(CrashPoint::ComponentWritten);
-        fs::rename(&temporary, &path)
+    let how = Whole {
+        mode: 0o666,
+        replaces: true,
+        is_durable: true,
     };
-    put().inspect_err(|_| {
-        // Nothing refers to it.
-        let _ = fs::remove_file(&temporary);
+    how.write(&path, |file| {
+        file.write_all(plugin.bytes())?;
+        file.sync_all()?;
+        reach(CrashPoint::ComponentWritten);
+        Ok(())
     })?;
-    file::sync(folder)?;
     reach(CrashPoint::ComponentKept);
     Ok(())
 }

@@ -14,6 +14,7 @@ use wasmtime::Engine;
 use cairn_model::file;
 use cairn_model::id;
 use cairn_model::value::Digest;
+use cairn_model::whole::Whole;
 
 use super::PluginError;
 
@@ -127,21 +128,15 @@ impl Cache {
     }
 
     fn save(&self, body: &[u8], digest: Digest, path: &Path) -> std::io::Result<()> {
-        let temporary = self.folder.join(format!(".{}", id::uuid()));
-        let write = || -> std::io::Result<()> {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(&self.header(digest, body))?;
-            file.write_all(body)?;
-            // Whole or not at all, whoever else makes the same entry meanwhile.
-            fs::rename(&temporary, path)
+        // Whoever else makes the same entry meanwhile makes the same.
+        let how = Whole {
+            mode: 0o600,
+            replaces: true,
+            is_durable: false,
         };
-        write().inspect_err(|_| {
-            // Nothing refers to it.
-            let _ = fs::remove_file(&temporary);
+        how.write(path, |file| {
+            file.write_all(&self.header(digest, body))?;
+            file.write_all(body)
         })
     }
 

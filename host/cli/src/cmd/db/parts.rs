@@ -1,11 +1,11 @@
 //! What belongs to a database besides its own file: components and the master key.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cairn::file;
+use cairn::whole::Whole;
 
 use crate::exit::Failure;
 
@@ -40,14 +40,13 @@ pub(super) fn copy_into(component: &Path, folder: &Path) -> Result<(), Failure> 
         return Ok(());
     };
     let target = folder.join(name);
-    let partial = beside(&target, ".partial");
     let mut source = file::open(component).map_err(|error| unread(component, &error))?;
-    File::create(&partial)
-        .and_then(|mut file| {
-            io::copy(&mut source, &mut file)?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&partial, &target))
+    let how = Whole {
+        mode: 0o666,
+        replaces: true,
+        is_durable: true,
+    };
+    how.write(&target, |file| io::copy(&mut source, file).map(drop))
         .map_err(|error| unwritten(&target, &error))
 }
 
@@ -58,13 +57,12 @@ pub(super) fn key_in(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
 
 /// Writes a master key, for the owner alone, on disk when this returns. `path` must not be there.
 pub(super) fn write_key(path: &Path, key: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(key)?;
-    file.sync_all()
+    let how = Whole {
+        mode: 0o600,
+        replaces: false,
+        is_durable: true,
+    };
+    how.write(path, |file| file.write_all(key))
 }
 
 /// Names are on disk when their folder is.
