@@ -9,6 +9,7 @@ use cairn::effect::{Answer, Effect, Query};
 use cairn::event::LogLevel;
 use cairn::host::ReadyTask;
 use cairn::id::{CallId, FlowId, Phase, TaskId};
+use cairn::task::ContextLayer;
 use cairn::{Context, Identity, Object, Task, TaskError, TaskSpec, Value};
 
 use crate::BenchError;
@@ -83,29 +84,9 @@ impl Heard {
     }
 }
 
-impl Context for Heard {
-    fn call(&self) -> CallId {
-        self.context.call()
-    }
-
-    fn requester(&self) -> &Identity {
-        self.context.requester()
-    }
-
-    fn request(&self) -> &Value {
-        self.context.request()
-    }
-
-    fn quota_committed(&self) -> bool {
-        self.context.quota_committed()
-    }
-
-    fn result(&self, name: &str) -> Option<Value> {
-        self.context.result(name)
-    }
-
-    fn results(&self) -> Vec<(String, Value)> {
-        self.context.results()
+impl ContextLayer for Heard {
+    fn below(&self) -> &dyn Context {
+        &*self.context
     }
 
     fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
@@ -114,18 +95,10 @@ impl Context for Heard {
         Ok(answer)
     }
 
-    fn checkpoint(&self) -> Result<(), TaskError> {
-        self.context.checkpoint()
-    }
-
     fn query(&self, query: &Query) -> Result<Value, TaskError> {
         let found = self.context.query(query)?;
         self.tape().found.push(found.clone());
         Ok(found)
-    }
-
-    fn log(&self, level: LogLevel, message: String) {
-        self.context.log(level, message);
     }
 }
 

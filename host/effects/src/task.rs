@@ -116,6 +116,98 @@ pub trait Context: Send + Sync {
     fn log(&self, level: LogLevel, message: String);
 }
 
+/// A context over another one, which it asks wherever it does not answer itself.
+pub trait ContextLayer: Send + Sync {
+    /// The context below.
+    fn below(&self) -> &dyn Context;
+
+    /// [`Context::request`].
+    fn request(&self) -> &Value {
+        self.below().request()
+    }
+
+    /// [`Context::result`].
+    fn result(&self, name: &str) -> Option<Value> {
+        self.below().result(name)
+    }
+
+    /// [`Context::results`].
+    fn results(&self) -> Vec<(String, Value)> {
+        self.below().results()
+    }
+
+    /// [`Context::apply`].
+    ///
+    /// # Errors
+    /// Those of [`Context::apply`].
+    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
+        self.below().apply(effect)
+    }
+
+    /// [`Context::checkpoint`].
+    ///
+    /// # Errors
+    /// Those of [`Context::checkpoint`].
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        self.below().checkpoint()
+    }
+
+    /// [`Context::query`].
+    ///
+    /// # Errors
+    /// Those of [`Context::query`].
+    fn query(&self, query: &Query) -> Result<Value, TaskError> {
+        self.below().query(query)
+    }
+
+    /// [`Context::log`].
+    fn log(&self, level: LogLevel, message: String) {
+        self.below().log(level, message);
+    }
+}
+
+impl<L: ContextLayer> Context for L {
+    fn call(&self) -> CallId {
+        self.below().call()
+    }
+
+    fn requester(&self) -> &Identity {
+        self.below().requester()
+    }
+
+    fn request(&self) -> &Value {
+        ContextLayer::request(self)
+    }
+
+    fn quota_committed(&self) -> bool {
+        self.below().quota_committed()
+    }
+
+    fn result(&self, name: &str) -> Option<Value> {
+        ContextLayer::result(self, name)
+    }
+
+    fn results(&self) -> Vec<(String, Value)> {
+        ContextLayer::results(self)
+    }
+
+    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
+        ContextLayer::apply(self, effect)
+    }
+
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        ContextLayer::checkpoint(self)
+    }
+
+    fn query(&self, query: &Query) -> Result<Value, TaskError> {
+        ContextLayer::query(self, query)
+    }
+
+    fn log(&self, level: LogLevel, message: String) {
+        ContextLayer::log(self, level, message);
+    }
+}
+
 /// One step of a flow.
 ///
 /// The host calls it from any thread, one call at a time for each flow, and never under a lock.

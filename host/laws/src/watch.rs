@@ -11,9 +11,10 @@ use cairn::capability::Enforcer;
 use cairn::effect::{Answer, Effect, Query};
 use cairn::error::{HostErrorKind, TaskError};
 use cairn::event::LogLevel;
-use cairn::id::{CallId, Identity, Phase};
+use cairn::id::{Identity, Phase};
 use cairn::store::view::Reader;
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
+use cairn::task::ContextLayer;
 use cairn::value::{Object, Value};
 use serde_json::json;
 
@@ -253,21 +254,9 @@ pub(crate) struct Watched {
     pub(crate) store: Arc<Sqlite>,
 }
 
-impl Context for Watched {
-    fn call(&self) -> CallId {
-        self.inner.call()
-    }
-
-    fn requester(&self) -> &Identity {
-        self.inner.requester()
-    }
-
-    fn request(&self) -> &Value {
-        self.inner.request()
-    }
-
-    fn quota_committed(&self) -> bool {
-        self.inner.quota_committed()
+impl ContextLayer for Watched {
+    fn below(&self) -> &dyn Context {
+        &*self.inner
     }
 
     fn result(&self, name: &str) -> Option<Value> {

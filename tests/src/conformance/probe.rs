@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cairn::capability::Enforcer;
 use cairn::effect::{Answer, Effect, Query};
 use cairn::error::{Cause, TaskError};
-use cairn::event::{Disposition, LogLevel};
-use cairn::id::{CallId, Identity};
+use cairn::event::Disposition;
+use cairn::id::Identity;
 use cairn::policy::{Asks, Policy};
-use cairn::task::{Context, Outcome, Task, TaskSpec};
+use cairn::task::{Context, ContextLayer, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
 
 use super::faults::{Faults, Seam};
@@ -112,31 +112,15 @@ struct Seamed {
     run: Arc<Run>,
 }
 
-impl Context for Seamed {
-    fn call(&self) -> CallId {
-        self.context.call()
-    }
-
-    fn requester(&self) -> &Identity {
-        self.context.requester()
+impl ContextLayer for Seamed {
+    fn below(&self) -> &dyn Context {
+        &*self.context
     }
 
     fn request(&self) -> &Value {
         self.request
             .as_ref()
             .unwrap_or_else(|| self.context.request())
-    }
-
-    fn quota_committed(&self) -> bool {
-        self.context.quota_committed()
-    }
-
-    fn result(&self, name: &str) -> Option<Value> {
-        self.context.result(name)
-    }
-
-    fn results(&self) -> Vec<(String, Value)> {
-        self.context.results()
     }
 
     fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
@@ -147,14 +131,6 @@ impl Context for Seamed {
         self.run
             .faults()
             .around(Seam::Query(query), || self.context.query(query))
-    }
-
-    fn checkpoint(&self) -> Result<(), TaskError> {
-        self.context.checkpoint()
-    }
-
-    fn log(&self, level: LogLevel, message: String) {
-        self.context.log(level, message);
     }
 }
 

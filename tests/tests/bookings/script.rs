@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use cairn::effect::{Answer, Effect, Query};
+use cairn::effect::{Answer, Effect};
 use cairn::error::{Cause, TaskError};
-use cairn::event::{Disposition, LogLevel};
+use cairn::event::Disposition;
 use cairn::flow::Flow;
-use cairn::id::{CallId, Identity};
-use cairn::task::{Context, Outcome, Task, TaskSpec};
+use cairn::task::{Context, ContextLayer, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
 
 use crate::plan::{Fault, Moment, What};
@@ -149,29 +148,9 @@ struct Watched {
     script: Arc<Script>,
 }
 
-impl Context for Watched {
-    fn call(&self) -> CallId {
-        self.context.call()
-    }
-
-    fn requester(&self) -> &Identity {
-        self.context.requester()
-    }
-
-    fn request(&self) -> &Value {
-        self.context.request()
-    }
-
-    fn quota_committed(&self) -> bool {
-        self.context.quota_committed()
-    }
-
-    fn result(&self, name: &str) -> Option<Value> {
-        self.context.result(name)
-    }
-
-    fn results(&self) -> Vec<(String, Value)> {
-        self.context.results()
+impl ContextLayer for Watched {
+    fn below(&self) -> &dyn Context {
+        &*self.context
     }
 
     fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
@@ -180,17 +159,5 @@ impl Context for Watched {
         self.script
             .reach(self.number, self.reverting, Moment::Effect(number))?;
         Ok(answer)
-    }
-
-    fn checkpoint(&self) -> Result<(), TaskError> {
-        self.context.checkpoint()
-    }
-
-    fn query(&self, query: &Query) -> Result<Value, TaskError> {
-        self.context.query(query)
-    }
-
-    fn log(&self, level: LogLevel, message: String) {
-        self.context.log(level, message);
     }
 }
