@@ -154,7 +154,7 @@ fn component(builtin: Option<&String>) -> String {
 
 /// A row for each limit: what plugins have that say nothing, and which tasks have what instead.
 fn limits(plan: &plan::Plan) -> impl Iterator<Item = Vec<String>> {
-    LimitKey::ALL.into_iter().map(|key| {
+    LimitKey::ALL.iter().copied().map(|key| {
         let tasks = plan.tasks.iter().map(|task| (&task.name, &task.limits));
         let checks = plan
             .policies

@@ -68,7 +68,7 @@ impl Planner {
     fn bounded(&self, manifest: &Manifest) -> Result<Manifest, Diagnostic> {
         let mut manifest = manifest.clone();
         for (name, entry) in &mut manifest.plugins {
-            for key in LimitKey::ALL {
+            for key in LimitKey::ALL.iter().copied() {
                 if !entry.limits.above(&self.ceilings, key) {
                     continue;
                 }
