@@ -22,7 +22,8 @@ impl Whole {
     /// Writes the file at `path`. `fill` writes what is in it.
     ///
     /// # Errors
-    /// Those of `fill`, and of the file system; nothing is left then but, when the process dies, a file whose name begins with `.new-`.
+    /// Those of `fill`, and of the file system. Nothing new is there then, but when the last step, to bring the name to the disk, fails;
+    /// a process that dies may leave a file whose name begins with `.new-`.
     /// [`io::ErrorKind::AlreadyExists`] when another file is there that may not be replaced.
     pub fn write(
         self,

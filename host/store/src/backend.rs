@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use cairn_effects::event::{Entry, FlowState};
 use cairn_effects::rows::{Fetched, Key, Mark, RowId, Wants, Written};
-use cairn_model::clock::Timestamp;
+use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::FlowId;
 use cairn_model::value::Digest;
 
@@ -21,7 +21,8 @@ pub enum Fault {
     Barred(StoreError),
 }
 
-/// Everything that a batch changes, as data: the same batch can be written again when nobody knows what became of it.
+/// What a batch changes for flows, as data: the same batch can be written again when nobody knows what became of it. What the backend was
+/// asked in the batch besides, about hosts and who has a flow in hand, it keeps itself until then.
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
     /// Rows that rules changed, table by table. What the database holds must be their `base`.
@@ -60,7 +61,7 @@ pub struct FlowEntries<'a> {
     pub row: Option<FlowRow<'a>>,
 }
 
-/// What the list of flows shows of one.
+/// What the list of flows shows of one. Writing it takes the flow in hand unless it rests, and a flow that was set aside is so no more.
 #[derive(Debug)]
 pub struct FlowRow<'a> {
     /// The row is not in the database yet.
@@ -121,12 +122,12 @@ pub trait Backend: Send + 'static {
     /// Reads rows beside the writer.
     type Reader: Reader;
 
-    /// Opens a batch: waits for the right to write, and finds out whether this process still has it. Says whether others have
-    /// written since this was asked last.
+    /// Opens a batch: waits for the right to write, and finds out whether this process still has it, by `clock` after the wait. Says
+    /// whether others have written since this was asked last.
     ///
     /// # Errors
     /// Any [`Fault`].
-    fn begin(&mut self, now: Timestamp) -> Result<bool, Fault>;
+    fn begin(&mut self, clock: &dyn Clock) -> Result<bool, Fault>;
 
     /// Whether a batch is open, or part of one after a fault.
     fn is_open(&self) -> bool;
@@ -140,7 +141,7 @@ pub trait Backend: Send + 'static {
     /// Drops the open batch.
     fn roll_back(&mut self);
 
-    /// Whether others have written since this was asked last. Without a batch.
+    /// Whether others have written since this was asked last. Called only while no batch is open.
     ///
     /// # Errors
     /// The database's words.
@@ -169,7 +170,7 @@ pub trait Backend: Send + 'static {
     /// What is wrong with it.
     fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, String>;
 
-    /// Who has a key. One whose flow ended before `lapsed` has lapsed.
+    /// Who has a key. One whose flow had ended by `lapsed` has lapsed; a flow that is incomplete or stuck has not ended.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -182,7 +183,7 @@ pub trait Backend: Send + 'static {
 
     // ---- Hosts: processes that have flows in hand
 
-    /// Makes it known, before a batch is opened, that this process lives.
+    /// Makes it known that this process lives, before it is registered.
     ///
     /// # Errors
     /// [`StoreError::Database`].

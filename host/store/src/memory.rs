@@ -12,7 +12,7 @@ use cairn_effects::rows::{
     AnyRow, Counted, Fetched, Key, Mark, RowId, State, Table, Wants, Written,
 };
 use cairn_effects::volumes::Message;
-use cairn_model::clock::Timestamp;
+use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::{FlowId, HostId};
 
 use crate::StoreError;
@@ -297,7 +297,7 @@ impl Memory {
 impl Backend for Memory {
     type Reader = MemoryReader;
 
-    fn begin(&mut self, _now: Timestamp) -> Result<bool, Fault> {
+    fn begin(&mut self, _clock: &dyn Clock) -> Result<bool, Fault> {
         let database = self.database.clone();
         let mut tables = database.0.tables.lock();
         let until = Instant::now() + PATIENCE;

@@ -68,7 +68,7 @@ fn a_plan_is_locked_and_runs_as_it_was_locked() {
     let left: Vec<_> = fs::read_dir(program.path("."))
         .expect("the folder")
         .map(|entry| entry.expect("an entry").file_name())
-        .filter(|name| name.to_string_lossy().contains(".lock."))
+        .filter(|name| name.to_string_lossy().starts_with(".new-"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }

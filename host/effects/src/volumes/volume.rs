@@ -228,7 +228,7 @@ pub(super) fn note_deleted(rows: &mut Rows<'_>, id: &str) {
 }
 
 /// Writes columns of a volume and notes the change, also where they hold these values already: another flow may have written them,
-/// and must not take back what this one counts on.
+/// and must not take back what this one, or an operator, counts on.
 fn write(
     rows: &mut Rows<'_>,
     volume: &Arc<Volume>,

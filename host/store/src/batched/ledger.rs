@@ -79,8 +79,8 @@ impl<B: Backend> Ledger<B> {
             return Ok(());
         }
         self.check_barred()?;
-        let now = self.clock.now().check()?;
-        let begun = self.backend.begin(now);
+        self.clock.now().check()?;
+        let begun = self.backend.begin(&*self.clock);
         if !matches!(begun, Err(Fault::NotBegun(_))) {
             self.batch = Some(Batch {
                 opened: Instant::now(),

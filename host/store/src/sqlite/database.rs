@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use cairn_effects::event::{Entry, FlowState};
 use cairn_effects::rows::{Fetched, Key, Mark, Wants};
-use cairn_model::clock::Timestamp;
+use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::{FlowId, HostId};
 
@@ -181,7 +181,7 @@ impl Database {
 impl Backend for Database {
     type Reader = Fetcher;
 
-    fn begin(&mut self, now: Timestamp) -> Result<bool, Fault> {
+    fn begin(&mut self, clock: &dyn Clock) -> Result<bool, Fault> {
         if let Some(log) = &self.log {
             log.shorten(&self.connection, self.patience);
         }
@@ -189,7 +189,7 @@ impl Backend for Database {
             .map_err(Fault::NotBegun)?;
         reach(CrashPoint::BatchOpened);
         let others = self.look_for_others().map_err(|error| self.lost(&error))?;
-        match self.host.holds(&self.connection, now) {
+        match self.host.holds(&self.connection, clock.now()) {
             Ok(true) => Ok(others),
             Ok(false) => Err(Fault::Barred(StoreError::Fenced)),
             Err(error) => Err(self.lost(&error)),

@@ -107,7 +107,7 @@ fn asked_for(history: &History) -> Digest {
 /// What the keys of a flow keep when it is pruned; `None` when it has none.
 ///
 /// # Errors
-/// As [`holder`].
+/// As [`asked_under`].
 pub(super) fn keep(connection: &Connection, flow: FlowId) -> Result<Option<Kept>, StoreError> {
     let statement = "SELECT 1 FROM idempotency_keys WHERE flow = ?";
     let keyed: Option<i64> = scalar(connection, statement, [flow.0.as_bytes()])

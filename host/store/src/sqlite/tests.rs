@@ -196,6 +196,12 @@ fn a_value_that_another_flow_wrote_too_is_not_taken_back() {
     store.undo(&confirmed).unwrap();
     store.undo(&updated).unwrap();
     assert_eq!(rows(&store, Kind::Volume)[0]["status"], "creating");
+    // Who only confirmed a value has nothing to take back when others went on from there.
+    made(apply(&store, first, &ann(), update(&id, "in-use")));
+    let (_, confirmed) = made(apply(&store, second, &ann(), update(&id, "in-use")));
+    made(apply(&store, first, &ann(), update(&id, "error")));
+    store.undo(&confirmed).unwrap();
+    assert_eq!(rows(&store, Kind::Volume)[0]["status"], "error");
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl<B: Backend> Side<B> {
     }
 
     fn begin(&mut self) {
-        if self.backend.begin(self.clock.now()).unwrap() {
+        if self.backend.begin(&*self.clock).unwrap() {
             self.overlay.forget();
         }
     }
