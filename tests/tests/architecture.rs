@@ -1,5 +1,5 @@
 //! Which part of the host may know which: the floors of `host/ARCHITECTURE.md`, held against the code. Cargo keeps circles out of the
-//! crates; this keeps the crates as thin as they are meant, and the order of the modules in each.
+//! crates; this keeps the crates as thin as they are meant, and the order of the modules in those that the table names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! What tasks may change, as rules over rows in memory; what is recorded of it, and what that adds up to. No SQL, no WebAssembly.
+//! What tasks may change, as rules over rows in memory; what is recorded of it, and what that adds up to. No database, no WebAssembly.
 
 #![warn(missing_docs)]
 
