@@ -5,18 +5,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::any::{self, Effect};
 use cairn::clock::SystemClock;
 use cairn::config::Config;
-use cairn::effect::{Cast, Effect, VolumeCreate, VolumeUpdate};
 use cairn::error::Diagnostic;
 use cairn::id::Identity;
 use cairn::manifest::{Limits, Manifest};
+use cairn::outbox::Cast;
 use cairn::plan::check_settings;
 use cairn::plugin::{PluginConfig, Plugins};
 use cairn::policy::{NoPlugins, Policy};
-use cairn::store::{Caller, Store as _};
+use cairn::store::Caller;
 use cairn::value::{Object, Value};
-use cairn::{Sqlite, SqliteConfig, StoreError};
+use cairn::volumes::{Settings, VolumeCreate, VolumeUpdate};
+use cairn::{Sqlite, StoreError};
 
 /// Longer than anything here takes, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -158,7 +160,7 @@ fn store() -> Arc<Sqlite> {
         *uses += 1;
         return Arc::clone(store);
     }
-    let store = Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock));
+    let store = Sqlite::in_memory(any::config(Settings::default()), Arc::new(SystemClock));
     let store = Arc::new(store.expect("a database in memory"));
     *kept = Some((0, Arc::clone(&store)));
     store
@@ -170,7 +172,7 @@ fn taken_or_refused(store: &Sqlite, effect: &Effect) {
         call: None,
         requester: &operator,
     };
-    match store.apply(caller, effect) {
+    match effect.apply_in(store, caller) {
         Ok(_) | Err(StoreError::Refused(_)) => {}
         Err(error) => panic!("{error}: {effect:?}"),
     }

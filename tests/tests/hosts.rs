@@ -18,8 +18,8 @@ use cairn::host::{Done, Host, HostError};
 use cairn::id::FlowId;
 use cairn::plugin::{PluginConfig, Plugins};
 use cairn::report::Verdict;
+use cairn::store::Sqlite;
 use cairn::store::control::Operation;
-use cairn::store::{Sqlite, SqliteConfig};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -271,7 +271,7 @@ fn interrupted(program: &Program) -> FlowId {
 fn host_that(program: &Program, does: impl Fn() + Send + Sync + 'static) -> Host {
     let store = Sqlite::open(
         &program.path("cairn.db"),
-        SqliteConfig::default(),
+        acceptance::any::config(Default::default()),
         Arc::new(SystemClock),
     );
     let plugins = Plugins::new(&PluginConfig {

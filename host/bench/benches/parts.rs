@@ -4,12 +4,12 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use cairn::effect::{Effect, VolumeUpdate};
 use cairn::error::Cause;
 use cairn::event::{Event, LogLevel};
 use cairn::id::{CallId, Phase};
 use cairn::plugin::{PluginConfig, Plugins};
 use cairn::store::Caller;
+use cairn::volumes::VolumeUpdate;
 use cairn::{FlowId, Object, Store, TaskError, TaskId, Value};
 use cairn_bench::calls::Both;
 use cairn_bench::stage::{Stage, Tasks};
@@ -93,7 +93,7 @@ fn effect(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>
     };
     let mut changes = Object::new();
     changes.insert("status".to_owned(), "available".into());
-    let effect = Effect::VolumeUpdate(VolumeUpdate { id, changes });
+    let effect = VolumeUpdate { id, changes };
     criterion.bench_function("one effect", |bencher| {
         bencher.iter(|| store.apply(by, &effect).expect("the volume is there"));
     });

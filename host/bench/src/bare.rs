@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use cairn::Plan;
-use cairn::effect::Answer;
 use cairn::value::Value;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{
@@ -122,11 +121,14 @@ fn config() -> Config {
 impl Script {
     fn new(tape: &Tape, settings: String, sees_request: bool) -> Self {
         let requester = &tape.requester;
-        let answers = tape.answers.iter().map(|answer| match answer {
-            Answer::Reservations(ids) => Reply::Texts(ids.clone()),
-            Answer::Volume(volume) => Reply::Text(volume.to_string()),
-            Answer::Key(id) => Reply::Text(id.clone()),
-            Answer::Done => Reply::Nothing,
+        let answers = tape.answers.iter().map(|answer| match &answer.shown {
+            Value::Array(ids) => {
+                let ids = ids.iter().filter_map(Value::as_str);
+                Reply::Texts(ids.map(str::to_owned).collect())
+            }
+            Value::String(id) => Reply::Text(id.clone()),
+            Value::Null => Reply::Nothing,
+            other => Reply::Text(other.to_string()),
         });
         Self {
             inputs: Value::Object(tape.inputs.clone()).to_string(),

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use cairn::effect::{Answer, Effect, Query};
 use cairn::event::LogLevel;
 use cairn::host::ReadyTask;
 use cairn::id::{CallId, FlowId, Phase, TaskId};
+use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::task::ContextLayer;
 use cairn::{Context, Identity, Object, Task, TaskError, TaskSpec, Value};
 
@@ -21,8 +21,41 @@ pub(crate) struct Tape {
     pub(crate) requester: Identity,
     pub(crate) request: Value,
     pub(crate) inputs: Object,
-    pub(crate) answers: Vec<Answer>,
-    pub(crate) found: Vec<Value>,
+    pub(crate) answers: Vec<Answered>,
+    pub(crate) found: Vec<Answered>,
+}
+
+/// An answer that can be given again.
+#[derive(Clone)]
+pub(crate) struct Answered {
+    again: Arc<dyn Fn() -> AnyAnswer + Send + Sync>,
+    /// The answer in JSON.
+    pub(crate) shown: Value,
+}
+
+impl std::fmt::Debug for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.shown.fmt(f)
+    }
+}
+
+impl Answered {
+    /// An answer of one of the types that the benchmark's tasks are answered with.
+    fn new(answer: &AnyAnswer, shown: Value) -> Result<Self, TaskError> {
+        type Again = Arc<dyn Fn() -> AnyAnswer + Send + Sync>;
+        fn of<T: Clone + Send + Sync + 'static>(answer: &AnyAnswer) -> Option<Again> {
+            let answer = answer.downcast_ref::<T>()?.clone();
+            Some(Arc::new(move || Box::new(answer.clone())))
+        }
+        let again = of::<()>(answer)
+            .or_else(|| of::<Value>(answer))
+            .or_else(|| of::<Vec<String>>(answer))
+            .or_else(|| of::<String>(answer))
+            .or_else(|| of::<bool>(answer));
+        let again =
+            again.ok_or_else(|| TaskError::new("NotRecorded", "an answer of another type"))?;
+        Ok(Self { again, shown })
+    }
 }
 
 /// Runs one flow of the stage, and returns what was said in the call of each of its tasks, in order.
@@ -89,15 +122,17 @@ impl ContextLayer for Heard {
         &*self.context
     }
 
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        let answer = self.context.apply(effect)?;
-        self.tape().answers.push(answer.clone());
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
+        let answer = self.context.apply_dyn(effect)?;
+        let answered = Answered::new(&answer, effect.show(&*answer))?;
+        self.tape().answers.push(answered);
         Ok(answer)
     }
 
-    fn query(&self, query: &Query) -> Result<Value, TaskError> {
-        let found = self.context.query(query)?;
-        self.tape().found.push(found.clone());
+    fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
+        let found = self.context.look_up_dyn(look_up)?;
+        let answered = Answered::new(&found, look_up.show(&*found))?;
+        self.tape().found.push(answered);
         Ok(found)
     }
 }
@@ -119,10 +154,10 @@ impl Canned {
     }
 }
 
-fn next<T: Clone>(answers: &[T], next: &AtomicUsize) -> Result<T, TaskError> {
+fn next(answers: &[Answered], next: &AtomicUsize) -> Result<AnyAnswer, TaskError> {
     let answer = answers.get(next.fetch_add(1, Ordering::Relaxed));
     answer
-        .cloned()
+        .map(|answer| (answer.again)())
         .ok_or_else(|| TaskError::new("NotRecorded", "the recorded call asked less than this one"))
 }
 
@@ -144,7 +179,7 @@ impl Context for Canned {
         &self.tape.request
     }
 
-    fn quota_committed(&self) -> bool {
+    fn fact(&self, _name: &str) -> bool {
         false
     }
 
@@ -156,7 +191,7 @@ impl Context for Canned {
         Vec::new()
     }
 
-    fn apply(&self, _effect: &Effect) -> Result<Answer, TaskError> {
+    fn apply_dyn(&self, _effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
         next(&self.tape.answers, &self.answered)
     }
 
@@ -164,7 +199,7 @@ impl Context for Canned {
         Ok(())
     }
 
-    fn query(&self, _query: &Query) -> Result<Value, TaskError> {
+    fn look_up_dyn(&self, _look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
         next(&self.tape.found, &self.found)
     }
 

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn::capability::Enforcer as _;
-use cairn::effect::{
-    Answer, Cast, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate,
-    VolumeDestroy, VolumeUpdate,
-};
+
 use cairn::error::Cause;
 use cairn::event::Disposition;
 use cairn::host::{ReadyPlan, ReadyTask};
+use cairn::outbox::Cast;
 use cairn::plan::PlannedTask;
 use cairn::policy::{NoPlugins, Policy};
 use cairn::task::Outcome;
+use cairn::volumes::{
+    DefaultVolumeType, Expiry, IsZoneValid, QUOTA_COMMITTED, QuotaCommit, QuotaReserve,
+    QuotaRollback, VolumeCreate, VolumeDestroy, VolumeUpdate,
+};
 use cairn::{Context, Object, Plan, Task, TaskError, TaskSpec, Value};
 use serde_json::json;
 
@@ -116,15 +118,15 @@ impl Task for Native {
             Work::Inject | Work::Extract(_) | Work::Cast | Work::CastFails => {
                 return Ok(Disposition::Undo);
             }
-            Work::Reserve if !context.quota_committed() => {
-                context.apply(&Effect::QuotaRollback(QuotaRollback {
+            Work::Reserve if !context.fact(QUOTA_COMMITTED) => {
+                context.apply(&QuotaRollback {
                     reservations: texts(&result["reservations"]),
                     project: None,
-                }))?;
+                })?;
             }
-            Work::Create if !context.quota_committed() => {
+            Work::Create if !context.fact(QUOTA_COMMITTED) => {
                 let id = text(&result["volume_id"]);
-                context.apply(&Effect::VolumeDestroy(VolumeDestroy { id }))?;
+                context.apply(&VolumeDestroy { id })?;
             }
             Work::Create => to_error(context, result)?,
             Work::Reserve => {}
@@ -133,10 +135,10 @@ impl Task for Native {
                     .as_i64()
                     .unwrap_or_default();
                 let reservations = hold(context, -1, -size)?;
-                context.apply(&Effect::QuotaCommit(QuotaCommit {
+                context.apply(&QuotaCommit {
                     reservations,
                     project: None,
-                }))?;
+                })?;
             }
             Work::Arm => {
                 // The plugin looks for a `volume_spec` in every result.
@@ -155,7 +157,7 @@ fn to_error(context: &dyn Context, result: &Value) -> Result<(), TaskError> {
     let mut changes = Object::new();
     changes.insert("status".to_owned(), "error".into());
     let id = text(&result["volume_id"]);
-    context.apply(&Effect::VolumeUpdate(VolumeUpdate { id, changes }))?;
+    context.apply(&VolumeUpdate { id, changes })?;
     Ok(())
 }
 
@@ -174,10 +176,10 @@ fn extract(policy: &Policy, context: &dyn Context, mut inputs: Object) -> Result
     target.insert("user_id".to_owned(), requester.user_id.as_str().into());
     policy.enforce(requester, "volume:create", &target, &NoPlugins)?;
     let zone = cairn::host::DEFAULT_ZONE;
-    if context.query(&Query::ZoneIsValid(zone.to_owned()))? != true {
+    if !context.look_up(&IsZoneValid(zone.to_owned()))? {
         return Err(TaskError::new("InvalidInput", "the zone is not valid"));
     }
-    let volume_type = match context.query(&Query::DefaultVolumeType)? {
+    let volume_type = match context.look_up(&DefaultVolumeType)? {
         Value::Object(default) => Value::Object(default),
         _ => json!({}),
     };
@@ -214,15 +216,11 @@ fn hold(context: &dyn Context, volumes: i64, gigabytes: i64) -> Result<Vec<Strin
         ("volumes".to_owned(), volumes),
         ("gigabytes".to_owned(), gigabytes),
     ]);
-    let reserve = Effect::QuotaReserve(QuotaReserve {
+    context.apply(&QuotaReserve {
         project: None,
         deltas,
         expiry: Expiry::Default,
-    });
-    match context.apply(&reserve)? {
-        Answer::Reservations(ids) => Ok(ids),
-        _ => Ok(Vec::new()),
-    }
+    })
 }
 
 fn create(context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError> {
@@ -246,9 +244,7 @@ fn create(context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError>
     let create = VolumeCreate {
         properties: properties.as_object().cloned().unwrap_or_default(),
     };
-    let Answer::Volume(volume) = context.apply(&Effect::VolumeCreate(create))? else {
-        return Err(TaskError::new("HostAnswerInvalid", "no volume was made"));
-    };
+    let volume = context.apply(&create)?;
     properties["id"] = volume["id"].clone();
     Ok(json!({
         "volume_id": volume["id"].clone(),
@@ -258,10 +254,10 @@ fn create(context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError>
 }
 
 fn commit(context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError> {
-    context.apply(&Effect::QuotaCommit(QuotaCommit {
+    context.apply(&QuotaCommit {
         reservations: texts(&take(&mut inputs, "reservations")),
         project: None,
-    }))?;
+    })?;
     Ok(json!({"volume_properties": take(&mut inputs, "volume_properties")}))
 }
 
@@ -288,12 +284,11 @@ fn cast(context: &dyn Context, mut inputs: Object) -> Result<Value, TaskError> {
 }
 
 fn send(context: &dyn Context, arguments: Value) -> Result<(), TaskError> {
-    let cast = Effect::Cast(Cast {
+    context.apply(&Cast {
         topic: "cinder-scheduler".to_owned(),
         method: "create_volume".to_owned(),
         arguments,
-    });
-    context.apply(&cast).map(drop)
+    })
 }
 
 fn take(inputs: &mut Object, name: &str) -> Value {

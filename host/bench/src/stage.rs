@@ -6,8 +6,10 @@ use std::sync::Arc;
 use cairn::clock::SystemClock;
 use cairn::host::{HostError, ReadyPlan, ReadyTask};
 use cairn::plugin::Plugins;
+use cairn::volumes;
 use cairn::{
-    Flow, FlowError, Host, Identity, Plan, Report, Sqlite, SqliteConfig, Store, Submission, Value,
+    Domains, Flow, FlowError, Host, Identity, Plan, Report, Sqlite, SqliteConfig, Store,
+    Submission, Value,
 };
 
 use crate::{BenchError, Case, native};
@@ -55,7 +57,7 @@ impl Stage {
         tasks: Tasks,
         queue: usize,
     ) -> Result<Self, BenchError> {
-        let store = Sqlite::open(path, config(case), Arc::new(SystemClock))?;
+        let store = Sqlite::open(path, config(case)?, Arc::new(SystemClock))?;
         Self::on(store, case, plugins, tasks, queue)
     }
 
@@ -64,7 +66,7 @@ impl Stage {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn in_memory(case: Case, plugins: &Arc<Plugins>) -> Result<Self, BenchError> {
-        let store = Sqlite::in_memory(config(case), Arc::new(SystemClock))?;
+        let store = Sqlite::in_memory(config(case)?, Arc::new(SystemClock))?;
         Self::on(store, case, plugins, Tasks::Plugins, 1)
     }
 
@@ -164,9 +166,15 @@ pub(crate) fn requester() -> Identity {
     Identity::new("demo", "demo")
 }
 
-fn config(case: Case) -> SqliteConfig {
-    SqliteConfig {
+fn config(case: Case) -> Result<SqliteConfig, BenchError> {
+    let volumes = volumes::domain(volumes::Settings {
         quota: case.quota(),
+        ..volumes::Settings::default()
+    });
+    let domains =
+        Domains::new([volumes]).map_err(|error| BenchError::Unexpected(error.to_string()))?;
+    Ok(SqliteConfig {
+        domains,
         ..SqliteConfig::default()
-    }
+    })
 }

@@ -1,15 +1,15 @@
 //! Flows of tasks that succeed as a unit or are rolled back as a unit.
 //!
 //! A task is a WebAssembly component ([`plugin::PluginTask`]) or native code; either is a [`Task`]. Whatever it changes goes
-//! through its [`Context`] as an [`Effect`](effect::Effect), which the store keeps with its inverse. When a task fails, the host
+//! through its [`Context`] as an [`Effect`](rules::Effect), which the store keeps with its inverse. When a task fails, the host
 //! undoes what the task did and walks back through those before it:
 //!
 //! ```
 //! use std::collections::BTreeMap;
 //! use std::sync::Arc;
 //!
-//! use cairn::effect::{Effect, Expiry, QuotaReserve};
-//! use cairn::{Context, Flow, Identity, Object, Report, Sqlite, Task, TaskError, TaskSpec, Value, Verdict};
+//! use cairn::volumes::{self, Expiry, QuotaReserve};
+//! use cairn::{Context, Domains, Flow, Identity, Object, Report, Sqlite, SqliteConfig, Task, TaskError, TaskSpec, Value, Verdict};
 //!
 //! struct Reserve(TaskSpec, i64);
 //!
@@ -19,12 +19,14 @@
 //!     }
 //!     fn call(&self, context: &Arc<dyn Context>, _: Object) -> Result<Value, TaskError> {
 //!         let deltas = BTreeMap::from([("gigabytes".to_owned(), self.1)]);
-//!         context.apply(&Effect::QuotaReserve(QuotaReserve { project: None, deltas, expiry: Expiry::Default }))?;
+//!         context.apply(&QuotaReserve { project: None, deltas, expiry: Expiry::Default })?;
 //!         Ok(Value::Null)
 //!     }
 //! }
 //!
-//! let store = Arc::new(Sqlite::in_memory(Default::default(), Arc::new(cairn::clock::SystemClock))?);
+//! let domains = Domains::new([volumes::domain(Default::default())])?;
+//! let config = SqliteConfig { domains, ..Default::default() };
+//! let store = Arc::new(Sqlite::in_memory(config, Arc::new(cairn::clock::SystemClock))?);
 //! let flow = Flow::builder("two").requester(Identity::new("ann", "acme")).build(store);
 //! flow.add(Arc::new(Reserve(TaskSpec::new("small"), 10)))?;
 //! flow.add(Arc::new(Reserve(TaskSpec::new("large"), 2000)))?;
@@ -40,7 +42,9 @@
 
 #![warn(missing_docs)]
 
-pub use cairn_effects::{effect, event, history, keyring, report, rows, task, volumes};
+pub use cairn_effects::{
+    domain, effect, event, history, keyring, net, outbox, report, rows, rules, task, volumes,
+};
 pub use cairn_engine::{flow, host, request};
 pub use cairn_manifest::{allow, config, lock, manifest, plan, upgrade, wire};
 pub use cairn_model::{
@@ -51,6 +55,7 @@ pub use cairn_policy as policy;
 pub use cairn_sandbox::{capability, check, plugin};
 pub use cairn_store as store;
 
+pub use domain::Domains;
 pub use error::{Diagnostic, TaskError};
 pub use flow::{Flow, FlowError};
 pub use host::{Host, HostError, Submission};

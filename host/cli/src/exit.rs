@@ -88,6 +88,9 @@ impl Exit {
 /// What to do about a journal that cannot be read.
 const DAMAGED: &str = "other flows are not touched by it; restore the database from a copy that `cairn db backup` made to have this one back";
 
+/// What to do about a flow of a domain that this program does not have.
+const UNKNOWN_TABLE: &str = "nothing of the flow was changed; `cairn recover` tries it again";
+
 /// What to do about a flow that is not there.
 const SEE_FLOWS: &str = "`cairn flows list` shows the flows";
 
@@ -138,6 +141,7 @@ impl From<StoreError> for Failure {
                 diagnostic: Diagnostic::new(error.to_string()).help(DAMAGED),
             },
             StoreError::Lost(_)
+            | StoreError::UnknownTable { .. }
             | StoreError::Clock(_)
             | StoreError::Database(_)
             | StoreError::CallClosed
@@ -199,6 +203,7 @@ impl From<HostError> for Failure {
         match error {
             HostError::Invalid(diagnostic) => diagnostic.into(),
             HostError::Store(StoreError::Damaged { .. }) => stuck(&error, DAMAGED),
+            HostError::Store(StoreError::UnknownTable { .. }) => stuck(&error, UNKNOWN_TABLE),
             HostError::Store(error) => error.into(),
             HostError::Plugin(error) => error.into(),
             HostError::CannotTakeUp { .. } => stuck(
@@ -262,7 +267,7 @@ impl From<LawsError> for Failure {
             LawsError::Invalid(diagnostic) => diagnostic.into(),
             LawsError::Host(error) => error.into(),
             LawsError::Store(error) => error.into(),
-            LawsError::Folder(_) => Self::host(error.to_string()),
+            LawsError::Folder(_) | LawsError::Domains(_) => Self::host(error.to_string()),
         }
     }
 }

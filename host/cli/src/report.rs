@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use cairn::effect::Left;
 use cairn::error::Diagnostic;
+use cairn::net::Left;
 use cairn::report::{Report, RollbackReport, Verdict};
 use cairn::value::Value;
 

@@ -1,6 +1,6 @@
 //! What commands do their work with: the database, the plugins, the policy, the requester.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::clock::SystemClock;
@@ -14,6 +14,7 @@ use cairn::policy::Policy;
 use cairn::store::admin::{Admin, AdminError};
 use cairn::store::view::{Reader, View};
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
+use cairn::{Domains, volumes};
 
 use crate::args::Who;
 use crate::compile::InChild;
@@ -57,7 +58,7 @@ impl Session {
         self.require_database()?;
         Ok(Reader::open(
             self.settings.db.path(),
-            self.store_config(),
+            self.config()?,
             Arc::new(SystemClock),
         )?)
     }
@@ -83,10 +84,7 @@ impl Session {
 
     /// An empty database, which is gone with its last handle.
     fn empty(&self) -> Result<Sqlite, Failure> {
-        let config = SqliteConfig {
-            master_key: None,
-            ..self.store_config()
-        };
+        let config = self.store_config(None)?;
         Ok(Sqlite::in_memory(config, Arc::new(SystemClock))?)
     }
 
@@ -94,7 +92,7 @@ impl Session {
     fn store_or_new(&self) -> Result<Sqlite, Failure> {
         Ok(Sqlite::open(
             self.settings.db.path(),
-            self.store_config(),
+            self.config()?,
             Arc::new(SystemClock),
         )?)
     }
@@ -108,7 +106,7 @@ impl Session {
     ) -> Result<T, Failure> {
         if self.settings.db.exists()? {
             if self.any_reader()?.require_newest().is_err() {
-                Sqlite::migrate(self.settings.db.path())?;
+                Sqlite::migrate(self.settings.db.path(), &self.domains(None)?)?;
             }
             return read(&self.reader()?.view(requester));
         }
@@ -133,17 +131,29 @@ impl Session {
             .into())
     }
 
-    fn store_config(&self) -> SqliteConfig {
-        let defaults = SqliteConfig::default();
-        SqliteConfig {
+    /// What flows may change. The key store's master key is in a file, or in memory.
+    pub fn domains(&self, master_key: Option<PathBuf>) -> Result<Domains, Failure> {
+        let volumes = volumes::domain(volumes::Settings {
             quota: self.settings.quota.clone(),
-            idempotency: self.settings.idempotency,
             default_volume_type: self.settings.default_volume_type.clone(),
-            master_key: Some(self.settings.master_key.clone()),
+            master_key,
+        });
+        Domains::new([volumes]).map_err(|error| Failure::host(error.to_string()))
+    }
+
+    fn config(&self) -> Result<SqliteConfig, Failure> {
+        self.store_config(Some(self.settings.master_key.clone()))
+    }
+
+    fn store_config(&self, master_key: Option<PathBuf>) -> Result<SqliteConfig, Failure> {
+        let defaults = SqliteConfig::default();
+        Ok(SqliteConfig {
+            domains: self.domains(master_key)?,
+            idempotency: self.settings.idempotency,
             lease: self.settings.lease.unwrap_or(defaults.lease),
             patience: self.settings.patience.unwrap_or(defaults.patience),
             ..defaults
-        }
+        })
     }
 
     // ---- Plugins and policy --------------------------------------------------------------------------------------
@@ -169,10 +179,7 @@ impl Session {
 
     /// A host on a database in memory, for a trial that leaves nothing behind. The key store's master key goes into `folder`.
     pub fn trial(&self, planner: Planner, folder: &Path) -> Result<Host, Failure> {
-        let config = SqliteConfig {
-            master_key: Some(folder.join("master-key")),
-            ..self.store_config()
-        };
+        let config = self.store_config(Some(folder.join("master-key")))?;
         let store = Arc::new(Sqlite::in_memory(config, Arc::new(SystemClock))?);
         let builder = Host::with_planner(store, planner).policy(self.policy()?);
         Ok(match &self.settings.zone {

@@ -9,8 +9,13 @@ use cairn_model::id::{Identity, Phase, TaskId};
 use cairn_model::idempotency::{self, Key};
 use cairn_model::value::{Digest, Value};
 
-use crate::effect::{Applied, Change, EffectName, Left, Net};
+use crate::domain::Domains;
+use crate::effect::{Applied, Change};
 use crate::event::{Disposition, Entry, Event, FlowState, TaskState};
+use crate::key::Key as RowKey;
+use crate::net::{Left, Net};
+use crate::outbox::{self, Cast};
+use crate::rules::Effect as _;
 use crate::task::Outcome;
 
 /// What the events of a flow add up to.
@@ -42,6 +47,8 @@ pub struct History {
     pub failure: Option<Cause>,
     /// Effects that were applied, in order.
     effects: Vec<Recorded>,
+    /// What knows the tables that they changed.
+    domains: Domains,
 }
 
 /// What happened to one task.
@@ -115,6 +122,7 @@ impl History {
         request: Arc<Value>,
         plan: Option<Digest>,
         key: Option<Key>,
+        domains: Domains,
     ) -> Self {
         Self {
             name,
@@ -130,11 +138,12 @@ impl History {
             reverted: Vec::new(),
             failure: None,
             effects: Vec::new(),
+            domains,
         }
     }
 
     /// Folds a journal. `None` when it does not begin with [`Event::Created`].
-    pub fn fold(entries: &[Entry]) -> Option<Self> {
+    pub fn fold(entries: &[Entry], domains: &Domains) -> Option<Self> {
         let Event::Created {
             name,
             requester,
@@ -157,6 +166,7 @@ impl History {
             Arc::new(request.clone()),
             *plan,
             key,
+            domains.clone(),
         );
         for entry in entries {
             history.apply(entry.at, &entry.event);
@@ -351,13 +361,14 @@ impl History {
         self.state == FlowState::Failure && self.started.is_empty()
     }
 
-    /// Whether this flow has committed quota: a `call` booked something and was not undone.
-    pub fn quota_committed(&self) -> bool {
-        self.present().any(|effect| {
-            effect.applied.effect == EffectName::QuotaCommit
-                && effect.applied.call.phase == Phase::Call
-                && !effect.applied.changes.is_empty()
-        })
+    /// Whether a [fact](crate::domain::Fact) holds: a `call` did what makes it hold, and that was not undone. One that no domain knows
+    /// does not.
+    pub fn fact(&self, name: &str) -> bool {
+        let Some(fact) = self.domains.fact(name) else {
+            return false;
+        };
+        self.present()
+            .any(|effect| effect.applied.call.phase == Phase::Call && (fact.holds)(&effect.applied))
     }
 
     /// Effects of one phase of a task that stand, the newest first.
@@ -393,15 +404,13 @@ impl History {
             .any(|effect| self.started.contains(&effect.applied.call.task))
     }
 
-    /// The usages that its effects changed, those that were undone too: projects and resources.
-    pub fn usages(&self) -> BTreeSet<(&str, &str)> {
+    /// The rows whose counters its effects moved, those that were undone too: tables and keys.
+    pub fn counted(&self) -> BTreeSet<(&str, &RowKey)> {
         let effects = self.effects.iter();
         let changes = effects.flat_map(|effect| &effect.applied.changes);
         changes
             .filter_map(|change| match change {
-                Change::Usage {
-                    project, resource, ..
-                } => Some((project.as_str(), resource.as_str())),
+                Change::Count { table, key, .. } => Some((&**table, key)),
                 Change::Row { .. } | Change::Elsewhere(_) => None,
             })
             .collect()
@@ -416,7 +425,7 @@ impl History {
             let changes = effect.applied.changes.iter();
             changes.for_each(|change| net.add(change));
         }
-        let mut left = net.left();
+        let mut left = net.left(self.domains.tables());
         let gone = standing.filter(|effect| effect.past == Some(Past::Sent));
         left.extend(gone.flat_map(|effect| message(&effect.applied, "sent")));
         let taken = self.sent();
@@ -428,21 +437,21 @@ impl History {
 impl Recorded {
     /// Whether it is a message of a call.
     fn is_cast(&self) -> bool {
-        self.applied.effect == EffectName::Cast && self.applied.call.phase == Phase::Call
+        self.applied.effect == Cast::NAME && self.applied.call.phase == Phase::Call
     }
 }
 
 /// A message that cannot be withdrawn any more, in this state.
 fn message(cast: &Applied, state: &str) -> Vec<Left> {
     let changes = cast.changes.iter().filter_map(|change| match change {
-        Change::Row { table, id, .. } => Some(Left {
-            kind: table.noun().to_owned(),
-            id: id.clone(),
+        Change::Row { id, .. } => Some(Left {
+            kind: outbox::TABLE.noun.to_owned(),
+            id: id.to_string(),
             project: None,
             before: Value::Null,
             after: serde_json::json!({"state": state}),
         }),
-        Change::Usage { .. } | Change::Elsewhere(_) => None,
+        Change::Count { .. } | Change::Elsewhere(_) => None,
     });
     changes.collect()
 }

@@ -2,11 +2,16 @@
 
 #![warn(missing_docs)]
 
+pub mod domain;
 pub mod effect;
 pub mod event;
 pub mod history;
+mod key;
 pub mod keyring;
+pub mod net;
+pub mod outbox;
 pub mod report;
 pub mod rows;
+pub mod rules;
 pub mod task;
 pub mod volumes;

@@ -8,9 +8,9 @@ use cairn_model::error::{Origin, TaskError};
 use cairn_model::id::FlowId;
 use cairn_model::value::{self, Object, Value};
 
-use crate::effect::Left;
 use crate::event::{FlowState, TaskState};
 use crate::history::History;
+use crate::net::Left;
 
 /// The whole story of one flow. Its JSON is the document that `cairn run --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use cairn_model::error::{Cause, TaskError};
+use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::id::{CallId, Identity};
 use cairn_model::value::{Object, Value};
 
-use crate::effect::{Answer, Effect, Query};
 use crate::event::{Disposition, LogLevel};
+use crate::rules::{AnyAnswer, DynEffect, DynLookUp, Effect, LookUp};
 
 /// How a task is called and wired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,8 +83,8 @@ pub trait Context: Send + Sync {
     /// What the flow was asked to do; null when nothing was said.
     fn request(&self) -> &Value;
 
-    /// Whether this flow has committed quota.
-    fn quota_committed(&self) -> bool;
+    /// Whether a [fact](crate::domain::Fact) holds of the flow.
+    fn fact(&self, name: &str) -> bool;
 
     /// The value `name` has for the next task: from the nearest earlier result that holds it.
     fn result(&self, name: &str) -> Option<Value>;
@@ -92,28 +92,55 @@ pub trait Context: Send + Sync {
     /// Name and result of each finished task, in order.
     fn results(&self) -> Vec<(String, Value)>;
 
-    /// Applies an effect.
+    /// Applies an effect: see [`apply`](#method.apply).
     ///
     /// # Errors
     /// A refusal, which the task may handle, with the kind of [`Origin::Plugin`](cairn_model::error::Origin::Plugin); or
     /// [`Origin::Host`](cairn_model::error::Origin::Host) when the store is lost or the call is over, after which the task
     /// cannot but fail.
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError>;
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError>;
 
     /// Ends a step of a revert: what this attempt changed so far stays, even when it errs later. Nothing in a call.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply).
+    /// As [`apply_dyn`](Self::apply_dyn).
     fn checkpoint(&self) -> Result<(), TaskError>;
 
     /// Looks something up.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply).
-    fn query(&self, query: &Query) -> Result<Value, TaskError>;
+    /// As [`apply_dyn`](Self::apply_dyn).
+    fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError>;
 
     /// Adds to the flow's log.
     fn log(&self, level: LogLevel, message: String);
+}
+
+impl dyn Context + '_ {
+    /// Applies an effect.
+    ///
+    /// # Errors
+    /// Those of [`apply_dyn`](Context::apply_dyn).
+    pub fn apply<E: Effect>(&self, effect: &E) -> Result<E::Answer, TaskError> {
+        expected(E::FUNCTION, self.apply_dyn(effect)?)
+    }
+
+    /// Looks something up.
+    ///
+    /// # Errors
+    /// Those of [`look_up_dyn`](Context::look_up_dyn).
+    pub fn look_up<L: LookUp>(&self, look_up: &L) -> Result<L::Answer, TaskError> {
+        let function = L::FUNCTION.unwrap_or("a look-up of the host's");
+        expected(function, self.look_up_dyn(look_up)?)
+    }
+}
+
+/// Gives an answer its type, which a context in between may have got wrong.
+fn expected<A: 'static>(function: &str, answer: AnyAnswer) -> Result<A, TaskError> {
+    answer.downcast().map(|answer| *answer).map_err(|_| {
+        let message = format!("a context answered `{function}` with what is no answer of it");
+        TaskError::host(HostErrorKind::StoreLost, message)
+    })
 }
 
 /// A context over another one, which it asks wherever it does not answer itself.
@@ -136,12 +163,12 @@ pub trait ContextLayer: Send + Sync {
         self.below().results()
     }
 
-    /// [`Context::apply`].
+    /// [`Context::apply_dyn`].
     ///
     /// # Errors
-    /// Those of [`Context::apply`].
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        self.below().apply(effect)
+    /// Those of [`Context::apply_dyn`].
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
+        self.below().apply_dyn(effect)
     }
 
     /// [`Context::checkpoint`].
@@ -152,12 +179,12 @@ pub trait ContextLayer: Send + Sync {
         self.below().checkpoint()
     }
 
-    /// [`Context::query`].
+    /// [`Context::look_up_dyn`].
     ///
     /// # Errors
-    /// Those of [`Context::query`].
-    fn query(&self, query: &Query) -> Result<Value, TaskError> {
-        self.below().query(query)
+    /// Those of [`Context::look_up_dyn`].
+    fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
+        self.below().look_up_dyn(look_up)
     }
 
     /// [`Context::log`].
@@ -179,8 +206,8 @@ impl<L: ContextLayer> Context for L {
         ContextLayer::request(self)
     }
 
-    fn quota_committed(&self) -> bool {
-        self.below().quota_committed()
+    fn fact(&self, name: &str) -> bool {
+        self.below().fact(name)
     }
 
     fn result(&self, name: &str) -> Option<Value> {
@@ -191,16 +218,16 @@ impl<L: ContextLayer> Context for L {
         ContextLayer::results(self)
     }
 
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        ContextLayer::apply(self, effect)
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
+        ContextLayer::apply_dyn(self, effect)
     }
 
     fn checkpoint(&self) -> Result<(), TaskError> {
         ContextLayer::checkpoint(self)
     }
 
-    fn query(&self, query: &Query) -> Result<Value, TaskError> {
-        ContextLayer::query(self, query)
+    fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
+        ContextLayer::look_up_dyn(self, look_up)
     }
 
     fn log(&self, level: LogLevel, message: String) {

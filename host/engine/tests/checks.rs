@@ -1,5 +1,8 @@
 //! What is asked before a flow's first task: when, how often, and what becomes of the flow.
 
+#[path = "../../volumes/testing/any.rs"]
+mod any;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +15,7 @@ use cairn::flow::{Flow, FlowError, Recovery};
 use cairn::id::{FlowId, Identity};
 use cairn::manifest::Mode;
 use cairn::report::{Report, Verdict};
-use cairn::store::{Sqlite, SqliteConfig, Store};
+use cairn::store::{Sqlite, Store};
 use cairn::task::{Context, Task, TaskSpec};
 use cairn::value::{Object, Value};
 use serde_json::json;
@@ -78,11 +81,24 @@ impl Task for Counts {
 }
 
 fn open(path: &Path) -> Arc<Sqlite> {
-    Arc::new(Sqlite::open(path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap())
+    Arc::new(
+        Sqlite::open(
+            path,
+            crate::any::config(Default::default()),
+            Arc::new(SystemClock),
+        )
+        .unwrap(),
+    )
 }
 
 fn memory() -> Arc<Sqlite> {
-    Arc::new(Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap())
+    Arc::new(
+        Sqlite::in_memory(
+            crate::any::config(Default::default()),
+            Arc::new(SystemClock),
+        )
+        .unwrap(),
+    )
 }
 
 fn builder() -> cairn::flow::FlowBuilder {

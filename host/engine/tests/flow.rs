@@ -1,21 +1,26 @@
 //! Flows of native tasks on a store in memory: what the engine promises, whoever wrote the tasks.
 
+#[path = "../../volumes/testing/any.rs"]
+mod any;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
+use crate::any::{Answer, Effect};
 use cairn::clock::SystemClock;
-use cairn::effect::{Answer, Cast, Effect, Expiry, QuotaReserve, VolumeCreate, VolumeUpdate};
 use cairn::error::{Cause, TaskError};
 use cairn::event::{Disposition, Event, FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, FlowNotice, TaskNotice, TaskOptions};
 use cairn::history::History;
 use cairn::id::Identity;
+use cairn::outbox::Cast;
 use cairn::report::{Report, Verdict};
 use cairn::retry::Retry;
 use cairn::store::view::Kind;
-use cairn::store::{Sqlite, SqliteConfig};
+use cairn::store::{Sqlite, Store as _};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
+use cairn::volumes::{Expiry, QUOTA_COMMITTED, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
 
 type Call = dyn Fn(&Arc<dyn Context>, Object) -> Result<Value, TaskError> + Send + Sync;
@@ -72,7 +77,13 @@ impl Task for Step {
 }
 
 fn store() -> Arc<Sqlite> {
-    Arc::new(Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap())
+    Arc::new(
+        Sqlite::in_memory(
+            crate::any::config(Default::default()),
+            Arc::new(SystemClock),
+        )
+        .unwrap(),
+    )
 }
 
 fn flow(store: &Arc<Sqlite>, steps: impl IntoIterator<Item = Step>) -> Flow {
@@ -92,7 +103,7 @@ fn reserve(context: &Arc<dyn Context>, amount: i64) -> Result<(), TaskError> {
         deltas,
         expiry: Expiry::Default,
     });
-    context.apply(&effect).map(drop)
+    effect.apply(context).map(drop)
 }
 
 fn reserved(store: &Sqlite) -> i64 {
@@ -386,7 +397,7 @@ fn an_interrupted_flow_with_effects_is_not_reset() {
 fn an_update_of_a_volume_that_names_nothing_writes_nothing() {
     let makes = Step::new(TaskSpec::new("makes"), |context, _| {
         let properties = Object::from_iter([("size".to_owned(), json!(1))]);
-        let made = context.apply(&Effect::VolumeCreate(VolumeCreate { properties }))?;
+        let made = Effect::VolumeCreate(VolumeCreate { properties }).apply(context)?;
         let Answer::Volume(volume) = made else {
             panic!("a volume is answered");
         };
@@ -400,7 +411,7 @@ fn an_update_of_a_volume_that_names_nothing_writes_nothing() {
                 id: id.to_owned(),
                 changes: changes.as_object().unwrap().clone(),
             };
-            let answer = context.apply(&Effect::VolumeUpdate(update))?;
+            let answer = Effect::VolumeUpdate(update).apply(context)?;
             assert!(matches!(answer, Answer::Volume(volume) if volume["status"] == "error"));
         }
         Ok(Value::Null)
@@ -423,7 +434,7 @@ fn an_update_of_a_volume_that_names_nothing_writes_nothing() {
 fn rolled_back(store: &Arc<Sqlite>, flow: &Flow) -> (Verdict, Vec<String>) {
     flow.rollback(&Cause::requested("enough")).unwrap();
     let journal = store.read(&Identity::default(), |view| view.journal(flow.id()));
-    let folded = History::fold(&journal.unwrap()).unwrap();
+    let folded = History::fold(&journal.unwrap(), store.domains()).unwrap();
     let report = Report::new(flow.id(), &flow.history());
     assert_eq!(Report::new(flow.id(), &folded).rollback, report.rollback);
     let rollback = report.rollback.unwrap();
@@ -439,7 +450,7 @@ fn what_a_flow_left_before_a_reset_is_named_by_every_later_verdict() {
             method: "m".to_owned(),
             arguments: Value::Null,
         };
-        context.apply(&Effect::Cast(cast)).map(|_| Value::Null)
+        context.apply(&cast).map(|()| Value::Null)
     });
     let store = store();
     let flow = flow(&store, [holds("holds", 1), sends]);
@@ -447,7 +458,7 @@ fn what_a_flow_left_before_a_reset_is_named_by_every_later_verdict() {
     assert!(matches!(flow.reset_clean(), Err(FlowError::EffectsStand)));
     flow.reset().unwrap();
     assert!(matches!(flow.reset_clean(), Err(FlowError::Left(left)) if left.len() == 3));
-    assert!(!flow.quota_committed());
+    assert!(!flow.fact(QUOTA_COMMITTED));
     let left = ["reservation", "usage", "cast"].map(str::to_owned);
     assert_eq!(
         rolled_back(&store, &flow),
@@ -567,7 +578,7 @@ fn the_journal_folds_to_what_the_flow_was() {
     let journal = store
         .read(&Identity::default(), |view| view.journal(flow.id()))
         .unwrap();
-    let folded = History::fold(&journal).unwrap();
+    let folded = History::fold(&journal, store.domains()).unwrap();
     assert_eq!(
         Report::new(flow.id(), &folded),
         Report::new(flow.id(), &live)
@@ -577,8 +588,14 @@ fn the_journal_folds_to_what_the_flow_was() {
 /// A flow that is copied, database and all, while its second task is in hand: what a crash at that point leaves.
 fn crashed(folder: &std::path::Path) -> (Arc<Sqlite>, cairn::id::FlowId) {
     let path = folder.join("live.db");
-    let live =
-        Arc::new(Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap());
+    let live = Arc::new(
+        Sqlite::open(
+            &path,
+            crate::any::config(Default::default()),
+            Arc::new(SystemClock),
+        )
+        .unwrap(),
+    );
     let (writer, target) = (Arc::clone(&live), folder.to_owned());
     let flow = flow(
         &live,
@@ -597,7 +614,12 @@ fn crashed(folder: &std::path::Path) -> (Arc<Sqlite>, cairn::id::FlowId) {
     );
     flow.run().unwrap();
     let path = folder.join("crashed.db");
-    let store = Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let store = Sqlite::open(
+        &path,
+        crate::any::config(Default::default()),
+        Arc::new(SystemClock),
+    )
+    .unwrap();
     (Arc::new(store), flow.id())
 }
 

@@ -1,5 +1,6 @@
 use cairn::HostError;
 use cairn::StoreError;
+use cairn::domain::DomainError;
 use cairn::error::Diagnostic;
 use cairn::plugin::PluginError;
 
@@ -15,6 +16,9 @@ pub enum LawsError {
     /// The database's failure.
     #[error("{0}")]
     Store(StoreError),
+    /// The domains of the host do not go together.
+    #[error("{0}")]
+    Domains(DomainError),
     /// The folder of a database cannot be made.
     #[error("no temporary folder can be made: {0}")]
     Folder(std::io::Error),

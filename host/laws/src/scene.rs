@@ -14,7 +14,8 @@ use cairn::policy::Policy;
 use cairn::store::view::Dump;
 use cairn::store::{Sqlite, SqliteConfig, Store, StoreError};
 use cairn::value::Value;
-use cairn::{Flow, Host, Plan, TaskSpec};
+use cairn::volumes;
+use cairn::{Domains, Flow, Host, Plan, TaskSpec};
 use tempfile::TempDir;
 
 use crate::asked::Asked;
@@ -58,6 +59,7 @@ pub(crate) struct Run {
 /// A case that was read, with its plan.
 pub(crate) struct Scene<'a> {
     case: &'a TaskCase,
+    domains: Domains,
     folder: PathBuf,
     planner: Planner,
     plan: Plan,
@@ -78,8 +80,14 @@ impl<'a> Scene<'a> {
         let policy = Policy::parse(&rules, None)
             .and_then(|own| Policy::default().with(own))
             .map_err(|diagnostic| told(&case.name, &case.file, diagnostic))?;
+        let volumes = volumes::domain(volumes::Settings {
+            default_volume_type: case.host.default_volume_type.clone(),
+            ..volumes::Settings::default()
+        });
+        let domains = Domains::new([volumes]).map_err(LawsError::Domains)?;
         Ok(Self {
             case,
+            domains,
             folder: tools.folder.clone(),
             planner,
             plan,
@@ -89,7 +97,7 @@ impl<'a> Scene<'a> {
 
     fn config(&self) -> SqliteConfig {
         SqliteConfig {
-            default_volume_type: self.case.host.default_volume_type.clone(),
+            domains: self.domains.clone(),
             ..SqliteConfig::default()
         }
     }

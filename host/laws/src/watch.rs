@@ -8,17 +8,17 @@ use parking_lot::{Mutex, MutexGuard};
 
 use cairn::Context;
 use cairn::capability::Enforcer;
-use cairn::effect::{Answer, Effect, Query};
 use cairn::error::{HostErrorKind, TaskError};
 use cairn::event::LogLevel;
 use cairn::id::{Identity, Phase};
+use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::store::view::Reader;
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
 use cairn::task::ContextLayer;
 use cairn::value::{Object, Value};
 use serde_json::json;
 
-use crate::asked::{self, Asked};
+use crate::asked::Asked;
 use crate::fake::Fakes;
 use crate::tasks::BEFORE;
 
@@ -226,9 +226,9 @@ impl Watch {
         }
     }
 
-    fn learn(&self, effect: &Effect, answer: &Answer) {
+    fn learn(&self, new_ids: Vec<String>) {
         let mut notes = self.notes();
-        for id in asked::new_ids(effect, answer) {
+        for id in new_ids {
             if !notes.learned.contains(&id) {
                 notes.learned.push(id);
             }
@@ -283,17 +283,17 @@ impl ContextLayer for Watched {
         self.watch.tell(&self.store, asked, answer, show)
     }
 
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        let asked = asked::of_effect(effect);
-        let fake = self.watch.fake(asked.0);
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
+        let function = effect.function();
+        let fake = self.watch.fake(function);
         let answer = || match fake {
-            Some(fake) => fake.map(|value| answer_of(effect, value)),
-            None => self.inner.apply(effect),
+            Some(fake) => canned(function, fake, |answer| effect.read(answer)),
+            None => self.inner.apply_dyn(effect),
         };
-        let answer = self
-            .watch
-            .ask(&self.store, asked, answer, asked::of_answer)?;
-        self.watch.learn(effect, &answer);
+        let asked = (function, effect.arguments_dyn());
+        let show = |answer: &AnyAnswer| effect.show(&**answer);
+        let answer = self.watch.ask(&self.store, asked, answer, show)?;
+        self.watch.learn(effect.new_ids_dyn(&*answer));
         Ok(answer)
     }
 
@@ -303,13 +303,18 @@ impl ContextLayer for Watched {
         self.watch.ask(&self.store, asked, answer, |()| Value::Null)
     }
 
-    fn query(&self, query: &Query) -> Result<Value, TaskError> {
-        let Some(asked) = asked::of_query(query) else {
-            return self.inner.query(query);
+    fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
+        let Some(function) = look_up.function() else {
+            return self.inner.look_up_dyn(look_up);
         };
-        let fake = self.watch.fake(asked.0);
-        let answer = || fake.unwrap_or_else(|| self.inner.query(query));
-        self.watch.ask(&self.store, asked, answer, Value::clone)
+        let fake = self.watch.fake(function);
+        let answer = || match fake {
+            Some(fake) => canned(function, fake, |answer| look_up.read(answer)),
+            None => self.inner.look_up_dyn(look_up),
+        };
+        let asked = (function, look_up.arguments_dyn());
+        let show = |answer: &AnyAnswer| look_up.show(&**answer);
+        self.watch.ask(&self.store, asked, answer, show)
     }
 
     fn log(&self, level: LogLevel, message: String) {
@@ -321,23 +326,16 @@ impl ContextLayer for Watched {
     }
 }
 
-/// A canned answer to an effect. What does not fit is taken as far as it does.
-fn answer_of(effect: &Effect, value: Value) -> Answer {
-    match effect {
-        Effect::QuotaReserve(_) => {
-            let ids = value.as_array().into_iter().flatten();
-            Answer::Reservations(ids.filter_map(Value::as_str).map(str::to_owned).collect())
-        }
-        Effect::VolumeCreate(_) | Effect::VolumeUpdate(_) => Answer::Volume(value),
-        Effect::KeyCreate(_) | Effect::KeyCopy(_) => {
-            Answer::Key(value.as_str().unwrap_or_default().to_owned())
-        }
-        Effect::QuotaCommit(_)
-        | Effect::QuotaRollback(_)
-        | Effect::VolumeDestroy(_)
-        | Effect::KeyDelete(_)
-        | Effect::Cast(_) => Answer::Done,
-    }
+/// A canned answer, as the type that the function answers with.
+fn canned<E: std::fmt::Display>(
+    function: &str,
+    answer: Result<Value, TaskError>,
+    read: impl FnOnce(Value) -> Result<AnyAnswer, E>,
+) -> Result<AnyAnswer, TaskError> {
+    read(answer?).map_err(|error| {
+        let message = format!("what `{function}` was told to answer is no answer of it: {error}");
+        TaskError::new("InvalidInput", message)
+    })
 }
 
 /// Who decides on policy, with a watch before it.

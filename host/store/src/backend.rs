@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use cairn_effects::event::{Entry, FlowState};
-use cairn_effects::rows::{Fetched, Key, Mark, RowId, Wants, Written};
+use cairn_effects::rows::{Fetched, Mark, RowId, Wants, Written};
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::FlowId;
 use cairn_model::value::Digest;
@@ -27,8 +27,6 @@ pub enum Fault {
 pub struct Batch<'a> {
     /// Rows that rules changed, table by table. What the database holds must be their `base`.
     pub rows: Vec<Written<'a>>,
-    /// Messages that are not among the rows, of flows that ended: a held one becomes ready, or goes, as its flow ended.
-    pub settled: &'a [(Key, FlowState)],
     /// Keys that flows were given. They were free, or had lapsed.
     pub keys: &'a [GivenKey],
     /// What is added to flows.
@@ -181,6 +179,9 @@ pub trait Backend: Send + 'static {
         lapsed: Timestamp,
     ) -> Result<Option<Holder>, StoreError>;
 
+    /// The domains whose tables the database has.
+    fn domains(&self) -> Vec<String>;
+
     // ---- Hosts: processes that have flows in hand
 
     /// Makes it known that this process lives, before it is registered.
@@ -246,7 +247,6 @@ pub trait Reader: Send + 'static {
 pub fn behind(row: &RowId) -> String {
     format!(
         "{} `{}` is not what it was: another program has written to the database",
-        row.table.noun,
-        row.key.first()
+        row.table.noun, row.key
     )
 }

@@ -1,6 +1,12 @@
 //! The store: everything that survives. Effects and events go in order into one open batch, and a batch becomes durable
 //! by one commit, so the database always holds a prefix of what happened.
 
+#[cfg(test)]
+extern crate self as cairn_store;
+
+#[cfg(test)]
+#[path = "../../volumes/testing/any.rs"]
+mod any;
 pub mod backend;
 mod batched;
 mod config;
@@ -18,13 +24,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cairn_effects::domain::Domains;
+use cairn_effects::effect::Applied;
 pub use cairn_effects::effect::Caller;
-use cairn_effects::effect::{Answer, Applied, Effect, Query};
 use cairn_effects::event::{Entry, Event};
+use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp, Effect, LookUp};
 use cairn_model::clock::{ClockError, Timestamp};
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::FlowId;
-use cairn_model::value::Value;
 
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -74,6 +81,18 @@ pub enum StoreError {
         flow: FlowId,
         /// What is wrong.
         reason: String,
+    },
+    /// The flow changed a table of a domain that this program does not have.
+    #[error(
+        "flow {flow} changed the table `{table}`, which no domain of this program knows: {others}"
+    )]
+    UnknownTable {
+        /// The flow.
+        flow: FlowId,
+        /// The table.
+        table: String,
+        /// Which domains the database has been used with, and this program lacks.
+        others: String,
     },
     /// A flow was asked for under this key before.
     #[error("flow {flow} was asked for under the same key before")]
@@ -133,6 +152,7 @@ impl From<StoreError> for TaskError {
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }
+            | StoreError::UnknownTable { .. }
             | StoreError::KeyTaken { .. }
             | StoreError::Clock(_)
             | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),
@@ -140,9 +160,18 @@ impl From<StoreError> for TaskError {
     }
 }
 
+/// Gives an answer its type.
+fn typed<A: 'static>(answer: AnyAnswer) -> Result<A, StoreError> {
+    let answer = answer.downcast().map(|answer| *answer);
+    answer.map_err(|_| StoreError::Database("an answer is of another type".to_owned()))
+}
+
 /// What flows need of the store. Every function may be called from any thread; what is written is durable after the next
 /// [`barrier`](Store::barrier), not before.
 pub trait Store: Send + Sync {
+    /// What flows may change.
+    fn domains(&self) -> &Domains;
+
     /// Adds events to a flow, and says when they happened. The first one ever must be [`Event::Created`].
     ///
     /// # Errors
@@ -157,7 +186,27 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Refused`] with nothing changed but a quota refresh, which is a repair.
-    fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError>;
+    fn apply_dyn(
+        &self,
+        by: Caller<'_>,
+        effect: &dyn DynEffect,
+    ) -> Result<(AnyAnswer, Applied), StoreError>;
+
+    /// [`apply_dyn`](Self::apply_dyn), with an answer of its own type.
+    ///
+    /// # Errors
+    /// The same.
+    fn apply<E: Effect>(
+        &self,
+        by: Caller<'_>,
+        effect: &E,
+    ) -> Result<(E::Answer, Applied), StoreError>
+    where
+        Self: Sized,
+    {
+        let (answer, applied) = self.apply_dyn(by, effect)?;
+        Ok((typed(answer)?, applied))
+    }
 
     /// Takes an effect back, and writes that to the flow's journal in the same transaction.
     ///
@@ -169,7 +218,19 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Refused`] when there is no such thing, or it is another's.
-    fn query(&self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError>;
+    fn look_up_dyn(&self, by: Caller<'_>, look_up: &dyn DynLookUp)
+    -> Result<AnyAnswer, StoreError>;
+
+    /// [`look_up_dyn`](Self::look_up_dyn), with an answer of its own type.
+    ///
+    /// # Errors
+    /// The same.
+    fn look_up<L: LookUp>(&self, by: Caller<'_>, look_up: &L) -> Result<L::Answer, StoreError>
+    where
+        Self: Sized,
+    {
+        typed(self.look_up_dyn(by, look_up)?)
+    }
 
     /// Returns when everything this flow wrote is on disk.
     ///

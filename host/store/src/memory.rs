@@ -11,7 +11,6 @@ use cairn_effects::event::{Entry, FlowState};
 use cairn_effects::rows::{
     AnyRow, Counted, Fetched, Key, Mark, RowId, State, Table, Wants, Written,
 };
-use cairn_effects::volumes::Message;
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::{FlowId, HostId};
 
@@ -170,9 +169,6 @@ impl Tables {
                 None => drop(self.rows.remove(&key)),
             }
         }
-        for (message, state) in batch.settled {
-            self.settle(message, *state);
-        }
         for given in batch.keys {
             let key = (given.project_id.clone(), given.key.clone());
             self.keys.insert(key, given.clone());
@@ -211,27 +207,6 @@ impl Tables {
         is_same
             .then_some(())
             .ok_or_else(|| Fault::Lost(behind(row.id)))
-    }
-
-    fn settle(&mut self, message: &Key, state: FlowState) {
-        let id = RowId::of::<Message>(message.clone());
-        let key = (id.table.name, id.key.clone());
-        let held = self
-            .rows
-            .get(&key)
-            .and_then(cairn_effects::rows::typed::<Message>);
-        let Some(held) = held.filter(|held| &*held.state == "held") else {
-            return;
-        };
-        if state == FlowState::Success {
-            let ready = Message {
-                state: "ready".into(),
-                ..Message::clone(&held)
-            };
-            self.rows.insert(key, Arc::new(ready));
-        } else {
-            self.rows.remove(&key);
-        }
     }
 
     fn add(&mut self, host: HostId, added: &FlowEntries<'_>) {
@@ -401,6 +376,10 @@ impl Backend for Memory {
             entries.extend(journal::unpack(block).map_err(|damage| damage.to_string())?);
         }
         Ok(entries)
+    }
+
+    fn domains(&self) -> Vec<String> {
+        Vec::new()
     }
 
     fn key_holder(

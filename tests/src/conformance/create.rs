@@ -8,6 +8,7 @@ use cairn::flow::Flow;
 use cairn::host::Host;
 use cairn::id::Identity;
 use cairn::value::{Object, Value};
+use cairn::volumes::QUOTA_COMMITTED;
 use serde_json::json;
 
 use super::casts::Casts;
@@ -131,7 +132,7 @@ fn outcome(
         "reverts": reverts.collect::<Vec<_>>(),
         "casts": casts.sent(world, &run.names)?,
         "results": shown.collect::<Vec<_>>(),
-        "context_after": context_after(flow, flow.quota_committed()),
+        "context_after": context_after(flow, flow.fact(QUOTA_COMMITTED)),
         "db_after": world.rows_after(&run.names)?,
         "events": events,
     }))

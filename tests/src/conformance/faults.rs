@@ -4,19 +4,20 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::{Result, bail};
-use cairn::effect::{Effect, Query};
 use cairn::error::TaskError;
 use cairn::id::Phase;
+use cairn::rules::DynLookUp;
 
 use super::format::{Fault, Timing};
+use crate::any::Effect;
 
 /// Where something can fail.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Seam<'a> {
     /// A change.
     Effect(&'a Effect),
     /// A look-up.
-    Query(&'a Query),
+    LookUp(&'a dyn DynLookUp),
     /// The question whether a caller may do something.
     Policy,
 }
@@ -30,30 +31,27 @@ fn meets(target: &str, seam: Seam<'_>) -> Option<bool> {
         Cast, KeyCopy, KeyCreate, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate,
         VolumeDestroy, VolumeUpdate,
     };
-    use Query::{
-        DefaultVolumeType, Encrypted, Image, QosSpecs, Snapshot, Volume, VolumeType,
-        VolumeTypeName, ZoneIsValid,
-    };
-    use Seam::{Effect as E, Policy, Query as Q};
+    use Seam::{Effect as E, Policy};
+    let asks = |function: &str| matches!(seam, Seam::LookUp(look_up) if look_up.function() == Some(function));
     Some(match target {
         "QUOTAS.reserve" | "db.quota_reserve" => matches!(seam, E(QuotaReserve(_))),
         "QUOTAS.commit" | "db.reservation_commit" => matches!(seam, E(QuotaCommit(_))),
         "QUOTAS.rollback" | "db.reservation_rollback" => matches!(seam, E(QuotaRollback(_))),
-        "QUOTAS.add_volume_type_opts" => matches!(seam, Q(VolumeTypeName(_))),
+        "QUOTAS.add_volume_type_opts" => asks("quota.with-volume-type"),
         "db.volume_create" => matches!(seam, E(VolumeCreate(_))),
         "db.volume_update" => matches!(seam, E(VolumeUpdate(_))),
         "db.volume_destroy" => matches!(seam, E(VolumeDestroy(_))),
-        "db.volume_get" => matches!(seam, Q(Volume(_))),
-        "db.snapshot_get" => matches!(seam, Q(Snapshot(_))),
-        "db.volume_type_get" => matches!(seam, Q(VolumeTypeName(_) | VolumeType(_))),
-        "db.volume_type_get_by_name" => matches!(seam, Q(DefaultVolumeType)),
-        "db.volume_type_encryption_get" => matches!(seam, Q(Encrypted(_))),
-        "db.volume_type_qos_specs_get" => matches!(seam, Q(QosSpecs(_))),
+        "db.volume_get" => asks("catalog.volume"),
+        "db.snapshot_get" => asks("catalog.snapshot"),
+        "db.volume_type_get" => asks("quota.with-volume-type") || asks("catalog.volume-type"),
+        "db.volume_type_get_by_name" => asks("catalog.default-volume-type"),
+        "db.volume_type_encryption_get" => asks("catalog.encrypted"),
+        "db.volume_type_qos_specs_get" => asks("catalog.qos-specs"),
         "policy.enforce_action" => matches!(seam, Policy),
-        "image_service.show" => matches!(seam, Q(Image(_))),
+        "image_service.show" => asks("images.show"),
         "key_manager.create_key" => matches!(seam, E(KeyCreate(_))),
         "key_manager.copy_key" => matches!(seam, E(KeyCopy(_))),
-        "az_check" => matches!(seam, Q(ZoneIsValid(_))),
+        "az_check" => asks("zones.valid"),
         "scheduler_rpcapi.create_volume" => {
             matches!(seam, E(Cast(cast)) if cast.topic == SCHEDULER)
         }
@@ -143,8 +141,8 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn::effect::VolumeDestroy;
     use cairn::value::Value;
+    use cairn::volumes::VolumeDestroy;
     use serde_json::json;
 
     /// Whether each of a few calls, in alternating phases, was done, and what it said.

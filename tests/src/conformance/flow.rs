@@ -10,6 +10,7 @@ use cairn::host::Host;
 use cairn::id::{Identity, TaskId};
 use cairn::task::Task;
 use cairn::value::Value;
+use cairn::volumes::QUOTA_COMMITTED;
 use serde_json::json;
 
 use super::casts::Casts;
@@ -167,7 +168,7 @@ impl Play {
         let flow = self.stage.flow(main).context("no such flow")?;
         // A reset makes the flow forget it, and the caller of the original did not: it is read while the flow knows.
         if works {
-            self.quota_committed = flow.quota_committed();
+            self.quota_committed = flow.fact(QUOTA_COMMITTED);
         }
         let run = self.run();
         let record = run.recorder.take();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cairn::effect::{Answer, Effect};
+use crate::any::{Answer, Effect};
 use cairn::value::{Object, Value};
 
 /// Columns and inputs that are not compared. They are left out on both sides.
@@ -196,7 +196,7 @@ pub fn injected(result: &Value, request: &Object) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn::effect::{Expiry, KeyCopy, KeyCreate, QuotaReserve, VolumeCreate};
+    use cairn::volumes::{Expiry, KeyCopy, KeyCreate, QuotaReserve, VolumeCreate};
     use serde_json::json;
 
     fn made() -> Names {

@@ -4,17 +4,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn::capability::Enforcer;
-use cairn::effect::{Answer, Effect, Query};
 use cairn::error::{Cause, TaskError};
 use cairn::event::Disposition;
 use cairn::id::Identity;
 use cairn::policy::{Asks, Policy};
+use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::task::{Context, ContextLayer, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
 
 use super::faults::{Faults, Seam};
 use super::names::{self, Names};
 use super::record::Recorder;
+use crate::any::{Answer, Effect};
 
 /// What the tasks of one scenario share.
 #[derive(Debug, Default)]
@@ -41,11 +42,11 @@ impl Run {
     pub fn apply(
         &self,
         effect: &Effect,
-        apply: impl FnOnce() -> Result<Answer, TaskError>,
-    ) -> Result<Answer, TaskError> {
+        apply: impl FnOnce() -> Result<AnyAnswer, TaskError>,
+    ) -> Result<AnyAnswer, TaskError> {
         self.faults().around(Seam::Effect(effect), || {
             let answer = apply()?;
-            self.names.learn(effect, &answer);
+            self.names.learn(effect, &Answer::of(&answer));
             Ok(answer)
         })
     }
@@ -123,14 +124,15 @@ impl ContextLayer for Seamed {
             .unwrap_or_else(|| self.context.request())
     }
 
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        self.run.apply(effect, || self.context.apply(effect))
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
+        self.run
+            .apply(&Effect::of(effect), || self.context.apply_dyn(effect))
     }
 
-    fn query(&self, query: &Query) -> Result<Value, TaskError> {
+    fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
         self.run
             .faults()
-            .around(Seam::Query(query), || self.context.query(query))
+            .around(Seam::LookUp(look_up), || self.context.look_up_dyn(look_up))
     }
 }
 

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::any::{Answer, Effect};
 use anyhow::{Context as _, Result};
 use cairn::clock::{Clock as _, Timestamp};
-use cairn::effect::{
-    Answer, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback, VolumeDestroy,
-};
 use cairn::error::TaskError;
 use cairn::id::Identity;
 use cairn::quota::{Measure, type_resource};
 use cairn::store::view::Kind;
 use cairn::store::{Caller, Store as _, StoreError};
 use cairn::value::{Object, Value};
+use cairn::volumes::{
+    Expiry, QuotaCommit, QuotaReserve, QuotaRollback, VolumeDestroy, VolumeTypeName,
+};
 use serde_json::json;
 
 use super::faults::{Faults, Seam};
@@ -74,9 +75,10 @@ impl Desk<'_> {
     }
 
     fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        self.run.apply(effect, || {
-            Ok(self.world.store.apply(self.caller(), effect)?.0)
-        })
+        let answer = self.run.apply(effect, || {
+            Ok(self.world.store.apply_dyn(self.caller(), effect.rule())?.0)
+        })?;
+        Ok(Answer::of(&answer))
     }
 
     fn perform(&self, op: &QuotaOp) -> Result<Value, TaskError> {
@@ -216,16 +218,13 @@ impl Desk<'_> {
         let Some(id) = volume_type.filter(|id| !id.is_empty()) else {
             return Ok(Value::Object(opts));
         };
-        let query = Query::VolumeTypeName(id.to_owned());
-        let name = self.run.faults().around(Seam::Query(&query), || {
-            Ok(self.world.store.query(self.caller(), &query)?)
+        let query = VolumeTypeName(id.to_owned());
+        let name = self.run.faults().around(Seam::LookUp(&query), || {
+            Ok(self.world.store.look_up(self.caller(), &query)?)
         })?;
         for measure in Measure::ALL.map(Measure::as_str) {
             if let Some(amount) = opts.get(measure).cloned() {
-                opts.insert(
-                    type_resource(measure, name.as_str().unwrap_or_default()),
-                    amount,
-                );
+                opts.insert(type_resource(measure, &name), amount);
             }
         }
         Ok(Value::Object(opts))

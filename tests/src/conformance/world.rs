@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::any;
 use anyhow::Result;
 use cairn::clock::{Clock as _, ManualClock, Timestamp};
-use cairn::effect::{Answer, Effect, KeyCreate};
 use cairn::id::Identity;
 use cairn::quota::QuotaConfig;
 use cairn::store::view::{Kind, View};
-use cairn::store::{Caller, Sqlite, SqliteConfig, Store as _, StoreError};
+use cairn::store::{Caller, Sqlite, Store as _, StoreError};
 use cairn::value::{Object, Value};
+use cairn::volumes::{KeyCreate, Settings};
 use serde_json::json;
 
 use super::format::{Config, State};
@@ -47,7 +48,7 @@ impl World {
     /// When the database refuses a row.
     pub fn new(config: &Config, state: &State, names: &Names) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(BEGINNING));
-        let settings = SqliteConfig {
+        let settings = any::config(Settings {
             quota: QuotaConfig {
                 volumes: config.quota_volumes,
                 snapshots: config.quota_snapshots,
@@ -59,8 +60,8 @@ impl World {
                 max_age: config.max_age,
             },
             default_volume_type: config.default_volume_type.clone(),
-            ..SqliteConfig::default()
-        };
+            ..Settings::default()
+        });
         let store = Sqlite::in_memory(settings, Arc::clone(&clock) as _)?;
         let ids = state
             .volumes
@@ -195,9 +196,7 @@ impl World {
             call: None,
             requester: &owner,
         };
-        let (Answer::Key(id), _) = self.store.apply(caller, &Effect::KeyCreate(KeyCreate))? else {
-            return Ok(name.to_owned());
-        };
+        let (id, _) = self.store.apply(caller, &KeyCreate)?;
         names.name(&id, name);
         keys.insert(entry, id.clone());
         Ok(id)

@@ -14,7 +14,7 @@ use cairn::plugin::Plugins;
 use cairn::report::{Report, Verdict};
 use cairn::store::view::Kind;
 use cairn::value::Value;
-use cairn::{Host, Identity, Sqlite, SqliteConfig};
+use cairn::{Host, Identity, Sqlite};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -47,7 +47,7 @@ impl Arena {
     /// When it cannot be set up.
     pub fn new(plugins: &Arc<Plugins>) -> Result<Self> {
         let folder = TempDir::new()?;
-        let config = SqliteConfig::default();
+        let config = crate::any::config(Default::default());
         let store = Sqlite::open(
             &folder.path().join("cairn.db"),
             config,

@@ -19,6 +19,7 @@ use cairn::plugin::{PluginConfig, Plugins};
 use cairn::store::{BatchConfig, LogConfig, Sqlite, SqliteConfig};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
+use cairn::volumes::Settings;
 use serde_json::json;
 use signal_hook::consts::SIGSTOP;
 
@@ -91,7 +92,10 @@ fn visits() -> Vec<Visits> {
 fn host(life: &Life) -> Result<Host> {
     let defaults = SqliteConfig::default();
     let config = SqliteConfig {
-        master_key: Some(life.folder.join("cairn.db.key")),
+        domains: crate::any::domains(Settings {
+            master_key: Some(life.folder.join("cairn.db.key")),
+            ..Settings::default()
+        }),
         lease: life.lease.unwrap_or(defaults.lease),
         batch: BatchConfig {
             events: life.events,

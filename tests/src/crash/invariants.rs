@@ -8,7 +8,6 @@ use cairn::event::{Entry, Event, FlowState, FlowSummary};
 use cairn::history::History;
 use cairn::id::{FlowId, Identity, Phase, TaskId};
 use cairn::report::{Report, Verdict};
-use cairn::store::SqliteConfig;
 use cairn::store::view::{FlowFilter, Reader};
 use rusqlite::{Connection, OpenFlags};
 
@@ -25,7 +24,7 @@ pub struct Found {
 /// The first thing that does not hold.
 pub fn check(path: &Path) -> Result<Found> {
     let clock = std::sync::Arc::new(cairn::clock::SystemClock);
-    let reader = Reader::open(path, SqliteConfig::default(), clock)?;
+    let reader = Reader::open(path, crate::any::config(Default::default()), clock)?;
     let problems = reader.check()?.problems;
     ensure!(problems.is_empty(), "the database is damaged: {problems:?}");
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -58,7 +57,8 @@ fn check_flow(
     statuses: &[String],
     casts: &[String],
 ) -> Result<Report> {
-    let history = History::fold(journal).context("the journal has no beginning")?;
+    let history = History::fold(journal, &crate::any::domains(Default::default()))
+        .context("the journal has no beginning")?;
     ensure!(
         history.state == flow.state,
         "its row says {}, its journal {}",

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use cairn::effect::{Answer, Effect};
 use cairn::error::{Cause, TaskError};
 use cairn::event::Disposition;
 use cairn::flow::Flow;
+use cairn::rules::{AnyAnswer, DynEffect};
 use cairn::task::{Context, ContextLayer, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
 
@@ -153,8 +153,8 @@ impl ContextLayer for Watched {
         &*self.context
     }
 
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        let answer = self.context.apply(effect)?;
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
+        let answer = self.context.apply_dyn(effect)?;
         let number = self.effects.fetch_add(1, Ordering::SeqCst);
         self.script
             .reach(self.number, self.reverting, Moment::Effect(number))?;

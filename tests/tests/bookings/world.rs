@@ -19,6 +19,7 @@ use cairn::store::control::Operation;
 use cairn::store::view::{FlowFilter, Kind};
 use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
 use cairn::value::{Object, Value};
+use cairn::volumes;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 
@@ -82,7 +83,8 @@ fn template() -> &'static [u8] {
         let folder = scratch();
         let path = folder.path().join("template.db");
         let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
-        let store = Sqlite::open(&path, SqliteConfig::default(), clock).unwrap();
+        let store =
+            Sqlite::open(&path, acceptance::any::config(Default::default()), clock).unwrap();
         for name in TYPES {
             store
                 .admin(&boss(), |admin| admin.create_volume_type(&named(name)))
@@ -107,7 +109,7 @@ fn text<'a>(row: &'a Object, column: &str) -> &'a str {
 
 impl Life {
     fn begin(database: &Path, clock: &Arc<ManualClock>, settings: Settings, resumes: bool) -> Self {
-        let config = SqliteConfig {
+        let volumes = volumes::Settings {
             quota: QuotaConfig {
                 reservation_expire: EXPIRY,
                 no_snapshot_gigabytes: settings.no_snapshot_gigabytes,
@@ -115,12 +117,15 @@ impl Life {
                 max_age: settings.max_age,
                 ..QuotaConfig::default()
             },
+            ..volumes::Settings::default()
+        };
+        let config = SqliteConfig {
             // Whatever was done is on disk when the process dies.
             batch: BatchConfig {
                 events: 1,
                 ..BatchConfig::default()
             },
-            ..SqliteConfig::default()
+            ..acceptance::any::config(volumes)
         };
         let store = Sqlite::open(database, config, Arc::clone(clock) as _).unwrap();
         let script = Script::new(database);

@@ -6,9 +6,9 @@ use acceptance::crash::{Death, Task, check};
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::id::{FlowId, Identity};
+use cairn::store::Sqlite;
 use cairn::store::control::Operation;
 use cairn::store::view::FlowFilter;
-use cairn::store::{Sqlite, SqliteConfig};
 use rusqlite::Connection;
 
 use super::{End, Lives};
@@ -30,7 +30,7 @@ fn left_behind() -> (Lives, FlowId) {
 fn open(lives: &Lives) -> Sqlite {
     Sqlite::open(
         &lives.database(),
-        SqliteConfig::default(),
+        acceptance::any::config(Default::default()),
         Arc::new(SystemClock),
     )
     .unwrap()

@@ -1,53 +1,39 @@
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer};
+use smallvec::SmallVec;
 
 use cairn_model::value::Object;
 
-/// A table whose rows effects change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "named after the tables")]
-pub enum Table {
-    Volumes,
-    Reservations,
-    Keys,
-    Outbox,
-}
+use crate::key::Key;
 
-impl Table {
-    /// What one row is called in a report.
-    pub const fn noun(self) -> &'static str {
-        match self {
-            Self::Volumes => "volume",
-            Self::Reservations => "reservation",
-            Self::Keys => "key",
-            Self::Outbox => "cast",
-        }
-    }
-}
+/// A name of the journal's: of a table, a column, a kind of effect. Those of a program's own domains are static.
+pub type Name = Cow<'static, str>;
+
+/// What is added to the counters of one row: column and number, in the order of the columns.
+pub type Counts = SmallVec<[(Name, i64); 2]>;
 
 /// One change that an effect made. Its inverse is the same change read backwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", from = "WrittenChange")]
 pub enum Change {
     /// Counters moved. Undone by moving them back, whatever they are by then.
-    Usage {
-        /// Whose usage.
-        project: String,
-        /// Of what.
-        resource: String,
-        /// Added to `in_use`.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        in_use: i64,
-        /// Added to `reserved`.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        reserved: i64,
+    Count {
+        /// The table.
+        table: Name,
+        /// The row's key.
+        key: Key,
+        /// What was added.
+        #[serde(serialize_with = "as_map")]
+        by: Counts,
     },
     /// A row changed. Undone by compare-and-set: only while the row still is what `after` says.
     Row {
         /// The table.
-        table: Table,
-        /// The row's id.
-        id: String,
+        table: Name,
+        /// The row's key.
+        id: Key,
         /// The changed columns as they were; `None` when there was no row.
         before: Option<Object>,
         /// The changed columns as they are; `None` when the row was removed.
@@ -58,42 +44,144 @@ pub enum Change {
     Elsewhere(Box<Self>),
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
+/// A change in a journal.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenChange {
+    /// How journals up to schema 4 name a count of the only counters that there were.
+    Usage {
+        project: String,
+        resource: String,
+        #[serde(default)]
+        in_use: i64,
+        #[serde(default)]
+        reserved: i64,
+    },
+    Count {
+        table: String,
+        key: Key,
+        by: BTreeMap<String, i64>,
+    },
+    Row {
+        table: String,
+        id: Key,
+        before: Option<Object>,
+        after: Option<Object>,
+    },
+    Elsewhere(Box<Change>),
 }
 
-impl Change {
-    /// The change that takes this one back.
-    #[must_use]
-    pub fn inverse(&self) -> Self {
-        match self.clone() {
-            Self::Usage {
+impl From<WrittenChange> for Change {
+    fn from(change: WrittenChange) -> Self {
+        match change {
+            WrittenChange::Usage {
                 project,
                 resource,
                 in_use,
                 reserved,
-            } => Self::Usage {
-                project,
-                resource,
-                in_use: in_use.saturating_neg(),
-                reserved: reserved.saturating_neg(),
+            } => Self::Count {
+                table: "quota_usages".into(),
+                key: Key::from([project, resource]),
+                by: counts([("in_use", in_use), ("reserved", reserved)]),
             },
-            Self::Row {
+            WrittenChange::Count { table, key, by } => Self::Count {
+                table: table.into(),
+                key,
+                by: by
+                    .into_iter()
+                    .map(|(column, by)| (column.into(), by))
+                    .collect(),
+            },
+            WrittenChange::Row {
                 table,
                 id,
                 before,
                 after,
             } => Self::Row {
-                table,
+                table: table.into(),
                 id,
-                before: after,
-                after: before,
+                before,
+                after,
             },
-            Self::Elsewhere(change) => Self::Elsewhere(Box::new(change.inverse())),
+            WrittenChange::Elsewhere(change) => Self::Elsewhere(change),
         }
+    }
+}
+
+/// What is added to counters, without those that do not move.
+pub fn counts(by: impl IntoIterator<Item = (&'static str, i64)>) -> Counts {
+    let by = by.into_iter().filter(|(_, by)| *by != 0);
+    by.map(|(column, by)| (Name::from(column), by)).collect()
+}
+
+fn as_map<S: Serializer>(by: &Counts, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(by.iter().map(|(column, by)| (column, by)))
+}
+
+impl Change {
+    /// The table whose row changed.
+    pub fn table(&self) -> &str {
+        match self {
+            Self::Count { table, .. } | Self::Row { table, .. } => table,
+            Self::Elsewhere(change) => change.table(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn read(written: serde_json::Value) -> Change {
+        serde_json::from_value(written).unwrap()
+    }
+
+    #[test]
+    fn a_change_is_read_as_it_was_written() {
+        let rows = [
+            Change::Row {
+                table: "notes".into(),
+                id: Key::from("n"),
+                before: None,
+                after: json!({"text": "a"}).as_object().cloned(),
+            },
+            Change::Count {
+                table: "sums".into(),
+                key: Key::from(["a", "b"].map(str::to_owned)),
+                by: counts([("one", -1), ("two", 0)]),
+            },
+        ];
+        for change in rows {
+            for change in [change.clone(), Change::Elsewhere(Box::new(change))] {
+                let written = serde_json::to_value(&change).unwrap();
+                assert_eq!(read(written), change);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_one_text_is_written_as_that_text() {
+        let change = Change::Row {
+            table: "notes".into(),
+            id: Key::from("n"),
+            before: None,
+            after: None,
+        };
+        let written = json!({"row": {"table": "notes", "id": "n", "before": null, "after": null}});
+        assert_eq!(serde_json::to_value(&change).unwrap(), written);
+    }
+
+    #[test]
+    fn a_journal_of_the_first_stage_is_read() {
+        let change =
+            read(json!({"usage": {"project": "p", "resource": "volumes", "reserved": -2}}));
+        let expected = Change::Count {
+            table: "quota_usages".into(),
+            key: Key::from(["p", "volumes"].map(str::to_owned)),
+            by: counts([("reserved", -2)]),
+        };
+        assert_eq!(change, expected);
     }
 }

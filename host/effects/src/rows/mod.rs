@@ -3,17 +3,25 @@
 
 mod cell;
 mod fetch;
+mod hooks;
 mod overlay;
 mod scan;
+mod services;
 mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod view;
 
+pub use crate::key::Key;
 pub use cell::{Bytes, Cell, CellRef, Field, Json, Kind, Text, WrongCell, to_hex};
 pub use fetch::{Fetched, Mark, Wants};
+pub use hooks::{Dumped, Hooks, Inverse, Pruned, Settle, Undo};
 pub use overlay::{Fetching, Overlay, Written};
 pub use scan::{AnyScan, AnyTally, Count, Counted, LookUp, Scan, Select, Tally};
-pub(crate) use table::table;
-pub use table::{AnyRow, Column, Key, ReadRow, Row, RowId, State, Table, WholeTable, typed};
+pub use services::Services;
+pub use table::{AnyRow, Column, ReadRow, Row, RowId, State, Table, WholeTable, typed};
+pub use tables::{SecondTable, Tables};
+pub use undo::undo;
 pub use view::{Done, Draft, Made, Rows, Stop};

@@ -303,7 +303,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::table;
+    use crate::table;
 
     table! {
         /// A row of the tests.

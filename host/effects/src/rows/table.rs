@@ -3,11 +3,11 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use cairn_model::value::{Object, Value};
 
 use super::cell::{Cell, CellRef, Kind, Text, WrongCell};
+use super::hooks::Hooks;
+use crate::key::Key;
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,8 @@ pub struct Table {
     pub updated_at: Option<&'static str>,
     /// What one row is called in a message.
     pub noun: &'static str,
+    /// What else the host has to know about its rows.
+    pub hooks: Hooks,
     /// Makes a row.
     pub read: ReadRow,
     /// Makes an empty row.
@@ -60,41 +62,6 @@ impl Table {
     /// The position of a column.
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|known| known.name == column)
-    }
-}
-
-/// The key of a row: one text for each column of the key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(pub SmallVec<[Text; 2]>);
-
-impl Key {
-    /// Bytes in memory, about.
-    pub fn size(&self) -> usize {
-        let texts = self.0.iter().map(|text| 32 + text.len());
-        64 + texts.sum::<usize>()
-    }
-
-    /// The first text: the id, where the key is one.
-    pub fn first(&self) -> &str {
-        self.0.first().map_or("", |text| text)
-    }
-}
-
-impl From<&str> for Key {
-    fn from(id: &str) -> Self {
-        Self::from(Text::from(id))
-    }
-}
-
-impl From<Text> for Key {
-    fn from(id: Text) -> Self {
-        Self(SmallVec::from_iter([id]))
-    }
-}
-
-impl From<[Text; 2]> for Key {
-    fn from(texts: [Text; 2]) -> Self {
-        Self(texts.into())
     }
 }
 
@@ -251,11 +218,34 @@ pub fn typed<R: Row>(row: &Arc<dyn AnyRow>) -> Option<Arc<R>> {
     Arc::clone(row).into_any().downcast().ok()
 }
 
-/// Declares the row of a table as a struct, and the table itself. The fields of the key come first.
+/// Declares the row of a table as a struct, and the table itself. The fields of the key come first; they are texts.
+///
+/// ```
+/// use cairn_effects::rows::{Hooks, Row};
+/// use cairn_effects::table;
+///
+/// const HOOKS: Hooks = Hooks {
+///     flow: Some("flow"),
+///     ..Hooks::NONE
+/// };
+///
+/// table! {
+///     /// A ticket.
+///     pub struct Ticket in "tickets", called "ticket", with HOOKS {
+///         key id;
+///         subject: cairn_effects::rows::Text,
+///         flow: Option<cairn_model::id::FlowId>,
+///     }
+/// }
+///
+/// assert_eq!(Ticket::TABLE.noun, "ticket");
+/// ```
+#[macro_export]
 macro_rules! table {
     (
         $(#[$doc:meta])*
-        pub struct $row:ident in $name:literal, called $noun:literal $(, where $alive:literal)? $(, touching $touched:literal)? {
+        pub struct $row:ident in $name:literal, called $noun:literal $(, where $alive:literal)? $(, touching $touched:literal)?
+            $(, with $hooks:ident)? {
             key $($key:ident),+;
             $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
         }
@@ -280,9 +270,10 @@ macro_rules! table {
                         },)*
                     ],
                     key: [$(stringify!($key)),+].len(),
-                    alive: table!(@option $($alive)?),
-                    updated_at: table!(@option $($touched)?),
+                    alive: $crate::table!(@option $($alive)?),
+                    updated_at: $crate::table!(@option $($touched)?),
                     noun: $noun,
+                    hooks: $crate::table!(@hooks $($hooks)?),
                     read: |next| Ok(std::sync::Arc::new($row {
                         $($key: $crate::rows::Field::read(next())
                             .ok_or($crate::rows::WrongCell { column: stringify!($key) })?,)+
@@ -347,5 +338,6 @@ macro_rules! table {
     };
     (@option $value:literal) => { Some($value) };
     (@option) => { None };
+    (@hooks $hooks:ident) => { $hooks };
+    (@hooks) => { $crate::rows::Hooks::NONE };
 }
-pub(crate) use table;

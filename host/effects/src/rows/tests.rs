@@ -6,6 +6,7 @@ use cairn_model::id::Identity;
 
 use super::*;
 use crate::effect::Caller;
+use crate::table;
 
 table! {
     /// A row of the tests.
@@ -106,7 +107,9 @@ fn run<T>(
         call: None,
         requester: &nobody,
     };
-    Rows::new(overlay, draft, by, &Made::new()).run(rules).0
+    Rows::new(overlay, draft, by, &Made::new(), &Services::default())
+        .run(rules)
+        .0
 }
 
 fn number(overlay: &mut Overlay, draft: &mut Draft, id: &str) -> Option<i64> {

@@ -8,9 +8,11 @@ use cairn_model::error::TaskError;
 use super::fetch::{Fetched, Wants};
 use super::overlay::{Before, Fetching, Overlay};
 use super::scan::{Count, Counted, Scan, Select, Tally};
-use super::table::{AnyRow, Key, Row, RowId, State, typed};
-use super::{Cell, Text};
+use super::services::Services;
+use super::table::{AnyRow, Row, RowId, State, typed};
+use super::{Cell, CellRef, Text};
 use crate::effect::{Caller, Change};
+use crate::key::Key;
 
 /// Why an effect or a look-up ended early.
 #[derive(Debug)]
@@ -73,6 +75,7 @@ pub struct Rows<'a> {
     by: Caller<'a>,
     /// The rows that the flow made or changed.
     made: &'a Made,
+    services: &'a Services,
     log: Vec<Before>,
     /// How much of `log` stays when the effect is refused.
     kept: usize,
@@ -99,6 +102,7 @@ impl<'a> Rows<'a> {
         draft: &'a mut Draft,
         by: Caller<'a>,
         made: &'a Made,
+        services: &'a Services,
     ) -> Self {
         draft.used = 0;
         // Somebody else may have written since.
@@ -110,6 +114,7 @@ impl<'a> Rows<'a> {
             draft,
             by,
             made,
+            services,
             log: Vec::new(),
             kept: 0,
             changes: Vec::new(),
@@ -151,6 +156,11 @@ impl<'a> Rows<'a> {
     /// When this was asked.
     pub fn now(&self) -> Timestamp {
         self.draft.now
+    }
+
+    /// What the domains of the host brought along for their rules.
+    pub fn services(&self) -> &'a Services {
+        self.services
     }
 
     /// A new id: a UUID of version 7.
@@ -319,18 +329,6 @@ impl<'a> Rows<'a> {
         Ok(rows)
     }
 
-    /// Those of [`of_flow`](Self::of_flow) that are in memory, and the keys of the others.
-    pub fn known_of_flow<R: Row>(&mut self) -> (Vec<Arc<R>>, Vec<Key>) {
-        let (mut rows, mut others) = (Vec::new(), Vec::new());
-        for id in self.made.iter().filter(|id| id.table == R::TABLE) {
-            match self.overlay.get(id) {
-                Some(state) => rows.extend(state.as_ref().and_then(typed::<R>)),
-                None => others.push(id.key.clone()),
-            }
-        }
-        (rows, others)
-    }
-
     // ---- Changing --------------------------------------------------------------------------------------------------
 
     /// Adds a row under a key that is new.
@@ -361,6 +359,38 @@ impl<'a> Rows<'a> {
         self.log.push(before);
     }
 
+    /// Moves counters of a row that is there: column -> what is added.
+    ///
+    /// # Errors
+    /// The table's own when the row is gone, or a counter cannot hold the sum; [`Stop::Missing`].
+    pub fn count_by<'c>(
+        &mut self,
+        id: &RowId,
+        by: impl IntoIterator<Item = (&'c str, i64)>,
+    ) -> Result<(), Stop> {
+        let table = id.table;
+        let found = self.get_any(id)?;
+        let moved = found.as_ref().and_then(|row| {
+            let mut row = row.copy();
+            for (column, by) in by {
+                let at = table.position(column)?;
+                let CellRef::Int(number) = row.cell(at) else {
+                    return None;
+                };
+                row.set(at, Cell::Int(number.checked_add(by)?)).ok()?;
+            }
+            if let Some(at) = table.updated_at.and_then(|column| table.position(column)) {
+                row.set(at, Cell::Int(self.draft.now.0)).ok()?;
+            }
+            Some(row)
+        });
+        let Some(moved) = moved else {
+            return Err((table.hooks.out_of_range)(&id.key).into());
+        };
+        self.set(id.clone(), found, Some(moved.into()));
+        Ok(())
+    }
+
     /// What was changed so far is a repair: it stays when the effect is refused.
     pub fn keep(&mut self) {
         self.kept = self.log.len();
@@ -371,6 +401,11 @@ impl<'a> Rows<'a> {
     /// Notes a change, for the journal.
     pub fn note(&mut self, change: Change) {
         self.changes.push(change);
+    }
+
+    /// The changes that were noted so far, in order.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
     }
 
     /// Notes that the caller named something of another's.

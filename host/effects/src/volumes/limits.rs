@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cairn_model::error::TaskError;
 use cairn_model::quota::{Limit, Measure, Resource};
 
-use super::Setup;
+use super::settings::settings;
 use super::tables::{ClassLimit, ProjectLimit, VolumeType};
 use crate::rows::{Cell, Rows, Stop, Text};
 
@@ -50,7 +50,6 @@ fn type_named(rows: &mut Rows<'_>, name: &str) -> Result<Option<Arc<VolumeType>>
 /// `NotAuthorized` when the caller may not see it.
 pub(super) fn limit(
     rows: &mut Rows<'_>,
-    setup: &Setup<'_>,
     project: &Text,
     name: &str,
     resource: &Resource,
@@ -66,12 +65,12 @@ pub(super) fn limit(
     {
         return Ok(limit);
     }
-    if setup.quota.use_default_class
+    if settings(rows).quota.use_default_class
         && let Some(limit) = of_class(rows, DEFAULT_CLASS, name)?
     {
         return Ok(limit);
     }
-    Ok(setup.quota.default_limit(resource))
+    Ok(settings(rows).quota.default_limit(resource))
 }
 
 fn of_class(rows: &mut Rows<'_>, class: &str, name: &str) -> Result<Option<Limit>, Stop> {

@@ -1,41 +1,60 @@
-//! Block storage as Cinder 2013.2 has it: its tables, and the rules of its effects and look-ups, over rows. Quota, volumes, keys
-//! and casts; what operators set up is only looked at.
+//! Block storage as Cinder 2013.2 has it: its tables, and the rules of its effects and look-ups, over rows. Quota, volumes and keys;
+//! what operators set up is only looked at.
 
-mod apply;
-mod cast;
 mod keys;
 mod limits;
 mod lookup;
 pub mod operate;
 mod reservation;
-mod restore;
 mod scans;
+mod settings;
 mod tables;
 mod usage;
 mod volume;
 
-pub use apply::apply;
-pub use cast::settle;
-pub use lookup::query;
-pub use restore::{restore, row_id};
+pub use keys::{KeyCopy, KeyCreate, KeyDelete};
+pub use lookup::{
+    DefaultVolumeType, IsEncrypted, IsZoneValid, ReservedResources, ShowImage, ShowQosSpecs,
+    ShowSnapshot, ShowVolume, ShowVolumeType, VolumeTypeName,
+};
+pub use reservation::{Expiry, QuotaCommit, QuotaReserve, QuotaRollback};
+pub use settings::Settings;
 pub use tables::*;
+pub use volume::{VolumeCreate, VolumeDestroy, VolumeUpdate};
 
-use std::path::Path;
-use std::sync::OnceLock;
+use crate::domain::{Domain, Fact};
+use crate::rows::{Row as _, Services};
+use crate::rules::Effect as _;
 
-use cairn_model::quota::QuotaConfig;
+/// The fact that a flow has committed quota: a call booked something, and that was not undone.
+pub const QUOTA_COMMITTED: &str = "quota-committed";
 
-use crate::keyring::MasterKey;
-
-/// What the rules work with, besides rows: what the operator set, and the master key.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup<'a> {
-    /// Limits, refreshes and expiry.
-    pub quota: &'a QuotaConfig,
-    /// Name of the type of volumes for which none is asked.
-    pub default_volume_type: Option<&'a str>,
-    /// Where the master key of the key store is; it is made when the first key is. `None` keeps one in memory.
-    pub master_key_file: Option<&'a Path>,
-    /// The master key, once it is loaded.
-    pub master_key: &'a OnceLock<MasterKey>,
+/// Block storage, as an operator has set it up.
+pub fn domain(settings: Settings) -> Domain {
+    Domain {
+        name: "volumes",
+        tables: vec![
+            Volume::TABLE,
+            Snapshot::TABLE,
+            VolumeType::TABLE,
+            QosSpecs::TABLE,
+            Encryption::TABLE,
+            Image::TABLE,
+            Zone::TABLE,
+            ProjectLimit::TABLE,
+            ClassLimit::TABLE,
+            QuotaUsage::TABLE,
+            Reservation::TABLE,
+            VolumeKey::TABLE,
+        ],
+        facts: vec![Fact {
+            name: QUOTA_COMMITTED,
+            holds: |applied| applied.effect == QuotaCommit::NAME && !applied.changes.is_empty(),
+        }],
+        // Its tables came with the first stage's.
+        migrations: &[""],
+        services: Services::default()
+            .with(settings)
+            .with(settings::LoadedKey::default()),
+    }
 }

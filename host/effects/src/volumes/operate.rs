@@ -8,21 +8,18 @@ use cairn_model::quota::{Measure, type_resource};
 use cairn_model::value::{Object, Value};
 
 use super::scans;
+use super::settings::settings;
 use super::tables::{SNAPSHOT, Snapshot, VOLUME, Volume, VolumeType};
 use super::volume::{may_see, visible};
-use super::{Setup, reservation, volume};
-use crate::effect::{Answer, Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
+use super::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate, volume};
 use crate::rows::{AnyRow, Cell, Rows, Stop, Text};
+use crate::rules::Effect as _;
 
 /// Adds a volume that is there already to the caller's project, and books its quota.
 ///
 /// # Errors
 /// `InvalidInput`, `OverQuota`; [`Stop::Missing`].
-pub fn create_volume(
-    rows: &mut Rows<'_>,
-    setup: &Setup<'_>,
-    properties: Object,
-) -> Result<Value, Stop> {
+pub fn create_volume(rows: &mut Rows<'_>, properties: Object) -> Result<Value, Stop> {
     let size = properties.get("size").and_then(Value::as_i64).unwrap_or(0);
     if size < 1 {
         let message = "a volume's `size` must be a whole number of GiB, at least 1";
@@ -33,15 +30,8 @@ pub fn create_volume(
     let volume_type = text("volume_type_id").map(Text::from);
     let host = text("host").map(Text::from);
     let amounts = [(Measure::Volumes, 1), (Measure::Gigabytes, size)];
-    move_quota(rows, setup, Some(&project), volume_type.as_ref(), &amounts)?;
+    move_quota(rows, Some(&project), volume_type.as_ref(), &amounts)?;
     let made = volume::create(rows, &VolumeCreate { properties })?;
-    let Answer::Volume(made) = made else {
-        return Ok(Value::Null);
-    };
-    let id = made["id"].as_str().unwrap_or_default();
-    let Some(made) = rows.get::<Volume>(id)? else {
-        return Ok(Value::Null);
-    };
     let booked = Volume {
         booked: true,
         host,
@@ -61,10 +51,7 @@ pub fn update_volume(rows: &mut Rows<'_>, id: &str, changes: Object) -> Result<V
         id: id.to_owned(),
         changes,
     };
-    match volume::update(rows, &update)? {
-        Answer::Volume(volume) => Ok(volume),
-        _ => Ok(Value::Null),
-    }
+    update.apply(rows)
 }
 
 /// Refuses to delete a volume that is not the caller's, or that has snapshots.
@@ -86,13 +73,12 @@ pub fn check_unused(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
 ///
 /// # Errors
 /// `VolumeNotFound`; [`Stop::Missing`].
-pub fn delete_volume(rows: &mut Rows<'_>, setup: &Setup<'_>, id: &str) -> Result<(), Stop> {
+pub fn delete_volume(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
     let volume = visible(rows, id)?;
     if volume.booked {
         let size = volume.size.unwrap_or(0).saturating_neg();
         move_quota(
             rows,
-            setup,
             volume.project_id.as_ref(),
             volume.volume_type_id.as_ref(),
             &[(Measure::Volumes, -1), (Measure::Gigabytes, size)],
@@ -117,20 +103,18 @@ pub fn delete_volume(rows: &mut Rows<'_>, setup: &Setup<'_>, id: &str) -> Result
 /// `VolumeNotFound`, `OverQuota`; [`Stop::Missing`].
 pub fn create_snapshot(
     rows: &mut Rows<'_>,
-    setup: &Setup<'_>,
     volume_id: &str,
     name: Option<&str>,
     status: &str,
 ) -> Result<Object, Stop> {
     let volume = visible(rows, volume_id)?;
     let size = volume.size.unwrap_or(0);
-    let gigabytes = match setup.quota.no_snapshot_gigabytes {
+    let gigabytes = match settings(rows).quota.no_snapshot_gigabytes {
         true => 0,
         false => size,
     };
     move_quota(
         rows,
-        setup,
         volume.project_id.as_ref(),
         volume.volume_type_id.as_ref(),
         &[(Measure::Snapshots, 1), (Measure::Gigabytes, gigabytes)],
@@ -160,11 +144,7 @@ pub fn create_snapshot(
 ///
 /// # Errors
 /// [`Stop::Missing`].
-pub fn delete_snapshot(
-    rows: &mut Rows<'_>,
-    setup: &Setup<'_>,
-    id: &str,
-) -> Result<Option<()>, Stop> {
+pub fn delete_snapshot(rows: &mut Rows<'_>, id: &str) -> Result<Option<()>, Stop> {
     let Some(snapshot) = rows.get::<Snapshot>(id)? else {
         return Ok(None);
     };
@@ -172,14 +152,13 @@ pub fn delete_snapshot(
         return Ok(None);
     }
     if snapshot.booked {
-        let unknown = match setup.quota.no_snapshot_gigabytes {
+        let unknown = match settings(rows).quota.no_snapshot_gigabytes {
             true => 0,
             false => snapshot.volume_size.unwrap_or(0),
         };
         let gigabytes = snapshot.booked_gigabytes.unwrap_or(unknown);
         move_quota(
             rows,
-            setup,
             snapshot.project_id.as_ref(),
             snapshot.volume_type_id.as_ref(),
             &[
@@ -203,7 +182,6 @@ pub fn delete_snapshot(
 /// project is booked nowhere.
 fn move_quota(
     rows: &mut Rows<'_>,
-    setup: &Setup<'_>,
     project: Option<&Text>,
     volume_type: Option<&Text>,
     amounts: &[(Measure, i64)],
@@ -228,12 +206,10 @@ fn move_quota(
         deltas,
         expiry: Expiry::Default,
     };
-    if let Answer::Reservations(reservations) = reservation::reserve(rows, setup, &reserve)? {
-        let commit = QuotaCommit {
-            reservations,
-            project,
-        };
-        reservation::commit(rows, &commit)?;
-    }
-    Ok(())
+    let reservations = reserve.apply(rows)?;
+    let commit = QuotaCommit {
+        reservations,
+        project,
+    };
+    commit.apply(rows)
 }

@@ -1,26 +1,117 @@
 //! Reservations: holding quota, and turning what is held into usage or giving it up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cairn_model::error::TaskError;
+use cairn_model::clock::Timestamp;
+use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::quota::{Measure, Over, Resource, is_over};
 
-use super::Setup;
+use cairn_model::value::Value;
+use serde_json::json;
+
 use super::limits::{limit, own_project, resource};
+use super::settings::settings;
 use super::tables::{Reservation, Volume, VolumeType};
 use super::usage::{Wanted, change, is_somebody, move_usage, quota_project, refresh, usages};
 use super::volume::{note_deleted, object};
-use crate::effect::{Answer, Change, Expiry, QuotaCommit, QuotaReserve, QuotaRollback, Table};
-use crate::rows::{RowId, Rows, Stop, Text};
+use crate::effect::Change;
+use crate::rows::{Inverse, Row as _, RowId, Rows, Stop, Text, Undo};
+use crate::rules::Effect;
+
+/// Hold `deltas` of a project's quota: all of them, or none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuotaReserve {
+    /// Whose quota; the caller's project when `None`.
+    pub project: Option<String>,
+    /// Resource -> amount: a count, or GiB for `gigabytes*`. Negative gives back.
+    pub deltas: BTreeMap<String, i64>,
+    /// When it lapses.
+    pub expiry: Expiry,
+}
+
+/// When a reservation lapses.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Expiry {
+    /// After the configured time.
+    #[default]
+    Default,
+    /// This long from now.
+    In(Duration),
+    /// At this point in time.
+    At(Timestamp),
+}
+
+/// Turn reservations into usage. Ids that are closed, unknown or another's are passed over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuotaCommit {
+    /// Ids of reservations.
+    pub reservations: Vec<String>,
+    /// Whose; the caller's project when `None`.
+    pub project: Option<String>,
+}
+
+/// Give reservations up. Ids that are closed, unknown or another's are passed over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuotaRollback {
+    /// Ids of reservations.
+    pub reservations: Vec<String>,
+    /// Whose; the caller's project when `None`.
+    pub project: Option<String>,
+}
+
+impl Effect for QuotaReserve {
+    const NAME: &'static str = "quota_reserve";
+    const FUNCTION: &'static str = "quota.reserve";
+    /// Ids of the new reservations, in order of their resources' names.
+    type Answer = Vec<String>;
+
+    fn arguments(&self) -> Value {
+        json!({"deltas": self.deltas})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<Vec<String>, Stop> {
+        reserve(rows, self)
+    }
+
+    fn new_ids(ids: &Vec<String>) -> Vec<String> {
+        ids.clone()
+    }
+}
+
+impl Effect for QuotaCommit {
+    const NAME: &'static str = "quota_commit";
+    const FUNCTION: &'static str = "quota.commit";
+    type Answer = ();
+
+    fn arguments(&self) -> Value {
+        json!({"reservations": self.reservations})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<(), Stop> {
+        commit(rows, self)
+    }
+}
+
+impl Effect for QuotaRollback {
+    const NAME: &'static str = "quota_rollback";
+    const FUNCTION: &'static str = "quota.rollback";
+    type Answer = ();
+
+    fn arguments(&self) -> Value {
+        json!({"reservations": self.reservations})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<(), Stop> {
+        rollback(rows, self)
+    }
+}
 
 /// Holds what is wanted.
-pub(super) fn reserve(
-    rows: &mut Rows<'_>,
-    setup: &Setup<'_>,
-    reserve: &QuotaReserve,
-) -> Result<Answer, Stop> {
+pub(super) fn reserve(rows: &mut Rows<'_>, reserve: &QuotaReserve) -> Result<Vec<String>, Stop> {
     let project = quota_project(rows, reserve.project.as_ref());
-    let wanted = refresh(rows, setup, &project, reserve)?;
+    let wanted = refresh(rows, &project, reserve)?;
     own_project(rows, &project)?;
     let mut over = Over::default();
     for Wanted {
@@ -30,7 +121,7 @@ pub(super) fn reserve(
         usage,
     } in &wanted
     {
-        let limit = limit(rows, setup, &project, name, resource)?;
+        let limit = limit(rows, &project, name, resource)?;
         if is_over(limit, *delta, usage) {
             over.overs.push(name.to_string());
         }
@@ -44,7 +135,7 @@ pub(super) fn reserve(
         check_giving_back(rows, &project, wanted)?;
     }
     let expire = match reserve.expiry {
-        Expiry::Default => rows.now().after(setup.quota.expiry()),
+        Expiry::Default => rows.now().after(settings(rows).quota.expiry()),
         Expiry::In(time) => rows.now().after(time),
         Expiry::At(time) => time,
     };
@@ -62,15 +153,15 @@ pub(super) fn reserve(
         };
         let reservation = rows.insert(reservation);
         rows.note(Change::Row {
-            table: Table::Reservations,
-            id: reservation.id.to_string(),
+            table: Reservation::TABLE.name.into(),
+            id: Text::clone(&reservation.id).into(),
             before: None,
             after: Some(object([("state", "open".into())])),
         });
         move_usage(rows, &project, &name, 0, delta.max(0))?;
         ids.push(reservation.id.to_string());
     }
-    Ok(Answer::Reservations(ids))
+    Ok(ids)
 }
 
 /// Refuses that a flow gives back more than it has committed.
@@ -163,7 +254,7 @@ fn made(rows: &mut Rows<'_>, project: &str) -> Result<Vec<Arc<Volume>>, Stop> {
 
 /// Whether what this flow committed with a reservation was given back since, by the flow or by an operator, so that undoing
 /// the commit would give it back twice.
-pub(super) fn is_given_back(rows: &mut Rows<'_>, id: &str) -> Result<bool, Stop> {
+fn is_given_back(rows: &mut Rows<'_>, id: &str) -> Result<bool, Stop> {
     let Some(reservation) = rows.get::<Reservation>(id)? else {
         return Ok(false);
     };
@@ -174,6 +265,18 @@ pub(super) fn is_given_back(rows: &mut Rows<'_>, id: &str) -> Result<bool, Stop>
     let committed = committed(rows, project, resource)?;
     let returned = returned(rows, project, resource)?;
     Ok(committed.saturating_sub(returned) < reservation.delta)
+}
+
+/// Refuses to take back what was committed with a reservation and given back since.
+pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
+    let undo = inverse.compare()?;
+    let state = inverse.wrote.and_then(|wrote| wrote.get("state"));
+    let id = inverse.id.key.first();
+    if state.is_some_and(|state| state == "committed") && is_given_back(rows, id)? {
+        let message = format!("what reservation `{id}` committed was given back since");
+        return Err(TaskError::host(HostErrorKind::UndoRefused, message).into());
+    }
+    Ok(undo)
 }
 
 /// The part of what this flow gives back that an operator has given back before.
@@ -233,8 +336,8 @@ fn fetch(rows: &mut Rows<'_>, ids: &[String]) -> Result<(), Stop> {
 
 fn close(rows: &mut Rows<'_>, reservation: &Arc<Reservation>, state: &str) {
     rows.note(Change::Row {
-        table: Table::Reservations,
-        id: reservation.id.to_string(),
+        table: Reservation::TABLE.name.into(),
+        id: Text::clone(&reservation.id).into(),
         before: Some(object([("state", (&*reservation.state).into())])),
         after: Some(object([("state", state.into())])),
     });
@@ -247,7 +350,7 @@ fn close(rows: &mut Rows<'_>, reservation: &Arc<Reservation>, state: &str) {
 
 /// Turns reservations into usage. What a flow gives back that an operator gave back before moves no counter a second time;
 /// the flow takes note of it.
-pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<Answer, Stop> {
+pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<(), Stop> {
     is_somebody(rows)?;
     let project = quota_project(rows, commit.project.as_ref());
     fetch(rows, &commit.reservations)?;
@@ -274,11 +377,11 @@ pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<Answer
             }
         }
     }
-    Ok(Answer::Done)
+    Ok(())
 }
 
 /// Gives reservations up. A flow's that lapsed since the flow had ended holds nothing any more; the flow takes note of that.
-pub(super) fn rollback(rows: &mut Rows<'_>, rollback: &QuotaRollback) -> Result<Answer, Stop> {
+fn rollback(rows: &mut Rows<'_>, rollback: &QuotaRollback) -> Result<(), Stop> {
     is_somebody(rows)?;
     let project = quota_project(rows, rollback.project.as_ref());
     fetch(rows, &rollback.reservations)?;
@@ -295,11 +398,11 @@ pub(super) fn rollback(rows: &mut Rows<'_>, rollback: &QuotaRollback) -> Result<
             rows.note(elsewhere(&project, &reservation.resource, 0, -held));
         }
     }
-    Ok(Answer::Done)
+    Ok(())
 }
 
 /// A usage that an operator moved.
-fn elsewhere(project: &str, resource: &str, in_use: i64, reserved: i64) -> Change {
+fn elsewhere(project: &Text, resource: &Text, in_use: i64, reserved: i64) -> Change {
     Change::Elsewhere(Box::new(change(project, resource, in_use, reserved)))
 }
 

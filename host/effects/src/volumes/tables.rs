@@ -3,11 +3,61 @@
 use cairn_model::clock::Timestamp;
 use cairn_model::id::FlowId;
 
-use crate::rows::{Bytes, Json, Text, table};
+use super::{reservation, usage, volume};
+use crate::rows::{Bytes, Dumped, Hooks, Json, Pruned, Text};
+use crate::table;
+
+const OWNED: Hooks = Hooks {
+    owner: Some("project_id"),
+    ..Hooks::NONE
+};
+
+const VOLUMES: Hooks = Hooks {
+    version: Some("version"),
+    flow: Some("flow"),
+    hidden: &["version", "deleted", "deleted_at", "booked", "flow"],
+    is_absent: |row| row.get("deleted") == Some(&true.into()),
+    undo: volume::undo,
+    pruned: Pruned::Forget,
+    dumped: &[("scheduled_at", Dumped::WhetherSet)],
+    ..OWNED
+};
+
+const USAGES: Hooks = Hooks {
+    out_of_range: usage::out_of_range,
+    dumped: &[("until_refresh", Dumped::LeftOut)],
+    is_idle: |row| {
+        ["in_use", "reserved"]
+            .iter()
+            .all(|counter| row.get(*counter) == Some(&0.into()))
+    },
+    ..OWNED
+};
+
+const RESERVATIONS: Hooks = Hooks {
+    flow: Some("flow"),
+    hidden: &["flow"],
+    is_absent: |row| row.get("state").is_some_and(|state| state != "open"),
+    undo: reservation::undo,
+    pruned: Pruned::Remove {
+        closed: "state <> 'open'",
+        name: "reservations",
+        called: "closed reservation",
+    },
+    dumped: &[("expire", Dumped::LeftOut)],
+    ..OWNED
+};
+
+const KEYS: Hooks = Hooks {
+    flow: Some("flow"),
+    hidden: &["sealed", "flow"],
+    dumped: &[("sealed", Dumped::LeftOut)],
+    ..OWNED
+};
 
 table! {
     /// A volume.
-    pub struct Volume in "volumes", called "volume", touching "updated_at" {
+    pub struct Volume in "volumes", called "volume", touching "updated_at", with VOLUMES {
         key id;
         project_id: Option<Text>,
         user_id: Option<Text>,
@@ -187,7 +237,7 @@ table! {
 
 table! {
     /// How much of a resource a project uses.
-    pub struct QuotaUsage in "quota_usages", called "usage", where "deleted = 0" {
+    pub struct QuotaUsage in "quota_usages", called "usage", where "deleted = 0", touching "updated_at", with USAGES {
         key project_id, resource;
         in_use: i64,
         reserved: i64,
@@ -198,7 +248,7 @@ table! {
 
 table! {
     /// Quota that is held.
-    pub struct Reservation in "reservations", called "reservation" {
+    pub struct Reservation in "reservations", called "reservation", with RESERVATIONS {
         key id;
         project_id: Text,
         resource: Text,
@@ -213,25 +263,11 @@ table! {
 
 table! {
     /// A key, sealed with the master key.
-    pub struct VolumeKey in "keys", called "key" {
+    pub struct VolumeKey in "keys", called "key", with KEYS {
         key id;
         project_id: Text,
         sealed: Bytes,
         flow: Option<FlowId>,
-        created_at: Timestamp,
-    }
-}
-
-table! {
-    /// A message in the outbox.
-    pub struct Message in "outbox", called "cast" {
-        key id;
-        flow: Option<FlowId>,
-        /// `held` until the flow succeeds, then `ready`, then `acked` by the process that took it.
-        state: Text,
-        topic: Text,
-        method: Text,
-        arguments: Text,
         created_at: Timestamp,
     }
 }

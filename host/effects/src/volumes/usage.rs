@@ -7,10 +7,12 @@ use cairn_model::error::TaskError;
 use cairn_model::quota::{Measure, Resource, Usage, refresh_is_due, type_resource};
 
 use super::limits::{not_authorized, own_project, resource, type_name};
+use super::reservation::QuotaReserve;
+use super::scans;
+use super::settings::settings;
 use super::tables::{ProjectLimit, QuotaUsage, Snapshot};
-use super::{Setup, scans};
-use crate::effect::{Change, QuotaReserve};
-use crate::rows::{Cell, RowId, Rows, Stop, Text};
+use crate::effect::{Change, counts};
+use crate::rows::{Cell, Key, Row as _, RowId, Rows, Stop, Text};
 
 /// Refuses a caller who is nobody: who names no user or no project, and is no admin.
 ///
@@ -52,37 +54,22 @@ pub(super) fn usages(rows: &mut Rows<'_>, project: &Text) -> Result<BTreeMap<Str
         .collect())
 }
 
-/// Moves the counters of a usage that exists.
+/// The error of a usage that is gone, or cannot hold a sum.
+pub(super) fn out_of_range(key: &Key) -> TaskError {
+    let (project, resource) = match key.0.as_slice() {
+        [project, resource, ..] => (&**project, &**resource),
+        _ => ("", key.first()),
+    };
+    let message = format!(
+        "the usage of `{resource}` of project `{project}` is gone, or cannot grow that far"
+    );
+    TaskError::new("QuotaOutOfRange", message)
+}
+
+/// Moves the counters of a usage that exists, and notes it; nothing where nothing moves.
 ///
 /// # Errors
 /// `QuotaOutOfRange` when there is none, or a counter cannot hold the sum.
-pub(super) fn shift(
-    rows: &mut Rows<'_>,
-    project: &Text,
-    resource: &Text,
-    in_use: i64,
-    reserved: i64,
-) -> Result<(), Stop> {
-    let usage = rows.get::<QuotaUsage>([Arc::clone(project), Arc::clone(resource)])?;
-    let moved = usage.as_ref().and_then(|usage| {
-        Some(QuotaUsage {
-            in_use: usage.in_use.checked_add(in_use)?,
-            reserved: usage.reserved.checked_add(reserved)?,
-            updated_at: Some(rows.now()),
-            ..QuotaUsage::clone(usage)
-        })
-    });
-    let (Some(usage), Some(moved)) = (usage, moved) else {
-        let message = format!(
-            "the usage of `{resource}` of project `{project}` is gone, or cannot grow that far"
-        );
-        return Err(TaskError::new("QuotaOutOfRange", message).into());
-    };
-    rows.update(&usage, moved);
-    Ok(())
-}
-
-/// [`shift`], and notes it; nothing where nothing moves.
 pub(super) fn move_usage(
     rows: &mut Rows<'_>,
     project: &Text,
@@ -93,17 +80,17 @@ pub(super) fn move_usage(
     if in_use == 0 && reserved == 0 {
         return Ok(());
     }
-    shift(rows, project, resource, in_use, reserved)?;
+    let id = RowId::of::<QuotaUsage>([Arc::clone(project), Arc::clone(resource)]);
+    rows.count_by(&id, [("in_use", in_use), ("reserved", reserved)])?;
     rows.note(change(project, resource, in_use, reserved));
     Ok(())
 }
 
-pub(super) fn change(project: &str, resource: &str, in_use: i64, reserved: i64) -> Change {
-    Change::Usage {
-        project: project.to_owned(),
-        resource: resource.to_owned(),
-        in_use,
-        reserved,
+pub(super) fn change(project: &Text, resource: &Text, in_use: i64, reserved: i64) -> Change {
+    Change::Count {
+        table: QuotaUsage::TABLE.name.into(),
+        key: Key::from([Arc::clone(project), Arc::clone(resource)]),
+        by: counts([("in_use", in_use), ("reserved", reserved)]),
     }
 }
 
@@ -118,7 +105,6 @@ pub(super) struct Wanted {
 /// Makes missing usages and counts those anew that are due. A repair: it is kept, whatever becomes of the reservation.
 pub(super) fn refresh(
     rows: &mut Rows<'_>,
-    setup: &Setup<'_>,
     project: &Text,
     reserve: &QuotaReserve,
 ) -> Result<Vec<Wanted>, Stop> {
@@ -136,7 +122,7 @@ pub(super) fn refresh(
         ]
     });
     rows.prefetch(keys.collect::<Vec<_>>())?;
-    let config = setup.quota;
+    let config = &settings(rows).quota;
     let mut wanted = Vec::with_capacity(known.len());
     let mut counted = None;
     for (name, delta, resource) in known {
@@ -157,7 +143,7 @@ pub(super) fn refresh(
         if is_new || refresh_is_due(&mut usage, config, rows.now()) {
             let counted = match &mut counted {
                 Some(counted) => counted,
-                none => none.insert(booked(rows, setup, project)?),
+                none => none.insert(booked(rows, project)?),
             };
             usage.in_use = counted.get(&*name).copied().unwrap_or(0);
             usage.until_refresh = config.countdown();
@@ -233,14 +219,10 @@ impl Sums {
 
 /// What is booked in one project: resource -> `in_use`. Writes down what snapshots count for of which that was not known. The
 /// counters move by the volume type's name, so rows of a deleted type count with the type that has its name now.
-fn booked(
-    rows: &mut Rows<'_>,
-    setup: &Setup<'_>,
-    project: &Text,
-) -> Result<BTreeMap<String, i64>, Stop> {
+fn booked(rows: &mut Rows<'_>, project: &Text) -> Result<BTreeMap<String, i64>, Stop> {
     let parameters = || vec![Cell::Text(Arc::clone(project))];
     let volumes = rows.count(&scans::BOOKED_VOLUMES, parameters())?;
-    let leaves_out = setup.quota.no_snapshot_gigabytes;
+    let leaves_out = settings(rows).quota.no_snapshot_gigabytes;
     let snapshots = rows.count(&scans::BOOKED_SNAPSHOTS, parameters())?;
     let unknown = rows.select(&scans::UNSETTLED_SNAPSHOTS, parameters())?;
     let mut sums = Sums::default();

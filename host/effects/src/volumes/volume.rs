@@ -2,13 +2,87 @@
 
 use std::sync::Arc;
 
-use cairn_model::error::TaskError;
+use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::value::{Object, Value};
+use serde_json::json;
 
 use super::scans;
 use super::tables::{Snapshot, VOLUME, Volume, VolumeKey};
-use crate::effect::{Answer, Change, Table, VolumeCreate, VolumeDestroy, VolumeUpdate};
-use crate::rows::{AnyRow, Cell, Json, Row, Rows, Stop, Text};
+use crate::effect::Change;
+use crate::rows::{AnyRow, Cell, Inverse, Json, Row, Rows, Stop, Text, Undo, typed};
+use crate::rules::Effect;
+
+/// Add a volume that the caller's project owns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VolumeCreate {
+    /// Columns of the volume; names that are no column are passed over.
+    pub properties: Object,
+}
+
+/// Change `status`, `host` or `scheduled_at` of a volume of the caller's project.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VolumeUpdate {
+    /// The volume.
+    pub id: String,
+    /// The new values; `scheduled_at` takes `"now"`.
+    pub changes: Object,
+}
+
+/// Soft-delete a volume that this flow made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VolumeDestroy {
+    /// The volume.
+    pub id: String,
+}
+
+impl Effect for VolumeCreate {
+    const NAME: &'static str = "volume_create";
+    const FUNCTION: &'static str = "volumes.create";
+    /// The whole volume.
+    type Answer = Value;
+
+    fn arguments(&self) -> Value {
+        json!({"properties": self.properties})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<Value, Stop> {
+        create(rows, self).map(|volume| shown(&volume))
+    }
+
+    fn new_ids(volume: &Value) -> Vec<String> {
+        let id = volume["id"].as_str();
+        id.map(str::to_owned).into_iter().collect()
+    }
+}
+
+impl Effect for VolumeUpdate {
+    const NAME: &'static str = "volume_update";
+    const FUNCTION: &'static str = "volumes.update";
+    /// The whole volume.
+    type Answer = Value;
+
+    fn arguments(&self) -> Value {
+        json!({"id": self.id, "changes": self.changes})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<Value, Stop> {
+        update(rows, self)
+    }
+}
+
+impl Effect for VolumeDestroy {
+    const NAME: &'static str = "volume_destroy";
+    const FUNCTION: &'static str = "volumes.destroy";
+    type Answer = ();
+
+    fn arguments(&self) -> Value {
+        json!({"id": self.id})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<(), Stop> {
+        destroy(rows, self)
+    }
+}
 
 /// A volume that the caller may see.
 pub(super) fn visible(rows: &mut Rows<'_>, id: &str) -> Result<Arc<Volume>, Stop> {
@@ -101,7 +175,7 @@ pub(super) fn dependent(
     Ok(first.map(|first| ("volume", Arc::clone(first))))
 }
 
-pub(super) fn create(rows: &mut Rows<'_>, create: &VolumeCreate) -> Result<Answer, Stop> {
+pub(super) fn create(rows: &mut Rows<'_>, create: &VolumeCreate) -> Result<Arc<Volume>, Stop> {
     let properties = &create.properties;
     let text = |column: &str| -> Result<Option<Text>, Stop> {
         match properties.get(column) {
@@ -154,10 +228,10 @@ pub(super) fn create(rows: &mut Rows<'_>, create: &VolumeCreate) -> Result<Answe
         None,
         Some(plain(&volume, &["status", "version"])),
     );
-    Ok(answer(&volume))
+    Ok(volume)
 }
 
-pub(super) fn update(rows: &mut Rows<'_>, update: &VolumeUpdate) -> Result<Answer, Stop> {
+fn update(rows: &mut Rows<'_>, update: &VolumeUpdate) -> Result<Value, Stop> {
     let mut wanted = Object::new();
     for (column, value) in &update.changes {
         let value = match (column.as_str(), value) {
@@ -184,10 +258,10 @@ pub(super) fn update(rows: &mut Rows<'_>, update: &VolumeUpdate) -> Result<Answe
         return Err(not_found(&update.id));
     }
     let changed = write(rows, &found, wanted)?;
-    Ok(answer(&changed))
+    Ok(shown(&changed))
 }
 
-pub(super) fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<Answer, Stop> {
+fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<(), Stop> {
     let Some(volume) = rows.get::<Volume>(destroy.id.as_str())? else {
         return Err(not_found(&destroy.id));
     };
@@ -199,7 +273,7 @@ pub(super) fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<An
     }
     if volume.deleted {
         note_deleted(rows, &volume.id);
-        return Ok(Answer::Done);
+        return Ok(());
     }
     if let Some((noun, other)) = dependent(rows, &volume)? {
         let message = format!("{noun} `{other}` depends on volume `{}`", destroy.id);
@@ -213,15 +287,15 @@ pub(super) fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<An
         ("deleted_at", rows.now().0.into()),
     ];
     write(rows, &volume, object(gone))?;
-    Ok(Answer::Done)
+    Ok(())
 }
 
 /// Has the flow take note of a volume that is deleted already.
-pub(super) fn note_deleted(rows: &mut Rows<'_>, id: &str) {
+pub(super) fn note_deleted(rows: &mut Rows<'_>, id: &Text) {
     let deleted = |deleted: bool| Some(object([("deleted", deleted.into())]));
     rows.note(Change::Elsewhere(Box::new(Change::Row {
-        table: Table::Volumes,
-        id: id.to_owned(),
+        table: Volume::TABLE.name.into(),
+        id: Text::clone(id).into(),
         before: deleted(false),
         after: deleted(true),
     })));
@@ -252,10 +326,10 @@ fn write(
 }
 
 /// Notes that a volume changed.
-pub(super) fn note(rows: &mut Rows<'_>, id: &str, before: Option<Object>, after: Option<Object>) {
+pub(super) fn note(rows: &mut Rows<'_>, id: &Text, before: Option<Object>, after: Option<Object>) {
     rows.note(Change::Row {
-        table: Table::Volumes,
-        id: id.to_owned(),
+        table: Volume::TABLE.name.into(),
+        id: Text::clone(id).into(),
         before,
         after,
     });
@@ -266,9 +340,31 @@ fn plain(volume: &Volume, columns: &[&str]) -> Object {
     volume.plain(columns)
 }
 
-fn answer(volume: &Volume) -> Answer {
+fn shown(volume: &Volume) -> Value {
     let volume: &dyn AnyRow = volume;
-    Answer::Volume(Value::Object(volume.shown(VOLUME)))
+    Value::Object(volume.shown(VOLUME))
+}
+
+/// Refuses to take back the booking of a volume that was deleted since, and the making of one that something depends on.
+pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
+    if inverse.compare()? == Undo::Nothing {
+        return Ok(Undo::Nothing);
+    }
+    let volume = inverse.found.as_ref().and_then(typed::<Volume>);
+    let Some(restores) = inverse.restores else {
+        if let Some(volume) = volume
+            && let Some((noun, other)) = dependent(rows, &volume)?
+        {
+            let message = format!("{noun} `{other}` depends on volume `{}`", volume.id);
+            return Err(TaskError::host(HostErrorKind::UndoRefused, message).into());
+        }
+        return Ok(Undo::Apply);
+    };
+    let books = restores.get("booked") == Some(&true.into());
+    if books && volume.is_none_or(|volume| volume.deleted) {
+        return Err(inverse.refused("was deleted since"));
+    }
+    Ok(Undo::Apply)
 }
 
 /// An object of a few columns.

@@ -77,7 +77,14 @@ impl FlowBuilder {
 
     /// The flow, without tasks, in PENDING. Nothing is written before it starts.
     pub fn build(self, store: Arc<dyn Store>) -> Flow {
-        let history = History::new(self.name, self.requester, self.request, self.plan, self.key);
+        let history = History::new(
+            self.name,
+            self.requester,
+            self.request,
+            self.plan,
+            self.key,
+            store.domains().clone(),
+        );
         Flow::from_history(self.id, store, history, self.parents, false)
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use cairn_effects::effect::{Answer, Effect, Query};
 use cairn_effects::event::{Event, LogLevel};
+use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_effects::task::Context;
 use cairn_model::error::TaskError;
 use cairn_model::id::{CallId, Identity, Phase};
@@ -40,8 +40,8 @@ impl Context for Call {
         &self.request
     }
 
-    fn quota_committed(&self) -> bool {
-        self.flow.live().history.quota_committed()
+    fn fact(&self, name: &str) -> bool {
+        self.flow.live().history.fact(name)
     }
 
     fn result(&self, name: &str) -> Option<Value> {
@@ -66,9 +66,9 @@ impl Context for Call {
             .collect()
     }
 
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
         let mut live = self.flow.live();
-        let (answer, applied) = self.flow.store.apply(self.caller(), effect)?;
+        let (answer, applied) = self.flow.store.apply_dyn(self.caller(), effect)?;
         live.history.applied(applied);
         Ok(answer)
     }
@@ -89,8 +89,8 @@ impl Context for Call {
         Ok(())
     }
 
-    fn query(&self, query: &Query) -> Result<Value, TaskError> {
-        Ok(self.flow.store.query(self.caller(), query)?)
+    fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
+        Ok(self.flow.store.look_up_dyn(self.caller(), look_up)?)
     }
 
     fn log(&self, level: LogLevel, message: String) {

@@ -1,5 +1,5 @@
-use cairn_effects::effect::Left;
 use cairn_effects::event::FlowState;
+use cairn_effects::net::Left;
 use cairn_model::error::{Cause, TaskError};
 use cairn_model::id::TaskId;
 use cairn_store::StoreError;

@@ -192,9 +192,9 @@ impl Flow {
         self.0.live().history.task(task)?.result.clone()
     }
 
-    /// Whether this flow has committed quota; a fact the host keeps until `reset`.
-    pub fn quota_committed(&self) -> bool {
-        self.0.live().history.quota_committed()
+    /// Whether a [fact](cairn_effects::domain::Fact) holds of this flow; the host keeps it until `reset`.
+    pub fn fact(&self, name: &str) -> bool {
+        self.0.live().history.fact(name)
     }
 
     /// Whom to ask for finished tasks when the flow is run from its beginning.

@@ -31,7 +31,7 @@ impl Flow {
         store: Arc<dyn Store>,
         journal: &[Entry],
     ) -> Result<Self, FlowError> {
-        let history = History::fold(journal).ok_or(StoreError::UnknownFlow(id))?;
+        let history = History::fold(journal, store.domains()).ok_or(StoreError::UnknownFlow(id))?;
         Ok(Self::from_history(id, store, history, Vec::new(), true))
     }
 

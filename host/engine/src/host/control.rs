@@ -299,7 +299,7 @@ impl Core {
             .read(&cairn_model::id::Identity::default(), |view| {
                 view.journal(id)
             })?;
-        let history = cairn_effects::history::History::fold(&journal);
+        let history = cairn_effects::history::History::fold(&journal, self.store.domains());
         let history = history.ok_or(StoreError::UnknownFlow(id))?;
         Ok(Report::new(id, &history))
     }

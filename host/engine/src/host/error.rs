@@ -93,7 +93,10 @@ impl HostError {
                 | FlowError::Left(_)
                 | FlowError::NothingToAccept,
             ) => Hindrance::State,
-            Self::CannotTakeUp { .. } | Self::Store(StoreError::Damaged { .. }) => Hindrance::Stuck,
+            Self::CannotTakeUp { .. }
+            | Self::Store(StoreError::Damaged { .. } | StoreError::UnknownTable { .. }) => {
+                Hindrance::Stuck
+            }
             Self::Elsewhere { why, .. } => *why,
             Self::Invalid(_)
             | Self::Store(_)

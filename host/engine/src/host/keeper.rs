@@ -11,7 +11,7 @@ use cairn_effects::history::History;
 use cairn_effects::report::Report;
 use cairn_model::id::{FlowId, Identity};
 use cairn_store::view::View;
-use cairn_store::{StoreError, Watch};
+use cairn_store::{Store as _, StoreError, Watch};
 
 use super::submit::Tell;
 use super::{Core, HostError, recovery};
@@ -200,13 +200,15 @@ fn look(core: &Core, watch: Option<&Watch>, id: FlowId) -> Result<Seen, StoreErr
         Some(watch) => (watch.journal(id)?, watch.stuck(id)?, watch.kept_report(id)?),
         None => core.store.read(&Identity::default(), read)?,
     };
-    Ok(match (History::fold(&journal), stuck, kept) {
-        (Some(history), ..) if recovery::is_rest(history.state) => {
-            Seen::AtRest(Box::new(Report::new(id, &history)))
-        }
-        (_, Some(reason), _) => Seen::Stuck(reason),
-        (Some(_), None, _) => Seen::AtWork,
-        (None, None, Some(report)) => Seen::AtRest(Box::new(report)),
-        (None, None, None) => Seen::Nothing,
-    })
+    Ok(
+        match (History::fold(&journal, core.store.domains()), stuck, kept) {
+            (Some(history), ..) if recovery::is_rest(history.state) => {
+                Seen::AtRest(Box::new(Report::new(id, &history)))
+            }
+            (_, Some(reason), _) => Seen::Stuck(reason),
+            (Some(_), None, _) => Seen::AtWork,
+            (None, None, Some(report)) => Seen::AtRest(Box::new(report)),
+            (None, None, None) => Seen::Nothing,
+        },
+    )
 }

@@ -73,6 +73,9 @@ impl Core {
                 Err(HostError::Store(StoreError::Damaged { reason, .. })) => {
                     Err(format!("its journal is damaged: {reason}"))
                 }
+                Err(HostError::Store(error @ StoreError::UnknownTable { .. })) => {
+                    Err(error.to_string())
+                }
                 // Somebody else was faster.
                 Err(error) if error.is_anothers() => continue,
                 Err(error) => {

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cairn::effect::{
-    Answer, Cast, Effect, Expiry, KeyCopy, KeyCreate, KeyDelete, Query, QuotaCommit, QuotaReserve,
-    QuotaRollback, VolumeCreate, VolumeDestroy, VolumeUpdate,
-};
+use crate::any::{Answer, Effect, Query};
 use cairn::error::{Cause, Origin, TaskError};
 use cairn::event::Disposition;
 use cairn::id::Phase;
+use cairn::outbox::Cast;
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
+use cairn::volumes::{
+    Expiry, KeyCopy, KeyCreate, KeyDelete, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate,
+    VolumeDestroy, VolumeUpdate,
+};
 use serde_json::json;
 
 use crate::known::{Known, Thing, picked};
@@ -144,7 +146,7 @@ impl Actor {
 
     fn apply(&self, context: &Arc<dyn Context>, effect: &Effect) -> Result<Answer, TaskError> {
         self.pause();
-        context.apply(effect)
+        effect.apply(context)
     }
 
     // ---- Effects ------------------------------------------------------------------------------------------------
@@ -208,7 +210,7 @@ impl Actor {
         // checks it but the task, and nobody else has a turn in between.
         let project = &context.requester().project_id;
         let source = source.filter(|id| {
-            let found = context.query(&Query::Volume(id.clone()));
+            let found = Query::Volume(id.clone()).ask(context);
             found.is_ok_and(|volume| volume["project_id"] == **project)
         });
         let properties = json!({
@@ -220,7 +222,7 @@ impl Actor {
         let create = Effect::VolumeCreate(VolumeCreate {
             properties: properties.as_object().cloned().unwrap_or_default(),
         });
-        let Answer::Volume(volume) = context.apply(&create)? else {
+        let Answer::Volume(volume) = create.apply(context)? else {
             panic!("a new volume is answered whole")
         };
         let id = volume["id"].as_str().unwrap().to_owned();

@@ -12,7 +12,12 @@ pub use cairn::store::view::{Dump, DumpedRow as Row};
 
 /// Reads everything that is committed. `names` gives the id that stands for another.
 pub fn dump(database: &Path, names: &BTreeMap<String, String>) -> Dump {
-    let reader = Reader::open(database, Default::default(), Arc::new(SystemClock)).unwrap();
+    let reader = Reader::open(
+        database,
+        crate::any::config(Default::default()),
+        Arc::new(SystemClock),
+    )
+    .unwrap();
     let dump = reader.view(&Identity::default()).dump(names).unwrap();
     assert!(!dump.is_empty(), "the tables were found");
     dump

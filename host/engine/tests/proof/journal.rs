@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn::effect::EffectName;
 use cairn::event::{Entry, Event, FlowState};
 use cairn::id::{CallId, FlowId, Phase, TaskId};
+use cairn::outbox::Cast;
+use cairn::rules::Effect as _;
 
 use crate::tally::Tally;
 
@@ -125,7 +126,7 @@ impl Walk {
                     "a number is left out or given twice",
                 )?;
                 self.effects.insert(next, (applied.call, false));
-                if applied.effect == EffectName::Cast {
+                if applied.effect == Cast::NAME {
                     self.casts.insert(next);
                 }
             }

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn::effect::{Effect, KeyCopy, Left};
+use crate::any::Effect;
 use cairn::event::FlowState;
 use cairn::history::History;
 use cairn::id::{FlowId, Identity};
+use cairn::net::Left;
 use cairn::report::{Report, RollbackReport, Verdict};
-use cairn::store::{Caller, Store};
+use cairn::store::Caller;
 use cairn::value::Value;
+use cairn::volumes::KeyCopy;
 
 use crate::books;
 use crate::dump::{Dump, Row, dump};
@@ -38,7 +40,8 @@ impl World {
         for (index, flow) in self.flows.iter().enumerate() {
             let read = |view: &cairn::store::view::View<'_>| view.journal(*flow);
             let entries = ended.store.inner.read(&Identity::default(), read).unwrap();
-            let Some(history) = History::fold(&entries) else {
+            let Some(history) = History::fold(&entries, &crate::any::domains(Default::default()))
+            else {
                 continue;
             };
             let told = |what: String| format!("flow {index}: {what}");
@@ -391,7 +394,7 @@ impl Comparison<'_> {
         for (table, id) in left.keys() {
             let copy = Effect::KeyCopy(KeyCopy { id: id.clone() });
             if table == "keys"
-                && let Err(error) = ended.store.inner.apply(by, &copy)
+                && let Err(error) = copy.apply_in(&ended.store.inner, by)
             {
                 self.complain(format!("key `{id}` does not open: {error}"));
             }

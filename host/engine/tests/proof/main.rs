@@ -5,6 +5,8 @@
 //! `PROPTEST_CASES` sets how many cases are tried.
 
 mod actor;
+#[path = "../../../volumes/testing/any.rs"]
+mod any;
 mod books;
 mod dump;
 mod journal;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::any::{Answer, Effect};
 use cairn::clock::{Clock, Timestamp};
-use cairn::effect::{Answer, Applied, Effect, Query};
+use cairn::domain::Domains;
+use cairn::effect::Applied;
 use cairn::event::{Entry, Event, FlowState};
 use cairn::id::{FlowId, Identity};
+use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::store::{Caller, Sqlite, SqliteConfig, Store, StoreError, WhenDurable};
-use cairn::value::Value;
 
 use crate::known::Known;
 
@@ -176,14 +178,22 @@ impl Store for Recorder {
         at
     }
 
-    fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError> {
-        let result = self.inner.apply(by, effect);
+    fn domains(&self) -> &Domains {
+        self.inner.domains()
+    }
+
+    fn apply_dyn(
+        &self,
+        by: Caller<'_>,
+        effect: &dyn DynEffect,
+    ) -> Result<(AnyAnswer, Applied), StoreError> {
+        let result = self.inner.apply_dyn(by, effect);
         match &result {
             Ok((answer, applied)) => self.done(Some(Noted::Applied {
                 flow: applied.call.flow,
                 number: applied.number,
-                effect: effect.clone(),
-                answer: answer.clone(),
+                effect: Effect::of(effect),
+                answer: Answer::of(answer),
             })),
             Err(error) => {
                 let kind = match error {
@@ -212,8 +222,12 @@ impl Store for Recorder {
         result
     }
 
-    fn query(&self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError> {
-        self.inner.query(by, query)
+    fn look_up_dyn(
+        &self,
+        by: Caller<'_>,
+        look_up: &dyn DynLookUp,
+    ) -> Result<AnyAnswer, StoreError> {
+        self.inner.look_up_dyn(by, look_up)
     }
 
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cairn::effect::{Answer, Effect, KeyCreate};
+use crate::any::{Answer, Effect};
 use cairn::event::{Event, FlowState};
 use cairn::id::{CallId, FlowId, Phase, TaskId};
 use cairn::store::{Caller, Sqlite, Store};
 use cairn::value::Value;
+use cairn::volumes::KeyCreate;
 
 use crate::dump::{Dump, dump};
 use crate::known::first_volume;
@@ -105,8 +106,8 @@ impl World {
                         requester: &by,
                     };
                     let effect = translate(effect, &names);
-                    let (reference, _) = store
-                        .apply(caller, &effect)
+                    let (reference, _) = effect
+                        .apply_in(&store, caller)
                         .unwrap_or_else(|error| panic!("{effect:?} alone: {error}"));
                     names.learn(answer, &reference);
                 }

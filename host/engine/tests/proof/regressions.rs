@@ -3,17 +3,19 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::any::Effect;
 use cairn::clock::SystemClock;
-use cairn::effect::{Cast, Effect, Expiry, QuotaReserve, VolumeDestroy};
 use cairn::error::{Cause, TaskError};
 use cairn::event::{Disposition, FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
+use cairn::outbox::Cast;
 use cairn::quota::QuotaConfig;
 use cairn::report::Verdict;
 use cairn::store::view::Kind;
-use cairn::store::{Caller, Sqlite, SqliteConfig, Store};
+use cairn::store::{Caller, Sqlite, Store};
 use cairn::task::Context;
 use cairn::value::Value;
+use cairn::volumes::{Expiry, QuotaReserve, Settings, VolumeDestroy};
 
 use crate::known::Known;
 use crate::recorder::Recorder;
@@ -31,8 +33,8 @@ fn cast() -> Effect {
 
 #[test]
 fn what_a_flow_had_sent_is_withdrawn_when_it_is_rolled_back_after_its_success() {
-    let store = memory(SqliteConfig::default());
-    let sends = |name| Step::new(name, |context| context.apply(&cast()).map(drop));
+    let store = memory(crate::any::config(Default::default()));
+    let sends = |name| Step::new(name, |context| cast().apply(context).map(drop));
     let keeps = sends("keeps").revert(|_| Ok(Disposition::Keep));
     let fails = sends("fails").revert(|_| Err(TaskError::new("Stuck", "cannot")));
     let flow = flow(&store, [once(keeps), once(fails)]);
@@ -47,8 +49,8 @@ fn what_a_flow_had_sent_is_withdrawn_when_it_is_rolled_back_after_its_success() 
 #[test]
 fn a_message_that_was_taken_is_not_withdrawn_and_the_report_says_so() {
     let run = |answer: Disposition| {
-        let store = memory(SqliteConfig::default());
-        let sends = Step::new("sends", |context| context.apply(&cast()).map(drop));
+        let store = memory(crate::any::config(Default::default()));
+        let sends = Step::new("sends", |context| cast().apply(context).map(drop));
         let flow = flow(&store, [once(sends.revert(move |_| Ok(answer)))]);
         flow.run().unwrap();
         let id = list(&store, Kind::Cast)[0]["id"]
@@ -75,7 +77,7 @@ fn a_message_that_was_taken_is_not_withdrawn_and_the_report_says_so() {
 fn recorder(folder: &tempfile::TempDir, crash_after: Vec<usize>) -> Arc<Recorder> {
     Recorder::open(
         &folder.path().join("live"),
-        SqliteConfig::default(),
+        crate::any::config(Default::default()),
         Arc::new(SystemClock),
         (Vec::new(), Known::default()),
         crash_after,
@@ -84,7 +86,12 @@ fn recorder(folder: &tempfile::TempDir, crash_after: Vec<usize>) -> Arc<Recorder
 
 /// A flow as a copy has it, with `step` as its only task.
 fn restored(database: &std::path::Path, live: &Flow, step: Step) -> Option<(Arc<Sqlite>, Flow)> {
-    let store = Sqlite::open(database, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let store = Sqlite::open(
+        database,
+        crate::any::config(Default::default()),
+        Arc::new(SystemClock),
+    )
+    .unwrap();
     let store = Arc::new(store);
     let journal = store.load(live.id()).ok()?;
     let flow = Flow::restore(live.id(), Arc::clone(&store) as _, &journal).unwrap();
@@ -203,13 +210,13 @@ fn a_task_that_failed_while_its_flow_was_interrupted_is_not_called_again() {
 
 #[test]
 fn a_flow_that_is_rolled_back_after_its_success_is_not_over_while_it_reverts() {
-    let config = SqliteConfig {
+    let config = crate::any::config(Settings {
         quota: QuotaConfig {
             until_refresh: 1,
             ..QuotaConfig::default()
         },
-        ..SqliteConfig::default()
-    };
+        ..Settings::default()
+    });
     let store = memory(config);
     let another = Arc::clone(&store);
     let made = Arc::new(Mutex::new(String::new()));
@@ -233,9 +240,9 @@ fn a_flow_that_is_rolled_back_after_its_success_is_not_over_while_it_reverts() {
             call: None,
             requester: &ann,
         };
-        another.apply(caller, &asks)?;
+        asks.apply_in(&*another, caller)?;
         let id = volume.lock().unwrap().clone();
-        context.apply(&Effect::VolumeDestroy(VolumeDestroy { id }))?;
+        context.apply(&VolumeDestroy { id })?;
         Ok(Disposition::Keep)
     });
     let flow = flow(&store, [once(makes)]);
@@ -248,7 +255,7 @@ fn a_flow_that_is_rolled_back_after_its_success_is_not_over_while_it_reverts() {
 
 #[test]
 fn what_was_given_back_by_hand_is_not_given_back_by_the_host_too() {
-    let store = memory(SqliteConfig::default());
+    let store = memory(crate::any::config(Default::default()));
     let books = Step::new("books", |context| {
         let held = reserve(context, 2)?;
         commit(context, held)
@@ -272,14 +279,14 @@ fn what_was_given_back_by_hand_is_not_given_back_by_the_host_too() {
 
 #[test]
 fn what_is_committed_for_one_project_is_not_given_back_of_another() {
-    let store = memory(SqliteConfig::default());
+    let store = memory(crate::any::config(Default::default()));
     let reserve_of = |context: &Arc<dyn Context>, project: &str, amount| {
         let reserve = Effect::QuotaReserve(QuotaReserve {
             project: Some(project.to_owned()),
             deltas: [("volumes".to_owned(), amount)].into_iter().collect(),
             expiry: Expiry::Default,
         });
-        context.apply(&reserve)
+        reserve.apply(context)
     };
     let moves = Step::new("moves", move |context| {
         let held = reserve(context, 2)?;
@@ -298,7 +305,7 @@ fn what_is_committed_for_one_project_is_not_given_back_of_another() {
 
 #[test]
 fn a_revert_does_not_begin_over_what_its_last_attempt_left() {
-    let store = memory(SqliteConfig::default());
+    let store = memory(crate::any::config(Default::default()));
     let operator = Arc::clone(&store);
     let tries = Arc::new(Mutex::new(0));
     let made = Arc::clone(&tries);

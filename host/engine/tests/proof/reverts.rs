@@ -9,8 +9,8 @@ use cairn::flow::{Flow, TaskOptions};
 use cairn::id::Identity;
 use cairn::report::Verdict;
 use cairn::retry::Retry;
+use cairn::store::Sqlite;
 use cairn::store::view::Kind;
-use cairn::store::{Sqlite, SqliteConfig};
 
 use crate::step::{
     Step, ann, breaks, create, fail, flow, list, memory, once, reserve, rollback_of, usage,
@@ -77,7 +77,7 @@ fn told(store: &Sqlite, flow: &Flow) -> Vec<String> {
 #[test]
 fn a_revert_is_tried_as_often_as_its_table_says_and_only_after_the_named_kinds() {
     let check = |revert: Retry, errors: Vec<TaskError>, expected: &[&str], held: i64| {
-        let store = memory(SqliteConfig::default());
+        let store = memory(crate::any::config(Default::default()));
         let (step, tries) = stubborn("stubborn", errors);
         let flow = flow(&store, [reverted(step, revert)]);
         flow.run().unwrap();
@@ -156,7 +156,7 @@ fn a_revert_is_tried_as_often_as_its_table_says_and_only_after_the_named_kinds()
 
 #[test]
 fn the_table_of_the_call_is_not_the_reverts() {
-    let store = memory(SqliteConfig::default());
+    let store = memory(crate::any::config(Default::default()));
     let (step, tries) = stubborn("stubborn", errors("Busy", 9));
     let options = TaskOptions {
         call: tried(5, None),
@@ -170,7 +170,7 @@ fn the_table_of_the_call_is_not_the_reverts() {
 #[test]
 fn a_revert_waits_between_two_attempts_and_not_after_the_last() {
     let backoff = Duration::from_millis(20);
-    let store = memory(SqliteConfig::default());
+    let store = memory(crate::any::config(Default::default()));
     let (step, tries) = stubborn("stubborn", errors("Busy", 9));
     let table = Retry {
         attempts: 3,
@@ -196,7 +196,7 @@ fn a_revert_waits_between_two_attempts_and_not_after_the_last() {
 #[test]
 fn what_a_host_refuses_to_undo_may_be_tried_again_too() {
     let run = |on: &str| {
-        let store = memory(SqliteConfig::default());
+        let store = memory(crate::any::config(Default::default()));
         let snapshot = Arc::new(Mutex::new(None::<String>));
         let (taken, operator) = (Arc::clone(&snapshot), Arc::clone(&store));
         let tries = Mutex::new(0);
@@ -245,7 +245,7 @@ fn what_a_host_refuses_to_undo_may_be_tried_again_too() {
 
 #[test]
 fn a_revert_that_panics_is_undone_and_tried_again() {
-    let store = memory(SqliteConfig::default());
+    let store = memory(crate::any::config(Default::default()));
     let tries = Mutex::new(0);
     let step =
         Step::new("panics", |context| reserve(context, 1).map(drop)).revert(move |context| {
@@ -268,7 +268,7 @@ fn a_revert_that_panics_is_undone_and_tried_again() {
 
 #[test]
 fn a_later_rollback_tries_only_what_is_left_and_with_a_table_of_its_own() {
-    let store = memory(SqliteConfig::default());
+    let store = memory(crate::any::config(Default::default()));
     let (first, first_tries) = stubborn("first", errors("Busy", 0));
     let (second, second_tries) = stubborn("second", errors("Busy", 5));
     let (third, third_tries) = stubborn("third", errors("Busy", 3));
@@ -315,7 +315,7 @@ fn a_later_rollback_tries_only_what_is_left_and_with_a_table_of_its_own() {
 
 #[test]
 fn a_rollback_that_stays_incomplete_names_what_the_task_holds() {
-    let store = memory(SqliteConfig::default());
+    let store = memory(crate::any::config(Default::default()));
     let (stuck, _) = stubborn("stuck", errors("Stuck", 9));
     let flow = flow(
         &store,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::any::{Answer, Effect};
 use cairn::clock::SystemClock;
-use cairn::effect::{Answer, Effect, Expiry, QuotaCommit, QuotaReserve, VolumeCreate};
 use cairn::error::{Cause, TaskError};
 use cairn::event::Disposition;
 use cairn::flow::{Flow, FlowError, TaskOptions};
@@ -14,6 +14,7 @@ use cairn::store::view::Kind;
 use cairn::store::{Sqlite, SqliteConfig, Store};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
+use cairn::volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate};
 use serde_json::json;
 
 type Call = dyn Fn(&Arc<dyn Context>) -> Result<Value, TaskError> + Send + Sync;
@@ -112,7 +113,7 @@ pub fn reserve(context: &Arc<dyn Context>, amount: i64) -> Result<Vec<String>, T
         deltas: BTreeMap::from([("volumes".to_owned(), amount)]),
         expiry: Expiry::Default,
     });
-    match context.apply(&effect)? {
+    match effect.apply(context)? {
         Answer::Reservations(ids) => Ok(ids),
         other => panic!("a reservation answers ids, not {other:?}"),
     }
@@ -123,7 +124,7 @@ pub fn commit(context: &Arc<dyn Context>, reservations: Vec<String>) -> Result<(
         reservations,
         project: None,
     });
-    context.apply(&effect).map(drop)
+    effect.apply(context).map(drop)
 }
 
 /// Creates a volume of 1 GiB, and returns its id.
@@ -131,7 +132,7 @@ pub fn create(context: &Arc<dyn Context>) -> Result<String, TaskError> {
     let effect = Effect::VolumeCreate(VolumeCreate {
         properties: [("size".to_owned(), json!(1))].into_iter().collect(),
     });
-    match context.apply(&effect)? {
+    match effect.apply(context)? {
         Answer::Volume(volume) => Ok(volume["id"].as_str().unwrap().to_owned()),
         other => panic!("a new volume is answered whole, not {other:?}"),
     }

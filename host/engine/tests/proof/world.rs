@@ -15,9 +15,11 @@ use cairn::retry::Retry;
 use cairn::store::view::Kind;
 use cairn::store::{Sqlite, SqliteConfig, Store};
 use cairn::value::{Object, Value};
+use cairn::volumes::Settings;
 use serde_json::json;
 
 use crate::actor::{self, Actor};
+use crate::any;
 use crate::known::{Known, first_volume};
 use crate::plan::{Books, Case, FlowPlan, PROJECTS, RESOURCES, Tries};
 use crate::recorder::{Crash, Recorder, Ticking};
@@ -75,7 +77,12 @@ fn scratch() -> tempfile::TempDir {
 fn template(books: Books) -> Vec<u8> {
     let folder = scratch();
     let path = folder.path().join("template.db");
-    let store = Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let store = Sqlite::open(
+        &path,
+        any::config(Default::default()),
+        Arc::new(SystemClock),
+    )
+    .unwrap();
     let mut rows = BTreeMap::from([(
         "volume_types".to_owned(),
         vec![row(json!({
@@ -145,7 +152,7 @@ impl World {
         };
         let plan = &self.case.quota;
         let limit = |limit: i64| if limited { limit } else { -1 };
-        SqliteConfig {
+        any::config(Settings {
             quota: QuotaConfig {
                 volumes: limit(volumes + plan.spare.0),
                 snapshots: limit(volumes + plan.spare.0),
@@ -155,8 +162,8 @@ impl World {
                 ..QuotaConfig::default()
             },
             master_key: Some(self.folder.path().join("key")),
-            ..SqliteConfig::default()
-        }
+            ..Settings::default()
+        })
     }
 
     fn add_tasks(

@@ -1,5 +1,7 @@
-use cairn_effects::effect::Query;
 use cairn_effects::event::LogLevel;
+use cairn_effects::volumes::{
+    DefaultVolumeType, IsEncrypted, ShowQosSpecs, ShowSnapshot, ShowVolume, ShowVolumeType,
+};
 use cairn_manifest::manifest::Capability;
 use cairn_model::error::TaskError;
 use cairn_model::value::{Value, text};
@@ -19,12 +21,12 @@ fn present(value: Result<Value, TaskError>) -> Result<Option<String>, types::Err
 impl Host for State {
     fn volume_type(&mut self, id_or_name: String) -> Answer<String> {
         self.grant(Capability::Catalog)?;
-        self.query_json(&Query::VolumeType(id_or_name))
+        self.look_up_json(&ShowVolumeType(id_or_name))
     }
 
     fn default_volume_type(&mut self) -> Answer<Option<String>> {
         self.grant(Capability::Catalog)?;
-        let found = self.query(&Query::DefaultVolumeType)?;
+        let found = self.look_up(&DefaultVolumeType)?;
         if let Ok(Value::String(name)) = &found {
             let message = format!(
                 "there is no volume type `{name}`, which the operator set as default_volume_type: the default is none"
@@ -37,22 +39,21 @@ impl Host for State {
 
     fn qos_specs(&mut self, volume_type_id: String) -> Answer<Option<String>> {
         self.grant(Capability::Catalog)?;
-        Ok(present(self.query(&Query::QosSpecs(volume_type_id))?))
+        Ok(present(self.look_up(&ShowQosSpecs(volume_type_id))?))
     }
 
     fn encrypted(&mut self, volume_type_id: String) -> Answer<bool> {
         self.grant(Capability::Catalog)?;
-        let encrypted = self.query(&Query::Encrypted(volume_type_id))?;
-        Ok(encrypted.map(|encrypted| encrypted == true).map_err(to_wit))
+        Ok(self.look_up(&IsEncrypted(volume_type_id))?.map_err(to_wit))
     }
 
     fn snapshot(&mut self, id: String) -> Answer<String> {
         self.grant(Capability::Catalog)?;
-        self.query_json(&Query::Snapshot(id))
+        self.look_up_json(&ShowSnapshot(id))
     }
 
     fn volume(&mut self, id: String) -> Answer<String> {
         self.grant(Capability::Catalog)?;
-        self.query_json(&Query::Volume(id))
+        self.look_up_json(&ShowVolume(id))
     }
 }

@@ -21,7 +21,7 @@ impl Host for State {
     }
 
     fn quota_committed(&mut self) -> wasmtime::Result<bool> {
-        Ok(self.active()?.context.quota_committed())
+        Ok(self.active()?.context.fact("quota-committed"))
     }
 
     fn checkpoint(&mut self) -> wasmtime::Result<()> {

@@ -1,4 +1,4 @@
-use cairn_effects::effect::Query;
+use cairn_effects::volumes::ShowImage;
 use cairn_manifest::manifest::Capability;
 
 use super::State;
@@ -8,6 +8,6 @@ use crate::wit::cairn::plugin::types;
 impl Host for State {
     fn show(&mut self, id: String) -> wasmtime::Result<Result<String, types::Error>> {
         self.grant(Capability::Images)?;
-        self.query_json(&Query::Image(id))
+        self.look_up_json(&ShowImage(id))
     }
 }

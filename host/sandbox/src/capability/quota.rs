@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use cairn_effects::effect::{
-    Answer, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback,
+use cairn_effects::rules::Effect;
+use cairn_effects::volumes::{
+    Expiry, QuotaCommit, QuotaReserve, QuotaRollback, ReservedResources, VolumeTypeName,
 };
 use cairn_manifest::manifest::{Capability, Grant};
 use cairn_model::error::TaskError;
@@ -68,18 +69,16 @@ impl State {
         if self.grant(Capability::Quota)?.resources.is_none() {
             return Ok(Ok(()));
         }
-        let query = Query::ReservedResources(reservations.to_vec());
-        let reserved = match self.query(&query)? {
+        let reserved = match self.look_up(&ReservedResources(reservations.to_vec()))? {
             Ok(reserved) => reserved,
             Err(error) => return Ok(Err(translate(error))),
         };
-        let names = reserved.as_array().into_iter().flatten();
-        let names = names.filter_map(Value::as_str);
+        let names = reserved.iter().map(String::as_str);
         Ok(within(self.grant(Capability::Quota)?, names))
     }
 
-    fn close(&mut self, effect: &Effect) -> Reply<()> {
-        Ok(self.apply(effect)?.map(drop).map_err(translate))
+    fn close(&mut self, effect: &impl Effect<Answer = ()>) -> Reply<()> {
+        Ok(self.apply(effect)?.map_err(translate))
     }
 }
 
@@ -95,14 +94,14 @@ impl Host for State {
         let Some(id) = volume_type_id.filter(|id| !id.is_empty()) else {
             return Ok(Ok(deltas));
         };
-        let name = match self.query(&Query::VolumeTypeName(id))? {
+        let name = match self.look_up(&VolumeTypeName(id))? {
             Ok(name) => name,
             Err(error) => return Ok(Err(translate(error))),
         };
         let own: Vec<Delta> = deltas
             .iter()
             .map(|delta| Delta {
-                resource: type_resource(&delta.resource, name.as_str().unwrap_or_default()),
+                resource: type_resource(&delta.resource, &name),
                 amount: delta.amount,
             })
             .collect();
@@ -128,35 +127,31 @@ impl Host for State {
             };
             wanted.insert(delta.resource, sum);
         }
-        let reserve = Effect::QuotaReserve(QuotaReserve {
+        let reserve = QuotaReserve {
             project: None,
             deltas: wanted,
             expiry: Expiry::Default,
-        });
-        Ok(match self.apply(&reserve)? {
-            Ok(Answer::Reservations(ids)) => Ok(ids),
-            Ok(_) => Ok(Vec::new()),
-            Err(error) => Err(translate(error)),
-        })
+        };
+        Ok(self.apply(&reserve)?.map_err(translate))
     }
 
     fn commit(&mut self, reservations: Vec<String>) -> Reply<()> {
         if let Err(refused) = self.check_reach(&reservations)? {
             return Ok(Err(refused));
         }
-        self.close(&Effect::QuotaCommit(QuotaCommit {
+        self.close(&QuotaCommit {
             reservations,
             project: None,
-        }))
+        })
     }
 
     fn rollback(&mut self, reservations: Vec<String>) -> Reply<()> {
         if let Err(refused) = self.check_reach(&reservations)? {
             return Ok(Err(refused));
         }
-        self.close(&Effect::QuotaRollback(QuotaRollback {
+        self.close(&QuotaRollback {
             reservations,
             project: None,
-        }))
+        })
     }
 }

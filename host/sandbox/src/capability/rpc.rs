@@ -1,4 +1,4 @@
-use cairn_effects::effect::{Cast, Effect};
+use cairn_effects::outbox::Cast;
 use cairn_manifest::manifest::Capability;
 use cairn_model::error::TaskError;
 use cairn_model::value::Value;
@@ -23,11 +23,11 @@ impl Host for State {
             Ok(arguments) => Value::Object(arguments),
             Err(error) => return Ok(Err(error)),
         };
-        let cast = Effect::Cast(Cast {
+        let cast = Cast {
             topic,
             method,
             arguments,
-        });
-        Ok(self.apply(&cast)?.map(drop).map_err(to_wit))
+        };
+        Ok(self.apply(&cast)?.map_err(to_wit))
     }
 }

@@ -6,8 +6,8 @@ use wasmtime::{ResourceLimiter, Trap, bail};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use cairn_effects::effect::{Answer, Effect, Query};
 use cairn_effects::event::LogLevel;
+use cairn_effects::rules::{Effect, LookUp};
 use cairn_effects::task::Context;
 use cairn_manifest::manifest::{Capability, Grant, Grants, LimitKey, Limits};
 use cairn_model::error::{HostErrorKind, Origin, TaskError};
@@ -173,23 +173,30 @@ impl State {
     }
 
     /// Applies an effect. An error of the host's ends the call; others are the plugin's to handle.
-    pub(super) fn apply(&mut self, effect: &Effect) -> wasmtime::Result<Result<Answer, TaskError>> {
+    pub(super) fn apply<E: Effect>(
+        &mut self,
+        effect: &E,
+    ) -> wasmtime::Result<Result<E::Answer, TaskError>> {
         let result = self.active()?.context.apply(effect);
         self.pass(result)
     }
 
     /// Looks something up, with errors as [`apply`](Self::apply).
-    pub(super) fn query(&mut self, query: &Query) -> wasmtime::Result<Result<Value, TaskError>> {
-        let result = self.active()?.context.query(query);
+    pub(super) fn look_up<L: LookUp>(
+        &mut self,
+        look_up: &L,
+    ) -> wasmtime::Result<Result<L::Answer, TaskError>> {
+        let result = self.active()?.context.look_up(look_up);
         self.pass(result)
     }
 
-    /// [`query`](Self::query), with the answer as JSON text.
-    pub(super) fn query_json(
+    /// [`look_up`](Self::look_up), with the answer as JSON text.
+    pub(super) fn look_up_json(
         &mut self,
-        query: &Query,
+        look_up: &impl LookUp<Answer = Value>,
     ) -> wasmtime::Result<Result<String, types::Error>> {
-        Ok(self.query(query)?.map(|value| text(&value)).map_err(to_wit))
+        let value = self.look_up(look_up)?;
+        Ok(value.map(|value| text(&value)).map_err(to_wit))
     }
 
     pub(super) fn pass<T>(

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use cairn_effects::effect::{Answer, Effect, Query};
 use cairn_effects::event::LogLevel;
+use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_effects::task::Context;
 use cairn_manifest::manifest::{Capability, Grant, Grants, Limits};
 use cairn_model::error::HostErrorKind;
+use serde_json::json;
+
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 
 use super::*;
@@ -17,7 +19,7 @@ use crate::wit::cairn::plugin::rpc::Host as Rpc;
 /// types their name.
 struct Willing {
     requester: Identity,
-    applied: Mutex<Vec<Effect>>,
+    applied: Mutex<Vec<&'static str>>,
 }
 
 impl Context for Willing {
@@ -35,7 +37,7 @@ impl Context for Willing {
     fn request(&self) -> &Value {
         &Value::Null
     }
-    fn quota_committed(&self) -> bool {
+    fn fact(&self, _: &str) -> bool {
         false
     }
     fn result(&self, _: &str) -> Option<Value> {
@@ -44,19 +46,25 @@ impl Context for Willing {
     fn results(&self) -> Vec<(String, Value)> {
         Vec::new()
     }
-    fn apply(&self, effect: &Effect) -> Result<Answer, TaskError> {
-        self.applied.lock().unwrap().push(effect.clone());
-        Ok(Answer::Done)
+    fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
+        self.applied.lock().unwrap().push(effect.name());
+        let answer = match effect.name() {
+            "quota_reserve" => json!([]),
+            _ => Value::Null,
+        };
+        Ok(effect.read(answer).unwrap())
     }
     fn checkpoint(&self) -> Result<(), TaskError> {
         Ok(())
     }
-    fn query(&self, query: &Query) -> Result<Value, TaskError> {
-        Ok(match query {
-            Query::VolumeTypeName(id) => id.clone().into(),
-            Query::ReservedResources(ids) => ids.clone().into(),
+    fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
+        let arguments = look_up.arguments_dyn();
+        let answer = match look_up.function() {
+            Some("quota.with-volume-type") => &arguments["volume-type-id"],
+            None => &arguments["reservations"],
             other => panic!("nobody asks {other:?}"),
-        })
+        };
+        Ok(look_up.read(answer.clone()).unwrap())
     }
     fn log(&self, _: LogLevel, _: String) {}
 }

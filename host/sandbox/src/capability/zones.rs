@@ -1,4 +1,4 @@
-use cairn_effects::effect::Query;
+use cairn_effects::volumes::IsZoneValid;
 use cairn_manifest::manifest::Capability;
 
 use super::{State, to_wit};
@@ -8,8 +8,7 @@ use crate::wit::cairn::plugin::zones::Host;
 impl Host for State {
     fn valid(&mut self, zone: String) -> wasmtime::Result<Result<bool, types::Error>> {
         self.grant(Capability::Zones)?;
-        let valid = self.query(&Query::ZoneIsValid(zone))?;
-        Ok(valid.map(|valid| valid == true).map_err(to_wit))
+        Ok(self.look_up(&IsZoneValid(zone))?.map_err(to_wit))
     }
 
     fn default(&mut self) -> wasmtime::Result<String> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use cairn_effects::effect::{Answer, Effect, Query};
 use cairn_effects::event::LogLevel;
+use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_effects::task::Context;
 use cairn_manifest::manifest::LimitKey;
 use cairn_model::error::{HostErrorKind, TaskError};
@@ -190,7 +190,7 @@ impl Context for Bystander {
         &Value::Null
     }
 
-    fn quota_committed(&self) -> bool {
+    fn fact(&self, _name: &str) -> bool {
         false
     }
 
@@ -202,7 +202,7 @@ impl Context for Bystander {
         Vec::new()
     }
 
-    fn apply(&self, _effect: &Effect) -> Result<Answer, TaskError> {
+    fn apply_dyn(&self, _effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
         Err(refused())
     }
 
@@ -210,7 +210,7 @@ impl Context for Bystander {
         Ok(())
     }
 
-    fn query(&self, _query: &Query) -> Result<Value, TaskError> {
+    fn look_up_dyn(&self, _look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
         Err(refused())
     }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use cairn_effects::event::FlowState;
-use cairn_effects::rows::{Key, Overlay, RowId};
-use cairn_effects::volumes::Message;
+use cairn_effects::rows::Overlay;
 use cairn_model::clock::Clock;
 use cairn_model::id::FlowId;
 
@@ -27,8 +25,6 @@ pub(crate) struct Batch {
     pub(super) events: usize,
     /// Flows that wait for the commit, and whom to tell.
     pub(super) waiting: Vec<WhenDurable>,
-    /// Messages that are not in memory, of flows that ended: their keys, and how their flows ended.
-    pub(super) unsettled: Vec<(Key, FlowState)>,
     /// Idempotency keys that its flows were given.
     pub(super) keys: Vec<GivenKey>,
 }
@@ -87,7 +83,6 @@ impl<B: Backend> Ledger<B> {
                 touched: Vec::new(),
                 events: 0,
                 waiting: Vec::new(),
-                unsettled: Vec::new(),
                 keys: Vec::new(),
             });
         }
@@ -129,23 +124,12 @@ impl<B: Backend> Ledger<B> {
             return Ok(());
         };
         let long = Long::begin(&self.long);
-        let is_elsewhere = |(message, _): &(Key, FlowState)| {
-            !self
-                .overlay
-                .is_pending(&RowId::of::<Message>(message.clone()))
-        };
-        let unsettled = batch.unsettled.iter();
-        let settled: Vec<_> = unsettled
-            .filter(|told| is_elsewhere(told))
-            .cloned()
-            .collect();
         let flows = batch.touched.iter().filter_map(|flow| {
             let session = self.flows.get(flow)?;
             session.entries(*flow)
         });
         let written = self.backend.commit(&backend::Batch {
             rows: self.overlay.written(),
-            settled: &settled,
             keys: &batch.keys,
             flows: flows.collect(),
         });
@@ -156,9 +140,9 @@ impl<B: Backend> Ledger<B> {
             return Ok(());
         };
         // A fetch cannot tell by the journal whether it saw rows that came without an entry: repairs of an effect that was
-        // refused, an operator's, and messages that were settled on the disk.
-        let is_marked = batch.events > 0 && batch.unsettled.is_empty();
-        let wrote_rows = self.overlay.has_changes() || !batch.unsettled.is_empty();
+        // refused, and an operator's.
+        let is_marked = batch.events > 0;
+        let wrote_rows = self.overlay.has_changes();
         self.overlay.committed(mark);
         if wrote_rows && !is_marked {
             self.overlay.forget();

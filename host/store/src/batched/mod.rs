@@ -14,11 +14,12 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use cairn_effects::effect::{Answer, Applied, Effect, Query};
+use cairn_effects::domain::Domains;
+use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event};
+use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::FlowId;
-use cairn_model::value::Value;
 
 use crate::backend::Backend;
 use crate::config::{Env, StoreConfig};
@@ -35,6 +36,7 @@ pub(crate) use writer::Writer;
 pub struct Batched<B: Backend> {
     shared: Arc<Shared<B>>,
     clock: Arc<dyn Clock>,
+    domains: Domains,
     flusher: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -58,6 +60,7 @@ impl<B: Backend> Batched<B> {
     ) -> Result<Self, StoreError> {
         clock.now().check()?;
         let reader = Mutex::new(backend.reader());
+        let domains = config.domains.clone();
         let writer = Writer::new(backend, Env::new(config, Arc::clone(&clock)));
         let long = Arc::clone(&writer.ledger.long);
         let shared = Arc::new(Shared {
@@ -75,6 +78,7 @@ impl<B: Backend> Batched<B> {
         Ok(Self {
             shared,
             clock,
+            domains,
             flusher: Some(flusher),
         })
     }
@@ -228,6 +232,10 @@ impl<B: Backend> Drop for Batched<B> {
 }
 
 impl<B: Backend> Store for Batched<B> {
+    fn domains(&self) -> &Domains {
+        &self.domains
+    }
+
     fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError> {
         // Text is made before anybody has to wait for it.
         let now = self.clock.now();
@@ -252,7 +260,11 @@ impl<B: Backend> Store for Batched<B> {
         at
     }
 
-    fn apply(&self, by: Caller<'_>, effect: &Effect) -> Result<(Answer, Applied), StoreError> {
+    fn apply_dyn(
+        &self,
+        by: Caller<'_>,
+        effect: &dyn DynEffect,
+    ) -> Result<(AnyAnswer, Applied), StoreError> {
         self.with_rows(|writer, draft| writer.apply(by, effect, draft))
     }
 
@@ -260,8 +272,12 @@ impl<B: Backend> Store for Batched<B> {
         self.with_rows(|writer, draft| writer.undo(applied, draft))
     }
 
-    fn query(&self, by: Caller<'_>, query: &Query) -> Result<Value, StoreError> {
-        self.with_rows(|writer, draft| writer.query(by, query, draft))
+    fn look_up_dyn(
+        &self,
+        by: Caller<'_>,
+        look_up: &dyn DynLookUp,
+    ) -> Result<AnyAnswer, StoreError> {
+        self.with_rows(|writer, draft| writer.look_up(by, look_up, draft))
     }
 
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use cairn_effects::effect::{Applied, Change};
 use cairn_effects::event::{Event, FlowState};
-use cairn_effects::rows::Made;
-use cairn_effects::volumes::row_id;
+use cairn_effects::rows::{Made, Tables};
 use cairn_model::clock::Timestamp;
 use cairn_model::id::{CallId, FlowId, Phase, TaskId};
 use cairn_model::value::Digest;
@@ -39,6 +38,8 @@ pub(super) struct Session {
     unreverted: BTreeSet<TaskId>,
     /// What of others the open call named so far: kind and id.
     denied: BTreeSet<(&'static str, String)>,
+    /// A table that it changed and that no domain knows.
+    pub(super) unknown: Option<String>,
     /// How many handles write to it; without one it is forgotten when its entries are on disk.
     pub(super) handles: u32,
 }
@@ -155,17 +156,24 @@ impl Session {
     }
 
     /// Takes note of an effect: its number, and the rows that it changed.
-    pub(super) fn applied(&mut self, applied: &Applied) {
+    pub(super) fn applied(&mut self, applied: &Applied, tables: &Tables) {
         self.next_effect = applied.number + 1;
         for change in &applied.changes {
-            if let Change::Row { table, id, .. } = change {
-                self.made.insert(row_id(*table, id));
+            match change {
+                Change::Row { table, id, .. } => match tables.row(table, id) {
+                    Some(row) => drop(self.made.insert(row)),
+                    None => self.unknown = Some(table.to_string()),
+                },
+                Change::Count { table, .. } if tables.get(table).is_none() => {
+                    self.unknown = Some(table.to_string());
+                }
+                Change::Count { .. } | Change::Elsewhere(_) => {}
             }
         }
     }
 
     /// Takes note of an event: what the flow's row says, and which call is open.
-    pub(super) fn note(&mut self, flow: FlowId, at: Timestamp, event: &Event) {
+    pub(super) fn note(&mut self, flow: FlowId, at: Timestamp, event: &Event, tables: &Tables) {
         let call = |task: TaskId, phase, attempt| CallId {
             flow,
             task,
@@ -229,7 +237,7 @@ impl Session {
                 self.unreverted.insert(*task);
             }
             Event::Accepted { .. } => self.unreverted.clear(),
-            Event::Applied(applied) => self.applied(applied),
+            Event::Applied(applied) => self.applied(applied, tables),
             Event::Replayed { .. }
             | Event::Checkpoint { .. }
             | Event::Undone { .. }

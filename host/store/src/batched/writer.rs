@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use cairn_effects::effect::{Answer, Applied, Change, Effect, Query};
+use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event, FlowState};
 use cairn_effects::history::History;
-use cairn_effects::rows::{Done, Draft, Made, Row as _, Rows, Stop};
-use cairn_effects::volumes::{self, Message, Setup};
+use cairn_effects::rows::{Done, Draft, Made, Rows, Stop, Tables, undo};
+use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
+use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::{CallId, FlowId, Identity};
 use cairn_model::idempotency::{Key, asked};
-use cairn_model::value::{Digest, Value};
+use cairn_model::value::Digest;
 
 use super::entries::{self, Written};
 use super::inbox::Said;
@@ -54,12 +55,13 @@ impl<B: Backend> Writer<B> {
             _ => None,
         });
         if let Some(state) = finished {
-            self.settle_casts(flow, state);
+            self.settle(flow, state)?;
             reach(CrashPoint::CastsSettled);
         }
         if let Some(session) = self.ledger.flows.get_mut(&flow) {
             let notes = events.iter();
-            notes.for_each(|event| session.note(flow, now, event));
+            let tables = self.env.config.domains.tables();
+            notes.for_each(|event| session.note(flow, now, event, tables));
         }
         self.push(flow, written);
         reach(CrashPoint::EventsAppended);
@@ -171,7 +173,7 @@ impl<B: Backend> Writer<B> {
     fn asked_for(&self, flow: FlowId) -> Result<Digest, StoreError> {
         let damaged = |reason| StoreError::Damaged { flow, reason };
         let journal = self.ledger.backend.journal(flow).map_err(damaged)?;
-        let history = History::fold(&journal);
+        let history = History::fold(&journal, self.env.domains());
         let history = history.ok_or_else(|| damaged("it has no beginning".to_owned()))?;
         let given = || asked(&history.name, &history.request);
         Ok(history.key.as_ref().map_or_else(given, Key::asked))
@@ -196,37 +198,51 @@ impl<B: Backend> Writer<B> {
         self.push(flow, written);
     }
 
-    /// Settles what a flow sent that ends: in memory as far as it is there, else when the batch is written.
-    fn settle_casts(&mut self, flow: FlowId, state: FlowState) {
+    /// Settles the rows of a flow that ends, as their tables say. Rows that are not in memory are fetched in the open batch.
+    fn settle(&mut self, flow: FlowId, end: FlowState) -> Result<(), StoreError> {
         let Some(session) = self.ledger.flows.get(&flow) else {
-            return;
+            return Ok(());
         };
-        if !session.made.iter().any(|id| id.table == Message::TABLE) {
-            return;
+        let mut settles = Vec::new();
+        for id in &session.made {
+            if let Some(settle) = id.table.hooks.settle
+                && !settles.iter().any(|(table, _)| *table == id.table)
+            {
+                settles.push((id.table, settle));
+            }
         }
         let nobody = Identity::default();
         let by = Caller {
             call: Some(CallId { flow, ..OPERATOR }),
             requester: &nobody,
         };
-        let mut draft = Draft::new(self.env.clock.now());
-        let rows = Rows::new(&mut self.ledger.overlay, &mut draft, by, &session.made);
-        let (others, _) = rows.run(|rows| Ok(volumes::settle(rows, state)));
-        if let (Ok(others), Some(batch)) = (others, &mut self.ledger.batch) {
-            let others = others.into_iter();
-            batch
-                .unsettled
-                .extend(others.map(|message| (message, state)));
+        for (_, settle) in settles {
+            let mut draft = Draft::new(self.env.clock.now());
+            loop {
+                let (result, _) = self.rules(by, &mut draft, |rows| settle(rows, end));
+                match result {
+                    Ok(()) => break,
+                    Err(Stop::Refused(error)) => return Err(StoreError::Refused(error)),
+                    Err(Stop::Missing) => {
+                        let fetching = self.ledger.overlay.begin_fetch();
+                        let fetched = self.ledger.backend.fetch(draft.take_wants());
+                        let fetched = self.ledger.settled(fetched)?;
+                        self.ledger.overlay.accept(&fetched);
+                        draft.answered(fetching, fetched);
+                    }
+                }
+            }
         }
+        Ok(())
     }
 
     /// Applies an effect. `None`: rows are missing that the draft names.
     pub(super) fn apply(
         &mut self,
         by: Caller<'_>,
-        effect: &Effect,
+        effect: &dyn DynEffect,
         draft: &mut Draft,
-    ) -> Result<Option<(Answer, Applied)>, StoreError> {
+    ) -> Result<Option<(AnyAnswer, Applied)>, StoreError> {
         if let Some(call) = by.call {
             self.check_session(call.flow, None)?;
             if self
@@ -243,8 +259,12 @@ impl<B: Backend> Writer<B> {
             self.ledger.begin()?;
         }
         let now = draft.now();
-        let (result, done) =
-            self.rules(by, draft, |rows, setup| volumes::apply(rows, setup, effect));
+        let tables = self.env.domains().tables().clone();
+        let (result, done) = self.rules(by, draft, |rows| {
+            let answer = effect.apply_dyn(rows)?;
+            check_registered(rows, &tables)?;
+            Ok(answer)
+        });
         if !matches!(result, Err(Stop::Missing)) {
             self.note_denied(by, now, done.denied);
         }
@@ -256,13 +276,13 @@ impl<B: Backend> Writer<B> {
         let mut applied = Applied {
             number: 0,
             call: by.call.unwrap_or(OPERATOR),
-            effect: effect.name(),
+            effect: effect.name().into(),
             changes: done.changes,
         };
         if let Some(call) = by.call {
             if let Some(session) = self.ledger.flows.get_mut(&call.flow) {
                 applied.number = session.next_effect.max(1);
-                session.applied(&applied);
+                session.applied(&applied, self.env.config.domains.tables());
             }
             self.push_event(call.flow, now, entries::Effect::Applied(&applied));
         }
@@ -276,13 +296,13 @@ impl<B: Backend> Writer<B> {
         &mut self,
         by: Caller<'_>,
         draft: &mut Draft,
-        rules: impl FnOnce(&mut Rows<'_>, &Setup<'_>) -> Result<T, Stop>,
+        rules: impl FnOnce(&mut Rows<'_>) -> Result<T, Stop>,
     ) -> (Result<T, Stop>, Done) {
         let session = by.call.and_then(|call| self.ledger.flows.get(&call.flow));
         let nothing = Made::new();
         let made = session.map_or(&nothing, |session| &session.made);
-        let setup = self.env.setup();
-        Rows::new(&mut self.ledger.overlay, draft, by, made).run(|rows| rules(rows, &setup))
+        let services = self.env.config.domains.services();
+        Rows::new(&mut self.ledger.overlay, draft, by, made, services).run(rules)
     }
 
     /// Takes an effect back. `None`: rows are missing that the draft names.
@@ -299,11 +319,10 @@ impl<B: Backend> Writer<B> {
             requester: &nobody,
         };
         let now = draft.now();
-        let (result, _) = self.rules(by, draft, |rows, _| {
-            let inverses = applied.changes.iter().rev().map(Change::inverse);
-            inverses
-                .into_iter()
-                .try_for_each(|inverse| volumes::restore(rows, &inverse))
+        let tables = self.env.domains().tables().clone();
+        let (result, _) = self.rules(by, draft, |rows| {
+            let mut changes = applied.changes.iter().rev();
+            changes.try_for_each(|change| undo(rows, &tables, change))
         });
         match result {
             Ok(()) => {}
@@ -320,12 +339,12 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Looks something up. `None`: rows are missing that the draft names.
-    pub(super) fn query(
+    pub(super) fn look_up(
         &mut self,
         by: Caller<'_>,
-        query: &Query,
+        look_up: &dyn DynLookUp,
         draft: &mut Draft,
-    ) -> Result<Option<Value>, StoreError> {
+    ) -> Result<Option<AnyAnswer>, StoreError> {
         if let Some(call) = by.call {
             self.check_session(call.flow, None)?;
         }
@@ -333,8 +352,7 @@ impl<B: Backend> Writer<B> {
             self.ledger.look_for_others()?;
         }
         let now = draft.now();
-        let (result, done) =
-            self.rules(by, draft, |rows, setup| volumes::query(rows, setup, query));
+        let (result, done) = self.rules(by, draft, |rows| look_up.look_up_dyn(rows));
         // The batch is opened for whatever is refused, so that the time this takes does not tell an id of another's from one
         // that nobody has.
         if let Some(call) = by.call
@@ -424,15 +442,38 @@ impl<B: Backend> Writer<B> {
             .flows
             .get(&flow)
             .map_or(0, |session| session.handles);
+        let tables = self.env.config.domains.tables();
         let mut session = Session::with_handles(others + 1);
         for entry in &entries {
-            session.note(flow, entry.at, &entry.event);
+            session.note(flow, entry.at, &entry.event, tables);
+        }
+        if let Some(table) = session.unknown.take() {
+            return Err(self.unknown_table(flow, table));
         }
         session.loaded(entries.len());
         session.rested = matches!(taken, Taken::Resting);
         self.ledger.flows.insert(flow, session);
         self.ledger.touch(flow);
         Ok(entries)
+    }
+
+    /// The error of a flow that changed a table which no domain knows.
+    fn unknown_table(&self, flow: FlowId, table: String) -> StoreError {
+        let known = |name: &String| self.env.domains().iter().any(|domain| domain.name == name);
+        let mut others = self.ledger.backend.domains();
+        others.retain(|name| name != cairn_effects::domain::CORE && !known(name));
+        let others = match others.as_slice() {
+            [] => "use the program that ran it".to_owned(),
+            names => format!(
+                "use a program that has the domain `{}` too",
+                names.join("`, `")
+            ),
+        };
+        StoreError::UnknownTable {
+            flow,
+            table,
+            others,
+        }
     }
 
     pub(super) fn release(&mut self, flow: FlowId) {
@@ -505,4 +546,17 @@ impl<B: Backend> Writer<B> {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses changes of tables that no domain of this host knows: they could never be taken back.
+fn check_registered(rows: &Rows<'_>, tables: &Tables) -> Result<(), Stop> {
+    let mut changes = rows.changes().iter();
+    let Some(unknown) = changes.find(|change| tables.get(change.table()).is_none()) else {
+        return Ok(());
+    };
+    let message = format!(
+        "the table `{}` belongs to a domain that is not registered with this host",
+        unknown.table()
+    );
+    Err(TaskError::host(HostErrorKind::NotGranted, message).into())
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use cairn_effects::event::{Entry, FlowState};
-use cairn_effects::rows::{Fetched, Key, Mark, Wants};
+use cairn_effects::event::Entry;
+use cairn_effects::rows::{Fetched, Mark, Wants};
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::{FlowId, HostId};
@@ -18,7 +18,7 @@ use super::log::Log;
 use super::rows::{self, NotWritten, Statements};
 use super::turnstile::{Turn, Turnstile};
 use super::tx::{describe, execute, scalar};
-use super::{control, idempotency, lookup, open};
+use super::{control, idempotency, lookup, open, schema};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, Holder, Taken, behind};
 
@@ -113,9 +113,6 @@ impl Database {
 
     /// Writes what a batch came to: rows, keys, journals, flows. Returns how far the database gets by it.
     fn write(&mut self, batch: &Batch<'_>) -> Result<Mark, NotWritten> {
-        for (message, state) in batch.settled {
-            settle_cast(&self.connection, message, *state)?;
-        }
         self.statements.write(&self.connection, &batch.rows)?;
         reach(CrashPoint::RowsWritten);
         for key in batch.keys {
@@ -265,6 +262,10 @@ impl Backend for Database {
         lookup::journal(&self.connection, flow).map_err(|error| describe(&error))
     }
 
+    fn domains(&self) -> Vec<String> {
+        schema::domains(&self.connection)
+    }
+
     fn key_holder(
         &self,
         project_id: &str,
@@ -356,19 +357,6 @@ impl Backend for Database {
             open::leave_files(&self.connection);
         }
     }
-}
-
-/// Settles a message of a flow that ended: it is ready when the flow succeeded, and withdrawn when it did not.
-fn settle_cast(connection: &Connection, message: &Key, state: FlowState) -> rusqlite::Result<()> {
-    let statement = if state == FlowState::Success {
-        "UPDATE outbox SET state = 'ready' WHERE id = ? AND state = 'held'"
-    } else {
-        "DELETE FROM outbox WHERE id = ? AND state = 'held'"
-    };
-    connection
-        .prepare_cached(statement)?
-        .execute([message.first()])?;
-    Ok(())
 }
 
 /// Waits for the turn to write; `None` in memory, where nobody else is.

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use cairn_effects::domain::Domains;
 use cairn_effects::history::History;
 use cairn_effects::report::Report;
 use cairn_model::clock::Timestamp;
@@ -65,10 +66,14 @@ pub(super) fn holder(
 ///
 /// # Errors
 /// [`StoreError::Damaged`] when it stands in the flow's journal alone, which cannot be read; [`StoreError::Database`].
-pub(super) fn asked_under(connection: &Connection, holder: &Holder) -> Result<Digest, StoreError> {
+pub(super) fn asked_under(
+    connection: &Connection,
+    holder: &Holder,
+    domains: &Domains,
+) -> Result<Digest, StoreError> {
     match holder.asked {
         Some(asked) => Ok(asked),
-        None => Ok(asked_for(&history(connection, holder.flow)?)),
+        None => Ok(asked_for(&history(connection, holder.flow, domains)?)),
     }
 }
 
@@ -87,14 +92,18 @@ pub(super) fn give(connection: &Connection, given: &GivenKey) -> rusqlite::Resul
     Ok(())
 }
 
-fn history(connection: &Connection, flow: FlowId) -> Result<History, StoreError> {
+fn history(
+    connection: &Connection,
+    flow: FlowId,
+    domains: &Domains,
+) -> Result<History, StoreError> {
     let damaged = |reason: String| StoreError::Damaged { flow, reason };
     let journal =
         lookup::journal(connection, flow).map_err(|error| match error.sqlite_error() {
             Some(_) => StoreError::Database(describe(&error)),
             None => damaged(describe(&error)),
         })?;
-    History::fold(&journal).ok_or_else(|| damaged("it has no beginning".to_owned()))
+    History::fold(&journal, domains).ok_or_else(|| damaged("it has no beginning".to_owned()))
 }
 
 fn asked_for(history: &History) -> Digest {
@@ -108,14 +117,18 @@ fn asked_for(history: &History) -> Digest {
 ///
 /// # Errors
 /// As [`asked_under`].
-pub(super) fn keep(connection: &Connection, flow: FlowId) -> Result<Option<Kept>, StoreError> {
+pub(super) fn keep(
+    connection: &Connection,
+    flow: FlowId,
+    domains: &Domains,
+) -> Result<Option<Kept>, StoreError> {
     let statement = "SELECT 1 FROM idempotency_keys WHERE flow = ?";
     let keyed: Option<i64> = scalar(connection, statement, [flow.0.as_bytes()])
         .map_err(|error| StoreError::Database(describe(&error)))?;
     if keyed.is_none() {
         return Ok(None);
     }
-    let history = history(connection, flow)?;
+    let history = history(connection, flow, domains)?;
     let report = serde_json::to_string(&Report::new(flow, &history).short())
         .map_err(|error| StoreError::Database(error.to_string()))?;
     Ok(Some(Kept {

@@ -16,21 +16,22 @@ mod quota;
 mod restore;
 mod row;
 mod rows;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod turnstile;
 mod tx;
 pub mod view;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
+use cairn_effects::domain::Domains;
 use cairn_model::clock::Clock;
 use cairn_model::idempotency::IdempotencyConfig;
-use cairn_model::quota::QuotaConfig;
 
 use crate::StoreError;
 use crate::batched::Batched;
@@ -49,14 +50,10 @@ pub use restore::Restore;
 /// How the store behaves.
 #[derive(Clone, Debug)]
 pub struct SqliteConfig {
-    /// Limits, refreshes and expiry.
-    pub quota: QuotaConfig,
+    /// What flows may change.
+    pub domains: Domains,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
-    /// Name of the type of volumes for which none is asked.
-    pub default_volume_type: Option<String>,
-    /// Where the master key of the key store is; it is made when the first key is. `None` keeps one in memory.
-    pub master_key: Option<PathBuf>,
     /// When a batch is committed though nobody waits at a barrier.
     pub batch: BatchConfig,
     /// How long this process may be stopped before another one takes its flows over.
@@ -70,10 +67,8 @@ pub struct SqliteConfig {
 impl Default for SqliteConfig {
     fn default() -> Self {
         Self {
-            quota: QuotaConfig::default(),
+            domains: Domains::default(),
             idempotency: IdempotencyConfig::default(),
-            default_volume_type: None,
-            master_key: None,
             batch: BatchConfig::default(),
             lease: Duration::from_secs(10),
             patience: Duration::from_secs(5),
@@ -85,10 +80,8 @@ impl Default for SqliteConfig {
 impl From<SqliteConfig> for StoreConfig {
     fn from(config: SqliteConfig) -> Self {
         Self {
-            quota: config.quota,
+            domains: config.domains,
             idempotency: config.idempotency,
-            default_volume_type: config.default_volume_type,
-            master_key: config.master_key,
             batch: config.batch,
         }
     }
@@ -120,7 +113,7 @@ impl Sqlite {
         };
         clock.now().check()?;
         // The database first: its errors say more.
-        let (connection, held) = open::at(&file)?;
+        let (connection, held) = open::at(&file, &config.domains)?;
         std::fs::create_dir_all(&locks).map_err(failed)?;
         let turnstile = Turnstile::open(&locks).map_err(failed)?;
         patient(&connection, config.patience)?;
@@ -138,7 +131,7 @@ impl Sqlite {
     pub fn in_memory(config: SqliteConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         clock.now().check()?;
         let host = Host::new(None, config.lease);
-        let connection = open::in_memory()?;
+        let connection = open::in_memory(&config.domains)?;
         patient(&connection, config.patience)?;
         let database = Database::in_memory(connection, host, config.patience);
         Self::over(database, config.into(), clock)

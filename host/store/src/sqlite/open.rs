@@ -3,22 +3,27 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use cairn_effects::domain::Domains;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 
 use super::file::{DatabaseFile, FileId, Held, has_content};
 use super::origin::{self, Origin};
+use super::schema;
 use crate::StoreError;
 
 /// Each step of the schema, in order; a step that has landed never changes.
 const STEPS: &[M<'static>] = &[
-    M::up(include_str!("../../migrations/01-initial.sql")),
-    M::up(include_str!("../../migrations/02-hosts.sql")),
-    M::up(include_str!("../../migrations/03-packed-journal.sql")),
+    M::up(include_str!("../../migrations/stage-1/01-initial.sql")),
+    M::up(include_str!("../../migrations/stage-1/02-hosts.sql")),
     M::up(include_str!(
-        "../../migrations/04-identity-bookings-keys.sql"
+        "../../migrations/stage-1/03-packed-journal.sql"
     )),
+    M::up(include_str!(
+        "../../migrations/stage-1/04-identity-bookings-keys.sql"
+    )),
+    M::up(include_str!("../../migrations/05-domains.sql")),
 ];
 
 /// Older versions can lose a WAL reset that races with a checkpoint.
@@ -31,7 +36,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const PLAIN: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
 
 /// Opens for writing; makes and migrates.
-pub(super) fn at(file: &DatabaseFile) -> Result<(Connection, Held), StoreError> {
+pub(super) fn at(file: &DatabaseFile, domains: &Domains) -> Result<(Connection, Held), StoreError> {
     let path = file.path();
     let failed = |error: rusqlite::Error| database(path, &error);
     let id = file.make()?;
@@ -53,6 +58,7 @@ pub(super) fn at(file: &DatabaseFile) -> Result<(Connection, Held), StoreError> 
     check_version(&connection, path)?;
     let held = Held::of(file, id).inspect_err(|_| leave_files(&connection))?;
     migrate(&mut connection, path)?;
+    schema::migrate(&mut connection, path, domains)?;
     origin.remember(&connection, path).map_err(failed)?;
     Ok((connection, held))
 }
@@ -166,12 +172,13 @@ pub(super) fn mark_backup(copy: &Path) -> Result<(), StoreError> {
     origin::mark(&connection).map_err(|error| database(copy, &error))
 }
 
-pub(super) fn in_memory() -> Result<Connection, StoreError> {
+pub(super) fn in_memory(domains: &Domains) -> Result<Connection, StoreError> {
     let path = Path::new(":memory:");
     let failed = |error: rusqlite::Error| database(path, &error);
     let mut connection = Connection::open_in_memory().map_err(failed)?;
     prepare(&connection).map_err(failed)?;
     migrate(&mut connection, path)?;
+    schema::migrate(&mut connection, path, domains)?;
     Ok(connection)
 }
 

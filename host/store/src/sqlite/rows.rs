@@ -327,15 +327,16 @@ fn by_key(table: &Table) -> String {
 mod tests {
     use super::*;
     use crate::sqlite::open;
+    use cairn_effects::outbox::Message;
     use cairn_effects::rows::Row as _;
     use cairn_effects::volumes::{
-        ClassLimit, Encryption, Image, Message, ProjectLimit, QosSpecs, QuotaUsage, Reservation,
-        Snapshot, Volume, VolumeKey, VolumeType, Zone,
+        ClassLimit, Encryption, Image, ProjectLimit, QosSpecs, QuotaUsage, Reservation, Snapshot,
+        Volume, VolumeKey, VolumeType, Zone,
     };
 
     #[test]
     fn every_row_is_found_and_written_by_an_index() {
-        let connection = open::in_memory().unwrap();
+        let connection = open::in_memory(&crate::any::domains(Default::default())).unwrap();
         for table in [
             Volume::TABLE,
             Snapshot::TABLE,

@@ -14,12 +14,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use cairn_effects::effect::{
-    Answer, Applied, Cast, Effect, Expiry, Query, QuotaCommit, QuotaReserve, VolumeCreate,
-    VolumeDestroy, VolumeUpdate,
-};
+use crate::any::{self, Answer, Effect, Query};
+use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event, FlowState};
-use cairn_effects::volumes::Setup;
+use cairn_effects::outbox::Cast;
+use cairn_effects::volumes::{self, Settings};
+use cairn_effects::volumes::{
+    Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeDestroy, VolumeUpdate,
+};
 use cairn_model::clock::{ManualClock, Timestamp};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::value::{Object, Value};
@@ -31,7 +33,7 @@ use crate::{Caller, Store as _, WhenDurable};
 
 fn memory() -> Sqlite {
     let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
-    Sqlite::in_memory(SqliteConfig::default(), clock).unwrap()
+    Sqlite::in_memory(any::config(Settings::default()), clock).unwrap()
 }
 
 fn ann() -> Identity {
@@ -73,7 +75,7 @@ fn apply(
         call: Some(call),
         requester: who,
     };
-    store.apply(caller, &effect)
+    effect.apply_in(store, caller)
 }
 
 fn reserve(amount: i64) -> Effect {
@@ -300,7 +302,7 @@ fn another_projects_volume_is_as_if_it_did_not_exist() {
         requester: &bob,
     };
     assert_eq!(
-        refusal(store.query(caller, &Query::Volume(id))),
+        refusal(Query::Volume(id).ask_in(&store, caller)),
         "VolumeNotFound"
     );
 }
@@ -445,10 +447,7 @@ fn the_resources_of_reservations_are_told_to_the_flow_that_made_them_while_they_
         requester: &ann(),
     };
     let told = store
-        .query(
-            caller,
-            &cairn_effects::effect::Query::ReservedResources(asked),
-        )
+        .look_up(caller, &volumes::ReservedResources(asked))
         .unwrap();
-    assert_eq!(told, json!(["volumes"]));
+    assert_eq!(told, ["volumes"]);
 }

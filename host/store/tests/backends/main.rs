@@ -1,17 +1,18 @@
 //! What the store promises over any database. Each test runs over SQLite, over the database in memory, and over the one in memory with a
 //! connection that breaks in the middle of commits.
 
+#[path = "../../../volumes/testing/any.rs"]
+mod any;
 mod place;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use cairn_effects::effect::{
-    Answer, Applied, Caller, Effect, Expiry, Query, QuotaCommit, QuotaReserve, VolumeCreate,
-    VolumeUpdate,
-};
+use crate::any::{Answer, Effect, Query};
+use cairn_effects::effect::{Applied, Caller};
 use cairn_effects::event::{Event, FlowState};
+use cairn_effects::volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::idempotency::asked;
 use cairn_model::value::Value;
@@ -104,7 +105,7 @@ fn apply(store: &dyn Store, call: CallId, effect: Effect) -> Result<(Answer, App
         call: Some(call),
         requester: &who,
     };
-    store.apply(by, &effect)
+    effect.apply_in(store, by)
 }
 
 fn reserve(amount: i64) -> Effect {
@@ -142,7 +143,7 @@ fn volume(store: &dyn Store, id: &str) -> Result<Value, StoreError> {
         call: None,
         requester: &who,
     };
-    store.query(by, &Query::Volume(id.to_owned()))
+    Query::Volume(id.to_owned()).ask_in(store, by)
 }
 
 fn refusal(result: Result<impl std::fmt::Debug, StoreError>) -> String {

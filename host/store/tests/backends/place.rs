@@ -9,7 +9,7 @@ use cairn_model::clock::SystemClock;
 use cairn_model::id::Identity;
 use cairn_store::memory::MemoryDatabase;
 use cairn_store::view::{Kind, Reader};
-use cairn_store::{Batched, Sqlite, SqliteConfig, Store, StoreConfig};
+use cairn_store::{Batched, Sqlite, Store, StoreConfig};
 
 /// A database that several processes may open.
 pub trait Place {
@@ -32,7 +32,12 @@ impl OnDisk {
 
     fn rows(&self, kind: Kind) -> Vec<cairn_model::value::Object> {
         let path = self.0.path().join("a.db");
-        let reader = Reader::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+        let reader = Reader::open(
+            &path,
+            crate::any::config(Default::default()),
+            Arc::new(SystemClock),
+        )
+        .unwrap();
         let acme = Identity::new("ann", "acme");
         reader.view(&acme).list(kind, None, true).unwrap()
     }
@@ -41,7 +46,14 @@ impl OnDisk {
 impl Place for OnDisk {
     fn open(&self) -> Box<dyn Store> {
         let path = self.0.path().join("a.db");
-        Box::new(Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock)).unwrap())
+        Box::new(
+            Sqlite::open(
+                &path,
+                crate::any::config(Default::default()),
+                Arc::new(SystemClock),
+            )
+            .unwrap(),
+        )
     }
 
     fn usage(&self, resource: &str) -> (i64, i64) {
@@ -81,7 +93,14 @@ impl InMemory {
 impl Place for InMemory {
     fn open(&self) -> Box<dyn Store> {
         let backend = self.0.backend(|| false);
-        Box::new(Batched::over(backend, StoreConfig::default(), Arc::new(SystemClock)).unwrap())
+        Box::new(
+            Batched::over(
+                backend,
+                StoreConfig::from(crate::any::config(Default::default())),
+                Arc::new(SystemClock),
+            )
+            .unwrap(),
+        )
     }
 
     fn usage(&self, resource: &str) -> (i64, i64) {
@@ -112,7 +131,14 @@ impl Place for Broken {
             matches!(asked % 5, 1 | 3)
         };
         let backend = self.0.backend(breaks);
-        Box::new(Batched::over(backend, StoreConfig::default(), Arc::new(SystemClock)).unwrap())
+        Box::new(
+            Batched::over(
+                backend,
+                StoreConfig::from(crate::any::config(Default::default())),
+                Arc::new(SystemClock),
+            )
+            .unwrap(),
+        )
     }
 
     fn usage(&self, resource: &str) -> (i64, i64) {

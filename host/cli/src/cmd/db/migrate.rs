@@ -18,7 +18,7 @@ pub struct Migrate {
 impl Migrate {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         session.require_database()?;
-        let migrated = Sqlite::migrate(session.settings.db.path())?;
+        let migrated = Sqlite::migrate(session.settings.db.path(), &session.domains(None)?)?;
         if self.format.json {
             return output::json(&migrated);
         }

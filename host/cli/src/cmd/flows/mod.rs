@@ -135,18 +135,18 @@ impl Flows {
             Self::Show(one) => {
                 let reader = session.reader()?;
                 let id = one.which.id(&reader)?;
-                let (_, history) = journal(&reader, id)?;
+                let (_, history) = journal(session, &reader, id)?;
                 warn_when_stuck(session, &reader, id)?;
                 report::print(&Report::new(id, &history), one.format)?;
             }
             Self::Events(one) => {
                 let reader = session.reader()?;
-                let (journal, history) = journal(&reader, one.which.id(&reader)?)?;
+                let (journal, history) = journal(session, &reader, one.which.id(&reader)?)?;
                 events(&journal, &names(&history), one.format)?;
             }
             Self::Logs(one) => {
                 let reader = session.reader()?;
-                let (journal, history) = journal(&reader, one.which.id(&reader)?)?;
+                let (journal, history) = journal(session, &reader, one.which.id(&reader)?)?;
                 logs(&journal, &names(&history), one.format)?;
             }
             Self::Interrupt(operate) => return operate.run(session, Operation::Interrupt),
@@ -224,10 +224,15 @@ impl From<FlowSummary> for Row {
     }
 }
 
-fn journal(reader: &Reader, id: FlowId) -> Result<(Vec<Entry>, History), Failure> {
+fn journal(
+    session: &Session,
+    reader: &Reader,
+    id: FlowId,
+) -> Result<(Vec<Entry>, History), Failure> {
     let nobody = Identity::default();
     let journal = reader.view(&nobody).journal(id)?;
-    let history = History::fold(&journal).ok_or(StoreError::UnknownFlow(id))?;
+    let history =
+        History::fold(&journal, &session.domains(None)?).ok_or(StoreError::UnknownFlow(id))?;
     Ok((journal, history))
 }
 

@@ -55,11 +55,15 @@ fn text(pruned: &Pruned, dry_run: bool) -> String {
     } else {
         "removed"
     };
+    let rows: Vec<String> = pruned
+        .rows
+        .iter()
+        .map(|rows| count(rows.count, rows.called))
+        .collect();
     let mut text = format!(
-        "{} {done}, with {} and {}\n",
+        "{} {done}, with {}\n",
         count(pruned.flows, "flow"),
-        count(pruned.reservations, "closed reservation"),
-        count(pruned.messages, "taken message")
+        rows.join(" and ")
     );
     // Writing to a string cannot fail.
     if pruned.keys > 0 {

@@ -11,9 +11,11 @@ use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::report::Report;
 use cairn::request;
+use cairn::rows::Row as _;
 use cairn::store::view::{Kind, Quota};
 use cairn::value::Value;
-use cairn::{Flow, Submission};
+use cairn::volumes::QuotaUsage;
+use cairn::{Flow, Store as _, Submission};
 
 use super::{Run, requested, tell_recovered};
 use crate::blame;
@@ -112,11 +114,15 @@ fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Fa
             );
             report::line(&mut text, "volume", &about);
         }
-        let history = History::fold(&view.journal(report.flow.id)?);
-        let used = history.iter().flat_map(History::usages);
+        let history = History::fold(&view.journal(report.flow.id)?, host.store().domains());
+        let counted = history.iter().flat_map(History::counted);
         let project = requester.project_id.as_str();
-        let used: BTreeSet<&str> = used
-            .filter_map(|(whose, resource)| (whose == project).then_some(resource))
+        let used: BTreeSet<&str> = counted
+            .filter(|(table, _)| *table == QuotaUsage::TABLE.name)
+            .filter_map(|(_, key)| match key.0.as_slice() {
+                [whose, resource] if **whose == *project => Some(&**resource),
+                _ => None,
+            })
             .collect();
         for (resource, quota) in view.project_quotas(project, None, true, true)? {
             if used.contains(resource.as_str()) {

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use cairn_effects::domain::Domains;
+
 use crate::StoreError;
 use crate::sqlite::{DatabaseFile, Sqlite, open};
 
@@ -23,10 +25,10 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError::Database`] when it cannot be written, is no database or another program's, or was made by a newer
     /// version.
-    pub fn migrate(path: &Path) -> Result<Migrated, StoreError> {
+    pub fn migrate(path: &Path, domains: &Domains) -> Result<Migrated, StoreError> {
         let file = DatabaseFile::named(path);
         let (from, _) = open::schema_version(&open::read_only(&file)?)?;
-        let (connection, _) = open::at(&file)?;
+        let (connection, _) = open::at(&file, domains)?;
         let (to, _) = open::schema_version(&connection)?;
         Ok(Migrated { from, to })
     }

@@ -19,7 +19,6 @@ use rusqlite::params;
 use rusqlite::types::Value as Sql;
 
 use cairn_effects::rows::{Draft, Made, Overlay, Rows, Stop};
-use cairn_effects::volumes::Setup;
 use cairn_model::clock::Timestamp;
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
@@ -132,18 +131,16 @@ impl<'a> Admin<'_, 'a> {
     }
 
     /// Runs rules, in the operator's transaction; what they changed is written when this returns.
-    fn rules<T>(
-        &mut self,
-        rules: impl Fn(&mut Rows<'_>, &Setup<'_>) -> Result<T, Stop>,
-    ) -> Result<T> {
+    fn rules<T>(&mut self, rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>) -> Result<T> {
         let tx = &self.tx;
         let mut overlay = Overlay::new(usize::MAX);
         let mut draft = Draft::new(tx.now);
         // No flow makes these rows.
         let made = Made::new();
         loop {
-            let rows = Rows::new(&mut overlay, &mut draft, tx.by, &made);
-            match rows.run(|rows| rules(rows, &tx.env.setup())) {
+            let services = tx.env.domains().services();
+            let rows = Rows::new(&mut overlay, &mut draft, tx.by, &made, services);
+            match rows.run(|rows| rules(rows)) {
                 (Ok(answer), _) => {
                     let written = overlay.written();
                     Statements::default()

@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use rusqlite::params;
 
+use cairn_effects::domain::Domains;
+use cairn_effects::rows::Pruned as Pruning;
 use cairn_model::clock::Timestamp;
 use cairn_model::id::Identity;
 
 use super::{Admin, Result};
-use crate::StoreError;
 use crate::sqlite::Sqlite;
 use crate::sqlite::idempotency::{self, KeyId};
 use crate::sqlite::tx::scalar;
 use crate::sqlite::view::{OfFlows, Prunable, Pruned};
+use crate::{Store as _, StoreError};
 
 /// The longest rest between two transactions.
 const LONGEST_REST: Duration = Duration::from_millis(100);
@@ -51,16 +53,14 @@ impl Sqlite {
                 break;
             }
         }
-        for (table, count) in [
-            (OfFlows::Reservations, &mut pruned.reservations),
-            (OfFlows::Messages, &mut pruned.messages),
-        ] {
+        for table in OfFlows::all(self.domains()) {
+            let mut count = 0;
             let mut from = String::new();
             loop {
                 let page = self.read(requester, |view| {
                     view.left_over(table, &from, &HashSet::new())
                 })?;
-                *count += self.in_a_bite(requester, &page.found, |admin, ids| {
+                count += self.in_a_bite(requester, &page.found, |admin, ids| {
                     admin.remove_left_over(table, ids)
                 })?;
                 match page.next {
@@ -68,6 +68,7 @@ impl Sqlite {
                     None => break,
                 }
             }
+            pruned.rows.push(table.counted(count));
         }
         let mut from: Option<KeyId> = None;
         loop {
@@ -103,6 +104,7 @@ impl Admin<'_, '_> {
     /// Removes flows with their journals, if nothing happened to them since they were found; says how many.
     fn prune(&mut self, flows: &[Prunable]) -> Result<usize> {
         let connection = self.tx.connection;
+        let forget: Vec<String> = forget(self.tx.env.domains()).collect();
         let mut removed = 0;
         for Prunable { flow, last, kept } in flows {
             let id = flow.0.as_bytes();
@@ -118,11 +120,14 @@ impl Admin<'_, '_> {
             if let Some(kept) = kept {
                 idempotency::write_kept(connection, *flow, Timestamp(ended_at), kept)?;
             }
-            for statement in [
+            let statements = [
                 "DELETE FROM journal WHERE flow = ?",
                 "DELETE FROM requests WHERE flow = ?",
-                "UPDATE volumes SET flow = NULL WHERE flow = ?",
-            ] {
+            ];
+            for statement in statements
+                .into_iter()
+                .chain(forget.iter().map(String::as_str))
+            {
                 connection.prepare_cached(statement)?.execute([id])?;
             }
         }
@@ -141,7 +146,7 @@ impl Admin<'_, '_> {
 
     /// Removes closed rows; says how many.
     fn remove_left_over(&mut self, table: OfFlows, ids: &[String]) -> Result<usize> {
-        let (table, closed) = table.closed();
+        let OfFlows { table, closed, .. } = table;
         let statement = format!("DELETE FROM {table} WHERE id = ? AND {closed}");
         let mut statement = self.tx.connection.prepare_cached(&statement)?;
         let mut removed = 0;
@@ -150,4 +155,13 @@ impl Admin<'_, '_> {
         }
         Ok(removed)
     }
+}
+
+/// What has rows that outlive their flow name it no longer.
+fn forget(domains: &Domains) -> impl Iterator<Item = String> {
+    domains.each_table().filter_map(|table| {
+        let flow = table.hooks.flow?;
+        let forgets = table.hooks.pruned == Pruning::Forget;
+        forgets.then(|| format!("UPDATE {} SET {flow} = NULL WHERE {flow} = ?", table.name))
+    })
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use cairn_effects::volumes::Settings;
 use cairn_model::quota::Drift;
 
 use super::{Admin, Result};
@@ -18,7 +19,7 @@ impl Admin<'_, '_> {
     pub fn sync_usages(&mut self) -> Result<Vec<Drift>> {
         self.require_admin("mend usages")?;
         let tx = &self.tx;
-        let config = &tx.env.config.quota;
+        let config = &Settings::of(tx.env.domains().services()).quota;
         settle(tx.connection, config, None)?;
         let drift = current_drift(tx.connection, config, None)?;
         for Drift {

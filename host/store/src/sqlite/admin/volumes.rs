@@ -13,9 +13,9 @@ impl Admin<'_, '_> {
     /// Adds a volume that is there already, such as one to make others from, to the caller's project, and books its quota.
     ///
     /// # Errors
-    /// `InvalidInput`, `OverQuota`; those of [`VolumeCreate`](cairn_effects::effect::VolumeCreate).
+    /// `InvalidInput`, `OverQuota`; those of [`VolumeCreate`](cairn_effects::volumes::VolumeCreate).
     pub fn create_volume(&mut self, properties: Object) -> Result<Value> {
-        self.rules(|rows, setup| operate::create_volume(rows, setup, properties.clone()))
+        self.rules(|rows| operate::create_volume(rows, properties.clone()))
     }
 
     /// Sets `status` or `host` of a volume, as its backend would.
@@ -23,7 +23,7 @@ impl Admin<'_, '_> {
     /// # Errors
     /// `VolumeNotFound`.
     pub fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value> {
-        self.rules(|rows, _| operate::update_volume(rows, id, changes.clone()))
+        self.rules(|rows| operate::update_volume(rows, id, changes.clone()))
     }
 
     /// Soft-deletes a volume, and gives back the quota that it is booked with: to the volume's project, whoever asks. A
@@ -33,9 +33,9 @@ impl Admin<'_, '_> {
     /// `VolumeNotFound`; `VolumeInUse` when it has snapshots; `FlowUnfinished` while the flow that made it has not ended,
     /// since that flow may yet book the volume, or give its quota back.
     pub fn delete_volume(&mut self, id: &str) -> Result<()> {
-        self.rules(|rows, _| operate::check_unused(rows, id))?;
+        self.rules(|rows| operate::check_unused(rows, id))?;
         self.require_ended_flow(id)?;
-        self.rules(|rows, setup| operate::delete_volume(rows, setup, id))
+        self.rules(|rows| operate::delete_volume(rows, id))
     }
 
     /// Refuses what would take a volume from under the flow that made it. A pruned flow has ended.
@@ -73,7 +73,7 @@ impl Admin<'_, '_> {
         name: Option<&str>,
         status: &str,
     ) -> Result<Object> {
-        self.rules(|rows, setup| operate::create_snapshot(rows, setup, volume_id, name, status))
+        self.rules(|rows| operate::create_snapshot(rows, volume_id, name, status))
     }
 
     /// Soft-deletes a snapshot, and gives back what was booked when it was made, whatever the settings say by now.
@@ -81,7 +81,7 @@ impl Admin<'_, '_> {
     /// # Errors
     /// `NotFound`.
     pub fn delete_snapshot(&mut self, id: &str) -> Result<()> {
-        let deleted = self.rules(|rows, setup| operate::delete_snapshot(rows, setup, id))?;
+        let deleted = self.rules(|rows| operate::delete_snapshot(rows, id))?;
         deleted.ok_or_else(|| not_found("snapshot", id).into())
     }
 }

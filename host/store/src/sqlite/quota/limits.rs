@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use cairn_effects::volumes::Settings;
 use cairn_model::quota::{Limit, Measure, QuotaConfig, Resource};
 
 use super::not_authorized;
@@ -153,7 +154,7 @@ pub(in super::super) fn limits_for<'a>(
     }
     Ok(Limits {
         connection: tx.connection,
-        config: &tx.env.config.quota,
+        config: &Settings::of(tx.env.domains().services()).quota,
         project,
         class: caller.quota_class.as_deref().filter(|_| own),
     })

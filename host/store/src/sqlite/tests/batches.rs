@@ -19,7 +19,7 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
             age: Duration::from_secs(3600),
             ..BatchConfig::default()
         },
-        ..SqliteConfig::default()
+        ..crate::any::config(Default::default())
     };
     let store = Sqlite::open(&folder.path().join("a.db"), config, clock).unwrap();
     let (first, second, quiet) = (
@@ -144,7 +144,7 @@ fn go_on_after_an_io_error(path: &Path) {
             ..BatchConfig::default()
         },
         patience: Duration::from_millis(1234),
-        ..SqliteConfig::default()
+        ..crate::any::config(Default::default())
     };
     let store = Sqlite::open(path, config, Arc::new(ManualClock::new(Timestamp(0)))).unwrap();
     let (large, quiet) = (begin(&store, &ann()), begin(&store, &ann()));
@@ -251,9 +251,14 @@ fn a_batch_that_nobody_waits_for_is_committed_soon() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
-    let store = Sqlite::open(&path, SqliteConfig::default(), Arc::clone(&clock)).unwrap();
+    let store = Sqlite::open(
+        &path,
+        crate::any::config(Default::default()),
+        Arc::clone(&clock),
+    )
+    .unwrap();
     let call = begin(&store, &ann());
-    let reader = view::Reader::open(&path, SqliteConfig::default(), clock).unwrap();
+    let reader = view::Reader::open(&path, crate::any::config(Default::default()), clock).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let somebody = ann();
     while reader
@@ -273,7 +278,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let path = folder.path().join("a.db");
     let open = || {
         let clock = Arc::new(ManualClock::new(Timestamp(0)));
-        Sqlite::open(&path, SqliteConfig::default(), clock)
+        Sqlite::open(&path, crate::any::config(Default::default()), clock)
     };
     drop(open().unwrap());
     let connection = rusqlite::Connection::open(&path).unwrap();
@@ -300,9 +305,9 @@ fn a_key_is_copied_and_deleted_within_its_flow_and_its_project() {
         &store,
         call,
         &ann(),
-        Effect::KeyCreate(cairn_effects::effect::KeyCreate),
+        Effect::KeyCreate(cairn_effects::volumes::KeyCreate),
     ));
-    let copy = |id: &str| Effect::KeyCopy(cairn_effects::effect::KeyCopy { id: id.to_owned() });
+    let copy = |id: &str| Effect::KeyCopy(cairn_effects::volumes::KeyCopy { id: id.to_owned() });
     let (second, copied) = key(apply(&store, call, &ann(), copy(&first)));
     assert_ne!(first, second);
     store.undo(&copied).unwrap();
@@ -316,7 +321,7 @@ fn a_key_is_copied_and_deleted_within_its_flow_and_its_project() {
         refusal(apply(&store, theirs, &bob, copy(&first))),
         "KeyNotFound"
     );
-    let delete = Effect::KeyDelete(cairn_effects::effect::KeyDelete { id: first.clone() });
+    let delete = Effect::KeyDelete(cairn_effects::volumes::KeyDelete { id: first.clone() });
     let (_, deleted) = apply(&store, call, &ann(), delete).unwrap();
     assert_eq!(
         refusal(apply(&store, call, &ann(), copy(&first))),
@@ -350,7 +355,7 @@ fn a_look_up_of_what_is_anothers_is_noted() {
         call: Some(theirs),
         requester: &bob,
     };
-    refusal(store.query(caller, &Query::Volume(id.clone())));
+    refusal(Query::Volume(id.clone()).ask_in(&store, caller));
     let noted = events(&store, theirs.flow);
     assert!(
         noted

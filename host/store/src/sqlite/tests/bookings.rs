@@ -143,7 +143,11 @@ fn a_volume_is_not_deleted_from_under_the_flow_that_made_it() {
 #[test]
 fn a_reservation_that_lapsed_is_taken_note_of_by_its_flow() {
     let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
-    let store = Sqlite::in_memory(SqliteConfig::default(), Arc::clone(&clock) as _).unwrap();
+    let store = Sqlite::in_memory(
+        crate::any::config(Default::default()),
+        Arc::clone(&clock) as _,
+    )
+    .unwrap();
     let call = begin(&store, &ann());
     let (answer, _) = apply(&store, call, &ann(), reserve(1)).unwrap();
     let Answer::Reservations(reservations) = answer else {
@@ -154,7 +158,7 @@ fn a_reservation_that_lapsed_is_taken_note_of_by_its_flow() {
     let expired = store.admin(&boss(), |admin| admin.expire_reservations());
     assert_eq!(expired.unwrap().rolled_back, 1);
     let call = revert(&store, call, FlowState::Failure);
-    let rollback = Effect::QuotaRollback(cairn_effects::effect::QuotaRollback {
+    let rollback = Effect::QuotaRollback(cairn_effects::volumes::QuotaRollback {
         reservations,
         project: None,
     });
@@ -231,14 +235,14 @@ fn what_belongs_to_no_project_is_booked_nowhere() {
 
 /// The database at `path` in a process with this setting, and `until_refresh`.
 fn with_setting(path: &Path, no_snapshot_gigabytes: bool, until_refresh: i64) -> Sqlite {
-    let config = SqliteConfig {
+    let config = any::config(Settings {
         quota: QuotaConfig {
             no_snapshot_gigabytes,
             until_refresh,
             ..QuotaConfig::default()
         },
-        ..SqliteConfig::default()
-    };
+        ..Settings::default()
+    });
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
     Sqlite::open(path, config, clock).unwrap()
 }
@@ -334,9 +338,9 @@ fn a_type_that_volumes_have_is_deleted_by_force_only() {
 fn step_3(path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
     for step in [
-        include_str!("../../../migrations/01-initial.sql"),
-        include_str!("../../../migrations/02-hosts.sql"),
-        include_str!("../../../migrations/03-packed-journal.sql"),
+        include_str!("../../../migrations/stage-1/01-initial.sql"),
+        include_str!("../../../migrations/stage-1/02-hosts.sql"),
+        include_str!("../../../migrations/stage-1/03-packed-journal.sql"),
         // Snapshots counted in `full`, and not in `lean`; in `both` the setting was changed between two of them.
         "INSERT INTO volumes (id, project_id, size, status, booked, created_at)
              VALUES ('f', 'full', 5, 'available', 1, 0), ('l', 'lean', 5, 'available', 1, 0),
@@ -393,7 +397,9 @@ fn a_database_of_step_3_that_is_only_read_is_checked_as_before() {
     let path = folder.path().join("a.db");
     step_3(&path);
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    let reader = super::super::view::Reader::open(&path, SqliteConfig::default(), clock).unwrap();
+    let reader =
+        super::super::view::Reader::open(&path, crate::any::config(Default::default()), clock)
+            .unwrap();
     let projects: Vec<String> = reader
         .view(&boss())
         .quota_drift(None)
@@ -417,7 +423,7 @@ fn a_volume_of_step_3_that_was_deleted_after_its_flow_is_not_given_back_again() 
         call
     };
     let connection = rusqlite::Connection::open(&path).unwrap();
-    let step = include_str!("../../../migrations/04-identity-bookings-keys.sql");
+    let step = include_str!("../../../migrations/stage-1/04-identity-bookings-keys.sql");
     let before = "ALTER TABLE volumes DROP COLUMN returned; ALTER TABLE snapshots DROP COLUMN booked_gigabytes;";
     connection.execute_batch(before).unwrap();
     let bookings = step

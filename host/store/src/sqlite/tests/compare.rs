@@ -88,11 +88,11 @@ impl<B: Backend> World<B> {
         anew: impl FnOnce(&mut Side<Database>, &SqliteConfig, &Arc<ManualClock>) -> Side<B>,
     ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
-        let config = SqliteConfig {
+        let config = any::config(Settings {
             quota,
             default_volume_type: Some("gold".to_owned()),
-            ..SqliteConfig::default()
-        };
+            ..Settings::default()
+        });
         let who = [
             Identity::new("ann", "acme"),
             Identity::new("bob", "bolt"),

@@ -16,15 +16,21 @@ fn a_database_without_a_schema_is_brought_to_the_newest() {
     drop(connection);
     let to = Reader::open(
         &path,
-        SqliteConfig::default(),
+        crate::any::config(Default::default()),
         Arc::new(ManualClock::new(Timestamp(0))),
     )
     .unwrap()
     .check()
     .unwrap()
     .newest_version;
-    assert_eq!(Sqlite::migrate(&path).unwrap(), Migrated { from: 0, to });
-    assert_eq!(Sqlite::migrate(&path).unwrap(), Migrated { from: to, to });
+    assert_eq!(
+        Sqlite::migrate(&path, &any::domains(Settings::default())).unwrap(),
+        Migrated { from: 0, to }
+    );
+    assert_eq!(
+        Sqlite::migrate(&path, &any::domains(Settings::default())).unwrap(),
+        Migrated { from: to, to }
+    );
 }
 
 #[test]
@@ -50,8 +56,8 @@ fn a_journal_that_is_text_is_read_and_goes_on() {
     let second = [from_to(FlowState::Started, FlowState::Interrupted)];
     let connection = rusqlite::Connection::open(&path).unwrap();
     for step in [
-        include_str!("../../../migrations/01-initial.sql"),
-        include_str!("../../../migrations/02-hosts.sql"),
+        include_str!("../../../migrations/stage-1/01-initial.sql"),
+        include_str!("../../../migrations/stage-1/02-hosts.sql"),
         "PRAGMA user_version = 2",
     ] {
         connection.execute_batch(step).unwrap();
@@ -72,7 +78,7 @@ fn a_journal_that_is_text_is_read_and_goes_on() {
     drop(connection);
 
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
-    let store = Sqlite::open(&path, SqliteConfig::default(), clock).unwrap();
+    let store = Sqlite::open(&path, crate::any::config(Default::default()), clock).unwrap();
     let mut expected: Vec<Event> = first.iter().chain(&second).cloned().collect();
     let events = |entries: Vec<Entry>| -> Vec<Event> {
         entries.into_iter().map(|entry| entry.event).collect()
@@ -93,12 +99,29 @@ fn a_backup_holds_one_moment_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("a.db"), folder.path().join("b.db"));
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
-    let store = Sqlite::open(&path, SqliteConfig::default(), Arc::clone(&clock)).unwrap();
+    let store = Sqlite::open(
+        &path,
+        crate::any::config(Default::default()),
+        Arc::clone(&clock),
+    )
+    .unwrap();
     volume(&store, None);
-    let reader = Reader::open(&path, SqliteConfig::default(), Arc::clone(&clock)).unwrap();
+    let reader = Reader::open(
+        &path,
+        crate::any::config(Default::default()),
+        Arc::clone(&clock),
+    )
+    .unwrap();
     reader.backup(&copy).unwrap();
     volume(&store, None);
-    let open = |path| Sqlite::open(path, SqliteConfig::default(), Arc::clone(&clock)).unwrap();
+    let open = |path| {
+        Sqlite::open(
+            path,
+            crate::any::config(Default::default()),
+            Arc::clone(&clock),
+        )
+        .unwrap()
+    };
     let restored = open(&copy);
     assert_eq!(rows(&restored, Kind::Volume).len(), 1);
     assert_eq!(drift(&restored), [] as [&str; 0]);

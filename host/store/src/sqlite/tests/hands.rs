@@ -9,7 +9,7 @@ use FlowState::{Interrupted, Pending, Running, Started};
 
 fn open(path: &Path) -> Sqlite {
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    Sqlite::open(path, SqliteConfig::default(), clock).unwrap()
+    Sqlite::open(path, crate::any::config(Default::default()), clock).unwrap()
 }
 
 fn changes(states: &[FlowState]) -> Vec<Event> {

@@ -3,16 +3,16 @@
 use cairn_effects::report::{Report, Verdict};
 use cairn_model::idempotency::{IdempotencyConfig, asked};
 
+use super::upkeep::Pruned;
 use super::upkeep::{DAY, boss, damage, end, number, prune};
 use super::*;
-use crate::sqlite::view::Pruned;
 
 const KEEP: Duration = Duration::from_secs(10 * 86_400);
 
 fn config() -> SqliteConfig {
     SqliteConfig {
         idempotency: IdempotencyConfig { keep: KEEP },
-        ..SqliteConfig::default()
+        ..crate::any::config(Default::default())
     }
 }
 
@@ -209,9 +209,9 @@ fn a_flow_with_a_key_whose_journal_cannot_be_read_is_kept() {
 fn of_schema_3(path: &Path, flow: FlowId) {
     let connection = rusqlite::Connection::open(path).unwrap();
     for step in [
-        include_str!("../../../migrations/01-initial.sql"),
-        include_str!("../../../migrations/02-hosts.sql"),
-        include_str!("../../../migrations/03-packed-journal.sql"),
+        include_str!("../../../migrations/stage-1/01-initial.sql"),
+        include_str!("../../../migrations/stage-1/02-hosts.sql"),
+        include_str!("../../../migrations/stage-1/03-packed-journal.sql"),
         "PRAGMA user_version = 3",
     ] {
         connection.execute_batch(step).unwrap();

@@ -19,13 +19,13 @@ fn check(path: &Path) -> Result<Origin, StoreError> {
 fn the_name_is_in_the_file_before_anything_else_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("a.db"), folder.path().join("b.db"));
-    let store = open(&first, SqliteConfig::default()).unwrap();
+    let store = open(&first, crate::any::config(Default::default())).unwrap();
     std::fs::hard_link(&first, &second).unwrap();
     // Nothing was copied from the log since.
     assert_eq!(store.commits(), 0);
     assert_eq!(refusal(check(&second).map(drop)), "InvalidInput");
     assert_eq!(
-        refusal(open(&second, SqliteConfig::default()).map(drop)),
+        refusal(open(&second, crate::any::config(Default::default())).map(drop)),
         "InvalidInput"
     );
     assert!(check(&first).is_ok());
@@ -37,9 +37,9 @@ fn a_database_of_an_older_schema_gets_a_name() {
     let (first, second) = (folder.path().join("a.db"), folder.path().join("b.db"));
     let connection = rusqlite::Connection::open(&first).unwrap();
     for step in [
-        include_str!("../../../migrations/01-initial.sql"),
-        include_str!("../../../migrations/02-hosts.sql"),
-        include_str!("../../../migrations/03-packed-journal.sql"),
+        include_str!("../../../migrations/stage-1/01-initial.sql"),
+        include_str!("../../../migrations/stage-1/02-hosts.sql"),
+        include_str!("../../../migrations/stage-1/03-packed-journal.sql"),
         "PRAGMA user_version = 3",
     ] {
         connection.execute_batch(step).unwrap();
@@ -47,11 +47,11 @@ fn a_database_of_an_older_schema_gets_a_name() {
     drop(connection);
     let reader = Reader::open(
         &first,
-        SqliteConfig::default(),
+        crate::any::config(Default::default()),
         Arc::new(ManualClock::new(Timestamp(0))),
     );
     assert_eq!(refusal(reader.unwrap().require_newest()), "InvalidInput");
-    drop(open(&first, SqliteConfig::default()).unwrap());
+    drop(open(&first, crate::any::config(Default::default())).unwrap());
     std::fs::hard_link(&first, &second).unwrap();
     assert_eq!(refusal(check(&second).map(drop)), "InvalidInput");
 }
@@ -66,7 +66,7 @@ fn a_file_that_lost_its_name_takes_nothing_more_and_is_not_made_again() {
             copy_above: 0,
             restart_above: 0,
         },
-        ..SqliteConfig::default()
+        ..crate::any::config(Default::default())
     };
     let store = open(&path, config).unwrap();
     volume(&store, None);

@@ -1,6 +1,6 @@
 //! Ids are checked, not trusted: what another project owns is answered like what does not exist, and noted.
 
-use cairn_effects::effect::{KeyCopy, KeyCreate, KeyDelete, QuotaRollback};
+use cairn_effects::volumes::{KeyCopy, KeyCreate, KeyDelete, QuotaRollback};
 
 use super::*;
 
@@ -60,8 +60,8 @@ fn answer(store: &Sqlite, call: CallId, ask: &Ask, id: &str) -> String {
         requester: &mallory(),
     };
     let told = match ask(id) {
-        Ok(effect) => store
-            .apply(caller, &effect)
+        Ok(effect) => effect
+            .apply_in(store, caller)
             .map(|(answer, _)| match answer {
                 // A new volume has an id of its own.
                 Answer::Volume(mut volume) => {
@@ -71,7 +71,7 @@ fn answer(store: &Sqlite, call: CallId, ask: &Ask, id: &str) -> String {
                 }
                 answer => format!("{answer:?}"),
             }),
-        Err(query) => store.query(caller, &query).map(|value| value.to_string()),
+        Err(query) => query.ask_in(store, caller).map(|value| value.to_string()),
     };
     let told = told.unwrap_or_else(|error| match error {
         StoreError::Refused(error) => format!("{} {error:?}", error.kind),
@@ -234,7 +234,7 @@ fn what_is_named_again_and_again_is_noted_once_a_call() {
         requester: &mallory(),
     };
     for _ in 0..1_000 {
-        refusal(store.query(caller, &Query::Volume(owned.volume.clone())));
+        refusal(Query::Volume(owned.volume.clone()).ask_in(&store, caller));
     }
     assert_eq!(denied(&store, call.flow).len(), 1);
 }
@@ -251,7 +251,7 @@ fn ones_own_that_is_deleted_is_not_found_and_not_noted() {
         requester: &ann(),
     };
     assert_eq!(
-        refusal(store.query(caller, &Query::Volume(id))),
+        refusal(Query::Volume(id).ask_in(&store, caller)),
         "VolumeNotFound"
     );
     assert_eq!(denied(&store, call.flow), []);
@@ -306,7 +306,7 @@ fn the_batch_is_opened_for_a_forged_id_and_for_one_that_nobody_has() {
             call: Some(call),
             requester: &mallory(),
         };
-        refusal(store.query(caller, &Query::Volume(id.to_owned())));
+        refusal(Query::Volume(id.to_owned()).ask_in(&store, caller));
         assert!(store.write(|writer| writer.ledger.batch.is_some()), "{id}");
     }
 }

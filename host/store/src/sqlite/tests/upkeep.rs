@@ -7,7 +7,7 @@ use cairn_model::quota::Drift;
 
 use super::*;
 use crate::sqlite::admin::{Expired, NewVolumeType};
-use crate::sqlite::view::{Pruned, Reader};
+use crate::sqlite::view::{self, Reader};
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
@@ -18,7 +18,7 @@ pub(super) fn boss() -> Identity {
 fn clocked() -> (Sqlite, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
     let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
-    let store = Sqlite::in_memory(SqliteConfig::default(), shared).unwrap();
+    let store = Sqlite::in_memory(crate::any::config(Default::default()), shared).unwrap();
     (store, clock)
 }
 
@@ -216,8 +216,13 @@ fn sizes_that_no_float_can_hold_are_added_up_exactly() {
 #[test]
 fn snapshots_count_in_gigabytes_unless_they_are_left_out() {
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    let mut config = SqliteConfig::default();
-    config.quota.no_snapshot_gigabytes = true;
+    let config = any::config(Settings {
+        quota: cairn_model::quota::QuotaConfig {
+            no_snapshot_gigabytes: true,
+            ..Default::default()
+        },
+        ..Settings::default()
+    });
     let store = Sqlite::in_memory(config, clock).unwrap();
     let id = volume(&store, None);
     snapshot(&store, &id);
@@ -293,9 +298,14 @@ fn what_others_write_meanwhile_is_no_drift() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
-    let store = Sqlite::open(&path, SqliteConfig::default(), Arc::clone(&clock)).unwrap();
+    let store = Sqlite::open(
+        &path,
+        crate::any::config(Default::default()),
+        Arc::clone(&clock),
+    )
+    .unwrap();
     volume(&store, None);
-    let reader = Reader::open(&path, SqliteConfig::default(), clock).unwrap();
+    let reader = Reader::open(&path, crate::any::config(Default::default()), clock).unwrap();
     let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (mut checks, boss) = (0, boss());
     std::thread::scope(|scope| {
@@ -331,7 +341,7 @@ fn a_reservation_that_lapsed_is_rolled_back_unless_its_flow_has_not_ended() {
         call: None,
         requester: &ann(),
     };
-    store.apply(caller, &reserve(3)).unwrap();
+    reserve(3).apply_in(&store, caller).unwrap();
     end(&store, failed, FlowState::Failure, false);
     let expire = || {
         store
@@ -354,13 +364,42 @@ fn a_reservation_that_lapsed_is_rolled_back_unless_its_flow_has_not_ended() {
 
 // ---- Pruning -----------------------------------------------------------------------------------------------------
 
+/// What pruning removed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Pruned {
+    pub(super) flows: usize,
+    pub(super) reservations: usize,
+    pub(super) messages: usize,
+    pub(super) keys: usize,
+    pub(super) kept: usize,
+}
+
+impl From<view::Pruned> for Pruned {
+    fn from(pruned: view::Pruned) -> Self {
+        let [reservations, messages] = pruned.rows.as_slice() else {
+            panic!("{:?}", pruned.rows);
+        };
+        assert_eq!(
+            (reservations.name, messages.name),
+            ("reservations", "messages")
+        );
+        Self {
+            flows: pruned.flows,
+            reservations: reservations.count,
+            messages: messages.count,
+            keys: pruned.keys,
+            kept: pruned.kept,
+        }
+    }
+}
+
 pub(super) fn prune(store: &Sqlite, older_than: Duration) -> Pruned {
     let would = store
         .read(&boss(), |view| view.would_prune(older_than))
         .unwrap();
     let pruned = store.prune_flows(&boss(), older_than).unwrap();
     assert_eq!(would, pruned, "what would be removed is removed");
-    pruned
+    pruned.into()
 }
 
 fn send(store: &Sqlite, call: CallId) {

@@ -1,5 +1,6 @@
 use rusqlite::Connection;
 
+use cairn_effects::volumes::Settings;
 use cairn_model::error::TaskError;
 use cairn_model::quota::Drift;
 
@@ -20,7 +21,7 @@ impl View<'_> {
                 "the usages of other projects than the caller's own are checked for admins only";
             return Err(TaskError::new("NotAuthorized", message).into());
         }
-        let config = &self.tx.env.config.quota;
+        let config = &Settings::of(self.tx.env.domains().services()).quota;
         in_snapshot(self.connection(), |connection| {
             current_drift(connection, config, project)
         })

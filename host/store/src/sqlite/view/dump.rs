@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::types::ValueRef;
 
-use cairn_model::value::Value;
+use cairn_effects::outbox;
+use cairn_effects::rows::{Dumped, Table};
+use cairn_model::value::{Object, Value};
 
 use super::View;
 use crate::StoreError;
@@ -17,8 +19,9 @@ pub type DumpedRow = BTreeMap<String, Value>;
 pub type Dump = BTreeMap<(String, String), DumpedRow>;
 
 /// What tells of flows, and of the database itself, and is not what flows change.
-const JOURNAL: [&str; 7] = [
+const JOURNAL: [&str; 8] = [
     "facts",
+    "schema",
     "flows",
     "journal",
     "plans",
@@ -27,20 +30,12 @@ const JOURNAL: [&str; 7] = [
     "idempotency_keys",
 ];
 
-/// Times, what a refresh counts down, and what is random.
-const LEFT_OUT: [&str; 6] = [
-    "created_at",
-    "updated_at",
-    "deleted_at",
-    "expire",
-    "until_refresh",
-    "sealed",
-];
+/// Times.
+const LEFT_OUT: [&str; 3] = ["created_at", "updated_at", "deleted_at"];
 
 impl View<'_> {
     /// Every row that a flow may change, of every project and of every table, so that one which comes later is there too.
-    /// Left out are times, what counts down to a refresh, sealed keys, soft-deleted rows, and usages that say that nothing is
-    /// used. `names` gives the text that stands for another, such as for an id that is another one each time.
+    /// Left out are times, soft-deleted rows, and what the tables' [hooks](cairn_effects::rows::Hooks) say. `names` gives the text that stands for another, such as for an id that is another one each time.
     ///
     /// # Errors
     /// [`StoreError::Database`], also when two rows of a table have one key.
@@ -57,10 +52,11 @@ impl View<'_> {
                 continue;
             }
             for mut row in self.dump_table(&table, names).map_err(failed)? {
-                if is_absent(&table, &row) {
+                let known = self.tx.env.domains().tables().get(&table);
+                if is_absent(known, &row) {
                     continue;
                 }
-                let key = if table == "outbox" {
+                let key = if table == outbox::TABLE.name {
                     // No answer tells a message's id; who sent what, and how often, is the same.
                     row.remove("id");
                     let mut what = row.clone();
@@ -72,7 +68,7 @@ impl View<'_> {
                         .count();
                     format!("{what} {twins:09}")
                 } else {
-                    key(&table, &row)
+                    key(known, &row)
                 };
                 if dump.insert((table.clone(), key.clone()), row).is_some() {
                     let message = format!("two rows of `{table}` have the key `{key}`");
@@ -93,20 +89,20 @@ impl View<'_> {
             .prepare(&format!("SELECT * FROM {table}"))?;
         let columns = statement.column_names().into_iter();
         let columns: Vec<String> = columns.map(str::to_owned).collect();
+        let known = self.tx.env.domains().tables().get(table);
+        let shown: Vec<Option<Dumped>> =
+            columns.iter().map(|column| dumped(known, column)).collect();
         let mut rows = statement.query([])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let mut dumped = DumpedRow::new();
             for (index, column) in columns.iter().enumerate() {
-                if LEFT_OUT.contains(&column.as_str())
-                    || (table == "quota_usages" && column == "id")
-                {
+                if shown[index] == Some(Dumped::LeftOut) {
                     continue;
                 }
                 let value = match row.get_ref(index)? {
                     ValueRef::Null => Value::Null,
-                    // Only whether it was scheduled is the same in two runs.
-                    ValueRef::Integer(_) if column == "scheduled_at" => Value::from(true),
+                    _ if shown[index] == Some(Dumped::WhetherSet) => Value::from(true),
                     ValueRef::Integer(number) => Value::from(number),
                     ValueRef::Real(number) => Value::from(number),
                     ValueRef::Text(text) => {
@@ -125,17 +121,36 @@ impl View<'_> {
     }
 }
 
-/// Soft-deleted, or a usage that says nothing is used.
-fn is_absent(table: &str, row: &DumpedRow) -> bool {
-    let is = |column: &str, value: i64| row.get(column) == Some(&Value::from(value));
-    is("deleted", 1) || (table == "quota_usages" && is("in_use", 0) && is("reserved", 0))
+/// Whether less of a column is shown than it holds. A number that only the database knows a row by is not shown.
+fn dumped(table: Option<&Table>, column: &str) -> Option<Dumped> {
+    if LEFT_OUT.contains(&column)
+        || table.is_some_and(|table| column == "id" && table.position("id").is_none())
+    {
+        return Some(Dumped::LeftOut);
+    }
+    let mut dumped = table?.hooks.dumped.iter();
+    let (_, dumped) = dumped.find(|(name, _)| *name == column)?;
+    Some(*dumped)
 }
 
-fn key(table: &str, row: &DumpedRow) -> String {
-    let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
-    match row.get("id").and_then(Value::as_str) {
-        Some(id) => id.to_owned(),
-        None if table == "quota_usages" => format!("{}/{}", text("project_id"), text("resource")),
-        None => Value::from_iter(row.clone()).to_string(),
+/// Soft-deleted, or one that says nothing.
+fn is_absent(table: Option<&Table>, row: &DumpedRow) -> bool {
+    let row: Object = row.clone().into_iter().collect();
+    row.get("deleted") == Some(&1.into()) || table.is_some_and(|table| (table.hooks.is_idle)(&row))
+}
+
+/// The id, or what else is the key of a row; all of it where the table is not known.
+fn key(table: Option<&Table>, row: &DumpedRow) -> String {
+    if let Some(id) = row.get("id").and_then(Value::as_str) {
+        return id.to_owned();
+    }
+    let columns = table.map_or(&[][..], |table| &table.columns[..table.key]);
+    let texts: Option<Vec<&str>> = columns
+        .iter()
+        .map(|column| row.get(column.name)?.as_str())
+        .collect();
+    match texts {
+        Some(texts) if !texts.is_empty() => texts.join("/"),
+        _ => Value::from_iter(row.clone()).to_string(),
     }
 }

@@ -13,8 +13,8 @@ mod resolve;
 pub use dump::{Dump, DumpedRow};
 pub use kind::Kind;
 pub use list::Listing;
-pub use prune::Pruned;
 pub(super) use prune::{OfFlows, Prunable};
+pub use prune::{Pruned, PrunedRows};
 pub use quotas::{Quota, QuotaUsage};
 pub use reader::{DatabaseCheck, Reader};
 
@@ -22,6 +22,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use cairn_effects::event::{Entry, FlowState, FlowSummary};
 use cairn_effects::report::Report;
+use cairn_effects::volumes::Settings;
 use cairn_model::id::{FlowId, Identity};
 use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Object, Value};
@@ -188,7 +189,7 @@ impl View<'_> {
         let Some(holder) = holder.filter(|holder| holder.stands) else {
             return Ok(None);
         };
-        let asked = idempotency::asked_under(self.connection(), &holder)?;
+        let asked = idempotency::asked_under(self.connection(), &holder, self.tx.env.domains())?;
         Ok((asked == key.asked()).then_some(holder.flow))
     }
 
@@ -238,7 +239,9 @@ impl View<'_> {
 
     /// Whether there is a type for volumes for which none is asked.
     pub fn has_default_volume_type(&self) -> bool {
-        self.tx.env.config.default_volume_type.is_some()
+        Settings::of(self.tx.env.domains().services())
+            .default_volume_type
+            .is_some()
     }
 
     /// Name of the type for volumes for which none is asked, where there is no such type.
@@ -246,7 +249,7 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn missing_default_volume_type(&self) -> Result<Option<&str>, StoreError> {
-        let Some(name) = &self.tx.env.config.default_volume_type else {
+        let Some(name) = &Settings::of(self.tx.env.domains().services()).default_volume_type else {
             return Ok(None);
         };
         let found = lookup::volume_type(self.connection(), name).map_err(failed)?;

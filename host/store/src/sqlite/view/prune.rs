@@ -7,7 +7,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
+use cairn_effects::domain::Domains;
 use cairn_effects::event::{Entry, FlowState};
+use cairn_effects::rows::Pruned as Pruning;
 use cairn_model::clock::Timestamp;
 use cairn_model::id::FlowId;
 
@@ -24,14 +26,13 @@ const FLOWS_A_PAGE: usize = 256;
 const ROWS_A_PAGE: usize = 1024;
 
 /// What pruning removed, or would remove.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     /// Flows, each with its journal.
     pub flows: usize,
-    /// Closed reservations of flows that are gone.
-    pub reservations: usize,
-    /// Messages that were taken, of flows that are gone.
-    pub messages: usize,
+    /// Closed rows of flows that are gone, table by table.
+    #[serde(flatten, serialize_with = "by_name")]
+    pub rows: Vec<PrunedRows>,
     /// Idempotency keys that have lapsed, whatever became of their flows.
     pub keys: usize,
     /// Flows that ended long ago and are kept, because their rollback is incomplete or their journal cannot be read.
@@ -56,19 +57,56 @@ pub(in super::super) struct Page<T, K> {
     pub(in super::super) next: Option<K>,
 }
 
+/// Closed rows of one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrunedRows {
+    /// Their name in JSON.
+    pub name: &'static str,
+    /// What one is called.
+    pub called: &'static str,
+    /// How many.
+    pub count: usize,
+}
+
+fn by_name<S: serde::Serializer>(rows: &[PrunedRows], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(rows.iter().map(|rows| (rows.name, rows.count)))
+}
+
 /// A table with rows that belong to a flow and outlive it until they are closed.
 #[derive(Clone, Copy)]
-pub(in super::super) enum OfFlows {
-    Reservations,
-    Messages,
+pub(in super::super) struct OfFlows {
+    pub(in super::super) table: &'static str,
+    /// The condition for a row to be closed.
+    pub(in super::super) closed: &'static str,
+    name: &'static str,
+    called: &'static str,
 }
 
 impl OfFlows {
-    /// The table, and the condition for a row to be closed.
-    pub(in super::super) const fn closed(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Reservations => ("reservations", "state <> 'open'"),
-            Self::Messages => ("outbox", "state = 'acked'"),
+    /// Such tables of some domains.
+    pub(in super::super) fn all(domains: &Domains) -> Vec<Self> {
+        let tables = domains.each_table();
+        let closed = tables.filter_map(|table| match table.hooks.pruned {
+            Pruning::Remove {
+                closed,
+                name,
+                called,
+            } => Some(Self {
+                table: table.name,
+                closed,
+                name,
+                called,
+            }),
+            Pruning::Stay | Pruning::Forget => None,
+        });
+        closed.collect()
+    }
+
+    pub(in super::super) const fn counted(self, count: usize) -> PrunedRows {
+        PrunedRows {
+            name: self.name,
+            called: self.called,
+            count,
         }
     }
 }
@@ -93,19 +131,18 @@ impl View<'_> {
             }
         }
         pruned.flows = gone.len();
-        for (table, count) in [
-            (OfFlows::Reservations, &mut pruned.reservations),
-            (OfFlows::Messages, &mut pruned.messages),
-        ] {
+        for table in OfFlows::all(self.tx.env.domains()) {
             let mut from = String::new();
+            let mut count = 0;
             loop {
                 let page = self.left_over(table, &from, &gone)?;
-                *count += page.found.len();
+                count += page.found.len();
                 match page.next {
                     Some(next) => from = next,
                     None => break,
                 }
             }
+            pruned.rows.push(table.counted(count));
         }
         let mut from = None;
         loop {
@@ -141,7 +178,7 @@ impl View<'_> {
         before: Timestamp,
         from: Option<FlowId>,
     ) -> Result<Page<Prunable, FlowId>, StoreError> {
-        prunable(self.connection(), before, from)
+        prunable(self.connection(), before, from, self.tx.env.domains())
     }
 
     /// Closed rows whose flow is gone, or is in `gone`, among those that come after the id `from`.
@@ -159,6 +196,7 @@ fn prunable(
     connection: &Connection,
     before: Timestamp,
     from: Option<FlowId>,
+    domains: &Domains,
 ) -> Result<Page<Prunable, FlowId>, StoreError> {
     let flows = flows_after(connection, from).map_err(failed)?;
     let mut page = Page {
@@ -186,7 +224,7 @@ fn prunable(
             page.kept += 1;
             continue;
         }
-        match idempotency::keep(connection, flow) {
+        match idempotency::keep(connection, flow, domains) {
             Ok(kept) => page.found.push(Prunable {
                 flow,
                 last: last.map(|(first, _)| first),
@@ -242,7 +280,7 @@ fn left_over(
     from: &str,
     gone: &HashSet<FlowId>,
 ) -> rusqlite::Result<Page<String, String>> {
-    let (table, closed) = table.closed();
+    let OfFlows { table, closed, .. } = table;
     let mut statement = connection.prepare_cached(&format!(
         "SELECT id, flow, {closed}, EXISTS (SELECT 1 FROM flows WHERE flows.id = {table}.flow)
          FROM {table} WHERE id > ? ORDER BY id LIMIT ?"

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use cairn_effects::volumes::Settings;
 use cairn_model::error::TaskError;
 use cairn_model::quota::Usage;
 
@@ -131,7 +132,7 @@ impl View<'_> {
     fn limits<'b>(&'b self, project: &'b str) -> Limits<'b> {
         Limits {
             connection: self.connection(),
-            config: &self.tx.env.config.quota,
+            config: &Settings::of(self.tx.env.domains().services()).quota,
             project,
             class: None,
         }

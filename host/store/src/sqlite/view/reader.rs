@@ -11,7 +11,7 @@ use super::View;
 use crate::config::Env;
 use crate::sqlite::file::invalid;
 use crate::sqlite::tx::{Tx, describe};
-use crate::sqlite::{DatabaseFile, SqliteConfig, open};
+use crate::sqlite::{DatabaseFile, SqliteConfig, open, schema};
 use crate::{Caller, StoreConfig, StoreError};
 
 /// A database that is only read.
@@ -56,13 +56,21 @@ impl Reader {
     /// `InvalidInput`.
     pub fn require_newest(&self) -> Result<(), StoreError> {
         let (version, newest) = open::schema_version(&self.connection)?;
+        let path = self.file.path();
         if version >= newest {
-            return Ok(());
+            let Some(domain) = schema::behind(&self.connection, path, self.env.domains())? else {
+                return Ok(());
+            };
+            return Err(invalid(format!(
+                "{} lacks tables of the domain `{}`, or has older ones: `cairn db migrate` brings it up to date; make a backup first",
+                path.display(),
+                domain.name
+            )));
         }
         Err(invalid(format!(
             "{} was made by an older version of Cairn (schema {version}, this one reads {newest}): `cairn db migrate` brings it up \
              to date; make a backup first",
-            self.file.path().display()
+            path.display()
         )))
     }
 

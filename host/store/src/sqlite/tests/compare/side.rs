@@ -1,13 +1,14 @@
 //! One of the two databases: what is there, and what it is asked.
 
-use cairn_effects::effect::{Change, KeyCopy, KeyCreate, KeyDelete};
+use cairn_effects::effect::Change;
+use cairn_effects::outbox::Message;
 use cairn_effects::rows::{
-    Done, Draft, Made, Overlay, Row as _, RowId, Rows, Stop, Table, Wants, typed,
+    Done, Draft, Made, Overlay, Row as _, RowId, Rows, Stop, Table, Wants, typed, undo,
 };
 use cairn_effects::volumes::{
-    self, ClassLimit, Image, Message, QuotaUsage, Reservation, Snapshot, Volume, VolumeKey,
-    VolumeType, row_id,
+    ClassLimit, Image, QuotaUsage, Reservation, Snapshot, Volume, VolumeKey, VolumeType,
 };
+use cairn_effects::volumes::{KeyCopy, KeyCreate, KeyDelete};
 use cairn_model::error::TaskError;
 
 use super::super::super::{open, tx};
@@ -55,7 +56,7 @@ fn pick<'a>(ids: &'a [String], which: u8, unknown: &'a str) -> &'a str {
 
 impl Side<Database> {
     pub(super) fn on_sqlite(config: &SqliteConfig, clock: &Arc<ManualClock>) -> Self {
-        let connection = open::in_memory().unwrap();
+        let connection = open::in_memory(&config.domains).unwrap();
         connection
             .execute_batch(
                 "INSERT INTO volume_types (id, name, deleted) VALUES ('type-gold', 'gold', 0), ('type-old', 'old', 1);
@@ -185,12 +186,19 @@ impl<B: Backend> Side<B> {
         flow: usize,
         by: Caller<'_>,
         race: Race,
-        rules: impl Fn(&mut Rows<'_>, &Setup<'_>) -> Result<T, Stop>,
+        rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>,
     ) -> (Result<T, TaskError>, Done) {
         let mut draft = Draft::new(self.clock.now());
         loop {
-            let rows = Rows::new(&mut self.overlay, &mut draft, by, &self.made[flow]);
-            let (result, done) = rows.run(|rows| rules(rows, &self.env.setup()));
+            let services = self.env.domains().services();
+            let rows = Rows::new(
+                &mut self.overlay,
+                &mut draft,
+                by,
+                &self.made[flow],
+                services,
+            );
+            let (result, done) = rows.run(|rows| rules(rows));
             match result {
                 Ok(value) => return (Ok(value), done),
                 Err(Stop::Refused(error)) => return (Err(error), done),
@@ -223,11 +231,10 @@ impl<B: Backend> Side<B> {
             requester: who,
         };
         let effect = self.wished(wish);
-        let (result, done) = self.run(flow, by, race, |rows, setup| {
-            volumes::apply(rows, setup, &effect)
-        });
+        let (result, done) = self.run(flow, by, race, |rows| effect.rule().apply_dyn(rows));
         match result {
             Ok(answer) => {
+                let answer = Answer::of(&answer);
                 let outcome = json!([shown(&answer), changes(&done.changes), done.denied]);
                 self.note(flow, &answer, done.changes);
                 outcome
@@ -249,11 +256,10 @@ impl<B: Backend> Side<B> {
             requester: who,
         };
         let query = self.looked(look);
-        let (result, done) = self.run(flow, by, race, |rows, setup| {
-            volumes::query(rows, setup, &query)
-        });
+        let rule = query.rule();
+        let (result, done) = self.run(flow, by, race, |rows| rule.look_up_dyn(rows));
         match result {
-            Ok(value) => json!([value, done.denied]),
+            Ok(answer) => json!([rule.show(&*answer), done.denied]),
             Err(error) => json!([refused(&error), done.denied]),
         }
     }
@@ -270,9 +276,10 @@ impl<B: Backend> Side<B> {
             call: Some(flows[flow].0),
             requester: &Identity::default(),
         };
-        let (result, _) = self.run(flow, by, race, |rows, _| {
-            let mut inverses = changes.iter().rev().map(Change::inverse);
-            inverses.try_for_each(|change| volumes::restore(rows, &change))
+        let tables = self.env.domains().tables().clone();
+        let (result, _) = self.run(flow, by, race, |rows| {
+            let mut changes = changes.iter().rev();
+            changes.try_for_each(|change| undo(rows, &tables, change))
         });
         result.map_or_else(|error| refused(&error), |()| Value::Null)
     }
@@ -307,7 +314,7 @@ impl<B: Backend> Side<B> {
                         reservations,
                         project,
                     }),
-                    false => Effect::QuotaRollback(cairn_effects::effect::QuotaRollback {
+                    false => Effect::QuotaRollback(cairn_effects::volumes::QuotaRollback {
                         reservations,
                         project,
                     }),
@@ -398,7 +405,8 @@ impl<B: Backend> Side<B> {
         }
         for change in &changes {
             if let Change::Row { table, id, .. } = change {
-                self.made[flow].insert(row_id(*table, id));
+                let row = self.env.domains().tables().row(table, id);
+                self.made[flow].extend(row);
             }
         }
         self.applied.push((flow, changes));

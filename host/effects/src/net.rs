@@ -1,0 +1,299 @@
+//! What changes add up to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use cairn_model::value::{Object, Value};
+
+use crate::effect::{Change, Name};
+use crate::key::Key;
+use crate::rows::{Table, Tables};
+
+/// What a flow changed on the whole: the sum of its changes and of the inverses that were applied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Net {
+    counters: BTreeMap<(Name, Key, Name), i64>,
+    rows: BTreeMap<(Name, Key), Row>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    /// The columns that changed, as they were at first; `None` when there was no row.
+    before: Option<Object>,
+    /// The same columns as they are now.
+    after: Option<Object>,
+}
+
+/// Something that a rollback left different from before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Left {
+    /// What kind of thing, in its table's word: `volume`, `key`, `cast`, `usage`. The name of the table where no domain knows it.
+    pub kind: String,
+    /// Its id; for a counter what is counted.
+    pub id: String,
+    /// Whose counter it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// What it was; null when it did not exist.
+    pub before: Value,
+    /// What it is; null when it no longer exists. For a counter the amount by which it grew.
+    pub after: Value,
+}
+
+impl Net {
+    /// Adds one change.
+    pub fn add(&mut self, change: &Change) {
+        match change {
+            Change::Elsewhere(change) => self.add(change),
+            Change::Count { table, key, by } => {
+                for (column, by) in by {
+                    let key = (table.clone(), key.clone(), column.clone());
+                    let sum = self.counters.entry(key).or_default();
+                    *sum = sum.saturating_add(*by);
+                }
+            }
+            Change::Row {
+                table,
+                id,
+                before,
+                after,
+            } => {
+                let row = self
+                    .rows
+                    .entry((table.clone(), id.clone()))
+                    .or_insert_with(|| Row {
+                        before: before.clone(),
+                        after: before.clone(),
+                    });
+                // A column that changes for the first time was until now what it is before this change.
+                if let (Some(first), Some(before)) = (&mut row.before, before) {
+                    for (column, value) in before {
+                        if row
+                            .after
+                            .as_ref()
+                            .is_none_or(|now| !now.contains_key(column))
+                        {
+                            first.entry(column).or_insert_with(|| value.clone());
+                        }
+                    }
+                }
+                match (&mut row.after, after) {
+                    (Some(now), Some(after)) => {
+                        now.extend(after.iter().map(|(c, v)| (c.clone(), v.clone())));
+                    }
+                    (now, after) => now.clone_from(after),
+                }
+            }
+        }
+    }
+
+    /// What is different from before; empty when the rollback is clean. Rows that their table counts as absent are not there. What no
+    /// domain knows is different, whatever it adds up to, and is shown as it is.
+    pub fn left(&self, tables: &Tables) -> Vec<Left> {
+        let rows = self
+            .rows
+            .iter()
+            .filter_map(|((table, id), row)| match tables.get(table) {
+                Some(table) => row.left(table, id),
+                None => Some(row.unknown(table, id)),
+            });
+        let counters = self
+            .counters
+            .iter()
+            .filter_map(|((table, key, column), by)| {
+                let known = tables.get(table);
+                (known.is_none() || *by != 0).then(|| counted(table, known, key, column, *by))
+            });
+        rows.chain(counters).collect()
+    }
+}
+
+impl Row {
+    fn left(&self, table: &Table, id: &Key) -> Option<Left> {
+        let before = present(table, self.before.as_ref());
+        let after = present(table, self.after.as_ref());
+        (before != after).then(|| Left {
+            kind: table.noun.to_owned(),
+            id: id.to_string(),
+            project: None,
+            before: before.unwrap_or_default(),
+            after: after.unwrap_or_default(),
+        })
+    }
+
+    fn unknown(&self, table: &str, id: &Key) -> Left {
+        Left {
+            kind: table.to_owned(),
+            id: id.to_string(),
+            project: None,
+            before: self.before.clone().map(Value::Object).unwrap_or_default(),
+            after: self.after.clone().map(Value::Object).unwrap_or_default(),
+        }
+    }
+}
+
+/// A counter that moved. The project is a part of the key.
+fn counted(name: &str, table: Option<&Table>, key: &Key, column: &str, by: i64) -> Left {
+    let owner = table.and_then(|table| table.position(table.hooks.owner?));
+    let mut texts: Vec<&str> = key.0.iter().map(|text| &**text).collect();
+    let project = owner
+        .filter(|at| *at < texts.len())
+        .map(|at| texts.remove(at).to_owned());
+    Left {
+        kind: table.map_or(name, |table| table.noun).to_owned(),
+        id: format!("{}.{column}", texts.join("/")),
+        project,
+        before: Value::from(0),
+        after: Value::from(by),
+    }
+}
+
+/// A row as a report shows it; `None` for one that counts as absent.
+fn present(table: &Table, row: Option<&Object>) -> Option<Value> {
+    let row = row?;
+    if (table.hooks.is_absent)(row) {
+        return None;
+    }
+    let mut shown = row.clone();
+    for column in table.hooks.hidden {
+        shown.remove(*column);
+    }
+    Some(Value::Object(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::counts;
+    use crate::rows::{Hooks, Row as _};
+    use crate::table;
+    use serde_json::json;
+
+    const HOOKS: Hooks = Hooks {
+        hidden: &["version", "deleted"],
+        is_absent: |row| row.get("deleted") == Some(&true.into()),
+        ..Hooks::NONE
+    };
+
+    table! {
+        /// A row of the tests.
+        pub struct Note in "notes", called "note", with HOOKS {
+            key id;
+            text: Option<crate::rows::Text>,
+        }
+    }
+
+    const COUNTS: Hooks = Hooks {
+        owner: Some("project_id"),
+        ..Hooks::NONE
+    };
+
+    table! {
+        /// A counter of the tests.
+        pub struct Sum in "sums", called "sum", with COUNTS {
+            key project_id, thing;
+            number: i64,
+        }
+    }
+
+    fn row(before: Value, after: Value) -> Change {
+        let object = |value: Value| value.as_object().cloned();
+        Change::Row {
+            table: "notes".into(),
+            id: Key::from("n"),
+            before: object(before),
+            after: object(after),
+        }
+    }
+
+    fn sum(number: i64) -> Change {
+        Change::Count {
+            table: "sums".into(),
+            key: Key::from(["p", "things"].map(str::to_owned)),
+            by: counts([("number", number)]),
+        }
+    }
+
+    fn left(changes: &[Change]) -> Vec<Left> {
+        let mut net = Net::default();
+        changes.iter().for_each(|change| net.add(change));
+        let tables = Tables::new([Note::TABLE, Sum::TABLE]).unwrap();
+        net.left(&tables)
+    }
+
+    #[test]
+    fn a_change_and_its_inverse_leave_nothing() {
+        let note = |text: &str| json!({"text": text});
+        for changes in [
+            [sum(1), sum(-1)],
+            [row(json!(null), note("a")), row(note("a"), json!(null))],
+            [row(note("a"), note("b")), row(note("b"), note("a"))],
+        ] {
+            assert_eq!(left(&changes), []);
+        }
+    }
+
+    #[test]
+    fn a_row_that_its_table_says_is_absent_is_not_left() {
+        let create = row(json!(null), json!({"text": "a", "deleted": false}));
+        let delete = row(
+            json!({"text": "a", "deleted": false}),
+            json!({"text": "b", "deleted": true}),
+        );
+        assert_eq!(left(&[create.clone(), delete]), []);
+        assert_eq!(left(&[create])[0].after, json!({"text": "a"}));
+    }
+
+    #[test]
+    fn what_an_operator_took_away_is_not_left() {
+        let create = row(json!(null), json!({"text": "a", "version": 1}));
+        let deleted = row(json!({"deleted": false}), json!({"deleted": true}));
+        let noted = [deleted, sum(-1)].map(|change| Change::Elsewhere(Box::new(change)));
+        let [deleted, given_back] = noted;
+        assert_eq!(left(&[create, sum(1), deleted, given_back]), []);
+    }
+
+    #[test]
+    fn what_is_left_says_what_it_was_and_what_it_is() {
+        let left = left(&[
+            row(
+                json!({"text": "a", "version": 1}),
+                json!({"text": "b", "version": 2}),
+            ),
+            row(
+                json!({"host": null, "version": 2}),
+                json!({"host": "h", "version": 3}),
+            ),
+            sum(1),
+        ]);
+        assert_eq!(left[0].before, json!({"text": "a", "host": null}));
+        assert_eq!(left[0].after, json!({"text": "b", "host": "h"}));
+        let counter = &left[1];
+        assert_eq!(
+            (counter.kind.as_str(), counter.id.as_str()),
+            ("sum", "things.number")
+        );
+        assert_eq!(
+            (counter.project.as_deref(), &counter.after),
+            (Some("p"), &json!(1))
+        );
+    }
+
+    #[test]
+    fn what_no_domain_knows_is_never_clean() {
+        let elsewhere = |before: Value, after: Value| Change::Row {
+            table: "tickets".into(),
+            id: Key::from("t"),
+            before: before.as_object().cloned(),
+            after: after.as_object().cloned(),
+        };
+        let made = elsewhere(json!(null), json!({"state": "open"}));
+        let gone = elsewhere(json!({"state": "open"}), json!(null));
+        let left = left(&[made, gone]);
+        assert_eq!(
+            (left[0].kind.as_str(), left[0].id.as_str()),
+            ("tickets", "t")
+        );
+    }
+}

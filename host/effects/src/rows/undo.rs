@@ -1,0 +1,106 @@
+//! Applying a change backwards: an inverse is a change like any other.
+
+use cairn_model::error::{HostErrorKind, TaskError};
+use cairn_model::value::Object;
+
+use super::hooks::{Inverse, Undo};
+use super::table::{AnyRow, RowId};
+use super::tables::Tables;
+use super::view::{Rows, Stop};
+use super::{Cell, Key, Text};
+use crate::effect::Change;
+
+/// Takes a change back: moves counters the other way, and restores a row only while it is what the flow wrote.
+///
+/// # Errors
+/// `UndoRefused` when a row changed since, or its table says no; the table's own error of a counter that cannot hold the sum;
+/// [`Stop::Missing`].
+pub fn undo(rows: &mut Rows<'_>, tables: &Tables, change: &Change) -> Result<(), Stop> {
+    match change {
+        Change::Count { table, key, by } => {
+            let id = row_id(tables, table, key)?;
+            let by = by
+                .iter()
+                .map(|(column, by)| (&**column, by.saturating_neg()));
+            rows.count_by(&id, by)
+        }
+        Change::Row {
+            table,
+            id,
+            before,
+            after,
+        } => {
+            let id = row_id(tables, table, id)?;
+            row(rows, &id, after.as_ref(), before.as_ref())
+        }
+        Change::Elsewhere(_) => Ok(()),
+    }
+}
+
+fn row_id(tables: &Tables, table: &str, key: &Key) -> Result<RowId, Stop> {
+    let known = tables.get(table).ok_or_else(|| {
+        let message = format!("no domain that this program has knows the table `{table}`");
+        TaskError::host(HostErrorKind::UndoRefused, message)
+    })?;
+    Ok(RowId {
+        table: known,
+        key: key.clone(),
+    })
+}
+
+fn row(
+    rows: &mut Rows<'_>,
+    id: &RowId,
+    wrote: Option<&Object>,
+    restores: Option<&Object>,
+) -> Result<(), Stop> {
+    let found = rows.get_any(id)?;
+    let inverse = Inverse {
+        id,
+        found: &found,
+        wrote,
+        restores,
+    };
+    if (id.table.hooks.undo)(rows, &inverse)? == Undo::Nothing {
+        return Ok(());
+    }
+    match (wrote, restores) {
+        (None, None) => Ok(()),
+        (Some(_), None) => {
+            rows.set(id.clone(), found, None);
+            Ok(())
+        }
+        (_, Some(columns)) => put(rows, &inverse, columns),
+    }
+}
+
+/// Writes columns of a row, which is made when it is not there.
+fn put(rows: &mut Rows<'_>, inverse: &Inverse<'_>, columns: &Object) -> Result<(), Stop> {
+    let (id, table) = (inverse.id, inverse.id.table);
+    let wrong = |column: &str| {
+        inverse.refused(format_args!(
+            "cannot be restored: `{column}` is no column, or cannot hold what it held"
+        ))
+    };
+    let mut row = match inverse.found {
+        Some(found) => found.copy(),
+        None => blank(id).map_err(&wrong)?,
+    };
+    row.set_plain(columns).map_err(|column| wrong(&column))?;
+    if let Some(at) = table.updated_at.and_then(|column| table.position(column)) {
+        row.set(at, Cell::Int(rows.now().0))
+            .map_err(|error| wrong(error.column))?;
+    }
+    rows.set(id.clone(), inverse.found.clone(), Some(row.into()));
+    Ok(())
+}
+
+/// An empty row with a key.
+fn blank(id: &RowId) -> Result<Box<dyn AnyRow>, &'static str> {
+    let mut row = (id.table.blank)();
+    for (at, text) in id.key.0.iter().enumerate() {
+        row.set(at, Cell::Text(Text::clone(text)))
+            .map_err(|error| error.column)?;
+    }
+    Ok(row)
+}
