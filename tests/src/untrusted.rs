@@ -12,7 +12,7 @@ use cairn::error::Diagnostic;
 use cairn::id::Identity;
 use cairn::manifest::{Limits, Manifest};
 use cairn::plan::check_settings;
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 use cairn::policy::{NoPlugins, Policy};
 use cairn::store::{Caller, Store as _};
 use cairn::value::{Object, Value};
@@ -27,10 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// When that does not hold.
 pub fn manifest(text: &str) {
     let file = Path::new("flow.toml");
-    if let Err(error) = Manifest::parse(text, file) {
+    let kinds = cairn::grant_kinds();
+    if let Err(error) = Manifest::parse(text, file, &kinds) {
         explained(&error, text);
     }
-    if let Err(error) = Config::parse(text, file) {
+    if let Err(error) = Config::parse(text, file, &kinds) {
         explained(&error, text);
     }
 }
@@ -108,7 +109,7 @@ pub fn guest_text(text: &str) {
 pub fn component(bytes: &[u8]) {
     static PLUGINS: OnceLock<Arc<Plugins>> = OnceLock::new();
     let plugins = PLUGINS.get_or_init(|| {
-        Plugins::new(&PluginConfig::default()).expect("this machine runs the sandbox")
+        Plugins::new(&cairn::plugin_config()).expect("this machine runs the sandbox")
     });
     let start = Instant::now();
     let limits = Limits {

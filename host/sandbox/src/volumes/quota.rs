@@ -3,13 +3,26 @@ use std::collections::BTreeMap;
 use cairn_effects::effect::{
     Answer, Effect, Expiry, Query, QuotaCommit, QuotaReserve, QuotaRollback,
 };
-use cairn_manifest::manifest::{Capability, Grant};
+use cairn_manifest::manifest::{Grant, SimpleGrantKind};
 use cairn_model::error::TaskError;
 use cairn_model::quota::type_resource;
 use cairn_model::value::Value;
 
-use super::{State, to_wit};
-use crate::wit::cairn::plugin::quota::{Delta, Host, OverQuota, QuotaError, Usage};
+use super::wit::cairn::plugin::quota::{self, Delta, Host, OverQuota, QuotaError, Usage};
+use crate::capability::{SimpleCapability, State, to_wit};
+use crate::wasmtime;
+use crate::wasmtime::component::HasSelf;
+
+/// What a plugin is granted as `quota`.
+pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new(
+        "quota",
+        &["cairn:plugin/quota"],
+        &["reserve", "commit", "rollback"],
+    )
+    .narrowed_by("resources"),
+    |linker| quota::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+);
 
 type Reply<T> = wasmtime::Result<Result<T, QuotaError>>;
 
@@ -45,7 +58,7 @@ fn within<'n>(
     grant: &Grant,
     mut resources: impl Iterator<Item = &'n str>,
 ) -> Result<(), QuotaError> {
-    match resources.find(|resource| !grant.reaches_resource(resource)) {
+    match resources.find(|resource| !grant.reaches("resources", resource)) {
         None => Ok(()),
         Some(resource) => {
             let message = format!("the grant of `quota` does not reach `{resource}`");
@@ -61,26 +74,24 @@ fn resources(deltas: &[Delta]) -> impl Iterator<Item = &str> {
     deltas.iter().map(|delta| delta.resource.as_str())
 }
 
-impl State {
-    /// Refuses reservations, of this flow and open, that the grant does not reach.
-    fn check_reach(&mut self, reservations: &[String]) -> Reply<()> {
-        // Only a narrowed grant has anything to look up.
-        if self.grant(Capability::Quota)?.resources.is_none() {
-            return Ok(Ok(()));
-        }
-        let query = Query::ReservedResources(reservations.to_vec());
-        let reserved = match self.query(&query)? {
-            Ok(reserved) => reserved,
-            Err(error) => return Ok(Err(translate(error))),
-        };
-        let names = reserved.as_array().into_iter().flatten();
-        let names = names.filter_map(Value::as_str);
-        Ok(within(self.grant(Capability::Quota)?, names))
+/// Refuses reservations, of this flow and open, that the grant does not reach.
+fn check_reach(state: &mut State, reservations: &[String]) -> Reply<()> {
+    // Only a narrowed grant has anything to look up.
+    if !state.grant("quota")?.is_narrowed("resources") {
+        return Ok(Ok(()));
     }
+    let query = Query::ReservedResources(reservations.to_vec());
+    let reserved = match state.query(&query)? {
+        Ok(reserved) => reserved,
+        Err(error) => return Ok(Err(translate(error))),
+    };
+    let names = reserved.as_array().into_iter().flatten();
+    let names = names.filter_map(Value::as_str);
+    Ok(within(state.grant("quota")?, names))
+}
 
-    fn close(&mut self, effect: &Effect) -> Reply<()> {
-        Ok(self.apply(effect)?.map(drop).map_err(translate))
-    }
+fn close(state: &mut State, effect: &Effect) -> Reply<()> {
+    Ok(state.apply(effect)?.map(drop).map_err(translate))
 }
 
 impl Host for State {
@@ -89,7 +100,7 @@ impl Host for State {
         mut deltas: Vec<Delta>,
         volume_type_id: Option<String>,
     ) -> Reply<Vec<Delta>> {
-        if let Err(refused) = within(self.grant(Capability::Quota)?, resources(&deltas)) {
+        if let Err(refused) = within(self.grant("quota")?, resources(&deltas)) {
             return Ok(Err(refused));
         }
         let Some(id) = volume_type_id.filter(|id| !id.is_empty()) else {
@@ -107,12 +118,12 @@ impl Host for State {
             })
             .collect();
         deltas.extend(own);
-        let reach = within(self.grant(Capability::Quota)?, resources(&deltas));
+        let reach = within(self.grant("quota")?, resources(&deltas));
         Ok(reach.map(|()| deltas))
     }
 
     fn reserve(&mut self, deltas: Vec<Delta>) -> Reply<Vec<String>> {
-        if let Err(refused) = within(self.grant(Capability::Quota)?, resources(&deltas)) {
+        if let Err(refused) = within(self.grant("quota")?, resources(&deltas)) {
             return Ok(Err(refused));
         }
         let mut wanted = BTreeMap::<String, i64>::new();
@@ -141,22 +152,28 @@ impl Host for State {
     }
 
     fn commit(&mut self, reservations: Vec<String>) -> Reply<()> {
-        if let Err(refused) = self.check_reach(&reservations)? {
+        if let Err(refused) = check_reach(self, &reservations)? {
             return Ok(Err(refused));
         }
-        self.close(&Effect::QuotaCommit(QuotaCommit {
-            reservations,
-            project: None,
-        }))
+        close(
+            self,
+            &Effect::QuotaCommit(QuotaCommit {
+                reservations,
+                project: None,
+            }),
+        )
     }
 
     fn rollback(&mut self, reservations: Vec<String>) -> Reply<()> {
-        if let Err(refused) = self.check_reach(&reservations)? {
+        if let Err(refused) = check_reach(self, &reservations)? {
             return Ok(Err(refused));
         }
-        self.close(&Effect::QuotaRollback(QuotaRollback {
-            reservations,
-            project: None,
-        }))
+        close(
+            self,
+            &Effect::QuotaRollback(QuotaRollback {
+                reservations,
+                project: None,
+            }),
+        )
     }
 }
