@@ -48,7 +48,7 @@ use plugin::PluginConfig;
 
 pub use cairn_effects::{effect, event, history, keyring, report, rows, task, volumes};
 pub use cairn_engine::{flow, host, request};
-pub use cairn_manifest::{allow, config, lock, manifest, plan, upgrade, wire};
+pub use cairn_manifest::{allow, config, document, lock, manifest, plan, upgrade, wire};
 pub use cairn_model::{
     clock, contract, crash, error, file, id, idempotency, printable, quota, retry, text, value,
     whole,

@@ -121,8 +121,8 @@ pub fn read_names(item: &Item<'_>) -> Result<BTreeSet<String>, Diagnostic> {
 
 /// The capabilities that one plugin is granted, by their names, in the order of the registry that they were read with.
 ///
-/// Grants that are read back from JSON keep their order, and names that are not registered: whoever makes a task of them refuses
-/// those with [`unregistered`](Self::unregistered).
+/// Grants that are read back from JSON keep their order and every name. The host refuses names that are not registered when it plans
+/// or makes a task: see [`unregistered`](Self::unregistered).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants(Vec<(String, Grant)>);
 

@@ -32,9 +32,9 @@ impl Manifest {
     ///
     /// # Errors
     /// The first thing that is wrong, with the line in the manifest and the fix: a plugin that is used as what it is not, a digest
-    /// that is not the pinned one,
-    /// an import that is not granted, a grant of what this host has not, a grant that the operator does not allow, settings that do not fit, a descriptor
-    /// that makes no sense, or required inputs that no earlier task provides, every one of the first task that misses any.
+    /// that is not the pinned one, an import that is not granted, a grant of a capability that this host does not have, a grant
+    /// that the operator does not allow, settings that do not fit, a descriptor that makes no sense, or required inputs that no
+    /// earlier task provides, every one of the first task that misses any.
     pub fn plan(
         &self,
         inspected: &BTreeMap<String, Inspected>,

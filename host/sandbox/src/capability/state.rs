@@ -170,7 +170,7 @@ impl State {
         }
     }
 
-    /// Returns on whose behalf the plugin is called.
+    /// Returns the caller on whose behalf the plugin runs.
     ///
     /// # Errors
     /// The call is over, or the plugin describes itself: the host function returns the error.

@@ -291,7 +291,7 @@ impl Plugin {
 ///
 /// # Errors
 /// This host does not have it.
-fn check_import(name: &str, kinds: &GrantKinds) -> Result<Import, PluginError> {
+pub(super) fn check_import(name: &str, kinds: &GrantKinds) -> Result<Import, PluginError> {
     let import = name.to_owned();
     if name.starts_with("wasi:http/") {
         return Err(PluginError::Network { import });

@@ -38,8 +38,8 @@ pub struct PluginConfig {
     /// Who compiles components that are not trusted. The default is [`InProcess`], which nothing stops: whoever takes
     /// components from strangers gives one that works in a process with limits.
     pub compiler: Arc<dyn Compiler>,
-    /// What plugins may be granted, in the order in which grants are written. The default are the capabilities of the
-    /// [core](capability::core).
+    /// What plugins may be granted, in the order in which grants are written; the capabilities of the [core](capability::core)
+    /// unless others are given.
     pub capabilities: Vec<Arc<dyn Capability>>,
 }
 
@@ -156,3 +156,6 @@ impl Plugins {
         self.loaded.lock()
     }
 }
+
+#[cfg(test)]
+mod tests;
