@@ -13,7 +13,7 @@ use cairn::id::Identity;
 use cairn::manifest::{Limits, Manifest};
 use cairn::outbox::Cast;
 use cairn::plan::check_settings;
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 use cairn::policy::{NoPlugins, Policy};
 use cairn::store::Caller;
 use cairn::value::{Object, Value};
@@ -29,10 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// When that does not hold.
 pub fn manifest(text: &str) {
     let file = Path::new("flow.toml");
-    if let Err(error) = Manifest::parse(text, file) {
+    let kinds = cairn::grant_kinds();
+    if let Err(error) = Manifest::parse(text, file, &kinds) {
         explained(&error, text);
     }
-    if let Err(error) = Config::parse(text, file) {
+    if let Err(error) = Config::parse(text, file, &kinds) {
         explained(&error, text);
     }
 }
@@ -110,7 +111,7 @@ pub fn guest_text(text: &str) {
 pub fn component(bytes: &[u8]) {
     static PLUGINS: OnceLock<Arc<Plugins>> = OnceLock::new();
     let plugins = PLUGINS.get_or_init(|| {
-        Plugins::new(&PluginConfig::default()).expect("this machine runs the sandbox")
+        Plugins::new(&cairn::plugin_config()).expect("this machine runs the sandbox")
     });
     let start = Instant::now();
     let limits = Limits {

@@ -91,7 +91,10 @@ const MODULES: &[(&str, &[&str])] = &[
             "keyring", "effect", "event", "rows", "task", "history", "report", "volumes",
         ],
     ),
-    ("sandbox", &["wit", "check", "capability", "plugin"]),
+    (
+        "sandbox",
+        &["wit", "check", "capability", "volumes", "plugin"],
+    ),
     ("engine", &["request", "flow", "host"]),
 ];
 

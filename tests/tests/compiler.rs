@@ -66,6 +66,7 @@ fn fails(compiler: InChild, component: &[u8]) -> PluginError {
     let plugins = Plugins::new(&PluginConfig {
         cache: Some(cache.clone()),
         compiler: Arc::new(compiler),
+        ..cairn::plugin_config()
     });
     let loaded = plugins.expect("a sandbox").load(component);
     assert_eq!(

@@ -21,7 +21,12 @@ fn plugins(guest: Guest) -> &'static Arc<Plugins> {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus-cache");
     let plugins = |compiler: Arc<dyn Compiler>| {
         let cache = Some(cache);
-        Plugins::new(&PluginConfig { cache, compiler }).expect("this machine runs the sandbox")
+        let config = PluginConfig {
+            cache,
+            compiler,
+            ..cairn::plugin_config()
+        };
+        Plugins::new(&config).expect("this machine runs the sandbox")
     };
     if guest == Guest::CompilesForMinutes {
         let limits = CompileConfig {

@@ -276,7 +276,7 @@ fn host_that(program: &Program, does: impl Fn() + Send + Sync + 'static) -> Host
     );
     let plugins = Plugins::new(&PluginConfig {
         cache: Some(program.beside("acceptance-cache")),
-        ..PluginConfig::default()
+        ..cairn::plugin_config()
     });
     let store = Arc::new(store.expect("it opens"));
     let host = Host::builder(store, plugins.expect("a sandbox"))

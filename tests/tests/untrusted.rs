@@ -232,7 +232,7 @@ fn a_built_in_component_that_ends_early_is_refused() {
     for (name, bytes) in cairn_bundle::PLUGINS {
         for eighths in 0..8 {
             let early = &bytes[..bytes.len() * eighths / 8];
-            let plugins = cairn::plugin::Plugins::new(&Default::default()).expect("a sandbox");
+            let plugins = cairn::plugin::Plugins::new(&cairn::plugin_config()).expect("a sandbox");
             assert!(plugins.load(early).is_err(), "{name}");
         }
     }

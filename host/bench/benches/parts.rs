@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cairn::error::Cause;
 use cairn::event::{Event, LogLevel};
 use cairn::id::{CallId, Phase};
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 use cairn::store::Caller;
 use cairn::volumes::VolumeUpdate;
 use cairn::{FlowId, Object, Store, TaskError, TaskId, Value};
@@ -18,7 +18,7 @@ use criterion::{BatchSize, Criterion};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = Criterion::default().without_plots().configure_from_args();
-    let plugins = Plugins::new(&PluginConfig::default())?;
+    let plugins = Plugins::new(&cairn::plugin_config())?;
     calls(&mut criterion, &plugins)?;
     let stage = Stage::in_memory(Case::Success, &plugins)?;
     effect(&mut criterion, &stage)?;

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::{Mutex, PoisonError};
 
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 use cairn_bench::floor::variables::named;
 use cairn_bench::stage::{Stage, Tasks};
 use cairn_bench::{Case, Folder};
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let case = case.ok_or("name a case: success, over-quota or cast-fails")?;
     watch()?;
     let folder = Folder::within(&std::env::temp_dir())?;
-    let plugins = Plugins::new(&PluginConfig::default())?;
+    let plugins = Plugins::new(&cairn::plugin_config())?;
     let stage = Stage::open(
         &folder.database("recorded"),
         case,

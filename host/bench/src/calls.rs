@@ -125,13 +125,12 @@ fn mean_call(turns: Vec<Vec<Duration>>) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use cairn::plugin::PluginConfig;
 
     use super::*;
 
     #[test]
     fn both_get_the_same_results() {
-        let plugins = Plugins::new(&PluginConfig::default()).unwrap();
+        let plugins = Plugins::new(&cairn::plugin_config()).unwrap();
         let both = Both::new(&plugins).unwrap();
         assert_eq!(both.len(), 7);
         for (task, (engine, tape)) in both.engine.iter().enumerate() {

@@ -65,7 +65,7 @@ impl Case {
             Self::Success | Self::OverQuota => (FLOW.to_owned(), "flow.toml"),
             Self::CastFails => (embedded(FLOW_CAST_FAILS), "flow-cast-fails.toml"),
         };
-        Manifest::parse(&text, Path::new(name))
+        Manifest::parse(&text, Path::new(name), &cairn::grant_kinds())
     }
 
     /// What an operator asks for.

@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn native_tasks_do_what_the_plugins_do() {
-        let plugins = Plugins::new(&cairn::plugin::PluginConfig::default()).unwrap();
+        let plugins = Plugins::new(&cairn::plugin_config()).unwrap();
         for case in Case::ALL {
             let stage = Stage::in_memory(case, &plugins).unwrap();
             let plugins = journal(&stage, stage.ready.tasks());

@@ -42,11 +42,17 @@
 
 #![warn(missing_docs)]
 
+use std::sync::Arc;
+
+use capability::Capability;
+use manifest::GrantKinds;
+use plugin::PluginConfig;
+
 pub use cairn_effects::{
     domain, effect, event, history, keyring, net, outbox, report, rows, rules, task, volumes,
 };
 pub use cairn_engine::{flow, host, request};
-pub use cairn_manifest::{allow, config, lock, manifest, plan, upgrade, wire};
+pub use cairn_manifest::{allow, config, document, lock, manifest, plan, upgrade, wire};
 pub use cairn_model::{
     clock, contract, crash, error, file, id, idempotency, printable, quota, retry, text, value,
     whole,
@@ -66,3 +72,27 @@ pub use report::{Report, Verdict};
 pub use store::{Sqlite, SqliteConfig, Store, StoreError};
 pub use task::{Context, Task, TaskSpec};
 pub use value::{Object, Value};
+
+/// Returns the capabilities that come with this crate, in the order in which grants are written: those of the core, and block
+/// storage.
+pub fn capabilities() -> Vec<Arc<dyn Capability>> {
+    let [results, policy, rpc] = capability::core();
+    let mut capabilities = vec![results, policy];
+    capabilities.extend(cairn_sandbox::volumes::capabilities());
+    capabilities.push(rpc);
+    capabilities
+}
+
+/// Registers [`capabilities`], for reading manifests, settings and lock files.
+pub fn grant_kinds() -> GrantKinds {
+    let kinds = capabilities().into_iter().map(|capability| capability as _);
+    GrantKinds::new(kinds).expect("they have different names and interfaces")
+}
+
+/// Returns the default configuration of plugins, with [`capabilities`].
+pub fn plugin_config() -> PluginConfig {
+    PluginConfig {
+        capabilities: capabilities(),
+        ..PluginConfig::default()
+    }
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cairn::error::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
 use cairn::lock::{Difference, Lock};
-use cairn::manifest::Manifest;
+use cairn::manifest::{GrantKinds, Manifest};
 use cairn::plan::Inspected;
 use cairn::whole::Whole;
 
@@ -21,9 +21,9 @@ type Plugins = BTreeMap<String, Inspected>;
 ///
 /// # Errors
 /// What differs; when the lock file cannot be read, or is not there.
-pub fn check(manifest: &Manifest, plugins: &Plugins) -> Result<(), Failure> {
+pub fn check(manifest: &Manifest, plugins: &Plugins, kinds: &GrantKinds) -> Result<(), Failure> {
     let path = path(manifest)?;
-    let Some(locked) = read(&path)? else {
+    let Some(locked) = read(&path, kinds)? else {
         return Err(Diagnostic::new("there is no lock file")
             .at(&path, None)
             .help(format!(
@@ -32,7 +32,7 @@ pub fn check(manifest: &Manifest, plugins: &Plugins) -> Result<(), Failure> {
             ))
             .into());
     };
-    Ok(locked.check(&Lock::of(manifest, plugins), &path)?)
+    Ok(locked.check(&Lock::of(manifest, plugins, kinds), &path, kinds)?)
 }
 
 /// Writes the manifest's lock file; where a symbolic link stands for it, the file that the link names. Returns where, and what
@@ -43,15 +43,16 @@ pub fn check(manifest: &Manifest, plugins: &Plugins) -> Result<(), Failure> {
 pub fn write(
     manifest: &Manifest,
     plugins: &Plugins,
+    kinds: &GrantKinds,
 ) -> Result<(PathBuf, Vec<Difference>), Failure> {
     let path = path(manifest)?;
-    let lock = Lock::of(manifest, plugins);
+    let lock = Lock::of(manifest, plugins, kinds);
     // One that cannot be read is written over.
-    let before = read(&path).ok().flatten();
+    let before = read(&path, kinds).ok().flatten();
     replace(&path, &lock.to_text(&manifest.file)).map_err(|error| {
         Diagnostic::new(format!("the lock file cannot be written: {error}")).at(&path, None)
     })?;
-    let differences = before.map(|before| before.differences(&lock));
+    let differences = before.map(|before| before.differences(&lock, kinds));
     Ok((path, differences.unwrap_or_default()))
 }
 
@@ -97,9 +98,9 @@ fn path(manifest: &Manifest) -> Result<PathBuf, Diagnostic> {
     Ok(path)
 }
 
-fn read(path: &Path) -> Result<Option<Lock>, Diagnostic> {
+fn read(path: &Path, kinds: &GrantKinds) -> Result<Option<Lock>, Diagnostic> {
     let text = file::optional(path, file::text(path, MAX_TEXT)).map_err(|error| {
         Diagnostic::new(format!("the lock file cannot be read: {error}")).at(path, None)
     })?;
-    text.map(|text| Lock::parse(&text, path)).transpose()
+    text.map(|text| Lock::parse(&text, path, kinds)).transpose()
 }

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use cairn::manifest::Capability;
 use clap::ValueEnum;
 
 /// Every embedded file: its name, its text.
@@ -154,7 +153,7 @@ pub fn files(
     name: &str,
     language: Language,
     world: World,
-    with: &[Capability],
+    with: &[String],
 ) -> BTreeMap<String, String> {
     let lang = language.as_str();
     let mut files = BTreeMap::new();
@@ -212,7 +211,7 @@ fn embedded(folder: &str) -> impl Iterator<Item = (&'static str, &'static str)> 
 }
 
 /// A template with its name and its capabilities filled in.
-fn filled(text: &str, name: &str, language: Language, with: &[Capability]) -> String {
+fn filled(text: &str, name: &str, language: Language, with: &[String]) -> String {
     let mut filled = String::new();
     for line in text.lines() {
         let content = line.trim_start();
@@ -233,7 +232,7 @@ fn filled(text: &str, name: &str, language: Language, with: &[Capability]) -> St
 }
 
 /// What the capabilities need at one place.
-fn part_of(part: &str, language: Language, with: &[Capability]) -> String {
+fn part_of(part: &str, language: Language, with: &[String]) -> String {
     if part == "grants" && !with.is_empty() {
         let grants = with
             .iter()

@@ -163,14 +163,15 @@ impl Session {
         let compiler = Arc::new(InChild::new(self.settings.compile));
         let config = PluginConfig {
             cache: self.settings.cache.clone(),
-            compiler: compiler.clone(),
+            compiler,
+            capabilities: cairn::capabilities(),
         };
         match Plugins::new(&config) {
             Err(error @ PluginError::Cache { .. }) => {
                 self.warn(&format!("{error}; plugins are compiled anew each time"));
                 Ok(Plugins::new(&PluginConfig {
                     cache: None,
-                    compiler,
+                    ..config
                 })?)
             }
             other => Ok(other?),
@@ -208,7 +209,7 @@ impl Session {
     ) -> Result<Plan, Failure> {
         let plugins = planner.load(manifest)?;
         if locked {
-            lockfile::check(manifest, &plugins)?;
+            lockfile::check(manifest, &plugins, planner.kinds())?;
         }
         let plan = planner.wire(manifest, &plugins)?;
         plan.warnings.iter().for_each(|warning| self.warn(warning));

@@ -8,7 +8,7 @@ use cairn::config::{CompileConfig, Config};
 use cairn::error::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
-use cairn::manifest::Limits;
+use cairn::manifest::{GrantKinds, Limits};
 use cairn::quota::QuotaConfig;
 use cairn::store::DatabaseFile;
 
@@ -53,6 +53,8 @@ pub struct Settings {
     pub quota: QuotaConfig,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
+    /// The capabilities that this program has.
+    pub kinds: GrantKinds,
     /// What plugins may be granted.
     pub allow: Allow,
     /// What is said on stderr besides errors.
@@ -65,7 +67,8 @@ impl Settings {
     /// # Errors
     /// When the settings file is wrong, or is named and not there.
     pub fn gather(global: &Global) -> Result<Self, Failure> {
-        let config = read_config(global.config.as_deref())?;
+        let kinds = cairn::grant_kinds();
+        let config = read_config(global.config.as_deref(), &kinds)?;
         let db_name = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
         let db = DatabaseFile::named(&db_name);
         Ok(Self {
@@ -85,6 +88,7 @@ impl Settings {
             compile: config.compile,
             quota: config.quota,
             idempotency: config.idempotency,
+            kinds,
             allow: config.allow,
             global: global.clone(),
             db_name,
@@ -97,7 +101,7 @@ fn first<T: Clone>(given: &Option<T>, configured: Option<T>) -> Option<T> {
     given.clone().or(configured)
 }
 
-fn read_config(named: Option<&Path>) -> Result<Config, Failure> {
+fn read_config(named: Option<&Path>, kinds: &GrantKinds) -> Result<Config, Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
     let text = file::text(path, MAX_TEXT);
     let text = match named {
@@ -105,7 +109,7 @@ fn read_config(named: Option<&Path>) -> Result<Config, Failure> {
         None => file::optional(path, text),
     };
     match text {
-        Ok(Some(text)) => Ok(Config::parse(&text, path)?),
+        Ok(Some(text)) => Ok(Config::parse(&text, path, kinds)?),
         Ok(None) => Ok(Config::default()),
         Err(error) => {
             let message = format!("the settings cannot be read: {error}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cairn::error::{Diagnostic, TaskError};
 use cairn::event::Disposition;
-use cairn::manifest::Capability;
+use cairn::manifest::GrantKinds;
 use cairn::value::{Object, Value};
 use serde::{Deserialize, Serialize};
 
@@ -39,25 +39,27 @@ struct Failure {
 
 impl Fakes {
     /// Adds what the functions of a capability answer: `{"reserve": {"answer": ["r1"]}, "commit": {"error": {"kind": "Busy"}}}`. A
-    /// list of such is one a turn; the last one stays.
+    /// list of such is one a turn; the last one stays. `kinds` are the capabilities that the host has.
     ///
     /// # Errors
     /// When there is no such capability or function, or an answer is neither `answer` nor `error`.
-    pub fn add(&mut self, capability: &str, answers: &Object) -> Result<(), Diagnostic> {
-        let known = Capability::ALL.map(Capability::interface);
-        if !known.contains(&capability) {
+    pub fn add(
+        &mut self,
+        capability: &str,
+        answers: &Object,
+        kinds: &GrantKinds,
+    ) -> Result<(), Diagnostic> {
+        let Some(kind) = kinds.get(capability) else {
+            let known: Vec<&str> = kinds.names().collect();
             return Err(
                 Diagnostic::new(format!("there is no capability `{capability}` to fake"))
                     .help(format!("the capabilities are {}", known.join(", "))),
             );
-        }
+        };
+        let known = kind.functions();
         for (function, answers) in answers {
             let name = format!("{capability}.{function}");
-            if !FUNCTIONS.contains(&name.as_str()) {
-                let known: Vec<_> = FUNCTIONS
-                    .iter()
-                    .filter_map(|known| known.strip_prefix(capability)?.strip_prefix('.'))
-                    .collect();
+            if !known.contains(&function.as_str()) {
                 return Err(Diagnostic::new(format!("`{name}` cannot be faked"))
                     .help(format!("of `{capability}` these can: {}", known.join(", "))));
             }
@@ -91,30 +93,6 @@ impl Fakes {
         })
     }
 }
-
-/// Host functions that may be told what to answer.
-const FUNCTIONS: [&str; 20] = [
-    "results.get",
-    "policy.enforce",
-    "zones.valid",
-    "catalog.volume-type",
-    "catalog.default-volume-type",
-    "catalog.qos-specs",
-    "catalog.encrypted",
-    "catalog.snapshot",
-    "catalog.volume",
-    "images.show",
-    "keys.create",
-    "keys.copy",
-    "keys.delete",
-    "quota.reserve",
-    "quota.commit",
-    "quota.rollback",
-    "volumes.create",
-    "volumes.update",
-    "volumes.destroy",
-    "rpc.cast",
-];
 
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq, Serialize)]

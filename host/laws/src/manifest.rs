@@ -52,8 +52,8 @@ pub(crate) fn of_task(
         let loaded = tools.plugins.load(&bytes)?;
         let grants = grants.cloned().unwrap_or_else(|| {
             let imports = loaded.imports().iter();
-            let granted = imports.filter_map(|import| Some(import.capability?.interface()));
-            granted.map(|name| (name.to_owned(), true.into())).collect()
+            let granted = imports.filter_map(|import| import.capability.clone());
+            granted.map(|name| (name, true.into())).collect()
         });
         // What is wrong with the settings, the plan says better.
         if let Ok(descriptor) = loaded.describe(settings, &Limits::default()) {
@@ -69,12 +69,13 @@ pub(crate) fn of_task(
         json!({"builtin": "inject", "settings": {"provides": provides}}),
     );
     let manifest = json!({"flow": {"name": "case"}, "plugins": plugins, "task": tasks});
-    written(&manifest, &case.file)
+    written(tools, &manifest, &case.file)
 }
 
 /// The subject as what is asked about `action` before the first task of a flow. There is no flow without a task, and the one
 /// here is not run.
 pub(crate) fn of_check(
+    tools: &Tools,
     subject: &Subject,
     role: Role,
     action: &str,
@@ -90,7 +91,7 @@ pub(crate) fn of_check(
         "task": [{"plugin": "inject"}],
     });
     manifest[role.noun()] = json!([{"plugin": SUBJECT}]);
-    written(&manifest, file)
+    written(tools, &manifest, file)
 }
 
 /// A plugin's table.
@@ -102,14 +103,14 @@ fn entry(plugin: &str, folder: &Path, settings: &Object) -> Value {
     json!({key: source, "settings": settings})
 }
 
-fn written(manifest: &Value, file: &Path) -> Result<Manifest, LawsError> {
+fn written(tools: &Tools, manifest: &Value, file: &Path) -> Result<Manifest, LawsError> {
     let text = toml::to_string(manifest).map_err(|error| {
         Diagnostic::new(format!(
             "its settings or grants do not fit a manifest: {error}"
         ))
         .help("a manifest has no null")
     })?;
-    Ok(Manifest::parse(&text, file)?)
+    Ok(Manifest::parse(&text, file, tools.plugins.kinds())?)
 }
 
 fn path(plugin: &str, folder: &Path) -> String {

@@ -100,7 +100,7 @@ impl<'a> PolicyQuestion<'a> {
         case: &'a PolicyCase,
     ) -> Result<Self, LawsError> {
         let (action, settings) = (&case.action, &case.settings);
-        let asked = manifest::of_check(subject, Role::Policy, action, settings, &case.file)
+        let asked = manifest::of_check(tools, subject, Role::Policy, action, settings, &case.file)
             .and_then(|manifest| Asked::new(tools, &manifest))
             .map_err(|error| told_error(&case.name, &case.file, error))?;
         Ok(Self { case, asked })
@@ -162,9 +162,16 @@ impl<'a> ValidatorQuestion<'a> {
     ) -> Result<Self, LawsError> {
         // A validator is not told what the flow is about to do.
         let (action, settings) = ("case:check", &case.settings);
-        let asked = manifest::of_check(subject, Role::Validator, action, settings, &case.file)
-            .and_then(|manifest| Asked::new(tools, &manifest))
-            .map_err(|error| told_error(&case.name, &case.file, error))?;
+        let asked = manifest::of_check(
+            tools,
+            subject,
+            Role::Validator,
+            action,
+            settings,
+            &case.file,
+        )
+        .and_then(|manifest| Asked::new(tools, &manifest))
+        .map_err(|error| told_error(&case.name, &case.file, error))?;
         Ok(Self { case, asked })
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use cairn::plan::Role;
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 use cairn_laws::{Case, Law, Subject, Tools, test};
 
 #[test]
 fn every_built_in_plugin_does_what_its_cases_say_and_keeps_every_law() {
     let tools = Tools {
-        plugins: Plugins::new(&PluginConfig::default()).unwrap(),
+        plugins: Plugins::new(&cairn::plugin_config()).unwrap(),
         builtins: cairn_bundle::PLUGINS.to_vec(),
         folder: std::env::temp_dir(),
     };

@@ -20,7 +20,7 @@ use cairn_model::error::Diagnostic;
 use cairn_model::value::Digest;
 
 use crate::document::{Item, Table};
-use crate::manifest::{Capability, Grants};
+use crate::manifest::{GrantKinds, Grants};
 
 /// What the operator lets plugins be granted. The default is everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ enum Reach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAllowed {
     /// What was granted.
-    pub capability: Capability,
+    pub capability: String,
     /// The key that would have to say otherwise, such as `allow."*".rpc`.
     pub key: String,
     /// The file of that key.
@@ -65,7 +65,11 @@ pub struct NotAllowed {
 
 impl Allow {
     /// Reads the table. `file` is where it stands.
-    pub(crate) fn read(table: &Table<'_>, file: &Path) -> Result<Self, Diagnostic> {
+    pub(crate) fn read(
+        table: &Table<'_>,
+        file: &Path,
+        kinds: &GrantKinds,
+    ) -> Result<Self, Diagnostic> {
         let mut by_plugin = BTreeMap::new();
         for (key, item) in table.items() {
             let plugins = plugins(key).ok_or_else(|| {
@@ -73,7 +77,7 @@ impl Allow {
                     "write \"*\", \"builtin:*\", \"builtin:NAME\" or the SHA-256 digest of a component, in quotes",
                 )
             })?;
-            by_plugin.insert(plugins, reach(&item)?);
+            by_plugin.insert(plugins, reach(&item, kinds)?);
         }
         Ok(Self(Some(Entries {
             file: file.to_owned(),
@@ -90,12 +94,13 @@ impl Allow {
         builtin: Option<&str>,
         digest: Digest,
         grants: &Grants,
+        kinds: &GrantKinds,
     ) -> Result<Grants, NotAllowed> {
         let Some(entries) = &self.0 else {
             return Ok(grants.clone());
         };
-        let allowed = self.narrow(builtin, digest, grants);
-        let Some((capability, _)) = grants.iter().find(|(one, _)| !allowed.has(*one)) else {
+        let allowed = self.narrow(builtin, digest, grants, kinds);
+        let Some((capability, _)) = grants.iter().find(|(one, _)| !allowed.has(one)) else {
             return Ok(allowed);
         };
         let entry = entries.closest(builtin, digest);
@@ -105,7 +110,7 @@ impl Allow {
             Reach::Everything | Reach::Nothing => false,
         });
         Err(NotAllowed {
-            capability,
+            capability: capability.to_owned(),
             key: format!("allow.\"{plugins}\".{capability}"),
             file: entries.file.clone(),
             out_of_reach,
@@ -114,13 +119,19 @@ impl Allow {
 
     /// What remains of the grants of a component with this digest, and this name where it is built in: none of what is
     /// not allowed.
-    pub fn narrow(&self, builtin: Option<&str>, digest: Digest, grants: &Grants) -> Grants {
+    pub fn narrow(
+        &self,
+        builtin: Option<&str>,
+        digest: Digest,
+        grants: &Grants,
+        kinds: &GrantKinds,
+    ) -> Grants {
         let Some(entries) = &self.0 else {
             return grants.clone();
         };
         match entries.closest(builtin, digest) {
             Some((_, Reach::Everything)) => grants.clone(),
-            Some((_, Reach::Within(within))) => grants.within(within),
+            Some((_, Reach::Within(within))) => grants.within(within, kinds),
             Some((_, Reach::Nothing)) | None => Grants::default(),
         }
     }
@@ -162,11 +173,11 @@ fn plugins(key: &str) -> Option<Plugins> {
     }
 }
 
-fn reach(item: &Item<'_>) -> Result<Reach, Diagnostic> {
+fn reach(item: &Item<'_>, kinds: &GrantKinds) -> Result<Reach, Diagnostic> {
     match (item.as_bool(), item.as_table()) {
         (Some(true), _) => Ok(Reach::Everything),
         (Some(false), _) => Ok(Reach::Nothing),
-        (None, Some(table)) => Ok(Reach::Within(Grants::read(table)?)),
+        (None, Some(table)) => Ok(Reach::Within(Grants::read(table, kinds)?)),
         (None, None) => Err(item
             .error("must be true, false, or a table of grants")
             .help("write `true` for everything, or what is allowed, as in `{ results = true }`")),
@@ -177,9 +188,10 @@ fn reach(item: &Item<'_>) -> Result<Reach, Diagnostic> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::testing::kinds;
 
     fn allow(text: &str) -> Allow {
-        Config::parse(text, Path::new("etc/cairn.toml"))
+        Config::parse(text, Path::new("etc/cairn.toml"), &kinds())
             .map(|config| config.allow)
             .unwrap_or_else(|error| panic!("{error}"))
     }
@@ -196,11 +208,11 @@ mod tests {
     #[track_caller]
     fn check(allow: &Allow, builtin: Option<&str>, granted: &str) -> Result<Grants, String> {
         let digest = Digest::of(b"a component");
-        let checked = allow.check(builtin, digest, &grants(granted));
+        let checked = allow.check(builtin, digest, &grants(granted), &kinds());
         if let Ok(remaining) = &checked {
             assert_eq!(
                 *remaining,
-                allow.narrow(builtin, digest, &grants(granted)),
+                allow.narrow(builtin, digest, &grants(granted), &kinds()),
                 "both give the same"
             );
         }
@@ -296,15 +308,15 @@ mod tests {
         }
         let digest = Digest::of(b"x");
         let error = allow
-            .check(None, digest, &grants("rpc = { topics = ['b'] }"))
+            .check(None, digest, &grants("rpc = { topics = ['b'] }"), &kinds())
             .unwrap_err();
         assert!(error.out_of_reach);
         assert_eq!(error.file, Path::new("etc/cairn.toml"));
         let error = allow
-            .check(None, digest, &grants("keys = true"))
+            .check(None, digest, &grants("keys = true"), &kinds())
             .unwrap_err();
         assert!(!error.out_of_reach);
-        let left = allow.narrow(None, digest, &grants("keys = true, rpc = true"));
+        let left = allow.narrow(None, digest, &grants("keys = true, rpc = true"), &kinds());
         assert_eq!(left, grants("rpc = { topics = ['a'] }"));
     }
 
@@ -333,7 +345,7 @@ mod tests {
             ),
             ("allow = true", "`allow` must be a table, not a boolean"),
         ] {
-            let error = Config::parse(text, Path::new("c.toml")).unwrap_err();
+            let error = Config::parse(text, Path::new("c.toml"), &kinds()).unwrap_err();
             assert!(error.to_string().starts_with(expected), "{error}");
         }
     }

@@ -12,7 +12,7 @@ use cairn_model::text::Text;
 
 use crate::allow::Allow;
 use crate::document::{Document, Item, Table};
-use crate::manifest::{Limits, size};
+use crate::manifest::{GrantKinds, Limits, size};
 
 /// What a `cairn.toml` says. A key that is left out is `None`, or its default in [`QuotaConfig`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,12 +105,13 @@ const QUOTA_KEYS: &[&str] = &[
 ];
 
 impl Config {
-    /// Reads the text of a `cairn.toml`. `file` names it in messages; relative paths in it start at the folder of `file`.
+    /// Reads the text of a `cairn.toml`. `file` names it in messages; relative paths in it start at the folder of `file`. `[allow]` may
+    /// name the capabilities in `kinds`.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line and the fix: text that is no TOML, a key that nobody knows, a value
     /// of a wrong type or out of its range.
-    pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
+    pub fn parse(text: &str, file: &Path, kinds: &GrantKinds) -> Result<Self, Diagnostic> {
         let document = Document::new(text, file)?;
         let entries = document.parse()?;
         let root = document.root(&entries).only(KEYS)?;
@@ -151,7 +152,7 @@ impl Config {
                 None => IdempotencyConfig::default(),
             },
             allow: match root.get("allow") {
-                Some(item) => Allow::read(&item.table()?, file)?,
+                Some(item) => Allow::read(&item.table()?, file, kinds)?,
                 None => Allow::default(),
             },
         })
@@ -270,7 +271,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(text, Path::new("etc/cairn.toml")).map_err(|error| error.to_string())
+        Config::parse(text, Path::new("etc/cairn.toml"), &crate::testing::kinds())
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -11,3 +11,6 @@ pub mod manifest;
 pub mod plan;
 pub mod upgrade;
 pub mod wire;
+
+#[cfg(test)]
+mod testing;

@@ -14,7 +14,7 @@ use cairn_model::printable;
 use cairn_model::value::Digest;
 
 use crate::document::{Document, Item, Table, quoted};
-use crate::manifest::{Capability, Grants, Manifest, interface};
+use crate::manifest::{GrantKinds, Grants, Manifest, interface, key};
 use crate::plan::Inspected;
 
 /// The version of the format.
@@ -76,19 +76,23 @@ impl Lock {
     }
 
     /// What the plugins of a manifest are now. `inspected` holds those that the flow uses, by their keys.
-    pub fn of(manifest: &Manifest, inspected: &BTreeMap<String, Inspected>) -> Self {
+    pub fn of(
+        manifest: &Manifest,
+        inspected: &BTreeMap<String, Inspected>,
+        kinds: &GrantKinds,
+    ) -> Self {
         let locked = inspected.iter().filter_map(|(key, found)| {
             let granted = &manifest.plugins.get(key)?.grants;
-            Some((key.clone(), Locked::of(found, granted)))
+            Some((key.clone(), Locked::of(found, granted, kinds)))
         });
         Self(locked.collect())
     }
 
-    /// Reads a lock file. `file` names it in messages.
+    /// Reads a lock file. `file` names it in messages. It may hold grants of the capabilities in `kinds`, and no others.
     ///
     /// # Errors
     /// What is wrong, with its line: text that is no TOML, a key that nobody knows or that is missing, a format of a later version.
-    pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
+    pub fn parse(text: &str, file: &Path, kinds: &GrantKinds) -> Result<Self, Diagnostic> {
         let document = Document::new(text, file)?;
         let entries = document.parse()?;
         let root = document.root(&entries).only(&["lock", "plugins"])?;
@@ -102,18 +106,18 @@ impl Lock {
         }
         let mut plugins = BTreeMap::new();
         for (key, item) in needed(&root, "plugins")?.table()?.items() {
-            plugins.insert(key.to_owned(), Locked::read(item.table()?)?);
+            plugins.insert(key.to_owned(), Locked::read(item.table()?, kinds)?);
         }
         Ok(Self(plugins))
     }
 
     /// Where `now` is not as this lock file has it, plugin by plugin.
-    pub fn differences(&self, now: &Self) -> Vec<Difference> {
+    pub fn differences(&self, now: &Self, kinds: &GrantKinds) -> Vec<Difference> {
         let keys: BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
         let mut found = Vec::new();
         for key in keys {
             match (self.0.get(key), now.0.get(key)) {
-                (Some(old), Some(new)) => old.differ(new, key, &mut found),
+                (Some(old), Some(new)) => old.differ(new, key, kinds, &mut found),
                 (old, new) => found.push(Difference {
                     plugin: key.clone(),
                     part: "plugin",
@@ -129,8 +133,8 @@ impl Lock {
     ///
     /// # Errors
     /// Every difference, a line each.
-    pub fn check(&self, now: &Self, file: &Path) -> Result<(), Diagnostic> {
-        let differences = self.differences(now);
+    pub fn check(&self, now: &Self, file: &Path, kinds: &GrantKinds) -> Result<(), Diagnostic> {
+        let differences = self.differences(now, kinds);
         if differences.is_empty() {
             return Ok(());
         }
@@ -170,17 +174,18 @@ fn needed<'d>(table: &Table<'d>, key: &str) -> Result<Item<'d>, Diagnostic> {
 }
 
 impl Locked {
-    fn of(found: &Inspected, granted: &Grants) -> Self {
+    fn of(found: &Inspected, granted: &Grants, kinds: &GrantKinds) -> Self {
         let descriptor = &found.descriptor;
         let (major, minor) = descriptor.version;
         let set = |names: &[String]| names.iter().cloned().collect();
         // `types` has no functions, so nobody asks anything by it.
         let imports = found.imports.iter().map(|import| interface(import));
         let imports: BTreeSet<&str> = imports.filter(|import| *import != "types").collect();
+        let needed = found.imports.iter();
+        let needed = needed.filter_map(|import| Some(kinds.of_interface(import)?.name()));
+        let needed: BTreeSet<&str> = needed.collect();
         let mut grants = granted.clone();
-        grants
-            .0
-            .retain(|capability, _| imports.contains(capability.interface()));
+        grants.retain(|capability| needed.contains(capability));
         Self {
             source: match &found.builtin {
                 Some(name) => Source::Builtin {
@@ -201,7 +206,7 @@ impl Locked {
         }
     }
 
-    fn read(table: Table<'_>) -> Result<Self, Diagnostic> {
+    fn read(table: Table<'_>, kinds: &GrantKinds) -> Result<Self, Diagnostic> {
         let table = table.only(&[
             "sha256", "builtin", "contract", "name", "version", "imports", "requires", "optional",
             "provides", "grants",
@@ -233,22 +238,17 @@ impl Locked {
             requires: set("requires")?,
             optional: set("optional")?,
             provides: set("provides")?,
-            grants: Grants::read(needed(&table, "grants")?.table()?)?,
+            grants: Grants::read(needed(&table, "grants")?.table()?, kinds)?,
         })
     }
 
-    fn write(&self, key: &str, text: &mut String) {
-        let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let key = match !key.is_empty() && key.chars().all(is_bare) {
-            true => key.to_owned(),
-            false => quoted(key),
-        };
+    fn write(&self, plugin: &str, text: &mut String) {
         let list = |names: &BTreeSet<String>| {
             let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
             format!("[{}]", names.join(", "))
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "\n[plugins.{key}]");
+        let _ = writeln!(text, "\n[plugins.{}]", key(plugin));
         let mut line = |key: &str, value: String| {
             let _ = writeln!(text, "{key} = {value}");
         };
@@ -277,7 +277,7 @@ impl Locked {
         }
     }
 
-    fn differ(&self, new: &Self, plugin: &str, found: &mut Vec<Difference>) {
+    fn differ(&self, new: &Self, plugin: &str, kinds: &GrantKinds, found: &mut Vec<Difference>) {
         let mut differ = |part, old: Option<String>, new: Option<String>| {
             if old != new {
                 found.push(Difference {
@@ -311,11 +311,11 @@ impl Locked {
                 differ(part, None, Some(added.clone()));
             }
         }
-        let granted = |of: &Self, capability| {
+        let granted = |of: &Self, capability: &str| {
             let grant = of.grants.get(capability)?.clone();
-            Some(Grants(BTreeMap::from([(capability, grant)])).to_string())
+            Some(Grants::from_iter([(capability.to_owned(), grant)]).to_string())
         };
-        for capability in Capability::ALL {
+        for capability in kinds.names() {
             differ(
                 "grants",
                 granted(self, capability),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use cairn_model::value::{Digest, Object, Value};
 
-use crate::manifest::{Capability, interface};
+use crate::manifest::{GrantKinds, interface};
 use crate::plan::{Descriptor, check_settings};
 
 mod schema;
@@ -92,8 +92,8 @@ pub struct Change {
     pub widens: Option<String>,
 }
 
-/// What changed from `old` to `new`, which were both given `settings`.
-pub fn changes(old: &Version, new: &Version, settings: &Object) -> Vec<Change> {
+/// Compares `old` and `new`, which were both given `settings`, on a host with the capabilities in `kinds`.
+pub fn changes(old: &Version, new: &Version, settings: &Object, kinds: &GrantKinds) -> Vec<Change> {
     let mut changes = Vec::new();
     replaced(
         &mut changes,
@@ -103,7 +103,7 @@ pub fn changes(old: &Version, new: &Version, settings: &Object) -> Vec<Change> {
     );
     replaced(&mut changes, Part::Size, old.size, new.size);
     exports(&mut changes, &old.exports, &new.exports);
-    imports(&mut changes, &old.imports, &new.imports);
+    imports(&mut changes, &old.imports, &new.imports, kinds);
     descriptors(&mut changes, &old.descriptor, &new.descriptor);
     schema::changes(&mut changes, &old.settings_schema, &new.settings_schema);
     settings_taken(&mut changes, old, new, settings);
@@ -157,7 +157,12 @@ fn exports(changes: &mut Vec<Change>, old: &BTreeSet<String>, new: &BTreeSet<Str
 
 /// A patch release of WASI is the same interface: toolchains move between them. `types` has no functions, so nobody asks
 /// anything by it.
-fn imports(changes: &mut Vec<Change>, old: &BTreeSet<String>, new: &BTreeSet<String>) {
+fn imports(
+    changes: &mut Vec<Change>,
+    old: &BTreeSet<String>,
+    new: &BTreeSet<String>,
+    kinds: &GrantKinds,
+) {
     let known = |among: &BTreeSet<String>, name: &str| {
         interface(name) == "types"
             || among
@@ -168,8 +173,8 @@ fn imports(changes: &mut Vec<Change>, old: &BTreeSet<String>, new: &BTreeSet<Str
         changes.push(dropped(Part::Imports, gone, None));
     }
     for one in new.iter().filter(|name| !known(old, name)) {
-        let widens = match Capability::of_interface(one) {
-            Some(capability) => format!("it needs the grant `{capability}`"),
+        let widens = match kinds.of_interface(one) {
+            Some(kind) => format!("it needs the grant `{}`", kind.name()),
             None => "it did not import this".to_owned(),
         };
         changes.push(added(Part::Imports, one, Some(&widens)));

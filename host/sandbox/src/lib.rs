@@ -5,4 +5,7 @@
 pub mod capability;
 pub mod check;
 pub mod plugin;
-mod wit;
+pub mod volumes;
+pub mod wit;
+
+pub use wasmtime;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use cairn::flow::TaskOptions;
 use cairn::host::Host;
 use cairn::manifest::Manifest;
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 use cairn::store::Sqlite;
 use cairn::task::Task;
 use serde_json::json;
@@ -57,7 +57,7 @@ impl Sandbox {
     /// # Errors
     /// When this machine cannot run it.
     pub fn new() -> Result<Self> {
-        Ok(Self(Plugins::new(&PluginConfig::default())?))
+        Ok(Self(Plugins::new(&cairn::plugin_config())?))
     }
 
     /// A host on the store of one scenario.
@@ -108,7 +108,7 @@ fn tasks(
     config: &Config,
 ) -> Result<Vec<Ready>> {
     let text = manifest(plugins, keys, config);
-    let manifest = Manifest::parse(&text, Path::new("flow.toml"))?;
+    let manifest = Manifest::parse(&text, Path::new("flow.toml"), &cairn::grant_kinds())?;
     Ok(host.ready(&host.plan(&manifest)?)?.tasks().to_vec())
 }
 

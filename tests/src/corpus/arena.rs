@@ -60,7 +60,11 @@ impl Arena {
         let text = std::fs::read_to_string(&flow)?;
         // A busy machine is no reason to fail.
         let text = text.replace("\nbuiltin", "\nlimits = { deadline = \"30s\" }\nbuiltin");
-        let plan = host.plan(&Manifest::parse(&text, Path::new(&flow))?)?;
+        let plan = host.plan(&Manifest::parse(
+            &text,
+            Path::new(&flow),
+            &cairn::grant_kinds(),
+        )?)?;
         let mut request = Ok(Value::Null);
         let honest = honest();
         host.store().admin(&honest, |admin| {
@@ -182,6 +186,7 @@ impl Arena {
         Ok(Manifest::parse(
             &text,
             &self.folder.path().join("flow.toml"),
+            &cairn::grant_kinds(),
         )?)
     }
 

@@ -110,7 +110,7 @@ fn host(life: &Life) -> Result<Host> {
     let store = Sqlite::open(&life.folder.join("cairn.db"), config, Arc::new(SystemClock))?;
     let plugins = Plugins::new(&PluginConfig {
         cache: Some(life.cache.clone()),
-        ..PluginConfig::default()
+        ..cairn::plugin_config()
     })?;
     let fails = life.fails;
     let host = Host::builder(Arc::new(store), plugins)
@@ -177,7 +177,7 @@ fn run(host: &Host, life: &Life) -> Result<()> {
         false => text,
     };
     let path = repository("examples/volume-create/flow.toml");
-    let manifest = Manifest::parse(&text, Path::new(&path))?;
+    let manifest = Manifest::parse(&text, Path::new(&path), &cairn::grant_kinds())?;
     let plan = host.plan(&manifest)?;
     let requester = Identity::new("ann", "acme");
     let entered = host.store().read(&requester, |view| {

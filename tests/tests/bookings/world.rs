@@ -11,7 +11,7 @@ use cairn::host::{Done, Host, HostError};
 use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 use cairn::quota::QuotaConfig;
 use cairn::report::{Report, Verdict};
 use cairn::store::admin::{Admin, AdminError, NewVolumeType};
@@ -73,7 +73,7 @@ fn scratch() -> tempfile::TempDir {
 
 fn plugins() -> Arc<Plugins> {
     static PLUGINS: LazyLock<Arc<Plugins>> =
-        LazyLock::new(|| Plugins::new(&PluginConfig::default()).unwrap());
+        LazyLock::new(|| Plugins::new(&cairn::plugin_config()).unwrap());
     Arc::clone(&PLUGINS)
 }
 
@@ -142,7 +142,7 @@ impl Life {
             true => manifest.replace("[flow]\n", "[flow]\non_lost = \"resume\"\n"),
             false => manifest,
         };
-        let manifest = Manifest::parse(&manifest, Path::new(&path)).unwrap();
+        let manifest = Manifest::parse(&manifest, Path::new(&path), &cairn::grant_kinds()).unwrap();
         let plan = host.plan(&manifest).unwrap();
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let judge = Connection::open_with_flags(database, flags).unwrap();

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 
 use super::*;
 use crate::Folder;
@@ -38,7 +38,7 @@ fn rows(path: &Path) -> BTreeMap<String, i64> {
 #[test]
 fn the_recorded_statements_leave_what_flows_leave() {
     let folder = Folder::within(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let plugins = Plugins::new(&PluginConfig::default()).unwrap();
+    let plugins = Plugins::new(&cairn::plugin_config()).unwrap();
     for case in Case::ALL {
         let name = case.as_str();
         // One flow is run to warm up.

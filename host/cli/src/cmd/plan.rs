@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use cairn::host::Planner;
 use cairn::manifest::{Grants, LimitKey, Limits, Manifest, Mode};
 use cairn::plan::{self, PlannedCheck, PlannedTask};
-use cairn::value::Digest;
+use cairn::value::{Digest, Value};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -53,6 +53,7 @@ impl Plan {
         let manifest = Manifest::parse(
             &input::text(&self.manifest, "the manifest")?,
             &self.manifest,
+            &session.settings.kinds,
         )?;
         let planner = session.planner()?.policy(session.policy()?);
         let plan = session.plan(&planner, &manifest, self.locked)?;
@@ -72,7 +73,7 @@ impl Plan {
 
 /// Writes the lock file, and tells what is not as it was.
 fn lock(session: &Session, planner: &Planner, manifest: &Manifest) -> Result<(), Failure> {
-    let (path, differences) = lockfile::write(manifest, &planner.load(manifest)?)?;
+    let (path, differences) = lockfile::write(manifest, &planner.load(manifest)?, planner.kinds())?;
     session.note(&format!("wrote {}", path.display()));
     differences
         .iter()
@@ -198,11 +199,20 @@ fn inputs(number: usize, task: &PlannedTask) -> Vec<Vec<String>> {
     required.chain(optional).collect()
 }
 
+/// What narrows a grant, without its keys.
+fn words(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(words).collect(),
+        Value::Object(table) => table.values().flat_map(words).collect(),
+        Value::String(text) => vec![text.clone()],
+        other => vec![other.to_string()],
+    }
+}
+
 fn grants(grants: &Grants) -> String {
     let mut text = String::new();
     for (capability, grant) in grants.iter() {
-        let narrowed = grant.resources.iter().chain(&grant.topics).flatten();
-        let narrowed: Vec<&str> = narrowed.map(String::as_str).collect();
+        let narrowed: Vec<String> = grant.as_json().values().flat_map(words).collect();
         let gap = if text.is_empty() { "" } else { " " };
         // Writing to a string cannot fail.
         let _ = match narrowed.is_empty() {

@@ -119,7 +119,8 @@ impl Check {
                 .into()),
             };
         };
-        let manifest = Manifest::parse(&input::text(flow, "the manifest")?, flow)?;
+        let text = input::text(flow, "the manifest")?;
+        let manifest = Manifest::parse(&text, flow, &session.settings.kinds)?;
         let planner = session.planner()?.policy(Arc::clone(policy));
         planner.check_asked(&manifest, &self.rule)?;
         let plan = planner.plan(&manifest)?;

@@ -3,7 +3,7 @@ use std::io;
 use std::sync::Arc;
 
 use cairn_manifest::allow::Allow;
-use cairn_manifest::manifest::{LimitKey, Limits, Manifest, PluginEntry, Source};
+use cairn_manifest::manifest::{GrantKinds, LimitKey, Limits, Manifest, PluginEntry, Source};
 use cairn_manifest::plan::{Inspected, Plan, PlannedCheck};
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
@@ -39,6 +39,11 @@ impl Planner {
         };
         planner.extend(builtins);
         planner
+    }
+
+    /// Returns the capabilities that plugins may be granted.
+    pub fn kinds(&self) -> &GrantKinds {
+        self.plugins.kinds()
     }
 
     /// What the operator lets plugins be granted; everything unless something else is said. It binds plans that were stored
@@ -167,8 +172,12 @@ impl Planner {
         inspected: &BTreeMap<String, Inspected>,
     ) -> Result<Plan, Diagnostic> {
         let asked_by_rules = self.asked_by_rules(manifest)?;
-        self.bounded(manifest)?
-            .plan_with_rules(inspected, &self.allow, &asked_by_rules)
+        self.bounded(manifest)?.plan_with_rules(
+            inspected,
+            &self.allow,
+            self.kinds(),
+            &asked_by_rules,
+        )
     }
 
     /// The plugins of the manifest that any rule asks; a task of the flow may ask about any action.
@@ -266,7 +275,9 @@ impl Planner {
             digest: plugin.digest(),
             size: plugin.bytes().len() as u64,
             imports: imports
-                .filter(|import| import.name.starts_with("cairn:plugin/"))
+                .filter(|import| {
+                    import.capability.is_some() || import.name.starts_with("cairn:plugin/")
+                })
                 .map(|import| import.name.clone())
                 .collect(),
             settings_schema: schema,

@@ -141,6 +141,14 @@ impl Core {
         services: &Arc<Services>,
     ) -> Result<ReadyTask, HostError> {
         let whose = format!("task `{}`", planned.name);
+        let kinds = self.planner.kinds();
+        if let Some(capability) = planned.grants.unregistered(kinds) {
+            let message = format!(
+                "{whose} is granted `{}`, a capability that this host does not have",
+                capability.escape_debug()
+            );
+            return Err(Diagnostic::new(message).into());
+        }
         let plugin = self.component(planned.digest, &whose)?;
         let limits = self.planner.limits_today(&planned.limits, &whose);
         let requires = planned.requires.iter().map(|(input, _)| input);
@@ -162,6 +170,7 @@ impl Core {
                 planned.builtin.as_deref(),
                 planned.digest,
                 &planned.grants,
+                kinds,
             ),
             limits,
             sees_request: planned.builtin.as_deref() == Some(INJECT),

@@ -2,7 +2,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use cairn_effects::event::{Event, FlowState};
-use cairn_manifest::manifest::OnLost;
+use cairn_manifest::manifest::{Limits, OnLost, Retry};
 use cairn_model::clock::SystemClock;
 use cairn_model::idempotency::Key;
 use cairn_sandbox::plugin::PluginConfig;
@@ -87,6 +87,30 @@ fn whoever_is_told_of_a_flow_may_panic() {
     }
     one_more_is_run(&host, None);
     one_more_is_run(&host, Some("key"));
+}
+
+#[test]
+fn a_stored_plan_that_grants_what_is_not_registered_is_refused_by_its_name() {
+    let task = serde_json::json!({
+        "name": "a", "plugin": "a", "display": "a", "version": [1, 0], "digest": Digest::of(b"a"), "size": 1, "builtin": null,
+        "settings": {}, "grants": {"records": {"collections": ["dns"]}}, "limits": Limits::default(), "retry": Retry::default(),
+        "revert": Retry::default(), "requires": [], "optional": [], "provides": [],
+    });
+    let plan = Plan {
+        name: "one".to_owned(),
+        action: None,
+        on_lost: OnLost::Rollback,
+        tasks: vec![serde_json::from_value(task).unwrap()],
+        policies: Vec::new(),
+        validators: Vec::new(),
+        rule_plugins: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let error = host().ready(&plan).err().expect("nobody has records");
+    assert_eq!(
+        error.to_string(),
+        "task `a` is granted `records`, a capability that this host does not have"
+    );
 }
 
 #[test]

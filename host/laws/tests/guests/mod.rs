@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::Plugins;
 use cairn_laws::Tools;
 
 /// One of its components: `lawless.wasm`, or `examples/NAME.wasm`.
@@ -33,7 +33,7 @@ pub fn component(name: &str) -> PathBuf {
 
 pub fn tools() -> Tools {
     Tools {
-        plugins: Plugins::new(&PluginConfig::default()).unwrap(),
+        plugins: Plugins::new(&cairn::plugin_config()).unwrap(),
         builtins: cairn_bundle::PLUGINS.to_vec(),
         folder: std::env::temp_dir(),
     }

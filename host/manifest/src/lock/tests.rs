@@ -2,7 +2,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::manifest::Grant;
 use crate::plan::Descriptor;
+use crate::testing::kinds;
 
 const FLOW: &str = r#"[flow]
 name = "f"
@@ -22,7 +24,7 @@ plugin = "naming"
 "#;
 
 fn manifest() -> Manifest {
-    Manifest::parse(FLOW, Path::new("flows/flow.toml")).unwrap()
+    Manifest::parse(FLOW, Path::new("flows/flow.toml"), &kinds()).unwrap()
 }
 
 fn found(name: &str, imports: &[&str]) -> Inspected {
@@ -61,19 +63,19 @@ fn plugins() -> BTreeMap<String, Inspected> {
 }
 
 fn lock() -> Lock {
-    Lock::of(&manifest(), &plugins())
+    Lock::of(&manifest(), &plugins(), &kinds())
 }
 
 fn parse(text: &str) -> Result<Lock, String> {
-    Lock::parse(text, Path::new("flow.lock")).map_err(|error| error.to_string())
+    Lock::parse(text, Path::new("flow.lock"), &kinds()).map_err(|error| error.to_string())
 }
 
 /// The differences after `change` was made to the second plugin.
 fn after(change: impl FnOnce(&mut Inspected)) -> Vec<String> {
     let mut plugins = plugins();
     change(plugins.get_mut("naming").unwrap());
-    let now = Lock::of(&manifest(), &plugins);
-    texts(&lock().differences(&now))
+    let now = Lock::of(&manifest(), &plugins, &kinds());
+    texts(&lock().differences(&now, &kinds()))
 }
 
 fn texts(differences: &[Difference]) -> Vec<String> {
@@ -130,7 +132,10 @@ fn the_order_of_names_does_not_count() {
 fn a_built_in_plugin_may_be_built_anew() {
     let mut plugins = plugins();
     plugins.get_mut("inject").unwrap().digest = Digest::of(b"a newer build");
-    assert_eq!(lock().differences(&Lock::of(&manifest(), &plugins)), []);
+    assert_eq!(
+        lock().differences(&Lock::of(&manifest(), &plugins, &kinds()), &kinds()),
+        []
+    );
 }
 
 #[test]
@@ -174,9 +179,9 @@ fn each_thing_that_differs_is_a_line_from_old_to_new() {
 #[test]
 fn a_grant_that_the_manifest_widens_differs() {
     let wide = FLOW.replace("{ resources = [\"volumes\"] }", "true");
-    let manifest = Manifest::parse(&wide, Path::new("flow.toml")).unwrap();
+    let manifest = Manifest::parse(&wide, Path::new("flow.toml"), &kinds()).unwrap();
     assert_eq!(
-        texts(&lock().differences(&Lock::of(&manifest, &plugins()))),
+        texts(&lock().differences(&Lock::of(&manifest, &plugins(), &kinds()), &kinds())),
         ["naming: grants { quota = { resources = [\"volumes\"] } } -> { quota = true }"]
     );
 }
@@ -186,14 +191,16 @@ fn plugins_that_come_and_go_differ() {
     let mut more = plugins();
     more.insert("spare".to_owned(), found("spare", &[]));
     let text = format!("{FLOW}[plugins.spare]\npath = 's'\n");
-    let manifest = Manifest::parse(&text, Path::new("flow.toml")).unwrap();
-    let more = Lock::of(&manifest, &more);
+    let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds()).unwrap();
+    let more = Lock::of(&manifest, &more, &kinds());
     let digest = Digest::of(b"spare");
     assert_eq!(
-        texts(&lock().differences(&more)),
+        texts(&lock().differences(&more, &kinds())),
         [format!("spare: plugin + spare==1.0 ({digest})")]
     );
-    let gone = more.check(&lock(), Path::new("flow.lock")).unwrap_err();
+    let gone = more
+        .check(&lock(), Path::new("flow.lock"), &kinds())
+        .unwrap_err();
     assert_eq!(
         gone.to_string(),
         format!(
@@ -249,11 +256,10 @@ proptest! {
         names in prop::collection::vec("\\PC{1,6}", 0..4),
         topics in prop::collection::btree_set("[a-z\"\\\\\u{e9}]{1,6}\\*?", 1..3),
     ) {
-        let mut plugin = Locked::of(&found("x", &["rpc"]), &Grants::default());
+        let mut plugin = Locked::of(&found("x", &["rpc"]), &Grants::default(), &kinds());
         plugin.requires = names.iter().cloned().collect();
         plugin.name = names.concat();
-        let grant = crate::manifest::Grant { topics: Some(topics), resources: None };
-        plugin.grants.0.insert(Capability::Rpc, grant);
+        plugin.grants.insert("rpc", Grant::only("topics", topics), &kinds());
         let lock = Lock(BTreeMap::from([(key, plugin)]));
         let text = lock.to_text(Path::new("a\nb.toml"));
         prop_assert_eq!(parse(&text), Ok(lock), "{}", text);

@@ -1,175 +1,90 @@
 //! Which capabilities a plugin is granted, and how far each goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use cairn_model::error::Diagnostic;
+use cairn_model::value::{Object, Value};
 
+use super::GrantKinds;
 use crate::document::{Item, Table, quoted};
 
-/// A WIT interface that a plugin may import only when it is granted.
+/// How far one granted capability goes: a JSON object, as the capability's [`GrantKind`](super::GrantKind) reads it. `{}` is the
+/// whole capability.
 ///
-/// `context` and `log` are no capabilities: every plugin has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Capability {
-    /// The results map so far.
-    Results,
-    /// The operator's policy rules.
-    Policy,
-    /// Availability zones.
-    Zones,
-    /// Volume types, QoS specs, snapshots and volumes; read only.
-    Catalog,
-    /// The image registry; read only.
-    Images,
-    /// The key store.
-    Keys,
-    /// Quotas; may be narrowed to some resources.
-    Quota,
-    /// Volumes of the caller's project.
-    Volumes,
-    /// Casts to other services; may be narrowed to some topics.
-    Rpc,
-}
-
-impl Capability {
-    /// Every capability, in the order of the design's list.
-    pub const ALL: [Self; 9] = [
-        Self::Results,
-        Self::Policy,
-        Self::Zones,
-        Self::Catalog,
-        Self::Images,
-        Self::Keys,
-        Self::Quota,
-        Self::Volumes,
-        Self::Rpc,
-    ];
-
-    /// Name of its interface in the WIT package `cairn:plugin`, and of its grant in a manifest.
-    pub const fn interface(self) -> &'static str {
-        match self {
-            Self::Results => "results",
-            Self::Policy => "policy",
-            Self::Zones => "zones",
-            Self::Catalog => "catalog",
-            Self::Images => "images",
-            Self::Keys => "keys",
-            Self::Quota => "quota",
-            Self::Volumes => "volumes",
-            Self::Rpc => "rpc",
-        }
-    }
-
-    /// The capability of an interface, which may be given as `quota`, `cairn:plugin/quota` or `cairn:plugin/quota@0.1.0`.
-    pub fn of_interface(name: &str) -> Option<Self> {
-        let name = interface(name);
-        Self::ALL
-            .into_iter()
-            .find(|capability| capability.interface() == name)
-    }
-
-    /// The key that narrows its grant, if one does.
-    const fn narrowing(self) -> Option<&'static str> {
-        match self {
-            Self::Quota => Some("resources"),
-            Self::Rpc => Some("topics"),
-            Self::Results
-            | Self::Policy
-            | Self::Zones
-            | Self::Catalog
-            | Self::Images
-            | Self::Keys
-            | Self::Volumes => None,
-        }
-    }
-}
-
-impl fmt::Display for Capability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.interface())
-    }
-}
-
-/// An interface of `cairn:plugin` without its package and version; a name of another package as it is.
-pub(crate) fn interface(name: &str) -> &str {
-    let name = name
-        .strip_prefix(cairn_model::contract::PACKAGE)
-        .unwrap_or(name);
-    match name.contains(':') {
-        true => name,
-        false => name.split_once('@').map_or(name, |(name, _)| name),
-    }
-}
-
-/// How far a granted capability goes. A list of names may hold prefixes: `volumes_*` is every name that starts so.
+/// A list of names may hold prefixes: `volumes_*` is every name that starts so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// Quota resources it reaches; `None` is all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<BTreeSet<String>>,
-    /// Topics that may be cast to; `None` is all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub topics: Option<BTreeSet<String>>,
-}
+#[serde(transparent)]
+pub struct Grant(Object);
 
 impl Grant {
-    /// Whether the quota resource `name` is within reach.
-    pub fn reaches_resource(&self, name: &str) -> bool {
-        reaches(self.resources.as_ref(), name)
+    /// Grants the whole capability.
+    pub fn all() -> Self {
+        Self::default()
     }
 
-    /// Whether the topic `name` is within reach.
-    pub fn reaches_topic(&self, name: &str) -> bool {
-        reaches(self.topics.as_ref(), name)
+    /// Grants what these names and prefixes reach, listed under `key`.
+    pub fn only(key: &str, names: BTreeSet<String>) -> Self {
+        Self(Object::from_iter([(
+            key.to_owned(),
+            names.into_iter().collect(),
+        )]))
     }
 
-    /// What both grants reach; `None` when that is nothing.
-    pub fn within(&self, other: &Self) -> Option<Self> {
-        Some(Self {
-            resources: in_both(self.resources.as_ref(), other.resources.as_ref())?,
-            topics: in_both(self.topics.as_ref(), other.topics.as_ref())?,
-        })
+    /// Grants what this JSON says, which must be canonical.
+    pub fn from_json(json: Object) -> Self {
+        Self(json)
     }
 
-    fn read(capability: Capability, item: &Item<'_>) -> Result<Option<Self>, Diagnostic> {
-        if let Some(granted) = item.as_bool() {
-            return Ok(granted.then(Self::default));
+    /// Returns the grant as JSON.
+    pub fn as_json(&self) -> &Object {
+        &self.0
+    }
+
+    /// Whether there is a list under `key`, so that the grant does not reach every name.
+    pub fn is_narrowed(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Whether the list under `key` reaches `name`. A grant without the list reaches every name.
+    pub fn reaches(&self, key: &str, name: &str) -> bool {
+        match self.0.get(key) {
+            None => true,
+            Some(names) => names_in(names).any(|pattern| covers(pattern, name)),
         }
-        let Some(table) = item.as_table() else {
-            return Err(item
-                .error("must be true, false, or a table that narrows the grant")
-                .help(format!("write `{capability} = true`")));
+    }
+
+    /// Computes what the lists under `key` of both grants reach; `None` when that is nothing. Other keys are dropped.
+    pub fn within(&self, other: &Self, key: &str) -> Option<Self> {
+        let (one, other) = match (self.0.get(key), other.0.get(key)) {
+            (Some(one), Some(other)) => (one, other),
+            (None, None) => return Some(Self::all()),
+            (Some(names), None) | (None, Some(names)) => {
+                let names = names_in(names).map(str::to_owned).collect();
+                return Some(Self::only(key, names));
+            }
         };
-        let Some(key) = capability.narrowing() else {
-            return Err(item
-                .error("cannot be narrowed")
-                .help(format!("write `{capability} = true`")));
-        };
-        let Some(names) = table.only(&[key])?.get(key) else {
-            return Err(item
-                .error("narrows nothing")
-                .help(format!("write `{capability} = true`, or name the {key}")));
-        };
-        let reach = Some(read_names(&names)?);
-        Ok(Some(match capability {
-            Capability::Rpc => Self {
-                topics: reach,
-                resources: None,
-            },
-            _ => Self {
-                resources: reach,
-                topics: None,
-            },
-        }))
+        // Of two names or prefixes that meet, one covers the other.
+        let pairs = names_in(one).flat_map(|a| names_in(other).map(move |b| (a, b)));
+        let meet = pairs.filter_map(|(a, b)| match (covers(a, b), covers(b, a)) {
+            (true, _) => Some(b.to_owned()),
+            (false, true) => Some(a.to_owned()),
+            (false, false) => None,
+        });
+        let meet: BTreeSet<String> = meet.collect();
+        (!meet.is_empty()).then(|| Self::only(key, meet))
     }
 }
 
-fn reaches(names: Option<&BTreeSet<String>>, name: &str) -> bool {
-    names.is_none_or(|names| names.iter().any(|pattern| covers(pattern, name)))
+/// The names in a list.
+fn names_in(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 /// Whether every name that `narrow` stands for, a name or a prefix, is one of `pattern`.
@@ -180,26 +95,11 @@ fn covers(pattern: &str, narrow: &str) -> bool {
     }
 }
 
-/// The names of both lists; `None` when there are none. A list that is left out holds every name.
-fn in_both(
-    one: Option<&BTreeSet<String>>,
-    other: Option<&BTreeSet<String>>,
-) -> Option<Option<BTreeSet<String>>> {
-    let (Some(one), Some(other)) = (one, other) else {
-        return Some(one.or(other).cloned());
-    };
-    // Of two names or prefixes that meet, one covers the other.
-    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| (a, b)));
-    let meet = pairs.filter_map(|(a, b)| match (covers(a, b), covers(b, a)) {
-        (true, _) => Some(b.clone()),
-        (false, true) => Some(a.clone()),
-        (false, false) => None,
-    });
-    let meet: BTreeSet<String> = meet.collect();
-    (!meet.is_empty()).then_some(Some(meet))
-}
-
-fn read_names(item: &Item<'_>) -> Result<BTreeSet<String>, Diagnostic> {
+/// Reads a list of names and prefixes that narrows a grant.
+///
+/// # Errors
+/// It is no list, is empty, or holds what is neither a name nor a prefix.
+pub fn read_names(item: &Item<'_>) -> Result<BTreeSet<String>, Diagnostic> {
     let mut names = BTreeSet::new();
     for name in item.array()? {
         let text = name.text()?;
@@ -219,49 +119,126 @@ fn read_names(item: &Item<'_>) -> Result<BTreeSet<String>, Diagnostic> {
     Ok(names)
 }
 
-/// The capabilities that one plugin is granted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Grants(pub BTreeMap<Capability, Grant>);
+/// The capabilities that one plugin is granted, by their names, in the order of the registry that they were read with.
+///
+/// Grants that are read back from JSON keep their order and every name. The host refuses names that are not registered when it plans
+/// or makes a task: see [`unregistered`](Self::unregistered).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants(Vec<(String, Grant)>);
 
 impl Grants {
-    /// The grant of `capability`, if it is granted.
-    pub fn get(&self, capability: Capability) -> Option<&Grant> {
-        self.0.get(&capability)
+    /// Returns the grant of `capability`, if it is granted.
+    pub fn get(&self, capability: &str) -> Option<&Grant> {
+        let mut grants = self.0.iter();
+        grants
+            .find(|(name, _)| name == capability)
+            .map(|(_, grant)| grant)
     }
 
     /// Whether `capability` is granted at all.
-    pub fn has(&self, capability: Capability) -> bool {
-        self.0.contains_key(&capability)
+    pub fn has(&self, capability: &str) -> bool {
+        self.get(capability).is_some()
     }
 
-    /// What is granted, in the order of [`Capability::ALL`].
-    pub fn iter(&self) -> impl Iterator<Item = (Capability, &Grant)> {
-        self.0
-            .iter()
-            .map(|(capability, grant)| (*capability, grant))
+    /// Whether nothing is granted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// What both grant, as far as both reach.
+    /// Returns what is granted, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Grant)> {
+        self.0.iter().map(|(name, grant)| (name.as_str(), grant))
+    }
+
+    /// Grants `capability` too, or as far as this instead, at its place in the order.
+    pub fn insert(&mut self, capability: &str, grant: Grant, kinds: &GrantKinds) {
+        self.set(capability.to_owned(), grant);
+        self.0.sort_by_key(|(name, _)| kinds.position(name));
+    }
+
+    fn set(&mut self, capability: String, grant: Grant) {
+        match self.0.iter_mut().find(|(name, _)| *name == capability) {
+            Some((_, old)) => *old = grant,
+            None => self.0.push((capability, grant)),
+        }
+    }
+
+    /// Keeps only the capabilities that `keep` returns true for.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.0.retain(|(name, _)| keep(name));
+    }
+
+    /// Returns the first granted capability that is not registered.
+    pub fn unregistered(&self, kinds: &GrantKinds) -> Option<&str> {
+        self.iter()
+            .map(|(name, _)| name)
+            .find(|name| kinds.get(name).is_none())
+    }
+
+    /// Computes what both grant, as far as both reach. Capabilities that are not registered are dropped.
     #[must_use]
-    pub fn within(&self, other: &Self) -> Self {
+    pub fn within(&self, other: &Self, kinds: &GrantKinds) -> Self {
         let both = self.iter().filter_map(|(capability, grant)| {
-            Some((capability, grant.within(other.get(capability)?)?))
+            let kind = kinds.get(capability)?;
+            let grant = kind.within(grant, other.get(capability)?)?;
+            Some((capability.to_owned(), grant))
         });
         Self(both.collect())
     }
 
-    pub(crate) fn read(table: Table<'_>) -> Result<Self, Diagnostic> {
-        let table = table.only(&Capability::ALL.map(Capability::interface))?;
+    pub(crate) fn read(table: Table<'_>, kinds: &GrantKinds) -> Result<Self, Diagnostic> {
+        let names: Vec<&str> = kinds.names().collect();
+        let table = table.only(&names)?;
         let mut grants = Self::default();
-        for capability in Capability::ALL {
-            if let Some(item) = table.get(capability.interface())
-                && let Some(grant) = Grant::read(capability, &item)?
+        for kind in kinds.iter() {
+            if let Some(item) = table.get(kind.name())
+                && let Some(grant) = kind.parse(&item)?
             {
-                grants.0.insert(capability, grant);
+                grants.0.push((kind.name().to_owned(), grant));
             }
         }
         Ok(grants)
+    }
+}
+
+impl FromIterator<(String, Grant)> for Grants {
+    /// Collects grants in their order; of two grants of one capability the later one counts.
+    fn from_iter<I: IntoIterator<Item = (String, Grant)>>(grants: I) -> Self {
+        let mut all = Self::default();
+        for (capability, grant) in grants {
+            all.set(capability, grant);
+        }
+        all
+    }
+}
+
+impl Serialize for Grants {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Grants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Grants;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of grants")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Grants, A::Error> {
+                let mut grants = Grants::default();
+                while let Some((capability, grant)) = map.next_entry()? {
+                    grants.set(capability, grant);
+                }
+                Ok(grants)
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
     }
 }
 
@@ -270,20 +247,10 @@ impl fmt::Display for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "{ ";
         for (capability, grant) in self.iter() {
-            let narrowed = match capability {
-                Capability::Rpc => grant.topics.as_ref(),
-                _ => grant.resources.as_ref(),
-            };
-            match (capability.narrowing(), narrowed) {
-                (Some(key), Some(names)) => {
-                    let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
-                    write!(
-                        f,
-                        "{between}{capability} = {{ {key} = [{}] }}",
-                        names.join(", ")
-                    )?;
-                }
-                _ => write!(f, "{between}{capability} = true")?,
+            write!(f, "{between}{} = ", key(capability))?;
+            match grant.0.is_empty() {
+                true => f.write_str("true")?,
+                false => write_table(f, &grant.0)?,
             }
             between = ", ";
         }
@@ -291,48 +258,78 @@ impl fmt::Display for Grants {
     }
 }
 
+fn write_table(f: &mut fmt::Formatter<'_>, table: &Object) -> fmt::Result {
+    let mut between = "{ ";
+    // TOML has no null.
+    for (name, value) in table.iter().filter(|(_, value)| !value.is_null()) {
+        write!(f, "{between}{} = ", key(name))?;
+        write_value(f, value)?;
+        between = ", ";
+    }
+    f.write_str(if between == "{ " { "{}" } else { " }" })
+}
+
+fn write_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
+    match value {
+        Value::String(text) => f.write_str(&quoted(text)),
+        Value::Object(table) => write_table(f, table),
+        Value::Array(items) => {
+            f.write_str("[")?;
+            for (index, item) in items.iter().enumerate() {
+                f.write_str(if index == 0 { "" } else { ", " })?;
+                write_value(f, item)?;
+            }
+            f.write_str("]")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => write!(f, "{value}"),
+    }
+}
+
+/// A key of TOML, in quotes where it needs them.
+pub(crate) fn key(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    match !name.is_empty() && name.chars().all(is_bare) {
+        true => name.to_owned(),
+        false => quoted(name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::{GrantKind as _, SimpleGrantKind};
+    use crate::testing::kinds;
 
-    #[test]
-    fn an_interface_is_found_by_each_of_its_names() {
-        for capability in Capability::ALL {
-            let name = capability.interface();
-            for name in [
-                name.to_owned(),
-                format!("cairn:plugin/{name}"),
-                format!("cairn:plugin/{name}@0.1.0"),
-            ] {
-                assert_eq!(Capability::of_interface(&name), Some(capability), "{name}");
-            }
-            // The name in stored JSON is the interface's too.
-            assert_eq!(serde_json::to_value(capability).unwrap(), name);
-        }
-        for name in ["context", "log", "", "wasi:io/poll", "cairn:other/quota"] {
-            assert_eq!(Capability::of_interface(name), None, "{name}");
-        }
+    fn only(names: &[&str]) -> Grant {
+        Grant::only(
+            "resources",
+            names.iter().map(|&name| name.to_owned()).collect(),
+        )
     }
 
     #[test]
     fn a_narrowed_grant_reaches_names_and_prefixes() {
-        let grant = Grant {
-            resources: Some(["volumes", "gigabytes_*"].map(str::to_owned).into()),
-            topics: None,
-        };
+        let grant = only(&["volumes", "gigabytes_*"]);
         for (name, reached) in [
             ("volumes", true),
             ("volumes_fast", false),
             ("gigabytes_fast", true),
             ("gigabytes", false),
         ] {
-            assert_eq!(grant.reaches_resource(name), reached, "{name}");
+            assert_eq!(grant.reaches("resources", name), reached, "{name}");
         }
-        assert!(grant.reaches_topic("anything"));
+        assert!(grant.reaches("topics", "anything"));
+    }
+
+    #[test]
+    fn a_list_that_is_none_reaches_nothing() {
+        let grant = serde_json::from_str::<Grant>(r#"{"resources": "volumes"}"#).unwrap();
+        assert!(!grant.reaches("resources", "volumes"));
     }
 
     #[test]
     fn two_grants_together_reach_what_each_of_them_does() {
+        let quota = SimpleGrantKind::new("quota", &[], &[]).narrowed_by("resources");
         let names = [
             "volumes",
             "volumes_fast",
@@ -349,23 +346,52 @@ mod tests {
             Some(vec!["*"]),
             Some(vec!["volumes_f*", "s"]),
         ];
-        let grant = |list: &Option<Vec<&str>>| Grant {
-            resources: list
-                .as_ref()
-                .map(|list| list.iter().map(|&name| name.to_owned()).collect()),
-            topics: None,
-        };
+        let grant = |list: &Option<Vec<&str>>| list.as_deref().map_or_else(Grant::all, only);
         for one in &lists {
             for other in &lists {
-                let both = grant(one).within(&grant(other));
+                let both = quota.within(&grant(one), &grant(other));
                 for name in names {
                     let reached = both
                         .as_ref()
-                        .is_some_and(|both| both.reaches_resource(name));
-                    let each = [one, other].map(|list| grant(list).reaches_resource(name));
+                        .is_some_and(|both| both.reaches("resources", name));
+                    let each = [one, other].map(|list| grant(list).reaches("resources", name));
                     assert_eq!(reached, each == [true; 2], "{one:?}, {other:?}: {name}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn grants_are_written_in_the_order_of_the_registry() {
+        let mut grants = Grants::default();
+        for (name, grant) in [
+            ("rpc", Grant::all()),
+            ("quota", only(&["volumes", "gigabytes"])),
+            ("results", Grant::all()),
+            ("keys", Grant::all()),
+        ] {
+            grants.insert(name, grant, &kinds());
+        }
+        let json =
+            r#"{"results":{},"keys":{},"quota":{"resources":["gigabytes","volumes"]},"rpc":{}}"#;
+        assert_eq!(serde_json::to_string(&grants).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Grants>(json).unwrap(), grants);
+        assert_eq!(
+            grants.to_string(),
+            r#"{ results = true, keys = true, quota = { resources = ["gigabytes", "volumes"] }, rpc = true }"#
+        );
+    }
+
+    #[test]
+    fn a_capability_that_is_not_registered_survives_json_and_is_named() {
+        let json = r#"{"records":{"access":"read","collections":["dns"],"depth":2},"keys":{}}"#;
+        let grants: Grants = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&grants).unwrap(), json);
+        assert_eq!(
+            grants.to_string(),
+            r#"{ records = { access = "read", collections = ["dns"], depth = 2 }, keys = true }"#
+        );
+        assert_eq!(grants.unregistered(&kinds()), Some("records"));
+        assert_eq!(Grants::default().unregistered(&kinds()), None);
     }
 }

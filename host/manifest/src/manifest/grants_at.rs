@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Capability, Grant, PluginEntry};
+use super::{Grant, GrantKinds, PluginEntry};
 
 /// Where the grants of a plugin stand in the manifest. Lines are counted from 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ pub struct GrantsAt {
     /// How they are written.
     pub form: GrantsForm,
     /// What is withheld in so many words, with its line.
-    pub withheld: BTreeMap<Capability, usize>,
+    pub withheld: BTreeMap<String, usize>,
 }
 
 /// How the grants of a plugin are written down.
@@ -32,24 +32,31 @@ pub enum GrantsForm {
 
 impl PluginEntry {
     /// The line to add to the manifest, and where, so that the plugin `key` is granted `missing` too: the lines of a help.
-    pub(crate) fn how_to_grant(&self, key: &str, missing: &[Capability]) -> Vec<String> {
+    pub(crate) fn how_to_grant(
+        &self,
+        key: &str,
+        missing: &[&str],
+        kinds: &GrantKinds,
+    ) -> Vec<String> {
         let line = |text: &str| format!("  {text}");
-        let grant = |capability: &Capability| format!("{capability} = true");
-        let (withheld, absent): (Vec<_>, Vec<_>) = missing
+        let grant = |capability: &str| format!("{capability} = true");
+        let (withheld, absent): (Vec<&str>, Vec<&str>) = missing
             .iter()
-            .partition(|one| self.grants_at.withheld.contains_key(one));
+            .copied()
+            .partition(|one| self.grants_at.withheld.contains_key(*one));
         let mut steps = Vec::new();
         for capability in withheld {
-            let at = self.grants_at.withheld[&capability];
+            let at = self.grants_at.withheld[capability];
             steps.push(vec![
                 format!("change line {at} to:"),
-                line(&grant(&capability)),
+                line(&grant(capability)),
             ]);
         }
         let whole = || {
-            let granted = missing.iter().copied().map(|one| (one, Grant::default()));
             let mut all = self.grants.clone();
-            all.0.extend(granted);
+            for one in missing {
+                all.insert(one, Grant::all(), kinds);
+            }
             line(&format!("grants = {all}"))
         };
         match self.grants_at.form {

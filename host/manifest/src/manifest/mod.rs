@@ -13,13 +13,16 @@ use cairn_model::value::{Digest, Object};
 
 mod grants;
 mod grants_at;
+mod kinds;
 mod limits;
 mod read;
 
 pub use cairn_model::retry::Retry;
-pub(crate) use grants::interface;
-pub use grants::{Capability, Grant, Grants};
+pub(crate) use grants::key;
+pub use grants::{Grant, Grants, read_names};
 pub use grants_at::{GrantsAt, GrantsForm};
+pub use kinds::{GrantKind, GrantKinds, SimpleGrantKind};
+pub(crate) use kinds::{interface, is_base};
 pub(crate) use limits::size;
 pub use limits::{LimitKey, Limits};
 
@@ -52,13 +55,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads the text of a manifest. `file` names it in messages; relative paths in it start at the folder of `file`.
+    /// Reads the text of a manifest. `file` names it in messages; relative paths in it start at the folder of `file`. Plugins may be
+    /// granted the capabilities in `kinds`.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line and the fix: text that is no TOML, a key that nobody knows, a value
     /// of a wrong type or out of its range, a task whose plugin is not there, two tasks of one name, no task at all.
-    pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
-        read::manifest(text, file)
+    pub fn parse(text: &str, file: &Path, kinds: &GrantKinds) -> Result<Self, Diagnostic> {
+        read::manifest(text, file, kinds)
     }
 }
 

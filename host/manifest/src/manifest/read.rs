@@ -8,7 +8,7 @@ use cairn_model::error::Diagnostic;
 use cairn_model::value::Object;
 
 use super::{
-    Capability, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost, PluginEntry,
+    GrantKinds, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost, PluginEntry,
     PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry,
 };
 use crate::document::{Document, Item, Table, nearest};
@@ -18,7 +18,11 @@ const MAX_TASKS: usize = 1000;
 /// Policies, and validators, that are asked before the first task: each is an instance of its own.
 const MAX_CHECKS: usize = 100;
 
-pub(super) fn manifest(text: &str, file: &Path) -> Result<Manifest, Diagnostic> {
+pub(super) fn manifest(
+    text: &str,
+    file: &Path,
+    kinds: &GrantKinds,
+) -> Result<Manifest, Diagnostic> {
     let document = Document::new(text, file)?;
     let entries = document.parse()?;
     let root = document
@@ -50,7 +54,7 @@ pub(super) fn manifest(text: &str, file: &Path) -> Result<Manifest, Diagnostic> 
         warnings: Vec::new(),
     };
     if let Some(plugins) = root.get("plugins") {
-        read_plugins(&plugins.table()?, &mut manifest)?;
+        read_plugins(&plugins.table()?, &mut manifest, kinds)?;
     }
     if let Some(policies) = root.get("policy") {
         read_policies(&policies, &mut manifest)?;
@@ -78,18 +82,27 @@ pub(super) fn manifest(text: &str, file: &Path) -> Result<Manifest, Diagnostic> 
     Ok(manifest)
 }
 
-fn read_plugins(table: &Table<'_>, manifest: &mut Manifest) -> Result<(), Diagnostic> {
+fn read_plugins(
+    table: &Table<'_>,
+    manifest: &mut Manifest,
+    kinds: &GrantKinds,
+) -> Result<(), Diagnostic> {
     for (key, item) in table.items() {
         if !is_name(key) {
             return Err(item.error("is no name for a plugin").help(NAME_RULE));
         }
-        let entry = plugin(key, &item, &manifest.file)?;
+        let entry = plugin(key, &item, &manifest.file, kinds)?;
         manifest.plugins.insert(key.to_owned(), entry);
     }
     Ok(())
 }
 
-fn plugin(key: &str, item: &Item<'_>, file: &Path) -> Result<PluginEntry, Diagnostic> {
+fn plugin(
+    key: &str,
+    item: &Item<'_>,
+    file: &Path,
+    kinds: &GrantKinds,
+) -> Result<PluginEntry, Diagnostic> {
     let table = item
         .table()?
         .only(&["path", "builtin", "sha256", "settings", "limits", "grants"])?;
@@ -143,15 +156,15 @@ fn plugin(key: &str, item: &Item<'_>, file: &Path) -> Result<PluginEntry, Diagno
         limits,
         limit_lines,
         grants: match table.get("grants") {
-            Some(item) => Grants::read(item.table()?)?,
+            Some(item) => Grants::read(item.table()?, kinds)?,
             None => Grants::default(),
         },
-        grants_at: grants_at(item, table.get("grants").as_ref()),
+        grants_at: grants_at(item, table.get("grants").as_ref(), kinds),
         line: table.line(),
     })
 }
 
-fn grants_at(plugin: &Item<'_>, grants: Option<&Item<'_>>) -> GrantsAt {
+fn grants_at(plugin: &Item<'_>, grants: Option<&Item<'_>>, kinds: &GrantKinds) -> GrantsAt {
     let form = match grants {
         Some(grants) if grants.has_header() => GrantsForm::Table(grants.line()),
         Some(grants) => GrantsForm::Value(grants.line()),
@@ -159,9 +172,9 @@ fn grants_at(plugin: &Item<'_>, grants: Option<&Item<'_>>) -> GrantsAt {
         None => GrantsForm::Elsewhere,
     };
     let entries = grants.and_then(Item::as_table);
-    let withheld = Capability::ALL.into_iter().filter_map(|capability| {
-        let item = entries.as_ref()?.get(capability.interface())?;
-        (item.as_bool() == Some(false)).then(|| (capability, item.line()))
+    let withheld = kinds.names().filter_map(|capability| {
+        let item = entries.as_ref()?.get(capability)?;
+        (item.as_bool() == Some(false)).then(|| (capability.to_owned(), item.line()))
     });
     GrantsAt {
         form,

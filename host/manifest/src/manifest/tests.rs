@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use super::*;
+use crate::testing::kinds;
 
 /// The manifest of the design page, section 3, with a digest that is one.
 const WHOLE: &str = r#"[flow]
@@ -36,7 +37,7 @@ fn small(plugin: &str) -> String {
 }
 
 fn parse(text: &str) -> Result<Manifest, Diagnostic> {
-    Manifest::parse(text, Path::new("flows/flow.toml"))
+    Manifest::parse(text, Path::new("flows/flow.toml"), &kinds())
 }
 
 #[track_caller]
@@ -60,10 +61,10 @@ fn a_whole_manifest_is_read() {
     assert_eq!(plugin.limits.memory, 16 << 20);
     assert_eq!(plugin.limits.deadline, Duration::from_millis(250));
     assert_eq!(plugin.limits.result_bytes, 4 << 20);
-    assert!(plugin.grants.has(Capability::Catalog));
-    assert!(!plugin.grants.has(Capability::Keys));
-    let quota = plugin.grants.get(Capability::Quota).unwrap();
-    assert!(quota.reaches_resource("volumes") && !quota.reaches_resource("snapshots"));
+    assert!(plugin.grants.has("catalog"));
+    assert!(!plugin.grants.has("keys"));
+    let quota = plugin.grants.get("quota").unwrap();
+    assert!(quota.reaches("resources", "volumes") && !quota.reaches("resources", "snapshots"));
     assert_eq!(plugin.line, 6);
 
     let [first, second] = &manifest.tasks[..] else {
@@ -102,7 +103,7 @@ fn a_path_starts_at_the_folder_of_the_manifest() {
         ("x/flow.toml", "/lib/a.wasm", "/lib/a.wasm"),
     ] {
         let text = small(&format!("path = '{path}'"));
-        let manifest = Manifest::parse(&text, Path::new(file)).unwrap();
+        let manifest = Manifest::parse(&text, Path::new(file), &kinds()).unwrap();
         assert_eq!(manifest.plugins["a"].source, Source::Path(expected.into()));
     }
 }
@@ -291,8 +292,10 @@ fn a_grant_is_narrowed_only_by_its_own_key() {
     }
     let text = small("builtin = 'b'\ngrants = { rpc = { topics = ['cinder-volume.*'] } }");
     let manifest = parse(&text).unwrap();
-    let rpc = manifest.plugins["a"].grants.get(Capability::Rpc).unwrap();
-    assert!(rpc.reaches_topic("cinder-volume.host1") && !rpc.reaches_topic("cinder-scheduler"));
+    let rpc = manifest.plugins["a"].grants.get("rpc").unwrap();
+    assert!(
+        rpc.reaches("topics", "cinder-volume.host1") && !rpc.reaches("topics", "cinder-scheduler")
+    );
 }
 
 #[test]

@@ -12,27 +12,36 @@ use super::{
 };
 use crate::allow::{Allow, NotAllowed};
 use crate::document::nearest;
-use crate::manifest::{Capability, Grants, Manifest, Mode, PluginEntry, TaskEntry, interface};
+use crate::manifest::{GrantKinds, Grants, Manifest, Mode, PluginEntry, TaskEntry, is_base};
 use crate::wire::{Ports, Wiring, wire};
+
+/// An interface that a plugin imports, and the capability that must be granted for it.
+#[derive(PartialEq)]
+struct Imported<'k> {
+    capability: &'k str,
+    interface: &'k str,
+}
 
 impl Manifest {
     /// Checks the plugins against the manifest and wires the tasks.
     ///
     /// `inspected` holds, by the key of its table, each plugin that a task, a policy or a validator uses; others may be left
     /// out. What a plugin may
-    /// import in the plan is what the manifest grants it, as far as `allow` goes, and what it imports.
+    /// import in the plan is what the manifest grants it, as far as `allow` goes, and what it imports. `kinds` are the capabilities that
+    /// this host has.
     ///
     /// # Errors
     /// The first thing that is wrong, with the line in the manifest and the fix: a plugin that is used as what it is not, a digest
-    /// that is not the pinned one,
-    /// an import that is not granted, a grant that the operator does not allow, settings that do not fit, a descriptor
-    /// that makes no sense, or required inputs that no earlier task provides, every one of the first task that misses any.
+    /// that is not the pinned one, an import that is not granted, a grant of a capability that this host does not have, a grant
+    /// that the operator does not allow, settings that do not fit, a descriptor that makes no sense, or required inputs that no
+    /// earlier task provides, every one of the first task that misses any.
     pub fn plan(
         &self,
         inspected: &BTreeMap<String, Inspected>,
         allow: &Allow,
+        kinds: &GrantKinds,
     ) -> Result<Plan, Diagnostic> {
-        self.plan_with_rules(inspected, allow, &BTreeSet::new())
+        self.plan_with_rules(inspected, allow, kinds, &BTreeSet::new())
     }
 
     /// [`plan`](Self::plan), with the plugins that the operator's rules ask, which `inspected` holds too.
@@ -43,6 +52,7 @@ impl Manifest {
         &self,
         inspected: &BTreeMap<String, Inspected>,
         allow: &Allow,
+        kinds: &GrantKinds,
         asked_by_rules: &BTreeSet<String>,
     ) -> Result<Plan, Diagnostic> {
         let mut warnings = self.warnings.clone();
@@ -57,7 +67,7 @@ impl Manifest {
                 self.check_digest(key, entry, found.digest)?;
                 granted.insert(
                     key,
-                    self.check_grants(key, entry, found, allow, &mut warnings)?,
+                    self.check_grants(key, entry, found, (allow, kinds), &mut warnings)?,
                 );
                 self.check_settings(key, &found.settings_schema)?;
                 self.check_descriptor(key, entry, found)?;
@@ -84,16 +94,21 @@ impl Manifest {
                 self.planned(task, entry, found, grants, wiring)
             })
             .collect();
-        let policies = self
-            .policies
-            .iter()
-            .map(|entry| self.planned_check(&entry.plugin, Role::Policy, entry.mode, inspected));
+        let policies = self.policies.iter().map(|entry| {
+            self.planned_check(&entry.plugin, Role::Policy, entry.mode, inspected, kinds)
+        });
         let validators = self.validators.iter().map(|entry| {
-            self.planned_check(&entry.plugin, Role::Validator, Mode::Enforce, inspected)
+            self.planned_check(
+                &entry.plugin,
+                Role::Validator,
+                Mode::Enforce,
+                inspected,
+                kinds,
+            )
         });
         let asked = asked_by_rules
             .iter()
-            .map(|key| self.planned_check(key, Role::Policy, Mode::Enforce, inspected));
+            .map(|key| self.planned_check(key, Role::Policy, Mode::Enforce, inspected, kinds));
         Ok(Plan {
             name: self.name.clone(),
             action: self.action.clone(),
@@ -180,45 +195,53 @@ impl Manifest {
         key: &str,
         entry: &PluginEntry,
         found: &Inspected,
-        allow: &Allow,
+        (allow, kinds): (&Allow, &GrantKinds),
         warnings: &mut Vec<String>,
     ) -> Result<Grants, Diagnostic> {
-        let imported = self.imported(key, entry, found)?;
+        if let Some(capability) = entry.grants.unregistered(kinds) {
+            return Err(self.not_registered(key, entry, capability, kinds));
+        }
+        let imported = self.imported(key, entry, found, kinds)?;
         let missing: Vec<_> = imported
             .iter()
-            .copied()
-            .filter(|capability| !entry.grants.has(*capability))
+            .filter(|import| !entry.grants.has(import.capability))
             .collect();
         if !missing.is_empty() {
-            return Err(self.not_granted(key, entry, &missing));
+            return Err(self.not_granted(key, entry, &missing, kinds));
         }
         let mut grants = allow
-            .check(found.builtin.as_deref(), found.digest, &entry.grants)
+            .check(found.builtin.as_deref(), found.digest, &entry.grants, kinds)
             .map_err(|forbidden| self.not_allowed(key, entry, &forbidden))?;
         for (capability, _) in entry.grants.iter() {
-            if !imported.contains(&capability) {
+            if !imported
+                .iter()
+                .any(|import| import.capability == capability)
+            {
                 warnings.push(format!(
                     "plugin `{key}` is granted `{capability}` and does not import it (line {})",
                     entry.line
                 ));
-                grants.0.remove(&capability);
+                grants.retain(|granted| granted != capability);
             }
         }
         Ok(grants)
     }
 
-    fn imported(
+    /// What the plugin imports that must be granted, in the order of the registry.
+    fn imported<'k>(
         &self,
         key: &str,
         entry: &PluginEntry,
         found: &Inspected,
-    ) -> Result<BTreeSet<Capability>, Diagnostic> {
-        let mut imported = BTreeSet::new();
+        kinds: &'k GrantKinds,
+    ) -> Result<Vec<Imported<'k>>, Diagnostic> {
+        let mut imported = Vec::new();
         for name in &found.imports {
-            match Capability::of_interface(name) {
-                Some(capability) => {
-                    imported.insert(capability);
-                }
+            match kinds.provider(name) {
+                Some((kind, interface)) => imported.push(Imported {
+                    capability: kind.name(),
+                    interface,
+                }),
                 None if is_base(name) => {}
                 None => {
                     let message = format!(
@@ -233,21 +256,45 @@ impl Manifest {
                 }
             }
         }
+        imported.sort_by_key(|import| kinds.position(import.capability));
+        imported.dedup();
         Ok(imported)
     }
 
-    fn not_granted(&self, key: &str, entry: &PluginEntry, missing: &[Capability]) -> Diagnostic {
-        let interfaces: Vec<_> = missing
-            .iter()
-            .map(|one| format!("cairn:plugin/{one}"))
-            .collect();
+    fn not_registered(
+        &self,
+        key: &str,
+        entry: &PluginEntry,
+        capability: &str,
+        kinds: &GrantKinds,
+    ) -> Diagnostic {
+        let known: Vec<&str> = kinds.names().collect();
+        Diagnostic::new(format!(
+            "plugin `{key}` is granted `{}`, a capability that this host does not have",
+            capability.escape_debug()
+        ))
+        .at(&self.file, entry.line)
+        .help(format!("the capabilities are {}", known.join(", ")))
+    }
+
+    fn not_granted(
+        &self,
+        key: &str,
+        entry: &PluginEntry,
+        missing: &[&Imported<'_>],
+        kinds: &GrantKinds,
+    ) -> Diagnostic {
+        let interfaces = missing.iter().map(|import| import.interface.to_owned());
+        let interfaces: Vec<_> = interfaces.collect();
+        let mut missing: Vec<_> = missing.iter().map(|import| import.capability).collect();
+        missing.dedup();
         Diagnostic::new(format!(
             "plugin `{key}` imports {}, which {} does not grant it",
             quoted(&interfaces),
             self.file_name(),
         ))
         .at(&self.file, entry.line)
-        .steps(&entry.how_to_grant(key, missing))
+        .steps(&entry.how_to_grant(key, &missing, kinds))
     }
 
     fn not_allowed(&self, key: &str, entry: &PluginEntry, forbidden: &NotAllowed) -> Diagnostic {
@@ -374,8 +421,3 @@ impl Manifest {
 
 const PLUGIN_DEFECT: &str =
     "this is a defect of the plugin; tell its author, or use another version";
-
-/// Whether an interface is one that every plugin may import.
-fn is_base(name: &str) -> bool {
-    matches!(interface(name), "context" | "log" | "types")
-}

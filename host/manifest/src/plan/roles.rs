@@ -6,7 +6,7 @@ use cairn_model::error::Diagnostic;
 
 use super::{Inspected, PlannedCheck, Role};
 use crate::document::nearest;
-use crate::manifest::{Capability, Manifest, Mode, PluginEntry};
+use crate::manifest::{GrantKinds, Manifest, Mode, PluginEntry};
 
 impl Manifest {
     /// The entry of a plugin that a table names, and what was found out about it.
@@ -103,11 +103,12 @@ impl Manifest {
         role: Role,
         mode: Mode,
         inspected: &BTreeMap<String, Inspected>,
+        kinds: &GrantKinds,
     ) -> Result<PlannedCheck, Diagnostic> {
         let (entry, found) = self.loaded(key, None, inspected)?;
         self.check_role(key, entry, found, role)?;
         self.check_digest(key, entry, found.digest)?;
-        self.check_no_capability(key, entry, found, role)?;
+        self.check_no_capability(key, entry, found, role, kinds)?;
         self.check_settings(key, &found.settings_schema)?;
         self.check_descriptor(key, entry, found)?;
         Ok(PlannedCheck {
@@ -128,6 +129,7 @@ impl Manifest {
         entry: &PluginEntry,
         found: &Inspected,
         role: Role,
+        kinds: &GrantKinds,
     ) -> Result<(), Diagnostic> {
         let noun = role.noun();
         if let Some((capability, _)) = entry.grants.iter().next() {
@@ -138,11 +140,10 @@ impl Manifest {
                 "take [plugins.{key}.grants] out; what the request names is in what a {noun} is asked, and a task that needs the grant gets a [plugins.…] table of its own"
             )));
         }
-        let imported = found.imports.iter();
-        let imported = imported.filter_map(|name| Capability::of_interface(name));
-        if let Some(capability) = imported.into_iter().next() {
+        let mut imported = found.imports.iter();
+        if let Some((_, interface)) = imported.find_map(|name| kinds.provider(name)) {
             let message = format!(
-                "plugin `{key}` is used as a {noun} and imports `cairn:plugin/{capability}`: a {noun} is offered `context` and `log` alone"
+                "plugin `{key}` is used as a {noun} and imports `{interface}`: a {noun} is offered `context` and `log` alone"
             );
             return Err(Diagnostic::new(message).at(&self.file, entry.line).help(format!(
                 "build it for the world `cairn:plugin/{noun}-plugin`; what the request names is in what a {noun} is asked"

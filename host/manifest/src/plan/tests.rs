@@ -7,7 +7,8 @@ use cairn_model::error::Diagnostic;
 
 use super::*;
 use crate::allow::Allow;
-use crate::manifest::{Capability, Manifest};
+use crate::manifest::Manifest;
+use crate::testing::kinds;
 
 const TEXT: &str = r#"[flow]
 name = "f"
@@ -36,7 +37,7 @@ name = "third"
 "#;
 
 fn manifest() -> Manifest {
-    Manifest::parse(TEXT, Path::new("flows/flow.toml")).unwrap()
+    Manifest::parse(TEXT, Path::new("flows/flow.toml"), &kinds()).unwrap()
 }
 
 fn names(text: &str) -> Vec<String> {
@@ -84,7 +85,7 @@ fn plugins() -> BTreeMap<String, Inspected> {
 fn plan(change: impl FnOnce(&mut BTreeMap<String, Inspected>)) -> Result<Plan, Diagnostic> {
     let mut plugins = plugins();
     change(&mut plugins);
-    manifest().plan(&plugins, &Allow::default())
+    manifest().plan(&plugins, &Allow::default(), &kinds())
 }
 
 #[track_caller]
@@ -114,7 +115,7 @@ fn a_plan_says_who_provides_each_input() {
     assert_eq!(third.plugin, "second");
     assert_eq!(third.versioned(), "third;volume:create==1.2");
     assert_eq!((second.retry.attempts, third.retry.attempts), (2, 1));
-    assert!(second.grants.has(Capability::Rpc));
+    assert!(second.grants.has("rpc"));
     assert_eq!(second.settings["size"], 1);
     assert_eq!(plan.task("third"), Some(third));
 }
@@ -124,7 +125,11 @@ fn without_an_action_a_task_is_called_as_its_plugin() {
     let mut manifest = manifest();
     manifest.action = None;
     assert_eq!(
-        manifest.plan(&plugins(), &Allow::default()).unwrap().tasks[1].versioned(),
+        manifest
+            .plan(&plugins(), &Allow::default(), &kinds())
+            .unwrap()
+            .tasks[1]
+            .versioned(),
         "second==1.2"
     );
 }
@@ -141,8 +146,8 @@ fn a_plan_survives_json_with_its_digest() {
 #[test]
 fn the_digest_is_of_what_runs() {
     let original = plan(|_| ()).unwrap();
-    let moved = Manifest::parse(TEXT, Path::new("elsewhere/other.toml")).unwrap();
-    let moved = moved.plan(&plugins(), &Allow::default()).unwrap();
+    let moved = Manifest::parse(TEXT, Path::new("elsewhere/other.toml"), &kinds()).unwrap();
+    let moved = moved.plan(&plugins(), &Allow::default(), &kinds()).unwrap();
     assert_eq!(moved.digest(), original.digest());
 
     let warned = Plan {
@@ -179,10 +184,14 @@ fn plan_one(plugin_table: &str, allow: &str) -> Result<Plan, Diagnostic> {
     let text = format!(
         "[flow]\nname = \"f\"\n{plugin_table}\n[plugins.b]\npath = \"b\"\n[[task]]\nplugin = \"a.1\"\n"
     );
-    let manifest = Manifest::parse(&text, Path::new("flow.toml"))?;
-    let allow = crate::config::Config::parse(allow, Path::new("cairn.toml"))?.allow;
+    let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds())?;
+    let allow = crate::config::Config::parse(allow, Path::new("cairn.toml"), &kinds())?.allow;
     let found = plugin("one", "context quota keys", "", "", "");
-    manifest.plan(&BTreeMap::from([("a.1".to_owned(), found)]), &allow)
+    manifest.plan(
+        &BTreeMap::from([("a.1".to_owned(), found)]),
+        &allow,
+        &kinds(),
+    )
 }
 
 /// Does to a text what the help of a diagnostic says: adds lines below a line, or writes them in its place.
@@ -228,8 +237,8 @@ fn what_is_to_be_added_makes_the_plan_pass_however_grants_are_written() {
         let plan = plan_one(&mended[2..], "");
         let plan = plan.unwrap_or_else(|error| panic!("{mended}\n{error}"));
         let grants = &plan.tasks[0].grants;
-        assert!(grants.has(Capability::Keys) && grants.has(Capability::Quota));
-        let narrowed = grants.get(Capability::Quota).unwrap().resources.is_some();
+        assert!(grants.has("keys") && grants.has("quota"));
+        let narrowed = grants.get("quota").unwrap().is_narrowed("resources");
         assert_eq!(
             narrowed,
             table.contains("volumes"),
@@ -256,14 +265,27 @@ fn a_grant_that_the_operator_does_not_allow_is_refused_with_the_key() {
 }
 
 #[test]
+fn a_grant_of_what_is_not_registered_is_refused_by_its_name() {
+    let mut manifest = manifest();
+    let entry = manifest.plugins.get_mut("second").unwrap();
+    entry.grants = serde_json::from_str(r#"{"records": {}}"#).unwrap();
+    let refused = manifest.plan(&plugins(), &Allow::default(), &kinds());
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "plugin `second` is granted `records`, a capability that this host does not have\n  --> flows/flow.toml:8\n  \
+         help: the capabilities are results, policy, zones, catalog, images, keys, quota, volumes, rpc"
+    );
+}
+
+#[test]
 fn a_plan_grants_what_manifest_and_operator_grant_and_the_plugin_imports() {
     let table = "[plugins.'a.1']\npath = 'a'\ngrants = { keys = true, quota = true, rpc = true }";
     let allow = "[allow]\n'*' = { keys = true, rpc = true, quota = { resources = ['volumes'] } }";
     let plan = plan_one(table, allow).unwrap();
     let granted: Vec<_> = plan.tasks[0].grants.iter().map(|(one, _)| one).collect();
-    assert_eq!(granted, [Capability::Keys, Capability::Quota]);
-    let quota = plan.tasks[0].grants.get(Capability::Quota).unwrap();
-    assert!(quota.reaches_resource("volumes") && !quota.reaches_resource("gigabytes"));
+    assert_eq!(granted, ["keys", "quota"]);
+    let quota = plan.tasks[0].grants.get("quota").unwrap();
+    assert!(quota.reaches("resources", "volumes") && !quota.reaches("resources", "gigabytes"));
     assert!(
         plan.warnings
             .iter()
@@ -302,11 +324,15 @@ fn a_component_that_is_not_the_pinned_one_is_refused() {
     let mut manifest = manifest();
     let entry = manifest.plugins.get_mut("first").unwrap();
     entry.sha256 = Some(Digest::of(b"one"));
-    manifest.plan(&plugins(), &Allow::default()).unwrap();
+    manifest
+        .plan(&plugins(), &Allow::default(), &kinds())
+        .unwrap();
 
     let entry = manifest.plugins.get_mut("first").unwrap();
     entry.sha256 = Some(Digest::of(b"another"));
-    let error = manifest.plan(&plugins(), &Allow::default()).unwrap_err();
+    let error = manifest
+        .plan(&plugins(), &Allow::default(), &kinds())
+        .unwrap_err();
     let found = Digest::of(b"one").to_string();
     assert!(
         error
@@ -389,8 +415,10 @@ fn a_plugin_that_a_task_uses_must_have_been_loaded() {
 #[test]
 fn a_plugin_that_no_task_uses_need_not_be_loaded() {
     let text = format!("{TEXT}\n[plugins.spare]\npath = 'spare.wasm'");
-    let manifest = Manifest::parse(&text, Path::new("flow.toml")).unwrap();
-    let plan = manifest.plan(&plugins(), &Allow::default()).unwrap();
+    let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds()).unwrap();
+    let plan = manifest
+        .plan(&plugins(), &Allow::default(), &kinds())
+        .unwrap();
     assert_eq!(plan.warnings, ["no task uses [plugins.spare] (line 26)"]);
 }
 
@@ -428,17 +456,21 @@ fn a_policy_or_validator_that_imports_a_capability_is_refused() {
     for (role, table) in [(Role::Policy, "policy"), (Role::Validator, "validator")] {
         let text =
             format!("{TEXT}\n[plugins.asked]\npath = 'asked.wasm'\n[[{table}]]\nplugin = 'asked'");
-        let manifest = Manifest::parse(&text, Path::new("flow.toml")).unwrap();
+        let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds()).unwrap();
         let mut plugins = plugins();
         let mut asked = plugin("asked", "context log types", "", "", "");
         asked.roles = BTreeSet::from([role]);
         plugins.insert("asked".to_owned(), asked.clone());
-        manifest.plan(&plugins, &Allow::default()).unwrap();
+        manifest
+            .plan(&plugins, &Allow::default(), &kinds())
+            .unwrap();
         asked
             .imports
             .insert("cairn:plugin/catalog@0.1.0".to_owned());
         plugins.insert("asked".to_owned(), asked);
-        let error = manifest.plan(&plugins, &Allow::default()).unwrap_err();
+        let error = manifest
+            .plan(&plugins, &Allow::default(), &kinds())
+            .unwrap_err();
         let expected = format!("is used as a {table} and imports `cairn:plugin/catalog`");
         assert!(error.message.contains(&expected), "{error}");
     }

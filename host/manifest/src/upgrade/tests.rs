@@ -45,7 +45,7 @@ fn after_with(settings: &Value, change: impl FnOnce(&mut Version)) -> Vec<String
     let mut new = version();
     change(&mut new);
     let settings = settings.as_object().unwrap();
-    changes(&version(), &new, settings)
+    changes(&version(), &new, settings, &crate::testing::kinds())
         .iter()
         .map(text)
         .collect()
@@ -83,7 +83,7 @@ fn bytes_and_names_change_without_widening() {
 fn what_is_imported_anew_widens() {
     let mut new = version();
     new.imports.insert("cairn:plugin/quota@0.1.0".to_owned());
-    let found = changes(&version(), &new, &Object::new());
+    let found = changes(&version(), &new, &Object::new(), &crate::testing::kinds());
     assert_eq!(
         found[0].widens.as_deref(),
         Some("it needs the grant `quota`")
@@ -275,7 +275,7 @@ fn a_schema_is_compared_rule_by_rule() {
         let (mut one, mut other) = (version(), version());
         one.settings_schema = old.clone();
         other.settings_schema = new.clone();
-        let found: Vec<_> = changes(&one, &other, &Object::new())
+        let found: Vec<_> = changes(&one, &other, &Object::new(), &crate::testing::kinds())
             .iter()
             .filter(|change| change.path.is_some())
             .map(text)

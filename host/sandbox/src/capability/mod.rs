@@ -1,35 +1,139 @@
-//! What plugins may ask the host for: one file an interface. Each function checks the grant, delegates, and translates the
-//! answer; none has logic of its own.
+//! Capabilities: interfaces that a plugin may import when it is granted them.
+//!
+//! The set is open: a program registers the capabilities that it offers in
+//! [`PluginConfig::capabilities`](crate::plugin::PluginConfig::capabilities). The core ones are here, one file an interface. Each
+//! function checks the grant, delegates, and translates the answer; none has logic of its own.
+//!
+//! A capability of another crate generates bindings of its own interfaces, implements their `Host` for [`State`], and adds them to
+//! the linker with [`State::enter`]:
+//!
+//! ```ignore
+//! bindgen!({
+//!     path: "wit",
+//!     world: "link", // imports the crate's own interfaces and nothing else
+//!     imports: { default: trappable },
+//!     with: { "cairn:plugin/types": cairn_sandbox::wit::cairn::plugin::types },
+//!     wasmtime_crate: cairn_sandbox::wasmtime,
+//! });
+//!
+//! impl store::Host for State {
+//!     fn get(&mut self, key: String) -> wasmtime::Result<Result<String, types::Error>> {
+//!         self.grant("store")?;
+//!         self.query_json(&query(key))
+//!     }
+//! }
+//!
+//! const STORE: SimpleCapability = SimpleCapability::new(
+//!     SimpleGrantKind::new("store", &["acme:records/store"], &["get"]),
+//!     |linker| store::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+//! );
+//! ```
 
-mod catalog;
 mod context;
-mod images;
-mod keys;
 mod log;
 mod policy;
-mod quota;
 mod results;
 mod rpc;
 mod state;
 mod surroundings;
-mod volumes;
-mod zones;
 
 pub(crate) use policy::Denied;
 pub use policy::Enforcer;
-pub(crate) use state::{Active, State};
-pub use state::{Granted, Services};
+pub(crate) use state::Active;
+pub use state::{Granted, Services, State};
 pub use surroundings::Surroundings;
 
-use cairn_model::error::TaskError;
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use cairn_manifest::document::Item;
+use cairn_manifest::manifest::{Grant, GrantKind, SimpleGrantKind};
+use cairn_model::error::{Diagnostic, TaskError};
 use cairn_model::value::{Object, Value};
 
-use crate::wit::cairn::plugin::types;
+use crate::wit::cairn::plugin::{context as wit_context, log as wit_log, types};
+
+/// A capability that this host offers: what a grant of it is, and the functions behind its interfaces.
+pub trait Capability: GrantKind {
+    /// Adds the interfaces of the capability to a linker. Called once for each engine.
+    ///
+    /// Every function must ask [`State::grant`] before it does anything.
+    ///
+    /// # Errors
+    /// The linker has one of the interfaces already.
+    fn link(&self, linker: &mut Linker<State>) -> wasmtime::Result<()>;
+}
+
+impl fmt::Debug for dyn Capability + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Adds interfaces to a linker.
+type Link = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+
+/// A capability made of a [`SimpleGrantKind`] and the function that links it.
+#[derive(Clone, Copy)]
+pub struct SimpleCapability {
+    kind: SimpleGrantKind,
+    link: Link,
+}
+
+impl SimpleCapability {
+    /// Makes a capability. `link` does what [`Capability::link`] says.
+    pub const fn new(kind: SimpleGrantKind, link: Link) -> Self {
+        Self { kind, link }
+    }
+}
+
+impl GrantKind for SimpleCapability {
+    fn name(&self) -> &str {
+        self.kind.name()
+    }
+
+    fn interfaces(&self) -> &[&str] {
+        self.kind.interfaces()
+    }
+
+    fn functions(&self) -> &[&str] {
+        self.kind.functions()
+    }
+
+    fn parse(&self, item: &Item<'_>) -> Result<Option<Grant>, Diagnostic> {
+        self.kind.parse(item)
+    }
+
+    fn within(&self, one: &Grant, other: &Grant) -> Option<Grant> {
+        self.kind.within(one, other)
+    }
+}
+
+impl Capability for SimpleCapability {
+    fn link(&self, linker: &mut Linker<State>) -> wasmtime::Result<()> {
+        (self.link)(linker)
+    }
+}
+
+/// Returns the capabilities of the core: `results`, `policy` and `rpc`.
+pub fn core() -> [Arc<dyn Capability>; 3] {
+    [results::CAPABILITY, policy::CAPABILITY, rpc::CAPABILITY]
+        .map(|capability| Arc::new(capability) as Arc<dyn Capability>)
+}
+
+/// Adds the interfaces that every plugin may import.
+pub(crate) fn link_base(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    types::add_to_linker::<State, HasSelf<State>>(linker, State::enter)?;
+    wit_context::add_to_linker::<State, HasSelf<State>>(linker, State::enter)?;
+    wit_log::add_to_linker::<State, HasSelf<State>>(linker, State::enter)
+}
 
 impl types::Host for State {}
 
-/// An error as a plugin sees it; its origin stays behind.
-pub(crate) fn to_wit(error: TaskError) -> types::Error {
+/// Translates an error into the contract's; its origin stays behind.
+pub fn to_wit(error: TaskError) -> types::Error {
     types::Error {
         kind: error.kind,
         message: error.message,
@@ -65,14 +169,20 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// JSON that a plugin hands over.
-pub(crate) fn json(text: &str, what: &str) -> Result<Value, TaskError> {
+/// Reads JSON that a plugin hands over. `what` names it in the error.
+///
+/// # Errors
+/// `InvalidInput` when it is no JSON.
+pub fn json(text: &str, what: &str) -> Result<Value, TaskError> {
     cairn_model::value::parse(text)
         .map_err(|error| TaskError::new("InvalidInput", cairn_model::value::refused(what, &error)))
 }
 
-/// A JSON object that a plugin hands over.
-pub(crate) fn object(text: &str, what: &str) -> Result<Object, types::Error> {
+/// Reads a JSON object that a plugin hands over. `what` names it in the error.
+///
+/// # Errors
+/// `InvalidInput` when it is no JSON object.
+pub fn object(text: &str, what: &str) -> Result<Object, types::Error> {
     match json(text, what).map_err(to_wit)? {
         Value::Object(object) => Ok(object),
         _ => Err(to_wit(TaskError::new(

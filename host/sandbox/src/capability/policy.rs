@@ -1,17 +1,24 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use wasmtime::component::HasSelf;
 
-use cairn_manifest::manifest::Capability;
+use cairn_manifest::manifest::SimpleGrantKind;
 use cairn_model::error::{Origin, TaskError};
 use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value};
 use cairn_policy::{Asks, Policy};
 
-use super::{State, json, to_wit};
+use super::{SimpleCapability, State, json, to_wit};
 use crate::check::NOT_AUTHORIZED;
-use crate::wit::cairn::plugin::policy::Host;
+use crate::wit::cairn::plugin::policy::{self, Host};
 use crate::wit::cairn::plugin::types;
+
+/// What a plugin is granted as `policy`.
+pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new("policy", &["cairn:plugin/policy"], &["enforce"]),
+    |linker| policy::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+);
 
 /// Decides whether a caller may do something.
 pub trait Enforcer: Send + Sync {
@@ -87,7 +94,7 @@ impl Host for State {
         action: String,
         target: String,
     ) -> wasmtime::Result<Result<(), types::Error>> {
-        self.grant(Capability::Policy)?;
+        self.grant("policy")?;
         let active = self.active()?;
         let requester = active.context.requester();
         let target = json(&target, "the target").and_then(|target| match target {

@@ -1,12 +1,20 @@
-use cairn_manifest::manifest::Capability;
+use wasmtime::component::HasSelf;
+
+use cairn_manifest::manifest::SimpleGrantKind;
 use cairn_model::value::text;
 
-use super::State;
-use crate::wit::cairn::plugin::results::Host;
+use super::{SimpleCapability, State};
+use crate::wit::cairn::plugin::results::{self, Host};
+
+/// What a plugin is granted as `results`.
+pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new("results", &["cairn:plugin/results"], &["get"]),
+    |linker| results::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+);
 
 impl Host for State {
     fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        self.grant(Capability::Results)?;
+        self.grant("results")?;
         Ok(self
             .active()?
             .context
@@ -15,7 +23,7 @@ impl Host for State {
     }
 
     fn tasks(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        self.grant(Capability::Results)?;
+        self.grant("results")?;
         let results = self.active()?.context.results();
         Ok(results
             .into_iter()

@@ -1,11 +1,19 @@
+use wasmtime::component::HasSelf;
+
 use cairn_effects::outbox::Cast;
-use cairn_manifest::manifest::Capability;
+use cairn_manifest::manifest::SimpleGrantKind;
 use cairn_model::error::TaskError;
 use cairn_model::value::Value;
 
-use super::{State, object, to_wit};
-use crate::wit::cairn::plugin::rpc::Host;
+use super::{SimpleCapability, State, object, to_wit};
+use crate::wit::cairn::plugin::rpc::{self, Host};
 use crate::wit::cairn::plugin::types;
+
+/// What a plugin is granted as `rpc`.
+pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new("rpc", &["cairn:plugin/rpc"], &["cast"]).narrowed_by("topics"),
+    |linker| rpc::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+);
 
 impl Host for State {
     fn cast(
@@ -14,8 +22,8 @@ impl Host for State {
         method: String,
         arguments: String,
     ) -> wasmtime::Result<Result<(), types::Error>> {
-        let grant = self.grant(Capability::Rpc)?;
-        if !grant.reaches_topic(&topic) {
+        let grant = self.grant("rpc")?;
+        if !grant.reaches("topics", &topic) {
             let message = format!("the grant of `rpc` does not reach topic `{topic}`");
             return Ok(Err(to_wit(TaskError::new("NotGranted", message))));
         }

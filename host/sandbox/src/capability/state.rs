@@ -9,8 +9,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use cairn_effects::event::LogLevel;
 use cairn_effects::rules::{Effect, LookUp};
 use cairn_effects::task::Context;
-use cairn_manifest::manifest::{Capability, Grant, Grants, LimitKey, Limits};
+use cairn_manifest::manifest::{Grant, Grants, LimitKey, Limits};
 use cairn_model::error::{HostErrorKind, Origin, TaskError};
+use cairn_model::id::Identity;
 use cairn_model::value::{Value, text};
 
 use super::log::LogEnd;
@@ -52,8 +53,8 @@ pub(crate) struct Active {
     pub(crate) denied: Denied,
 }
 
-/// What an instance's host functions work on. A fresh one for each call.
-pub(crate) struct State {
+/// The state of one instance, on which its host functions work. Each call of a plugin has an instance of its own.
+pub struct State {
     /// `None` while the plugin describes itself: then nothing but `log` and WASI answers.
     active: Option<Active>,
     /// Why the host ended the call, when it did.
@@ -81,18 +82,28 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Makes the state of one call, whose time runs from now. The sandbox makes one for each call; this is for tests of a capability.
+    pub fn new(context: Arc<dyn Context>, granted: Arc<Granted>, services: Arc<Services>) -> Self {
+        Self::for_call(Active {
+            context,
+            granted,
+            services,
+            denied: Denied::default(),
+        })
+    }
+
     /// For one call, whose time runs from now.
     pub(crate) fn for_call(active: Active) -> Self {
         let granted = Arc::clone(&active.granted);
-        Self::new(Some(active), &granted.limits)
+        Self::within(Some(active), &granted.limits)
     }
 
     /// For a plugin that describes itself.
     pub(crate) fn for_description(limits: &Limits) -> Self {
-        Self::new(None, limits)
+        Self::within(None, limits)
     }
 
-    fn new(active: Option<Active>, limits: &Limits) -> Self {
+    fn within(active: Option<Active>, limits: &Limits) -> Self {
         let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.resources));
@@ -121,9 +132,11 @@ impl State {
         (&mut self.table, self.deadline)
     }
 
-    /// Where every host function but WASI's begins: it counts. One too many ends the call, at the next look at
-    /// [`alive`](Self::alive).
-    pub(crate) fn enter(&mut self) -> &mut Self {
+    /// Counts a call of a host function: what a linker is given to get from the state to the functions' `Host`.
+    ///
+    /// One call too many ends the plugin's call, in [`grant`](Self::grant) and every other function here that returns a
+    /// `wasmtime::Result`.
+    pub fn enter(&mut self) -> &mut Self {
         match self.host_calls_left.checked_sub(1) {
             Some(left) => self.host_calls_left = left,
             None => self.refused = Some(LimitKey::HostCalls),
@@ -157,9 +170,38 @@ impl State {
         }
     }
 
-    /// The grant of `capability`. A component that imports what it was not granted is refused at plan time, so one that
-    /// asks in vain has a plan from before the operator took the grant away: that ends the call.
-    pub(super) fn grant(&mut self, capability: Capability) -> wasmtime::Result<&Grant> {
+    /// Returns the caller on whose behalf the plugin runs.
+    ///
+    /// # Errors
+    /// The call is over, or the plugin describes itself: the host function returns the error.
+    pub fn requester(&self) -> wasmtime::Result<&Identity> {
+        Ok(self.active()?.context.requester())
+    }
+
+    /// Returns what the host offers to capabilities besides the flow's store.
+    ///
+    /// # Errors
+    /// As [`requester`](Self::requester).
+    pub fn services(&self) -> wasmtime::Result<&Services> {
+        Ok(&self.active()?.services)
+    }
+
+    /// Returns the error with which the host ended the call, when it did.
+    pub fn ended(&self) -> Option<&TaskError> {
+        self.ended.as_ref()
+    }
+
+    /// Returns the resources of the instance, for interfaces that have resources of their own.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// Returns the grant of `capability`, with which every host function begins.
+    ///
+    /// # Errors
+    /// As [`requester`](Self::requester). Also when the capability is not granted, which ends the call: a component that imports
+    /// what it was not granted is refused at plan time, so its plan is from before the operator took the grant away.
+    pub fn grant(&mut self, capability: &str) -> wasmtime::Result<&Grant> {
         if !self.active()?.granted.grants.has(capability) {
             let message = format!(
                 "`{capability}` is not granted any more: the operator's settings do not allow it"
@@ -172,8 +214,11 @@ impl State {
         }
     }
 
-    /// Applies an effect. An error of the host's ends the call; others are the plugin's to handle.
-    pub(super) fn apply<E: Effect>(
+    /// Applies an effect. The inner error is the plugin's to handle.
+    ///
+    /// # Errors
+    /// As [`requester`](Self::requester) and [`pass`](Self::pass).
+    pub fn apply<E: Effect>(
         &mut self,
         effect: &E,
     ) -> wasmtime::Result<Result<E::Answer, TaskError>> {
@@ -181,8 +226,11 @@ impl State {
         self.pass(result)
     }
 
-    /// Looks something up, with errors as [`apply`](Self::apply).
-    pub(super) fn look_up<L: LookUp>(
+    /// Looks something up. The inner error is the plugin's to handle.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn look_up<L: LookUp>(
         &mut self,
         look_up: &L,
     ) -> wasmtime::Result<Result<L::Answer, TaskError>> {
@@ -190,8 +238,11 @@ impl State {
         self.pass(result)
     }
 
-    /// [`look_up`](Self::look_up), with the answer as JSON text.
-    pub(super) fn look_up_json(
+    /// Looks something up, and translates the answer into JSON text and the contract's error.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn look_up_json(
         &mut self,
         look_up: &impl LookUp<Answer = Value>,
     ) -> wasmtime::Result<Result<String, types::Error>> {
@@ -199,7 +250,11 @@ impl State {
         Ok(value.map(|value| text(&value)).map_err(to_wit))
     }
 
-    pub(super) fn pass<T>(
+    /// Passes on what the flow answered. An error of the host's ends the call; others are the plugin's to handle.
+    ///
+    /// # Errors
+    /// The error of the host's; or the call is over.
+    pub fn pass<T>(
         &mut self,
         result: Result<T, TaskError>,
     ) -> wasmtime::Result<Result<T, TaskError>> {
@@ -224,7 +279,7 @@ impl State {
     }
 
     /// Adds to the flow's log, as far as the limit goes.
-    pub(super) fn log(&mut self, level: LogLevel, mut message: String) {
+    pub fn log(&mut self, level: LogLevel, mut message: String) {
         self.log_end.add(&message);
         let Some(active) = &self.active else {
             return;

@@ -1,22 +1,17 @@
-//! A narrowed grant holds in every function, and one that is gone ends the call; errors have an end.
+//! A narrowed grant holds; errors have an end.
 
 use std::sync::{Arc, Mutex};
 
 use cairn_effects::event::LogLevel;
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_effects::task::Context;
-use cairn_manifest::manifest::{Capability, Grant, Grants, Limits};
-use cairn_model::error::HostErrorKind;
-use serde_json::json;
-
+use cairn_manifest::manifest::{Grants, Limits};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 
 use super::*;
-use crate::wit::cairn::plugin::quota::{Delta, Host as Quota, QuotaError};
 use crate::wit::cairn::plugin::rpc::Host as Rpc;
 
-/// A context that applies everything and remembers what. Its open reservations have their resource as their id, and its volume
-/// types their name.
+/// A context that applies everything and remembers what.
 struct Willing {
     requester: Identity,
     applied: Mutex<Vec<&'static str>>,
@@ -48,36 +43,26 @@ impl Context for Willing {
     }
     fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
         self.applied.lock().unwrap().push(effect.name());
-        let answer = match effect.name() {
-            "quota_reserve" => json!([]),
-            _ => Value::Null,
-        };
-        Ok(effect.read(answer).unwrap())
+        Ok(effect.read(Value::Null).unwrap())
     }
     fn checkpoint(&self) -> Result<(), TaskError> {
         Ok(())
     }
     fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
-        let arguments = look_up.arguments_dyn();
-        let answer = match look_up.function() {
-            Some("quota.with-volume-type") => &arguments["volume-type-id"],
-            None => &arguments["reservations"],
-            other => panic!("nobody asks {other:?}"),
-        };
-        Ok(look_up.read(answer.clone()).unwrap())
+        panic!("nobody asks {:?}", look_up.function())
     }
     fn log(&self, _: LogLevel, _: String) {}
 }
 
 /// A call of a plugin with one grant, and what it applies.
-fn call(capability: Capability, grant: Option<Grant>) -> (State, Arc<Willing>) {
+fn call(capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
     let context = Arc::new(Willing {
         requester: Identity::new("ann", "acme"),
         applied: Mutex::default(),
     });
     let granted = Granted {
         settings: "{}".to_owned(),
-        grants: Grants(grant.map(|grant| (capability, grant)).into_iter().collect()),
+        grants: Grants::from_iter(grant.map(|grant| (capability.to_owned(), grant))),
         limits: Limits::default(),
         sees_request: false,
     };
@@ -87,91 +72,18 @@ fn call(capability: Capability, grant: Option<Grant>) -> (State, Arc<Willing>) {
         surroundings: None,
         rule_plugins: Default::default(),
     };
-    let state = State::for_call(Active {
-        context: Arc::clone(&context) as Arc<dyn Context>,
-        granted: Arc::new(granted),
-        services: Arc::new(services),
-        denied: Denied::default(),
-    });
+    let state = State::new(
+        Arc::clone(&context) as _,
+        Arc::new(granted),
+        Arc::new(services),
+    );
     (state, context)
-}
-
-fn only(names: &[&str]) -> Option<Grant> {
-    let names = names.iter().map(|&name| name.to_owned()).collect();
-    Some(Grant {
-        resources: Some(names),
-        topics: None,
-    })
-}
-
-fn delta(resource: &str, amount: i64) -> Delta {
-    Delta {
-        resource: resource.to_owned(),
-        amount,
-    }
-}
-
-/// One way to use quota.
-type Use = fn(&mut State, &str) -> wasmtime::Result<Result<(), QuotaError>>;
-
-const USES: [(&str, Use); 6] = [
-    ("reserve", |state, name| {
-        Ok(Quota::reserve(state, vec![delta("volumes", 1), delta(name, 1)])?.map(drop))
-    }),
-    ("reserve a negative amount", |state, name| {
-        Ok(Quota::reserve(state, vec![delta("volumes", 1), delta(name, -1)])?.map(drop))
-    }),
-    ("commit", |state, name| {
-        Quota::commit(state, vec!["volumes".to_owned(), name.to_owned()])
-    }),
-    ("rollback", |state, name| {
-        Quota::rollback(state, vec!["volumes".to_owned(), name.to_owned()])
-    }),
-    ("with_volume_type, without a type", |state, name| {
-        Ok(Quota::with_volume_type(state, vec![delta(name, 1)], None)?.map(drop))
-    }),
-    ("with_volume_type", |state, name| {
-        let kind = name.strip_prefix("volumes_").unwrap_or("any").to_owned();
-        Ok(Quota::with_volume_type(state, vec![delta("volumes", 1)], Some(kind))?.map(drop))
-    }),
-];
-
-#[test]
-fn a_narrowed_grant_of_quota_holds_in_every_function() {
-    for (what, act) in USES {
-        let narrow = only(&["volumes", "volumes_slow"]);
-        let (mut state, context) = call(Capability::Quota, narrow);
-        match act(&mut state, "volumes_fast").unwrap() {
-            Err(QuotaError::Other(error)) => {
-                assert_eq!(error.kind, "NotGranted", "{what}");
-                assert!(
-                    error.message.contains("`volumes_fast`"),
-                    "{}",
-                    error.message
-                );
-            }
-            other => panic!("{what}: {other:?}"),
-        }
-        assert_eq!(context.applied.lock().unwrap().len(), 0, "{what}");
-
-        // What it reaches it may use, and the whole grant reaches everything.
-        act(&mut state, "volumes_slow")
-            .unwrap()
-            .unwrap_or_else(|error| panic!("{what}: {error:?}"));
-        let (mut state, _) = call(Capability::Quota, Some(Grant::default()));
-        act(&mut state, "volumes_fast")
-            .unwrap()
-            .unwrap_or_else(|error| panic!("{what}: {error:?}"));
-    }
 }
 
 #[test]
 fn a_narrowed_grant_of_rpc_holds() {
-    let topics = Some(Grant {
-        topics: Some(["cinder-volume.*".to_owned()].into()),
-        resources: None,
-    });
-    let (mut state, context) = call(Capability::Rpc, topics);
+    let topics = Some(Grant::only("topics", ["cinder-volume.*".to_owned()].into()));
+    let (mut state, context) = call("rpc", topics);
     let mut cast = |topic: &str| {
         Rpc::cast(
             &mut state,
@@ -185,18 +97,6 @@ fn a_narrowed_grant_of_rpc_holds() {
     assert_eq!(context.applied.lock().unwrap().len(), 0);
     cast("cinder-volume.one").unwrap();
     assert_eq!(context.applied.lock().unwrap().len(), 1);
-}
-
-#[test]
-fn a_grant_that_is_gone_ends_the_call_and_says_why() {
-    for (what, act) in USES {
-        let (mut state, context) = call(Capability::Quota, None);
-        act(&mut state, "volumes").expect_err(what);
-        let ended = state.ended.take().expect(what);
-        assert!(ended.is_host(HostErrorKind::NotGranted), "{what}: {ended}");
-        assert!(ended.message.contains("`quota`"), "{ended}");
-        assert_eq!(context.applied.lock().unwrap().len(), 0, "{what}");
-    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use parking_lot::Mutex;
 
-use cairn_manifest::manifest::{Capability, Limits};
+use cairn_manifest::manifest::{GrantKind, GrantKinds, Limits};
 use cairn_manifest::plan::{Descriptor, Role};
 use cairn_model::contract;
 use cairn_model::error::TaskError;
@@ -34,7 +34,7 @@ pub struct Import {
     /// Its whole name, such as `cairn:plugin/quota@0.1.0`.
     pub name: String,
     /// The capability that must be granted for it; `None` for what is always there.
-    pub capability: Option<Capability>,
+    pub capability: Option<String>,
 }
 
 /// A component that can be called.
@@ -57,6 +57,7 @@ impl Plugin {
         component: Component,
         digest: Digest,
         bytes: &[u8],
+        kinds: &GrantKinds,
     ) -> Result<Self, PluginError> {
         let Sandbox { engine, linker } = sandbox;
         let types = component.component_type();
@@ -71,7 +72,7 @@ impl Plugin {
             if matches!(item.ty, ComponentItem::Type(_)) {
                 continue;
             }
-            imports.push(check_import(name)?);
+            imports.push(check_import(name, kinds)?);
         }
         let functions = Functions::of(&component, &exports)?;
         let pre = linker
@@ -286,8 +287,11 @@ impl Plugin {
     }
 }
 
-/// An import that this host has.
-fn check_import(name: &str) -> Result<Import, PluginError> {
+/// Finds out what must be granted for an import.
+///
+/// # Errors
+/// This host does not have it.
+pub(super) fn check_import(name: &str, kinds: &GrantKinds) -> Result<Import, PluginError> {
     let import = name.to_owned();
     if name.starts_with("wasi:http/") {
         return Err(PluginError::Network { import });
@@ -308,26 +312,29 @@ fn check_import(name: &str) -> Result<Import, PluginError> {
                 capability: None,
             });
         }
-        return Err(PluginError::UnknownImport { import });
     }
-    let Some((interface, version)) = contract::interface(name) else {
-        return Err(PluginError::UnknownImport { import });
-    };
-    if !contract::is_compatible(version) {
-        return Err(PluginError::WrongVersion {
-            expected: contract::full_name(interface),
-            found: import,
-        });
+    if let Some((interface, version)) = contract::interface(name) {
+        if !contract::is_compatible(version) {
+            return Err(PluginError::WrongVersion {
+                expected: contract::full_name(interface),
+                found: import,
+            });
+        }
+        if matches!(interface, "context" | "log" | "types") {
+            return Ok(Import {
+                name: import,
+                capability: None,
+            });
+        }
     }
-    let capability = match interface {
-        "context" | "log" | "types" => None,
-        interface => match Capability::of_interface(interface) {
-            Some(capability) => Some(capability),
-            None => return Err(PluginError::UnknownImport { import }),
-        },
-    };
-    Ok(Import {
-        name: import,
-        capability,
-    })
+    // A capability's short name is no import, and neither is an interface of the contract without a version.
+    let is_full = name.contains(':')
+        && (!name.starts_with(contract::PACKAGE) || contract::interface(name).is_some());
+    match kinds.of_interface(name).map(GrantKind::name) {
+        Some(capability) if is_full => Ok(Import {
+            name: import,
+            capability: Some(capability.to_owned()),
+        }),
+        _ => Err(PluginError::UnknownImport { import }),
+    }
 }

@@ -1,9 +1,9 @@
 //! The two engines: instances of small components come from a pool, those of large ones are made on demand.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
@@ -12,8 +12,7 @@ use wasmtime::{
 use super::PluginError;
 use super::ended::describe_error;
 use super::wait;
-use crate::capability::State;
-use crate::wit::TaskPluginAll;
+use crate::capability::{Capability, State, link_base};
 
 /// Deadlines are kept to this precision.
 pub(super) const TICK: Duration = Duration::from_millis(2);
@@ -38,10 +37,10 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    fn new(config: &Config) -> Result<Self, PluginError> {
+    fn new(config: &Config, capabilities: &[Arc<dyn Capability>]) -> Result<Self, PluginError> {
         let failed = |error: wasmtime::Error| PluginError::Sandbox(describe_error(&error));
         let engine = Engine::new(config).map_err(failed)?;
-        let linker = linker(&engine).map_err(failed)?;
+        let linker = linker(&engine, capabilities).map_err(failed)?;
         tick(&engine)?;
         Ok(Self { engine, linker })
     }
@@ -52,13 +51,15 @@ pub(super) struct Engines {
     /// `None` where the address space of a pool cannot be reserved.
     pooled: Option<Sandbox>,
     on_demand: OnceLock<Sandbox>,
+    capabilities: Vec<Arc<dyn Capability>>,
 }
 
 impl Engines {
-    pub(super) fn new() -> Result<Self, PluginError> {
+    /// Sets the engines up, with what their instances may be granted.
+    pub(super) fn new(capabilities: Vec<Arc<dyn Capability>>) -> Result<Self, PluginError> {
         let mut config = config();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-        let pooled = Sandbox::new(&config);
+        let pooled = Sandbox::new(&config, &capabilities);
         let engines = Self {
             pooled: pooled
                 .inspect_err(|error| {
@@ -66,6 +67,7 @@ impl Engines {
                 })
                 .ok(),
             on_demand: OnceLock::new(),
+            capabilities,
         };
         if engines.pooled.is_none() {
             engines.on_demand()?;
@@ -78,7 +80,7 @@ impl Engines {
             return Ok(sandbox);
         }
         // Two at once may make one each; one of them is kept.
-        let sandbox = Sandbox::new(&config())?;
+        let sandbox = Sandbox::new(&config(), &self.capabilities)?;
         Ok(self.on_demand.get_or_init(|| sandbox))
     }
 
@@ -154,11 +156,17 @@ fn pool() -> PoolingAllocationConfig {
     pool
 }
 
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+fn linker(
+    engine: &Engine,
+    capabilities: &[Arc<dyn Capability>],
+) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     wait::add_to_linker(&mut linker)?;
-    TaskPluginAll::add_to_linker::<_, HasSelf<_>>(&mut linker, State::enter)?;
+    link_base(&mut linker)?;
+    for capability in capabilities {
+        capability.link(&mut linker)?;
+    }
     Ok(linker)
 }
 

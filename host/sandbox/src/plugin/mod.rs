@@ -1,5 +1,4 @@
-//! Plugins: loading components, asking them what they are, calling them. With `capability` and `wit` the only place that
-//! names wasmtime.
+//! Plugins: loading components, asking them what they are, calling them.
 
 mod cache;
 mod check;
@@ -25,8 +24,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use cache::Cache;
+use cairn_manifest::manifest::{GrantKind, GrantKinds};
 use cairn_model::value::Digest;
 use engine::Engines;
+
+use crate::capability::{self, Capability};
 
 /// How plugins are kept.
 #[derive(Clone, Debug)]
@@ -36,6 +38,9 @@ pub struct PluginConfig {
     /// Who compiles components that are not trusted. The default is [`InProcess`], which nothing stops: whoever takes
     /// components from strangers gives one that works in a process with limits.
     pub compiler: Arc<dyn Compiler>,
+    /// What plugins may be granted, in the order in which grants are written; the capabilities of the [core](capability::core)
+    /// unless others are given.
+    pub capabilities: Vec<Arc<dyn Capability>>,
 }
 
 impl Default for PluginConfig {
@@ -43,6 +48,7 @@ impl Default for PluginConfig {
         Self {
             cache: None,
             compiler: Arc::new(InProcess),
+            capabilities: capability::core().into(),
         }
     }
 }
@@ -50,6 +56,7 @@ impl Default for PluginConfig {
 /// Loaded plugins. Each component is compiled once.
 pub struct Plugins {
     engines: Engines,
+    kinds: GrantKinds,
     cache: Option<Cache>,
     compiler: Arc<dyn Compiler>,
     loaded: Mutex<HashMap<Digest, Arc<Plugin>>>,
@@ -59,19 +66,29 @@ impl Plugins {
     /// Sets the sandbox up.
     ///
     /// # Errors
-    /// [`PluginError::Sandbox`] when this machine cannot run it; [`PluginError::Cache`] when the cache folder cannot be used.
+    /// [`PluginError::Sandbox`] when this machine cannot run it, or two capabilities have one name or interface; [`PluginError::Cache`] when the cache folder cannot be used.
     pub fn new(config: &PluginConfig) -> Result<Arc<Self>, PluginError> {
-        let engines = Engines::new()?;
+        let kinds = config.capabilities.iter();
+        let kinds = kinds.map(|capability| Arc::clone(capability) as Arc<dyn GrantKind>);
+        let kinds =
+            GrantKinds::new(kinds).map_err(|error| PluginError::Sandbox(error.to_string()))?;
+        let engines = Engines::new(config.capabilities.clone())?;
         let cache = match &config.cache {
             Some(folder) => Some(Cache::open(folder, engines.any()?)?),
             None => None,
         };
         Ok(Arc::new(Self {
             engines,
+            kinds,
             cache,
             compiler: Arc::clone(&config.compiler),
             loaded: Mutex::new(HashMap::new()),
         }))
+    }
+
+    /// Returns the capabilities that plugins may be granted.
+    pub fn kinds(&self) -> &GrantKinds {
+        &self.kinds
     }
 
     /// The plugin that these bytes are. They may be anybody's.
@@ -125,7 +142,7 @@ impl Plugins {
                 loaded
             }
         };
-        let plugin = Arc::new(Plugin::new(sandbox, component, digest, bytes)?);
+        let plugin = Arc::new(Plugin::new(sandbox, component, digest, bytes, &self.kinds)?);
         self.lock().insert(digest, Arc::clone(&plugin));
         Ok(plugin)
     }
@@ -139,3 +156,6 @@ impl Plugins {
         self.loaded.lock()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ impl Call {
         for (capability, path) in &self.fakes {
             let answers = read_fake(path)?;
             fakes
-                .add(capability, &answers)
+                .add(capability, &answers, &session.settings.kinds)
                 .map_err(|error| error.at(path, None))?;
         }
         let state = match &self.state {

@@ -60,7 +60,7 @@ impl Diff {
         let plugins = session.plugins()?;
         let old = self.version(&plugins, &self.old)?;
         let new = self.version(&plugins, &self.new)?;
-        let changes = upgrade::changes(&old, &new, &self.settings);
+        let changes = upgrade::changes(&old, &new, &self.settings, plugins.kinds());
         let widening = changes.iter().filter(|change| change.widens.is_some());
         let widening = widening.count();
         if self.format.json {

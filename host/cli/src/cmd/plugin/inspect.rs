@@ -46,14 +46,14 @@ struct Inspected {
 struct Imported {
     name: String,
     /// The grant that it needs; null for what every plugin has.
-    grant: Option<&'static str>,
+    grant: Option<String>,
 }
 
 impl From<&Import> for Imported {
     fn from(import: &Import) -> Self {
         Self {
             name: import.name.clone(),
-            grant: import.capability.map(|capability| capability.interface()),
+            grant: import.capability.clone(),
         }
     }
 }
@@ -114,6 +114,7 @@ fn text(inspected: &Inspected) -> String {
     for import in &inspected.imports {
         let grant = import
             .grant
+            .as_ref()
             .map(|grant| format!("  needs the grant `{grant}`"))
             .unwrap_or_default();
         text += &format!("  {}{grant}\n", printable(&import.name));

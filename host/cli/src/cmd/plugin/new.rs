@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use cairn::error::Diagnostic;
-use cairn::manifest::Capability;
 use clap::Args;
 
 use crate::exit::Failure;
@@ -25,7 +24,7 @@ pub struct New {
     world: World,
     /// What it may ask the host for, with commas between: results, policy, zones, catalog, images, keys, quota, volumes, rpc
     #[arg(long, value_name = "CAPABILITIES", value_delimiter = ',', value_parser = capability)]
-    with: Vec<Capability>,
+    with: Vec<String>,
 }
 
 impl New {
@@ -48,10 +47,10 @@ impl New {
     }
 
     /// Each once, in one order.
-    fn capabilities(&self) -> Result<Vec<Capability>, Diagnostic> {
-        let mut with = self.with.clone();
-        with.sort();
-        with.dedup();
+    fn capabilities(&self) -> Result<Vec<String>, Diagnostic> {
+        let kinds = cairn::grant_kinds();
+        let with = kinds.names().map(str::to_owned);
+        let with: Vec<_> = with.filter(|name| self.with.contains(name)).collect();
         if self.world != World::Task && !with.is_empty() {
             return Err(Diagnostic::new(format!(
                 "a {} has `context` and `log`, and is granted nothing else",
@@ -63,15 +62,11 @@ impl New {
     }
 }
 
-fn capability(text: &str) -> Result<Capability, String> {
-    let known = Capability::ALL
-        .into_iter()
-        .find(|capability| capability.interface() == text);
-    known.ok_or_else(|| {
-        let names: Vec<&str> = Capability::ALL
-            .iter()
-            .map(|capability| capability.interface())
-            .collect();
-        format!("the capabilities are {}", names.join(", "))
-    })
+fn capability(text: &str) -> Result<String, String> {
+    let kinds = cairn::grant_kinds();
+    if kinds.get(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<&str> = kinds.names().collect();
+    Err(format!("the capabilities are {}", names.join(", ")))
 }

@@ -62,6 +62,7 @@ impl Run {
         let manifest = Manifest::parse(
             &input::text(&self.manifest, "the manifest")?,
             &self.manifest,
+            &session.settings.kinds,
         )?;
         if self.jsonl || self.inputs.len() > 1 {
             many::run(self, session, &manifest)

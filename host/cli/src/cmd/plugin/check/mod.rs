@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytesize::ByteSize;
 use cairn::error::Diagnostic;
 use cairn::file;
-use cairn::manifest::{Limits, Manifest, Source};
+use cairn::manifest::{GrantKinds, Limits, Manifest, Source};
 use cairn::plan::{Descriptor, Role, SettingsError, check_settings};
 use cairn::plugin::{Plugin as Component, PluginError, Plugins};
 use cairn::value::{Object, Value};
@@ -71,7 +71,7 @@ struct Checked {
 
 impl Check {
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let subject = self.subject()?;
+        let subject = self.subject(&session.settings.kinds)?;
         let plugins = session.plugins()?;
         let mut list = Checklist::default();
         let broken = match subject.load(&plugins, &mut list)? {
@@ -98,9 +98,9 @@ impl Check {
         Ok(if passed { Exit::Ok } else { Exit::Failed })
     }
 
-    fn subject(&self) -> Result<Subject, Failure> {
+    fn subject(&self, kinds: &GrantKinds) -> Result<Subject, Failure> {
         let mut subject = match self.plugin.is_dir() {
-            true => Subject::in_folder(&self.plugin)?,
+            true => Subject::in_folder(&self.plugin, kinds)?,
             false => Subject::of(self.plugin.clone())?,
         };
         // What is said here is not what its author's flow is about.
@@ -128,7 +128,7 @@ impl Subject {
         })
     }
 
-    fn in_folder(folder: &Path) -> Result<Self, Failure> {
+    fn in_folder(folder: &Path, kinds: &GrantKinds) -> Result<Self, Failure> {
         let component = Project::open(folder)?.component();
         if file::is_absent(&component) {
             let build = format!("run `cairn plugin build {}`", folder.display());
@@ -138,7 +138,8 @@ impl Subject {
         let mut subject = Self::of(component)?;
         let flow = folder.join("flow.toml");
         if !file::is_absent(&flow) {
-            subject.by(Manifest::parse(&input::text(&flow, "the flow")?, &flow)?);
+            let text = input::text(&flow, "the flow")?;
+            subject.by(Manifest::parse(&text, &flow, kinds)?);
         }
         let request = folder.join("request.json");
         if !file::is_absent(&request) {
@@ -263,14 +264,23 @@ fn roles(plugin: &Component) -> String {
     roles.collect::<Vec<_>>().join(" and ")
 }
 
-fn imports(plugin: &Component) -> String {
-    let capabilities = plugin
+/// The capabilities that it must be granted, each once.
+fn needed_grants(plugin: &Component) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for capability in plugin
         .imports()
         .iter()
-        .filter_map(|import| import.capability);
-    let names: Vec<&str> = capabilities
-        .map(|capability| capability.interface())
-        .collect();
+        .filter_map(|import| import.capability.as_deref())
+    {
+        if !names.contains(&capability) {
+            names.push(capability);
+        }
+    }
+    names
+}
+
+fn imports(plugin: &Component) -> String {
+    let names = needed_grants(plugin);
     match names.is_empty() {
         true => "needs no grant".to_owned(),
         false => format!("needs the grants {}", names.join(", ")),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cairn::error::{Cause, Diagnostic, Origin, log_end};
 use cairn::event::FlowState;
 use cairn::host::Planner;
-use cairn::manifest::Manifest;
+use cairn::manifest::{GrantKinds, Manifest};
 use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
 use cairn::report::{Report, Verdict};
@@ -14,8 +14,8 @@ use cairn::request;
 use cairn::store::StoreError;
 use cairn::value::{Object, Value};
 
-use super::Subject;
 use super::list::{Broken, Checklist};
+use super::{Subject, needed_grants};
 use crate::exit::Failure;
 use crate::output::count;
 use crate::scratch::Scratch;
@@ -33,7 +33,7 @@ impl Subject {
         let plugin = plugins.load(&self.bytes)?;
         let (manifest, request) = match &self.flow {
             Some(flow) => (flow.clone(), self.inputs.clone()),
-            None => self.flow_around(descriptor, &plugin)?,
+            None => self.flow_around(descriptor, &plugin, plugins.kinds())?,
         };
         let is_task = plugin.roles().contains(&Role::Task);
         let planner = Planner::new(Arc::clone(plugins), cairn_bundle::PLUGINS);
@@ -88,6 +88,7 @@ impl Subject {
         &self,
         descriptor: &Descriptor,
         plugin: &Component,
+        kinds: &GrantKinds,
     ) -> Result<(Manifest, Object), Failure> {
         let path = std::path::absolute(&self.component)
             .map_err(|error| Failure::host(format!("{}: {error}", self.component.display())))?;
@@ -112,11 +113,7 @@ impl Subject {
              [plugins.checked]\npath = {path}\n[plugins.checked.grants]\n",
             names.join(", ")
         );
-        for capability in plugin
-            .imports()
-            .iter()
-            .filter_map(|import| import.capability)
-        {
+        for capability in needed_grants(plugin) {
             flow += &format!("{capability} = true\n");
         }
         for role in plugin.roles() {
@@ -127,7 +124,7 @@ impl Subject {
             };
             flow += &format!("[[{table}]]\nplugin = \"checked\"\n");
         }
-        let mut manifest = Manifest::parse(&flow, Path::new("flow.toml"))?;
+        let mut manifest = Manifest::parse(&flow, Path::new("flow.toml"), kinds)?;
         if let Some(entry) = manifest.plugins.get_mut("checked") {
             entry.settings = self.settings.clone();
             entry.limits = self.limits.clone();

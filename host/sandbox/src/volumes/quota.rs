@@ -4,13 +4,26 @@ use cairn_effects::rules::Effect;
 use cairn_effects::volumes::{
     Expiry, QuotaCommit, QuotaReserve, QuotaRollback, ReservedResources, VolumeTypeName,
 };
-use cairn_manifest::manifest::{Capability, Grant};
+use cairn_manifest::manifest::{Grant, SimpleGrantKind};
 use cairn_model::error::TaskError;
 use cairn_model::quota::type_resource;
 use cairn_model::value::Value;
 
-use super::{State, to_wit};
-use crate::wit::cairn::plugin::quota::{Delta, Host, OverQuota, QuotaError, Usage};
+use super::wit::cairn::plugin::quota::{self, Delta, Host, OverQuota, QuotaError, Usage};
+use crate::capability::{SimpleCapability, State, to_wit};
+use crate::wasmtime;
+use crate::wasmtime::component::HasSelf;
+
+/// What a plugin is granted as `quota`.
+pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new(
+        "quota",
+        &["cairn:plugin/quota"],
+        &["reserve", "commit", "rollback"],
+    )
+    .narrowed_by("resources"),
+    |linker| quota::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+);
 
 type Reply<T> = wasmtime::Result<Result<T, QuotaError>>;
 
@@ -46,7 +59,7 @@ fn within<'n>(
     grant: &Grant,
     mut resources: impl Iterator<Item = &'n str>,
 ) -> Result<(), QuotaError> {
-    match resources.find(|resource| !grant.reaches_resource(resource)) {
+    match resources.find(|resource| !grant.reaches("resources", resource)) {
         None => Ok(()),
         Some(resource) => {
             let message = format!("the grant of `quota` does not reach `{resource}`");
@@ -62,24 +75,22 @@ fn resources(deltas: &[Delta]) -> impl Iterator<Item = &str> {
     deltas.iter().map(|delta| delta.resource.as_str())
 }
 
-impl State {
-    /// Refuses reservations, of this flow and open, that the grant does not reach.
-    fn check_reach(&mut self, reservations: &[String]) -> Reply<()> {
-        // Only a narrowed grant has anything to look up.
-        if self.grant(Capability::Quota)?.resources.is_none() {
-            return Ok(Ok(()));
-        }
-        let reserved = match self.look_up(&ReservedResources(reservations.to_vec()))? {
-            Ok(reserved) => reserved,
-            Err(error) => return Ok(Err(translate(error))),
-        };
-        let names = reserved.iter().map(String::as_str);
-        Ok(within(self.grant(Capability::Quota)?, names))
+/// Refuses reservations, of this flow and open, that the grant does not reach.
+fn check_reach(state: &mut State, reservations: &[String]) -> Reply<()> {
+    // Only a narrowed grant has anything to look up.
+    if !state.grant("quota")?.is_narrowed("resources") {
+        return Ok(Ok(()));
     }
+    let reserved = match state.look_up(&ReservedResources(reservations.to_vec()))? {
+        Ok(reserved) => reserved,
+        Err(error) => return Ok(Err(translate(error))),
+    };
+    let names = reserved.iter().map(String::as_str);
+    Ok(within(state.grant("quota")?, names))
+}
 
-    fn close(&mut self, effect: &impl Effect<Answer = ()>) -> Reply<()> {
-        Ok(self.apply(effect)?.map_err(translate))
-    }
+fn close(state: &mut State, effect: &impl Effect<Answer = ()>) -> Reply<()> {
+    Ok(state.apply(effect)?.map_err(translate))
 }
 
 impl Host for State {
@@ -88,7 +99,7 @@ impl Host for State {
         mut deltas: Vec<Delta>,
         volume_type_id: Option<String>,
     ) -> Reply<Vec<Delta>> {
-        if let Err(refused) = within(self.grant(Capability::Quota)?, resources(&deltas)) {
+        if let Err(refused) = within(self.grant("quota")?, resources(&deltas)) {
             return Ok(Err(refused));
         }
         let Some(id) = volume_type_id.filter(|id| !id.is_empty()) else {
@@ -106,12 +117,12 @@ impl Host for State {
             })
             .collect();
         deltas.extend(own);
-        let reach = within(self.grant(Capability::Quota)?, resources(&deltas));
+        let reach = within(self.grant("quota")?, resources(&deltas));
         Ok(reach.map(|()| deltas))
     }
 
     fn reserve(&mut self, deltas: Vec<Delta>) -> Reply<Vec<String>> {
-        if let Err(refused) = within(self.grant(Capability::Quota)?, resources(&deltas)) {
+        if let Err(refused) = within(self.grant("quota")?, resources(&deltas)) {
             return Ok(Err(refused));
         }
         let mut wanted = BTreeMap::<String, i64>::new();
@@ -136,22 +147,28 @@ impl Host for State {
     }
 
     fn commit(&mut self, reservations: Vec<String>) -> Reply<()> {
-        if let Err(refused) = self.check_reach(&reservations)? {
+        if let Err(refused) = check_reach(self, &reservations)? {
             return Ok(Err(refused));
         }
-        self.close(&QuotaCommit {
-            reservations,
-            project: None,
-        })
+        close(
+            self,
+            &QuotaCommit {
+                reservations,
+                project: None,
+            },
+        )
     }
 
     fn rollback(&mut self, reservations: Vec<String>) -> Reply<()> {
-        if let Err(refused) = self.check_reach(&reservations)? {
+        if let Err(refused) = check_reach(self, &reservations)? {
             return Ok(Err(refused));
         }
-        self.close(&QuotaRollback {
-            reservations,
-            project: None,
-        })
+        close(
+            self,
+            &QuotaRollback {
+                reservations,
+                project: None,
+            },
+        )
     }
 }

@@ -2,13 +2,32 @@ use cairn_effects::event::LogLevel;
 use cairn_effects::volumes::{
     DefaultVolumeType, IsEncrypted, ShowQosSpecs, ShowSnapshot, ShowVolume, ShowVolumeType,
 };
-use cairn_manifest::manifest::Capability;
+use cairn_manifest::manifest::SimpleGrantKind;
 use cairn_model::error::TaskError;
 use cairn_model::value::{Value, text};
 
-use super::{State, to_wit};
-use crate::wit::cairn::plugin::catalog::Host;
+use super::wit::cairn::plugin::catalog::{self, Host};
+use crate::capability::{SimpleCapability, State, to_wit};
+use crate::wasmtime;
+use crate::wasmtime::component::HasSelf;
 use crate::wit::cairn::plugin::types;
+
+/// What a plugin is granted as `catalog`.
+pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new(
+        "catalog",
+        &["cairn:plugin/catalog"],
+        &[
+            "volume-type",
+            "default-volume-type",
+            "qos-specs",
+            "encrypted",
+            "snapshot",
+            "volume",
+        ],
+    ),
+    |linker| catalog::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+);
 
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
@@ -20,12 +39,12 @@ fn present(value: Result<Value, TaskError>) -> Result<Option<String>, types::Err
 
 impl Host for State {
     fn volume_type(&mut self, id_or_name: String) -> Answer<String> {
-        self.grant(Capability::Catalog)?;
+        self.grant("catalog")?;
         self.look_up_json(&ShowVolumeType(id_or_name))
     }
 
     fn default_volume_type(&mut self) -> Answer<Option<String>> {
-        self.grant(Capability::Catalog)?;
+        self.grant("catalog")?;
         let found = self.look_up(&DefaultVolumeType)?;
         if let Ok(Value::String(name)) = &found {
             let message = format!(
@@ -38,22 +57,22 @@ impl Host for State {
     }
 
     fn qos_specs(&mut self, volume_type_id: String) -> Answer<Option<String>> {
-        self.grant(Capability::Catalog)?;
+        self.grant("catalog")?;
         Ok(present(self.look_up(&ShowQosSpecs(volume_type_id))?))
     }
 
     fn encrypted(&mut self, volume_type_id: String) -> Answer<bool> {
-        self.grant(Capability::Catalog)?;
+        self.grant("catalog")?;
         Ok(self.look_up(&IsEncrypted(volume_type_id))?.map_err(to_wit))
     }
 
     fn snapshot(&mut self, id: String) -> Answer<String> {
-        self.grant(Capability::Catalog)?;
+        self.grant("catalog")?;
         self.look_up_json(&ShowSnapshot(id))
     }
 
     fn volume(&mut self, id: String) -> Answer<String> {
-        self.grant(Capability::Catalog)?;
+        self.grant("catalog")?;
         self.look_up_json(&ShowVolume(id))
     }
 }

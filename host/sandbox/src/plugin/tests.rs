@@ -1,0 +1,98 @@
+//! What a component may import is what was registered.
+
+use wasmtime::component::Linker;
+
+use cairn_manifest::manifest::SimpleGrantKind;
+
+use super::*;
+use crate::capability::{SimpleCapability, State};
+
+/// A capability of another package.
+const COUNTER: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new("counter", &["acme:counter/counter@1.0.0"], &["add"]),
+    |linker: &mut Linker<State>| {
+        let mut counter = linker.instance("acme:counter/counter@1.0.0")?;
+        counter.func_wrap("add", |mut store, (number,): (u32,)| {
+            store.data_mut().enter().grant("counter")?;
+            Ok((number + 1,))
+        })
+    },
+);
+
+fn plugins(capabilities: &[SimpleCapability]) -> Result<Arc<Plugins>, PluginError> {
+    let mut config = PluginConfig::default();
+    for capability in capabilities {
+        config.capabilities.push(Arc::new(*capability));
+    }
+    config.capabilities.extend(crate::volumes::capabilities());
+    Plugins::new(&config)
+}
+
+/// A component that imports a function, and lacks every export of a plugin.
+fn component(interface: &str, version: &str) -> String {
+    format!(
+        r#"(component (import "{interface}@{version}" (instance (export "add" (func (param "number" u32) (result u32))))))"#
+    )
+}
+
+/// Why a component cannot be used.
+fn refused(plugins: &Plugins, component: &str) -> PluginError {
+    let error = plugins.load(component.as_bytes()).err();
+    error.expect("it exports nothing")
+}
+
+#[test]
+fn a_component_imports_what_was_registered() {
+    let component = component("acme:counter/counter", "1.0.0");
+    let without = refused(&plugins(&[]).unwrap(), &component);
+    assert_eq!(
+        without.to_string(),
+        "the component imports `acme:counter/counter@1.0.0`, which this host does not have"
+    );
+    let plugins = plugins(&[COUNTER]).unwrap();
+    let with = refused(&plugins, &component);
+    assert!(matches!(with, PluginError::MissingExport { .. }), "{with}");
+}
+
+#[test]
+fn an_import_needs_the_grant_of_the_capability_that_provides_it() {
+    let plugins = plugins(&[COUNTER]).unwrap();
+    let needs = |name: &str| component::check_import(name, plugins.kinds());
+    for (name, capability) in [
+        ("acme:counter/counter@1.0.0", Some("counter")),
+        ("acme:counter/counter", Some("counter")),
+        ("cairn:plugin/quota@0.1.0", Some("quota")),
+        ("cairn:plugin/context@0.1.0", None),
+        ("wasi:io/poll@0.2.0", None),
+    ] {
+        let import = needs(name).unwrap();
+        assert_eq!(import.capability.as_deref(), capability, "{name}");
+    }
+    for name in [
+        "quota",
+        "counter",
+        "cairn:plugin/quota",
+        "acme:counter/other",
+        "wasi:nn/nn@0.2.0",
+    ] {
+        let error = needs(name).unwrap_err();
+        assert!(
+            matches!(error, PluginError::UnknownImport { .. }),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn two_capabilities_with_one_interface_are_refused() {
+    let other = SimpleCapability::new(
+        SimpleGrantKind::new("tally", &["acme:counter/counter"], &[]),
+        |_| Ok(()),
+    );
+    let error = plugins(&[COUNTER, other]).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "the sandbox cannot be set up: the capabilities `counter` and `tally` both provide the interface \
+         `acme:counter/counter`"
+    );
+}

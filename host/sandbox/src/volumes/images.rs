@@ -1,0 +1,21 @@
+use cairn_effects::volumes::ShowImage;
+use cairn_manifest::manifest::SimpleGrantKind;
+
+use super::wit::cairn::plugin::images::{self, Host};
+use crate::capability::{SimpleCapability, State};
+use crate::wasmtime;
+use crate::wasmtime::component::HasSelf;
+use crate::wit::cairn::plugin::types;
+
+/// What a plugin is granted as `images`.
+pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new("images", &["cairn:plugin/images"], &["show"]),
+    |linker| images::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+);
+
+impl Host for State {
+    fn show(&mut self, id: String) -> wasmtime::Result<Result<String, types::Error>> {
+        self.grant("images")?;
+        self.look_up_json(&ShowImage(id))
+    }
+}

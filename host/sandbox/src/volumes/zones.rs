@@ -1,0 +1,26 @@
+use cairn_effects::volumes::IsZoneValid;
+use cairn_manifest::manifest::SimpleGrantKind;
+
+use super::wit::cairn::plugin::zones::{self, Host};
+use crate::capability::{SimpleCapability, State, to_wit};
+use crate::wasmtime;
+use crate::wasmtime::component::HasSelf;
+use crate::wit::cairn::plugin::types;
+
+/// What a plugin is granted as `zones`.
+pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new("zones", &["cairn:plugin/zones"], &["valid"]),
+    |linker| zones::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
+);
+
+impl Host for State {
+    fn valid(&mut self, zone: String) -> wasmtime::Result<Result<bool, types::Error>> {
+        self.grant("zones")?;
+        Ok(self.look_up(&IsZoneValid(zone))?.map_err(to_wit))
+    }
+
+    fn default(&mut self) -> wasmtime::Result<String> {
+        self.grant("zones")?;
+        Ok(self.services()?.default_zone.clone())
+    }
+}
