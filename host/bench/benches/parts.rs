@@ -10,6 +10,7 @@ use cairn::event::{Event, LogLevel};
 use cairn::id::{CallId, Phase};
 use cairn::plugin::{PluginConfig, Plugins};
 use cairn::store::Caller;
+use cairn::store::volumes::OperateVolumes as _;
 use cairn::{FlowId, Object, Store, TaskError, TaskId, Value};
 use cairn_bench::calls::Both;
 use cairn_bench::stage::{Stage, Tasks};

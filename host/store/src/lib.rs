@@ -7,6 +7,10 @@ mod config;
 pub mod journal;
 pub mod memory;
 mod sqlite;
+pub mod volumes;
+
+// `volumes` names this crate as another crate would.
+extern crate self as cairn_store;
 
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};

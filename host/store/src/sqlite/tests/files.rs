@@ -100,7 +100,7 @@ fn a_backup_holds_one_moment_and_never_overwrites() {
     volume(&store, None);
     let open = |path| Sqlite::open(path, SqliteConfig::default(), Arc::clone(&clock)).unwrap();
     let restored = open(&copy);
-    assert_eq!(rows(&restored, Kind::Volume).len(), 1);
+    assert_eq!(rows(&restored, &kind::VOLUME).len(), 1);
     assert_eq!(drift(&restored), [] as [&str; 0]);
     drop(restored);
 
