@@ -9,6 +9,7 @@ use cairn::event::{Event, LogLevel};
 use cairn::id::{CallId, Phase};
 use cairn::plugin::Plugins;
 use cairn::store::Caller;
+use cairn::store::volumes::OperateVolumes as _;
 use cairn::volumes::VolumeUpdate;
 use cairn::{FlowId, Object, Store, TaskError, TaskId, Value};
 use cairn_bench::calls::Both;

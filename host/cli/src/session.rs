@@ -13,6 +13,7 @@ use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
 use cairn::store::admin::{Admin, AdminError};
 use cairn::store::view::{Reader, View};
+use cairn::store::volumes::ReadVolumes as _;
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
 use cairn::{Domains, volumes};
 

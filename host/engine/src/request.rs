@@ -11,6 +11,7 @@ use cairn_model::text::{Text, check_entry};
 use cairn_model::value::{Object, Value};
 use cairn_store::StoreError;
 use cairn_store::view::{Kind, View};
+use cairn_store::volumes::{ReadVolumes as _, kind};
 
 /// Why a request cannot be handed to a flow; nothing ran.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -185,26 +186,26 @@ fn check(request: &Object) -> Result<(), Diagnostic> {
 
 fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, RequestError> {
     let get = |key: &str| request.get(key).cloned().unwrap_or_default();
-    let find = |key: &str, kind: Kind| -> Result<Option<Object>, RequestError> {
+    let find = |key: &str, kind: &Kind| -> Result<Option<Object>, RequestError> {
         match request.get(key).and_then(Value::as_str) {
             None => Ok(None),
             Some(id) => look_up(view, key, kind, id).map(Some),
         }
     };
-    let volume_type = match find("volume_type", Kind::VolumeType)? {
+    let volume_type = match find("volume_type", &kind::VOLUME_TYPE)? {
         Some(volume_type) => Value::Object(volume_type),
         // The task takes the default type; an empty object says that there is none.
         None if view.has_default_volume_type() => Value::Null,
         None => Value::Object(Object::new()),
     };
-    let snapshot = match find("snapshot_id", Kind::Snapshot)? {
+    let snapshot = match find("snapshot_id", &kind::SNAPSHOT)? {
         Some(mut snapshot) => {
             let volume = snapshot
                 .get("volume_id")
                 .and_then(Value::as_str)
                 .map(str::to_owned);
             let volume = match volume {
-                Some(id) => view.find(Kind::Volume, &id)?,
+                Some(id) => view.find(&kind::VOLUME, &id)?,
                 None => None,
             };
             snapshot.insert(
@@ -215,8 +216,8 @@ fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, RequestErr
         }
         None => Value::Null,
     };
-    let source_volume = find("source_volid", Kind::Volume)?.map_or(Value::Null, Value::Object);
-    let image_id = match find("image_id", Kind::Image)? {
+    let source_volume = find("source_volid", &kind::VOLUME)?.map_or(Value::Null, Value::Object);
+    let image_id = match find("image_id", &kind::IMAGE)? {
         Some(image) => image.get("id").cloned().unwrap_or_default(),
         None => Value::Null,
     };
@@ -239,16 +240,16 @@ fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, RequestErr
 }
 
 /// What is named by an id or a name, and that the caller may see.
-fn look_up(view: &View<'_>, key: &str, kind: Kind, id: &str) -> Result<Object, RequestError> {
+fn look_up(view: &View<'_>, key: &str, kind: &Kind, id: &str) -> Result<Object, RequestError> {
     let problem = match view.resolve_visible(kind, id) {
         Ok(found) => return Ok(found),
         Err(StoreError::Refused(error)) => error.message,
         Err(error) => return Err(error.into()),
     };
-    let help = match kind {
-        Kind::VolumeType => "`cairn types list` shows the volume types",
-        Kind::Snapshot => "`cairn snapshots list` shows the project's snapshots",
-        Kind::Image => "`cairn images list` shows the images",
+    let help = match key {
+        "volume_type" => "`cairn types list` shows the volume types",
+        "snapshot_id" => "`cairn snapshots list` shows the project's snapshots",
+        "image_id" => "`cairn images list` shows the images",
         _ => "`cairn volumes list` shows the project's volumes",
     };
     Err(Diagnostic::new(format!("the request's `{key}`: {problem}"))

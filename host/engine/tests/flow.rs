@@ -16,7 +16,7 @@ use cairn::id::Identity;
 use cairn::outbox::Cast;
 use cairn::report::{Report, Verdict};
 use cairn::retry::Retry;
-use cairn::store::view::Kind;
+use cairn::store::volumes::kind;
 use cairn::store::{Sqlite, Store as _};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
@@ -108,7 +108,7 @@ fn reserve(context: &Arc<dyn Context>, amount: i64) -> Result<(), TaskError> {
 
 fn reserved(store: &Sqlite) -> i64 {
     let usages = store.read(&Identity::new("ann", "acme"), |view| {
-        view.list(Kind::Usage, None, false)
+        view.list(&kind::USAGE, None, false)
     });
     usages
         .unwrap()

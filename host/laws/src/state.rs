@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cairn::error::Diagnostic;
 use cairn::id::Identity;
+use cairn::store::volumes::OperateVolumes as _;
 use cairn::store::{Sqlite, StoreError};
 use cairn::value::{Object, Value};
 use serde::Deserialize;

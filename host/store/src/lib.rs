@@ -2,9 +2,6 @@
 //! by one commit, so the database always holds a prefix of what happened.
 
 #[cfg(test)]
-extern crate self as cairn_store;
-
-#[cfg(test)]
 #[path = "../../volumes/testing/any.rs"]
 mod any;
 pub mod backend;
@@ -13,6 +10,10 @@ mod config;
 pub mod journal;
 pub mod memory;
 mod sqlite;
+pub mod volumes;
+
+// `volumes` names this crate as another crate would.
+extern crate self as cairn_store;
 
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};

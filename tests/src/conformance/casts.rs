@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use cairn::store::StoreError;
-use cairn::store::view::Kind;
+use cairn::store::view::CAST;
 use cairn::value::{Object, Value};
 
 use super::faults::SCHEDULER;
@@ -31,7 +31,7 @@ impl Casts {
     /// # Errors
     /// Of the database.
     pub fn sent(&mut self, world: &World, names: &Names) -> Result<Vec<Value>, StoreError> {
-        let rows = world.read(|view| view.list(Kind::Cast, None, true))?;
+        let rows = world.read(|view| view.list(&CAST, None, true))?;
         let new = rows.iter().filter(|row| {
             let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
             row.get("state") == Some(&Value::from("ready")) && self.told.insert(id.to_owned())

@@ -9,7 +9,7 @@ use cairn::clock::{Clock as _, Timestamp};
 use cairn::error::TaskError;
 use cairn::id::Identity;
 use cairn::quota::{Measure, type_resource};
-use cairn::store::view::Kind;
+use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::store::{Caller, Store as _, StoreError};
 use cairn::value::{Object, Value};
 use cairn::volumes::{
@@ -235,7 +235,7 @@ impl Desk<'_> {
         let now = self.world.clock.now();
         self.world.read(|view| {
             let mut ages = Object::new();
-            for usage in view.list(Kind::Usage, None, false)? {
+            for usage in view.list(&kind::USAGE, None, false)? {
                 let text = |column: &str| {
                     usage
                         .get(column)

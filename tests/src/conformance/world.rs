@@ -9,7 +9,8 @@ use anyhow::Result;
 use cairn::clock::{Clock as _, ManualClock, Timestamp};
 use cairn::id::Identity;
 use cairn::quota::QuotaConfig;
-use cairn::store::view::{Kind, View};
+use cairn::store::view::View;
+use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::store::{Caller, Sqlite, Store as _, StoreError};
 use cairn::value::{Object, Value};
 use cairn::volumes::{KeyCreate, Settings};
@@ -259,7 +260,7 @@ impl World {
     /// Volumes, deleted ones too, in the order in which they were made.
     fn volumes(&self, view: &View<'_>, names: &Names) -> Result<Vec<Value>, StoreError> {
         let mut volumes = Vec::new();
-        for mut row in view.list(Kind::Volume, None, true)? {
+        for mut row in view.list(&kind::VOLUME, None, true)? {
             let id = row
                 .get("id")
                 .and_then(Value::as_str)
@@ -301,7 +302,7 @@ fn some_columns(row: &Object, columns: &[&str]) -> Value {
 }
 
 fn snapshots(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
-    let snapshots = view.list(Kind::Snapshot, None, true)?;
+    let snapshots = view.list(&kind::SNAPSHOT, None, true)?;
     let shown = snapshots
         .iter()
         .map(|row| some_columns(row, &["id", "project_id", "status", "deleted"]));
@@ -310,7 +311,7 @@ fn snapshots(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
 
 /// Usages, those of projects that were destroyed too.
 pub fn usages(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
-    let usages = view.list(Kind::Usage, None, true)?;
+    let usages = view.list(&kind::USAGE, None, true)?;
     let columns = [
         "project_id",
         "resource",
@@ -327,7 +328,7 @@ pub fn usages(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
 
 /// Reservations; one that is closed counts as deleted.
 pub fn reservations(view: &View<'_>, names: &Names) -> Result<Vec<Value>, StoreError> {
-    let reservations = view.list(Kind::Reservation, None, true)?;
+    let reservations = view.list(&kind::RESERVATION, None, true)?;
     let shown = reservations.iter().map(|row| {
         let mut shown = some_columns(row, &["id", "project_id", "resource", "delta"]);
         shown["deleted"] = Value::from(row.get("state") != Some(&Value::from("open")));

@@ -12,7 +12,7 @@ use cairn::host::{ReadyPlan, Submission, Submitted};
 use cairn::manifest::Manifest;
 use cairn::plugin::Plugins;
 use cairn::report::{Report, Verdict};
-use cairn::store::view::Kind;
+use cairn::store::volumes::{OperateVolumes as _, kind};
 use cairn::value::Value;
 use cairn::{Host, Identity, Sqlite};
 use serde_json::json;
@@ -198,7 +198,7 @@ impl Arena {
         let volumes = self
             .host
             .store()
-            .read(&hostile, |view| view.list(Kind::Volume, project, true))?;
+            .read(&hostile, |view| view.list(&kind::VOLUME, project, true))?;
         ensure!(volumes.is_empty(), "volumes are left: {volumes:?}");
         Ok(())
     }
@@ -213,7 +213,7 @@ impl Arena {
         let usages = self
             .host
             .store()
-            .read(who, |view| view.list(Kind::Usage, project, false))?;
+            .read(who, |view| view.list(&kind::USAGE, project, false))?;
         for usage in usages {
             let (used, reserved) = (&usage["in_use"], &usage["reserved"]);
             ensure!(

@@ -14,9 +14,10 @@ use cairn::plan::Plan;
 use cairn::plugin::Plugins;
 use cairn::quota::QuotaConfig;
 use cairn::report::{Report, Verdict};
-use cairn::store::admin::{Admin, AdminError, NewVolumeType};
+use cairn::store::admin::{Admin, AdminError};
 use cairn::store::control::Operation;
-use cairn::store::view::{FlowFilter, Kind};
+use cairn::store::view::{CAST, FlowFilter, Kind};
+use cairn::store::volumes::{NewVolumeType, OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
 use cairn::value::{Object, Value};
 use cairn::volumes;
@@ -215,14 +216,14 @@ impl World {
                 if let Some(name) = volume_type {
                     let found = admin
                         .view()
-                        .resolve_visible(Kind::VolumeType, TYPES[*name])?;
+                        .resolve_visible(&kind::VOLUME_TYPE, TYPES[*name])?;
                     properties["volume_type_id"] = found["id"].clone();
                 }
                 let properties = properties.as_object().cloned().unwrap_or_default();
                 admin.create_volume(properties).map(drop)
             }),
             Op::DeleteVolume { pick, admin } => {
-                let Some(volume) = self.pick(Kind::Volume, *pick) else {
+                let Some(volume) = self.pick(&kind::VOLUME, *pick) else {
                     return Ok(());
                 };
                 let id = text(&volume, "id").to_owned();
@@ -231,7 +232,7 @@ impl World {
                 })
             }
             Op::SetVolume { pick, status } => {
-                let Some(volume) = self.pick(Kind::Volume, *pick) else {
+                let Some(volume) = self.pick(&kind::VOLUME, *pick) else {
                     return Ok(());
                 };
                 let id = text(&volume, "id").to_owned();
@@ -242,7 +243,7 @@ impl World {
                 })
             }
             Op::CreateSnapshot { pick, admin } => {
-                let Some(volume) = self.pick(Kind::Volume, *pick) else {
+                let Some(volume) = self.pick(&kind::VOLUME, *pick) else {
                     return Ok(());
                 };
                 let id = text(&volume, "id").to_owned();
@@ -251,7 +252,7 @@ impl World {
                 })
             }
             Op::DeleteSnapshot { pick, admin } => {
-                let Some(snapshot) = self.pick(Kind::Snapshot, *pick) else {
+                let Some(snapshot) = self.pick(&kind::SNAPSHOT, *pick) else {
                     return Ok(());
                 };
                 let id = text(&snapshot, "id").to_owned();
@@ -263,7 +264,7 @@ impl World {
                 admin.create_volume_type(&named(TYPES[*name])).map(drop)
             }),
             Op::DeleteType { pick, force } => {
-                let Some(found) = self.pick(Kind::VolumeType, *pick) else {
+                let Some(found) = self.pick(&kind::VOLUME_TYPE, *pick) else {
                     return Ok(());
                 };
                 let id = text(&found, "id").to_owned();
@@ -309,7 +310,7 @@ impl World {
                 Ok(())
             }
             Op::AckAll => self.admin("ack", &boss(), |admin| {
-                for cast in admin.view().list(Kind::Cast, None, false)? {
+                for cast in admin.view().list(&CAST, None, false)? {
                     if text(&cast, "state") == "ready" {
                         admin.ack_cast(text(&cast, "id"))?;
                     }
@@ -352,7 +353,7 @@ impl World {
     }
 
     /// A row that is not deleted.
-    fn pick(&self, kind: Kind, pick: usize) -> Option<Object> {
+    fn pick(&self, kind: &Kind, pick: usize) -> Option<Object> {
         let store = self.life().host.store();
         let rows = store.read(&boss(), |view| view.list(kind, None, false));
         let mut rows = rows.unwrap();
@@ -370,8 +371,8 @@ impl World {
         let mut asked = json!({"size": size, "volume_type": volume_type.map(|name| TYPES[name])});
         let source = match source {
             Source::Nothing => None,
-            Source::Volume(pick) => Some(("source_volid", Kind::Volume, pick)),
-            Source::Snapshot(pick) => Some(("snapshot_id", Kind::Snapshot, pick)),
+            Source::Volume(pick) => Some(("source_volid", &kind::VOLUME, pick)),
+            Source::Snapshot(pick) => Some(("snapshot_id", &kind::SNAPSHOT, pick)),
         };
         if let Some((key, kind, pick)) = source
             && let Some(row) = self.pick(kind, pick)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
 use cairn::file;
-use cairn::store::admin::NewImage;
-use cairn::store::view::{Kind, Listing};
+use cairn::store::view::Listing;
+use cairn::store::volumes::{NewImage, OperateVolumes as _, kind};
 use cairn::value::DigestWriter;
 use clap::{Args, Subcommand};
 
@@ -89,7 +89,7 @@ impl Images {
                     ..Listing::default()
                 };
                 let reader = session.reader()?;
-                let images = reader.view(&requester).page(Kind::Image, listing)?;
+                let images = reader.view(&requester).page(&kind::IMAGE, listing)?;
                 let columns = ["id", "name", "size", "min_disk", "status"];
                 list.page.objects(session, &columns, images)
             }
@@ -97,7 +97,7 @@ impl Images {
                 let requester = session.requester(&show.who)?;
                 let image = look_up(
                     &session.reader()?.view(&requester),
-                    Kind::Image,
+                    &kind::IMAGE,
                     &show.image,
                 )?;
                 output::object(&image, show.format)
@@ -105,7 +105,7 @@ impl Images {
             Self::Delete(delete) => {
                 let requester = session.requester(&delete.who)?;
                 session.store()?.admin(&requester, |admin| {
-                    let id = id_of(&admin.view(), Kind::Image, &delete.image)?;
+                    let id = id_of(&admin.view(), &kind::IMAGE, &delete.image)?;
                     admin.delete_image(&id)
                 })?;
                 Ok(())
@@ -136,7 +136,7 @@ impl Create {
         };
         let image = session.change(&requester, |admin| {
             let id = admin.create_image(&new)?;
-            Ok(look_up(&admin.view(), Kind::Image, &id)?)
+            Ok(look_up(&admin.view(), &kind::IMAGE, &id)?)
         })?;
         output::object(&image, self.format)
     }

@@ -99,12 +99,12 @@ pub fn run(
 }
 
 /// What a name or an id means that may be shortened, if the requester may see it: for whatever shows something.
-fn look_up(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
+fn look_up(view: &View<'_>, kind: &Kind, id_or_name: &str) -> Result<Object, StoreError> {
     view.resolve_shortened(kind, id_or_name)
 }
 
 /// The id of what a name or a whole id means: for whatever changes something.
-fn id_of(view: &View<'_>, kind: Kind, id_or_name: &str) -> Result<String, StoreError> {
+fn id_of(view: &View<'_>, kind: &Kind, id_or_name: &str) -> Result<String, StoreError> {
     let found = view.resolve_visible(kind, id_or_name)?;
     Ok(found
         .get("id")

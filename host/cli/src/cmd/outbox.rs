@@ -1,6 +1,6 @@
 use std::ops::Bound;
 
-use cairn::store::view::{Kind, Listing};
+use cairn::store::view::{CAST, Listing};
 use clap::{Args, Subcommand};
 
 use crate::args::Who;
@@ -56,7 +56,7 @@ impl List {
             ..Listing::default()
         };
         let reader = session.reader()?;
-        let messages = reader.view(&requester).page(Kind::Cast, listing)?;
+        let messages = reader.view(&requester).page(&CAST, listing)?;
         let columns = ["id", "state", "topic", "method", "created_at"];
         self.page.objects(session, &columns, messages)
     }

@@ -1,6 +1,7 @@
 use std::ops::Bound;
 
-use cairn::store::view::{Kind, Listing};
+use cairn::store::view::Listing;
+use cairn::store::volumes::{OperateVolumes as _, kind};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
@@ -75,7 +76,7 @@ impl Snapshots {
             Self::Create(create) => {
                 let requester = session.requester(&create.who)?;
                 let snapshot = session.change(&requester, |admin| {
-                    let volume = id_of(&admin.view(), Kind::Volume, &create.volume)?;
+                    let volume = id_of(&admin.view(), &kind::VOLUME, &create.volume)?;
                     admin.create_snapshot(&volume, create.name.as_deref(), &create.status)
                 })?;
                 output::object(&snapshot, create.format)
@@ -90,7 +91,7 @@ impl Snapshots {
                     ..Listing::default()
                 };
                 let reader = session.reader()?;
-                let snapshots = reader.view(&requester).page(Kind::Snapshot, listing)?;
+                let snapshots = reader.view(&requester).page(&kind::SNAPSHOT, listing)?;
                 let columns = ["id", "display_name", "volume_id", "volume_size", "status"];
                 list.page.objects(session, &columns, snapshots)
             }
@@ -98,7 +99,7 @@ impl Snapshots {
                 let requester = session.requester(&show.who)?;
                 let snapshot = look_up(
                     &session.reader()?.view(&requester),
-                    Kind::Snapshot,
+                    &kind::SNAPSHOT,
                     &show.snapshot,
                 )?;
                 output::object(&snapshot, show.format)
@@ -106,7 +107,7 @@ impl Snapshots {
             Self::Delete(delete) => {
                 let requester = session.requester(&delete.who)?;
                 session.store()?.admin(&requester, |admin| {
-                    let id = id_of(&admin.view(), Kind::Snapshot, &delete.snapshot)?;
+                    let id = id_of(&admin.view(), &kind::SNAPSHOT, &delete.snapshot)?;
                     admin.delete_snapshot(&id)
                 })?;
                 Ok(())

@@ -1,8 +1,10 @@
 use std::ops::Bound;
 
 use cairn::store::StoreError;
-use cairn::store::admin::{NewEncryption, NewQosSpecs, NewVolumeType};
-use cairn::store::view::{Kind, Listing, View};
+use cairn::store::view::{Listing, View};
+use cairn::store::volumes::{
+    NewEncryption, NewQosSpecs, NewVolumeType, OperateVolumes as _, ReadVolumes as _, kind,
+};
 use cairn::value::{Object, Value};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -137,7 +139,7 @@ impl Types {
                     ..Listing::default()
                 };
                 let reader = session.reader()?;
-                let types = reader.view(&requester).page(Kind::VolumeType, listing)?;
+                let types = reader.view(&requester).page(&kind::VOLUME_TYPE, listing)?;
                 let columns = ["id", "name", "extra_specs", "qos_specs_id"];
                 list.page.objects(session, &columns, types)
             }
@@ -150,7 +152,7 @@ impl Types {
             Self::Delete(delete) => {
                 let requester = session.requester(&delete.who)?;
                 session.store()?.admin(&requester, |admin| {
-                    let id = id_of(&admin.view(), Kind::VolumeType, &delete.volume_type)?;
+                    let id = id_of(&admin.view(), &kind::VOLUME_TYPE, &delete.volume_type)?;
                     admin.delete_volume_type(&id, delete.force)
                 })?;
                 Ok(())
@@ -197,11 +199,11 @@ impl Create {
 
 /// A volume type with its QoS specs and its encryption, null where it has none.
 fn whole(view: &View<'_>, id_or_name: &str) -> Result<Object, StoreError> {
-    let mut found = look_up(view, Kind::VolumeType, id_or_name)?;
+    let mut found = look_up(view, &kind::VOLUME_TYPE, id_or_name)?;
     let text = |name: &str| found.get(name).and_then(Value::as_str);
     let encryption = view.encryption(text("id").unwrap_or_default())?;
     let qos = match text("qos_specs_id") {
-        Some(id) => view.find(Kind::QosSpecs, id)?,
+        Some(id) => view.find(&kind::QOS_SPECS, id)?,
         None => None,
     };
     found.insert(

@@ -1,6 +1,7 @@
 use std::ops::Bound;
 
-use cairn::store::view::{Kind, Listing};
+use cairn::store::view::Listing;
+use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::value::{Object, Value};
 use clap::{Args, Subcommand};
 
@@ -157,7 +158,7 @@ impl Create {
         let volume = session.change(&requester, |admin| {
             let mut properties = properties.clone();
             if let Some(volume_type) = &self.volume_type {
-                let id = id_of(&admin.view(), Kind::VolumeType, volume_type)?;
+                let id = id_of(&admin.view(), &kind::VOLUME_TYPE, volume_type)?;
                 properties.insert("volume_type_id".to_owned(), id.into());
             }
             admin.create_volume(properties)
@@ -178,7 +179,7 @@ impl List {
             ..Listing::default()
         };
         let reader = session.reader()?;
-        let volumes = reader.view(&requester).page(Kind::Volume, listing)?;
+        let volumes = reader.view(&requester).page(&kind::VOLUME, listing)?;
         let columns = [
             "id",
             "display_name",
@@ -197,7 +198,7 @@ impl Show {
         requester.read_deleted = self.deleted;
         let reader = session.reader()?;
         let view = reader.view(&requester);
-        let mut volume = look_up(&view, Kind::Volume, &self.volume)?;
+        let mut volume = look_up(&view, &kind::VOLUME, &self.volume)?;
         let id = volume.get("id").and_then(Value::as_str).unwrap_or_default();
         let metadata = view.metadata(id)?;
         volume.insert("metadata".to_owned(), metadata);
@@ -214,7 +215,7 @@ impl Set {
             .filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
         let changes: Object = changes.collect();
         let volume = session.store()?.admin(&requester, |admin| {
-            let id = id_of(&admin.view(), Kind::Volume, &self.volume)?;
+            let id = id_of(&admin.view(), &kind::VOLUME, &self.volume)?;
             admin.update_volume(&id, changes)
         })?;
         output::value(&volume, self.format)
@@ -225,7 +226,7 @@ impl Delete {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         session.store()?.admin(&requester, |admin| {
-            let id = id_of(&admin.view(), Kind::Volume, &self.volume)?;
+            let id = id_of(&admin.view(), &kind::VOLUME, &self.volume)?;
             admin.delete_volume(&id)
         })?;
         Ok(())

@@ -1,5 +1,6 @@
 use cairn::error::TaskError;
 use cairn::store::StoreError;
+use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 

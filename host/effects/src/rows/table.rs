@@ -18,6 +18,13 @@ pub struct Column {
     pub kind: Kind,
 }
 
+impl Column {
+    /// A column of this name that holds values of this kind.
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind }
+    }
+}
+
 /// Makes a row of the cells of all columns, which the function that it is given hands out in order.
 pub type ReadRow = fn(&mut dyn FnMut() -> Cell) -> Result<Arc<dyn AnyRow>, WrongCell>;
 

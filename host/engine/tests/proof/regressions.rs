@@ -11,7 +11,8 @@ use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
 use cairn::outbox::Cast;
 use cairn::quota::QuotaConfig;
 use cairn::report::Verdict;
-use cairn::store::view::Kind;
+use cairn::store::view::CAST;
+use cairn::store::volumes::{OperateVolumes as _, kind};
 use cairn::store::{Caller, Sqlite, Store};
 use cairn::task::Context;
 use cairn::value::Value;
@@ -39,9 +40,9 @@ fn what_a_flow_had_sent_is_withdrawn_when_it_is_rolled_back_after_its_success() 
     let fails = sends("fails").revert(|_| Err(TaskError::new("Stuck", "cannot")));
     let flow = flow(&store, [once(keeps), once(fails)]);
     flow.run().unwrap();
-    assert_eq!(list(&store, Kind::Cast).len(), 2);
+    assert_eq!(list(&store, &CAST).len(), 2);
     flow.rollback(&Cause::requested("enough")).unwrap();
-    assert_eq!(list(&store, Kind::Cast), []);
+    assert_eq!(list(&store, &CAST), []);
     assert_eq!(rollback_of(&flow).verdict, Verdict::Incomplete);
     assert_eq!(rollback_of(&flow).residue, []);
 }
@@ -53,13 +54,10 @@ fn a_message_that_was_taken_is_not_withdrawn_and_the_report_says_so() {
         let sends = Step::new("sends", |context| cast().apply(context).map(drop));
         let flow = flow(&store, [once(sends.revert(move |_| Ok(answer)))]);
         flow.run().unwrap();
-        let id = list(&store, Kind::Cast)[0]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let id = list(&store, &CAST)[0]["id"].as_str().unwrap().to_owned();
         store.admin(&ann(), |admin| admin.ack_cast(&id)).unwrap();
         flow.rollback(&Cause::requested("too late")).unwrap();
-        assert_eq!(list(&store, Kind::Cast)[0]["state"], "acked");
+        assert_eq!(list(&store, &CAST)[0]["state"], "acked");
         let rollback = rollback_of(&flow);
         let left: Vec<_> = rollback
             .residue
@@ -138,7 +136,7 @@ fn a_call_is_not_made_again_over_what_the_one_before_left() {
         seen += 1;
         let result = flow.recover(Recovery::Resume);
         assert!(matches!(result, Err(FlowError::Failed(_))), "{result:?}");
-        assert_eq!(list(&copy, Kind::Volume).len(), 1, "not a second one");
+        assert_eq!(list(&copy, &kind::VOLUME).len(), 1, "not a second one");
         assert_eq!(rollback_of(&flow).verdict, Verdict::Incomplete);
         assert_eq!(usage(&copy), (0, 0));
     }
@@ -330,7 +328,7 @@ fn a_revert_does_not_begin_over_what_its_last_attempt_left() {
     assert_eq!(*tries.lock().unwrap(), 1, "the first volume is still there");
     let error = rollback_of(&flow).failed[0].error.clone().unwrap();
     assert_eq!(error.kind, "UndoRefused");
-    let snapshot = list(&store, Kind::Snapshot)[0]["id"]
+    let snapshot = list(&store, &kind::SNAPSHOT)[0]["id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -344,5 +342,5 @@ fn a_revert_does_not_begin_over_what_its_last_attempt_left() {
         (rollback.verdict, rollback.residue.len()),
         (Verdict::Residue, 1)
     );
-    assert_eq!(list(&store, Kind::Volume).len(), 1, "what the second made");
+    assert_eq!(list(&store, &kind::VOLUME).len(), 1, "what the second made");
 }

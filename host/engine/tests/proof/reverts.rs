@@ -10,7 +10,7 @@ use cairn::id::Identity;
 use cairn::report::Verdict;
 use cairn::retry::Retry;
 use cairn::store::Sqlite;
-use cairn::store::view::Kind;
+use cairn::store::volumes::{OperateVolumes as _, kind};
 
 use crate::step::{
     Step, ann, breaks, create, fail, flow, list, memory, once, reserve, rollback_of, usage,
@@ -212,7 +212,7 @@ fn what_a_host_refuses_to_undo_may_be_tried_again_too() {
         });
         let flow = flow(&store, [reverted(step, tried(3, Some(on)))]);
         flow.run().unwrap();
-        let volume = list(&store, Kind::Volume)[0]["id"]
+        let volume = list(&store, &kind::VOLUME)[0]["id"]
             .as_str()
             .unwrap()
             .to_owned();
@@ -223,7 +223,7 @@ fn what_a_host_refuses_to_undo_may_be_tried_again_too() {
         flow.rollback(&Cause::requested("enough")).unwrap();
         (
             told(&store, &flow),
-            list(&store, Kind::Volume).len(),
+            list(&store, &kind::VOLUME).len(),
             rollback_of(&flow).verdict,
         )
     };

@@ -11,6 +11,7 @@ use cairn::flow::{Flow, FlowError, TaskOptions};
 use cairn::id::Identity;
 use cairn::report::{Report, RollbackReport};
 use cairn::store::view::Kind;
+use cairn::store::volumes::kind;
 use cairn::store::{Sqlite, SqliteConfig, Store};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
@@ -138,14 +139,14 @@ pub fn create(context: &Arc<dyn Context>) -> Result<String, TaskError> {
     }
 }
 
-pub fn list(store: &Sqlite, kind: Kind) -> Vec<Object> {
+pub fn list(store: &Sqlite, kind: &Kind) -> Vec<Object> {
     let rows = store.read(&ann(), |view| view.list(kind, None, false));
     rows.unwrap()
 }
 
 /// Sums of `in_use` and `reserved` of all usages.
 pub fn usage(store: &Sqlite) -> (i64, i64) {
-    let rows = list(store, Kind::Usage);
+    let rows = list(store, &kind::USAGE);
     let sum = |counter: &str| rows.iter().map(|row| row[counter].as_i64().unwrap()).sum();
     (sum("in_use"), sum("reserved"))
 }

@@ -12,7 +12,7 @@ use cairn::history::History;
 use cairn::id::{FlowId, Identity};
 use cairn::quota::QuotaConfig;
 use cairn::retry::Retry;
-use cairn::store::view::Kind;
+use cairn::store::view::CAST;
 use cairn::store::{Sqlite, SqliteConfig, Store};
 use cairn::value::{Object, Value};
 use cairn::volumes::Settings;
@@ -305,7 +305,7 @@ fn run_flow(flow: &Flow, plan: &FlowPlan, pause: &dyn Fn(), take_messages: &dyn 
 
 /// Takes every message of a flow that is ready, as its receiver would.
 fn take_messages(store: &Sqlite, flow: usize) {
-    let messages = store.read(&operator(), |view| view.list(Kind::Cast, None, false));
+    let messages = store.read(&operator(), |view| view.list(&CAST, None, false));
     for message in messages.unwrap() {
         if message["state"] == "ready" && message["arguments"]["flow"] == flow {
             let id = message["id"].as_str().unwrap();

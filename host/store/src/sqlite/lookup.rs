@@ -1,15 +1,11 @@
 //! Reads: what the command line lists, and journals.
 
-use std::sync::LazyLock;
-
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ToSql};
 
 use cairn_effects::event::{Entry, FlowState, FlowSummary};
 use cairn_model::id::FlowId;
-use cairn_model::value::Object;
 
-use super::row::{self, VOLUME_TYPE};
 use super::tx::scalar;
 use super::view::FlowFilter;
 use crate::journal;
@@ -18,18 +14,6 @@ use crate::journal;
 pub(super) fn stuck(connection: &Connection, flow: FlowId) -> rusqlite::Result<Option<String>> {
     let statement = "SELECT stuck FROM flows WHERE id = ?";
     Ok(scalar::<Option<String>>(connection, statement, [flow.0.as_bytes()])?.flatten())
-}
-
-/// A type that is not deleted, by id or by name.
-pub(super) fn volume_type(
-    connection: &Connection,
-    id_or_name: &str,
-) -> rusqlite::Result<Option<Object>> {
-    static SELECT: LazyLock<String> = LazyLock::new(|| {
-        let rest = "WHERE deleted = 0 AND (id = ?1 OR name = ?1) ORDER BY id = ?1 DESC LIMIT 1";
-        row::select(VOLUME_TYPE, "volume_types", rest)
-    });
-    row::first(connection, VOLUME_TYPE, &SELECT, [id_or_name])
 }
 
 /// A flow's journal as it is on disk; empty for a flow that nobody knows.

@@ -12,9 +12,7 @@ mod log;
 mod lookup;
 mod open;
 mod origin;
-mod quota;
 mod restore;
-mod row;
 mod rows;
 mod schema;
 #[cfg(test)]

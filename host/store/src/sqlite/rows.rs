@@ -163,6 +163,42 @@ fn read_all(
     Ok(rows)
 }
 
+/// Prepares a statement and binds its parameters: `$1` is the first.
+///
+/// # Errors
+/// `InvalidParameterCount` or `InvalidParameterName` unless the statement names exactly these parameters.
+pub(super) fn prepare<'a>(
+    connection: &'a Connection,
+    statement: &str,
+    parameters: &[Cell],
+) -> rusqlite::Result<CachedStatement<'a>> {
+    let mut prepared = connection.prepare_cached(statement)?;
+    let (given, named) = (parameters.len(), prepared.parameter_count());
+    if given != named {
+        return Err(rusqlite::Error::InvalidParameterCount(given, named));
+    }
+    for number in 1..=given {
+        let name = format!("${number}");
+        if prepared.parameter_index(&name)?.is_none() {
+            return Err(rusqlite::Error::InvalidParameterName(name));
+        }
+    }
+    bind(&mut prepared, parameters)?;
+    Ok(prepared)
+}
+
+/// Reads all rows that a prepared statement answers.
+pub(super) fn read(mut statement: CachedStatement<'_>) -> rusqlite::Result<Vec<Vec<Cell>>> {
+    let columns = statement.column_count();
+    let mut found = statement.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let cells = (0..columns).map(|at| cell(row, at));
+        rows.push(cells.collect::<rusqlite::Result<_>>()?);
+    }
+    Ok(rows)
+}
+
 /// Binds `$1` and so on.
 fn bind(statement: &mut Statement<'_>, parameters: &[Cell]) -> rusqlite::Result<()> {
     for (at, cell) in parameters.iter().enumerate() {

@@ -26,9 +26,10 @@ use cairn_model::clock::{ManualClock, Timestamp};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::value::{Object, Value};
 
-use super::view::Kind;
+use super::view::{CAST, Kind};
 use super::*;
 use crate::config::Env;
+use crate::volumes::{OperateVolumes as _, ReadVolumes as _, kind};
 use crate::{Caller, Store as _, WhenDurable};
 
 fn memory() -> Sqlite {
@@ -107,7 +108,7 @@ fn made(result: Result<(Answer, Applied), StoreError>) -> (String, Applied) {
     }
 }
 
-fn rows(store: &Sqlite, kind: Kind) -> Vec<Object> {
+fn rows(store: &Sqlite, kind: &Kind) -> Vec<Object> {
     store
         .read(&ann(), |view| view.list(kind, None, true))
         .unwrap()
@@ -133,8 +134,8 @@ fn an_effect_that_is_refused_leaves_nothing() {
         refusal(apply(&store, call, &ann(), reserve(11))),
         "OverQuota"
     );
-    assert_eq!(rows(&store, Kind::Reservation), Vec::<Object>::new());
-    let usage = &rows(&store, Kind::Usage)[0];
+    assert_eq!(rows(&store, &kind::RESERVATION), Vec::<Object>::new());
+    let usage = &rows(&store, &kind::USAGE)[0];
     assert_eq!(
         (&usage["in_use"], &usage["reserved"]),
         (&json!(0), &json!(0))
@@ -154,9 +155,9 @@ fn an_undone_effect_leaves_nothing_and_both_are_in_the_journal() {
     let (_, created) = made(apply(&store, call, &ann(), create()));
     store.undo(&created).unwrap();
     store.undo(&reserved).unwrap();
-    assert_eq!(rows(&store, Kind::Volume), Vec::<Object>::new());
-    assert_eq!(rows(&store, Kind::Reservation), Vec::<Object>::new());
-    assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 0);
+    assert_eq!(rows(&store, &kind::VOLUME), Vec::<Object>::new());
+    assert_eq!(rows(&store, &kind::RESERVATION), Vec::<Object>::new());
+    assert_eq!(rows(&store, &kind::USAGE)[0]["reserved"], 0);
     let numbers: Vec<_> = events(&store, call.flow)
         .into_iter()
         .filter_map(|event| match event {
@@ -183,7 +184,7 @@ fn a_row_that_somebody_changed_since_is_not_undone() {
         .admin(&ann(), |admin| admin.update_volume(&id, changes))
         .unwrap();
     assert_eq!(refusal(store.undo(&created)), "UndoRefused");
-    assert_eq!(rows(&store, Kind::Volume)[0]["status"], "available");
+    assert_eq!(rows(&store, &kind::VOLUME)[0]["status"], "available");
 }
 
 #[test]
@@ -194,16 +195,16 @@ fn a_value_that_another_flow_wrote_too_is_not_taken_back() {
     let (_, updated) = made(apply(&store, first, &ann(), update(&id, "in-use")));
     let (_, confirmed) = made(apply(&store, second, &ann(), update(&id, "in-use")));
     assert_eq!(refusal(store.undo(&updated)), "UndoRefused");
-    assert_eq!(rows(&store, Kind::Volume)[0]["status"], "in-use");
+    assert_eq!(rows(&store, &kind::VOLUME)[0]["status"], "in-use");
     store.undo(&confirmed).unwrap();
     store.undo(&updated).unwrap();
-    assert_eq!(rows(&store, Kind::Volume)[0]["status"], "creating");
+    assert_eq!(rows(&store, &kind::VOLUME)[0]["status"], "creating");
     // Who only confirmed a value has nothing to take back when others went on from there.
     made(apply(&store, first, &ann(), update(&id, "in-use")));
     let (_, confirmed) = made(apply(&store, second, &ann(), update(&id, "in-use")));
     made(apply(&store, first, &ann(), update(&id, "error")));
     store.undo(&confirmed).unwrap();
-    assert_eq!(rows(&store, Kind::Volume)[0]["status"], "error");
+    assert_eq!(rows(&store, &kind::VOLUME)[0]["status"], "error");
 }
 
 #[test]
@@ -217,7 +218,7 @@ fn a_volume_that_a_snapshot_depends_on_is_not_undone() {
         })
         .unwrap();
     assert_eq!(refusal(store.undo(&created)), "UndoRefused");
-    assert_eq!(rows(&store, Kind::Volume).len(), 1);
+    assert_eq!(rows(&store, &kind::VOLUME).len(), 1);
 }
 
 #[test]
@@ -232,9 +233,9 @@ fn changes_of_one_row_are_undone_newest_first() {
         "the update comes first"
     );
     store.undo(&updated).unwrap();
-    assert_eq!(rows(&store, Kind::Volume)[0]["status"], "creating");
+    assert_eq!(rows(&store, &kind::VOLUME)[0]["status"], "creating");
     store.undo(&created).unwrap();
-    assert_eq!(rows(&store, Kind::Volume), Vec::<Object>::new());
+    assert_eq!(rows(&store, &kind::VOLUME), Vec::<Object>::new());
 }
 
 #[test]
@@ -255,7 +256,7 @@ fn an_effect_of_a_call_that_is_over_is_refused() {
         apply(&store, again, &ann(), reserve(1)),
         Err(StoreError::CallClosed)
     ));
-    assert_eq!(rows(&store, Kind::Reservation), Vec::<Object>::new());
+    assert_eq!(rows(&store, &kind::RESERVATION), Vec::<Object>::new());
 }
 
 #[test]
@@ -272,7 +273,7 @@ fn what_another_flow_made_is_as_if_it_did_not_exist() {
         project: None,
     });
     apply(&store, second, &ann(), commit).unwrap();
-    assert_eq!(rows(&store, Kind::Reservation)[0]["state"], "open");
+    assert_eq!(rows(&store, &kind::RESERVATION)[0]["state"], "open");
     let destroy = Effect::VolumeDestroy(VolumeDestroy { id });
     assert_eq!(
         refusal(apply(&store, second, &ann(), destroy)),
@@ -345,13 +346,13 @@ fn a_message_is_held_until_its_flow_succeeds() {
             arguments: json!({}),
         });
         apply(&store, call, &ann(), cast).unwrap();
-        assert_eq!(rows(&store, Kind::Cast)[0]["state"], "held");
+        assert_eq!(rows(&store, &CAST)[0]["state"], "held");
         let ended = Event::State {
             from: FlowState::Running,
             to: state,
         };
         store.append(call.flow, &[ended]).unwrap();
-        let states: Vec<_> = rows(&store, Kind::Cast)
+        let states: Vec<_> = rows(&store, &CAST)
             .iter()
             .map(|row| row["state"].clone())
             .collect();
@@ -379,7 +380,7 @@ fn a_message_that_is_ready_is_withdrawn_until_somebody_took_it() {
         };
         store.append(call.flow, &[succeeded]).unwrap();
         if taken {
-            let id = rows(&store, Kind::Cast)[0]["id"].clone();
+            let id = rows(&store, &CAST)[0]["id"].clone();
             store
                 .admin(&ann(), |admin| {
                     admin.ack_cast(id.as_str().unwrap_or_default())
@@ -389,7 +390,7 @@ fn a_message_that_is_ready_is_withdrawn_until_somebody_took_it() {
         } else {
             store.undo(&sent).unwrap();
         }
-        assert_eq!(rows(&store, Kind::Cast).len(), usize::from(taken));
+        assert_eq!(rows(&store, &CAST).len(), usize::from(taken));
     }
 }
 
@@ -403,7 +404,7 @@ fn deleting_gives_back_only_what_is_booked() {
         })
         .unwrap();
     let usage = |resource: &str| {
-        let usages = rows(&store, Kind::Usage);
+        let usages = rows(&store, &kind::USAGE);
         let usage = usages.iter().find(|usage| usage["resource"] == resource);
         usage.unwrap()["in_use"].as_i64().unwrap()
     };

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use cairn_model::clock::Timestamp;
 
-use crate::Caller;
 use crate::config::Env;
+use crate::{Caller, StoreError};
 
 /// What an operator's change works with.
 pub(super) struct Tx<'a> {
@@ -19,6 +19,8 @@ pub(super) struct Tx<'a> {
 pub(super) enum Fault {
     /// One of our rules.
     Refused(cairn_model::error::TaskError),
+    /// A read, or the text of a statement, failed. The transaction is as it was before.
+    Failed(StoreError),
     /// SQLite: nobody knows what is left of the transaction.
     Sqlite(rusqlite::Error),
 }
@@ -46,7 +48,7 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// Runs `work` in a savepoint: what it wrote is gone when it is refused.
+/// Runs `work` in a savepoint: what it wrote is gone when it is refused, or fails.
 pub(super) fn in_savepoint<T>(
     tx: &mut Tx<'_>,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
@@ -55,7 +57,7 @@ pub(super) fn in_savepoint<T>(
     let result = work(tx);
     match &result {
         Ok(_) => execute(tx.connection, "RELEASE effect")?,
-        Err(Fault::Refused(_)) => {
+        Err(Fault::Refused(_) | Fault::Failed(_)) => {
             execute(tx.connection, "ROLLBACK TO effect")?;
             execute(tx.connection, "RELEASE effect")?;
         }

@@ -9,6 +9,7 @@ use cairn_model::clock::SystemClock;
 use cairn_model::id::Identity;
 use cairn_store::memory::MemoryDatabase;
 use cairn_store::view::{Kind, Reader};
+use cairn_store::volumes::kind;
 use cairn_store::{Batched, Sqlite, Store, StoreConfig};
 
 /// A database that several processes may open.
@@ -30,7 +31,7 @@ impl OnDisk {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn rows(&self, kind: Kind) -> Vec<cairn_model::value::Object> {
+    fn rows(&self, kind: &Kind) -> Vec<cairn_model::value::Object> {
         let path = self.0.path().join("a.db");
         let reader = Reader::open(
             &path,
@@ -57,14 +58,14 @@ impl Place for OnDisk {
     }
 
     fn usage(&self, resource: &str) -> (i64, i64) {
-        let usages = self.rows(Kind::Usage);
+        let usages = self.rows(&kind::USAGE);
         let usage = usages.iter().find(|row| row["resource"] == resource);
         let number = |name: &str| usage.map_or(0, |row| row[name].as_i64().unwrap());
         (number("in_use"), number("reserved"))
     }
 
     fn volumes(&self) -> usize {
-        let volumes = self.rows(Kind::Volume);
+        let volumes = self.rows(&kind::VOLUME);
         volumes.iter().filter(|row| row["deleted"] != true).count()
     }
 }

@@ -1,4 +1,5 @@
 use cairn::quota::{Counters, Drift};
+use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _};
 use clap::Args;
 use serde::Serialize;
 

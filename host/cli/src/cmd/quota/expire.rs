@@ -1,3 +1,4 @@
+use cairn::store::volumes::OperateVolumes as _;
 use clap::Args;
 
 use crate::args::Format;

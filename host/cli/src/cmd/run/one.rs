@@ -12,7 +12,7 @@ use cairn::manifest::Manifest;
 use cairn::report::Report;
 use cairn::request;
 use cairn::rows::Row as _;
-use cairn::store::view::{Kind, Quota};
+use cairn::store::volumes::{Quota, ReadVolumes as _, kind};
 use cairn::value::Value;
 use cairn::volumes::QuotaUsage;
 use cairn::{Flow, Store as _, Submission};
@@ -104,7 +104,7 @@ fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Fa
     };
     let text = host.store().read(requester, |view| {
         let mut text = String::new();
-        if let Some(row) = view.find(Kind::Volume, volume)? {
+        if let Some(row) = view.find(&kind::VOLUME, volume)? {
             let shown = |column: &str| cell(row.get(column).unwrap_or(&Value::Null));
             let about = format!(
                 "{volume}  {}  {} GiB  {}",

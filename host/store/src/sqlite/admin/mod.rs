@@ -1,24 +1,18 @@
 //! What operators set up and take down. Each operation is a transaction of its own, on disk when it returns.
 
-mod catalogue;
 mod migrate;
 mod prune;
-mod quota;
-mod sync;
 mod vacuum;
-mod volumes;
 
-pub use catalogue::{NewEncryption, NewImage, NewQosSpecs, NewVolumeType};
 pub use migrate::Migrated;
-pub use quota::Expired;
 pub use vacuum::Vacuumed;
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
 use rusqlite::types::Value as Sql;
+use rusqlite::{ErrorCode, params};
 
-use cairn_effects::rows::{Draft, Made, Overlay, Rows, Stop};
+use cairn_effects::rows::{Cell, Draft, Made, Overlay, Rows, Stop};
 use cairn_model::clock::Timestamp;
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
@@ -26,7 +20,7 @@ use cairn_model::value::{Digest, Object, Value};
 
 use super::rows::{self, NotWritten, Statements};
 use super::tx::{Fault, Tx, in_savepoint};
-use super::view::View;
+use super::view::{View, failed};
 use super::{Database, Sqlite};
 use crate::batched::Writer;
 use crate::{Caller, StoreError};
@@ -74,6 +68,10 @@ fn alone<T>(
             ledger.commit()?;
             Err(StoreError::Refused(error))
         }
+        Err(Fault::Failed(error)) => {
+            ledger.commit()?;
+            Err(error)
+        }
         Err(Fault::Sqlite(error)) => {
             let lost = ledger.backend.lost(&error);
             ledger.settled(Err(lost))
@@ -100,7 +98,7 @@ impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
         Self(match error {
             StoreError::Refused(error) => Fault::Refused(error),
-            other => Fault::Refused(other.into()),
+            other => Fault::Failed(other),
         })
     }
 }
@@ -111,6 +109,14 @@ impl From<Fault> for AdminError {
     }
 }
 
+/// Tells a statement that is wrong, which changed nothing, from a database that failed.
+fn in_statement(error: rusqlite::Error) -> AdminError {
+    AdminError(match error.sqlite_error_code() {
+        None | Some(ErrorCode::Unknown) => Fault::Failed(failed(error)),
+        Some(_) => Fault::Sqlite(error),
+    })
+}
+
 type Result<T, E = AdminError> = std::result::Result<T, E>;
 
 /// Changes that an operator makes.
@@ -118,7 +124,8 @@ pub struct Admin<'t, 'a> {
     tx: &'t mut Tx<'a>,
 }
 
-fn not_found(noun: &str, id: &str) -> TaskError {
+/// The refusal for a row that does not exist.
+pub fn not_found(noun: &str, id: &str) -> TaskError {
     TaskError::new("NotFound", format!("there is no {noun} `{id}`"))
 }
 
@@ -130,8 +137,22 @@ impl<'a> Admin<'_, 'a> {
         }
     }
 
-    /// Runs rules, in the operator's transaction; what they changed is written when this returns.
-    fn rules<T>(&mut self, rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>) -> Result<T> {
+    /// Runs a statement of portable SQL that writes, and returns how many rows it changed. Parameters are named `$1`, `$2`, …; each
+    /// must be named by the statement. What was written is seen by [`view`](Self::view), and undone when the operation is refused.
+    ///
+    /// # Errors
+    /// Becomes [`StoreError::Database`] when the statement is wrong or names other parameters.
+    pub fn execute(&mut self, statement: &str, parameters: &[Cell]) -> Result<usize> {
+        let prepared = rows::prepare(self.tx.connection, statement, parameters);
+        let changed = prepared.and_then(|mut prepared| prepared.raw_execute());
+        changed.map_err(in_statement)
+    }
+
+    /// Runs rules over rows in the operator's transaction; what they changed is written when this returns.
+    ///
+    /// # Errors
+    /// Those of `rules`.
+    pub fn rules<T>(&mut self, rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>) -> Result<T> {
         let tx = &self.tx;
         let mut overlay = Overlay::new(usize::MAX);
         let mut draft = Draft::new(tx.now);
@@ -167,12 +188,22 @@ impl<'a> Admin<'_, 'a> {
         self.tx.connection
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    /// Who makes the changes.
+    pub fn requester(&self) -> &'a Identity {
+        self.tx.by.requester
+    }
+
+    /// The time of the changes.
+    pub fn now(&self) -> Timestamp {
         self.tx.now
     }
 
-    fn require_admin(&self, what: &str) -> Result<()> {
-        if self.tx.by.requester.is_admin {
+    /// Refuses what only admins may do; `what` completes "only an admin may …".
+    ///
+    /// # Errors
+    /// `AdminRequired`.
+    pub fn require_admin(&self, what: &str) -> Result<()> {
+        if self.requester().is_admin {
             return Ok(());
         }
         Err(TaskError::new("AdminRequired", format!("only an admin may {what}")).into())
@@ -183,8 +214,11 @@ impl<'a> Admin<'_, 'a> {
     /// # Errors
     /// `NotFound` when there is none that is ready.
     pub fn ack_cast(&mut self, id: &str) -> Result<()> {
-        let statement = "UPDATE outbox SET state = 'acked' WHERE id = ? AND state = 'ready'";
-        self.change(statement, "ready message", id)
+        let statement = "UPDATE outbox SET state = 'acked' WHERE id = $1 AND state = 'ready'";
+        match self.execute(statement, &[id.into()])? {
+            0 => Err(not_found("ready message", id).into()),
+            _ => Ok(()),
+        }
     }
 
     /// Keeps a resolved plan.
@@ -221,18 +255,6 @@ impl<'a> Admin<'_, 'a> {
                     .prepare_cached(&statement)?
                     .execute(rusqlite::params_from_iter(values))?;
             }
-        }
-        Ok(())
-    }
-
-    fn change(&mut self, statement: &str, noun: &str, id: &str) -> Result<()> {
-        let changed = self
-            .tx
-            .connection
-            .prepare_cached(statement)?
-            .execute([id])?;
-        if changed == 0 {
-            return Err(not_found(noun, id).into());
         }
         Ok(())
     }

@@ -102,7 +102,7 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         ),
         (1, 0, 1)
     );
-    assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 2);
+    assert_eq!(rows(&store, &kind::USAGE)[0]["reserved"], 2);
     assert!(matches!(
         apply(&store, first, &ann(), reserve(1)),
         Err(StoreError::CallClosed)
@@ -227,7 +227,7 @@ fn go_on_after_an_io_error(path: &Path) {
     };
     apply(&store, again, &ann(), reserve(1)).unwrap();
     store.barrier(large.flow).unwrap();
-    assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 3);
+    assert_eq!(rows(&store, &kind::USAGE)[0]["reserved"], 3);
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn an_amount_that_no_counter_can_hold_is_refused_and_costs_nobody_else_anything(
     let refused = refusal(apply(&store, second, &ann(), reserve(i64::MAX)));
     assert_eq!(refused, "OverQuota");
     apply(&store, first, &ann(), reserve(1)).unwrap();
-    assert_eq!(rows(&store, Kind::Usage)[0]["reserved"], 3);
+    assert_eq!(rows(&store, &kind::USAGE)[0]["reserved"], 3);
 }
 
 #[test]

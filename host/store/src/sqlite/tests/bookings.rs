@@ -5,7 +5,7 @@ use cairn_model::quota::QuotaConfig;
 
 use super::upkeep::{boss, commit, damage, drift, end, gold, number, snapshot, volume};
 use super::*;
-use crate::sqlite::admin::NewVolumeType;
+use crate::volumes::NewVolumeType;
 
 fn in_use(store: &Sqlite, project: &str, resource: &str) -> i64 {
     let query = format!(
@@ -263,7 +263,7 @@ fn a_snapshot_counts_as_the_setting_was_when_it_was_made() {
     drop(store);
     let store = with_setting(&path, false, 1);
     assert_eq!(drift(&store), [] as [&str; 0]);
-    for (row, left) in rows(&store, Kind::Snapshot).iter().zip([3, 3]) {
+    for (row, left) in rows(&store, &kind::SNAPSHOT).iter().zip([3, 3]) {
         let snapshot = row["id"].as_str().unwrap();
         store
             .admin(&ann(), |admin| admin.delete_snapshot(snapshot))

@@ -123,7 +123,7 @@ fn a_backup_holds_one_moment_and_never_overwrites() {
         .unwrap()
     };
     let restored = open(&copy);
-    assert_eq!(rows(&restored, Kind::Volume).len(), 1);
+    assert_eq!(rows(&restored, &kind::VOLUME).len(), 1);
     assert_eq!(drift(&restored), [] as [&str; 0]);
     drop(restored);
 

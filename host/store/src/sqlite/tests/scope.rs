@@ -179,8 +179,13 @@ fn denied(store: &Sqlite, flow: FlowId) -> Vec<(String, String)> {
 fn a_forged_id_of_any_kind_is_answered_like_one_that_nobody_has_and_noted() {
     let store = memory();
     let owned = owned(&store);
-    let before = [Kind::Volume, Kind::Snapshot, Kind::Reservation, Kind::Image]
-        .map(|kind| rows(&store, kind));
+    let before = [
+        &kind::VOLUME,
+        &kind::SNAPSHOT,
+        &kind::RESERVATION,
+        &kind::IMAGE,
+    ]
+    .map(|kind| rows(&store, kind));
     for (number, (kind, theirs, ask)) in asks(&owned).into_iter().enumerate() {
         // A flow for each: what one names is noted once.
         let (forges, guesses) = (begin(&store, &mallory()), begin(&store, &mallory()));
@@ -193,8 +198,13 @@ fn a_forged_id_of_any_kind_is_answered_like_one_that_nobody_has_and_noted() {
         );
         assert_eq!(denied(&store, guesses.flow), [], "{number}");
     }
-    let after = [Kind::Volume, Kind::Snapshot, Kind::Reservation, Kind::Image]
-        .map(|kind| rows(&store, kind));
+    let after = [
+        &kind::VOLUME,
+        &kind::SNAPSHOT,
+        &kind::RESERVATION,
+        &kind::IMAGE,
+    ]
+    .map(|kind| rows(&store, kind));
     for (before, after) in before.iter().zip(&after) {
         let kept = after
             .iter()

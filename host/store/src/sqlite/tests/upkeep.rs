@@ -6,8 +6,8 @@ use cairn_model::error::TaskError;
 use cairn_model::quota::Drift;
 
 use super::*;
-use crate::sqlite::admin::{Expired, NewVolumeType};
 use crate::sqlite::view::{self, Reader};
+use crate::volumes::{Expired, NewVolumeType};
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
@@ -495,7 +495,7 @@ fn what_is_closed_goes_with_its_flow_and_what_is_open_stays() {
     }
     end(&store, old, FlowState::Success, false);
     let ack = |count: usize| {
-        let messages = rows(&store, Kind::Cast);
+        let messages = rows(&store, &CAST);
         let ready = messages.iter().filter(|row| row["state"] == "ready");
         for row in ready.take(count) {
             let id = row["id"].as_str().unwrap();
@@ -511,10 +511,10 @@ fn what_is_closed_goes_with_its_flow_and_what_is_open_stays() {
         ..Pruned::default()
     };
     assert_eq!(prune(&store, DAY), expected);
-    assert_eq!(rows(&store, Kind::Volume).len(), 2);
-    assert_eq!(rows(&store, Kind::Reservation).len(), 3);
-    assert_eq!(rows(&store, Kind::Cast).len(), 3);
-    assert_eq!(rows(&store, Kind::Usage)[0]["in_use"], 2);
+    assert_eq!(rows(&store, &kind::VOLUME).len(), 2);
+    assert_eq!(rows(&store, &kind::RESERVATION).len(), 3);
+    assert_eq!(rows(&store, &CAST).len(), 3);
+    assert_eq!(rows(&store, &kind::USAGE)[0]["in_use"], 2);
 
     // What is closed later goes later; of the flow that runs nothing does.
     ack(1);
@@ -528,8 +528,8 @@ fn what_is_closed_goes_with_its_flow_and_what_is_open_stays() {
         ..Pruned::default()
     };
     assert_eq!(prune(&store, DAY), expected);
-    assert_eq!(rows(&store, Kind::Reservation).len(), 2);
-    assert_eq!(rows(&store, Kind::Cast).len(), 2);
+    assert_eq!(rows(&store, &kind::RESERVATION).len(), 2);
+    assert_eq!(rows(&store, &CAST).len(), 2);
 }
 
 #[test]

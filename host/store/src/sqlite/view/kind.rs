@@ -1,91 +1,131 @@
-use crate::sqlite::row::{self, As, Columns};
+//! Kinds of rows that operators are shown, and reading rows of any kind.
 
-/// What the operator's lists are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Volumes.
-    Volume,
-    /// Snapshots.
-    Snapshot,
-    /// Volume types.
-    VolumeType,
-    /// QoS specs.
-    QosSpecs,
-    /// Images.
-    Image,
-    /// Messages to other services.
-    Cast,
-    /// Quota reservations.
-    Reservation,
-    /// Quota usages.
-    Usage,
+use cairn_effects::rows::{Cell, Column, Kind as Holds};
+use cairn_model::value::{Object, Value};
+
+use super::View;
+use crate::StoreError;
+
+/// A kind of rows that operators are shown. Its table has the column `id`.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// The table.
+    pub table: &'static str,
+    /// What one row is called in a message.
+    pub noun: &'static str,
+    /// The columns that are shown, and how.
+    pub columns: &'static [Column],
+    /// Whose the rows are.
+    pub owner: Owner,
+    /// The column that holds a row's name; `None` when rows have no names.
+    pub name: Option<&'static str>,
+    /// What becomes of a deleted row.
+    pub deletion: SoftDelete,
 }
 
 /// Whose the rows of a table are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// The host's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// They belong to no project; every caller may see them.
     Host,
-    /// The project's in `project_id`.
+    /// They belong to the project in the column `project_id`, and are shown to that project and to admins.
     Project,
-    /// The same, or everyone's where that is null.
+    /// The same, but rows without a project are shown to every caller.
     ProjectOrEveryone,
 }
 
-const CAST: Columns = &[
-    ("id", As::Plain),
-    ("state", As::Plain),
-    ("topic", As::Plain),
-    ("method", As::Plain),
-    ("arguments", As::Json),
-    ("created_at", As::Time),
-];
+/// What becomes of a deleted row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoftDelete {
+    /// The row is removed: there is no column `deleted`.
+    Never,
+    /// The row stays with `deleted` set. Callers that read deleted rows can look it up by its id or name.
+    Readable,
+    /// The row stays with `deleted` set. It appears only in lists that ask for deleted rows.
+    Hidden,
+}
 
-const RESERVATION: Columns = &[
-    ("id", As::Plain),
-    ("project_id", As::Plain),
-    ("resource", As::Plain),
-    ("delta", As::Plain),
-    ("state", As::Plain),
-    ("expire", As::Time),
-    ("created_at", As::Time),
-];
-
-const USAGE: Columns = &[
-    ("project_id", As::Plain),
-    ("resource", As::Plain),
-    ("in_use", As::Plain),
-    ("reserved", As::Plain),
-    ("until_refresh", As::Plain),
-    ("updated_at", As::Time),
-    ("deleted", As::Bool),
-];
+/// Messages to other services.
+pub static CAST: Kind = Kind {
+    table: "outbox",
+    noun: "message",
+    columns: &[
+        Column::new("id", Holds::Text),
+        Column::new("state", Holds::Text),
+        Column::new("topic", Holds::Text),
+        Column::new("method", Holds::Text),
+        Column::new("arguments", Holds::Json),
+        Column::new("created_at", Holds::Time),
+    ],
+    owner: Owner::Host,
+    name: None,
+    deletion: SoftDelete::Never,
+};
 
 impl Kind {
-    /// What a person calls one.
-    pub(super) const fn noun(self) -> &'static str {
-        match self {
-            Self::Volume => "volume",
-            Self::Snapshot => "snapshot",
-            Self::VolumeType => "volume type",
-            Self::QosSpecs => "QoS specs",
-            Self::Image => "image",
-            Self::Cast | Self::Reservation | Self::Usage => "row",
-        }
+    /// The condition for a row to be live; `None` where every row is.
+    pub(super) fn live(&self) -> Option<&'static str> {
+        (self.deletion != SoftDelete::Never).then_some("deleted = FALSE")
+    }
+}
+
+impl View<'_> {
+    /// One row by its id, soft-deleted or not; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn find(&self, kind: &Kind, id: &str) -> Result<Option<Object>, StoreError> {
+        Ok(self.select(kind, "WHERE id = $1", &[id.into()])?.pop())
     }
 
-    /// Columns, table, whose the rows are, and whether there is a column `deleted`.
-    pub(super) const fn layout(self) -> (Columns, &'static str, Owner, bool) {
-        use Owner::{Host, Project, ProjectOrEveryone};
-        match self {
-            Self::Volume => (row::VOLUME, "volumes", Project, true),
-            Self::Snapshot => (row::SNAPSHOT, "snapshots", Project, true),
-            Self::VolumeType => (row::VOLUME_TYPE, "volume_types", Host, true),
-            Self::QosSpecs => (row::QOS_SPECS, "qos_specs", Host, false),
-            Self::Image => (row::IMAGE, "images", ProjectOrEveryone, false),
-            Self::Cast => (CAST, "outbox", Host, false),
-            Self::Reservation => (RESERVATION, "reservations", Project, false),
-            Self::Usage => (USAGE, "quota_usages", Project, true),
-        }
+    /// The rows of a kind that have this name and are not deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn named(&self, kind: &Kind, name: &str) -> Result<Vec<Object>, StoreError> {
+        let Some(column) = kind.name else {
+            return Ok(Vec::new());
+        };
+        let live = kind.live().unwrap_or("TRUE");
+        let rest = format!("WHERE {column} = $1 AND {live}");
+        self.select(kind, &rest, &[name.into()])
+    }
+
+    /// Whether the caller may see a row.
+    pub fn may_see(&self, kind: &Kind, row: &Object) -> bool {
+        let caller = self.requester();
+        let project = row.get("project_id").and_then(Value::as_str);
+        let is_own = project == Some(&caller.project_id);
+        let is_shared = match kind.owner {
+            Owner::Host => true,
+            Owner::Project => false,
+            Owner::ProjectOrEveryone => project.is_none(),
+        };
+        let is_deleted = row.get("deleted") == Some(&Value::from(true));
+        let is_shown = match kind.deletion {
+            SoftDelete::Never => true,
+            SoftDelete::Readable => caller.read_deleted || !is_deleted,
+            SoftDelete::Hidden => !is_deleted,
+        };
+        is_shown && (caller.is_admin || is_own || is_shared)
+    }
+
+    /// Reads the shown columns of a kind, with `rest` after its table.
+    pub(super) fn select(
+        &self,
+        kind: &Kind,
+        rest: &str,
+        parameters: &[Cell],
+    ) -> Result<Vec<Object>, StoreError> {
+        let names: Vec<&str> = kind.columns.iter().map(|column| column.name).collect();
+        let statement = format!("SELECT {} FROM {} {rest}", names.join(", "), kind.table);
+        let rows = self.query(&statement, parameters)?;
+        let objects = rows.into_iter().map(|cells| {
+            let columns = kind.columns.iter().zip(cells);
+            columns
+                .map(|(column, cell)| (column.name.to_owned(), cell.borrow().shown(column.kind)))
+                .collect()
+        });
+        Ok(objects.collect())
     }
 }

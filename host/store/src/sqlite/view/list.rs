@@ -1,18 +1,15 @@
 use std::ops::Bound;
 
-use rusqlite::ToSql;
-
+use cairn_effects::rows::Cell;
 use cairn_model::value::Object;
 
-use super::kind::Owner;
-use super::{Kind, View, failed};
+use super::{Kind, Owner, View};
 use crate::StoreError;
-use crate::sqlite::row;
 
 /// Which rows of a kind are asked for; each condition that is set must hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Listing<'a> {
-    /// This project's; of images, everyone's too.
+    /// This project's; those that belong to every project too, of a kind that has such rows.
     pub project: Option<&'a str>,
     /// Soft-deleted ones too.
     pub deleted: bool,
@@ -41,37 +38,43 @@ impl View<'_> {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn page(&self, kind: Kind, listing: Listing<'_>) -> Result<Vec<Object>, StoreError> {
-        let (columns, table, owner, has_deleted) = kind.layout();
-        let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
-        let mut conditions = vec!["1"];
-        let mut values: Vec<&dyn ToSql> = Vec::new();
-        if has_deleted && !listing.deleted {
-            conditions.push("deleted = 0");
+    pub fn page(&self, kind: &Kind, listing: Listing<'_>) -> Result<Vec<Object>, StoreError> {
+        let mut conditions = vec!["TRUE".to_owned()];
+        let mut parameters: Vec<Cell> = Vec::new();
+        if let Some(live) = kind.live().filter(|_| !listing.deleted) {
+            conditions.push(live.to_owned());
         }
-        if let (Some(project), Some(condition)) = (&listing.project, of_project(owner)) {
-            conditions.push(condition);
-            values.push(project);
+        let mut compare = |column: &str, operator: &str, value: Cell| {
+            parameters.push(value);
+            format!("{column} {operator} ${}", parameters.len())
+        };
+        if let (Some(project), false) = (listing.project, kind.owner == Owner::Host) {
+            let own = compare("project_id", "=", project.into());
+            conditions.push(match kind.owner {
+                Owner::ProjectOrEveryone => format!("(project_id IS NULL OR {own})"),
+                Owner::Host | Owner::Project => own,
+            });
         }
-        if let Some(state) = &listing.state {
-            conditions.push("state = ?");
-            values.push(state);
+        if let Some(state) = listing.state {
+            conditions.push(compare("state", "=", state.into()));
         }
-        let (from, to) = &listing.ids;
-        for (bound, included, excluded) in [(from, "id >= ?", "id > ?"), (to, "id <= ?", "id < ?")]
-        {
-            let (condition, id) = match bound {
+        let (from, to) = listing.ids;
+        for (bound, included, excluded) in [(from, ">=", ">"), (to, "<=", "<")] {
+            let (operator, id) = match bound {
                 Bound::Included(id) => (included, id),
                 Bound::Excluded(id) => (excluded, id),
                 Bound::Unbounded => continue,
             };
-            conditions.push(condition);
-            values.push(id);
+            conditions.push(compare("id", operator, id.into()));
         }
-        values.push(&limit);
-        let rest = format!("WHERE {} ORDER BY id LIMIT ?", conditions.join(" AND "));
-        let statement = row::select(columns, table, &rest);
-        row::rows(self.connection(), columns, &statement, &*values).map_err(failed)
+        let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
+        parameters.push(limit.into());
+        let rest = format!(
+            "WHERE {} ORDER BY id LIMIT ${}",
+            conditions.join(" AND "),
+            parameters.len()
+        );
+        self.select(kind, &rest, &parameters)
     }
 
     /// All rows of one kind, in order of their ids; of one project, and with soft-deleted ones, where that is asked for.
@@ -80,7 +83,7 @@ impl View<'_> {
     /// [`StoreError::Database`].
     pub fn list(
         &self,
-        kind: Kind,
+        kind: &Kind,
         project: Option<&str>,
         deleted: bool,
     ) -> Result<Vec<Object>, StoreError> {
@@ -92,14 +95,5 @@ impl View<'_> {
                 ..Listing::default()
             },
         )
-    }
-}
-
-/// The condition for a row to be one project's.
-const fn of_project(owner: Owner) -> Option<&'static str> {
-    match owner {
-        Owner::Host => None,
-        Owner::Project => Some("project_id = ?"),
-        Owner::ProjectOrEveryone => Some("(project_id IS NULL OR project_id = ?)"),
     }
 }

@@ -1,35 +1,33 @@
 //! What operators read.
 
 mod backup;
-mod drift;
 mod dump;
 mod kind;
 mod list;
 mod prune;
-mod quotas;
 mod reader;
 mod resolve;
 
 pub use dump::{Dump, DumpedRow};
-pub use kind::Kind;
+pub use kind::{CAST, Kind, Owner, SoftDelete};
 pub use list::Listing;
 pub(super) use prune::{OfFlows, Prunable};
 pub use prune::{Pruned, PrunedRows};
-pub use quotas::{Quota, QuotaUsage};
 pub use reader::{DatabaseCheck, Reader};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
+use cairn_effects::domain::Domains;
 use cairn_effects::event::{Entry, FlowState, FlowSummary};
 use cairn_effects::report::Report;
-use cairn_effects::volumes::Settings;
+use cairn_effects::rows::{Cell, Services};
+use cairn_model::clock::Timestamp;
 use cairn_model::id::{FlowId, Identity};
 use cairn_model::idempotency::Key;
-use cairn_model::value::{Digest, Object, Value};
+use cairn_model::value::Digest;
 
-use super::row::{self, As, Columns};
-use super::tx::{Fault, Tx, describe, scalar};
-use super::{Sqlite, idempotency, lookup};
+use super::tx::{Tx, describe, scalar};
+use super::{Sqlite, idempotency, lookup, rows};
 use crate::{Caller, StoreError};
 
 impl Sqlite {
@@ -76,83 +74,76 @@ pub struct View<'a> {
     pub(super) tx: Tx<'a>,
 }
 
-impl View<'_> {
-    fn connection(&self) -> &Connection {
+impl<'a> View<'a> {
+    fn connection(&self) -> &'a Connection {
         self.tx.connection
     }
 
-    /// One row by its id, soft-deleted or not; `None` when there is none.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn find(&self, kind: Kind, id: &str) -> Result<Option<Object>, StoreError> {
-        let (columns, table, ..) = kind.layout();
-        let statement = row::select(columns, table, "WHERE id = ?");
-        row::first(self.connection(), columns, &statement, [id]).map_err(failed)
+    /// Who reads.
+    pub fn requester(&self) -> &'a Identity {
+        self.tx.by.requester
     }
 
-    /// Rows of one kind with this display name or name.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn named(&self, kind: Kind, name: &str) -> Result<Vec<Object>, StoreError> {
-        let (columns, table, _, has_deleted) = kind.layout();
-        let column = match kind {
-            Kind::Volume | Kind::Snapshot => "display_name",
-            _ => "name",
-        };
-        let alive = if has_deleted { "AND deleted = 0" } else { "" };
-        let statement = row::select(columns, table, &format!("WHERE {column} = ? {alive}"));
-        row::rows(self.connection(), columns, &statement, [name]).map_err(failed)
+    /// The time when this view was made.
+    pub fn now(&self) -> Timestamp {
+        self.tx.now
     }
 
-    /// What is encrypted: the encryption of a volume type; `None` when it has none.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn encryption(&self, volume_type_id: &str) -> Result<Option<Object>, StoreError> {
-        const ENCRYPTION: Columns = &[
-            ("provider", As::Plain),
-            ("cipher", As::Plain),
-            ("key_size", As::Plain),
-            ("control_location", As::Plain),
-        ];
-        let statement = row::select(
-            ENCRYPTION,
-            "encryptions",
-            "WHERE volume_type_id = ? AND deleted = 0",
-        );
-        row::first(self.connection(), ENCRYPTION, &statement, [volume_type_id]).map_err(failed)
+    /// What flows may change.
+    pub fn domains(&self) -> &'a Domains {
+        self.tx.env.domains()
     }
 
-    /// A volume's metadata.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn metadata(&self, volume: &str) -> Result<Value, StoreError> {
-        let text: Option<String> = scalar(
-            self.connection(),
-            "SELECT metadata FROM volumes WHERE id = ?",
-            [volume],
-        )
-        .map_err(failed)?;
-        Ok(text
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or(Value::Null))
+    /// What the domains of the store brought along, such as an operator's settings.
+    pub fn services(&self) -> &'a Services {
+        self.domains().services()
     }
 
-    /// Names of the zones that volumes may be placed in; every zone while there is none.
+    /// Runs a statement of portable SQL that only reads, and returns its rows. Parameters are named `$1`, `$2`, …; each must be
+    /// named by the statement. Flags are compared with `TRUE` and `FALSE`, and read as 0 or 1.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; also when the statement is wrong, writes, or names other parameters, and for a number with a
+    /// fraction or a text that is not UTF-8, which no cell holds.
+    pub fn query(
+        &self,
+        statement: &str,
+        parameters: &[Cell],
+    ) -> Result<Vec<Vec<Cell>>, StoreError> {
+        let prepared = rows::prepare(self.connection(), statement, parameters).map_err(failed)?;
+        if !prepared.readonly() {
+            let message = format!("a statement that writes cannot be used to read: {statement}");
+            return Err(StoreError::Database(message));
+        }
+        rows::read(prepared).map_err(failed)
+    }
+
+    /// Whether a table has a column. A database that is only read may have an older schema than the newest.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn zones(&self) -> Result<Vec<String>, StoreError> {
-        let names = || -> rusqlite::Result<Vec<String>> {
-            let mut statement = self
-                .connection()
-                .prepare("SELECT name FROM zones ORDER BY name")?;
-            statement.query_map([], |row| row.get(0))?.collect()
-        };
-        names().map_err(failed)
+    pub fn has_column(&self, table: &str, column: &str) -> Result<bool, StoreError> {
+        let statement = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?";
+        let found: Option<i64> =
+            scalar(self.connection(), statement, [table, column]).map_err(failed)?;
+        Ok(found.is_some())
+    }
+
+    /// Runs several reads on one state of the database: that of the open transaction, else that of one for these reads alone.
+    ///
+    /// # Errors
+    /// Those of `read`; [`StoreError::Database`].
+    pub fn consistently<T>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if !self.connection().is_autocommit() {
+            return read(self);
+        }
+        let transaction = self.connection().unchecked_transaction().map_err(failed)?;
+        let result = read(self)?;
+        transaction.commit().map_err(failed)?;
+        Ok(result)
     }
 
     /// Flows, the newest first.
@@ -217,63 +208,8 @@ impl View<'_> {
         let statement = "SELECT body FROM plans WHERE digest = ?";
         scalar(self.connection(), statement, [digest.to_string()]).map_err(failed)
     }
-
-    /// Whether the caller may see a row: of the caller's project or everybody's, or any for an admin; and not deleted.
-    pub fn may_see(&self, kind: Kind, row: &Object) -> bool {
-        let caller = self.tx.by.requester;
-        match kind {
-            Kind::Volume | Kind::Snapshot => {
-                let owner = row.get("project_id").and_then(Value::as_str);
-                let is_deleted = row.get("deleted") == Some(&Value::from(true));
-                (caller.is_admin || owner == Some(&caller.project_id))
-                    && (caller.read_deleted || !is_deleted)
-            }
-            Kind::Image => {
-                let owner = row.get("project_id").and_then(Value::as_str);
-                caller.is_admin || owner.is_none_or(|owner| owner == caller.project_id)
-            }
-            Kind::VolumeType => row.get("deleted") != Some(&Value::from(true)),
-            Kind::QosSpecs | Kind::Cast | Kind::Reservation | Kind::Usage => true,
-        }
-    }
-
-    /// Whether there is a type for volumes for which none is asked.
-    pub fn has_default_volume_type(&self) -> bool {
-        Settings::of(self.tx.env.domains().services())
-            .default_volume_type
-            .is_some()
-    }
-
-    /// Name of the type for volumes for which none is asked, where there is no such type.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn missing_default_volume_type(&self) -> Result<Option<&str>, StoreError> {
-        let Some(name) = &Settings::of(self.tx.env.domains().services()).default_volume_type else {
-            return Ok(None);
-        };
-        let found = lookup::volume_type(self.connection(), name).map_err(failed)?;
-        Ok(found.is_none().then_some(name.as_str()))
-    }
-
-    /// Whether a row exists that `statement` finds.
-    pub(super) fn exists(&self, statement: &str, id: &str) -> Result<bool, StoreError> {
-        let found: Option<i64> = self
-            .connection()
-            .prepare_cached(statement)
-            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)).optional())
-            .map_err(failed)?;
-        Ok(found.is_some())
-    }
 }
 
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {
     StoreError::Database(describe(&error))
-}
-
-pub(super) fn refused(fault: Fault) -> StoreError {
-    match fault {
-        Fault::Refused(error) => StoreError::Refused(error),
-        Fault::Sqlite(error) => failed(error),
-    }
 }

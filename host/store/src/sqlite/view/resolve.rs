@@ -6,7 +6,7 @@ use cairn_model::error::TaskError;
 use cairn_model::id::{FlowId, IdPrefix};
 use cairn_model::value::{Object, Value};
 
-use super::{FlowFilter, Kind, Listing, View, failed};
+use super::{FlowFilter, Kind, Listing, SoftDelete, View, failed};
 use crate::StoreError;
 use crate::sqlite::lookup;
 
@@ -19,11 +19,11 @@ impl View<'_> {
     ///
     /// # Errors
     /// `NotFound`; `NotUnique` when several have the name.
-    pub fn resolve_visible(&self, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
+    pub fn resolve_visible(&self, kind: &Kind, id_or_name: &str) -> Result<Object, StoreError> {
         if let Some(found) = self.exactly(kind, id_or_name)? {
             return Ok(found);
         }
-        let noun = kind.noun();
+        let noun = kind.noun;
         let mut message = format!("there is no {noun} `{id_or_name}`");
         if let [only] = self.beginning_with(kind, id_or_name)?.as_slice() {
             message += &format!("; if `{}` is meant, write the whole id", id(only));
@@ -36,11 +36,11 @@ impl View<'_> {
     ///
     /// # Errors
     /// The same; `NotUnique` also when several ids begin with it, with some of them.
-    pub fn resolve_shortened(&self, kind: Kind, id_or_name: &str) -> Result<Object, StoreError> {
+    pub fn resolve_shortened(&self, kind: &Kind, id_or_name: &str) -> Result<Object, StoreError> {
         if let Some(found) = self.exactly(kind, id_or_name)? {
             return Ok(found);
         }
-        let noun = kind.noun();
+        let noun = kind.noun;
         let mut found = self.beginning_with(kind, id_or_name)?;
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
@@ -82,7 +82,7 @@ impl View<'_> {
     }
 
     /// The visible row with this id, or else with this name.
-    fn exactly(&self, kind: Kind, id_or_name: &str) -> Result<Option<Object>, StoreError> {
+    fn exactly(&self, kind: &Kind, id_or_name: &str) -> Result<Option<Object>, StoreError> {
         let found = self.find(kind, id_or_name)?;
         if let Some(found) = found.filter(|row| self.may_see(kind, row)) {
             return Ok(Some(found));
@@ -92,7 +92,7 @@ impl View<'_> {
         match (found.pop(), found.is_empty()) {
             (row, true) => Ok(row),
             (_, false) => {
-                let noun = kind.noun();
+                let noun = kind.noun;
                 let message =
                     format!("several are called `{id_or_name}`: name the {noun} by its id");
                 Err(TaskError::new("NotUnique", message).into())
@@ -101,18 +101,18 @@ impl View<'_> {
     }
 
     /// Visible rows whose id begins with this, up to one more than are named. None for what begins no id.
-    fn beginning_with(&self, kind: Kind, text: &str) -> Result<Vec<Object>, StoreError> {
+    fn beginning_with(&self, kind: &Kind, text: &str) -> Result<Vec<Object>, StoreError> {
         let Ok(prefix) = text.parse::<IdPrefix>() else {
             return Ok(Vec::new());
         };
-        let caller = self.tx.by.requester;
+        let caller = self.requester();
         let (lowest, highest) = prefix.range();
         let (lowest, highest) = (lowest.to_string(), highest.to_string());
         self.page(
             kind,
             Listing {
                 project: (!caller.is_admin).then_some(caller.project_id.as_str()),
-                deleted: caller.read_deleted && kind != Kind::VolumeType,
+                deleted: caller.read_deleted && kind.deletion == SoftDelete::Readable,
                 ids: (Bound::Included(&lowest), Bound::Included(&highest)),
                 limit: NAMED + 1,
                 ..Listing::default()

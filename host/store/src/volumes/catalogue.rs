@@ -1,0 +1,228 @@
+//! Volume types, images and zones.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use cairn_effects::rows::Text;
+use cairn_model::error::TaskError;
+use cairn_model::value::{Object, Value};
+use cairn_store::admin::{Admin, AdminError, not_found};
+
+use super::record::query;
+
+/// A volume type to be made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NewVolumeType {
+    /// Unique among types that are not deleted.
+    pub name: String,
+    /// Free key-value pairs for the scheduler.
+    pub extra_specs: BTreeMap<String, String>,
+    /// Quality of service, where it has one.
+    pub qos: Option<NewQosSpecs>,
+    /// Encryption, where its volumes are encrypted.
+    pub encryption: Option<NewEncryption>,
+}
+
+/// QoS specs to be made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewQosSpecs {
+    /// What they are called.
+    pub name: String,
+    /// Who keeps to them: `front-end`, `back-end` or `both`.
+    pub consumer: String,
+    /// What they promise.
+    pub specs: BTreeMap<String, String>,
+}
+
+/// How volumes of a type are encrypted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewEncryption {
+    /// Who encrypts, such as `luks`.
+    pub provider: String,
+    /// With what, such as `aes-xts-plain64`.
+    pub cipher: Option<String>,
+    /// Bits.
+    pub key_size: Option<u32>,
+    /// `front-end` or `back-end`.
+    pub control_location: String,
+}
+
+/// An image to be registered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewImage {
+    /// What it is called.
+    pub name: String,
+    /// Bytes.
+    pub size: i64,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub checksum: Option<String>,
+    /// GiB that a volume made from it needs at least.
+    pub min_disk: i64,
+    /// Whose it is; everyone's when `None`.
+    pub project_id: Option<String>,
+    /// Where its bytes are.
+    pub path: Option<String>,
+}
+
+/// Makes a volume type, with its QoS specs and encryption; returns its id.
+///
+/// # Errors
+/// `Duplicate`.
+pub(super) fn create_volume_type(
+    admin: &mut Admin<'_, '_>,
+    new: &NewVolumeType,
+) -> Result<String, AdminError> {
+    let name = new.name.as_str();
+    let taken = "SELECT id FROM volume_types WHERE name = $1 AND deleted = FALSE";
+    if !admin.view().query(taken, &[name.into()])?.is_empty() {
+        let message = format!("there is a volume type called `{name}` already");
+        return Err(TaskError::new("Duplicate", message).into());
+    }
+    let id = cairn_model::id::uuid().to_string();
+    let qos = match &new.qos {
+        Some(qos) => Some(create_qos_specs(admin, qos)?),
+        None => None,
+    };
+    admin.execute(
+        "INSERT INTO volume_types (id, name, extra_specs, qos_specs_id) VALUES ($1, $2, $3, $4)",
+        &[
+            id.as_str().into(),
+            name.into(),
+            json(&new.extra_specs).as_str().into(),
+            qos.as_deref().into(),
+        ],
+    )?;
+    if let Some(encryption) = &new.encryption {
+        admin.execute(
+            "INSERT INTO encryptions (volume_type_id, provider, cipher, key_size, control_location)
+             VALUES ($1, $2, $3, $4, $5)",
+            &[
+                id.as_str().into(),
+                encryption.provider.as_str().into(),
+                encryption.cipher.as_deref().into(),
+                encryption.key_size.map(i64::from).into(),
+                encryption.control_location.as_str().into(),
+            ],
+        )?;
+    }
+    Ok(id)
+}
+
+fn create_qos_specs(admin: &mut Admin<'_, '_>, new: &NewQosSpecs) -> Result<String, AdminError> {
+    let id = cairn_model::id::uuid().to_string();
+    admin.execute(
+        "INSERT INTO qos_specs (id, name, consumer, specs) VALUES ($1, $2, $3, $4)",
+        &[
+            id.as_str().into(),
+            new.name.as_str().into(),
+            new.consumer.as_str().into(),
+            json(&new.specs).as_str().into(),
+        ],
+    )?;
+    Ok(id)
+}
+
+/// Soft-deletes a volume type; with `force` also one that volumes have.
+///
+/// # Errors
+/// `NotFound`, `VolumeTypeInUse`.
+pub(super) fn delete_volume_type(
+    admin: &mut Admin<'_, '_>,
+    id: &str,
+    force: bool,
+) -> Result<(), AdminError> {
+    if !force {
+        let statement =
+            "SELECT name, (SELECT COUNT(*) FROM volumes WHERE volume_type_id = $1 AND deleted = FALSE)
+             FROM volume_types WHERE id = $1";
+        let used = query::<(Text, i64)>(&admin.view(), statement, &[id.into()])?.pop();
+        if let Some((name, used @ 1..)) = used {
+            return Err(in_use(&name, used).into());
+        }
+    }
+    let statement = "UPDATE volume_types SET deleted = TRUE WHERE id = $1 AND deleted = FALSE";
+    change(admin, statement, "volume type", id)
+}
+
+fn in_use(name: &str, used: i64) -> TaskError {
+    let volumes = if used == 1 {
+        "volume has"
+    } else {
+        "volumes have"
+    };
+    let message = format!(
+        "{used} {volumes} type `{name}`: delete them first, or delete the type with --force, which leaves it to them"
+    );
+    TaskError::new("VolumeTypeInUse", message).with("volumes", used)
+}
+
+/// Registers an image; returns its id.
+pub(super) fn create_image(
+    admin: &mut Admin<'_, '_>,
+    new: &NewImage,
+) -> Result<String, AdminError> {
+    let id = cairn_model::id::uuid().to_string();
+    admin.execute(
+        "INSERT INTO images (id, project_id, name, size, checksum, min_disk, path, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &[
+            id.as_str().into(),
+            new.project_id.as_deref().into(),
+            new.name.as_str().into(),
+            new.size.into(),
+            new.checksum.as_deref().into(),
+            new.min_disk.into(),
+            new.path.as_deref().into(),
+            admin.now().into(),
+        ],
+    )?;
+    Ok(id)
+}
+
+/// Removes an image.
+///
+/// # Errors
+/// `NotFound`.
+pub(super) fn delete_image(admin: &mut Admin<'_, '_>, id: &str) -> Result<(), AdminError> {
+    change(admin, "DELETE FROM images WHERE id = $1", "image", id)
+}
+
+/// Makes a zone, if it is not there.
+pub(super) fn create_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), AdminError> {
+    let statement = "INSERT INTO zones (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+    admin.execute(statement, &[name.into()])?;
+    Ok(())
+}
+
+/// Removes a zone.
+///
+/// # Errors
+/// `NotFound`.
+pub(super) fn delete_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), AdminError> {
+    change(admin, "DELETE FROM zones WHERE name = $1", "zone", name)
+}
+
+/// Runs a statement that changes the row with this id.
+///
+/// # Errors
+/// `NotFound`.
+fn change(
+    admin: &mut Admin<'_, '_>,
+    statement: &str,
+    noun: &str,
+    id: &str,
+) -> Result<(), AdminError> {
+    match admin.execute(statement, &[id.into()])? {
+        0 => Err(not_found(noun, id).into()),
+        _ => Ok(()),
+    }
+}
+
+fn json(map: &BTreeMap<String, String>) -> String {
+    let object: Object = map
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .collect();
+    Value::Object(object).to_string()
+}

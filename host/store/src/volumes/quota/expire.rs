@@ -1,0 +1,52 @@
+use serde::Serialize;
+
+use cairn_effects::rows::Text;
+use cairn_store::admin::{Admin, AdminError};
+
+use super::super::record::query;
+
+/// How many reservations past their expiry were rolled back, and how many were not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Expired {
+    /// Rolled back.
+    pub rolled_back: usize,
+    /// Left to flows that have not ended.
+    pub kept: usize,
+}
+
+/// Rolls back the open reservations past their expiry, except those of flows that have not ended.
+///
+/// # Errors
+/// `AdminRequired`.
+pub(in super::super) fn expire(admin: &mut Admin<'_, '_>) -> Result<Expired, AdminError> {
+    admin.require_admin("expire reservations")?;
+    // A flow without a row was pruned: it has ended.
+    let statement = "SELECT id, project_id, resource, delta, EXISTS (
+             SELECT 1 FROM flows
+             WHERE flows.id = reservations.flow AND flows.state NOT IN ('SUCCESS', 'FAILURE'))
+         FROM reservations WHERE state = 'open' AND expire < $1";
+    let now = admin.now();
+    let lapsed = query::<(Text, Text, Text, i64, bool)>(&admin.view(), statement, &[now.into()])?;
+    let mut expired = Expired::default();
+    for (id, project, resource, delta, is_unfinished) in lapsed {
+        if is_unfinished {
+            expired.kept += 1;
+            continue;
+        }
+        expired.rolled_back += 1;
+        let statement = "UPDATE reservations SET state = 'expired' WHERE id = $1";
+        admin.execute(statement, &[(&*id).into()])?;
+        if delta > 0 {
+            let statement = "UPDATE quota_usages SET reserved = reserved - $1, updated_at = $2
+                 WHERE project_id = $3 AND resource = $4 AND deleted = 0";
+            let parameters = [
+                delta.into(),
+                now.into(),
+                (&*project).into(),
+                (&*resource).into(),
+            ];
+            admin.execute(statement, &parameters)?;
+        }
+    }
+    Ok(expired)
+}

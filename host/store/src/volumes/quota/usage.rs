@@ -1,0 +1,63 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use cairn_effects::rows::Text;
+use cairn_store::StoreError;
+use cairn_store::admin::{Admin, AdminError};
+use cairn_store::view::View;
+
+use super::super::record::query;
+
+/// The quota of one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Quota {
+    /// The limit; -1 and null are unlimited.
+    pub limit: Option<i64>,
+    /// Committed and reserved amounts; absent where they were not asked for.
+    #[serde(flatten)]
+    pub usage: Option<QuotaUsage>,
+}
+
+/// How much of a resource is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QuotaUsage {
+    /// Committed.
+    pub in_use: i64,
+    /// Held by open reservations.
+    pub reserved: i64,
+}
+
+/// Reads every usage of a project, by resource.
+pub(in super::super) fn usages(
+    view: &View<'_>,
+    project: &str,
+) -> Result<BTreeMap<String, QuotaUsage>, StoreError> {
+    // SQLite uses the index of usages for this very condition only.
+    let statement = "SELECT resource, in_use, reserved FROM quota_usages
+         WHERE project_id = $1 AND deleted = 0";
+    let found = query::<(Text, i64, i64)>(view, statement, &[project.into()])?;
+    let usages = found.into_iter().map(|(resource, in_use, reserved)| {
+        (resource.to_string(), QuotaUsage { in_use, reserved })
+    });
+    Ok(usages.collect())
+}
+
+/// Forgets a project's limits, usages and open reservations.
+///
+/// # Errors
+/// `AdminRequired`.
+pub(in super::super) fn destroy(
+    admin: &mut Admin<'_, '_>,
+    project: &str,
+) -> Result<(), AdminError> {
+    admin.require_admin("destroy a project's quotas")?;
+    for statement in [
+        "DELETE FROM quotas WHERE project_id = $1",
+        "UPDATE quota_usages SET deleted = TRUE WHERE project_id = $1 AND deleted = 0",
+        "UPDATE reservations SET state = 'destroyed' WHERE project_id = $1 AND state = 'open'",
+    ] {
+        admin.execute(statement, &[project.into()])?;
+    }
+    Ok(())
+}
