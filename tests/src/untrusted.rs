@@ -33,7 +33,10 @@ pub fn manifest(text: &str) {
     if let Err(error) = Manifest::parse(text, file, &kinds) {
         explained(&error, text);
     }
-    if let Err(error) = Config::parse(text, file, &kinds) {
+    let config = Config::parse(text, file, &kinds, cairn::volumes::CONFIG_KEYS)
+        .map(drop)
+        .and_then(|()| Settings::parse(text, file).map(drop));
+    if let Err(error) = config {
         explained(&error, text);
     }
 }

@@ -231,7 +231,7 @@ impl zones::Host for State {
     }
 
     fn default(&mut self) -> Result<String> {
-        Ok(cairn::host::DEFAULT_ZONE.to_owned())
+        Ok(cairn::volumes::DEFAULT_ZONE.to_owned())
     }
 }
 

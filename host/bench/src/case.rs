@@ -5,8 +5,8 @@ use std::path::Path;
 use cairn::error::Diagnostic;
 use cairn::event::FlowState;
 use cairn::manifest::Manifest;
-use cairn::quota::QuotaConfig;
 use cairn::report::Report;
+use cairn::volumes::quota::QuotaConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -175,7 +175,7 @@ fn extract(policy: &Policy, context: &dyn Context, mut inputs: Object) -> Result
     );
     target.insert("user_id".to_owned(), requester.user_id.as_str().into());
     policy.enforce(requester, "volume:create", &target, &NoPlugins)?;
-    let zone = cairn::host::DEFAULT_ZONE;
+    let zone = cairn::volumes::DEFAULT_ZONE;
     if !context.look_up(&IsZoneValid(zone.to_owned()))? {
         return Err(TaskError::new("InvalidInput", "the zone is not valid"));
     }

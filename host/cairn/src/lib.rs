@@ -49,17 +49,17 @@ use manifest::GrantKinds;
 use plugin::PluginConfig;
 
 pub use cairn_effects::{
-    domain, effect, event, history, keyring, net, outbox, report, rows, rules, task, volumes,
+    domain, effect, event, history, keyring, net, outbox, report, rows, rules, table, task,
 };
-pub use cairn_engine::{flow, host, request};
+pub use cairn_engine::{flow, host};
 pub use cairn_manifest::{allow, config, document, lock, manifest, plan, upgrade, wire};
 pub use cairn_model::{
-    clock, contract, crash, error, file, id, idempotency, printable, quota, retry, text, value,
-    whole,
+    clock, contract, crash, error, file, id, idempotency, printable, retry, text, value, whole,
 };
 pub use cairn_policy as policy;
 pub use cairn_sandbox::{capability, check, plugin};
-pub use cairn_store as store;
+pub use cairn_store::{self as store, request};
+pub use cairn_volumes as volumes;
 
 pub use domain::Domains;
 pub use error::{Diagnostic, TaskError};
@@ -78,7 +78,7 @@ pub use value::{Object, Value};
 pub fn capabilities() -> Vec<Arc<dyn Capability>> {
     let [results, policy, rpc] = capability::core();
     let mut capabilities = vec![results, policy];
-    capabilities.extend(cairn_sandbox::volumes::capabilities());
+    capabilities.extend(volumes::capability::capabilities());
     capabilities.push(rpc);
     capabilities
 }

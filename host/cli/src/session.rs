@@ -13,8 +13,8 @@ use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
 use cairn::store::admin::{Admin, AdminError};
 use cairn::store::view::{Reader, View};
-use cairn::store::volumes::ReadVolumes as _;
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
+use cairn::volumes::operator::ReadVolumes as _;
 use cairn::{Domains, volumes};
 
 use crate::args::Who;
@@ -137,6 +137,7 @@ impl Session {
         let volumes = volumes::domain(volumes::Settings {
             quota: self.settings.quota.clone(),
             default_volume_type: self.settings.default_volume_type.clone(),
+            default_zone: self.settings.zone.clone(),
             master_key,
         });
         Domains::new([volumes]).map_err(|error| Failure::host(error.to_string()))
@@ -184,11 +185,7 @@ impl Session {
         let config = self.store_config(Some(folder.join("master-key")))?;
         let store = Arc::new(Sqlite::in_memory(config, Arc::new(SystemClock))?);
         let builder = Host::with_planner(store, planner).policy(self.policy()?);
-        Ok(match &self.settings.zone {
-            Some(zone) => builder.default_zone(zone),
-            None => builder,
-        }
-        .build()?)
+        Ok(builder.build()?)
     }
 
     /// What makes plans, with the built-in plugins. It knows of no rules: see [`Planner::policy`].
@@ -258,13 +255,9 @@ impl Session {
     /// What makes a host on the database, which is made when it is not there.
     pub fn host(&self, planner: Planner, policy: Arc<Policy>) -> Result<HostBuilder, Failure> {
         let store = Arc::new(self.store_or_new()?);
-        let mut builder = Host::with_planner(store, planner)
+        Ok(Host::with_planner(store, planner)
             .policy(policy)
-            .components(&self.settings.components);
-        if let Some(zone) = &self.settings.zone {
-            builder = builder.default_zone(zone);
-        }
-        Ok(builder)
+            .components(&self.settings.components))
     }
 
     // ---- The requester -------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ use cairn::error::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::{GrantKinds, Limits};
-use cairn::quota::QuotaConfig;
 use cairn::store::DatabaseFile;
+use cairn::volumes::{self, quota::QuotaConfig};
 
 use crate::args::Global;
 use crate::exit::Failure;
@@ -68,7 +68,7 @@ impl Settings {
     /// When the settings file is wrong, or is named and not there.
     pub fn gather(global: &Global) -> Result<Self, Failure> {
         let kinds = cairn::grant_kinds();
-        let config = read_config(global.config.as_deref(), &kinds)?;
+        let (config, volumes) = read_config(global.config.as_deref(), &kinds)?;
         let db_name = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
         let db = DatabaseFile::named(&db_name);
         Ok(Self {
@@ -78,15 +78,15 @@ impl Settings {
             master_key: first(&global.master_key, config.master_key)
                 .unwrap_or_else(|| db.beside(".key")),
             policy: first(&global.policy, config.policy),
-            zone: first(&global.zone, config.zone),
-            default_volume_type: first(&global.default_volume_type, config.default_volume_type),
+            zone: first(&global.zone, volumes.default_zone),
+            default_volume_type: first(&global.default_volume_type, volumes.default_volume_type),
             user: config.user.unwrap_or_else(|| "demo".to_owned()),
             project: config.project.unwrap_or_else(|| "demo".to_owned()),
             lease: config.lease,
             patience: config.patience,
             ceilings: config.ceilings,
             compile: config.compile,
-            quota: config.quota,
+            quota: volumes.quota,
             idempotency: config.idempotency,
             kinds,
             allow: config.allow,
@@ -101,7 +101,10 @@ fn first<T: Clone>(given: &Option<T>, configured: Option<T>) -> Option<T> {
     given.clone().or(configured)
 }
 
-fn read_config(named: Option<&Path>, kinds: &GrantKinds) -> Result<Config, Failure> {
+fn read_config(
+    named: Option<&Path>,
+    kinds: &GrantKinds,
+) -> Result<(Config, volumes::Settings), Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
     let text = file::text(path, MAX_TEXT);
     let text = match named {
@@ -109,8 +112,11 @@ fn read_config(named: Option<&Path>, kinds: &GrantKinds) -> Result<Config, Failu
         None => file::optional(path, text),
     };
     match text {
-        Ok(Some(text)) => Ok(Config::parse(&text, path, kinds)?),
-        Ok(None) => Ok(Config::default()),
+        Ok(Some(text)) => Ok((
+            Config::parse(&text, path, kinds, volumes::CONFIG_KEYS)?,
+            volumes::Settings::parse(&text, path)?,
+        )),
+        Ok(None) => Ok(Default::default()),
         Err(error) => {
             let message = format!("the settings cannot be read: {error}");
             let help = match named {

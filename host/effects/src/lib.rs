@@ -14,4 +14,3 @@ pub mod report;
 pub mod rows;
 pub mod rules;
 pub mod task;
-pub mod volumes;

@@ -46,9 +46,6 @@ use crate::flow::{Flow, FlowError};
 use keeper::Keeper;
 use pool::Pool;
 
-/// Where a volume goes when neither the request nor the operator says.
-pub const DEFAULT_ZONE: &str = "nova";
-
 /// How many submitted requests may wait for a worker, unless another number is named.
 const QUEUE: usize = 1_000;
 
@@ -60,7 +57,6 @@ pub struct HostBuilder {
     store: Arc<Sqlite>,
     planner: Planner,
     enforcer: Arc<dyn Enforcer>,
-    default_zone: String,
     surroundings: Option<Surroundings>,
     components: Option<PathBuf>,
     interceptor: Option<Box<Interceptor>>,
@@ -88,13 +84,6 @@ impl HostBuilder {
     #[must_use]
     pub fn enforcer(mut self, enforcer: Arc<dyn Enforcer>) -> Self {
         self.enforcer = enforcer;
-        self
-    }
-
-    /// Where a volume goes when nobody says otherwise; [`DEFAULT_ZONE`] unless another is named.
-    #[must_use]
-    pub fn default_zone(mut self, zone: impl Into<String>) -> Self {
-        self.default_zone = zone.into();
         self
     }
 
@@ -146,12 +135,13 @@ impl HostBuilder {
     pub fn build(self) -> Result<Host, HostError> {
         // More of them only wait for each other: a flow that waits for the disk holds none.
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+        let domains = self.store.domains().clone();
         let core = Arc::new(Core {
             store: self.store,
             planner: self.planner,
             services: Arc::new(Services {
                 enforcer: self.enforcer,
-                default_zone: self.default_zone,
+                domains,
                 surroundings: self.surroundings,
                 rule_plugins: RulePlugins::default(),
             }),
@@ -218,7 +208,6 @@ impl Host {
             store,
             planner,
             enforcer: Arc::new(Policy::default()),
-            default_zone: DEFAULT_ZONE.to_owned(),
             surroundings: None,
             components: None,
             interceptor: None,

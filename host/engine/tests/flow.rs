@@ -16,10 +16,10 @@ use cairn::id::Identity;
 use cairn::outbox::Cast;
 use cairn::report::{Report, Verdict};
 use cairn::retry::Retry;
-use cairn::store::volumes::kind;
 use cairn::store::{Sqlite, Store as _};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
+use cairn::volumes::operator::kind;
 use cairn::volumes::{Expiry, QUOTA_COMMITTED, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
 

@@ -82,6 +82,7 @@ impl<'a> Scene<'a> {
             .map_err(|diagnostic| told(&case.name, &case.file, diagnostic))?;
         let volumes = volumes::domain(volumes::Settings {
             default_volume_type: case.host.default_volume_type.clone(),
+            default_zone: case.host.default_zone.clone(),
             ..volumes::Settings::default()
         });
         let domains = Domains::new([volumes]).map_err(LawsError::Domains)?;
@@ -137,7 +138,7 @@ impl<'a> Scene<'a> {
             .import(&store, &requester)
             .map_err(|error| self.unfit(&error))?;
         let watch = Watch::new(experiment.fault, experiment.fakes.clone(), grave);
-        let mut builder = Host::with_planner(Arc::clone(&store), self.planner.clone())
+        let builder = Host::with_planner(Arc::clone(&store), self.planner.clone())
             .enforcer(Arc::new(WatchedEnforcer {
                 inner: Arc::new(self.policy.clone()) as Arc<dyn Enforcer>,
                 watch: Arc::clone(&watch),
@@ -148,9 +149,6 @@ impl<'a> Scene<'a> {
                 seed: 1 + u64::from(experiment.other_randomness),
             })
             .workers(1);
-        if let Some(zone) = &self.case.host.default_zone {
-            builder = builder.default_zone(zone);
-        }
         let host = builder.build()?;
         let ready = host.ready(&self.plan)?;
 

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use cairn::error::Diagnostic;
 use cairn::id::Identity;
-use cairn::store::volumes::OperateVolumes as _;
 use cairn::store::{Sqlite, StoreError};
 use cairn::value::{Object, Value};
+use cairn::volumes::operator::OperateVolumes as _;
 use serde::Deserialize;
 use serde_json::json;
 

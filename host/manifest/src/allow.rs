@@ -191,7 +191,7 @@ mod tests {
     use crate::testing::kinds;
 
     fn allow(text: &str) -> Allow {
-        Config::parse(text, Path::new("etc/cairn.toml"), &kinds())
+        Config::parse(text, Path::new("etc/cairn.toml"), &kinds(), &[])
             .map(|config| config.allow)
             .unwrap_or_else(|error| panic!("{error}"))
     }
@@ -345,7 +345,7 @@ mod tests {
             ),
             ("allow = true", "`allow` must be a table, not a boolean"),
         ] {
-            let error = Config::parse(text, Path::new("c.toml"), &kinds()).unwrap_err();
+            let error = Config::parse(text, Path::new("c.toml"), &kinds(), &[]).unwrap_err();
             assert!(error.to_string().starts_with(expected), "{error}");
         }
     }

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use cairn_model::error::Diagnostic;
 use cairn_model::idempotency::IdempotencyConfig;
-use cairn_model::quota::QuotaConfig;
 use cairn_model::text::Text;
 
 use crate::allow::Allow;
-use crate::document::{Document, Item, Table};
+use crate::document::{Document, Table};
 use crate::manifest::{GrantKinds, Limits, size};
 
-/// What a `cairn.toml` says. A key that is left out is `None`, or its default in [`QuotaConfig`].
+/// What a `cairn.toml` says. A key that is left out is `None`, or its default. The keys of domains are read by the domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// The database.
@@ -27,10 +26,6 @@ pub struct Config {
     pub master_key: Option<PathBuf>,
     /// The file of the policy's rules.
     pub policy: Option<PathBuf>,
-    /// Where a volume goes when nobody says otherwise.
-    pub zone: Option<String>,
-    /// The type of volumes for which none is asked.
-    pub default_volume_type: Option<String>,
     /// Who asks.
     pub user: Option<String>,
     /// For which project.
@@ -43,8 +38,6 @@ pub struct Config {
     pub ceilings: Option<Limits>,
     /// `[compile]`.
     pub compile: CompileConfig,
-    /// `[quota]`.
-    pub quota: QuotaConfig,
     /// `[idempotency]`.
     pub idempotency: IdempotencyConfig,
     /// `[allow]`.
@@ -78,49 +71,40 @@ const KEYS: &[&str] = &[
     "components",
     "master_key",
     "policy",
-    "zone",
-    "default_volume_type",
     "user",
     "project",
     "lease",
     "patience",
     "limits",
     "compile",
-    "quota",
     "idempotency",
     "allow",
 ];
 
 const COMPILE_KEYS: &[&str] = &["time", "processor", "memory"];
 
-const QUOTA_KEYS: &[&str] = &[
-    "volumes",
-    "snapshots",
-    "gigabytes",
-    "use_default_class",
-    "no_snapshot_gigabytes",
-    "reservation_expire",
-    "until_refresh",
-    "max_age",
-];
-
 impl Config {
     /// Reads the text of a `cairn.toml`. `file` names it in messages; relative paths in it start at the folder of `file`. `[allow]` may
-    /// name the capabilities in `kinds`.
+    /// name the capabilities in `kinds`. Keys in `others` are not read: domains read them from the same text.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line and the fix: text that is no TOML, a key that nobody knows, a value
     /// of a wrong type or out of its range.
-    pub fn parse(text: &str, file: &Path, kinds: &GrantKinds) -> Result<Self, Diagnostic> {
+    pub fn parse(
+        text: &str,
+        file: &Path,
+        kinds: &GrantKinds,
+        others: &[&str],
+    ) -> Result<Self, Diagnostic> {
         let document = Document::new(text, file)?;
         let entries = document.parse()?;
-        let root = document.root(&entries).only(KEYS)?;
+        let root = document.root(&entries).only(&[KEYS, others].concat())?;
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let path = |key| -> Result<Option<PathBuf>, Diagnostic> {
-            Ok(text_of(&root, key)?.map(|path| folder.join(path)))
+            Ok(root.text(key)?.map(|path| folder.join(path)))
         };
         let word = |key, limits| -> Result<Option<String>, Diagnostic> {
-            Ok(limited(&root, key, limits)?.map(str::to_owned))
+            Ok(root.limited(key, limits)?.map(str::to_owned))
         };
         let time = |key, least| root.get(key).map(|item| item.duration(least)).transpose();
         Ok(Self {
@@ -129,8 +113,6 @@ impl Config {
             components: path("components")?,
             master_key: path("master_key")?,
             policy: path("policy")?,
-            zone: word("zone", Text::Word)?,
-            default_volume_type: word("default_volume_type", Text::Word)?,
             user: word("user", Text::Name)?,
             project: word("project", Text::Name)?,
             lease: time("lease", Duration::from_secs(1))?,
@@ -143,10 +125,6 @@ impl Config {
                 Some(item) => compile(&item.table()?.only(COMPILE_KEYS)?)?,
                 None => CompileConfig::default(),
             },
-            quota: match root.get("quota") {
-                Some(item) => quota(&item.table()?.only(QUOTA_KEYS)?)?,
-                None => QuotaConfig::default(),
-            },
             idempotency: match root.get("idempotency") {
                 Some(item) => idempotency(&item.table()?.only(&["keep"])?)?,
                 None => IdempotencyConfig::default(),
@@ -156,28 +134,6 @@ impl Config {
                 None => Allow::default(),
             },
         })
-    }
-}
-
-/// The text of `key`, which is not empty.
-fn text_of<'d>(table: &Table<'d>, key: &str) -> Result<Option<&'d str>, Diagnostic> {
-    let Some(item) = table.get(key) else {
-        return Ok(None);
-    };
-    match item.text()? {
-        "" => Err(item
-            .error("is empty")
-            .help(format!("say what it is, or leave `{key}` out"))),
-        text => Ok(Some(text)),
-    }
-}
-
-/// The text of `key`, within its limits.
-fn limited<'d>(table: &Table<'d>, key: &str, limits: Text) -> Result<Option<&'d str>, Diagnostic> {
-    let text = text_of(table, key)?;
-    match (table.get(key), text.map(|text| limits.check(text))) {
-        (Some(item), Some(Err(unfit))) => Err(item.error(unfit)),
-        _ => Ok(text),
     }
 }
 
@@ -218,61 +174,18 @@ fn compile(table: &Table<'_>) -> Result<CompileConfig, Diagnostic> {
     })
 }
 
-fn quota(table: &Table<'_>) -> Result<QuotaConfig, Diagnostic> {
-    let defaults = QuotaConfig::default();
-    let limit = |key, default| match table.get(key) {
-        Some(item) => at_least(-1, &item, "-1 is unlimited"),
-        None => Ok(default),
-    };
-    let count = |key, default: i64| match table.get(key) {
-        Some(item) => at_least(0, &item, "0 is never"),
-        None => Ok(default),
-    };
-    let seconds = |key, default: u64| match table.get(key) {
-        Some(item) => at_least(0, &item, "it counts seconds").map(i64::unsigned_abs),
-        None => Ok(default),
-    };
-    Ok(QuotaConfig {
-        volumes: limit("volumes", defaults.volumes)?,
-        snapshots: limit("snapshots", defaults.snapshots)?,
-        gigabytes: limit("gigabytes", defaults.gigabytes)?,
-        use_default_class: flag(table, "use_default_class", defaults.use_default_class)?,
-        no_snapshot_gigabytes: flag(
-            table,
-            "no_snapshot_gigabytes",
-            defaults.no_snapshot_gigabytes,
-        )?,
-        reservation_expire: seconds("reservation_expire", defaults.reservation_expire)?,
-        until_refresh: count("until_refresh", defaults.until_refresh)?,
-        max_age: seconds("max_age", defaults.max_age)?,
-    })
-}
-
-fn at_least(least: i64, item: &Item<'_>, help: &str) -> Result<i64, Diagnostic> {
-    match item.integer()? {
-        number if number < least => Err(item
-            .error(format!("must be {least} or more, not {number}"))
-            .help(help)),
-        number => Ok(number),
-    }
-}
-
-fn flag(table: &Table<'_>, key: &str, default: bool) -> Result<bool, Diagnostic> {
-    match table.get(key) {
-        None => Ok(default),
-        Some(item) => item
-            .as_bool()
-            .ok_or_else(|| item.error("must be true or false")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(text, Path::new("etc/cairn.toml"), &crate::testing::kinds())
-            .map_err(|error| error.to_string())
+        Config::parse(
+            text,
+            Path::new("etc/cairn.toml"),
+            &crate::testing::kinds(),
+            &["shelves"],
+        )
+        .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -282,11 +195,10 @@ mod tests {
 
     #[test]
     fn every_key_is_read_and_paths_start_at_the_file() {
-        let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nzone = 'z'\n\
-                    default_volume_type = 't'\nuser = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
-                    processor = '7s'\nmemory = '1GiB'\n[quota]\nvolumes = 1\nsnapshots = 2\n\
-                    gigabytes = -1\nuse_default_class = false\nno_snapshot_gigabytes = true\nreservation_expire = 3\n\
-                    until_refresh = 4\nmax_age = 5\n[idempotency]\nkeep = '90d'";
+        let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nshelves = 1\n\
+                    user = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
+                    processor = '7s'\nmemory = '1GiB'\n\
+                    [idempotency]\nkeep = '90d'";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
         let expected = Config {
@@ -295,8 +207,6 @@ mod tests {
             components: path("etc/k"),
             master_key: path("etc/../m"),
             policy: path("etc/p.json"),
-            zone: word("z"),
-            default_volume_type: word("t"),
             user: word("u"),
             project: word("p"),
             lease: Some(Duration::from_secs(2)),
@@ -310,34 +220,12 @@ mod tests {
                 processor: Duration::from_secs(7),
                 memory: 1 << 30,
             },
-            quota: QuotaConfig {
-                volumes: 1,
-                snapshots: 2,
-                gigabytes: -1,
-                use_default_class: false,
-                no_snapshot_gigabytes: true,
-                reservation_expire: 3,
-                until_refresh: 4,
-                max_age: 5,
-            },
             idempotency: IdempotencyConfig {
                 keep: Duration::from_secs(90 * 86_400),
             },
             allow: Allow::default(),
         };
         assert_eq!(parse(text), Ok(expected));
-        // Whoever adds a key to the struct and not to the lists finds it here.
-        let keys = serde_json::to_value(QuotaConfig::default()).unwrap();
-        let mut keys: Vec<_> = keys
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
-        let mut known = QUOTA_KEYS.to_vec();
-        keys.sort_unstable();
-        known.sort_unstable();
-        assert_eq!(keys, known);
     }
 
     #[test]
@@ -346,10 +234,6 @@ mod tests {
             (
                 "\ndbb = 'x'",
                 "unknown key `dbb` in the file\n  --> etc/cairn.toml:2\n  help: did you mean `db`?",
-            ),
-            (
-                "[quota]\nvolume = 1",
-                "unknown key `volume` in [quota]\n  --> etc/cairn.toml:2\n  help: did you mean `volumes`?",
             ),
             (
                 "db = 1",
@@ -363,14 +247,9 @@ mod tests {
                 "\nproject = ' blue'",
                 "`project` begins or ends with a blank\n  --> etc/cairn.toml:2",
             ),
-            ("zone = '  '", "`zone` is empty\n  --> etc/cairn.toml:1"),
             (
                 "[idempotency]\nkeep = '101y'",
                 "`idempotency.keep` must be from 0s to 100years, not 101y\n  --> etc/cairn.toml:2",
-            ),
-            (
-                "[quota]\n\nvolumes = -2",
-                "`quota.volumes` must be -1 or more, not -2\n  --> etc/cairn.toml:3\n  help: -1 is unlimited",
             ),
             (
                 "[limits]\nmemroy = '1MiB'",
@@ -387,14 +266,6 @@ mod tests {
             (
                 "compile.memory = '1MiB'",
                 "`compile.memory` must be from 256.0 MiB to 1.0 TiB, not 1MiB\n  --> etc/cairn.toml:1",
-            ),
-            (
-                "quota.max_age = -1",
-                "`quota.max_age` must be 0 or more, not -1\n  --> etc/cairn.toml:1\n  help: it counts seconds",
-            ),
-            (
-                "quota.use_default_class = 1",
-                "`quota.use_default_class` must be true or false\n  --> etc/cairn.toml:1",
             ),
         ] {
             assert_eq!(parse(text).unwrap_err(), expected);

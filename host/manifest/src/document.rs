@@ -10,6 +10,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use cairn_model::error::Diagnostic;
+use cairn_model::text::Text;
 use cairn_model::value::{Object, Value, number};
 
 /// A file of this kind is written by a person; a larger one is a mistake.
@@ -109,6 +110,34 @@ impl<'d> Table<'d> {
         self.items()
             .find(|(name, _)| *name == key)
             .map(|(_, item)| item)
+    }
+
+    /// The text of `key`, which is not empty.
+    ///
+    /// # Errors
+    /// When it is no text, or empty.
+    pub fn text(&self, key: &str) -> Result<Option<&'d str>, Diagnostic> {
+        let Some(item) = self.get(key) else {
+            return Ok(None);
+        };
+        match item.text()? {
+            "" => Err(item
+                .error("is empty")
+                .help(format!("say what it is, or leave `{key}` out"))),
+            text => Ok(Some(text)),
+        }
+    }
+
+    /// The text of `key`, within its limits.
+    ///
+    /// # Errors
+    /// When it is no text, empty, or not within them.
+    pub fn limited(&self, key: &str, limits: Text) -> Result<Option<&'d str>, Diagnostic> {
+        let text = self.text(key)?;
+        match (self.get(key), text.map(|text| limits.check(text))) {
+            (Some(item), Some(Err(unfit))) => Err(item.error(unfit)),
+            _ => Ok(text),
+        }
     }
 
     /// Every key with its value, by name.
@@ -228,6 +257,28 @@ impl<'d> Item<'d> {
             .ok_or_else(|| self.mismatch("an integer"))?;
         i64::from_str_radix(integer.as_str(), integer.radix())
             .map_err(|_| self.error("does not fit in 64 bits"))
+    }
+
+    /// A number that is `least` or more; `help` says what the least one means.
+    ///
+    /// # Errors
+    /// When it is no whole number, or less.
+    pub fn at_least(&self, least: i64, help: &str) -> Result<i64, Diagnostic> {
+        match self.integer()? {
+            number if number < least => Err(self
+                .error(format!("must be {least} or more, not {number}"))
+                .help(help)),
+            number => Ok(number),
+        }
+    }
+
+    /// True or false.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn flag(&self) -> Result<bool, Diagnostic> {
+        self.as_bool()
+            .ok_or_else(|| self.error("must be true or false"))
     }
 
     /// The value, where it is true or false.

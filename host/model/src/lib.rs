@@ -10,7 +10,6 @@ pub mod file;
 pub mod id;
 pub mod idempotency;
 pub mod printable;
-pub mod quota;
 pub mod retry;
 pub mod text;
 pub mod value;

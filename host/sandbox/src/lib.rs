@@ -5,7 +5,6 @@
 pub mod capability;
 pub mod check;
 pub mod plugin;
-pub mod volumes;
 pub mod wit;
 
 pub use wasmtime;

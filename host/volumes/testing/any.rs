@@ -10,19 +10,19 @@ use cairn_effects::effect::{Applied, Caller};
 use cairn_effects::outbox::Cast;
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_effects::task::Context;
-use cairn_effects::volumes::{
-    self, DefaultVolumeType, IsEncrypted, IsZoneValid, KeyCopy, KeyCreate, KeyDelete, QuotaCommit,
+use cairn_model::error::TaskError;
+use cairn_model::value::Value;
+use cairn_store::{SqliteConfig, Store, StoreError};
+use cairn_volumes::{
+    DefaultVolumeType, IsEncrypted, IsZoneValid, KeyCopy, KeyCreate, KeyDelete, QuotaCommit,
     QuotaReserve, QuotaRollback, ReservedResources, Settings, ShowImage, ShowQosSpecs,
     ShowSnapshot, ShowVolume, ShowVolumeType, VolumeCreate, VolumeDestroy, VolumeTypeName,
     VolumeUpdate,
 };
-use cairn_model::error::TaskError;
-use cairn_model::value::Value;
-use cairn_store::{SqliteConfig, Store, StoreError};
 
 /// Block storage alone, as an operator has set it up.
 pub fn domains(settings: Settings) -> Domains {
-    Domains::new([volumes::domain(settings)]).unwrap()
+    Domains::new([cairn_volumes::domain(settings)]).unwrap()
 }
 
 /// A store for block storage alone.

@@ -31,7 +31,7 @@ pub fn run(case: &Create, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let run = Arc::new(Run::default());
     let world = World::new(&case.config, &case.state, &run.names)?;
     let policy = Arc::new(SeamedPolicy::new(Arc::clone(&run)));
-    let host = sandbox.host(&world.store, Arc::clone(&policy), &case.config)?;
+    let host = sandbox.host(&world.store, Arc::clone(&policy))?;
     // Requests of one name come from one caller.
     let callers: BTreeMap<&str, Identity> = case
         .contexts

@@ -36,7 +36,7 @@ pub fn run(case: FlowCase, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let policy = Arc::new(SeamedPolicy::new(Arc::clone(&run)));
     run.arm(Faults::new(&case.faults)?);
     let mut play = Play {
-        host: sandbox.host(&world.store, policy, &case.config)?,
+        host: sandbox.host(&world.store, policy)?,
         config: case.config.clone(),
         requester: case
             .context

@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result};
 use cairn::clock::{Clock as _, Timestamp};
 use cairn::error::TaskError;
 use cairn::id::Identity;
-use cairn::quota::{Measure, type_resource};
-use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::store::{Caller, Store as _, StoreError};
 use cairn::value::{Object, Value};
+use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
+use cairn::volumes::quota::{Measure, type_resource};
 use cairn::volumes::{
     Expiry, QuotaCommit, QuotaReserve, QuotaRollback, VolumeDestroy, VolumeTypeName,
 };

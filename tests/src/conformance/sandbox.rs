@@ -64,21 +64,10 @@ impl Sandbox {
     ///
     /// # Errors
     /// When its threads cannot be started.
-    pub fn host(
-        &self,
-        store: &Arc<Sqlite>,
-        policy: Arc<SeamedPolicy>,
-        config: &Config,
-    ) -> Result<Host> {
-        // Cinder takes the older option where the newer one says nothing.
-        let zone = config
-            .default_availability_zone
-            .as_deref()
-            .filter(|zone| !zone.is_empty());
+    pub fn host(&self, store: &Arc<Sqlite>, policy: Arc<SeamedPolicy>) -> Result<Host> {
         let host = Host::builder(Arc::clone(store), Arc::clone(&self.0))
             .builtins(cairn_bundle::PLUGINS)
             .enforcer(policy)
-            .default_zone(zone.unwrap_or(&config.storage_availability_zone))
             .build()?;
         Ok(host)
     }

@@ -8,11 +8,11 @@ use crate::any;
 use anyhow::Result;
 use cairn::clock::{Clock as _, ManualClock, Timestamp};
 use cairn::id::Identity;
-use cairn::quota::QuotaConfig;
 use cairn::store::view::View;
-use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::store::{Caller, Sqlite, Store as _, StoreError};
 use cairn::value::{Object, Value};
+use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
+use cairn::volumes::quota::QuotaConfig;
 use cairn::volumes::{KeyCreate, Settings};
 use serde_json::json;
 
@@ -49,6 +49,11 @@ impl World {
     /// When the database refuses a row.
     pub fn new(config: &Config, state: &State, names: &Names) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(BEGINNING));
+        // Cinder takes the older option where the newer one says nothing.
+        let zone = config
+            .default_availability_zone
+            .as_deref()
+            .filter(|zone| !zone.is_empty());
         let settings = any::config(Settings {
             quota: QuotaConfig {
                 volumes: config.quota_volumes,
@@ -61,6 +66,7 @@ impl World {
                 max_age: config.max_age,
             },
             default_volume_type: config.default_volume_type.clone(),
+            default_zone: Some(zone.unwrap_or(&config.storage_availability_zone).to_owned()),
             ..Settings::default()
         });
         let store = Sqlite::in_memory(settings, Arc::clone(&clock) as _)?;

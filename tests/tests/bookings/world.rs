@@ -12,15 +12,15 @@ use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::Plugins;
-use cairn::quota::QuotaConfig;
 use cairn::report::{Report, Verdict};
 use cairn::store::admin::{Admin, AdminError};
 use cairn::store::control::Operation;
 use cairn::store::view::{CAST, FlowFilter, Kind};
-use cairn::store::volumes::{NewVolumeType, OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
 use cairn::value::{Object, Value};
 use cairn::volumes;
+use cairn::volumes::operator::{NewVolumeType, OperateVolumes as _, ReadVolumes as _, kind};
+use cairn::volumes::quota::QuotaConfig;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 

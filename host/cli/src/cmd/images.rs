@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use cairn::error::Diagnostic;
 use cairn::file;
 use cairn::store::view::Listing;
-use cairn::store::volumes::{NewImage, OperateVolumes as _, kind};
 use cairn::value::DigestWriter;
+use cairn::volumes::operator::{NewImage, OperateVolumes as _, kind};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};

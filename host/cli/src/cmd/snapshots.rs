@@ -1,7 +1,7 @@
 use std::ops::Bound;
 
 use cairn::store::view::Listing;
-use cairn::store::volumes::{OperateVolumes as _, kind};
+use cairn::volumes::operator::{OperateVolumes as _, kind};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};

@@ -1,8 +1,8 @@
 use std::ops::Bound;
 
 use cairn::store::view::Listing;
-use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::value::{Object, Value};
+use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
@@ -147,7 +147,7 @@ impl Create {
             ("host", self.host.into()),
             (
                 "availability_zone",
-                zone.unwrap_or(cairn::host::DEFAULT_ZONE).into(),
+                zone.unwrap_or(cairn::volumes::DEFAULT_ZONE).into(),
             ),
             ("metadata", metadata.into()),
         ];

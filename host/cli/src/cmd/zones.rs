@@ -1,6 +1,6 @@
 use cairn::error::TaskError;
 use cairn::store::StoreError;
-use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _};
+use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -109,7 +109,7 @@ fn zones(session: &Session, who: &Who) -> Result<Vec<Zone>, Failure> {
         .settings
         .zone
         .as_deref()
-        .unwrap_or(cairn::host::DEFAULT_ZONE);
+        .unwrap_or(cairn::volumes::DEFAULT_ZONE);
     let names = session.reader()?.view(&requester).zones()?;
     let zone = |name: String| Zone {
         default: name == default,

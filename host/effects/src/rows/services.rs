@@ -3,26 +3,35 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// What rules work with besides rows, by type: an operator's settings, a keyring. One of each type.
+/// What domains bring along besides tables, by type: an operator's settings, a keyring, what makes a flow's request of an operator's.
 #[derive(Clone, Default)]
-pub struct Services(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub struct Services(HashMap<TypeId, Vec<Arc<dyn Any + Send + Sync>>>);
 
 impl Services {
-    /// Adds a service, in place of the one of its type.
+    /// Adds a service.
     #[must_use]
     pub fn with<T: Any + Send + Sync>(mut self, service: T) -> Self {
-        self.0.insert(TypeId::of::<T>(), Arc::new(service));
+        let same = self.0.entry(TypeId::of::<T>()).or_default();
+        same.push(Arc::new(service));
         self
     }
 
-    /// Adds the services of another set, in place of those of the same types.
+    /// Adds the services of another set.
     pub fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
+        for (of, services) in others.0 {
+            self.0.entry(of).or_default().extend(services);
+        }
     }
 
-    /// The service of a type; `None` when no domain brought one.
+    /// The services of a type, in the order in which they were added.
+    pub fn all<T: Any + Send + Sync>(&self) -> impl Iterator<Item = &T> {
+        let same = self.0.get(&TypeId::of::<T>()).into_iter().flatten();
+        same.filter_map(|service| service.downcast_ref())
+    }
+
+    /// The service of a type, the last one of several; `None` when no domain brought one.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+        self.0.get(&TypeId::of::<T>())?.last()?.downcast_ref()
     }
 }
 

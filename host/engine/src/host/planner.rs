@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use cairn_effects::domain::Domains;
 use cairn_manifest::allow::Allow;
 use cairn_manifest::manifest::{GrantKinds, LimitKey, Limits, Manifest, PluginEntry, Source};
 use cairn_manifest::plan::{Inspected, Plan, PlannedCheck};
@@ -232,7 +233,7 @@ impl Planner {
     fn services(&self, surroundings: Option<Surroundings>) -> Arc<Services> {
         Arc::new(Services {
             enforcer: Arc::clone(&self.policy) as _,
-            default_zone: String::new(),
+            domains: Domains::default(),
             surroundings,
             rule_plugins: RulePlugins::default(),
         })

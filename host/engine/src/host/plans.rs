@@ -108,7 +108,7 @@ impl Core {
             true => Arc::clone(&self.services),
             false => Arc::new(Services {
                 enforcer: Arc::clone(&self.services.enforcer),
-                default_zone: self.services.default_zone.clone(),
+                domains: self.services.domains.clone(),
                 surroundings: self.services.surroundings,
                 rule_plugins: rule_plugins(plan, &find, &self.planner, &self.services)?,
             }),

@@ -9,7 +9,7 @@ use cairn_sandbox::plugin::PluginConfig;
 use cairn_store::SqliteConfig;
 
 use super::*;
-use crate::request::RequestError;
+use cairn_store::request::RequestError;
 
 /// Longer than anything takes here.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -35,7 +35,7 @@ pub enum Books {
 pub struct QuotaPlan {
     /// How much more than at the start may be used: counts, and GiB.
     pub spare: (i64, i64),
-    /// As in [`cairn::quota::QuotaConfig`].
+    /// As in [`cairn::volumes::quota::QuotaConfig`].
     pub until_refresh: i64,
     pub max_age: u64,
 }

@@ -9,13 +9,13 @@ use cairn::error::{Cause, TaskError};
 use cairn::event::{Disposition, FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
 use cairn::outbox::Cast;
-use cairn::quota::QuotaConfig;
 use cairn::report::Verdict;
 use cairn::store::view::CAST;
-use cairn::store::volumes::{OperateVolumes as _, kind};
 use cairn::store::{Caller, Sqlite, Store};
 use cairn::task::Context;
 use cairn::value::Value;
+use cairn::volumes::operator::{OperateVolumes as _, kind};
+use cairn::volumes::quota::QuotaConfig;
 use cairn::volumes::{Expiry, QuotaReserve, Settings, VolumeDestroy};
 
 use crate::known::Known;

@@ -10,7 +10,7 @@ use cairn::id::Identity;
 use cairn::report::Verdict;
 use cairn::retry::Retry;
 use cairn::store::Sqlite;
-use cairn::store::volumes::{OperateVolumes as _, kind};
+use cairn::volumes::operator::{OperateVolumes as _, kind};
 
 use crate::step::{
     Step, ann, breaks, create, fail, flow, list, memory, once, reserve, rollback_of, usage,

@@ -11,10 +11,10 @@ use cairn::flow::{Flow, FlowError, TaskOptions};
 use cairn::id::Identity;
 use cairn::report::{Report, RollbackReport};
 use cairn::store::view::Kind;
-use cairn::store::volumes::kind;
 use cairn::store::{Sqlite, SqliteConfig, Store};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
+use cairn::volumes::operator::kind;
 use cairn::volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate};
 use serde_json::json;
 

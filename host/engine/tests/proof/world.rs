@@ -10,12 +10,12 @@ use cairn::event::{FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
 use cairn::history::History;
 use cairn::id::{FlowId, Identity};
-use cairn::quota::QuotaConfig;
 use cairn::retry::Retry;
 use cairn::store::view::CAST;
 use cairn::store::{Sqlite, SqliteConfig, Store};
 use cairn::value::{Object, Value};
 use cairn::volumes::Settings;
+use cairn::volumes::quota::QuotaConfig;
 use serde_json::json;
 
 use crate::actor::{self, Actor};

@@ -185,7 +185,7 @@ fn plan_one(plugin_table: &str, allow: &str) -> Result<Plan, Diagnostic> {
         "[flow]\nname = \"f\"\n{plugin_table}\n[plugins.b]\npath = \"b\"\n[[task]]\nplugin = \"a.1\"\n"
     );
     let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds())?;
-    let allow = crate::config::Config::parse(allow, Path::new("cairn.toml"), &kinds())?.allow;
+    let allow = crate::config::Config::parse(allow, Path::new("cairn.toml"), &kinds(), &[])?.allow;
     let found = plugin("one", "context quota keys", "", "", "");
     manifest.plan(
         &BTreeMap::from([("a.1".to_owned(), found)]),

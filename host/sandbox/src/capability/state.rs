@@ -6,6 +6,7 @@ use wasmtime::{ResourceLimiter, Trap, bail};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use cairn_effects::domain::Domains;
 use cairn_effects::event::LogLevel;
 use cairn_effects::rules::{Effect, LookUp};
 use cairn_effects::task::Context;
@@ -24,8 +25,8 @@ use crate::wit::cairn::plugin::types;
 pub struct Services {
     /// Who decides on policy.
     pub enforcer: Arc<dyn Enforcer>,
-    /// Where a volume goes when nobody says otherwise.
-    pub default_zone: String,
+    /// What flows may change, with what the domains brought along.
+    pub domains: Domains,
     /// The clocks and the randomness that plugins see; the machine's when `None`.
     pub surroundings: Option<Surroundings>,
     /// The plugins of the flow that policy rules may ask.

@@ -68,7 +68,7 @@ fn call(capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
     };
     let services = Services {
         enforcer: Arc::new(cairn_policy::Policy::default()),
-        default_zone: "nova".to_owned(),
+        domains: Default::default(),
         surroundings: None,
         rule_plugins: Default::default(),
     };

@@ -24,7 +24,6 @@ fn plugins(capabilities: &[SimpleCapability]) -> Result<Arc<Plugins>, PluginErro
     for capability in capabilities {
         config.capabilities.push(Arc::new(*capability));
     }
-    config.capabilities.extend(crate::volumes::capabilities());
     Plugins::new(&config)
 }
 
@@ -61,7 +60,7 @@ fn an_import_needs_the_grant_of_the_capability_that_provides_it() {
     for (name, capability) in [
         ("acme:counter/counter@1.0.0", Some("counter")),
         ("acme:counter/counter", Some("counter")),
-        ("cairn:plugin/quota@0.1.0", Some("quota")),
+        ("cairn:plugin/rpc@0.1.0", Some("rpc")),
         ("cairn:plugin/context@0.1.0", None),
         ("wasi:io/poll@0.2.0", None),
     ] {
@@ -69,9 +68,9 @@ fn an_import_needs_the_grant_of_the_capability_that_provides_it() {
         assert_eq!(import.capability.as_deref(), capability, "{name}");
     }
     for name in [
-        "quota",
+        "rpc",
         "counter",
-        "cairn:plugin/quota",
+        "cairn:plugin/rpc",
         "acme:counter/other",
         "wasi:nn/nn@0.2.0",
     ] {

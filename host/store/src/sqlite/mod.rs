@@ -16,6 +16,7 @@ mod restore;
 mod rows;
 mod schema;
 #[cfg(test)]
+#[path = "../../tests/inside/sqlite/mod.rs"]
 mod tests;
 mod turnstile;
 mod tx;

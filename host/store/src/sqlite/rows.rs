@@ -363,31 +363,12 @@ fn by_key(table: &Table) -> String {
 mod tests {
     use super::*;
     use crate::sqlite::open;
-    use cairn_effects::outbox::Message;
-    use cairn_effects::rows::Row as _;
-    use cairn_effects::volumes::{
-        ClassLimit, Encryption, Image, ProjectLimit, QosSpecs, QuotaUsage, Reservation, Snapshot,
-        Volume, VolumeKey, VolumeType, Zone,
-    };
 
     #[test]
     fn every_row_is_found_and_written_by_an_index() {
-        let connection = open::in_memory(&crate::any::domains(Default::default())).unwrap();
-        for table in [
-            Volume::TABLE,
-            Snapshot::TABLE,
-            VolumeType::TABLE,
-            QosSpecs::TABLE,
-            Encryption::TABLE,
-            Image::TABLE,
-            Zone::TABLE,
-            ProjectLimit::TABLE,
-            ClassLimit::TABLE,
-            QuotaUsage::TABLE,
-            Reservation::TABLE,
-            VolumeKey::TABLE,
-            Message::TABLE,
-        ] {
+        let domains = crate::any::domains(Default::default());
+        let connection = open::in_memory(&domains).unwrap();
+        for table in domains.each_table() {
             let last = 1 << (table.columns.len() - 1);
             for statement in [
                 select(table, &key_condition(table)),

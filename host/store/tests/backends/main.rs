@@ -12,11 +12,11 @@ use std::sync::mpsc::channel;
 use crate::any::{Answer, Effect, Query};
 use cairn_effects::effect::{Applied, Caller};
 use cairn_effects::event::{Event, FlowState};
-use cairn_effects::volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::idempotency::asked;
 use cairn_model::value::Value;
 use cairn_store::{Store, StoreError, WhenDurable};
+use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
 
 use place::{Broken, InMemory, OnDisk, Place};

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use cairn_effects::rows::Row as _;
 use cairn_effects::rows::typed;
-use cairn_effects::volumes::{QuotaUsage, Volume};
 use cairn_model::clock::SystemClock;
 use cairn_model::id::Identity;
 use cairn_store::memory::MemoryDatabase;
 use cairn_store::view::{Kind, Reader};
-use cairn_store::volumes::kind;
 use cairn_store::{Batched, Sqlite, Store, StoreConfig};
+use cairn_volumes::operator::kind;
+use cairn_volumes::{QuotaUsage, Volume};
 
 /// A database that several processes may open.
 pub trait Place {

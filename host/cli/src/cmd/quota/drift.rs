@@ -1,5 +1,5 @@
-use cairn::quota::{Counters, Drift};
-use cairn::store::volumes::{OperateVolumes as _, ReadVolumes as _};
+use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _};
+use cairn::volumes::quota::{Counters, Drift};
 use clap::Args;
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-use cairn::store::volumes::OperateVolumes as _;
+use cairn::volumes::operator::OperateVolumes as _;
 use clap::Args;
 
 use crate::args::Format;

@@ -12,9 +12,9 @@ use cairn::manifest::Manifest;
 use cairn::report::Report;
 use cairn::request;
 use cairn::rows::Row as _;
-use cairn::store::volumes::{Quota, ReadVolumes as _, kind};
 use cairn::value::Value;
 use cairn::volumes::QuotaUsage;
+use cairn::volumes::operator::{Quota, ReadVolumes as _, kind};
 use cairn::{Flow, Store as _, Submission};
 
 use super::{Run, requested, tell_recovered};

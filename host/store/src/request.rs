@@ -1,0 +1,100 @@
+//! From what an operator asks to what a flow is given.
+
+use std::path::Path;
+
+use cairn_effects::domain::Domains;
+use cairn_model::error::Diagnostic;
+use cairn_model::idempotency::Key;
+use cairn_model::value::{Object, Value};
+
+use crate::StoreError;
+use crate::view::View;
+
+/// Why a request cannot be handed to a flow; nothing ran.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The request is wrong.
+    #[error("{0}")]
+    Invalid(#[from] Diagnostic),
+    /// The database could not be asked.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// How a domain makes of an operator's request what a flow of an action is given. One is among the domain's
+/// [services](cairn_effects::domain::Domain::services).
+#[derive(Clone, Copy)]
+pub struct Resolver {
+    /// The action of the flow, such as `volume:create`.
+    pub action: &'static str,
+    /// Checks the request, and looks up what it names: whole objects come from the database only, since whoever could hand one in
+    /// could forge it.
+    pub resolve: Resolve,
+}
+
+/// See [`Resolver::resolve`]. Errors name the request's field.
+pub type Resolve = fn(&Object, &View<'_>) -> Result<Object, RequestError>;
+
+fn resolver<'d>(domains: &'d Domains, action: &str) -> Option<&'d Resolver> {
+    let mut resolvers = domains.services().all::<Resolver>();
+    resolvers.find(|resolver| resolver.action == action)
+}
+
+/// A request that was taken in.
+#[derive(Clone, Debug)]
+pub struct Entered {
+    /// What a flow is given; or why it cannot be, where the key stands for the same request already.
+    pub request: Result<Value, RequestError>,
+    /// The key, with what was asked.
+    pub key: Option<Key>,
+}
+
+/// Takes in a request to the flow called `flow`, under a key where there is one: [`resolve`]s it. A repeat need not be
+/// resolved, for what it names may have changed since the first.
+///
+/// # Errors
+/// Those of [`resolve`]; [`RequestError::Invalid`] for a key that is empty or too long.
+pub fn enter(
+    flow: &str,
+    action: Option<&str>,
+    request: &Value,
+    key: Option<&str>,
+    file: Option<&Path>,
+    view: &View<'_>,
+) -> Result<Entered, RequestError> {
+    let key = key.map(|key| Key::new(key, flow, request)).transpose();
+    let key = key.map_err(|unfit| Diagnostic::new(format!("the key {unfit}")))?;
+    let request = match (resolve(action, request, file, view), &key) {
+        (Err(error), Some(key)) if view.repeat_of(key)?.is_some() => Err(error),
+        (request, _) => Ok(request?),
+    };
+    Ok(Entered { request, key })
+}
+
+/// Checks a request, looks up what it names, and makes of it what the flow of `action` is given. An action for which no
+/// domain has a [`Resolver`] takes any object as it is.
+///
+/// # Errors
+/// [`RequestError::Invalid`] for a wrong type, an unknown key, or something named that is not there: with the file and the field.
+pub fn resolve(
+    action: Option<&str>,
+    request: &Value,
+    file: Option<&Path>,
+    view: &View<'_>,
+) -> Result<Value, RequestError> {
+    let place = |error: RequestError| match (error, file) {
+        (RequestError::Invalid(diagnostic), Some(file)) => diagnostic.at(file, None).into(),
+        (error, _) => error,
+    };
+    let Value::Object(request) = request else {
+        let help = r#"write, for example, {"size": 1}"#;
+        let diagnostic = Diagnostic::new("a request must be one JSON object").help(help);
+        return Err(place(diagnostic.into()));
+    };
+    match action.and_then(|action| resolver(view.domains(), action)) {
+        Some(resolver) => (resolver.resolve)(request, view)
+            .map(Value::Object)
+            .map_err(place),
+        None => Ok(Value::Object(request.clone())),
+    }
+}

@@ -1,0 +1,64 @@
+//! Block storage as Cinder 2013.2 has it, as a domain of Cairn: tables, rules, look-ups, quotas, what plugins may be granted of it, and
+//! what operators read and change.
+//!
+//! ```
+//! use cairn_effects::domain::Domains;
+//! use cairn_store::SqliteConfig;
+//!
+//! let domains = Domains::new([cairn_volumes::domain(Default::default())])?;
+//! let config = SqliteConfig { domains, ..SqliteConfig::default() };
+//! # Ok::<(), cairn_effects::domain::DomainError>(())
+//! ```
+
+#![warn(missing_docs)]
+
+pub mod capability;
+mod config;
+pub mod operator;
+pub mod quota;
+mod request;
+mod rules;
+
+pub use config::CONFIG_KEYS;
+pub use rules::*;
+
+use cairn_effects::domain::{Domain, Fact};
+use cairn_effects::rows::{Row as _, Services};
+use cairn_effects::rules::Effect as _;
+
+/// The fact that a flow has committed quota: a call booked something, and that was not undone.
+pub const QUOTA_COMMITTED: &str = "quota-committed";
+
+/// Where a volume goes when neither the request nor the operator says.
+pub const DEFAULT_ZONE: &str = "nova";
+
+/// Block storage, as an operator has set it up.
+pub fn domain(settings: Settings) -> Domain {
+    Domain {
+        name: "volumes",
+        tables: vec![
+            Volume::TABLE,
+            Snapshot::TABLE,
+            VolumeType::TABLE,
+            QosSpecs::TABLE,
+            Encryption::TABLE,
+            Image::TABLE,
+            Zone::TABLE,
+            ProjectLimit::TABLE,
+            ClassLimit::TABLE,
+            QuotaUsage::TABLE,
+            Reservation::TABLE,
+            VolumeKey::TABLE,
+        ],
+        facts: vec![Fact {
+            name: QUOTA_COMMITTED,
+            holds: |applied| applied.effect == QuotaCommit::NAME && !applied.changes.is_empty(),
+        }],
+        // Its tables came with the first stage's.
+        migrations: &[""],
+        services: Services::default()
+            .with(settings)
+            .with(LoadedKey::default())
+            .with(request::VOLUME_CREATE),
+    }
+}

@@ -1,0 +1,238 @@
+use crate::quota::Drift;
+use crate::rules::operate;
+use cairn_effects::rows::Text;
+use cairn_model::error::TaskError;
+use cairn_model::id::FlowId;
+use cairn_model::value::{Object, Value};
+use cairn_store::admin::{Admin, AdminError, not_found};
+
+use super::catalogue::{self, NewImage, NewVolumeType};
+use super::quota::{self, Expired, Whose};
+use super::record::query;
+
+/// What an operator changes of block storage.
+pub trait OperateVolumes {
+    /// Adds a volume that is there already, such as one to make others from, to the caller's project, and books its quota.
+    ///
+    /// # Errors
+    /// `InvalidInput`, `OverQuota`; those of [`VolumeCreate`](cairn_effects::effect::VolumeCreate).
+    fn create_volume(&mut self, properties: Object) -> Result<Value, AdminError>;
+
+    /// Sets `status` or `host` of a volume, as its backend would.
+    ///
+    /// # Errors
+    /// `VolumeNotFound`.
+    fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value, AdminError>;
+
+    /// Soft-deletes a volume, and gives back the quota that it is booked with: to the volume's project, whoever asks. A
+    /// rollback of the flow that made it does not give that back again.
+    ///
+    /// # Errors
+    /// `VolumeNotFound`; `VolumeInUse` when it has snapshots; `FlowUnfinished` while the flow that made it has not ended,
+    /// since that flow may yet book the volume, or give its quota back.
+    fn delete_volume(&mut self, id: &str) -> Result<(), AdminError>;
+
+    /// Adds a snapshot of a volume, to the volume's project, and books its quota there; returns it.
+    ///
+    /// # Errors
+    /// `VolumeNotFound`, `OverQuota`.
+    fn create_snapshot(
+        &mut self,
+        volume_id: &str,
+        name: Option<&str>,
+        status: &str,
+    ) -> Result<Object, AdminError>;
+
+    /// Soft-deletes a snapshot, and gives back what was booked when it was made, whatever the settings say by now.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn delete_snapshot(&mut self, id: &str) -> Result<(), AdminError>;
+
+    /// Makes a volume type, with its QoS specs and encryption; returns its id.
+    ///
+    /// # Errors
+    /// `Duplicate` when there is a type of this name.
+    fn create_volume_type(&mut self, new: &NewVolumeType) -> Result<String, AdminError>;
+
+    /// Soft-deletes a volume type: its quota resources stay. Volumes keep a type that is deleted with `force`; what they count
+    /// for in its resources counts for a new type of the same name, too.
+    ///
+    /// # Errors
+    /// `NotFound`; `VolumeTypeInUse` when volumes have it, without `force`.
+    fn delete_volume_type(&mut self, id: &str, force: bool) -> Result<(), AdminError>;
+
+    /// Registers an image; returns its id.
+    ///
+    /// # Errors
+    /// Of the database.
+    fn create_image(&mut self, new: &NewImage) -> Result<String, AdminError>;
+
+    /// Removes an image.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn delete_image(&mut self, id: &str) -> Result<(), AdminError>;
+
+    /// Allows volumes in a zone; does nothing when they are allowed there. With the first zone every other one becomes invalid.
+    ///
+    /// # Errors
+    /// Of the database.
+    fn create_zone(&mut self, name: &str) -> Result<(), AdminError>;
+
+    /// No longer allows volumes in a zone.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn delete_zone(&mut self, name: &str) -> Result<(), AdminError>;
+
+    /// Sets a project's limit; `None` and -1 are unlimited.
+    ///
+    /// # Errors
+    /// `QuotaResourceUnknown`.
+    fn set_project_limit(
+        &mut self,
+        project: &str,
+        resource: &str,
+        limit: Option<i64>,
+    ) -> Result<(), AdminError>;
+
+    /// Sets a quota class's limit; the class `default` is everybody's.
+    ///
+    /// # Errors
+    /// `QuotaResourceUnknown`.
+    fn set_class_limit(
+        &mut self,
+        class: &str,
+        resource: &str,
+        limit: Option<i64>,
+    ) -> Result<(), AdminError>;
+
+    /// Rolls back every open reservation that is past its expiry, but for those of a flow that has not ended: the flow, or its
+    /// recovery, closes them, and could not be rolled back after another had.
+    ///
+    /// # Errors
+    /// `AdminRequired`.
+    fn expire_reservations(&mut self) -> Result<Expired, AdminError>;
+
+    /// Forgets a project's limits, usages and reservations.
+    ///
+    /// # Errors
+    /// `AdminRequired`.
+    fn destroy_project_quotas(&mut self, project: &str) -> Result<(), AdminError>;
+
+    /// Makes every usage say what is booked and held, and returns those that were changed. Usages that are missing are made.
+    ///
+    /// Flows in flight are not disturbed: rows and counters are read and written in one write transaction, so each counter
+    /// moves by exactly what it was off, and a flow moves it by deltas before and after.
+    ///
+    /// # Errors
+    /// `AdminRequired`.
+    fn sync_usages(&mut self) -> Result<Vec<Drift>, AdminError>;
+}
+
+impl OperateVolumes for Admin<'_, '_> {
+    fn create_volume(&mut self, properties: Object) -> Result<Value, AdminError> {
+        self.rules(|rows| operate::create_volume(rows, properties.clone()))
+    }
+
+    fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value, AdminError> {
+        self.rules(|rows| operate::update_volume(rows, id, changes.clone()))
+    }
+
+    fn delete_volume(&mut self, id: &str) -> Result<(), AdminError> {
+        self.rules(|rows| operate::check_unused(rows, id))?;
+        require_ended_flow(self, id)?;
+        self.rules(|rows| operate::delete_volume(rows, id))
+    }
+
+    fn create_snapshot(
+        &mut self,
+        volume_id: &str,
+        name: Option<&str>,
+        status: &str,
+    ) -> Result<Object, AdminError> {
+        self.rules(|rows| operate::create_snapshot(rows, volume_id, name, status))
+    }
+
+    fn delete_snapshot(&mut self, id: &str) -> Result<(), AdminError> {
+        let deleted = self.rules(|rows| operate::delete_snapshot(rows, id))?;
+        deleted.ok_or_else(|| not_found("snapshot", id).into())
+    }
+
+    fn create_volume_type(&mut self, new: &NewVolumeType) -> Result<String, AdminError> {
+        catalogue::create_volume_type(self, new)
+    }
+
+    fn delete_volume_type(&mut self, id: &str, force: bool) -> Result<(), AdminError> {
+        catalogue::delete_volume_type(self, id, force)
+    }
+
+    fn create_image(&mut self, new: &NewImage) -> Result<String, AdminError> {
+        catalogue::create_image(self, new)
+    }
+
+    fn delete_image(&mut self, id: &str) -> Result<(), AdminError> {
+        catalogue::delete_image(self, id)
+    }
+
+    fn create_zone(&mut self, name: &str) -> Result<(), AdminError> {
+        catalogue::create_zone(self, name)
+    }
+
+    fn delete_zone(&mut self, name: &str) -> Result<(), AdminError> {
+        catalogue::delete_zone(self, name)
+    }
+
+    fn set_project_limit(
+        &mut self,
+        project: &str,
+        resource: &str,
+        limit: Option<i64>,
+    ) -> Result<(), AdminError> {
+        quota::set_limit(self, Whose::Project(project), resource, limit)
+    }
+
+    fn set_class_limit(
+        &mut self,
+        class: &str,
+        resource: &str,
+        limit: Option<i64>,
+    ) -> Result<(), AdminError> {
+        quota::set_limit(self, Whose::Class(class), resource, limit)
+    }
+
+    fn expire_reservations(&mut self) -> Result<Expired, AdminError> {
+        quota::expire(self)
+    }
+
+    fn destroy_project_quotas(&mut self, project: &str) -> Result<(), AdminError> {
+        quota::destroy(self, project)
+    }
+
+    fn sync_usages(&mut self) -> Result<Vec<Drift>, AdminError> {
+        quota::sync(self)
+    }
+}
+
+/// Refuses to delete a volume while the flow that made it has not ended. A pruned flow has ended.
+///
+/// # Errors
+/// `FlowUnfinished`.
+fn require_ended_flow(admin: &Admin<'_, '_>, volume: &str) -> Result<(), AdminError> {
+    let statement =
+        "SELECT flows.id, flows.state FROM volumes JOIN flows ON flows.id = volumes.flow
+         WHERE volumes.id = $1 AND flows.state NOT IN ('SUCCESS', 'FAILURE')";
+    let unfinished = query::<(FlowId, Text)>(&admin.view(), statement, &[volume.into()])?.pop();
+    let Some((flow, state)) = unfinished else {
+        return Ok(());
+    };
+    let message = format!(
+        "volume `{volume}` was made by flow {flow}, which has not ended ({state}): `cairn flows rollback {flow}` takes the \
+         volume away, `cairn flows resume {flow}` finishes it"
+    );
+    Err(TaskError::new("FlowUnfinished", message)
+        .with("flow", flow.to_string())
+        .with("state", &*state)
+        .into())
+}

@@ -1,0 +1,206 @@
+//! What usages should say: what is booked, and what open reservations hold.
+
+use std::collections::BTreeMap;
+
+use crate::quota::{Counters, Drift, Measure, Usages, drift, type_resource};
+use crate::rules::Settings;
+use cairn_effects::rows::{Cell, Text};
+use cairn_store::StoreError;
+use cairn_store::admin::{Admin, AdminError};
+use cairn_store::view::View;
+
+use super::super::record::query;
+
+/// How much there is of the rows of one project and volume type. Wide enough for a sum of any sizes: sums in SQL overflow.
+#[derive(Default)]
+struct Amount {
+    rows: i128,
+    gigabytes: i128,
+}
+
+/// Amounts by project and name of the volume type.
+type Amounts = BTreeMap<(Text, Option<Text>), Amount>;
+
+/// Sums by project and resource: committed, and held.
+#[derive(Default)]
+struct Sums(BTreeMap<(String, String), (i128, i128)>);
+
+/// A condition for rows to be of one project, or of any.
+struct OfProject<'a>(Option<&'a str>);
+
+impl OfProject<'_> {
+    /// The end of a WHERE clause.
+    fn condition(&self, column: &str) -> String {
+        match self.0 {
+            Some(_) => format!("AND {column} = $1"),
+            None => String::new(),
+        }
+    }
+
+    /// What the condition names.
+    fn parameters(&self) -> Vec<Cell> {
+        self.0.map(Cell::from).into_iter().collect()
+    }
+}
+
+/// Returns the usages that are not what is booked and held now; of one project where one is named. It reads several tables, so
+/// call it where one state of the database is seen.
+pub(in super::super) fn current_drift(
+    view: &View<'_>,
+    project: Option<&str>,
+) -> Result<Vec<Drift>, StoreError> {
+    let of_project = OfProject(project);
+    let found = found(view, &of_project)?;
+    let mut sums = Sums::default();
+    sums.add_booked(view, &of_project)?;
+    sums.add_reserved(view, &of_project)?;
+    Ok(drift(&found, &sums.usages()))
+}
+
+fn found(view: &View<'_>, of_project: &OfProject<'_>) -> Result<Usages, StoreError> {
+    // SQLite uses the index of usages for this very condition only.
+    let statement = format!(
+        "SELECT project_id, resource, in_use, reserved FROM quota_usages WHERE deleted = 0 {}",
+        of_project.condition("project_id")
+    );
+    let found = query::<(Text, Text, i64, i64)>(view, &statement, &of_project.parameters())?;
+    let usages = found
+        .into_iter()
+        .map(|(project, resource, in_use, reserved)| {
+            let key = (project.to_string(), resource.to_string());
+            (key, Counters { in_use, reserved })
+        });
+    Ok(usages.collect())
+}
+
+/// Writes what each snapshot counts for that has no such value yet: what the setting says. Call it where usages are made to
+/// agree with the count, so that the setting may change afterwards.
+pub(super) fn settle(admin: &mut Admin<'_, '_>) -> Result<(), AdminError> {
+    let gigabytes = match Settings::of(admin.view().services())
+        .quota
+        .no_snapshot_gigabytes
+    {
+        true => "0",
+        false => "COALESCE(volume_size, 0)",
+    };
+    let statement = format!(
+        "UPDATE snapshots SET booked_gigabytes = {gigabytes}
+         WHERE booked = TRUE AND deleted = FALSE AND booked_gigabytes IS NULL"
+    );
+    admin.execute(&statement, &[])?;
+    Ok(())
+}
+
+/// Adds up what `statement` finds: project, name of the volume type, GiB of one row, number of such rows.
+fn amounts(
+    view: &View<'_>,
+    statement: &str,
+    of_project: &OfProject<'_>,
+) -> Result<Amounts, StoreError> {
+    let mut amounts = Amounts::new();
+    let parameters = of_project.parameters();
+    for (project, volume_type, size, count) in
+        query::<(Text, Option<Text>, Option<i64>, i64)>(view, statement, &parameters)?
+    {
+        let amount = amounts.entry((project, volume_type)).or_default();
+        let (size, count) = (i128::from(size.unwrap_or(0)), i128::from(count));
+        amount.rows += count;
+        amount.gigabytes += size * count;
+    }
+    Ok(amounts)
+}
+
+impl Sums {
+    /// Adds what the booked rows count for. A snapshot is of its volume's type.
+    fn add_booked(
+        &mut self,
+        view: &View<'_>,
+        of_project: &OfProject<'_>,
+    ) -> Result<(), StoreError> {
+        let statement = format!(
+            "SELECT volumes.project_id, volume_types.name, size, COUNT(*) FROM volumes
+             LEFT JOIN volume_types ON volume_types.id = volumes.volume_type_id
+             WHERE volumes.project_id IS NOT NULL AND booked = TRUE AND volumes.deleted = FALSE {}
+             GROUP BY 1, 2, 3",
+            of_project.condition("volumes.project_id")
+        );
+        for (owner, amount) in &amounts(view, &statement, of_project)? {
+            self.add_in_use(owner, Measure::Volumes, amount.rows);
+            self.add_in_use(owner, Measure::Gigabytes, amount.gigabytes);
+        }
+        let unsettled = match Settings::of(view.services()).quota.no_snapshot_gigabytes {
+            true => "0",
+            false => "volume_size",
+        };
+        // A database that is only read may be a step behind.
+        let gigabytes = match view.has_column("snapshots", "booked_gigabytes")? {
+            true => format!("COALESCE(booked_gigabytes, {unsettled})"),
+            false => unsettled.to_owned(),
+        };
+        let statement = format!(
+            "SELECT snapshots.project_id, volume_types.name, {gigabytes} AS gigabytes, COUNT(*) FROM snapshots
+             LEFT JOIN volumes ON volumes.id = snapshots.volume_id
+             LEFT JOIN volume_types ON volume_types.id = volumes.volume_type_id
+             WHERE snapshots.project_id IS NOT NULL AND snapshots.booked = TRUE AND snapshots.deleted = FALSE {}
+             GROUP BY 1, 2, 3",
+            of_project.condition("snapshots.project_id")
+        );
+        for (owner, amount) in &amounts(view, &statement, of_project)? {
+            self.add_in_use(owner, Measure::Snapshots, amount.rows);
+            self.add_in_use(owner, Measure::Gigabytes, amount.gigabytes);
+        }
+        Ok(())
+    }
+
+    /// Adds to the usage of a measure, and to that of the volume type's own. Counters are moved by the type's name, so rows of a
+    /// deleted type count with the type that has its name now.
+    fn add_in_use(
+        &mut self,
+        (project, volume_type): &(Text, Option<Text>),
+        measure: Measure,
+        amount: i128,
+    ) {
+        let whole = measure.as_str().to_owned();
+        let own = volume_type
+            .as_ref()
+            .map(|name| type_resource(measure.as_str(), name));
+        for resource in std::iter::once(whole).chain(own) {
+            let key = (project.to_string(), resource);
+            self.0.entry(key).or_default().0 += amount;
+        }
+    }
+
+    /// Adds what open reservations hold: nothing, where they would give back.
+    fn add_reserved(
+        &mut self,
+        view: &View<'_>,
+        of_project: &OfProject<'_>,
+    ) -> Result<(), StoreError> {
+        let statement = format!(
+            "SELECT project_id, resource, delta FROM reservations WHERE state = 'open' AND delta > 0 {}",
+            of_project.condition("project_id")
+        );
+        let held = query::<(Text, Text, i64)>(view, &statement, &of_project.parameters())?;
+        for (project, resource, delta) in held {
+            let key = (project.to_string(), resource.to_string());
+            self.0.entry(key).or_default().1 += i128::from(delta);
+        }
+        Ok(())
+    }
+
+    /// The sums as counters hold them.
+    fn usages(self) -> Usages {
+        let counter = |sum: i128| {
+            let most = if sum < 0 { i64::MIN } else { i64::MAX };
+            i64::try_from(sum).unwrap_or(most)
+        };
+        let usages = self.0.into_iter().map(|(key, (in_use, reserved))| {
+            let counters = Counters {
+                in_use: counter(in_use),
+                reserved: counter(reserved),
+            };
+            (key, counters)
+        });
+        usages.collect()
+    }
+}

@@ -1,0 +1,210 @@
+//! Which resources there are, and whose limit applies to them.
+
+use std::collections::BTreeMap;
+
+use crate::quota::{Limit, Measure, QuotaConfig, Resource};
+use crate::rules::Settings;
+use cairn_effects::rows::Text;
+use cairn_model::error::TaskError;
+use cairn_store::StoreError;
+use cairn_store::admin::{Admin, AdminError};
+use cairn_store::view::View;
+
+use super::super::record::query;
+
+/// The class whose limits apply to every project without its own.
+const DEFAULT_CLASS: &str = "default";
+
+/// Whether there is a resource of this name: one of the three, or one confined to a volume type, which may be deleted.
+fn is_resource(view: &View<'_>, name: &str) -> Result<bool, StoreError> {
+    for measure in Measure::ALL {
+        let Some(rest) = name.strip_prefix(measure.as_str()) else {
+            continue;
+        };
+        if rest.is_empty() {
+            return Ok(true);
+        }
+        let Some(type_name) = rest.strip_prefix('_') else {
+            continue;
+        };
+        let statement = "SELECT id FROM volume_types WHERE name = $1";
+        return Ok(!view.query(statement, &[type_name.into()])?.is_empty());
+    }
+    Ok(false)
+}
+
+/// Refuses a resource that does not exist.
+///
+/// # Errors
+/// `QuotaResourceUnknown`.
+fn require_resource(view: &View<'_>, name: &str) -> Result<(), AdminError> {
+    if is_resource(view, name)? {
+        return Ok(());
+    }
+    let message = format!("there is no quota of {name}");
+    let error = TaskError::new("QuotaResourceUnknown", message);
+    Err(error.with("unknown", vec![name.to_owned()]).into())
+}
+
+/// Returns every resource by its name: the three, and those of each volume type, deleted or not.
+pub(in super::super) fn resources(
+    view: &View<'_>,
+) -> Result<BTreeMap<String, Resource>, StoreError> {
+    let mut all = BTreeMap::new();
+    let mut add = |volume_type: Option<(String, String)>| {
+        for measure in Measure::ALL {
+            let resource = Resource {
+                measure,
+                volume_type: volume_type.clone(),
+            };
+            all.insert(resource.name(), resource);
+        }
+    };
+    add(None);
+    let statement = "SELECT id, name FROM volume_types ORDER BY deleted DESC";
+    for (id, name) in query::<(Text, Text)>(view, statement, &[])? {
+        add(Some((id.to_string(), name.to_string())));
+    }
+    Ok(all)
+}
+
+/// Whose limit is set.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Whose<'a> {
+    /// A project's.
+    Project(&'a str),
+    /// A quota class's.
+    Class(&'a str),
+}
+
+/// Sets a limit; `None` and -1 are unlimited.
+///
+/// # Errors
+/// `QuotaResourceUnknown`.
+pub(in super::super) fn set_limit(
+    admin: &mut Admin<'_, '_>,
+    whose: Whose<'_>,
+    resource: &str,
+    limit: Option<i64>,
+) -> Result<(), AdminError> {
+    require_resource(&admin.view(), resource)?;
+    let (statement, owner) = match whose {
+        Whose::Project(project) => (
+            "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ($1, $2, $3)
+             ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = excluded.hard_limit",
+            project,
+        ),
+        Whose::Class(class) => (
+            "INSERT INTO quota_classes (class_name, resource, hard_limit) VALUES ($1, $2, $3)
+             ON CONFLICT (class_name, resource) DO UPDATE SET hard_limit = excluded.hard_limit",
+            class,
+        ),
+    };
+    admin.execute(statement, &[owner.into(), resource.into(), limit.into()])?;
+    Ok(())
+}
+
+/// Where limits come from, for one project and class.
+pub(in super::super) struct Limits<'a> {
+    view: &'a View<'a>,
+    config: &'a QuotaConfig,
+    project: &'a str,
+    pub(in super::super) class: Option<&'a str>,
+}
+
+impl<'a> Limits<'a> {
+    /// The limits of a project without a class, whoever asks.
+    pub(in super::super) fn of(view: &'a View<'_>, project: &'a str) -> Self {
+        Self {
+            view,
+            config: &Settings::of(view.services()).quota,
+            project,
+            class: None,
+        }
+    }
+
+    /// The limits of a project, if the caller may see them. The caller's class applies to the caller's own project only.
+    ///
+    /// # Errors
+    /// `NotAuthorized`.
+    pub(in super::super) fn visible(
+        view: &'a View<'_>,
+        project: &'a str,
+    ) -> Result<Self, StoreError> {
+        let caller = view.requester();
+        let own = project == caller.project_id;
+        if !own && !caller.is_admin {
+            let message = format!(
+                "the quotas of project `{project}` are shown to that project and to admins only"
+            );
+            return Err(TaskError::new("NotAuthorized", message).into());
+        }
+        Ok(Self {
+            class: caller.quota_class.as_deref().filter(|_| own),
+            ..Self::of(view, project)
+        })
+    }
+
+    /// The project's own row.
+    pub(in super::super) fn own(&self, resource: &str) -> Result<Option<Limit>, StoreError> {
+        self.row(
+            "SELECT hard_limit FROM quotas WHERE project_id = $1 AND resource = $2",
+            self.project,
+            resource,
+        )
+    }
+
+    /// The row of a class.
+    pub(in super::super) fn of_class(
+        &self,
+        class: &str,
+        resource: &str,
+    ) -> Result<Option<Limit>, StoreError> {
+        self.row(
+            "SELECT hard_limit FROM quota_classes WHERE class_name = $1 AND resource = $2",
+            class,
+            resource,
+        )
+    }
+
+    fn row(
+        &self,
+        statement: &str,
+        owner: &str,
+        resource: &str,
+    ) -> Result<Option<Limit>, StoreError> {
+        let parameters = [owner.into(), resource.into()];
+        let found = query::<(Option<i64>,)>(self.view, statement, &parameters)?.pop();
+        Ok(found.map(|(limit,)| limit.into()))
+    }
+
+    /// The limit of the class `default`, whether or not the settings apply it, else the configured one: the limit of a class that
+    /// has no row for the resource.
+    pub(in super::super) fn of_everybody(&self, resource: &Resource) -> Result<Limit, StoreError> {
+        let class = self.of_class(DEFAULT_CLASS, &resource.name())?;
+        Ok(class.unwrap_or_else(|| self.config.default_limit(resource)))
+    }
+
+    /// The limit of a project without a row of its own or of its class: that of the class `default`, if the settings apply it, else
+    /// the configured one.
+    pub(in super::super) fn default(&self, resource: &Resource) -> Result<Limit, StoreError> {
+        if self.config.use_default_class {
+            return self.of_everybody(resource);
+        }
+        Ok(self.config.default_limit(resource))
+    }
+
+    /// The limit that applies: the first of project, class, default.
+    pub(in super::super) fn get(&self, resource: &Resource) -> Result<Limit, StoreError> {
+        let name = resource.name();
+        if let Some(limit) = self.own(&name)? {
+            return Ok(limit);
+        }
+        if let Some(class) = self.class
+            && let Some(limit) = self.of_class(class, &name)?
+        {
+            return Ok(limit);
+        }
+        self.default(resource)
+    }
+}

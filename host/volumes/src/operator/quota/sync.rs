@@ -1,0 +1,42 @@
+use crate::quota::Drift;
+use crate::rules::Settings;
+use cairn_store::admin::{Admin, AdminError};
+
+use super::booked::{current_drift, settle};
+
+/// Makes every usage say what is booked and held; returns those that were changed.
+///
+/// # Errors
+/// `AdminRequired`.
+pub(in super::super) fn sync(admin: &mut Admin<'_, '_>) -> Result<Vec<Drift>, AdminError> {
+    admin.require_admin("mend usages")?;
+    settle(admin)?;
+    let view = admin.view();
+    let drift = current_drift(&view, None)?;
+    let countdown = Settings::of(view.services()).quota.countdown();
+    for Drift {
+        project,
+        resource,
+        found,
+        expected,
+    } in &drift
+    {
+        let mut parameters = vec![
+            project.as_str().into(),
+            resource.as_str().into(),
+            expected.in_use.into(),
+            expected.reserved.into(),
+            admin.now().into(),
+        ];
+        let statement = if found.is_some() {
+            "UPDATE quota_usages SET in_use = $3, reserved = $4, updated_at = $5
+             WHERE project_id = $1 AND resource = $2 AND deleted = 0"
+        } else {
+            parameters.push(countdown.into());
+            "INSERT INTO quota_usages (project_id, resource, in_use, reserved, updated_at, until_refresh)
+             VALUES ($1, $2, $3, $4, $5, $6)"
+        };
+        admin.execute(statement, &parameters)?;
+    }
+    Ok(drift)
+}

@@ -1,0 +1,208 @@
+use std::collections::BTreeMap;
+
+use crate::quota::Drift;
+use crate::rules::Settings;
+use cairn_effects::rows::{Kind, Text};
+use cairn_model::error::TaskError;
+use cairn_model::value::{Object, Value};
+use cairn_store::StoreError;
+use cairn_store::view::View;
+
+use super::quota::{self, Limits, Quota};
+use super::record::query;
+
+/// What a caller may read of block storage, besides its rows: see [`kind`](super::kind).
+pub trait ReadVolumes {
+    /// The encryption of a volume type; `None` when it has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn encryption(&self, volume_type_id: &str) -> Result<Option<Object>, StoreError>;
+
+    /// A volume's metadata; null when there is no such volume.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn metadata(&self, volume: &str) -> Result<Value, StoreError>;
+
+    /// Names of the zones that volumes may be placed in, sorted. While there are none, every zone is valid.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn zones(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Whether the settings name a type for volumes that are requested without one.
+    fn has_default_volume_type(&self) -> bool;
+
+    /// The volume type that the settings name as the default, if there is no such type.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn missing_default_volume_type(&self) -> Result<Option<&str>, StoreError>;
+
+    /// The quotas of a project: its limits, and its usages if `with_usages`. Without `defaults` only those resources for which the
+    /// project has a limit of its own. `class` is the project's quota class; the caller's own project has the caller's class.
+    ///
+    /// # Errors
+    /// `NotAuthorized` for another project's without being admin.
+    fn project_quotas(
+        &self,
+        project: &str,
+        class: Option<&str>,
+        defaults: bool,
+        with_usages: bool,
+    ) -> Result<BTreeMap<String, Quota>, StoreError>;
+
+    /// The limits of a quota class. With `defaults` also those of resources for which the class has no limit of its own.
+    ///
+    /// # Errors
+    /// `NotAuthorized` for another class than the caller's own without being admin.
+    fn class_quotas(
+        &self,
+        class: &str,
+        defaults: bool,
+    ) -> Result<BTreeMap<String, Option<i64>>, StoreError>;
+
+    /// The limits of a project for which neither it nor its class has a limit of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn default_quotas(&self) -> Result<BTreeMap<String, Option<i64>>, StoreError>;
+
+    /// Names of all resources, sorted.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn quota_resources(&self) -> Result<Vec<String>, StoreError>;
+
+    /// The usages that differ from what is booked and from what open reservations hold, of one project or of all. All reads see
+    /// one state of the database. Deleted volume types count as well.
+    ///
+    /// # Errors
+    /// `NotAuthorized` for another project's, or for all, without being admin.
+    fn quota_drift(&self, project: Option<&str>) -> Result<Vec<Drift>, StoreError>;
+}
+
+impl ReadVolumes for View<'_> {
+    fn encryption(&self, volume_type_id: &str) -> Result<Option<Object>, StoreError> {
+        const SHOWN: [&str; 4] = ["provider", "cipher", "key_size", "control_location"];
+        let statement = format!(
+            "SELECT {} FROM encryptions WHERE volume_type_id = $1 AND deleted = FALSE",
+            SHOWN.join(", ")
+        );
+        let found = self.query(&statement, &[volume_type_id.into()])?.pop();
+        Ok(found.map(|cells| {
+            let columns = SHOWN.iter().zip(cells);
+            columns
+                .map(|(name, cell)| ((*name).to_owned(), cell.borrow().shown(Kind::Text)))
+                .collect()
+        }))
+    }
+
+    fn metadata(&self, volume: &str) -> Result<Value, StoreError> {
+        let statement = "SELECT metadata FROM volumes WHERE id = $1";
+        let found = query::<(Text,)>(self, statement, &[volume.into()])?.pop();
+        Ok(found
+            .and_then(|(metadata,)| serde_json::from_str(&metadata).ok())
+            .unwrap_or(Value::Null))
+    }
+
+    fn zones(&self) -> Result<Vec<String>, StoreError> {
+        let found = query::<(Text,)>(self, "SELECT name FROM zones ORDER BY name", &[])?;
+        Ok(found.iter().map(|(name,)| name.to_string()).collect())
+    }
+
+    fn has_default_volume_type(&self) -> bool {
+        Settings::of(self.services()).default_volume_type.is_some()
+    }
+
+    fn missing_default_volume_type(&self) -> Result<Option<&str>, StoreError> {
+        let Some(name) = Settings::of(self.services()).default_volume_type.as_deref() else {
+            return Ok(None);
+        };
+        let statement =
+            "SELECT id FROM volume_types WHERE deleted = FALSE AND (id = $1 OR name = $1)";
+        let found = self.query(statement, &[name.into()])?;
+        Ok(found.is_empty().then_some(name))
+    }
+
+    fn project_quotas(
+        &self,
+        project: &str,
+        class: Option<&str>,
+        defaults: bool,
+        with_usages: bool,
+    ) -> Result<BTreeMap<String, Quota>, StoreError> {
+        let mut limits = Limits::visible(self, project)?;
+        if project != self.requester().project_id {
+            limits.class = class;
+        }
+        let usages = if with_usages {
+            quota::usages(self, project)?
+        } else {
+            BTreeMap::new()
+        };
+        let mut quotas = BTreeMap::new();
+        for (name, resource) in quota::resources(self)? {
+            if !defaults && limits.own(&name)?.is_none() {
+                continue;
+            }
+            let limit = limits.get(&resource)?;
+            let usage = with_usages.then(|| usages.get(&name).copied().unwrap_or_default());
+            quotas.insert(
+                name,
+                Quota {
+                    limit: limit.into(),
+                    usage,
+                },
+            );
+        }
+        Ok(quotas)
+    }
+
+    fn class_quotas(
+        &self,
+        class: &str,
+        defaults: bool,
+    ) -> Result<BTreeMap<String, Option<i64>>, StoreError> {
+        let caller = self.requester();
+        if !caller.is_admin && caller.quota_class.as_deref() != Some(class) {
+            let message =
+                format!("the limits of class `{class}` are shown to that class and to admins only");
+            return Err(TaskError::new("NotAuthorized", message).into());
+        }
+        let limits = Limits::of(self, &caller.project_id);
+        let mut quotas = BTreeMap::new();
+        for (name, resource) in quota::resources(self)? {
+            let limit = match limits.of_class(class, &name)? {
+                Some(limit) => limit,
+                None if defaults => limits.of_everybody(&resource)?,
+                None => continue,
+            };
+            quotas.insert(name, limit.into());
+        }
+        Ok(quotas)
+    }
+
+    fn default_quotas(&self) -> Result<BTreeMap<String, Option<i64>>, StoreError> {
+        let limits = Limits::of(self, "");
+        let quotas = quota::resources(self)?
+            .into_iter()
+            .map(|(name, resource)| Ok((name, limits.default(&resource)?.into())));
+        quotas.collect()
+    }
+
+    fn quota_resources(&self) -> Result<Vec<String>, StoreError> {
+        Ok(quota::resources(self)?.into_keys().collect())
+    }
+
+    fn quota_drift(&self, project: Option<&str>) -> Result<Vec<Drift>, StoreError> {
+        let caller = self.requester();
+        if !caller.is_admin && project != Some(&*caller.project_id) {
+            let message =
+                "the usages of other projects than the caller's own are checked for admins only";
+            return Err(TaskError::new("NotAuthorized", message).into());
+        }
+        self.consistently(|view| quota::current_drift(view, project))
+    }
+}

@@ -1,0 +1,185 @@
+//! Effects on the key store: what leaves it is an id, never the key.
+
+use cairn_model::error::TaskError;
+use cairn_model::value::{Object, Value};
+
+use serde_json::json;
+
+use super::scans;
+use super::settings::{LoadedKey, settings};
+use super::tables::VolumeKey;
+use cairn_effects::effect::Change;
+use cairn_effects::keyring::{MasterKey, Sealed, Secret};
+use cairn_effects::rows::{AnyRow, Bytes, Row as _, Rows, Stop, Text};
+use cairn_effects::rules::Effect;
+
+/// Make a random 256-bit key for the caller's project.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyCreate;
+
+/// Make a key with the bits of `id`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyCopy {
+    /// A key of the caller's project.
+    pub id: String,
+}
+
+/// Remove a key that this flow made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyDelete {
+    /// The key.
+    pub id: String,
+}
+
+impl Effect for KeyCreate {
+    const NAME: &'static str = "key_create";
+    const FUNCTION: &'static str = "keys.create";
+    /// Id of the new key.
+    type Answer = String;
+
+    fn arguments(&self) -> Value {
+        json!({})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<String, Stop> {
+        create(rows)
+    }
+
+    fn new_ids(id: &String) -> Vec<String> {
+        vec![id.clone()]
+    }
+}
+
+impl Effect for KeyCopy {
+    const NAME: &'static str = "key_copy";
+    const FUNCTION: &'static str = "keys.copy";
+    /// Id of the new key.
+    type Answer = String;
+
+    fn arguments(&self) -> Value {
+        json!({"id": self.id})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<String, Stop> {
+        copy(rows, self)
+    }
+
+    fn new_ids(id: &String) -> Vec<String> {
+        vec![id.clone()]
+    }
+}
+
+impl Effect for KeyDelete {
+    const NAME: &'static str = "key_delete";
+    const FUNCTION: &'static str = "keys.delete";
+    type Answer = ();
+
+    fn arguments(&self) -> Value {
+        json!({"id": self.id})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<(), Stop> {
+        delete(rows, self)
+    }
+}
+
+fn create(rows: &mut Rows<'_>) -> Result<String, Stop> {
+    let master = master_key(rows)?;
+    let id = rows.new_id();
+    let secret = Secret::generate().map_err(unusable)?;
+    let sealed = master.seal(&id, secret.expose()).map_err(unusable)?;
+    Ok(insert(rows, id, &sealed))
+}
+
+fn copy(rows: &mut Rows<'_>, copy: &KeyCopy) -> Result<String, Stop> {
+    let Some(key) = rows.get::<VolumeKey>(copy.id.as_str())? else {
+        return Err(not_found(&copy.id));
+    };
+    let caller = rows.by().requester;
+    if *key.project_id != *caller.project_id && !caller.is_admin {
+        rows.deny("key", copy.id.as_str());
+        return Err(not_found(&copy.id));
+    }
+    let master = master_key(rows)?;
+    let secret = master
+        .open(&copy.id, &Sealed(key.sealed.0.to_vec()))
+        .map_err(unusable)?;
+    let id = rows.new_id();
+    let sealed = master.seal(&id, secret.expose()).map_err(unusable)?;
+    Ok(insert(rows, id, &sealed))
+}
+
+fn delete(rows: &mut Rows<'_>, delete: &KeyDelete) -> Result<(), Stop> {
+    let Some(key) = rows.get::<VolumeKey>(delete.id.as_str())? else {
+        return Err(not_found(&delete.id));
+    };
+    if let Some(call) = rows.by().call
+        && key.flow != Some(call.flow)
+    {
+        rows.deny("key", delete.id.as_str());
+        return Err(not_found(&delete.id));
+    }
+    rows.remove(&key);
+    let key: &dyn AnyRow = &*key;
+    // The before-image holds the key as the table did: sealed.
+    rows.note(Change::Row {
+        table: VolumeKey::TABLE.name.into(),
+        id: delete.id.as_str().into(),
+        before: Some(key.plain(&["project_id", "sealed", "flow", "created_at"])),
+        after: None,
+    });
+    Ok(())
+}
+
+fn insert(rows: &mut Rows<'_>, id: Text, sealed: &Sealed) -> String {
+    let by = rows.by();
+    let key = VolumeKey {
+        id,
+        project_id: by.requester.project_id.as_str().into(),
+        sealed: Bytes(sealed.0.as_slice().into()),
+        flow: by.call.map(|call| call.flow),
+        created_at: rows.now(),
+    };
+    let key = rows.insert(key);
+    rows.note(Change::Row {
+        table: VolumeKey::TABLE.name.into(),
+        id: Text::clone(&key.id).into(),
+        before: None,
+        after: Some(Object::from_iter([(
+            "project_id".to_owned(),
+            Value::from(&*key.project_id),
+        )])),
+    });
+    key.id.to_string()
+}
+
+fn master_key<'a>(rows: &mut Rows<'a>) -> Result<&'a MasterKey, Stop> {
+    let Some(LoadedKey(loaded)) = rows.services().get::<LoadedKey>() else {
+        return Err(unusable("block storage was not set up on this host"));
+    };
+    if let Some(master) = loaded.get() {
+        return Ok(master);
+    }
+    let master = match settings(rows).master_key.as_deref() {
+        // A new master key would never open the keys that are there.
+        Some(path) if has_keys(rows)? => MasterKey::load(path).map_err(unusable)?,
+        Some(path) => MasterKey::load_or_create(path).map_err(unusable)?,
+        None => MasterKey::generate().map_err(unusable)?,
+    };
+    Ok(loaded.get_or_init(|| master))
+}
+
+fn has_keys(rows: &mut Rows<'_>) -> Result<bool, Stop> {
+    let keys = rows.count(&scans::KEYS, Vec::new())?;
+    Ok(keys.values().any(|number| *number > 0))
+}
+
+fn unusable(error: impl std::fmt::Display) -> Stop {
+    TaskError::new("KeyStoreUnavailable", error.to_string()).into()
+}
+
+pub(super) fn not_found(id: &str) -> Stop {
+    TaskError::new("KeyNotFound", format!("there is no key `{id}`"))
+        .with("key_id", id)
+        .into()
+}

@@ -1,0 +1,24 @@
+//! Block storage as Cinder 2013.2 has it: its tables, and the rules of its effects and look-ups, over rows. Quota, volumes and keys;
+//! what operators set up is only looked at.
+
+mod keys;
+mod limits;
+mod lookup;
+pub mod operate;
+mod reservation;
+mod scans;
+mod settings;
+mod tables;
+mod usage;
+mod volume;
+
+pub use keys::{KeyCopy, KeyCreate, KeyDelete};
+pub use lookup::{
+    DefaultVolumeType, IsEncrypted, IsZoneValid, ReservedResources, ShowImage, ShowQosSpecs,
+    ShowSnapshot, ShowVolume, ShowVolumeType, VolumeTypeName,
+};
+pub use reservation::{Expiry, QuotaCommit, QuotaReserve, QuotaRollback};
+pub(crate) use settings::LoadedKey;
+pub use settings::Settings;
+pub use tables::*;
+pub use volume::{VolumeCreate, VolumeDestroy, VolumeUpdate};

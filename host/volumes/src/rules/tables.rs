@@ -1,0 +1,273 @@
+//! The tables of block storage, as rules see them.
+
+use cairn_model::clock::Timestamp;
+use cairn_model::id::FlowId;
+
+use super::{reservation, usage, volume};
+use cairn_effects::rows::{Bytes, Dumped, Hooks, Json, Pruned, Text};
+use cairn_effects::table;
+
+const OWNED: Hooks = Hooks {
+    owner: Some("project_id"),
+    ..Hooks::NONE
+};
+
+const VOLUMES: Hooks = Hooks {
+    version: Some("version"),
+    flow: Some("flow"),
+    hidden: &["version", "deleted", "deleted_at", "booked", "flow"],
+    is_absent: |row| row.get("deleted") == Some(&true.into()),
+    undo: volume::undo,
+    pruned: Pruned::Forget,
+    dumped: &[("scheduled_at", Dumped::WhetherSet)],
+    ..OWNED
+};
+
+const USAGES: Hooks = Hooks {
+    out_of_range: usage::out_of_range,
+    dumped: &[("until_refresh", Dumped::LeftOut)],
+    is_idle: |row| {
+        ["in_use", "reserved"]
+            .iter()
+            .all(|counter| row.get(*counter) == Some(&0.into()))
+    },
+    ..OWNED
+};
+
+const RESERVATIONS: Hooks = Hooks {
+    flow: Some("flow"),
+    hidden: &["flow"],
+    is_absent: |row| row.get("state").is_some_and(|state| state != "open"),
+    undo: reservation::undo,
+    pruned: Pruned::Remove {
+        closed: "state <> 'open'",
+        name: "reservations",
+        called: "closed reservation",
+    },
+    dumped: &[("expire", Dumped::LeftOut)],
+    ..OWNED
+};
+
+const KEYS: Hooks = Hooks {
+    flow: Some("flow"),
+    hidden: &["sealed", "flow"],
+    dumped: &[("sealed", Dumped::LeftOut)],
+    ..OWNED
+};
+
+table! {
+    /// A volume.
+    pub struct Volume in "volumes", called "volume", touching "updated_at", with VOLUMES {
+        key id;
+        project_id: Option<Text>,
+        user_id: Option<Text>,
+        size: Option<i64>,
+        status: Text,
+        attach_status: Option<Text>,
+        availability_zone: Option<Text>,
+        display_name: Option<Text>,
+        display_description: Option<Text>,
+        volume_type_id: Option<Text>,
+        snapshot_id: Option<Text>,
+        source_volid: Option<Text>,
+        encryption_key_id: Option<Text>,
+        host: Option<Text>,
+        scheduled_at: Option<Timestamp>,
+        bootable: bool,
+        metadata: Json,
+        deleted: bool,
+        /// Counted in its project's usage.
+        booked: bool,
+        /// Grows with each change; guards compare-and-set.
+        version: i64,
+        /// Who made it.
+        flow: Option<FlowId>,
+        created_at: Timestamp,
+        updated_at: Option<Timestamp>,
+        deleted_at: Option<Timestamp>,
+        /// An operator deleted it while it was booked, and gave its quota back.
+        returned: bool,
+    }
+}
+
+/// What a look-up shows of a volume.
+pub const VOLUME: &[&str] = &[
+    "id",
+    "project_id",
+    "user_id",
+    "size",
+    "status",
+    "attach_status",
+    "availability_zone",
+    "display_name",
+    "display_description",
+    "volume_type_id",
+    "snapshot_id",
+    "source_volid",
+    "encryption_key_id",
+    "host",
+    "scheduled_at",
+    "bootable",
+    "deleted",
+    "created_at",
+];
+
+table! {
+    /// A snapshot, which operators make.
+    pub struct Snapshot in "snapshots", called "snapshot" {
+        key id;
+        project_id: Option<Text>,
+        user_id: Option<Text>,
+        volume_id: Option<Text>,
+        volume_size: Option<i64>,
+        volume_type_id: Option<Text>,
+        status: Text,
+        display_name: Option<Text>,
+        display_description: Option<Text>,
+        encryption_key_id: Option<Text>,
+        deleted: bool,
+        booked: bool,
+        created_at: Timestamp,
+        deleted_at: Option<Timestamp>,
+        /// What it counts for in `gigabytes`; `None` where nobody wrote that down yet.
+        booked_gigabytes: Option<i64>,
+    }
+}
+
+/// What a look-up shows of a snapshot.
+pub const SNAPSHOT: &[&str] = &[
+    "id",
+    "project_id",
+    "user_id",
+    "volume_id",
+    "volume_size",
+    "volume_type_id",
+    "status",
+    "display_name",
+    "display_description",
+    "encryption_key_id",
+    "deleted",
+    "created_at",
+];
+
+table! {
+    /// A volume type.
+    pub struct VolumeType in "volume_types", called "volume type" {
+        key id;
+        name: Text,
+        extra_specs: Json,
+        qos_specs_id: Option<Text>,
+        deleted: bool,
+    }
+}
+
+/// What a look-up shows of a volume type.
+pub const VOLUME_TYPE: &[&str] = &["id", "name", "extra_specs", "qos_specs_id", "deleted"];
+
+table! {
+    /// QoS specs of volume types.
+    pub struct QosSpecs in "qos_specs", called "QoS specs" {
+        key id;
+        name: Text,
+        consumer: Text,
+        specs: Json,
+    }
+}
+
+/// What a look-up shows of QoS specs.
+pub const QOS_SPECS: &[&str] = &["id", "name", "consumer", "specs"];
+
+table! {
+    /// That volumes of a type are encrypted.
+    pub struct Encryption in "encryptions", called "encryption" {
+        key volume_type_id;
+        deleted: bool,
+    }
+}
+
+table! {
+    /// An image.
+    pub struct Image in "images", called "image" {
+        key id;
+        /// `None`: everybody's.
+        project_id: Option<Text>,
+        name: Option<Text>,
+        size: i64,
+        checksum: Option<Text>,
+        min_disk: i64,
+        status: Text,
+        created_at: Timestamp,
+    }
+}
+
+/// What a look-up shows of an image.
+pub const IMAGE: &[&str] = &[
+    "id",
+    "project_id",
+    "name",
+    "size",
+    "checksum",
+    "min_disk",
+    "status",
+    "created_at",
+];
+
+table! {
+    /// A zone that volumes may be placed in.
+    pub struct Zone in "zones", called "zone" {
+        key name;
+    }
+}
+
+table! {
+    /// A project's own limit.
+    pub struct ProjectLimit in "quotas", called "limit" {
+        key project_id, resource;
+        hard_limit: Option<i64>,
+    }
+}
+
+table! {
+    /// A limit of a quota class.
+    pub struct ClassLimit in "quota_classes", called "limit" {
+        key class_name, resource;
+        hard_limit: Option<i64>,
+    }
+}
+
+table! {
+    /// How much of a resource a project uses.
+    pub struct QuotaUsage in "quota_usages", called "usage", where "deleted = 0", touching "updated_at", with USAGES {
+        key project_id, resource;
+        in_use: i64,
+        reserved: i64,
+        until_refresh: Option<i64>,
+        updated_at: Option<Timestamp>,
+    }
+}
+
+table! {
+    /// Quota that is held.
+    pub struct Reservation in "reservations", called "reservation", with RESERVATIONS {
+        key id;
+        project_id: Text,
+        resource: Text,
+        delta: i64,
+        /// `open`, `committed`, `rolled_back`, `expired` or `destroyed`.
+        state: Text,
+        expire: Timestamp,
+        flow: Option<FlowId>,
+        created_at: Timestamp,
+    }
+}
+
+table! {
+    /// A key, sealed with the master key.
+    pub struct VolumeKey in "keys", called "key", with KEYS {
+        key id;
+        project_id: Text,
+        sealed: Bytes,
+        flow: Option<FlowId>,
+        created_at: Timestamp,
+    }
+}
