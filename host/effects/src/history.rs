@@ -425,7 +425,14 @@ impl History {
             let changes = effect.applied.changes.iter();
             changes.for_each(|change| net.add(change));
         }
-        let mut left = net.left(self.domains.tables());
+        // What no domain knows is told of, whatever became of it.
+        let tables = self.domains.tables();
+        let undone = self.effects.iter().filter(|effect| effect.undone);
+        let undone = undone.flat_map(|effect| &effect.applied.changes);
+        for change in undone.filter(|change| tables.get(change.table()).is_none()) {
+            net.add_undone(change);
+        }
+        let mut left = net.left(tables);
         let gone = standing.filter(|effect| effect.past == Some(Past::Sent));
         left.extend(gone.flat_map(|effect| message(&effect.applied, "sent")));
         let taken = self.sent();

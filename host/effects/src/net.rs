@@ -88,6 +88,28 @@ impl Net {
         }
     }
 
+    /// Adds a change that was taken back: it adds up to nothing, and is known of.
+    pub fn add_undone(&mut self, change: &Change) {
+        match change {
+            Change::Elsewhere(change) => self.add_undone(change),
+            Change::Count { table, key, by } => {
+                for (column, _) in by {
+                    let key = (table.clone(), key.clone(), column.clone());
+                    self.counters.entry(key).or_default();
+                }
+            }
+            Change::Row {
+                table, id, before, ..
+            } => {
+                let row = self.rows.entry((table.clone(), id.clone()));
+                row.or_insert_with(|| Row {
+                    before: before.clone(),
+                    after: before.clone(),
+                });
+            }
+        }
+    }
+
     /// What is different from before; empty when the rollback is clean. Rows that their table counts as absent are not there. What no
     /// domain knows is different, whatever it adds up to, and is shown as it is.
     pub fn left(&self, tables: &Tables) -> Vec<Left> {

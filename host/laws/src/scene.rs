@@ -85,7 +85,8 @@ impl<'a> Scene<'a> {
             default_zone: case.host.default_zone.clone(),
             ..volumes::Settings::default()
         });
-        let domains = Domains::new([volumes]).map_err(LawsError::Domains)?;
+        let domains = Domains::new([volumes].into_iter().chain(tools.domains.iter().cloned()))
+            .map_err(LawsError::Domains)?;
         Ok(Self {
             case,
             domains,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cairn::domain::Domain;
 use cairn::plugin::Plugins;
 
 /// What stands before the name of a built-in plugin.
@@ -14,6 +15,8 @@ pub struct Tools {
     pub plugins: Arc<Plugins>,
     /// Name and component.
     pub builtins: Vec<(&'static str, &'static [u8])>,
+    /// Domains beside block storage. Their capabilities are the sandbox's.
+    pub domains: Vec<Domain>,
     /// Where the databases are made of cases in which the host dies; they are gone after each.
     pub folder: PathBuf,
 }

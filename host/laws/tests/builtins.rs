@@ -12,6 +12,7 @@ fn every_built_in_plugin_does_what_its_cases_say_and_keeps_every_law() {
     let tools = Tools {
         plugins: Plugins::new(&cairn::plugin_config()).unwrap(),
         builtins: cairn_bundle::PLUGINS.to_vec(),
+        domains: Vec::new(),
         folder: std::env::temp_dir(),
     };
     let mut problems = Vec::new();

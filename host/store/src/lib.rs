@@ -9,18 +9,14 @@ pub mod memory;
 pub mod request;
 mod sqlite;
 
-// The tests of what is inside of this crate run block storage over it. Its operators' part is compiled once more, as that knows the store
-// itself and not this build of it.
+// The tests of what is inside of this crate lie beside its source.
 #[cfg(test)]
 extern crate self as cairn_store;
 #[cfg(test)]
-#[path = "../../volumes/testing/any.rs"]
-mod any;
+#[path = "../tests/inside/mod.rs"]
+pub mod inside;
 #[cfg(test)]
-#[path = "../../volumes/src/operator/mod.rs"]
-pub mod operator;
-#[cfg(test)]
-use cairn_volumes::{self as rules, quota};
+use inside::{any, operator, quota, rules};
 
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};

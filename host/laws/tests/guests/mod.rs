@@ -35,6 +35,7 @@ pub fn tools() -> Tools {
     Tools {
         plugins: Plugins::new(&cairn::plugin_config()).unwrap(),
         builtins: cairn_bundle::PLUGINS.to_vec(),
+        domains: Vec::new(),
         folder: std::env::temp_dir(),
     }
 }

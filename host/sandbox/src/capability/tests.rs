@@ -82,7 +82,7 @@ fn call(capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
 
 #[test]
 fn a_narrowed_grant_of_rpc_holds() {
-    let topics = Some(Grant::only("topics", ["cinder-volume.*".to_owned()].into()));
+    let topics = Some(Grant::only("topics", ["storage.*".to_owned()].into()));
     let (mut state, context) = call("rpc", topics);
     let mut cast = |topic: &str| {
         Rpc::cast(
@@ -95,7 +95,7 @@ fn a_narrowed_grant_of_rpc_holds() {
     };
     assert_eq!(cast("cinder-scheduler").unwrap_err().kind, "NotGranted");
     assert_eq!(context.applied.lock().unwrap().len(), 0);
-    cast("cinder-volume.one").unwrap();
+    cast("storage.one").unwrap();
     assert_eq!(context.applied.lock().unwrap().len(), 1);
 }
 

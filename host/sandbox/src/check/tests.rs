@@ -71,7 +71,7 @@ fn pass(
     policies: Vec<(Mode, Arc<dyn Policy>)>,
     validators: Vec<Arc<dyn Validator>>,
 ) -> (Result<(), TaskError>, Vec<Event>) {
-    let checks = Checks::new("volume:create", policies, validators);
+    let checks = Checks::new("ticket:open", policies, validators);
     let mut events = Vec::new();
     let requester = Identity::new("ann", "blue");
     let result = checks.pass(&requester, &json!({"size": 1}), &mut |event| {
@@ -97,10 +97,10 @@ fn the_first_enforced_denial_decides_and_nobody_is_asked_after_it() {
         (error.origin, error.kind.as_str()),
         (Origin::Policy, NOT_AUTHORIZED)
     );
-    assert_eq!(error.message, "policy `b` denies `volume:create`: closed");
+    assert_eq!(error.message, "policy `b` denies `ticket:open`: closed");
     assert_eq!(
         error.details,
-        json!({"reason": "closed", "action": "volume:create", "policy": "b"})
+        json!({"reason": "closed", "action": "ticket:open", "policy": "b"})
     );
 }
 

@@ -219,8 +219,30 @@ fn current() -> Rc<RefCell<State>> {
     )
 }
 
-/// Asks the host in place, and remembers the call.
-fn ask(function: &str, arguments: Value) -> Result<Value, Error> {
+/// Asks the host in place, and remembers the call. The capabilities of this crate do so by themselves; bindings of another package's
+/// interface ask here when they are compiled for tests:
+///
+/// ```
+/// use cairn_plugin::testing::{FakeHost, ask};
+/// use serde_json::json;
+///
+/// /// In a component this calls the import `acme:tickets/tickets`.
+/// fn open(priority: u32) -> Result<u64, cairn_plugin::Error> {
+///     let answer = ask("tickets.open", json!({"priority": priority}))?;
+///     Ok(answer.as_u64().unwrap_or_default())
+/// }
+///
+/// let host = FakeHost::new().answer("tickets.open", json!(7));
+/// assert_eq!(host.run(|| open(3)).unwrap(), 7);
+/// assert_eq!(host.calls("tickets.open"), [json!({"priority": 3})]);
+/// ```
+///
+/// # Errors
+/// What the fake host was told to fail with.
+///
+/// # Panics
+/// When no fake host is in place, or it was not told what the function answers.
+pub fn ask(function: &str, arguments: Value) -> Result<Value, Error> {
     let state = current();
     let answer = {
         let mut state = state.borrow_mut();

@@ -148,6 +148,7 @@ pub(super) fn tools(session: &Session, scratch: &Scratch) -> Result<Tools, Failu
         folder: scratch.path().to_owned(),
         plugins: session.plugins()?,
         builtins: cairn_bundle::PLUGINS.to_vec(),
+        domains: Vec::new(),
     })
 }
 

@@ -22,8 +22,7 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 
 impl Sqlite {
     /// Forgets the flows that ended, and had their last event, more than `older_than` ago: their rows and journals, and the
-    /// closed reservations and taken messages of flows that are gone. Usages, volumes, plans, ready messages and open
-    /// reservations stay. So does a flow whose rollback is incomplete, or whose journal cannot be read. The idempotency key of a
+    /// closed rows of flows that are gone, where their tables say so. Plans, other rows, and messages that are ready stay. So does a flow whose rollback is incomplete, or whose journal cannot be read. The idempotency key of a
     /// flow that is removed keeps its [short](cairn_effects::report::Report::short) report until it lapses; keys that have lapsed are
     /// removed, whatever became of their flows.
     ///

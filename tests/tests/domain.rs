@@ -1,0 +1,486 @@
+//! A domain that nothing of Cairn was compiled with: a table, a counter, an effect, a fact and an interface of another package. A flow of a
+//! plugin that imports the interface runs, is rolled back, and keeps the laws; a program without the domain leaves its flows alone.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use acceptance::guest::Call;
+use cairn::clock::SystemClock;
+use cairn::domain::{Domain, Fact};
+use cairn::effect::{Change, counts};
+use cairn::event::FlowState;
+use cairn::history::History;
+use cairn::host::{Done, Submission};
+use cairn::id::FlowId;
+use cairn::manifest::{GrantKinds, SimpleGrantKind};
+use cairn::plan::Role;
+use cairn::plugin::{PluginConfig, Plugins};
+use cairn::report::{Report, Verdict};
+use cairn::rows::{Cell, Hooks, Key, Pruned, Row as _, RowId, Rows, Stop, Text};
+use cairn::rules::Effect;
+use cairn::store::control::Operation;
+use cairn::store::view::Reader;
+use cairn::value::Object;
+use cairn::{
+    Domains, Host, Identity, Manifest, Sqlite, SqliteConfig, Store as _, StoreError, TaskError,
+    Value, volumes,
+};
+use cairn_laws::{Case, Fakes, Law, Subject, Tools};
+use cairn_sandbox::capability::SimpleCapability;
+use serde_json::json;
+use tempfile::TempDir;
+
+// ---- The domain ------------------------------------------------------------------------------------------------------
+
+const OWNED: Hooks = Hooks {
+    owner: Some("project_id"),
+    flow: Some("flow"),
+    hidden: &["flow"],
+    pruned: Pruned::Forget,
+    ..Hooks::NONE
+};
+
+cairn::table! {
+    /// A ticket.
+    pub struct Ticket in "tickets", called "ticket", with OWNED {
+        key id;
+        project_id: Text,
+        priority: i64,
+        flow: Option<FlowId>,
+    }
+}
+
+const COUNTED: Hooks = Hooks {
+    owner: Some("project_id"),
+    is_idle: |row| row.get("number") == Some(&Value::from(0)),
+    ..Hooks::NONE
+};
+
+cairn::table! {
+    /// How many tickets a project has opened, by priority.
+    pub struct Opened in "tickets_opened", called "count", with COUNTED {
+        key project_id, priority;
+        number: i64,
+    }
+}
+
+const TABLES: &str = "CREATE TABLE tickets (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL, priority INTEGER NOT NULL, flow BLOB
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE tickets_opened (
+        project_id TEXT NOT NULL, priority TEXT NOT NULL, number INTEGER NOT NULL,
+        PRIMARY KEY (project_id, priority)
+    ) STRICT, WITHOUT ROWID;";
+
+struct OpenTicket {
+    priority: u32,
+}
+
+impl Effect for OpenTicket {
+    const NAME: &'static str = "ticket_open";
+    const FUNCTION: &'static str = "tickets.open";
+    /// How many tickets of this priority the project has opened.
+    type Answer = i64;
+
+    fn arguments(&self) -> Value {
+        json!({"priority": self.priority})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<i64, Stop> {
+        if self.priority == 0 {
+            return Err(TaskError::new("NoPriority", "nothing is that urgent").into());
+        }
+        let by = rows.by();
+        let project = Text::from(by.requester.project_id.as_str());
+        let key = [Text::clone(&project), Text::from(self.priority.to_string())];
+        let opened = match rows.get::<Opened>(key.clone())? {
+            Some(opened) => opened.number,
+            None => {
+                rows.insert(Opened {
+                    project_id: Text::clone(&project),
+                    priority: Text::clone(&key[1]),
+                    number: 0,
+                });
+                // That there is a counter is no change of the flow's.
+                rows.keep();
+                0
+            }
+        };
+        let ticket = Ticket {
+            id: rows.new_id(),
+            project_id: project,
+            priority: i64::from(self.priority),
+            flow: by.call.map(|call| call.flow),
+        };
+        let ticket = rows.insert(ticket);
+        rows.note(Change::Row {
+            table: Ticket::TABLE.name.into(),
+            id: Text::clone(&ticket.id).into(),
+            before: None,
+            after: Some(Object::from_iter([(
+                "priority".to_owned(),
+                self.priority.into(),
+            )])),
+        });
+        let opened_key = Key::from(key);
+        let id = RowId::of::<Opened>(opened_key.clone());
+        rows.count_by(&id, [("number", 1)])?;
+        rows.note(Change::Count {
+            table: Opened::TABLE.name.into(),
+            key: opened_key,
+            by: counts([("number", 1)]),
+        });
+        Ok(opened + 1)
+    }
+}
+
+fn domain(migrations: &'static [&'static str]) -> Domain {
+    Domain {
+        name: "tickets",
+        tables: vec![Ticket::TABLE, Opened::TABLE],
+        facts: vec![Fact {
+            name: "ticket-opened",
+            holds: |applied| applied.effect == OpenTicket::NAME,
+        }],
+        migrations,
+        ..Domain::default()
+    }
+}
+
+const TICKETS: SimpleCapability = SimpleCapability::new(
+    SimpleGrantKind::new("tickets", &["acme:tickets/tickets"], &["open"]),
+    |linker| {
+        let mut tickets = linker.instance("acme:tickets/tickets@1.0.0")?;
+        tickets.func_wrap("open", |mut store, (priority,): (u32,)| {
+            let state = store.data_mut().enter();
+            state.grant("tickets")?;
+            // The interface tells no errors: a refusal is 0.
+            let opened = state.apply(&OpenTicket { priority })?.unwrap_or(0);
+            Ok((u32::try_from(opened).unwrap_or(u32::MAX),))
+        })
+    },
+);
+
+fn plugins() -> Arc<Plugins> {
+    let mut config: PluginConfig = cairn::plugin_config();
+    config.capabilities.push(Arc::new(TICKETS));
+    Plugins::new(&config).unwrap()
+}
+
+fn config(domains: impl IntoIterator<Item = Domain>) -> SqliteConfig {
+    let volumes = volumes::domain(volumes::Settings::default());
+    SqliteConfig {
+        domains: Domains::new([volumes].into_iter().chain(domains)).unwrap(),
+        ..SqliteConfig::default()
+    }
+}
+
+/// A task that opens a ticket of this priority, as component text.
+fn opens(priority: u32) -> String {
+    let body = format!(
+        "(drop (call $open (i32.const {priority}))) (call $answer (i32.const 48) (i32.const 15))"
+    );
+    let text = Call::Behaves.component();
+    let replaced = |text: String, from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    };
+    let text = replaced(
+        text,
+        "(component\n",
+        "(component
+  (import \"acme:tickets/tickets@1.0.0\" (instance $tickets
+    (export \"open\" (func (param \"priority\" u32) (result u32)))))
+  (core func $open (canon lower (func $tickets \"open\")))\n",
+    );
+    let text = replaced(
+        text,
+        "    (import \"clock\" \"now\"",
+        "    (import \"tickets\" \"open\" (func $open (param i32) (result i32)))\n    (import \"clock\" \"now\"",
+    );
+    let text = replaced(
+        text,
+        "(with \"clock\"",
+        "(with \"tickets\" (instance (export \"open\" (func $open))))\n    (with \"clock\"",
+    );
+    replaced(text, "(call $answer (i32.const 48) (i32.const 15))", &body)
+}
+
+// ---- What is held ----------------------------------------------------------------------------------------------------
+
+struct Place {
+    folder: TempDir,
+    plugins: Arc<Plugins>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("opens.wat"), opens(3)).unwrap();
+        std::fs::write(folder.path().join("fails.wat"), Call::Traps.component()).unwrap();
+        Self {
+            folder,
+            plugins: plugins(),
+        }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("cairn.db")
+    }
+
+    fn store(&self, config: SqliteConfig) -> Result<Arc<Sqlite>, StoreError> {
+        Sqlite::open(&self.database(), config, Arc::new(SystemClock)).map(Arc::new)
+    }
+
+    fn host(&self) -> Host {
+        let store = self.store(config([domain(&[TABLES])])).unwrap();
+        let host = Host::builder(store, Arc::clone(&self.plugins));
+        host.components(self.folder.path().join("components"))
+            .build()
+            .unwrap()
+    }
+
+    /// A flow that opens two tickets and then does what `last` does.
+    fn run(&self, host: &Host, last: &str) -> Report {
+        let text = format!(
+            "[flow]\nname = 'tickets'\n\
+             [plugins.one]\npath = 'opens.wat'\ngrants = {{ tickets = true }}\n\
+             [plugins.two]\npath = 'opens.wat'\ngrants = {{ tickets = true }}\n\
+             [plugins.last]\npath = '{last}.wat'\ngrants = {{ {} }}\n\
+             [[task]]\nplugin = 'one'\n[[task]]\nplugin = 'two'\n[[task]]\nplugin = 'last'\n",
+            if last == "opens" {
+                "tickets = true"
+            } else {
+                ""
+            }
+        );
+        let file = self.folder.path().join("flow.toml");
+        let manifest = Manifest::parse(&text, &file, self.plugins.kinds()).unwrap();
+        let plan = host.plan(&manifest).unwrap();
+        let ready = host.ready(&plan).unwrap();
+        let submitted = host
+            .submit(Submission {
+                plan: ready,
+                requester: Identity::new("ann", "acme"),
+                request: Ok(Value::Null),
+                key: None,
+            })
+            .unwrap();
+        submitted.wait().unwrap()
+    }
+
+    /// Priorities of the tickets that are there, and how many were counted.
+    fn tickets(&self, store: &Sqlite) -> (Vec<i64>, i64) {
+        let nobody = Identity::default();
+        store
+            .read(&nobody, |view| {
+                let number = |cell: &Cell| match cell {
+                    Cell::Int(number) => *number,
+                    other => panic!("{other:?}"),
+                };
+                let tickets = view.query("SELECT priority FROM tickets ORDER BY id", &[])?;
+                let opened =
+                    view.query("SELECT coalesce(sum(number), 0) FROM tickets_opened", &[])?;
+                let priorities = tickets.iter().map(|row| number(&row[0])).collect();
+                Ok((priorities, number(&opened[0][0])))
+            })
+            .unwrap()
+    }
+}
+
+fn take_back() -> Operation {
+    Operation::Rollback {
+        reason: "it was a mistake".to_owned(),
+    }
+}
+
+#[test]
+fn a_flow_of_a_strange_domain_is_rolled_back_clean() {
+    let place = Place::new();
+    let host = place.host();
+
+    let failed = place.run(&host, "fails");
+    assert_eq!(failed.flow.state, FlowState::Failure);
+    assert_eq!(failed.rollback.unwrap().verdict, Verdict::Clean);
+    assert_eq!(place.tickets(host.store()), (vec![], 0));
+
+    let done = place.run(&host, "opens");
+    assert_eq!(done.flow.state, FlowState::Success);
+    assert_eq!(place.tickets(host.store()), (vec![3, 3, 3], 3));
+
+    let Done::Here(rolled_back) = host.operate(done.flow.id, &take_back()).unwrap() else {
+        panic!("no other process has it");
+    };
+    assert_eq!(rolled_back.rollback.unwrap().verdict, Verdict::Clean);
+    assert_eq!(place.tickets(host.store()), (vec![], 0));
+}
+
+#[test]
+fn a_program_without_the_domain_leaves_its_flows_alone() {
+    let place = Place::new();
+    let host = place.host();
+    let done = place.run(&host, "opens").flow.id;
+    let failed = place.run(&host, "fails").flow.id;
+    drop(host);
+
+    let store = place.store(config([])).unwrap();
+    let error = store.load(done).unwrap_err().to_string();
+    assert!(error.contains("changed the table `tickets"), "{error}");
+    assert!(error.contains("the domain `tickets`"), "{error}");
+
+    // What is told of a flow of which nothing is left is not that all is well.
+    let reader = Reader::open(&place.database(), config([]), Arc::new(SystemClock)).unwrap();
+    let journal = reader.view(&Identity::default()).journal(failed).unwrap();
+    let history = History::fold(&journal, store.domains()).unwrap();
+    let rollback = Report::new(failed, &history).rollback.unwrap();
+    assert_eq!(rollback.verdict, Verdict::Residue);
+    let kinds: BTreeSet<&str> = rollback
+        .residue
+        .iter()
+        .map(|left| left.kind.as_str())
+        .collect();
+    assert_eq!(kinds, BTreeSet::from(["tickets", "tickets_opened"]));
+
+    // Nothing was changed.
+    assert_eq!(place.tickets(&store), (vec![3, 3, 3], 3));
+}
+
+#[test]
+fn a_host_without_the_domain_refuses_its_plans_and_recovers_past_its_flows() {
+    let place = Place::new();
+    let host = place.host();
+    let done = place.run(&host, "opens").flow.id;
+    drop(host);
+
+    let store = place.store(config([])).unwrap();
+    let without = Plugins::new(&cairn::plugin_config()).unwrap();
+    let host = Host::builder(store, without)
+        .components(place.folder.path().join("components"))
+        .build()
+        .unwrap();
+    let error = host.operate(done, &take_back()).unwrap_err();
+    assert!(error.to_string().contains("tickets"), "{error}");
+    assert_eq!(place.tickets(host.store()), (vec![3, 3, 3], 3));
+}
+
+#[test]
+fn an_effect_of_a_domain_that_is_not_registered_is_refused() {
+    let place = Place::new();
+    drop(place.store(config([domain(&[TABLES])])).unwrap());
+    let store = place.store(config([])).unwrap();
+    let ann = Identity::new("ann", "acme");
+    let by = cairn::store::Caller {
+        call: None,
+        requester: &ann,
+    };
+    let error = store.apply(by, &OpenTicket { priority: 1 }).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("is not registered with this host"),
+        "{error}"
+    );
+    assert_eq!(place.tickets(&store), (vec![], 0));
+}
+
+#[test]
+fn tables_of_a_domain_are_brought_up_to_date_and_newer_ones_refused() {
+    const SECOND: &str = "ALTER TABLE tickets ADD COLUMN note TEXT";
+    let place = Place::new();
+    drop(place.store(config([domain(&[TABLES])])).unwrap());
+    let reader = |config| Reader::open(&place.database(), config, Arc::new(SystemClock));
+    let newer = || config([domain(&[TABLES, SECOND])]);
+    let behind = reader(newer()).unwrap().require_newest().unwrap_err();
+    assert!(
+        behind.to_string().contains("`cairn db migrate`"),
+        "{behind}"
+    );
+
+    let store = place.store(newer()).unwrap();
+    let columns = store.read(&Identity::default(), |view| {
+        view.query("SELECT count(note) FROM tickets", &[])
+    });
+    assert_eq!(columns.unwrap(), [[Cell::Int(0)]]);
+    drop(store);
+    assert!(reader(newer()).unwrap().require_newest().is_ok());
+
+    let refused = place.store(config([domain(&[TABLES])])).err().unwrap();
+    assert!(refused.to_string().contains("newer version"), "{refused}");
+}
+
+#[test]
+fn a_step_that_fails_leaves_the_tables_as_they_were() {
+    let place = Place::new();
+    let broken = config([domain(&[TABLES, "CREATE TABLE tickets (id TEXT)"])]);
+    let error = place.store(broken).err().unwrap().to_string();
+    assert!(
+        error.contains("step 2 of the tables of the domain `tickets`"),
+        "{error}"
+    );
+    // The first step was taken back with it, and is made again.
+    let store = place.store(config([domain(&[TABLES])])).unwrap();
+    assert_eq!(place.tickets(&store), (vec![], 0));
+}
+
+#[test]
+fn domains_and_capabilities_of_one_name_are_refused() {
+    let twice = [domain(&[TABLES]), domain(&[TABLES])];
+    let error = Domains::new(twice).unwrap_err();
+    assert_eq!(error.to_string(), "two domains are called `tickets`");
+    let other = Domain {
+        name: "other",
+        ..domain(&[TABLES])
+    };
+    let error = Domains::new([domain(&[TABLES]), other]).unwrap_err();
+    assert_eq!(error.to_string(), "two tables are called `tickets`");
+    let kinds = GrantKinds::new([Arc::new(TICKETS) as _, Arc::new(TICKETS) as _]);
+    assert!(kinds.is_err());
+}
+
+#[test]
+fn the_laws_are_tried_and_answers_faked_for_it() {
+    let place = Place::new();
+    let tools = Tools {
+        plugins: Arc::clone(&place.plugins),
+        builtins: cairn_bundle::PLUGINS.to_vec(),
+        domains: vec![domain(&[TABLES])],
+        folder: place.folder.path().to_owned(),
+    };
+    let subject = Subject::file(place.folder.path().join("opens.wat"));
+    let cases = "[[case]]\nname = 'opens'\nexpect = { result = { text = 'here' } }";
+    let cases = Case::parse(
+        cases,
+        Path::new("cases.toml"),
+        &BTreeSet::from([Role::Task]),
+    )
+    .unwrap();
+    let tested = cairn_laws::test(&tools, &subject, &cases, &Law::ALL).unwrap();
+    for case in &tested.cases {
+        assert!(case.is_ok(), "{case:#?}");
+        assert_eq!(case.laws.len(), 6, "every law of tasks");
+    }
+
+    let mut fakes = Fakes::default();
+    let answers = json!({"open": {"answer": 70}});
+    fakes
+        .add(
+            "tickets",
+            answers.as_object().unwrap(),
+            place.plugins.kinds(),
+        )
+        .unwrap();
+    let call = cairn_laws::Call {
+        fakes,
+        ..cairn_laws::Call::default()
+    };
+    let called = cairn_laws::call(&tools, &subject, &call, true).unwrap();
+    assert_eq!(called.asked[0].function, "tickets.open");
+    assert_eq!(called.asked[0].arguments, json!({"priority": 3}));
+    assert_eq!(called.asked[0].answer, json!(70));
+    assert_eq!(called.effects, [], "nothing was done");
+    let real = cairn_laws::call(&tools, &subject, &cairn_laws::Call::default(), true).unwrap();
+    assert_eq!(real.asked[0].answer, json!(1));
+    assert!(!real.effects.is_empty());
+    assert_eq!(real.revert.unwrap().left, []);
+}
