@@ -15,7 +15,7 @@ pub trait OperateVolumes {
     /// Adds a volume that is there already, such as one to make others from, to the caller's project, and books its quota.
     ///
     /// # Errors
-    /// `InvalidInput`, `OverQuota`; those of [`VolumeCreate`](cairn_effects::effect::VolumeCreate).
+    /// `InvalidInput`, `OverQuota`; those of [`VolumeCreate`](crate::VolumeCreate).
     fn create_volume(&mut self, properties: Object) -> Result<Value, AdminError>;
 
     /// Sets `status` or `host` of a volume, as its backend would.
