@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::any::Effect;
+use cairn::effect::Change;
 use cairn::event::FlowState;
 use cairn::history::History;
 use cairn::id::{FlowId, Identity};
 use cairn::net::Left;
 use cairn::report::{Report, RollbackReport, Verdict};
 use cairn::store::Caller;
-use cairn::value::Value;
+use cairn::value::{Object, Value};
 use cairn::volumes::KeyCopy;
 
 use crate::books;
@@ -85,6 +86,7 @@ impl World {
             log: &log,
             failed: &failed,
             residue: &residue,
+            versions: &versions(&log),
             taken: 0,
             complaints: Vec::new(),
         };
@@ -129,6 +131,54 @@ fn count_ends(log: &[Noted], tally: &mut Tally) {
     }
 }
 
+/// The versions of volumes, as the writes come to them, those of failed flows too. A write counts until it is taken back; but
+/// when others wrote since, only one that changed nothing else was taken back, and it still counts.
+fn versions(log: &[Noted]) -> BTreeMap<String, Value> {
+    let mut versions = BTreeMap::new();
+    let mut writes = BTreeMap::new();
+    for noted in log {
+        match noted {
+            Noted::Applied {
+                flow,
+                number,
+                changes,
+                ..
+            } => {
+                for (id, before, after) in changes.iter().filter_map(version) {
+                    versions.insert(id.clone(), after.clone());
+                    writes.insert((*flow, *number), (id, before, after));
+                }
+            }
+            Noted::Undone { flow, number } => {
+                if let Some((id, before, after)) = writes.remove(&(*flow, *number))
+                    && versions.get(&id) == Some(&after)
+                {
+                    versions.insert(id, before);
+                }
+            }
+            Noted::Ended { .. } => {}
+        }
+    }
+    versions
+}
+
+/// The volume whose version a change counts on, and the version before and after it; null for a volume that is not there.
+fn version(change: &Change) -> Option<(String, Value, Value)> {
+    match change {
+        Change::Row {
+            table,
+            id,
+            before,
+            after,
+        } if **table == *"volumes" => {
+            let version = |row: &Option<Object>| row.as_ref()?.get("version").cloned();
+            let before = version(before).unwrap_or_default();
+            Some((id.to_string(), before, version(after)?))
+        }
+        _ => None,
+    }
+}
+
 fn check_verdict(rollback: &RollbackReport, tally: &mut Tally) -> Result<(), String> {
     let (failed, left) = (!rollback.failed.is_empty(), !rollback.residue.is_empty());
     let (expected, count) = match (failed, left) {
@@ -167,6 +217,7 @@ struct Comparison<'a> {
     log: &'a [Noted],
     failed: &'a BTreeSet<FlowId>,
     residue: &'a Residue,
+    versions: &'a BTreeMap<String, Value>,
     taken: usize,
     complaints: Vec<String>,
 }
@@ -317,7 +368,7 @@ impl Comparison<'_> {
             let expected = &expected[column];
             // A receiver may have taken a message by now.
             let explained = (table == "outbox" && column == "state" && value == "acked")
-                || (column == "version" && self.is_kept(id))
+                || (column == "version" && self.versions.get(id) == Some(value))
                 || says.iter().any(|(_, left)| match column.as_str() {
                     "scheduled_at" => left.after.get(column).is_some(),
                     _ => left.after.get(column) == Some(value),
@@ -328,19 +379,6 @@ impl Comparison<'_> {
                 ));
             }
         }
-    }
-
-    /// Whether a change of a volume by a failed flow stands; it may be no change but of the version.
-    fn is_kept(&self, volume: &str) -> bool {
-        let stands = |of: &FlowId, of_number: &u32| {
-            !self.log.iter().any(|noted| {
-                matches!(noted, Noted::Undone { flow, number } if (flow, number) == (of, of_number))
-            })
-        };
-        self.log.iter().any(|noted| {
-            matches!(noted, Noted::Applied { flow, number, effect: Effect::VolumeUpdate(update), .. }
-                if update.id == volume && self.failed.contains(flow) && stands(flow, number))
-        })
     }
 
     /// A row that only a failed flow can have left, and then its report names it.

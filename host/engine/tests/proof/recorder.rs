@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::any::{Answer, Effect};
 use cairn::clock::{Clock, Timestamp};
 use cairn::domain::Domains;
-use cairn::effect::Applied;
+use cairn::effect::{Applied, Change};
 use cairn::event::{Entry, Event, FlowState};
 use cairn::id::{FlowId, Identity};
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
@@ -23,6 +23,7 @@ pub enum Noted {
         number: u32,
         effect: Effect,
         answer: Answer,
+        changes: Vec<Change>,
     },
     Undone {
         flow: FlowId,
@@ -194,6 +195,7 @@ impl Store for Recorder {
                 number: applied.number,
                 effect: Effect::of(effect),
                 answer: Answer::of(answer),
+                changes: applied.changes.clone(),
             })),
             Err(error) => {
                 let kind = match error {

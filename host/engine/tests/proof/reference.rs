@@ -89,6 +89,7 @@ impl World {
                     number,
                     effect,
                     answer,
+                    ..
                 } if succeeded.contains(flow) && !undone.contains(&(*flow, *number)) => {
                     let call = *calls
                         .entry(*flow)

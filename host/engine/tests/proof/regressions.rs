@@ -9,16 +9,17 @@ use cairn::error::{Cause, TaskError};
 use cairn::event::{Disposition, FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
 use cairn::outbox::Cast;
-use cairn::report::Verdict;
+use cairn::report::{RollbackReport, Verdict};
 use cairn::store::view::CAST;
 use cairn::store::{Caller, Sqlite, Store};
-use cairn::task::Context;
+use cairn::task::{Context, Task as _};
 use cairn::value::Value;
 use cairn::volumes::operator::{OperateVolumes as _, kind};
 use cairn::volumes::quota::QuotaConfig;
 use cairn::volumes::{Expiry, QuotaReserve, Settings, VolumeDestroy};
 
 use crate::known::Known;
+use crate::plan::{self, Case, FlowPlan};
 use crate::recorder::Recorder;
 use crate::step::{
     Step, ann, commit, create, fail, flow, list, memory, once, reserve, rollback_of, usage,
@@ -343,4 +344,125 @@ fn a_revert_does_not_begin_over_what_its_last_attempt_left() {
         (Verdict::Residue, 1)
     );
     assert_eq!(list(&store, &kind::VOLUME).len(), 1, "what the second made");
+}
+
+/// Makes a volume in one task, destroys it in the next, and fails in the third. In its revert the task that is named destroys the
+/// volume a second time.
+fn destroyed_again_by(name: &str) -> (Vec<Value>, RollbackReport) {
+    let store = memory(crate::any::config(Default::default()));
+    let made = Arc::new(Mutex::new(String::new()));
+    let destroyed = Arc::clone(&made);
+    let destroys = move |context: &Arc<dyn Context>| {
+        let id = destroyed.lock().unwrap().clone();
+        context.apply(&VolumeDestroy { id })
+    };
+    let steps = [
+        Step::new("makes", move |context| {
+            *made.lock().unwrap() = create(context)?;
+            Ok(())
+        })
+        .revert(|_| Ok(Disposition::Keep)),
+        Step::new("destroys", destroys.clone()),
+        Step::new("breaks", |_| Err(TaskError::new("Broken", "it broke"))),
+    ];
+    let steps = steps.map(|step| match step.spec().name == name {
+        true => {
+            let destroys = destroys.clone();
+            step.revert(move |context| destroys(context).map(|()| Disposition::Undo))
+        }
+        false => step,
+    });
+    let flow = flow(&store, steps.map(once));
+    fail(&flow);
+    let volumes = list(&store, &kind::VOLUME);
+    let left: Vec<_> = volumes.iter().map(|row| row["id"].clone()).collect();
+    let report = rollback_of(&flow);
+    let told = report.residue.iter().map(|left| left.id.clone().into());
+    assert_eq!(told.collect::<Vec<Value>>(), left, "the report names it");
+    (left, report)
+}
+
+#[test]
+fn a_deletion_that_the_flow_counts_on_again_is_not_taken_back_behind_it() {
+    // Nobody asks for it again: the deletion is taken back, and the volume stays, as the first task says.
+    let (left, report) = destroyed_again_by("nobody");
+    assert_eq!((left.len(), report.verdict), (1, Verdict::Residue));
+    for name in ["destroys", "breaks"] {
+        let (left, report) = destroyed_again_by(name);
+        assert_eq!((left.len(), report.verdict), (0, Verdict::Incomplete));
+        let failed: Vec<_> = report
+            .failed
+            .iter()
+            .map(|failed| (failed.task.as_str(), failed.error.as_ref().unwrap()))
+            .collect();
+        let [("destroys", error)] = failed[..] else {
+            panic!("{failed:?}")
+        };
+        assert_eq!(error.kind, "UndoRefused");
+    }
+}
+
+/// A flow of one task that sets the host of a volume that is there from the start.
+fn sets_host(host: Option<usize>, failures: Vec<Option<plan::Failure>>, attempts: u32) -> FlowPlan {
+    // The first of the first project, which comes last.
+    let volume = plan::Pick {
+        whose: plan::Whose::Nobody,
+        index: 2 * plan::PROJECTS.len() - 1,
+    };
+    let tries = |attempts| plan::Tries {
+        attempts,
+        only_busy: false,
+    };
+    let call = plan::Script {
+        acts: vec![plan::Act {
+            step: plan::Step::Update(volume, plan::Update::Host(host)),
+            tolerant: false,
+        }],
+        failures,
+    };
+    let revert = plan::Script {
+        acts: Vec::new(),
+        failures: Vec::new(),
+    };
+    FlowPlan {
+        project: 0,
+        admin: false,
+        tasks: vec![plan::TaskPlan {
+            call,
+            call_tries: tries(attempts),
+            revert,
+            revert_tries: tries(1),
+            keep: false,
+        }],
+        interrupt: None,
+        again: false,
+        taken: false,
+    }
+}
+
+#[test]
+fn a_confirmation_from_which_others_went_on_stays_counted_in_the_version() {
+    let broken = plan::Failure {
+        after: 1,
+        how: plan::How::Broken,
+    };
+    for attempts in [1, 2] {
+        let case = Case {
+            books: plan::Books::Free,
+            quota: plan::QuotaPlan {
+                spare: (0, 0),
+                until_refresh: 0,
+                max_age: 0,
+            },
+            flows: vec![
+                sets_host(None, vec![Some(broken)], attempts),
+                sets_host(Some(0), Vec::new(), 1),
+            ],
+            // The first finds no host and confirms that; the second sets one and ends; then the first one's attempt fails.
+            turns: vec![0, 0, 0, 1, 1, 1, 1],
+        };
+        let tally = crate::run(&case).unwrap();
+        assert_eq!(tally.succeeded, attempts as usize);
+        assert_eq!(tally.refused_undos, 0);
+    }
 }

@@ -272,7 +272,9 @@ fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<(), Stop> {
         return Err(not_found(&destroy.id));
     }
     if volume.deleted {
-        note_deleted(rows, &volume.id);
+        // Whoever deleted it must not bring it back: this flow counts on it. A mere note of it would stand when the flow itself
+        // takes its own deletion back.
+        write(rows, &volume, object([("deleted", true.into())]))?;
         return Ok(());
     }
     if let Some((noun, other)) = dependent(rows, &volume)? {
@@ -290,7 +292,7 @@ fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Has the flow take note of a volume that is deleted already.
+/// Has the flow take note of a volume that an operator deleted, and that nobody brings back.
 pub(super) fn note_deleted(rows: &mut Rows<'_>, id: &Text) {
     let deleted = |deleted: bool| Some(object([("deleted", deleted.into())]));
     rows.note(Change::Elsewhere(Box::new(Change::Row {
