@@ -138,7 +138,7 @@ impl Effect for OpenTicket {
 fn domain(migrations: &'static [&'static str]) -> Domain {
     Domain {
         name: "tickets",
-        tables: vec![Ticket::TABLE, Opened::TABLE],
+        tables: vec![Ticket::TABLE.into(), Opened::TABLE.into()],
         facts: vec![Fact {
             name: "ticket-opened",
             holds: |applied| applied.effect == OpenTicket::NAME,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::effect::Applied;
 use crate::outbox;
-use crate::rows::{SecondTable, Services, Table, Tables};
+use crate::rows::{Registered, SecondTable, Services, Table, Tables};
 
 /// What one field of work brings along, such as block storage.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +12,7 @@ pub struct Domain {
     /// Its name: unique, and kept in the database with the version of its tables.
     pub name: &'static str,
     /// Its tables.
-    pub tables: Vec<&'static Table>,
+    pub tables: Vec<Registered>,
     /// Facts of a flow's history that its tasks may ask for.
     pub facts: Vec<Fact>,
     /// Its migrations, the first one first: SQL that makes its tables what the one before left them. One that has landed never changes.
@@ -66,7 +66,7 @@ impl Domains {
             }
         }
         let tables = domains.iter().flat_map(|domain| &domain.tables).copied();
-        let tables = Tables::new(tables.chain([outbox::TABLE]))?;
+        let tables = Tables::new(tables.chain([outbox::REGISTERED]))?;
         let mut services = Services::default();
         for domain in &domains {
             services.extend(domain.services.clone());
@@ -90,8 +90,10 @@ impl Domains {
 
     /// Their tables in the order in which they were named, and the outbox last.
     pub fn each_table(&self) -> impl Iterator<Item = &'static Table> {
-        let tables = self.iter().flat_map(|domain| &domain.tables).copied();
-        tables.chain([outbox::TABLE])
+        let tables = self.iter().flat_map(|domain| &domain.tables);
+        tables
+            .map(|registered| registered.table)
+            .chain([outbox::TABLE])
     }
 
     /// What their rules work with.
@@ -114,7 +116,7 @@ impl Default for Domains {
     fn default() -> Self {
         Self(Arc::new(Inner {
             domains: Vec::new(),
-            tables: Tables::only(outbox::TABLE),
+            tables: Tables::only(outbox::REGISTERED),
             services: Services::default(),
         }))
     }

@@ -240,7 +240,7 @@ mod tests {
     fn left(changes: &[Change]) -> Vec<Left> {
         let mut net = Net::default();
         changes.iter().for_each(|change| net.add(change));
-        let tables = Tables::new([Note::TABLE, Sum::TABLE]).unwrap();
+        let tables = Tables::new([Note::TABLE, Sum::TABLE].map(Into::into)).unwrap();
         net.left(&tables)
     }
 

@@ -7,7 +7,9 @@ use cairn_model::value::{Object, Value};
 
 use crate::effect::Change;
 use crate::event::FlowState;
-use crate::rows::{Hooks, Inverse, Pruned, Row as _, Rows, Stop, Table, Text, Undo, typed};
+use crate::rows::{
+    Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo, typed,
+};
 use crate::rules::Effect;
 use crate::table;
 
@@ -28,13 +30,18 @@ table! {
 /// The outbox.
 pub const TABLE: &Table = Message::TABLE;
 
+/// The outbox, with its rules.
+pub(crate) const REGISTERED: Registered = Registered {
+    table: TABLE,
+    undo,
+    settle: Some(settle),
+};
+
 const HOOKS: Hooks = Hooks {
     flow: Some("flow"),
     hidden: &["flow"],
     // What a flow that does not succeed had sent is withdrawn, whatever its tasks answered.
     is_absent: |_| true,
-    undo,
-    settle: Some(settle),
     pruned: Pruned::Remove {
         closed: "state = 'acked'",
         name: "messages",

@@ -23,7 +23,7 @@ pub use config::CONFIG_KEYS;
 pub use rules::*;
 
 use cairn_effects::domain::{Domain, Fact};
-use cairn_effects::rows::{Row as _, Services};
+use cairn_effects::rows::Services;
 use cairn_effects::rules::Effect as _;
 
 /// The fact that a flow has committed quota: a call booked something, and that was not undone.
@@ -36,20 +36,7 @@ pub const DEFAULT_ZONE: &str = "nova";
 pub fn domain(settings: Settings) -> Domain {
     Domain {
         name: "volumes",
-        tables: vec![
-            Volume::TABLE,
-            Snapshot::TABLE,
-            VolumeType::TABLE,
-            QosSpecs::TABLE,
-            Encryption::TABLE,
-            Image::TABLE,
-            Zone::TABLE,
-            ProjectLimit::TABLE,
-            ClassLimit::TABLE,
-            QuotaUsage::TABLE,
-            Reservation::TABLE,
-            VolumeKey::TABLE,
-        ],
+        tables: rules::registered(),
         facts: vec![Fact {
             name: QUOTA_COMMITTED,
             holds: |applied| applied.effect == QuotaCommit::NAME && !applied.changes.is_empty(),

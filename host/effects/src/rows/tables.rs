@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::registered::Registered;
 use super::table::{RowId, Table};
 use crate::key::Key;
 
 /// The tables that a host knows, by name. Cheap to copy.
 #[derive(Clone, Debug, Default)]
-pub struct Tables(Arc<BTreeMap<&'static str, &'static Table>>);
+pub struct Tables(Arc<BTreeMap<&'static str, Registered>>);
 
 /// Two tables have one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,24 +19,33 @@ impl Tables {
     ///
     /// # Errors
     /// [`SecondTable`].
-    pub fn new(tables: impl IntoIterator<Item = &'static Table>) -> Result<Self, SecondTable> {
+    pub fn new(tables: impl IntoIterator<Item = Registered>) -> Result<Self, SecondTable> {
         let mut known = BTreeMap::new();
-        for table in tables {
-            if known.insert(table.name, table).is_some() {
-                return Err(SecondTable(table.name));
+        for registered in tables {
+            let name = registered.table.name;
+            if known.insert(name, registered).is_some() {
+                return Err(SecondTable(name));
             }
         }
         Ok(Self(Arc::new(known)))
     }
 
     /// One table.
-    pub fn only(table: &'static Table) -> Self {
-        Self(Arc::new(BTreeMap::from([(table.name, table)])))
+    pub fn only(registered: Registered) -> Self {
+        Self(Arc::new(BTreeMap::from([(
+            registered.table.name,
+            registered,
+        )])))
     }
 
     /// The table of this name.
     pub fn get(&self, name: &str) -> Option<&'static Table> {
-        self.0.get(name).copied()
+        self.registered(name).map(|registered| registered.table)
+    }
+
+    /// The table of this name, with its rules.
+    pub fn registered(&self, name: &str) -> Option<&Registered> {
+        self.0.get(name)
     }
 
     /// Names a row; `None` when its table is not known.
@@ -44,10 +54,5 @@ impl Tables {
             table: self.get(table)?,
             key: key.clone(),
         })
-    }
-
-    /// All of them, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &'static Table> + use<'_> {
-        self.0.values().copied()
     }
 }

@@ -3,11 +3,11 @@
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::value::Object;
 
-use super::hooks::{Inverse, Undo};
+use super::registered::{Inverse, Registered, Undo};
 use super::table::{AnyRow, RowId};
 use super::tables::Tables;
 use super::view::{Rows, Stop};
-use super::{Cell, Key, Text};
+use super::{Cell, Text};
 use crate::effect::Change;
 
 /// Takes a change back: moves counters the other way, and restores a row only while it is what the flow wrote.
@@ -18,7 +18,10 @@ use crate::effect::Change;
 pub fn undo(rows: &mut Rows<'_>, tables: &Tables, change: &Change) -> Result<(), Stop> {
     match change {
         Change::Count { table, key, by } => {
-            let id = row_id(tables, table, key)?;
+            let id = RowId {
+                table: registered(tables, table)?.table,
+                key: key.clone(),
+            };
             let by = by
                 .iter()
                 .map(|(column, by)| (&**column, by.saturating_neg()));
@@ -30,26 +33,27 @@ pub fn undo(rows: &mut Rows<'_>, tables: &Tables, change: &Change) -> Result<(),
             before,
             after,
         } => {
-            let id = row_id(tables, table, id)?;
-            row(rows, &id, after.as_ref(), before.as_ref())
+            let registered = registered(tables, table)?;
+            let id = RowId {
+                table: registered.table,
+                key: id.clone(),
+            };
+            row(rows, registered, &id, after.as_ref(), before.as_ref())
         }
         Change::Elsewhere(_) => Ok(()),
     }
 }
 
-fn row_id(tables: &Tables, table: &str, key: &Key) -> Result<RowId, Stop> {
-    let known = tables.get(table).ok_or_else(|| {
+fn registered<'t>(tables: &'t Tables, table: &str) -> Result<&'t Registered, Stop> {
+    tables.registered(table).ok_or_else(|| {
         let message = format!("no domain that this program has knows the table `{table}`");
-        TaskError::host(HostErrorKind::UndoRefused, message)
-    })?;
-    Ok(RowId {
-        table: known,
-        key: key.clone(),
+        TaskError::host(HostErrorKind::UndoRefused, message).into()
     })
 }
 
 fn row(
     rows: &mut Rows<'_>,
+    registered: &Registered,
     id: &RowId,
     wrote: Option<&Object>,
     restores: Option<&Object>,
@@ -61,7 +65,7 @@ fn row(
         wrote,
         restores,
     };
-    if (id.table.hooks.undo)(rows, &inverse)? == Undo::Nothing {
+    if (registered.undo)(rows, &inverse)? == Undo::Nothing {
         return Ok(());
     }
     match (wrote, restores) {

@@ -203,9 +203,11 @@ impl<B: Backend> Writer<B> {
         let Some(session) = self.ledger.flows.get(&flow) else {
             return Ok(());
         };
+        let tables = self.env.config.domains.tables();
         let mut settles = Vec::new();
         for id in &session.made {
-            if let Some(settle) = id.table.hooks.settle
+            let registered = tables.registered(id.table.name);
+            if let Some(settle) = registered.and_then(|registered| registered.settle)
                 && !settles.iter().any(|(table, _)| *table == id.table)
             {
                 settles.push((id.table, settle));

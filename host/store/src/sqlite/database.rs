@@ -17,7 +17,7 @@ use super::lease::Host;
 use super::log::Log;
 use super::rows::{self, NotWritten, Statements};
 use super::turnstile::{Turn, Turnstile};
-use super::tx::{describe, execute, scalar};
+use super::tx::{database, describe, execute, scalar};
 use super::{control, idempotency, lookup, open, schema};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, Holder, Taken, behind};
@@ -93,7 +93,7 @@ impl Database {
         let Some(held) = &self.held else { return };
         let opened = open::again(held).and_then(|connection| {
             let patient = connection.busy_timeout(self.patience);
-            patient.map_err(|error| open::database(held.file.path(), &error))?;
+            patient.map_err(|error| database(held.file.path(), &error))?;
             Ok(connection)
         });
         match opened {

@@ -7,8 +7,22 @@ use cairn_effects::event::{Entry, FlowState, FlowSummary};
 use cairn_model::id::FlowId;
 
 use super::tx::scalar;
-use super::view::FlowFilter;
 use crate::journal;
+
+/// Which flows are asked for; each condition that is set must hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FlowFilter {
+    /// Those in this state.
+    pub state: Option<FlowState>,
+    /// Those whose rollback is incomplete, and not accepted.
+    pub incomplete: bool,
+    /// Those that cannot be recovered.
+    pub stuck: bool,
+    /// Those made before this one.
+    pub before: Option<FlowId>,
+    /// Those from one id to another, both included.
+    pub ids: Option<(FlowId, FlowId)>,
+}
 
 /// Why a flow cannot be recovered; `None` of one that can, or is not there.
 pub(super) fn stuck(connection: &Connection, flow: FlowId) -> rusqlite::Result<Option<String>> {

@@ -20,6 +20,7 @@ mod schema;
 mod tests;
 mod turnstile;
 mod tx;
+mod unlocked;
 pub mod view;
 
 use std::path::Path;

@@ -1,5 +1,3 @@
-use std::fmt::Write as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +9,8 @@ use rusqlite_migration::{M, Migrations, SchemaVersion};
 use super::file::{DatabaseFile, FileId, Held, has_content};
 use super::origin::{self, Origin};
 use super::schema;
+use super::tx::database;
+use super::unlocked::unlocked;
 use crate::StoreError;
 
 /// Each step of the schema, in order; a step that has landed never changes.
@@ -147,25 +147,6 @@ fn without_index(file: &DatabaseFile, error: &rusqlite::Error) -> Result<Connect
     Ok(connection)
 }
 
-/// Opens the file alone for reading, past its log and all locks.
-pub(super) fn unlocked(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | PLAIN;
-    Connection::open_with_flags(unlocked_uri(path), flags)
-}
-
-/// The one URI that is made; of a path, with every byte escaped that is no letter, digit or slash.
-fn unlocked_uri(path: &Path) -> String {
-    let mut uri = "file:".to_owned();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(*byte)),
-            // Writing to a string cannot fail.
-            _ => _ = write!(uri, "%{byte:02x}"),
-        }
-    }
-    uri + "?immutable=1"
-}
-
 /// Marks a copy, which has no log, as a backup.
 pub(super) fn mark_backup(copy: &Path) -> Result<(), StoreError> {
     let connection = writable(copy)?;
@@ -245,23 +226,4 @@ pub(super) fn schema_version(connection: &Connection) -> Result<(usize, usize), 
         SchemaVersion::Inside(version) | SchemaVersion::Outside(version) => version.into(),
     };
     Ok((version, STEPS.len()))
-}
-
-/// An error of SQLite's, with the file and what to do about it.
-pub(super) fn database(path: &Path, error: &rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{
-        CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied,
-        ReadOnly,
-    };
-    let help = match error.sqlite_error_code() {
-        Some(CannotOpen | PermissionDenied | ReadOnly) => {
-            ": check that the folder exists and that you may write to it and to the file"
-        }
-        Some(NotADatabase) => ": this file is no SQLite database; name another with --db",
-        Some(DatabaseCorrupt) => ": the file is damaged; restore it from a backup",
-        Some(DatabaseBusy) => ": another process holds the write lock; try again when it is done",
-        Some(DiskFull) => ": make room on the disk and try again",
-        _ => "",
-    };
-    StoreError::Database(format!("{}: {error}{help}", path.display()))
 }

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 
 use super::facts::{self, fact, set_fact};
 use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
-use super::{lease, open};
+use super::lease;
+use super::unlocked::unlocked;
 use crate::StoreError;
 
 /// SQLite's `application_id` of a backup until it is first opened for writing: "CnBk". That of every other database is 0.
@@ -62,7 +63,7 @@ impl Origin {
 
     /// A file that says nothing that can be read is found out by whoever opens it.
     fn read(file: &DatabaseFile) -> Self {
-        let Ok(connection) = open::unlocked(file.path()) else {
+        let Ok(connection) = unlocked(file.path()) else {
             return Self::default();
         };
         let id = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i64>(0));

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use cairn_effects::domain::{Domain, Domains};
 
-use super::open::database;
+use super::tx::database;
 use crate::StoreError;
 
 /// The version of a domain's tables; 0 of one that has none here.

@@ -1,5 +1,7 @@
 //! One operator's view of the open batch, and the small change of talking to SQLite.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use cairn_model::clock::Timestamp;
@@ -90,4 +92,23 @@ pub(super) fn scalar<T: rusqlite::types::FromSql>(
         .prepare_cached(statement)?
         .query_row(params, |row| row.get(0))
         .optional()
+}
+
+/// An error of SQLite's, with the file and what to do about it.
+pub(super) fn database(path: &Path, error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied,
+        ReadOnly,
+    };
+    let help = match error.sqlite_error_code() {
+        Some(CannotOpen | PermissionDenied | ReadOnly) => {
+            ": check that the folder exists and that you may write to it and to the file"
+        }
+        Some(NotADatabase) => ": this file is no SQLite database; name another with --db",
+        Some(DatabaseCorrupt) => ": the file is damaged; restore it from a backup",
+        Some(DatabaseBusy) => ": another process holds the write lock; try again when it is done",
+        Some(DiskFull) => ": make room on the disk and try again",
+        _ => "",
+    };
+    StoreError::Database(format!("{}: {error}{help}", path.display()))
 }

@@ -22,3 +22,32 @@ pub(crate) use settings::LoadedKey;
 pub use settings::Settings;
 pub use tables::*;
 pub use volume::{VolumeCreate, VolumeDestroy, VolumeUpdate};
+
+use cairn_effects::rows::{Registered, Row as _};
+
+/// The tables, with what refuses an inverse.
+pub(crate) fn registered() -> Vec<Registered> {
+    let plain = [
+        Snapshot::TABLE,
+        VolumeType::TABLE,
+        QosSpecs::TABLE,
+        Encryption::TABLE,
+        Image::TABLE,
+        Zone::TABLE,
+        ProjectLimit::TABLE,
+        ClassLimit::TABLE,
+        QuotaUsage::TABLE,
+        VolumeKey::TABLE,
+    ];
+    let own = [
+        Registered {
+            undo: volume::undo,
+            ..Volume::TABLE.into()
+        },
+        Registered {
+            undo: reservation::undo,
+            ..Reservation::TABLE.into()
+        },
+    ];
+    own.into_iter().chain(plain.map(Registered::from)).collect()
+}

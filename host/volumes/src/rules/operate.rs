@@ -10,7 +10,7 @@ use cairn_model::value::{Object, Value};
 use super::scans;
 use super::settings::settings;
 use super::tables::{SNAPSHOT, Snapshot, VOLUME, Volume, VolumeType};
-use super::volume::{may_see, visible};
+use super::volume::{may_see, not_found, visible};
 use super::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate, volume};
 use cairn_effects::rows::{AnyRow, Cell, Rows, Stop, Text};
 use cairn_effects::rules::Effect as _;
@@ -75,6 +75,10 @@ pub fn check_unused(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
 /// `VolumeNotFound`; [`Stop::Missing`].
 pub fn delete_volume(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
     let volume = visible(rows, id)?;
+    // Deleting it again would forget that its quota was given back.
+    if volume.deleted {
+        return Err(not_found(id));
+    }
     if volume.booked {
         let size = volume.size.unwrap_or(0).saturating_neg();
         move_quota(

@@ -1,10 +1,10 @@
 //! The tables of block storage, as rules see them.
 
 use cairn_model::clock::Timestamp;
+use cairn_model::error::TaskError;
 use cairn_model::id::FlowId;
 
-use super::{reservation, usage, volume};
-use cairn_effects::rows::{Bytes, Dumped, Hooks, Json, Pruned, Text};
+use cairn_effects::rows::{Bytes, Dumped, Hooks, Json, Key, Pruned, Text};
 use cairn_effects::table;
 
 const OWNED: Hooks = Hooks {
@@ -17,14 +17,13 @@ const VOLUMES: Hooks = Hooks {
     flow: Some("flow"),
     hidden: &["version", "deleted", "deleted_at", "booked", "flow"],
     is_absent: |row| row.get("deleted") == Some(&true.into()),
-    undo: volume::undo,
     pruned: Pruned::Forget,
     dumped: &[("scheduled_at", Dumped::WhetherSet)],
     ..OWNED
 };
 
 const USAGES: Hooks = Hooks {
-    out_of_range: usage::out_of_range,
+    out_of_range,
     dumped: &[("until_refresh", Dumped::LeftOut)],
     is_idle: |row| {
         ["in_use", "reserved"]
@@ -34,11 +33,22 @@ const USAGES: Hooks = Hooks {
     ..OWNED
 };
 
+/// The error of a usage that is gone, or cannot hold a sum.
+fn out_of_range(key: &Key) -> TaskError {
+    let (project, resource) = match key.0.as_slice() {
+        [project, resource, ..] => (&**project, &**resource),
+        _ => ("", key.first()),
+    };
+    let message = format!(
+        "the usage of `{resource}` of project `{project}` is gone, or cannot grow that far"
+    );
+    TaskError::new("QuotaOutOfRange", message)
+}
+
 const RESERVATIONS: Hooks = Hooks {
     flow: Some("flow"),
     hidden: &["flow"],
     is_absent: |row| row.get("state").is_some_and(|state| state != "open"),
-    undo: reservation::undo,
     pruned: Pruned::Remove {
         closed: "state <> 'open'",
         name: "reservations",

@@ -54,18 +54,6 @@ pub(super) fn usages(rows: &mut Rows<'_>, project: &Text) -> Result<BTreeMap<Str
         .collect())
 }
 
-/// The error of a usage that is gone, or cannot hold a sum.
-pub(super) fn out_of_range(key: &Key) -> TaskError {
-    let (project, resource) = match key.0.as_slice() {
-        [project, resource, ..] => (&**project, &**resource),
-        _ => ("", key.first()),
-    };
-    let message = format!(
-        "the usage of `{resource}` of project `{project}` is gone, or cannot grow that far"
-    );
-    TaskError::new("QuotaOutOfRange", message)
-}
-
 /// Moves the counters of a usage that exists, and notes it; nothing where nothing moves.
 ///
 /// # Errors

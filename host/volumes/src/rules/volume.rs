@@ -99,7 +99,7 @@ pub(super) fn visible(rows: &mut Rows<'_>, id: &str) -> Result<Arc<Volume>, Stop
     Err(not_found(id))
 }
 
-fn not_found(id: &str) -> Stop {
+pub(super) fn not_found(id: &str) -> Stop {
     TaskError::new("VolumeNotFound", format!("there is no volume `{id}`"))
         .with("volume_id", id)
         .into()

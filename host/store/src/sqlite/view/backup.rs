@@ -12,6 +12,7 @@ use cairn_model::file;
 use super::Reader;
 use crate::StoreError;
 use crate::sqlite::open;
+use crate::sqlite::tx::database;
 
 /// That the owner may read and write.
 const OWNER: u32 = 0o600;
@@ -51,7 +52,7 @@ impl Reader {
     }
 
     fn write_copy(&self, to: &Path, name: &str) -> Result<(), StoreError> {
-        let failed = |error: rusqlite::Error| open::database(to, &error);
+        let failed = |error: rusqlite::Error| database(to, &error);
         self.connection
             .execute("VACUUM INTO ?", [name])
             .map_err(failed)?;

@@ -8,6 +8,7 @@ mod prune;
 mod reader;
 mod resolve;
 
+pub use super::lookup::FlowFilter;
 pub use dump::{Dump, DumpedRow};
 pub use kind::{CAST, Kind, Owner, SoftDelete};
 pub use list::Listing;
@@ -18,7 +19,7 @@ pub use reader::{DatabaseCheck, Reader};
 use rusqlite::Connection;
 
 use cairn_effects::domain::Domains;
-use cairn_effects::event::{Entry, FlowState, FlowSummary};
+use cairn_effects::event::{Entry, FlowSummary};
 use cairn_effects::report::Report;
 use cairn_effects::rows::{Cell, Services};
 use cairn_model::clock::Timestamp;
@@ -52,21 +53,6 @@ impl Sqlite {
             })
         })
     }
-}
-
-/// Which flows are asked for; each condition that is set must hold.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FlowFilter {
-    /// Those in this state.
-    pub state: Option<FlowState>,
-    /// Those whose rollback is incomplete, and not accepted.
-    pub incomplete: bool,
-    /// Those that cannot be recovered.
-    pub stuck: bool,
-    /// Those made before this one.
-    pub before: Option<FlowId>,
-    /// Those from one id to another, both included.
-    pub ids: Option<(FlowId, FlowId)>,
 }
 
 /// What one caller may read.

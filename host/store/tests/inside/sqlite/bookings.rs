@@ -58,6 +58,28 @@ fn delete(store: &Sqlite, volume: &str) -> Result<(), StoreError> {
 }
 
 #[test]
+fn a_volume_that_is_deleted_is_not_deleted_again() {
+    let store = memory();
+    let call = begin(&store, &ann());
+    let (id, _) = made_and_booked(&store, call);
+    end(&store, call, FlowState::Success, false);
+    delete(&store, &id).unwrap();
+    let sees_deleted = Identity {
+        read_deleted: true,
+        ..ann()
+    };
+    let again = store.admin(&sees_deleted, |admin| admin.delete_volume(&id));
+    assert!(
+        again
+            .unwrap_err()
+            .to_string()
+            .contains("there is no volume")
+    );
+    // What remembers that its quota was given back.
+    assert_eq!(number(&store, "SELECT returned FROM volumes"), 1);
+}
+
+#[test]
 fn what_an_operator_gave_back_a_revert_does_not_give_back_again() {
     let store = memory();
     let call = begin(&store, &ann());
