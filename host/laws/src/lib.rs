@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod asked;
+mod call;
 mod case;
 mod compare;
 mod document;
@@ -28,13 +29,14 @@ mod unexpected;
 mod watch;
 
 pub use asked::Asked;
+pub use call::{Call, Called, Reverted, call};
 pub use case::{
     Before, Case, ExpectedViolation, HostSettings, PolicyCase, PolicyExpect, Requester, TaskCase,
     TaskExpect, ValidatorCase, ValidatorExpect, Varies,
 };
 pub use compare::{Difference, Keep};
 pub use error::LawsError;
-pub use fake::{Call, Called, Fakes, Reverted, call};
+pub use fake::Fakes;
 pub use law::{Broken, Law};
 pub use state::{State, Used};
 pub use subject::{Subject, Tools};

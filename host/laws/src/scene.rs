@@ -25,8 +25,8 @@ use crate::fake::Fakes;
 use crate::manifest;
 use crate::state::BEGINNING;
 use crate::subject::{Subject, Tools};
-use crate::tasks::{After, BEFORE, Before, Observed, Seen, Sight};
-use crate::watch::{Fault, Grave, Role, Watch, WatchedEnforcer};
+use crate::tasks::{After, Before, Observed, Seen, Sight};
+use crate::watch::{BEFORE, Fault, Grave, Role, Watch, WatchedEnforcer};
 
 /// What is done in a run, besides calling the plugin.
 #[derive(Clone, Default)]

@@ -15,9 +15,6 @@ use cairn::{Context, Task, TaskSpec};
 
 use crate::watch::{Fault, Role, Watch, Watched};
 
-/// What the task is called that stands before the subject.
-pub(crate) const BEFORE: &str = "before-subject";
-
 /// What was seen from around the subject.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {

@@ -20,7 +20,9 @@ use serde_json::json;
 
 use crate::asked::Asked;
 use crate::fake::Fakes;
-use crate::tasks::BEFORE;
+
+/// What the task is called that stands before the subject.
+pub(crate) const BEFORE: &str = "before-subject";
 
 /// What happens in the call of the plugin that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -111,7 +111,7 @@ impl Effect for QuotaRollback {
 /// Holds what is wanted.
 pub(super) fn reserve(rows: &mut Rows<'_>, reserve: &QuotaReserve) -> Result<Vec<String>, Stop> {
     let project = quota_project(rows, reserve.project.as_ref());
-    let wanted = refresh(rows, &project, reserve)?;
+    let wanted = refresh(rows, &project, &reserve.deltas)?;
     own_project(rows, &project)?;
     let mut over = Over::default();
     for Wanted {

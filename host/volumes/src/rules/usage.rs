@@ -7,7 +7,6 @@ use crate::quota::{Measure, Resource, Usage, refresh_is_due, type_resource};
 use cairn_model::error::TaskError;
 
 use super::limits::{not_authorized, own_project, resource, type_name};
-use super::reservation::QuotaReserve;
 use super::scans;
 use super::settings::settings;
 use super::tables::{ProjectLimit, QuotaUsage, Snapshot};
@@ -94,10 +93,10 @@ pub(super) struct Wanted {
 pub(super) fn refresh(
     rows: &mut Rows<'_>,
     project: &Text,
-    reserve: &QuotaReserve,
+    deltas: &BTreeMap<String, i64>,
 ) -> Result<Vec<Wanted>, Stop> {
     is_somebody(rows)?;
-    let known = known(rows, reserve)?;
+    let known = known(rows, deltas)?;
     if !known.is_empty() {
         // Whether the caller may see the limits is asked before anything is written.
         own_project(rows, project)?;
@@ -162,10 +161,13 @@ pub(super) fn refresh(
 ///
 /// # Errors
 /// `QuotaResourceUnknown` with all those that are not there.
-fn known(rows: &mut Rows<'_>, reserve: &QuotaReserve) -> Result<Vec<(Text, i64, Resource)>, Stop> {
-    let mut known = Vec::with_capacity(reserve.deltas.len());
+fn known(
+    rows: &mut Rows<'_>,
+    deltas: &BTreeMap<String, i64>,
+) -> Result<Vec<(Text, i64, Resource)>, Stop> {
+    let mut known = Vec::with_capacity(deltas.len());
     let mut unknown = Vec::new();
-    for (name, delta) in &reserve.deltas {
+    for (name, delta) in deltas {
         match resource(rows, name)? {
             Some(resource) => known.push((name.as_str().into(), *delta, resource)),
             None => unknown.push(name.clone()),
