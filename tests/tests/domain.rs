@@ -9,10 +9,10 @@ use acceptance::guest::Call;
 use cairn::clock::SystemClock;
 use cairn::domain::{Domain, Fact};
 use cairn::effect::{Change, counts};
-use cairn::event::FlowState;
+use cairn::event::{Event, FlowState};
 use cairn::history::History;
 use cairn::host::{Done, Submission};
-use cairn::id::FlowId;
+use cairn::id::{CallId, FlowId, Phase, TaskId};
 use cairn::manifest::{GrantKinds, SimpleGrantKind};
 use cairn::plan::Role;
 use cairn::plugin::{PluginConfig, Plugins};
@@ -347,7 +347,7 @@ fn a_program_without_the_domain_leaves_its_flows_alone() {
 }
 
 #[test]
-fn a_host_without_the_domain_refuses_its_plans_and_recovers_past_its_flows() {
+fn a_host_without_the_domain_takes_none_of_its_flows_back() {
     let place = Place::new();
     let host = place.host();
     let done = place.run(&host, "opens").flow.id;
@@ -362,6 +362,59 @@ fn a_host_without_the_domain_refuses_its_plans_and_recovers_past_its_flows() {
     let error = host.operate(done, &take_back()).unwrap_err();
     assert!(error.to_string().contains("tickets"), "{error}");
     assert_eq!(place.tickets(host.store()), (vec![3, 3, 3], 3));
+}
+
+#[test]
+fn a_flow_that_was_cut_off_is_set_aside_before_anything_is_undone() {
+    let place = Place::new();
+    let store = place.store(config([domain(&[TABLES])])).unwrap();
+    let ann = Identity::new("ann", "acme");
+    let call = CallId {
+        flow: FlowId::new(),
+        task: TaskId::new(),
+        phase: Phase::Call,
+        attempt: 1,
+    };
+    let begun = [
+        Event::Created {
+            name: "tickets".to_owned(),
+            requester: ann.clone(),
+            request: Value::Null,
+            plan: None,
+            key: None,
+            asked: None,
+        },
+        Event::State {
+            from: FlowState::Pending,
+            to: FlowState::Running,
+        },
+        Event::Started {
+            task: call.task,
+            name: "one".to_owned(),
+            attempt: 1,
+        },
+    ];
+    store.append(call.flow, &begun).unwrap();
+    let by = cairn::store::Caller {
+        call: Some(call),
+        requester: &ann,
+    };
+    store.apply(by, &OpenTicket { priority: 7 }).unwrap();
+    drop(store);
+
+    let store = place.store(config([])).unwrap();
+    let host = Host::builder(store, Arc::clone(&place.plugins))
+        .build()
+        .unwrap();
+    let recovered = host.recover(false).unwrap();
+    assert_eq!(recovered.len(), 1);
+    let reason = recovered[0].outcome.as_ref().unwrap_err();
+    assert!(reason.contains("changed the table `tickets"), "{reason}");
+    let stuck = host
+        .store()
+        .read(&Identity::default(), |view| view.stuck(call.flow));
+    assert_eq!(stuck.unwrap().as_ref(), Some(reason));
+    assert_eq!(place.tickets(host.store()), (vec![7], 1));
 }
 
 #[test]
