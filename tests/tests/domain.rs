@@ -19,6 +19,7 @@ use cairn::plugin::{PluginConfig, Plugins};
 use cairn::report::{Report, Verdict};
 use cairn::rows::{Cell, Hooks, Key, Pruned, Row as _, RowId, Rows, Stop, Text};
 use cairn::rules::Effect;
+use cairn::store::HostStore;
 use cairn::store::control::Operation;
 use cairn::store::view::Reader;
 use cairn::value::Object;
@@ -271,7 +272,7 @@ impl Place {
     }
 
     /// Priorities of the tickets that are there, and how many were counted.
-    fn tickets(&self, store: &Sqlite) -> (Vec<i64>, i64) {
+    fn tickets(&self, store: &dyn HostStore) -> (Vec<i64>, i64) {
         let nobody = Identity::default();
         store
             .read(&nobody, |view| {
@@ -303,17 +304,17 @@ fn a_flow_of_a_strange_domain_is_rolled_back_clean() {
     let failed = place.run(&host, "fails");
     assert_eq!(failed.flow.state, FlowState::Failure);
     assert_eq!(failed.rollback.unwrap().verdict, Verdict::Clean);
-    assert_eq!(place.tickets(host.store()), (vec![], 0));
+    assert_eq!(place.tickets(&**host.store()), (vec![], 0));
 
     let done = place.run(&host, "opens");
     assert_eq!(done.flow.state, FlowState::Success);
-    assert_eq!(place.tickets(host.store()), (vec![3, 3, 3], 3));
+    assert_eq!(place.tickets(&**host.store()), (vec![3, 3, 3], 3));
 
     let Done::Here(rolled_back) = host.operate(done.flow.id, &take_back()).unwrap() else {
         panic!("no other process has it");
     };
     assert_eq!(rolled_back.rollback.unwrap().verdict, Verdict::Clean);
-    assert_eq!(place.tickets(host.store()), (vec![], 0));
+    assert_eq!(place.tickets(&**host.store()), (vec![], 0));
 }
 
 #[test]
@@ -343,7 +344,7 @@ fn a_program_without_the_domain_leaves_its_flows_alone() {
     assert_eq!(kinds, BTreeSet::from(["tickets", "tickets_opened"]));
 
     // Nothing was changed.
-    assert_eq!(place.tickets(&store), (vec![3, 3, 3], 3));
+    assert_eq!(place.tickets(&*store), (vec![3, 3, 3], 3));
 }
 
 #[test]
@@ -361,7 +362,7 @@ fn a_host_without_the_domain_takes_none_of_its_flows_back() {
         .unwrap();
     let error = host.operate(done, &take_back()).unwrap_err();
     assert!(error.to_string().contains("tickets"), "{error}");
-    assert_eq!(place.tickets(host.store()), (vec![3, 3, 3], 3));
+    assert_eq!(place.tickets(&**host.store()), (vec![3, 3, 3], 3));
 }
 
 #[test]
@@ -414,7 +415,7 @@ fn a_flow_that_was_cut_off_is_set_aside_before_anything_is_undone() {
         .store()
         .read(&Identity::default(), |view| view.stuck(call.flow));
     assert_eq!(stuck.unwrap().as_ref(), Some(reason));
-    assert_eq!(place.tickets(host.store()), (vec![7], 1));
+    assert_eq!(place.tickets(&**host.store()), (vec![7], 1));
 }
 
 #[test]
@@ -434,7 +435,7 @@ fn an_effect_of_a_domain_that_is_not_registered_is_refused() {
             .contains("is not registered with this host"),
         "{error}"
     );
-    assert_eq!(place.tickets(&store), (vec![], 0));
+    assert_eq!(place.tickets(&*store), (vec![], 0));
 }
 
 #[test]
@@ -473,7 +474,7 @@ fn a_step_that_fails_leaves_the_tables_as_they_were() {
     );
     // The first step was taken back with it, and is made again.
     let store = place.store(config([domain(&[TABLES])])).unwrap();
-    assert_eq!(place.tickets(&store), (vec![], 0));
+    assert_eq!(place.tickets(&*store), (vec![], 0));
 }
 
 #[test]

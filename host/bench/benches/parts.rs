@@ -11,7 +11,7 @@ use cairn::plugin::Plugins;
 use cairn::store::Caller;
 use cairn::volumes::VolumeUpdate;
 use cairn::volumes::operator::OperateVolumes as _;
-use cairn::{FlowId, Object, Store, TaskError, TaskId, Value};
+use cairn::{FlowId, Object, TaskError, TaskId, Value};
 use cairn_bench::calls::Both;
 use cairn_bench::stage::{Stage, Tasks};
 use cairn_bench::{Case, Folder};
@@ -96,7 +96,7 @@ fn effect(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>
     changes.insert("status".to_owned(), "available".into());
     let effect = VolumeUpdate { id, changes };
     criterion.bench_function("one effect", |bencher| {
-        bencher.iter(|| store.apply(by, &effect).expect("the volume is there"));
+        bencher.iter(|| store.apply_dyn(by, &effect).expect("the volume is there"));
     });
     Ok(())
 }

@@ -2,13 +2,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::Case;
+use crate::{Case, Storage};
 
 /// What one run measured. Its JSON is the document that `cairn bench --json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
     /// How each flow ended.
     pub case: Case,
+    /// What the flows were kept in.
+    pub storage: Storage,
     /// Flows that were measured.
     pub flows: usize,
     /// Flows in flight.
@@ -31,10 +33,14 @@ pub struct Figures {
     pub commits_per_flow: f64,
     /// Most memory that was resident during the run, in MiB: of this process, before any baseline ran.
     pub max_rss_mib: f64,
-    /// Flows a second of the bare SQL.
+    /// Flows a second of the SQL alone, in bulk.
     pub floor_flows_per_s: f64,
-    /// CPU time of the bare SQL, in microseconds a flow.
+    /// CPU time of the SQL alone, in bulk, in microseconds a flow.
     pub floor_cpu_us_per_flow: f64,
+    /// Flows a second of the SQL alone, statement by statement.
+    pub statements_flows_per_s: f64,
+    /// CPU time of the SQL alone, statement by statement, in microseconds a flow.
+    pub statements_cpu_us_per_flow: f64,
     /// Flows a second of the engine with native tasks.
     pub native_flows_per_s: f64,
     /// CPU time of the engine with native tasks, in microseconds a flow.
@@ -57,9 +63,14 @@ impl Figures {
         self.engine_call_us / self.bare_call_us
     }
 
-    /// How much of the bare SQL's rate the engine leaves.
+    /// How much of the rate of the SQL alone, in bulk, the engine leaves.
     pub fn native_to_floor(&self) -> f64 {
         self.native_flows_per_s / self.floor_flows_per_s
+    }
+
+    /// The engine's rate against that of the SQL alone, statement by statement; 1 is as fast.
+    pub fn native_to_statements(&self) -> f64 {
+        self.native_flows_per_s / self.statements_flows_per_s
     }
 
     /// How many commits a flow takes, in time.

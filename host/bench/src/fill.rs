@@ -7,7 +7,7 @@ use cairn::clock::SystemClock;
 use cairn::{Sqlite, SqliteConfig};
 use rusqlite::params;
 
-use crate::floor::Statements;
+use crate::recorded::{Recording, Way};
 use crate::{BenchError, Case, meter, stage};
 
 /// Projects that own the volumes, that of the flows among them.
@@ -62,7 +62,7 @@ impl Fill {
             } else {
                 "FAILURE"
             };
-            let statements = Statements::of(case);
+            let recording = Recording::of(Way::Floor, case);
             // Ids of flows grow with time, as these do.
             let flow = "unhex(printf('018f0000%04x70008000%012x', n >> 24, n))";
             connection.execute(
@@ -75,7 +75,7 @@ impl Fill {
             )?;
             connection.execute(
                 &format!("{numbers} INSERT INTO journal (flow, first, entries) SELECT {flow}, 0, ?2 FROM numbers"),
-                params![self.finished_flows, statements.journal()],
+                params![self.finished_flows, recording.journal()],
             )?;
             for (resource, table) in [("volumes", 0), ("gigabytes", 1)] {
                 connection.execute(

@@ -1,8 +1,8 @@
 //! What flows cost, and what the same work costs without Cairn.
 //!
 //! [`run`] drives the volume-create flow through a [`Host`](cairn::Host) on a database on disk, every call in a fresh sandboxed
-//! instance, and measures in the same run what that can be held against: the bare SQL ([`floor`]), the engine with native
-//! tasks ([`native`]), and a bare loop of instances ([`calls`]). The parts are public so that `benches/parts.rs` can watch them
+//! instance, and measures in the same run what that can be held against: the SQL alone, in bulk and statement by statement
+//! ([`recorded`]), the engine with native tasks ([`native`]), and a bare loop of instances ([`calls`]). The parts are public so that `benches/parts.rs` can watch them
 //! one by one.
 
 #![warn(missing_docs)]
@@ -15,10 +15,10 @@ mod drive;
 mod error;
 mod figures;
 mod fill;
-pub mod floor;
 mod folder;
 mod meter;
 pub mod native;
+pub mod recorded;
 pub mod stage;
 
 pub use case::Case;
@@ -29,26 +29,32 @@ pub use folder::Folder;
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::error::Diagnostic;
 use cairn::plugin::Plugins;
 
 use drive::{Drive, Load};
 use fill::Fill;
+use recorded::{Recording, Way};
 use stage::{Stage, Tasks};
+
+pub use stage::Storage;
 
 /// What is measured.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How each flow ends.
     pub case: Case,
+    /// What the flows are kept in. The baselines are on disk whatever it is.
+    pub storage: Storage,
     /// How many flows are measured, one or more.
     pub flows: usize,
     /// How many are in flight, one or more.
     pub concurrency: usize,
     /// Whether all flows are submitted before the first is waited for.
     pub queued: bool,
-    /// Volumes that are there before.
+    /// Volumes that are there before; none with [`Storage::Memory`].
     pub volumes: u32,
-    /// Finished flows that are there before.
+    /// Finished flows that are there before; none with [`Storage::Memory`].
     pub finished_flows: u32,
 }
 
@@ -57,12 +63,18 @@ pub struct Options {
 /// The real run comes first, so that its peak of memory is its own: the baselines run after that has been read.
 ///
 /// # Errors
-/// [`BenchError`]; a flow that does not end as its case says is one.
+/// [`BenchError`]; a flow that does not end as its case says is one, and so is a store that cannot be filled.
 pub fn run(
     options: &Options,
     plugins: &Arc<Plugins>,
     folder: &Folder,
 ) -> Result<Figures, BenchError> {
+    if options.storage == Storage::Memory && options.volumes + options.finished_flows > 0 {
+        let help = "leave out --volumes and --finished-flows, or keep the flows in SQLite";
+        return Err(Diagnostic::new("a store in memory begins empty")
+            .help(help)
+            .into());
+    }
     let load = Load {
         flows: options.flows,
         concurrency: options.concurrency,
@@ -88,23 +100,27 @@ pub fn run(
         options.concurrency
     };
     let drive = |name: &str, tasks: Tasks| -> Result<Drive, BenchError> {
-        let stage = Stage::open(&fresh(name)?, options.case, plugins, tasks, queue)?;
-        let stage = Arc::new(stage);
-        drive::measure(load, &stage)
+        let stage = match options.storage {
+            Storage::Sqlite => Stage::open(&fresh(name)?, options.case, plugins, tasks, queue)?,
+            Storage::Memory => Stage::without_sql(options.case, plugins, tasks, queue)?,
+        };
+        drive::measure(load, &Arc::new(stage))
     };
     let real = drive("real", Tasks::Plugins)?;
     let native = drive("native", Tasks::Native)?;
-    let floor = floor::Statements::of(options.case).replay(
-        &fresh("floor")?,
-        options.flows,
-        real.commits,
-    )?;
+    let replay = |name: &str, way: Way| {
+        let recording = Recording::of(way, options.case);
+        recording.replay(&fresh(name)?, options.flows, real.commits)
+    };
+    let floor = replay("floor", Way::Floor)?;
+    let statements = replay("statements", Way::Statements)?;
     let commit = meter::median_commit(&folder.database("commit"))?;
     let calls = calls::compare(plugins, calls::ROUNDS)?;
 
     let flows = options.flows as f64;
     Ok(Figures {
         case: options.case,
+        storage: options.storage,
         flows: options.flows,
         concurrency: options.concurrency,
         queued: options.queued,
@@ -118,6 +134,8 @@ pub fn run(
         max_rss_mib: real.max_rss_mib,
         floor_flows_per_s: flows / floor.wall.as_secs_f64(),
         floor_cpu_us_per_flow: floor.cpu.as_secs_f64() * 1e6 / flows,
+        statements_flows_per_s: flows / statements.wall.as_secs_f64(),
+        statements_cpu_us_per_flow: statements.cpu.as_secs_f64() * 1e6 / flows,
         native_flows_per_s: flows / native.wall.as_secs_f64(),
         native_cpu_us_per_flow: native.cpu.as_secs_f64() * 1e6 / flows,
         bare_call_us: figures::us(calls.bare),

@@ -311,7 +311,7 @@ mod tests {
 
     use super::*;
     use crate::Case;
-    use crate::floor::variables;
+    use crate::recorded::variables;
     use crate::stage::Stage;
 
     /// The journal of a flow, with ids and times named in order of their appearance.

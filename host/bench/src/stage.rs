@@ -2,15 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn::clock::SystemClock;
 use cairn::host::{HostError, ReadyPlan, ReadyTask};
 use cairn::plugin::Plugins;
-use cairn::volumes;
+use cairn::store::memory::MemoryDatabase;
+use cairn::store::{BatchConfig, Batched, HostStore};
 use cairn::{
     Domains, Flow, FlowError, Host, Identity, Plan, Report, Sqlite, SqliteConfig, Store,
     Submission, Value,
 };
+use cairn::{request, volumes};
+use serde::Serialize;
 
 use crate::{BenchError, Case, native};
 
@@ -21,6 +25,16 @@ pub enum Tasks {
     Plugins,
     /// Native code with the same effects.
     Native,
+}
+
+/// What flows are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// A SQLite database on disk.
+    Sqlite,
+    /// Tables in this process, without SQL and without a disk: what is left is the engine's.
+    Memory,
 }
 
 /// What one flow is asked, and by whom.
@@ -58,26 +72,61 @@ impl Stage {
         queue: usize,
     ) -> Result<Self, BenchError> {
         let store = Sqlite::open(path, config(case)?, Arc::new(SystemClock))?;
-        Self::on(store, case, plugins, tasks, queue)
+        Self::on(Arc::new(store), case, plugins, tasks, queue)
     }
 
-    /// On a database that is gone with the stage.
+    /// On a SQLite database in memory, which is gone with the stage.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn in_memory(case: Case, plugins: &Arc<Plugins>) -> Result<Self, BenchError> {
         let store = Sqlite::in_memory(config(case)?, Arc::new(SystemClock))?;
-        Self::on(store, case, plugins, Tasks::Plugins, 1)
+        Self::on(Arc::new(store), case, plugins, Tasks::Plugins, 1)
     }
 
-    fn on(
-        store: Sqlite,
+    /// On [`Storage::Memory`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn without_sql(
         case: Case,
         plugins: &Arc<Plugins>,
         tasks: Tasks,
         queue: usize,
     ) -> Result<Self, BenchError> {
-        let builder = Host::builder(Arc::new(store), Arc::clone(plugins))
+        let backend = MemoryDatabase::default().backend(|| false);
+        let store = Batched::over(backend, config(case)?.into(), Arc::new(SystemClock))?;
+        Self::on(Arc::new(store), case, plugins, tasks, queue)
+    }
+
+    /// On a database on disk, whose batches are committed only when a flow waits for them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of_whole_flows(
+        path: &Path,
+        case: Case,
+        plugins: &Arc<Plugins>,
+    ) -> Result<Self, BenchError> {
+        let config = SqliteConfig {
+            batch: BatchConfig {
+                age: Duration::from_secs(60),
+                ..BatchConfig::default()
+            },
+            ..config(case)?
+        };
+        let store = Sqlite::open(path, config, Arc::new(SystemClock))?;
+        Self::on(Arc::new(store), case, plugins, Tasks::Plugins, 1)
+    }
+
+    fn on(
+        store: Arc<dyn HostStore>,
+        case: Case,
+        plugins: &Arc<Plugins>,
+        tasks: Tasks,
+        queue: usize,
+    ) -> Result<Self, BenchError> {
+        let builder = Host::builder(store, Arc::clone(plugins))
             .builtins(&Case::plugins())
             .queue(queue);
         let host = match tasks {
@@ -86,21 +135,14 @@ impl Stage {
         };
         let plan = host.plan(&case.manifest()?)?;
         let requester = requester();
-        let mut request = Err(BenchError::Unexpected(
-            "the request was not read".to_owned(),
-        ));
-        host.store().read(&requester, |view| {
-            request = cairn::request::resolve(plan.action.as_deref(), &case.request(), None, view)
-                .map_err(BenchError::from);
-            Ok(())
-        })?;
+        let request = resolve(&plan, case, &requester)?;
         Ok(Self {
             case,
             ready: host.ready(&plan)?,
             host,
             plan,
             requester,
-            request: request?,
+            request,
         })
     }
 
@@ -159,6 +201,19 @@ impl Stage {
         }
         Ok(flow)
     }
+}
+
+/// The request of a case, as the plan's action has it. Not every store runs the SQL that this takes.
+fn resolve(plan: &Plan, case: Case, requester: &Identity) -> Result<Value, BenchError> {
+    let store = Sqlite::in_memory(config(case)?, Arc::new(SystemClock))?;
+    let mut request = None;
+    store.read(requester, |view| {
+        let resolved = request::resolve(plan.action.as_deref(), &case.request(), None, view);
+        request = Some(resolved);
+        Ok(())
+    })?;
+    let unread = || BenchError::Unexpected("the request was not read".to_owned());
+    Ok(request.ok_or_else(unread)??)
 }
 
 /// Who asks for every flow.

@@ -39,7 +39,7 @@ use cairn_policy::Policy;
 use cairn_sandbox::capability::{Enforcer, Services, Surroundings};
 use cairn_sandbox::check::RulePlugins;
 use cairn_sandbox::plugin::Plugins;
-use cairn_store::{Sqlite, Store};
+use cairn_store::{HostStore, Store};
 
 use crate::flow::{Flow, FlowError};
 
@@ -54,7 +54,7 @@ type Interceptor = dyn Fn(&PlannedTask, Arc<dyn Task>) -> Arc<dyn Task> + Send +
 
 /// What a host is made of.
 pub struct HostBuilder {
-    store: Arc<Sqlite>,
+    store: Arc<dyn HostStore>,
     planner: Planner,
     enforcer: Arc<dyn Enforcer>,
     surroundings: Option<Surroundings>,
@@ -181,7 +181,7 @@ pub struct Host {
 
 /// What a host's threads share.
 struct Core {
-    store: Arc<Sqlite>,
+    store: Arc<dyn HostStore>,
     planner: Planner,
     services: Arc<Services>,
     components: Option<PathBuf>,
@@ -198,12 +198,12 @@ struct Core {
 
 impl Host {
     /// A host on this store.
-    pub fn builder(store: Arc<Sqlite>, plugins: Arc<Plugins>) -> HostBuilder {
+    pub fn builder(store: Arc<dyn HostStore>, plugins: Arc<Plugins>) -> HostBuilder {
         Self::with_planner(store, Planner::new(plugins, &[]))
     }
 
     /// A host on this store, that runs what this planner plans.
-    pub fn with_planner(store: Arc<Sqlite>, planner: Planner) -> HostBuilder {
+    pub fn with_planner(store: Arc<dyn HostStore>, planner: Planner) -> HostBuilder {
         HostBuilder {
             store,
             planner,
@@ -217,7 +217,7 @@ impl Host {
     }
 
     /// The store.
-    pub fn store(&self) -> &Arc<Sqlite> {
+    pub fn store(&self) -> &Arc<dyn HostStore> {
         &self.core.store
     }
 

@@ -139,7 +139,7 @@ impl<'a> Scene<'a> {
             .import(&store, &requester)
             .map_err(|error| self.unfit(&error))?;
         let watch = Watch::new(experiment.fault, experiment.fakes.clone(), grave);
-        let builder = Host::with_planner(Arc::clone(&store), self.planner.clone())
+        let builder = Host::with_planner(Arc::clone(&store) as _, self.planner.clone())
             .enforcer(Arc::new(WatchedEnforcer {
                 inner: Arc::new(self.policy.clone()) as Arc<dyn Enforcer>,
                 watch: Arc::clone(&watch),

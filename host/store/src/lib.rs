@@ -4,6 +4,8 @@
 pub mod backend;
 mod batched;
 mod config;
+pub mod control;
+pub mod host;
 pub mod journal;
 pub mod memory;
 pub mod request;
@@ -20,9 +22,8 @@ use inside::{any, operator, quota, rules};
 
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};
-pub use sqlite::{
-    Database, DatabaseFile, LogConfig, Restore, Sqlite, SqliteConfig, Watch, admin, control, view,
-};
+pub use host::HostStore;
+pub use sqlite::{Database, DatabaseFile, LogConfig, Restore, Sqlite, SqliteConfig, admin, view};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

@@ -65,7 +65,7 @@ impl Sandbox {
     /// # Errors
     /// When its threads cannot be started.
     pub fn host(&self, store: &Arc<Sqlite>, policy: Arc<SeamedPolicy>) -> Result<Host> {
-        let host = Host::builder(Arc::clone(store), Arc::clone(&self.0))
+        let host = Host::builder(Arc::clone(store) as _, Arc::clone(&self.0))
             .builtins(cairn_bundle::PLUGINS)
             .enforcer(policy)
             .build()?;

@@ -52,6 +52,8 @@ fn every_case_is_measured_beside_its_baselines() {
             "p99_ms",
             "cpu_us_per_flow",
             "floor_flows_per_s",
+            "statements_flows_per_s",
+            "statements_cpu_us_per_flow",
             "native_flows_per_s",
             "bare_call_us",
             "engine_call_us",
@@ -75,10 +77,32 @@ fn every_case_is_measured_beside_its_baselines() {
         let sandboxed = number(&figures, "cpu_us_per_flow");
         let native = number(&figures, "native_cpu_us_per_flow");
         let floor = number(&figures, "floor_cpu_us_per_flow");
+        let statements = number(&figures, "statements_cpu_us_per_flow");
         assert!(sandboxed > native && native > floor, "{figures:#}");
+        assert!(statements > floor, "{figures:#}");
+        assert_eq!(figures["storage"], "sqlite");
         let added = number(&figures, "engine_call_us") / number(&figures, "bare_call_us");
         assert!((0.5..20.0).contains(&added), "{added}");
     }
+}
+
+#[test]
+fn flows_in_memory_are_measured_beside_the_same_baselines() {
+    let program = program();
+    for case in ["success", "over-quota", "cast-fails"] {
+        let figures = bench(&program, &["--store", "memory", "--case", case]);
+        assert_eq!(figures["storage"], "memory");
+        assert!(number(&figures, "commits_per_flow") > 0.0);
+        let sandboxed = number(&figures, "cpu_us_per_flow");
+        let native = number(&figures, "native_cpu_us_per_flow");
+        assert!(sandboxed > native, "{figures:#}");
+        assert!(number(&figures, "floor_cpu_us_per_flow") > 0.0);
+    }
+    let arguments = ["bench", "--store", "memory", "--volumes", "1"];
+    program
+        .run(&arguments)
+        .exits(2)
+        .says(&["leave out --volumes"]);
 }
 
 #[test]

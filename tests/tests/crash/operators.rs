@@ -6,6 +6,7 @@ use acceptance::crash::{Death, Task, check};
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::id::{FlowId, Identity};
+use cairn::store::HostStore as _;
 use cairn::store::Sqlite;
 use cairn::store::control::Operation;
 use cairn::store::view::FlowFilter;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use cairn_bench::{Case, Figures, Folder, Options};
+use cairn_bench::{Case, Figures, Folder, Options, Storage};
 use clap::{Args, ValueEnum};
 
 use crate::args::Format;
@@ -22,6 +22,9 @@ pub struct Bench {
     /// How each flow ends
     #[arg(long, value_enum, value_name = "CASE", default_value = "success")]
     case: Ending,
+    /// What the flows are kept in
+    #[arg(long, value_enum, value_name = "STORE", default_value = "sqlite")]
+    store: Kept,
     /// Submit this many flows at once, instead of the next when one is reported
     #[arg(long, value_name = "N", conflicts_with = "flows", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     queued: Option<u32>,
@@ -33,6 +36,15 @@ pub struct Bench {
     finished_flows: u32,
     #[command(flatten)]
     format: Format,
+}
+
+/// What the flows are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kept {
+    /// Tables of this process: what is left is the engine's cost
+    Memory,
+    /// A database on disk
+    Sqlite,
 }
 
 /// How each flow ends.
@@ -60,6 +72,10 @@ impl Bench {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         let options = Options {
             case: self.case.into(),
+            storage: match self.store {
+                Kept::Memory => Storage::Memory,
+                Kept::Sqlite => Storage::Sqlite,
+            },
             flows: self.queued.unwrap_or(self.flows) as usize,
             concurrency: self.concurrency.into(),
             queued: self.queued.is_some(),
@@ -93,35 +109,46 @@ fn text(figures: &Figures) -> String {
         let ratio = format!("{ratio:.2}");
         vec![name.to_owned(), value, against.to_owned(), baseline, ratio]
     };
-    let rows = [
-        row(
-            "flows a second",
-            format!("{:.0}", figures.flows_per_s),
-            "the bare SQL",
-            format!("{:.0}", figures.floor_flows_per_s),
-            figures.flows_per_s / figures.floor_flows_per_s,
+    let (bulk, single) = ("SQL alone, in bulk", "SQL alone, one by one");
+    let mut rows = Vec::new();
+    for (name, flows, cpu) in [
+        ("", figures.flows_per_s, figures.cpu_us_per_flow),
+        (
+            ", native tasks",
+            figures.native_flows_per_s,
+            figures.native_cpu_us_per_flow,
         ),
-        row(
-            "the same, native tasks",
-            format!("{:.0}", figures.native_flows_per_s),
-            "the bare SQL",
-            format!("{:.0}", figures.floor_flows_per_s),
-            figures.native_to_floor(),
-        ),
-        row(
-            "CPU time of a flow, us",
-            format!("{:.0}", figures.cpu_us_per_flow),
-            "the bare SQL",
-            format!("{:.0}", figures.floor_cpu_us_per_flow),
-            figures.cpu_us_per_flow / figures.floor_cpu_us_per_flow,
-        ),
-        row(
-            "the same, native tasks",
-            format!("{:.0}", figures.native_cpu_us_per_flow),
-            "the bare SQL",
-            format!("{:.0}", figures.floor_cpu_us_per_flow),
-            figures.native_cpu_us_per_flow / figures.floor_cpu_us_per_flow,
-        ),
+    ] {
+        for (baseline, floor, floor_cpu) in [
+            (
+                bulk,
+                figures.floor_flows_per_s,
+                figures.floor_cpu_us_per_flow,
+            ),
+            (
+                single,
+                figures.statements_flows_per_s,
+                figures.statements_cpu_us_per_flow,
+            ),
+        ] {
+            let figure = |value: f64| format!("{value:.0}");
+            rows.push(row(
+                &format!("flows a second{name}"),
+                figure(flows),
+                baseline,
+                figure(floor),
+                flows / floor,
+            ));
+            rows.push(row(
+                &format!("CPU time of a flow, us{name}"),
+                figure(cpu),
+                baseline,
+                figure(floor_cpu),
+                cpu / floor_cpu,
+            ));
+        }
+    }
+    rows.extend([
         row(
             "one call, us",
             format!("{:.1}", figures.engine_call_us),
@@ -143,12 +170,16 @@ fn text(figures: &Figures) -> String {
             format!("{:.2}", figures.commit_ms),
             figures.p99_ms / figures.commit_ms,
         ),
-    ];
+    ]);
     let mut text = format!(
-        "{} flows, {}, {} in flight{}\n\n",
+        "{} flows, {}, {} in flight{}{}\n\n",
         figures.flows,
         figures.case.as_str(),
         figures.concurrency,
+        match figures.storage {
+            Storage::Memory => ", in memory",
+            Storage::Sqlite => "",
+        },
         if figures.queued {
             ", all submitted at once"
         } else {

@@ -13,8 +13,8 @@ use cairn_manifest::manifest::OnLost;
 use cairn_model::error::Cause;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
+use cairn_store::StoreError;
 use cairn_store::control::{Operation, Request};
-use cairn_store::{Store as _, StoreError};
 
 use super::submit::Tell;
 use super::{Core, Hindrance, Host, HostError};
@@ -294,11 +294,7 @@ impl Core {
 
     /// The report of a flow that somebody else may have worked on.
     pub(super) fn report_on_disk(&self, id: FlowId) -> Result<Report, HostError> {
-        let journal = self
-            .store
-            .read(&cairn_model::id::Identity::default(), |view| {
-                view.journal(id)
-            })?;
+        let journal = self.store.on_disk(id)?.journal;
         let history = cairn_effects::history::History::fold(&journal, self.store.domains());
         let history = history.ok_or(StoreError::UnknownFlow(id))?;
         Ok(Report::new(id, &history))

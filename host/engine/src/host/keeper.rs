@@ -9,9 +9,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use cairn_effects::history::History;
 use cairn_effects::report::Report;
-use cairn_model::id::{FlowId, Identity};
-use cairn_store::view::View;
-use cairn_store::{Store as _, StoreError, Watch};
+use cairn_model::id::FlowId;
+use cairn_store::StoreError;
+use cairn_store::host::{FlowOnDisk, Watch};
 
 use super::submit::Tell;
 use super::{Core, HostError, recovery};
@@ -108,7 +108,7 @@ pub(super) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, Hos
         .map_err(HostError::Thread)
 }
 
-fn keep(core: &Weak<Core>, mut watch: Option<Watch>) {
+fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>) {
     let mut tried = Instant::now();
     // Between two rounds nothing keeps the host alive but its handles.
     while let Some(core) = core.upgrade() {
@@ -119,7 +119,7 @@ fn keep(core: &Weak<Core>, mut watch: Option<Watch>) {
                 Err(error) => tracing::warn!(%error, "other processes cannot be watched"),
             }
         }
-        tell_followers(&core, watch.as_ref());
+        tell_followers(&core, watch.as_deref());
         if tried.elapsed() > AGAIN {
             tried = Instant::now();
             take_up(&core);
@@ -161,7 +161,7 @@ fn take_up(core: &Arc<Core>) {
 }
 
 /// Tells those who wait for flows that have ended.
-fn tell_followers(core: &Core, watch: Option<&Watch>) {
+fn tell_followers(core: &Core, watch: Option<&dyn Watch>) {
     let following = std::mem::take(&mut core.keeper.work().following);
     let mut others = Vec::new();
     for following in following {
@@ -193,12 +193,14 @@ enum Seen {
     Stuck(String),
 }
 
-fn look(core: &Core, watch: Option<&Watch>, id: FlowId) -> Result<Seen, StoreError> {
-    let read = |view: &View<'_>| Ok((view.journal(id)?, view.stuck(id)?, view.kept_report(id)?));
-    let (journal, stuck, kept) = match watch {
-        // What its key keeps comes last: meanwhile the flow may be pruned.
-        Some(watch) => (watch.journal(id)?, watch.stuck(id)?, watch.kept_report(id)?),
-        None => core.store.read(&Identity::default(), read)?,
+fn look(core: &Core, watch: Option<&dyn Watch>, id: FlowId) -> Result<Seen, StoreError> {
+    let FlowOnDisk {
+        journal,
+        stuck,
+        kept,
+    } = match watch {
+        Some(watch) => watch.on_disk(id)?,
+        None => core.store.on_disk(id)?,
     };
     Ok(
         match (History::fold(&journal, core.store.domains()), stuck, kept) {

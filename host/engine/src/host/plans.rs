@@ -15,13 +15,13 @@ use cairn_manifest::plan::{Plan, PlannedCheck, PlannedTask};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
-use cairn_model::id::{FlowId, Identity};
+use cairn_model::id::FlowId;
 use cairn_model::value::{Digest, Value};
 use cairn_model::whole::Whole;
 use cairn_sandbox::capability::{Granted, Services};
 use cairn_sandbox::check::Checks;
 use cairn_sandbox::plugin::{Plugin, PluginTask};
-use cairn_store::{Store as _, StoreError};
+use cairn_store::StoreError;
 
 use super::checks::{checks, rule_plugins};
 use super::{Core, HostError};
@@ -80,8 +80,7 @@ impl Core {
         }
         let body =
             serde_json::to_string(plan).map_err(|error| StoreError::Database(error.to_string()))?;
-        self.store
-            .admin(&Identity::default(), |admin| admin.put_plan(digest, &body))?;
+        self.store.keep_plan(digest, &body)?;
         reach(CrashPoint::PlanKept);
         self.make_ready(digest, plan)
     }
@@ -91,9 +90,7 @@ impl Core {
         if let Some(ready) = self.ready_plans().get(&digest) {
             return Ok(Arc::clone(ready));
         }
-        let body = self
-            .store
-            .read(&Identity::default(), |view| view.plan(digest))?;
+        let body = self.store.plan(digest)?;
         let body =
             body.ok_or_else(|| Diagnostic::new(format!("its plan {digest} is not stored")))?;
         let plan: Plan = serde_json::from_str(&body)

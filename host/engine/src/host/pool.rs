@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use cairn_store::Store as _;
-
 use super::{Core, HostError};
 use crate::flow::Callee;
 

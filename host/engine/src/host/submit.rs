@@ -198,7 +198,7 @@ impl Core {
         then: Tell,
     ) {
         let first = match key {
-            Some(key) => self.store.read(requester, |view| view.repeat_of(key)),
+            Some(key) => self.store.repeat_of(requester, key),
             None => Ok(None),
         };
         match first {

@@ -6,7 +6,7 @@ use cairn_manifest::manifest::{Limits, OnLost, Retry};
 use cairn_model::clock::SystemClock;
 use cairn_model::idempotency::Key;
 use cairn_sandbox::plugin::PluginConfig;
-use cairn_store::SqliteConfig;
+use cairn_store::{Sqlite, SqliteConfig};
 
 use super::*;
 use cairn_store::request::RequestError;

@@ -1,79 +1,37 @@
-//! Who may go on with a flow, and what is asked of one that another process has in hand.
+//! What a host asks of SQLite besides what its flows need.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use cairn_effects::event::Entry;
-use cairn_effects::report::Report;
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::TaskError;
 use cairn_model::id::{FlowId, HostId, Identity};
-use cairn_model::value::Value;
+use cairn_model::idempotency::Key;
+use cairn_model::value::{Digest, Value};
 
 use super::file::DatabaseFile;
 use super::tx::{describe, scalar};
+use super::view::Pruned;
 use super::{Sqlite, idempotency, lookup, open};
 use crate::StoreError;
-
-/// What can be asked of a flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// Stop it: the task in hand finishes, the next one does not start.
-    Interrupt,
-    /// Go on with it where it left off.
-    Resume,
-    /// Make it as new.
-    Reset,
-    /// Roll it back; stop it first when it runs.
-    Rollback {
-        /// Why, for the report.
-        reason: String,
-    },
-    /// Close an incomplete rollback as it is.
-    Accept {
-        /// Who.
-        user_id: String,
-        /// Why that is all right.
-        reason: String,
-    },
-}
-
-impl Operation {
-    /// What it is called.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Interrupt => "interrupt",
-            Self::Resume => "resume",
-            Self::Reset => "reset",
-            Self::Rollback { .. } => "rollback",
-            Self::Accept { .. } => "accept",
-        }
-    }
-}
-
-/// Something that was asked of a flow and is not answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Its number.
-    pub id: i64,
-    /// The flow.
-    pub flow: FlowId,
-    /// What was asked.
-    pub operation: Operation,
-}
+use crate::control::{Operation, Request};
+use crate::host::{FlowOnDisk, HostStore, Operators, Read, Watch, Work};
 
 /// Answers are kept this long for whoever asked.
 const KEPT: Duration = Duration::from_secs(600);
 
-impl Sqlite {
-    /// Sets a flow aside that cannot be recovered.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn set_aside(&self, flow: FlowId, reason: &str) -> Result<(), StoreError> {
+impl HostStore for Sqlite {
+    fn commits(&self) -> u64 {
+        Self::commits(self)
+    }
+
+    fn take_over(&self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
+        Self::take_over(self, stuck_too)
+    }
+
+    fn set_aside(&self, flow: FlowId, reason: &str) -> Result<(), StoreError> {
         self.admin(&Identity::default(), |admin| {
             admin
                 .connection()
@@ -85,11 +43,35 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Asks something of a flow that another process has in hand. Returns the request's number, once it is on disk.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError> {
+    fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
+        self.read(&Identity::default(), |view| {
+            Ok(FlowOnDisk {
+                journal: view.journal(flow)?,
+                stuck: view.stuck(flow)?,
+                kept: view.kept_report(flow)?,
+            })
+        })
+    }
+
+    fn repeat_of(&self, requester: &Identity, key: &Key) -> Result<Option<FlowId>, StoreError> {
+        self.read(requester, |view| view.repeat_of(key))
+    }
+
+    fn keep_plan(&self, digest: Digest, body: &str) -> Result<(), StoreError> {
+        self.admin(&Identity::default(), |admin| {
+            admin
+                .connection()
+                .prepare_cached("INSERT OR IGNORE INTO plans (digest, body) VALUES (?, ?)")?
+                .execute(params![digest.to_string(), body])?;
+            Ok(())
+        })
+    }
+
+    fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError> {
+        self.read(&Identity::default(), |view| view.plan(digest))
+    }
+
+    fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError> {
         let operation = json(operation)?;
         self.admin(&Identity::default(), |admin| {
             let (connection, now) = (admin.connection(), admin.now());
@@ -105,11 +87,7 @@ impl Sqlite {
         })
     }
 
-    /// Answers a request.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn answer(&self, request: i64, answer: &Value) -> Result<(), StoreError> {
+    fn answer(&self, request: i64, answer: &Value) -> Result<(), StoreError> {
         reach(CrashPoint::RequestServed);
         let answer = answer.to_string();
         self.admin(&Identity::default(), |admin| {
@@ -123,11 +101,7 @@ impl Sqlite {
         Ok(())
     }
 
-    /// The answer to a request, once it has one.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`]; [`StoreError::Refused`] when there is no such request any more.
-    pub fn answer_to(&self, request: i64) -> Result<Option<Value>, StoreError> {
+    fn answer_to(&self, request: i64) -> Result<Option<Value>, StoreError> {
         let statement = "SELECT answer FROM requests WHERE id = ?";
         let writer = self.writer();
         let connection = &writer.ledger.backend.connection;
@@ -141,38 +115,56 @@ impl Sqlite {
         }
     }
 
-    /// What is asked of flows that this process has in hand, or nobody has.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn requests(&self) -> Result<Vec<Request>, StoreError> {
+    fn requests(&self) -> Result<Vec<Request>, StoreError> {
         let writer = self.writer();
         let database = &writer.ledger.backend;
         requests(&database.connection, database.host.id).map_err(failed)
     }
 
-    /// Something that notices what other processes write; `None` for a database in memory, where there are none.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn watch(&self) -> Result<Option<Watch>, StoreError> {
+    fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError> {
         let (held, host) = {
             let writer = self.writer();
             let database = &writer.ledger.backend;
             (database.held.clone(), database.host.id)
         };
-        held.map(|held| Watch::open(&held.file, host)).transpose()
+        // In memory there are no other processes.
+        let watch = held
+            .map(|held| Beside::open(&held.file, host))
+            .transpose()?;
+        Ok(watch.map(|watch| Box::new(watch) as _))
+    }
+
+    fn operators(&self) -> Option<&dyn Operators> {
+        Some(self)
+    }
+}
+
+impl Operators for Sqlite {
+    fn read_dyn(&self, requester: &Identity, read: Read<'_>) -> Result<(), StoreError> {
+        self.read(requester, read)
+    }
+
+    fn admin_dyn(&self, requester: &Identity, work: Work<'_>) -> Result<(), StoreError> {
+        self.admin(requester, work)
+    }
+
+    fn prune_flows(
+        &self,
+        requester: &Identity,
+        older_than: Duration,
+    ) -> Result<Pruned, StoreError> {
+        Self::prune_flows(self, requester, older_than)
     }
 }
 
 /// Notices what other processes write, on a connection of its own.
-pub struct Watch {
+struct Beside {
     connection: Connection,
     host: HostId,
     seen: i64,
 }
 
-impl Watch {
+impl Beside {
     fn open(file: &DatabaseFile, host: HostId) -> Result<Self, StoreError> {
         Ok(Self {
             connection: open::read_only(file)?,
@@ -180,37 +172,19 @@ impl Watch {
             seen: -1,
         })
     }
+}
 
-    /// A flow's journal, as it is on disk; empty for a flow that is not there.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
-        lookup::journal(&self.connection, flow).map_err(failed)
+impl Watch for Beside {
+    fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
+        // What a key keeps comes last: meanwhile the flow may be pruned.
+        Ok(FlowOnDisk {
+            journal: lookup::journal(&self.connection, flow).map_err(failed)?,
+            stuck: lookup::stuck(&self.connection, flow).map_err(failed)?,
+            kept: idempotency::kept_report(&self.connection, flow)?,
+        })
     }
 
-    /// Why a flow cannot be recovered; `None` of one that can, or is not there.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn stuck(&self, flow: FlowId) -> Result<Option<String>, StoreError> {
-        lookup::stuck(&self.connection, flow).map_err(failed)
-    }
-
-    /// What a key keeps of a flow that was pruned; `None` of one that was not.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::Database`].
-    pub fn kept_report(&self, flow: FlowId) -> Result<Option<Report>, StoreError> {
-        idempotency::kept_report(&self.connection, flow)
-    }
-
-    /// Whether something is asked of a flow that this process has in hand, or nobody has. Costs next to nothing while
-    /// nobody writes.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn has_requests(&mut self) -> Result<bool, StoreError> {
+    fn has_requests(&mut self) -> Result<bool, StoreError> {
         let look = || -> rusqlite::Result<Option<i64>> {
             scalar(&self.connection, "PRAGMA data_version", [])
         };
@@ -245,21 +219,6 @@ fn requests(connection: &Connection, host: HostId) -> rusqlite::Result<Vec<Reque
         }
     }
     Ok(found)
-}
-
-/// Flows in this host's hand, oldest first.
-pub(super) fn in_hand(
-    connection: &Connection,
-    host: HostId,
-    stuck_too: bool,
-) -> rusqlite::Result<Vec<FlowId>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id FROM flows WHERE host = ? AND (stuck IS NULL OR ?) ORDER BY id",
-    )?;
-    let rows = statement.query_map(params![host.0.as_bytes(), stuck_too], |row| {
-        Ok(FlowId(uuid::Uuid::from_bytes(row.get(0)?)))
-    })?;
-    rows.collect()
 }
 
 fn json(value: &impl Serialize) -> Result<String, StoreError> {

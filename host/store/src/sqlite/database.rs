@@ -18,7 +18,7 @@ use super::log::Log;
 use super::rows::{self, NotWritten, Statements};
 use super::turnstile::{Turn, Turnstile};
 use super::tx::{database, describe, execute, scalar};
-use super::{control, idempotency, lookup, open, schema};
+use super::{idempotency, lease, lookup, open, schema};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, Holder, Taken, behind};
 
@@ -339,7 +339,7 @@ impl Backend for Database {
 
     fn take_over(&mut self, now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
         let taken = self.host.take_over(&self.connection, now).and_then(|gone| {
-            let flows = control::in_hand(&self.connection, self.host.id, stuck_too)?;
+            let flows = lease::in_hand(&self.connection, self.host.id, stuck_too)?;
             Ok((gone, flows))
         });
         let (gone, flows) = taken.map_err(|error| self.lost(&error))?;

@@ -291,3 +291,18 @@ fn row(connection: &Connection, host: HostId) -> rusqlite::Result<Option<(u32, T
         })
         .optional()
 }
+
+/// Flows in this host's hand, oldest first.
+pub(super) fn in_hand(
+    connection: &Connection,
+    host: HostId,
+    stuck_too: bool,
+) -> rusqlite::Result<Vec<FlowId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM flows WHERE host = ? AND (stuck IS NULL OR ?) ORDER BY id",
+    )?;
+    let rows = statement.query_map(params![host.0.as_bytes(), stuck_too], |row| {
+        Ok(FlowId(uuid::Uuid::from_bytes(row.get(0)?)))
+    })?;
+    rows.collect()
+}

@@ -1,7 +1,7 @@
 //! The store on SQLite: the only place that names rusqlite.
 
 pub mod admin;
-pub mod control;
+mod control;
 mod database;
 mod facts;
 mod fetcher;
@@ -41,7 +41,6 @@ use lease::Host;
 use log::Log;
 use turnstile::Turnstile;
 
-pub use control::Watch;
 pub use database::Database;
 pub use file::DatabaseFile;
 pub use log::LogConfig;

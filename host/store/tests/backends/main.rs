@@ -13,9 +13,10 @@ use crate::any::{Answer, Effect, Query};
 use cairn_effects::effect::{Applied, Caller};
 use cairn_effects::event::{Event, FlowState};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
-use cairn_model::idempotency::asked;
-use cairn_model::value::Value;
-use cairn_store::{Store, StoreError, WhenDurable};
+use cairn_model::idempotency::{Key, asked};
+use cairn_model::value::{Digest, Value};
+use cairn_store::control::Operation;
+use cairn_store::{HostStore, Store, StoreError, WhenDurable};
 use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
 
@@ -46,6 +47,10 @@ over_every_backend! {
     what_another_process_changed_is_seen,
     whoever_waits_is_told,
     many_flows_at_once_leave_books_that_are_right,
+    a_request_is_seen_by_the_process_that_has_the_flow_and_answered_once,
+    a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for,
+    a_plan_that_was_kept_is_there_for_every_process,
+    the_flow_of_a_key_is_found_by_the_same_request_alone,
 }
 
 fn ann() -> Identity {
@@ -355,4 +360,78 @@ fn many_flows_at_once_leave_books_that_are_right(place: &dyn Place) {
     let (in_use, reserved) = place.usage("volumes");
     assert_eq!((in_use, reserved), (place.volumes() as i64, 0));
     assert!((1..=THREADS as i64 * 2).contains(&in_use), "{in_use}");
+}
+
+fn a_request_is_seen_by_the_process_that_has_the_flow_and_answered_once(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let call = begin(&*first);
+    first.barrier(call.flow).unwrap();
+    // The other one is a host, too, and has another flow in hand.
+    second.barrier(begin(&*second).flow).unwrap();
+    let mut watch = first.watch().unwrap().expect("there are other processes");
+    assert!(!watch.has_requests().unwrap());
+
+    let id = second.ask(call.flow, &Operation::Interrupt).unwrap();
+    assert!(watch.has_requests().unwrap());
+    assert_eq!(second.requests().unwrap(), [], "it is another's");
+    let asked = first.requests().unwrap();
+    assert_eq!(asked.len(), 1);
+    assert_eq!((asked[0].id, asked[0].flow), (id, call.flow));
+    assert_eq!(asked[0].operation, Operation::Interrupt);
+    assert_eq!(second.answer_to(id).unwrap(), None);
+
+    first.answer(id, &json!({"state": "INTERRUPTED"})).unwrap();
+    let answer = second.answer_to(id).unwrap().expect("it was answered");
+    assert_eq!(answer["state"], "INTERRUPTED");
+    assert_eq!(first.requests().unwrap(), []);
+    assert!(!watch.has_requests().unwrap());
+    assert!(matches!(
+        second.answer_to(id + 1),
+        Err(StoreError::Refused(error)) if error.kind == "NotFound"
+    ));
+}
+
+fn a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for(place: &dyn Place) {
+    let first = place.open();
+    let (stuck, other) = (begin(&*first).flow, begin(&*first).flow);
+    first.flush();
+    first.set_aside(stuck, "no component").unwrap();
+    let reason = |store: &dyn HostStore| store.on_disk(stuck).unwrap().stuck;
+    assert_eq!(reason(&*first).as_deref(), Some("no component"));
+    drop(first);
+
+    let second = place.open();
+    assert_eq!(second.take_over(false).unwrap(), [other]);
+    let mut all = second.take_over(true).unwrap();
+    all.sort_by_key(|flow| flow.0);
+    assert_eq!(all, [stuck, other]);
+    // What is written to it ends that.
+    second.load(stuck).unwrap();
+    let on = state(FlowState::Running, FlowState::Interrupted);
+    second.append(stuck, &[on]).unwrap();
+    second.barrier(stuck).unwrap();
+    assert_eq!(reason(&*second), None);
+    assert_eq!(second.on_disk(stuck).unwrap().journal.len(), 4);
+    assert!(second.on_disk(FlowId::new()).unwrap().journal.is_empty());
+}
+
+fn a_plan_that_was_kept_is_there_for_every_process(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let digest = Digest::of(b"{}");
+    assert_eq!(second.plan(digest).unwrap(), None);
+    first.keep_plan(digest, "{}").unwrap();
+    first.keep_plan(digest, "kept as it was").unwrap();
+    assert_eq!(second.plan(digest).unwrap().as_deref(), Some("{}"));
+}
+
+fn the_flow_of_a_key_is_found_by_the_same_request_alone(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let flow = FlowId::new();
+    first.append(flow, &[created(Some("k"), json!(1))]).unwrap();
+    first.barrier(flow).unwrap();
+    let key = |request: Value| Key::new("k", "test", &request).unwrap();
+    let found = |who: &Identity, request| second.repeat_of(who, &key(request)).unwrap();
+    assert_eq!(found(&ann(), json!(1)), Some(flow));
+    assert_eq!(found(&ann(), json!(2)), None);
+    assert_eq!(found(&Identity::new("bob", "other"), json!(1)), None);
 }

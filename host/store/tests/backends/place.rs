@@ -8,14 +8,14 @@ use cairn_model::clock::SystemClock;
 use cairn_model::id::Identity;
 use cairn_store::memory::MemoryDatabase;
 use cairn_store::view::{Kind, Reader};
-use cairn_store::{Batched, Sqlite, Store, StoreConfig};
+use cairn_store::{Batched, HostStore, Sqlite, StoreConfig};
 use cairn_volumes::operator::kind;
 use cairn_volumes::{QuotaUsage, Volume};
 
 /// A database that several processes may open.
 pub trait Place {
     /// What a process has that opens it.
-    fn open(&self) -> Box<dyn Store>;
+    fn open(&self) -> Box<dyn HostStore>;
 
     /// What is on disk of a usage: in use, reserved. None is zero.
     fn usage(&self, resource: &str) -> (i64, i64);
@@ -45,7 +45,7 @@ impl OnDisk {
 }
 
 impl Place for OnDisk {
-    fn open(&self) -> Box<dyn Store> {
+    fn open(&self) -> Box<dyn HostStore> {
         let path = self.0.path().join("a.db");
         Box::new(
             Sqlite::open(
@@ -92,7 +92,7 @@ impl InMemory {
 }
 
 impl Place for InMemory {
-    fn open(&self) -> Box<dyn Store> {
+    fn open(&self) -> Box<dyn HostStore> {
         let backend = self.0.backend(|| false);
         Box::new(
             Batched::over(
@@ -124,7 +124,7 @@ impl Broken {
 }
 
 impl Place for Broken {
-    fn open(&self) -> Box<dyn Store> {
+    fn open(&self) -> Box<dyn HostStore> {
         let mut asked = 0_usize;
         let breaks = move || {
             asked += 1;

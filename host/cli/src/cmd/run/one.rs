@@ -15,7 +15,7 @@ use cairn::rows::Row as _;
 use cairn::value::Value;
 use cairn::volumes::QuotaUsage;
 use cairn::volumes::operator::{Quota, ReadVolumes as _, kind};
-use cairn::{Flow, Store as _, Submission};
+use cairn::{Flow, Submission};
 
 use super::{Run, requested, tell_recovered};
 use crate::blame;

@@ -9,14 +9,14 @@ pub use vacuum::Vacuumed;
 
 use std::collections::BTreeMap;
 
+use rusqlite::ErrorCode;
 use rusqlite::types::Value as Sql;
-use rusqlite::{ErrorCode, params};
 
 use cairn_effects::rows::{Cell, Draft, Made, Overlay, Rows, Stop};
 use cairn_model::clock::Timestamp;
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
-use cairn_model::value::{Digest, Object, Value};
+use cairn_model::value::{Object, Value};
 
 use super::rows::{self, NotWritten, Statements};
 use super::tx::{Fault, Tx, in_savepoint};
@@ -219,18 +219,6 @@ impl<'a> Admin<'_, 'a> {
             0 => Err(not_found("ready message", id).into()),
             _ => Ok(()),
         }
-    }
-
-    /// Keeps a resolved plan.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub fn put_plan(&mut self, digest: Digest, body: &str) -> Result<()> {
-        self.tx
-            .connection
-            .prepare_cached("INSERT OR IGNORE INTO plans (digest, body) VALUES (?, ?)")?
-            .execute(params![digest.to_string(), body])?;
-        Ok(())
     }
 
     /// Adds rows as they are, for a start state that was recorded elsewhere: table -> rows. Columns are the tables' own.

@@ -6,6 +6,7 @@ use cairn_model::idempotency::{IdempotencyConfig, asked};
 use super::upkeep::Pruned;
 use super::upkeep::{DAY, boss, damage, end, number, prune};
 use super::*;
+use crate::HostStore as _;
 
 const KEEP: Duration = Duration::from_secs(10 * 86_400);
 

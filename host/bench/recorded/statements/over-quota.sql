@@ -1,7 +1,8 @@
-# The SQL of one flow of the case `over-quota`: the floor of `cairn bench`. Frozen, so that engines are held against the same work.
+# The SQL of one flow of the case `over-quota`, statement by statement: a baseline of `cairn bench`. Frozen, so that engines are held against
+# the same work.
 #
-# Recorded by `cargo run --release --example record-statements -- over-quota`, which runs the flow alone, on a database on disk that
-# has seen two flows of the case, and takes down what SQLite says it runs (sqlite3_trace_v2, SQLITE_TRACE_STMT) on the writer's
+# Recorded when the store still decided each effect by statements of its own, from a flow that ran alone, on a database on disk that
+# had seen two flows of the case: it is what SQLite says it runs (sqlite3_trace_v2, SQLITE_TRACE_STMT) on the writer's
 # connection; what a batch has once for all its flows is left out. Below each statement stand its parameters as JSON. Ids are ${id0}, ${id1}, … in order
 # of their appearance, and new for each flow; {"id": …} is an id as 16 bytes, {"time": …} the flow's time in microseconds,
 # {"packed": …} text that is packed as the journal's.

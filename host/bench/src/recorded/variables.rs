@@ -12,18 +12,29 @@ const IDS: usize = 32;
 /// The ids and the time of one flow.
 pub struct Variables {
     ids: [Uuid; IDS],
+    /// How many flows were replayed, with this one.
+    pub(super) flows: i64,
     /// Microseconds since 1970-01-01 UTC.
     pub(super) now: i64,
 }
 
 impl Variables {
-    /// Those of a new flow.
+    /// Those before the first flow.
     #[expect(clippy::new_without_default, reason = "ids are made, not defaulted")]
     pub fn new() -> Self {
         Self {
             ids: std::array::from_fn(|_| Uuid::now_v7()),
+            flows: 0,
             now: SystemClock.now().0,
         }
+    }
+
+    /// Makes those of the next flow.
+    pub(super) fn next_flow(&mut self) {
+        *self = Self {
+            flows: self.flows + 1,
+            ..Self::new()
+        };
     }
 
     /// The id of this number. One that is not there is nil.

@@ -41,11 +41,6 @@ fn the_recorded_statements_leave_what_flows_leave() {
     let plugins = Plugins::new(&cairn::plugin_config()).unwrap();
     for case in Case::ALL {
         let name = case.as_str();
-        // One flow is run to warm up.
-        let path = folder.database(&format!("floor-{name}"));
-        let replay = Statements::of(case).replay(&path, 3, 2).unwrap();
-        assert_eq!(replay.commits, 2, "{name}");
-
         let flows = folder.database(&format!("flows-{name}"));
         let stage = Stage::open(&flows, case, &plugins, Tasks::Plugins, 1).unwrap();
         let tasks = stage.ready.tasks();
@@ -55,7 +50,14 @@ fn the_recorded_statements_leave_what_flows_leave() {
         drop(stage);
         let expected = rows(&flows);
         assert!(expected.len() > 3, "{expected:?}");
-        assert_eq!(rows(&path), expected, "{name}");
+
+        for way in [Way::Statements, Way::Floor] {
+            // One flow is run to warm up.
+            let path = folder.database(&format!("{way:?}-{name}"));
+            let replay = Recording::of(way, case).replay(&path, 3, 2).unwrap();
+            assert_eq!(replay.commits, 2, "{way:?} of {name}");
+            assert_eq!(rows(&path), expected, "{way:?} of {name}");
+        }
     }
 }
 
@@ -63,32 +65,44 @@ fn the_recorded_statements_leave_what_flows_leave() {
 fn a_recording_that_is_damaged_names_its_line() {
     for (text, problem) in [
         ("# x\n    [1]\n", "line 2: parameters without a statement"),
+        (
+            "SELECT 1\n[batch]\n    [1]\n",
+            "line 3: parameters without a statement",
+        ),
         ("SELECT ?\n    [1\n", "line 2: EOF"),
         ("SELECT ?\n    [true]\n", "line 2: `true` is no parameter"),
         ("SELECT ?\n    [{\"id\":\"x\"}]\n", "is no parameter"),
+        ("SELECT ?\n    [{\"each\":\"x\"}]\n", "is no parameter"),
         (
             "SELECT ?\n    [{\"packed\":\"${x}\"}]\n",
             "`x` is no variable",
         ),
     ] {
-        let error = Statements::parse(text).unwrap_err();
+        let error = Recording::parse(text).unwrap_err();
         assert!(error.contains(problem), "{error}");
     }
 }
 
 #[test]
 fn a_recording_reads_what_it_writes() {
-    for case in Case::ALL {
-        let written: String = Statements::of(case)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let again: String = Statements::parse(&written)
-            .unwrap()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+    for (way, case) in [Way::Statements, Way::Floor]
+        .into_iter()
+        .flat_map(|way| Case::ALL.map(|case| (way, case)))
+    {
+        let written = Recording::of(way, case).to_string();
+        let again = Recording::parse(&written).unwrap().to_string();
         assert_eq!(written, again);
-        assert!(written.contains("{\"packed\":\"["), "{}", case.as_str());
+        assert!(
+            written.contains("{\"packed\":\"["),
+            "{way:?} of {}",
+            case.as_str()
+        );
+        let has_batch = written.contains(BATCH);
+        assert_eq!(
+            has_batch,
+            way == Way::Floor && case != Case::OverQuota,
+            "{}",
+            case.as_str()
+        );
     }
 }

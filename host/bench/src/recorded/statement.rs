@@ -31,6 +31,8 @@ pub enum Parameter {
     Now,
     /// A day later.
     Expiry,
+    /// A sum that grows by so much with each flow.
+    Sum(i64),
 }
 
 impl Parameter {
@@ -61,6 +63,10 @@ impl Parameter {
                     }
                     (None, Some("now"), None) => Self::Now,
                     (None, Some("expiry"), None) => Self::Expiry,
+                    (None, None, None) => {
+                        let each = object.get("each").and_then(Value::as_i64);
+                        Self::Sum(each.ok_or_else(unknown)?)
+                    }
                     (None, None, Some(text)) => {
                         let template = Template::parse(text)?;
                         let text = template.fill(&Variables::new());
@@ -82,6 +88,7 @@ impl Parameter {
             Self::Id(id) => Sql::Blob(variables.id(*id).as_bytes().to_vec()),
             Self::Now => Sql::Integer(variables.now),
             Self::Expiry => Sql::Integer(variables.now + 86_400_000_000),
+            Self::Sum(each) => Sql::Integer(each * variables.flows),
         }
     }
 
@@ -109,7 +116,7 @@ impl Statement {
     }
 }
 
-/// As [`Statements::parse`](super::Statements::parse) reads it.
+/// As [`Statements::parse`](super::Recording::parse) reads it.
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.sql)?;
@@ -132,6 +139,7 @@ impl Parameter {
             Self::Id(id) => json!({"id": format!("id{id}")}),
             Self::Now => json!({"time": "now"}),
             Self::Expiry => json!({"time": "expiry"}),
+            Self::Sum(each) => json!({"each": each}),
         }
     }
 }

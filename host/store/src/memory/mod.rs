@@ -1,11 +1,15 @@
 //! A database in memory, for tests: several backends may share it as processes share a server, and the way to it may break in the middle of
 //! a commit. It checks what a real database cannot afford to check.
 
+mod host;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+
+use host::Asked;
 
 use cairn_effects::event::{Entry, FlowState};
 use cairn_effects::rows::{
@@ -13,6 +17,7 @@ use cairn_effects::rows::{
 };
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::{FlowId, HostId};
+use cairn_model::value::Digest;
 
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Reader, Taken, behind};
@@ -37,9 +42,12 @@ struct Server {
 
 #[derive(Default)]
 struct Tables {
-    rows: BTreeMap<(&'static str, Key), Arc<dyn AnyRow>>,
+    rows: HashMap<&'static str, BTreeMap<Key, Arc<dyn AnyRow>>>,
     flows: BTreeMap<FlowId, Flow>,
     keys: BTreeMap<(String, String), GivenKey>,
+    /// Plans as JSON.
+    plans: HashMap<Digest, Arc<str>>,
+    requests: BTreeMap<i64, Asked>,
     /// Hosts that live, each with the number of its last batch.
     hosts: HashMap<HostId, u64>,
     /// Who has a batch open.
@@ -54,6 +62,8 @@ struct Tables {
 struct Flow {
     journal: Vec<(i64, Vec<u8>)>,
     state: Option<FlowState>,
+    /// Why it was set aside.
+    stuck: Option<String>,
     incomplete: bool,
     updated_at: Timestamp,
     length: i64,
@@ -69,11 +79,9 @@ impl MemoryDatabase {
     /// [`put`](Self::put), a row of any table.
     pub fn put_any(&self, row: Arc<dyn AnyRow>) {
         let id = row.id();
-        self.0
-            .tables
-            .lock()
-            .rows
-            .insert((id.table.name, id.key), row);
+        let mut tables = self.0.tables.lock();
+        let table = tables.rows.entry(id.table.name).or_default();
+        table.insert(id.key, row);
     }
 
     /// All rows of a table, by key.
@@ -99,13 +107,12 @@ impl MemoryDatabase {
 
 impl Tables {
     fn of(&self, table: &'static Table) -> impl Iterator<Item = &Arc<dyn AnyRow>> {
-        let rows = self.rows.iter();
-        rows.filter(|((name, _), _)| *name == table.name)
-            .map(|(_, row)| row)
+        let rows = self.rows.get(table.name);
+        rows.into_iter().flat_map(BTreeMap::values)
     }
 
     fn get(&self, id: &RowId) -> State {
-        self.rows.get(&(id.table.name, id.key.clone())).cloned()
+        self.rows.get(id.table.name)?.get(&id.key).cloned()
     }
 
     fn fetch(&self, wants: Wants) -> Fetched {
@@ -141,6 +148,31 @@ impl Tables {
         }
     }
 
+    fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, String> {
+        let mut entries = Vec::new();
+        let rows = self.flows.get(&flow).into_iter();
+        for (first, block) in rows.flat_map(|flow| &flow.journal) {
+            if *first != entries.len() as i64 {
+                return Err(format!("entry {first} comes after {}", entries.len()));
+            }
+            entries.extend(journal::unpack(block).map_err(|damage| damage.to_string())?);
+        }
+        Ok(entries)
+    }
+
+    fn holder(&self, project_id: &str, key: &str, lapsed: Timestamp) -> Option<Holder> {
+        let given = self.keys.get(&(project_id.to_owned(), key.to_owned()))?;
+        let ended = self.flows.get(&given.flow).filter(|flow| {
+            let is_over = matches!(flow.state, Some(FlowState::Success | FlowState::Failure));
+            is_over && !flow.incomplete && flow.stuck.is_none()
+        });
+        Some(Holder {
+            flow: given.flow,
+            asked: Some(given.asked),
+            stands: ended.is_none_or(|flow| flow.updated_at > lapsed),
+        })
+    }
+
     /// Lets the next one write.
     fn leave(&mut self, host: HostId) {
         if self.writer == Some(host) {
@@ -163,10 +195,10 @@ impl Tables {
             self.check(row)?;
         }
         for row in &batch.rows {
-            let key = (row.id.table.name, row.id.key.clone());
+            let table = self.rows.entry(row.id.table.name).or_default();
             match row.now {
-                Some(now) => drop(self.rows.insert(key, now.copy().into())),
-                None => drop(self.rows.remove(&key)),
+                Some(now) => drop(table.insert(row.id.key.clone(), now.copy().into())),
+                None => drop(table.remove(&row.id.key)),
             }
         }
         for given in batch.keys {
@@ -214,6 +246,7 @@ impl Tables {
         flow.journal.push((added.first, added.entries.clone()));
         if let Some(row) = &added.row {
             flow.state = Some(row.state);
+            flow.stuck = None;
             flow.incomplete = row.incomplete;
             flow.updated_at = row.updated_at;
             flow.length = row.length;
@@ -362,20 +395,7 @@ impl Backend for Memory {
     }
 
     fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, String> {
-        let tables = self.database.0.tables.lock();
-        let mut entries = Vec::new();
-        for (first, block) in tables
-            .flows
-            .get(&flow)
-            .into_iter()
-            .flat_map(|flow| &flow.journal)
-        {
-            if *first != entries.len() as i64 {
-                return Err(format!("entry {first} comes after {}", entries.len()));
-            }
-            entries.extend(journal::unpack(block).map_err(|damage| damage.to_string())?);
-        }
-        Ok(entries)
+        self.database.0.tables.lock().journal(flow)
     }
 
     fn domains(&self) -> Vec<String> {
@@ -388,19 +408,12 @@ impl Backend for Memory {
         key: &str,
         lapsed: Timestamp,
     ) -> Result<Option<Holder>, StoreError> {
-        let tables = self.database.0.tables.lock();
-        let given = tables.keys.get(&(project_id.to_owned(), key.to_owned()));
-        Ok(given.map(|given| {
-            let ended = tables.flows.get(&given.flow).filter(|flow| {
-                let is_over = matches!(flow.state, Some(FlowState::Success | FlowState::Failure));
-                is_over && !flow.incomplete
-            });
-            Holder {
-                flow: given.flow,
-                asked: Some(given.asked),
-                stands: ended.is_none_or(|flow| flow.updated_at > lapsed),
-            }
-        }))
+        Ok(self
+            .database
+            .0
+            .tables
+            .lock()
+            .holder(project_id, key, lapsed))
     }
 
     fn announce(&mut self) -> Result<(), StoreError> {
@@ -449,11 +462,12 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn take_over(&mut self, _now: Timestamp, _stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
+    fn take_over(&mut self, _now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
         let database = self.database.clone();
         let tables = database.0.tables.lock();
         let mut ours = Vec::new();
-        for flow in tables.flows.keys() {
+        let wanted = tables.flows.iter();
+        for (flow, _) in wanted.filter(|(_, flow)| stuck_too || flow.stuck.is_none()) {
             match self.host_of(&tables, *flow) {
                 None => {}
                 Some(host) if host == self.id => ours.push(*flow),

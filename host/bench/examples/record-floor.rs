@@ -1,14 +1,16 @@
-//! Records the SQL of one flow: `cargo run --release --example record-statements -- success`. Its output is a file of
-//! `host/bench/statements/`.
+//! Records the SQL of one flow in bulk: `cargo run --release --example record-floor -- success`. Its output is a file of
+//! `host/bench/recorded/floor/`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use cairn::plugin::Plugins;
-use cairn_bench::floor::variables::named;
-use cairn_bench::stage::{Stage, Tasks};
+use cairn_bench::recorded::BATCH;
+use cairn_bench::recorded::variables::named;
+use cairn_bench::stage::Stage;
 use cairn_bench::{Case, Folder};
 use rusqlite::ffi;
 use serde_json::{Value, json};
@@ -17,12 +19,18 @@ use uuid::Uuid;
 /// The SQL and the SQL with its parameters' values, of each statement that was run.
 static SEEN: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// What a batch has once for all its flows.
-const A_BATCH: [&str; 3] = [
-    "BEGIN IMMEDIATE",
-    "SELECT 1 FROM hosts WHERE id = ?",
+/// How the statements begin that a batch has once for all its flows, and those of the watch over other processes.
+const A_BATCH: [&str; 6] = [
+    "BEGIN",
+    "SELECT 1 FROM hosts",
+    "SELECT MAX(rowid) FROM journal",
+    "SELECT requests.id",
+    "PRAGMA data_version",
     "COMMIT",
 ];
+
+/// How many flows have run when the recording ends.
+const FLOWS: i64 = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let name = std::env::args().nth(1).unwrap_or_default();
@@ -31,42 +39,49 @@ fn main() -> Result<(), Box<dyn Error>> {
     watch()?;
     let folder = Folder::within(&std::env::temp_dir())?;
     let plugins = Plugins::new(&cairn::plugin_config())?;
-    let stage = Stage::open(
-        &folder.database("recorded"),
-        case,
-        &plugins,
-        Tasks::Plugins,
-        1,
-    )?;
+    let stage = Stage::of_whole_flows(&folder.database("recorded"), case, &plugins)?;
     let run = || -> Result<(), Box<dyn Error>> {
         case.check(&stage.run_tasks(stage.ready.tasks(), stage.ask())?)?;
         Ok(())
     };
     // The first ones make the usages.
-    for _ in 0..2 {
+    for _ in 1..FLOWS {
         run()?;
     }
     take();
     run()?;
     println!("{}", header(case));
     let mut ids = HashMap::new();
+    let (mut of_flow, mut of_batch) = (String::new(), String::new());
     for (sql, expanded) in take() {
         let sql = one_line(&sql);
-        // The watch over other processes has a connection of its own.
-        let watch = sql == "PRAGMA data_version" || sql.starts_with("SELECT requests.id");
-        if watch || A_BATCH.contains(&sql.as_str()) {
+        if A_BATCH.iter().any(|statement| sql.starts_with(statement)) {
             continue;
         }
         let values =
             values(&sql, &one_line(&expanded)).ok_or_else(|| format!("{sql}\n{expanded}"))?;
-        println!("{sql}");
+        // The rows that all flows of a project write.
+        let is_shared = sql.starts_with("UPDATE quota_usages");
+        let values = values.into_iter().map(|value| {
+            let value = parameter(value, &mut ids);
+            match value.as_i64() {
+                Some(sum) if is_shared => json!({"each": sum / FLOWS}),
+                _ => value,
+            }
+        });
+        let values: Vec<Value> = values.collect();
+        let text = match is_shared {
+            true => &mut of_batch,
+            false => &mut of_flow,
+        };
+        writeln!(text, "{sql}")?;
         if !values.is_empty() {
-            let values: Vec<Value> = values
-                .into_iter()
-                .map(|value| parameter(value, &mut ids))
-                .collect();
-            println!("    {}", Value::Array(values));
+            writeln!(text, "    {}", Value::Array(values))?;
         }
+    }
+    print!("{of_flow}");
+    if !of_batch.is_empty() {
+        print!("{BATCH}\n{of_batch}");
     }
     Ok(())
 }
@@ -74,13 +89,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn header(case: Case) -> String {
     let case = case.as_str();
     format!(
-        "# The SQL of one flow of the case `{case}`: the floor of `cairn bench`. Frozen, so that engines are held against the same work.\n\
+        "# The SQL of one flow of the case `{case}`, in bulk: the floor of `cairn bench`.\n\
          #\n\
-         # Recorded by `cargo run --release --example record-statements -- {case}`, which runs the flow alone, on a database on disk that\n\
-         # has seen two flows of the case, and takes down what SQLite says it runs (sqlite3_trace_v2, SQLITE_TRACE_STMT) on the writer's\n\
-         # connection; what a batch has once for all its flows is left out. Below each statement stand its parameters as JSON. Ids are ${{id0}}, ${{id1}}, … in order\n\
-         # of their appearance, and new for each flow; {{\"id\": …}} is an id as 16 bytes, {{\"time\": …}} the flow's time in microseconds,\n\
-         # {{\"packed\": …}} text that is packed as the journal's.\n"
+         # Recorded by `cargo run --release --example record-floor -- {case}`, which runs the flow alone and in one batch, on a database on\n\
+         # disk that has seen {} flows of the case, and takes down what SQLite says it runs (sqlite3_trace_v2, SQLITE_TRACE_STMT). Left out is\n\
+         # what opens and ends a batch. Below each statement stand its parameters as JSON. Ids are ${{id0}}, ${{id1}}, … in order of their\n\
+         # appearance, and new for each flow; {{\"id\": …}} is an id as 16 bytes, {{\"time\": …}} the flow's time in microseconds, {{\"packed\": …}}\n\
+         # text that is packed as the journal's. Statements below `{BATCH}` run once for all flows of a batch: they write the rows of a\n\
+         # project, whose sums grow with each flow by {{\"each\": …}}.\n",
+        FLOWS - 1,
     )
 }
 
@@ -96,7 +113,7 @@ fn one_line(sql: &str) -> String {
 fn values(sql: &str, expanded: &str) -> Option<Vec<String>> {
     let mut found: BTreeMap<usize, String> = BTreeMap::new();
     let (mut sql, mut expanded) = (sql, expanded);
-    while let Some(at) = sql.find('?') {
+    while let Some(at) = sql.find(['?', '$']) {
         expanded = expanded.get(at..)?;
         sql = &sql[at + 1..];
         let digits = sql.find(|c: char| !c.is_ascii_digit()).unwrap_or(sql.len());

@@ -1,0 +1,53 @@
+//! What is asked of a flow that another process has in hand.
+
+use serde::{Deserialize, Serialize};
+
+use cairn_model::id::FlowId;
+
+/// What can be asked of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Stop it: the task in hand finishes, the next one does not start.
+    Interrupt,
+    /// Go on with it where it left off.
+    Resume,
+    /// Make it as new.
+    Reset,
+    /// Roll it back; stop it first when it runs.
+    Rollback {
+        /// Why, for the report.
+        reason: String,
+    },
+    /// Close an incomplete rollback as it is.
+    Accept {
+        /// Who.
+        user_id: String,
+        /// Why that is all right.
+        reason: String,
+    },
+}
+
+impl Operation {
+    /// What it is called.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Interrupt => "interrupt",
+            Self::Resume => "resume",
+            Self::Reset => "reset",
+            Self::Rollback { .. } => "rollback",
+            Self::Accept { .. } => "accept",
+        }
+    }
+}
+
+/// Something that was asked of a flow and is not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its number.
+    pub id: i64,
+    /// The flow.
+    pub flow: FlowId,
+    /// What was asked.
+    pub operation: Operation,
+}
