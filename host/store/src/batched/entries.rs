@@ -7,6 +7,9 @@ use cairn_model::clock::Timestamp;
 
 use crate::journal;
 
+/// Bytes that a few entries take.
+const ROOM: usize = 1024;
+
 /// Entries of one flow, as a JSON array without its last bracket.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -32,6 +35,9 @@ pub(super) enum Effect<'a> {
 impl Written {
     /// Adds an entry.
     pub(super) fn add(&mut self, at: Timestamp, event: impl Serialize) {
+        if self.number == 0 {
+            self.text.reserve(ROOM);
+        }
         self.text.push(if self.number == 0 { b'[' } else { b',' });
         serde_json::to_writer(&mut self.text, &Entry { at, event })
             .expect("the keys of an event's objects are strings, and memory can be written to");

@@ -1,9 +1,9 @@
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn_effects::domain::Domains;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 
 use super::file::{DatabaseFile, FileId, Held, has_content};
@@ -32,6 +32,9 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Between two tries of what SQLite does not wait for.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// SQLite's own locks, on a connection that one thread uses at a time. No flag makes a URI of a name.
 const PLAIN: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
 
@@ -45,9 +48,7 @@ pub(super) fn at(file: &DatabaseFile, domains: &Domains) -> Result<(Connection, 
     // Before anything is written: the journal mode is a change of the file.
     check_version(&connection, path)?;
     origin.unmark(&connection).map_err(failed)?;
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(failed)?;
+    let mode = write_ahead(&connection).map_err(failed)?;
     if mode != "wal" {
         return Err(StoreError::Database(format!(
             "{}: SQLite cannot keep a write-ahead log there (journal mode `{mode}`); use a local file system",
@@ -61,6 +62,24 @@ pub(super) fn at(file: &DatabaseFile, domains: &Domains) -> Result<(Connection, 
     schema::migrate(&mut connection, path, domains)?;
     origin.remember(&connection, path).map_err(failed)?;
     Ok((connection, held))
+}
+
+/// Turns the write-ahead log on, and returns the journal mode. SQLite does not wait for another connection that does the same in the same
+/// moment, as two processes do that make a database.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
+    let until = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+        match mode {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < until =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            mode => return mode,
+        }
+    }
 }
 
 /// Opens for writing a database that this process has open already; makes nothing.

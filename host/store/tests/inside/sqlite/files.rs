@@ -138,3 +138,24 @@ fn a_backup_holds_one_moment_and_never_overwrites() {
     let error = reader.backup(&nowhere).unwrap_err().to_string();
     assert!(error.contains("check that the folder exists"), "{error}");
 }
+
+#[test]
+fn a_database_that_several_make_at_once_is_opened_by_all() {
+    const AT_ONCE: usize = 4;
+    for _ in 0..25 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let start = std::sync::Barrier::new(AT_ONCE);
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| {
+                    start.wait();
+                    let config = any::config(Settings::default());
+                    let opened =
+                        Sqlite::open(&path, config, Arc::new(cairn_model::clock::SystemClock));
+                    opened.map(drop).unwrap();
+                });
+            }
+        });
+    }
+}
