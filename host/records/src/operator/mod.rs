@@ -1,0 +1,1 @@
+//! Records as operators read and change them, on the public interface of the store alone.
