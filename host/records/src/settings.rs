@@ -3,6 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use cairn_effects::rows::Services;
 use cairn_manifest::plan::Schema;
+use cairn_model::error::TaskError;
 use cairn_model::value::Value;
 
 /// What an operator sets for records: the collections that there are, by name.
@@ -113,11 +114,34 @@ impl ValueSchema {
 }
 
 impl Settings {
+    /// Finds a collection.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` when no operator has set it up, with what to add.
+    pub fn collection(&self, name: &str) -> Result<&Collection, TaskError> {
+        self.collections.get(name).ok_or_else(|| {
+            let shown = shown(name);
+            let message = format!(
+                "there is no collection `{shown}`: the operator adds [records.{shown}] to cairn.toml"
+            );
+            TaskError::new("CollectionNotFound", message).with("collection", name)
+        })
+    }
+
     /// Finds the settings among the services of a host; without any there are no collections.
     pub fn of(services: &Services) -> &Self {
         static NONE: OnceLock<Settings> = OnceLock::new();
         services
             .get()
             .unwrap_or_else(|| NONE.get_or_init(Self::default))
+    }
+}
+
+/// A text of others in a message: short.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }

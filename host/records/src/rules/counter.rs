@@ -7,11 +7,11 @@ use serde_json::json;
 use cairn_model::error::TaskError;
 use cairn_model::value::Value;
 
-use super::place::{joined, own_project, settings, shown};
+use super::place::{joined, own_project, settings};
 use super::record::flow;
 use super::settle::is_unreverted;
 use super::tables::{Addition, Counter};
-use crate::settings::Bounds;
+use crate::settings::{Bounds, shown};
 use cairn_effects::effect::{Change, counts};
 use cairn_effects::rows::{End, Inverse, Row as _, RowId, Rows, Stop, Text, Undo, typed};
 use cairn_effects::rules::{Effect, LookUp};

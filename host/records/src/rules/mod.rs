@@ -17,6 +17,7 @@ mod tests;
 mod usage;
 
 pub use counter::{CounterAdd, CounterValue};
+pub(crate) use list::end_of;
 pub use list::{MOST_ENTRIES, Page, RecordList};
 pub use record::{Entry, Expect, RecordGet, RecordPut, RecordRemove};
 pub use sequence::SequenceNext;

@@ -6,7 +6,7 @@ use cairn_model::error::TaskError;
 use cairn_model::text;
 
 use super::tables::{Record, Usage};
-use crate::settings::{Collection, Settings};
+use crate::settings::{Collection, Settings, shown};
 use cairn_effects::rows::{Key, RowId, Rows, Stop, Text};
 
 /// A key in a collection of a project.
@@ -93,23 +93,5 @@ pub(super) fn own_project(rows: &Rows<'_>) -> Result<Text, Stop> {
 /// # Errors
 /// `CollectionNotFound` when nobody has set it up.
 pub(super) fn settings<'a>(rows: &Rows<'a>, collection: &str) -> Result<&'a Collection, Stop> {
-    let settings = Settings::of(rows.services());
-    settings.collections.get(collection).ok_or_else(|| {
-        let name = shown(collection);
-        let message = format!(
-            "there is no collection `{name}`: the operator adds [records.{name}] to cairn.toml"
-        );
-        TaskError::new("CollectionNotFound", message)
-            .with("collection", collection)
-            .into()
-    })
-}
-
-/// A text of others in a message: short.
-pub(super) fn shown(text: &str) -> String {
-    const MOST: usize = 120;
-    match text.char_indices().nth(MOST) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
+    Ok(Settings::of(rows.services()).collection(collection)?)
 }

@@ -5,8 +5,9 @@ use serde_json::json;
 use cairn_model::error::TaskError;
 use cairn_model::value::Value;
 
-use super::place::{joined, own_project, settings, shown};
+use super::place::{joined, own_project, settings};
 use super::tables::Sequence;
+use crate::settings::shown;
 use cairn_effects::rows::{Rows, Stop, Text};
 use cairn_effects::rules::Effect;
 

@@ -3,9 +3,8 @@
 use cairn_model::id::FlowId;
 use cairn_model::value::{Object, Value};
 
-use super::place::shown;
 use super::tables::Record;
-use crate::settings::Reads;
+use crate::settings::{Reads, shown};
 use cairn_effects::rows::{Json, Text};
 
 /// A value with its version. Without a value nothing is there; a version without a value is that of a removal.
