@@ -210,7 +210,14 @@ impl Counters {
         if self.format.json {
             return output::json(&counters);
         }
-        let columns = ["counter", "value", "pending_up", "pending_down", "min", "max"];
+        let columns = [
+            "counter",
+            "value",
+            "pending_up",
+            "pending_down",
+            "min",
+            "max",
+        ];
         output::print(&output::columns(&columns, &counters))
     }
 }
@@ -220,8 +227,15 @@ fn table(records: &[Object]) -> String {
     let titles = ["key", "version", "value", "held by"];
     let rows = records.iter().map(|record| {
         let cell = |name| output::cell(record.get(name).unwrap_or(&Value::Null));
-        let held = record.get("held").map_or(&Value::Null, |held| &held["flow"]);
-        vec![cell("key"), cell("version"), cell("value"), output::cell(held)]
+        let held = record
+            .get("held")
+            .map_or(&Value::Null, |held| &held["flow"]);
+        vec![
+            cell("key"),
+            cell("version"),
+            cell("value"),
+            output::cell(held),
+        ]
     });
     output::table(&titles, rows)
 }

@@ -93,7 +93,9 @@ impl OperateRecords for Admin<'_, '_> {
 fn require_stuck(admin: &Admin<'_, '_>, flow: FlowId) -> Result<(), AdminError> {
     let view = admin.view();
     let id = Cell::from(flow.cell());
-    let state = view.query("SELECT state FROM flows WHERE id = $1", &[id])?.pop();
+    let state = view
+        .query("SELECT state FROM flows WHERE id = $1", &[id])?
+        .pop();
     let Some(Cell::Text(state)) = state.and_then(|cells| cells.into_iter().next()) else {
         return Ok(());
     };

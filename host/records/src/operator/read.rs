@@ -68,8 +68,9 @@ impl ReadRecords for View<'_> {
         let found = select(self, collection, "key = $3", &[key.into()])?.pop();
         found.ok_or_else(|| {
             let project = &self.requester().project_id;
-            let message =
-                format!("the collection `{collection}` of project `{project}` has no record `{key}`");
+            let message = format!(
+                "the collection `{collection}` of project `{project}` has no record `{key}`"
+            );
             StoreError::Refused(TaskError::new("RecordNotFound", message))
         })
     }
@@ -78,7 +79,10 @@ impl ReadRecords for View<'_> {
         let settings = settings(self, collection)?;
         let statement = "SELECT counter, number, pending_up, pending_down FROM record_counters
                          WHERE project_id = $1 AND collection = $2";
-        let own = [self.requester().project_id.as_str().into(), collection.into()];
+        let own = [
+            self.requester().project_id.as_str().into(),
+            collection.into(),
+        ];
         let rows = self.query(statement, &own)?;
         let number = |row: &[Cell], at: usize| match row.get(at) {
             Some(Cell::Int(number)) => *number,
@@ -86,7 +90,8 @@ impl ReadRecords for View<'_> {
         };
         let counters = settings.counters.iter().map(|(name, bounds)| {
             let mut rows = rows.iter();
-            let row = rows.find(|row| matches!(&row[..], [Cell::Text(text), ..] if **text == **name));
+            let row =
+                rows.find(|row| matches!(&row[..], [Cell::Text(text), ..] if **text == **name));
             let row = row.map_or(&[][..], Vec::as_slice);
             let counter = Counter {
                 number: number(row, 1),
@@ -137,7 +142,10 @@ fn select(
         "SELECT {} FROM {table} WHERE project_id = $1 AND collection = $2 AND {rest}",
         COLUMNS.join(", ")
     );
-    let mut parameters = vec![view.requester().project_id.as_str().into(), collection.into()];
+    let mut parameters = vec![
+        view.requester().project_id.as_str().into(),
+        collection.into(),
+    ];
     parameters.extend_from_slice(more);
     let rows = view.query(&statement, &parameters)?;
     Ok(rows.into_iter().map(|row| shown(collection, row)).collect())
