@@ -84,6 +84,11 @@ impl OperateRecords for Admin<'_, '_> {
         flow: FlowId,
         reason: &str,
     ) -> Result<(), AdminError> {
+        // A note of a flow that was pruned says nothing to anyone.
+        self.execute(
+            "DELETE FROM record_releases WHERE NOT EXISTS (SELECT 1 FROM flows WHERE flows.id = record_releases.flow)",
+            &[],
+        )?;
         self.rules(|rows| operate::release(rows, collection, key, flow, reason))?;
         require_stuck(self, flow)
     }

@@ -4,7 +4,7 @@ use cairn_model::clock::Timestamp;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 
-use cairn_effects::rows::{Dumped, Hooks, Json, Pruned, Text};
+use cairn_effects::rows::{Dumped, Hooks, Json, Text};
 use cairn_effects::table;
 
 const OWNED: Hooks = Hooks {
@@ -58,11 +58,7 @@ const SEQUENCES: Hooks = Hooks {
 
 const RELEASES: Hooks = Hooks {
     flow: Some("flow"),
-    pruned: Pruned::Remove {
-        closed: "TRUE",
-        name: "released_keys",
-        called: "note of a released key",
-    },
+    is_idle: |_| true,
     ..OWNED
 };
 

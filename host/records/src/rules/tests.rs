@@ -198,6 +198,19 @@ fn a_task_whose_later_write_was_undone_holds_what_it_wrote_first() {
 }
 
 #[test]
+fn a_key_is_held_for_the_task_that_wrote_last() {
+    let mut world = World::new(PLAIN);
+    let mut one = Flow::of("acme");
+    world.put(&mut one, "k", "first, and kept").unwrap();
+    let stuck = one.next_task();
+    world.put(&mut one, "k", "second").unwrap();
+    world.end(&one, FlowState::Failure, &[stuck]);
+    assert_eq!(world.get(&Flow::of("acme"), "k"), None);
+    world.end(&one, FlowState::Failure, &[]);
+    assert_eq!(world.get(&Flow::of("acme"), "k"), Some(json!("second")));
+}
+
+#[test]
 fn limits_count_what_is_pending_and_free_what_was_removed_when_it_is_published() {
     let mut world = World::new("[records.c]\nmax_bytes = 10\nmax_keys = 2\nmax_total = 12");
     let (mut one, mut other) = (Flow::of("acme"), Flow::of("acme"));
