@@ -5,6 +5,7 @@ mod held;
 mod limits;
 mod numbers;
 mod operators;
+mod places;
 mod reads;
 
 use std::ops::Bound;

@@ -199,38 +199,26 @@ impl Standing {
 
     /// Checks that a counter stays within its bounds when this is added, whichever of the flows that have not ended succeed.
     pub(super) fn check(&self, delta: i64, bounds: Bounds) -> Result<(), Refusal> {
-        let (min, max) = (i128::from(bounds.min), i128::from(bounds.max));
-        // The furthest that it may come with other flows as they stand, and the least far.
-        let (furthest, nearest, fits): (i128, i128, fn(i128, i128, i128) -> bool) = match delta > 0
-        {
-            true => {
-                let own = self.published + self.own.up + i128::from(delta);
-                (
-                    own + self.others.up,
-                    own + self.others.down,
-                    |at, _, max| at <= max,
-                )
-            }
-            false => {
-                let own = self.published + self.own.down + i128::from(delta);
-                (
-                    own + self.others.down,
-                    own + self.others.up,
-                    |at, min, _| at >= min,
-                )
-            }
+        if delta == 0 {
+            return Ok(());
+        }
+        let rises = delta > 0;
+        // What goes the same way as this number, and what goes the other way.
+        let along = |sums: Sums| if rises { sums.up } else { sums.down };
+        let against = |sums: Sums| if rises { sums.down } else { sums.up };
+        let fits = |number: i128| match rises {
+            true => number <= i128::from(bounds.max),
+            false => number >= i128::from(bounds.min),
         };
-        let pending = match delta > 0 {
-            true => self.own.up + self.others.up + i128::from(delta),
-            false => self.own.down + self.others.down + i128::from(delta),
-        };
+        let pending = along(self.own) + along(self.others) + i128::from(delta);
         if i64::try_from(pending).is_err() {
             return Err(Refusal::Bounds);
         }
-        if delta == 0 || fits(furthest, min, max) {
+        let own = self.published + along(self.own) + i128::from(delta);
+        if fits(own + along(self.others)) {
             return Ok(());
         }
-        match fits(nearest, min, max) {
+        match fits(own + against(self.others)) {
             true => Err(Refusal::Busy),
             false => Err(Refusal::Bounds),
         }
