@@ -9,6 +9,7 @@ mod scans;
 mod sequence;
 mod settle;
 mod sight;
+mod standing;
 mod tables;
 #[cfg(test)]
 mod testing;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cairn_effects::effect::{Caller, Change};
 use cairn_effects::event::FlowState;
 use cairn_effects::rows::{
-    Draft, End, Fetched, Made, Overlay, RowId, Rows, Services, Stop, Tables, Wants, undo,
+    Draft, End, Fetched, Made, Overlay, Row, RowId, Rows, Services, Stop, Tables, Wants, undo,
 };
 use cairn_effects::rules::{Effect, LookUp};
 use cairn_model::clock::Timestamp;
@@ -52,6 +52,10 @@ impl Flow {
 
     pub(super) fn task(&self) -> TaskId {
         self.task
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
     }
 
     fn call(&self) -> CallId {
@@ -188,6 +192,14 @@ impl World {
         }
     }
 
+    /// Every row of a table.
+    pub(super) fn rows<R: Row>(&self) -> Vec<R> {
+        let written = self.overlay.written();
+        let rows = written.iter().filter_map(|written| written.now);
+        let rows = rows.filter_map(|row| (row as &dyn std::any::Any).downcast_ref::<R>());
+        rows.cloned().collect()
+    }
+
     pub(super) fn succeed(&mut self, flow: &Flow) {
         self.end(flow, FlowState::Success, &[]);
     }
@@ -256,8 +268,10 @@ pub(super) fn put(key: &str, value: impl Into<Value>, expect: Expect) -> RecordP
 
 /// The answer of a database that holds nothing.
 fn nothing(wants: Wants) -> Fetched {
-    let mut fetched = Fetched::default();
-    fetched.rows = wants.rows.into_iter().map(|id| (id, None)).collect();
+    let mut fetched = Fetched {
+        rows: wants.rows.into_iter().map(|id| (id, None)).collect(),
+        ..Fetched::default()
+    };
     for select in wants.selects {
         fetched.selects.insert(select, Vec::new());
     }
