@@ -93,7 +93,7 @@ fn a_new_crate_keeps_the_contract(name: &str, more: &[&str]) -> Value {
 
 #[test]
 fn a_new_task_in_rust_builds_passes_its_tests_and_keeps_the_contract() {
-    let all = "results,policy,zones,catalog,images,keys,quota,volumes,rpc";
+    let all = "results,policy,zones,catalog,images,keys,quota,volumes,records,rpc";
     let checked = a_new_crate_keeps_the_contract("new-task", &["--with", all]);
     let grants = format!("needs the grants {}", all.replace(',', ", "));
     assert_eq!(found(&checked, "imports"), grants);
@@ -140,7 +140,7 @@ fn a_new_task_keeps_the_contract(language: Language, test: &str) {
         "--lang",
         language.as_str(),
         "--with",
-        "quota,images",
+        "quota,images,records",
     ];
     program.run(&new).exits(0);
     let folder = program.path("demo");
@@ -149,7 +149,10 @@ fn a_new_task_keeps_the_contract(language: Language, test: &str) {
     let component = folder.join("demo.wasm").display().to_string();
     let shown = program.json(&["plugin", "inspect", &component, "--json"]);
     assert_eq!(shown["descriptor"]["version"], json!([3, 7]));
-    assert_eq!(found(&checked, "imports"), "needs the grants images, quota");
+    assert_eq!(
+        found(&checked, "imports"),
+        "needs the grants images, quota, records"
+    );
     assert_eq!(
         found(&checked, "call"),
         r#"returned {"text":"Hello, Ada!"}"#

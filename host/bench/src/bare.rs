@@ -24,7 +24,8 @@ mod wit {
 }
 
 use wit::cairn::plugin::{
-    catalog, context, images, keys, log, policy, quota, results, rpc, types, volumes, zones,
+    catalog, context, images, keys, log, policy, quota, records, results, rpc, types, volumes,
+    zones,
 };
 use wit::{TaskPluginAll, TaskPluginAllPre};
 
@@ -319,6 +320,53 @@ impl volumes::Host for State {
     }
 
     fn destroy(&mut self, _id: String) -> Answered<()> {
+        not_recorded()
+    }
+}
+
+impl records::Host for State {
+    fn get(&mut self, _collection: String, _key: String) -> Answered<Option<records::Entry>> {
+        not_recorded()
+    }
+
+    fn list(
+        &mut self,
+        _collection: String,
+        _prefix: String,
+        _cursor: Option<String>,
+        _limit: u32,
+    ) -> Answered<records::Page> {
+        not_recorded()
+    }
+
+    fn put(
+        &mut self,
+        _collection: String,
+        _key: String,
+        _value: String,
+        _expect: records::Expect,
+    ) -> Answered<u64> {
+        not_recorded()
+    }
+
+    fn remove(
+        &mut self,
+        _collection: String,
+        _key: String,
+        _expect: records::Expect,
+    ) -> Answered<()> {
+        not_recorded()
+    }
+
+    fn add(&mut self, _collection: String, _counter: String, _delta: i64) -> Answered<()> {
+        not_recorded()
+    }
+
+    fn count(&mut self, _collection: String, _counter: String) -> Answered<i64> {
+        not_recorded()
+    }
+
+    fn next(&mut self, _collection: String, _sequence: String) -> Answered<u64> {
         not_recorded()
     }
 }

@@ -57,6 +57,8 @@ pub use cairn_model::{
     clock, contract, crash, error, file, id, idempotency, printable, retry, text, value, whole,
 };
 pub use cairn_policy as policy;
+#[cfg(feature = "records")]
+pub use cairn_records as records;
 pub use cairn_sandbox::{capability, check, plugin};
 pub use cairn_store::{self as store, request};
 pub use cairn_volumes as volumes;
@@ -73,12 +75,14 @@ pub use store::{Sqlite, SqliteConfig, Store, StoreError};
 pub use task::{Context, Task, TaskSpec};
 pub use value::{Object, Value};
 
-/// Returns the capabilities that come with this crate, in the order in which grants are written: those of the core, and block
-/// storage.
+/// Returns the capabilities that come with this crate, in the order in which grants are written: those of the core, of block
+/// storage, and with the feature `records` that of records.
 pub fn capabilities() -> Vec<Arc<dyn Capability>> {
     let [results, policy, rpc] = capability::core();
     let mut capabilities = vec![results, policy];
     capabilities.extend(volumes::capability::capabilities());
+    #[cfg(feature = "records")]
+    capabilities.push(records::capability::capability());
     capabilities.push(rpc);
     capabilities
 }

@@ -78,7 +78,7 @@ impl Exit {
     fn of_refusal(error: &TaskError) -> Self {
         match error.kind.as_str() {
             _ if error.origin == Origin::Host => Self::Host,
-            "NotUnique" | "QuotaResourceUnknown" | "InvalidInput" => Self::Usage,
+            "NotUnique" | "QuotaResourceUnknown" | "InvalidInput" | "InvalidValue" => Self::Usage,
             kind if kind.ends_with("NotFound") => Self::Usage,
             _ => Self::Failed,
         }

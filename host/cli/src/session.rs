@@ -15,7 +15,7 @@ use cairn::store::admin::{Admin, AdminError};
 use cairn::store::view::{Reader, View};
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
 use cairn::volumes::operator::ReadVolumes as _;
-use cairn::{Domains, volumes};
+use cairn::{Domains, records, volumes};
 
 use crate::args::Who;
 use crate::compile::InChild;
@@ -140,7 +140,8 @@ impl Session {
             default_zone: self.settings.zone.clone(),
             master_key,
         });
-        Domains::new([volumes]).map_err(|error| Failure::host(error.to_string()))
+        let records = records::domain(self.settings.records.clone());
+        Domains::new([volumes, records]).map_err(|error| Failure::host(error.to_string()))
     }
 
     fn config(&self) -> Result<SqliteConfig, Failure> {

@@ -9,6 +9,7 @@ use cairn::error::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::{GrantKinds, Limits};
+use cairn::records;
 use cairn::store::DatabaseFile;
 use cairn::volumes::{self, quota::QuotaConfig};
 
@@ -51,6 +52,8 @@ pub struct Settings {
     pub compile: CompileConfig,
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
+    /// The collections of records.
+    pub records: records::Settings,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
     /// The capabilities that this program has.
@@ -68,7 +71,7 @@ impl Settings {
     /// When the settings file is wrong, or is named and not there.
     pub fn gather(global: &Global) -> Result<Self, Failure> {
         let kinds = cairn::grant_kinds();
-        let (config, volumes) = read_config(global.config.as_deref(), &kinds)?;
+        let (config, volumes, records) = read_config(global.config.as_deref(), &kinds)?;
         let db_name = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
         let db = DatabaseFile::named(&db_name);
         Ok(Self {
@@ -87,6 +90,7 @@ impl Settings {
             ceilings: config.ceilings,
             compile: config.compile,
             quota: volumes.quota,
+            records,
             idempotency: config.idempotency,
             kinds,
             allow: config.allow,
@@ -104,7 +108,7 @@ fn first<T: Clone>(given: &Option<T>, configured: Option<T>) -> Option<T> {
 fn read_config(
     named: Option<&Path>,
     kinds: &GrantKinds,
-) -> Result<(Config, volumes::Settings), Failure> {
+) -> Result<(Config, volumes::Settings, records::Settings), Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
     let text = file::text(path, MAX_TEXT);
     let text = match named {
@@ -113,8 +117,14 @@ fn read_config(
     };
     match text {
         Ok(Some(text)) => Ok((
-            Config::parse(&text, path, kinds, volumes::CONFIG_KEYS)?,
+            Config::parse(
+                &text,
+                path,
+                kinds,
+                &[volumes::CONFIG_KEYS, records::CONFIG_KEYS].concat(),
+            )?,
             volumes::Settings::parse(&text, path)?,
+            records::Settings::parse(&text, path)?,
         )),
         Ok(None) => Ok(Default::default()),
         Err(error) => {

@@ -8,7 +8,7 @@ use cairn_model::value::{Object, Value};
 use crate::effect::Change;
 use crate::event::FlowState;
 use crate::rows::{
-    Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo, typed,
+    End, Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo, typed,
 };
 use crate::rules::Effect;
 use crate::table;
@@ -111,13 +111,13 @@ fn undo(_: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
 }
 
 /// Lets go what a flow sent when the flow succeeds, and withdraws it when it does not.
-fn settle(rows: &mut Rows<'_>, end: FlowState) -> Result<(), Stop> {
+fn settle(rows: &mut Rows<'_>, end: End<'_>) -> Result<(), Stop> {
     let flow = rows.by().call.map(|call| call.flow);
     for message in rows.of_flow::<Message>()? {
         if &*message.state != "held" || message.flow != flow {
             continue;
         }
-        if end == FlowState::Success {
+        if end.state == FlowState::Success {
             let ready = Message {
                 state: "ready".into(),
                 ..Message::clone(&message)

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use cairn::capability::{Enforcer, Surroundings};
 use cairn::clock::{Clock, ManualClock, Timestamp};
+use cairn::domain::Domain;
 use cairn::error::{Diagnostic, TaskError};
 use cairn::flow::{FlowError, Recovery, TaskOptions};
 use cairn::host::{Planner, ReadyTask};
 use cairn::policy::Policy;
 use cairn::store::view::Dump;
 use cairn::store::{Sqlite, SqliteConfig, Store, StoreError};
-use cairn::value::Value;
-use cairn::volumes;
+use cairn::value::{Object, Value};
 use cairn::{Domains, Flow, Host, Plan, TaskSpec};
+use cairn::{records, volumes};
 use tempfile::TempDir;
 
 use crate::asked::Asked;
@@ -85,8 +86,16 @@ impl<'a> Scene<'a> {
             default_zone: case.host.default_zone.clone(),
             ..volumes::Settings::default()
         });
-        let domains = Domains::new([volumes].into_iter().chain(tools.domains.iter().cloned()))
-            .map_err(LawsError::Domains)?;
+        let own = records_of(case)?;
+        let others = tools.domains.iter().filter(|domain| {
+            let is_replaced = own.as_ref().is_some_and(|own| own.name == domain.name);
+            !is_replaced
+        });
+        let domains = [volumes]
+            .into_iter()
+            .chain(others.cloned())
+            .chain(own.clone());
+        let domains = Domains::new(domains).map_err(LawsError::Domains)?;
         Ok(Self {
             case,
             domains,
@@ -307,4 +316,18 @@ fn flow_error(error: FlowError) -> LawsError {
         FlowError::Store(error) => error.into(),
         other => LawsError::Host(cairn::HostError::Flow(other)),
     }
+}
+
+/// The domain of records as a case has set it up; `None` when it says nothing of them.
+fn records_of(case: &TaskCase) -> Result<Option<Domain>, LawsError> {
+    if case.host.records.is_empty() {
+        return Ok(None);
+    }
+    // The line is left out: it is not that of the file.
+    let invalid = |diagnostic| told(&case.name, &case.file, diagnostic);
+    let written = Object::from_iter([("records".to_owned(), case.host.records.clone().into())]);
+    let text =
+        toml::to_string(&written).map_err(|error| invalid(Diagnostic::new(error.to_string())))?;
+    let settings = records::Settings::parse(&text, &case.file).map_err(invalid)?;
+    Ok(Some(records::domain(settings)))
 }

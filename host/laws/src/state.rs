@@ -5,6 +5,8 @@ use std::path::Path;
 
 use cairn::error::Diagnostic;
 use cairn::id::Identity;
+use cairn::records::Expect;
+use cairn::records::operator::OperateRecords as _;
 use cairn::store::{Sqlite, StoreError};
 use cairn::value::{Object, Value};
 use cairn::volumes::operator::OperateVolumes as _;
@@ -39,6 +41,8 @@ pub struct State {
     /// Usages of the requester's project: resource -> `{ in_use, reserved }`. Usages say what is booked unless some are named
     /// here; then any other is counted when it is first asked for.
     pub usages: BTreeMap<String, Used>,
+    /// Records of the requester's project: collection -> key -> value.
+    pub records: BTreeMap<String, Object>,
 }
 
 /// How much of a resource is used.
@@ -72,6 +76,9 @@ impl State {
         self.zones.extend(other.zones);
         self.quotas.extend(other.quotas);
         self.usages.extend(other.usages);
+        for (collection, records) in other.records {
+            self.records.entry(collection).or_default().extend(records);
+        }
         self
     }
 
@@ -133,6 +140,11 @@ impl State {
             admin.import(&tables)?;
             if self.usages.is_empty() {
                 admin.sync_usages()?;
+            }
+            for (collection, records) in &self.records {
+                for (key, value) in records {
+                    admin.put_record(collection, key, value, Expect::Any)?;
+                }
             }
             Ok(())
         })

@@ -71,6 +71,30 @@ fn what_a_revert_keeps_must_be_named() {
     assert_eq!(try_laws("revert", named).broken, []);
 }
 
+/// What a case of the guest that uses records says of them.
+const RECORDS: &str =
+    "host = { records = { marks = { sequences = ['numbers'], counters = { made = {} } } } }";
+
+#[test]
+fn records_counters_and_sequences_that_the_host_takes_back_keep_every_law() {
+    assert_eq!(try_laws("records", RECORDS).broken, []);
+}
+
+#[test]
+fn a_record_that_is_left_after_a_revert_is_caught_unless_it_is_named() {
+    let broken = broken("record", RECORDS, Law::Revert);
+    assert_eq!(functions(&broken), ["records.put", "records.put"]);
+    let [found] = &differences(&broken)[..] else {
+        panic!("{broken:?}")
+    };
+    assert!(
+        found.starts_with("records/demo/marks/mark is new: "),
+        "{found}"
+    );
+    let named = format!("{RECORDS}\nkeep = ['records/demo/marks/mark']");
+    assert_eq!(try_laws("record", &named).broken, []);
+}
+
 #[test]
 fn what_is_named_must_be_left() {
     let broken = broken("nothing", "keep = ['volumes/v1']", Law::Revert);

@@ -26,6 +26,7 @@ wit_bindgen::generate!({
             import cairn:plugin/keys@0.1.0;
             import cairn:plugin/quota@0.1.0;
             import cairn:plugin/volumes@0.1.0;
+            import cairn:plugin/records@0.1.0;
             import cairn:plugin/rpc@0.1.0;
             export cairn:plugin/plugin@0.1.0;
         }

@@ -95,7 +95,7 @@ use bindings::cairn::plugin as host;
 use testing::imports as host;
 
 pub use capability::{
-    catalog, context, images, keys, log, policy, quota, results, rpc, volumes, zones,
+    catalog, context, images, keys, log, policy, quota, records, results, rpc, volumes, zones,
 };
 pub use error::Error;
 #[doc(hidden)]

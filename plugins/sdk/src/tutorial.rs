@@ -207,8 +207,8 @@
 //! | `inputs`, `settings` | what the task is called with and set to; TOML has no null, so a string with the text of a JSON object is taken too |
 //! | `grants` | as in a manifest; whatever the plugin imports unless it is given |
 //! | `requester` | who asks: `user`, `project` (both `demo`), `roles`, `admin`, `quota_class` |
-//! | `host` | what the operator has set up: `default_zone`, `default_volume_type`, `policy` (rules by name) |
-//! | `state` | rows that are there: `volumes`, `snapshots`, `types`, `qos`, `encryptions`, `images`, `zones`, `quotas`, `usages` |
+//! | `host` | what the operator has set up: `default_zone`, `default_volume_type`, `policy` (rules by name), `records` (collections by name, as in `cairn.toml`) |
+//! | `state` | rows that are there: `volumes`, `snapshots`, `types`, `qos`, `encryptions`, `images`, `zones`, `quotas`, `usages`, `records` (collection -> key -> value) |
 //! | `before` | tasks that ran before in the same flow: `[{ plugin = "builtin:quota-reserve" }]`, with `settings` and `grants` |
 //! | `keep` | what a revert leaves on purpose: `TABLE/ROW` or `TABLE/ROW.COLUMN`, such as `volumes/*.status`; `new` is every new row |
 //! | `varies_with` | what the task's requests may depend on: `clock`, `randomness` |

@@ -67,12 +67,14 @@ fn world(program: &Program) -> String {
     let over = json!({"size": 1_000_000, "name": NAME});
     create(program, &over.to_string(), &[], 3);
     program.write("image", "bytes");
+    program.write("records.toml", "[records.dns.counters.n]\n");
     for set_up in [
         "zones create nova",
         "types create gold",
         "images create image",
         "volumes set VOLUME --status available",
         "snapshots create --volume VOLUME",
+        "record put dns k 1 --config records.toml",
     ] {
         let words = set_up.replace("VOLUME", volume);
         let words: Vec<&str> = words.split(' ').collect();
@@ -91,6 +93,11 @@ fn world(program: &Program) -> String {
     ] {
         sql(program, &format!("UPDATE {}", change.replace('@', &name)));
     }
+    let value = json!({NAME: NAME}).to_string().replace('\'', "''");
+    sql(
+        program,
+        &format!("UPDATE records SET key = {name}, value = '{value}'"),
+    );
     made["flow"]["id"].as_str().expect("an id").to_owned()
 }
 
@@ -249,6 +256,21 @@ zones list --config who.toml
 zones show @
 zones show missing@
 zones delete missing@
+record list dns --config records.toml
+record list dns --config records.toml --json --prefix @
+record list @
+record show dns @ --config records.toml
+record show dns @
+record put dns @ {@} --config records.toml
+record put dns @ @ --config records.toml
+record put @ k 1 --config records.toml
+record put dns k --input @
+record put dns k 1 --expect @
+record remove dns @ --config records.toml
+record release dns @ --flow ID --reason @ --config records.toml
+record release dns k --flow @ --reason @
+record counters dns --config records.toml
+record counters @
 outbox list --all --admin
 outbox ack @
 plugin new @ --lang @

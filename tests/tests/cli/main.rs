@@ -35,6 +35,7 @@ mod prune;
 mod quota;
 mod read_only;
 mod reads;
+mod record;
 mod recovered;
 mod reset;
 mod restore;

@@ -11,6 +11,7 @@ mod plan;
 mod plugin;
 mod policy;
 mod quota;
+mod record;
 mod recover;
 mod run;
 mod snapshots;
@@ -48,6 +49,8 @@ pub enum Command {
     Images(images::Images),
     #[command(subcommand)]
     Zones(zones::Zones),
+    #[command(subcommand, visible_alias = "records")]
+    Record(record::Record),
     #[command(subcommand)]
     Outbox(outbox::Outbox),
     #[command(subcommand)]
@@ -89,6 +92,7 @@ pub fn run(
         Command::Types(types) => types.run(&session),
         Command::Images(images) => images.run(&session),
         Command::Zones(zones) => zones.run(&session),
+        Command::Record(record) => record.run(&session),
         Command::Outbox(outbox) => outbox.run(&session),
         Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(grammar()),

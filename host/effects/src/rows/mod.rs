@@ -20,7 +20,7 @@ pub use cell::{Bytes, Cell, CellRef, Field, Json, Kind, Text, WrongCell, to_hex}
 pub use fetch::{Fetched, Mark, Wants};
 pub use hooks::{Dumped, Hooks, Pruned};
 pub use overlay::{Fetching, Overlay, Written};
-pub use registered::{Inverse, Registered, Settle, Undo, UndoRule};
+pub use registered::{End, Inverse, Registered, Settle, Undo, UndoRule};
 pub use scan::{AnyScan, AnyTally, Count, Counted, LookUp, Scan, Select, Tally};
 pub use services::Services;
 pub use table::{AnyRow, Column, ReadRow, Row, RowId, State, Table, WholeTable, typed};

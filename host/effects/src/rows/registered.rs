@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
 use cairn_model::error::{HostErrorKind, TaskError};
+use cairn_model::id::TaskId;
 use cairn_model::value::Object;
 
 use super::table::{RowId, State, Table};
@@ -14,7 +16,8 @@ pub struct Registered {
     pub table: &'static Table,
     /// Decides on the inverse of a change of a row; [`Inverse::compare`] unless the table says more.
     pub undo: UndoRule,
-    /// Settles the rows that a flow made or changed when it ends, in the batch that records the end.
+    /// Settles the rows that a flow made or changed when it ends, in the batch that records the end. It runs again when a rollback is
+    /// repeated, and when an incomplete one is accepted.
     pub settle: Option<Settle>,
 }
 
@@ -22,7 +25,16 @@ pub struct Registered {
 pub type UndoRule = fn(&mut Rows<'_>, &Inverse<'_>) -> Result<Undo, Stop>;
 
 /// See [`Registered::settle`]. [`Rows::of_flow`] has the rows.
-pub type Settle = fn(&mut Rows<'_>, FlowState) -> Result<(), Stop>;
+pub type Settle = fn(&mut Rows<'_>, End<'_>) -> Result<(), Stop>;
+
+/// How a flow ends.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// `Success` or `Failure`.
+    pub state: FlowState,
+    /// The tasks that could not be reverted; none once an operator accepted that.
+    pub unreverted: &'a BTreeSet<TaskId>,
+}
 
 /// A table about whose rows there is nothing more to know.
 impl From<&'static Table> for Registered {
@@ -61,6 +73,8 @@ pub enum Undo {
     Apply,
     /// There is nothing to take back.
     Nothing,
+    /// The rule has taken the change back itself.
+    Done,
 }
 
 impl Inverse<'_> {

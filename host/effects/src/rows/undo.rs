@@ -65,7 +65,7 @@ fn row(
         wrote,
         restores,
     };
-    if (registered.undo)(rows, &inverse)? == Undo::Nothing {
+    if (registered.undo)(rows, &inverse)? != Undo::Apply {
         return Ok(());
     }
     match (wrote, restores) {

@@ -50,6 +50,8 @@ pub struct HostSettings {
     pub default_volume_type: Option<String>,
     /// Policy rules by name, beside the built-in ones.
     pub policy: Object,
+    /// Collections of records by name, as `[records]` of a `cairn.toml` has them. Without any the program's own are there.
+    pub records: Object,
 }
 
 /// A task that ran before in the same flow.

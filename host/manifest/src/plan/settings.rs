@@ -59,21 +59,38 @@ fn sentence(violations: &[Violation]) -> String {
 /// [`SettingsError::Schema`] when the schema is none, refers to another document or to itself, or is too large;
 /// [`SettingsError::Settings`] with what is wrong and where.
 pub fn check_settings(settings: &Object, schema: &Value) -> Result<(), SettingsError> {
-    measure(schema).map_err(SettingsError::Schema)?;
-    let validator = jsonschema::options()
-        .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN))
-        .build(schema)
-        .map_err(|error| SettingsError::Schema(plain(&error.to_string())))?;
-    let settings = Value::Object(settings.clone());
-    let violations: Vec<_> = validator
-        .iter_errors(&settings)
-        .take(MAX_VIOLATIONS)
-        .map(|error| violation(&error))
-        .collect();
+    let schema = Schema::compile(schema).map_err(SettingsError::Schema)?;
+    let violations = schema.check(&Value::Object(settings.clone()));
     if violations.is_empty() {
         Ok(())
     } else {
         Err(SettingsError::Settings(violations))
+    }
+}
+
+/// A JSON schema that many values are checked against.
+#[derive(Debug)]
+pub struct Schema(jsonschema::Validator);
+
+impl Schema {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// The rest of a sentence that begins "the schema cannot be used:": it is none, refers to another document or to itself, or is too
+    /// large.
+    pub fn compile(schema: &Value) -> Result<Self, String> {
+        measure(schema)?;
+        jsonschema::options()
+            .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN))
+            .build(schema)
+            .map(Self)
+            .map_err(|error| plain(&error.to_string()))
+    }
+
+    /// Returns what is wrong with a value: at most eight violations, none when it fits.
+    pub fn check(&self, value: &Value) -> Vec<Violation> {
+        let errors = self.0.iter_errors(value).take(MAX_VIOLATIONS);
+        errors.map(|error| violation(&error)).collect()
     }
 }
 

@@ -141,6 +141,11 @@ impl Session {
         failed && !self.unreverted.is_empty()
     }
 
+    /// The tasks whose revert failed, and that no operator has accepted.
+    pub(super) fn unreverted(&self) -> BTreeSet<TaskId> {
+        self.unreverted.clone()
+    }
+
     /// Everything noted so far came from the disk, `entries` of them.
     pub(super) fn loaded(&mut self, entries: usize) {
         self.next_entry = entries as i64;

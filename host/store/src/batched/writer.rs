@@ -1,5 +1,6 @@
 //! The one writer: what flows append, the effects they apply and undo, and what they look up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde::Serialize;
 use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event, FlowState};
 use cairn_effects::history::History;
-use cairn_effects::rows::{Done, Draft, Made, Rows, Stop, Tables, undo};
+use cairn_effects::rows::{Done, Draft, End, Made, Rows, Stop, Tables, undo};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
@@ -50,12 +51,18 @@ impl<B: Backend> Writer<B> {
         self.open_session(flow, events.first())?;
         let finished = events.iter().find_map(|event| match event {
             Event::State { to, .. } if matches!(to, FlowState::Success | FlowState::Failure) => {
-                Some(*to)
+                let session = self.ledger.flows.get(&flow);
+                Some((*to, session.map(Session::unreverted).unwrap_or_default()))
             }
+            Event::Accepted { .. } => Some((FlowState::Failure, BTreeSet::new())),
             _ => None,
         });
-        if let Some(state) = finished {
-            self.settle(flow, state)?;
+        if let Some((state, unreverted)) = finished {
+            let end = End {
+                state,
+                unreverted: &unreverted,
+            };
+            self.settle(flow, end)?;
             reach(CrashPoint::CastsSettled);
         }
         if let Some(session) = self.ledger.flows.get_mut(&flow) {
@@ -199,7 +206,7 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Settles the rows of a flow that ends, as their tables say. Rows that are not in memory are fetched in the open batch.
-    fn settle(&mut self, flow: FlowId, end: FlowState) -> Result<(), StoreError> {
+    fn settle(&mut self, flow: FlowId, end: End<'_>) -> Result<(), StoreError> {
         let Some(session) = self.ledger.flows.get(&flow) else {
             return Ok(());
         };

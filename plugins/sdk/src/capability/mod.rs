@@ -8,6 +8,7 @@ pub mod keys;
 pub mod log;
 pub mod policy;
 pub mod quota;
+pub mod records;
 pub mod results;
 pub mod rpc;
 pub mod volumes;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::FakeHost;
 
 /// The functions that change something.
-const EFFECTS: [&str; 10] = [
+const EFFECTS: [&str; 14] = [
     "keys.create",
     "keys.copy",
     "keys.delete",
@@ -15,6 +15,10 @@ const EFFECTS: [&str; 10] = [
     "volumes.create",
     "volumes.update",
     "volumes.destroy",
+    "records.put",
+    "records.remove",
+    "records.add",
+    "records.next",
     "rpc.cast",
 ];
 

@@ -283,6 +283,97 @@ pub(crate) mod volumes {
     }
 }
 
+pub(crate) mod records {
+    use super::{Value, ask, document, json, types};
+    pub(crate) use crate::bindings::cairn::plugin::records::{Entry, Expect, Page};
+
+    pub(crate) fn get(collection: &str, key: &str) -> Result<Option<Entry>, types::Error> {
+        let found = ask("records.get", json!({"collection": collection, "key": key}))?;
+        Ok((!found.is_null()).then(|| entry(&found)))
+    }
+
+    pub(crate) fn list(
+        collection: &str,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page, types::Error> {
+        let arguments =
+            json!({"collection": collection, "prefix": prefix, "cursor": cursor, "limit": limit});
+        let page = ask("records.list", arguments)?;
+        let entries = page["entries"]
+            .as_array()
+            .expect("`records.list` answers `entries`");
+        Ok(Page {
+            entries: entries.iter().map(entry).collect(),
+            next: page["next"].as_str().map(str::to_owned),
+        })
+    }
+
+    pub(crate) fn put(
+        collection: &str,
+        key: &str,
+        value: &str,
+        expect: Expect,
+    ) -> Result<u64, types::Error> {
+        let arguments = json!({"collection": collection, "key": key, "value": document(value), "expect": expected(expect)});
+        Ok(number("records.put", &ask("records.put", arguments)?))
+    }
+
+    pub(crate) fn remove(collection: &str, key: &str, expect: Expect) -> Result<(), types::Error> {
+        let arguments = json!({"collection": collection, "key": key, "expect": expected(expect)});
+        ask("records.remove", arguments)?;
+        Ok(())
+    }
+
+    pub(crate) fn add(collection: &str, counter: &str, delta: i64) -> Result<(), types::Error> {
+        let arguments = json!({"collection": collection, "counter": counter, "delta": delta});
+        ask("records.add", arguments)?;
+        Ok(())
+    }
+
+    pub(crate) fn count(collection: &str, counter: &str) -> Result<i64, types::Error> {
+        let value = ask(
+            "records.count",
+            json!({"collection": collection, "counter": counter}),
+        )?;
+        Ok(value.as_i64().expect("`records.count` answers a number"))
+    }
+
+    pub(crate) fn next(collection: &str, sequence: &str) -> Result<u64, types::Error> {
+        let given = ask(
+            "records.next",
+            json!({"collection": collection, "sequence": sequence}),
+        )?;
+        Ok(number("records.next", &given))
+    }
+
+    fn number(function: &str, answer: &Value) -> u64 {
+        let number = answer.as_u64();
+        number.unwrap_or_else(|| panic!("`{function}` answers a number from 0 on"))
+    }
+
+    fn entry(answer: &Value) -> Entry {
+        Entry {
+            key: answer["key"]
+                .as_str()
+                .expect("a record has a key")
+                .to_owned(),
+            value: answer["value"].to_string(),
+            version: number("records.get", &answer["version"]),
+        }
+    }
+
+    /// What is expected, as the journal of a test names it: `"any"`, `"absent"` or `{"version": 1}`.
+    fn expected(expect: Expect) -> Value {
+        match expect {
+            Expect::Any => json!("any"),
+            Expect::Absent => json!("absent"),
+            Expect::Version(version) => json!({"version": version}),
+        }
+    }
+}
+
 pub(crate) mod rpc {
     use super::{ask, document, json, types};
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
 use cairn::plan::Role;
+use cairn::records;
 use cairn_laws::{Broken, Case, Checked, Law, Subject, Tested, Tools};
 use clap::Args;
 
@@ -148,7 +149,7 @@ pub(super) fn tools(session: &Session, scratch: &Scratch) -> Result<Tools, Failu
         folder: scratch.path().to_owned(),
         plugins: session.plugins()?,
         builtins: cairn_bundle::PLUGINS.to_vec(),
-        domains: Vec::new(),
+        domains: vec![records::domain(session.settings.records.clone())],
     })
 }
 

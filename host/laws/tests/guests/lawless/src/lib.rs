@@ -4,6 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::time::SystemTime;
 
+use cairn_plugin::records::{self, Expect};
 use cairn_plugin::{Disposition, Error, Failure, Outcome, Task, bail, catalog, volumes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,10 @@ enum Breaks {
     RandomRequests,
     /// `same-requests`: asks by the clock.
     TimedRequests,
+    /// `revert`: leaves another record than there was, and does not say so.
+    Record,
+    /// None: puts a record, takes a number and counts.
+    Records,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -53,6 +58,16 @@ impl Task for Lawless {
     fn call(&self, _inputs: Inputs) -> Result<Output, Error> {
         let host = match self.breaks {
             Breaks::Twice => return Ok(Output { has_host: false }),
+            Breaks::Record => {
+                records::put("marks", "mark", &json!("made"), Expect::Absent)?;
+                return Ok(Output { has_host: false });
+            }
+            Breaks::Records => {
+                let number = records::next("marks", "numbers")?;
+                records::put("marks", "mark", &json!({"number": number}), Expect::Absent)?;
+                records::add("marks", "made", 1)?;
+                return Ok(Output { has_host: false });
+            }
             Breaks::RandomRequests => format!("host-{}", RandomState::new().hash_one(1)),
             Breaks::TimedRequests => {
                 let since = SystemTime::UNIX_EPOCH.elapsed();
@@ -84,12 +99,19 @@ impl Task for Lawless {
                 return Ok(Disposition::Keep);
             }
             (Breaks::Failure, Outcome::Completed(_)) => {
-                if outcome.result::<Output>()?.is_some_and(|output| !output.has_host) {
+                if outcome
+                    .result::<Output>()?
+                    .is_some_and(|output| !output.has_host)
+                {
                     return Ok(Disposition::Keep);
                 }
             }
             (Breaks::CutOff, Outcome::Failed(error)) if error.is("DeadlineExceeded") => {
                 volumes::update("v1", &json!({"status": "error"}))?;
+                return Ok(Disposition::Keep);
+            }
+            (Breaks::Record, Outcome::Completed(_)) => {
+                records::put("marks", "mark", &json!("left"), Expect::Any)?;
                 return Ok(Disposition::Keep);
             }
             (Breaks::Interrupted, Outcome::Interrupted) => {

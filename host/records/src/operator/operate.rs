@@ -1,0 +1,118 @@
+use cairn_effects::rows::{Cell, Field as _};
+use cairn_effects::rules::Effect as _;
+use cairn_model::error::TaskError;
+use cairn_model::id::FlowId;
+use cairn_model::value::Value;
+use cairn_store::admin::{Admin, AdminError};
+
+use crate::rules::{Expect, RecordPut, RecordRemove, operate};
+
+/// What an operator changes of the records of the requester's project. It is published at once.
+pub trait OperateRecords {
+    /// Puts a value under a key, and returns its version.
+    ///
+    /// # Errors
+    /// `Busy`, naming the flow that holds the key; those of [`RecordPut`].
+    fn put_record(
+        &mut self,
+        collection: &str,
+        key: &str,
+        value: &Value,
+        expect: Expect,
+    ) -> Result<u64, AdminError>;
+
+    /// Removes the record of a key.
+    ///
+    /// # Errors
+    /// `Busy`, naming the flow that holds the key; those of [`RecordRemove`].
+    fn remove_record(
+        &mut self,
+        collection: &str,
+        key: &str,
+        expect: Expect,
+    ) -> Result<(), AdminError>;
+
+    /// Takes a key from a flow that cannot go on: one that was set aside, whose rollback is incomplete, or that is not there any more. What
+    /// the flow has done to the record is gone.
+    ///
+    /// # Errors
+    /// `NotHeld` when that flow does not hold the key; `FlowUnfinished` when it can go on, or be rolled back.
+    fn release_record(
+        &mut self,
+        collection: &str,
+        key: &str,
+        flow: FlowId,
+        reason: &str,
+    ) -> Result<(), AdminError>;
+}
+
+impl OperateRecords for Admin<'_, '_> {
+    fn put_record(
+        &mut self,
+        collection: &str,
+        key: &str,
+        value: &Value,
+        expect: Expect,
+    ) -> Result<u64, AdminError> {
+        let put = RecordPut {
+            collection: collection.to_owned(),
+            key: key.to_owned(),
+            value: value.clone(),
+            expect,
+        };
+        self.rules(|rows| put.apply(rows))
+    }
+
+    fn remove_record(
+        &mut self,
+        collection: &str,
+        key: &str,
+        expect: Expect,
+    ) -> Result<(), AdminError> {
+        let remove = RecordRemove {
+            collection: collection.to_owned(),
+            key: key.to_owned(),
+            expect,
+        };
+        self.rules(|rows| remove.apply(rows))
+    }
+
+    fn release_record(
+        &mut self,
+        collection: &str,
+        key: &str,
+        flow: FlowId,
+        reason: &str,
+    ) -> Result<(), AdminError> {
+        // A note of a flow that was pruned says nothing to anyone.
+        self.execute(
+            "DELETE FROM record_releases WHERE NOT EXISTS (SELECT 1 FROM flows WHERE flows.id = record_releases.flow)",
+            &[],
+        )?;
+        self.rules(|rows| operate::release(rows, collection, key, flow, reason))?;
+        require_stuck(self, flow)
+    }
+}
+
+/// Refuses to take something from a flow that can go on. What was done before in the same operation is taken back with the refusal.
+fn require_stuck(admin: &Admin<'_, '_>, flow: FlowId) -> Result<(), AdminError> {
+    let view = admin.view();
+    let id = Cell::from(flow.cell());
+    let state = view
+        .query("SELECT state FROM flows WHERE id = $1", &[id])?
+        .pop();
+    let Some(Cell::Text(state)) = state.and_then(|cells| cells.into_iter().next()) else {
+        return Ok(());
+    };
+    if matches!(&*state, "SUCCESS" | "FAILURE") || view.stuck(flow)?.is_some() {
+        return Ok(());
+    }
+    let message = format!(
+        "flow {flow} can go on ({state}), and gives its keys back when it ends: `cairn flows resume {flow}` finishes it, `cairn flows \
+         rollback {flow}` takes back what it did"
+    );
+    Err(TaskError::new("FlowUnfinished", message)
+        .with("flow", flow.to_string())
+        .with("state", &*state)
+        .into())
+}

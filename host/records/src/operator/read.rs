@@ -1,0 +1,189 @@
+use std::ops::Bound;
+
+use cairn_effects::rows::{Cell, CellRef, Field as _, Kind, Row as _};
+use cairn_model::clock::Timestamp;
+use cairn_model::error::TaskError;
+use cairn_model::id::FlowId;
+use cairn_model::value::{Object, Value};
+use cairn_store::StoreError;
+use cairn_store::view::View;
+use serde_json::json;
+
+use crate::rules::{Counter, Record, end_of};
+use crate::settings::{Collection, Settings};
+
+/// Which records are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordListing<'a> {
+    /// The collection.
+    pub collection: &'a str,
+    /// What their keys begin with.
+    pub prefix: &'a str,
+    /// After which key.
+    pub after: Bound<&'a str>,
+    /// No more than this many.
+    pub limit: usize,
+}
+
+/// What a caller may read of the records of its project.
+pub trait ReadRecords {
+    /// Lists records in the order of their keys: those that are published, and those that a flow holds. `held` says by which flow and what
+    /// it has done; null where none does.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`; [`StoreError::Database`].
+    fn records(&self, listing: RecordListing<'_>) -> Result<Vec<Object>, StoreError>;
+
+    /// Shows the record of a key, as [`records`](Self::records) does.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`, `RecordNotFound`; [`StoreError::Database`].
+    fn record(&self, collection: &str, key: &str) -> Result<Object, StoreError>;
+
+    /// Lists the counters that a collection is set up with: what they are, what unfinished flows have added, and their bounds.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`; [`StoreError::Database`].
+    fn counters(&self, collection: &str) -> Result<Vec<Object>, StoreError>;
+}
+
+impl ReadRecords for View<'_> {
+    fn records(&self, listing: RecordListing<'_>) -> Result<Vec<Object>, StoreError> {
+        settings(self, listing.collection)?;
+        let (from, after) = match listing.after {
+            Bound::Unbounded => (listing.prefix, ">="),
+            Bound::Included(key) => (key.max(listing.prefix), ">="),
+            Bound::Excluded(key) if key < listing.prefix => (listing.prefix, ">="),
+            Bound::Excluded(key) => (key, ">"),
+        };
+        let rest = format!("key {after} $3 AND key < $4 ORDER BY key LIMIT $5");
+        let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
+        let end = end_of(listing.prefix);
+        let more = [from.into(), end.as_str().into(), limit.into()];
+        select(self, listing.collection, &rest, &more)
+    }
+
+    fn record(&self, collection: &str, key: &str) -> Result<Object, StoreError> {
+        settings(self, collection)?;
+        let found = select(self, collection, "key = $3", &[key.into()])?.pop();
+        found.ok_or_else(|| {
+            let project = &self.requester().project_id;
+            let message = format!(
+                "the collection `{collection}` of project `{project}` has no record `{key}`"
+            );
+            StoreError::Refused(TaskError::new("RecordNotFound", message))
+        })
+    }
+
+    fn counters(&self, collection: &str) -> Result<Vec<Object>, StoreError> {
+        let settings = settings(self, collection)?;
+        let statement = "SELECT counter, number, pending_up, pending_down FROM record_counters
+                         WHERE project_id = $1 AND collection = $2";
+        let own = [
+            self.requester().project_id.as_str().into(),
+            collection.into(),
+        ];
+        let rows = self.query(statement, &own)?;
+        let number = |row: &[Cell], at: usize| match row.get(at) {
+            Some(Cell::Int(number)) => *number,
+            _ => 0,
+        };
+        let counters = settings.counters.iter().map(|(name, bounds)| {
+            let mut rows = rows.iter();
+            let row =
+                rows.find(|row| matches!(&row[..], [Cell::Text(text), ..] if **text == **name));
+            let row = row.map_or(&[][..], Vec::as_slice);
+            let counter = Counter {
+                number: number(row, 1),
+                pending_up: number(row, 2),
+                pending_down: number(row, 3),
+                ..Counter::default()
+            };
+            object(json!({
+                "counter": name,
+                "value": counter.published(),
+                "pending_up": counter.pending_up,
+                "pending_down": counter.pending_down,
+                "min": (bounds.min != i64::MIN).then_some(bounds.min),
+                "max": (bounds.max != i64::MAX).then_some(bounds.max),
+            }))
+        });
+        Ok(counters.collect())
+    }
+}
+
+/// What an operator has set for a collection.
+fn settings<'v>(view: &'v View<'_>, collection: &str) -> Result<&'v Collection, StoreError> {
+    let settings = Settings::of(view.services());
+    let found = settings.collection(collection);
+    found.map_err(StoreError::Refused)
+}
+
+const COLUMNS: [&str; 8] = [
+    "key",
+    "value",
+    "version",
+    "updated_at",
+    "flow",
+    "task",
+    "pending",
+    "pending_version",
+];
+
+/// Reads records of a collection; `rest` ends the condition, and its parameters begin with `$3`.
+fn select(
+    view: &View<'_>,
+    collection: &str,
+    rest: &str,
+    more: &[Cell],
+) -> Result<Vec<Object>, StoreError> {
+    let table = Record::TABLE.name;
+    let statement = format!(
+        "SELECT {} FROM {table} WHERE project_id = $1 AND collection = $2 AND {rest}",
+        COLUMNS.join(", ")
+    );
+    let mut parameters = vec![
+        view.requester().project_id.as_str().into(),
+        collection.into(),
+    ];
+    parameters.extend_from_slice(more);
+    let rows = view.query(&statement, &parameters)?;
+    Ok(rows.into_iter().map(|row| shown(collection, row)).collect())
+}
+
+fn shown(collection: &str, cells: Vec<Cell>) -> Object {
+    let mut cells = cells.into_iter();
+    let mut next = || cells.next().unwrap_or(Cell::Null);
+    let document = |cell: Cell| cell.borrow().shown(Kind::Json);
+    let (key, value, version, updated_at) = (next(), document(next()), next(), next());
+    let (flow, task, pending, pending_version) = (next(), next(), next(), next());
+    let held = FlowId::read(flow).map(|flow| {
+        json!({
+            "flow": flow.to_string(),
+            "task": task.borrow().shown(Kind::Text),
+            "removes": pending == Cell::Null,
+            "value": document(pending.clone()),
+            "version": pending_version.borrow().shown(Kind::Int),
+        })
+    });
+    let is_published = version != Cell::Int(0);
+    let updated_at = match updated_at.borrow() {
+        CellRef::Int(time) if is_published => Value::from(Timestamp(time).to_string()),
+        _ => Value::Null,
+    };
+    object(json!({
+        "collection": collection,
+        "key": key.borrow().shown(Kind::Text),
+        "value": value,
+        "version": if is_published { version.borrow().shown(Kind::Int) } else { Value::Null },
+        "updated_at": updated_at,
+        "held": held,
+    }))
+}
+
+fn object(value: Value) -> Object {
+    match value {
+        Value::Object(object) => object,
+        _ => Object::new(),
+    }
+}

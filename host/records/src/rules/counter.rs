@@ -1,0 +1,244 @@
+//! Counters: numbers that flows add to, and that stay within bounds whatever becomes of the flows that have not ended.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use cairn_model::error::TaskError;
+use cairn_model::value::Value;
+
+use super::place::{joined, own_project, settings};
+use super::record::flow;
+use super::settle::is_unreverted;
+use super::standing::{Refusal, Standing, Sums};
+use super::tables::{Addition, Counter};
+use crate::settings::{Bounds, shown};
+use cairn_effects::effect::{Change, counts};
+use cairn_effects::rows::{End, Inverse, Row as _, RowId, Rows, Stop, Text, Undo, typed};
+use cairn_effects::rules::{Effect, LookUp};
+
+/// Add to a counter. Other flows see it when this one has succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterAdd {
+    /// The collection.
+    pub collection: String,
+    /// The counter.
+    pub counter: String,
+    /// What is added.
+    pub delta: i64,
+}
+
+/// Read a counter: what flows that have ended have made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterValue {
+    /// The collection.
+    pub collection: String,
+    /// The counter.
+    pub counter: String,
+}
+
+impl Effect for CounterAdd {
+    const NAME: &'static str = "counter_add";
+    const FUNCTION: &'static str = "records.add";
+    type Answer = ();
+
+    fn arguments(&self) -> Value {
+        json!({"collection": self.collection, "counter": self.counter, "delta": self.delta})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<(), Stop> {
+        let bounds = bounds(rows, &self.collection, &self.counter)?;
+        let project = own_project(rows)?;
+        let (collection, counter) = (Text::from(&*self.collection), Text::from(&*self.counter));
+        let key = joined([&project, &collection, &counter]);
+        let found = rows.get::<Counter>(key.clone())?;
+        let own = own_additions(rows, [&project, &collection, &counter])?;
+        let standing = Standing::of(found.as_deref(), own);
+        if let Err(refusal) = standing.check(self.delta, bounds) {
+            return Err(self.refused(refusal, &standing, bounds).into());
+        }
+        if self.delta == 0 {
+            return Ok(());
+        }
+        let old = match found {
+            Some(found) => found,
+            None => {
+                let made = rows.insert(Counter {
+                    project_id: Text::clone(&project),
+                    collection: Text::clone(&collection),
+                    counter: Text::clone(&counter),
+                    ..Counter::default()
+                });
+                // That there is a counter is no change of the flow's.
+                rows.keep();
+                made
+            }
+        };
+        if let Some(call) = rows.by().call {
+            rows.update(&old, old.with_pending(self.delta));
+            let addition = Addition {
+                id: rows.new_id(),
+                project_id: project,
+                collection,
+                counter,
+                delta: self.delta,
+                flow: Some(call.flow),
+                task: Some(call.task.to_string().into()),
+            };
+            let addition = rows.insert(addition);
+            rows.note(Change::Row {
+                table: Addition::TABLE.name.into(),
+                id: Text::clone(&addition.id).into(),
+                before: None,
+                after: Some(
+                    [("delta".to_owned(), self.delta.into())]
+                        .into_iter()
+                        .collect(),
+                ),
+            });
+        }
+        rows.count_by(&RowId::of::<Counter>(key.clone()), [("number", self.delta)])?;
+        rows.note(Change::Count {
+            table: Counter::TABLE.name.into(),
+            key,
+            by: counts([("number", self.delta)]),
+        });
+        Ok(())
+    }
+}
+
+impl CounterAdd {
+    fn refused(&self, refusal: Refusal, standing: &Standing, bounds: Bounds) -> TaskError {
+        let (counter, collection, delta) =
+            (shown(&self.counter), shown(&self.collection), self.delta);
+        let range = format!("from {} to {}", bounds.min, bounds.max);
+        let message = match refusal {
+            Refusal::Bounds => format!(
+                "adding {delta} to the counter `{counter}` of the collection `{collection}`, which is {}, takes it out of its bounds, {range}",
+                standing.published
+            ),
+            Refusal::Busy => format!(
+                "adding {delta} to the counter `{counter}` of the collection `{collection}` may take it out of its bounds, {range}: that hangs \
+                 on what other flows have added that have not ended; try again"
+            ),
+        };
+        TaskError::new(refusal.kind(), message)
+            .with("collection", collection)
+            .with("counter", counter)
+            .with("min", bounds.min)
+            .with("max", bounds.max)
+    }
+}
+
+impl LookUp for CounterValue {
+    const FUNCTION: Option<&'static str> = Some("records.count");
+    type Answer = i64;
+
+    fn arguments(&self) -> Value {
+        json!({"collection": self.collection, "counter": self.counter})
+    }
+
+    fn look_up(&self, rows: &mut Rows<'_>) -> Result<i64, Stop> {
+        bounds(rows, &self.collection, &self.counter)?;
+        let project = own_project(rows)?;
+        let (collection, counter) = (Text::from(&*self.collection), Text::from(&*self.counter));
+        let found = rows.get::<Counter>(joined([&project, &collection, &counter]))?;
+        Ok(found.map_or(0, |counter| counter.published()))
+    }
+}
+
+impl Counter {
+    /// The same counter with more pending, or with less for the opposite number of what was.
+    fn with_pending(&self, delta: i64) -> Self {
+        let mut new = self.clone();
+        let sum = if delta > 0 {
+            &mut new.pending_up
+        } else {
+            &mut new.pending_down
+        };
+        *sum = sum.saturating_add(delta);
+        new
+    }
+
+    /// The same counter with a number no longer pending: it has become a part of what is published, or is taken back.
+    fn without_pending(&self, delta: i64) -> Self {
+        let mut new = self.clone();
+        let sum = if delta > 0 {
+            &mut new.pending_up
+        } else {
+            &mut new.pending_down
+        };
+        *sum = sum.saturating_sub(delta);
+        new
+    }
+}
+
+/// Between which numbers an operator keeps a counter.
+fn bounds(rows: &Rows<'_>, collection: &str, counter: &str) -> Result<Bounds, Stop> {
+    let settings = settings(rows, collection)?;
+    settings.counters.get(counter).copied().ok_or_else(|| {
+        let (name, shown) = (shown(counter), shown(collection));
+        let message = format!(
+            "the collection `{shown}` has no counter `{name}`: the operator adds [records.{shown}.counters.{name}] to cairn.toml"
+        );
+        TaskError::new("CounterNotFound", message)
+            .with("collection", collection)
+            .with("counter", counter)
+            .into()
+    })
+}
+
+/// What this flow has added to a counter and what is pending of it.
+fn own_additions(rows: &mut Rows<'_>, of: [&Text; 3]) -> Result<Sums, Stop> {
+    let own = flow(rows);
+    let mut sums = Sums::default();
+    for addition in rows.of_flow::<Addition>()? {
+        let same = [
+            &addition.project_id,
+            &addition.collection,
+            &addition.counter,
+        ] == of;
+        if !same || own.is_none() || addition.flow != own {
+            continue;
+        }
+        match addition.delta > 0 {
+            true => sums.up += i128::from(addition.delta),
+            false => sums.down += i128::from(addition.delta),
+        }
+    }
+    Ok(sums)
+}
+
+/// Takes back that a number is pending; the number itself is taken back with the counter's own change. Once it was published, there is
+/// nothing pending.
+pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
+    let Some(addition) = inverse.found.as_ref().and_then(typed::<Addition>) else {
+        return Ok(Undo::Nothing);
+    };
+    close(rows, &addition)?;
+    Ok(Undo::Done)
+}
+
+/// Publishes what a flow has added when it succeeds; when it fails, what was kept of it.
+pub(super) fn settle(rows: &mut Rows<'_>, end: End<'_>) -> Result<(), Stop> {
+    let own = flow(rows);
+    for addition in rows.of_flow::<Addition>()? {
+        if own.is_some() && addition.flow == own && !is_unreverted(addition.task.as_ref(), end) {
+            close(rows, &addition)?;
+        }
+    }
+    Ok(())
+}
+
+fn close(rows: &mut Rows<'_>, addition: &Arc<Addition>) -> Result<(), Stop> {
+    let key = joined([
+        &addition.project_id,
+        &addition.collection,
+        &addition.counter,
+    ]);
+    if let Some(counter) = rows.get::<Counter>(key)? {
+        rows.update(&counter, counter.without_pending(addition.delta));
+    }
+    rows.remove(addition);
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Where a record is, and what an operator has set for it.
+
+use std::sync::Arc;
+
+use cairn_model::error::TaskError;
+use cairn_model::text;
+
+use super::tables::{Record, Usage};
+use crate::settings::{Collection, Settings, shown};
+use cairn_effects::rows::{Key, RowId, Rows, Stop, Text};
+
+/// A key in a collection of a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) project: Text,
+    pub(super) collection: Text,
+    pub(super) key: Text,
+}
+
+impl Place {
+    /// The place of a key in the caller's project.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a text that is no key; those of [`own_project`].
+    pub(super) fn own(rows: &Rows<'_>, collection: &str, key: &str) -> Result<Self, Stop> {
+        if let Err(unfit) = text::Text::Name.check(key) {
+            let message = format!("the key `{}` {unfit}", shown(key));
+            return Err(TaskError::new("InvalidInput", message)
+                .with("collection", collection)
+                .into());
+        }
+        Ok(Self {
+            project: own_project(rows)?,
+            collection: collection.into(),
+            key: key.into(),
+        })
+    }
+
+    /// The place that a row's key names.
+    pub(super) fn of(key: &Key) -> Self {
+        let part = |at: usize| key.0.get(at).map_or_else(|| Text::from(""), Arc::clone);
+        Self {
+            project: part(0),
+            collection: part(1),
+            key: part(2),
+        }
+    }
+
+    pub(super) fn row_key(&self) -> Key {
+        joined([&self.project, &self.collection, &self.key])
+    }
+
+    pub(super) fn row(&self) -> RowId {
+        RowId::of::<Record>(self.row_key())
+    }
+
+    pub(super) fn usage(&self) -> RowId {
+        RowId::of::<Usage>(self.usage_key())
+    }
+
+    pub(super) fn usage_key(&self) -> [Text; 2] {
+        [Arc::clone(&self.project), Arc::clone(&self.collection)]
+    }
+
+    /// An error about this key, with its names as details. The project is not told: it is the caller's own.
+    pub(super) fn error(&self, kind: &str, message: impl Into<String>) -> TaskError {
+        TaskError::new(kind, message)
+            .with("collection", &*self.collection)
+            .with("key", &*self.key)
+    }
+}
+
+/// A key of three texts.
+pub(super) fn joined(texts: [&Text; 3]) -> Key {
+    Key(texts.into_iter().map(Arc::clone).collect())
+}
+
+/// The project of the caller, whose records are meant.
+///
+/// # Errors
+/// `NotAuthorized` when the caller names none.
+pub(super) fn own_project(rows: &Rows<'_>) -> Result<Text, Stop> {
+    let project = rows.by().requester.project_id.as_str();
+    if project.is_empty() {
+        let message = "records belong to a project, and the caller names none";
+        return Err(TaskError::new("NotAuthorized", message).into());
+    }
+    Ok(project.into())
+}
+
+/// What an operator has set for a collection.
+///
+/// # Errors
+/// `CollectionNotFound` when nobody has set it up.
+pub(super) fn settings<'a>(rows: &Rows<'a>, collection: &str) -> Result<&'a Collection, Stop> {
+    Ok(Settings::of(rows.services()).collection(collection)?)
+}
