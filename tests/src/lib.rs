@@ -5,6 +5,7 @@ pub mod any;
 pub mod check_guest;
 pub mod conformance;
 pub mod corpus;
+pub mod commands;
 pub mod crash;
 pub mod guest;
 pub mod normal;
