@@ -147,7 +147,7 @@ impl LookUp for CounterValue {
 }
 
 impl Counter {
-    /// The same counter with more pending, or with less for the opposite number of what was.
+    /// Adds to what is pending.
     fn with_pending(&self, delta: i64) -> Self {
         let mut new = self.clone();
         let sum = if delta > 0 {
@@ -159,7 +159,7 @@ impl Counter {
         new
     }
 
-    /// The same counter with a number no longer pending: it has become a part of what is published, or is taken back.
+    /// Takes a number out of what is pending: it has become a part of what is published, or is taken back.
     fn without_pending(&self, delta: i64) -> Self {
         let mut new = self.clone();
         let sum = if delta > 0 {
@@ -172,7 +172,7 @@ impl Counter {
     }
 }
 
-/// Between which numbers an operator keeps a counter.
+/// Finds the bounds that an operator has set for a counter.
 fn bounds(rows: &Rows<'_>, collection: &str, counter: &str) -> Result<Bounds, Stop> {
     let settings = settings(rows, collection)?;
     settings.counters.get(counter).copied().ok_or_else(|| {
@@ -187,7 +187,7 @@ fn bounds(rows: &Rows<'_>, collection: &str, counter: &str) -> Result<Bounds, St
     })
 }
 
-/// What this flow has added to a counter and what is pending of it.
+/// Sums up what this flow has added to a counter and what is pending of it.
 fn own_additions(rows: &mut Rows<'_>, of: [&Text; 3]) -> Result<Sums, Stop> {
     let mut sums = Sums::default();
     for addition in rows.of_flow::<Addition>()? {
