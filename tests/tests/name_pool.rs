@@ -166,6 +166,36 @@ impl Pool {
         (succeeded, failed)
     }
 
+    /// Checks that an operator changes no key that a flow of a dead process holds, and is told the flow; most times there is one.
+    #[track_caller]
+    fn keeps_what_is_held(&self) {
+        let records = self.0.json(&["record", "list", "names", "--json"]);
+        let mut records = records.as_array().expect("a list").iter();
+        let Some(record) = records.find(|record| !record["held"].is_null()) else {
+            return;
+        };
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let (key, flow) = (text(&record["key"]), text(&record["held"]["flow"]));
+        let value = r#"{"number": 1, "user": "root"}"#;
+        let release = [
+            "record",
+            "release",
+            "names",
+            &key,
+            "--flow",
+            &flow,
+            "--reason",
+            "it is dead",
+        ];
+        for change in [
+            &["record", "put", "names", &key, value][..],
+            &["record", "remove", "names", &key],
+            &release,
+        ] {
+            self.0.run(change).exits(3).says(&[&flow]);
+        }
+    }
+
     /// How each flow ended: its state, and the verdict on its rollback.
     fn flows(&self) -> Vec<(FlowState, Option<Verdict>)> {
         let text = fs::read_to_string(self.0.path("cairn.toml")).expect("the settings");
@@ -209,6 +239,7 @@ fn killed(kills: usize) {
             child.kill().expect("it is ours");
             child.wait().expect("it was killed");
         }
+        pool.keeps_what_is_held();
         let (succeeded, failed) = pool.check(&format!("after kill {}", kill + 1));
         assert!(succeeded >= before.0 + 20 && failed >= before.1 + 20);
     }

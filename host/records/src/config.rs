@@ -114,7 +114,7 @@ fn reads(item: &Item<'_>) -> Result<Reads, Diagnostic> {
     }
 }
 
-/// A schema that stands here, or the path of a file that holds one.
+/// Reads a schema that stands here, or in the file that is named.
 fn schema(item: &Item<'_>, folder: &Path) -> Result<ValueSchema, Diagnostic> {
     let written = match item.as_table() {
         Some(_) => Value::Object(item.object()?),

@@ -137,7 +137,7 @@ impl Settings {
     }
 }
 
-/// A text of others in a message: short.
+/// Shortens a text of others for a message.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 120;
     match text.char_indices().nth(MOST) {

@@ -222,7 +222,7 @@ impl Counters {
     }
 }
 
-/// Records under their titles.
+/// Writes records under their titles.
 fn table(records: &[Object]) -> String {
     let titles = ["key", "version", "value", "held by"];
     let rows = records.iter().map(|record| {
@@ -251,7 +251,7 @@ fn parse(text: &str, path: Option<&Path>) -> Result<Value, Diagnostic> {
     })
 }
 
-/// `absent`, or a version.
+/// Reads `absent`, or a version.
 fn expect(text: &str) -> Result<Expect, String> {
     match text.parse() {
         _ if text == "absent" => Ok(Expect::Absent),

@@ -35,7 +35,7 @@ impl Records {
         }
     }
 
-    /// Whether a grant reaches a collection.
+    /// Tells whether a grant reaches a collection.
     pub fn reaches(grant: &Grant, collection: &str) -> bool {
         grant.reaches(COLLECTIONS, collection)
     }

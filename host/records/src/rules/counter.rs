@@ -8,7 +8,6 @@ use cairn_model::error::TaskError;
 use cairn_model::value::Value;
 
 use super::place::{joined, own_project, settings};
-use super::record::flow;
 use super::settle::is_unreverted;
 use super::standing::{Refusal, Standing, Sums};
 use super::tables::{Addition, Counter};
@@ -148,7 +147,7 @@ impl LookUp for CounterValue {
 }
 
 impl Counter {
-    /// The same counter with more pending, or with less for the opposite number of what was.
+    /// Adds to what is pending.
     fn with_pending(&self, delta: i64) -> Self {
         let mut new = self.clone();
         let sum = if delta > 0 {
@@ -160,7 +159,7 @@ impl Counter {
         new
     }
 
-    /// The same counter with a number no longer pending: it has become a part of what is published, or is taken back.
+    /// Takes a number out of what is pending: it has become a part of what is published, or is taken back.
     fn without_pending(&self, delta: i64) -> Self {
         let mut new = self.clone();
         let sum = if delta > 0 {
@@ -173,7 +172,7 @@ impl Counter {
     }
 }
 
-/// Between which numbers an operator keeps a counter.
+/// Finds the bounds that an operator has set for a counter.
 fn bounds(rows: &Rows<'_>, collection: &str, counter: &str) -> Result<Bounds, Stop> {
     let settings = settings(rows, collection)?;
     settings.counters.get(counter).copied().ok_or_else(|| {
@@ -188,9 +187,8 @@ fn bounds(rows: &Rows<'_>, collection: &str, counter: &str) -> Result<Bounds, St
     })
 }
 
-/// What this flow has added to a counter and what is pending of it.
+/// Sums up what this flow has added to a counter and what is pending of it.
 fn own_additions(rows: &mut Rows<'_>, of: [&Text; 3]) -> Result<Sums, Stop> {
-    let own = flow(rows);
     let mut sums = Sums::default();
     for addition in rows.of_flow::<Addition>()? {
         let same = [
@@ -198,7 +196,7 @@ fn own_additions(rows: &mut Rows<'_>, of: [&Text; 3]) -> Result<Sums, Stop> {
             &addition.collection,
             &addition.counter,
         ] == of;
-        if !same || own.is_none() || addition.flow != own {
+        if !same {
             continue;
         }
         match addition.delta > 0 {
@@ -221,9 +219,8 @@ pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, S
 
 /// Publishes what a flow has added when it succeeds; when it fails, what was kept of it.
 pub(super) fn settle(rows: &mut Rows<'_>, end: End<'_>) -> Result<(), Stop> {
-    let own = flow(rows);
     for addition in rows.of_flow::<Addition>()? {
-        if own.is_some() && addition.flow == own && !is_unreverted(addition.task.as_ref(), end) {
+        if !is_unreverted(addition.task.as_ref(), end) {
             close(rows, &addition)?;
         }
     }

@@ -118,7 +118,7 @@ fn page(entries: impl Iterator<Item = (Entry, usize)>, most: usize, next: Option
     page
 }
 
-/// The first text that comes after every text with this prefix.
+/// Returns the first text that comes after every text with this prefix.
 pub(crate) fn end_of(prefix: &str) -> String {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {

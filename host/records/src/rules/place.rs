@@ -18,7 +18,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of a key in the caller's project.
+    /// Names a key in the caller's project.
     ///
     /// # Errors
     /// `InvalidInput` for a text that is no key; those of [`own_project`].
@@ -36,7 +36,7 @@ impl Place {
         })
     }
 
-    /// The place that a row's key names.
+    /// Reads the place from a row's key.
     pub(super) fn of(key: &Key) -> Self {
         let part = |at: usize| key.0.get(at).map_or_else(|| Text::from(""), Arc::clone);
         Self {
@@ -62,7 +62,7 @@ impl Place {
         [Arc::clone(&self.project), Arc::clone(&self.collection)]
     }
 
-    /// An error about this key, with its names as details. The project is not told: it is the caller's own.
+    /// Makes an error about this key, with its names as details. The project is left out: it is the caller's own.
     pub(super) fn error(&self, kind: &str, message: impl Into<String>) -> TaskError {
         TaskError::new(kind, message)
             .with("collection", &*self.collection)
@@ -70,12 +70,12 @@ impl Place {
     }
 }
 
-/// A key of three texts.
+/// Joins three texts to a key.
 pub(super) fn joined(texts: [&Text; 3]) -> Key {
     Key(texts.into_iter().map(Arc::clone).collect())
 }
 
-/// The project of the caller, whose records are meant.
+/// Returns the caller's project, whose records are meant.
 ///
 /// # Errors
 /// `NotAuthorized` when the caller names none.
@@ -88,7 +88,7 @@ pub(super) fn own_project(rows: &Rows<'_>) -> Result<Text, Stop> {
     Ok(project.into())
 }
 
-/// What an operator has set for a collection.
+/// Finds what an operator has set for a collection.
 ///
 /// # Errors
 /// `CollectionNotFound` when nobody has set it up.

@@ -149,12 +149,12 @@ impl LookUp for RecordGet {
     }
 }
 
-/// The flow on whose behalf a rule runs.
+/// Returns the flow on whose behalf a rule runs.
 pub(super) fn flow(rows: &Rows<'_>) -> Option<FlowId> {
     rows.by().call.map(|call| call.flow)
 }
 
-/// A sight as an entry; `None` when nothing is there.
+/// Makes an entry of a sight; `None` when nothing is there.
 pub(super) fn entry(key: &str, sight: &Sight) -> Option<Entry> {
     let text = sight.value.as_deref()?;
     Some(Entry {
@@ -184,7 +184,7 @@ impl Found {
         Ok(Self { row, seen })
     }
 
-    /// What the flow sees once it has written.
+    /// Returns what the flow sees once it has written.
     fn written(&self, rows: &Rows<'_>, value: Option<Text>, version: i64) -> Sight {
         Sight {
             value,
@@ -193,7 +193,7 @@ impl Found {
         }
     }
 
-    /// The record with what is written: held by the flow, or published at once for an operator.
+    /// Writes into a copy of the record: held by the flow, or published at once for an operator.
     fn with(&self, rows: &Rows<'_>, place: &Place, sight: &Sight) -> Record {
         let row = self.row.as_deref().cloned();
         let mut new = row.unwrap_or_else(|| blank(place));
@@ -209,7 +209,7 @@ impl Found {
     }
 }
 
-/// The refusal to write a key that another flow holds. An operator is told which flow.
+/// Refuses to write a key that another flow holds, and tells an operator which flow.
 fn busy(place: &Place, holder: FlowId, is_operator: bool) -> Stop {
     let Place {
         collection, key, ..

@@ -59,7 +59,7 @@ pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, S
     Ok(Undo::Done)
 }
 
-/// Whether a flow held the key already when it saw this: only what is pending names a task.
+/// Tells whether a flow held the key already when it saw this: only what is pending names a task.
 fn was_held(sight: &Sight) -> bool {
     sight.task.is_some()
 }
@@ -86,13 +86,13 @@ pub(super) fn settle(rows: &mut Rows<'_>, end: End<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Whether a task, which names itself, could not be reverted when its flow failed.
+/// Tells whether a task, by its id, could not be reverted when its flow failed.
 pub(super) fn is_unreverted(task: Option<&Text>, end: End<'_>) -> bool {
     end.state != FlowState::Success
         && task.is_some_and(|task| end.unreverted.iter().any(|one| *one.to_string() == **task))
 }
 
-/// The name under which it is noted that an operator took a key from a flow.
+/// Names the note that an operator took a key from a flow.
 pub(super) fn release_id(place: &Place, flow: FlowId) -> Text {
     let Place {
         project,
@@ -102,7 +102,7 @@ pub(super) fn release_id(place: &Place, flow: FlowId) -> Text {
     format!("{flow}/{project}/{collection}/{key}").into()
 }
 
-/// Whether an operator threw away what the flow had done in this version.
+/// Tells whether an operator threw away what the flow had done in this version.
 fn is_released(
     rows: &mut Rows<'_>,
     place: &Place,

@@ -17,7 +17,7 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// How a change notes it; `None` where nothing was ever written.
+    /// Writes it as a change notes it; `None` where nothing was ever written.
     pub(super) fn noted(&self) -> Option<Object> {
         if self.version == 0 {
             return None;
@@ -43,7 +43,7 @@ impl Sight {
         }
     }
 
-    /// Whether this is what another sight is, once both are published: a removal is then like a record that never was.
+    /// Tells whether both are the same once they are published: a removal is then like a record that never was.
     pub(super) fn is_published_as(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (None, None) => true,
@@ -52,7 +52,7 @@ impl Sight {
         }
     }
 
-    /// The value as a message names it.
+    /// Writes the value as a message names it.
     pub(super) fn told(&self) -> String {
         match &self.value {
             Some(value) => format!("`{}`", shown(value)),
@@ -78,12 +78,12 @@ impl Record {
         }
     }
 
-    /// The flow that holds the key, when it is another one than this.
+    /// Finds the flow that holds the key, when it is another one than this.
     pub(super) fn other_holder(&self, flow: Option<FlowId>) -> Option<FlowId> {
         self.flow.filter(|holder| Some(*holder) != flow)
     }
 
-    /// What a flow sees: what it has written itself, else what is published, or where a collection says so what another flow has
+    /// Returns what a flow sees: what it has written itself, else what is published, or where a collection says so what another flow has
     /// written.
     pub(super) fn seen(&self, flow: Option<FlowId>, reads: Reads) -> Sight {
         match self.flow {
@@ -92,7 +92,7 @@ impl Record {
         }
     }
 
-    /// The same record, no longer held; `None` when nothing is published.
+    /// Lets the key go: the same record, no longer held; `None` when nothing is published.
     pub(super) fn let_go(&self) -> Option<Self> {
         self.value.as_ref()?;
         Some(Self {
@@ -104,7 +104,7 @@ impl Record {
         })
     }
 
-    /// The same record with what its holder has done as what is published; `None` when that is a removal.
+    /// Publishes what the holder has done; `None` when that is a removal.
     pub(super) fn publish(&self, now: cairn_model::clock::Timestamp) -> Option<Self> {
         let published = Self {
             value: self.pending.clone(),

@@ -4,7 +4,7 @@ use super::tables::Counter;
 use crate::settings::Bounds;
 
 impl Counter {
-    /// What flows that have ended have made of it.
+    /// Returns what flows that have ended have made of it.
     pub fn published(&self) -> i64 {
         let pending = i128::from(self.pending_up) + i128::from(self.pending_down);
         let published = i128::from(self.number) - pending;
@@ -22,7 +22,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The kind of its error.
+    /// Returns the kind of its error.
     pub(super) const fn kind(self) -> &'static str {
         match self {
             Self::Bounds => "Bounds",
@@ -50,7 +50,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// How a counter stands of which this flow has added `own`.
+    /// Describes a counter to which this flow has added `own`.
     pub(super) fn of(counter: Option<&Counter>, own: Sums) -> Self {
         let Some(counter) = counter else {
             return Self::default();

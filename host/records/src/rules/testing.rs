@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use cairn_effects::effect::{Caller, Change};
 use cairn_effects::event::FlowState;
 use cairn_effects::rows::{
-    Draft, End, Fetched, Made, Overlay, Row, RowId, Rows, Services, Stop, Tables, Wants, undo,
+    Cell, Draft, End, Fetched, Made, Overlay, Row, RowId, Rows, Services, Stop, Tables, Text,
+    Wants, undo,
 };
 use cairn_effects::rules::{Effect, LookUp};
 use cairn_model::clock::Timestamp;
@@ -21,6 +22,10 @@ pub(super) struct World {
     overlay: Overlay,
     services: Services,
     tables: Tables,
+    /// What the database answers when it is asked for the first keys of a range.
+    pub(super) first_keys: Vec<Text>,
+    /// The parameters of the scans that it was asked for.
+    pub(super) scanned: Vec<Vec<Cell>>,
 }
 
 /// What a flow has done so far.
@@ -76,7 +81,27 @@ impl World {
             overlay: Overlay::new(usize::MAX),
             services: Services::default().with(settings),
             tables: Tables::new(registered()).unwrap(),
+            first_keys: Vec::new(),
+            scanned: Vec::new(),
         }
+    }
+
+    /// The answer of a database that holds no rows.
+    fn fetch(&mut self, wants: Wants) -> Fetched {
+        let mut fetched = Fetched {
+            rows: wants.rows.into_iter().map(|id| (id, None)).collect(),
+            ..Fetched::default()
+        };
+        for select in wants.selects {
+            self.scanned.push(select.parameters.clone());
+            fetched.selects.insert(select, Vec::new());
+        }
+        for count in wants.counts {
+            let keys = self.first_keys.iter();
+            let counted = keys.map(|key| (vec![Cell::Text(Text::clone(key))], 1));
+            fetched.counts.insert(count, counted.collect());
+        }
+        fetched
     }
 
     fn run<T>(
@@ -93,7 +118,7 @@ impl World {
                 Ok(answer) => return Ok((answer, done.changes)),
                 Err(Stop::Refused(error)) => return Err(error),
                 Err(Stop::Missing) => {
-                    let fetched = nothing(draft.take_wants());
+                    let fetched = self.fetch(draft.take_wants());
                     self.overlay.accept(&fetched);
                     let fetching = self.overlay.begin_fetch();
                     draft.answered(fetching, fetched);
@@ -264,19 +289,4 @@ pub(super) fn put(key: &str, value: impl Into<Value>, expect: Expect) -> RecordP
         value: value.into(),
         expect,
     }
-}
-
-/// The answer of a database that holds nothing.
-fn nothing(wants: Wants) -> Fetched {
-    let mut fetched = Fetched {
-        rows: wants.rows.into_iter().map(|id| (id, None)).collect(),
-        ..Fetched::default()
-    };
-    for select in wants.selects {
-        fetched.selects.insert(select, Vec::new());
-    }
-    for count in wants.counts {
-        fetched.counts.insert(count, Default::default());
-    }
-    fetched
 }

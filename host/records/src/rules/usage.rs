@@ -15,7 +15,7 @@ pub(super) struct Footprint {
 }
 
 impl Footprint {
-    /// A key that is held counts for the longer one of its two values: either may come to be published.
+    /// Counts a record. A key that is held counts for the longer one of its two values: either may come to be published.
     pub(super) fn of(record: Option<&Record>) -> Self {
         let Some(record) = record else {
             return Self::default();
@@ -29,7 +29,7 @@ impl Footprint {
     }
 }
 
-/// What a collection holds; nothing where it never held anything.
+/// Returns what a collection holds; makes the row where it never held anything.
 ///
 /// # Errors
 /// [`Stop::Missing`].
@@ -85,7 +85,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// An empty record at a place.
+/// Makes an empty record at a place.
 pub(super) fn blank(place: &Place) -> Record {
     Record {
         project_id: Text::clone(&place.project),

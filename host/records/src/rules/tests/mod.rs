@@ -4,6 +4,7 @@ mod numbers;
 mod random;
 
 use cairn_effects::event::FlowState;
+use cairn_effects::rows::Cell;
 use cairn_effects::rules::Effect as _;
 use cairn_model::id::Identity;
 use serde_json::{Value, json};
@@ -264,6 +265,23 @@ fn latest_reads_see_what_others_have_put() {
     assert_eq!(world.put(&mut other, "k", 2).unwrap_err().kind, "Busy");
     world.undo_last(&mut one).unwrap();
     assert_eq!(world.get(&other, "k"), None);
+}
+
+#[test]
+fn a_page_asks_the_database_for_no_more_than_its_keys() {
+    let mut world = World::new(PLAIN);
+    world.first_keys = ["a", "b", "c"].map(Into::into).to_vec();
+    let one = Flow::of("acme");
+    let list = RecordList {
+        collection: "c".to_owned(),
+        prefix: String::new(),
+        cursor: None,
+        limit: 2,
+    };
+    let page = world.look_up(&one, &list).unwrap();
+    assert_eq!(page.next.as_deref(), Some("c"));
+    let range = ["acme", "c", "", "c"].map(|text| Cell::Text(text.into()));
+    assert_eq!(world.scanned, [range]);
 }
 
 #[test]

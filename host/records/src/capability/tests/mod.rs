@@ -1,3 +1,7 @@
+//! Grants: how they are read and narrowed, and that they hold in every function.
+
+mod calls;
+
 use std::path::Path;
 
 use cairn_manifest::document::Document;
