@@ -3,9 +3,9 @@
 #[path = "../../host/volumes/testing/any.rs"]
 pub mod any;
 pub mod check_guest;
+pub mod commands;
 pub mod conformance;
 pub mod corpus;
-pub mod commands;
 pub mod crash;
 pub mod guest;
 pub mod normal;

@@ -3,17 +3,18 @@
 //! `cargo test --release --workspace --test name_pool -- --ignored` runs the long form.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use acceptance::commands::{blocks, copy, run, words};
 use acceptance::guest::Call;
-use acceptance::program::{Program, Run, end, repository};
+use acceptance::program::{Program, repository};
 use acceptance::rust_plugin;
 use acceptance::tools::{Language, tools};
 use cairn::clock::SystemClock;
@@ -273,26 +274,6 @@ fn sixty_four_flows_that_are_killed_fifty_times_give_no_number_twice_and_count_e
 
 // ---- The commands of the README --------------------------------------------------------------------------------------
 
-/// Copies a folder; what a link leads to is copied too.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("the folder can be made");
-    for entry in fs::read_dir(from).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().expect("a name").to_owned();
-        if ["target", ".venv", "wit_world"]
-            .iter()
-            .any(|made| name == *made)
-        {
-            continue;
-        }
-        let target = to.join(name);
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(fs::copy(&path, &target).expect("a file is copied")),
-        }
-    }
-}
-
 /// A copy of the example, from which the SDK is found.
 fn example(program: &Program) -> PathBuf {
     let folder = program.path("name-pool");
@@ -306,43 +287,6 @@ fn example(program: &Program) -> PathBuf {
     folder
 }
 
-fn words(command: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    // A word in quotes is the last one of its command but for plain ones.
-    for (index, part) in command.split('\'').enumerate() {
-        match index % 2 {
-            0 => words.extend(part.split_whitespace().map(str::to_owned)),
-            _ => words.push(part.to_owned()),
-        }
-    }
-    words
-}
-
-fn run(program: &Program, folder: &Path, path: &OsStr, words: &[String]) -> Run {
-    let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-    let mut command = match words[0].as_str() {
-        "cairn" => program.command(&arguments),
-        _ => {
-            let mut cargo =
-                Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            cargo
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
-            cargo
-        }
-    };
-    let child = command
-        .current_dir(folder)
-        .env("PATH", path)
-        .env("CARGO_TARGET_DIR", program.beside("examples"))
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .spawn();
-    end(child.expect("the command starts"))
-}
-
 #[test]
 fn every_command_of_the_readme_does_what_it_says() {
     let program = program();
@@ -350,11 +294,8 @@ fn every_command_of_the_readme_does_what_it_says() {
     let python: Option<OsString> = tools(&program, Language::Python, test);
     let folder = example(&program);
     let readme = fs::read_to_string(folder.join("README.md")).expect("the README");
-    let block = readme
-        .split("```sh\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next());
-    let commands: Vec<&str> = block.expect("a block of commands").lines().collect();
+    let blocks = blocks(&readme);
+    let commands: Vec<&str> = blocks[0].text.lines().collect();
     assert!(commands.len() <= 12, "{commands:?}");
     let Some(path) = python else { return };
     for command in commands {
