@@ -8,8 +8,8 @@ use std::{env, fs};
 /// Without WASI: the built-in plugins need none, and each import of WASI's would cost something at every call.
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// In the order of the volume-create flow. The names of the crates and of the plugins are the same.
-const PLUGINS: [&str; 7] = [
+/// In the order of the volume-create flow, then that of `cairn init`'s first flow. The names of the crates and of the plugins are the same.
+const PLUGINS: [&str; 8] = [
     "inject",
     "extract-volume-request",
     "quota-reserve",
@@ -17,6 +17,7 @@ const PLUGINS: [&str; 7] = [
     "quota-commit",
     "on-failure-change-status",
     "volume-cast",
+    "greet",
 ];
 
 /// What keeps an instance cheap: the host keeps a small memory resident from one call to the next, and growing it during

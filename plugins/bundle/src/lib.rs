@@ -3,7 +3,7 @@
 //! The build script compiles them from the crates beside this one. They are ordinary plugins: whatever they do, they do
 //! through `wit/`, by grants of the manifest.
 
-/// Name and component of each built-in plugin, in the order in which the volume-create flow runs them.
+/// Name and component of each built-in plugin, in the order in which the volume-create flow runs them; then the first flow's own.
 pub const PLUGINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
 
 /// A plugin's name, and the text of its cases.
@@ -33,6 +33,7 @@ pub const CASES: &[(&str, &str)] = &[
     cases!("quota-commit"),
     cases!("on-failure-change-status"),
     cases!("volume-cast"),
+    cases!("greet"),
 ];
 
 /// The cases of the built-in plugin of that name, as TOML.
@@ -59,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_plugin_is_found_by_its_name() {
-        assert_eq!(PLUGINS.len(), 7);
+        assert_eq!(PLUGINS.len(), 8);
         assert_eq!(
             component("quota-reserve"),
             PLUGINS
