@@ -107,11 +107,11 @@ fn a_cast_that_fails_leaves_the_volume_in_error_and_gives_its_quota_back() {
         &program,
         "flow-cast-fails.toml",
         "request.json",
-        4,
+        3,
         "flow-cast-fails.expected.json",
     );
     assert_eq!(report["error"]["task"], "volume-cast;volume:create");
-    assert_eq!(report["rollback"]["verdict"], "residue");
+    assert_eq!(report["rollback"]["verdict"], "kept");
     let left = &report["rollback"]["residue"][0];
     assert_eq!(
         report["rollback"]["residue"].as_array().map(Vec::len),

@@ -39,26 +39,6 @@ pub struct Global {
         hide_short_help = true
     )]
     pub policy: Option<PathBuf>,
-    /// The zone of volumes for which none is asked [default: nova]
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "CAIRN_ZONE",
-        hide_env_values = true,
-        hide_short_help = true
-    )]
-    pub zone: Option<String>,
-    /// The type of volumes for which none is asked [default: none]
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "CAIRN_DEFAULT_VOLUME_TYPE",
-        hide_env_values = true,
-        hide_short_help = true
-    )]
-    pub default_volume_type: Option<String>,
     /// The folder of compiled plugins [default: cairn in the user's cache folder]
     #[arg(
         long,
@@ -176,17 +156,106 @@ pub struct Who {
     /// Ask as an admin, who sees every project
     #[arg(long, help_heading = REQUESTER)]
     pub admin: bool,
+}
+
+/// The heading of the options of the storage domain.
+const STORAGE: &str = "Storage";
+
+/// Where volumes go for which nothing is asked. Which are given, [`Storage::of`] says.
+#[derive(Args, Clone, Debug)]
+pub struct Placement {
+    /// The zone of volumes for which none is asked [default: nova]
+    #[arg(long, value_name = "NAME", help_heading = STORAGE, env = "CAIRN_ZONE", hide_env_values = true, hide_short_help = true)]
+    zone: Option<String>,
+    /// The type of volumes for which none is asked [default: none]
+    #[arg(
+        long,
+        value_name = "NAME", help_heading = STORAGE,
+        env = "CAIRN_DEFAULT_VOLUME_TYPE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    default_volume_type: Option<String>,
+}
+
+/// The quota class, for commands that hold somebody to a quota.
+#[derive(Args, Clone, Debug)]
+pub struct QuotaClass {
     /// The quota class of the user's project
-    #[arg(long, value_name = "CLASS", value_parser = word, help_heading = REQUESTER)]
+    #[arg(long, value_name = "CLASS", value_parser = word, help_heading = STORAGE, hide_short_help = true)]
+    quota_class: Option<String>,
+}
+
+/// What the options of the storage domain say, of whichever command has them.
+#[derive(Clone, Debug, Default)]
+pub struct Storage {
+    /// `--zone`.
+    pub zone: Option<String>,
+    /// `--default-volume-type`.
+    pub default_volume_type: Option<String>,
+    /// `--quota-class`.
     pub quota_class: Option<String>,
+}
+
+impl Storage {
+    /// Reads the options of the command that is run.
+    pub fn of(matches: &ArgMatches) -> Self {
+        let mut command = matches;
+        while let Some((_, below)) = command.subcommand() {
+            command = below;
+        }
+        // Not every command has every option.
+        let given = |id| command.try_get_one::<String>(id).ok().flatten().cloned();
+        Self {
+            zone: given("zone"),
+            default_volume_type: given("default_volume_type"),
+            quota_class: given("quota_class"),
+        }
+    }
 }
 
 /// How a list or a thing is shown.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Format {
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
+    /// How results are printed
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        hide_default_value = true
+    )]
+    output: Output,
+    /// Print one JSON document, as `-o json`
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// JSON, a line for each row of a list
+    Jsonl,
+}
+
+impl Format {
+    /// Returns how results are printed, by either option.
+    pub fn output(self) -> Output {
+        match self.json {
+            true => Output::Json,
+            false => self.output,
+        }
+    }
+
+    /// Says whether results are for programs.
+    pub fn is_json(self) -> bool {
+        self.output() != Output::Table
+    }
 }
 
 /// `KEY=VALUE`, split.

@@ -16,7 +16,8 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-A first flow: cairn init demo && cd demo && cairn run flow.toml --input request.json
+A first flow: cairn init demo && cd demo && cairn run flow.toml --input '{\"name\": \"Ada\"}'
 
 Exit codes: 0 done, 1 the host failed (disk, database), 2 bad usage or input, nothing ran,
-3 failed and rolled back clean, 4 failed and left residue, 5 interrupted.";
+3 failed and rolled back, 4 failed and left residue or an incomplete rollback, 5 interrupted,
+6 a check found a difference, a change was refused, or a flow is stuck.";

@@ -22,12 +22,14 @@ pub enum Exit {
     Host = 1,
     /// What was given to read is wrong; nothing ran.
     Usage = 2,
-    /// The flow failed, or was denied, and was rolled back clean; an operator's change was refused; a check found a difference.
+    /// The flow failed, or was denied, and was rolled back: clean, or with what its tasks keep.
     Failed = 3,
     /// The flow failed and left residue, or its rollback is incomplete.
     Residue = 4,
     /// The flow was interrupted and can be resumed.
     Interrupted = 5,
+    /// A check found a difference, an operator's change was refused, or a flow is stuck.
+    Refused = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -43,8 +45,11 @@ impl Exit {
         match (report.flow.state, verdict) {
             (FlowState::Success, _) => Self::Ok,
             (FlowState::Interrupted, _) => Self::Interrupted,
-            (FlowState::Failure, None | Some(Verdict::Clean)) => Self::Failed,
-            (FlowState::Failure, Some(Verdict::Residue | Verdict::Incomplete)) => Self::Residue,
+            (FlowState::Failure, None) => Self::Failed,
+            (FlowState::Failure, Some(verdict)) => match leaves_nothing_unwanted(verdict) {
+                true => Self::Failed,
+                false => Self::Residue,
+            },
             // Whoever had the flow in hand is gone: it is neither done nor undone.
             (
                 FlowState::Pending
@@ -63,9 +68,10 @@ impl Exit {
             Self::Ok => 0,
             Self::Interrupted => 1,
             Self::Usage => 2,
-            Self::Failed => 3,
-            Self::Residue => 4,
-            Self::Host => 5,
+            Self::Refused => 3,
+            Self::Failed => 4,
+            Self::Residue => 5,
+            Self::Host => 6,
         };
         if rank(other) > rank(self) {
             other
@@ -74,15 +80,20 @@ impl Exit {
         }
     }
 
-    /// What a refusal by a rule comes to: naming what is not there is bad usage, anything else was denied.
+    /// What a refusal by a rule comes to: naming what is not there is bad usage, anything else was refused.
     fn of_refusal(error: &TaskError) -> Self {
         match error.kind.as_str() {
             _ if error.origin == Origin::Host => Self::Host,
             "NotUnique" | "QuotaResourceUnknown" | "InvalidInput" | "InvalidValue" => Self::Usage,
             kind if kind.ends_with("NotFound") => Self::Usage,
-            _ => Self::Failed,
+            _ => Self::Refused,
         }
     }
+}
+
+/// Says whether a rollback undid everything but what its tasks keep.
+pub fn leaves_nothing_unwanted(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Clean | Verdict::Kept)
 }
 
 /// What to do about a journal that cannot be read.
@@ -92,7 +103,7 @@ const DAMAGED: &str = "other flows are not touched by it; restore the database f
 const UNKNOWN_TABLE: &str = "nothing of the flow was changed; `cairn recover` tries it again";
 
 /// What to do about a flow that is not there.
-const SEE_FLOWS: &str = "`cairn flows list` shows the flows";
+const SEE_FLOWS: &str = "`cairn flow list` shows the flows";
 
 /// Why a command did not do what it says.
 #[derive(Debug)]
@@ -197,7 +208,7 @@ impl From<PluginError> for Failure {
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
         let stuck = |error: &HostError, help| Self {
-            exit: Exit::Failed,
+            exit: Exit::Refused,
             diagnostic: Diagnostic::new(error.to_string()).help(help),
         };
         match error {
@@ -277,14 +288,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_bad_usage_and_what_is_refused_was_denied() {
+    fn what_is_not_there_is_bad_usage_and_what_a_rule_forbids_is_refused() {
         for (kind, exit) in [
             ("NotFound", Exit::Usage),
             ("VolumeNotFound", Exit::Usage),
             ("QuotaResourceUnknown", Exit::Usage),
-            ("OverQuota", Exit::Failed),
-            ("VolumeInUse", Exit::Failed),
-            ("NotAuthorized", Exit::Failed),
+            ("OverQuota", Exit::Refused),
+            ("VolumeInUse", Exit::Refused),
+            ("NotAuthorized", Exit::Refused),
         ] {
             let failure = Failure::from(StoreError::Refused(TaskError::new(kind, "no")));
             assert_eq!(failure.exit, exit, "{kind}");
@@ -293,5 +304,24 @@ mod tests {
             Failure::from(StoreError::Database("x".to_owned())).exit,
             Exit::Host
         );
+    }
+
+    #[test]
+    fn of_several_ends_the_worst_counts() {
+        let by_severity = [
+            Exit::Host,
+            Exit::Residue,
+            Exit::Failed,
+            Exit::Refused,
+            Exit::Usage,
+            Exit::Interrupted,
+            Exit::Ok,
+        ];
+        for (at, worse) in by_severity.into_iter().enumerate() {
+            for better in by_severity.into_iter().skip(at) {
+                assert_eq!(worse.worse(better), worse, "{worse:?} {better:?}");
+                assert_eq!(better.worse(worse), worse, "{worse:?} {better:?}");
+            }
+        }
     }
 }

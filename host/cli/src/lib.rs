@@ -15,6 +15,7 @@ mod input;
 mod interrupt;
 mod lockfile;
 mod logging;
+mod origins;
 mod output;
 mod page;
 mod progress;
@@ -98,7 +99,13 @@ pub fn main() -> ExitCode {
         .map_err(|error| Failure::host(error.to_string()));
     let done = done
         .and_then(|_| Ok(args::check(&matches)?))
-        .and_then(|()| Settings::gather(&cli.global))
+        .and_then(|()| {
+            Settings::gather(
+                &cli.global,
+                args::Storage::of(&matches),
+                origins::Origins::of(&matches),
+            )
+        })
         .and_then(|settings| cmd::run(cli.command, settings, Cli::command));
     match done {
         Ok(exit) => exit.into(),

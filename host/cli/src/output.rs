@@ -15,7 +15,7 @@ use comfy_table::{Table, presets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
-use crate::args::{Color, Format, Global, LogFormat};
+use crate::args::{Color, Format, Global, LogFormat, Output};
 use crate::exit::Failure;
 
 /// Writes lines of text for people. A reader that has seen enough is no error.
@@ -73,6 +73,43 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     print_as_is(&format!("{}\n", json_text(value)?))
 }
 
+/// Writes a result as one JSON document, or as JSON lines where the format asks for them: a line for each element of a list.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn document(format: Format, value: &impl Serialize) -> Result<(), Failure> {
+    print_as_is(&document_text(format, value)?)
+}
+
+/// The text that [`document`] writes.
+///
+/// # Errors
+/// None that is known: what is written has a form in JSON.
+pub fn document_text(format: Format, value: &impl Serialize) -> Result<String, Failure> {
+    match format.output() {
+        Output::Table | Output::Json => Ok(json_text(value)? + "\n"),
+        Output::Jsonl => json_lines(value),
+    }
+}
+
+/// Writes JSON lines: one for each element of a list, or one.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn print_json_lines(value: &impl Serialize) -> Result<(), Failure> {
+    print_as_is(&json_lines(value)?)
+}
+
+fn json_lines(value: &impl Serialize) -> Result<String, Failure> {
+    let value = serde_json::to_value(value).map_err(|error| Failure::host(error.to_string()))?;
+    let rows = match &value {
+        Value::Array(rows) => rows.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    let line = |row: &Value| cairn::printable::json(&row.to_string()).into_owned() + "\n";
+    Ok(rows.iter().map(line).collect())
+}
+
 /// The text of a JSON document on several lines, with the escapes of [`cairn::printable::json`].
 ///
 /// # Errors
@@ -106,8 +143,8 @@ pub fn table(titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> St
 /// # Errors
 /// When stdout cannot be written.
 pub fn object(object: &Object, format: Format) -> Result<(), Failure> {
-    if format.json {
-        json(object)
+    if format.is_json() {
+        document(format, object)
     } else {
         print(&fields(object))
     }
@@ -120,6 +157,7 @@ pub fn object(object: &Object, format: Format) -> Result<(), Failure> {
 pub fn value(value: &Value, format: Format) -> Result<(), Failure> {
     match value {
         Value::Object(fields) => object(fields, format),
+        other if format.is_json() => document(format, other),
         other => json(other),
     }
 }

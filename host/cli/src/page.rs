@@ -3,6 +3,7 @@
 
 use std::ops::Bound;
 
+use cairn::error::Diagnostic;
 use cairn::value::{Object, Value};
 use clap::Args;
 use serde::Serialize;
@@ -21,8 +22,8 @@ pub struct Page {
     /// Only what comes after this: the id of the last row of the page before
     #[arg(long, value_name = "CURSOR", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     cursor: Option<String>,
-    /// Print one JSON document with `rows`, and in `next` the cursor of the next page, or null
-    #[arg(long, requires = "json")]
+    /// With JSON: print one document with `rows`, and in `next` the cursor of the next page, or null
+    #[arg(long)]
     page: bool,
     #[command(flatten)]
     pub format: Format,
@@ -61,7 +62,7 @@ impl Page {
     /// Shows rows of which up to [`to_read`](Self::to_read) were read, and says how to see those that are left.
     ///
     /// # Errors
-    /// When stdout cannot be written.
+    /// When a page is asked for that is not for programs, and when stdout cannot be written.
     pub fn show<T: Serialize>(
         &self,
         session: &Session,
@@ -70,16 +71,21 @@ impl Page {
         id: impl Fn(&T) -> String,
         text: impl FnOnce(&[T]) -> String,
     ) -> Result<(), Failure> {
+        if self.page && !self.format.is_json() {
+            return Err(Diagnostic::new("`--page` is of JSON documents")
+                .help("add --json, or `-o json`")
+                .into());
+        }
         let limit = self.limit(default);
         let next = (rows.len() > limit).then(|| {
             rows.truncate(limit);
             rows.last().map(id).unwrap_or_default()
         });
         if self.page {
-            return output::json(&Document { rows, next });
+            return output::document(self.format, &Document { rows, next });
         }
-        if self.format.json {
-            output::json(&rows)?;
+        if self.format.is_json() {
+            output::document(self.format, &rows)?;
         } else {
             output::print(&text(&rows))?;
         }

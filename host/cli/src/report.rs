@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use cairn::error::Diagnostic;
-use cairn::net::Left;
+use cairn::history::History;
+use cairn::net::{Fate, Left};
 use cairn::report::{Report, RollbackReport, Verdict};
 use cairn::value::Value;
 
@@ -26,7 +27,7 @@ pub fn print(report: &Report, format: Format) -> Result<(), Failure> {
 pub fn deliver(report: &Report, text: &str) -> Result<(), Failure> {
     output::write(text).map_err(|error| {
         let message = format!("stdout cannot be written: {error}: the report is lost");
-        let help = format!("`cairn flows show {}` shows it", report.flow.id);
+        let help = format!("`cairn flow show {}` shows it", report.flow.id);
         Failure {
             exit: Exit::Host,
             diagnostic: Diagnostic::new(message).help(help),
@@ -39,8 +40,8 @@ pub fn deliver(report: &Report, text: &str) -> Result<(), Failure> {
 /// # Errors
 /// None that is known.
 pub fn format(report: &Report, format: Format) -> Result<String, Failure> {
-    match format.json {
-        true => Ok(output::json_text(report)? + "\n"),
+    match format.is_json() {
+        true => output::document_text(format, report),
         false => Ok(text(report)),
     }
 }
@@ -98,8 +99,16 @@ fn violated(violation: &Value) -> String {
 fn rolled_back(text: &mut String, rollback: &RollbackReport) {
     let verdict = match rollback.verdict {
         Verdict::Clean => "clean: everything is as it was",
-        Verdict::Residue => "residue: some things were left on purpose",
-        Verdict::Incomplete => "incomplete: not everything could be undone",
+        Verdict::Kept => "kept: everything is as it was but for what reverted tasks keep",
+        Verdict::Incomplete => "incomplete: not everything could be undone; it can be tried again",
+        Verdict::Residue if rollback.accepted.is_some() => {
+            "residue: not everything could be undone, and that was accepted"
+        }
+        Verdict::Residue if !rollback.messages.is_empty() => {
+            "residue: messages have left, which cannot be taken back"
+        }
+        // Of a verdict that this program does not know, too.
+        _ => "residue: some things could not be undone",
     };
     line(text, "rollback", verdict);
     for task in &rollback.reverted {
@@ -118,7 +127,16 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
         line(text, "accepted", reason);
     }
     for left in &rollback.residue {
-        line(text, "left", &residue(left));
+        let word = match left.why.as_ref().map(|why| why.fate) {
+            Some(Fate::Kept) => "kept",
+            Some(Fate::Sent) => "sent",
+            _ => "left",
+        };
+        line(text, word, &residue(left));
+    }
+    if !rollback.undone.is_empty() {
+        let changes = output::count(rollback.undone.len(), "change");
+        line(text, "undone", &changes);
     }
 }
 
@@ -129,7 +147,18 @@ fn log(text: &mut String, lines: &[String]) {
     }
 }
 
-/// One thing that is left: what it is, and how it differs from before.
+/// Adds what a flow that succeeded made or changed, a line each.
+pub fn made(text: &mut String, history: &History) {
+    for left in history.account().left {
+        let made = match left.why {
+            Some(why) if why.fate == Fate::Sent => format!("message {}", left.id),
+            _ => residue(&Left { why: None, ..left }),
+        };
+        line(text, "made", &made);
+    }
+}
+
+/// One thing that is left: what it is, how it differs from before, and why.
 fn residue(left: &Left) -> String {
     let of = left
         .project
@@ -141,7 +170,11 @@ fn residue(left: &Left) -> String {
         (_, Value::Null) => "gone".to_owned(),
         (before, after) => format!("{} -> {}", state(before), state(after)),
     };
-    format!("{} {}{of}: {change}", left.kind, left.id)
+    let why = left.why.as_ref().map_or_else(String::new, |why| {
+        let task = why.task.as_deref().map(|task| format!("{task}: "));
+        format!(" ({}{})", task.unwrap_or_default(), why.reason)
+    });
+    format!("{} {}{of}: {change}{why}", left.kind, left.id)
 }
 
 /// The columns of a row, or an amount.

@@ -230,7 +230,7 @@ impl Session {
         match missing {
             Ok(false) => {}
             Ok(true) => self.warn(&format!(
-                "there is no volume type `{name}`, which default_volume_type names: volumes for which no type is asked get none; `cairn types create {name}` makes it"
+                "there is no volume type `{name}`, which default_volume_type names: volumes for which no type is asked get none; `cairn type create {name}` makes it"
             )),
             Err(error) => self.warn(&format!(
                 "whether there is a volume type `{name}`, which default_volume_type names, is not known: {}",
@@ -270,7 +270,7 @@ impl Session {
         let mut identity = Identity {
             roles: who.roles.clone(),
             is_admin: policy.is_admin(&who.roles),
-            quota_class: who.quota_class.clone(),
+            quota_class: self.settings.quota_class.clone(),
             ..Identity::new(user, project)
         };
         if who.admin {

@@ -13,8 +13,9 @@ use cairn::records;
 use cairn::store::DatabaseFile;
 use cairn::volumes::{self, quota::QuotaConfig};
 
-use crate::args::Global;
+use crate::args::{Global, Storage};
 use crate::exit::Failure;
+use crate::origins::Origins;
 
 /// The settings file that is read where it is there.
 const CONFIG: &str = "cairn.toml";
@@ -38,6 +39,8 @@ pub struct Settings {
     pub zone: Option<String>,
     /// The type of volumes for which none is asked.
     pub default_volume_type: Option<String>,
+    /// The quota class of the project.
+    pub quota_class: Option<String>,
     /// Who asks.
     pub user: String,
     /// For which project.
@@ -60,6 +63,8 @@ pub struct Settings {
     pub kinds: GrantKinds,
     /// What plugins may be granted.
     pub allow: Allow,
+    /// Where they come from.
+    pub origins: Origins,
     /// What is said on stderr besides errors.
     pub global: Global,
 }
@@ -69,9 +74,14 @@ impl Settings {
     ///
     /// # Errors
     /// When the settings file is wrong, or is named and not there.
-    pub fn gather(global: &Global) -> Result<Self, Failure> {
+    pub fn gather(
+        global: &Global,
+        storage: Storage,
+        mut origins: Origins,
+    ) -> Result<Self, Failure> {
         let kinds = cairn::grant_kinds();
-        let (config, volumes, records) = read_config(global.config.as_deref(), &kinds)?;
+        let (config, volumes, records) =
+            read_config(global.config.as_deref(), &kinds, &mut origins)?;
         let db_name = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
         let db = DatabaseFile::named(&db_name);
         Ok(Self {
@@ -81,8 +91,9 @@ impl Settings {
             master_key: first(&global.master_key, config.master_key)
                 .unwrap_or_else(|| db.beside(".key")),
             policy: first(&global.policy, config.policy),
-            zone: first(&global.zone, volumes.default_zone),
-            default_volume_type: first(&global.default_volume_type, volumes.default_volume_type),
+            zone: storage.zone.or(volumes.default_zone),
+            default_volume_type: storage.default_volume_type.or(volumes.default_volume_type),
+            quota_class: storage.quota_class,
             user: config.user.unwrap_or_else(|| "demo".to_owned()),
             project: config.project.unwrap_or_else(|| "demo".to_owned()),
             lease: config.lease,
@@ -94,6 +105,7 @@ impl Settings {
             idempotency: config.idempotency,
             kinds,
             allow: config.allow,
+            origins,
             global: global.clone(),
             db_name,
             db,
@@ -108,6 +120,7 @@ fn first<T: Clone>(given: &Option<T>, configured: Option<T>) -> Option<T> {
 fn read_config(
     named: Option<&Path>,
     kinds: &GrantKinds,
+    origins: &mut Origins,
 ) -> Result<(Config, volumes::Settings, records::Settings), Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
     let text = file::text(path, MAX_TEXT);
@@ -116,16 +129,20 @@ fn read_config(
         None => file::optional(path, text),
     };
     match text {
-        Ok(Some(text)) => Ok((
-            Config::parse(
-                &text,
-                path,
-                kinds,
-                &[volumes::CONFIG_KEYS, records::CONFIG_KEYS].concat(),
-            )?,
-            volumes::Settings::parse(&text, path)?,
-            records::Settings::parse(&text, path)?,
-        )),
+        Ok(Some(text)) => {
+            let read = (
+                Config::parse(
+                    &text,
+                    path,
+                    kinds,
+                    &[volumes::CONFIG_KEYS, records::CONFIG_KEYS].concat(),
+                )?,
+                volumes::Settings::parse(&text, path)?,
+                records::Settings::parse(&text, path)?,
+            );
+            origins.read(&text, path)?;
+            Ok(read)
+        }
         Ok(None) => Ok(Default::default()),
         Err(error) => {
             let message = format!("the settings cannot be read: {error}");

@@ -1,6 +1,7 @@
 //! A flow's state: a fold over its events. Running and recovery share it.
 
-use std::collections::BTreeSet;
+mod account;
+
 use std::sync::Arc;
 
 use cairn_model::clock::Timestamp;
@@ -10,13 +11,11 @@ use cairn_model::idempotency::{self, Key};
 use cairn_model::value::{Digest, Value};
 
 use crate::domain::Domains;
-use crate::effect::{Applied, Change};
+use crate::effect::Applied;
 use crate::event::{Disposition, Entry, Event, FlowState, TaskState};
-use crate::key::Key as RowKey;
-use crate::net::{Left, Net};
-use crate::outbox::{self, Cast};
-use crate::rules::Effect as _;
 use crate::task::Outcome;
+
+pub use account::Account;
 
 /// What the events of a flow add up to.
 #[derive(Clone, Debug)]
@@ -87,8 +86,10 @@ struct Recorded {
 /// What became of an effect by the time of a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Past {
-    /// It stands.
+    /// It stands, and its task was not reverted.
     Stands,
+    /// It stands, and its task was reverted: kept by the revert's answer, or made by the revert.
+    Kept,
     /// A message that was let go by the flow's success.
     Sent,
 }
@@ -293,9 +294,12 @@ impl History {
         let sent = self.has_succeeded();
         self.effects.retain(|effect| !effect.undone);
         for effect in &mut self.effects {
-            effect.past.get_or_insert(match effect.is_cast() && sent {
-                true => Past::Sent,
-                false => Past::Stands,
+            effect.past.get_or_insert(if effect.is_cast() && sent {
+                Past::Sent
+            } else if self.started.contains(&effect.applied.call.task) {
+                Past::Stands
+            } else {
+                Past::Kept
             });
         }
     }
@@ -403,62 +407,4 @@ impl History {
         self.present()
             .any(|effect| self.started.contains(&effect.applied.call.task))
     }
-
-    /// The rows whose counters its effects moved, those that were undone too: tables and keys.
-    pub fn counted(&self) -> BTreeSet<(&str, &RowKey)> {
-        let effects = self.effects.iter();
-        let changes = effects.flat_map(|effect| &effect.applied.changes);
-        changes
-            .filter_map(|change| match change {
-                Change::Count { table, key, .. } => Some((&**table, key)),
-                Change::Row { .. } | Change::Elsewhere(_) => None,
-            })
-            .collect()
-    }
-
-    /// What is different from before the flow: what it changed on the whole, and the messages that it let go. What it did
-    /// before a reset counts.
-    pub fn left(&self) -> Vec<Left> {
-        let standing = self.effects.iter().filter(|effect| !effect.undone);
-        let mut net = Net::default();
-        for effect in standing.clone() {
-            let changes = effect.applied.changes.iter();
-            changes.for_each(|change| net.add(change));
-        }
-        // What no domain knows is told of, whatever became of it.
-        let tables = self.domains.tables();
-        let undone = self.effects.iter().filter(|effect| effect.undone);
-        let undone = undone.flat_map(|effect| &effect.applied.changes);
-        for change in undone.filter(|change| tables.get(change.table()).is_none()) {
-            net.add_undone(change);
-        }
-        let mut left = net.left(tables);
-        let gone = standing.filter(|effect| effect.past == Some(Past::Sent));
-        left.extend(gone.flat_map(|effect| message(&effect.applied, "sent")));
-        let taken = self.sent();
-        left.extend(taken.iter().flat_map(|cast| message(cast, "acked")));
-        left
-    }
-}
-
-impl Recorded {
-    /// Whether it is a message of a call.
-    fn is_cast(&self) -> bool {
-        self.applied.effect == Cast::NAME && self.applied.call.phase == Phase::Call
-    }
-}
-
-/// A message that cannot be withdrawn any more, in this state.
-fn message(cast: &Applied, state: &str) -> Vec<Left> {
-    let changes = cast.changes.iter().filter_map(|change| match change {
-        Change::Row { id, .. } => Some(Left {
-            kind: outbox::TABLE.noun.to_owned(),
-            id: id.to_string(),
-            project: None,
-            before: Value::Null,
-            after: serde_json::json!({"state": state}),
-        }),
-        Change::Count { .. } | Change::Elsewhere(_) => None,
-    });
-    changes.collect()
 }

@@ -39,6 +39,46 @@ pub struct Left {
     pub before: Value,
     /// What it is; null when it no longer exists. For a counter the amount by which it grew.
     pub after: Value,
+    /// Why it is left; `None` in reports of older versions.
+    #[serde(flatten)]
+    pub why: Option<Why>,
+}
+
+/// Why a rollback left a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// What became of the change.
+    pub fate: Fate,
+    /// The task that made it; left out when that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The reason, one sentence.
+    pub reason: String,
+}
+
+/// What became of a change that a rollback left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fate {
+    /// It belongs to a reverted task: kept by the revert's answer, or made by the revert.
+    Kept,
+    /// It could not be undone.
+    NotUndone,
+    /// It is a message that has left.
+    Sent,
+}
+
+/// A change that was undone: a row that is as it was, or a counter that is back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// What kind of thing, as in [`Left`].
+    pub kind: String,
+    /// Its id; for a counter what is counted.
+    pub id: String,
+    /// Whose counter it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 impl Net {
@@ -113,23 +153,60 @@ impl Net {
     /// What is different from before; empty when the rollback is clean. Rows that their table counts as absent are not there. What no
     /// domain knows is different, whatever it adds up to, and is shown as it is.
     pub fn left(&self, tables: &Tables) -> Vec<Left> {
-        let rows = self
-            .rows
-            .iter()
-            .filter_map(|((table, id), row)| match tables.get(table) {
-                Some(table) => row.left(table, id),
-                None => Some(row.unknown(table, id)),
-            });
+        self.different(tables).map(|(_, left)| left).collect()
+    }
+
+    /// Lists what is [left](Self::left), each with the table and the key that it is of.
+    pub(crate) fn different<'n>(
+        &'n self,
+        tables: &'n Tables,
+    ) -> impl Iterator<Item = (Place<'n>, Left)> {
+        let rows = self.rows.iter().filter_map(|((table, id), row)| {
+            let left = match tables.get(table) {
+                Some(table) => row.left(table, id)?,
+                None => row.unknown(table, id),
+            };
+            Some(((&**table, id), left))
+        });
         let counters = self
             .counters
             .iter()
             .filter_map(|((table, key, column), by)| {
                 let known = tables.get(table);
-                (known.is_none() || *by != 0).then(|| counted(table, known, key, column, *by))
+                let is_left = known.is_none() || *by != 0;
+                is_left.then(|| {
+                    let left = counted(table, known, key, column, *by);
+                    ((&**table, key), left)
+                })
             });
+        rows.chain(counters)
+    }
+
+    /// Lists what was changed and is as it was.
+    pub fn undone(&self, tables: &Tables) -> Vec<Undone> {
+        let rows = self.rows.iter().filter_map(|((table, id), row)| {
+            let table = tables.get(table)?;
+            row.left(table, id).is_none().then(|| Undone {
+                kind: table.noun.to_owned(),
+                id: id.to_string(),
+                project: None,
+            })
+        });
+        let counters = self.counters.iter().filter(|(_, by)| **by == 0).filter_map(
+            |((table, key, column), by)| {
+                let known = tables.get(table)?;
+                let Left {
+                    kind, id, project, ..
+                } = counted(table, Some(known), key, column, *by);
+                Some(Undone { kind, id, project })
+            },
+        );
         rows.chain(counters).collect()
     }
 }
+
+/// A table's name, and a key in it.
+pub(crate) type Place<'n> = (&'n str, &'n Key);
 
 impl Row {
     fn left(&self, table: &Table, id: &Key) -> Option<Left> {
@@ -141,6 +218,7 @@ impl Row {
             project: None,
             before: before.unwrap_or_default(),
             after: after.unwrap_or_default(),
+            why: None,
         })
     }
 
@@ -151,6 +229,7 @@ impl Row {
             project: None,
             before: self.before.clone().map(Value::Object).unwrap_or_default(),
             after: self.after.clone().map(Value::Object).unwrap_or_default(),
+            why: None,
         }
     }
 }
@@ -168,6 +247,7 @@ fn counted(name: &str, table: Option<&Table>, key: &Key, column: &str, by: i64) 
         project,
         before: Value::from(0),
         after: Value::from(by),
+        why: None,
     }
 }
 

@@ -9,8 +9,8 @@ use cairn_model::id::FlowId;
 use cairn_model::value::{self, Object, Value};
 
 use crate::event::{FlowState, TaskState};
-use crate::history::History;
-use crate::net::Left;
+use crate::history::{Account, History};
+use crate::net::{Fate, Left, Undone};
 
 /// The whole story of one flow. Its JSON is the document that `cairn run --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,16 +57,31 @@ pub struct ErrorReport {
     pub log: Vec<String>,
 }
 
-/// What a rollback came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a rollback came to. Of several verdicts the worst is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Verdict {
-    /// Everything is as it was.
+    /// Every change of the flow was undone: nothing of it remains in the database.
     Clean,
-    /// What is left was kept on purpose.
+    /// Every change that remains belongs to a reverted task: kept by its answer, or made by its revert.
+    Kept,
+    /// An incomplete rollback was accepted, a message has left, or something that no task undoes remains.
     Residue,
-    /// A revert failed: its task is still on the accumulator.
+    /// A task is still on the accumulator, because its revert failed. It can be tried again.
     Incomplete,
+}
+
+impl Verdict {
+    /// As it is written in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Kept => "kept",
+            Self::Residue => "residue",
+            Self::Incomplete => "incomplete",
+        }
+    }
 }
 
 /// How a flow was rolled back.
@@ -78,8 +93,14 @@ pub struct RollbackReport {
     pub reverted: Vec<String>,
     /// The tasks whose revert failed.
     pub failed: Vec<FailedRevert>,
-    /// What is different from before.
+    /// What is different from before, each with what became of it and why.
     pub residue: Vec<Left>,
+    /// What was changed and is as it was; empty in reports of older versions.
+    #[serde(default)]
+    pub undone: Vec<Undone>,
+    /// The ids of the messages that have left, which are in `residue` as well.
+    #[serde(default)]
+    pub messages: Vec<String>,
     /// Why somebody closed it as it is, although it is incomplete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
@@ -183,6 +204,8 @@ impl Report {
                 drop_long(&mut error.details);
             }
             rollback.residue.truncate(MOST);
+            rollback.undone.truncate(MOST);
+            rollback.messages.truncate(MOST);
             for left in &mut rollback.residue {
                 drop_long(&mut left.before);
                 drop_long(&mut left.after);
@@ -247,13 +270,19 @@ fn rollback(history: &History) -> Option<RollbackReport> {
             error: task.revert_error.clone(),
         })
         .collect();
-    let residue = history.left();
-    let verdict = if !failed.is_empty() {
+    let Account { left, undone, sent } = history.account();
+    let is_kept = |left: &Left| {
+        let why = left.why.as_ref();
+        why.is_some_and(|why| why.fate == Fate::Kept)
+    };
+    let verdict = if !failed.is_empty() && history.accepted.is_none() {
         Verdict::Incomplete
-    } else if residue.is_empty() {
+    } else if !failed.is_empty() || !left.iter().all(is_kept) {
+        Verdict::Residue
+    } else if left.is_empty() {
         Verdict::Clean
     } else {
-        Verdict::Residue
+        Verdict::Kept
     };
     Some(RollbackReport {
         verdict,
@@ -263,7 +292,9 @@ fn rollback(history: &History) -> Option<RollbackReport> {
             .filter_map(|task| name(*task))
             .collect(),
         failed,
-        residue,
+        residue: left,
+        undone,
+        messages: sent,
         accepted: history.accepted.clone(),
     })
 }

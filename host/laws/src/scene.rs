@@ -295,7 +295,7 @@ impl<'a> Scene<'a> {
             "case `{}`: its start state does not fit the database: {error}",
             self.case.name
         );
-        let help = "the columns are those that `cairn volumes list --json` and its like show";
+        let help = "the columns are those that `cairn volume list --json` and its like show";
         Diagnostic::new(message)
             .at(&self.case.file, None)
             .help(help)

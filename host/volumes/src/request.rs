@@ -183,10 +183,10 @@ fn look_up(view: &View<'_>, key: &str, kind: &Kind, id: &str) -> Result<Object, 
         Err(error) => return Err(error.into()),
     };
     let help = match key {
-        "volume_type" => "`cairn types list` shows the volume types",
-        "snapshot_id" => "`cairn snapshots list` shows the project's snapshots",
-        "image_id" => "`cairn images list` shows the images",
-        _ => "`cairn volumes list` shows the project's volumes",
+        "volume_type" => "`cairn type list` shows the volume types",
+        "snapshot_id" => "`cairn snapshot list` shows the project's snapshots",
+        "image_id" => "`cairn image list` shows the images",
+        _ => "`cairn volume list` shows the project's volumes",
     };
     Err(Diagnostic::new(format!("the request's `{key}`: {problem}"))
         .help(help)

@@ -67,7 +67,7 @@ impl Task for Greet {
     fn wiring(&self) -> Wiring {
         Wiring {
             provides: vec![self.result()],
-            ..Wiring::default()
+            ..Wiring::of::<Inputs, ()>()
         }
     }
 }
@@ -120,12 +120,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_provided_is_named_after_the_word() {
+    fn what_is_provided_is_named_after_the_word_and_a_name_is_taken() {
         let greet = Greet {
             word: "Goodbye".to_owned(),
             collection: greetings(),
             refuse: Vec::new(),
         };
-        assert_eq!(greet.wiring().provides, ["goodbye"]);
+        assert_eq!(
+            greet.wiring(),
+            Wiring {
+                requires: vec!["name".to_owned()],
+                provides: vec!["goodbye".to_owned()],
+                ..Wiring::default()
+            }
+        );
     }
 }

@@ -80,10 +80,11 @@ fn check_flow(
         (FlowState::Success, _) => {
             ensure!(statuses == ["creating"], "its volumes are {statuses:?}")
         }
-        (FlowState::Failure, Some(Verdict::Residue)) => {
+        (FlowState::Failure, Some(Verdict::Kept)) => {
             ensure!(statuses == ["error"], "its volumes are {statuses:?}");
         }
-        (FlowState::Failure, Some(Verdict::Incomplete)) => {
+        // Of a rollback that was accepted, too.
+        (FlowState::Failure, Some(Verdict::Incomplete | Verdict::Residue)) => {
             let unreverted = history
                 .started
                 .iter()

@@ -89,7 +89,7 @@ fn a_request_that_names_what_is_not_there() {
         &[
             "the request's `volume_type`: there is no volume type `gold`",
             "--> request.json",
-            "`cairn types list` shows the volume types",
+            "`cairn type list` shows the volume types",
         ],
     );
 }

@@ -24,8 +24,9 @@ fn breaks(call: Call, kind: &str, words: &[&str]) -> Run {
     assert_eq!(report["error"]["task"], "guest");
     assert_eq!(report["error"]["origin"], "host");
     assert_eq!(report["error"]["kind"], kind);
-    let rollback =
-        json!({"verdict": "clean", "reverted": ["guest", "inject"], "failed": [], "residue": []});
+    let rollback = json!({
+        "verdict": "clean", "reverted": ["guest", "inject"], "failed": [], "residue": [], "undone": [], "messages": [],
+    });
     assert_eq!(report["rollback"], rollback);
     run
 }

@@ -54,10 +54,10 @@ fn a_volume_is_not_deleted_while_its_flow_has_not_ended() {
     let volume = volumes[0]["id"].as_str().expect("a volume");
     let flows = program.json(&["flows", "list", "--json"]);
     let flow = flows[0]["id"].as_str().expect("a flow");
-    program.run(&["volumes", "delete", volume]).exits(3).says(&[
+    program.run(&["volumes", "delete", volume]).exits(6).says(&[
         flow,
         "has not ended",
-        "flows rollback",
+        "flow rollback",
     ]);
     assert_eq!(program.json(&["volumes", "list", "--json"]), volumes);
     program.run(&["recover"]);
@@ -121,7 +121,7 @@ fn a_type_that_is_made_again_has_the_limit_and_the_volumes_of_the_first() {
     create(&program, r#"{"size": 1, "volume_type": "gold"}"#, &[], 0);
     program
         .run(&["types", "delete", "gold"])
-        .exits(3)
+        .exits(6)
         .says(&["1 volume has type `gold`", "--force"]);
     program
         .run(&["types", "delete", "gold", "--force"])

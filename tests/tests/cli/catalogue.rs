@@ -72,7 +72,7 @@ fn a_private_image_is_its_projects_alone() {
 fn a_volume_from_a_snapshot_goes_to_the_host_of_its_volume() {
     let program = program();
     let volume = [
-        "volumes", "create", "--size", "2", "--name", "source", "--host", "a@lvm", "--json",
+        "volume", "import", "--size", "2", "--name", "source", "--host", "a@lvm", "--json",
     ];
     let volume = program.json(&volume);
     let snapshot = program.json(&[
@@ -103,7 +103,7 @@ fn a_volume_from_a_snapshot_goes_to_the_host_of_its_volume() {
 
     program
         .run(&["volumes", "delete", "source"])
-        .exits(3)
+        .exits(6)
         .says(&["has snapshots: delete them first"]);
     program.run(&["snapshots", "delete", "before"]).exits(0);
     program.run(&["volumes", "delete", "source"]).exits(0);
@@ -121,7 +121,7 @@ fn a_volume_from_a_snapshot_goes_to_the_host_of_its_volume() {
 fn a_volume_from_another() {
     let program = program();
     let source = program.json(&[
-        "volumes", "create", "--size", "2", "--name", "source", "--json",
+        "volume", "import", "--size", "2", "--name", "source", "--json",
     ]);
     let id = source["id"].as_str().unwrap();
     let set = program.json(&[
@@ -196,11 +196,11 @@ fn a_type_with_qos_and_encryption_makes_a_key() {
 
     program
         .run(&["types", "create", "gold"])
-        .exits(3)
+        .exits(6)
         .says(&["there is a volume type called `gold` already"]);
     program
         .run(&["types", "delete", "gold"])
-        .exits(3)
+        .exits(6)
         .says(&["1 volume has type `gold`", "--force"]);
     program.run(&["types", "show", "gold"]).exits(0);
     program
@@ -277,8 +277,8 @@ fn a_volume_that_is_added_counts_and_may_be_refused() {
         json!({"a": "b"})
     );
     program
-        .run(&["volumes", "create", "--size", "101"])
-        .exits(3)
+        .run(&["volume", "import", "--size", "101"])
+        .exits(6)
         .says(&["gigabytes", "help: `cairn quota show`"]);
     program.run(&["volumes", "delete", "big"]).exits(0);
     assert_eq!(program.json(&["volumes", "list", "--json"]), json!([]));
@@ -291,7 +291,7 @@ fn a_volume_that_is_added_counts_and_may_be_refused() {
         .exits(2)
         .says(&["--status", "--host"]);
     program
-        .run(&["volumes", "create", "--size=-1"])
+        .run(&["volume", "import", "--size=-1"])
         .exits(2)
         .says(&["invalid value '-1' for '--size <GIB>'"]);
 }

@@ -78,7 +78,7 @@ fn each_sort_of_drift_is_told_and_mended() {
             &["quota", "check", "--json"][..],
             &["quota", "check", "--admin", "--json"],
         ] {
-            let found = program.run(check).exits(3).json();
+            let found = program.run(check).exits(6).json();
             assert_eq!(found, json!({"drift": [expected]}), "{statement}");
         }
         program
@@ -102,7 +102,7 @@ fn drift_is_shown_as_a_table_and_an_admin_sees_every_project() {
     program
         .run(&["quota", "check", "--project", "other", "--admin"])
         .exits(0);
-    let table = program.run(&["quota", "check", "--admin"]).exits(3);
+    let table = program.run(&["quota", "check", "--admin"]).exits(6);
     let rows: Vec<Vec<&str>> = table
         .stdout
         .lines()

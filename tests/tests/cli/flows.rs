@@ -80,7 +80,7 @@ fn what_a_plugin_says_is_in_the_log() {
 fn says_something(program: &Program) -> Value {
     program.run(&["types", "create", "gold"]).exits(0);
     program
-        .run(&["volumes", "create", "--size", "1", "--name", "source"])
+        .run(&["volume", "import", "--size", "1", "--name", "source"])
         .exits(0);
     program
         .run(&["snapshots", "create", "--volume", "source", "--name", "s"])
@@ -102,7 +102,7 @@ fn a_flow_that_nobody_knows_is_bad_usage() {
         program
             .run(&["flows", command, unknown])
             .exits(2)
-            .says(&["no flow", "`cairn flows list` shows the flows"]);
+            .says(&["no flow", "`cairn flow list` shows the flows"]);
         program
             .run(&["flows", command, "x"])
             .exits(2)
@@ -125,14 +125,14 @@ fn a_report_for_people_names_what_is_left() {
             "--input",
             &example("request.json"),
         ])
-        .exits(4);
+        .exits(3);
     let volume = program.json(&["volumes", "list", "--json"])[0]["id"]
         .as_str()
         .unwrap()
         .to_owned();
     for line in [
-        "rollback  residue: some things were left on purpose".to_owned(),
-        format!("left      volume {volume}: status error"),
+        "rollback  kept: everything is as it was but for what reverted tasks keep".to_owned(),
+        format!("kept      volume {volume}: status error ("),
     ] {
         assert!(
             run.stdout.contains(&line),
@@ -140,4 +140,124 @@ fn a_report_for_people_names_what_is_left() {
             run.stdout
         );
     }
+}
+
+#[test]
+fn a_list_of_flows_is_narrowed_by_verdict_name_time_and_key() {
+    let program = program();
+    let example = |name: &str| repository(&format!("examples/volume-create/{name}"));
+    let good = create(&program, r#"{"size": 1}"#, &["--key", "k"], 0);
+    let clean = create(&program, r#"{"size": 0}"#, &[], 3);
+    let run = [
+        "run",
+        &example("flow-cast-fails.toml"),
+        "--input",
+        &example("request.json"),
+        "--json",
+    ];
+    let kept = program.run(&run).exits(3).json();
+    program.write("other.toml", "[flow]\nname = \"other\"\n[plugins.inject]\nbuiltin = \"inject\"\nsettings = { provides = [] }\n[[task]]\nplugin = \"inject\"\n");
+    let other = program.json(&["run", "other.toml", "--json"]);
+    // All but the last one were made an hour ago.
+    super::sql(
+        &program,
+        "UPDATE flows SET created_at = created_at - 3600000000 WHERE name <> 'other'",
+    );
+    let list = |arguments: &[&str]| {
+        let list = program.json(&[&["flow", "list", "--json"], arguments].concat());
+        let ids = list.as_array().expect("a list").iter();
+        ids.map(|flow| flow["id"].clone()).collect::<Vec<_>>()
+    };
+    let id = |report: &Value| report["flow"]["id"].clone();
+    for (arguments, expected) in [
+        (&[][..], vec![&other, &kept, &clean, &good]),
+        (&["--verdict", "clean"], vec![&clean]),
+        (&["--verdict", "kept"], vec![&kept]),
+        (&["--verdict", "residue"], vec![]),
+        (&["--verdict", "incomplete"], vec![]),
+        (&["--verdict", "clean", "--state", "success"], vec![]),
+        (&["--name", "other"], vec![&other]),
+        (&["--name", "nobody"], vec![]),
+        (&["--since", "10m"], vec![&other]),
+        (&["--since", "2h"], vec![&other, &kept, &clean, &good]),
+        (&["--since", "2100-01-01"], vec![]),
+        (
+            &["--since", "1999-12-31T12:00:00Z", "--state", "failure"],
+            vec![&kept, &clean],
+        ),
+        (&["--key", "k"], vec![&good]),
+        (&["--key", "other"], vec![]),
+        (
+            &["--name", "volume_create_api", "--limit", "1"],
+            vec![&kept],
+        ),
+    ] {
+        let expected: Vec<Value> = expected.into_iter().map(id).collect();
+        assert_eq!(list(arguments), expected, "{arguments:?}");
+    }
+    // A page of a verdict goes on after its last row.
+    let cursor = id(&kept);
+    let after = [
+        "--verdict",
+        "clean",
+        "--cursor",
+        cursor.as_str().expect("an id"),
+    ];
+    assert_eq!(list(&after), [id(&clean)]);
+    for (option, words) in [
+        ("--since", "write a time, such as"),
+        ("--verdict", "[possible values: clean"),
+    ] {
+        program
+            .run(&["flow", "list", option, "yesterday"])
+            .exits(2)
+            .says(&[words]);
+    }
+}
+
+#[test]
+fn a_flow_is_shown_with_its_request_its_tasks_their_results_and_what_it_made() {
+    let program = program();
+    let report = create(
+        &program,
+        r#"{"size": 1, "name": "data"}"#,
+        &["--key", "k"],
+        0,
+    );
+    let id = report["flow"]["id"].as_str().expect("an id");
+    let text = program.run(&["flow", "show", id]).exits(0).stdout;
+    let volume = super::result(&report, "entry-create")["volume_id"].clone();
+    let volume = volume.as_str().expect("an id");
+    for line in [
+        "asked by  demo of demo",
+        "request   {",
+        "\"name\":\"data\"",
+        "key       k",
+        "ran       quota-reserve;volume:create  SUCCESS  ",
+        "s  {\"reservations\":[",
+        &format!("made      volume {volume}: "),
+        "made      message ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let ran = text.lines().filter(|line| line.starts_with("ran "));
+    assert_eq!(ran.count(), 7, "{text}");
+    let failed = create(&program, r#"{"size": 0}"#, &[], 3);
+    let id = failed["flow"]["id"].as_str().expect("an id");
+    let text = program.run(&["flow", "show", id]).exits(0).stdout;
+    assert!(
+        text.contains("rollback  clean") && !text.contains("made  "),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_events_line_is_whole_where_it_is_piped() {
+    let program = program();
+    let description = "d".repeat(200);
+    let body = format!(r#"{{"size": 1, "description": "{description}"}}"#);
+    let report = create(&program, &body, &[], 0);
+    let id = report["flow"]["id"].as_str().expect("an id");
+    let text = program.run(&["flow", "events", id]).exits(0).stdout;
+    assert!(text.contains(&description) && !text.contains('…'), "{text}");
 }

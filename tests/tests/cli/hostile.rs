@@ -34,7 +34,7 @@ fn check(run: &Run, what: &str) {
     }
 }
 
-/// Every command without commands of its own, such as `flows list`.
+/// Every command without commands of its own, such as `flow list`.
 fn commands(program: &Program, of: &[&str]) -> Vec<String> {
     let mut arguments = of.to_vec();
     arguments.push("-h");
@@ -180,8 +180,8 @@ run wrong.toml
 run @/@
 run --@=1
 plan named.toml
-plan named.toml --format mermaid
-plan named.toml --format @
+plan named.toml -o mermaid
+plan named.toml -o @
 plan named.toml --lock
 plan wrong.toml
 plan @
@@ -190,28 +190,32 @@ plan FLOW --config @/@
 init @
 init @
 init @ --example @
-flows list
-flows list --cursor @
-flows list --stuck
-flows list --state @
-flows list --limit @
-flows show ID
-flows events ID
-flows logs ID
-flows show @
-flows show --@
-flows events @
-flows logs @
-flows interrupt @
-flows resume @
-flows reset @
-flows rollback @ --reason @
-flows rollback ID --accept @
-flows rollback ID --reason @
-flows show ID
-flows prune --older-than @
-flows prune --older-than 30d
-flows @
+flow list
+flow list --cursor @
+flow list --stuck
+flow list --name @ --key @
+flow list --since @
+flow list --verdict @
+flows list --verdict clean
+flow list --state @
+flow list --limit @
+flow show ID
+flow events ID
+flow logs ID
+flow show @
+flow show --@
+flow events @
+flow logs @
+flow interrupt @
+flow resume @
+flow reset @
+flow rollback @ --reason @
+flow rollback ID --accept @
+flow rollback ID --reason @
+flow show ID
+flow prune --older-than @
+flow prune --older-than 30d
+flow @
 recover @
 recover
 quota show --project @
@@ -224,38 +228,45 @@ quota check --admin
 quota sync
 quota check --admin --project @
 quota expire @
-volumes create @
-volumes create --size 1 --name @ --type @ --availability-zone @
-volumes create --size 1 --name @ --metadata @
-volumes create --size 1 --name @ --metadata @=@ --description @ --host @
-volumes list --project @
-volumes list --all-projects --admin
-volumes show @ --project @
-volumes show @
-volumes set @ --status @ --admin
-volumes delete @
-snapshots create --volume @ --name @
-snapshots list --all-projects --admin
-snapshots show @ --admin
-snapshots delete @
-types create @ --extra @ --qos @=@
-types create other@ --extra @=@ --encrypt @ --cipher @
-types list
-types show @
-types show other@
-types delete missing@
-images create @ --name @
-images create @ --min-disk @
-images create @/@
-images list
-images show @
-images delete missing@
-zones create other@
-zones list
-zones list --config who.toml
-zones show @
-zones show missing@
-zones delete missing@
+volume create @
+volume create --size 1 --name @ --type @ --availability-zone @
+volume create --size 1 --name @ --metadata @=@ --description @
+volume create --size 1 --host @
+volume create --snapshot @ --key @
+volume create --source-volume @
+volume create --image @ --size 1
+volume import @
+volume import --size 1 --name @ --type @ --availability-zone @
+volume import --size 1 --name @ --metadata @
+volume import --size 1 --name @ --metadata @=@ --description @ --host @
+volume list --project @
+volume list --all-projects --admin
+volume show @ --project @
+volume show @
+volume set @ --status @ --admin
+volume delete @
+snapshot create --volume @ --name @
+snapshot list --all-projects --admin
+snapshot show @ --admin
+snapshot delete @
+type create @ --extra @ --qos @=@
+type create other@ --extra @=@ --encrypt @ --cipher @
+type list
+type show @
+type show other@
+type delete missing@
+image create @ --name @
+image create @ --min-disk @
+image create @/@
+image list
+image show @
+image delete missing@
+zone create other@
+zone list
+zone list --config who.toml
+zone show @
+zone show missing@
+zone delete missing@
 record list dns --config records.toml
 record list dns --config records.toml --json --prefix @
 record list @
@@ -296,6 +307,13 @@ policy check --rule @ --as user.json --target target.json
 policy check --rule @ --as user.json --target target.json --policy wrong-policy.json
 policy check --rule x --as bad.json --target @
 policy check --rule x --as user.json --target bad.json
+config check
+config show --user @
+config show --config settings.toml
+config show --db @ --zone @
+config check --config @/@
+run FLOW --input {@}
+run FLOW -o @
 db check
 db check --db @
 db check --db @/@

@@ -31,7 +31,7 @@ fn prune(program: &Program) {
 fn a_repeat_is_told_by_what_was_asked_and_not_by_what_that_stands_for() {
     let program = program();
     program.run(&["types", "create", "gold"]).exits(0);
-    let source = program.json(&["volumes", "create", "--size", "1", "--json"]);
+    let source = program.json(&["volume", "import", "--size", "1", "--json"]);
     let source = source["id"].as_str().expect("an id");
     let of_source = json!({"source_volid": source});
     let of_type = json!({"size": 1, "volume_type": "gold"});

@@ -120,7 +120,7 @@ fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
             .to_string_lossy()
             .into_owned();
 
-        let recovered = program.run(&["recover", "--json"]).exits(4).json();
+        let recovered = program.run(&["recover", "--json"]).exits(6).json();
         let reason = recovered[0]["stuck"].as_str().expect("a reason");
         let problem = if damage { "is damaged" } else { "is gone" };
         for words in [&digest, problem, "`stranger`"] {
@@ -130,7 +130,7 @@ fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
         assert_eq!(stuck[0]["stuck"], reason, "{stuck}");
 
         let flow = only_flow(&program);
-        program.run(&["flows", "rollback", &flow]).exits(3).says(&[
+        program.run(&["flows", "rollback", &flow]).exits(6).says(&[
             &format!("flow {flow} cannot be taken up: the component of task `stranger`"),
             problem,
             "help: nothing of the flow was changed",

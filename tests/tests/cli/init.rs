@@ -2,11 +2,14 @@
 
 use std::fs;
 
-use acceptance::program::{Program, end, repository};
+use acceptance::program::{Program, Run, end, repository};
 
 use super::program;
 
-const FILES: [&str; 3] = ["README.md", "flow.toml", "request.json"];
+const FILES: [&str; 4] = ["README.md", "cairn.toml", "flow.toml", "request.json"];
+
+/// What the example of volumes has.
+const OF_VOLUMES: [&str; 3] = ["README.md", "flow.toml", "request.json"];
 
 /// The names in a folder of the program's, sorted.
 fn names(program: &Program, folder: &str) -> Vec<String> {
@@ -19,11 +22,18 @@ fn names(program: &Program, folder: &str) -> Vec<String> {
     names
 }
 
+/// Runs the program in a folder of its own, where it was written to or copied.
+fn run_in(program: &Program, folder: &str, arguments: &[&str]) -> Run {
+    let mut command = program.command(arguments);
+    let run = command.current_dir(program.path(folder)).spawn();
+    end(run.expect("the program starts"))
+}
+
 #[test]
 fn a_first_flow_runs_as_it_is_written() {
     for (folder, is_there, more) in [
         ("demo", false, &[][..]),
-        ("deep/er", false, &["--example", "volume-create"]),
+        ("deep/er", false, &["--example", "hello"]),
         ("empty", true, &[]),
         (".", true, &[]),
     ] {
@@ -40,27 +50,83 @@ fn a_first_flow_runs_as_it_is_written() {
             "." => String::new(),
             folder => format!("cd {folder}\n"),
         };
+        let ada = r#"{"name": "Ada"}"#;
+        let fails = r#"{"name": "fail"}"#;
         assert_eq!(
             run.stdout,
             format!(
-                "wrote {}\n\n{next}cairn run flow.toml --input request.json\n",
+                "wrote {}\n\n{next}cairn run flow.toml --input '{ada}'\ncairn run flow.toml --input '{fails}'   # fails, and is rolled back\n",
                 FILES.join(", ")
             )
         );
         assert_eq!(run.stderr, "");
         assert_eq!(names(&program, folder), FILES, "{folder}");
 
-        let mut command = program.command(&["run", "flow.toml", "--input", "request.json"]);
-        let run = command.current_dir(program.path(folder)).spawn();
-        let run = end(run.expect("the program starts")).exits(0);
-        assert!(run.stdout.contains("\nvolume    "), "{}", run.stdout);
+        for request in [ada, "request.json"] {
+            let run = run_in(&program, folder, &["run", "flow.toml", "--input", request]).exits(0);
+            let made = "made      record demo/greetings/Hello Ada";
+            assert!(run.stdout.contains("SUCCESS"), "{}", run.stdout);
+            assert!(
+                run.stdout.contains(made) || request != ada,
+                "{}",
+                run.stdout
+            );
+        }
+        let run = run_in(&program, folder, &["run", "flow.toml", "--input", fails]).exits(3);
+        for line in [
+            "NameRefused",
+            "rollback  clean: ",
+            "reverted  hello;greet",
+            "undone    ",
+        ] {
+            assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
+        }
+        let records = ["record", "list", "greetings", "--json"];
+        let records = run_in(&program, folder, &records).exits(0).json();
+        let keys: Vec<_> = records
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|record| record["key"].clone())
+            .collect();
+        assert_eq!(keys, ["Goodbye Ada", "Hello Ada"]);
     }
 }
 
 #[test]
-fn the_first_flow_is_the_repositorys_own_with_ten_lines_about_it() {
+fn the_files_work_where_they_are_copied_to() {
     let program = program();
     program.run(&["init", "demo"]).exits(0);
+    fs::create_dir(program.path("copy")).expect("the folder can be made");
+    for name in FILES {
+        fs::copy(
+            program.path(&format!("demo/{name}")),
+            program.path(&format!("copy/{name}")),
+        )
+        .expect("it can be copied");
+    }
+    fs::remove_dir_all(program.path("demo")).expect("it can be removed");
+    run_in(
+        &program,
+        "copy",
+        &["run", "flow.toml", "--input", "request.json"],
+    )
+    .exits(0);
+}
+
+#[test]
+fn the_example_of_volumes_is_the_repositorys_own_with_ten_lines_about_it() {
+    let program = program();
+    let init = ["init", "demo", "--example", "volume-create"];
+    let run = program.run(&init).exits(0);
+    assert_eq!(
+        run.stdout,
+        format!(
+            "wrote {}\n\ncd demo\ncairn run flow.toml --input request.json\n",
+            OF_VOLUMES.join(", ")
+        )
+    );
+    assert_eq!(names(&program, "demo"), OF_VOLUMES);
     let read = |name: &str| fs::read_to_string(name).expect("a file");
     for name in ["flow.toml", "request.json"] {
         let own = read(&repository(&format!("examples/volume-create/{name}")));
@@ -70,6 +136,13 @@ fn the_first_flow_is_the_repositorys_own_with_ten_lines_about_it() {
     let readme = program.path("demo/README.md");
     let readme = read(readme.to_str().expect("a path"));
     assert_eq!(readme.lines().count(), 10, "{readme}");
+    let run = run_in(
+        &program,
+        "demo",
+        &["run", "flow.toml", "--input", "request.json"],
+    )
+    .exits(0);
+    assert!(run.stdout.contains("\nvolume    "), "{}", run.stdout);
 }
 
 #[test]

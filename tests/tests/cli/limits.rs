@@ -168,7 +168,7 @@ fn a_ceiling_under_which_a_plugin_cannot_run_leaves_its_flow_as_it_is() {
     program.write("cairn.toml", "[limits]\nmemory = \"64KiB\"\n");
     program
         .run(&["flows", "resume", &flow, "--json"])
-        .exits(3)
+        .exits(6)
         .says(&[
             &flow,
             "the plugin wanted more memory than the 64.0 KiB it may have (the limit `memory`)",

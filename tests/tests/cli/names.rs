@@ -329,7 +329,7 @@ fn a_command_that_is_refused_makes_no_database() {
         &["quota", "set", "bogus=5"][..],
         &["quota", "set", "volumes=5", "bogus=5"],
         &["quota", "set", "--class", "gold", "bogus=5"],
-        &["volumes", "create", "--size", "1", "--type", "nope"],
+        &["volume", "import", "--size", "1", "--type", "nope"],
         &["snapshots", "create", "nope"],
         &["run", &flow, "--input", "request.json"],
         &[

@@ -97,7 +97,7 @@ fn every_list_has_pages() {
         program
             .run(&["zones", "create", &format!("zone-{number}")])
             .exits(0);
-        let volume = ["volumes", "create", "--size", number, "--name", number];
+        let volume = ["volume", "import", "--size", number, "--name", number];
         program.run(&volume).exits(0);
         program
             .run(&["snapshots", "create", "--volume", number])
@@ -113,7 +113,7 @@ fn every_list_has_pages() {
     }
     // Of another project, between those of this one.
     let other = ["--project", "other"];
-    let volume = ["volumes", "create", "--size", "1", "--name", "theirs"];
+    let volume = ["volume", "import", "--size", "1", "--name", "theirs"];
     program.run(&[&volume[..], &other].concat()).exits(0);
     program
         .run(&[&["images", "create", "1", "--private"][..], &other].concat())

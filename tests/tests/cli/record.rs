@@ -67,7 +67,7 @@ fn what_is_expected_and_what_does_not_fit_is_refused() {
         .exits(0);
     program
         .run(&["record", "put", "dns", "a", "2", "--expect", "absent"])
-        .exits(3)
+        .exits(6)
         .says(&["has version 1, and no record was expected"]);
     program
         .run(&["record", "put", "dns", "a", "2", "--expect", "1"])
@@ -75,7 +75,7 @@ fn what_is_expected_and_what_does_not_fit_is_refused() {
     for (arguments, exit, words) in [
         (
             &["put", "dns", "b", "1"][..],
-            3,
+            6,
             "raise `max_keys` of [records.dns]",
         ),
         (
@@ -185,6 +185,6 @@ fn a_release_needs_a_flow_that_holds_the_key_and_a_reason() {
     let release = [&release[..], &["--reason", "it is stuck"]].concat();
     program
         .run(&release)
-        .exits(3)
+        .exits(6)
         .says(&["does not hold `a`", "no flow does"]);
 }

@@ -6,7 +6,7 @@ use super::{create, killed_after, program, request};
 
 #[test]
 fn a_flow_that_recovery_rolled_back_is_no_failure_of_recovery() {
-    for (died_after, verdict) in [("quota-reserve", "clean"), ("quota-commit", "residue")] {
+    for (died_after, verdict) in [("quota-reserve", "clean"), ("quota-commit", "kept")] {
         let program = program();
         killed_after(&program, died_after);
         let rows = program.run(&["recover", "--json"]).exits(0).json();

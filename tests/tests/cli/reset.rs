@@ -26,22 +26,22 @@ fn what_succeeded_is_rolled_back_first_and_the_verdict_names_what_is_left() {
     let program = program();
     let report = create(&program, r#"{"size": 5}"#, &[], 0);
     let flow = id_of(&report);
-    let rollback = format!("help: `cairn flows rollback {flow}` undoes them");
+    let rollback = format!("help: `cairn flow rollback {flow}` undoes them");
     let says = [
         "the flow has effects that are not undone: roll it back first",
         &rollback,
     ];
     is_refused(&program, flow, &says);
-    let report = operate(&program, &["rollback", flow], 4);
-    assert_eq!(report["rollback"]["verdict"], "residue");
+    let report = operate(&program, &["rollback", flow], 0);
+    assert_eq!(report["rollback"]["verdict"], "kept");
     // And what the rollback left would be forgotten as well.
     let volume = volumes(&program)[0]["id"].clone();
     let volume = volume.as_str().expect("an id");
     let left = format!("left volume `{volume}`, which a reset would forget");
-    let show = format!("with `cairn run`; `cairn flows show {flow}` lists all that is left");
+    let show = format!("with `cairn run`; `cairn flow show {flow}` lists all that is left");
     is_refused(&program, flow, &[&left, &show]);
     assert_eq!(operate(&program, &["show", flow], 0), report);
-    assert_eq!(operate(&program, &["rollback", flow], 4), report);
+    assert_eq!(operate(&program, &["rollback", flow], 0), report);
     assert_eq!(volumes(&program).len(), 1);
 }
 
@@ -51,7 +51,7 @@ fn what_was_stopped_half_way_is_rolled_back_first_and_then_run_again() {
     killed_after(&program, "entry-create");
     let flow = only_flow(&program);
     operate(&program, &["interrupt", &flow], 0);
-    let rollback = format!("help: `cairn flows rollback {flow}` undoes them");
+    let rollback = format!("help: `cairn flow rollback {flow}` undoes them");
     is_refused(&program, &flow, &["roll it back first", &rollback]);
     let report = operate(&program, &["rollback", &flow], 0);
     assert_eq!(report["rollback"]["verdict"], "clean");

@@ -72,7 +72,9 @@ fn the_document_has_the_shape_that_is_promised() {
     );
     assert_eq!(
         keys(&report["rollback"]),
-        ["failed", "residue", "reverted", "verdict"]
+        [
+            "failed", "messages", "residue", "reverted", "undone", "verdict"
+        ]
     );
 }
 

@@ -226,7 +226,7 @@ fn a_report_that_cannot_be_delivered_is_an_error_of_the_run() {
         let run = end(child).exits(1);
         let run = run.says(&[
             "error: stdout cannot be written: Broken pipe",
-            "`cairn flows",
+            "`cairn flow ",
         ]);
         let (ran, unfinished) = flows(&program);
         assert!(ran >= 1 && unfinished == 0, "{}", run.stderr);

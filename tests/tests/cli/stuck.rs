@@ -27,11 +27,11 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
     killed_after(&program, "entry-create");
     let flow = only_flow(&program);
     lose_plans(&program);
-    let rows = program.run(&["recover", "--json"]).exits(4).json();
+    let rows = program.run(&["recover", "--json"]).exits(6).json();
     assert_eq!(rows[0]["id"], json!(flow));
     let reason = rows[0]["stuck"].as_str().expect("a reason");
     assert!(reason.contains("plan") && reason.contains("is not stored"));
-    let run = program.run(&["recover"]).exits(4);
+    let run = program.run(&["recover"]).exits(6);
     assert!(run.stdout.contains("is not stored"), "{}", run.stdout);
     let stuck = operate(&program, &["list", "--stuck"], 0);
     assert_eq!(
@@ -43,7 +43,7 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
     let before = operate(&program, &["events", &flow], 0);
     for arguments in CHANGES {
         let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
-        run.exits(3).says(&[
+        run.exits(6).says(&[
             &format!("flow {flow} cannot be taken up: its plan"),
             "is not stored",
             "help: nothing of the flow was changed: mend what is named",
@@ -86,7 +86,7 @@ fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named(
         &program,
         "CREATE TABLE whole AS SELECT * FROM journal; UPDATE journal SET entries = substr(entries, 1, length(entries) - 5)",
     );
-    let rows = program.run(&["recover", "--json"]).exits(4).json();
+    let rows = program.run(&["recover", "--json"]).exits(6).json();
     let reason = rows[0]["stuck"].as_str().expect("a reason");
     assert!(reason.contains("its journal is damaged"), "{reason}");
     let says = [
@@ -95,7 +95,7 @@ fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named(
     ];
     for arguments in CHANGES {
         let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
-        run.exits(3).says(&says);
+        run.exits(6).says(&says);
     }
     // A question that the database cannot answer is its failure.
     for question in ["show", "events", "logs"] {
@@ -128,7 +128,7 @@ fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
     );
     let child = start_slow(&program, &["run", "other.toml", "--json"]);
     let run = program.run(&["flows", "rollback", &flow, "--wait"]);
-    run.exits(3).says(&[
+    run.exits(6).says(&[
         &format!(
             "process {}, which has the flow in hand, answered: flow {flow} cannot be taken up: its plan",
             child.id()
@@ -144,7 +144,7 @@ fn a_flow_that_was_set_aside_is_taken_up_by_whoever_asks_for_it() {
     killed_after(&program, "entry-create");
     let flow = only_flow(&program);
     lose_plans(&program);
-    program.run(&["recover"]).exits(4);
+    program.run(&["recover"]).exits(6);
     restore_plans(&program);
     let report = operate(&program, &["resume", &flow], 0);
     assert_eq!(report["flow"]["state"], "SUCCESS");

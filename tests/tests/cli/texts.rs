@@ -81,19 +81,19 @@ fn every_command_that_makes_rows_has_the_same_limits() {
     let (key, value) = (format!("{long}=x"), format!("k={long}"));
     let cases: &[(&[&str], &str)] = &[
         (
-            &["volumes", "create", "--size", "1", "--name", &long],
+            &["volume", "import", "--size", "1", "--name", &long],
             "256 characters",
         ),
         (
-            &["volumes", "create", "--size", "1", "--description", &long],
+            &["volume", "import", "--size", "1", "--description", &long],
             "256 characters",
         ),
         (
-            &["volumes", "create", "--size", "1", "--status", ""],
+            &["volume", "import", "--size", "1", "--status", ""],
             "is empty",
         ),
         (
-            &["volumes", "create", "--size", "1", "--host", ""],
+            &["volume", "import", "--size", "1", "--host", ""],
             "is empty",
         ),
         (
@@ -108,15 +108,15 @@ fn every_command_that_makes_rows_has_the_same_limits() {
             "is empty",
         ),
         (
-            &["volumes", "create", "--size", "1", "--metadata", &key],
+            &["volume", "import", "--size", "1", "--metadata", &key],
             "a key that has 256 characters",
         ),
         (
-            &["volumes", "create", "--size", "1", "--metadata", &value],
+            &["volume", "import", "--size", "1", "--metadata", &value],
             "a value that has 256 characters",
         ),
         (
-            &["volumes", "create", "--size", "1", "--metadata", "=x"],
+            &["volume", "import", "--size", "1", "--metadata", "=x"],
             "write KEY=VALUE",
         ),
         (&["volumes", "set", "v", "--status", " "], "is empty"),
@@ -158,11 +158,11 @@ fn every_command_that_makes_rows_has_the_same_limits() {
         (&["images", "create", "disk.img", "--name", ""], "is empty"),
         (&["quota", "set", "volumes=1", "--class", ""], "is empty"),
         (
-            &["volumes", "create", "--size", "1", "--quota-class", ""],
+            &["volume", "import", "--size", "1", "--quota-class", ""],
             "is empty",
         ),
         (
-            &["volumes", "create", "--size", "1", "--role", ""],
+            &["volume", "import", "--size", "1", "--role", ""],
             "is empty",
         ),
     ];
@@ -208,7 +208,7 @@ fn with_variable(program: &Program, name: &str, value: &str, command: &[&str]) -
 fn an_empty_zone_project_or_user_is_told_with_where_it_comes_from() {
     let program = program();
     let (_, long) = longest();
-    let create = ["volumes", "create", "--size", "1"];
+    let create = ["volume", "import", "--size", "1"];
     let cases: &[(&str, &[&str])] = &[
         ("zone", &["", " ", &long]),
         ("default-volume-type", &["", &long]),
@@ -242,7 +242,7 @@ fn an_empty_zone_project_or_user_is_told_with_where_it_comes_from() {
     let by_flag = [&create[..], &["--project", "blue"]].concat();
     with_variable(&program, "CAIRN_PROJECT", "", &by_flag).exits(0);
     // Before the subcommand, too.
-    let first = [&["--zone", ""][..], &create[..]].concat();
+    let first = [&["--db", "x.db"][..], &create[..], &["--zone", ""]].concat();
     program.run(&first).exits(2).says(&["`--zone` is empty"]);
 }
 
@@ -279,10 +279,10 @@ fn an_empty_caller_of_a_policy_question_is_told() {
 fn a_size_that_no_counter_holds_is_over_quota_everywhere() {
     let program = program();
     let most = i64::MAX.to_string();
-    let volume = ["volumes", "create", "--size", &most, "--json"];
+    let volume = ["volume", "import", "--size", &most, "--json"];
     program
         .run(&volume)
-        .exits(3)
+        .exits(6)
         .says(&["quota exceeded for gigabytes"]);
     program
         .run(&["quota", "set", "gigabytes=-1", "volumes=-1", "snapshots=-1"])
@@ -293,12 +293,12 @@ fn a_size_that_no_counter_holds_is_over_quota_everywhere() {
     let id = made["id"].as_str().expect("an id");
     for command in [
         &volume[..],
-        &["volumes", "create", "--size", "1"],
+        &["volume", "import", "--size", "1"],
         &["snapshots", "create", "--volume", id],
     ] {
         program
             .run(command)
-            .exits(3)
+            .exits(6)
             .says(&["quota exceeded for gigabytes"]);
     }
     for size in [1, i64::MAX] {

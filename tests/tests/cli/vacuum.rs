@@ -75,7 +75,7 @@ fn it_is_refused_while_another_process_works_on_flows() {
     reports.read_line(&mut report).expect("a report");
     assert!(report.contains("SUCCESS"), "{report}");
 
-    let run = program.run(&["db", "vacuum"]).exits(3);
+    let run = program.run(&["db", "vacuum"]).exits(6);
     run.says(&[
         &format!("process {} works on flows", child.id()),
         "try again",

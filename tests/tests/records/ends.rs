@@ -161,7 +161,7 @@ fn at_failure_what_a_reverted_task_keeps_or_its_revert_puts_is_published_and_rep
     ]);
     failed(&flow);
     let rollback = rollback(&flow);
-    assert_eq!(rollback.verdict, Verdict::Residue);
+    assert_eq!(rollback.verdict, Verdict::Kept);
     assert_eq!(
         left(&rollback),
         [("record", "acme/c/kept"), ("record", "acme/c/marked")]
@@ -197,7 +197,7 @@ fn tasks_that_could_not_be_reverted_keep_their_keys_until_the_rollback_is_repeat
     assert_eq!(world.get("stuck"), None, "it is not published");
     assert_eq!(world.fails([puts("stuck", 2)]).kind, "Busy");
     sick.store(false, Ordering::Relaxed);
-    assert_eq!(roll_back(&flow).verdict, Verdict::Residue);
+    assert_eq!(roll_back(&flow).verdict, Verdict::Kept);
     assert_eq!(world.get("stuck"), None);
     world.succeeds([puts("stuck", 2)]);
 }

@@ -89,7 +89,7 @@ fn what_is_kept_of_a_counter_is_published_at_failure_and_reported() {
     let flow = world.flow([adds(3).reverts(|_| Ok(Disposition::Keep)), adds(4), fails()]);
     failed(&flow);
     let rollback = rollback(&flow);
-    assert_eq!(rollback.verdict, Verdict::Residue);
+    assert_eq!(rollback.verdict, Verdict::Kept);
     assert_eq!(left(&rollback), [("counter", "c/n.number")]);
     assert_eq!(rollback.residue[0].after, json!(3));
     assert_eq!(world.sees(count), 3);

@@ -48,7 +48,7 @@ fn a_key_of_a_flow_that_can_go_on_is_not_released() {
     let waiting = world.waits(puts("k", 1));
     let error = refused(world.releases("k", &waiting));
     assert_eq!(error.kind, "FlowUnfinished");
-    assert!(error.message.contains("cairn flows resume"), "{error}");
+    assert!(error.message.contains("cairn flow resume"), "{error}");
     assert!(
         !world.shows("k").unwrap()["held"].is_null(),
         "nothing was changed"

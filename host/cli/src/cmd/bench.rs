@@ -96,8 +96,8 @@ impl Bench {
         let interrupt = Interrupt::before_the_end(signals, move || scratch::remove(&path))?;
         let figures = cairn_bench::run(&options, &session.plugins()?, &folder)?;
         drop(interrupt);
-        if self.format.json {
-            return output::json(&figures);
+        if self.format.is_json() {
+            return output::document(self.format, &figures);
         }
         output::print(&text(&figures))
     }

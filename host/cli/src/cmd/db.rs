@@ -38,8 +38,8 @@ impl Db {
 /// A file that is not sound is a difference that was found.
 fn check(session: &Session, format: Format) -> Result<Exit, Failure> {
     let check = session.any_reader()?.check()?;
-    if format.json {
-        output::json(&check)?;
+    if format.is_json() {
+        output::document(format, &check)?;
     } else {
         let mut text = format!(
             "schema version {} of {}\n",
@@ -56,6 +56,6 @@ fn check(session: &Session, format: Format) -> Result<Exit, Failure> {
     Ok(if check.problems.is_empty() {
         Exit::Ok
     } else {
-        Exit::Failed
+        Exit::Refused
     })
 }

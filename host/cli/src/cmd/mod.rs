@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod config;
 mod db;
 mod flows;
 mod images;
@@ -35,30 +36,32 @@ pub enum Command {
     Init(init::Init),
     Run(run::Run),
     Plan(plan::Plan),
-    #[command(subcommand)]
-    Flows(flows::Flows),
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "flows")]
+    Flow(flows::Flows),
+    #[command(subcommand, visible_alias = "quotas")]
     Quota(quota::Quota),
-    #[command(subcommand)]
-    Volumes(volumes::Volumes),
-    #[command(subcommand)]
-    Snapshots(snapshots::Snapshots),
-    #[command(subcommand)]
-    Types(types::Types),
-    #[command(subcommand)]
-    Images(images::Images),
-    #[command(subcommand)]
-    Zones(zones::Zones),
+    #[command(subcommand, visible_alias = "volumes")]
+    Volume(volumes::Volumes),
+    #[command(subcommand, visible_alias = "snapshots")]
+    Snapshot(snapshots::Snapshots),
+    #[command(subcommand, visible_alias = "types")]
+    Type(types::Types),
+    #[command(subcommand, visible_alias = "images")]
+    Image(images::Images),
+    #[command(subcommand, visible_alias = "zones")]
+    Zone(zones::Zones),
     #[command(subcommand, visible_alias = "records")]
     Record(record::Record),
     #[command(subcommand)]
     Outbox(outbox::Outbox),
-    #[command(subcommand)]
+    #[command(subcommand, alias = "plugins")]
     Plugin(plugin::Plugin),
-    #[command(subcommand)]
+    #[command(subcommand, alias = "policies")]
     Policy(policy::Policy),
     #[command(subcommand)]
     Db(db::Db),
+    #[command(subcommand)]
+    Config(config::Config),
     Recover(recover::Recover),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -79,19 +82,20 @@ pub fn run(
     let session = Session::new(settings);
     let done = match command {
         Command::Run(run) => return run.run(&session),
+        Command::Volume(volumes) => return volumes.run(&session),
         Command::Db(db) => return db.run(&session),
-        Command::Flows(flows) => return flows.run(&session),
+        Command::Flow(flows) => return flows.run(&session),
         Command::Quota(quota) => return quota.run(&session),
         Command::Recover(recover) => return recover.run(&session),
         Command::Policy(policy) => return policy.run(&session),
         Command::Plugin(plugin) => return plugin.run(&session),
         Command::Init(init) => init.run(),
         Command::Plan(plan) => plan.run(&session),
-        Command::Volumes(volumes) => volumes.run(&session),
-        Command::Snapshots(snapshots) => snapshots.run(&session),
-        Command::Types(types) => types.run(&session),
-        Command::Images(images) => images.run(&session),
-        Command::Zones(zones) => zones.run(&session),
+        Command::Config(config) => config.run(&session),
+        Command::Snapshot(snapshots) => snapshots.run(&session),
+        Command::Type(types) => types.run(&session),
+        Command::Image(images) => images.run(&session),
+        Command::Zone(zones) => zones.run(&session),
         Command::Record(record) => record.run(&session),
         Command::Outbox(outbox) => outbox.run(&session),
         Command::Bench(bench) => bench.run(&session),

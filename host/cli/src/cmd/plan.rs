@@ -8,6 +8,7 @@ use cairn::value::{Digest, Value};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::args::Placement;
 use crate::exit::Failure;
 use crate::input;
 use crate::lockfile;
@@ -20,15 +21,28 @@ pub struct Plan {
     /// The flow's manifest
     #[arg(value_name = "FLOW")]
     manifest: PathBuf,
-    /// How to show it
-    #[arg(long, value_enum, default_value = "table")]
+    /// How it is printed
+    #[arg(
+        short = 'o',
+        long = "output",
+        alias = "format",
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        hide_default_value = true
+    )]
     format: PlanFormat,
+    /// Print one JSON document, as `-o json`
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// Write what the plugins are to the lock file beside the manifest
     #[arg(long, conflicts_with = "locked")]
     lock: bool,
     /// Refuse plugins that are not as the lock file has them
     #[arg(long)]
     locked: bool,
+    #[command(flatten)]
+    placement: Placement,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -39,6 +53,8 @@ enum PlanFormat {
     Mermaid,
     /// The whole plan
     Json,
+    /// The whole plan on one line
+    Jsonl,
 }
 
 #[derive(Serialize)]
@@ -60,13 +76,16 @@ impl Plan {
         if self.lock {
             lock(session, &planner, &manifest)?;
         }
+        let document = Document {
+            digest: plan.digest(),
+            plan: &plan,
+        };
         match self.format {
+            PlanFormat::Json => output::json(&document),
+            _ if self.json => output::json(&document),
+            PlanFormat::Jsonl => output::print_json_lines(&document),
             PlanFormat::Table => output::print(&text(&plan)),
             PlanFormat::Mermaid => output::print(&plan.to_mermaid()),
-            PlanFormat::Json => output::json(&Document {
-                digest: plan.digest(),
-                plan: &plan,
-            }),
         }
     }
 }

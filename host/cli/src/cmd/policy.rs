@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn::check::RulePlugins;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
-use crate::input;
+use crate::input::{self, Input};
 use crate::output;
 use crate::session::Session;
 
@@ -34,12 +34,12 @@ pub struct Check {
     /// The action, or the name of a rule; without a rule of its own, `default` decides
     #[arg(long, value_name = "RULE")]
     rule: String,
-    /// Who asks: a JSON object of user_id, project_id, and if wanted roles, is_admin, quota_class; - is stdin
-    #[arg(long = "as", value_name = "FILE")]
-    user: PathBuf,
-    /// What it is done to: any JSON object; - is stdin
-    #[arg(long, value_name = "FILE")]
-    target: PathBuf,
+    /// Who asks: a JSON object of user_id, project_id, and if wanted roles, is_admin, quota_class; a file, - for stdin, or the object itself
+    #[arg(long = "as", value_name = "FILE|JSON")]
+    user: Input,
+    /// What it is done to, any JSON object: a file, - for stdin, or the object itself
+    #[arg(long, value_name = "FILE|JSON")]
+    target: Input,
     /// The manifest of the flow whose plugins the rules ask with wasm:NAME
     #[arg(long, value_name = "FLOW")]
     flow: Option<PathBuf>,
@@ -88,8 +88,8 @@ impl Policy {
         };
         let asks = plugins.on_behalf_of(&requester, &log);
         let explanation = policy.explain(&check.rule, &credentials, &target, &asks);
-        if check.format.json {
-            output::json(&explanation)?;
+        if check.format.is_json() {
+            output::document(check.format, &explanation)?;
         } else {
             output::print(&format!("{explanation}\n"))?;
         }
@@ -128,33 +128,31 @@ impl Check {
     }
 }
 
-fn user(path: &Path) -> Result<User, Diagnostic> {
-    let text = input::document(path, "the user")?;
+fn user(source: &Input) -> Result<User, Diagnostic> {
+    let text = input::document(source, "the user")?;
     let user: User = serde_json::from_str(value::without_bom(&text)).map_err(|error| {
         let help = r#"write {"user_id": "ann", "project_id": "blue", "roles": ["member"], "is_admin": false}"#;
         let problem = format!("the user is no JSON object of a caller: {error}");
-        unread(problem, path, &error).help(help)
+        source.misread(problem, &error).help(help)
     })?;
     for (name, text) in [("user_id", &user.user_id), ("project_id", &user.project_id)] {
         let fits = Text::Name.check(text);
-        fits.map_err(|unfit| Diagnostic::new(format!("`{name}` {unfit}")).at(path, None))?;
+        fits.map_err(|unfit| source.place(Diagnostic::new(format!("`{name}` {unfit}")), None))?;
     }
     Ok(user)
 }
 
-fn target(path: &Path) -> Result<Object, Diagnostic> {
+fn target(source: &Input) -> Result<Object, Diagnostic> {
     const HELP: &str =
         r#"write one JSON object, such as {"project_id": "blue"}; {} when there is no target"#;
-    let text = input::document(path, "the target")?;
+    let text = input::document(source, "the target")?;
     match value::parse(&text) {
         Ok(Value::Object(target)) => Ok(target),
-        Ok(_) => Err(Diagnostic::new("the target is no JSON object")
-            .at(path, None)
+        Ok(_) => Err(source
+            .place(Diagnostic::new("the target is no JSON object"), None)
             .help(HELP)),
-        Err(error) => Err(unread(value::refused("the target", &error), path, &error).help(HELP)),
+        Err(error) => Err(source
+            .misread(value::refused("the target", &error), &error)
+            .help(HELP)),
     }
-}
-
-fn unread(problem: String, path: &Path, error: &serde_json::Error) -> Diagnostic {
-    Diagnostic::new(problem).at(path, Some(error.line()).filter(|&line| line > 0))
 }

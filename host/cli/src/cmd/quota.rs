@@ -8,7 +8,7 @@ use cairn::volumes::operator::{OperateVolumes as _, Quota as Entry, ReadVolumes 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::args::{Format, Who, word};
+use crate::args::{Format, QuotaClass, Who, word};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
@@ -34,6 +34,8 @@ pub struct Show {
     who: Who,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    quota_class: QuotaClass,
 }
 
 #[derive(Args, Debug)]
@@ -103,8 +105,8 @@ impl Show {
                 }
             }
         };
-        if self.format.json {
-            return output::json(&document);
+        if self.format.is_json() {
+            return output::document(self.format, &document);
         }
         output::print(&text(&document))
     }

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cairn::error::Diagnostic;
 use cairn::id::FlowId;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::args::{Format, Who, word, words};
 use crate::exit::Failure;
-use crate::input;
+use crate::input::{self, Input};
 use crate::output;
 use crate::page::Page;
 use crate::session::Session;
@@ -74,9 +74,9 @@ pub struct Put {
     /// The value, as JSON
     #[arg(required_unless_present = "input", conflicts_with = "input")]
     value: Option<String>,
-    /// A file that holds the value, as JSON; `-` is stdin
-    #[arg(long, value_name = "FILE")]
-    input: Option<PathBuf>,
+    /// The value, as JSON: a file, `-` for stdin, or an object itself
+    #[arg(long, value_name = "FILE|JSON")]
+    input: Option<Input>,
     /// Only if this is there: `absent`, or a version
     #[arg(long, value_name = "VERSION", value_parser = expect)]
     expect: Option<Expect>,
@@ -166,7 +166,7 @@ impl Put {
         let requester = session.requester(&self.who)?;
         let value = match (&self.value, &self.input) {
             (Some(text), _) => parse(text, None)?,
-            (None, Some(path)) => parse(&input::document(path, "the value")?, Some(path))?,
+            (None, Some(source)) => parse(&input::document(source, "the value")?, source.path())?,
             (None, None) => Value::Null,
         };
         let Place { collection, key } = &self.place;
@@ -207,8 +207,8 @@ impl Counters {
         let requester = session.requester(&self.who)?;
         let reader = session.reader()?;
         let counters = reader.view(&requester).counters(&self.collection)?;
-        if self.format.json {
-            return output::json(&counters);
+        if self.format.is_json() {
+            return output::document(self.format, &counters);
         }
         let columns = [
             "counter",

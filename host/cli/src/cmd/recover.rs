@@ -5,20 +5,22 @@ use cairn::report::Verdict;
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::Format;
+use crate::args::{Format, Placement};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
 
 /// Take up the flows that a dead process left behind, and those that could not be recovered before
 ///
-/// What a call in hand did is undone; then each flow goes on or is rolled back, as its manifest says (`on_lost`). Exits 4 when a
-/// flow cannot be recovered or its rollback is incomplete, 1 when the host failed, else 0: whether a flow succeeded or was
-/// rolled back, and what a revert kept on purpose, is in the list.
+/// What a call in hand did is undone; then each flow goes on or is rolled back, as its manifest says (`on_lost`). Exits 4 when the
+/// rollback of a flow is incomplete, 6 when a flow cannot be recovered, 1 when the host failed, else 0: whether a flow succeeded
+/// or was rolled back, and what a revert kept on purpose, is in the list.
 #[derive(Args, Debug)]
 pub struct Recover {
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    placement: Placement,
 }
 
 /// A flow that was taken up.
@@ -37,20 +39,23 @@ impl Recover {
             .host(session.planner()?, session.policy()?)?
             .build()?;
         let rows: Vec<Row> = host.recover(true)?.into_iter().map(Row::from).collect();
-        if self.format.json {
-            output::json(&rows)?;
+        if self.format.is_json() {
+            output::document(self.format, &rows)?;
         } else {
             output::print(&text(&rows))?;
         }
-        let unfinished = rows.iter().any(Row::is_unfinished);
-        Ok(if unfinished { Exit::Residue } else { Exit::Ok })
+        Ok(rows.iter().map(Row::exit).fold(Exit::Ok, Exit::worse))
     }
 }
 
 impl Row {
-    /// Whether an operator has to look at it.
-    fn is_unfinished(&self) -> bool {
-        self.stuck.is_some() || self.verdict == Some(Verdict::Incomplete)
+    /// What it comes to: whether an operator has to look at it.
+    fn exit(&self) -> Exit {
+        match (&self.stuck, self.verdict) {
+            (Some(_), _) => Exit::Refused,
+            (None, Some(Verdict::Incomplete)) => Exit::Residue,
+            (None, _) => Exit::Ok,
+        }
     }
 }
 
@@ -75,7 +80,7 @@ fn text(rows: &[Row]) -> String {
     }
     let verdict = |row: &Row| match (&row.stuck, row.verdict) {
         (Some(reason), _) => reason.clone(),
-        (None, Some(verdict)) => format!("{verdict:?}").to_lowercase(),
+        (None, Some(verdict)) => verdict.as_str().to_owned(),
         (None, None) => "-".to_owned(),
     };
     let state = |row: &Row| {

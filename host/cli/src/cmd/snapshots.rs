@@ -5,7 +5,7 @@ use cairn::volumes::operator::{OperateVolumes as _, kind};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
-use crate::args::{Format, Who, word, words};
+use crate::args::{Format, QuotaClass, Who, word, words};
 use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
@@ -39,6 +39,8 @@ pub struct Create {
     who: Who,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    quota_class: QuotaClass,
 }
 
 #[derive(Args, Debug)]

@@ -1,3 +1,5 @@
+mod create;
+
 use std::ops::Bound;
 
 use cairn::store::view::Listing;
@@ -6,17 +8,18 @@ use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
-use crate::args::{Format, Who, entry, word, words};
-use crate::exit::Failure;
+use crate::args::{Format, Placement, QuotaClass, Who, entry, word, words};
+use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::page::Page;
 use crate::session::Session;
 
-/// See volumes, and set up those that are there already
+/// Make and see volumes, and take in those that exist already
 #[derive(Debug, Subcommand)]
 pub enum Volumes {
-    /// Add a volume that is there already, and book its quota; `cairn run` makes new ones
-    Create(Create),
+    Create(create::Create),
+    /// Add the row of a volume that exists already, and book its quota; `cairn volume create` makes new ones
+    Import(Import),
     /// List the project's volumes
     List(List),
     /// Show a volume
@@ -31,7 +34,7 @@ pub enum Volumes {
 }
 
 #[derive(Args, Debug)]
-pub struct Create {
+pub struct Import {
     /// GiB
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(i64).range(1..))]
     size: i64,
@@ -60,6 +63,10 @@ pub struct Create {
     who: Who,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    placement: Placement,
+    #[command(flatten)]
+    quota_class: QuotaClass,
 }
 
 #[derive(Args, Debug)]
@@ -115,18 +122,20 @@ pub struct Delete {
 }
 
 impl Volumes {
-    pub fn run(self, session: &Session) -> Result<(), Failure> {
-        match self {
-            Self::Create(create) => create.run(session),
+    pub fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let done = match self {
+            Self::Create(create) => return create.run(session),
+            Self::Import(import) => import.run(session),
             Self::List(list) => list.run(session),
             Self::Show(show) => show.run(session),
             Self::Set(set) => set.run(session),
             Self::Delete(delete) => delete.run(session),
-        }
+        };
+        done.map(|()| Exit::Ok)
     }
 }
 
-impl Create {
+impl Import {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         let zone = self

@@ -4,7 +4,7 @@ use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::args::{Format, Who, word};
+use crate::args::{Format, Placement, Who, word};
 use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
@@ -46,6 +46,8 @@ pub struct List {
     who: Who,
     #[command(flatten)]
     page: Page,
+    #[command(flatten)]
+    placement: Placement,
 }
 
 #[derive(Args, Debug)]
@@ -54,6 +56,8 @@ pub struct Show {
     named: Named,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    placement: Placement,
 }
 
 #[derive(Serialize)]
@@ -86,7 +90,7 @@ impl Zones {
                     output::table(&["name", "default"], zones.iter().map(row))
                 })
             }
-            Self::Show(Show { named, format }) => {
+            Self::Show(Show { named, format, .. }) => {
                 let found = zones(session, &named.who)?
                     .into_iter()
                     .find(|zone| zone.name == named.name);
@@ -94,8 +98,8 @@ impl Zones {
                     let message = format!("there is no zone `{}`", named.name);
                     StoreError::from(TaskError::new("NotFound", message))
                 })?;
-                if format.json {
-                    return output::json(&zone);
+                if format.is_json() {
+                    return output::document(format, &zone);
                 }
                 output::print(&output::table(&["name", "default"], [row(&zone)]))
             }

@@ -44,13 +44,13 @@ fn a_task_that_fails_half_way_is_undone_and_reverted_too() {
 }
 
 #[test]
-fn what_a_revert_keeps_is_residue() {
+fn what_a_revert_keeps_is_kept_and_named() {
     let store = store();
     let keeps = holds("keeps", 3).revert(|_, _| Ok(Disposition::Keep));
     let flow = flow(&store, [keeps, fails("breaks")]);
     failed(&flow);
     let rollback = report(&flow).rollback.unwrap();
-    assert_eq!(rollback.verdict, Verdict::Residue);
+    assert_eq!(rollback.verdict, Verdict::Kept);
     let kinds: Vec<_> = rollback
         .residue
         .iter()

@@ -180,11 +180,15 @@ fn version(change: &Change) -> Option<(String, Value, Value)> {
 }
 
 fn check_verdict(rollback: &RollbackReport, tally: &mut Tally) -> Result<(), String> {
-    let (failed, left) = (!rollback.failed.is_empty(), !rollback.residue.is_empty());
-    let (expected, count) = match (failed, left) {
+    let failed = !rollback.failed.is_empty();
+    let mut left = rollback.residue.iter();
+    // A message that has left is residue; what else remains without a revert that failed is kept.
+    let has_sent = left.any(|left| left.kind == "cast");
+    let (expected, count) = match (failed, rollback.residue.is_empty()) {
         (true, _) => (Verdict::Incomplete, &mut tally.failed_incomplete),
-        (false, true) => (Verdict::Residue, &mut tally.failed_residue),
-        (false, false) => (Verdict::Clean, &mut tally.failed_clean),
+        (false, false) if has_sent => (Verdict::Residue, &mut tally.failed_residue),
+        (false, false) => (Verdict::Kept, &mut tally.failed_kept),
+        (false, true) => (Verdict::Clean, &mut tally.failed_clean),
     };
     *count += 1;
     if rollback.verdict == expected {

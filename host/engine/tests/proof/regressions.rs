@@ -341,7 +341,7 @@ fn a_revert_does_not_begin_over_what_its_last_attempt_left() {
     let rollback = rollback_of(&flow);
     assert_eq!(
         (rollback.verdict, rollback.residue.len()),
-        (Verdict::Residue, 1)
+        (Verdict::Kept, 1)
     );
     assert_eq!(list(&store, &kind::VOLUME).len(), 1, "what the second made");
 }
@@ -386,7 +386,7 @@ fn destroyed_again_by(name: &str) -> (Vec<Value>, RollbackReport) {
 fn a_deletion_that_the_flow_counts_on_again_is_not_taken_back_behind_it() {
     // Nobody asks for it again: the deletion is taken back, and the volume stays, as the first task says.
     let (left, report) = destroyed_again_by("nobody");
-    assert_eq!((left.len(), report.verdict), (1, Verdict::Residue));
+    assert_eq!((left.len(), report.verdict), (1, Verdict::Kept));
     for name in ["destroys", "breaks"] {
         let (left, report) = destroyed_again_by(name);
         assert_eq!((left.len(), report.verdict), (0, Verdict::Incomplete));

@@ -28,6 +28,7 @@ macro_rules! tally {
 tally! {
     succeeded,
     failed_clean,
+    failed_kept,
     failed_residue,
     failed_incomplete,
     call_retries,

@@ -108,7 +108,7 @@ fn require_stuck(admin: &Admin<'_, '_>, flow: FlowId) -> Result<(), AdminError> 
         return Ok(());
     }
     let message = format!(
-        "flow {flow} can go on ({state}), and gives its keys back when it ends: `cairn flows resume {flow}` finishes it, `cairn flows \
+        "flow {flow} can go on ({state}), and gives its keys back when it ends: `cairn flow resume {flow}` finishes it, `cairn flow \
          rollback {flow}` takes back what it did"
     );
     Err(TaskError::new("FlowUnfinished", message)

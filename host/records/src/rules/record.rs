@@ -222,7 +222,7 @@ fn busy(place: &Place, holder: FlowId, is_operator: bool) -> Stop {
         return place.error("Busy", message).into();
     }
     let message = format!(
-        "`{key}` of the collection `{collection}` is held by flow {holder} until that ends: `cairn flows show {holder}` tells how it stands, \
+        "`{key}` of the collection `{collection}` is held by flow {holder} until that ends: `cairn flow show {holder}` tells how it stands, \
          and `cairn record release {collection} {key} --flow {holder} --reason REASON` frees a key of a flow that cannot go on"
     );
     place

@@ -4,6 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ToSql};
 
 use cairn_effects::event::{Entry, FlowState, FlowSummary};
+use cairn_model::clock::Timestamp;
 use cairn_model::id::FlowId;
 
 use super::tx::scalar;
@@ -11,13 +12,19 @@ use crate::journal;
 
 /// Which flows are asked for; each condition that is set must hold.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct FlowFilter {
+pub struct FlowFilter<'f> {
     /// Those in this state.
     pub state: Option<FlowState>,
     /// Those whose rollback is incomplete, and not accepted.
     pub incomplete: bool,
     /// Those that cannot be recovered.
     pub stuck: bool,
+    /// Those of this name.
+    pub name: Option<&'f str>,
+    /// Those that were asked for under this key, of whichever project.
+    pub key: Option<&'f str>,
+    /// Those made at this time or later.
+    pub since: Option<Timestamp>,
     /// Those made before this one.
     pub before: Option<FlowId>,
     /// Those from one id to another, both included.
@@ -61,7 +68,7 @@ pub(super) fn read_entries(cell: ValueRef<'_>) -> rusqlite::Result<Vec<Entry>> {
 /// Flows, newest first.
 pub(super) fn flows(
     connection: &Connection,
-    filter: FlowFilter,
+    filter: FlowFilter<'_>,
     limit: usize,
 ) -> rusqlite::Result<Vec<FlowSummary>> {
     let mut conditions = vec!["1"];
@@ -75,6 +82,18 @@ pub(super) fn flows(
     }
     if filter.stuck {
         conditions.push("stuck IS NOT NULL");
+    }
+    if let Some(name) = filter.name {
+        conditions.push("name = ?");
+        values.push(Box::new(name.to_owned()));
+    }
+    if let Some(key) = filter.key {
+        conditions.push("id IN (SELECT flow FROM idempotency_keys WHERE key = ?)");
+        values.push(Box::new(key.to_owned()));
+    }
+    if let Some(since) = filter.since {
+        conditions.push("created_at >= ?");
+        values.push(Box::new(since.0));
     }
     if let Some(before) = filter.before {
         conditions.push("id < ?");
@@ -108,8 +127,8 @@ pub(super) fn flows(
             project_id: row.get(3)?,
             user_id: row.get(4)?,
             error: row.get(5)?,
-            created_at: cairn_model::clock::Timestamp(row.get(6)?),
-            updated_at: cairn_model::clock::Timestamp(row.get(7)?),
+            created_at: Timestamp(row.get(6)?),
+            updated_at: Timestamp(row.get(7)?),
             incomplete: row.get(8)?,
             stuck: row.get(9)?,
         })

@@ -228,8 +228,8 @@ fn require_ended_flow(admin: &Admin<'_, '_>, volume: &str) -> Result<(), AdminEr
         return Ok(());
     };
     let message = format!(
-        "volume `{volume}` was made by flow {flow}, which has not ended ({state}): `cairn flows rollback {flow}` takes the \
-         volume away, `cairn flows resume {flow}` finishes it"
+        "volume `{volume}` was made by flow {flow}, which has not ended ({state}): `cairn flow rollback {flow}` takes the \
+         volume away, `cairn flow resume {flow}` finishes it"
     );
     Err(TaskError::new("FlowUnfinished", message)
         .with("flow", flow.to_string())

@@ -78,8 +78,8 @@ impl Backup {
             .and_then(|()| sync_parent(&self.file))
             .map_err(|error| unwritten(&self.file, &error))?;
         made.0.clear();
-        if self.format.json {
-            return output::json(&document);
+        if self.format.is_json() {
+            return output::document(self.format, &document);
         }
         output::print(&text(&document))
     }

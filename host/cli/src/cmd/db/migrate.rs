@@ -19,8 +19,8 @@ impl Migrate {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         session.require_database()?;
         let migrated = Sqlite::migrate(session.settings.db.path(), &session.domains(None)?)?;
-        if self.format.json {
-            return output::json(&migrated);
+        if self.format.is_json() {
+            return output::document(self.format, &migrated);
         }
         let (from, to) = (migrated.from, migrated.to);
         output::print(&if from == to {

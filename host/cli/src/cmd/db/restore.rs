@@ -63,8 +63,8 @@ impl RestoreBackup {
             master_key: master_key.map(shown),
             replaced: replaced.map(shown),
         };
-        if self.format.json {
-            return output::json(&document);
+        if self.format.is_json() {
+            return output::document(self.format, &document);
         }
         output::print(&text(&document))
     }

@@ -1,14 +1,15 @@
+mod list;
 mod operate;
 mod prune;
+mod show;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
 
-use cairn::error::Diagnostic;
-use cairn::event::{Entry, Event, FlowState, FlowSummary, LogLevel};
+use cairn::event::{Entry, Event, LogLevel};
 use cairn::history::History;
 use cairn::id::{FlowId, IdPrefix, Identity, NotAPrefix, TaskId};
-use cairn::report::Report;
 use cairn::store::StoreError;
 use cairn::store::control::Operation;
 use cairn::store::view::{FlowFilter, Reader};
@@ -19,16 +20,16 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, cell};
-use crate::page::Page;
-use crate::report;
 use crate::session::Session;
 
 /// See what flows there were, and what happened to each
 #[derive(Debug, Subcommand)]
 pub enum Flows {
     /// List flows, the newest first
-    List(List),
-    /// Show what came of a flow: the document that `cairn run --json` prints
+    List(list::List),
+    /// Show a flow: what was asked, its tasks and results, what came of it, what it made
+    ///
+    /// As JSON it is the document that `cairn run --json` prints.
     Show(One),
     /// List everything that happened to a flow
     Events(One),
@@ -44,24 +45,6 @@ pub enum Flows {
     Rollback(operate::Rollback),
     Prune(prune::Prune),
 }
-
-#[derive(Args, Debug)]
-pub struct List {
-    /// Only those in this state, such as FAILURE
-    #[arg(long, ignore_case = true, value_parser = state)]
-    state: Option<FlowState>,
-    /// Only those whose rollback is incomplete: a revert failed, and nobody has accepted that
-    #[arg(long)]
-    incomplete: bool,
-    /// Only those that could not be recovered, with the reason
-    #[arg(long)]
-    stuck: bool,
-    #[command(flatten)]
-    page: Page,
-}
-
-/// How many flows are listed unless more are asked for.
-const LISTED: Option<usize> = Some(100);
 
 #[derive(Args, Debug)]
 pub struct One {
@@ -98,21 +81,6 @@ fn prefix(text: &str) -> Result<IdPrefix, NotAPrefix> {
     }
 }
 
-/// A flow in the list; times are in RFC 3339.
-#[derive(Serialize)]
-struct Row {
-    id: FlowId,
-    name: String,
-    state: FlowState,
-    error: Option<String>,
-    incomplete: bool,
-    stuck: Option<String>,
-    project_id: String,
-    user_id: String,
-    created_at: String,
-    updated_at: String,
-}
-
 #[derive(Serialize)]
 struct Happened<'e> {
     at: String,
@@ -137,7 +105,7 @@ impl Flows {
                 let id = one.which.id(&reader)?;
                 let (_, history) = journal(session, &reader, id)?;
                 warn_when_stuck(session, &reader, id)?;
-                report::print(&Report::new(id, &history), one.format)?;
+                show::print(id, &history, one.format)?;
             }
             Self::Events(one) => {
                 let reader = session.reader()?;
@@ -155,72 +123,6 @@ impl Flows {
             Self::Rollback(rollback) => return rollback.run(session),
         }
         Ok(Exit::Ok)
-    }
-}
-
-impl List {
-    fn run(self, session: &Session) -> Result<(), Failure> {
-        let nobody = Identity::default();
-        let filter = FlowFilter {
-            state: self.state,
-            incomplete: self.incomplete,
-            stuck: self.stuck,
-            before: self.page.cursor().map(cursor).transpose()?,
-            ..FlowFilter::default()
-        };
-        let limit = self.page.to_read(LISTED);
-        let flows = session.reader()?.view(&nobody).flows(filter, limit)?;
-        let flows: Vec<Row> = flows.into_iter().map(Row::from).collect();
-        let id = |flow: &Row| flow.id.to_string();
-        self.page.show(session, flows, LISTED, id, table)
-    }
-}
-
-/// The last flow of the page before.
-fn cursor(text: &str) -> Result<FlowId, Diagnostic> {
-    text.parse().map_err(|_| {
-        Diagnostic::new(format!("`{text}` is no cursor of a list of flows"))
-            .help("write the whole id of the last flow of the page before")
-    })
-}
-
-fn table(flows: &[Row]) -> String {
-    let rows = flows.iter().map(|flow| {
-        let error = flow.stuck.as_ref().or(flow.error.as_ref());
-        let error = error.map_or_else(|| "-".to_owned(), Clone::clone);
-        let state = match flow.incomplete {
-            true => format!("{} (incomplete)", flow.state),
-            false => flow.state.to_string(),
-        };
-        vec![
-            flow.id.to_string(),
-            flow.name.clone(),
-            state,
-            error,
-            flow.project_id.clone(),
-            flow.created_at.clone(),
-        ]
-    });
-    output::table(
-        &["id", "name", "state", "error", "project", "created at"],
-        rows,
-    )
-}
-
-impl From<FlowSummary> for Row {
-    fn from(flow: FlowSummary) -> Self {
-        Self {
-            id: flow.id,
-            name: flow.name,
-            state: flow.state,
-            error: flow.error,
-            incomplete: flow.incomplete,
-            stuck: flow.stuck,
-            project_id: flow.project_id,
-            user_id: flow.user_id,
-            created_at: flow.created_at.to_string(),
-            updated_at: flow.updated_at.to_string(),
-        }
     }
 }
 
@@ -266,19 +168,25 @@ fn events(
     names: &BTreeMap<TaskId, String>,
     format: Format,
 ) -> Result<(), Failure> {
-    if format.json {
+    if format.is_json() {
         let events = journal.iter().map(|entry| Happened {
             at: entry.at.to_string(),
             event: &entry.event,
         });
-        return output::json(&events.collect::<Vec<_>>());
+        return output::document(format, &events.collect::<Vec<_>>());
     }
+    // A line that is piped is whole.
+    let longest = io::stdout().is_terminal().then_some(LONGEST);
     let mut rows = Vec::with_capacity(journal.len());
     for entry in journal {
         let event =
             serde_json::to_value(&entry.event).map_err(|error| Failure::host(error.to_string()))?;
         let (what, details) = split(event);
-        rows.push(vec![entry.at.to_string(), what, brief(details, names)]);
+        rows.push(vec![
+            entry.at.to_string(),
+            what,
+            brief(details, names, longest),
+        ]);
     }
     output::print(&output::table(&["at", "event", "details"], rows))
 }
@@ -291,9 +199,11 @@ fn split(event: Value) -> (String, Value) {
     }
 }
 
-/// Details on one line, with the task's name instead of its id, and no longer than a person reads.
-fn brief(mut details: Value, names: &BTreeMap<TaskId, String>) -> String {
-    const LONGEST: usize = 160;
+/// How much of an event's details a terminal is shown, in characters.
+const LONGEST: usize = 160;
+
+/// Details on one line, with the task's name instead of its id, and no longer than `longest`, where there is one.
+fn brief(mut details: Value, names: &BTreeMap<TaskId, String>, longest: Option<usize>) -> String {
     let Some(fields) = details.as_object_mut() else {
         return String::new();
     };
@@ -309,7 +219,7 @@ fn brief(mut details: Value, names: &BTreeMap<TaskId, String>) -> String {
         .map(|(name, value)| format!("{name}={}", cell(value)))
         .collect();
     let text = words.join(" ");
-    match text.char_indices().nth(LONGEST) {
+    match longest.and_then(|longest| text.char_indices().nth(longest)) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
@@ -350,8 +260,8 @@ fn logs(
         _ => None,
     });
     let said: Vec<Said<'_>> = said.collect();
-    if format.json {
-        return output::json(&said);
+    if format.is_json() {
+        return output::document(format, &said);
     }
     let rows = said.into_iter().map(|said| {
         let level = format!("{:?}", said.level).to_lowercase();
@@ -363,11 +273,4 @@ fn logs(
         ]
     });
     output::print(&output::table(&["at", "level", "task", "message"], rows))
-}
-
-fn state(text: &str) -> Result<FlowState, String> {
-    FlowState::parse(text).ok_or_else(|| {
-        let known = FlowState::ALL.map(FlowState::as_str).join(", ");
-        format!("the states are {known}")
-    })
 }

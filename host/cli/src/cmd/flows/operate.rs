@@ -3,13 +3,13 @@ use std::sync::Arc;
 use cairn::flow::FlowError;
 use cairn::host::{Done, HostError};
 use cairn::id::FlowId;
-use cairn::report::{Report, Verdict};
+use cairn::report::Report;
 use cairn::store::control::Operation;
 use clap::Args;
 
 use super::Which;
-use crate::args::{Format, Who};
-use crate::exit::{Exit, Failure};
+use crate::args::{Format, Placement, Who};
+use crate::exit::{Exit, Failure, leaves_nothing_unwanted};
 use crate::interrupt::Interrupt;
 use crate::output;
 use crate::report;
@@ -25,6 +25,8 @@ pub struct Operate {
     wait: bool,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    placement: Placement,
 }
 
 #[derive(Args, Debug)]
@@ -75,8 +77,8 @@ impl Operate {
                     "process {pid}, which has the flow in hand, was asked to {} it",
                     operation.name()
                 );
-                if self.format.json {
-                    output::json(&serde_json::json!({"flow": id, "asked": pid}))?;
+                if self.format.is_json() {
+                    output::document(self.format, &serde_json::json!({"flow": id, "asked": pid}))?;
                 } else {
                     output::print(&format!("{message}\n"))?;
                 }
@@ -93,13 +95,13 @@ impl Operate {
 fn refused(id: FlowId, error: HostError) -> Failure {
     let help = match &error {
         HostError::Flow(FlowError::EffectsStand) => {
-            format!("`cairn flows rollback {id}` undoes them, and says what is left")
+            format!("`cairn flow rollback {id}` undoes them, and says what is left")
         }
         HostError::Flow(FlowError::Unreverted) => format!(
-            "`cairn flows rollback {id}` tries the rest again; with --accept REASON it is closed as it is"
+            "`cairn flow rollback {id}` tries the rest again; with --accept REASON it is closed as it is"
         ),
         HostError::Flow(FlowError::Left(_)) => format!(
-            "ask for a new flow instead, with `cairn run`; `cairn flows show {id}` lists all that is left"
+            "ask for a new flow instead, with `cairn run`; `cairn flow show {id}` lists all that is left"
         ),
         _ => return error.into(),
     };
@@ -115,8 +117,8 @@ fn exit(operation: &Operation, report: &Report) -> Exit {
         Operation::Interrupt | Operation::Reset | Operation::Accept { .. } => Exit::Ok,
         Operation::Resume => Exit::of(report),
         Operation::Rollback { .. } => match verdict {
-            None | Some(Verdict::Clean) => Exit::Ok,
-            Some(Verdict::Residue | Verdict::Incomplete) => Exit::Residue,
+            Some(verdict) if !leaves_nothing_unwanted(verdict) => Exit::Residue,
+            None | Some(_) => Exit::Ok,
         },
     }
 }

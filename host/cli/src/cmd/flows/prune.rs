@@ -42,8 +42,8 @@ impl Prune {
         } else {
             session.store()?.prune_flows(&operator, self.older_than)?
         };
-        if self.format.json {
-            return output::json(&pruned);
+        if self.format.is_json() {
+            return output::document(self.format, &pruned);
         }
         output::print(&text(&pruned, self.dry_run))
     }

@@ -39,8 +39,8 @@ impl Build {
         let size = fs::metadata(&component)
             .map_err(|error| Failure::host(format!("{}: {error}", component.display())))?
             .len();
-        if self.format.json {
-            return output::json(&Built { component, size });
+        if self.format.is_json() {
+            return output::document(self.format, &Built { component, size });
         }
         let size = ByteSize(size).display().iec();
         let component = component.to_string_lossy();

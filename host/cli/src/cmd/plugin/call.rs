@@ -9,9 +9,9 @@ use cairn_laws::{Asked, Called, Difference, Fakes, Requester, State, Subject};
 use clap::Args;
 
 use super::{BUILTIN, object};
-use crate::args::{Format, Who};
+use crate::args::{Format, Placement, QuotaClass, Who};
 use crate::exit::{Exit, Failure};
-use crate::input;
+use crate::input::{self, Input};
 use crate::output::{self, printable};
 use crate::scratch::Scratch;
 use crate::session::Session;
@@ -33,9 +33,9 @@ pub struct Call {
     /// A component's file, or builtin:NAME
     #[arg(value_name = "PLUGIN")]
     plugin: String,
-    /// Inputs, a JSON object; what the task requires and is not there is null
-    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
-    inputs: Object,
+    /// Inputs, a JSON object: a file, - for stdin, or the object itself; what the task requires and is not there is null
+    #[arg(long, alias = "input", value_name = "FILE|JSON", default_value = "{}")]
+    inputs: Input,
     /// Settings, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
     settings: Object,
@@ -52,6 +52,10 @@ pub struct Call {
     who: Who,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    placement: Placement,
+    #[command(flatten)]
+    quota_class: QuotaClass,
 }
 
 fn fake(text: &str) -> Result<(String, PathBuf), String> {
@@ -83,7 +87,7 @@ impl Call {
             None => State::default(),
         };
         let call = cairn_laws::Call {
-            inputs: self.inputs,
+            inputs: input::object(&self.inputs, "the inputs")?,
             settings: self.settings,
             requester: Requester::from(&identity),
             state,
@@ -93,8 +97,8 @@ impl Call {
         let scratch = Scratch::new()?;
         let tools = super::test::tools(session, &scratch)?;
         let called = cairn_laws::call(&tools, &subject, &call, self.revert)?;
-        if self.format.json {
-            output::json(&called)?;
+        if self.format.is_json() {
+            output::document(self.format, &called)?;
         } else {
             output::print(&text(&called))?;
         }

@@ -22,7 +22,7 @@ use crate::session::Session;
 /// It widens when whoever uses the plugin has to look: it imports an interface that it did not (a patch of WASI apart), takes an
 /// input that it did not or needs one that it could do without, provides a name or exports an interface less, or may refuse
 /// settings that were right: one must be given now, is not known any more, or is held to a rule that is new or stricter.
-/// Exits with 3 then, and with 0 otherwise.
+/// Exits with 6 then, and with 0 otherwise.
 #[derive(Args, Debug)]
 pub struct Diff {
     /// The version that is used: a component's file, or builtin:NAME
@@ -63,13 +63,16 @@ impl Diff {
         let changes = upgrade::changes(&old, &new, &self.settings, plugins.kinds());
         let widening = changes.iter().filter(|change| change.widens.is_some());
         let widening = widening.count();
-        if self.format.json {
-            output::json(&Document {
-                widens: widening > 0,
-                old: side(&self.old, &old),
-                new: side(&self.new, &new),
-                changes: &changes,
-            })?;
+        if self.format.is_json() {
+            output::document(
+                self.format,
+                &Document {
+                    widens: widening > 0,
+                    old: side(&self.old, &old),
+                    new: side(&self.new, &new),
+                    changes: &changes,
+                },
+            )?;
         } else {
             for (source, version) in [(&self.old, &old), (&self.new, &new)] {
                 if let Err(reason) = &version.descriptor {
@@ -80,7 +83,11 @@ impl Diff {
             }
             output::print(&text(&changes, widening))?;
         }
-        Ok(if widening > 0 { Exit::Failed } else { Exit::Ok })
+        Ok(if widening > 0 {
+            Exit::Refused
+        } else {
+            Exit::Ok
+        })
     }
 
     fn version(&self, plugins: &Plugins, source: &str) -> Result<Version, Failure> {

@@ -61,8 +61,8 @@ impl From<&Import> for Imported {
 impl Inspect {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         let inspected = self.inspect(session)?;
-        if self.format.json {
-            return output::json(&inspected);
+        if self.format.is_json() {
+            return output::document(self.format, &inspected);
         }
         output::print(&text(&inspected))
     }

@@ -11,7 +11,7 @@ use cairn_laws::{Broken, Case, Checked, Law, Subject, Tested, Tools};
 use clap::Args;
 
 use super::BUILTIN;
-use crate::args::Format;
+use crate::args::{Format, Placement};
 use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::output::{self, printable};
@@ -77,6 +77,8 @@ pub struct Test {
     laws: bool,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    placement: Placement,
 }
 
 impl Test {
@@ -91,8 +93,8 @@ impl Test {
         let laws = if self.laws { &Law::ALL[..] } else { &[] };
         let scratch = Scratch::new()?;
         let tested = cairn_laws::test(&tools(session, &scratch)?, &subject, &cases, laws)?;
-        if self.format.json {
-            output::json(&tested)?;
+        if self.format.is_json() {
+            output::document(self.format, &tested)?;
         } else {
             output::print(&text(&tested))?;
         }

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
 
-/// Check that usages say what is booked and reserved; exit 3 when one does not
+/// Check that usages say what is booked and reserved; exit 6 when one does not
 ///
 /// A usage's `in_use` must be what is booked: volumes whose quota was committed, and snapshots. Its `reserved` must be what
 /// open reservations hold. A usage that is missing, although something is booked or reserved, is told as well. It only
@@ -49,15 +49,15 @@ impl Check {
         let everybody = requester.is_admin && self.who.project.is_none();
         let project = (!everybody).then_some(&*requester.project_id);
         let drift = session.reader()?.view(&requester).quota_drift(project)?;
-        if self.format.json {
-            output::json(&Found { drift: &drift })?;
+        if self.format.is_json() {
+            output::document(self.format, &Found { drift: &drift })?;
         } else {
             output::print(&text(&drift, "no difference was found\n"))?;
         }
         Ok(if drift.is_empty() {
             Exit::Ok
         } else {
-            Exit::Failed
+            Exit::Refused
         })
     }
 }
@@ -68,8 +68,8 @@ impl Sync {
         let mended = session
             .store()?
             .admin(&operator, |admin| admin.sync_usages())?;
-        if self.format.json {
-            return output::json(&Mended { mended: &mended });
+        if self.format.is_json() {
+            return output::document(self.format, &Mended { mended: &mended });
         }
         output::print(&text(&mended, "there was nothing to mend\n"))
     }

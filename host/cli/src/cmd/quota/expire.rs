@@ -21,8 +21,8 @@ impl Expire {
         let expired = session
             .store()?
             .admin(&operator, |admin| admin.expire_reservations())?;
-        if self.format.json {
-            return output::json(&expired);
+        if self.format.is_json() {
+            return output::document(self.format, &expired);
         }
         output::print(&format!(
             "{} rolled back, {} left to flows that have not ended\n",

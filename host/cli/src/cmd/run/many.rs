@@ -22,6 +22,7 @@ use super::traffic::{Ticket, Traffic};
 use super::{Run, requested, tell_recovered};
 use crate::envelope::Envelope;
 use crate::exit::{Exit, Failure};
+use crate::input::Input;
 use crate::interrupt::Interrupt;
 use crate::output::{self, count};
 use crate::session::Session;
@@ -60,16 +61,24 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     let plan = session.plan(&planner, manifest, run.locked)?;
     let action = plan.action.as_deref();
     let mut asked = Vec::new();
-    for path in &run.inputs {
-        let (key, request, file) = requested(Some(path), None)?;
+    for (source, number) in run.inputs.iter().zip(1..) {
+        let (key, request) = requested(Some(source), None)?;
         let entered = session.peek(&requester, |view| {
             let key = key.as_deref();
             Ok(request::enter(
-                &plan.name, action, &request, key, file, view,
+                &plan.name,
+                action,
+                &request,
+                key,
+                source.path(),
+                view,
             )?)
         })?;
         asked.push(Asked {
-            origin: Origin::File(path.clone()),
+            origin: match source {
+                Input::File(path) => Origin::File(path.clone()),
+                Input::Inline(_) => Origin::Argument(number),
+            },
             entered,
         });
     }
@@ -92,7 +101,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         }
     })?;
     let (printer, outcomes) = channel();
-    let json = run.jsonl || run.format.json;
+    let json = run.jsonl || run.format.is_json();
     let total = (!run.jsonl).then_some(asked.len() as u64);
     let printing = printer::print(outcomes, json, total, {
         let (traffic, host) = (Arc::clone(&traffic), Arc::downgrade(&host));
@@ -158,7 +167,7 @@ fn conclude(
         return Err(Failure {
             exit: Exit::Host,
             diagnostic: Diagnostic::new(message)
-                .help("their flows have ended all the same: `cairn flows list` shows them"),
+                .help("their flows have ended all the same: `cairn flow list` shows them"),
         });
     }
     stream?;

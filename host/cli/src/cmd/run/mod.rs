@@ -4,7 +4,7 @@ mod one;
 mod printer;
 mod traffic;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cairn::error::Diagnostic;
 use cairn::host::Recovered;
@@ -13,11 +13,13 @@ use cairn::report::Verdict;
 use cairn::value::Value;
 use clap::Args;
 
-use crate::args::{Format, Who, word};
+use crate::args::{Format, Placement, QuotaClass, Who, word};
 use crate::envelope::Envelope;
 use crate::exit::{Exit, Failure};
-use crate::input;
+use crate::input::{self, Input};
 use crate::session::Session;
+
+pub(super) use one::Job;
 
 /// Run a flow, and roll it back when one of its tasks fails
 ///
@@ -33,9 +35,9 @@ pub struct Run {
     /// The flow's manifest
     #[arg(value_name = "FLOW")]
     manifest: PathBuf,
-    /// The request, a JSON object or {"request": {…}, "key": "…"}; - is stdin, and without it the request is {}. Repeated, each is a flow of its own
-    #[arg(long = "input", short, value_name = "FILE")]
-    inputs: Vec<PathBuf>,
+    /// The request, a JSON object or {"request": {…}, "key": "…"}: a file, - for stdin, or the object itself; without it the request is {}. Repeated, each is a flow of its own
+    #[arg(long = "input", short, value_name = "FILE|JSON")]
+    inputs: Vec<Input>,
     /// Read many requests from stdin, a line each; print a report a line as the flows end
     #[arg(long, conflicts_with_all = ["inputs", "key"])]
     jsonl: bool,
@@ -55,6 +57,10 @@ pub struct Run {
     who: Who,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    placement: Placement,
+    #[command(flatten)]
+    quota_class: QuotaClass,
 }
 
 impl Run {
@@ -72,19 +78,18 @@ impl Run {
     }
 }
 
-/// The request in a file, and the key it is made under: that of the command line, or of its envelope. An empty object when there is
-/// no file. With the file, where there is one.
+/// The request in a document, and the key it is made under: that of the command line, or of its envelope. An empty object when there is
+/// none.
 ///
 /// # Errors
 /// When it cannot be read, is no JSON, has a key twice, or something stands beside it.
 fn requested(
-    path: Option<&Path>,
+    source: Option<&Input>,
     key: Option<String>,
-) -> Result<(Option<String>, Value, Option<&Path>), Diagnostic> {
-    let (document, file) = input::request(path)?;
-    let envelope = Envelope::open(document);
-    let place = |problem: Diagnostic| match file {
-        Some(file) => problem.at(file, None),
+) -> Result<(Option<String>, Value), Diagnostic> {
+    let envelope = Envelope::open(input::request(source)?);
+    let place = |problem: Diagnostic| match source {
+        Some(source) => source.place(problem, None),
         None => problem,
     };
     let request = envelope.request.map_err(place)?;
@@ -97,7 +102,7 @@ fn requested(
         }
         (given, enveloped) => given.or(enveloped),
     };
-    Ok((key, request, file))
+    Ok((key, request))
 }
 
 /// Says what was taken up, to whoever watches.
@@ -114,13 +119,13 @@ fn tell_recovered(session: &Session, recovered: &[Recovered]) {
     );
     if incomplete > 0 {
         message += &format!(
-            "; the rollback of {} is incomplete, see `cairn flows list --incomplete`",
+            "; the rollback of {} is incomplete, see `cairn flow list --incomplete`",
             flows(incomplete)
         );
     }
     if stuck > 0 {
         message += &format!(
-            "; {} cannot be recovered, see `cairn flows list --stuck`",
+            "; {} cannot be recovered, see `cairn flow list --stuck`",
             flows(stuck)
         );
     }

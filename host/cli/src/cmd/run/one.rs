@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use cairn::history::History;
@@ -18,67 +18,102 @@ use cairn::volumes::operator::{Quota, ReadVolumes as _, kind};
 use cairn::{Flow, Submission};
 
 use super::{Run, requested, tell_recovered};
+use crate::args::{Format, Who};
 use crate::blame;
 use crate::exit::{Exit, Failure};
+use crate::input::Input;
 use crate::interrupt::{self, Interrupt};
 use crate::output::{self, cell};
 use crate::progress::Progress;
 use crate::report;
 use crate::session::Session;
 
-/// Everything that can be wrong is found before the database is opened for writing, or made.
+/// One request to a flow, and how its report is printed.
+pub(crate) struct Job<'j> {
+    /// The flow.
+    pub(crate) manifest: &'j Manifest,
+    /// What it is asked.
+    pub(crate) request: Value,
+    /// Under which key.
+    pub(crate) key: Option<String>,
+    /// The file that the request is in.
+    pub(crate) file: Option<&'j Path>,
+    /// On whose behalf.
+    pub(crate) who: &'j Who,
+    /// Whether the plugins must be those of the lock file.
+    pub(crate) locked: bool,
+    /// How the report is printed.
+    pub(crate) format: Format,
+}
+
 pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Exit, Failure> {
-    let (key, request, file) =
-        requested(run.inputs.first().map(PathBuf::as_path), run.key.clone())?;
-    let policy = session.policy()?;
-    let requester = session.identity(&run.who, &policy);
-    let planner = session.planner()?.policy(Arc::clone(&policy));
-    let plan = session.plan(&planner, manifest, run.locked)?;
-    let entered = session.peek(&requester, |view| {
-        Ok(request::enter(
-            &plan.name,
-            plan.action.as_deref(),
-            &request,
-            key.as_deref(),
-            file,
-            view,
-        )?)
-    })?;
-
-    let (host, recovered) = session.host(planner, policy)?.open()?;
-    tell_recovered(session, &recovered);
-    let report = match entered.request {
-        Ok(request) => {
-            let flow = host.prepare(&plan, requester.clone(), request, entered.key)?;
-            watched(&run, session, &host, &flow)?
-        }
-        // A repeat, of which nothing runs.
-        error => {
-            let submission = Submission {
-                plan: host.ready(&plan)?,
-                requester: requester.clone(),
-                request: error,
-                key: entered.key,
-            };
-            host.submit(submission)?.wait()?
-        }
+    let input = run.inputs.first();
+    let (key, request) = requested(input, run.key)?;
+    let job = Job {
+        manifest,
+        request,
+        key,
+        file: input.and_then(Input::path),
+        who: &run.who,
+        locked: run.locked,
+        format: run.format,
     };
+    job.run(session)
+}
 
-    if let Some(fault) = blame::plugin_fault(&report, &plan, manifest) {
-        output::error(&session.settings.global, &fault);
+impl Job<'_> {
+    /// Runs the flow, and prints its report. Everything that can be wrong is found before the database is opened for writing, or made.
+    pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let policy = session.policy()?;
+        let requester = session.identity(self.who, &policy);
+        let planner = session.planner()?.policy(Arc::clone(&policy));
+        let plan = session.plan(&planner, self.manifest, self.locked)?;
+        let entered = session.peek(&requester, |view| {
+            Ok(request::enter(
+                &plan.name,
+                plan.action.as_deref(),
+                &self.request,
+                self.key.as_deref(),
+                self.file,
+                view,
+            )?)
+        })?;
+
+        let (host, recovered) = session.host(planner, policy)?.open()?;
+        tell_recovered(session, &recovered);
+        let report = match entered.request {
+            Ok(request) => {
+                let flow = host.prepare(&plan, requester.clone(), request, entered.key)?;
+                watched(self.format, session, &host, &flow)?
+            }
+            // A repeat, of which nothing runs.
+            error => {
+                let submission = Submission {
+                    plan: host.ready(&plan)?,
+                    requester: requester.clone(),
+                    request: error,
+                    key: entered.key,
+                };
+                host.submit(submission)?.wait()?
+            }
+        };
+
+        if let Some(fault) = blame::plugin_fault(&report, &plan, self.manifest) {
+            output::error(&session.settings.global, &fault);
+        }
+        let mut text = report::format(&report, self.format)?;
+        if !self.format.is_json() {
+            text += &made(&host, &requester, &report)?;
+        }
+        report::deliver(&report, &text)?;
+        Ok(Exit::of(&report))
     }
-    let mut text = report::format(&report, run.format)?;
-    if !run.format.json {
-        text += &made(&host, &requester, &report)?;
-    }
-    report::deliver(&report, &text)?;
-    Ok(Exit::of(&report))
 }
 
 /// Runs a flow, shown as it goes, until it ends or a signal interrupts it.
-fn watched(run: &Run, session: &Session, host: &Host, flow: &Flow) -> Result<Report, Failure> {
+fn watched(format: Format, session: &Session, host: &Host, flow: &Flow) -> Result<Report, Failure> {
     flow.log_transitions();
-    let progress = if run.format.json {
+    let progress = if format.is_json() {
         None
     } else {
         Progress::of(flow)?
@@ -99,8 +134,11 @@ fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Fa
     let volume = results
         .filter_map(|task| task.result.get("volume_id")?.as_str())
         .next();
-    let Some(volume) = volume.filter(|_| Exit::of(report) == Exit::Ok) else {
+    if Exit::of(report) != Exit::Ok || report.pruned {
         return Ok(String::new());
+    }
+    let Some(volume) = volume else {
+        return made_otherwise(host, requester, report);
     };
     let text = host.store().read(requester, |view| {
         let mut text = String::new();
@@ -131,6 +169,18 @@ fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Fa
         }
         Ok(text)
     })?;
+    Ok(text)
+}
+
+/// What a flow made that made no volume.
+fn made_otherwise(host: &Host, requester: &Identity, report: &Report) -> Result<String, Failure> {
+    let journal = host
+        .store()
+        .read(requester, |view| view.journal(report.flow.id))?;
+    let mut text = String::new();
+    if let Some(history) = History::fold(&journal, host.store().domains()) {
+        report::made(&mut text, &history);
+    }
     Ok(text)
 }
 

@@ -20,6 +20,8 @@ use crate::output::{self, printable};
 pub(super) enum Origin {
     File(PathBuf),
     Line(u64),
+    /// A request on the command line, counted from 1 among all of them.
+    Argument(u64),
 }
 
 /// What came of one request.
@@ -138,6 +140,7 @@ impl Outcome {
         let origin = match &self.origin {
             Origin::File(path) => path.display().to_string(),
             Origin::Line(number) => format!("line {number}"),
+            Origin::Argument(number) => format!("input {number}"),
         };
         match &self.result {
             Ok(report) => {

@@ -136,7 +136,11 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn flows(&self, filter: FlowFilter, limit: usize) -> Result<Vec<FlowSummary>, StoreError> {
+    pub fn flows(
+        &self,
+        filter: FlowFilter<'_>,
+        limit: usize,
+    ) -> Result<Vec<FlowSummary>, StoreError> {
         lookup::flows(self.connection(), filter, limit).map_err(failed)
     }
 

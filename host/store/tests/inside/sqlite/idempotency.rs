@@ -318,7 +318,7 @@ fn what_a_key_keeps_is_short_and_says_how_the_flow_ended() {
     let kept = kept.unwrap().expect("the key keeps it");
     assert!(serde_json::to_string(&kept).unwrap().len() < 4_000);
     let rollback = kept.rollback.expect("it was rolled back");
-    assert_eq!(rollback.verdict, Verdict::Residue);
+    assert_eq!(rollback.verdict, Verdict::Kept);
     assert_eq!(rollback.residue[0].kind, "volume");
     let error = kept.error.unwrap();
     assert_eq!(

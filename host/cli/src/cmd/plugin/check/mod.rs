@@ -18,10 +18,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{failed, object};
-use crate::args::Format;
+use crate::args::{Format, Placement};
 use crate::envelope::Envelope;
 use crate::exit::{Exit, Failure};
-use crate::input;
+use crate::input::{self, Input};
 use crate::output::{self, count};
 use crate::project::Project;
 use crate::session::Session;
@@ -42,11 +42,13 @@ pub struct Check {
     /// Settings, a JSON object, instead of those in flow.toml
     #[arg(long, value_name = "JSON", value_parser = object)]
     settings: Option<Object>,
-    /// What the call is given, a JSON object, instead of request.json; a required input that it leaves out is null
-    #[arg(long, value_name = "JSON", value_parser = object)]
-    inputs: Option<Object>,
+    /// What the call is given, a JSON object, instead of request.json: a file, - for stdin, or the object itself; a required input that it leaves out is null
+    #[arg(long, alias = "input", value_name = "FILE|JSON")]
+    inputs: Option<Input>,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    placement: Placement,
 }
 
 /// What is held against the contract.
@@ -83,13 +85,16 @@ impl Check {
         };
         let passed = broken.is_none();
         let checks = list.finish(broken);
-        if self.format.json {
+        if self.format.is_json() {
             let component = subject.component;
-            output::json(&Checked {
-                component,
-                passed,
-                checks,
-            })?;
+            output::document(
+                self.format,
+                &Checked {
+                    component,
+                    passed,
+                    checks,
+                },
+            )?;
         } else {
             let component = subject.component.to_string_lossy();
             let component = output::printable(&component);
@@ -109,7 +114,7 @@ impl Check {
             subject.flow = None;
         }
         if let Some(inputs) = &self.inputs {
-            subject.inputs = inputs.clone();
+            subject.inputs = input::object(inputs, "the inputs")?;
             subject.flow = None;
         }
         Ok(subject)
@@ -143,7 +148,7 @@ impl Subject {
         }
         let request = folder.join("request.json");
         if !file::is_absent(&request) {
-            let (document, _) = input::request(Some(&request))?;
+            let document = input::request(Some(&Input::File(request.clone())))?;
             let inputs = Envelope::open(document).request;
             if let Value::Object(inputs) = inputs.map_err(|problem| problem.at(&request, None))? {
                 subject.inputs = inputs;

@@ -188,11 +188,16 @@ fn reverted(report: &Report) -> Result<String, Broken> {
     };
     match rollback.verdict {
         Verdict::Clean => Ok("leaves everything as it was".to_owned()),
-        Verdict::Residue => {
+        Verdict::Kept => {
             let kept = count(rollback.residue.len(), "change");
             Ok(format!("keeps {kept} on purpose"))
         }
-        Verdict::Incomplete => {
+        // A message that has left, or what could not be undone.
+        _ if rollback.failed.is_empty() => {
+            let left = count(rollback.residue.len(), "change");
+            Err(Broken::new("revert", format!("it leaves {left}")))
+        }
+        _ => {
             let failed = rollback.failed.iter().map(|failed| match &failed.error {
                 Some(error) => format!("{}: {}", failed.task, error.with_log()),
                 None => failed.task.clone(),

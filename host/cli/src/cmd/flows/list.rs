@@ -1,0 +1,237 @@
+//! `cairn flow list`.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use cairn::clock::{Clock as _, SystemClock, Timestamp};
+use cairn::error::Diagnostic;
+use cairn::event::{FlowState, FlowSummary};
+use cairn::id::{FlowId, Identity};
+use cairn::report::{Report, Verdict};
+use cairn::store::view::{FlowFilter, Reader};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::exit::Failure;
+use crate::output;
+use crate::page::Page;
+use crate::session::Session;
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Only those in this state, such as FAILURE
+    #[arg(long, ignore_case = true, value_parser = state)]
+    state: Option<FlowState>,
+    /// Only those whose rollback came to this
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    verdict: Option<Ending>,
+    /// Only those of this name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Only those made since: a time, such as 2026-03-01T12:00:00Z, or how long ago, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Since>,
+    /// Only the one that was asked for under this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Only those whose rollback is incomplete: a revert failed, and nobody has accepted that
+    #[arg(long)]
+    incomplete: bool,
+    /// Only those that could not be recovered, with the reason
+    #[arg(long)]
+    stuck: bool,
+    #[command(flatten)]
+    page: Page,
+}
+
+/// How many flows are listed unless more are asked for.
+const LISTED: Option<usize> = Some(100);
+
+/// A flow in the list; times are in RFC 3339.
+#[derive(Serialize)]
+struct Row {
+    id: FlowId,
+    name: String,
+    state: FlowState,
+    error: Option<String>,
+    incomplete: bool,
+    stuck: Option<String>,
+    project_id: String,
+    user_id: String,
+    created_at: String,
+    updated_at: String,
+}
+
+impl List {
+    pub(super) fn run(self, session: &Session) -> Result<(), Failure> {
+        let reader = session.reader()?;
+        let since = self.since.map(Since::time);
+        let filter = FlowFilter {
+            // A rollback that has ended is what a verdict is of.
+            state: self.state.or(self.verdict.map(|_| FlowState::Failure)),
+            incomplete: self.incomplete,
+            stuck: self.stuck,
+            name: self.name.as_deref(),
+            key: self.key.as_deref(),
+            since,
+            before: self.page.cursor().map(cursor).transpose()?,
+            ..FlowFilter::default()
+        };
+        let limit = self.page.to_read(LISTED);
+        let flows = match self.verdict {
+            None => reader.view(&Identity::default()).flows(filter, limit)?,
+            Some(verdict) => with_verdict(session, &reader, filter, limit, verdict)?,
+        };
+        let flows: Vec<Row> = flows.into_iter().map(Row::from).collect();
+        let id = |flow: &Row| flow.id.to_string();
+        self.page.show(session, flows, LISTED, id, table)
+    }
+}
+
+/// Flows whose rollback came to a verdict. No table holds it, so their journals are read, a number of flows at a time. One whose journal cannot be
+/// read is told of and left out.
+fn with_verdict(
+    session: &Session,
+    reader: &Reader,
+    mut filter: FlowFilter<'_>,
+    limit: usize,
+    verdict: Ending,
+) -> Result<Vec<FlowSummary>, Failure> {
+    const AT_ONCE: usize = 256;
+    let mut found = Vec::new();
+    loop {
+        let flows = reader.view(&Identity::default()).flows(filter, AT_ONCE)?;
+        let is_last = flows.len() < AT_ONCE;
+        filter.before = flows.last().map(|flow| flow.id);
+        for flow in flows {
+            match super::journal(session, reader, flow.id) {
+                Ok((_, history)) => {
+                    let rollback = Report::new(flow.id, &history).rollback;
+                    if rollback.is_some_and(|rollback| verdict.is(rollback.verdict)) {
+                        found.push(flow);
+                    }
+                }
+                Err(failure) => {
+                    session.warn(&format!("flow {}: {}", flow.id, failure.diagnostic));
+                }
+            }
+            if found.len() >= limit {
+                return Ok(found);
+            }
+        }
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
+/// What a rollback came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Ending {
+    /// Every change was undone
+    Clean,
+    /// What remains is kept by reverted tasks
+    Kept,
+    /// A task could not be reverted; it can be tried again
+    Incomplete,
+    /// An incomplete rollback was accepted, or a message has left
+    Residue,
+}
+
+impl Ending {
+    fn is(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Clean => verdict == Verdict::Clean,
+            Self::Kept => verdict == Verdict::Kept,
+            Self::Incomplete => verdict == Verdict::Incomplete,
+            Self::Residue => verdict == Verdict::Residue,
+        }
+    }
+}
+
+/// The earliest time of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    Time(Timestamp),
+    Ago(Duration),
+}
+
+impl Since {
+    fn time(self) -> Timestamp {
+        match self {
+            Self::Time(time) => time,
+            Self::Ago(ago) => SystemClock.now().before(ago),
+        }
+    }
+}
+
+/// A time, or how long ago it is.
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(Since::Ago(ago));
+    }
+    // A date alone is its beginning.
+    let day = format!("{text}T00:00:00Z");
+    let time = humantime::parse_rfc3339_weak(text).or_else(|_| humantime::parse_rfc3339(&day));
+    let time = time.map_err(|_| {
+        "write a time, such as 2026-03-01T12:00:00Z, or how long ago it is, such as 30d or 12h"
+            .to_owned()
+    })?;
+    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let micros = i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX);
+    Ok(Since::Time(Timestamp(micros)))
+}
+
+/// The last flow of the page before.
+fn cursor(text: &str) -> Result<FlowId, Diagnostic> {
+    text.parse().map_err(|_| {
+        Diagnostic::new(format!("`{text}` is no cursor of a list of flows"))
+            .help("write the whole id of the last flow of the page before")
+    })
+}
+
+fn table(flows: &[Row]) -> String {
+    let rows = flows.iter().map(|flow| {
+        let error = flow.stuck.as_ref().or(flow.error.as_ref());
+        let error = error.map_or_else(|| "-".to_owned(), Clone::clone);
+        let state = match flow.incomplete {
+            true => format!("{} (incomplete)", flow.state),
+            false => flow.state.to_string(),
+        };
+        vec![
+            flow.id.to_string(),
+            flow.name.clone(),
+            state,
+            error,
+            flow.project_id.clone(),
+            flow.created_at.clone(),
+        ]
+    });
+    output::table(
+        &["id", "name", "state", "error", "project", "created at"],
+        rows,
+    )
+}
+
+impl From<FlowSummary> for Row {
+    fn from(flow: FlowSummary) -> Self {
+        Self {
+            id: flow.id,
+            name: flow.name,
+            state: flow.state,
+            error: flow.error,
+            incomplete: flow.incomplete,
+            stuck: flow.stuck,
+            project_id: flow.project_id,
+            user_id: flow.user_id,
+            created_at: flow.created_at.to_string(),
+            updated_at: flow.updated_at.to_string(),
+        }
+    }
+}
+
+fn state(text: &str) -> Result<FlowState, String> {
+    FlowState::parse(text).ok_or_else(|| {
+        let known = FlowState::ALL.map(FlowState::as_str).join(", ");
+        format!("the states are {known}")
+    })
+}

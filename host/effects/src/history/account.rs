@@ -1,0 +1,195 @@
+//! What a flow's effects add up to: what is left of them and why, what was undone, which messages have left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cairn_model::id::{Phase, TaskId};
+use cairn_model::value::Value;
+
+use super::{History, Past, Recorded};
+use crate::effect::{Applied, Change};
+use crate::event::Disposition;
+use crate::key::Key;
+use crate::net::{Fate, Left, Net, Place, Undone, Why};
+use crate::outbox::{self, Cast};
+use crate::rules::Effect as _;
+
+/// Every change of a flow, by what became of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Account {
+    /// What is different from before the flow, each with the reason. What the flow did before a reset counts.
+    pub left: Vec<Left>,
+    /// What was changed and is as it was.
+    pub undone: Vec<Undone>,
+    /// The ids of messages that have left.
+    pub sent: Vec<String>,
+}
+
+/// Whose a standing change is. Where several changed the same row, the greatest decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    /// A reverted task, whose revert answered `keep`.
+    Keeps(TaskId),
+    /// The revert of a reverted task.
+    Revert(TaskId),
+    /// A task that was reverted before the flow was reset.
+    Past,
+    /// A task that is on the accumulator.
+    Unreverted(TaskId),
+    /// A task that was on the accumulator when the flow was reset.
+    Forgotten,
+}
+
+impl History {
+    /// The rows whose counters its effects moved, those that were undone too: tables and keys.
+    pub fn counted(&self) -> BTreeSet<(&str, &Key)> {
+        let effects = self.effects.iter();
+        let changes = effects.flat_map(|effect| &effect.applied.changes);
+        changes
+            .filter_map(|change| match change {
+                Change::Count { table, key, .. } => Some((&**table, key)),
+                Change::Row { .. } | Change::Elsewhere(_) => None,
+            })
+            .collect()
+    }
+
+    /// Lists what is different from before the flow: [`Account::left`].
+    pub fn left(&self) -> Vec<Left> {
+        self.account().left
+    }
+
+    /// Adds up every change of the flow, and says what became of each.
+    pub fn account(&self) -> Account {
+        let tables = self.domains.tables();
+        let mut net = Net::default();
+        let mut owners: BTreeMap<Place<'_>, Owner> = BTreeMap::new();
+        for effect in self.effects.iter().filter(|effect| !effect.undone) {
+            let owner = self.owner(effect);
+            for change in &effect.applied.changes {
+                net.add(change);
+                let found = owners.entry(place(change)).or_insert(owner);
+                *found = owner.max(*found);
+            }
+        }
+        // What was undone adds up to nothing. It is told of all the same.
+        for effect in self.effects.iter().filter(|effect| effect.undone) {
+            effect
+                .applied
+                .changes
+                .iter()
+                .for_each(|change| net.add_undone(change));
+        }
+        let left = net.different(tables).map(|(place, left)| {
+            let why = match tables.get(place.0) {
+                Some(_) => owners.get(&place).map(|owner| self.why(*owner)),
+                None => Some(unknown(place.0)),
+            };
+            Left { why, ..left }
+        });
+        let mut left: Vec<Left> = left.collect();
+        let effects = self.effects.iter();
+        let gone = effects.filter(|effect| !effect.undone && effect.past == Some(Past::Sent));
+        left.extend(gone.flat_map(|effect| self.message(&effect.applied, "sent")));
+        let taken = self.sent();
+        left.extend(taken.iter().flat_map(|cast| self.message(cast, "acked")));
+        let is_sent =
+            |left: &&Left| matches!(&left.why, Some(why) if matches!(why.fate, Fate::Sent));
+        let sent: Vec<String> = left
+            .iter()
+            .filter(is_sent)
+            .map(|left| left.id.clone())
+            .collect();
+        let mut undone = net.undone(tables);
+        undone.retain(|undone| undone.kind != outbox::TABLE.noun || !sent.contains(&undone.id));
+        Account { left, undone, sent }
+    }
+
+    fn owner(&self, effect: &Recorded) -> Owner {
+        let call = &effect.applied.call;
+        match effect.past {
+            Some(Past::Kept) => return Owner::Past,
+            Some(Past::Stands | Past::Sent) => return Owner::Forgotten,
+            None => {}
+        }
+        if self.started.contains(&call.task) {
+            return Owner::Unreverted(call.task);
+        }
+        match call.phase {
+            Phase::Revert => Owner::Revert(call.task),
+            Phase::Call => Owner::Keeps(call.task),
+        }
+    }
+
+    fn why(&self, owner: Owner) -> Why {
+        let (fate, task) = match owner {
+            Owner::Keeps(task) | Owner::Revert(task) => (Fate::Kept, self.task(task)),
+            Owner::Past => (Fate::Kept, None),
+            Owner::Unreverted(task) => (Fate::NotUndone, self.task(task)),
+            Owner::Forgotten => (Fate::NotUndone, None),
+        };
+        let reason = match owner {
+            Owner::Keeps(_) => match task.and_then(|task| task.disposition) {
+                Some(Disposition::Keep) => "its revert answered `keep`".to_owned(),
+                Some(Disposition::Undo) | None => "its revert left it".to_owned(),
+            },
+            Owner::Revert(_) => "its revert made it".to_owned(),
+            Owner::Past => "a revert kept it, or made it, before the flow was reset".to_owned(),
+            Owner::Forgotten => {
+                "the flow was reset while it stood, and no task undoes it".to_owned()
+            }
+            Owner::Unreverted(_) => match task.and_then(|task| task.revert_error.as_ref()) {
+                Some(error) => format!("its task is not reverted: {error}"),
+                None => "its task is not reverted yet".to_owned(),
+            },
+        };
+        Why {
+            fate,
+            task: task.map(|task| task.name.clone()),
+            reason,
+        }
+    }
+
+    /// A message that cannot be withdrawn any more, in this state.
+    fn message(&self, cast: &Applied, state: &str) -> Vec<Left> {
+        let task = self.task(cast.call.task);
+        let changes = cast.changes.iter().filter_map(|change| match change {
+            Change::Row { id, .. } => Some(Left {
+                kind: outbox::TABLE.noun.to_owned(),
+                id: id.to_string(),
+                project: None,
+                before: Value::Null,
+                after: serde_json::json!({"state": state}),
+                why: Some(Why {
+                    fate: Fate::Sent,
+                    task: task.map(|task| task.name.clone()),
+                    reason: "the message has left".to_owned(),
+                }),
+            }),
+            Change::Count { .. } | Change::Elsewhere(_) => None,
+        });
+        changes.collect()
+    }
+}
+
+impl Recorded {
+    /// Whether it is a message of a call.
+    pub(super) fn is_cast(&self) -> bool {
+        self.applied.effect == Cast::NAME && self.applied.call.phase == Phase::Call
+    }
+}
+
+/// The table and the key that a change is of.
+fn place(change: &Change) -> Place<'_> {
+    match change {
+        Change::Elsewhere(change) => place(change),
+        Change::Count { table, key, .. } => (table, key),
+        Change::Row { table, id, .. } => (table, id),
+    }
+}
+
+fn unknown(table: &str) -> Why {
+    Why {
+        fate: Fate::NotUndone,
+        task: None,
+        reason: format!("no domain of this program knows the table `{table}`"),
+    }
+}
