@@ -6,10 +6,10 @@ use std::time::Duration;
 use cairn::allow::Allow;
 use cairn::config::{CompileConfig, Config};
 use cairn::error::Diagnostic;
+use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::{GrantKinds, Limits};
-use cairn::records;
 use cairn::store::DatabaseFile;
 use cairn::volumes::{self, quota::QuotaConfig};
 
@@ -52,10 +52,12 @@ pub struct Settings {
     pub compile: CompileConfig,
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
-    /// The collections of records.
-    pub records: records::Settings,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
+    /// What this program has, the domains that come with it first.
+    pub extensions: Vec<Extension>,
+    /// What the extensions read their settings from.
+    pub setup: Setup,
     /// The capabilities that this program has.
     pub kinds: GrantKinds,
     /// What plugins may be granted.
@@ -69,9 +71,15 @@ impl Settings {
     ///
     /// # Errors
     /// When the settings file is wrong, or is named and not there.
-    pub fn gather(global: &Global) -> Result<Self, Failure> {
-        let kinds = cairn::grant_kinds();
-        let (config, volumes, records) = read_config(global.config.as_deref(), &kinds)?;
+    pub fn gather(global: &Global, domains: Vec<Extension>) -> Result<Self, Failure> {
+        let extensions = extension::extensions_with(domains)?;
+        let kinds = extension::grant_kinds_of(&extensions)?;
+        let (config, setup) = read_config(global.config.as_deref(), &kinds, &extensions)?;
+        let volumes = volumes::Settings::parse(&setup.text, &setup.file)?;
+        // What is wrong in the settings of a domain is told by every command.
+        for extension in &extensions {
+            extension.domain(&setup)?;
+        }
         let db_name = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
         let db = DatabaseFile::named(&db_name);
         Ok(Self {
@@ -90,8 +98,9 @@ impl Settings {
             ceilings: config.ceilings,
             compile: config.compile,
             quota: volumes.quota,
-            records,
             idempotency: config.idempotency,
+            extensions,
+            setup,
             kinds,
             allow: config.allow,
             global: global.clone(),
@@ -108,7 +117,8 @@ fn first<T: Clone>(given: &Option<T>, configured: Option<T>) -> Option<T> {
 fn read_config(
     named: Option<&Path>,
     kinds: &GrantKinds,
-) -> Result<(Config, volumes::Settings, records::Settings), Failure> {
+    extensions: &[Extension],
+) -> Result<(Config, Setup), Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
     let text = file::text(path, MAX_TEXT);
     let text = match named {
@@ -116,16 +126,12 @@ fn read_config(
         None => file::optional(path, text),
     };
     match text {
-        Ok(Some(text)) => Ok((
-            Config::parse(
-                &text,
-                path,
-                kinds,
-                &[volumes::CONFIG_KEYS, records::CONFIG_KEYS].concat(),
-            )?,
-            volumes::Settings::parse(&text, path)?,
-            records::Settings::parse(&text, path)?,
-        )),
+        Ok(Some(text)) => {
+            let keys = extensions.iter().flat_map(|extension| extension.keys());
+            let keys: Vec<&str> = keys.copied().collect();
+            let config = Config::parse(&text, path, kinds, &keys)?;
+            Ok((config, Setup::new(text, path)))
+        }
         Ok(None) => Ok(Default::default()),
         Err(error) => {
             let message = format!("the settings cannot be read: {error}");
