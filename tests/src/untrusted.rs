@@ -13,7 +13,7 @@ use cairn::id::Identity;
 use cairn::manifest::{Limits, Manifest};
 use cairn::outbox::Cast;
 use cairn::plan::check_settings;
-use cairn::plugin::Plugins;
+use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::policy::{NoPlugins, Policy};
 use cairn::store::Caller;
 use cairn::value::{Object, Value};
@@ -114,7 +114,11 @@ pub fn guest_text(text: &str) {
 pub fn component(bytes: &[u8]) {
     static PLUGINS: OnceLock<Arc<Plugins>> = OnceLock::new();
     let plugins = PLUGINS.get_or_init(|| {
-        Plugins::new(&cairn::plugin_config()).expect("this machine runs the sandbox")
+        let config = PluginConfig {
+            compiler: Some(Arc::new(InProcess)),
+            ..cairn::plugin_config()
+        };
+        Plugins::new(&config).expect("this machine runs the sandbox")
     });
     let start = Instant::now();
     let limits = Limits {

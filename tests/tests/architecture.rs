@@ -55,6 +55,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "cairn",
         &[
+            "cairn-bundle",
             "cairn-effects",
             "cairn-engine",
             "cairn-manifest",
@@ -113,7 +114,10 @@ const MODULES: &[(&str, &[&str])] = &[
             "task", "history", "report",
         ],
     ),
-    ("sandbox", &["wit", "check", "capability", "plugin"]),
+    (
+        "sandbox",
+        &["wit", "check", "capability", "extension", "plugin"],
+    ),
     ("engine", &["flow", "host"]),
     (
         "volumes",

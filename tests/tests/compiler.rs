@@ -65,7 +65,7 @@ fn fails(compiler: InChild, component: &[u8]) -> PluginError {
     let cache = folder.path().join("cache");
     let plugins = Plugins::new(&PluginConfig {
         cache: Some(cache.clone()),
-        compiler: Arc::new(compiler),
+        compiler: Some(Arc::new(compiler)),
         ..cairn::plugin_config()
     });
     let loaded = plugins.expect("a sandbox").load(component);

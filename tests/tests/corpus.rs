@@ -23,7 +23,7 @@ fn plugins(guest: Guest) -> &'static Arc<Plugins> {
         let cache = Some(cache);
         let config = PluginConfig {
             cache,
-            compiler,
+            compiler: Some(compiler),
             ..cairn::plugin_config()
         };
         Plugins::new(&config).expect("this machine runs the sandbox")

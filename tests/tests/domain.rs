@@ -15,7 +15,7 @@ use cairn::host::{Done, Submission};
 use cairn::id::{CallId, FlowId, Phase, TaskId};
 use cairn::manifest::{GrantKinds, SimpleGrantKind};
 use cairn::plan::Role;
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::{Report, Verdict};
 use cairn::rows::{Cell, Hooks, Key, Pruned, Row as _, RowId, Rows, Stop, Text};
 use cairn::rules::Effect;
@@ -166,6 +166,7 @@ const TICKETS: SimpleCapability = SimpleCapability::new(
 fn plugins() -> Arc<Plugins> {
     let mut config: PluginConfig = cairn::plugin_config();
     config.capabilities.push(Arc::new(TICKETS));
+    config.compiler = Some(Arc::new(InProcess));
     Plugins::new(&config).unwrap()
 }
 

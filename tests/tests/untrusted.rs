@@ -1,10 +1,12 @@
 //! Whatever is handed to the host, it says what is wrong and goes on. `tests/fuzz/` looks further for the same.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use acceptance::corpus::FILES;
 use acceptance::program::repository;
 use acceptance::untrusted;
+use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -232,7 +234,11 @@ fn a_built_in_component_that_ends_early_is_refused() {
     for (name, bytes) in cairn_bundle::PLUGINS {
         for eighths in 0..8 {
             let early = &bytes[..bytes.len() * eighths / 8];
-            let plugins = cairn::plugin::Plugins::new(&cairn::plugin_config()).expect("a sandbox");
+            let config = PluginConfig {
+                compiler: Some(Arc::new(InProcess)),
+                ..cairn::plugin_config()
+            };
+            let plugins = Plugins::new(&config).expect("a sandbox");
             assert!(plugins.load(early).is_err(), "{name}");
         }
     }

@@ -8,26 +8,32 @@ use cairn::{FlowError, StoreError, TaskError};
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The host.
-    #[error("{0}")]
+    #[error(transparent)]
     Host(#[from] HostError),
     /// The database of a host.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The database of a baseline.
     #[error("a baseline's database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     /// The sandbox of a baseline.
     #[error("the bare loop of instances: {0:#}")]
     Sandbox(wasmtime::Error),
     /// The folder of the databases.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The folder is kept in memory, where a commit costs nothing.
-    #[error("{0}")]
+    #[error(transparent)]
     Folder(Diagnostic),
     /// A flow did not do what its case says, so its cost says nothing.
     #[error("{0}")]
     Unexpected(String),
+}
+
+impl From<rusqlite::Error> for BenchError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
 }
 
 impl From<Diagnostic> for BenchError {

@@ -206,14 +206,14 @@ impl Stage {
 /// The request of a case, as the plan's action has it. Not every store runs the SQL that this takes.
 fn resolve(plan: &Plan, case: Case, requester: &Identity) -> Result<Value, BenchError> {
     let store = Sqlite::in_memory(config(case)?, Arc::new(SystemClock))?;
-    let mut request = None;
-    store.read(requester, |view| {
-        let resolved = request::resolve(plan.action.as_deref(), &case.request(), None, view);
-        request = Some(resolved);
-        Ok(())
-    })?;
-    let unread = || BenchError::Unexpected("the request was not read".to_owned());
-    Ok(request.ok_or_else(unread)??)
+    store.try_read(requester, |view| {
+        Ok(request::resolve(
+            plan.action.as_deref(),
+            &case.request(),
+            None,
+            view,
+        )?)
+    })
 }
 
 /// Who asks for every flow.

@@ -195,6 +195,7 @@ impl From<PluginError> for Failure {
             | PluginError::TooComplex { .. }
             | PluginError::Compiler(_)
             | PluginError::Precompiled
+            | PluginError::Untrusted { .. }
             | PluginError::Truncated { .. }
             | PluginError::Mismatch(_)
             | PluginError::WrongVersion { .. }

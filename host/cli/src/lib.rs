@@ -32,6 +32,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cairn::clock::{Clock as _, SystemClock};
+use cairn::extension::Extension;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
@@ -69,6 +70,23 @@ fn lead_in(mut error: clap::Error) -> clap::Error {
 
 /// Runs the program: reads its arguments, does what they say, and says how that went.
 pub fn main() -> ExitCode {
+    main_with([])
+}
+
+/// Runs the program with more domains than its own: each command works with their tables, capabilities and settings. A domain with the
+/// name of one that comes with `cairn` takes its place.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use cairn::domain::Domain;
+///
+/// fn main() -> ExitCode {
+///     let shelves = Domain { name: "shelves", ..Domain::default() };
+///     cairn_cli::main_with([shelves.into()])
+/// }
+/// ```
+pub fn main_with(domains: impl IntoIterator<Item = Extension>) -> ExitCode {
     std::panic::set_hook(Box::new(output::panicked));
     let parsed = Cli::command()
         .try_get_matches()
@@ -104,6 +122,7 @@ pub fn main() -> ExitCode {
                 &cli.global,
                 args::Storage::of(&matches),
                 origins::Origins::of(&matches),
+                domains.into_iter().collect(),
             )
         })
         .and_then(|settings| cmd::run(cli.command, settings, Cli::command));

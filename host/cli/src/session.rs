@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use cairn::clock::SystemClock;
 use cairn::error::Diagnostic;
+use cairn::extension;
 use cairn::host::{Host, HostBuilder, Planner};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
-use cairn::store::admin::{Admin, AdminError};
+use cairn::store::admin::Admin;
 use cairn::store::view::{Reader, View};
 use cairn::store::{Sqlite, SqliteConfig, StoreError};
 use cairn::volumes::operator::ReadVolumes as _;
-use cairn::{Domains, records, volumes};
+use cairn::{Domains, volumes};
 
 use crate::args::Who;
 use crate::compile::InChild;
@@ -75,7 +76,7 @@ impl Session {
     pub fn change<T>(
         &self,
         requester: &Identity,
-        work: impl Fn(&mut Admin<'_, '_>) -> Result<T, AdminError>,
+        work: impl Fn(&mut Admin<'_, '_>) -> Result<T, StoreError>,
     ) -> Result<T, Failure> {
         if !self.settings.db.exists()? {
             self.empty()?.admin(requester, &work)?;
@@ -112,13 +113,7 @@ impl Session {
             return read(&self.reader()?.view(requester));
         }
         let empty = self.empty()?;
-        // The store's own errors and the reader's leave by two doors.
-        let mut result = None;
-        empty.read(requester, |view| {
-            result = Some(read(view));
-            Ok::<_, StoreError>(())
-        })?;
-        result.unwrap_or_else(|| Err(Failure::host("the empty database was not read")))
+        empty.try_read(requester, read)
     }
 
     /// Refuses to go on without one.
@@ -134,14 +129,21 @@ impl Session {
 
     /// What flows may change. The key store's master key is in a file, or in memory.
     pub fn domains(&self, master_key: Option<PathBuf>) -> Result<Domains, Failure> {
-        let volumes = volumes::domain(volumes::Settings {
-            quota: self.settings.quota.clone(),
-            default_volume_type: self.settings.default_volume_type.clone(),
-            default_zone: self.settings.zone.clone(),
-            master_key,
+        let settings = &self.settings;
+        let setup = settings.setup.clone().master_key(master_key.clone());
+        let domains = settings.extensions.iter();
+        let domains = domains.map(|extension| match extension.name() {
+            // Flags and variables come before the file.
+            volumes::NAME => Ok(volumes::domain(volumes::Settings {
+                quota: settings.quota.clone(),
+                default_volume_type: settings.default_volume_type.clone(),
+                default_zone: settings.zone.clone(),
+                master_key: master_key.clone(),
+            })),
+            _ => extension.domain(&setup),
         });
-        let records = records::domain(self.settings.records.clone());
-        Domains::new([volumes, records]).map_err(|error| Failure::host(error.to_string()))
+        let domains = domains.collect::<Result<Vec<_>, _>>()?;
+        Domains::new(domains).map_err(|error| Failure::host(error.to_string()))
     }
 
     fn config(&self) -> Result<SqliteConfig, Failure> {
@@ -166,8 +168,8 @@ impl Session {
         let compiler = Arc::new(InChild::new(self.settings.compile));
         let config = PluginConfig {
             cache: self.settings.cache.clone(),
-            compiler,
-            capabilities: cairn::capabilities(),
+            compiler: Some(compiler),
+            capabilities: extension::capabilities_of(&self.settings.extensions),
         };
         match Plugins::new(&config) {
             Err(error @ PluginError::Cache { .. }) => {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use cairn::allow::Allow;
 use cairn::config::{CompileConfig, Config};
 use cairn::error::Diagnostic;
+use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::{GrantKinds, Limits};
-use cairn::records;
 use cairn::store::DatabaseFile;
 use cairn::volumes::{self, quota::QuotaConfig};
 
@@ -55,10 +55,12 @@ pub struct Settings {
     pub compile: CompileConfig,
     /// Limits, refreshes and expiry.
     pub quota: QuotaConfig,
-    /// The collections of records.
-    pub records: records::Settings,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
+    /// What this program has, the domains that come with it first.
+    pub extensions: Vec<Extension>,
+    /// What the extensions read their settings from.
+    pub setup: Setup,
     /// The capabilities that this program has.
     pub kinds: GrantKinds,
     /// What plugins may be granted.
@@ -78,10 +80,17 @@ impl Settings {
         global: &Global,
         storage: Storage,
         mut origins: Origins,
+        domains: Vec<Extension>,
     ) -> Result<Self, Failure> {
-        let kinds = cairn::grant_kinds();
-        let (config, volumes, records) =
-            read_config(global.config.as_deref(), &kinds, &mut origins)?;
+        let extensions = extension::extensions_with(domains)?;
+        let kinds = extension::grant_kinds_of(&extensions)?;
+        let (config, setup) =
+            read_config(global.config.as_deref(), &kinds, &extensions, &mut origins)?;
+        let volumes = volumes::Settings::parse(&setup.text, &setup.file)?;
+        // What is wrong in the settings of a domain is told by every command.
+        for extension in &extensions {
+            extension.domain(&setup)?;
+        }
         let db_name = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
         let db = DatabaseFile::named(&db_name);
         Ok(Self {
@@ -101,8 +110,9 @@ impl Settings {
             ceilings: config.ceilings,
             compile: config.compile,
             quota: volumes.quota,
-            records,
             idempotency: config.idempotency,
+            extensions,
+            setup,
             kinds,
             allow: config.allow,
             origins,
@@ -120,8 +130,9 @@ fn first<T: Clone>(given: &Option<T>, configured: Option<T>) -> Option<T> {
 fn read_config(
     named: Option<&Path>,
     kinds: &GrantKinds,
+    extensions: &[Extension],
     origins: &mut Origins,
-) -> Result<(Config, volumes::Settings, records::Settings), Failure> {
+) -> Result<(Config, Setup), Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
     let text = file::text(path, MAX_TEXT);
     let text = match named {
@@ -130,18 +141,11 @@ fn read_config(
     };
     match text {
         Ok(Some(text)) => {
-            let read = (
-                Config::parse(
-                    &text,
-                    path,
-                    kinds,
-                    &[volumes::CONFIG_KEYS, records::CONFIG_KEYS].concat(),
-                )?,
-                volumes::Settings::parse(&text, path)?,
-                records::Settings::parse(&text, path)?,
-            );
+            let keys = extensions.iter().flat_map(|extension| extension.keys());
+            let keys: Vec<&str> = keys.copied().collect();
+            let config = Config::parse(&text, path, kinds, &keys)?;
             origins.read(&text, path)?;
-            Ok(read)
+            Ok((config, Setup::new(text, path)))
         }
         Ok(None) => Ok(Default::default()),
         Err(error) => {

@@ -47,14 +47,14 @@ pub enum KeyringError {
         reason: String,
     },
     /// The file cannot be read or made.
-    #[error("cannot {action} the master key `{}`: {source}", .path.display())]
+    #[error("cannot {action} the master key `{}`: {error}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What was tried: `read`, `create`.
         action: &'static str,
         /// Why it failed.
-        source: io::Error,
+        error: io::Error,
     },
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
@@ -124,10 +124,10 @@ impl MasterKey {
     /// [`KeyringError::Mode`] when others than the owner have any permission on the file, [`KeyringError::NotAKey`] when it
     /// is no file or of another length, [`KeyringError::Io`] when it is not there or cannot be read.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
-        let failed = |source| KeyringError::Io {
+        let failed = |error| KeyringError::Io {
             path: path.to_owned(),
             action: "read",
-            source,
+            error,
         };
         let not_a_key = |reason: String| KeyringError::NotAKey {
             path: path.to_owned(),
@@ -168,17 +168,17 @@ impl MasterKey {
     /// As [`MasterKey::load`]; [`KeyringError::Io`] when the file cannot be made, [`KeyringError::Random`].
     pub fn load_or_create(path: &Path) -> Result<Self, KeyringError> {
         match Self::load(path) {
-            Err(KeyringError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(KeyringError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {}
             loaded => return loaded,
         }
         let key = Self::generate()?;
         match create(path, &key) {
             Ok(()) => Ok(key),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
-            Err(source) => Err(KeyringError::Io {
+            Err(error) => Err(KeyringError::Io {
                 path: path.to_owned(),
                 action: "create",
-                source,
+                error,
             }),
         }
     }

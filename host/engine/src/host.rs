@@ -4,6 +4,7 @@ mod checks;
 mod control;
 mod error;
 mod keeper;
+mod native;
 mod planner;
 mod plans;
 mod pool;
@@ -23,7 +24,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -32,9 +32,8 @@ use cairn_effects::task::Task;
 use cairn_manifest::manifest::Manifest;
 use cairn_manifest::plan::{Plan, PlannedTask};
 use cairn_model::error::Diagnostic;
-use cairn_model::id::{FlowId, Identity};
-use cairn_model::idempotency::Key;
-use cairn_model::value::{Digest, Value};
+use cairn_model::id::FlowId;
+use cairn_model::value::Digest;
 use cairn_policy::Policy;
 use cairn_sandbox::capability::{Enforcer, Services, Surroundings};
 use cairn_sandbox::check::RulePlugins;
@@ -69,6 +68,13 @@ impl HostBuilder {
     #[must_use]
     pub fn builtins(mut self, plugins: &[(&str, &'static [u8])]) -> Self {
         self.planner.extend(plugins);
+        self
+    }
+
+    /// Adds a task in native code: see [`Planner::native`].
+    #[must_use]
+    pub fn native(mut self, task: Arc<dyn Task>) -> Self {
+        self.planner = self.planner.native(task);
         self
     }
 
@@ -128,7 +134,7 @@ impl HostBuilder {
         self
     }
 
-    /// The host. Flows that a dead process left behind are not taken up.
+    /// The host. Flows that a dead process left behind are taken up by [`Host::recover`].
     ///
     /// # Errors
     /// [`HostError::Store`] when what other processes write cannot be watched.
@@ -158,16 +164,6 @@ impl HostBuilder {
             core,
             keeper: Some(keeper),
         })
-    }
-
-    /// The host, after it has taken up what dead processes left behind: see [`Host::recover`].
-    ///
-    /// # Errors
-    /// Those of [`build`](Self::build) and [`Host::recover`].
-    pub fn open(self) -> Result<(Host, Vec<Recovered>), HostError> {
-        let host = self.build()?;
-        let recovered = host.recover(false)?;
-        Ok((host, recovered))
     }
 }
 
@@ -238,44 +234,13 @@ impl Host {
         self.core.ready(plan)
     }
 
-    /// A flow of this plan, in PENDING, asked for under a key where there is one: see [`Submission::key`].
+    /// Reads the report of a flow from the database, in whichever state it is.
     ///
     /// # Errors
-    /// Those of [`ready`](Self::ready).
-    pub fn prepare(
-        &self,
-        plan: &Plan,
-        requester: Identity,
-        request: Value,
-        key: Option<Key>,
-    ) -> Result<Flow, HostError> {
-        let mut flow = Flow::builder(&plan.name)
-            .requester(requester)
-            .request(request);
-        if let Some(key) = key {
-            flow = flow.key(key);
-        }
-        let ready = self.core.ready(plan)?;
-        self.core.build(flow, &ready)
-    }
-
-    /// Runs a flow to its end, in this thread. A batch that is lost under it is made good as after a crash: the flow goes on,
-    /// or is rolled back, from what is on disk.
-    ///
-    /// # Errors
-    /// [`HostError::Store`] when nothing of the flow is left, or the database cannot be used any more;
-    /// [`HostError::KeyReused`].
-    pub fn run(&self, flow: &Flow) -> Result<Report, HostError> {
-        let (tell, told) = sync_channel(1);
-        self.core.enter(flow);
-        let ended = flow.run_to_end();
-        let result = ended.wait();
-        let then = Box::new(move |report| {
-            // Whoever asked is below.
-            let _ = tell.send(report);
-        });
-        self.core.ended(flow, result, then);
-        told.recv().unwrap_or(Err(HostError::NotStarted))
+    /// [`HostError::Store`] with [`StoreError::UnknownFlow`](cairn_store::StoreError::UnknownFlow) when there is no such flow, or
+    /// [`StoreError::Damaged`](cairn_store::StoreError::Damaged).
+    pub fn report(&self, flow: FlowId) -> Result<Report, HostError> {
+        self.core.report_on_disk(flow)
     }
 
     /// How many submitted requests wait, or run.

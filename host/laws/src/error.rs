@@ -8,16 +8,16 @@ use cairn::plugin::PluginError;
 #[derive(Debug, thiserror::Error)]
 pub enum LawsError {
     /// The case, or a plugin that it names, is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(Diagnostic),
     /// The host's own failure.
-    #[error("{0}")]
+    #[error(transparent)]
     Host(HostError),
     /// The database's failure.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(StoreError),
     /// The domains of the host do not go together.
-    #[error("{0}")]
+    #[error(transparent)]
     Domains(DomainError),
     /// The folder of a database cannot be made.
     #[error("no temporary folder can be made: {0}")]

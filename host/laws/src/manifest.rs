@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use cairn::Manifest;
 use cairn::error::Diagnostic;
 use cairn::file;
+use cairn::host::Planner;
 use cairn::manifest::Limits;
 use cairn::plan::Role;
 use cairn::value::{Object, Value};
@@ -42,6 +44,7 @@ pub(crate) fn of_task(
         &case.settings,
         case.grants.as_ref(),
     );
+    let planner = Planner::new(Arc::clone(&tools.plugins), &tools.builtins);
     for (key, plugin, settings, grants) in before.chain([itself]) {
         // A case's paths start at its file, the subject's where the program stands.
         let folder = match key.as_str() {
@@ -49,7 +52,7 @@ pub(crate) fn of_task(
             _ => case.file.parent().unwrap_or(Path::new("")),
         };
         let bytes = read(tools, plugin, folder)?;
-        let loaded = tools.plugins.load(&bytes)?;
+        let loaded = planner.component(&bytes)?;
         let grants = grants.cloned().unwrap_or_else(|| {
             let imports = loaded.imports().iter();
             let granted = imports.filter_map(|import| import.capability.clone());

@@ -26,11 +26,33 @@ pub use settings::{Bounds, Collection, Limits, Reads, Settings, ValueSchema};
 
 use cairn_effects::domain::Domain;
 use cairn_effects::rows::Services;
+use cairn_model::error::Diagnostic;
+use cairn_sandbox::extension::{Extension, Setup};
+
+/// The name of the domain.
+pub const NAME: &str = "records";
+
+/// Returns records with their capability, as `cairn.toml` sets them up.
+pub fn extension() -> Extension {
+    extension_of(|setup| Settings::parse(&setup.text, &setup.file))
+}
+
+/// Returns records with their capability and with these settings, whatever `cairn.toml` says.
+pub fn extension_with(settings: Settings) -> Extension {
+    extension_of(move |_| Ok(settings.clone()))
+}
+
+fn extension_of(
+    settings: impl Fn(&Setup) -> Result<Settings, Diagnostic> + Send + Sync + 'static,
+) -> Extension {
+    Extension::configured(NAME, CONFIG_KEYS, move |setup| Ok(domain(settings(setup)?)))
+        .capabilities([capability::capability()])
+}
 
 /// Records, as an operator has set them up.
 pub fn domain(settings: Settings) -> Domain {
     Domain {
-        name: "records",
+        name: NAME,
         tables: rules::registered(),
         migrations: &[include_str!("../migrations/01-initial.sql")],
         services: Services::default().with(settings),

@@ -4,6 +4,7 @@
 
 pub mod capability;
 pub mod check;
+pub mod extension;
 pub mod plugin;
 pub mod wit;
 

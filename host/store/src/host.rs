@@ -1,5 +1,6 @@
 //! What a host needs of its store besides what its flows need: plans, requests of other processes, and what dead processes left behind.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use cairn_effects::event::Entry;
@@ -8,7 +9,7 @@ use cairn_model::id::{FlowId, Identity};
 use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
-use crate::admin::{Admin, AdminError};
+use crate::admin::Admin;
 use crate::control::{Operation, Request};
 use crate::view::{Pruned, View};
 use crate::{Store, StoreError};
@@ -118,23 +119,24 @@ pub trait Watch: Send {
 }
 
 /// Reads through a [`View`].
-pub type Read<'f> = &'f mut dyn FnMut(&View<'_>) -> Result<(), StoreError>;
+pub type Read<'f> = &'f mut dyn FnMut(&View<'_>);
 
-/// Makes changes through an [`Admin`].
-pub type Work<'f> = &'f mut dyn FnMut(&mut Admin<'_, '_>) -> Result<(), AdminError>;
+/// Makes changes through an [`Admin`], or takes them back with `Break`.
+pub type Work<'f> = &'f mut dyn FnMut(&mut Admin<'_, '_>) -> ControlFlow<()>;
 
 /// A store that operators can read and change by SQL.
 pub trait Operators {
-    /// Reads as `requester`, with what was written before. `read` runs once, or not at all.
+    /// Commits the open batch, then reads as `requester`. `read` runs once, or not at all.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// [`StoreError::Database`], [`StoreError::Lost`].
     fn read_dyn(&self, requester: &Identity, read: Read<'_>) -> Result<(), StoreError>;
 
-    /// Changes things as `requester`, in one transaction that is on disk when this returns. `work` runs once, or not at all.
+    /// Changes things as `requester`, in one transaction that is on disk when this returns. `work` runs once, or not at all; when it
+    /// breaks, nothing is changed.
     ///
     /// # Errors
-    /// Those of `work`, with nothing changed.
+    /// [`StoreError::Database`], [`StoreError::Lost`], with nothing changed.
     fn admin_dyn(&self, requester: &Identity, work: Work<'_>) -> Result<(), StoreError>;
 
     /// Removes flows that ended before `older_than`, in many short transactions: see [`Sqlite::prune_flows`](crate::Sqlite::prune_flows).
@@ -146,7 +148,7 @@ pub trait Operators {
 }
 
 impl dyn HostStore + '_ {
-    /// Reads as `requester`, with what was written before.
+    /// Commits the open batch, then reads as `requester`.
     ///
     /// # Errors
     /// Those of `read`; [`StoreError::Database`] for a store without [`operators`](HostStore::operators).
@@ -155,15 +157,26 @@ impl dyn HostStore + '_ {
         requester: &Identity,
         read: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.try_read(requester, read)
+    }
+
+    /// [`read`](Self::read) for a reader with an error of its own.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn try_read<T, E: From<StoreError>>(
+        &self,
+        requester: &Identity,
+        read: impl FnOnce(&View<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let (mut read, mut answer) = (Some(read), None);
         let mut run = |view: &View<'_>| {
             if let Some(read) = read.take() {
-                answer = Some(read(view)?);
+                answer = Some(read(view));
             }
-            Ok(())
         };
         self.operated()?.read_dyn(requester, &mut run)?;
-        answer.ok_or_else(not_run)
+        answer.unwrap_or_else(|| Err(not_run().into()))
     }
 
     /// Changes things as `requester`, in one transaction that is on disk when this returns.
@@ -173,17 +186,33 @@ impl dyn HostStore + '_ {
     pub fn admin<T>(
         &self,
         requester: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, AdminError>,
+        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.try_admin(requester, work)
+    }
+
+    /// [`admin`](Self::admin) for changes that are refused with an error of the caller's own.
+    ///
+    /// # Errors
+    /// As [`admin`](Self::admin).
+    pub fn try_admin<T, E: From<StoreError>>(
+        &self,
+        requester: &Identity,
+        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let (mut work, mut answer) = (Some(work), None);
         let mut run = |admin: &mut Admin<'_, '_>| {
-            if let Some(work) = work.take() {
-                answer = Some(work(admin)?);
+            let Some(work) = work.take() else {
+                return ControlFlow::Continue(());
+            };
+            let done = answer.insert(work(admin));
+            match done {
+                Ok(_) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
             }
-            Ok(())
         };
         self.operated()?.admin_dyn(requester, &mut run)?;
-        answer.ok_or_else(not_run)
+        answer.unwrap_or_else(|| Err(not_run().into()))
     }
 
     /// Removes flows that ended before `older_than`: see [`Operators::prune_flows`].

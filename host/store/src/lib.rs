@@ -42,7 +42,7 @@ use cairn_model::id::FlowId;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// A rule of ours says no; nothing changed.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(TaskError),
     /// The call that asks is over; nothing changed.
     #[error("the call is over: its effects are no longer taken")]

@@ -14,10 +14,10 @@ use crate::view::View;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RequestError {
     /// The request is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] Diagnostic),
     /// The database could not be asked.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -62,13 +62,47 @@ pub fn enter(
     file: Option<&Path>,
     view: &View<'_>,
 ) -> Result<Entered, RequestError> {
-    let key = key.map(|key| Key::new(key, flow, request)).transpose();
-    let key = key.map_err(|unfit| Diagnostic::new(format!("the key {unfit}")))?;
+    let key = key_of(flow, request, key)?;
     let request = match (resolve(action, request, file, view), &key) {
         (Err(error), Some(key)) if view.repeat_of(key)?.is_some() => Err(error),
         (request, _) => Ok(request?),
     };
     Ok(Entered { request, key })
+}
+
+/// Takes in a request that no domain resolves, as [`enter`] does and without a database. `None` for an action for which one of these
+/// domains has a [`Resolver`].
+///
+/// # Errors
+/// [`RequestError::Invalid`] when the request is no object, or the key is empty or too long.
+pub fn enter_as_is(
+    flow: &str,
+    action: Option<&str>,
+    request: &Value,
+    key: Option<&str>,
+    domains: &Domains,
+) -> Result<Option<Entered>, RequestError> {
+    if action
+        .and_then(|action| resolver(domains, action))
+        .is_some()
+    {
+        return Ok(None);
+    }
+    let key = key_of(flow, request, key)?;
+    let request = Ok(Value::Object(object(request)?.clone()));
+    Ok(Some(Entered { request, key }))
+}
+
+fn key_of(flow: &str, request: &Value, key: Option<&str>) -> Result<Option<Key>, Diagnostic> {
+    let key = key.map(|key| Key::new(key, flow, request)).transpose();
+    key.map_err(|unfit| Diagnostic::new(format!("the key {unfit}")))
+}
+
+fn object(request: &Value) -> Result<&Object, Diagnostic> {
+    let help = r#"write, for example, {"size": 1}"#;
+    request
+        .as_object()
+        .ok_or_else(|| Diagnostic::new("a request must be one JSON object").help(help))
 }
 
 /// Checks a request, looks up what it names, and makes of it what the flow of `action` is given. An action for which no
@@ -86,11 +120,7 @@ pub fn resolve(
         (RequestError::Invalid(diagnostic), Some(file)) => diagnostic.at(file, None).into(),
         (error, _) => error,
     };
-    let Value::Object(request) = request else {
-        let help = r#"write, for example, {"size": 1}"#;
-        let diagnostic = Diagnostic::new("a request must be one JSON object").help(help);
-        return Err(place(diagnostic.into()));
-    };
+    let request = object(request).map_err(|diagnostic| place(diagnostic.into()))?;
     match action.and_then(|action| resolver(view.domains(), action)) {
         Some(resolver) => (resolver.resolve)(request, view)
             .map(Value::Object)

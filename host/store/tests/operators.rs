@@ -6,7 +6,7 @@ use cairn_effects::rows::Cell;
 use cairn_model::clock::SystemClock;
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
-use cairn_store::{Sqlite, SqliteConfig, StoreError};
+use cairn_store::{HostStore, Sqlite, SqliteConfig, StoreError};
 
 const ADD: &str = "INSERT INTO zones (name) VALUES ($1)";
 const COUNT: &str = "SELECT COUNT(*) FROM zones";
@@ -69,7 +69,7 @@ fn a_statement_that_is_wrong_is_an_error_of_the_database_and_changes_nothing() {
         // A read that fails in the operation ends it as well.
         let result = store.admin(&root(), |admin| {
             admin.execute(ADD, &["a".into()])?;
-            Ok(admin.view().query("SELECT nothing FROM nowhere", &[])?)
+            admin.view().query("SELECT nothing FROM nowhere", &[])
         });
         assert!(is_database(&result), "{result:?}");
     }
@@ -118,4 +118,73 @@ fn reads_that_belong_together_see_one_state_of_the_database() {
         ))
     });
     assert_eq!(known.unwrap(), (true, false));
+}
+
+/// An error of a caller's own.
+#[derive(Debug)]
+enum Mine {
+    No,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Mine {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+#[test]
+fn a_caller_may_refuse_with_an_error_of_its_own() {
+    let store = memory();
+    let refused = store.try_admin(&root(), |admin| {
+        admin.execute(ADD, &["a".into()])?;
+        Err::<(), _>(Mine::No)
+    });
+    assert!(matches!(refused, Err(Mine::No)), "{refused:?}");
+    // Through the trait object of hosts, too.
+    let host: &dyn HostStore = &store;
+    let refused = host.try_admin(&root(), |admin| {
+        admin.execute(ADD, &["a".into()])?;
+        Err::<(), _>(Mine::No)
+    });
+    assert!(matches!(refused, Err(Mine::No)), "{refused:?}");
+    let read = host.try_read(&root(), |view| {
+        let rows = view.query(COUNT, &[])?;
+        assert_eq!(rows, [[Cell::Int(0)]]);
+        Err::<(), _>(Mine::No)
+    });
+    assert!(matches!(read, Err(Mine::No)), "{read:?}");
+    let wrong = host.try_read(&root(), |view| {
+        view.query("SELECT nothing FROM nowhere", &[])?;
+        Err::<(), _>(Mine::No)
+    });
+    assert!(matches!(wrong, Err(Mine::Store(_))), "{wrong:?}");
+}
+
+#[test]
+fn a_change_after_an_error_of_sqlites_is_lost_whatever_the_operator_answers() {
+    const TWICE: &str = "INSERT INTO zones (name) VALUES ($1), ($1)";
+    let store = memory();
+    let host: &dyn HostStore = &store;
+    let passed_over = |result: Result<usize, StoreError>| {
+        assert!(matches!(result, Err(StoreError::Lost(_))), "{result:?}");
+    };
+    let done = store.admin(&root(), |admin| {
+        admin.execute(ADD, &["a".into()])?;
+        passed_over(admin.execute(TWICE, &["b".into()]));
+        Ok(())
+    });
+    assert!(matches!(done, Err(StoreError::Lost(_))), "{done:?}");
+    let refused = host.try_admin(&root(), |admin| {
+        admin.execute(ADD, &["a".into()])?;
+        passed_over(admin.execute(TWICE, &["b".into()]));
+        Err::<(), _>(Mine::No)
+    });
+    let lost = matches!(refused, Err(Mine::Store(StoreError::Lost(_))));
+    assert!(lost, "{refused:?}");
+    assert_eq!(read(&store, COUNT, &[]).unwrap(), [[Cell::Int(0)]]);
+    store
+        .admin(&root(), |admin| admin.execute(ADD, &["a".into()]))
+        .unwrap();
+    assert_eq!(read(&store, COUNT, &[]).unwrap(), [[Cell::Int(1)]]);
 }

@@ -25,6 +25,11 @@ pub use rules::*;
 use cairn_effects::domain::{Domain, Fact};
 use cairn_effects::rows::Services;
 use cairn_effects::rules::Effect as _;
+use cairn_model::error::Diagnostic;
+use cairn_sandbox::extension::{Extension, Setup};
+
+/// The name of the domain.
+pub const NAME: &str = "volumes";
 
 /// The fact that a flow has committed quota: a call booked something, and that was not undone.
 pub const QUOTA_COMMITTED: &str = "quota-committed";
@@ -32,10 +37,32 @@ pub const QUOTA_COMMITTED: &str = "quota-committed";
 /// Where a volume goes when neither the request nor the operator says.
 pub const DEFAULT_ZONE: &str = "nova";
 
+/// Returns block storage with its capabilities, as `cairn.toml` sets it up.
+pub fn extension() -> Extension {
+    extension_of(|setup| {
+        Ok(Settings {
+            master_key: setup.master_key.clone(),
+            ..Settings::parse(&setup.text, &setup.file)?
+        })
+    })
+}
+
+/// Returns block storage with its capabilities and with these settings, whatever `cairn.toml` says.
+pub fn extension_with(settings: Settings) -> Extension {
+    extension_of(move |_| Ok(settings.clone()))
+}
+
+fn extension_of(
+    settings: impl Fn(&Setup) -> Result<Settings, Diagnostic> + Send + Sync + 'static,
+) -> Extension {
+    Extension::configured(NAME, CONFIG_KEYS, move |setup| Ok(domain(settings(setup)?)))
+        .capabilities(capability::capabilities())
+}
+
 /// Block storage, as an operator has set it up.
 pub fn domain(settings: Settings) -> Domain {
     Domain {
-        name: "volumes",
+        name: NAME,
         tables: rules::registered(),
         facts: vec![Fact {
             name: QUOTA_COMMITTED,

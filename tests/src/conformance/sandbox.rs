@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use cairn::flow::TaskOptions;
 use cairn::host::Host;
 use cairn::manifest::Manifest;
-use cairn::plugin::Plugins;
+use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::store::Sqlite;
 use cairn::task::Task;
 use serde_json::json;
@@ -57,7 +57,10 @@ impl Sandbox {
     /// # Errors
     /// When this machine cannot run it.
     pub fn new() -> Result<Self> {
-        Ok(Self(Plugins::new(&cairn::plugin_config())?))
+        Ok(Self(Plugins::new(&PluginConfig {
+            compiler: Some(Arc::new(InProcess)),
+            ..cairn::plugin_config()
+        })?))
     }
 
     /// A host on the store of one scenario.

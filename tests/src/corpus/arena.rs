@@ -65,19 +65,17 @@ impl Arena {
             Path::new(&flow),
             &cairn::grant_kinds(),
         )?)?;
-        let mut request = Ok(Value::Null);
         let honest = honest();
-        host.store().admin(&honest, |admin| {
+        let request = host.store().try_admin(&honest, |admin| {
             for resource in ["volumes", "gigabytes"] {
                 admin.set_project_limit(&honest.project_id, resource, Some(-1))?;
             }
             let action = plan.action.as_deref();
-            request = cairn::request::resolve(action, &json!({"size": 1}), None, &admin.view());
-            Ok(())
+            cairn::request::resolve(action, &json!({"size": 1}), None, &admin.view())
         })?;
         Ok(Self {
             honest: host.ready(&plan)?,
-            request: request?,
+            request,
             host,
             folder,
         })
@@ -147,10 +145,14 @@ impl Arena {
             (Ok(_), Ends::Refused(_)) => bail!("it was planned"),
             (Ok(plan), _) => plan,
         };
-        let request = json!({"size": 1});
-        let flow = self.host.prepare(&plan, hostile(), request, None)?;
+        let submission = Submission {
+            plan: self.host.ready(&plan)?,
+            requester: hostile(),
+            request: Ok(json!({"size": 1})),
+            key: None,
+        };
         let start = Instant::now();
-        let report = self.host.run(&flow)?;
+        let report = self.host.submit(submission)?.wait()?;
         let took = start.elapsed();
         let shown = check(&report, expectation.ends).with_context(|| {
             let error = report

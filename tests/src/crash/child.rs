@@ -11,7 +11,7 @@ use cairn::clock::SystemClock;
 use cairn::crash::{self, CrashPoint};
 use cairn::error::{Cause, TaskError};
 use cairn::event::Disposition;
-use cairn::host::Host;
+use cairn::host::{Host, Submission};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::plan::PlannedTask;
@@ -180,20 +180,25 @@ fn run(host: &Host, life: &Life) -> Result<()> {
     let manifest = Manifest::parse(&text, Path::new(&path), &cairn::grant_kinds())?;
     let plan = host.plan(&manifest)?;
     let requester = Identity::new("ann", "acme");
-    let entered = host.store().read(&requester, |view| {
+    let entered = host.store().try_read(&requester, |view| {
         let asked = json!({"size": 2, "name": "data", "volume_type": "gold"});
-        Ok(cairn::request::enter(
+        cairn::request::enter(
             &plan.name,
             plan.action.as_deref(),
             &asked,
             Some("key"),
             None,
             view,
-        ))
-    })??;
+        )
+    })?;
     host.recover(false)?;
-    let flow = host.prepare(&plan, requester, entered.request?, entered.key)?;
-    host.run(&flow)?;
+    let submission = Submission {
+        plan: host.ready(&plan)?,
+        requester,
+        request: entered.request,
+        key: entered.key,
+    };
+    host.submit(submission)?.wait()?;
     Ok(())
 }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use acceptance::program::volume_create;
 use cairn::clock::{ManualClock, Timestamp};
-use cairn::host::{Done, Host, HostError};
+use cairn::host::{Done, Host, HostError, Submission};
 use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::Plugins;
 use cairn::report::{Report, Verdict};
-use cairn::store::admin::{Admin, AdminError};
+use cairn::request::RequestError;
+use cairn::store::admin::Admin;
 use cairn::store::control::Operation;
 use cairn::store::view::{CAST, FlowFilter, Kind};
 use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
@@ -341,7 +342,7 @@ impl World {
         &mut self,
         what: &str,
         by: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<(), AdminError>,
+        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<(), StoreError>,
     ) -> Result<(), String> {
         let done = self.life().host.store().admin(by, work);
         match done {
@@ -381,18 +382,30 @@ impl World {
         }
         let life = self.life();
         let requester = owner(project);
-        let request = life.host.store().read(&requester, |view| {
+        let request = life.host.store().try_read(&requester, |view| {
             let action = life.plan.action.as_deref();
-            Ok(cairn::request::resolve(action, &asked, None, view))
+            cairn::request::resolve(action, &asked, None, view)
         });
-        let Ok(request) = request.map_err(|error| error.to_string())? else {
-            return Ok(());
+        let request = match request {
+            Err(RequestError::Store(error)) => return Err(error.to_string()),
+            Err(_) => return Ok(()),
+            request => request,
         };
-        let flow = life.host.prepare(&life.plan, requester, request, None);
-        let flow = flow.map_err(|error| error.to_string())?;
-        life.script.arm(fault, Some(&flow));
-        let report = life.host.run(&flow).map_err(|error| error.to_string())?;
-        drop(flow);
+        let submission = Submission {
+            plan: life
+                .host
+                .ready(&life.plan)
+                .map_err(|error| error.to_string())?,
+            requester,
+            request,
+            key: None,
+        };
+        let submitted = life.host.submit_watched(submission, |flow| {
+            life.script.arm(fault, Some(flow));
+            Ok::<_, HostError>(())
+        });
+        let report = submitted.and_then(|submitted| submitted.wait());
+        let report = report.map_err(|error| error.to_string())?;
         self.count(format!("run: {}", report.flow.state.as_str()));
         self.after(Some(&report))
     }

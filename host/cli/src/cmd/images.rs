@@ -136,7 +136,7 @@ impl Create {
         };
         let image = session.change(&requester, |admin| {
             let id = admin.create_image(&new)?;
-            Ok(look_up(&admin.view(), &kind::IMAGE, &id)?)
+            look_up(&admin.view(), &kind::IMAGE, &id)
         })?;
         output::object(&image, self.format)
     }

@@ -191,7 +191,7 @@ impl Create {
         };
         let made = session.change(&requester, |admin| {
             let id = admin.create_volume_type(&new)?;
-            Ok(whole(&admin.view(), &id)?)
+            whole(&admin.view(), &id)
         })?;
         output::object(&made, self.format)
     }

@@ -33,13 +33,13 @@ pub enum FlowError {
     #[error("no task {0} in this flow")]
     UnknownTask(TaskId),
     /// A required input has no provider.
-    #[error("{0}")]
+    #[error(transparent)]
     MissingDependencies(TaskError),
     /// A task failed, and the flow was rolled back.
     #[error("{0}")]
     Failed(Box<Cause>),
     /// The store failed: what the flow did last is gone, or cannot be written.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 

@@ -294,8 +294,11 @@ impl Core {
 
     /// The report of a flow that somebody else may have worked on.
     pub(super) fn report_on_disk(&self, id: FlowId) -> Result<Report, HostError> {
-        let journal = self.store.on_disk(id)?.journal;
-        let history = cairn_effects::history::History::fold(&journal, self.store.domains());
+        let found = self.store.on_disk(id)?;
+        if let Some(kept) = found.kept {
+            return Ok(kept);
+        }
+        let history = cairn_effects::history::History::fold(&found.journal, self.store.domains());
         let history = history.ok_or(StoreError::UnknownFlow(id))?;
         Ok(Report::new(id, &history))
     }

@@ -12,16 +12,16 @@ use cairn_store::request::RequestError;
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// Something that was given to read is wrong; nothing ran.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] Diagnostic),
     /// The database.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The sandbox.
-    #[error("{0}")]
+    #[error(transparent)]
     Plugin(#[from] PluginError),
     /// An operation that the flow's state does not allow.
-    #[error("{0}")]
+    #[error(transparent)]
     Flow(FlowError),
     /// The flow cannot be made from what is stored of it.
     #[error("flow {flow} cannot be taken up: {reason}")]

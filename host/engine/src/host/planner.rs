@@ -3,6 +3,7 @@ use std::io;
 use std::sync::Arc;
 
 use cairn_effects::domain::Domains;
+use cairn_effects::task::Task;
 use cairn_manifest::allow::Allow;
 use cairn_manifest::manifest::{GrantKinds, LimitKey, Limits, Manifest, PluginEntry, Source};
 use cairn_manifest::plan::{Inspected, Plan, PlannedCheck};
@@ -16,6 +17,7 @@ use cairn_sandbox::plugin::{Plugin, PluginError, Plugins};
 
 use super::HostError;
 use super::checks::{checks, rule_plugins};
+use super::native::Native;
 
 /// Makes plans of manifests: what a host does before it touches a database.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub struct Planner {
     pub(super) plugins: Arc<Plugins>,
     policy: Arc<Policy>,
     builtins: BTreeMap<String, &'static [u8]>,
+    /// By name.
+    natives: BTreeMap<String, Native>,
     pub(super) allow: Allow,
     /// The most that a manifest may give a plugin.
     ceilings: Limits,
@@ -35,6 +39,7 @@ impl Planner {
             plugins,
             policy: Arc::default(),
             builtins: BTreeMap::new(),
+            natives: BTreeMap::new(),
             allow: Allow::default(),
             ceilings: Limits::most(),
         };
@@ -52,6 +57,16 @@ impl Planner {
     #[must_use]
     pub fn allowing(mut self, allow: Allow) -> Self {
         self.allow = allow;
+        self
+    }
+
+    /// Adds a task in native code. Manifests name it as they name a built-in plugin, `builtin = "NAME"`, by the name in its
+    /// [`spec`](Task::spec), which also says what it takes and gives; it takes the place of a built-in plugin of that name. It has no
+    /// settings, needs no grants, and no limit of the sandbox binds it.
+    #[must_use]
+    pub fn native(mut self, task: Arc<dyn Task>) -> Self {
+        let native = Native::new(task);
+        self.natives.insert(native.name().to_owned(), native);
         self
     }
 
@@ -115,8 +130,11 @@ impl Planner {
         limits
     }
 
-    /// Loads a component: one that comes with the program is trusted.
-    pub(super) fn component(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+    /// Loads a component. One of the built-in plugins is trusted: it is compiled in this process.
+    ///
+    /// # Errors
+    /// Those of [`Plugins::load`].
+    pub fn component(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         match self.name_of(bytes) {
             Some(_) => self.plugins.load_trusted(bytes),
             None => self.plugins.load(bytes),
@@ -239,6 +257,12 @@ impl Planner {
         })
     }
 
+    /// The native task that stands for this digest in plans.
+    pub(super) fn native_of(&self, digest: Digest) -> Option<&Native> {
+        let mut natives = self.natives.values();
+        natives.find(|native| native.digest() == digest)
+    }
+
     /// The built-in plugin of that digest.
     pub(super) fn builtin(&self, digest: Digest) -> Option<&'static [u8]> {
         self.builtins
@@ -260,6 +284,22 @@ impl Planner {
         key: &str,
         entry: &PluginEntry,
     ) -> Result<Inspected, Diagnostic> {
+        if let Source::Builtin(name) = &entry.source
+            && let Some(native) = self.natives.get(name)
+        {
+            let inspected = native.inspect().map_err(|problem| {
+                refused(manifest, key, entry, &PluginError::Description(problem))
+            })?;
+            manifest.check_digest(key, entry, inspected.digest)?;
+            if let Some(setting) = entry.settings.keys().next() {
+                let message = format!("plugin `{key}`: the native task `{name}` has no settings");
+                let line = entry.settings_line(&format!("/{setting}"));
+                return Err(Diagnostic::new(message)
+                    .at(&manifest.file, line)
+                    .help(format!("remove `{setting}`")));
+            }
+            return Ok(inspected);
+        }
         let failed = |error: &PluginError| refused(manifest, key, entry, error);
         let bytes = self.read(manifest, key, entry)?;
         manifest.check_digest(key, entry, Digest::of(&bytes))?;
@@ -311,7 +351,9 @@ impl Planner {
             Source::Builtin(name) => match self.builtins.get(name) {
                 Some(bytes) => within(bytes.len() as u64).map(|()| bytes.to_vec()),
                 None => {
-                    let known: Vec<&str> = self.builtins.keys().map(String::as_str).collect();
+                    let known = self.builtins.keys().chain(self.natives.keys());
+                    let known: BTreeSet<&str> = known.map(String::as_str).collect();
+                    let known: Vec<&str> = known.into_iter().collect();
                     let message = format!("plugin `{key}`: there is no built-in plugin `{name}`");
                     Err(Diagnostic::new(message)
                         .at(&manifest.file, entry.line)

@@ -72,6 +72,9 @@ impl Core {
         }
         if let Some(folder) = &self.components {
             for (digest, whose) in plan.components() {
+                if self.planner.native_of(digest).is_some() {
+                    continue;
+                }
                 let plugin = self.component(digest, &whose)?;
                 keep_component(folder, &plugin).map_err(|error| {
                     StoreError::Database(format!("{}: {error}", folder.display()))
@@ -146,20 +149,39 @@ impl Core {
             );
             return Err(Diagnostic::new(message).into());
         }
-        let plugin = self.component(planned.digest, &whose)?;
-        let limits = self.planner.limits_today(&planned.limits, &whose);
-        let requires = planned.requires.iter().map(|(input, _)| input);
+        let task = match self.planner.native_of(planned.digest) {
+            Some(native) => native.planned(spec(planned, native.optional())),
+            None => self.plugin_task(planned, &whose, services)?,
+        };
+        let task = match &self.interceptor {
+            Some(interceptor) => interceptor(planned, task),
+            None => task,
+        };
+        let options = TaskOptions {
+            call: planned.retry.clone(),
+            revert: planned.revert.clone(),
+            ..TaskOptions::default()
+        };
+        Ok((options, task))
+    }
+
+    fn plugin_task(
+        &self,
+        planned: &PlannedTask,
+        whose: &str,
+        services: &Arc<Services>,
+    ) -> Result<Arc<dyn Task>, HostError> {
+        if let (0, Some(name)) = (planned.size, &planned.builtin) {
+            let message = format!(
+                "{whose} is the native task `{name}`, which this program does not have, or which takes and gives other values here"
+            );
+            return Err(Diagnostic::new(message).into());
+        }
+        let kinds = self.planner.kinds();
+        let plugin = self.component(planned.digest, whose)?;
+        let limits = self.planner.limits_today(&planned.limits, whose);
         // Whether it can run within what the operator allows today is found out before its flow is changed.
         let descriptor = plugin.describe(&planned.settings, &limits)?;
-        let spec = TaskSpec {
-            name: planned.display.clone(),
-            version: planned.version,
-            ..TaskSpec::default()
-        };
-        let spec = spec
-            .requires(requires)
-            .optional(&descriptor.optional)
-            .provides(&planned.provides);
         let granted = Granted {
             settings: Value::Object(planned.settings.clone()).to_string(),
             // The plan may be older than what the operator says today.
@@ -172,18 +194,9 @@ impl Core {
             limits,
             sees_request: planned.builtin.as_deref() == Some(INJECT),
         };
-        let options = TaskOptions {
-            call: planned.retry.clone(),
-            revert: planned.revert.clone(),
-            ..TaskOptions::default()
-        };
+        let spec = spec(planned, &descriptor.optional);
         let task = PluginTask::new(spec, plugin, granted, Arc::clone(services));
-        let task: Arc<dyn Task> = Arc::new(task);
-        let task = match &self.interceptor {
-            Some(interceptor) => interceptor(planned, task),
-            None => task,
-        };
-        Ok((options, task))
+        Ok(Arc::new(task))
     }
 
     /// The component of a plan: one that is loaded, one that was kept, or a built-in one with this digest.
@@ -274,6 +287,19 @@ impl Core {
         }
         Ok((flow, ready.on_lost))
     }
+}
+
+/// Returns how a planned task is called and wired.
+fn spec(planned: &PlannedTask, optional: &[String]) -> TaskSpec {
+    let requires = planned.requires.iter().map(|(input, _)| input);
+    let spec = TaskSpec {
+        name: planned.display.clone(),
+        version: planned.version,
+        ..TaskSpec::default()
+    };
+    spec.requires(requires)
+        .optional(optional)
+        .provides(&planned.provides)
 }
 
 fn component_path(folder: &Path, digest: Digest) -> PathBuf {

@@ -45,10 +45,12 @@ impl Submitted {
         self.id
     }
 
-    /// Waits until it has ended, or was interrupted, and that is on disk.
+    /// Waits until it has ended, or was interrupted, and that is on disk. A batch that is lost under it is made good as after a crash: the
+    /// flow goes on, or is rolled back, from what is on disk.
     ///
     /// # Errors
-    /// As [`Host::run`]; [`HostError::NotStarted`] when the host stopped before its turn came, [`HostError::KeyReused`].
+    /// [`HostError::Store`] when nothing of the flow is left, or the database cannot be used any more; [`HostError::NotStarted`] when the
+    /// host stopped before its turn came; [`HostError::KeyReused`].
     pub fn wait(self) -> Result<Report, HostError> {
         self.report.recv().unwrap_or(Err(HostError::NotStarted))
     }
@@ -88,6 +90,32 @@ impl Host {
         self.core.pool.push_in_turn(&self.core, Box::new(job))?;
         Ok(id)
     }
+
+    /// [`submit`](Self::submit), which shows the flow to `watch` first, in PENDING and in this thread: to register listeners, or to
+    /// [interrupt](Flow::interrupt) it later. A repeat under a key runs nothing; its flow is shown when its request can be resolved.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit), and those of `watch`: nothing runs then.
+    pub fn submit_watched<E: From<HostError>>(
+        &self,
+        submission: Submission,
+        watch: impl FnOnce(&Flow) -> Result<(), E>,
+    ) -> Result<Submitted, E> {
+        if submission.request.is_err() {
+            return Ok(self.submit(submission)?);
+        }
+        let id = FlowId::new();
+        let flow = self.core.flow_of(id, submission)?;
+        watch(&flow)?;
+        let (tell, report) = sync_channel(1);
+        let then: Tell = Box::new(move |result| {
+            // The caller may have dropped what it was given.
+            let _ = tell.send(result);
+        });
+        let job = move |core: &Arc<Core>| core.begin(flow, then);
+        self.core.pool.push_in_turn(&self.core, Box::new(job))?;
+        Ok(Submitted { id, report })
+    }
 }
 
 impl Core {
@@ -101,33 +129,34 @@ impl Core {
             then(Err(HostError::NotStarted));
             return None;
         }
-        let Submission {
-            plan,
-            requester,
-            request,
-            key,
-        } = submission;
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => {
-                self.repeat_or(&requester, key.as_ref(), error, then);
-                return None;
-            }
-        };
-        let mut builder = Flow::builder(plan.name())
-            .id(id)
-            .requester(requester)
-            .request(request);
-        if let Some(key) = key {
-            builder = builder.key(key);
+        if let Err(error) = submission.request {
+            self.repeat_or(&submission.requester, submission.key.as_ref(), error, then);
+            return None;
         }
-        let flow = match self.build(builder, &plan) {
-            Ok(flow) => flow,
+        match self.flow_of(id, submission) {
+            Ok(flow) => self.begin(flow, then),
             Err(error) => {
                 then(Err(error));
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// Makes the flow of a submission, in PENDING.
+    fn flow_of(&self, id: FlowId, submission: Submission) -> Result<Flow, HostError> {
+        let mut builder = Flow::builder(submission.plan.name())
+            .id(id)
+            .requester(submission.requester)
+            .request(submission.request?);
+        if let Some(key) = submission.key {
+            builder = builder.key(key);
+        }
+        self.build(builder, &submission.plan)
+    }
+
+    /// Starts a flow, unless the host has stopped.
+    fn begin(self: &Arc<Self>, flow: Flow, then: Tell) -> Option<Rest> {
+        let id = flow.id();
         self.enter(&flow);
         // Between the look and the entry somebody may have stopped the host.
         if self.stopping.load(Ordering::SeqCst) {

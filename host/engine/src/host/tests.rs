@@ -4,7 +4,9 @@ use std::time::Duration;
 use cairn_effects::event::{Event, FlowState};
 use cairn_manifest::manifest::{Limits, OnLost, Retry};
 use cairn_model::clock::SystemClock;
+use cairn_model::id::Identity;
 use cairn_model::idempotency::Key;
+use cairn_model::value::Value;
 use cairn_sandbox::plugin::PluginConfig;
 use cairn_store::{Sqlite, SqliteConfig};
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use cairn::plugin::Plugins;
+use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn_laws::Tools;
 
 /// One of its components: `lawless.wasm`, or `examples/NAME.wasm`.
@@ -33,7 +33,11 @@ pub fn component(name: &str) -> PathBuf {
 
 pub fn tools() -> Tools {
     Tools {
-        plugins: Plugins::new(&cairn::plugin_config()).unwrap(),
+        plugins: Plugins::new(&PluginConfig {
+            compiler: Some(Arc::new(InProcess)),
+            ..cairn::plugin_config()
+        })
+        .unwrap(),
         builtins: cairn_bundle::PLUGINS.to_vec(),
         domains: Vec::new(),
         folder: std::env::temp_dir(),

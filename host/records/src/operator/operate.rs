@@ -3,7 +3,8 @@ use cairn_effects::rules::Effect as _;
 use cairn_model::error::TaskError;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
-use cairn_store::admin::{Admin, AdminError};
+use cairn_store::StoreError;
+use cairn_store::admin::Admin;
 
 use crate::rules::{Expect, RecordPut, RecordRemove, operate};
 
@@ -19,7 +20,7 @@ pub trait OperateRecords {
         key: &str,
         value: &Value,
         expect: Expect,
-    ) -> Result<u64, AdminError>;
+    ) -> Result<u64, StoreError>;
 
     /// Removes the record of a key.
     ///
@@ -30,7 +31,7 @@ pub trait OperateRecords {
         collection: &str,
         key: &str,
         expect: Expect,
-    ) -> Result<(), AdminError>;
+    ) -> Result<(), StoreError>;
 
     /// Takes a key from a flow that cannot go on: one that was set aside, whose rollback is incomplete, or that is not there any more. What
     /// the flow has done to the record is gone.
@@ -43,7 +44,7 @@ pub trait OperateRecords {
         key: &str,
         flow: FlowId,
         reason: &str,
-    ) -> Result<(), AdminError>;
+    ) -> Result<(), StoreError>;
 }
 
 impl OperateRecords for Admin<'_, '_> {
@@ -53,7 +54,7 @@ impl OperateRecords for Admin<'_, '_> {
         key: &str,
         value: &Value,
         expect: Expect,
-    ) -> Result<u64, AdminError> {
+    ) -> Result<u64, StoreError> {
         let put = RecordPut {
             collection: collection.to_owned(),
             key: key.to_owned(),
@@ -68,7 +69,7 @@ impl OperateRecords for Admin<'_, '_> {
         collection: &str,
         key: &str,
         expect: Expect,
-    ) -> Result<(), AdminError> {
+    ) -> Result<(), StoreError> {
         let remove = RecordRemove {
             collection: collection.to_owned(),
             key: key.to_owned(),
@@ -83,7 +84,7 @@ impl OperateRecords for Admin<'_, '_> {
         key: &str,
         flow: FlowId,
         reason: &str,
-    ) -> Result<(), AdminError> {
+    ) -> Result<(), StoreError> {
         // A note of a flow that was pruned says nothing to anyone.
         self.execute(
             "DELETE FROM record_releases WHERE NOT EXISTS (SELECT 1 FROM flows WHERE flows.id = record_releases.flow)",
@@ -95,7 +96,7 @@ impl OperateRecords for Admin<'_, '_> {
 }
 
 /// Refuses to take something from a flow that can go on. What was done before in the same operation is taken back with the refusal.
-fn require_stuck(admin: &Admin<'_, '_>, flow: FlowId) -> Result<(), AdminError> {
+fn require_stuck(admin: &Admin<'_, '_>, flow: FlowId) -> Result<(), StoreError> {
     let view = admin.view();
     let id = Cell::from(flow.cell());
     let state = view

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use cairn_model::value::Digest;
+
 /// Why a plugin cannot be used. It can be written as JSON, for a compiler in another process.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum PluginError {
@@ -40,6 +42,14 @@ pub enum PluginError {
     /// The compiler did not get to it, or was stopped, for reasons that are not the component's.
     #[error("the component was not compiled: the process that compiles {0}")]
     NotCompiled(String),
+    /// It does not come with the program, and there is no compiler for such components.
+    #[error(
+        "the component {digest} does not come with this program, which has no compiler with limits for components of others"
+    )]
+    Untrusted {
+        /// Digest of its bytes.
+        digest: Digest,
+    },
     /// The bytes are machine code.
     #[error("this is a compiled component: machine code, which would run outside of the sandbox")]
     Precompiled,
@@ -145,6 +155,9 @@ impl PluginError {
             ),
             Self::NotCompiled(_) => Some(
                 "try again; when that does not help, look whether this machine has memory left, and install the program anew",
+            ),
+            Self::Untrusted { .. } => Some(
+                "give the program a compiler that works in a process with limits (`compiler` of the builder, or of `PluginConfig`), or register the component among its built-in plugins if you trust it",
             ),
             Self::Mismatch(_) => Some(
                 "build it against the .wit files of this host: `wit/` of its sources, or `cairn plugin new`",

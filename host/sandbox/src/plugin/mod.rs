@@ -35,9 +35,9 @@ use crate::capability::{self, Capability};
 pub struct PluginConfig {
     /// A folder of our own for compiled components; `None` compiles them anew in each process.
     pub cache: Option<PathBuf>,
-    /// Who compiles components that are not trusted. The default is [`InProcess`], which nothing stops: whoever takes
-    /// components from strangers gives one that works in a process with limits.
-    pub compiler: Arc<dyn Compiler>,
+    /// The compiler of components that are not trusted: one that works in a process with limits. `None` refuses such components with
+    /// [`PluginError::Untrusted`]; [`InProcess`] compiles them in the calling thread, which no limit stops.
+    pub compiler: Option<Arc<dyn Compiler>>,
     /// What plugins may be granted, in the order in which grants are written; the capabilities of the [core](capability::core)
     /// unless others are given.
     pub capabilities: Vec<Arc<dyn Capability>>,
@@ -47,7 +47,7 @@ impl Default for PluginConfig {
     fn default() -> Self {
         Self {
             cache: None,
-            compiler: Arc::new(InProcess),
+            compiler: None,
             capabilities: capability::core().into(),
         }
     }
@@ -58,7 +58,7 @@ pub struct Plugins {
     engines: Engines,
     kinds: GrantKinds,
     cache: Option<Cache>,
-    compiler: Arc<dyn Compiler>,
+    compiler: Option<Arc<dyn Compiler>>,
     loaded: Mutex<HashMap<Digest, Arc<Plugin>>>,
 }
 
@@ -81,7 +81,7 @@ impl Plugins {
             engines,
             kinds,
             cache,
-            compiler: Arc::clone(&config.compiler),
+            compiler: config.compiler.clone(),
             loaded: Mutex::new(HashMap::new()),
         }))
     }
@@ -91,34 +91,43 @@ impl Plugins {
         &self.kinds
     }
 
-    /// The plugin that these bytes are. They may be anybody's.
+    /// Compiles and loads an untrusted component.
     ///
     /// # Errors
-    /// When they are no component, one that lacks an export or imports what nobody has, or one that the compiler gives up.
+    /// [`PluginError::Untrusted`] without a compiler for such components, also when the cache holds its machine code; when the bytes
+    /// are no component, lack an export, import what this host does not have, or are given up by the compiler.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
-        self.load_with(bytes, || {
-            compiler::sniff(bytes)?;
-            self.compiler.compile(bytes)
-        })
+        let digest = Digest::of(bytes);
+        if let Some(plugin) = self.loaded(digest) {
+            return Ok(plugin);
+        }
+        compiler::sniff(bytes)?;
+        let Some(compiler) = &self.compiler else {
+            return Err(PluginError::Untrusted { digest });
+        };
+        self.load_with(bytes, digest, || compiler.compile(bytes))
     }
 
-    /// The same for bytes that come with the program: they are compiled here, and nothing looks whether that takes long.
+    /// Compiles and loads a component that comes with the program, in the calling thread and without limits.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_trusted(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
-        self.load_with(bytes, || compiler::precompile(self.engines.any()?, bytes))
+        let digest = Digest::of(bytes);
+        if let Some(plugin) = self.loaded(digest) {
+            return Ok(plugin);
+        }
+        self.load_with(bytes, digest, || {
+            compiler::precompile(self.engines.any()?, bytes)
+        })
     }
 
     fn load_with(
         &self,
         bytes: &[u8],
+        digest: Digest,
         compile: impl FnOnce() -> Result<Vec<u8>, PluginError>,
     ) -> Result<Arc<Plugin>, PluginError> {
-        let digest = Digest::of(bytes);
-        if let Some(plugin) = self.lock().get(&digest) {
-            return Ok(Arc::clone(plugin));
-        }
         // SAFETY: an entry of the cache holds what our compiler made, and it is these bytes that were compared with their
         // digest.
         #[expect(unsafe_code, reason = "see the safety comment")]

@@ -20,7 +20,10 @@ const COUNTER: SimpleCapability = SimpleCapability::new(
 );
 
 fn plugins(capabilities: &[SimpleCapability]) -> Result<Arc<Plugins>, PluginError> {
-    let mut config = PluginConfig::default();
+    let mut config = PluginConfig {
+        compiler: Some(Arc::new(InProcess)),
+        ..PluginConfig::default()
+    };
     for capability in capabilities {
         config.capabilities.push(Arc::new(*capability));
     }
@@ -51,6 +54,39 @@ fn a_component_imports_what_was_registered() {
     let plugins = plugins(&[COUNTER]).unwrap();
     let with = refused(&plugins, &component);
     assert!(matches!(with, PluginError::MissingExport { .. }), "{with}");
+}
+
+#[test]
+fn a_strangers_component_needs_a_compiler() {
+    let cache = tempfile::tempdir().unwrap();
+    let plugins = |compiler: Option<Arc<dyn Compiler>>| {
+        Plugins::new(&PluginConfig {
+            cache: Some(cache.path().to_owned()),
+            compiler,
+            ..PluginConfig::default()
+        })
+        .unwrap()
+    };
+    let component = b"(component)";
+    let digest = Digest::of(component);
+    let refuses = |plugins: &Plugins| {
+        let error = plugins.load(component).err().expect("no compiler");
+        assert!(error.to_string().contains(&digest.to_string()), "{error}");
+        assert!(error.help().unwrap().contains("compiler"), "{error}");
+        assert!(matches!(error, PluginError::Untrusted { .. }), "{error}");
+    };
+    let without = plugins(None);
+    refuses(&without);
+    let compiled = |error: Option<PluginError>| {
+        let error = error.expect("it exports nothing");
+        let is_compiled = matches!(error, PluginError::MissingExport { .. });
+        assert!(is_compiled, "{error}");
+    };
+    // What comes with the program is compiled.
+    compiled(without.load_trusted(component).err());
+    compiled(plugins(Some(Arc::new(InProcess))).load(component).err());
+    // That the cache has it makes it nobody else's.
+    refuses(&without);
 }
 
 #[test]

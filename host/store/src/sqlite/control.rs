@@ -1,5 +1,6 @@
 //! What a host asks of SQLite besides what its flows need.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
@@ -33,11 +34,11 @@ impl HostStore for Sqlite {
 
     fn set_aside(&self, flow: FlowId, reason: &str) -> Result<(), StoreError> {
         self.admin(&Identity::default(), |admin| {
-            admin
-                .connection()
-                .prepare_cached("UPDATE flows SET stuck = ? WHERE id = ?")?
-                .execute(params![reason, flow.0.as_bytes()])?;
-            Ok(())
+            admin.sql(|connection| {
+                connection
+                    .prepare_cached("UPDATE flows SET stuck = ? WHERE id = ?")?
+                    .execute(params![reason, flow.0.as_bytes()])
+            })
         })?;
         reach(CrashPoint::FlowSetAside);
         Ok(())
@@ -59,12 +60,13 @@ impl HostStore for Sqlite {
 
     fn keep_plan(&self, digest: Digest, body: &str) -> Result<(), StoreError> {
         self.admin(&Identity::default(), |admin| {
-            admin
-                .connection()
-                .prepare_cached("INSERT OR IGNORE INTO plans (digest, body) VALUES (?, ?)")?
-                .execute(params![digest.to_string(), body])?;
-            Ok(())
-        })
+            admin.sql(|connection| {
+                connection
+                    .prepare_cached("INSERT OR IGNORE INTO plans (digest, body) VALUES (?, ?)")?
+                    .execute(params![digest.to_string(), body])
+            })
+        })?;
+        Ok(())
     }
 
     fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError> {
@@ -74,16 +76,18 @@ impl HostStore for Sqlite {
     fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError> {
         let operation = json(operation)?;
         self.admin(&Identity::default(), |admin| {
-            let (connection, now) = (admin.connection(), admin.now());
-            connection
-                .prepare_cached("DELETE FROM requests WHERE answered_at < ?")?
-                .execute([now.before(KEPT).0])?;
-            connection
-                .prepare_cached(
-                    "INSERT INTO requests (flow, operation, created_at) VALUES (?, ?, ?)",
-                )?
-                .execute(params![flow.0.as_bytes(), operation, now.0])?;
-            Ok(connection.last_insert_rowid())
+            let now = admin.now();
+            admin.sql(|connection| {
+                connection
+                    .prepare_cached("DELETE FROM requests WHERE answered_at < ?")?
+                    .execute([now.before(KEPT).0])?;
+                connection
+                    .prepare_cached(
+                        "INSERT INTO requests (flow, operation, created_at) VALUES (?, ?, ?)",
+                    )?
+                    .execute(params![flow.0.as_bytes(), operation, now.0])?;
+                Ok(connection.last_insert_rowid())
+            })
         })
     }
 
@@ -91,11 +95,12 @@ impl HostStore for Sqlite {
         reach(CrashPoint::RequestServed);
         let answer = answer.to_string();
         self.admin(&Identity::default(), |admin| {
-            admin
-                .connection()
-                .prepare_cached("UPDATE requests SET answer = ?, answered_at = ? WHERE id = ?")?
-                .execute(params![answer, admin.now().0, request])?;
-            Ok(())
+            let now = admin.now();
+            admin.sql(|connection| {
+                connection
+                    .prepare_cached("UPDATE requests SET answer = ?, answered_at = ? WHERE id = ?")?
+                    .execute(params![answer, now.0, request])
+            })
         })?;
         reach(CrashPoint::RequestAnswered);
         Ok(())
@@ -141,11 +146,21 @@ impl HostStore for Sqlite {
 
 impl Operators for Sqlite {
     fn read_dyn(&self, requester: &Identity, read: Read<'_>) -> Result<(), StoreError> {
-        self.read(requester, read)
+        self.read(requester, |view| {
+            read(view);
+            Ok(())
+        })
     }
 
     fn admin_dyn(&self, requester: &Identity, work: Work<'_>) -> Result<(), StoreError> {
-        self.admin(requester, work)
+        let done = self.try_admin(requester, |admin| match work(admin) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(NotDone::Refused),
+        });
+        match done {
+            Ok(()) | Err(NotDone::Refused) => Ok(()),
+            Err(NotDone::Store(error)) => Err(error),
+        }
     }
 
     fn prune_flows(
@@ -154,6 +169,18 @@ impl Operators for Sqlite {
         older_than: Duration,
     ) -> Result<Pruned, StoreError> {
         Self::prune_flows(self, requester, older_than)
+    }
+}
+
+/// Why an operator's change was not made.
+enum NotDone {
+    Refused,
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotDone {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

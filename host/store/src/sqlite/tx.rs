@@ -17,28 +17,6 @@ pub(super) struct Tx<'a> {
     pub(super) now: Timestamp,
 }
 
-/// Why a change was not made.
-pub(super) enum Fault {
-    /// One of our rules.
-    Refused(cairn_model::error::TaskError),
-    /// A read, or the text of a statement, failed. The transaction is as it was before.
-    Failed(StoreError),
-    /// SQLite: nobody knows what is left of the transaction.
-    Sqlite(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<cairn_model::error::TaskError> for Fault {
-    fn from(error: cairn_model::error::TaskError) -> Self {
-        Self::Refused(error)
-    }
-}
-
 impl<'a> Tx<'a> {
     pub(super) fn new(connection: &'a Connection, env: &'a Env, by: Caller<'a>) -> Self {
         Self {
@@ -50,23 +28,21 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// Runs `work` in a savepoint: what it wrote is gone when it is refused, or fails.
-pub(super) fn in_savepoint<T>(
+/// Runs `work` in a savepoint: what it wrote is gone when it is refused.
+///
+/// # Errors
+/// The outer one is SQLite's: it is not known what is left of the transaction, so the whole batch goes.
+pub(super) fn in_savepoint<T, E>(
     tx: &mut Tx<'_>,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
+    work: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<Result<T, E>>,
+) -> rusqlite::Result<Result<T, E>> {
     execute(tx.connection, "SAVEPOINT effect")?;
-    let result = work(tx);
-    match &result {
-        Ok(_) => execute(tx.connection, "RELEASE effect")?,
-        Err(Fault::Refused(_) | Fault::Failed(_)) => {
-            execute(tx.connection, "ROLLBACK TO effect")?;
-            execute(tx.connection, "RELEASE effect")?;
-        }
-        // The whole batch goes.
-        Err(Fault::Sqlite(_)) => {}
+    let result = work(tx)?;
+    if result.is_err() {
+        execute(tx.connection, "ROLLBACK TO effect")?;
     }
-    result
+    execute(tx.connection, "RELEASE effect")?;
+    Ok(result)
 }
 
 pub(super) fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use cairn_effects::rows::Text;
 use cairn_model::error::TaskError;
 use cairn_model::value::{Object, Value};
-use cairn_store::admin::{Admin, AdminError, not_found};
+use cairn_store::StoreError;
+use cairn_store::admin::{Admin, not_found};
 
 use super::record::query;
 
@@ -72,7 +73,7 @@ pub struct NewImage {
 pub(super) fn create_volume_type(
     admin: &mut Admin<'_, '_>,
     new: &NewVolumeType,
-) -> Result<String, AdminError> {
+) -> Result<String, StoreError> {
     let name = new.name.as_str();
     let taken = "SELECT id FROM volume_types WHERE name = $1 AND deleted = FALSE";
     if !admin.view().query(taken, &[name.into()])?.is_empty() {
@@ -109,7 +110,7 @@ pub(super) fn create_volume_type(
     Ok(id)
 }
 
-fn create_qos_specs(admin: &mut Admin<'_, '_>, new: &NewQosSpecs) -> Result<String, AdminError> {
+fn create_qos_specs(admin: &mut Admin<'_, '_>, new: &NewQosSpecs) -> Result<String, StoreError> {
     let id = cairn_model::id::uuid().to_string();
     admin.execute(
         "INSERT INTO qos_specs (id, name, consumer, specs) VALUES ($1, $2, $3, $4)",
@@ -131,7 +132,7 @@ pub(super) fn delete_volume_type(
     admin: &mut Admin<'_, '_>,
     id: &str,
     force: bool,
-) -> Result<(), AdminError> {
+) -> Result<(), StoreError> {
     if !force {
         let statement =
             "SELECT name, (SELECT COUNT(*) FROM volumes WHERE volume_type_id = $1 AND deleted = FALSE)
@@ -161,7 +162,7 @@ fn in_use(name: &str, used: i64) -> TaskError {
 pub(super) fn create_image(
     admin: &mut Admin<'_, '_>,
     new: &NewImage,
-) -> Result<String, AdminError> {
+) -> Result<String, StoreError> {
     let id = cairn_model::id::uuid().to_string();
     admin.execute(
         "INSERT INTO images (id, project_id, name, size, checksum, min_disk, path, created_at)
@@ -184,12 +185,12 @@ pub(super) fn create_image(
 ///
 /// # Errors
 /// `NotFound`.
-pub(super) fn delete_image(admin: &mut Admin<'_, '_>, id: &str) -> Result<(), AdminError> {
+pub(super) fn delete_image(admin: &mut Admin<'_, '_>, id: &str) -> Result<(), StoreError> {
     change(admin, "DELETE FROM images WHERE id = $1", "image", id)
 }
 
 /// Makes a zone, if it is not there.
-pub(super) fn create_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), AdminError> {
+pub(super) fn create_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), StoreError> {
     let statement = "INSERT INTO zones (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
     admin.execute(statement, &[name.into()])?;
     Ok(())
@@ -199,7 +200,7 @@ pub(super) fn create_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), A
 ///
 /// # Errors
 /// `NotFound`.
-pub(super) fn delete_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), AdminError> {
+pub(super) fn delete_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), StoreError> {
     change(admin, "DELETE FROM zones WHERE name = $1", "zone", name)
 }
 
@@ -212,7 +213,7 @@ fn change(
     statement: &str,
     noun: &str,
     id: &str,
-) -> Result<(), AdminError> {
+) -> Result<(), StoreError> {
     match admin.execute(statement, &[id.into()])? {
         0 => Err(not_found(noun, id).into()),
         _ => Ok(()),

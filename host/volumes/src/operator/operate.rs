@@ -4,7 +4,8 @@ use cairn_effects::rows::Text;
 use cairn_model::error::TaskError;
 use cairn_model::id::FlowId;
 use cairn_model::value::{Object, Value};
-use cairn_store::admin::{Admin, AdminError, not_found};
+use cairn_store::StoreError;
+use cairn_store::admin::{Admin, not_found};
 
 use super::catalogue::{self, NewImage, NewVolumeType};
 use super::quota::{self, Expired, Whose};
@@ -16,13 +17,13 @@ pub trait OperateVolumes {
     ///
     /// # Errors
     /// `InvalidInput`, `OverQuota`; those of [`VolumeCreate`](crate::VolumeCreate).
-    fn create_volume(&mut self, properties: Object) -> Result<Value, AdminError>;
+    fn create_volume(&mut self, properties: Object) -> Result<Value, StoreError>;
 
     /// Sets `status` or `host` of a volume, as its backend would.
     ///
     /// # Errors
     /// `VolumeNotFound`.
-    fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value, AdminError>;
+    fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value, StoreError>;
 
     /// Soft-deletes a volume, and gives back the quota that it is booked with: to the volume's project, whoever asks. A
     /// rollback of the flow that made it does not give that back again.
@@ -30,7 +31,7 @@ pub trait OperateVolumes {
     /// # Errors
     /// `VolumeNotFound`; `VolumeInUse` when it has snapshots; `FlowUnfinished` while the flow that made it has not ended,
     /// since that flow may yet book the volume, or give its quota back.
-    fn delete_volume(&mut self, id: &str) -> Result<(), AdminError>;
+    fn delete_volume(&mut self, id: &str) -> Result<(), StoreError>;
 
     /// Adds a snapshot of a volume, to the volume's project, and books its quota there; returns it.
     ///
@@ -41,50 +42,50 @@ pub trait OperateVolumes {
         volume_id: &str,
         name: Option<&str>,
         status: &str,
-    ) -> Result<Object, AdminError>;
+    ) -> Result<Object, StoreError>;
 
     /// Soft-deletes a snapshot, and gives back what was booked when it was made, whatever the settings say by now.
     ///
     /// # Errors
     /// `NotFound`.
-    fn delete_snapshot(&mut self, id: &str) -> Result<(), AdminError>;
+    fn delete_snapshot(&mut self, id: &str) -> Result<(), StoreError>;
 
     /// Makes a volume type, with its QoS specs and encryption; returns its id.
     ///
     /// # Errors
     /// `Duplicate` when there is a type of this name.
-    fn create_volume_type(&mut self, new: &NewVolumeType) -> Result<String, AdminError>;
+    fn create_volume_type(&mut self, new: &NewVolumeType) -> Result<String, StoreError>;
 
     /// Soft-deletes a volume type: its quota resources stay. Volumes keep a type that is deleted with `force`; what they count
     /// for in its resources counts for a new type of the same name, too.
     ///
     /// # Errors
     /// `NotFound`; `VolumeTypeInUse` when volumes have it, without `force`.
-    fn delete_volume_type(&mut self, id: &str, force: bool) -> Result<(), AdminError>;
+    fn delete_volume_type(&mut self, id: &str, force: bool) -> Result<(), StoreError>;
 
     /// Registers an image; returns its id.
     ///
     /// # Errors
     /// Of the database.
-    fn create_image(&mut self, new: &NewImage) -> Result<String, AdminError>;
+    fn create_image(&mut self, new: &NewImage) -> Result<String, StoreError>;
 
     /// Removes an image.
     ///
     /// # Errors
     /// `NotFound`.
-    fn delete_image(&mut self, id: &str) -> Result<(), AdminError>;
+    fn delete_image(&mut self, id: &str) -> Result<(), StoreError>;
 
     /// Allows volumes in a zone; does nothing when they are allowed there. With the first zone every other one becomes invalid.
     ///
     /// # Errors
     /// Of the database.
-    fn create_zone(&mut self, name: &str) -> Result<(), AdminError>;
+    fn create_zone(&mut self, name: &str) -> Result<(), StoreError>;
 
     /// No longer allows volumes in a zone.
     ///
     /// # Errors
     /// `NotFound`.
-    fn delete_zone(&mut self, name: &str) -> Result<(), AdminError>;
+    fn delete_zone(&mut self, name: &str) -> Result<(), StoreError>;
 
     /// Sets a project's limit; `None` and -1 are unlimited.
     ///
@@ -95,7 +96,7 @@ pub trait OperateVolumes {
         project: &str,
         resource: &str,
         limit: Option<i64>,
-    ) -> Result<(), AdminError>;
+    ) -> Result<(), StoreError>;
 
     /// Sets a quota class's limit; the class `default` is everybody's.
     ///
@@ -106,20 +107,20 @@ pub trait OperateVolumes {
         class: &str,
         resource: &str,
         limit: Option<i64>,
-    ) -> Result<(), AdminError>;
+    ) -> Result<(), StoreError>;
 
     /// Rolls back every open reservation that is past its expiry, but for those of a flow that has not ended: the flow, or its
     /// recovery, closes them, and could not be rolled back after another had.
     ///
     /// # Errors
     /// `AdminRequired`.
-    fn expire_reservations(&mut self) -> Result<Expired, AdminError>;
+    fn expire_reservations(&mut self) -> Result<Expired, StoreError>;
 
     /// Forgets a project's limits, usages and reservations.
     ///
     /// # Errors
     /// `AdminRequired`.
-    fn destroy_project_quotas(&mut self, project: &str) -> Result<(), AdminError>;
+    fn destroy_project_quotas(&mut self, project: &str) -> Result<(), StoreError>;
 
     /// Makes every usage say what is booked and held, and returns those that were changed. Usages that are missing are made.
     ///
@@ -128,19 +129,19 @@ pub trait OperateVolumes {
     ///
     /// # Errors
     /// `AdminRequired`.
-    fn sync_usages(&mut self) -> Result<Vec<Drift>, AdminError>;
+    fn sync_usages(&mut self) -> Result<Vec<Drift>, StoreError>;
 }
 
 impl OperateVolumes for Admin<'_, '_> {
-    fn create_volume(&mut self, properties: Object) -> Result<Value, AdminError> {
+    fn create_volume(&mut self, properties: Object) -> Result<Value, StoreError> {
         self.rules(|rows| operate::create_volume(rows, properties.clone()))
     }
 
-    fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value, AdminError> {
+    fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value, StoreError> {
         self.rules(|rows| operate::update_volume(rows, id, changes.clone()))
     }
 
-    fn delete_volume(&mut self, id: &str) -> Result<(), AdminError> {
+    fn delete_volume(&mut self, id: &str) -> Result<(), StoreError> {
         self.rules(|rows| operate::check_unused(rows, id))?;
         require_ended_flow(self, id)?;
         self.rules(|rows| operate::delete_volume(rows, id))
@@ -151,36 +152,36 @@ impl OperateVolumes for Admin<'_, '_> {
         volume_id: &str,
         name: Option<&str>,
         status: &str,
-    ) -> Result<Object, AdminError> {
+    ) -> Result<Object, StoreError> {
         self.rules(|rows| operate::create_snapshot(rows, volume_id, name, status))
     }
 
-    fn delete_snapshot(&mut self, id: &str) -> Result<(), AdminError> {
+    fn delete_snapshot(&mut self, id: &str) -> Result<(), StoreError> {
         let deleted = self.rules(|rows| operate::delete_snapshot(rows, id))?;
         deleted.ok_or_else(|| not_found("snapshot", id).into())
     }
 
-    fn create_volume_type(&mut self, new: &NewVolumeType) -> Result<String, AdminError> {
+    fn create_volume_type(&mut self, new: &NewVolumeType) -> Result<String, StoreError> {
         catalogue::create_volume_type(self, new)
     }
 
-    fn delete_volume_type(&mut self, id: &str, force: bool) -> Result<(), AdminError> {
+    fn delete_volume_type(&mut self, id: &str, force: bool) -> Result<(), StoreError> {
         catalogue::delete_volume_type(self, id, force)
     }
 
-    fn create_image(&mut self, new: &NewImage) -> Result<String, AdminError> {
+    fn create_image(&mut self, new: &NewImage) -> Result<String, StoreError> {
         catalogue::create_image(self, new)
     }
 
-    fn delete_image(&mut self, id: &str) -> Result<(), AdminError> {
+    fn delete_image(&mut self, id: &str) -> Result<(), StoreError> {
         catalogue::delete_image(self, id)
     }
 
-    fn create_zone(&mut self, name: &str) -> Result<(), AdminError> {
+    fn create_zone(&mut self, name: &str) -> Result<(), StoreError> {
         catalogue::create_zone(self, name)
     }
 
-    fn delete_zone(&mut self, name: &str) -> Result<(), AdminError> {
+    fn delete_zone(&mut self, name: &str) -> Result<(), StoreError> {
         catalogue::delete_zone(self, name)
     }
 
@@ -189,7 +190,7 @@ impl OperateVolumes for Admin<'_, '_> {
         project: &str,
         resource: &str,
         limit: Option<i64>,
-    ) -> Result<(), AdminError> {
+    ) -> Result<(), StoreError> {
         quota::set_limit(self, Whose::Project(project), resource, limit)
     }
 
@@ -198,19 +199,19 @@ impl OperateVolumes for Admin<'_, '_> {
         class: &str,
         resource: &str,
         limit: Option<i64>,
-    ) -> Result<(), AdminError> {
+    ) -> Result<(), StoreError> {
         quota::set_limit(self, Whose::Class(class), resource, limit)
     }
 
-    fn expire_reservations(&mut self) -> Result<Expired, AdminError> {
+    fn expire_reservations(&mut self) -> Result<Expired, StoreError> {
         quota::expire(self)
     }
 
-    fn destroy_project_quotas(&mut self, project: &str) -> Result<(), AdminError> {
+    fn destroy_project_quotas(&mut self, project: &str) -> Result<(), StoreError> {
         quota::destroy(self, project)
     }
 
-    fn sync_usages(&mut self) -> Result<Vec<Drift>, AdminError> {
+    fn sync_usages(&mut self) -> Result<Vec<Drift>, StoreError> {
         quota::sync(self)
     }
 }
@@ -219,7 +220,7 @@ impl OperateVolumes for Admin<'_, '_> {
 ///
 /// # Errors
 /// `FlowUnfinished`.
-fn require_ended_flow(admin: &Admin<'_, '_>, volume: &str) -> Result<(), AdminError> {
+fn require_ended_flow(admin: &Admin<'_, '_>, volume: &str) -> Result<(), StoreError> {
     let statement =
         "SELECT flows.id, flows.state FROM volumes JOIN flows ON flows.id = volumes.flow
          WHERE volumes.id = $1 AND flows.state NOT IN ('SUCCESS', 'FAILURE')";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
 use cairn::plan::Role;
-use cairn::records;
+use cairn::volumes;
 use cairn_laws::{Broken, Case, Checked, Law, Subject, Tested, Tools};
 use clap::Args;
 
@@ -151,7 +151,11 @@ pub(super) fn tools(session: &Session, scratch: &Scratch) -> Result<Tools, Failu
         folder: scratch.path().to_owned(),
         plugins: session.plugins()?,
         builtins: cairn_bundle::PLUGINS.to_vec(),
-        domains: vec![records::domain(session.settings.records.clone())],
+        // A case sets block storage up.
+        domains: (session.domains(None)?.iter())
+            .filter(|domain| domain.name != volumes::NAME)
+            .cloned()
+            .collect(),
     })
 }
 

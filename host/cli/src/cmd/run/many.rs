@@ -87,9 +87,8 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     if let Some(workers) = run.workers {
         builder = builder.workers(workers.into());
     }
-    let (host, recovered) = builder.open()?;
-    let host = Arc::new(host);
-    tell_recovered(session, &recovered);
+    let host = Arc::new(builder.build()?);
+    tell_recovered(session, &host.recover(false)?);
     let traffic = Arc::<Traffic>::default();
     let interrupted = Arc::new(AtomicBool::new(false));
     let interrupt = Interrupt::with(&session.settings.global, {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::Submission;
 use cairn::history::History;
 use cairn::host::Host;
 use cairn::id::Identity;
@@ -15,7 +16,6 @@ use cairn::rows::Row as _;
 use cairn::value::Value;
 use cairn::volumes::QuotaUsage;
 use cairn::volumes::operator::{Quota, ReadVolumes as _, kind};
-use cairn::{Flow, Submission};
 
 use super::{Run, requested, tell_recovered};
 use crate::args::{Format, Who};
@@ -79,24 +79,15 @@ impl Job<'_> {
             )?)
         })?;
 
-        let (host, recovered) = session.host(planner, policy)?.open()?;
-        tell_recovered(session, &recovered);
-        let report = match entered.request {
-            Ok(request) => {
-                let flow = host.prepare(&plan, requester.clone(), request, entered.key)?;
-                watched(self.format, session, &host, &flow)?
-            }
-            // A repeat, of which nothing runs.
-            error => {
-                let submission = Submission {
-                    plan: host.ready(&plan)?,
-                    requester: requester.clone(),
-                    request: error,
-                    key: entered.key,
-                };
-                host.submit(submission)?.wait()?
-            }
+        let host = session.host(planner, policy)?.build()?;
+        tell_recovered(session, &host.recover(false)?);
+        let submission = Submission {
+            plan: host.ready(&plan)?,
+            requester: requester.clone(),
+            request: entered.request,
+            key: entered.key,
         };
+        let report = watched(self.format, session, &host, submission)?;
 
         if let Some(fault) = blame::plugin_fault(&report, &plan, self.manifest) {
             output::error(&session.settings.global, &fault);
@@ -111,20 +102,29 @@ impl Job<'_> {
 }
 
 /// Runs a flow, shown as it goes, until it ends or a signal interrupts it.
-fn watched(format: Format, session: &Session, host: &Host, flow: &Flow) -> Result<Report, Failure> {
-    flow.log_transitions();
-    let progress = if format.is_json() {
-        None
-    } else {
-        Progress::of(flow)?
-    };
-    let interrupt = Interrupt::with(&session.settings.global, {
-        let flow = flow.clone();
-        move || interrupt::stop(&flow)
+fn watched(
+    format: Format,
+    session: &Session,
+    host: &Host,
+    submission: Submission,
+) -> Result<Report, Failure> {
+    let mut watching = None;
+    let submitted = host.submit_watched(submission, |flow| {
+        flow.log_transitions();
+        let progress = if format.is_json() {
+            None
+        } else {
+            Progress::of(flow)?
+        };
+        let interrupt = Interrupt::with(&session.settings.global, {
+            let flow = flow.clone();
+            move || interrupt::stop(&flow)
+        })?;
+        watching = Some((interrupt, progress));
+        Ok::<_, Failure>(())
     })?;
-    let report = host.run(flow);
-    drop(interrupt);
-    drop(progress);
+    let report = submitted.wait();
+    drop(watching);
     Ok(report?)
 }
 

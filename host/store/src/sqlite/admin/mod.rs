@@ -9,8 +9,8 @@ pub use vacuum::Vacuumed;
 
 use std::collections::BTreeMap;
 
-use rusqlite::ErrorCode;
 use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, ErrorCode};
 
 use cairn_effects::rows::{Cell, Draft, Made, Overlay, Rows, Stop};
 use cairn_model::clock::Timestamp;
@@ -19,7 +19,7 @@ use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value};
 
 use super::rows::{self, NotWritten, Statements};
-use super::tx::{Fault, Tx, in_savepoint};
+use super::tx::{Tx, describe, in_savepoint};
 use super::view::{View, failed};
 use super::{Database, Sqlite};
 use crate::batched::Writer;
@@ -33,26 +33,40 @@ impl Sqlite {
     pub fn admin<T>(
         &self,
         requester: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, AdminError>,
-    ) -> Result<T, StoreError> {
+        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T>,
+    ) -> Result<T> {
+        self.try_admin(requester, work)
+    }
+
+    /// [`admin`](Self::admin) for changes that are refused with an error of the caller's own.
+    ///
+    /// # Errors
+    /// Those of `work`, with nothing changed, and those of the store.
+    pub fn try_admin<T, E: From<StoreError>>(
+        &self,
+        requester: &Identity,
+        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let caller = Caller {
             call: None,
             requester,
         };
         self.write(|writer| {
             alone(writer, caller, |tx| {
-                work(&mut Admin { tx }).map_err(|error| error.0)
+                let mut admin = Admin { tx, fault: None };
+                let result = work(&mut admin);
+                admin.fault.map_or(Ok(result), Err)
             })
         })
     }
 }
 
-/// Commits what is open and runs `work` in a transaction of its own, on disk when this returns.
-fn alone<T>(
+/// Commits what is open and runs `work` in a transaction of its own, on disk when it returns.
+fn alone<T, E: From<StoreError>>(
     writer: &mut Writer<Database>,
     by: Caller<'_>,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
-) -> Result<T, StoreError> {
+    work: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<Result<T, E>>,
+) -> Result<T, E> {
     let ledger = &mut writer.ledger;
     ledger.commit()?;
     ledger.begin()?;
@@ -60,68 +74,24 @@ fn alone<T>(
     ledger.overlay.forget();
     let mut tx = Tx::new(&ledger.backend.connection, &writer.env, by);
     match in_savepoint(&mut tx, work) {
-        Ok(value) => {
+        Ok(result) => {
             ledger.commit()?;
-            Ok(value)
+            result
         }
-        Err(Fault::Refused(error)) => {
-            ledger.commit()?;
-            Err(StoreError::Refused(error))
-        }
-        Err(Fault::Failed(error)) => {
-            ledger.commit()?;
-            Err(error)
-        }
-        Err(Fault::Sqlite(error)) => {
+        Err(error) => {
             let lost = ledger.backend.lost(&error);
-            ledger.settled(Err(lost))
+            Ok(ledger.settled(Err(lost))?)
         }
     }
 }
 
-/// Why an operator's change was not made.
-pub struct AdminError(Fault);
-
-impl From<rusqlite::Error> for AdminError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self(Fault::Sqlite(error))
-    }
-}
-
-impl From<TaskError> for AdminError {
-    fn from(error: TaskError) -> Self {
-        Self(Fault::Refused(error))
-    }
-}
-
-impl From<StoreError> for AdminError {
-    fn from(error: StoreError) -> Self {
-        Self(match error {
-            StoreError::Refused(error) => Fault::Refused(error),
-            other => Fault::Failed(other),
-        })
-    }
-}
-
-impl From<Fault> for AdminError {
-    fn from(fault: Fault) -> Self {
-        Self(fault)
-    }
-}
-
-/// Tells a statement that is wrong, which changed nothing, from a database that failed.
-fn in_statement(error: rusqlite::Error) -> AdminError {
-    AdminError(match error.sqlite_error_code() {
-        None | Some(ErrorCode::Unknown) => Fault::Failed(failed(error)),
-        Some(_) => Fault::Sqlite(error),
-    })
-}
-
-type Result<T, E = AdminError> = std::result::Result<T, E>;
+type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Changes that an operator makes.
 pub struct Admin<'t, 'a> {
     tx: &'t mut Tx<'a>,
+    /// The first error of SQLite's. After one the transaction is lost, whatever the operator makes of it.
+    fault: Option<rusqlite::Error>,
 }
 
 /// The refusal for a row that does not exist.
@@ -145,7 +115,11 @@ impl<'a> Admin<'_, 'a> {
     pub fn execute(&mut self, statement: &str, parameters: &[Cell]) -> Result<usize> {
         let prepared = rows::prepare(self.tx.connection, statement, parameters);
         let changed = prepared.and_then(|mut prepared| prepared.raw_execute());
-        changed.map_err(in_statement)
+        changed.map_err(|error| match error.sqlite_error_code() {
+            // The statement is wrong, and has changed nothing.
+            None | Some(ErrorCode::Unknown) => failed(error),
+            Some(_) => self.lost(error),
+        })
     }
 
     /// Runs rules over rows in the operator's transaction; what they changed is written when this returns.
@@ -153,7 +127,7 @@ impl<'a> Admin<'_, 'a> {
     /// # Errors
     /// Those of `rules`.
     pub fn rules<T>(&mut self, rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>) -> Result<T> {
-        let tx = &self.tx;
+        let tx = &*self.tx;
         let mut overlay = Overlay::new(usize::MAX);
         let mut draft = Draft::new(tx.now);
         // No flow makes these rows.
@@ -164,19 +138,21 @@ impl<'a> Admin<'_, 'a> {
             match rows.run(|rows| rules(rows)) {
                 (Ok(answer), _) => {
                     let written = overlay.written();
-                    Statements::default()
-                        .write(tx.connection, &written)
-                        .map_err(|error| match error {
-                            NotWritten::Sqlite(error) => Fault::Sqlite(error),
-                            NotWritten::Behind(_) => {
-                                Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows)
-                            }
-                        })?;
-                    return Ok(answer);
+                    let done = Statements::default().write(tx.connection, &written);
+                    return match done {
+                        Ok(()) => Ok(answer),
+                        Err(NotWritten::Sqlite(error)) => Err(self.lost(error)),
+                        Err(NotWritten::Behind(_)) => {
+                            Err(self.lost(rusqlite::Error::QueryReturnedNoRows))
+                        }
+                    };
                 }
                 (Err(Stop::Refused(error)), _) => return Err(error.into()),
                 (Err(Stop::Missing), _) => {
-                    let fetched = rows::fetch(tx.connection, draft.take_wants())?;
+                    let fetched = match rows::fetch(tx.connection, draft.take_wants()) {
+                        Ok(fetched) => fetched,
+                        Err(error) => return Err(self.lost(error)),
+                    };
                     overlay.accept(&fetched);
                     draft.answered(overlay.begin_fetch(), fetched);
                 }
@@ -184,8 +160,19 @@ impl<'a> Admin<'_, 'a> {
         }
     }
 
-    pub(super) fn connection(&self) -> &'a rusqlite::Connection {
-        self.tx.connection
+    /// Runs statements of SQLite's.
+    pub(super) fn sql<T>(
+        &mut self,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        run(self.tx.connection).map_err(|error| self.lost(error))
+    }
+
+    /// Notes an error after which it is not known what is left of the transaction.
+    fn lost(&mut self, error: rusqlite::Error) -> StoreError {
+        let lost = StoreError::Lost(describe(&error));
+        self.fault.get_or_insert(error);
+        lost
     }
 
     /// Who makes the changes.
@@ -238,10 +225,11 @@ impl<'a> Admin<'_, 'a> {
                     marks.join(", ")
                 );
                 let values = row.values().map(to_sql);
-                self.tx
-                    .connection
-                    .prepare_cached(&statement)?
-                    .execute(rusqlite::params_from_iter(values))?;
+                self.sql(|connection| {
+                    connection
+                        .prepare_cached(&statement)?
+                        .execute(rusqlite::params_from_iter(values))
+                })?;
             }
         }
         Ok(())

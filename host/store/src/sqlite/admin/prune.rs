@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use cairn_effects::domain::Domains;
 use cairn_effects::rows::Pruned as Pruning;
@@ -102,58 +102,71 @@ impl Sqlite {
 impl Admin<'_, '_> {
     /// Removes flows with their journals, if nothing happened to them since they were found; says how many.
     fn prune(&mut self, flows: &[Prunable]) -> Result<usize> {
-        let connection = self.tx.connection;
         let forget: Vec<String> = forget(self.tx.env.domains()).collect();
-        let mut removed = 0;
-        for Prunable { flow, last, kept } in flows {
-            let id = flow.0.as_bytes();
-            let ended_at = scalar(
-                connection,
-                "DELETE FROM flows WHERE id = ?1 AND state IN ('SUCCESS', 'FAILURE')
-                     AND (SELECT MAX(first) FROM journal WHERE flow = ?1) IS ?2
-                 RETURNING updated_at",
-                params![id, last],
-            )?;
-            let Some(ended_at) = ended_at else { continue };
-            removed += 1;
-            if let Some(kept) = kept {
-                idempotency::write_kept(connection, *flow, Timestamp(ended_at), kept)?;
-            }
-            let statements = [
-                "DELETE FROM journal WHERE flow = ?",
-                "DELETE FROM requests WHERE flow = ?",
-            ];
-            for statement in statements
-                .into_iter()
-                .chain(forget.iter().map(String::as_str))
-            {
-                connection.prepare_cached(statement)?.execute([id])?;
-            }
-        }
-        Ok(removed)
+        self.sql(|connection| prune(connection, flows, &forget))
     }
 
     /// Removes keys, if they have lapsed; says how many.
     fn remove_lapsed(&mut self, keys: &[KeyId]) -> Result<usize> {
-        let mut removed = 0;
-        for key in keys {
-            let lapsed = idempotency::remove_lapsed(self.tx.connection, self.tx.env, key)?;
-            removed += usize::from(lapsed);
-        }
-        Ok(removed)
+        let env = self.tx.env;
+        self.sql(|connection| {
+            let mut removed = 0;
+            for key in keys {
+                removed += usize::from(idempotency::remove_lapsed(connection, env, key)?);
+            }
+            Ok(removed)
+        })
     }
 
     /// Removes closed rows; says how many.
     fn remove_left_over(&mut self, table: OfFlows, ids: &[String]) -> Result<usize> {
         let OfFlows { table, closed, .. } = table;
         let statement = format!("DELETE FROM {table} WHERE id = ? AND {closed}");
-        let mut statement = self.tx.connection.prepare_cached(&statement)?;
-        let mut removed = 0;
-        for id in ids {
-            removed += statement.execute([id])?;
-        }
-        Ok(removed)
+        self.sql(|connection| {
+            let mut statement = connection.prepare_cached(&statement)?;
+            let mut removed = 0;
+            for id in ids {
+                removed += statement.execute([id])?;
+            }
+            Ok(removed)
+        })
     }
+}
+
+/// Removes flows with their journals, if nothing happened to them since they were found; says how many. `forget` are the statements
+/// that take a flow's name off what stays.
+fn prune(
+    connection: &Connection,
+    flows: &[Prunable],
+    forget: &[String],
+) -> rusqlite::Result<usize> {
+    let mut removed = 0;
+    for Prunable { flow, last, kept } in flows {
+        let id = flow.0.as_bytes();
+        let ended_at = scalar(
+            connection,
+            "DELETE FROM flows WHERE id = ?1 AND state IN ('SUCCESS', 'FAILURE')
+                     AND (SELECT MAX(first) FROM journal WHERE flow = ?1) IS ?2
+                 RETURNING updated_at",
+            params![id, last],
+        )?;
+        let Some(ended_at) = ended_at else { continue };
+        removed += 1;
+        if let Some(kept) = kept {
+            idempotency::write_kept(connection, *flow, Timestamp(ended_at), kept)?;
+        }
+        let statements = [
+            "DELETE FROM journal WHERE flow = ?",
+            "DELETE FROM requests WHERE flow = ?",
+        ];
+        for statement in statements
+            .into_iter()
+            .chain(forget.iter().map(String::as_str))
+        {
+            connection.prepare_cached(statement)?.execute([id])?;
+        }
+    }
+    Ok(removed)
 }
 
 /// What has rows that outlive their flow name it no longer.

@@ -41,6 +41,18 @@ impl Sqlite {
         requester: &Identity,
         read: impl FnOnce(&View<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.try_read(requester, read)
+    }
+
+    /// [`read`](Self::read) for a reader with an error of its own.
+    ///
+    /// # Errors
+    /// Those of `read`, and those of the store.
+    pub fn try_read<T, E: From<StoreError>>(
+        &self,
+        requester: &Identity,
+        read: impl FnOnce(&View<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let caller = Caller {
             call: None,
             requester,

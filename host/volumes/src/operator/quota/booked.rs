@@ -6,7 +6,7 @@ use crate::quota::{Counters, Drift, Measure, Usages, drift, type_resource};
 use crate::rules::Settings;
 use cairn_effects::rows::{Cell, Text};
 use cairn_store::StoreError;
-use cairn_store::admin::{Admin, AdminError};
+use cairn_store::admin::Admin;
 use cairn_store::view::View;
 
 use super::super::record::query;
@@ -75,7 +75,7 @@ fn found(view: &View<'_>, of_project: &OfProject<'_>) -> Result<Usages, StoreErr
 
 /// Writes what each snapshot counts for that has no such value yet: what the setting says. Call it where usages are made to
 /// agree with the count, so that the setting may change afterwards.
-pub(super) fn settle(admin: &mut Admin<'_, '_>) -> Result<(), AdminError> {
+pub(super) fn settle(admin: &mut Admin<'_, '_>) -> Result<(), StoreError> {
     let gigabytes = match Settings::of(admin.view().services())
         .quota
         .no_snapshot_gigabytes

@@ -1,7 +1,8 @@
 use serde::Serialize;
 
 use cairn_effects::rows::Text;
-use cairn_store::admin::{Admin, AdminError};
+use cairn_store::StoreError;
+use cairn_store::admin::Admin;
 
 use super::super::record::query;
 
@@ -18,7 +19,7 @@ pub struct Expired {
 ///
 /// # Errors
 /// `AdminRequired`.
-pub(in super::super) fn expire(admin: &mut Admin<'_, '_>) -> Result<Expired, AdminError> {
+pub(in super::super) fn expire(admin: &mut Admin<'_, '_>) -> Result<Expired, StoreError> {
     admin.require_admin("expire reservations")?;
     // A flow without a row was pruned: it has ended.
     let statement = "SELECT id, project_id, resource, delta, EXISTS (

@@ -7,7 +7,7 @@ use crate::rules::Settings;
 use cairn_effects::rows::Text;
 use cairn_model::error::TaskError;
 use cairn_store::StoreError;
-use cairn_store::admin::{Admin, AdminError};
+use cairn_store::admin::Admin;
 use cairn_store::view::View;
 
 use super::super::record::query;
@@ -37,7 +37,7 @@ fn is_resource(view: &View<'_>, name: &str) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// `QuotaResourceUnknown`.
-fn require_resource(view: &View<'_>, name: &str) -> Result<(), AdminError> {
+fn require_resource(view: &View<'_>, name: &str) -> Result<(), StoreError> {
     if is_resource(view, name)? {
         return Ok(());
     }
@@ -86,7 +86,7 @@ pub(in super::super) fn set_limit(
     whose: Whose<'_>,
     resource: &str,
     limit: Option<i64>,
-) -> Result<(), AdminError> {
+) -> Result<(), StoreError> {
     require_resource(&admin.view(), resource)?;
     let (statement, owner) = match whose {
         Whose::Project(project) => (

@@ -1,6 +1,7 @@
 use crate::quota::Drift;
 use crate::rules::Settings;
-use cairn_store::admin::{Admin, AdminError};
+use cairn_store::StoreError;
+use cairn_store::admin::Admin;
 
 use super::booked::{current_drift, settle};
 
@@ -8,7 +9,7 @@ use super::booked::{current_drift, settle};
 ///
 /// # Errors
 /// `AdminRequired`.
-pub(in super::super) fn sync(admin: &mut Admin<'_, '_>) -> Result<Vec<Drift>, AdminError> {
+pub(in super::super) fn sync(admin: &mut Admin<'_, '_>) -> Result<Vec<Drift>, StoreError> {
     admin.require_admin("mend usages")?;
     settle(admin)?;
     let view = admin.view();

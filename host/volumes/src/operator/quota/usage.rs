@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use cairn_effects::rows::Text;
 use cairn_store::StoreError;
-use cairn_store::admin::{Admin, AdminError};
+use cairn_store::admin::Admin;
 use cairn_store::view::View;
 
 use super::super::record::query;
@@ -50,7 +50,7 @@ pub(in super::super) fn usages(
 pub(in super::super) fn destroy(
     admin: &mut Admin<'_, '_>,
     project: &str,
-) -> Result<(), AdminError> {
+) -> Result<(), StoreError> {
     admin.require_admin("destroy a project's quotas")?;
     for statement in [
         "DELETE FROM quotas WHERE project_id = $1",

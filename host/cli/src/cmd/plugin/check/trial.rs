@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::error::{Cause, Diagnostic, Origin, log_end};
+use cairn::error::{Diagnostic, Origin, log_end};
 use cairn::event::FlowState;
-use cairn::host::Planner;
+use cairn::host::{Done, Planner, Submission};
 use cairn::manifest::{GrantKinds, Manifest};
 use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
 use cairn::report::{Report, Verdict};
-use cairn::request;
-use cairn::store::StoreError;
+use cairn::request::{self, RequestError};
+use cairn::store::control::Operation;
 use cairn::value::{Object, Value};
 
 use super::list::{Broken, Checklist};
@@ -44,22 +44,22 @@ impl Subject {
         let folder = Scratch::new()?;
         let host = session.trial(planner, folder.path())?;
         let requester = session.demo();
-        // What the store says and what the request says leave by two doors.
-        let resolved = host.store().read(&requester, |view| {
+        let resolved = host.store().try_read(&requester, |view| {
             let request = Value::Object(request);
-            Ok::<_, StoreError>(request::resolve(
-                plan.action.as_deref(),
-                &request,
-                None,
-                view,
-            ))
-        })?;
+            request::resolve(plan.action.as_deref(), &request, None, view)
+        });
         let request = match resolved {
             Ok(request) => request,
+            Err(RequestError::Store(error)) => return Err(error.into()),
             Err(error) => return Ok(Some(Broken::new("call", format!("the request: {error}")))),
         };
-        let flow = host.prepare(&plan, requester, request, None)?;
-        let report = host.run(&flow)?;
+        let submission = Submission {
+            plan: host.ready(&plan)?,
+            requester,
+            request: Ok(request),
+            key: None,
+        };
+        let mut report = host.submit(submission)?.wait()?;
         match called(&report, is_task) {
             Ok(found) => list.pass("call", found),
             Err(broken) => return Ok(Some(broken)),
@@ -69,11 +69,14 @@ impl Subject {
             return Ok(None);
         }
         if report.flow.state == FlowState::Success {
-            // An error here is the database's, which is in memory.
-            flow.rollback(&Cause::requested("to see it reverted"))
-                .map_err(|error| Failure::host(error.to_string()))?;
+            let reason = "to see it reverted".to_owned();
+            report = match host.operate(report.flow.id, &Operation::Rollback { reason })? {
+                Done::Here(report) => *report,
+                Done::Asked { .. } => {
+                    return Err(Failure::host("another process has the trial's flow"));
+                }
+            };
         }
-        let report = flow.with_history(|history| Report::new(flow.id(), history));
         Ok(match reverted(&report) {
             Ok(found) => {
                 list.pass("revert", found);
@@ -165,10 +168,6 @@ fn called(report: &Report, is_task: bool) -> Result<String, Broken> {
         _ => error.origin,
     };
     match origin {
-        Origin::Plugin | Origin::Policy if !is_task => Ok(format!("refuses the request: {what}")),
-        Origin::Plugin | Origin::Policy => {
-            Ok(format!("{whose} refused, with an error of its own: {what}"))
-        }
         Origin::Host => {
             let help = match is_task {
                 true => {
@@ -178,6 +177,8 @@ fn called(report: &Report, is_task: bool) -> Result<String, Broken> {
             };
             Err(Broken::new("call", format!("{whose} failed: {what}")).help(help))
         }
+        _ if !is_task => Ok(format!("refuses the request: {what}")),
+        _ => Ok(format!("{whose} refused, with an error of its own: {what}")),
     }
 }
 

@@ -1,0 +1,55 @@
+//! What an operator has set: `cairn.toml`, and the rules that it names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn_manifest::config::Config;
+use cairn_manifest::manifest::GrantKinds;
+use cairn_model::error::Diagnostic;
+use cairn_model::file::{self, MAX_TEXT};
+use cairn_policy::Policy;
+use cairn_sandbox::extension::{Extension, Setup};
+
+/// Reads a text file whole.
+///
+/// # Errors
+/// It is no regular file of UTF-8 text, is too long, or cannot be read; `what` names it.
+pub(crate) fn text(path: &Path, what: &str) -> Result<String, Diagnostic> {
+    file::text(path, MAX_TEXT).map_err(|error| {
+        let message = format!("{what} cannot be read: {error}");
+        let diagnostic = Diagnostic::new(message).at(path, None);
+        diagnostic.help("name a file that is there and that this program may read")
+    })
+}
+
+/// Reads a `cairn.toml`: the settings of the engine, and the text for those of the domains. Without a file all are the defaults.
+///
+/// # Errors
+/// The first thing that is wrong, with its line and the fix.
+pub(crate) fn settings(
+    file: Option<&Path>,
+    extensions: &[Extension],
+    kinds: &GrantKinds,
+) -> Result<(Config, Setup), Diagnostic> {
+    let Some(path) = file else {
+        return Ok(Default::default());
+    };
+    let text = text(path, "the settings")?;
+    let keys = extensions.iter().flat_map(|extension| extension.keys());
+    let keys: Vec<&str> = keys.copied().collect();
+    let config = Config::parse(&text, path, kinds, &keys)?;
+    Ok((config, Setup::new(text, path)))
+}
+
+/// Reads an operator's rules, and puts them before the built-in ones.
+///
+/// # Errors
+/// A rule that cannot be read, with its line.
+pub(crate) fn policy(file: &Path) -> Result<Arc<Policy>, Diagnostic> {
+    let own = Policy::parse(&text(file, "the policy")?, Some(file))?;
+    let policy = Policy::default().with(own)?;
+    for warning in policy.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(policy))
+}

@@ -1,0 +1,94 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cairn_effects::report::Report;
+use cairn_engine::host::{Host, HostError, ReadyPlan, Submission, Submitted};
+use cairn_manifest::plan::Plan;
+use cairn_model::id::Identity;
+use cairn_model::value::Value;
+use cairn_store::request::{self, Entered};
+
+/// A flow of a manifest whose every plugin was loaded, checked and wired. Cheap to copy; threads may share it.
+#[derive(Clone)]
+pub struct PlannedFlow {
+    host: Arc<Host>,
+    plan: Arc<Plan>,
+    ready: Arc<ReadyPlan>,
+    file: PathBuf,
+}
+
+impl PlannedFlow {
+    pub(crate) fn new(host: Arc<Host>, plan: Plan, file: PathBuf) -> Result<Self, HostError> {
+        let ready = host.ready(&plan)?;
+        Ok(Self {
+            host,
+            plan: Arc::new(plan),
+            ready,
+            file,
+        })
+    }
+
+    /// Returns the plan: tasks, wiring, grants, and [warnings](Plan::warnings).
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Runs a flow for `requester`, and waits until it has ended and that is on disk. A flow that fails is no error: the report says
+    /// why it failed, and what its rollback came to.
+    ///
+    /// # Errors
+    /// [`HostError::Invalid`] for a request that is no JSON object, or that the domain of the flow's action refuses;
+    /// [`HostError::Store`]; [`HostError::NotStarted`].
+    pub fn run(&self, requester: &Identity, request: Value) -> Result<Report, HostError> {
+        self.submit(requester, request, None)?.wait()
+    }
+
+    /// Asks for a flow, which runs when a worker is free; waits while the [queue](crate::CairnBuilder::queue) is full.
+    ///
+    /// With a key the request is done once: the same request under the same key, for the same project, gets the report of the first one,
+    /// while the key is [kept](cairn_model::idempotency).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), except that the request's flow is not waited for; [`HostError::Invalid`] also for a key that is empty or
+    /// too long. [`Submitted::wait`] answers [`HostError::KeyReused`] when another request was made under the key.
+    pub fn submit(
+        &self,
+        requester: &Identity,
+        request: Value,
+        key: Option<&str>,
+    ) -> Result<Submitted, HostError> {
+        let entered = self.enter(requester, &request, key)?;
+        self.host.submit(Submission {
+            plan: Arc::clone(&self.ready),
+            requester: requester.clone(),
+            request: entered.request,
+            key: entered.key,
+        })
+    }
+
+    /// Takes in a request. The database is read only when a domain looks up what the request names.
+    fn enter(
+        &self,
+        requester: &Identity,
+        request: &Value,
+        key: Option<&str>,
+    ) -> Result<Entered, HostError> {
+        let Plan { name, action, .. } = &*self.plan;
+        let (action, store) = (action.as_deref(), self.host.store());
+        if let Some(entered) = request::enter_as_is(name, action, request, key, store.domains())? {
+            return Ok(entered);
+        }
+        store.try_read(requester, |view| {
+            Ok(request::enter(name, action, request, key, None, view)?)
+        })
+    }
+}
+
+impl std::fmt::Debug for PlannedFlow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedFlow")
+            .field("name", &self.plan.name)
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
