@@ -154,7 +154,7 @@ fn a_process_that_is_stopped_between_commits_loses_its_flows_and_finds_out() {
     for (time, verdict) in [
         (6, Verdict::Clean),
         (14, Verdict::Clean),
-        (22, Verdict::Residue),
+        (22, Verdict::Kept),
     ] {
         let program = program();
         let since = Instant::now();

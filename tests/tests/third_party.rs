@@ -114,7 +114,10 @@ fn the_built_in_components_load_by_path_too() {
     let program = program();
     let example = repository("examples/volume-create/flow.toml");
     let mut manifest = fs::read_to_string(example).expect("the example's manifest");
-    for (name, bytes) in cairn_bundle::PLUGINS {
+    // The last one is of `cairn init`'s first flow, not of this one.
+    let plugins = cairn_bundle::PLUGINS.iter();
+    let plugins: Vec<_> = plugins.filter(|(name, _)| *name != "greet").collect();
+    for (name, bytes) in &plugins {
         program.write(&format!("{name}.wasm"), bytes);
         let builtin = format!("builtin = \"{name}\"");
         // However the manifest lines its keys up.
@@ -125,10 +128,7 @@ fn the_built_in_components_load_by_path_too() {
             .to_owned();
         manifest = manifest.replace(&line, &format!("path = \"{name}.wasm\""));
     }
-    assert_eq!(
-        manifest.matches("path = ").count(),
-        cairn_bundle::PLUGINS.len()
-    );
+    assert_eq!(manifest.matches("path = ").count(), plugins.len());
     program
         .write("flow.toml", manifest)
         .write("request.json", r#"{"size": 1}"#);

@@ -118,7 +118,7 @@ pub enum Disposition {
     /// The host undoes them.
     #[default]
     Undo,
-    /// They stay, as residue.
+    /// They stay, and the report lists them as kept.
     Keep,
 }
 

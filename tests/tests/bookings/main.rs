@@ -84,6 +84,7 @@ fn every_kind_of_end_is_reached() {
         "sync",
         "verdict: Clean",
         "verdict: Incomplete",
+        "verdict: Kept",
         "verdict: Residue",
     ] {
         assert!(

@@ -12,7 +12,7 @@ use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::Plugins;
-use cairn::report::{Report, Verdict};
+use cairn::report::Report;
 use cairn::request::RequestError;
 use cairn::store::admin::Admin;
 use cairn::store::control::Operation;
@@ -525,14 +525,14 @@ impl World {
             "SELECT id FROM reservations WHERE flow = ? AND state = 'open'",
             [flow],
         )?;
-        if rollback.verdict != Verdict::Incomplete && !open.is_empty() {
+        if rollback.failed.is_empty() && !open.is_empty() {
             return Err(format!(
                 "{:?}, and reservations {open:?} are open",
                 rollback.verdict
             ));
         }
         let usages = rollback.residue.iter().any(|left| left.kind == "usage");
-        if rollback.verdict != Verdict::Incomplete && usages {
+        if rollback.failed.is_empty() && usages {
             return Err(format!("usages are left: {:?}", rollback.residue));
         }
         Ok(())
