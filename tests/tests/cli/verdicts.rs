@@ -15,7 +15,7 @@ fn kinds(list: &Value) -> Vec<&str> {
     kinds
 }
 
-/// Runs a flow of two tasks: one puts a record and answers its revert so, the next fails.
+/// Runs the example whose last task fails, so that its volume stays in `error`.
 fn cast_fails(program: &Program, more: &[&str]) -> acceptance::program::Run {
     let flow = repository("examples/volume-create/flow-cast-fails.toml");
     let request = repository("examples/volume-create/request.json");
@@ -115,7 +115,7 @@ fn a_report_of_an_older_version_still_reads() {
 }
 
 #[test]
-fn of_many_requests_a_failure_is_worse_than_bad_usage_and_residue_worse_than_both() {
+fn of_many_requests_the_one_that_failed_decides_the_exit_code() {
     let program = program();
     let flow = volume_create();
     let run = |inputs: &[&str]| {
