@@ -14,5 +14,6 @@ pub mod rust_plugin;
 pub mod slow;
 pub mod stranger;
 pub mod stream;
+pub mod tickets;
 pub mod tools;
 pub mod untrusted;

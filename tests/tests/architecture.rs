@@ -366,6 +366,36 @@ fn a_domain_is_known_to_none_below_it() {
     }
 }
 
+/// What a program that embeds the engine must not need: the library of SQLite.
+#[test]
+fn no_type_of_rusqlite_is_in_a_public_signature() {
+    for (path, code) in crate_sources("store") {
+        let public = code.match_indices("pub ").map(|(at, _)| {
+            let end = code[at..]
+                .find(['{', ';'])
+                .map_or(code.len(), |end| at + end);
+            &code[at..end]
+        });
+        for signature in public {
+            for name in ["rusqlite", "Connection", "Statement", "ToSql"] {
+                let is_named = signature.contains(name);
+                assert!(!is_named, "store/src/{}: {signature}", path.display());
+            }
+        }
+        for line in code
+            .lines()
+            .filter(|line| line.starts_with("impl From<rusqlite"))
+        {
+            let target = line.split(" for ").nth(1).unwrap_or_default();
+            let target = target.trim_end_matches([' ', '{']);
+            let is_public = ["pub enum ", "pub struct "]
+                .iter()
+                .any(|public| code.contains(&format!("\n{public}{target}")));
+            assert!(!is_public, "store/src/{}: {line}", path.display());
+        }
+    }
+}
+
 #[test]
 fn files_are_read_in_one_place() {
     let host = host();

@@ -6,162 +6,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use acceptance::guest::Call;
+use acceptance::program::Program;
+use acceptance::tickets::{OpenTicket, TABLES, TICKETS, domain, extension, opens};
 use cairn::clock::SystemClock;
-use cairn::domain::{Domain, Fact};
-use cairn::effect::{Change, counts};
+use cairn::domain::Domain;
 use cairn::event::{Event, FlowState};
 use cairn::history::History;
 use cairn::host::{Done, Submission};
 use cairn::id::{CallId, FlowId, Phase, TaskId};
-use cairn::manifest::{GrantKinds, SimpleGrantKind};
+use cairn::manifest::GrantKinds;
 use cairn::plan::Role;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::{Report, Verdict};
-use cairn::rows::{Cell, Hooks, Key, Pruned, Row as _, RowId, Rows, Stop, Text};
-use cairn::rules::Effect;
+use cairn::rows::Cell;
 use cairn::store::HostStore;
 use cairn::store::control::Operation;
 use cairn::store::view::Reader;
-use cairn::value::Object;
 use cairn::{
-    Domains, Host, Identity, Manifest, Sqlite, SqliteConfig, Store as _, StoreError, TaskError,
-    Value, volumes,
+    Cairn, Domains, Host, Identity, Manifest, Sqlite, SqliteConfig, Store as _, StoreError, Value,
+    volumes,
 };
 use cairn_laws::{Case, Fakes, Law, Subject, Tools};
-use cairn_sandbox::capability::SimpleCapability;
 use serde_json::json;
 use tempfile::TempDir;
-
-// ---- The domain ------------------------------------------------------------------------------------------------------
-
-const OWNED: Hooks = Hooks {
-    owner: Some("project_id"),
-    flow: Some("flow"),
-    hidden: &["flow"],
-    pruned: Pruned::Forget,
-    ..Hooks::NONE
-};
-
-cairn::table! {
-    /// A ticket.
-    pub struct Ticket in "tickets", called "ticket", with OWNED {
-        key id;
-        project_id: Text,
-        priority: i64,
-        flow: Option<FlowId>,
-    }
-}
-
-const COUNTED: Hooks = Hooks {
-    owner: Some("project_id"),
-    is_idle: |row| row.get("number") == Some(&Value::from(0)),
-    ..Hooks::NONE
-};
-
-cairn::table! {
-    /// How many tickets a project has opened, by priority.
-    pub struct Opened in "tickets_opened", called "count", with COUNTED {
-        key project_id, priority;
-        number: i64,
-    }
-}
-
-const TABLES: &str = "CREATE TABLE tickets (
-        id TEXT PRIMARY KEY, project_id TEXT NOT NULL, priority INTEGER NOT NULL, flow BLOB
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE tickets_opened (
-        project_id TEXT NOT NULL, priority TEXT NOT NULL, number INTEGER NOT NULL,
-        PRIMARY KEY (project_id, priority)
-    ) STRICT, WITHOUT ROWID;";
-
-struct OpenTicket {
-    priority: u32,
-}
-
-impl Effect for OpenTicket {
-    const NAME: &'static str = "ticket_open";
-    const FUNCTION: &'static str = "tickets.open";
-    /// How many tickets of this priority the project has opened.
-    type Answer = i64;
-
-    fn arguments(&self) -> Value {
-        json!({"priority": self.priority})
-    }
-
-    fn apply(&self, rows: &mut Rows<'_>) -> Result<i64, Stop> {
-        if self.priority == 0 {
-            return Err(TaskError::new("NoPriority", "nothing is that urgent").into());
-        }
-        let by = rows.by();
-        let project = Text::from(by.requester.project_id.as_str());
-        let key = [Text::clone(&project), Text::from(self.priority.to_string())];
-        let opened = match rows.get::<Opened>(key.clone())? {
-            Some(opened) => opened.number,
-            None => {
-                rows.insert(Opened {
-                    project_id: Text::clone(&project),
-                    priority: Text::clone(&key[1]),
-                    number: 0,
-                });
-                // That there is a counter is no change of the flow's.
-                rows.keep();
-                0
-            }
-        };
-        let ticket = Ticket {
-            id: rows.new_id(),
-            project_id: project,
-            priority: i64::from(self.priority),
-            flow: by.call.map(|call| call.flow),
-        };
-        let ticket = rows.insert(ticket);
-        rows.note(Change::Row {
-            table: Ticket::TABLE.name.into(),
-            id: Text::clone(&ticket.id).into(),
-            before: None,
-            after: Some(Object::from_iter([(
-                "priority".to_owned(),
-                self.priority.into(),
-            )])),
-        });
-        let opened_key = Key::from(key);
-        let id = RowId::of::<Opened>(opened_key.clone());
-        rows.count_by(&id, [("number", 1)])?;
-        rows.note(Change::Count {
-            table: Opened::TABLE.name.into(),
-            key: opened_key,
-            by: counts([("number", 1)]),
-        });
-        Ok(opened + 1)
-    }
-}
-
-fn domain(migrations: &'static [&'static str]) -> Domain {
-    Domain {
-        name: "tickets",
-        tables: vec![Ticket::TABLE.into(), Opened::TABLE.into()],
-        facts: vec![Fact {
-            name: "ticket-opened",
-            holds: |applied| applied.effect == OpenTicket::NAME,
-        }],
-        migrations,
-        ..Domain::default()
-    }
-}
-
-const TICKETS: SimpleCapability = SimpleCapability::new(
-    SimpleGrantKind::new("tickets", &["acme:tickets/tickets"], &["open"]),
-    |linker| {
-        let mut tickets = linker.instance("acme:tickets/tickets@1.0.0")?;
-        tickets.func_wrap("open", |mut store, (priority,): (u32,)| {
-            let state = store.data_mut().enter();
-            state.grant("tickets")?;
-            // The interface tells no errors: a refusal is 0.
-            let opened = state.apply(&OpenTicket { priority })?.unwrap_or(0);
-            Ok((u32::try_from(opened).unwrap_or(u32::MAX),))
-        })
-    },
-);
 
 fn plugins() -> Arc<Plugins> {
     let mut config: PluginConfig = cairn::plugin_config();
@@ -176,37 +43,6 @@ fn config(domains: impl IntoIterator<Item = Domain>) -> SqliteConfig {
         domains: Domains::new([volumes].into_iter().chain(domains)).unwrap(),
         ..SqliteConfig::default()
     }
-}
-
-/// A task that opens a ticket of this priority, as component text.
-fn opens(priority: u32) -> String {
-    let body = format!(
-        "(drop (call $open (i32.const {priority}))) (call $answer (i32.const 48) (i32.const 15))"
-    );
-    let text = Call::Behaves.component();
-    let replaced = |text: String, from: &str, to: &str| {
-        assert!(text.contains(from), "{from}");
-        text.replacen(from, to, 1)
-    };
-    let text = replaced(
-        text,
-        "(component\n",
-        "(component
-  (import \"acme:tickets/tickets@1.0.0\" (instance $tickets
-    (export \"open\" (func (param \"priority\" u32) (result u32)))))
-  (core func $open (canon lower (func $tickets \"open\")))\n",
-    );
-    let text = replaced(
-        text,
-        "    (import \"clock\" \"now\"",
-        "    (import \"tickets\" \"open\" (func $open (param i32) (result i32)))\n    (import \"clock\" \"now\"",
-    );
-    let text = replaced(
-        text,
-        "(with \"clock\"",
-        "(with \"tickets\" (instance (export \"open\" (func $open))))\n    (with \"clock\"",
-    );
-    replaced(text, "(call $answer (i32.const 48) (i32.const 15))", &body)
 }
 
 // ---- What is held ----------------------------------------------------------------------------------------------------
@@ -538,4 +374,54 @@ fn the_laws_are_tried_and_answers_faked_for_it() {
     assert_eq!(real.asked[0].answer, json!(1));
     assert!(!real.effects.is_empty());
     assert_eq!(real.revert.unwrap().left, []);
+}
+
+/// A flow of one plugin that opens a ticket.
+const ONE: &str = "[flow]\nname = 'tickets'\n[plugins.one]\npath = 'opens.wat'\ngrants = { tickets = true }\n\
+                   [[task]]\nplugin = 'one'\n";
+
+#[test]
+fn the_short_api_takes_the_domain_as_one_value() {
+    let place = Place::new();
+    let manifest = place.folder.path().join("flow.toml");
+    std::fs::write(&manifest, ONE).unwrap();
+    let builder = || Cairn::builder().in_memory();
+    let cairn = builder().domain(extension());
+    let cairn = cairn.compiler(|_| Arc::new(InProcess)).build().unwrap();
+    let flow = cairn.flow(&manifest).unwrap();
+    let report = flow.run(&Identity::new("ann", "acme"), json!({})).unwrap();
+    assert_eq!(report.flow.state, FlowState::Success);
+    assert_eq!(place.tickets(&**cairn.host().store()), (vec![3], 1));
+
+    let error = builder().build().unwrap().flow(&manifest).unwrap_err();
+    assert!(error.to_string().contains("`tickets`"), "{error}");
+}
+
+#[test]
+fn the_command_line_of_a_program_takes_the_domain_as_one_value() {
+    let there = |program: &'static str| {
+        let program = Program::new(program);
+        program
+            .write("opens.wat", opens(3))
+            .write("flow.toml", ONE)
+            .write("request.json", "{}");
+        program
+    };
+    let run = ["run", "flow.toml", "--input", "request.json", "--json"];
+    let with = there(env!("CARGO_BIN_EXE_cairn-extended"));
+    let report = with.run(&run).exits(0).json();
+    let id = report["flow"]["id"].as_str().expect("an id").to_owned();
+    let opened = || {
+        let database = rusqlite::Connection::open(with.path("cairn.db")).unwrap();
+        let count = "SELECT count(*) FROM tickets";
+        database
+            .query_row(count, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    assert_eq!(opened(), 1);
+    with.run(&["flows", "rollback", &id]).exits(0);
+    assert_eq!(opened(), 0);
+
+    let without = there(env!("CARGO_BIN_EXE_cairn-under-test"));
+    without.run(&run).exits(2).says(&["tickets"]);
 }

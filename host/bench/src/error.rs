@@ -6,6 +6,7 @@ use cairn::{FlowError, StoreError, TaskError};
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BenchError {
     /// The host.
     #[error(transparent)]
@@ -65,6 +66,7 @@ impl From<RequestError> for BenchError {
         match error {
             RequestError::Invalid(error) => error.into(),
             RequestError::Store(error) => error.into(),
+            other => Self::Unexpected(other.to_string()),
         }
     }
 }

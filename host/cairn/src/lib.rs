@@ -71,7 +71,7 @@
 //!
 //! What flows may change is said by domains. An [`Extension`](extension::Extension) is a domain with all that it brings: tables with their rules, effects and
 //! facts ([`domain::Domain`]), capabilities that plugins may be granted ([`capability::Capability`]), and keys of `cairn.toml`.
-//! [`CairnBuilder::domain`] takes it, and `cairn_cli::main_with` gives it the whole command line. `tests/tests/domain.rs` of the
+//! [`CairnBuilder::domain`] takes it, and `cairn_cli::main_with` gives it the whole command line. `tests/src/tickets.rs` of the
 //! repository is the smallest one; [`volumes`] and [`records`] come with this crate.
 //!
 //! # The parts
@@ -92,7 +92,7 @@
 //! # Features
 //!
 //! All are on by default: `builtins` embeds the built-in plugins (which the build compiles to WebAssembly), `volumes` brings block
-//! storage, `records` brings JSON records. CI checks that `cargo check -p cairn --no-default-features` builds.
+//! storage, `records` brings JSON records. The engine builds without any of them: `cargo check -p cairn --no-default-features`.
 
 #![warn(missing_docs)]
 

@@ -55,7 +55,6 @@ fn fault<'r>(report: &'r Report, plan: &'r Plan) -> Option<(&'r str, Option<&'r 
     let error = report.error.as_ref()?;
     let detail = |name: &str| error.details.get(name);
     match error.origin {
-        Origin::Plugin => None,
         Origin::Host => {
             let mut tasks = plan.tasks.iter();
             let task = tasks.find(|task| Some(&task.display) == error.task.as_ref());
@@ -70,5 +69,6 @@ fn fault<'r>(report: &'r Report, plan: &'r Plan) -> Option<(&'r str, Option<&'r 
             let by_host = failure.get("origin")? == "host";
             by_host.then_some((detail("policy")?.as_str()?, None, kind))
         }
+        _ => None,
     }
 }

@@ -161,6 +161,7 @@ impl From<StoreError> for Failure {
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::KeyTaken { .. } => Self::host(error.to_string()),
+            other => Self::host(other.to_string()),
         }
     }
 }
@@ -170,6 +171,7 @@ impl From<RequestError> for Failure {
         match error {
             RequestError::Invalid(diagnostic) => diagnostic.into(),
             RequestError::Store(error) => error.into(),
+            other => Self::host(other.to_string()),
         }
     }
 }
@@ -201,6 +203,7 @@ impl From<PluginError> for Failure {
             | PluginError::WrongVersion { .. }
             | PluginError::Describe(_)
             | PluginError::Description(_) => Exit::Usage,
+            _ => Exit::Usage,
         };
         Self { exit, diagnostic }
     }
@@ -252,9 +255,7 @@ impl From<HostError> for Failure {
                 exit: Exit::Interrupted,
                 diagnostic: Diagnostic::new(error.to_string()),
             },
-            HostError::Flow(_) | HostError::InHand(_) | HostError::Thread(_) => {
-                Self::host(error.to_string())
-            }
+            other => Self::host(other.to_string()),
         }
     }
 }
@@ -269,6 +270,7 @@ impl From<BenchError> for Failure {
             | BenchError::Sandbox(_)
             | BenchError::Io(_)
             | BenchError::Unexpected(_) => Self::host(error.to_string()),
+            other => Self::host(other.to_string()),
         }
     }
 }
@@ -279,7 +281,7 @@ impl From<LawsError> for Failure {
             LawsError::Invalid(diagnostic) => diagnostic.into(),
             LawsError::Host(error) => error.into(),
             LawsError::Store(error) => error.into(),
-            LawsError::Folder(_) | LawsError::Domains(_) => Self::host(error.to_string()),
+            other => Self::host(other.to_string()),
         }
     }
 }

@@ -32,6 +32,7 @@ pub struct Fact {
 
 /// Why domains do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DomainError {
     /// Two have one name.
     #[error("two domains are called `{0}`")]

@@ -136,6 +136,7 @@ pub enum LogLevel {
 /// One thing that happened to a flow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Event {
     /// The flow exists. Always the first.
     Created {

@@ -6,6 +6,7 @@ use cairn::plugin::PluginError;
 
 /// Why a case could not be run. What a plugin does wrong is no such error.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LawsError {
     /// The case, or a plugin that it names, is wrong.
     #[error(transparent)]

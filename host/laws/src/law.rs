@@ -15,6 +15,7 @@ use crate::watch::Fault;
 
 /// What a plugin promises: a task mostly about taking back, a policy or validator about its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Law {
     /// A call and then its revert leave everything as it was, except what the case names in `keep`.
     Revert,

@@ -35,6 +35,7 @@ pub struct Version {
 /// Which part of a plugin changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Part {
     /// Its digest.
     Sha256,

@@ -11,6 +11,7 @@ use crate::value::{Object, Value};
 /// Who says that something went wrong. The host sets it; a plugin cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Origin {
     /// The task itself.
     Plugin,
@@ -22,6 +23,7 @@ pub enum Origin {
 
 /// Every kind of error of [`Origin::Host`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HostErrorKind {
     /// The plugin trapped: a panic, an illegal instruction, a stack overflow.
     Trap,

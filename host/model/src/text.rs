@@ -21,6 +21,7 @@ pub enum Text {
 
 /// Why a text is not taken: the rest of a sentence that begins with what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unfit {
     /// Nothing, or nothing but blanks.
     #[error("is empty")]
@@ -62,6 +63,7 @@ impl Text {
 
 /// Why an entry of metadata is not taken: the rest of a sentence that begins with what the metadata is of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UnfitEntry {
     /// Its key.
     #[error("has a key that {0}")]

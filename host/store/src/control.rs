@@ -7,6 +7,7 @@ use cairn_model::id::FlowId;
 /// What can be asked of a flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Operation {
     /// Stop it: the task in hand finishes, the next one does not start.
     Interrupt,

@@ -40,6 +40,7 @@ use cairn_model::id::FlowId;
 
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// A rule of ours says no; nothing changed.
     #[error(transparent)]

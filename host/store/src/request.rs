@@ -12,6 +12,7 @@ use crate::view::View;
 
 /// Why a request cannot be handed to a flow; nothing ran.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RequestError {
     /// The request is wrong.
     #[error(transparent)]

@@ -218,6 +218,7 @@ pub fn flow_exception(error: &FlowError) -> Value {
         FlowError::MissingDependencies(_) => "MissingDependencies",
         FlowError::Failed(cause) => return exception(&cause.error),
         FlowError::Store(error) => return exception(&error.clone().into()),
+        other => panic!("no recording has an error like this: {other}"),
     };
     json!({"class": class, "fields": null})
 }

@@ -17,6 +17,7 @@ pub type Counts = SmallVec<[(Name, i64); 2]>;
 /// One change that an effect made. Its inverse is the same change read backwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", from = "WrittenChange")]
+#[non_exhaustive]
 pub enum Change {
     /// Counters moved. Undone by moving them back, whatever they are by then.
     Count {

@@ -6,6 +6,7 @@ use cairn_store::StoreError;
 
 /// Why an operation on a flow did not do what it says.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FlowError {
     /// The operation is not allowed in this state.
     #[error("`{operation}` is not allowed while the flow is {state}{}", if *.inside { " and runs" } else { "" })]

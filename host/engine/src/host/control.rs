@@ -234,7 +234,7 @@ impl Core {
         let then = match &operation {
             Operation::Interrupt => None,
             Operation::Rollback { .. } => Some(operation),
-            Operation::Resume | Operation::Reset | Operation::Accept { .. } => {
+            _ => {
                 drop(lives);
                 let state = flow.state();
                 tell(Err(HostError::Flow(FlowError::InvalidState {
@@ -351,6 +351,7 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Ended, FlowError> 
             flow.accept(user_id, reason)?;
             Ok(recovered)
         }
+        _ => Err(invalid()),
     }
 }
 

@@ -10,6 +10,7 @@ use cairn_store::request::RequestError;
 
 /// Why the host could not do what it was asked. A flow that failed is no error: see its [`Report`](cairn_effects::report::Report).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HostError {
     /// Something that was given to read is wrong; nothing ran.
     #[error(transparent)]
@@ -65,6 +66,7 @@ impl From<RequestError> for HostError {
         match error {
             RequestError::Invalid(diagnostic) => diagnostic.into(),
             RequestError::Store(error) => error.into(),
+            other => Self::Invalid(Diagnostic::new(other.to_string())),
         }
     }
 }
@@ -72,6 +74,7 @@ impl From<RequestError> for HostError {
 /// What was in the way of an operation on a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Hindrance {
     /// The flow's state does not allow it.
     #[default]

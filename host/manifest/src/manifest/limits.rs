@@ -77,6 +77,7 @@ macro_rules! limits {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[expect(missing_docs, reason = "each is the field of `Limits` of the same name")]
+        #[non_exhaustive]
         pub enum LimitKey {
             $($key,)*
         }

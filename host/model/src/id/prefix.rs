@@ -19,6 +19,7 @@ pub struct IdPrefix {
 
 /// Why a text is not the beginning of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotAPrefix {
     /// It has other characters than a UUID, or has them elsewhere, or is longer.
     #[error("an id has 32 hexadecimal digits, as in 01a20616-1920-776a-9907-780232c46d47")]

@@ -58,6 +58,7 @@ pub(super) fn exceeded(key: LimitKey, limits: &Limits) -> TaskError {
         }
         LimitKey::LogBytes => format!("the plugin logged more than {amount}"),
         LimitKey::ComponentBytes => format!("the component is larger than {amount}"),
+        other => format!("the plugin went beyond the limit `{other}`, which is {amount}"),
     };
     let kind = key.error_kind().unwrap_or(HostErrorKind::Trap);
     TaskError::host(kind, format!("{message} (the limit `{key}`)")).with("limit", key.as_str())

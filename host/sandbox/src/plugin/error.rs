@@ -6,6 +6,7 @@ use cairn_model::value::Digest;
 
 /// Why a plugin cannot be used. It can be written as JSON, for a compiler in another process.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum PluginError {
     /// This machine cannot run plugins.
     #[error("the sandbox cannot be set up: {0}")]

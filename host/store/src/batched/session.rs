@@ -173,6 +173,7 @@ impl Session {
                     self.unknown = Some(table.to_string());
                 }
                 Change::Count { .. } | Change::Elsewhere(_) => {}
+                _ => {}
             }
         }
     }
@@ -250,6 +251,8 @@ impl Session {
             | Event::WouldDeny { .. }
             | Event::CheckLog { .. }
             | Event::Log { .. } => {}
+            // Each event that is known stands above.
+            _ => {}
         }
     }
 }

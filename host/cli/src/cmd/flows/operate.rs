@@ -114,11 +114,11 @@ fn refused(id: FlowId, error: HostError) -> Failure {
 fn exit(operation: &Operation, report: &Report) -> Exit {
     let verdict = report.rollback.as_ref().map(|rollback| rollback.verdict);
     match operation {
-        Operation::Interrupt | Operation::Reset | Operation::Accept { .. } => Exit::Ok,
         Operation::Resume => Exit::of(report),
         Operation::Rollback { .. } => match verdict {
             Some(verdict) if !leaves_nothing_unwanted(verdict) => Exit::Residue,
             None | Some(_) => Exit::Ok,
         },
+        _ => Exit::Ok,
     }
 }
