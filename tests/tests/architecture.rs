@@ -371,10 +371,14 @@ fn a_domain_is_known_to_none_below_it() {
 fn no_type_of_rusqlite_is_in_a_public_signature() {
     for (path, code) in crate_sources("store") {
         let public = code.match_indices("pub ").map(|(at, _)| {
-            let end = code[at..]
-                .find(['{', ';'])
-                .map_or(code.len(), |end| at + end);
-            &code[at..end]
+            let text = &code[at..];
+            let signature = &text[..text.find(['{', ';']).unwrap_or(text.len())];
+            // A field, which is `pub` and a name before its type, ends sooner.
+            let name = signature.split(':').next().unwrap_or_default();
+            match name.split_whitespace().count() {
+                2 => signature.split(",\n").next().unwrap_or_default(),
+                _ => signature,
+            }
         });
         for signature in public {
             for name in ["rusqlite", "Connection", "Statement", "ToSql"] {

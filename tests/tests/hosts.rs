@@ -16,7 +16,7 @@ use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::host::{Done, Host, HostError};
 use cairn::id::FlowId;
-use cairn::plugin::{PluginConfig, Plugins};
+use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::Verdict;
 use cairn::store::Sqlite;
 use cairn::store::control::Operation;
@@ -276,6 +276,7 @@ fn host_that(program: &Program, does: impl Fn() + Send + Sync + 'static) -> Host
     );
     let plugins = Plugins::new(&PluginConfig {
         cache: Some(program.beside("acceptance-cache")),
+        compiler: Some(Arc::new(InProcess)),
         ..cairn::plugin_config()
     });
     let store = Arc::new(store.expect("it opens"));

@@ -193,7 +193,7 @@ impl Pool {
             &["record", "remove", "names", &key],
             &release,
         ] {
-            self.0.run(change).exits(3).says(&[&flow]);
+            self.0.run(change).exits(6).says(&[&flow]);
         }
     }
 

@@ -160,10 +160,10 @@ impl dyn HostStore + '_ {
         self.try_read(requester, read)
     }
 
-    /// [`read`](Self::read) for a reader with an error of its own.
+    /// `read` for a reader with an error of its own.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As `read`.
     pub fn try_read<T, E: From<StoreError>>(
         &self,
         requester: &Identity,
@@ -191,10 +191,10 @@ impl dyn HostStore + '_ {
         self.try_admin(requester, work)
     }
 
-    /// [`admin`](Self::admin) for changes that are refused with an error of the caller's own.
+    /// `admin` for changes that are refused with an error of the caller's own.
     ///
     /// # Errors
-    /// As [`admin`](Self::admin).
+    /// As `admin`.
     pub fn try_admin<T, E: From<StoreError>>(
         &self,
         requester: &Identity,

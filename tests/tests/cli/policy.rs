@@ -246,6 +246,6 @@ fn the_example_of_the_readme_runs() {
             &example("volume.json"),
         ])
         .exits(3);
-    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    let readme = std::fs::read_to_string(repository("host/docs/policies.md")).unwrap();
     assert!(readme.contains(&run.stdout), "{}", run.stdout);
 }
