@@ -202,7 +202,7 @@ fn a_native_task_takes_no_settings() {
         .flow_of(&manifest, "flow.toml")
         .unwrap_err()
         .to_string();
-    assert!(error.contains("its name is `Double!`"), "{error}");
+    assert!(error.contains("`Double!`, which is no name"), "{error}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_strangers_component_needs_a_compiler() {
     let cache = tempfile::tempdir().unwrap();
     let plugins = |compiler: Option<Arc<dyn Compiler>>| {
         Plugins::new(&PluginConfig {
-            cache: Some(cache.path().to_owned()),
+            cache: Some(cache.path().join("compiled")),
             compiler,
             ..PluginConfig::default()
         })
