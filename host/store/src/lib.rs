@@ -23,7 +23,7 @@ use inside::{any, operator, quota, rules};
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};
 pub use host::HostStore;
-pub use sqlite::{Database, DatabaseFile, LogConfig, Restore, Sqlite, SqliteConfig, admin, view};
+pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig, admin, view};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

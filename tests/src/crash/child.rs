@@ -16,7 +16,7 @@ use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::plan::PlannedTask;
 use cairn::plugin::{PluginConfig, Plugins};
-use cairn::store::{BatchConfig, LogConfig, Sqlite, SqliteConfig};
+use cairn::store::{BatchConfig, Sqlite, SqliteConfig, WalConfig};
 use cairn::task::{Context, Outcome, Task, TaskSpec};
 use cairn::value::{Object, Value};
 use cairn::volumes::Settings;
@@ -101,9 +101,9 @@ fn host(life: &Life) -> Result<Host> {
             events: life.events,
             ..BatchConfig::default()
         },
-        log: LogConfig {
+        log: WalConfig {
             copy_above: 0,
-            ..LogConfig::default()
+            ..WalConfig::default()
         },
         ..defaults
     };

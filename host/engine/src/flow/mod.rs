@@ -2,7 +2,7 @@
 
 mod builder;
 mod call;
-mod ended;
+mod completion;
 mod error;
 mod guard;
 mod notifier;
@@ -13,7 +13,7 @@ mod runner;
 mod unwind;
 
 pub use builder::FlowBuilder;
-pub use ended::Ended;
+pub use completion::Completion;
 pub use error::FlowError;
 pub use notifier::{AlreadyRegistered, FlowNotice, Listener, ListenerError, Notifier, TaskNotice};
 pub use recover::Recovery;

@@ -8,7 +8,7 @@ use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::id::{FlowId, Phase};
 use cairn_store::{Store, StoreError};
 
-use super::{Ended, Flow, FlowError};
+use super::{Completion, Flow, FlowError};
 
 /// What recovery does with a flow that was going forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ impl Flow {
     }
 
     /// [`recover`](Self::recover), without waiting for the disk.
-    pub fn recover_to_end(&self, how: Recovery) -> Ended {
-        Ended::new(self, self.recover_undurable(how))
+    pub fn recover_to_end(&self, how: Recovery) -> Completion {
+        Completion::new(self, self.recover_undurable(how))
     }
 
     fn recover_undurable(&self, how: Recovery) -> Result<(), FlowError> {
@@ -89,7 +89,7 @@ impl Flow {
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] unless it is PENDING or INTERRUPTED; else as [`run`](Self::run).
-    pub fn resume_to_end(&self) -> Ended {
+    pub fn resume_to_end(&self) -> Completion {
         let result = match self.state() {
             FlowState::Pending => self.run_undurable(),
             FlowState::Interrupted => self.resume_undurable(),
@@ -97,7 +97,7 @@ impl Flow {
                 .outside("resume")
                 .and_then(|live| Err(live.invalid("resume"))),
         };
-        Ended::new(self, result)
+        Completion::new(self, result)
     }
 
     /// Interrupted, ready again and started, in one step: wherever the process dies, recovery knows that the flow is to go on.

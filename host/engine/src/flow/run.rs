@@ -15,7 +15,7 @@ use super::call::Call;
 use super::guard::guard;
 use super::runner::{self, Runner};
 use super::unwind::Unwinding;
-use super::{Ended, Finished, Flow, FlowError};
+use super::{Completion, Finished, Flow, FlowError};
 
 /// Resets the mark that somebody is inside a flow.
 pub(super) struct Inside(Flow);
@@ -67,7 +67,7 @@ pub(crate) enum Step {
     /// There is more to do.
     Next(Run),
     /// That was the last one.
-    Ended(Ended),
+    Completion(Completion),
 }
 
 impl Run {
@@ -82,7 +82,7 @@ impl Run {
             Ok(true) => Step::Next(self),
             ended => {
                 drop(self.inside);
-                Step::Ended(Ended::new(&self.flow, ended.map(drop)))
+                Step::Completion(Completion::new(&self.flow, ended.map(drop)))
             }
         }
     }
@@ -124,8 +124,8 @@ impl Flow {
     }
 
     /// [`run`](Self::run), without waiting for the disk.
-    pub fn run_to_end(&self) -> Ended {
-        Ended::new(self, self.run_undurable())
+    pub fn run_to_end(&self) -> Completion {
+        Completion::new(self, self.run_undurable())
     }
 
     pub(super) fn run_undurable(&self) -> Result<(), FlowError> {
@@ -146,8 +146,8 @@ impl Flow {
                 course,
                 inside,
             }),
-            Ok(None) => Step::Ended(Ended::new(self, Ok(()))),
-            Err(error) => Step::Ended(Ended::new(self, Err(error))),
+            Ok(None) => Step::Completion(Completion::new(self, Ok(()))),
+            Err(error) => Step::Completion(Completion::new(self, Err(error))),
         }
     }
 

@@ -9,7 +9,7 @@ use cairn_model::id::{Phase, TaskId};
 
 use super::guard::guard;
 use super::runner::Runner;
-use super::{Ended, Flow, FlowError};
+use super::{Completion, Flow, FlowError};
 
 /// A rollback, and how far it has come.
 pub(super) struct Unwinding {
@@ -29,8 +29,8 @@ impl Flow {
     }
 
     /// [`rollback`](Self::rollback), without waiting for the disk.
-    pub fn rollback_to_end(&self, cause: &Cause) -> Ended {
-        Ended::new(self, self.rollback_undurable(cause))
+    pub fn rollback_to_end(&self, cause: &Cause) -> Completion {
+        Completion::new(self, self.rollback_undurable(cause))
     }
 
     pub(super) fn rollback_undurable(&self, cause: &Cause) -> Result<(), FlowError> {
@@ -58,7 +58,7 @@ impl Flow {
             };
             self.record(&mut live, vec![accepted])?;
         }
-        Ended::new(self, Ok(())).wait()
+        Completion::new(self, Ok(())).wait()
     }
 
     /// The cause and the state in one step, so that recovery never goes on with a flow that is to be rolled back.

@@ -18,7 +18,7 @@ use cairn_store::control::{Operation, Request};
 
 use super::submit::Tell;
 use super::{Core, Hindrance, Host, HostError};
-use crate::flow::{Ended, Flow, FlowError, Recovery};
+use crate::flow::{Completion, Flow, FlowError, Recovery};
 
 /// Between two looks for an answer.
 const LOOK: Duration = Duration::from_millis(5);
@@ -317,7 +317,7 @@ impl HostError {
 }
 
 /// Does something with a flow that was just restored. What a call in hand did is undone first.
-fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Ended, FlowError> {
+fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowError> {
     use FlowState::{Failure, Interrupted, Pending, Success};
     let state = flow.state();
     let invalid = || FlowError::InvalidState {

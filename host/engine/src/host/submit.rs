@@ -176,7 +176,7 @@ impl Core {
                 calls: run.next(),
                 job: Box::new(move |core| core.go_on(run.step(), flow, then)),
             }),
-            Step::Ended(ended) => {
+            Step::Completion(ended) => {
                 let core = Arc::clone(self);
                 ended.then(move |result| core.ended(&flow, result, then));
                 None

@@ -18,14 +18,14 @@ use super::open;
 
 /// When the write-ahead log is copied, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct LogConfig {
+pub struct WalConfig {
     /// A log that is longer is copied into the database.
     pub copy_above: u64,
     /// A log that is longer, though it is copied, is begun anew between two batches.
     pub restart_above: u64,
 }
 
-impl Default for LogConfig {
+impl Default for WalConfig {
     fn default() -> Self {
         Self {
             copy_above: 4 << 20,
@@ -44,7 +44,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Log {
     database: Held,
     log: PathBuf,
-    config: LogConfig,
+    config: WalConfig,
     /// The log is long although it is copied.
     is_long: Arc<AtomicBool>,
     copier: Option<Copier>,
@@ -57,7 +57,7 @@ struct Copier {
 }
 
 impl Log {
-    pub(super) fn of(database: &Held, config: LogConfig) -> Self {
+    pub(super) fn of(database: &Held, config: WalConfig) -> Self {
         Self {
             log: database.file.beside("-wal"),
             database: database.clone(),

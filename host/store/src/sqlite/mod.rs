@@ -43,7 +43,7 @@ use turnstile::Turnstile;
 
 pub use database::Database;
 pub use file::DatabaseFile;
-pub use log::LogConfig;
+pub use log::WalConfig;
 pub use restore::Restore;
 
 /// How the store behaves.
@@ -60,7 +60,7 @@ pub struct SqliteConfig {
     /// How long to wait for another process that writes.
     pub patience: Duration,
     /// When the write-ahead log is copied into the database.
-    pub log: LogConfig,
+    pub log: WalConfig,
 }
 
 impl Default for SqliteConfig {
@@ -71,7 +71,7 @@ impl Default for SqliteConfig {
             batch: BatchConfig::default(),
             lease: Duration::from_secs(10),
             patience: Duration::from_secs(5),
-            log: LogConfig::default(),
+            log: WalConfig::default(),
         }
     }
 }

@@ -62,7 +62,7 @@ fn a_file_that_lost_its_name_takes_nothing_more_and_is_not_made_again() {
     let path = folder.path().join("a.db");
     let config = SqliteConfig {
         // The thread that copies the log is started late, and must not make a file.
-        log: LogConfig {
+        log: WalConfig {
             copy_above: 0,
             restart_above: 0,
         },

@@ -2,14 +2,14 @@ use cairn_store::WhenDurable;
 
 use super::{Flow, FlowError};
 
-/// What an operation came to, which may not be on disk yet: nobody outside may hear of it before.
-#[must_use = "what came of the operation is not on disk yet: wait for that"]
-pub struct Ended {
+/// The result of an operation, which may not be on disk yet. Wait for that before it is told to a caller.
+#[must_use = "the result of the operation is not on disk yet: wait for that"]
+pub struct Completion {
     flow: Flow,
     result: Result<(), FlowError>,
 }
 
-impl Ended {
+impl Completion {
     pub(super) fn new(flow: &Flow, result: Result<(), FlowError>) -> Self {
         Self {
             flow: flow.clone(),
@@ -17,7 +17,7 @@ impl Ended {
         }
     }
 
-    /// What the operation came to so far; it may be lost yet.
+    /// Returns the result so far; a lost batch may still undo it.
     ///
     /// # Errors
     /// The operation's own.
@@ -25,7 +25,7 @@ impl Ended {
         self.result.clone()
     }
 
-    /// Waits until all that led to it is on disk.
+    /// Waits until everything that the operation wrote is on disk.
     ///
     /// # Errors
     /// The operation's own; [`FlowError::Store`] when it is lost instead.
