@@ -49,7 +49,7 @@ impl Completion {
     }
 }
 
-/// What is lost counts before a task that failed: then nothing of the rollback is there.
+/// A store error takes precedence over a task failure: the rollback was not persisted.
 fn settled(result: Result<(), FlowError>, durable: Result<(), FlowError>) -> Result<(), FlowError> {
     match (result, durable) {
         (Err(error @ FlowError::Store(_)), _) | (_, Err(error)) => Err(error),
