@@ -84,6 +84,6 @@ pub struct Failure {
 pub enum Disposition {
     /// The host applies their inverses, newest first.
     Undo,
-    /// They stay. What is left is named in the report as residue.
+    /// They stay, and the report lists them as kept.
     Keep,
 }
