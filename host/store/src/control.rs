@@ -1,36 +1,36 @@
-//! What is asked of a flow that another process has in hand.
+//! Operations that a process requests on a flow owned by another process.
 
 use serde::{Deserialize, Serialize};
 
 use cairn_model::id::FlowId;
 
-/// What can be asked of a flow.
+/// An operation on a flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Operation {
-    /// Stop it: the task in hand finishes, the next one does not start.
+    /// Stop the flow: its running task finishes, the next one does not start.
     Interrupt,
-    /// Go on with it where it left off.
+    /// Continue the flow where it stopped.
     Resume,
-    /// Make it as new.
+    /// Reset the flow to its initial state.
     Reset,
-    /// Roll it back; stop it first when it runs.
+    /// Roll the flow back; stop it first when it runs.
     Rollback {
         /// Why, for the report.
         reason: String,
     },
-    /// Close an incomplete rollback as it is.
+    /// Accept an incomplete rollback, and close it.
     Accept {
-        /// Who.
+        /// The operator.
         user_id: String,
-        /// Why that is all right.
+        /// Why the remaining effects are acceptable.
         reason: String,
     },
 }
 
 impl Operation {
-    /// What it is called.
+    /// Returns the operation's name.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Interrupt => "interrupt",
@@ -42,13 +42,13 @@ impl Operation {
     }
 }
 
-/// Something that was asked of a flow and is not answered.
+/// A requested operation that has no answer yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Its number.
+    /// The number of the request.
     pub id: i64,
     /// The flow.
     pub flow: FlowId,
-    /// What was asked.
+    /// The requested operation.
     pub operation: Operation,
 }

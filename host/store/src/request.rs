@@ -1,4 +1,4 @@
-//! From what an operator asks to what a flow is given.
+//! Resolves the request of an operator to the request that a flow gets.
 
 use std::path::Path;
 
@@ -10,30 +10,30 @@ use cairn_model::value::{Object, Value};
 use crate::StoreError;
 use crate::view::View;
 
-/// Why a request cannot be handed to a flow; nothing ran.
+/// Why a request cannot be passed to a flow; nothing ran.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The request is wrong.
     #[error(transparent)]
     Invalid(#[from] Diagnostic),
-    /// The database could not be asked.
+    /// The database could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// How a domain makes of an operator's request what a flow of an action is given. One is among the domain's
+/// Resolves requests to flows of one action, for a domain. Registered among the domain's
 /// [services](cairn_effects::domain::Domain::services).
 #[derive(Clone, Copy)]
 pub struct Resolver {
     /// The action of the flow, such as `volume:create`.
     pub action: &'static str,
-    /// Checks the request, and looks up what it names: whole objects come from the database only, since whoever could hand one in
-    /// could forge it.
+    /// Checks the request and looks up the objects it names: objects come only from the database, because a caller could forge one
+    /// that came with the request.
     pub resolve: Resolve,
 }
 
-/// See [`Resolver::resolve`]. Errors name the request's field.
+/// The function of [`Resolver::resolve`]. Its errors name the request's field.
 pub type Resolve = fn(&Object, &View<'_>) -> Result<Object, RequestError>;
 
 fn resolver<'d>(domains: &'d Domains, action: &str) -> Option<&'d Resolver> {
@@ -41,17 +41,17 @@ fn resolver<'d>(domains: &'d Domains, action: &str) -> Option<&'d Resolver> {
     resolvers.find(|resolver| resolver.action == action)
 }
 
-/// A request that was taken in.
+/// A request that was checked.
 #[derive(Clone, Debug)]
 pub struct Entered {
-    /// What a flow is given; or why it cannot be, where the key stands for the same request already.
+    /// The flow's request; or why it could not be resolved, when the key already belongs to the same request.
     pub request: Result<Value, RequestError>,
-    /// The key, with what was asked.
+    /// The key, with the digest of the request.
     pub key: Option<Key>,
 }
 
-/// Takes in a request to the flow called `flow`, under a key where there is one: [`resolve`]s it. A repeat need not be
-/// resolved, for what it names may have changed since the first.
+/// Checks a request to the flow called `flow`, with its key if it has one, and [`resolve`]s it. A repeat need not
+/// resolve, because the objects it names may have changed since the first request.
 ///
 /// # Errors
 /// Those of [`resolve`]; [`RequestError::Invalid`] for a key that is empty or too long.
@@ -71,11 +71,11 @@ pub fn enter(
     Ok(Entered { request, key })
 }
 
-/// Takes in a request that no domain resolves, as [`enter`] does and without a database. `None` for an action for which one of these
-/// domains has a [`Resolver`].
+/// Checks a request that no domain resolves, as [`enter`] does but without a database. Returns `None` for an action for which one of
+/// these domains has a [`Resolver`].
 ///
 /// # Errors
-/// [`RequestError::Invalid`] when the request is no object, or the key is empty or too long.
+/// [`RequestError::Invalid`] when the request is not an object, or the key is empty or too long.
 pub fn enter_as_is(
     flow: &str,
     action: Option<&str>,
@@ -106,11 +106,11 @@ fn object(request: &Value) -> Result<&Object, Diagnostic> {
         .ok_or_else(|| Diagnostic::new("a request must be one JSON object").help(help))
 }
 
-/// Checks a request, looks up what it names, and makes of it what the flow of `action` is given. An action for which no
-/// domain has a [`Resolver`] takes any object as it is.
+/// Checks a request, looks up the objects it names, and returns the request that the flow of `action` gets. An action for which
+/// no domain has a [`Resolver`] accepts any object unchanged.
 ///
 /// # Errors
-/// [`RequestError::Invalid`] for a wrong type, an unknown key, or something named that is not there: with the file and the field.
+/// [`RequestError::Invalid`] for a wrong type, an unknown key, or an object that does not exist; with the file and the field.
 pub fn resolve(
     action: Option<&str>,
     request: &Value,

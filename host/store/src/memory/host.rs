@@ -1,4 +1,4 @@
-//! What a host asks of the database in memory besides what its flows need.
+//! The host's interface to the database in memory: plans, requests, flows that were set aside.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::batched::Batched;
 use crate::control::{Operation, Request};
 use crate::host::{FlowOnDisk, HostStore, Operators, Watch};
 
-/// Something that was asked of a flow.
+/// A requested operation on a flow.
 pub(super) struct Asked {
     flow: FlowId,
     operation: Operation,
@@ -21,7 +21,7 @@ pub(super) struct Asked {
 }
 
 impl Tables {
-    /// What is asked of flows that this host has in hand, or nobody has.
+    /// Returns the open requests for flows that this host owns or no host owns.
     fn requests(&self, host: HostId) -> Vec<Request> {
         let open = self.requests.iter().filter(|(_, asked)| {
             let flow = self.flows.get(&asked.flow);
@@ -41,14 +41,14 @@ impl Tables {
         Ok(FlowOnDisk {
             journal: self.journal(flow).map_err(damaged)?,
             stuck: self.flows.get(&flow).and_then(|flow| flow.stuck.clone()),
-            // Nothing is pruned here.
+            // This database does not prune.
             kept: None,
         })
     }
 }
 
 impl Batched<Memory> {
-    /// Commits what is open, and uses the database.
+    /// Commits the open batch, then runs `work` on the database.
     fn settled<T>(
         &self,
         work: impl FnOnce(&mut Tables, HostId) -> Result<T, StoreError>,
@@ -155,7 +155,7 @@ impl HostStore for Batched<Memory> {
     }
 }
 
-/// Looks at the database beside the store.
+/// Reads the database concurrently with the store.
 struct Beside {
     database: MemoryDatabase,
     host: HostId,

@@ -1,4 +1,4 @@
-//! What a host asks of SQLite besides what its flows need.
+//! The host's interface to SQLite: plans, requests, flows that were set aside.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::StoreError;
 use crate::control::{Operation, Request};
 use crate::host::{FlowOnDisk, HostStore, Operators, Read, Watch, Work};
 
-/// Answers are kept this long for whoever asked.
+/// How long answers are kept for the process that made the request.
 const KEPT: Duration = Duration::from_secs(600);
 
 impl HostStore for Sqlite {
@@ -132,7 +132,7 @@ impl HostStore for Sqlite {
             let database = &writer.ledger.backend;
             (database.held.clone(), database.host.id)
         };
-        // In memory there are no other processes.
+        // A database in memory has no other processes.
         let watch = held
             .map(|held| Beside::open(&held.file, host))
             .transpose()?;
@@ -184,7 +184,7 @@ impl From<StoreError> for NotDone {
     }
 }
 
-/// Notices what other processes write, on a connection of its own.
+/// Notices writes of other processes, on its own connection.
 struct Beside {
     connection: Connection,
     host: HostId,
@@ -203,7 +203,7 @@ impl Beside {
 
 impl Watch for Beside {
     fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
-        // What a key keeps comes last: meanwhile the flow may be pruned.
+        // The report is read last, because the flow may be pruned in the meantime.
         Ok(FlowOnDisk {
             journal: lookup::journal(&self.connection, flow).map_err(failed)?,
             stuck: lookup::stuck(&self.connection, flow).map_err(failed)?,
@@ -236,7 +236,7 @@ fn requests(connection: &Connection, host: HostId) -> rusqlite::Result<Vec<Reque
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let operation: String = row.get(2)?;
-        // One that a newer version wrote is not for this one.
+        // Skips operations that a newer version wrote.
         if let Ok(operation) = serde_json::from_str(&operation) {
             found.push(Request {
                 id: row.get(0)?,

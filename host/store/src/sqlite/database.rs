@@ -1,4 +1,4 @@
-//! SQLite as a backend: one connection that writes, under locks beside the file that stand between processes.
+//! SQLite as a backend: one connection writes, and locks in a folder beside the database coordinate processes.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,32 +22,32 @@ use super::{idempotency, lease, lookup, open, schema};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, Holder, Taken, behind};
 
-/// A database that is open.
+/// An open database.
 pub struct Database {
-    /// `None` in memory. Dropped before the connection, which removes the log when it is closed last.
+    /// `None` in memory. Dropped before the connection, which must be closed last because it removes the log.
     log: Option<Log>,
     pub(super) connection: Connection,
     statements: Statements,
-    /// Differs when another process has written.
+    /// SQLite's `data_version`, which changes when another process writes.
     data_version: Option<i64>,
-    /// How often the connection was opened anew.
+    /// How often the connection was reopened.
     reopened: u64,
-    /// What the connection knows of the file may be wrong.
+    /// Whether the connection's state may be stale after an error, so that it must be reopened.
     is_suspect: bool,
-    /// The files that are open; `None` in memory.
+    /// The open files; `None` in memory.
     pub(super) held: Option<Held>,
     /// `None` in memory.
     pub(super) turnstile: Option<Turnstile>,
     pub(super) host: Host,
-    /// Hosts that were found gone, whose locks are still there.
+    /// Dead hosts whose locks are not removed yet.
     gone: Vec<HostId>,
-    /// How long to wait for another process that writes.
+    /// How long to wait while another process writes.
     pub(super) patience: Duration,
     commits: u64,
 }
 
 impl Database {
-    /// A database in a file, which this process shares with others.
+    /// Creates the backend of a file, which this process shares with others.
     pub(super) fn on_disk(
         connection: Connection,
         held: Held,
@@ -64,7 +64,7 @@ impl Database {
         }
     }
 
-    /// A database in memory, where nobody else is.
+    /// Creates the backend of a database in memory, which no other process uses.
     pub(super) fn in_memory(connection: Connection, host: Host, patience: Duration) -> Self {
         Self {
             log: None,
@@ -82,13 +82,13 @@ impl Database {
         }
     }
 
-    /// That the open batch is lost for an error of SQLite's.
+    /// Returns the fault of a batch that is lost because of an SQLite error.
     pub(super) fn lost(&mut self, error: &rusqlite::Error) -> Fault {
         self.is_suspect |= error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         Fault::Lost(describe(error))
     }
 
-    /// Opens the connection anew; the old one ends its transaction with it.
+    /// Reopens the connection; closing the old one ends its transaction.
     fn reopen(&mut self) {
         let Some(held) = &self.held else { return };
         let opened = open::again(held).and_then(|connection| {
@@ -102,7 +102,7 @@ impl Database {
                 self.data_version = None;
                 self.reopened += 1;
             }
-            Err(error) => tracing::error!(%error, "the database could not be opened anew"),
+            Err(error) => tracing::error!(%error, "the database could not be reopened"),
         }
     }
 
@@ -111,7 +111,7 @@ impl Database {
         Ok(std::mem::replace(&mut self.data_version, version) != version)
     }
 
-    /// Writes what a batch came to: rows, keys, journals, flows. Returns how far the database gets by it.
+    /// Writes the rows, keys, journals and flows of a batch. Returns the database's mark after it.
     fn write(&mut self, batch: &Batch<'_>) -> Result<Mark, NotWritten> {
         self.statements.write(&self.connection, &batch.rows)?;
         reach(CrashPoint::RowsWritten);
@@ -132,7 +132,7 @@ impl Database {
         let Some(row) = &added.row else {
             return Ok(());
         };
-        // Who rests is in nobody's hand.
+        // A flow at rest has no owner.
         let host = (!row.rests).then_some(self.host.id.0.as_bytes());
         if row.is_new {
             self.connection
@@ -199,7 +199,7 @@ impl Backend for Database {
 
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Mark, Fault> {
         if self.connection.is_autocommit() {
-            // After an error while something was read.
+            // SQLite may end the transaction after an error in a read.
             return Err(Fault::Lost("SQLite ended the transaction".to_owned()));
         }
         let written = self.write(batch).and_then(|mark| {
@@ -212,7 +212,7 @@ impl Backend for Database {
             NotWritten::Behind(row) => Fault::Lost(behind(&row)),
         })?;
         reach(CrashPoint::BatchCommitted);
-        // Before anybody is told: what is in a file without its name is not durable.
+        // Checked before any callback runs: a commit to a file that lost its name is not durable.
         if let Some(Err(gone)) = self.held.as_ref().map(Held::check) {
             return Err(Fault::Barred(gone));
         }
@@ -254,7 +254,7 @@ impl Backend for Database {
     }
 
     fn fetch(&mut self, wants: Wants) -> Result<Fetched, Fault> {
-        // SQLite may have ended the transaction.
+        // After an error SQLite may have ended the transaction.
         rows::fetch(&self.connection, wants).map_err(|error| self.lost(&error))
     }
 
@@ -281,7 +281,7 @@ impl Backend for Database {
         }
         self.host.lock().map_err(|error| {
             StoreError::Database(format!(
-                "a lock beside the database cannot be made: {error}; check that you may write to the folder"
+                "a lock beside the database cannot be created: {error}; check that you may write to the folder"
             ))
         })?;
         reach(CrashPoint::HostLocked);
@@ -352,14 +352,14 @@ impl Backend for Database {
     }
 
     fn close(&mut self) {
-        // What has the names of its files by now may belong to another process.
+        // Another process may own the files that have these names now.
         if self.held.as_ref().is_some_and(|held| held.check().is_err()) {
             open::leave_files(&self.connection);
         }
     }
 }
 
-/// Waits for the turn to write; `None` in memory, where nobody else is.
+/// Waits for the turn to write; returns `None` in memory, where no other process writes.
 pub(super) fn take_turn(
     turnstile: Option<&Turnstile>,
     patience: Duration,
@@ -374,7 +374,7 @@ pub(super) fn take_turn(
     }
 }
 
-/// Waits for the turn, and takes the write lock.
+/// Waits for the turn, then takes SQLite's write lock.
 fn begin_transaction(
     connection: &Connection,
     turnstile: Option<&Turnstile>,
@@ -393,7 +393,7 @@ fn begin_transaction(
     Ok(())
 }
 
-/// Notes that this process writes: for the messages of those that wait for it.
+/// Records that this process writes, for the error messages of processes that wait for it.
 pub(super) fn mark(turnstile: Option<&Turnstile>) {
     if let Some(turnstile) = turnstile
         && let Err(error) = turnstile.mark()
@@ -402,9 +402,9 @@ pub(super) fn mark(turnstile: Option<&Turnstile>) {
     }
 }
 
-/// That another process did not let go of the database in time.
+/// Returns the error for a database that another process has locked for longer than `patience`.
 pub(super) fn busy(turnstile: Option<&Turnstile>, patience: Duration) -> StoreError {
-    // Another program than Cairn may hold the lock: then whoever wrote last is most likely gone.
+    // A program other than Cairn may hold the lock; the last writer has most likely ended then.
     let lives = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
     let who = turnstile.and_then(Turnstile::last_writer).filter(lives);
     let who = who.map_or_else(

@@ -1,4 +1,4 @@
-//! Idempotency keys: which flow has one, until when, and what it keeps of a flow that is pruned.
+//! Idempotency keys: their flows, when they lapse, and the reports they keep of pruned flows.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -16,7 +16,7 @@ use crate::StoreError;
 use crate::backend::{GivenKey, Holder};
 use crate::config::Env;
 
-/// When the flow of a key ended; NULL while it has not, while its rollback is incomplete, and while it is stuck.
+/// SQL for the time when a key's flow ended; NULL while it has not, while its rollback is incomplete, and while it is stuck.
 const ENDED: &str = "coalesce(ended_at, (
     SELECT updated_at FROM flows
     WHERE flows.id = idempotency_keys.flow AND state IN ('SUCCESS', 'FAILURE') AND incomplete = 0 AND stuck IS NULL))";
@@ -24,14 +24,14 @@ const ENDED: &str = "coalesce(ended_at, (
 /// Project and text of a key.
 pub(super) type KeyId = (String, String);
 
-/// What a key keeps of its flow.
+/// The data that a key keeps of a pruned flow.
 pub(super) struct Kept {
     asked: Digest,
     /// [`Report::short`], as JSON.
     report: String,
 }
 
-/// Who has a key. One whose flow ended before `lapsed` has lapsed.
+/// Returns the holder of a key. A key whose flow ended by `lapsed` has lapsed.
 ///
 /// # Errors
 /// [`StoreError::Database`].
@@ -52,7 +52,7 @@ pub(super) fn holder(
                     let asked: Option<String> = row.get(1)?;
                     Ok(Holder {
                         flow: FlowId(uuid::Uuid::from_bytes(row.get(0)?)),
-                        // A key of schema 3 does not say.
+                        // NULL for a key of schema 3.
                         asked: asked.and_then(|asked| asked.parse().ok()),
                         stands: row.get(2)?,
                     })
@@ -62,10 +62,10 @@ pub(super) fn holder(
     found.map_err(|error| StoreError::Database(describe(&error)))
 }
 
-/// The digest of what was asked under a key.
+/// Returns the digest of the request of a key's flow.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] when it stands in the flow's journal alone, which cannot be read; [`StoreError::Database`].
+/// [`StoreError::Damaged`] when only the flow's journal has it and cannot be read; [`StoreError::Database`].
 pub(super) fn asked_under(
     connection: &Connection,
     holder: &Holder,
@@ -77,7 +77,7 @@ pub(super) fn asked_under(
     }
 }
 
-/// Gives a key to a flow. It is free, or has lapsed.
+/// Gives a key to a flow. The key must be free or have lapsed.
 pub(super) fn give(connection: &Connection, given: &GivenKey) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -103,7 +103,8 @@ fn history(
             Some(_) => StoreError::Database(describe(&error)),
             None => damaged(describe(&error)),
         })?;
-    History::fold(&journal, domains).ok_or_else(|| damaged("it has no beginning".to_owned()))
+    History::fold(&journal, domains)
+        .ok_or_else(|| damaged("its first event is not `Created`".to_owned()))
 }
 
 fn asked_for(history: &History) -> Digest {
@@ -113,7 +114,7 @@ fn asked_for(history: &History) -> Digest {
     )
 }
 
-/// What the keys of a flow keep when it is pruned; `None` when it has none.
+/// Returns the data that the keys of a flow keep when it is pruned; `None` when it has no key.
 ///
 /// # Errors
 /// As [`asked_under`].
@@ -137,7 +138,7 @@ pub(super) fn keep(
     }))
 }
 
-/// Writes what the keys of a flow keep.
+/// Writes the data that the keys of a flow keep.
 pub(super) fn write_kept(
     connection: &Connection,
     flow: FlowId,
@@ -157,10 +158,10 @@ pub(super) fn write_kept(
     Ok(())
 }
 
-/// What a key keeps of a flow that was pruned; `None` of one that was not.
+/// Returns the report that a key keeps of a pruned flow; `None` for a flow that was not pruned.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] when it cannot be read, [`StoreError::Database`].
+/// [`StoreError::Damaged`] when the report cannot be read, [`StoreError::Database`].
 pub(super) fn kept_report(
     connection: &Connection,
     flow: FlowId,
@@ -172,11 +173,11 @@ pub(super) fn kept_report(
     let report = report.map(|report| serde_json::from_str(&report));
     report.transpose().map_err(|error| StoreError::Damaged {
         flow,
-        reason: format!("what its key keeps of it cannot be read: {error}"),
+        reason: format!("the report that its idempotency key keeps cannot be read: {error}"),
     })
 }
 
-/// Keys among the first `most` that come after `from`, and whether each has lapsed.
+/// Returns the first `most` keys after `from`, and whether each has lapsed.
 pub(super) fn page(
     connection: &Connection,
     env: &Env,
@@ -198,7 +199,7 @@ pub(super) fn page(
         .collect()
 }
 
-/// Removes a key, if it has lapsed; says whether it did.
+/// Removes a key if it has lapsed; returns whether it was removed.
 pub(super) fn remove_lapsed(
     connection: &Connection,
     env: &Env,

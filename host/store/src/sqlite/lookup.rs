@@ -1,4 +1,4 @@
-//! Reads: what the command line lists, and journals.
+//! Reads flows and journals.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ToSql};
@@ -10,34 +10,34 @@ use cairn_model::id::FlowId;
 use super::tx::scalar;
 use crate::journal;
 
-/// Which flows are asked for; each condition that is set must hold.
+/// Conditions on flows; all that are set must hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FlowFilter<'f> {
-    /// Those in this state.
+    /// In this state.
     pub state: Option<FlowState>,
-    /// Those whose rollback is incomplete, and not accepted.
+    /// With a rollback that is incomplete and not accepted.
     pub incomplete: bool,
-    /// Those that cannot be recovered.
+    /// That cannot be recovered.
     pub stuck: bool,
-    /// Those of this name.
+    /// With this name.
     pub name: Option<&'f str>,
-    /// Those that were asked for under this key, of whichever project.
+    /// With this idempotency key, in any project.
     pub key: Option<&'f str>,
-    /// Those made at this time or later.
+    /// Created at this time or later.
     pub since: Option<Timestamp>,
-    /// Those made before this one.
+    /// Created before this flow.
     pub before: Option<FlowId>,
-    /// Those from one id to another, both included.
+    /// With an id from the first to the second, both included.
     pub ids: Option<(FlowId, FlowId)>,
 }
 
-/// Why a flow cannot be recovered; `None` of one that can, or is not there.
+/// Returns why a flow cannot be recovered; `None` for a flow that can or does not exist.
 pub(super) fn stuck(connection: &Connection, flow: FlowId) -> rusqlite::Result<Option<String>> {
     let statement = "SELECT stuck FROM flows WHERE id = ?";
     Ok(scalar::<Option<String>>(connection, statement, [flow.0.as_bytes()])?.flatten())
 }
 
-/// A flow's journal as it is on disk; empty for a flow that nobody knows.
+/// Reads a flow's journal from disk; it is empty for an unknown flow.
 pub(super) fn journal(connection: &Connection, flow: FlowId) -> rusqlite::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut statement =
@@ -49,7 +49,7 @@ pub(super) fn journal(connection: &Connection, flow: FlowId) -> rusqlite::Result
     Ok(entries)
 }
 
-/// The entries of a row of the journal, packed or as text.
+/// Reads the entries of a row of the journal, packed or as text.
 pub(super) fn read_entries(cell: ValueRef<'_>) -> rusqlite::Result<Vec<Entry>> {
     let entries = match cell {
         ValueRef::Text(text) => journal::read(text),
@@ -65,7 +65,7 @@ pub(super) fn read_entries(cell: ValueRef<'_>) -> rusqlite::Result<Vec<Entry>> {
     entries.map_err(|damage| rusqlite::Error::FromSqlConversionFailure(0, cell.data_type(), damage))
 }
 
-/// Flows, newest first.
+/// Returns flows, newest first.
 pub(super) fn flows(
     connection: &Connection,
     filter: FlowFilter<'_>,

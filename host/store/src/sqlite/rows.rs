@@ -1,4 +1,4 @@
-//! Rows in SQLite: reading those that rules need, and writing those of a batch.
+//! Reads the rows that rules need from SQLite, and writes the rows of a batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::tx::{execute, scalar};
 #[derive(Debug)]
 pub(super) enum NotWritten {
     Sqlite(rusqlite::Error),
-    /// A row is not there that was: somebody has written who must not.
+    /// A row differs from its before-image: another program has written to the database.
     Behind(RowId),
 }
 
@@ -42,13 +42,14 @@ impl ToSql for Parameter<'_> {
 
 // ---- Reading -------------------------------------------------------------------------------------------------------
 
-/// How far the database has got: a batch with an entry of a flow adds to the journal. After one without the rows are forgotten.
+/// Returns the database's mark, the journal's last row: every batch with an entry of a flow adds one. After a batch without entries the
+/// writer clears its row cache instead.
 pub(super) fn mark(connection: &Connection) -> rusqlite::Result<Mark> {
     let last: Option<Option<i64>> = scalar(connection, "SELECT MAX(rowid) FROM journal", [])?;
     Ok(Mark(last.flatten().unwrap_or(0)))
 }
 
-/// [`fetch`], in a transaction that sees one state of the database.
+/// Runs [`fetch`] in a transaction, so that it sees one snapshot of the database.
 pub(super) fn fetch_alone(connection: &Connection, wants: Wants) -> rusqlite::Result<Fetched> {
     execute(connection, "BEGIN")?;
     let fetched = fetch(connection, wants);
@@ -58,7 +59,7 @@ pub(super) fn fetch_alone(connection: &Connection, wants: Wants) -> rusqlite::Re
     Ok(fetched)
 }
 
-/// Reads what is wanted. The connection must see one state of the database while this runs.
+/// Reads the wanted rows, selections and counts. The connection must see one snapshot of the database while this runs.
 pub(super) fn fetch(connection: &Connection, wants: Wants) -> rusqlite::Result<Fetched> {
     let mut fetched = Fetched {
         seen: mark(connection)?,
@@ -101,7 +102,7 @@ pub(super) fn fetch(connection: &Connection, wants: Wants) -> rusqlite::Result<F
     Ok(fetched)
 }
 
-/// That the key of a row is `$1`, and so on.
+/// Returns the condition that a row's key columns equal `$1` and so on.
 fn key_condition(table: &Table) -> String {
     let columns = table.columns[..table.key].iter().enumerate();
     let columns: Vec<_> = columns
@@ -187,7 +188,7 @@ pub(super) fn prepare<'a>(
     Ok(prepared)
 }
 
-/// Reads all rows that a prepared statement answers.
+/// Reads all rows that a prepared statement returns.
 pub(super) fn read(mut statement: CachedStatement<'_>) -> rusqlite::Result<Vec<Vec<Cell>>> {
     let columns = statement.column_count();
     let mut found = statement.raw_query();
@@ -232,17 +233,17 @@ fn cell(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Cell> {
 
 // ---- Writing -------------------------------------------------------------------------------------------------------
 
-/// What is done to a row.
+/// The change of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum RowChange {
     Insert,
-    /// The changed columns, a bit each.
+    /// The changed columns, one bit each.
     Update(u64),
     Delete,
 }
 
 impl RowChange {
-    /// What a row needs; `None` where the database holds what it is to hold.
+    /// Returns the change that writes a row; `None` when it equals its base.
     fn of(row: &Written<'_>) -> Option<Self> {
         match (row.base, row.now) {
             (None, None) => None,
@@ -263,7 +264,7 @@ impl RowChange {
         }
     }
 
-    /// The columns that the statement takes, in its order.
+    /// Returns the columns that the statement takes as parameters, in its order.
     fn columns(self, table: &Table) -> impl Iterator<Item = usize> + use<> {
         let (all, key) = (0..table.columns.len(), 0..table.key);
         let written = all.filter(move |at| match self {
@@ -276,7 +277,7 @@ impl RowChange {
     }
 }
 
-/// The texts of statements that write rows, each made once.
+/// Cache of the texts of statements that write rows.
 #[derive(Default)]
 pub(super) struct Statements(HashMap<(&'static str, RowChange), String>);
 
@@ -287,7 +288,7 @@ impl Statements {
         connection: &Connection,
         rows: &[Written<'_>],
     ) -> Result<(), NotWritten> {
-        // Rows of a table follow each other, and most are written alike.
+        // Rows of a table are adjacent, and most need the same statement.
         let mut prepared: Option<((&'static str, RowChange), CachedStatement<'_>)> = None;
         for row in rows {
             let table = row.id.table;
@@ -315,7 +316,7 @@ impl Statements {
     }
 }
 
-/// The columns that differ, a bit each. The key never does.
+/// Returns the columns that differ, one bit each. The key never differs.
 fn changed(base: &dyn AnyRow, now: &dyn AnyRow) -> u64 {
     let table = now.table();
     (table.key..table.columns.len())
@@ -377,7 +378,7 @@ mod tests {
             ] {
                 let plan = format!("EXPLAIN QUERY PLAN {statement}");
                 let mut plan = connection.prepare(&plan).unwrap();
-                // Nothing is bound: only the plan is read.
+                // No parameters are bound, because only the plan is read.
                 let mut steps = plan.raw_query();
                 while let Some(row) = steps.next().unwrap() {
                     let step: String = row.get(3).unwrap();

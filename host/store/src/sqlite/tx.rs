@@ -1,4 +1,4 @@
-//! One operator's view of the open batch, and the small change of talking to SQLite.
+//! The transaction of an operator, and small helpers around SQLite.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use cairn_model::clock::Timestamp;
 use crate::config::Env;
 use crate::{Caller, StoreError};
 
-/// What an operator's change works with.
+/// The connection, settings, caller and time of an operator's change or read.
 pub(super) struct Tx<'a> {
     pub(super) connection: &'a Connection,
     pub(super) env: &'a Env,
@@ -28,10 +28,10 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// Runs `work` in a savepoint: what it wrote is gone when it is refused.
+/// Runs `work` in a savepoint, which is rolled back when `work` is refused.
 ///
 /// # Errors
-/// The outer one is SQLite's: it is not known what is left of the transaction, so the whole batch goes.
+/// The outer error is SQLite's. The state of the transaction is unknown then, so the whole batch must be rolled back.
 pub(super) fn in_savepoint<T, E>(
     tx: &mut Tx<'_>,
     work: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<Result<T, E>>,
@@ -50,7 +50,7 @@ pub(super) fn execute(connection: &Connection, statement: &str) -> rusqlite::Res
     Ok(())
 }
 
-/// SQLite's words, and those of the connection where they say more.
+/// Returns the error's text, with SQLite's extended code if it has one.
 pub(super) fn describe(error: &rusqlite::Error) -> String {
     match error.sqlite_error() {
         Some(code) => format!("{error} (SQLite code {})", code.extended_code),
@@ -58,7 +58,7 @@ pub(super) fn describe(error: &rusqlite::Error) -> String {
     }
 }
 
-/// The first column of the only row, where there is one.
+/// Returns the first column of the first row, if there is a row.
 pub(super) fn scalar<T: rusqlite::types::FromSql>(
     connection: &Connection,
     statement: &str,
@@ -70,7 +70,7 @@ pub(super) fn scalar<T: rusqlite::types::FromSql>(
         .optional()
 }
 
-/// An error of SQLite's, with the file and what to do about it.
+/// Converts an SQLite error to a store error with the file and the remedy.
 pub(super) fn database(path: &Path, error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied,

@@ -1,4 +1,4 @@
-//! Bringing the schema up to date.
+//! Migrates the schema.
 
 use std::path::Path;
 
@@ -9,21 +9,21 @@ use cairn_effects::domain::Domains;
 use crate::StoreError;
 use crate::sqlite::{DatabaseFile, Sqlite, open};
 
-/// From which version of the schema to which a database was brought.
+/// The versions of a database's schema before and after a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Migrated {
-    /// The version that was found.
+    /// The version before.
     pub from: usize,
-    /// The newest this program knows, which the database has now.
+    /// The version after: the newest that this program knows.
     pub to: usize,
 }
 
 impl Sqlite {
-    /// Brings the schema of the database at `path`, which must exist, to the newest version. Does nothing when it is
-    /// there already. [`open`](Self::open) does the same, and says nothing of it.
+    /// Migrates the schema of the database at `path`, which must exist, to the newest version. Does nothing when it has that
+    /// version. [`open`](Self::open) does the same without reporting the versions.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot be written, is no database or another program's, or was made by a newer
+    /// [`StoreError::Database`] when it cannot be written, is not a database or another program's, or was created by a newer
     /// version.
     pub fn migrate(path: &Path, domains: &Domains) -> Result<Migrated, StoreError> {
         let file = DatabaseFile::named(path);

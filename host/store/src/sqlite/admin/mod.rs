@@ -1,4 +1,4 @@
-//! What operators set up and take down. Each operation is a transaction of its own, on disk when it returns.
+//! Changes that operators make. Each operation is one transaction, which is on disk when it returns.
 
 mod migrate;
 mod prune;
@@ -26,7 +26,7 @@ use crate::batched::Writer;
 use crate::{Caller, StoreError};
 
 impl Sqlite {
-    /// Changes things as `requester`, in one transaction that is on disk when this returns.
+    /// Makes changes as `requester` in one transaction, which is on disk when this returns.
     ///
     /// # Errors
     /// Those of `work`, with nothing changed.
@@ -38,7 +38,7 @@ impl Sqlite {
         self.try_admin(requester, work)
     }
 
-    /// [`admin`](Self::admin) for changes that are refused with an error of the caller's own.
+    /// Makes changes like [`admin`](Self::admin), with the caller's own error type.
     ///
     /// # Errors
     /// Those of `work`, with nothing changed, and those of the store.
@@ -61,7 +61,7 @@ impl Sqlite {
     }
 }
 
-/// Commits what is open and runs `work` in a transaction of its own, on disk when it returns.
+/// Commits the open batch, then runs `work` in a separate transaction, which is on disk when this returns.
 fn alone<T, E: From<StoreError>>(
     writer: &mut Writer<Database>,
     by: Caller<'_>,
@@ -70,7 +70,7 @@ fn alone<T, E: From<StoreError>>(
     let ledger = &mut writer.ledger;
     ledger.commit()?;
     ledger.begin()?;
-    // What an operator writes goes past them.
+    // An operator's writes bypass the cached rows.
     ledger.overlay.forget();
     let mut tx = Tx::new(&ledger.backend.connection, &writer.env, by);
     match in_savepoint(&mut tx, work) {
@@ -87,42 +87,42 @@ fn alone<T, E: From<StoreError>>(
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Changes that an operator makes.
+/// A transaction in which an operator makes changes.
 pub struct Admin<'t, 'a> {
     tx: &'t mut Tx<'a>,
-    /// The first error of SQLite's. After one the transaction is lost, whatever the operator makes of it.
+    /// The first SQLite error. It makes the transaction fail, even if the operator's code ignores it.
     fault: Option<rusqlite::Error>,
 }
 
-/// The refusal for a row that does not exist.
+/// Returns the error for a row that does not exist.
 pub fn not_found(noun: &str, id: &str) -> TaskError {
     TaskError::new("NotFound", format!("there is no {noun} `{id}`"))
 }
 
 impl<'a> Admin<'_, 'a> {
-    /// What can be read in the middle of these changes.
+    /// Returns a view that sees the changes made so far.
     pub fn view(&self) -> View<'a> {
         View {
             tx: Tx::new(self.tx.connection, self.tx.env, self.tx.by),
         }
     }
 
-    /// Runs a statement of portable SQL that writes, and returns how many rows it changed. Parameters are named `$1`, `$2`, …; each
-    /// must be named by the statement. What was written is seen by [`view`](Self::view), and undone when the operation is refused.
+    /// Runs a statement of portable SQL that writes, and returns how many rows it changed. Parameters are named `$1`, `$2`, …; the
+    /// statement must use each. [`view`](Self::view) sees the changes, and a refused operation rolls them back.
     ///
     /// # Errors
-    /// Becomes [`StoreError::Database`] when the statement is wrong or names other parameters.
+    /// [`StoreError::Database`] when the statement is wrong or names other parameters.
     pub fn execute(&mut self, statement: &str, parameters: &[Cell]) -> Result<usize> {
         let prepared = rows::prepare(self.tx.connection, statement, parameters);
         let changed = prepared.and_then(|mut prepared| prepared.raw_execute());
         changed.map_err(|error| match error.sqlite_error_code() {
-            // The statement is wrong, and has changed nothing.
+            // The statement is wrong and has changed nothing.
             None | Some(ErrorCode::Unknown) => failed(error),
             Some(_) => self.lost(error),
         })
     }
 
-    /// Runs rules over rows in the operator's transaction; what they changed is written when this returns.
+    /// Runs rules over rows in the operator's transaction; their changes are written to the transaction when this returns.
     ///
     /// # Errors
     /// Those of `rules`.
@@ -130,7 +130,7 @@ impl<'a> Admin<'_, 'a> {
         let tx = &*self.tx;
         let mut overlay = Overlay::new(usize::MAX);
         let mut draft = Draft::new(tx.now);
-        // No flow makes these rows.
+        // No flow creates these rows.
         let made = Made::new();
         loop {
             let services = tx.env.domains().services();
@@ -160,7 +160,7 @@ impl<'a> Admin<'_, 'a> {
         }
     }
 
-    /// Runs statements of SQLite's.
+    /// Runs SQLite statements.
     pub(super) fn sql<T>(
         &mut self,
         run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -168,24 +168,24 @@ impl<'a> Admin<'_, 'a> {
         run(self.tx.connection).map_err(|error| self.lost(error))
     }
 
-    /// Notes an error after which it is not known what is left of the transaction.
+    /// Records an error after which the state of the transaction is unknown.
     fn lost(&mut self, error: rusqlite::Error) -> StoreError {
         let lost = StoreError::Lost(describe(&error));
         self.fault.get_or_insert(error);
         lost
     }
 
-    /// Who makes the changes.
+    /// Returns the operator who makes the changes.
     pub fn requester(&self) -> &'a Identity {
         self.tx.by.requester
     }
 
-    /// The time of the changes.
+    /// Returns the time of the changes.
     pub fn now(&self) -> Timestamp {
         self.tx.now
     }
 
-    /// Refuses what only admins may do; `what` completes "only an admin may …".
+    /// Refuses callers who are not admins; `what` completes "only an admin may …".
     ///
     /// # Errors
     /// `AdminRequired`.
@@ -196,10 +196,10 @@ impl<'a> Admin<'_, 'a> {
         Err(TaskError::new("AdminRequired", format!("only an admin may {what}")).into())
     }
 
-    /// Marks a message as taken.
+    /// Marks a message as acknowledged.
     ///
     /// # Errors
-    /// `NotFound` when there is none that is ready.
+    /// `NotFound` when no ready message has this id.
     pub fn ack_cast(&mut self, id: &str) -> Result<()> {
         let statement = "UPDATE outbox SET state = 'acked' WHERE id = $1 AND state = 'ready'";
         match self.execute(statement, &[id.into()])? {
@@ -208,10 +208,10 @@ impl<'a> Admin<'_, 'a> {
         }
     }
 
-    /// Adds rows as they are, for a start state that was recorded elsewhere: table -> rows. Columns are the tables' own.
+    /// Inserts rows unchanged, for a start state that was recorded elsewhere: table -> rows. Columns are those of the tables.
     ///
     /// # Errors
-    /// Of the database, for a table or column that is not there.
+    /// [`StoreError::Lost`] for a table or column that does not exist.
     pub fn import(&mut self, rows: &BTreeMap<String, Vec<Object>>) -> Result<()> {
         let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         for (table, rows) in rows {
@@ -236,7 +236,7 @@ impl<'a> Admin<'_, 'a> {
     }
 }
 
-/// A JSON value as a column holds it.
+/// Converts a JSON value to a column's value.
 fn to_sql(value: &Value) -> Sql {
     match value {
         Value::Null => Sql::Null,

@@ -1,4 +1,4 @@
-//! Forgetting flows that ended long ago.
+//! Removes flows that ended long ago.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -17,18 +17,17 @@ use crate::sqlite::tx::scalar;
 use crate::sqlite::view::{OfFlows, Prunable, Pruned};
 use crate::{Store as _, StoreError};
 
-/// The longest rest between two transactions.
+/// The longest pause between two transactions.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
 impl Sqlite {
-    /// Forgets the flows that ended, and had their last event, more than `older_than` ago: their rows and journals, and the
-    /// closed rows of flows that are gone, where their tables say so. Plans, other rows, and messages that are ready stay. So does a flow whose rollback is incomplete, or whose journal cannot be read. The idempotency key of a
-    /// flow that is removed keeps its [short](cairn_effects::report::Report::short) report until it lapses; keys that have lapsed are
-    /// removed, whatever became of their flows.
+    /// Removes the flows that ended, and had their last event, more than `older_than` ago: their rows and journals, and the
+    /// closed rows of removed flows, where the hooks of their tables ask for it. Keeps plans, other rows, messages that are ready, and
+    /// flows whose rollback is incomplete or whose journal cannot be read. The idempotency key of a removed flow keeps its
+    /// [short](cairn_effects::report::Report::short) report until the key lapses; lapsed keys are removed, whether or not their flows are.
     ///
-    /// It takes many short transactions, with rests between them, so that flows can run meanwhile. What was removed stays
-    /// removed when a later one fails; asked again, it goes on.
-    ///
+    /// Runs many short transactions with pauses between them, so that flows can run meanwhile. When a transaction fails, the earlier
+    /// removals stay; calling this again continues.
     /// # Errors
     /// `AdminRequired`; [`StoreError::Database`] or [`StoreError::Lost`].
     pub fn prune_flows(
@@ -82,7 +81,7 @@ impl Sqlite {
         }
     }
 
-    /// Removes some rows in a transaction, and rests as long as that took: others may want to write.
+    /// Removes some rows in a transaction, then pauses for as long as that took, so that other processes can write.
     fn in_a_bite<T>(
         &self,
         requester: &Identity,
@@ -100,13 +99,13 @@ impl Sqlite {
 }
 
 impl Admin<'_, '_> {
-    /// Removes flows with their journals, if nothing happened to them since they were found; says how many.
+    /// Removes flows with their journals, unless they have changed since they were found; returns how many.
     fn prune(&mut self, flows: &[Prunable]) -> Result<usize> {
         let forget: Vec<String> = forget(self.tx.env.domains()).collect();
         self.sql(|connection| prune(connection, flows, &forget))
     }
 
-    /// Removes keys, if they have lapsed; says how many.
+    /// Removes keys that have lapsed; returns how many.
     fn remove_lapsed(&mut self, keys: &[KeyId]) -> Result<usize> {
         let env = self.tx.env;
         self.sql(|connection| {
@@ -118,7 +117,7 @@ impl Admin<'_, '_> {
         })
     }
 
-    /// Removes closed rows; says how many.
+    /// Removes closed rows; returns how many.
     fn remove_left_over(&mut self, table: OfFlows, ids: &[String]) -> Result<usize> {
         let OfFlows { table, closed, .. } = table;
         let statement = format!("DELETE FROM {table} WHERE id = ? AND {closed}");
@@ -133,8 +132,8 @@ impl Admin<'_, '_> {
     }
 }
 
-/// Removes flows with their journals, if nothing happened to them since they were found; says how many. `forget` are the statements
-/// that take a flow's name off what stays.
+/// Removes flows with their journals, unless they have changed since they were found; returns how many. `forget` are the statements
+/// that clear a flow's id in rows that stay.
 fn prune(
     connection: &Connection,
     flows: &[Prunable],
@@ -169,7 +168,7 @@ fn prune(
     Ok(removed)
 }
 
-/// What has rows that outlive their flow name it no longer.
+/// Returns the statements that clear a flow's id in rows that outlive it.
 fn forget(domains: &Domains) -> impl Iterator<Item = String> {
     domains.each_table().filter_map(|table| {
         let flow = table.hooks.flow?;

@@ -1,4 +1,4 @@
-//! Giving the space of what was deleted back to the file system.
+//! Returns the space of deleted rows to the file system.
 
 use std::fs;
 use std::path::Path;
@@ -13,25 +13,25 @@ use crate::batched::Writer;
 use crate::sqlite::tx::describe;
 use crate::sqlite::{Database, Sqlite, database};
 
-/// How large a database was, and is; in bytes, with its write-ahead log.
+/// The sizes of a database before and after a vacuum, in bytes, including its write-ahead log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Vacuumed {
-    /// Before.
+    /// The size before.
     pub before: u64,
-    /// After.
+    /// The size after.
     pub after: u64,
-    /// Whether all is given back. Else a process still reads what was there before, and the file shrinks when it is done and the
-    /// log is copied.
+    /// Whether all free space was returned. If not, a process still reads an older snapshot, and the file shrinks once it is done and
+    /// the log is copied.
     pub complete: bool,
 }
 
 impl Sqlite {
-    /// Writes the database anew without the space of what was deleted, in one transaction: when the process dies, the database is
-    /// as it was or as it will be. For as long as that takes nobody else can write; reading goes on. It needs room for the new
-    /// database twice: in the folder of temporary files (`SQLITE_TMPDIR`, `TMPDIR`), and beside the database.
+    /// Rewrites the database without free space, in one transaction, so a crash leaves either the old or the new database. Other
+    /// processes cannot write meanwhile, but can read. Needs space for two copies of the new database: in the folder of temporary
+    /// files (`SQLITE_TMPDIR`, `TMPDIR`), and beside the database.
     ///
     /// # Errors
-    /// `DatabaseInUse` while another process works on flows; [`StoreError::Database`].
+    /// `DatabaseInUse` while another live process is registered as a host; [`StoreError::Database`].
     pub fn vacuum(&self) -> Result<Vacuumed, StoreError> {
         self.write(vacuum)
     }
@@ -58,7 +58,7 @@ fn vacuum(writer: &mut Writer<Database>) -> Result<Vacuumed, StoreError> {
     let turn = database::take_turn(turnstile, patience)?;
     database::mark(turnstile);
     let written = write_anew(&database.connection);
-    // Rows of the journal may have other numbers now.
+    // The row ids of the journal, on which the mark is based, may have changed.
     writer.ledger.overlay.forget();
     if let Err(error) = &written
         && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
@@ -75,7 +75,7 @@ fn vacuum(writer: &mut Writer<Database>) -> Result<Vacuumed, StoreError> {
     })
 }
 
-/// Temporary tables are kept in memory otherwise: a whole database is not to be.
+/// Runs VACUUM with temporary files on disk, so that it does not hold the whole database in memory.
 fn write_anew(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA temp_store = FILE")?;
     let written = connection.execute_batch("VACUUM");
@@ -83,14 +83,14 @@ fn write_anew(connection: &Connection) -> rusqlite::Result<()> {
     written
 }
 
-/// Copies the log into the database, which shrinks by that; false when somebody reads what was there before.
+/// Copies the log into the database, which shrinks it; returns false when a process still reads an older snapshot.
 fn copy_log(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
         Ok(!row.get::<_, bool>(0)?)
     })
 }
 
-/// Bytes of a database and its log.
+/// Returns the size of a database and its log, in bytes.
 fn size(path: &Path) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");

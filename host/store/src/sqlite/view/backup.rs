@@ -1,4 +1,4 @@
-//! A copy of the database, as of one moment.
+//! Makes a copy of the database as of one moment.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -14,27 +14,27 @@ use crate::StoreError;
 use crate::sqlite::open;
 use crate::sqlite::tx::database;
 
-/// That the owner may read and write.
+/// Read and write permission for the owner.
 const OWNER: u32 = 0o600;
 
 impl Reader {
-    /// Writes a copy of the database, as of one moment, to `to`, on disk and checked when this returns. Flows may run
-    /// meanwhile. Never overwrites: `to` must not be there. Nothing is left there when it fails. Until the copy is first opened
-    /// for writing it is known as a backup, which is refused beside a log: that is the log of another database.
+    /// Writes a copy of the database, as of one moment, to `to`; the copy is checked and on disk when this returns. Flows may run
+    /// meanwhile. Never overwrites: `to` must not exist, and is removed on failure. The copy is marked as a backup until it is first
+    /// opened for writing; a marked file is refused beside a log, because that is the log of another database.
     ///
-    /// The components and the master key are files of their own, and not part of it.
+    /// The components and the master key are separate files and not part of the copy.
     ///
     /// # Errors
-    /// `InvalidInput` when `to` is there, or is no UTF-8; [`StoreError::Database`] when it cannot be written, or the copy is
-    /// not sound.
+    /// `InvalidInput` when `to` exists or is not UTF-8; [`StoreError::Database`] when it cannot be written, or the copy is
+    /// damaged.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        // SQLite makes a database in memory, or a URI, of some names that are not absolute.
+        // SQLite interprets some relative names as a database in memory or as a URI.
         let to = &std::path::absolute(to).map_err(|error| unwritten(to, &error))?;
         let Some(name) = to.to_str() else {
             let message = format!("the name `{}` is not UTF-8", to.display());
             return Err(TaskError::new("InvalidInput", message).into());
         };
-        // SQLite would write into a file that is there and empty.
+        // SQLite would write into an existing empty file.
         if let Err(error) = File::create_new(to) {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 let message = format!("{name} is there already, and a backup never overwrites");
@@ -57,7 +57,7 @@ impl Reader {
             .execute("VACUUM INTO ?", [name])
             .map_err(failed)?;
         open::mark_backup(to)?;
-        // Who could not read the database shall not read the copy.
+        // The copy gets the permissions of the database, so that it is not readable by more users.
         let mode = fs::metadata(self.file.path()).map(|file| file.permissions().mode());
         mode.and_then(|mode| fs::set_permissions(to, Permissions::from_mode(mode | OWNER)))
             .and_then(|()| file::sync(to))

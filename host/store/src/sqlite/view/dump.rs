@@ -1,4 +1,4 @@
-//! What a database holds outside the journal, to be compared with what it held at another time, or with another database.
+//! Dumps the rows of a database outside of the journal, for comparison with an earlier dump or with another database.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::sqlite::tx::describe;
 /// Column -> value.
 pub type DumpedRow = BTreeMap<String, Value>;
 
-/// Table and key -> row. Keys are ids, project and resource of a usage, and what a message says.
+/// Table and key -> row. The key is a row's id, the project and resource of a usage, or the content of a message.
 pub type Dump = BTreeMap<(String, String), DumpedRow>;
 
-/// What tells of flows, and of the database itself, and is not what flows change.
+/// Tables of flows and of the database itself, which flows' effects do not change.
 const JOURNAL: [&str; 8] = [
     "facts",
     "schema",
@@ -30,12 +30,13 @@ const JOURNAL: [&str; 8] = [
     "idempotency_keys",
 ];
 
-/// Times.
+/// Columns of times.
 const LEFT_OUT: [&str; 3] = ["created_at", "updated_at", "deleted_at"];
 
 impl View<'_> {
-    /// Every row that a flow may change, of every project and of every table, so that one which comes later is there too.
-    /// Left out are times, soft-deleted rows, and what the tables' [hooks](cairn_effects::rows::Hooks) say. `names` gives the text that stands for another, such as for an id that is another one each time.
+    /// Returns every row that a flow may change, of every project and of every table in the database, including tables that are added
+    /// later. Leaves out times, soft-deleted rows, and what the tables' [hooks](cairn_effects::rows::Hooks) leave out. `names` maps texts
+    /// to replacements, for example generated ids to fixed names.
     ///
     /// # Errors
     /// [`StoreError::Database`], also when two rows of a table have one key.
@@ -57,7 +58,7 @@ impl View<'_> {
                     continue;
                 }
                 let key = if table == outbox::TABLE.name {
-                    // No answer tells a message's id; who sent what, and how often, is the same.
+                    // The id of a message is random and in no answer, so messages are compared by content and count.
                     row.remove("id");
                     let mut what = row.clone();
                     what.remove("state");
@@ -121,7 +122,7 @@ impl View<'_> {
     }
 }
 
-/// Whether less of a column is shown than it holds. A number that only the database knows a row by is not shown.
+/// Returns how a column is reduced; `None` when it is dumped as it is. Leaves out an internal row number.
 fn dumped(table: Option<&Table>, column: &str) -> Option<Dumped> {
     if LEFT_OUT.contains(&column)
         || table.is_some_and(|table| column == "id" && table.position("id").is_none())
@@ -133,13 +134,13 @@ fn dumped(table: Option<&Table>, column: &str) -> Option<Dumped> {
     Some(*dumped)
 }
 
-/// Soft-deleted, or one that says nothing.
+/// Returns whether a row is soft-deleted, or idle according to its table's hooks.
 fn is_absent(table: Option<&Table>, row: &DumpedRow) -> bool {
     let row: Object = row.clone().into_iter().collect();
     row.get("deleted") == Some(&1.into()) || table.is_some_and(|table| (table.hooks.is_idle)(&row))
 }
 
-/// The id, or what else is the key of a row; all of it where the table is not known.
+/// Returns a row's id or else its key; the whole row where the table is unknown.
 fn key(table: Option<&Table>, row: &DumpedRow) -> String {
     if let Some(id) = row.get("id").and_then(Value::as_str) {
         return id.to_owned();

@@ -1,4 +1,4 @@
-//! Kinds of rows that operators are shown, and reading rows of any kind.
+//! Kinds of rows that operators can see, and reading rows of any kind.
 
 use cairn_effects::rows::{Cell, Column, Kind as Holds};
 use cairn_model::value::{Object, Value};
@@ -6,35 +6,35 @@ use cairn_model::value::{Object, Value};
 use super::View;
 use crate::StoreError;
 
-/// A kind of rows that operators are shown. Its table has the column `id`.
+/// A kind of rows that operators can see. Its table has the column `id`.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// The table.
     pub table: &'static str,
-    /// What one row is called in a message.
+    /// The noun for one row in messages.
     pub noun: &'static str,
     /// The columns that are shown, and how.
     pub columns: &'static [Column],
-    /// Whose the rows are.
+    /// The owner of the rows.
     pub owner: Owner,
     /// The column that holds a row's name; `None` when rows have no names.
     pub name: Option<&'static str>,
-    /// What becomes of a deleted row.
+    /// How rows are deleted.
     pub deletion: SoftDelete,
 }
 
-/// Whose the rows of a table are.
+/// The owner of a table's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// They belong to no project; every caller may see them.
     Host,
     /// They belong to the project in the column `project_id`, and are shown to that project and to admins.
     Project,
-    /// The same, but rows without a project are shown to every caller.
+    /// As [`Project`](Self::Project), but rows without a project are shown to every caller.
     ProjectOrEveryone,
 }
 
-/// What becomes of a deleted row.
+/// How rows of a table are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SoftDelete {
     /// The row is removed: there is no column `deleted`.
@@ -63,14 +63,14 @@ pub static CAST: Kind = Kind {
 };
 
 impl Kind {
-    /// The condition for a row to be live; `None` where every row is.
+    /// Returns the condition for a row to be live; `None` when every row is.
     pub(super) fn live(&self) -> Option<&'static str> {
         (self.deletion != SoftDelete::Never).then_some("deleted = FALSE")
     }
 }
 
 impl View<'_> {
-    /// One row by its id, soft-deleted or not; `None` when there is none.
+    /// Returns one row by its id, soft-deleted or not; `None` when there is none.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -78,7 +78,7 @@ impl View<'_> {
         Ok(self.select(kind, "WHERE id = $1", &[id.into()])?.pop())
     }
 
-    /// The rows of a kind that have this name and are not deleted.
+    /// Returns the rows of a kind that have this name and are not deleted.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -91,7 +91,7 @@ impl View<'_> {
         self.select(kind, &rest, &[name.into()])
     }
 
-    /// Whether the caller may see a row.
+    /// Returns whether the caller may see a row.
     pub fn may_see(&self, kind: &Kind, row: &Object) -> bool {
         let caller = self.requester();
         let project = row.get("project_id").and_then(Value::as_str);
@@ -110,7 +110,7 @@ impl View<'_> {
         is_shown && (caller.is_admin || is_own || is_shared)
     }
 
-    /// Reads the shown columns of a kind, with `rest` after its table.
+    /// Reads the shown columns of a kind; `rest` follows the table's name in the statement.
     pub(super) fn select(
         &self,
         kind: &Kind,

@@ -6,18 +6,18 @@ use cairn_model::value::Object;
 use super::{Kind, Owner, View};
 use crate::StoreError;
 
-/// Which rows of a kind are asked for; each condition that is set must hold.
+/// Conditions on rows of a kind; all that are set must hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Listing<'a> {
-    /// This project's; those that belong to every project too, of a kind that has such rows.
+    /// Rows of this project, and rows without a project if the kind shares those.
     pub project: Option<&'a str>,
-    /// Soft-deleted ones too.
+    /// Includes soft-deleted rows.
     pub deleted: bool,
-    /// Those in this state, of a kind that has a column `state`.
+    /// Rows in this state, of a kind that has a column `state`.
     pub state: Option<&'a str>,
-    /// Those with an id between these.
+    /// Rows with an id between these.
     pub ids: (Bound<&'a str>, Bound<&'a str>),
-    /// No more than this many.
+    /// The most rows to return.
     pub limit: usize,
 }
 
@@ -34,7 +34,7 @@ impl Default for Listing<'_> {
 }
 
 impl View<'_> {
-    /// Rows of one kind, in order of their ids.
+    /// Returns rows of one kind, in order of their ids.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -77,7 +77,7 @@ impl View<'_> {
         self.select(kind, &rest, &parameters)
     }
 
-    /// All rows of one kind, in order of their ids; of one project, and with soft-deleted ones, where that is asked for.
+    /// Returns all rows of one kind, in order of their ids; optionally of one project only, and optionally with soft-deleted rows.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -1,4 +1,4 @@
-//! What operators read.
+//! Reads for operators.
 
 mod backup;
 mod dump;
@@ -32,7 +32,7 @@ use super::{Sqlite, idempotency, lookup, rows};
 use crate::{Caller, StoreError};
 
 impl Sqlite {
-    /// Reads as `requester`, with what was written before.
+    /// Commits the open batch, then runs a read as `requester`.
     ///
     /// # Errors
     /// Those of `read`.
@@ -44,7 +44,7 @@ impl Sqlite {
         self.try_read(requester, read)
     }
 
-    /// [`read`](Self::read) for a reader with an error of its own.
+    /// Runs a read like [`read`](Self::read), with the reader's own error type.
     ///
     /// # Errors
     /// Those of `read`, and those of the store.
@@ -67,7 +67,7 @@ impl Sqlite {
     }
 }
 
-/// What one caller may read.
+/// Read access for one caller.
 pub struct View<'a> {
     pub(super) tx: Tx<'a>,
 }
@@ -77,32 +77,32 @@ impl<'a> View<'a> {
         self.tx.connection
     }
 
-    /// Who reads.
+    /// Returns the caller who reads.
     pub fn requester(&self) -> &'a Identity {
         self.tx.by.requester
     }
 
-    /// The time when this view was made.
+    /// Returns the time when this view was created.
     pub fn now(&self) -> Timestamp {
         self.tx.now
     }
 
-    /// What flows may change.
+    /// Returns the domains, whose tables flows may change.
     pub fn domains(&self) -> &'a Domains {
         self.tx.env.domains()
     }
 
-    /// What the domains of the store brought along, such as an operator's settings.
+    /// Returns the services that the store's domains registered, such as an operator's settings.
     pub fn services(&self) -> &'a Services {
         self.domains().services()
     }
 
-    /// Runs a statement of portable SQL that only reads, and returns its rows. Parameters are named `$1`, `$2`, …; each must be
-    /// named by the statement. Flags are compared with `TRUE` and `FALSE`, and read as 0 or 1.
+    /// Runs a statement of portable SQL that only reads, and returns its rows. Parameters are named `$1`, `$2`, …; the statement must
+    /// use each. Flags are compared with `TRUE` and `FALSE`, and read as 0 or 1.
     ///
     /// # Errors
     /// [`StoreError::Database`]; also when the statement is wrong, writes, or names other parameters, and for a number with a
-    /// fraction or a text that is not UTF-8, which no cell holds.
+    /// fraction or a text that is not UTF-8, which a cell cannot hold.
     pub fn query(
         &self,
         statement: &str,
@@ -116,7 +116,7 @@ impl<'a> View<'a> {
         rows::read(prepared).map_err(failed)
     }
 
-    /// Whether a table has a column. A database that is only read may have an older schema than the newest.
+    /// Returns whether a table has a column. A database that is opened for reading may have an older schema.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -127,7 +127,7 @@ impl<'a> View<'a> {
         Ok(found.is_some())
     }
 
-    /// Runs several reads on one state of the database: that of the open transaction, else that of one for these reads alone.
+    /// Runs several reads on one snapshot of the database: in the open transaction if there is one, else in a new one.
     ///
     /// # Errors
     /// Those of `read`; [`StoreError::Database`].
@@ -144,7 +144,7 @@ impl<'a> View<'a> {
         Ok(result)
     }
 
-    /// Flows, the newest first.
+    /// Returns flows, newest first.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -156,10 +156,10 @@ impl<'a> View<'a> {
         lookup::flows(self.connection(), filter, limit).map_err(failed)
     }
 
-    /// A flow's journal; empty for a flow that nobody knows.
+    /// Reads a flow's journal; it is empty for an unknown flow.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when what was read is no journal, [`StoreError::Database`].
+    /// [`StoreError::Damaged`] when it cannot be decoded, [`StoreError::Database`].
     pub fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
         lookup::journal(self.connection(), flow).map_err(|error| match error.sqlite_error() {
             Some(_) => failed(error),
@@ -170,11 +170,11 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The flow that was asked for with the same request under a key of the caller's project; `None` when the key is free, has
-    /// lapsed, or stands for another request.
+    /// Returns the flow that was created for the same request under a key of the caller's project; `None` when the key is free,
+    /// has lapsed, or belongs to another request.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it cannot be read what was asked, [`StoreError::Database`].
+    /// [`StoreError::Damaged`] when the first request cannot be read, [`StoreError::Database`].
     pub fn repeat_of(&self, key: &Key) -> Result<Option<FlowId>, StoreError> {
         let project = &self.tx.by.requester.project_id;
         let lapsed = self.tx.env.keys_lapse_before();
@@ -186,7 +186,7 @@ impl<'a> View<'a> {
         Ok((asked == key.asked()).then_some(holder.flow))
     }
 
-    /// Why a flow cannot be recovered; `None` of one that can, or is not there.
+    /// Returns why a flow cannot be recovered; `None` for a flow that can or does not exist.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -194,7 +194,7 @@ impl<'a> View<'a> {
         lookup::stuck(self.connection(), flow).map_err(failed)
     }
 
-    /// What a key keeps of a flow that was pruned; `None` of one that was not.
+    /// Returns the report that a key keeps of a pruned flow; `None` for a flow that was not pruned.
     ///
     /// # Errors
     /// [`StoreError::Damaged`], [`StoreError::Database`].
@@ -202,7 +202,7 @@ impl<'a> View<'a> {
         idempotency::kept_report(self.connection(), flow)
     }
 
-    /// A stored plan, as JSON.
+    /// Returns a stored plan, as JSON.
     ///
     /// # Errors
     /// [`StoreError::Database`].

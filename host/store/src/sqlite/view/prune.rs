@@ -1,5 +1,5 @@
-//! Which flows may be forgotten, and what is left of those that were. Each look goes over a page of rows only, so that
-//! nobody waits long for it.
+//! Finds flows that may be pruned, rows left over from pruned flows, and lapsed keys. Each read covers one page of rows, so that
+//! other work does not wait long.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,41 +19,41 @@ use crate::sqlite::idempotency::{self, Kept, KeyId};
 use crate::sqlite::lookup::read_entries;
 use crate::sqlite::tx::scalar;
 
-/// Flows that are looked at, and so removed, in one go.
+/// Flows in a page, which are removed in one transaction.
 const FLOWS_A_PAGE: usize = 256;
 
-/// Rows of other tables that are looked at, and so removed, in one go.
+/// Rows of other tables in a page, which are removed in one transaction.
 const ROWS_A_PAGE: usize = 1024;
 
-/// What pruning removed, or would remove.
+/// The number of flows, rows and keys that pruning removed or would remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     /// Flows, each with its journal.
     pub flows: usize,
-    /// Closed rows of flows that are gone, table by table.
+    /// Closed rows of removed flows, table by table.
     #[serde(flatten, serialize_with = "by_name")]
     pub rows: Vec<PrunedRows>,
-    /// Idempotency keys that have lapsed, whatever became of their flows.
+    /// Idempotency keys that have lapsed, whether or not their flows were removed.
     pub keys: usize,
-    /// Flows that ended long ago and are kept, because their rollback is incomplete or their journal cannot be read.
+    /// Flows that ended long ago and are kept because their rollback is incomplete, they are stuck, or their journal cannot be read.
     pub kept: usize,
 }
 
-/// A flow that may be forgotten while its journal ends where it was found to end.
+/// A flow that may be removed as long as its journal's last row is the one that was found.
 pub(in super::super) struct Prunable {
     pub(in super::super) flow: FlowId,
     /// Number of the first entry in the journal's last row; `None` without a journal.
     pub(in super::super) last: Option<i64>,
-    /// What its idempotency keys keep of it; `None` when it has none.
+    /// The data that its idempotency keys keep of it; `None` when it has no key.
     pub(in super::super) kept: Option<Kept>,
 }
 
-/// What one look at some of the rows found.
+/// The result of reading one page of rows.
 pub(in super::super) struct Page<T, K> {
     pub(in super::super) found: Vec<T>,
-    /// How many of those it looked at are kept.
+    /// How many old flows of the page are kept.
     pub(in super::super) kept: usize,
-    /// Where to look on; `None` at the end.
+    /// The key to continue after; `None` at the end.
     pub(in super::super) next: Option<K>,
 }
 
@@ -62,9 +62,9 @@ pub(in super::super) struct Page<T, K> {
 pub struct PrunedRows {
     /// Their name in JSON.
     pub name: &'static str,
-    /// What one is called.
+    /// The noun for one row.
     pub called: &'static str,
-    /// How many.
+    /// The number of rows.
     pub count: usize,
 }
 
@@ -83,7 +83,7 @@ pub(in super::super) struct OfFlows {
 }
 
 impl OfFlows {
-    /// Such tables of some domains.
+    /// Returns all such tables of some domains.
     pub(in super::super) fn all(domains: &Domains) -> Vec<Self> {
         let tables = domains.each_table();
         let closed = tables.filter_map(|table| match table.hooks.pruned {
@@ -112,7 +112,7 @@ impl OfFlows {
 }
 
 impl View<'_> {
-    /// What pruning would remove now of flows that ended, and had their last event, more than `older_than` ago.
+    /// Returns what pruning would remove now: see [`Sqlite::prune_flows`](crate::Sqlite::prune_flows).
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -155,7 +155,7 @@ impl View<'_> {
         }
     }
 
-    /// Those of the keys that come after `from` that have lapsed.
+    /// Returns the lapsed keys among the page of keys after `from`.
     pub(in super::super) fn lapsed_keys(
         &self,
         from: Option<&KeyId>,
@@ -171,8 +171,8 @@ impl View<'_> {
         })
     }
 
-    /// Those of the flows that come after `from` that may be forgotten: ended, with their last event before `before`, and
-    /// nothing of them left to roll back.
+    /// Returns the flows that may be removed among the page of flows after `from`: they ended, their last event is before `before`,
+    /// and their rollback is not incomplete.
     pub(in super::super) fn prunable(
         &self,
         before: Timestamp,
@@ -181,7 +181,7 @@ impl View<'_> {
         prunable(self.connection(), before, from, self.tx.env.domains())
     }
 
-    /// Closed rows whose flow is gone, or is in `gone`, among those that come after the id `from`.
+    /// Returns the closed rows, among the page of rows after the id `from`, whose flow does not exist or is in `gone`.
     pub(in super::super) fn left_over(
         &self,
         table: OfFlows,
@@ -210,7 +210,7 @@ fn prunable(
         if ended.is_none() || updated >= before {
             continue;
         }
-        // The flow's row repeats its state, and is not written for every event.
+        // The flow's row is not updated for every event, so the journal's last entry is checked too.
         let last = last_row(connection, flow).map_err(failed)?;
         let at = match &last {
             Some((_, entries)) => entries.as_ref().and_then(|entries| entries.last()),
@@ -237,12 +237,12 @@ fn prunable(
     Ok(page)
 }
 
-/// A page of flows: id, state, and time of the last event.
+/// Returns a page of flows: id, state, and the time of the row's last update.
 fn flows_after(
     connection: &Connection,
     from: Option<FlowId>,
 ) -> rusqlite::Result<Vec<(FlowId, String, Timestamp)>> {
-    // Every id comes after no bytes at all.
+    // Every id sorts after the empty blob.
     let from = from.map_or(Vec::new(), |flow| flow.0.as_bytes().to_vec());
     connection
         .prepare_cached("SELECT id, state, updated_at FROM flows WHERE id > ? ORDER BY id LIMIT ?")?
@@ -253,13 +253,13 @@ fn flows_after(
         .collect()
 }
 
-/// Whether a flow that ended is somebody's to look at: its rollback is incomplete, or it cannot be recovered.
+/// Returns whether a flow that ended needs an operator: its rollback is incomplete, or it cannot be recovered.
 fn is_unsettled(connection: &Connection, flow: FlowId) -> rusqlite::Result<bool> {
     let statement = "SELECT incomplete = 1 OR stuck IS NOT NULL FROM flows WHERE id = ?";
     Ok(scalar(connection, statement, [flow.0.as_bytes()])?.unwrap_or(false))
 }
 
-/// The last row of a flow's journal: number of its first entry, and the entries, if they can be read.
+/// Returns the last row of a flow's journal: the number of its first entry, and its entries if they can be read.
 fn last_row(
     connection: &Connection,
     flow: FlowId,
@@ -302,7 +302,7 @@ fn left_over(
     })
 }
 
-/// A page that is not full was the last.
+/// Returns the key of the last row, to continue after; `None` after a page that is not full, which is the last.
 fn next_page<T, K>(rows: &[T], full: usize, key: impl Fn(&T) -> K) -> Option<K> {
     rows.last().filter(|_| rows.len() == full).map(key)
 }

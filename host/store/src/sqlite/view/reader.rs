@@ -14,7 +14,7 @@ use crate::sqlite::tx::{Tx, describe};
 use crate::sqlite::{DatabaseFile, SqliteConfig, open, schema};
 use crate::{Caller, StoreConfig, StoreError};
 
-/// A database that is only read.
+/// A database opened for reading only.
 pub struct Reader {
     pub(super) file: DatabaseFile,
     pub(super) connection: Connection,
@@ -22,8 +22,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the database at `path`, which must exist. Also in a folder where nothing can be written, as long as no other process
-    /// that began later writes there.
+    /// Opens the database at `path`, which must exist. Works in a folder that is not writable, as long as no process that starts
+    /// later writes there.
     ///
     /// # Errors
     /// Those of [`Sqlite::open`](crate::Sqlite::open).
@@ -50,7 +50,7 @@ impl Reader {
         })
     }
 
-    /// Refuses a database of an older schema, of which a check and a backup can be made and nothing else be read.
+    /// Refuses a database of an older schema, which supports only a check and a backup.
     ///
     /// # Errors
     /// `InvalidInput`.
@@ -74,7 +74,7 @@ impl Reader {
         )))
     }
 
-    /// What `requester` may read.
+    /// Returns a view for `requester`.
     pub fn view<'a>(&'a self, requester: &'a Identity) -> View<'a> {
         View {
             tx: Tx::new(
@@ -88,10 +88,10 @@ impl Reader {
         }
     }
 
-    /// Whether the file is sound: what SQLite's own check finds, and the schema's version.
+    /// Runs SQLite's integrity check, and reads the schema's version.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot even be asked.
+    /// [`StoreError::Database`] when the check cannot run.
     pub fn check(&self) -> Result<DatabaseCheck, StoreError> {
         let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
         let mut statement = self
@@ -109,13 +109,13 @@ impl Reader {
     }
 }
 
-/// What a check of the database found.
+/// The result of a check of the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DatabaseCheck {
     /// The schema's version.
     pub schema_version: usize,
-    /// The newest version this program knows.
+    /// The newest version that this program knows.
     pub newest_version: usize,
-    /// What is wrong with the file; empty when nothing is.
+    /// Problems of the file; empty when there are none.
     pub problems: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What is meant by an id, the beginning of an id, or a name.
+//! Resolves an id, a prefix of an id, or a name to a row.
 
 use std::ops::Bound;
 
@@ -10,12 +10,12 @@ use super::{FlowFilter, Kind, Listing, SoftDelete, View, failed};
 use crate::StoreError;
 use crate::sqlite::lookup;
 
-/// How many of several matches are named.
+/// How many matches an error names.
 const NAMED: usize = 4;
 
 impl View<'_> {
-    /// The row of `kind` that has this id, or else this name; the caller must be allowed to see it: the rest is answered like what
-    /// does not exist. For whatever changes something.
+    /// Returns the row of `kind` that has this id, or else this name. Rows that the caller may not see count as missing. For
+    /// operations that change a row.
     ///
     /// # Errors
     /// `NotFound`; `NotUnique` when several have the name.
@@ -31,11 +31,11 @@ impl View<'_> {
         Err(not_found(message))
     }
 
-    /// [`resolve_visible`](Self::resolve_visible), where an id may be shortened as well to a beginning that no other visible row has:
-    /// see [`IdPrefix`]. For whatever shows something.
+    /// Resolves a row like [`resolve_visible`](Self::resolve_visible), and also by a prefix of its id that no other visible row has:
+    /// see [`IdPrefix`]. For operations that only show a row.
     ///
     /// # Errors
-    /// The same; `NotUnique` also when several ids begin with it, with some of them.
+    /// The same; also `NotUnique`, with some of the ids, when several ids begin with it.
     pub fn resolve_shortened(&self, kind: &Kind, id_or_name: &str) -> Result<Object, StoreError> {
         if let Some(found) = self.exactly(kind, id_or_name)? {
             return Ok(found);
@@ -53,10 +53,10 @@ impl View<'_> {
         }
     }
 
-    /// The flow whose id begins with this. A whole id is taken as it is, whether there is such a flow or not.
+    /// Returns the flow whose id begins with this. A whole id is returned without checking that the flow exists.
     ///
     /// # Errors
-    /// `FlowNotFound`; `NotUnique` when there are several, with some of them.
+    /// `FlowNotFound`; `NotUnique`, with some of the ids, when there are several.
     pub fn resolve_flow(&self, prefix: &IdPrefix) -> Result<FlowId, StoreError> {
         if let Some(id) = prefix.whole() {
             return Ok(FlowId(id));
@@ -81,7 +81,7 @@ impl View<'_> {
         }
     }
 
-    /// The visible row with this id, or else with this name.
+    /// Returns the visible row with this id, or else with this name.
     fn exactly(&self, kind: &Kind, id_or_name: &str) -> Result<Option<Object>, StoreError> {
         let found = self.find(kind, id_or_name)?;
         if let Some(found) = found.filter(|row| self.may_see(kind, row)) {
@@ -100,7 +100,7 @@ impl View<'_> {
         }
     }
 
-    /// Visible rows whose id begins with this, up to one more than are named. None for what begins no id.
+    /// Returns visible rows whose id begins with this, up to one more than an error names. Returns none for a text that cannot begin an id.
     fn beginning_with(&self, kind: &Kind, text: &str) -> Result<Vec<Object>, StoreError> {
         let Ok(prefix) = text.parse::<IdPrefix>() else {
             return Ok(Vec::new());
