@@ -1,4 +1,4 @@
-//! Where a test runs: a database, and processes that open it.
+//! The databases that tests run over, and the processes that open them.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use cairn_volumes::{QuotaUsage, Volume};
 
 /// A database that several processes may open.
 pub trait Place {
-    /// What a process has that opens it.
+    /// Opens the database, as a new process does.
     fn open(&self) -> Box<dyn HostStore>;
 
-    /// What is on disk of a usage: in use, reserved. None is zero.
+    /// Returns a usage on disk: in use, reserved; zeros when there is none.
     fn usage(&self, resource: &str) -> (i64, i64);
 
-    /// How many volumes are on disk that are not deleted.
+    /// Returns how many volumes on disk are not deleted.
     fn volumes(&self) -> usize;
 }
 
@@ -113,7 +113,7 @@ impl Place for InMemory {
     }
 }
 
-/// In memory, over a connection that breaks twice in three batches: before the database has taken a batch, and after it has, when its
+/// In memory, over a connection that breaks in the middle of commits: before the database has applied a batch, and after it, when the
 /// answer is lost.
 pub struct Broken(MemoryDatabase);
 
@@ -128,7 +128,7 @@ impl Place for Broken {
         let mut asked = 0_usize;
         let breaks = move || {
             asked += 1;
-            // Sent and broken; sent, taken, and broken; sent again, and answered.
+            // Broken before it is applied; applied, and broken before the answer; sent again, and answered.
             matches!(asked % 5, 1 | 3)
         };
         let backend = self.0.backend(breaks);
