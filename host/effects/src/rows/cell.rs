@@ -87,6 +87,12 @@ impl From<Timestamp> for Cell {
     }
 }
 
+impl From<FlowId> for Cell {
+    fn from(flow: FlowId) -> Self {
+        Self::Blob(flow.0.as_bytes().as_slice().into())
+    }
+}
+
 impl<T: Into<Self>> From<Option<T>> for Cell {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
