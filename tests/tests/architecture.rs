@@ -116,7 +116,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "sandbox",
-        &["wit", "check", "capability", "extension", "plugin"],
+        &["wit", "admission", "capability", "extension", "plugin"],
     ),
     ("engine", &["flow", "host"]),
     (

@@ -81,7 +81,7 @@
 //! | [`host`], [`flow`] | the host below [`Cairn`], which operates on flows and recovers them; a single flow, its states and its listeners |
 //! | [`task`], [`rules`], [`rows`], [`effect`], [`domain`], [`report`], [`history`] | what tasks and domains are written against |
 //! | [`manifest`], [`plan`], [`lock`], [`allow`], [`config`], [`upgrade`] | manifests, plans, lock files and an operator's settings |
-//! | [`plugin`], [`capability`], [`check`] | components, what they may import, policies and validators |
+//! | [`plugin`], [`capability`], [`admission`] | components, what they may import, policies and validators |
 //! | [`store`], [`store::view`], [`store::admin`] | databases; what operators read and change |
 //! | [`policy`] | the rules of who may do what |
 //! | [`error`], [`value`], [`id`], [`clock`] | what all parts work with |
@@ -125,7 +125,7 @@ pub use cairn_model::{
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]
 pub use cairn_records as records;
-pub use cairn_sandbox::{capability, check, plugin};
+pub use cairn_sandbox::{admission, capability, plugin};
 pub use cairn_store as store;
 #[cfg(feature = "volumes")]
 pub use cairn_volumes as volumes;

@@ -1,6 +1,6 @@
 //! The host: the one place that wires manifest, plugins, store and flows together.
 
-mod checks;
+mod admission;
 mod control;
 mod error;
 mod keeper;
@@ -35,8 +35,8 @@ use cairn_model::error::Diagnostic;
 use cairn_model::id::FlowId;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
+use cairn_sandbox::admission::RulePlugins;
 use cairn_sandbox::capability::{Enforcer, Services, Surroundings};
-use cairn_sandbox::check::RulePlugins;
 use cairn_sandbox::plugin::Plugins;
 use cairn_store::{HostStore, Store};
 

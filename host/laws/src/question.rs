@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn::admission::{Admission, Decision, Violation};
 use cairn::capability::Surroundings;
-use cairn::check::{Checks, Decision, Violation};
 use cairn::error::{Diagnostic, TaskError};
 use cairn::event::LogLevel;
 use cairn::host::Planner;
@@ -66,7 +66,11 @@ impl Asked {
     }
 
     /// Who is asked, in surroundings that are always the same, but for what is otherwise.
-    fn checks(&self, now: Option<Duration>, otherwise: Otherwise) -> Result<Checks, LawsError> {
+    fn admission(
+        &self,
+        now: Option<Duration>,
+        otherwise: Otherwise,
+    ) -> Result<Admission, LawsError> {
         let now = now.unwrap_or(Duration::from_micros(BEGINNING.unsigned_abs()));
         let surroundings = Surroundings {
             now: match otherwise {
@@ -78,7 +82,7 @@ impl Asked {
                 _ => 1,
             },
         };
-        Ok(self.planner.checks(&self.plan, surroundings)?)
+        Ok(self.planner.admission(&self.plan, surroundings)?)
     }
 }
 
@@ -111,8 +115,8 @@ impl Question for PolicyQuestion<'_> {
     type Answer = Result<Decision, TaskError>;
 
     fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError> {
-        let checks = self.asked.checks(self.case.now, otherwise)?;
-        let policy = checks.policies().next().ok_or_else(nobody)?;
+        let admission = self.asked.admission(self.case.now, otherwise)?;
+        let policy = admission.policies().next().ok_or_else(nobody)?;
         let requester = self.case.requester.identity();
         // It is the requester's own unless the case says otherwise, as whoever asks a rule may.
         let mut target = self.case.target.clone();
@@ -180,8 +184,8 @@ impl Question for ValidatorQuestion<'_> {
     type Answer = Result<Vec<Violation>, TaskError>;
 
     fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError> {
-        let checks = self.asked.checks(None, otherwise)?;
-        let validator = checks.validators().next().ok_or_else(nobody)?;
+        let admission = self.asked.admission(None, otherwise)?;
+        let validator = admission.validators().next().ok_or_else(nobody)?;
         let requester = match otherwise {
             Otherwise::Requester => somebody_else(),
             _ => Requester::default(),

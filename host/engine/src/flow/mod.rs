@@ -32,7 +32,7 @@ use cairn_model::clock::Timestamp;
 use cairn_model::id::{FlowId, TaskId};
 use cairn_model::retry::Retry;
 use cairn_model::value::Value;
-use cairn_sandbox::check::Checks;
+use cairn_sandbox::admission::Admission;
 use cairn_store::Store;
 
 use runner::Runner;
@@ -86,7 +86,7 @@ struct Live {
     parents: Vec<Flow>,
     resumer: Option<Arc<dyn Resumer>>,
     /// What is asked before the first task.
-    checks: Option<Arc<Checks>>,
+    admission: Option<Arc<Admission>>,
     /// Whether the first event is in the journal.
     journalled: bool,
     /// Inside `run` or `rollback`.
@@ -119,7 +119,7 @@ impl Flow {
                 started: HashMap::new(),
                 parents,
                 resumer: None,
-                checks: None,
+                admission: None,
                 journalled,
                 inside: false,
                 left_off,
@@ -204,8 +204,8 @@ impl Flow {
 
     /// What is asked before the first task, in STARTED; a flow that is denied goes to FAILURE, and nothing is reverted. Asked
     /// again when the flow is taken up or resumed before a task of it has started. `reset` keeps it.
-    pub fn set_checks(&self, checks: Option<Arc<Checks>>) {
-        self.0.live().checks = checks;
+    pub fn set_admission(&self, admission: Option<Arc<Admission>>) {
+        self.0.live().admission = admission;
     }
 
     /// Appends a task, and returns the uuid under which its result will be found.

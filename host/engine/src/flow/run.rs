@@ -207,7 +207,7 @@ impl Flow {
                 };
             }
         };
-        if !self.pass_checks()? {
+        if !self.pass_admission()? {
             return Ok(None);
         }
         self.replay(&runners)?;
@@ -260,11 +260,11 @@ impl Flow {
 
     /// Asks what is to be asked before the first task; says whether the flow goes on. An interrupt that came meanwhile stands,
     /// whatever the answer: who goes on with the flow asks again.
-    fn pass_checks(&self) -> Result<bool, FlowError> {
-        let (checks, requester, request) = {
+    fn pass_admission(&self) -> Result<bool, FlowError> {
+        let (admission, requester, request) = {
             let live = self.0.live();
-            let Some(checks) = live
-                .checks
+            let Some(admission) = live
+                .admission
                 .clone()
                 .filter(|_| live.history.tasks.is_empty())
             else {
@@ -272,13 +272,13 @@ impl Flow {
             };
             let history = &live.history;
             (
-                checks,
+                admission,
                 Arc::clone(&history.requester),
                 Arc::clone(&history.request),
             )
         };
         let mut notes = Vec::new();
-        let passed = guard(|| checks.pass(&requester, &request, &mut |event| notes.push(event)));
+        let passed = guard(|| admission.pass(&requester, &request, &mut |event| notes.push(event)));
         if !notes.is_empty() {
             self.record(&mut self.0.live(), notes)?;
         }

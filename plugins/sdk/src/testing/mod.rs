@@ -15,7 +15,7 @@
 //! assert_eq!(host.calls("catalog.volume"), [json!({"id": "v1"})]);
 //! ```
 
-mod checks;
+mod admission;
 mod effects;
 pub(crate) mod imports;
 mod surroundings;

@@ -78,13 +78,13 @@ pub trait Validator: Send + Sync {
 }
 
 /// What is asked before a flow's first task, in order: each policy, then each validator.
-pub struct Checks {
+pub struct Admission {
     action: String,
     policies: Vec<(Mode, Arc<dyn Policy>)>,
     validators: Vec<Arc<dyn Validator>>,
 }
 
-impl Checks {
+impl Admission {
     /// What policies are asked about, and who is asked.
     pub fn new(
         action: impl Into<String>,

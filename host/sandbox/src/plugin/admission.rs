@@ -15,8 +15,8 @@ use cairn_model::value::{Object, Value, text};
 
 use super::ended::exceeded;
 use super::{Plugin, exports};
+use crate::admission::{Decision, Policy, Said, Validator, Violation};
 use crate::capability::{Active, Denied, Granted, Services, State, from_wit};
-use crate::check::{Decision, Policy, Said, Validator, Violation};
 
 /// The longest reason or message, in bytes; the rest is cut off.
 const MAX_TEXT: usize = 4 << 10;

@@ -95,10 +95,10 @@ impl Manifest {
             })
             .collect();
         let policies = self.policies.iter().map(|entry| {
-            self.planned_check(&entry.plugin, Role::Policy, entry.mode, inspected, kinds)
+            self.planned_admission(&entry.plugin, Role::Policy, entry.mode, inspected, kinds)
         });
         let validators = self.validators.iter().map(|entry| {
-            self.planned_check(
+            self.planned_admission(
                 &entry.plugin,
                 Role::Validator,
                 Mode::Enforce,
@@ -108,7 +108,7 @@ impl Manifest {
         });
         let asked = asked_by_rules
             .iter()
-            .map(|key| self.planned_check(key, Role::Policy, Mode::Enforce, inspected, kinds));
+            .map(|key| self.planned_admission(key, Role::Policy, Mode::Enforce, inspected, kinds));
         Ok(Plan {
             name: self.name.clone(),
             action: self.action.clone(),

@@ -66,15 +66,15 @@ fn validator(name: &'static str, answer: Result<Vec<Violation>, TaskError>) -> A
     Arc::new(Fixed(name, answer))
 }
 
-/// What comes of the checks, and the events but for logs.
+/// What comes of the admission, and the events but for logs.
 fn pass(
     policies: Vec<(Mode, Arc<dyn Policy>)>,
     validators: Vec<Arc<dyn Validator>>,
 ) -> (Result<(), TaskError>, Vec<Event>) {
-    let checks = Checks::new("ticket:open", policies, validators);
+    let admission = Admission::new("ticket:open", policies, validators);
     let mut events = Vec::new();
     let requester = Identity::new("ann", "blue");
-    let result = checks.pass(&requester, &json!({"size": 1}), &mut |event| {
+    let result = admission.pass(&requester, &json!({"size": 1}), &mut |event| {
         if !matches!(event, Event::CheckLog { .. }) {
             events.push(event);
         }
