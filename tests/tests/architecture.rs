@@ -104,7 +104,8 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "manifest",
         &[
-            "document", "manifest", "allow", "wire", "plan", "lock", "upgrade", "config", "testing",
+            "document", "manifest", "allow", "wire", "plan", "lockfile", "diff", "config",
+            "testing",
         ],
     ),
     (

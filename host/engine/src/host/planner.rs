@@ -160,7 +160,7 @@ impl Planner {
     }
 
     /// Loads every plugin that the manifest uses, or that the operator's rules ask, and asks each what it is: the first half of a plan, from which a
-    /// [`Lock`](cairn_manifest::lock::Lock) can be made before the second.
+    /// [`LockFile`](cairn_manifest::lockfile::LockFile) can be made before the second.
     ///
     /// # Errors
     /// The first that cannot be loaded or is not the pinned one, or whose settings do not fit.
