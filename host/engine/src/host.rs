@@ -13,7 +13,7 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-pub use control::Done;
+pub use control::Dispatched;
 pub use error::{Hindrance, HostError};
 pub use planner::Planner;
 pub use plans::{ReadyPlan, ReadyTask};
@@ -185,7 +185,7 @@ struct Core {
     /// Plans that are in the store, with their tasks.
     ready: Mutex<HashMap<Digest, Arc<ReadyPlan>>>,
     /// Flows that somebody here works on.
-    live: Mutex<HashMap<FlowId, control::Live>>,
+    live: Mutex<HashMap<FlowId, control::ActiveFlow>>,
     /// No flow is started any more.
     stopping: AtomicBool,
     pool: Pool,
@@ -257,7 +257,7 @@ impl Host {
     pub fn stop(&self) {
         self.drain();
         let live: Vec<Flow> = {
-            let live = self.core.live();
+            let live = self.core.active();
             live.values().filter_map(|live| live.flow.clone()).collect()
         };
         for flow in live {
@@ -282,7 +282,7 @@ impl Drop for Host {
 }
 
 impl Core {
-    fn live(&self) -> MutexGuard<'_, HashMap<FlowId, control::Live>> {
+    fn active(&self) -> MutexGuard<'_, HashMap<FlowId, control::ActiveFlow>> {
         self.live.lock()
     }
 

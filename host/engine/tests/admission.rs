@@ -20,11 +20,11 @@ use cairn::task::{Context, Task, TaskSpec};
 use cairn::value::{Object, Value};
 use serde_json::json;
 
-type Answer = dyn Fn() -> Result<Decision, TaskError> + Send + Sync;
+type Decide = dyn Fn() -> Result<Decision, TaskError> + Send + Sync;
 
 /// A policy made of a function, which counts how often it is asked.
 struct Asked {
-    answer: Box<Answer>,
+    answer: Box<Decide>,
     times: AtomicUsize,
 }
 

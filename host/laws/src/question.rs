@@ -37,19 +37,19 @@ pub(crate) enum Otherwise {
 
 /// A case's question, and whom it is asked.
 pub(crate) trait Question {
-    type Answer: PartialEq;
+    type Response: PartialEq;
 
     /// Asks it, in a fresh instance.
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError>;
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError>;
 
     /// What may be otherwise while the answer must not be.
     fn must_not_matter(&self) -> Vec<Otherwise>;
 
     /// What is not as the case expects.
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected>;
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected>;
 
     /// The answer, on one line.
-    fn show(answer: &Self::Answer) -> String;
+    fn show(answer: &Self::Response) -> String;
 }
 
 /// The plan of a case, from which whoever is asked is made anew each time.
@@ -112,9 +112,9 @@ impl<'a> PolicyQuestion<'a> {
 }
 
 impl Question for PolicyQuestion<'_> {
-    type Answer = Result<Decision, TaskError>;
+    type Response = Result<Decision, TaskError>;
 
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError> {
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError> {
         let admission = self.asked.admission(self.case.now, otherwise)?;
         let policy = admission.policies().next().ok_or_else(nobody)?;
         let requester = self.case.requester.identity();
@@ -143,11 +143,11 @@ impl Question for PolicyQuestion<'_> {
         others
     }
 
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected> {
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected> {
         Unexpected::decision(&self.case.expect, answer)
     }
 
-    fn show(answer: &Self::Answer) -> String {
+    fn show(answer: &Self::Response) -> String {
         unexpected::decision(answer)
     }
 }
@@ -181,9 +181,9 @@ impl<'a> ValidatorQuestion<'a> {
 }
 
 impl Question for ValidatorQuestion<'_> {
-    type Answer = Result<Vec<Violation>, TaskError>;
+    type Response = Result<Vec<Violation>, TaskError>;
 
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError> {
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError> {
         let admission = self.asked.admission(None, otherwise)?;
         let validator = admission.validators().next().ok_or_else(nobody)?;
         let requester = match otherwise {
@@ -205,11 +205,11 @@ impl Question for ValidatorQuestion<'_> {
         ]
     }
 
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected> {
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected> {
         Unexpected::violations(&self.case.expect, answer)
     }
 
-    fn show(answer: &Self::Answer) -> String {
+    fn show(answer: &Self::Response) -> String {
         unexpected::violations(answer).replace('\n', "; ")
     }
 }

@@ -11,7 +11,7 @@ use cairn_manifest::manifest::Mode;
 use cairn_model::error::{Origin, TaskError};
 use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value};
-use cairn_policy::{Answer, Asks};
+use cairn_policy::{Asks, PluginAnswer};
 
 /// Takes what somebody who is asked has to say besides the answer.
 pub type Said<'a> = dyn FnMut(LogLevel, String) + 'a;
@@ -318,15 +318,15 @@ struct OnBehalf<'a> {
 }
 
 impl Asks for OnBehalf<'_> {
-    fn ask(&self, plugin: &str, action: &str, target: &Object) -> Answer {
+    fn ask(&self, plugin: &str, action: &str, target: &Object) -> PluginAnswer {
         let Some(policy) = self.plugins.0.get(plugin) else {
-            return Answer::Fails("the flow's manifest has no such plugin".to_owned());
+            return PluginAnswer::Fails("the flow's manifest has no such plugin".to_owned());
         };
         let mut said = |level, message| (self.log)(plugin, level, message);
         match policy.check(self.requester, action, target, &mut said) {
-            Ok(Decision::Allow) => Answer::Allows,
-            Ok(Decision::Deny(reason)) => Answer::Denies(reason),
-            Err(error) => Answer::Fails(error.with_log()),
+            Ok(Decision::Allow) => PluginAnswer::Allows,
+            Ok(Decision::Deny(reason)) => PluginAnswer::Denies(reason),
+            Err(error) => PluginAnswer::Fails(error.with_log()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use acceptance::program::volume_create;
 use cairn::clock::{ManualClock, Timestamp};
-use cairn::host::{Done, Host, HostError, Submission};
+use cairn::host::{Dispatched, Host, HostError, Submission};
 use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
@@ -437,7 +437,7 @@ impl World {
         let made = self.returned(id)?;
         self.life().script.arm(fault, None);
         match self.life().host.operate(id, &operation) {
-            Ok(Done::Here(report)) => {
+            Ok(Dispatched::Here(report)) => {
                 let state = report.flow.state.as_str();
                 self.count(format!("{}: {state}", operation.name()));
                 if made > 0 && matches!(operation, Operation::Rollback { .. }) {
@@ -445,7 +445,7 @@ impl World {
                 }
                 self.after(Some(&report))
             }
-            Ok(Done::Asked { .. }) => Err("another process has the flow".to_owned()),
+            Ok(Dispatched::Asked { .. }) => Err("another process has the flow".to_owned()),
             // The flow's state does not allow it.
             Err(HostError::Flow(_)) => self.after(None),
             Err(error) => Err(error.to_string()),

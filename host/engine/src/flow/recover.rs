@@ -1,4 +1,4 @@
-//! Taking up a flow whose runner is gone: a host that died, or a batch that was lost.
+//! Taking up a flow whose flow_task is gone: a host that died, or a batch that was lost.
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ mod settings;
 
 pub use descriptor::Descriptor;
 pub use missing::MissingDependencies;
-pub use settings::{Schema, SettingsError, Violation, check_settings};
+pub use settings::{Schema, SchemaViolation, SettingsError, check_settings};
 
 /// What the host found out about the plugin of one key.
 #[derive(Clone, Debug, PartialEq)]

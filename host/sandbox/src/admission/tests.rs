@@ -212,10 +212,10 @@ fn a_rule_that_asks_for_a_plugin_that_is_not_there_fails() {
     let asks = plugins.on_behalf_of(&requester, &|_, _, _| {});
     assert_eq!(
         asks.ask("a", "x", &Object::new()),
-        Answer::Denies("closed".to_owned())
+        PluginAnswer::Denies("closed".to_owned())
     );
     assert!(matches!(
         asks.ask("b", "x", &Object::new()),
-        Answer::Fails(_)
+        PluginAnswer::Fails(_)
     ));
 }

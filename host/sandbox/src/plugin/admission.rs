@@ -110,8 +110,8 @@ impl Policy for PolicyPlugin {
             plugin.check(state, &self.0.granted.limits, action, &target)
         })?;
         match answer.map_err(from_wit)? {
-            exports::Decision::Allow => Ok(Decision::Allow),
-            exports::Decision::Deny(reason) => {
+            exports::RawDecision::Allow => Ok(Decision::Allow),
+            exports::RawDecision::Deny(reason) => {
                 self.0.check_size(reason.len())?;
                 Ok(Decision::Deny(cut(reason)))
             }

@@ -20,14 +20,14 @@ pub(super) type CallResult = (Result<String, types::Error>,);
 pub(super) type RevertArguments<'a> = (&'a Outcome, &'a Failure);
 pub(super) type RevertResult = (Result<Disposition, types::Error>,);
 pub(super) type CheckArguments<'a> = (&'a str, &'a str);
-pub(super) type CheckResult = (Result<Decision, types::Error>,);
+pub(super) type CheckResult = (Result<RawDecision, types::Error>,);
 pub(super) type ValidateArguments<'a> = (&'a str,);
-pub(super) type ValidateResult = (Result<Vec<Violation>, types::Error>,);
+pub(super) type ValidateResult = (Result<Vec<RawViolation>, types::Error>,);
 
 /// `policy-check.decision`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
-pub(super) enum Decision {
+pub(super) enum RawDecision {
     #[component(name = "allow")]
     Allow,
     #[component(name = "deny")]
@@ -37,7 +37,7 @@ pub(super) enum Decision {
 /// `validator.violation`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
-pub(super) struct Violation {
+pub(super) struct RawViolation {
     pub(super) pointer: String,
     pub(super) kind: String,
     pub(super) message: String,

@@ -123,14 +123,14 @@ impl HostStore for Sqlite {
     fn requests(&self) -> Result<Vec<Request>, StoreError> {
         let writer = self.writer();
         let database = &writer.ledger.backend;
-        requests(&database.connection, database.host.id).map_err(failed)
+        requests(&database.connection, database.holder.id).map_err(failed)
     }
 
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError> {
         let (held, host) = {
             let writer = self.writer();
             let database = &writer.ledger.backend;
-            (database.held.clone(), database.host.id)
+            (database.held.clone(), database.holder.id)
         };
         // In memory there are no other processes.
         let watch = held

@@ -13,7 +13,7 @@ use cairn_model::id::{FlowId, HostId};
 
 use super::fetcher::Fetcher;
 use super::file::Held;
-use super::lease::Host;
+use super::lease::LeaseHolder;
 use super::log::Log;
 use super::rows::{self, NotWritten, Statements};
 use super::turnstile::{Turn, Turnstile};
@@ -38,7 +38,7 @@ pub struct Database {
     pub(super) held: Option<Held>,
     /// `None` in memory.
     pub(super) turnstile: Option<Turnstile>,
-    pub(super) host: Host,
+    pub(super) holder: LeaseHolder,
     /// Hosts that were found gone, whose locks are still there.
     gone: Vec<HostId>,
     /// How long to wait for another process that writes.
@@ -51,7 +51,7 @@ impl Database {
     pub(super) fn on_disk(
         connection: Connection,
         held: Held,
-        host: Host,
+        holder: LeaseHolder,
         turnstile: Turnstile,
         log: Log,
         patience: Duration,
@@ -60,12 +60,16 @@ impl Database {
             log: Some(log),
             held: Some(held),
             turnstile: Some(turnstile),
-            ..Self::in_memory(connection, host, patience)
+            ..Self::in_memory(connection, holder, patience)
         }
     }
 
     /// A database in memory, where nobody else is.
-    pub(super) fn in_memory(connection: Connection, host: Host, patience: Duration) -> Self {
+    pub(super) fn in_memory(
+        connection: Connection,
+        holder: LeaseHolder,
+        patience: Duration,
+    ) -> Self {
         Self {
             log: None,
             connection,
@@ -75,7 +79,7 @@ impl Database {
             is_suspect: false,
             held: None,
             turnstile: None,
-            host,
+            holder,
             gone: Vec::new(),
             patience,
             commits: 0,
@@ -133,7 +137,7 @@ impl Database {
             return Ok(());
         };
         // Who rests is in nobody's hand.
-        let host = (!row.rests).then_some(self.host.id.0.as_bytes());
+        let host = (!row.rests).then_some(self.holder.id.0.as_bytes());
         if row.is_new {
             self.connection
                 .prepare_cached(
@@ -186,7 +190,7 @@ impl Backend for Database {
             .map_err(Fault::NotBegun)?;
         reach(CrashPoint::BatchOpened);
         let others = self.look_for_others().map_err(|error| self.lost(&error))?;
-        match self.host.holds(&self.connection, clock.now()) {
+        match self.holder.holds(&self.connection, clock.now()) {
             Ok(true) => Ok(others),
             Ok(false) => Err(Fault::Barred(StoreError::Fenced)),
             Err(error) => Err(self.lost(&error)),
@@ -217,7 +221,7 @@ impl Backend for Database {
             return Err(Fault::Barred(gone));
         }
         self.commits += 1;
-        self.host.settle(true);
+        self.holder.settle(true);
         if let Some(log) = &mut self.log {
             log.committed(self.commits);
         }
@@ -231,7 +235,7 @@ impl Backend for Database {
             tracing::error!(%error, "a transaction that failed could not be rolled back");
             self.is_suspect = true;
         }
-        self.host.settle(false);
+        self.holder.settle(false);
         if std::mem::take(&mut self.is_suspect) {
             self.reopen();
         }
@@ -276,10 +280,10 @@ impl Backend for Database {
     }
 
     fn announce(&mut self) -> Result<(), StoreError> {
-        if self.host.is_registered() {
+        if self.holder.is_registered() {
             return Ok(());
         }
-        self.host.lock().map_err(|error| {
+        self.holder.lock().map_err(|error| {
             StoreError::Database(format!(
                 "a lock beside the database cannot be made: {error}; check that you may write to the folder"
             ))
@@ -289,25 +293,25 @@ impl Backend for Database {
     }
 
     fn register(&mut self, now: Timestamp) -> Result<(), Fault> {
-        if self.host.is_registered() {
+        if self.holder.is_registered() {
             return Ok(());
         }
-        let registered = self.host.register(&self.connection, now);
+        let registered = self.holder.register(&self.connection, now);
         registered.map_err(|error| self.lost(&error))?;
         reach(CrashPoint::HostRegistered);
         Ok(())
     }
 
     fn renewal(&self) -> Option<Instant> {
-        self.host.renewal()
+        self.holder.renewal()
     }
 
     fn postpone_renewal(&mut self) {
-        self.host.postpone();
+        self.holder.postpone();
     }
 
     fn take(&mut self, flow: FlowId, now: Timestamp) -> Result<Taken, Fault> {
-        let taken = self.host.take(&self.connection, flow, now);
+        let taken = self.holder.take(&self.connection, flow, now);
         taken.map_err(|error| self.lost(&error))
     }
 
@@ -318,7 +322,7 @@ impl Backend for Database {
             .connection
             .prepare_cached(statement)
             .and_then(|mut statement| {
-                let (id, own) = (flow.0.as_bytes(), self.host.id.0.as_bytes());
+                let (id, own) = (flow.0.as_bytes(), self.holder.id.0.as_bytes());
                 statement
                     .query_row(params![id, own, entries], |_| Ok(()))
                     .optional()
@@ -332,23 +336,26 @@ impl Backend for Database {
             .connection
             .prepare_cached(statement)
             .and_then(|mut statement| {
-                statement.execute([flow.0.as_bytes(), self.host.id.0.as_bytes()])
+                statement.execute([flow.0.as_bytes(), self.holder.id.0.as_bytes()])
             });
         done.map(drop).map_err(|error| self.lost(&error))
     }
 
     fn take_over(&mut self, now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
-        let taken = self.host.take_over(&self.connection, now).and_then(|gone| {
-            let flows = lease::in_hand(&self.connection, self.host.id, stuck_too)?;
-            Ok((gone, flows))
-        });
+        let taken = self
+            .holder
+            .take_over(&self.connection, now)
+            .and_then(|gone| {
+                let flows = lease::in_hand(&self.connection, self.holder.id, stuck_too)?;
+                Ok((gone, flows))
+            });
         let (gone, flows) = taken.map_err(|error| self.lost(&error))?;
         self.gone = gone;
         Ok(flows)
     }
 
     fn sweep(&mut self) {
-        self.host.sweep(&std::mem::take(&mut self.gone));
+        self.holder.sweep(&std::mem::take(&mut self.gone));
     }
 
     fn close(&mut self) {

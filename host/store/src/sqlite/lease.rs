@@ -19,7 +19,7 @@ use crate::backend::Taken;
 const ABANDONED: Duration = Duration::from_secs(600);
 
 /// A process that has flows in hand.
-pub(super) struct Host {
+pub(super) struct LeaseHolder {
     pub(super) id: HostId,
     /// The folder of locks; `None` in memory, where nobody else is.
     folder: Option<PathBuf>,
@@ -42,7 +42,7 @@ enum Row {
     OnDisk,
 }
 
-impl Host {
+impl LeaseHolder {
     pub(super) fn new(folder: Option<PathBuf>, length: Duration) -> Self {
         Self {
             id: HostId::new(),
@@ -237,7 +237,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for LeaseHolder {
     fn drop(&mut self) {
         if let (Some(folder), Some(_)) = (&self.folder, &self.lock) {
             // The next host removes the row. Without the file, as with its lock free, this one counts as gone.

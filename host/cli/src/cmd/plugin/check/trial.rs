@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cairn::error::{Diagnostic, Origin, log_end};
 use cairn::event::FlowState;
-use cairn::host::{Done, Planner, Submission};
+use cairn::host::{Dispatched, Planner, Submission};
 use cairn::manifest::{GrantKinds, Manifest};
 use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
@@ -71,8 +71,8 @@ impl Subject {
         if report.flow.state == FlowState::Success {
             let reason = "to see it reverted".to_owned();
             report = match host.operate(report.flow.id, &Operation::Rollback { reason })? {
-                Done::Here(report) => *report,
-                Done::Asked { .. } => {
+                Dispatched::Here(report) => *report,
+                Dispatched::Asked { .. } => {
                     return Err(Failure::host("another process has the trial's flow"));
                 }
             };
