@@ -20,7 +20,7 @@ use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::{Report, Verdict};
 use cairn::rows::Cell;
 use cairn::store::HostStore;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::Reader;
 use cairn::{
     Cairn, Domains, Host, Identity, Manifest, Sqlite, SqliteConfig, Store as _, StoreError, Value,

@@ -19,7 +19,7 @@ use cairn::id::FlowId;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::Verdict;
 use cairn::store::Sqlite;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};

@@ -141,7 +141,7 @@ pub use {
     manifest::Manifest,
     plan::Plan,
     report::{Report, Verdict},
-    store::{Sqlite, SqliteConfig, Store, StoreError, request},
+    store::{Sqlite, SqliteConfig, Store, StoreError, flow_request},
     task::{Context, Task, TaskSpec},
     value::{Object, Value},
 };

@@ -1,10 +1,10 @@
 //! The host: the one place that wires manifest, plugins, store and flows together.
 
 mod admission;
-mod control;
 mod error;
 mod keeper;
 mod native;
+mod operations;
 mod planner;
 mod plans;
 mod pool;
@@ -13,8 +13,8 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-pub use control::Dispatched;
 pub use error::{Hindrance, HostError};
+pub use operations::Dispatched;
 pub use planner::Planner;
 pub use plans::{ReadyPlan, ReadyTask};
 pub use recovery::Recovered;
@@ -185,7 +185,7 @@ struct Core {
     /// Plans that are in the store, with their tasks.
     ready: Mutex<HashMap<Digest, Arc<ReadyPlan>>>,
     /// Flows that somebody here works on.
-    live: Mutex<HashMap<FlowId, control::ActiveFlow>>,
+    live: Mutex<HashMap<FlowId, operations::ActiveFlow>>,
     /// No flow is started any more.
     stopping: AtomicBool,
     pool: Pool,
@@ -282,7 +282,7 @@ impl Drop for Host {
 }
 
 impl Core {
-    fn active(&self) -> MutexGuard<'_, HashMap<FlowId, control::ActiveFlow>> {
+    fn active(&self) -> MutexGuard<'_, HashMap<FlowId, operations::ActiveFlow>> {
         self.live.lock()
     }
 

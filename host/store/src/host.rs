@@ -10,7 +10,7 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
 use crate::admin::Admin;
-use crate::control::{Operation, Request};
+use crate::operation::{Operation, OperationRequest};
 use crate::view::{Pruned, View};
 use crate::{Store, StoreError};
 
@@ -79,7 +79,7 @@ pub trait HostStore: Store {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    fn requests(&self) -> Result<Vec<Request>, StoreError>;
+    fn requests(&self) -> Result<Vec<OperationRequest>, StoreError>;
 
     /// Returns something that notices what other processes write; `None` where there can be none.
     ///

@@ -4,11 +4,11 @@
 pub mod backend;
 mod batched;
 mod config;
-pub mod control;
+pub mod flow_request;
 pub mod host;
 pub mod journal;
 pub mod memory;
-pub mod request;
+pub mod operation;
 mod sqlite;
 
 // The tests of what is inside of this crate lie beside its source.

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use acceptance::program::volume_create;
 use cairn::clock::{ManualClock, Timestamp};
+use cairn::flow_request::RequestError;
 use cairn::host::{Dispatched, Host, HostError, Submission};
 use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::Plugins;
 use cairn::report::Report;
-use cairn::request::RequestError;
 use cairn::store::admin::Admin;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::{CAST, FlowFilter, Kind};
 use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
 use cairn::value::{Object, Value};
@@ -384,7 +384,7 @@ impl World {
         let requester = owner(project);
         let request = life.host.store().try_read(&requester, |view| {
             let action = life.plan.action.as_deref();
-            cairn::request::resolve(action, &asked, None, view)
+            cairn::flow_request::resolve(action, &asked, None, view)
         });
         let request = match request {
             Err(RequestError::Store(error)) => return Err(error.to_string()),

@@ -1,11 +1,11 @@
 //! The store on SQLite: the only place that names rusqlite.
 
 pub mod admin;
-mod control;
 mod database;
 mod facts;
 mod fetcher;
 mod file;
+mod host_store;
 mod idempotency;
 mod lease;
 mod log;

@@ -4,7 +4,7 @@ use cairn::flow::FlowError;
 use cairn::host::{Dispatched, HostError};
 use cairn::id::FlowId;
 use cairn::report::Report;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use clap::Args;
 
 use super::Which;

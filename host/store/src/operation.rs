@@ -44,7 +44,7 @@ impl Operation {
 
 /// Something that was asked of a flow and is not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct OperationRequest {
     /// Its number.
     pub id: i64,
     /// The flow.

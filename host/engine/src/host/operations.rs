@@ -14,7 +14,7 @@ use cairn_model::error::Cause;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 use cairn_store::StoreError;
-use cairn_store::control::{Operation, Request};
+use cairn_store::operation::{Operation, OperationRequest};
 
 use super::submit::Tell;
 use super::{Core, Hindrance, Host, HostError};
@@ -267,8 +267,8 @@ impl Core {
     }
 
     /// Does what another process asked for.
-    pub(super) fn serve(self: &Arc<Self>, request: Request) {
-        let Request {
+    pub(super) fn serve(self: &Arc<Self>, request: OperationRequest) {
+        let OperationRequest {
             id,
             flow,
             operation,

@@ -17,8 +17,8 @@ use super::tx::{describe, scalar};
 use super::view::Pruned;
 use super::{Sqlite, idempotency, lookup, open};
 use crate::StoreError;
-use crate::control::{Operation, Request};
 use crate::host::{FlowOnDisk, HostStore, Operators, Read, Watch, Work};
+use crate::operation::{Operation, OperationRequest};
 
 /// Answers are kept this long for whoever asked.
 const KEPT: Duration = Duration::from_secs(600);
@@ -120,7 +120,7 @@ impl HostStore for Sqlite {
         }
     }
 
-    fn requests(&self) -> Result<Vec<Request>, StoreError> {
+    fn requests(&self) -> Result<Vec<OperationRequest>, StoreError> {
         let writer = self.writer();
         let database = &writer.ledger.backend;
         requests(&database.connection, database.holder.id).map_err(failed)
@@ -227,7 +227,7 @@ impl Watch for Beside {
     }
 }
 
-fn requests(connection: &Connection, host: HostId) -> rusqlite::Result<Vec<Request>> {
+fn requests(connection: &Connection, host: HostId) -> rusqlite::Result<Vec<OperationRequest>> {
     let mut statement = connection.prepare_cached(
         "SELECT requests.id, requests.flow, operation FROM requests JOIN flows ON flows.id = requests.flow
          WHERE answer IS NULL AND (host = ? OR host IS NULL) ORDER BY requests.id",
@@ -238,7 +238,7 @@ fn requests(connection: &Connection, host: HostId) -> rusqlite::Result<Vec<Reque
         let operation: String = row.get(2)?;
         // One that a newer version wrote is not for this one.
         if let Ok(operation) = serde_json::from_str(&operation) {
-            found.push(Request {
+            found.push(OperationRequest {
                 id: row.get(0)?,
                 flow: FlowId(uuid::Uuid::from_bytes(row.get(1)?)),
                 operation,
