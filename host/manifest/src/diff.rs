@@ -1,4 +1,4 @@
-//! What another version of a plugin asks for and gives that this one does not, and the other way round.
+//! Compares two versions of a plugin: what the new one imports, needs and provides that the old one does not, and the other way round.
 //!
 //! A change *widens* when whoever uses the plugin has to look: it imports an interface that it did not, takes an input that it did
 //! not, needs one that it could do without, provides or exports less, or may refuse settings that were right. Everything else, a
@@ -15,7 +15,7 @@ use crate::plan::{Descriptor, check_settings};
 
 mod schema;
 
-/// What is known of one version of a plugin.
+/// One version of a plugin, to be compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginVersion {
     /// Digest of the component.
@@ -77,7 +77,7 @@ impl Part {
     }
 }
 
-/// One change.
+/// One change between two versions of a plugin.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PluginChange {
     /// What changed.

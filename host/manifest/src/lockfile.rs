@@ -20,7 +20,7 @@ use crate::plan::Inspected;
 /// The version of the format.
 const FORMAT: i64 = 1;
 
-/// What the plugins of one manifest are, by their keys.
+/// The lock file of one manifest: its plugins by their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockFile(BTreeMap<String, Locked>);
 

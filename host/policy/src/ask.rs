@@ -8,7 +8,7 @@ use cairn_model::value::Object;
 use super::eval::Evaluation;
 use super::{ADMIN_RULE, Credentials, Policy};
 
-/// What a plugin answered to a rule.
+/// The answer of a plugin to a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PluginAnswer {
     /// It allows what was asked.

@@ -40,7 +40,7 @@ pub struct Clause {
     pub parts: Vec<Self>,
 }
 
-/// What became of a clause.
+/// The result of evaluating a clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClauseResult {
@@ -48,7 +48,7 @@ pub enum ClauseResult {
     Passes,
     /// It does not hold.
     Fails,
-    /// What stands before it decided.
+    /// Not evaluated: short-circuited.
     NotNeeded,
 }
 

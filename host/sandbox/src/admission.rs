@@ -1,5 +1,5 @@
-//! What is asked before a flow's first task: policies whether the caller may have it, validators what is wrong with its
-//! request. Nobody who is asked changes anything, so all of it may be asked again, as recovery does.
+//! Admission of a flow before its first task: policies decide whether the caller may have it, validators find what is wrong with its
+//! request. Neither has side effects, so recovery may ask them again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub trait Validator: Send + Sync {
     ) -> Result<Vec<Violation>, TaskError>;
 }
 
-/// What is asked before a flow's first task, in order: each policy, then each validator.
+/// The admission of a flow: the policies and validators that are asked before its first task, in order: each policy, then each validator.
 pub struct Admission {
     action: String,
     policies: Vec<(Mode, Arc<dyn Policy>)>,
@@ -85,7 +85,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// What policies are asked about, and who is asked.
+    /// Asks these policies about `action`, and these validators.
     pub fn new(
         action: impl Into<String>,
         policies: Vec<(Mode, Arc<dyn Policy>)>,

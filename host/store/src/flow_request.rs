@@ -1,4 +1,4 @@
-//! From what an operator asks to what a flow is given.
+//! The request of a flow: turns what an operator asks into what the flow is given.
 
 use std::path::Path;
 

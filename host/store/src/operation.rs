@@ -1,10 +1,10 @@
-//! What is asked of a flow that another process has in hand.
+//! Operations on flows, and the requests by which one process asks another for them.
 
 use serde::{Deserialize, Serialize};
 
 use cairn_model::id::FlowId;
 
-/// What can be asked of a flow.
+/// An operation on a flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -42,13 +42,14 @@ impl Operation {
     }
 }
 
-/// Something that was asked of a flow and is not answered.
+/// A request for an operation on a flow that another process may own; not answered yet. A flow's own request is a value: see
+/// [`flow_request`](crate::flow_request).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRequest {
     /// Its number.
     pub id: i64,
     /// The flow.
     pub flow: FlowId,
-    /// What was asked.
+    /// The operation.
     pub operation: Operation,
 }

@@ -86,7 +86,7 @@ pub struct Rows<'a> {
 /// The names of the rows that a flow made or changed, in order.
 pub type Made = LinkedHashSet<RowId>;
 
-/// What an effect did besides its answer.
+/// What a run of rules recorded besides its answer; not committed yet.
 #[derive(Debug, Default)]
 pub struct RunRecord {
     /// Its changes, in order.

@@ -8,7 +8,7 @@ use cairn_model::id::TaskId;
 use cairn_model::retry::Retry;
 use cairn_model::value::{Object, Value};
 
-/// A task in a flow.
+/// A task with its place in a flow: its id, name and retries.
 pub(super) struct FlowTask {
     pub(super) id: TaskId,
     pub(super) name: Arc<str>,
@@ -17,10 +17,10 @@ pub(super) struct FlowTask {
     pub(super) revert: Retry,
 }
 
-/// Finds out who gives each flow_task its inputs.
+/// Finds the task that provides each input.
 ///
 /// # Errors
-/// `MissingDependencies` of the last flow_task that lacks some, as TaskFlow has it, with every name it lacks, sorted.
+/// `MissingDependencies` of the last task that lacks some, as TaskFlow has it, with every name it lacks, sorted.
 pub(super) fn wiring(flow_tasks: &[Arc<FlowTask>]) -> Result<Vec<Wiring<TaskId>>, TaskError> {
     let ports: Vec<_> = flow_tasks
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn wiring(flow_tasks: &[Arc<FlowTask>]) -> Result<Vec<Wiring<TaskId>>
     })
 }
 
-/// A flow_task's inputs: what its providers returned, null where a name was left out, and those optional ones that a provider's
+/// The inputs of a task: what its providers returned, null where a name was left out, and those optional ones that a provider's
 /// result holds, the nearest first.
 pub(super) fn inputs(wiring: &Wiring<TaskId>, history: &History) -> Object {
     let held = |task: TaskId, name: &str| -> Option<Value> {

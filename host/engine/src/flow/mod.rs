@@ -78,6 +78,7 @@ struct Inner {
     task_notifier: Notifier<TaskState, TaskNotice>,
 }
 
+/// The state of a flow in memory: its history, and what the journal does not hold.
 struct LiveState {
     history: History,
     flow_tasks: Vec<Arc<FlowTask>>,

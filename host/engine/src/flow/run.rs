@@ -29,7 +29,7 @@ impl Drop for Inside {
 /// The tasks of a run, and how far it has come.
 struct Course {
     flow_tasks: Vec<Arc<FlowTask>>,
-    /// Of each flow_task.
+    /// Of each task.
     wiring: Vec<Wiring<TaskId>>,
     next: usize,
     /// A task has failed, and the flow is rolled back.

@@ -1,4 +1,4 @@
-//! The policies and validators of a plan, made ready to be asked.
+//! Creates the policies and validators of a plan from their components.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{HostError, Planner};
 /// Finds the component of a policy or validator.
 type Find<'f> = dyn Fn(&PlannedAdmission) -> Result<Arc<Plugin>, HostError> + 'f;
 
-/// What is asked before the first task of the plan's flows.
+/// Creates the admission of the plan's flows.
 pub(super) fn admission(
     plan: &Plan,
     find: &Find<'_>,

@@ -1,4 +1,4 @@
-//! An operator's hand on a flow: stop it, go on with it, roll it back, whoever runs it.
+//! Operations on a flow: interrupts, resumes, resets and rolls it back, in this process or by a request to the one that owns it.
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::flow::{Completion, Flow, FlowError, Recovery};
 /// Between two looks for an answer.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A flow that somebody here works on.
+/// A flow that this process works on.
 pub(super) struct ActiveFlow {
     /// `None` while it is made from its journal.
     pub(super) flow: Option<Flow>,
@@ -38,12 +38,12 @@ pub(super) struct Follower {
     tell: Tell,
 }
 
-/// What was done, or who was asked to do it.
+/// Where an operation was dispatched to: carried out here, or requested of the process that owns the flow.
 #[derive(Debug)]
 pub enum Dispatched {
-    /// It is done.
+    /// This process carried it out.
     Here(Box<Report>),
-    /// This process has the flow in hand; it was asked, and the request is on disk.
+    /// Another process owns the flow; the request to it is on disk.
     Asked {
         /// The process.
         pid: u32,

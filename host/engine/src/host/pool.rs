@@ -317,7 +317,7 @@ fn work(core: &Arc<Core>, worker: usize) {
     }
 }
 
-/// A job that is done, or panicked.
+/// Counts a job as finished when it drops, after a panic too.
 struct JobGuard<'a>(&'a Core);
 
 impl Drop for JobGuard<'_> {

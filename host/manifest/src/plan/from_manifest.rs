@@ -1,4 +1,4 @@
-//! From a manifest to a plan: every check that needs to know the plugins.
+//! Makes a plan from a manifest and its plugins: checks each plugin against the manifest, and wires the tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -134,7 +134,7 @@ pub struct PlannedTask {
     pub provides: Vec<String>,
 }
 
-/// A policy or a validator of a plan.
+/// A policy or a validator of a plan, or a policy that rules ask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedAdmission {
     /// Key of its plugin in the manifest.

@@ -24,7 +24,7 @@ pub(super) type CheckResult = (Result<RawDecision, types::Error>,);
 pub(super) type ValidateArguments<'a> = (&'a str,);
 pub(super) type ValidateResult = (Result<Vec<RawViolation>, types::Error>,);
 
-/// `policy-check.decision`.
+/// `policy-check.decision` as the component returns it.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
 pub(super) enum RawDecision {
@@ -34,7 +34,7 @@ pub(super) enum RawDecision {
     Deny(String),
 }
 
-/// `validator.violation`.
+/// `validator.violation` as the component returns it.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
 pub(super) struct RawViolation {

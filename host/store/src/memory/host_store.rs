@@ -1,4 +1,4 @@
-//! What a host asks of the database in memory besides what its flows need.
+//! Implements [`HostStore`] for the database in memory.
 
 use std::sync::Arc;
 

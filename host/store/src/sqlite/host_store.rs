@@ -1,4 +1,4 @@
-//! What a host asks of SQLite besides what its flows need.
+//! Implements [`HostStore`] for SQLite.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

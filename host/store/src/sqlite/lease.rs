@@ -18,7 +18,7 @@ use crate::backend::Taken;
 /// A lock that nobody holds is removed when it is this old.
 const ABANDONED: Duration = Duration::from_secs(600);
 
-/// A process that has flows in hand.
+/// This process as a holder of leases: its lock file, and its row in `hosts`.
 pub(super) struct LeaseHolder {
     pub(super) id: HostId,
     /// The folder of locks; `None` in memory, where nobody else is.
