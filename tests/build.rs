@@ -17,7 +17,7 @@ const EXPORTS: [(&str, &str); 4] = [
 ];
 
 /// Files of components that other tests and the examples use as they are.
-const OTHERS: [&str; 4] = ["frame.wat", "cast-fails.wat", "check.wat", "task.wat"];
+const OTHERS: [&str; 3] = ["admission.wat", "frame.wat", "task.wat"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);

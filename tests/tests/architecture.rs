@@ -104,7 +104,8 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "manifest",
         &[
-            "document", "manifest", "allow", "wire", "plan", "lock", "upgrade", "config", "testing",
+            "document", "manifest", "allow", "wire", "plan", "lockfile", "diff", "config",
+            "testing",
         ],
     ),
     (
@@ -116,7 +117,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "sandbox",
-        &["wit", "check", "capability", "extension", "plugin"],
+        &["wit", "admission", "capability", "extension", "plugin"],
     ),
     ("engine", &["flow", "host"]),
     (

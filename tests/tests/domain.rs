@@ -12,7 +12,7 @@ use cairn::clock::SystemClock;
 use cairn::domain::Domain;
 use cairn::event::{Event, FlowState};
 use cairn::history::History;
-use cairn::host::{Done, Submission};
+use cairn::host::{Dispatched, Submission};
 use cairn::id::{CallId, FlowId, Phase, TaskId};
 use cairn::manifest::GrantKinds;
 use cairn::plan::Role;
@@ -20,7 +20,7 @@ use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::{Report, Verdict};
 use cairn::rows::Cell;
 use cairn::store::HostStore;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::Reader;
 use cairn::{
     Cairn, Domains, Host, Identity, Manifest, Sqlite, SqliteConfig, Store as _, StoreError, Value,
@@ -147,7 +147,7 @@ fn a_flow_of_a_strange_domain_is_rolled_back_clean() {
     assert_eq!(done.flow.state, FlowState::Success);
     assert_eq!(place.tickets(&**host.store()), (vec![3, 3, 3], 3));
 
-    let Done::Here(rolled_back) = host.operate(done.flow.id, &take_back()).unwrap() else {
+    let Dispatched::Here(rolled_back) = host.operate(done.flow.id, &take_back()).unwrap() else {
         panic!("no other process has it");
     };
     assert_eq!(rolled_back.rollback.unwrap().verdict, Verdict::Clean);

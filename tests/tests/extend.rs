@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use acceptance::check_guest::Asked;
+use acceptance::admission_guest::Asked;
 use acceptance::guest::Call;
 use acceptance::program::{Program, Run, repository, volume_create};
 use acceptance::rust_plugin;

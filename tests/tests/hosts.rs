@@ -14,12 +14,12 @@ use acceptance::program::{Program, end, volume_create};
 use acceptance::slow::{eventually, run_slow, send, slow_after, start_slow};
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
-use cairn::host::{Done, Host, HostError};
+use cairn::host::{Dispatched, Host, HostError};
 use cairn::id::FlowId;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::Verdict;
 use cairn::store::Sqlite;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -310,7 +310,7 @@ fn who_comes_while_a_flow_is_being_taken_up_waits_and_is_served() {
         [rollback(), first.join().expect("it ends")]
     });
     for done in both {
-        let Ok(Done::Here(report)) = done else {
+        let Ok(Dispatched::Here(report)) = done else {
             panic!("{done:?}");
         };
         assert_eq!(report.flow.state, FlowState::Failure);
@@ -339,7 +339,7 @@ fn a_flow_is_taken_up_after_a_panic_in_the_making_of_its_tasks() {
         "{error:?}"
     );
     let done = host.operate(flow, &Operation::Resume);
-    let Ok(Done::Here(report)) = done else {
+    let Ok(Dispatched::Here(report)) = done else {
         panic!("{done:?}");
     };
     assert_eq!(report.flow.state, FlowState::Success);

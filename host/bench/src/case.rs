@@ -15,7 +15,7 @@ use crate::BenchError;
 /// The plugin that stands in for `volume-cast` in [`Case::CastFails`]: it sends its message, and fails.
 const CAST_FAILS: (&str, &[u8]) = (
     "cast-fails",
-    include_bytes!("../../../tests/guests/cast-fails.wat"),
+    include_bytes!("../../../examples/volume-create/cast-fails.wat"),
 );
 
 const FLOW: &str = include_str!("../../../examples/volume-create/flow.toml");

@@ -1,7 +1,7 @@
 use cairn::error::Diagnostic;
+use cairn::flow_request::RequestError;
 use cairn::host::HostError;
 use cairn::plugin::PluginError;
-use cairn::request::RequestError;
 use cairn::{FlowError, StoreError, TaskError};
 
 /// Why nothing was measured.

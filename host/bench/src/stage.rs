@@ -13,7 +13,7 @@ use cairn::{
     Domains, Flow, FlowError, Host, Identity, Plan, Report, Sqlite, SqliteConfig, Store,
     Submission, Value,
 };
-use cairn::{request, volumes};
+use cairn::{flow_request, volumes};
 use serde::Serialize;
 
 use crate::{BenchError, Case, native};
@@ -207,7 +207,7 @@ impl Stage {
 fn resolve(plan: &Plan, case: Case, requester: &Identity) -> Result<Value, BenchError> {
     let store = Sqlite::in_memory(config(case)?, Arc::new(SystemClock))?;
     store.try_read(requester, |view| {
-        Ok(request::resolve(
+        Ok(flow_request::resolve(
             plan.action.as_deref(),
             &case.request(),
             None,

@@ -80,8 +80,8 @@
 //! |---|---|
 //! | [`host`], [`flow`] | the host below [`Cairn`], which operates on flows and recovers them; a single flow, its states and its listeners |
 //! | [`task`], [`rules`], [`rows`], [`effect`], [`domain`], [`report`], [`history`] | what tasks and domains are written against |
-//! | [`manifest`], [`plan`], [`lock`], [`allow`], [`config`], [`upgrade`] | manifests, plans, lock files and an operator's settings |
-//! | [`plugin`], [`capability`], [`check`] | components, what they may import, policies and validators |
+//! | [`manifest`], [`plan`], [`lockfile`], [`diff`], [`allow`], [`config`] | manifests, plans, lock files and an operator's settings |
+//! | [`plugin`], [`capability`], [`admission`] | components, what they may import, policies and validators |
 //! | [`store`], [`store::view`], [`store::admin`] | databases; what operators read and change |
 //! | [`policy`] | the rules of who may do what |
 //! | [`error`], [`value`], [`id`], [`clock`] | what all parts work with |
@@ -118,14 +118,14 @@ pub use cairn_effects::{
     domain, effect, event, history, keyring, net, outbox, report, rows, rules, table, task,
 };
 pub use cairn_engine::{flow, host};
-pub use cairn_manifest::{allow, config, document, lock, manifest, plan, upgrade, wire};
+pub use cairn_manifest::{allow, config, diff, document, lockfile, manifest, plan, wire};
 pub use cairn_model::{
     clock, contract, crash, error, file, id, idempotency, printable, retry, text, value, whole,
 };
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]
 pub use cairn_records as records;
-pub use cairn_sandbox::{capability, check, plugin};
+pub use cairn_sandbox::{admission, capability, plugin};
 pub use cairn_store as store;
 #[cfg(feature = "volumes")]
 pub use cairn_volumes as volumes;
@@ -141,7 +141,7 @@ pub use {
     manifest::Manifest,
     plan::Plan,
     report::{Report, Verdict},
-    store::{Sqlite, SqliteConfig, Store, StoreError, request},
+    store::{Sqlite, SqliteConfig, Store, StoreError, flow_request},
     task::{Context, Task, TaskSpec},
     value::{Object, Value},
 };

@@ -6,7 +6,7 @@ use cairn_engine::host::{Host, HostError, ReadyPlan, Submission, Submitted};
 use cairn_manifest::plan::Plan;
 use cairn_model::id::Identity;
 use cairn_model::value::Value;
-use cairn_store::request::{self, Entered};
+use cairn_store::flow_request::{self, Entered};
 
 /// A flow of a manifest whose every plugin was loaded, checked and wired. Cheap to copy; threads may share it.
 #[derive(Clone)]
@@ -75,11 +75,13 @@ impl PlannedFlow {
     ) -> Result<Entered, HostError> {
         let Plan { name, action, .. } = &*self.plan;
         let (action, store) = (action.as_deref(), self.host.store());
-        if let Some(entered) = request::enter_as_is(name, action, request, key, store.domains())? {
+        if let Some(entered) =
+            flow_request::enter_as_is(name, action, request, key, store.domains())?
+        {
             return Ok(entered);
         }
         store.try_read(requester, |view| {
-            Ok(request::enter(name, action, request, key, None, view)?)
+            Ok(flow_request::enter(name, action, request, key, None, view)?)
         })
     }
 }

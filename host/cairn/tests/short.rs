@@ -162,7 +162,7 @@ fn a_native_task_is_one_of_a_flow() {
         error.contains("there is no built-in plugin `double`"),
         "{error}"
     );
-    let operation = cairn::store::control::Operation::Rollback {
+    let operation = cairn::store::operation::Operation::Rollback {
         reason: String::new(),
     };
     let error = other

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
-use cairn::lock::{Difference, Lock};
+use cairn::lockfile::{Difference, LockFile};
 use cairn::manifest::{GrantKinds, Manifest};
 use cairn::plan::Inspected;
 use cairn::whole::Whole;
@@ -32,7 +32,7 @@ pub fn check(manifest: &Manifest, plugins: &Plugins, kinds: &GrantKinds) -> Resu
             ))
             .into());
     };
-    Ok(locked.check(&Lock::of(manifest, plugins, kinds), &path, kinds)?)
+    Ok(locked.check(&LockFile::of(manifest, plugins, kinds), &path, kinds)?)
 }
 
 /// Writes the manifest's lock file; where a symbolic link stands for it, the file that the link names. Returns where, and what
@@ -46,7 +46,7 @@ pub fn write(
     kinds: &GrantKinds,
 ) -> Result<(PathBuf, Vec<Difference>), Failure> {
     let path = path(manifest)?;
-    let lock = Lock::of(manifest, plugins, kinds);
+    let lock = LockFile::of(manifest, plugins, kinds);
     // One that cannot be read is written over.
     let before = read(&path, kinds).ok().flatten();
     replace(&path, &lock.to_text(&manifest.file)).map_err(|error| {
@@ -87,7 +87,7 @@ fn target(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn path(manifest: &Manifest) -> Result<PathBuf, Diagnostic> {
-    let path = Lock::path(&manifest.file);
+    let path = LockFile::path(&manifest.file);
     if path == manifest.file {
         return Err(
             Diagnostic::new("the manifest has the name of its own lock file")
@@ -98,9 +98,10 @@ fn path(manifest: &Manifest) -> Result<PathBuf, Diagnostic> {
     Ok(path)
 }
 
-fn read(path: &Path, kinds: &GrantKinds) -> Result<Option<Lock>, Diagnostic> {
+fn read(path: &Path, kinds: &GrantKinds) -> Result<Option<LockFile>, Diagnostic> {
     let text = file::optional(path, file::text(path, MAX_TEXT)).map_err(|error| {
         Diagnostic::new(format!("the lock file cannot be read: {error}")).at(path, None)
     })?;
-    text.map(|text| Lock::parse(&text, path, kinds)).transpose()
+    text.map(|text| LockFile::parse(&text, path, kinds))
+        .transpose()
 }

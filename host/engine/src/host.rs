@@ -1,10 +1,10 @@
 //! The host: the one place that wires manifest, plugins, store and flows together.
 
-mod checks;
-mod control;
+mod admission;
 mod error;
 mod keeper;
 mod native;
+mod operations;
 mod planner;
 mod plans;
 mod pool;
@@ -13,8 +13,8 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-pub use control::Done;
 pub use error::{Hindrance, HostError};
+pub use operations::Dispatched;
 pub use planner::Planner;
 pub use plans::{ReadyPlan, ReadyTask};
 pub use recovery::Recovered;
@@ -35,8 +35,8 @@ use cairn_model::error::Diagnostic;
 use cairn_model::id::FlowId;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
+use cairn_sandbox::admission::RulePlugins;
 use cairn_sandbox::capability::{Enforcer, Services, Surroundings};
-use cairn_sandbox::check::RulePlugins;
 use cairn_sandbox::plugin::Plugins;
 use cairn_store::{HostStore, Store};
 
@@ -185,7 +185,7 @@ struct Core {
     /// Plans that are in the store, with their tasks.
     ready: Mutex<HashMap<Digest, Arc<ReadyPlan>>>,
     /// Flows that somebody here works on.
-    live: Mutex<HashMap<FlowId, control::Live>>,
+    live: Mutex<HashMap<FlowId, operations::ActiveFlow>>,
     /// No flow is started any more.
     stopping: AtomicBool,
     pool: Pool,
@@ -257,7 +257,7 @@ impl Host {
     pub fn stop(&self) {
         self.drain();
         let live: Vec<Flow> = {
-            let live = self.core.live();
+            let live = self.core.active();
             live.values().filter_map(|live| live.flow.clone()).collect()
         };
         for flow in live {
@@ -282,7 +282,7 @@ impl Drop for Host {
 }
 
 impl Core {
-    fn live(&self) -> MutexGuard<'_, HashMap<FlowId, control::Live>> {
+    fn active(&self) -> MutexGuard<'_, HashMap<FlowId, operations::ActiveFlow>> {
         self.live.lock()
     }
 

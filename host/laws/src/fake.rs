@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 /// What host functions answer in place of the database: `interface.function` -> answers.
 #[derive(Clone, Debug, Default)]
-pub struct Fakes(BTreeMap<String, Vec<Answer>>);
+pub struct Fakes(BTreeMap<String, Vec<FakeAnswer>>);
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
-enum Answer {
+enum FakeAnswer {
     Answer(Value),
     Error(Failure),
 }
@@ -58,8 +58,10 @@ impl Fakes {
                 Value::Array(answers) => answers.clone(),
                 one => vec![one.clone()],
             };
-            let read = answers.into_iter().map(serde_json::from_value::<Answer>);
-            let read: Vec<Answer> = read.collect::<Result<_, _>>().map_err(|error| {
+            let read = answers
+                .into_iter()
+                .map(serde_json::from_value::<FakeAnswer>);
+            let read: Vec<FakeAnswer> = read.collect::<Result<_, _>>().map_err(|error| {
                 Diagnostic::new(format!("what `{name}` answers cannot be read: {error}"))
                     .help(r#"write {"answer": …} or {"error": {"kind": "…"}}, or a list of such"#)
             })?;
@@ -76,8 +78,8 @@ impl Fakes {
         let answers = self.0.get(function)?;
         let answer = answers.get(turn).or_else(|| answers.last())?.clone();
         Some(match answer {
-            Answer::Answer(value) => Ok(value),
-            Answer::Error(error) => Err(TaskError {
+            FakeAnswer::Answer(value) => Ok(value),
+            FakeAnswer::Error(error) => Err(TaskError {
                 details: error.details,
                 ..TaskError::new(error.kind, error.message)
             }),

@@ -151,7 +151,7 @@ pub(crate) fn check(
 /// Tries [`Law::SameAnswer`]. `usual` is the answer when nothing is otherwise.
 pub(crate) fn same_answer<Q: Question>(
     question: &Q,
-    usual: &Q::Answer,
+    usual: &Q::Response,
 ) -> Result<Option<Broken>, LawsError> {
     for otherwise in question.must_not_matter() {
         let answer = question.ask(otherwise)?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn::admission::{Admission, Decision, Violation};
 use cairn::capability::Surroundings;
-use cairn::check::{Checks, Decision, Violation};
 use cairn::error::{Diagnostic, TaskError};
 use cairn::event::LogLevel;
 use cairn::host::Planner;
@@ -37,19 +37,19 @@ pub(crate) enum Otherwise {
 
 /// A case's question, and whom it is asked.
 pub(crate) trait Question {
-    type Answer: PartialEq;
+    type Response: PartialEq;
 
     /// Asks it, in a fresh instance.
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError>;
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError>;
 
     /// What may be otherwise while the answer must not be.
     fn must_not_matter(&self) -> Vec<Otherwise>;
 
     /// What is not as the case expects.
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected>;
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected>;
 
     /// The answer, on one line.
-    fn show(answer: &Self::Answer) -> String;
+    fn show(answer: &Self::Response) -> String;
 }
 
 /// The plan of a case, from which whoever is asked is made anew each time.
@@ -66,7 +66,11 @@ impl Asked {
     }
 
     /// Who is asked, in surroundings that are always the same, but for what is otherwise.
-    fn checks(&self, now: Option<Duration>, otherwise: Otherwise) -> Result<Checks, LawsError> {
+    fn admission(
+        &self,
+        now: Option<Duration>,
+        otherwise: Otherwise,
+    ) -> Result<Admission, LawsError> {
         let now = now.unwrap_or(Duration::from_micros(BEGINNING.unsigned_abs()));
         let surroundings = Surroundings {
             now: match otherwise {
@@ -78,7 +82,7 @@ impl Asked {
                 _ => 1,
             },
         };
-        Ok(self.planner.checks(&self.plan, surroundings)?)
+        Ok(self.planner.admission(&self.plan, surroundings)?)
     }
 }
 
@@ -108,11 +112,11 @@ impl<'a> PolicyQuestion<'a> {
 }
 
 impl Question for PolicyQuestion<'_> {
-    type Answer = Result<Decision, TaskError>;
+    type Response = Result<Decision, TaskError>;
 
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError> {
-        let checks = self.asked.checks(self.case.now, otherwise)?;
-        let policy = checks.policies().next().ok_or_else(nobody)?;
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError> {
+        let admission = self.asked.admission(self.case.now, otherwise)?;
+        let policy = admission.policies().next().ok_or_else(nobody)?;
         let requester = self.case.requester.identity();
         // It is the requester's own unless the case says otherwise, as whoever asks a rule may.
         let mut target = self.case.target.clone();
@@ -139,11 +143,11 @@ impl Question for PolicyQuestion<'_> {
         others
     }
 
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected> {
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected> {
         Unexpected::decision(&self.case.expect, answer)
     }
 
-    fn show(answer: &Self::Answer) -> String {
+    fn show(answer: &Self::Response) -> String {
         unexpected::decision(answer)
     }
 }
@@ -177,11 +181,11 @@ impl<'a> ValidatorQuestion<'a> {
 }
 
 impl Question for ValidatorQuestion<'_> {
-    type Answer = Result<Vec<Violation>, TaskError>;
+    type Response = Result<Vec<Violation>, TaskError>;
 
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError> {
-        let checks = self.asked.checks(None, otherwise)?;
-        let validator = checks.validators().next().ok_or_else(nobody)?;
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError> {
+        let admission = self.asked.admission(None, otherwise)?;
+        let validator = admission.validators().next().ok_or_else(nobody)?;
         let requester = match otherwise {
             Otherwise::Requester => somebody_else(),
             _ => Requester::default(),
@@ -201,11 +205,11 @@ impl Question for ValidatorQuestion<'_> {
         ]
     }
 
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected> {
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected> {
         Unexpected::violations(&self.case.expect, answer)
     }
 
-    fn show(answer: &Self::Answer) -> String {
+    fn show(answer: &Self::Response) -> String {
         unexpected::violations(answer).replace('\n', "; ")
     }
 }

@@ -1,6 +1,6 @@
 //! What came of a case in place of what it expects.
 
-use cairn::check::{Decision, Violation};
+use cairn::admission::{Decision, Violation};
 use cairn::error::TaskError;
 use cairn::value::Value;
 use serde::Serialize;

@@ -5,11 +5,12 @@
 
 pub mod allow;
 pub mod config;
+pub mod diff;
 pub mod document;
-pub mod lock;
+pub mod lockfile;
 pub mod manifest;
 pub mod plan;
-pub mod upgrade;
+
 pub mod wire;
 
 #[cfg(test)]

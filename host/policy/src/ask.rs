@@ -8,9 +8,9 @@ use cairn_model::value::Object;
 use super::eval::Evaluation;
 use super::{ADMIN_RULE, Credentials, Policy};
 
-/// What a plugin answered to a rule.
+/// The answer of a plugin to a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum PluginAnswer {
     /// It allows what was asked.
     Allows,
     /// It denies it, for this reason.
@@ -22,15 +22,15 @@ pub enum Answer {
 /// Asks plugins, on behalf of the caller that the question is about.
 pub trait Asks {
     /// Whether the plugin allows `action` on `target`.
-    fn ask(&self, plugin: &str, action: &str, target: &Object) -> Answer;
+    fn ask(&self, plugin: &str, action: &str, target: &Object) -> PluginAnswer;
 }
 
 /// Where there are no plugins: whoever asks one is denied.
 pub struct NoPlugins;
 
 impl Asks for NoPlugins {
-    fn ask(&self, _plugin: &str, _action: &str, _target: &Object) -> Answer {
-        Answer::Fails("there is no flow whose manifest could name it".to_owned())
+    fn ask(&self, _plugin: &str, _action: &str, _target: &Object) -> PluginAnswer {
+        PluginAnswer::Fails("there is no flow whose manifest could name it".to_owned())
     }
 }
 
@@ -63,8 +63,10 @@ impl Policy {
         let refusals = evaluation
             .refusals()
             .filter_map(|(plugin, answer)| match answer {
-                Answer::Allows => None,
-                Answer::Denies(reason) | Answer::Fails(reason) => Some((plugin.to_owned(), reason)),
+                PluginAnswer::Allows => None,
+                PluginAnswer::Denies(reason) | PluginAnswer::Fails(reason) => {
+                    Some((plugin.to_owned(), reason))
+                }
             });
         Ruling {
             allowed,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use cairn_model::value::{Object, Value};
 
 use super::rule::{Check, Part, Rule, Template};
-use super::{Answer, Asks, Credentials, Policy, python};
+use super::{Asks, Credentials, PluginAnswer, Policy, python};
 
 /// One question to a policy. Every part of a rule may be asked about by itself, in any order.
 ///
@@ -15,7 +15,7 @@ pub(super) struct Evaluation<'q> {
     action: &'q str,
     plugins: &'q dyn Asks,
     /// What plugins answered: each is asked once.
-    answers: BTreeMap<&'q str, Answer>,
+    answers: BTreeMap<&'q str, PluginAnswer>,
     credentials: Credentials<'q>,
     target: &'q Object,
     /// Rules that were asked already: without it, rules that name others twice would take exponential time.
@@ -70,7 +70,7 @@ impl<'q> Evaluation<'q> {
                 .any(|part| !self.has_failed() && self.passes(part)),
             Rule::Not(part) => !self.passes(part) && !self.has_failed(),
             Rule::Check(Check::Rule(name)) => self.rule(name),
-            Rule::Check(Check::Wasm(plugin)) => *self.ask(plugin) == Answer::Allows,
+            Rule::Check(Check::Wasm(plugin)) => *self.ask(plugin) == PluginAnswer::Allows,
             Rule::Check(check) => self.compare(check).passes,
         }
     }
@@ -88,7 +88,7 @@ impl<'q> Evaluation<'q> {
     }
 
     /// What a plugin answers.
-    pub(super) fn ask(&mut self, plugin: &'q str) -> &Answer {
+    pub(super) fn ask(&mut self, plugin: &'q str) -> &PluginAnswer {
         let (action, target, plugins) = (self.action, self.target, self.plugins);
         self.answers
             .entry(plugin)
@@ -98,13 +98,13 @@ impl<'q> Evaluation<'q> {
     /// Whether a plugin failed, so that nothing passes any more.
     pub(super) fn has_failed(&self) -> bool {
         let mut answers = self.answers.values();
-        answers.any(|answer| matches!(answer, Answer::Fails(_)))
+        answers.any(|answer| matches!(answer, PluginAnswer::Fails(_)))
     }
 
     /// What plugins answered that did not allow.
-    pub(super) fn refusals(self) -> impl Iterator<Item = (&'q str, Answer)> {
+    pub(super) fn refusals(self) -> impl Iterator<Item = (&'q str, PluginAnswer)> {
         let answers = self.answers.into_iter();
-        answers.filter(|(_, answer)| *answer != Answer::Allows)
+        answers.filter(|(_, answer)| *answer != PluginAnswer::Allows)
     }
 
     /// The rule that decides where `name` is asked for, and its name.

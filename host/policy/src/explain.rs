@@ -9,7 +9,7 @@ use cairn_model::value::Object;
 
 use super::eval::{Comparison, Evaluation, Found};
 use super::rule::{Check, Rule};
-use super::{Answer, Asks, Credentials, Policy};
+use super::{Asks, Credentials, PluginAnswer, Policy};
 
 /// A policy's answer to one question, with its reasons. Its `Display` is a tree for people, a line a clause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ pub struct Clause {
     /// The clause in the canonical form of the language.
     pub text: String,
     /// What became of it.
-    pub verdict: Verdict,
+    pub verdict: ClauseResult,
     /// Why, where its parts do not say it.
     pub reason: Option<String>,
     /// What was compared; only in a check that was done and compares.
@@ -40,15 +40,15 @@ pub struct Clause {
     pub parts: Vec<Self>,
 }
 
-/// What became of a clause.
+/// The result of evaluating a clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum ClauseResult {
     /// It holds.
     Passes,
     /// It does not hold.
     Fails,
-    /// What stands before it decided.
+    /// Not evaluated: short-circuited.
     NotNeeded,
 }
 
@@ -89,7 +89,7 @@ impl Policy {
 fn explain<'q>(evaluation: &mut Evaluation<'q>, rule: &'q Rule) -> Clause {
     let done = |passes, reason: Option<&str>, parts| Clause {
         text: rule.to_string(),
-        verdict: Verdict::of(passes),
+        verdict: ClauseResult::of(passes),
         reason: reason.map(str::to_owned),
         compared: None,
         parts,
@@ -132,11 +132,11 @@ fn explain<'q>(evaluation: &mut Evaluation<'q>, rule: &'q Rule) -> Clause {
         }
         Rule::Check(Check::Wasm(plugin)) => {
             let (passes, reason) = match evaluation.ask(plugin) {
-                Answer::Allows => (true, format!("the plugin `{plugin}` allows it")),
-                Answer::Denies(reason) => {
+                PluginAnswer::Allows => (true, format!("the plugin `{plugin}` allows it")),
+                PluginAnswer::Denies(reason) => {
                     (false, format!("the plugin `{plugin}` denies it: {reason}"))
                 }
-                Answer::Fails(error) => (
+                PluginAnswer::Fails(error) => (
                     false,
                     format!("the plugin `{plugin}` failed, which denies the whole: {error}"),
                 ),
@@ -164,7 +164,7 @@ fn joined<'q>(evaluation: &mut Evaluation<'q>, parts: &'q [Rule], decides: bool)
         if decided {
             return Clause {
                 text: part.to_string(),
-                verdict: Verdict::NotNeeded,
+                verdict: ClauseResult::NotNeeded,
                 reason: None,
                 compared: None,
                 parts: Vec::new(),
@@ -214,7 +214,7 @@ fn listed(found: Found<'_>) -> String {
     values.join(", ")
 }
 
-impl Verdict {
+impl ClauseResult {
     const fn of(passes: bool) -> Self {
         if passes { Self::Passes } else { Self::Fails }
     }
@@ -222,7 +222,7 @@ impl Verdict {
 
 impl Clause {
     fn passes(&self) -> bool {
-        self.verdict == Verdict::Passes
+        self.verdict == ClauseResult::Passes
     }
 
     fn write(&self, indent: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,7 +237,7 @@ impl Clause {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for ClauseResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Passes => "passes",

@@ -52,8 +52,8 @@ mod parse;
 mod python;
 pub(crate) mod rule;
 
-pub use ask::{Answer, Asks, NoPlugins, Ruling};
-pub use explain::{Clause, Compared, Explanation, Verdict};
+pub use ask::{Asks, NoPlugins, PluginAnswer, Ruling};
+pub use explain::{Clause, ClauseResult, Compared, Explanation};
 
 use eval::Evaluation;
 use rule::Rule;

@@ -2,8 +2,8 @@
 
 #![warn(missing_docs)]
 
+pub mod admission;
 pub mod capability;
-pub mod check;
 pub mod extension;
 pub mod plugin;
 pub mod wit;

@@ -11,7 +11,7 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
 use crate::admin::Admin;
-use crate::control::{Operation, Request};
+use crate::operation::{Operation, OperationRequest};
 use crate::view::{Pruned, View};
 use crate::{Store, StoreError};
 
@@ -80,7 +80,7 @@ pub trait HostStore: Store {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    fn requests(&self) -> Result<Vec<Request>, StoreError>;
+    fn requests(&self) -> Result<Vec<OperationRequest>, StoreError>;
 
     /// Returns a watch on the writes of other processes; `None` where there can be none.
     ///

@@ -4,12 +4,12 @@
 pub mod backend;
 mod batched;
 mod config;
-pub mod control;
+pub mod flow_request;
 pub mod host;
 pub mod journal;
 pub mod memory;
+pub mod operation;
 mod operators;
-pub mod request;
 pub mod sql;
 mod sqlite;
 mod statements;

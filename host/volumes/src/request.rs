@@ -7,7 +7,7 @@ use cairn_model::error::Diagnostic;
 use cairn_model::text::{Text, check_entry};
 use cairn_model::value::{Object, Value};
 use cairn_store::StoreError;
-use cairn_store::request::{RequestError, Resolver};
+use cairn_store::flow_request::{RequestError, Resolver};
 use cairn_store::view::{Kind, View};
 
 use crate::operator::{ReadVolumes as _, kind};

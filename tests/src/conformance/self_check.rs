@@ -9,7 +9,7 @@ use serde_json::json;
 use super::compare::first_difference;
 use super::format::Kind;
 use super::sandbox::Sandbox;
-use super::suite::{Tally, Verdict, outcomes, read, verdict};
+use super::suite::{Tally, VectorResult, outcomes, read, run_vector};
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,26 +165,36 @@ fn a_vector_whose_scenario_is_another_does_not_pass() {
     };
     let alter = |name: &str, alter: fn(&mut Value)| {
         let mut vector = named(name);
-        assert_eq!(verdict(&vector, &sandbox), Verdict::Passed, "{name}");
+        assert_eq!(
+            run_vector(&vector, &sandbox),
+            VectorResult::Passed,
+            "{name}"
+        );
         alter(&mut vector);
-        verdict(&vector, &sandbox)
+        run_vector(&vector, &sandbox)
     };
     let faultless = alter("create.task_failure.blank_cast.v0", |vector| {
         vector["requests"][0]["faults"] = json!([]);
     });
-    assert!(matches!(faultless, Verdict::Differs(_)), "{faultless:?}");
+    assert!(
+        matches!(faultless, VectorResult::Differs(_)),
+        "{faultless:?}"
+    );
     let stranger = alter("quota.commit_rollback.commit.v0", |vector| {
         vector["ops"][1]["reservations"] = json!(["no-such"])
     });
-    assert!(matches!(stranger, Verdict::Differs(_)), "{stranger:?}");
+    assert!(matches!(stranger, VectorResult::Differs(_)), "{stranger:?}");
     let unknown = alter("flow.basic.linear_data.v0", |vector| {
         vector["ops"][0]["op"] = json!("explode")
     });
-    assert!(matches!(unknown, Verdict::Broke(_)), "{unknown:?}");
+    assert!(matches!(unknown, VectorResult::Broke(_)), "{unknown:?}");
     let untargeted = alter("create.task_failure.blank_cast.v0", |vector| {
         vector["requests"][0]["faults"][0]["target"] = json!("db.backup_create");
     });
-    assert!(matches!(untargeted, Verdict::Broke(_)), "{untargeted:?}");
+    assert!(
+        matches!(untargeted, VectorResult::Broke(_)),
+        "{untargeted:?}"
+    );
 }
 
 #[test]

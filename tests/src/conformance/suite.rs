@@ -58,20 +58,20 @@ pub fn run(folder: &Path, filter: Option<&str>) -> Result<Tally> {
         vectors.retain(|vector| name(vector).contains(filter));
     }
     let sandbox = Sandbox::new()?;
-    let verdicts = verdicts(&vectors, &sandbox);
+    let results = results(&vectors, &sandbox);
     let mut tally = Tally {
         passed: 0,
         failed: 0,
         filter: filter.map(str::to_owned),
     };
-    for (vector, verdict) in vectors.iter().zip(verdicts) {
-        match verdict {
-            Verdict::Passed => tally.passed += 1,
-            Verdict::Differs(difference) => {
+    for (vector, result) in vectors.iter().zip(results) {
+        match result {
+            VectorResult::Passed => tally.passed += 1,
+            VectorResult::Differs(difference) => {
                 tally.failed += 1;
                 println!("{}\n{difference}", name(vector));
             }
-            Verdict::Broke(reason) => {
+            VectorResult::Broke(reason) => {
                 tally.failed += 1;
                 println!("{}\n    {reason}", name(vector));
             }
@@ -120,9 +120,9 @@ fn name(vector: &Value) -> &str {
         .unwrap_or("(a vector without a name)")
 }
 
-/// What became of one vector.
+/// The result of one vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum VectorResult {
     /// It came out as expected.
     Passed,
     /// It did not.
@@ -132,10 +132,10 @@ pub enum Verdict {
 }
 
 /// Runs every vector, as many at a time as there are processors.
-fn verdicts(vectors: &[Value], sandbox: &Sandbox) -> Vec<Verdict> {
+fn results(vectors: &[Value], sandbox: &Sandbox) -> Vec<VectorResult> {
     let next = AtomicUsize::new(0);
-    let verdicts = Mutex::new(vec![
-        Verdict::Broke("was not run".to_owned());
+    let results = Mutex::new(vec![
+        VectorResult::Broke("was not run".to_owned());
         vectors.len()
     ]);
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -143,13 +143,13 @@ fn verdicts(vectors: &[Value], sandbox: &Sandbox) -> Vec<Verdict> {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some((index, vector)) = take(&next, vectors) {
-                    let verdict = verdict(vector, sandbox);
-                    verdicts.lock().expect("nobody panics with the lock")[index] = verdict;
+                    let result = run_vector(vector, sandbox);
+                    results.lock().expect("nobody panics with the lock")[index] = result;
                 }
             });
         }
     });
-    verdicts.into_inner().expect("nobody panics with the lock")
+    results.into_inner().expect("nobody panics with the lock")
 }
 
 fn take<'a>(next: &AtomicUsize, vectors: &'a [Value]) -> Option<(usize, &'a Value)> {
@@ -158,13 +158,12 @@ fn take<'a>(next: &AtomicUsize, vectors: &'a [Value]) -> Option<(usize, &'a Valu
 }
 
 /// Runs one vector and compares what came out.
-pub fn verdict(vector: &Value, sandbox: &Sandbox) -> Verdict {
+pub fn run_vector(vector: &Value, sandbox: &Sandbox) -> VectorResult {
     match catch_unwind(AssertUnwindSafe(|| outcomes(vector, sandbox))) {
-        Ok(Ok((kind, found))) => {
-            first_difference(kind, vector, &found).map_or(Verdict::Passed, Verdict::Differs)
-        }
-        Ok(Err(error)) => Verdict::Broke(format!("{error:#}")),
-        Err(panic) => Verdict::Broke(format!("panicked: {}", text(&*panic))),
+        Ok(Ok((kind, found))) => first_difference(kind, vector, &found)
+            .map_or(VectorResult::Passed, VectorResult::Differs),
+        Ok(Err(error)) => VectorResult::Broke(format!("{error:#}")),
+        Err(panic) => VectorResult::Broke(format!("panicked: {}", text(&*panic))),
     }
 }
 

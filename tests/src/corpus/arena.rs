@@ -71,7 +71,7 @@ impl Arena {
                 admin.set_project_limit(&honest.project_id, resource, Some(-1))?;
             }
             let action = plan.action.as_deref();
-            cairn::request::resolve(action, &json!({"size": 1}), None, &admin.view())
+            cairn::flow_request::resolve(action, &json!({"size": 1}), None, &admin.view())
         })?;
         Ok(Self {
             honest: host.ready(&plan)?,

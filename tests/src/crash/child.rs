@@ -182,7 +182,7 @@ fn run(host: &Host, life: &Life) -> Result<()> {
     let requester = Identity::new("ann", "acme");
     let entered = host.store().try_read(&requester, |view| {
         let asked = json!({"size": 2, "name": "data", "volume_type": "gold"});
-        cairn::request::enter(
+        cairn::flow_request::enter(
             &plan.name,
             plan.action.as_deref(),
             &asked,

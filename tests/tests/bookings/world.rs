@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use acceptance::program::volume_create;
 use cairn::clock::{ManualClock, Timestamp};
-use cairn::host::{Done, Host, HostError, Submission};
+use cairn::flow_request::RequestError;
+use cairn::host::{Dispatched, Host, HostError, Submission};
 use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::Plugins;
 use cairn::report::Report;
-use cairn::request::RequestError;
 use cairn::store::admin::Admin;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::{CAST, FlowFilter, Kind};
 use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
 use cairn::value::{Object, Value};
@@ -384,7 +384,7 @@ impl World {
         let requester = owner(project);
         let request = life.host.store().try_read(&requester, |view| {
             let action = life.plan.action.as_deref();
-            cairn::request::resolve(action, &asked, None, view)
+            cairn::flow_request::resolve(action, &asked, None, view)
         });
         let request = match request {
             Err(RequestError::Store(error)) => return Err(error.to_string()),
@@ -437,7 +437,7 @@ impl World {
         let made = self.returned(id)?;
         self.life().script.arm(fault, None);
         match self.life().host.operate(id, &operation) {
-            Ok(Done::Here(report)) => {
+            Ok(Dispatched::Here(report)) => {
                 let state = report.flow.state.as_str();
                 self.count(format!("{}: {state}", operation.name()));
                 if made > 0 && matches!(operation, Operation::Rollback { .. }) {
@@ -445,7 +445,7 @@ impl World {
                 }
                 self.after(Some(&report))
             }
-            Ok(Done::Asked { .. }) => Err("another process has the flow".to_owned()),
+            Ok(Dispatched::Asked { .. }) => Err("another process has the flow".to_owned()),
             // The flow's state does not allow it.
             Err(HostError::Flow(_)) => self.after(None),
             Err(error) => Err(error.to_string()),

@@ -1,4 +1,4 @@
-use acceptance::check_guest::Asked;
+use acceptance::admission_guest::Asked;
 use serde_json::json;
 
 use super::program;

@@ -1,6 +1,6 @@
 use std::fs;
 
-use acceptance::check_guest::Asked;
+use acceptance::admission_guest::Asked;
 use acceptance::guest::Call;
 use acceptance::program::end;
 use serde_json::json;

@@ -8,7 +8,7 @@ use cairn::event::FlowState;
 use cairn::id::{FlowId, Identity};
 use cairn::store::HostStore as _;
 use cairn::store::Sqlite;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::FlowFilter;
 use rusqlite::Connection;
 

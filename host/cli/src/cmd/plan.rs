@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use cairn::host::Planner;
 use cairn::manifest::{Grants, LimitKey, Limits, Manifest, Mode};
-use cairn::plan::{self, PlannedCheck, PlannedTask};
+use cairn::plan::{self, PlannedAdmission, PlannedTask};
 use cairn::value::{Digest, Value};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -123,7 +123,7 @@ fn text(plan: &plan::Plan) -> String {
         &["", "task", "version", "component", "grants", "sha256"],
         tasks,
     );
-    text += &checks(plan);
+    text += &admission(plan);
     text.push('\n');
     text += &output::table(&["limit", "default", "other"], limits(plan));
     text.push('\n');
@@ -137,29 +137,29 @@ fn text(plan: &plan::Plan) -> String {
 }
 
 /// What is asked before the first task, and what policy rules may ask; nothing where nobody is.
-fn checks(plan: &plan::Plan) -> String {
-    let row = |role: &str, asked: &str, check: &PlannedCheck| {
-        let (major, minor) = check.version;
+fn admission(plan: &plan::Plan) -> String {
+    let row = |role: &str, asked: &str, planned: &PlannedAdmission| {
+        let (major, minor) = planned.version;
         vec![
             role.to_owned(),
-            check.plugin.clone(),
+            planned.plugin.clone(),
             format!("{major}.{minor}"),
-            component(check.builtin.as_ref()),
+            component(planned.builtin.as_ref()),
             asked.to_owned(),
-            check.digest.to_string(),
+            planned.digest.to_string(),
         ]
     };
-    let policies = plan.policies.iter().map(|check| {
-        let asked = match check.mode {
+    let policies = plan.policies.iter().map(|planned| {
+        let asked = match planned.mode {
             Mode::Enforce => "before the first task",
             Mode::Monitor => "before the first task (monitor)",
         };
-        row("policy", asked, check)
+        row("policy", asked, planned)
     });
     let validators = plan.validators.iter();
-    let validators = validators.map(|check| row("validator", "before the first task", check));
+    let validators = validators.map(|planned| row("validator", "before the first task", planned));
     let asked = plan.rule_plugins.iter();
-    let asked = asked.map(|check| row("policy", "by rules", check));
+    let asked = asked.map(|planned| row("policy", "by rules", planned));
     let rows: Vec<_> = policies.chain(validators).chain(asked).collect();
     if rows.is_empty() {
         return String::new();
@@ -176,13 +176,13 @@ fn component(builtin: Option<&String>) -> String {
 fn limits(plan: &plan::Plan) -> impl Iterator<Item = Vec<String>> {
     LimitKey::ALL.iter().copied().map(|key| {
         let tasks = plan.tasks.iter().map(|task| (&task.name, &task.limits));
-        let checks = plan
+        let admission = plan
             .policies
             .iter()
             .chain(&plan.validators)
             .chain(&plan.rule_plugins);
-        let checks = checks.map(|check| (&check.plugin, &check.limits));
-        let others = tasks.chain(checks).filter_map(|(name, limits)| {
+        let admission = admission.map(|planned| (&planned.plugin, &planned.limits));
+        let others = tasks.chain(admission).filter_map(|(name, limits)| {
             let (_, amount) = limits.changed().find(|(changed, _)| *changed == key)?;
             Some(format!("{name} {amount}"))
         });

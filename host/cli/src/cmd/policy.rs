@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cairn::check::RulePlugins;
+use cairn::admission::RulePlugins;
 use cairn::error::Diagnostic;
 use cairn::event::LogLevel;
 use cairn::id::Identity;

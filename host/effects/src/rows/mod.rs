@@ -26,4 +26,4 @@ pub use services::Services;
 pub use table::{AnyRow, Column, ReadRow, Row, RowId, State, Table, WholeTable, typed};
 pub use tables::{SecondTable, Tables};
 pub use undo::undo;
-pub use view::{Done, Draft, Made, Rows, Stop};
+pub use view::{Draft, Made, Rows, RunRecord, Stop};

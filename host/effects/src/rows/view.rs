@@ -86,9 +86,9 @@ pub struct Rows<'a> {
 /// The rows that a flow created or changed, in order.
 pub type Made = LinkedHashSet<RowId>;
 
-/// The changes of an effect and the denials, besides its answer.
+/// What a run of rules recorded besides its answer; not committed yet.
 #[derive(Debug, Default)]
-pub struct Done {
+pub struct RunRecord {
     /// Its changes, in order.
     pub changes: Vec<Change>,
     /// Rows of other projects or flows that the caller named: kind and id.
@@ -126,7 +126,7 @@ impl<'a> Rows<'a> {
     pub fn run<T>(
         mut self,
         rules: impl FnOnce(&mut Self) -> Result<T, Stop>,
-    ) -> (Result<T, Stop>, Done) {
+    ) -> (Result<T, Stop>, RunRecord) {
         let result = rules(&mut self);
         let from = match &result {
             Ok(_) => self.log.len(),
@@ -134,14 +134,14 @@ impl<'a> Rows<'a> {
             Err(Stop::Missing) => 0,
         };
         self.overlay.take_back(self.log.drain(from..));
-        let mut done = Done {
+        let mut done = RunRecord {
             changes: self.changes,
             denied: self.denied,
         };
         match &result {
             Ok(_) => {}
             Err(Stop::Refused(_)) => done.changes.clear(),
-            Err(Stop::Missing) => done = Done::default(),
+            Err(Stop::Missing) => done = RunRecord::default(),
         }
         (result, done)
     }

@@ -105,7 +105,7 @@ impl Context for Call {
 }
 
 impl Inner {
-    pub(super) fn live(&self) -> parking_lot::MutexGuard<'_, super::Live> {
+    pub(super) fn live(&self) -> parking_lot::MutexGuard<'_, super::LiveState> {
         self.live.lock()
     }
 }

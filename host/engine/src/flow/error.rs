@@ -30,7 +30,7 @@ pub enum FlowError {
     /// There is no incomplete rollback to be accepted.
     #[error("the flow's rollback is not incomplete: there is nothing to accept")]
     NothingToAccept,
-    /// No runner has this uuid.
+    /// No task of the flow has this uuid.
     #[error("no task {0} in this flow")]
     UnknownTask(TaskId),
     /// A required input has no provider.

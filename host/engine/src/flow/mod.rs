@@ -4,12 +4,12 @@ mod builder;
 mod call;
 mod completion;
 mod error;
+mod flow_task;
 mod guard;
 mod notifier;
 mod recover;
 mod resumer;
 mod run;
-mod runner;
 mod unwind;
 
 pub use builder::FlowBuilder;
@@ -32,10 +32,10 @@ use cairn_model::clock::Timestamp;
 use cairn_model::id::{FlowId, TaskId};
 use cairn_model::retry::Retry;
 use cairn_model::value::Value;
-use cairn_sandbox::check::Checks;
+use cairn_sandbox::admission::Admission;
 use cairn_store::Store;
 
-use runner::Runner;
+use flow_task::FlowTask;
 
 /// How a task stands in a flow.
 #[derive(Clone, Debug, Default)]
@@ -71,22 +71,23 @@ pub struct Flow(Arc<Inner>);
 struct Inner {
     id: FlowId,
     store: Arc<dyn Store>,
-    live: Mutex<Live>,
+    live: Mutex<LiveState>,
     /// Told when the flow is interrupted.
     interrupted: Condvar,
     flow_notifier: Notifier<FlowState, FlowNotice>,
     task_notifier: Notifier<TaskState, TaskNotice>,
 }
 
-struct Live {
+/// The state of a flow in memory: its history, and what the journal does not hold.
+struct LiveState {
     history: History,
-    runners: Vec<Arc<Runner>>,
-    /// Runners that were started, removed ones too: the accumulator's tasks.
-    started: HashMap<TaskId, Arc<Runner>>,
+    flow_tasks: Vec<Arc<FlowTask>>,
+    /// Tasks that were started, removed ones too: the accumulator's tasks.
+    started: HashMap<TaskId, Arc<FlowTask>>,
     parents: Vec<Flow>,
     resumer: Option<Arc<dyn Resumer>>,
     /// What is asked before the first task.
-    checks: Option<Arc<Checks>>,
+    admission: Option<Arc<Admission>>,
     /// Whether the first event is in the journal.
     journalled: bool,
     /// Inside `run` or `rollback`.
@@ -113,13 +114,13 @@ impl Flow {
         Self(Arc::new(Inner {
             id,
             store,
-            live: Mutex::new(Live {
+            live: Mutex::new(LiveState {
                 history,
-                runners: Vec::new(),
+                flow_tasks: Vec::new(),
                 started: HashMap::new(),
                 parents,
                 resumer: None,
-                checks: None,
+                admission: None,
                 journalled,
                 inside: false,
                 left_off,
@@ -168,9 +169,9 @@ impl Flow {
     /// Its tasks, in order, with their names.
     pub fn tasks(&self) -> Vec<(TaskId, Arc<str>)> {
         let live = self.0.live();
-        let runners = live.runners.iter();
-        runners
-            .map(|runner| (runner.id, Arc::clone(&runner.name)))
+        let flow_tasks = live.flow_tasks.iter();
+        flow_tasks
+            .map(|flow_task| (flow_task.id, Arc::clone(&flow_task.name)))
             .collect()
     }
 
@@ -204,8 +205,8 @@ impl Flow {
 
     /// What is asked before the first task, in STARTED; a flow that is denied goes to FAILURE, and nothing is reverted. Asked
     /// again when the flow is taken up or resumed before a task of it has started. `reset` keeps it.
-    pub fn set_checks(&self, checks: Option<Arc<Checks>>) {
-        self.0.live().checks = checks;
+    pub fn set_admission(&self, admission: Option<Arc<Admission>>) {
+        self.0.live().admission = admission;
     }
 
     /// Appends a task, and returns the uuid under which its result will be found.
@@ -246,9 +247,12 @@ impl Flow {
     /// [`FlowError::UnknownTask`]; [`FlowError::InvalidState`] while the flow runs.
     pub fn remove(&self, task: TaskId) -> Result<(), FlowError> {
         let mut live = self.outside("remove")?;
-        let index = live.runners.iter().position(|runner| runner.id == task);
+        let index = live
+            .flow_tasks
+            .iter()
+            .position(|flow_task| flow_task.id == task);
         let index = index.ok_or(FlowError::UnknownTask(task))?;
-        live.runners.remove(index);
+        live.flow_tasks.remove(index);
         Ok(())
     }
 
@@ -378,7 +382,7 @@ impl Flow {
     fn outside(
         &self,
         operation: &'static str,
-    ) -> Result<parking_lot::MutexGuard<'_, Live>, FlowError> {
+    ) -> Result<parking_lot::MutexGuard<'_, LiveState>, FlowError> {
         let live = self.0.live();
         if live.inside {
             return Err(live.invalid(operation));
@@ -387,7 +391,7 @@ impl Flow {
     }
 
     /// Writes events, and takes them in.
-    fn record(&self, live: &mut Live, events: Vec<Event>) -> Result<(), FlowError> {
+    fn record(&self, live: &mut LiveState, events: Vec<Event>) -> Result<(), FlowError> {
         let at = if live.journalled {
             self.0.store.append(self.0.id, &events)?
         } else {
@@ -399,7 +403,7 @@ impl Flow {
 
     /// [`record`](Self::record), for whoever is inside: nobody waits for the store, which tells what went wrong at the next
     /// effect, or at the end.
-    fn post(&self, live: &mut Live, events: impl Into<Arc<[Event]>>) {
+    fn post(&self, live: &mut LiveState, events: impl Into<Arc<[Event]>>) {
         let events = events.into();
         let at = if live.journalled {
             self.0.store.post(self.0.id, &events)
@@ -466,7 +470,7 @@ impl Flow {
     }
 }
 
-impl Live {
+impl LiveState {
     /// Events with the one before them that makes the flow.
     fn with_first(&self, events: &[Event]) -> Vec<Event> {
         let mut journal = Vec::with_capacity(events.len() + 1);
@@ -486,19 +490,19 @@ impl Live {
     /// Appends a task.
     fn push(&mut self, task: Arc<dyn Task>, options: TaskOptions) -> TaskId {
         let name = options.name.as_deref().unwrap_or(&task.spec().name);
-        let runner = Arc::new(Runner {
+        let flow_task = Arc::new(FlowTask {
             id: options.id.unwrap_or_else(TaskId::new),
             name: Arc::from(name),
             task,
             call: options.call,
             revert: options.revert,
         });
-        let id = runner.id;
+        let id = flow_task.id;
         // A task that the journal knows already is on the accumulator again.
         if self.history.task(id).is_some() {
-            self.started.insert(id, Arc::clone(&runner));
+            self.started.insert(id, Arc::clone(&flow_task));
         }
-        self.runners.push(runner);
+        self.flow_tasks.push(flow_task);
         id
     }
 

@@ -1,4 +1,4 @@
-//! Taking up a flow whose runner is gone: a host that died, or a batch that was lost.
+//! Takes up a flow that no process runs: its host died, or its batch was lost.
 
 use std::sync::Arc;
 

@@ -12,8 +12,8 @@ use cairn_model::id::{CallId, Phase, TaskId};
 use cairn_model::value::{Object, Value};
 
 use super::call::Call;
+use super::flow_task::{self, FlowTask};
 use super::guard::guard;
-use super::runner::{self, Runner};
 use super::unwind::Unwinding;
 use super::{Completion, Finished, Flow, FlowError};
 
@@ -28,8 +28,8 @@ impl Drop for Inside {
 
 /// The tasks of a run, and how far it has come.
 struct Course {
-    runners: Vec<Arc<Runner>>,
-    /// Of each runner.
+    flow_tasks: Vec<Arc<FlowTask>>,
+    /// Of each task.
     wiring: Vec<Wiring<TaskId>>,
     next: usize,
     /// A task has failed, and the flow is rolled back.
@@ -90,17 +90,17 @@ impl Run {
     /// What comes next.
     pub(crate) fn next(&self) -> Callee {
         let course = &self.course;
-        let (runner, phase) = match &course.unwinding {
-            None => (course.runners.get(course.next).cloned(), Phase::Call),
+        let (flow_task, phase) = match &course.unwinding {
+            None => (course.flow_tasks.get(course.next).cloned(), Phase::Call),
             Some(unwinding) => {
                 let live = self.flow.0.live();
                 let last = unwinding.left.last();
-                let runner = last.and_then(|task| live.started.get(task).cloned());
-                (runner, Phase::Revert)
+                let flow_task = last.and_then(|task| live.started.get(task).cloned());
+                (flow_task, Phase::Revert)
             }
         };
         Callee {
-            task: runner.map(|runner| Arc::as_ptr(&runner.task).addr()),
+            task: flow_task.map(|flow_task| Arc::as_ptr(&flow_task.task).addr()),
             phase,
         }
     }
@@ -108,7 +108,7 @@ impl Run {
 
 impl Flow {
     /// Marks the flow as entered. The caller has checked that nobody is inside.
-    pub(super) fn enter(&self, live: &mut super::Live) -> Inside {
+    pub(super) fn enter(&self, live: &mut super::LiveState) -> Inside {
         live.inside = true;
         Inside(self.clone())
     }
@@ -190,8 +190,8 @@ impl Flow {
         if self.state() == FlowState::Interrupted {
             return Ok(None);
         }
-        let runners = self.0.live().runners.clone();
-        let wiring = match runner::wiring(&runners) {
+        let flow_tasks = self.0.live().flow_tasks.clone();
+        let wiring = match flow_task::wiring(&flow_tasks) {
             Ok(wiring) => wiring,
             Err(missing) => {
                 let cause = Cause {
@@ -207,16 +207,16 @@ impl Flow {
                 };
             }
         };
-        if !self.pass_checks()? {
+        if !self.pass_admission()? {
             return Ok(None);
         }
-        self.replay(&runners)?;
+        self.replay(&flow_tasks)?;
         self.0.live().left_off = true;
         if !self.advance(FlowState::Running) {
             return Ok(None);
         }
         let mut course = Course {
-            runners,
+            flow_tasks,
             wiring,
             next: 0,
             unwinding: None,
@@ -232,7 +232,7 @@ impl Flow {
             }
             return Err(FlowError::Failed(Box::new(unwinding.cause.clone())));
         }
-        match self.run_task(&course.runners[course.next], &course.wiring[course.next])? {
+        match self.run_task(&course.flow_tasks[course.next], &course.wiring[course.next])? {
             Ok(()) => Ok(self.find_next(course)),
             Err(cause) => {
                 course.unwinding = Some(self.begin_unwinding(cause)?);
@@ -246,8 +246,8 @@ impl Flow {
         if self.state() == FlowState::Interrupted {
             return false;
         }
-        while let Some(runner) = course.runners.get(course.next) {
-            if !self.is_finished(runner.id) {
+        while let Some(flow_task) = course.flow_tasks.get(course.next) {
+            if !self.is_finished(flow_task.id) {
                 return true;
             }
             course.next += 1;
@@ -260,11 +260,11 @@ impl Flow {
 
     /// Asks what is to be asked before the first task; says whether the flow goes on. An interrupt that came meanwhile stands,
     /// whatever the answer: who goes on with the flow asks again.
-    fn pass_checks(&self) -> Result<bool, FlowError> {
-        let (checks, requester, request) = {
+    fn pass_admission(&self) -> Result<bool, FlowError> {
+        let (admission, requester, request) = {
             let live = self.0.live();
-            let Some(checks) = live
-                .checks
+            let Some(admission) = live
+                .admission
                 .clone()
                 .filter(|_| live.history.tasks.is_empty())
             else {
@@ -272,13 +272,13 @@ impl Flow {
             };
             let history = &live.history;
             (
-                checks,
+                admission,
                 Arc::clone(&history.requester),
                 Arc::clone(&history.request),
             )
         };
         let mut notes = Vec::new();
-        let passed = guard(|| checks.pass(&requester, &request, &mut |event| notes.push(event)));
+        let passed = guard(|| admission.pass(&requester, &request, &mut |event| notes.push(event)));
         if !notes.is_empty() {
             self.record(&mut self.0.live(), notes)?;
         }
@@ -340,7 +340,7 @@ impl Flow {
     }
 
     /// Asks the resumer for finished tasks, and takes them in as if they had just run.
-    fn replay(&self, runners: &[Arc<Runner>]) -> Result<(), FlowError> {
+    fn replay(&self, flow_tasks: &[Arc<FlowTask>]) -> Result<(), FlowError> {
         let resumer = {
             let live = self.0.live();
             live.resumer.clone().filter(|_| !live.left_off)
@@ -348,9 +348,9 @@ impl Flow {
         let Some(resumer) = resumer else {
             return Ok(());
         };
-        let order: Vec<_> = runners
+        let order: Vec<_> = flow_tasks
             .iter()
-            .map(|runner| (runner.id, Arc::clone(&runner.name)))
+            .map(|flow_task| (flow_task.id, Arc::clone(&flow_task.name)))
             .collect();
         let finished = match resumer.finished(self, &order) {
             Ok(finished) => finished,
@@ -369,20 +369,20 @@ impl Flow {
             self.advance(FlowState::Resuming);
         }
         for Finished { task, result } in finished {
-            let Some(runner) = runners.iter().find(|runner| runner.id == task) else {
+            let Some(flow_task) = flow_tasks.iter().find(|flow_task| flow_task.id == task) else {
                 continue;
             };
             self.begin(
-                runner,
+                flow_task,
                 Event::Replayed {
                     task,
-                    name: runner.name.to_string(),
+                    name: flow_task.name.to_string(),
                 },
             );
             match result {
-                Ok(result) => self.succeeded(runner, result),
+                Ok(result) => self.succeeded(flow_task, result),
                 Err(error) => {
-                    let cause = self.failed(runner, error)?;
+                    let cause = self.failed(flow_task, error)?;
                     self.unwind(&cause)?;
                     return Err(FlowError::Failed(Box::new(cause)));
                 }
@@ -392,108 +392,108 @@ impl Flow {
     }
 
     /// Puts a task on the accumulator, before anything else happens to it.
-    fn begin(&self, runner: &Arc<Runner>, event: Event) {
+    fn begin(&self, flow_task: &Arc<FlowTask>, event: Event) {
         {
             let mut live = self.0.live();
-            live.started.insert(runner.id, Arc::clone(runner));
+            live.started.insert(flow_task.id, Arc::clone(flow_task));
             self.post(&mut live, [event]);
         }
-        self.tell_task(runner.id, TaskState::Started);
+        self.tell_task(flow_task.id, TaskState::Started);
     }
 
-    fn succeeded(&self, runner: &Runner, result: Value) {
+    fn succeeded(&self, flow_task: &FlowTask, result: Value) {
         let event = Event::Succeeded {
-            task: runner.id,
+            task: flow_task.id,
             result: Arc::new(result),
         };
         self.post(&mut self.0.live(), [event]);
-        self.tell_task(runner.id, TaskState::Success);
+        self.tell_task(flow_task.id, TaskState::Success);
     }
 
     /// A task failed for good: what it did is undone. Whoever is inside rolls the flow back, for the cause that this returns.
-    fn failed(&self, runner: &Runner, error: TaskError) -> Result<Cause, FlowError> {
+    fn failed(&self, flow_task: &FlowTask, error: TaskError) -> Result<Cause, FlowError> {
         let cause = Cause {
-            task: runner.name.to_string(),
+            task: flow_task.name.to_string(),
             error: error.clone(),
         };
         let failed = Event::TaskFailed {
-            task: runner.id,
+            task: flow_task.id,
             error,
         };
         // One step, so that recovery never calls a task again that had failed for good.
         let events = [failed, Event::Failed(cause.clone())];
         self.post(&mut self.0.live(), events);
         // What cannot be undone now is tried again, and reported, when the task is reverted.
-        let _refused = self.undo(runner.id, Phase::Call)?;
-        self.tell_task(runner.id, TaskState::Failure);
+        let _refused = self.undo(flow_task.id, Phase::Call)?;
+        self.tell_task(flow_task.id, TaskState::Failure);
         Ok(cause)
     }
 
     /// Calls a task, as often as it may be tried. The inner error is why the flow is to be rolled back.
     fn run_task(
         &self,
-        runner: &Arc<Runner>,
+        flow_task: &Arc<FlowTask>,
         wiring: &Wiring<TaskId>,
     ) -> Result<Result<(), Cause>, FlowError> {
         // What an attempt that was cut off did, and could not be undone, another attempt would do twice.
-        if let Err(refused) = self.undo(runner.id, Phase::Call)? {
-            return self.failed(runner, refused).map(Err);
+        if let Err(refused) = self.undo(flow_task.id, Phase::Call)? {
+            return self.failed(flow_task, refused).map(Err);
         }
         let mut made = 0;
         loop {
             let attempt = {
                 let live = self.0.live();
-                live.record_of(runner.id)
+                live.record_of(flow_task.id)
                     .map_or(1, |task| task.next_attempt(Phase::Call))
             };
             let started = Event::Started {
-                task: runner.id,
-                name: runner.name.to_string(),
+                task: flow_task.id,
+                name: flow_task.name.to_string(),
                 attempt,
             };
             if made == 0 {
-                self.begin(runner, started);
+                self.begin(flow_task, started);
             } else {
                 self.post(&mut self.0.live(), [started]);
             }
             made += 1;
-            let inputs = runner::inputs(wiring, &self.0.live().history);
-            match self.call(runner, attempt, inputs) {
+            let inputs = flow_task::inputs(wiring, &self.0.live().history);
+            match self.call(flow_task, attempt, inputs) {
                 Ok(result) => {
-                    self.succeeded(runner, result);
+                    self.succeeded(flow_task, result);
                     return Ok(Ok(()));
                 }
-                Err(error) if runner.call.again(made, &error.kind) => {
+                Err(error) if flow_task.call.again(made, &error.kind) => {
                     // Closes the attempt before its effects are gathered: none may come late.
                     let retried = Event::Retried {
-                        task: runner.id,
+                        task: flow_task.id,
                         error: error.clone(),
                     };
                     self.post(&mut self.0.live(), [retried]);
-                    if self.undo(runner.id, Phase::Call)?.is_err() {
-                        return self.failed(runner, error).map(Err);
+                    if self.undo(flow_task.id, Phase::Call)?.is_err() {
+                        return self.failed(flow_task, error).map(Err);
                     }
-                    if self.is_interrupted_within(runner.call.wait(made)) {
+                    if self.is_interrupted_within(flow_task.call.wait(made)) {
                         return Ok(Ok(()));
                     }
                 }
-                Err(error) => return self.failed(runner, error).map(Err),
+                Err(error) => return self.failed(flow_task, error).map(Err),
             }
         }
     }
 
     /// Waits, but not longer than until the flow is interrupted; says whether it is.
     fn is_interrupted_within(&self, wait: Duration) -> bool {
-        let running = |live: &mut super::Live| live.history.state != FlowState::Interrupted;
+        let running = |live: &mut super::LiveState| live.history.state != FlowState::Interrupted;
         let mut live = self.0.live();
         // Whether it waited to the end does not matter.
         let _ = self.0.interrupted.wait_while_for(&mut live, running, wait);
         live.history.state == FlowState::Interrupted
     }
 
-    fn call(&self, runner: &Runner, attempt: u32, inputs: Object) -> Result<Value, TaskError> {
-        let context = self.context(runner.id, Phase::Call, attempt);
-        guard(|| runner.task.call(&context, inputs))
+    fn call(&self, flow_task: &FlowTask, attempt: u32, inputs: Object) -> Result<Value, TaskError> {
+        let context = self.context(flow_task.id, Phase::Call, attempt);
+        guard(|| flow_task.task.call(&context, inputs))
     }
 
     /// What a task is offered during one call.

@@ -7,8 +7,8 @@ use cairn_effects::task::Outcome;
 use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::id::{Phase, TaskId};
 
+use super::flow_task::FlowTask;
 use super::guard::guard;
-use super::runner::Runner;
 use super::{Completion, Flow, FlowError};
 
 /// A rollback, and how far it has come.
@@ -120,8 +120,8 @@ impl Flow {
     }
 
     fn revert_task(&self, task: TaskId, cause: &Cause) -> Result<(), FlowError> {
-        let runner = self.0.live().started.get(&task).cloned();
-        let Some(runner) = runner else {
+        let flow_task = self.0.live().started.get(&task).cloned();
+        let Some(flow_task) = flow_task else {
             // Recovery without the task's code: its effects stand, and the report says so.
             let message = "the task's code is not there";
             self.revert_failed(task, TaskError::host(HostErrorKind::Instantiation, message));
@@ -155,13 +155,13 @@ impl Flow {
                 self.tell_task(task, TaskState::Reverting);
             }
             made += 1;
-            match self.revert_once(&runner, attempt, &outcome, cause)? {
+            match self.revert_once(&flow_task, attempt, &outcome, cause)? {
                 Ok(disposition) => {
                     self.post(&mut self.0.live(), [Event::Reverted { task, disposition }]);
                     self.tell_task(task, TaskState::Reverted);
                     return Ok(());
                 }
-                Err(error) if runner.revert.again(made, &error.kind) => {
+                Err(error) if flow_task.revert.again(made, &error.kind) => {
                     // Closes the attempt before its effects are gathered: none may come late.
                     let retried = Event::Retried {
                         task,
@@ -172,7 +172,7 @@ impl Flow {
                         self.revert_failed(task, error);
                         return Ok(());
                     }
-                    std::thread::sleep(runner.revert.wait(made));
+                    std::thread::sleep(flow_task.revert.wait(made));
                 }
                 Err(error) => {
                     // What is refused here stands, and the report names it.
@@ -187,15 +187,15 @@ impl Flow {
     /// One attempt of a revert, and what its answer says about the effects of the call.
     fn revert_once(
         &self,
-        runner: &Arc<Runner>,
+        flow_task: &Arc<FlowTask>,
         attempt: u32,
         outcome: &Outcome,
         cause: &Cause,
     ) -> Result<Result<Disposition, TaskError>, FlowError> {
-        let context = self.context(runner.id, Phase::Revert, attempt);
-        match guard(|| runner.task.revert(&context, outcome, cause)) {
+        let context = self.context(flow_task.id, Phase::Revert, attempt);
+        match guard(|| flow_task.task.revert(&context, outcome, cause)) {
             Ok(Disposition::Undo) => {
-                let undone = self.undo(runner.id, Phase::Call)?;
+                let undone = self.undo(flow_task.id, Phase::Call)?;
                 Ok(undone.map(|()| Disposition::Undo))
             }
             other => Ok(other),

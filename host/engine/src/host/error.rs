@@ -6,7 +6,7 @@ use cairn_sandbox::plugin::PluginError;
 use cairn_store::StoreError;
 
 use crate::flow::FlowError;
-use cairn_store::request::RequestError;
+use cairn_store::flow_request::RequestError;
 
 /// Why the host could not do what it was asked. A flow that failed is no error: see its [`Report`](cairn_effects::report::Report).
 #[derive(Debug, thiserror::Error)]

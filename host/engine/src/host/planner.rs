@@ -6,17 +6,17 @@ use cairn_effects::domain::Domains;
 use cairn_effects::task::Task;
 use cairn_manifest::allow::Allow;
 use cairn_manifest::manifest::{GrantKinds, LimitKey, Limits, Manifest, PluginEntry, Source};
-use cairn_manifest::plan::{Inspected, Plan, PlannedCheck};
+use cairn_manifest::plan::{Inspected, Plan, PlannedAdmission};
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
+use cairn_sandbox::admission::{Admission, RulePlugins};
 use cairn_sandbox::capability::{Services, Surroundings};
-use cairn_sandbox::check::{Checks, RulePlugins};
 use cairn_sandbox::plugin::{Plugin, PluginError, Plugins};
 
 use super::HostError;
-use super::checks::{checks, rule_plugins};
+use super::admission::{admission, rule_plugins};
 use super::native::Native;
 
 /// Makes plans of manifests: what a host does before it touches a database.
@@ -160,7 +160,7 @@ impl Planner {
     }
 
     /// Loads every plugin that the manifest uses, or that the operator's rules ask, and asks each what it is: the first half of a plan, from which a
-    /// [`Lock`](cairn_manifest::lock::Lock) can be made before the second.
+    /// [`LockFile`](cairn_manifest::lockfile::LockFile) can be made before the second.
     ///
     /// # Errors
     /// The first that cannot be loaded or is not the pinned one, or whose settings do not fit.
@@ -224,7 +224,7 @@ impl Planner {
     pub fn rule_plugins(&self, plan: &Plan) -> Result<RulePlugins, HostError> {
         rule_plugins(
             plan,
-            &|check| self.loaded(check),
+            &|planned| self.loaded(planned),
             self,
             &self.services(None),
         )
@@ -235,14 +235,18 @@ impl Planner {
     ///
     /// # Errors
     /// As [`rule_plugins`](Self::rule_plugins).
-    pub fn checks(&self, plan: &Plan, surroundings: Surroundings) -> Result<Checks, HostError> {
+    pub fn admission(
+        &self,
+        plan: &Plan,
+        surroundings: Surroundings,
+    ) -> Result<Admission, HostError> {
         let services = self.services(Some(surroundings));
-        checks(plan, &|check| self.loaded(check), self, &services)
+        admission(plan, &|planned| self.loaded(planned), self, &services)
     }
 
-    fn loaded(&self, check: &PlannedCheck) -> Result<Arc<Plugin>, HostError> {
-        self.plugins.loaded(check.digest).ok_or_else(|| {
-            let message = format!("the component of `{}` is not loaded", check.plugin);
+    fn loaded(&self, planned: &PlannedAdmission) -> Result<Arc<Plugin>, HostError> {
+        self.plugins.loaded(planned.digest).ok_or_else(|| {
+            let message = format!("the component of `{}` is not loaded", planned.plugin);
             Diagnostic::new(message).into()
         })
     }

@@ -11,19 +11,19 @@ use parking_lot::MutexGuard;
 use cairn_effects::event::{Entry, Event};
 use cairn_effects::task::{Task, TaskSpec};
 use cairn_manifest::manifest::{Limits, OnLost};
-use cairn_manifest::plan::{Plan, PlannedCheck, PlannedTask};
+use cairn_manifest::plan::{Plan, PlannedAdmission, PlannedTask};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
 use cairn_model::id::FlowId;
 use cairn_model::value::{Digest, Value};
 use cairn_model::whole::Whole;
+use cairn_sandbox::admission::Admission;
 use cairn_sandbox::capability::{Granted, Services};
-use cairn_sandbox::check::Checks;
 use cairn_sandbox::plugin::{Plugin, PluginTask};
 use cairn_store::StoreError;
 
-use super::checks::{checks, rule_plugins};
+use super::admission::{admission, rule_plugins};
 use super::{Core, HostError};
 use crate::flow::{Flow, FlowBuilder, TaskOptions};
 
@@ -38,7 +38,7 @@ pub struct ReadyPlan {
     digest: Digest,
     name: String,
     on_lost: OnLost,
-    checks: Option<Arc<Checks>>,
+    admission: Option<Arc<Admission>>,
     tasks: Vec<ReadyTask>,
 }
 
@@ -102,8 +102,9 @@ impl Core {
     }
 
     fn make_ready(&self, digest: Digest, plan: &Plan) -> Result<Arc<ReadyPlan>, HostError> {
-        let find =
-            |check: &PlannedCheck| self.component(check.digest, &format!("`{}`", check.plugin));
+        let find = |planned: &PlannedAdmission| {
+            self.component(planned.digest, &format!("`{}`", planned.plugin))
+        };
         let services = match plan.rule_plugins.is_empty() {
             true => Arc::clone(&self.services),
             false => Arc::new(Services {
@@ -115,9 +116,9 @@ impl Core {
         };
         let tasks = plan.tasks.iter().map(|task| self.task(task, &services));
         let asks_nobody = plan.policies.is_empty() && plan.validators.is_empty();
-        let checks = match asks_nobody {
+        let admission = match asks_nobody {
             true => None,
-            false => Some(Arc::new(checks(
+            false => Some(Arc::new(admission(
                 plan,
                 &find,
                 &self.planner,
@@ -128,7 +129,7 @@ impl Core {
             digest,
             name: plan.name.clone(),
             on_lost: plan.on_lost,
-            checks,
+            admission,
             tasks: tasks.collect::<Result<_, _>>()?,
         });
         self.ready_plans().insert(digest, Arc::clone(&ready));
@@ -228,7 +229,7 @@ impl Core {
     /// A flow of a plan.
     pub(super) fn build(&self, flow: FlowBuilder, ready: &ReadyPlan) -> Result<Flow, HostError> {
         let flow = flow.plan(ready.digest).build(self.store());
-        flow.set_checks(ready.checks.clone());
+        flow.set_admission(ready.admission.clone());
         for (options, task) in &ready.tasks {
             flow.add_with(Arc::clone(task), options.clone())
                 .map_err(HostError::Flow)?;
@@ -267,7 +268,7 @@ impl Core {
             Ok(ready) => ready,
         };
         let flow = Flow::restore(id, self.store(), journal).map_err(HostError::Flow)?;
-        flow.set_checks(ready.checks.clone());
+        flow.set_admission(ready.admission.clone());
         let known = flow.with_history(|history| {
             let tasks = history.tasks.iter();
             tasks

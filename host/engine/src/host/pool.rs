@@ -302,7 +302,7 @@ fn work(core: &Arc<Core>, worker: usize) {
     let mut streak = Streak::default();
     let mut rest = None;
     while let Some(job) = pool.next(worker, rest.take(), &mut streak) {
-        let done = Done(core);
+        let done = JobGuard(core);
         let begin = Instant::now();
         // Others must not go without a worker for it.
         rest = catch_unwind(AssertUnwindSafe(|| job(core))).unwrap_or_else(|_| {
@@ -317,10 +317,10 @@ fn work(core: &Arc<Core>, worker: usize) {
     }
 }
 
-/// A job that is done, or panicked.
-struct Done<'a>(&'a Core);
+/// Counts a job as finished when it drops, after a panic too.
+struct JobGuard<'a>(&'a Core);
 
-impl Drop for Done<'_> {
+impl Drop for JobGuard<'_> {
     fn drop(&mut self) {
         // Nobody else adds to the batch now, so nobody has to wait for it to fill.
         if self.0.pool.unfinished.fetch_sub(1, Ordering::SeqCst) == 1 {

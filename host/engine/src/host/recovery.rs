@@ -9,7 +9,7 @@ use cairn_effects::report::{Report, Verdict};
 use cairn_manifest::manifest::OnLost;
 use cairn_model::id::FlowId;
 use cairn_store::StoreError;
-use cairn_store::control::Operation;
+use cairn_store::operation::Operation;
 
 use super::{Core, Host, HostError};
 use crate::flow::{FlowError, Recovery};

@@ -14,7 +14,7 @@ use cairn_store::StoreError;
 use super::pool::{Aside, Rest};
 use super::{Core, Host, HostError, ReadyPlan};
 use crate::flow::{Flow, FlowError, Step};
-use cairn_store::request::RequestError;
+use cairn_store::flow_request::RequestError;
 
 /// Whom to tell what came of a request.
 pub(super) type Tell = Box<dyn FnOnce(Result<Report, HostError>) + Send>;

@@ -11,7 +11,7 @@ use cairn_sandbox::plugin::PluginConfig;
 use cairn_store::{Sqlite, SqliteConfig};
 
 use super::*;
-use cairn_store::request::RequestError;
+use cairn_store::flow_request::RequestError;
 
 /// Longer than anything takes here.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -34,7 +34,7 @@ pub struct Actor {
     stage: Option<Arc<Stage>>,
 }
 
-type Done = Result<(), TaskError>;
+type Played = Result<(), TaskError>;
 
 impl Actor {
     pub fn new(
@@ -63,7 +63,7 @@ impl Actor {
     }
 
     /// Plays a script; `gives_back` says whether there is something to give back.
-    fn play(&self, context: &Arc<dyn Context>, script: &Script, gives_back: bool) -> Done {
+    fn play(&self, context: &Arc<dyn Context>, script: &Script, gives_back: bool) -> Played {
         let attempt = context.call().attempt as usize;
         let failure = script.failures.get(attempt - 1).copied().flatten();
         let acts = match failure {
@@ -90,7 +90,7 @@ impl Actor {
         }
     }
 
-    fn perform(&self, context: &Arc<dyn Context>, step: &Step) -> Done {
+    fn perform(&self, context: &Arc<dyn Context>, step: &Step) -> Played {
         match step {
             Step::Reserve(deltas, project) => {
                 let project = if self.admin { *project } else { self.project };
@@ -182,7 +182,7 @@ impl Actor {
         Ok(thing)
     }
 
-    fn commit(&self, context: &Arc<dyn Context>, thing: &Thing) -> Done {
+    fn commit(&self, context: &Arc<dyn Context>, thing: &Thing) -> Played {
         let commit = Effect::QuotaCommit(QuotaCommit {
             reservations: thing.ids.clone(),
             project: (thing.project != self.project).then(|| PROJECTS[thing.project].to_owned()),
@@ -190,7 +190,7 @@ impl Actor {
         self.apply(context, &commit).map(drop)
     }
 
-    fn release(&self, context: &Arc<dyn Context>, thing: &Thing) -> Done {
+    fn release(&self, context: &Arc<dyn Context>, thing: &Thing) -> Played {
         let release = Effect::QuotaRollback(QuotaRollback {
             reservations: thing.ids.clone(),
             project: (thing.project != self.project).then(|| PROJECTS[thing.project].to_owned()),
@@ -204,7 +204,7 @@ impl Actor {
         size: i64,
         gold: bool,
         source: Option<String>,
-    ) -> Done {
+    ) -> Played {
         self.pause();
         // One that is there, and of the own project, which holds it: an admin sees others, whose owners may take them away. Nobody
         // checks it but the task, and nobody else has a turn in between.
@@ -231,12 +231,12 @@ impl Actor {
         Ok(())
     }
 
-    fn destroy(&self, context: &Arc<dyn Context>, id: String) -> Done {
+    fn destroy(&self, context: &Arc<dyn Context>, id: String) -> Played {
         self.apply(context, &Effect::VolumeDestroy(VolumeDestroy { id }))
             .map(drop)
     }
 
-    fn key(&self, context: &Arc<dyn Context>, effect: &Effect) -> Done {
+    fn key(&self, context: &Arc<dyn Context>, effect: &Effect) -> Played {
         let Answer::Key(id) = self.apply(context, effect)? else {
             panic!("a new key answers its id")
         };
@@ -245,14 +245,14 @@ impl Actor {
         Ok(())
     }
 
-    fn delete_key(&self, context: &Arc<dyn Context>, id: String) -> Done {
+    fn delete_key(&self, context: &Arc<dyn Context>, id: String) -> Played {
         self.apply(context, &Effect::KeyDelete(KeyDelete { id }))
             .map(drop)
     }
 
     // ---- Several effects -------------------------------------------------------------------------------------------
 
-    fn make(&self, context: &Arc<dyn Context>, size: i64, gold: bool) -> Done {
+    fn make(&self, context: &Arc<dyn Context>, size: i64, gold: bool) -> Played {
         let mut deltas = vec![(0, 1), (1, size)];
         if gold {
             deltas.extend([(3, 1), (4, size)]);
@@ -262,7 +262,7 @@ impl Actor {
         self.commit(context, &held)
     }
 
-    fn give_back(&self, context: &Arc<dyn Context>) -> Done {
+    fn give_back(&self, context: &Arc<dyn Context>) -> Played {
         let held = self.mine(|known| &known.reservations);
         let Some(held) = held.into_iter().rev().find(|thing| {
             thing.deltas.iter().all(|(_, amount)| *amount >= 0) && !thing.deltas.is_empty()
@@ -279,7 +279,7 @@ impl Actor {
     }
 
     /// Takes back what this task's calls made, the newest first; what is gone already is passed over.
-    fn take_back(&self, context: &Arc<dyn Context>) -> Done {
+    fn take_back(&self, context: &Arc<dyn Context>) -> Played {
         for thing in self.mine(|known| &known.keys).into_iter().rev() {
             self.passing_over(self.delete_key(context, thing.ids[0].clone()))?;
         }
@@ -292,7 +292,7 @@ impl Actor {
         Ok(())
     }
 
-    fn passing_over(&self, done: Done) -> Done {
+    fn passing_over(&self, done: Played) -> Played {
         match done {
             Err(error) if error.origin == Origin::Plugin => Ok(()),
             done => done,

@@ -20,7 +20,7 @@ pub(super) fn flowchart(plan: &Plan) -> String {
     for (task, id) in plan.tasks.iter().zip(1..) {
         let _ = writeln!(text, "    t{id}[\"{}\"]", escaped(&task.name));
     }
-    checks(&mut text, plan);
+    admission(&mut text, plan);
     for (task, id) in plan.tasks.iter().zip(1..) {
         let required = task.requires.iter().map(|(input, from)| (input, from));
         arrows(&mut text, &ids, id, "-->", required);
@@ -34,7 +34,7 @@ pub(super) fn flowchart(plan: &Plan) -> String {
 }
 
 /// What is asked before the first task, in a row that ends there.
-fn checks(text: &mut String, plan: &Plan) {
+fn admission(text: &mut String, plan: &Plan) {
     let policies = plan.policies.iter().map(|policy| {
         let mode = match policy.mode {
             Mode::Enforce => "",

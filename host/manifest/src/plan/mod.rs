@@ -11,8 +11,8 @@ use cairn_model::value::{Digest, Object, Value};
 
 use crate::manifest::{Grants, Limits, Mode, OnLost, Retry};
 
-mod check;
 mod descriptor;
+mod from_manifest;
 mod mermaid;
 mod missing;
 mod roles;
@@ -20,7 +20,7 @@ mod settings;
 
 pub use descriptor::Descriptor;
 pub use missing::MissingDependencies;
-pub use settings::{Schema, SettingsError, Violation, check_settings};
+pub use settings::{Schema, SchemaViolation, SettingsError, check_settings};
 
 /// What the host found out about the plugin of one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,13 +86,13 @@ pub struct Plan {
     pub tasks: Vec<PlannedTask>,
     /// Policies that are asked before the first task, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub policies: Vec<PlannedCheck>,
+    pub policies: Vec<PlannedAdmission>,
     /// Validators of the request, asked after the policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub validators: Vec<PlannedCheck>,
+    pub validators: Vec<PlannedAdmission>,
     /// Policies that the operator's rules ask with `wasm:NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rule_plugins: Vec<PlannedCheck>,
+    pub rule_plugins: Vec<PlannedAdmission>,
     /// What is not wrong but is hardly meant, one sentence each; the manifest's warnings come first.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -134,9 +134,9 @@ pub struct PlannedTask {
     pub provides: Vec<String>,
 }
 
-/// A policy or a validator of a plan.
+/// A policy or a validator of a plan, or a policy that rules ask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PlannedCheck {
+pub struct PlannedAdmission {
     /// Key of its plugin in the manifest.
     pub plugin: String,
     /// What its denial comes to; validators are always enforced.
@@ -161,12 +161,17 @@ impl Plan {
     pub fn components(&self) -> impl Iterator<Item = (Digest, String)> {
         let tasks = self.tasks.iter();
         let tasks = tasks.map(|task| (task.digest, format!("task `{}`", task.name)));
-        let checks = self.policies.iter().chain(&self.rule_plugins);
-        let checks = checks.map(|check| (check.digest, format!("policy `{}`", check.plugin)));
+        let policies = self.policies.iter().chain(&self.rule_plugins);
+        let policies =
+            policies.map(|policy| (policy.digest, format!("policy `{}`", policy.plugin)));
         let validators = self.validators.iter();
-        let validators =
-            validators.map(|check| (check.digest, format!("validator `{}`", check.plugin)));
-        tasks.chain(checks).chain(validators)
+        let validators = validators.map(|validator| {
+            (
+                validator.digest,
+                format!("validator `{}`", validator.plugin),
+            )
+        });
+        tasks.chain(policies).chain(validators)
     }
 
     /// What the plan is stored under: equal flows have equal digests, wherever their manifests stood and whatever was

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::error::Diagnostic;
 
-use super::{Inspected, PlannedCheck, Role};
+use super::{Inspected, PlannedAdmission, Role};
 use crate::document::nearest;
 use crate::manifest::{GrantKinds, Manifest, Mode, PluginEntry};
 
@@ -97,21 +97,21 @@ impl Manifest {
     }
 
     /// A policy or a validator, which is offered `context` and `log` alone.
-    pub(super) fn planned_check(
+    pub(super) fn planned_admission(
         &self,
         key: &str,
         role: Role,
         mode: Mode,
         inspected: &BTreeMap<String, Inspected>,
         kinds: &GrantKinds,
-    ) -> Result<PlannedCheck, Diagnostic> {
+    ) -> Result<PlannedAdmission, Diagnostic> {
         let (entry, found) = self.loaded(key, None, inspected)?;
         self.check_role(key, entry, found, role)?;
         self.check_digest(key, entry, found.digest)?;
         self.check_no_capability(key, entry, found, role, kinds)?;
         self.check_settings(key, &found.settings_schema)?;
         self.check_descriptor(key, entry, found)?;
-        Ok(PlannedCheck {
+        Ok(PlannedAdmission {
             plugin: key.to_owned(),
             mode,
             version: found.descriptor.version,

@@ -21,7 +21,7 @@ const MAX_VIOLATIONS: usize = 8;
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
+pub struct SchemaViolation {
     /// Where: an RFC 6901 JSON pointer into the settings; empty for the settings as a whole.
     pub pointer: String,
     /// What is wrong there.
@@ -38,10 +38,10 @@ pub enum SettingsError {
     Schema(String),
     /// The settings do not fit the schema; at least one violation, and at most eight.
     #[error("{}", sentence(.0))]
-    Settings(Vec<Violation>),
+    Settings(Vec<SchemaViolation>),
 }
 
-fn sentence(violations: &[Violation]) -> String {
+fn sentence(violations: &[SchemaViolation]) -> String {
     let each = violations
         .iter()
         .map(|violation| match violation.pointer.as_str() {
@@ -88,13 +88,13 @@ impl Schema {
     }
 
     /// Returns what is wrong with a value: at most eight violations, none when it fits.
-    pub fn check(&self, value: &Value) -> Vec<Violation> {
+    pub fn check(&self, value: &Value) -> Vec<SchemaViolation> {
         let errors = self.0.iter_errors(value).take(MAX_VIOLATIONS);
         errors.map(|error| violation(&error)).collect()
     }
 }
 
-fn violation(error: &ValidationError<'_>) -> Violation {
+fn violation(error: &ValidationError<'_>) -> SchemaViolation {
     let fix = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             Some(format!("remove {}", super::missing::quoted(unexpected)))
@@ -104,7 +104,7 @@ fn violation(error: &ValidationError<'_>) -> Violation {
             .map(|name| format!("add `{}`", plain(name))),
         _ => None,
     };
-    Violation {
+    SchemaViolation {
         pointer: plain(&error.instance_path().to_string()),
         message: plain(&error.to_string()),
         fix,

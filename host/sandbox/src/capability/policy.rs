@@ -10,7 +10,7 @@ use cairn_model::value::{Object, Value};
 use cairn_policy::{Asks, Policy};
 
 use super::{SimpleCapability, State, json, to_wit};
-use crate::check::NOT_AUTHORIZED;
+use crate::admission::NOT_AUTHORIZED;
 use crate::wit::cairn::plugin::policy::{self, Host};
 use crate::wit::cairn::plugin::types;
 

@@ -18,7 +18,7 @@ use cairn_model::value::{Value, text};
 use super::log::LogEnd;
 use super::surroundings::MachineClock;
 use super::{Denied, Enforcer, Surroundings, to_wit};
-use crate::check::RulePlugins;
+use crate::admission::RulePlugins;
 use crate::wit::cairn::plugin::types;
 
 /// What capabilities lean on besides the flow's store.

@@ -17,8 +17,8 @@ use super::PluginError;
 use super::ended::{describe_error, why};
 use super::engine::Sandbox;
 use super::exports::{
-    CallArguments, CallResult, CheckArguments, CheckResult, Decision, Functions, RevertArguments,
-    RevertResult, ValidateArguments, ValidateResult, Violation, exported,
+    CallArguments, CallResult, CheckArguments, CheckResult, Functions, RawDecision, RawViolation,
+    RevertArguments, RevertResult, ValidateArguments, ValidateResult, exported,
 };
 use crate::capability::{State, from_wit};
 use crate::wit::cairn::plugin::types;
@@ -235,7 +235,7 @@ impl Plugin {
         limits: &Limits,
         action: &str,
         target: &str,
-    ) -> Result<Result<Decision, types::Error>, TaskError> {
+    ) -> Result<Result<RawDecision, types::Error>, TaskError> {
         let function = exported(self.functions.check.as_ref(), Role::Policy)?;
         self.run(state, limits, |instance, store| {
             let function = instance
@@ -250,7 +250,7 @@ impl Plugin {
         state: State,
         limits: &Limits,
         inputs: &str,
-    ) -> Result<Result<Vec<Violation>, types::Error>, TaskError> {
+    ) -> Result<Result<Vec<RawViolation>, types::Error>, TaskError> {
         let function = exported(self.functions.validate.as_ref(), Role::Validator)?;
         self.run(state, limits, |instance, store| {
             let function = instance

@@ -20,24 +20,24 @@ pub(super) type CallResult = (Result<String, types::Error>,);
 pub(super) type RevertArguments<'a> = (&'a Outcome, &'a Failure);
 pub(super) type RevertResult = (Result<Disposition, types::Error>,);
 pub(super) type CheckArguments<'a> = (&'a str, &'a str);
-pub(super) type CheckResult = (Result<Decision, types::Error>,);
+pub(super) type CheckResult = (Result<RawDecision, types::Error>,);
 pub(super) type ValidateArguments<'a> = (&'a str,);
-pub(super) type ValidateResult = (Result<Vec<Violation>, types::Error>,);
+pub(super) type ValidateResult = (Result<Vec<RawViolation>, types::Error>,);
 
-/// `policy-check.decision`.
+/// `policy-check.decision` as the component returns it.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
-pub(super) enum Decision {
+pub(super) enum RawDecision {
     #[component(name = "allow")]
     Allow,
     #[component(name = "deny")]
     Deny(String),
 }
 
-/// `validator.violation`.
+/// `validator.violation` as the component returns it.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
-pub(super) struct Violation {
+pub(super) struct RawViolation {
     pub(super) pointer: String,
     pub(super) kind: String,
     pub(super) message: String,

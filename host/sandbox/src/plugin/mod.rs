@@ -1,7 +1,7 @@
 //! Plugins: loading components, asking them what they are, calling them.
 
+mod admission;
 mod cache;
-mod check;
 mod compiler;
 mod component;
 mod ended;
@@ -11,7 +11,7 @@ mod exports;
 mod task;
 mod wait;
 
-pub use check::{PolicyPlugin, ValidatorPlugin};
+pub use admission::{PolicyPlugin, ValidatorPlugin};
 pub use compiler::{Compiler, InProcess, compile};
 pub use component::{Import, Plugin};
 pub use error::PluginError;

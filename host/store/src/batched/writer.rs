@@ -8,7 +8,7 @@ use serde::Serialize;
 use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event, FlowState};
 use cairn_effects::history::History;
-use cairn_effects::rows::{Done, Draft, End, Made, Rows, Stop, Tables, undo};
+use cairn_effects::rows::{Draft, End, Made, Rows, RunRecord, Stop, Tables, undo};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
@@ -307,7 +307,7 @@ impl<B: Backend> Writer<B> {
         by: Caller<'_>,
         draft: &mut Draft,
         rules: impl FnOnce(&mut Rows<'_>) -> Result<T, Stop>,
-    ) -> (Result<T, Stop>, Done) {
+    ) -> (Result<T, Stop>, RunRecord) {
         let session = by.call.and_then(|call| self.ledger.flows.get(&call.flow));
         let nothing = Made::new();
         let made = session.map_or(&nothing, |session| &session.made);

@@ -1,7 +1,7 @@
 //! A database in memory, for tests: several backends can share it as processes share a server, and the connection to it can break in the
 //! middle of a commit. It also makes checks that are too expensive for a real database.
 
-mod host;
+mod host_store;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use host::Asked;
+use host_store::Asked;
 
 use cairn_effects::event::{Entry, FlowState};
 use cairn_effects::rows::{

@@ -1,9 +1,9 @@
 //! What operators and hosts ask of a database besides batches, in portable SQL: one implementation for every backend that runs it.
 
 pub mod admin;
+mod host_store;
 pub(crate) mod idempotency;
 pub(crate) mod lookup;
-mod requests;
 mod rows;
 pub mod view;
 

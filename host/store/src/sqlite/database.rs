@@ -13,7 +13,7 @@ use cairn_model::id::{FlowId, HostId};
 
 use super::fetcher::Fetcher;
 use super::file::Held;
-use super::lease::Host;
+use super::lease::LeaseHolder;
 use super::log::Log;
 use super::rows;
 use super::sql::failed;
@@ -42,7 +42,7 @@ pub struct Database {
     pub(super) held: Option<Held>,
     /// `None` in memory.
     pub(super) turnstile: Option<Turnstile>,
-    pub(super) host: Host,
+    pub(super) holder: LeaseHolder,
     /// Dead hosts whose locks are not removed yet.
     gone: Vec<HostId>,
     /// How long to wait while another process writes.
@@ -55,7 +55,7 @@ impl Database {
     pub(super) fn on_disk(
         connection: Connection,
         held: Held,
-        host: Host,
+        holder: LeaseHolder,
         turnstile: Turnstile,
         log: Log,
         patience: Duration,
@@ -64,12 +64,16 @@ impl Database {
             log: Some(log),
             held: Some(held),
             turnstile: Some(turnstile),
-            ..Self::in_memory(connection, host, patience)
+            ..Self::in_memory(connection, holder, patience)
         }
     }
 
     /// Creates the backend of a database in memory, which no other process uses.
-    pub(super) fn in_memory(connection: Connection, host: Host, patience: Duration) -> Self {
+    pub(super) fn in_memory(
+        connection: Connection,
+        holder: LeaseHolder,
+        patience: Duration,
+    ) -> Self {
         Self {
             log: None,
             connection,
@@ -79,7 +83,7 @@ impl Database {
             is_suspect: false,
             held: None,
             turnstile: None,
-            host,
+            holder,
             gone: Vec::new(),
             patience,
             commits: 0,
@@ -137,7 +141,7 @@ impl Database {
             return Ok(());
         };
         // A flow at rest has no owner.
-        let host = (!row.rests).then_some(self.host.id.0.as_bytes());
+        let host = (!row.rests).then_some(self.holder.id.0.as_bytes());
         if row.is_new {
             self.connection
                 .prepare_cached(
@@ -190,7 +194,7 @@ impl Backend for Database {
             .map_err(Fault::NotBegun)?;
         reach(CrashPoint::BatchOpened);
         let others = self.look_for_others().map_err(|error| self.lost(&error))?;
-        match self.host.holds(&self.connection, clock.now()) {
+        match self.holder.holds(&self.connection, clock.now()) {
             Ok(true) => Ok(others),
             Ok(false) => Err(Fault::Barred(StoreError::Fenced)),
             Err(error) => Err(self.lost(&error)),
@@ -221,7 +225,7 @@ impl Backend for Database {
             return Err(Fault::Barred(gone));
         }
         self.commits += 1;
-        self.host.settle(true);
+        self.holder.settle(true);
         if let Some(log) = &mut self.log {
             log.committed(self.commits);
         }
@@ -235,7 +239,7 @@ impl Backend for Database {
             tracing::error!(%error, "a transaction that failed could not be rolled back");
             self.is_suspect = true;
         }
-        self.host.settle(false);
+        self.holder.settle(false);
         if std::mem::take(&mut self.is_suspect) {
             self.reopen();
         }
@@ -280,10 +284,10 @@ impl Backend for Database {
     }
 
     fn announce(&mut self) -> Result<(), StoreError> {
-        if self.host.is_registered() {
+        if self.holder.is_registered() {
             return Ok(());
         }
-        self.host.lock().map_err(|error| {
+        self.holder.lock().map_err(|error| {
             StoreError::Database(format!(
                 "a lock beside the database cannot be created: {error}; check that you may write to the folder"
             ))
@@ -293,25 +297,25 @@ impl Backend for Database {
     }
 
     fn register(&mut self, now: Timestamp) -> Result<(), Fault> {
-        if self.host.is_registered() {
+        if self.holder.is_registered() {
             return Ok(());
         }
-        let registered = self.host.register(&self.connection, now);
+        let registered = self.holder.register(&self.connection, now);
         registered.map_err(|error| self.lost(&error))?;
         reach(CrashPoint::HostRegistered);
         Ok(())
     }
 
     fn renewal(&self) -> Option<Instant> {
-        self.host.renewal()
+        self.holder.renewal()
     }
 
     fn postpone_renewal(&mut self) {
-        self.host.postpone();
+        self.holder.postpone();
     }
 
     fn take(&mut self, flow: FlowId, now: Timestamp) -> Result<Taken, Fault> {
-        let taken = self.host.take(&self.connection, flow, now);
+        let taken = self.holder.take(&self.connection, flow, now);
         taken.map_err(|error| self.lost(&error))
     }
 
@@ -322,7 +326,7 @@ impl Backend for Database {
             .connection
             .prepare_cached(statement)
             .and_then(|mut statement| {
-                let (id, own) = (flow.0.as_bytes(), self.host.id.0.as_bytes());
+                let (id, own) = (flow.0.as_bytes(), self.holder.id.0.as_bytes());
                 statement
                     .query_row(params![id, own, entries], |_| Ok(()))
                     .optional()
@@ -336,23 +340,26 @@ impl Backend for Database {
             .connection
             .prepare_cached(statement)
             .and_then(|mut statement| {
-                statement.execute([flow.0.as_bytes(), self.host.id.0.as_bytes()])
+                statement.execute([flow.0.as_bytes(), self.holder.id.0.as_bytes()])
             });
         done.map(drop).map_err(|error| self.lost(&error))
     }
 
     fn take_over(&mut self, now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
-        let taken = self.host.take_over(&self.connection, now).and_then(|gone| {
-            let flows = lease::in_hand(&self.connection, self.host.id, stuck_too)?;
-            Ok((gone, flows))
-        });
+        let taken = self
+            .holder
+            .take_over(&self.connection, now)
+            .and_then(|gone| {
+                let flows = lease::in_hand(&self.connection, self.holder.id, stuck_too)?;
+                Ok((gone, flows))
+            });
         let (gone, flows) = taken.map_err(|error| self.lost(&error))?;
         self.gone = gone;
         Ok(flows)
     }
 
     fn sweep(&mut self) {
-        self.host.sweep(&std::mem::take(&mut self.gone));
+        self.holder.sweep(&std::mem::take(&mut self.gone));
     }
 
     fn close(&mut self) {
@@ -374,7 +381,7 @@ impl SqlBackend for Database {
     }
 
     fn host(&self) -> Cell {
-        Cell::Blob(self.host.id.0.as_bytes().as_slice().into())
+        Cell::Blob(self.holder.id.0.as_bytes().as_slice().into())
     }
 
     fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError> {

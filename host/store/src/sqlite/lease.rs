@@ -18,8 +18,8 @@ use crate::backend::Taken;
 /// The age at which a lock file that no process holds is removed.
 const ABANDONED: Duration = Duration::from_secs(600);
 
-/// This process as an owner of flows.
-pub(super) struct Host {
+/// This process as a holder of leases: its lock file, and its row in `hosts`.
+pub(super) struct LeaseHolder {
     pub(super) id: HostId,
     /// The folder of locks; `None` in memory, where there are no other processes.
     folder: Option<PathBuf>,
@@ -42,7 +42,7 @@ enum Row {
     OnDisk,
 }
 
-impl Host {
+impl LeaseHolder {
     pub(super) fn new(folder: Option<PathBuf>, length: Duration) -> Self {
         Self {
             id: HostId::new(),
@@ -237,7 +237,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for LeaseHolder {
     fn drop(&mut self) {
         if let (Some(folder), Some(_)) = (&self.folder, &self.lock) {
             // The next host removes the row. Without its file, as with its lock free, this host counts as dead.

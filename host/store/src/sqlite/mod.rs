@@ -37,7 +37,7 @@ use crate::StoreError;
 use crate::batched::Batched;
 use crate::config::{BatchConfig, StoreConfig};
 
-use lease::Host;
+use lease::LeaseHolder;
 use log::Log;
 use turnstile::Turnstile;
 
@@ -119,10 +119,10 @@ impl Sqlite {
         std::fs::create_dir_all(&locks).map_err(failed)?;
         let turnstile = Turnstile::open(&locks).map_err(failed)?;
         patient(&connection, config.patience)?;
-        let host = Host::new(Some(locks), config.lease);
+        let holder = LeaseHolder::new(Some(locks), config.lease);
         let log = Log::of(&held, config.log);
         let patience = config.patience;
-        let database = Database::on_disk(connection, held, host, turnstile, log, patience);
+        let database = Database::on_disk(connection, held, holder, turnstile, log, patience);
         Self::over(database, config.into(), clock)
     }
 
@@ -132,10 +132,10 @@ impl Sqlite {
     /// [`StoreError::Database`] when it cannot be created; [`StoreError::Clock`].
     pub fn in_memory(config: SqliteConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         clock.now().check()?;
-        let host = Host::new(None, config.lease);
+        let holder = LeaseHolder::new(None, config.lease);
         let connection = open::in_memory(&config.domains)?;
         patient(&connection, config.patience)?;
-        let database = Database::in_memory(connection, host, config.patience);
+        let database = Database::in_memory(connection, holder, config.patience);
         Self::over(database, config.into(), clock)
     }
 }

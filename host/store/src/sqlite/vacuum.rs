@@ -47,7 +47,7 @@ fn vacuum(writer: &mut Writer<Database>) -> Result<Vacuumed, StoreError> {
         .as_ref()
         .map(|held| held.file.path().to_owned());
     let before = path.as_deref().map_or(0, size);
-    let at_work = database.host.at_work(&database.connection, now);
+    let at_work = database.holder.at_work(&database.connection, now);
     if let [pid, ..] = at_work.map_err(failed)?.as_slice() {
         let message = format!(
             "process {pid} works on flows of this database, and could not write for as long as this takes: let it end, and try again"

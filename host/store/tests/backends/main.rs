@@ -15,7 +15,7 @@ use cairn_effects::event::{Event, FlowState};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::idempotency::{Key, asked};
 use cairn_model::value::{Digest, Value};
-use cairn_store::control::Operation;
+use cairn_store::operation::Operation;
 use cairn_store::{HostStore, Store, StoreError, WhenDurable};
 use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;

@@ -15,7 +15,7 @@
 //! assert_eq!(host.calls("catalog.volume"), [json!({"id": "v1"})]);
 //! ```
 
-mod checks;
+mod admission;
 mod effects;
 pub(crate) mod imports;
 mod surroundings;
@@ -31,7 +31,7 @@ use crate::{Disposition, Error, Failure, Outcome, Task, guest};
 
 pub(crate) use surroundings::{now, random};
 
-type Answer = Box<dyn FnMut(&Value) -> Result<Value, Error>>;
+type FakeFunction = Box<dyn FnMut(&Value) -> Result<Value, Error>>;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<RefCell<State>>>> = const { RefCell::new(None) };
@@ -52,7 +52,7 @@ struct State {
     settings: Value,
     request: Option<Value>,
     quota_committed: bool,
-    answers: HashMap<String, Answer>,
+    answers: HashMap<String, FakeFunction>,
     calls: Vec<(String, Value)>,
     surroundings: surroundings::Surroundings,
 }

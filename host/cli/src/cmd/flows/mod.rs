@@ -11,7 +11,7 @@ use cairn::event::{Entry, Event, LogLevel};
 use cairn::history::History;
 use cairn::id::{FlowId, IdPrefix, Identity, NotAPrefix, TaskId};
 use cairn::store::StoreError;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::{FlowFilter, Reader};
 use cairn::value::Value;
 use clap::{Args, Subcommand};

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use cairn::flow::FlowError;
-use cairn::host::{Done, HostError};
+use cairn::host::{Dispatched, HostError};
 use cairn::id::FlowId;
 use cairn::report::Report;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use clap::Args;
 
 use super::Which;
@@ -68,11 +68,11 @@ impl Operate {
         })?;
         let refused = |error| refused(id, error);
         let report = match host.operate(id, &operation).map_err(refused)? {
-            Done::Here(report) => *report,
-            Done::Asked { pid, request } if self.wait => {
+            Dispatched::Here(report) => *report,
+            Dispatched::Asked { pid, request } if self.wait => {
                 host.answer(id, pid, request, &operation).map_err(refused)?
             }
-            Done::Asked { pid, .. } => {
+            Dispatched::Asked { pid, .. } => {
                 let message = format!(
                     "process {pid}, which has the flow in hand, was asked to {} it",
                     operation.name()

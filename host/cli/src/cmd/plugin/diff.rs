@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use cairn::diff::{self, PluginChange, PluginVersion};
 use cairn::manifest::Limits;
 use cairn::plan::check_settings;
 use cairn::plugin::Plugins;
-use cairn::upgrade::{self, Change, Version};
 use cairn::value::{Digest, Object, Value};
 use clap::Args;
 use serde::Serialize;
@@ -43,7 +43,7 @@ struct Document<'d> {
     widens: bool,
     old: Side<'d>,
     new: Side<'d>,
-    changes: &'d [Change],
+    changes: &'d [PluginChange],
 }
 
 #[derive(Serialize)]
@@ -60,7 +60,7 @@ impl Diff {
         let plugins = session.plugins()?;
         let old = self.version(&plugins, &self.old)?;
         let new = self.version(&plugins, &self.new)?;
-        let changes = upgrade::changes(&old, &new, &self.settings, plugins.kinds());
+        let changes = diff::changes(&old, &new, &self.settings, plugins.kinds());
         let widening = changes.iter().filter(|change| change.widens.is_some());
         let widening = widening.count();
         if self.format.is_json() {
@@ -90,7 +90,7 @@ impl Diff {
         })
     }
 
-    fn version(&self, plugins: &Plugins, source: &str) -> Result<Version, Failure> {
+    fn version(&self, plugins: &Plugins, source: &str) -> Result<PluginVersion, Failure> {
         let failed = |error| {
             let mut failure = Failure::from(error);
             // What cannot be read is bad usage, whatever it is.
@@ -110,7 +110,7 @@ impl Diff {
                 described.map_err(|error| error.to_string())
             });
         let imports = plugin.imports().iter();
-        Ok(Version {
+        Ok(PluginVersion {
             digest: plugin.digest(),
             size: plugin.bytes().len() as u64,
             imports: imports.map(|import| import.name.clone()).collect(),
@@ -121,7 +121,7 @@ impl Diff {
     }
 }
 
-fn side<'d>(source: &'d str, version: &'d Version) -> Side<'d> {
+fn side<'d>(source: &'d str, version: &'d PluginVersion) -> Side<'d> {
     Side {
         source,
         sha256: version.digest,
@@ -130,7 +130,7 @@ fn side<'d>(source: &'d str, version: &'d Version) -> Side<'d> {
     }
 }
 
-fn text(changes: &[Change], widening: usize) -> String {
+fn text(changes: &[PluginChange], widening: usize) -> String {
     if changes.is_empty() {
         return "they are the same component\n".to_owned();
     }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use cairn::Submission;
 use cairn::error::Diagnostic;
+use cairn::flow_request::{self, Entered};
 use cairn::host::{Host, HostError, ReadyPlan};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
-use cairn::request::{self, Entered};
 use cairn::store::view::Reader;
 use cairn::value;
 
@@ -65,7 +65,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         let (key, request) = requested(Some(source), None)?;
         let entered = session.peek(&requester, |view| {
             let key = key.as_deref();
-            Ok(request::enter(
+            Ok(flow_request::enter(
                 &plan.name,
                 action,
                 &request,
@@ -229,7 +229,9 @@ impl Desk {
         let entered = request.map_err(Failure::from).and_then(|request| {
             let (flow, action) = (self.plan.name(), self.action.as_deref());
             let key = key.as_deref();
-            Ok(request::enter(flow, action, &request, key, None, &view)?)
+            Ok(flow_request::enter(
+                flow, action, &request, key, None, &view,
+            )?)
         });
         (key, entered)
     }

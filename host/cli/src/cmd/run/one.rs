@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::Submission;
+use cairn::flow_request;
 use cairn::history::History;
 use cairn::host::Host;
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::report::Report;
-use cairn::request;
 use cairn::rows::Row as _;
 use cairn::value::Value;
 use cairn::volumes::QuotaUsage;
@@ -69,7 +69,7 @@ impl Job<'_> {
         let planner = session.planner()?.policy(Arc::clone(&policy));
         let plan = session.plan(&planner, self.manifest, self.locked)?;
         let entered = session.peek(&requester, |view| {
-            Ok(request::enter(
+            Ok(flow_request::enter(
                 &plan.name,
                 plan.action.as_deref(),
                 &self.request,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cairn::error::{Diagnostic, Origin, log_end};
 use cairn::event::FlowState;
-use cairn::host::{Done, Planner, Submission};
+use cairn::flow_request::{self, RequestError};
+use cairn::host::{Dispatched, Planner, Submission};
 use cairn::manifest::{GrantKinds, Manifest};
 use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
 use cairn::report::{Report, Verdict};
-use cairn::request::{self, RequestError};
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::value::{Object, Value};
 
 use super::list::{Broken, Checklist};
@@ -46,7 +46,7 @@ impl Subject {
         let requester = session.demo();
         let resolved = host.store().try_read(&requester, |view| {
             let request = Value::Object(request);
-            request::resolve(plan.action.as_deref(), &request, None, view)
+            flow_request::resolve(plan.action.as_deref(), &request, None, view)
         });
         let request = match resolved {
             Ok(request) => request,
@@ -71,8 +71,8 @@ impl Subject {
         if report.flow.state == FlowState::Success {
             let reason = "to see it reverted".to_owned();
             report = match host.operate(report.flow.id, &Operation::Rollback { reason })? {
-                Done::Here(report) => *report,
-                Done::Asked { .. } => {
+                Dispatched::Here(report) => *report,
+                Dispatched::Asked { .. } => {
                     return Err(Failure::host("another process has the trial's flow"));
                 }
             };

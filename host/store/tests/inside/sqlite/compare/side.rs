@@ -3,7 +3,7 @@
 use cairn_effects::effect::Change;
 use cairn_effects::outbox::Message;
 use cairn_effects::rows::{
-    Done, Draft, Made, Overlay, Row as _, RowId, Rows, Stop, Table, Wants, typed, undo,
+    Draft, Made, Overlay, Row as _, RowId, Rows, RunRecord, Stop, Table, Wants, typed, undo,
 };
 use cairn_model::error::TaskError;
 use cairn_volumes::{
@@ -66,8 +66,8 @@ impl Side<Database> {
                  INSERT INTO quota_classes (class_name, resource, hard_limit) VALUES ('default', 'volumes', 7), ('cheap', 'gigabytes', 5);",
             )
             .unwrap();
-        let host = Host::new(None, config.lease);
-        let database = Database::in_memory(connection, host, config.patience);
+        let holder = LeaseHolder::new(None, config.lease);
+        let database = Database::in_memory(connection, holder, config.patience);
         Self::new(database, config, clock)
     }
 
@@ -187,7 +187,7 @@ impl<B: Backend> Side<B> {
         by: Caller<'_>,
         race: Race,
         rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>,
-    ) -> (Result<T, TaskError>, Done) {
+    ) -> (Result<T, TaskError>, RunRecord) {
         let mut draft = Draft::new(self.clock.now());
         loop {
             let services = self.env.domains().services();

@@ -1,4 +1,4 @@
-//! Operations that a process requests on a flow owned by another process.
+//! Operations on flows, and the requests by which one process asks another for them.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,13 +42,14 @@ impl Operation {
     }
 }
 
-/// A requested operation that has no answer yet.
+/// A request for an operation on a flow that another process may own; not answered yet. A flow's own request is a value: see
+/// [`flow_request`](crate::flow_request).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The number of the request.
+pub struct OperationRequest {
+    /// Its number.
     pub id: i64,
     /// The flow.
     pub flow: FlowId,
-    /// The requested operation.
+    /// The operation.
     pub operation: Operation,
 }

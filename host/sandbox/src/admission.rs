@@ -1,5 +1,5 @@
-//! What is asked before a flow's first task: policies whether the caller may have it, validators what is wrong with its
-//! request. Nobody who is asked changes anything, so all of it may be asked again, as recovery does.
+//! Admission of a flow before its first task: policies decide whether the caller may have it, validators find what is wrong with its
+//! request. Neither has side effects, so recovery may ask them again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use cairn_manifest::manifest::Mode;
 use cairn_model::error::{Origin, TaskError};
 use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value};
-use cairn_policy::{Answer, Asks};
+use cairn_policy::{Asks, PluginAnswer};
 
 /// Takes what somebody who is asked has to say besides the answer.
 pub type Said<'a> = dyn FnMut(LogLevel, String) + 'a;
@@ -77,15 +77,15 @@ pub trait Validator: Send + Sync {
     ) -> Result<Vec<Violation>, TaskError>;
 }
 
-/// What is asked before a flow's first task, in order: each policy, then each validator.
-pub struct Checks {
+/// The admission of a flow: the policies and validators that are asked before its first task, in order: each policy, then each validator.
+pub struct Admission {
     action: String,
     policies: Vec<(Mode, Arc<dyn Policy>)>,
     validators: Vec<Arc<dyn Validator>>,
 }
 
-impl Checks {
-    /// What policies are asked about, and who is asked.
+impl Admission {
+    /// Asks these policies about `action`, and these validators.
     pub fn new(
         action: impl Into<String>,
         policies: Vec<(Mode, Arc<dyn Policy>)>,
@@ -318,15 +318,15 @@ struct OnBehalf<'a> {
 }
 
 impl Asks for OnBehalf<'_> {
-    fn ask(&self, plugin: &str, action: &str, target: &Object) -> Answer {
+    fn ask(&self, plugin: &str, action: &str, target: &Object) -> PluginAnswer {
         let Some(policy) = self.plugins.0.get(plugin) else {
-            return Answer::Fails("the flow's manifest has no such plugin".to_owned());
+            return PluginAnswer::Fails("the flow's manifest has no such plugin".to_owned());
         };
         let mut said = |level, message| (self.log)(plugin, level, message);
         match policy.check(self.requester, action, target, &mut said) {
-            Ok(Decision::Allow) => Answer::Allows,
-            Ok(Decision::Deny(reason)) => Answer::Denies(reason),
-            Err(error) => Answer::Fails(error.with_log()),
+            Ok(Decision::Allow) => PluginAnswer::Allows,
+            Ok(Decision::Deny(reason)) => PluginAnswer::Denies(reason),
+            Err(error) => PluginAnswer::Fails(error.with_log()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Small policies and validators, as component text: one template, and a body for each behaviour.
 
-const TEMPLATE: &str = include_str!("../guests/check.wat");
+const TEMPLATE: &str = include_str!("../guests/admission.wat");
 
 /// What a guest does when it is asked, as a policy or as a validator. It has logged `was asked` by then, as a policy.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,8 @@ use cairn_model::id::TaskId;
 use cairn_model::retry::Retry;
 use cairn_model::value::{Object, Value};
 
-/// A task in a flow.
-pub(super) struct Runner {
+/// A task with its place in a flow: its id, name and retries.
+pub(super) struct FlowTask {
     pub(super) id: TaskId,
     pub(super) name: Arc<str>,
     pub(super) task: Arc<dyn Task>,
@@ -17,17 +17,17 @@ pub(super) struct Runner {
     pub(super) revert: Retry,
 }
 
-/// Finds out who gives each runner its inputs.
+/// Finds the task that provides each input.
 ///
 /// # Errors
-/// `MissingDependencies` of the last runner that lacks some, as TaskFlow has it, with every name it lacks, sorted.
-pub(super) fn wiring(runners: &[Arc<Runner>]) -> Result<Vec<Wiring<TaskId>>, TaskError> {
-    let ports: Vec<_> = runners
+/// `MissingDependencies` of the last task that lacks some, as TaskFlow has it, with every name it lacks, sorted.
+pub(super) fn wiring(flow_tasks: &[Arc<FlowTask>]) -> Result<Vec<Wiring<TaskId>>, TaskError> {
+    let ports: Vec<_> = flow_tasks
         .iter()
-        .map(|runner| {
-            let spec = runner.task.spec();
+        .map(|flow_task| {
+            let spec = flow_task.task.spec();
             Ports {
-                task: runner.id,
+                task: flow_task.id,
                 requires: &spec.requires,
                 optional: &spec.optional,
                 provides: &spec.provides,
@@ -36,10 +36,10 @@ pub(super) fn wiring(runners: &[Arc<Runner>]) -> Result<Vec<Wiring<TaskId>>, Tas
         .collect();
     wire(&ports).map_err(|mut missing| {
         let last = missing.pop();
-        let runner = runners
+        let flow_task = flow_tasks
             .iter()
-            .find(|runner| last.as_ref().is_some_and(|last| last.task == runner.id));
-        let name = runner.map_or("", |runner| &*runner.name);
+            .find(|flow_task| last.as_ref().is_some_and(|last| last.task == flow_task.id));
+        let name = flow_task.map_or("", |flow_task| &*flow_task.name);
         let names = last.map(|last| last.names).unwrap_or_default();
         let message = format!("no task before `{name}` provides {}", names.join(", "));
         TaskError::host(HostErrorKind::MissingDependencies, message)
@@ -48,7 +48,7 @@ pub(super) fn wiring(runners: &[Arc<Runner>]) -> Result<Vec<Wiring<TaskId>>, Tas
     })
 }
 
-/// A runner's inputs: what its providers returned, null where a name was left out, and those optional ones that a provider's
+/// The inputs of a task: what its providers returned, null where a name was left out, and those optional ones that a provider's
 /// result holds, the nearest first.
 pub(super) fn inputs(wiring: &Wiring<TaskId>, history: &History) -> Object {
     let held = |task: TaskId, name: &str| -> Option<Value> {

@@ -20,9 +20,9 @@ use crate::plan::Inspected;
 /// The version of the format.
 const FORMAT: i64 = 1;
 
-/// What the plugins of one manifest are, by their keys.
+/// The lock file of one manifest: its plugins by their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lock(BTreeMap<String, Locked>);
+pub struct LockFile(BTreeMap<String, Locked>);
 
 /// What one plugin is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl fmt::Display for Difference {
     }
 }
 
-impl Lock {
+impl LockFile {
     /// The lock file of a manifest: `flow.lock` beside `flow.toml`.
     pub fn path(manifest: &Path) -> PathBuf {
         manifest.with_extension("lock")

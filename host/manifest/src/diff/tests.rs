@@ -2,9 +2,9 @@ use serde_json::json;
 
 use super::*;
 
-fn version() -> Version {
+fn version() -> PluginVersion {
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    Version {
+    PluginVersion {
         digest: Digest::of(b"one"),
         size: 10,
         imports: ["cairn:plugin/context@0.1.0", "wasi:io/poll@0.2.0"]
@@ -25,7 +25,7 @@ fn version() -> Version {
 }
 
 /// `part old -> new`, with `!` before it when it widens.
-fn text(change: &Change) -> String {
+fn text(change: &PluginChange) -> String {
     let path = change.path.as_deref().unwrap_or_default();
     format!(
         "{}{}{path} {} -> {}",
@@ -37,11 +37,11 @@ fn text(change: &Change) -> String {
 }
 
 /// The changes that `change` makes, but for the digest and size.
-fn after(change: impl FnOnce(&mut Version)) -> Vec<String> {
+fn after(change: impl FnOnce(&mut PluginVersion)) -> Vec<String> {
     after_with(&json!({}), change)
 }
 
-fn after_with(settings: &Value, change: impl FnOnce(&mut Version)) -> Vec<String> {
+fn after_with(settings: &Value, change: impl FnOnce(&mut PluginVersion)) -> Vec<String> {
     let mut new = version();
     change(&mut new);
     let settings = settings.as_object().unwrap();
@@ -51,7 +51,7 @@ fn after_with(settings: &Value, change: impl FnOnce(&mut Version)) -> Vec<String
         .collect()
 }
 
-fn described(version: &mut Version) -> &mut Descriptor {
+fn described(version: &mut PluginVersion) -> &mut Descriptor {
     version.descriptor.as_mut().unwrap()
 }
 
@@ -286,7 +286,7 @@ fn a_schema_is_compared_rule_by_rule() {
 
 #[test]
 fn settings_that_only_the_old_one_takes_widen() {
-    let stricter = |version: &mut Version| {
+    let stricter = |version: &mut PluginVersion| {
         version.settings_schema["properties"]["pattern"]["maxLength"] = json!(1);
     };
     let rule = "!settings/properties/pattern/maxLength null -> 1";

@@ -15,8 +15,8 @@ use cairn_model::value::{Object, Value, text};
 
 use super::ended::exceeded;
 use super::{Plugin, exports};
+use crate::admission::{Decision, Policy, Said, Validator, Violation};
 use crate::capability::{Active, Denied, Granted, Services, State, from_wit};
-use crate::check::{Decision, Policy, Said, Validator, Violation};
 
 /// The longest reason or message, in bytes; the rest is cut off.
 const MAX_TEXT: usize = 4 << 10;
@@ -110,8 +110,8 @@ impl Policy for PolicyPlugin {
             plugin.check(state, &self.0.granted.limits, action, &target)
         })?;
         match answer.map_err(from_wit)? {
-            exports::Decision::Allow => Ok(Decision::Allow),
-            exports::Decision::Deny(reason) => {
+            exports::RawDecision::Allow => Ok(Decision::Allow),
+            exports::RawDecision::Deny(reason) => {
                 self.0.check_size(reason.len())?;
                 Ok(Decision::Deny(cut(reason)))
             }

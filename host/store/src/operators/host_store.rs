@@ -16,8 +16,8 @@ use super::view::Pruned;
 use super::{idempotency, lookup};
 use crate::StoreError;
 use crate::batched::Batched;
-use crate::control::{Operation, Request};
 use crate::host::{FlowOnDisk, HostStore, Operators, Read, Watch, Work};
+use crate::operation::{Operation, OperationRequest};
 use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
 
 /// How long answers are kept for the process that made the request.
@@ -115,7 +115,7 @@ impl<B: SqlBackend> HostStore for Batched<B> {
         Ok(answer.and_then(|answer| serde_json::from_str(&answer).ok()))
     }
 
-    fn requests(&self) -> Result<Vec<Request>, StoreError> {
+    fn requests(&self) -> Result<Vec<OperationRequest>, StoreError> {
         let writer = self.writer();
         let backend = &writer.ledger.backend;
         Ok(requests(backend.reading(), backend.host())?)
@@ -213,7 +213,7 @@ impl Watch for Beside {
 }
 
 /// Returns the open requests for flows that a host owns or no host owns.
-fn requests(sql: &dyn Sql, host: Cell) -> Result<Vec<Request>, SqlError> {
+fn requests(sql: &dyn Sql, host: Cell) -> Result<Vec<OperationRequest>, SqlError> {
     let statement = "SELECT requests.id, requests.flow, operation FROM requests JOIN flows ON flows.id = requests.flow
                      WHERE answer IS NULL AND (host = $1 OR host IS NULL) ORDER BY requests.id";
     let mut found = Vec::new();
@@ -221,7 +221,7 @@ fn requests(sql: &dyn Sql, host: Cell) -> Result<Vec<Request>, SqlError> {
         let row = Columns(&row);
         // An operation of a newer version is left for a process of that version.
         if let Ok(operation) = serde_json::from_str(&row.text(2)?) {
-            found.push(Request {
+            found.push(OperationRequest {
                 id: row.int(0)?,
                 flow: row.flow(1)?,
                 operation,

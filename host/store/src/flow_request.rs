@@ -1,4 +1,4 @@
-//! Resolves the request of an operator to the request that a flow gets.
+//! The request of a flow: turns what an operator asks into what the flow is given.
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use acceptance::check_guest::Asked;
+use acceptance::admission_guest::Asked;
 use acceptance::program::Program;
 use acceptance::stranger::Stranger;
 

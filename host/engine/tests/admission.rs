@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use cairn::check::{Checks, Decision, Policy, Said};
+use cairn::admission::{Admission, Decision, Policy, Said};
 use cairn::clock::SystemClock;
 use cairn::error::{Origin, TaskError};
 use cairn::event::{Event, FlowState};
@@ -20,11 +20,11 @@ use cairn::task::{Context, Task, TaskSpec};
 use cairn::value::{Object, Value};
 use serde_json::json;
 
-type Answer = dyn Fn() -> Result<Decision, TaskError> + Send + Sync;
+type Decide = dyn Fn() -> Result<Decision, TaskError> + Send + Sync;
 
 /// A policy made of a function, which counts how often it is asked.
 struct Asked {
-    answer: Box<Answer>,
+    answer: Box<Decide>,
     times: AtomicUsize,
 }
 
@@ -113,7 +113,7 @@ fn furnish(flow: &Flow, policy: &Arc<Asked>, mode: Mode) -> Arc<AtomicUsize> {
     let task = Counts(TaskSpec::new("counts"), Arc::clone(&calls));
     flow.add(Arc::new(task)).unwrap();
     let policies = vec![(mode, Arc::clone(policy) as Arc<dyn Policy>)];
-    flow.set_checks(Some(Arc::new(Checks::new(
+    flow.set_admission(Some(Arc::new(Admission::new(
         "volume:create",
         policies,
         Vec::new(),
@@ -146,7 +146,7 @@ fn a_flow_that_is_denied_fails_and_nothing_is_called_or_reverted() {
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     // Reset, it is asked again.
     flow.reset().unwrap();
-    flow.set_checks(None);
+    flow.set_admission(None);
     flow.run().unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }

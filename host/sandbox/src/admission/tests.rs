@@ -66,15 +66,15 @@ fn validator(name: &'static str, answer: Result<Vec<Violation>, TaskError>) -> A
     Arc::new(Fixed(name, answer))
 }
 
-/// What comes of the checks, and the events but for logs.
+/// The result of the admission, and the events but for logs.
 fn pass(
     policies: Vec<(Mode, Arc<dyn Policy>)>,
     validators: Vec<Arc<dyn Validator>>,
 ) -> (Result<(), TaskError>, Vec<Event>) {
-    let checks = Checks::new("ticket:open", policies, validators);
+    let admission = Admission::new("ticket:open", policies, validators);
     let mut events = Vec::new();
     let requester = Identity::new("ann", "blue");
-    let result = checks.pass(&requester, &json!({"size": 1}), &mut |event| {
+    let result = admission.pass(&requester, &json!({"size": 1}), &mut |event| {
         if !matches!(event, Event::CheckLog { .. }) {
             events.push(event);
         }
@@ -212,10 +212,10 @@ fn a_rule_that_asks_for_a_plugin_that_is_not_there_fails() {
     let asks = plugins.on_behalf_of(&requester, &|_, _, _| {});
     assert_eq!(
         asks.ask("a", "x", &Object::new()),
-        Answer::Denies("closed".to_owned())
+        PluginAnswer::Denies("closed".to_owned())
     );
     assert!(matches!(
         asks.ask("b", "x", &Object::new()),
-        Answer::Fails(_)
+        PluginAnswer::Fails(_)
     ));
 }

@@ -1,4 +1,4 @@
-//! What another version of a plugin asks for and gives that this one does not, and the other way round.
+//! Compares two versions of a plugin: what the new one imports, needs and provides that the old one does not, and the other way round.
 //!
 //! A change *widens* when whoever uses the plugin has to look: it imports an interface that it did not, takes an input that it did
 //! not, needs one that it could do without, provides or exports less, or may refuse settings that were right. Everything else, a
@@ -15,9 +15,9 @@ use crate::plan::{Descriptor, check_settings};
 
 mod schema;
 
-/// What is known of one version of a plugin.
+/// One version of a plugin, to be compared.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Version {
+pub struct PluginVersion {
     /// Digest of the component.
     pub digest: Digest,
     /// Size of the component in bytes.
@@ -77,9 +77,9 @@ impl Part {
     }
 }
 
-/// One change.
+/// One change between two versions of a plugin.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change {
+pub struct PluginChange {
     /// What changed.
     pub part: Part,
     /// Where in the schema of the settings, an RFC 6901 JSON pointer; `None` for every other part.
@@ -94,7 +94,12 @@ pub struct Change {
 }
 
 /// Compares `old` and `new`, which were both given `settings`, on a host with the capabilities in `kinds`.
-pub fn changes(old: &Version, new: &Version, settings: &Object, kinds: &GrantKinds) -> Vec<Change> {
+pub fn changes(
+    old: &PluginVersion,
+    new: &PluginVersion,
+    settings: &Object,
+    kinds: &GrantKinds,
+) -> Vec<PluginChange> {
     let mut changes = Vec::new();
     replaced(
         &mut changes,
@@ -111,10 +116,15 @@ pub fn changes(old: &Version, new: &Version, settings: &Object, kinds: &GrantKin
     changes
 }
 
-fn replaced(changes: &mut Vec<Change>, part: Part, old: impl Into<Value>, new: impl Into<Value>) {
+fn replaced(
+    changes: &mut Vec<PluginChange>,
+    part: Part,
+    old: impl Into<Value>,
+    new: impl Into<Value>,
+) {
     let (old, new) = (old.into(), new.into());
     if old != new {
-        changes.push(Change {
+        changes.push(PluginChange {
             part,
             path: None,
             old,
@@ -124,8 +134,8 @@ fn replaced(changes: &mut Vec<Change>, part: Part, old: impl Into<Value>, new: i
     }
 }
 
-fn dropped(part: Part, name: &str, widens: Option<&str>) -> Change {
-    Change {
+fn dropped(part: Part, name: &str, widens: Option<&str>) -> PluginChange {
+    PluginChange {
         part,
         path: None,
         old: name.into(),
@@ -134,8 +144,8 @@ fn dropped(part: Part, name: &str, widens: Option<&str>) -> Change {
     }
 }
 
-fn added(part: Part, name: &str, widens: Option<&str>) -> Change {
-    Change {
+fn added(part: Part, name: &str, widens: Option<&str>) -> PluginChange {
+    PluginChange {
         part,
         path: None,
         old: Value::Null,
@@ -144,7 +154,7 @@ fn added(part: Part, name: &str, widens: Option<&str>) -> Change {
     }
 }
 
-fn exports(changes: &mut Vec<Change>, old: &BTreeSet<String>, new: &BTreeSet<String>) {
+fn exports(changes: &mut Vec<PluginChange>, old: &BTreeSet<String>, new: &BTreeSet<String>) {
     let less = Some("it cannot be used in every place any more");
     changes.extend(
         old.difference(new)
@@ -159,7 +169,7 @@ fn exports(changes: &mut Vec<Change>, old: &BTreeSet<String>, new: &BTreeSet<Str
 /// A patch release of WASI is the same interface: toolchains move between them. `types` has no functions, so nobody asks
 /// anything by it.
 fn imports(
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<PluginChange>,
     old: &BTreeSet<String>,
     new: &BTreeSet<String>,
     kinds: &GrantKinds,
@@ -189,7 +199,7 @@ fn unpatched(name: &str) -> &str {
 }
 
 fn descriptors(
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<PluginChange>,
     old: &Result<Descriptor, String>,
     new: &Result<Descriptor, String>,
 ) {
@@ -234,14 +244,19 @@ fn descriptors(
 }
 
 /// Whether both take the settings that were given.
-fn settings_taken(changes: &mut Vec<Change>, old: &Version, new: &Version, settings: &Object) {
-    let taken = |version: &Version| {
+fn settings_taken(
+    changes: &mut Vec<PluginChange>,
+    old: &PluginVersion,
+    new: &PluginVersion,
+    settings: &Object,
+) {
+    let taken = |version: &PluginVersion| {
         check_settings(settings, &version.settings_schema)
             .map_err(|error| error.to_string())
             .and_then(|()| version.descriptor.as_ref().map(drop).map_err(Clone::clone))
     };
     if let (Ok(()), Err(reason)) = (taken(old), taken(new)) {
-        changes.push(Change {
+        changes.push(PluginChange {
             part: Part::Settings,
             path: None,
             old: "taken".into(),

@@ -1,4 +1,4 @@
-//! The host's interface to the database in memory: plans, requests, flows that were set aside.
+//! Implements [`HostStore`] for the database in memory.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use cairn_model::value::{Digest, Value};
 use super::{Memory, MemoryDatabase, Tables};
 use crate::StoreError;
 use crate::batched::Batched;
-use crate::control::{Operation, Request};
 use crate::host::{FlowOnDisk, HostStore, Operators, Watch};
+use crate::operation::{Operation, OperationRequest};
 
 /// A requested operation on a flow.
 pub(super) struct Asked {
@@ -22,13 +22,13 @@ pub(super) struct Asked {
 
 impl Tables {
     /// Returns the open requests for flows that this host owns or no host owns.
-    fn requests(&self, host: HostId) -> Vec<Request> {
+    fn requests(&self, host: HostId) -> Vec<OperationRequest> {
         let open = self.requests.iter().filter(|(_, asked)| {
             let flow = self.flows.get(&asked.flow);
             let is_ours = |flow: &super::Flow| flow.host.is_none_or(|by| by == host);
             asked.answer.is_none() && flow.is_some_and(is_ours)
         });
-        open.map(|(id, asked)| Request {
+        open.map(|(id, asked)| OperationRequest {
             id: *id,
             flow: asked.flow,
             operation: asked.operation.clone(),
@@ -137,7 +137,7 @@ impl HostStore for Batched<Memory> {
         })
     }
 
-    fn requests(&self) -> Result<Vec<Request>, StoreError> {
+    fn requests(&self) -> Result<Vec<OperationRequest>, StoreError> {
         self.settled(|tables, host| Ok(tables.requests(host)))
     }
 

@@ -1,4 +1,4 @@
-//! An operator's hand on a flow: stop it, go on with it, roll it back, whoever runs it.
+//! Operations on a flow: interrupts, resumes, resets and rolls it back, in this process or by a request to the one that owns it.
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use cairn_model::error::Cause;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 use cairn_store::StoreError;
-use cairn_store::control::{Operation, Request};
+use cairn_store::operation::{Operation, OperationRequest};
 
 use super::submit::Tell;
 use super::{Core, Hindrance, Host, HostError};
@@ -23,8 +23,8 @@ use crate::flow::{Completion, Flow, FlowError, Recovery};
 /// Between two looks for an answer.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A flow that somebody here works on.
-pub(super) struct Live {
+/// A flow that this process works on.
+pub(super) struct ActiveFlow {
     /// `None` while it is made from its journal.
     pub(super) flow: Option<Flow>,
     /// What is to be done when it rests.
@@ -38,12 +38,12 @@ pub(super) struct Follower {
     tell: Tell,
 }
 
-/// What was done, or who was asked to do it.
+/// Where an operation was dispatched to: carried out here, or requested of the process that owns the flow.
 #[derive(Debug)]
-pub enum Done {
-    /// It is done.
+pub enum Dispatched {
+    /// This process carried it out.
     Here(Box<Report>),
-    /// This process has the flow in hand; it was asked, and the request is on disk.
+    /// Another process owns the flow; the request to it is on disk.
     Asked {
         /// The process.
         pid: u32,
@@ -58,17 +58,17 @@ impl Host {
     ///
     /// # Errors
     /// [`HostError::Flow`] when the flow's state does not allow it, [`HostError::CannotTakeUp`], [`HostError::Store`].
-    pub fn operate(&self, id: FlowId, operation: &Operation) -> Result<Done, HostError> {
+    pub fn operate(&self, id: FlowId, operation: &Operation) -> Result<Dispatched, HostError> {
         loop {
             match self.core.operate(id, operation.clone()) {
                 Err(HostError::Store(StoreError::InHand { pid, .. })) => {
-                    return Ok(Done::Asked {
+                    return Ok(Dispatched::Asked {
                         pid,
                         request: self.core.store.ask(id, operation)?,
                     });
                 }
                 Err(error) if error.is_of_the_moment() => std::thread::sleep(LOOK),
-                other => return other.map(|report| Done::Here(Box::new(report))),
+                other => return other.map(|report| Dispatched::Here(Box::new(report))),
             }
         }
     }
@@ -120,19 +120,19 @@ impl Host {
 impl Core {
     /// Somebody here works on a new flow from now on.
     pub(super) fn enter(&self, flow: &Flow) {
-        let live = Live {
+        let active = ActiveFlow {
             flow: Some(flow.clone()),
             followers: Vec::new(),
         };
-        self.live().insert(flow.id(), live);
+        self.active().insert(flow.id(), active);
     }
 
     /// Takes a flow from its journal; somebody here works on it from now on.
     pub(super) fn take_up(self: &Arc<Self>, id: FlowId) -> Result<(Flow, OnLost), HostError> {
-        match self.live().entry(id) {
+        match self.active().entry(id) {
             Entry::Occupied(_) => return Err(HostError::InHand(id)),
             Entry::Vacant(place) => {
-                place.insert(Live {
+                place.insert(ActiveFlow {
                     flow: None,
                     followers: Vec::new(),
                 });
@@ -141,8 +141,8 @@ impl Core {
         let restored = self.restore(id);
         match &restored {
             Ok((flow, _)) => {
-                if let Some(live) = self.live().get_mut(&id) {
-                    live.flow = Some(flow.clone());
+                if let Some(active) = self.active().get_mut(&id) {
+                    active.flow = Some(flow.clone());
                 }
             }
             Err(error) => {
@@ -155,8 +155,8 @@ impl Core {
 
     /// Nobody here works on it any more; says who waits for that.
     pub(super) fn leave(&self, id: FlowId) -> Vec<Follower> {
-        let live = self.live().remove(&id);
-        live.map(|live| live.followers).unwrap_or_default()
+        let active = self.active().remove(&id);
+        active.map(|active| active.followers).unwrap_or_default()
     }
 
     /// Tells those who waited until a flow rests, or does what they asked for.
@@ -195,7 +195,7 @@ impl Core {
 
     /// Does something with a flow that no other process has in hand.
     fn operate_then(self: &Arc<Self>, id: FlowId, operation: Operation, tell: Tell) {
-        let Some((operation, tell)) = self.operate_on_live(id, operation, tell) else {
+        let Some((operation, tell)) = self.operate_on_active(id, operation, tell) else {
             return;
         };
         let flow = match self.take_up(id) {
@@ -216,18 +216,18 @@ impl Core {
     }
 
     /// Does something with a flow that somebody here works on; gives it back when nobody does.
-    fn operate_on_live(
+    fn operate_on_active(
         &self,
         id: FlowId,
         operation: Operation,
         tell: Tell,
     ) -> Option<(Operation, Tell)> {
-        let mut lives = self.live();
-        let Some(live) = lives.get_mut(&id) else {
+        let mut flows = self.active();
+        let Some(active) = flows.get_mut(&id) else {
             return Some((operation, tell));
         };
-        let Some(flow) = live.flow.clone() else {
-            drop(lives);
+        let Some(flow) = active.flow.clone() else {
+            drop(flows);
             tell(Err(HostError::InHand(id)));
             return None;
         };
@@ -235,7 +235,7 @@ impl Core {
             Operation::Interrupt => None,
             Operation::Rollback { .. } => Some(operation),
             _ => {
-                drop(lives);
+                drop(flows);
                 let state = flow.state();
                 tell(Err(HostError::Flow(FlowError::InvalidState {
                     operation: operation.name(),
@@ -245,8 +245,8 @@ impl Core {
                 return None;
             }
         };
-        live.followers.push(Follower { then, tell });
-        drop(lives);
+        active.followers.push(Follower { then, tell });
+        drop(flows);
         if let Err(error) = flow.interrupt() {
             // It ends by itself, and whoever follows it is told how.
             tracing::debug!(flow = %id, %error, "the flow was not interrupted");
@@ -267,8 +267,8 @@ impl Core {
     }
 
     /// Does what another process asked for.
-    pub(super) fn serve(self: &Arc<Self>, request: Request) {
-        let Request {
+    pub(super) fn serve(self: &Arc<Self>, request: OperationRequest) {
+        let OperationRequest {
             id,
             flow,
             operation,
@@ -284,7 +284,7 @@ impl Core {
             }
             core.keeper.served(id);
         });
-        if let Some((operation, tell)) = self.operate_on_live(flow, operation, tell) {
+        if let Some((operation, tell)) = self.operate_on_active(flow, operation, tell) {
             let job = move |core: &Arc<Self>| core.operate_then(flow, operation, tell);
             if let Err(error) = self.pool.push(self, job) {
                 tracing::debug!(%error, "a request is left to the next host");

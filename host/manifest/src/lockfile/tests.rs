@@ -62,19 +62,19 @@ fn plugins() -> BTreeMap<String, Inspected> {
     ])
 }
 
-fn lock() -> Lock {
-    Lock::of(&manifest(), &plugins(), &kinds())
+fn lock() -> LockFile {
+    LockFile::of(&manifest(), &plugins(), &kinds())
 }
 
-fn parse(text: &str) -> Result<Lock, String> {
-    Lock::parse(text, Path::new("flow.lock"), &kinds()).map_err(|error| error.to_string())
+fn parse(text: &str) -> Result<LockFile, String> {
+    LockFile::parse(text, Path::new("flow.lock"), &kinds()).map_err(|error| error.to_string())
 }
 
 /// The differences after `change` was made to the second plugin.
 fn after(change: impl FnOnce(&mut Inspected)) -> Vec<String> {
     let mut plugins = plugins();
     change(plugins.get_mut("naming").unwrap());
-    let now = Lock::of(&manifest(), &plugins, &kinds());
+    let now = LockFile::of(&manifest(), &plugins, &kinds());
     texts(&lock().differences(&now, &kinds()))
 }
 
@@ -115,7 +115,7 @@ grants = {{ quota = {{ resources = ["volumes"] }} }}
     assert_eq!(text, expected);
     assert_eq!(parse(&text), Ok(lock()));
     assert_eq!(
-        Lock::path(Path::new("flows/flow.toml")),
+        LockFile::path(Path::new("flows/flow.toml")),
         Path::new("flows/flow.lock")
     );
 }
@@ -133,7 +133,7 @@ fn a_built_in_plugin_may_be_built_anew() {
     let mut plugins = plugins();
     plugins.get_mut("inject").unwrap().digest = Digest::of(b"a newer build");
     assert_eq!(
-        lock().differences(&Lock::of(&manifest(), &plugins, &kinds()), &kinds()),
+        lock().differences(&LockFile::of(&manifest(), &plugins, &kinds()), &kinds()),
         []
     );
 }
@@ -181,7 +181,7 @@ fn a_grant_that_the_manifest_widens_differs() {
     let wide = FLOW.replace("{ resources = [\"volumes\"] }", "true");
     let manifest = Manifest::parse(&wide, Path::new("flow.toml"), &kinds()).unwrap();
     assert_eq!(
-        texts(&lock().differences(&Lock::of(&manifest, &plugins(), &kinds()), &kinds())),
+        texts(&lock().differences(&LockFile::of(&manifest, &plugins(), &kinds()), &kinds())),
         ["naming: grants { quota = { resources = [\"volumes\"] } } -> { quota = true }"]
     );
 }
@@ -192,7 +192,7 @@ fn plugins_that_come_and_go_differ() {
     more.insert("spare".to_owned(), found("spare", &[]));
     let text = format!("{FLOW}[plugins.spare]\npath = 's'\n");
     let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds()).unwrap();
-    let more = Lock::of(&manifest, &more, &kinds());
+    let more = LockFile::of(&manifest, &more, &kinds());
     let digest = Digest::of(b"spare");
     assert_eq!(
         texts(&lock().differences(&more, &kinds())),
@@ -260,7 +260,7 @@ proptest! {
         plugin.requires = names.iter().cloned().collect();
         plugin.name = names.concat();
         plugin.grants.insert("rpc", Grant::only("topics", topics), &kinds());
-        let lock = Lock(BTreeMap::from([(key, plugin)]));
+        let lock = LockFile(BTreeMap::from([(key, plugin)]));
         let text = lock.to_text(Path::new("a\nb.toml"));
         prop_assert_eq!(parse(&text), Ok(lock), "{}", text);
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use cairn_model::value::{Object, Value};
 
-use super::{Change, Part};
+use super::{Part, PluginChange};
 
 /// What a JSON value is in a schema.
 #[derive(Clone, Copy)]
@@ -20,12 +20,12 @@ enum Place {
     Definitions,
 }
 
-pub(super) fn changes(changes: &mut Vec<Change>, old: &Value, new: &Value) {
+pub(super) fn changes(changes: &mut Vec<PluginChange>, old: &Value, new: &Value) {
     compare(changes, "", Place::Schema, old, new);
 }
 
 // The recursion is bounded: documents that plugins hand over are parsed with a limit on their depth.
-fn compare(changes: &mut Vec<Change>, path: &str, place: Place, old: &Value, new: &Value) {
+fn compare(changes: &mut Vec<PluginChange>, path: &str, place: Place, old: &Value, new: &Value) {
     match (old, new) {
         (old, new) if old == new => {}
         (Value::Object(old), Value::Object(new)) => objects(changes, path, place, old, new),
@@ -40,7 +40,7 @@ fn compare(changes: &mut Vec<Change>, path: &str, place: Place, old: &Value, new
 
 const STRICTER: &str = "settings that were right may be refused";
 
-fn objects(changes: &mut Vec<Change>, path: &str, place: Place, old: &Object, new: &Object) {
+fn objects(changes: &mut Vec<PluginChange>, path: &str, place: Place, old: &Object, new: &Object) {
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for key in keys {
         let path = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
@@ -68,7 +68,7 @@ fn objects(changes: &mut Vec<Change>, path: &str, place: Place, old: &Object, ne
 }
 
 fn keyword(
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<PluginChange>,
     path: &str,
     key: &str,
     old: Option<&Value>,
@@ -145,7 +145,7 @@ fn types(value: &Value) -> BTreeSet<&str> {
 
 /// Two lists as sets: what is added and dropped, each with why that widens.
 fn names(
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<PluginChange>,
     path: &str,
     old: Option<&Value>,
     new: Option<&Value>,
@@ -162,13 +162,13 @@ fn names(
 }
 
 fn push(
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<PluginChange>,
     path: &str,
     old: Option<&Value>,
     new: Option<&Value>,
     widens: Option<&str>,
 ) {
-    changes.push(Change {
+    changes.push(PluginChange {
         part: Part::Settings,
         path: Some(path.to_owned()),
         old: old.cloned().unwrap_or_default(),

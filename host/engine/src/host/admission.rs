@@ -1,38 +1,39 @@
-//! The policies and validators of a plan, made ready to be asked.
+//! Creates the policies and validators of a plan from their components.
 
 use std::sync::Arc;
 
 use cairn_manifest::manifest::Grants;
-use cairn_manifest::plan::{Plan, PlannedCheck};
+use cairn_manifest::plan::{Plan, PlannedAdmission};
 use cairn_model::value::Value;
+use cairn_sandbox::admission::{Admission, Policy, RulePlugins, Validator};
 use cairn_sandbox::capability::{Granted, Services};
-use cairn_sandbox::check::{Checks, Policy, RulePlugins, Validator};
 use cairn_sandbox::plugin::{Plugin, PolicyPlugin, ValidatorPlugin};
 
 use super::{HostError, Planner};
 
 /// Finds the component of a policy or validator.
-type Find<'f> = dyn Fn(&PlannedCheck) -> Result<Arc<Plugin>, HostError> + 'f;
+type Find<'f> = dyn Fn(&PlannedAdmission) -> Result<Arc<Plugin>, HostError> + 'f;
 
-/// What is asked before the first task of the plan's flows.
-pub(super) fn checks(
+/// Creates the admission of the plan's flows.
+pub(super) fn admission(
     plan: &Plan,
     find: &Find<'_>,
     planner: &Planner,
     services: &Arc<Services>,
-) -> Result<Checks, HostError> {
+) -> Result<Admission, HostError> {
     let policies = plan.policies.iter();
-    let policies = policies.map(|check| Ok((check.mode, policy(check, find, planner, services)?)));
-    let validators = plan.validators.iter().map(|check| {
+    let policies =
+        policies.map(|planned| Ok((planned.mode, policy(planned, find, planner, services)?)));
+    let validators = plan.validators.iter().map(|planned| {
         let plugin = ValidatorPlugin::new(
-            &check.plugin,
-            find(check)?,
-            granted(check, planner),
+            &planned.plugin,
+            find(planned)?,
+            granted(planned, planner),
             Arc::clone(services),
         );
         Ok(Arc::new(plugin) as Arc<dyn Validator>)
     });
-    Ok(Checks::new(
+    Ok(Admission::new(
         plan.action.as_deref().unwrap_or_default(),
         policies.collect::<Result<_, HostError>>()?,
         validators.collect::<Result<_, HostError>>()?,
@@ -47,32 +48,32 @@ pub(super) fn rule_plugins(
     services: &Arc<Services>,
 ) -> Result<RulePlugins, HostError> {
     let plugins = plan.rule_plugins.iter();
-    let plugins = plugins.map(|check| policy(check, find, planner, services));
+    let plugins = plugins.map(|planned| policy(planned, find, planner, services));
     Ok(RulePlugins::new(plugins.collect::<Result<Vec<_>, _>>()?))
 }
 
 fn policy(
-    check: &PlannedCheck,
+    planned: &PlannedAdmission,
     find: &Find<'_>,
     planner: &Planner,
     services: &Arc<Services>,
 ) -> Result<Arc<dyn Policy>, HostError> {
-    let plugin = find(check)?;
+    let plugin = find(planned)?;
     let services = Arc::clone(services);
     Ok(Arc::new(PolicyPlugin::new(
-        &check.plugin,
+        &planned.plugin,
         plugin,
-        granted(check, planner),
+        granted(planned, planner),
         services,
     )))
 }
 
 /// No capability: what is asked changes nothing, and asks no rule in its turn.
-fn granted(check: &PlannedCheck, planner: &Planner) -> Granted {
+fn granted(planned: &PlannedAdmission, planner: &Planner) -> Granted {
     Granted {
-        settings: Value::Object(check.settings.clone()).to_string(),
+        settings: Value::Object(planned.settings.clone()).to_string(),
         grants: Grants::default(),
-        limits: planner.limits_today(&check.limits, &format!("`{}`", check.plugin)),
+        limits: planner.limits_today(&planned.limits, &format!("`{}`", planned.plugin)),
         sees_request: false,
     }
 }

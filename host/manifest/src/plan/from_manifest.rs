@@ -1,4 +1,4 @@
-//! From a manifest to a plan: every check that needs to know the plugins.
+//! Makes a plan from a manifest and its plugins: checks each plugin against the manifest, and wires the tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,10 +95,10 @@ impl Manifest {
             })
             .collect();
         let policies = self.policies.iter().map(|entry| {
-            self.planned_check(&entry.plugin, Role::Policy, entry.mode, inspected, kinds)
+            self.planned_admission(&entry.plugin, Role::Policy, entry.mode, inspected, kinds)
         });
         let validators = self.validators.iter().map(|entry| {
-            self.planned_check(
+            self.planned_admission(
                 &entry.plugin,
                 Role::Validator,
                 Mode::Enforce,
@@ -108,7 +108,7 @@ impl Manifest {
         });
         let asked = asked_by_rules
             .iter()
-            .map(|key| self.planned_check(key, Role::Policy, Mode::Enforce, inspected, kinds));
+            .map(|key| self.planned_admission(key, Role::Policy, Mode::Enforce, inspected, kinds));
         Ok(Plan {
             name: self.name.clone(),
             action: self.action.clone(),
