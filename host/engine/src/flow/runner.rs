@@ -17,10 +17,10 @@ pub(super) struct Runner {
     pub(super) revert: Retry,
 }
 
-/// Finds out who gives each runner its inputs.
+/// Finds the providers of each runner's inputs.
 ///
 /// # Errors
-/// `MissingDependencies` of the last runner that lacks some, as TaskFlow has it, with every name it lacks, sorted.
+/// `MissingDependencies` for the last runner with missing inputs, as in TaskFlow, with the names of all of them, sorted.
 pub(super) fn wiring(runners: &[Arc<Runner>]) -> Result<Vec<Wiring<TaskId>>, TaskError> {
     let ports: Vec<_> = runners
         .iter()
@@ -48,8 +48,8 @@ pub(super) fn wiring(runners: &[Arc<Runner>]) -> Result<Vec<Wiring<TaskId>>, Tas
     })
 }
 
-/// A runner's inputs: what its providers returned, null where a name was left out, and those optional ones that a provider's
-/// result holds, the nearest first.
+/// Returns a runner's inputs: the results of its providers, null where a name was left out, and the optional inputs that a
+/// provider's result holds, nearest provider first.
 pub(super) fn inputs(wiring: &Wiring<TaskId>, history: &History) -> Object {
     let held = |task: TaskId, name: &str| -> Option<Value> {
         history.task(task)?.result.as_ref()?.get(name).cloned()

@@ -1,4 +1,4 @@
-//! The policies and validators of a plan, made ready to be asked.
+//! Prepares the policies and validators of a plan as admission checks.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{HostError, Planner};
 /// Finds the component of a policy or validator.
 type Find<'f> = dyn Fn(&PlannedCheck) -> Result<Arc<Plugin>, HostError> + 'f;
 
-/// What is asked before the first task of the plan's flows.
+/// Creates the admission checks of the plan's flows.
 pub(super) fn checks(
     plan: &Plan,
     find: &Find<'_>,
@@ -39,7 +39,7 @@ pub(super) fn checks(
     ))
 }
 
-/// The policies that rules may ask while a flow of the plan runs.
+/// Creates the policies that rules may ask while a flow of the plan runs.
 pub(super) fn rule_plugins(
     plan: &Plan,
     find: &Find<'_>,
@@ -67,7 +67,7 @@ fn policy(
     )))
 }
 
-/// No capability: what is asked changes nothing, and asks no rule in its turn.
+/// Grants no capability: admission checks have no side effects, and ask no rules themselves.
 fn granted(check: &PlannedCheck, planner: &Planner) -> Granted {
     Granted {
         settings: Value::Object(check.settings.clone()).to_string(),
