@@ -249,7 +249,7 @@ impl Host {
         self.core.pool.unfinished()
     }
 
-    /// Stops starting flows: those that run go on to their end, and requests that wait get [`HostError::NotStarted`].
+    /// Stops starting flows: running flows continue to their end, and waiting requests get [`HostError::NotStarted`].
     pub fn drain(&self) {
         self.core.stopping.store(true, Ordering::SeqCst);
     }

@@ -72,7 +72,7 @@ impl fmt::Display for Timestamp {
 
 /// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// Returns the current time. May stand still, and may go back. [Check](Timestamp::check) it before it is stored.
+    /// Returns the current time. May repeat, and may go back. [Check](Timestamp::check) it before it is stored.
     fn now(&self) -> Timestamp;
 }
 

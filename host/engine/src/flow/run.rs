@@ -113,8 +113,8 @@ impl Flow {
         Inside(self.clone())
     }
 
-    /// Runs the flow from [`FlowState::Pending`] to SUCCESS, to INTERRUPTED, or, rolled back, to FAILURE. It is durable on
-    /// return.
+    /// Runs the flow from [`FlowState::Pending`] to SUCCESS, to INTERRUPTED, or, rolled back, to FAILURE. The end is
+    /// durable on return.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] in any other state. [`FlowError::Failed`] with the first error when a task fails,

@@ -19,8 +19,8 @@ pub(super) struct Unwinding {
 }
 
 impl Flow {
-    /// Rolls the flow back, then its parents. Tasks that have left the accumulator are not reverted again. It is durable on
-    /// return.
+    /// Rolls the flow back, then its parents. Tasks that have left the accumulator are not reverted again. The rollback is
+    /// durable on return.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] while it runs; [`FlowError::Store`]. A revert that fails is no error: see
@@ -99,7 +99,7 @@ impl Flow {
         Ok(Unwinding { cause, left })
     }
 
-    /// Reverts the last task that is left; after the last of all it ends the rollback. Returns whether more is to be done.
+    /// Reverts the newest remaining task, and ends the rollback after the last one. Returns whether more is to be done.
     pub(super) fn unwind_one(&self, unwinding: &mut Unwinding) -> Result<bool, FlowError> {
         let cause = &unwinding.cause;
         if let Some(task) = unwinding.left.pop() {
@@ -112,7 +112,7 @@ impl Flow {
         let parents = self.0.live().parents.clone();
         let mut first = Ok(());
         for parent in parents {
-            // A running parent rolls itself back when its own task fails. An error of one parent does not spare the others.
+            // A running parent rolls itself back when its own task fails. An error of one does not stop the others.
             match parent.rollback(cause) {
                 Err(FlowError::InvalidState { .. }) | Ok(()) => {}
                 Err(error) => first = first.and(Err(error)),
@@ -124,7 +124,7 @@ impl Flow {
     fn revert_task(&self, task: TaskId, cause: &Cause) -> Result<(), FlowError> {
         let runner = self.0.live().started.get(&task).cloned();
         let Some(runner) = runner else {
-            // The flow was recovered without the task's code: its effects stand, and the report says so.
+            // The flow was recovered without the task's code: its effects remain, and the report says so.
             let message = "the task's code is not there";
             self.revert_failed(task, TaskError::host(HostErrorKind::Instantiation, message));
             return Ok(());
@@ -177,7 +177,7 @@ impl Flow {
                     std::thread::sleep(runner.revert.wait(made));
                 }
                 Err(error) => {
-                    // Effects whose undo is refused here stand, and the report names them.
+                    // Effects whose undo is refused here remain, and the report names them.
                     let _refused = self.undo_attempt(task)?;
                     self.revert_failed(task, error);
                     return Ok(());

@@ -79,7 +79,7 @@ pub enum Hindrance {
     /// The flow's state does not allow it.
     #[default]
     State,
-    /// The flow cannot be taken up.
+    /// The flow cannot be restored.
     Stuck,
     /// The host failed.
     Host,

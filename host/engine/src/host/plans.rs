@@ -240,7 +240,7 @@ impl Core {
     /// flow afterwards.
     pub(super) fn restore(&self, id: FlowId) -> Result<(Flow, OnLost), HostError> {
         let journal = self.store.load(id)?;
-        // An interceptor may panic. The flow must be released then, or it could not be taken up again.
+        // An interceptor may panic. The flow must be released then, or no process could recover it.
         let restored = catch_unwind(AssertUnwindSafe(|| self.restored(id, &journal)));
         let restored = restored.unwrap_or_else(|_| {
             let reason = "the host panicked while its tasks were made".to_owned();
