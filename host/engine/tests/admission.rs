@@ -1,4 +1,4 @@
-//! What is asked before a flow's first task: when, how often, and what becomes of the flow.
+//! Admission checks before a flow's first task: when and how often they run, and how the flow ends.
 
 #[path = "../../volumes/testing/any.rs"]
 mod any;
@@ -22,7 +22,7 @@ use serde_json::json;
 
 type Decide = dyn Fn() -> Result<Decision, TaskError> + Send + Sync;
 
-/// A policy made of a function, which counts how often it is asked.
+/// A policy made of a function, which counts its calls.
 struct Asked {
     answer: Box<Decide>,
     times: AtomicUsize,
@@ -107,7 +107,7 @@ fn builder() -> cairn::flow::FlowBuilder {
         .request(json!({"size": 1}))
 }
 
-/// Gives the flow one task and one policy; returns how often the task was called.
+/// Gives the flow one task and one policy; returns the counter of the task's calls.
 fn furnish(flow: &Flow, policy: &Arc<Asked>, mode: Mode) -> Arc<AtomicUsize> {
     let calls = Arc::new(AtomicUsize::new(0));
     let task = Counts(TaskSpec::new("counts"), Arc::clone(&calls));
@@ -144,7 +144,7 @@ fn a_flow_that_is_denied_fails_and_nothing_is_called_or_reverted() {
     assert_eq!(states(&flow), [FlowState::Started, FlowState::Failure]);
     assert_eq!(report(&flow).rollback, None);
     assert_eq!(calls.load(Ordering::SeqCst), 0);
-    // Reset, it is asked again.
+    // After a reset the checks would run again.
     flow.reset().unwrap();
     flow.set_admission(None);
     flow.run().unwrap();
@@ -238,7 +238,7 @@ fn what_monitor_mode_would_deny_is_in_the_journal() {
     assert_eq!((denied.count(), flow.state()), (1, FlowState::Success));
 }
 
-/// A flow that is copied, database and all, while its policy is asked: what a crash at that point leaves.
+/// Creates the state that a crash leaves: the database is copied while the flow's policy runs.
 fn crashed(folder: &Path) -> (Arc<Sqlite>, FlowId) {
     let live = open(&folder.join("live.db"));
     let flow = builder().build(Arc::clone(&live) as _);

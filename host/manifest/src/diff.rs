@@ -1,8 +1,8 @@
-//! Compares two versions of a plugin: what the new one imports, needs and provides that the old one does not, and the other way round.
+//! Compares two versions of a plugin.
 //!
-//! A change *widens* when whoever uses the plugin has to look: it imports an interface that it did not, takes an input that it did
-//! not, needs one that it could do without, provides or exports less, or may refuse settings that were right. Everything else, a
-//! new version or size, a setting that may now be left out, is told and does not widen.
+//! A change *widens* if users of the plugin must review it: the plugin imports another interface, takes another input, requires
+//! an input that was optional, provides or exports less, or may refuse settings that were valid. All other changes, such as a
+//! new version or size, or a setting that has become optional, are reported and do not widen.
 
 use std::collections::BTreeSet;
 
@@ -15,24 +15,24 @@ use crate::plan::{Descriptor, check_settings};
 
 mod schema;
 
-/// One version of a plugin, to be compared.
+/// The properties of one version of a plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginVersion {
     /// Digest of the component.
     pub digest: Digest,
     /// Size of the component in bytes.
     pub size: u64,
-    /// Whole names of the interfaces that it imports.
+    /// Full names of the interfaces that it imports.
     pub imports: BTreeSet<String>,
-    /// Whole names of the interfaces that it exports.
+    /// Full names of the interfaces that it exports.
     pub exports: BTreeSet<String>,
     /// The JSON schema of its settings.
     pub settings_schema: Value,
-    /// What it says of itself, given the settings that both versions were given; or why it says nothing.
+    /// Its description for the settings that both versions were given, or the reason why there is none.
     pub descriptor: Result<Descriptor, String>,
 }
 
-/// Which part of a plugin changed.
+/// The part of a plugin that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -41,7 +41,7 @@ pub enum Part {
     Sha256,
     /// Its size in bytes.
     Size,
-    /// What it is called.
+    /// Its name.
     Name,
     /// Its version.
     Version,
@@ -49,18 +49,18 @@ pub enum Part {
     Exports,
     /// An interface that it imports.
     Imports,
-    /// An input that it needs.
+    /// A required input.
     Requires,
-    /// An input that it takes where it is there.
+    /// An optional input.
     Optional,
-    /// A name that its result holds.
+    /// A name that its result contains.
     Provides,
-    /// The schema of its settings, or whether it takes the settings that were given.
+    /// The schema of its settings, or whether it accepts the given settings.
     Settings,
 }
 
 impl Part {
-    /// The part as it stands in JSON.
+    /// Returns the part as written in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -80,16 +80,16 @@ impl Part {
 /// One change between two versions of a plugin.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PluginChange {
-    /// What changed.
+    /// The part that changed.
     pub part: Part,
-    /// Where in the schema of the settings, an RFC 6901 JSON pointer; `None` for every other part.
+    /// An RFC 6901 JSON pointer into the schema of the settings; `None` for every other part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// What was; null for what was added.
+    /// The old value; null if it was added.
     pub old: Value,
-    /// What is; null for what was dropped.
+    /// The new value; null if it was dropped.
     pub new: Value,
-    /// Why whoever uses the plugin has to look; `None` when the change does not widen.
+    /// Why users of the plugin must review the change; `None` if it does not widen.
     pub widens: Option<String>,
 }
 
@@ -166,8 +166,8 @@ fn exports(changes: &mut Vec<PluginChange>, old: &BTreeSet<String>, new: &BTreeS
     );
 }
 
-/// A patch release of WASI is the same interface: toolchains move between them. `types` has no functions, so nobody asks
-/// anything by it.
+/// Compares imports. A patch release of WASI counts as the same interface: toolchains move between them. `types` has no
+/// functions, so importing it requests nothing.
 fn imports(
     changes: &mut Vec<PluginChange>,
     old: &BTreeSet<String>,
@@ -192,7 +192,7 @@ fn imports(
     }
 }
 
-/// `wasi:io/poll@0.2` of `wasi:io/poll@0.2.6`; every other name as it is.
+/// Removes the patch number of a WASI interface, `wasi:io/poll@0.2.6`; returns other names as they are.
 fn unpatched(name: &str) -> &str {
     let patched = name.strip_prefix("wasi:").and(name.split_once("@0.2."));
     patched.map_or(name, |(interface, _)| interface)
@@ -226,7 +226,7 @@ fn descriptors(
         for name in new_names.difference(&old_names) {
             let widens = match (old.optional.contains(name), old.requires.contains(name)) {
                 (true, _) => Some("it could do without this input"),
-                // It may be left out now.
+                // The input has become optional.
                 (_, true) => None,
                 (false, false) => Some("it did not take this input"),
             };
@@ -235,7 +235,7 @@ fn descriptors(
     }
     let (old_names, new_names) = (set(&old.provides), set(&new.provides));
     for gone in old_names.difference(&new_names) {
-        let less = Some("whoever takes it has no provider any more");
+        let less = Some("tasks that take it have no provider any more");
         changes.push(dropped(Part::Provides, gone, less));
     }
     for name in new_names.difference(&old_names) {
@@ -243,7 +243,7 @@ fn descriptors(
     }
 }
 
-/// Whether both take the settings that were given.
+/// Reports settings that the old version accepts and the new one refuses.
 fn settings_taken(
     changes: &mut Vec<PluginChange>,
     old: &PluginVersion,

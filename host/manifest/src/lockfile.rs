@@ -1,8 +1,8 @@
-//! The lock file: what the plugins of a manifest were when somebody looked at them, so that a run can refuse others.
+//! The lock file: a record of a manifest's plugins, so that a run can refuse changed ones.
 //!
-//! It says of each plugin its digest, or of a built-in one the contract that it keeps, since its bytes come with the program;
-//! what it says of itself; and what the manifest grants it of what it imports. What the operator allows is not in it: that may differ from
-//! machine to machine.
+//! For each plugin it records the digest (or, for a built-in one, whose bytes come with the program, the version of the
+//! contract), its description, and those grants of the manifest that it imports. The operator's `[allow]` is not part of it:
+//! that may differ from machine to machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -20,11 +20,11 @@ use crate::plan::Inspected;
 /// The version of the format.
 const FORMAT: i64 = 1;
 
-/// The lock file of one manifest: its plugins by their keys.
+/// The recorded plugins of one manifest, by their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockFile(BTreeMap<String, Locked>);
 
-/// What one plugin is.
+/// The record of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Locked {
     source: Source,
@@ -43,16 +43,16 @@ enum Source {
     Builtin { name: String, contract: String },
 }
 
-/// One thing that is not as the lock file has it. As text: `naming: version 1.0 -> 1.1`, or `naming: imports + quota`.
+/// One difference from the lock file. As text: `naming: version 1.0 -> 1.1`, or `naming: imports + quota`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Key of the plugin.
     pub plugin: String,
-    /// What of it differs, such as `sha256` or `imports`.
+    /// The part that differs, such as `sha256` or `imports`.
     pub part: &'static str,
-    /// What the lock file says; `None` where it does not have it.
+    /// The value in the lock file; `None` if it was added.
     pub old: Option<String>,
-    /// What is there now; `None` where it is gone.
+    /// The present value; `None` if it is gone.
     pub new: Option<String>,
 }
 
@@ -70,12 +70,12 @@ impl fmt::Display for Difference {
 }
 
 impl LockFile {
-    /// The lock file of a manifest: `flow.lock` beside `flow.toml`.
+    /// Returns the path of a manifest's lock file: `flow.lock` beside `flow.toml`.
     pub fn path(manifest: &Path) -> PathBuf {
         manifest.with_extension("lock")
     }
 
-    /// What the plugins of a manifest are now. `inspected` holds those that the flow uses, by their keys.
+    /// Records the present plugins of a manifest. `inspected` holds those that the flow uses, by their keys.
     pub fn of(
         manifest: &Manifest,
         inspected: &BTreeMap<String, Inspected>,
@@ -88,10 +88,10 @@ impl LockFile {
         Self(locked.collect())
     }
 
-    /// Reads a lock file. `file` names it in messages. It may hold grants of the capabilities in `kinds`, and no others.
+    /// Parses a lock file. `file` names it in messages. It may contain grants of the capabilities in `kinds` only.
     ///
     /// # Errors
-    /// What is wrong, with its line: text that is no TOML, a key that nobody knows or that is missing, a format of a later version.
+    /// The problem, with its line: text that is not TOML, an unknown or missing key, a format of a later version.
     pub fn parse(text: &str, file: &Path, kinds: &GrantKinds) -> Result<Self, Diagnostic> {
         let document = Document::new(text, file)?;
         let entries = document.parse()?;
@@ -111,7 +111,7 @@ impl LockFile {
         Ok(Self(plugins))
     }
 
-    /// Where `now` is not as this lock file has it, plugin by plugin.
+    /// Returns the differences of `now` from this lock file, plugin by plugin.
     pub fn differences(&self, now: &Self, kinds: &GrantKinds) -> Vec<Difference> {
         let keys: BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
         let mut found = Vec::new();
@@ -129,10 +129,10 @@ impl LockFile {
         found
     }
 
-    /// Refuses plugins that are not as this lock file, which was read from `file`, has them.
+    /// Refuses plugins that differ from this lock file, which was read from `file`.
     ///
     /// # Errors
-    /// Every difference, a line each.
+    /// All differences, one per line.
     pub fn check(&self, now: &Self, file: &Path, kinds: &GrantKinds) -> Result<(), Diagnostic> {
         let differences = self.differences(now, kinds);
         if differences.is_empty() {
@@ -144,7 +144,7 @@ impl LockFile {
         ))
     }
 
-    /// The text of the lock file of `manifest`: always the same for the same plugins.
+    /// Formats the lock file of `manifest`: always the same for the same plugins.
     pub fn to_text(&self, manifest: &Path) -> String {
         let name = manifest.file_name().unwrap_or(manifest.as_os_str());
         let name = name.to_string_lossy();
@@ -164,7 +164,7 @@ impl LockFile {
 
 const ANEW: &str = "write the lock file anew with `cairn plan FLOW --lock`";
 
-/// A key that a lock file cannot be without.
+/// Returns a key that a lock file must have.
 fn needed<'d>(table: &Table<'d>, key: &str) -> Result<Item<'d>, Diagnostic> {
     table.get(key).ok_or_else(|| {
         table
@@ -178,7 +178,7 @@ impl Locked {
         let descriptor = &found.descriptor;
         let (major, minor) = descriptor.version;
         let set = |names: &[String]| names.iter().cloned().collect();
-        // `types` has no functions, so nobody asks anything by it.
+        // `types` has no functions, so importing it requests nothing.
         let imports = found.imports.iter().map(|import| interface(import));
         let imports: BTreeSet<&str> = imports.filter(|import| *import != "types").collect();
         let needed = found.imports.iter();
@@ -326,7 +326,7 @@ impl Locked {
 }
 
 impl Source {
-    /// Built-in name, contract, digest.
+    /// Returns built-in name, contract, digest.
     fn facts(&self) -> [Option<String>; 3] {
         match self {
             Self::File { sha256 } => [None, None, Some(sha256.to_string())],

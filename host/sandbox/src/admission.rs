@@ -1,5 +1,5 @@
-//! Admission of a flow before its first task: policies decide whether the caller may have it, validators find what is wrong with its
-//! request. Neither has side effects, so recovery may ask them again.
+//! Admission checks before a flow's first task: policies decide whether the caller may start it, validators check its request.
+//! They have no side effects, so recovery can repeat them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value};
 use cairn_policy::{Asks, PluginAnswer};
 
-/// Takes what somebody who is asked has to say besides the answer.
+/// Receives log messages of a policy or validator.
 pub type Said<'a> = dyn FnMut(LogLevel, String) + 'a;
 
-/// The kind of error of a denial.
+/// The error kind of a denial.
 pub const NOT_AUTHORIZED: &str = "PolicyNotAuthorized";
 
-/// The kind of a violation that names none, and of several that differ.
+/// The error kind of violations without a kind, or of several kinds.
 const INVALID: &str = "InvalidInput";
 
-/// The verdict of a policy.
+/// The decision of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The caller may do it.
@@ -31,15 +31,15 @@ pub enum Decision {
     Deny(String),
 }
 
-/// Whether a caller may do something. Effect-free: the same question may be asked again.
+/// Decides whether a caller may do something. Has no side effects: the same question may be asked again.
 pub trait Policy: Send + Sync {
-    /// What the manifest calls it.
+    /// Returns its name in the manifest.
     fn name(&self) -> &str;
 
-    /// Decides on `action` for `requester`. `target` says what is acted upon, and whose it is.
+    /// Decides on `action` for `requester`. `target` is the object of the action, with its owner.
     ///
     /// # Errors
-    /// When it cannot decide. Whoever asks takes that for a denial.
+    /// When it cannot decide. The caller treats that as a denial.
     fn check(
         &self,
         requester: &Identity,
@@ -49,26 +49,26 @@ pub trait Policy: Send + Sync {
     ) -> Result<Decision, TaskError>;
 }
 
-/// One thing that is wrong with a request.
+/// A violation in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
-    /// Where: an RFC 6901 JSON pointer into the request; the empty pointer is the whole.
+    /// An RFC 6901 JSON pointer into the request; the empty pointer is the whole.
     pub pointer: String,
-    /// What kind of error this is.
+    /// The error kind.
     pub kind: String,
     /// One sentence.
     pub message: String,
 }
 
-/// What is wrong with a request. Effect-free: the same question may be asked again.
+/// Checks a request. Has no side effects: the same question may be asked again.
 pub trait Validator: Send + Sync {
-    /// What the manifest calls it.
+    /// Returns its name in the manifest.
     fn name(&self) -> &str;
 
-    /// Every violation; none accepts.
+    /// Returns every violation; an empty list accepts the request.
     ///
     /// # Errors
-    /// When it cannot tell. Whoever asks takes that for a refusal.
+    /// When it cannot decide. The caller treats that as a refusal.
     fn validate(
         &self,
         requester: &Identity,
@@ -77,7 +77,7 @@ pub trait Validator: Send + Sync {
     ) -> Result<Vec<Violation>, TaskError>;
 }
 
-/// The admission of a flow: the policies and validators that are asked before its first task, in order: each policy, then each validator.
+/// The admission checks before a flow's first task, in order: each policy, then each validator.
 pub struct Admission {
     action: String,
     policies: Vec<(Mode, Arc<dyn Policy>)>,
@@ -85,7 +85,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Asks these policies about `action`, and these validators.
+    /// Creates checks: the action that policies decide on, the policies, and the validators.
     pub fn new(
         action: impl Into<String>,
         policies: Vec<(Mode, Arc<dyn Policy>)>,
@@ -98,18 +98,18 @@ impl Admission {
         }
     }
 
-    /// The policies, in order.
+    /// Returns the policies, in order.
     pub fn policies(&self) -> impl Iterator<Item = &dyn Policy> {
         self.policies.iter().map(|(_, policy)| policy.as_ref())
     }
 
-    /// The validators, in order.
+    /// Returns the validators, in order.
     pub fn validators(&self) -> impl Iterator<Item = &dyn Validator> {
         self.validators.iter().map(AsRef::as_ref)
     }
 
-    /// Whether the flow may begin. `note` takes what the journal is to keep: what was logged, and what a policy in monitor
-    /// mode would have denied.
+    /// Decides whether the flow may begin. `note` receives events for the journal: log messages, and denials of policies in
+    /// monitor mode.
     ///
     /// # Errors
     /// The denial of the first policy that is enforced and denies or fails, with [`Origin::Policy`]. Else every violation of
@@ -182,7 +182,7 @@ impl Admission {
     }
 }
 
-/// What a plugin logged, as an event that names it.
+/// Returns a log that records each message as an event with the plugin's name.
 fn log<'n>(name: &'n str, note: &'n mut dyn FnMut(Event)) -> impl FnMut(LogLevel, String) + 'n {
     move |level, message| {
         tracing::debug!(plugin = name, ?level, message, "check");
@@ -194,7 +194,7 @@ fn log<'n>(name: &'n str, note: &'n mut dyn FnMut(Event)) -> impl FnMut(LogLevel
     }
 }
 
-/// What a flow acts upon: what its request says, and whose it will be. That is the caller's, whatever the request says.
+/// Builds the target of a flow: the fields of its request, and its owner, which is the caller whatever the request says.
 fn target(requester: &Identity, request: &Value) -> Object {
     let mut target = match request {
         Value::Null => Object::new(),
@@ -206,7 +206,7 @@ fn target(requester: &Identity, request: &Value) -> Object {
     target
 }
 
-/// Why a policy does not let the caller pass; nothing when it does.
+/// Converts a denial or failure of a policy into an error; `None` when it allows.
 fn denial(name: &str, action: &str, answer: Result<Decision, TaskError>) -> Option<TaskError> {
     let error = match answer {
         Ok(Decision::Allow) => return None,
@@ -231,7 +231,7 @@ fn denial(name: &str, action: &str, answer: Result<Decision, TaskError>) -> Opti
     })
 }
 
-/// An error as a detail of another.
+/// Converts an error into a detail of another.
 fn failure(error: &TaskError) -> Value {
     serde_json::json!({
         "origin": error.origin,
@@ -241,7 +241,7 @@ fn failure(error: &TaskError) -> Value {
     })
 }
 
-/// All violations in one error. Its kind is theirs where they share one.
+/// Combines all violations in one error, of their kind if they share one.
 fn refusal(violations: &[(&str, Violation)]) -> TaskError {
     let kind_of = |violation: &Violation| match violation.kind.as_str() {
         "" => INVALID.to_owned(),
@@ -287,7 +287,7 @@ fn listed(violations: &[(&str, Violation)]) -> Value {
 pub struct RulePlugins(BTreeMap<String, Arc<dyn Policy>>);
 
 impl RulePlugins {
-    /// These policies, by their names.
+    /// Creates the set of these policies, by their names.
     pub fn new(policies: impl IntoIterator<Item = Arc<dyn Policy>>) -> Self {
         let policies = policies.into_iter();
         Self(
@@ -297,7 +297,7 @@ impl RulePlugins {
         )
     }
 
-    /// What a rule asks on behalf of `requester`. `log` takes what a plugin logs, with its name.
+    /// Returns what rules use to ask these policies on behalf of `requester`. `log` receives messages with the plugin's name.
     pub fn on_behalf_of<'a>(
         &'a self,
         requester: &'a Identity,

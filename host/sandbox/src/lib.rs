@@ -1,4 +1,4 @@
-//! Plugins: WebAssembly components that are tasks, policies or validators, and what they may import.
+//! Plugins: WebAssembly components that are tasks, policies or validators, and their host functions.
 
 #![warn(missing_docs)]
 

@@ -17,10 +17,10 @@ pub(super) struct FlowTask {
     pub(super) revert: Retry,
 }
 
-/// Finds the task that provides each input.
+/// Finds the providers of each flow task's inputs.
 ///
 /// # Errors
-/// `MissingDependencies` of the last task that lacks some, as TaskFlow has it, with every name it lacks, sorted.
+/// `MissingDependencies` for the last flow task with missing inputs, as in TaskFlow, with the names of all of them, sorted.
 pub(super) fn wiring(flow_tasks: &[Arc<FlowTask>]) -> Result<Vec<Wiring<TaskId>>, TaskError> {
     let ports: Vec<_> = flow_tasks
         .iter()
@@ -48,8 +48,8 @@ pub(super) fn wiring(flow_tasks: &[Arc<FlowTask>]) -> Result<Vec<Wiring<TaskId>>
     })
 }
 
-/// The inputs of a task: what its providers returned, null where a name was left out, and those optional ones that a provider's
-/// result holds, the nearest first.
+/// Returns a flow task's inputs: the results of its providers, null where a name was left out, and the optional inputs that a
+/// provider's result holds, nearest provider first.
 pub(super) fn inputs(wiring: &Wiring<TaskId>, history: &History) -> Object {
     let held = |task: TaskId, name: &str| -> Option<Value> {
         history.task(task)?.result.as_ref()?.get(name).cloned()

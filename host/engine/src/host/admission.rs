@@ -1,4 +1,4 @@
-//! Creates the policies and validators of a plan from their components.
+//! Prepares the policies and validators of a plan as admission checks.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{HostError, Planner};
 /// Finds the component of a policy or validator.
 type Find<'f> = dyn Fn(&PlannedAdmission) -> Result<Arc<Plugin>, HostError> + 'f;
 
-/// Creates the admission of the plan's flows.
+/// Creates the admission checks of the plan's flows.
 pub(super) fn admission(
     plan: &Plan,
     find: &Find<'_>,
@@ -40,7 +40,7 @@ pub(super) fn admission(
     ))
 }
 
-/// The policies that rules may ask while a flow of the plan runs.
+/// Creates the policies that rules may ask while a flow of the plan runs.
 pub(super) fn rule_plugins(
     plan: &Plan,
     find: &Find<'_>,
@@ -68,7 +68,7 @@ fn policy(
     )))
 }
 
-/// No capability: what is asked changes nothing, and asks no rule in its turn.
+/// Grants no capability: admission checks have no side effects, and ask no rules themselves.
 fn granted(planned: &PlannedAdmission, planner: &Planner) -> Granted {
     Granted {
         settings: Value::Object(planned.settings.clone()).to_string(),

@@ -1,4 +1,4 @@
-//! Operations on a flow: interrupts, resumes, resets and rolls it back, in this process or by a request to the one that owns it.
+//! Operations on a flow, whichever process owns it: interrupt, resume, roll back, reset, accept.
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -20,30 +20,30 @@ use super::submit::Tell;
 use super::{Core, Hindrance, Host, HostError};
 use crate::flow::{Completion, Flow, FlowError, Recovery};
 
-/// Between two looks for an answer.
+/// Interval between two polls for an answer.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A flow that this process works on.
 pub(super) struct ActiveFlow {
-    /// `None` while it is made from its journal.
+    /// `None` while it is restored from its journal.
     pub(super) flow: Option<Flow>,
-    /// What is to be done when it rests.
+    /// Callers that wait until it rests.
     followers: Vec<Follower>,
 }
 
-/// Somebody who waits until a flow rests.
+/// A caller that waits until a flow rests.
 pub(super) struct Follower {
-    /// What is done with it then; `None` to hear of it only.
+    /// The operation that it asked for; `None` if it only waits.
     then: Option<Operation>,
     tell: Tell,
 }
 
-/// Where an operation was dispatched to: carried out here, or requested of the process that owns the flow.
+/// The outcome of [`Host::operate`].
 #[derive(Debug)]
 pub enum Dispatched {
-    /// This process carried it out.
+    /// The operation was done by this process.
     Here(Box<Report>),
-    /// Another process owns the flow; the request to it is on disk.
+    /// Another process owns the flow; it was asked, and the request is on disk.
     Asked {
         /// The process.
         pid: u32,
@@ -53,8 +53,8 @@ pub enum Dispatched {
 }
 
 impl Host {
-    /// Does something with a flow. One that another process has in hand is that one's to change: it is asked, and this
-    /// returns at once. [`answer`](Self::answer) waits until it is done.
+    /// Runs an operation on a flow. If another process owns the flow, that process is asked, and this returns at once;
+    /// [`answer`](Self::answer) waits until it is done.
     ///
     /// # Errors
     /// [`HostError::Flow`] when the flow's state does not allow it, [`HostError::CannotTakeUp`], [`HostError::Store`].
@@ -73,10 +73,10 @@ impl Host {
         }
     }
 
-    /// Waits until a request is answered by the process that has the flow in hand; when that dies, it is done here.
+    /// Waits until the process that owns the flow answers a request; if that process dies, the operation is done here.
     ///
     /// # Errors
-    /// As [`operate`](Self::operate); [`HostError::Elsewhere`] with what the other process said.
+    /// As [`operate`](Self::operate); [`HostError::Elsewhere`] with the other process's error.
     pub fn answer(
         &self,
         id: FlowId,
@@ -91,13 +91,13 @@ impl Host {
                     Some(error) => Err(HostError::Elsewhere {
                         pid,
                         message: error.to_owned(),
-                        // An older version does not say.
+                        // Older versions omit it.
                         why: Hindrance::deserialize(&answer["why"]).unwrap_or_default(),
                     }),
                     None => self.core.report_on_disk(id),
                 };
             }
-            // The keeper of this process serves it too, when the flow is at rest: it is done once.
+            // The keeper of this process serves it too, when the flow is at rest: the claim makes sure that it is done once.
             if looked.elapsed() > LOOK * 20 && self.core.claim(request)? {
                 looked = Instant::now();
                 let done = self.core.operate(id, operation.clone());
@@ -118,7 +118,7 @@ impl Host {
 }
 
 impl Core {
-    /// Somebody here works on a new flow from now on.
+    /// Registers a new flow as one that this process works on.
     pub(super) fn enter(&self, flow: &Flow) {
         let active = ActiveFlow {
             flow: Some(flow.clone()),
@@ -127,7 +127,7 @@ impl Core {
         self.active().insert(flow.id(), active);
     }
 
-    /// Takes a flow from its journal; somebody here works on it from now on.
+    /// Restores a flow from its journal, and registers it as one that this process works on.
     pub(super) fn take_up(self: &Arc<Self>, id: FlowId) -> Result<(Flow, OnLost), HostError> {
         match self.active().entry(id) {
             Entry::Occupied(_) => return Err(HostError::InHand(id)),
@@ -153,13 +153,13 @@ impl Core {
         restored
     }
 
-    /// Nobody here works on it any more; says who waits for that.
+    /// Unregisters a flow that this process worked on; returns its followers.
     pub(super) fn leave(&self, id: FlowId) -> Vec<Follower> {
         let active = self.active().remove(&id);
         active.map(|active| active.followers).unwrap_or_default()
     }
 
-    /// Tells those who waited until a flow rests, or does what they asked for.
+    /// Tells followers of a flow how it ended, or runs the operation that they asked for.
     pub(super) fn tell(
         self: &Arc<Self>,
         id: FlowId,
@@ -172,7 +172,7 @@ impl Core {
                 (Some(operation), _, Ok(FlowState::Interrupted)) => {
                     let job = move |core: &Arc<Self>| core.operate_then(id, operation, tell);
                     if let Err(error) = self.pool.push(self, job) {
-                        tracing::warn!(%id, %error, "what was asked of a flow is left to the next host");
+                        tracing::warn!(%id, %error, "an operation on a flow is left to the next host");
                     }
                 }
                 (_, Ok(report), _) => tell(Ok(report.clone())),
@@ -181,11 +181,11 @@ impl Core {
         }
     }
 
-    /// Does something with a flow that no other process has in hand, and waits until it is done.
+    /// Runs an operation on a flow that no other process owns, and waits until it is done.
     fn operate(self: &Arc<Self>, id: FlowId, operation: Operation) -> Result<Report, HostError> {
         let (tell, told) = sync_channel(1);
         let tell: Tell = Box::new(move |report| {
-            // Whoever asked is below.
+            // The receiver is below.
             let _ = tell.send(report);
         });
         self.operate_then(id, operation, tell);
@@ -193,7 +193,7 @@ impl Core {
         told.recv().unwrap_or(Err(HostError::NotStarted))
     }
 
-    /// Does something with a flow that no other process has in hand.
+    /// Runs an operation on a flow that no other process owns.
     fn operate_then(self: &Arc<Self>, id: FlowId, operation: Operation, tell: Tell) {
         let Some((operation, tell)) = self.operate_on_active(id, operation, tell) else {
             return;
@@ -215,7 +215,7 @@ impl Core {
         }
     }
 
-    /// Does something with a flow that somebody here works on; gives it back when nobody does.
+    /// Runs an operation on a flow that this process works on; gives the arguments back if it does not.
     fn operate_on_active(
         &self,
         id: FlowId,
@@ -248,13 +248,13 @@ impl Core {
         active.followers.push(Follower { then, tell });
         drop(flows);
         if let Err(error) = flow.interrupt() {
-            // It ends by itself, and whoever follows it is told how.
+            // The flow ends by itself, and its followers are told how.
             tracing::debug!(flow = %id, %error, "the flow was not interrupted");
         }
         None
     }
 
-    /// Whether a request is the caller's to serve: nobody else in this process does, and nobody has.
+    /// Claims a request; returns false if this process already serves it, or if it is answered.
     pub(super) fn claim(&self, request: i64) -> Result<bool, StoreError> {
         if !self.keeper.claim(request) {
             return Ok(false);
@@ -266,7 +266,7 @@ impl Core {
         unanswered
     }
 
-    /// Does what another process asked for.
+    /// Serves a request of another process.
     pub(super) fn serve(self: &Arc<Self>, request: OperationRequest) {
         let OperationRequest {
             id,
@@ -276,7 +276,7 @@ impl Core {
         let core = Arc::clone(self);
         let tell: Tell = Box::new(move |done| {
             if done.as_ref().is_err_and(HostError::is_anothers) {
-                // The other process answers, or this one when the flow is at rest.
+                // The other process answers, or this process once the flow is at rest.
                 return core.keeper.served(id);
             }
             if let Err(error) = core.store.answer(id, &answer_of(&done)) {
@@ -292,7 +292,7 @@ impl Core {
         }
     }
 
-    /// The report of a flow that somebody else may have worked on.
+    /// Reads the report of a flow that another process may have worked on.
     pub(super) fn report_on_disk(&self, id: FlowId) -> Result<Report, HostError> {
         let found = self.store.on_disk(id)?;
         if let Some(kept) = found.kept {
@@ -305,18 +305,19 @@ impl Core {
 }
 
 impl HostError {
-    /// Somebody in this process is taking the flow up, or another process has since it was loaded here: it is to be looked at anew.
+    /// Returns whether to try again: this process is restoring the flow, or another process changed it since it was loaded
+    /// here.
     fn is_of_the_moment(&self) -> bool {
         matches!(self, Self::InHand(_) | Self::Store(StoreError::WentOn(_)))
     }
 
-    /// Somebody else has the flow, who will serve what is asked of it, or put it down.
+    /// Returns whether the flow has another owner, which serves the request or releases the flow.
     pub(super) fn is_anothers(&self) -> bool {
         self.is_of_the_moment() || matches!(self, Self::Store(StoreError::InHand { .. }))
     }
 }
 
-/// Does something with a flow that was just restored. What a call in hand did is undone first.
+/// Runs an operation on a flow that was just restored. First undoes the effects of the open call.
 fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowError> {
     use FlowState::{Failure, Interrupted, Pending, Success};
     let state = flow.state();
@@ -336,7 +337,7 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
         Operation::Interrupt => Ok(recovered),
         Operation::Resume => Ok(match flow.state() {
             Pending | Interrupted => flow.resume_to_end(),
-            // It was reverting, and is rolled back now.
+            // The flow was reverting; recovery has rolled it back.
             _ => recovered,
         }),
         Operation::Reset => {
@@ -355,7 +356,7 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
     }
 }
 
-/// What whoever asked is told: what went wrong, or nothing, for the report is in the journal.
+/// Creates the answer to a request: the error, or only the state, since the report is in the journal.
 fn answer_of(done: &Result<Report, HostError>) -> Value {
     match done {
         Ok(report) => serde_json::json!({"state": report.flow.state}),

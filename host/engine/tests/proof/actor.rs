@@ -1,4 +1,4 @@
-//! A task that does what its script says.
+//! A task that follows a script.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::world::GOLD;
 
 pub struct Actor {
     spec: TaskSpec,
-    /// Which flow, and which task of it.
+    /// The flow, and the task in it.
     me: (usize, usize),
     project: usize,
     admin: bool,
     plan: TaskPlan,
     store: Arc<Recorder>,
-    /// Where turns are taken; `None` where flows run one after the other.
+    /// Where flows take turns; `None` if they run one after the other.
     stage: Option<Arc<Stage>>,
 }
 
@@ -62,7 +62,7 @@ impl Actor {
         }
     }
 
-    /// Plays a script; `gives_back` says whether there is something to give back.
+    /// Plays a script; `gives_back` is false if there is nothing to give back.
     fn play(&self, context: &Arc<dyn Context>, script: &Script, gives_back: bool) -> Played {
         let attempt = context.call().attempt as usize;
         let failure = script.failures.get(attempt - 1).copied().flatten();
@@ -85,7 +85,7 @@ impl Actor {
             None => Ok(()),
             Some(How::Busy) => Err(TaskError::new("Busy", "try again")),
             Some(How::Broken) => Err(TaskError::new("Broken", "it broke")),
-            // Without the hook's message.
+            // Skips the panic hook and its message.
             Some(How::Panic) => std::panic::resume_unwind(Box::new("a panic")),
         }
     }
@@ -206,8 +206,8 @@ impl Actor {
         source: Option<String>,
     ) -> Played {
         self.pause();
-        // One that is there, and of the own project, which holds it: an admin sees others, whose owners may take them away. Nobody
-        // checks it but the task, and nobody else has a turn in between.
+        // Keeps only a source that exists and belongs to the task's project: an admin sees volumes of other projects, whose
+        // owners may remove them. Only the task checks this, and no other flow has a turn in between.
         let project = &context.requester().project_id;
         let source = source.filter(|id| {
             let found = Query::Volume(id.clone()).ask(context);
@@ -278,7 +278,7 @@ impl Actor {
         self.commit(context, &back)
     }
 
-    /// Takes back what this task's calls made, the newest first; what is gone already is passed over.
+    /// Takes back what this task's calls made, newest first; skips what is already gone.
     fn take_back(&self, context: &Arc<dyn Context>) -> Played {
         for thing in self.mine(|known| &known.keys).into_iter().rev() {
             self.passing_over(self.delete_key(context, thing.ids[0].clone()))?;
@@ -299,7 +299,7 @@ impl Actor {
         }
     }
 
-    // ---- What is known -----------------------------------------------------------------------------------------
+    // ---- Known objects -------------------------------------------------------------------------------------------
 
     fn thing(&self, context: &Arc<dyn Context>, ids: Vec<String>) -> Thing {
         Thing {
@@ -346,7 +346,7 @@ fn changes(update: Update) -> Object {
     [(column.to_owned(), value)].into_iter().collect()
 }
 
-/// What the task at this place in its flow is called.
+/// Returns the name of the task at this place in its flow.
 pub fn name(task: usize) -> String {
     format!("task-{task}")
 }

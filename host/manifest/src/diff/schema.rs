@@ -1,7 +1,7 @@
-//! What changed between two JSON schemas, and whether settings that the old one takes may be refused by the new one.
+//! Compares two JSON schemas, and decides whether the new one may refuse settings that the old one accepts.
 //!
-//! That cannot be decided for every schema, so it errs on the side of looking twice: a rule that is new or reads differently counts as
-//! one that may refuse, but for those that are plainly looser.
+//! This cannot be decided for every schema, so the comparison is conservative: a new or changed rule counts as one that may
+//! refuse, unless it is clearly looser.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use cairn_model::value::{Object, Value};
 
 use super::{Part, PluginChange};
 
-/// What a JSON value is in a schema.
+/// The kind of a JSON value in a schema.
 #[derive(Clone, Copy)]
 enum Place {
     /// A schema, whose keys are keywords.
     Schema,
-    /// Schemas by the names of properties.
+    /// Schemas by property names.
     Properties,
     /// Schemas by names that only the schema itself refers to.
     Definitions,
@@ -24,7 +24,7 @@ pub(super) fn changes(changes: &mut Vec<PluginChange>, old: &Value, new: &Value)
     compare(changes, "", Place::Schema, old, new);
 }
 
-// The recursion is bounded: documents that plugins hand over are parsed with a limit on their depth.
+// The recursion is bounded: documents from plugins are parsed with a depth limit.
 fn compare(changes: &mut Vec<PluginChange>, path: &str, place: Place, old: &Value, new: &Value) {
     match (old, new) {
         (old, new) if old == new => {}
@@ -91,7 +91,8 @@ fn keyword(
             let (old, new) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
             compare(changes, path, Place::Definitions, old, new);
         }
-        // What these hold is held to both. Of `not` and `if` the contrary, and of a list of schemas nobody knows which is which.
+        // Values must satisfy these subschemas, so they are compared recursively. `not` and `if` invert, and items of a list of
+        // schemas cannot be matched up.
         (
             "additionalProperties" | "contains" | "else" | "items" | "propertyNames" | "then",
             Some(old @ Value::Object(_)),
@@ -104,14 +105,14 @@ fn keyword(
     }
 }
 
-/// Whether a keyword that changed takes at least what it took.
+/// Returns whether a changed keyword accepts at least what it accepted before.
 fn is_looser(key: &str, old: Option<&Value>, new: Option<&Value>) -> bool {
     let numbers = || Some((old?.as_f64()?, new?.as_f64()?));
     match key {
-        // These say nothing of what is right.
+        // Annotations, without effect on validation.
         "$schema" | "$id" | "$comment" | "title" | "description" | "default" | "examples"
         | "deprecated" | "readOnly" | "writeOnly" => true,
-        // Without these, what stands beside them means something else.
+        // Without these, keywords beside them change their meaning.
         "if" | "patternProperties" => false,
         _ if new.is_none() => true,
         "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties" => {
@@ -130,10 +131,10 @@ fn is_looser(key: &str, old: Option<&Value>, new: Option<&Value>) -> bool {
     }
 }
 
-/// The types that `type` names; an integer is a number too.
+/// Returns the types in `type`; an integer is a number too.
 fn types(value: &Value) -> BTreeSet<&str> {
     let listed = value.as_array().into_iter().flatten().chain(
-        // One name may stand without its list.
+        // A single name needs no list.
         value.is_string().then_some(value),
     );
     let mut types: BTreeSet<&str> = listed.filter_map(Value::as_str).collect();
@@ -143,7 +144,7 @@ fn types(value: &Value) -> BTreeSet<&str> {
     types
 }
 
-/// Two lists as sets: what is added and dropped, each with why that widens.
+/// Compares two lists as sets: reports added and dropped names, each with its reason to widen.
 fn names(
     changes: &mut Vec<PluginChange>,
     path: &str,

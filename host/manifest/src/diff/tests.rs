@@ -24,7 +24,7 @@ fn version() -> PluginVersion {
     }
 }
 
-/// `part old -> new`, with `!` before it when it widens.
+/// Formats a change as `part old -> new`, with `!` before it if it widens.
 fn text(change: &PluginChange) -> String {
     let path = change.path.as_deref().unwrap_or_default();
     format!(
@@ -36,7 +36,7 @@ fn text(change: &PluginChange) -> String {
     )
 }
 
-/// The changes that `change` makes, but for the digest and size.
+/// Returns the changes that `change` causes, without digest and size.
 fn after(change: impl FnOnce(&mut PluginVersion)) -> Vec<String> {
     after_with(&json!({}), change)
 }
@@ -296,7 +296,7 @@ fn settings_that_only_the_old_one_takes_widen() {
         [rule, refused]
     );
     assert_eq!(after_with(&json!({"pattern": "s"}), stricter), [rule]);
-    // Settings that neither takes say nothing of the new one.
+    // Settings that neither version accepts prove nothing about the new one.
     assert_eq!(after_with(&json!({"other": 1}), stricter), [rule]);
     assert_eq!(
         after(|version| version.descriptor = Err("it failed".to_owned())),

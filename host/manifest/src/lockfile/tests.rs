@@ -70,7 +70,7 @@ fn parse(text: &str) -> Result<LockFile, String> {
     LockFile::parse(text, Path::new("flow.lock"), &kinds()).map_err(|error| error.to_string())
 }
 
-/// The differences after `change` was made to the second plugin.
+/// Returns the differences after `change` was made to the second plugin.
 fn after(change: impl FnOnce(&mut Inspected)) -> Vec<String> {
     let mut plugins = plugins();
     change(plugins.get_mut("naming").unwrap());

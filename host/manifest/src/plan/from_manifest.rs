@@ -1,4 +1,4 @@
-//! Makes a plan from a manifest and its plugins: checks each plugin against the manifest, and wires the tasks.
+//! Turns a manifest into a plan: all checks that depend on the plugins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::document::nearest;
 use crate::manifest::{GrantKinds, Grants, Manifest, Mode, PluginEntry, TaskEntry, is_base};
 use crate::wire::{Ports, Wiring, wire};
 
-/// An interface that a plugin imports, and the capability that must be granted for it.
+/// An imported interface, and the capability that must be granted for it.
 #[derive(PartialEq)]
 struct Imported<'k> {
     capability: &'k str,
@@ -25,16 +25,15 @@ struct Imported<'k> {
 impl Manifest {
     /// Checks the plugins against the manifest and wires the tasks.
     ///
-    /// `inspected` holds, by the key of its table, each plugin that a task, a policy or a validator uses; others may be left
-    /// out. What a plugin may
-    /// import in the plan is what the manifest grants it, as far as `allow` goes, and what it imports. `kinds` are the capabilities that
-    /// this host has.
+    /// `inspected` holds, by key, each plugin that a task, a policy or a validator uses; others may be left out. In the plan a
+    /// plugin may import what it does import, the manifest grants, and `allow` allows. `kinds` are the capabilities of this
+    /// host.
     ///
     /// # Errors
-    /// The first thing that is wrong, with the line in the manifest and the fix: a plugin that is used as what it is not, a digest
-    /// that is not the pinned one, an import that is not granted, a grant of a capability that this host does not have, a grant
-    /// that the operator does not allow, settings that do not fit, a descriptor that makes no sense, or required inputs that no
-    /// earlier task provides, every one of the first task that misses any.
+    /// The first problem, with the line in the manifest and the fix: a plugin in a role that it does not have, a digest that is
+    /// not the pinned one, an import without a grant, a grant of an unknown capability, a grant that the operator does not
+    /// allow, invalid settings or an invalid description, or required inputs without an earlier provider, all those of the
+    /// first such task.
     pub fn plan(
         &self,
         inspected: &BTreeMap<String, Inspected>,
@@ -44,7 +43,7 @@ impl Manifest {
         self.plan_with_rules(inspected, allow, kinds, &BTreeSet::new())
     }
 
-    /// [`plan`](Self::plan), with the plugins that the operator's rules ask, which `inspected` holds too.
+    /// Plans as [`plan`](Self::plan) does, including the plugins that the operator's rules ask; `inspected` holds these too.
     ///
     /// # Errors
     /// As [`plan`](Self::plan).
@@ -121,11 +120,11 @@ impl Manifest {
         })
     }
 
-    /// Checks the settings of the plugin `key` against its schema. The host does so before it calls `plugin.describe`.
+    /// Validates the settings of the plugin `key` against its schema. The host does so before it calls `plugin.describe`.
     ///
     /// # Errors
-    /// What is wrong, with the path of each wrong value, the line of the plugin and the fix; a schema that cannot be
-    /// used; a key that is not in the manifest.
+    /// The violations, with the path of each value, the line of the plugin and the fix; an unusable schema; a key that is not
+    /// in the manifest.
     pub fn check_settings(&self, key: &str, schema: &Value) -> Result<(), Diagnostic> {
         let Some(entry) = self.plugins.get(key) else {
             let message = format!("there is no plugin `{}`", key.escape_debug());
@@ -164,10 +163,10 @@ impl Manifest {
         Err(Diagnostic::new(message).at(&self.file, line).help(help))
     }
 
-    /// Checks a component against the digest that pins it. The host does so before any of its code runs.
+    /// Compares a component with the pinned digest. The host does so before any of its code runs.
     ///
     /// # Errors
-    /// It is another component than the pinned one, with the line to change.
+    /// The component is not the pinned one, with the line to change.
     pub fn check_digest(
         &self,
         key: &str,
@@ -189,7 +188,7 @@ impl Manifest {
         }
     }
 
-    /// What the plugin may import: granted, allowed, and imported.
+    /// Returns the capabilities that the plugin may use: granted, allowed, and imported.
     fn check_grants(
         &self,
         key: &str,
@@ -227,7 +226,7 @@ impl Manifest {
         Ok(grants)
     }
 
-    /// What the plugin imports that must be granted, in the order of the registry.
+    /// Returns the imports of the plugin that need a grant, in the order of the registry.
     fn imported<'k>(
         &self,
         key: &str,
@@ -396,7 +395,7 @@ impl Manifest {
             .map(String::as_str)
             .collect();
         let advice = missing.names.iter().map(|name| {
-            // No task before this one provides it, so whoever does is this one or comes later.
+            // No earlier task provides it, so a provider must come later.
             let later = ports
                 .iter()
                 .find(|ports| ports.task != missing.task && ports.provides.contains(name));

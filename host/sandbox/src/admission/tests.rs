@@ -66,7 +66,7 @@ fn validator(name: &'static str, answer: Result<Vec<Violation>, TaskError>) -> A
     Arc::new(Fixed(name, answer))
 }
 
-/// The result of the admission, and the events but for logs.
+/// Runs the checks; returns the result, and the events without logs.
 fn pass(
     policies: Vec<(Mode, Arc<dyn Policy>)>,
     validators: Vec<Arc<dyn Validator>>,

@@ -1,5 +1,5 @@
-//! Plugins that are asked before a flow's first task, or by a policy rule: policies and validators. Every question gets an
-//! instance of its own, which is offered the caller and a log, and nothing that changes anything.
+//! Plugins as policies and validators, which are asked before a flow's first task or by a policy rule. Every question gets its
+//! own instance, which sees the caller and a log, and has no side effects.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use super::{Plugin, exports};
 use crate::admission::{Decision, Policy, Said, Validator, Violation};
 use crate::capability::{Active, Denied, Granted, Services, State, from_wit};
 
-/// The longest reason or message, in bytes; the rest is cut off.
+/// Maximum length of a reason or message, in bytes; the rest is truncated.
 const MAX_TEXT: usize = 4 << 10;
 
-/// A plugin, and what it was set up with.
+/// A plugin with its settings, grants and services.
 struct Asked {
     name: String,
     plugin: Arc<Plugin>,
@@ -29,21 +29,21 @@ struct Asked {
     services: Arc<Services>,
 }
 
-/// A policy that a plugin is.
+/// A plugin as a policy.
 pub struct PolicyPlugin(Asked);
 
-/// A validator that a plugin is.
+/// A plugin as a validator.
 pub struct ValidatorPlugin(Asked);
 
 impl PolicyPlugin {
-    /// The policy that `plugin` is, called `name` in the manifest.
+    /// Creates a policy from `plugin`, called `name` in the manifest.
     pub fn new(name: &str, plugin: Arc<Plugin>, granted: Granted, services: Arc<Services>) -> Self {
         Self(Asked::new(name, plugin, granted, services))
     }
 }
 
 impl ValidatorPlugin {
-    /// The validator that `plugin` is, called `name` in the manifest.
+    /// Creates a validator from `plugin`, called `name` in the manifest.
     pub fn new(name: &str, plugin: Arc<Plugin>, granted: Granted, services: Arc<Services>) -> Self {
         Self(Asked::new(name, plugin, granted, services))
     }
@@ -59,7 +59,7 @@ impl Asked {
         }
     }
 
-    /// Asks the plugin, and passes on what it logged.
+    /// Asks the plugin, and passes its log on.
     fn ask<T>(
         &self,
         requester: &Identity,
@@ -148,7 +148,7 @@ impl Validator for ValidatorPlugin {
     }
 }
 
-/// Text that is shown to a caller, no longer than somebody reads.
+/// Truncates a text that is shown to a caller.
 fn cut(mut text: String) -> String {
     if text.len() > MAX_TEXT {
         let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end));
@@ -158,8 +158,8 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// What a plugin is offered that only looks on: who asks, and a log. What else could be asked for is imported by no
-/// component that a plan lets in here; it is refused all the same.
+/// The context of a policy or validator: the caller, and a log. A plan admits no component here that imports anything else; it
+/// is refused nevertheless.
 struct Bystander {
     requester: Identity,
     logged: Mutex<Vec<(LogLevel, String)>>,
