@@ -27,7 +27,7 @@ pub struct QuotaReserve {
     pub project: Option<String>,
     /// Resource -> amount: a count, or GiB for `gigabytes*`. A negative amount returns quota.
     pub deltas: BTreeMap<String, i64>,
-    /// When it expires.
+    /// The time at which it expires.
     pub expiry: Expiry,
 }
 
