@@ -273,7 +273,7 @@ pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, S
     let state = inverse.wrote.and_then(|wrote| wrote.get("state"));
     let id = inverse.id.key.first();
     if state.is_some_and(|state| state == "committed") && is_given_back(rows, id)? {
-        let message = format!("what reservation `{id}` committed was given back since");
+        let message = format!("the quota that reservation `{id}` committed was returned since");
         return Err(TaskError::host(HostErrorKind::UndoRefused, message).into());
     }
     Ok(undo)
