@@ -17,7 +17,7 @@
 //! ```
 //!
 //! [`Cairn::open`] opens a SQLite database with the built-in plugins, the domains of this crate and the default policy. [`Cairn::flow`]
-//! loads and checks the plugins of a manifest and wires its tasks to a [`PlannedFlow`]. The [`Report`] holds each task's result, or
+//! loads and checks the plugins of a manifest and wires its tasks into a [`PlannedFlow`]. The [`Report`] holds each task's result, or
 //! the error and the verdict of the rollback. [`PlannedFlow::submit`] queues a request, so that many flows run at once, and accepts an
 //! idempotency key. [`Cairn::recover`] recovers the flows of processes that died: call it when the program starts.
 //!
