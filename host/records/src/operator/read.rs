@@ -12,23 +12,23 @@ use serde_json::json;
 use crate::rules::{Counter, Record, end_of};
 use crate::settings::{Collection, Settings};
 
-/// Which records are asked for.
+/// A query of records.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordListing<'a> {
     /// The collection.
     pub collection: &'a str,
-    /// What their keys begin with.
+    /// The prefix of their keys.
     pub prefix: &'a str,
-    /// After which key.
+    /// The lower bound of their keys.
     pub after: Bound<&'a str>,
-    /// No more than this many.
+    /// The greatest number of records.
     pub limit: usize,
 }
 
-/// What a caller may read of the records of its project.
+/// Queries of the records of the caller's project.
 pub trait ReadRecords {
-    /// Lists records in the order of their keys: those that are published, and those that a flow holds. `held` says by which flow and what
-    /// it has done; null where none does.
+    /// Lists records in the order of their keys: published ones and those that a flow holds. `held` contains the flow and its pending
+    /// change, or is null if no flow holds the record.
     ///
     /// # Errors
     /// `CollectionNotFound`; [`StoreError::Database`].
@@ -40,7 +40,7 @@ pub trait ReadRecords {
     /// `CollectionNotFound`, `RecordNotFound`; [`StoreError::Database`].
     fn record(&self, collection: &str, key: &str) -> Result<Object, StoreError>;
 
-    /// Lists the counters that a collection is set up with: what they are, what unfinished flows have added, and their bounds.
+    /// Lists the counters of a collection: their values, the pending additions of unfinished flows, and their bounds.
     ///
     /// # Errors
     /// `CollectionNotFound`; [`StoreError::Database`].
@@ -112,7 +112,7 @@ impl ReadRecords for View<'_> {
     }
 }
 
-/// What an operator has set for a collection.
+/// Returns the settings of a collection.
 fn settings<'v>(view: &'v View<'_>, collection: &str) -> Result<&'v Collection, StoreError> {
     let settings = Settings::of(view.services());
     let found = settings.collection(collection);

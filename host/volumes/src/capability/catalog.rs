@@ -12,7 +12,7 @@ use cairn_sandbox::wasmtime;
 use cairn_sandbox::wasmtime::component::HasSelf;
 use cairn_sandbox::wit::cairn::plugin::types;
 
-/// What a plugin is granted as `catalog`.
+/// The capability `catalog`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new(
         "catalog",
@@ -31,7 +31,7 @@ pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
 
 type Reply<T> = wasmtime::Result<Result<T, types::Error>>;
 
-/// JSON text; nothing for null.
+/// Returns a value as JSON text, or `None` for null.
 fn present(value: Result<Value, TaskError>) -> Result<Option<String>, types::Error> {
     let value = value.map_err(to_wit)?;
     Ok((!value.is_null()).then(|| text(&value)))

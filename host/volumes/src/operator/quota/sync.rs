@@ -5,7 +5,7 @@ use cairn_store::admin::Admin;
 
 use super::booked::{current_drift, settle};
 
-/// Makes every usage say what is booked and held; returns those that were changed.
+/// Sets every usage to the booked and reserved amounts; returns those that differed.
 ///
 /// # Errors
 /// `AdminRequired`.
