@@ -41,7 +41,7 @@ thread_local! {
 ///
 /// Functions have their WIT names, `interface.function`. Their arguments are an object with the WIT's parameter names as keys and JSON
 /// documents as values. Without a script, functions that return nothing on success (`policy.enforce`, `quota.commit`, `rpc.cast`, …)
-/// succeed, and lookups with optional results find nothing; any other function panics.
+/// succeed, and some lookups have a default answer (nothing found, a valid zone, a type that is not encrypted, …); any other function panics.
 #[derive(Clone)]
 pub struct FakeHost {
     state: Rc<RefCell<State>>,
