@@ -1,6 +1,6 @@
 (component
-  ;; Stands in for `volume-cast`: sends its message, and fails after that. The message is an effect of a failed call, so the
-  ;; host must take it back.
+  ;; Replaces `volume-cast`: sends its message, and then fails. The message is an effect of a failed call, so the host
+  ;; must undo it.
   (type $cast-error (record (field "kind" string) (field "message" string) (field "details" (option string))))
   (import "cairn:plugin/rpc@0.1.0" (instance $rpc
     (export "error" (type $error (eq $cast-error)))
@@ -8,11 +8,11 @@
       (param "topic" string) (param "method" string) (param "arguments" string)
       (result (result (error $error)))))))
 
-  ;; Memory and the allocator, apart from the logic because the import needs them first.
+  ;; Memory and the allocator are in their own module, because the import needs them first.
   (core module $memory
     (memory (export "memory") 2)
     (global $free (mut i32) (i32.const 65536))
-    ;; Hands out what is left of the memory, piece by piece; an instance lives for one call.
+    ;; A bump allocator over the rest of the memory; an instance lives for one call.
     (func (export "realloc") (param i32 i32 i32 i32) (result i32)
       (local $at i32)
       (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
@@ -74,7 +74,7 @@
     (export "memory" (memory $mem))
     (export "cast" (func $cast))))))
 
-  ;; What comes out of it: the types of the contract, and its functions by them.
+  ;; The exports: the types of the contract, and the functions that use them.
   (type $error-type (record (field "kind" string) (field "message" string) (field "details" (option string))))
   (type $descriptor-type (record
     (field "name" string) (field "version" (tuple u32 u32))

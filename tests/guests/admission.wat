@@ -1,5 +1,5 @@
 (component
-  ;; A policy and a validator in one. The tests put other bodies in the place of `check` and `validate`, from marker to marker.
+  ;; A policy and a validator in one. The tests replace the bodies of `check` and `validate` between the markers.
   (import "cairn:plugin/log@0.1.0" (instance $log
     (type $levels (enum "error" "warn" "info" "debug"))
     (export "level" (type $level (eq $levels)))
@@ -8,7 +8,7 @@
   (core module $ground
     (memory (export "memory") 2)
     (global $free (mut i32) (i32.const 65536))
-    ;; Hands out what is left of the memory, piece by piece; an instance lives for one call.
+    ;; A bump allocator over the rest of the memory; an instance lives for one call.
     (func (export "realloc") (param i32 i32 i32 i32) (result i32)
       (local $at i32)
       (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
@@ -36,7 +36,7 @@
       (i32.store (local.get $at) (local.get $address))
       (i32.store offset=4 (local.get $at) (local.get $length)))
 
-    ;; Answers an error: disc 1, kind, message, no details.
+    ;; Returns an error: discriminant 1, kind, message, no details.
     (func $fail (result i32)
       (i32.store8 (i32.const 1024) (i32.const 1))
       (call $pair (i32.const 1028) (i32.const 80) (i32.const 6))
@@ -89,7 +89,7 @@
     (with "ground" (instance $ground))
     (with "log" (instance (export "write" (func $write))))))
 
-  ;; What comes out of it: the types of the contract, and its functions by them.
+  ;; The exports: the types of the contract, and the functions that use them.
   (type $error-type (record (field "kind" string) (field "message" string) (field "details" (option string))))
   (type $descriptor-type (record
     (field "name" string) (field "version" (tuple u32 u32))

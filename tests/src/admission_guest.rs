@@ -1,27 +1,27 @@
-//! Small policies and validators, as component text: one template, and a body for each behaviour.
+//! Small policies and validators as component text: one template, and a body for each behaviour.
 
 const TEMPLATE: &str = include_str!("../guests/admission.wat");
 
-/// What a guest does when it is asked, as a policy or as a validator. It has logged `was asked` by then, as a policy.
+/// The behaviour of a guest, as a policy or as a validator. As a policy it first logs `was asked`.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked {
-    /// Allows; finds nothing wrong.
+    /// Allows; reports no violations.
     Agrees,
-    /// Denies, for the reason `closed at night`; names three violations of two kinds.
+    /// Denies for the reason `closed at night`; reports three violations of two kinds.
     Refuses,
     /// Returns an error of the kind `Broken`.
     Errs,
     /// Executes an instruction that traps.
     Traps,
-    /// Never answers.
+    /// Never returns.
     Loops,
 }
 
 impl Asked {
-    /// The guest's component, as text.
+    /// Returns the guest's component, as text.
     ///
     /// # Panics
-    /// When the template lost its markers.
+    /// If the template lacks the markers.
     pub fn component(self) -> String {
         let (check, validate) = match self {
             Self::Agrees => ("(i32.const 1024)", "(i32.const 1024)"),
@@ -38,7 +38,7 @@ impl Asked {
     }
 }
 
-/// The text with another body between the markers of `function`.
+/// Replaces the text between the markers of `function`.
 fn put(text: &str, function: &str, body: &str) -> String {
     let (before, rest) = text
         .split_once(&format!(";; <{function}>"))

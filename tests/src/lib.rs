@@ -1,4 +1,4 @@
-//! What the whole of Cairn is held to. The tests are in the folder above; what they are made of is here.
+//! Support code of the acceptance tests, which are in the folder `tests/` beside it.
 
 pub mod admission_guest;
 #[path = "../../host/volumes/testing/any.rs"]

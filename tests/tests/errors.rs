@@ -1,4 +1,4 @@
-//! An error and its sources, one after the other, say everything once.
+//! An error and its sources, printed one after the other, state everything once.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use cairn::store::StoreError;
 use cairn_bench::BenchError;
 use cairn_laws::LawsError;
 
-/// Walks an error and its sources. Fails where one repeats the text of the next.
+/// Follows an error and its sources. Fails if one repeats the text of the next.
 #[track_caller]
 fn says_everything_once(error: &dyn Error) {
     let mut texts = vec![error.to_string()];

@@ -1,4 +1,4 @@
-//! The examples do what they say. `CAIRN_BLESS=1` writes what they do now into the expected reports.
+//! Runs the examples and compares their reports. `CAIRN_BLESS=1` updates the expected reports.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cairn-under-test"))
 }
 
-/// Runs a flow of `examples/volume-create` with a request, in a database of its own, and compares the report.
+/// Runs a flow of `examples/volume-create` with a request, in its own database, and compares the report.
 #[track_caller]
 fn check(program: &Program, flow: &str, request: &str, exit: i32, expected: &str) -> Value {
     let example = |name: &str| repository(&format!("examples/volume-create/{name}"));
@@ -128,7 +128,7 @@ fn a_cast_that_fails_leaves_the_volume_in_error_and_gives_its_quota_back() {
     let volume = program.json(&["volumes", "show", left["id"].as_str().unwrap(), "--json"]);
     assert_eq!(volume["status"], "error");
     assert_eq!(usages(&program), before);
-    // The message that was sent before the failure is not to be seen by anybody.
+    // The message sent before the failure must not be visible.
     let messages = program.json(&["outbox", "list", "--all", "--json"]);
     assert_eq!(messages.as_array().map(Vec::len), Some(1));
 }

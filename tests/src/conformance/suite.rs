@@ -1,4 +1,4 @@
-//! Every vector of a folder, and how many pass.
+//! Runs every vector of a folder, and counts those that pass.
 
 use std::any::Any;
 use std::fmt;
@@ -17,22 +17,22 @@ use super::format::{Create, File, FlowCase, Header, Kind, QuotaCase};
 use super::sandbox::Sandbox;
 use super::{create, flow, quota};
 
-/// The version of the format that is read here.
+/// The supported version of the format.
 const FORMAT: u32 = 2;
 
-/// How many vectors passed.
+/// The numbers of passed and failed vectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// Came out as expected.
+    /// Vectors with the expected outcome.
     pub passed: usize,
-    /// Did not.
+    /// All other vectors.
     pub failed: usize,
-    /// Only vectors with this in their name were run.
+    /// The filter: only vectors with this in their name were run.
     pub filter: Option<String>,
 }
 
 impl Tally {
-    /// Whether something was run and nothing failed.
+    /// Returns whether at least one vector was run and none failed.
     pub fn is_success(&self) -> bool {
         self.failed == 0 && self.passed > 0
     }
@@ -51,7 +51,7 @@ impl fmt::Display for Tally {
 /// Runs the vectors of every `*.json` in `folder`, or only those with `filter` in their name, and prints those that fail.
 ///
 /// # Errors
-/// When the folder or a file in it cannot be read, or the sandbox cannot be set up.
+/// If the folder or a file in it cannot be read, or the sandbox cannot be set up.
 pub fn run(folder: &Path, filter: Option<&str>) -> Result<Tally> {
     let mut vectors = read(folder)?;
     if let Some(filter) = filter {
@@ -80,10 +80,10 @@ pub fn run(folder: &Path, filter: Option<&str>) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The vectors of every file of a folder, in order of the files' names.
+/// Returns the vectors of every file of a folder, in order of the files' names.
 ///
 /// # Errors
-/// When a file cannot be read, or is of another format.
+/// If a file cannot be read, or has another format.
 pub fn read(folder: &Path) -> Result<Vec<Value>> {
     let list = || -> std::io::Result<Vec<_>> {
         fs::read_dir(folder)?
@@ -120,18 +120,18 @@ fn name(vector: &Value) -> &str {
         .unwrap_or("(a vector without a name)")
 }
 
-/// The result of one vector.
+/// The verdict on one vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VectorResult {
-    /// It came out as expected.
+    /// The outcome was as expected.
     Passed,
-    /// It did not.
+    /// The outcome differed.
     Differs(Difference),
-    /// It could not be run to its end.
+    /// The vector could not be run to its end.
     Broke(String),
 }
 
-/// Runs every vector, as many at a time as there are processors.
+/// Runs all vectors, as many in parallel as there are processors.
 fn results(vectors: &[Value], sandbox: &Sandbox) -> Vec<VectorResult> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(vec![
@@ -157,7 +157,7 @@ fn take<'a>(next: &AtomicUsize, vectors: &'a [Value]) -> Option<(usize, &'a Valu
     Some((index, vectors.get(index)?))
 }
 
-/// Runs one vector and compares what came out.
+/// Runs one vector and compares its outcome.
 pub fn run_vector(vector: &Value, sandbox: &Sandbox) -> VectorResult {
     match catch_unwind(AssertUnwindSafe(|| outcomes(vector, sandbox))) {
         Ok(Ok((kind, found))) => first_difference(kind, vector, &found)
@@ -173,10 +173,10 @@ fn text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without words")
 }
 
-/// Runs one vector; says what came out.
+/// Runs one vector and returns its outcomes.
 ///
 /// # Errors
-/// When it cannot be read or set up.
+/// If it cannot be parsed or set up.
 pub fn outcomes(vector: &Value, sandbox: &Sandbox) -> Result<(Kind, Vec<Value>)> {
     let header = Header::deserialize(vector).context("the vector cannot be read")?;
     let found = match header.kind {

@@ -2,7 +2,7 @@ use acceptance::program::Program;
 
 use super::{one_task, program};
 
-/// Runs the manifest in `flow.toml`, which must be refused with these words on stderr before anything is made.
+/// Runs the manifest in `flow.toml`, which must be refused with these words on stderr before anything is created.
 #[track_caller]
 fn refused(program: &Program, words: &[&str]) {
     let run = program.run(&["run", "flow.toml"]).exits(2).says(words);

@@ -1,4 +1,4 @@
-//! A request and its key in one document, in a file as in a stream.
+//! A request and its idempotency key in one document, in a file as in a stream.
 
 use super::many::{count, reports, stream};
 use super::{program, request};
@@ -21,7 +21,7 @@ fn an_envelope_in_a_file_is_that_of_a_stream() {
     assert_eq!(again.exits(0).json(), first);
     let streamed = stream(&program, &volume_create(), envelope).exits(0);
     assert_eq!(reports(&streamed)[0]["flow"], first["flow"]);
-    // Without a key it is a request like any other, and one may be given for it.
+    // Without a key it is an ordinary request, and a key may be given as an argument.
     run(&program, r#"{"request": {"size": 1}}"#, &[]).exits(0);
     run(
         &program,

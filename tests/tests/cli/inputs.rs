@@ -30,7 +30,7 @@ fn a_request_may_be_the_argument_itself() {
         (&volumes[0]["size"], &volumes[0]["display_name"]),
         (&json!(2), &json!("inline"))
     );
-    // An envelope as well, and what is wrong is told without a file.
+    // An envelope as well; errors are reported without a file name.
     let again = r#"{"request": {"size": 1}, "key": "k"}"#;
     let first = run(again).exits(0).json();
     assert_eq!(run(again).exits(0).json()["flow"], first["flow"]);
@@ -40,7 +40,7 @@ fn a_request_may_be_the_argument_itself() {
         "name a file that is there",
         "begins with `{` is the document itself",
     ]);
-    // Of several, each names itself in its report.
+    // With several inputs, each report names its own.
     let many = [
         "run",
         &flow,

@@ -8,7 +8,7 @@ use acceptance::stranger::Stranger;
 
 use super::program;
 
-/// A flow of a built-in plugin and a stranger.
+/// Writes a flow of a built-in plugin and a stranger.
 fn flow(program: &Program, stranger: Stranger) {
     program
         .write("stranger.wat", stranger.component())
@@ -103,7 +103,7 @@ fn a_plugin_that_differs_is_refused_line_by_line_before_anything_runs() {
         assert!(!refused.stderr.contains("inject:"), "{}", refused.stderr);
     }
     assert!(!program.has_database());
-    // Whoever means it looks at what changed, and locks it.
+    // An operator who accepts the changes inspects them, and locks again.
     program
         .run(&["plan", "flow.toml", "--lock"])
         .exits(0)
@@ -144,7 +144,7 @@ fn a_manifest_is_not_overwritten_by_its_lock() {
     );
 }
 
-/// A flow with the guest as its policy, as its validator, and as what a rule asks.
+/// Writes a flow with the guest as its policy, as its validator, and as the plugin that a rule asks.
 fn asked(program: &Program, guest: Asked) {
     program
         .write("guest.wat", guest.component())
@@ -173,7 +173,7 @@ fn policies_and_validators_are_locked_too() {
     for plugin in ["form", "gate", "inject", "rule"] {
         assert!(text.contains(&format!("[plugins.{plugin}]\n")), "{text}");
     }
-    // The three strangers have a digest, and nothing to be granted.
+    // The three strangers have a digest, and no grants.
     assert_eq!(text.matches("sha256 = ").count(), 3, "{text}");
     assert_eq!(text.matches("imports = [\"log\"]").count(), 3, "{text}");
     program.run(&with_rules(RUN)).exits(0);
@@ -189,7 +189,7 @@ fn policies_and_validators_are_locked_too() {
         ]);
         assert_eq!(refused.stdout, "");
     }
-    // Without the lock it is the new ones that are asked, and they refuse.
+    // Without the lock file the new components are asked, and they refuse.
     let run = ["run", "flow.toml", "--input", "request.json", "--json"];
     let report = program.run(&with_rules(&run)).exits(3).json();
     assert_eq!(report["error"]["details"]["policy"], "gate");
@@ -218,7 +218,7 @@ fn a_lock_file_that_is_a_link_stays_one() {
     flow(&program, FIRST);
     fs::create_dir(program.path("locks")).expect("a folder");
     let lock = || fs::read_to_string(program.path("locks/flow.lock")).expect("the lock file");
-    // One that leads nowhere yet, by way of another.
+    // A dangling link, by way of another link.
     symlink("locks/link", program.path("flow.lock")).expect("a link");
     symlink("flow.lock", program.path("locks/link")).expect("a link");
     program.run(&["plan", "flow.toml", "--lock"]).exits(0);
@@ -245,7 +245,7 @@ fn a_lock_file_that_is_a_link_stays_one() {
     assert_eq!(file.permissions().mode() & 0o777, 0o640);
     program.run(RUN).exits(0);
 
-    // Links that lead to each other lead nowhere: nothing is written over.
+    // Links that refer to each other are refused, and nothing is overwritten.
     fs::remove_file(program.path("locks/flow.lock")).expect("the file is ours");
     symlink("link", program.path("locks/flow.lock")).expect("a link");
     let run = program.run(&["plan", "flow.toml", "--lock"]).exits(2);

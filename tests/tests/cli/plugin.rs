@@ -83,7 +83,7 @@ fn a_policy_and_validator_shows_what_it_is_and_no_wiring() {
         text.contains("\npolicy and validator check-guest 1.0\n\nsettings schema\n"),
         "{text}"
     );
-    // What it is does not wait for settings.
+    // Without settings the kind of the plugin is shown nevertheless.
     let inject = program.run(&["plugin", "inspect", "builtin:inject"]);
     let inject = inject.exits(0).stdout;
     assert!(inject.contains("\ntask, not described: "), "{inject}");
@@ -228,7 +228,7 @@ fn a_tool_that_is_missing_is_named_with_the_command_that_gets_it() {
             end(build.spawn().unwrap()).exits(2)
         };
         build(&["plugin", "build", lang, "--no-install"]).says(&["is not installed", command]);
-        // What installs it is not there either.
+        // The installer of the tool is missing too.
         build(&["plugin", "build", lang]).says(&["is not installed", "apt-get install"]);
     }
     let run = program.run(&["plugin", "check", "js"]).exits(2);

@@ -22,7 +22,7 @@ fn write(program: &Program, new: Stranger) {
         .write("new.wat", new.component());
 }
 
-/// The changes to `new`, but for digest and size, as `[part, path, old, new, whether it widens]`.
+/// Returns the changes to `new`, except digest and size, as `[part, path, old, new, whether it widens]`.
 fn diff(new: Stranger, settings: &str, exit: i32) -> Vec<Value> {
     let program = program();
     write(&program, new);
@@ -104,7 +104,7 @@ fn an_upgrade_that_asks_for_more_or_gives_less_widens() {
         json!(["settings", "/required", null, "a", true]),
         json!(["settings", null, "taken", "refused", true]),
     ];
-    // Without settings the new one cannot be described, so that its inputs are not known.
+    // Without settings the new version cannot describe itself, so its inputs are unknown.
     let of_settings = |change: &Value| change[0] == "imports" || change[0] == "settings";
     let without: Vec<Value> = expected
         .iter()

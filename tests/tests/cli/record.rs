@@ -1,4 +1,4 @@
-//! `cairn record`, and what `cairn.toml` says of records.
+//! `cairn record`, and the collections in `cairn.toml`.
 
 use serde_json::{Value, json};
 

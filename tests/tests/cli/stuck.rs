@@ -1,4 +1,4 @@
-//! Flows that cannot be taken up.
+//! Flows that cannot be recovered.
 
 use acceptance::program::{Program, end};
 use acceptance::slow::start_slow;
@@ -38,7 +38,7 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
         (&stuck[0]["id"], &stuck[0]["stuck"]),
         (&json!(flow), &json!(reason))
     );
-    // Others are not kept from running, and whoever asks for this one is told why not.
+    // Other flows run, and commands on this one report the reason.
     create(&program, r#"{"size": 1}"#, &[], 0);
     let before = operate(&program, &["events", &flow], 0);
     for arguments in CHANGES {
@@ -49,7 +49,7 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
             "help: nothing of the flow was changed: mend what is named",
         ]);
     }
-    // What happened to it can be read.
+    // Its history can be read.
     assert_eq!(operate(&program, &["events", &flow], 0), before);
     let shown = program.run(&["flows", "show", &flow, "--json"]).exits(0);
     assert_eq!(shown.json()["flow"]["state"], "RUNNING");
@@ -68,7 +68,7 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
     is_whole(&program);
 }
 
-/// Every change of a flow that an operator can ask for.
+/// Every operator request that changes a flow.
 const CHANGES: [&[&str]; 5] = [
     &["interrupt"],
     &["resume"],
@@ -97,7 +97,7 @@ fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named(
         let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
         run.exits(6).says(&says);
     }
-    // A question that the database cannot answer is its failure.
+    // If the database cannot answer a question, that is a failure of the database.
     for question in ["show", "events", "logs"] {
         program
             .run(&["flows", question, &flow])
@@ -119,7 +119,7 @@ fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
     killed_after(&program, "entry-create");
     let flow = only_flow(&program);
     lose_plans(&program);
-    // It takes up what was left behind, and what it cannot take up stays in its hand.
+    // The process recovers flows left behind, and keeps the ownership of those that it cannot recover.
     let tasks = "\n[[task]]\nplugin = \"slow\"\n".to_owned()
         + "\n[[task]]\nplugin = \"slow\"\nname = \"slow-two\"\n";
     program.write(
