@@ -77,7 +77,7 @@ impl Session {
     pub fn change<T>(
         &self,
         requester: &Identity,
-        work: impl Fn(&mut Admin<'_, '_>) -> Result<T, StoreError>,
+        work: impl Fn(&mut Admin<'_>) -> Result<T, StoreError>,
     ) -> Result<T, Failure> {
         if !self.settings.db.exists()? {
             self.empty()?.admin(requester, &work)?;

@@ -123,7 +123,7 @@ pub trait Watch: Send {
 pub type Read<'f> = &'f mut dyn FnMut(&View<'_>);
 
 /// Makes changes through an [`Admin`]; `Break` rolls them back.
-pub type Work<'f> = &'f mut dyn FnMut(&mut Admin<'_, '_>) -> ControlFlow<()>;
+pub type Work<'f> = &'f mut dyn FnMut(&mut Admin<'_>) -> ControlFlow<()>;
 
 /// A store that operators can read and change by SQL.
 pub trait Operators {
@@ -187,7 +187,7 @@ impl dyn HostStore + '_ {
     pub fn admin<T>(
         &self,
         requester: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.try_admin(requester, work)
     }
@@ -199,10 +199,10 @@ impl dyn HostStore + '_ {
     pub fn try_admin<T, E: From<StoreError>>(
         &self,
         requester: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, E>,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let (mut work, mut answer) = (Some(work), None);
-        let mut run = |admin: &mut Admin<'_, '_>| {
+        let mut run = |admin: &mut Admin<'_>| {
             let Some(work) = work.take() else {
                 return ControlFlow::Continue(());
             };

@@ -8,8 +8,11 @@ pub mod control;
 pub mod host;
 pub mod journal;
 pub mod memory;
+mod operators;
 pub mod request;
+pub mod sql;
 mod sqlite;
+mod statements;
 
 // Tests of private items; they are kept beside `src`, in `tests/inside`.
 #[cfg(test)]
@@ -23,7 +26,8 @@ use inside::{any, operator, quota, rules};
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};
 pub use host::HostStore;
-pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig, admin, view};
+pub use operators::{admin, view};
+pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

@@ -342,7 +342,7 @@ impl World {
         &mut self,
         what: &str,
         by: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<(), StoreError>,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<(), StoreError>,
     ) -> Result<(), String> {
         let done = self.life().host.store().admin(by, work);
         match done {

@@ -47,7 +47,7 @@ pub trait OperateRecords {
     ) -> Result<(), StoreError>;
 }
 
-impl OperateRecords for Admin<'_, '_> {
+impl OperateRecords for Admin<'_> {
     fn put_record(
         &mut self,
         collection: &str,
@@ -96,7 +96,7 @@ impl OperateRecords for Admin<'_, '_> {
 }
 
 /// Refuses to take something from a flow that can go on. What was done before in the same operation is taken back with the refusal.
-fn require_stuck(admin: &Admin<'_, '_>, flow: FlowId) -> Result<(), StoreError> {
+fn require_stuck(admin: &Admin<'_>, flow: FlowId) -> Result<(), StoreError> {
     let view = admin.view();
     let id = Cell::from(flow.cell());
     let state = view

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use cairn_effects::event::Entry;
-use cairn_effects::rows::{Fetched, Mark, Wants};
+use cairn_effects::rows::{Cell, Fetched, Mark, Wants};
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::{FlowId, HostId};
@@ -15,12 +15,16 @@ use super::fetcher::Fetcher;
 use super::file::Held;
 use super::lease::Host;
 use super::log::Log;
-use super::rows::{self, NotWritten, Statements};
+use super::rows;
+use super::sql::failed;
+use super::statement::{database, describe, execute, scalar};
 use super::turnstile::{Turn, Turnstile};
-use super::tx::{database, describe, execute, scalar};
-use super::{idempotency, lease, lookup, open, schema};
+use super::{lease, open, schema};
 use crate::StoreError;
-use crate::backend::{Backend, Batch, Fault, FlowEntries, Holder, Taken, behind};
+use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Taken, behind};
+use crate::operators::{idempotency, lookup};
+use crate::sql::{Impact, Outlook, Sql, SqlBackend, SqlError};
+use crate::statements::{NotWritten, Statements};
 
 /// An open database.
 pub struct Database {
@@ -112,11 +116,11 @@ impl Database {
     }
 
     /// Writes the rows, keys, journals and flows of a batch. Returns the database's mark after it.
-    fn write(&mut self, batch: &Batch<'_>) -> Result<Mark, NotWritten> {
-        self.statements.write(&self.connection, &batch.rows)?;
+    fn write(&mut self, batch: &Batch<'_>) -> Result<Mark, NotWritten<rusqlite::Error>> {
+        rows::write(&self.connection, &mut self.statements, &batch.rows)?;
         reach(CrashPoint::RowsWritten);
         for key in batch.keys {
-            idempotency::give(&self.connection, key)?;
+            give_key(&self.connection, key)?;
         }
         for flow in &batch.flows {
             self.write_flow(flow)?;
@@ -208,7 +212,7 @@ impl Backend for Database {
             Ok(mark)
         });
         let mark = written.map_err(|error| match error {
-            NotWritten::Sqlite(error) => self.lost(&error),
+            NotWritten::Failed(error) => self.lost(&error),
             NotWritten::Behind(row) => Fault::Lost(behind(&row)),
         })?;
         reach(CrashPoint::BatchCommitted);
@@ -259,7 +263,7 @@ impl Backend for Database {
     }
 
     fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, String> {
-        lookup::journal(&self.connection, flow).map_err(|error| describe(&error))
+        lookup::journal(&self.connection, flow).map_err(|error| error.to_string())
     }
 
     fn domains(&self) -> Vec<String> {
@@ -357,6 +361,59 @@ impl Backend for Database {
             open::leave_files(&self.connection);
         }
     }
+}
+
+impl SqlBackend for Database {
+    fn sql(&self) -> &dyn Sql {
+        &self.connection
+    }
+
+    fn failed(&mut self, error: &SqlError) -> Fault {
+        self.is_suspect |= error.impact == Impact::Suspect;
+        Fault::Lost(error.message.clone())
+    }
+
+    fn host(&self) -> Cell {
+        Cell::Blob(self.host.id.0.as_bytes().as_slice().into())
+    }
+
+    fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError> {
+        // A database in memory has no other processes.
+        let Some(held) = &self.held else {
+            return Ok(None);
+        };
+        let connection = open::read_only(&held.file)?;
+        Ok(Some(Box::new(Beside(connection))))
+    }
+}
+
+/// A connection that only reads, for a process that waits for others.
+struct Beside(Connection);
+
+impl Outlook for Beside {
+    fn sql(&self) -> &dyn Sql {
+        &self.0
+    }
+
+    fn version(&self) -> Result<i64, SqlError> {
+        let version = scalar(&self.0, "PRAGMA data_version", []).map_err(failed)?;
+        Ok(version.unwrap_or(0))
+    }
+}
+
+/// Gives a key to a flow. The key must be free or have lapsed.
+fn give_key(connection: &Connection, given: &GivenKey) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO idempotency_keys (project_id, key, flow, asked) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![
+            given.project_id,
+            given.key,
+            given.flow.0.as_bytes(),
+            given.asked.to_string()
+        ])?;
+    Ok(())
 }
 
 /// Waits for the turn to write; returns `None` in memory, where no other process writes.

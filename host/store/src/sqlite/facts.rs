@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::tx::scalar;
+use super::statement::scalar;
 
 /// The path under which the database is used.
 pub(super) const PATH: &str = "path";

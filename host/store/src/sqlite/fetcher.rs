@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use cairn_effects::rows::{Fetched, Wants};
 
 use super::file::Held;
-use super::tx::describe;
+use super::statement::describe;
 use super::{open, rows};
 use crate::StoreError;
 use crate::backend::Reader;

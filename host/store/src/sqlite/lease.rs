@@ -12,7 +12,7 @@ use cairn_model::clock::Timestamp;
 use cairn_model::file;
 use cairn_model::id::{FlowId, HostId};
 
-use super::tx::scalar;
+use super::statement::scalar;
 use crate::backend::Taken;
 
 /// The age at which a lock file that no process holds is removed.

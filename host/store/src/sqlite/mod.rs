@@ -1,27 +1,27 @@
 //! The store on SQLite; the only module that uses rusqlite.
 
-pub mod admin;
-mod control;
+mod backup;
 mod database;
 mod facts;
 mod fetcher;
 mod file;
-mod idempotency;
 mod lease;
 mod log;
-mod lookup;
+mod migrate;
 mod open;
 mod origin;
+mod reader;
 mod restore;
 mod rows;
 mod schema;
+mod sql;
+mod statement;
 #[cfg(test)]
 #[path = "../../tests/inside/sqlite/mod.rs"]
 mod tests;
 mod turnstile;
-mod tx;
 mod unlocked;
-pub mod view;
+mod vacuum;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,7 +44,10 @@ use turnstile::Turnstile;
 pub use database::Database;
 pub use file::DatabaseFile;
 pub use log::WalConfig;
+pub use migrate::Migrated;
+pub use reader::{DatabaseCheck, Reader};
 pub use restore::Restore;
+pub use vacuum::Vacuumed;
 
 /// Settings of a store on SQLite.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use rusqlite_migration::{M, Migrations, SchemaVersion};
 use super::file::{DatabaseFile, FileId, Held, has_content};
 use super::origin::{self, Origin};
 use super::schema;
-use super::tx::database;
+use super::statement::database;
 use super::unlocked::unlocked;
 use crate::StoreError;
 

@@ -12,7 +12,7 @@ use cairn_model::clock::Clock;
 use super::SqliteConfig;
 use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
 use super::lease::is_anybody_alive;
-use super::view::Reader;
+use super::reader::Reader;
 use crate::StoreError;
 
 /// Suffixes of the files of a database that hold data: its logs, then the file itself.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use cairn_effects::domain::{Domain, Domains};
 
-use super::tx::database;
+use super::statement::database;
 use crate::StoreError;
 
 /// Returns the version of a domain's tables; 0 for a domain without tables in this database.

@@ -1,6 +1,7 @@
 //! The databases that tests run over, and the processes that open them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_effects::rows::Row as _;
 use cairn_effects::rows::typed;
@@ -8,7 +9,7 @@ use cairn_model::clock::SystemClock;
 use cairn_model::id::Identity;
 use cairn_store::memory::MemoryDatabase;
 use cairn_store::view::{Kind, Reader};
-use cairn_store::{Batched, HostStore, Sqlite, StoreConfig};
+use cairn_store::{BatchConfig, Batched, HostStore, Sqlite, SqliteConfig, StoreConfig};
 use cairn_volumes::operator::kind;
 use cairn_volumes::{QuotaUsage, Volume};
 
@@ -24,6 +25,18 @@ pub trait Place {
     fn volumes(&self) -> usize;
 }
 
+/// Settings with batches that stay open until something waits for them, however slow the machine is.
+fn config() -> SqliteConfig {
+    let config = crate::any::config(Default::default());
+    SqliteConfig {
+        batch: BatchConfig {
+            age: Duration::from_secs(1),
+            ..config.batch
+        },
+        ..config
+    }
+}
+
 pub struct OnDisk(tempfile::TempDir);
 
 impl OnDisk {
@@ -33,12 +46,7 @@ impl OnDisk {
 
     fn rows(&self, kind: &Kind) -> Vec<cairn_model::value::Object> {
         let path = self.0.path().join("a.db");
-        let reader = Reader::open(
-            &path,
-            crate::any::config(Default::default()),
-            Arc::new(SystemClock),
-        )
-        .unwrap();
+        let reader = Reader::open(&path, config(), Arc::new(SystemClock)).unwrap();
         let acme = Identity::new("ann", "acme");
         reader.view(&acme).list(kind, None, true).unwrap()
     }
@@ -47,14 +55,7 @@ impl OnDisk {
 impl Place for OnDisk {
     fn open(&self) -> Box<dyn HostStore> {
         let path = self.0.path().join("a.db");
-        Box::new(
-            Sqlite::open(
-                &path,
-                crate::any::config(Default::default()),
-                Arc::new(SystemClock),
-            )
-            .unwrap(),
-        )
+        Box::new(Sqlite::open(&path, config(), Arc::new(SystemClock)).unwrap())
     }
 
     fn usage(&self, resource: &str) -> (i64, i64) {
@@ -95,12 +96,7 @@ impl Place for InMemory {
     fn open(&self) -> Box<dyn HostStore> {
         let backend = self.0.backend(|| false);
         Box::new(
-            Batched::over(
-                backend,
-                StoreConfig::from(crate::any::config(Default::default())),
-                Arc::new(SystemClock),
-            )
-            .unwrap(),
+            Batched::over(backend, StoreConfig::from(config()), Arc::new(SystemClock)).unwrap(),
         )
     }
 
@@ -133,12 +129,7 @@ impl Place for Broken {
         };
         let backend = self.0.backend(breaks);
         Box::new(
-            Batched::over(
-                backend,
-                StoreConfig::from(crate::any::config(Default::default())),
-                Arc::new(SystemClock),
-            )
-            .unwrap(),
+            Batched::over(backend, StoreConfig::from(config()), Arc::new(SystemClock)).unwrap(),
         )
     }
 

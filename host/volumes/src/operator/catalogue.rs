@@ -71,7 +71,7 @@ pub struct NewImage {
 /// # Errors
 /// `Duplicate`.
 pub(super) fn create_volume_type(
-    admin: &mut Admin<'_, '_>,
+    admin: &mut Admin<'_>,
     new: &NewVolumeType,
 ) -> Result<String, StoreError> {
     let name = new.name.as_str();
@@ -110,7 +110,7 @@ pub(super) fn create_volume_type(
     Ok(id)
 }
 
-fn create_qos_specs(admin: &mut Admin<'_, '_>, new: &NewQosSpecs) -> Result<String, StoreError> {
+fn create_qos_specs(admin: &mut Admin<'_>, new: &NewQosSpecs) -> Result<String, StoreError> {
     let id = cairn_model::id::uuid().to_string();
     admin.execute(
         "INSERT INTO qos_specs (id, name, consumer, specs) VALUES ($1, $2, $3, $4)",
@@ -129,7 +129,7 @@ fn create_qos_specs(admin: &mut Admin<'_, '_>, new: &NewQosSpecs) -> Result<Stri
 /// # Errors
 /// `NotFound`, `VolumeTypeInUse`.
 pub(super) fn delete_volume_type(
-    admin: &mut Admin<'_, '_>,
+    admin: &mut Admin<'_>,
     id: &str,
     force: bool,
 ) -> Result<(), StoreError> {
@@ -159,10 +159,7 @@ fn in_use(name: &str, used: i64) -> TaskError {
 }
 
 /// Registers an image; returns its id.
-pub(super) fn create_image(
-    admin: &mut Admin<'_, '_>,
-    new: &NewImage,
-) -> Result<String, StoreError> {
+pub(super) fn create_image(admin: &mut Admin<'_>, new: &NewImage) -> Result<String, StoreError> {
     let id = cairn_model::id::uuid().to_string();
     admin.execute(
         "INSERT INTO images (id, project_id, name, size, checksum, min_disk, path, created_at)
@@ -185,12 +182,12 @@ pub(super) fn create_image(
 ///
 /// # Errors
 /// `NotFound`.
-pub(super) fn delete_image(admin: &mut Admin<'_, '_>, id: &str) -> Result<(), StoreError> {
+pub(super) fn delete_image(admin: &mut Admin<'_>, id: &str) -> Result<(), StoreError> {
     change(admin, "DELETE FROM images WHERE id = $1", "image", id)
 }
 
 /// Makes a zone, if it is not there.
-pub(super) fn create_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), StoreError> {
+pub(super) fn create_zone(admin: &mut Admin<'_>, name: &str) -> Result<(), StoreError> {
     let statement = "INSERT INTO zones (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
     admin.execute(statement, &[name.into()])?;
     Ok(())
@@ -200,7 +197,7 @@ pub(super) fn create_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), S
 ///
 /// # Errors
 /// `NotFound`.
-pub(super) fn delete_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), StoreError> {
+pub(super) fn delete_zone(admin: &mut Admin<'_>, name: &str) -> Result<(), StoreError> {
     change(admin, "DELETE FROM zones WHERE name = $1", "zone", name)
 }
 
@@ -208,12 +205,7 @@ pub(super) fn delete_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), S
 ///
 /// # Errors
 /// `NotFound`.
-fn change(
-    admin: &mut Admin<'_, '_>,
-    statement: &str,
-    noun: &str,
-    id: &str,
-) -> Result<(), StoreError> {
+fn change(admin: &mut Admin<'_>, statement: &str, noun: &str, id: &str) -> Result<(), StoreError> {
     match admin.execute(statement, &[id.into()])? {
         0 => Err(not_found(noun, id).into()),
         _ => Ok(()),

@@ -132,7 +132,7 @@ pub trait OperateVolumes {
     fn sync_usages(&mut self) -> Result<Vec<Drift>, StoreError>;
 }
 
-impl OperateVolumes for Admin<'_, '_> {
+impl OperateVolumes for Admin<'_> {
     fn create_volume(&mut self, properties: Object) -> Result<Value, StoreError> {
         self.rules(|rows| operate::create_volume(rows, properties.clone()))
     }
@@ -220,7 +220,7 @@ impl OperateVolumes for Admin<'_, '_> {
 ///
 /// # Errors
 /// `FlowUnfinished`.
-fn require_ended_flow(admin: &Admin<'_, '_>, volume: &str) -> Result<(), StoreError> {
+fn require_ended_flow(admin: &Admin<'_>, volume: &str) -> Result<(), StoreError> {
     let statement =
         "SELECT flows.id, flows.state FROM volumes JOIN flows ON flows.id = volumes.flow
          WHERE volumes.id = $1 AND flows.state NOT IN ('SUCCESS', 'FAILURE')";

@@ -258,7 +258,8 @@ fn a_batch_that_nobody_waits_for_is_committed_soon() {
     )
     .unwrap();
     let call = begin(&store, &ann());
-    let reader = view::Reader::open(&path, crate::any::config(Default::default()), clock).unwrap();
+    let reader =
+        crate::view::Reader::open(&path, crate::any::config(Default::default()), clock).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let somebody = ann();
     while reader
@@ -335,7 +336,7 @@ fn a_key_is_copied_and_deleted_within_its_flow_and_its_project() {
 fn an_amount_that_no_counter_can_hold_is_refused_and_costs_nobody_else_anything() {
     let store = memory();
     let limit =
-        |admin: &mut admin::Admin<'_, '_>| admin.set_project_limit("acme", "volumes", Some(-1));
+        |admin: &mut crate::admin::Admin<'_>| admin.set_project_limit("acme", "volumes", Some(-1));
     store.admin(&ann(), limit).unwrap();
     let (first, second) = (begin(&store, &ann()), begin(&store, &ann()));
     apply(&store, first, &ann(), reserve(2)).unwrap();

@@ -420,8 +420,7 @@ fn a_database_of_step_3_that_is_only_read_is_checked_as_before() {
     step_3(&path);
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
     let reader =
-        super::super::view::Reader::open(&path, crate::any::config(Default::default()), clock)
-            .unwrap();
+        crate::view::Reader::open(&path, crate::any::config(Default::default()), clock).unwrap();
     let projects: Vec<String> = reader
         .view(&boss())
         .quota_drift(None)

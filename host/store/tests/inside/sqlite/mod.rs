@@ -24,10 +24,10 @@ use cairn_model::value::{Object, Value};
 use cairn_volumes::Settings;
 use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeDestroy, VolumeUpdate};
 
-use super::view::{CAST, Kind};
 use super::*;
 use crate::config::Env;
 use crate::operator::{OperateVolumes as _, ReadVolumes as _, kind};
+use crate::view::{CAST, Kind};
 use crate::{Caller, Store as _, WhenDurable};
 
 fn memory() -> Sqlite {

@@ -4,7 +4,7 @@ use super::upkeep::volume;
 use super::*;
 use crate::sqlite::file::FileId;
 use crate::sqlite::origin::Origin;
-use crate::sqlite::view::Reader;
+use crate::view::Reader;
 
 fn open(path: &Path, config: SqliteConfig) -> Result<Sqlite, StoreError> {
     Sqlite::open(path, config, Arc::new(ManualClock::new(Timestamp(0))))

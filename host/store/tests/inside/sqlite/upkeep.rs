@@ -7,7 +7,7 @@ use cairn_volumes::quota::Drift;
 
 use super::*;
 use crate::operator::{Expired, NewVolumeType};
-use crate::sqlite::view::{self, Reader};
+use crate::view::{self, Reader};
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 

@@ -75,7 +75,7 @@ fn found(view: &View<'_>, of_project: &OfProject<'_>) -> Result<Usages, StoreErr
 
 /// Writes what each snapshot counts for that has no such value yet: what the setting says. Call it where usages are made to
 /// agree with the count, so that the setting may change afterwards.
-pub(super) fn settle(admin: &mut Admin<'_, '_>) -> Result<(), StoreError> {
+pub(super) fn settle(admin: &mut Admin<'_>) -> Result<(), StoreError> {
     let gigabytes = match Settings::of(admin.view().services())
         .quota
         .no_snapshot_gigabytes

@@ -19,7 +19,7 @@ pub struct Expired {
 ///
 /// # Errors
 /// `AdminRequired`.
-pub(in super::super) fn expire(admin: &mut Admin<'_, '_>) -> Result<Expired, StoreError> {
+pub(in super::super) fn expire(admin: &mut Admin<'_>) -> Result<Expired, StoreError> {
     admin.require_admin("expire reservations")?;
     // A flow without a row was pruned: it has ended.
     let statement = "SELECT id, project_id, resource, delta, EXISTS (

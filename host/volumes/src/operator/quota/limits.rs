@@ -82,7 +82,7 @@ pub(in super::super) enum Whose<'a> {
 /// # Errors
 /// `QuotaResourceUnknown`.
 pub(in super::super) fn set_limit(
-    admin: &mut Admin<'_, '_>,
+    admin: &mut Admin<'_>,
     whose: Whose<'_>,
     resource: &str,
     limit: Option<i64>,

@@ -9,7 +9,7 @@ use super::booked::{current_drift, settle};
 ///
 /// # Errors
 /// `AdminRequired`.
-pub(in super::super) fn sync(admin: &mut Admin<'_, '_>) -> Result<Vec<Drift>, StoreError> {
+pub(in super::super) fn sync(admin: &mut Admin<'_>) -> Result<Vec<Drift>, StoreError> {
     admin.require_admin("mend usages")?;
     settle(admin)?;
     let view = admin.view();

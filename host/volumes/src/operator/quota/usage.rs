@@ -47,10 +47,7 @@ pub(in super::super) fn usages(
 ///
 /// # Errors
 /// `AdminRequired`.
-pub(in super::super) fn destroy(
-    admin: &mut Admin<'_, '_>,
-    project: &str,
-) -> Result<(), StoreError> {
+pub(in super::super) fn destroy(admin: &mut Admin<'_>, project: &str) -> Result<(), StoreError> {
     admin.require_admin("destroy a project's quotas")?;
     for statement in [
         "DELETE FROM quotas WHERE project_id = $1",

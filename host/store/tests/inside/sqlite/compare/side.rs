@@ -11,7 +11,7 @@ use cairn_volumes::{
 };
 use cairn_volumes::{KeyCopy, KeyCreate, KeyDelete};
 
-use super::super::super::{open, tx};
+use super::super::super::{open, statement};
 use super::super::*;
 use super::act::{Look, Meddling, RESOURCES, Race, TYPES, Wish};
 use super::{changes, refused, shown};
@@ -74,7 +74,7 @@ impl Side<Database> {
     /// Makes an operator's change, which bypasses the rules.
     pub(super) fn operate(&mut self, change: &Meddling) {
         self.commit();
-        tx::execute(&self.backend.connection, &self.statement(change)).unwrap();
+        statement::execute(&self.backend.connection, &self.statement(change)).unwrap();
         self.overlay.forget();
     }
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use cairn_model::error::TaskError;
 use cairn_model::file;
 
-use super::Reader;
+use super::reader::Reader;
 use crate::StoreError;
 use crate::sqlite::open;
-use crate::sqlite::tx::database;
+use crate::sqlite::statement::database;
 
 /// Read and write permission for the owner.
 const OWNER: u32 = 0o600;

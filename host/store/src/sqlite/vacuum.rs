@@ -10,7 +10,7 @@ use cairn_model::error::TaskError;
 
 use crate::StoreError;
 use crate::batched::Writer;
-use crate::sqlite::tx::describe;
+use crate::sqlite::statement::describe;
 use crate::sqlite::{Database, Sqlite, database};
 
 /// The sizes of a database before and after a vacuum, in bytes, including its write-ahead log.

@@ -7,11 +7,12 @@ use serde::Serialize;
 use cairn_model::clock::Clock;
 use cairn_model::id::Identity;
 
-use super::View;
+use super::file::{DatabaseFile, invalid};
+use super::statement::describe;
+use super::{SqliteConfig, open, schema};
 use crate::config::Env;
-use crate::sqlite::file::invalid;
-use crate::sqlite::tx::{Tx, describe};
-use crate::sqlite::{DatabaseFile, SqliteConfig, open, schema};
+use crate::operators::Access;
+use crate::view::View;
 use crate::{Caller, StoreConfig, StoreError};
 
 /// A database opened for reading only.
@@ -76,16 +77,11 @@ impl Reader {
 
     /// Returns a view for `requester`.
     pub fn view<'a>(&'a self, requester: &'a Identity) -> View<'a> {
-        View {
-            tx: Tx::new(
-                &self.connection,
-                &self.env,
-                Caller {
-                    call: None,
-                    requester,
-                },
-            ),
-        }
+        let caller = Caller {
+            call: None,
+            requester,
+        };
+        View(Access::new(&self.connection, &self.env, caller))
     }
 
     /// Runs SQLite's integrity check, and reads the schema's version.

@@ -6,9 +6,8 @@ use cairn_model::error::TaskError;
 use cairn_model::id::{FlowId, IdPrefix};
 use cairn_model::value::{Object, Value};
 
-use super::{FlowFilter, Kind, Listing, SoftDelete, View, failed};
+use super::{FlowFilter, Kind, Listing, SoftDelete, View};
 use crate::StoreError;
-use crate::sqlite::lookup;
 
 /// How many matches an error names.
 const NAMED: usize = 4;
@@ -66,7 +65,7 @@ impl View<'_> {
             ids: Some((FlowId(lowest), FlowId(highest))),
             ..FlowFilter::default()
         };
-        let found = lookup::flows(self.connection(), filter, NAMED + 1).map_err(failed)?;
+        let found = self.flows(filter, NAMED + 1)?;
         match found.as_slice() {
             [] => {
                 let message = format!("no flow's id begins with `{prefix}`");

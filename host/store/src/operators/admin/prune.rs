@@ -3,24 +3,22 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
-
 use cairn_effects::domain::Domains;
 use cairn_effects::rows::Pruned as Pruning;
 use cairn_model::clock::Timestamp;
 use cairn_model::id::Identity;
 
 use super::{Admin, Result};
-use crate::sqlite::Sqlite;
-use crate::sqlite::idempotency::{self, KeyId};
-use crate::sqlite::tx::scalar;
-use crate::sqlite::view::{OfFlows, Prunable, Pruned};
+use crate::batched::Batched;
+use crate::operators::idempotency::{self, KeyId};
+use crate::operators::view::{OfFlows, Prunable, Pruned};
+use crate::sql::{Columns, Sql, SqlBackend, SqlError};
 use crate::{Store as _, StoreError};
 
 /// The longest pause between two transactions.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
-impl Sqlite {
+impl<B: SqlBackend> Batched<B> {
     /// Removes the flows that ended, and had their last event, more than `older_than` ago: their rows and journals, and the
     /// closed rows of removed flows, where the hooks of their tables ask for it. Keeps plans, other rows, messages that are ready, and
     /// flows whose rollback is incomplete or whose journal cannot be read. The idempotency key of a removed flow keeps its
@@ -37,7 +35,7 @@ impl Sqlite {
     ) -> Result<Pruned, StoreError> {
         let before = self.admin(requester, |admin| {
             admin.require_admin("prune flows")?;
-            Ok(admin.tx.now.before(older_than))
+            Ok(admin.access.now.before(older_than))
         })?;
         let mut pruned = Pruned::default();
         let mut from = None;
@@ -86,7 +84,7 @@ impl Sqlite {
         &self,
         requester: &Identity,
         rows: &[T],
-        remove: impl FnOnce(&mut Admin<'_, '_>, &[T]) -> Result<usize>,
+        remove: impl FnOnce(&mut Admin<'_>, &[T]) -> Result<usize>,
     ) -> Result<usize, StoreError> {
         if rows.is_empty() {
             return Ok(0);
@@ -98,20 +96,20 @@ impl Sqlite {
     }
 }
 
-impl Admin<'_, '_> {
+impl Admin<'_> {
     /// Removes flows with their journals, unless they have changed since they were found; returns how many.
     fn prune(&mut self, flows: &[Prunable]) -> Result<usize> {
-        let forget: Vec<String> = forget(self.tx.env.domains()).collect();
-        self.sql(|connection| prune(connection, flows, &forget))
+        let forget: Vec<String> = forget(self.access.env.domains()).collect();
+        self.sql(|sql| prune(sql, flows, &forget))
     }
 
     /// Removes keys that have lapsed; returns how many.
     fn remove_lapsed(&mut self, keys: &[KeyId]) -> Result<usize> {
-        let env = self.tx.env;
-        self.sql(|connection| {
+        let env = self.access.env;
+        self.sql(|sql| {
             let mut removed = 0;
             for key in keys {
-                removed += usize::from(idempotency::remove_lapsed(connection, env, key)?);
+                removed += usize::from(idempotency::remove_lapsed(sql, env, key)?);
             }
             Ok(removed)
         })
@@ -120,12 +118,11 @@ impl Admin<'_, '_> {
     /// Removes closed rows; returns how many.
     fn remove_left_over(&mut self, table: OfFlows, ids: &[String]) -> Result<usize> {
         let OfFlows { table, closed, .. } = table;
-        let statement = format!("DELETE FROM {table} WHERE id = ? AND {closed}");
-        self.sql(|connection| {
-            let mut statement = connection.prepare_cached(&statement)?;
+        let statement = format!("DELETE FROM {table} WHERE id = $1 AND {closed}");
+        self.sql(|sql| {
             let mut removed = 0;
             for id in ids {
-                removed += statement.execute([id])?;
+                removed += sql.execute(&statement, &[id.as_str().into()])?;
             }
             Ok(removed)
         })
@@ -134,35 +131,26 @@ impl Admin<'_, '_> {
 
 /// Removes flows with their journals, unless they have changed since they were found; returns how many. `forget` are the statements
 /// that clear a flow's id in rows that stay.
-fn prune(
-    connection: &Connection,
-    flows: &[Prunable],
-    forget: &[String],
-) -> rusqlite::Result<usize> {
+fn prune(sql: &dyn Sql, flows: &[Prunable], forget: &[String]) -> Result<usize, SqlError> {
     let mut removed = 0;
     for Prunable { flow, last, kept } in flows {
-        let id = flow.0.as_bytes();
-        let ended_at = scalar(
-            connection,
-            "DELETE FROM flows WHERE id = ?1 AND state IN ('SUCCESS', 'FAILURE')
-                     AND (SELECT MAX(first) FROM journal WHERE flow = ?1) IS ?2
-                 RETURNING updated_at",
-            params![id, last],
-        )?;
-        let Some(ended_at) = ended_at else { continue };
+        let statement = "DELETE FROM flows WHERE id = $1 AND state IN ('SUCCESS', 'FAILURE')
+                             AND (SELECT MAX(first) FROM journal WHERE flow = $1) IS NOT DISTINCT FROM $2
+                         RETURNING updated_at";
+        let gone = sql.returning(statement, &[(*flow).into(), (*last).into()])?;
+        let Some(row) = gone.first() else { continue };
         removed += 1;
         if let Some(kept) = kept {
-            idempotency::write_kept(connection, *flow, Timestamp(ended_at), kept)?;
+            let ended_at = Timestamp(Columns(row).int(0)?);
+            idempotency::write_kept(sql, *flow, ended_at, kept)?;
         }
         let statements = [
-            "DELETE FROM journal WHERE flow = ?",
-            "DELETE FROM requests WHERE flow = ?",
+            "DELETE FROM journal WHERE flow = $1",
+            "DELETE FROM requests WHERE flow = $1",
         ];
-        for statement in statements
-            .into_iter()
-            .chain(forget.iter().map(String::as_str))
-        {
-            connection.prepare_cached(statement)?.execute([id])?;
+        let forget = forget.iter().map(String::as_str);
+        for statement in statements.into_iter().chain(forget) {
+            sql.execute(statement, &[(*flow).into()])?;
         }
     }
     Ok(removed)
@@ -173,6 +161,6 @@ fn forget(domains: &Domains) -> impl Iterator<Item = String> {
     domains.each_table().filter_map(|table| {
         let flow = table.hooks.flow?;
         let forgets = table.hooks.pruned == Pruning::Forget;
-        forgets.then(|| format!("UPDATE {} SET {flow} = NULL WHERE {flow} = ?", table.name))
+        forgets.then(|| format!("UPDATE {} SET {flow} = NULL WHERE {flow} = $1", table.name))
     })
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use cairn_effects::domain::Domains;
 
+use super::{DatabaseFile, Sqlite, open};
 use crate::StoreError;
-use crate::sqlite::{DatabaseFile, Sqlite, open};
 
 /// The versions of a database's schema before and after a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

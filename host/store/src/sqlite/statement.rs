@@ -1,49 +1,10 @@
-//! The transaction of an operator, and small helpers around SQLite.
+//! Small helpers for statements and errors of SQLite.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use cairn_model::clock::Timestamp;
-
-use crate::config::Env;
-use crate::{Caller, StoreError};
-
-/// The connection, settings, caller and time of an operator's change or read.
-pub(super) struct Tx<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) env: &'a Env,
-    pub(super) by: Caller<'a>,
-    pub(super) now: Timestamp,
-}
-
-impl<'a> Tx<'a> {
-    pub(super) fn new(connection: &'a Connection, env: &'a Env, by: Caller<'a>) -> Self {
-        Self {
-            connection,
-            env,
-            by,
-            now: env.clock.now(),
-        }
-    }
-}
-
-/// Runs `work` in a savepoint, which is rolled back when `work` is refused.
-///
-/// # Errors
-/// The outer error is SQLite's. The state of the transaction is unknown then, so the whole batch must be rolled back.
-pub(super) fn in_savepoint<T, E>(
-    tx: &mut Tx<'_>,
-    work: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<Result<T, E>>,
-) -> rusqlite::Result<Result<T, E>> {
-    execute(tx.connection, "SAVEPOINT effect")?;
-    let result = work(tx)?;
-    if result.is_err() {
-        execute(tx.connection, "ROLLBACK TO effect")?;
-    }
-    execute(tx.connection, "RELEASE effect")?;
-    Ok(result)
-}
+use crate::StoreError;
 
 pub(super) fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(statement)?.execute([])?;

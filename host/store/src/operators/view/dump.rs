@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::ValueRef;
-
 use cairn_effects::outbox;
-use cairn_effects::rows::{Dumped, Table};
+use cairn_effects::rows::{Cell, Dumped, Table};
 use cairn_model::value::{Object, Value};
 
 use super::View;
 use crate::StoreError;
-use crate::sqlite::tx::describe;
 
 /// Column -> value.
 pub type DumpedRow = BTreeMap<String, Value>;
@@ -41,19 +38,13 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError::Database`], also when two rows of a table have one key.
     pub fn dump(&self, names: &BTreeMap<String, String>) -> Result<Dump, StoreError> {
-        let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
-        let tables =
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-        let mut tables = self.connection().prepare(tables).map_err(failed)?;
-        let tables = tables.query_map([], |row| row.get(0)).map_err(failed)?;
-        let tables: Vec<String> = tables.collect::<Result<_, _>>().map_err(failed)?;
         let mut dump = Dump::new();
-        for table in tables {
+        for table in self.sql().tables()? {
             if JOURNAL.contains(&table.as_str()) {
                 continue;
             }
-            for mut row in self.dump_table(&table, names).map_err(failed)? {
-                let known = self.tx.env.domains().tables().get(&table);
+            for mut row in self.dump_table(&table, names)? {
+                let known = self.0.env.domains().tables().get(&table);
                 if is_absent(known, &row) {
                     continue;
                 }
@@ -84,41 +75,37 @@ impl View<'_> {
         &self,
         table: &str,
         names: &BTreeMap<String, String>,
-    ) -> rusqlite::Result<Vec<DumpedRow>> {
-        let mut statement = self
-            .connection()
-            .prepare(&format!("SELECT * FROM {table}"))?;
-        let columns = statement.column_names().into_iter();
-        let columns: Vec<String> = columns.map(str::to_owned).collect();
-        let known = self.tx.env.domains().tables().get(table);
+    ) -> Result<Vec<DumpedRow>, StoreError> {
+        let columns = self.sql().columns(table)?;
+        let statement = format!("SELECT {} FROM {table}", columns.join(", "));
+        let known = self.0.env.domains().tables().get(table);
         let shown: Vec<Option<Dumped>> =
             columns.iter().map(|column| dumped(known, column)).collect();
-        let mut rows = statement.query([])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let mut dumped = DumpedRow::new();
-            for (index, column) in columns.iter().enumerate() {
-                if shown[index] == Some(Dumped::LeftOut) {
-                    continue;
-                }
-                let value = match row.get_ref(index)? {
-                    ValueRef::Null => Value::Null,
-                    _ if shown[index] == Some(Dumped::WhetherSet) => Value::from(true),
-                    ValueRef::Integer(number) => Value::from(number),
-                    ValueRef::Real(number) => Value::from(number),
-                    ValueRef::Text(text) => {
-                        let text = String::from_utf8_lossy(text).into_owned();
-                        Value::from(names.get(&text).cloned().unwrap_or(text))
-                    }
-                    ValueRef::Blob(bytes) => {
-                        Value::from(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
-                    }
-                };
-                dumped.insert(column.clone(), value);
-            }
-            found.push(dumped);
+        let rows = self.query(&statement, &[])?.into_iter();
+        let rows = rows.map(|cells| {
+            let cells = columns.iter().zip(&shown).zip(cells);
+            let cells = cells.filter(|((_, shown), _)| **shown != Some(Dumped::LeftOut));
+            cells
+                .map(|((column, shown), cell)| (column.clone(), value(cell, *shown, names)))
+                .collect()
+        });
+        Ok(rows.collect())
+    }
+}
+
+/// Returns a cell as it is dumped.
+fn value(cell: Cell, shown: Option<Dumped>, names: &BTreeMap<String, String>) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        _ if shown == Some(Dumped::WhetherSet) => Value::from(true),
+        Cell::Int(number) => Value::from(number),
+        Cell::Text(text) => match names.get(&*text) {
+            Some(name) => Value::from(name.as_str()),
+            None => Value::from(&*text),
+        },
+        Cell::Blob(bytes) => {
+            Value::from(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
         }
-        Ok(found)
     }
 }
 

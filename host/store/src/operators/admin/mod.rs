@@ -1,16 +1,10 @@
 //! Changes that operators make. Each operation is one transaction, which is on disk when it returns.
 
-mod migrate;
 mod prune;
-mod vacuum;
 
-pub use migrate::Migrated;
-pub use vacuum::Vacuumed;
+pub use crate::sqlite::{Migrated, Vacuumed};
 
 use std::collections::BTreeMap;
-
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, ErrorCode};
 
 use cairn_effects::rows::{Cell, Draft, Made, Overlay, Rows, Stop};
 use cairn_model::clock::Timestamp;
@@ -18,14 +12,15 @@ use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value};
 
-use super::rows::{self, NotWritten, Statements};
-use super::tx::{Tx, describe, in_savepoint};
-use super::view::{View, failed};
-use super::{Database, Sqlite};
-use crate::batched::Writer;
+use super::view::View;
+use super::{Access, rows};
+use crate::backend::behind;
+use crate::batched::{Batched, Writer};
+use crate::sql::{Impact, Sql, SqlBackend, SqlError};
+use crate::statements::NotWritten;
 use crate::{Caller, StoreError};
 
-impl Sqlite {
+impl<B: SqlBackend> Batched<B> {
     /// Makes changes as `requester` in one transaction, which is on disk when this returns.
     ///
     /// # Errors
@@ -33,7 +28,7 @@ impl Sqlite {
     pub fn admin<T>(
         &self,
         requester: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T>,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<T>,
     ) -> Result<T> {
         self.try_admin(requester, work)
     }
@@ -45,15 +40,18 @@ impl Sqlite {
     pub fn try_admin<T, E: From<StoreError>>(
         &self,
         requester: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, E>,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let caller = Caller {
             call: None,
             requester,
         };
         self.write(|writer| {
-            alone(writer, caller, |tx| {
-                let mut admin = Admin { tx, fault: None };
+            alone(writer, caller, |access| {
+                let mut admin = Admin {
+                    access,
+                    fault: None,
+                };
                 let result = work(&mut admin);
                 admin.fault.map_or(Ok(result), Err)
             })
@@ -62,36 +60,53 @@ impl Sqlite {
 }
 
 /// Commits the open batch, then runs `work` in a separate transaction, which is on disk when this returns.
-fn alone<T, E: From<StoreError>>(
-    writer: &mut Writer<Database>,
+fn alone<B: SqlBackend, T, E: From<StoreError>>(
+    writer: &mut Writer<B>,
     by: Caller<'_>,
-    work: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<Result<T, E>>,
+    work: impl FnOnce(Access<'_>) -> Result<Result<T, E>, SqlError>,
 ) -> Result<T, E> {
     let ledger = &mut writer.ledger;
     ledger.commit()?;
     ledger.begin()?;
     // An operator's writes bypass the cached rows.
     ledger.overlay.forget();
-    let mut tx = Tx::new(&ledger.backend.connection, &writer.env, by);
-    match in_savepoint(&mut tx, work) {
+    let access = Access::new(ledger.backend.sql(), &writer.env, by);
+    match in_savepoint(access.sql, || work(access)) {
         Ok(result) => {
             ledger.commit()?;
             result
         }
         Err(error) => {
-            let lost = ledger.backend.lost(&error);
+            let lost = ledger.backend.failed(&error);
             Ok(ledger.settled(Err(lost))?)
         }
     }
 }
 
+/// Runs `work` in a savepoint: its writes are undone when it is refused.
+///
+/// # Errors
+/// The outer one is the database's: what is left of the transaction is unknown, so the whole batch is lost.
+fn in_savepoint<T, E>(
+    sql: &dyn Sql,
+    work: impl FnOnce() -> Result<Result<T, E>, SqlError>,
+) -> Result<Result<T, E>, SqlError> {
+    sql.execute("SAVEPOINT operation", &[])?;
+    let result = work()?;
+    if result.is_err() {
+        sql.execute("ROLLBACK TO SAVEPOINT operation", &[])?;
+    }
+    sql.execute("RELEASE SAVEPOINT operation", &[])?;
+    Ok(result)
+}
+
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A transaction in which an operator makes changes.
-pub struct Admin<'t, 'a> {
-    tx: &'t mut Tx<'a>,
-    /// The first SQLite error. It makes the transaction fail, even if the operator's code ignores it.
-    fault: Option<rusqlite::Error>,
+pub struct Admin<'a> {
+    access: Access<'a>,
+    /// The first error of the database. It makes the transaction fail, even if the operator's code ignores it.
+    fault: Option<SqlError>,
 }
 
 /// Returns the error for a row that does not exist.
@@ -99,12 +114,14 @@ pub fn not_found(noun: &str, id: &str) -> TaskError {
     TaskError::new("NotFound", format!("there is no {noun} `{id}`"))
 }
 
-impl<'a> Admin<'_, 'a> {
+impl<'a> Admin<'a> {
     /// Returns a view that sees the changes made so far.
     pub fn view(&self) -> View<'a> {
-        View {
-            tx: Tx::new(self.tx.connection, self.tx.env, self.tx.by),
-        }
+        View(Access::new(
+            self.access.sql,
+            self.access.env,
+            self.access.by,
+        ))
     }
 
     /// Runs a statement of portable SQL that writes, and returns how many rows it changed. Parameters are named `$1`, `$2`, …; the
@@ -113,13 +130,17 @@ impl<'a> Admin<'_, 'a> {
     /// # Errors
     /// [`StoreError::Database`] when the statement is wrong or names other parameters.
     pub fn execute(&mut self, statement: &str, parameters: &[Cell]) -> Result<usize> {
-        let prepared = rows::prepare(self.tx.connection, statement, parameters);
-        let changed = prepared.and_then(|mut prepared| prepared.raw_execute());
-        changed.map_err(|error| match error.sqlite_error_code() {
-            // The statement is wrong and has changed nothing.
-            None | Some(ErrorCode::Unknown) => failed(error),
-            Some(_) => self.lost(error),
-        })
+        let changed = self.access.sql.execute(statement, parameters);
+        changed.map_err(|error| self.judge(error))
+    }
+
+    /// Runs a statement like [`execute`](Self::execute) that has `RETURNING`, and returns its rows.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn returning(&mut self, statement: &str, parameters: &[Cell]) -> Result<Vec<Vec<Cell>>> {
+        let rows = self.access.sql.returning(statement, parameters);
+        rows.map_err(|error| self.judge(error))
     }
 
     /// Runs rules over rows in the operator's transaction; their changes are written to the transaction when this returns.
@@ -127,29 +148,29 @@ impl<'a> Admin<'_, 'a> {
     /// # Errors
     /// Those of `rules`.
     pub fn rules<T>(&mut self, rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>) -> Result<T> {
-        let tx = &*self.tx;
+        let access = self.access;
         let mut overlay = Overlay::new(usize::MAX);
-        let mut draft = Draft::new(tx.now);
+        let mut draft = Draft::new(access.now);
         // No flow creates these rows.
         let made = Made::new();
         loop {
-            let services = tx.env.domains().services();
-            let rows = Rows::new(&mut overlay, &mut draft, tx.by, &made, services);
+            let services = access.env.domains().services();
+            let rows = Rows::new(&mut overlay, &mut draft, access.by, &made, services);
             match rows.run(|rows| rules(rows)) {
                 (Ok(answer), _) => {
                     let written = overlay.written();
-                    let done = Statements::default().write(tx.connection, &written);
-                    return match done {
+                    return match rows::write(access.sql, &written) {
                         Ok(()) => Ok(answer),
-                        Err(NotWritten::Sqlite(error)) => Err(self.lost(error)),
-                        Err(NotWritten::Behind(_)) => {
-                            Err(self.lost(rusqlite::Error::QueryReturnedNoRows))
-                        }
+                        Err(NotWritten::Failed(error)) => Err(self.lost(error)),
+                        Err(NotWritten::Behind(row)) => Err(self.lost(SqlError {
+                            message: behind(&row),
+                            impact: Impact::Lost,
+                        })),
                     };
                 }
                 (Err(Stop::Refused(error)), _) => return Err(error.into()),
                 (Err(Stop::Missing), _) => {
-                    let fetched = match rows::fetch(tx.connection, draft.take_wants()) {
+                    let fetched = match rows::fetch(access.sql, draft.take_wants()) {
                         Ok(fetched) => fetched,
                         Err(error) => return Err(self.lost(error)),
                     };
@@ -160,29 +181,34 @@ impl<'a> Admin<'_, 'a> {
         }
     }
 
-    /// Runs SQLite statements.
-    pub(super) fn sql<T>(
-        &mut self,
-        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        run(self.tx.connection).map_err(|error| self.lost(error))
+    /// Runs statements through the connection.
+    fn sql<T>(&mut self, run: impl FnOnce(&dyn Sql) -> Result<T, SqlError>) -> Result<T> {
+        run(self.access.sql).map_err(|error| self.judge(error))
+    }
+
+    /// Records an error unless it left the transaction as it was.
+    fn judge(&mut self, error: SqlError) -> StoreError {
+        match error.impact {
+            Impact::None => error.into(),
+            Impact::Lost | Impact::Suspect => self.lost(error),
+        }
     }
 
     /// Records an error after which the state of the transaction is unknown.
-    fn lost(&mut self, error: rusqlite::Error) -> StoreError {
-        let lost = StoreError::Lost(describe(&error));
+    fn lost(&mut self, error: SqlError) -> StoreError {
+        let lost = StoreError::Lost(error.message.clone());
         self.fault.get_or_insert(error);
         lost
     }
 
     /// Returns the operator who makes the changes.
     pub fn requester(&self) -> &'a Identity {
-        self.tx.by.requester
+        self.access.by.requester
     }
 
     /// Returns the time of the changes.
     pub fn now(&self) -> Timestamp {
-        self.tx.now
+        self.access.now
     }
 
     /// Refuses callers who are not admins; `what` completes "only an admin may …".
@@ -217,35 +243,32 @@ impl<'a> Admin<'_, 'a> {
         for (table, rows) in rows {
             for row in rows {
                 let names: Vec<String> = row.keys().map(|name| quote(name)).collect();
-                let marks = vec!["?"; names.len()];
+                let marks: Vec<String> = (1..=names.len()).map(|at| format!("${at}")).collect();
                 let statement = format!(
                     "INSERT INTO {} ({}) VALUES ({})",
                     quote(table),
                     names.join(", "),
                     marks.join(", ")
                 );
-                let values = row.values().map(to_sql);
-                self.sql(|connection| {
-                    connection
-                        .prepare_cached(&statement)?
-                        .execute(rusqlite::params_from_iter(values))
+                let cells: Option<Vec<Cell>> = row.values().map(cell).collect();
+                let cells = cells.ok_or_else(|| {
+                    let message = format!("a row of `{table}` has a number that no column holds");
+                    StoreError::Database(message)
                 })?;
+                self.execute(&statement, &cells)?;
             }
         }
         Ok(())
     }
 }
 
-/// Converts a JSON value to a column's value.
-fn to_sql(value: &Value) -> Sql {
-    match value {
-        Value::Null => Sql::Null,
-        Value::Bool(flag) => Sql::Integer(i64::from(*flag)),
-        Value::Number(number) => number.as_i64().map_or_else(
-            || Sql::Real(number.as_f64().unwrap_or_default()),
-            Sql::Integer,
-        ),
-        Value::String(text) => Sql::Text(text.clone()),
-        other => Sql::Text(other.to_string()),
-    }
+/// Converts a JSON value to a cell; `None` for a number that is not whole.
+fn cell(value: &Value) -> Option<Cell> {
+    Some(match value {
+        Value::Null => Cell::Null,
+        Value::Bool(flag) => Cell::Int(i64::from(*flag)),
+        Value::Number(number) => Cell::Int(number.as_i64()?),
+        Value::String(text) => text.as_str().into(),
+        other => other.to_string().as_str().into(),
+    })
 }

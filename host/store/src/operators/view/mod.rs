@@ -1,22 +1,18 @@
 //! Reads for operators.
 
-mod backup;
 mod dump;
 mod kind;
 mod list;
 mod prune;
-mod reader;
 mod resolve;
 
 pub use super::lookup::FlowFilter;
+pub use crate::sqlite::{DatabaseCheck, Reader};
 pub use dump::{Dump, DumpedRow};
 pub use kind::{CAST, Kind, Owner, SoftDelete};
 pub use list::Listing;
 pub(super) use prune::{OfFlows, Prunable};
 pub use prune::{Pruned, PrunedRows};
-pub use reader::{DatabaseCheck, Reader};
-
-use rusqlite::Connection;
 
 use cairn_effects::domain::Domains;
 use cairn_effects::event::{Entry, FlowSummary};
@@ -27,11 +23,12 @@ use cairn_model::id::{FlowId, Identity};
 use cairn_model::idempotency::Key;
 use cairn_model::value::Digest;
 
-use super::tx::{Tx, describe, scalar};
-use super::{Sqlite, idempotency, lookup, rows};
+use super::{Access, idempotency, lookup};
+use crate::batched::Batched;
+use crate::sql::{Columns, Sql, SqlBackend};
 use crate::{Caller, StoreError};
 
-impl Sqlite {
+impl<B: SqlBackend> Batched<B> {
     /// Commits the open batch, then runs a read as `requester`.
     ///
     /// # Errors
@@ -59,37 +56,33 @@ impl Sqlite {
         };
         self.write(|writer| {
             writer.ledger.commit()?;
-            let connection = &writer.ledger.backend.connection;
-            read(&View {
-                tx: Tx::new(connection, &writer.env, caller),
-            })
+            let sql = writer.ledger.backend.reading();
+            read(&View(Access::new(sql, &writer.env, caller)))
         })
     }
 }
 
 /// Read access for one caller.
-pub struct View<'a> {
-    pub(super) tx: Tx<'a>,
-}
+pub struct View<'a>(pub(crate) Access<'a>);
 
 impl<'a> View<'a> {
-    fn connection(&self) -> &'a Connection {
-        self.tx.connection
+    fn sql(&self) -> &'a dyn Sql {
+        self.0.sql
     }
 
     /// Returns the caller who reads.
     pub fn requester(&self) -> &'a Identity {
-        self.tx.by.requester
+        self.0.by.requester
     }
 
     /// Returns the time when this view was created.
     pub fn now(&self) -> Timestamp {
-        self.tx.now
+        self.0.now
     }
 
     /// Returns the domains, whose tables flows may change.
     pub fn domains(&self) -> &'a Domains {
-        self.tx.env.domains()
+        self.0.env.domains()
     }
 
     /// Returns the services that the store's domains registered, such as an operator's settings.
@@ -108,12 +101,7 @@ impl<'a> View<'a> {
         statement: &str,
         parameters: &[Cell],
     ) -> Result<Vec<Vec<Cell>>, StoreError> {
-        let prepared = rows::prepare(self.connection(), statement, parameters).map_err(failed)?;
-        if !prepared.readonly() {
-            let message = format!("a statement that writes cannot be used to read: {statement}");
-            return Err(StoreError::Database(message));
-        }
-        rows::read(prepared).map_err(failed)
+        Ok(self.sql().query(statement, parameters)?)
     }
 
     /// Returns whether a table has a column. A database that is opened for reading may have an older schema.
@@ -121,10 +109,8 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn has_column(&self, table: &str, column: &str) -> Result<bool, StoreError> {
-        let statement = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?";
-        let found: Option<i64> =
-            scalar(self.connection(), statement, [table, column]).map_err(failed)?;
-        Ok(found.is_some())
+        let columns = self.sql().columns(table)?;
+        Ok(columns.iter().any(|known| known == column))
     }
 
     /// Runs several reads on one snapshot of the database: in the open transaction if there is one, else in a new one.
@@ -135,13 +121,14 @@ impl<'a> View<'a> {
         &self,
         read: impl FnOnce(&Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        if !self.connection().is_autocommit() {
-            return read(self);
-        }
-        let transaction = self.connection().unchecked_transaction().map_err(failed)?;
-        let result = read(self)?;
-        transaction.commit().map_err(failed)?;
-        Ok(result)
+        let mut read = Some(read);
+        let mut result = None;
+        self.sql().consistently(&mut || {
+            if let Some(read) = read.take() {
+                result = Some(read(self));
+            }
+        })?;
+        result.unwrap_or_else(|| Err(StoreError::Database("the database ran no read".to_owned())))
     }
 
     /// Returns flows, newest first.
@@ -153,7 +140,7 @@ impl<'a> View<'a> {
         filter: FlowFilter<'_>,
         limit: usize,
     ) -> Result<Vec<FlowSummary>, StoreError> {
-        lookup::flows(self.connection(), filter, limit).map_err(failed)
+        Ok(lookup::flows(self.sql(), filter, limit)?)
     }
 
     /// Reads a flow's journal; it is empty for an unknown flow.
@@ -161,13 +148,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError::Damaged`] when it cannot be decoded, [`StoreError::Database`].
     pub fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
-        lookup::journal(self.connection(), flow).map_err(|error| match error.sqlite_error() {
-            Some(_) => failed(error),
-            None => StoreError::Damaged {
-                flow,
-                reason: describe(&error),
-            },
-        })
+        lookup::journal(self.sql(), flow).map_err(|error| error.of(flow))
     }
 
     /// Returns the flow that was created for the same request under a key of the caller's project; `None` when the key is free,
@@ -176,13 +157,13 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError::Damaged`] when the first request cannot be read, [`StoreError::Database`].
     pub fn repeat_of(&self, key: &Key) -> Result<Option<FlowId>, StoreError> {
-        let project = &self.tx.by.requester.project_id;
-        let lapsed = self.tx.env.keys_lapse_before();
-        let holder = idempotency::holder(self.connection(), project, key.text(), lapsed)?;
+        let project = &self.0.by.requester.project_id;
+        let lapsed = self.0.env.keys_lapse_before();
+        let holder = idempotency::holder(self.sql(), project, key.text(), lapsed)?;
         let Some(holder) = holder.filter(|holder| holder.stands) else {
             return Ok(None);
         };
-        let asked = idempotency::asked_under(self.connection(), &holder, self.tx.env.domains())?;
+        let asked = idempotency::asked_under(self.sql(), &holder, self.0.env.domains())?;
         Ok((asked == key.asked()).then_some(holder.flow))
     }
 
@@ -191,7 +172,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn stuck(&self, flow: FlowId) -> Result<Option<String>, StoreError> {
-        lookup::stuck(self.connection(), flow).map_err(failed)
+        Ok(lookup::stuck(self.sql(), flow)?)
     }
 
     /// Returns the report that a key keeps of a pruned flow; `None` for a flow that was not pruned.
@@ -199,7 +180,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError::Damaged`], [`StoreError::Database`].
     pub fn kept_report(&self, flow: FlowId) -> Result<Option<Report>, StoreError> {
-        idempotency::kept_report(self.connection(), flow)
+        idempotency::kept_report(self.sql(), flow)
     }
 
     /// Returns a stored plan, as JSON.
@@ -207,11 +188,10 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError> {
-        let statement = "SELECT body FROM plans WHERE digest = ?";
-        scalar(self.connection(), statement, [digest.to_string()]).map_err(failed)
+        let statement = "SELECT body FROM plans WHERE digest = $1";
+        let rows = self
+            .sql()
+            .query(statement, &[digest.to_string().as_str().into()])?;
+        Ok(rows.first().map(|row| Columns(row).text(0)).transpose()?)
     }
-}
-
-pub(super) fn failed(error: rusqlite::Error) -> StoreError {
-    StoreError::Database(describe(&error))
 }

@@ -4,20 +4,18 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use cairn_effects::domain::Domains;
 use cairn_effects::event::{Entry, FlowState};
-use cairn_effects::rows::Pruned as Pruning;
+use cairn_effects::rows::{Cell, Pruned as Pruning};
 use cairn_model::clock::Timestamp;
 use cairn_model::id::FlowId;
 
-use super::{View, failed};
+use super::View;
 use crate::StoreError;
-use crate::sqlite::idempotency::{self, Kept, KeyId};
-use crate::sqlite::lookup::read_entries;
-use crate::sqlite::tx::scalar;
+use crate::operators::idempotency::{self, Kept, KeyId};
+use crate::sql::{Columns, Sql, SqlError};
 
 /// Flows in a page, which are removed in one transaction.
 const FLOWS_A_PAGE: usize = 256;
@@ -40,21 +38,21 @@ pub struct Pruned {
 }
 
 /// A flow that may be removed as long as its journal's last row is the one that was found.
-pub(in super::super) struct Prunable {
-    pub(in super::super) flow: FlowId,
+pub(in crate::operators) struct Prunable {
+    pub(in crate::operators) flow: FlowId,
     /// Number of the first entry in the journal's last row; `None` without a journal.
-    pub(in super::super) last: Option<i64>,
+    pub(in crate::operators) last: Option<i64>,
     /// The data that its idempotency keys keep of it; `None` when it has no key.
-    pub(in super::super) kept: Option<Kept>,
+    pub(in crate::operators) kept: Option<Kept>,
 }
 
 /// The result of reading one page of rows.
-pub(in super::super) struct Page<T, K> {
-    pub(in super::super) found: Vec<T>,
+pub(in crate::operators) struct Page<T, K> {
+    pub(in crate::operators) found: Vec<T>,
     /// How many old flows of the page are kept.
-    pub(in super::super) kept: usize,
+    pub(in crate::operators) kept: usize,
     /// The key to continue after; `None` at the end.
-    pub(in super::super) next: Option<K>,
+    pub(in crate::operators) next: Option<K>,
 }
 
 /// Closed rows of one table.
@@ -74,17 +72,17 @@ fn by_name<S: serde::Serializer>(rows: &[PrunedRows], serializer: S) -> Result<S
 
 /// A table with rows that belong to a flow and outlive it until they are closed.
 #[derive(Clone, Copy)]
-pub(in super::super) struct OfFlows {
-    pub(in super::super) table: &'static str,
+pub(in crate::operators) struct OfFlows {
+    pub(in crate::operators) table: &'static str,
     /// The condition for a row to be closed.
-    pub(in super::super) closed: &'static str,
+    pub(in crate::operators) closed: &'static str,
     name: &'static str,
     called: &'static str,
 }
 
 impl OfFlows {
     /// Returns all such tables of some domains.
-    pub(in super::super) fn all(domains: &Domains) -> Vec<Self> {
+    pub(in crate::operators) fn all(domains: &Domains) -> Vec<Self> {
         let tables = domains.each_table();
         let closed = tables.filter_map(|table| match table.hooks.pruned {
             Pruning::Remove {
@@ -102,7 +100,7 @@ impl OfFlows {
         closed.collect()
     }
 
-    pub(in super::super) const fn counted(self, count: usize) -> PrunedRows {
+    pub(in crate::operators) const fn counted(self, count: usize) -> PrunedRows {
         PrunedRows {
             name: self.name,
             called: self.called,
@@ -117,7 +115,7 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn would_prune(&self, older_than: Duration) -> Result<Pruned, StoreError> {
-        let before = self.tx.now.before(older_than);
+        let before = self.0.now.before(older_than);
         let mut pruned = Pruned::default();
         let mut gone = HashSet::new();
         let mut from = None;
@@ -131,7 +129,7 @@ impl View<'_> {
             }
         }
         pruned.flows = gone.len();
-        for table in OfFlows::all(self.tx.env.domains()) {
+        for table in OfFlows::all(self.0.env.domains()) {
             let mut from = String::new();
             let mut count = 0;
             loop {
@@ -156,12 +154,11 @@ impl View<'_> {
     }
 
     /// Returns the lapsed keys among the page of keys after `from`.
-    pub(in super::super) fn lapsed_keys(
+    pub(in crate::operators) fn lapsed_keys(
         &self,
         from: Option<&KeyId>,
     ) -> Result<Page<KeyId, KeyId>, StoreError> {
-        let keys = idempotency::page(self.connection(), self.tx.env, from, ROWS_A_PAGE);
-        let keys = keys.map_err(failed)?;
+        let keys = idempotency::page(self.sql(), self.0.env, from, ROWS_A_PAGE)?;
         let next = next_page(&keys, ROWS_A_PAGE, |(key, _)| key.clone());
         let lapsed = keys.into_iter().filter(|(_, lapsed)| *lapsed);
         Ok(Page {
@@ -173,32 +170,32 @@ impl View<'_> {
 
     /// Returns the flows that may be removed among the page of flows after `from`: they ended, their last event is before `before`,
     /// and their rollback is not incomplete.
-    pub(in super::super) fn prunable(
+    pub(in crate::operators) fn prunable(
         &self,
         before: Timestamp,
         from: Option<FlowId>,
     ) -> Result<Page<Prunable, FlowId>, StoreError> {
-        prunable(self.connection(), before, from, self.tx.env.domains())
+        prunable(self.sql(), before, from, self.0.env.domains())
     }
 
     /// Returns the closed rows, among the page of rows after the id `from`, whose flow does not exist or is in `gone`.
-    pub(in super::super) fn left_over(
+    pub(in crate::operators) fn left_over(
         &self,
         table: OfFlows,
         from: &str,
         gone: &HashSet<FlowId>,
     ) -> Result<Page<String, String>, StoreError> {
-        left_over(self.connection(), table, from, gone).map_err(failed)
+        Ok(left_over(self.sql(), table, from, gone)?)
     }
 }
 
 fn prunable(
-    connection: &Connection,
+    sql: &dyn Sql,
     before: Timestamp,
     from: Option<FlowId>,
     domains: &Domains,
 ) -> Result<Page<Prunable, FlowId>, StoreError> {
-    let flows = flows_after(connection, from).map_err(failed)?;
+    let flows = flows_after(sql, from)?;
     let mut page = Page {
         found: Vec::new(),
         kept: 0,
@@ -211,7 +208,7 @@ fn prunable(
             continue;
         }
         // The flow's row is not updated for every event, so the journal's last entry is checked too.
-        let last = last_row(connection, flow).map_err(failed)?;
+        let last = last_row(sql, flow)?;
         let at = match &last {
             Some((_, entries)) => entries.as_ref().and_then(|entries| entries.last()),
             None => None,
@@ -220,11 +217,11 @@ fn prunable(
             continue;
         }
         let unreadable = matches!(last, Some((_, None)));
-        if unreadable || is_unsettled(connection, flow).map_err(failed)? {
+        if unreadable || is_unsettled(sql, flow)? {
             page.kept += 1;
             continue;
         }
-        match idempotency::keep(connection, flow, domains) {
+        match idempotency::keep(sql, flow, domains) {
             Ok(kept) => page.found.push(Prunable {
                 flow,
                 last: last.map(|(first, _)| first),
@@ -239,60 +236,65 @@ fn prunable(
 
 /// Returns a page of flows: id, state, and the time of the row's last update.
 fn flows_after(
-    connection: &Connection,
+    sql: &dyn Sql,
     from: Option<FlowId>,
-) -> rusqlite::Result<Vec<(FlowId, String, Timestamp)>> {
-    // Every id sorts after the empty blob.
-    let from = from.map_or(Vec::new(), |flow| flow.0.as_bytes().to_vec());
-    connection
-        .prepare_cached("SELECT id, state, updated_at FROM flows WHERE id > ? ORDER BY id LIMIT ?")?
-        .query_map(params![from, FLOWS_A_PAGE as i64], |row| {
-            let id = FlowId(uuid::Uuid::from_bytes(row.get(0)?));
-            Ok((id, row.get(1)?, Timestamp(row.get(2)?)))
-        })?
-        .collect()
+) -> Result<Vec<(FlowId, String, Timestamp)>, SqlError> {
+    // Every id comes after no bytes at all.
+    let from = from.map_or(Cell::Blob([].into()), Cell::from);
+    let statement = "SELECT id, state, updated_at FROM flows WHERE id > $1 ORDER BY id LIMIT $2";
+    let rows = sql.query(statement, &[from, (FLOWS_A_PAGE as i64).into()])?;
+    let flows = rows.iter().map(|row| {
+        let row = Columns(row);
+        Ok((row.flow(0)?, row.text(1)?, Timestamp(row.int(2)?)))
+    });
+    flows.collect()
 }
 
 /// Returns whether a flow that ended needs an operator: its rollback is incomplete, or it cannot be recovered.
-fn is_unsettled(connection: &Connection, flow: FlowId) -> rusqlite::Result<bool> {
-    let statement = "SELECT incomplete = 1 OR stuck IS NOT NULL FROM flows WHERE id = ?";
-    Ok(scalar(connection, statement, [flow.0.as_bytes()])?.unwrap_or(false))
+fn is_unsettled(sql: &dyn Sql, flow: FlowId) -> Result<bool, SqlError> {
+    let statement = "SELECT incomplete = TRUE OR stuck IS NOT NULL FROM flows WHERE id = $1";
+    let rows = sql.query(statement, &[flow.into()])?;
+    rows.first().map_or(Ok(false), |row| Columns(row).flag(0))
 }
 
-/// Returns the last row of a flow's journal: the number of its first entry, and its entries if they can be read.
-fn last_row(
-    connection: &Connection,
-    flow: FlowId,
-) -> rusqlite::Result<Option<(i64, Option<Vec<Entry>>)>> {
-    connection
-        .prepare_cached(
-            "SELECT first, entries FROM journal WHERE flow = ? ORDER BY first DESC LIMIT 1",
-        )?
-        .query_row([flow.0.as_bytes()], |row| {
-            Ok((row.get(0)?, read_entries(row.get_ref(1)?).ok()))
-        })
-        .optional()
+/// The last row of a flow's journal: the number of its first entry, and its entries if they can be read.
+type LastRow = (i64, Option<Vec<Entry>>);
+
+fn last_row(sql: &dyn Sql, flow: FlowId) -> Result<Option<LastRow>, SqlError> {
+    let statement =
+        "SELECT first, entries FROM journal WHERE flow = $1 ORDER BY first DESC LIMIT 1";
+    let rows = sql.query(statement, &[flow.into()])?;
+    let last = rows.first().map(|row| {
+        let row = Columns(row);
+        Ok((row.int(0)?, row.entries(1).ok()))
+    });
+    last.transpose()
 }
 
 fn left_over(
-    connection: &Connection,
+    sql: &dyn Sql,
     table: OfFlows,
     from: &str,
     gone: &HashSet<FlowId>,
-) -> rusqlite::Result<Page<String, String>> {
+) -> Result<Page<String, String>, SqlError> {
     let OfFlows { table, closed, .. } = table;
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT id, flow, {closed}, EXISTS (SELECT 1 FROM flows WHERE flows.id = {table}.flow)
-         FROM {table} WHERE id > ? ORDER BY id LIMIT ?"
-    ))?;
-    let rows: Vec<(String, Option<[u8; 16]>, bool, bool)> = statement
-        .query_map(params![from, ROWS_A_PAGE as i64], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+    let statement = format!(
+        "SELECT id, flow, ({closed}), EXISTS (SELECT 1 FROM flows WHERE flows.id = {table}.flow)
+         FROM {table} WHERE id > $1 ORDER BY id LIMIT $2"
+    );
+    let rows = sql.query(&statement, &[from.into(), (ROWS_A_PAGE as i64).into()])?;
+    let rows = rows.iter().map(|row| {
+        let row = Columns(row);
+        Ok((
+            row.text(0)?,
+            row.optional_flow(1)?,
+            row.flag(2)?,
+            row.flag(3)?,
+        ))
+    });
+    let rows = rows.collect::<Result<Vec<_>, SqlError>>()?;
     let next = next_page(&rows, ROWS_A_PAGE, |(id, ..)| id.clone());
     let left = rows.into_iter().filter(|(_, flow, closed, exists)| {
-        let flow = flow.map(|flow| FlowId(uuid::Uuid::from_bytes(flow)));
         *closed && flow.is_some_and(|flow| !exists || gone.contains(&flow))
     });
     Ok(Page {
