@@ -133,10 +133,10 @@ fn a_component_that_takes_too_much_memory_is_cut_off() {
     let limits = limits(600, 600, 256 << 20);
     let error = fails(in_child(limits), &Guest::CompilesForMinutes.bytes());
     let text = error.to_string();
-    let words = text.strip_prefix("the component could not be compiled: the compiler broke down (");
+    let words = text.strip_prefix("the component could not be compiled: the compiler crashed (");
     let words = words.unwrap_or_else(|| panic!("{text}"));
     assert!(
-        words.ends_with(", most likely for want of memory: it may have 256 MiB (`compile.memory`)"),
+        words.ends_with(", most likely out of memory: its limit is 256 MiB (`compile.memory`)"),
         "{words}"
     );
 }
@@ -190,14 +190,14 @@ fn a_compiler_that_says_nonsense_is_not_believed() {
     let folder = TempDir::new().expect("a temporary folder can be made");
     let component = Call::Behaves.component();
     for (text, words) in [
-        ("cat > /dev/null", "said what makes no sense"),
+        ("cat > /dev/null", "gave an answer that is not valid"),
         (
             "cat > /dev/null; echo 'no answer'",
-            "said what makes no sense",
+            "gave an answer that is not valid",
         ),
         (
             "cat > /dev/null; printf '\\001{}'",
-            "said what makes no sense",
+            "gave an answer that is not valid",
         ),
         (
             "cat > /dev/null; printf '\\000no code'",
@@ -207,7 +207,7 @@ fn a_compiler_that_says_nonsense_is_not_believed() {
             "cat > /dev/null; printf '\\000'; exit 3",
             "ended early (exit status: 3)",
         ),
-        ("exit 0", "said what makes no sense"),
+        ("exit 0", "gave an answer that is not valid"),
         ("kill -TERM $$", "ended early (signal: 15 (SIGTERM))"),
     ] {
         let compiler = {

@@ -119,7 +119,7 @@ fn a_backup_never_overwrites() {
             .run(&["db", "backup", "b.db"])
             .exits(2)
             .says(&[&format!(
-                "{taken} is there already, and a backup never overwrites"
+                "{taken} exists already, and a backup never overwrites"
             )]);
         assert!(content(&program.path("")) == before, "{taken}");
         fs::remove_file(program.path(taken)).unwrap();
@@ -127,7 +127,7 @@ fn a_backup_never_overwrites() {
     program
         .run(&["db", "backup", "cairn.db"])
         .exits(2)
-        .says(&["cairn.db is there already"]);
+        .says(&["cairn.db exists already"]);
     program.run(&["db", "check"]).exits(0);
 }
 

@@ -57,17 +57,17 @@ fn an_envelope_that_is_wrong_is_refused_with_its_file_and_nothing_runs() {
         (
             r#"{"request": {"size": 1}, "size": 1}"#,
             &[][..],
-            "beside `request` stands `size`",
+            "an envelope has no field `size`",
         ),
         (
             r#"{"request": {"size": 1}, "key": 5}"#,
             &[],
-            "`key` must be text that is not empty",
+            "`key` must be a string that is not empty",
         ),
         (
             r#"{"request": {"size": 1}, "key": ""}"#,
             &[],
-            "`key` must be text that is not empty",
+            "`key` must be a string that is not empty",
         ),
         (
             r#"{"request": [1]}"#,

@@ -131,7 +131,7 @@ fn a_report_for_people_names_what_is_left() {
         .unwrap()
         .to_owned();
     for line in [
-        "rollback  kept: everything is as it was but for what reverted tasks keep".to_owned(),
+        "rollback  kept: everything is as it was, except for what reverted tasks kept".to_owned(),
         format!("kept      volume {volume}: status error ("),
     ] {
         assert!(

@@ -133,7 +133,7 @@ fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
         program.run(&["flows", "rollback", &flow]).exits(6).says(&[
             &format!("flow {flow} cannot be taken up: the component of task `stranger`"),
             problem,
-            "help: nothing of the flow was changed",
+            "help: the flow was not changed",
             "`cairn recover`",
         ]);
 

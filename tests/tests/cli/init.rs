@@ -153,7 +153,7 @@ fn nothing_is_written_over_and_nothing_is_left_half_done() {
         .write("mine/request.json", "{}")
         .write("file", "a file");
     let run = program.run(&["init", "mine"]).exits(2);
-    run.says(&["there already: request.json", "--> mine"]);
+    run.says(&["already there: request.json", "--> mine"]);
     assert_eq!(names(&program, "mine"), ["request.json"]);
     let request = fs::read_to_string(program.path("mine/request.json"));
     assert_eq!(request.expect("a file"), "{}");
@@ -189,6 +189,6 @@ fn a_command_line_that_names_no_flow_leads_to_a_first_one() {
     program
         .run(&["run"])
         .exits(2)
-        .says(&["there is a flow here: name `flow.toml`"]);
+        .says(&["there is a flow in this folder: name `flow.toml`"]);
     assert!(!program.has_database());
 }

@@ -37,7 +37,7 @@ fn a_request_may_be_the_argument_itself() {
     let wrong = run(r#"{"size": }"#).exits(2);
     assert!(!wrong.stderr.contains("-->"), "{}", wrong.stderr);
     run("[1]").exits(2).says(&[
-        "name a file that is there",
+        "name an existing file",
         "begins with `{` is the document itself",
     ]);
     // With several inputs, each report names its own.
@@ -92,7 +92,7 @@ fn a_tasks_inputs_and_a_records_value_may_come_from_anywhere() {
     program
         .run(&[&call[..], &["list.json"]].concat())
         .exits(2)
-        .says(&["the inputs: this is no JSON object", "--> list.json"]);
+        .says(&["the inputs: this is not a JSON object", "--> list.json"]);
     let check = ["policy", "check", "--rule", "volume:create"];
     let user = r#"{"user_id": "ann", "project_id": "blue"}"#;
     let inline = ["--as", user, "--target", r#"{"project_id": "blue"}"#];

@@ -128,7 +128,7 @@ fn a_capability_that_is_faked_answers_what_it_is_told() {
         (r#"{"grab": {"answer": 1}}"#, "`quota.grab` cannot be faked"),
         (r#"{"reserve": {"returns": 1}}"#, "cannot be read"),
         (r#"{"reserve": []}"#, "has no answer"),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
     ] {
         program.write("quota.json", fake);
         program.run(&call).exits(2).says(&[reason, "quota.json"]);
@@ -270,7 +270,7 @@ fn what_is_never_called_is_told_how_it_is_asked() {
         .run(&["plugin", "call", "guest.wat"])
         .exits(2)
         .says(&[
-            "only a task is called, and this component is a policy and a validator",
+            "only tasks can be called, and this component is a policy and a validator",
             "--> guest.wat",
             "cairn plugin test --help",
         ]);

@@ -173,7 +173,7 @@ fn a_ceiling_under_which_a_plugin_cannot_run_leaves_its_flow_as_it_is() {
             &flow,
             "the plugin wanted more memory than the 64.0 KiB it may have (the limit `memory`)",
             "the limit `memory` of task `slow` was 64.0 MiB when its flow was planned, and is 64.0 KiB now",
-            "nothing of the flow was changed",
+            "the flow was not changed",
         ]);
     // A ceiling that the flow's limits do not exceed causes no message.
     program.write("cairn.toml", "[limits]\nmemory = \"64MiB\"\n");

@@ -47,6 +47,7 @@ mod restore;
 mod run;
 mod settings;
 mod signals;
+mod states;
 mod streams;
 mod stuck;
 mod texts;

@@ -90,9 +90,9 @@ fn a_stream_has_a_report_for_each_line_and_bad_lines_are_told_in_place() {
         (3, "the line is no JSON"),
         (4, "SUCCESS"),
         (5, "FAILURE"),
-        (6, "beside `request` stands `kye`"),
-        (7, "`key` must be text that is not empty"),
-        (8, "`key` must be text that is not empty"),
+        (6, "an envelope has no field `kye`"),
+        (7, "`key` must be a string that is not empty"),
+        (8, "`key` must be a string that is not empty"),
         (9, "the request has an unknown key `sise`"),
         (10, "a request must be one JSON object"),
         (11, "SUCCESS"),
@@ -235,7 +235,7 @@ fn a_key_cannot_stand_for_several_requests() {
     program
         .run(&["run", &flow, "-i", "a.json", "-i", "b.json", "--key", "k"])
         .exits(2)
-        .says(&["one key cannot stand for several requests", "--jsonl"]);
+        .says(&["one key cannot be used for several requests", "--jsonl"]);
     program
         .run(&["run", &flow, "--jsonl", "--key", "k"])
         .exits(2)
@@ -390,7 +390,7 @@ fn interrupted_stream(program: &Program, requests: usize) -> Vec<String> {
     send(&child, "-INT");
     let run = end(child)
         .exits(5)
-        .says(&["interrupted: tasks in hand finish first"]);
+        .says(&["interrupted: running tasks finish first"]);
     drop(open);
     let reports = reports(&run);
     let state = |report: &Value| report["flow"]["state"].clone();

@@ -118,7 +118,7 @@ fn whoever_does_not_wait_is_told_who_was_asked() {
     let flow = only_flow(&program);
     let run = program.run(&["flows", "interrupt", &flow]).exits(0);
     let expected = format!(
-        "process {}, which has the flow in hand, was asked to interrupt it\n",
+        "process {}, which owns the flow, was asked to interrupt it\n",
         child.id()
     );
     assert_eq!(run.stdout, expected);
@@ -222,7 +222,7 @@ fn an_interrupted_flow_is_rolled_back() {
     }
 }
 
-/// Runs the first example's flow without the tasks that keep a failed volume.
+/// The first example's flow without the tasks that leave a failed volume to be looked at.
 fn run_plain(program: &Program) -> Value {
     let mut flow = std::fs::read_to_string(volume_create()).expect("the example");
     for task in ["quota-commit", "on-failure-change-status"] {

@@ -32,7 +32,7 @@ fn a_list_of_flows_that_goes_on_says_so_and_how() {
     for arguments in [&["flows", "list"][..], &["flows", "list", "--json"]] {
         let run = program.run(arguments).exits(0);
         assert!(
-            run.stderr.contains("there are more than these 100") && run.stderr.contains(&next),
+            run.stderr.contains("there are more rows than these 100") && run.stderr.contains(&next),
             "{}",
             run.stderr
         );
@@ -79,7 +79,7 @@ fn a_page_for_programs_names_the_next_one() {
     for (arguments, why) in [
         (&["--page"][..], "--json"),
         (&["--limit", "0"], "0 is not in 1"),
-        (&["--cursor", "x"], "`x` is no cursor"),
+        (&["--cursor", "x"], "`x` is not a cursor"),
         (&["--cursor", ""], "--cursor"),
     ] {
         let run = program.run(&[&["flows", "list"], arguments].concat());
@@ -148,6 +148,6 @@ fn every_list_has_pages() {
         assert_eq!(json!(found), all, "{list}");
         let run = program.run(&[list, "list", "--limit", "2"]).exits(0);
         let next = format!("--cursor {}", ids(&all)[1]);
-        run.says(&["there are more than these 2", &next]);
+        run.says(&["there are more rows than these 2", &next]);
     }
 }

@@ -159,10 +159,7 @@ fn a_new_plugin_bears_a_name_that_tools_can_use_and_replaces_nothing() {
     program.run(&new).exits(0);
     let before = fs::read_to_string(program.path("demo/app.js")).unwrap();
     program.write("demo/app.js", "mine");
-    program
-        .run(&new)
-        .exits(2)
-        .says(&["`demo` is there already"]);
+    program.run(&new).exits(2).says(&["`demo` exists already"]);
     assert_eq!(
         fs::read_to_string(program.path("demo/app.js")).unwrap(),
         "mine"
@@ -236,7 +233,7 @@ fn a_tool_that_is_missing_is_named_with_the_command_that_gets_it() {
     program
         .run(&["plugin", "build", "."])
         .exits(2)
-        .says(&["no plugin's folder"]);
+        .says(&["not a plugin's folder"]);
 }
 
 #[test]

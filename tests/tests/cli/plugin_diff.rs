@@ -61,7 +61,7 @@ fn the_same_component_has_no_changes() {
     let run = program
         .run(&["plugin", "diff", "old.wat", "new.wat"])
         .exits(0);
-    assert_eq!(run.stdout, "they are the same component\n");
+    assert_eq!(run.stdout, "both are the same component\n");
     assert!(!program.has_database());
 }
 

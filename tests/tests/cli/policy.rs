@@ -214,7 +214,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
         (
             "own.json",
             "[]",
-            ["the target is no JSON object", "own.json"],
+            ["the target is not a JSON object", "own.json"],
         ),
     ] {
         let program = with("policy.yaml", "a: ''\n");

@@ -226,11 +226,11 @@ fn a_request_and_a_policy_question_may_come_through_a_pipe() {
     // Stdin can be read only once.
     shell(r#"echo '{}' | "$cairn" run "$flow" --input - --input -"#)
         .exits(2)
-        .says(&["from stdin: another file of this command is read from there"]);
+        .says(&["from stdin: another document of this command is read from it"]);
     shell(r#"echo '{}' | "$cairn" policy check --rule x --as - --target /dev/stdin"#)
         .exits(2)
         .says(&["the user is no JSON object of a caller"]);
-    // An endless pipe is read up to the limit.
+    // A pipe without an end: the limit is its end.
     shell(r#""$cairn" run "$flow" --input <(yes)"#)
         .exits(2)
         .says(&["it is longer, and at most 16777216 bytes are read"]);

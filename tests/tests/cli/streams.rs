@@ -116,7 +116,7 @@ fn a_line_that_cannot_be_read_is_a_failure_of_that_line() {
         .collect();
     let expected = [
         (1, "SUCCESS"),
-        (2, "the line is no text in UTF-8: see its byte 11"),
+        (2, "the line is not UTF-8: see its byte 11"),
         (3, "SUCCESS"),
         (4, "the line has more than 16 MiB"),
         (
@@ -125,7 +125,7 @@ fn a_line_that_cannot_be_read_is_a_failure_of_that_line() {
         ),
         (7, "the line is no JSON: control character"),
         (8, "SUCCESS"),
-        (9, "the line is no text in UTF-8: see its byte 1"),
+        (9, "the line is not UTF-8: see its byte 1"),
     ];
     assert_eq!(told.len(), expected.len(), "{told:?}");
     for ((line, found), (number, start)) in told.iter().zip(expected) {
@@ -181,7 +181,7 @@ fn a_stream_ends_when_its_reader_is_gone() {
         "error: stdout cannot be written: Broken pipe",
         "; not delivered: ",
         "warning: left out: ",
-        "help: their flows have ended all the same",
+        "help: the flows themselves have ended",
     ]);
     let number = |after: &str| {
         let (_, rest) = run.stderr.split_once(after).expect("it is said");

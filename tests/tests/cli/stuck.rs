@@ -46,14 +46,14 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
         run.exits(6).says(&[
             &format!("flow {flow} cannot be taken up: its plan"),
             "is not stored",
-            "help: nothing of the flow was changed: mend what is named",
+            "help: the flow was not changed: fix the cause and try again",
         ]);
     }
     // Its history can be read.
     assert_eq!(operate(&program, &["events", &flow], 0), before);
     let shown = program.run(&["flows", "show", &flow, "--json"]).exits(0);
     assert_eq!(shown.json()["flow"]["state"], "RUNNING");
-    shown.says(&["the flow was set aside", "is not stored"]);
+    shown.says(&["the flow is stuck", "is not stored"]);
     sql(
         &program,
         "INSERT OR IGNORE INTO plans SELECT * FROM gone; DROP TABLE gone",
@@ -91,7 +91,7 @@ fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named(
     assert!(reason.contains("its journal is damaged"), "{reason}");
     let says = [
         &format!("error: the journal of flow {flow} is damaged: "),
-        "help: other flows are not touched by it; restore the database",
+        "help: other flows are not affected; to get this one back, restore a backup",
     ];
     for arguments in CHANGES {
         let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
@@ -133,7 +133,7 @@ fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
             "process {}, which has the flow in hand, answered: flow {flow} cannot be taken up: its plan",
             child.id()
         ),
-        "help: nothing of the flow was changed: mend what is named",
+        "help: the flow was not changed: fix the cause and try again",
     ]);
     end(child).exits(0);
 }

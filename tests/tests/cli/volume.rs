@@ -1,4 +1,4 @@
-//! `cairn volume create` runs a flow; `cairn volume import` inserts the row of an existing volume.
+//! `cairn volume create` runs a flow; `cairn volume import` adds the row of an existing volume.
 
 use serde_json::json;
 

@@ -15,13 +15,13 @@ use crate::lockfile;
 use crate::output;
 use crate::session::Session;
 
-/// Show what a flow is made of: who provides each input, digests, grants
+/// Check a manifest and show its plan: tasks, providers of inputs, grants, limits, digests
 #[derive(Args, Debug)]
 pub struct Plan {
-    /// The flow's manifest
+    /// Manifest of the flow
     #[arg(value_name = "FLOW")]
     manifest: PathBuf,
-    /// How it is printed
+    /// Format of the plan
     #[arg(
         short = 'o',
         long = "output",
@@ -32,13 +32,13 @@ pub struct Plan {
         hide_default_value = true
     )]
     format: PlanFormat,
-    /// Print one JSON document, as `-o json`
+    /// Print one JSON document; same as `-o json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Write what the plugins are to the lock file beside the manifest
+    /// Write the lock file, which pins the plugins, beside the manifest
     #[arg(long, conflicts_with = "locked")]
     lock: bool,
-    /// Refuse plugins that are not as the lock file has them
+    /// Refuse plugins that differ from the lock file
     #[arg(long)]
     locked: bool,
     #[command(flatten)]
@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-/// Writes the lock file, and tells what is not as it was.
+/// Writes the lock file, and prints what differs from the previous one.
 fn lock(session: &Session, planner: &Planner, manifest: &Manifest) -> Result<(), Failure> {
     let (path, differences) = lockfile::write(manifest, &planner.load(manifest)?, planner.kinds())?;
     session.note(&format!("wrote {}", path.display()));
@@ -136,7 +136,7 @@ fn text(plan: &plan::Plan) -> String {
     text
 }
 
-/// What is asked before the first task, and what policy rules may ask; nothing where nobody is.
+/// Formats the policies and validators that run before the first task, and the policies that rules may ask; empty if there are none.
 fn admission(plan: &plan::Plan) -> String {
     let row = |role: &str, asked: &str, planned: &PlannedAdmission| {
         let (major, minor) = planned.version;
@@ -172,7 +172,7 @@ fn component(builtin: Option<&String>) -> String {
     builtin.map_or_else(|| "a file".to_owned(), |name| format!("builtin:{name}"))
 }
 
-/// A row for each limit: what plugins have that say nothing, and which tasks have what instead.
+/// Returns a row for each limit: the default, and the tasks that have another value.
 fn limits(plan: &plan::Plan) -> impl Iterator<Item = Vec<String>> {
     LimitKey::ALL.iter().copied().map(|key| {
         let tasks = plan.tasks.iter().map(|task| (&task.name, &task.limits));
@@ -199,7 +199,7 @@ fn limits(plan: &plan::Plan) -> impl Iterator<Item = Vec<String>> {
     })
 }
 
-/// A row for each input of a task; an optional one is marked with `?`, and names its providers nearest first.
+/// Returns a row for each input of a task; an optional one is marked with `?`, and lists its providers, the nearest first.
 fn inputs(number: usize, task: &PlannedTask) -> Vec<Vec<String>> {
     let row =
         |input: String, from: String| vec![number.to_string(), task.name.clone(), input, from];
@@ -218,7 +218,7 @@ fn inputs(number: usize, task: &PlannedTask) -> Vec<Vec<String>> {
     required.chain(optional).collect()
 }
 
-/// What narrows a grant, without its keys.
+/// Returns the values that narrow a grant, without their keys.
 fn words(value: &Value) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().flat_map(words).collect(),

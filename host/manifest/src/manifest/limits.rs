@@ -310,6 +310,33 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_limits_shows_default_range_ceiling_and_error_of_each_key() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let cells = |line: &str| -> Vec<String> {
+            let cells = line.split('|').map(str::trim).map(str::to_owned);
+            // What a limit bounds is for people.
+            let cells = cells.enumerate().filter(|(at, _)| *at != 2);
+            cells.map(|(_, cell)| cell).collect()
+        };
+        let shown: Vec<Vec<String>> = rows.map(cells).collect();
+        let expected = LimitKey::ALL.iter().map(|key| {
+            let (least, most) = key.range();
+            assert_eq!(Limits::most().get(*key), most);
+            let error = key
+                .error_kind()
+                .map_or_else(|| "-".to_owned(), |kind| format!("`{}`", kind.as_str()));
+            let default = Limits::default().show(*key);
+            let (least, most) = (key.show(least), key.show(most));
+            cells(&format!(
+                "| `{key}` | | {default} | {least} | {most} | {error} |"
+            ))
+        });
+        assert_eq!(shown, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
     fn every_field_has_a_key_and_its_default_is_in_range() {
         let fields = serde_json::to_value(Limits::default()).unwrap();
         let mut fields: Vec<_> = fields.as_object().unwrap().keys().cloned().collect();
