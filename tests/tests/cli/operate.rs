@@ -223,7 +223,7 @@ fn an_interrupted_flow_is_rolled_back() {
 }
 
 /// The first example's flow without the tasks that leave a failed volume to be looked at.
-fn run_plain(program: &Program) -> Value {
+pub(super) fn run_plain(program: &Program) -> Value {
     let mut flow = std::fs::read_to_string(volume_create()).expect("the example");
     for task in ["quota-commit", "on-failure-change-status"] {
         let block = format!("[[task]]\nplugin = \"{task}\"\n\n");
