@@ -17,6 +17,8 @@ pub struct Domain {
     pub facts: Vec<Fact>,
     /// Its migrations, the first one first: SQL that makes its tables what the one before left them. One that has landed never changes.
     pub migrations: &'static [&'static str],
+    /// The same for PostgreSQL, whose first step makes the newest tables. Without any the domain is refused there.
+    pub postgres: &'static [&'static str],
     /// What its rules work with besides rows.
     pub services: Services,
 }

@@ -8,6 +8,8 @@ pub mod control;
 pub mod host;
 pub mod journal;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod request;
 mod sqlite;
 

@@ -70,6 +70,7 @@ pub fn domain(settings: Settings) -> Domain {
         }],
         // Its tables came with the first stage's.
         migrations: &[""],
+        postgres: &[include_str!("../migrations/postgres/01-initial.sql")],
         services: Services::default()
             .with(settings)
             .with(LoadedKey::default())
