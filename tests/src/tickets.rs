@@ -55,6 +55,15 @@ pub const TABLES: &str = "CREATE TABLE tickets (
         PRIMARY KEY (project_id, priority)
     ) STRICT, WITHOUT ROWID;";
 
+/// The tables of the domain on PostgreSQL.
+pub const POSTGRES: &str = "CREATE TABLE tickets (
+        id text COLLATE \"C\" PRIMARY KEY, project_id text COLLATE \"C\" NOT NULL, priority bigint NOT NULL, flow bytea
+    );
+    CREATE TABLE tickets_opened (
+        project_id text COLLATE \"C\" NOT NULL, priority text COLLATE \"C\" NOT NULL, number bigint NOT NULL,
+        PRIMARY KEY (project_id, priority)
+    );";
+
 /// Opens a ticket.
 pub struct OpenTicket {
     /// The urgency; 0 is refused.
@@ -129,6 +138,7 @@ pub fn domain(migrations: &'static [&'static str]) -> Domain {
             holds: |applied| applied.effect == OpenTicket::NAME,
         }],
         migrations,
+        postgres: &[POSTGRES],
         ..Domain::default()
     }
 }

@@ -55,6 +55,7 @@ pub fn domain(settings: Settings) -> Domain {
         name: NAME,
         tables: rules::registered(),
         migrations: &[include_str!("../migrations/01-initial.sql")],
+        postgres: &[include_str!("../migrations/postgres/01-initial.sql")],
         services: Services::default().with(settings),
         ..Domain::default()
     }

@@ -70,6 +70,7 @@ pub fn domain(settings: Settings) -> Domain {
         }],
         // `stage-1` of the store's migrations creates the tables.
         migrations: &[""],
+        postgres: &[include_str!("../migrations/postgres/01-initial.sql")],
         services: Services::default()
             .with(settings)
             .with(LoadedKey::default())

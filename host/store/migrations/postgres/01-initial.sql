@@ -1,0 +1,145 @@
+-- The host's own tables, in the schema `cairn`. Times are microseconds since 1970-01-01 UTC unless their type says otherwise. Ids of flows
+-- and hosts are the 16 bytes of a UUID; other ids are text. Texts are compared byte by byte, as SQLite does.
+
+-- The version of each domain's tables. `core` is this file and those after it.
+CREATE TABLE schema (
+    domain  text COLLATE "C" PRIMARY KEY,
+    version bigint NOT NULL
+);
+
+-- Properties of the database: `name` -> `value`.
+CREATE TABLE facts (
+    name  text COLLATE "C" PRIMARY KEY,
+    value text COLLATE "C" NOT NULL
+);
+
+-- Processes that write. A row is a lease, and its id is the lease's generation: a process that does not find its row writes nothing more.
+-- `backend`: the process id of the server's session. `batch`: the number of the last batch that is committed; it fences, chains batches,
+-- and tells a host whose connection broke whether its batch was committed. `seen`: the catalogue's version that the host decides by.
+-- `expires_at`: by the database's clock, which alone it is compared with.
+CREATE TABLE hosts (
+    id         bytea PRIMARY KEY,
+    name       text COLLATE "C" NOT NULL DEFAULT '',
+    pid        bigint NOT NULL,
+    version    text COLLATE "C" NOT NULL DEFAULT '',
+    backend    int NOT NULL DEFAULT pg_backend_pid(),
+    batch      bigint NOT NULL DEFAULT 0,
+    seen       bigint NOT NULL DEFAULT 0,
+    started_at bigint NOT NULL,
+    expires_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- Which host owns the projects whose names hash to a partition: the first byte of the SHA-256 of a project's name.
+CREATE TABLE partitions (
+    id    int PRIMARY KEY,
+    host  bytea REFERENCES hosts ON DELETE SET NULL,
+    epoch bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+INSERT INTO partitions (id) SELECT generate_series(0, 255);
+CREATE INDEX partitions_by_host ON partitions (host);
+
+-- The version of the tables that each host keeps whole: one row.
+CREATE TABLE catalogue (
+    one     boolean PRIMARY KEY DEFAULT TRUE CHECK (one),
+    version bigint NOT NULL DEFAULT 0
+);
+INSERT INTO catalogue DEFAULT VALUES;
+
+-- One row a flow: the state of its journal, for lists and for recovery. `host`: the host that works on the flow; NULL while it rests.
+-- `entries`: the length of its journal, which guards compare-and-set. `incomplete`: a revert failed, and that is not accepted.
+-- `stuck`: why it cannot be recovered.
+CREATE TABLE flows (
+    id         bytea PRIMARY KEY,
+    part       int NOT NULL,
+    name       text COLLATE "C" NOT NULL,
+    project_id text COLLATE "C" NOT NULL,
+    user_id    text COLLATE "C" NOT NULL,
+    plan       text COLLATE "C",
+    state      text COLLATE "C" NOT NULL,
+    error      text COLLATE "C",
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    host       bytea,
+    entries    bigint NOT NULL DEFAULT 0,
+    incomplete boolean NOT NULL DEFAULT FALSE,
+    stuck      text COLLATE "C"
+) WITH (fillfactor = 70);
+CREATE INDEX flows_by_state ON flows (state);
+CREATE INDEX flows_by_host ON flows (host) WHERE host IS NOT NULL;
+CREATE INDEX flows_open ON flows (part) WHERE host IS NOT NULL;
+CREATE INDEX flows_incomplete ON flows (id) WHERE incomplete;
+CREATE INDEX flows_stuck ON flows (id) WHERE stuck IS NOT NULL;
+
+-- What happened to each flow, in order. `first`: the number of a row's first entry. `entries`: a JSON array as an LZ4 block, with its
+-- unpacked length before it (32 bits, little-endian): it is packed already, and is kept in the row.
+CREATE TABLE journal (
+    flow    bytea NOT NULL,
+    first   bigint NOT NULL,
+    entries bytea NOT NULL,
+    PRIMARY KEY (flow, first)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE journal ALTER entries SET STORAGE EXTERNAL;
+
+-- Resolved plans, shared by flows: recovery never reads a manifest.
+CREATE TABLE plans (
+    digest text COLLATE "C" PRIMARY KEY,
+    body   text COLLATE "C" NOT NULL
+);
+
+-- Messages to other services. `state`: held until the flow succeeds, then ready, then acked by the process that took it. `part`: the
+-- partition of the flow's project; NULL of a message without a flow.
+CREATE TABLE outbox (
+    id         text COLLATE "C" PRIMARY KEY,
+    part       int,
+    flow       bytea,
+    state      text COLLATE "C" NOT NULL,
+    topic      text COLLATE "C" NOT NULL,
+    method     text COLLATE "C" NOT NULL,
+    arguments  text COLLATE "C" NOT NULL,
+    created_at bigint NOT NULL
+);
+CREATE INDEX outbox_held ON outbox (flow) WHERE state = 'held';
+CREATE INDEX outbox_ready ON outbox (id) WHERE state = 'ready';
+
+-- Flows that were asked for at a host that does not own their project.
+CREATE TABLE inbox (
+    id         bytea PRIMARY KEY,
+    part       int NOT NULL,
+    request    text COLLATE "C" NOT NULL,
+    created_at bigint NOT NULL
+);
+CREATE INDEX inbox_by_part ON inbox (part, id);
+
+-- Operations that the owner of a project, or of a flow, is asked to perform. `answer`: a JSON object, once it has.
+CREATE TABLE requests (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    part        int,
+    flow        bytea,
+    operation   text COLLATE "C" NOT NULL,
+    created_at  bigint NOT NULL,
+    answered_at bigint,
+    answer      text COLLATE "C"
+);
+CREATE INDEX requests_open ON requests (flow) WHERE answer IS NULL;
+
+-- A request that is submitted again under its key gets the first flow. `asked`: the digest of the request. A key whose flow is pruned
+-- says when it ended, and keeps a short report, as JSON; else both are NULL.
+CREATE TABLE idempotency_keys (
+    project_id text COLLATE "C" NOT NULL,
+    key        text COLLATE "C" NOT NULL,
+    flow       bytea NOT NULL,
+    asked      text COLLATE "C",
+    ended_at   bigint,
+    report     text COLLATE "C",
+    PRIMARY KEY (project_id, key)
+);
+CREATE INDEX idempotency_keys_by_flow ON idempotency_keys (flow);
+
+-- The first statement of every batch: refuses the batch unless the host's row is there and this is its next batch.
+CREATE FUNCTION fence(me bytea, next bigint, lease interval) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE cairn.hosts SET batch = next, expires_at = clock_timestamp() + lease WHERE id = me AND batch = next - 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'fenced' USING ERRCODE = 'CA001';
+    END IF;
+END $$;

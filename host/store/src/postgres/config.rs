@@ -1,0 +1,55 @@
+//! How the store connects to PostgreSQL and behaves on it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::StoreConfig;
+
+use super::connect::Target;
+use super::password::PasswordSource;
+use super::url::PostgresUrl;
+
+/// The lease of a host, unless it is configured.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// How the store connects to PostgreSQL and behaves on it.
+#[derive(Clone, Debug)]
+pub struct PostgresConfig {
+    /// How the store behaves, whatever database it is on.
+    pub store: StoreConfig,
+    /// Where the database is.
+    pub url: PostgresUrl,
+    /// Where its password comes from.
+    pub password: PasswordSource,
+    /// The file of the authorities that are trusted, in PEM, unless the URL names one. Without either they are those of the system.
+    pub root_certificate: Option<PathBuf>,
+    /// Starts on a server that may lose what it has committed, with a warning.
+    pub unsafe_server: bool,
+    /// How long this process may be stopped before another one takes its flows over.
+    pub lease: Duration,
+}
+
+impl PostgresConfig {
+    /// The defaults for a database.
+    pub fn new(url: PostgresUrl) -> Self {
+        Self {
+            store: StoreConfig::default(),
+            url,
+            password: PasswordSource::default(),
+            root_certificate: None,
+            unsafe_server: false,
+            lease: LEASE,
+        }
+    }
+
+    /// Returns what links connect to.
+    pub fn target(&self) -> Arc<Target> {
+        Arc::new(Target {
+            url: self.url.clone(),
+            password: self.password.clone(),
+            root_certificate: self.root_certificate.clone(),
+            tcp_user_timeout: self.lease / 2,
+        })
+    }
+}

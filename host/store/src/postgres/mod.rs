@@ -1,0 +1,51 @@
+//! The store on PostgreSQL: the only place that names its library.
+//!
+//! ```no_run
+//! use cairn_store::postgres::{PostgresConfig, PostgresUrl};
+//!
+//! let url = PostgresUrl::parse("postgres://cairn@db.example.org/cairn")?;
+//! let link = cairn_store::postgres::open(&PostgresConfig::new(url))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod connect;
+pub mod link;
+mod migrate;
+mod password;
+mod server;
+#[cfg(test)]
+#[path = "../../tests/inside/postgres/mod.rs"]
+mod tests;
+mod tls;
+mod url;
+
+pub use config::PostgresConfig;
+pub use connect::Target;
+pub use password::PasswordSource;
+pub use url::{PostgresUrl, SslMode, UrlError};
+
+use crate::StoreError;
+use link::{Link, LinkError};
+
+/// Opens the database: connects, checks the server, and brings the schema up to date. Returns the writer's link.
+///
+/// # Errors
+/// [`StoreError::Database`], with nothing written: the server cannot be reached, or may lose what it commits, or the database is not
+/// Cairn's, or of a newer version.
+pub fn open(config: &PostgresConfig) -> Result<Link, StoreError> {
+    let failed = |error: LinkError| StoreError::Database(format!("{}: {error}", config.url));
+    let mut link = Link::connect(&config.target(), &link::ADMIN).map_err(failed)?;
+    server::check(&mut link, config)?;
+    migrate::migrate(&mut link, config)?;
+    drop(link);
+    Link::connect(&config.target(), &link::WRITER).map_err(failed)
+}
+
+/// Brings the schema up to date, if it is not.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn migrate(config: &PostgresConfig) -> Result<(), StoreError> {
+    open(config).map(drop)
+}
