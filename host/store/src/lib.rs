@@ -10,6 +10,10 @@ pub mod journal;
 pub mod memory;
 pub mod operation;
 mod operators;
+mod partitions;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod reader;
 pub mod sql;
 mod sqlite;
 mod statements;
@@ -112,6 +116,27 @@ pub enum StoreError {
         /// Whether that flow was created for the same request.
         same: bool,
     },
+    /// Another host owns the project.
+    #[error(
+        "the host `{host}` (process {pid}) owns this project: ask there, or end that host first"
+    )]
+    Elsewhere {
+        /// The name of its machine.
+        host: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// The database has lost batches that it had acknowledged, as a standby does that was not synchronous. This process writes nothing more.
+    #[error(
+        "the database has lost history: its last batch of this host is {found}, and {expected} was acknowledged; a standby that was not \
+         synchronous was promoted, so what was reported as done may be gone: compare, and start again"
+    )]
+    HistoryLost {
+        /// The last batch that the database has.
+        found: i64,
+        /// The last batch that it acknowledged.
+        expected: i64,
+    },
     /// The clock is wrong; nothing is written with its time.
     #[error(transparent)]
     Clock(#[from] ClockError),
@@ -164,6 +189,8 @@ impl From<StoreError> for TaskError {
             | StoreError::Damaged { .. }
             | StoreError::UnknownTable { .. }
             | StoreError::KeyTaken { .. }
+            | StoreError::Elsewhere { .. }
+            | StoreError::HistoryLost { .. }
             | StoreError::Clock(_)
             | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cairn_model::error::TaskError;
 use cairn_model::file;
 
-use super::reader::Reader;
+use super::reader::FileReader;
 use crate::StoreError;
 use crate::sqlite::open;
 use crate::sqlite::statement::database;
@@ -17,7 +17,7 @@ use crate::sqlite::statement::database;
 /// Read and write permission for the owner.
 const OWNER: u32 = 0o600;
 
-impl Reader {
+impl FileReader {
     /// Writes a copy of the database, as of one moment, to `to`; the copy is checked and on disk when this returns. Flows may run
     /// meanwhile. Never overwrites: `to` must not exist, and is removed on failure. The copy is marked as a backup until it is first
     /// opened for writing; a marked file is refused beside a log, because that is the log of another database.

@@ -45,7 +45,7 @@ pub use database::Database;
 pub use file::DatabaseFile;
 pub use log::WalConfig;
 pub use migrate::Migrated;
-pub use reader::{DatabaseCheck, Reader};
+pub use reader::{DatabaseCheck, FileReader};
 pub use restore::Restore;
 pub use vacuum::Vacuumed;
 

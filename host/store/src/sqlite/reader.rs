@@ -16,13 +16,13 @@ use crate::view::View;
 use crate::{Caller, StoreConfig, StoreError};
 
 /// A database opened for reading only.
-pub struct Reader {
+pub struct FileReader {
     pub(super) file: DatabaseFile,
     pub(super) connection: Connection,
     pub(super) env: Env,
 }
 
-impl Reader {
+impl FileReader {
     /// Opens the database at `path`, which must exist. Works in a folder that is not writable, as long as no process that starts
     /// later writes there.
     ///

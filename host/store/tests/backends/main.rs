@@ -20,7 +20,7 @@ use cairn_store::{HostStore, Store, StoreError, WhenDurable};
 use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
 
-use place::{Broken, InMemory, OnDisk, Place};
+use place::{Broken, InMemory, OnDisk, OnServer, Place};
 
 macro_rules! over_every_backend {
     ($($test:ident,)*) => {
@@ -29,6 +29,12 @@ macro_rules! over_every_backend {
         }
         mod memory {
             $(#[test] fn $test() { super::$test(&super::InMemory::new()); })*
+        }
+        mod postgres {
+            $(#[test] fn $test() {
+                let Some(place) = super::OnServer::new() else { return };
+                super::$test(&place);
+            })*
         }
         mod broken_connection {
             $(#[test] fn $test() { super::$test(&super::Broken::new()); })*

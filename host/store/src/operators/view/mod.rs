@@ -7,7 +7,8 @@ mod prune;
 mod resolve;
 
 pub use super::lookup::FlowFilter;
-pub use crate::sqlite::{DatabaseCheck, Reader};
+pub use crate::reader::Reader;
+pub use crate::sqlite::DatabaseCheck;
 pub use dump::{Dump, DumpedRow};
 pub use kind::{CAST, Kind, Owner, SoftDelete};
 pub use list::Listing;
