@@ -1,4 +1,4 @@
-//! Builds the guests in `guests/` to components and writes the table that embeds them.
+//! Builds the guests in `guests/` as components and generates the table that embeds them.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::{env, fs};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
-/// What a guest exports, and the interface that it stands in.
+/// The exports of a guest, each with its interface.
 const EXPORTS: [(&str, &str); 4] = [
     ("settings-schema", "cairn:plugin/plugin@0.1.0"),
     ("describe", "cairn:plugin/plugin@0.1.0"),
@@ -16,8 +16,8 @@ const EXPORTS: [(&str, &str); 4] = [
     ("revert", "cairn:plugin/task@0.1.0"),
 ];
 
-/// Files of components that other tests and the examples use as they are.
-const OTHERS: [&str; 4] = ["frame.wat", "cast-fails.wat", "check.wat", "task.wat"];
+/// Component files that other tests and the examples use unchanged.
+const OTHERS: [&str; 3] = ["admission.wat", "frame.wat", "task.wat"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The component that a guest's file is, or that its fields make.
+/// Returns the component of a guest: its file if that is a component, otherwise one made from its fields.
 fn component(
     resolve: &Resolve,
     world: WorldId,
@@ -77,7 +77,7 @@ fn component(
     Ok(encoder.encode().map_err(|error| format!("{error:#}"))?)
 }
 
-/// The module of a guest: its fields, and those of the frame that it does not have.
+/// Returns the module of a guest: its own fields, plus those of the frame that it does not define.
 fn module(frame: &str, text: &str) -> String {
     let mut fields = text.to_owned();
     for part in frame.split(";; == ").skip(1) {
@@ -88,7 +88,7 @@ fn module(frame: &str, text: &str) -> String {
             _ => true,
         };
         if wanted {
-            // The line's own words are a comment.
+            // The rest of the marker line becomes a comment.
             fields.push_str("\n;; ");
             fields.push_str(part);
         }

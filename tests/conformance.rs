@@ -1,12 +1,12 @@
-//! `cargo test --release -p acceptance --test conformance [-- PART-OF-A-NAME]`: every vector through the real engine,
-//! store and plugins. `CAIRN_VECTORS` names the folder, from the top of the repository; without it those of `vectors/`
-//! here are run.
+//! `cargo test --release -p acceptance --test conformance [-- PART-OF-A-NAME]` runs every vector through the real engine,
+//! store and plugins. `CAIRN_VECTORS` names the folder, relative to the root of the repository; the default is `vectors/`
+//! beside this file.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Cargo passes on the flags that the usual harness takes; none means anything here.
+    // Cargo passes the flags of the standard harness, which are ignored.
     let filter = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Where the vectors are. Cargo runs tests in their package's folder, and whoever types a path is in that above it.
+/// Returns the folder of the vectors. Cargo runs tests in their package's folder, but the path is relative to its parent.
 fn folder() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     match std::env::var_os("CAIRN_VECTORS") {

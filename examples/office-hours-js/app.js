@@ -1,4 +1,4 @@
-// Denies what is asked outside of office hours.
+// Denies actions outside of office hours.
 
 import * as context from 'cairn:plugin/context@0.1.0';
 
@@ -41,7 +41,7 @@ export const policyCheck = {
     if (context.requester().roles.some((role) => exempt_roles.includes(role))) {
       return { tag: 'allow' };
     }
-    // The office's time, read as if it were UTC.
+    // The local time of the office, represented as if it were UTC.
     const now = settings.now === undefined ? Date.now() : Date.parse(settings.now);
     const there = new Date(now + utc_offset * 60_000);
     const [day, time] = [DAYS[there.getUTCDay()], there.toISOString().slice(11, 16)];

@@ -1,7 +1,7 @@
-"""Refuses a volume that would take more than its share of what is left of the project's quota.
+"""Rejects a volume that would take more than a given share of the project's remaining quota.
 
-A request for `size` GiB is within a share of p percent of what is left if `size * 100 / p` GiB are left. So the guard asks the host to
-reserve that much: what would go over is refused, and the host says how the quota stands. What was reserved is given back at once.
+A request for `size` GiB is within a share of p percent if at least `size * 100 / p` GiB remain. So the guard reserves that amount: if it
+exceeds the quota, the host refuses it and returns limits and usages. A successful reservation is released at once.
 """
 
 import json
@@ -15,7 +15,7 @@ from wit_world.exports.task import Disposition
 from wit_world.imports import context, log, quota
 from wit_world.imports.types import Error
 
-# Read when the component is made: the version stands in pyproject.toml alone.
+# Read at build time, so that the version is defined only in pyproject.toml.
 with open(Path(__file__).with_name("pyproject.toml"), "rb") as file:
     VERSION = tuple(map(int, tomllib.load(file)["project"]["version"].split(".")[:2]))
 
@@ -40,7 +40,7 @@ SETTINGS = {
 
 
 def error(kind, message, **details):
-    """What a task raises when it cannot do its work."""
+    """Returns the exception that a failing task raises."""
     return Err(Error(kind, message, json.dumps(details) if details else None))
 
 
@@ -70,12 +70,12 @@ class Task(exports.Task):
         return "null"
 
     def revert(self, outcome, cause):
-        # Nothing is left of the call: what it reserved it gave back.
+        # There is nothing to undo: the call has released its reservations.
         return Disposition.UNDO
 
 
 def guard(size, volume_type, percent):
-    """Raises unless `size` GiB are at most `percent` of what is left, of every resource that the volume counts in."""
+    """Raises unless `size` GiB are at most `percent` of the remaining quota of every resource that the volume counts towards."""
     must_be_left = -(-size * 100 // percent)
     try:
         deltas = quota.with_volume_type([quota.Delta("gigabytes", must_be_left)], volume_type)
@@ -86,7 +86,7 @@ def guard(size, volume_type, percent):
 
 
 def reason(refused, size, percent):
-    """What to say instead of a `QuotaError`, which is no error that a task may raise."""
+    """Converts a `QuotaError`, which a task cannot raise, to an error that it can."""
     if isinstance(refused, quota.QuotaError_Other):
         return Err(refused.value)
     if isinstance(refused, quota.QuotaError_UnknownResource):

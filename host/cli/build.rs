@@ -1,5 +1,5 @@
-//! Embeds what `cairn plugin new` and `cairn init` write: the templates, the contract, the SDK with what it is built against, and the
-//! first example.
+//! Embeds the files that `cairn plugin new` and `cairn init` write: the templates, the contract, the SDK with its lock file and toolchain,
+//! and the example of volume creation.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ fn main() -> Result<(), String> {
     write(&out.join("embedded.rs"), &table)
 }
 
-/// Every file of a folder, by its name below it.
+/// Collects the files of a folder, by their names below it.
 fn walk(folder: &Path, name: &str, files: &mut Vec<(String, PathBuf)>) -> Result<(), String> {
     let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(fail)? {
@@ -58,7 +58,7 @@ fn walk(folder: &Path, name: &str, files: &mut Vec<(String, PathBuf)>) -> Result
     Ok(())
 }
 
-/// The SDK's manifest with the workspace's own values where it says `workspace = true`, so that it stands alone.
+/// Returns the SDK's manifest with the workspace's values in place of `workspace = true`, so that it builds outside of the workspace.
 fn sdk_manifest(root: &Path) -> Result<String, String> {
     let workspace = read(&root.join("Cargo.toml"))?;
     let mut manifest = String::new();
@@ -78,7 +78,7 @@ fn sdk_manifest(root: &Path) -> Result<String, String> {
     Ok(manifest)
 }
 
-/// The line of the workspace's manifest that says what `key` is.
+/// Returns the line of the workspace's manifest that sets `key`.
 fn value_of<'t>(workspace: &'t str, key: &str) -> Result<&'t str, String> {
     workspace
         .lines()

@@ -1,14 +1,14 @@
-//! Builds the built-in plugins to components and writes the table that embeds them.
+//! Builds the built-in plugins as components and generates the table that embeds them.
 
 use std::fmt::{Display, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-/// Without WASI: the built-in plugins need none, and each import of WASI's would cost something at every call.
+/// A target without WASI: the built-in plugins do not need it, and each WASI import would slow down every call.
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// In the order of the volume-create flow, then that of `cairn init`'s first flow. The names of the crates and of the plugins are the same.
+/// In the order of the volume-create flow, followed by the plugin of `cairn init`'s first flow. Crates and plugins have the same names.
 const PLUGINS: [&str; 8] = [
     "inject",
     "extract-volume-request",
@@ -20,12 +20,11 @@ const PLUGINS: [&str; 8] = [
     "greet",
 ];
 
-/// What keeps an instance cheap: the host keeps a small memory resident from one call to the next, and growing it during
-/// a call costs more than the call. 128 KiB of stack hold the deepest JSON that serde reads; 256 KiB in all leave room
-/// for the values of a request.
+/// Keeps instances cheap: the host keeps a small memory resident between calls, and growing it during a call costs more than the call. A
+/// stack of 128 KiB holds the deepest JSON that serde parses; the rest of the 256 KiB is for the values of a request.
 const RUSTFLAGS: &str = "-Clink-arg=-zstack-size=131072 -Clink-arg=--initial-memory=262144";
 
-/// A release build for speed. Set here and not in the workspace's profile, which is the host's.
+/// Release settings for speed. They are set here because the workspace's profile is the host's.
 const PROFILE: [&str; 5] = [
     "opt-level=3",
     "lto=true",
@@ -38,7 +37,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            // Cargo shows the standard error of a build script that fails, indented, so the lines are short.
+            // Cargo prints the indented standard error of a failing build script, so the lines are short.
             eprintln!("error: the built-in plugins were not built\n{message}");
             ExitCode::FAILURE
         }
@@ -70,7 +69,7 @@ fn run() -> Result<(), String> {
     fs::write(out.join("plugins.rs"), table).map_err(|error| format!("{}: {error}", out.display()))
 }
 
-/// The root of the workspace that holds this crate.
+/// Returns the root of the workspace that contains this crate.
 fn workspace() -> Result<PathBuf, String> {
     let here = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = here
@@ -80,7 +79,7 @@ fn workspace() -> Result<PathBuf, String> {
     Ok(root.to_path_buf())
 }
 
-/// Builds again when anything changes that a plugin is made of.
+/// Reruns the build script when any source of the plugins changes.
 fn watch(workspace: &Path) {
     println!("cargo:rerun-if-changed=build.rs");
     let mut sources: Vec<_> = ["wit", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"]
@@ -96,8 +95,8 @@ fn watch(workspace: &Path) {
     }
 }
 
-/// A target folder of the guests' own, beside the folders of the build that runs this script: Cargo holds a lock on
-/// the one that it builds into. Kept from build to build, so that only what changed is compiled.
+/// Returns the target folder for the guests, beside the profile folders of the current build, because Cargo locks the one that it builds
+/// into. It persists between builds, so that only changes are compiled.
 fn guests(out: &Path) -> Result<PathBuf, String> {
     // OUT_DIR is `<target>[/<triple>]/<profile>/build/<package>-<hash>/out`.
     let profile = out
@@ -116,7 +115,7 @@ fn guests(out: &Path) -> Result<PathBuf, String> {
     Ok(target.join("guests"))
 }
 
-/// Builds one plugin, as a component only: a crate that is a library as well is not optimised as a whole.
+/// Builds one plugin, only as a `cdylib`: a crate that is also built as a library gets no link-time optimization.
 fn build(workspace: &Path, guests: &Path, plugin: &str) -> Result<(), String> {
     let mut cargo = Command::new(variable("CARGO")?);
     forget_this_build(&mut cargo);
@@ -154,7 +153,7 @@ fn build(workspace: &Path, guests: &Path, plugin: &str) -> Result<(), String> {
     Err(format!("{cargo:?} failed:\n{log}"))
 }
 
-/// The component that a module is the core of: `wit-bindgen` left the types of its imports and exports in it.
+/// Converts a core module to a component. `wit-bindgen` has embedded the types of its imports and exports in the module.
 fn component(module: &[u8]) -> Result<Vec<u8>, String> {
     let encoder = wit_component::ComponentEncoder::default().validate(true);
     let component = encoder
@@ -163,10 +162,10 @@ fn component(module: &[u8]) -> Result<Vec<u8>, String> {
     component.map_err(|error| format!("{error:#}"))
 }
 
-/// Removes what Cargo tells a build script about the build that it belongs to, and the flags that are meant for it:
-/// flags for the host's linker, a wrapper such as Clippy's driver, a coverage option.
+/// Removes the environment variables with which Cargo describes the current build, and flags meant for it: flags for the host's linker, a
+/// wrapper such as Clippy's driver, a coverage option.
 fn forget_this_build(cargo: &mut Command) {
-    // What a person sets to reach the registry, or to choose the toolchain, is for the guests as well.
+    // User settings for the registry and the toolchain also apply to the guests.
     const KEPT: [&str; 5] = [
         "CARGO_HOME",
         "CARGO_HTTP_",

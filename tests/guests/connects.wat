@@ -1,4 +1,4 @@
-;; Fails with a kind of its own when a connection to 127.0.0.1:22 is begun.
+;; Fails with its own kind if it can start a connection to 127.0.0.1:22.
 (import "wasi:sockets/instance-network@0.2.0" "instance-network" (func $network (result i32)))
 (import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket" (func $socket (param i32 i32)))
 (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-connect"

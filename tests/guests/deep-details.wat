@@ -1,4 +1,4 @@
-;; Fails, with details that are lists in lists, 100,000 deep.
+;; Fails, with details that are lists nested 100,000 deep.
 (func (export "call") (param i32 i32) (result i32)
   (drop (memory.grow (i32.const 8)))
   (memory.fill (i32.const 65536) (i32.const 91) (i32.const 100000))

@@ -1,4 +1,4 @@
-;; Returns lists in lists, 100,000 deep.
+;; Returns lists nested 100,000 deep.
 (data (i32.const 4096) "{\22text\22:")
 (func (export "call") (param i32 i32) (result i32)
   (drop (memory.grow (i32.const 8)))

@@ -1,10 +1,10 @@
-;; Sleeps up to a moment before its deadline, works until it is past, and makes a volume.
+;; Sleeps until shortly before its deadline, computes until it has passed, and creates a volume.
 (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $subscribe (param i64) (result i32)))
 (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
 (import "cairn:plugin/volumes@0.1.0" "create" (func $create (param i32 i32 i32)))
 (func (export "call") (param i32 i32) (result i32)
   (call $block (call $subscribe (i64.const 90000000)))
-  ;; No loop and no function of its own, where it would be cut off.
+  ;; Neither a loop nor a function of its own, where the host would interrupt it.
   (drop (memory.grow (i32.const 944)))
   (memory.fill (i32.const 65536) (i32.const 97) (i32.const 0x3b00000))
   (memory.fill (i32.const 65536) (i32.const 97) (i32.const 0x3b00000))

@@ -1,6 +1,6 @@
-;; What a guest is made of besides its own fields: the fields after each of the lines below are added, those after an
-;; `unless` only when the guest exports nothing of that name. A guest's file holds fields of a core module: its imports first, by
-;; their names in WIT; then what it does in `settings-schema`, `describe`, `call` or `revert`. Data of its own begins at 4096.
+;; The frame of a guest: the fields after each of the lines below are added to the guest's own; those after an `unless` only if the guest
+;; exports nothing of that name. A guest's file contains fields of a core module: first its imports, by their names in WIT; then its
+;; `settings-schema`, `describe`, `call` or `revert`. Its own data begins at 4096.
 
 ;; == always
 (global $free (mut i32) (i32.const 65536))
@@ -11,7 +11,7 @@
 ;; The provided names, pairs of address and length.
 (data (i32.const 512) "\20\00\00\00\04\00\00\00")
 
-;; Hands out what is left of the memory, piece by piece; an instance lives for one call.
+;; A bump allocator over the rest of the memory; an instance lives for one call.
 (func $allocate (param $size i32) (result i32)
   (local $at i32)
   (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
@@ -22,16 +22,16 @@
   (i32.store (local.get $at) (local.get $address))
   (i32.store offset=4 (local.get $at) (local.get $length)))
 
-;; `ok`, with this text.
+;; Returns `ok` with this text.
 (func $gives (param $address i32) (param $length i32) (result i32)
   (i32.store8 (i32.const 1024) (i32.const 0))
   (call $pair (i32.const 1028) (local.get $address) (local.get $length))
   (i32.const 1024))
 
-;; What `call` should give.
+;; Returns the expected result of `call`.
 (func $behaves (result i32) (call $gives (i32.const 48) (i32.const 15)))
 
-;; `err`, of this kind.
+;; Returns `err` of this kind.
 (func $errs (param $address i32) (param $length i32) (result i32)
   (i32.store8 (i32.const 1024) (i32.const 1))
   (call $pair (i32.const 1028) (local.get $address) (local.get $length))
@@ -39,7 +39,7 @@
   (i32.store8 (i32.const 1044) (i32.const 0))                ;; no details
   (i32.const 1024))
 
-;; A description: `guest`, version 1.minor, provides so many names at 512.
+;; Returns a descriptor: `guest`, version 1.minor, and this many provided names at 512.
 (func $describes (param $minor i32) (param $provides i32) (result i32)
   (i32.store8 (i32.const 1024) (i32.const 0))
   (call $pair (i32.const 1028) (i32.const 16) (i32.const 5))

@@ -1,4 +1,4 @@
-;; Exports the interfaces, and no function in them.
+;; Exports the interfaces without any function.
 (component
   (instance $empty)
   (export "cairn:plugin/plugin@0.1.0" (instance $empty))

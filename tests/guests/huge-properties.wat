@@ -1,4 +1,4 @@
-;; Makes a volume whose metadata is 50 MB of JSON.
+;; Creates a volume whose metadata is 50 MB of JSON.
 (import "cairn:plugin/volumes@0.1.0" "create" (func $create (param i32 i32 i32)))
 (data (i32.const 4096) "{\22metadata\22:{\22a\22:\22")
 (func (export "call") (param i32 i32) (result i32)

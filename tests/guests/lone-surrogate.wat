@@ -1,3 +1,3 @@
-;; Returns half a character.
+;; Returns an escaped lone surrogate.
 (data (i32.const 4096) "{\22text\22:\22\5cud800\22}")
 (func (export "call") (param i32 i32) (result i32) (call $gives (i32.const 4096) (i32.const 17)))

@@ -1,2 +1,2 @@
-;; Loops when it is asked what it is.
+;; Loops in `describe`.
 (func (export "describe") (param i32 i32) (result i32) (loop $again (br $again)) unreachable)

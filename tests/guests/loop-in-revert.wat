@@ -1,2 +1,2 @@
-;; Loops when it is to take back what it did.
+;; Loops in its revert.
 (func (export "revert") (param i32) (result i32) (loop $again (br $again)) unreachable)

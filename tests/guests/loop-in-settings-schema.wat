@@ -1,2 +1,2 @@
-;; Loops when it is asked what its settings are.
+;; Loops in `settings-schema`.
 (func (export "settings-schema") (result i32) (loop $again (br $again)) unreachable)

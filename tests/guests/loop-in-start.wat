@@ -1,3 +1,3 @@
-;; Never gets past its start function, so that no instance comes to be.
+;; Loops in its start function, so that it is never instantiated.
 (func $forever (loop $again (br $again)))
 (start $forever)

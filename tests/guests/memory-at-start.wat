@@ -1,2 +1,2 @@
-;; Wants 256 MiB before it does anything.
+;; Requires 256 MiB of initial memory.
 (memory (export "memory") 4096)

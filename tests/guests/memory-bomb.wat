@@ -1,4 +1,4 @@
-;; Takes all the memory it gets, touches it, and wants more.
+;; Grows its memory in a loop and touches all of it.
 (func (export "call") (param i32 i32) (result i32)
   (local $at i32)
   (loop $again

@@ -1,4 +1,4 @@
-;; Wants the network.
+;; Imports `wasi:http`.
 (component
   (import "wasi:http/outgoing-handler@0.2.0" (instance))
   (instance $empty)

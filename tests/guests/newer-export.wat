@@ -1,4 +1,4 @@
-;; Is a task of a contract that is not there yet.
+;; Exports a task interface of a newer, unknown contract.
 (component
   (instance $empty)
   (export "cairn:plugin/plugin@0.2.0" (instance $empty))

@@ -1,4 +1,4 @@
-;; Was built against a contract that is not there yet.
+;; Imports an interface of a newer, unknown contract.
 (component
   (import "cairn:plugin/quota@0.2.0" (instance))
   (instance $empty)

@@ -1,4 +1,4 @@
-;; Fails with a kind of its own when it is given a folder.
+;; Fails with its own kind if it has access to a folder.
 (import "wasi:filesystem/preopens@0.2.0" "get-directories" (func $folders (param i32)))
 (data (i32.const 4096) "SawTheOutside")
 (func (export "call") (param i32 i32) (result i32)

@@ -1,4 +1,4 @@
-;; Asks for one thing to wait for after another, and gives none back.
+;; Creates pollables in a loop and releases none.
 (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $subscribe (param i64) (result i32)))
 (func (export "call") (param i32 i32) (result i32)
   (loop $again

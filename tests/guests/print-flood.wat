@@ -1,4 +1,4 @@
-;; Prints on and on, 4 KiB at a time, whatever comes of it.
+;; Prints 4 KiB at a time in an endless loop, ignoring errors.
 (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
 (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
   (func $write (param i32 i32 i32 i32)))

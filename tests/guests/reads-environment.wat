@@ -1,4 +1,4 @@
-;; Fails with a kind of its own when it sees a variable or an argument.
+;; Fails with its own kind if it has access to a variable or an argument.
 (import "wasi:cli/environment@0.2.0" "get-environment" (func $variables (param i32)))
 (import "wasi:cli/environment@0.2.0" "get-arguments" (func $arguments (param i32)))
 (data (i32.const 4096) "SawTheOutside")

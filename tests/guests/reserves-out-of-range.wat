@@ -1,4 +1,4 @@
-;; Reserves more than a counter can hold, twice over.
+;; Twice reserves more than a counter can hold.
 (import "cairn:plugin/quota@0.1.0" "reserve" (func $reserve (param i32 i32 i32)))
 (data (i32.const 4096) "gigabytes")
 (func (export "call") (param i32 i32) (result i32)

@@ -1,2 +1,2 @@
-;; Says that what it returns stands at an odd place.
+;; Returns a misaligned address of its result.
 (func (export "call") (param i32 i32) (result i32) (i32.const 1025))

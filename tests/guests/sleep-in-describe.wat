@@ -1,4 +1,4 @@
-;; Sleeps for an hour when it is asked what it is.
+;; Sleeps for an hour in `describe`.
 (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $subscribe (param i64) (result i32)))
 (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
 (func (export "describe") (param i32 i32) (result i32)

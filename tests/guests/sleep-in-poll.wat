@@ -1,4 +1,4 @@
-;; Waits an hour for the first of two sleeps.
+;; Polls two timers for an hour.
 (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $subscribe (param i64) (result i32)))
 (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))
 (func (export "call") (param i32 i32) (result i32)

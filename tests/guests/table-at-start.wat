@@ -1,2 +1,2 @@
-;; Wants a table of ten million entries before it does anything.
+;; Requires a table of ten million initial entries.
 (table $table 10000000 funcref)

@@ -1,4 +1,4 @@
-;; Grows a table until it gets no more.
+;; Grows a table until that fails.
 (table $table 1 funcref)
 (func (export "call") (param i32 i32) (result i32)
   (loop $again

@@ -1,5 +1,5 @@
 (component
-  ;; A task that provides `text`. The tests put another body in the place of `call`, from marker to marker.
+  ;; A task that provides `text`. The tests replace the body of `call` between the markers.
   (import "wasi:io/poll@0.2.0" (instance $poll
     (export "pollable" (type $p (sub resource)))
     (export "[method]pollable.block" (func (param "self" (borrow $p))))))
@@ -28,7 +28,7 @@
     ;; The provided names, pairs of address and length.
     (data (i32.const 512) "\20\00\00\00\04\00\00\00")
 
-    ;; Hands out what is left of the memory, piece by piece; an instance lives for one call.
+    ;; A bump allocator over the rest of the memory; an instance lives for one call.
     (func (export "realloc") (param i32 i32 i32 i32) (result i32)
       (local $at i32)
       (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
@@ -68,7 +68,7 @@
   (alias core export $guest "memory" (core memory $mem))
   (alias core export $guest "realloc" (core func $realloc))
 
-  ;; What comes out of it: the types of the contract, and its functions by them.
+  ;; The exports: the types of the contract, and the functions that use them.
   (type $error-type (record (field "kind" string) (field "message" string) (field "details" (option string))))
   (type $descriptor-type (record
     (field "name" string) (field "version" (tuple u32 u32))

@@ -1,4 +1,4 @@
-;; Fails with words that would clear the operator's terminal.
+;; Fails with a message that would clear the operator's terminal.
 (data (i32.const 4096) "\1b[2J\1b]0;mine\07")
 (func (export "call") (param i32 i32) (result i32)
   (drop (call $errs (i32.const 4096) (i32.const 13)))

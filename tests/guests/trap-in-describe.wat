@@ -1,2 +1,2 @@
-;; Traps when it is asked what it is.
+;; Traps in `describe`.
 (func (export "describe") (param i32 i32) (result i32) unreachable)

@@ -1,2 +1,2 @@
-;; Traps when it is to take back what it did.
+;; Traps in its revert.
 (func (export "revert") (param i32) (result i32) unreachable)

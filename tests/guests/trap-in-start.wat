@@ -1,3 +1,3 @@
-;; Traps before there is an instance.
+;; Traps during instantiation.
 (func $stumbles unreachable)
 (start $stumbles)

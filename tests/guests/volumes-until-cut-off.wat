@@ -1,6 +1,6 @@
-;; Makes volumes until its time is over.
+;; Creates volumes until its deadline.
 (import "cairn:plugin/volumes@0.1.0" "create" (func $create (param i32 i32 i32)))
-;; Room that is used over and over: the memory does not end it.
+;; Every allocation reuses the same memory, so that the guest does not run out of it.
 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
 (func (export "call") (param i32 i32) (result i32)
   (loop $again

@@ -1,6 +1,6 @@
-"""Records what oslo.policy answers, as vectors for the test `oslo_policy`. README.md says how to run it.
+"""Records decisions of oslo.policy as vectors for the test `oslo_policy`. README.md says how to run it.
 
-Everything is drawn from one seed, so that the same versions write the same file.
+Everything is generated from one seed, so that the same versions write the same file.
 """
 
 import importlib.metadata
@@ -20,7 +20,7 @@ from oslo_policy.shell import flatten
 SEED = 20132
 OUT = pathlib.Path(__file__).with_name("vectors.json")
 
-# Who asks, as `Credentials` of the engine has it.
+# The callers, as `Credentials` of the engine.
 CALLERS = [
     {"user_id": "ann", "project_id": "blue", "roles": ["member"], "is_admin": False},
     {"user_id": "bob", "project_id": "red", "roles": ["Member", "ops"], "is_admin": False, "quota_class": "gold"},
@@ -30,7 +30,7 @@ CALLERS = [
     {"user_id": "Ünï", "project_id": "straße", "roles": ["ÜNÏ", "STRASSE", "a b"], "is_admin": False},
 ]
 
-# What it is done to. Objects within objects stand for paths.
+# The targets. Nested objects have paths.
 TARGETS = [
     {},
     {"user_id": "ann", "project_id": "blue", "role": "member", "name": "x"},
@@ -48,7 +48,7 @@ TARGETS = [
     {"size": 1000, "name": "[1, 2]", "project_id": "blue ", "user_id": "ANN", "role": "member,ops"},
 ]
 
-# Rules that the rule in question may refer to.
+# Rules that the tested rule may refer to.
 OTHERS = {
     "yes": "@",
     "no": "!",
@@ -70,7 +70,7 @@ LITERALS = [
     "0.1", "1e16", "1e-05", "1E+16", "1e3", "1.5e300", "1e999", "-1e5", "0.00001", "-0.0", "10000000000000000.0",
     "98765432109876543210", "'it'", "'100%'", "'[1,'", "'5'", "'[]'", "'True'", "'é'", "'1.0'", "007.5", "1_0.5",
 ]
-# What Python has and the engine refuses, and what is nothing to Python either.
+# Expressions that Python accepts and the engine refuses, and some that Python refuses too.
 ODD = [
     "0x10", "007", "1j", "...", "[]", "[1,2]", "{}", "b'x'", "u'x'", "r'x'", "'a''b'", "'a'\"b\"", "'\\x41'", "'''x'''", "--5",
     "os-admin", "3abc", "a..b", ".a", "a.", "class", "lambda", "a.if", "é", "a[0]", "f(x)", "a|b", "'x", "x'", "a\x00b", "{1}",
@@ -83,7 +83,7 @@ MATCHES = [
     "%(volume.nothing)s", "%(user_id.x)s", "x", "5", "True", "False", "None", "", "ann", "blue", "member", "gold", "a:b", "[]",
     "['a']", "100%%", "%%", "%(name)s%(size)s", "x%(name)s", "%(name)s%%", "it", "1.0", "é", "a(b)c", "'x'", "\"x\"", "1000.0",
 ]
-# What Python's `%` takes beside `%(name)s`, and what it does not take.
+# Formats other than `%(name)s` that Python's `%` accepts, and some that it does not.
 PERCENT = [
     "%(size)d", "%(name)r", "%(name)5s", "%(name).1s", "%s", "%", "50%", "%(name", "%()s", "%(a(b)c)s", "%(name)", "%x", "%(name)%",
     "%-5s", "%(volume.size)i", "%%%", "%(size)f",
@@ -92,7 +92,7 @@ BLANKS = [" "] * 12 + ["  ", "\t", "\n", "\u00a0", "\u2003", "\x1c", "\x85", " \
 
 
 class Draw(random.Random):
-    """Draws rules."""
+    """Generates random rules."""
 
     def check(self):
         roll = self.random()
@@ -114,7 +114,7 @@ class Draw(random.Random):
         return self.choice([word] * 6 + [word.upper(), word.title()])
 
     def tree(self, depth):
-        """Tokens of an expression."""
+        """Returns the tokens of an expression."""
         roll = self.random()
         if depth == 0 or roll < 0.25:
             return [self.check()]
@@ -130,7 +130,7 @@ class Draw(random.Random):
         return tokens
 
     def spaced(self, tokens):
-        """Tokens as one text. Parentheses need no blanks."""
+        """Joins tokens to a text. Parentheses need no blanks."""
         text = ""
         last = "("
         for token in tokens:
@@ -143,14 +143,14 @@ class Draw(random.Random):
         return self.spaced(self.tree(self.randint(0, depth)))
 
     def soup(self):
-        """Tokens in no order."""
+        """Returns tokens in random order."""
         pieces = ["(", ")", "and", "or", "not", "((", "role", "'x'", '"', ":", "()"]
         return self.spaced(
             [self.check() if self.random() < 0.5 else self.choice(pieces) for _ in range(self.randint(1, 8))]
         )
 
     def damaged(self):
-        """An expression with a character too many or too few."""
+        """Returns an expression with one character added or removed."""
         text = self.expression(2)
         at = self.randint(0, len(text))
         if self.random() < 0.5:
@@ -158,7 +158,7 @@ class Draw(random.Random):
         return text[:at] + self.choice("()'\"%:@! .ab") + text[at:]
 
     def lists(self, odd):
-        """The older syntax."""
+        """Returns a rule in the older syntax of lists."""
         rule = []
         for _ in range(self.randint(0, 3)):
             roll = self.random()
@@ -174,7 +174,7 @@ class Draw(random.Random):
 
 
 class Heard(logging.Handler):
-    """Whether the parser complained."""
+    """Counts the messages that the parser logs."""
 
     def __init__(self):
         super().__init__()
@@ -219,7 +219,7 @@ def is_literal(text):
 
 
 def refusal(source, rules):
-    """Why the engine refuses rules that oslo.policy loads; nothing when it does not. The words are the test's."""
+    """Returns why the engine refuses rules that oslo.policy loads, as a key of the test; None if it accepts them."""
     for rule in source.values():
         items = rule if isinstance(rule, list) else []
         within = [item for inner in items if isinstance(inner, list) for item in inner]
@@ -245,7 +245,7 @@ def refusal(source, rules):
 
 
 def refused_text(text):
-    """What YAML has and a policy has not."""
+    """Returns the feature of YAML because of which the engine refuses the text; None if there is none."""
     if any(getattr(event, "tag", None) for event in yaml.parse(text, yaml.SafeLoader)):
         return "tag"
     root = yaml.compose(text, yaml.SafeLoader)
@@ -256,7 +256,7 @@ def refused_text(text):
 
 
 def is_circular(rules):
-    """Whether a rule comes back to itself; a reference to no rule is one to `default`."""
+    """Returns whether a rule refers to itself, directly or not; a reference to a missing rule is one to `default`."""
     state = {}
 
     def visit(name):
@@ -275,13 +275,13 @@ def is_circular(rules):
 
 
 def credentials(caller):
-    """The caller as oslo.policy sees one: with the older names, and no attribute left out."""
+    """Returns the caller in the form of oslo.policy: with the older names, and with every attribute."""
     older = {"user": caller["user_id"], "tenant": caller["project_id"], "quota_class": None}
     return {**older, **caller}
 
 
 def seen(target):
-    """The target with the paths through its objects as keys, as oslopolicy-checker makes them; own keys come first."""
+    """Adds the paths through the target's objects as keys, as oslopolicy-checker does; its own keys take precedence."""
     return {**flatten(target), **target}
 
 
@@ -299,7 +299,7 @@ class Recorder:
     def record(self, group, asks, ask="act", rules=None, text=None):
         key = json.dumps([ask, rules, text], sort_keys=True)
         if "wasm:" in key:
-            # The engine's own kind of check. It is drawn all the same, so that the draw of all others stays what it was.
+            # A kind of check that only the engine has. It is generated nevertheless, so that the other random values stay the same.
             return
         if key in self.known:
             return
@@ -318,7 +318,7 @@ class Recorder:
             case["load"] = type(error).__name__
             source = None
         if source is None and text is not None and "\t" in text:
-            # PyYAML takes fewer tabs than YAML 1.2 does. Who takes them must take them for spaces.
+            # PyYAML accepts fewer tabs than YAML 1.2. A parser that accepts them must treat them as spaces.
             text = text.replace("\t", " ")
             try:
                 source, loaded = load(None, text)
@@ -329,7 +329,7 @@ class Recorder:
             self.cases.append(case)
             return
         if HEARD.records:
-            # oslo.policy goes on with a check that always fails.
+            # oslo.policy continues with a check that always fails.
             case["load"] = "unread"
             self.cases.append(case)
             return
@@ -355,7 +355,7 @@ class Recorder:
 
 
 def referred(rule):
-    """The rules that go with a rule: those it may refer to."""
+    """Returns the rules that a rule may refer to."""
     text = json.dumps(rule)
     if "rule:" not in text:
         return {}
@@ -373,7 +373,7 @@ def main():
     def rules(rule, default=None):
         return {"act": rule, **referred(rule), **({} if default is None else {"default": default})}
 
-    # Every kind of check by itself, and under `not`.
+    # Every kind of check, alone and under `not`.
     for check in ["@", "!", "", " ", "(@)", "((!))", "not @", "not !", "not not @", "()", "(", ")", "not", "and", "or", "@ !", "role"]:
         recorder.record("fixed", some(1), rules=rules(check))
     for role in ROLES:
@@ -403,7 +403,7 @@ def main():
         for kind in ("user_id", "'x'", "role", "rule"):
             recorder.record("percent", some(3), rules=rules(f"{kind}:{percent}"))
 
-    # Every shape of three checks.
+    # Every combination of three checks.
     first, second, third = "role:member", "rule:owner", "is_admin:True"
     for one in ("", "not "):
         for two in ("", "not "):
@@ -413,7 +413,7 @@ def main():
                         text = shape.format(a=one + first, b=two + second, c=third, l=left, r=right)
                         recorder.record("shape", some(6), rules=rules(text))
 
-    # Drawn ones.
+    # Random expressions.
     for _ in range(1000):
         rule = draw.expression()
         default = draw.choice([None, None, "@", "!", draw.expression(1)])
@@ -425,13 +425,13 @@ def main():
     for index in range(450):
         recorder.record("lists", some(4), rules=rules(draw.lists(index % 6 == 0)))
 
-    # Rules that lead to others, and round in circles.
+    # Rules that refer to others, some of them in cycles.
     names = ["act", "a", "b", "c", "d", "default"]
     for _ in range(300):
         chosen = ["act", *sorted(draw.sample(names[1:], draw.randint(1, 5)))]
         chain = {}
         for index, name in enumerate(chosen):
-            # Mostly downwards, so that most of them end.
+            # Mostly to a later rule, so that most chains end.
             to = draw.choice(chosen[index + 1 :] + ["nowhere"]) if draw.random() < 0.9 else draw.choice(names)
             chain[name] = draw.choice(["rule:{}", "not rule:{}", "role:member or rule:{}", "rule:{} and is_admin:False", draw.check()]).format(to)
         recorder.record("chain", some(3), rules=chain)
@@ -444,11 +444,11 @@ def main():
             recorder.record("default", some(3), rules=source, ask=ask)
     recorder.record("default", some(1), rules={}, ask="nowhere")
 
-    # What is no rule.
+    # Values that are not rules.
     for value in [None, False, True, 0, 1, 1.5, {}, {"@": 1}, [None], [[None]], [[5]], [0], [{}], [[[]]], [[["@"]]], [True]]:
         recorder.record("no rule", some(1), rules={"act": value})
 
-    # Whole files in YAML.
+    # Complete files in YAML.
     for text in TEXTS:
         recorder.record("yaml", some(3), text=text)
     for index in range(150):

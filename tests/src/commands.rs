@@ -1,4 +1,4 @@
-//! Commands that a page shows, and what it says of them.
+//! Runs the commands that a page shows, and compares their output.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,13 +10,13 @@ use crate::program::{Program, Run, end};
 /// A fenced block of a Markdown page: its language, and its lines.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block {
-    /// What stands behind the fence.
+    /// The info string of the fence.
     pub language: String,
-    /// What stands between the fences.
+    /// The text between the fences.
     pub text: String,
 }
 
-/// Returns the fenced blocks of a page, in their order.
+/// Returns the fenced blocks of a page, in order.
 pub fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
@@ -40,7 +40,7 @@ pub fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// Splits a command into words; what stands in single quotes is one.
+/// Splits a command into words; text in single quotes is one word.
 pub fn words(command: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, part) in command.split('\'').enumerate() {
@@ -79,7 +79,7 @@ pub fn run(program: &Program, folder: &Path, path: &OsStr, words: &[String]) -> 
     end(child.expect("the command starts"))
 }
 
-/// Copies a folder without what builds leave in it; what a link leads to is copied, too.
+/// Copies a folder without its build output, following links.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("the folder can be made");
     for entry in fs::read_dir(from).expect("a folder") {

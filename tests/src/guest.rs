@@ -1,32 +1,32 @@
-//! Small plugins that misbehave, as component text: one template, and a body of `call` for each behaviour.
+//! Small misbehaving plugins as component text: one template, and a body of `call` for each behaviour.
 
 const TEMPLATE: &str = include_str!("../guests/task.wat");
 
-/// What a guest's `call` does. Each guest provides `text`.
+/// The behaviour of a guest's `call`. Each guest provides `text`.
 #[derive(Clone, Copy, Debug)]
 pub enum Call {
-    /// Returns what it should.
+    /// Returns the expected result.
     Behaves,
     /// Executes an instruction that traps.
     Traps,
-    /// Returns text that is no JSON.
+    /// Returns text that is not JSON.
     ReturnsNoJson,
-    /// Returns an object with a number that no 64 bits hold.
+    /// Returns an object with a number that does not fit in 64 bits.
     ReturnsABigNumber,
     /// Returns an object without `text`.
     LacksAName,
-    /// Returns what it should, a second later.
+    /// Returns the expected result, one second later.
     TakesASecond,
-    /// Returns 50,000 characters that are no JSON.
+    /// Returns 50,000 characters that are not JSON.
     ReturnsALongText,
-    /// Returns a thousand brackets inside of each other.
+    /// Returns a thousand nested brackets.
     ReturnsADeepText,
-    /// Sleeps through a clock of WASI for an hour, and then returns what it should.
+    /// Sleeps for an hour on a WASI clock, and then returns the expected result.
     SleepsAnHour,
 }
 
 impl Call {
-    /// The body, in place of the template's own.
+    /// Returns the body that replaces the template's.
     const fn body(self) -> &'static str {
         match self {
             Self::Behaves => "(call $answer (i32.const 48) (i32.const 15))",
@@ -56,10 +56,10 @@ impl Call {
         }
     }
 
-    /// The guest's component, as text.
+    /// Returns the guest's component, as text.
     ///
     /// # Panics
-    /// When the template lost its markers.
+    /// If the template lacks the markers.
     pub fn component(self) -> String {
         let (before, rest) = TEMPLATE
             .split_once(";; <call>")

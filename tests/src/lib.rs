@@ -1,8 +1,8 @@
-//! What the whole of Cairn is held to. The tests are in the folder above; what they are made of is here.
+//! Support code of the acceptance tests, which are in the folder `tests/` beside it.
 
+pub mod admission_guest;
 #[path = "../../host/volumes/testing/any.rs"]
 pub mod any;
-pub mod check_guest;
 pub mod commands;
 pub mod conformance;
 pub mod corpus;

@@ -1,8 +1,9 @@
-//! Reports without what differs from run to run.
+//! Normalizes reports by replacing the values that differ between runs.
 
 use serde_json::Value;
 
-/// The same report with ids as `<id 1>`, `<id 2>`, … in the order in which they come, times as `<time>`, and no durations.
+/// Returns the report with ids as `<id 1>`, `<id 2>`, … in the order of their appearance, times as `<time>`, and no
+/// durations.
 pub fn normal(report: &Value) -> Value {
     let mut seen = Vec::new();
     normalise(report, &mut seen)
@@ -52,7 +53,7 @@ fn without_ids(text: &str, seen: &mut Vec<String>) -> String {
     normal
 }
 
-/// Whether `text` is the pattern, in which `x` is any hexadecimal digit.
+/// Returns whether `text` matches the pattern, in which `x` is any hexadecimal digit.
 fn is_like(text: &str, pattern: &str) -> bool {
     text.len() == pattern.len()
         && text

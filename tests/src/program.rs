@@ -1,4 +1,4 @@
-//! The program, run as a process of its own in a folder of its own.
+//! Runs the program as a separate process in a temporary folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,25 +7,25 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A working folder, and the program in it. The database is `cairn.db` there.
+/// A working folder, and the path of the program. The database is `cairn.db` in the folder.
 pub struct Program {
     path: &'static str,
     folder: TempDir,
 }
 
-/// How one run ended.
+/// The end of one run.
 #[derive(Debug)]
 pub struct Run {
     /// Its exit code; -1 when a signal ended it.
     pub exit: i32,
-    /// What it wrote.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote.
+    /// Its standard error.
     pub stderr: String,
 }
 
 impl Program {
-    /// A program in an empty folder. `path` is `env!("CARGO_BIN_EXE_cairn-under-test")`.
+    /// Creates an empty folder. `path` is `env!("CARGO_BIN_EXE_cairn-under-test")`.
     pub fn new(path: &'static str) -> Self {
         Self {
             path,
@@ -33,12 +33,12 @@ impl Program {
         }
     }
 
-    /// A path in its folder.
+    /// Returns a path in its folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A path beside the program, for what stays from one run of the tests to the next.
+    /// Returns a path beside the program, for files that persist between runs of the tests.
     pub fn beside(&self, name: &str) -> PathBuf {
         Path::new(self.path).with_file_name(name)
     }
@@ -49,12 +49,12 @@ impl Program {
         self
     }
 
-    /// Whether there is a database.
+    /// Returns whether there is a database.
     pub fn has_database(&self) -> bool {
         self.path("cairn.db").exists()
     }
 
-    /// The program with these arguments, as a command that can be changed. It sees none of this process's settings.
+    /// Returns a command with these arguments, which can be modified. It does not inherit this process's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path);
         for (name, _) in std::env::vars_os() {
@@ -62,7 +62,7 @@ impl Program {
                 command.env_remove(name);
             }
         }
-        // Plugins are compiled once for all tests.
+        // All tests share the compiled plugins.
         let cache = self.beside("acceptance-cache");
         command
             .current_dir(self.folder.path())
@@ -87,13 +87,13 @@ impl Program {
         self.command(arguments).spawn().expect("the program starts")
     }
 
-    /// Runs it, which must be done without an error, and reads the document that it prints.
+    /// Runs it, asserts that it succeeds, and parses the document that it prints.
     pub fn json(&self, arguments: &[&str]) -> Value {
         self.run(arguments).exits(0).json()
     }
 }
 
-/// Waits for the end of a run.
+/// Waits for the end of a process.
 pub fn end(child: Child) -> Run {
     let output = child
         .wait_with_output()
@@ -106,7 +106,7 @@ pub fn end(child: Child) -> Run {
 }
 
 impl Run {
-    /// The same run, if it ended with this code.
+    /// Asserts the exit code, and returns the same run.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(
@@ -117,7 +117,7 @@ impl Run {
         self
     }
 
-    /// The same run, if stderr holds each of these.
+    /// Asserts that stderr contains each of these, and returns the same run.
     #[track_caller]
     pub fn says(self, parts: &[&str]) -> Self {
         for part in parts {
@@ -130,7 +130,7 @@ impl Run {
         self
     }
 
-    /// The one document on stdout.
+    /// Parses the document on stdout.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
@@ -138,7 +138,7 @@ impl Run {
     }
 }
 
-/// A file of the repository.
+/// Returns the path of a file in the repository.
 pub fn repository(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -146,7 +146,7 @@ pub fn repository(path: &str) -> String {
     root.join(path).display().to_string()
 }
 
-/// The flow of the first example.
+/// Returns the path of the first example's flow.
 pub fn volume_create() -> String {
     repository("examples/volume-create/flow.toml")
 }

@@ -1,12 +1,12 @@
-//! Plugins in Rust that have a folder of their own in the repository, built as their READMEs say.
+//! Builds the Rust plugins of the repository as their READMEs say.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::program::repository;
 
-/// Builds what is in a folder of the repository, in a target folder of the tests' own beside the `program` under test, and returns
-/// the folder of the components.
+/// Builds the plugin in a folder of the repository, in a separate target folder beside the `program` under test, and returns the folder of
+/// the components.
 pub fn build(folder: &str, program: &str) -> PathBuf {
     let target = Path::new(program).with_file_name("examples");
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

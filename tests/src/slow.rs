@@ -1,4 +1,4 @@
-//! Flows that take long enough for somebody to step in.
+//! Flows that run long enough for a test to intervene.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::guest::Call;
 use crate::program::{Program, volume_create};
 
-/// Longer than anything takes here.
+/// An upper bound of every wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Writes `slow.toml`, the first example's flow with a task `slow` after `before` that takes a second, and `slow.json`, a request
@@ -21,7 +21,7 @@ pub fn slow_after(program: &Program, before: &str) {
     slower_after(program, before, 1);
 }
 
-/// [`slow_after`], with this many tasks that take a second: for whoever stops the flow, and may come late on a busy machine.
+/// Like [`slow_after`], with this many tasks that take a second, for tests that stop the flow and may be late on a busy machine.
 ///
 /// # Panics
 /// When the example has no task `before`.
@@ -43,10 +43,10 @@ pub fn slower_after(program: &Program, before: &str, seconds: usize) {
         .write("slow.json", r#"{"size": 5}"#);
 }
 
-/// Starts the program, and returns when a task whose name has `slow` in it has begun. What it says on stderr is lost.
+/// Starts the program, and returns when a task with `slow` in its name has started. The rest of its stderr is discarded.
 ///
 /// # Panics
-/// When the program ends before that.
+/// If the program ends before that.
 pub fn start_slow(program: &Program, arguments: &[&str]) -> Child {
     let mut arguments = arguments.to_vec();
     arguments.push("-vv");
@@ -58,14 +58,14 @@ pub fn start_slow(program: &Program, arguments: &[&str]) -> Child {
         let read = stderr.read_line(&mut line).expect("messages are UTF-8");
         assert_ne!(read, 0, "the program ended before its slow task");
     }
-    // Whatever else is said goes nowhere, but must not block the program.
+    // The rest of stderr must be read, or the program would block.
     thread::spawn(move || io::copy(&mut stderr, &mut io::sink()));
-    // What came before is on disk a few milliseconds later.
+    // Earlier events are on disk a few milliseconds later.
     thread::sleep(Duration::from_millis(100));
     child
 }
 
-/// Runs the flow that [`slow_after`] wrote, as far as its slow task.
+/// Runs the flow that [`slow_after`] wrote, up to its slow task.
 pub fn run_slow(program: &Program) -> Child {
     start_slow(
         program,
@@ -76,7 +76,7 @@ pub fn run_slow(program: &Program) -> Child {
 /// Sends a signal, such as `-INT`.
 ///
 /// # Panics
-/// When the process is gone.
+/// If the process is gone.
 pub fn send(child: &Child, signal: &str) {
     let status = Command::new("kill")
         .args([signal, &child.id().to_string()])
@@ -84,10 +84,10 @@ pub fn send(child: &Child, signal: &str) {
     assert!(status.expect("there is a kill").success());
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 ///
 /// # Panics
-/// When it does not for half a minute.
+/// If it does not hold within 30 seconds.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();

@@ -1,23 +1,23 @@
-//! A plugin of a third party whose versions differ in whatever a test wants, as the text of a component.
+//! A third-party plugin as component text, whose versions a test can vary.
 
 use std::fmt::Write as _;
 
-/// What one version of it is.
+/// One version of the plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct Stranger {
-    /// What it calls itself.
+    /// Its name.
     pub name: &'static str,
     /// Its minor version; the major one is 1.
     pub minor: u32,
     /// Interfaces of `cairn:plugin` that it imports besides `log`, such as `quota`. It calls none of them.
     pub imports: &'static [&'static str],
-    /// Inputs that it needs.
+    /// Required inputs.
     pub requires: &'static [&'static str],
-    /// Names that its result holds.
+    /// Provided names.
     pub provides: &'static [&'static str],
     /// The JSON schema of its settings.
     pub schema: &'static str,
-    /// What it logs when it is reverted.
+    /// The message that it logs in its revert.
     pub says: &'static str,
 }
 
@@ -35,17 +35,17 @@ impl Default for Stranger {
     }
 }
 
-/// Where text begins in its memory; below stands what its functions return.
+/// The address of the first text in its memory; the return values of its functions are below.
 const TEXT: usize = 4096;
 
-/// Its memory, as it is filled.
+/// The contents of its memory.
 struct Data {
     at: usize,
     segments: String,
 }
 
 impl Data {
-    /// Puts bytes into the memory; returns address and length.
+    /// Appends bytes to the memory; returns address and length.
     fn put(&mut self, bytes: &[u8]) -> (usize, usize) {
         let place = (self.at, bytes.len());
         let escaped: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
@@ -59,7 +59,7 @@ impl Data {
         place
     }
 
-    /// Puts a list of strings into the memory; returns address and length.
+    /// Appends a list of strings to the memory; returns address and length.
     fn put_list(&mut self, names: &[&str]) -> (usize, usize) {
         let places: Vec<_> = names.iter().map(|name| self.put(name.as_bytes())).collect();
         let pairs = places.iter().flat_map(|(at, length)| [*at, *length]);
@@ -70,7 +70,7 @@ impl Data {
 }
 
 impl Stranger {
-    /// The component, as text.
+    /// Returns the component, as text.
     pub fn component(&self) -> String {
         let mut data = Data {
             at: TEXT,

@@ -1,11 +1,12 @@
 (component
-  ;; A task of a third party. `stranger.rs` puts what it is in the place of the markers.
+  ;; A third-party task. `stranger.rs` replaces the markers.
   (import "cairn:plugin/log@0.1.0" (instance $log
     (type $level-type (enum "error" "warn" "info" "debug"))
     (export "level" (type $level (eq $level-type)))
     (export "write" (func (param "level" $level) (param "message" string)))))
 ;; <imports>
-  ;; What it logs lies in a memory of its own, since `log.write` must be lowered before the guest is there.
+  ;; The text that it logs is in a separate memory, because `log.write` must be lowered before the guest is
+  ;; instantiated.
   (core module $memory
     (memory (export "memory") 2)
 ;; <data>
@@ -19,7 +20,7 @@
     (import "host" "log" (func $log (param i32 i32 i32)))
     (global $free (mut i32) (i32.const 65536))
 
-    ;; Hands out what is left of the memory, piece by piece; an instance lives for one call.
+    ;; A bump allocator over the rest of the memory; an instance lives for one call.
     (func (export "realloc") (param i32 i32 i32 i32) (result i32)
       (local $at i32)
       (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
@@ -51,7 +52,7 @@
     (with "host" (instance (export "memory" (memory $mem)) (export "log" (func $write))))))
   (alias core export $guest "realloc" (core func $realloc))
 
-  ;; What comes out of it: the types of the contract, and its functions by them.
+  ;; The exports: the types of the contract, and the functions that use them.
   (type $error-type (record (field "kind" string) (field "message" string) (field "details" (option string))))
   (type $descriptor-type (record
     (field "name" string) (field "version" (tuple u32 u32))

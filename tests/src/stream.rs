@@ -1,4 +1,4 @@
-//! A process that takes requests from a stream, and lives until it is let go.
+//! A process that reads requests from a stream until the test ends it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -15,10 +15,10 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts the program, with more arguments.
+    /// Starts the program with additional arguments.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub fn start(program: &Program, more: &[&str]) -> Self {
         let flow = volume_create();
         let arguments = [&["run", &flow, "--jsonl"], more].concat();
@@ -34,10 +34,10 @@ impl Stream {
         }
     }
 
-    /// Asks for a volume of 1 GiB, and waits for the line that says what came of it.
+    /// Requests a volume of 1 GiB, and waits for the line with its report.
     ///
     /// # Panics
-    /// When the program ends without one.
+    /// If the program ends before that.
     pub fn ask(&mut self) -> Value {
         let stdin = self.stdin.as_mut().expect("it is open until the end");
         stdin
@@ -49,10 +49,10 @@ impl Stream {
         serde_json::from_str(&line).expect("a line is JSON")
     }
 
-    /// [`ask`](Self::ask), which must end in SUCCESS; returns the volume's id.
+    /// Calls [`ask`](Self::ask), asserts SUCCESS, and returns the volume's id.
     ///
     /// # Panics
-    /// When it does not.
+    /// If the flow does not succeed.
     #[track_caller]
     pub fn succeeds(&mut self) -> String {
         let report = self.ask();
@@ -62,10 +62,10 @@ impl Stream {
         volumes.next_back().expect("a volume was made").to_owned()
     }
 
-    /// Waits for its end, with stdin open as it is.
+    /// Waits for its end without closing stdin.
     ///
     /// # Panics
-    /// When it cannot be waited for.
+    /// If waiting fails.
     pub fn ended(mut self) -> Run {
         let mut run = Run {
             exit: 0,
@@ -84,16 +84,16 @@ impl Stream {
         run
     }
 
-    /// Ends its stdin, and waits for its end.
+    /// Closes its stdin, and waits for its end.
     pub fn end(mut self) -> Run {
         self.stdin = None;
         self.ended()
     }
 
-    /// Kills it.
+    /// Kills the process.
     ///
     /// # Panics
-    /// When it is gone already.
+    /// If it has already ended.
     pub fn kill(mut self) {
         self.child.kill().expect("it lives");
         self.child.wait().expect("it can be waited for");

@@ -1,4 +1,4 @@
-//! A domain that nothing of Cairn was compiled with: a table, a counter, an effect, a fact and an interface of another package.
+//! A domain outside of Cairn: a table, a counter, an effect, a fact, and an interface of another package.
 
 use cairn::capability::SimpleCapability;
 use cairn::domain::{Domain, Fact};
@@ -39,7 +39,7 @@ const COUNTED: Hooks = Hooks {
 };
 
 cairn::table! {
-    /// How many tickets a project has opened, by priority.
+    /// The number of tickets that a project has opened, by priority.
     pub struct Opened in "tickets_opened", called "count", with COUNTED {
         key project_id, priority;
         number: i64,
@@ -66,14 +66,14 @@ pub const POSTGRES: &str = "CREATE TABLE tickets (
 
 /// Opens a ticket.
 pub struct OpenTicket {
-    /// How urgent it is; 0 is refused.
+    /// The urgency; 0 is refused.
     pub priority: u32,
 }
 
 impl Effect for OpenTicket {
     const NAME: &'static str = "ticket_open";
     const FUNCTION: &'static str = "tickets.open";
-    /// How many tickets of this priority the project has opened.
+    /// The number of tickets of this priority that the project has opened.
     type Answer = i64;
 
     fn arguments(&self) -> Value {
@@ -95,7 +95,7 @@ impl Effect for OpenTicket {
                     priority: Text::clone(&key[1]),
                     number: 0,
                 });
-                // That there is a counter is no change of the flow's.
+                // Creating the counter is not a change of the flow.
                 rows.keep();
                 0
             }
@@ -128,7 +128,7 @@ impl Effect for OpenTicket {
     }
 }
 
-/// Makes the domain, with these migrations.
+/// Returns the domain with these migrations.
 pub fn domain(migrations: &'static [&'static str]) -> Domain {
     Domain {
         name: "tickets",
@@ -151,14 +151,14 @@ pub const TICKETS: SimpleCapability = SimpleCapability::new(
         tickets.func_wrap("open", |mut store, (priority,): (u32,)| {
             let state = store.data_mut().enter();
             state.grant("tickets")?;
-            // The interface tells no errors: a refusal is 0.
+            // The interface has no errors: a refusal returns 0.
             let opened = state.apply(&OpenTicket { priority })?.unwrap_or(0);
             Ok((u32::try_from(opened).unwrap_or(u32::MAX),))
         })
     },
 );
 
-/// A task that opens a ticket of this priority, as component text.
+/// Returns a task that opens a ticket of this priority, as component text.
 pub fn opens(priority: u32) -> String {
     let body = format!(
         "(drop (call $open (i32.const {priority}))) (call $answer (i32.const 48) (i32.const 15))"
@@ -189,7 +189,7 @@ pub fn opens(priority: u32) -> String {
     replaced(text, "(call $answer (i32.const 48) (i32.const 15))", &body)
 }
 
-/// Returns the domain with its capability, as a program hands it over.
+/// Returns the domain with its capability, in the form that a program passes to Cairn.
 pub fn extension() -> Extension {
     Extension::from(domain(&[TABLES])).capability(TICKETS)
 }

@@ -1,4 +1,4 @@
-//! The tools that make components of Python and JavaScript, for tests that need them.
+//! Installs the tools that build components from Python and JavaScript, for the tests that need them.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,20 +9,20 @@ use std::process::{Command, Stdio};
 
 use crate::program::{Program, end};
 
-/// What [`tools`] looks at: with it a tool that is missing fails the test.
+/// The environment variable that makes a missing tool fail the test.
 const ALL: &str = "CAIRN_TEST_ALL";
 
 /// A language whose tool is not cargo.
 #[derive(Clone, Copy, Debug)]
 pub enum Language {
-    /// componentize-py, for which Python is needed.
+    /// Uses componentize-py, which needs Python.
     Python,
-    /// componentize-js, for which Node.js and npm are needed.
+    /// Uses componentize-js, which needs Node.js and npm.
     Js,
 }
 
 impl Language {
-    /// As `cairn plugin new` is told it.
+    /// Returns the name that `cairn plugin new` accepts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Python => "python",
@@ -30,7 +30,7 @@ impl Language {
         }
     }
 
-    /// What must be there before the tool can be installed, and the command that tells.
+    /// Returns the programs needed to install the tool, each with arguments that check for it.
     const fn needs(self) -> &'static [(&'static str, &'static [&'static str])] {
         match self {
             Self::Python => &[("python3", &["-c", "import venv, ensurepip"])],
@@ -38,7 +38,8 @@ impl Language {
         }
     }
 
-    /// The folder of the tool below that of the plugin it was installed for, and the file that names its version.
+    /// Returns the folder of the tool within that of the plugin for which it was installed, the tool's name, and the
+    /// file that names its version.
     const fn places(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Python => (".venv/bin", "componentize-py", "requirements.txt"),
@@ -47,13 +48,13 @@ impl Language {
     }
 }
 
-/// A `PATH` with a language's tool on it. `None` when this machine cannot have it: then `test` cannot run, which is said on
-/// stderr, where nobody can miss it.
+/// Returns a `PATH` that contains a language's tool. Returns `None`, and prints to stderr that `test` cannot run, if
+/// this machine cannot install the tool.
 ///
-/// The program itself installs it, as it does for the author of a first plugin; once, below `target/`.
+/// The program under test installs it, as it does for the author of a first plugin, once, below `target/`.
 ///
 /// # Panics
-/// When this machine cannot have it and `CAIRN_TEST_ALL` asks for every test.
+/// If this machine cannot install it and `CAIRN_TEST_ALL` is set.
 pub fn tools(program: &Program, language: Language, test: &str) -> Option<OsString> {
     match installed(program, language) {
         Ok(folder) => {
@@ -72,23 +73,23 @@ pub fn tools(program: &Program, language: Language, test: &str) -> Option<OsStri
     }
 }
 
-/// Says on stderr, where nobody can miss it, that a test cannot run on this machine.
+/// Prints to stderr that a test cannot run on this machine.
 ///
 /// # Panics
-/// When `CAIRN_TEST_ALL` asks for every test.
+/// If `CAIRN_TEST_ALL` is set.
 pub fn not_run(test: &str, needs: &str, reason: &str) {
     assert!(
         env::var_os(ALL).is_none(),
         "{ALL} is set, and `{test}` cannot run without {needs}: {reason}"
     );
-    // Not `eprintln`, which a test that passes swallows.
+    // Not `eprintln`, whose output a passing test hides.
     let _ = writeln!(
         io::stderr(),
         "\nNOT RUN: `{test}` needs {needs}, and {reason}; {ALL}=1 makes this a failure"
     );
 }
 
-/// The folder of the tool, after it was installed.
+/// Installs the tool if necessary, and returns its folder.
 fn installed(program: &Program, language: Language) -> Result<PathBuf, String> {
     for (command, arguments) in language.needs() {
         let asked = Command::new(command)
@@ -105,7 +106,7 @@ fn installed(program: &Program, language: Language) -> Result<PathBuf, String> {
     }
     let folder = program.beside("acceptance-tools");
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    // Tests are several processes, and several threads of each.
+    // Tests run in several processes with several threads each.
     let lock = File::create(folder.join("lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
 
@@ -118,13 +119,13 @@ fn installed(program: &Program, language: Language) -> Result<PathBuf, String> {
     };
     let (bin, tool, version) = language.places();
     let name = format!("with-{}", language.as_str());
-    // The folder holds the tool in the version that the template asked for then.
+    // The folder contains the version of the tool that the template named when it was installed.
     let asks = |folder: &Path| fs::read_to_string(folder.join(version)).unwrap_or_default();
     let now = asks(&new("asks")).replace("asks", &name);
     let home = folder.join(&name);
     if !home.join(bin).join(tool).is_file() || asks(&home) != now {
         let home = new(&name);
-        // Finds none but those that it installs.
+        // Hides other installations of the tool.
         let path = env::var_os("PATH").unwrap_or_default();
         let path = env::split_paths(&path).filter(|folder| !folder.join(tool).is_file());
         let path = env::join_paths(path).map_err(|error| error.to_string())?;

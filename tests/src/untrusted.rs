@@ -1,5 +1,4 @@
-//! What the host reads that nobody vouches for: text and bytes of any kind, and what must hold whatever they are. The property
-//! tests and the fuzz targets both end here.
+//! Checks the handling of untrusted text and bytes of any kind. Both the property tests and the fuzz targets call these functions.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,13 +19,13 @@ use cairn::value::{Object, Value};
 use cairn::volumes::{Settings, VolumeCreate, VolumeUpdate};
 use cairn::{Sqlite, StoreError};
 
-/// Longer than anything here takes, on a machine that is busy.
+/// An upper bound of every duration, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Text as a manifest, and as the operator's settings: it is read, or it is said what is wrong, on a line that is there.
+/// Parses text as a manifest, and as the operator's settings: it is accepted, or the error is readable and names an existing line.
 ///
 /// # Panics
-/// When that does not hold.
+/// If that does not hold.
 pub fn manifest(text: &str) {
     let file = Path::new("flow.toml");
     let kinds = cairn::grant_kinds();
@@ -41,10 +40,10 @@ pub fn manifest(text: &str) {
     }
 }
 
-/// Text as a policy file: it is read, or it is said what is wrong; and a verdict is what its explanation says.
+/// Parses text as a policy file: it is accepted or the error is readable; and each decision equals that of its explanation.
 ///
 /// # Panics
-/// When that does not hold.
+/// If that does not hold.
 pub fn policy(text: &str) {
     let policy = match Policy::parse(text, Some(Path::new("policy.yaml"))) {
         Ok(policy) => policy,
@@ -67,11 +66,11 @@ pub fn policy(text: &str) {
     }
 }
 
-/// Text that a guest hands over as JSON: a result, a settings schema, the properties of a volume, the arguments of a message.
-/// It is taken or refused, and the store is none the worse.
+/// Passes text as JSON from a guest: a result, a settings schema, the properties of a volume, the arguments of a message. It is accepted or
+/// refused, and the store keeps working.
 ///
 /// # Panics
-/// When that does not hold.
+/// If that does not hold.
 pub fn guest_text(text: &str) {
     let Ok(value) = cairn::value::parse(text) else {
         return;
@@ -83,7 +82,7 @@ pub fn guest_text(text: &str) {
     assert!(again.is_ok(), "what we write we can read: {value}");
 
     let settings: Object = [("a".to_owned(), Value::from("b"))].into_iter().collect();
-    // Whichever it says, it says.
+    // Only checks that it returns.
     let _ = check_settings(&settings, &value);
     let Value::Object(object) = value else { return };
     let _ = check_settings(&object, &serde_json::json!({"type": "object"}));
@@ -107,10 +106,10 @@ pub fn guest_text(text: &str) {
     taken_or_refused(&store, &cast);
 }
 
-/// Bytes as a component: they are loaded, or refused, and what was loaded says what it is, or fails; in time, all of it.
+/// Loads bytes as a component: they are loaded or refused; a loaded component returns its description or an error; all within a time limit.
 ///
 /// # Panics
-/// When that does not hold.
+/// If that does not hold.
 pub fn component(bytes: &[u8]) {
     static PLUGINS: OnceLock<Arc<Plugins>> = OnceLock::new();
     let plugins = PLUGINS.get_or_init(|| {
@@ -141,7 +140,7 @@ pub fn component(bytes: &[u8]) {
 #[track_caller]
 fn explained(error: &Diagnostic, text: &str) {
     assert!(!error.message.is_empty());
-    // An error at the end may be on the line behind the last; to YAML a carriage return alone ends a line, too.
+    // An error at the end may be on the line after the last; in YAML, a carriage return alone also ends a line.
     let lines = text.matches(['\n', '\r']).count() + 2;
     if let Some(line) = error.line {
         assert!(
@@ -158,7 +157,7 @@ fn explained(error: &Diagnostic, text: &str) {
     }
 }
 
-/// A database in memory; a new one now and then, before its rows fill the memory.
+/// Returns a database in memory, replaced regularly before its rows fill the memory.
 fn store() -> Arc<Sqlite> {
     static STORE: Mutex<Option<(u32, Arc<Sqlite>)>> = Mutex::new(None);
     let mut kept = STORE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,11 @@
-//! Which part of the host may know which: the floors of `host/ARCHITECTURE.md`, held against the code. Cargo keeps circles out of the
-//! crates; this keeps the crates as thin as they are meant, and the order of the modules in those that the table names.
+//! Checks the layers of `host/ARCHITECTURE.md` against the code. Cargo prevents cycles between crates; this test restricts the dependencies
+//! of each crate, and the order of the modules in the crates that the table names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each crate of the host, from the ground up, with those that it may depend on.
+/// The crates of the host, bottom layer first, each with its permitted dependencies.
 const CRATES: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("policy", &["cairn-model"]),
@@ -69,20 +69,20 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Dependencies that one of these crates alone may have, and the files in it that may name them; an empty list is all of them.
+/// Dependencies that only one of these crates may have, and the files in it that may name them; an empty list means all files.
 const CONFINED: &[(&str, &str, &[&str])] = &[
     ("rusqlite", "store", &["sqlite"]),
     ("rusqlite_migration", "store", &["sqlite"]),
     ("wasmtime", "sandbox", &[]),
     ("wasmtime_wasi", "sandbox", &["plugin", "capability"]),
     ("wasmtime_wasi_io", "sandbox", &["plugin"]),
-    // What is read of a component before it is compiled is read by whoever compiles.
+    // The parts of a component that are parsed before compilation are parsed by the compiler.
     ("wasmparser", "sandbox", &["plugin/compiler.rs"]),
     ("saphyr_parser", "policy", &["file"]),
     ("jsonschema", "manifest", &["plan/settings.rs"]),
 ];
 
-/// The modules of a crate, from the ground up: each may name those before it.
+/// The modules of a crate, bottom layer first: each may name only those before it.
 const MODULES: &[(&str, &[&str])] = &[
     (
         "model",
@@ -104,7 +104,8 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "manifest",
         &[
-            "document", "manifest", "allow", "wire", "plan", "lock", "upgrade", "config", "testing",
+            "document", "manifest", "allow", "wire", "plan", "lockfile", "diff", "config",
+            "testing",
         ],
     ),
     (
@@ -116,7 +117,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "sandbox",
-        &["wit", "check", "capability", "extension", "plugin"],
+        &["wit", "admission", "capability", "extension", "plugin"],
     ),
     ("engine", &["flow", "host"]),
     (
@@ -136,8 +137,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Ways of opening or reading a file past `cairn::file`, which opens nothing that may block or have no end, and reads no more
-/// than is asked for.
+/// Ways to open or read a file without `cairn::file`, which refuses files that may block or have no end, and limits the bytes that it
+/// reads.
 const READS: &[&str] = &[
     "fs::read(",
     "fs::copy(",
@@ -147,7 +148,7 @@ const READS: &[&str] = &[
     "read_to_string(",
 ];
 
-/// Where one of them may stand nevertheless, and why.
+/// The permitted exceptions, with their reasons.
 const OTHER_READS: &[(&str, &str, &str)] = &[
     (
         "model/src/file.rs",
@@ -226,7 +227,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of a file: no comments, no unit tests.
+/// Returns the code of a file, without comments and unit tests.
 fn code(path: &Path) -> String {
     if path.ends_with("tests.rs") || path.ends_with("testing.rs") {
         return String::new();
@@ -243,7 +244,7 @@ fn code(path: &Path) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The names that follow `prefix` in `code`.
+/// Returns the names that follow `prefix` in `code`.
 fn names_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     code.match_indices(prefix).filter_map(move |(at, _)| {
         let before = code[..at].chars().next_back();
@@ -257,7 +258,7 @@ fn names_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a s
     })
 }
 
-/// The sources of a crate, each with its path below `src`.
+/// Returns the sources of a crate, each with its path below `src`.
 fn crate_sources(name: &str) -> Vec<(PathBuf, String)> {
     let root = host().join(name).join("src");
     let mut files = Vec::new();
@@ -340,7 +341,7 @@ fn every_module_names_only_those_before_it() {
                 path.display()
             );
             for other in names_after(&code, "crate::") {
-                // Macros and re-exports at the root are nobody's floor.
+                // Macros and re-exports at the root belong to no layer.
                 if let Some(below) = floors.get(other) {
                     assert!(
                         below <= floor,
@@ -353,7 +354,7 @@ fn every_module_names_only_those_before_it() {
     }
 }
 
-/// What the engine, the store and the sandbox must not know: the domains.
+/// Checks that the engine, the store and the sandbox do not know the domains.
 #[test]
 fn a_domain_is_known_to_none_below_it() {
     for name in ["engine", "store", "sandbox"] {
@@ -366,14 +367,14 @@ fn a_domain_is_known_to_none_below_it() {
     }
 }
 
-/// What a program that embeds the engine must not need: the library of SQLite.
+/// Checks that a program that embeds the engine does not need the SQLite library.
 #[test]
 fn no_type_of_rusqlite_is_in_a_public_signature() {
     for (path, code) in crate_sources("store") {
         let public = code.match_indices("pub ").map(|(at, _)| {
             let text = &code[at..];
             let signature = &text[..text.find(['{', ';']).unwrap_or(text.len())];
-            // A field, which is `pub` and a name before its type, ends sooner.
+            // A field, with only `pub` and a name before its type, ends at the comma.
             let name = signature.split(':').next().unwrap_or_default();
             match name.split_whitespace().count() {
                 2 => signature.split(",\n").next().unwrap_or_default(),

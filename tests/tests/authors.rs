@@ -1,4 +1,5 @@
-//! The way of an author: from nothing to a plugin that keeps the contract, in each language; and the examples that are not in Rust.
+//! Tests the workflow of a plugin author in each language, from `cairn plugin new` to a plugin that passes its checks; and the examples
+//! that are not in Rust.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,7 +21,7 @@ fn run_in(program: &Program, folder: &Path, path: &OsStr, arguments: &[&str]) ->
     end(child.expect("the program starts"))
 }
 
-/// `cairn plugin build` and `cairn plugin check` in a folder; the plugin must keep the contract. Returns its imports' grants.
+/// Runs `cairn plugin build` and `cairn plugin check` in a folder; the plugin must satisfy the contract. Returns the grants of its imports.
 #[track_caller]
 fn build_and_check(program: &Program, folder: &Path, path: &OsStr) -> Value {
     run_in(program, folder, path, &["plugin", "build"]).exits(0);
@@ -28,7 +29,7 @@ fn build_and_check(program: &Program, folder: &Path, path: &OsStr) -> Value {
     checked.exits(0).json()
 }
 
-/// `cairn plugin test --laws` in a folder: every case comes out as it says, and every law is kept. Returns the laws' names.
+/// Runs `cairn plugin test --laws` in a folder: every case and every law must pass. Returns the laws' names.
 #[track_caller]
 fn test_with_laws(program: &Program, folder: &Path, path: &OsStr) -> Value {
     let run = run_in(
@@ -43,7 +44,7 @@ fn test_with_laws(program: &Program, folder: &Path, path: &OsStr) -> Value {
     cases[0]["laws"].clone()
 }
 
-/// What a check found.
+/// Returns the result of a check.
 #[track_caller]
 fn found<'c>(checked: &'c Value, check: &str) -> &'c str {
     let checks = checked["checks"].as_array().expect("a list of checks");
@@ -52,8 +53,8 @@ fn found<'c>(checked: &'c Value, check: &str) -> &'c str {
         .expect("the check is in the list")
 }
 
-/// Makes a plugin in Rust, builds it, runs its tests and its check. Always in the same folder, and in the target folder of the
-/// other examples, so that what a crate depends on is compiled once.
+/// Creates a plugin in Rust, builds it, and runs its tests and its check. It always uses the same folder, and the target folder of the
+/// other examples, so that dependencies are compiled only once.
 fn a_new_crate_keeps_the_contract(name: &str, more: &[&str]) -> Value {
     let program = program();
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-plugins");
@@ -112,7 +113,7 @@ fn a_new_policy_and_a_new_validator_in_rust_do_so_too() {
     }
 }
 
-/// Makes version 3.7 of a new plugin: by a change in the one place that says its version.
+/// Makes version 3.7 of a new plugin, by changing the only place that defines its version.
 fn is_released(folder: &Path, language: Language) {
     let (place, before, after) = match language {
         Language::Python => (
@@ -127,7 +128,7 @@ fn is_released(folder: &Path, language: Language) {
     fs::write(folder.join(place), text.replace(before, after)).expect("the folder is ours");
 }
 
-/// A new task with a capability that is asked for, and one that refuses as it should.
+/// Checks a new task with a requested capability, and one that refuses as its cases say.
 fn a_new_task_keeps_the_contract(language: Language, test: &str) {
     let program = program();
     let Some(path) = tools(&program, language, test) else {
@@ -188,7 +189,7 @@ fn a_new_plugin_in_javascript_builds_and_keeps_the_contract() {
     );
 }
 
-/// A new policy and a new validator, which refuse and accept what their cases say, and refuse in their flow too.
+/// Checks a new policy and a new validator, which accept and refuse as their cases say, both in the cases and in their flow.
 fn a_new_policy_and_validator_keep_the_contract(language: Language, test: &str) {
     let program = program();
     let Some(path) = tools(&program, language, test) else {
@@ -240,7 +241,7 @@ fn a_new_policy_and_a_new_validator_in_javascript_keep_the_contract() {
     );
 }
 
-/// A copy of an example's folder, links followed.
+/// Copies an example's folder, following links.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("the folder can be made");
     for entry in fs::read_dir(from).expect("the example") {
@@ -277,7 +278,7 @@ fn the_office_hours_in_javascript_deny_with_their_reason() {
 
     let flow = fs::read_to_string(folder.join("flow.toml")).expect("the example's flow");
     program.write("request.json", r#"{"size": 1}"#);
-    // The office is an hour ahead of UTC.
+    // The office is one hour ahead of UTC.
     let at = |now: &str, more: &[&str], exit: i32| {
         let clock = format!("utc_offset = 60, now = \"{now}\"");
         assert!(flow.contains("utc_offset = 60"), "{flow}");
@@ -358,7 +359,7 @@ fn the_quota_guard_in_python_refuses_what_is_more_than_its_share_of_what_is_left
     assert_eq!(error["details"]["left"], json!({"gigabytes": 50}));
     assert_eq!(report["rollback"]["verdict"], "clean");
     create(json!(25), 0);
-    // Below `free_below` nothing is refused but by the quota itself.
+    // Below `free_below` only the quota itself refuses a volume.
     create(json!(9), 0);
     let shown = program.json(&["quota", "show", "--json"]);
     assert!(shown.to_string().contains("\"in_use\":84"), "{shown}");

@@ -1,4 +1,4 @@
-//! Processes with 64 flows in flight are killed at random, hundreds of times, and what must hold is checked.
+//! Kills processes with 64 open flows at random, hundreds of times, and checks the invariants.
 //!
 //! `cargo test --release --workspace --test chaos -- --ignored` runs the long form.
 
@@ -14,10 +14,10 @@ use acceptance::program::{Program, repository, volume_create};
 use cairn::event::FlowState;
 use cairn::report::Verdict;
 
-/// Requests that each process is given; more than it can come to.
+/// Requests that each process receives; more than it can run before it is killed.
 const REQUESTS: usize = 20_000;
 
-/// Numbers that are not the same twice, from a seed that is printed.
+/// A random number generator with a printed seed.
 struct Dice(u64);
 
 impl Dice {
@@ -31,7 +31,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// One of 0 to `sides - 1` (xorshift64).
+    /// Returns a number from 0 to `sides - 1` (xorshift64).
     fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -43,7 +43,7 @@ impl Dice {
 /// A process that runs flows until it is killed.
 struct Busy {
     child: Child,
-    /// Something comes here when its first flow has ended.
+    /// Receives a value when the process's first flow has ended.
     first: Receiver<()>,
 }
 
@@ -59,12 +59,12 @@ impl Busy {
         let mut stdin = child.stdin.take().expect("a pipe");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let requests = requests.to_owned();
-        // Both end when the process is killed.
+        // Both threads end when the process is killed.
         thread::spawn(move || stdin.write_all(requests.as_bytes()));
         let (ended, first) = channel();
         thread::spawn(move || {
             for _ in stdout.lines() {
-                // Nobody listens after the first one.
+                // The receiver is gone after the first one.
                 let _ = ended.send(());
             }
         });
@@ -102,24 +102,24 @@ fn chaos(kills: usize) {
     let flows = [rolls_back.as_str(), &goes_on, &casts_fail];
     let requests: String = (0..REQUESTS)
         .map(|number| match number % 9 {
-            // One that the flow refuses, one that is over quota now and then, and the rest.
+            // One request that the flow refuses, one that sometimes exceeds the quota, and the rest.
             3 => "{\"size\": 0}\n".to_owned(),
             5 => "{\"size\": 300000}\n".to_owned(),
             _ => format!("{{\"size\": 1, \"name\": \"v{number}\"}}\n"),
         })
         .collect();
-    // A look takes as long as there are flows: the long form must not look at all of them all the time.
+    // A check takes time proportional to the number of flows, so the long form checks less often.
     let between = (kills as u64 / 25).max(4);
     for kill in 0..kills {
         let flow = flows[dice.roll(3) as usize];
         let busy = Busy::start(&program, flow, &requests);
-        // Some die while they begin, however fast the machine is.
+        // Some processes die while they start, however fast the machine is.
         if dice.roll(4) > 0 {
             busy.wait_for_the_first();
         }
         thread::sleep(Duration::from_millis(40 + dice.roll(160)));
         busy.kill();
-        // Now and then somebody looks in between.
+        // Checks between the kills from time to time.
         if dice.roll(between) == 0 {
             recovered(&program, &format!("after kill {kill}"));
         }
@@ -144,7 +144,7 @@ fn chaos(kills: usize) {
     program.run(&["db", "check"]).exits(0);
 }
 
-/// Takes up what is left, and checks what must hold.
+/// Recovers the flows that were left behind, and checks the invariants.
 fn recovered(program: &Program, when: &str) -> Found {
     let since = Instant::now();
     program.run(&["recover"]).exits(0);
@@ -192,7 +192,7 @@ fn a_stream_of_requests_that_is_killed_in_the_middle_is_recovered() {
         assert!(since.elapsed() < Duration::from_secs(60), "it runs");
         thread::sleep(Duration::from_millis(5));
     }
-    // Everything that it started is killed with it.
+    // All its child processes were killed with it.
     assert!(
         Command::new("kill")
             .args(["-9", &busy.child.id().to_string()])

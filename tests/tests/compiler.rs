@@ -1,4 +1,5 @@
-//! A stranger's component is compiled in a process of its own: whatever becomes of that, it is said, and nothing is left.
+//! A third-party component is compiled in a separate process: however that ends, the end is reported, and nothing is
+//! left behind.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +18,7 @@ use cairn::plugin::{Compiler as _, PluginConfig, PluginError, Plugins};
 use cairn_cli::compile::InChild;
 use tempfile::TempDir;
 
-/// One at a time: each looks at the children of this process.
+/// Serializes the tests, because each inspects the children of this process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -31,18 +32,18 @@ fn limits(time: u64, processor: u64, memory: u64) -> CompileConfig {
     }
 }
 
-/// Compiles with the program under test.
+/// Returns a compiler that runs the program under test.
 fn in_child(limits: CompileConfig) -> InChild {
     InChild::new(limits).program(env!("CARGO_BIN_EXE_cairn-under-test"))
 }
 
-/// The processes whose parent is this one, zombies too.
+/// Returns the processes whose parent is this one, including zombies.
 fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("this system has processes");
     let processes = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     processes
         .filter(|process: &u32| {
-            // The name, in brackets, may hold anything; the state and the parent follow it.
+            // The name, in parentheses, may contain anything; state and parent follow it.
             let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
             let fields = stat.rsplit_once(')').map(|(_, rest)| rest);
             let of = fields.and_then(|fields| fields.split_whitespace().nth(1));
@@ -57,7 +58,7 @@ fn kill(process: u32) {
     assert!(status.expect("there is a `kill`").success());
 }
 
-/// Loads a component through this compiler, which must fail, and leave neither a process nor a file.
+/// Loads a component with this compiler, which must fail, and leave neither a process nor a file.
 #[track_caller]
 fn fails(compiler: InChild, component: &[u8]) -> PluginError {
     let _alone = alone();
@@ -82,7 +83,7 @@ fn fails(compiler: InChild, component: &[u8]) -> PluginError {
     }
 }
 
-/// The help of such an error names the operator's table.
+/// Asserts that the help of the error names the operator's table.
 #[track_caller]
 fn is_the_component_s_fault(error: &PluginError, words: &str) {
     assert!(matches!(error, PluginError::Compiler(_)), "{error:?}");
@@ -132,10 +133,10 @@ fn a_component_that_takes_too_much_memory_is_cut_off() {
     let limits = limits(600, 600, 256 << 20);
     let error = fails(in_child(limits), &Guest::CompilesForMinutes.bytes());
     let text = error.to_string();
-    let words = text.strip_prefix("the component could not be compiled: the compiler broke down (");
+    let words = text.strip_prefix("the component could not be compiled: the compiler crashed (");
     let words = words.unwrap_or_else(|| panic!("{text}"));
     assert!(
-        words.ends_with(", most likely for want of memory: it may have 256 MiB (`compile.memory`)"),
+        words.ends_with(", most likely out of memory: its limit is 256 MiB (`compile.memory`)"),
         "{words}"
     );
 }
@@ -145,7 +146,7 @@ fn a_compiler_that_is_killed_is_not_the_component_s_fault() {
     let killer = thread::spawn(|| {
         let mut found = Vec::new();
         eventually("the compiler starts", || {
-            // That of another test has other bounds.
+            // The compilers of other tests have different limits.
             found = children(std::process::id());
             found.retain(|child| {
                 let line = fs::read_to_string(format!("/proc/{child}/cmdline"));
@@ -170,13 +171,13 @@ fn what_the_compiler_refuses_is_refused_in_its_words() {
     assert!(matches!(deep, PluginError::TooComplex { .. }), "{deep:?}");
     let wrong = fails(in_child(within), b"(component (core module (func (drop))))");
     assert!(matches!(wrong, PluginError::Invalid(_)), "{wrong:?}");
-    // The first bytes are looked at before; the child does not rely on that.
+    // Loading checks the first bytes before that; the child does not rely on it.
     let _alone = alone();
     let module = in_child(within).compile(b"\0asm\x01\0\0\0").unwrap_err();
     assert!(matches!(module, PluginError::CoreModule), "{module:?}");
 }
 
-/// A compiler that is this script of the shell.
+/// Returns a compiler that is this shell script.
 fn script(folder: &TempDir, text: &str) -> PathBuf {
     let path = folder.path().join("compiler");
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("the folder is ours");
@@ -189,14 +190,14 @@ fn a_compiler_that_says_nonsense_is_not_believed() {
     let folder = TempDir::new().expect("a temporary folder can be made");
     let component = Call::Behaves.component();
     for (text, words) in [
-        ("cat > /dev/null", "said what makes no sense"),
+        ("cat > /dev/null", "gave an answer that is not valid"),
         (
             "cat > /dev/null; echo 'no answer'",
-            "said what makes no sense",
+            "gave an answer that is not valid",
         ),
         (
             "cat > /dev/null; printf '\\001{}'",
-            "said what makes no sense",
+            "gave an answer that is not valid",
         ),
         (
             "cat > /dev/null; printf '\\000no code'",
@@ -206,7 +207,7 @@ fn a_compiler_that_says_nonsense_is_not_believed() {
             "cat > /dev/null; printf '\\000'; exit 3",
             "ended early (exit status: 3)",
         ),
-        ("exit 0", "said what makes no sense"),
+        ("exit 0", "gave an answer that is not valid"),
         ("kill -TERM $$", "ended early (signal: 15 (SIGTERM))"),
     ] {
         let compiler = {
@@ -223,14 +224,14 @@ fn a_compiler_that_says_nonsense_is_not_believed() {
 #[test]
 fn a_compiler_that_does_not_end_is_ended() {
     let folder = TempDir::new().expect("a temporary folder can be made");
-    // More than a pipe holds: whoever writes it waits until it is read.
+    // Larger than the pipe's buffer: the writer blocks until it is read.
     let component = Call::Behaves.component() + &" ".repeat(1 << 20);
     for text in [
-        // It never reads nor answers.
+        // Neither reads nor answers.
         "exec sleep 600",
-        // It answers, and stays.
+        // Closes its output without an answer, and does not end.
         "exec sleep 600 >&-",
-        // It says something, over and over, that is no answer.
+        // Repeatedly writes bytes that are not an answer.
         "while :; do printf x; sleep 0.1; done",
     ] {
         let compiler = {
@@ -249,7 +250,7 @@ fn a_compiler_that_does_not_end_is_ended() {
     }
 }
 
-/// The program, with a flow whose plugin is compiled for minutes, a cache of its own, and these bounds.
+/// Returns the program with a flow whose plugin takes minutes to compile, its own cache, and these limits.
 fn program(bounds: &str) -> Program {
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
     program
@@ -331,7 +332,7 @@ fn the_compiler_goes_with_the_program() {
     child.wait().expect("it can be waited for");
     eventually("the compiler is gone", || {
         found.iter().all(|compiler| {
-            // Whoever inherits it may be slow to reap it.
+            // The process that adopts it may be slow to reap it.
             let stat = fs::read_to_string(format!("/proc/{compiler}/stat")).unwrap_or_default();
             stat.is_empty() || stat.contains(") Z ")
         })

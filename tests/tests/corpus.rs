@@ -1,6 +1,6 @@
-//! Every guest of the hostile corpus comes to the end that it must, in time, and harms nobody beside it.
+//! Every guest of the hostile corpus ends as expected, in time, and does not affect other flows.
 //!
-//! `cargo test --release --workspace --test corpus -- --nocapture` prints what each came to, and how long that took.
+//! `cargo test --release --workspace --test corpus -- --nocapture` prints the end of each guest, and its durations.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,8 +13,8 @@ use cairn::config::CompileConfig;
 use cairn::plugin::{Compiler, InProcess, PluginConfig, Plugins};
 use cairn_cli::compile::InChild;
 
-/// One sandbox for all, so that each built-in plugin is compiled once. The guest that is compiled for minutes has one in which
-/// nobody waits so long.
+/// Returns the sandbox shared by all guests, so that each built-in plugin is compiled once. The guest that takes minutes to compile uses
+/// one with a short time limit.
 fn plugins(guest: Guest) -> &'static Arc<Plugins> {
     static PATIENT: OnceLock<Arc<Plugins>> = OnceLock::new();
     static IMPATIENT: OnceLock<Arc<Plugins>> = OnceLock::new();
@@ -41,7 +41,7 @@ fn plugins(guest: Guest) -> &'static Arc<Plugins> {
 
 #[track_caller]
 fn meet(guest: Guest) {
-    // One at a time: they are timed.
+    // One at a time, because their durations are measured.
     static TABLE: Mutex<Table> = Mutex::new(Table(Vec::new()));
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     let met = Arena::new(plugins(guest)).and_then(|arena| arena.meet(guest));

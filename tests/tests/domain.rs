@@ -1,5 +1,5 @@
-//! A domain that nothing of Cairn was compiled with: a table, a counter, an effect, a fact and an interface of another package. A flow of a
-//! plugin that imports the interface runs, is rolled back, and keeps the laws; a program without the domain leaves its flows alone.
+//! A domain outside of Cairn: a table, a counter, an effect, a fact, and an interface of another package. A flow of a plugin that imports
+//! the interface runs, is rolled back, and satisfies the laws; a program without the domain does not touch its flows.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use cairn::clock::SystemClock;
 use cairn::domain::Domain;
 use cairn::event::{Event, FlowState};
 use cairn::history::History;
-use cairn::host::{Done, Submission};
+use cairn::host::{Dispatched, Submission};
 use cairn::id::{CallId, FlowId, Phase, TaskId};
 use cairn::manifest::GrantKinds;
 use cairn::plan::Role;
@@ -20,7 +20,7 @@ use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::{Report, Verdict};
 use cairn::rows::Cell;
 use cairn::store::HostStore;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::Reader;
 use cairn::{
     Cairn, Domains, Host, Identity, Manifest, Sqlite, SqliteConfig, Store as _, StoreError, Value,
@@ -45,7 +45,7 @@ fn config(domains: impl IntoIterator<Item = Domain>) -> SqliteConfig {
     }
 }
 
-// ---- What is held ----------------------------------------------------------------------------------------------------
+// ---- Tests -----------------------------------------------------------------------------------------------------------
 
 struct Place {
     folder: TempDir,
@@ -79,7 +79,7 @@ impl Place {
             .unwrap()
     }
 
-    /// A flow that opens two tickets and then does what `last` does.
+    /// Runs a flow that opens two tickets and then the plugin `last`.
     fn run(&self, host: &Host, last: &str) -> Report {
         let text = format!(
             "[flow]\nname = 'tickets'\n\
@@ -108,7 +108,7 @@ impl Place {
         submitted.wait().unwrap()
     }
 
-    /// Priorities of the tickets that are there, and how many were counted.
+    /// Returns the priorities of the existing tickets, and the counted number.
     fn tickets(&self, store: &dyn HostStore) -> (Vec<i64>, i64) {
         let nobody = Identity::default();
         store
@@ -147,7 +147,7 @@ fn a_flow_of_a_strange_domain_is_rolled_back_clean() {
     assert_eq!(done.flow.state, FlowState::Success);
     assert_eq!(place.tickets(&**host.store()), (vec![3, 3, 3], 3));
 
-    let Done::Here(rolled_back) = host.operate(done.flow.id, &take_back()).unwrap() else {
+    let Dispatched::Here(rolled_back) = host.operate(done.flow.id, &take_back()).unwrap() else {
         panic!("no other process has it");
     };
     assert_eq!(rolled_back.rollback.unwrap().verdict, Verdict::Clean);
@@ -167,7 +167,7 @@ fn a_program_without_the_domain_leaves_its_flows_alone() {
     assert!(error.contains("changed the table `tickets"), "{error}");
     assert!(error.contains("the domain `tickets`"), "{error}");
 
-    // What is told of a flow of which nothing is left is not that all is well.
+    // Without the domain, the report of a rolled-back flow must not claim that it is clean.
     let reader = Reader::open(&place.database(), config([]), Arc::new(SystemClock)).unwrap();
     let journal = reader.view(&Identity::default()).journal(failed).unwrap();
     let history = History::fold(&journal, store.domains()).unwrap();
@@ -309,7 +309,7 @@ fn a_step_that_fails_leaves_the_tables_as_they_were() {
         error.contains("step 2 of the tables of the domain `tickets`"),
         "{error}"
     );
-    // The first step was taken back with it, and is made again.
+    // The first step was rolled back with it, and is repeated.
     let store = place.store(config([domain(&[TABLES])])).unwrap();
     assert_eq!(place.tickets(&*store), (vec![], 0));
 }

@@ -1,4 +1,4 @@
-//! A program outside of the workspace embeds the engine, and what the workspace has compiled serves it too.
+//! A program outside of the workspace embeds the engine, and reuses the crates that the workspace has compiled.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 use acceptance::program::repository;
 use cairn::Value;
 
-/// Features that the tests of the workspace turn on in crates below wasmtime. With others these crates, and wasmtime, would be compiled
-/// a second time, which is nothing that this test is about.
+/// Features that the workspace's tests enable in dependencies of wasmtime. With other features these crates, and wasmtime, would be
+/// compiled a second time, which is irrelevant to this test.
 const FEATURES: &str = r#"
 anyhow = "1"
 memchr = "2"
@@ -25,7 +25,7 @@ indexmap = "2"
 memchr = "2"
 "#;
 
-/// What must not be compiled again: it takes minutes.
+/// Crates that must not be compiled again, because that takes minutes.
 const COSTLY: [&str; 4] = [
     "wasmtime",
     "wasmtime-wasi",
@@ -33,7 +33,7 @@ const COSTLY: [&str; 4] = [
     "libsqlite3-sys",
 ];
 
-/// Copies the example to a folder of its own, with the versions, profile and features of the workspace.
+/// Copies the example to a separate folder, with the versions, profile and features of the workspace.
 fn copy(folder: &Path) -> PathBuf {
     let read = |path: &str| fs::read_to_string(repository(path)).expect("a file of the repository");
     fs::create_dir_all(folder.join("src")).expect("a folder");
@@ -53,7 +53,7 @@ fn copy(folder: &Path) -> PathBuf {
     folder.join("Cargo.toml")
 }
 
-/// Takes the profile out of the workspace's manifest. Our own crates are compiled again, so they are not optimised.
+/// Extracts the profile from the workspace's manifest. Our own crates are compiled again, so they are not optimised.
 fn profile(manifest: &str) -> String {
     let own = "[profile.release.package.cairn";
     let tables = manifest.split("\n[").map(|table| format!("[{table}\n"));
@@ -82,7 +82,7 @@ fn succeeded(output: Output) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Builds a copy in the target folder of the workspace, and returns the program. Fails when cargo compiles again what is costly.
+/// Builds a copy in the target folder of the workspace, and returns the program. Fails if cargo compiles a costly crate again.
 fn build(manifest: &Path) -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_cairn-under-test"));
     let release = program.parent().expect("a profile's folder");
@@ -94,7 +94,7 @@ fn build(manifest: &Path) -> PathBuf {
         .arg(manifest)
         .arg("--config")
         .arg(manifest.with_file_name("profile.toml"))
-        // Where the settings of cargo are that the workspace is built with.
+        // The folder with the cargo settings of the workspace.
         .current_dir(repository("."))
         .env("CARGO_TARGET_DIR", target)
         .output();
@@ -139,7 +139,7 @@ fn a_program_of_its_own_embeds_the_engine() {
     }
     assert!(folder.path().join("cairn.db").exists());
 
-    // Without any of the default features there is an engine still.
+    // The engine also builds without any of the default features.
     let manifest = folder.path().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).expect("the manifest");
     let bare = text.replace("host/cairn\" }", "host/cairn\", default-features = false }");

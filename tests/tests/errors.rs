@@ -1,4 +1,4 @@
-//! An error and its sources, one after the other, say everything once.
+//! An error and its sources, printed one after the other, state everything once.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use cairn::clock::Timestamp;
 use cairn::domain::{Domain, Domains};
 use cairn::error::{Diagnostic, TaskError};
 use cairn::flow::FlowError;
+use cairn::flow_request::RequestError;
 use cairn::host::HostError;
 use cairn::keyring::MasterKey;
 use cairn::plugin::PluginError;
-use cairn::request::RequestError;
 use cairn::store::StoreError;
 use cairn_bench::BenchError;
 use cairn_laws::LawsError;
 
-/// Walks an error and its sources. Fails where one repeats the text of the next.
+/// Follows an error and its sources. Fails if one repeats the text of the next.
 #[track_caller]
 fn says_everything_once(error: &dyn Error) {
     let mut texts = vec![error.to_string()];

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use acceptance::check_guest::Asked;
+use acceptance::admission_guest::Asked;
 use acceptance::guest::Call;
 use acceptance::program::{Program, Run, repository, volume_create};
 use acceptance::rust_plugin;
@@ -14,7 +14,7 @@ fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cairn-under-test"))
 }
 
-/// The first example's flow with a plugin `guest` and more tables before its tasks.
+/// Writes the first example's flow with a plugin `guest` and more tables before its tasks.
 fn flow_with(program: &Program, guest: Asked, tables: &str) {
     let flow = fs::read_to_string(volume_create()).expect("the example's manifest");
     let guest_table = "[plugins.guest]\npath = \"guest.wat\"\nlimits = { deadline = \"300ms\" }\n";
@@ -31,7 +31,7 @@ fn run_with(program: &Program, guest: Asked, tables: &str) -> Run {
     program.run(&RUN)
 }
 
-/// A flow that failed before its first task, with nothing to roll back and nothing left.
+/// Asserts that a flow failed before its first task, with nothing to roll back and no changes left.
 #[track_caller]
 fn fails_before_any_task(program: &Program, run: Run, origin: &str, kind: &str) -> Value {
     let report = run.exits(3).json();
@@ -130,7 +130,7 @@ fn every_violation_is_in_the_report_and_in_what_a_person_reads() {
     let program = program();
     let tables = "[[validator]]\nplugin = \"guest\"\n";
     let run = run_with(&program, Asked::Refuses, tables);
-    // The three have two kinds, so the flow's is neither.
+    // The three violations have two kinds, so the flow's error has its own.
     let error = fails_before_any_task(&program, run, "plugin", "InvalidInput");
     let violation = |pointer: &str, kind: &str| json!({"validator": "guest", "pointer": pointer, "kind": kind, "message": "is wrong"});
     assert_eq!(
@@ -324,7 +324,7 @@ fn a_rule_that_asks_an_unknown_plugin_is_refused_at_plan_time() {
         ]);
     }
     assert!(!program.has_database());
-    // Another action's rules are another flow's matter.
+    // The rules of another action do not matter to this flow.
     program.write("policy.json", r#"{"volume:extend": "wasm:gust"}"#);
     program.run(&with_policy(&["plan", "flow.toml"])).exits(0);
 }
@@ -386,7 +386,7 @@ fn policy_check_explains_what_the_plugin_said() {
 
 // ---- The example -------------------------------------------------------------------------------------------------
 
-/// Builds the example as its README says, in a target folder of the tests' own, and returns its component.
+/// Builds the example as its README says, in a separate target folder, and returns its component.
 fn name_validator() -> PathBuf {
     let program = env!("CARGO_BIN_EXE_cairn-under-test");
     rust_plugin::build("examples/name-validator", program).join("name_validator.wasm")

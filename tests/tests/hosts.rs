@@ -1,4 +1,4 @@
-//! Several processes on one database: at once, and while one of them is stopped.
+//! Several processes on one database: concurrently, and while one of them is stopped.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -14,23 +14,23 @@ use acceptance::program::{Program, end, volume_create};
 use acceptance::slow::{eventually, run_slow, send, slow_after, start_slow};
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
-use cairn::host::{Done, Host, HostError};
+use cairn::host::{Dispatched, Host, HostError};
 use cairn::id::FlowId;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::report::Verdict;
 use cairn::store::Sqlite;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-/// How long a process may be stopped here.
+/// The duration of a lease in these tests.
 const LEASE: Duration = Duration::from_secs(1);
 
-/// What a process says whose flows were taken over.
+/// The error of a process whose flows were taken over (fenced).
 const FENCED: &str = "another process took this one's flows over";
 
-/// A database without limits, whose processes have short leases and little patience.
+/// Creates a database without limits, whose processes have short leases and little patience.
 fn program() -> Program {
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
     program.write("cairn.toml", "lease = \"1s\"\npatience = \"300ms\"\n");
@@ -55,7 +55,7 @@ fn checked(program: &Program) -> Found {
     }
 }
 
-/// Every row of every table.
+/// Returns every row of every table.
 fn everything(program: &Program) -> Vec<(String, Vec<Vec<Cell>>)> {
     let path = program.path("cairn.db");
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("it opens");
@@ -78,7 +78,7 @@ fn everything(program: &Program) -> Vec<(String, Vec<Vec<Cell>>)> {
     names.into_iter().map(rows).collect()
 }
 
-/// Whether a process is stopped: the third field of its `stat`, after a name that may hold anything but is closed by the last
+/// Returns whether a process is stopped: the third field of its `stat`, after a name that may contain anything and ends at the last
 /// parenthesis.
 fn is_stopped(child: &Child) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
@@ -88,7 +88,7 @@ fn is_stopped(child: &Child) -> bool {
     state.unwrap_or(false)
 }
 
-/// A process that runs the volume-create flow of project `acme`, every event of it a commit, and is stopped at a point.
+/// Starts a process that runs the volume-create flow of project `acme` with one event per commit, and stops at a point.
 fn stopped_at(program: &Program, point: &str, time: usize) -> Child {
     let life = Life {
         folder: program.path("."),
@@ -120,8 +120,8 @@ fn stopped_at(program: &Program, point: &str, time: usize) -> Child {
     child
 }
 
-/// The only flow is taken over by another process when the lease of its own has run out, and not before. Then the first one
-/// goes on: nothing of what it does is written.
+/// Checks that another process takes the only flow over when its lease has expired, and not before. Then the first process continues, and
+/// must not write anything.
 fn taken_over(program: &Program, stopped: Child, since: Instant, verdict: Verdict) -> String {
     // It may have renewed its lease until it was stopped.
     let until = Instant::now() + LEASE + Duration::from_millis(200);
@@ -150,7 +150,7 @@ fn taken_over(program: &Program, stopped: Child, since: Instant, verdict: Verdic
 
 #[test]
 fn a_process_that_is_stopped_between_commits_loses_its_flows_and_finds_out() {
-    // Early in the flow, in its middle, and near its end, where the volume stays as one that failed.
+    // Early in the flow, in its middle, and near its end, where a failed volume is kept.
     for (time, verdict) in [
         (6, Verdict::Clean),
         (14, Verdict::Clean),
@@ -227,7 +227,7 @@ fn a_process_that_is_stopped_inside_a_transaction_is_named_and_goes_on() {
                 .says(&[&pid, "let it continue (kill -CONT) or end it"]);
         }
         assert!(since.elapsed() < Duration::from_secs(10));
-        // Whoever only reads is not held up.
+        // Readers are not blocked.
         program.run(&["quota", "show"]).exits(0);
         send(&stopped, "-CONT");
         end(stopped).exits(0);
@@ -257,7 +257,7 @@ fn what_a_stopped_process_was_asked_is_done_when_it_goes_on() {
     checked(&program);
 }
 
-/// The id of the only flow, which rests in INTERRUPTED.
+/// Returns the id of the only flow, which is in INTERRUPTED.
 fn interrupted(program: &Program) -> FlowId {
     slow_after(program, "entry-create");
     let child = run_slow(program);
@@ -267,7 +267,7 @@ fn interrupted(program: &Program) -> FlowId {
     id.parse().expect("an id")
 }
 
-/// A host in this process, which does something before it makes each task of a flow.
+/// Creates a host in this process that calls `does` before it creates each task of a flow.
 fn host_that(program: &Program, does: impl Fn() + Send + Sync + 'static) -> Host {
     let store = Sqlite::open(
         &program.path("cairn.db"),
@@ -290,7 +290,7 @@ fn host_that(program: &Program, does: impl Fn() + Send + Sync + 'static) -> Host
     host.build().expect("a host")
 }
 
-/// A host in this process, which takes nearly half a second to take a flow up.
+/// Creates a host in this process that needs nearly half a second to load a flow.
 fn slow_to_take_up(program: &Program) -> Host {
     host_that(program, || thread::sleep(Duration::from_millis(50)))
 }
@@ -310,7 +310,7 @@ fn who_comes_while_a_flow_is_being_taken_up_waits_and_is_served() {
         [rollback(), first.join().expect("it ends")]
     });
     for done in both {
-        let Ok(Done::Here(report)) = done else {
+        let Ok(Dispatched::Here(report)) = done else {
             panic!("{done:?}");
         };
         assert_eq!(report.flow.state, FlowState::Failure);
@@ -339,7 +339,7 @@ fn a_flow_is_taken_up_after_a_panic_in_the_making_of_its_tasks() {
         "{error:?}"
     );
     let done = host.operate(flow, &Operation::Resume);
-    let Ok(Done::Here(report)) = done else {
+    let Ok(Dispatched::Here(report)) = done else {
         panic!("{done:?}");
     };
     assert_eq!(report.flow.state, FlowState::Success);
@@ -367,7 +367,7 @@ fn what_is_asked_of_a_flow_that_comes_to_rest_is_done_once() {
     let flow = report["flow"]["id"].as_str().expect("an id");
     let flow: FlowId = flow.parse().expect("an id");
     let host = host_that(&program, || ());
-    // This process's own keeper does it, which takes a second; whoever waits for the answer comes by meanwhile.
+    // The keeper of this process runs it, which takes a second; meanwhile the waiting caller looks at the request.
     let request = host.store().ask(flow, &Operation::Resume);
     let request = request.expect("it is written");
     let report = host.answer(flow, std::process::id(), request, &Operation::Resume);
@@ -380,7 +380,7 @@ fn what_is_asked_of_a_flow_that_comes_to_rest_is_done_once() {
     assert_eq!(started.count(), 2, "each task once");
 }
 
-/// Feeds a process requests until it is told to stop, and then ends its stdin.
+/// Feeds requests to a process until it is told to stop, and then closes its stdin.
 struct Stream {
     child: Child,
     feeder: thread::JoinHandle<()>,
@@ -389,7 +389,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// At least `least` requests.
+    /// Starts the process; it receives at least `least` requests.
     fn start(program: &Program, name: &str, least: usize) -> Self {
         let mut child = program
             .command(&["run", &volume_create(), "--jsonl", "--workers", "16"])
@@ -422,7 +422,7 @@ impl Stream {
         }
     }
 
-    /// Ends it, and returns the ids of its flows, which all succeeded.
+    /// Stops it, and returns the ids of its flows, which must all have succeeded.
     #[track_caller]
     fn end(self) -> Vec<String> {
         self.stop.store(true, Ordering::SeqCst);
@@ -463,7 +463,7 @@ fn two_processes_run_flows_on_one_database_at_once() {
             .into_iter()
             .all(|flow| *flow == (FlowState::Success, None))
     );
-    // Each flow made its volume once.
+    // Each flow created its volume once.
     let db = Connection::open(program.path("cairn.db")).expect("it opens");
     for statement in [
         "SELECT count(*) FROM volumes WHERE deleted = 0",

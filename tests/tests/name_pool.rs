@@ -1,4 +1,4 @@
-//! The example of records, under load and under `kill -9`: 64 flows at once that take names, half of which fail.
+//! Runs the example of records under load and under `kill -9`: 64 concurrent flows take names, half of them fail.
 //!
 //! `cargo test --release --workspace --test name_pool -- --ignored` runs the long form.
 
@@ -31,10 +31,10 @@ fn program() -> Program {
 
 // ---- Killed ----------------------------------------------------------------------------------------------------------
 
-/// Flows of each kind that one process has in hand.
+/// Flows of each kind that one process runs concurrently.
 const FLOWS: usize = 32;
 
-/// Requests that one process is given; more than it can come to before it is killed.
+/// Requests that each process receives; more than it can run before it is killed.
 const REQUESTS: usize = 20_000;
 
 /// A pool whose flows take two names each, and then succeed or fail.
@@ -90,7 +90,7 @@ impl Pool {
         let mut stdin = child.stdin.take().expect("a pipe");
         let mut stdout = child.stdout.take().expect("a pipe");
         let requests = "{\"prefix\": \"host\"}\n".repeat(REQUESTS);
-        // Both end when the process is killed.
+        // Both threads end when the process is killed.
         thread::spawn(move || stdin.write_all(requests.as_bytes()));
         thread::spawn(move || {
             let mut told = Vec::new();
@@ -99,19 +99,19 @@ impl Pool {
         child
     }
 
-    /// How many flows there are in a state.
+    /// Returns the number of flows in a state.
     fn count(&self, state: &str) -> usize {
         let flows = self.0.run(&[
             "flows", "list", "--state", state, "--limit", "1000000", "--json",
         ]);
         match flows.exit {
             0 => flows.json().as_array().map_or(0, Vec::len),
-            // There is no database yet.
+            // The database does not exist yet.
             _ => 0,
         }
     }
 
-    /// Takes up what is left, and checks what must hold; returns how many flows succeeded and failed.
+    /// Recovers the flows that were left behind, and checks the invariants; returns the numbers of flows that succeeded and failed.
     #[track_caller]
     fn check(&self, when: &str) -> (usize, usize) {
         let recovered = self.0.run(&["recover"]);
@@ -151,7 +151,7 @@ impl Pool {
                 .count()
         };
         let succeeded = count(FlowState::Success, None);
-        // One that died before its first task has nothing to roll back.
+        // A flow that died before its first task has nothing to roll back.
         let failed =
             count(FlowState::Failure, Some(Verdict::Clean)) + count(FlowState::Failure, None);
         assert_eq!(
@@ -167,7 +167,8 @@ impl Pool {
         (succeeded, failed)
     }
 
-    /// Checks that an operator changes no key that a flow of a dead process holds, and is told the flow; most times there is one.
+    /// Checks that an operator cannot change a key that a flow of a dead process holds, and that the error names the flow; there usually is
+    /// one.
     #[track_caller]
     fn keeps_what_is_held(&self) {
         let records = self.0.json(&["record", "list", "names", "--json"]);
@@ -197,7 +198,7 @@ impl Pool {
         }
     }
 
-    /// How each flow ended: its state, and the verdict on its rollback.
+    /// Returns the end of each flow: its state, and the verdict on its rollback.
     fn flows(&self) -> Vec<(FlowState, Option<Verdict>)> {
         let text = fs::read_to_string(self.0.path("cairn.toml")).expect("the settings");
         let settings = records::Settings::parse(&text, &self.0.path("cairn.toml"));
@@ -224,7 +225,7 @@ impl Pool {
     }
 }
 
-/// Kills the processes that run 64 flows at once, each time after some flows of both kinds have ended.
+/// Kills the processes that run 64 concurrent flows, each time after some flows of both kinds have ended.
 fn killed(kills: usize) {
     let pool = Pool::new();
     for kill in 0..kills {
@@ -244,7 +245,7 @@ fn killed(kills: usize) {
         let (succeeded, failed) = pool.check(&format!("after kill {}", kill + 1));
         assert!(succeeded >= before.0 + 20 && failed >= before.1 + 20);
     }
-    // The sequence goes on after every number that was ever given.
+    // The sequence continues after the highest number ever returned.
     let records = pool.0.json(&["record", "list", "names", "--json"]);
     let most = |records: &Value| {
         let numbers = records.as_array().expect("a list").iter();
@@ -274,7 +275,7 @@ fn sixty_four_flows_that_are_killed_fifty_times_give_no_number_twice_and_count_e
 
 // ---- The commands of the README --------------------------------------------------------------------------------------
 
-/// A copy of the example, from which the SDK is found.
+/// Copies the example, and adapts the path of the SDK.
 fn example(program: &Program) -> PathBuf {
     let folder = program.path("name-pool");
     copy(Path::new(&repository("examples/name-pool")), &folder);

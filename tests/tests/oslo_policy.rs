@@ -1,4 +1,4 @@
-//! The policy language held to oslo.policy's answers, as `tests/oslo/record.py` recorded them.
+//! Compares the policy language with the decisions of oslo.policy that `tests/oslo/record.py` recorded.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,28 +27,28 @@ struct Caller {
     quota_class: Option<String>,
 }
 
-/// One policy and what is asked of it.
+/// One policy and the questions to it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// What the case was drawn to show.
+    /// The purpose of the case.
     group: String,
     /// The rules, or the text of a file.
     rules: Option<Value>,
     yaml: Option<String>,
-    /// What is asked for; `act` where it is not said.
+    /// The action; `act` by default.
     ask: Option<String>,
-    /// What became of the rules in oslo.policy, where it did not load them: `unread`, the class of an exception, or `tab` where
-    /// it loads them with spaces for tabs.
+    /// How oslo.policy failed to load the rules: `unread`, the class of an exception, or `tab` if it loads them with spaces instead of
+    /// tabs.
     load: Option<String>,
-    /// Why rules that oslo.policy loads are refused here.
+    /// The reason why rules that oslo.policy loads are refused here.
     refused: Option<String>,
-    /// Caller, target, and the verdict: 0, 1, or the class of an exception.
+    /// Caller, target, and the decision: 0, 1, or the class of an exception.
     #[serde(default)]
     asks: Vec<(usize, usize, Value)>,
 }
 
-/// What the engine refuses on purpose, each with a piece of its message. The words are those of `record.py`.
+/// Rules that the engine refuses on purpose, each with a part of its message. The keys are those of `record.py`.
 const REFUSED: [(&str, &[&str]); 9] = [
     (
         "no rule",
@@ -71,7 +71,7 @@ const REFUSED: [(&str, &[&str]); 9] = [
     ("twice", &["stands twice"]),
 ];
 
-/// The fewest vectors of each category: a file that lost some must not pass.
+/// The minimal number of vectors in each category, so that a truncated file does not pass.
 const AT_LEAST: [(&str, usize); 5] = [
     ("allowed there and here", 2_000),
     ("denied there and here", 10_000),
@@ -98,7 +98,7 @@ impl Case {
     }
 }
 
-/// Counts by category, and what differs.
+/// Counts by category, and the differences.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<String, usize>,
@@ -110,7 +110,7 @@ impl Tally {
         *self.counts.entry(category.into()).or_default() += 1;
     }
 
-    /// A policy that must not load, and whose error must be about one of `pieces`.
+    /// Asserts that a policy is refused, and that its error contains one of `pieces`.
     fn must_not_load(&mut self, case: &Case, category: String, pieces: &[&str]) {
         match case.policy() {
             Ok(_) => self
@@ -191,7 +191,7 @@ fn every_recorded_verdict_is_ours_too() {
         }
     }
 
-    // Not `println`, which is shown of failed tests only.
+    // Not `println`, whose output is shown only for failed tests.
     let mut stdout = std::io::stdout().lock();
     let cases = vectors.cases.len();
     writeln!(stdout, "\n{cases} policies of {:?}", vectors.source).unwrap();

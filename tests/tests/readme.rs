@@ -1,4 +1,4 @@
-//! The commands that README.md and `host/docs/` show, run in their order, and what they print.
+//! Runs the commands in README.md and `host/docs/` in order, and compares their output.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use acceptance::program::{Program, repository};
 /// Runs the blocks of a page.
 struct Reader {
     program: Program,
-    /// A copy of what commands use of a checkout.
+    /// A copy of those files of the checkout that the commands use.
     checkout: PathBuf,
-    /// Where the next command runs.
+    /// The working folder of the next command.
     folder: PathBuf,
-    /// What the commands of the last block have printed.
+    /// The output of the last block's commands.
     printed: Option<String>,
     commands: usize,
 }
@@ -56,7 +56,7 @@ impl Reader {
         }
     }
 
-    /// Runs one line. `# exits with N` behind it says how it ends, else it must succeed. Returns what it printed.
+    /// Runs one line. It must succeed, unless `# exits with N` follows it. Returns its output.
     fn command(&mut self, line: &str) -> String {
         let (command, comment) = line.split_once("  #").unwrap_or((line, ""));
         let words = words(command);
@@ -83,7 +83,7 @@ impl Reader {
                 return String::new();
             }
             (Some("cargo"), Some("install")) => {
-                // Compiling all of it again takes minutes: cargo says what it would install.
+                // Compiling everything again takes minutes: cargo only says what it would install.
                 let path = words.last().expect("a path");
                 let manifest = Path::new(&repository(path)).join("Cargo.toml");
                 let manifest = fs::read_to_string(manifest).expect("a manifest");
@@ -102,7 +102,7 @@ impl Reader {
         run.stdout
     }
 
-    /// Writes a block whose first line names a file that is there.
+    /// Writes a block whose first line names an existing file.
     fn write(&self, block: &Block) {
         let first = block.text.lines().next().unwrap_or_default();
         let name = first
@@ -116,7 +116,7 @@ impl Reader {
     }
 }
 
-/// Text with a word in the place of each id, and without blanks at the ends of lines.
+/// Replaces each id in a text by a word, and removes blanks at the ends of lines.
 fn without_ids(text: &str) -> String {
     let is_id = |word: &str| {
         let dashes = [8, 13, 18, 23];

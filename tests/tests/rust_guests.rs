@@ -1,4 +1,4 @@
-//! Guests that an author wrote in Rust, with the SDK: what becomes of their panics, and of ids that are not theirs to name.
+//! Guests written in Rust with the SDK: their panics, and their use of ids that belong to others.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cairn-under-test"))
 }
 
-/// A guest of `tests/guests/rust`, as a component. All are built at once.
+/// Returns a guest of `tests/guests/rust` as a component. All are built at once.
 fn component(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let program = env!("CARGO_BIN_EXE_cairn-under-test");
@@ -20,7 +20,7 @@ fn component(name: &str) -> PathBuf {
     built.join(name).with_extension("wasm")
 }
 
-/// Writes `flow.toml`, whose first task is this guest with these settings, and a second where one is asked for.
+/// Writes `flow.toml`, whose first task is this guest with these settings, with an optional second task.
 fn flow(program: &Program, guest: &str, settings: &str, grants: &str, second: Option<Call>) {
     let mut text = format!(
         "[flow]\nname = \"f\"\n\n[plugins.guest]\npath = '{}'\nsettings = {{ {settings} }}\n\
@@ -34,13 +34,13 @@ fn flow(program: &Program, guest: &str, settings: &str, grants: &str, second: Op
     program.write("flow.toml", text);
 }
 
-/// What a flow's log says.
+/// Returns a flow's log.
 fn log(program: &Program, report: &Value) -> String {
     let flow = report["flow"]["id"].as_str().expect("an id");
     program.json(&["flows", "logs", flow, "--json"]).to_string()
 }
 
-/// The places of an error's backtrace.
+/// Returns the places in an error's backtrace.
 fn backtrace(error: &Value) -> Vec<&str> {
     let frames = error["details"]["backtrace"].as_array();
     let frames = frames.unwrap_or_else(|| panic!("no backtrace in {error}"));
@@ -93,7 +93,7 @@ fn a_panic_in_revert_leaves_the_rollback_incomplete_until_it_is_mended() {
         Some(Call::Traps),
     );
     let report = program.run(&["run", "flow.toml", "--json"]).exits(4).json();
-    // The first error stays the flow's.
+    // The first error remains the flow's.
     assert_eq!(report["error"]["task"], "second");
     let rollback = &report["rollback"];
     assert_eq!(rollback["verdict"], "incomplete");
@@ -123,7 +123,7 @@ fn a_panic_in_revert_leaves_the_rollback_incomplete_until_it_is_mended() {
     assert_eq!(listed[0]["id"], flow);
 }
 
-/// Runs the forger for a user's project; returns the report.
+/// Runs the forging guest for a user's project; returns the report.
 fn forge(program: &Program, user: &str, ask: &str, id: &str) -> Value {
     let grants = "catalog = true, images = true, keys = true, quota = true, volumes = true";
     let settings = format!("ask = \"{ask}\", id = \"{id}\"");
@@ -144,7 +144,8 @@ fn told(report: &Value) -> &Value {
     &report["tasks"][0]["result"]["told"]
 }
 
-/// What a guest was told, without what differs from one time to the next: its flow's own volume, and the id that it named.
+/// Returns the answer to a guest, without the parts that differ between runs: its flow's own volume, and the id that it
+/// named.
 fn alike(report: &Value, id: &str) -> String {
     let mut told = told(report).clone();
     if let Some(made) = told.get_mut("ok").and_then(Value::as_object_mut) {
@@ -231,7 +232,7 @@ fn a_forged_id_of_any_kind_is_answered_like_an_unknown_one_and_is_an_event() {
         };
         assert_eq!(denied(&forged), [json!([kind, theirs])], "{ask}");
         assert_eq!(denied(&guessed), [] as [Value; 0], "{ask}");
-        // For people, the task has its name.
+        // The text output names the task.
         let flow = forged["flow"]["id"].as_str().expect("an id");
         let shown = program.run(&["flows", "events", flow]).exits(0).stdout;
         let line = shown.lines().find(|line| line.contains("denied"));

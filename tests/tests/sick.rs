@@ -1,4 +1,4 @@
-//! Databases that cannot be written, or read: a clear error, and when the fault is gone everything that was started is
+//! Databases that cannot be written or read: the error is clear, and once the fault is fixed, all started flows are
 //! recovered.
 
 use std::fs;
@@ -18,7 +18,7 @@ fn program() -> Program {
     program
 }
 
-/// Many requests, under a limit of the shell's.
+/// Runs many requests under a limit of the shell.
 fn run_many(program: &Program, limit: &str, requests: usize) -> Run {
     let requests: String = (0..requests)
         .map(|number| format!("{{\"size\": 1, \"name\": \"v{number}\"}}\n"))
@@ -62,7 +62,7 @@ fn is_whole(program: &Program) {
 #[test]
 fn a_disk_that_takes_no_more_bytes_ends_the_run_and_nothing_is_lost() {
     let program = program();
-    // Files may grow to this many blocks of 512 bytes; a write beyond is an error, not a signal.
+    // Files may grow to this many blocks of 512 bytes; a write beyond is an error instead of a signal.
     let run = run_many(&program, "trap '' XFSZ; ulimit -f 2000;", 2_000);
     assert_eq!(run.exit, 1, "{}", run.stderr);
     assert!(
@@ -93,7 +93,7 @@ fn a_write_lock_that_another_program_keeps_is_an_error_in_time() {
     is_whole(&program);
 }
 
-/// A database that a process left behind when it was killed, with its log.
+/// Returns a database that a killed process left behind, with its log.
 fn killed() -> Program {
     let program = program();
     let mut child = program

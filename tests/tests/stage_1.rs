@@ -1,4 +1,4 @@
-//! A database that the build before domains made is opened, and its flows go on: see `tests/stage-1/README.md`.
+//! Opens a database created by the build before domains, and continues its flows: see `tests/stage-1/README.md`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ fn stage_1(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The database with its components, as a program finds it.
+/// Copies the database with its components.
 fn program() -> Program {
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
     let database = std::fs::read(stage_1("database")).unwrap();
@@ -25,7 +25,7 @@ fn program() -> Program {
     program
 }
 
-/// Id and state of the flow of this name.
+/// Returns id and state of the flow of this name.
 #[track_caller]
 fn flow(program: &Program, name: &str) -> (String, String) {
     let flows = program.json(&["flows", "list", "--json"]);
@@ -55,7 +55,7 @@ fn a_database_of_the_first_stage_goes_on() {
         json!({"schema_version": 5, "newest_version": 5, "problems": []})
     );
 
-    // What was told of them is told of them still.
+    // Their reports are unchanged.
     let (done, state) = flow(&program, "done");
     assert_eq!(state, "SUCCESS");
     let (clean, _) = flow(&program, "clean");
@@ -67,7 +67,7 @@ fn a_database_of_the_first_stage_goes_on() {
     // Two of `done` twice, and two of `killed`.
     assert_eq!(in_use(&program), 6);
 
-    // The one whose process was killed is rolled back.
+    // The flow whose process was killed is rolled back.
     let (killed, state) = flow(&program, "killed");
     assert_eq!(state, "RUNNING");
     program.run(&["recover"]).exits(0);
@@ -76,7 +76,7 @@ fn a_database_of_the_first_stage_goes_on() {
     assert_eq!(report["rollback"]["verdict"], "clean");
     assert_eq!(in_use(&program), 4);
 
-    // The one that succeeded is taken back, by the changes that the first stage wrote down.
+    // The successful flow is rolled back, using the changes that the first stage recorded.
     let run = program.run(&[
         "flows",
         "rollback",
@@ -90,7 +90,7 @@ fn a_database_of_the_first_stage_goes_on() {
     let volumes = program.json(&["volumes", "list", "--json"]);
     assert_eq!(volumes, json!([]));
 
-    // The one that cannot be reverted is tried again, and accepted.
+    // The flow that cannot be reverted is retried, and then accepted.
     let again = [
         "flows",
         "rollback",

@@ -1,5 +1,5 @@
-//! What a build does on a machine whose compiler lacks the WebAssembly targets: `.cargo/rustc`, which cargo calls in place of the
-//! compiler, with a compiler and a rustup of the test's own.
+//! Builds on a machine whose compiler lacks the WebAssembly targets: tests `.cargo/rustc`, which cargo calls instead of the compiler, with
+//! a fake compiler and a fake rustup.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use acceptance::program::repository;
 
-/// Says where the libraries of a target would be, or what its environment is, and otherwise only that it was called.
+/// Prints the folder of a target's libraries, or its own environment, on request; otherwise only that it was called.
 const COMPILER: &str = r#"#!/bin/bash
 [ "$1" = --environment ] && exec /usr/bin/env
 [ "$1 $2" = "--print target-libdir" ] && echo "$0.libraries/$4" || echo "compiled $*"
@@ -29,14 +29,14 @@ fn executable(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it can be executable");
 }
 
-/// A folder with a compiler without targets and, if given, a rustup.
+/// Creates a folder with a compiler without targets and, if given, a rustup.
 fn machine(rustup: Option<&str>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     executable(&folder.path().join("rustc"), COMPILER);
     if let Some(rustup) = rustup {
         executable(&folder.path().join("rustup"), rustup);
     }
-    // What the script needs besides.
+    // Other tools that the script needs.
     for tool in ["sed", "tr", "timeout", "mkdir"] {
         let found = ["/usr/bin", "/bin"].map(|bin| Path::new(bin).join(tool));
         let found = found.iter().find(|path| path.exists()).expect("coreutils");
@@ -76,7 +76,7 @@ fn the_first_call_of_a_build_installs_the_targets_that_are_missing() {
         calls,
         "target add --toolchain 9.9.9 wasm32-unknown-unknown wasm32-wasip2\n"
     );
-    // They are there now.
+    // The targets are present now.
     call(machine.path(), &["-vV"]);
     let again = fs::read_to_string(machine.path().join("rustup.calls")).expect("it was called");
     assert_eq!(again, calls);

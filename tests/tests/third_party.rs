@@ -1,4 +1,4 @@
-//! The way of a third party: a crate of its own, built with plain cargo, named in a manifest by its path.
+//! The workflow of a third party: a separate crate, built with plain cargo, named in a manifest by its path.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cairn-under-test"))
 }
 
-/// Builds an example as its README says, in a target folder of the tests' own, and returns its component.
+/// Builds an example as its README says, in a separate target folder, and returns its component.
 fn build(example: &str) -> PathBuf {
     let program = env!("CARGO_BIN_EXE_cairn-under-test");
     let built = rust_plugin::build(&format!("examples/{example}"), program);
@@ -63,7 +63,7 @@ fn the_smallest_plugin_runs_from_its_own_manifest() {
     assert_eq!(text, Some(&Value::from("Hello, Ada!")));
 }
 
-/// The volume-create flow with the naming rule between its first two tasks: the manifest is all that changes.
+/// Runs the volume-create flow with the naming rule between its first two tasks; only the manifest differs.
 fn run_with_naming_rule(settings: &str, name: &str) -> Run {
     static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
     let component = COMPONENT.get_or_init(|| build("naming-rule"));
@@ -114,13 +114,13 @@ fn the_built_in_components_load_by_path_too() {
     let program = program();
     let example = repository("examples/volume-create/flow.toml");
     let mut manifest = fs::read_to_string(example).expect("the example's manifest");
-    // The last one is of `cairn init`'s first flow, not of this one.
+    // The last one belongs to `cairn init`'s first flow, not to this one.
     let plugins = cairn_bundle::PLUGINS.iter();
     let plugins: Vec<_> = plugins.filter(|(name, _)| *name != "greet").collect();
     for (name, bytes) in &plugins {
         program.write(&format!("{name}.wasm"), bytes);
         let builtin = format!("builtin = \"{name}\"");
-        // However the manifest lines its keys up.
+        // The keys of the manifest may be aligned.
         let line = manifest
             .lines()
             .find(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") == builtin)

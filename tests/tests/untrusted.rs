@@ -1,4 +1,5 @@
-//! Whatever is handed to the host, it says what is wrong and goes on. `tests/fuzz/` looks further for the same.
+//! Whatever input the host receives, it reports errors and keeps working. `tests/fuzz/` searches further for
+//! violations.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// So many, unless `PROPTEST_CASES` says otherwise.
+/// Returns this number of cases, unless `PROPTEST_CASES` overrides it.
 fn cases(cases: u32) -> ProptestConfig {
     let set = std::env::var("PROPTEST_CASES").ok();
     ProptestConfig {
@@ -20,7 +21,7 @@ fn cases(cases: u32) -> ProptestConfig {
     }
 }
 
-/// Something done to bytes that were sound.
+/// A change to valid bytes.
 #[derive(Clone, Debug)]
 enum Damage {
     Flip(Index, u8),
@@ -48,7 +49,7 @@ impl Damage {
         }
         let range = |from: &Index, to: &Index| {
             let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
-            // A piece, not half of it all.
+            // A short piece, not half of everything.
             let (from, to) = (from.min(to), from.max(to));
             from..to.min(from + 64)
         };
@@ -72,7 +73,7 @@ impl Damage {
     }
 }
 
-/// One of these files of the repository, damaged.
+/// Generates damaged versions of these files of the repository.
 fn damaged(files: &'static [&'static str]) -> impl Strategy<Value = String> {
     let damages = prop::collection::vec(damage(), 1..6);
     (prop::sample::select(files), damages).prop_map(|(file, damages)| {
@@ -83,7 +84,7 @@ fn damaged(files: &'static [&'static str]) -> impl Strategy<Value = String> {
     })
 }
 
-/// Lines that manifests and settings are made of, in any order, and now and then any text at all.
+/// Generates lines of manifests and settings in any order, with occasional arbitrary text.
 fn lines() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         9 => prop::sample::select(vec![
@@ -117,7 +118,7 @@ fn lines() -> impl Strategy<Value = String> {
     prop::collection::vec(line, 0..16).prop_map(|lines| lines.join("\n"))
 }
 
-/// JSON of any shape, with the names that volumes have.
+/// Generates JSON of any shape, with the column names of volumes.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let name = prop_oneof![
         prop::sample::select(vec![
@@ -215,7 +216,7 @@ proptest! {
 }
 
 proptest! {
-    // Those that still are components are compiled.
+    // Those that are still components are compiled.
     #![proptest_config(cases(300))]
 
     #[test]

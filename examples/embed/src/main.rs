@@ -1,4 +1,4 @@
-//! Embeds Cairn: runs a flow of a plugin and of a task in native code.
+//! Embeds Cairn: runs a flow that consists of a plugin and a native task.
 
 use std::error::Error;
 use std::sync::Arc;

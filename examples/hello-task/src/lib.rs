@@ -1,4 +1,4 @@
-//! The smallest plugin that does something: it takes a name and provides a greeting.
+//! A minimal plugin that takes a name and provides a greeting.
 
 use cairn_plugin::{Error, Task, bail, log};
 use schemars::JsonSchema;
@@ -16,13 +16,13 @@ fn hello() -> String {
     "Hello".to_owned()
 }
 
-/// What some earlier task must provide.
+/// The inputs, which some earlier task must provide.
 #[derive(Deserialize, JsonSchema)]
 struct Inputs {
     name: Option<String>,
 }
 
-/// What later tasks can take.
+/// The result, which later tasks can take as inputs.
 #[derive(Serialize, JsonSchema)]
 struct Output {
     text: String,

@@ -1,4 +1,4 @@
-"""Takes a name that nobody has: a number from a sequence, a record under the name that is made of it, and a count."""
+"""Takes an unused name: a number from a sequence, a record under the name made from it, and a count."""
 
 import json
 import tomllib
@@ -11,7 +11,7 @@ from wit_world.exports.task import Disposition
 from wit_world.imports import context, log, records
 from wit_world.imports.types import Error
 
-# Read when the component is made: the version stands in pyproject.toml alone.
+# Read at build time, so that the version is defined only in pyproject.toml.
 with open(Path(__file__).with_name("pyproject.toml"), "rb") as file:
     VERSION = tuple(map(int, tomllib.load(file)["project"]["version"].split(".")[:2]))
 
@@ -22,7 +22,7 @@ NAMES, NUMBERS, TAKEN = "names", "numbers", "taken"
 
 
 def error(kind, message, **details):
-    """What a task raises when it cannot do its work."""
+    """Returns the exception that a failing task raises."""
     return Err(Error(kind, message, json.dumps(details) if details else None))
 
 
@@ -45,7 +45,7 @@ class Task(exports.Task):
         prefix = json.loads(inputs)["prefix"]
         if not isinstance(prefix, str) or not prefix:
             raise error("InvalidInput", "the request has no `prefix`; say what the names begin with")
-        # Never given back: when this flow fails, the number is left out.
+        # Not returned to the sequence: when this flow fails, the number is skipped.
         number = records.next(NAMES, NUMBERS)
         name = f"{prefix}-{number}"
         value = json.dumps({"number": number, "user": context.requester().user_id})
@@ -55,5 +55,5 @@ class Task(exports.Task):
         return json.dumps({"other_name": name})
 
     def revert(self, outcome, cause):
-        # The host takes the record and the count back.
+        # The host undoes the record and the count.
         return Disposition.UNDO

@@ -1,25 +1,25 @@
-//! Names everything that is wrong with the names in a request, before any task runs: of the volume, and of its metadata.
+//! Checks the names of the volume and of its metadata before any task runs, and reports all violations.
 
 use cairn_plugin::{Error, Validator, Violation};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The rules. Each that is left out allows everything.
+/// The rules. An omitted rule allows everything.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct NameValidator {
-    /// The most characters of a name.
+    /// The maximal length of a name, in characters.
     max_length: Option<usize>,
-    /// Names start with this.
+    /// The required prefix of names.
     prefix: String,
-    /// Names that are not to be used, whatever their case.
+    /// Forbidden names, compared without regard to case.
     reserved: Vec<String>,
-    /// Metadata that a request must hold.
+    /// Keys of the metadata that a request must contain.
     required_metadata: Vec<String>,
 }
 
-/// What of a request counts.
+/// The fields of a request that this validator reads.
 #[derive(Debug, Deserialize)]
 struct Inputs {
     #[serde(default)]
@@ -76,7 +76,7 @@ impl NameValidator {
     }
 }
 
-/// A key as a step of a JSON pointer.
+/// Escapes a key for use in a JSON pointer.
 fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

@@ -1,4 +1,4 @@
-//! Refuses a request whose `name` breaks the operator's rules, before anything is reserved or created.
+//! Rejects a request whose `name` breaks the operator's rules, before anything is reserved or created.
 
 mod pattern;
 
@@ -7,19 +7,19 @@ use pattern::Pattern;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The rules. Each that is left out allows everything.
+/// The rules. An omitted rule allows everything.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct NamingRule {
-    /// A regular expression that some part of the name must match: anchor it with `^` and `$` to mean the whole.
+    /// A regular expression that some part of the name must match; to match the whole name, anchor it with `^` and `$`.
     pattern: Option<Pattern>,
-    /// The fewest characters.
+    /// The minimal length, in characters.
     min_length: Option<usize>,
-    /// The most characters.
+    /// The maximal length, in characters.
     max_length: Option<usize>,
-    /// Names that are not to be used, whatever their case.
+    /// Forbidden names, compared without regard to case.
     reserved: Vec<String>,
-    /// Whether a request may leave the name out.
+    /// Allows a request without a name.
     allow_missing: bool,
 }
 
@@ -53,7 +53,7 @@ impl Task for NamingRule {
 }
 
 impl NamingRule {
-    /// The first rule that the name breaks, and in what way.
+    /// Returns the first rule that the name breaks, and a description of the violation.
     fn broken_by(&self, name: &str) -> Option<(&'static str, String)> {
         let length = name.chars().count();
         if let Some(least) = self.min_length.filter(|least| length < *least) {
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// Checks which rule, if any, a name breaks.
+    /// Checks that a name breaks the given rule, or none.
     #[track_caller]
     fn check(settings: Value, name: Value, rule: Option<&str>) {
         match FakeHost::new()

@@ -1,4 +1,4 @@
-//! A regular expression among the settings. Read when the plan is made, so that a wrong one refuses the plan.
+//! A regular expression in the settings. It is compiled at plan time, so that an invalid one rejects the plan.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The parts of a flow's cost, one by one: what to watch when one of them is changed.
-//! `cargo bench -p cairn-bench`; with `-- --test` each runs once.
+//! Measures the parts of a flow's cost separately, to compare before and after a change of one of them.
+//! Run `cargo bench -p cairn-bench`; with `-- --test` each part runs once.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A fresh instance of each of the flow's seven plugins and its call, without a store.
+/// Measures the seven calls of a flow, each in a fresh instance, without a store.
 fn calls(criterion: &mut Criterion, plugins: &Arc<Plugins>) -> Result<(), Box<dyn Error>> {
     let both = Both::new(plugins)?;
     criterion.bench_function("seven calls, by the engine", |bencher| {
@@ -53,7 +53,7 @@ fn calls(criterion: &mut Criterion, plugins: &Arc<Plugins>) -> Result<(), Box<dy
     Ok(())
 }
 
-/// A flow in the store with one call under way.
+/// Creates a flow in the store, with one call in progress.
 fn open_call(stage: &Stage) -> Result<CallId, Box<dyn Error>> {
     let call = CallId {
         flow: FlowId::new(),
@@ -79,7 +79,7 @@ fn open_call(stage: &Stage) -> Result<CallId, Box<dyn Error>> {
     Ok(call)
 }
 
-/// One effect and its entry in the journal: a change of a volume's status.
+/// Measures one effect and its entry in the journal: a change of a volume's status.
 fn effect(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>> {
     let store = stage.host.store();
     let volume = store.admin(&stage.requester, |admin| {
@@ -101,7 +101,7 @@ fn effect(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
-/// From the manifest to the plan, its plugins loaded and asked before.
+/// Measures planning a manifest whose plugins were loaded and described before.
 fn plan(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>> {
     let manifest = stage.case.manifest()?;
     criterion.bench_function("plan", |bencher| {
@@ -110,7 +110,7 @@ fn plan(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// The rollback of a flow whose seven plugins succeeded.
+/// Measures the rollback of a flow whose seven plugins succeeded.
 fn rollback(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>> {
     let tasks = stage.ready.tasks();
     let cause = Cause {
@@ -132,7 +132,7 @@ fn rollback(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// One event of one flow, and the wait until it is on disk.
+/// Measures one event of one flow until it is on disk.
 fn commit(criterion: &mut Criterion, plugins: &Arc<Plugins>) -> Result<(), Box<dyn Error>> {
     let folder = Folder::within(&std::env::temp_dir())?;
     let stage = Stage::open(
@@ -154,7 +154,7 @@ fn commit(criterion: &mut Criterion, plugins: &Arc<Plugins>) -> Result<(), Box<d
             store
                 .append(call.flow, std::slice::from_ref(&event))
                 .and_then(|_| store.barrier(call.flow))
-                .expect("the disk takes it");
+                .expect("the disk accepts writes");
         });
     });
     Ok(())

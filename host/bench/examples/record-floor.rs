@@ -16,10 +16,10 @@ use rusqlite::ffi;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The SQL and the SQL with its parameters' values, of each statement that was run.
+/// The SQL of each statement that was run, without and with the values of its parameters.
 static SEEN: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// How the statements begin that a batch has once for all its flows, and those of the watch over other processes.
+/// Prefixes of statements that run once per batch or watch for other processes.
 const A_BATCH: [&str; 6] = [
     "BEGIN",
     "SELECT 1 FROM hosts",
@@ -29,7 +29,7 @@ const A_BATCH: [&str; 6] = [
     "COMMIT",
 ];
 
-/// How many flows have run when the recording ends.
+/// The number of flows, of which the last one is recorded.
 const FLOWS: i64 = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         case.check(&stage.run_tasks(stage.ready.tasks(), stage.ask())?)?;
         Ok(())
     };
-    // The first ones make the usages.
+    // The first flows create the usages.
     for _ in 1..FLOWS {
         run()?;
     }
@@ -109,7 +109,7 @@ fn one_line(sql: &str) -> String {
     sql.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The literals that stand in `expanded` in the place of the placeholders of `sql`, in order of the placeholders' numbers.
+/// Returns the literals that replace the placeholders of `sql` in `expanded`, in order of the placeholders' numbers.
 fn values(sql: &str, expanded: &str) -> Option<Vec<String>> {
     let mut found: BTreeMap<usize, String> = BTreeMap::new();
     let (mut sql, mut expanded) = (sql, expanded);
@@ -126,7 +126,7 @@ fn values(sql: &str, expanded: &str) -> Option<Vec<String>> {
     (sql == expanded).then(|| found.into_values().collect())
 }
 
-/// Where the literal at the beginning of `text` ends.
+/// Returns the length of the literal at the beginning of `text`.
 fn literal(text: &str) -> Option<usize> {
     let quote = match text.as_bytes().first()? {
         b'\'' => 1,
@@ -146,7 +146,7 @@ fn literal(text: &str) -> Option<usize> {
     }
 }
 
-/// A literal as a parameter of a recording.
+/// Converts a literal to a parameter of a recording.
 fn parameter(literal: String, ids: &mut HashMap<Uuid, usize>) -> Value {
     if let Some(text) = literal.strip_prefix('\'') {
         let text = text.trim_end_matches('\'').replace("''", "'");
@@ -172,7 +172,7 @@ fn parameter(literal: String, ids: &mut HashMap<Uuid, usize>) -> Value {
     }
 }
 
-/// The text of a row of the journal, whose literal is hexadecimal.
+/// Unpacks the text of a journal row from its hexadecimal literal.
 fn packed(literal: &str) -> Option<String> {
     let hex = literal.strip_prefix("x'")?.strip_suffix('\'')?;
     let bytes: Option<Vec<u8>> = (0..hex.len())
@@ -183,9 +183,9 @@ fn packed(literal: &str) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-// ---- What SQLite says it runs ------------------------------------------------------------------------------------------
+// ---- SQLite's trace of statements --------------------------------------------------------------------------------------
 
-/// Watches every connection that is opened from now on.
+/// Traces every connection that is opened from now on.
 #[expect(unsafe_code, reason = "SQLite's own interface")]
 fn watch() -> Result<(), String> {
     // SAFETY: `opened` has the signature that SQLite calls, and lives as long as the program.

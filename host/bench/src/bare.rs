@@ -1,4 +1,4 @@
-//! A plain loop of instances, as anybody would write it with wasmtime: what a call costs before the engine adds anything.
+//! Calls plugins in a plain loop over wasmtime: the cost of a call without the engine.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub struct Bare {
     tasks: Vec<(TaskPluginAllPre<State>, Arc<Script>)>,
 }
 
-/// What one call is given and answered, as it crosses the boundary.
+/// The arguments and answers of one call, as text.
 struct Script {
     inputs: String,
     settings: String,
@@ -44,7 +44,7 @@ struct Script {
     answers: Vec<Reply>,
 }
 
-/// What an effect was answered.
+/// The answer of an effect.
 #[derive(Clone)]
 enum Reply {
     Texts(Vec<String>),
@@ -53,7 +53,7 @@ enum Reply {
 }
 
 impl Bare {
-    /// Compiles the components of the plan, which are embedded ones.
+    /// Compiles the components of a plan, which must be embedded ones.
     pub(crate) fn new(plan: &Plan, tapes: &[Arc<Tape>]) -> Result<Self, BenchError> {
         let engine = Engine::new(&config())?;
         let mut linker = Linker::new(&engine);
@@ -64,7 +64,10 @@ impl Bare {
             let name = planned.builtin.as_deref().unwrap_or_default();
             let plugins = Case::plugins();
             let Some((_, bytes)) = plugins.iter().find(|(known, _)| *known == name) else {
-                let message = format!("task `{}` is of no embedded plugin", planned.name);
+                let message = format!(
+                    "the plugin of task `{}` is not an embedded one",
+                    planned.name
+                );
                 return Err(BenchError::Unexpected(message));
             };
             let component = Component::new(&engine, bytes)?;
@@ -76,12 +79,12 @@ impl Bare {
         Ok(Self { engine, tasks })
     }
 
-    /// A fresh instance, its call, and its end.
+    /// Creates an instance, calls it, and drops it.
     pub(crate) fn call(&self, task: usize) -> Result<(), BenchError> {
         self.result(task).map(drop)
     }
 
-    /// What [`call`](Self::call) returns, as text.
+    /// Makes a [`call`](Self::call), and returns its result as text.
     pub(crate) fn result(&self, task: usize) -> Result<String, BenchError> {
         let (pre, script) = &self.tasks[task];
         let state = State {
@@ -91,7 +94,7 @@ impl Bare {
             table: ResourceTable::new(),
         };
         let mut store = Store::new(&self.engine, state);
-        // Never reached: nobody moves this engine's clock.
+        // Never reached: the epoch of this engine is never incremented.
         store.set_epoch_deadline(1);
         let plugin = pre.instantiate(&mut store)?;
         let result = plugin
@@ -101,7 +104,7 @@ impl Bare {
     }
 }
 
-/// As the engine sets its own up: pooled, with what a small plugin touches kept resident, and stopped by epochs.
+/// Configures wasmtime as the engine does: pooled, with the memory of a small plugin kept resident, and interrupted by epochs.
 fn config() -> Config {
     let mut pool = PoolingAllocationConfig::default();
     pool.linear_memory_keep_resident(128 << 10)
@@ -148,7 +151,7 @@ impl Script {
     }
 }
 
-/// What an instance's imports work on.
+/// The state behind an instance's imports.
 struct State {
     script: Arc<Script>,
     answered: usize,
@@ -162,14 +165,14 @@ impl State {
         self.answered += 1;
         match reply {
             Some(reply) => Ok(reply),
-            None => bail!("the recorded call changed less than this one"),
+            None => bail!("the recorded call has fewer effects than this one"),
         }
     }
 
     fn text(&mut self) -> Result<String> {
         match self.next()? {
             Reply::Text(text) => Ok(text),
-            Reply::Texts(_) | Reply::Nothing => bail!("the recorded call was answered otherwise"),
+            Reply::Texts(_) | Reply::Nothing => bail!("the recorded answer has another type"),
         }
     }
 }
@@ -185,9 +188,9 @@ impl WasiView for State {
 
 type Answered<T> = Result<Result<T, types::Error>>;
 
-/// For what the flow's calls never ask.
+/// Fails in imports that the flow's calls do not use.
 fn not_recorded<T>() -> Result<T> {
-    bail!("the recorded calls do not ask this")
+    bail!("the recorded calls do not use this function")
 }
 
 impl types::Host for State {}
@@ -296,7 +299,7 @@ impl quota::Host for State {
     fn reserve(&mut self, _deltas: Vec<quota::Delta>) -> Counted<Vec<String>> {
         match self.next()? {
             Reply::Texts(ids) => Ok(Ok(ids)),
-            Reply::Text(_) | Reply::Nothing => bail!("the recorded call was answered otherwise"),
+            Reply::Text(_) | Reply::Nothing => bail!("the recorded answer has another type"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the engine adds to a call: the flow's seven calls made by the engine and by a bare loop, in turns, in one thread.
+//! Measures the engine's overhead per call: makes the flow's seven calls by the engine and by a bare loop, in turns, in one thread.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::canned::{Canned, Tape, record};
 use crate::stage::Stage;
 use crate::{BenchError, Case, meter};
 
-/// As many as make the median steady.
+/// A number of rounds that gives a stable median.
 pub const ROUNDS: usize = 200;
 
-/// Calls of one task in one turn.
+/// The number of calls of one task in one turn.
 const TURN: usize = 4;
 
-/// One instance and its call: the mean over the flow's seven tasks of the median over the rounds.
+/// Time of one instance and its call: the mean over the flow's seven tasks of the median over the rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Calls {
     /// Made by a bare loop.
@@ -26,7 +26,7 @@ pub struct Calls {
     pub engine: Duration,
 }
 
-/// The flow's seven tasks, each with a recorded call, ready to be made again.
+/// The flow's seven tasks, each with a recorded call that can be replayed.
 pub struct Both {
     engine: Vec<(Arc<dyn Task>, Arc<Tape>)>,
     bare: Bare,
@@ -36,7 +36,7 @@ impl Both {
     /// Records the calls of one successful flow.
     ///
     /// # Errors
-    /// [`BenchError`] when it does not succeed, or one of the sandboxes cannot be set up.
+    /// [`BenchError`] when the flow does not succeed, or one of the sandboxes cannot be set up.
     pub fn new(plugins: &Arc<Plugins>) -> Result<Self, BenchError> {
         let stage = Stage::in_memory(Case::Success, plugins)?;
         let tapes: Vec<Arc<Tape>> = record(&stage)?.into_iter().map(Arc::new).collect();
@@ -46,31 +46,31 @@ impl Both {
         Ok(Self { engine, bare })
     }
 
-    /// How many tasks there are.
+    /// Returns the number of tasks.
     #[expect(clippy::len_without_is_empty, reason = "there are always seven")]
     pub fn len(&self) -> usize {
         self.engine.len()
     }
 
-    /// The inputs of a task, which the engine takes for good.
+    /// Returns a copy of the inputs of a task, because the engine's call consumes them.
     pub fn inputs(&self, task: usize) -> Object {
         self.engine[task].1.inputs.clone()
     }
 
-    /// One call of a task, made by the engine.
+    /// Calls a task by the engine.
     ///
     /// # Errors
-    /// The call's.
+    /// Those of the call.
     pub fn call_engine(&self, task: usize, inputs: Object) -> Result<(), BenchError> {
         let (task, tape) = &self.engine[task];
         task.call(&Canned::context(tape), inputs)?;
         Ok(())
     }
 
-    /// One call of a task, made by the bare loop.
+    /// Calls a task by the bare loop.
     ///
     /// # Errors
-    /// The call's.
+    /// Those of the call.
     pub fn call_bare(&self, task: usize) -> Result<(), BenchError> {
         self.bare.call(task)
     }
@@ -92,8 +92,8 @@ impl Both {
     }
 }
 
-/// Makes the calls in turns, so that whatever else the machine does hits both alike. A turn is short, and of each task's
-/// turns the median counts: one that was interrupted says nothing.
+/// Makes the calls in short turns, so that other load on the machine affects both sides equally. Uses the median of each task's turns,
+/// which ignores interrupted ones.
 ///
 /// # Errors
 /// [`BenchError`] of a call.
@@ -117,7 +117,7 @@ pub fn compare(plugins: &Arc<Plugins>, rounds: usize) -> Result<Calls, BenchErro
     })
 }
 
-/// One call, of the turns of each task.
+/// Returns the mean time of a call over the tasks, from the turns of each task.
 fn mean_call(turns: Vec<Vec<Duration>>) -> Duration {
     let calls = u32::try_from(turns.len() * TURN).unwrap_or(u32::MAX);
     turns.into_iter().map(meter::median).sum::<Duration>() / calls.max(1)

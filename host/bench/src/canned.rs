@@ -1,4 +1,4 @@
-//! What the host answered to each task of one real flow, to be answered again without a database.
+//! Records the host's answers to each task of a real flow, and replays them without a database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use cairn::{Context, Identity, Object, Task, TaskError, TaskSpec, Value};
 use crate::BenchError;
 use crate::stage::Stage;
 
-/// One call of a task: what it was given, and what it was answered.
+/// A recorded call of a task: its inputs and the host's answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Tape {
     pub(crate) requester: Identity,
@@ -25,7 +25,7 @@ pub(crate) struct Tape {
     pub(crate) found: Vec<Answered>,
 }
 
-/// An answer that can be given again.
+/// A recorded answer.
 #[derive(Clone)]
 pub(crate) struct Answered {
     again: Arc<dyn Fn() -> AnyAnswer + Send + Sync>,
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Answered {
 }
 
 impl Answered {
-    /// An answer of one of the types that the benchmark's tasks are answered with.
+    /// Records an answer, if it has one of the types that occur in the benchmark's tasks.
     fn new(answer: &AnyAnswer, shown: Value) -> Result<Self, TaskError> {
         type Again = Arc<dyn Fn() -> AnyAnswer + Send + Sync>;
         fn of<T: Clone + Send + Sync + 'static>(answer: &AnyAnswer) -> Option<Again> {
@@ -58,7 +58,7 @@ impl Answered {
     }
 }
 
-/// Runs one flow of the stage, and returns what was said in the call of each of its tasks, in order.
+/// Runs one flow of the stage, and returns the recorded calls of its tasks, in order.
 pub(crate) fn record(stage: &Stage) -> Result<Vec<Tape>, BenchError> {
     let tapes = Arc::new(Mutex::new(Vec::new()));
     let tasks = stage.ready.tasks().iter().cloned();
@@ -74,7 +74,7 @@ pub(crate) fn record(stage: &Stage) -> Result<Vec<Tape>, BenchError> {
     Ok(tapes.clone())
 }
 
-/// A task, and where its calls are taken down.
+/// A task whose calls are recorded.
 struct Spy {
     task: Arc<dyn Task>,
     tapes: Arc<Mutex<Vec<Tape>>>,
@@ -105,7 +105,7 @@ impl Task for Spy {
     }
 }
 
-/// A context that takes down what it answers.
+/// A context that records its answers.
 struct Heard {
     context: Arc<dyn Context>,
     tape: Mutex<Tape>,
@@ -137,7 +137,7 @@ impl ContextLayer for Heard {
     }
 }
 
-/// A context that answers from a tape: what the engine's calls cost without a store.
+/// A context that replays a tape, to measure the engine's calls without a store.
 pub(crate) struct Canned {
     tape: Arc<Tape>,
     answered: AtomicUsize,
@@ -156,9 +156,12 @@ impl Canned {
 
 fn next(answers: &[Answered], next: &AtomicUsize) -> Result<AnyAnswer, TaskError> {
     let answer = answers.get(next.fetch_add(1, Ordering::Relaxed));
-    answer
-        .map(|answer| (answer.again)())
-        .ok_or_else(|| TaskError::new("NotRecorded", "the recorded call asked less than this one"))
+    answer.map(|answer| (answer.again)()).ok_or_else(|| {
+        TaskError::new(
+            "NotRecorded",
+            "the recorded call has fewer host calls than this one",
+        )
+    })
 }
 
 impl Context for Canned {

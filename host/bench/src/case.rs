@@ -1,4 +1,4 @@
-//! How a measured flow ends, and what makes it end so.
+//! The ends of a measured flow, with the manifest, request and quota that lead to each.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::BenchError;
 
-/// The plugin that stands in for `volume-cast` in [`Case::CastFails`]: it sends its message, and fails.
+/// The plugin that replaces `volume-cast` in [`Case::CastFails`]: it sends its message, then fails.
 const CAST_FAILS: (&str, &[u8]) = (
     "cast-fails",
-    include_bytes!("../../../tests/guests/cast-fails.wat"),
+    include_bytes!("../../../examples/volume-create/cast-fails.wat"),
 );
 
 const FLOW: &str = include_str!("../../../examples/volume-create/flow.toml");
@@ -24,23 +24,23 @@ const REQUEST: &str = include_str!("../../../examples/volume-create/request.json
 const REQUEST_OVER_QUOTA: &str =
     include_str!("../../../examples/volume-create/request-over-quota.json");
 
-/// How each flow ends.
+/// The end of each measured flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Case {
-    /// Seven tasks, a volume.
+    /// Seven tasks create a volume.
     Success,
-    /// The third task finds quota exceeded; three tasks are reverted, and nothing is left.
+    /// The third task exceeds the quota; three tasks are reverted, and no change remains.
     OverQuota,
-    /// The last task fails; seven are reverted, and the volume is left in `error`.
+    /// The last task fails; seven are reverted, and the volume remains in `error`.
     CastFails,
 }
 
 impl Case {
-    /// Every case.
+    /// All cases.
     pub const ALL: [Self; 3] = [Self::Success, Self::OverQuota, Self::CastFails];
 
-    /// As the command line writes it.
+    /// Returns its name on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -49,17 +49,17 @@ impl Case {
         }
     }
 
-    /// The plugins that its manifest may name as `builtin`.
+    /// Returns the plugins that manifests of cases may refer to as `builtin`.
     pub fn plugins() -> Vec<(&'static str, &'static [u8])> {
         let mut plugins = cairn_bundle::PLUGINS.to_vec();
         plugins.push(CAST_FAILS);
         plugins
     }
 
-    /// The flow: the one of the examples. Where that names the plugin that fails by its file, the embedded one is meant.
+    /// Returns the manifest of the examples' flow. Replaces the file of the plugin that fails by the embedded plugin.
     ///
     /// # Errors
-    /// When the example is no manifest any more.
+    /// The example is not a valid manifest.
     pub fn manifest(self) -> Result<Manifest, Diagnostic> {
         let (text, name) = match self {
             Self::Success | Self::OverQuota => (FLOW.to_owned(), "flow.toml"),
@@ -68,7 +68,7 @@ impl Case {
         Manifest::parse(&text, Path::new(name), &cairn::grant_kinds())
     }
 
-    /// What an operator asks for.
+    /// Returns the raw request.
     pub(crate) fn request(self) -> Value {
         let text = match self {
             Self::Success | Self::CastFails => REQUEST,
@@ -77,7 +77,7 @@ impl Case {
         serde_json::from_str(text).expect("the examples' requests are JSON")
     }
 
-    /// No limit on what succeeds, and the usual one on what does not.
+    /// Returns the quota settings: no limit for flows that succeed, else the default limit.
     pub(crate) fn quota(self) -> QuotaConfig {
         let gigabytes = match self {
             Self::Success | Self::CastFails => -1,
@@ -90,10 +90,10 @@ impl Case {
         }
     }
 
-    /// Whether a flow ended as this case says.
+    /// Checks that a flow ended as this case expects.
     ///
     /// # Errors
-    /// [`BenchError::Unexpected`], with how it ended instead.
+    /// [`BenchError::Unexpected`], with the actual end.
     pub fn check(self, report: &Report) -> Result<(), BenchError> {
         let error = report.error.as_ref().map(|error| error.kind.as_str());
         let as_expected = match self {

@@ -1,4 +1,4 @@
-//! Drives flows through a stage, so many in flight, and measures.
+//! Runs flows on a stage with a given number in flight, and measures them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,28 +13,28 @@ use cairn::host::HostError;
 use crate::stage::Stage;
 use crate::{BenchError, meter};
 
-/// How many flows, and how many at once.
+/// The number of flows, and how many run at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) flows: usize,
     pub(crate) concurrency: usize,
-    /// All are submitted before the first one is waited for.
+    /// Whether all are submitted at once.
     pub(crate) queued: bool,
 }
 
-/// What a drive came to.
+/// The measurements of a run.
 #[derive(Debug)]
 pub(crate) struct Drive {
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
     pub(crate) commits: u64,
     pub(crate) max_rss_mib: f64,
-    /// Of each flow, sorted.
+    /// The time of each flow, sorted.
     times: Vec<Duration>,
 }
 
 impl Drive {
-    /// The time within which so many of a hundred flows were reported.
+    /// Returns the time within which this percentage of flows were reported.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.times.len() * percent).div_ceil(100);
         let time = self.times.get(rank.saturating_sub(1));
@@ -42,7 +42,7 @@ impl Drive {
     }
 }
 
-/// Runs the flows: the next one is submitted when one is reported. A few flows come first and are not measured.
+/// Runs the flows, submitting one when another is reported. Runs some flows before, to warm up, which are not measured.
 pub(crate) fn measure(load: Load, stage: &Arc<Stage>) -> Result<Drive, BenchError> {
     let in_flight = if load.queued {
         load.flows
@@ -68,7 +68,7 @@ pub(crate) fn measure(load: Load, stage: &Arc<Stage>) -> Result<Drive, BenchErro
     })
 }
 
-/// Runs so many flows, so many of them in flight, and says how long each took from its submission to its report.
+/// Runs `flows` flows, `in_flight` of them at once, and returns the time of each from submission to report.
 fn run(stage: &Arc<Stage>, flows: usize, in_flight: usize) -> Result<Vec<Duration>, BenchError> {
     let (tell, told) = channel();
     let round = Arc::new(Round {
@@ -86,14 +86,14 @@ fn run(stage: &Arc<Stage>, flows: usize, in_flight: usize) -> Result<Vec<Duratio
     Ok(std::mem::take(&mut *round.times()))
 }
 
-/// Flows that are driven: whoever is told of one submits the next, so that nobody has to be woken for it.
+/// A run of flows. The callback that receives a report submits the next flow, so that no thread has to be woken for it.
 struct Round {
     stage: Arc<Stage>,
-    /// Not submitted yet.
+    /// The number of flows that are not submitted yet.
     left: AtomicUsize,
     times: Mutex<Vec<Duration>>,
     flows: usize,
-    /// Told once: at the end, or of the first thing that goes wrong.
+    /// Receives the end of the run, or the first error.
     tell: Sender<Result<(), BenchError>>,
 }
 
@@ -112,16 +112,16 @@ impl Round {
         self.stage.submit(self.stage.ask(), move |report| {
             let result = round.reported(begin.elapsed(), report);
             let tell = round.tell.clone();
-            // The last handle of the stage must not go here, where the host itself works.
+            // Dropped before the receiver is told, so that no thread of the host drops the last handle of the stage.
             drop(round);
             if let Some(result) = result {
-                // Whoever waits has heard of another flow's failure when it is gone.
+                // The receiver is gone if it got another flow's error before.
                 let _ = tell.send(result);
             }
         })
     }
 
-    /// Takes one flow's report; says what is to be told, if anything is.
+    /// Takes a flow's report, and submits the next flow; returns the end of the run or an error, if any.
     fn reported(
         self: &Arc<Self>,
         time: Duration,

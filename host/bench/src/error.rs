@@ -1,32 +1,32 @@
 use cairn::error::Diagnostic;
+use cairn::flow_request::RequestError;
 use cairn::host::HostError;
 use cairn::plugin::PluginError;
-use cairn::request::RequestError;
 use cairn::{FlowError, StoreError, TaskError};
 
-/// Why nothing was measured.
+/// The reason why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BenchError {
-    /// The host.
+    /// An error of the host.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The database of a host.
+    /// An error of the host's database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The database of a baseline.
+    /// An error of a baseline's database.
     #[error("a baseline's database: {0}")]
     Sqlite(rusqlite::Error),
-    /// The sandbox of a baseline.
+    /// An error of a baseline's sandbox.
     #[error("the bare loop of instances: {0:#}")]
     Sandbox(wasmtime::Error),
-    /// The folder of the databases.
+    /// An error of a file or folder.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The folder is kept in memory, where a commit costs nothing.
+    /// The folder of the databases cannot be used, for example because it is kept in memory, where a commit costs nothing.
     #[error(transparent)]
     Folder(Diagnostic),
-    /// A flow did not do what its case says, so its cost says nothing.
+    /// A flow did not end as its case expects, so its cost is meaningless.
     #[error("{0}")]
     Unexpected(String),
 }

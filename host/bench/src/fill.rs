@@ -1,4 +1,4 @@
-//! Fills a database beforehand, to see whether flows slow down as it grows.
+//! Fills a database before a run, to measure whether flows slow down as it grows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use rusqlite::params;
 use crate::recorded::{Recording, Way};
 use crate::{BenchError, Case, meter, stage};
 
-/// Projects that own the volumes, that of the flows among them.
+/// The number of projects that own the volumes, including that of the measured flows.
 const PROJECTS: u32 = 1000;
 
-/// What is there before.
+/// The rows before a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fill {
     pub(crate) volumes: u32,
@@ -21,12 +21,12 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    /// A database with all of it at `path`; none where nothing is asked for.
+    /// Makes a database with these rows at `path`; returns `None` if there are none.
     pub(crate) fn template(self, path: &Path, case: Case) -> Result<Option<PathBuf>, BenchError> {
         if self.volumes == 0 && self.finished_flows == 0 {
             return Ok(None);
         }
-        // The schema is the store's own.
+        // The store creates the schema.
         drop(Sqlite::open(
             path,
             SqliteConfig::default(),
@@ -63,7 +63,7 @@ impl Fill {
                 "FAILURE"
             };
             let recording = Recording::of(Way::Floor, case);
-            // Ids of flows grow with time, as these do.
+            // These ids increase with time, as those of real flows do.
             let flow = "unhex(printf('018f0000%04x70008000%012x', n >> 24, n))";
             connection.execute(
                 &format!(

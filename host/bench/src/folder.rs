@@ -8,23 +8,23 @@ use tempfile::TempDir;
 
 use crate::BenchError;
 
-/// How the name of each folder begins.
+/// The prefix of each folder's name.
 const PREFIX: &str = ".cairn-bench-";
 
-/// The file in it that is locked for as long as its process lives: the system frees the lock however that ends.
+/// The file in it that its process keeps locked. The system releases the lock when the process ends in any way.
 const LOCK: &str = "lock";
 
-/// A folder on a disk for the databases of one run, which is gone with this.
+/// A folder on a disk for the databases of one run. It is removed on drop.
 pub struct Folder {
     folder: TempDir,
     _lock: File,
 }
 
 impl Folder {
-    /// A new folder in `parent`. Those are removed that processes left there which are dead.
+    /// Creates a folder in `parent`, and removes the folders of dead processes there.
     ///
     /// # Errors
-    /// [`BenchError::Folder`] when `parent` is kept in memory, or nothing can be made there.
+    /// [`BenchError::Folder`] when `parent` is kept in memory, or the folder cannot be created.
     pub fn within(parent: &Path) -> Result<Self, BenchError> {
         let unusable = |problem: String| {
             let message = format!("{}: {problem}", parent.display());
@@ -42,7 +42,7 @@ impl Folder {
 
     fn new(parent: &Path) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        // Nobody sees it by its name before it is locked.
+        // The file gets its final name only after it is locked.
         let unlocked = folder.path().join(".lock");
         let lock = File::create_new(&unlocked)?;
         lock.lock()?;
@@ -53,18 +53,18 @@ impl Folder {
         })
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where a database of this name is.
+    /// Returns the path of a database with this name.
     pub fn database(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.db"))
     }
 }
 
-/// Removes the folders of this user in `parent` whose lock is there and free. What nobody can be sure of stays.
+/// Removes the folders of this user in `parent` whose lock exists and is free. Others may be in use.
 fn remove_abandoned(parent: &Path) {
     let own = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -76,17 +76,17 @@ fn remove_abandoned(parent: &Path) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) || !is_own(&entry) {
             continue;
         }
-        // It is held until the folder is gone, so that only one process removes it.
+        // The lock is held until the folder is removed, so that only one process removes it.
         if let Ok(lock) = cairn::file::open(&entry.path().join(LOCK))
             && lock.try_lock().is_ok()
         {
-            // Somebody may try again.
+            // A later run tries again.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-/// Whether a folder's file system writes to no disk.
+/// Returns whether a folder's file system is kept in memory.
 fn is_in_memory(folder: &Path) -> io::Result<bool> {
     const TMPFS: i64 = 0x0102_1994;
     const RAMFS: i64 = 0x8584_58f6;

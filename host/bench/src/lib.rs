@@ -1,9 +1,9 @@
-//! What flows cost, and what the same work costs without Cairn.
+//! Measures the cost of flows, and of the same work without Cairn.
 //!
-//! [`run`] drives the volume-create flow through a [`Host`](cairn::Host) on a database on disk, every call in a fresh sandboxed
-//! instance, and measures in the same run what that can be held against: the SQL alone, in bulk and statement by statement
-//! ([`recorded`]), the engine with native tasks ([`native`]), and a bare loop of instances ([`calls`]). The parts are public so that `benches/parts.rs` can watch them
-//! one by one.
+//! [`run`] runs the volume-create flow on a [`Host`](cairn::Host) with a database on disk, every call in a fresh sandboxed
+//! instance. The same run measures the baselines: the SQL alone, in bulk and statement by statement ([`recorded`]), the engine with
+//! native tasks ([`native`]), and a bare loop of instances ([`calls`]). The parts are public so that `benches/parts.rs` can measure
+//! them separately.
 
 #![warn(missing_docs)]
 
@@ -39,31 +39,31 @@ use stage::{Stage, Tasks};
 
 pub use stage::Storage;
 
-/// What is measured.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How each flow ends.
+    /// The end of each flow.
     pub case: Case,
-    /// What the flows are kept in. The baselines are on disk whatever it is.
+    /// The storage of the flows. The baselines are always on disk.
     pub storage: Storage,
-    /// How many flows are measured, one or more.
+    /// The number of measured flows, one or more.
     pub flows: usize,
-    /// How many are in flight, one or more.
+    /// The number of flows in flight, one or more.
     pub concurrency: usize,
-    /// Whether all flows are submitted before the first is waited for.
+    /// Whether all flows are submitted at once.
     pub queued: bool,
-    /// Volumes that are there before; none with [`Storage::Memory`].
+    /// The number of volumes before the run; 0 with [`Storage::Memory`].
     pub volumes: u32,
-    /// Finished flows that are there before; none with [`Storage::Memory`].
+    /// The number of finished flows before the run; 0 with [`Storage::Memory`].
     pub finished_flows: u32,
 }
 
-/// Measures. Databases are made in `folder`, and are gone when this returns.
+/// Measures flows and baselines. Databases are created in `folder`, and removed when this returns.
 ///
-/// The real run comes first, so that its peak of memory is its own: the baselines run after that has been read.
+/// The flows run first, so that their peak memory is read before the baselines run.
 ///
 /// # Errors
-/// [`BenchError`]; a flow that does not end as its case says is one, and so is a store that cannot be filled.
+/// [`BenchError`], also for a flow that does not end as its case expects and for a store that cannot be filled.
 pub fn run(
     options: &Options,
     plugins: &Arc<Plugins>,
@@ -146,7 +146,7 @@ pub fn run(
     })
 }
 
-/// Copies a database that nobody has open.
+/// Copies a database that is not open.
 fn copy(from: &Path, to: &Path) -> Result<(), BenchError> {
     std::fs::copy(from, to).map(drop).map_err(|error| {
         let message = format!("{}: {error}", to.display());

@@ -1,4 +1,4 @@
-//! What the machine says of time, processors and memory.
+//! Reads CPU time, load and memory, and measures commits.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::BenchError;
 
-/// CPU time of the whole process so far, user and system.
+/// Returns the CPU time of the whole process so far, user and system.
 pub(crate) fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -16,13 +16,13 @@ pub(crate) fn cpu() -> Duration {
     Duration::new(seconds, nanoseconds)
 }
 
-/// Makes [`max_rss_mib`] count from now on. Where the kernel does not offer that, what was before counts as well.
+/// Resets [`max_rss_mib`]. If the kernel does not support that, earlier peaks count as well.
 pub(crate) fn forget_max_rss() {
     // "5" resets the high-water mark: proc(5).
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// The most memory that was resident so far, in MiB; 0 where the kernel does not say.
+/// Returns the peak resident memory in MiB; 0 if the kernel does not provide it.
 pub(crate) fn max_rss_mib() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status.lines().find_map(|line| {
@@ -36,7 +36,7 @@ pub(crate) fn max_rss_mib() -> f64 {
     kib.unwrap_or(0.0) / 1024.0
 }
 
-/// The machine's load average over a minute; 0 where the kernel does not say.
+/// Returns the machine's load average over a minute; 0 if the kernel does not provide it.
 pub(crate) fn load1() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace()
@@ -45,7 +45,7 @@ pub(crate) fn load1() -> f64 {
         .unwrap_or(0.0)
 }
 
-/// A connection set up as the store's own.
+/// Opens a connection with the store's settings.
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     let _: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -55,7 +55,7 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// How long one small commit takes; the median of many on a new database.
+/// Measures a small commit: the median of many on a new database.
 pub(crate) fn median_commit(path: &Path) -> Result<Duration, BenchError> {
     const COMMITS: i64 = 300;
     let connection = connect(path)?;
@@ -70,7 +70,7 @@ pub(crate) fn median_commit(path: &Path) -> Result<Duration, BenchError> {
     Ok(median(times))
 }
 
-/// The middle one; of an even number the later of the two.
+/// Returns the median; for an even number of times, the later of the middle two.
 pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()

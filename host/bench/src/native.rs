@@ -1,5 +1,5 @@
-//! The flow's tasks as native code: the same effects, look-ups and results as the plugins have on the benchmark's requests,
-//! without a sandbox. What they cost is the engine's.
+//! Implements the flow's tasks in native code: the same effects, look-ups and results as the plugins for the benchmark's requests,
+//! without a sandbox, to measure the engine alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::BenchError;
 
-/// The tasks of a plan in the same order and with the same wiring, as native code.
+/// Returns native counterparts of the tasks of a plan, in the same order and with the same wiring.
 ///
 /// # Errors
 /// [`BenchError::Unexpected`] for a plugin that has no native counterpart.
@@ -39,7 +39,7 @@ pub fn tasks(plan: &Plan, ready: &ReadyPlan) -> Result<Vec<ReadyTask>, BenchErro
         .collect()
 }
 
-/// The native counterpart of a plugin; the plugin itself where there is none.
+/// Returns the native counterpart of a plugin, or the plugin itself if there is none.
 pub(crate) fn in_place_of(planned: &PlannedTask, task: Arc<dyn Task>) -> Arc<dyn Task> {
     native(planned, &task).unwrap_or(task)
 }
@@ -141,7 +141,7 @@ impl Task for Native {
                 })?;
             }
             Work::Arm => {
-                // The plugin looks for a `volume_spec` in every result.
+                // The plugin searches all results for a `volume_spec`.
                 std::hint::black_box(context.results());
                 context.checkpoint()?;
                 to_error(context, result)?;
@@ -152,7 +152,7 @@ impl Task for Native {
     }
 }
 
-/// Puts the volume of a result into `error`.
+/// Sets the status of a result's volume to `error`.
 fn to_error(context: &dyn Context, result: &Value) -> Result<(), TaskError> {
     let mut changes = Object::new();
     changes.insert("status".to_owned(), "error".into());
@@ -314,10 +314,10 @@ mod tests {
     use crate::recorded::variables;
     use crate::stage::Stage;
 
-    /// The journal of a flow, with ids and times named in order of their appearance.
+    /// Runs a flow; returns its journal, with ids and times replaced by names in order of their appearance.
     fn journal(stage: &Stage, tasks: &[ReadyTask]) -> Vec<Value> {
         let flow = stage.flow(tasks, stage.ask()).unwrap();
-        // Its end is told by the journal.
+        // The journal contains its end.
         let _ = flow.run();
         let entries = stage
             .host
@@ -349,7 +349,7 @@ mod tests {
         }
     }
 
-    /// Without what is only for people, and times of day.
+    /// Removes messages and times from an event.
     fn without_words(event: &Value) -> Value {
         match event {
             Value::Object(fields) => fields

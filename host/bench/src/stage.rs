@@ -1,4 +1,4 @@
-//! A host on a new database, ready to run flows of one case.
+//! Sets up a host with a database and the plan of a case, ready to run its flows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,39 +13,39 @@ use cairn::{
     Domains, Flow, FlowError, Host, Identity, Plan, Report, Sqlite, SqliteConfig, Store,
     Submission, Value,
 };
-use cairn::{request, volumes};
+use cairn::{flow_request, volumes};
 use serde::Serialize;
 
 use crate::{BenchError, Case, native};
 
-/// What does the work of a flow's tasks.
+/// The implementation of a flow's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tasks {
-    /// The plugins.
+    /// Plugins.
     Plugins,
     /// Native code with the same effects.
     Native,
 }
 
-/// What flows are kept in.
+/// The storage of flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Storage {
     /// A SQLite database on disk.
     Sqlite,
-    /// Tables in this process, without SQL and without a disk: what is left is the engine's.
+    /// Tables in memory, without SQL and disk, to measure the engine alone.
     Memory,
 }
 
-/// What one flow is asked, and by whom.
+/// The requester and the request of a flow.
 pub struct Asked {
     requester: Identity,
     request: Value,
 }
 
-/// A host, the plan of a case, and what every flow is asked.
+/// A host, the plan of a case, and the request of every flow.
 pub struct Stage {
-    /// How its flows end.
+    /// The end of its flows.
     pub case: Case,
     /// The host.
     pub host: Host,
@@ -53,14 +53,15 @@ pub struct Stage {
     pub plan: Plan,
     /// The plan with its tasks.
     pub ready: Arc<ReadyPlan>,
-    /// Who asks.
+    /// The requester of the flows.
     pub requester: Identity,
-    /// What the flow is given.
+    /// The request of the flows.
     pub request: Value,
 }
 
 impl Stage {
-    /// On a database on disk, which is made when it is not there. So many requests may wait for a worker.
+    /// Opens a stage on a database on disk, which is created if it does not exist. `queue` is the number of requests that may wait for
+    /// a worker.
     ///
     /// # Errors
     /// [`BenchError`] of the store, of the sandbox and of the plan.
@@ -75,7 +76,7 @@ impl Stage {
         Self::on(Arc::new(store), case, plugins, tasks, queue)
     }
 
-    /// On a SQLite database in memory, which is gone with the stage.
+    /// Opens a stage on a SQLite database in memory, which is lost when the stage is dropped.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -84,7 +85,7 @@ impl Stage {
         Self::on(Arc::new(store), case, plugins, Tasks::Plugins, 1)
     }
 
-    /// On [`Storage::Memory`].
+    /// Opens a stage on [`Storage::Memory`].
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -99,7 +100,7 @@ impl Stage {
         Self::on(Arc::new(store), case, plugins, tasks, queue)
     }
 
-    /// On a database on disk, whose batches are committed only when a flow waits for them.
+    /// Opens a stage on a database on disk whose batches are committed only when a flow waits for them.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -146,7 +147,7 @@ impl Stage {
         })
     }
 
-    /// What each of its flows is asked.
+    /// Returns the requester and the request of each of its flows.
     pub fn ask(&self) -> Asked {
         Asked {
             requester: self.requester.clone(),
@@ -154,10 +155,10 @@ impl Stage {
         }
     }
 
-    /// Asks for one flow, and has `then` told what came of it.
+    /// Submits one flow; `then` receives its report.
     ///
     /// # Errors
-    /// The host's.
+    /// Those of the host.
     pub fn submit(
         &self,
         asked: Asked,
@@ -175,7 +176,7 @@ impl Stage {
     /// Runs one flow of these tasks to its end, as the host would.
     ///
     /// # Errors
-    /// The store's.
+    /// Those of the store.
     pub fn run_tasks(&self, tasks: &[ReadyTask], asked: Asked) -> Result<Report, HostError> {
         let flow = self.flow(tasks, asked)?;
         match flow.run() {
@@ -184,10 +185,10 @@ impl Stage {
         }
     }
 
-    /// A flow of these tasks, in PENDING.
+    /// Makes a flow of these tasks, in PENDING.
     ///
     /// # Errors
-    /// None; that a task cannot be added to a flow that runs.
+    /// That of adding a task to a running flow, which does not occur here.
     pub fn flow(&self, tasks: &[ReadyTask], asked: Asked) -> Result<Flow, HostError> {
         let store: Arc<dyn Store> = Arc::clone(self.host.store()) as _;
         let flow = Flow::builder(&self.plan.name)
@@ -203,11 +204,11 @@ impl Stage {
     }
 }
 
-/// The request of a case, as the plan's action has it. Not every store runs the SQL that this takes.
+/// Resolves the request of a case by the plan's action. Uses a SQLite store, because not every store can run the SQL for this.
 fn resolve(plan: &Plan, case: Case, requester: &Identity) -> Result<Value, BenchError> {
     let store = Sqlite::in_memory(config(case)?, Arc::new(SystemClock))?;
     store.try_read(requester, |view| {
-        Ok(request::resolve(
+        Ok(flow_request::resolve(
             plan.action.as_deref(),
             &case.request(),
             None,
@@ -216,7 +217,7 @@ fn resolve(plan: &Plan, case: Case, requester: &Identity) -> Result<Value, Bench
     })
 }
 
-/// Who asks for every flow.
+/// Returns the requester of every flow.
 pub(crate) fn requester() -> Identity {
     Identity::new("demo", "demo")
 }

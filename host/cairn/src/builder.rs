@@ -17,20 +17,20 @@ use crate::extensions::{capabilities_of, extensions_with, grant_kinds_of};
 use crate::operator;
 use crate::short::Cairn;
 
-/// Makes the compiler of components that do not come with the program.
+/// Makes the compiler of components that are not built in.
 type MakeCompiler = dyn FnOnce(CompileConfig) -> Arc<dyn Compiler>;
 
-/// Passes a change on to the builder of the host.
+/// A setting to be applied to the host's builder.
 type Change = Box<dyn FnOnce(HostBuilder) -> HostBuilder>;
 
-/// Where flows are kept.
+/// The place where flows are stored.
 enum Place {
     File(PathBuf),
     Memory,
     Store(Arc<dyn HostStore>),
 }
 
-/// What a [`Cairn`] is made of. What is not said here is as `cairn.toml` says, where one is named, else the default.
+/// Configures a [`Cairn`]. A setting that is not made here comes from `cairn.toml` if one is named, else it has its default.
 #[must_use]
 pub struct CairnBuilder {
     place: Option<Place>,
@@ -46,8 +46,8 @@ pub struct CairnBuilder {
 }
 
 impl Cairn {
-    /// Opens the SQLite database at `path`, which is made when it is not there, with the domains and the built-in plugins that come with
-    /// this crate and its default policy. Plugins of others are refused: see [`CairnBuilder::compiler`].
+    /// Opens the SQLite database at `path`, and creates it if it does not exist, with the domains and built-in plugins of this crate and
+    /// the default policy. Components that are not built in are refused: see [`CairnBuilder::compiler`].
     ///
     /// # Errors
     /// [`HostError::Store`] when the database cannot be used, [`HostError::Plugin`] when this machine cannot run plugins.
@@ -55,7 +55,7 @@ impl Cairn {
         Self::builder().database(path).build()
     }
 
-    /// Begins with what [`open`](Self::open) takes, without a database.
+    /// Returns a builder with the settings of [`open`](Self::open), without a database.
     pub fn builder() -> CairnBuilder {
         CairnBuilder {
             place: None,
@@ -78,40 +78,40 @@ impl Cairn {
 }
 
 impl CairnBuilder {
-    /// Keeps flows in the SQLite database at this path, which is made when it is not there. Beside it stand `PATH.key`, the master key of
-    /// the key store, `PATH.components`, the components of stored plans, and `PATH.locks`.
+    /// Stores flows in the SQLite database at this path, which is created if it does not exist. Files beside it: `PATH.key`, the master
+    /// key of the key store; `PATH.components`, the components of stored plans; and `PATH.locks`.
     pub fn database(mut self, path: impl AsRef<Path>) -> Self {
         self.place = Some(Place::File(path.as_ref().to_owned()));
         self
     }
 
-    /// Keeps flows in a SQLite database in memory, which is gone with the [`Cairn`]: for tests.
+    /// Stores flows in a SQLite database in memory, which is lost when the [`Cairn`] is dropped: for tests.
     pub fn in_memory(mut self) -> Self {
         self.place = Some(Place::Memory);
         self
     }
 
-    /// Keeps flows in a store that was opened elsewhere, with the domains that it was opened with. The domains here add their capabilities
-    /// alone, and the settings of the database in `cairn.toml` have no effect.
+    /// Stores flows in an open store, with the domains that it was opened with. The domains of this builder only add their
+    /// capabilities, and the settings of the database in `cairn.toml` have no effect.
     pub fn store(mut self, store: Arc<dyn HostStore>) -> Self {
         self.place = Some(Place::Store(store));
         self
     }
 
-    /// Reads an operator's `cairn.toml`. Its keys `user` and `project` are the command line's, and have no effect here.
+    /// Reads an operator's `cairn.toml`. Its keys `user` and `project` are for the command line and have no effect here.
     pub fn config(mut self, file: impl AsRef<Path>) -> Self {
         self.config = Some(file.as_ref().to_owned());
         self
     }
 
-    /// Adds a domain with its capabilities and settings. One with the name of a domain that comes with this crate takes its place:
+    /// Adds a domain with its capabilities and settings. It replaces a domain of this crate that has the same name:
     /// `domain(volumes::extension_with(settings))`.
     pub fn domain(mut self, domain: impl Into<Extension>) -> Self {
         self.added.push(domain.into());
         self
     }
 
-    /// Decides by these rules, in place of those of `cairn.toml` and the default ones.
+    /// Uses these access rules instead of those of `cairn.toml` and the default ones.
     pub fn policy(mut self, policy: Arc<Policy>) -> Self {
         self.policy = Some(policy);
         self
@@ -125,12 +125,12 @@ impl CairnBuilder {
         self
     }
 
-    /// Adds a task in native code, which manifests name as a built-in plugin: see [`Planner::native`].
+    /// Adds a task in native code, which manifests refer to as a built-in plugin: see [`Planner::native`].
     pub fn native(self, task: impl Task + 'static) -> Self {
         self.change(move |host| host.native(Arc::new(task)))
     }
 
-    /// Has every task of a plan pass through `interceptor`: see [`HostBuilder::intercept`].
+    /// Replaces or wraps each task of a plan by `interceptor`: see [`HostBuilder::intercept`].
     pub fn intercept(
         self,
         interceptor: impl Fn(&PlannedTask, Arc<dyn Task>) -> Arc<dyn Task> + Send + Sync + 'static,
@@ -138,21 +138,21 @@ impl CairnBuilder {
         self.change(move |host| host.intercept(interceptor))
     }
 
-    /// Runs so many tasks at the same moment: see [`HostBuilder::workers`].
+    /// Sets how many tasks run at the same time: see [`HostBuilder::workers`].
     pub fn workers(self, workers: usize) -> Self {
         self.change(move |host| host.workers(workers))
     }
 
-    /// Lets so many requests wait for a worker: see [`HostBuilder::queue`].
+    /// Sets how many requests may wait for a worker: see [`HostBuilder::queue`].
     pub fn queue(self, requests: usize) -> Self {
         self.change(move |host| host.queue(requests))
     }
 
-    /// Compiles components that do not come with the program. `compiler` is given the limits of `[compile]` in `cairn.toml`.
+    /// Sets the compiler of components that are not built in. `compiler` receives the limits of `[compile]` in `cairn.toml`.
     ///
-    /// Without one such components are refused, because nothing bounds how long the compiler works on a component, and how much memory
-    /// that takes, except a process of its own. `cairn_cli::compile::InChild` is a compiler in a child process with limits. A program that trusts each component that it
-    /// is given may take [`InProcess`](cairn_sandbox::plugin::InProcess).
+    /// Without a compiler such components are refused, because only a process of its own can bound the time and memory of a compilation.
+    /// `cairn_cli::compile::InChild` compiles in a child process with limits. A program that trusts all of its components may use
+    /// [`InProcess`](cairn_sandbox::plugin::InProcess).
     pub fn compiler(
         mut self,
         compiler: impl FnOnce(CompileConfig) -> Arc<dyn Compiler> + 'static,
@@ -161,19 +161,19 @@ impl CairnBuilder {
         self
     }
 
-    /// Keeps compiled components in this folder, which belongs to Cairn alone; without one each process compiles them again.
+    /// Caches compiled components in this folder, which no other program may use; without a cache each process compiles them again.
     pub fn cache(mut self, folder: impl AsRef<Path>) -> Self {
         self.cache = Some(folder.as_ref().to_owned());
         self
     }
 
-    /// Keeps the components of stored plans in this folder, in place of the one beside the database.
+    /// Keeps the components of stored plans in this folder instead of the one beside the database.
     pub fn components(mut self, folder: impl AsRef<Path>) -> Self {
         self.components = Some(folder.as_ref().to_owned());
         self
     }
 
-    /// Keeps the master key of the key store in this file, in place of the one beside the database.
+    /// Keeps the master key of the key store in this file instead of the one beside the database.
     pub fn master_key(mut self, file: impl AsRef<Path>) -> Self {
         self.master_key = Some(file.as_ref().to_owned());
         self
@@ -184,10 +184,10 @@ impl CairnBuilder {
         self
     }
 
-    /// Opens the database and starts the host. Flows that dead processes left behind are taken up by [`Cairn::recover`].
+    /// Opens the database and starts the host. Call [`Cairn::recover`] to recover the flows of dead processes.
     ///
     /// # Errors
-    /// [`HostError::Invalid`] when settings or rules are wrong, no database is named, or domains do not go together;
+    /// [`HostError::Invalid`] when settings or rules are wrong, no database is named, or domains are in conflict;
     /// [`HostError::Store`] when the database cannot be used; [`HostError::Plugin`] when this machine cannot run plugins or the cache
     /// cannot be used.
     pub fn build(self) -> Result<Cairn, HostError> {
@@ -226,7 +226,7 @@ impl CairnBuilder {
     }
 }
 
-/// Opens the store, and returns it with the folder of components beside it, where it is on disk.
+/// Opens the store; returns it with the folder of components beside its database if that is a file.
 fn opened(
     place: Option<Place>,
     extensions: &[Extension],

@@ -1,4 +1,4 @@
-//! The domains that come with this crate, and those that a program adds.
+//! Combines the domains of this crate with those that a program adds.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use cairn_sandbox::capability::{self, Capability};
 use cairn_sandbox::extension::Extension;
 use cairn_sandbox::plugin::PluginConfig;
 
-/// Returns the domains that come with this crate, one for each of the features `volumes` and `records`.
+/// Returns the domains of this crate, one for each of the features `volumes` and `records`.
 pub fn extensions() -> Vec<Extension> {
     vec![
         #[cfg(feature = "volumes")]
@@ -18,7 +18,7 @@ pub fn extensions() -> Vec<Extension> {
     ]
 }
 
-/// Returns the domains that come with this crate and those of a program, which take the place of the former where their names are equal.
+/// Returns the domains of this crate and those of a program. A program's domain replaces one of this crate that has the same name.
 ///
 /// # Errors
 /// Two of the program's domains have one name.
@@ -28,7 +28,7 @@ pub fn extensions_with(added: Vec<Extension>) -> Result<Vec<Extension>, Diagnost
         let name = extension.name();
         if added[..at].iter().any(|other| other.name() == name) {
             let message = format!("two domains are called `{name}`");
-            return Err(Diagnostic::new(message).help("hand each domain over once"));
+            return Err(Diagnostic::new(message).help("add each domain once"));
         }
         match extensions.iter_mut().find(|own| own.name() == name) {
             Some(own) => *own = extension.clone(),
@@ -65,13 +65,13 @@ pub fn grant_kinds_of(extensions: &[Extension]) -> Result<GrantKinds, Diagnostic
     GrantKinds::new(capabilities.map(|capability| capability as _))
 }
 
-/// Registers the capabilities that come with this crate, for reading manifests, settings and lock files.
+/// Registers the capabilities of the core and of this crate's domains, for reading manifests, settings and lock files.
 pub fn grant_kinds() -> GrantKinds {
     grant_kinds_of(&extensions()).expect("they have different names and interfaces")
 }
 
-/// Returns the default configuration of plugins, with the capabilities that come with this crate. It has no compiler for components
-/// of others.
+/// Returns the default configuration of plugins, with the capabilities of the core and of this crate's domains. It has no compiler for
+/// components that are not built in.
 pub fn plugin_config() -> PluginConfig {
     PluginConfig {
         capabilities: capabilities_of(&extensions()),

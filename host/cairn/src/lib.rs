@@ -1,4 +1,4 @@
-//! Flows of tasks that succeed as a unit or are rolled back as a unit.
+//! Cairn, a task engine: runs flows of tasks that succeed as a unit or are rolled back as a unit.
 //!
 //! # In three lines
 //!
@@ -16,16 +16,35 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Cairn::open`] takes a SQLite database, the built-in plugins, the domains that come with this crate, and the default policy. A
-//! [`PlannedFlow`] is a manifest whose every plugin was loaded, checked and wired. The [`Report`] says what each task returned, or why
-//! one failed and what the rollback came to. [`PlannedFlow::submit`] runs many flows at once, and takes the key under which a request is
-//! done once. [`Cairn::recover`] takes up what a process that died left behind: call it when the program starts.
+//! [`Cairn::open`] opens a SQLite database with the built-in plugins, the domains of this crate and the default policy. [`Cairn::flow`]
+//! loads and checks the plugins of a manifest and wires its tasks into a [`PlannedFlow`]. The [`Report`] holds each task's result, or
+//! the error and the verdict of the rollback. [`PlannedFlow::submit`] queues a request, so that many flows run at once, and accepts an
+//! idempotency key. [`Cairn::recover`] recovers the flows of processes that died: call it when the program starts.
+//!
+//! # Where to go next
+//!
+//! | to | see | crate |
+//! |---|---|---|
+//! | configure and use the engine | [`Cairn`], [`CairnBuilder`], [`PlannedFlow`] | this one |
+//! | operate on flows, listen to them, recover them | [`host`], [`flow`] | [`cairn_engine`] |
+//! | write tasks, effects and domains; read reports and journals | [`task`], [`rules`], [`rows`], [`effect`], [`domain`], [`report`], [`history`] | [`cairn_effects`] |
+//! | check manifests, plans, lock files, upgrades and settings | [`manifest`], [`plan`], [`lock`], [`allow`], [`config`], [`upgrade`] | [`cairn_manifest`] |
+//! | load plugins, add capabilities, run admission checks | [`plugin`], [`capability`], [`check`], [`extension`] | [`cairn_sandbox`] |
+//! | open databases; read and change them as an operator | [`store`], [`store::view`], [`store::admin`] | [`cairn_store`] |
+//! | use block storage in tasks, or operate on it | [`volumes`] | [`cairn_volumes`] |
+//! | use JSON records, counters and sequences, or operate on them | [`records`] | [`cairn_records`] |
+//! | read and evaluate access rules | [`policy`] | [`cairn_policy`] |
+//! | handle errors, JSON values, ids and times | [`error`], [`value`], [`id`], [`clock`] | [`cairn_model`] |
+//!
+//! Three more crates build on this one: `cairn_cli` (the command line, also for programs with domains of their own), `cairn_laws`
+//! (tests of plugins) and `cairn_bench` (measurements). The library uses no terminal, no environment variables and no home directory.
+//! `host/ARCHITECTURE.md` in the repository describes how the crates work together.
 //!
 //! # The builder
 //!
-//! [`Cairn::builder`] takes everything else: `cairn.toml`, another store, a policy, workers and their queue, folders, and tasks in native
-//! code. A task changes things through its [`Context`] as an [effect](rules::Effect), which the store keeps with its inverse. When a task
-//! fails, the host undoes what that task did, and walks back through those before it:
+//! [`Cairn::builder`] configures the rest: `cairn.toml`, another store, a policy, workers and their queue, folders, and tasks in native
+//! code. A task changes state through its [`Context`] by [effects](rules::Effect), which the store keeps with their inverses. When a task
+//! fails, the host undoes the effects of that task, then reverts the tasks before it:
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -64,35 +83,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A component that does not come with the program is refused unless the builder is given a [compiler](CairnBuilder::compiler) that works
-//! within limits.
+//! A component that is not built in is refused unless the builder is given a [compiler](CairnBuilder::compiler).
 //!
 //! # Domains
 //!
-//! What flows may change is said by domains. An [`Extension`](extension::Extension) is a domain with all that it brings: tables with their rules, effects and
-//! facts ([`domain::Domain`]), capabilities that plugins may be granted ([`capability::Capability`]), and keys of `cairn.toml`.
-//! [`CairnBuilder::domain`] takes it, and `cairn_cli::main_with` gives it the whole command line. `tests/src/tickets.rs` of the
-//! repository is the smallest one; [`volumes`] and [`records`] come with this crate.
-//!
-//! # The parts
-//!
-//! | part | what is in it |
-//! |---|---|
-//! | [`host`], [`flow`] | the host below [`Cairn`], which operates on flows and recovers them; a single flow, its states and its listeners |
-//! | [`task`], [`rules`], [`rows`], [`effect`], [`domain`], [`report`], [`history`] | what tasks and domains are written against |
-//! | [`manifest`], [`plan`], [`lock`], [`allow`], [`config`], [`upgrade`] | manifests, plans, lock files and an operator's settings |
-//! | [`plugin`], [`capability`], [`check`] | components, what they may import, policies and validators |
-//! | [`store`], [`store::view`], [`store::admin`] | databases; what operators read and change |
-//! | [`policy`] | the rules of who may do what |
-//! | [`error`], [`value`], [`id`], [`clock`] | what all parts work with |
-//!
-//! The library knows no terminal, no environment and no home directory. `host/ARCHITECTURE.md` of the repository says how the parts
-//! hang together.
+//! A domain defines a kind of state that flows may change. An [`Extension`](extension::Extension) adds one to a program: tables with their
+//! rules, effects and facts ([`domain::Domain`]), capabilities that manifests may grant to plugins ([`capability::Capability`]), and keys of
+//! `cairn.toml`. Pass it to [`CairnBuilder::domain`], or to `cairn_cli::main_with` for a command line with it. `tests/src/tickets.rs` in the
+//! repository is the smallest example; [`volumes`] and [`records`] come with this crate.
 //!
 //! # Features
 //!
-//! All are on by default: `builtins` embeds the built-in plugins (which the build compiles to WebAssembly), `volumes` brings block
-//! storage, `records` brings JSON records. The engine builds without any of them: `cargo check -p cairn --no-default-features`.
+//! All are on by default: `builtins` embeds the built-in plugins (which the build compiles to WebAssembly), `volumes` adds block
+//! storage, `records` adds JSON records. The engine builds without any of them: `cargo check -p cairn --no-default-features`.
 
 #![warn(missing_docs)]
 
@@ -102,7 +105,7 @@ mod operator;
 mod planned;
 mod short;
 
-/// Domains with all that they bring to a program.
+/// Extensions: domains with their capabilities and settings.
 pub mod extension {
     pub use cairn_sandbox::extension::{Extension, Setup};
 
@@ -118,19 +121,19 @@ pub use cairn_effects::{
     domain, effect, event, history, keyring, net, outbox, report, rows, rules, table, task,
 };
 pub use cairn_engine::{flow, host};
-pub use cairn_manifest::{allow, config, document, lock, manifest, plan, upgrade, wire};
+pub use cairn_manifest::{allow, config, diff, document, lockfile, manifest, plan, wire};
 pub use cairn_model::{
     clock, contract, crash, error, file, id, idempotency, printable, retry, text, value, whole,
 };
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]
 pub use cairn_records as records;
-pub use cairn_sandbox::{capability, check, plugin};
+pub use cairn_sandbox::{admission, capability, plugin};
 pub use cairn_store as store;
 #[cfg(feature = "volumes")]
 pub use cairn_volumes as volumes;
 
-// Short names of what most programs use. Each type is documented once, in its module.
+// Short names of the items that most programs use. Each type is documented once, in its module.
 #[doc(no_inline)]
 pub use {
     domain::Domains,
@@ -141,7 +144,7 @@ pub use {
     manifest::Manifest,
     plan::Plan,
     report::{Report, Verdict},
-    store::{Sqlite, SqliteConfig, Store, StoreError, request},
+    store::{Sqlite, SqliteConfig, Store, StoreError, flow_request},
     task::{Context, Task, TaskSpec},
     value::{Object, Value},
 };

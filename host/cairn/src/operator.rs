@@ -1,4 +1,4 @@
-//! What an operator has set: `cairn.toml`, and the rules that it names.
+//! Reads an operator's `cairn.toml` and the policy file that it names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use cairn_model::file::{self, MAX_TEXT};
 use cairn_policy::Policy;
 use cairn_sandbox::extension::{Extension, Setup};
 
-/// Reads a text file whole.
+/// Reads a whole text file. `what` names it in messages.
 ///
 /// # Errors
-/// It is no regular file of UTF-8 text, is too long, or cannot be read; `what` names it.
+/// It is no UTF-8 text, is too long, or cannot be read.
 pub(crate) fn text(path: &Path, what: &str) -> Result<String, Diagnostic> {
     file::text(path, MAX_TEXT).map_err(|error| {
         let message = format!("{what} cannot be read: {error}");
         let diagnostic = Diagnostic::new(message).at(path, None);
-        diagnostic.help("name a file that is there and that this program may read")
+        diagnostic.help("name an existing file that this program may read")
     })
 }
 
-/// Reads a `cairn.toml`: the settings of the engine, and the text for those of the domains. Without a file all are the defaults.
+/// Reads a `cairn.toml`: the settings of the engine, and the text in which the domains find theirs. Without a file, returns the defaults.
 ///
 /// # Errors
-/// The first thing that is wrong, with its line and the fix.
+/// The first mistake, with its line and the fix.
 pub(crate) fn settings(
     file: Option<&Path>,
     extensions: &[Extension],
@@ -41,7 +41,7 @@ pub(crate) fn settings(
     Ok((config, Setup::new(text, path)))
 }
 
-/// Reads an operator's rules, and puts them before the built-in ones.
+/// Reads an operator's rules, which override built-in rules of the same names.
 ///
 /// # Errors
 /// A rule that cannot be read, with its line.

@@ -6,9 +6,9 @@ use cairn_engine::host::{Host, HostError, ReadyPlan, Submission, Submitted};
 use cairn_manifest::plan::Plan;
 use cairn_model::id::Identity;
 use cairn_model::value::Value;
-use cairn_store::request::{self, Entered};
+use cairn_store::flow_request::{self, Entered};
 
-/// A flow of a manifest whose every plugin was loaded, checked and wired. Cheap to copy; threads may share it.
+/// The flow of a manifest, with its plugins loaded and checked and its tasks wired. Cheap to clone; threads may share it.
 #[derive(Clone)]
 pub struct PlannedFlow {
     host: Arc<Host>,
@@ -33,8 +33,8 @@ impl PlannedFlow {
         &self.plan
     }
 
-    /// Runs a flow for `requester`, and waits until it has ended and that is on disk. A flow that fails is no error: the report says
-    /// why it failed, and what its rollback came to.
+    /// Runs a flow for `requester`, and waits until its end is on disk. A flow that fails is not an `Err`: its report has the error and
+    /// the verdict of the rollback.
     ///
     /// # Errors
     /// [`HostError::Invalid`] for a request that is no JSON object, or that the domain of the flow's action refuses;
@@ -43,14 +43,14 @@ impl PlannedFlow {
         self.submit(requester, request, None)?.wait()
     }
 
-    /// Asks for a flow, which runs when a worker is free; waits while the [queue](crate::CairnBuilder::queue) is full.
+    /// Queues a request, whose flow runs when a worker is free; waits while the [queue](crate::CairnBuilder::queue) is full.
     ///
-    /// With a key the request is done once: the same request under the same key, for the same project, gets the report of the first one,
-    /// while the key is [kept](cairn_model::idempotency).
+    /// `key` is an idempotency key: while it is [kept](cairn_model::idempotency), the same request under the same key, for the same
+    /// project, returns the report of the first one and starts no flow.
     ///
     /// # Errors
-    /// As [`run`](Self::run), except that the request's flow is not waited for; [`HostError::Invalid`] also for a key that is empty or
-    /// too long. [`Submitted::wait`] answers [`HostError::KeyReused`] when another request was made under the key.
+    /// Those of [`run`](Self::run) that occur before the flow runs; [`HostError::Invalid`] also for a key that is empty or too long.
+    /// [`Submitted::wait`] returns [`HostError::KeyReused`] when the key was used for another request.
     pub fn submit(
         &self,
         requester: &Identity,
@@ -66,7 +66,7 @@ impl PlannedFlow {
         })
     }
 
-    /// Takes in a request. The database is read only when a domain looks up what the request names.
+    /// Turns a raw request into the flow's. Reads the database only when a domain looks up names in the request.
     fn enter(
         &self,
         requester: &Identity,
@@ -75,11 +75,13 @@ impl PlannedFlow {
     ) -> Result<Entered, HostError> {
         let Plan { name, action, .. } = &*self.plan;
         let (action, store) = (action.as_deref(), self.host.store());
-        if let Some(entered) = request::enter_as_is(name, action, request, key, store.domains())? {
+        if let Some(entered) =
+            flow_request::enter_as_is(name, action, request, key, store.domains())?
+        {
             return Ok(entered);
         }
         store.try_read(requester, |view| {
-            Ok(request::enter(name, action, request, key, None, view)?)
+            Ok(flow_request::enter(name, action, request, key, None, view)?)
         })
     }
 }

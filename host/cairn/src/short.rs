@@ -9,10 +9,10 @@ use cairn_model::id::FlowId;
 use crate::operator;
 use crate::planned::PlannedFlow;
 
-/// The engine on one database. Cheap to copy; threads may share it.
+/// The engine on one database. Cheap to clone; threads may share it.
 ///
-/// [`Cairn::open`] takes what comes with this crate; [`Cairn::builder`] takes everything else. When the last copy is dropped, flows that
-/// run are finished first, and requests that wait are not started.
+/// [`Cairn::open`] uses the defaults; [`Cairn::builder`] configures them. Dropping the last clone waits until running flows have ended;
+/// queued requests are not started.
 #[derive(Clone)]
 pub struct Cairn {
     host: Arc<Host>,
@@ -27,17 +27,17 @@ impl Cairn {
         }
     }
 
-    /// Plans the flow of a manifest: loads each plugin, asks it what it is, and wires the tasks. No task runs.
+    /// Plans the flow of a manifest: loads each plugin, reads its description, and wires the tasks. No task runs.
     ///
     /// # Errors
-    /// [`HostError::Invalid`] with the first thing that is wrong, its place in the manifest, and the fix; [`HostError::Store`] when the
-    /// plan cannot be kept.
+    /// [`HostError::Invalid`] with the first mistake, its place in the manifest, and the fix; [`HostError::Store`] when the plan cannot
+    /// be stored.
     pub fn flow(&self, manifest: impl AsRef<Path>) -> Result<PlannedFlow, HostError> {
         let file = manifest.as_ref();
         self.flow_of(&operator::text(file, "the manifest")?, file)
     }
 
-    /// Plans the flow of a manifest that is text in memory. `file` names it in messages, and the paths in it start at its folder.
+    /// Plans the flow of a manifest given as text. Messages name it `file`, and relative paths in it start at that file's folder.
     ///
     /// # Errors
     /// As [`flow`](Self::flow).
@@ -52,24 +52,24 @@ impl Cairn {
         PlannedFlow::new(Arc::clone(&self.host), plan, file.to_owned())
     }
 
-    /// Takes up the flows that dead processes left behind: see [`Host::recover`]. Those that were set aside before are left out. Call it
-    /// once, after the program has started.
+    /// Recovers the flows of dead processes: see [`Host::recover`]. Skips flows that were set aside before. Call it once, after the
+    /// program has started.
     ///
     /// # Errors
-    /// [`HostError::Store`] when the database fails; what was not recovered still can be.
+    /// [`HostError::Store`] when the database fails; the remaining flows can be recovered later.
     pub fn recover(&self) -> Result<Vec<Recovered>, HostError> {
         self.host.recover(false)
     }
 
-    /// Reads the report of a flow from the database, in whichever state it is.
+    /// Reads the report of a flow, in any state, from the database.
     ///
     /// # Errors
-    /// [`HostError::Store`], when there is no such flow or its journal is damaged.
+    /// [`HostError::Store`] when the flow does not exist or its journal is damaged.
     pub fn report(&self, flow: FlowId) -> Result<Report, HostError> {
         self.host.report(flow)
     }
 
-    /// Returns the host, which does the rest: operate on flows, listen to them, read and change the database as an operator, stop.
+    /// Returns the host, which operates on flows, registers listeners, reads and changes the database for operators, and stops.
     pub fn host(&self) -> &Host {
         &self.host
     }

@@ -1,4 +1,4 @@
-//! The short API: what it opens, runs, refuses and reads from `cairn.toml`.
+//! Tests the short API: opening, running, refusals, and settings of `cairn.toml`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const SIZES: &str = "[flow]\nname = 'sizes'\n[plugins.inject]\nbuiltin = 'inject'\n\
                      settings = { provides = ['size'] }\n[[task]]\nplugin = 'inject'\n";
 
-/// A component that does not come with the program.
+/// A flow of a component that is not built in.
 const STRANGER: &str =
     "[flow]\nname = 'other'\n[plugins.other]\npath = 'other.wat'\n[[task]]\nplugin = 'other'\n";
 
@@ -162,7 +162,7 @@ fn a_native_task_is_one_of_a_flow() {
         error.contains("there is no built-in plugin `double`"),
         "{error}"
     );
-    let operation = cairn::store::control::Operation::Rollback {
+    let operation = cairn::store::operation::Operation::Rollback {
         reason: String::new(),
     };
     let error = other

@@ -1,4 +1,4 @@
-//! What can be said on the command line, besides the subcommands' own arguments.
+//! Options that several commands share, and parsers of option values.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The database [default: cairn.db]
+    /// Database file [default: cairn.db]
     #[arg(
         long,
         global = true,
@@ -20,7 +20,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub db: Option<PathBuf>,
-    /// Settings, instead of cairn.toml in the working folder
+    /// Settings file, instead of cairn.toml in the working folder
     #[arg(
         long,
         global = true,
@@ -29,7 +29,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub config: Option<PathBuf>,
-    /// Rules that come before the built-in policy's, as JSON or YAML
+    /// Policy file (JSON or YAML), whose rules replace built-in rules of the same name
     #[arg(
         long,
         global = true,
@@ -39,7 +39,7 @@ pub struct Global {
         hide_short_help = true
     )]
     pub policy: Option<PathBuf>,
-    /// The folder of compiled plugins [default: cairn in the user's cache folder]
+    /// Folder of compiled plugins [default: cairn in the user's cache folder]
     #[arg(
         long,
         global = true,
@@ -49,7 +49,7 @@ pub struct Global {
         hide_short_help = true
     )]
     pub cache: Option<PathBuf>,
-    /// The folder that keeps the components of stored plans [default: beside the database]
+    /// Folder of the components of stored plans [default: beside the database]
     #[arg(
         long,
         global = true,
@@ -59,7 +59,7 @@ pub struct Global {
         hide_short_help = true
     )]
     pub components: Option<PathBuf>,
-    /// The file of the master key [default: beside the database]
+    /// File of the master key [default: beside the database]
     #[arg(
         long,
         global = true,
@@ -69,7 +69,7 @@ pub struct Global {
         hide_short_help = true
     )]
     pub master_key: Option<PathBuf>,
-    /// How messages are written to stderr
+    /// Format of messages on stderr
     #[arg(
         long,
         global = true,
@@ -80,7 +80,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub log_format: LogFormat,
-    /// The least level that is logged
+    /// Lowest level to log
     #[arg(
         long,
         global = true,
@@ -94,7 +94,7 @@ pub struct Global {
     /// Log more: -v info, -vv debug, -vvv trace
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Whether messages are coloured
+    /// When to colour messages
     #[arg(
         long,
         global = true,
@@ -105,12 +105,12 @@ pub struct Global {
     pub color: Color,
 }
 
-/// How messages are written.
+/// Format of messages on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -133,16 +133,16 @@ pub enum Color {
     Never,
 }
 
-/// The heading of the options that say who asks.
+/// Heading of the options that identify the requester.
 const REQUESTER: &str = "Requester";
 
-/// On whose behalf a command is done.
+/// Requester of a command.
 #[derive(Args, Clone, Debug)]
 pub struct Who {
-    /// The user who asks [default: demo]
+    /// User who makes the request [default: demo]
     #[arg(long, value_name = "USER", help_heading = REQUESTER, env = "CAIRN_USER", hide_env_values = true)]
     pub user: Option<String>,
-    /// The project it is for [default: demo]
+    /// Project that the request is for [default: demo]
     #[arg(
         long,
         value_name = "PROJECT", help_heading = REQUESTER,
@@ -150,24 +150,24 @@ pub struct Who {
         hide_env_values = true
     )]
     pub project: Option<String>,
-    /// A role of the user; may be repeated
+    /// Role of the user; may be repeated
     #[arg(long = "role", value_name = "ROLE", value_parser = word, help_heading = REQUESTER)]
     pub roles: Vec<String>,
-    /// Ask as an admin, who sees every project
+    /// Act as an admin, who sees every project
     #[arg(long, help_heading = REQUESTER)]
     pub admin: bool,
 }
 
-/// The heading of the options of the storage domain.
+/// Heading of the options of the storage domain.
 const STORAGE: &str = "Storage";
 
-/// Where volumes go for which nothing is asked. Which are given, [`Storage::of`] says.
+/// Defaults for volumes whose request names no zone or no type; read with [`Storage::of`].
 #[derive(Args, Clone, Debug)]
 pub struct Placement {
-    /// The zone of volumes for which none is asked [default: nova]
+    /// Zone of volumes whose request names none [default: nova]
     #[arg(long, value_name = "NAME", help_heading = STORAGE, env = "CAIRN_ZONE", hide_env_values = true, hide_short_help = true)]
     zone: Option<String>,
-    /// The type of volumes for which none is asked [default: none]
+    /// Type of volumes whose request names none [default: none]
     #[arg(
         long,
         value_name = "NAME", help_heading = STORAGE,
@@ -178,15 +178,15 @@ pub struct Placement {
     default_volume_type: Option<String>,
 }
 
-/// The quota class, for commands that hold somebody to a quota.
+/// Quota class, for commands that check a quota.
 #[derive(Args, Clone, Debug)]
 pub struct QuotaClass {
-    /// The quota class of the user's project
+    /// Quota class of the user's project
     #[arg(long, value_name = "CLASS", value_parser = word, help_heading = STORAGE, hide_short_help = true)]
     quota_class: Option<String>,
 }
 
-/// What the options of the storage domain say, of whichever command has them.
+/// Values of the storage domain's options; `None` also for an option that the command does not have.
 #[derive(Clone, Debug, Default)]
 pub struct Storage {
     /// `--zone`.
@@ -214,10 +214,10 @@ impl Storage {
     }
 }
 
-/// How a list or a thing is shown.
+/// Output format of a list or an object.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Format {
-    /// How results are printed
+    /// Format of results
     #[arg(
         short = 'o',
         long,
@@ -227,24 +227,24 @@ pub struct Format {
         hide_default_value = true
     )]
     output: Output,
-    /// Print one JSON document, as `-o json`
+    /// Print one JSON document; same as `-o json`
     #[arg(long, conflicts_with = "output")]
     json: bool,
 }
 
-/// How results are printed.
+/// Format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people
     Table,
     /// One JSON document
     Json,
-    /// JSON, a line for each row of a list
+    /// JSON, one line per row of a list
     Jsonl,
 }
 
 impl Format {
-    /// Returns how results are printed, by either option.
+    /// Returns the format, which either option sets.
     pub fn output(self) -> Output {
         match self.json {
             true => Output::Json,
@@ -252,13 +252,13 @@ impl Format {
         }
     }
 
-    /// Says whether results are for programs.
+    /// Returns whether results are printed as JSON.
     pub fn is_json(self) -> bool {
         self.output() != Output::Table
     }
 }
 
-/// `KEY=VALUE`, split.
+/// Splits `KEY=VALUE`.
 pub fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some(("", _)) | None => Err("write KEY=VALUE".to_owned()),
@@ -266,29 +266,30 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// `KEY=VALUE` of metadata or specs, within the limits of such entries.
+/// Splits `KEY=VALUE` of metadata or specs, and checks the limits of such entries.
 pub fn entry(text: &str) -> Result<(String, String), String> {
     let (key, value) = key_value(text)?;
     check_entry(&key, &value).map_err(|unfit| unfit.to_string())?;
     Ok((key, value))
 }
 
-/// Text for people, such as a description.
+/// Accepts text for people, such as a description.
 pub fn words(text: &str) -> Result<String, Unfit> {
     Text::Words.check(text).map(|()| text.to_owned())
 }
 
-/// Text that things are found by, such as a zone.
+/// Accepts text that identifies something, such as a zone.
 pub fn word(text: &str) -> Result<String, Unfit> {
     Text::Word.check(text).map(|()| text.to_owned())
 }
 
-/// The name of a volume type.
+/// Accepts the name of a volume type.
 pub fn name(text: &str) -> Result<String, Unfit> {
     Text::Name.check(text).map(|()| text.to_owned())
 }
 
-/// Options that a variable may give too, and what their texts are. They are checked when it is known where they come from.
+/// Options that a variable can also set: id, variable, limits. [`check`] applies the limits, because its errors name the option or
+/// the variable.
 const OPTIONS: &[(&str, &str, Text)] = &[
     ("zone", "CAIRN_ZONE", Text::Word),
     (
@@ -300,10 +301,10 @@ const OPTIONS: &[(&str, &str, Text)] = &[
     ("project", "CAIRN_PROJECT", Text::Name),
 ];
 
-/// Holds the texts of options to their limits.
+/// Checks the texts of [`OPTIONS`] against their limits.
 ///
 /// # Errors
-/// The first that does not fit, with the option or the variable that it comes from.
+/// The first text that does not fit, with the option or the variable that it comes from.
 pub fn check(matches: &ArgMatches) -> Result<(), Diagnostic> {
     for (id, variable, limits) in OPTIONS {
         // Not every command has every option.

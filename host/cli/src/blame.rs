@@ -1,12 +1,12 @@
-//! Whose fault it is when the host, and not a plugin, says that a task failed.
+//! Finds the plugin at fault when the host, not the plugin, reports a failure.
 
 use cairn::error::{Diagnostic, HostErrorKind, Origin};
 use cairn::manifest::{LimitKey, Manifest, Source};
 use cairn::plan::Plan;
 use cairn::report::Report;
 
-/// What to do about a plugin that broke the contract or its limits, with its place in the manifest. `None` for every
-/// other end of a flow: those are the report's to tell.
+/// Returns what to do about a plugin that broke the contract or its limits, with its place in the manifest. `None` for every other
+/// end of a flow, which the report alone describes.
 pub fn plugin_fault(report: &Report, plan: &Plan, manifest: &Manifest) -> Option<Diagnostic> {
     let (key, whose, kind) = fault(report, plan)?;
     let entry = manifest.plugins.get(key)?;
@@ -32,7 +32,7 @@ pub fn plugin_fault(report: &Report, plan: &Plan, manifest: &Manifest) -> Option
             Source::Builtin(name) => format!("builtin:{name}"),
         };
         format!(
-            "this is a defect of the plugin {component}: mend it, tell its author, or use another version"
+            "this is a defect of the plugin {component}: fix it, report it to its author, or use another version"
         )
     } else {
         return None;
@@ -40,7 +40,7 @@ pub fn plugin_fault(report: &Report, plan: &Plan, manifest: &Manifest) -> Option
     let message = &report.error.as_ref()?.message;
     let message = match whose {
         Some(task) => format!("task `{task}` failed: {kind}: {message}"),
-        // The message of a policy or validator says so itself.
+        // The message of a policy or validator names it already.
         None => format!("{kind}: {message}"),
     };
     Some(
@@ -50,7 +50,7 @@ pub fn plugin_fault(report: &Report, plan: &Plan, manifest: &Manifest) -> Option
     )
 }
 
-/// The plugin that is at fault, the task that it is, if it is one, and the kind of what the host says about it.
+/// Returns the plugin at fault, its task if it is one, and the kind of the host's error.
 fn fault<'r>(report: &'r Report, plan: &'r Plan) -> Option<(&'r str, Option<&'r str>, &'r str)> {
     let error = report.error.as_ref()?;
     let detail = |name: &str| error.details.get(name);

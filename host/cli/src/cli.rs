@@ -1,4 +1,4 @@
-//! The whole command line.
+//! The grammar of the command line.
 
 use clap::Parser;
 

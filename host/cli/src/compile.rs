@@ -1,4 +1,4 @@
-//! Compiling a stranger's component in a process of its own, which the system ends when it takes too long or too much.
+//! Compiles untrusted components in a child process with limits on time, processor time and memory.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -13,24 +13,24 @@ use cairn::plugin::{Compiler, PluginError, compile};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
-/// Bytes that are taken of a component or its machine code.
+/// Longest component or machine code that is read, in bytes.
 const ARTIFACT: u64 = 1 << 30;
 
-/// What the child's answer begins with.
+/// First byte of the child's answer.
 const COMPILED: u8 = 0;
 const REFUSED: u8 = 1;
 
-/// How often it is looked whether a child that has answered is gone: it is, nearly always, at once.
+/// Interval between checks whether a child that has answered has exited. Nearly always it has at the first check.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// Compiles in a child: this program, with the hidden subcommand that ends in [`child`].
+/// A compiler that runs this program as a child, with the hidden subcommand that calls [`child`].
 #[derive(Debug)]
 pub struct InChild {
     program: Option<PathBuf>,
     limits: CompileConfig,
 }
 
-/// What the child is told.
+/// Limits that the child sets for itself.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Bounds {
     /// Seconds of processor time
@@ -41,14 +41,14 @@ pub struct Bounds {
     memory: u64,
 }
 
-/// How a child ended. `status` is `None` when it was still there after its time.
+/// Answer and exit status of a child. `status` is `None` if the child still ran when its time was over.
 struct Ended {
     answer: Result<io::Result<Vec<u8>>, RecvTimeoutError>,
     status: Option<ExitStatus>,
 }
 
 impl InChild {
-    /// Compiles within these limits.
+    /// Creates a compiler with these limits.
     pub fn new(limits: CompileConfig) -> Self {
         Self {
             program: None,
@@ -56,7 +56,7 @@ impl InChild {
         }
     }
 
-    /// Runs this program in the place of our own.
+    /// Sets the program to run instead of the current executable.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = Some(program.into());
@@ -72,9 +72,9 @@ impl InChild {
             .arg("compile-component")
             .arg(format!("--processor={}", self.limits.processor.as_secs()))
             .arg(format!("--memory={}", self.limits.memory))
-            // Nothing of ours is the child's to know.
+            // The child needs nothing from this environment.
             .env_clear()
-            // What our allocator sets aside counts as taken, and it would begin with a GiB.
+            // Address space that the allocator reserves counts towards the memory limit; by default it reserves 1 GiB first.
             .env("MIMALLOC_ARENA_RESERVE", "16M")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -82,13 +82,13 @@ impl InChild {
             .spawn()
     }
 
-    /// Hands the child a component and hears it, until its time is over. Then it is gone, whatever it does.
+    /// Sends a component to the child and reads the answer until the time limit. The child has ended when this returns.
     fn converse(&self, child: &mut Child, component: &[u8]) -> io::Result<Ended> {
         let until = Instant::now() + self.limits.time;
         let (mut stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let ended = thread::scope(|scope| {
             scope.spawn(move || {
-                // A child that ended does not read; its answer says why.
+                // Fails when the child ended early; its answer or status tells why.
                 let _ = stdin.as_mut().map(|stdin| stdin.write_all(component));
             });
             let (sender, receiver) = sync_channel(1);
@@ -97,7 +97,7 @@ impl InChild {
                 let read = stdout.map_or(Ok(0), |stdout| {
                     stdout.take(ARTIFACT).read_to_end(&mut answer)
                 });
-                // Whoever asked may have given up.
+                // Fails after the time limit, when the receiver is gone.
                 let _ = sender.send(read.map(|_| answer));
             });
             let answer = receiver.recv_timeout(self.limits.time);
@@ -105,19 +105,19 @@ impl InChild {
                 Ok(_) => gone(child, until),
                 Err(_) => Ok(None),
             };
-            // The threads end with it: nothing here waits for a child that does not. It may be gone.
+            // Ends the threads, which wait for the child's pipes. Fails if the child has ended already.
             if !matches!(status, Ok(Some(_))) {
                 let _ = child.kill();
             }
             status.map(|status| Ended { answer, status })
         });
-        // So that no zombie stays, however that went.
+        // Reaps the child in every case, so that no zombie stays.
         let reaped = child.wait();
         let ended = ended?;
         reaped.map(|_| ended)
     }
 
-    /// Why there is no answer to be had of a child that ended so.
+    /// Returns the error for a child that ended with this failure status.
     fn broke(&self, status: ExitStatus) -> PluginError {
         let signal = status.signal().and_then(Signal::from_named_raw);
         match signal {
@@ -125,13 +125,13 @@ impl InChild {
                 "that took more than {} of processor time (`compile.processor`)",
                 humantime::format_duration(self.limits.processor)
             )),
-            // What Rust does without memory, and what C does.
+            // How Rust and how C end when memory runs out.
             Some(Signal::ABORT | Signal::SEGV | Signal::BUS) => PluginError::Compiler(format!(
-                "the compiler broke down ({status}), most likely for want of memory: it may have {} (`compile.memory`)",
+                "the compiler crashed ({status}), most likely out of memory: its limit is {} (`compile.memory`)",
                 bytes(self.limits.memory)
             )),
             Some(Signal::KILL) => PluginError::NotCompiled(
-                "was killed, by hand or by a system that is short of memory".to_owned(),
+                "was killed, by a user or by a system that is out of memory".to_owned(),
             ),
             _ => PluginError::NotCompiled(format!("ended early ({status})")),
         }
@@ -152,13 +152,13 @@ impl Compiler for InChild {
                 )));
             }
             (Err(RecvTimeoutError::Disconnected), _) => {
-                return Err(PluginError::NotCompiled("was not heard".to_owned()));
+                return Err(PluginError::NotCompiled("gave no answer".to_owned()));
             }
         };
         if !status.success() {
             return Err(self.broke(status));
         }
-        let nonsense = || PluginError::NotCompiled("said what makes no sense".to_owned());
+        let nonsense = || PluginError::NotCompiled("gave an answer that is not valid".to_owned());
         match answer.split_first() {
             Some((&COMPILED, artifact)) => Ok(artifact.to_vec()),
             Some((&REFUSED, error)) => {
@@ -169,7 +169,7 @@ impl Compiler for InChild {
     }
 }
 
-/// How a child ended that has said all; `None` when it is there until then.
+/// Waits until `until` for a child that has answered to exit; `None` if it still runs then.
 fn gone(child: &mut Child, until: Instant) -> io::Result<Option<ExitStatus>> {
     loop {
         match child.try_wait()? {
@@ -186,7 +186,7 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
-/// What the child does: bounds itself, reads a component from stdin, and writes machine code, or why there is none, to stdout.
+/// Runs the child: sets its limits, reads a component from stdin, and writes the machine code or an error to stdout.
 pub fn child(bounds: Bounds) -> ExitCode {
     match bound(bounds).and_then(|()| answer()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -200,14 +200,14 @@ fn bound(bounds: Bounds) -> io::Result<()> {
         setrlimit(resource, Rlimit { current, maximum })
     };
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The first ends it with a signal that says why, the second whatever it does.
+    // The soft limit ends it with SIGXCPU, which tells why; the hard limit kills it.
     limit(
         Resource::Cpu,
         bounds.processor,
         bounds.processor.saturating_add(1),
     )?;
     limit(Resource::As, bounds.memory, bounds.memory)?;
-    // It has no business with files.
+    // It writes no files.
     limit(Resource::Fsize, 0, 0)?;
     limit(Resource::Core, 0, 0)?;
     Ok(())

@@ -1,15 +1,15 @@
-//! What a request may come in.
+//! Opens the envelope of a request.
 
 use cairn::error::Diagnostic;
 use cairn::value::Value;
 
-/// A request, and the key under which it is made.
+/// A request and its idempotency key.
 ///
-/// A document is a request, or `{"request": …, "key": "…"}`: an object with the key `request` is always such an envelope. So a
-/// request that has a `request` of its own is put into one.
+/// A document is a request, or an envelope `{"request": …, "key": "…"}`. An object with the field `request` is always an envelope, so a
+/// request with a field `request` must be put into one.
 #[derive(Debug, PartialEq)]
 pub struct Envelope {
-    /// Known also when the rest is wrong.
+    /// Set even if the request is wrong.
     pub key: Option<String>,
     pub request: Result<Value, Diagnostic>,
 }
@@ -31,12 +31,12 @@ impl Envelope {
             Some(Value::String(key)) if !key.is_empty() => (Some(key), None),
             Some(_) => (
                 None,
-                Some(Diagnostic::new("`key` must be text that is not empty")),
+                Some(Diagnostic::new("`key` must be a string that is not empty")),
             ),
         };
         let beside = fields.keys().next().map(|other| {
-            Diagnostic::new(format!("beside `request` stands `{}`", other.escape_debug())).help(
-                r#"there is nothing but `key`; a request that has a `request` of its own is written {"request": {"request": …}}"#,
+            Diagnostic::new(format!("an envelope has no field `{}`", other.escape_debug())).help(
+                r#"its fields are `request` and `key`; write a request with a field `request` as {"request": {"request": …}}"#,
             )
         });
         let request = match bad_key.or(beside) {
@@ -80,17 +80,17 @@ mod tests {
             (
                 json!({"request": {}, "key": "k", "size": 1}),
                 Some("k"),
-                "beside `request` stands `size`",
+                "an envelope has no field `size`",
             ),
             (
                 json!({"request": {}, "key": 5}),
                 None,
-                "`key` must be text that is not empty",
+                "`key` must be a string that is not empty",
             ),
             (
                 json!({"request": {}, "key": "", "x": 1}),
                 None,
-                "`key` must be text that is not empty",
+                "`key` must be a string that is not empty",
             ),
         ] {
             let envelope = Envelope::open(document);

@@ -1,28 +1,28 @@
-//! How the program ends.
+//! Maps reports and errors to exit codes and messages.
 
 use std::process::ExitCode;
 
 use cairn::error::{Diagnostic, Origin, TaskError};
 use cairn::event::FlowState;
 use cairn::flow::FlowError;
+use cairn::flow_request::RequestError;
 use cairn::host::{Hindrance, HostError};
 use cairn::plugin::PluginError;
 use cairn::report::{Report, Verdict};
-use cairn::request::RequestError;
 use cairn::store::StoreError;
 use cairn_bench::BenchError;
 use cairn_laws::LawsError;
 
-/// What the exit code says.
+/// Exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The flow succeeded, or the query was answered.
     Ok = 0,
     /// The host itself failed: disk, database.
     Host = 1,
-    /// What was given to read is wrong; nothing ran.
+    /// The command or its input is wrong; nothing ran.
     Usage = 2,
-    /// The flow failed, or was denied, and was rolled back: clean, or with what its tasks keep.
+    /// The flow failed or was denied, and was rolled back with the verdict `clean` or `kept`.
     Failed = 3,
     /// The flow failed and left residue, or its rollback is incomplete.
     Residue = 4,
@@ -39,7 +39,7 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// What the end of a flow comes to.
+    /// Returns the exit code for a flow's report.
     pub fn of(report: &Report) -> Self {
         let verdict = report.rollback.as_ref().map(|rollback| rollback.verdict);
         match (report.flow.state, verdict) {
@@ -50,7 +50,7 @@ impl Exit {
                 true => Self::Failed,
                 false => Self::Residue,
             },
-            // Whoever had the flow in hand is gone: it is neither done nor undone.
+            // The flow's owner is gone: the flow is neither finished nor rolled back.
             (
                 FlowState::Pending
                 | FlowState::Started
@@ -62,7 +62,7 @@ impl Exit {
         }
     }
 
-    /// What two ends come to together.
+    /// Returns the worse of two exit codes; from the worst on the order is 1, 4, 3, 6, 2, 5, 0.
     pub fn worse(self, other: Self) -> Self {
         let rank = |exit| match exit {
             Self::Ok => 0,
@@ -80,7 +80,7 @@ impl Exit {
         }
     }
 
-    /// What a refusal by a rule comes to: naming what is not there is bad usage, anything else was refused.
+    /// Returns the exit code for a refusal by a rule: an unknown name or a wrong value is bad usage, any other refusal is `Refused`.
     fn of_refusal(error: &TaskError) -> Self {
         match error.kind.as_str() {
             _ if error.origin == Origin::Host => Self::Host,
@@ -91,31 +91,32 @@ impl Exit {
     }
 }
 
-/// Says whether a rollback undid everything but what its tasks keep.
+/// Returns whether a rollback undid everything except what its tasks kept.
 pub fn leaves_nothing_unwanted(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Clean | Verdict::Kept)
 }
 
-/// What to do about a journal that cannot be read.
-const DAMAGED: &str = "other flows are not touched by it; restore the database from a copy that `cairn db backup` made to have this one back";
+/// Help for a journal that cannot be read.
+const DAMAGED: &str =
+    "other flows are not affected; to get this one back, restore a backup with `cairn db restore`";
 
-/// What to do about a flow of a domain that this program does not have.
-const UNKNOWN_TABLE: &str = "nothing of the flow was changed; `cairn recover` tries it again";
+/// Help for a flow of a domain that this program does not have.
+const UNKNOWN_TABLE: &str = "the flow was not changed; `cairn recover` tries it again";
 
-/// What to do about a flow that is not there.
+/// Help for an unknown flow.
 const SEE_FLOWS: &str = "`cairn flow list` shows the flows";
 
-/// Why a command did not do what it says.
+/// Why a command failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// How the program ends.
+    /// The exit code.
     pub exit: Exit,
-    /// What is said on stderr.
+    /// The message for stderr.
     pub diagnostic: Diagnostic,
 }
 
 impl Failure {
-    /// The host's own failure.
+    /// Creates a failure of the host itself.
     pub fn host(message: impl AsRef<str>) -> Self {
         Self {
             exit: Exit::Host,
@@ -140,7 +141,7 @@ impl From<StoreError> for Failure {
                 exit: Exit::of_refusal(&error),
                 diagnostic: match error.kind.as_str() {
                     "OverQuota" => Diagnostic::new(error.message).help(
-                        "`cairn quota show` says what is used; `cairn quota set` raises a limit",
+                        "`cairn quota show` prints limits and usages; `cairn quota set` raises a limit",
                     ),
                     "FlowNotFound" => Diagnostic::new(error.message).help(SEE_FLOWS),
                     _ => Diagnostic::new(error.message),
@@ -223,14 +224,14 @@ impl From<HostError> for Failure {
             HostError::Plugin(error) => error.into(),
             HostError::CannotTakeUp { .. } => stuck(
                 &error,
-                "nothing of the flow was changed: mend what is named, and try again; `cairn recover` tries every flow that is stuck",
+                "the flow was not changed: fix the cause and try again; `cairn recover` tries every stuck flow",
             ),
             HostError::Elsewhere {
                 why: Hindrance::Stuck,
                 ..
             } => stuck(
                 &error,
-                "nothing of the flow was changed: mend what is named, and try again",
+                "the flow was not changed: fix the cause and try again",
             ),
             HostError::Elsewhere {
                 why: Hindrance::Host,

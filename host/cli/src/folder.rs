@@ -1,4 +1,4 @@
-//! Files that are written to a folder all or none, and never over what is there.
+//! Writes a set of files to a folder, all or none, and overwrites nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,10 +9,10 @@ use cairn::error::Diagnostic;
 
 use crate::exit::{Exit, Failure};
 
-/// Writes files, by their paths in `folder`, which is made when it is not there.
+/// Writes files, keyed by their paths in `folder`, which is created if it does not exist.
 ///
 /// # Errors
-/// When one of them is there already, or one cannot be written: then nothing is left of the others, nor of folders that were made.
+/// When one of the files exists, or cannot be written; the files and folders that were created before it are removed.
 pub fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), Failure> {
     let taken: Vec<&str> = files
         .keys()
@@ -21,7 +21,7 @@ pub fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), Fail
         .collect();
     if !taken.is_empty() {
         return Err(
-            Diagnostic::new(format!("there already: {}", taken.join(", ")))
+            Diagnostic::new(format!("already there: {}", taken.join(", ")))
                 .at(folder, None)
                 .help("name another folder; nothing was changed")
                 .into(),
@@ -47,17 +47,18 @@ fn unwritten(path: &Path, error: &io::Error) -> Failure {
         }
         _ => Failure {
             exit: Exit::Host,
-            diagnostic: diagnostic.help("check that you may write there, and that there is room"),
+            diagnostic: diagnostic
+                .help("check that you may write there, and that the disk is not full"),
         },
     }
 }
 
-/// What was made so far; removed when the rest cannot be.
+/// Paths that were created so far; removed on drop unless cleared.
 #[derive(Default)]
 struct Made(Vec<PathBuf>);
 
 impl Made {
-    /// Makes a folder with those above it.
+    /// Creates a folder and its missing parents.
     fn folder(&mut self, path: &Path) -> io::Result<()> {
         if path.is_dir() || path == Path::new("") {
             return Ok(());
@@ -66,7 +67,7 @@ impl Made {
             self.folder(above)?;
         }
         match fs::create_dir(path) {
-            // `a/..` is there once `a` is.
+            // `a/..` exists once `a` does.
             Err(_) if path.is_dir() => Ok(()),
             made => made.map(|()| self.0.push(path.to_owned())),
         }
@@ -82,10 +83,10 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         for path in self.0.iter().rev() {
-            // A folder in which others wrote meanwhile stays.
+            // A folder in which another process wrote meanwhile stays.
             let removed = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
             if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "a part of what could not be written stays");
+                tracing::warn!(path = %path.display(), %error, "a file could not be removed after another one could not be written");
             }
         }
     }
@@ -124,10 +125,10 @@ mod tests {
     fn what_is_there_is_named_and_nothing_is_written() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("y"), "mine").unwrap();
-        // Also a link to nothing.
+        // A dangling link exists, too.
         std::os::unix::fs::symlink("nowhere", folder.path().join("z")).unwrap();
         let error = write(folder.path(), &files(&["x", "y", "z"])).unwrap_err();
-        assert_eq!(error.diagnostic.message, "there already: y, z");
+        assert_eq!(error.diagnostic.message, "already there: y, z");
         assert_eq!(names(folder.path()), ["y", "z"]);
         assert_eq!(fs::read_to_string(folder.path().join("y")).unwrap(), "mine");
     }

@@ -1,4 +1,4 @@
-//! Files that a command is given to read.
+//! Reads the files and documents that a command is given.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,27 +10,27 @@ use cairn::file::{self, MAX_TEXT};
 use cairn::manifest::Limits;
 use cairn::value::{self, Object, Value};
 
-/// What stands for stdin. The last three are opened by nobody: behind them may be a socket, which cannot be.
+/// Names of stdin. The last three are not opened as files, because stdin may be a socket, which cannot be opened by its name.
 const STDIN: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
-/// The text of a file.
+/// Reads a text file; errors call it `what`.
 ///
 /// # Errors
-/// When it is no regular file of UTF-8 text, has more than [`MAX_TEXT`] bytes, or cannot be read.
+/// When it is not a regular file of UTF-8 text, has more than [`MAX_TEXT`] bytes, or cannot be read.
 pub fn text(path: &Path, what: &str) -> Result<String, Diagnostic> {
     file::text(path, MAX_TEXT).map_err(|error| unreadable(what, path, &error))
 }
 
-/// The bytes of a component.
+/// Reads a component.
 ///
 /// # Errors
-/// When it is no regular file, is larger than any manifest may allow, or cannot be read.
+/// When it is not a regular file, is larger than any manifest may allow, or cannot be read.
 pub fn component(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     file::read(path, Limits::most().component_bytes)
         .map_err(|error| unreadable("the plugin", path, &error))
 }
 
-/// A document that a command is given: on the command line, in a file, or on stdin.
+/// Where a document is: on the command line, in a file, or on stdin.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// The document itself: the argument begins with `{`.
@@ -50,7 +50,7 @@ impl From<OsString> for Input {
 }
 
 impl Input {
-    /// Returns the file, where the document is in one.
+    /// Returns the path, if the document is in a file.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Inline(_) => None,
@@ -58,7 +58,7 @@ impl Input {
         }
     }
 
-    /// Says of a problem where it is: in which file, or nothing more.
+    /// Adds the file and line to a problem, if the document is in a file.
     pub fn place(&self, problem: Diagnostic, line: Option<usize>) -> Diagnostic {
         match self {
             Self::Inline(_) => problem,
@@ -66,20 +66,19 @@ impl Input {
         }
     }
 
-    /// Says of text that is no JSON where it is wrong.
+    /// Creates the error for text that is not JSON, with its file and line.
     pub fn misread(&self, problem: impl AsRef<str>, error: &serde_json::Error) -> Diagnostic {
         let line = Some(error.line()).filter(|&line| line > 0);
         self.place(Diagnostic::new(problem), line)
     }
 }
 
-/// The text of a document that another program may be writing this moment: on the command line, in a file, a pipe, or on stdin for
-/// `-`.
+/// Reads a document from the command line, a file, a pipe, or stdin (`-`). Another program may still be writing it.
 ///
 /// # Errors
 /// As [`text`]; when no program opens the pipe; when stdin is named a second time.
 pub fn document(source: &Input, what: &str) -> Result<String, Diagnostic> {
-    /// Stdin has one end, at which a second document would be empty.
+    /// Whether stdin was read: a second document would find it at its end.
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let path = match source {
         Input::Inline(text) => return Ok(text.clone()),
@@ -89,7 +88,7 @@ pub fn document(source: &Input, what: &str) -> Result<String, Diagnostic> {
         file::read_or_pipe(path, MAX_TEXT)
     } else if TAKEN.swap(true, Ordering::Relaxed) {
         return Err(Diagnostic::new(format!(
-            "{what} cannot be read from stdin: another file of this command is read from there"
+            "{what} cannot be read from stdin: another document of this command is read from it"
         ))
         .at(path, None)
         .help("write one of them to a file"));
@@ -97,14 +96,13 @@ pub fn document(source: &Input, what: &str) -> Result<String, Diagnostic> {
         file::text_of(io::stdin().lock(), MAX_TEXT)
     };
     text.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => unreadable(what, path, &error).help(
-            "name a file that is there; an argument that begins with `{` is the document itself",
-        ),
+        io::ErrorKind::NotFound => unreadable(what, path, &error)
+            .help("name an existing file; an argument that begins with `{` is the document itself"),
         _ => unreadable(what, path, &error),
     })
 }
 
-/// The request in a document; an empty object when there is none.
+/// Reads a request; an empty object if there is no source.
 ///
 /// # Errors
 /// When it cannot be read, or is not one JSON document.
@@ -119,7 +117,7 @@ pub fn request(source: Option<&Input>) -> Result<Value, Diagnostic> {
     })
 }
 
-/// The JSON object in a document.
+/// Reads a JSON object; errors call it `what`.
 ///
 /// # Errors
 /// When it cannot be read, or is not one JSON object.
@@ -127,7 +125,7 @@ pub fn object(source: &Input, what: &str) -> Result<Object, Diagnostic> {
     match value::parse(&document(source, what)?) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => {
-            let problem = Diagnostic::new(format!("{what}: this is no JSON object"));
+            let problem = Diagnostic::new(format!("{what}: this is not a JSON object"));
             Err(source.place(problem, None).help("write a JSON object"))
         }
         Err(error) => Err(source.misread(value::refused(what, &error), &error)),
@@ -137,12 +135,12 @@ pub fn object(source: &Input, what: &str) -> Result<Object, Diagnostic> {
 fn unreadable(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
     let diagnostic = Diagnostic::new(format!("{what} cannot be read: {error}")).at(path, None);
     match error.kind() {
-        io::ErrorKind::NotFound => diagnostic.help("name a file that is there"),
+        io::ErrorKind::NotFound => diagnostic.help("name an existing file"),
         io::ErrorKind::IsADirectory => diagnostic.help("name a file in it"),
         io::ErrorKind::InvalidInput => {
-            diagnostic.help("copy what it gives to a file, and name that")
+            diagnostic.help("copy its content to a file, and name that file")
         }
-        io::ErrorKind::TimedOut => diagnostic.help("start what writes to it first"),
+        io::ErrorKind::TimedOut => diagnostic.help("start the program that writes to it first"),
         _ => diagnostic,
     }
 }

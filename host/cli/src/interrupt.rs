@@ -1,5 +1,5 @@
-//! The first SIGINT, SIGTERM or SIGHUP interrupts what runs, the second ends the process. Where nothing can be interrupted the first
-//! one ends it, after what is to be done before. When the listener is gone, each ends the process as it does by default.
+//! Handles signals: the first SIGINT, SIGTERM or SIGHUP interrupts running flows, the second ends the process. If there is nothing to
+//! interrupt, the first one ends the process after a clean-up. Without a listener each signal acts as it does by default.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,9 +15,9 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::args::Global;
 use crate::exit::Failure;
-use crate::output;
+use crate::message;
 
-/// Set when signals were caught, and the listener is gone.
+/// Created when signals are first caught; true while no listener exists.
 static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Listens for signals until it is dropped.
@@ -27,7 +27,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// The first signal calls `stop` from now on, the second ends the process.
+    /// Calls `stop` on the first signal from now on; the second one ends the process.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
@@ -37,20 +37,20 @@ impl Interrupt {
             let mut interrupted = false;
             for signal in signals.forever() {
                 if interrupted {
-                    // The database is at its last barrier.
+                    // Safe at any time: the database holds everything up to its last commit.
                     end(signal);
                 }
                 interrupted = true;
-                output::warning(
+                message::warning(
                     &global,
-                    "interrupted: tasks in hand finish first; a second signal ends the process",
+                    "interrupted: running tasks finish first; a second signal ends the process",
                 );
                 stop();
             }
         })
     }
 
-    /// The first of these signals ends the process from now on, after `clean_up`.
+    /// Ends the process on the first of these signals, after `clean_up`.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -83,7 +83,7 @@ impl Interrupt {
     }
 }
 
-/// Keeps the signals that come from here on for whoever listens.
+/// Catches signals from now on, and keeps them for a listener.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
@@ -107,7 +107,7 @@ pub fn catch() -> Result<Signals, Failure> {
         .map_err(|error| Failure::host(format!("signals cannot be caught: {error}")))
 }
 
-/// Whether this process was started to outlive its terminal, as by `nohup`.
+/// Returns whether this process was started to outlive its terminal, as by `nohup`.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -115,17 +115,17 @@ fn ignores_hangup() -> bool {
     ignored.is_some_and(|mask| (mask >> (SIGHUP - 1)) & 1 == 1)
 }
 
-/// Ends the process as if nobody had caught the signal.
+/// Ends the process as if the signal had not been caught.
 fn end(signal: i32) -> ! {
     let _ = emulate_default_handler(signal);
     std::process::abort();
 }
 
-/// Interrupts a flow, if it is about to start as soon as it has.
+/// Interrupts a flow; one that has not started yet as soon as it has.
 pub fn stop(flow: &Flow) {
     loop {
         match flow.interrupt() {
-            // The signal came in the moment before the flow starts.
+            // The signal came just before the flow starts.
             Err(FlowError::InvalidState {
                 state: FlowState::Pending,
                 ..

@@ -1,7 +1,6 @@
 //! The command line of Cairn.
 //!
-//! The library is here so that tests can run the program; `main.rs` calls [`main`] and does nothing else. Each module of
-//! `cmd` is one subcommand.
+//! A library, so that tests and other programs can run it; `main.rs` only calls [`main`]. Each module of `cmd` is one subcommand.
 
 mod args;
 mod blame;
@@ -15,6 +14,7 @@ mod input;
 mod interrupt;
 mod lockfile;
 mod logging;
+mod message;
 mod origins;
 mod output;
 mod page;
@@ -40,12 +40,12 @@ use cli::Cli;
 use exit::{Exit, Failure};
 use settings::Settings;
 
-/// Flows are many small values that come and go on several threads; the C library's allocator costs them a fifth of their
-/// time. Here and not in `main.rs`, so that tests run the program as it is.
+/// Flows allocate many small values on several threads; with the C library's allocator they take a fifth more time. Set here, not in
+/// `main.rs`, so that tests use it, too.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Adds to an error about what is missing how to get to a first flow.
+/// Adds to the error about a missing command or manifest how to get to a first flow.
 fn lead_in(mut error: clap::Error) -> clap::Error {
     let names = |kind, name: &str| match error.get(kind) {
         Some(ContextValue::String(found)) => found == name,
@@ -58,9 +58,9 @@ fn lead_in(mut error: clap::Error) -> clap::Error {
         && names(ContextKind::InvalidSubcommand, "cairn");
     if no_flow || no_command {
         let tip = if no_flow && Path::new("flow.toml").is_file() {
-            "there is a flow here: name `flow.toml`"
+            "there is a flow in this folder: name `flow.toml`"
         } else {
-            "`cairn init demo` writes a first flow, and says how to run it"
+            "`cairn init demo` writes a first flow, and prints how to run it"
         };
         let tip = ContextValue::StyledStrs(vec![tip.into()]);
         error.insert(ContextKind::Suggested, tip);
@@ -68,13 +68,13 @@ fn lead_in(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Runs the program: reads its arguments, does what they say, and says how that went.
+/// Runs the program: parses the arguments, runs the command, prints errors, and returns the exit code.
 pub fn main() -> ExitCode {
     main_with([])
 }
 
-/// Runs the program with more domains than its own: each command works with their tables, capabilities and settings. A domain with the
-/// name of one that comes with `cairn` takes its place.
+/// Runs the program with additional domains: every command works with their tables, capabilities and settings. A domain with the name
+/// of one that comes with `cairn` replaces it.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -87,17 +87,17 @@ pub fn main() -> ExitCode {
 /// }
 /// ```
 pub fn main_with(domains: impl IntoIterator<Item = Extension>) -> ExitCode {
-    std::panic::set_hook(Box::new(output::panicked));
+    std::panic::set_hook(Box::new(message::panicked));
     let parsed = Cli::command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) if error.use_stderr() => {
-            output::usage(lead_in(error));
+            message::usage(lead_in(error));
             return Exit::Usage.into();
         }
-        // Help and version are answers, and go to stdout.
+        // Help and version are results, and go to stdout.
         Err(answer) => {
             let exit = match answer.print() {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Host,
@@ -107,7 +107,7 @@ pub fn main_with(domains: impl IntoIterator<Item = Extension>) -> ExitCode {
         }
     };
     if let cmd::Command::CompileComponent(bounds) = cli.command {
-        // It reads no settings: its answer depends on the component and its bounds alone.
+        // Reads no settings: the result depends on the component and the limits alone.
         return compile::child(bounds);
     }
     logging::init(&cli.global);
@@ -129,7 +129,7 @@ pub fn main_with(domains: impl IntoIterator<Item = Extension>) -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            output::error(&cli.global, &failure.diagnostic);
+            message::error(&cli.global, &failure.diagnostic);
             failure.exit.into()
         }
     }

@@ -1,4 +1,4 @@
-//! The lock file beside a manifest: reading it, and writing it whole or not at all.
+//! Reads the lock file beside a manifest, and writes it whole or not at all.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cairn::error::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
-use cairn::lock::{Difference, Lock};
+use cairn::lockfile::{Difference, LockFile};
 use cairn::manifest::{GrantKinds, Manifest};
 use cairn::plan::Inspected;
 use cairn::whole::Whole;
@@ -17,26 +17,25 @@ use crate::exit::Failure;
 /// Plugins of a manifest, by their keys.
 type Plugins = BTreeMap<String, Inspected>;
 
-/// Refuses plugins that are not as the manifest's lock file has them.
+/// Refuses plugins that differ from the manifest's lock file.
 ///
 /// # Errors
-/// What differs; when the lock file cannot be read, or is not there.
+/// The differences; when the lock file does not exist or cannot be read.
 pub fn check(manifest: &Manifest, plugins: &Plugins, kinds: &GrantKinds) -> Result<(), Failure> {
     let path = path(manifest)?;
     let Some(locked) = read(&path, kinds)? else {
         return Err(Diagnostic::new("there is no lock file")
             .at(&path, None)
             .help(format!(
-                "look at the plan, and write it with `cairn plan {} --lock`",
+                "review the plan, and write the lock file with `cairn plan {} --lock`",
                 manifest.file.display()
             ))
             .into());
     };
-    Ok(locked.check(&Lock::of(manifest, plugins, kinds), &path, kinds)?)
+    Ok(locked.check(&LockFile::of(manifest, plugins, kinds), &path, kinds)?)
 }
 
-/// Writes the manifest's lock file; where a symbolic link stands for it, the file that the link names. Returns where, and what
-/// differs from the one that was there.
+/// Writes the manifest's lock file, through a symbolic link if it is one. Returns its path and the differences from the previous one.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -46,8 +45,8 @@ pub fn write(
     kinds: &GrantKinds,
 ) -> Result<(PathBuf, Vec<Difference>), Failure> {
     let path = path(manifest)?;
-    let lock = Lock::of(manifest, plugins, kinds);
-    // One that cannot be read is written over.
+    let lock = LockFile::of(manifest, plugins, kinds);
+    // A lock file that cannot be read is overwritten.
     let before = read(&path, kinds).ok().flatten();
     replace(&path, &lock.to_text(&manifest.file)).map_err(|error| {
         Diagnostic::new(format!("the lock file cannot be written: {error}")).at(&path, None)
@@ -56,7 +55,7 @@ pub fn write(
     Ok((path, differences.unwrap_or_default()))
 }
 
-/// Writes a file whole or not at all. Links to it stay, and so do its permissions.
+/// Writes a file whole or not at all. Keeps symbolic links to it, and its permissions.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = target(path)?;
     let before = fs::metadata(&path).map(|before| before.permissions());
@@ -71,15 +70,15 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     })
 }
 
-/// The file that a path names in the end, which need not be there.
+/// Follows symbolic links to the file that a path names, which need not exist.
 fn target(path: &Path) -> io::Result<PathBuf> {
-    /// As many as Linux follows.
+    /// As many links as Linux follows.
     const LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..LINKS {
         match fs::read_link(&path) {
             Ok(link) => path = path.parent().unwrap_or(Path::new("")).join(link),
-            // No link, or nothing at all.
+            // Not a link, or nothing exists there.
             Err(_) => return Ok(path),
         }
     }
@@ -87,20 +86,21 @@ fn target(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn path(manifest: &Manifest) -> Result<PathBuf, Diagnostic> {
-    let path = Lock::path(&manifest.file);
+    let path = LockFile::path(&manifest.file);
     if path == manifest.file {
         return Err(
             Diagnostic::new("the manifest has the name of its own lock file")
                 .at(&path, None)
-                .help("call it something that ends in .toml"),
+                .help("give it a name that ends in .toml"),
         );
     }
     Ok(path)
 }
 
-fn read(path: &Path, kinds: &GrantKinds) -> Result<Option<Lock>, Diagnostic> {
+fn read(path: &Path, kinds: &GrantKinds) -> Result<Option<LockFile>, Diagnostic> {
     let text = file::optional(path, file::text(path, MAX_TEXT)).map_err(|error| {
         Diagnostic::new(format!("the lock file cannot be read: {error}")).at(path, None)
     })?;
-    text.map(|text| Lock::parse(&text, path, kinds)).transpose()
+    text.map(|text| LockFile::parse(&text, path, kinds))
+        .transpose()
 }

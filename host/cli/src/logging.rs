@@ -1,13 +1,13 @@
-//! The log, on stderr.
+//! Starts the log, which goes to stderr.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::args::{Global, LogFormat, LogLevel};
-use crate::output::LogWriter;
+use crate::message::LogWriter;
 
-/// Starts logging. What other crates say is of use to nobody below a warning.
+/// Starts logging. Other crates are logged from warnings on only.
 pub fn init(global: &Global) {
     let level = level(global);
     let filter = Targets::new()

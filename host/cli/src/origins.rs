@@ -1,4 +1,4 @@
-//! Where settings come from: options, variables, lines of the settings file.
+//! Records where each setting comes from: an option, a variable, or a line of the settings file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,21 +18,21 @@ pub enum Origin {
     Variable(String),
     /// This line of the settings file.
     File(PathBuf, usize),
-    /// Nothing sets it.
+    /// Not set, so the default applies.
     Default,
 }
 
-/// A setting that the file has: its line, and its value.
+/// A setting in the settings file: its line and its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     pub line: usize,
     pub value: Value,
 }
 
-/// What was given of all settings.
+/// The settings that were given, with their sources.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    /// Options of the command that is run, by their names with `_`, with the value that each has.
+    /// Options of the command that runs, by their names with `_`: source and value of each.
     options: BTreeMap<String, (ValueSource, String)>,
     file: Option<PathBuf>,
     written: BTreeMap<String, Written>,
@@ -54,7 +54,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 impl Origins {
-    /// Reads the options of the command that is run.
+    /// Reads the options of the command that runs.
     pub fn of(matches: &ArgMatches) -> Self {
         let mut command = matches;
         while let Some((_, below)) = command.subcommand() {
@@ -73,10 +73,10 @@ impl Origins {
         }
     }
 
-    /// Adds what the settings file says.
+    /// Adds the settings of the settings file.
     ///
     /// # Errors
-    /// When it is no TOML.
+    /// When it is not TOML.
     pub fn read(&mut self, text: &str, file: &Path) -> Result<(), Diagnostic> {
         let document = Document::new(text, file)?;
         let entries = document.parse()?;
@@ -106,24 +106,24 @@ impl Origins {
         }
     }
 
-    /// Returns the settings file, where there is one.
+    /// Returns the settings file, if there is one.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Lists what the file says, by dotted names.
+    /// Lists the settings of the file, by dotted names.
     pub fn written(&self) -> impl Iterator<Item = (&str, &Written)> {
         self.written
             .iter()
             .map(|(name, written)| (name.as_str(), written))
     }
 
-    /// Returns what an option or its variable or default says.
+    /// Returns the value of an option, from the command line, its variable or its default.
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.get(name).map(|(_, value)| value.as_str())
     }
 
-    /// Says where a setting comes from.
+    /// Returns where a setting comes from.
     pub fn origin(&self, name: &str) -> Origin {
         match self.options.get(name) {
             Some((ValueSource::CommandLine, _)) => {

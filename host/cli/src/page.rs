@@ -1,5 +1,5 @@
-//! Lists a page at a time. The cursor of a page is the id of the last row of the page before, so that it stays right while rows come
-//! and go.
+//! Shows lists a page at a time. A cursor is the id of the last row of the previous page, so it stays valid while rows are added and
+//! removed.
 
 use std::ops::Bound;
 
@@ -13,16 +13,16 @@ use crate::exit::Failure;
 use crate::output;
 use crate::session::Session;
 
-/// Which part of a list is shown, and how.
+/// Part of a list to show, and its format.
 #[derive(Args, Clone, Debug)]
 pub struct Page {
-    /// No more than this many rows [default: 100 flows; all rows of any other list]
+    /// Show at most N rows [default: 100 flows; all rows of any other list]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Only what comes after this: the id of the last row of the page before
+    /// Continue after this row: the id of the last row of the previous page
     #[arg(long, value_name = "CURSOR", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     cursor: Option<String>,
-    /// With JSON: print one document with `rows`, and in `next` the cursor of the next page, or null
+    /// With JSON: print one document with `rows` and `next`, the cursor of the next page or null
     #[arg(long)]
     page: bool,
     #[command(flatten)]
@@ -37,19 +37,19 @@ struct Document<T> {
 }
 
 impl Page {
-    /// How many rows are to be read: one more than are shown tells that there are more.
+    /// Returns how many rows to read: one more than is shown, which tells whether more follow.
     pub fn to_read(&self, default: Option<usize>) -> usize {
         self.limit(default).saturating_add(1)
     }
 
-    /// After which id the rows are to be read.
+    /// Returns after which id to read.
     pub fn after(&self) -> Bound<&str> {
         self.cursor
             .as_deref()
             .map_or(Bound::Unbounded, Bound::Excluded)
     }
 
-    /// The cursor, where there is one.
+    /// Returns the cursor, if one is given.
     pub fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
@@ -59,10 +59,10 @@ impl Page {
         given.or(default).unwrap_or(usize::MAX)
     }
 
-    /// Shows rows of which up to [`to_read`](Self::to_read) were read, and says how to see those that are left.
+    /// Prints rows, of which up to [`to_read`](Self::to_read) were read, and how to see the rest.
     ///
     /// # Errors
-    /// When a page is asked for that is not for programs, and when stdout cannot be written.
+    /// When `--page` is given without JSON, and when stdout cannot be written.
     pub fn show<T: Serialize>(
         &self,
         session: &Session,
@@ -72,7 +72,7 @@ impl Page {
         text: impl FnOnce(&[T]) -> String,
     ) -> Result<(), Failure> {
         if self.page && !self.format.is_json() {
-            return Err(Diagnostic::new("`--page` is of JSON documents")
+            return Err(Diagnostic::new("`--page` needs JSON output")
                 .help("add --json, or `-o json`")
                 .into());
         }
@@ -95,7 +95,7 @@ impl Page {
         Ok(())
     }
 
-    /// [`show`](Self::show), of rows with their ids in `id`: some of their columns, or all as JSON.
+    /// Prints rows with their ids in `id` as [`show`](Self::show) does: the named columns, or all as JSON.
     ///
     /// # Errors
     /// When stdout cannot be written.
@@ -116,14 +116,14 @@ impl Page {
     }
 }
 
-/// Says that a list goes on.
+/// Prints that more rows follow.
 fn tell(session: &Session, shown: usize, next: &str) {
     let message = format!(
-        "there are more than these {shown}: `--cursor {next}` shows the next ones, and `--limit` takes another number"
+        "there are more rows than these {shown}: `--cursor {next}` shows the next ones, `--limit N` shows more at a time"
     );
     match session.settings.global.log_format {
         LogFormat::Text => session.note(&message),
-        // A note is not logged by default; that rows are left out must be.
+        // A warning, because notes are not logged by default, and the reader must learn that rows are missing.
         LogFormat::Json => tracing::warn!(next, "{message}"),
     }
 }

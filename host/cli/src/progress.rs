@@ -1,4 +1,4 @@
-//! The tasks as they go, for somebody who watches a terminal.
+//! Shows a flow's progress on a terminal.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::exit::Failure;
 use crate::output;
 
-/// A line that moves, below a line for each task that is done.
+/// A progress line, below one line per finished task.
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// Shows the tasks of `flow`; `None` where nobody watches.
+    /// Shows the tasks of `flow`; `None` if stderr is not a terminal.
     ///
     /// # Errors
-    /// None that is known: a listener is registered once.
+    /// None known: the listener is registered once.
     pub fn of(flow: &Flow) -> Result<Option<Self>, Failure> {
         if !io::stderr().is_terminal() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! A plugin's folder: in which language it is written, what it is called, and where its component goes.
+//! Reads a plugin's folder: its language, its name, and the path of its component.
 
 use std::path::{Path, PathBuf};
 
@@ -8,35 +8,35 @@ use serde_json::Value;
 
 use crate::scaffold::Language;
 
-/// The file that tells each language, and where in it the plugin's name stands.
+/// The file by which each language is recognized, and where in it the plugin's name is.
 const MANIFESTS: [(&str, Language, &str); 3] = [
     ("Cargo.toml", Language::Rust, "/package/name"),
     ("pyproject.toml", Language::Python, "/project/name"),
     ("package.json", Language::Js, "/name"),
 ];
 
-/// A folder that a plugin is built in.
+/// The folder of a plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Project {
     pub folder: PathBuf,
     pub language: Language,
     pub name: String,
-    /// What the language's own file says, as JSON.
+    /// The language's own file, as JSON.
     manifest: Value,
 }
 
 impl Project {
-    /// The plugin of a folder.
+    /// Reads the folder of a plugin.
     ///
     /// # Errors
-    /// When no file says in which language it is written, or that file does not say what it is called.
+    /// When no file tells the language, several do, or the file has no valid name.
     pub fn open(folder: &Path) -> Result<Self, Diagnostic> {
         let mut found = MANIFESTS
             .iter()
             .filter(|(file, ..)| !file::is_absent(&folder.join(file)));
         let Some((file, language, place)) = found.next() else {
             return Err(Diagnostic::new(
-                "this is no plugin's folder: it has no Cargo.toml, pyproject.toml or package.json",
+                "this is not a plugin's folder: it has no Cargo.toml, pyproject.toml or package.json",
             )
             .at(folder, None)
             .help("name the folder of a plugin; `cairn plugin new` makes one"));
@@ -44,7 +44,7 @@ impl Project {
         let path = folder.join(file);
         if let Some((other, ..)) = found.next() {
             return Err(Diagnostic::new(format!(
-                "beside {file} stands {other}: in which language is the plugin written?"
+                "{file} and {other} are both there: which is the plugin's language?"
             ))
             .at(&path, None)
             .help("give each plugin a folder of its own"));
@@ -54,9 +54,9 @@ impl Project {
             .map_err(|error| wrong(format!("the plugin's {file} cannot be read: {error}")))?;
         let manifest: Value = match language {
             Language::Js => serde_json::from_str(cairn::value::without_bom(&text))
-                .map_err(|error| wrong(format!("this is no JSON: {error}")))?,
+                .map_err(|error| wrong(format!("this is not JSON: {error}")))?,
             Language::Rust | Language::Python => toml::from_str(&text)
-                .map_err(|error| wrong(format!("this is no TOML: {}", error.message())))?,
+                .map_err(|error| wrong(format!("this is not TOML: {}", error.message())))?,
         };
         let name = manifest.pointer(place).and_then(Value::as_str);
         let name = name
@@ -64,7 +64,7 @@ impl Project {
             .map(str::to_owned)
             .ok_or_else(|| {
                 let key = place.trim_start_matches('/').replace('/', ".");
-                wrong(format!("`{key}` does not say what the plugin is called"))
+                wrong(format!("`{key}` is missing, or is not a valid plugin name"))
                     .help("a name has letters, digits, hyphens and underscores")
             })?;
         Ok(Self {
@@ -75,18 +75,18 @@ impl Project {
         })
     }
 
-    /// Where `cairn plugin build` puts the component.
+    /// Returns the path to which `cairn plugin build` writes the component.
     pub fn component(&self) -> PathBuf {
         self.folder.join(format!("{}.wasm", self.name))
     }
 
-    /// The file that a JavaScript plugin begins with.
+    /// Returns the entry file of a JavaScript plugin.
     pub fn main(&self) -> &str {
         self.manifest["main"].as_str().unwrap_or("app.js")
     }
 }
 
-/// Names of components are made of it.
+/// Returns whether a name can be used in the file name of a component.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty()
         && name
@@ -132,24 +132,21 @@ mod tests {
     #[test]
     fn a_folder_that_tells_no_language_or_two_or_no_name_is_refused() {
         for (files, reason) in [
-            (&[][..], "no plugin's folder"),
+            (&[][..], "not a plugin's folder"),
             (
                 &[
                     ("Cargo.toml", "[package]\nname = \"a\""),
                     ("package.json", "{}"),
                 ],
-                "beside Cargo.toml stands package.json",
+                "Cargo.toml and package.json are both there",
             ),
-            (
-                &[("Cargo.toml", "[package]")],
-                "`package.name` does not say",
-            ),
+            (&[("Cargo.toml", "[package]")], "`package.name` is missing"),
             (
                 &[("package.json", r#"{"name": "../a"}"#)],
-                "`name` does not say",
+                "`name` is missing",
             ),
-            (&[("package.json", "{")], "no JSON"),
-            (&[("pyproject.toml", "[")], "no TOML"),
+            (&[("package.json", "{")], "not JSON"),
+            (&[("pyproject.toml", "[")], "not TOML"),
         ] {
             let error = open(files).unwrap_err();
             assert!(error.contains(reason), "{error}");

@@ -1,4 +1,4 @@
-//! A flow's report as people read it.
+//! Formats a flow's report for people.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, cell, printable};
 
-/// Prints what happened to a flow: a few lines, or one document.
+/// Prints a flow's report: a few lines, or one document.
 ///
 /// # Errors
 /// When stdout cannot be written.
@@ -20,7 +20,7 @@ pub fn print(report: &Report, format: Format) -> Result<(), Failure> {
     output::print(&self::format(report, format)?)
 }
 
-/// Prints the text of what was just done with a flow. Here a reader that is gone is an error: it has not seen the report.
+/// Prints the report of an operation that was just done. A closed pipe is an error here: its reader has not seen the report.
 ///
 /// # Errors
 /// When stdout cannot be written.
@@ -35,10 +35,10 @@ pub fn deliver(report: &Report, text: &str) -> Result<(), Failure> {
     })
 }
 
-/// What happened to a flow: a few lines, or one document.
+/// Formats a flow's report: a few lines, or one document.
 ///
 /// # Errors
-/// None that is known.
+/// None known.
 pub fn format(report: &Report, format: Format) -> Result<String, Failure> {
     match format.is_json() {
         true => output::document_text(format, report),
@@ -46,7 +46,7 @@ pub fn format(report: &Report, format: Format) -> Result<String, Failure> {
     }
 }
 
-/// What happened to a flow, a few lines.
+/// Formats a flow's report as a few lines.
 pub fn text(report: &Report) -> String {
     let flow = &report.flow;
     let mut text = String::new();
@@ -59,7 +59,7 @@ pub fn text(report: &Report) -> String {
         line(
             &mut text,
             "pruned",
-            "the flow's journal is gone; this is what its key keeps",
+            "the flow's journal was removed; this is the report that its key keeps",
         );
     }
     if let Some(error) = &report.error {
@@ -86,11 +86,11 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-/// One thing that is wrong with a request: where, its kind, and what.
+/// Formats a violation: pointer, kind and message.
 fn violated(violation: &Value) -> String {
     let of = |name: &str| violation[name].as_str().unwrap_or_default();
     let pointer = match of("pointer") {
-        "" => "(the whole)",
+        "" => "(the whole request)",
         pointer => pointer,
     };
     format!("{pointer}  {}: {}", of("kind"), of("message"))
@@ -99,15 +99,17 @@ fn violated(violation: &Value) -> String {
 fn rolled_back(text: &mut String, rollback: &RollbackReport) {
     let verdict = match rollback.verdict {
         Verdict::Clean => "clean: everything is as it was",
-        Verdict::Kept => "kept: everything is as it was but for what reverted tasks keep",
-        Verdict::Incomplete => "incomplete: not everything could be undone; it can be tried again",
+        Verdict::Kept => "kept: everything is as it was, except for what reverted tasks kept",
+        Verdict::Incomplete => {
+            "incomplete: not everything could be undone; the rollback can be repeated"
+        }
         Verdict::Residue if rollback.accepted.is_some() => {
             "residue: not everything could be undone, and that was accepted"
         }
         Verdict::Residue if !rollback.messages.is_empty() => {
-            "residue: messages have left, which cannot be taken back"
+            "residue: messages have left and cannot be taken back"
         }
-        // Of a verdict that this program does not know, too.
+        // Also for verdicts that this program does not know.
         _ => "residue: some things could not be undone",
     };
     line(text, "rollback", verdict);
@@ -140,14 +142,14 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
     }
 }
 
-/// How a plugin's log ends.
+/// Adds the end of a plugin's log.
 fn log(text: &mut String, lines: &[String]) {
     for said in lines {
         line(text, "log", said);
     }
 }
 
-/// Adds what a flow that succeeded made or changed, a line each.
+/// Adds the changes of a flow that succeeded, one per line.
 pub fn made(text: &mut String, history: &History) {
     for left in history.account().left {
         let made = match left.why {
@@ -158,7 +160,7 @@ pub fn made(text: &mut String, history: &History) {
     }
 }
 
-/// One thing that is left: what it is, how it differs from before, and why.
+/// Formats one change that is left: what it is, how it differs from before, and why.
 fn residue(left: &Left) -> String {
     let of = left
         .project
@@ -177,7 +179,7 @@ fn residue(left: &Left) -> String {
     format!("{} {}{of}: {change}{why}", left.kind, left.id)
 }
 
-/// The columns of a row, or an amount.
+/// Formats the columns of a row, or an amount.
 fn state(value: &Value) -> String {
     match value {
         Value::Object(columns) => {
@@ -191,7 +193,7 @@ fn state(value: &Value) -> String {
     }
 }
 
-/// One line under a word, which it stays whatever `rest` holds.
+/// Adds one line under a word; `rest` is escaped, so that it stays one line.
 pub fn line(text: &mut String, word: &str, rest: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{word:<9} {}", printable(rest));

@@ -1,23 +1,23 @@
-//! What `cairn plugin new` and `cairn init` write: from a name, a language and a world, or from the name of an example, to the files
-//! of a folder. Pure.
+//! Generates the files that `cairn plugin new` and `cairn init` write, from a name, a language and a world, or from the name of an
+//! example. Pure.
 //!
-//! The templates are real files, in `templates/`. In each, `my-plugin` stands for the plugin's name; a line that says
-//! `with.PART` gives way to what the wanted capabilities need there, or to nothing.
+//! The templates are files in `templates/`. In each, `my-plugin` is replaced by the plugin's name, and a line `with.PART` by the lines
+//! that the wanted capabilities need there, if any.
 
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 
-/// Every embedded file: its name, its text.
+/// The embedded files: name and text.
 static EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
-/// The name in the templates.
+/// The plugin's name in the templates.
 const NAME: &str = "my-plugin";
 
-/// Where the SDK finds the contract in this repository, and where in a folder that we made.
+/// Where the SDK finds the contract in this repository, and in a generated folder.
 const SDK_WIT: (&str, &str) = (r#"path: "../../wit""#, r#"path: "wit""#);
 
-/// In what a plugin is written.
+/// Language of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Language {
     Rust,
@@ -26,7 +26,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// As it is written on the command line.
+    /// Returns the name on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rust => "rust",
@@ -36,19 +36,19 @@ impl Language {
     }
 }
 
-/// What a plugin is.
+/// Kind of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum World {
-    /// A step of a flow
+    /// One step of a flow
     Task,
-    /// Says whether a caller may do something
+    /// Decides whether a caller may do something
     Policy,
-    /// Says what is wrong with a request
+    /// Finds what is wrong with a request
     Validator,
 }
 
 impl World {
-    /// As it is written on the command line.
+    /// Returns the name on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Task => "task",
@@ -58,10 +58,10 @@ impl World {
     }
 }
 
-/// A name that a plugin may bear.
+/// Accepts the name of a plugin.
 ///
 /// # Errors
-/// Why it is none, and what would be one.
+/// Why the name is not allowed, and which names are.
 pub fn plugin_name(text: &str) -> Result<String, String> {
     let starts = text.starts_with(|c: char| c.is_ascii_lowercase());
     let holds = text
@@ -74,14 +74,14 @@ pub fn plugin_name(text: &str) -> Result<String, String> {
     }
     if RESERVED.contains(&text) {
         return Err(format!(
-            "`{text}` means something else to the tools that build plugins, or in a flow; choose another"
+            "`{text}` is reserved by the tools that build plugins, or by flows; choose another name"
         ));
     }
     Ok(text.to_owned())
 }
 
-/// Names that a crate cannot have, those of what a crate depends on, of what each language's tool calls its own, and of the
-/// built-in plugin that the template's flow uses.
+/// Names that a crate cannot have, names of its dependencies, names that a language's tool uses itself, and the name of the built-in
+/// plugin in the template's flow.
 const RESERVED: &[&str] = &[
     "abstract",
     "alloc",
@@ -148,7 +148,7 @@ const RESERVED: &[&str] = &[
     "inject",
 ];
 
-/// The files of a new plugin, by their paths in its folder.
+/// Generates the files of a new plugin, keyed by their paths in its folder.
 pub fn files(
     name: &str,
     language: Language,
@@ -169,7 +169,7 @@ pub fn files(
                 files.insert(format!("vendor/cairn-plugin/{path}"), text);
             }
             contract("vendor/cairn-plugin/wit/", &mut files);
-            // The versions that the SDK was tested with; cargo drops what this crate does not use.
+            // The versions that the SDK was tested with; cargo removes those that this crate does not use.
             for path in ["Cargo.lock", "rust-toolchain.toml"] {
                 files.extend(embedded(path).map(|(_, text)| (path.to_owned(), text.to_owned())));
             }
@@ -185,7 +185,7 @@ pub fn files(
     files
 }
 
-/// The files of an example: the repository's own flow and request, with a README for a folder that has nothing else.
+/// Returns the files of an example: the repository's flow and request, and a README.
 pub fn example(name: &str) -> BTreeMap<String, String> {
     [
         format!("examples/{name}/"),
@@ -197,20 +197,20 @@ pub fn example(name: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// The contract's files.
+/// Adds the files of the contract.
 fn contract(folder: &str, files: &mut BTreeMap<String, String>) {
     let wit = embedded("wit/").filter(|(path, _)| path.ends_with(".wit"));
     files.extend(wit.map(|(path, text)| (format!("{folder}{path}"), text.to_owned())));
 }
 
-/// The embedded files below a folder, by their paths in it.
+/// Lists the embedded files below a folder, by their paths in it.
 fn embedded(folder: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     EMBEDDED
         .iter()
         .filter_map(move |(path, text)| Some((path.strip_prefix(folder)?, *text)))
 }
 
-/// A template with its name and its capabilities filled in.
+/// Fills the name and the capabilities into a template.
 fn filled(text: &str, name: &str, language: Language, with: &[String]) -> String {
     let mut filled = String::new();
     for line in text.lines() {
@@ -231,7 +231,7 @@ fn filled(text: &str, name: &str, language: Language, with: &[String]) -> String
     filled.replace(NAME, name)
 }
 
-/// What the capabilities need at one place.
+/// Returns the lines that the capabilities need at one place.
 fn part_of(part: &str, language: Language, with: &[String]) -> String {
     if part == "grants" && !with.is_empty() {
         let grants = with

@@ -1,4 +1,4 @@
-//! Folders that are gone when the process ends, however that comes.
+//! Temporary folders that are removed when the process ends, also by a signal.
 
 use std::fs;
 use std::path::Path;
@@ -8,19 +8,19 @@ use tempfile::TempDir;
 use crate::exit::Failure;
 use crate::interrupt::{self, Interrupt};
 
-/// A temporary folder that is gone with this, and also when a signal ends the process.
+/// A temporary folder that is removed on drop, and when a signal ends the process.
 pub struct Scratch {
     folder: TempDir,
     _interrupt: Interrupt,
 }
 
 impl Scratch {
-    /// An empty folder.
+    /// Creates an empty folder.
     ///
     /// # Errors
     /// When it cannot be made, or signals cannot be caught.
     pub fn new() -> Result<Self, Failure> {
-        // Before there is something to remove.
+        // Before the folder exists, so that no signal leaves it behind.
         let signals = interrupt::catch()?;
         let folder = tempfile::tempdir()
             .map_err(|error| Failure::host(format!("no temporary folder can be made: {error}")))?;
@@ -32,17 +32,17 @@ impl Scratch {
         })
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// Removes a folder in which threads may still work: the process is about to end.
+/// Removes a folder in which threads may still write, because the process is about to end.
 pub fn remove(folder: &Path) {
     const TRIES: usize = 100;
     for _ in 0..TRIES {
-        // A file that was made meanwhile stands in the way.
+        // Fails if a thread created a file meanwhile.
         if fs::remove_dir_all(folder).is_ok() || !folder.exists() {
             return;
         }

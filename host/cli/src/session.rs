@@ -1,4 +1,4 @@
-//! What commands do their work with: the database, the plugins, the policy, the requester.
+//! Creates what commands work with: the store, the plugins, the policy, the requester.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::compile::InChild;
 use crate::exit::Failure;
 use crate::input;
 use crate::lockfile;
+use crate::message;
 use crate::output;
 use crate::settings::Settings;
 
@@ -36,26 +37,26 @@ impl Session {
         Self { settings }
     }
 
-    /// Says what is not wrong but is hardly meant.
+    /// Prints a warning.
     pub fn warn(&self, message: &str) {
-        output::warning(&self.settings.global, message);
+        message::warning(&self.settings.global, message);
     }
 
-    /// Says what was done besides what was asked for.
+    /// Prints a note about something that was done in addition.
     pub fn note(&self, message: &str) {
-        output::note(&self.settings.global, message);
+        message::note(&self.settings.global, message);
     }
 
     // ---- The database --------------------------------------------------------------------------------------------
 
-    /// The database for reading; none is made. Its schema is the newest.
+    /// Opens the database for reading; creates none. Its schema must be the newest.
     pub fn reader(&self) -> Result<Reader, Failure> {
         let reader = self.any_reader()?;
         reader.require_newest()?;
         Ok(reader)
     }
 
-    /// The database for what can be done with any version of it; none is made.
+    /// Opens the database for reading, whatever its schema version; creates none.
     pub fn any_reader(&self) -> Result<Reader, Failure> {
         self.require_database()?;
         Ok(Reader::open(
@@ -65,18 +66,18 @@ impl Session {
         )?)
     }
 
-    /// The database for writing, which must be there.
+    /// Opens the database for writing; creates none.
     pub fn store(&self) -> Result<Sqlite, Failure> {
         self.require_database()?;
         self.store_or_new()
     }
 
-    /// Changes things in the database, which is made when it is not there: not for a change that is refused, so that is tried
-    /// on an empty one in memory first.
+    /// Makes an operator's change. Creates the database if there is none, unless the change is refused: it is tried on an empty
+    /// database in memory first.
     pub fn change<T>(
         &self,
         requester: &Identity,
-        work: impl Fn(&mut Admin<'_, '_>) -> Result<T, StoreError>,
+        work: impl Fn(&mut Admin<'_>) -> Result<T, StoreError>,
     ) -> Result<T, Failure> {
         if !self.settings.db.exists()? {
             self.empty()?.admin(requester, &work)?;
@@ -84,13 +85,13 @@ impl Session {
         Ok(self.store_or_new()?.admin(requester, work)?)
     }
 
-    /// An empty database, which is gone with its last handle.
+    /// Creates an empty database in memory, which is gone with its last handle.
     fn empty(&self) -> Result<Sqlite, Failure> {
         let config = self.store_config(None)?;
         Ok(Sqlite::in_memory(config, Arc::new(SystemClock))?)
     }
 
-    /// The database for writing; it is made when it is not there.
+    /// Opens the database for writing; creates it if there is none.
     fn store_or_new(&self) -> Result<Sqlite, Failure> {
         Ok(Sqlite::open(
             self.settings.db.path(),
@@ -99,8 +100,8 @@ impl Session {
         )?)
     }
 
-    /// Reads what is there, which is nothing as long as there is no database. For a command that writes to it later, and so brings
-    /// its schema up to date: that is done first.
+    /// Runs a read, on an empty database if there is none. For a command that writes later, which migrates the schema anyway: an old
+    /// schema is migrated first.
     pub fn peek<T>(
         &self,
         requester: &Identity,
@@ -116,24 +117,26 @@ impl Session {
         empty.try_read(requester, read)
     }
 
-    /// Refuses to go on without one.
+    /// Refuses to continue without a database.
     pub fn require_database(&self) -> Result<(), Failure> {
         if self.settings.db.exists()? {
             return Ok(());
         }
         let db = &self.settings.db_name;
-        Err(Diagnostic::new(format!("there is no database at {}", db.display()))
-            .help("`cairn run` makes one, and so does whatever creates something; --db names another")
-            .into())
+        Err(
+            Diagnostic::new(format!("there is no database at {}", db.display()))
+                .help("`cairn run` and commands that create something make one; --db names another")
+                .into(),
+        )
     }
 
-    /// What flows may change. The key store's master key is in a file, or in memory.
+    /// Creates the domains, which are what flows may change. The key store's master key is in a file, or in memory if `None`.
     pub fn domains(&self, master_key: Option<PathBuf>) -> Result<Domains, Failure> {
         let settings = &self.settings;
         let setup = settings.setup.clone().master_key(master_key.clone());
         let domains = settings.extensions.iter();
         let domains = domains.map(|extension| match extension.name() {
-            // Flags and variables come before the file.
+            // Flags and variables override the file.
             volumes::NAME => Ok(volumes::domain(volumes::Settings {
                 quota: settings.quota.clone(),
                 default_volume_type: settings.default_volume_type.clone(),
@@ -163,7 +166,7 @@ impl Session {
 
     // ---- Plugins and policy --------------------------------------------------------------------------------------
 
-    /// The sandbox. Goes on without a cache where that cannot be used.
+    /// Creates the sandbox; without a cache if the cache cannot be used.
     pub fn plugins(&self) -> Result<Arc<Plugins>, Failure> {
         let compiler = Arc::new(InChild::new(self.settings.compile));
         let config = PluginConfig {
@@ -173,7 +176,7 @@ impl Session {
         };
         match Plugins::new(&config) {
             Err(error @ PluginError::Cache { .. }) => {
-                self.warn(&format!("{error}; plugins are compiled anew each time"));
+                self.warn(&format!("{error}; plugins are compiled in every run"));
                 Ok(Plugins::new(&PluginConfig {
                     cache: None,
                     ..config
@@ -183,7 +186,7 @@ impl Session {
         }
     }
 
-    /// A host on a database in memory, for a trial that leaves nothing behind. The key store's master key goes into `folder`.
+    /// Creates a host on a database in memory, for a trial run. The key store's master key goes into `folder`.
     pub fn trial(&self, planner: Planner, folder: &Path) -> Result<Host, Failure> {
         let config = self.store_config(Some(folder.join("master-key")))?;
         let store = Arc::new(Sqlite::in_memory(config, Arc::new(SystemClock))?);
@@ -191,7 +194,7 @@ impl Session {
         Ok(builder.build()?)
     }
 
-    /// What makes plans, with the built-in plugins. It knows of no rules: see [`Planner::policy`].
+    /// Creates the planner, with the built-in plugins and without policy rules: see [`Planner::policy`].
     pub fn planner(&self) -> Result<Planner, Failure> {
         let planner = Planner::new(self.plugins()?, cairn_bundle::PLUGINS);
         let planner = planner.allowing(self.settings.allow.clone());
@@ -201,7 +204,7 @@ impl Session {
         })
     }
 
-    /// The plan of a manifest, whose plugins must be those of its lock file where `locked` asks for it.
+    /// Plans a manifest and prints the plan's warnings. If `locked`, the plugins must be those of the lock file.
     pub fn plan(
         &self,
         planner: &Planner,
@@ -220,7 +223,7 @@ impl Session {
         Ok(plan)
     }
 
-    /// Says that volumes get no type where the settings mean them to get one.
+    /// Warns if the default volume type of the settings does not exist.
     fn warn_of_default_type(&self) {
         let Some(name) = &self.settings.default_volume_type else {
             return;
@@ -232,16 +235,16 @@ impl Session {
         match missing {
             Ok(false) => {}
             Ok(true) => self.warn(&format!(
-                "there is no volume type `{name}`, which default_volume_type names: volumes for which no type is asked get none; `cairn type create {name}` makes it"
+                "there is no volume type `{name}`, which default_volume_type names: volumes whose request names no type get none; `cairn type create {name}` creates it"
             )),
             Err(error) => self.warn(&format!(
-                "whether there is a volume type `{name}`, which default_volume_type names, is not known: {}",
+                "cannot check whether there is a volume type `{name}`, which default_volume_type names: {}",
                 error.diagnostic
             )),
         }
     }
 
-    /// The built-in rules, with those of the operator's file before them.
+    /// Reads the policy: the built-in rules, overridden by those of the operator's file.
     pub fn policy(&self) -> Result<Arc<Policy>, Failure> {
         let Some(path) = &self.settings.policy else {
             return Ok(Arc::default());
@@ -255,7 +258,7 @@ impl Session {
         Ok(Arc::new(policy))
     }
 
-    /// What makes a host on the database, which is made when it is not there.
+    /// Creates the builder of a host on the database, which is created if there is none.
     pub fn host(&self, planner: Planner, policy: Arc<Policy>) -> Result<HostBuilder, Failure> {
         let store = Arc::new(self.store_or_new()?);
         Ok(Host::with_planner(store, planner)
@@ -265,7 +268,7 @@ impl Session {
 
     // ---- The requester -------------------------------------------------------------------------------------------
 
-    /// Who asks; the policy says which roles make an admin.
+    /// Returns the requester; the policy decides which roles make an admin.
     pub fn identity(&self, who: &Who, policy: &Policy) -> Identity {
         let user = who.user.as_ref().unwrap_or(&self.settings.user);
         let project = who.project.as_ref().unwrap_or(&self.settings.project);
@@ -281,17 +284,17 @@ impl Session {
         identity
     }
 
-    /// Who asks when nothing is said on the command line.
+    /// Returns the requester that the settings name.
     pub fn demo(&self) -> Identity {
         Identity::new(&self.settings.user, &self.settings.project)
     }
 
-    /// Whoever looks after the database, for what concerns every project.
+    /// Returns an admin, for work on every project.
     pub fn operator(&self) -> Identity {
         Identity::new(&self.settings.user, &self.settings.project).into_admin()
     }
 
-    /// Who asks, for a command that needs the policy for nothing else.
+    /// Returns the requester, for a command that needs the policy for nothing else.
     pub fn requester(&self, who: &Who) -> Result<Identity, Failure> {
         let policy = self.policy()?;
         Ok(self.identity(who, &policy))

@@ -1,4 +1,5 @@
-//! Settings: flags over `CAIRN_…` variables over `cairn.toml` over defaults. (Clap puts flags over variables.)
+//! Gathers the settings: flags override `CAIRN_…` variables, these `cairn.toml`, and that the defaults. (Clap handles flags and
+//! variables.)
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,17 +18,17 @@ use crate::args::{Global, Storage};
 use crate::exit::Failure;
 use crate::origins::Origins;
 
-/// The settings file that is read where it is there.
+/// The settings file that is read if it exists.
 const CONFIG: &str = "cairn.toml";
 
-/// What every command works with.
+/// The settings of a run.
 #[derive(Debug)]
 pub struct Settings {
     /// The database, as it was named.
     pub db_name: PathBuf,
-    /// The file which that is: what belongs to the database is found beside it, under whatever name it was given.
+    /// The database file itself, with links resolved; its companion files are beside it.
     pub db: DatabaseFile,
-    /// The folder of compiled plugins; `None` when this machine has no place for one.
+    /// The folder of compiled plugins; `None` if there is no cache folder.
     pub cache: Option<PathBuf>,
     /// The folder of the components of stored plans.
     pub components: PathBuf,
@@ -35,47 +36,47 @@ pub struct Settings {
     pub master_key: PathBuf,
     /// The file of the policy's rules.
     pub policy: Option<PathBuf>,
-    /// Where a volume goes when nobody says otherwise.
+    /// The zone of volumes whose request names none.
     pub zone: Option<String>,
-    /// The type of volumes for which none is asked.
+    /// The type of volumes whose request names none.
     pub default_volume_type: Option<String>,
     /// The quota class of the project.
     pub quota_class: Option<String>,
-    /// Who asks.
+    /// The requesting user, unless the command line names one.
     pub user: String,
-    /// For which project.
+    /// The requesting project, unless the command line names one.
     pub project: String,
-    /// How long a process may be stopped before another one takes its flows over.
+    /// How long a lease lasts: another process takes over the flows of one that did not renew it.
     pub lease: Option<Duration>,
-    /// How long to wait for another process that writes.
+    /// How long to wait for another process that holds the database's lock.
     pub patience: Option<Duration>,
-    /// The most that a manifest may give a plugin.
+    /// Ceilings of the limits that a manifest may set.
     pub ceilings: Option<Limits>,
-    /// How far the compiler may go with a component.
+    /// Limits of the compiler.
     pub compile: CompileConfig,
-    /// Limits, refreshes and expiry.
+    /// Quota limits, refreshes and expiry.
     pub quota: QuotaConfig,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
-    /// What this program has, the domains that come with it first.
+    /// The domains of this program, built-in ones first.
     pub extensions: Vec<Extension>,
-    /// What the extensions read their settings from.
+    /// The text that extensions read their settings from.
     pub setup: Setup,
-    /// The capabilities that this program has.
+    /// The capabilities of this program.
     pub kinds: GrantKinds,
-    /// What plugins may be granted.
+    /// The grants that the operator allows.
     pub allow: Allow,
-    /// Where they come from.
+    /// Where the settings come from.
     pub origins: Origins,
-    /// What is said on stderr besides errors.
+    /// The options of every command.
     pub global: Global,
 }
 
 impl Settings {
-    /// Puts the settings together.
+    /// Gathers the settings.
     ///
     /// # Errors
-    /// When the settings file is wrong, or is named and not there.
+    /// When the settings file is wrong, or is named and does not exist.
     pub fn gather(
         global: &Global,
         storage: Storage,
@@ -87,7 +88,7 @@ impl Settings {
         let (config, setup) =
             read_config(global.config.as_deref(), &kinds, &extensions, &mut origins)?;
         let volumes = volumes::Settings::parse(&setup.text, &setup.file)?;
-        // What is wrong in the settings of a domain is told by every command.
+        // Every command reports errors in a domain's settings.
         for extension in &extensions {
             extension.domain(&setup)?;
         }
@@ -153,7 +154,7 @@ fn read_config(
             let help = match named {
                 Some(_) => "name another file with --config",
                 None => {
-                    "mend or remove it, or name another file with --config: what it allows and forbids is not passed over"
+                    "fix or remove it, or name another file with --config; it is not skipped, because it may forbid something"
                 }
             };
             Err(Diagnostic::new(message).at(path, None).help(help).into())
@@ -161,7 +162,7 @@ fn read_config(
     }
 }
 
-/// `cairn` in the user's cache folder. A relative `XDG_CACHE_HOME` counts as none, as its specification asks.
+/// Returns `cairn` in the user's cache folder. A relative `XDG_CACHE_HOME` is ignored, as its specification demands.
 fn default_cache() -> Option<PathBuf> {
     let variable = |name| {
         std::env::var_os(name)

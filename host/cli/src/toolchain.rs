@@ -1,5 +1,5 @@
-//! The tools that make components: cargo, componentize-py and componentize-js. Where they are, how they are got, how they are
-//! called. What they say goes to stderr as they say it.
+//! Finds, installs and runs the tools that build components: cargo, componentize-py and componentize-js. Their output goes to stderr
+//! unchanged.
 
 use std::env;
 use std::fs;
@@ -11,17 +11,17 @@ use cairn::error::Diagnostic;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::message;
 use crate::project::Project;
 use crate::scaffold::Language;
 
 /// The target of components in Rust.
 const TARGET: &str = "wasm32-wasip2";
 
-/// Builds a plugin to its component. A tool that is missing in the plugin's folder is installed there if `install`.
+/// Builds a plugin's component. If `install`, a missing tool is installed in the plugin's folder.
 ///
 /// # Errors
-/// [`Exit::Usage`] when a tool is missing, with the command that gets it; [`Exit::Failed`] when it fails.
+/// [`Exit::Usage`] when a tool is missing, with the command that installs it; [`Exit::Failed`] when it fails.
 pub fn build(project: &Project, install: bool) -> Result<PathBuf, Failure> {
     match project.language {
         Language::Rust => rust(project)?,
@@ -44,11 +44,11 @@ fn rust(project: &Project) -> Result<(), Failure> {
     let mut child = build
         .spawn()
         .map_err(|error| not_started("cargo", &error, RUSTUP))?;
-    // Its stdout says what it made, a JSON document a line; the rest of what it says is on stderr.
+    // cargo prints one JSON message per line on stdout, and everything else on stderr.
     let mut made = None;
     if let Some(stdout) = child.stdout.take() {
         let manifest = fs::canonicalize(project.folder.join("Cargo.toml")).unwrap_or_default();
-        // A line that is no text, such as one with a strange path, is not the one that is looked for.
+        // A line that is not UTF-8, such as one with a strange path, is not about this crate's component.
         for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
             made = component_of(&line, &manifest).or(made);
         }
@@ -60,7 +60,7 @@ fn rust(project: &Project) -> Result<(), Failure> {
     let Some(made) = made else {
         return Err(Failure {
             exit: Exit::Failed,
-            diagnostic: Diagnostic::new("cargo made no component")
+            diagnostic: Diagnostic::new("cargo built no component")
                 .at(&project.folder.join("Cargo.toml"), None)
                 .help("add `crate-type = [\"cdylib\"]` to [lib]"),
         });
@@ -74,7 +74,7 @@ fn rust(project: &Project) -> Result<(), Failure> {
     })
 }
 
-/// The component that a message of cargo's says it made of this crate.
+/// Returns the component if a message of cargo says that it was built from this crate.
 fn component_of(message: &[u8], manifest: &Path) -> Option<PathBuf> {
     let message: Value = serde_json::from_slice(message).ok()?;
     let ours = message["reason"] == "compiler-artifact"
@@ -87,7 +87,7 @@ fn component_of(message: &[u8], manifest: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Refuses to begin without the target, of which cargo would only say that it has no crate `core`.
+/// Refuses to start without the target; cargo would only report that the crate `core` is missing.
 fn require_target(project: &Project) -> Result<(), Failure> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let asked = Command::new(rustc)
@@ -99,7 +99,7 @@ fn require_target(project: &Project) -> Result<(), Failure> {
         .map_err(|error| not_started("rustc", &error, RUSTUP))?;
     let libraries = String::from_utf8_lossy(&asked.stdout);
     if !asked.status.success() || Path::new(libraries.trim()).is_dir() {
-        // What else is wrong, cargo says better.
+        // cargo reports other problems better.
         return Ok(());
     }
     Err(missing(
@@ -126,7 +126,7 @@ fn python(project: &Project, install: bool) -> Result<(), Failure> {
                     &format!("python3 -m venv .venv && {pip}"),
                 ));
             }
-            output::tell(&format!(
+            message::tell(&format!(
                 "{tool} is not installed; installing it in {}",
                 project.folder.join(".venv").display()
             ));
@@ -139,7 +139,7 @@ fn python(project: &Project, install: bool) -> Result<(), Failure> {
                 .map_err(|error| not_started("python3", &error, "install Python 3.10 or later with its module venv, such as with `apt-get install python3-venv`"))?;
             if !venv.success() {
                 return Err(missing(
-                    "Python could not make a virtual environment",
+                    "Python could not create a virtual environment",
                     "apt-get install python3-venv",
                 ));
             }
@@ -175,7 +175,7 @@ fn js(project: &Project, install: bool) -> Result<(), Failure> {
     let tool = "componentize-js";
     let own = |folder: &Path| folder.join("node_modules/.bin").join(tool);
     let folder = absolute(&project.folder)?;
-    // Where Node.js would look for the package.
+    // Where Node.js looks for the package.
     let above = folder.ancestors().map(own).find(|path| path.is_file());
     let path = match above.or_else(|| on_path(tool)) {
         Some(path) => path,
@@ -183,7 +183,7 @@ fn js(project: &Project, install: bool) -> Result<(), Failure> {
             if !install {
                 return Err(missing("componentize-js is not installed", "npm install"));
             }
-            output::tell(&format!(
+            message::tell(&format!(
                 "{tool} is not installed; installing it in {}",
                 folder.join("node_modules").display()
             ));
@@ -201,10 +201,10 @@ fn js(project: &Project, install: bool) -> Result<(), Failure> {
     run(
         Command::new(path)
             .arg(project.main())
-            // It takes a relative path for one of its own.
+            // It resolves a relative path against its own folder.
             .arg("--wit")
             .arg(folder.join("wit"))
-            // The engine's own `fetch` would import wasi:http, which no plugin has.
+            // The engine's own `fetch` would import wasi:http, which plugins do not have.
             .args(["--disable", "http", "--disable", "fetch-event", "--out"])
             .arg(absolute(&project.component())?),
         tool,
@@ -232,9 +232,7 @@ fn succeeded(tool: &str, status: ExitStatus) -> Result<(), Failure> {
     }
     Err(Failure {
         exit: Exit::Failed,
-        diagnostic: Diagnostic::new(format!(
-            "{tool} failed ({status}); what it says stands above"
-        )),
+        diagnostic: Diagnostic::new(format!("{tool} failed ({status}); see its messages above")),
     })
 }
 
@@ -252,7 +250,7 @@ fn not_started(tool: &str, error: &io::Error, help: &str) -> Failure {
     Diagnostic::new(message).help(help).into()
 }
 
-/// Where the shell would find a program.
+/// Returns where the shell would find a program.
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
@@ -260,7 +258,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// A path that means the same in another working folder.
+/// Returns a path that is valid in any working folder.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::host(format!("{}: {error}", path.display())))
 }

@@ -1,4 +1,5 @@
-//! Domains: what a program's flows may change. A domain brings tables, facts and what its rules work with; the host knows no other.
+//! Domains, which define the changes that a program's flows may make. A domain brings tables, facts and services for its rules; the
+//! host has no other tables for flows than those and the outbox.
 
 use std::sync::Arc;
 
@@ -6,45 +7,45 @@ use crate::effect::Applied;
 use crate::outbox;
 use crate::rows::{Registered, SecondTable, Services, Table, Tables};
 
-/// What one field of work brings along, such as block storage.
+/// A domain, such as block storage: its tables, facts and services.
 #[derive(Clone, Debug, Default)]
 pub struct Domain {
-    /// Its name: unique, and kept in the database with the version of its tables.
+    /// Its unique name; the database stores it with the version of the domain's tables.
     pub name: &'static str,
     /// Its tables.
     pub tables: Vec<Registered>,
-    /// Facts of a flow's history that its tasks may ask for.
+    /// Facts about a flow's history that its tasks may query.
     pub facts: Vec<Fact>,
-    /// Its migrations, the first one first: SQL that makes its tables what the one before left them. One that has landed never changes.
+    /// Its migrations, in order: SQL that changes its tables from the state of the previous one. A released migration never changes.
     pub migrations: &'static [&'static str],
-    /// The same for PostgreSQL, whose first step makes the newest tables. Without any the domain is refused there.
+    /// Its migrations on PostgreSQL; the first one creates the current tables. A domain without any is refused there.
     pub postgres: &'static [&'static str],
-    /// What its rules work with besides rows.
+    /// Services that its rules use besides rows.
     pub services: Services,
 }
 
-/// Something that holds of a flow since one of its calls did something, and that was not undone.
+/// A condition on a flow that holds once one of its calls applied a certain effect, until that is undone.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact {
     /// Its name, such as `quota-committed`.
     pub name: &'static str,
-    /// Whether an effect makes it hold.
+    /// Returns whether an effect makes it hold.
     pub holds: fn(&Applied) -> bool,
 }
 
-/// Why domains do not go together.
+/// Why domains cannot be combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DomainError {
-    /// Two have one name.
+    /// Two have the same name, or one is called [`CORE`].
     #[error("two domains are called `{0}`")]
     Name(&'static str),
-    /// Two tables have one name.
+    /// Two tables have the same name.
     #[error(transparent)]
     Table(#[from] SecondTable),
 }
 
-/// The domains of a host. Cheap to copy. The outbox belongs to each.
+/// The domains of a host, with the outbox. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Domains(Arc<Inner>);
 
@@ -56,10 +57,10 @@ struct Inner {
 }
 
 impl Domains {
-    /// These domains.
+    /// Combines domains.
     ///
     /// # Errors
-    /// [`DomainError`] when two of them have the same name, or tables of the same name.
+    /// [`DomainError`] when two of them, or two of their tables, have the same name.
     pub fn new(domains: impl IntoIterator<Item = Domain>) -> Result<Self, DomainError> {
         let domains: Vec<Domain> = domains.into_iter().collect();
         for (at, domain) in domains.iter().enumerate() {
@@ -81,17 +82,17 @@ impl Domains {
         })))
     }
 
-    /// The domains, in the order in which they were named.
+    /// Returns the domains, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &Domain> {
         self.0.domains.iter()
     }
 
-    /// Their tables, and the outbox.
+    /// Returns their tables, with the outbox.
     pub fn tables(&self) -> &Tables {
         &self.0.tables
     }
 
-    /// Their tables in the order in which they were named, and the outbox last.
+    /// Returns their tables in the order in which they were given, and the outbox last.
     pub fn each_table(&self) -> impl Iterator<Item = &'static Table> {
         let tables = self.iter().flat_map(|domain| &domain.tables);
         tables
@@ -99,23 +100,23 @@ impl Domains {
             .chain([outbox::TABLE])
     }
 
-    /// What their rules work with.
+    /// Returns the services for their rules.
     pub fn services(&self) -> &Services {
         &self.0.services
     }
 
-    /// The fact of this name.
+    /// Returns the fact of this name.
     pub fn fact(&self, name: &str) -> Option<Fact> {
         let mut facts = self.iter().flat_map(|domain| &domain.facts);
         facts.find(|fact| fact.name == name).copied()
     }
 }
 
-/// The name that the host's own tables go by, and no domain.
+/// The name of the host's own tables, which no domain may have.
 pub const CORE: &str = "core";
 
 impl Default for Domains {
-    /// No domain: there is the outbox alone.
+    /// Returns a set without domains, which has only the outbox.
     fn default() -> Self {
         Self(Arc::new(Inner {
             domains: Vec::new(),

@@ -1,4 +1,4 @@
-//! What can happen to a flow: the vocabulary of the journal. A flow's state is a fold over its events.
+//! Events of flows, which the journal holds. A flow's state is a fold over its events.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub enum FlowState {
     Running,
     /// Every task succeeded.
     Success,
-    /// Stopped between two tasks; can go on.
+    /// Stopped between two tasks; can be continued.
     Interrupted,
     /// Tasks are reverted.
     Reverting,
@@ -46,13 +46,13 @@ impl FlowState {
         Self::Failure,
     ];
 
-    /// The state that is written like this, in capitals or not.
+    /// Parses a state, ignoring case.
     pub fn parse(text: &str) -> Option<Self> {
         let mut states = Self::ALL.into_iter();
         states.find(|state| state.as_str().eq_ignore_ascii_case(text))
     }
 
-    /// The state as the journal and the command line write it.
+    /// Returns the state as the journal and the command line write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -87,12 +87,12 @@ pub enum TaskState {
     Reverting,
     /// Its revert is done.
     Reverted,
-    /// Its revert failed; its effects may still stand.
+    /// Its revert failed; its effects may not be undone.
     RevertFailed,
 }
 
 impl TaskState {
-    /// The state as the journal and the command line write it.
+    /// Returns the state as the journal and the command line write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Started => "STARTED",
@@ -111,7 +111,7 @@ impl std::fmt::Display for TaskState {
     }
 }
 
-/// What a revert says becomes of the effects of the completed call that nobody has undone yet.
+/// A revert's decision about those effects of the completed call that are not undone yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disposition {
@@ -122,7 +122,7 @@ pub enum Disposition {
     Keep,
 }
 
-/// How much a log entry matters.
+/// The level of a log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the usual four")]
@@ -133,69 +133,69 @@ pub enum LogLevel {
     Debug,
 }
 
-/// One thing that happened to a flow.
+/// An event of a flow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// The flow exists. Always the first.
+    /// The flow was created. Always the first event.
     Created {
-        /// What it is called.
+        /// Its name.
         name: String,
-        /// Who asked.
+        /// The user who requested the flow.
         requester: Identity,
-        /// What was asked; null for a flow that takes nothing.
+        /// The flow's request; null for a flow that takes none.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         request: Value,
         /// The plan it was built from; `None` for a flow built through the API.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plan: Option<Digest>,
-        /// Whoever asks again under this key, for the same project, gets this flow.
+        /// The idempotency key: a repeat of the request under it, in the same project, returns this flow.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
-        /// The digest of what was asked under the key: see [`asked`](cairn_model::idempotency::asked). Absent before schema 4.
+        /// The digest of the request under the key: see [`asked`](cairn_model::idempotency::asked). Absent before schema 4.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         asked: Option<Digest>,
     },
     /// The flow changed its state.
     State {
-        /// From this.
+        /// The state before.
         from: FlowState,
-        /// To this.
+        /// The state after.
         to: FlowState,
     },
-    /// Everything that the flow knew is forgotten.
+    /// The flow was reset to its initial state.
     Reset,
-    /// The flow is rolled back, for this cause. Only the first one stays the flow's error.
+    /// The flow is rolled back for this cause. Only the first cause is kept as the flow's error.
     Failed(Cause),
-    /// A task's call begins; with attempt 1 the task goes on the accumulator.
+    /// A task's call begins; at attempt 1 the task is pushed on the accumulator.
     Started {
         /// The task.
         task: TaskId,
-        /// What it is called.
+        /// Its name.
         name: String,
-        /// Counts from 1 over the life of the flow.
+        /// Its number, counted from 1 over the life of the flow.
         attempt: u32,
     },
-    /// A task that a resumer names as finished goes on the accumulator without a call.
+    /// A task that a resumer reports as finished is pushed on the accumulator without a call.
     Replayed {
         /// The task.
         task: TaskId,
-        /// What it is called.
+        /// Its name.
         name: String,
     },
     /// An attempt failed and another follows.
     Retried {
         /// The task.
         task: TaskId,
-        /// Why.
+        /// The error.
         error: TaskError,
     },
     /// A task's call returned.
     Succeeded {
         /// The task.
         task: TaskId,
-        /// What it returned.
+        /// Its result.
         #[serde(with = "cairn_model::value::shared")]
         result: Arc<Value>,
     },
@@ -203,97 +203,97 @@ pub enum Event {
     TaskFailed {
         /// The task.
         task: TaskId,
-        /// Why.
+        /// The error.
         error: TaskError,
     },
     /// A task's revert begins.
     Reverting {
         /// The task.
         task: TaskId,
-        /// Counts from 1 over the life of the flow.
+        /// Its number, counted from 1 over the life of the flow.
         attempt: u32,
     },
-    /// A step of a revert is done: its effects stay whatever becomes of the rest.
+    /// A step of a revert is done: its effects stay even if the revert fails later.
     Checkpoint {
         /// The task.
         task: TaskId,
         /// The attempt of its revert.
         attempt: u32,
     },
-    /// A task is reverted and off the accumulator.
+    /// A task is reverted and removed from the accumulator.
     Reverted {
         /// The task.
         task: TaskId,
-        /// What became of its effects.
+        /// The revert's decision about the call's effects.
         disposition: Disposition,
     },
     /// A revert failed for good; the task stays on the accumulator.
     RevertFailed {
         /// The task.
         task: TaskId,
-        /// Why.
+        /// The error.
         error: TaskError,
     },
-    /// Somebody took note of what an incomplete rollback left, and closed it.
+    /// An operator accepted what an incomplete rollback left, and closed it.
     Accepted {
-        /// Who.
+        /// The operator.
         user_id: String,
-        /// Why that is all right.
+        /// Why the remaining effects are acceptable.
         reason: String,
     },
     /// An effect was applied. Written by the store, in the effect's transaction.
     Applied(Applied),
-    /// An effect was undone. Written by the store, in the inverse's transaction.
+    /// An effect was undone. Written by the store, in the undo's transaction.
     Undone {
         /// [`Applied::number`].
         number: u32,
     },
-    /// A plugin named a thing of another project or flow, and was answered as if it did not exist.
+    /// A plugin named a row of another project or flow, and got the answer for a missing row.
     Denied {
         /// The task.
         task: TaskId,
-        /// What it named: `volume`, `key`, ….
+        /// The kind of row: `volume`, `key`, ….
         kind: String,
-        /// Its id.
+        /// The row's id.
         id: String,
     },
     /// A policy in monitor mode would have denied the flow.
     WouldDeny {
-        /// What the manifest calls it.
+        /// Its name in the manifest.
         policy: String,
         /// The error that the flow would have ended with.
         error: TaskError,
     },
-    /// A policy or validator, asked before the first task, has something to say.
+    /// A log message of a policy or validator, from its admission check before the first task.
     CheckLog {
-        /// What the manifest calls it.
+        /// Its name in the manifest.
         plugin: String,
-        /// How much it matters.
+        /// The level.
         level: LogLevel,
-        /// What it says.
+        /// The text.
         message: String,
     },
-    /// A plugin, or the host about a plugin, has something to say.
+    /// A log message of a plugin, or of the host about a plugin.
     Log {
         /// The task.
         task: TaskId,
-        /// How much it matters.
+        /// The level.
         level: LogLevel,
-        /// What it says.
+        /// The text.
         message: String,
     },
 }
 
-/// An event as the journal keeps it.
+/// An event as the journal holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// When it happened.
     pub at: Timestamp,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
-/// A flow as the list of flows shows it.
+/// A flow in the list of flows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FlowSummary {
     /// Its id.
@@ -302,17 +302,17 @@ pub struct FlowSummary {
     pub name: String,
     /// Its state.
     pub state: FlowState,
-    /// Whose it is.
+    /// The project that owns it.
     pub project_id: String,
-    /// Who asked.
+    /// The user who requested it.
     pub user_id: String,
     /// The kind of its error.
     pub error: Option<String>,
-    /// Whether a revert failed, and nobody has accepted that.
+    /// Whether a revert failed and no operator has accepted that.
     pub incomplete: bool,
     /// Why it cannot be recovered.
     pub stuck: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When its last event was written.
     pub updated_at: Timestamp,

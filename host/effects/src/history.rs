@@ -1,4 +1,4 @@
-//! A flow's state: a fold over its events. Running and recovery share it.
+//! Folds a flow's events into its state. Running flows and recovery share the fold.
 
 mod account;
 
@@ -17,20 +17,20 @@ use crate::task::Outcome;
 
 pub use account::Account;
 
-/// What the events of a flow add up to.
+/// The state of a flow: the fold of its events.
 #[derive(Clone, Debug)]
 pub struct History {
     /// The flow's name.
     pub name: String,
-    /// Who asked.
+    /// The user who requested it.
     pub requester: Arc<Identity>,
-    /// What was asked.
+    /// Its request.
     pub request: Arc<Value>,
     /// The plan it was built from.
     pub plan: Option<Digest>,
-    /// The key it was asked for under.
+    /// Its idempotency key.
     pub key: Option<Key>,
-    /// Why somebody closed its incomplete rollback as it is.
+    /// Why an operator accepted its incomplete rollback.
     pub accepted: Option<String>,
     /// Its state.
     pub state: FlowState,
@@ -42,15 +42,15 @@ pub struct History {
     pub started: Vec<TaskId>,
     /// Reverted tasks, in order of their reverts.
     pub reverted: Vec<TaskId>,
-    /// Its error: the first one.
+    /// Its error: the first cause.
     pub failure: Option<Cause>,
     /// Effects that were applied, in order.
     effects: Vec<Recorded>,
-    /// What knows the tables that they changed.
+    /// The domains, which know the tables that the effects changed.
     domains: Domains,
 }
 
-/// What happened to one task.
+/// The state of one task.
 #[derive(Clone, Debug)]
 pub struct TaskRecord {
     /// The task.
@@ -59,15 +59,15 @@ pub struct TaskRecord {
     pub name: String,
     /// Its state.
     pub state: TaskState,
-    /// What its call returned, once it has.
+    /// The result of its call, once it has returned.
     pub result: Option<Arc<Value>>,
     /// Why its call failed.
     pub error: Option<TaskError>,
-    /// Why its revert failed, or its last revert did.
+    /// The error of its revert, or of its last one.
     pub revert_error: Option<TaskError>,
-    /// What its revert answered.
+    /// The answer of its revert.
     pub disposition: Option<Disposition>,
-    /// Attempts of `call` and of `revert` so far.
+    /// The number of attempts of `call` and of `revert` so far.
     attempts: [u32; 2],
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
@@ -77,25 +77,25 @@ pub struct TaskRecord {
 struct Recorded {
     applied: Applied,
     undone: bool,
-    /// A checkpoint of its revert came after it.
+    /// Whether a checkpoint of its revert came after it, so that a failed revert does not undo it.
     settled: bool,
-    /// It was made before a reset: it stands for good.
+    /// Set for an effect from before a reset, which is never undone.
     past: Option<Past>,
 }
 
-/// What became of an effect by the time of a reset.
+/// The fate of an effect at the time of a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Past {
-    /// It stands, and its task was not reverted.
+    /// It was not undone, and its task was not reverted.
     Stands,
-    /// It stands, and its task was reverted: kept by the revert's answer, or made by the revert.
+    /// It was not undone, and its task was reverted: the revert's answer kept it, or the revert made it.
     Kept,
-    /// A message that was let go by the flow's success.
+    /// A message that the flow's success released.
     Sent,
 }
 
 impl TaskRecord {
-    /// How its call ended.
+    /// Returns how its call ended.
     pub fn outcome(&self) -> Outcome {
         match (&self.result, &self.error) {
             (Some(result), _) => Outcome::Completed(Value::clone(result)),
@@ -104,19 +104,19 @@ impl TaskRecord {
         }
     }
 
-    /// Number of the next attempt of a phase; counts from 1 over the life of the flow.
+    /// Returns the number of the next attempt of a phase, counted from 1 over the life of the flow.
     pub fn next_attempt(&self, phase: Phase) -> u32 {
         self.attempts[phase as usize] + 1
     }
 
-    /// How long its call took, all attempts and what was undone between them included; `None` while it runs.
+    /// Returns how long its call took, including all attempts and the undos between them; `None` while it runs.
     pub fn duration(&self) -> Option<std::time::Duration> {
         Some(self.ended_at?.since(self.started_at))
     }
 }
 
 impl History {
-    /// A flow that nothing happened to yet.
+    /// Creates the history of a flow without events.
     pub fn new(
         name: String,
         requester: Arc<Identity>,
@@ -143,7 +143,7 @@ impl History {
         }
     }
 
-    /// Folds a journal. `None` when it does not begin with [`Event::Created`].
+    /// Folds a journal. Returns `None` when it does not begin with [`Event::Created`].
     pub fn fold(entries: &[Entry], domains: &Domains) -> Option<Self> {
         let Event::Created {
             name,
@@ -157,7 +157,7 @@ impl History {
             return None;
         };
         let key = key.clone().map(|key| {
-            // An older journal knows only what the flow was given.
+            // An older journal has only the resolved request.
             let asked = asked.unwrap_or_else(|| idempotency::asked(name, request));
             Key::stored(key, asked)
         });
@@ -175,7 +175,7 @@ impl History {
         Some(history)
     }
 
-    /// What the flow was made of, as its first event.
+    /// Returns the flow's first event.
     pub fn created(&self) -> Event {
         Event::Created {
             name: self.name.clone(),
@@ -187,7 +187,7 @@ impl History {
         }
     }
 
-    /// Takes one event in.
+    /// Folds one event.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         match event {
             Event::Created { .. }
@@ -279,7 +279,7 @@ impl History {
         }
     }
 
-    /// Takes in an effect that was applied.
+    /// Adds an applied effect.
     pub fn applied(&mut self, applied: Applied) {
         self.effects.push(Recorded {
             applied,
@@ -289,7 +289,7 @@ impl History {
         });
     }
 
-    /// Keeps what stands when the flow is reset: nobody undoes it any more, but what the flow changed on the whole holds it.
+    /// Carries the effects that are not undone over a reset: they are never undone, but count in the flow's net change.
     fn carry_effects(&mut self) {
         let sent = self.has_succeeded();
         self.effects.retain(|effect| !effect.undone);
@@ -304,18 +304,18 @@ impl History {
         }
     }
 
-    /// Whether it has succeeded since it was made or reset, so that its messages were let go.
+    /// Returns whether it has succeeded since its creation or last reset, so that its messages were released.
     fn has_succeeded(&self) -> bool {
         let mut transitions = self.transitions.iter();
         transitions.any(|(to, _)| *to == FlowState::Success)
     }
 
-    /// Whether its rollback left tasks unreverted, and nobody has accepted that.
+    /// Returns whether its rollback left tasks unreverted and no operator has accepted that.
     pub fn is_incomplete(&self) -> bool {
         self.state == FlowState::Failure && !self.started.is_empty() && self.accepted.is_none()
     }
 
-    /// Effects since the flow was made or reset that stand, in order.
+    /// Returns the effects since the flow's creation or last reset that are not undone, in order.
     fn present(&self) -> impl DoubleEndedIterator<Item = &Recorded> {
         let effects = self.effects.iter();
         effects.filter(|effect| !effect.undone && effect.past.is_none())
@@ -351,7 +351,7 @@ impl History {
         task
     }
 
-    /// A task that was started.
+    /// Returns a started task.
     pub fn task(&self, id: TaskId) -> Option<&TaskRecord> {
         self.tasks.iter().find(|task| task.id == id)
     }
@@ -360,13 +360,13 @@ impl History {
         self.tasks.iter_mut().find(|task| task.id == id)
     }
 
-    /// Whether it was rolled back and nothing is left to revert.
+    /// Returns whether it was rolled back and no task is left to revert.
     pub fn is_rolled_back(&self) -> bool {
         self.state == FlowState::Failure && self.started.is_empty()
     }
 
-    /// Whether a [fact](crate::domain::Fact) holds: a `call` did what makes it hold, and that was not undone. One that no domain knows
-    /// does not.
+    /// Returns whether a [fact](crate::domain::Fact) holds: a `call` applied an effect that makes it hold and is not undone. False for a
+    /// fact that no domain has.
     pub fn fact(&self, name: &str) -> bool {
         let Some(fact) = self.domains.fact(name) else {
             return false;
@@ -375,7 +375,7 @@ impl History {
             .any(|effect| effect.applied.call.phase == Phase::Call && (fact.holds)(&effect.applied))
     }
 
-    /// Effects of one phase of a task that stand, the newest first.
+    /// Returns the effects of one phase of a task that are not undone, newest first.
     pub fn standing(&self, task: TaskId, phase: Phase) -> Vec<Applied> {
         let effects = self.present().rev().filter(|effect| {
             effect.applied.call.task == task && effect.applied.call.phase == phase
@@ -383,8 +383,8 @@ impl History {
         effects.map(|effect| effect.applied.clone()).collect()
     }
 
-    /// Messages of calls that stand although the flow has succeeded meanwhile, so that they are no longer held; the
-    /// newest first.
+    /// Returns messages of calls that are not undone and, because the flow has succeeded, no longer held, newest
+    /// first.
     pub fn sent(&self) -> Vec<Applied> {
         if !self.has_succeeded() {
             return Vec::new();
@@ -393,7 +393,7 @@ impl History {
         casts.map(|effect| effect.applied.clone()).collect()
     }
 
-    /// Effects of a task's reverts that stand and are not behind a checkpoint, the newest first.
+    /// Returns the effects of a task's reverts that are neither undone nor before a checkpoint, newest first.
     pub fn unsettled(&self, task: TaskId) -> Vec<Applied> {
         let effects = self.present().rev().filter(|effect| {
             let call = &effect.applied.call;
@@ -402,7 +402,7 @@ impl History {
         effects.map(|effect| effect.applied.clone()).collect()
     }
 
-    /// Whether a task on the accumulator has effects that stand.
+    /// Returns whether a task on the accumulator has effects that are not undone.
     pub fn effects_stand(&self) -> bool {
         self.present()
             .any(|effect| self.started.contains(&effect.applied.call.task))

@@ -1,4 +1,4 @@
-//! The key of a row.
+//! Keys of rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use smallvec::SmallVec;
 pub struct Key(pub SmallVec<[Arc<str>; 2]>);
 
 impl Key {
-    /// Bytes in memory, about.
+    /// Returns its approximate size in memory, in bytes.
     pub fn size(&self) -> usize {
         let texts = self.0.iter().map(|text| 32 + text.len());
         64 + texts.sum::<usize>()
     }
 
-    /// The first text: the id, where the key is one.
+    /// Returns the first text: the id, where the key is one.
     pub fn first(&self) -> &str {
         self.0.first().map_or("", |text| text)
     }
@@ -48,7 +48,7 @@ impl From<[String; 2]> for Key {
     }
 }
 
-/// The texts, with a slash between them.
+/// Writes the texts, separated by slashes.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, text) in self.0.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! Sealing of the keys that the host makes for volumes: the database holds them only encrypted under one master key,
-//! which lives in a file beside it.
+//! Seals the keys that the host generates for volumes: the database holds them only encrypted under one master key,
+//! which is in a file beside it.
 //!
 //! A sealed key is `1 | nonce (24 bytes) | XChaCha20-Poly1305 ciphertext and tag (48 bytes)`, with the key's id as
-//! associated data, so that a box that was moved to another row does not open. Nonces are random: at 192 bits that is
-//! sound for any number of keys.
+//! associated data, so that a box that was moved to another row does not open. Nonces are random: at 192 bits
+//! collisions are negligible for any number of keys.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -18,7 +18,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use cairn_model::file;
 use cairn_model::whole::Whole;
 
-/// Bytes of a key, the master key among them.
+/// The length of every key, including the master key.
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
@@ -26,11 +26,11 @@ const TAG_BYTES: usize = 16;
 const VERSION: u8 = 1;
 const SEALED_BYTES: usize = 1 + NONCE_BYTES + KEY_BYTES + TAG_BYTES;
 
-/// What goes wrong with keys. No message holds a key.
+/// An error with keys. No message contains a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
-    /// Others than the owner may read or change the master key.
+    /// Users other than the owner have permissions on the master key.
     #[error("`{path}` has mode {mode:04o}, so others may use the master key: run `chmod 600 {path}`", path = .path.display())]
     Mode {
         /// The file.
@@ -38,31 +38,31 @@ pub enum KeyringError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The file cannot be a master key.
-    #[error("`{}` is no master key: {reason}; put the right file back, for no other opens the keys in the database", .path.display())]
+    /// The file is not a master key.
+    #[error("`{}` is no master key: {reason}; put the right file back, because no other opens the keys in the database", .path.display())]
     NotAKey {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with it.
         reason: String,
     },
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("cannot {action} the master key `{}`: {error}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried: `read`, `create`.
+        /// The operation: `read`, `create`.
         action: &'static str,
         /// Why it failed.
         error: io::Error,
     },
-    /// The operating system gave no random bytes.
-    #[error("the operating system gives no random bytes: {0}")]
+    /// The operating system provided no random bytes.
+    #[error("the operating system provides no random bytes: {0}")]
     Random(getrandom::Error),
-    /// The box could not be made; no known cause.
+    /// Encryption failed; there is no known cause.
     #[error("key `{0}` cannot be sealed")]
     Seal(String),
-    /// The box does not open: another master key, another key's box, or damage. These cannot be told apart.
+    /// The box does not open: another master key, another key's box, or damage. These cannot be distinguished.
     #[error(
         "key `{0}` does not open: it was sealed with another master key, or its row is damaged"
     )]
@@ -77,13 +77,13 @@ pub struct MasterKey(Box<[u8; KEY_BYTES]>);
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(Box<[u8; KEY_BYTES]>);
 
-/// A sealed key, as the database holds it; see the module for its layout.
+/// A sealed key as the database holds it; see the module for its layout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sealed(pub Vec<u8>);
 
 impl Secret {
-    /// A new key.
+    /// Generates a new key.
     ///
     /// # Errors
     /// [`KeyringError::Random`].
@@ -91,7 +91,7 @@ impl Secret {
         random_key().map(Self)
     }
 
-    /// The key itself. Do not copy it to where it is not zeroed.
+    /// Returns the key itself. Do not copy it to memory that is not zeroed.
     pub fn expose(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
@@ -110,7 +110,7 @@ impl fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// A master key that is in no file. What it sealed cannot be opened once it is dropped.
+    /// Generates a master key that is not stored. Keys that it sealed cannot be opened once it is dropped.
     ///
     /// # Errors
     /// [`KeyringError::Random`].
@@ -118,11 +118,11 @@ impl MasterKey {
         random_key().map(Self)
     }
 
-    /// The master key in the file `path`: 32 bytes, as they are.
+    /// Loads the master key from the file `path`, which holds its 32 bytes.
     ///
     /// # Errors
-    /// [`KeyringError::Mode`] when others than the owner have any permission on the file, [`KeyringError::NotAKey`] when it
-    /// is no file or of another length, [`KeyringError::Io`] when it is not there or cannot be read.
+    /// [`KeyringError::Mode`] when users other than the owner have any permission on the file, [`KeyringError::NotAKey`] when
+    /// it is not a regular file or has another length, [`KeyringError::Io`] when it does not exist or cannot be read.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
         let failed = |error| KeyringError::Io {
             path: path.to_owned(),
@@ -158,14 +158,14 @@ impl MasterKey {
         Ok(key)
     }
 
-    /// The master key in the file `path`; makes a new one, with mode 0600, when there is no such file.
+    /// Loads the master key from the file `path`, or creates one with mode 0600 if the file does not exist.
     ///
-    /// The file is there whole or not at all, also after a crash, and on disk before this returns. Of several processes
-    /// that make it at once one does, and all return the same key. A caller whose database holds sealed keys
+    /// The file is created atomically, even across a crash, and on disk before this returns. If several processes create
+    /// it at once, one succeeds, and all return the same key. A caller whose database holds sealed keys
     /// must use [`MasterKey::load`]: a new master key opens none of them.
     ///
     /// # Errors
-    /// As [`MasterKey::load`]; [`KeyringError::Io`] when the file cannot be made, [`KeyringError::Random`].
+    /// As [`MasterKey::load`]; [`KeyringError::Io`] when the file cannot be created, [`KeyringError::Random`].
     pub fn load_or_create(path: &Path) -> Result<Self, KeyringError> {
         match Self::load(path) {
             Err(KeyringError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {}
@@ -183,7 +183,7 @@ impl MasterKey {
         }
     }
 
-    /// Seals a key under its id. Sealing one twice gives two different boxes.
+    /// Seals a key under its id. Sealing a key twice gives two different boxes.
     ///
     /// # Errors
     /// [`KeyringError::Random`], [`KeyringError::Seal`].
@@ -240,14 +240,14 @@ impl MasterKey {
     }
 }
 
-// Keys are boxed, so that moving one leaves no copy behind on the stack.
+// Keys are boxed, so that moving one leaves no copy on the stack.
 fn random_key() -> Result<Box<[u8; KEY_BYTES]>, KeyringError> {
     let mut key = Box::new([0; KEY_BYTES]);
     getrandom::fill(&mut *key).map_err(KeyringError::Random)?;
     Ok(key)
 }
 
-/// Writes a file of mode 0600 that did not exist before.
+/// Creates a file of mode 0600; fails if it exists.
 fn create(path: &Path, key: &MasterKey) -> io::Result<()> {
     let how = Whole {
         mode: 0o600,
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_box_of_the_first_layout_still_opens() {
-        // Nonce 0, 1, … 23; computed by another implementation, in Python. Databases hold such boxes.
+        // Nonce 0, 1, … 23; computed by another implementation, in Python. Existing databases hold such boxes.
         let master = MasterKey(Box::new([0x42; 32]));
         let sealed = Sealed(unhex(FIRST_LAYOUT));
         assert_eq!(master.open("key-1", &sealed).unwrap().expose(), &[0x17; 32]);

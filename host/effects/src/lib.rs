@@ -1,4 +1,5 @@
-//! What tasks may change, as rules over rows in memory; what is recorded of it, and what that adds up to. No database, no WebAssembly.
+//! Effects of tasks as rules over rows in memory, the events that record them, and the history that the events fold into. Uses no
+//! database and no WebAssembly.
 
 #![warn(missing_docs)]
 

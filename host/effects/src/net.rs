@@ -1,4 +1,4 @@
-//! What changes add up to.
+//! Adds changes up to the net change of a flow.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::effect::{Change, Name};
 use crate::key::Key;
 use crate::rows::{Table, Tables};
 
-/// What a flow changed on the whole: the sum of its changes and of the inverses that were applied.
+/// The net change of a flow: the sum of its changes and of the applied inverses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Net {
     counters: BTreeMap<(Name, Key, Name), i64>,
@@ -19,27 +19,27 @@ pub struct Net {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Row {
-    /// The columns that changed, as they were at first; `None` when there was no row.
+    /// The changed columns before the first change; `None` when there was no row.
     before: Option<Object>,
-    /// The same columns as they are now.
+    /// The same columns after the last change.
     after: Option<Object>,
 }
 
-/// Something that a rollback left different from before.
+/// A row or counter that a rollback left different from the state before the flow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Left {
-    /// What kind of thing, in its table's word: `volume`, `key`, `cast`, `usage`. The name of the table where no domain knows it.
+    /// Its kind, the noun of its table: `volume`, `key`, `cast`, `usage`. The name of the table if no domain has it.
     pub kind: String,
-    /// Its id; for a counter what is counted.
+    /// Its id; for a counter the counted resource.
     pub id: String,
-    /// Whose counter it is.
+    /// The project of a counter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// What it was; null when it did not exist.
+    /// The state before; null when it did not exist.
     pub before: Value,
-    /// What it is; null when it no longer exists. For a counter the amount by which it grew.
+    /// The state after; null when it no longer exists. For a counter the amount by which it grew.
     pub after: Value,
-    /// Why it is left; `None` in reports of older versions.
+    /// Why it remains; `None` in reports of older versions.
     #[serde(flatten)]
     pub why: Option<Why>,
 }
@@ -47,36 +47,36 @@ pub struct Left {
 /// Why a rollback left a change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Why {
-    /// What became of the change.
+    /// The fate of the change.
     pub fate: Fate,
-    /// The task that made it; left out when that is not known.
+    /// The task that made it; omitted when unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// The reason, one sentence.
+    /// The reason, in one sentence.
     pub reason: String,
 }
 
-/// What became of a change that a rollback left.
+/// The fate of a change that a rollback left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fate {
-    /// It belongs to a reverted task: kept by the revert's answer, or made by the revert.
+    /// It belongs to a reverted task: the revert's answer kept it, or the revert made it.
     Kept,
-    /// It could not be undone.
+    /// It was not undone.
     NotUndone,
-    /// It is a message that has left.
+    /// It is a message that was sent.
     Sent,
 }
 
-/// A change that was undone: a row that is as it was, or a counter that is back.
+/// A row or counter that was changed and restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undone {
-    /// What kind of thing, as in [`Left`].
+    /// Its kind, as in [`Left`].
     pub kind: String,
-    /// Its id; for a counter what is counted.
+    /// Its id; for a counter the counted resource.
     pub id: String,
-    /// Whose counter it is.
+    /// The project of a counter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
 }
@@ -106,7 +106,7 @@ impl Net {
                         before: before.clone(),
                         after: before.clone(),
                     });
-                // A column that changes for the first time was until now what it is before this change.
+                // The first change of a column gives its value before the flow.
                 if let (Some(first), Some(before)) = (&mut row.before, before) {
                     for (column, value) in before {
                         if row
@@ -128,7 +128,7 @@ impl Net {
         }
     }
 
-    /// Adds a change that was taken back: it adds up to nothing, and is known of.
+    /// Adds an undone change, which adds up to zero but is listed as undone.
     pub fn add_undone(&mut self, change: &Change) {
         match change {
             Change::Elsewhere(change) => self.add_undone(change),
@@ -150,13 +150,13 @@ impl Net {
         }
     }
 
-    /// What is different from before; empty when the rollback is clean. Rows that their table counts as absent are not there. What no
-    /// domain knows is different, whatever it adds up to, and is shown as it is.
+    /// Returns the differences from the state before; empty when the rollback is clean. Rows that their table counts as absent are
+    /// treated as missing. Rows of unknown tables always count as different, and are listed unchanged.
     pub fn left(&self, tables: &Tables) -> Vec<Left> {
         self.different(tables).map(|(_, left)| left).collect()
     }
 
-    /// Lists what is [left](Self::left), each with the table and the key that it is of.
+    /// Returns the differences as [`left`](Self::left) does, each with its table and key.
     pub(crate) fn different<'n>(
         &'n self,
         tables: &'n Tables,
@@ -182,7 +182,7 @@ impl Net {
         rows.chain(counters)
     }
 
-    /// Lists what was changed and is as it was.
+    /// Returns the rows and counters that were changed and restored.
     pub fn undone(&self, tables: &Tables) -> Vec<Undone> {
         let rows = self.rows.iter().filter_map(|((table, id), row)| {
             let table = tables.get(table)?;
@@ -234,7 +234,7 @@ impl Row {
     }
 }
 
-/// A counter that moved. The project is a part of the key.
+/// Returns the entry of a counter. The project is a part of the key.
 fn counted(name: &str, table: Option<&Table>, key: &Key, column: &str, by: i64) -> Left {
     let owner = table.and_then(|table| table.position(table.hooks.owner?));
     let mut texts: Vec<&str> = key.0.iter().map(|text| &**text).collect();
@@ -251,7 +251,7 @@ fn counted(name: &str, table: Option<&Table>, key: &Key, column: &str, by: i64) 
     }
 }
 
-/// A row as a report shows it; `None` for one that counts as absent.
+/// Returns a row as a report shows it; `None` for a row that counts as absent.
 fn present(table: &Table, row: Option<&Object>) -> Option<Value> {
     let row = row?;
     if (table.hooks.is_absent)(row) {

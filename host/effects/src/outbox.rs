@@ -1,4 +1,4 @@
-//! Messages to other services: held until their flow succeeds.
+//! The transactional outbox: messages to other services, held until their flow succeeds.
 
 use serde_json::json;
 
@@ -40,7 +40,7 @@ pub(crate) const REGISTERED: Registered = Registered {
 const HOOKS: Hooks = Hooks {
     flow: Some("flow"),
     hidden: &["flow"],
-    // What a flow that does not succeed had sent is withdrawn, whatever its tasks answered.
+    // Messages of a flow that does not succeed are withdrawn, whatever its reverts answered.
     is_absent: |_| true,
     pruned: Pruned::Remove {
         closed: "state = 'acked'",
@@ -50,14 +50,14 @@ const HOOKS: Hooks = Hooks {
     ..Hooks::NONE
 };
 
-/// Send a message to another service, when and only when the flow succeeds.
+/// Sends a message to another service if, and only if, the flow succeeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cast {
-    /// Who receives it, such as `cinder-scheduler`.
+    /// The receiver, such as `cinder-scheduler`.
     pub topic: String,
-    /// What the receiver is asked to do.
+    /// The method that the receiver should run.
     pub method: String,
-    /// With what: one JSON object.
+    /// The arguments: one JSON object.
     pub arguments: Value,
 }
 
@@ -70,7 +70,7 @@ impl Effect for Cast {
         json!({"topic": self.topic, "method": self.method, "arguments": self.arguments})
     }
 
-    /// Puts a message in the outbox: held while its flow may fail, ready at once for an operator.
+    /// Adds a message to the outbox: held while its flow may fail, or ready at once for an operator.
     fn apply(&self, rows: &mut Rows<'_>) -> Result<(), Stop> {
         let by = rows.by();
         let state = if by.call.is_some() { "held" } else { "ready" };
@@ -94,8 +94,8 @@ impl Effect for Cast {
     }
 }
 
-/// A message that was held when its flow failed is withdrawn already. One that its flow's success let go is taken back while no
-/// process has taken it.
+/// Undoes the sending of a message. A message that was held when its flow failed is already withdrawn. One that its flow's success
+/// released is withdrawn if no process has taken it.
 fn undo(_: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
     let Some(found) = inverse.found else {
         return Ok(Undo::Nothing);
@@ -110,7 +110,7 @@ fn undo(_: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
     }
 }
 
-/// Lets go what a flow sent when the flow succeeds, and withdraws it when it does not.
+/// Releases a flow's messages when the flow succeeds, and withdraws them when it does not.
 fn settle(rows: &mut Rows<'_>, end: End<'_>) -> Result<(), Stop> {
     let flow = rows.by().call.map(|call| call.flow);
     for message in rows.of_flow::<Message>()? {

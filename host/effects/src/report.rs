@@ -1,4 +1,4 @@
-//! What came of a flow, for people and programs.
+//! Reports the outcome of a flow, for people and programs.
 
 use std::sync::Arc;
 
@@ -12,25 +12,25 @@ use crate::event::{FlowState, TaskState};
 use crate::history::{Account, History};
 use crate::net::{Fate, Left, Undone};
 
-/// The whole story of one flow. Its JSON is the document that `cairn run --json` prints.
+/// The report of one flow. Its JSON is the document that `cairn run --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Which flow, and its state.
+    /// The flow and its state.
     pub flow: FlowReport,
-    /// Why it failed; the first error.
+    /// The first error, for which it failed.
     pub error: Option<ErrorReport>,
-    /// How it was rolled back; null when nothing was reverted.
+    /// The rollback; null when nothing was reverted.
     pub rollback: Option<RollbackReport>,
     /// The started tasks, in order.
     pub tasks: Vec<TaskReport>,
     /// The states it went through, in order.
     pub transitions: Vec<Transition>,
-    /// The flow was pruned: this is the [short](Self::short) report that its key keeps.
+    /// Whether the flow was pruned: then this is the [short](Self::short) report that its idempotency key keeps.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pruned: bool,
 }
 
-/// Which flow, and its state.
+/// The flow and its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "says it all")]
 pub struct FlowReport {
@@ -42,38 +42,38 @@ pub struct FlowReport {
 /// A flow's error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorReport {
-    /// The task that failed; null when somebody asked for the rollback.
+    /// The task that failed; null when a user requested the rollback.
     pub task: Option<String>,
-    /// Who says so.
+    /// Where the error comes from.
     pub origin: Origin,
-    /// One word that code may compare.
+    /// One word that code can compare.
     pub kind: String,
     /// One sentence.
     pub message: String,
-    /// The values the message was made of.
+    /// The values in the message.
     pub details: Value,
-    /// The last lines of the plugin's log, when the host ended its call; left out when there are none.
+    /// The last lines of the plugin's log, when the host ended its call; omitted when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
 }
 
-/// What a rollback came to. Of several verdicts the worst is the greatest.
+/// The outcome of a rollback. A worse verdict compares as greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
     /// Every change of the flow was undone: nothing of it remains in the database.
     Clean,
-    /// Every change that remains belongs to a reverted task: kept by its answer, or made by its revert.
+    /// Every change that remains belongs to a reverted task: the revert's answer kept it, or the revert made it.
     Kept,
-    /// An incomplete rollback was accepted, a message has left, or something that no task undoes remains.
+    /// An incomplete rollback was accepted, a message was sent, or a change remains that no task undoes.
     Residue,
-    /// A task is still on the accumulator, because its revert failed. It can be tried again.
+    /// A task is still on the accumulator, because its revert failed. The revert can be retried.
     Incomplete,
 }
 
 impl Verdict {
-    /// As it is written in reports.
+    /// Returns the verdict as reports write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Clean => "clean",
@@ -84,24 +84,24 @@ impl Verdict {
     }
 }
 
-/// How a flow was rolled back.
+/// The rollback of a flow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RollbackReport {
-    /// What it came to.
+    /// Its outcome.
     pub verdict: Verdict,
     /// The reverted tasks, in order of their reverts.
     pub reverted: Vec<String>,
     /// The tasks whose revert failed.
     pub failed: Vec<FailedRevert>,
-    /// What is different from before, each with what became of it and why.
+    /// The differences from the state before, each with its fate and the reason.
     pub residue: Vec<Left>,
-    /// What was changed and is as it was; empty in reports of older versions.
+    /// The rows and counters that were changed and restored; empty in reports of older versions.
     #[serde(default)]
     pub undone: Vec<Undone>,
-    /// The ids of the messages that have left, which are in `residue` as well.
+    /// The ids of the messages that were sent, which are also in `residue`.
     #[serde(default)]
     pub messages: Vec<String>,
-    /// Why somebody closed it as it is, although it is incomplete.
+    /// Why an operator accepted it although it is incomplete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
 }
@@ -114,17 +114,17 @@ pub struct FailedRevert {
     pub error: Option<TaskError>,
 }
 
-/// How one task went.
+/// The outcome of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
     /// Its name.
     pub name: String,
     /// Its state.
     pub state: TaskState,
-    /// What its call returned; null until it has.
+    /// The result of its call; null until it has returned.
     #[serde(with = "cairn_model::value::shared")]
     pub result: Arc<Value>,
-    /// Microseconds from the start of its call to its end; null when that is not known.
+    /// Microseconds from the start of its call to its end; null when unknown.
     pub duration_us: Option<u64>,
 }
 
@@ -138,7 +138,7 @@ pub struct Transition {
 }
 
 impl Report {
-    /// The report of a flow, from what its events add up to.
+    /// Creates the report of a flow from its history.
     pub fn new(id: FlowId, history: &History) -> Self {
         let error = history.failure.as_ref().map(|cause| ErrorReport {
             task: (!cause.task.is_empty()).then(|| cause.task.clone()),
@@ -176,9 +176,9 @@ impl Report {
         }
     }
 
-    /// What an idempotency key keeps of the report when the flow is pruned: no transitions, at most 100 tasks, reverts and
-    /// residues, of a task's result the plain values at its top, such as an id, and of values and messages those that take at
-    /// most a KiB. State and verdict are as they were.
+    /// Shortens the report to what an idempotency key keeps when the flow is pruned: no transitions; at most 100 tasks, reverts,
+    /// residues, undone changes and messages; of a task's result only the scalar values at the top level, such as an id; no value or
+    /// message above 1 KiB. State and verdict are unchanged.
     #[must_use]
     pub fn short(mut self) -> Self {
         const MOST: usize = 100;
@@ -218,7 +218,7 @@ impl Report {
 /// The longest value and message of a short report, in bytes.
 const SHORT: usize = 1 << 10;
 
-/// The texts, numbers and flags at the top of a value, such as an id; null when there are none, or too many.
+/// Returns the texts, numbers and flags at the top level of a value, such as an id; null when there are none or they are too long.
 fn top(value: &Value) -> Value {
     let members = value.as_object().into_iter().flatten();
     let plain =

@@ -1,4 +1,4 @@
-//! Effects and look-ups: typed functions over rows, each with a type of its own. No list of them exists anywhere.
+//! Effects and look-ups: typed functions over rows. Each has its own type, and there is no central list of them.
 
 use std::any::Any;
 
@@ -9,84 +9,84 @@ use cairn_model::value::Value;
 
 use crate::rows::{Rows, Stop};
 
-/// A change that a task asks for. It is a function of itself and of rows alone: time and new ids come from [`Rows`], so that it
-/// does the same when it runs again for rows that were missing.
+/// A change that a task requests. It depends only on its arguments and on rows: time and new ids come from [`Rows`], so that it
+/// has the same outcome when it runs again after missing rows were fetched.
 pub trait Effect: Send + Sync + 'static {
-    /// What the journal calls it, such as `quota_reserve`. It never changes: journals are read by it.
+    /// Its name in the journal, such as `quota_reserve`. It must never change, because journals are read by it.
     const NAME: &'static str;
 
-    /// The contract's function that asks for it, such as `quota.reserve`.
+    /// The contract's function that requests it, such as `quota.reserve`.
     const FUNCTION: &'static str;
 
-    /// What it answers.
+    /// The type of its answer.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 
-    /// Its arguments, by their names in the contract.
+    /// Returns its arguments, by their names in the contract.
     fn arguments(&self) -> Value;
 
-    /// Applies it whole, or not at all, and notes its changes.
+    /// Applies it whole or not at all, and records its changes.
     ///
     /// # Errors
     /// [`Stop::Refused`] with the kinds that the contract names; [`Stop::Missing`].
     fn apply(&self, rows: &mut Rows<'_>) -> Result<Self::Answer, Stop>;
 
-    /// Ids in an answer that the host made up, in order.
+    /// Returns the ids in an answer that the host generated, in order.
     fn new_ids(_answer: &Self::Answer) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// A question that a task asks. It sees rows with what the flow did to them so far, and changes none.
+/// A query of a task. It sees rows with the flow's changes so far, and changes none.
 pub trait LookUp: Send + Sync + 'static {
-    /// The contract's function that asks it, such as `catalog.volume`; `None` of one that the host asks for itself.
+    /// The contract's function that runs it, such as `catalog.volume`; `None` for a query of the host itself.
     const FUNCTION: Option<&'static str>;
 
-    /// What it answers.
+    /// The type of its answer.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 
-    /// Its arguments, by their names in the contract.
+    /// Returns its arguments, by their names in the contract.
     fn arguments(&self) -> Value;
 
-    /// Answers it.
+    /// Runs it.
     ///
     /// # Errors
-    /// [`Stop::Refused`] when there is no such thing, or it is another's; [`Stop::Missing`].
+    /// [`Stop::Refused`] when the row does not exist or belongs to another project; [`Stop::Missing`].
     fn look_up(&self, rows: &mut Rows<'_>) -> Result<Self::Answer, Stop>;
 }
 
-/// An answer whose type only the asker knows.
+/// An answer whose type only the caller knows.
 pub type AnyAnswer = Box<dyn Any + Send>;
 
-/// Any [`Effect`].
+/// An [`Effect`] of any type.
 pub trait DynEffect: Send + Sync {
-    /// The effect, as its own type can be made of it.
+    /// Returns the effect, for downcasting to its type.
     fn as_any(&self) -> &dyn Any;
 
-    /// [`Effect::NAME`].
+    /// Returns [`Effect::NAME`].
     fn name(&self) -> &'static str;
 
-    /// [`Effect::FUNCTION`].
+    /// Returns [`Effect::FUNCTION`].
     fn function(&self) -> &'static str;
 
-    /// [`Effect::arguments`].
+    /// Calls [`Effect::arguments`].
     fn arguments_dyn(&self) -> Value;
 
-    /// [`Effect::apply`].
+    /// Calls [`Effect::apply`].
     ///
     /// # Errors
     /// Those of [`Effect::apply`].
     fn apply_dyn(&self, rows: &mut Rows<'_>) -> Result<AnyAnswer, Stop>;
 
-    /// An answer in JSON; null when it is no answer of this effect's.
+    /// Converts an answer to JSON; null when it is not an answer of this effect.
     fn show(&self, answer: &(dyn Any + Send)) -> Value;
 
-    /// Reads an answer.
+    /// Reads an answer from JSON.
     ///
     /// # Errors
-    /// When the value is no answer of this effect's.
+    /// When the value is not an answer of this effect.
     fn read(&self, answer: Value) -> Result<AnyAnswer, serde_json::Error>;
 
-    /// [`Effect::new_ids`].
+    /// Calls [`Effect::new_ids`].
     fn new_ids_dyn(&self, answer: &(dyn Any + Send)) -> Vec<String>;
 }
 
@@ -126,30 +126,30 @@ impl<E: Effect> DynEffect for E {
     }
 }
 
-/// Any [`LookUp`].
+/// A [`LookUp`] of any type.
 pub trait DynLookUp: Send + Sync {
-    /// The look-up, as its own type can be made of it.
+    /// Returns the look-up, for downcasting to its type.
     fn as_any(&self) -> &dyn Any;
 
-    /// [`LookUp::FUNCTION`].
+    /// Returns [`LookUp::FUNCTION`].
     fn function(&self) -> Option<&'static str>;
 
-    /// [`LookUp::arguments`].
+    /// Calls [`LookUp::arguments`].
     fn arguments_dyn(&self) -> Value;
 
-    /// [`LookUp::look_up`].
+    /// Calls [`LookUp::look_up`].
     ///
     /// # Errors
     /// Those of [`LookUp::look_up`].
     fn look_up_dyn(&self, rows: &mut Rows<'_>) -> Result<AnyAnswer, Stop>;
 
-    /// An answer in JSON; null when it is no answer of this look-up's.
+    /// Converts an answer to JSON; null when it is not an answer of this look-up.
     fn show(&self, answer: &(dyn Any + Send)) -> Value;
 
-    /// Reads an answer.
+    /// Reads an answer from JSON.
     ///
     /// # Errors
-    /// When the value is no answer of this look-up's.
+    /// When the value is not an answer of this look-up.
     fn read(&self, answer: Value) -> Result<AnyAnswer, serde_json::Error>;
 }
 

@@ -1,4 +1,4 @@
-//! A task: one step of a flow, something that can be done and undone. A WASM plugin is one kind, native Rust code another.
+//! Tasks: steps of a flow, each with an action and a compensating action. A task is a WASM plugin or native Rust code.
 
 use std::sync::Arc;
 
@@ -9,23 +9,23 @@ use cairn_model::value::{Object, Value};
 use crate::event::{Disposition, LogLevel};
 use crate::rules::{AnyAnswer, DynEffect, DynLookUp, Effect, LookUp};
 
-/// How a task is called and wired.
+/// A task's name and the names of its inputs and outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskSpec {
-    /// What it is called; need not be unique in a flow.
+    /// Its name; need not be unique in a flow.
     pub name: String,
-    /// Major, minor.
+    /// Its version: major, minor.
     pub version: (u32, u32),
     /// Inputs that an earlier task must provide.
     pub requires: Vec<String>,
-    /// Inputs that are given when an earlier task's result holds them.
+    /// Inputs that it gets if an earlier task's result has them.
     pub optional: Vec<String>,
-    /// Names that its result holds.
+    /// Names that its result has.
     pub provides: Vec<String>,
 }
 
 impl TaskSpec {
-    /// A task that takes and provides nothing, in version 1.0.
+    /// Creates a task of version 1.0 without inputs and outputs.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -34,28 +34,28 @@ impl TaskSpec {
         }
     }
 
-    /// The same task with these required inputs.
+    /// Adds required inputs.
     #[must_use]
     pub fn requires(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.requires.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// The same task with these optional inputs.
+    /// Adds optional inputs.
     #[must_use]
     pub fn optional(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.optional.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// The same task providing these names.
+    /// Adds provided names.
     #[must_use]
     pub fn provides(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.provides.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Name and version, as in `quota-reserve;volume:create==1.0`.
+    /// Returns name and version, as in `quota-reserve;volume:create==1.0`.
     pub fn display(&self) -> String {
         format!("{}=={}.{}", self.name, self.version.0, self.version.1)
     }
@@ -66,53 +66,53 @@ impl TaskSpec {
 pub enum Outcome {
     /// It returned this.
     Completed(Value),
-    /// It failed; its effects are undone already.
+    /// It failed; its effects are already undone.
     Failed(TaskError),
-    /// It was cut off; its effects are undone already.
+    /// It was cut off; its effects are already undone.
     Interrupted,
 }
 
-/// What the host offers a task during one call. Everything that changes state is an effect, refused once the call is over.
+/// The host's interface for a task during one call. Every change of state is an effect, which is refused once the call is over.
 pub trait Context: Send + Sync {
-    /// The call.
+    /// Returns the call.
     fn call(&self) -> CallId;
 
-    /// Who asked for the flow.
+    /// Returns the user who requested the flow.
     fn requester(&self) -> &Identity;
 
-    /// What the flow was asked to do; null when nothing was said.
+    /// Returns the flow's request; null when there is none.
     fn request(&self) -> &Value;
 
-    /// Whether a [fact](crate::domain::Fact) holds of the flow.
+    /// Returns whether a [fact](crate::domain::Fact) holds for the flow.
     fn fact(&self, name: &str) -> bool;
 
-    /// The value `name` has for the next task: from the nearest earlier result that holds it.
+    /// Returns the value of `name` for the next task: that of the nearest earlier result that has it.
     fn result(&self, name: &str) -> Option<Value>;
 
-    /// Name and result of each finished task, in order.
+    /// Returns the name and result of each finished task, in order.
     fn results(&self) -> Vec<(String, Value)>;
 
     /// Applies an effect: see [`apply`](#method.apply).
     ///
     /// # Errors
-    /// A refusal, which the task may handle, with the kind of [`Origin::Plugin`](cairn_model::error::Origin::Plugin); or
-    /// [`Origin::Host`](cairn_model::error::Origin::Host) when the store is lost or the call is over, after which the task
-    /// cannot but fail.
+    /// A refusal of [`Origin::Plugin`](cairn_model::error::Origin::Plugin), which the task may handle; or an error of
+    /// [`Origin::Host`](cairn_model::error::Origin::Host) when the store has lost the flow's writes or the call is over: then the
+    /// task must fail.
     fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError>;
 
-    /// Ends a step of a revert: what this attempt changed so far stays, even when it errs later. Nothing in a call.
+    /// Ends a step of a revert: the changes of this attempt so far stay, even if it fails later. Does nothing in a call.
     ///
     /// # Errors
     /// As [`apply_dyn`](Self::apply_dyn).
     fn checkpoint(&self) -> Result<(), TaskError>;
 
-    /// Looks something up.
+    /// Runs a query.
     ///
     /// # Errors
     /// As [`apply_dyn`](Self::apply_dyn).
     fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError>;
 
-    /// Adds to the flow's log.
+    /// Adds a message to the flow's log.
     fn log(&self, level: LogLevel, message: String);
 }
 
@@ -125,7 +125,7 @@ impl dyn Context + '_ {
         expected(E::FUNCTION, self.apply_dyn(effect)?)
     }
 
-    /// Looks something up.
+    /// Runs a query.
     ///
     /// # Errors
     /// Those of [`look_up_dyn`](Context::look_up_dyn).
@@ -135,35 +135,35 @@ impl dyn Context + '_ {
     }
 }
 
-/// Gives an answer its type, which a context in between may have got wrong.
+/// Downcasts an answer to its type, which a context layer may have got wrong.
 fn expected<A: 'static>(function: &str, answer: AnyAnswer) -> Result<A, TaskError> {
     answer.downcast().map(|answer| *answer).map_err(|_| {
-        let message = format!("a context answered `{function}` with what is no answer of it");
+        let message = format!("a context returned an answer of the wrong type for `{function}`");
         TaskError::host(HostErrorKind::StoreLost, message)
     })
 }
 
-/// A context over another one, which it asks wherever it does not answer itself.
+/// A context on top of another one, to which it delegates by default.
 pub trait ContextLayer: Send + Sync {
-    /// The context below.
+    /// Returns the context below.
     fn below(&self) -> &dyn Context;
 
-    /// [`Context::request`].
+    /// Overrides [`Context::request`].
     fn request(&self) -> &Value {
         self.below().request()
     }
 
-    /// [`Context::result`].
+    /// Overrides [`Context::result`].
     fn result(&self, name: &str) -> Option<Value> {
         self.below().result(name)
     }
 
-    /// [`Context::results`].
+    /// Overrides [`Context::results`].
     fn results(&self) -> Vec<(String, Value)> {
         self.below().results()
     }
 
-    /// [`Context::apply_dyn`].
+    /// Overrides [`Context::apply_dyn`].
     ///
     /// # Errors
     /// Those of [`Context::apply_dyn`].
@@ -171,7 +171,7 @@ pub trait ContextLayer: Send + Sync {
         self.below().apply_dyn(effect)
     }
 
-    /// [`Context::checkpoint`].
+    /// Overrides [`Context::checkpoint`].
     ///
     /// # Errors
     /// Those of [`Context::checkpoint`].
@@ -179,7 +179,7 @@ pub trait ContextLayer: Send + Sync {
         self.below().checkpoint()
     }
 
-    /// [`Context::look_up_dyn`].
+    /// Overrides [`Context::look_up_dyn`].
     ///
     /// # Errors
     /// Those of [`Context::look_up_dyn`].
@@ -187,7 +187,7 @@ pub trait ContextLayer: Send + Sync {
         self.below().look_up_dyn(look_up)
     }
 
-    /// [`Context::log`].
+    /// Overrides [`Context::log`].
     fn log(&self, level: LogLevel, message: String) {
         self.below().log(level, message);
     }
@@ -239,20 +239,21 @@ impl<L: ContextLayer> Context for L {
 ///
 /// The host calls it from any thread, one call at a time for each flow, and never under a lock.
 pub trait Task: Send + Sync {
-    /// How it is called and wired. Always the same.
+    /// Returns its spec, which never changes.
     fn spec(&self) -> &TaskSpec;
 
-    /// Does the work. `inputs` holds every required name, null where the provider left it out, and those optional ones
-    /// that are known.
+    /// Runs the task. `inputs` has every required name, null where the provider omitted it, and the optional names that are
+    /// known.
     ///
     /// # Errors
-    /// Whatever it changed through `context` is undone, and the flow is rolled back.
+    /// After an error its changes through `context` are undone, and the flow is rolled back.
     fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError>;
 
-    /// Takes back what [`call`](Self::call) did. A task whose effects are all the host's needs none of its own.
+    /// Compensates [`call`](Self::call). The default suffices for a task whose only effects are those of `context`, because the host
+    /// undoes them.
     ///
     /// # Errors
-    /// What this revert changed is undone. It may be tried again; then the walk goes on to the next task.
+    /// After an error the changes of this revert are undone. It may be retried; then the rollback continues with the next task.
     fn revert(
         &self,
         _context: &Arc<dyn Context>,

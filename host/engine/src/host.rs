@@ -1,10 +1,10 @@
-//! The host: the one place that wires manifest, plugins, store and flows together.
+//! The host: connects manifests, plugins, store and flows.
 
-mod checks;
-mod control;
+mod admission;
 mod error;
 mod keeper;
 mod native;
+mod operations;
 mod planner;
 mod plans;
 mod pool;
@@ -13,8 +13,8 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-pub use control::Done;
 pub use error::{Hindrance, HostError};
+pub use operations::Dispatched;
 pub use planner::Planner;
 pub use plans::{ReadyPlan, ReadyTask};
 pub use recovery::Recovered;
@@ -35,8 +35,8 @@ use cairn_model::error::Diagnostic;
 use cairn_model::id::FlowId;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
+use cairn_sandbox::admission::RulePlugins;
 use cairn_sandbox::capability::{Enforcer, Services, Surroundings};
-use cairn_sandbox::check::RulePlugins;
 use cairn_sandbox::plugin::Plugins;
 use cairn_store::{HostStore, Store};
 
@@ -45,13 +45,13 @@ use crate::flow::{Flow, FlowError};
 use keeper::Keeper;
 use pool::Pool;
 
-/// How many submitted requests may wait for a worker, unless another number is named.
+/// Submitted requests that may wait for a worker, by default.
 const QUEUE: usize = 1_000;
 
-/// Puts another task in the place of a planned one, or around it.
+/// Replaces a planned task, or wraps it.
 type Interceptor = dyn Fn(&PlannedTask, Arc<dyn Task>) -> Arc<dyn Task> + Send + Sync;
 
-/// What a host is made of.
+/// Builder of a [`Host`].
 pub struct HostBuilder {
     store: Arc<dyn HostStore>,
     planner: Planner,
@@ -64,7 +64,7 @@ pub struct HostBuilder {
 }
 
 impl HostBuilder {
-    /// The plugins that a manifest may name as `builtin`.
+    /// Adds the plugins that a manifest may name as `builtin`.
     #[must_use]
     pub fn builtins(mut self, plugins: &[(&str, &'static [u8])]) -> Self {
         self.planner.extend(plugins);
@@ -78,7 +78,7 @@ impl HostBuilder {
         self
     }
 
-    /// The operator's rules; [`Policy::default`] unless others are named. Plans hold the plugins that they ask.
+    /// Sets the operator's rules; [`Policy::default`] without this call. Plans include the plugins that the rules ask.
     #[must_use]
     pub fn policy(mut self, policy: Arc<Policy>) -> Self {
         self.planner = self.planner.policy(Arc::clone(&policy));
@@ -86,30 +86,31 @@ impl HostBuilder {
         self
     }
 
-    /// Who decides in the place of [`policy`](Self::policy). What rules of its own ask must be told to the [`Planner`].
+    /// Sets an enforcer in place of [`policy`](Self::policy). The [`Planner`] must be told which plugins its rules ask.
     #[must_use]
     pub fn enforcer(mut self, enforcer: Arc<dyn Enforcer>) -> Self {
         self.enforcer = enforcer;
         self
     }
 
-    /// The clocks and the randomness that plugins see, in place of the machine's. For tests: what a plugin is given is
-    /// the same each time then, and so no secret.
+    /// Sets the clocks and the randomness that plugins see, in place of the machine's. For tests: the values are the same each
+    /// time, so they are not secret.
     #[must_use]
     pub fn surroundings(mut self, surroundings: Surroundings) -> Self {
         self.surroundings = Some(surroundings);
         self
     }
 
-    /// A folder that keeps the components of stored plans, so that a flow reverts with the one it called with.
+    /// Sets the folder that keeps the components of stored plans, so that a flow is reverted with the one that it was called
+    /// with.
     #[must_use]
     pub fn components(mut self, folder: impl Into<PathBuf>) -> Self {
         self.components = Some(folder.into());
         self
     }
 
-    /// Has every task of a plan pass through `interceptor`, once: what it returns is called in the task's place, in recovery
-    /// too. For whoever wants to measure tasks, or do some in native code.
+    /// Passes every task of a plan through `interceptor`, once; the returned task is called instead, in recovery too. Use it to
+    /// measure tasks, or to run some in native code.
     #[must_use]
     pub fn intercept(
         mut self,
@@ -119,27 +120,27 @@ impl HostBuilder {
         self
     }
 
-    /// How many tasks run at the same moment; the number of cores, and at least two, unless another is named. While calls are
-    /// short a worker has more than one flow begun, and turns to another between two tasks.
+    /// Sets how many tasks run at once; by default the number of cores, and at least two. While calls are short, a worker
+    /// begins several flows and switches between them after a task.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers.max(1));
         self
     }
 
-    /// How many submitted requests may wait for a worker before [`Host::submit`] does; 1,000 unless another number is named.
+    /// Sets how many submitted requests may wait for a worker before [`Host::submit`] blocks; 1,000 by default.
     #[must_use]
     pub fn queue(mut self, requests: usize) -> Self {
         self.queue = requests.max(1);
         self
     }
 
-    /// The host. Flows that a dead process left behind are taken up by [`Host::recover`].
+    /// Builds the host. Flows that a dead process left behind are recovered by [`Host::recover`].
     ///
     /// # Errors
-    /// [`HostError::Store`] when what other processes write cannot be watched.
+    /// [`HostError::Store`] when the writes of other processes cannot be watched.
     pub fn build(self) -> Result<Host, HostError> {
-        // More of them only wait for each other: a flow that waits for the disk holds none.
+        // More workers would only wait for each other: a flow that waits for the disk holds none.
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         let domains = self.store.domains().clone();
         let core = Arc::new(Core {
@@ -169,13 +170,13 @@ impl HostBuilder {
 
 /// Runs flows from manifests, on one database.
 ///
-/// When it is dropped, flows that run are finished first, and requests that wait are not started.
+/// Dropping it finishes the flows that run, and does not start the requests that wait.
 pub struct Host {
     core: Arc<Core>,
     keeper: Option<std::thread::JoinHandle<()>>,
 }
 
-/// What a host's threads share.
+/// State shared by a host's threads.
 struct Core {
     store: Arc<dyn HostStore>,
     planner: Planner,
@@ -184,21 +185,21 @@ struct Core {
     interceptor: Option<Box<Interceptor>>,
     /// Plans that are in the store, with their tasks.
     ready: Mutex<HashMap<Digest, Arc<ReadyPlan>>>,
-    /// Flows that somebody here works on.
-    live: Mutex<HashMap<FlowId, control::Live>>,
-    /// No flow is started any more.
+    /// Flows that this process works on.
+    live: Mutex<HashMap<FlowId, operations::ActiveFlow>>,
+    /// No more flows are started.
     stopping: AtomicBool,
     pool: Pool,
     keeper: Keeper,
 }
 
 impl Host {
-    /// A host on this store.
+    /// Starts building a host on this store.
     pub fn builder(store: Arc<dyn HostStore>, plugins: Arc<Plugins>) -> HostBuilder {
         Self::with_planner(store, Planner::new(plugins, &[]))
     }
 
-    /// A host on this store, that runs what this planner plans.
+    /// Starts building a host on this store with this planner.
     pub fn with_planner(store: Arc<dyn HostStore>, planner: Planner) -> HostBuilder {
         HostBuilder {
             store,
@@ -212,29 +213,29 @@ impl Host {
         }
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &Arc<dyn HostStore> {
         &self.core.store
     }
 
-    /// Loads every plugin that a task of the manifest uses, asks each what it is, and wires the tasks. Nothing runs.
+    /// Loads every plugin that a task of the manifest uses, reads its description, and wires the tasks. Runs no task.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place in the manifest and the fix.
+    /// The first problem, with its place in the manifest and the fix.
     pub fn plan(&self, manifest: &Manifest) -> Result<Plan, Diagnostic> {
         self.core.planner.plan(manifest)
     }
 
-    /// The plan with its tasks, kept in the store: what flows are made from.
+    /// Stores the plan, and prepares its tasks: flows are made from the result.
     ///
     /// # Errors
-    /// [`HostError::Store`] when the plan cannot be kept, [`HostError::Plugin`], or [`HostError::Invalid`] when a component of
-    /// the plan is gone.
+    /// [`HostError::Store`] when the plan cannot be stored, [`HostError::Plugin`], or [`HostError::Invalid`] when a component
+    /// of the plan is gone.
     pub fn ready(&self, plan: &Plan) -> Result<Arc<ReadyPlan>, HostError> {
         self.core.ready(plan)
     }
 
-    /// Reads the report of a flow from the database, in whichever state it is.
+    /// Reads the report of a flow from the database, in any state.
     ///
     /// # Errors
     /// [`HostError::Store`] with [`StoreError::UnknownFlow`](cairn_store::StoreError::UnknownFlow) when there is no such flow, or
@@ -243,12 +244,12 @@ impl Host {
         self.core.report_on_disk(flow)
     }
 
-    /// How many submitted requests wait, or run.
+    /// Returns how many submitted requests wait or run.
     pub fn unfinished(&self) -> usize {
         self.core.pool.unfinished()
     }
 
-    /// Starts no other flow: those that run go on to their end, and what waits is answered with [`HostError::NotStarted`].
+    /// Stops starting flows: running flows continue to their end, and waiting requests get [`HostError::NotStarted`].
     pub fn drain(&self) {
         self.core.stopping.store(true, Ordering::SeqCst);
     }
@@ -257,7 +258,7 @@ impl Host {
     pub fn stop(&self) {
         self.drain();
         let live: Vec<Flow> = {
-            let live = self.core.live();
+            let live = self.core.active();
             live.values().filter_map(|live| live.flow.clone()).collect()
         };
         for flow in live {
@@ -282,11 +283,11 @@ impl Drop for Host {
 }
 
 impl Core {
-    fn live(&self) -> MutexGuard<'_, HashMap<FlowId, control::Live>> {
+    fn active(&self) -> MutexGuard<'_, HashMap<FlowId, operations::ActiveFlow>> {
         self.live.lock()
     }
 
-    /// What came of a flow, once it is on disk.
+    /// Creates the report of a flow, once its result is durable.
     fn report(&self, flow: &Flow, result: Result<(), FlowError>) -> Result<Report, HostError> {
         match result {
             Ok(()) | Err(FlowError::Failed(_) | FlowError::MissingDependencies(_)) => {

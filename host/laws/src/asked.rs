@@ -1,19 +1,19 @@
-//! What a plugin asks of the host, as the contract calls it.
+//! Records a plugin's calls of host functions, by the contract's names.
 
 use cairn::error::TaskError;
 use cairn::value::Value;
 use serde::Serialize;
 
-/// One call of a host function.
+/// A call of a host function.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Asked {
     /// Interface and function, such as `quota.reserve`.
     pub function: String,
     /// The arguments by their names in the contract.
     pub arguments: Value,
-    /// What the host answered; null where it failed.
+    /// The host's answer; null if the call failed.
     pub answer: Value,
-    /// Why it failed.
+    /// The error if the call failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
 }
@@ -32,13 +32,13 @@ impl Asked {
         }
     }
 
-    /// What was asked, without the answer.
+    /// Returns the function and arguments, without the answer.
     pub(crate) fn request(&self) -> String {
         format!("{} {}", self.function, self.arguments)
     }
 }
 
-/// `quota.reserve {"deltas":{"volumes":1}} -> ["0197…"]`.
+/// Formats as `quota.reserve {"deltas":{"volumes":1}} -> ["0197…"]`.
 impl std::fmt::Display for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.request())?;

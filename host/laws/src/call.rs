@@ -1,4 +1,4 @@
-//! One call of a plugin, against capabilities that answer what they are told.
+//! Calls a plugin once, with capabilities that may be faked.
 
 use cairn::error::TaskError;
 use cairn::event::Disposition;
@@ -14,55 +14,55 @@ use crate::scene::{Experiment, Scene};
 use crate::state::State;
 use crate::subject::{Subject, Tools};
 
-/// What came of one call.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Called {
-    /// What the call asked of the host, in order.
+    /// Its host calls, in order.
     pub asked: Vec<Asked>,
-    /// What it returned; null when it failed.
+    /// Its result; null if it failed.
     pub result: Value,
-    /// Why it failed.
+    /// The error if it failed.
     pub error: Option<TaskError>,
-    /// What is different in the database after the call.
+    /// The differences in the database after the call.
     pub effects: Vec<Difference>,
-    /// What came of the revert, where one was asked for.
+    /// The outcome of the revert, if one was requested.
     pub revert: Option<Reverted>,
 }
 
-/// What came of a revert.
+/// The outcome of a revert.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reverted {
-    /// What it asked of the host, in order.
+    /// Its host calls, in order.
     pub asked: Vec<Asked>,
-    /// `undo` or `keep`; null when it failed.
+    /// `undo` or `keep`; null if it failed.
     pub answer: Option<&'static str>,
-    /// Why it failed.
+    /// The error if it failed.
     pub error: Option<TaskError>,
-    /// What is different in the database after it, and what the host undid, from before the call.
+    /// The differences between the database before the call and after the rollback.
     pub left: Vec<Difference>,
 }
 
-/// What a plugin is called with.
+/// The arguments and surroundings of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
     /// Its inputs.
     pub inputs: Object,
     /// Its settings.
     pub settings: Object,
-    /// Who asks.
+    /// The requester.
     pub requester: Requester,
-    /// What the operator has set up.
+    /// The operator's settings.
     pub host: HostSettings,
-    /// The rows that are there.
+    /// The rows before the call.
     pub state: State,
-    /// What host functions answer in place of the database.
+    /// Answers of host functions that replace those of the database.
     pub fakes: Fakes,
 }
 
-/// Calls a plugin once, on a database of its own that is gone afterwards, and reverts it where that is asked for.
+/// Calls a plugin once, on a temporary database, and reverts it if requested.
 ///
 /// # Errors
-/// When the call does not fit the plugin, or the host itself fails. An error of the plugin's is none.
+/// When the call does not match the plugin, or the host itself fails. An error of the plugin is part of the outcome.
 pub fn call(
     tools: &Tools,
     subject: &Subject,

@@ -1,4 +1,4 @@
-//! What is different in a database.
+//! Compares two dumps of a database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,22 +7,22 @@ use cairn::store::view::{Dump, DumpedRow};
 use cairn::value::Value;
 use serde::{Deserialize, Serialize, de};
 
-/// Columns that tell how a row came to be what it is, and not what it is.
+/// Columns that record how a row was written. They are not compared.
 const BOOKKEEPING: [&str; 2] = ["version", "flow"];
 
-/// One thing that is not as it was.
+/// A difference between two dumps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// The table.
     pub table: String,
     /// The row: its id, or project and resource of a usage.
     pub row: String,
-    /// The column; `None` where the whole row is new, or is gone.
+    /// The column; `None` if the whole row was added or removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
-    /// What was there; null for a row that is new.
+    /// The earlier value; null for an added row.
     pub before: Value,
-    /// What is there; null for a row that is gone.
+    /// The later value; null for a removed row.
     pub after: Value,
 }
 
@@ -43,8 +43,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What a revert leaves on purpose: `TABLE/ROW` or `TABLE/ROW.COLUMN`. A row is an id, or PROJECT/RESOURCE of a usage; `*` is every
-/// row, and `new` every row that was not there before.
+/// A difference that a revert leaves on purpose: `TABLE/ROW` or `TABLE/ROW.COLUMN`. A row is an id, or PROJECT/RESOURCE of a usage; `*`
+/// is every row, and `new` is every added row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keep {
     table: String,
@@ -84,7 +84,7 @@ impl fmt::Display for Keep {
 }
 
 impl Keep {
-    /// Whether this names the difference.
+    /// Returns whether this includes the difference.
     pub(crate) fn covers(&self, difference: &Difference) -> bool {
         let is_new = difference.column.is_none() && difference.before.is_null();
         self.table == difference.table
@@ -97,7 +97,7 @@ impl Keep {
     }
 }
 
-/// What is in `after` and was not in `before`, or the other way round. A reservation that is closed counts as absent.
+/// Returns the differences between two dumps. A closed reservation counts as absent.
 pub(crate) fn differences(before: &Dump, after: &Dump) -> Vec<Difference> {
     let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let mut found = Vec::new();
@@ -113,7 +113,7 @@ pub(crate) fn differences(before: &Dump, after: &Dump) -> Vec<Difference> {
         };
         match (before, after) {
             (None, None) => {}
-            // A usage that is not there says that nothing is used.
+            // A missing usage counts as zero.
             (before, after) if table == "quota_usages" => {
                 for column in ["in_use", "reserved"] {
                     let count = |row: &Option<DumpedRow>| {
@@ -146,14 +146,14 @@ fn is_closed(table: &str, row: &DumpedRow) -> bool {
     table == "reservations" && row.get("state").is_some_and(|state| state != "open")
 }
 
-/// A row without what nobody looks for.
+/// Returns a row without nulls and bookkeeping columns.
 fn shown(row: DumpedRow) -> Value {
     row.into_iter()
         .filter(|(column, value)| !value.is_null() && !BOOKKEEPING.contains(&column.as_str()))
         .collect()
 }
 
-/// A dump in which ids that are others in each run bear the same names.
+/// Replaces ids, which differ between runs, by stable names in a dump.
 pub(crate) fn renamed(dump: &Dump, names: &BTreeMap<String, String>) -> Dump {
     let text = |text: &str| rename(text, names);
     let rows = dump.iter().map(|((table, key), row)| {
@@ -169,7 +169,7 @@ pub(crate) fn renamed(dump: &Dump, names: &BTreeMap<String, String>) -> Dump {
     rows.collect()
 }
 
-/// A text in which ids that are others in each run bear the same names.
+/// Replaces ids, which differ between runs, by stable names in a text.
 pub(crate) fn rename(text: &str, names: &BTreeMap<String, String>) -> String {
     names.iter().fold(text.to_owned(), |text, (id, name)| {
         if text.contains(id.as_str()) {

@@ -1,4 +1,4 @@
-//! The text of a file of cases.
+//! Reads and checks the TOML of a file of cases.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use cairn::error::Diagnostic;
 use cairn::value::{Object, Value};
 use serde::{Deserialize, Deserializer, de};
 
-/// A TOML document.
+/// Reads a TOML document.
 pub(crate) fn read<T: de::DeserializeOwned>(text: &str, file: &Path) -> Result<T, Diagnostic> {
     toml::from_str(text).map_err(|error| {
         let line = error
@@ -17,10 +17,10 @@ pub(crate) fn read<T: de::DeserializeOwned>(text: &str, file: &Path) -> Result<T
     })
 }
 
-/// Checks the names of a file's cases: each has one, and none has another's.
+/// Checks that a file has cases, and that each has a name of its own.
 ///
 /// # Errors
-/// The first that has none, or another's; or that there is no case at all.
+/// The first case without a name or with the name of another, or that there is no case.
 pub(super) fn check_names<'n>(
     names: impl Iterator<Item = &'n str>,
     file: &Path,
@@ -41,12 +41,12 @@ pub(super) fn check_names<'n>(
     }
 }
 
-/// A case that contradicts itself, or leaves out what it must say.
+/// Makes the error of a case that contradicts itself or is incomplete.
 pub(super) fn unsound(name: &str, problem: &str, file: &Path) -> Diagnostic {
     Diagnostic::new(format!("case `{name}` {problem}")).at(file, None)
 }
 
-// ---- JSON in TOML, which has no null: a string that holds the JSON text is taken too ------------------------------------
+// ---- JSON in TOML, which has no null: a string that contains JSON text is accepted too -----------------------------------
 
 pub(super) fn json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     match Value::deserialize(deserializer)? {

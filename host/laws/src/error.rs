@@ -4,23 +4,23 @@ use cairn::domain::DomainError;
 use cairn::error::Diagnostic;
 use cairn::plugin::PluginError;
 
-/// Why a case could not be run. What a plugin does wrong is no such error.
+/// The reason why a case could not be run. Misbehaviour of the plugin is not such an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LawsError {
     /// The case, or a plugin that it names, is wrong.
     #[error(transparent)]
     Invalid(Diagnostic),
-    /// The host's own failure.
+    /// A failure of the host itself.
     #[error(transparent)]
     Host(HostError),
-    /// The database's failure.
+    /// A failure of the database.
     #[error(transparent)]
     Store(StoreError),
-    /// The domains of the host do not go together.
+    /// A conflict between the domains of the host.
     #[error(transparent)]
     Domains(DomainError),
-    /// The folder of a database cannot be made.
+    /// The folder of a database cannot be created.
     #[error("no temporary folder can be made: {0}")]
     Folder(std::io::Error),
 }

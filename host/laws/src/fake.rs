@@ -1,4 +1,4 @@
-//! What host functions answer in place of the database.
+//! Fakes the answers of host functions.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use cairn::manifest::GrantKinds;
 use cairn::value::{Object, Value};
 use serde::Deserialize;
 
-/// What host functions answer in place of the database: `interface.function` -> answers.
+/// Answers of host functions that replace those of the database: `interface.function` -> answers.
 #[derive(Clone, Debug, Default)]
-pub struct Fakes(BTreeMap<String, Vec<Answer>>);
+pub struct Fakes(BTreeMap<String, Vec<FakeAnswer>>);
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
-enum Answer {
+enum FakeAnswer {
     Answer(Value),
     Error(Failure),
 }
@@ -29,11 +29,11 @@ struct Failure {
 }
 
 impl Fakes {
-    /// Adds what the functions of a capability answer: `{"reserve": {"answer": ["r1"]}, "commit": {"error": {"kind": "Busy"}}}`. A
-    /// list of such is one a turn; the last one stays. `kinds` are the capabilities that the host has.
+    /// Adds answers for functions of a capability: `{"reserve": {"answer": ["r1"]}, "commit": {"error": {"kind": "Busy"}}}`. A list
+    /// contains one answer per call; its last answer is repeated. `kinds` are the capabilities of the host.
     ///
     /// # Errors
-    /// When there is no such capability or function, or an answer is neither `answer` nor `error`.
+    /// When the capability or function does not exist, or an answer is neither `answer` nor `error`.
     pub fn add(
         &mut self,
         capability: &str,
@@ -58,9 +58,11 @@ impl Fakes {
                 Value::Array(answers) => answers.clone(),
                 one => vec![one.clone()],
             };
-            let read = answers.into_iter().map(serde_json::from_value::<Answer>);
-            let read: Vec<Answer> = read.collect::<Result<_, _>>().map_err(|error| {
-                Diagnostic::new(format!("what `{name}` answers cannot be read: {error}"))
+            let read = answers
+                .into_iter()
+                .map(serde_json::from_value::<FakeAnswer>);
+            let read: Vec<FakeAnswer> = read.collect::<Result<_, _>>().map_err(|error| {
+                Diagnostic::new(format!("the answer of `{name}` cannot be read: {error}"))
                     .help(r#"write {"answer": …} or {"error": {"kind": "…"}}, or a list of such"#)
             })?;
             if read.is_empty() {
@@ -71,13 +73,13 @@ impl Fakes {
         Ok(())
     }
 
-    /// What the function answers when it is asked for the time of this number, counted from 0; `None` where it is not faked.
+    /// Returns the answer to the call with this number, counted from 0; `None` if the function is not faked.
     pub(crate) fn answer(&self, function: &str, turn: usize) -> Option<Result<Value, TaskError>> {
         let answers = self.0.get(function)?;
         let answer = answers.get(turn).or_else(|| answers.last())?.clone();
         Some(match answer {
-            Answer::Answer(value) => Ok(value),
-            Answer::Error(error) => Err(TaskError {
+            FakeAnswer::Answer(value) => Ok(value),
+            FakeAnswer::Error(error) => Err(TaskError {
                 details: error.details,
                 ..TaskError::new(error.kind, error.message)
             }),

@@ -1,4 +1,4 @@
-//! The laws, and how each is tried.
+//! Defines the laws, and tries each one on a case.
 
 use std::fmt;
 
@@ -13,32 +13,31 @@ use crate::question::{Otherwise, Question};
 use crate::scene::{Experiment, Run, Scene};
 use crate::watch::Fault;
 
-/// What a plugin promises: a task mostly about taking back, a policy or validator about its answers.
+/// A property that a plugin must have. Those of tasks are mostly about rollback, those of policies and validators about answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Law {
-    /// A call and then its revert leave everything as it was, except what the case names in `keep`.
+    /// A call followed by its revert restores the earlier state, except for differences that the case names in `keep`.
     Revert,
-    /// A revert that is done twice leaves what it leaves when it is done once.
+    /// A revert is idempotent: done twice, it leaves the same state as done once.
     Twice,
-    /// A call that fails at a host call, because that is refused or right after it was done, leaves everything as it was once
-    /// it is reverted.
+    /// A call that fails at a host call, because that is refused or right after it was done, is reverted to the earlier state.
     Failure,
-    /// A call that is cut off after a host call, because its time is over, leaves everything as it was once it is reverted.
+    /// A call that exceeds its deadline after a host call is reverted to the earlier state.
     CutOff,
-    /// A call whose end is not known, because the host died after a host call, before any, or before it wrote the result down,
-    /// leaves everything as it was once the next host has reverted it as `interrupted`.
+    /// A call whose end is unknown, because the host died before the first host call, after one, or before storing the result, is
+    /// reverted to the earlier state by the next host, as `interrupted`.
     Interrupted,
     /// Equal inputs and equal answers of the host give equal requests to the host. They depend neither on the clock nor on
-    /// randomness, unless the case says so in `varies_with`.
+    /// randomness, unless the case allows that in `varies_with`.
     SameRequests,
-    /// The same question gets the same answer. A policy's depends neither on the clock nor on randomness, unless the case says so in
-    /// `varies_with`; a validator's on nothing but the inputs and the settings, not even on who asks.
+    /// The same question gets the same answer. A policy's answer depends neither on the clock nor on randomness, unless the case allows
+    /// that in `varies_with`; a validator's depends only on the inputs and the settings, not on the requester.
     SameAnswer,
 }
 
 impl Law {
-    /// Every law, in order.
+    /// All laws, in order.
     pub const ALL: [Self; 7] = [
         Self::Revert,
         Self::Twice,
@@ -49,7 +48,7 @@ impl Law {
         Self::SameAnswer,
     ];
 
-    /// Whether plugins of this kind are held to it.
+    /// Returns whether the law applies to plugins of this role.
     pub const fn is_for(self, role: Role) -> bool {
         match self {
             Self::Revert
@@ -62,7 +61,7 @@ impl Law {
         }
     }
 
-    /// What it is called in a report.
+    /// Returns its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Revert => "revert",
@@ -75,7 +74,7 @@ impl Law {
         }
     }
 
-    /// What it says, in one sentence.
+    /// Returns a sentence that states the law.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Revert => "a call and its revert leave everything as it was",
@@ -110,17 +109,17 @@ impl Serialize for Law {
 /// A law that was broken.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Broken {
-    /// Which.
+    /// The law.
     pub law: Law,
-    /// What is wrong, one sentence.
+    /// The fault, in one sentence.
     pub message: String,
-    /// The host calls that it takes, in order: no shorter sequence breaks the law.
+    /// The host calls that lead to it, in order: no shorter sequence breaks the law.
     pub sequence: Vec<Asked>,
-    /// What is not as it should be.
+    /// The differences in the database.
     pub differences: Vec<Difference>,
 }
 
-/// What is wrong with a run, and what is not as it was.
+/// The fault of a run, and the differences that it left.
 type Wrong = (String, Vec<Difference>);
 
 /// Tries a law of tasks. `usual` is the run without a fault.
@@ -143,15 +142,15 @@ pub(crate) fn check(
             with_faults(law, scene, case, faults.chain([Fault::DeathAtEnd]))
         }
         Law::SameRequests => same_requests(scene, case, usual),
-        // A task is asked no question.
+        // This law is not for tasks.
         Law::SameAnswer => Ok(None),
     }
 }
 
-/// Tries [`Law::SameAnswer`]. `usual` is the answer when nothing is otherwise.
+/// Tries [`Law::SameAnswer`]. `usual` is the answer in the usual surroundings.
 pub(crate) fn same_answer<Q: Question>(
     question: &Q,
-    usual: &Q::Answer,
+    usual: &Q::Response,
 ) -> Result<Option<Broken>, LawsError> {
     for otherwise in question.must_not_matter() {
         let answer = question.ask(otherwise)?;
@@ -175,7 +174,7 @@ pub(crate) fn same_answer<Q: Question>(
     Ok(None)
 }
 
-/// The host calls of the usual call, counted from 1; what is only logged is none.
+/// Returns the numbers of the usual call's host calls, from 1; log messages are not counted.
 fn numbers(usual: &Run) -> std::ops::RangeInclusive<usize> {
     1..=counted(&usual.call).count()
 }
@@ -184,7 +183,7 @@ fn counted(call: &[Asked]) -> impl Iterator<Item = &Asked> {
     call.iter().filter(|asked| asked.function != "log.write")
 }
 
-/// What is not as it was, and the case does not name.
+/// Fails if a revert failed or left differences that the case does not name.
 fn left_over(case: &TaskCase, run: &Run) -> Result<(), Wrong> {
     if let Some(error) = &run.revert_error {
         return Err((format!("its revert failed: {error}"), Vec::new()));
@@ -203,7 +202,7 @@ fn left_over(case: &TaskCase, run: &Run) -> Result<(), Wrong> {
 fn revert(case: &TaskCase, usual: &Run) -> Option<Broken> {
     let (message, differences) = match left_over(case, usual) {
         Err(wrong) => wrong,
-        // A name for what is not left would hide it on the day when it is.
+        // An unused entry in `keep` would hide a later fault.
         Ok(()) => {
             let (before, after) = (usual.seen.before.as_ref()?, usual.seen.after.as_ref()?);
             let left = differences(before, after);
@@ -226,7 +225,7 @@ fn revert(case: &TaskCase, usual: &Run) -> Option<Broken> {
 }
 
 fn twice(scene: &Scene<'_>, usual: &Run) -> Result<Option<Broken>, LawsError> {
-    // Whether one revert fails is the business of another law.
+    // A single revert that fails breaks another law.
     if usual.revert_error.is_some() {
         return Ok(None);
     }
@@ -253,7 +252,7 @@ fn twice(scene: &Scene<'_>, usual: &Run) -> Result<Option<Broken>, LawsError> {
     }))
 }
 
-/// The first of these faults, in order, after which something is left.
+/// Tries faults in order; returns the first one that leaves differences after the rollback.
 fn with_faults(
     law: Law,
     scene: &Scene<'_>,
@@ -351,7 +350,7 @@ fn same_requests(
     Ok(None)
 }
 
-/// What was asked, with ids by names that are the same in each run.
+/// Returns the host calls of a run, with ids replaced by stable names.
 fn requests(run: &Run) -> Vec<String> {
     let asked = run.call.iter().chain(&run.revert);
     asked

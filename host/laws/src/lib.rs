@@ -1,12 +1,11 @@
-//! What plugins are held to: the expectations of their [`Case`]s, and the [`Law`]s of their kind.
+//! Tests plugins against the expectations of their [`Case`]s and the [`Law`]s of their kind.
 //!
-//! Each case of a task is run on a fresh database in the case's start state, by the engine and the store that run every flow. The
-//! task is one of a flow: before it run `inject`, which gives it its inputs, and the tasks that the case names; after
-//! it a task that fails, so that the flow is rolled back. What is injected to try the laws lands between the plugin and
-//! the host, in the [`Context`](cairn::Context) of its call.
+//! Each case of a task runs on a fresh database in the case's start state, with the real engine and store. The task is part of a flow:
+//! before it run `inject`, which provides its inputs, and the tasks that the case names; after it runs a task that fails, so that the
+//! flow is rolled back. Faults are injected between the plugin and the host, in the [`Context`](cairn::Context) of its call.
 //!
-//! A policy or a validator is asked as it is before a flow's first task. It changes nothing, so there is no database, and what is
-//! tried is only what its answer leans on.
+//! A policy or a validator runs as an admission check before a flow's first task. It changes nothing, so there is no database, and the
+//! laws only test which sources its answer depends on.
 
 #![warn(missing_docs)]
 

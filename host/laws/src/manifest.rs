@@ -1,4 +1,4 @@
-//! The manifest of a case's flow.
+//! Makes the manifest of a case's flow.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::case::TaskCase;
 use crate::error::LawsError;
 use crate::subject::{BUILTIN, Subject, Tools};
 
-/// The plugin's own key.
+/// The key of the plugin under test.
 const SUBJECT: &str = "subject";
 
-/// `inject`, the tasks before, and the subject, wired and granted as a manifest would.
+/// Makes a manifest of `inject`, the tasks before, and the subject, with their grants.
 pub(crate) fn of_task(
     tools: &Tools,
     subject: &Subject,
@@ -46,7 +46,7 @@ pub(crate) fn of_task(
     );
     let planner = Planner::new(Arc::clone(&tools.plugins), &tools.builtins);
     for (key, plugin, settings, grants) in before.chain([itself]) {
-        // A case's paths start at its file, the subject's where the program stands.
+        // Paths of a case start at its file's folder, the subject's path at the current directory.
         let folder = match key.as_str() {
             SUBJECT => Path::new(""),
             _ => case.file.parent().unwrap_or(Path::new("")),
@@ -58,7 +58,7 @@ pub(crate) fn of_task(
             let granted = imports.filter_map(|import| import.capability.clone());
             granted.map(|name| (name, true.into())).collect()
         });
-        // What is wrong with the settings, the plan says better.
+        // The plan reports invalid settings, with a better message.
         if let Ok(descriptor) = loaded.describe(settings, &Limits::default()) {
             provides.extend(descriptor.requires);
         }
@@ -75,8 +75,7 @@ pub(crate) fn of_task(
     written(tools, &manifest, &case.file)
 }
 
-/// The subject as what is asked about `action` before the first task of a flow. There is no flow without a task, and the one
-/// here is not run.
+/// Makes a manifest with the subject as the admission check of `action`. A flow needs a task, so it has one, which is not run.
 pub(crate) fn of_check(
     tools: &Tools,
     subject: &Subject,
@@ -97,7 +96,7 @@ pub(crate) fn of_check(
     written(tools, &manifest, file)
 }
 
-/// A plugin's table.
+/// Makes the table of a plugin.
 fn entry(plugin: &str, folder: &Path, settings: &Object) -> Value {
     let (key, source) = match plugin.strip_prefix(BUILTIN) {
         Some(name) => ("builtin", name.to_owned()),

@@ -1,10 +1,10 @@
-//! A question to a policy or a validator, as a flow asks it before its first task.
+//! Asks a policy or a validator, as an admission check before a flow's first task does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn::admission::{Admission, Decision, Violation};
 use cairn::capability::Surroundings;
-use cairn::check::{Checks, Decision, Violation};
 use cairn::error::{Diagnostic, TaskError};
 use cairn::event::LogLevel;
 use cairn::host::Planner;
@@ -19,40 +19,40 @@ use crate::state::BEGINNING;
 use crate::subject::{Subject, Tools};
 use crate::unexpected::{self, Unexpected};
 
-/// How much later another time is: a day and something.
+/// The time by which the clock is moved: more than a day.
 const LATER: Duration = Duration::from_secs(100_000);
 
-/// What is other than usual when a question is asked.
+/// A change of the surroundings in which a question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Otherwise {
     /// Nothing.
     Nothing,
-    /// What the clock says.
+    /// The clock.
     Time,
     /// Random numbers.
     Randomness,
-    /// Who asks.
+    /// The requester.
     Requester,
 }
 
-/// A case's question, and whom it is asked.
+/// The question of a case, with the plugin that answers it.
 pub(crate) trait Question {
-    type Answer: PartialEq;
+    type Response: PartialEq;
 
-    /// Asks it, in a fresh instance.
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError>;
+    /// Asks the question, in a fresh instance.
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError>;
 
-    /// What may be otherwise while the answer must not be.
+    /// Returns the changes that must not affect the answer.
     fn must_not_matter(&self) -> Vec<Otherwise>;
 
-    /// What is not as the case expects.
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected>;
+    /// Compares the answer with the case's expectation.
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected>;
 
-    /// The answer, on one line.
-    fn show(answer: &Self::Answer) -> String;
+    /// Returns the answer on one line.
+    fn show(answer: &Self::Response) -> String;
 }
 
-/// The plan of a case, from which whoever is asked is made anew each time.
+/// The plan of a case, from which a fresh policy or validator is made for each question.
 struct Asked {
     planner: Planner,
     plan: Plan,
@@ -65,8 +65,12 @@ impl Asked {
         Ok(Self { planner, plan })
     }
 
-    /// Who is asked, in surroundings that are always the same, but for what is otherwise.
-    fn checks(&self, now: Option<Duration>, otherwise: Otherwise) -> Result<Checks, LawsError> {
+    /// Makes the policy or validator, in fixed surroundings except for one change.
+    fn admission(
+        &self,
+        now: Option<Duration>,
+        otherwise: Otherwise,
+    ) -> Result<Admission, LawsError> {
         let now = now.unwrap_or(Duration::from_micros(BEGINNING.unsigned_abs()));
         let surroundings = Surroundings {
             now: match otherwise {
@@ -78,13 +82,13 @@ impl Asked {
                 _ => 1,
             },
         };
-        Ok(self.planner.checks(&self.plan, surroundings)?)
+        Ok(self.planner.admission(&self.plan, surroundings)?)
     }
 }
 
-/// The manifest of a case names it, so the plan does.
+/// Makes the error of a plan without the check. Does not occur, because the case's manifest names it.
 fn nobody() -> Diagnostic {
-    Diagnostic::new("the plan of this case asks nobody")
+    Diagnostic::new("the plan of this case has no policy or validator")
 }
 
 /// A question to a policy.
@@ -108,13 +112,13 @@ impl<'a> PolicyQuestion<'a> {
 }
 
 impl Question for PolicyQuestion<'_> {
-    type Answer = Result<Decision, TaskError>;
+    type Response = Result<Decision, TaskError>;
 
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError> {
-        let checks = self.asked.checks(self.case.now, otherwise)?;
-        let policy = checks.policies().next().ok_or_else(nobody)?;
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError> {
+        let admission = self.asked.admission(self.case.now, otherwise)?;
+        let policy = admission.policies().next().ok_or_else(nobody)?;
         let requester = self.case.requester.identity();
-        // It is the requester's own unless the case says otherwise, as whoever asks a rule may.
+        // The target is the requester's own unless the case names others, as in the evaluation of rules.
         let mut target = self.case.target.clone();
         for (key, own) in [
             ("project_id", &requester.project_id),
@@ -139,11 +143,11 @@ impl Question for PolicyQuestion<'_> {
         others
     }
 
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected> {
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected> {
         Unexpected::decision(&self.case.expect, answer)
     }
 
-    fn show(answer: &Self::Answer) -> String {
+    fn show(answer: &Self::Response) -> String {
         unexpected::decision(answer)
     }
 }
@@ -160,7 +164,7 @@ impl<'a> ValidatorQuestion<'a> {
         subject: &Subject,
         case: &'a ValidatorCase,
     ) -> Result<Self, LawsError> {
-        // A validator is not told what the flow is about to do.
+        // A validator does not receive the action, so any will do.
         let (action, settings) = ("case:check", &case.settings);
         let asked = manifest::of_check(
             tools,
@@ -177,11 +181,11 @@ impl<'a> ValidatorQuestion<'a> {
 }
 
 impl Question for ValidatorQuestion<'_> {
-    type Answer = Result<Vec<Violation>, TaskError>;
+    type Response = Result<Vec<Violation>, TaskError>;
 
-    fn ask(&self, otherwise: Otherwise) -> Result<Self::Answer, LawsError> {
-        let checks = self.asked.checks(None, otherwise)?;
-        let validator = checks.validators().next().ok_or_else(nobody)?;
+    fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError> {
+        let admission = self.asked.admission(None, otherwise)?;
+        let validator = admission.validators().next().ok_or_else(nobody)?;
         let requester = match otherwise {
             Otherwise::Requester => somebody_else(),
             _ => Requester::default(),
@@ -191,7 +195,7 @@ impl Question for ValidatorQuestion<'_> {
         Ok(answer.map_err(without_log))
     }
 
-    /// The contract: the inputs and the settings, and nothing else.
+    /// Returns all changes: by contract the answer depends only on the inputs and the settings.
     fn must_not_matter(&self) -> Vec<Otherwise> {
         vec![
             Otherwise::Nothing,
@@ -201,19 +205,19 @@ impl Question for ValidatorQuestion<'_> {
         ]
     }
 
-    fn unexpected(&self, answer: &Self::Answer) -> Option<Unexpected> {
+    fn unexpected(&self, answer: &Self::Response) -> Option<Unexpected> {
         Unexpected::violations(&self.case.expect, answer)
     }
 
-    fn show(answer: &Self::Answer) -> String {
+    fn show(answer: &Self::Response) -> String {
         unexpected::violations(answer).replace('\n', "; ")
     }
 }
 
-/// What is logged is no part of an answer.
+/// Discards a log message: it is not part of the answer.
 fn ignored(_level: LogLevel, _message: String) {}
 
-/// The same of an error.
+/// Removes the log from an error: it is not part of the answer.
 fn without_log(error: TaskError) -> TaskError {
     TaskError {
         log: Vec::new(),
@@ -221,7 +225,7 @@ fn without_log(error: TaskError) -> TaskError {
     }
 }
 
-/// Of whom everything is other than of the usual requester.
+/// Returns a requester that differs from the usual one in every field.
 fn somebody_else() -> Requester {
     Requester {
         user: "other".to_owned(),

@@ -1,4 +1,4 @@
-//! One run of a task's case: a fresh database, and a flow on it.
+//! Runs the flow of a task's case on a fresh database.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,35 +29,35 @@ use crate::subject::{Subject, Tools};
 use crate::tasks::{After, Before, Observed, Seen, Sight};
 use crate::watch::{BEFORE, Fault, Grave, Role, Watch, WatchedEnforcer};
 
-/// What is done in a run, besides calling the plugin.
+/// The variations of a run.
 #[derive(Clone, Default)]
 pub(crate) struct Experiment {
     pub(crate) fault: Option<Fault>,
-    /// Whether the flow goes on, and succeeds.
+    /// Whether the flow succeeds instead of being rolled back.
     pub(crate) succeeds: bool,
     /// Whether the revert is done twice.
     pub(crate) twice: bool,
-    /// Whether the plugin's clock says another time than usual.
+    /// Whether the plugin's clock shows a later time than usual.
     pub(crate) elsewhen: bool,
-    /// Whether its randomness is other than usual.
+    /// Whether its random numbers differ from the usual ones.
     pub(crate) other_randomness: bool,
     pub(crate) fakes: Fakes,
 }
 
-/// What a run came to.
+/// The outcome of a run.
 pub(crate) struct Run {
     pub(crate) seen: Seen,
-    /// The database at the end, where the flow succeeded.
+    /// The database at the end, if the flow was to succeed.
     pub(crate) end: Option<Dump>,
     pub(crate) call: Vec<Asked>,
     pub(crate) revert: Vec<Asked>,
-    /// Why the subject could not be reverted.
+    /// The error of the subject's revert.
     pub(crate) revert_error: Option<TaskError>,
-    /// Ids that the host made up -> what they are called in every run.
+    /// Ids that the host generated -> names that are equal in every run.
     pub(crate) names: BTreeMap<String, String>,
 }
 
-/// A case that was read, with its plan.
+/// A case with its plan.
 pub(crate) struct Scene<'a> {
     case: &'a TaskCase,
     domains: Domains,
@@ -181,7 +181,7 @@ impl<'a> Scene<'a> {
             let journal = after.load(flow.id())?;
             let taken_up = Flow::restore(flow.id(), Arc::clone(&after) as Arc<dyn Store>, &journal)
                 .map_err(flow_error)?;
-            // What the dead host went on to do, it did not do in this database.
+            // Reverts by the dead host did not happen in this copy of the database.
             sight.lock().reverts.clear();
             sight.lock().after = None;
             let known: Vec<_> =
@@ -232,7 +232,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// The tasks of the manifest, with what stands around the last one, which is the subject.
+    /// Returns the tasks of the manifest, wrapped, and the tasks that observe the last one, which is the subject.
     fn tasks(
         &self,
         ready: &[ReadyTask],
@@ -273,7 +273,7 @@ impl<'a> Scene<'a> {
         tasks
     }
 
-    /// Refuses a run in which a task failed that should have run before the subject.
+    /// Refuses a run in which a task before the subject failed.
     fn ran_before(&self, flow: &Flow) -> Result<(), LawsError> {
         let before = self.plan.tasks.len().saturating_sub(1);
         let failed = flow.with_history(|history| {
@@ -295,7 +295,7 @@ impl<'a> Scene<'a> {
             "case `{}`: its start state does not fit the database: {error}",
             self.case.name
         );
-        let help = "the columns are those that `cairn volume list --json` and its like show";
+        let help = "use the columns that `cairn volume list --json` and similar commands print";
         Diagnostic::new(message)
             .at(&self.case.file, None)
             .help(help)
@@ -303,7 +303,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The end of a flow's run or recovery: that a task failed is no error here.
+/// Converts the end of a flow's run or recovery: a task that failed is no error here.
 fn end(result: Result<(), FlowError>) -> Result<(), LawsError> {
     match result {
         Ok(()) | Err(FlowError::Failed(_)) => Ok(()),
@@ -318,12 +318,12 @@ fn flow_error(error: FlowError) -> LawsError {
     }
 }
 
-/// The domain of records as a case has set it up; `None` when it says nothing of them.
+/// Returns the domain of records with the settings of a case; `None` if it has none.
 fn records_of(case: &TaskCase) -> Result<Option<Domain>, LawsError> {
     if case.host.records.is_empty() {
         return Ok(None);
     }
-    // The line is left out: it is not that of the file.
+    // The line is left out: it refers to the generated text, not to the file.
     let invalid = |diagnostic| told(&case.name, &case.file, diagnostic);
     let written = Object::from_iter([("records".to_owned(), case.host.records.clone().into())]);
     let text =

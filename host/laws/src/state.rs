@@ -1,4 +1,4 @@
-//! The start state of a case: rows that are there before anything runs.
+//! Reads the start state of a case, and imports it into a database.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,56 +15,56 @@ use serde_json::json;
 
 use crate::document;
 
-/// When every case begins: 2025-06-18, in microseconds since 1970.
+/// The time at which every case begins: 2025-06-18, in microseconds since 1970.
 pub(crate) const BEGINNING: i64 = 1_750_233_600_000_000;
 
-/// Rows that are there before anything runs. Columns are those of the tables in the database; what is left out has a default.
+/// The rows before a flow runs. Keys are columns of the database's tables; omitted columns have defaults.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct State {
-    /// Volumes, of the requester's project and `available`, whose quota is booked, unless they say otherwise. `id` is needed.
+    /// Volumes; by default of the requester's project, `available`, with their quota booked. `id` is required.
     pub volumes: Vec<Object>,
-    /// Snapshots, likewise. `id` is needed.
+    /// Snapshots, with the same defaults. `id` is required.
     pub snapshots: Vec<Object>,
-    /// Volume types. `id` is needed; `name` is the id unless it is given.
+    /// Volume types. `id` is required; `name` defaults to it.
     pub types: Vec<Object>,
-    /// QoS specs, which types name in `qos_specs_id`. `id` is needed.
+    /// QoS specs, which types refer to by `qos_specs_id`. `id` is required.
     pub qos: Vec<Object>,
-    /// How volumes of a type are encrypted: `volume_type_id`, `provider`.
+    /// Encryptions of volume types: `volume_type_id`, `provider`.
     pub encryptions: Vec<Object>,
-    /// Images that everyone sees, of size 0 unless they say otherwise. `id` is needed.
+    /// Images; by default public, of size 0. `id` is required.
     pub images: Vec<Object>,
-    /// The zones that are valid; every zone is when none is named.
+    /// The valid zones; without any, every zone is valid.
     pub zones: Vec<String>,
     /// Limits of the requester's project: resource -> limit, -1 is unlimited.
     pub quotas: BTreeMap<String, i64>,
-    /// Usages of the requester's project: resource -> `{ in_use, reserved }`. Usages say what is booked unless some are named
-    /// here; then any other is counted when it is first asked for.
+    /// Usages of the requester's project: resource -> `{ in_use, reserved }`. Without any, usages equal what is booked; otherwise those
+    /// that are not named here are counted when they are first needed.
     pub usages: BTreeMap<String, Used>,
     /// Records of the requester's project: collection -> key -> value.
     pub records: BTreeMap<String, Object>,
 }
 
-/// How much of a resource is used.
+/// The usage of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Used {
-    /// By what is booked.
+    /// Committed.
     pub in_use: i64,
-    /// By reservations.
+    /// Held by open reservations.
     pub reserved: i64,
 }
 
 impl State {
-    /// Reads the text of a start state: what a case has under `state`. `file` names it in messages.
+    /// Reads the text of a start state, with the keys of a case's `state`. `file` names it in messages.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line.
+    /// The first mistake, with its line.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
         document::read(text, file)
     }
 
-    /// These rows, and after them those of `other`.
+    /// Appends the rows of `other`.
     #[must_use]
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.volumes.extend(other.volumes);
@@ -82,7 +82,7 @@ impl State {
         self
     }
 
-    /// Puts the rows into a database.
+    /// Inserts the rows into a database.
     pub(crate) fn import(&self, store: &Sqlite, requester: &Identity) -> Result<(), StoreError> {
         let project = requester.project_id.as_str();
         let rows = |rows: &[Object], defaults: Value| -> Vec<Object> {

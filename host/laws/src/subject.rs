@@ -1,4 +1,4 @@
-//! The plugin that is looked at, and what it is looked at with.
+//! The plugin under test, and the tools to test it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,32 +6,32 @@ use std::sync::Arc;
 use cairn::domain::Domain;
 use cairn::plugin::Plugins;
 
-/// What stands before the name of a built-in plugin.
+/// The prefix of a built-in plugin's name.
 pub(crate) const BUILTIN: &str = "builtin:";
 
-/// The sandbox, and the plugins that cases may name as `builtin:NAME`. `inject` must be one of them.
+/// The sandbox, domains and built-in plugins that cases use.
 pub struct Tools {
     /// The sandbox.
     pub plugins: Arc<Plugins>,
-    /// Name and component.
+    /// Names and components of the plugins that cases may refer to as `builtin:NAME`. `inject` must be one of them.
     pub builtins: Vec<(&'static str, &'static [u8])>,
-    /// Domains beside block storage. Their capabilities are the sandbox's.
+    /// Domains besides block storage. Their capabilities are the sandbox's.
     pub domains: Vec<Domain>,
-    /// Where the databases are made of cases in which the host dies; they are gone after each.
+    /// The folder for temporary databases of runs in which the host dies.
     pub folder: PathBuf,
 }
 
-/// The plugin that is looked at.
+/// The plugin under test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject(pub(crate) String);
 
 impl Subject {
-    /// A component's file.
+    /// Names the file of a component.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(path.into().to_string_lossy().into_owned())
     }
 
-    /// A built-in plugin.
+    /// Names a built-in plugin.
     pub fn builtin(name: &str) -> Self {
         Self(format!("{BUILTIN}{name}"))
     }

@@ -1,4 +1,4 @@
-//! The tasks of a case's flow that are not plugins, and what stands around those that are.
+//! The tasks that observe the subject in a case's flow, and the wrapper around tasks of plugins.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use cairn::{Context, Task, TaskSpec};
 
 use crate::watch::{Fault, Role, Watch, Watched};
 
-/// What was seen from around the subject.
+/// The observations of the subject.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// The database before the subject's call.
     pub(crate) before: Option<Dump>,
     /// The database after its revert.
     pub(crate) after: Option<Dump>,
-    /// What its call returned.
+    /// The result of its call.
     pub(crate) result: Option<Result<Value, TaskError>>,
-    /// What each of its reverts answered.
+    /// The answer of each of its reverts.
     pub(crate) reverts: Vec<Result<Disposition, TaskError>>,
 }
 
-/// What was seen, as it is gathered.
+/// The observations, shared by the tasks that collect them.
 #[derive(Clone, Default)]
 pub(crate) struct Sight(Arc<Mutex<Seen>>);
 
@@ -43,7 +43,7 @@ fn dump(store: &Sqlite) -> Result<Dump, TaskError> {
     dump.map_err(|error| TaskError::host(HostErrorKind::StoreLost, error.to_string()))
 }
 
-/// Stands before the subject: called before it, and reverted after it.
+/// Precedes the subject: dumps the database before its call and after its revert.
 pub(crate) struct Before {
     pub(crate) spec: TaskSpec,
     pub(crate) store: Arc<Sqlite>,
@@ -73,7 +73,7 @@ impl Task for Before {
     }
 }
 
-/// Stands after the subject, and fails, so that the flow is rolled back.
+/// Follows the subject, and fails, so that the flow is rolled back.
 pub(crate) struct After(pub(crate) TaskSpec);
 
 impl Task for After {
@@ -86,7 +86,7 @@ impl Task for After {
     }
 }
 
-/// A plugin's task with a watch between it and the host.
+/// A plugin's task, with a watch between it and the host.
 pub(crate) struct Observed {
     pub(crate) task: Arc<dyn Task>,
     pub(crate) role: Role,
@@ -146,7 +146,7 @@ impl Task for Observed {
             }
             self.sight.lock().result = Some(result);
         }
-        // What ended the call ended it, whatever the plugin says.
+        // An injected fault takes precedence over the plugin's own result.
         let seen = self.sight.lock().result.clone();
         match (self.watch.fired(), seen) {
             (Some(ended), _) => Err(ended),
@@ -165,7 +165,7 @@ impl Task for Observed {
         if !self.twice {
             return Ok(once);
         }
-        // What the first one did stands, as after a step that a checkpoint ended. A second one that errs is undone to there.
+        // The checkpoint keeps the changes of the first revert, if the second one fails and is undone.
         context.checkpoint()?;
         self.revert_once(context, outcome, cause)
     }

@@ -10,7 +10,7 @@ use crate::scene::{Experiment, Scene};
 use crate::subject::{Subject, Tools};
 use crate::unexpected::Unexpected;
 
-/// What came of all cases.
+/// The outcomes of all cases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tested {
     /// The cases, in order.
@@ -18,37 +18,36 @@ pub struct Tested {
 }
 
 impl Tested {
-    /// Whether every case came out as it should.
+    /// Returns whether all cases passed.
     pub fn is_ok(&self) -> bool {
         self.cases.iter().all(Checked::is_ok)
     }
 }
 
-/// What came of one case.
+/// The outcome of a case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Checked {
     /// Its name.
     pub case: String,
-    /// What came of it in place of what is expected.
+    /// The expected and the found outcome, if they differ.
     pub unexpected: Option<Unexpected>,
-    /// The laws that were tried: those of its kind.
+    /// The laws that were tried.
     pub laws: Vec<Law>,
-    /// Those that were broken.
+    /// The laws that were broken.
     pub broken: Vec<Broken>,
 }
 
 impl Checked {
-    /// Whether it came out as it should.
+    /// Returns whether it passed.
     pub fn is_ok(&self) -> bool {
         self.unexpected.is_none() && self.broken.is_empty()
     }
 }
 
-/// Runs each case once, and holds what came of it to what is expected; and then tries those of the laws on it that are for
-/// plugins of its kind.
+/// Runs each case once, compares the outcome with the expected one, and tries those laws on it that apply to plugins of its role.
 ///
 /// # Errors
-/// When a case cannot be run: it does not fit its plugin, or the host itself fails.
+/// When a case cannot be run: it does not match its plugin, or the host itself fails.
 pub fn test(
     tools: &Tools,
     subject: &Subject,
@@ -75,7 +74,7 @@ pub fn test(
     })
 }
 
-/// What is wrong with a plugin by one case.
+/// The faults that one case found in a plugin.
 type Found = (Option<Unexpected>, Vec<Broken>);
 
 fn run(

@@ -1,18 +1,18 @@
-//! What came of a case in place of what it expects.
+//! Compares the outcome of a case with the expected one.
 
-use cairn::check::{Decision, Violation};
+use cairn::admission::{Decision, Violation};
 use cairn::error::TaskError;
 use cairn::value::Value;
 use serde::Serialize;
 
 use crate::case::{ExpectedViolation, PolicyExpect, TaskExpect, ValidatorExpect};
 
-/// What a case expects, and what came instead. Each is a line or several.
+/// The expected outcome of a case, and the found one. Each has one or more lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unexpected {
-    /// What should have come.
+    /// The expected outcome.
     pub expected: String,
-    /// What came.
+    /// The found outcome.
     pub found: String,
 }
 
@@ -24,7 +24,7 @@ impl Unexpected {
         }
     }
 
-    /// Of a task's call.
+    /// Compares the result of a task's call.
     pub(crate) fn result(
         expect: &TaskExpect,
         result: Option<&Result<Value, TaskError>>,
@@ -49,7 +49,7 @@ impl Unexpected {
         }
     }
 
-    /// Of a policy's answer.
+    /// Compares a policy's answer.
     pub(crate) fn decision(
         expect: &PolicyExpect,
         answer: &Result<Decision, TaskError>,
@@ -68,7 +68,7 @@ impl Unexpected {
         Some(Self::new(expected, decision(answer)))
     }
 
-    /// Of a validator's answer.
+    /// Compares a validator's answer.
     pub(crate) fn violations(
         expect: &ValidatorExpect,
         answer: &Result<Vec<Violation>, TaskError>,
@@ -101,7 +101,7 @@ impl Unexpected {
     }
 }
 
-/// A policy's answer in words.
+/// Returns a policy's answer as text.
 pub(crate) fn decision(answer: &Result<Decision, TaskError>) -> String {
     match answer {
         Ok(Decision::Allow) => "allow".to_owned(),
@@ -110,7 +110,7 @@ pub(crate) fn decision(answer: &Result<Decision, TaskError>) -> String {
     }
 }
 
-/// A validator's answer in words, a line each violation.
+/// Returns a validator's answer as text, with a line for each violation.
 pub(crate) fn violations(answer: &Result<Vec<Violation>, TaskError>) -> String {
     match answer {
         Ok(found) => lines(found.iter().map(|violation| {
@@ -139,7 +139,7 @@ fn fits(expected: &ExpectedViolation, found: &Violation) -> bool {
         && found.message.contains(&expected.message)
 }
 
-/// A JSON pointer as it is shown: the empty one is the whole.
+/// Returns a JSON pointer as text; the empty one, for the whole document, as two quotes.
 fn place(pointer: &str) -> &str {
     match pointer {
         "" => "\"\"",
@@ -154,7 +154,7 @@ fn lines(violations: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// What `found` lacks of `expected`, with its place: objects may hold more.
+/// Returns the first part of `expected` that `found` lacks, with its place. Objects may have more keys.
 fn lacks(expected: &Value, found: &Value, at: &str) -> Option<Unexpected> {
     let said = |value: &str| match at {
         "" => format!("the result {value}"),
@@ -253,7 +253,7 @@ mod tests {
                 "deny: closed at night"
             )
         );
-        // An error denies too, and is not what is meant by it.
+        // An error denies too, but does not satisfy an expected denial.
         let found = "the error Broken: no clock";
         assert_eq!(check(&deny(""), &failed), of("deny", found));
         assert_eq!(

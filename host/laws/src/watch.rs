@@ -1,4 +1,4 @@
-//! Between a plugin and the host: takes down what is asked, and fails where it is told to.
+//! Records the host calls of a plugin, and injects faults into them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,41 +21,41 @@ use serde_json::json;
 use crate::asked::Asked;
 use crate::fake::Fakes;
 
-/// What the task is called that stands before the subject.
+/// The name of the task that precedes the subject.
 pub(crate) const BEFORE: &str = "before-subject";
 
-/// What happens in the call of the plugin that is looked at.
+/// A fault in the call of the plugin under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Its host call of this number is refused: nothing is done, and the plugin is told.
+    /// The host call of this number is refused: it has no effect and returns an error.
     Refused(usize),
-    /// Its host call of this number is done, and then the plugin traps.
+    /// The plugin traps after the host call of this number.
     Trap(usize),
-    /// Its host call of this number is done, and then its time is over.
+    /// The deadline passes after the host call of this number.
     CutOff(usize),
-    /// The host dies after the host call of this number; 0 is before any.
+    /// The host dies after the host call of this number; 0 is before the first one.
     Death(usize),
-    /// The host dies when the call has returned, before that is written down.
+    /// The host dies after the call has returned, before it stores the result.
     DeathAtEnd,
 }
 
-/// Whose calls are taken down.
+/// The role of a task whose host calls are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A task that ran before: only ids are learned from it.
+    /// A task before the subject: only its new ids are recorded.
     Before,
-    /// The plugin that is looked at.
+    /// The plugin under test.
     Subject,
 }
 
-/// Where the copy of the database goes that a host leaves that dies.
+/// The database of a host that dies, and the path for a copy of it at that moment.
 pub(crate) struct Grave {
     pub(crate) database: PathBuf,
     pub(crate) copy: PathBuf,
     pub(crate) config: SqliteConfig,
 }
 
-/// What was asked, and what is to fail.
+/// The recorded host calls, and the fault to inject.
 pub(crate) struct Watch {
     notes: Mutex<Notes>,
     fault: Option<Fault>,
@@ -65,20 +65,20 @@ pub(crate) struct Watch {
 
 #[derive(Default)]
 struct Notes {
-    /// Whose call is in progress, and which.
+    /// The task and phase of the call in progress.
     current: Option<(Role, Phase)>,
-    /// Host calls of the subject's `call` so far, logs left out.
+    /// Number of host calls of the subject's `call` so far, without log messages.
     count: usize,
-    /// What ended the subject's call.
+    /// The error of the injected fault, once it has ended the subject's call.
     fired: Option<TaskError>,
     call: Vec<Asked>,
     revert: Vec<Asked>,
-    /// Ids that the host made up, in order.
+    /// Ids that the host generated, in order.
     learned: Vec<String>,
-    /// Why the database of a host that died could not be copied.
+    /// The error of copying the database of a host that died.
     not_copied: Option<StoreError>,
     is_dead: bool,
-    /// How often each faked function was asked.
+    /// Number of calls of each faked function.
     turns: BTreeMap<String, usize>,
 }
 
@@ -96,13 +96,13 @@ impl Watch {
         self.notes.lock()
     }
 
-    /// Host calls of the subject's `call` and of its reverts, in order.
+    /// Returns the host calls of the subject's `call` and of its reverts, in order.
     pub(crate) fn asked(&self) -> (Vec<Asked>, Vec<Asked>) {
         let notes = self.notes();
         (notes.call.clone(), notes.revert.clone())
     }
 
-    /// Ids that the host made up -> what they are called in every run.
+    /// Returns the ids that the host generated -> names that are equal in every run.
     pub(crate) fn names(&self) -> BTreeMap<String, String> {
         let notes = self.notes();
         let numbered = notes.learned.iter().enumerate();
@@ -115,7 +115,7 @@ impl Watch {
         self.notes().not_copied.clone()
     }
 
-    /// What the injected fault ended the subject's call with.
+    /// Returns the error with which the injected fault ended the subject's call.
     pub(crate) fn fired(&self) -> Option<TaskError> {
         self.notes().fired.clone()
     }
@@ -128,7 +128,7 @@ impl Watch {
         self.notes().current = None;
     }
 
-    /// The host dies: what it leaves is a copy of what is on disk when the open batch was committed.
+    /// Simulates the death of the host: commits the open batch, and copies the database from the disk.
     pub(crate) fn die(&self, store: &Sqlite) {
         let Some(grave) = &self.grave else { return };
         if std::mem::replace(&mut self.notes().is_dead, true) {
@@ -149,7 +149,7 @@ impl Watch {
         ));
     }
 
-    /// What a function answers that is faked.
+    /// Returns the next answer of a faked function.
     fn fake(&self, function: &str) -> Option<Result<Value, TaskError>> {
         let mut notes = self.notes();
         let turn = notes.turns.entry(function.to_owned()).or_default();
@@ -158,7 +158,7 @@ impl Watch {
         Some(answer)
     }
 
-    /// Passes a host call on, unless a fault says otherwise.
+    /// Forwards and records a host call, and injects the fault if this is its call.
     fn ask<T>(
         &self,
         store: &Sqlite,
@@ -207,7 +207,7 @@ impl Watch {
         Err(ended)
     }
 
-    /// A host call that cannot fail: what ends the call there ends it at the next one that can, or at its end.
+    /// Forwards a host call that cannot fail. A fault in it ends the call at the next host call that can fail, or at the end of the call.
     fn tell<T: Clone>(
         &self,
         store: &Sqlite,
@@ -238,18 +238,18 @@ impl Watch {
     }
 }
 
-/// What a plugin is told whose host call is refused.
+/// Makes the error of a refused host call.
 fn refusal(function: &str) -> TaskError {
     match function {
         "policy.enforce" => TaskError::new("PolicyNotAuthorized", "policy does not allow this"),
         _ => TaskError::new(
             "ServiceUnavailable",
-            format!("`{function}` is refused, to see what the plugin makes of it"),
+            format!("`{function}` is refused, to test how the plugin handles that"),
         ),
     }
 }
 
-/// A call's context, with a watch before it.
+/// The context of a call, with a watch before it.
 pub(crate) struct Watched {
     pub(crate) inner: Arc<dyn Context>,
     pub(crate) watch: Arc<Watch>,
@@ -278,7 +278,7 @@ impl ContextLayer for Watched {
         let show = |tasks: &Vec<(String, Value)>| json!(tasks);
         let answer = || {
             let mut tasks = self.inner.results();
-            // The plugin is not to see what stands around it.
+            // The plugin must not see the task that observes it.
             tasks.retain(|(name, _)| name != BEFORE);
             tasks
         };
@@ -328,19 +328,19 @@ impl ContextLayer for Watched {
     }
 }
 
-/// A canned answer, as the type that the function answers with.
+/// Converts a faked answer to the answer type of the function.
 fn canned<E: std::fmt::Display>(
     function: &str,
     answer: Result<Value, TaskError>,
     read: impl FnOnce(Value) -> Result<AnyAnswer, E>,
 ) -> Result<AnyAnswer, TaskError> {
     read(answer?).map_err(|error| {
-        let message = format!("what `{function}` was told to answer is no answer of it: {error}");
+        let message = format!("the faked answer of `{function}` has a wrong type: {error}");
         TaskError::new("InvalidInput", message)
     })
 }
 
-/// Who decides on policy, with a watch before it.
+/// The policy enforcer, with a watch before it.
 pub(crate) struct WatchedEnforcer {
     pub(crate) inner: Arc<dyn Enforcer>,
     pub(crate) watch: Arc<Watch>,

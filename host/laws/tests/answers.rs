@@ -1,4 +1,4 @@
-//! Policies and validators are asked what their cases say, and held to the law that the same question gets the same answer.
+//! Runs cases of policies and validators, with the law that the same question gets the same answer.
 
 mod guests;
 
@@ -10,7 +10,7 @@ use cairn_laws::{Case, Checked, Law, LawsError, Subject, test};
 
 use guests::{component, tools};
 
-/// Runs the one case of a text on the guest of that role, with every law.
+/// Runs the only case of a text on the guest of that role, with all laws.
 fn try_case(role: Role, text: &str) -> Result<Checked, LawsError> {
     let guest = match role {
         Role::Task => "lawless.wasm",
@@ -56,7 +56,7 @@ fn a_policy_is_asked_by_the_requester_of_its_case_about_action_and_target() {
 #[test]
 fn the_clock_of_a_policy_stands_where_its_case_says() {
     let case = "settings = { by = 'clock' }\nvaries_with = ['clock']\n";
-    // Where it stands in every case, and where this one says.
+    // The usual time of cases, and the time of this case.
     for (now, seconds) in [
         ("", 1_750_233_600_u64),
         ("now = 1970-01-01T00:01:00Z\n", 60),
@@ -143,7 +143,7 @@ fn a_case_that_does_not_fit_its_plugin_is_refused_with_its_name() {
             "{told}"
         );
     }
-    // A task is no policy, whatever its cases say.
+    // A task is refused as a policy, even if its cases are a policy's.
     let cases = "[[case]]\nname = 'one'\naction = 'a:b'\nsettings = { breaks = 'nothing' }";
     let cases = Case::parse(
         cases,

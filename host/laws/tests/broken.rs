@@ -1,4 +1,4 @@
-//! A task that breaks a law is caught by that law and by no other, with the shortest sequence of host calls that shows it.
+//! A task that breaks one law fails that law and no other, with the shortest sequence of host calls that shows it.
 
 mod guests;
 
@@ -20,7 +20,7 @@ fn parse(text: &str) -> Result<Vec<Case>, Diagnostic> {
     Case::parse(text, Path::new("cases.toml"), &roles)
 }
 
-/// Tries every law on the guest that breaks `what`. `more` is added to its case.
+/// Tries all laws on the guest that breaks `what`. `more` is added to its case.
 fn try_laws(what: &str, more: &str) -> Checked {
     let case = format!(
         "[[case]]\nname = 'one'\nsettings = {{ breaks = '{what}' }}\n\
@@ -33,7 +33,7 @@ fn try_laws(what: &str, more: &str) -> Checked {
     checked
 }
 
-/// The one law that is broken.
+/// Returns the only law that is broken.
 fn broken(what: &str, more: &str, law: Law) -> Broken {
     let checked = try_laws(what, more);
     let laws: Vec<Law> = checked.broken.iter().map(|broken| broken.law).collect();
@@ -41,7 +41,7 @@ fn broken(what: &str, more: &str, law: Law) -> Broken {
     checked.broken.into_iter().next().unwrap()
 }
 
-/// What was asked, shortly.
+/// Returns the functions of the sequence.
 fn functions(broken: &Broken) -> Vec<&str> {
     let sequence = broken.sequence.iter();
     sequence.map(|asked| asked.function.as_str()).collect()
@@ -71,7 +71,7 @@ fn what_a_revert_keeps_must_be_named() {
     assert_eq!(try_laws("revert", named).broken, []);
 }
 
-/// What a case of the guest that uses records says of them.
+/// The settings of records for cases of the guest that uses them.
 const RECORDS: &str =
     "host = { records = { marks = { sequences = ['numbers'], counters = { made = {} } } } }";
 
@@ -169,7 +169,7 @@ fn requests_that_depend_on_randomness_or_on_the_clock_are_caught_unless_the_case
         assert!(broken.message.contains("request 2"), "{}", broken.message);
         assert_eq!(functions(&broken), ["volumes.update", "volumes.update"]);
         let allowed = format!("varies_with = ['{varies}']");
-        // Equal ones are still the same each time.
+        // Runs with equal clock and randomness still give equal requests.
         assert_eq!(try_laws(what, &allowed).broken, []);
     }
 }

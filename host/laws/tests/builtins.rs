@@ -1,4 +1,4 @@
-//! The built-in plugins keep the laws, in every case of theirs.
+//! The built-in plugins keep the laws in all of their cases.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The cases that the SDK's tutorial shows are cases.
+//! Parses the cases in the SDK's tutorial.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use cairn::plan::Role;
 use cairn_laws::Case;
 
-/// The examples in TOML, without what makes them comments.
+/// Returns the examples in TOML, without comment markers.
 fn examples(page: &str) -> Vec<String> {
     let mut examples = Vec::new();
     let mut example: Option<String> = None;

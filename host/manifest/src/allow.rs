@@ -1,4 +1,4 @@
-//! What the operator lets plugins be granted, whatever a manifest says: the table `[allow]` of `cairn.toml`.
+//! The grants that the operator allows plugins, independent of the manifest: the table `[allow]` of `cairn.toml`.
 //!
 //! ```toml
 //! [allow]
@@ -8,9 +8,9 @@
 //! "*" = { results = true, quota = { resources = ["volumes*"] } }
 //! ```
 //!
-//! The closest entry decides alone: a digest, then `builtin:NAME`, then `builtin:*`, then `*`. What it does not name is not allowed,
-//! and neither is anything to a plugin that no entry fits. A plugin's key in a manifest decides nothing: whoever writes the
-//! manifest picks it. Without the table everything is allowed.
+//! Only the closest entry counts: a digest, then `builtin:NAME`, then `builtin:*`, then `*`. A capability that it does not name
+//! is not allowed, nor is any to a plugin without an entry. A plugin's key in a manifest does not count, since the manifest's
+//! author chooses it. Without the table everything is allowed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,18 +22,18 @@ use cairn_model::value::Digest;
 use crate::document::{Item, Table};
 use crate::manifest::{GrantKinds, Grants};
 
-/// What the operator lets plugins be granted. The default is everything.
+/// The grants that the operator allows plugins; by default all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allow(Option<Entries>);
 
-/// The entries of the table, and the file that it stands in.
+/// The entries of the table, and its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entries {
     file: PathBuf,
     by_plugin: BTreeMap<Plugins, Reach>,
 }
 
-/// Which plugins an entry is about.
+/// The plugins that an entry applies to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Plugins {
     Digest(Digest),
@@ -42,7 +42,7 @@ enum Plugins {
     Every,
 }
 
-/// How far an entry lets its plugins go.
+/// The grants that an entry allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reach {
     Everything,
@@ -53,18 +53,18 @@ enum Reach {
 /// A grant that the operator does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAllowed {
-    /// What was granted.
+    /// The granted capability.
     pub capability: String,
-    /// The key that would have to say otherwise, such as `allow."*".rpc`.
+    /// The key that would have to allow it, such as `allow."*".rpc`.
     pub key: String,
     /// The file of that key.
     pub file: PathBuf,
-    /// Whether the capability is allowed, but nothing of what the grant reaches.
+    /// Whether the capability is allowed, but not for any name that the grant reaches.
     pub out_of_reach: bool,
 }
 
 impl Allow {
-    /// Reads the table. `file` is where it stands.
+    /// Reads the table of `file`.
     pub(crate) fn read(
         table: &Table<'_>,
         file: &Path,
@@ -85,10 +85,10 @@ impl Allow {
         })))
     }
 
-    /// What remains of the grants of a component with this digest, and this name where it is built in.
+    /// Returns what remains of the grants of a component with this digest, and this name if it is built in.
     ///
     /// # Errors
-    /// The first grant of which nothing remains.
+    /// The first grant that is not allowed at all.
     pub fn check(
         &self,
         builtin: Option<&str>,
@@ -117,8 +117,8 @@ impl Allow {
         })
     }
 
-    /// What remains of the grants of a component with this digest, and this name where it is built in: none of what is
-    /// not allowed.
+    /// Returns what remains of the grants of a component with this digest, and this name if it is built in; drops grants that
+    /// are not allowed.
     pub fn narrow(
         &self,
         builtin: Option<&str>,
@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    /// What remains of grants, or the key that forbids one.
+    /// Returns what remains of grants, or the key that forbids one.
     #[track_caller]
     fn check(allow: &Allow, builtin: Option<&str>, granted: &str) -> Result<Grants, String> {
         let digest = Digest::of(b"a component");

@@ -1,6 +1,6 @@
-//! `cairn.toml`: what an operator sets once instead of with each command.
+//! `cairn.toml`: the operator's settings, which apply to every command.
 //!
-//! Reading is pure: no path is looked at. Flags and variables come before what stands here; see the command line.
+//! Parsing is pure: no path is accessed. Flags and variables take precedence over these settings; see the command line.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::allow::Allow;
 use crate::document::{Document, Table};
 use crate::manifest::{GrantKinds, Limits, size};
 
-/// What a `cairn.toml` says. A key that is left out is `None`, or its default. The keys of domains are read by the domains.
+/// The contents of a `cairn.toml`. A key that is left out is `None`, or its default. Domains read their own keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// The database.
@@ -26,15 +26,15 @@ pub struct Config {
     pub master_key: Option<PathBuf>,
     /// The file of the policy's rules.
     pub policy: Option<PathBuf>,
-    /// Who asks.
+    /// The user that requests are made for.
     pub user: Option<String>,
-    /// For which project.
+    /// The project that requests are made for.
     pub project: Option<String>,
     /// How long a process may be stopped before another one takes its flows over.
     pub lease: Option<Duration>,
     /// How long to wait for another process that writes.
     pub patience: Option<Duration>,
-    /// `[limits]`: the most that a manifest may give a plugin.
+    /// `[limits]`: upper bounds of the limits in manifests.
     pub ceilings: Option<Limits>,
     /// `[compile]`.
     pub compile: CompileConfig,
@@ -44,14 +44,14 @@ pub struct Config {
     pub allow: Allow,
 }
 
-/// `[compile]`: how far the compiler may go with one component of a stranger's.
+/// `[compile]`: limits of compiling one untrusted component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileConfig {
-    /// How long it may take; Python's interpreter takes half a minute on a slow machine.
+    /// Maximum time; Python's interpreter takes half a minute on a slow machine.
     pub time: Duration,
-    /// How long it may keep processors busy, on all of them together. Whole seconds.
+    /// Maximum processor time, on all processors together. Whole seconds.
     pub processor: Duration,
-    /// Bytes of address space.
+    /// Maximum address space, in bytes.
     pub memory: u64,
 }
 
@@ -84,12 +84,12 @@ const KEYS: &[&str] = &[
 const COMPILE_KEYS: &[&str] = &["time", "processor", "memory"];
 
 impl Config {
-    /// Reads the text of a `cairn.toml`. `file` names it in messages; relative paths in it start at the folder of `file`. `[allow]` may
-    /// name the capabilities in `kinds`. Keys in `others` are not read: domains read them from the same text.
+    /// Parses the text of a `cairn.toml`. `file` names it in messages; relative paths in it start at the folder of `file`.
+    /// `[allow]` may name the capabilities in `kinds`. Keys in `others` are not read: domains read them from the same text.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line and the fix: text that is no TOML, a key that nobody knows, a value
-    /// of a wrong type or out of its range.
+    /// The first problem, with its line and the fix: text that is not TOML, an unknown key, a value of a wrong type or out of
+    /// its range.
     pub fn parse(
         text: &str,
         file: &Path,
@@ -160,14 +160,14 @@ fn compile(table: &Table<'_>) -> Result<CompileConfig, Diagnostic> {
     if let Some(item) = table.get("processor")
         && processor.subsec_nanos() != 0
     {
-        // The system counts no finer.
+        // The system's limit is in whole seconds.
         return Err(item.error("must be whole seconds"));
     }
     Ok(CompileConfig {
         time: time("time", defaults.time)?,
         processor,
         memory: match table.get("memory") {
-            // The program alone needs the least of it.
+            // The program itself needs the minimum.
             Some(item) => size(&item, 256 << 20, 1 << 40)?,
             None => defaults.memory,
         },

@@ -1,6 +1,6 @@
-//! A TOML document that knows its lines: typed access whose every error says where, and what to write instead.
+//! A TOML document with line numbers: typed access whose errors give the place and the fix.
 //!
-//! Knows nothing of manifests. Whoever reads a table first says which keys it knows; every other key is an error.
+//! It is independent of manifests. A reader of a table first declares its known keys; every other key is an error.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,17 +13,17 @@ use cairn_model::error::Diagnostic;
 use cairn_model::text::Text;
 use cairn_model::value::{Object, Value, number};
 
-/// A file of this kind is written by a person; a larger one is a mistake.
+/// Maximum size of a file, which a person writes: a larger one is a mistake.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Text that is being read, and where it came from.
+/// The text of a TOML file, and its name.
 pub struct Document<'d> {
     file: &'d Path,
     text: &'d str,
 }
 
 impl<'d> Document<'d> {
-    /// The text of the file at `file`, which only names it in errors.
+    /// Creates a document from a text; `file` only names it in errors.
     ///
     /// # Errors
     /// The text is longer than a file that a person writes.
@@ -37,10 +37,10 @@ impl<'d> Document<'d> {
         Ok(Self { file, text })
     }
 
-    /// Reads the TOML of this document.
+    /// Parses the document.
     ///
     /// # Errors
-    /// The text is no TOML: with its line.
+    /// The text is not TOML, with its line.
     pub fn parse(&self) -> Result<DeTable<'d>, Diagnostic> {
         match DeTable::parse(self.text) {
             Ok(table) => Ok(table.into_inner()),
@@ -51,7 +51,7 @@ impl<'d> Document<'d> {
         }
     }
 
-    /// The whole document as one table.
+    /// Returns the whole document as one table.
     pub fn root(&'d self, entries: &'d DeTable<'d>) -> Table<'d> {
         Table {
             document: self,
@@ -61,7 +61,7 @@ impl<'d> Document<'d> {
         }
     }
 
-    /// The line of a place in the text, counted from 1.
+    /// Returns the line of a place in the text, counted from 1.
     fn line(&self, at: &Range<usize>) -> usize {
         let before = self.text.as_bytes().get(..at.start).unwrap_or_default();
         1 + before.iter().filter(|&&byte| byte == b'\n').count()
@@ -78,10 +78,10 @@ pub struct Table<'d> {
 }
 
 impl<'d> Table<'d> {
-    /// Refuses every key but these.
+    /// Refuses every key except these.
     ///
     /// # Errors
-    /// The first key in the file that is none of them, with the one that was probably meant.
+    /// The first unknown key in the file, with the one that was probably meant.
     pub fn only(self, known: &[&str]) -> Result<Self, Diagnostic> {
         let unknown = self
             .entries
@@ -105,17 +105,17 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// The value of `key`, if it is there.
+    /// Returns the value of `key`, if it exists.
     pub fn get(&self, key: &str) -> Option<Item<'d>> {
         self.items()
             .find(|(name, _)| *name == key)
             .map(|(_, item)| item)
     }
 
-    /// The text of `key`, which is not empty.
+    /// Returns the text of `key`, which must not be empty.
     ///
     /// # Errors
-    /// When it is no text, or empty.
+    /// When it is not text, or empty.
     pub fn text(&self, key: &str) -> Result<Option<&'d str>, Diagnostic> {
         let Some(item) = self.get(key) else {
             return Ok(None);
@@ -128,10 +128,10 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// The text of `key`, within its limits.
+    /// Returns the text of `key`, checked against its limits.
     ///
     /// # Errors
-    /// When it is no text, empty, or not within them.
+    /// When it is not text, empty, or outside of its limits.
     pub fn limited(&self, key: &str, limits: Text) -> Result<Option<&'d str>, Diagnostic> {
         let text = self.text(key)?;
         match (self.get(key), text.map(|text| limits.check(text))) {
@@ -140,7 +140,7 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// Every key with its value, by name.
+    /// Returns every key with its value, by name.
     pub fn items(&self) -> impl Iterator<Item = (&'d str, Item<'d>)> {
         self.entries.iter().map(|(key, value)| {
             let name: &str = key.get_ref();
@@ -151,7 +151,7 @@ impl<'d> Table<'d> {
             let item = Item {
                 document: self.document,
                 path,
-                // A value starts on the line of its key; a table with a header of its own, at the header.
+                // A value starts on the line of its key; a table with its own header, at the header.
                 at: value.span(),
                 value: value.get_ref(),
             };
@@ -159,12 +159,12 @@ impl<'d> Table<'d> {
         })
     }
 
-    /// The line on which the table starts, counted from 1.
+    /// Returns the line on which the table starts, counted from 1.
     pub fn line(&self) -> usize {
         self.document.line(&self.at)
     }
 
-    /// An error about the table as a whole.
+    /// Creates an error about the table as a whole.
     pub fn error(&self, message: impl AsRef<str>) -> Diagnostic {
         Diagnostic::new(message).at(self.document.file, self.line())
     }
@@ -178,7 +178,7 @@ impl<'d> Table<'d> {
     }
 }
 
-/// One value, and where it stands.
+/// One value and its place.
 pub struct Item<'d> {
     document: &'d Document<'d>,
     path: String,
@@ -187,18 +187,18 @@ pub struct Item<'d> {
 }
 
 impl<'d> Item<'d> {
-    /// A time of at most an hour, written with a unit as in "250ms".
+    /// Reads a time of at most an hour, written with a unit as in "250ms".
     ///
     /// # Errors
-    /// The value is no such text, or the time is shorter than `least` or longer than an hour.
+    /// The value is not such a text, or the time is shorter than `least` or longer than an hour.
     pub fn duration(&self, least: Duration) -> Result<Duration, Diagnostic> {
         self.duration_within(least, Duration::from_secs(3600))
     }
 
-    /// A time from `least` to `most`, written with a unit.
+    /// Reads a time from `least` to `most`, written with a unit.
     ///
     /// # Errors
-    /// The value is no such text, or the time is out of the range.
+    /// The value is not such a text, or the time is out of the range.
     pub fn duration_within(&self, least: Duration, most: Duration) -> Result<Duration, Diagnostic> {
         let text = self
             .text()
@@ -218,17 +218,17 @@ impl<'d> Item<'d> {
         Ok(duration)
     }
 
-    /// The line on which the value starts, counted from 1.
+    /// Returns the line on which the value starts, counted from 1.
     pub fn line(&self) -> usize {
         self.document.line(&self.at)
     }
 
-    /// Whether this is a table with a header of its own, below which a line may be added.
+    /// Returns whether this is a table with its own header, below which a line may be added.
     pub fn has_header(&self) -> bool {
         self.value.is_table() && self.document.text[self.at.start..].starts_with('[')
     }
 
-    /// An error about this value: "`path.of.value` `rest`".
+    /// Creates an error about this value: "`path.of.value` `rest`".
     pub fn error(&self, rest: impl std::fmt::Display) -> Diagnostic {
         Diagnostic::new(format!("`{}` {rest}", self.path.escape_debug()))
             .at(self.document.file, self.line())
@@ -238,18 +238,18 @@ impl<'d> Item<'d> {
         self.error(format!("must be {expected}, not {}", kind(self.value)))
     }
 
-    /// The value as text.
+    /// Returns the value as text.
     ///
     /// # Errors
-    /// It is no string.
+    /// It is not a string.
     pub fn text(&self) -> Result<&'d str, Diagnostic> {
         self.value.as_str().ok_or_else(|| self.mismatch("a string"))
     }
 
-    /// The value as an integer.
+    /// Returns the value as an integer.
     ///
     /// # Errors
-    /// It is no integer, or does not fit in 64 bits.
+    /// It is not an integer, or does not fit in 64 bits.
     pub fn integer(&self) -> Result<i64, Diagnostic> {
         let integer = self
             .value
@@ -259,10 +259,10 @@ impl<'d> Item<'d> {
             .map_err(|_| self.error("does not fit in 64 bits"))
     }
 
-    /// A number that is `least` or more; `help` says what the least one means.
+    /// Returns a number that is `least` or more; `help` explains the minimum.
     ///
     /// # Errors
-    /// When it is no whole number, or less.
+    /// When it is not a whole number, or less.
     pub fn at_least(&self, least: i64, help: &str) -> Result<i64, Diagnostic> {
         match self.integer()? {
             number if number < least => Err(self
@@ -272,21 +272,21 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// True or false.
+    /// Returns the value as a boolean.
     ///
     /// # Errors
-    /// When it is neither.
+    /// When it is not a boolean.
     pub fn flag(&self) -> Result<bool, Diagnostic> {
         self.as_bool()
             .ok_or_else(|| self.error("must be true or false"))
     }
 
-    /// The value, where it is true or false.
+    /// Returns the value, if it is a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         self.value.as_bool()
     }
 
-    /// The value, where it is a table.
+    /// Returns the value, if it is a table.
     pub fn as_table(&self) -> Option<Table<'d>> {
         self.value.as_table().map(|entries| Table {
             document: self.document,
@@ -296,18 +296,18 @@ impl<'d> Item<'d> {
         })
     }
 
-    /// The value as a table.
+    /// Returns the value as a table.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not a table.
     pub fn table(&self) -> Result<Table<'d>, Diagnostic> {
         self.as_table().ok_or_else(|| self.mismatch("a table"))
     }
 
-    /// The items of the value, an array.
+    /// Returns the items of an array.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not an array.
     pub fn array(&self) -> Result<impl Iterator<Item = Item<'d>>, Diagnostic> {
         let array = self
             .value
@@ -321,10 +321,10 @@ impl<'d> Item<'d> {
         }))
     }
 
-    /// A table as JSON. TOML's dates have no counterpart there, nor have `nan` and `inf`.
+    /// Converts a table to JSON. TOML's dates, `nan` and `inf` have no counterpart there.
     ///
     /// # Errors
-    /// The value is no table, or holds one of these.
+    /// The value is not a table, or contains one of these.
     pub fn object(&self) -> Result<Object, Diagnostic> {
         self.table()?
             .items()
@@ -332,7 +332,7 @@ impl<'d> Item<'d> {
             .collect()
     }
 
-    /// The line of this value and of each one in it, by its JSON pointer.
+    /// Returns the line of this value and of each one in it, by JSON pointer.
     pub fn lines(&self) -> BTreeMap<String, usize> {
         let mut lines = BTreeMap::new();
         self.add_lines(String::new(), &mut lines);
@@ -387,12 +387,12 @@ impl<'d> Item<'d> {
     }
 }
 
-/// Text as a string of TOML.
+/// Formats text as a TOML string.
 pub fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// What a value is, with its article.
+/// Returns the type of a value, with its article.
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
@@ -405,9 +405,9 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// The one of `known` that somebody who wrote `name` most likely meant.
+/// Returns the name in `known` that was most likely meant by `name`.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // Nobody mistypes a name this long; the search takes time and memory by its length.
+    // A name this long is no typing error; the search takes time and memory by its length.
     const LONGEST: usize = 64;
     if name.len() > LONGEST {
         return None;

@@ -1,15 +1,16 @@
-//! What is written in files and checked before anything runs: manifests, plans, lock files, the operator's settings. No plugin is
-//! called here, and no database opened.
+//! Files that are read and checked before a flow runs: manifests, plans, lock files, the operator's settings. This crate calls
+//! no plugin and opens no database.
 
 #![warn(missing_docs)]
 
 pub mod allow;
 pub mod config;
+pub mod diff;
 pub mod document;
-pub mod lock;
+pub mod lockfile;
 pub mod manifest;
 pub mod plan;
-pub mod upgrade;
+
 pub mod wire;
 
 #[cfg(test)]

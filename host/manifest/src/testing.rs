@@ -1,4 +1,4 @@
-//! The capabilities that the tests of this crate speak of.
+//! The capabilities in the tests of this crate.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const KINDS: [SimpleGrantKind; 9] = [
     SimpleGrantKind::new("rpc", &["cairn:plugin/rpc"], &[]).narrowed_by("topics"),
 ];
 
-/// Registers them.
+/// Registers the capabilities.
 pub(crate) fn kinds() -> GrantKinds {
     let kinds = KINDS.map(|kind| Arc::new(kind) as Arc<dyn GrantKind>);
     GrantKinds::new(kinds).expect("their names differ")

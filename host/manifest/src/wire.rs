@@ -1,21 +1,21 @@
-//! Who provides each input of each task.
+//! Finds the provider of each input of each task.
 
 use std::collections::BTreeMap;
 
-/// What one task takes and gives, by name.
+/// The inputs and outputs of one task, by name.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports<'a, T> {
-    /// What the task is called by its consumers' [`Wiring`].
+    /// The task, as its consumers' [`Wiring`] refers to it.
     pub task: T,
     /// Inputs that an earlier task must provide.
     pub requires: &'a [String],
-    /// Inputs that are taken when they are there.
+    /// Inputs that are used if they exist.
     pub optional: &'a [String],
-    /// Names that its result holds.
+    /// Names that its result contains.
     pub provides: &'a [String],
 }
 
-/// Where the inputs of one task come from; each list in the order in which the task names its inputs.
+/// The providers of one task's inputs; each list in the order of the task's declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wiring<T> {
     /// Each required input with the nearest earlier task that provides it.
@@ -29,15 +29,15 @@ pub struct Wiring<T> {
 pub struct Missing<T> {
     /// The task.
     pub task: T,
-    /// Every input that it misses, sorted, each once.
+    /// All missing inputs, sorted, without duplicates.
     pub names: Vec<String>,
 }
 
-/// Wires tasks, given in the order in which they run: a required input comes from the nearest earlier task that provides
-/// it, never from the task itself.
+/// Wires tasks, given in the order in which they run: a required input comes from the nearest earlier task that provides it,
+/// never from the task itself.
 ///
 /// # Errors
-/// All tasks that miss something, in order; at least one.
+/// All tasks with missing inputs, in order; at least one.
 pub fn wire<T: Copy>(tasks: &[Ports<'_, T>]) -> Result<Vec<Wiring<T>>, Vec<Missing<T>>> {
     let mut providers: BTreeMap<&str, Vec<T>> = BTreeMap::new();
     let mut wirings = Vec::with_capacity(tasks.len());

@@ -1,4 +1,4 @@
-//! Time, which the host is given and never takes for itself.
+//! Time, from a clock that the caller gives to the host.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
-/// Why a clock is not gone by: it stands outside of the years that are worked with.
+/// The clock shows a time outside of the supported years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the clock says {0}, and only times from 1970 to 9998 are worked with: set the clock of this machine right"
@@ -25,10 +25,10 @@ impl Timestamp {
     /// The first microsecond of 1970.
     pub const EARLIEST: Self = Self(0);
 
-    /// The last microsecond of 9998. What is counted from it, such as the expiry of a reservation, may lie beyond.
+    /// The last microsecond of 9998. Times computed from it, such as the expiry of a reservation, may be later.
     pub const LATEST: Self = Self(253_370_764_799_999_999);
 
-    /// This point, if a clock may show it.
+    /// Returns this point, if it is one that a clock may show.
     ///
     /// # Errors
     /// [`ClockError`] when it is before [`EARLIEST`](Self::EARLIEST) or after [`LATEST`](Self::LATEST).
@@ -39,27 +39,27 @@ impl Timestamp {
         }
     }
 
-    /// This point moved on by `by`; the far future when that cannot be written.
+    /// Returns this point moved forward by `by`, saturating.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(by))
     }
 
-    /// This point moved back by `by`; the far past when that cannot be written.
+    /// Returns this point moved back by `by`, saturating.
     #[must_use]
     pub fn before(self, by: Duration) -> Self {
         let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(by))
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// Returns the time since `earlier`; zero if that is later than this point.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// RFC 3339, UTC, microseconds.
+/// As RFC 3339, UTC, with microseconds.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Instant::from_microsecond(self.0) {
@@ -70,9 +70,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// What time it is.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// Now. May stand still, and may go back. Whoever is about to write it down [checks](Timestamp::check) it.
+    /// Returns the current time. May repeat, and may go back. [Check](Timestamp::check) it before it is stored.
     fn now(&self) -> Timestamp;
 }
 
@@ -90,17 +90,17 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves when it is told to.
+/// A clock that moves only when told to.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// Creates a clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
         Self(AtomicI64::new(now.0))
     }
 
-    /// Moves on by `by`.
+    /// Advances the clock by `by`.
     pub fn advance(&self, by: Duration) {
         self.0.store(self.now().after(by).0, Ordering::SeqCst);
     }

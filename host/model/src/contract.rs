@@ -1,13 +1,13 @@
-//! The contract of plugins: its package, its version, and which versions of it this host has.
+//! The contract of plugins: its package, its version, and the versions that are compatible with this host.
 
-/// The version that this host has, here and nowhere else.
+/// The version of the contract, for use in `concat!`.
 macro_rules! version {
     () => {
         "0.1.0"
     };
 }
 
-/// The version of the contract that this host has.
+/// The version of the contract that this host offers.
 pub const VERSION: &str = version!();
 
 /// The contract, as lock files and messages name it.
@@ -16,19 +16,19 @@ pub const CONTRACT: &str = concat!("cairn:plugin@", version!());
 /// The package of the contract, with the slash that follows.
 pub const PACKAGE: &str = "cairn:plugin/";
 
-/// The whole name of an interface of the contract, such as `cairn:plugin/quota@0.1.0`.
+/// Returns the full name of an interface of the contract, such as `cairn:plugin/quota@0.1.0`.
 pub fn full_name(interface: &str) -> String {
     format!("{PACKAGE}{interface}@{VERSION}")
 }
 
-/// The interface and the version of a name such as `cairn:plugin/quota@0.1.0`; `None` of one that is no interface of the
+/// Splits a name such as `cairn:plugin/quota@0.1.0` into interface and version; `None` if it is not an interface of the
 /// contract.
 pub fn interface(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(PACKAGE)?.split_once('@')
 }
 
-/// Whether a component that was built against this version may run here. The rule is the linker's: before 1.0 a version with
-/// the same second number only adds. What this host lacks of such a version is told when the component is linked.
+/// Returns whether a component that was built against this version may run here. The rule is the linker's: before 1.0, versions
+/// with the same minor number only add. Functions that this host lacks are reported when the component is linked.
 pub fn is_compatible(version: &str) -> bool {
     let track = |version: &str| -> Option<(u64, u64)> {
         let mut numbers = version.splitn(3, '.').map(str::parse);

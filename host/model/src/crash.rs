@@ -1,11 +1,11 @@
-//! Where a process may die: every step after which the disk, or what will be written to it, is different. A test lets the
-//! process abort at each of them; elsewhere a step costs one load.
+//! Named points at which a process may die: every step that changes the disk, or what will be written to it. A test aborts the
+//! process at each of them; otherwise a step costs one load.
 
 use std::sync::OnceLock;
 
 macro_rules! points {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A step after which something durable is different, or is about to be.
+        /// A step that has changed something durable, or is about to.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum CrashPoint {
             $($(#[$doc])* $name,)*
@@ -15,7 +15,7 @@ macro_rules! points {
             /// Every point.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Its name, as it is written here.
+            /// Returns its name, as written here.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
@@ -26,39 +26,39 @@ macro_rules! points {
 }
 
 points! {
-    /// A batch was opened; nothing is in it.
+    /// A batch was opened; it is empty.
     BatchOpened,
     /// Events were added to the batch.
     EventsAppended,
-    /// An effect was applied in the batch, and noted.
+    /// An effect was applied in the batch and journalled.
     EffectApplied,
-    /// An effect was undone in the batch, and noted.
+    /// An effect was undone in the batch and journalled.
     EffectUndone,
-    /// Messages of a flow that ends were made ready, or withdrawn.
+    /// Messages of a flow that ends were released or withdrawn.
     CastsSettled,
     /// The rows of the batch are written; its journals are not.
     RowsWritten,
-    /// The batch is written, and not committed.
+    /// The batch is written, but not committed.
     BatchWritten,
-    /// The batch is on disk; nobody was told.
+    /// The batch is on disk; no caller has been told.
     BatchCommitted,
-    /// This host's lock is held; no row says so.
+    /// This host's lock is held, but not recorded in a row.
     HostLocked,
     /// This host's row is in the batch.
     HostRegistered,
-    /// Flows of a host that is gone were taken over in the batch.
+    /// Flows of a dead host were taken over in the batch.
     FlowsTaken,
-    /// A component was written under a name of its own.
+    /// A component was written under a temporary name.
     ComponentWritten,
-    /// A component is under its digest.
+    /// A component was renamed to its digest.
     ComponentKept,
-    /// A plan is in the database.
+    /// A plan was stored.
     PlanKept,
     /// A flow that cannot be recovered was set aside.
     FlowSetAside,
-    /// What was asked of a flow is done, and not answered.
+    /// A request about a flow was served, but not answered.
     RequestServed,
-    /// What was asked of a flow is answered.
+    /// A request about a flow was answered.
     RequestAnswered,
     /// The log was copied into the database.
     LogCopied,
@@ -66,13 +66,13 @@ points! {
 
 static OBSERVER: OnceLock<fn(CrashPoint)> = OnceLock::new();
 
-/// Has `observer` called at every point from now on, in the thread that reaches it. The first observer stays; says whether
+/// Calls `observer` at every point from now on, in the thread that reaches it. Only the first observer is kept; returns whether
 /// this is it.
 pub fn observe(observer: fn(CrashPoint)) -> bool {
     OBSERVER.set(observer).is_ok()
 }
 
-/// Tells the observer, if there is one, that the process is at this point.
+/// Notifies the observer, if there is one, that the process is at this point.
 #[inline]
 pub fn reach(point: CrashPoint) {
     if let Some(observer) = OBSERVER.get() {

@@ -1,4 +1,4 @@
-//! What goes wrong: in a task, and in what the host is given to read.
+//! Errors of tasks, and diagnostics about input of the host.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::printable;
 use crate::value::{Object, Value};
 
-/// Who says that something went wrong. The host sets it; a plugin cannot.
+/// The source of an error. The host sets it; a plugin cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Origin {
-    /// The task itself.
+    /// The task.
     Plugin,
-    /// The host, about the task; [`HostErrorKind`] lists what it says.
+    /// The host, about the task; [`HostErrorKind`] lists its errors.
     Host,
     /// A policy that denied the request.
     Policy,
@@ -29,27 +29,27 @@ pub enum HostErrorKind {
     Trap,
     /// The call did not end in time.
     DeadlineExceeded,
-    /// The plugin wanted more memory than it may have.
+    /// The plugin exceeded its memory limit.
     MemoryExceeded,
-    /// The plugin has more linear memories than it may have.
+    /// The plugin has more linear memories than its limit.
     MemoriesExceeded,
-    /// The plugin has more tables than it may have.
+    /// The plugin has more tables than its limit.
     TablesExceeded,
-    /// The plugin wanted a larger table than it may have.
+    /// The plugin exceeded its limit of table entries.
     TableEntriesExceeded,
-    /// The plugin is made of more instances than it may have.
+    /// The plugin consists of more instances than its limit.
     InstancesExceeded,
-    /// The plugin handed more bytes to the host at once than it may.
+    /// The plugin passed more bytes to the host at once than its limit.
     BorderBytesExceeded,
-    /// The plugin called the host more often than it may.
+    /// The plugin called the host more often than its limit.
     HostCallsExceeded,
-    /// The plugin holds more of WASI's resources than it may.
+    /// The plugin holds more WASI resources than its limit.
     ResourcesExceeded,
-    /// The text of the result is longer than it may be.
+    /// The text of the result is longer than its limit.
     ResultTooLarge,
-    /// The result nests deeper than it may.
+    /// The result nests deeper than its limit.
     ResultTooDeep,
-    /// The result is no JSON, or is no object.
+    /// The result is not JSON, or not an object.
     ResultInvalid,
     /// The result lacks names that the task provides.
     ResultIncomplete,
@@ -57,22 +57,22 @@ pub enum HostErrorKind {
     MissingDependencies,
     /// The batch that held the call was lost; nothing of it is in the database.
     StoreLost,
-    /// The call had been ended by the host when it asked for an effect.
+    /// The host had ended the call when it asked for an effect.
     CallClosed,
     /// The plugin could not be instantiated.
     Instantiation,
-    /// The plugin asked for what it was granted once, and the operator does not allow any more.
+    /// The plugin used a capability whose grant the operator has taken away.
     NotGranted,
-    /// An effect could not be undone: what it wrote was changed since, or something depends on it.
+    /// An effect could not be undone: its row was changed since, or something depends on it.
     UndoRefused,
-    /// A task that was in hand when its host died.
+    /// The task was running when its host died.
     Interrupted,
-    /// Somebody asked for the rollback.
+    /// The rollback was requested.
     RollbackRequested,
 }
 
 impl HostErrorKind {
-    /// The kind as it stands in an error.
+    /// Returns the kind as written in an error.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "Trap",
@@ -101,16 +101,16 @@ impl HostErrorKind {
     }
 }
 
-/// Why a task failed: for code (`kind`), for people (`message`), and in detail.
+/// Why a task failed: for code (`kind`), for people (`message`), with details.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskError {
     /// One word that code may compare, such as `InvalidInput`.
     pub kind: String,
-    /// Who says so.
+    /// The source of the error.
     pub origin: Origin,
     /// One sentence.
     pub message: String,
-    /// The values the message was made of; null when there are none.
+    /// The values in the message; null if there are none.
     #[serde(default)]
     pub details: Value,
     /// The last lines that a plugin logged or printed before the host ended its call, for the operator: other plugins do not see
@@ -120,7 +120,7 @@ pub struct TaskError {
 }
 
 impl TaskError {
-    /// An error of a task's own.
+    /// Creates an error of a task.
     pub fn new(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -131,7 +131,7 @@ impl TaskError {
         }
     }
 
-    /// An error that the host states about a task.
+    /// Creates an error of the host about a task.
     pub fn host(kind: HostErrorKind, message: impl Into<String>) -> Self {
         Self {
             origin: Origin::Host,
@@ -139,7 +139,7 @@ impl TaskError {
         }
     }
 
-    /// The same error with one more detail.
+    /// Adds a detail.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         if !self.details.is_object() {
@@ -149,18 +149,19 @@ impl TaskError {
         self
     }
 
-    /// The error, and how the plugin's log ends, on one line.
+    /// Formats the error with the end of the plugin's log, on one line.
     pub fn with_log(&self) -> String {
         format!("{self}{}", log_end(&self.log))
     }
 
-    /// Whether the host says this, and says `kind`.
+    /// Returns whether this is the host's error `kind`.
     pub fn is_host(&self, kind: HostErrorKind) -> bool {
         self.origin == Origin::Host && self.kind == kind.as_str()
     }
 }
 
-/// How a plugin's log ends, as the rest of a sentence; empty when it said nothing. Its lines are literals: they are a plugin's text.
+/// Formats the end of a plugin's log as the rest of a sentence; empty without a log. Its lines are quoted, since a plugin wrote
+/// them.
 pub fn log_end(lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
@@ -177,17 +178,17 @@ impl fmt::Display for TaskError {
 
 impl std::error::Error for TaskError {}
 
-/// Why a flow is rolled back: the first error, and whose it is.
+/// Why a flow is rolled back: the first error, and its task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
-    /// Name of the task that failed; empty when somebody asked for the rollback.
+    /// Name of the task that failed; empty for a requested rollback.
     pub task: String,
     /// The flow's error.
     pub error: TaskError,
 }
 
 impl Cause {
-    /// The cause of a rollback that somebody asked for.
+    /// Creates the cause of a requested rollback.
     pub fn requested(reason: &str) -> Self {
         Self {
             task: String::new(),
@@ -206,24 +207,24 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What is wrong in something the host was given to read, where, and the fix. Nothing ran.
+/// A problem in an input of the host: what, where, and the fix. Nothing ran.
 ///
 /// It is made to be printed: the methods that take text escape it with [`printable::line`], so that names and values in it
 /// neither act on a terminal nor look like lines of the diagnostic. Only [`Diagnostic::list`] and [`Diagnostic::steps`] add lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// One sentence, and what it lists, a line each.
+    /// One sentence; the items that it lists follow, one per line.
     pub message: String,
-    /// The file that is wrong.
+    /// The file with the problem.
     pub file: Option<PathBuf>,
-    /// The line in it, counted from 1.
+    /// The line in the file, counted from 1.
     pub line: Option<usize>,
-    /// What to do about it, and what to write, a line each.
+    /// The fix, and text to write, one line each.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
-    /// A diagnostic without a place.
+    /// Creates a diagnostic without a place.
     pub fn new(message: impl AsRef<str>) -> Self {
         Self {
             message: printable::line(message.as_ref()).into_owned(),
@@ -233,7 +234,7 @@ impl Diagnostic {
         }
     }
 
-    /// The same, in `file`, and on `line` where one is known.
+    /// Sets the file, and the line if known.
     #[must_use]
     pub fn at(mut self, file: &Path, line: impl Into<Option<usize>>) -> Self {
         self.file = Some(file.to_owned());
@@ -241,7 +242,7 @@ impl Diagnostic {
         self
     }
 
-    /// The same, with what the sentence is about, a line each.
+    /// Adds items to the message, one per line.
     #[must_use]
     pub fn list(mut self, items: impl IntoIterator<Item = impl fmt::Display>) -> Self {
         for item in items {
@@ -251,14 +252,14 @@ impl Diagnostic {
         self
     }
 
-    /// The same, with the fix.
+    /// Sets the fix.
     #[must_use]
     pub fn help(mut self, help: impl AsRef<str>) -> Self {
         self.help = Some(printable::line(help.as_ref()).into_owned());
         self
     }
 
-    /// The same, with a fix of several lines.
+    /// Sets a fix of several lines.
     #[must_use]
     pub fn steps(mut self, lines: &[String]) -> Self {
         let lines: Vec<_> = lines.iter().map(|line| printable::line(line)).collect();

@@ -1,8 +1,8 @@
 //! Reads files that a person or a manifest names, or that another process may have put there.
 //!
-//! Such a name may lead to a pipe that no process writes to, to a device without an end, or to a file of terabytes that takes no
-//! room on its disk. So every file is opened without waiting, must be of the kind that is expected, and is read up to a length
-//! that the caller names. The test `architecture` holds the host to it.
+//! Such a name may lead to a pipe without a writer, to an endless device, or to a sparse file of terabytes. So every file is
+//! opened without waiting, must be of the expected kind, and is read up to a length that the caller gives. The test
+//! `architecture` makes sure that the host reads files this way only.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};
@@ -14,18 +14,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::retry_on_intr;
 
-/// Bytes of the longest text that is read at once, such as a request. Manifests, policies and settings have a lower limit of
-/// their own.
+/// Maximum length in bytes of a text that is read at once, such as a request. Manifests, policies and settings have a lower
+/// limit.
 pub const MAX_TEXT: u64 = 16 << 20;
 
 /// How long [`read_or_pipe`] waits for a process that opens the other end of a pipe.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens a regular file for reading; the caller reads it piece by piece.
+/// Opens a regular file, for reading in pieces.
 ///
 /// # Errors
-/// Those of the system, with the words of this module where they say more. [`io::ErrorKind::NotFound`] also for a symbolic link
-/// that leads nowhere; [`io::ErrorKind::IsADirectory`] for a folder; [`io::ErrorKind::InvalidInput`] for a pipe, a device or a
+/// Those of the system, with this module's message where it is clearer. [`io::ErrorKind::NotFound`] also for a dangling
+/// symbolic link; [`io::ErrorKind::IsADirectory`] for a folder; [`io::ErrorKind::InvalidInput`] for a pipe, a device or a
 /// socket, none of which is opened.
 pub fn open(path: &Path) -> io::Result<File> {
     open_if(path, FileType::is_file).map_err(|error| dangling(path, error))
@@ -39,7 +39,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_rest(open(path)?, most)
 }
 
-/// Reads a regular file of at most `most` bytes, which is text.
+/// Reads a text file of at most `most` bytes.
 ///
 /// # Errors
 /// Those of [`read`]; [`io::ErrorKind::InvalidData`] when it is not UTF-8.
@@ -51,12 +51,12 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
 ///
 /// # Errors
 /// Those of [`text`]; [`io::ErrorKind::TimedOut`] when no process has opened the pipe for writing within five seconds. A writer
-/// that is there may take its time.
+/// that has opened it may take any time.
 pub fn read_or_pipe(path: &Path, most: u64) -> io::Result<String> {
     read_or_pipe_within(path, most, PATIENCE)
 }
 
-/// Reads what is left of an open file, which is at most `most` bytes. A regular file that is longer is not read at all.
+/// Reads the rest of an open file, at most `most` bytes. A longer regular file is not read at all.
 ///
 /// # Errors
 /// [`io::ErrorKind::FileTooLarge`], and those of the system.
@@ -68,7 +68,7 @@ pub fn read_rest(file: File, most: u64) -> io::Result<Vec<u8>> {
     read_at_most(file, most)
 }
 
-/// Reads text from a stream that is open already, until its end, which comes after at most `most` bytes.
+/// Reads text from an open stream to its end, at most `most` bytes.
 ///
 /// # Errors
 /// [`io::ErrorKind::FileTooLarge`], [`io::ErrorKind::InvalidData`] when it is not UTF-8, and those of the system.
@@ -76,10 +76,10 @@ pub fn text_of(stream: impl Read, most: u64) -> io::Result<String> {
     utf8(read_at_most(stream, most)?)
 }
 
-/// Takes a file that is not there for none, as `None`. A symbolic link that leads nowhere is there, and so remains an error.
+/// Maps a missing file to `None`. A dangling symbolic link is not missing, and remains an error.
 ///
 /// # Errors
-/// Every other error of `read`, which was made for `path`.
+/// Every other error of `read`, the result of reading `path`.
 pub fn optional<T>(path: &Path, read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(path) => Ok(None),
@@ -87,12 +87,13 @@ pub fn optional<T>(path: &Path, read: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Whether nothing has this name, not even a symbolic link that leads nowhere. What cannot be looked at counts as there.
+/// Returns whether this name does not exist, not even as a dangling symbolic link. A name that cannot be checked counts as
+/// existing.
 pub fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// Waits until what was written to a file, or the names in a folder, are on disk.
+/// Waits until the contents of a file, or the names in a folder, are on disk.
 ///
 /// # Errors
 /// Those of the system.
@@ -107,12 +108,12 @@ fn read_or_pipe_within(path: &Path, most: u64, patience: Duration) -> io::Result
         return utf8(read_rest(file, most)?);
     }
     let begun = await_writer(&file, patience)?;
-    // From here on a read waits for the writer.
+    // From here on a read blocks until the writer writes.
     fcntl_setfl(&file, OFlags::empty())?;
     text_of(begun.as_slice().chain(file), most)
 }
 
-/// Waits until a pipe that was opened without waiting has, or had, a writer. Returns what was read for that.
+/// Waits until a pipe that was opened without blocking has, or had, a writer. Returns the bytes that were read to find out.
 fn await_writer(mut pipe: &File, patience: Duration) -> io::Result<Vec<u8>> {
     let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
     let ready = retry_on_intr(|| {
@@ -122,7 +123,7 @@ fn await_writer(mut pipe: &File, patience: Duration) -> io::Result<Vec<u8>> {
     if ready > 0 {
         return Ok(Vec::new());
     }
-    // A writer may be there that has not written. Then the read would wait; without one it finds the end.
+    // There may be a writer that has not written yet: then the read would block. Without a writer it finds the end.
     let mut first = [0; 1];
     match pipe.read(&mut first) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
@@ -137,8 +138,8 @@ fn await_writer(mut pipe: &File, patience: Duration) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Opens what is of a kind that is wanted. Looks before it opens, since to open some devices does something, and again at what
-/// was opened.
+/// Opens a file of a wanted kind. Checks the kind before opening, since opening some devices has side effects, and again
+/// afterwards.
 fn open_if(path: &Path, wanted: impl Fn(&FileType) -> bool) -> io::Result<File> {
     let check = |kind: FileType| match wanted(&kind) {
         true => Ok(()),
@@ -164,7 +165,7 @@ fn unwanted(kind: FileType) -> io::Error {
     io::Error::new(error, format!("it is {what}, and no regular file"))
 }
 
-/// Says of a symbolic link that leads nowhere that it is one.
+/// Names the target in the error of a dangling symbolic link.
 fn dangling(path: &Path, error: io::Error) -> io::Error {
     match fs::read_link(path) {
         Ok(target) if error.kind() == io::ErrorKind::NotFound => io::Error::new(
@@ -231,13 +232,13 @@ mod tests {
             error.to_string(),
             "it has 4 bytes, and at most 3 bytes are read"
         );
-        // It takes no room on disk, and is not read to find out that it is too long.
+        // A sparse file takes no room on disk, and is not read to find out that it is too long.
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(
             text(&path, MAX_TEXT).unwrap_err().kind(),
             ErrorKind::FileTooLarge
         );
-        // One that does not tell its length is read up to the limit.
+        // A file without a known length is read up to the limit.
         let endless = File::open("/dev/zero").unwrap();
         assert_eq!(
             text_of(endless, 100).unwrap_err().kind(),
@@ -285,7 +286,7 @@ mod tests {
     fn a_writer_may_take_longer_than_we_wait_for_one() {
         let folder = folder();
         let path = pipe(&folder);
-        // Holds the pipe open from the start.
+        // Keeps the pipe open from the start.
         let mut writer = OpenOptions::new()
             .read(true)
             .write(true)
@@ -315,7 +316,7 @@ mod tests {
         });
         let error = read_or_pipe_within(&path, 10, Duration::from_secs(60)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
-        // It may have written all, or found that its reader is gone.
+        // The writer may have written all, or found that its reader is gone.
         let _ = writer.join().unwrap();
     }
 

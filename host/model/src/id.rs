@@ -1,4 +1,4 @@
-//! Names of things: flows, tasks, calls, callers.
+//! Identifiers of flows, tasks and calls, and the identity of callers.
 
 mod prefix;
 
@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// Makes a new UUID of version 7; later ones of this process sort after earlier ones. Where the machine's clock stands before
-/// 1970, at which [`Uuid::now_v7`] panics, the UUID says 1970.
+/// Creates a UUID of version 7; later ones of this process sort after earlier ones. If the machine's clock is set before 1970,
+/// at which [`Uuid::now_v7`] panics, the UUID's time is 1970.
 pub fn uuid() -> Uuid {
     static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -33,7 +33,7 @@ macro_rules! uuid_id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new id; later ids sort after earlier ones.
+            /// Creates an id; later ids sort after earlier ones.
             #[expect(clippy::new_without_default, reason = "an id is made, not defaulted")]
             pub fn new() -> Self {
                 Self(uuid())
@@ -63,21 +63,21 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// One flow.
+    /// The id of a flow.
     FlowId
 }
 
 uuid_id! {
-    /// One task in one flow: what `add` returns, and the key of the results.
+    /// The id of a task in a flow: returned by `add`, and the key of its result.
     TaskId
 }
 
 uuid_id! {
-    /// A process that writes flows of a database; each start has an id of its own.
+    /// The id of a process that writes flows of a database; each start has a new one.
     HostId
 }
 
-/// Which of a task's two functions a call runs.
+/// The function of a task that a call runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -87,24 +87,23 @@ pub enum Phase {
     Revert,
 }
 
-/// One attempt of one function of one task. Every effect carries it, so that the store can refuse an effect whose attempt
-/// is closed.
+/// One attempt of one function of one task. Every effect carries it, so that the store can refuse effects of a closed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CallId {
     /// The flow.
     pub flow: FlowId,
     /// The task in it.
     pub task: TaskId,
-    /// Which function.
+    /// The function.
     pub phase: Phase,
     /// Counts from 1 over the life of the flow.
     pub attempt: u32,
 }
 
-/// Who asks for a flow. Fixed for the life of the flow.
+/// The caller who asks for a flow. Fixed for the life of the flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Names the request in logs and to other services.
+    /// Identifies the request in logs and to other services.
     pub request_id: String,
     /// The caller.
     pub user_id: String,
@@ -112,17 +111,17 @@ pub struct Identity {
     pub project_id: String,
     /// The caller's roles, in the caller's order.
     pub roles: Vec<String>,
-    /// An admin sees and changes other projects' things.
+    /// Whether the caller may see and change objects of other projects.
     pub is_admin: bool,
     /// The quota class that applies to the caller's own project.
     pub quota_class: Option<String>,
-    /// Whether soft-deleted rows count as there, for an admin who repairs things.
+    /// Whether soft-deleted rows count as existing, for an admin who repairs data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_deleted: bool,
 }
 
 impl Identity {
-    /// A caller without roles.
+    /// Creates a caller without roles.
     pub fn new(user_id: impl Into<String>, project_id: impl Into<String>) -> Self {
         Self {
             request_id: format!("req-{}", uuid()),
@@ -132,7 +131,7 @@ impl Identity {
         }
     }
 
-    /// The same caller with `roles`; holding `admin` makes an admin.
+    /// Sets the roles; the role `admin` makes the caller an admin.
     #[must_use]
     pub fn with_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.roles = roles.into_iter().map(Into::into).collect();
@@ -143,7 +142,7 @@ impl Identity {
         self
     }
 
-    /// The same caller as an admin, who holds the role `admin` from the start.
+    /// Makes the caller an admin with the role `admin`.
     #[must_use]
     pub fn into_admin(mut self) -> Self {
         self.is_admin = true;

@@ -1,11 +1,11 @@
-//! Idempotency keys: what a key stands for, and for how long. Rules only; the store keeps the keys.
+//! Idempotency keys: the request that a key stands for, and how long it is kept. Rules only; the store keeps the keys.
 
 use std::time::Duration;
 
 use crate::text::{Text, Unfit};
 use crate::value::{Digest, Value};
 
-/// A key with what is asked under it. Keys are a project's own.
+/// An idempotency key with the digest of its request. Keys belong to a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     text: String,
@@ -13,8 +13,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key `text` of a request to the flow called `flow`. `request` is the request as it was asked, before anything in
-    /// it is looked up.
+    /// Creates the key `text` of a request to the flow called `flow`. `request` is the request as the user sent it, before any
+    /// name in it is resolved.
     ///
     /// # Errors
     /// [`Unfit`] when the text is empty or longer than 255 characters.
@@ -27,35 +27,35 @@ impl Key {
         })
     }
 
-    /// The key as a journal has it: nothing is checked.
+    /// Restores a key from a journal, without checks.
     pub fn stored(text: String, asked: Digest) -> Self {
         Self { text, asked }
     }
 
-    /// Its text.
+    /// Returns the key's text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The digest of what is asked under it: see [`asked`].
+    /// Returns the digest of its request: see [`asked`].
     pub fn asked(&self) -> Digest {
         self.asked
     }
 }
 
-/// The digest of what is asked: of the flow's name and the request's JSON with sorted keys. Two requests are the same when
-/// their digests are; the version of the flow does not count, nor does what the request's names stand for.
+/// Returns the digest of a request: of the flow's name and the request's JSON with sorted keys. Two requests are the same if
+/// their digests are; the flow's version does not count, nor do the objects that the request's names resolve to.
 pub fn asked(flow: &str, request: &Value) -> Digest {
-    // Not by a struct: the order of the two is part of the digest.
+    // An array, not a struct: the order of the two is part of the digest.
     let asked = serde_json::json!([flow, request]);
     Digest::of(crate::value::text(&asked).as_bytes())
 }
 
-/// `[idempotency]`: what the operator sets about keys.
+/// `[idempotency]`: the operator's settings about keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyConfig {
-    /// How long a key is kept after its flow has ended. A repeat gets the first report until then, also when the flow is
-    /// pruned. The key of a flow that has not ended is kept.
+    /// How long a key is kept after its flow has ended. Until then a repeat gets the first report, even if the flow was pruned.
+    /// The key of an unfinished flow is kept.
     pub keep: Duration,
 }
 

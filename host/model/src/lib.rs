@@ -1,4 +1,4 @@
-//! What every part of Cairn speaks of: values, ids, times, errors; and the few things around them that need no other crate.
+//! The vocabulary of all of Cairn: values, ids, times, errors, and utilities that need no other crate.
 
 #![warn(missing_docs)]
 

@@ -1,34 +1,34 @@
-//! Shows text that others chose, such as names, values and paths, without letting it act on a terminal or forge a line.
+//! Escapes untrusted text, such as names, values and paths, so that it cannot act on a terminal or forge a line.
 //!
-//! Control characters (C0, DEL and C1), the characters that turn the direction of text (U+202A to U+202E, U+2066 to U+2069) and
-//! the line and paragraph separators (U+2028, U+2029) are written as escapes. Every other character stays. Text without such
-//! characters is returned as it is, so escaping twice changes nothing.
+//! Control characters (C0, DEL and C1), the characters that change the direction of text (U+202A to U+202E, U+2066 to U+2069)
+//! and the line and paragraph separators (U+2028, U+2029) are written as escapes; all others are kept. Text without such
+//! characters is returned unchanged, so escaping is idempotent.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Escapes text that is to stay on its line, as Rust would: `\n`, `\u{1b}`.
+/// Escapes text that must stay on one line, as Rust would: `\n`, `\u{1b}`.
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_hostile, |c, out| out.extend(c.escape_default()))
 }
 
-/// Escapes text that is made of lines already: line feeds stay, all else is as in [`line()`].
+/// Escapes text of several lines: as [`line()`], but keeps line feeds.
 pub fn lines(text: &str) -> Cow<'_, str> {
     let hostile = |c| c != '\n' && is_hostile(c);
     escape(text, hostile, |c, out| out.extend(c.escape_default()))
 }
 
-/// Escapes the text of JSON documents as JSON does, `\u009b`: it means the same afterwards. Line feeds stay: in JSON they
-/// stand between values only.
+/// Escapes JSON documents as JSON does, `\u009b`, which keeps their meaning. Keeps line feeds: in JSON they occur only between
+/// values.
 pub fn json(text: &str) -> Cow<'_, str> {
     let hostile = |c| c != '\n' && is_hostile(c);
     escape(text, hostile, |c, out| {
-        // Writing to a string cannot fail. None of them is beyond U+FFFF.
+        // Writing to a string cannot fail. No hostile character is beyond U+FFFF.
         let _ = write!(out, "\\u{:04x}", u32::from(c));
     })
 }
 
-/// Whether a character may act on a terminal, or on the order or the lines of the text around it.
+/// Returns whether a character may act on a terminal, or on the order or the lines of the text around it.
 pub const fn is_hostile(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}'
@@ -36,9 +36,9 @@ pub const fn is_hostile(c: char) -> bool {
         | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether a text is printable ASCII, and line feeds where they stay: what most text is, seen without decoding it.
+/// Returns whether a text is printable ASCII, with line feeds if they are kept. Most text is, and this needs no decoding.
 fn is_plain(text: &str, keeps_lines: bool) -> bool {
-    // Without a way out in between, so that many bytes are looked at in one step.
+    // Without an early exit, so that the loop can be vectorized.
     text.bytes().fold(true, |plain, byte| {
         plain & (matches!(byte, b' '..=b'~') | (keeps_lines & (byte == b'\n')))
     })

@@ -1,27 +1,27 @@
-//! Trying again: how often, after which errors, and how long to wait.
+//! Retry rules: number of attempts, errors, and waits.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Nobody waits longer than this between two attempts.
+/// Maximum wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How often something is tried.
+/// A retry rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// How often in all, the first time included; at least 1.
+    /// Number of attempts, including the first; at least 1.
     pub attempts: u32,
-    /// Wait before the second attempt. It doubles after each, up to a minute, and half of it is random.
+    /// Wait before the second attempt. It doubles after each attempt, up to a minute; half of it is random.
     #[serde(with = "duration_text")]
     pub backoff: Duration,
-    /// The kinds of error after which it is tried again; `None` is every kind.
+    /// The kinds of error that are retried; `None` means every kind.
     #[serde(default)]
     pub on: Option<Vec<String>>,
 }
 
 impl Default for Retry {
-    /// Once.
+    /// One attempt.
     fn default() -> Self {
         Self {
             attempts: 1,
@@ -32,7 +32,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Whether attempt number `attempt`, counted from 1, that ended with an error of `kind` is followed by another.
+    /// Returns whether attempt number `attempt`, counted from 1, that ended with an error of `kind` is followed by another.
     pub fn again(&self, attempt: u32, kind: &str) -> bool {
         attempt < self.attempts
             && self
@@ -41,7 +41,7 @@ impl Retry {
                 .is_none_or(|kinds| kinds.iter().any(|known| known == kind))
     }
 
-    /// How long to wait after attempt number `attempt`, counted from 1.
+    /// Returns the wait after attempt number `attempt`, counted from 1.
     pub fn wait(&self, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(16);
         let doubled = self
@@ -49,7 +49,7 @@ impl Retry {
             .saturating_mul(1 << doublings)
             .min(LONGEST_WAIT);
         let mut random = [0; 4];
-        // Without randomness the whole wait is as good.
+        // Without a random number, waits the whole time.
         let share = getrandom::fill(&mut random).map_or(u32::MAX, |()| u32::from_le_bytes(random));
         doubled / 2 + doubled.mul_f64(0.5 * f64::from(share) / f64::from(u32::MAX))
     }
@@ -72,7 +72,7 @@ pub mod duration_text {
     /// Reads a duration.
     ///
     /// # Errors
-    /// Those of the deserializer; a text that is no duration.
+    /// Those of the deserializer; a text that is not a duration.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map_err(de::Error::custom)

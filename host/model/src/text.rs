@@ -1,38 +1,38 @@
-//! Limits of texts that make rows, for the places where they enter: a flag, a variable, a settings file, a request. Tasks and
-//! the store are not held to them.
+//! Limits of texts that become rows, checked where they enter: a flag, a variable, a settings file, a request. Tasks and the
+//! store are not bound by them.
 
 use std::fmt;
 
-/// The longest text, in characters (Unicode scalar values, not bytes), as the columns of Cinder's tables have it.
+/// Maximum length in characters (Unicode scalar values, not bytes), as in the columns of Cinder's tables.
 pub const LONGEST: usize = 255;
 
-/// What a text is, which decides what it may say.
+/// The kind of a text, which decides its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {
     /// Words for people, or the value of a metadata key: 0 to 255 characters.
     Words,
-    /// A word that something is found by or compared with, such as a zone, a status, the key of a metadata entry, or an
-    /// idempotency key: 1 to 255 characters, not all of them blank.
+    /// A word for lookups or comparisons, such as a zone, a status, the key of a metadata entry, or an idempotency key: 1 to
+    /// 255 characters, not all of them blank.
     Word,
-    /// What a volume type, a project or a user is called: a [`Word`](Self::Word) without control characters, and without
-    /// blanks around it.
+    /// The name of a volume type, a project or a user: a [`Word`](Self::Word) without control characters, and without blanks
+    /// around it.
     Name,
 }
 
-/// Why a text is not taken: the rest of a sentence that begins with what it is.
+/// Why a text is refused: the rest of a sentence whose subject is the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unfit {
-    /// Nothing, or nothing but blanks.
+    /// It is empty or blank.
     #[error("is empty")]
     Empty,
-    /// More than [`LONGEST`] characters.
+    /// It has more than [`LONGEST`] characters.
     #[error("has {0} characters; the most is {LONGEST}")]
     TooLong(usize),
-    /// A control character.
+    /// It has a control character.
     #[error("has the control character {}", .0.escape_unicode())]
     Control(char),
-    /// A blank at its beginning or end.
+    /// It begins or ends with a blank.
     #[error("begins or ends with a blank")]
     Padded,
 }
@@ -61,14 +61,14 @@ impl Text {
     }
 }
 
-/// Why an entry of metadata is not taken: the rest of a sentence that begins with what the metadata is of.
+/// Why a metadata entry is refused: the rest of a sentence whose subject is the owner of the metadata.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnfitEntry {
-    /// Its key.
+    /// Its key is refused.
     #[error("has a key that {0}")]
     Key(Unfit),
-    /// Its value, with the key.
+    /// Its value is refused; with the key.
     #[error("has a value that {}: that of `{}`", .1, Short(.0))]
     Value(String, Unfit),
 }
@@ -83,7 +83,7 @@ pub fn check_entry(key: &str, value: &str) -> Result<(), UnfitEntry> {
     fits.map_err(|unfit| UnfitEntry::Value(key.to_owned(), unfit))
 }
 
-/// The beginning of a text, for a message.
+/// Shows the beginning of a text, for a message.
 struct Short<'t>(&'t str);
 
 impl fmt::Display for Short<'_> {

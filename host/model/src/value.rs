@@ -1,4 +1,4 @@
-//! JSON values, and the digests that name content.
+//! JSON values, and content digests.
 
 pub mod number;
 
@@ -18,15 +18,15 @@ pub type Value = serde_json::Value;
 /// One JSON object.
 pub type Object = serde_json::Map<String, Value>;
 
-/// Digits of a refused number that are shown.
+/// Digits shown of a refused number.
 const MAX_SHOWN: usize = 40;
 
-/// Reads one JSON document: every document that comes from outside, from a person or a plugin, is read here. A byte order mark
-/// before it is skipped. Unlike `serde_json` alone it refuses an object that repeats a key, and a number that would be changed:
-/// a whole number that does not fit in 64 bits, or another with more digits than a double has.
+/// Parses one JSON document; every document from a person or a plugin is parsed here. Skips a byte order mark. Unlike
+/// `serde_json` alone, it refuses an object that repeats a key, and a number that would be changed: a whole number that does
+/// not fit in 64 bits, or another with more digits than a double has.
 ///
 /// # Errors
-/// When `text` is no JSON, nests deeper than 128, repeats a key, or holds such a number: see [`refused`].
+/// When `text` is not JSON, nests deeper than 128, repeats a key, or holds such a number: see [`refused`].
 pub fn parse(text: &str) -> serde_json::Result<Value> {
     let text = without_bom(text);
     let doubles = Doubles::of(text);
@@ -36,12 +36,12 @@ pub fn parse(text: &str) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// The text without the byte order mark that some editors begin a file with.
+/// Removes the byte order mark that some editors put at the start of a file.
 pub fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Says why [`parse`] refused a document that is called `what`.
+/// Describes why [`parse`] refused a document; `what` names the document.
 pub fn refused(what: &str, error: &serde_json::Error) -> String {
     match error.is_data() {
         true => format!("{what} cannot be taken: {error}"),
@@ -49,12 +49,12 @@ pub fn refused(what: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// The JSON text of a value: what its `Display` writes, but straight into memory.
+/// Returns the JSON text of a value: as its `Display`, but written directly to a string.
 pub fn text(value: &Value) -> String {
     serde_json::to_string(value).expect("the keys of a value's objects are strings")
 }
 
-/// Reads and writes a shared value as the value itself: for `#[serde(with)]`.
+/// Serializes a shared value as the value itself, for `#[serde(with)]`.
 pub mod shared {
     use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub mod shared {
     }
 }
 
-/// Reads a value whose objects repeat no key, and whose numbers are kept as they are written.
+/// Deserializes a value; refuses repeated keys, and numbers that would be changed.
 #[derive(Clone, Copy)]
 struct Strict<'d, 't>(&'d Doubles<'t>);
 
@@ -164,17 +164,17 @@ impl<'de> de::Visitor<'de> for Strict<'_, '_> {
     }
 }
 
-/// A SHA-256 digest; written as 64 lower-case hexadecimal digits.
+/// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of a value's JSON text. Object keys are sorted by `serde_json`, so equal values have equal digests.
+    /// Returns the digest of a value's JSON text. Object keys are sorted by `serde_json`, so equal values have equal digests.
     pub fn of_json(value: &impl Serialize) -> serde_json::Result<Self> {
         // Through `Value`, whose maps are ordered, so that a struct's field order does not matter.
         let value = serde_json::to_value(value)?;
@@ -182,7 +182,7 @@ impl Digest {
     }
 }
 
-/// Makes the digest of bytes that come in pieces.
+/// Computes the digest of bytes that come in pieces.
 #[derive(Clone, Default)]
 pub struct DigestWriter(Sha256);
 
@@ -192,7 +192,7 @@ impl DigestWriter {
         self.0.update(piece);
     }
 
-    /// The digest of the pieces together.
+    /// Returns the digest of all pieces.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
@@ -210,7 +210,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A text that is no SHA-256 digest.
+/// The text is not a SHA-256 digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no SHA-256 digest: 64 hexadecimal digits are expected")]
 pub struct ParseDigestError(String);

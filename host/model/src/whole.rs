@@ -1,4 +1,4 @@
-//! Writing a file whole or not at all: under another name first, so that nobody ever sees a part of it.
+//! Writes a file atomically: under another name first, so that no reader sees a part of it.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -7,24 +7,24 @@ use std::path::Path;
 
 use crate::file;
 
-/// How a file comes to its name.
+/// Options for writing a file atomically.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole {
-    /// Who may do what with it, as far as the process's mask allows.
+    /// The permission bits, restricted by the process's mask.
     pub mode: u32,
-    /// Whether it may take the place of another file. If not, one that is there is an error, and stays as it is.
+    /// Whether it may replace another file. If not, an existing file is an error, and is kept.
     pub replaces: bool,
-    /// Whether it is on disk, with its name, when it is written.
+    /// Whether the file and its name are on disk when `write` returns.
     pub is_durable: bool,
 }
 
 impl Whole {
-    /// Writes the file at `path`. `fill` writes what is in it.
+    /// Writes the file at `path`. `fill` writes its contents.
     ///
     /// # Errors
-    /// Those of `fill`, and of the file system. Nothing new is there then, but when the last step, to bring the name to the disk, fails;
-    /// a process that dies may leave a file whose name begins with `.new-`.
-    /// [`io::ErrorKind::AlreadyExists`] when another file is there that may not be replaced.
+    /// Those of `fill`, and of the file system. Nothing new is visible then, unless only the last step failed, which syncs the
+    /// folder; a process that dies may leave a file whose name begins with `.new-`. [`io::ErrorKind::AlreadyExists`] when a
+    /// file exists that may not be replaced.
     pub fn write(
         self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! Rules that ask plugins: `wasm:NAME`.
+//! Rules that ask plugins, written `wasm:NAME`.
 
 use std::collections::BTreeSet;
 
@@ -8,43 +8,43 @@ use cairn_model::value::Object;
 use super::eval::Evaluation;
 use super::{ADMIN_RULE, Credentials, Policy};
 
-/// What a plugin answered to a rule.
+/// The answer of a plugin to a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It allows what was asked.
+pub enum PluginAnswer {
+    /// It allows the action.
     Allows,
-    /// It denies it, for this reason.
+    /// It denies the action, for this reason.
     Denies(String),
-    /// It trapped, was late, returned an error, or is not there; the whole question is denied.
+    /// It trapped, was late, returned an error, or does not exist; the whole question is denied.
     Fails(String),
 }
 
-/// Asks plugins, on behalf of the caller that the question is about.
+/// Asks plugins on behalf of a caller.
 pub trait Asks {
-    /// Whether the plugin allows `action` on `target`.
-    fn ask(&self, plugin: &str, action: &str, target: &Object) -> Answer;
+    /// Asks the plugin whether it allows `action` on `target`.
+    fn ask(&self, plugin: &str, action: &str, target: &Object) -> PluginAnswer;
 }
 
-/// Where there are no plugins: whoever asks one is denied.
+/// A set without plugins: a rule that asks one denies.
 pub struct NoPlugins;
 
 impl Asks for NoPlugins {
-    fn ask(&self, _plugin: &str, _action: &str, _target: &Object) -> Answer {
-        Answer::Fails("there is no flow whose manifest could name it".to_owned())
+    fn ask(&self, _plugin: &str, _action: &str, _target: &Object) -> PluginAnswer {
+        PluginAnswer::Fails("there is no flow whose manifest could name it".to_owned())
     }
 }
 
-/// What a policy says to one question.
+/// The decision of a policy on one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruling {
     /// Whether the caller may do it.
     pub allowed: bool,
-    /// The plugins that were asked and did not allow it, each with its reason or its failure.
+    /// The plugins that were asked and did not allow it, each with its reason or error.
     pub refusals: Vec<(String, String)>,
 }
 
 impl Policy {
-    /// Whether the caller may do `action` to `target`, where rules may ask plugins. Else as [`check`](Self::check).
+    /// Decides whether the caller may do `action` to `target`; rules may ask plugins. Otherwise as [`check`](Self::check).
     pub fn decide(
         &self,
         action: &str,
@@ -63,8 +63,10 @@ impl Policy {
         let refusals = evaluation
             .refusals()
             .filter_map(|(plugin, answer)| match answer {
-                Answer::Allows => None,
-                Answer::Denies(reason) | Answer::Fails(reason) => Some((plugin.to_owned(), reason)),
+                PluginAnswer::Allows => None,
+                PluginAnswer::Denies(reason) | PluginAnswer::Fails(reason) => {
+                    Some((plugin.to_owned(), reason))
+                }
             });
         Ruling {
             allowed,
@@ -72,7 +74,7 @@ impl Policy {
         }
     }
 
-    /// The plugins that may be asked when `action` is, in any rule that decides it.
+    /// Returns the plugins that may be asked about `action`, by any rule that helps to decide it.
     pub fn plugins_of(&self, action: &str) -> BTreeSet<&str> {
         let mut plugins = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -89,7 +91,7 @@ impl Policy {
         plugins
     }
 
-    /// The plugins that any rule asks.
+    /// Returns the plugins that any rule asks.
     pub fn plugins(&self) -> BTreeSet<&str> {
         let rules = self.rules.values();
         rules.flat_map(|rule| rule.plugins()).collect()

@@ -1,32 +1,32 @@
-//! Whether a rule passes.
+//! Evaluates rules.
 
 use std::collections::{BTreeMap, HashMap};
 
 use cairn_model::value::{Object, Value};
 
 use super::rule::{Check, Part, Rule, Template};
-use super::{Answer, Asks, Credentials, Policy, python};
+use super::{Asks, Credentials, PluginAnswer, Policy, python};
 
-/// One question to a policy. Every part of a rule may be asked about by itself, in any order.
+/// The evaluation of one question to a policy. Every part of a rule may be evaluated by itself, in any order.
 ///
-/// A plugin that fails ends it: from then on nothing passes, and neither does what was asked.
+/// After a plugin has failed, no rule passes, and the question is denied.
 pub(super) struct Evaluation<'q> {
     policy: &'q Policy,
     action: &'q str,
     plugins: &'q dyn Asks,
-    /// What plugins answered: each is asked once.
-    answers: BTreeMap<&'q str, Answer>,
+    /// Answers of plugins: each is asked once.
+    answers: BTreeMap<&'q str, PluginAnswer>,
     credentials: Credentials<'q>,
     target: &'q Object,
-    /// Rules that were asked already: without it, rules that name others twice would take exponential time.
+    /// Results of rules: without this cache, rules that refer to others twice would take exponential time.
     known: HashMap<&'q str, bool>,
 }
 
-/// What a check compares, and how that ends.
+/// The two sides of a check, and its result.
 pub(super) struct Comparison<'q> {
-    /// What the caller has, or the literal says.
+    /// The caller's value, or the literal.
     pub(super) found: Found<'q>,
-    /// The match with the target's values in it, or the value that the target lacks.
+    /// The match with the target's values filled in, or the name of a value that the target lacks.
     pub(super) expected: Result<String, &'q str>,
     pub(super) passes: bool,
 }
@@ -59,7 +59,7 @@ impl<'q> Evaluation<'q> {
         }
     }
 
-    // The recursion is bounded: `Policy` refuses rules that are too high, references followed, or that form a cycle.
+    // The recursion is bounded: `Policy` refuses cycles, and rules that are too deep with their references.
     pub(super) fn passes(&mut self, rule: &'q Rule) -> bool {
         match rule {
             Rule::Always => true,
@@ -70,7 +70,7 @@ impl<'q> Evaluation<'q> {
                 .any(|part| !self.has_failed() && self.passes(part)),
             Rule::Not(part) => !self.passes(part) && !self.has_failed(),
             Rule::Check(Check::Rule(name)) => self.rule(name),
-            Rule::Check(Check::Wasm(plugin)) => *self.ask(plugin) == Answer::Allows,
+            Rule::Check(Check::Wasm(plugin)) => *self.ask(plugin) == PluginAnswer::Allows,
             Rule::Check(check) => self.compare(check).passes,
         }
     }
@@ -87,32 +87,32 @@ impl<'q> Evaluation<'q> {
         passed
     }
 
-    /// What a plugin answers.
-    pub(super) fn ask(&mut self, plugin: &'q str) -> &Answer {
+    /// Returns the answer of a plugin, asking it the first time.
+    pub(super) fn ask(&mut self, plugin: &'q str) -> &PluginAnswer {
         let (action, target, plugins) = (self.action, self.target, self.plugins);
         self.answers
             .entry(plugin)
             .or_insert_with(|| plugins.ask(plugin, action, target))
     }
 
-    /// Whether a plugin failed, so that nothing passes any more.
+    /// Returns whether a plugin failed, so that no rule passes any more.
     pub(super) fn has_failed(&self) -> bool {
         let mut answers = self.answers.values();
-        answers.any(|answer| matches!(answer, Answer::Fails(_)))
+        answers.any(|answer| matches!(answer, PluginAnswer::Fails(_)))
     }
 
-    /// What plugins answered that did not allow.
-    pub(super) fn refusals(self) -> impl Iterator<Item = (&'q str, Answer)> {
+    /// Returns the answers of plugins that did not allow.
+    pub(super) fn refusals(self) -> impl Iterator<Item = (&'q str, PluginAnswer)> {
         let answers = self.answers.into_iter();
-        answers.filter(|(_, answer)| *answer != Answer::Allows)
+        answers.filter(|(_, answer)| *answer != PluginAnswer::Allows)
     }
 
-    /// The rule that decides where `name` is asked for, and its name.
+    /// Returns the rule that decides for `name`, and its name.
     pub(super) fn resolve(&self, name: &str) -> Option<(&'q str, &'q Rule)> {
         self.policy.resolve(name)
     }
 
-    /// How a rule that was asked already ended.
+    /// Returns the result of a rule that was evaluated already.
     pub(super) fn known(&self, name: &str) -> Option<bool> {
         self.known.get(name).copied()
     }
@@ -121,7 +121,7 @@ impl<'q> Evaluation<'q> {
         self.known.insert(name, passed);
     }
 
-    /// Does one check. A reference to a rule and a question to a plugin compare nothing, and fail here.
+    /// Evaluates one check. References to rules and questions to plugins compare nothing, and fail here.
     pub(super) fn compare(&self, check: &'q Check) -> Comparison<'q> {
         let (found, expected) = match check {
             Check::Rule(_) | Check::Wasm(_) => (Found::Nothing, Ok(String::new())),
@@ -148,7 +148,7 @@ impl<'q> Evaluation<'q> {
         }
     }
 
-    /// A template with the target's values in it, or the value that the target lacks.
+    /// Fills the target's values into a template; returns the name of a value that the target lacks.
     fn filled(&self, template: &'q Template) -> Result<String, &'q str> {
         template.0.iter().try_fold(String::new(), |mut text, part| {
             match part {
@@ -164,7 +164,7 @@ impl<'q> Evaluation<'q> {
 }
 
 impl<'q> Found<'q> {
-    /// The values, as many as there are.
+    /// Returns all values.
     pub(super) fn values(self) -> impl Iterator<Item = &'q str> {
         let (one, many) = match self {
             Self::Nothing => (None, [].as_slice()),
@@ -179,13 +179,13 @@ impl<'q> Found<'q> {
     }
 }
 
-/// A key of the target, else a path through its objects, such as `volume.project_id`. Keys may have dots of their own, and
-/// a path does not end at an object.
+/// Returns the value of a key of the target, or else at a path through its objects, such as `volume.project_id`. Keys may
+/// contain dots, and a path does not end at an object.
 fn find<'t>(target: &'t Object, name: &str) -> Option<&'t Value> {
     target.get(name).or_else(|| below(target, name))
 }
 
-/// The recursion is bounded by the objects there are: each is at the end of one path, and so is looked into once.
+/// The recursion is bounded by the number of objects: each is at the end of one path, and so is visited once.
 fn below<'t>(object: &'t Object, path: &str) -> Option<&'t Value> {
     path.match_indices('.').find_map(|(dot, _)| {
         let (key, rest) = (path.get(..dot)?, path.get(dot + 1..)?);
@@ -196,7 +196,7 @@ fn below<'t>(object: &'t Object, path: &str) -> Option<&'t Value> {
 }
 
 impl<'a> Credentials<'a> {
-    /// The attribute `name` of the caller. `user` and `tenant` are the older names of `user_id` and `project_id`.
+    /// Returns the attribute `name` of the caller. `user` and `tenant` are the older names of `user_id` and `project_id`.
     fn attribute(&self, name: &str) -> Found<'a> {
         match name {
             "user_id" | "user" => Found::One(self.user_id),

@@ -1,4 +1,4 @@
-//! Why a rule passes or fails, clause by clause.
+//! Explains why a rule passes or fails, clause by clause.
 
 use std::fmt;
 
@@ -9,60 +9,60 @@ use cairn_model::value::Object;
 
 use super::eval::{Comparison, Evaluation, Found};
 use super::rule::{Check, Rule};
-use super::{Answer, Asks, Credentials, Policy};
+use super::{Asks, Credentials, PluginAnswer, Policy};
 
-/// A policy's answer to one question, with its reasons. Its `Display` is a tree for people, a line a clause.
+/// A policy's answer to one question, with reasons. Its `Display` is a tree for people, one clause per line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// What was asked: an action, or the name of a rule.
+    /// The question: an action, or the name of a rule.
     pub action: String,
-    /// The rule that decided: the action's own, or `default`; none when there is neither.
+    /// The name of the rule that decided: the action's own, or `default`; `None` if there is neither.
     pub rule: Option<String>,
     /// Whether the caller may do it.
     pub allowed: bool,
-    /// The rule that decided.
+    /// The explained rule that decided.
     pub clause: Option<Clause>,
 }
 
-/// A rule, or a part of one, and what became of it.
+/// A rule, or a part of one, and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Clause {
     /// The clause in the canonical form of the language.
     pub text: String,
-    /// What became of it.
-    pub verdict: Verdict,
-    /// Why, where its parts do not say it.
+    /// Its result.
+    pub verdict: ClauseResult,
+    /// The reason, unless its parts give it.
     pub reason: Option<String>,
-    /// What was compared; only in a check that was done and compares.
+    /// The compared values; only for an evaluated check that compares.
     pub compared: Option<Compared>,
-    /// Its parts in their order: what `and`, `or` and `not` join, or the rule that it refers to. Those that were not needed are
-    /// not taken apart, and a rule that is referred to again is not repeated.
+    /// Its parts in order: the operands of `and`, `or` and `not`, or the rule that it refers to. Clauses that were not needed
+    /// are not expanded, and a rule that is referred to again is not repeated.
     pub parts: Vec<Self>,
 }
 
-/// What became of a clause.
+/// The result of a clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It holds.
+pub enum ClauseResult {
+    /// It passes.
     Passes,
-    /// It does not hold.
+    /// It fails.
     Fails,
-    /// What stands before it decided.
+    /// Not evaluated: short-circuited.
     NotNeeded,
 }
 
 /// The two sides of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Compared {
-    /// The caller's values, or the literal; empty when the caller has none.
+    /// The caller's values, or the literal; empty if the caller has none.
     pub left: Vec<String>,
-    /// The match with the target's values in it; none when the target lacks one.
+    /// The match with the target's values filled in; `None` if the target lacks one.
     pub right: Option<String>,
 }
 
 impl Policy {
-    /// [`Policy::decide`] with its reasons.
+    /// Decides as [`Policy::decide`] does, with reasons.
     pub fn explain(
         &self,
         action: &str,
@@ -85,11 +85,11 @@ impl Policy {
     }
 }
 
-// The recursion is bounded as that of `Evaluation::passes` is.
+// The recursion is bounded like that of `Evaluation::passes`.
 fn explain<'q>(evaluation: &mut Evaluation<'q>, rule: &'q Rule) -> Clause {
     let done = |passes, reason: Option<&str>, parts| Clause {
         text: rule.to_string(),
-        verdict: Verdict::of(passes),
+        verdict: ClauseResult::of(passes),
         reason: reason.map(str::to_owned),
         compared: None,
         parts,
@@ -103,7 +103,7 @@ fn explain<'q>(evaluation: &mut Evaluation<'q>, rule: &'q Rule) -> Clause {
         }
         Rule::Any(parts) => {
             let parts = joined(evaluation, parts, true);
-            // Where a plugin failed, the part that asked it is the last one that was done, and none passed.
+            // If a plugin failed, the part that asked it is the last one that was evaluated, and none passed.
             done(parts.iter().any(Clause::passes), None, parts)
         }
         Rule::Not(part) => {
@@ -132,11 +132,11 @@ fn explain<'q>(evaluation: &mut Evaluation<'q>, rule: &'q Rule) -> Clause {
         }
         Rule::Check(Check::Wasm(plugin)) => {
             let (passes, reason) = match evaluation.ask(plugin) {
-                Answer::Allows => (true, format!("the plugin `{plugin}` allows it")),
-                Answer::Denies(reason) => {
+                PluginAnswer::Allows => (true, format!("the plugin `{plugin}` allows it")),
+                PluginAnswer::Denies(reason) => {
                     (false, format!("the plugin `{plugin}` denies it: {reason}"))
                 }
-                Answer::Fails(error) => (
+                PluginAnswer::Fails(error) => (
                     false,
                     format!("the plugin `{plugin}` failed, which denies the whole: {error}"),
                 ),
@@ -157,14 +157,14 @@ fn explain<'q>(evaluation: &mut Evaluation<'q>, rule: &'q Rule) -> Clause {
     }
 }
 
-/// Explains parts up to the first that decides, which is one that passes or one that fails.
+/// Explains parts up to the first whose result is `decides`, which settles the whole.
 fn joined<'q>(evaluation: &mut Evaluation<'q>, parts: &'q [Rule], decides: bool) -> Vec<Clause> {
     let mut decided = false;
     let explained = parts.iter().map(|part| {
         if decided {
             return Clause {
                 text: part.to_string(),
-                verdict: Verdict::NotNeeded,
+                verdict: ClauseResult::NotNeeded,
                 reason: None,
                 compared: None,
                 parts: Vec::new(),
@@ -177,7 +177,7 @@ fn joined<'q>(evaluation: &mut Evaluation<'q>, parts: &'q [Rule], decides: bool)
     explained.collect()
 }
 
-/// Which value was compared with which.
+/// Describes the compared values.
 fn reason(check: &Check, comparison: &Comparison<'_>) -> String {
     let (left, expected) = match check {
         Check::Rule(_) | Check::Wasm(_) => return String::new(),
@@ -214,7 +214,7 @@ fn listed(found: Found<'_>) -> String {
     values.join(", ")
 }
 
-impl Verdict {
+impl ClauseResult {
     const fn of(passes: bool) -> Self {
         if passes { Self::Passes } else { Self::Fails }
     }
@@ -222,7 +222,7 @@ impl Verdict {
 
 impl Clause {
     fn passes(&self) -> bool {
-        self.verdict == Verdict::Passes
+        self.verdict == ClauseResult::Passes
     }
 
     fn write(&self, indent: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,7 +237,7 @@ impl Clause {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for ClauseResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Passes => "passes",

@@ -1,6 +1,6 @@
-//! What is wrong with a rule, before it is known where the rule stands.
+//! Errors in rules, without their place.
 
-/// What is wrong with a rule, and the fix.
+/// An error in a rule, and the fix.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RuleError {
     pub(super) message: String,
@@ -14,7 +14,7 @@ pub(super) fn error(message: impl Into<String>, help: &'static str) -> RuleError
     }
 }
 
-/// A piece of a rule for a message: short, on one line, and quotes as they were written.
+/// Shortens a piece of a rule for a message and escapes it to one line; quotes stay as they are.
 pub(super) fn shown(text: &str) -> String {
     let start: String = text.chars().take(100).collect();
     let escaped = start.escape_debug().to_string();

@@ -1,36 +1,36 @@
-//! The operator's policy: named rules that say who may do what, in the language of OpenStack's policy files.
+//! The operator's policy: named rules that decide who may do what, in the language of OpenStack's policy files.
 //!
 //! | rule | passes when |
 //! |---|---|
 //! | `""`, `[]` or `@` | always |
 //! | `!` | never |
-//! | `role:NAME` | the caller has the role; case does not count |
-//! | `rule:NAME` | the rule of that name passes; where there is none, the rule `default` |
+//! | `role:NAME` | the caller has the role, in upper or lower case |
+//! | `rule:NAME` | the rule of that name passes; if there is none, the rule `default` |
 //! | `ATTRIBUTE:MATCH` | the caller's `user_id`, `project_id`, `is_admin`, `quota_class`, or one of the `roles`, is the match |
 //! | `'text':MATCH`, `True:MATCH`, `5:MATCH` | the literal is the match |
 //! | `wasm:NAME` | the plugin of that name in the flow's manifest allows it; see [`Asks`] |
-//! | `not A`, `A and B`, `A or B`, `(A)` | as it says; `not` binds first, then `and` |
+//! | `not A`, `A and B`, `A or B`, `(A)` | as usual; `not` binds first, then `and` |
 //!
 //! A match may hold `%(name)s`, a value of the target: its key `name`, or a path such as `volume.project_id` through
 //! objects. A key that the target lacks fails the check. `%%` is a percent sign. Values are compared as the text that Python
 //! writes: `True`, `None`, `1e+16`, `['a', 1]`.
 //!
-//! A plugin that fails, traps or is late denies the whole question, also under `not` and beside an `or`: once it was asked,
-//! nobody is let in by what it did not say. What stands before it and decides keeps it from being asked. Each plugin is asked once
-//! a question, about the action and the target that were asked for.
+//! A plugin that fails, traps or is late denies the whole question, also under `not` and beside an `or`: a missing answer never
+//! lets a caller in. A plugin is not asked if an earlier part of the rule has decided. Each plugin is asked once per question,
+//! about the action and the target of the question.
 //!
-//! A policy file is a JSON or a YAML map of rules by name. The source of the rules is `oslo.policy` (`_parser.py`, `_checks.py`); the test
-//! `oslo_policy` replays its verdicts. A rule that can be read has the same verdict here as there. These are errors here,
-//! where oslo.policy takes them in some way that is hardly meant:
+//! A policy file is a JSON or a YAML map of rules by name. The source of the rules is `oslo.policy` (`_parser.py`,
+//! `_checks.py`); the test `oslo_policy` replays its verdicts. A rule that is accepted here has the same verdict there. These
+//! are errors here, while oslo.policy accepts them with a meaning that is probably not intended:
 //!
 //! | refused | oslo.policy |
 //! |---|---|
-//! | what cannot be read | a check that always fails, which under `not` lets everybody in |
+//! | a rule that cannot be parsed | a check that always fails, which under `not` lets every caller in |
 //! | a rule that is neither a string nor a list (YAML's `rule:` and `rule: !` are null) | always passes when it is null |
-//! | a name that stands twice | the last one stays |
+//! | a name that occurs twice | the last one is kept |
 //! | rules that refer to themselves, or are nested too deeply | fails when asked |
-//! | `%` but for `%(name)s` and `%%`, with a plain name | what Python's `%` makes of it |
-//! | before the colon, what is neither a decimal number, a string without escapes, nor a name | what Python's `literal_eval` makes of it |
+//! | `%` except in `%(name)s` and `%%`, with a plain name | the result of Python's `%` |
+//! | before the colon, anything but a decimal number, a string without escapes, or a name | the result of Python's `literal_eval` |
 //! | `user_id.x`: a path through an attribute that is text | fails when asked |
 //! | checks of the kinds `http` and `https` | asks a server |
 //! | `wasm:NAME` in the rule `context_is_admin`, which is asked where there is no flow | knows no plugins |
@@ -52,22 +52,22 @@ mod parse;
 mod python;
 pub(crate) mod rule;
 
-pub use ask::{Answer, Asks, NoPlugins, Ruling};
-pub use explain::{Clause, Compared, Explanation, Verdict};
+pub use ask::{Asks, NoPlugins, PluginAnswer, Ruling};
+pub use explain::{Clause, ClauseResult, Compared, Explanation};
 
 use eval::Evaluation;
 use rule::Rule;
 
-/// How high a rule may be with the rules it refers to put in its place. It bounds the recursion of [`Policy::check`].
+/// Maximum height of a rule with its references expanded. It bounds the recursion of [`Policy::check`].
 const MAX_HEIGHT: usize = 512;
 
-/// The rule that decides where an action or a reference has none of its own.
+/// The rule that decides for actions and references without a rule.
 const DEFAULT_RULE: &str = "default";
 
-/// The rule that says which roles make an admin.
+/// The rule that decides which roles make an admin.
 const ADMIN_RULE: &str = "context_is_admin";
 
-/// Who asks, as rules see it.
+/// The caller, as rules see it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Credentials<'a> {
     /// The caller.
@@ -76,7 +76,7 @@ pub struct Credentials<'a> {
     pub project_id: &'a str,
     /// The caller's roles.
     pub roles: &'a [String],
-    /// Whether the caller is an admin. Rules see this flag, whatever the roles say.
+    /// Whether the caller is an admin. Rules see this flag, independently of the roles.
     pub is_admin: bool,
     /// The caller's quota class.
     pub quota_class: Option<&'a str>,
@@ -94,15 +94,15 @@ impl<'a> From<&'a Identity> for Credentials<'a> {
     }
 }
 
-/// Rules by name. Every rule was read, and none refers to itself.
+/// Rules by name. Every rule was parsed, and none refers to itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(crate) rules: BTreeMap<String, Rule>,
 }
 
 impl Default for Policy {
-    /// Cinder's rules for what Cairn does: everybody may create volumes, an admin may do anything, and whatever has no rule
-    /// is for admins and the owner.
+    /// Returns Cinder's rules for the actions of Cairn: every caller may create volumes, an admin may do anything, and actions
+    /// without a rule are for admins and the owner.
     fn default() -> Self {
         Self::parse(include_str!("default.json"), None)
             .expect("the built-in policy is sound; a test reads it")
@@ -110,21 +110,20 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Reads a policy file: one map of rules by name, each a string or a list of lists of checks. `file` names it in
-    /// messages.
+    /// Parses a policy file: one map of rules by name, each a string or a list of lists of checks. `file` names it in messages.
     ///
-    /// The text is YAML when the name ends in `.yaml` or `.yml`, JSON when it ends in `.json`, and else JSON when it begins with
-    /// `{`, YAML when not. YAML that holds nothing has no rules.
+    /// The text is YAML if the name ends in `.yaml` or `.yml`, and JSON if it ends in `.json`; otherwise it is JSON if it
+    /// begins with `{`, else YAML. Empty YAML has no rules.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line as far as it is known: text that is no map, a rule that
-    /// stands twice, one that cannot be read, rules that form a cycle or are nested too deeply. In YAML also tags,
-    /// several documents, `<<`, and aliases that make more than a megabyte.
+    /// The first problem, with its line if known: text that is not a map, a name that occurs twice, a rule that cannot be
+    /// parsed, rules that form a cycle or are nested too deeply. In YAML also tags, several documents, `<<`, and aliases that
+    /// repeat more than a megabyte.
     pub fn parse(text: &str, file: Option<&Path>) -> Result<Self, Diagnostic> {
         file::policy(text, file)
     }
 
-    /// These rules with those of `other` added; of two rules of one name, `other`'s stays.
+    /// Adds the rules of `other`, which replace rules of the same name.
     ///
     /// # Errors
     /// When the rules together form a cycle or are nested too deeply.
@@ -136,24 +135,24 @@ impl Policy {
         Ok(self)
     }
 
-    /// Whether the caller may do `action` to `target`. An action without a rule is decided by the rule `default`, and denied when
-    /// there is none.
+    /// Decides whether the caller may do `action` to `target`. The rule `default` decides on an action without a rule; without
+    /// it, the action is denied.
     ///
-    /// Nothing is filled in: a target without a `project_id` is nobody's. A rule that asks a plugin denies: see
+    /// The target is used as it is: without a `project_id` it has no owner. A rule that asks a plugin denies: see
     /// [`decide`](Self::decide).
     pub fn check(&self, action: &str, credentials: &Credentials<'_>, target: &Object) -> bool {
         self.decide(action, credentials, target, &NoPlugins).allowed
     }
 
-    /// The rule that decides where `name` is asked for, and its name.
+    /// Returns the rule that decides for `name`, and its name.
     fn resolve(&self, name: &str) -> Option<(&str, &Rule)> {
         let own = self.rules.get_key_value(name);
         let rule = own.or_else(|| self.rules.get_key_value(DEFAULT_RULE));
         rule.map(|(name, rule)| (name.as_str(), rule))
     }
 
-    /// Whether these roles make an admin: the rule `context_is_admin`, of a caller without a name or a project. Nobody is
-    /// an admin where there is no such rule.
+    /// Returns whether these roles make an admin: evaluates the rule `context_is_admin` for a caller without a name or a
+    /// project. Without this rule there are no admins.
     pub fn is_admin(&self, roles: &[String]) -> bool {
         let credentials = Credentials {
             roles,
@@ -164,14 +163,14 @@ impl Policy {
         })
     }
 
-    /// The rules by name, in the canonical form of the language.
+    /// Returns the rules by name, in the canonical form of the language.
     pub fn rules(&self) -> impl Iterator<Item = (&str, String)> {
         self.rules
             .iter()
             .map(|(name, rule)| (name.as_str(), rule.to_string()))
     }
 
-    /// What is not wrong but is hardly meant: references to rules that do not exist, one sentence each.
+    /// Returns warnings about references to rules that do not exist, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let decides = match self.rules.contains_key(DEFAULT_RULE) {
             true => "does not exist: the rule `default` decides",
@@ -194,12 +193,12 @@ impl Policy {
         warnings
     }
 
-    /// Refuses cycles, and chains of references that would need too much stack. An error names the rule to look at.
+    /// Refuses cycles, and chains of references that would need too much stack. The error includes the rule to look at.
     fn check_references(&self) -> Result<(), (&str, Diagnostic)> {
         let mut heights: BTreeMap<&str, usize> = BTreeMap::new();
         for start in self.rules.keys() {
-            // The way from `start` to the rule in hand, each with the references that are still to be followed. A stack of
-            // our own: a chain of references may be as long as the file.
+            // The path from `start` to the current rule, each with the references that remain to be followed. An explicit
+            // stack: a chain of references may be as long as the file.
             let mut way = vec![self.step(start)];
             while let Some(step) = way.last_mut() {
                 let Some(next) = step.rest.pop() else {
@@ -220,7 +219,7 @@ impl Policy {
                     let cycle: Vec<_> = way.iter().skip(first).map(|step| step.name).collect();
                     return Err((next, cyclic(&cycle)));
                 } else if way.len() > MAX_HEIGHT {
-                    // The height would tell as well, after a search for cycles that takes quadratic time.
+                    // The height would show this too, but only after a search for cycles that takes quadratic time.
                     return Err((start, too_high(start)));
                 } else {
                     way.push(self.step(next));
@@ -245,14 +244,14 @@ impl Policy {
     }
 }
 
-/// A rule on the way along references.
+/// A rule on a path along references.
 struct Step<'p> {
     name: &'p str,
-    /// Height of the rule by itself.
+    /// Height of the rule without its references.
     own: usize,
-    /// Height of the highest rule it refers to.
+    /// Height of the highest rule that it refers to.
     below: usize,
-    /// References that are still to be followed.
+    /// References that remain to be followed.
     rest: Vec<&'p str>,
 }
 

@@ -1,21 +1,21 @@
-//! What stands before the colon of a check: a fixed value, or the name of an attribute of the caller.
+//! Parses the left side of a check: a fixed value, or the name of an attribute of the caller.
 //!
-//! oslo.policy hands it to Python's `ast.literal_eval`, and takes what that does not read for a name. What is a syntax
-//! error to Python, which oslo.policy raises when the rule is asked, is an error here.
+//! oslo.policy passes it to Python's `ast.literal_eval`, and treats what that rejects as a name. A syntax error in Python,
+//! which oslo.policy raises when the rule is evaluated, is an error here.
 
 use super::fault::{RuleError, error, shown};
 use super::python;
 
-/// What stands before the colon.
+/// The left side of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A fixed value, as the text that is compared.
+    /// A fixed value, as the compared text.
     Literal(String),
     /// The name of an attribute, which may be a path.
     Attribute,
 }
 
-/// Attributes of the caller that are text or a flag, in which no path goes on.
+/// Attributes of the caller that are text or a flag, so that no path goes through them.
 const TEXTS: [&str; 7] = [
     "user_id",
     "user",
@@ -26,7 +26,7 @@ const TEXTS: [&str; 7] = [
     "roles",
 ];
 
-/// Words of Python's that cannot be names.
+/// Python's keywords, which cannot be names.
 const WORDS: [&str; 35] = [
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
     "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
@@ -95,7 +95,7 @@ fn attribute(text: &str) -> Result<Kind, RuleError> {
     }
 }
 
-/// The decimal number that Python reads, as Python writes it: `+1_000` is 1000, and `1e3` is 1000.0.
+/// Parses a decimal number as Python does, and formats it as Python does: `+1_000` is 1000, and `1e3` is 1000.0.
 fn number(text: &str) -> Option<String> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let sign = if text.starts_with('-') { "-" } else { "" };
@@ -109,10 +109,10 @@ fn number(text: &str) -> Option<String> {
     if !digits.contains(['.', 'e', 'E']) {
         let is_zero = digits.bytes().all(|digit| digit == b'0');
         return match () {
-            // Digits and nothing else: a sign may stand in an exponent only.
+            // Digits only: a sign may occur in an exponent only.
             () if digits.is_empty() || digits.contains(['+', '-']) => None,
             () if is_zero => Some("0".to_owned()),
-            // Python has done with octal numbers that begin with 0.
+            // Python no longer accepts octal numbers that begin with 0.
             () if digits.starts_with('0') => None,
             () => Some(format!("{sign}{digits}")),
         };
@@ -124,7 +124,7 @@ fn number(text: &str) -> Option<String> {
     Some(python::float(value))
 }
 
-/// An underscore stands between two digits.
+/// Removes underscores, which must be between two digits.
 fn without_underscores(text: &str) -> Option<String> {
     let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
     let bytes = text.as_bytes();

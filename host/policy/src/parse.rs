@@ -1,7 +1,7 @@
-//! The text of one rule to its tree: the language of `oslo.policy`, and the older lists of lists.
+//! Parses one rule: the language of `oslo.policy`, and the older lists of lists.
 //!
-//! Where oslo.policy turns what it cannot read into a rule that always fails, this is an error: a rule under `not` that
-//! silently failed would let everybody in.
+//! oslo.policy turns text that it cannot parse into a rule that always fails. Here it is an error: a rule under `not` that
+//! silently failed would let every caller in.
 
 use cairn_model::value::Value;
 
@@ -9,14 +9,14 @@ use super::fault::{RuleError, error, shown};
 use super::literal::{self, Kind};
 use super::rule::{Check, Part, Rule, Template};
 
-/// Longest rule, in bytes.
+/// Maximum length of a rule, in bytes.
 const MAX_RULE: usize = 64 << 10;
-/// Deepest nesting of parentheses and `not`.
+/// Maximum nesting of parentheses and `not`.
 const MAX_NESTING: usize = 64;
-/// Kinds of checks that other programs have and this one has not. As attributes of the caller they would always fail.
+/// Kinds of checks that other programs offer and this one does not. As attributes of the caller they would always fail.
 const RESERVED: [&str; 2] = ["http", "https"];
 
-/// Reads a rule as it stands in a policy file: a string, or a list of lists.
+/// Parses a rule of a policy file: a string, or a list of lists.
 pub(super) fn rule(value: &Value) -> Result<Rule, RuleError> {
     const HELP: &str = r#"write a string such as "role:admin or is_admin:True""#;
     match value {
@@ -29,8 +29,8 @@ pub(super) fn rule(value: &Value) -> Result<Rule, RuleError> {
     }
 }
 
-/// `[["a:1", "b:2"], ["c:3"]]`: a and b, or c. An empty list always passes; one of nothing but empty lists never does, and
-/// an empty string counts as an empty list.
+/// Parses `[["a:1", "b:2"], ["c:3"]]`: a and b, or c. An empty list always passes; a list of empty lists only never does; an
+/// empty string counts as an empty list.
 fn list(alternatives: &[Value]) -> Result<Rule, RuleError> {
     const HELP: &str =
         r#"write a list of lists of checks, such as [["role:admin"], ["is_admin:True"]]"#;
@@ -68,7 +68,7 @@ fn list(alternatives: &[Value]) -> Result<Rule, RuleError> {
     })
 }
 
-/// One part stands for itself.
+/// Joins parts; a single part is returned as it is.
 fn joined(mut parts: Vec<Rule>, join: fn(Vec<Rule>) -> Rule) -> Rule {
     match parts.len() {
         1 => parts.remove(0),
@@ -84,7 +84,7 @@ enum Token<'t> {
     Or,
     Not,
     Check(&'t str),
-    /// A word that begins and ends with the same quote, which is no check, even if a colon is in it.
+    /// A word that begins and ends with the same quote, which is not a check, even with a colon in it.
     Quoted(&'t str),
 }
 
@@ -124,8 +124,8 @@ fn expression(text: &str) -> Result<Rule, RuleError> {
 
 const PARENTHESES: &str = "give each `(` its `)`";
 
-/// Words are split at spaces. Parentheses stand at the start or the end of a word; within one they belong to the check,
-/// as in `%(name)s`.
+/// Splits a rule into words at spaces. Parentheses are recognized at the start and the end of a word; inside it they belong to
+/// the check, as in `%(name)s`.
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     for word in text.split(is_blank).filter(|word| !word.is_empty()) {
@@ -148,7 +148,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// What Python takes for a space: with the four separators of ASCII.
+/// Returns whether Python treats a character as a space: includes the four separators of ASCII.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -231,7 +231,7 @@ impl<'t, I: Iterator<Item = Token<'t>>> Parser<'t, I> {
     }
 }
 
-/// One check: `@`, `!`, or `kind:match`.
+/// Parses one check: `@`, `!`, or `kind:match`.
 fn check(text: &str) -> Result<Rule, RuleError> {
     match text {
         "@" => return Ok(Rule::Always),
@@ -268,7 +268,7 @@ fn check(text: &str) -> Result<Rule, RuleError> {
     }))
 }
 
-/// The name of a plugin, as a manifest may have it.
+/// Checks the name of a plugin by the rules of manifests.
 fn plugin(name: &str) -> Result<String, RuleError> {
     let is_name = (1..=128).contains(&name.len())
         && name

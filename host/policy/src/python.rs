@@ -1,4 +1,4 @@
-//! Values as Python writes them: policy files compare text, and the text is Python's.
+//! Formats values as Python does: policy files compare text, and the text is Python's.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Number;
 
 use cairn_model::value::Value;
 
-/// `str()` of a value. The keys of an object are sorted.
+/// Returns `str()` of a value. The keys of an object are sorted.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -18,12 +18,12 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// `str()` of a boolean.
+/// Returns `str()` of a boolean.
 pub(super) const fn boolean(flag: bool) -> &'static str {
     if flag { "True" } else { "False" }
 }
 
-/// `repr()` of a value, behind what is in `out`.
+/// Appends `repr()` of a value to `out`.
 fn write_repr(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("None"),
@@ -62,7 +62,7 @@ fn numeral(number: &Number) -> String {
     }
 }
 
-/// `repr()` of a float: the fewest digits that read back, with an exponent below 1e-4 and from 1e16 on.
+/// Returns `repr()` of a float: the fewest digits that read back, with an exponent below 1e-4 and from 1e16 on.
 pub(super) fn float(value: f64) -> String {
     if !value.is_finite() {
         let infinite = if value > 0.0 { "inf" } else { "-inf" };
@@ -86,7 +86,7 @@ pub(super) fn float(value: f64) -> String {
     format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
 }
 
-/// `repr()` of a string: in single quotes, unless only those stand in it.
+/// Appends `repr()` of a string: in single quotes, or in double quotes if it contains single but no double ones.
 fn write_quoted(text: &str, out: &mut String) {
     let quote = match text.contains('\'') && !text.contains('"') {
         true => '"',
@@ -115,7 +115,7 @@ fn write_quoted(text: &str, out: &mut String) {
     out.push(quote);
 }
 
-/// Controls, blanks but the space, characters of format and private ones are not.
+/// Returns whether Python prints a character unescaped: not controls, spaces other than U+0020, format or private characters.
 fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();

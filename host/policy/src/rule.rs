@@ -1,4 +1,4 @@
-//! The tree of a rule. Its `Display` is the rule in canonical form, which reads back as the same tree.
+//! The syntax tree of a rule. Its `Display` is the canonical form, which parses to the same tree.
 
 use std::fmt;
 
@@ -19,12 +19,12 @@ pub(crate) enum Rule {
     Check(Check),
 }
 
-/// One `kind:match`. A new kind of check is a variant here, a line in `parse::check` and one in `eval`.
+/// One `kind:match`. A new kind of check needs a variant here, a line in `parse::check` and one in `eval`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// `role:NAME`: the caller has the role; case does not count.
+    /// `role:NAME`: the caller has the role, in upper or lower case.
     Role(Template),
-    /// `rule:NAME`: the rule of that name passes; where there is none, the rule `default`.
+    /// `rule:NAME`: the rule of that name passes; if there is none, the rule `default`.
     Rule(String),
     /// `wasm:NAME`: the plugin of that name allows it.
     Wasm(String),
@@ -34,40 +34,40 @@ pub(crate) enum Check {
         source: String,
         /// The text that is compared.
         value: String,
-        /// What it is compared with.
+        /// The match.
         expected: Template,
     },
     /// `NAME:MATCH`: an attribute of the caller.
     Credential {
         /// Name of the attribute.
         name: String,
-        /// What it is compared with.
+        /// The match.
         expected: Template,
     },
 }
 
-/// Text with `%(name)s` in it, each replaced by a value of the target.
+/// Text with `%(name)s`, each replaced by a value of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template(pub(super) Vec<Part>);
 
 impl Template {
-    /// Whether nothing of the target is in it.
+    /// Returns whether it contains no value of the target.
     pub(super) fn is_plain(&self) -> bool {
         self.0.iter().all(|part| matches!(part, Part::Text(_)))
     }
 }
 
-/// A stretch of a template.
+/// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Text that stands for itself.
+    /// Literal text.
     Text(String),
     /// `%(name)s`.
     Target(String),
 }
 
 impl Rule {
-    /// How many levels of parts the rule has.
+    /// Returns the number of levels of the tree.
     pub(super) fn height(&self) -> usize {
         match self {
             Self::Always | Self::Never | Self::Check(_) => 1,
@@ -78,7 +78,7 @@ impl Rule {
         }
     }
 
-    /// The names of the rules that this one refers to.
+    /// Returns the names of the rules that this one refers to.
     pub(super) fn references(&self) -> Vec<&str> {
         self.named(|check| match check {
             Check::Rule(name) => Some(name),
@@ -86,7 +86,7 @@ impl Rule {
         })
     }
 
-    /// The names of the plugins that this one asks by itself.
+    /// Returns the names of the plugins that this rule itself asks.
     pub(super) fn plugins(&self) -> Vec<&str> {
         self.named(|check| match check {
             Check::Wasm(plugin) => Some(plugin),
@@ -94,7 +94,7 @@ impl Rule {
         })
     }
 
-    /// The names in those of its checks that have one.
+    /// Returns the names that `name_of` finds in its checks.
     fn named(&self, name_of: impl Fn(&Check) -> Option<&String>) -> Vec<&str> {
         let mut names = Vec::new();
         let mut rest = vec![self];

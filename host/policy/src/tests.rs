@@ -8,7 +8,7 @@ use cairn_model::value::Value;
 use super::rule::Check;
 use super::*;
 
-/// Whether `rule` lets a caller pass: user `u`, project `p`, roles `Member` and `ops`, no admin.
+/// Evaluates `rule` for a caller: user `u`, project `p`, roles `Member` and `ops`, no admin.
 #[track_caller]
 fn passes(rule: impl Into<Value>, target: Value) -> bool {
     let policy = policy(json!({ "act": rule.into(), "yes": "@", "no": "!" })).unwrap();
@@ -314,7 +314,7 @@ fn a_cycle_is_named_with_its_line() {
 
 #[test]
 fn a_chain_of_rules_is_not_followed_without_end() {
-    // Rules are looked at by name, so one chain is followed from its top and the other from its bottom.
+    // Rules are visited by name, so one chain is followed from its top and the other from its bottom.
     let down = |link: usize| format!("r{link:05}");
     let up = |link: usize| format!("r{:05}", 99_999 - link);
     let chain = |length: usize, name: &dyn Fn(usize) -> String| {
@@ -422,7 +422,7 @@ fn rules_of_another_policy_replace_these() {
     );
 }
 
-/// Rules that mean something, mixed with pieces that do not fit together.
+/// Returns valid rules mixed with pieces that do not fit together.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "role:a",
@@ -449,7 +449,7 @@ fn pieces() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.join(" "))
 }
 
-/// Rules as a tree, all of which can be written.
+/// Returns rules as trees, all of which are valid.
 fn tree() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
         "@",

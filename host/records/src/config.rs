@@ -1,4 +1,4 @@
-//! What `cairn.toml` says of records.
+//! Parses the settings of records in `cairn.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,15 +24,15 @@ const COLLECTION_KEYS: &[&str] = &[
     "sequences",
 ];
 
-/// The most that `max_bytes` may say. A value crosses the border to a plugin whole.
+/// The greatest `max_bytes`: a value is passed to a plugin in one piece.
 const MOST_BYTES: i64 = 4 << 20;
 
 impl Settings {
-    /// Reads `[records.NAME]` in the text of a `cairn.toml`; other keys are passed over. `file` names it in messages; a schema that is in
-    /// a file of its own is looked for in the same folder.
+    /// Reads `[records.NAME]` in the text of a `cairn.toml`; ignores other keys. `file` names it in messages; relative paths of schema
+    /// files start at its folder.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line and the fix.
+    /// The first mistake, with its line and the fix.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
         let document = Document::new(text, file)?;
         let entries = document.parse()?;
@@ -43,7 +43,7 @@ impl Settings {
         }
     }
 
-    /// Reads a table of collections: its keys are their names.
+    /// Reads a table of collections by name.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
@@ -114,7 +114,7 @@ fn reads(item: &Item<'_>) -> Result<Reads, Diagnostic> {
     }
 }
 
-/// Reads a schema that stands here, or in the file that is named.
+/// Reads a schema, given as a table or as the path of a file.
 fn schema(item: &Item<'_>, folder: &Path) -> Result<ValueSchema, Diagnostic> {
     let written = match item.as_table() {
         Some(_) => Value::Object(item.object()?),
@@ -177,7 +177,7 @@ fn sequences(item: &Item<'_>) -> Result<BTreeSet<String>, Diagnostic> {
     Ok(sequences)
 }
 
-/// Refuses a name of a collection, a counter or a sequence that is none. Grants name collections, and end a prefix with `*`.
+/// Refuses an invalid name of a collection, counter or sequence. `*` is reserved for prefixes in grants.
 fn check_name(item: &Item<'_>, name: &str) -> Result<(), Diagnostic> {
     if let Err(unfit) = Text::Name.check(name) {
         return Err(item.error(format!(

@@ -1,5 +1,5 @@
-//! Records: JSON documents by key, counters and sequences of a project, as a domain of Cairn. A flow that writes a key holds it until it
-//! ends; other flows see what was published before, and cannot write it. `host/docs/records.md` is the manual.
+//! Records: JSON documents by key, counters and sequences of a project, as a domain of Cairn. A flow that writes a key holds (locks) it
+//! until the flow ends; other flows see the value published before, and cannot write the key. `host/docs/records.md` is the manual.
 //!
 //! ```
 //! use std::path::Path;
@@ -32,12 +32,12 @@ use cairn_sandbox::extension::{Extension, Setup};
 /// The name of the domain.
 pub const NAME: &str = "records";
 
-/// Returns records with their capability, as `cairn.toml` sets them up.
+/// Returns records with their capability and the settings of `cairn.toml`.
 pub fn extension() -> Extension {
     extension_of(|setup| Settings::parse(&setup.text, &setup.file))
 }
 
-/// Returns records with their capability and with these settings, whatever `cairn.toml` says.
+/// Returns records with their capability and these settings; ignores `cairn.toml`.
 pub fn extension_with(settings: Settings) -> Extension {
     extension_of(move |_| Ok(settings.clone()))
 }
@@ -49,7 +49,7 @@ fn extension_of(
         .capabilities([capability::capability()])
 }
 
-/// Records, as an operator has set them up.
+/// Returns the domain of records with these settings.
 pub fn domain(settings: Settings) -> Domain {
     Domain {
         name: NAME,

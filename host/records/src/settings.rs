@@ -6,21 +6,21 @@ use cairn_manifest::plan::Schema;
 use cairn_model::error::TaskError;
 use cairn_model::value::Value;
 
-/// What an operator sets for records: the collections that there are, by name.
+/// The operator's settings for records: the collections, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// `[records.NAME]`.
+    /// The tables `[records.NAME]`.
     pub collections: BTreeMap<String, Collection>,
 }
 
-/// One collection. Every project has its own records in it.
+/// A collection. Every project has its own records in it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Collection {
-    /// What a value must be; `None` takes every JSON value.
+    /// The schema of values; `None` allows every JSON value.
     pub schema: Option<ValueSchema>,
-    /// How much it holds.
+    /// Its limits.
     pub limits: Limits,
-    /// What a flow sees of a key that another flow holds.
+    /// How a flow reads a key that another flow holds.
     pub reads: Reads,
     /// Its counters, by name.
     pub counters: BTreeMap<String, Bounds>,
@@ -28,8 +28,8 @@ pub struct Collection {
     pub sequences: BTreeSet<String>,
 }
 
-/// How much one project may keep in a collection. What unfinished flows have put counts; what they have removed counts until it is
-/// published.
+/// The limits of one project in a collection. Values that unfinished flows have put count, and values that they have removed count until
+/// the removal is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one value, as compact JSON.
@@ -50,17 +50,17 @@ impl Default for Limits {
     }
 }
 
-/// What a flow sees of a key that another flow holds.
+/// How a flow reads a key that another flow holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reads {
-    /// The value of before, until the other flow has succeeded.
+    /// The published value, until the other flow has succeeded.
     #[default]
     Published,
-    /// What the other flow has put, at once: for locks and leases.
+    /// The other flow's pending change, at once: for locks and leases.
     Latest,
 }
 
-/// Between which numbers a counter stays, whatever becomes of unfinished flows.
+/// The bounds of a counter, which hold in every outcome of unfinished flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The least.
@@ -78,7 +78,7 @@ impl Default for Bounds {
     }
 }
 
-/// A JSON schema of values. Two are equal when they were written alike.
+/// A JSON schema of values. Two are equal when their JSON is equal.
 #[derive(Clone, Debug)]
 pub struct ValueSchema {
     written: Value,
@@ -95,13 +95,13 @@ impl ValueSchema {
     /// Compiles a schema.
     ///
     /// # Errors
-    /// Why it cannot be used: the rest of a sentence that begins "the schema cannot be used:".
+    /// The reason why it cannot be used, to follow "the schema cannot be used:".
     pub fn new(written: Value) -> Result<Self, String> {
         let compiled = Arc::new(Schema::compile(&written)?);
         Ok(Self { written, compiled })
     }
 
-    /// Returns what is wrong with a value, each with its place; empty when it fits.
+    /// Returns the violations of a value, each with its place; empty when it matches.
     pub fn violations(&self, value: &Value) -> Vec<String> {
         let violations = self.compiled.check(value).into_iter();
         violations
@@ -117,7 +117,7 @@ impl Settings {
     /// Finds a collection.
     ///
     /// # Errors
-    /// `CollectionNotFound` when no operator has set it up, with what to add.
+    /// `CollectionNotFound` when the operator has not set it up, with the table to add.
     pub fn collection(&self, name: &str) -> Result<&Collection, TaskError> {
         self.collections.get(name).ok_or_else(|| {
             let shown = shown(name);
@@ -128,7 +128,7 @@ impl Settings {
         })
     }
 
-    /// Finds the settings among the services of a host; without any there are no collections.
+    /// Returns the settings among the services of a host, or settings without collections if records were not set up.
     pub fn of(services: &Services) -> &Self {
         static NONE: OnceLock<Settings> = OnceLock::new();
         services
@@ -137,7 +137,7 @@ impl Settings {
     }
 }
 
-/// Shortens a text of others for a message.
+/// Shortens a text for a message, because it may come from outside.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 120;
     match text.char_indices().nth(MOST) {

@@ -1,4 +1,4 @@
-//! Extensions: a domain with all that it brings to a program, as one value.
+//! Extensions: a domain with its capabilities and settings, as one value.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use cairn_model::error::Diagnostic;
 
 use crate::capability::Capability;
 
-/// Makes the domain of an extension.
+/// Creates the domain of an extension.
 type Configure = dyn Fn(&Setup) -> Result<Domain, Diagnostic> + Send + Sync;
 
 /// A domain with its capabilities and its part of the operator's settings: tables, rules, facts, interfaces for plugins, grant kinds
@@ -24,7 +24,7 @@ pub struct Extension {
     configure: Arc<Configure>,
 }
 
-/// What an operator has set, of which an extension reads its own part.
+/// The operator's settings, of which an extension reads its own part.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Setup {
@@ -32,12 +32,12 @@ pub struct Setup {
     pub text: String,
     /// The file of the text, for messages. Relative paths in the text start at its folder.
     pub file: PathBuf,
-    /// Where a master key for secrets is kept; a domain makes it when it first needs one. `None` keeps it in memory.
+    /// The file of a master key for secrets; a domain creates it when it first needs one. `None` keeps it in memory.
     pub master_key: Option<PathBuf>,
 }
 
 impl Setup {
-    /// Makes a setup of the text of a `cairn.toml`, with the master key in memory.
+    /// Creates a setup from the text of a `cairn.toml`, with the master key in memory.
     pub fn new(text: impl Into<String>, file: impl AsRef<Path>) -> Self {
         Self {
             text: text.into(),
@@ -55,8 +55,8 @@ impl Setup {
 }
 
 impl Extension {
-    /// Makes an extension of a domain that reads `keys` of the operator's settings. `configure` makes the domain, once for each store
-    /// that is opened with it; the domain has this name.
+    /// Creates an extension of a domain that reads `keys` of the operator's settings. `configure` creates the domain, once for
+    /// each store that is opened with it; the domain must have this name.
     pub fn configured(
         name: &'static str,
         keys: &'static [&'static str],
@@ -101,10 +101,10 @@ impl Extension {
         self.keys
     }
 
-    /// Makes the domain as an operator has set it up.
+    /// Creates the domain with the operator's settings.
     ///
     /// # Errors
-    /// The first thing that is wrong in the settings, with its line and the fix.
+    /// The first problem in the settings, with its line and the fix.
     pub fn domain(&self, setup: &Setup) -> Result<Domain, Diagnostic> {
         let domain = (self.configure)(setup)?;
         if domain.name != self.name {
@@ -118,7 +118,7 @@ impl Extension {
     }
 }
 
-/// An extension without settings or, as yet, capabilities.
+/// Creates an extension without settings and capabilities.
 impl From<Domain> for Extension {
     fn from(domain: Domain) -> Self {
         Self::configured(domain.name, &[], move |_| Ok(domain.clone()))

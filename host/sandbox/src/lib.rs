@@ -1,9 +1,9 @@
-//! Plugins: WebAssembly components that are tasks, policies or validators, and what they may import.
+//! Plugins: WebAssembly components that are tasks, policies or validators, and their host functions.
 
 #![warn(missing_docs)]
 
+pub mod admission;
 pub mod capability;
-pub mod check;
 pub mod extension;
 pub mod plugin;
 pub mod wit;

@@ -1,4 +1,4 @@
-//! The generated bindings of what every plugin may import, of the core capabilities, and of what plugins export.
+//! Generated bindings of the interfaces that every plugin may import, of the core capabilities, and of the exports.
 //!
 //! A capability in another crate generates bindings of its own interfaces, and maps `cairn:plugin/types` to the types here with
 //! `with`.

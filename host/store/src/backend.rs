@@ -1,4 +1,4 @@
-//! What only a database can do. A backend decides nothing: it opens and writes batches, and reads what it is asked for.
+//! Defines the interface to a database. A backend makes no decisions: it opens and writes batches and runs reads.
 
 use std::time::Instant;
 
@@ -10,43 +10,43 @@ use cairn_model::value::Digest;
 
 use crate::StoreError;
 
-/// Why a backend did not do what it was asked.
+/// An error of a backend.
 #[derive(Debug)]
 pub enum Fault {
-    /// No batch was opened; it may be tried again. Only [`Backend::begin`] says this.
+    /// No batch was opened; the caller may retry. Only [`Backend::begin`] returns this.
     NotBegun(StoreError),
-    /// The open batch is lost, for this reason: nothing of it is in the database, and never will be.
+    /// The open batch is lost, for this reason: nothing of it is in the database or ever will be.
     Lost(String),
-    /// This process may write nothing more. The open batch is lost.
+    /// This process must not write again, for example because it was fenced off. The open batch is lost.
     Barred(StoreError),
 }
 
-/// What a batch changes for flows, as data: the same batch can be written again when nobody knows what became of it. What the backend was
-/// asked in the batch besides, about hosts and who has a flow in hand, it keeps itself until then.
+/// The changes of a batch as data, so that the same batch can be written again when the outcome of a commit is unknown. The
+/// backend itself keeps the batch's changes to hosts and to the ownership of flows until the commit.
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
-    /// Rows that rules changed, table by table. What the database holds must be their `base`.
+    /// Rows that rules changed, table by table. The database must hold their `base` (compare-and-set).
     pub rows: Vec<Written<'a>>,
-    /// Keys that flows were given. They were free, or had lapsed.
+    /// Keys that flows were given. They were free or had lapsed.
     pub keys: &'a [GivenKey],
-    /// What is added to flows.
+    /// New journal entries, flow by flow.
     pub flows: Vec<FlowEntries<'a>>,
 }
 
-/// An idempotency key that a flow is given.
+/// An idempotency key and the flow that gets it.
 #[derive(Clone, Debug)]
 pub struct GivenKey {
-    /// For whom it stands.
+    /// The project in which the key is unique.
     pub project_id: String,
-    /// Its text.
+    /// The text of the key.
     pub key: String,
     /// The flow.
     pub flow: FlowId,
-    /// The digest of what was asked.
+    /// The digest of the request.
     pub asked: Digest,
 }
 
-/// New entries of one flow, and what its row says after them.
+/// New entries of one flow, and its row after them.
 #[derive(Debug)]
 pub struct FlowEntries<'a> {
     /// The flow.
@@ -55,20 +55,21 @@ pub struct FlowEntries<'a> {
     pub first: i64,
     /// The entries: see [`journal`](crate::journal).
     pub entries: Vec<u8>,
-    /// The flow's row; `None` of a flow of which no row is known.
+    /// The flow's row; `None` when the writer does not know it.
     pub row: Option<FlowRow<'a>>,
 }
 
-/// What the list of flows shows of one. Writing it takes the flow in hand unless it rests, and a flow that was set aside is so no more.
+/// A flow's row in the list of flows. Writing it makes this process the owner unless the flow is at rest, and clears the mark of
+/// a flow that was set aside.
 #[derive(Debug)]
 pub struct FlowRow<'a> {
-    /// The row is not in the database yet.
+    /// Whether the row is not in the database yet.
     pub is_new: bool,
     /// The flow's name.
     pub name: &'a str,
-    /// Whose it is.
+    /// The project that owns the flow.
     pub project_id: &'a str,
-    /// Who asked.
+    /// The user who requested it.
     pub user_id: &'a str,
     /// The plan it was built from.
     pub plan: Option<Digest>,
@@ -76,61 +77,61 @@ pub struct FlowRow<'a> {
     pub state: FlowState,
     /// The kind of its error.
     pub error: Option<&'a str>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When its last entry was written.
     pub updated_at: Timestamp,
-    /// How many entries it has.
+    /// The number of entries in its journal.
     pub length: i64,
-    /// It rests: no process has it in hand.
+    /// Whether it is at rest: no process owns it.
     pub rests: bool,
-    /// Its rollback left tasks unreverted, and nobody has accepted that.
+    /// Whether its rollback left tasks unreverted and no operator has accepted that.
     pub incomplete: bool,
 }
 
-/// What came of taking a flow in hand.
+/// The result of taking ownership of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It is in this process's hand.
+    /// This process owns it.
     Ours,
-    /// It is in nobody's hand, and stays there until somebody writes to it.
+    /// No process owns it; the first process that writes to it becomes its owner.
     Resting,
-    /// A live process has it in hand: its number.
+    /// Another live process owns it: its process id.
     By(u32),
-    /// There is none.
+    /// The flow does not exist.
     Unknown,
 }
 
-/// Who has an idempotency key.
+/// The flow that has an idempotency key.
 #[derive(Clone, Debug)]
 pub struct Holder {
     /// The flow.
     pub flow: FlowId,
-    /// The digest of what was asked; `None` where the flow's journal alone tells.
+    /// The digest of the request; `None` when it must be computed from the flow's journal.
     pub asked: Option<Digest>,
-    /// It has not lapsed.
+    /// Whether the key has not lapsed.
     pub stands: bool,
 }
 
-/// A database, as its one writer uses it.
+/// A database as its one writer uses it.
 ///
 /// A batch is opened by [`begin`](Self::begin) and ended by [`commit`](Self::commit) or [`roll_back`](Self::roll_back). Between the
-/// two nobody else writes what is read here. After [`Fault::Lost`] and [`Fault::Barred`] the caller rolls back.
+/// two, no other process can write what is read here. After [`Fault::Lost`] and [`Fault::Barred`] the caller rolls back.
 pub trait Backend: Send + 'static {
-    /// Reads rows beside the writer.
+    /// Reads rows concurrently with the writer.
     type Reader: Reader;
 
-    /// Opens a batch: waits for the right to write, and finds out whether this process still has it, by `clock` after the wait. Says
-    /// whether others have written since this was asked last.
+    /// Opens a batch: waits for the write lock, then checks that this process still holds its lease, by `clock` after the wait. Returns
+    /// whether others have written since the last check.
     ///
     /// # Errors
     /// Any [`Fault`].
     fn begin(&mut self, clock: &dyn Clock) -> Result<bool, Fault>;
 
-    /// Whether a batch is open, or part of one after a fault.
+    /// Returns whether a batch is open, or what a fault left of one.
     fn is_open(&self) -> bool;
 
-    /// Writes a batch whole, and ends it. Says how far the database has got by it.
+    /// Writes a whole batch and commits it. Returns the database's mark after it.
     ///
     /// # Errors
     /// [`Fault::Lost`]: nothing of it is in the database. [`Fault::Barred`].
@@ -139,21 +140,21 @@ pub trait Backend: Send + 'static {
     /// Drops the open batch.
     fn roll_back(&mut self);
 
-    /// Whether others have written since this was asked last. Called only while no batch is open.
+    /// Returns whether others have written since the last check. Called only while no batch is open.
     ///
     /// # Errors
-    /// The database's words.
+    /// The database's error text.
     fn have_others_written(&mut self) -> Result<bool, String>;
 
     // ---- Reading
 
-    /// Something that reads beside the writer; it is used when [`reads_beside`](Self::reads_beside).
+    /// Creates a reader that runs concurrently with the writer; it is used when [`reads_beside`](Self::reads_beside).
     fn reader(&self) -> Self::Reader;
 
-    /// Whether rows can be read without holding the writer up.
+    /// Returns whether rows can be read without blocking the writer.
     fn reads_beside(&self) -> bool;
 
-    /// Grows when what readers know of the database may be wrong.
+    /// Returns a number that grows when the connections of readers may be stale.
     fn generation(&self) -> u64;
 
     /// Reads rows in the open batch.
@@ -162,13 +163,13 @@ pub trait Backend: Send + 'static {
     /// [`Fault::Lost`].
     fn fetch(&mut self, wants: Wants) -> Result<Fetched, Fault>;
 
-    /// A flow's journal as it is in the database; empty for a flow that nobody knows.
+    /// Reads a flow's journal from the database; it is empty for an unknown flow.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem, when it cannot be read.
     fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, String>;
 
-    /// Who has a key. One whose flow had ended by `lapsed` has lapsed; a flow that is incomplete or stuck has not ended.
+    /// Returns the holder of a key. A key has lapsed when its flow had ended by `lapsed`; an incomplete or stuck flow has not ended.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -179,74 +180,74 @@ pub trait Backend: Send + 'static {
         lapsed: Timestamp,
     ) -> Result<Option<Holder>, StoreError>;
 
-    /// The domains whose tables the database has.
+    /// Returns the domains whose tables the database has.
     fn domains(&self) -> Vec<String>;
 
-    // ---- Hosts: processes that have flows in hand
+    // ---- Hosts: processes that own flows
 
-    /// Makes it known that this process lives, before it is registered.
+    /// Makes the liveness of this process visible to others, before it is registered.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn announce(&mut self) -> Result<(), StoreError>;
 
-    /// Makes this process a host, in the open batch, unless it is one.
+    /// Registers this process as a host, in the open batch, unless it is registered.
     ///
     /// # Errors
     /// [`Fault::Lost`].
     fn register(&mut self, now: Timestamp) -> Result<(), Fault>;
 
-    /// When this process's lease is to be renewed, which opening a batch does; `None` without one.
+    /// Returns when this process's lease must be renewed, which opening a batch does; `None` without a lease.
     fn renewal(&self) -> Option<Instant>;
 
-    /// Renews the lease later, as it could not be renewed now.
+    /// Postpones the renewal of the lease after a failed attempt.
     fn postpone_renewal(&mut self);
 
-    /// Takes a flow in hand, in the open batch.
+    /// Takes ownership of a flow, in the open batch.
     ///
     /// # Errors
     /// [`Fault::Lost`].
     fn take(&mut self, flow: FlowId, now: Timestamp) -> Result<Taken, Fault>;
 
-    /// Whether nobody went on with a flow that rested when it had this many entries.
+    /// Returns whether a flow that was at rest with this many entries is unchanged: no other process has continued it.
     ///
     /// # Errors
     /// [`Fault::Lost`].
     fn is_untouched(&mut self, flow: FlowId, entries: i64) -> Result<bool, Fault>;
 
-    /// Gives a flow out of hand, in the open batch.
+    /// Gives up ownership of a flow, in the open batch.
     ///
     /// # Errors
     /// [`Fault::Lost`].
     fn put_down(&mut self, flow: FlowId) -> Result<(), Fault>;
 
-    /// Takes over the flows of hosts that are gone, in the open batch, and says which flows are in this process's hand by then.
-    /// Those that were set aside are left out, unless they are wanted too.
+    /// Takes over the flows of dead hosts, in the open batch, and returns the flows that this process owns then. Flows that were
+    /// set aside are left out unless `stuck_too`.
     ///
     /// # Errors
     /// [`Fault::Lost`].
     fn take_over(&mut self, now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault>;
 
-    /// Removes what is left of the hosts that the last [`take_over`](Self::take_over) found gone. Their rows are gone on disk.
+    /// Removes the locks of the hosts that the last [`take_over`](Self::take_over) found dead, once the removal of their rows is durable.
     fn sweep(&mut self);
 
-    /// Looks at the database for the last time.
+    /// Prepares for closing the database; the last call.
     fn close(&mut self);
 }
 
-/// Reads rows beside the writer, in any thread.
+/// Reads rows concurrently with the writer, in any thread.
 pub trait Reader: Send + 'static {
-    /// Reads rows as one state of the database has them. `generation` is [`Backend::generation`].
+    /// Reads rows from one snapshot of the database. `generation` is [`Backend::generation`].
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn fetch(&mut self, generation: u64, wants: Wants) -> Result<Fetched, StoreError>;
 }
 
-/// That a row is not there that was: what a lost batch says.
+/// Describes a row that is not what it was when it was read, as the reason why a batch was lost.
 pub fn behind(row: &RowId) -> String {
     format!(
-        "{} `{}` is not what it was: another program has written to the database",
+        "{} `{}` has changed since it was read: another program has written to the database",
         row.table.noun, row.key
     )
 }

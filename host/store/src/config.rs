@@ -1,4 +1,4 @@
-//! How a store behaves, whatever database it is on.
+//! Settings of a store that hold for every database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,25 +7,25 @@ use cairn_effects::domain::Domains;
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::idempotency::IdempotencyConfig;
 
-/// How a store behaves, whatever database it is on.
+/// Settings of a store that hold for every database.
 #[derive(Clone, Debug, Default)]
 pub struct StoreConfig {
-    /// What flows may change.
+    /// The domains, whose tables flows may change.
     pub domains: Domains,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
-    /// When a batch is committed though nobody waits at a barrier.
+    /// When a batch is committed although no flow waits at a barrier.
     pub batch: BatchConfig,
 }
 
-/// When a batch is committed though nobody waits at a barrier.
+/// When a batch is committed although no flow waits at a barrier; the first condition that holds counts.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchConfig {
-    /// When it has been open this long, so that other processes see and may write.
+    /// The longest time it stays open; then other processes see its writes and can write themselves.
     pub age: Duration,
-    /// When it holds this many events and effects.
+    /// The number of events and effects that it holds.
     pub events: usize,
-    /// When this many flows wait for it.
+    /// The number of flows that wait for it.
     pub waiting: usize,
 }
 
@@ -39,7 +39,7 @@ impl Default for BatchConfig {
     }
 }
 
-/// What a store works with.
+/// Settings and clock of a store.
 pub(crate) struct Env {
     pub(crate) config: StoreConfig,
     pub(crate) clock: Arc<dyn Clock>,
@@ -50,12 +50,12 @@ impl Env {
         Self { config, clock }
     }
 
-    /// What flows may change.
+    /// Returns the domains, whose tables flows may change.
     pub(crate) fn domains(&self) -> &Domains {
         &self.config.domains
     }
 
-    /// A key has lapsed when its flow had ended by then.
+    /// Returns the time by which a key's flow must have ended for the key to have lapsed.
     pub(crate) fn keys_lapse_before(&self) -> Timestamp {
         self.clock.now().before(self.config.idempotency.keep)
     }

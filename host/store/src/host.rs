@@ -1,4 +1,5 @@
-//! What a host needs of its store besides what its flows need: plans, requests of other processes, and what dead processes left behind.
+//! The interface that a host needs of its store beyond that of its flows: plans, requests of other processes, recovery of the flows of
+//! dead processes.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
 use crate::admin::Admin;
-use crate::control::{Operation, Request};
+use crate::operation::{Operation, OperationRequest};
 use crate::view::{Pruned, View};
 use crate::{Store, StoreError};
 
@@ -19,51 +20,51 @@ pub trait HostStore: Store {
     /// Returns how many batches were committed since the store was opened.
     fn commits(&self) -> u64;
 
-    /// Takes over the flows of processes that are gone, and returns the flows that nobody works on now: they are this process's to
-    /// recover. Flows that were set aside are left out unless `stuck_too`.
+    /// Takes over the flows of dead processes, and returns the flows that this process owns but does not run: it must recover
+    /// them. Flows that were set aside are left out unless `stuck_too`.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn take_over(&self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError>;
 
-    /// Sets a flow aside that cannot be recovered, for this reason.
+    /// Sets aside a flow that cannot be recovered, with the reason.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn set_aside(&self, flow: FlowId, reason: &str) -> Result<(), StoreError>;
 
-    /// Commits what is open, and returns what the database holds of a flow.
+    /// Commits the open batch, then reads what the database holds of a flow.
     ///
     /// # Errors
     /// [`StoreError::Damaged`], [`StoreError::Database`].
     fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError>;
 
-    /// Returns the flow that was asked for with the same request under a key of the requester's project; `None` when the key is free,
-    /// has lapsed, or stands for another request.
+    /// Returns the flow that was created for the same request under a key of the requester's project; `None` when the key is free,
+    /// has lapsed, or belongs to another request.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when what was asked cannot be read, [`StoreError::Database`].
+    /// [`StoreError::Damaged`] when the first request cannot be read, [`StoreError::Database`].
     fn repeat_of(&self, requester: &Identity, key: &Key) -> Result<Option<FlowId>, StoreError>;
 
-    /// Keeps a plan, as JSON; it is on disk when this returns. One that is kept stays as it is.
+    /// Stores a plan, as JSON; it is on disk when this returns. A plan that is already stored stays unchanged.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn keep_plan(&self, digest: Digest, body: &str) -> Result<(), StoreError>;
 
-    /// Returns a plan that was kept.
+    /// Returns a stored plan.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError>;
 
-    /// Asks something of a flow that another process has in hand. Returns the request's number, once it is on disk.
+    /// Requests an operation on a flow that another process owns. Returns the request's number once it is on disk.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError>;
 
-    /// Answers a request.
+    /// Stores the answer to a request.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -75,43 +76,43 @@ pub trait HostStore: Store {
     /// [`StoreError::Database`]; [`StoreError::Refused`] when there is no such request any more.
     fn answer_to(&self, request: i64) -> Result<Option<Value>, StoreError>;
 
-    /// Returns what is asked of flows that this process has in hand, or nobody has.
+    /// Returns the open requests for flows that this process owns or no process owns.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    fn requests(&self) -> Result<Vec<Request>, StoreError>;
+    fn requests(&self) -> Result<Vec<OperationRequest>, StoreError>;
 
-    /// Returns something that notices what other processes write; `None` where there can be none.
+    /// Returns a watch on the writes of other processes; `None` where there can be none.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError>;
 
-    /// Returns the store as operators use it; `None` of one that runs no SQL.
+    /// Returns the interface for operators; `None` for a store that runs no SQL.
     fn operators(&self) -> Option<&dyn Operators>;
 }
 
-/// What the database holds of a flow.
+/// A flow's state on disk.
 #[derive(Clone, Debug, Default)]
 pub struct FlowOnDisk {
-    /// Its journal; empty for a flow that is not there.
+    /// Its journal; empty for a flow that does not exist.
     pub journal: Vec<Entry>,
-    /// Why it cannot be recovered; `None` of a flow that can.
+    /// Why it cannot be recovered; `None` for a flow that can.
     pub stuck: Option<String>,
-    /// What a key keeps of a flow that was pruned; `None` of one that was not.
+    /// The report that its idempotency key keeps after the flow was pruned; `None` for a flow that was not pruned.
     pub kept: Option<Report>,
 }
 
-/// Notices what other processes write, beside the store.
+/// Notices writes of other processes, concurrently with the store.
 pub trait Watch: Send {
-    /// Returns what the database holds of a flow.
+    /// Reads what the database holds of a flow.
     ///
     /// # Errors
     /// [`StoreError::Damaged`], [`StoreError::Database`].
     fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError>;
 
-    /// Says whether something is asked of a flow that this process has in hand, or nobody has. Costs next to nothing while
-    /// nobody writes.
+    /// Returns whether there are open requests for flows that this process owns or no process owns. Costs almost nothing while no
+    /// process writes.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -121,18 +122,18 @@ pub trait Watch: Send {
 /// Reads through a [`View`].
 pub type Read<'f> = &'f mut dyn FnMut(&View<'_>);
 
-/// Makes changes through an [`Admin`], or takes them back with `Break`.
-pub type Work<'f> = &'f mut dyn FnMut(&mut Admin<'_, '_>) -> ControlFlow<()>;
+/// Makes changes through an [`Admin`]; `Break` rolls them back.
+pub type Work<'f> = &'f mut dyn FnMut(&mut Admin<'_>) -> ControlFlow<()>;
 
 /// A store that operators can read and change by SQL.
 pub trait Operators {
-    /// Commits the open batch, then reads as `requester`. `read` runs once, or not at all.
+    /// Commits the open batch, then runs a read as `requester`. `read` runs at most once.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Lost`].
     fn read_dyn(&self, requester: &Identity, read: Read<'_>) -> Result<(), StoreError>;
 
-    /// Changes things as `requester`, in one transaction that is on disk when this returns. `work` runs once, or not at all; when it
+    /// Makes changes as `requester` in one transaction, which is on disk when this returns. `work` runs at most once; when it
     /// breaks, nothing is changed.
     ///
     /// # Errors
@@ -148,7 +149,7 @@ pub trait Operators {
 }
 
 impl dyn HostStore + '_ {
-    /// Commits the open batch, then reads as `requester`.
+    /// Commits the open batch, then runs a read as `requester`.
     ///
     /// # Errors
     /// Those of `read`; [`StoreError::Database`] for a store without [`operators`](HostStore::operators).
@@ -160,7 +161,7 @@ impl dyn HostStore + '_ {
         self.try_read(requester, read)
     }
 
-    /// `read` for a reader with an error of its own.
+    /// Runs a read like `read`, with the reader's own error type.
     ///
     /// # Errors
     /// As `read`.
@@ -179,29 +180,29 @@ impl dyn HostStore + '_ {
         answer.unwrap_or_else(|| Err(not_run().into()))
     }
 
-    /// Changes things as `requester`, in one transaction that is on disk when this returns.
+    /// Makes changes as `requester` in one transaction, which is on disk when this returns.
     ///
     /// # Errors
     /// Those of `work`, with nothing changed; [`StoreError::Database`] for a store without [`operators`](HostStore::operators).
     pub fn admin<T>(
         &self,
         requester: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.try_admin(requester, work)
     }
 
-    /// `admin` for changes that are refused with an error of the caller's own.
+    /// Makes changes like `admin`, with the caller's own error type.
     ///
     /// # Errors
     /// As `admin`.
     pub fn try_admin<T, E: From<StoreError>>(
         &self,
         requester: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<T, E>,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let (mut work, mut answer) = (Some(work), None);
-        let mut run = |admin: &mut Admin<'_, '_>| {
+        let mut run = |admin: &mut Admin<'_>| {
             let Some(work) = work.take() else {
                 return ControlFlow::Continue(());
             };
@@ -228,11 +229,12 @@ impl dyn HostStore + '_ {
     }
 
     fn operated(&self) -> Result<&dyn Operators, StoreError> {
-        let without = || StoreError::Database("this store runs no SQL of operators".to_owned());
+        let without =
+            || StoreError::Database("this store has no SQL interface for operators".to_owned());
         self.operators().ok_or_else(without)
     }
 }
 
 fn not_run() -> StoreError {
-    StoreError::Database("the store did not do what it was asked".to_owned())
+    StoreError::Database("the store did not run the operation".to_owned())
 }

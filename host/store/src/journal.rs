@@ -1,9 +1,9 @@
-//! Rows of the journal: the entries of one flow in one batch. A flow says the same names and ids over and over: packed, its row takes a
-//! third of the pages, and so of the time to write it.
+//! Packs rows of the journal, each with the entries of one flow in one batch. Entries repeat the same names and ids: packed, a row takes a
+//! third of the pages, and so a third of the time to write it.
 
 use cairn_effects::event::Entry;
 
-/// No LZ4 block unpacks to more than this many times its length.
+/// The highest ratio of an LZ4 block's unpacked length to its own length.
 const MOST: usize = 255;
 
 /// Why a row of the journal cannot be read.
@@ -14,25 +14,25 @@ pub fn pack(entries: &[u8]) -> Vec<u8> {
     lz4_flex::block::compress_prepend_size(entries)
 }
 
-/// Reads the entries of a row that was packed.
+/// Reads the entries of a packed row.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem with the row.
 pub fn unpack(block: &[u8]) -> Result<Vec<Entry>, Damage> {
     read(&inflate(block)?)
 }
 
-/// Reads the entries of a row as text, as the first schema had them.
+/// Reads the entries of a row as JSON text, the format of the first schema.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem with the row.
 pub fn read(text: &[u8]) -> Result<Vec<Entry>, Damage> {
     Ok(serde_json::from_slice(text)?)
 }
 
 fn inflate(block: &[u8]) -> Result<Vec<u8>, Damage> {
     let (length, _) = lz4_flex::block::uncompressed_size(block)?;
-    // Before memory is asked for.
+    // Checked before memory is allocated.
     if length > block.len().saturating_mul(MOST) {
         return Err(format!("{} bytes cannot unpack to {length}", block.len()).into());
     }

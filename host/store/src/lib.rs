@@ -1,19 +1,22 @@
-//! The store: everything that survives. Effects and events go in order into one open batch, and a batch becomes durable
-//! by one commit, so the database always holds a prefix of what happened.
+//! Persists flows and the rows they change. Effects and events are appended in order to one open batch, and one commit makes a
+//! batch durable, so the database always holds a prefix of the history.
 
 pub mod backend;
 mod batched;
 mod config;
-pub mod control;
+pub mod flow_request;
 pub mod host;
 pub mod journal;
 pub mod memory;
+pub mod operation;
+mod operators;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-pub mod request;
+pub mod sql;
 mod sqlite;
+mod statements;
 
-// The tests of what is inside of this crate lie beside its source.
+// Tests of private items; they are kept beside `src`, in `tests/inside`.
 #[cfg(test)]
 extern crate self as cairn_store;
 #[cfg(test)]
@@ -25,7 +28,8 @@ use inside::{any, operator, quota, rules};
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};
 pub use host::HostStore;
-pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig, admin, view};
+pub use operators::{admin, view};
+pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -40,57 +44,57 @@ use cairn_model::clock::{ClockError, Timestamp};
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::FlowId;
 
-/// Why the store did not do what it was asked.
+/// An error of the store.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A rule of ours says no; nothing changed.
+    /// A rule refused the operation; nothing changed.
     #[error(transparent)]
     Refused(TaskError),
-    /// The call that asks is over; nothing changed.
-    #[error("the call is over: its effects are no longer taken")]
+    /// The call that made this request is over; nothing changed.
+    #[error("the call is over: its effects are no longer accepted")]
     CallClosed,
-    /// The batch that held this flow's latest events is gone. The flow must be loaded anew.
+    /// The batch that held this flow's latest events was rolled back. The flow must be loaded again.
     #[error(
-        "what the flow did last could not be written to the database, and counts as not done: {0}"
+        "the flow's latest events and effects could not be written to the database and were rolled back: {0}"
     )]
     Lost(String),
-    /// No such flow.
+    /// The flow does not exist.
     #[error("no flow {0}")]
     UnknownFlow(FlowId),
-    /// This process took too long to renew its lease, and another one took its flows over. It may write nothing more.
+    /// This process did not renew its lease in time and was fenced off: another process took its flows over. It must not write again.
     #[error(
-        "another process took this one's flows over, as it had not renewed its lease: it was stopped, or could not write"
+        "another process took this one's flows over, because it did not renew its lease in time: it was stopped, or could not write"
     )]
     Fenced,
-    /// A file of the database that is open has lost its name, or another has it: what is committed is gone with this process,
-    /// which may write nothing more.
+    /// An open file of the database was unlinked or replaced under its name: what this process commits to it is lost when the
+    /// process ends, so it must not write again.
     #[error(
-        "{} was removed, or replaced by another file, while this process worked on the database: nothing is written any more, \
-         and what is not reported as done is lost; put the right file back (`cairn db restore BACKUP` does it), and ask again",
+        "{} was removed, or replaced by another file, while this process worked on the database: this process no longer writes, \
+         and whatever it did not report as done is lost; put the right file back (`cairn db restore BACKUP` does it), and try again",
         .0.display()
     )]
     Gone(PathBuf),
-    /// Another process has the flow in hand.
-    #[error("process {pid} has flow {flow} in hand")]
+    /// Another process owns the flow.
+    #[error("process {pid} owns flow {flow}")]
     InHand {
         /// The flow.
         flow: FlowId,
         /// The process.
         pid: u32,
     },
-    /// The flow rested, and another process went on with it since it was loaded. It must be loaded anew.
-    #[error("another process went on with flow {0}: try again")]
+    /// Another process continued the flow, which was at rest, after this process loaded it. It must be loaded again.
+    #[error("another process continued flow {0}: try again")]
     WentOn(FlowId),
     /// The flow's journal cannot be read.
     #[error("the journal of flow {flow} is damaged: {reason}")]
     Damaged {
         /// The flow.
         flow: FlowId,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// The flow changed a table of a domain that this program does not have.
+    /// The flow changed a table of a domain that is not registered in this program.
     #[error(
         "flow {flow} changed the table `{table}`, which no domain of this program knows: {others}"
     )]
@@ -99,18 +103,18 @@ pub enum StoreError {
         flow: FlowId,
         /// The table.
         table: String,
-        /// Which domains the database has been used with, and this program lacks.
+        /// The domains that the database was used with and this program lacks, as advice.
         others: String,
     },
-    /// A flow was asked for under this key before.
-    #[error("flow {flow} was asked for under the same key before")]
+    /// Another flow has this idempotency key.
+    #[error("flow {flow} was already requested under the same key")]
     KeyTaken {
         /// The flow.
         flow: FlowId,
-        /// Whether the same was asked then.
+        /// Whether that flow was created for the same request.
         same: bool,
     },
-    /// The clock is wrong; nothing is written by it.
+    /// The clock is wrong; nothing is written with its time.
     #[error(transparent)]
     Clock(#[from] ClockError),
     /// The database cannot be used.
@@ -118,25 +122,25 @@ pub enum StoreError {
     Database(String),
 }
 
-/// Whom to tell when something is on disk, or lost.
+/// A callback that is run once a flow's writes are on disk, or lost.
 pub struct WhenDurable(Box<dyn FnOnce(Result<(), StoreError>) + Send>);
 
 impl WhenDurable {
-    /// Calls `then`, from any thread and outside of the store's locks.
+    /// Wraps `then`, which is called from any thread and outside of the store's locks.
     pub fn new(then: impl FnOnce(Result<(), StoreError>) + Send + 'static) -> Self {
         Self(Box::new(then))
     }
 
-    /// Tells. A panic of whoever is told is logged: it is not to end the thread that commits.
+    /// Runs the callback. A panic in it is caught and logged, so that it does not end the thread that commits.
     pub fn tell(self, result: Result<(), StoreError>) {
         if catch_unwind(AssertUnwindSafe(|| (self.0)(result))).is_err() {
-            tracing::error!("whoever was told that a flow is on disk, or lost, panicked");
+            tracing::error!("a callback that reports whether a flow's writes are durable panicked");
         }
     }
 }
 
 impl StoreError {
-    /// Whether the fault was of the moment: a flow may go on from what is on disk.
+    /// Returns whether the error is transient: the flow can continue from its state on disk.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::WentOn(_) | Self::Database(_))
     }
@@ -168,39 +172,39 @@ impl From<StoreError> for TaskError {
     }
 }
 
-/// Gives an answer its type.
+/// Downcasts an answer to its type.
 fn typed<A: 'static>(answer: AnyAnswer) -> Result<A, StoreError> {
     let answer = answer.downcast().map(|answer| *answer);
-    answer.map_err(|_| StoreError::Database("an answer is of another type".to_owned()))
+    answer.map_err(|_| StoreError::Database("an answer has an unexpected type".to_owned()))
 }
 
-/// What flows need of the store. Every function may be called from any thread; what is written is durable after the next
+/// The store as flows use it. Every function may be called from any thread; writes are durable after the next
 /// [`barrier`](Store::barrier), not before.
 pub trait Store: Send + Sync {
-    /// What flows may change.
+    /// Returns the domains, whose tables flows may change.
     fn domains(&self) -> &Domains;
 
-    /// Adds events to a flow, and says when they happened. The first one ever must be [`Event::Created`].
+    /// Appends events to a flow's journal and returns their time. The first event of a flow must be [`Event::Created`].
     ///
     /// # Errors
-    /// [`StoreError::Lost`] when earlier events of this flow are gone.
+    /// [`StoreError::Lost`] when earlier events of this flow were rolled back.
     fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError>;
 
-    /// [`append`](Self::append), without waiting for anybody; not for the first events of a flow with a key. What goes wrong is told by the
-    /// next function that is asked about this flow.
+    /// Appends events like [`append`](Self::append), but does not wait for the writer. Not for the first events of a flow with a key. The
+    /// next function that is called for this flow returns any error.
     fn post(&self, flow: FlowId, events: &Arc<[Event]>) -> Timestamp;
 
-    /// Applies an effect, and writes it to the flow's journal in the same transaction. An operator's is not journalled.
+    /// Applies an effect and appends it to the flow's journal in the same transaction. An operator's effect is not journalled.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] with nothing changed but a quota refresh, which is a repair.
+    /// [`StoreError::Refused`]; nothing changes then, except for a quota refresh, which is a repair.
     fn apply_dyn(
         &self,
         by: Caller<'_>,
         effect: &dyn DynEffect,
     ) -> Result<(AnyAnswer, Applied), StoreError>;
 
-    /// [`apply_dyn`](Self::apply_dyn), with an answer of its own type.
+    /// Calls [`apply_dyn`](Self::apply_dyn) and returns the effect's own answer type.
     ///
     /// # Errors
     /// The same.
@@ -216,20 +220,20 @@ pub trait Store: Send + Sync {
         Ok((typed(answer)?, applied))
     }
 
-    /// Takes an effect back, and writes that to the flow's journal in the same transaction.
+    /// Undoes an effect and appends the undo to the flow's journal in the same transaction.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] of kind `UndoRefused` when a row changed since, or another row depends on it.
+    /// [`StoreError::Refused`] of kind `UndoRefused` when a row has changed since, or another row depends on it.
     fn undo(&self, applied: &Applied) -> Result<(), StoreError>;
 
-    /// Looks something up, with what open batches changed.
+    /// Runs a query, which sees the changes of the open batch.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when there is no such thing, or it is another's.
+    /// [`StoreError::Refused`] when the row does not exist or belongs to another project.
     fn look_up_dyn(&self, by: Caller<'_>, look_up: &dyn DynLookUp)
     -> Result<AnyAnswer, StoreError>;
 
-    /// [`look_up_dyn`](Self::look_up_dyn), with an answer of its own type.
+    /// Calls [`look_up_dyn`](Self::look_up_dyn) and returns the query's own answer type.
     ///
     /// # Errors
     /// The same.
@@ -240,25 +244,25 @@ pub trait Store: Send + Sync {
         typed(self.look_up_dyn(by, look_up)?)
     }
 
-    /// Returns when everything this flow wrote is on disk.
+    /// Waits until everything this flow wrote is on disk.
     ///
     /// # Errors
-    /// [`StoreError::Lost`] when it is gone instead.
+    /// [`StoreError::Lost`] when it was rolled back instead.
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError>;
 
-    /// Tells when everything this flow wrote is on disk, as [`barrier`](Self::barrier) does, but holds nobody up: many
-    /// flows share a commit.
+    /// Calls `then` once everything this flow wrote is on disk. Unlike [`barrier`](Self::barrier) it does not block, so many flows
+    /// share a commit.
     fn when_durable(&self, flow: FlowId, then: WhenDurable);
 
-    /// Commits what is open: nobody else will write soon.
+    /// Commits the open batch; to be called when no other write is expected soon.
     fn flush(&self);
 
-    /// A flow's journal as it is on disk, and makes that the state to go on from. The flow is in this process's hand then.
+    /// Returns a flow's journal as it is on disk, and continues the flow from that state. This process owns the flow from then on.
     ///
     /// # Errors
-    /// [`StoreError::UnknownFlow`]; [`StoreError::InHand`] when another process works on it; [`StoreError::Damaged`].
+    /// [`StoreError::UnknownFlow`]; [`StoreError::InHand`] when another process owns it; [`StoreError::Damaged`].
     fn load(&self, flow: FlowId) -> Result<Vec<Entry>, StoreError>;
 
-    /// Forgets what is kept in memory of a flow that nobody will write to.
+    /// Drops a handle of a flow: without handles the flow's state is removed from memory.
     fn release(&self, flow: FlowId);
 }

@@ -1,4 +1,4 @@
-//! Portable SQL of operators, as a crate beside the store writes it.
+//! Runs portable SQL of operators, as another crate would.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ fn a_statement_that_is_wrong_is_an_error_of_the_database_and_changes_nothing() {
             admin.execute(statement, parameters)
         });
         assert!(is_database(&result), "{statement}: {result:?}");
-        // A read that fails in the operation ends it as well.
+        // A failed read also ends the operation.
         let result = store.admin(&root(), |admin| {
             admin.execute(ADD, &["a".into()])?;
             admin.view().query("SELECT nothing FROM nowhere", &[])
@@ -120,7 +120,7 @@ fn reads_that_belong_together_see_one_state_of_the_database() {
     assert_eq!(known.unwrap(), (true, false));
 }
 
-/// An error of a caller's own.
+/// A caller's own error type.
 #[derive(Debug)]
 enum Mine {
     No,
@@ -141,7 +141,7 @@ fn a_caller_may_refuse_with_an_error_of_its_own() {
         Err::<(), _>(Mine::No)
     });
     assert!(matches!(refused, Err(Mine::No)), "{refused:?}");
-    // Through the trait object of hosts, too.
+    // Also through the trait object of hosts.
     let host: &dyn HostStore = &store;
     let refused = host.try_admin(&root(), |admin| {
         admin.execute(ADD, &["a".into()])?;

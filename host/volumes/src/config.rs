@@ -1,4 +1,4 @@
-//! What `cairn.toml` says of block storage.
+//! Parses the settings of block storage in `cairn.toml`.
 
 use std::path::Path;
 
@@ -24,10 +24,10 @@ const QUOTA_KEYS: &[&str] = &[
 ];
 
 impl Settings {
-    /// Reads the settings of block storage in the text of a `cairn.toml`; other keys are passed over. `file` names it in messages.
+    /// Reads the settings of block storage in the text of a `cairn.toml`; ignores other keys. `file` names it in messages.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line and the fix.
+    /// The first mistake, with its line and the fix.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostic> {
         let document = Document::new(text, file)?;
         let entries = document.parse()?;
@@ -110,7 +110,7 @@ mod tests {
             master_key: None,
         };
         assert_eq!(parse(text), Ok(expected));
-        // Whoever adds a key to the struct and not to the lists finds it here.
+        // Fails if a key is added to the struct but not to the lists.
         let keys = serde_json::to_value(QuotaConfig::default()).unwrap();
         let mut keys: Vec<_> = keys
             .as_object()

@@ -1,5 +1,5 @@
-//! Block storage as Cinder 2013.2 has it, as a domain of Cairn: tables, rules, look-ups, quotas, what plugins may be granted of it, and
-//! what operators read and change.
+//! Block storage of OpenStack Cinder 2013.2, as a domain of Cairn: tables, effects, look-ups, quotas, capabilities for plugins, and
+//! operations for operators.
 //!
 //! ```
 //! use cairn_effects::domain::Domains;
@@ -31,13 +31,13 @@ use cairn_sandbox::extension::{Extension, Setup};
 /// The name of the domain.
 pub const NAME: &str = "volumes";
 
-/// The fact that a flow has committed quota: a call booked something, and that was not undone.
+/// The fact that a flow has committed quota: a call committed quota, and that was not undone.
 pub const QUOTA_COMMITTED: &str = "quota-committed";
 
-/// Where a volume goes when neither the request nor the operator says.
+/// The zone of a volume when neither the request nor the operator names one.
 pub const DEFAULT_ZONE: &str = "nova";
 
-/// Returns block storage with its capabilities, as `cairn.toml` sets it up.
+/// Returns block storage with its capabilities and the settings of `cairn.toml`.
 pub fn extension() -> Extension {
     extension_of(|setup| {
         Ok(Settings {
@@ -47,7 +47,7 @@ pub fn extension() -> Extension {
     })
 }
 
-/// Returns block storage with its capabilities and with these settings, whatever `cairn.toml` says.
+/// Returns block storage with its capabilities and these settings; ignores `cairn.toml`.
 pub fn extension_with(settings: Settings) -> Extension {
     extension_of(move |_| Ok(settings.clone()))
 }
@@ -59,7 +59,7 @@ fn extension_of(
         .capabilities(capability::capabilities())
 }
 
-/// Block storage, as an operator has set it up.
+/// Returns the domain of block storage with these settings.
 pub fn domain(settings: Settings) -> Domain {
     Domain {
         name: NAME,
@@ -68,7 +68,7 @@ pub fn domain(settings: Settings) -> Domain {
             name: QUOTA_COMMITTED,
             holds: |applied| applied.effect == QuotaCommit::NAME && !applied.changes.is_empty(),
         }],
-        // Its tables came with the first stage's.
+        // `stage-1` of the store's migrations creates the tables.
         migrations: &[""],
         postgres: &[include_str!("../migrations/postgres/01-initial.sql")],
         services: Services::default()

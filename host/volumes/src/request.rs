@@ -1,13 +1,13 @@
-//! What a request of `volume:create` may say, and what it makes for the flow: what Cinder's API layer hands to its flow.
+//! Checks a request of `volume:create` and resolves it to a flow's request, as Cinder's API layer does before its flow.
 //!
-//! Ids and names are looked up here, so that whole objects come from the catalogue only: whoever could hand one in could
+//! Ids and names are looked up here, so that whole objects come from the catalogue only: a request that contained one could
 //! forge a status or a key.
 
 use cairn_model::error::Diagnostic;
 use cairn_model::text::{Text, check_entry};
 use cairn_model::value::{Object, Value};
 use cairn_store::StoreError;
-use cairn_store::request::{RequestError, Resolver};
+use cairn_store::flow_request::{RequestError, Resolver};
 use cairn_store::view::{Kind, View};
 
 use crate::operator::{ReadVolumes as _, kind};
@@ -21,7 +21,7 @@ pub(crate) const VOLUME_CREATE: Resolver = Resolver {
     },
 };
 
-/// What a request of `volume:create` may say, and of which type.
+/// The keys of a `volume:create` request, with their types.
 const FIELDS: &[(&str, Type)] = &[
     ("size", Type::Integer),
     ("name", Type::Text(Text::Words)),
@@ -73,7 +73,7 @@ impl Type {
         }
     }
 
-    /// Holds the texts of a value that this type takes to their limits; says what is wrong after the value's name.
+    /// Checks the limits of the texts in a value of this type. The error continues a sentence that begins with the value's name.
     fn check_texts(self, value: &Value) -> Result<(), String> {
         match (self, value) {
             (Self::Text(text), Value::String(value)) => {
@@ -94,7 +94,7 @@ fn check(request: &Object) -> Result<(), Diagnostic> {
             let known: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
             let nearest = cairn_manifest::document::nearest(key, known.iter().copied());
             let help = nearest.map_or_else(
-                || format!("a request may say {}", known.join(", ")),
+                || format!("known keys are {}", known.join(", ")),
                 |nearest| format!("did you mean `{nearest}`?"),
             );
             return Err(
@@ -130,7 +130,7 @@ fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, RequestErr
     };
     let volume_type = match find("volume_type", &kind::VOLUME_TYPE)? {
         Some(volume_type) => Value::Object(volume_type),
-        // The task takes the default type; an empty object says that there is none.
+        // For null the task uses the default type; an empty object means no type.
         None if view.has_default_volume_type() => Value::Null,
         None => Value::Object(Object::new()),
     };
@@ -175,7 +175,7 @@ fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, RequestErr
     .collect())
 }
 
-/// What is named by an id or a name, and that the caller may see.
+/// Returns the row with this id or name, if the caller may see it.
 fn look_up(view: &View<'_>, key: &str, kind: &Kind, id: &str) -> Result<Object, RequestError> {
     let problem = match view.resolve_visible(kind, id) {
         Ok(found) => return Ok(found),

@@ -1,4 +1,4 @@
-//! The effects and look-ups of block storage as data: for tests that make them up, keep them and compare them.
+//! The effects and look-ups of block storage as enums, which tests can generate, store and compare.
 
 #![allow(dead_code, reason = "each test uses a part")]
 
@@ -20,12 +20,12 @@ use cairn_volumes::{
     VolumeUpdate,
 };
 
-/// Block storage alone, as an operator has set it up.
+/// Returns only the domain of block storage, with these settings.
 pub fn domains(settings: Settings) -> Domains {
     Domains::new([cairn_volumes::domain(settings)]).unwrap()
 }
 
-/// A store for block storage alone.
+/// Returns the configuration of a store with only the domain of block storage.
 pub fn config(settings: Settings) -> SqliteConfig {
     SqliteConfig {
         domains: domains(settings),
@@ -48,7 +48,7 @@ pub enum Effect {
     Cast(Cast),
 }
 
-/// What an effect answers.
+/// The answer of an effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Reservations(Vec<String>),
@@ -73,7 +73,7 @@ pub enum Query {
 }
 
 impl Effect {
-    /// The effect as its own type.
+    /// Returns the effect as its own type.
     pub fn rule(&self) -> &dyn DynEffect {
         match self {
             Self::QuotaReserve(effect) => effect,
@@ -89,7 +89,7 @@ impl Effect {
         }
     }
 
-    /// The effect of this type.
+    /// Converts from an effect of any type.
     pub fn of(effect: &dyn DynEffect) -> Self {
         fn of<E: Any + Clone>(effect: &dyn DynEffect, make: fn(E) -> Effect) -> Option<Effect> {
             effect.as_any().downcast_ref::<E>().cloned().map(make)
@@ -107,14 +107,14 @@ impl Effect {
             .unwrap_or_else(|| panic!("`{}` is no effect of block storage", effect.name()))
     }
 
-    /// Applies it through a context.
+    /// Applies the effect through a context.
     pub fn apply(&self, context: &Arc<dyn Context>) -> Result<Answer, TaskError> {
         context
             .apply_dyn(self.rule())
             .map(|answer| Answer::of(&answer))
     }
 
-    /// Applies it in a store.
+    /// Applies the effect in a store.
     pub fn apply_in(
         &self,
         store: &dyn Store,
@@ -126,7 +126,7 @@ impl Effect {
 }
 
 impl Answer {
-    /// The answer of this type.
+    /// Converts from an answer of any type.
     pub fn of(answer: &AnyAnswer) -> Self {
         if let Some(ids) = answer.downcast_ref::<Vec<String>>() {
             return Self::Reservations(ids.clone());
@@ -142,7 +142,7 @@ impl Answer {
 }
 
 impl Query {
-    /// The look-up as its own type.
+    /// Returns the look-up as its own type.
     pub fn rule(&self) -> Box<dyn DynLookUp> {
         match self.clone() {
             Self::VolumeType(id) => Box::new(ShowVolumeType(id)),
@@ -158,7 +158,7 @@ impl Query {
         }
     }
 
-    /// Asks it through a context.
+    /// Runs the look-up through a context.
     pub fn ask(&self, context: &Arc<dyn Context>) -> Result<Value, TaskError> {
         let rule = self.rule();
         context
@@ -166,7 +166,7 @@ impl Query {
             .map(|answer| rule.show(&*answer))
     }
 
-    /// Asks it in a store.
+    /// Runs the look-up in a store.
     pub fn ask_in(&self, store: &dyn Store, by: Caller<'_>) -> Result<Value, StoreError> {
         let rule = self.rule();
         store

@@ -1,12 +1,12 @@
-//! The built-in plugins, compiled to components and embedded: what a manifest names as `builtin = "NAME"`.
+//! The built-in plugins, compiled to components and embedded. A manifest names them as `builtin = "NAME"`.
 //!
-//! The build script compiles them from the crates beside this one. They are ordinary plugins: whatever they do, they do
-//! through `wit/`, by grants of the manifest.
+//! The build script compiles them from the crates beside this one. They are ordinary plugins: they use only the interfaces in `wit/`, with
+//! the grants of the manifest.
 
-/// Name and component of each built-in plugin, in the order in which the volume-create flow runs them; then the first flow's own.
+/// Name and component of each built-in plugin, in the order of the volume-create flow, followed by that of the first flow.
 pub const PLUGINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
 
-/// A plugin's name, and the text of its cases.
+/// Expands to a plugin's name and the text of its cases.
 macro_rules! cases {
     ($plugin:literal) => {
         (
@@ -16,7 +16,7 @@ macro_rules! cases {
     };
 }
 
-/// The component of the built-in plugin of that name.
+/// Returns the component of the built-in plugin with that name.
 pub fn component(name: &str) -> Option<&'static [u8]> {
     PLUGINS
         .iter()
@@ -24,7 +24,7 @@ pub fn component(name: &str) -> Option<&'static [u8]> {
         .map(|(_, component)| *component)
 }
 
-/// Name and cases of each built-in plugin: what `cairn plugin test` runs.
+/// Name and cases of each built-in plugin, which `cairn plugin test` runs.
 pub const CASES: &[(&str, &str)] = &[
     cases!("inject"),
     cases!("extract-volume-request"),
@@ -36,7 +36,7 @@ pub const CASES: &[(&str, &str)] = &[
     cases!("greet"),
 ];
 
-/// The cases of the built-in plugin of that name, as TOML.
+/// Returns the cases of the built-in plugin with that name, as TOML.
 pub fn cases(name: &str) -> Option<&'static str> {
     CASES
         .iter()

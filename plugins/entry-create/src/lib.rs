@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EntryCreate {
-    /// The status that a volume gets when a rollback keeps it. An empty text leaves the status as it is, also `creating`,
-    /// from which nothing leads on unless a later task has run, whose revert changes it.
+    /// The status of a volume that a rollback keeps. An empty string leaves the status unchanged, including `creating`,
+    /// which then remains unless the revert of a later task changes it.
     #[serde(default = "kept_status")]
     pub kept_status: String,
 }
@@ -19,7 +19,7 @@ fn kept_status() -> String {
     "error".to_owned()
 }
 
-/// The columns, as the tasks before checked them. They are not looked into here.
+/// The columns, as validated by earlier tasks. This task does not check them.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Inputs {
     availability_zone: Value,
@@ -38,7 +38,7 @@ pub struct Inputs {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Output {
     volume_id: String,
-    /// What was asked for, with the new id.
+    /// The requested properties, with the new id.
     volume_properties: Value,
     /// The whole row.
     volume: Value,
@@ -81,8 +81,8 @@ impl Task for EntryCreate {
         })
     }
 
-    /// Destroys the row, unless quota was committed for it: then it stays, in `kept_status`, for its owner to see and to
-    /// delete.
+    /// Destroys the row. If quota was committed for it, sets its status to `kept_status` instead and keeps it, so that
+    /// its owner can see and delete it.
     fn revert(&self, outcome: Outcome, _cause: &Failure) -> Result<Disposition, Error> {
         let Some(output) = outcome.result::<Output>()? else {
             return Ok(Disposition::Keep);

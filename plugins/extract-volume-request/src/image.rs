@@ -1,4 +1,4 @@
-//! Whether an image fits the volume.
+//! Checks that an image fits the volume.
 
 use cairn_plugin::{Error, ensure};
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub(crate) fn check_fits(image: &Value, size: i64) -> Result<(), Error> {
             format!("the image's size is not known: {}", image["size"]),
         )
     })?;
-    // Rounded up: the last byte takes a whole GiB.
+    // Rounded up to whole GiB.
     let gib = bytes.div_euclid(GIB) + i64::from(bytes.rem_euclid(GIB) > 0);
     ensure!(
         gib <= size,

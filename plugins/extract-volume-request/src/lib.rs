@@ -1,8 +1,8 @@
-//! Checks a request for a volume and derives what it leaves out.
+//! Validates a request for a volume and derives the values that it omits.
 //!
-//! The checks come in a fixed order, for the first that fails is the one that the caller is told of: what excludes each
-//! other, policy, the state of the source, size, image, zone, type, encryption key, QoS specs, metadata. Each has a
-//! module of its own, which asks the host for nothing; this one does the asking.
+//! The checks have a fixed order, because the first one that fails determines the error: mutually exclusive sources,
+//! policy, the state of the source, size, image, zone, type, encryption key, QoS specs, metadata. Each has its own
+//! module, which calls no lookups; this module calls the host.
 
 mod image;
 mod metadata;
@@ -23,10 +23,10 @@ use source::{Row, Sources};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtractVolumeRequest {
-    /// What policy is asked.
+    /// The action that the policy rules are evaluated for.
     #[serde(default = "volume_create")]
     pub action: String,
-    /// Puts a volume where its source is, and refuses any other zone.
+    /// Places a volume in the zone of its source, and rejects any other zone.
     #[serde(default = "yes")]
     pub cloned_volume_same_az: bool,
 }
@@ -39,14 +39,14 @@ fn yes() -> bool {
     true
 }
 
-/// The request. Snapshots, volumes and the type are whole objects, null where the request names none.
+/// The request. Snapshots, volumes and the type are whole objects; they are null if the request names none.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Inputs {
     availability_zone: Option<String>,
     image_id: Option<String>,
-    /// Any JSON: a wrong type is told after the checks that come before it.
+    /// Any JSON: a wrong type is reported only after the earlier checks.
     metadata: Value,
-    /// In GiB; any JSON, read as leniently as the metadata.
+    /// In GiB; any JSON, for the same reason as the metadata.
     size: Value,
     snapshot: Option<Row>,
     source_volume: Option<Row>,
@@ -54,7 +54,7 @@ pub struct Inputs {
     backup_source_volume: Option<Row>,
 }
 
-/// What is to be made.
+/// The validated properties of the volume.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Output {
     availability_zone: String,
@@ -62,7 +62,7 @@ pub struct Output {
     size: i64,
     snapshot_id: Option<String>,
     source_volid: Option<String>,
-    /// The type that was asked for, else the default one; an empty object when there is neither.
+    /// The requested type, or the default one; an empty object when there is neither.
     volume_type: Value,
     volume_type_id: Option<String>,
     encryption_key_id: Option<String>,
@@ -113,7 +113,7 @@ impl Task for ExtractVolumeRequest {
 }
 
 impl ExtractVolumeRequest {
-    /// Where the volume goes.
+    /// Returns the zone of the volume.
     fn place(&self, asked: Option<String>, sources: Sources<'_>) -> Result<String, Error> {
         let zone = asked
             .or_else(|| sources.zone())
@@ -126,7 +126,8 @@ impl ExtractVolumeRequest {
     }
 }
 
-/// The type that was asked for. The default one, or an empty type, when nothing else says what type the volume gets.
+/// Returns the requested type. If the request and its sources determine no type, returns the default one or an empty
+/// object.
 fn choose_type(asked: Option<Row>, sources: Sources<'_>) -> Result<Option<Row>, Error> {
     if asked.as_ref().is_some_and(|asked| !asked.is_empty()) || sources.has_content() {
         return Ok(asked);
@@ -137,7 +138,7 @@ fn choose_type(asked: Option<Row>, sources: Sources<'_>) -> Result<Option<Row>, 
     }
 }
 
-/// A key of the volume's own when its type is encrypted: keys are deleted with their volume, so none is shared.
+/// Creates a separate key if the type is encrypted. Keys are deleted with their volume, so volumes cannot share one.
 fn make_key(volume_type_id: Option<&str>, sources: Sources<'_>) -> Result<Option<String>, Error> {
     let Some(volume_type_id) = volume_type_id else {
         return Ok(None);

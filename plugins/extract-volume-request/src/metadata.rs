@@ -1,14 +1,14 @@
-//! What a caller may attach to a volume.
+//! Checks the metadata that a caller attaches to a volume.
 
 use cairn_plugin::{Error, bail, ensure};
 use serde_json::Value;
 
 use crate::python::is_true;
 
-/// The longest key, and the longest value, in characters.
+/// The maximal length of a key and of a value, in characters.
 const LONGEST: usize = 255;
 
-/// Checks that metadata is an object of short texts under short names. Nothing, in any form, is fine.
+/// Checks that metadata is an object whose keys and string values are short. Any empty value passes.
 pub(crate) fn check(metadata: &Value) -> Result<(), Error> {
     if !is_true(metadata) {
         return Ok(());
@@ -43,7 +43,7 @@ pub(crate) fn check(metadata: &Value) -> Result<(), Error> {
 }
 
 fn fits(text: &str) -> bool {
-    // Bytes are the cheap upper bound of what counts, which is characters.
+    // The length in bytes is a cheap upper bound of the length in characters.
     text.len() <= LONGEST || text.chars().count() <= LONGEST
 }
 

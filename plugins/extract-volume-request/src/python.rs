@@ -1,8 +1,9 @@
-//! What Python 2 makes of a value: the callers of the original sent sizes as text, and its checks let some through.
+//! Converts values as Python 2 does: the callers of the original implementation sent sizes as strings, and its checks
+//! accepted some of them.
 
 use serde_json::Value;
 
-/// Whether `if value` would be taken.
+/// Returns whether Python's `if value` would hold.
 pub(crate) fn is_true(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -14,7 +15,7 @@ pub(crate) fn is_true(value: &Value) -> bool {
     }
 }
 
-/// The value as a whole number that fits 64 bits: what `int(value)` gives, else `int(float(value))`.
+/// Returns the value as an integer that fits 64 bits: the result of `int(value)`, or else of `int(float(value))`.
 pub(crate) fn as_int(value: &Value) -> Option<i64> {
     match value {
         Value::Bool(b) => Some(i64::from(*b)),
@@ -27,9 +28,9 @@ pub(crate) fn as_int(value: &Value) -> Option<i64> {
     }
 }
 
-/// Towards zero; nothing for what is no number or out of range.
+/// Truncates towards zero; `None` for a value that is not finite or out of range.
 fn truncate(number: f64) -> Option<i64> {
-    // Below 2^63, the first float that is out of range, every float fits.
+    // 2^63 is the first float out of range; every smaller float fits.
     let fits = number.is_finite() && number.abs() < 9_223_372_036_854_775_808.0;
     #[allow(clippy::cast_possible_truncation)]
     fits.then_some(number as i64)

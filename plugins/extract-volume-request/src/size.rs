@@ -1,4 +1,4 @@
-//! How large the volume gets.
+//! Determines the size of the volume.
 
 use cairn_plugin::{Error, ensure};
 use serde_json::Value;
@@ -6,9 +6,9 @@ use serde_json::Value;
 use crate::python::{as_int, is_true};
 use crate::source::{Row, Sources};
 
-/// The size in GiB: the one asked for, else that of the source, which it must not fall short of.
+/// Returns the size in GiB: the requested one, or else that of the source. It must not be smaller than the source.
 pub(crate) fn extract(asked: &Value, sources: Sources<'_>) -> Result<i64, Error> {
-    // A source volume comes before a snapshot; only one of them is ever given.
+    // A source volume takes precedence over a snapshot; a request names only one of them.
     let source = match (sources.full_volume(), sources.full_snapshot()) {
         (Some(volume), _) => Some(("volume", column(volume, "size"))),
         (None, Some(snapshot)) => Some(("snapshot", column(snapshot, "volume_size"))),

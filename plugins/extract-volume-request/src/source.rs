@@ -1,17 +1,18 @@
-//! What a volume is made from: nothing, an image, a snapshot, another volume, or a volume that a backup was made of.
+//! Reads the source of a volume: nothing, an image, a snapshot, another volume, or the volume that a backup was made
+//! of.
 //!
-//! An empty object is there, and yet says nothing: it counts where the request is asked what it names, and does not
-//! count where its content is wanted.
+//! An empty object counts as given when the request is checked for mutually exclusive sources, but as absent when its
+//! content is needed.
 
 use cairn_plugin::{Error, bail};
 use serde_json::{Map, Value};
 
 use crate::Inputs;
 
-/// A row of the database, as the flow was handed it.
+/// A row of the database, as passed to the flow.
 pub(crate) type Row = Map<String, Value>;
 
-/// The rows from which the volume takes what the request leaves out.
+/// The rows that supply the values that the request omits.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sources<'a> {
     pub(crate) snapshot: Option<&'a Row>,
@@ -19,7 +20,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) backup: Option<&'a Row>,
 }
 
-/// At most one of snapshot, image and source volume.
+/// Checks that at most one of snapshot, image and source volume is given.
 pub(crate) fn check_exclusive(inputs: &Inputs) -> Result<(), Error> {
     let given: Vec<&str> = [
         ("snapshot", inputs.snapshot.is_some()),
@@ -40,43 +41,43 @@ pub(crate) fn check_exclusive(inputs: &Inputs) -> Result<(), Error> {
 }
 
 impl<'a> Sources<'a> {
-    /// The snapshot, if it says anything.
+    /// Returns the snapshot, if it is not empty.
     pub(crate) fn full_snapshot(self) -> Option<&'a Row> {
         self.snapshot.filter(|row| !row.is_empty())
     }
 
-    /// The source volume, if it says anything.
+    /// Returns the source volume, if it is not empty.
     pub(crate) fn full_volume(self) -> Option<&'a Row> {
         self.volume.filter(|row| !row.is_empty())
     }
 
-    /// Whether a snapshot or a volume says anything. A backup does not count.
+    /// Returns whether a snapshot or a source volume is not empty. A backup does not count.
     pub(crate) fn has_content(self) -> bool {
         self.full_snapshot().or(self.full_volume()).is_some()
     }
 
-    /// The id of the snapshot, which must be available.
+    /// Returns the id of the snapshot, which must be available.
     pub(crate) fn snapshot_id(self) -> Result<Option<String>, Error> {
         self.full_snapshot()
             .map(|row| usable("InvalidSnapshot", "snapshot", row, &["available"]))
             .transpose()
     }
 
-    /// The id of the source volume, which must be available or in use.
+    /// Returns the id of the source volume, which must be available or in use.
     pub(crate) fn volume_id(self) -> Result<Option<String>, Error> {
         self.full_volume()
             .map(|row| usable("InvalidVolume", "volume", row, &["available", "in-use"]))
             .transpose()
     }
 
-    /// Where the source is: the snapshot's volume first.
+    /// Returns the zone of the source: that of the snapshot's volume takes precedence.
     pub(crate) fn zone(self) -> Option<String> {
         self.snapshot_zone()
             .or_else(|| self.volume_zone())
             .map(str::to_owned)
     }
 
-    /// Where the volume of the snapshot is.
+    /// Returns the zone of the snapshot's volume.
     pub(crate) fn snapshot_zone(self) -> Option<&'a str> {
         self.snapshot?
             .get("volume")?
@@ -84,12 +85,12 @@ impl<'a> Sources<'a> {
             .as_str()
     }
 
-    /// Where the source volume is.
+    /// Returns the zone of the source volume.
     pub(crate) fn volume_zone(self) -> Option<&'a str> {
         self.volume?.get("availability_zone")?.as_str()
     }
 
-    /// The key with which the source is encrypted.
+    /// Returns the encryption key of the source.
     pub(crate) fn encryption_key_id(self) -> Result<Option<&'a str>, Error> {
         match self.snapshot.or(self.volume).or(self.backup) {
             Some(row) => text("encryption_key_id", row),
@@ -98,7 +99,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// A column that holds text or nothing.
+/// Returns a column that must be text or null.
 pub(crate) fn text<'a>(column: &str, row: &'a Row) -> Result<Option<&'a str>, Error> {
     match row.get(column) {
         None | Some(Value::Null) => Ok(None),
@@ -107,7 +108,7 @@ pub(crate) fn text<'a>(column: &str, row: &'a Row) -> Result<Option<&'a str>, Er
     }
 }
 
-/// The id of a row that is in one of these states.
+/// Returns the id of a row, which must be in one of these states.
 fn usable(kind: &str, what: &str, row: &Row, states: &[&str]) -> Result<String, Error> {
     let Some(id) = text("id", row)? else {
         bail!(kind, "the {what} has no id")

@@ -1,4 +1,4 @@
-//! The order of the checks, and what is asked of the host. Each check has its own tests beside it.
+//! Tests the order of the checks, and the calls of the host. The tests of each check are in its own module.
 
 use cairn_plugin::testing::FakeHost;
 use serde_json::{Value, json};

@@ -1,13 +1,13 @@
-//! Which type the volume gets.
+//! Determines the type of the volume.
 
 use cairn_plugin::{Error, log};
 
 use crate::source::{Row, Sources, text};
 
-/// The id of the volume's type, if it has one.
+/// Returns the id of the volume's type, if it has one.
 ///
-/// A snapshot, and a volume that a backup was made of, keep their type whatever is asked for. A source volume gives
-/// its type only when none is asked for.
+/// The type of a snapshot, or of the volume that a backup was made of, overrides the requested type. The type of a
+/// source volume is used only when none is requested.
 pub(crate) fn id(asked: Option<&Row>, sources: Sources<'_>) -> Result<Option<String>, Error> {
     let asked = asked.filter(|asked| !asked.is_empty());
     let row = match (asked, sources.full_volume()) {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
     use crate::tests::row;
 
-    /// The id when `asked` is asked for of these sources, and whether a warning was logged.
+    /// Returns the id when `asked` is requested with these sources, and whether a warning was logged.
     fn id_of(
         asked: Option<&str>,
         snapshot: bool,

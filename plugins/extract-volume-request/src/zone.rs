@@ -1,10 +1,10 @@
-//! Whether the volume may be where it is to go.
+//! Checks the zone of the volume.
 
 use cairn_plugin::{Error, ensure};
 
 use crate::source::Sources;
 
-/// The host's verdict as an error.
+/// Converts the host's answer to an error.
 pub(crate) fn check_valid(zone: &str, valid: bool) -> Result<(), Error> {
     ensure!(
         valid,
@@ -14,7 +14,7 @@ pub(crate) fn check_valid(zone: &str, valid: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// A volume stays in the zone of what it is made from. A source without a zone binds nothing.
+/// Checks that a volume is in the zone of its source. A source without a zone imposes nothing.
 pub(crate) fn check_same(zone: &str, sources: Sources<'_>) -> Result<(), Error> {
     for (what, source) in [
         ("snapshot", sources.snapshot_zone()),

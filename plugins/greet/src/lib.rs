@@ -1,4 +1,4 @@
-//! Puts a greeting in a collection of records: the task of the first flow that `cairn init` writes.
+//! Stores a greeting in a collection of records: the task of the first flow that `cairn init` creates.
 
 use cairn_plugin::records::{self, Expect};
 use cairn_plugin::{Error, Task, Wiring, bail, context};
@@ -6,16 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Greets by a word.
+/// Greets a person by name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Greet {
-    /// What is said before the name, such as `Hello`. In lower case it is the name of the result.
+    /// The word before the name, such as `Hello`. In lower case it is the name of the result.
     pub word: String,
-    /// The collection that the greeting is put in.
+    /// The collection in which the greeting is stored.
     #[serde(default = "greetings")]
     pub collection: String,
-    /// Names that are not greeted: the task fails.
+    /// Names for which the task fails.
     #[serde(default)]
     pub refuse: Vec<String>,
 }
@@ -24,7 +24,7 @@ fn greetings() -> String {
     "greetings".to_owned()
 }
 
-/// Whom to greet.
+/// The person to greet.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Inputs {
     name: Option<String>,
@@ -62,7 +62,7 @@ impl Task for Greet {
         let key = format!("{} {name}", self.word);
         records::put(&self.collection, &key, &greeting, Expect::Any)?;
         Ok(Map::from_iter([(self.result(), text.into())]))
-    } // no `revert`: the host takes the record back
+    } // no `revert`: the host undoes the record
 
     fn wiring(&self) -> Wiring {
         Wiring {
@@ -73,7 +73,7 @@ impl Task for Greet {
 }
 
 impl Greet {
-    /// The name of the result.
+    /// Returns the name of the result.
     fn result(&self) -> String {
         self.word.to_lowercase()
     }

@@ -1,17 +1,18 @@
-//! Gives the request to the flow: what the other tasks require comes from here, unless another task provides it.
+//! Makes the fields of the request available to the flow: later tasks take their inputs from here, unless another task
+//! provides them.
 
 use cairn_plugin::{Error, Task, Wiring, bail, context};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Gives the request to the flow.
+/// Makes the fields of the request available to the flow.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Inject {
-    /// Keys of the request that become results; null where the request lacks one.
+    /// Keys of the request that become results; null if the request lacks one.
     pub provides: Vec<String>,
-    /// Keys that become results only when the request has them.
+    /// Keys that become results only if the request contains them.
     #[serde(default)]
     pub optional: Vec<String>,
 }

@@ -1,20 +1,21 @@
-//! Does nothing until a later task fails: then the volume goes to `error`, and a source volume gets its status back.
+//! Does its work only in its revert: when a later task fails, sets the volume's status to `error` and restores the
+//! status of a source volume.
 
 use cairn_plugin::{Disposition, Error, Failure, Outcome, Task, bail, context, results, volumes};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Puts the volume into `error` when a later task fails.
+/// Sets the volume's status to `error` when a later task fails.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OnFailureChangeStatus {}
 
-/// Whose status changes.
+/// The volumes whose status a revert changes.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Inputs {
     volume_id: String,
-    /// How the volume is made: `{"type", "source_volid", "source_volstatus", …}`.
+    /// The specification of the volume: `{"type", "source_volid", "source_volstatus", …}`.
     #[serde(default)]
     volume_spec: Option<Value>,
 }
@@ -28,7 +29,7 @@ struct Kept {
 
 impl Task for OnFailureChangeStatus {
     type Inputs = Inputs;
-    /// Untyped, so that it provides nothing: what the inputs say is known from elsewhere.
+    /// Untyped, so that the task provides no names: other tasks provide these values.
     type Output = Value;
 
     fn call(&self, inputs: Inputs) -> Result<Value, Error> {
@@ -60,7 +61,7 @@ impl Task for OnFailureChangeStatus {
             Some(spec) if says_something(&spec) => Some(spec),
             _ => spec_of_another_task()?,
         };
-        // Each step is tried, whatever became of the other; the first error is told.
+        // Both steps run even if one fails; the first error is returned.
         let restored = spec.as_ref().map_or(Ok(()), restore_source);
         context::checkpoint();
         let errored = set_status(&kept.volume_id, "error");
@@ -70,7 +71,8 @@ impl Task for OnFailureChangeStatus {
     }
 }
 
-/// The first result that tells how the volume is made. A task that starts after this one knows it from the database.
+/// Returns the volume's specification from the first earlier result that has one. It is read now because it may come
+/// from a task that started after this one.
 fn spec_of_another_task() -> Result<Option<Value>, Error> {
     let specs = results::tasks()?
         .into_iter()
@@ -82,7 +84,7 @@ fn says_something(spec: &Value) -> bool {
     spec.as_object().is_some_and(|spec| !spec.is_empty())
 }
 
-/// Gives a source volume the status back that it had before it was cloned.
+/// Restores the status that a source volume had before it was cloned.
 fn restore_source(spec: &Value) -> Result<(), Error> {
     if spec["type"] != "source_vol" {
         return Ok(());
@@ -126,7 +128,7 @@ mod tests {
         FakeHost::new().answer("volumes.update", json!({}))
     }
 
-    /// Reverts, and returns which volume got which status.
+    /// Calls the revert, and returns each volume with its new status.
     fn statuses(host: &FakeHost, outcome: Outcome) -> Vec<(Value, Value)> {
         assert_eq!(
             host.revert::<OnFailureChangeStatus>(outcome),

@@ -1,4 +1,5 @@
-//! Turns the reservations into usage. From here on a rollback keeps the volume, in `error`, and gives its quota back.
+//! Converts the reservations into usage. A rollback after this task keeps the volume, in `error`, and returns its
+//! quota.
 
 use cairn_plugin::quota::Delta;
 use cairn_plugin::{Disposition, Error, Failure, Outcome, Task, quota};
@@ -6,12 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Turns the reservations into usage.
+/// Converts the reservations into usage.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuotaCommit {}
 
-/// What is committed, and for which volume.
+/// The reservations to commit, and their volume.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Inputs {
     reservations: Vec<String>,
@@ -24,7 +25,7 @@ pub struct Output {
     volume_properties: Map<String, Value>,
 }
 
-/// What a revert reads of the result.
+/// The part of the result that a revert reads.
 #[derive(Debug, Deserialize)]
 struct Committed {
     volume_properties: Booked,
@@ -47,8 +48,8 @@ impl Task for QuotaCommit {
         })
     }
 
-    /// Reserves and commits the negative of what the volume counts for. The host takes no more back than this flow
-    /// committed, so a repeat changes nothing.
+    /// Reserves and commits the negative of the volume's usage. The host returns at most what this flow has committed,
+    /// so a repeat changes nothing.
     fn revert(&self, outcome: Outcome, _cause: &Failure) -> Result<Disposition, Error> {
         if let Some(Committed {
             volume_properties: booked,

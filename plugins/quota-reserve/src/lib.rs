@@ -1,4 +1,4 @@
-//! Reserves quota for a volume: one volume and its gigabytes, and the same of its type.
+//! Reserves quota for a volume: one volume and its gigabytes, both in total and of its type.
 
 mod over;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct QuotaReserve {}
 
-/// What is reserved.
+/// The volume for which quota is reserved.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Inputs {
     /// In GiB.
@@ -20,7 +20,7 @@ pub struct Inputs {
     volume_type_id: Option<String>,
 }
 
-/// Ids of the reservations, for whoever commits them.
+/// Ids of the reservations, for the task that commits them.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Output {
     reservations: Vec<String>,
@@ -43,8 +43,8 @@ impl Task for QuotaReserve {
         Ok(Output { reservations })
     }
 
-    /// Gives the reservations up. Once quota is committed there is nothing left of them: the task that committed gives
-    /// the usage back.
+    /// Releases the reservations. After a commit there is nothing to release: the revert of the committing task returns
+    /// the usage.
     fn revert(&self, outcome: Outcome, _cause: &Failure) -> Result<Disposition, Error> {
         if let Some(output) = outcome.result::<Output>()?
             && !context::quota_committed()

@@ -1,9 +1,9 @@
-//! Which error tells a caller that quota is over.
+//! Converts an over-quota error to the one that the caller is shown.
 
 use cairn_plugin::Error;
 use cairn_plugin::quota::{OverQuota, QuotaError};
 
-/// The error for a volume of `size` GiB. Too little space is told before too many volumes.
+/// Returns the error for a volume of `size` GiB. Exceeded gigabytes take precedence over an exceeded number of volumes.
 pub(crate) fn explain(over: OverQuota, size: i64) -> Error {
     let is_over = |resource: &str| over.overs.iter().any(|name| counts(name, resource));
     let usage = |resource: &str| over.usages.iter().find(|usage| usage.resource == resource);
@@ -17,7 +17,7 @@ pub(crate) fn explain(over: OverQuota, size: i64) -> Error {
         return Error::new("VolumeSizeExceedsAvailableQuota", message);
     }
     if is_over("volumes") {
-        // The limit on all volumes, also when only that of the type is over; null and -1 are unlimited.
+        // The limit on all volumes, even when only that of the type is exceeded; null and -1 mean unlimited.
         let allowed = usage("volumes").and_then(|usage| usage.limit);
         let message = format!(
             "one volume more exceeds the quota of the project (over: {})",
@@ -28,7 +28,7 @@ pub(crate) fn explain(over: OverQuota, size: i64) -> Error {
     QuotaError::Over(over).into()
 }
 
-/// Whether `name` is `resource`, of all volume types or of one. Not told by a part of the name: the count of the
+/// Returns whether `name` is `resource` itself or the same of one volume type. A substring would not do: the number of
 /// volumes of a type called `gigabytes` is `volumes_gigabytes`.
 fn counts(name: &str, resource: &str) -> bool {
     name.strip_prefix(resource)

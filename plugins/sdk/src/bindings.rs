@@ -1,9 +1,9 @@
-//! What `wit-bindgen` makes of `wit/`, and nothing else.
+//! Bindings that `wit-bindgen` generates from `wit/`.
 //!
-//! What every plugin exports, with all that it may import, is here; what its kind exports besides is in a module each, for
-//! a macro makes one component of two worlds. Generated for every target: native tests use the same types and the same
-//! entry points. The imports of `cairn::plugin` work in a component only; `crate::host` is what the rest of the crate
-//! calls.
+//! This module has the exports common to all plugins, and all imports. The exports of one kind of plugin are in a
+//! submodule each, because an export macro combines two worlds into one component. The bindings are generated for every
+//! target, so native tests use the same types and entry points. The imports in `cairn::plugin` work only inside a
+//! component; the rest of the crate calls `crate::host`.
 #![allow(missing_docs, clippy::all)]
 
 pub mod policy;

@@ -1,4 +1,4 @@
-//! Why a task could not do its work.
+//! The error that a plugin returns.
 
 use std::fmt;
 
@@ -6,11 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::bindings::cairn::plugin::types;
 
-/// What went wrong: for code (`kind`), for people (`message`), and in detail (`details`).
+/// An error: a machine-readable `kind`, a `message` for people, and `details`.
 ///
-/// The kind is one word in UpperCamelCase. Coin your own, or use one that flows know already, such as `InvalidInput`.
-/// The message is one sentence that names what is wrong, where, and the fix. Details are the values that the message
-/// was made of.
+/// The kind is one word in UpperCamelCase: your own, or an established one such as `InvalidInput`. The message is one
+/// sentence that names the problem, the place and the fix. The details are the values in the message.
 ///
 /// ```
 /// use cairn_plugin::Error;
@@ -27,7 +26,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error without details.
+    /// Creates an error without details.
     pub fn new(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -36,29 +35,29 @@ impl Error {
         }
     }
 
-    /// Adds one detail. A key that is there already gets the new value.
+    /// Adds one detail, replacing the value of a key that is already present.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.details.insert(key.into(), value.into());
         self
     }
 
-    /// Whether the error is of this kind.
+    /// Returns whether the error is of this kind.
     pub fn is(&self, kind: &str) -> bool {
         self.kind == kind
     }
 
-    /// One word that code may compare.
+    /// Returns the kind: one word for code to compare.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// One sentence for a person.
+    /// Returns the message: one sentence for a person.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The values that the message was made of; empty when there are none.
+    /// Returns the values in the message; empty when there are none.
     pub fn details(&self) -> &Map<String, Value> {
         &self.details
     }
@@ -74,7 +73,7 @@ impl std::error::Error for Error {}
 
 impl From<types::Error> for Error {
     fn from(error: types::Error) -> Self {
-        // The contract says "one JSON object"; a host that breaks it costs the details, not the error.
+        // The contract says "one JSON object". If a host breaks it, the details are lost, but not the error.
         let details = error
             .details
             .and_then(|json| serde_json::from_str(&json).ok())
@@ -98,7 +97,7 @@ impl From<Error> for types::Error {
     }
 }
 
-/// Stops the compiler at a kind that is not one word in UpperCamelCase.
+/// Fails compilation if the kind is not one word in UpperCamelCase.
 #[doc(hidden)]
 pub const fn checked_kind(kind: &str) -> &str {
     let letters = kind.as_bytes();
@@ -117,7 +116,7 @@ pub const fn checked_kind(kind: &str) -> &str {
     kind
 }
 
-/// Makes an [`Error`](crate::Error) of a kind, with a formatted message. A kind that is a literal must be one word in
+/// Creates an [`Error`](crate::Error) of a kind, with a formatted message. A kind that is a literal must be one word in
 /// UpperCamelCase, or the plugin does not compile.
 ///
 /// ```
@@ -144,7 +143,7 @@ macro_rules! error {
     };
 }
 
-/// Returns an [`error!`](crate::error) of a kind, with a formatted message.
+/// Returns from the function with an [`error!`](crate::error) of a kind, with a formatted message.
 ///
 /// ```
 /// # use cairn_plugin::{Error, bail};
@@ -166,7 +165,7 @@ macro_rules! bail {
     };
 }
 
-/// Returns an [`error!`](crate::error) of a kind unless the condition holds.
+/// Returns from the function with an [`error!`](crate::error) of a kind unless the condition holds.
 ///
 /// ```
 /// # use cairn_plugin::{Error, ensure};

@@ -1,4 +1,5 @@
-//! From the functions that a component exports to a [`Task`], and back; what every kind of plugin says about itself.
+//! Adapts a [`Task`] to the functions that a component exports, and implements the self-description of every kind of
+//! plugin.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -9,7 +10,7 @@ use crate::bindings::task::exports::cairn::plugin::task;
 use crate::host::{context, types};
 use crate::{Disposition, Error, Failure, Outcome, Task, Wiring, json};
 
-/// What [`export!`](crate::export) and its sisters say about the crate that they are called in.
+/// The facts about a crate that [`export!`](crate::export), `export_policy!` and `export_validator!` generate.
 #[doc(hidden)]
 pub trait Package {
     /// The task, policy or validator.
@@ -17,13 +18,13 @@ pub trait Package {
     const NAME: &'static str;
     const VERSION: (u32, u32);
 
-    /// How it is wired. Only tasks are.
+    /// Returns the plugin's wiring, which only tasks have.
     fn wiring(_plugin: &Self::Plugin) -> Wiring {
         Wiring::default()
     }
 }
 
-/// A part of a version, as Cargo spells it. Evaluated while the plugin is compiled.
+/// Parses a part of the crate's version at compile time.
 #[doc(hidden)]
 pub const fn version_part(digits: &str) -> u32 {
     match u32::from_str_radix(digits, 10) {
@@ -83,16 +84,16 @@ where
     }
 }
 
-/// A task, policy or validator with its settings.
+/// Deserializes a task, policy or validator from its settings.
 pub(crate) fn configured<T: DeserializeOwned>(settings: &str) -> Result<T, Error> {
     json::from_text("InvalidSettings", "the settings", settings)
 }
 
-/// A call by its settings and its inputs.
+/// A function that calls a task, given its settings and inputs.
 #[doc(hidden)]
 pub type Call = fn(&str, &str) -> Result<String, Error>;
 
-/// One call, in the text that crosses the boundary.
+/// Calls a task, given the JSON texts that cross the component boundary.
 #[doc(hidden)]
 pub fn call<T: Task>(settings: &str, inputs: &str) -> Result<String, Error> {
     let task = configured::<T>(settings)?;
@@ -101,14 +102,15 @@ pub fn call<T: Task>(settings: &str, inputs: &str) -> Result<String, Error> {
         .map_err(|error| Error::new("ResultInvalid", format!("the result: {error}")))
 }
 
-/// Makes a component of the crate: exports a type that implements [`Task`](crate::Task) as the plugin that bears the
-/// crate's name and the first two parts of its version.
+/// Exports a type that implements [`Task`](crate::Task) as a component. The plugin has the crate's name and the first
+/// two parts of its version.
 ///
-/// Once a crate, at its top level. Exports nothing where the target is not `wasm32`, so that the crate can be tested.
+/// Use it once per crate, at its top level. It exports nothing on targets other than `wasm32`, so that the crate can be
+/// tested natively.
 #[macro_export]
 macro_rules! export {
     ($task:ty) => {
-        // Checked on every target, where it also keeps the compiler from calling the task unused.
+        // Type-checked on every target, which also avoids an unused-code warning for the task.
         const _: $crate::guest::Call = $crate::guest::call::<$task>;
 
         #[cfg(target_arch = "wasm32")]
@@ -238,7 +240,7 @@ mod tests {
             },
         };
         let host = FakeHost::new().settings(json!({"times": 3}));
-        // The result fits no `Output`: the default revert never looks at it.
+        // This result does not deserialize as `Output`; the default revert does not read it.
         let outcome = task::Outcome::Completed("null".into());
         let disposition = host.run(|| <Plugin as task::Guest>::revert(outcome, cause));
         assert_eq!(disposition, Ok(task::Disposition::Undo));

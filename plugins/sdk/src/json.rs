@@ -1,14 +1,14 @@
-//! JSON into types, with errors that say where it does not fit.
+//! Deserializes JSON, with errors that name the path of the offending value.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::Error;
 
-/// Reads the text of one JSON document. `what` names it in the message.
+/// Deserializes the text of one JSON document. `what` names it in the message.
 ///
-/// Straight into the type, which is what nearly every call comes to. Text that does not fit is read anew by way of a
-/// [`Value`], which says where it does not.
+/// Tries the type directly, which nearly always succeeds. If that fails, parses the text again as a [`Value`], to find
+/// the path of the error.
 pub(crate) fn from_text<T: DeserializeOwned>(
     kind: &str,
     what: &str,
@@ -22,7 +22,7 @@ pub(crate) fn from_text<T: DeserializeOwned>(
     from_value(kind, what, &value)
 }
 
-/// Reads a JSON value. `what` names it in the message.
+/// Deserializes a JSON value. `what` names it in the message.
 pub(crate) fn from_value<T: DeserializeOwned>(
     kind: &str,
     what: &str,
@@ -31,7 +31,7 @@ pub(crate) fn from_value<T: DeserializeOwned>(
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let cause = error.into_inner();
-        // serde names a missing or unknown field in its own message and leaves the path at the object that holds it.
+        // serde names a missing or unknown field in its own message, and reports the path of the enclosing object.
         if path == "." {
             Error::new(kind, format!("{what}: {cause}"))
         } else {

@@ -1,17 +1,17 @@
-//! What the author of a Cairn plugin depends on: one trait, one macro, and the host's capabilities.
+//! The SDK for Cairn plugins: one trait per kind of plugin, one macro to export it, and the functions of the host.
 //!
-//! From nothing to a tested plugin, step by step: [`tutorial`].
+//! For a step-by-step introduction see the [`tutorial`].
 //!
-//! A plugin is a WebAssembly component that implements one task of a flow. Its types say how it is wired: the fields of
-//! [`Task::Inputs`] are what earlier tasks must provide, those of [`Task::Output`] are what it provides itself, and
-//! the fields of the task are its settings.
+//! A plugin is a WebAssembly component that implements one task of a flow. The wiring follows from its types: the
+//! fields of [`Task::Inputs`] are provided by earlier tasks, the fields of [`Task::Output`] are provided to later ones,
+//! and the fields of the task are its settings.
 //!
 //! ```
 //! use cairn_plugin::{Error, Task, bail, log};
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
-//! /// Greets whom the request names.
+//! /// Greets the person whom the request names.
 //! #[derive(Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct Greet {
@@ -22,7 +22,7 @@
 //! #[derive(Deserialize, JsonSchema)]
 //! struct Inputs {
 //!     name: String,
-//!     #[serde(default)] // optional: left out when no earlier task knows it
+//!     #[serde(default)] // optional: omitted when no earlier task provides it
 //!     title: Option<String>,
 //! }
 //!
@@ -43,11 +43,11 @@
 //!         log::info(format!("greeting {}", inputs.name));
 //!         Ok(Output { text: format!("{}, {title}{}!", self.greeting, inputs.name) })
 //!     }
-//! } // no `revert`: what a task changes through the host, the host undoes
+//! } // no `revert`: the host undoes the changes that a task makes through it
 //!
 //! cairn_plugin::export!(Greet);
 //!
-//! // In a test, on any machine: a fake host that says what it is told, and remembers what it was asked.
+//! // In a test, on any machine: a fake host that returns scripted answers and records the calls.
 //! use cairn_plugin::testing::FakeHost;
 //! use serde_json::json;
 //!
@@ -57,14 +57,14 @@
 //! assert!(host.call::<Greet>(json!({"name": ""})).unwrap_err().is("InvalidInput"));
 //! ```
 //!
-//! A plugin may also decide whether a caller may do something, see [`Policy`], or check a request before any task runs, see
-//! [`Validator`].
+//! A plugin may also decide whether a caller may perform an action (see [`Policy`]), or check a request before any task
+//! runs (see [`Validator`]).
 //!
 //! Build it as a `cdylib` with `cargo build --release --target wasm32-wasip2`, and name the file in a manifest. The
-//! linker drops every import that is not used, so the manifest grants a plugin what it calls and no more.
+//! linker drops unused imports, so the manifest only has to grant the interfaces that the plugin calls.
 //!
-//! A panic ends the call as a trap: the task fails with the kind `Trap`, and its effects are undone. Return an [`Error`]
-//! where something can go wrong that a person should read about.
+//! A panic ends the call as a trap: the task fails with the kind `Trap`, and its effects are undone. Return an
+//! [`Error`] for a failure that the caller or the operator should be able to read.
 #![warn(missing_docs)]
 
 #[doc(hidden)]
@@ -88,7 +88,7 @@ pub mod tutorial;
 pub mod validator;
 mod wiring;
 
-/// The imports: the host's own in a component, and the fake's in a native test, with the same signatures.
+/// The imports: the host's in a component, the fake host's in a native test, with the same signatures.
 #[cfg(target_arch = "wasm32")]
 use bindings::cairn::plugin as host;
 #[cfg(not(target_arch = "wasm32"))]

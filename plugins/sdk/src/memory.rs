@@ -1,6 +1,5 @@
-//! Memory of a plugin that is built without WASI. An instance lives for one call, and growing its memory costs more than the
-//! call: so the allocator begins with what is left of the memory that the instance starts with. (The one of the standard library
-//! leaves that unused on this target.)
+//! Allocator of a plugin that is built without WASI. An instance lives for one call, and growing its memory costs more than the call. So
+//! the allocator first uses the unused part of the initial memory, which the standard library's allocator ignores on this target.
 
 use core::alloc::Layout;
 use core::arch::wasm32::{memory_grow, memory_size};
@@ -17,11 +16,11 @@ static ALLOCATOR: TalcSyncCell<Memory, WasmBinning> =
     TalcSyncCell::new_wasm(Memory { started: false });
 
 unsafe extern "C" {
-    /// Where the linker puts nothing more.
+    /// End of the data that the linker placed.
     static __heap_base: u8;
 }
 
-/// What the instance starts with, and after that as many pages more as are needed.
+/// Provides the rest of the initial memory first, and then new pages as needed.
 #[derive(Debug)]
 struct Memory {
     started: bool,
@@ -31,7 +30,7 @@ struct Memory {
 unsafe impl Source for Memory {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
         let (base, size) = if std::mem::replace(&mut talc.source.started, true) {
-            // Room for what is asked, however it is aligned, and for the allocator's own notes.
+            // The requested size at any alignment, plus the allocator's own metadata.
             let wanted = layout.size() + layout.align() + 1024;
             let pages = wanted.div_ceil(PAGE);
             let before = memory_grow::<0>(pages);
@@ -43,7 +42,7 @@ unsafe impl Source for Memory {
             let base = (&raw const __heap_base).addr();
             (base, memory_size::<0>() * PAGE - base)
         };
-        // SAFETY: nobody else has this part of the memory: it lies behind what the linker placed, or was just made.
+        // SAFETY: this memory is not in use: it lies behind the linker's data, or was just added by `memory_grow`.
         match unsafe { talc.claim(base as *mut u8, size) } {
             Some(_) => Ok(()),
             None => Err(()),

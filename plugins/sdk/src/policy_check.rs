@@ -1,4 +1,4 @@
-//! The trait of a policy, and the way from what a component exports to it.
+//! The trait of a policy, and its adapter to the functions that a component exports.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -8,18 +8,19 @@ use crate::guest::{Package, configured};
 use crate::host::{context, types};
 use crate::{Error, json};
 
-/// Whether a caller may do something: a plugin of the world `policy-plugin`.
+/// Decides whether a caller may perform an action: a plugin of the world `policy-plugin`.
 ///
-/// A manifest names it in `[[policy]]`, and then it is asked before the first task of each flow; a rule of the operator's
-/// policy file asks it with `wasm:NAME`. It changes nothing, and is offered [`context`](crate::context) and
-/// [`log`](crate::log) alone. As with a [`Task`](crate::Task), the value is the settings.
+/// A manifest names it in `[[policy]]`; the host then asks it before the first task of each flow. A rule of the
+/// operator's policy file can also ask it, with `wasm:NAME`. A policy has no effects, and can only use
+/// [`context`](crate::context) and [`log`](crate::log). As with a [`Task`](crate::Task), the fields of the type are the
+/// settings.
 ///
 /// ```
 /// use cairn_plugin::{Decision, Error, Policy, context};
 /// use schemars::JsonSchema;
 /// use serde::Deserialize;
 ///
-/// /// Small volumes for everybody, large ones for those with a role.
+/// /// Allows small volumes to everyone, and large ones to callers with a role.
 /// #[derive(Deserialize, JsonSchema)]
 /// #[serde(deny_unknown_fields)]
 /// struct LargeVolumes {
@@ -28,7 +29,7 @@ use crate::{Error, json};
 ///     role: String,
 /// }
 ///
-/// /// What of the target counts: the host says more.
+/// /// The fields of the target that this policy reads; the host sends more.
 /// #[derive(Deserialize)]
 /// struct Target {
 ///     size: u64,
@@ -60,30 +61,30 @@ use crate::{Error, json};
 /// assert_eq!(check(101), Decision::deny("101 GiB is more than 100, and needs the role `storage`"));
 /// ```
 pub trait Policy: DeserializeOwned + JsonSchema {
-    /// What is acted upon: a type with the fields that count, or [`serde_json::Value`]. There are always `project_id` and
-    /// `user_id`. A target that does not fit is an error, and so denies.
+    /// The object of the action: a type with the fields that the policy reads, or [`serde_json::Value`]. `project_id`
+    /// and `user_id` are always present. A target that does not deserialize is an error, and so denies.
     type Target: DeserializeOwned;
 
     /// Decides on `action`, such as `volume:create`, for the caller that
-    /// [`context::requester`](crate::context::requester) names. May be asked again; the same question should get the same
-    /// answer.
+    /// [`context::requester`](crate::context::requester) returns. May be asked repeatedly; the same question should get
+    /// the same answer.
     ///
     /// # Errors
-    /// An error denies, as a panic and a missed deadline do, and is told to the caller.
+    /// An error denies, as a panic and a missed deadline do. The caller is shown it.
     fn check(&self, action: &str, target: Self::Target) -> Result<Decision, Error>;
 }
 
-/// The verdict of a [`Policy`].
+/// The decision of a [`Policy`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// The caller may do it.
+    /// The caller may perform the action.
     Allow,
-    /// The caller may not, for this reason: one sentence, which the caller is shown.
+    /// The caller may not, for this reason: one sentence, shown to the caller.
     Deny(String),
 }
 
 impl Decision {
-    /// A denial with its reason.
+    /// Creates a denial with its reason.
     pub fn deny(reason: impl Into<String>) -> Self {
         Self::Deny(reason.into())
     }
@@ -103,11 +104,11 @@ where
     }
 }
 
-/// A question by its settings, its action and its target.
+/// A function that asks a policy, given its settings, the action and the target.
 #[doc(hidden)]
 pub type Check = fn(&str, &str, &str) -> Result<Decision, Error>;
 
-/// One question, in the text that crosses the boundary.
+/// Asks a policy, given the texts that cross the component boundary.
 #[doc(hidden)]
 pub fn check<P: Policy>(settings: &str, action: &str, target: &str) -> Result<Decision, Error> {
     let policy = configured::<P>(settings)?;
@@ -117,15 +118,15 @@ pub fn check<P: Policy>(settings: &str, action: &str, target: &str) -> Result<De
     )
 }
 
-/// Makes a component of the crate: exports a type that implements [`Policy`](crate::Policy) as the plugin that bears the
-/// crate's name and the first two parts of its version.
+/// Exports a type that implements [`Policy`](crate::Policy) as a component. The plugin has the crate's name and the
+/// first two parts of its version.
 ///
-/// Once a crate, at its top level, and without any other export. Exports nothing where the target is not `wasm32`, so
-/// that the crate can be tested.
+/// Use it once per crate, at its top level, and without any other export. It exports nothing on targets other than
+/// `wasm32`, so that the crate can be tested natively.
 #[macro_export]
 macro_rules! export_policy {
     ($policy:ty) => {
-        // Checked on every target, where it also keeps the compiler from calling the policy unused.
+        // Type-checked on every target, which also avoids an unused-code warning for the policy.
         const _: $crate::policy_check::Check = $crate::policy_check::check::<$policy>;
 
         #[cfg(target_arch = "wasm32")]
@@ -156,7 +157,7 @@ mod tests {
     use crate::bindings::exports::cairn::plugin::plugin;
     use crate::testing::FakeHost;
 
-    /// Denies whoever is not of the team.
+    /// Denies callers of other projects than the team's.
     #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     struct Team {

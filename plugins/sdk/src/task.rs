@@ -1,4 +1,4 @@
-//! The trait that an author implements, and what a revert is told.
+//! The trait of a task, and the arguments of its revert.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -7,34 +7,34 @@ use serde_json::Value;
 
 use crate::{Error, Wiring, json};
 
-/// Something that can be done, and undone.
+/// An action with its compensating action.
 ///
-/// The value of the task is its settings: the struct that implements this trait is what the manifest's `settings` are
-/// read into, and its schema is what they are checked against. A task without settings is an empty struct with
+/// The fields of the task are its settings: the manifest's `settings` are validated against the schema of the type that
+/// implements this trait, and deserialized into it. A task without settings is an empty struct with
 /// `#[serde(deny_unknown_fields)]`.
 pub trait Task: DeserializeOwned + JsonSchema {
-    /// What the task is given. Each field is an input that some earlier task must provide, and an `Option` field is
-    /// one that may be null. Only a field with `#[serde(default)]` may be left out. See [`Wiring`] for the exact rule.
+    /// The inputs of the task. Each field is an input that some earlier task must provide; an `Option` field may be
+    /// null. Only a field with `#[serde(default)]` may be omitted. See [`Wiring`] for the exact rule.
     type Inputs: DeserializeOwned + JsonSchema;
 
-    /// What the task provides, a field each; `()` when it provides nothing.
+    /// The values that the task provides, one per field; `()` when it provides nothing.
     type Output: Serialize + JsonSchema;
 
-    /// Does the work. Whatever it changed through the host is undone by the host when it errs or panics, so a `call`
-    /// need not clean up after itself.
+    /// Does the work. If it fails or panics, the host undoes its effects, so a `call` need not clean up after itself.
     fn call(&self, inputs: Self::Inputs) -> Result<Self::Output, Error>;
 
-    /// Takes back what `call` did. The default lets the host do it, which is enough for a task whose effects are all
-    /// the host's.
+    /// Undoes the work of `call`. By default the host undoes its effects, which suffices for a task that changes things
+    /// only through the host.
     ///
-    /// Asked for every task that was started, in a fresh instance, and perhaps more than once: a repeat must be
-    /// harmless.
+    /// The host calls it for every started task, in a fresh instance, and possibly more than once: it must be safe to
+    /// repeat.
     fn revert(&self, _outcome: Outcome, _cause: &Failure) -> Result<Disposition, Error> {
         Ok(Disposition::Undo)
     }
 
-    /// How the task is wired to those before and after it: by the fields of [`Inputs`](Task::Inputs) and
-    /// [`Output`](Task::Output), unless it depends on the settings. The same settings must give the same wiring.
+    /// Returns the wiring to the tasks before and after this one: the fields of [`Inputs`](Task::Inputs) and
+    /// [`Output`](Task::Output). Override it if the wiring depends on the settings. The same settings must give the
+    /// same wiring.
     fn wiring(&self) -> Wiring {
         Wiring::of::<Self::Inputs, Self::Output>()
     }
@@ -47,19 +47,19 @@ pub struct NoInputs {}
 /// How the `call` that is being reverted ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It returned this result. Its effects stand.
+    /// It returned this result. Its effects are in place.
     Completed(Value),
-    /// It returned this error, or the host ended it (`Trap`, `DeadlineExceeded`, …). Its effects are undone already.
+    /// It returned this error, or the host stopped it (`Trap`, `DeadlineExceeded`, …). Its effects are already undone.
     Failed(Error),
-    /// It was cut off, or its end is not known. Its effects are undone already.
+    /// It did not finish, or its end is unknown. Its effects are already undone.
     Interrupted,
 }
 
 impl Outcome {
-    /// The result of a completed call, and nothing for any other.
+    /// Returns the result of a completed call; `None` for any other outcome.
     ///
     /// # Errors
-    /// `ResultInvalid` when the result does not fit `T`: another version of the plugin may have returned it.
+    /// `ResultInvalid` when the result does not deserialize as `T`: another version of the plugin may have returned it.
     pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         match self {
             Outcome::Completed(value) => {
@@ -70,20 +70,20 @@ impl Outcome {
     }
 }
 
-/// Why the flow is being rolled back.
+/// The reason for the rollback.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
-    /// Name of the task that failed; empty when somebody asked for the rollback.
+    /// Name of the task that failed; empty when the rollback was requested.
     pub task: String,
     /// The first error, which is the flow's error.
     pub error: Error,
 }
 
-/// What becomes of the effects of the completed `call` that nobody has undone yet.
+/// The treatment of those effects of the completed `call` that have not been undone yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// The host applies their inverses, newest first.
     Undo,
-    /// They stay, and the report lists them as kept.
+    /// The effects remain, and the report lists them as kept.
     Keep,
 }

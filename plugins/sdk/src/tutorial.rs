@@ -1,17 +1,16 @@
-//! From nothing to a tested plugin. Every example on this page is compiled and run.
+//! A step-by-step introduction, from an empty folder to a tested plugin. Every example on this page is compiled and run.
 //!
-//! The plugin of the first six chapters is a task: it holds quota for a backup of a volume. The examples build on each other; in a
-//! plugin all of them stand in one `src/lib.rs`. Chapters [7](#7-a-policy) and [8](#8-a-validator) are for those who write a policy
-//! or a validator.
+//! The plugin of the first six chapters is a task that reserves quota for a backup of a volume. The examples build on each other; in a
+//! plugin they all belong in one `src/lib.rs`. Chapter [7](#7-a-policy) is about policies, chapter [8](#8-a-validator) about validators.
 //!
 //! # 1. A crate
 //!
-//! `cairn plugin new backup-quota --lang rust --with quota` makes this folder. By hand it is:
+//! `cairn plugin new backup-quota --lang rust --with quota` creates this folder. To create it by hand:
 //!
 //! ```toml
 //! [package]
-//! name = "backup-quota" # what the plugin is called
-//! version = "1.0.0"     # of which the first two parts are the plugin's
+//! name = "backup-quota" # the plugin's name
+//! version = "1.0.0"     # its first two parts are the plugin's version
 //! edition = "2024"
 //!
 //! [lib]
@@ -26,8 +25,8 @@
 //!
 //! # 2. A task
 //!
-//! A task is a type. Its fields are the settings, the fields of [`Task::Inputs`](crate::Task::Inputs) are what earlier tasks
-//! must provide, and those of [`Task::Output`](crate::Task::Output) are what it provides to later ones:
+//! A task is a type. Its fields are the settings, the fields of [`Task::Inputs`](crate::Task::Inputs) are provided by earlier tasks, and
+//! those of [`Task::Output`](crate::Task::Output) are provided to later ones:
 //!
 //! ```
 //! use cairn_plugin::quota::{self, Delta};
@@ -35,7 +34,7 @@
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
-//! /// Holds quota for a backup.
+//! /// Reserves quota for a backup.
 //! #[derive(Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct BackupQuota {
@@ -79,15 +78,15 @@
 //! cairn_plugin::export!(BackupQuota);
 //! ```
 //!
-//! [`ensure!`](crate::ensure), [`bail!`](crate::bail) and [`error!`](crate::error) make errors. A kind is one word in UpperCamelCase,
-//! which the compiler checks. The functions of the host are modules of this crate: [`quota`](crate::quota),
-//! [`volumes`](crate::volumes), [`catalog`](crate::catalog) and so on. What is not called is not imported, and need not be granted.
+//! [`ensure!`](crate::ensure), [`bail!`](crate::bail) and [`error!`](crate::error) create errors. A kind is one word in UpperCamelCase,
+//! which the compiler checks. The functions of the host are modules of this crate: [`quota`](crate::quota), [`volumes`](crate::volumes),
+//! [`catalog`](crate::catalog) and so on. Interfaces that are not called are not imported, and need no grant.
 //!
-//! # 3. The way back
+//! # 3. The revert
 //!
-//! When the call fails, the host undoes what it changed. When a *later* task fails, the host asks `revert`, and by its answer
-//! undoes what the call changed, or keeps it. There is a default, [`Undo`](crate::Disposition::Undo), and it is right for the task above. Write a
-//! `revert` of your own where what is to be done depends on more than that:
+//! When the call fails, the host undoes its effects. When a *later* task fails, the host calls `revert`, the compensating action; depending
+//! on its result, the host undoes the effects of the call or keeps them. The default, [`Undo`](crate::Disposition::Undo), is right for the
+//! task above. Implement `revert` yourself when that does not suffice:
 //!
 //! ```
 //! # use cairn_plugin::{Disposition, Error, Failure, NoInputs, Outcome, Task, context, volumes};
@@ -112,11 +111,11 @@
 //! }
 //!
 //! fn revert(&self, outcome: Outcome, _cause: &Failure) -> Result<Disposition, Error> {
-//!     // The result of a call that completed; none of one that failed or was cut off, which the host has undone already.
+//!     // The result of a completed call. `None` if the call failed or did not finish: then the host has already undone it.
 //!     let Some(output) = outcome.result::<Output>()? else {
 //!         return Ok(Disposition::Undo);
 //!     };
-//!     // For people to see: the volume does not become available again.
+//!     // Visible to people: the volume does not become available again.
 //!     volumes::update(&output.volume_id, &json!({"status": "error_backing-up"}))?;
 //!     Ok(Disposition::Keep)
 //! }
@@ -128,12 +127,12 @@
 //! # host.assert_effects(&[("volumes.update", json!({"id": "v1", "changes": {"status": "error_backing-up"}}))]);
 //! ```
 //!
-//! A revert may be tried again, and may come when nobody knows how the call ended. So it must do no harm when it is repeated, and must take
-//! every [`Outcome`](crate::Outcome).
+//! A revert may be retried, and may be called when the end of the call is unknown. So it must be safe to repeat, and must handle every
+//! [`Outcome`](crate::Outcome).
 //!
-//! # 4. Tests on your machine
+//! # 4. Native tests
 //!
-//! [`FakeHost`](crate::testing::FakeHost) answers what it is told, and remembers what it was asked. `cargo test` needs no host and no WebAssembly:
+//! [`FakeHost`](crate::testing::FakeHost) returns scripted answers and records the calls. `cargo test` needs no host and no WebAssembly:
 //!
 //! ```
 //! # use cairn_plugin::quota::{self, Delta};
@@ -170,30 +169,29 @@
 //! assert!(error.is("BackupTooLarge"));
 //! ```
 //!
-//! A task that needs the time or a random number asks [`time::now`](crate::time::now) and
-//! [`random::number`](crate::random::number), which a test sets with
-//! [`FakeHost::now`](crate::testing::FakeHost::now) and [`FakeHost::seed`](crate::testing::FakeHost::seed).
+//! A task that needs the time or a random number calls [`time::now`](crate::time::now) and [`random::number`](crate::random::number). A
+//! test sets them with [`FakeHost::now`](crate::testing::FakeHost::now) and [`FakeHost::seed`](crate::testing::FakeHost::seed).
 //!
 //! # 5. The component, on the real host
 //!
-//! `cairn plugin build` makes `backup-quota.wasm`. `cairn plugin call` calls it once, and shows what it asks of the host:
+//! `cairn plugin build` builds `backup-quota.wasm`. `cairn plugin call` calls it once, and shows its calls of the host:
 //!
 //! ```sh
 //! cairn plugin call backup-quota.wasm --inputs '{"size": 10}' --revert
 //! ```
 //!
-//! Cases in `cases/*.toml` say what should come of a call, and in which state of the database:
+//! Cases in `cases/*.toml` state the expected result of a call, and the state of the database before it:
 //!
 //! ```toml
 //! [[case]]
 //! name   = "a backup of 10 GiB"
-//! inputs = { size = 10 }          # what the task requires and is not here is null
+//! inputs = { size = 10 }          # a required input that is not listed is null
 //!
 //! [[case]]
 //! name     = "too large"
 //! settings = { largest = 5 }
 //! inputs   = { size = 10 }
-//! expect   = { error = "BackupTooLarge" }   # or { result = { … } }: what the result should hold
+//! expect   = { error = "BackupTooLarge" }   # or { result = { … } }: what the result must contain
 //!
 //! [[case]]
 //! name   = "over quota"
@@ -202,28 +200,28 @@
 //! expect = { error = "OverQuota" }
 //! ```
 //!
-//! | key | says |
+//! | key | meaning |
 //! |---|---|
-//! | `inputs`, `settings` | what the task is called with and set to; TOML has no null, so a string with the text of a JSON object is taken too |
-//! | `grants` | as in a manifest; whatever the plugin imports unless it is given |
-//! | `requester` | who asks: `user`, `project` (both `demo`), `roles`, `admin`, `quota_class` |
-//! | `host` | what the operator has set up: `default_zone`, `default_volume_type`, `policy` (rules by name), `records` (collections by name, as in `cairn.toml`) |
-//! | `state` | rows that are there: `volumes`, `snapshots`, `types`, `qos`, `encryptions`, `images`, `zones`, `quotas`, `usages`, `records` (collection -> key -> value) |
+//! | `inputs`, `settings` | the inputs and settings of the call; TOML has no null, so a string with the text of a JSON object is accepted too |
+//! | `grants` | as in a manifest; by default everything that the plugin imports |
+//! | `requester` | the caller: `user`, `project` (both `demo`), `roles`, `admin`, `quota_class` |
+//! | `host` | the operator's configuration: `default_zone`, `default_volume_type`, `policy` (rules by name), `records` (collections by name, as in `cairn.toml`) |
+//! | `state` | existing rows: `volumes`, `snapshots`, `types`, `qos`, `encryptions`, `images`, `zones`, `quotas`, `usages`, `records` (collection -> key -> value) |
 //! | `before` | tasks that ran before in the same flow: `[{ plugin = "builtin:quota-reserve" }]`, with `settings` and `grants` |
-//! | `keep` | what a revert leaves on purpose: `TABLE/ROW` or `TABLE/ROW.COLUMN`, such as `volumes/*.status`; `new` is every new row |
-//! | `varies_with` | what the task's requests may depend on: `clock`, `randomness` |
-//! | `expect` | `{ result = … }` or `{ error = "KIND" }`; success unless it is given |
+//! | `keep` | changes that a revert keeps on purpose: `TABLE/ROW` or `TABLE/ROW.COLUMN`, such as `volumes/*.status`; `new` is every new row |
+//! | `varies_with` | inputs on which the task's host calls may depend: `clock`, `randomness` |
+//! | `expect` | `{ result = … }` or `{ error = "KIND" }`; by default success |
 //!
-//! `settings`, `grants`, `requester`, `host`, `state` and `before` may stand above the first `[[case]]`, for all of them.
+//! `settings`, `grants`, `requester`, `host`, `state` and `before` may be given above the first `[[case]]`; they then apply to all cases.
 //!
-//! `cairn plugin test` runs the cases. `cairn plugin test --laws` also holds the task to what it promised: that a call and its revert
-//! leave everything as it was except what `keep` names, also when the revert is repeated, when the call fails or is cut off at any of its
-//! host calls, and when the host dies at any of them; and that the same inputs give the same requests. What breaks is shown with
-//! the shortest sequence of host calls that breaks it.
+//! `cairn plugin test` runs the cases. `cairn plugin test --laws` also verifies the guarantees of a task: a call and its revert leave
+//! everything as before, except what `keep` names, also when the revert is repeated, when the call fails or is cut off at any of its host
+//! calls, and when the host crashes at any of them; and equal inputs cause equal host calls. A violation is reported with the shortest
+//! sequence of host calls that causes it.
 //!
-//! # 6. A place in a flow
+//! # 6. Adding it to a flow
 //!
-//! An operator names the component in a manifest, and grants what it imports:
+//! An operator names the component in a manifest, and grants its imports:
 //!
 //! ```toml
 //! [plugins.backup-quota]
@@ -237,9 +235,9 @@
 //!
 //! # 7. A policy
 //!
-//! A policy says whether a caller may do something. `cairn plugin new small-ones --lang rust --world policy` makes the folder. The
-//! type's fields are the settings, as a task's are; [`Policy::Target`](crate::Policy::Target) has the fields of what is acted upon that
-//! count, and who asks is told by [`context::requester`](crate::context::requester):
+//! A policy decides whether a caller may perform an action. `cairn plugin new small-ones --lang rust --world policy` creates the folder. As
+//! with a task, the type's fields are the settings. [`Policy::Target`](crate::Policy::Target) has those fields of the target that the
+//! policy reads; [`context::requester`](crate::context::requester) returns the caller:
 //!
 //! ```
 //! use std::time::{Duration, UNIX_EPOCH};
@@ -248,13 +246,13 @@
 //! use schemars::JsonSchema;
 //! use serde::Deserialize;
 //!
-//! /// Until some day, backups are for a few.
+//! /// Allows backups only to callers with a role until a date, and to everyone afterwards.
 //! #[derive(Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct Trial {
-//!     /// The role of those few.
+//!     /// The role that is needed before the date.
 //!     role: String,
-//!     /// The first second that is for everybody, since 1970.
+//!     /// The date, in seconds since 1970.
 //!     until: u64,
 //! }
 //!
@@ -279,11 +277,11 @@
 //! cairn_plugin::export_policy!(Trial);
 //! ```
 //!
-//! The reason of a denial is for the caller: one sentence. An error denies too, as a panic and a missed deadline do, so there is no
-//! need to turn what goes wrong into a denial by hand. A policy changes nothing and is granted nothing; what it must know of a
-//! request, such as the whole volume type, is in the target already.
+//! The reason of a denial is one sentence for the caller. An error denies too, as a panic and a missed deadline do, so errors need not be
+//! converted to denials. A policy has no effects and no grants; the facts that it needs about a request, such as the whole volume type, are
+//! in the target.
 //!
-//! [`FakeHost::check`](crate::testing::FakeHost::check) asks it on your machine:
+//! [`FakeHost::check`](crate::testing::FakeHost::check) asks it in a native test:
 //!
 //! ```
 //! # use std::time::{Duration, UNIX_EPOCH};
@@ -317,7 +315,7 @@
 //! assert_eq!(ask_at(1000), Decision::Allow);
 //! ```
 //!
-//! And a case in `cases/*.toml` asks the component, in the real sandbox:
+//! A case in `cases/*.toml` asks the component, in the real sandbox:
 //!
 //! ```toml
 //! settings = { role = "tester", until = 1767225600 }   # 2026-01-01
@@ -326,8 +324,8 @@
 //! [[case]]
 //! name   = "the day before"
 //! now    = 2025-12-31T12:00:00Z
-//! expect = { deny = "not yet for all of demo" }        # part of the reason
-//! varies_with = ["clock"]                              # a day later the answer is another
+//! expect = { deny = "not yet for all of demo" }        # a part of the reason
+//! varies_with = ["clock"]                              # a day later the answer differs
 //!
 //! [[case]]
 //! name      = "for a tester"
@@ -335,26 +333,26 @@
 //! requester = { roles = ["tester"] }
 //! ```
 //!
-//! | key | says |
+//! | key | meaning |
 //! |---|---|
-//! | `settings` | what the policy is set to |
-//! | `requester` | who asks: `user`, `project` (both `demo`), `roles`, `admin`, `quota_class` |
-//! | `action` | what is to be done |
-//! | `target` | to what; `project_id` and `user_id` are the requester's unless they are given |
-//! | `now` | what the clock says; 2025-06-18T08:00:00Z unless it is given |
-//! | `varies_with` | what the answer may depend on: `clock`, `randomness` |
-//! | `expect` | `"allow"`, `"deny"`, `{ deny = "PART OF THE REASON" }` or `{ error = "KIND" }`; `"allow"` unless it is given |
+//! | `settings` | the settings of the policy |
+//! | `requester` | the caller: `user`, `project` (both `demo`), `roles`, `admin`, `quota_class` |
+//! | `action` | the action |
+//! | `target` | the target; `project_id` and `user_id` default to the requester's |
+//! | `now` | the time; by default 2025-06-18T08:00:00Z |
+//! | `varies_with` | inputs on which the answer may depend: `clock`, `randomness` |
+//! | `expect` | `"allow"`, `"deny"`, `{ deny = "PART OF THE REASON" }` or `{ error = "KIND" }`; by default `"allow"` |
 //!
-//! `settings`, `requester`, `action` and `now` may stand above the first `[[case]]`. With `--laws`, `cairn plugin test` asks each question
-//! again, at another time and with other randomness: the answer must be the same, unless `varies_with` says otherwise.
+//! `settings`, `requester`, `action` and `now` may be given above the first `[[case]]`. With `--laws`, `cairn plugin test` asks each
+//! question again, at another time and with other randomness: the answer must be the same, unless `varies_with` says otherwise.
 //!
-//! A manifest asks the policy before the first task, or a rule of the operator's policy file asks it, as in
+//! A manifest can name the policy, to be asked before the first task; or a rule of the operator's policy file can, as in
 //! `"backup:create": "rule:admin_or_owner and wasm:trial"`:
 //!
 //! ```toml
 //! [flow]
 //! name   = "backup"
-//! action = "backup:create"   # what it is asked about
+//! action = "backup:create"   # the action that the policy is asked about
 //!
 //! [plugins.trial]
 //! path     = "trial.wasm"
@@ -362,25 +360,25 @@
 //!
 //! [[policy]]
 //! plugin = "trial"
-//! mode   = "monitor"         # records what it would have denied; without it, a denial is one
+//! mode   = "monitor"         # only records denials; without this line they are enforced
 //! ```
 //!
 //! # 8. A validator
 //!
-//! A validator says what is wrong with a request, all of it. `cairn plugin new backup-names --lang rust --world validator` makes the
-//! folder. [`Validator::Inputs`](crate::Validator::Inputs) has the fields that count; a request that does not fit them is a violation
-//! that names its place by itself:
+//! A validator lists everything that is wrong with a request. `cairn plugin new backup-names --lang rust --world validator` creates the
+//! folder. [`Validator::Inputs`](crate::Validator::Inputs) has the fields that it reads; a request that does not deserialize is reported as
+//! a violation with its place:
 //!
 //! ```
 //! use cairn_plugin::{Error, Validator, Violation};
 //! use schemars::JsonSchema;
 //! use serde::Deserialize;
 //!
-//! /// Backups have names that sort by their dates.
+//! /// Requires names of backups that sort by date.
 //! #[derive(Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct BackupNames {
-//!     /// The most characters.
+//!     /// The maximal length.
 //!     most: usize,
 //! }
 //!
@@ -435,16 +433,16 @@
 //! ] }
 //! ```
 //!
-//! | key | says |
+//! | key | meaning |
 //! |---|---|
-//! | `settings` | what the validator is set to; may stand above the first `[[case]]`, for all of them |
+//! | `settings` | the settings of the validator; may be given above the first `[[case]]`, for all cases |
 //! | `inputs` | the request |
-//! | `expect` | `{ violations = [{ pointer, kind, message }] }`, all of them in order, or `{ error = "KIND" }`; no violation unless it is given |
+//! | `expect` | `{ violations = [{ pointer, kind, message }] }`, all of them in order, or `{ error = "KIND" }`; by default no violation |
 //!
-//! With `--laws` the answer must be the same when it is asked for again, at another time, with other randomness and by somebody else: a
-//! validator leans on the inputs and the settings alone.
+//! With `--laws` the answer must be the same when the question is repeated, at another time, with other randomness and for another caller:
+//! it must depend only on the inputs and the settings.
 //!
-//! A manifest names it in `[[validator]]`. All validators are asked, after the policies, and every violation is in the report.
+//! A manifest names it in `[[validator]]`. All validators are asked, after the policies, and the report contains every violation.
 //!
-//! A component that is more than one of these things has a file of cases for each, with `world = "task"`, `"policy"` or
-//! `"validator"` above its first `[[case]]`.
+//! A component that is more than one kind of plugin has one file of cases per kind, with `world = "task"`, `"policy"` or `"validator"`
+//! above its first `[[case]]`.

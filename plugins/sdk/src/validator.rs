@@ -1,4 +1,4 @@
-//! The trait of a validator, and the way from what a component exports to it.
+//! The trait of a validator, and its adapter to the functions that a component exports.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -10,11 +10,11 @@ use crate::bindings::validator::exports::cairn::plugin::validator as wit;
 use crate::guest::{Package, configured};
 use crate::host::{context, types};
 
-/// A check of a request before any task runs: a plugin of the world `validator-plugin`, which a manifest names in
+/// Checks a request before any task runs: a plugin of the world `validator-plugin`, which a manifest names in
 /// `[[validator]]`.
 ///
-/// It changes nothing, and its answer depends on nothing but the inputs and the settings. As with a
-/// [`Task`](crate::Task), the value is the settings.
+/// A validator has no effects, and its answer depends only on the inputs and the settings. As with a
+/// [`Task`](crate::Task), the fields of the type are the settings.
 ///
 /// ```
 /// use cairn_plugin::{Error, Validator, Violation};
@@ -59,34 +59,35 @@ use crate::host::{context, types};
 /// let host = FakeHost::new().settings(json!({"least": 10, "step": 10}));
 /// assert_eq!(host.validate::<Sizes>(json!({"size": 20})).unwrap(), []);
 /// assert_eq!(host.validate::<Sizes>(json!({"size": 5})).unwrap().len(), 2);
-/// // What does not fit the type is a violation too.
+/// // Inputs that do not deserialize are a violation too.
 /// assert_eq!(host.validate::<Sizes>(json!({"size": "big"})).unwrap()[0].pointer, "/size");
 /// ```
 pub trait Validator: DeserializeOwned + JsonSchema {
-    /// The inputs that count: a type with their fields, or [`serde_json::Value`]. Inputs that do not fit are a violation of
-    /// the kind `InvalidInput`, which names the place.
+    /// The inputs that the validator reads: a type with their fields, or [`serde_json::Value`]. Inputs that do not
+    /// deserialize are a violation of the kind `InvalidInput`, which names the place.
     type Inputs: DeserializeOwned;
 
-    /// Names every violation, not only the first; none accepts.
+    /// Returns every violation, not only the first; an empty list accepts the request.
     ///
     /// # Errors
-    /// An error refuses the request, as a panic and a missed deadline do.
+    /// An error rejects the request, as a panic and a missed deadline do.
     fn validate(&self, inputs: Self::Inputs) -> Result<Vec<Violation>, Error>;
 }
 
-/// One thing that is wrong with the inputs.
+/// One defect of the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Where: an RFC 6901 JSON pointer into the inputs, such as `/metadata/a~1b`; the empty pointer is the whole.
+    /// The place: an RFC 6901 JSON pointer into the inputs, such as `/metadata/a~1b`; the empty pointer is the whole
+    /// document.
     pub pointer: String,
-    /// One word in UpperCamelCase that code may compare, such as `InvalidInput`.
+    /// One word in UpperCamelCase for code to compare, such as `InvalidInput`.
     pub kind: String,
     /// One sentence for a person.
     pub message: String,
 }
 
 impl Violation {
-    /// A violation of the kind `InvalidInput`.
+    /// Creates a violation of the kind `InvalidInput`.
     pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             pointer: pointer.into(),
@@ -95,7 +96,7 @@ impl Violation {
         }
     }
 
-    /// The same violation, of another kind.
+    /// Changes the kind of the violation.
     #[must_use]
     pub fn kind(mut self, kind: impl Into<String>) -> Self {
         self.kind = kind.into();
@@ -118,11 +119,11 @@ where
     }
 }
 
-/// A question by its settings and its inputs.
+/// A function that asks a validator, given its settings and the inputs.
 #[doc(hidden)]
 pub type Validate = fn(&str, &str) -> Result<Vec<Violation>, Error>;
 
-/// One question, in the text that crosses the boundary.
+/// Asks a validator, given the texts that cross the component boundary.
 #[doc(hidden)]
 pub fn validate<V: Validator>(settings: &str, inputs: &str) -> Result<Vec<Violation>, Error> {
     let validator = configured::<V>(settings)?;
@@ -143,7 +144,7 @@ pub fn validate<V: Validator>(settings: &str, inputs: &str) -> Result<Vec<Violat
     }
 }
 
-/// A path as a JSON pointer.
+/// Converts a path to a JSON pointer.
 fn pointer(path: &Path) -> String {
     let mut pointer = String::new();
     for segment in path.iter() {
@@ -153,22 +154,22 @@ fn pointer(path: &Path) -> String {
                 pointer.push('/');
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
             }
-            // No step in the JSON, or one that nobody knows.
+            // Not a step in the JSON document, or an unknown one.
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
     pointer
 }
 
-/// Makes a component of the crate: exports a type that implements [`Validator`](crate::Validator) as the plugin that bears
-/// the crate's name and the first two parts of its version.
+/// Exports a type that implements [`Validator`](crate::Validator) as a component. The plugin has the crate's name and
+/// the first two parts of its version.
 ///
-/// Once a crate, at its top level, and without any other export. Exports nothing where the target is not `wasm32`, so
-/// that the crate can be tested.
+/// Use it once per crate, at its top level, and without any other export. It exports nothing on targets other than
+/// `wasm32`, so that the crate can be tested natively.
 #[macro_export]
 macro_rules! export_validator {
     ($validator:ty) => {
-        // Checked on every target, where it also keeps the compiler from calling the validator unused.
+        // Type-checked on every target, which also avoids an unused-code warning for the validator.
         const _: $crate::validator::Validate = $crate::validator::validate::<$validator>;
 
         #[cfg(target_arch = "wasm32")]

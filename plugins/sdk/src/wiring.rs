@@ -1,33 +1,33 @@
-//! How a task is wired to its neighbours, read from the schemas of its types.
+//! Derives the wiring of a task from the schemas of its types.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value};
 
-/// The names that a task takes and gives.
+/// The names of a task's inputs and outputs.
 ///
-/// Read from the author's types by [`Wiring::of`]:
+/// [`Wiring::of`] derives it from the author's types:
 ///
 /// | field | is |
 /// |---|---|
-/// | of the inputs, with `#[serde(default)]` | optional: left out when no earlier task's result holds it |
-/// | of the inputs, any other, also `Option<T>` | required: some earlier task must provide it; null when that task left it out |
+/// | of the inputs, with `#[serde(default)]` | optional: omitted when no earlier task's result contains it |
+/// | of the inputs, any other, also `Option<T>` | required: some earlier task must provide it; null when that task omitted it |
 /// | of the output | provided, unless `skip_serializing_if` may leave it out |
 ///
-/// The type of an `Option` field with `#[serde(default)]` must implement `Serialize`: the schema shows a default only
-/// if it can be written, and without it such a field is taken for a required one.
+/// The type of an `Option` field with `#[serde(default)]` must implement `Serialize`: the schema contains a default
+/// only if it can be serialized, and a field without a default counts as required.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wiring {
     /// Inputs that some earlier task must provide.
     pub requires: Vec<String>,
-    /// Inputs that are given when they are known.
+    /// Inputs that are passed when an earlier task has returned them, and omitted otherwise.
     pub optional: Vec<String>,
-    /// Names that the result holds.
+    /// Names that the result contains.
     pub provides: Vec<String>,
 }
 
 impl Wiring {
-    /// The wiring that the types of a task declare, each list sorted by name.
+    /// Returns the wiring that the types of a task declare, each list sorted by name.
     pub fn of<Inputs: JsonSchema, Output: JsonSchema>() -> Self {
         let inputs = SchemaSettings::draft2020_12()
             .for_deserialize()
@@ -43,8 +43,8 @@ impl Wiring {
         };
         let required = required(&inputs);
         for (name, property) in properties(&inputs) {
-            // schemars requires neither kind of `Option` field, because serde reads a missing one as `None`; but the
-            // host always sends what is required, so only a default makes a field optional.
+            // schemars marks no `Option` field as required, because serde reads a missing one as `None`. But the host
+            // always sends required inputs, so only a default makes a field optional.
             let has_default = property.get("default").is_some();
             let is_option = accepts_null(property);
             if required.contains(name) || (is_option && !has_default) {
@@ -83,8 +83,8 @@ fn accepts_null(schema: &Value) -> bool {
         Some(single) => is_null(single),
         None => match schema.get("anyOf").and_then(Value::as_array) {
             Some(choices) => choices.iter().any(accepts_null),
-            // A schema that says nothing about the type takes anything; one that refers to another type takes what
-            // that takes, and schemars writes an `Option` of it as `anyOf`.
+            // A schema without a type accepts anything, unless it is a reference; schemars writes an `Option` of a
+            // referenced type as `anyOf`.
             None => schema.get("$ref").is_none(),
         },
     }

@@ -1,4 +1,4 @@
-//! Sends the volume to be made: to the host of its source where it has one, else to the scheduler.
+//! Sends the request to create the volume: to the host of its source if it has one, otherwise to the scheduler.
 
 use cairn_plugin::{Error, Task, catalog, rpc, volumes};
 use schemars::JsonSchema;
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 const SCHEDULER_TOPIC: &str = "cinder-scheduler";
 const METHOD: &str = "create_volume";
 
-/// Sends the volume to be made.
+/// Sends the request to create the volume.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VolumeCast {
-    /// Makes a volume from a snapshot where the snapshot's volume is.
+    /// Creates a volume from a snapshot on the host of the snapshot's volume.
     #[serde(default = "yes")]
     pub snapshot_same_host: bool,
-    /// Where the services that make volumes listen: each at `<topic>.<host>`.
+    /// The topic of the services that create volumes; each listens at `<topic>.<host>`.
     #[serde(default = "volume_topic")]
     pub topic: String,
 }
@@ -28,7 +28,7 @@ fn volume_topic() -> String {
     "cinder-volume".to_owned()
 }
 
-/// What is to be made.
+/// The volume to create.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Inputs {
     image_id: Value,
@@ -53,12 +53,12 @@ impl Task for VolumeCast {
 }
 
 impl VolumeCast {
-    /// The host on which the volume must be made, if any.
+    /// Returns the host that must create the volume, if any.
     fn host_of_source(&self, inputs: &Inputs) -> Result<Option<String>, Error> {
         let source = match (given(&inputs.snapshot_id), given(&inputs.source_volid)) {
             (Some(snapshot), _) if self.snapshot_same_host => {
                 let snapshot = catalog::snapshot(snapshot)?;
-                // A snapshot that names no volume is answered by the host like one whose volume is gone.
+                // For a snapshot that names no volume, the host reports the volume as not found.
                 catalog::volume(snapshot["volume_id"].as_str().unwrap_or_default())?
             }
             (_, Some(volume)) => catalog::volume(volume)?,
@@ -101,7 +101,7 @@ impl VolumeCast {
     }
 }
 
-/// The inputs without the hints, which travel apart.
+/// Returns the inputs without the scheduler hints, which are sent separately.
 fn request_spec(inputs: &Inputs) -> Value {
     json!({
         "image_id": inputs.image_id,
@@ -157,7 +157,7 @@ mod tests {
             .answer("volumes.update", json!({"id": "v1", "host": "a@lvm"}))
     }
 
-    /// Calls the task, and returns the one message it sent.
+    /// Calls the task, and returns the message that it sent.
     fn cast(host: &FakeHost, changes: Value) -> Value {
         assert_eq!(
             host.call::<VolumeCast>(inputs(changes)).unwrap(),

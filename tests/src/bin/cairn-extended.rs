@@ -1,4 +1,4 @@
-//! A program that gives a domain of its own the command line of Cairn.
+//! A program that adds its own domain to the command line of Cairn.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The program itself, built beside the tests: Cargo builds the binaries of the package whose tests it runs, and no
-//! others.
+//! The program itself. It is built in this package, because Cargo builds the binaries only of the package whose tests
+//! it runs.
 
 use std::process::ExitCode;
 

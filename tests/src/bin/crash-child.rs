@@ -1,4 +1,4 @@
-//! One life of a process that may die at a named point: what `tests/crash` starts, kills and starts again.
+//! A process that may crash at a named point; `tests/crash` starts, kills and restarts it.
 
 use std::process::ExitCode;
 

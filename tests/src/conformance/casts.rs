@@ -1,4 +1,4 @@
-//! What was sent to other services.
+//! Reads the messages that were sent to other services.
 
 use std::collections::HashSet;
 
@@ -12,13 +12,13 @@ use super::world::World;
 
 /// The outbox of one scenario.
 pub struct Casts {
-    /// The services that make volumes listen to this topic, each behind its host's name.
+    /// The topic of the services that create volumes; each listens behind its host's name.
     topic: String,
     told: HashSet<String>,
 }
 
 impl Casts {
-    /// Nothing was sent yet.
+    /// Creates the outbox of a scenario that has sent nothing.
     pub fn new(topic: &str) -> Self {
         Self {
             topic: topic.to_owned(),
@@ -26,10 +26,10 @@ impl Casts {
         }
     }
 
-    /// What was sent since this was last asked. A message that is held was not sent.
+    /// Returns the messages sent since the last call. A held message was not sent.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     pub fn sent(&mut self, world: &World, names: &Names) -> Result<Vec<Value>, StoreError> {
         let rows = world.read(|view| view.list(&CAST, None, true))?;
         let new = rows.iter().filter(|row| {
@@ -42,7 +42,7 @@ impl Casts {
     }
 }
 
-/// A message as the vectors have it: which of the two services, what it is asked to do, and with what.
+/// Converts a message to the form of the vectors: the service, the method and the arguments.
 fn cast(row: &Object, volume_topic: &str) -> Value {
     let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
     let mut cast = row
@@ -57,7 +57,7 @@ fn cast(row: &Object, volume_topic: &str) -> Value {
     let service = match host {
         _ if topic == SCHEDULER => "scheduler",
         Some(host) if cast.get("host") == Some(&Value::from(host)) => "volume",
-        // Shown as it is, so that it differs.
+        // Kept as it is, so that it differs.
         _ => topic,
     };
     cast.insert("rpcapi".to_owned(), service.into());

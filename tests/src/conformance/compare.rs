@@ -1,4 +1,4 @@
-//! Whether an outcome is what was expected, and if not, where it first differs.
+//! Compares an outcome with the expected one, and finds the first difference.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,14 +9,14 @@ use serde_json::json;
 use super::format::Kind;
 use super::names::tidy;
 
-/// Where an outcome is not what was expected.
+/// The first difference between an outcome and the expected one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Where, as in `[2].db_after.volumes[0].status`.
+    /// The place, as in `[2].db_after.volumes[0].status`.
     pub path: String,
-    /// What had to be there.
+    /// The expected value.
     pub expected: String,
-    /// What is there.
+    /// The value found.
     pub found: String,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Exceptions that Python itself has. Where the vectors give nothing but a class, it tells whose the exception is.
+/// Exceptions defined by Python itself. Where the vectors give only a class, this list tells whether it is one of Python's.
 const PYTHONS: [&str; 8] = [
     "AttributeError",
     "Exception",
@@ -40,7 +40,7 @@ const PYTHONS: [&str; 8] = [
     "ValueError",
 ];
 
-/// The first difference between the outcomes of a vector and what it expects.
+/// Returns the first difference between the outcomes of a vector and the expected ones.
 pub fn first_difference(kind: Kind, vector: &Value, found: &[Value]) -> Option<Difference> {
     let rules = Rules {
         injected: injected(vector),
@@ -70,7 +70,7 @@ pub fn first_difference(kind: Kind, vector: &Value, found: &[Value]) -> Option<D
     ))
 }
 
-/// An outcome without what is not compared.
+/// Removes the parts of an outcome that are not compared.
 fn comparable(kind: Kind, op: &str, outcome: &Value) -> Value {
     let mut outcome = outcome.clone();
     tidy(&mut outcome);
@@ -81,7 +81,7 @@ fn comparable(kind: Kind, op: &str, outcome: &Value) -> Value {
     if let Some(Value::Array(events)) = outcome.get_mut("events") {
         events.retain(|event| !is_call_of_a_fake(kind, event));
         for event in events {
-            // What an operation returns is not compared; that it returned is.
+            // The return value of an operation is not compared, but the fact that it returned is.
             if event[0] == "action" && event[3].get("returned").is_some() {
                 event[3]["returned"] = Value::Null;
             }
@@ -96,7 +96,7 @@ fn comparable(kind: Kind, op: &str, outcome: &Value) -> Value {
     outcome
 }
 
-/// Sorts rows of tables whose order says nothing. That of volumes does.
+/// Sorts the rows of tables whose order is insignificant. The order of volumes is significant.
 fn sort_rows(tables: &mut Value) {
     for (table, columns) in [
         ("snapshots", ["id", "id"]),
@@ -113,13 +113,13 @@ fn sort_rows(tables: &mut Value) {
     }
 }
 
-/// Calls of what the recording had faked, which tell nothing that is not compared elsewhere. Those of a vector's own tasks
+/// Returns whether an event is a call that the recording had faked, whose information is compared elsewhere. Calls of a vector's own tasks
 /// have inputs.
 fn is_call_of_a_fake(kind: Kind, event: &Value) -> bool {
     event[0] == "call" && (kind == Kind::Create || event.get(2).is_none())
 }
 
-/// The classes of the exceptions that a vector itself raises.
+/// Returns the classes of the exceptions that a vector itself raises.
 fn injected(vector: &Value) -> BTreeSet<String> {
     fn collect(value: &Value, classes: &mut BTreeSet<String>) {
         match value {
@@ -188,7 +188,8 @@ impl Rules {
         None
     }
 
-    /// Class and fields. What Python itself raised in the original is any error here; what the vector raised keeps its class.
+    /// Compares class and fields. An exception that Python itself raised in the original matches any error; one that the vector raised must
+    /// have the same class.
     fn exceptions(&self, path: &str, expected: &Value, found: &Value) -> Option<Difference> {
         let differ = || Some(difference(path, Some(expected), Some(found)));
         let (Value::Object(wanted), Value::Object(_)) = (expected, found) else {
@@ -211,7 +212,7 @@ impl Rules {
         let none = json!({});
         let fields = wanted.get("fields").unwrap_or(&none);
         let path = format!("{path}.fields");
-        // An error may say more here than the original's did.
+        // An error may have more fields than the original's.
         fields
             .as_object()
             .into_iter()
@@ -244,7 +245,7 @@ fn difference(path: &str, expected: Option<&Value>, found: Option<&Value>) -> Di
 mod tests {
     use super::*;
 
-    /// Where the outcome `found` first differs from `expected`, in a vector with this fault.
+    /// Returns the first difference between the outcome `found` and `expected`, in a vector with this fault.
     fn check(expected: Value, found: Value, fault: Value) -> Option<String> {
         let vector = json!({"faults": [{"raise": fault}], "expected": [expected]});
         first_difference(Kind::Create, &vector, &[found]).map(|difference| difference.path)

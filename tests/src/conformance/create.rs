@@ -1,4 +1,4 @@
-//! Requests for volumes: each is a flow of the built-in plugins.
+//! Runs requests for volumes: each is a flow of the built-in plugins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use super::record::{self, context_after, exception};
 use super::sandbox::{self, Sandbox};
 use super::world::World;
 
-/// What the flow of a request is called in the record.
+/// The name of a request's flow in the record.
 const FLOW: &str = "main";
 
-/// Runs a scenario; says what came out of each request.
+/// Runs a scenario and returns the outcome of each request.
 ///
 /// # Errors
-/// When it cannot be set up.
+/// If the scenario cannot be set up.
 pub fn run(case: &Create, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let run = Arc::new(Run::default());
     let world = World::new(&case.config, &case.state, &run.names)?;
     let policy = Arc::new(SeamedPolicy::new(Arc::clone(&run)));
     let host = sandbox.host(&world.store, Arc::clone(&policy))?;
-    // Requests of one name come from one caller.
+    // Requests with the same context name have the same caller.
     let callers: BTreeMap<&str, Identity> = case
         .contexts
         .iter()
@@ -53,14 +53,14 @@ pub fn run(case: &Create, sandbox: &Sandbox) -> Result<Vec<Value>> {
     Ok(outcomes)
 }
 
-/// What fails in this request. Where nobody checks zones, no check can fail.
+/// Returns the faults of this request, without those of `az_check` if the request has no zone check.
 fn faults(request: &Request) -> Result<Faults> {
     let mut faults = request.faults.clone();
     faults.retain(|fault| fault.target != "az_check" || request.az_check.is_some());
     Faults::new(&faults)
 }
 
-/// The flow of one request, ready to run.
+/// Builds the flow of one request.
 fn flow(
     case: &Create,
     caller: &Identity,
@@ -86,7 +86,7 @@ fn flow(
     Ok(flow)
 }
 
-/// Runs the flow, and says what came out.
+/// Runs the flow and returns its outcome.
 fn outcome(
     flow: &Flow,
     what: &Object,
@@ -138,7 +138,7 @@ fn outcome(
     }))
 }
 
-/// An event without its flow, for there is one, and without the result, which stands elsewhere.
+/// Returns an event without its flow, because there is only one, and without the result, which is compared elsewhere.
 fn short(event: &Value) -> Value {
     match (event[0].as_str(), event) {
         (Some("flow"), _) => json!(["flow", event[2], event[3]]),

@@ -1,5 +1,5 @@
-//! Injected faults. They go in where the host meets a task (`cairn::task::Context`), policy (`Enforcer`), or, for quota
-//! scenarios, the store itself.
+//! Injects faults between the host and a task (`cairn::task::Context`), into the policy (`Enforcer`) or, for quota
+//! scenarios, into the store itself.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -11,21 +11,21 @@ use cairn::rules::DynLookUp;
 use super::format::{Fault, Timing};
 use crate::any::Effect;
 
-/// Where something can fail.
+/// A place where a fault can be injected.
 #[derive(Clone, Copy)]
 pub enum Seam<'a> {
-    /// A change.
+    /// An effect.
     Effect(&'a Effect),
     /// A look-up.
     LookUp(&'a dyn DynLookUp),
-    /// The question whether a caller may do something.
+    /// A policy check.
     Policy,
 }
 
-/// Who receives what is for the scheduler.
+/// The topic of the scheduler.
 pub const SCHEDULER: &str = "cinder-scheduler";
 
-/// From the targets of the vectors to the seams that do the target's work here.
+/// Maps the targets of the vectors to the seams that do their work here.
 fn meets(target: &str, seam: Seam<'_>) -> Option<bool> {
     use Effect::{
         Cast, KeyCopy, KeyCreate, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate,
@@ -70,15 +70,15 @@ pub struct Faults {
 #[derive(Debug)]
 struct Armed {
     fault: Fault,
-    /// Calls of the target in the phase so far.
+    /// Calls of the target so far in the current phase.
     calls: AtomicU32,
 }
 
 impl Faults {
-    /// These faults, none of which has fired yet.
+    /// Creates the faults, none of which has fired.
     ///
     /// # Errors
-    /// When a target is none of the table's.
+    /// If a target is not in the table.
     pub fn new(faults: &[Fault]) -> Result<Self> {
         for fault in faults {
             if meets(&fault.target, Seam::Policy).is_none() {
@@ -98,13 +98,13 @@ impl Faults {
         })
     }
 
-    /// A task begins this phase.
+    /// Marks the beginning of a task's phase.
     pub fn enter(&self, phase: Phase) {
         self.reverting
             .store(phase == Phase::Revert, Ordering::SeqCst);
     }
 
-    /// Does the real thing, unless it is to fail before; fails after it, if that is to be.
+    /// Runs `real`, unless a fault replaces it; fails after it if a fault says so.
     pub fn around<T>(
         &self,
         seam: Seam<'_>,
@@ -119,7 +119,7 @@ impl Faults {
         Err(fault.raise.error())
     }
 
-    /// The first fault that this call meets. Every fault that it could meet counts it.
+    /// Returns the first fault that fires at this call. Every fault whose target matches counts the call.
     fn firing(&self, seam: Seam<'_>) -> Option<&Fault> {
         let phase = if self.reverting.load(Ordering::SeqCst) {
             Phase::Revert
@@ -145,7 +145,7 @@ mod tests {
     use cairn::volumes::VolumeDestroy;
     use serde_json::json;
 
-    /// Whether each of a few calls, in alternating phases, was done, and what it said.
+    /// Makes a few calls in alternating phases, and returns whether each was done, and its result.
     fn calls(fault: Value) -> Vec<(bool, Result<(), String>)> {
         let faults = Faults::new(&[serde_json::from_value(fault).unwrap()]).unwrap();
         let destroy = Effect::VolumeDestroy(VolumeDestroy { id: "v".to_owned() });

@@ -1,4 +1,4 @@
-//! Operations on flows that are built through the API.
+//! Runs operations on flows that are built through the API.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use super::stage::Stage;
 use super::synth::{Finisher, Native};
 use super::world::World;
 
-/// Runs a scenario; says what came out of each operation.
+/// Runs a scenario and returns the outcome of each operation.
 ///
 /// # Errors
-/// When it cannot be set up.
+/// If the scenario cannot be set up.
 pub fn run(case: FlowCase, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let run = Arc::new(Run::default());
     let world = World::new(&case.config, &case.state, &run.names)?;
@@ -61,17 +61,17 @@ pub fn run(case: FlowCase, sandbox: &Sandbox) -> Result<Vec<Value>> {
 struct Play {
     host: Host,
     config: Config,
-    /// Who asks, where the database is compared.
+    /// The caller, if the database is compared.
     requester: Option<Arc<Identity>>,
     stage: Arc<Stage>,
-    /// The ids of tasks, removed ones too: flow and task name. The last one of a name counts.
+    /// The ids of tasks, including removed ones, by flow and task name; the last one of a name counts.
     ids: HashMap<(String, String), TaskId>,
-    /// What the flow said when it last did something.
+    /// Whether the flow had committed quota after its last operation.
     quota_committed: bool,
     casts: Casts,
 }
 
-/// What an operation returned, where that is compared, or why it failed.
+/// The result of an operation, where that is compared, or its error.
 type Returned = Result<Value, Value>;
 
 impl Play {
@@ -111,7 +111,7 @@ impl Play {
         Ok(())
     }
 
-    /// A task as the vector has it, with eyes and ears.
+    /// Creates a task of the vector, with faults and recording.
     fn task(&self, entry: TaskEntry, flow: &str) -> Result<Ready> {
         let mut request = None;
         let (options, task) = match entry {
@@ -126,7 +126,7 @@ impl Play {
                 ready
             }
             TaskEntry::Real(Real::Cinder { class }) => {
-                // A plan of its own would lack the inputs that the vector's other tasks provide.
+                // A separate plan would lack the inputs that the vector's other tasks provide.
                 let tasks = sandbox::flow(&self.host, &self.config)?;
                 let found = tasks
                     .into_iter()
@@ -161,12 +161,12 @@ impl Play {
 
     // ---- Operations ----------------------------------------------------------------------------------------------
 
-    /// Does one thing, and says what came out.
+    /// Executes one operation and returns its outcome.
     fn outcome(&mut self, op: FlowOp, main: &str, world: &World) -> Result<Value> {
         let works = matches!(op, FlowOp::Run { .. } | FlowOp::Rollback { .. });
         let returned = self.perform(op, main)?;
         let flow = self.stage.flow(main).context("no such flow")?;
-        // A reset makes the flow forget it, and the caller of the original did not: it is read while the flow knows.
+        // A reset clears it in the flow, whereas the caller of the original kept it: so it is read before the reset.
         if works {
             self.quota_committed = flow.fact(QUOTA_COMMITTED);
         }
@@ -241,7 +241,7 @@ impl Play {
         })
     }
 
-    /// Adds tasks, and returns the names of those whose ids came back.
+    /// Adds tasks, and returns the names of those whose ids were returned.
     fn add_many(&mut self, tasks: Vec<TaskEntry>, name: &str, flow: &Flow) -> Result<Returned> {
         let mut ready = Vec::with_capacity(tasks.len());
         for task in tasks {
@@ -268,7 +268,7 @@ fn done(result: Result<(), FlowError>) -> Returned {
         .map_err(|error| flow_exception(&error))
 }
 
-/// The cause of a rollback that somebody asks for, with whatever they give as one: no task, and no error that has a kind.
+/// Converts the given cause of a requested rollback: it has no task, and its error has no kind.
 fn asked_for(cause: &Value) -> Cause {
     Cause {
         task: String::new(),

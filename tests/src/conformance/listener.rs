@@ -1,4 +1,4 @@
-//! Listeners that a vector defines.
+//! Runs the listeners that a vector defines.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -12,11 +12,11 @@ use super::format::{ListenerSpec, On};
 use super::names;
 use super::stage::Stage;
 
-/// Whoever was registered in one scenario, by name.
+/// The callbacks registered in one scenario, by name.
 #[derive(Default)]
 pub struct Callbacks {
     named: HashMap<String, Arc<Callback>>,
-    /// Registrations for states that nothing here ever has: flow, notifier, state, callback.
+    /// Registrations for states that never occur here: flow, notifier, state, callback.
     idle: HashSet<(String, On, String, String)>,
 }
 
@@ -26,7 +26,7 @@ struct Callback {
     stage: Weak<Stage>,
 }
 
-/// What a registration is for.
+/// The states that a registration covers.
 enum For<S> {
     Any,
     One(S),
@@ -46,14 +46,14 @@ fn flow_state(name: &str) -> For<FlowState> {
     state(name, &FlowState::ALL, FlowState::as_str)
 }
 
-/// The states that only Cairn has do not count.
+/// Parses a task state; states that only Cairn has are excluded.
 fn task_state(name: &str) -> For<TaskState> {
     use TaskState::{Failure, Started, Success};
     state(name, &[Started, Success, Failure], TaskState::as_str)
 }
 
 impl Callbacks {
-    /// Registers a listener, a new one or the one it is the same as.
+    /// Registers a listener, with a new callback or the one that it shares.
     pub fn register(
         &mut self,
         stage: &Arc<Stage>,
@@ -109,7 +109,7 @@ impl Callbacks {
         }
     }
 
-    /// Takes a listener off.
+    /// Removes a listener.
     pub fn deregister(&mut self, name: &str, flow: &Flow, spec: &ListenerSpec) {
         let Some(callback) = self.named.get(&spec.name) else {
             return;
@@ -141,7 +141,7 @@ impl Callbacks {
         self.idle.remove(&registration);
     }
 
-    /// A flow was reset: nobody listens to it any more.
+    /// Forgets the idle registrations of a flow that was reset.
     pub fn forget(&mut self, flow: &str) {
         self.idle.retain(|(name, ..)| name != flow);
     }

@@ -1,16 +1,16 @@
-//! Conformance: scenarios that were recorded from the original program, run through the real engine, store and plugins.
+//! Conformance: runs scenarios recorded from the original program through the real engine, store and plugins.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `format` | the vectors as their files hold them |
-//! | `world` | the database of a scenario: the start state, and what is compared in the end |
+//! | `format` | the parser of the vector files |
+//! | `world` | the database of a scenario: the initial state, and the rows compared at the end |
 //! | `sandbox` | the built-in plugins as tasks |
-//! | `probe`, `faults` | what stands between a task and the host: injected faults, by one table from target to seam |
-//! | `record`, `casts` | what happened, as the vectors tell it |
-//! | `names` | ids by the names that the vectors give them; task names, by one table |
+//! | `probe`, `faults` | a layer between task and host that injects faults, by a table from target to seam |
+//! | `record`, `casts` | the recorded events, in the form of the vectors |
+//! | `names` | mapping of ids and task names to those of the vectors |
 //! | `create`, `flow`, `quota` | the three kinds of scenario |
 //! | `stage`, `listener`, `synth` | flows, listeners and tasks that a vector defines |
-//! | `compare` | whether an outcome is what was expected |
+//! | `compare` | comparison of an outcome with the expected one |
 
 pub mod casts;
 pub mod compare;

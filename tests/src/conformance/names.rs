@@ -1,4 +1,4 @@
-//! Ids and other things that differ from run to run, by the names that the vectors give them.
+//! Replaces ids and other values that differ between runs with the names that the vectors give them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::any::{Answer, Effect};
 use cairn::value::{Object, Value};
 
-/// Columns and inputs that are not compared. They are left out on both sides.
+/// Columns and inputs that are not compared. They are removed on both sides.
 const NOT_COMPARED: [&str; 5] = [
     "key_manager",
     "volume_metadata",
@@ -15,7 +15,7 @@ const NOT_COMPARED: [&str; 5] = [
     "deleted_at",
 ];
 
-/// The task names of the vectors, and those of the built-in plugins.
+/// The task names of the vectors, with those of the built-in plugins.
 const TASKS: [(&str, &str); 7] = [
     ("InjectTask", "inject"),
     ("ExtractVolumeRequestTask", "extract-volume-request"),
@@ -26,7 +26,7 @@ const TASKS: [(&str, &str); 7] = [
     ("VolumeCastTask", "volume-cast"),
 ];
 
-/// The vectors' name of a task. One that no plugin is bears its own.
+/// Returns the vectors' name of a task. A task that is not a built-in plugin keeps its name.
 pub fn task(name: &str) -> &str {
     let plugin = name.split_once(';').map_or(name, |(plugin, _)| plugin);
     TASKS
@@ -35,7 +35,7 @@ pub fn task(name: &str) -> &str {
         .map_or(name, |(class, _)| class)
 }
 
-/// The built-in plugin that is a class of the vectors.
+/// Returns the built-in plugin for a class of the vectors.
 pub fn plugin(class: &str) -> Option<&'static str> {
     TASKS
         .iter()
@@ -43,8 +43,7 @@ pub fn plugin(class: &str) -> Option<&'static str> {
         .map(|(_, plugin)| *plugin)
 }
 
-/// The names of one scenario's ids: learnt as the store gives them out, one number for each that it gave, also when it
-/// was taken back later.
+/// The names of one scenario's ids, recorded as the store assigns them. Every id is numbered, also one whose row was undone later.
 #[derive(Debug, Default)]
 pub struct Names(Mutex<Known>);
 
@@ -61,7 +60,7 @@ impl Names {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names the things that an effect made.
+    /// Names the rows that an effect created.
     pub fn learn(&self, effect: &Effect, answer: &Answer) {
         let mut known = self.lock();
         match (effect, answer) {
@@ -92,17 +91,17 @@ impl Names {
         }
     }
 
-    /// Names one thing.
+    /// Names one id.
     pub fn name(&self, id: &str, name: impl Into<String>) {
         self.lock().name(id, name.into());
     }
 
-    /// How many batches of reservations were made so far.
+    /// Returns the number of reservation batches created so far.
     pub fn batches(&self) -> u32 {
         self.lock().batches
     }
 
-    /// The ids whose name is `name`, or begins with `name:`, as a batch's do; `name` itself when there is none.
+    /// Returns the ids whose name is `name`, or begins with `name:` as in a batch; `name` itself if there is none.
     pub fn ids(&self, name: &str) -> Vec<String> {
         let known = self.lock();
         let mut named: Vec<_> = known
@@ -122,7 +121,7 @@ impl Names {
         named.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// A value with every id by its name, [tidied](tidy).
+    /// Returns a value with every id replaced by its name, [tidied](tidy).
     pub fn shown(&self, value: &Value) -> Value {
         let mut value = value.clone();
         self.lock().replace(&mut value);
@@ -150,7 +149,8 @@ impl Known {
     }
 }
 
-/// Leaves out what is not compared, hides the time, and sorts reservation ids, whose order says nothing. Done to both sides.
+/// Removes values that are not compared, replaces times by a placeholder, and sorts reservation ids, whose order is insignificant. Applied
+/// to both sides.
 pub fn tidy(value: &mut Value) {
     match value {
         Value::Array(items) => {
@@ -176,7 +176,7 @@ pub fn tidy(value: &mut Value) {
     }
 }
 
-/// What `InjectTask` returned, with `$create_what.<key>` for the objects of the request that it passed on as they are.
+/// Returns the result of `InjectTask`, with `$create_what.<key>` in place of the objects of the request that it passed on unchanged.
 pub fn injected(result: &Value, request: &Object) -> Value {
     let Value::Object(result) = result else {
         return result.clone();

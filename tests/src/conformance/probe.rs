@@ -1,5 +1,5 @@
-//! A task as the engine meets it, with eyes and ears: the real one does the work, faults come between it and the host, and
-//! what it does is told.
+//! Wraps a task: the real task does the work, faults are injected between it and the host, and its actions are
+//! recorded.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,28 +17,28 @@ use super::names::{self, Names};
 use super::record::Recorder;
 use crate::any::{Answer, Effect};
 
-/// What the tasks of one scenario share.
+/// State shared by the tasks of one scenario.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// Names of what was made.
+    /// Names of created rows.
     pub names: Names,
-    /// What happened.
+    /// The recorded events.
     pub recorder: Recorder,
     faults: Mutex<Arc<Faults>>,
 }
 
 impl Run {
-    /// The faults of now.
+    /// Returns the current faults.
     pub fn faults(&self) -> Arc<Faults> {
         Arc::clone(&self.faults.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on these fail.
+    /// Replaces the current faults.
     pub fn arm(&self, faults: Faults) {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(faults);
     }
 
-    /// Applies an effect through `apply`, unless it is to fail, and names what it makes.
+    /// Applies an effect through `apply`, unless a fault fires, and names the rows that it creates.
     pub fn apply(
         &self,
         effect: &Effect,
@@ -54,13 +54,13 @@ impl Run {
 
 /// A task in a flow of a scenario.
 pub struct Probe {
-    /// The real one.
+    /// The real task.
     pub task: Arc<dyn Task>,
     /// Name of the flow.
     pub flow: String,
-    /// What this task sees as the request, where it is not the flow's.
+    /// The request that this task sees, if it is not the flow's.
     pub request: Option<Value>,
-    /// What it shares with the others.
+    /// The state shared with the other tasks.
     pub run: Arc<Run>,
 }
 
@@ -69,7 +69,7 @@ impl Probe {
         names::task(&self.task.spec().name)
     }
 
-    /// What the real task is offered.
+    /// Returns the context that the real task receives.
     fn seamed(&self, context: &Arc<dyn Context>) -> Arc<dyn Context> {
         self.run.faults().enter(context.call().phase);
         Arc::new(Seamed {
@@ -106,7 +106,7 @@ impl Task for Probe {
     }
 }
 
-/// The host, but for what is to fail.
+/// The host, with injected faults.
 struct Seamed {
     context: Arc<dyn Context>,
     request: Option<Value>,
@@ -136,14 +136,14 @@ impl ContextLayer for Seamed {
     }
 }
 
-/// The real policy, but for what is to fail. It can be changed between requests.
+/// The real policy, with injected faults. Its rules can be changed between requests.
 pub struct SeamedPolicy {
     policy: Mutex<Policy>,
     run: Arc<Run>,
 }
 
 impl SeamedPolicy {
-    /// Allows what the defaults allow.
+    /// Creates a policy with the default rules.
     pub fn new(run: Arc<Run>) -> Self {
         Self {
             policy: Mutex::new(Policy::default()),
@@ -151,10 +151,10 @@ impl SeamedPolicy {
         }
     }
 
-    /// From now on these rules apply, with the defaults behind them.
+    /// Replaces the rules; the defaults remain as fallback.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If the rules cannot be parsed.
     pub fn set(&self, rules: &Object) -> anyhow::Result<()> {
         let rules = Policy::parse(&Value::Object(rules.clone()).to_string(), None)?;
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner) =

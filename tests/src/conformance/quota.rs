@@ -1,4 +1,4 @@
-//! Operations on quotas, asked of the store itself.
+//! Runs operations on quotas against the store itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use super::probe::Run;
 use super::record::exception;
 use super::world::{self, World};
 
-/// Runs a scenario; says what came out of each operation.
+/// Runs a scenario and returns the outcome of each operation.
 ///
 /// # Errors
-/// When it cannot be set up.
+/// If the scenario cannot be set up.
 pub fn run(case: &QuotaCase) -> Result<Vec<Value>> {
     let run = Run::default();
     let world = World::new(&case.config, &case.state, &run.names)?;
@@ -59,7 +59,7 @@ pub fn run(case: &QuotaCase) -> Result<Vec<Value>> {
     Ok(outcomes)
 }
 
-/// Somebody who asks the store.
+/// A caller of the store.
 struct Desk<'a> {
     world: &'a World,
     run: &'a Run,
@@ -185,7 +185,7 @@ impl Desk<'_> {
             .read(self.caller, |view| view.quota_resources())?)
     }
 
-    /// Real ids of what the vector names: batches, single reservations, and ids that nobody knows.
+    /// Returns the real ids of the names in a vector: batches, single reservations, and unknown ids.
     fn ids(&self, names: &[String]) -> Vec<String> {
         names
             .iter()
@@ -193,7 +193,7 @@ impl Desk<'_> {
             .collect()
     }
 
-    /// A negative time from now is a point in the past.
+    /// Converts an expiry; a negative time from now is in the past.
     fn expiry(&self, expire: ExpireSpec) -> Expiry {
         let at =
             |seconds: i64| Expiry::At(Timestamp(self.world.clock.now().0 + seconds * 1_000_000));
@@ -208,7 +208,7 @@ impl Desk<'_> {
         }
     }
 
-    /// What the host does for a plugin that asks for the type's own resources.
+    /// Does the work of the host function `quota.with-volume-type`.
     fn with_volume_type(
         &self,
         opts: &Object,
@@ -230,7 +230,7 @@ impl Desk<'_> {
         Ok(Value::Object(opts))
     }
 
-    /// Usages and reservations, and how old each usage is.
+    /// Returns usages and reservations, and the age of each usage.
     fn rows(&self) -> Result<Value, StoreError> {
         let now = self.world.clock.now();
         self.world.read(|view| {
@@ -261,8 +261,8 @@ impl Desk<'_> {
     }
 }
 
-/// A row that says nothing of its status is of a volume that is there. It counts as booked, as those of the start state do:
-/// the next refresh finds it.
+/// Completes a volume row: without a status it is `available`. It counts as booked, like those of the initial state, so
+/// the next refresh includes it.
 fn booked(mut row: Object) -> Object {
     row.entry("status").or_insert_with(|| "available".into());
     row.insert("booked".to_owned(), true.into());

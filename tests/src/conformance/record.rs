@@ -1,4 +1,4 @@
-//! What happened, as the vectors tell it.
+//! Records events in the form of the vectors.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,14 +12,14 @@ use serde_json::json;
 use super::names;
 use super::probe::Run;
 
-/// What happened since the last [`take`](Recorder::take).
+/// The events since the last [`take`](Recorder::take).
 #[derive(Debug, Default)]
 pub struct Recorder(Mutex<Record>);
 
 /// Events and reverts, in order.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// As the vectors of kind `flow` have them.
+    /// Events, in the form of the vectors of kind `flow`.
     pub events: Vec<Value>,
     /// Reverts.
     pub reverts: Vec<Revert>,
@@ -34,16 +34,16 @@ pub struct Revert {
     pub flow: String,
     /// The task, by its name in the vectors.
     pub task: String,
-    /// What the call had returned; null when it had not.
+    /// The result of the call; null if it had none.
     pub result: Value,
-    /// Why the flow was rolled back.
+    /// The reason for the rollback.
     pub cause: Value,
-    /// What the revert failed with.
+    /// The error of the revert.
     pub error: Option<TaskError>,
 }
 
 impl Revert {
-    /// What a result is worth in Python.
+    /// Returns the truth value of the result in Python.
     pub fn had_result(&self) -> bool {
         match &self.result {
             Value::Null => false,
@@ -61,7 +61,7 @@ impl Recorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What happened, to start anew.
+    /// Returns the record and clears it.
     pub fn take(&self) -> Record {
         let mut record = self.lock();
         Record {
@@ -71,12 +71,12 @@ impl Recorder {
         }
     }
 
-    /// Something happened.
+    /// Records an event.
     pub fn event(&self, event: Value) {
         self.lock().events.push(event);
     }
 
-    /// A flow called `name` changed its state.
+    /// Records a state change of the flow called `name`.
     pub fn flow(&self, name: &str, notice: &FlowNotice) {
         self.event(json!([
             "flow",
@@ -86,7 +86,7 @@ impl Recorder {
         ]));
     }
 
-    /// A task of the flow called `name` changed its state. The states that only Cairn has are passed over.
+    /// Records a state change of a task in the flow called `name`. Ignores the states that only Cairn has.
     pub fn task(&self, name: &str, notice: &TaskNotice) {
         let task = names::task(&notice.name);
         let mut event = json!(["task", name, task, notice.state.as_str()]);
@@ -102,14 +102,14 @@ impl Recorder {
         self.event(event);
     }
 
-    /// A call of a task failed.
+    /// Records a failed call of a task.
     pub fn failed(&self, flow: &str, task: &str, error: &TaskError) {
         self.lock()
             .failed
             .push((flow.to_owned(), task.to_owned(), error.clone()));
     }
 
-    /// A task is being reverted.
+    /// Records the revert of a task.
     pub fn reverting(&self, flow: &str, task: &str, outcome: &Outcome, cause: &Cause) {
         let result = match outcome {
             Outcome::Completed(result) => result.clone(),
@@ -127,8 +127,8 @@ impl Recorder {
         });
     }
 
-    /// A revert failed: the task says so, or the host, which may say it of a revert that the task thought done. The host may
-    /// also have failed before it asked the task.
+    /// Records a failed revert. The error comes from the task, or from the host, which may fail after the task has finished, or before it
+    /// is called.
     pub fn revert_failed(&self, flow: &str, task: &str, error: &TaskError) {
         let mut record = self.lock();
         let revert = record
@@ -149,7 +149,7 @@ impl Recorder {
 }
 
 impl Record {
-    /// The cause of a rollback: what somebody gave who asked for it, or the task that failed, and in which flow.
+    /// Returns the cause of a rollback: the value given in a request, or the failed task and its flow.
     fn cause(&self, cause: &Cause) -> Value {
         let task = names::task(&cause.task);
         if task.is_empty() {
@@ -165,7 +165,7 @@ impl Record {
     }
 }
 
-/// Tells of every state of a flow called `name` and of its tasks, until it is reset.
+/// Records every state of a flow called `name` and of its tasks, until it is reset.
 ///
 /// # Errors
 /// Never: the listener is a new one.
@@ -184,7 +184,7 @@ pub fn attach(run: &Arc<Run>, flow: &Flow, name: &str) -> Result<(), AlreadyRegi
     flow.task_notifier().register(None, Arc::new(listener))
 }
 
-/// Notes what reverts fail with, until the flow is reset. No event of the vectors tells it.
+/// Records the errors of reverts, which no event of the vectors contains, until the flow is reset.
 ///
 /// # Errors
 /// Never: the listener is a new one.
@@ -201,12 +201,12 @@ pub fn observe(run: &Arc<Run>, flow: &Flow, name: &str) -> Result<(), AlreadyReg
         .register(TaskState::RevertFailed, Arc::new(listener))
 }
 
-/// A task's error as an exception.
+/// Converts a task's error to an exception.
 pub fn exception(error: &TaskError) -> Value {
     json!({"class": error.kind, "fields": error.details})
 }
 
-/// A flow's error as an exception.
+/// Converts a flow's error to an exception.
 pub fn flow_exception(error: &FlowError) -> Value {
     let class = match error {
         FlowError::InvalidState { .. }
@@ -223,12 +223,12 @@ pub fn flow_exception(error: &FlowError) -> Value {
     json!({"class": class, "fields": null})
 }
 
-/// What an operation on a flow failed with; null when it did not.
+/// Returns the error of an operation on a flow as an exception; null if it succeeded.
 pub fn outcome<T>(result: &Result<T, FlowError>) -> Value {
     result.as_ref().err().map_or(Value::Null, flow_exception)
 }
 
-/// What a flow's caller looks like after it.
+/// Returns the state of a flow's caller after it.
 pub fn context_after(flow: &Flow, quota_committed: bool) -> Value {
     let requester = flow.history().requester;
     json!({

@@ -1,4 +1,4 @@
-//! The built-in plugins, as a host makes tasks of them.
+//! Creates tasks from the built-in plugins, as a host does.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,7 +19,7 @@ use super::probe::SeamedPolicy;
 /// A task that is ready to be added.
 pub type Ready = (TaskOptions, Arc<dyn Task>);
 
-/// What the volume-create flow takes.
+/// The keys of the volume-create flow's request.
 pub const REQUEST: [&str; 11] = [
     "availability_zone",
     "backup_source_volume",
@@ -34,7 +34,7 @@ pub const REQUEST: [&str; 11] = [
     "volume_type",
 ];
 
-/// The plugins of the volume-create flow in order, and what each is granted.
+/// The plugins of the volume-create flow in order, with their grants.
 const FLOW: [(&str, &[&str]); 7] = [
     ("inject", &[]),
     (
@@ -48,14 +48,14 @@ const FLOW: [(&str, &[&str]); 7] = [
     ("volume-cast", &["catalog", "volumes", "rpc"]),
 ];
 
-/// The sandbox of all scenarios: each plugin is compiled once.
+/// The sandbox shared by all scenarios, in which each plugin is compiled once.
 pub struct Sandbox(Arc<Plugins>);
 
 impl Sandbox {
-    /// Sets it up.
+    /// Creates the sandbox.
     ///
     /// # Errors
-    /// When this machine cannot run it.
+    /// If this machine cannot run it.
     pub fn new() -> Result<Self> {
         Ok(Self(Plugins::new(&PluginConfig {
             compiler: Some(Arc::new(InProcess)),
@@ -63,10 +63,10 @@ impl Sandbox {
         })?))
     }
 
-    /// A host on the store of one scenario.
+    /// Creates a host on the store of one scenario.
     ///
     /// # Errors
-    /// When its threads cannot be started.
+    /// If its threads cannot be started.
     pub fn host(&self, store: &Arc<Sqlite>, policy: Arc<SeamedPolicy>) -> Result<Host> {
         let host = Host::builder(Arc::clone(store) as _, Arc::clone(&self.0))
             .builtins(cairn_bundle::PLUGINS)
@@ -76,18 +76,18 @@ impl Sandbox {
     }
 }
 
-/// The tasks of the volume-create flow.
+/// Creates the tasks of the volume-create flow.
 ///
 /// # Errors
-/// When they cannot be planned.
+/// If they cannot be planned.
 pub fn flow(host: &Host, config: &Config) -> Result<Vec<Ready>> {
     tasks(host, &FLOW, &REQUEST, config)
 }
 
-/// The task that gives these keys of a request to its flow.
+/// Creates the task that provides these keys of a request to its flow.
 ///
 /// # Errors
-/// When it cannot be planned.
+/// If it cannot be planned.
 pub fn inject(host: &Host, keys: &[&str]) -> Result<Ready> {
     let tasks = tasks(host, &FLOW[..1], keys, &Config::default())?;
     tasks.into_iter().next().context("the plan has no task")
@@ -104,13 +104,13 @@ fn tasks(
     Ok(host.ready(&host.plan(&manifest)?)?.tasks().to_vec())
 }
 
-/// A manifest of these plugins. JSON's strings and lists are TOML's as well.
+/// Returns a manifest of these plugins. JSON strings and lists are also valid TOML.
 fn manifest(plugins: &[(&str, &[&str])], keys: &[&str], config: &Config) -> String {
     let mut text = "[flow]\nname = \"volume_create_api\"\naction = \"volume:create\"\n".to_owned();
     for (plugin, grants) in plugins {
         let settings = match *plugin {
             "inject" => format!("provides = {}", json!(keys)),
-            // As the original leaves it.
+            // As in the original.
             "entry-create" => "kept_status = \"\"".to_owned(),
             "extract-volume-request" => {
                 format!("cloned_volume_same_az = {}", config.cloned_volume_same_az)
@@ -124,7 +124,7 @@ fn manifest(plugins: &[(&str, &[&str])], keys: &[&str], config: &Config) -> Stri
             }
             _ => String::new(),
         };
-        // A busy machine is no reason to fail.
+        // A busy machine must not cause failures.
         let limits = "limits = { deadline = \"60s\" }";
         let grants: Vec<String> = grants
             .iter()

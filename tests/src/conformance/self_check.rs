@@ -1,4 +1,4 @@
-//! That the harness can fail: every value that a vector expects is altered, one at a time, and must be missed.
+//! Checks the harness itself: altering any single expected value of a vector must be detected.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::compare::first_difference;
 use super::format::Kind;
 use super::sandbox::Sandbox;
-use super::suite::{Tally, Verdict, outcomes, read, verdict};
+use super::suite::{Tally, VectorResult, outcomes, read, run_vector};
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ enum Step {
     Index(usize),
 }
 
-/// The ways to every value in `value`, containers too.
+/// Collects the paths to every value in `value`, including containers.
 fn ways(value: &Value, way: &mut Vec<Step>, all: &mut Vec<Vec<Step>>) {
     all.push(way.clone());
     let mut enter = |step: Step, value: &Value| {
@@ -45,7 +45,7 @@ fn at<'a>(value: &'a mut Value, way: &[Step]) -> &'a mut Value {
     })
 }
 
-/// Another value: a leaf changed, a list without its last item, an object with a name more.
+/// Alters a value: changes a leaf, removes the last item of a list, or adds a key to an object.
 fn altered(value: &Value) -> Value {
     match value {
         Value::Null => json!("not null"),
@@ -64,12 +64,12 @@ fn altered(value: &Value) -> Value {
     }
 }
 
-/// Whether the vectors' README says that the value at the end of `way` is not compared.
+/// Returns whether the value at the path `way` is excluded from comparison by the vectors' README.
 fn is_not_compared(kind: Kind, op: &str, expected: &Value, way: &[Step]) -> bool {
     let mut value = expected;
     let mut names = Vec::new();
     for step in way {
-        // What happens in an exception is a matter of its own; `compare` has tests of it.
+        // Exceptions are excluded here; `compare` has its own tests of them.
         let class = value.get("class").is_some();
         let (next, name) = match step {
             Step::Name(name) => (&value[name.as_str()], name.as_str()),
@@ -84,7 +84,7 @@ fn is_not_compared(kind: Kind, op: &str, expected: &Value, way: &[Step]) -> bool
         value = next;
         names.push(name);
     }
-    // An error may say more than the original's: names too many in its fields do not count.
+    // An error may have more fields than the original's.
     let exception = value.get("class").is_some() || names.last() == Some(&"fields");
     let fake = value[0] == "call" && (kind == Kind::Create || value.get(2).is_none());
     let returned =
@@ -95,8 +95,8 @@ fn is_not_compared(kind: Kind, op: &str, expected: &Value, way: &[Step]) -> bool
     exception || fake || returned || ignored || *value == "$timestamp"
 }
 
-/// Alters each expected value of a vector that passes, which must be missed. Returns how many were, and how many are not
-/// compared.
+/// Alters each expected value of a passing vector, which must be detected. Returns the number of detected alterations,
+/// and of values that are not compared.
 fn check(vector: &Value, kind: Kind, found: &[Value]) -> (usize, usize) {
     let (mut missed, mut passed_over) = (0, 0);
     let expected = vector["expected"].as_array().expect("a list of outcomes");
@@ -165,26 +165,36 @@ fn a_vector_whose_scenario_is_another_does_not_pass() {
     };
     let alter = |name: &str, alter: fn(&mut Value)| {
         let mut vector = named(name);
-        assert_eq!(verdict(&vector, &sandbox), Verdict::Passed, "{name}");
+        assert_eq!(
+            run_vector(&vector, &sandbox),
+            VectorResult::Passed,
+            "{name}"
+        );
         alter(&mut vector);
-        verdict(&vector, &sandbox)
+        run_vector(&vector, &sandbox)
     };
     let faultless = alter("create.task_failure.blank_cast.v0", |vector| {
         vector["requests"][0]["faults"] = json!([]);
     });
-    assert!(matches!(faultless, Verdict::Differs(_)), "{faultless:?}");
+    assert!(
+        matches!(faultless, VectorResult::Differs(_)),
+        "{faultless:?}"
+    );
     let stranger = alter("quota.commit_rollback.commit.v0", |vector| {
         vector["ops"][1]["reservations"] = json!(["no-such"])
     });
-    assert!(matches!(stranger, Verdict::Differs(_)), "{stranger:?}");
+    assert!(matches!(stranger, VectorResult::Differs(_)), "{stranger:?}");
     let unknown = alter("flow.basic.linear_data.v0", |vector| {
         vector["ops"][0]["op"] = json!("explode")
     });
-    assert!(matches!(unknown, Verdict::Broke(_)), "{unknown:?}");
+    assert!(matches!(unknown, VectorResult::Broke(_)), "{unknown:?}");
     let untargeted = alter("create.task_failure.blank_cast.v0", |vector| {
         vector["requests"][0]["faults"][0]["target"] = json!("db.backup_create");
     });
-    assert!(matches!(untargeted, Verdict::Broke(_)), "{untargeted:?}");
+    assert!(
+        matches!(untargeted, VectorResult::Broke(_)),
+        "{untargeted:?}"
+    );
 }
 
 #[test]

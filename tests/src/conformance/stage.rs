@@ -1,4 +1,4 @@
-//! The flows of a scenario, and what is done to them: by operations, and from inside by tasks and listeners.
+//! Holds the flows of a scenario, and executes operations on them, from outside and from inside tasks and listeners.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,17 +13,17 @@ use super::names;
 use super::probe::Run;
 use super::record::{self, flow_exception};
 
-/// The flows of one scenario. What acts on them from inside holds the stage weakly, so that they go with it.
+/// The flows of one scenario. Tasks and listeners hold the stage by weak references, so that it can be dropped.
 #[derive(Default)]
 pub struct Stage {
-    /// What all tasks share.
+    /// The state shared by all tasks.
     pub run: Arc<Run>,
     flows: Mutex<Vec<(String, Flow)>>,
     callbacks: Mutex<Callbacks>,
 }
 
 impl Stage {
-    /// A stage without flows.
+    /// Creates a stage without flows.
     pub fn new(run: Arc<Run>) -> Arc<Self> {
         Arc::new(Self {
             run,
@@ -37,7 +37,7 @@ impl Stage {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every flow with its name, in the order in which they came.
+    /// Returns every flow with its name, in the order of their creation.
     pub fn flows(&self) -> Vec<(String, Flow)> {
         self.flows
             .lock()
@@ -45,7 +45,7 @@ impl Stage {
             .clone()
     }
 
-    /// The flow of this name.
+    /// Returns the flow of this name.
     pub fn flow(&self, name: &str) -> Option<Flow> {
         let flows = self.flows();
         flows
@@ -54,7 +54,7 @@ impl Stage {
             .map(|(_, flow)| flow)
     }
 
-    /// A flow enters. What its reverts fail with is noted from now on.
+    /// Adds a flow, and records the errors of its reverts from now on.
     ///
     /// # Errors
     /// Never: the listener is a new one.
@@ -67,10 +67,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Does something to a flow.
+    /// Executes an operation on a flow.
     ///
     /// # Errors
-    /// The flow's.
+    /// The reset dropped our own listener too.
     pub fn act(&self, action: ActionKind, name: &str, flow: &Flow) -> Result<(), FlowError> {
         match action {
             ActionKind::Run => flow.run(),
@@ -86,10 +86,10 @@ impl Stage {
         }
     }
 
-    /// Does things to flows from inside a task or a listener, and tells what came of each.
+    /// Executes operations on flows from inside a task or a listener, and records their results.
     ///
     /// # Errors
-    /// The first one that is to be passed on.
+    /// The first error that is to be propagated.
     pub fn perform(&self, actions: &[Action]) -> Result<(), TaskError> {
         for action in actions {
             let Some(flow) = self.flow(&action.flow) else {
@@ -123,7 +123,7 @@ impl Stage {
     /// Registers a listener.
     ///
     /// # Errors
-    /// When the same callback is registered for the same state already.
+    /// If the same callback is already registered for the same state.
     pub fn register(
         self: &Arc<Self>,
         name: &str,
@@ -133,12 +133,12 @@ impl Stage {
         self.callbacks().register(self, name, flow, listener)
     }
 
-    /// Takes a listener off. `registration` says which: its name, its notifier, its state.
+    /// Removes a listener. `registration` is its callback name, notifier and state.
     pub fn deregister(&self, name: &str, flow: &Flow, registration: &ListenerSpec) {
         self.callbacks().deregister(name, flow, registration);
     }
 
-    /// State, tasks and results of every flow.
+    /// Returns state, tasks and results of every flow.
     pub fn summary(&self) -> Value {
         let flows = self.flows().into_iter().map(|(name, flow)| {
             let tasks = flow.tasks();

@@ -1,4 +1,4 @@
-//! Every vector of a folder, and how many pass.
+//! Runs every vector of a folder, and counts those that pass.
 
 use std::any::Any;
 use std::fmt;
@@ -17,22 +17,22 @@ use super::format::{Create, File, FlowCase, Header, Kind, QuotaCase};
 use super::sandbox::Sandbox;
 use super::{create, flow, quota};
 
-/// The version of the format that is read here.
+/// The supported version of the format.
 const FORMAT: u32 = 2;
 
-/// How many vectors passed.
+/// The numbers of passed and failed vectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// Came out as expected.
+    /// Vectors with the expected outcome.
     pub passed: usize,
-    /// Did not.
+    /// All other vectors.
     pub failed: usize,
-    /// Only vectors with this in their name were run.
+    /// The filter: only vectors with this in their name were run.
     pub filter: Option<String>,
 }
 
 impl Tally {
-    /// Whether something was run and nothing failed.
+    /// Returns whether at least one vector was run and none failed.
     pub fn is_success(&self) -> bool {
         self.failed == 0 && self.passed > 0
     }
@@ -51,27 +51,27 @@ impl fmt::Display for Tally {
 /// Runs the vectors of every `*.json` in `folder`, or only those with `filter` in their name, and prints those that fail.
 ///
 /// # Errors
-/// When the folder or a file in it cannot be read, or the sandbox cannot be set up.
+/// If the folder or a file in it cannot be read, or the sandbox cannot be set up.
 pub fn run(folder: &Path, filter: Option<&str>) -> Result<Tally> {
     let mut vectors = read(folder)?;
     if let Some(filter) = filter {
         vectors.retain(|vector| name(vector).contains(filter));
     }
     let sandbox = Sandbox::new()?;
-    let verdicts = verdicts(&vectors, &sandbox);
+    let results = results(&vectors, &sandbox);
     let mut tally = Tally {
         passed: 0,
         failed: 0,
         filter: filter.map(str::to_owned),
     };
-    for (vector, verdict) in vectors.iter().zip(verdicts) {
-        match verdict {
-            Verdict::Passed => tally.passed += 1,
-            Verdict::Differs(difference) => {
+    for (vector, result) in vectors.iter().zip(results) {
+        match result {
+            VectorResult::Passed => tally.passed += 1,
+            VectorResult::Differs(difference) => {
                 tally.failed += 1;
                 println!("{}\n{difference}", name(vector));
             }
-            Verdict::Broke(reason) => {
+            VectorResult::Broke(reason) => {
                 tally.failed += 1;
                 println!("{}\n    {reason}", name(vector));
             }
@@ -80,10 +80,10 @@ pub fn run(folder: &Path, filter: Option<&str>) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The vectors of every file of a folder, in order of the files' names.
+/// Returns the vectors of every file of a folder, in order of the files' names.
 ///
 /// # Errors
-/// When a file cannot be read, or is of another format.
+/// If a file cannot be read, or has another format.
 pub fn read(folder: &Path) -> Result<Vec<Value>> {
     let list = || -> std::io::Result<Vec<_>> {
         fs::read_dir(folder)?
@@ -120,22 +120,22 @@ fn name(vector: &Value) -> &str {
         .unwrap_or("(a vector without a name)")
 }
 
-/// What became of one vector.
+/// The verdict on one vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It came out as expected.
+pub enum VectorResult {
+    /// The outcome was as expected.
     Passed,
-    /// It did not.
+    /// The outcome differed.
     Differs(Difference),
-    /// It could not be run to its end.
+    /// The vector could not be run to its end.
     Broke(String),
 }
 
-/// Runs every vector, as many at a time as there are processors.
-fn verdicts(vectors: &[Value], sandbox: &Sandbox) -> Vec<Verdict> {
+/// Runs all vectors, as many in parallel as there are processors.
+fn results(vectors: &[Value], sandbox: &Sandbox) -> Vec<VectorResult> {
     let next = AtomicUsize::new(0);
-    let verdicts = Mutex::new(vec![
-        Verdict::Broke("was not run".to_owned());
+    let results = Mutex::new(vec![
+        VectorResult::Broke("was not run".to_owned());
         vectors.len()
     ]);
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -143,13 +143,13 @@ fn verdicts(vectors: &[Value], sandbox: &Sandbox) -> Vec<Verdict> {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some((index, vector)) = take(&next, vectors) {
-                    let verdict = verdict(vector, sandbox);
-                    verdicts.lock().expect("nobody panics with the lock")[index] = verdict;
+                    let result = run_vector(vector, sandbox);
+                    results.lock().expect("nobody panics with the lock")[index] = result;
                 }
             });
         }
     });
-    verdicts.into_inner().expect("nobody panics with the lock")
+    results.into_inner().expect("nobody panics with the lock")
 }
 
 fn take<'a>(next: &AtomicUsize, vectors: &'a [Value]) -> Option<(usize, &'a Value)> {
@@ -157,14 +157,13 @@ fn take<'a>(next: &AtomicUsize, vectors: &'a [Value]) -> Option<(usize, &'a Valu
     Some((index, vectors.get(index)?))
 }
 
-/// Runs one vector and compares what came out.
-pub fn verdict(vector: &Value, sandbox: &Sandbox) -> Verdict {
+/// Runs one vector and compares its outcome.
+pub fn run_vector(vector: &Value, sandbox: &Sandbox) -> VectorResult {
     match catch_unwind(AssertUnwindSafe(|| outcomes(vector, sandbox))) {
-        Ok(Ok((kind, found))) => {
-            first_difference(kind, vector, &found).map_or(Verdict::Passed, Verdict::Differs)
-        }
-        Ok(Err(error)) => Verdict::Broke(format!("{error:#}")),
-        Err(panic) => Verdict::Broke(format!("panicked: {}", text(&*panic))),
+        Ok(Ok((kind, found))) => first_difference(kind, vector, &found)
+            .map_or(VectorResult::Passed, VectorResult::Differs),
+        Ok(Err(error)) => VectorResult::Broke(format!("{error:#}")),
+        Err(panic) => VectorResult::Broke(format!("panicked: {}", text(&*panic))),
     }
 }
 
@@ -174,10 +173,10 @@ fn text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without words")
 }
 
-/// Runs one vector; says what came out.
+/// Runs one vector and returns its outcomes.
 ///
 /// # Errors
-/// When it cannot be read or set up.
+/// If it cannot be parsed or set up.
 pub fn outcomes(vector: &Value, sandbox: &Sandbox) -> Result<(Kind, Vec<Value>)> {
     let header = Header::deserialize(vector).context("the vector cannot be read")?;
     let found = match header.kind {

@@ -1,4 +1,4 @@
-//! Tasks and resumers that a vector defines.
+//! Implements the tasks and resumers that a vector defines.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,7 +15,7 @@ use super::format::{Behaviour, FinishedSpec, Raise, ResumerSpec, Synth};
 use super::names;
 use super::stage::Stage;
 
-/// A task that does what its vector says.
+/// A task with the behaviour that its vector defines.
 pub struct Native {
     spec: TaskSpec,
     calls: Vec<Behaviour>,
@@ -25,7 +25,7 @@ pub struct Native {
 }
 
 impl Native {
-    /// The task that a vector defines.
+    /// Creates the task that a vector defines.
     pub fn new(synth: Synth, stage: &Arc<Stage>) -> Self {
         let spec = TaskSpec {
             version: synth.version,
@@ -38,7 +38,7 @@ impl Native {
                 .provides(synth.provides),
             calls: synth.calls,
             made: AtomicUsize::new(0),
-            // Without one of its own it has the trait's.
+            // Without its own revert it uses the trait's default.
             revert: synth.revert.filter(|_| !synth.no_revert),
             stage: Arc::downgrade(stage),
         }
@@ -95,13 +95,13 @@ impl Task for Native {
     }
 }
 
-/// A resumer that knows what its vector says.
+/// A resumer with the finished tasks that its vector lists.
 pub struct Finisher {
-    /// What it knows.
+    /// Its specification.
     pub spec: ResumerSpec,
     /// Name of its flow.
     pub flow: String,
-    /// Where its flow is.
+    /// The stage of its flow.
     pub stage: Weak<Stage>,
 }
 
@@ -131,8 +131,8 @@ impl Resumer for Finisher {
     }
 }
 
-/// What a task that is known to be finished returned or, when it is marked so, failed with. What was saved of a failure
-/// may be an exception; anything else is told as one of the engine's.
+/// Returns the result of a finished task or, if it is marked as failed, its error. A saved failure may be an exception;
+/// any other value becomes an error of the engine.
 fn result(spec: &FinishedSpec) -> Result<Value, TaskError> {
     if !spec.states.iter().any(|state| state == "FAILURE") {
         return Ok(spec.result.clone());

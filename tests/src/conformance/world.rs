@@ -1,4 +1,4 @@
-//! The database of one scenario: a fresh one, with the rows of the start state.
+//! Creates the database of one scenario, with the rows of the initial state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,37 +19,37 @@ use serde_json::json;
 use super::format::{Config, State};
 use super::names::Names;
 
-/// When scenarios begin.
+/// The time at which scenarios begin.
 const BEGINNING: Timestamp = Timestamp(1_382_000_000_000_000);
 
-/// A zone that no request names: with it in the table, no other is valid unless it is there too.
+/// A zone that no request names. If the table contains it, other zones are valid only if they are in the table too.
 const NOWHERE: &str = "\u{1}nowhere";
 
 /// The database of one scenario.
 pub struct World {
-    /// Its clock, which moves when it is told to.
+    /// The clock, which advances only on request.
     pub clock: Arc<ManualClock>,
     /// The store.
     pub store: Arc<Sqlite>,
-    /// Where the start state's volumes stand in it.
+    /// The positions of the initial volumes.
     order: HashMap<String, usize>,
-    /// Real ids of the keys that the vector names: name and project.
+    /// Real ids of the keys in the vector, by name and project.
     keys: Mutex<HashMap<(String, String), String>>,
 }
 
-/// Who sets the scene.
+/// Returns the identity that creates the initial state.
 fn nobody() -> Identity {
     Identity::new("harness", "harness").into_admin()
 }
 
 impl World {
-    /// The start state.
+    /// Creates the database with the initial state.
     ///
     /// # Errors
-    /// When the database refuses a row.
+    /// If the database rejects a row.
     pub fn new(config: &Config, state: &State, names: &Names) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(BEGINNING));
-        // Cinder takes the older option where the newer one says nothing.
+        // Cinder falls back to the older option if the newer one is not set.
         let zone = config
             .default_availability_zone
             .as_deref()
@@ -87,18 +87,18 @@ impl World {
         Ok(world)
     }
 
-    /// Adds rows as they are.
+    /// Inserts rows unchanged.
     ///
     /// # Errors
-    /// When the database refuses one.
+    /// If the database rejects one.
     pub fn import(&self, rows: &BTreeMap<String, Vec<Object>>) -> Result<(), StoreError> {
         self.store.admin(&nobody(), |admin| admin.import(rows))
     }
 
-    /// A row of a volume or a snapshot as the table has it.
+    /// Returns a row of a volume or a snapshot in the form of the table.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     pub fn row(&self, row: &Object, names: &Names) -> Result<Object, StoreError> {
         let project = row
             .get("project_id")
@@ -109,7 +109,7 @@ impl World {
         Ok(row)
     }
 
-    /// The start state as rows of the tables.
+    /// Returns the initial state as rows of the tables.
     fn rows(
         &self,
         state: &State,
@@ -139,7 +139,7 @@ impl World {
         });
         let images = state.images.iter().map(|(id, image)| {
             let mut image = image.clone();
-            // Of what an image service shows, what a volume is measured by.
+            // Keeps the columns of an image that determine the size of a volume.
             image.retain(|name, value| {
                 ["size", "min_disk", "status"].contains(&name.as_str()) && !value.is_null()
             });
@@ -167,11 +167,11 @@ impl World {
 
     // ---- Keys ----------------------------------------------------------------------------------------------------
 
-    /// A row with real keys in place of those that the vector names. Whose a key is no vector says: it is made for
-    /// `project`, where there is none yet, and is told by the vector's name ever after.
+    /// Replaces the names of keys in a row by real keys. The vectors do not say which project owns a key: it is created
+    /// for `project` if that has none of this name, and keeps the vector's name.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     pub fn with_keys(
         &self,
         row: &Object,
@@ -191,7 +191,7 @@ impl World {
         Ok(real)
     }
 
-    /// The id of the key of a project that the vector calls `name`.
+    /// Returns the id of the project's key that the vector calls `name`.
     fn key(&self, name: &str, project: &str, names: &Names) -> Result<String, StoreError> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = (name.to_owned(), project.to_owned());
@@ -209,17 +209,17 @@ impl World {
         Ok(id)
     }
 
-    // ---- What changes between requests ---------------------------------------------------------------------------
+    // ---- Changes between requests ---------------------------------------------------------------------------------
 
-    /// Time passes.
+    /// Advances the clock.
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// From now on these zones are valid, and no others; every zone when `None`.
+    /// Makes only these zones valid; every zone if `None`.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     pub fn set_zones(&self, zones: Option<&[String]>) -> Result<(), StoreError> {
         self.store.admin(&nobody(), |admin| {
             for zone in admin.view().zones()? {
@@ -235,9 +235,9 @@ impl World {
         })
     }
 
-    // ---- What is there in the end --------------------------------------------------------------------------------
+    // ---- The final state ------------------------------------------------------------------------------------------
 
-    /// Reads as somebody who may see everything.
+    /// Reads as a caller who may see everything.
     ///
     /// # Errors
     /// Those of `read`.
@@ -248,10 +248,10 @@ impl World {
         self.store.read(&nobody(), read)
     }
 
-    /// The rows of the tables that the vectors compare.
+    /// Returns the rows of the tables that the vectors compare.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     pub fn rows_after(&self, names: &Names) -> Result<Value, StoreError> {
         self.read(|view| {
             Ok(json!({
@@ -263,7 +263,7 @@ impl World {
         })
     }
 
-    /// Volumes, deleted ones too, in the order in which they were made.
+    /// Returns volumes, including deleted ones, in the order of their creation.
     fn volumes(&self, view: &View<'_>, names: &Names) -> Result<Vec<Value>, StoreError> {
         let mut volumes = Vec::new();
         for mut row in view.list(&kind::VOLUME, None, true)? {
@@ -277,7 +277,7 @@ impl World {
             let has_metadata = metadata
                 .as_object()
                 .is_some_and(|metadata| !metadata.is_empty());
-            // Metadata is deleted with its volume, in rows of its own in the original.
+            // The original keeps metadata in rows of their own, which are deleted with the volume.
             row.insert(
                 "metadata_deleted".to_owned(),
                 (deleted && has_metadata).into(),
@@ -286,13 +286,13 @@ impl World {
             let place = self.order.get(&id).copied().unwrap_or(usize::MAX);
             volumes.push((place, names.shown(&Value::Object(row))));
         }
-        // New ones come after those of the start state; their ids grow.
+        // New volumes follow those of the initial state; their ids increase.
         volumes.sort_by_key(|(place, _)| *place);
         Ok(volumes.into_iter().map(|(_, volume)| volume).collect())
     }
 }
 
-/// A time as the store shows it.
+/// Parses a time in the store's format.
 pub fn timestamp(text: &str) -> Option<Timestamp> {
     Some(Timestamp(
         text.parse::<jiff::Timestamp>().ok()?.as_microsecond(),
@@ -315,7 +315,7 @@ fn snapshots(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
     Ok(shown.collect())
 }
 
-/// Usages, those of projects that were destroyed too.
+/// Returns usages, including those of destroyed projects.
 pub fn usages(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
     let usages = view.list(&kind::USAGE, None, true)?;
     let columns = [
@@ -332,7 +332,7 @@ pub fn usages(view: &View<'_>) -> Result<Vec<Value>, StoreError> {
         .collect())
 }
 
-/// Reservations; one that is closed counts as deleted.
+/// Returns reservations; a closed one counts as deleted.
 pub fn reservations(view: &View<'_>, names: &Names) -> Result<Vec<Value>, StoreError> {
     let reservations = view.list(&kind::RESERVATION, None, true)?;
     let shown = reservations.iter().map(|row| {

@@ -1,4 +1,4 @@
-//! Where a guest is run, and honest flows beside it.
+//! Runs a guest beside well-behaved flows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use tempfile::TempDir;
 use super::{Ends, Expectation, Guest, Row};
 use crate::program::volume_create;
 
-/// How often a guest is run.
+/// The number of runs of a guest.
 const TIMES: usize = 5;
-/// How many honest flows run beside each run of a guest; 20 in all.
+/// The number of honest flows beside each run of a guest; 20 in total.
 const BESIDE: usize = 4;
 
-/// A host on a database of its own.
+/// A host on its own database.
 pub struct Arena {
     folder: TempDir,
     host: Host,
@@ -34,17 +34,17 @@ pub struct Arena {
     request: Value,
 }
 
-/// What the whole of a guest's runs came to, each the same.
+/// The common result of all runs of a guest.
 struct Ended {
     shown: String,
     took: Duration,
 }
 
 impl Arena {
-    /// A new database, and the flow of the first example.
+    /// Creates a database, and plans the flow of the first example.
     ///
     /// # Errors
-    /// When it cannot be set up.
+    /// If it cannot be set up.
     pub fn new(plugins: &Arc<Plugins>) -> Result<Self> {
         let folder = TempDir::new()?;
         let config = crate::any::config(Default::default());
@@ -58,7 +58,7 @@ impl Arena {
             .build()?;
         let flow = volume_create();
         let text = std::fs::read_to_string(&flow)?;
-        // A busy machine is no reason to fail.
+        // A busy machine must not cause failures.
         let text = text.replace("\nbuiltin", "\nlimits = { deadline = \"30s\" }\nbuiltin");
         let plan = host.plan(&Manifest::parse(
             &text,
@@ -71,7 +71,7 @@ impl Arena {
                 admin.set_project_limit(&honest.project_id, resource, Some(-1))?;
             }
             let action = plan.action.as_deref();
-            cairn::request::resolve(action, &json!({"size": 1}), None, &admin.view())
+            cairn::flow_request::resolve(action, &json!({"size": 1}), None, &admin.view())
         })?;
         Ok(Self {
             honest: host.ready(&plan)?,
@@ -81,10 +81,10 @@ impl Arena {
         })
     }
 
-    /// Runs a guest several times, each time beside honest flows, and holds it to its expectation.
+    /// Runs a guest several times, each time beside honest flows, and checks its expectation.
     ///
     /// # Errors
-    /// What is not as it should be.
+    /// The first deviation.
     pub fn meet(&self, guest: Guest) -> Result<Row> {
         let name = guest.name();
         std::fs::write(self.folder.path().join("guest.wasm"), guest.bytes())?;
@@ -122,7 +122,7 @@ impl Arena {
         })
     }
 
-    /// One flow that means well.
+    /// Submits one honest flow.
     fn submit(&self) -> Result<Submitted> {
         Ok(self.host.submit(Submission {
             plan: Arc::clone(&self.honest),
@@ -192,7 +192,7 @@ impl Arena {
         )?)
     }
 
-    /// The guest's project has nothing, and nothing is held for it.
+    /// Checks that the guest's project has no volumes, usage or reservations left.
     fn check_clean(&self) -> Result<()> {
         let hostile = hostile();
         self.check_usage(&hostile, 0)?;
@@ -205,7 +205,7 @@ impl Arena {
         Ok(())
     }
 
-    /// Every honest flow has its volume, and no quota but that.
+    /// Checks that every honest flow has its volume, and no other quota is used.
     fn check_honest(&self) -> Result<()> {
         self.check_usage(&honest(), (TIMES * BESIDE) as i64)
     }
@@ -247,7 +247,7 @@ fn refused(error: &Diagnostic, words: &str, took: Duration) -> Result<Ended> {
     })
 }
 
-/// Whether a report is as expected; how the guest ended, for people.
+/// Checks a report against the expectation, and returns a readable description of the guest's end.
 fn check(report: &Report, ends: Ends) -> Result<String> {
     let rollback = report.rollback.as_ref();
     let error = report.error.as_ref();

@@ -4,40 +4,40 @@ use cairn::error::Origin;
 
 use super::Guest;
 
-/// How a guest ends, what it is given, and how soon it must be over.
+/// The expected end of a guest, its limits and grants, and its time limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation {
-    /// How it ends.
+    /// The expected end.
     pub ends: Ends,
     /// `limits` of its manifest, as TOML.
     pub limits: &'static str,
     /// `grants` of its manifest, as TOML.
     pub grants: &'static str,
-    /// The longest that its flow, or its planning, may take on a machine that is busy.
+    /// The maximal duration of its flow, or of its planning, on a busy machine.
     pub within: Duration,
 }
 
-/// How a guest ends.
+/// The end of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
-    /// Nothing runs: planning fails, and says this.
+    /// Planning fails with this message; nothing runs.
     Refused(&'static str),
-    /// Its call fails, by the word of whom, and with what kind of error.
+    /// Its call fails with an error of this origin and kind.
     Fails(Origin, &'static str),
-    /// Its call is well, but not its revert, which a later task's failure brings about.
+    /// Its call succeeds, but its revert, caused by the failure of a later task, fails with this origin and kind.
     RevertFails(Origin, &'static str),
-    /// It does what it should, or does no harm: its flow succeeds.
+    /// Its flow succeeds: the guest behaves correctly or harmlessly.
     Succeeds,
 }
 
-/// The deadline of every guest.
+/// The deadline of a guest, unless its expectation sets another one.
 const DEADLINE: &str = "deadline = \"100ms\"";
 
-/// A busy machine may let a thread wait this long.
+/// The tolerated scheduling delay on a busy machine.
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Expectation {
-    /// Ends so within its deadline, without grants.
+    /// Expects this end within the default deadline, without grants.
     const fn new(ends: Ends) -> Self {
         Self {
             ends,
@@ -55,7 +55,7 @@ impl Expectation {
         Self::new(Ends::Refused(words))
     }
 
-    /// With these limits, whose deadline is so many seconds.
+    /// Sets these limits, whose deadline is this many seconds.
     const fn deadline(self, limits: &'static str, seconds: u64) -> Self {
         Self {
             limits,
@@ -70,23 +70,23 @@ impl Expectation {
 }
 
 impl Guest {
-    /// What it must come to.
+    /// Returns the expectation of a guest.
     pub const fn expectation(self) -> Expectation {
         use Ends::{Fails, RevertFails, Succeeds};
         use Origin::{Host, Plugin};
         match self {
-            // Time. Whatever it does with it, it is cut off at its deadline.
+            // Time: the host interrupts it at its deadline.
             Self::LoopInCall
             | Self::LoopAfterCall
             | Self::SleepInCall
             | Self::SleepInPoll
-            // Whoever reads it for a backtrace reads it in no time of the guest's.
+            // The time that the host needs to read it for a backtrace is not the guest's.
             | Self::HugeDebugInfo => Expectation::host("DeadlineExceeded"),
             Self::LoopInRevert => Expectation::new(RevertFails(Host, "DeadlineExceeded")),
             Self::LoopInStart
             | Self::LoopInSettingsSchema
             | Self::LoopInDescribe
-            // The host hands it its settings.
+            // Called when the host passes the settings.
             | Self::LoopInRealloc
             | Self::SleepInDescribe => Expectation::refused(
                 "the plugin could not describe itself: DeadlineExceeded: the call did not end within 100ms",
@@ -125,12 +125,12 @@ impl Guest {
             Self::DeepResult => Expectation::host("ResultTooDeep"),
             Self::MissingProvides => Expectation::host("ResultIncomplete"),
             Self::ExtraProvides => Expectation::new(Succeeds),
-            // Details that are no JSON for the host stay text, and the kind is the guest's own.
+            // Details that the host does not accept as JSON are kept as text; the kind is the guest's own.
             Self::DeepDetails => Expectation::new(Fails(Plugin, "guest")),
             Self::ForgedOrigin => Expectation::new(Fails(Plugin, "DeadlineExceeded")),
             Self::TerminalCodes => Expectation::new(Fails(Plugin, "\u{1b}[2J\u{1b}]0;mine\u{7}")),
 
-            // Crossing the border.
+            // Crossing the component boundary.
             Self::HugeLog => Expectation::new(Succeeds),
             Self::PrintFlood => Expectation::host("DeadlineExceeded"),
             Self::LogFlood | Self::AMillionCalls => {
@@ -140,7 +140,7 @@ impl Guest {
 
             // Effects.
             Self::VolumesUntilCutOff => {
-                // What it made in that time is taken back one by one. A fast machine makes many.
+                // The volumes are undone one by one, and a fast machine creates many.
                 Expectation::host("DeadlineExceeded")
                     .deadline("deadline = \"100ms\", host_calls = 1000000", 5)
                     .grants("volumes = true")
@@ -169,7 +169,7 @@ impl Guest {
             )
             .grants("volumes = true"),
 
-            // The outside.
+            // Access to the outside.
             Self::ReadsEnvironment | Self::OpensFiles | Self::Connects => {
                 Expectation::new(Succeeds)
             }
@@ -185,7 +185,7 @@ impl Guest {
                 "plugin `guest` imports `cairn:plugin/keys`, which flow.toml does not grant it",
             ),
 
-            // What is no component, or costs more to compile than anybody waits for.
+            // Not a component, or too expensive to compile.
             Self::CoreModule => Expectation::refused("a core WebAssembly module, not a component"),
             Self::TruncatedFile => Expectation::refused("the file is truncated"),
             Self::DeepCode => Expectation::refused("blocks inside of each other"),

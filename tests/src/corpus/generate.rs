@@ -1,21 +1,21 @@
-//! Guests that are unwieldy as text.
+//! Generates the guests that would be too large as text.
 
 use std::fmt::Write as _;
 
 use super::Guest;
 use crate::guest::Call;
 
-/// The bytes of a guest that has no file.
+/// Returns the bytes of a guest without a file.
 pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
     match guest {
-        // Eight bytes are a whole module.
+        // The eight bytes of an empty module.
         Guest::CoreModule => Some(b"\0asm\x01\0\0\0".to_vec()),
-        // The first half of a plugin that is sound.
+        // The first half of a valid plugin.
         Guest::TruncatedFile => {
             let whole = cairn_bundle::component("quota-reserve")?;
             Some(whole[..whole.len() / 2].to_vec())
         }
-        // One long function, of calls whose results a compiler cannot fold.
+        // One long function of calls whose results a compiler cannot fold.
         Guest::HugeFunction => {
             let body =
                 "(local.set 0 (i32.add (call $f (local.get 0)) (local.get 0)))\n".repeat(30_000);
@@ -23,13 +23,13 @@ pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
                 "(func $f (param i32) (result i32)\n{body}(local.get 0))"
             )))
         }
-        // Blocks in blocks.
+        // Nested blocks.
         Guest::DeepCode => {
             let depth = 100_000;
             let body = "block\n".repeat(depth) + &"end\n".repeat(depth);
             Some(component(&format!("(func\n{body})")))
         }
-        // Functions that are small each.
+        // Many small functions.
         Guest::ManyFunctions => {
             let mut text = String::new();
             for number in 0..30_000 {
@@ -37,7 +37,7 @@ pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
             }
             Some(component(&text))
         }
-        // Functions of 50,000 locals each: more work than bytes.
+        // Functions with 50,000 locals each: little code, but much work.
         Guest::ManyLocals => {
             let locals = "i64 ".repeat(49_000);
             let mut text = String::new();
@@ -50,10 +50,9 @@ pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
             }
             Some(component(&text))
         }
-        // A loop, and debug info with twenty million lines.
+        // A loop, with debug info of twenty million lines.
         Guest::HugeDebugInfo => Some(with_lines(&Guest::LoopInCall.bytes(), 20 << 20)),
-        // Loops in loops, and variables that any of them may have changed: the work is the product of the two, and the code is
-        // small.
+        // Nested loops over variables that any of them may have changed: the work is the product of both, but the code is small.
         Guest::CompilesForMinutes => {
             let (loops, locals) = (1_000, 1_000);
             let mut text = format!("(func (result i64) (local {})\n", "i64 ".repeat(locals));
@@ -72,7 +71,7 @@ pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
             text.push_str("(local.get 0))");
             Some(component(&text))
         }
-        // A plugin that is sound, with a hundred empty modules beside its own.
+        // A valid plugin, with a hundred empty modules beside its own.
         Guest::ManyInstances => {
             let sound = Call::Behaves.component();
             let (before, last) = sound.trim_end().split_at(sound.trim_end().len() - 1);
@@ -83,17 +82,17 @@ pub(super) fn bytes(guest: Guest) -> Option<Vec<u8>> {
     }
 }
 
-/// A component that exports what a task does, and holds a module of these fields.
+/// Returns a component with the exports of a task, which contains a module of these fields.
 fn component(fields: &str) -> Vec<u8> {
     let text = format!(
         "(component (core module {fields}) (instance $i)\n\
          (export \"cairn:plugin/plugin@0.1.0\" (instance $i)) (export \"cairn:plugin/task@0.1.0\" (instance $i)))"
     );
-    // The host takes text as it takes binaries.
+    // The host accepts text as well as binaries.
     text.into_bytes()
 }
 
-/// The same component, whose largest module has debug info with so many lines.
+/// Adds debug info with this many lines to the component's largest module.
 fn with_lines(component: &[u8], lines: usize) -> Vec<u8> {
     const MODULE: u8 = 1;
     let (magic, mut rest) = component.split_at(8);
@@ -122,14 +121,14 @@ fn with_lines(component: &[u8], lines: usize) -> Vec<u8> {
     made
 }
 
-/// DWARF 4 of one unit, which holds every address, and whose table of lines is this long.
+/// Returns DWARF 4 sections with one unit, which covers every address and has a line table of this length.
 fn debug_info(lines: usize) -> [(&'static str, Vec<u8>); 3] {
     let length = |bytes: usize| {
         u32::try_from(bytes)
             .expect("it is not that long")
             .to_le_bytes()
     };
-    // Abbreviation 1 is a unit without children, that has its lines at an offset, and goes from one address so far.
+    // Abbreviation 1: a unit without children, with the offset of its line table, a low and a high address.
     let abbreviations = vec![1, 0x11, 0, 0x10, 0x17, 0x11, 0x01, 0x12, 0x06, 0, 0, 0];
     let unit = [
         &[4, 0, 0, 0, 0, 0, 4, 1][..],
@@ -139,11 +138,11 @@ fn debug_info(lines: usize) -> [(&'static str, Vec<u8>); 3] {
     ]
     .concat();
     let unit = [&length(unit.len())[..], &unit].concat();
-    // Its numbers are those that every compiler writes; the last are the names of folders, none, and of files, one.
+    // The usual header values and opcode lengths; then no folders and one file.
     let opcodes = [1, 1, 1, 251, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0];
     let header = [&opcodes[..], b"a.rs\0\0\0\0\0"].concat();
     let mut table = [&[4, 0][..], &length(header.len()), &header].concat();
-    // From address 0, and each byte one further.
+    // Starts at address 0; each opcode advances by one byte.
     table.extend([0, 5, 2, 0, 0, 0, 0]);
     table.resize(table.len() + lines, 0x20);
     table.extend([0, 1, 1]);
@@ -159,7 +158,7 @@ fn section(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind][..], &leb(body.len()), body].concat()
 }
 
-/// A number as WebAssembly writes it: seven bits a byte, the least first.
+/// Encodes a number as unsigned LEB128.
 fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {

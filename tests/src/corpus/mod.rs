@@ -1,8 +1,8 @@
-//! The corpus of hostile guests: one small component a behaviour, in `tests/guests/`, what each must come to, and the arena in
-//! which each meets flows that mean well.
+//! The corpus of hostile guests in `tests/guests/`, one small component per behaviour; the expected end of each; and the arena that runs
+//! each beside honest flows.
 //!
-//! A guest is a name in [`for_each_guest!`](crate::for_each_guest), an arm of [`Guest::expectation`], and a file, unless it is generated. Without a name its
-//! file fails the test of the folder; without an arm nothing compiles; its test comes by itself.
+//! A guest consists of a name in [`for_each_guest!`](crate::for_each_guest), a branch of [`Guest::expectation`], and a file, unless it is
+//! generated. A file without a name fails the test of the folder; a missing branch fails compilation; the test of each guest is generated.
 
 mod arena;
 mod expect;
@@ -15,7 +15,7 @@ pub use table::{Row, Table};
 
 use std::borrow::Cow;
 
-/// Hands every guest to the macro `then`: its name as a variant, and as a function, whose words are those of its file.
+/// Passes every guest to the macro `then`: its name as a variant and as a function, whose words are those of its file name.
 #[macro_export]
 macro_rules! for_each_guest {
     ($then:ident) => {
@@ -97,7 +97,7 @@ macro_rules! for_each_guest {
 
 macro_rules! define {
     ($($guest:ident $name:ident),+ $(,)?) => {
-        /// A guest. What it does is said in its file, or where it is generated.
+        /// A guest. Its behaviour is documented in its file, or where it is generated.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "said in its file")]
         pub enum Guest {
@@ -108,7 +108,7 @@ macro_rules! define {
             /// Every guest.
             pub const ALL: &[Self] = &[$(Self::$guest),+];
 
-            /// What it is called.
+            /// Returns the guest's name.
             pub fn name(self) -> String {
                 match self {
                     $(Self::$guest => stringify!($name)),+
@@ -121,14 +121,14 @@ macro_rules! define {
 
 for_each_guest!(define);
 
-/// Every guest of `tests/guests/` that is a file, as a component.
+/// Every guest of `tests/guests/` with a file, as a component.
 pub const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/guests.rs"));
 
 impl Guest {
-    /// The bytes that a manifest names.
+    /// Returns the bytes of the file that a manifest names.
     ///
     /// # Panics
-    /// When it is neither generated nor a file.
+    /// If it is neither generated nor a file.
     pub fn bytes(self) -> Cow<'static, [u8]> {
         if let Some(bytes) = generate::bytes(self) {
             return bytes.into();
@@ -139,7 +139,7 @@ impl Guest {
         (*bytes).into()
     }
 
-    /// Whether it has no file.
+    /// Returns whether the guest is generated.
     pub fn is_generated(self) -> bool {
         generate::bytes(self).is_some()
     }

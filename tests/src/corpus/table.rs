@@ -3,26 +3,26 @@ use std::time::Duration;
 
 use super::Guest;
 
-/// What a guest came to, and how long that took each time.
+/// The end of a guest, and the duration of each run.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Which guest.
+    /// The guest.
     pub guest: Guest,
-    /// How it ended, for people.
+    /// A readable description of its end.
     pub ended: String,
-    /// Each time, from the start of its flow, or of its planning, to the end.
+    /// The durations, each from the start of its flow, or of its planning, to the end.
     pub times: Vec<Duration>,
 }
 
-/// Rows, as a table in Markdown.
+/// Rows, displayed as a table in Markdown.
 #[derive(Clone, Debug, Default)]
 pub struct Table(pub Vec<Row>);
 
 impl Row {
-    /// The middle one of its times, and the longest.
+    /// Returns the median and the longest duration.
     ///
     /// # Panics
-    /// When it was never run.
+    /// If there are no durations.
     pub fn median_and_worst(&self) -> (Duration, Duration) {
         let mut times = self.times.clone();
         times.sort_unstable();

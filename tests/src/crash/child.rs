@@ -1,4 +1,4 @@
-//! The process that dies: the volume-create flow on a database on disk, with a task that fails where that is asked for.
+//! The process that crashes: it runs the volume-create flow on a database on disk, optionally with a task that fails.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,7 +31,7 @@ static REVERTING: AtomicBool = AtomicBool::new(false);
 static VISITS: [[AtomicUsize; CrashPoint::ALL.len()]; 2] =
     [const { [const { AtomicUsize::new(0) }; CrashPoint::ALL.len()] }; 2];
 
-/// Lives the life that the first argument says, as JSON.
+/// Runs the life that the first argument describes in JSON.
 pub fn main() -> ExitCode {
     match live() {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,7 +58,7 @@ fn live() -> Result<()> {
     Ok(())
 }
 
-/// Counts, and dies or stops where that is asked for.
+/// Counts a visit of a crash point, and aborts or stops there if the life says so.
 fn visit(point: CrashPoint) {
     let reverting = REVERTING.load(Ordering::SeqCst);
     let time = VISITS[usize::from(reverting)][point as usize].fetch_add(1, Ordering::SeqCst) + 1;
@@ -69,7 +69,7 @@ fn visit(point: CrashPoint) {
         if !life.stops {
             std::process::abort();
         }
-        // All threads stand still until somebody sends SIGCONT.
+        // All threads stop until the process receives SIGCONT.
         if let Err(error) = signal_hook::low_level::raise(SIGSTOP) {
             eprintln!("the process cannot be stopped: {error}");
             std::process::abort();
@@ -140,7 +140,7 @@ fn is(planned: &PlannedTask, number: usize) -> bool {
     TASKS.get(number - 1) == Some(&planned.plugin.as_str())
 }
 
-/// A task that may fail after it has done its work.
+/// A task that fails after its work if the life says so.
 struct Failing {
     fails: bool,
     task: Arc<dyn Task>,
@@ -182,7 +182,7 @@ fn run(host: &Host, life: &Life) -> Result<()> {
     let requester = Identity::new("ann", "acme");
     let entered = host.store().try_read(&requester, |view| {
         let asked = json!({"size": 2, "name": "data", "volume_type": "gold"});
-        cairn::request::enter(
+        cairn::flow_request::enter(
             &plan.name,
             plan.action.as_deref(),
             &asked,
@@ -207,7 +207,7 @@ fn recover(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Waits until everything that was asked is answered.
+/// Waits until all requests have been answered.
 fn serve(host: &Host) -> Result<()> {
     host.recover(true)?;
     let since = Instant::now();

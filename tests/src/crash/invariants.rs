@@ -1,4 +1,4 @@
-//! What must hold of a database whose flows have all been recovered.
+//! Checks the invariants of a database whose flows have all been recovered.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -11,17 +11,17 @@ use cairn::report::{Report, Verdict};
 use cairn::store::view::{FlowFilter, Reader};
 use rusqlite::{Connection, OpenFlags};
 
-/// What was found.
+/// The flows of a database.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The flows' states, and what their rollbacks came to.
+    /// The flows' states, with the verdicts of their rollbacks.
     pub flows: BTreeMap<FlowId, (FlowState, Option<Verdict>)>,
 }
 
-/// Checks the database at `path`. Every flow must be at rest: nobody works on it.
+/// Checks the database at `path`. No process may own any of its flows.
 ///
 /// # Errors
-/// The first thing that does not hold.
+/// The first violated invariant.
 pub fn check(path: &Path) -> Result<Found> {
     let clock = std::sync::Arc::new(cairn::clock::SystemClock);
     let reader = Reader::open(path, crate::any::config(Default::default()), clock)?;
@@ -50,7 +50,7 @@ pub fn check(path: &Path) -> Result<Found> {
     Ok(found)
 }
 
-/// `statuses` are those of the volumes that it made and that are there, `casts` the states of its messages.
+/// Checks one flow. `statuses` are those of the volumes that it created and that still exist, `casts` the states of its messages.
 fn check_flow(
     flow: &FlowSummary,
     journal: &[Entry],
@@ -83,7 +83,7 @@ fn check_flow(
         (FlowState::Failure, Some(Verdict::Kept)) => {
             ensure!(statuses == ["error"], "its volumes are {statuses:?}");
         }
-        // Of a rollback that was accepted, too.
+        // This includes a rollback that an operator accepted.
         (FlowState::Failure, Some(Verdict::Incomplete | Verdict::Residue)) => {
             let unreverted = history
                 .started
@@ -110,10 +110,11 @@ fn check_flow(
     Ok(report)
 }
 
-/// A rollback comes to every started task, in exactly the reverse order of their starts, and nothing is called after it began.
+/// Checks that a rollback visits every started task, in exactly the reverse order of their starts, and that no task is called after the
+/// rollback began.
 fn check_reverts(journal: &[Entry]) -> Result<()> {
     let mut stack: Vec<TaskId> = Vec::new();
-    // What the rollback has not come to yet, and what it is at.
+    // The tasks still to be reverted, and the current one.
     let mut ahead: Option<Vec<TaskId>> = None;
     let mut at = None;
     for entry in journal {
@@ -124,9 +125,9 @@ fn check_reverts(journal: &[Entry]) -> Result<()> {
                     stack.push(*task);
                 }
             }
-            // It begins, or begins again after a crash.
+            // The rollback begins, or restarts after a crash.
             Event::Failed(_) => (ahead, at) = (Some(stack.clone()), None),
-            // A revert that fails before it begins is come to as well: what the call did could not be undone.
+            // A revert that fails before it starts counts as a visit: the effects of the call could not be undone.
             Event::Reverting { task, .. } | Event::RevertFailed { task, .. }
                 if at != Some(*task) =>
             {
@@ -152,8 +153,8 @@ fn check_reverts(journal: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Effects have numbers of their own, each is undone at most once, and what a call that did not succeed did is undone, unless
-/// the report names its task as one that could not be reverted.
+/// Checks that effects have unique numbers, that each is undone at most once, and that the effects of a call that did not succeed are
+/// undone, unless the report lists its task as not reverted.
 fn check_effects(journal: &[Entry]) -> Result<()> {
     let mut standing = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -202,8 +203,8 @@ fn check_effects(journal: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Usages are the sums of what is booked, and of what open reservations hold. There is one volume type, so its resources
-/// are counted like everybody's.
+/// Checks that usages are the sums of booked volumes and of open reservations. There is only one volume type, so the resources of the type
+/// have the same sums.
 fn check_usages(db: &Connection) -> Result<()> {
     let mut statement = db.prepare(
         "SELECT resource, in_use, reserved,
@@ -229,7 +230,7 @@ fn check_usages(db: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// What is held is held by a flow that can go on.
+/// Checks that open reservations, held messages and keys belong to a flow that can continue.
 fn check_owners(db: &Connection) -> Result<()> {
     let lost: i64 = db.query_row(
         "SELECT count(*) FROM reservations LEFT JOIN flows ON flows.id = reservations.flow
@@ -259,10 +260,10 @@ fn check_owners(db: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// A word of each row, by the flow that made the row.
+/// One text per row, by the flow that created the row.
 type ByFlow = HashMap<[u8; 16], Vec<String>>;
 
-/// Reads a table once: a long run has tens of thousands of flows. `statement` selects the flow and the word.
+/// Reads a table once, because a long run has tens of thousands of flows. `statement` selects the flow and the text.
 fn by_flow(db: &Connection, statement: &str) -> Result<ByFlow> {
     let mut words = ByFlow::new();
     let mut statement = db.prepare(statement)?;

@@ -1,4 +1,4 @@
-//! Processes that die at named points, and what must hold whenever one is started again.
+//! Processes that crash at named points, and the invariants that must hold after a restart.
 
 pub mod child;
 mod invariants;
@@ -10,58 +10,59 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// One life of the child.
+/// One run of the child process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Life {
-    /// The folder of the database, `cairn.db`.
+    /// The folder of the database `cairn.db`.
     pub folder: PathBuf,
     /// The folder of compiled plugins, shared by all lives.
     pub cache: PathBuf,
-    /// What it does.
+    /// The task of this life.
     pub task: Task,
-    /// The task of the flow that fails after it has done its work, counted from 1.
+    /// The task of the flow that fails after its work, counted from 1.
     pub fails: Option<usize>,
-    /// What recovery does with the flow.
+    /// Whether recovery resumes the flow.
     pub resumes: bool,
-    /// Every so many events are a commit.
+    /// The number of events per commit.
     pub events: usize,
-    /// How long it may be stopped before others take its flows over; the store's own default when there is none.
+    /// The duration of a lease, after which others take over the flows of a stopped process; `None` for the store's
+    /// default.
     pub lease: Option<Duration>,
-    /// Where it dies; it counts instead when there is no such place.
+    /// The place where it crashes; `None` to count the visits instead.
     pub dies: Option<Death>,
-    /// It is stopped there, as by SIGSTOP, and does not die.
+    /// Stops there by SIGSTOP instead of crashing.
     pub stops: bool,
 }
 
-/// What a life is for.
+/// The purpose of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
     /// Runs the volume-create flow.
     Run,
-    /// Takes up what is left behind.
+    /// Recovers the flows left behind.
     Recover,
-    /// Serves what was asked of flows that are left behind.
+    /// Serves the requests that concern flows left behind.
     Serve,
 }
 
-/// A place where a life ends.
+/// The place where a life ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
-    /// The name of the point.
+    /// The name of the crash point.
     pub point: String,
-    /// Whether a task of the flow had begun to be reverted.
+    /// Whether the revert of a task of the flow had begun.
     pub reverting: bool,
-    /// The how manieth time the process is there, counted from 1.
+    /// The number of the visit, counted from 1.
     pub time: usize,
 }
 
-/// How often a life came to a point.
+/// The number of visits of a crash point in one life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visits {
-    /// The name of the point.
+    /// The name of the crash point.
     pub point: String,
-    /// Whether a task of the flow had begun to be reverted.
+    /// Whether the revert of a task of the flow had begun.
     pub reverting: bool,
-    /// How often.
+    /// The number of visits.
     pub times: usize,
 }

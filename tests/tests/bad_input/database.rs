@@ -7,7 +7,7 @@ fn a_database_of_a_newer_version() {
     let program = program();
     program.run(&["zones", "create", "nova"]).exits(0);
     let mut bytes = std::fs::read(program.path("cairn.db")).unwrap();
-    // The header's user version: the schema's.
+    // The user version in the header, which is the version of the schema.
     bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
     program.write("cairn.db", &bytes);
     for command in [
@@ -39,7 +39,7 @@ fn a_file_that_is_no_database_of_cairns() {
         .says(&["this file is no SQLite database", "--db"]);
 }
 
-/// Nobody may write below `/proc`, root included; elsewhere a file stands where the folder should.
+/// Not even root may write below `/proc`; on other systems the path of the folder is occupied by a file.
 #[test]
 fn a_database_folder_that_cannot_be_written() {
     let program = program();

@@ -1,4 +1,4 @@
-//! What is wrong in something that the program is given to read is told with its place and the fix, and changes nothing.
+//! Checks that errors in the program's inputs are reported with their place and the fix, and change nothing.
 
 mod database;
 mod manifest;
@@ -12,7 +12,7 @@ fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cairn-under-test"))
 }
 
-/// A manifest with one task, done by `component`.
+/// Returns a manifest with one task, implemented by `component`.
 fn one_task(component: &str, rest: &str) -> String {
     format!(
         "[flow]\nname = \"small\"\n\n[plugins.guest]\npath = \"{component}\"\n{rest}\n[[task]]\nplugin = \"guest\"\n"

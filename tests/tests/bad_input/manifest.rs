@@ -2,7 +2,7 @@ use acceptance::program::Program;
 
 use super::{one_task, program};
 
-/// Runs the manifest in `flow.toml`, which must be refused with these words on stderr before anything is made.
+/// Runs the manifest in `flow.toml`, which must be refused with these words on stderr before anything is created.
 #[track_caller]
 fn refused(program: &Program, words: &[&str]) {
     let run = program.run(&["run", "flow.toml"]).exits(2).says(words);
@@ -88,7 +88,7 @@ fn a_component_without_the_task_export() {
 #[test]
 fn an_import_that_is_not_granted() {
     let program = program();
-    let component = include_str!("../../guests/cast-fails.wat");
+    let component = include_str!("../../../examples/volume-create/cast-fails.wat");
     program
         .write("guest.wat", component)
         .write("flow.toml", one_task("guest.wat", ""));
@@ -154,7 +154,7 @@ fn an_import_that_nobody_knows() {
 #[test]
 fn a_required_input_that_nobody_provides() {
     let program = program();
-    let component = include_str!("../../guests/cast-fails.wat");
+    let component = include_str!("../../../examples/volume-create/cast-fails.wat");
     let manifest = one_task("guest.wat", "grants = { rpc = true }\n");
     program
         .write("guest.wat", component)

@@ -27,7 +27,7 @@ fn request_refused(request: &str, words: &[&str]) {
     assert_eq!(everything(&program), before);
 }
 
-/// What the database holds, as far as it is shown.
+/// Returns everything in the database that commands can list.
 fn everything(program: &Program) -> Vec<Value> {
     [
         &["flows", "list", "--json"][..],

@@ -1,4 +1,4 @@
-//! Plugins that break the contract while they run.
+//! Plugins that violate the contract while they run.
 
 use acceptance::guest::Call;
 use acceptance::program::Run;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{one_task, program};
 
-/// Runs a flow whose second task is the guest. It must fail by the host's word, and leave nothing.
+/// Runs a flow whose second task is the guest. It must fail with an error of the host, and leave no changes.
 #[track_caller]
 fn breaks(call: Call, kind: &str, words: &[&str]) -> Run {
     let program = program();
@@ -151,7 +151,7 @@ fn each_limit_has_an_error_of_its_own_that_names_the_key() {
 #[test]
 fn a_plugin_that_calls_the_host_too_often() {
     let program = program();
-    // It asks for its settings, and then for the request.
+    // It reads its settings, and then the request.
     let manifest = "[flow]\nname = \"f\"\n[plugins.inject]\nbuiltin = \"inject\"\nsettings = { provides = [\"size\"] }\n\
                     limits = { host_calls = 1 }\n[[task]]\nplugin = \"inject\"\n";
     program.write("flow.toml", manifest);

@@ -1,7 +1,8 @@
-//! Usages are what is booked, in whatever order operators and flows do what they can do: random sequences of commands that
-//! change something, with flows that fail, are interrupted, and are killed, and a look at the books after each.
+//! Checks that usages equal the booked volumes and snapshots, after any interleaving of operators and flows: runs
+//! random sequences of changing commands, with flows that fail, are interrupted, or are killed, and checks the usages
+//! after each.
 //!
-//! `PROPTEST_CASES` sets how many sequences each of the two properties tries.
+//! `PROPTEST_CASES` sets the number of sequences for each of the two properties.
 
 mod plan;
 mod regressions;
@@ -15,7 +16,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use plan::sequence;
 use world::{Tally, World};
 
-/// Sequences of each property: together with those of `every_kind_of_end_is_reached` more than 2,000.
+/// Sequences per property. With those of `every_kind_of_end_is_reached` there are more than 2,000.
 const SEQUENCES: u32 = 1_000;
 
 fn config() -> ProptestConfig {
@@ -38,7 +39,7 @@ proptest! {
         prop_assert!(result.is_ok(), "{}", result.unwrap_err());
     }
 
-    // The same on the other core.
+    // The same property, run in parallel on another core.
     #[test]
     fn usages_are_what_is_booked_in_any_other_order((ops, resumes) in sequence()) {
         let result = World::new(resumes).run(&ops);
@@ -46,7 +47,7 @@ proptest! {
     }
 }
 
-/// The same sequences every time: what the properties above are worth depends on what they come to see.
+/// Uses fixed sequences, to show that the properties above reach every kind of end.
 #[test]
 fn every_kind_of_end_is_reached() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);

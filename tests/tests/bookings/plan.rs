@@ -1,17 +1,17 @@
-//! What operators and flows do, one thing after the other.
+//! Generates sequences of operations by operators and flows.
 
 use proptest::prelude::*;
 
-/// Projects that volumes are made in.
+/// Projects in which volumes are created.
 pub const PROJECTS: [&str; 2] = ["acme", "umbrella"];
 
 /// Names of volume types.
 pub const TYPES: [&str; 2] = ["gold", "silver"];
 
-/// Statuses that an operator sets.
+/// Statuses set by an operator.
 pub const STATUSES: [&str; 3] = ["available", "error", "in-use"];
 
-/// One thing that somebody does. Things are picked by a number: the list of those that are there, modulo its length.
+/// One operation. Its subject is chosen by a number: the index, modulo the length, in the list of existing rows.
 #[derive(Clone, Debug)]
 pub enum Op {
     CreateVolume {
@@ -47,14 +47,14 @@ pub enum Op {
         resource: usize,
         limit: i64,
     },
-    /// The process ends in order, and another begins with these settings.
+    /// Stops the process regularly, and starts another one with these settings.
     Settings(Settings),
     Sync,
-    /// After the time in which reservations lapse.
+    /// Advances the clock until reservations expire.
     Expire,
     Prune,
     AckAll,
-    /// Seconds go by.
+    /// Advances the clock by seconds.
     Wait(u64),
     Run {
         project: usize,
@@ -73,7 +73,7 @@ pub enum Op {
     },
 }
 
-/// What a volume is made from.
+/// The source of a volume.
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
     Nothing,
@@ -90,7 +90,7 @@ pub enum Asked {
     Accept,
 }
 
-/// Settings of a process that bear on quotas.
+/// Settings of a process that affect quotas.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     pub no_snapshot_gigabytes: bool,
@@ -98,10 +98,10 @@ pub struct Settings {
     pub max_age: u64,
 }
 
-/// Something that happens once in the middle of what a flow does.
+/// An event that happens once in the middle of a flow.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// Which task of the flow.
+    /// The task of the flow.
     pub task: usize,
     pub reverting: bool,
     pub moment: Moment,
@@ -111,7 +111,7 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     Before,
-    /// After so many effects of the call, counted from 0.
+    /// After this many effects of the call, counted from 0.
     Effect(usize),
     After,
 }
@@ -120,13 +120,13 @@ pub enum Moment {
 pub enum What {
     /// The call fails.
     Fail,
-    /// Somebody interrupts the flow.
+    /// The flow is interrupted.
     Interrupt,
-    /// The process is killed: the next thing is done by another, on what is on disk now.
+    /// The process is killed: the next operation is done by another one, on the present state of the disk.
     Die,
 }
 
-/// `reverting`: how often it is a revert that something happens to.
+/// Generates a fault. `reverting` is the probability that it happens in a revert.
 fn fault(reverting: f64) -> impl Strategy<Value = Option<Fault>> {
     let moment = prop_oneof![
         1 => Just(Moment::Before),
@@ -200,7 +200,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A sequence of operations, and whether flows that a dead process left behind go on.
+/// Generates a sequence of operations, and whether flows of a dead process are resumed.
 pub fn sequence() -> impl Strategy<Value = (Vec<Op>, bool)> {
     (prop::collection::vec(op(), 4..16), any::<bool>())
 }

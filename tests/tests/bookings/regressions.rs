@@ -1,4 +1,4 @@
-//! What went wrong before, small: sequences that the properties must come to as well.
+//! Minimal sequences of earlier defects, which the properties must be able to generate as well.
 
 use crate::plan::{Asked, Fault, Moment, Op, Settings, Source, What};
 use crate::world::{Tally, World};
@@ -35,7 +35,7 @@ fn delete_volume() -> Op {
     }
 }
 
-/// The usage would end at -1, and the report would name a volume that is gone.
+/// The defect: the usage became -1, and the report named a deleted volume.
 #[test]
 fn a_flow_is_rolled_back_after_its_volume_was_deleted() {
     let tally = run(&[
@@ -46,7 +46,7 @@ fn a_flow_is_rolled_back_after_its_volume_was_deleted() {
     assert_eq!(tally["verdict: Clean"], 1, "{tally:?}");
 }
 
-/// A volume that is deleted would be booked.
+/// The defect: a deleted volume was booked.
 #[test]
 fn a_volume_is_deleted_before_its_flow_goes_on() {
     let fault = Fault {
@@ -66,7 +66,7 @@ fn a_volume_is_deleted_before_its_flow_goes_on() {
     assert_eq!(tally["delete volume"], 1, "{tally:?}");
 }
 
-/// A revert that failed is tried again after the volume was deleted.
+/// A failed revert is retried after the volume was deleted.
 #[test]
 fn a_rollback_that_is_incomplete_is_ended_after_the_volume_was_deleted() {
     for task in [3, 4, 5] {
@@ -92,7 +92,8 @@ fn a_rollback_that_is_incomplete_is_ended_after_the_volume_was_deleted() {
     }
 }
 
-/// What is held by a flow whose rollback is incomplete lapses, and the flow would report for ever that it holds it.
+/// The defect: a reservation held by a flow with an incomplete rollback expired, but the flow's reports listed it
+/// forever.
 #[test]
 fn a_reservation_lapses_between_two_attempts_of_a_rollback() {
     let fault = |task, reverting, what| {
@@ -125,7 +126,7 @@ fn a_reservation_lapses_between_two_attempts_of_a_rollback() {
     assert_eq!(tally["accept: FAILURE"], 1, "{tally:?}");
 }
 
-/// Both projects would drift.
+/// The defect: the usages of both projects drifted.
 #[test]
 fn an_admin_makes_a_snapshot_of_another_projects_volume() {
     let snapshot = |admin| Op::CreateSnapshot { pick: 0, admin };
@@ -144,7 +145,7 @@ fn an_admin_makes_a_snapshot_of_another_projects_volume() {
     ]);
 }
 
-/// What is given back would not be what was booked.
+/// The defect: another amount was returned than had been booked.
 #[test]
 fn snapshots_are_deleted_under_another_setting() {
     let setting = |no_snapshot_gigabytes, until_refresh| {
@@ -176,7 +177,7 @@ fn snapshots_are_deleted_under_another_setting() {
     }
 }
 
-/// The refresh would count by the type's id, and the check by its name.
+/// The defect: the refresh counted by the type's id, but the check by its name.
 #[test]
 fn a_type_is_made_again_while_volumes_have_the_first() {
     run(&[

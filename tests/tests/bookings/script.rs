@@ -1,4 +1,4 @@
-//! Lets something happen in the middle of what a flow does.
+//! Injects a fault into the middle of a flow.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,12 +24,12 @@ const TASKS: [&str; 7] = [
     "volume-cast",
 ];
 
-/// What is to happen, and what has.
+/// The scheduled fault, the flow that it may interrupt, and the files that it saved.
 pub struct Script {
     database: PathBuf,
     armed: Mutex<Option<Fault>>,
     flow: Mutex<Option<Flow>>,
-    /// What was on disk when the process was to die.
+    /// The database as it was on disk at the simulated death of the process.
     remains: Mutex<Option<PathBuf>>,
 }
 
@@ -43,20 +43,20 @@ impl Script {
         })
     }
 
-    /// Lets `fault` happen to the next flow that comes to it; only a flow that is named here is interrupted.
+    /// Injects `fault` into the next flow that reaches its place; only the flow given here is interrupted.
     pub fn arm(&self, fault: Option<Fault>, flow: Option<&Flow>) {
         *self.armed.lock().unwrap() = fault;
         *self.flow.lock().unwrap() = flow.cloned();
     }
 
-    /// Nothing happens any more; says what was on disk if the process was to die.
+    /// Removes the fault; returns the saved files if the process was to die.
     pub fn disarm(&self) -> Option<PathBuf> {
         self.arm(None, None);
         self.remains.lock().unwrap().take()
     }
 
     /// # Errors
-    /// Where the call is to fail.
+    /// If the call is to fail.
     fn reach(&self, task: usize, reverting: bool, moment: Moment) -> Result<(), TaskError> {
         let mut armed = self.armed.lock().unwrap();
         let here = |fault: &Fault| {
@@ -68,7 +68,7 @@ impl Script {
         match fault.what {
             What::Fail => return Err(TaskError::new("Fault", "this is to fail")),
             What::Interrupt => {
-                // One that reverts goes on.
+                // A flow that is already reverting ignores it.
                 let flow = self.flow.lock().unwrap().clone();
                 flow.map(|flow| flow.interrupt());
             }
@@ -84,7 +84,7 @@ impl Script {
         Ok(())
     }
 
-    /// The task, with this script.
+    /// Wraps a task with this script.
     pub fn wrap(self: &Arc<Self>, plugin: &str, task: Arc<dyn Task>) -> Arc<dyn Task> {
         let number = TASKS.iter().position(|name| *name == plugin);
         Arc::new(Scripted {
@@ -139,7 +139,7 @@ impl Task for Scripted {
     }
 }
 
-/// Counts effects.
+/// Counts the effects of a call.
 struct Watched {
     context: Arc<dyn Context>,
     number: usize,

@@ -1,4 +1,4 @@
-//! A database, the process that works on it, and what must be true of it after every operation.
+//! A database, the process that works on it, and the invariants checked after every operation.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use acceptance::program::volume_create;
 use cairn::clock::{ManualClock, Timestamp};
-use cairn::host::{Done, Host, HostError, Submission};
+use cairn::flow_request::RequestError;
+use cairn::host::{Dispatched, Host, HostError, Submission};
 use cairn::id::{FlowId, Identity};
 use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::Plugins;
 use cairn::report::Report;
-use cairn::request::RequestError;
 use cairn::store::admin::Admin;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::{CAST, FlowFilter, Kind};
 use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
 use cairn::value::{Object, Value};
@@ -28,13 +28,13 @@ use serde_json::json;
 use crate::plan::{Asked, Fault, Op, PROJECTS, STATUSES, Settings, Source, TYPES};
 use crate::script::Script;
 
-/// Seconds until a reservation lapses.
+/// Seconds until a reservation expires.
 const EXPIRY: u64 = 100;
 
-/// Resources that limits are set of.
+/// Resources for which limits are set.
 const RESOURCES: [&str; 4] = ["volumes", "gigabytes", "snapshots", "volumes_gold"];
 
-/// What operations came to: what is worth telling -> how often.
+/// The number of occurrences of each notable result.
 pub type Tally = BTreeMap<String, usize>;
 
 pub struct World {
@@ -42,7 +42,7 @@ pub struct World {
     clock: Arc<ManualClock>,
     settings: Settings,
     resumes: bool,
-    /// How many databases there were.
+    /// The number of deaths of the process, each of which starts a copy of the database.
     deaths: usize,
     life: Option<Life>,
     pub tally: Tally,
@@ -53,7 +53,7 @@ struct Life {
     host: Host,
     script: Arc<Script>,
     plan: Plan,
-    /// Reads past the library.
+    /// Reads the database without the library.
     judge: Connection,
 }
 
@@ -79,7 +79,7 @@ fn plugins() -> Arc<Plugins> {
     Arc::clone(&PLUGINS)
 }
 
-/// The bytes of a database with both volume types.
+/// Returns the bytes of a database with both volume types.
 fn template() -> &'static [u8] {
     static TEMPLATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let folder = scratch();
@@ -122,7 +122,7 @@ impl Life {
             ..volumes::Settings::default()
         };
         let config = SqliteConfig {
-            // Whatever was done is on disk when the process dies.
+            // All changes are on disk when the process dies.
             batch: BatchConfig {
                 events: 1,
                 ..BatchConfig::default()
@@ -158,7 +158,7 @@ impl Life {
 }
 
 impl World {
-    /// A database with both volume types and nothing else. `resumes`: what is done with flows of a process that died.
+    /// Creates a database with only the two volume types. `resumes`: whether the flows of a dead process are resumed.
     pub fn new(resumes: bool) -> Self {
         let mut world = Self {
             folder: scratch(),
@@ -192,10 +192,10 @@ impl World {
         *self.tally.entry(what.into()).or_default() += 1;
     }
 
-    /// Does the operations in order, and looks at the books after each.
+    /// Executes the operations in order, and checks the invariants after each.
     ///
     /// # Errors
-    /// What is not as it must be, and after which operation.
+    /// The violated invariant, and the operation.
     pub fn run(&mut self, ops: &[Op]) -> Result<(), String> {
         for (number, op) in ops.iter().enumerate() {
             let told = |what: String| format!("after operation {number}, {op:?}: {what}");
@@ -204,7 +204,8 @@ impl World {
         Ok(())
     }
 
-    // ---- What is done ------------------------------------------------------------------------------------------------
+    // ---- Operations
+    // ---------------------------------------------------------------------------------------------------
 
     fn perform(&mut self, op: &Op) -> Result<(), String> {
         match op {
@@ -342,7 +343,7 @@ impl World {
         &mut self,
         what: &str,
         by: &Identity,
-        work: impl FnOnce(&mut Admin<'_, '_>) -> Result<(), StoreError>,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<(), StoreError>,
     ) -> Result<(), String> {
         let done = self.life().host.store().admin(by, work);
         match done {
@@ -353,7 +354,7 @@ impl World {
         Ok(())
     }
 
-    /// A row that is not deleted.
+    /// Returns a row that is not deleted.
     fn pick(&self, kind: &Kind, pick: usize) -> Option<Object> {
         let store = self.life().host.store();
         let rows = store.read(&boss(), |view| view.list(kind, None, false));
@@ -384,7 +385,7 @@ impl World {
         let requester = owner(project);
         let request = life.host.store().try_read(&requester, |view| {
             let action = life.plan.action.as_deref();
-            cairn::request::resolve(action, &asked, None, view)
+            cairn::flow_request::resolve(action, &asked, None, view)
         });
         let request = match request {
             Err(RequestError::Store(error)) => return Err(error.to_string()),
@@ -437,7 +438,7 @@ impl World {
         let made = self.returned(id)?;
         self.life().script.arm(fault, None);
         match self.life().host.operate(id, &operation) {
-            Ok(Done::Here(report)) => {
+            Ok(Dispatched::Here(report)) => {
                 let state = report.flow.state.as_str();
                 self.count(format!("{}: {state}", operation.name()));
                 if made > 0 && matches!(operation, Operation::Rollback { .. }) {
@@ -445,8 +446,8 @@ impl World {
                 }
                 self.after(Some(&report))
             }
-            Ok(Done::Asked { .. }) => Err("another process has the flow".to_owned()),
-            // The flow's state does not allow it.
+            Ok(Dispatched::Asked { .. }) => Err("another process has the flow".to_owned()),
+            // The flow's state does not allow the operation.
             Err(HostError::Flow(_)) => self.after(None),
             Err(error) => Err(error.to_string()),
         }
@@ -465,7 +466,7 @@ impl World {
         self.after(None)
     }
 
-    /// What comes after a flow did something.
+    /// Follows up a change by a flow.
     fn after(&mut self, report: Option<&Report>) -> Result<(), String> {
         if let Some(remains) = self.life().script.disarm() {
             self.life = None;
@@ -484,7 +485,8 @@ impl World {
         }
     }
 
-    // ---- What must be true -------------------------------------------------------------------------------------------
+    // ---- Invariants
+    // ---------------------------------------------------------------------------------------------------
 
     fn check(&self) -> Result<(), String> {
         let store = self.life().host.store();
@@ -502,7 +504,7 @@ impl World {
         Ok(())
     }
 
-    /// A verdict says no more than is true.
+    /// Checks that a verdict claims no more than is true.
     fn check_report(&mut self, report: &Report) -> Result<(), String> {
         let Some(rollback) = &report.rollback else {
             return Ok(());
@@ -514,7 +516,7 @@ impl World {
             [flow],
         )?;
         let mut told = rollback.residue.iter().filter(|left| left.kind == "volume");
-        // One that the report names may have been deleted since.
+        // The report may name a volume that has been deleted since.
         if let Some(untold) = kept.iter().find(|id| !told.any(|left| left.id == **id)) {
             let residue = &rollback.residue;
             return Err(format!(
@@ -538,7 +540,7 @@ impl World {
         Ok(())
     }
 
-    /// How many volumes of a flow were deleted with their quota.
+    /// Returns the number of volumes of a flow whose deletion returned their quota.
     fn returned(&self, flow: FlowId) -> Result<usize, String> {
         let statement = "SELECT id FROM volumes WHERE flow = ? AND returned = 1";
         Ok(self.ids(statement, [flow.0.as_bytes()])?.len())
@@ -553,7 +555,7 @@ impl World {
     }
 }
 
-/// What must be true of the tables alone, in words that are not the library's: what breaks it is found.
+/// Invariants of the tables alone, written independently of the library: each selects the violations.
 const RULES: [(&str, &str); 4] = [
     (
         "a usage is the sum of what is booked",
@@ -590,7 +592,7 @@ const RULES: [(&str, &str); 4] = [
     ),
 ];
 
-/// Who does something with a row: its owner, or an admin of another project.
+/// Returns the caller that changes a row: its owner, or an admin of another project.
 fn who(row: &Object, admin: bool) -> Identity {
     match admin {
         true => boss(),

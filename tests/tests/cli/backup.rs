@@ -9,7 +9,7 @@ use super::{create, program};
 
 const ENCRYPTED: &str = r#"{"size": 1, "volume_type": "sealed"}"#;
 
-/// A database with a key, and so with all that belongs to one.
+/// Creates a database with a key, and so with a master key file.
 fn kept() -> Program {
     let program = program();
     program
@@ -19,7 +19,7 @@ fn kept() -> Program {
     program
 }
 
-/// What is in a folder, with its bytes; without the files that SQLite makes for whoever reads.
+/// Returns the files of a folder with their bytes, except those that SQLite creates for readers.
 fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| {
         let path = entry.unwrap().path();
@@ -81,7 +81,7 @@ fn a_backup_is_a_database_that_flows_go_on_with() {
         content(&program.path("b.db.components")),
         content(&program.path("cairn.db.components"))
     );
-    // Sealing a key needs the master key of those that are there.
+    // Sealing a key needs the master key of the existing ones.
     create(&program, ENCRYPTED, &["--db", "b.db"], 0);
 }
 
@@ -119,7 +119,7 @@ fn a_backup_never_overwrites() {
             .run(&["db", "backup", "b.db"])
             .exits(2)
             .says(&[&format!(
-                "{taken} is there already, and a backup never overwrites"
+                "{taken} exists already, and a backup never overwrites"
             )]);
         assert!(content(&program.path("")) == before, "{taken}");
         fs::remove_file(program.path(taken)).unwrap();
@@ -127,7 +127,7 @@ fn a_backup_never_overwrites() {
     program
         .run(&["db", "backup", "cairn.db"])
         .exits(2)
-        .says(&["cairn.db is there already"]);
+        .says(&["cairn.db exists already"]);
     program.run(&["db", "check"]).exits(0);
 }
 
@@ -141,7 +141,7 @@ fn a_backup_that_fails_leaves_nothing() {
             "nowhere/b.db cannot be written",
             "check that the folder exists",
         ]);
-    // The last part cannot be read.
+    // The key file cannot be read.
     fs::remove_file(program.path("cairn.db.key")).unwrap();
     fs::create_dir(program.path("cairn.db.key")).unwrap();
     let before = content(&program.path(""));
@@ -162,7 +162,7 @@ fn a_database_is_brought_to_the_newest_version() {
             .says(&["there is no database at cairn.db"]);
     }
     assert!(!program.has_database());
-    // A log makes a database of a file, before there is any table.
+    // The write-ahead log marks the file as a database before it has any table.
     super::sql(&program, "PRAGMA journal_mode = WAL");
     let newest = program.json(&["db", "check", "--json"])["newest_version"].clone();
     assert_eq!(

@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::program;
 
-/// The program, and the arguments that keep its databases on the disk that the tests are built on: a temporary folder may
-/// be kept in memory, where nothing is measured.
+/// Runs a bench with its databases on the disk of the build: a temporary folder may be in memory, where a measurement means nothing.
 fn bench(program: &Program, more: &[&str]) -> Value {
     let db = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cairn.db");
     let db = db.display().to_string();
@@ -69,9 +68,10 @@ fn every_case_is_measured_beside_its_baselines() {
         }
         assert!(number(&figures, "load1") >= 0.0);
 
-        // What holds on any machine, however busy.
+        // Relations that hold on any machine, however busy.
         assert!(number(&figures, "p50_ms") <= number(&figures, "p99_ms"));
-        // Four in flight share a commit at most, and a flow that waits once is committed once; a batch that grows old is more.
+        // With four open flows, four share a commit at most, and a flow that waits once is committed once; a batch that reaches its maximal
+        // age adds commits.
         let commits = number(&figures, "commits_per_flow");
         assert!((0.02..=20.0).contains(&commits), "{commits}");
         let sandboxed = number(&figures, "cpu_us_per_flow");
@@ -118,7 +118,7 @@ fn a_database_that_is_filled_and_a_queue_are_measured_too() {
     let figures = program.json(&["bench", "--db", &db, "--queued", "60", "--json"]);
     assert_eq!(figures["flows"], 60);
     assert_eq!(figures["queued"], true);
-    // A flow that was queued waits for those before it.
+    // A queued flow waits for those before it.
     assert!(number(&figures, "p99_ms") > number(&figures, "p50_ms"));
 }
 
@@ -161,7 +161,7 @@ fn bad_usage_runs_nothing() {
     }
 }
 
-/// An empty folder on the disk that the tests are built on.
+/// Returns an empty folder on the disk of the build.
 fn place(name: &str) -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&place);
@@ -169,14 +169,14 @@ fn place(name: &str) -> PathBuf {
     place
 }
 
-/// The folders of benches in a place.
+/// Returns the folders of benches in a place.
 fn folders(place: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(place).expect("it is there");
     let folders = entries.map(|entry| entry.expect("an entry").path());
     folders.collect()
 }
 
-/// A bench that does not outlive its test.
+/// A bench that is killed when its test ends.
 struct Bench(Option<Child>);
 
 impl Bench {
@@ -197,7 +197,7 @@ impl Drop for Bench {
     }
 }
 
-/// A bench that runs for long, and its folder, in which it works.
+/// Starts a long bench, and returns it with its working folder.
 fn start(program: &Program, place: &Path) -> (Bench, PathBuf) {
     let before = folders(place);
     let db = place.join("cairn.db").display().to_string();
@@ -209,7 +209,7 @@ fn start(program: &Program, place: &Path) -> (Bench, PathBuf) {
         own = folders(place)
             .into_iter()
             .find(|folder| !before.contains(folder));
-        // The lock, and a database.
+        // The lock file, and a database.
         own.as_ref().is_some_and(|folder| folders(folder).len() > 1)
     });
     (bench, own.expect("it was found"))

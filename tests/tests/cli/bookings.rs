@@ -1,4 +1,4 @@
-//! Usages are what is booked, whatever operators delete and set between what flows do.
+//! Checks that usages equal the booked volumes, whatever operators delete and set between the steps of flows.
 
 use acceptance::program::Program;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What an operator sets up, and the volumes that are made from it.
+//! The operator's catalogue, and the volumes created from it.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,4 +1,4 @@
-//! Clocks that cannot be right, and times in a database that no clock has shown.
+//! Clocks that must be wrong, and times in a database that no clock can have produced.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use super::{create, program};
 
 const REQUEST: &str = r#"{"size": 1}"#;
 
-/// The command, with a wall clock that stands at this second.
+/// Runs the command with a wall clock fixed at this second.
 fn at(program: &Program, second: i64, arguments: &[&str]) -> Run {
     let (source, library) = (program.path("clock.c"), program.path("clock.so"));
     if !library.exists() {
@@ -21,7 +21,7 @@ fn at(program: &Program, second: i64, arguments: &[&str]) -> Run {
                  return done;\n\
              }\n",
         );
-        // The compiler of SQLite.
+        // The compiler that also builds SQLite.
         let cc = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let mut cc = Command::new(cc);
         cc.args(["-shared", "-fPIC", "-o"])

@@ -1,11 +1,11 @@
-//! `cairn config`: what is set, and where.
+//! `cairn config`: the settings and their sources.
 
 use acceptance::program::{Program, end};
 use serde_json::{Value, json};
 
 use super::program;
 
-/// A setting as `config show` tells it: its value, and where it comes from.
+/// Returns a setting from `config show`: its value, its source and its place.
 fn setting<'r>(rows: &'r Value, name: &str) -> (&'r Value, &'r Value, &'r Value) {
     let rows = rows.as_array().expect("a list");
     let row = rows.iter().find(|row| row["name"] == name);

@@ -1,4 +1,4 @@
-//! The type of volumes for which none is asked, where there is no such type: said wherever it makes a difference.
+//! The default volume type, if it does not exist: the program reports it wherever it matters.
 
 use acceptance::program::volume_create;
 use serde_json::json;

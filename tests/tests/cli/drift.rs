@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{create, killed_after, program, sql};
 
-/// A volume of a type, with a snapshot, of project demo; and a volume of project blue.
+/// Creates a volume with a type and a snapshot in project demo, and a volume in project blue.
 fn used() -> Program {
     let program = program();
     program.run(&["types", "create", "gold"]).exits(0);

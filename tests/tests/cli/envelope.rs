@@ -1,4 +1,4 @@
-//! A request and its key in one document, in a file as in a stream.
+//! A request and its idempotency key in one document, in a file as in a stream.
 
 use super::many::{count, reports, stream};
 use super::{program, request};
@@ -21,7 +21,7 @@ fn an_envelope_in_a_file_is_that_of_a_stream() {
     assert_eq!(again.exits(0).json(), first);
     let streamed = stream(&program, &volume_create(), envelope).exits(0);
     assert_eq!(reports(&streamed)[0]["flow"], first["flow"]);
-    // Without a key it is a request like any other, and one may be given for it.
+    // Without a key it is an ordinary request, and a key may be given as an argument.
     run(&program, r#"{"request": {"size": 1}}"#, &[]).exits(0);
     run(
         &program,
@@ -57,17 +57,17 @@ fn an_envelope_that_is_wrong_is_refused_with_its_file_and_nothing_runs() {
         (
             r#"{"request": {"size": 1}, "size": 1}"#,
             &[][..],
-            "beside `request` stands `size`",
+            "an envelope has no field `size`",
         ),
         (
             r#"{"request": {"size": 1}, "key": 5}"#,
             &[],
-            "`key` must be text that is not empty",
+            "`key` must be a string that is not empty",
         ),
         (
             r#"{"request": {"size": 1}, "key": ""}"#,
             &[],
-            "`key` must be text that is not empty",
+            "`key` must be a string that is not empty",
         ),
         (
             r#"{"request": [1]}"#,

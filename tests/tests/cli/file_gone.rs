@@ -1,4 +1,4 @@
-//! A database whose files lose their names while a process works on it.
+//! A database whose files are renamed or removed while a process works on it.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use acceptance::stream::Stream;
 
 use super::program;
 
-/// What is done to the files, and which one is named then.
+/// A name, a change to the files, and the file that the error must name.
 type Blow = (&'static str, fn(&Program), &'static str);
 
 const BLOWS: &[Blow] = &[
@@ -79,7 +79,7 @@ fn a_stream_whose_database_loses_a_file_ends_and_reports_no_success() {
             failure.contains(&format!("{path} was removed, or replaced by another file")),
             "{what}: {failure}"
         );
-        // It ends by itself: nobody closed its stdin.
+        // It ends by itself, although stdin is still open.
         runner.ended().exits(1);
         assert_eq!(names(&program), before, "{what}");
     }
@@ -97,7 +97,8 @@ fn what_replaced_a_database_keeps_its_log_when_the_process_ends() {
     rename(&program, "b.db", "cairn.db");
     let mut other = Stream::start(&program, &[]);
     let volume = other.succeeds();
-    // The first one ends without another commit, then the second is killed: what it reported is in its log only.
+    // The first process ends without another commit, then the second is killed: the results that it reported are only
+    // in its log.
     runner.end().exits(0);
     other.kill();
     let found = program.json(&["volumes", "show", &volume, "--json"]);

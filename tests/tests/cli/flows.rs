@@ -76,7 +76,7 @@ fn what_a_plugin_says_is_in_the_log() {
     assert!(text.contains(message), "{text}");
 }
 
-/// A flow of which a task logs: a volume of another type than its snapshot.
+/// Runs a flow in which a task logs: a volume of another type than its snapshot.
 fn says_something(program: &Program) -> Value {
     program.run(&["types", "create", "gold"]).exits(0);
     program
@@ -131,7 +131,7 @@ fn a_report_for_people_names_what_is_left() {
         .unwrap()
         .to_owned();
     for line in [
-        "rollback  kept: everything is as it was but for what reverted tasks keep".to_owned(),
+        "rollback  kept: everything is as it was, except for what reverted tasks kept".to_owned(),
         format!("kept      volume {volume}: status error ("),
     ] {
         assert!(
@@ -158,7 +158,7 @@ fn a_list_of_flows_is_narrowed_by_verdict_name_time_and_key() {
     let kept = program.run(&run).exits(3).json();
     program.write("other.toml", "[flow]\nname = \"other\"\n[plugins.inject]\nbuiltin = \"inject\"\nsettings = { provides = [] }\n[[task]]\nplugin = \"inject\"\n");
     let other = program.json(&["run", "other.toml", "--json"]);
-    // All but the last one were made an hour ago.
+    // All but the last one were created an hour ago.
     super::sql(
         &program,
         "UPDATE flows SET created_at = created_at - 3600000000 WHERE name <> 'other'",
@@ -195,7 +195,7 @@ fn a_list_of_flows_is_narrowed_by_verdict_name_time_and_key() {
         let expected: Vec<Value> = expected.into_iter().map(id).collect();
         assert_eq!(list(arguments), expected, "{arguments:?}");
     }
-    // A page of a verdict goes on after its last row.
+    // A page filtered by verdict continues after its last row.
     let cursor = id(&kept);
     let after = [
         "--verdict",

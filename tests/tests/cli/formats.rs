@@ -1,11 +1,11 @@
-//! How results are printed: `-o table|json|jsonl`, and `--json`.
+//! Output formats: `-o table|json|jsonl`, and `--json`.
 
 use acceptance::program::volume_create;
 use serde_json::{Value, json};
 
 use super::{create, program};
 
-/// The documents of some lines.
+/// Parses the documents of some lines.
 fn lines(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))

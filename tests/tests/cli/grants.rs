@@ -1,4 +1,4 @@
-//! Grants: what the manifest gives, as far as the operator allows it and the plugin imports it.
+//! Grants: the manifest's, restricted by what the operator allows and the plugin imports.
 
 use acceptance::guest::Call;
 use acceptance::program::{Program, end};
@@ -18,7 +18,7 @@ const STRANGER: Stranger = Stranger {
     says: "reverted",
 };
 
-/// A flow of the stranger, whose table of grants is `grants`.
+/// Writes a flow of the stranger, with `grants` as its table of grants.
 fn flow(program: &Program, grants: &str) {
     program
         .write("stranger.wat", STRANGER.component())
@@ -143,7 +143,7 @@ fn a_grant_that_the_operator_took_away_is_gone_while_a_flow_reverts() {
         "{failed}"
     );
 
-    // What is allowed again is tried again.
+    // A retry after the operator allows it again.
     program.write("cairn.toml", "[allow]\n\"*\" = true\n");
     let report = program
         .run(&["flows", "rollback", flow, "--json"])

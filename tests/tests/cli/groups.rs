@@ -1,4 +1,4 @@
-//! Groups of commands have singular names; the plural ones stay.
+//! Groups of commands have singular names; the plural names remain as aliases.
 
 use super::{create, program};
 

@@ -1,6 +1,6 @@
 use super::program;
 
-/// Every page of help, as a person reads it.
+/// Compares every help page, as displayed.
 #[test]
 fn every_command_has_a_page_of_help() {
     let program = program();

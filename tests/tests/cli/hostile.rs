@@ -1,4 +1,4 @@
-//! Text that others chose, in every place where it can stand: it neither acts on a terminal nor forges a line.
+//! Checks that text from outside, in every place where it can appear, neither controls a terminal nor forges a line.
 
 use std::fs;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::{create, program, sql};
 
-/// A name that ends its line, rings, erases, colours, and turns what follows around.
+/// A name with a line end, a bell, erasing and colouring codes, and a reversed text direction.
 const NAME: &str =
     "x\nforged\r\u{1b}[2J\u{7}\u{8}\u{7f}\u{9b}31m\u{85}\u{2028}forged\u{202e}\u{2066}'\"y";
 
-/// A character that nothing which is printed may hold.
+/// Returns whether a character must never be printed.
 fn is_hostile(c: char) -> bool {
     c != '\n' && (c.is_control() || "\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".contains(c))
 }
@@ -34,7 +34,7 @@ fn check(run: &Run, what: &str) {
     }
 }
 
-/// Every command without commands of its own, such as `flow list`.
+/// Returns every command without subcommands, such as `flow list`.
 fn commands(program: &Program, of: &[&str]) -> Vec<String> {
     let mut arguments = of.to_vec();
     arguments.push("-h");
@@ -57,13 +57,14 @@ fn commands(program: &Program, of: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// A database that holds the name wherever it can; what the command line refuses may be there already. Returns a flow's id.
+/// Creates a database that contains the name wherever possible, including places where the command line would refuse
+/// it. Returns a flow's id.
 fn world(program: &Program) -> String {
     let request = json!({"size": 1, "name": NAME, "description": NAME, "metadata": {"k": NAME}});
     let made = create(program, &request.to_string(), &[], 0);
     let volume = super::result(&made, "entry-create")["volume_id"].clone();
     let volume = volume.as_str().expect("a volume was made");
-    // One that fails.
+    // A flow that fails.
     let over = json!({"size": 1_000_000, "name": NAME});
     create(program, &over.to_string(), &[], 3);
     program.write("image", "bytes");
@@ -101,7 +102,7 @@ fn world(program: &Program) -> String {
     made["flow"]["id"].as_str().expect("an id").to_owned()
 }
 
-/// Files that hold the name wherever they can.
+/// Writes files that contain the name wherever possible.
 fn files(program: &Program) {
     let toml = toml_string(NAME);
     let flow = fs::read_to_string(volume_create()).expect("the example is there");
@@ -162,7 +163,8 @@ fn files(program: &Program) {
     }
 }
 
-/// Calls of every command. `@` is the name, `{@}` a JSON object of it, `FLOW` the first example, `ID` the id of a flow.
+/// Calls of every command. `@` is the name, `{@}` a JSON object with it, `FLOW` the first example, `ID` the id of a
+/// flow.
 const CALLS: &str = "
 run FLOW --input type.json
 run FLOW --input type.json --input zone.json --input size.json
@@ -363,7 +365,7 @@ fn no_text_that_is_printed_acts_on_a_terminal_or_forges_a_line() {
         let words: Vec<&str> = call.iter().map(String::as_str).collect();
         let what = format!("{call:?}");
         check(&program.run(&words), &what);
-        // The log as JSON is a document a line.
+        // In JSON, every line of the log is a document.
         let run = program.run(&[&words[..], &["--log-format", "json"]].concat());
         check(&run, &what);
         for line in run.stderr.lines().filter(|line| line.starts_with('{')) {
@@ -433,7 +435,7 @@ fn documents_hold_the_same_text_in_escapes() {
         check(&run, &format!("{call:?}"));
         assert!(holds(&run.json(), NAME), "{call:?}: {}", run.stdout);
     }
-    // A stream, whose reports are a line each.
+    // In a stream, every line is a report.
     let request = json!({"request": {"size": 1, "volume_type": "\u{9b}"}, "key": NAME});
     program.write("requests.jsonl", request.to_string());
     let requests = fs::File::open(program.path("requests.jsonl")).expect("it was written");
@@ -443,7 +445,7 @@ fn documents_hold_the_same_text_in_escapes() {
     assert_eq!(run.json()["key"], NAME);
 }
 
-/// Whether this text is a value somewhere in a document.
+/// Returns whether this text is a value anywhere in a document.
 fn holds(document: &Value, text: &str) -> bool {
     match document {
         Value::String(value) => value == text,
@@ -453,7 +455,7 @@ fn holds(document: &Value, text: &str) -> bool {
     }
 }
 
-/// A string of TOML, in which every hostile character is escaped.
+/// Returns a TOML string in which every hostile character is escaped.
 fn toml_string(text: &str) -> String {
     let escaped = text.chars().map(|c| match c {
         '"' | '\\' => format!("\\{c}"),

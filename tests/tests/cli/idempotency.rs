@@ -1,4 +1,4 @@
-//! Requests under a key: what a key stands for, and for how long.
+//! Requests with an idempotency key: the identity of a request, and the lifetime of a key.
 
 use acceptance::program::{Program, end, repository, volume_create};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn a_repeat_is_told_by_what_was_asked_and_not_by_what_that_stands_for() {
     let typed = create(&program, &of_type.to_string(), &["--key", "type"], 0);
     let volumes = count(&program, "volumes");
 
-    // The source is another one by now; and there is no such type any more.
+    // The source has changed by now, and the type no longer exists.
     program
         .run(&["volumes", "set", source, "--status", "in-use"])
         .exits(0);
@@ -51,7 +51,7 @@ fn a_repeat_is_told_by_what_was_asked_and_not_by_what_that_stands_for() {
     }
     assert_eq!(count(&program, "volumes"), volumes);
 
-    // Another request is refused, whether it can be resolved or not.
+    // A different request is refused, whether it can be resolved or not.
     let flow = first["flow"]["id"].as_str().expect("an id");
     program.write("other.json", r#"{"size": 1}"#);
     let create_flow = volume_create();
@@ -65,7 +65,7 @@ fn a_repeat_is_told_by_what_was_asked_and_not_by_what_that_stands_for() {
         refused.contains("there is no volume type `gold`"),
         "{refused}"
     );
-    // Without the key it is what it says.
+    // Without the key the request is resolved and refused.
     program.write("type.json", of_type.to_string());
     program
         .run(&["run", &volume_create(), "-i", "type.json"])
@@ -139,7 +139,7 @@ fn a_pruned_flows_key_still_answers_with_the_same_exit_code() {
         (volumes, 0)
     );
 
-    // For people, with the volume that it made; and another request is refused as before.
+    // The text output names the volume that was created; a different request is refused as before.
     let flow = volume_create();
     let arguments = ["run", &flow, "-i", "request.json", "--key", "good"];
     let text = program.run(&arguments).exits(0).stdout;
@@ -163,7 +163,7 @@ fn a_key_is_kept_as_long_as_the_settings_say() {
     assert_eq!(run(), first);
     let an_hour_ago = "UPDATE flows SET updated_at = updated_at - 3600000000";
     sql(&program, an_hour_ago);
-    // Whether its row is removed or not.
+    // The result does not depend on whether its row has been removed.
     let second = run();
     assert_ne!(second, first);
     assert_eq!(run(), second);

@@ -1,4 +1,4 @@
-//! Ids that are shortened.
+//! Abbreviated ids.
 
 use acceptance::program::Program;
 use serde_json::Value;
@@ -9,12 +9,12 @@ fn id(document: &Value) -> String {
     document["id"].as_str().expect("an id").to_owned()
 }
 
-/// The first 8 characters.
+/// Returns the first 8 characters.
 fn short(id: &str) -> &str {
     &id[..8]
 }
 
-/// Copies the only row of a table, under another id that begins with the same 8 characters.
+/// Copies the only row of a table, under another id with the same first 8 characters.
 fn twin(program: &Program, table: &str) {
     let other = match table {
         "flows" => "CAST(substr(id, 1, 4) || x'000070008000000000000000' AS BLOB)",
@@ -54,7 +54,7 @@ fn every_command_on_flows_takes_an_id_that_is_shortened_to_8_characters() {
         let shortened = program.json(&["flows", command, short(&flow), "--json"]);
         assert_eq!(shortened, whole, "{command}");
     }
-    // It leaves the volume, in `error`.
+    // The rollback leaves the volume, in `error`.
     let rolled_back = program.run(&["flows", "rollback", short(&flow), "--json"]);
     let report = rolled_back.exits(0).json();
     assert_eq!(
@@ -62,7 +62,7 @@ fn every_command_on_flows_takes_an_id_that_is_shortened_to_8_characters() {
         (Some(flow.as_str()), &Value::from("FAILURE"))
     );
     for command in ["interrupt", "resume", "reset"] {
-        // Each is refused for the flow's state, if at all, and so knows which is meant.
+        // Each is refused, if at all, for the flow's state, so the flow was identified.
         let run = program.run(&["flows", command, short(&flow)]);
         let told = format!("{}{}", run.stdout, run.stderr);
         assert!(!told.contains("begins with"), "{command}: {told}");
@@ -91,7 +91,7 @@ fn an_id_that_is_too_short_or_of_no_flow_or_of_several_is_refused() {
     program.run(&["flows", "show", &flow[..18]]).exits(0);
 }
 
-/// A thing of each kind, and the words that show it.
+/// Returns one row of each kind, with the words that show it.
 fn things(program: &Program) -> Vec<(&'static str, String)> {
     let volume = [
         "volume", "import", "--size", "1", "--name", "data", "--json",
@@ -198,7 +198,7 @@ fn a_shortened_id_finds_nothing_of_another_project() {
         let run = run.says(&[&format!("there is no volume `{}`", short(&whole))]);
         assert!(!run.stderr.contains(&whole), "{}", run.stderr);
     }
-    // It does not stand in the way of one's own either.
+    // It does not conflict with an id of the own project either.
     let own = id(&program.json(&["volume", "import", "--size", "1", "--json"]));
     let both = own.bytes().zip(whole.bytes());
     let common = both.take_while(|(own, theirs)| own == theirs).count();

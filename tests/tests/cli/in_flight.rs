@@ -1,4 +1,4 @@
-//! A flow goes on, and is reverted, with the components that it was called with, whatever the manifest names by then.
+//! A flow is continued and reverted with the components with which it was planned, even if the manifest has changed.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ const SECOND: Stranger = Stranger {
     ..FIRST
 };
 
-/// The flow of a stranger, a task that takes a second, and one more; started, and in its second task.
+/// Starts a flow of a stranger, a task that takes a second, and one more; returns while its second task runs.
 fn started(program: &Program) -> std::process::Child {
     let tasks: String = ["stranger", "slow", "last"]
         .iter()
@@ -133,11 +133,11 @@ fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
         program.run(&["flows", "rollback", &flow]).exits(6).says(&[
             &format!("flow {flow} cannot be taken up: the component of task `stranger`"),
             problem,
-            "help: nothing of the flow was changed",
+            "help: the flow was not changed",
             "`cairn recover`",
         ]);
 
-        // Once it is there again, the flow is recovered.
+        // The flow is recovered as soon as the file is present again.
         fs::write(&path, bytes).expect("it can be written");
         program.run(&["recover", "--json"]).exits(0);
         was_reverted_by_the_first(&program, &only_flow(&program));

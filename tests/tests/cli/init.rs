@@ -1,4 +1,4 @@
-//! `cairn init`, and how somebody who names too little is led to it.
+//! `cairn init`, and the hints to it in errors about missing arguments.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use super::program;
 
 const FILES: [&str; 4] = ["README.md", "cairn.toml", "flow.toml", "request.json"];
 
-/// What the example of volumes has.
+/// The files of the volume example.
 const OF_VOLUMES: [&str; 3] = ["README.md", "flow.toml", "request.json"];
 
-/// The names in a folder of the program's, sorted.
+/// Returns the names in a folder of the program's, sorted.
 fn names(program: &Program, folder: &str) -> Vec<String> {
     let entries = fs::read_dir(program.path(folder)).expect("the folder");
     let mut names: Vec<String> = entries
@@ -22,7 +22,7 @@ fn names(program: &Program, folder: &str) -> Vec<String> {
     names
 }
 
-/// Runs the program in a folder of its own, where it was written to or copied.
+/// Runs the program in the folder to which an example was written or copied.
 fn run_in(program: &Program, folder: &str, arguments: &[&str]) -> Run {
     let mut command = program.command(arguments);
     let run = command.current_dir(program.path(folder)).spawn();
@@ -42,7 +42,7 @@ fn a_first_flow_runs_as_it_is_written() {
             fs::create_dir_all(program.path(folder)).expect("the folder can be made");
         }
         let mut init = vec!["init"];
-        // The working folder is what is meant when none is named.
+        // The working folder is the default.
         init.extend((folder != ".").then_some(folder));
         init.extend(more);
         let run = program.run(&init).exits(0);
@@ -153,11 +153,11 @@ fn nothing_is_written_over_and_nothing_is_left_half_done() {
         .write("mine/request.json", "{}")
         .write("file", "a file");
     let run = program.run(&["init", "mine"]).exits(2);
-    run.says(&["there already: request.json", "--> mine"]);
+    run.says(&["already there: request.json", "--> mine"]);
     assert_eq!(names(&program, "mine"), ["request.json"]);
     let request = fs::read_to_string(program.path("mine/request.json"));
     assert_eq!(request.expect("a file"), "{}");
-    // A name that is longer than a name may be: the folder above it was made, and goes again.
+    // The name exceeds the limit for file names: the folder above it was created, and must be removed again.
     let long = format!("above/{}", "n".repeat(300));
     for folder in [long.as_str(), "file", "file/below"] {
         let run = program.run(&["init", folder]).exits(2);
@@ -182,13 +182,13 @@ fn a_command_line_that_names_no_flow_leads_to_a_first_one() {
         let run = program.run(arguments).exits(2).says(&[first]);
         assert_eq!(run.stdout, "", "{arguments:?}");
     }
-    // Other arguments that are missing have nothing to do with it.
+    // Other missing arguments do not cause the hint.
     let run = program.run(&["flows", "show"]).exits(2);
     assert!(!run.stderr.contains(first), "{}", run.stderr);
     program.run(&["init"]).exits(0);
     program
         .run(&["run"])
         .exits(2)
-        .says(&["there is a flow here: name `flow.toml`"]);
+        .says(&["there is a flow in this folder: name `flow.toml`"]);
     assert!(!program.has_database());
 }

@@ -30,17 +30,17 @@ fn a_request_may_be_the_argument_itself() {
         (&volumes[0]["size"], &volumes[0]["display_name"]),
         (&json!(2), &json!("inline"))
     );
-    // An envelope as well, and what is wrong is told without a file.
+    // An envelope as well; errors are reported without a file name.
     let again = r#"{"request": {"size": 1}, "key": "k"}"#;
     let first = run(again).exits(0).json();
     assert_eq!(run(again).exits(0).json()["flow"], first["flow"]);
     let wrong = run(r#"{"size": }"#).exits(2);
     assert!(!wrong.stderr.contains("-->"), "{}", wrong.stderr);
     run("[1]").exits(2).says(&[
-        "name a file that is there",
+        "name an existing file",
         "begins with `{` is the document itself",
     ]);
-    // Of several, each names itself in its report.
+    // With several inputs, each report names its own.
     let many = [
         "run",
         &flow,
@@ -92,7 +92,7 @@ fn a_tasks_inputs_and_a_records_value_may_come_from_anywhere() {
     program
         .run(&[&call[..], &["list.json"]].concat())
         .exits(2)
-        .says(&["the inputs: this is no JSON object", "--> list.json"]);
+        .says(&["the inputs: this is not a JSON object", "--> list.json"]);
     let check = ["policy", "check", "--rule", "volume:create"];
     let user = r#"{"user_id": "ann", "project_id": "blue"}"#;
     let inline = ["--as", user, "--target", r#"{"project_id": "blue"}"#];

@@ -1,4 +1,4 @@
-//! What JSON may hold, wherever it is read.
+//! The accepted JSON, wherever it is read.
 
 use super::{create, program, request, result};
 use acceptance::program::{Program, Run, end, volume_create};
@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 const BOM: &str = "\u{feff}";
 
-/// A double that becomes another one when its digits are divided by a power of ten.
+/// A double whose value changes if its digits are divided by a power of ten.
 const FLOAT: &str = "0.9452706955539223";
 
 fn run(program: &Program, body: &str) -> Run {
@@ -133,7 +133,7 @@ fn a_byte_order_mark_before_a_document_is_skipped() {
         "fake.json",
         format!("{BOM}{{\"default\": {{\"answer\": \"z\"}}}}"),
     );
-    // What it says is wrong, and it is read.
+    // The content is wrong, but the file is parsed.
     program
         .run(&[
             "plugin",

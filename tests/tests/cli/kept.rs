@@ -1,4 +1,5 @@
-//! Volumes that a rollback keeps, for their quota was committed: they end in `error`, wherever their flow ended.
+//! Volumes that a rollback keeps because their quota was committed: they end in `error`, whichever process ends their
+//! flow.
 
 use acceptance::guest::Call;
 use acceptance::program::{Program, end, volume_create};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::operate::{is_whole, only_flow, operate, volumes};
 use super::{killed_after, program};
 
-/// The only volume is in `error`, its quota is given back, and the report names it and nothing else.
+/// Asserts that the only volume is in `error`, its quota is returned, and the report lists only this volume.
 #[track_caller]
 fn is_kept_in_error(program: &Program, flow: &str) {
     let report = operate(program, &["show", flow], 0);
@@ -32,7 +33,7 @@ fn is_kept_in_error(program: &Program, flow: &str) {
         );
     }
     is_whole(program);
-    // Its owner can put it away.
+    // Its owner can delete it.
     let id = volumes[0]["id"].as_str().expect("an id");
     program.run(&["volumes", "delete", id]).exits(0);
     is_whole_without_it(program);

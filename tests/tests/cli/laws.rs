@@ -1,9 +1,9 @@
-use acceptance::check_guest::Asked;
+use acceptance::admission_guest::Asked;
 use serde_json::json;
 
 use super::program;
 
-/// A case whose revert leaves the volume in `error`, and `more`.
+/// Returns a case whose revert leaves the volume in `error`, and `more`.
 fn changes_status(more: &str) -> String {
     format!(
         "[[case]]\nname = 'it goes to error'\ninputs = {{ volume_id = 'v1' }}\n\
@@ -27,7 +27,7 @@ fn a_law_that_is_broken_is_told_with_the_host_calls_that_break_it() {
     let arguments = ["plugin", "test", plugin, "--cases", "cases.toml", "--laws"];
     let run = program.run(&arguments);
     insta::assert_snapshot!("plugin-test-broken", run.exits(3).stdout);
-    // Without the laws the case comes out as it should.
+    // Without the laws the case passes.
     program.run(&arguments[..5]).exits(0);
     program.write("cases.toml", changes_status("keep = ['volumes/v1.status']"));
     program.run(&arguments).exits(0);
@@ -128,7 +128,7 @@ fn a_capability_that_is_faked_answers_what_it_is_told() {
         (r#"{"grab": {"answer": 1}}"#, "`quota.grab` cannot be faked"),
         (r#"{"reserve": {"returns": 1}}"#, "cannot be read"),
         (r#"{"reserve": []}"#, "has no answer"),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
     ] {
         program.write("quota.json", fake);
         program.run(&call).exits(2).says(&[reason, "quota.json"]);
@@ -158,7 +158,7 @@ fn a_call_may_begin_with_rows_that_are_there() {
         .exits(0);
 }
 
-/// A question to a policy, and one to a validator, in a file for each: the guest is both.
+/// A file with a question to a policy, and one with a question to a validator: the guest is both.
 const POLICY: &str = "world = 'policy'\n[[case]]\nname = 'at night'\naction = 'volume:create'\n";
 const VALIDATOR: &str = "world = 'validator'\n[[case]]\nname = 'all of it'\n";
 
@@ -270,7 +270,7 @@ fn what_is_never_called_is_told_how_it_is_asked() {
         .run(&["plugin", "call", "guest.wat"])
         .exits(2)
         .says(&[
-            "only a task is called, and this component is a policy and a validator",
+            "only tasks can be called, and this component is a policy and a validator",
             "--> guest.wat",
             "cairn plugin test --help",
         ]);

@@ -1,4 +1,4 @@
-//! Limits: what they stop, what is said then, and who may raise them.
+//! Limits: their effect, their messages, and who may raise them.
 
 use acceptance::corpus::Guest;
 use acceptance::guest::Call;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::program;
 
-/// Writes `flow.toml`, whose one plugin is this guest with these limits.
+/// Writes `flow.toml`, whose only plugin is this guest with these limits.
 fn flow(program: &Program, guest: Guest, limits: &str) {
     program.write("guest.wasm", guest.bytes()).write(
         "flow.toml",
@@ -62,7 +62,7 @@ fn a_component_that_is_made_of_too_much_is_refused_until_its_limit_is_raised() {
         let report = program.json(&["run", "flow.toml", "--json"]);
         assert_eq!(report["flow"]["state"], "SUCCESS", "{key}");
 
-        // The operator's word is the last.
+        // The operator's limit takes precedence.
         program.write("cairn.toml", format!("[limits]\n{key} = {}\n", enough - 1));
         let message = format!(
             "`plugins.guest.limits.{key}` is {enough}, and the operator allows at most {}",
@@ -73,7 +73,7 @@ fn a_component_that_is_made_of_too_much_is_refused_until_its_limit_is_raised() {
             "--> flow.toml:6",
             &format!("raise `{key}` in [limits]"),
         ]);
-        // A limit that is not named is lowered.
+        // A limit missing from the manifest is lowered too.
         program.write("cairn.toml", format!("[limits]\n{key} = {}\n", default - 1));
         flow(&program, guest, "");
         let lowered = words.replace(&default.to_string(), &(default - 1).to_string());
@@ -125,7 +125,7 @@ fn a_call_that_wants_too_much_ends_with_the_limit_that_it_wanted_more_of() {
     }
 }
 
-/// A flow that was interrupted in the first of its two tasks, each of which takes a second.
+/// Returns a flow that was interrupted in the first of its two tasks, each of which takes a second.
 fn interrupted(program: &Program) -> String {
     program.write("slow.wat", Call::TakesASecond.component()).write(
         "slow.toml",
@@ -164,7 +164,7 @@ fn a_ceiling_that_was_lowered_since_binds_a_flow_that_goes_on() {
 fn a_ceiling_under_which_a_plugin_cannot_run_leaves_its_flow_as_it_is() {
     let program = program();
     let flow = interrupted(&program);
-    // Its memory alone is two pages.
+    // Its initial memory is two pages.
     program.write("cairn.toml", "[limits]\nmemory = \"64KiB\"\n");
     program
         .run(&["flows", "resume", &flow, "--json"])
@@ -173,9 +173,9 @@ fn a_ceiling_under_which_a_plugin_cannot_run_leaves_its_flow_as_it_is() {
             &flow,
             "the plugin wanted more memory than the 64.0 KiB it may have (the limit `memory`)",
             "the limit `memory` of task `slow` was 64.0 MiB when its flow was planned, and is 64.0 KiB now",
-            "nothing of the flow was changed",
+            "the flow was not changed",
         ]);
-    // One that does not ask for all of it, nor a flow that asks for less than the ceiling, hears nothing of it.
+    // A ceiling that the flow's limits do not exceed causes no message.
     program.write("cairn.toml", "[limits]\nmemory = \"64MiB\"\n");
     let run = program.run(&["flows", "resume", &flow, "--json"]).exits(0);
     assert_eq!(run.json()["flow"]["state"], Value::from("SUCCESS"));

@@ -1,4 +1,4 @@
-//! The command line, run as a process: exit codes, the documents it prints, and what it says.
+//! Tests the command line as a process: exit codes, documents on stdout, and messages.
 
 mod backup;
 mod bench;
@@ -25,7 +25,7 @@ mod json;
 mod kept;
 mod laws;
 mod limits;
-mod lock;
+mod lockfile;
 mod many;
 mod names;
 mod operate;
@@ -33,6 +33,7 @@ mod outbox;
 mod pages;
 mod plan;
 mod plugin;
+mod plugin_diff;
 mod plugin_log;
 mod policy;
 mod prune;
@@ -46,10 +47,11 @@ mod restore;
 mod run;
 mod settings;
 mod signals;
+mod states;
 mod streams;
 mod stuck;
 mod texts;
-mod upgrade;
+
 mod vacuum;
 mod verdicts;
 mod volume;
@@ -62,7 +64,7 @@ fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_cairn-under-test"))
 }
 
-/// The arguments that run the first example's flow with a request, which is written first.
+/// Writes a request, and returns the arguments that run the first example's flow with it.
 fn request(program: &Program, request: &str) -> [String; 4] {
     program.write("request.json", request);
     [
@@ -83,7 +85,7 @@ fn create(program: &Program, body: &str, more: &[&str], exit: i32) -> Value {
     program.run(&arguments).exits(exit).json()
 }
 
-/// What a task of a report returned.
+/// Returns the result of a task in a report.
 fn result<'r>(report: &'r Value, task: &str) -> &'r Value {
     let tasks = report["tasks"].as_array().expect("a report has tasks");
     let name = format!("{task};volume:create");
@@ -91,15 +93,14 @@ fn result<'r>(report: &'r Value, task: &str) -> &'r Value {
     &task.expect("the task is in the report")["result"]
 }
 
-/// Changes the program's database past every rule of the program.
+/// Changes the program's database without the program's checks.
 fn sql(program: &Program, statement: &str) {
     rusqlite::Connection::open(program.path("cairn.db"))
         .and_then(|database| database.execute_batch(statement))
         .unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
-/// Runs the first example's flow with a task after `before` that takes a second, and kills the program in the middle of that
-/// task.
+/// Runs the first example's flow with a task after `before` that takes a second, and kills the program during that task.
 fn killed_after(program: &Program, before: &str) {
     slow_after(program, before);
     let mut child = run_slow(program);

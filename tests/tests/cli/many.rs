@@ -32,7 +32,7 @@ pub(super) fn stream(program: &Program, flow: &str, requests: impl AsRef<[u8]>) 
     end(start_stream(program, &["run", flow, "--jsonl"], requests))
 }
 
-/// The reports, by the line of their requests.
+/// Parses the reports, by the line of their requests.
 #[track_caller]
 pub(super) fn reports(run: &Run) -> Vec<Value> {
     let mut reports: Vec<Value> = run
@@ -90,9 +90,9 @@ fn a_stream_has_a_report_for_each_line_and_bad_lines_are_told_in_place() {
         (3, "the line is no JSON"),
         (4, "SUCCESS"),
         (5, "FAILURE"),
-        (6, "beside `request` stands `kye`"),
-        (7, "`key` must be text that is not empty"),
-        (8, "`key` must be text that is not empty"),
+        (6, "an envelope has no field `kye`"),
+        (7, "`key` must be a string that is not empty"),
+        (8, "`key` must be a string that is not empty"),
         (9, "the request has an unknown key `sise`"),
         (10, "a request must be one JSON object"),
         (11, "SUCCESS"),
@@ -150,7 +150,8 @@ fn the_exit_code_of_a_stream_is_its_worst() {
         let run = stream(&program, flow, requests.join("\n")).exits(exit);
         assert_eq!(run.stdout.lines().count(), requests.len());
     }
-    // The host's own failure is worse than what a rollback left: after one more flow the database takes no other.
+    // A failure of the host takes precedence over an incomplete rollback: after one more flow, inserts into `flows`
+    // fail.
     let flows = count(&program, "flows");
     sql(
         &program,
@@ -234,7 +235,7 @@ fn a_key_cannot_stand_for_several_requests() {
     program
         .run(&["run", &flow, "-i", "a.json", "-i", "b.json", "--key", "k"])
         .exits(2)
-        .says(&["one key cannot stand for several requests", "--jsonl"]);
+        .says(&["one key cannot be used for several requests", "--jsonl"]);
     program
         .run(&["run", &flow, "--jsonl", "--key", "k"])
         .exits(2)
@@ -254,11 +255,11 @@ fn the_same_request_under_the_same_key_is_one_flow() {
         .run(&["run", &volume_create(), "-i", "other.json", "--key", "k"])
         .exits(2)
         .says(&["key `k` was used for another request", flow]);
-    // A key is a project's own.
+    // An idempotency key is local to a project.
     let elsewhere = ["--key", "k", "--project", "other"];
     let other = create(&program, r#"{"size": 2}"#, &elsewhere, 0);
     assert_ne!(other["flow"]["id"], first["flow"]["id"]);
-    // What failed under a key has failed; the report is the same, and so is the exit code.
+    // A repeated key of a failed flow returns the same report and exit code.
     let failed = create(&program, r#"{"size": 0}"#, &["--key", "bad"], 3);
     let again = create(&program, r#"{"size": 0}"#, &["--key", "bad"], 3);
     assert_eq!(again, failed);
@@ -283,7 +284,7 @@ fn a_key_in_a_stream_is_that_of_a_single_run() {
     assert_eq!(reports[0]["flow"], before["flow"]);
     assert_eq!(reports[4]["key"], "before");
     assert!(reports[4]["failure"].is_string(), "{}", reports[4]);
-    // Which of the two requests comes first under `twice` is open; it is one flow.
+    // Either request with the key `twice` may come first; there is only one flow.
     let ran: Vec<&Value> = reports[1..4]
         .iter()
         .filter(|report| report["flow"]["state"] == "SUCCESS")
@@ -315,12 +316,12 @@ fn the_same_key_in_two_processes_at_once_is_one_flow() {
         "k",
     ];
     let first = start_slow(&program, &arguments);
-    // The first one has the flow in hand: this one waits until that has ended.
+    // The first process owns the flow; this one waits until it has ended.
     let second = program.run(&arguments).exits(0).json();
     let first = end(first).exits(0).json();
     assert_eq!(second, first);
     assert_eq!(count(&program, "volumes"), 1);
-    // Whoever is first, by a hair.
+    // Two processes race for the same key.
     program.write("request.json", r#"{"size": 1}"#);
     for round in 0..5 {
         let key = format!("race {round}");
@@ -372,8 +373,8 @@ fn a_key_whose_process_is_killed_is_taken_up_with_its_flow() {
     is_whole(&program);
 }
 
-/// Interrupts a stream of so many requests, two at a time, when two flows have begun their slow task. Only these are there
-/// afterwards; returns their ids.
+/// Interrupts a stream of this many requests, two at a time, when two flows have started their slow task. Only these
+/// two must exist afterwards; returns their ids.
 fn interrupted_stream(program: &Program, requests: usize) -> Vec<String> {
     slow_after(program, "entry-create");
     let requests = "{\"size\": 1}\n".repeat(requests);
@@ -389,7 +390,7 @@ fn interrupted_stream(program: &Program, requests: usize) -> Vec<String> {
     send(&child, "-INT");
     let run = end(child)
         .exits(5)
-        .says(&["interrupted: tasks in hand finish first"]);
+        .says(&["interrupted: running tasks finish first"]);
     drop(open);
     let reports = reports(&run);
     let state = |report: &Value| report["flow"]["state"].clone();
@@ -416,7 +417,7 @@ fn an_interrupted_stream_leaves_flows_that_can_be_resumed_and_nothing_else() {
     is_whole(&program);
 }
 
-/// More requests than the host takes into its queue: whoever reads stdin waits for room when the signal comes.
+/// Sends more requests than the host's queue holds: the reader of stdin is blocked when the signal arrives.
 #[test]
 fn a_full_queue_does_not_keep_an_interrupt_waiting() {
     let program = program();

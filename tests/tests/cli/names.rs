@@ -1,4 +1,4 @@
-//! Names of the database: all that lead to it find the same locks, components and key, and what is no name of a file is refused.
+//! Paths of the database: all paths to it lead to the same locks, components and key, and a path that is not a file name is refused.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use super::{create, program};
 
 const SEALED: &str = r#"{"size": 1, "volume_type": "sealed"}"#;
 
-/// The names of the files in the program's folder.
+/// Returns the names of the files in the program's folder.
 fn files(program: &Program) -> Vec<String> {
     let entries = fs::read_dir(program.path("")).unwrap();
     let mut names: Vec<String> = entries
@@ -48,7 +48,7 @@ fn whoever_comes_by_a_link_finds_the_same_locks_components_and_key() {
     }
     runner.end().exits(0);
     program.run(&["quota", "check", "--admin"]).exits(0);
-    // One key seals all of them.
+    // All of them use the same master key.
     create(&program, SEALED, &[], 0);
     let beside = |name: &&String| name.contains(".db.") && !name.starts_with("cairn.db.");
     let names = files(&program);
@@ -67,7 +67,7 @@ fn a_link_to_where_there_is_no_database_yet_makes_it_there() {
     assert_eq!(volumes.as_array().unwrap().len(), 1);
 }
 
-/// Each command is refused under the second name, and names the first.
+/// Asserts that each command is refused under the second name, and that the error names the first.
 #[track_caller]
 fn is_refused(program: &Program, second: &str, first: &str) {
     let request = super::request(program, r#"{"size": 1}"#);
@@ -162,13 +162,13 @@ fn a_database_that_is_moved_takes_its_log_along() {
         ids.len() == 2 && ids.contains(&&json!(volume)),
         "{volumes:#}"
     );
-    // A link in its old place leads to it, and is no second name.
+    // A symbolic link in its old place is not a second name.
     symlink("moved.db", program.path("cairn.db")).unwrap();
     program.run(&["recover"]).exits(0);
     create(&program, r#"{"size": 1}"#, &[], 0);
 }
 
-/// Runs the program in a mount namespace of its own, where `from` is also at `to`. `None` where that is not allowed.
+/// Runs the program in its own mount namespace, where `from` is also mounted at `to`. Returns `None` if that is not permitted.
 fn mounted(program: &Program, test: &str, from: &str, to: &str, arguments: &[&str]) -> Option<Run> {
     let in_namespace = |script: &str, arguments: &[&str]| {
         let command = program.command(arguments);
@@ -307,7 +307,7 @@ fn what_cannot_be_a_database_is_said() {
     }
     fs::remove_file(program.path("request.json")).unwrap();
     assert_eq!(files(&program), before);
-    // A command that needs no database does not look at it.
+    // A command that needs no database does not examine it.
     program
         .run(&[
             "--db",

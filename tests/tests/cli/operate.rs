@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{create, program};
 
-/// The id of the only flow, as soon as that is on disk.
+/// Waits until the only flow is on disk, and returns its id.
 #[track_caller]
 pub(super) fn only_flow(program: &Program) -> String {
     let list = || program.json(&["flows", "list", "--json"]);
@@ -19,14 +19,14 @@ pub(super) fn only_flow(program: &Program) -> String {
     list[0]["id"].as_str().expect("an id").to_owned()
 }
 
-/// Does something with a flow; it must end with this code. Returns the document.
+/// Runs a flow command; it must end with this code. Returns the document.
 #[track_caller]
 pub(super) fn operate(program: &Program, arguments: &[&str], exit: i32) -> Value {
     let arguments = [&["flows"], arguments, &["--json"]].concat();
     program.run(&arguments).exits(exit).json()
 }
 
-/// A flow that was interrupted in the task after `before`, at rest.
+/// Returns a flow that was interrupted in the task after `before`, and that no process owns.
 fn interrupted_after(program: &Program, before: &str) -> String {
     slower_after(program, before, 10);
     let child = run_slow(program);
@@ -37,13 +37,13 @@ fn interrupted_after(program: &Program, before: &str) -> String {
     flow
 }
 
-/// The names of what is there, of the project.
+/// Returns the names of the project's volumes.
 pub(super) fn volumes(program: &Program) -> Vec<Value> {
     let list = program.json(&["volumes", "list", "--json"]);
     list.as_array().expect("a list").clone()
 }
 
-/// Nothing of a flow is left: no volume, no usage, no message.
+/// Asserts that the flow left no volume, usage or message.
 #[track_caller]
 pub(super) fn nothing_is_left(program: &Program) {
     assert_eq!(volumes(program), Vec::<Value>::new());
@@ -68,7 +68,7 @@ pub(super) fn is_whole(program: &Program) {
     program.run(&["quota", "check", "--admin"]).exits(0);
 }
 
-/// How often each task was called.
+/// Returns the number of calls of each task.
 fn calls(program: &Program, flow: &str) -> Vec<(String, usize)> {
     let names = operate(program, &["show", flow], 0);
     let names: Vec<String> = names["tasks"]
@@ -101,7 +101,7 @@ fn a_flow_that_another_process_runs_is_interrupted_and_resumed() {
     assert_eq!(asked, json!({"flow": flow, "asked": child.id()}));
     let report = end(child).exits(5).json();
     assert_eq!(report["flow"]["state"], "INTERRUPTED");
-    // It is at rest: interrupting it again changes nothing.
+    // No process runs it: interrupting it again changes nothing.
     assert_eq!(operate(&program, &["interrupt", &flow], 0), report);
     let done = operate(&program, &["resume", &flow], 0);
     assert_eq!(done["flow"]["state"], "SUCCESS");
@@ -118,7 +118,7 @@ fn whoever_does_not_wait_is_told_who_was_asked() {
     let flow = only_flow(&program);
     let run = program.run(&["flows", "interrupt", &flow]).exits(0);
     let expected = format!(
-        "process {}, which has the flow in hand, was asked to interrupt it\n",
+        "process {}, which owns the flow, was asked to interrupt it\n",
         child.id()
     );
     assert_eq!(run.stdout, expected);
@@ -210,20 +210,20 @@ fn an_interrupted_flow_is_rolled_back() {
             assert_eq!(report["rollback"]["verdict"], "clean", "{before}");
             nothing_is_left(&program);
         } else {
-            // The volume stays, as the flow means it to once its quota is committed.
+            // The volume is kept on purpose once its quota is committed.
             assert_eq!(report["rollback"]["verdict"], "kept", "{before}");
             assert_eq!(volumes(&program).len(), 1, "{before}");
             assert_eq!(program.json(&["outbox", "list", "--json"]), json!([]));
             is_whole(&program);
         }
-        // A rollback is done once.
+        // A second rollback does nothing.
         let again = operate(&program, &["rollback", &flow], 0);
         assert_eq!(again, report);
     }
 }
 
 /// The first example's flow without the tasks that leave a failed volume to be looked at.
-fn run_plain(program: &Program) -> Value {
+pub(super) fn run_plain(program: &Program) -> Value {
     let mut flow = std::fs::read_to_string(volume_create()).expect("the example");
     for task in ["quota-commit", "on-failure-change-status"] {
         let block = format!("[[task]]\nplugin = \"{task}\"\n\n");
@@ -358,7 +358,7 @@ fn a_flow_that_failed_is_reset_and_run_again() {
 fn a_flow_that_runs_is_cancelled_by_a_rollback() {
     for wait in [true, false] {
         let program = program();
-        // A busy machine may keep a process from running for seconds.
+        // A busy machine may delay a process for seconds.
         program.write("cairn.toml", "patience = \"1m\"\nlease = \"1m\"\n");
         slower_after(&program, "entry-create", 10);
         let child = run_slow(&program);
@@ -409,7 +409,7 @@ fn what_was_asked_of_a_process_that_dies_is_done_by_whoever_waits() {
     program.run(&["recover"]).exits(0);
 }
 
-/// A process that dies in the task that makes the volume `data`, which is on disk.
+/// Returns a process that died in the task that creates the volume `data`, which is on disk.
 fn died_with_a_volume() -> Program {
     let acme = ["volumes", "list", "--json", "--project", "acme"];
     for time in 8.. {
@@ -436,7 +436,7 @@ fn died_with_a_volume() -> Program {
             .arg(serde_json::to_string(&life).expect("a life is JSON"))
             .output();
         assert!(!died.expect("the child starts").status.success());
-        // With one event a commit, the first one after which it is there is that of the effect itself.
+        // With one event per commit, the first commit that contains the volume is that of the effect itself.
         if program.json(&acme) != json!([]) {
             return program;
         }
@@ -444,8 +444,8 @@ fn died_with_a_volume() -> Program {
     unreachable!("the flow makes a volume")
 }
 
-/// A flow whose rollback is incomplete: its process died in the task that makes the volume, and by the time the flow was taken
-/// up somebody else had made a snapshot of that.
+/// Returns a flow with an incomplete rollback: its process died in the task that creates the volume, and a snapshot of the volume was
+/// created before another process recovered the flow.
 fn incomplete() -> (Program, String) {
     let program = died_with_a_volume();
     let create = ["snapshots", "create", "--volume", "data", "--name", "s"];
@@ -473,7 +473,7 @@ fn incomplete() -> (Program, String) {
 #[test]
 fn an_incomplete_rollback_is_completed_when_its_hindrance_is_gone() {
     let (program, flow) = incomplete();
-    // Nothing has changed: it is tried, and stays incomplete.
+    // Nothing has changed: the rollback is retried, and remains incomplete.
     let report = operate(&program, &["rollback", &flow], 4);
     assert_eq!(report["rollback"]["verdict"], "incomplete");
     let acme = ["--project", "acme"];

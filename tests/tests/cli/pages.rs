@@ -1,4 +1,4 @@
-//! Lists a page at a time.
+//! Lists in pages.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::program;
 
-/// Runs the first example's flow for each of so many requests, which all fail.
+/// Runs the first example's flow for each of this many requests, which all fail.
 fn flows(program: &Program, number: usize) {
     program.write("requests", "{\"size\": 0}\n".repeat(number));
     let requests = fs::File::open(program.path("requests")).expect("the requests");
@@ -32,12 +32,12 @@ fn a_list_of_flows_that_goes_on_says_so_and_how() {
     for arguments in [&["flows", "list"][..], &["flows", "list", "--json"]] {
         let run = program.run(arguments).exits(0);
         assert!(
-            run.stderr.contains("there are more than these 100") && run.stderr.contains(&next),
+            run.stderr.contains("there are more rows than these 100") && run.stderr.contains(&next),
             "{}",
             run.stderr
         );
     }
-    // It is told also where notes are not.
+    // The cursor is also logged in JSON, without the note.
     let run = program.run(&["flows", "list", "--log-format", "json"]);
     let run = run.exits(0);
     let told: Value = serde_json::from_str(run.stderr.trim()).expect("one line");
@@ -72,14 +72,14 @@ fn a_page_for_programs_names_the_next_one() {
         first["next"].as_str().expect("one"),
     ]);
     assert_eq!(second, json!({"rows": [all[3], all[4]], "next": null}));
-    // Filters go with the cursor.
+    // Filters combine with the cursor.
     let success = page(&["--state", "success", "--limit", "3"]);
     assert_eq!(success, json!({"rows": [], "next": null}));
 
     for (arguments, why) in [
         (&["--page"][..], "--json"),
         (&["--limit", "0"], "0 is not in 1"),
-        (&["--cursor", "x"], "`x` is no cursor"),
+        (&["--cursor", "x"], "`x` is not a cursor"),
         (&["--cursor", ""], "--cursor"),
     ] {
         let run = program.run(&[&["flows", "list"], arguments].concat());
@@ -111,7 +111,7 @@ fn every_list_has_pages() {
         let run = ["run", &volume_create(), "--input", "request.json"];
         program.run(&run).exits(0);
     }
-    // Of another project, between those of this one.
+    // Volumes of another project, between those of this one.
     let other = ["--project", "other"];
     let volume = ["volume", "import", "--size", "1", "--name", "theirs"];
     program.run(&[&volume[..], &other].concat()).exits(0);
@@ -148,6 +148,6 @@ fn every_list_has_pages() {
         assert_eq!(json!(found), all, "{list}");
         let run = program.run(&[list, "list", "--limit", "2"]).exits(0);
         let next = format!("--cursor {}", ids(&all)[1]);
-        run.says(&["there are more than these 2", &next]);
+        run.says(&["there are more rows than these 2", &next]);
     }
 }

@@ -1,6 +1,6 @@
 use std::fs;
 
-use acceptance::check_guest::Asked;
+use acceptance::admission_guest::Asked;
 use acceptance::guest::Call;
 use acceptance::program::end;
 use serde_json::json;
@@ -83,7 +83,7 @@ fn a_policy_and_validator_shows_what_it_is_and_no_wiring() {
         text.contains("\npolicy and validator check-guest 1.0\n\nsettings schema\n"),
         "{text}"
     );
-    // What it is does not wait for settings.
+    // Without settings the kind of the plugin is shown nevertheless.
     let inject = program.run(&["plugin", "inspect", "builtin:inject"]);
     let inject = inject.exits(0).stdout;
     assert!(inject.contains("\ntask, not described: "), "{inject}");
@@ -159,10 +159,7 @@ fn a_new_plugin_bears_a_name_that_tools_can_use_and_replaces_nothing() {
     program.run(&new).exits(0);
     let before = fs::read_to_string(program.path("demo/app.js")).unwrap();
     program.write("demo/app.js", "mine");
-    program
-        .run(&new)
-        .exits(2)
-        .says(&["`demo` is there already"]);
+    program.run(&new).exits(2).says(&["`demo` exists already"]);
     assert_eq!(
         fs::read_to_string(program.path("demo/app.js")).unwrap(),
         "mine"
@@ -228,7 +225,7 @@ fn a_tool_that_is_missing_is_named_with_the_command_that_gets_it() {
             end(build.spawn().unwrap()).exits(2)
         };
         build(&["plugin", "build", lang, "--no-install"]).says(&["is not installed", command]);
-        // What installs it is not there either.
+        // The installer of the tool is missing too.
         build(&["plugin", "build", lang]).says(&["is not installed", "apt-get install"]);
     }
     let run = program.run(&["plugin", "check", "js"]).exits(2);
@@ -236,7 +233,7 @@ fn a_tool_that_is_missing_is_named_with_the_command_that_gets_it() {
     program
         .run(&["plugin", "build", "."])
         .exits(2)
-        .says(&["no plugin's folder"]);
+        .says(&["not a plugin's folder"]);
 }
 
 #[test]

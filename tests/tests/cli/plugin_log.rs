@@ -1,6 +1,6 @@
-//! How a plugin's log ends, in the report of a call that the host ended.
+//! The last lines of a plugin's log, in the report of a call that the host ended.
 
-use acceptance::check_guest::Asked;
+use acceptance::admission_guest::Asked;
 use serde_json::json;
 
 use super::program;

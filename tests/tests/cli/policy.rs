@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::program;
 
-/// The program with files of a caller, a target and a policy.
+/// Creates files of a caller, a target and a policy.
 fn with(policy: &str, text: &str) -> Program {
     let program = program();
     program
@@ -114,7 +114,7 @@ fn the_explanation_is_one_json_document() {
 #[test]
 fn the_policy_is_the_one_a_flow_is_decided_by() {
     let program = with("policy.yml", "\"volume:create\": role:operator\n");
-    // The built-in rules, of which the last one decides on what has none.
+    // The built-in rules, of which the last one applies to actions without a rule.
     program.run(&check("volume:create", "other.json")).exits(0);
     let run = program.run(&check("volume:delete", "other.json")).exits(3);
     assert!(
@@ -214,7 +214,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
         (
             "own.json",
             "[]",
-            ["the target is no JSON object", "own.json"],
+            ["the target is not a JSON object", "own.json"],
         ),
     ] {
         let program = with("policy.yaml", "a: ''\n");
@@ -222,7 +222,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
         let run = program.run(&under("policy.yaml", "a", "own.json")).exits(2);
         run.says(&parts).says(&["help: "]);
     }
-    // A flow is not run under rules that cannot be read.
+    // A flow is not run if its rules cannot be parsed.
     let flow = ["run", &volume_create(), "--policy", "twice.yaml"];
     program.run(&flow).exits(2).says(&["twice.yaml:3"]);
     assert!(!program.has_database());

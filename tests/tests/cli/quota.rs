@@ -63,7 +63,7 @@ fn a_limit_of_nothing_known_is_refused() {
     program
         .run(&["quota", "set", "volumes=many"])
         .exits(2)
-        .says(&["`many` is no limit"]);
+        .says(&["`many` is not a limit"]);
     let unknown = ["quota", "set", "volumes=3", "floppies=1"];
     let told = ["there is no quota of floppies"];
     program.run(&unknown).exits(2).says(&told);
@@ -94,8 +94,8 @@ fn a_type_whose_name_holds_an_equals_sign_has_limits_too() {
     }
     for (limit, reason) in [
         ("=5", "write RESOURCE=LIMIT"),
-        ("volumes_a=b=", "`` is no limit"),
-        ("volumes_a=b=c", "`c` is no limit"),
+        ("volumes_a=b=", "`` is not a limit"),
+        ("volumes_a=b=c", "`c` is not a limit"),
     ] {
         program
             .run(&["quota", "set", limit])

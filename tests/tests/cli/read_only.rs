@@ -1,4 +1,4 @@
-//! Reading where nothing can be written.
+//! Reading a database in a place without write access.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{create, program};
 
-/// A user who owns nothing.
+/// A user who owns no files.
 const NOBODY: u32 = 65534;
 
 /// Commands that only read.
@@ -40,8 +40,8 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// Runs the program as a user who may write nothing in its folder. Where the tests do not run as root that is their own, and the
-/// folder's mode is in the way.
+/// Runs the program as a user without write access to its folder. If the tests do not run as root, that is the same user, restricted by the
+/// folder's mode.
 fn without_rights(program: &Program, arguments: &[&str]) -> Run {
     let folder = program.path("");
     let is_root = fs::metadata(&folder).unwrap().uid() == 0;
@@ -55,7 +55,7 @@ fn without_rights(program: &Program, arguments: &[&str]) -> Run {
     run.expect("the program starts")
 }
 
-/// Everything that is read is what is read by someone who may write.
+/// Asserts that every reading command returns the same as with write access.
 #[track_caller]
 fn reads_all(program: &Program, expected: &[Value]) {
     let before = names(program);
@@ -90,7 +90,7 @@ fn a_database_is_read_without_the_right_to_write() {
     reads_all(&program, &expected);
     let run = without_rights(&program, &["volumes", "delete", "x"]).exits(1);
     run.says(&["check that"]);
-    // A backup goes where its maker may write.
+    // A backup is written to a folder where the user may write.
     let elsewhere = tempfile::tempdir().unwrap();
     set_mode(elsewhere.path(), 0o777);
     let copy = elsewhere.path().join("b.db").display().to_string();

@@ -1,4 +1,4 @@
-//! What a command is given to read may lead anywhere: to pipes, devices, links, and files of any length.
+//! Inputs of a command may be pipes, devices, links, and files of any length.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
@@ -12,19 +12,19 @@ use super::{create, program};
 
 const REQUEST: &str = r#"{"size": 1}"#;
 
-/// Makes a pipe that no process has open.
+/// Creates a pipe that no process has open.
 fn pipe(program: &Program, name: &str) {
     let made = Command::new("mkfifo").arg(program.path(name)).status();
     assert!(made.expect("mkfifo is there").success());
 }
 
-/// Makes a file of three GiB that takes no room on disk.
+/// Creates a sparse file of 3 GiB.
 fn giant(program: &Program, name: &str) {
     let file = File::create(program.path(name)).expect("the folder is ours");
     file.set_len(3 << 30).expect("a file may have holes");
 }
 
-/// Runs the program, which must end soon, and with little memory: the address space that it may take is bounded.
+/// Runs the program, which must end soon and with little memory: its address space is limited.
 #[track_caller]
 fn run(program: &Program, arguments: &[&str]) -> Run {
     let mut child = program.start(arguments);
@@ -39,7 +39,7 @@ fn run(program: &Program, arguments: &[&str]) -> Run {
     end(child)
 }
 
-/// Every option and argument that names a file, with what it stands after and before.
+/// Returns a command line for every option and argument that names a file.
 fn readers(file: &str) -> Vec<Vec<String>> {
     let flow = volume_create();
     let commands = [
@@ -117,7 +117,7 @@ fn a_file_that_is_too_long_is_not_read() {
         "[flow]\nname = 'x'\n[plugins.x]\npath = 'giant'\n[[task]]\nplugin = 'x'\n",
     );
     for command in readers("giant") {
-        // An image may have any length: it is read piece by piece, and takes as long as it takes.
+        // An image may have any length: it is read in chunks, for as long as necessary.
         if command[0] == "images" {
             continue;
         }
@@ -134,7 +134,7 @@ fn a_file_that_is_too_long_is_not_read() {
 fn files_beside_a_database_or_a_plugin_may_be_anything() {
     let program = program();
     create(&program, REQUEST, &[], 0);
-    // A component of a stored plan that a pipe stands in for is written anew.
+    // A stored component that was replaced by a pipe is written again.
     let components = program.path("cairn.db.components");
     let component = fs::read_dir(&components).unwrap().next().unwrap().unwrap();
     let name = format!(
@@ -146,14 +146,14 @@ fn files_beside_a_database_or_a_plugin_may_be_anything() {
     create(&program, REQUEST, &[], 0);
     assert!(component.path().metadata().unwrap().is_file());
 
-    // A pipe in place of the lock of a process that is gone.
+    // A pipe in place of the lock file of a dead process.
     pipe(
         &program,
         "cairn.db.locks/01a20616-1920-776a-9907-780232c46d47",
     );
     run(&program, &["recover"]).exits(0);
 
-    // What a backup takes along.
+    // The files that a backup copies.
     pipe(&program, "cairn.db.key");
     run(&program, &["db", "backup", "copy.db"])
         .exits(1)
@@ -167,7 +167,7 @@ fn files_beside_a_database_or_a_plugin_may_be_anything() {
         .exits(2)
         .says(&["the lock file cannot be read", "a pipe"]);
 
-    // What a plugin's folder holds.
+    // The files in a plugin's folder.
     fs::create_dir(program.path("plugin")).unwrap();
     pipe(&program, "plugin/Cargo.toml");
     run(&program, &["plugin", "build", "plugin"])
@@ -223,10 +223,10 @@ fn a_request_and_a_policy_question_may_come_through_a_pipe() {
             "{script}"
         );
     }
-    // Stdin has one end.
+    // Stdin can be read only once.
     shell(r#"echo '{}' | "$cairn" run "$flow" --input - --input -"#)
         .exits(2)
-        .says(&["from stdin: another file of this command is read from there"]);
+        .says(&["from stdin: another document of this command is read from it"]);
     shell(r#"echo '{}' | "$cairn" policy check --rule x --as - --target /dev/stdin"#)
         .exits(2)
         .says(&["the user is no JSON object of a caller"]);
@@ -234,7 +234,7 @@ fn a_request_and_a_policy_question_may_come_through_a_pipe() {
     shell(r#""$cairn" run "$flow" --input <(yes)"#)
         .exits(2)
         .says(&["it is longer, and at most 16777216 bytes are read"]);
-    // What the writer of a pipe does not write is no request.
+    // A pipe without data is not a request.
     shell(r#""$cairn" run "$flow" --input <(true)"#)
         .exits(2)
         .says(&["the request is no JSON"]);
@@ -280,7 +280,7 @@ fn settings_that_are_there_in_any_form_are_read_or_an_error() {
         &|path| File::create(path).unwrap().set_len(3 << 30).unwrap(),
         "it has 3221225472 bytes",
     );
-    // One of which nobody may read what stands in it, unless everybody may read everything.
+    // A file without read permission, unless the user may read everything.
     let program = program();
     let path = program.path("cairn.toml");
     let mut unreadable = File::options();
@@ -295,7 +295,7 @@ fn settings_that_are_there_in_any_form_are_read_or_an_error() {
             .exits(2)
             .says(&["the settings cannot be read: Permission denied"]);
     }
-    // A link that leads to a file is followed, and no file at all is no settings.
+    // A link to a file is followed, and a missing file means no settings.
     fs::remove_file(&path).unwrap();
     run(&program, &["plan", &flow]).exits(0);
     symlink("real.toml", &path).unwrap();

@@ -1,4 +1,4 @@
-//! `cairn record`, and what `cairn.toml` says of records.
+//! `cairn record`, and the collections in `cairn.toml`.
 
 use serde_json::{Value, json};
 
@@ -111,6 +111,69 @@ fn what_is_expected_and_what_does_not_fit_is_refused() {
     }
     let shown = program.json(&["record", "show", "dns", "a", "--json"]);
     assert_eq!(shown["value"], 2);
+}
+
+#[test]
+fn an_admin_lists_the_records_of_all_projects_in_pages() {
+    let program = set_up("[records.dns]\n[records.ip]\n");
+    for (project, collection, key) in [
+        ("b", "dns", "www"),
+        ("a/b%2F", "dns", "mail"),
+        ("a/b%2F", "dns", "x/y"),
+        ("a", "dns", "www"),
+        ("a", "ip", "www"),
+    ] {
+        let put = ["record", "put", collection, key, "1", "--project", project];
+        program.run(&put).exits(0);
+    }
+    let list = ["record", "list", "dns", "--all-projects"];
+    let admin = [&list[..], &["--admin", "--json"]].concat();
+    let all = program.json(&admin);
+    let places = |rows: &Value| {
+        let rows = rows.as_array().expect("a list").iter();
+        let place = |row: &Value| (row["project_id"].clone(), row["key"].clone());
+        rows.map(place).collect::<Vec<_>>()
+    };
+    let expected = [
+        ("a", "www"),
+        ("a/b%2F", "mail"),
+        ("a/b%2F", "x/y"),
+        ("b", "www"),
+    ];
+    let expected = expected.map(|(project, key)| (json!(project), json!(key)));
+    assert_eq!(places(&all), expected);
+
+    let mut found = Vec::new();
+    let mut cursor = None::<String>;
+    for _ in 0..expected.len() {
+        let mut page = [&admin[..], &["--page", "--limit", "1"]].concat();
+        page.extend(cursor.iter().flat_map(|cursor| ["--cursor", cursor]));
+        let page = program.json(&page);
+        found.extend(places(&page["rows"]));
+        cursor = page["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!((found, cursor), (expected.to_vec(), None));
+    let prefix = program.json(&[&admin[..], &["--prefix", "w"]].concat());
+    assert_eq!(places(&prefix), [expected[0].clone(), expected[3].clone()]);
+
+    let text = program.run(&[&list[..], &["--admin"]].concat()).exits(0);
+    assert!(
+        text.stdout.starts_with("PROJECT_ID  KEY"),
+        "{}",
+        text.stdout
+    );
+    program
+        .run(&list)
+        .exits(6)
+        .says(&["are shown to admins only", "help: add --admin"]);
+    program
+        .run(&[&admin[..], &["--cursor", "www"]].concat())
+        .exits(2)
+        .says(&["`www` is not a cursor", "PROJECT/KEY"]);
+    program
+        .run(&["record", "list", "tls", "--all-projects", "--admin"])
+        .exits(2)
+        .says(&["the operator adds [records.tls]"]);
 }
 
 #[test]

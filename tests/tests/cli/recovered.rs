@@ -1,4 +1,4 @@
-//! What `cairn recover` exits with, and says of quotas when a flow succeeds.
+//! The exit codes of `cairn recover`, and its messages about quotas when a flow succeeds.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `flows reset`: refused as long as a flow left something, so that no later verdict says more than is true.
+//! `flows reset` is refused while changes of the flow remain, so that no later verdict claims more than is true.
 
 use acceptance::program::Program;
 use acceptance::slow::slow_after;
@@ -11,7 +11,7 @@ fn id_of(report: &Value) -> &str {
     report["flow"]["id"].as_str().expect("an id")
 }
 
-/// A reset is refused for this reason, with this way out, and changes nothing.
+/// Asserts that a reset is refused with this reason and this fix, and changes nothing.
 #[track_caller]
 fn is_refused(program: &Program, flow: &str, says: &[&str]) {
     let before = operate(program, &["events", flow], 0);
@@ -34,7 +34,7 @@ fn what_succeeded_is_rolled_back_first_and_the_verdict_names_what_is_left() {
     is_refused(&program, flow, &says);
     let report = operate(&program, &["rollback", flow], 0);
     assert_eq!(report["rollback"]["verdict"], "kept");
-    // And what the rollback left would be forgotten as well.
+    // A reset would also lose the record of what the rollback left.
     let volume = volumes(&program)[0]["id"].clone();
     let volume = volume.as_str().expect("an id");
     let left = format!("left volume `{volume}`, which a reset would forget");

@@ -1,4 +1,4 @@
-//! Putting a backup back.
+//! Restoring a backup.
 
 use std::fs;
 
@@ -10,7 +10,8 @@ use super::{create, program};
 
 const SEALED: &str = r#"{"size": 1, "volume_type": "sealed"}"#;
 
-/// A database with one volume and a backup of it, then two more volumes, one of which is in the log only: its process was killed.
+/// Creates a database with one volume and a backup of it, then two more volumes, one of which is only in the log because its process was
+/// killed.
 fn crashed() -> (Program, Value) {
     let program = program();
     program
@@ -35,7 +36,7 @@ fn length(program: &Program, name: &str) -> u64 {
     fs::metadata(program.path(name)).map_or(0, |file| file.len())
 }
 
-/// The database is the backup's, whole, and goes on.
+/// Asserts that the database is the backup's, complete, and works.
 #[track_caller]
 fn is_restored(program: &Program, expected: &Value) {
     assert_eq!(volumes(program, "cairn.db"), *expected);
@@ -67,10 +68,10 @@ fn a_restore_after_a_crash_puts_back_the_whole_and_keeps_what_was_there() {
         assert!(!program.path(log).exists(), "{log}");
     }
     is_restored(&program, &expected);
-    // What was there is a database still, with what was in its log.
+    // The replaced database is still valid, including the contents of its log.
     let before = volumes(&program, "cairn.db.replaced");
     assert_eq!(before.as_array().unwrap().len(), 3);
-    // The backup is as it was, and can be restored again.
+    // The backup is unchanged, and can be restored again.
     let text = program.run(&["db", "restore", "b.db"]).exits(0).stdout;
     assert!(text.contains("cairn.db.replaced-2"), "{text}");
     is_restored(&program, &expected);
@@ -113,7 +114,7 @@ fn a_backup_that_was_copied_beside_an_old_log_is_refused() {
         fs::read(program.path("cairn.db")).unwrap(),
         fs::read(program.path("b.db")).unwrap()
     );
-    // Either way out leads out.
+    // Both suggested fixes work.
     let copy = program.path("aside");
     fs::rename(program.path("cairn.db-wal"), &copy).unwrap();
     assert_eq!(volumes(&program, "cairn.db"), expected);
@@ -151,7 +152,7 @@ fn a_restore_leaves_a_database_alone_on_which_a_process_works() {
     };
     refused("b.db", "a process works on");
     runner.succeeds();
-    // Neither is it seen in the file when that has lost its name.
+    // The process is detected also if the file has been renamed.
     fs::rename(program.path("cairn.db"), program.path("away")).unwrap();
     refused("b.db", "a process works on");
     fs::rename(program.path("away"), program.path("cairn.db")).unwrap();
@@ -194,7 +195,7 @@ fn what_is_no_sound_backup_changes_nothing() {
 #[test]
 fn a_restore_that_was_cut_short_is_done_again_before_anything_else() {
     let (program, expected) = crashed();
-    // As far as it comes before the old database is out of the way.
+    // Simulates a crash before the old database is renamed.
     fs::copy(program.path("b.db"), program.path("cairn.db.restoring")).unwrap();
     for gone in [false, true] {
         if gone {

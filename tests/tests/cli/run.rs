@@ -178,7 +178,7 @@ fn a_cache_that_cannot_be_used_is_told_and_done_without() {
     .exits(3);
     let run = run.says(&[
         "warning: the cache of compiled plugins at",
-        "plugins are compiled anew each time",
+        "plugins are compiled in every run",
     ]);
     assert_eq!(run.json()["error"]["kind"], "InvalidInput");
 }

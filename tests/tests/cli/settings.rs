@@ -73,7 +73,7 @@ fn a_command_that_only_reads_makes_no_database() {
         ]);
         assert!(!program.has_database(), "{command:?} made a database");
     }
-    // What SQLite would make a database of counts as none.
+    // An empty file, in which SQLite would create a database, counts as no database.
     program.write("cairn.db", "");
     program
         .run(&["quota", "show"])

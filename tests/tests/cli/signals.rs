@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::program;
 
-/// A flow of three tasks, of which the second takes a second. Returns when that has begun.
+/// Starts a flow of three tasks, the second of which takes a second. Returns when that has started.
 fn start(program: &Program) -> Child {
     program.write("slow.wat", Call::TakesASecond.component()).write("guest.wat", Call::Behaves.component()).write(
         "flow.toml",
@@ -54,7 +54,7 @@ fn the_second_signal_ends_the_process() {
     let program = program();
     let child = start(&program);
     send(&child, "-INT");
-    // The first must be taken before the second is sent, or they would be one.
+    // The first signal must be handled before the second is sent, or they would be merged.
     std::thread::sleep(std::time::Duration::from_millis(200));
     send(&child, "-INT");
     let run = end(child);

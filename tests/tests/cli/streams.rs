@@ -1,4 +1,4 @@
-//! Streams with lines that cannot be read, readers that are slow, and readers that go away.
+//! Streams with invalid lines, slow readers, and readers that go away.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,26 +14,26 @@ use super::{program, request};
 
 const GOOD: &str = "{\"size\": 1}\n";
 
-/// More requests than may be in flight at once, several times.
+/// Several times the number of requests that may be in flight at once.
 const MANY: usize = 4_000;
 
-/// How many requests may be in flight, and some reports that are in the pipe.
+/// The maximal number of requests in flight, plus the reports that the pipe holds.
 const IN_FLIGHT: usize = 1_024;
 const IN_PIPE: usize = 100;
 
-/// How many flows there are, and how many of them have not succeeded.
+/// Returns the number of flows, and of those that have not succeeded.
 fn flows(program: &Program) -> (usize, usize) {
     let count = |which: &str| -> rusqlite::Result<u32> {
         let database = rusqlite::Connection::open(program.path("cairn.db"))?;
         let query = format!("SELECT count(*) FROM flows {which}");
         database.query_row(&query, [], |row| row.get(0))
     };
-    // A stream that has just begun may have the database to itself.
+    // A stream that has just started may lock the database exclusively.
     let count = |which| count(which).unwrap_or(0) as usize;
     (count(""), count("WHERE state != 'SUCCESS'"))
 }
 
-/// A stream of many requests, for which there is quota. Its stdin is closed after the last one.
+/// Starts a stream of many requests within the quota. Its stdin is closed after the last one.
 fn start_many(program: &Program) -> Child {
     let unlimited = ["quota", "set", "volumes=-1", "gigabytes=-1"];
     program.run(&unlimited).exits(0);
@@ -44,7 +44,7 @@ fn start_many(program: &Program) -> Child {
     child
 }
 
-/// Waits until a stream without a reader has run the requests that may be in flight, and sees that it runs no more.
+/// Waits until a stream without a reader has run the requests that may be in flight, and asserts that it runs no more.
 fn stalls(program: &Program) {
     eventually("the stream has begun", || flows(program).0 >= IN_FLIGHT);
     for _ in 0..50 {
@@ -54,7 +54,7 @@ fn stalls(program: &Program) {
     }
 }
 
-/// A stream that has reported its one request, whose stdin is open.
+/// Starts a stream that has reported its only request, with stdin open.
 fn start_idle(program: &Program, command: Option<Command>) -> (Child, BufReader<ChildStdout>) {
     let mut command = command.unwrap_or_else(|| program.command(&arguments()));
     let mut child = command
@@ -116,7 +116,7 @@ fn a_line_that_cannot_be_read_is_a_failure_of_that_line() {
         .collect();
     let expected = [
         (1, "SUCCESS"),
-        (2, "the line is no text in UTF-8: see its byte 11"),
+        (2, "the line is not UTF-8: see its byte 11"),
         (3, "SUCCESS"),
         (4, "the line has more than 16 MiB"),
         (
@@ -125,7 +125,7 @@ fn a_line_that_cannot_be_read_is_a_failure_of_that_line() {
         ),
         (7, "the line is no JSON: control character"),
         (8, "SUCCESS"),
-        (9, "the line is no text in UTF-8: see its byte 1"),
+        (9, "the line is not UTF-8: see its byte 1"),
     ];
     assert_eq!(told.len(), expected.len(), "{told:?}");
     for ((line, found), (number, start)) in told.iter().zip(expected) {
@@ -181,7 +181,7 @@ fn a_stream_ends_when_its_reader_is_gone() {
         "error: stdout cannot be written: Broken pipe",
         "; not delivered: ",
         "warning: left out: ",
-        "help: their flows have ended all the same",
+        "help: the flows themselves have ended",
     ]);
     let number = |after: &str| {
         let (_, rest) = run.stderr.split_once(after).expect("it is said");

@@ -1,4 +1,4 @@
-//! Flows that cannot be taken up.
+//! Flows that cannot be recovered.
 
 use acceptance::program::{Program, end};
 use acceptance::slow::start_slow;
@@ -38,7 +38,7 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
         (&stuck[0]["id"], &stuck[0]["stuck"]),
         (&json!(flow), &json!(reason))
     );
-    // Others are not kept from running, and whoever asks for this one is told why not.
+    // Other flows run, and commands on this one report the reason.
     create(&program, r#"{"size": 1}"#, &[], 0);
     let before = operate(&program, &["events", &flow], 0);
     for arguments in CHANGES {
@@ -46,14 +46,14 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
         run.exits(6).says(&[
             &format!("flow {flow} cannot be taken up: its plan"),
             "is not stored",
-            "help: nothing of the flow was changed: mend what is named",
+            "help: the flow was not changed: fix the cause and try again",
         ]);
     }
-    // What happened to it can be read.
+    // Its history can be read.
     assert_eq!(operate(&program, &["events", &flow], 0), before);
     let shown = program.run(&["flows", "show", &flow, "--json"]).exits(0);
     assert_eq!(shown.json()["flow"]["state"], "RUNNING");
-    shown.says(&["the flow was set aside", "is not stored"]);
+    shown.says(&["the flow is stuck", "is not stored"]);
     sql(
         &program,
         "INSERT OR IGNORE INTO plans SELECT * FROM gone; DROP TABLE gone",
@@ -68,7 +68,7 @@ fn a_flow_whose_plan_is_gone_is_set_aside_until_it_is_back() {
     is_whole(&program);
 }
 
-/// Every change of a flow that an operator can ask for.
+/// Every operator request that changes a flow.
 const CHANGES: [&[&str]; 5] = [
     &["interrupt"],
     &["resume"],
@@ -91,13 +91,13 @@ fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named(
     assert!(reason.contains("its journal is damaged"), "{reason}");
     let says = [
         &format!("error: the journal of flow {flow} is damaged: "),
-        "help: other flows are not touched by it; restore the database",
+        "help: other flows are not affected; to get this one back, restore a backup",
     ];
     for arguments in CHANGES {
         let run = program.run(&[&["flows", arguments[0], &flow], &arguments[1..]].concat());
         run.exits(6).says(&says);
     }
-    // A question that the database cannot answer is its failure.
+    // If the database cannot answer a question, that is a failure of the database.
     for question in ["show", "events", "logs"] {
         program
             .run(&["flows", question, &flow])
@@ -119,7 +119,7 @@ fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
     killed_after(&program, "entry-create");
     let flow = only_flow(&program);
     lose_plans(&program);
-    // It takes up what was left behind, and what it cannot take up stays in its hand.
+    // The process recovers flows left behind, and keeps the ownership of those that it cannot recover.
     let tasks = "\n[[task]]\nplugin = \"slow\"\n".to_owned()
         + "\n[[task]]\nplugin = \"slow\"\nname = \"slow-two\"\n";
     program.write(
@@ -133,7 +133,7 @@ fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
             "process {}, which has the flow in hand, answered: flow {flow} cannot be taken up: its plan",
             child.id()
         ),
-        "help: nothing of the flow was changed: mend what is named",
+        "help: the flow was not changed: fix the cause and try again",
     ]);
     end(child).exits(0);
 }

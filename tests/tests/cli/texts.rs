@@ -1,11 +1,11 @@
-//! Limits of texts and of sizes, where they enter.
+//! Limits of texts and sizes, checked on input.
 
 use acceptance::program::{Program, Run, end, volume_create};
 use serde_json::json;
 
 use super::{create, program};
 
-/// The longest text that is taken, in characters of two bytes, and one that is too long.
+/// Returns the longest accepted text, in characters of two bytes, and one that is too long.
 fn longest() -> (String, String) {
     ("ü".repeat(255), "ü".repeat(256))
 }
@@ -198,7 +198,7 @@ fn every_command_that_makes_rows_has_the_same_limits() {
         .exits(0);
 }
 
-/// Runs a command with one variable set.
+/// Runs a command with one environment variable set.
 fn with_variable(program: &Program, name: &str, value: &str, command: &[&str]) -> Run {
     let mut command = program.command(command);
     end(command.env(name, value).spawn().expect("it starts"))
@@ -238,10 +238,10 @@ fn an_empty_zone_project_or_user_is_told_with_where_it_comes_from() {
         }
     }
     assert!(!program.has_database());
-    // A flag comes before the variable, which does not count then.
+    // A flag overrides the variable, even an invalid one.
     let by_flag = [&create[..], &["--project", "blue"]].concat();
     with_variable(&program, "CAIRN_PROJECT", "", &by_flag).exits(0);
-    // Before the subcommand, too.
+    // Also before the subcommand.
     let first = [&["--db", "x.db"][..], &create[..], &["--zone", ""]].concat();
     program.run(&first).exits(2).says(&["`--zone` is empty"]);
 }
@@ -287,7 +287,7 @@ fn a_size_that_no_counter_holds_is_over_quota_everywhere() {
     program
         .run(&["quota", "set", "gigabytes=-1", "volumes=-1", "snapshots=-1"])
         .exits(0);
-    // Counted anew before each reservation.
+    // Usages are refreshed before each reservation.
     program.write("cairn.toml", "quota.until_refresh = 1\n");
     let made = program.json(&volume);
     let id = made["id"].as_str().expect("an id");

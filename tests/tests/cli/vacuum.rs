@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::{create, program};
 
-/// Bytes of the database and its log.
+/// Returns the bytes of the database and its log.
 fn size(program: &Program) -> u64 {
     let bytes = |name: &str| fs::metadata(program.path(name)).map_or(0, |file| file.len());
     bytes("cairn.db") + bytes("cairn.db-wal")
 }
 
-/// Everything that lists show.
+/// Returns the output of all lists.
 fn all(program: &Program) -> Vec<Value> {
     [
         "volumes",
@@ -80,7 +80,7 @@ fn it_is_refused_while_another_process_works_on_flows() {
         &format!("process {} works on flows", child.id()),
         "try again",
     ]);
-    // The other is not disturbed.
+    // The other process continues undisturbed.
     stdin.write_all(b"{\"size\": 2}\n").expect("it reads");
     drop(stdin);
     report.clear();

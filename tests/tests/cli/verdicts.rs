@@ -1,4 +1,4 @@
-//! What a rollback comes to, what the report says of each change, and how the program ends.
+//! The verdict of a rollback, the report's list of changes, and the exit code.
 
 use acceptance::program::{Program, repository, volume_create};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::operate::operate;
 use super::{create, program, sql};
 
-/// The kinds of what a report lists, sorted.
+/// Returns the kinds in a list of a report, sorted.
 fn kinds(list: &Value) -> Vec<&str> {
     let list = list.as_array().expect("a list").iter();
     let mut kinds: Vec<&str> = list.filter_map(|entry| entry["kind"].as_str()).collect();
@@ -78,7 +78,7 @@ fn a_message_that_has_left_is_residue_and_is_listed() {
         .collect();
     assert_eq!(sent.len(), 1, "{report}");
     assert_eq!(sent[0]["id"], message);
-    // It cannot be taken back, so its task is not reverted; accepted as it is, that is residue.
+    // The change cannot be undone, so its task is not reverted; after the operator accepts that, it is residue.
     assert_eq!(rollback["verdict"], "incomplete");
     let report = operate(&program, &["rollback", flow, "--accept", "it went out"], 0);
     assert_eq!(report["rollback"]["verdict"], "residue");
@@ -97,7 +97,7 @@ fn a_report_of_an_older_version_still_reads() {
     program
         .run(&["flow", "prune", "--older-than", "0s"])
         .exits(0);
-    // As it was kept before reports said what became of each change.
+    // The format of reports before they listed each change.
     sql(
         &program,
         "UPDATE idempotency_keys SET report = json_set(

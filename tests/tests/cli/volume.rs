@@ -1,4 +1,4 @@
-//! `cairn volume create` runs a flow; `cairn volume import` adds the row of a volume that exists already.
+//! `cairn volume create` runs a flow; `cairn volume import` adds the row of an existing volume.
 
 use serde_json::json;
 
@@ -25,7 +25,7 @@ fn a_volume_is_made_by_the_flow_that_comes_with_the_program() {
         (&volume["size"], &volume["status"], &volume["metadata"]),
         (&json!(2), &json!("creating"), &json!({"a": "b"}))
     );
-    // The flow's message, and its row among the flows.
+    // The flow's message, and its row in the list of flows.
     let messages = program.json(&["outbox", "list", "--json"]);
     assert_eq!(messages.as_array().map(Vec::len), Some(1));
     let flows = program.json(&["flow", "list", "--json"]);
@@ -40,7 +40,7 @@ fn a_volume_is_made_by_the_flow_that_comes_with_the_program() {
         .run(&["volume", "create", "--size", "1", "--type", "none"])
         .exits(2)
         .says(&["none"]);
-    // Under a key it is made once.
+    // With an idempotency key it is created once.
     let keyed = ["volume", "create", "--size", "1", "--key", "k", "--json"];
     let first = program.json(&keyed);
     assert_eq!(program.json(&keyed)["flow"], first["flow"]);

@@ -1,5 +1,5 @@
-//! A process dies at every point after which the disk is different, and is started again: nothing is lost, nothing is done
-//! twice.
+//! A process crashes at every point at which the state on disk changes, and is restarted: nothing is lost, nothing is
+//! done twice.
 
 mod matrix;
 mod operators;
@@ -10,10 +10,10 @@ use std::process::{Command, Output, Stdio};
 use acceptance::crash::{Death, Found, Life, Task, Visits, check};
 use tempfile::TempDir;
 
-/// The signal that a process sends itself to die.
+/// The signal with which a process kills itself.
 const SIGABRT: i32 = 6;
 
-/// A database, and the processes that come and go on it.
+/// A database, and the successive processes that use it.
 struct Lives {
     folder: TempDir,
     fails: Option<usize>,
@@ -24,14 +24,14 @@ struct Lives {
 /// How a life ended.
 #[derive(Debug)]
 enum End {
-    /// As it should, having come to these points.
+    /// Regularly, after visiting these points.
     Natural(Vec<Visits>),
-    /// At the point where it was to die.
+    /// At the requested point.
     Death,
 }
 
 impl Lives {
-    /// An empty folder, and a database with what the flow needs.
+    /// Creates a folder, and a database with the rows that the flow needs.
     fn new(fails: Option<usize>, resumes: bool, events: usize) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         for (name, bytes) in template() {
@@ -49,7 +49,7 @@ impl Lives {
         self.folder.path().join("cairn.db")
     }
 
-    /// One life.
+    /// Runs one life.
     fn live(&self, task: Task, dies: Option<&Death>) -> End {
         let life = Life {
             folder: self.folder.path().to_owned(),
@@ -75,7 +75,7 @@ impl Lives {
         End::Natural(serde_json::from_slice(&output.stdout).expect("the child counts"))
     }
 
-    /// Recovers what is left, and checks what must hold.
+    /// Recovers the flows that were left behind, and checks the invariants.
     fn recovered(&self, context: &str) -> Found {
         assert!(matches!(self.live(Task::Recover, None), End::Natural(_)));
         match check(&self.database()) {
@@ -96,12 +96,12 @@ fn child(life: &Life) -> Output {
         .expect("the child starts")
 }
 
-/// Plugins are compiled once for all lives.
+/// Returns the cache of compiled plugins that all lives share.
 fn cache() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_crash-child")).with_file_name("acceptance-cache")
 }
 
-/// The files of a database with an encrypted volume type, made once.
+/// Returns the files of a database with an encrypted volume type, created once.
 fn template() -> &'static [(String, Vec<u8>)] {
     static TEMPLATE: std::sync::LazyLock<Vec<(String, Vec<u8>)>> = std::sync::LazyLock::new(|| {
         let folder = TempDir::new().expect("a temporary folder can be made");

@@ -1,4 +1,4 @@
-//! Every point, on the way forward and back, in a first life and in a recovery.
+//! Crashes at every point, forward and in the rollback, in a first life and in a recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -11,17 +11,17 @@ use cairn::report::Verdict;
 
 use super::{End, Lives};
 
-/// How many of the times that a life comes to a point it dies there: all of them where that is asked for.
+/// Selects the visits of a point at which a life dies: all of them if `CAIRN_TEST_EXHAUSTIVE` is set.
 fn times(all: usize) -> Vec<usize> {
     const SOME: usize = 3;
     if std::env::var_os("CAIRN_TEST_EXHAUSTIVE").is_some() || all <= SOME {
         return (1..=all).collect();
     }
-    // The first, the last, and between.
+    // The first, the last, and those evenly spaced between.
     (0..SOME).map(|n| 1 + n * (all - 1) / (SOME - 1)).collect()
 }
 
-/// A flow that succeeds or fails at one of its tasks, and how it is kept.
+/// A flow that succeeds or fails at one of its tasks, with the way of recovery and the size of commits.
 #[derive(Clone, Copy, Debug)]
 struct Scenario {
     fails: Option<usize>,
@@ -32,7 +32,7 @@ struct Scenario {
 fn scenarios() -> Vec<Scenario> {
     let fails = std::iter::once(None).chain((1..=7).map(Some));
     let scenarios = fails.enumerate().flat_map(|(index, fails)| {
-        // Each way of recovery with each way of keeping, in turn.
+        // Alternates the combinations of recovery and commit size.
         [false, true].map(|resumes| Scenario {
             fails,
             resumes,
@@ -47,7 +47,7 @@ impl Scenario {
         Lives::new(self.fails, self.resumes, self.events)
     }
 
-    /// Places where a life may end.
+    /// Returns the places where a life may end.
     fn deaths(visits: &[Visits]) -> Vec<Death> {
         let deaths = visits.iter().flat_map(|visits| {
             times(visits.times).into_iter().map(|time| Death {
@@ -59,17 +59,17 @@ impl Scenario {
         deaths.collect()
     }
 
-    /// What must be there in the end.
+    /// Checks the final state.
     fn expect(self, lives: &Lives, context: &str) {
         let found = lives.recovered(context);
         assert!(found.flows.len() <= 1, "{context}: {found:?}");
         for (state, verdict) in found.flows.values() {
-            // The task that marks a failed volume says that it cannot when it failed itself.
+            // The task that marks a failed volume cannot do so if it failed itself.
             let incomplete = *verdict == Some(Verdict::Incomplete);
             assert!(!incomplete || self.fails == Some(6), "{context}");
             match (state, self.fails, self.resumes) {
                 (FlowState::Success, None, _) | (FlowState::Failure, Some(_), _) => {}
-                // Its caller is gone, and so it was rolled back.
+                // It was rolled back because its caller is gone.
                 (FlowState::Failure, None, false) => {}
                 other => panic!("{context}: {other:?}"),
             }
@@ -77,7 +77,7 @@ impl Scenario {
     }
 }
 
-/// Combinations that were seen: phase -> point -> how many.
+/// The number of tested combinations by phase and point.
 #[derive(Default)]
 struct Covered(Mutex<BTreeMap<&'static str, BTreeMap<String, usize>>>);
 
@@ -149,7 +149,7 @@ fn a_process_that_dies_anywhere_loses_nothing_and_does_nothing_twice() {
     assert!(forgotten.is_empty(), "nothing died at {forgotten:?}");
 }
 
-/// Points that the flow alone does not come to; each has a test of its own below.
+/// Points that the flow alone does not reach; each has its own test below.
 const ELSEWHERE: &[&str] = &["FlowSetAside", "RequestServed", "RequestAnswered"];
 
 fn run(scenario: Scenario, covered: &Covered, missed: &AtomicUsize) {
@@ -164,7 +164,7 @@ fn run(scenario: Scenario, covered: &Covered, missed: &AtomicUsize) {
             continue;
         }
         covered.add(false, death);
-        // Every other one dies again on the way back, in a place that moves.
+        // Every second one dies again in the rollback, at a changing place.
         if index % 2 == 0 {
             die_again(scenario, &lives, death, index, covered, missed);
         }
@@ -172,7 +172,7 @@ fn run(scenario: Scenario, covered: &Covered, missed: &AtomicUsize) {
     }
 }
 
-/// The recovery dies too, and the recovery of that one.
+/// Kills the recovery too, and the recovery of that one.
 fn die_again(
     scenario: Scenario,
     lives: &Lives,
@@ -181,7 +181,7 @@ fn die_again(
     covered: &Covered,
     missed: &AtomicUsize,
 ) {
-    // What a recovery comes to is known from another that was started from the same place.
+    // The points that a recovery reaches are taken from another one, started from the same state.
     let twin = scenario.lives();
     if !matches!(twin.live(Task::Run, Some(first)), End::Death) {
         return;
@@ -199,6 +199,6 @@ fn die_again(
             missed.fetch_add(1, Ordering::SeqCst);
         }
     }
-    // A third life dies at the same place, if it comes there.
+    // A third life dies at the same place, if it reaches it.
     lives.live(Task::Recover, Some(death));
 }

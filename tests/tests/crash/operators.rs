@@ -1,4 +1,4 @@
-//! Deaths in the middle of what operators ask for, and flows that cannot be recovered.
+//! Crashes during requests of operators, and flows that cannot be recovered.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use cairn::event::FlowState;
 use cairn::id::{FlowId, Identity};
 use cairn::store::HostStore as _;
 use cairn::store::Sqlite;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::FlowFilter;
 use rusqlite::Connection;
 
 use super::{End, Lives};
 
-/// A flow that died in the middle of its way forward.
+/// Returns a flow whose process died while it ran forward.
 fn left_behind() -> (Lives, FlowId) {
     let lives = Lives::new(None, false, 1);
     let death = Death {

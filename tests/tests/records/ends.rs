@@ -1,4 +1,4 @@
-//! What becomes of records when a flow ends, and when it is rolled back after that.
+//! Records when a flow ends, and when it is rolled back afterwards.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,7 @@ fn nothing_can_conflict_when_a_flow_succeeds() {
     let flow = world.succeeds([
         puts("k", "after"),
         step("others", move |_| {
-            // Whatever others try meanwhile, the key is this flow's.
+            // The key belongs to this flow, whatever others try meanwhile.
             assert_eq!(other.fails([puts("k", "theirs")]).kind, "Busy");
             refused(other.puts("k", "an operator's"));
             Ok(())
@@ -42,7 +42,7 @@ fn publishing_is_part_of_the_commit_that_records_success() {
             std::fs::copy(from, folder.path().join(format!("{name}{suffix}"))).unwrap();
         }
     };
-    // What is on disk before the flow has succeeded, and after.
+    // The state on disk before the flow has succeeded, and after.
     let waiting = live.waits(puts("k", 1));
     copy("before.db");
     waiting.resume_to_end().wait().unwrap();
@@ -121,10 +121,10 @@ fn a_rollback_is_refused_for_a_record_that_another_flow_changed_and_names_both_v
         "{error}"
     );
     assert!(error.message.contains("acme/c/shared"), "{error}");
-    // The other record was taken back, and this one is as the other flow left it.
+    // The other record was undone, and this one has the value of the other flow.
     assert_eq!(world.get("mine"), None);
     assert_eq!(world.get("shared"), Some(json!("theirs")));
-    // When the other flow is taken back, so can this one be.
+    // After the other flow is rolled back, this one can be.
     assert_eq!(roll_back(&other).verdict, Verdict::Clean);
     assert_eq!(roll_back(&flow).verdict, Verdict::Clean);
     assert_eq!(world.get("shared"), None);
@@ -173,7 +173,7 @@ fn at_failure_what_a_reverted_task_keeps_or_its_revert_puts_is_published_and_rep
     world.succeeds([puts("kept", 2), puts("marked", 2)]);
 }
 
-/// A task that puts a record, and whose revert fails while `sick` is set.
+/// Returns a task that puts a record, and whose revert fails while `sick` is set.
 fn reverts_badly(key: &'static str, sick: &Arc<AtomicBool>) -> Step {
     let sick = Arc::clone(sick);
     puts(key, "stuck").reverts(move |_| match sick.load(Ordering::Relaxed) {

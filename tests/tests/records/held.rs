@@ -1,4 +1,4 @@
-//! Keys that a flow holds.
+//! Keys that a flow holds (locks).
 
 use cairn::retry::Retry;
 
@@ -135,7 +135,7 @@ fn a_call_that_fails_lets_go_what_it_took_and_keeps_nothing_of_it() {
         Err(broken())
     })
     .reverts(move |_| {
-        // The call's effects are undone before its revert is asked.
+        // The call's effects are undone before its revert is called.
         other.succeeds([puts("new", 2)]);
         Ok(Disposition::Undo)
     })]);

@@ -1,4 +1,4 @@
-//! Limits, schemas, and what nobody has set up.
+//! Limits, schemas, and collections that are not configured.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn a_value_has_at_most_max_bytes() {
     let world = World::new("[records.c]\nmax_bytes = 8");
     exceeds(&world.fails([puts("k", "1234567")]), "max_bytes");
     world.succeeds([puts("k", "123456")]);
-    // 64 KiB unless set.
+    // The default is 64 KiB.
     let world = World::new("[records.c]");
     exceeds(&world.fails([puts("k", "a".repeat(64 << 10))]), "max_bytes");
     world.succeeds([puts("k", "a".repeat((64 << 10) - 2))]);
@@ -26,7 +26,7 @@ fn a_collection_has_at_most_max_keys_pending_ones_included() {
     world.succeeds([puts("a", 1)]);
     let waiting = world.waits(puts("b", 1));
     exceeds(&world.fails([puts("c", 1)]), "max_keys");
-    // Each project has room of its own.
+    // The limit applies to each project separately.
     world.sees_as("other", |context| put(context, "c", 1).unwrap());
     assert_eq!(roll_back(&waiting).verdict, Verdict::Clean);
     world.succeeds([puts("c", 1)]);
@@ -37,7 +37,7 @@ fn a_collection_has_at_most_max_total_bytes_pending_ones_included() {
     let world = World::new("[records.c]\nmax_total = 20");
     world.succeeds([puts("a", "12345678")]);
     let waiting = world.waits(puts("a", "1"));
-    // The longer value counts: the shorter one may be taken back.
+    // The longer value counts, because the shorter one may be undone.
     exceeds(&world.fails([puts("b", "123456789")]), "max_total");
     waiting.resume_to_end().wait().unwrap();
     world.succeeds([puts("b", "123456789")]);

@@ -1,4 +1,4 @@
-//! Records, through flows of native tasks: a named test for each thing that their isolation promises.
+//! Tests records through flows of native tasks: one named test for each guarantee of their isolation.
 
 mod ends;
 mod held;
@@ -29,13 +29,13 @@ use cairn::{
 };
 use serde_json::json;
 
-/// What most of these tests are set up with.
+/// The configuration of most of these tests.
 const PLAIN: &str = "[records.c]\nsequences = ['s']\n[records.c.counters.n]\nmin = 0\nmax = 10\n[records.latest]\nreads = 'latest'";
 
 type Call = dyn Fn(&Arc<dyn Context>) -> Result<(), TaskError> + Send + Sync;
 type Revert = dyn Fn(&Arc<dyn Context>) -> Result<Disposition, TaskError> + Send + Sync;
 
-/// A task made of two functions.
+/// A task that consists of two functions.
 struct Step {
     spec: TaskSpec,
     call: Box<Call>,
@@ -61,7 +61,7 @@ impl Task for Step {
     }
 }
 
-/// A task whose effects the host undoes.
+/// Returns a task whose effects the host undoes.
 fn step(
     name: &str,
     call: impl Fn(&Arc<dyn Context>) -> Result<(), TaskError> + Send + Sync + 'static,
@@ -91,7 +91,7 @@ fn broken() -> TaskError {
     TaskError::new("Broken", "it broke")
 }
 
-/// Puts a value into the collection `c`.
+/// Returns a task that puts a value into the collection `c`.
 fn puts(key: &'static str, value: impl Into<Value>) -> Step {
     let value = value.into();
     step("put", move |context| {
@@ -198,12 +198,12 @@ impl World {
         flow
     }
 
-    /// A flow of the project `acme`.
+    /// Creates a flow of the project `acme`.
     fn flow(&self, steps: impl IntoIterator<Item = Step>) -> Flow {
         self.flow_of("acme", steps)
     }
 
-    /// Runs a flow that succeeds.
+    /// Runs a flow that must succeed.
     #[track_caller]
     fn succeeds(&self, steps: impl IntoIterator<Item = Step>) -> Flow {
         let flow = self.flow(steps);
@@ -211,13 +211,13 @@ impl World {
         flow
     }
 
-    /// Runs a flow that fails, and returns its error.
+    /// Runs a flow that must fail, and returns its error.
     #[track_caller]
     fn fails(&self, steps: impl IntoIterator<Item = Step>) -> TaskError {
         failed(&self.flow(steps)).error
     }
 
-    /// Runs a flow that waits after its first task.
+    /// Runs a flow that stops after its first task.
     #[track_caller]
     fn waits(&self, first: Step) -> Flow {
         let flow = self.flow([first, step("later", |_| Ok(()))]);
@@ -235,7 +235,7 @@ impl World {
         flow
     }
 
-    /// What a flow of its own sees.
+    /// Runs a function in a separate flow, and returns its result.
     fn sees<T: Send + 'static>(
         &self,
         what: impl Fn(&Arc<dyn Context>) -> T + Send + Sync + 'static,
@@ -258,7 +258,7 @@ impl World {
         told.recv().unwrap()
     }
 
-    /// The value of a key of `c`, as another flow sees it.
+    /// Returns the value of a key of `c`, as another flow sees it.
     fn get(&self, key: &'static str) -> Option<Value> {
         self.sees(move |context| get(context, key))
     }
@@ -318,7 +318,7 @@ fn failed(flow: &Flow) -> Cause {
     }
 }
 
-/// The report of a rollback.
+/// Returns the report of a rollback.
 #[track_caller]
 fn rollback(flow: &Flow) -> RollbackReport {
     Report::new(flow.id(), &flow.history()).rollback.unwrap()
@@ -339,7 +339,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) -> TaskError {
     }
 }
 
-/// The kinds and ids of what a rollback left.
+/// Returns the kinds and ids of the changes that a rollback left.
 fn left(rollback: &RollbackReport) -> Vec<(&str, &str)> {
     let left = rollback.residue.iter();
     left.map(|left| (left.kind.as_str(), left.id.as_str()))

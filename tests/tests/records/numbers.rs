@@ -33,7 +33,7 @@ fn bounds_hold_for_every_outcome_of_unfinished_flows() {
     let other = world.clone();
     world.succeeds([step("adds", move |context| {
         add(context, 4)?;
-        // If it succeeds there is room for 1, if it fails there is room for 5 below.
+        // If the flow succeeds, 1 more fits; if it fails, 5 can be subtracted.
         assert_eq!(other.fails([adds(2)]).kind, "Busy");
         assert_eq!(other.fails([adds(-6)]).kind, "Busy");
         assert_eq!(
@@ -78,7 +78,7 @@ fn taking_back_what_was_published_ignores_the_bounds() {
     world.succeeds([adds(-6)]);
     assert_eq!(roll_back(&flow).verdict, Verdict::Clean);
     assert_eq!(world.sees(count), -6);
-    // From there it may only come back.
+    // Outside of its bounds the counter may only move back towards them.
     assert_eq!(world.fails([adds(-1)]).kind, "Bounds");
     world.succeeds([adds(1)]);
 }

@@ -1,4 +1,4 @@
-//! What operators see and change.
+//! Operators read and change records.
 
 use cairn::records::operator::ReadRecords as _;
 

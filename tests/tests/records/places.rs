@@ -1,4 +1,4 @@
-//! Two processes on one database, on disk and in memory: what one has not published, the other reads anew from the database.
+//! Two processes on one database, on disk and in memory: rows that one process changes are read again from the database by the other.
 
 use cairn::Store;
 use cairn::store::memory::MemoryDatabase;
@@ -14,7 +14,7 @@ fn config() -> SqliteConfig {
     }
 }
 
-/// Runs a flow of one process.
+/// Runs a flow in one process.
 fn run(
     store: &Arc<dyn Store>,
     call: impl Fn(&Arc<dyn Context>) -> Result<(), TaskError> + Send + Sync + 'static,
@@ -31,7 +31,7 @@ fn entries(page: Page) -> Vec<(String, Value)> {
     entries.map(|entry| (entry.key, entry.value)).collect()
 }
 
-/// What must hold of two processes on one database.
+/// Checks the isolation of two processes on one database.
 fn holds(one: &Arc<dyn Store>, other: &Arc<dyn Store>) {
     run(one, |context| {
         for key in ["a", "b", "c", "d"] {
@@ -46,7 +46,7 @@ fn holds(one: &Arc<dyn Store>, other: &Arc<dyn Store>) {
         put(context, "e", 2)?;
         add(context, 8)?;
         let given = next(context);
-        // So that the other process may write.
+        // Commits, so that the other process may write.
         writer.barrier(context.call().flow)?;
         run(&reader, move |context| {
             assert_eq!(put(context, "b", 3).unwrap_err().kind, "Busy");

@@ -1,4 +1,4 @@
-//! What a flow reads.
+//! Reads within a flow.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn a_list_has_pages_and_a_prefix() {
         Ok(())
     })]);
     let pages = world.sees(|context| {
-        // Some that are not in the database, and some that are no longer there.
+        // One key that is not in the database, and one that this flow removed.
         put(context, "a/005", 0).unwrap();
         remove(context, "a/11").unwrap();
         let mut pages = Vec::new();

@@ -1,4 +1,4 @@
-//! Takes a name that nobody has: a number from a sequence, a record under the name that is made of it, and a count.
+//! Takes an unused name: a number from a sequence, a record under the name made from it, and a count.
 
 use cairn_plugin::records::{self, Expect};
 use cairn_plugin::{Error, Task, bail, context, log};
@@ -10,25 +10,25 @@ const NAMES: &str = "names";
 const NUMBERS: &str = "numbers";
 const TAKEN: &str = "taken";
 
-/// The settings, from the manifest: there are none.
+/// The settings in the manifest, of which there are none.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TakeName {}
 
-/// What some earlier task must provide.
+/// The inputs, which some earlier task must provide.
 #[derive(Deserialize, JsonSchema)]
 struct Inputs {
-    /// What the name begins with.
+    /// The prefix of the name.
     prefix: Option<String>,
 }
 
-/// What later tasks can take.
+/// The result, which later tasks can take as inputs.
 #[derive(Serialize, JsonSchema)]
 struct Output {
     name: String,
 }
 
-/// What is kept under the name.
+/// The record that is stored under the name.
 #[derive(Serialize)]
 struct Name {
     number: u64,
@@ -46,7 +46,7 @@ impl Task for TakeName {
                 "the request has no `prefix`; say what the names begin with"
             );
         };
-        // Never given back: when this flow fails, the number is left out.
+        // Not returned to the sequence: when this flow fails, the number is skipped.
         let number = records::next(NAMES, NUMBERS)?;
         let name = format!("{prefix}-{number}");
         let user = context::requester().user_id;
@@ -55,7 +55,7 @@ impl Task for TakeName {
         log::info(format!("took the name {name}"));
         Ok(Output { name })
     }
-} // no `revert`: the host takes the record and the count back
+} // no `revert`: the host undoes the record and the count
 
 cairn_plugin::export!(TakeName);
 

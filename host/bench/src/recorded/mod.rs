@@ -1,7 +1,6 @@
-//! What flows cost in SQL alone, by statements that were recorded: [`Way`] says how.
+//! Measures the cost of flows in SQL alone, by replaying recorded statements in one of two [`Way`]s.
 //!
-//! The recordings lie in `recorded/`. They stay as they are while the engine changes, so that the engine is held against the same work
-//! from one version to the next.
+//! The recordings in `recorded/` do not change with the engine, so that all versions are compared with the same work.
 
 mod statement;
 pub mod variables;
@@ -20,39 +19,39 @@ use rusqlite::Connection;
 use crate::{BenchError, Case, meter, stage};
 use variables::Variables;
 
-/// What a flow costs in SQL alone, in one of two ways.
+/// The way in which a recording runs a flow's SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// In bulk, as the store does it: what rules decide is known, and each row is written once when the batch commits. What is left
-    /// of a flow's cost without engine and sandbox.
+    /// In bulk, as the store does: each row is written once, when the batch commits, and no rules are evaluated. This is the part of a
+    /// flow's cost without engine and sandbox.
     Floor,
-    /// Statement by statement, as the first versions of Cairn did it: rules ask the database, and each effect is written by itself.
+    /// Statement by statement, as the first versions of Cairn did: rules query the database, and each effect is written separately.
     Statements,
 }
 
-/// The statements of one flow, and those that a batch of flows has once; without those that begin and commit a transaction.
+/// The statements of one flow, and those that run once per batch, without those that begin and commit a transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     flow: Vec<Statement>,
     batch: Vec<Statement>,
 }
 
-/// What a replay took.
+/// The cost of a replay.
 #[derive(Clone, Copy, Debug)]
 pub struct Replay {
-    /// From the first statement to the last commit.
+    /// Time from the first statement to the last commit.
     pub wall: Duration,
     /// CPU time of the whole process.
     pub cpu: Duration,
-    /// How many transactions there were.
+    /// Number of transactions.
     pub commits: u64,
 }
 
 impl Recording {
-    /// The recording of a case.
+    /// Returns the recording of a case.
     ///
     /// # Panics
-    /// When the file in `recorded/` is damaged, which a test would have shown.
+    /// When the file in `recorded/` is damaged, which a test detects.
     pub fn of(way: Way, case: Case) -> Self {
         let text = match (way, case) {
             (Way::Floor, Case::Success) => include_str!("../../recorded/floor/success.sql"),
@@ -72,10 +71,10 @@ impl Recording {
     }
 
     /// Reads a recording: lines that begin with `#` are comments, a line of SQL is a statement, and the indented line below
-    /// it the JSON array of its parameters. Statements below the line `[batch]` run once a batch, before it commits.
+    /// it the JSON array of its parameters. Statements below the line `[batch]` run once per batch, before it commits.
     ///
     /// # Errors
-    /// With the line that is wrong.
+    /// The first wrong line, with its number.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut recording = Self::default();
         let mut statements = &mut recording.flow;
@@ -101,20 +100,20 @@ impl Recording {
         Ok(recording)
     }
 
-    /// The longest row that one flow leaves in the journal, of other ids.
+    /// Returns the longest row that a flow adds to the journal, with the ids of the recorded flow.
     pub(crate) fn journal(&self) -> &[u8] {
         let parameters = self.flow.iter().flat_map(|statement| &statement.parameters);
         let rows = parameters.filter_map(Parameter::packed);
         rows.max_by_key(|row| row.len()).unwrap_or_default()
     }
 
-    /// Runs the statements of so many flows, one flow after another, in as many transactions as the flows took, in a
-    /// database that is made when it is not there.
+    /// Runs the statements of `flows` flows, one flow after another, in about `commits` transactions, in a database that is created if
+    /// it does not exist.
     ///
     /// # Errors
     /// [`BenchError`] of the database.
     pub fn replay(&self, path: &Path, flows: usize, commits: u64) -> Result<Replay, BenchError> {
-        // The schema is the store's own.
+        // The store creates the schema.
         drop(Sqlite::open(
             path,
             SqliteConfig::default(),
@@ -175,7 +174,7 @@ impl Recording {
                     Some("RELEASE") => savepoints -= 1,
                     _ => {}
                 }
-                // An effect is in one transaction.
+                // A transaction does not end within an effect.
                 if run >= batch && savepoints == 0 {
                     end(variables)?;
                     (run, committed) = (0, committed + 1);
@@ -190,7 +189,7 @@ impl Recording {
     }
 }
 
-/// As [`Recording::parse`] reads it.
+/// Formats it for [`Recording::parse`].
 impl fmt::Display for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.flow
@@ -205,7 +204,7 @@ impl fmt::Display for Recording {
     }
 }
 
-/// The line above the statements that a batch has once.
+/// The line above the statements that run once per batch.
 pub const BATCH: &str = "[batch]";
 
 #[cfg(test)]

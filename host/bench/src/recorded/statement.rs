@@ -9,29 +9,29 @@ use super::variables::{Template, Variables};
 /// A recorded statement.
 #[derive(Clone, Debug)]
 pub struct Statement {
-    /// On one line, with placeholders.
+    /// Its SQL on one line, with placeholders.
     pub sql: String,
-    /// What the placeholders stand for.
+    /// The values of the placeholders.
     pub parameters: Vec<Parameter>,
 }
 
-/// What a placeholder stands for, in one flow.
+/// The value of a placeholder in one flow.
 #[derive(Clone, Debug)]
 pub enum Parameter {
     /// The same in every flow.
     Same(Sql),
     /// Text with ids and times in it.
     Text(Template),
-    /// Text as the journal has it, packed, with the ids and times of one flow: it is as long for all of them, and packing is none
-    /// of SQLite's work.
+    /// Text packed as in the journal, with the ids and times of one flow for all flows: the length is the same, and packing is not
+    /// SQLite's work.
     Packed(Template, Vec<u8>),
     /// An id, as 16 bytes.
     Id(usize),
-    /// When the flow runs.
+    /// The time of the flow.
     Now,
-    /// A day later.
+    /// A day after the time of the flow.
     Expiry,
-    /// A sum that grows by so much with each flow.
+    /// A sum that grows by this amount with each flow.
     Sum(i64),
 }
 
@@ -92,7 +92,7 @@ impl Parameter {
         }
     }
 
-    /// The row of the journal that it stands for, if it does.
+    /// Returns the packed row of the journal, if it is one.
     pub(super) fn packed(&self) -> Option<&[u8]> {
         match self {
             Self::Packed(_, block) => Some(block),
@@ -116,7 +116,7 @@ impl Statement {
     }
 }
 
-/// As [`Statements::parse`](super::Recording::parse) reads it.
+/// Formats it for [`Recording::parse`](super::Recording::parse).
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.sql)?;

@@ -6,11 +6,11 @@ use super::*;
 use crate::Folder;
 use crate::stage::{Stage, Tasks};
 
-/// How many rows each table has that flows write to, by what tells their states apart.
+/// Counts the rows of each table that flows write to, by their state.
 fn rows(path: &Path) -> BTreeMap<String, i64> {
     let connection = Connection::open(path).unwrap();
     let mut rows = BTreeMap::new();
-    // A flow has one row more of the journal for each batch that ended in the middle of it, by its age.
+    // A flow has an additional row in the journal for each batch that was committed, by its age, before the flow ended.
     let journals = "(SELECT sum(length(entries)) AS length FROM journal GROUP BY flow)";
     for (table, state) in [
         ("flows", "state"),
@@ -52,7 +52,7 @@ fn the_recorded_statements_leave_what_flows_leave() {
         assert!(expected.len() > 3, "{expected:?}");
 
         for way in [Way::Statements, Way::Floor] {
-            // One flow is run to warm up.
+            // One flow runs to warm up.
             let path = folder.database(&format!("{way:?}-{name}"));
             let replay = Recording::of(way, case).replay(&path, 3, 2).unwrap();
             assert_eq!(replay.commits, 2, "{way:?} of {name}");

@@ -1,4 +1,4 @@
-//! What differs from one flow to the next: ids and times.
+//! The values that differ between flows: ids and times.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,20 +6,20 @@ use std::fmt;
 use cairn::clock::{Clock as _, SystemClock};
 use uuid::Uuid;
 
-/// The most ids that one recorded flow has.
+/// The greatest number of ids in a recorded flow.
 const IDS: usize = 32;
 
 /// The ids and the time of one flow.
 pub struct Variables {
     ids: [Uuid; IDS],
-    /// How many flows were replayed, with this one.
+    /// Number of flows that were replayed, including this one.
     pub(super) flows: i64,
     /// Microseconds since 1970-01-01 UTC.
     pub(super) now: i64,
 }
 
 impl Variables {
-    /// Those before the first flow.
+    /// Makes the variables before the first flow.
     #[expect(clippy::new_without_default, reason = "ids are made, not defaulted")]
     pub fn new() -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Variables {
         }
     }
 
-    /// Makes those of the next flow.
+    /// Advances to the variables of the next flow.
     pub(super) fn next_flow(&mut self) {
         *self = Self {
             flows: self.flows + 1,
@@ -37,7 +37,7 @@ impl Variables {
         };
     }
 
-    /// The id of this number. One that is not there is nil.
+    /// Returns the id with this number, or nil if it does not exist.
     pub(super) fn id(&self, number: usize) -> Uuid {
         self.ids.get(number).copied().unwrap_or_default()
     }
@@ -74,7 +74,7 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The text, if it is the same in every flow.
+    /// Returns the text, if it is the same in every flow.
     pub(super) fn constant(&self) -> Option<&str> {
         match self.0.as_slice() {
             [Piece::Text(text)] => Some(text),
@@ -108,7 +108,7 @@ impl fmt::Display for Template {
     }
 }
 
-/// Puts variables in the place of ids and times: an id gets the next number, or the one that `ids` has for it.
+/// Replaces ids and times by variables: an id gets its number in `ids`, or the next one.
 pub fn named(text: &str, ids: &mut HashMap<Uuid, usize>) -> String {
     let mut named = String::with_capacity(text.len());
     let mut rest = text;
@@ -122,7 +122,7 @@ pub fn named(text: &str, ids: &mut HashMap<Uuid, usize>) -> String {
             let digits = rest
                 .find(|c: char| !c.is_ascii_digit())
                 .unwrap_or(rest.len());
-            // Microseconds since 1970 have sixteen digits for some centuries.
+            // Microseconds since 1970 have sixteen digits from 2001 to 2286.
             match digits {
                 16 => named.push_str("${now}"),
                 0 => named.push(first),

@@ -10,22 +10,22 @@ use crate::output;
 use crate::scratch;
 use crate::session::Session;
 
-/// Measure the volume-create flow on this machine, beside what the same work costs without Cairn
+/// Measure the volume-create flow on this machine, and the same work without Cairn
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// How many flows are measured
+    /// Number of flows to measure
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     flows: u32,
-    /// How many are in flight at once
+    /// Number of flows in flight at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
     /// How each flow ends
     #[arg(long, value_enum, value_name = "CASE", default_value = "success")]
     case: Ending,
-    /// What the flows are kept in
+    /// Where the flows are stored
     #[arg(long, value_enum, value_name = "STORE", default_value = "sqlite")]
     store: Kept,
-    /// Submit this many flows at once, instead of the next when one is reported
+    /// Submit this many flows at once, instead of one whenever another has ended
     #[arg(long, value_name = "N", conflicts_with = "flows", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     queued: Option<u32>,
     /// Fill the database with this many volumes first
@@ -38,10 +38,10 @@ pub struct Bench {
     format: Format,
 }
 
-/// What the flows are kept in.
+/// Where the flows are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kept {
-    /// Tables of this process: what is left is the engine's cost
+    /// In memory, which measures the engine alone
     Memory,
     /// A database on disk
     Sqlite,
@@ -50,9 +50,9 @@ enum Kept {
 /// How each flow ends.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Ending {
-    /// A volume is made
+    /// A volume is created
     Success,
-    /// The third task finds the quota exceeded; nothing is left
+    /// The third task exceeds the quota; everything is undone
     OverQuota,
     /// The last task fails; the volume is left in `error`
     CastFails,
@@ -82,9 +82,9 @@ impl Bench {
             volumes: self.volumes,
             finished_flows: self.finished_flows,
         };
-        // Before there is something to remove.
+        // Before the folder exists, so that no signal leaves it behind.
         let signals = interrupt::catch()?;
-        // Beside the database that is named; where none is, wherever temporary files go.
+        // Beside the database that is named, else in the folder of temporary files.
         let folder = match &session.settings.global.db {
             Some(db) => match db.parent() {
                 Some(parent) if !parent.as_os_str().is_empty() => Folder::within(parent)?,
@@ -103,7 +103,7 @@ impl Bench {
     }
 }
 
-/// A table of what was measured, what it is held against, and how far they are apart.
+/// Formats a table of the figures, their baselines, and the ratios.
 fn text(figures: &Figures) -> String {
     let row = |name: &str, value: String, against: &str, baseline: String, ratio: f64| {
         let ratio = format!("{ratio:.2}");

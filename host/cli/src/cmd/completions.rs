@@ -4,7 +4,7 @@ use clap_complete::Shell;
 use crate::exit::Failure;
 use crate::output;
 
-/// Print the completions of a shell
+/// Print a shell's completion script
 #[derive(Args, Debug)]
 pub struct Completions {
     /// The shell

@@ -13,12 +13,12 @@ use crate::origins::Origin;
 use crate::output::{self, cell, count};
 use crate::session::Session;
 
-/// See and check the settings
+/// Show and check the settings
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Check cairn.toml and the policy file that it names: exit 2 with the line of what is wrong
+    /// Check cairn.toml and the policy file that it names; an error has its line, and exit code 2
     Check(Check),
-    /// Show each setting, its value, and where it comes from
+    /// Show each setting, its value and its source
     Show(Show),
 }
 
@@ -38,7 +38,7 @@ pub struct Show {
     placement: Placement,
 }
 
-/// What was checked.
+/// The result of a check.
 #[derive(Serialize)]
 struct Checked<'c> {
     file: Option<&'c Path>,
@@ -46,7 +46,7 @@ struct Checked<'c> {
     policy: Option<&'c Path>,
 }
 
-/// A setting.
+/// A setting, its value and its source.
 #[derive(Serialize)]
 struct Row {
     name: String,
@@ -67,7 +67,7 @@ impl Config {
 }
 
 impl Check {
-    /// The settings were read before any command: what is wrong with them was told there.
+    /// Checks the policy and the domains; errors in the settings themselves were reported when they were read.
     fn run(self, session: &Session) -> Result<(), Failure> {
         session.policy()?;
         session.domains(None)?;
@@ -108,7 +108,7 @@ impl Show {
     }
 }
 
-/// Every setting with its value: those that have a default, then what else the file says.
+/// Lists every setting with its value: those with a default first, then all others of the file.
 fn rows(session: &Session, who: &Who) -> Vec<Row> {
     let settings = &session.settings;
     let origins = &settings.origins;

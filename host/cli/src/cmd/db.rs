@@ -11,10 +11,10 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, printable};
 use crate::session::Session;
 
-/// Look after the database
+/// Check, back up, restore, migrate and shrink the database
 #[derive(Debug, Subcommand)]
 pub enum Db {
-    /// Check that the file is sound, and of which version it is
+    /// Check the file's integrity, and print its schema version
     Check(Format),
     Backup(backup::Backup),
     Restore(restore::RestoreBackup),
@@ -35,7 +35,7 @@ impl Db {
     }
 }
 
-/// A file that is not sound is a difference that was found.
+/// Checks the database; a problem is [`Exit::Refused`].
 fn check(session: &Session, format: Format) -> Result<Exit, Failure> {
     let check = session.any_reader()?.check()?;
     if format.is_json() {

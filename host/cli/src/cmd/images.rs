@@ -17,7 +17,7 @@ use crate::output;
 use crate::page::Page;
 use crate::session::Session;
 
-/// Set up the images that volumes can be made from
+/// Register images, from which volumes can be created
 #[derive(Debug, Subcommand)]
 pub enum Images {
     /// Register an image from its file, with its size and SHA-256; the file stays where it is
@@ -26,21 +26,21 @@ pub enum Images {
     List(List),
     /// Show an image
     Show(Show),
-    /// Forget an image; its file stays
+    /// Remove an image; its file stays
     Delete(Delete),
 }
 
 #[derive(Args, Debug)]
 pub struct Create {
-    /// The image's file
+    /// File of the image
     file: PathBuf,
-    /// What it is called [default: the file's name]
+    /// Name [default: the file's name]
     #[arg(long, value_parser = word)]
     name: Option<String>,
-    /// GiB that a volume made from it needs at least
+    /// Minimum size of a volume created from it, in GiB
     #[arg(long, value_name = "GIB", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     min_disk: i64,
-    /// For the requester's project alone; without it, for everyone
+    /// For the requester's project only, instead of for every project
     #[arg(long)]
     private: bool,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub struct List {
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The image, by name or by id, which may be shortened
+    /// Name or id of the image; the id may be shortened
     image: String,
     #[command(flatten)]
     who: Who,
@@ -69,7 +69,7 @@ pub struct Show {
 
 #[derive(Args, Debug)]
 pub struct Delete {
-    /// The image, by id or name
+    /// Name or full id of the image
     image: String,
     #[command(flatten)]
     who: Who,
@@ -120,7 +120,7 @@ impl Create {
         let (size, checksum, path) = measure(&self.file).map_err(|error| {
             Diagnostic::new(format!("the image cannot be read: {error}"))
                 .at(&self.file, None)
-                .help("name a regular file that is there, and that you may read")
+                .help("name an existing regular file that you may read")
         })?;
         let file_name = self
             .file
@@ -142,7 +142,7 @@ impl Create {
     }
 }
 
-/// Size and SHA-256 of a file of any size, and where it is.
+/// Returns the size, the SHA-256 and the full path of a file of any size.
 fn measure(path: &Path) -> io::Result<(i64, String, PathBuf)> {
     let mut file = file::open(path)?;
     let mut digest = DigestWriter::default();

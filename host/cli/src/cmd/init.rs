@@ -7,13 +7,13 @@ use crate::folder;
 use crate::output;
 use crate::scaffold;
 
-/// Write a first flow that runs as it is: its manifest, its settings, a request and a README
+/// Write an example flow that runs as it is: manifest, request, README, and settings if it needs any
 #[derive(Args, Debug)]
 pub struct Init {
-    /// Where to; it is made when it is not there, and no file in it is written over
+    /// Folder to write to; it is created if it does not exist, and no file in it is overwritten
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
-    /// Which flow
+    /// Example to write
     #[arg(long, value_enum, value_name = "EXAMPLE", default_value = "hello")]
     example: Example,
 }
@@ -21,9 +21,9 @@ pub struct Init {
 /// The flows that come with the program.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Example {
-    /// Two greetings, records of a collection; the second one refuses the name `fail`
+    /// Puts two greetings as records; the second task refuses the name `fail`
     Hello,
-    /// A volume as OpenStack Cinder's API makes it
+    /// Creates a volume as OpenStack Cinder's API does
     VolumeCreate,
 }
 
@@ -35,7 +35,7 @@ impl Example {
         }
     }
 
-    /// What is run first.
+    /// Returns the commands that run the example.
     const fn commands(self) -> &'static str {
         match self {
             Self::Hello => {
@@ -61,7 +61,7 @@ impl Init {
     }
 }
 
-/// A word as the shell takes it.
+/// Quotes a word for the shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%".contains(c);
     match word.chars().all(plain) && !word.starts_with('-') {

@@ -1,4 +1,4 @@
-//! The subcommands, a module each.
+//! The subcommands, one module each.
 
 mod bench;
 mod completions;
@@ -30,7 +30,7 @@ use crate::exit::{Exit, Failure};
 use crate::session::Session;
 use crate::settings::Settings;
 
-/// What is to be done.
+/// The subcommand.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Init(init::Init),
@@ -65,15 +65,15 @@ pub enum Command {
     Recover(recover::Recover),
     Bench(bench::Bench),
     Completions(completions::Completions),
-    /// Compile the component on stdin: what this program runs to compile a plugin
+    /// Compile the component on stdin; this program runs it to compile a plugin
     #[command(hide = true)]
     CompileComponent(Bounds),
 }
 
-/// Does it. `grammar` makes the whole command line, for completions.
+/// Runs a command. `grammar` returns the whole command line, for completions.
 ///
 /// # Errors
-/// Why it was not done. A flow that failed is no error.
+/// Why the command failed. A flow that failed is not an error.
 pub fn run(
     command: Command,
     settings: Settings,
@@ -100,18 +100,18 @@ pub fn run(
         Command::Outbox(outbox) => outbox.run(&session),
         Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(grammar()),
-        // `main` is done with it before there are settings.
+        // `main_with` runs it before it reads the settings.
         Command::CompileComponent(_) => Ok(()),
     };
     done.map(|()| Exit::Ok)
 }
 
-/// What a name or an id means that may be shortened, if the requester may see it: for whatever shows something.
+/// Finds what a name or an id, which may be shortened, refers to, if the requester may see it. For commands that show something.
 fn look_up(view: &View<'_>, kind: &Kind, id_or_name: &str) -> Result<Object, StoreError> {
     view.resolve_shortened(kind, id_or_name)
 }
 
-/// The id of what a name or a whole id means: for whatever changes something.
+/// Returns the id of what a name or a full id refers to. For commands that change something.
 fn id_of(view: &View<'_>, kind: &Kind, id_or_name: &str) -> Result<String, StoreError> {
     let found = view.resolve_visible(kind, id_or_name)?;
     Ok(found

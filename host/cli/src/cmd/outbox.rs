@@ -8,18 +8,18 @@ use crate::exit::Failure;
 use crate::page::Page;
 use crate::session::Session;
 
-/// See and take the messages to other services
+/// List messages to other services, and mark them as taken
 #[derive(Debug, Subcommand)]
 pub enum Outbox {
     /// List the messages that are ready to be taken
     List(List),
-    /// Mark messages as taken: all of them, or none when one is not ready
+    /// Mark messages as taken: all of them, or none if one is not ready
     Ack(Ack),
 }
 
 #[derive(Args, Debug)]
 pub struct List {
-    /// Also those that are held until their flow succeeds, and those that were taken
+    /// Also list messages that are held until their flow succeeds, and messages that were taken
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -30,7 +30,7 @@ pub struct List {
 
 #[derive(Args, Debug)]
 pub struct Ack {
-    /// The messages
+    /// Ids of messages
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
     #[command(flatten)]

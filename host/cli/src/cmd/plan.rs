@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use cairn::host::Planner;
 use cairn::manifest::{Grants, LimitKey, Limits, Manifest, Mode};
-use cairn::plan::{self, PlannedCheck, PlannedTask};
+use cairn::plan::{self, PlannedAdmission, PlannedTask};
 use cairn::value::{Digest, Value};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -15,13 +15,13 @@ use crate::lockfile;
 use crate::output;
 use crate::session::Session;
 
-/// Show what a flow is made of: who provides each input, digests, grants
+/// Check a manifest and show its plan: tasks, providers of inputs, grants, limits, digests
 #[derive(Args, Debug)]
 pub struct Plan {
-    /// The flow's manifest
+    /// Manifest of the flow
     #[arg(value_name = "FLOW")]
     manifest: PathBuf,
-    /// How it is printed
+    /// Format of the plan
     #[arg(
         short = 'o',
         long = "output",
@@ -32,13 +32,13 @@ pub struct Plan {
         hide_default_value = true
     )]
     format: PlanFormat,
-    /// Print one JSON document, as `-o json`
+    /// Print one JSON document; same as `-o json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Write what the plugins are to the lock file beside the manifest
+    /// Write the lock file, which pins the plugins, beside the manifest
     #[arg(long, conflicts_with = "locked")]
     lock: bool,
-    /// Refuse plugins that are not as the lock file has them
+    /// Refuse plugins that differ from the lock file
     #[arg(long)]
     locked: bool,
     #[command(flatten)]
@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-/// Writes the lock file, and tells what is not as it was.
+/// Writes the lock file, and prints what differs from the previous one.
 fn lock(session: &Session, planner: &Planner, manifest: &Manifest) -> Result<(), Failure> {
     let (path, differences) = lockfile::write(manifest, &planner.load(manifest)?, planner.kinds())?;
     session.note(&format!("wrote {}", path.display()));
@@ -123,7 +123,7 @@ fn text(plan: &plan::Plan) -> String {
         &["", "task", "version", "component", "grants", "sha256"],
         tasks,
     );
-    text += &checks(plan);
+    text += &admission(plan);
     text.push('\n');
     text += &output::table(&["limit", "default", "other"], limits(plan));
     text.push('\n');
@@ -136,30 +136,30 @@ fn text(plan: &plan::Plan) -> String {
     text
 }
 
-/// What is asked before the first task, and what policy rules may ask; nothing where nobody is.
-fn checks(plan: &plan::Plan) -> String {
-    let row = |role: &str, asked: &str, check: &PlannedCheck| {
-        let (major, minor) = check.version;
+/// Formats the policies and validators that run before the first task, and the policies that rules may ask; empty if there are none.
+fn admission(plan: &plan::Plan) -> String {
+    let row = |role: &str, asked: &str, planned: &PlannedAdmission| {
+        let (major, minor) = planned.version;
         vec![
             role.to_owned(),
-            check.plugin.clone(),
+            planned.plugin.clone(),
             format!("{major}.{minor}"),
-            component(check.builtin.as_ref()),
+            component(planned.builtin.as_ref()),
             asked.to_owned(),
-            check.digest.to_string(),
+            planned.digest.to_string(),
         ]
     };
-    let policies = plan.policies.iter().map(|check| {
-        let asked = match check.mode {
+    let policies = plan.policies.iter().map(|planned| {
+        let asked = match planned.mode {
             Mode::Enforce => "before the first task",
             Mode::Monitor => "before the first task (monitor)",
         };
-        row("policy", asked, check)
+        row("policy", asked, planned)
     });
     let validators = plan.validators.iter();
-    let validators = validators.map(|check| row("validator", "before the first task", check));
+    let validators = validators.map(|planned| row("validator", "before the first task", planned));
     let asked = plan.rule_plugins.iter();
-    let asked = asked.map(|check| row("policy", "by rules", check));
+    let asked = asked.map(|planned| row("policy", "by rules", planned));
     let rows: Vec<_> = policies.chain(validators).chain(asked).collect();
     if rows.is_empty() {
         return String::new();
@@ -172,17 +172,17 @@ fn component(builtin: Option<&String>) -> String {
     builtin.map_or_else(|| "a file".to_owned(), |name| format!("builtin:{name}"))
 }
 
-/// A row for each limit: what plugins have that say nothing, and which tasks have what instead.
+/// Returns a row for each limit: the default, and the tasks that have another value.
 fn limits(plan: &plan::Plan) -> impl Iterator<Item = Vec<String>> {
     LimitKey::ALL.iter().copied().map(|key| {
         let tasks = plan.tasks.iter().map(|task| (&task.name, &task.limits));
-        let checks = plan
+        let admission = plan
             .policies
             .iter()
             .chain(&plan.validators)
             .chain(&plan.rule_plugins);
-        let checks = checks.map(|check| (&check.plugin, &check.limits));
-        let others = tasks.chain(checks).filter_map(|(name, limits)| {
+        let admission = admission.map(|planned| (&planned.plugin, &planned.limits));
+        let others = tasks.chain(admission).filter_map(|(name, limits)| {
             let (_, amount) = limits.changed().find(|(changed, _)| *changed == key)?;
             Some(format!("{name} {amount}"))
         });
@@ -199,7 +199,7 @@ fn limits(plan: &plan::Plan) -> impl Iterator<Item = Vec<String>> {
     })
 }
 
-/// A row for each input of a task; an optional one is marked with `?`, and names its providers nearest first.
+/// Returns a row for each input of a task; an optional one is marked with `?`, and lists its providers, the nearest first.
 fn inputs(number: usize, task: &PlannedTask) -> Vec<Vec<String>> {
     let row =
         |input: String, from: String| vec![number.to_string(), task.name.clone(), input, from];
@@ -218,7 +218,7 @@ fn inputs(number: usize, task: &PlannedTask) -> Vec<Vec<String>> {
     required.chain(optional).collect()
 }
 
-/// What narrows a grant, without its keys.
+/// Returns the values that narrow a grant, without their keys.
 fn words(value: &Value) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().flat_map(words).collect(),

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cairn::check::RulePlugins;
+use cairn::admission::RulePlugins;
 use cairn::error::Diagnostic;
 use cairn::event::LogLevel;
 use cairn::id::Identity;
@@ -18,36 +18,35 @@ use crate::input::{self, Input};
 use crate::output;
 use crate::session::Session;
 
-/// Look after the rules that say who may do what
+/// Evaluate the rules that say who may do what
 #[derive(Debug, Subcommand)]
 pub enum Policy {
     Check(Check),
 }
 
-/// Ask the policy, and see why it answers as it does: exit 0 allowed, 3 denied
+/// Evaluate a policy rule and explain the result; exit 0 if allowed, 3 if denied
 ///
-/// The rules are the built-in ones with those of --policy, or of `policy` in cairn.toml, before them: what a flow is
-/// decided by. A flow's plugin that names no owner asks about the caller's own; here nothing is filled in. Rules that ask
-/// plugins need a flow that has them.
+/// The rules are those that flows use: the built-in ones, overridden by those of --policy or of `policy` in cairn.toml. In a flow, a
+/// plugin's target without `project_id` or `user_id` gets the caller's; here nothing is filled in. Rules that ask plugins need --flow.
 #[derive(Args, Debug)]
 pub struct Check {
-    /// The action, or the name of a rule; without a rule of its own, `default` decides
+    /// Action, or name of a rule; `default` decides an action without a rule
     #[arg(long, value_name = "RULE")]
     rule: String,
-    /// Who asks: a JSON object of user_id, project_id, and if wanted roles, is_admin, quota_class; a file, - for stdin, or the object itself
+    /// Caller, a JSON object with user_id, project_id, and optionally roles, is_admin, quota_class: a file, - for stdin, or the object itself
     #[arg(long = "as", value_name = "FILE|JSON")]
     user: Input,
-    /// What it is done to, any JSON object: a file, - for stdin, or the object itself
+    /// Target of the action, a JSON object: a file, - for stdin, or the object itself
     #[arg(long, value_name = "FILE|JSON")]
     target: Input,
-    /// The manifest of the flow whose plugins the rules ask with wasm:NAME
+    /// Manifest of the flow whose plugins rules ask with wasm:NAME
     #[arg(long, value_name = "FLOW")]
     flow: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
 
-/// The caller as a file names them.
+/// The caller, as JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct User {
@@ -55,13 +54,13 @@ struct User {
     project_id: String,
     #[serde(default)]
     roles: Vec<String>,
-    /// What the rule `context_is_admin` says of the roles, unless it is given.
+    /// Decided by the rule `context_is_admin` on the roles if not given.
     is_admin: Option<bool>,
     quota_class: Option<String>,
 }
 
 impl Policy {
-    /// A denial is no error.
+    /// Evaluates the rule. A denial is not an error.
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
         let Self::Check(check) = self;
         let policy = session.policy()?;
@@ -101,7 +100,7 @@ impl Policy {
 }
 
 impl Check {
-    /// The plugins that the rule may ask, of the flow that is named.
+    /// Loads the plugins that the rule may ask, from the named flow.
     fn plugins(
         &self,
         session: &Session,
@@ -112,7 +111,7 @@ impl Check {
             return match asked.first() {
                 None => Ok(RulePlugins::default()),
                 Some(plugin) => Err(Diagnostic::new(format!(
-                    "the rules for `{}` ask `wasm:{plugin}`, a plugin of some flow's manifest",
+                    "the rules for `{}` ask `wasm:{plugin}`, a plugin of a flow's manifest",
                     self.rule
                 ))
                 .help("name the manifest with --flow FLOW")
@@ -132,7 +131,7 @@ fn user(source: &Input) -> Result<User, Diagnostic> {
     let text = input::document(source, "the user")?;
     let user: User = serde_json::from_str(value::without_bom(&text)).map_err(|error| {
         let help = r#"write {"user_id": "ann", "project_id": "blue", "roles": ["member"], "is_admin": false}"#;
-        let problem = format!("the user is no JSON object of a caller: {error}");
+        let problem = format!("the user is not a JSON object that describes a caller: {error}");
         source.misread(problem, &error).help(help)
     })?;
     for (name, text) in [("user_id", &user.user_id), ("project_id", &user.project_id)] {
@@ -149,7 +148,7 @@ fn target(source: &Input) -> Result<Object, Diagnostic> {
     match value::parse(&text) {
         Ok(Value::Object(target)) => Ok(target),
         Ok(_) => Err(source
-            .place(Diagnostic::new("the target is no JSON object"), None)
+            .place(Diagnostic::new("the target is not a JSON object"), None)
             .help(HELP)),
         Err(error) => Err(source
             .misread(value::refused("the target", &error), &error)

@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
 
-/// See and set what a project may use
+/// Show, set, check and repair the quotas of projects
 #[derive(Debug, Subcommand)]
 pub enum Quota {
     /// Show a project's limits and usages, or the limits of a class
@@ -27,7 +27,7 @@ pub enum Quota {
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// Show the limits of this quota class; `default` is everybody's
+    /// Show the limits of this quota class; `default` is that of projects without their own
     #[arg(long, value_name = "CLASS", value_parser = word)]
     class: Option<String>,
     #[command(flatten)]
@@ -40,10 +40,10 @@ pub struct Show {
 
 #[derive(Args, Debug)]
 pub struct Set {
-    /// What to set: volumes, snapshots, gigabytes, or one of them of a type, such as gigabytes_gold; -1 is unlimited
+    /// Limit to set; RESOURCE is volumes, snapshots or gigabytes, or one of them of a type, such as gigabytes_gold; -1 is unlimited
     #[arg(value_name = "RESOURCE=LIMIT", required = true, value_parser = limit)]
     limits: Vec<(String, i64)>,
-    /// Set the limits of this quota class; `default` is everybody's
+    /// Set the limits of this quota class; `default` is that of projects without their own
     #[arg(long, value_name = "CLASS", value_parser = word)]
     class: Option<String>,
     #[command(flatten)]
@@ -92,7 +92,7 @@ impl Show {
                 )?,
             },
             Some(class) => {
-                // An operator is of every class.
+                // The class's limits are shown to its members and to admins.
                 let member = Identity {
                     quota_class: Some(class.clone()),
                     ..requester.clone()
@@ -153,7 +153,7 @@ fn text(document: &Document<'_>) -> String {
     }
 }
 
-/// `RESOURCE=LIMIT`, split. Names of types may hold a `=`, limits do not.
+/// Splits `RESOURCE=LIMIT`. Names of types may contain `=`, limits do not.
 fn limit(text: &str) -> Result<(String, i64), String> {
     let (resource, limit) = match text.rsplit_once('=') {
         None | Some(("", _)) => return Err("write RESOURCE=LIMIT".to_owned()),
@@ -162,7 +162,7 @@ fn limit(text: &str) -> Result<(String, i64), String> {
     match limit.parse() {
         Ok(limit) if limit >= -1 => Ok((resource.to_owned(), limit)),
         Ok(_) | Err(_) => Err(format!(
-            "`{limit}` is no limit: write a whole number, or -1 for unlimited"
+            "`{limit}` is not a limit: write a whole number, or -1 for unlimited"
         )),
     }
 }

@@ -1,9 +1,10 @@
 use std::path::Path;
 
 use cairn::error::Diagnostic;
-use cairn::id::FlowId;
+use cairn::id::{FlowId, Identity};
 use cairn::records::Expect;
 use cairn::records::operator::{OperateRecords as _, ReadRecords as _, RecordListing};
+use cairn::store::StoreError;
 use cairn::value::{self, Object, Value};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -15,10 +16,10 @@ use crate::output;
 use crate::page::Page;
 use crate::session::Session;
 
-/// See and change the project's records, and see its counters
+/// Show and change a project's records, and show its counters
 #[derive(Debug, Subcommand)]
 pub enum Record {
-    /// List the records of a collection, and which flows hold some of them
+    /// List the records of a collection, and the flows that hold them
     List(List),
     /// Show a record, and the flow that holds its key
     Show(Show),
@@ -26,7 +27,7 @@ pub enum Record {
     Put(Put),
     /// Remove a record; refused while a flow holds its key
     Remove(Remove),
-    /// Take a key from a flow that cannot go on; what the flow has put there is gone
+    /// Take a key from a flow that cannot continue; what the flow has put there is discarded
     Release(Release),
     /// Show the counters of a collection
     Counters(Counters),
@@ -34,25 +35,28 @@ pub enum Record {
 
 #[derive(Args, Debug)]
 pub struct List {
-    /// A collection of cairn.toml
+    /// Collection, as named in cairn.toml
     #[arg(value_parser = word)]
     collection: String,
-    /// Only those whose keys begin so
+    /// Only records whose keys begin with this
     #[arg(long, value_name = "TEXT", value_parser = words, default_value = "", hide_default_value = true)]
     prefix: String,
+    /// List the records of every project; needs --admin
+    #[arg(long)]
+    all_projects: bool,
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
     page: Page,
 }
 
-/// Which record is meant.
+/// The place of a record.
 #[derive(Args, Debug)]
 struct Place {
-    /// A collection of cairn.toml
+    /// Collection, as named in cairn.toml
     #[arg(value_parser = word)]
     collection: String,
-    /// The key
+    /// Key of the record
     #[arg(value_parser = word)]
     key: String,
 }
@@ -71,13 +75,13 @@ pub struct Show {
 pub struct Put {
     #[command(flatten)]
     place: Place,
-    /// The value, as JSON
+    /// Value, as JSON
     #[arg(required_unless_present = "input", conflicts_with = "input")]
     value: Option<String>,
-    /// The value, as JSON: a file, `-` for stdin, or an object itself
+    /// Value, as JSON: a file, - for stdin, or an object itself
     #[arg(long, value_name = "FILE|JSON")]
     input: Option<Input>,
-    /// Only if this is there: `absent`, or a version
+    /// Only if the record has this version, or if there is none (`absent`)
     #[arg(long, value_name = "VERSION", value_parser = expect)]
     expect: Option<Expect>,
     #[command(flatten)]
@@ -90,7 +94,7 @@ pub struct Put {
 pub struct Remove {
     #[command(flatten)]
     place: Place,
-    /// Only if it is in this version
+    /// Only if the record has this version
     #[arg(long, value_name = "VERSION", value_parser = expect)]
     expect: Option<Expect>,
     #[command(flatten)]
@@ -101,10 +105,10 @@ pub struct Remove {
 pub struct Release {
     #[command(flatten)]
     place: Place,
-    /// The flow that holds the key
+    /// Id of the flow that holds the key
     #[arg(long, value_name = "ID")]
     flow: FlowId,
-    /// Why, for those who look at it later
+    /// Reason, which is recorded
     #[arg(long, value_name = "TEXT", value_parser = word)]
     reason: String,
     #[command(flatten)]
@@ -113,7 +117,7 @@ pub struct Release {
 
 #[derive(Args, Debug)]
 pub struct Counters {
-    /// A collection of cairn.toml
+    /// Collection, as named in cairn.toml
     #[arg(value_parser = word)]
     collection: String,
     #[command(flatten)]
@@ -138,6 +142,9 @@ impl Record {
 impl List {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
+        if self.all_projects {
+            return self.all(session, &requester);
+        }
         let listing = RecordListing {
             collection: &self.collection,
             prefix: &self.prefix,
@@ -146,9 +153,52 @@ impl List {
         };
         let reader = session.reader()?;
         let records = reader.view(&requester).records(listing)?;
-        let key = |record: &Object| output::cell(record.get("key").unwrap_or(&Value::Null));
+        let key = |record: &Object| text_of(record, "key").to_owned();
+        let table = |records: &[Object]| table(records, &["key"]);
         self.page.show(session, records, None, key, table)
     }
+
+    fn all(&self, session: &Session, requester: &Identity) -> Result<(), Failure> {
+        let after = self.page.cursor().map(cursor_place).transpose()?;
+        let after = after.as_ref().map(|(project, key)| (&**project, *key));
+        let limit = self.page.to_read(None);
+        let reader = session.reader()?;
+        let view = reader.view(requester);
+        let records = view
+            .records_of_all_projects(&self.collection, &self.prefix, after, limit)
+            .map_err(|error| {
+                let is_for_admins = matches!(&error, StoreError::Refused(refused) if refused.kind == "NotAuthorized");
+                let mut failure = Failure::from(error);
+                if is_for_admins {
+                    failure.diagnostic = failure.diagnostic.help("add --admin");
+                }
+                failure
+            })?;
+        let table = |records: &[Object]| table(records, &["project_id", "key"]);
+        self.page.show(session, records, None, cursor, table)
+    }
+}
+
+/// Returns the cursor after a record in a list of all projects: `PROJECT/KEY`, with `%` and `/` of the project escaped as in URLs.
+fn cursor(record: &Object) -> String {
+    let project = text_of(record, "project_id");
+    let project = project.replace('%', "%25").replace('/', "%2F");
+    format!("{project}/{}", text_of(record, "key"))
+}
+
+/// Parses a [`cursor`] to its project and its key.
+fn cursor_place(text: &str) -> Result<(String, &str), Diagnostic> {
+    let (project, key) = text.split_once('/').ok_or_else(|| {
+        Diagnostic::new(format!(
+            "`{text}` is not a cursor of a list of all projects"
+        ))
+        .help("write PROJECT/KEY, as the end of the previous page says")
+    })?;
+    Ok((project.replace("%2F", "/").replace("%25", "%"), key))
+}
+
+fn text_of<'r>(record: &'r Object, name: &str) -> &'r str {
+    record.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 impl Show {
@@ -222,22 +272,19 @@ impl Counters {
     }
 }
 
-/// Writes records under their titles.
-fn table(records: &[Object]) -> String {
-    let titles = ["key", "version", "value", "held by"];
+/// Formats records as a table whose first columns are `names`.
+fn table(records: &[Object], names: &[&str]) -> String {
+    let columns = [names, &["version", "value"]].concat();
     let rows = records.iter().map(|record| {
-        let cell = |name| output::cell(record.get(name).unwrap_or(&Value::Null));
+        let cell = |name: &&str| output::cell(record.get(*name).unwrap_or(&Value::Null));
         let held = record
             .get("held")
             .map_or(&Value::Null, |held| &held["flow"]);
-        vec![
-            cell("key"),
-            cell("version"),
-            cell("value"),
-            output::cell(held),
-        ]
+        let mut row: Vec<String> = columns.iter().map(cell).collect();
+        row.push(output::cell(held));
+        row
     });
-    output::table(&titles, rows)
+    output::table(&[&columns[..], &["held by"]].concat(), rows)
 }
 
 fn parse(text: &str, path: Option<&Path>) -> Result<Value, Diagnostic> {
@@ -256,6 +303,6 @@ fn expect(text: &str) -> Result<Expect, String> {
     match text.parse() {
         _ if text == "absent" => Ok(Expect::Absent),
         Ok(version) => Ok(Expect::Version(version)),
-        Err(_) => Err("write `absent`, or the version that `cairn record show` says".to_owned()),
+        Err(_) => Err("write `absent`, or the version that `cairn record show` prints".to_owned()),
     }
 }

@@ -10,11 +10,11 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
 
-/// Take up the flows that a dead process left behind, and those that could not be recovered before
+/// Recover the flows of dead processes, and stuck flows
 ///
-/// What a call in hand did is undone; then each flow goes on or is rolled back, as its manifest says (`on_lost`). Exits 4 when the
-/// rollback of a flow is incomplete, 6 when a flow cannot be recovered, 1 when the host failed, else 0: whether a flow succeeded
-/// or was rolled back, and what a revert kept on purpose, is in the list.
+/// The unfinished call is undone; then each flow continues or is rolled back, as its manifest says (`on_lost`). Exits with 4 if the
+/// rollback of a flow is incomplete, with 6 if a flow is stuck, with 1 if the host failed, else with 0: the list shows whether a flow
+/// succeeded or was rolled back, and with which verdict.
 #[derive(Args, Debug)]
 pub struct Recover {
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub struct Recover {
     placement: Placement,
 }
 
-/// A flow that was taken up.
+/// A recovered flow.
 #[derive(Serialize)]
 struct Row {
     id: FlowId,
@@ -49,7 +49,7 @@ impl Recover {
 }
 
 impl Row {
-    /// What it comes to: whether an operator has to look at it.
+    /// Returns the exit code, which tells whether an operator has to act.
     fn exit(&self) -> Exit {
         match (&self.stuck, self.verdict) {
             (Some(_), _) => Exit::Refused,
@@ -76,7 +76,7 @@ impl From<Recovered> for Row {
 
 fn text(rows: &[Row]) -> String {
     if rows.is_empty() {
-        return "nothing was left behind\n".to_owned();
+        return "there was nothing to recover\n".to_owned();
     }
     let verdict = |row: &Row| match (&row.stuck, row.verdict) {
         (Some(reason), _) => reason.clone(),

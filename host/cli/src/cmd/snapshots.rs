@@ -11,28 +11,28 @@ use crate::output;
 use crate::page::Page;
 use crate::session::Session;
 
-/// See snapshots, and set up those that are there already
+/// Show snapshots, and add rows of existing ones
 #[derive(Debug, Subcommand)]
 pub enum Snapshots {
-    /// Add a snapshot of a volume, and book its quota
+    /// Add the row of an existing snapshot, and book its quota
     Create(Create),
     /// List the project's snapshots
     List(List),
     /// Show a snapshot
     Show(Show),
-    /// Delete a snapshot, and give its quota back
+    /// Delete a snapshot, and return its quota
     Delete(Delete),
 }
 
 #[derive(Args, Debug)]
 pub struct Create {
-    /// The volume, by id or name
+    /// Name or full id of the volume
     #[arg(long, value_name = "VOLUME")]
     volume: String,
-    /// What it is called
+    /// Name of the snapshot
     #[arg(long, value_parser = words)]
     name: Option<String>,
-    /// Its status
+    /// Status of the snapshot
     #[arg(long, value_parser = word, default_value = "available")]
     status: String,
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub struct Create {
 
 #[derive(Args, Debug)]
 pub struct List {
-    /// Of every project
+    /// List the snapshots of every project
     #[arg(long)]
     all_projects: bool,
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub struct List {
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The snapshot, by name or by id, which may be shortened
+    /// Name or id of the snapshot; the id may be shortened
     snapshot: String,
     #[command(flatten)]
     who: Who,
@@ -66,7 +66,7 @@ pub struct Show {
 
 #[derive(Args, Debug)]
 pub struct Delete {
-    /// The snapshot, by id or name
+    /// Name or full id of the snapshot
     snapshot: String,
     #[command(flatten)]
     who: Who,

@@ -15,43 +15,43 @@ use crate::output;
 use crate::page::Page;
 use crate::session::Session;
 
-/// Set up volume types, with QoS specs and encryption
+/// Manage volume types, with their QoS specs and encryption
 #[derive(Debug, Subcommand)]
 pub enum Types {
-    /// Make a volume type
+    /// Create a volume type
     Create(Create),
     /// List the volume types
     List(List),
     /// Show a volume type, with its QoS specs and encryption
     Show(Show),
-    /// Delete a volume type that no volume has; its quota stays
+    /// Delete a volume type that no volume uses; its quota stays
     Delete(Delete),
 }
 
 #[derive(Args, Debug)]
 pub struct Create {
-    /// What it is called
+    /// Name of the type
     #[arg(value_parser = name)]
     name: String,
-    /// Something for the scheduler; may be repeated
+    /// Extra spec, for the scheduler; may be repeated
     #[arg(long = "extra", value_name = "KEY=VALUE", value_parser = entry)]
     extra_specs: Vec<(String, String)>,
-    /// A promise of quality of service; may be repeated
+    /// QoS spec; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
     qos: Vec<(String, String)>,
-    /// Who keeps to the QoS specs [default: back-end]
+    /// Where the QoS specs are enforced [default: back-end]
     #[arg(long, value_enum, requires = "qos")]
     consumer: Option<Consumer>,
-    /// Encrypt its volumes by this provider, such as luks
+    /// Encryption provider of its volumes, such as luks
     #[arg(long, value_name = "PROVIDER", value_parser = word)]
     encrypt: Option<String>,
-    /// What they are encrypted with, such as aes-xts-plain64
+    /// Cipher, such as aes-xts-plain64
     #[arg(long, value_parser = word, requires = "encrypt")]
     cipher: Option<String>,
-    /// Bits of a key
+    /// Length of keys, in bits
     #[arg(long, value_name = "BITS", requires = "encrypt")]
     key_size: Option<u32>,
-    /// Where they are encrypted [default: front-end]
+    /// Where volumes are encrypted [default: front-end]
     #[arg(long, value_enum, value_name = "WHERE", requires = "encrypt")]
     control_location: Option<Location>,
     #[command(flatten)]
@@ -94,7 +94,7 @@ impl Location {
 
 #[derive(Args, Debug)]
 pub struct List {
-    /// Deleted ones too
+    /// Also list deleted types
     #[arg(long)]
     deleted: bool,
     #[command(flatten)]
@@ -105,7 +105,7 @@ pub struct List {
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The volume type, by name or by id, which may be shortened
+    /// Name or id of the volume type; the id may be shortened
     #[arg(value_name = "TYPE")]
     volume_type: String,
     #[command(flatten)]
@@ -116,10 +116,10 @@ pub struct Show {
 
 #[derive(Args, Debug)]
 pub struct Delete {
-    /// The volume type, by id or name
+    /// Name or full id of the volume type
     #[arg(value_name = "TYPE")]
     volume_type: String,
-    /// Also while volumes have it; they keep it, and count for a new type of the same name
+    /// Delete it even if volumes use it; they keep it, and count towards the quota of a new type of the same name
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -197,7 +197,7 @@ impl Create {
     }
 }
 
-/// A volume type with its QoS specs and its encryption, null where it has none.
+/// Reads a volume type with its QoS specs and its encryption, each null if it has none.
 fn whole(view: &View<'_>, id_or_name: &str) -> Result<Object, StoreError> {
     let mut found = look_up(view, &kind::VOLUME_TYPE, id_or_name)?;
     let text = |name: &str| found.get(name).and_then(Value::as_str);

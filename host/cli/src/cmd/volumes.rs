@@ -14,49 +14,49 @@ use crate::output;
 use crate::page::Page;
 use crate::session::Session;
 
-/// Make and see volumes, and take in those that exist already
+/// Create, import, show, change and delete volumes
 #[derive(Debug, Subcommand)]
 pub enum Volumes {
     Create(create::Create),
-    /// Add the row of a volume that exists already, and book its quota; `cairn volume create` makes new ones
+    /// Add the row of an existing volume, and book its quota; `cairn volume create` creates new ones
     Import(Import),
     /// List the project's volumes
     List(List),
     /// Show a volume
     Show(Show),
-    /// Set what a volume's backend would set
+    /// Set what the backend of a volume would set
     Set(Set),
-    /// Delete a volume, and give its quota back
+    /// Delete a volume, and return its quota
     ///
-    /// A volume stays while the flow that made it has not ended. A flow that is rolled back afterwards does not give the quota
-    /// back again.
+    /// Refused while the flow that created the volume has not ended. If that flow is rolled back later, the quota is not returned
+    /// again.
     Delete(Delete),
 }
 
 #[derive(Args, Debug)]
 pub struct Import {
-    /// GiB
+    /// Size in GiB
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(i64).range(1..))]
     size: i64,
-    /// What it is called
+    /// Name of the volume
     #[arg(long, value_parser = words)]
     name: Option<String>,
-    /// What it is for
+    /// Description
     #[arg(long, value_parser = words)]
     description: Option<String>,
-    /// Its status
+    /// Status of the volume
     #[arg(long, value_parser = word, default_value = "available")]
     status: String,
-    /// The backend that holds it
+    /// Backend that holds the volume
     #[arg(long, value_parser = word)]
     host: Option<String>,
-    /// The volume type, by id or name
+    /// Name or full id of the volume type
     #[arg(long = "type", value_name = "TYPE")]
     volume_type: Option<String>,
-    /// Its zone [default: the default zone]
+    /// Zone [default: the default zone]
     #[arg(long = "availability-zone", value_name = "ZONE", value_parser = word)]
     availability_zone: Option<String>,
-    /// A note about it; may be repeated
+    /// Metadata entry; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
     metadata: Vec<(String, String)>,
     #[command(flatten)]
@@ -71,10 +71,10 @@ pub struct Import {
 
 #[derive(Args, Debug)]
 pub struct List {
-    /// Of every project
+    /// List the volumes of every project
     #[arg(long)]
     all_projects: bool,
-    /// Deleted ones too
+    /// Also list deleted volumes
     #[arg(long)]
     deleted: bool,
     #[command(flatten)]
@@ -85,9 +85,9 @@ pub struct List {
 
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The volume, by name or by id, which may be shortened
+    /// Name or id of the volume; the id may be shortened
     volume: String,
-    /// Also when it is deleted
+    /// Show the volume even if it is deleted
     #[arg(long)]
     deleted: bool,
     #[command(flatten)]
@@ -99,12 +99,12 @@ pub struct Show {
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("changes").required(true).multiple(true))]
 pub struct Set {
-    /// The volume, by id or name
+    /// Name or full id of the volume
     volume: String,
-    /// Its status
+    /// Status of the volume
     #[arg(long, value_parser = word, group = "changes")]
     status: Option<String>,
-    /// The backend that holds it
+    /// Backend that holds the volume
     #[arg(long, value_parser = word, group = "changes")]
     host: Option<String>,
     #[command(flatten)]
@@ -115,7 +115,7 @@ pub struct Set {
 
 #[derive(Args, Debug)]
 pub struct Delete {
-    /// The volume, by id or name
+    /// Name or full id of the volume
     volume: String,
     #[command(flatten)]
     who: Who,

@@ -10,22 +10,22 @@ use crate::output;
 use crate::page::Page;
 use crate::session::Session;
 
-/// Set up where volumes may be placed; while no zone is set up, every zone is valid
+/// Manage the zones of volumes; while there are none, every zone is valid
 #[derive(Debug, Subcommand)]
 pub enum Zones {
-    /// Allow volumes in a zone; with the first one every other zone is no longer valid
+    /// Add a zone; once there is one, only zones that were added are valid
     Create(Create),
     /// List the zones
     List(List),
     /// Show a zone
     Show(Show),
-    /// No longer allow volumes in a zone
+    /// Remove a zone, so that new volumes cannot be placed there
     Delete(Named),
 }
 
 #[derive(Args, Debug)]
 pub struct Create {
-    /// The zone
+    /// Name of the zone
     #[arg(value_parser = word)]
     name: String,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct Create {
 
 #[derive(Args, Debug)]
 pub struct Named {
-    /// The zone
+    /// Name of the zone
     name: String,
     #[command(flatten)]
     who: Who,
@@ -63,7 +63,7 @@ pub struct Show {
 #[derive(Serialize)]
 struct Zone {
     name: String,
-    /// Whether a volume goes there when nobody says otherwise.
+    /// Whether volumes go there whose request names no zone.
     default: bool,
 }
 

@@ -1,10 +1,10 @@
 use cairn_model::id::{CallId, Identity};
 
-/// On whose behalf something is changed or looked up.
+/// The caller on whose behalf rows are changed or read.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
-    /// The call of a flow's task; `None` for an operator, who is not confined to what one flow made.
+    /// The call of a flow's task; `None` for an operator, who is not limited to the rows of one flow.
     pub call: Option<CallId>,
-    /// Who asked for the flow, or the operator.
+    /// The requester of the flow, or the operator.
     pub requester: &'a Identity,
 }

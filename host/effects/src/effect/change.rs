@@ -8,48 +8,48 @@ use cairn_model::value::Object;
 
 use crate::key::Key;
 
-/// A name of the journal's: of a table, a column, a kind of effect. Those of a program's own domains are static.
+/// A name in the journal: of a table, a column, or a kind of effect. Names of a program's own domains are static.
 pub type Name = Cow<'static, str>;
 
-/// What is added to the counters of one row: column and number, in the order of the columns.
+/// The amounts added to the counters of one row: column and amount, in the order of the columns.
 pub type Counts = SmallVec<[(Name, i64); 2]>;
 
-/// One change that an effect made. Its inverse is the same change read backwards.
+/// One change that an effect made. Its inverse is the same change read backwards, from `after` to `before`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", from = "WrittenChange")]
 #[non_exhaustive]
 pub enum Change {
-    /// Counters moved. Undone by moving them back, whatever they are by then.
+    /// Counters changed. Undone by subtracting the same amounts, whatever the counters are by then.
     Count {
         /// The table.
         table: Name,
         /// The row's key.
         key: Key,
-        /// What was added.
+        /// The amounts added.
         #[serde(serialize_with = "as_map")]
         by: Counts,
     },
-    /// A row changed. Undone by compare-and-set: only while the row still is what `after` says.
+    /// A row changed. Undone by compare-and-set: only while the row still equals `after`.
     Row {
         /// The table.
         table: Name,
         /// The row's key.
         id: Key,
-        /// The changed columns as they were; `None` when there was no row.
+        /// The changed columns before the change (before-image); `None` when there was no row.
         before: Option<Object>,
-        /// The changed columns as they are; `None` when the row was removed.
+        /// The changed columns after it; `None` when the row was removed.
         after: Option<Object>,
     },
-    /// A change of what the flow had made, which an operator made before and the flow takes note of: a volume was deleted, and
-    /// its quota given back. It counts in what the flow left. Undoing it changes nothing.
+    /// An operator's earlier change to a row of the flow, which the flow records: for example, a volume was deleted and its
+    /// quota returned. It counts in the flow's net change. Undoing it changes nothing.
     Elsewhere(Box<Self>),
 }
 
-/// A change in a journal.
+/// A change as a journal holds it.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum WrittenChange {
-    /// How journals up to schema 4 name a count of the only counters that there were.
+    /// The form of a count in journals up to schema 4, which had only these counters.
     Usage {
         project: String,
         resource: String,
@@ -109,7 +109,7 @@ impl From<WrittenChange> for Change {
     }
 }
 
-/// What is added to counters, without those that do not move.
+/// Returns the amounts added to counters, without zeros.
 pub fn counts(by: impl IntoIterator<Item = (&'static str, i64)>) -> Counts {
     let by = by.into_iter().filter(|(_, by)| *by != 0);
     by.map(|(column, by)| (Name::from(column), by)).collect()
@@ -120,7 +120,7 @@ fn as_map<S: Serializer>(by: &Counts, serializer: S) -> Result<S::Ok, S::Error> 
 }
 
 impl Change {
-    /// The table whose row changed.
+    /// Returns the table whose row changed.
     pub fn table(&self) -> &str {
         match self {
             Self::Count { table, .. } | Self::Row { table, .. } => table,

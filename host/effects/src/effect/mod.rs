@@ -1,4 +1,4 @@
-//! What is recorded of effects: who asked, and which rows changed. Pure data.
+//! Records of effects: the caller, and the rows that changed. Pure data.
 
 mod caller;
 mod change;
@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use cairn_model::id::CallId;
 
-/// An effect that was applied: enough to undo it, and to say what it left. It is written in the transaction of the effect.
+/// The record of an applied effect, sufficient to undo it and to report what it left. It is written in the effect's transaction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Applied {
-    /// Counts from 1 over the life of the flow.
+    /// Its number, counted from 1 over the life of the flow.
     pub number: u32,
-    /// Whose it is.
+    /// The call that applied it.
     pub call: CallId,
-    /// What was asked: see [`Effect::NAME`](crate::rules::Effect::NAME).
+    /// The kind of effect: see [`Effect::NAME`](crate::rules::Effect::NAME).
     pub effect: Name,
-    /// What changed, in order.
+    /// Its changes, in order.
     pub changes: Vec<Change>,
 }

@@ -1,4 +1,4 @@
-//! What a flow's effects add up to: what is left of them and why, what was undone, which messages have left.
+//! Computes the net change of a flow's effects: the changes that remain and why, those that were undone, the messages that were sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,34 +13,34 @@ use crate::net::{Fate, Left, Net, Place, Undone, Why};
 use crate::outbox::{self, Cast};
 use crate::rules::Effect as _;
 
-/// Every change of a flow, by what became of it.
+/// Every change of a flow, grouped by its fate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Account {
-    /// What is different from before the flow, each with the reason. What the flow did before a reset counts.
+    /// The differences from the state before the flow, each with the reason. Changes from before a reset count.
     pub left: Vec<Left>,
-    /// What was changed and is as it was.
+    /// The rows and counters that were changed and restored.
     pub undone: Vec<Undone>,
-    /// The ids of messages that have left.
+    /// The ids of messages that were sent.
     pub sent: Vec<String>,
 }
 
-/// Whose a standing change is. Where several changed the same row, the greatest decides.
+/// The origin of a remaining change. If several changed the same row, the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner {
-    /// A reverted task, whose revert answered `keep`.
+    /// The call of a reverted task, whose revert answered `keep`.
     Keeps(TaskId),
     /// The revert of a reverted task.
     Revert(TaskId),
     /// A task that was reverted before the flow was reset.
     Past,
-    /// A task that is on the accumulator.
+    /// A task on the accumulator.
     Unreverted(TaskId),
     /// A task that was on the accumulator when the flow was reset.
     Forgotten,
 }
 
 impl History {
-    /// The rows whose counters its effects moved, those that were undone too: tables and keys.
+    /// Returns the tables and keys of the rows whose counters its effects changed, including undone effects.
     pub fn counted(&self) -> BTreeSet<(&str, &Key)> {
         let effects = self.effects.iter();
         let changes = effects.flat_map(|effect| &effect.applied.changes);
@@ -52,12 +52,12 @@ impl History {
             .collect()
     }
 
-    /// Lists what is different from before the flow: [`Account::left`].
+    /// Returns the differences from the state before the flow: [`Account::left`].
     pub fn left(&self) -> Vec<Left> {
         self.account().left
     }
 
-    /// Adds up every change of the flow, and says what became of each.
+    /// Adds up every change of the flow, and determines the fate of each.
     pub fn account(&self) -> Account {
         let tables = self.domains.tables();
         let mut net = Net::default();
@@ -70,7 +70,7 @@ impl History {
                 *found = owner.max(*found);
             }
         }
-        // What was undone adds up to nothing. It is told of all the same.
+        // Undone changes add up to zero, but are listed as undone.
         for effect in self.effects.iter().filter(|effect| effect.undone) {
             effect
                 .applied
@@ -134,7 +134,7 @@ impl History {
             Owner::Revert(_) => "its revert made it".to_owned(),
             Owner::Past => "a revert kept it, or made it, before the flow was reset".to_owned(),
             Owner::Forgotten => {
-                "the flow was reset while it stood, and no task undoes it".to_owned()
+                "the flow was reset before it was undone, and no task undoes it now".to_owned()
             }
             Owner::Unreverted(_) => match task.and_then(|task| task.revert_error.as_ref()) {
                 Some(error) => format!("its task is not reverted: {error}"),
@@ -148,7 +148,7 @@ impl History {
         }
     }
 
-    /// A message that cannot be withdrawn any more, in this state.
+    /// Returns the entries of a message in this state, which can no longer be withdrawn.
     fn message(&self, cast: &Applied, state: &str) -> Vec<Left> {
         let task = self.task(cast.call.task);
         let changes = cast.changes.iter().filter_map(|change| match change {
@@ -171,13 +171,13 @@ impl History {
 }
 
 impl Recorded {
-    /// Whether it is a message of a call.
+    /// Returns whether it is a message sent by a call.
     pub(super) fn is_cast(&self) -> bool {
         self.applied.effect == Cast::NAME && self.applied.call.phase == Phase::Call
     }
 }
 
-/// The table and the key that a change is of.
+/// Returns the table and the key of a change.
 fn place(change: &Change) -> Place<'_> {
     match change {
         Change::Elsewhere(change) => place(change),
@@ -190,6 +190,6 @@ fn unknown(table: &str) -> Why {
     Why {
         fate: Fate::NotUndone,
         task: None,
-        reason: format!("no domain of this program knows the table `{table}`"),
+        reason: format!("no domain of this program has the table `{table}`"),
     }
 }

@@ -10,9 +10,9 @@ pub type Text = Arc<str>;
 /// The value of one column, as every database can hold it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
-    /// Nothing.
+    /// No value.
     Null,
-    /// A whole number; a flag is 0 or 1, a point in time is microseconds since 1970.
+    /// An integer; a flag is 0 or 1, a point in time is microseconds since 1970.
     Int(i64),
     /// A text.
     Text(Text),
@@ -23,9 +23,9 @@ pub enum Cell {
 /// A [`Cell`] that is borrowed from a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CellRef<'a> {
-    /// Nothing.
+    /// No value.
     Null,
-    /// A whole number.
+    /// An integer.
     Int(i64),
     /// A text.
     Text(&'a str),
@@ -33,14 +33,14 @@ pub enum CellRef<'a> {
     Blob(&'a [u8]),
 }
 
-/// What a column holds: how its cells are read from JSON, and written as JSON.
+/// The kind of a column's values, which determines how its cells are read from JSON and written as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A whole number.
+    /// An integer.
     Int,
     /// A flag.
     Bool,
-    /// A point in time. A change names it in microseconds since 1970, a look-up as RFC 3339.
+    /// A point in time. A change has it in microseconds since 1970, a look-up as RFC 3339.
     Time,
     /// A text.
     Text,
@@ -87,6 +87,12 @@ impl From<Timestamp> for Cell {
     }
 }
 
+impl From<FlowId> for Cell {
+    fn from(flow: FlowId) -> Self {
+        Self::Blob(flow.0.as_bytes().as_slice().into())
+    }
+}
+
 impl<T: Into<Self>> From<Option<T>> for Cell {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
@@ -94,7 +100,7 @@ impl<T: Into<Self>> From<Option<T>> for Cell {
 }
 
 impl Cell {
-    /// This cell, borrowed.
+    /// Borrows the cell.
     pub fn borrow(&self) -> CellRef<'_> {
         match self {
             Self::Null => CellRef::Null,
@@ -104,7 +110,7 @@ impl Cell {
         }
     }
 
-    /// Reads the cell of a column of this kind from a change. `None` when the column cannot hold the value.
+    /// Reads the cell of a column of this kind from a change. Returns `None` when the column cannot hold the value.
     pub fn from_plain(value: &Value, kind: Kind) -> Option<Self> {
         Some(match (value, kind) {
             (Value::Null, _) => Self::Null,
@@ -118,7 +124,7 @@ impl Cell {
 }
 
 impl CellRef<'_> {
-    /// Writes the cell as a change names it.
+    /// Writes the cell as a change has it.
     pub fn plain(self, kind: Kind) -> Value {
         match (self, kind) {
             (Self::Null, _) => Value::Null,
@@ -147,7 +153,7 @@ pub trait Field: Sized {
     /// Borrows the field as a cell.
     fn cell(&self) -> CellRef<'_>;
 
-    /// Reads the field; `None` when it cannot be this cell.
+    /// Reads the field; returns `None` when it cannot hold the cell.
     fn read(cell: Cell) -> Option<Self>;
 }
 
@@ -276,7 +282,7 @@ impl<F: Field> Field for Option<F> {
     }
 }
 
-/// Bytes in hexadecimal, lower case.
+/// Writes bytes in lower-case hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut hex = String::with_capacity(bytes.len() * 2);

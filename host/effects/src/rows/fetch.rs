@@ -4,20 +4,20 @@ use std::sync::Arc;
 use super::scan::{Count, Counted, Select};
 use super::table::{AnyRow, RowId, State, Table, WholeTable};
 
-/// How far a database has got: grows with every batch that changes rows.
+/// A high-water mark of a database, which grows with every batch that changes rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(pub i64);
 
-/// What rules need of the database.
+/// Rows, selections and counts that rules need from the database.
 #[derive(Clone, Debug, Default)]
 pub struct Wants {
     /// Rows by their keys.
     pub rows: Vec<RowId>,
-    /// Tables whole.
+    /// Whole tables.
     pub whole: Vec<&'static Table>,
     /// Rows by conditions.
     pub selects: Vec<Select>,
-    /// Numbers of rows.
+    /// Counts of rows.
     pub counts: Vec<Count>,
 }
 
@@ -30,17 +30,17 @@ impl Wants {
     }
 }
 
-/// What the database answered, all of it as one state of the database has it.
+/// The database's answer to [`Wants`], from one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Fetched {
-    /// How far the database had got.
+    /// The mark of the snapshot.
     pub seen: Mark,
-    /// Rows by their keys; none where there is none.
+    /// Rows by their keys; `None` for a missing row.
     pub rows: Vec<(RowId, State)>,
-    /// Tables whole.
+    /// Whole tables.
     pub whole: Vec<(&'static Table, WholeTable)>,
     /// Rows by conditions.
     pub selects: BTreeMap<Select, Vec<Arc<dyn AnyRow>>>,
-    /// Numbers of rows.
+    /// Counts of rows.
     pub counts: BTreeMap<Count, Counted>,
 }

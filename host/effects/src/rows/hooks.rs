@@ -5,58 +5,58 @@ use cairn_model::value::Object;
 
 use crate::key::Key;
 
-/// What the host has to know about the rows of a table, besides their columns.
+/// Properties of a table's rows that the host needs besides their columns.
 #[derive(Clone, Copy)]
 pub struct Hooks {
-    /// The column that grows with each change: an inverse whose other columns are what it restores anyway takes nothing back.
+    /// The column that grows with each change. A change that differs from its before-image only in this column has nothing to undo.
     pub version: Option<&'static str>,
-    /// The column that names the project that a row belongs to; `None` where rows are the host's own.
+    /// The column of the project that a row belongs to; `None` for rows of the host.
     pub owner: Option<&'static str>,
-    /// The column that names the flow that made a row.
+    /// The column of the flow that created a row.
     pub flow: Option<&'static str>,
-    /// Columns that a report leaves out.
+    /// Columns that a report omits.
     pub hidden: &'static [&'static str],
-    /// Whether a row, as far as its changes name it, counts as absent.
+    /// Returns whether a row, given the columns of its changes, counts as absent.
     pub is_absent: fn(&Object) -> bool,
-    /// The error of a counter that is gone, or cannot hold a sum.
+    /// Returns the error for a counter whose row is missing or that cannot hold a sum.
     pub out_of_range: fn(&Key) -> TaskError,
-    /// What becomes of rows whose flow is pruned.
+    /// What happens to rows whose flow is pruned.
     pub pruned: Pruned,
-    /// Columns of which a dump shows less than they hold.
+    /// Columns that a dump reduces.
     pub dumped: &'static [(&'static str, Dumped)],
-    /// Whether a dump leaves a row out that says nothing, such as a counter at zero.
+    /// Returns whether a row has no content, such as a counter at zero, and is omitted from a dump.
     pub is_idle: fn(&Object) -> bool,
 }
 
-/// What becomes of rows whose flow is pruned.
+/// What happens to rows whose flow is pruned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pruned {
-    /// They stay as they are.
+    /// They stay unchanged.
     Stay,
-    /// They stay, and no longer name the flow.
+    /// They stay, and their flow column is cleared.
     Forget,
-    /// Those that meet an SQL condition are removed.
+    /// Rows that meet an SQL condition are removed.
     Remove {
         /// The condition.
         closed: &'static str,
         /// Their name in the JSON of what was pruned.
         name: &'static str,
-        /// What one is called.
+        /// The noun for one row.
         called: &'static str,
     },
 }
 
-/// How a dump shows a column, so that two runs of the same can be compared.
+/// How a dump reduces a column, so that two runs of the same flow can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dumped {
-    /// Not at all.
+    /// The column is omitted.
     LeftOut,
-    /// Only whether it is set.
+    /// The dump shows only whether it is set.
     WhetherSet,
 }
 
 impl Hooks {
-    /// A table about which there is nothing to know.
+    /// The hooks of a table without special properties.
     pub const NONE: Self = Self {
         version: None,
         owner: None,
@@ -64,7 +64,7 @@ impl Hooks {
         hidden: &[],
         is_absent: |_| false,
         out_of_range: |key| {
-            let message = format!("the counter `{key}` is gone, or cannot hold the sum");
+            let message = format!("the counter `{key}` does not exist, or cannot hold the sum");
             TaskError::host(HostErrorKind::UndoRefused, message)
         },
         pruned: Pruned::Stay,

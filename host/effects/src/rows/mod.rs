@@ -1,5 +1,5 @@
-//! Rows over a database, in memory: what rules look at and change. Effects are decided here, by pure functions over rows, and a
-//! batch writes the final state of each changed row once. Knows no SQL but the conditions that its users name, and no table.
+//! Rows in memory over a database, which rules read and change. Effects are pure functions over rows, and a batch writes the final
+//! state of each dirty row once. Contains no tables, and no SQL except for the conditions that its users pass.
 
 mod cell;
 mod fetch;
@@ -26,4 +26,4 @@ pub use services::Services;
 pub use table::{AnyRow, Column, ReadRow, Row, RowId, State, Table, WholeTable, typed};
 pub use tables::{SecondTable, Tables};
 pub use undo::undo;
-pub use view::{Done, Draft, Made, Rows, Stop};
+pub use view::{Draft, Made, Rows, RunRecord, Stop};

@@ -6,65 +6,65 @@ use hashlink::{DefaultHashBuilder, LinkedHashMap};
 use super::fetch::{Fetched, Mark};
 use super::table::{AnyRow, RowId, State, Table, WholeTable};
 
-/// A row that the open batch changed.
+/// A dirty row: one that the open batch changed.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
-    /// What the database holds.
+    /// The row in the database (before-image).
     base: State,
     now: State,
 }
 
-/// One row of a batch: what the database holds, and what it is to hold.
+/// A dirty row of a batch: its state in the database, and its new state.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
     /// The row.
     pub id: &'a RowId,
-    /// What the database holds.
+    /// The row in the database (before-image).
     pub base: Option<&'a dyn AnyRow>,
-    /// What it is to hold.
+    /// The new state.
     pub now: Option<&'a dyn AnyRow>,
 }
 
-/// Rows that a batch wrote, kept for as long as a fetch is under way that may not have seen them.
+/// Rows that a committed batch wrote, kept while a fetch runs that may not have seen them.
 struct Acknowledged {
     mark: Mark,
     rows: Changed,
-    /// Held by each fetch that began before this batch was acknowledged and after the one before was.
+    /// Held by each fetch that began between the acknowledgements of the previous batch and of this one.
     fetches: Arc<()>,
 }
 
 type Changed = HashMap<RowId, Pending, DefaultHashBuilder>;
 
-/// How an effect found a row before it changed it.
+/// A row's dirty state before an effect changed it, as an undo log entry.
 pub(super) type Before = (RowId, Option<Pending>);
 
-/// A fetch from its beginning until its answers are used no more.
+/// A guard that lives from the beginning of a fetch until its answers are no longer used.
 #[derive(Debug)]
 pub struct Fetching {
     epoch: u64,
     _under_way: Arc<()>,
 }
 
-/// Rows over a database: those that the open batch changed, and a cache of others. The rules look at rows here, and a commit
-/// writes the final state of each changed row once.
+/// An overlay over a database: the dirty rows of the open batch, and a cache of others. Rules read rows here, and a commit
+/// writes the final state of each dirty row once.
 ///
-/// A row is here from its first change until the batch with its last change is acknowledged; the cache may drop what is not.
+/// A row stays here from its first change until the batch with its last change is acknowledged; the cache may drop other rows.
 pub struct Overlay {
     pending: Changed,
-    /// Those of `pending` in the order of their first change.
+    /// The keys of `pending` in the order of their first change.
     order: Vec<RowId>,
     cache: Cache,
     /// Tables that are kept whole.
     whole: HashMap<&'static str, WholeTable>,
     acknowledged: VecDeque<Acknowledged>,
-    /// Grows whenever somebody else may have written.
+    /// Grows whenever another process may have written.
     epoch: u64,
-    /// Held by each fetch that began after the last batch was acknowledged, and whose answers are still used.
+    /// Held by each fetch that began after the last batch was acknowledged and whose answers are still used.
     fetches: Arc<()>,
 }
 
 impl Overlay {
-    /// An overlay that knows nothing, with a cache of `most` bytes.
+    /// Creates an empty overlay with a cache of `most` bytes.
     pub fn new(most: usize) -> Self {
         Self {
             pending: HashMap::default(),
@@ -77,9 +77,9 @@ impl Overlay {
         }
     }
 
-    // ---- What effects ask ------------------------------------------------------------------------------------------
+    // ---- For effects -----------------------------------------------------------------------------------------------
 
-    /// The row as the open batch has it; `None` when it is not in memory.
+    /// Returns the row as of the open batch; `None` when it is not in memory.
     pub(super) fn get(&mut self, id: &RowId) -> Option<State> {
         match self.pending.get(id) {
             Some(pending) => Some(pending.now.clone()),
@@ -91,7 +91,7 @@ impl Overlay {
         self.whole.get(table.name).cloned()
     }
 
-    /// Changes a row whose state is known, and says how it was found.
+    /// Changes a row whose state is known; returns its dirty state before, for [`take_back`](Self::take_back).
     pub(super) fn set(&mut self, id: RowId, base: State, now: State) -> Before {
         let found = self.pending.get(&id).cloned();
         match self.pending.get_mut(&id) {
@@ -104,7 +104,7 @@ impl Overlay {
         (id, found)
     }
 
-    /// Takes changes back, the last first.
+    /// Reverts changes, the last first.
     pub(super) fn take_back(&mut self, changes: impl DoubleEndedIterator<Item = Before>) {
         for (id, found) in changes.rev() {
             match found {
@@ -117,7 +117,7 @@ impl Overlay {
         }
     }
 
-    /// The rows that the database found, as they are now: those that changed since replace what it found, or come to it.
+    /// Merges the rows that a selection found in the database with the rows of its table that changed since.
     pub(super) fn select(
         &self,
         table: &Table,
@@ -131,7 +131,7 @@ impl Overlay {
         unchanged.cloned().chain(now).collect()
     }
 
-    /// The rows of a table that changed since the database was looked at: what it saw, and what they are.
+    /// Returns the rows of a table that changed since the database was read: their state then, and their state now.
     pub(super) fn changes_since(&self, seen: Mark, table: &Table) -> Vec<(State, State)> {
         let changed = self.changed_since(seen, table).into_values();
         changed.map(|row| (row.base, row.now)).collect()
@@ -155,7 +155,7 @@ impl Overlay {
 
     // ---- Fetches ---------------------------------------------------------------------------------------------------
 
-    /// Begins to fetch: what is acknowledged while the guard lives is remembered.
+    /// Begins a fetch: while the guard lives, the rows of acknowledged batches are kept.
     pub fn begin_fetch(&self) -> Fetching {
         Fetching {
             epoch: self.epoch,
@@ -163,12 +163,12 @@ impl Overlay {
         }
     }
 
-    /// Whether what was fetched may be used: nobody else may have written since.
+    /// Returns whether the fetched rows may be used: no other process can have written since.
     pub fn is_current(&self, fetching: &Fetching) -> bool {
         self.epoch == fetching.epoch
     }
 
-    /// Takes in rows of a fetch that is current. Those that changed since are left alone.
+    /// Adds the rows of a current fetch to the cache, except for rows that changed since.
     pub fn accept(&mut self, fetched: &Fetched) {
         for (id, row) in &fetched.rows {
             let is_newer = self.pending.contains_key(id)
@@ -187,7 +187,7 @@ impl Overlay {
 
     // ---- Batches ---------------------------------------------------------------------------------------------------
 
-    /// What the open batch changed, table by table, in the order of the first changes.
+    /// Returns the dirty rows of the open batch, table by table, in the order of their first changes.
     pub fn written(&self) -> Vec<Written<'_>> {
         let rows = self.order.iter().filter_map(|id| {
             let pending = self.pending.get(id)?;
@@ -202,17 +202,17 @@ impl Overlay {
         rows
     }
 
-    /// Whether the open batch changes any row.
+    /// Returns whether there are dirty rows.
     pub fn has_changes(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Whether the open batch changes a row.
+    /// Returns whether a row is dirty.
     pub fn is_pending(&self, id: &RowId) -> bool {
         self.pending.contains_key(id)
     }
 
-    /// The batch is in the database, which has got to `mark` by it.
+    /// Records that the batch is committed, with the database at `mark`: dirty rows move to the cache.
     pub fn committed(&mut self, mark: Mark) {
         let rows = std::mem::take(&mut self.pending);
         for id in self.order.drain(..) {
@@ -234,12 +234,12 @@ impl Overlay {
         }
     }
 
-    /// Drops what the cache holds too much of. Rows that were fetched stay until then, however many they are.
+    /// Shrinks the cache to its capacity. Until this is called, all fetched rows stay, however many there are.
     pub fn shrink(&mut self) {
         self.cache.shrink();
     }
 
-    /// Forgets everything: the batch was lost, or somebody else has written.
+    /// Drops all rows, after the batch was lost or another process has written.
     pub fn forget(&mut self) {
         self.epoch += 1;
         self.pending.clear();
@@ -250,7 +250,7 @@ impl Overlay {
     }
 }
 
-/// Rows that are as the database has them, the least recently used first.
+/// A cache of rows as the database has them, least recently used first.
 struct Cache {
     rows: LinkedHashMap<RowId, (State, usize)>,
     size: usize,
@@ -318,7 +318,7 @@ mod tests {
         let mut overlay = Overlay::new(1 << 20);
         let mut under_way = std::collections::VecDeque::new();
         for number in 0..100 {
-            // There is always one under way, and none for longer than three batches.
+            // There is always a running fetch, and none lasts longer than three batches.
             under_way.push_back(overlay.begin_fetch());
             let row = Tally {
                 id: number.to_string().as_str().into(),

@@ -9,34 +9,34 @@ use super::table::{RowId, State, Table};
 use super::view::{Rows, Stop};
 use crate::event::FlowState;
 
-/// A table as a domain registers it: with the rules that the host runs by itself, without an effect that asks for it.
+/// A table as a domain registers it, with the rules that the host runs without a request from an effect.
 #[derive(Clone, Copy)]
 pub struct Registered {
     /// The table.
     pub table: &'static Table,
-    /// Decides on the inverse of a change of a row; [`Inverse::compare`] unless the table says more.
+    /// Decides whether the inverse of a row's change is applied; [`Inverse::compare`] by default.
     pub undo: UndoRule,
-    /// Settles the rows that a flow made or changed when it ends, in the batch that records the end. It runs again when a rollback is
-    /// repeated, and when an incomplete one is accepted.
+    /// Settles the rows that a flow created or changed when it ends, in the batch that records the end. It runs again when a rollback is
+    /// repeated, and when an incomplete rollback is accepted.
     pub settle: Option<Settle>,
 }
 
-/// See [`Registered::undo`].
+/// The function of [`Registered::undo`].
 pub type UndoRule = fn(&mut Rows<'_>, &Inverse<'_>) -> Result<Undo, Stop>;
 
-/// See [`Registered::settle`]. [`Rows::of_flow`] has the rows.
+/// The function of [`Registered::settle`]. [`Rows::of_flow`] returns the rows.
 pub type Settle = fn(&mut Rows<'_>, End<'_>) -> Result<(), Stop>;
 
-/// How a flow ends.
+/// The end of a flow.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
     /// `Success` or `Failure`.
     pub state: FlowState,
-    /// The tasks that could not be reverted; none once an operator accepted that.
+    /// The tasks whose revert failed; empty once an operator has accepted that.
     pub unreverted: &'a BTreeSet<TaskId>,
 }
 
-/// A table about whose rows there is nothing more to know.
+/// Registers a table without special rules.
 impl From<&'static Table> for Registered {
     fn from(table: &'static Table) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl fmt::Debug for Registered {
 pub struct Inverse<'a> {
     /// The row.
     pub id: &'a RowId,
-    /// What it is.
+    /// Its current state.
     pub found: &'a State,
     /// The columns that the flow wrote; `None` when it removed the row.
     pub wrote: Option<&'a Object>,
@@ -66,33 +66,33 @@ pub struct Inverse<'a> {
     pub restores: Option<&'a Object>,
 }
 
-/// What an inverse does.
+/// The decision on an inverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undo {
-    /// It is applied.
+    /// Apply it.
     Apply,
-    /// There is nothing to take back.
+    /// There is nothing to undo.
     Nothing,
-    /// The rule has taken the change back itself.
+    /// The rule has undone the change itself.
     Done,
 }
 
 impl Inverse<'_> {
-    /// Compares the row with what the flow wrote.
+    /// Compares the row with the columns that the flow wrote.
     ///
     /// # Errors
-    /// `UndoRefused` when it was changed since, or is gone.
+    /// `UndoRefused` when it was changed since or no longer exists.
     pub fn compare(&self) -> Result<Undo, Stop> {
         let Some(wrote) = self.wrote else {
             return Ok(Undo::Apply);
         };
         let Some(found) = self.found else {
-            return Err(self.refused("is gone"));
+            return Err(self.refused("no longer exists"));
         };
         let Some((column, found)) = found.differs(wrote) else {
             return Ok(Undo::Apply);
         };
-        // It found what it would write: others went on from there, and there is nothing to take back.
+        // The change only confirmed the values it found, and others have changed them since: nothing to undo.
         if self.is_confirmation(wrote) {
             return Ok(Undo::Nothing);
         }
@@ -102,7 +102,7 @@ impl Inverse<'_> {
         )))
     }
 
-    /// Whether the change did nothing but to count as a write: its version alone differs.
+    /// Returns whether the change only counted as a write: nothing but the version differs.
     fn is_confirmation(&self, wrote: &Object) -> bool {
         let (Some(version), Some(restores)) = (self.table().hooks.version, self.restores) else {
             return false;
@@ -112,7 +112,7 @@ impl Inverse<'_> {
             && columns.all(|(column, value)| restores.get(column) == Some(value))
     }
 
-    /// The refusal that says something of this row.
+    /// Returns a refusal whose message is the row followed by `what`.
     pub fn refused(&self, what: impl fmt::Display) -> Stop {
         let message = format!("{} `{}` {what}", self.table().noun, self.id.key);
         TaskError::host(HostErrorKind::UndoRefused, message).into()

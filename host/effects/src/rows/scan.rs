@@ -1,5 +1,5 @@
-//! Questions about a table that keys do not answer. Each is asked twice: in SQL of a database that knows it, and in Rust of rows in
-//! memory. Both must say the same.
+//! Queries on a table other than by key. Each is written twice: in SQL, for the database, and in Rust, for rows in memory. Both must
+//! give the same answer.
 
 use std::any::Any;
 use std::cmp::Ordering;
@@ -9,9 +9,9 @@ use std::fmt;
 use super::cell::Cell;
 use super::table::{AnyRow, Row, RowId, State, Table};
 
-/// Which rows of a table meet a condition.
+/// A selection of the rows of a table that meet a condition.
 pub struct Scan<R: Row> {
-    /// Its name; no other scan has it.
+    /// Its unique name among scans.
     pub name: &'static str,
     /// The condition in SQL; `$1` is the first parameter. Flags are compared with `TRUE` and `FALSE`.
     pub condition: &'static str,
@@ -22,15 +22,15 @@ pub struct Scan<R: Row> {
 /// Looks up a row of any table.
 pub type LookUp<'a> = &'a dyn Fn(&RowId) -> State;
 
-/// How many rows of a table there are, by group.
+/// A count of the rows of a table, by group.
 pub struct Tally<R: Row> {
-    /// Its name; no other tally has it.
+    /// Its unique name among tallies.
     pub name: &'static str,
-    /// The query in SQL, whose rows are the cells of a group, and last how many rows are in it; `$1` is the first parameter.
+    /// The query in SQL, whose rows are the cells of a group and then its count; `$1` is the first parameter.
     pub query: &'static str,
-    /// The group of a row in Rust; `None` of one that does not count.
+    /// The group of a row in Rust; `None` for a row that does not count.
     pub group: fn(&R, &[Cell], LookUp<'_>) -> Option<Vec<Cell>>,
-    /// Whether rules change what a row counts for. If not, what the database says needs no correction.
+    /// Whether rules change the group of rows. If not, the database's answer needs no correction.
     pub changes: bool,
 }
 
@@ -39,31 +39,31 @@ pub type Counted = BTreeMap<Vec<Cell>, i64>;
 
 /// A [`Scan`] of any table.
 pub trait AnyScan: Send + Sync {
-    /// Its name.
+    /// Returns its name.
     fn name(&self) -> &'static str;
 
-    /// The table.
+    /// Returns the table.
     fn table(&self) -> &'static Table;
 
-    /// The condition in SQL.
+    /// Returns the condition in SQL.
     fn condition(&self) -> &'static str;
 
-    /// Whether a row of the table meets the condition.
+    /// Returns whether a row of the table meets the condition.
     fn holds(&self, row: &dyn AnyRow, parameters: &[Cell]) -> bool;
 }
 
 /// A [`Tally`] of any table.
 pub trait AnyTally: Send + Sync {
-    /// Its name.
+    /// Returns its name.
     fn name(&self) -> &'static str;
 
-    /// The table.
+    /// Returns the table.
     fn table(&self) -> &'static Table;
 
-    /// The query in SQL.
+    /// Returns the query in SQL.
     fn query(&self) -> &'static str;
 
-    /// The group of a row of the table.
+    /// Returns the group of a row of the table.
     fn group(
         &self,
         row: &dyn AnyRow,
@@ -121,9 +121,9 @@ macro_rules! asked {
         $(#[$doc])*
         #[derive(Clone)]
         pub struct $name {
-            /// What is asked.
+            /// The query.
             pub of: &'static dyn $any,
-            /// What it is about.
+            /// Its parameters.
             pub parameters: Vec<Cell>,
         }
 

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// What domains bring along besides tables, by type: an operator's settings, a keyring, what makes a flow's request of an operator's.
+/// Values that domains register besides tables, by type: an operator's settings, a keyring, resolvers of requests.
 #[derive(Clone, Default)]
 pub struct Services(HashMap<TypeId, Vec<Arc<dyn Any + Send + Sync>>>);
 
@@ -23,13 +23,13 @@ impl Services {
         }
     }
 
-    /// The services of a type, in the order in which they were added.
+    /// Returns the services of a type, in the order in which they were added.
     pub fn all<T: Any + Send + Sync>(&self) -> impl Iterator<Item = &T> {
         let same = self.0.get(&TypeId::of::<T>()).into_iter().flatten();
         same.filter_map(|service| service.downcast_ref())
     }
 
-    /// The service of a type, the last one of several; `None` when no domain brought one.
+    /// Returns the last service of a type; `None` when no domain registered one.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.get(&TypeId::of::<T>())?.last()?.downcast_ref()
     }

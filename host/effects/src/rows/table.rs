@@ -14,40 +14,40 @@ use crate::key::Key;
 pub struct Column {
     /// Its name in the database, in changes and in look-ups.
     pub name: &'static str,
-    /// What it holds.
+    /// The kind of its values.
     pub kind: Kind,
 }
 
 impl Column {
-    /// A column of this name that holds values of this kind.
+    /// Creates a column of this name and kind.
     pub const fn new(name: &'static str, kind: Kind) -> Self {
         Self { name, kind }
     }
 }
 
-/// Makes a row of the cells of all columns, which the function that it is given hands out in order.
+/// Reads a row from the cells of all columns, which its argument returns in order.
 pub type ReadRow = fn(&mut dyn FnMut() -> Cell) -> Result<Arc<dyn AnyRow>, WrongCell>;
 
-/// What a table says about itself.
+/// The description of a table.
 pub struct Table {
     /// Its name in the database.
     pub name: &'static str,
     /// All columns, the key first.
     pub columns: &'static [Column],
-    /// How many columns the key has. They are texts.
+    /// The number of columns of the key, which are texts.
     pub key: usize,
-    /// An SQL condition that all rows meet that count; the others are as if they were not there. Written as in the index that
-    /// serves the key: SQLite uses a partial index only for the very condition.
+    /// An SQL condition for live rows; other rows count as missing. Written as in the index of the key, because SQLite uses a
+    /// partial index only for exactly its condition.
     pub alive: Option<&'static str>,
-    /// The column that says when a row was last changed; no change names it.
+    /// The column with the time of a row's last change; changes do not list it.
     pub updated_at: Option<&'static str>,
-    /// What one row is called in a message.
+    /// The noun for one row in messages.
     pub noun: &'static str,
-    /// What else the host has to know about its rows.
+    /// Other properties of its rows.
     pub hooks: Hooks,
-    /// Makes a row.
+    /// Reads a row.
     pub read: ReadRow,
-    /// Makes an empty row.
+    /// Creates an empty row.
     pub blank: fn() -> Box<dyn AnyRow>,
 }
 
@@ -66,13 +66,13 @@ impl PartialEq for Table {
 impl Eq for Table {}
 
 impl Table {
-    /// The position of a column.
+    /// Returns the position of a column.
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|known| known.name == column)
     }
 }
 
-/// Names a row.
+/// The identity of a row: its table and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowId {
     /// Its table.
@@ -82,7 +82,7 @@ pub struct RowId {
 }
 
 impl RowId {
-    /// The row of `R`'s table with this key.
+    /// Returns the identity of the row of `R`'s table with this key.
     pub fn of<R: Row>(key: impl Into<Key>) -> Self {
         Self {
             table: R::TABLE,
@@ -100,27 +100,27 @@ impl Hash for RowId {
 
 /// A row of any table.
 pub trait AnyRow: Any + Send + Sync {
-    /// Its table.
+    /// Returns its table.
     fn table(&self) -> &'static Table;
 
-    /// The cell of a column, by its position. Panics when there is no such column.
+    /// Returns the cell of a column, by its position. Panics when there is no such column.
     fn cell(&self, column: usize) -> CellRef<'_>;
 
     /// Sets a column, by its position.
     ///
     /// # Errors
-    /// [`WrongCell`] when the column cannot hold it, or is not there.
+    /// [`WrongCell`] when the column cannot hold it or does not exist.
     fn set(&mut self, column: usize, cell: Cell) -> Result<(), WrongCell>;
 
-    /// A copy.
+    /// Copies the row.
     fn copy(&self) -> Box<dyn AnyRow>;
 
-    /// The row, as its own type can be made of it.
+    /// Returns the row, for downcasting to its type.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 impl dyn AnyRow {
-    /// Names the row.
+    /// Returns the row's identity.
     pub fn id(&self) -> RowId {
         let table = self.table();
         let texts = (0..table.key).map(|column| match self.cell(column) {
@@ -133,7 +133,7 @@ impl dyn AnyRow {
         }
     }
 
-    /// Columns as a change names them.
+    /// Returns columns as a change has them.
     pub fn plain(&self, columns: &[&str]) -> Object {
         let table = self.table();
         let positions = columns.iter().filter_map(|name| table.position(name));
@@ -145,7 +145,7 @@ impl dyn AnyRow {
             .collect()
     }
 
-    /// Columns as a look-up shows them.
+    /// Returns columns as a look-up shows them.
     pub fn shown(&self, columns: &[&str]) -> Object {
         let table = self.table();
         let positions = columns.iter().filter_map(|name| table.position(name));
@@ -157,10 +157,10 @@ impl dyn AnyRow {
             .collect()
     }
 
-    /// Sets the columns that a change names.
+    /// Sets the columns of a change.
     ///
     /// # Errors
-    /// The name of a column that cannot hold what is said of it, or is not there.
+    /// The name of a column that cannot hold its value or does not exist.
     pub fn set_plain(&mut self, columns: &Object) -> Result<(), String> {
         let table = self.table();
         for (name, value) in columns {
@@ -173,7 +173,7 @@ impl dyn AnyRow {
         Ok(())
     }
 
-    /// The first column that is not what a change says it is: its name, and what it holds.
+    /// Returns the first column that differs from a change: its name and its value.
     pub fn differs(&self, expected: &Object) -> Option<(String, Value)> {
         let table = self.table();
         expected.iter().find_map(|(name, expected)| {
@@ -187,7 +187,7 @@ impl dyn AnyRow {
         })
     }
 
-    /// Bytes in memory, about.
+    /// Returns its approximate size in memory, in bytes.
     pub fn size(&self) -> usize {
         let cells = (0..self.table().columns.len()).map(|column| match self.cell(column) {
             CellRef::Null | CellRef::Int(_) => 8,
@@ -208,19 +208,19 @@ impl fmt::Debug for dyn AnyRow {
     }
 }
 
-/// A row as a type of its own.
+/// A row of a static type.
 pub trait Row: AnyRow + Clone + Default {
     /// Its table.
     const TABLE: &'static Table;
 }
 
-/// What a row is; `None` where there is none.
+/// The state of a row; `None` when it does not exist.
 pub type State = Option<Arc<dyn AnyRow>>;
 
-/// All rows of a table that is kept whole.
+/// All rows of a table that is kept whole in memory.
 pub type WholeTable = Arc<[Arc<dyn AnyRow>]>;
 
-/// Downcasts a row; `None` when it is another table's.
+/// Downcasts a row; returns `None` when it is a row of another table.
 pub fn typed<R: Row>(row: &Arc<dyn AnyRow>) -> Option<Arc<R>> {
     Arc::clone(row).into_any().downcast().ok()
 }

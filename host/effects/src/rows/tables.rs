@@ -5,17 +5,17 @@ use super::registered::Registered;
 use super::table::{RowId, Table};
 use crate::key::Key;
 
-/// The tables that a host knows, by name. Cheap to copy.
+/// The tables of a host, by name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Tables(Arc<BTreeMap<&'static str, Registered>>);
 
-/// Two tables have one name.
+/// The error for two tables of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("two tables are called `{0}`")]
 pub struct SecondTable(pub &'static str);
 
 impl Tables {
-    /// These tables.
+    /// Creates a set of tables.
     ///
     /// # Errors
     /// [`SecondTable`].
@@ -30,7 +30,7 @@ impl Tables {
         Ok(Self(Arc::new(known)))
     }
 
-    /// One table.
+    /// Creates a set of one table.
     pub fn only(registered: Registered) -> Self {
         Self(Arc::new(BTreeMap::from([(
             registered.table.name,
@@ -38,17 +38,17 @@ impl Tables {
         )])))
     }
 
-    /// The table of this name.
+    /// Returns the table of this name.
     pub fn get(&self, name: &str) -> Option<&'static Table> {
         self.registered(name).map(|registered| registered.table)
     }
 
-    /// The table of this name, with its rules.
+    /// Returns the table of this name, with its rules.
     pub fn registered(&self, name: &str) -> Option<&Registered> {
         self.0.get(name)
     }
 
-    /// Names a row; `None` when its table is not known.
+    /// Returns the identity of a row; `None` when its table is unknown.
     pub fn row(&self, table: &str, key: &Key) -> Option<RowId> {
         Some(RowId {
             table: self.get(table)?,

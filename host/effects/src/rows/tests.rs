@@ -48,7 +48,7 @@ fn row(note: Note) -> State {
     Some(Arc::new(note))
 }
 
-/// A database: what a commit has written, and how far it got.
+/// A database: the rows that commits wrote, and its mark.
 #[derive(Default)]
 struct Database {
     rows: Vec<Note>,
@@ -131,7 +131,7 @@ fn a_row_that_is_acknowledged_while_it_is_fetched_stays_as_it_is() {
     let (mut overlay, mut database) = (Overlay::new(0), Database::default());
     put(&mut overlay, note("a", 1));
     database.commit(&mut overlay);
-    // The cache holds one row at the most, so another one drives it out.
+    // The cache holds at most one row, so another one evicts it.
     put(&mut overlay, note("b", 0));
     database.commit(&mut overlay);
     let mut asked = draft();
@@ -148,7 +148,7 @@ fn a_row_that_is_acknowledged_while_it_is_fetched_stays_as_it_is() {
     assert!(overlay.is_current(&fetching));
     overlay.accept(&fetched);
     asked.answered(fetching, fetched);
-    // What was fetched is what the row was before.
+    // The fetched row is the one before the change.
     assert_eq!(number(&mut overlay, &mut asked, "a"), None);
     overlay.accept(&database.fetch(asked.take_wants()));
     assert_eq!(number(&mut overlay, &mut asked, "a"), Some(2));
@@ -189,7 +189,7 @@ fn a_scan_sees_what_changed_before_and_after_the_look_at_the_database() {
         ids.sort();
         Ok((ids.concat(), all[&Vec::new()]))
     };
-    // Selects and counts are asked for one after the other.
+    // Selects and counts are requested one after the other.
     for _ in 0..2 {
         assert!(run(&mut overlay, &mut asked, scan).is_err());
         let fetching = overlay.begin_fetch();
@@ -200,7 +200,7 @@ fn a_scan_sees_what_changed_before_and_after_the_look_at_the_database() {
         run(&mut overlay, &mut asked, scan).unwrap(),
         ("abc".to_owned(), 3)
     );
-    // One is acknowledged since, one is pending, one is gone.
+    // Since the fetch one was acknowledged, one is dirty, one was removed.
     let id = |id: &str| RowId::of::<Note>(id);
     overlay.set(id("a"), row(note("a", 1)), row(note("a", 7)));
     put(&mut overlay, note("d", 1));
@@ -268,7 +268,7 @@ fn the_cache_drops_the_rows_that_were_used_longest_ago_and_never_those_that_are_
         .collect();
     assert!((3..30).contains(&known.len()), "{known:?}");
     assert_eq!(known.last(), Some(&&ids[99]));
-    // One that is used stays when others come.
+    // A row that is used stays in the cache when others are added.
     let used = known[0].clone();
     for number_of in 0..known.len() {
         assert!(number(&mut overlay, &mut draft(), &used).is_some());

@@ -1,4 +1,4 @@
-//! Applying a change backwards: an inverse is a change like any other.
+//! Undoes a change by applying its inverse to the rows.
 
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::value::Object;
@@ -10,11 +10,11 @@ use super::view::{Rows, Stop};
 use super::{Cell, Text};
 use crate::effect::Change;
 
-/// Takes a change back: moves counters the other way, and restores a row only while it is what the flow wrote.
+/// Undoes a change: subtracts from counters, and restores a row only while it equals what the flow wrote (compare-and-set).
 ///
 /// # Errors
-/// `UndoRefused` when a row changed since, or its table says no; the table's own error of a counter that cannot hold the sum;
-/// [`Stop::Missing`].
+/// `UndoRefused` when a row changed since or the table's rule refuses; the table's own error for a counter that cannot hold the
+/// sum; [`Stop::Missing`].
 pub fn undo(rows: &mut Rows<'_>, tables: &Tables, change: &Change) -> Result<(), Stop> {
     match change {
         Change::Count { table, key, by } => {
@@ -46,7 +46,7 @@ pub fn undo(rows: &mut Rows<'_>, tables: &Tables, change: &Change) -> Result<(),
 
 fn registered<'t>(tables: &'t Tables, table: &str) -> Result<&'t Registered, Stop> {
     tables.registered(table).ok_or_else(|| {
-        let message = format!("no domain that this program has knows the table `{table}`");
+        let message = format!("no domain of this program has the table `{table}`");
         TaskError::host(HostErrorKind::UndoRefused, message).into()
     })
 }
@@ -78,12 +78,12 @@ fn row(
     }
 }
 
-/// Writes columns of a row, which is made when it is not there.
+/// Writes columns of a row, which is created when it does not exist.
 fn put(rows: &mut Rows<'_>, inverse: &Inverse<'_>, columns: &Object) -> Result<(), Stop> {
     let (id, table) = (inverse.id, inverse.id.table);
     let wrong = |column: &str| {
         inverse.refused(format_args!(
-            "cannot be restored: `{column}` is no column, or cannot hold what it held"
+            "cannot be restored: the column `{column}` does not exist, or cannot hold its old value"
         ))
     };
     let mut row = match inverse.found {
@@ -99,7 +99,7 @@ fn put(rows: &mut Rows<'_>, inverse: &Inverse<'_>, columns: &Object) -> Result<(
     Ok(())
 }
 
-/// An empty row with a key.
+/// Creates an empty row with a key.
 fn blank(id: &RowId) -> Result<Box<dyn AnyRow>, &'static str> {
     let mut row = (id.table.blank)();
     for (at, text) in id.key.0.iter().enumerate() {

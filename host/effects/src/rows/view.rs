@@ -14,12 +14,12 @@ use super::{Cell, CellRef, Text};
 use crate::effect::{Caller, Change};
 use crate::key::Key;
 
-/// Why an effect or a look-up ended early.
+/// Why an effect or a look-up stopped early.
 #[derive(Debug)]
 pub enum Stop {
-    /// A rule says no. Nothing of the effect stays but what was [kept](Rows::keep).
+    /// A rule refused it. Only changes that were [kept](Rows::keep) stay.
     Refused(TaskError),
-    /// Rows are needed that are not in memory: it is to run again when they are.
+    /// It needs rows that are not in memory, and must run again once they are.
     Missing,
 }
 
@@ -29,19 +29,19 @@ impl From<TaskError> for Stop {
     }
 }
 
-/// What stays the same when an effect runs again for rows that were missing: its time, its new ids, what it was answered.
+/// The state that an effect keeps when it runs again for missing rows: its time, its new ids, the fetched answers.
 #[derive(Debug)]
 pub struct Draft {
     now: Timestamp,
     ids: Vec<Text>,
-    /// How many of `ids` this run has handed out.
+    /// How many of `ids` this run has used.
     used: usize,
     answers: Vec<(Fetching, Fetched)>,
     wants: Wants,
 }
 
 impl Draft {
-    /// A draft of something that is asked now.
+    /// Creates the draft of an effect or look-up that is requested at `now`.
     pub fn new(now: Timestamp) -> Self {
         Self {
             now,
@@ -52,51 +52,51 @@ impl Draft {
         }
     }
 
-    /// When this was asked.
+    /// Returns the time of the request.
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// What was missing in the last run; empty when nothing was.
+    /// Takes what was missing in the last run; empty when nothing was.
     pub fn take_wants(&mut self) -> Wants {
         std::mem::take(&mut self.wants)
     }
 
-    /// Adds what was fetched.
+    /// Adds a fetched answer.
     pub fn answered(&mut self, fetching: Fetching, fetched: Fetched) {
         self.answers.push((fetching, fetched));
     }
 }
 
-/// What the rules of one effect, or of one look-up, see and change: rows, the time, new ids, the caller.
+/// The interface of the rules of one effect or look-up: rows, the time, new ids, the caller.
 pub struct Rows<'a> {
     overlay: &'a mut Overlay,
     draft: &'a mut Draft,
     by: Caller<'a>,
-    /// The rows that the flow made or changed.
+    /// The rows that the flow created or changed.
     made: &'a Made,
     services: &'a Services,
     log: Vec<Before>,
-    /// How much of `log` stays when the effect is refused.
+    /// The length of the part of `log` that stays when the effect is refused.
     kept: usize,
     changes: Vec<Change>,
     denied: Vec<(&'static str, String)>,
 }
 
-/// The names of the rows that a flow made or changed, in order.
+/// The rows that a flow created or changed, in order.
 pub type Made = LinkedHashSet<RowId>;
 
-/// What an effect did besides its answer.
+/// What a run of rules recorded besides its answer; not committed yet.
 #[derive(Debug, Default)]
-pub struct Done {
+pub struct RunRecord {
     /// Its changes, in order.
     pub changes: Vec<Change>,
-    /// Things of others that were named: kind and id.
+    /// Rows of other projects or flows that the caller named: kind and id.
     pub denied: Vec<(&'static str, String)>,
 }
 
 impl<'a> Rows<'a> {
-    /// The rows of `overlay`, for one run of what `draft` is the draft of.
+    /// Creates the interface for one run of the effect or look-up of `draft`.
     pub fn new(
         overlay: &'a mut Overlay,
         draft: &'a mut Draft,
@@ -105,7 +105,7 @@ impl<'a> Rows<'a> {
         services: &'a Services,
     ) -> Self {
         draft.used = 0;
-        // Somebody else may have written since.
+        // Drops answers that are stale, because another process may have written since.
         draft
             .answers
             .retain(|(fetching, _)| overlay.is_current(fetching));
@@ -122,11 +122,11 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Runs rules to their end: their changes stay when they succeed.
+    /// Runs rules; their changes stay if they succeed, and are reverted otherwise except for those [kept](Self::keep).
     pub fn run<T>(
         mut self,
         rules: impl FnOnce(&mut Self) -> Result<T, Stop>,
-    ) -> (Result<T, Stop>, Done) {
+    ) -> (Result<T, Stop>, RunRecord) {
         let result = rules(&mut self);
         let from = match &result {
             Ok(_) => self.log.len(),
@@ -134,36 +134,36 @@ impl<'a> Rows<'a> {
             Err(Stop::Missing) => 0,
         };
         self.overlay.take_back(self.log.drain(from..));
-        let mut done = Done {
+        let mut done = RunRecord {
             changes: self.changes,
             denied: self.denied,
         };
         match &result {
             Ok(_) => {}
             Err(Stop::Refused(_)) => done.changes.clear(),
-            Err(Stop::Missing) => done = Done::default(),
+            Err(Stop::Missing) => done = RunRecord::default(),
         }
         (result, done)
     }
 
-    // ---- Who asks, and when ----------------------------------------------------------------------------------------
+    // ---- Caller and time -------------------------------------------------------------------------------------------
 
-    /// On whose behalf.
+    /// Returns the caller.
     pub fn by(&self) -> Caller<'a> {
         self.by
     }
 
-    /// When this was asked.
+    /// Returns the time of the request.
     pub fn now(&self) -> Timestamp {
         self.draft.now
     }
 
-    /// What the domains of the host brought along for their rules.
+    /// Returns the services that the host's domains registered for their rules.
     pub fn services(&self) -> &'a Services {
         self.services
     }
 
-    /// A new id: a UUID of version 7.
+    /// Returns a new id: a UUID of version 7.
     pub fn new_id(&mut self) -> Text {
         let draft = &mut *self.draft;
         if draft.used == draft.ids.len() {
@@ -179,19 +179,19 @@ impl<'a> Rows<'a> {
 
     // ---- Reading ---------------------------------------------------------------------------------------------------
 
-    /// The row of `R`'s table with this key.
+    /// Returns the row of `R`'s table with this key.
     ///
     /// # Errors
-    /// [`Stop::Missing`] when nobody knows.
+    /// [`Stop::Missing`] when it is not in memory.
     pub fn get<R: Row>(&mut self, key: impl Into<Key>) -> Result<Option<Arc<R>>, Stop> {
         let row = self.get_any(&RowId::of::<R>(key))?;
         Ok(row.as_ref().and_then(typed))
     }
 
-    /// A row of any table.
+    /// Returns a row of any table.
     ///
     /// # Errors
-    /// [`Stop::Missing`] when nobody knows.
+    /// [`Stop::Missing`] when it is not in memory.
     pub fn get_any(&mut self, id: &RowId) -> Result<State, Stop> {
         match self.overlay.get(id) {
             Some(state) => Ok(state),
@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Asks for rows that will be needed, so that those which are missing are fetched together.
+    /// Requests rows that will be needed, so that the missing ones are fetched together.
     ///
     /// # Errors
     /// [`Stop::Missing`] when any is missing.
@@ -222,7 +222,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// All rows of a table that is kept whole: one that operators change, and no flow.
+    /// Returns all rows of a table that is kept whole: one that operators change and flows do not.
     ///
     /// # Errors
     /// [`Stop::Missing`] when they are not in memory.
@@ -234,7 +234,7 @@ impl<'a> Rows<'a> {
         Ok(rows.iter().filter_map(typed).collect())
     }
 
-    /// The first row of a table that is kept whole of which `is_it` is true.
+    /// Returns the first row for which `is_it` is true, of a table that is kept whole.
     ///
     /// # Errors
     /// [`Stop::Missing`] when they are not in memory.
@@ -246,10 +246,10 @@ impl<'a> Rows<'a> {
         Ok(rows.iter().filter_map(typed::<R>).find(|row| is_it(row)))
     }
 
-    /// The rows of `R`'s table that a scan finds in the database, corrected by those that changed in memory.
+    /// Returns the rows of `R`'s table that a scan finds in the database, corrected by the rows that changed in memory.
     ///
     /// # Errors
-    /// [`Stop::Missing`] when the database was not asked.
+    /// [`Stop::Missing`] when the database has not been queried.
     pub fn select<R: Row>(
         &mut self,
         scan: &'static Scan<R>,
@@ -274,10 +274,10 @@ impl<'a> Rows<'a> {
             .collect())
     }
 
-    /// What a tally finds in the database, corrected by the rows that changed in memory.
+    /// Returns the counts that a tally finds in the database, corrected by the rows that changed in memory.
     ///
     /// # Errors
-    /// [`Stop::Missing`] when the database was not asked.
+    /// [`Stop::Missing`] when the database has not been queried.
     pub fn count<R: Row>(
         &mut self,
         tally: &'static Tally<R>,
@@ -302,7 +302,7 @@ impl<'a> Rows<'a> {
         for (base, now) in self.overlay.changes_since(seen, R::TABLE) {
             for (row, number) in [(base, -1), (now, 1)] {
                 let row = row.as_ref().and_then(typed::<R>);
-                // A tally that changes names no row of another table.
+                // A tally whose groups change does not depend on rows of other tables.
                 let group = row.and_then(|row| (tally.group)(&row, &count.parameters, &|_| None));
                 if let Some(group) = group {
                     *groups.entry(group).or_default() += number;
@@ -312,7 +312,7 @@ impl<'a> Rows<'a> {
         Ok(groups)
     }
 
-    /// The rows of `R`'s table that this flow made or changed and that are there.
+    /// Returns the existing rows of `R`'s table that this flow created or changed.
     ///
     /// # Errors
     /// [`Stop::Missing`] when one is not in memory.
@@ -331,7 +331,7 @@ impl<'a> Rows<'a> {
 
     // ---- Changing --------------------------------------------------------------------------------------------------
 
-    /// Adds a row under a key that is new.
+    /// Inserts a row under a new key.
     pub fn insert<R: Row>(&mut self, row: R) -> Arc<R> {
         let row = Arc::new(row);
         let any: Arc<dyn AnyRow> = Arc::clone(&row) as _;
@@ -339,7 +339,7 @@ impl<'a> Rows<'a> {
         row
     }
 
-    /// Puts a changed row in the place of one that was looked at.
+    /// Replaces a row that was read with a changed one.
     pub fn update<R: Row>(&mut self, old: &Arc<R>, new: R) -> Arc<R> {
         let (old, new): (Arc<dyn AnyRow>, _) = (Arc::clone(old) as _, Arc::new(new));
         let any: Arc<dyn AnyRow> = Arc::clone(&new) as _;
@@ -347,7 +347,7 @@ impl<'a> Rows<'a> {
         new
     }
 
-    /// Removes a row that was looked at.
+    /// Removes a row that was read.
     pub fn remove<R: Row>(&mut self, old: &Arc<R>) {
         let old: Arc<dyn AnyRow> = Arc::clone(old) as _;
         self.set(old.id(), Some(old), None);
@@ -359,10 +359,10 @@ impl<'a> Rows<'a> {
         self.log.push(before);
     }
 
-    /// Moves counters of a row that is there: column -> what is added.
+    /// Adds to counters of an existing row: column -> amount.
     ///
     /// # Errors
-    /// The table's own when the row is gone, or a counter cannot hold the sum; [`Stop::Missing`].
+    /// The table's own when the row does not exist or a counter cannot hold the sum; [`Stop::Missing`].
     pub fn count_by<'c>(
         &mut self,
         id: &RowId,
@@ -391,24 +391,24 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// What was changed so far is a repair: it stays when the effect is refused.
+    /// Marks the changes so far as a repair, which stays when the effect is refused.
     pub fn keep(&mut self) {
         self.kept = self.log.len();
     }
 
-    // ---- Noting ----------------------------------------------------------------------------------------------------
+    // ---- Recording -------------------------------------------------------------------------------------------------
 
-    /// Notes a change, for the journal.
+    /// Records a change for the journal.
     pub fn note(&mut self, change: Change) {
         self.changes.push(change);
     }
 
-    /// The changes that were noted so far, in order.
+    /// Returns the changes recorded so far, in order.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
-    /// Notes that the caller named something of another's.
+    /// Records that the caller named a row of another project or flow.
     pub fn deny(&mut self, kind: &'static str, id: impl Into<String>) {
         self.denied.push((kind, id.into()));
     }

@@ -8,7 +8,7 @@ use cairn_store::Store;
 
 use super::Flow;
 
-/// What a flow is made of.
+/// Builder of a [`Flow`].
 pub struct FlowBuilder {
     id: FlowId,
     name: String,
@@ -32,50 +32,50 @@ impl FlowBuilder {
         }
     }
 
-    /// The id it gets, instead of a new one.
+    /// Sets the flow's id; without this call it gets a new one.
     #[must_use]
     pub fn id(mut self, id: FlowId) -> Self {
         self.id = id;
         self
     }
 
-    /// On whose behalf it runs.
+    /// Sets the identity on whose behalf the flow runs.
     #[must_use]
     pub fn requester(mut self, requester: impl Into<Arc<Identity>>) -> Self {
         self.requester = requester.into();
         self
     }
 
-    /// What it is asked to do.
+    /// Sets the request that the tasks read.
     #[must_use]
     pub fn request(mut self, request: impl Into<Arc<Value>>) -> Self {
         self.request = request.into();
         self
     }
 
-    /// The plan it is built from, kept in the store.
+    /// Sets the digest of the stored plan that the flow is built from.
     #[must_use]
     pub fn plan(mut self, plan: Digest) -> Self {
         self.plan = Some(plan);
         self
     }
 
-    /// The key it is asked for under. Another flow of the project with it does not start while the key is kept, and ends with
-    /// [`StoreError::KeyTaken`](cairn_store::StoreError::KeyTaken).
+    /// Sets the idempotency key. While the store keeps the key, another flow of the project with the same key does not start,
+    /// and ends with [`StoreError::KeyTaken`](cairn_store::StoreError::KeyTaken).
     #[must_use]
     pub fn key(mut self, key: Key) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// Flows that are rolled back after this one, in this order.
+    /// Adds flows that are rolled back after this one, in this order.
     #[must_use]
     pub fn parents(mut self, parents: impl IntoIterator<Item = Flow>) -> Self {
         self.parents.extend(parents);
         self
     }
 
-    /// The flow, without tasks, in PENDING. Nothing is written before it starts.
+    /// Builds the flow in PENDING, without tasks. Nothing is written before it starts.
     pub fn build(self, store: Arc<dyn Store>) -> Flow {
         let history = History::new(
             self.name,

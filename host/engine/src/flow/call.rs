@@ -10,7 +10,7 @@ use cairn_store::Caller;
 
 use super::Inner;
 
-/// What a task is offered during one call: the flow's store, confined to that call.
+/// The [`Context`] of one call: the flow's store, restricted to that call.
 pub(super) struct Call {
     pub(super) id: CallId,
     pub(super) flow: Arc<Inner>,
@@ -105,7 +105,7 @@ impl Context for Call {
 }
 
 impl Inner {
-    pub(super) fn live(&self) -> parking_lot::MutexGuard<'_, super::Live> {
+    pub(super) fn live(&self) -> parking_lot::MutexGuard<'_, super::LiveState> {
         self.live.lock()
     }
 }

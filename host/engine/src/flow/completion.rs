@@ -2,7 +2,7 @@ use cairn_store::WhenDurable;
 
 use super::{Flow, FlowError};
 
-/// The result of an operation, which may not be on disk yet. Wait for that before it is told to a caller.
+/// The result of an operation that may not be durable yet. Wait until it is before reporting it to a caller.
 #[must_use = "the result of the operation is not on disk yet: wait for that"]
 pub struct Completion {
     flow: Flow,
@@ -34,7 +34,7 @@ impl Completion {
         settled(self.result, durable.map_err(FlowError::from))
     }
 
-    /// Tells what [`wait`](Self::wait) would return, when it is on disk; no thread is held up until then.
+    /// Calls `tell` with what [`wait`](Self::wait) would return, once it is durable. Blocks no thread until then.
     pub fn then(self, tell: impl FnOnce(Result<(), FlowError>) + Send + 'static) {
         let Self { flow, result } = self;
         let (store, id) = (flow.0.store.clone(), flow.0.id);
@@ -42,7 +42,7 @@ impl Completion {
             id,
             WhenDurable::new(move |durable| {
                 tell(settled(result, durable.map_err(FlowError::from)));
-                // The last handle goes after whoever was told has had its look.
+                // Keeps the flow alive until `tell` has returned.
                 drop(flow);
             }),
         );

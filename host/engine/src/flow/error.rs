@@ -4,7 +4,7 @@ use cairn_model::error::{Cause, TaskError};
 use cairn_model::id::TaskId;
 use cairn_store::StoreError;
 
-/// Why an operation on a flow did not do what it says.
+/// The error of an operation on a flow.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
@@ -30,7 +30,7 @@ pub enum FlowError {
     /// There is no incomplete rollback to be accepted.
     #[error("the flow's rollback is not incomplete: there is nothing to accept")]
     NothingToAccept,
-    /// No runner has this uuid.
+    /// No task of the flow has this id.
     #[error("no task {0} in this flow")]
     UnknownTask(TaskId),
     /// A required input has no provider.
@@ -39,12 +39,12 @@ pub enum FlowError {
     /// A task failed, and the flow was rolled back.
     #[error("{0}")]
     Failed(Box<Cause>),
-    /// The store failed: what the flow did last is gone, or cannot be written.
+    /// The store failed: the flow's last changes are lost, or cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The first thing that is left, and how many more there are.
+/// Names the first object that is left, and counts the others.
 fn named(left: &[Left]) -> String {
     let Some(first) = left.first() else {
         return "nothing".to_owned();

@@ -4,12 +4,12 @@ mod builder;
 mod call;
 mod completion;
 mod error;
+mod flow_task;
 mod guard;
 mod notifier;
 mod recover;
 mod resumer;
 mod run;
-mod runner;
 mod unwind;
 
 pub use builder::FlowBuilder;
@@ -32,38 +32,38 @@ use cairn_model::clock::Timestamp;
 use cairn_model::id::{FlowId, TaskId};
 use cairn_model::retry::Retry;
 use cairn_model::value::Value;
-use cairn_sandbox::check::Checks;
+use cairn_sandbox::admission::Admission;
 use cairn_store::Store;
 
-use runner::Runner;
+use flow_task::FlowTask;
 
-/// How a task stands in a flow.
+/// Options of a task in a flow.
 #[derive(Clone, Debug, Default)]
 pub struct TaskOptions {
-    /// What it is called in this flow; the name of its [`TaskSpec`](cairn_effects::task::TaskSpec) when `None`.
+    /// The task's name in this flow; the name of its [`TaskSpec`](cairn_effects::task::TaskSpec) when `None`.
     pub name: Option<String>,
-    /// How often its call is tried.
+    /// Retries of its call.
     pub call: Retry,
-    /// How often its revert is tried.
+    /// Retries of its revert.
     pub revert: Retry,
-    /// Its id, when it is known from a journal.
+    /// Its id in the journal; a new one when `None`.
     pub id: Option<TaskId>,
 }
 
-/// What a finished task returned.
+/// The result of a finished task.
 #[derive(Clone, Debug)]
 pub struct TaskResult {
     /// The task.
     pub task: TaskId,
     /// Its name.
     pub name: String,
-    /// What it returned.
+    /// The returned value.
     pub result: Arc<Value>,
 }
 
 /// A handle to a flow; clones are the same flow.
 ///
-/// Every operation may be called from any thread, and from the flow's own tasks and listeners, who get
+/// Every operation may be called from any thread, and from the flow's own tasks and listeners, which get
 /// [`FlowError::InvalidState`] where it is not allowed.
 #[derive(Clone)]
 pub struct Flow(Arc<Inner>);
@@ -71,32 +71,33 @@ pub struct Flow(Arc<Inner>);
 struct Inner {
     id: FlowId,
     store: Arc<dyn Store>,
-    live: Mutex<Live>,
-    /// Told when the flow is interrupted.
+    live: Mutex<LiveState>,
+    /// Notified when the flow is interrupted.
     interrupted: Condvar,
     flow_notifier: Notifier<FlowState, FlowNotice>,
     task_notifier: Notifier<TaskState, TaskNotice>,
 }
 
-struct Live {
+/// The state of a flow in memory: its history, and what the journal does not hold.
+struct LiveState {
     history: History,
-    runners: Vec<Arc<Runner>>,
-    /// Runners that were started, removed ones too: the accumulator's tasks.
-    started: HashMap<TaskId, Arc<Runner>>,
+    flow_tasks: Vec<Arc<FlowTask>>,
+    /// FlowTask of started tasks, including removed ones: the accumulator's tasks.
+    started: HashMap<TaskId, Arc<FlowTask>>,
     parents: Vec<Flow>,
     resumer: Option<Arc<dyn Resumer>>,
-    /// What is asked before the first task.
-    checks: Option<Arc<Checks>>,
+    /// Admission checks before the first task.
+    admission: Option<Arc<Admission>>,
     /// Whether the first event is in the journal.
     journalled: bool,
-    /// Inside `run` or `rollback`.
+    /// A thread is inside `run` or `rollback`.
     inside: bool,
-    /// A run got as far as its tasks, and the next one goes on after it.
+    /// A run has reached its tasks. The next run continues it, and does not ask the resumer.
     left_off: bool,
 }
 
 impl Flow {
-    /// A flow of this name.
+    /// Starts building a flow with this name.
     pub fn builder(name: impl Into<String>) -> FlowBuilder {
         FlowBuilder::new(name.into())
     }
@@ -108,18 +109,18 @@ impl Flow {
         parents: Vec<Self>,
         journalled: bool,
     ) -> Self {
-        // Who was recovered had left off where its journal ends.
+        // A recovered flow continues where its journal ends.
         let left_off = journalled && !history.tasks.is_empty();
         Self(Arc::new(Inner {
             id,
             store,
-            live: Mutex::new(Live {
+            live: Mutex::new(LiveState {
                 history,
-                runners: Vec::new(),
+                flow_tasks: Vec::new(),
                 started: HashMap::new(),
                 parents,
                 resumer: None,
-                checks: None,
+                admission: None,
                 journalled,
                 inside: false,
                 left_off,
@@ -130,51 +131,51 @@ impl Flow {
         }))
     }
 
-    /// Its id.
+    /// Returns the flow's id.
     pub fn id(&self) -> FlowId {
         self.0.id
     }
 
-    /// Its name.
+    /// Returns the flow's name.
     pub fn name(&self) -> String {
         self.0.live().history.name.clone()
     }
 
-    /// Its state.
+    /// Returns the flow's state.
     pub fn state(&self) -> FlowState {
         self.0.live().history.state
     }
 
-    /// What happened to it so far.
+    /// Returns a copy of the flow's history.
     pub fn history(&self) -> History {
         self.0.live().history.clone()
     }
 
-    /// Reads what happened to it so far. The flow stands still meanwhile.
+    /// Reads the flow's history without a copy. The flow is locked meanwhile.
     pub fn with_history<T>(&self, read: impl FnOnce(&History) -> T) -> T {
         read(&self.0.live().history)
     }
 
-    /// Who is told of its states.
+    /// Returns the notifier of the flow's states.
     pub fn notifier(&self) -> &Notifier<FlowState, FlowNotice> {
         &self.0.flow_notifier
     }
 
-    /// Who is told of its tasks' states.
+    /// Returns the notifier of the tasks' states.
     pub fn task_notifier(&self) -> &Notifier<TaskState, TaskNotice> {
         &self.0.task_notifier
     }
 
-    /// Its tasks, in order, with their names.
+    /// Returns the flow's tasks, in order, with their names.
     pub fn tasks(&self) -> Vec<(TaskId, Arc<str>)> {
         let live = self.0.live();
-        let runners = live.runners.iter();
-        runners
-            .map(|runner| (runner.id, Arc::clone(&runner.name)))
+        let flow_tasks = live.flow_tasks.iter();
+        flow_tasks
+            .map(|flow_task| (flow_task.id, Arc::clone(&flow_task.name)))
             .collect()
     }
 
-    /// What its finished tasks returned, in order of their first start.
+    /// Returns the results of finished tasks, in order of their first start.
     pub fn results(&self) -> Vec<TaskResult> {
         let live = self.0.live();
         let finished = live.history.tasks.iter().filter_map(|task| {
@@ -187,28 +188,29 @@ impl Flow {
         finished.collect()
     }
 
-    /// What one task returned; `None` until it has.
+    /// Returns the result of one task; `None` until the task has one.
     pub fn result(&self, task: TaskId) -> Option<Arc<Value>> {
         self.0.live().history.task(task)?.result.clone()
     }
 
-    /// Whether a [fact](cairn_effects::domain::Fact) holds of this flow; the host keeps it until `reset`.
+    /// Returns whether a [fact](cairn_effects::domain::Fact) holds of this flow; the host keeps it until `reset`.
     pub fn fact(&self, name: &str) -> bool {
         self.0.live().history.fact(name)
     }
 
-    /// Whom to ask for finished tasks when the flow is run from its beginning.
+    /// Sets the resumer, which names finished tasks when the flow is run from its beginning.
     pub fn set_resumer(&self, resumer: Option<Arc<dyn Resumer>>) {
         self.0.live().resumer = resumer;
     }
 
-    /// What is asked before the first task, in STARTED; a flow that is denied goes to FAILURE, and nothing is reverted. Asked
-    /// again when the flow is taken up or resumed before a task of it has started. `reset` keeps it.
-    pub fn set_checks(&self, checks: Option<Arc<Checks>>) {
-        self.0.live().checks = checks;
+    /// Sets the admission checks, which run in STARTED before the first task. A denied flow goes to FAILURE, and nothing is
+    /// reverted. The checks run again when the flow is recovered or resumed before a task of it has started. `reset` keeps
+    /// them.
+    pub fn set_admission(&self, admission: Option<Arc<Admission>>) {
+        self.0.live().admission = admission;
     }
 
-    /// Appends a task, and returns the uuid under which its result will be found.
+    /// Appends a task, and returns the id under which its result is found.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] while the flow runs.
@@ -216,7 +218,7 @@ impl Flow {
         self.add_with(task, TaskOptions::default())
     }
 
-    /// [`add`](Self::add), with options.
+    /// Appends a task with options; otherwise as [`add`](Self::add).
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] while the flow runs.
@@ -225,7 +227,7 @@ impl Flow {
         Ok(live.push(task, options))
     }
 
-    /// Appends tasks in order, and returns their uuids.
+    /// Appends tasks in order, and returns their ids.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] while the flow runs; then none is added.
@@ -240,19 +242,22 @@ impl Flow {
             .collect())
     }
 
-    /// Drops a task. Where the flow left off stays; a started task is still reverted.
+    /// Removes a task. The flow continues where it stopped; a removed task that was started is still reverted.
     ///
     /// # Errors
     /// [`FlowError::UnknownTask`]; [`FlowError::InvalidState`] while the flow runs.
     pub fn remove(&self, task: TaskId) -> Result<(), FlowError> {
         let mut live = self.outside("remove")?;
-        let index = live.runners.iter().position(|runner| runner.id == task);
+        let index = live
+            .flow_tasks
+            .iter()
+            .position(|flow_task| flow_task.id == task);
         let index = index.ok_or(FlowError::UnknownTask(task))?;
-        live.runners.remove(index);
+        live.flow_tasks.remove(index);
         Ok(())
     }
 
-    /// Stops the flow: the task in hand finishes and the next one does not start. While the flow reverts, nothing changes.
+    /// Interrupts the flow: the running task finishes and the next one does not start. Has no effect while the flow reverts.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] when it has not started or has ended.
@@ -282,7 +287,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Makes an interrupted flow ready to go on where it left off.
+    /// Returns an interrupted flow to PENDING, so that it continues where it stopped.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] in any other state.
@@ -304,12 +309,12 @@ impl Flow {
         Ok(())
     }
 
-    /// Makes the flow as new: results, accumulator, listeners, resumer and the fact of committed quota are gone; its tasks stay.
-    /// What a success or a rollback left stands for good, and every later verdict names it.
+    /// Resets the flow: drops results, accumulator, listeners, resumer and facts, and keeps its tasks.
+    /// Effects that a success or a rollback left remain, and every later verdict names them.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] inside `run`; [`FlowError::EffectsStand`] when an interrupted or failed flow has
-    /// effects that nobody has undone.
+    /// effects that were not undone.
     pub fn reset(&self) -> Result<(), FlowError> {
         self.reset_when(|history| match history.state {
             FlowState::Interrupted | FlowState::Failure if history.effects_stand() => {
@@ -319,7 +324,7 @@ impl Flow {
         })
     }
 
-    /// [`reset`](Self::reset) of a flow that left nothing, so that nothing is forgotten with it.
+    /// Resets a flow that left nothing, so that no remaining effect is forgotten; otherwise as [`reset`](Self::reset).
     ///
     /// # Errors
     /// Besides those of [`reset`](Self::reset): [`FlowError::EffectsStand`] in every state; [`FlowError::Unreverted`] when the
@@ -363,7 +368,7 @@ impl Flow {
             }
             self.record(&mut live, events)?;
         }
-        // Listeners go with the rest: nobody is told of a reset.
+        // Listeners are removed too, so none is notified of a reset.
         self.0.flow_notifier.clear();
         self.0.task_notifier.clear();
         live.resumer = None;
@@ -372,13 +377,13 @@ impl Flow {
         Ok(())
     }
 
-    // ---- What the operations are made of ------------------------------------------------------------------------
+    // ---- Parts of the operations ----------------------------------------------------------------------------------
 
-    /// The live state, while nobody is inside `run` or `rollback`.
+    /// Locks the live state, unless a thread is inside `run` or `rollback`.
     fn outside(
         &self,
         operation: &'static str,
-    ) -> Result<parking_lot::MutexGuard<'_, Live>, FlowError> {
+    ) -> Result<parking_lot::MutexGuard<'_, LiveState>, FlowError> {
         let live = self.0.live();
         if live.inside {
             return Err(live.invalid(operation));
@@ -386,8 +391,8 @@ impl Flow {
         Ok(live)
     }
 
-    /// Writes events, and takes them in.
-    fn record(&self, live: &mut Live, events: Vec<Event>) -> Result<(), FlowError> {
+    /// Appends events to the journal, and applies them to the history.
+    fn record(&self, live: &mut LiveState, events: Vec<Event>) -> Result<(), FlowError> {
         let at = if live.journalled {
             self.0.store.append(self.0.id, &events)?
         } else {
@@ -397,9 +402,9 @@ impl Flow {
         Ok(())
     }
 
-    /// [`record`](Self::record), for whoever is inside: nobody waits for the store, which tells what went wrong at the next
-    /// effect, or at the end.
-    fn post(&self, live: &mut Live, events: impl Into<Arc<[Event]>>) {
+    /// [`record`](Self::record), for the thread inside the flow. Does not wait for the store, which reports an error at the
+    /// next effect, or at the end.
+    fn post(&self, live: &mut LiveState, events: impl Into<Arc<[Event]>>) {
         let events = events.into();
         let at = if live.journalled {
             self.0.store.post(self.0.id, &events)
@@ -410,7 +415,8 @@ impl Flow {
         live.take_in(at, &events);
     }
 
-    /// Changes the state, and tells of it, for whoever is inside. Nothing happens when that is the state already.
+    /// Changes the state and notifies listeners, for the thread inside the flow. Does nothing if the flow is in that state
+    /// already.
     fn change(&self, to: FlowState) {
         let from = {
             let mut live = self.0.live();
@@ -460,14 +466,14 @@ impl Flow {
             tracing::debug!(flow = %notice.flow.id(), task = %notice.name, state = %notice.state, "task");
             Ok(())
         };
-        // Listeners that were just made are registered nowhere yet.
+        // New listeners cannot be registered already.
         let _ = self.0.flow_notifier.register(None, Arc::new(flows));
         let _ = self.0.task_notifier.register(None, Arc::new(tasks));
     }
 }
 
-impl Live {
-    /// Events with the one before them that makes the flow.
+impl LiveState {
+    /// Prepends the event that creates the flow.
     fn with_first(&self, events: &[Event]) -> Vec<Event> {
         let mut journal = Vec::with_capacity(events.len() + 1);
         journal.push(self.history.created());
@@ -475,7 +481,7 @@ impl Live {
         journal
     }
 
-    /// Takes in events that were written.
+    /// Applies events that were written to the history.
     fn take_in(&mut self, at: Timestamp, events: &[Event]) {
         self.journalled = true;
         for event in events {
@@ -486,19 +492,19 @@ impl Live {
     /// Appends a task.
     fn push(&mut self, task: Arc<dyn Task>, options: TaskOptions) -> TaskId {
         let name = options.name.as_deref().unwrap_or(&task.spec().name);
-        let runner = Arc::new(Runner {
+        let flow_task = Arc::new(FlowTask {
             id: options.id.unwrap_or_else(TaskId::new),
             name: Arc::from(name),
             task,
             call: options.call,
             revert: options.revert,
         });
-        let id = runner.id;
-        // A task that the journal knows already is on the accumulator again.
+        let id = flow_task.id;
+        // A task that the journal knows is on the accumulator: it was started.
         if self.history.task(id).is_some() {
-            self.started.insert(id, Arc::clone(&runner));
+            self.started.insert(id, Arc::clone(&flow_task));
         }
-        self.runners.push(runner);
+        self.flow_tasks.push(flow_task);
         id
     }
 

@@ -8,10 +8,10 @@ use cairn_model::value::Value;
 
 use crate::flow::Flow;
 
-/// Whatever a listener says went wrong; it is logged and hurts nobody.
+/// Any error of a listener. It is logged, and has no other effect.
 pub type ListenerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A flow changed its state.
+/// A change of a flow's state.
 #[derive(Clone)]
 pub struct FlowNotice {
     /// The flow, which the listener may call back.
@@ -22,7 +22,7 @@ pub struct FlowNotice {
     pub old: FlowState,
 }
 
-/// A task of a flow changed its state.
+/// A change of a task's state.
 #[derive(Clone)]
 pub struct TaskNotice {
     /// The flow, which the listener may call back.
@@ -33,18 +33,18 @@ pub struct TaskNotice {
     pub name: Arc<str>,
     /// Its new state.
     pub state: TaskState,
-    /// What it returned, with [`TaskState::Success`].
+    /// Its result, with [`TaskState::Success`].
     pub result: Option<Arc<Value>>,
-    /// Why it failed, with [`TaskState::Failure`] and [`TaskState::RevertFailed`].
+    /// Its error, with [`TaskState::Failure`] and [`TaskState::RevertFailed`].
     pub error: Option<cairn_model::error::TaskError>,
 }
 
-/// Something that is told, inside the operation that changed the state and outside any lock. Told apart by identity of its `Arc`.
+/// Receives notices, inside the operation that changed the state and outside any lock. Compared by the identity of its `Arc`.
 pub trait Listener<N>: Send + Sync {
-    /// Is told.
+    /// Handles a notice.
     ///
     /// # Errors
-    /// Is logged.
+    /// Any; it is logged.
     fn notify(&self, notice: &N) -> Result<(), ListenerError>;
 }
 
@@ -57,18 +57,18 @@ where
     }
 }
 
-/// A listener that is registered for this state already.
+/// The listener is already registered for this state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this listener is registered for this state already; deregister it first")]
 pub struct AlreadyRegistered;
 
-/// Who is told of which state.
+/// Listeners and the states for which they are registered.
 pub struct Notifier<S, N> {
     listeners: Mutex<Vec<Registration<S, N>>>,
 }
 
 struct Registration<S, N> {
-    /// `None` is `*`.
+    /// `None` means every state.
     state: Option<S>,
     listener: Arc<dyn Listener<N>>,
 }
@@ -82,10 +82,10 @@ impl<S, N> Default for Notifier<S, N> {
 }
 
 impl<S: Copy + PartialEq + std::fmt::Debug, N> Notifier<S, N> {
-    /// Tells `listener` of `state`, or of every state with `None`.
+    /// Registers `listener` for `state`, or for every state with `None`.
     ///
     /// # Errors
-    /// [`AlreadyRegistered`] when it is registered for the same.
+    /// [`AlreadyRegistered`] when it is registered for the same state.
     pub fn register(
         &self,
         state: impl Into<Option<S>>,
@@ -103,7 +103,7 @@ impl<S: Copy + PartialEq + std::fmt::Debug, N> Notifier<S, N> {
         Ok(())
     }
 
-    /// Stops telling `listener` of `state`. Nothing happens when it is not registered for it.
+    /// Deregisters `listener` from `state`. Does nothing if it is not registered for it.
     pub fn deregister(&self, state: impl Into<Option<S>>, listener: &Arc<dyn Listener<N>>) {
         let state = state.into();
         self.lock()
@@ -114,7 +114,8 @@ impl<S: Copy + PartialEq + std::fmt::Debug, N> Notifier<S, N> {
         self.lock().clear();
     }
 
-    /// Tells those of `*` first, then the state's own, each once. The notice is made when there is somebody to tell.
+    /// Notifies the listeners of every state first, then those of `state`, each once. Creates the notice only if there is a
+    /// listener.
     pub(super) fn tell(&self, state: S, notice: impl FnOnce() -> N) {
         let mut told: Vec<Arc<dyn Listener<N>>> = Vec::new();
         {

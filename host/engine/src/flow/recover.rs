@@ -1,4 +1,4 @@
-//! Taking up a flow whose runner is gone: a host that died, or a batch that was lost.
+//! Recovery of a flow whose process died, or whose batch was lost.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use cairn_store::{Store, StoreError};
 
 use super::{Completion, Flow, FlowError};
 
-/// What recovery does with a flow that was going forward.
+/// How recovery treats a flow that was going forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// Rolls it back.
     Rollback,
-    /// Goes on with it; the task in hand is called again.
+    /// Continues it; the task that was running is called again.
     Resume,
-    /// Stops it where it is.
+    /// Interrupts it.
     Interrupt,
 }
 
 impl Flow {
-    /// A flow as its journal has it. Add its tasks, with the ids of the journal, before anything else.
+    /// Restores a flow from its journal. Add its tasks, with the ids of the journal, before any other operation.
     ///
     /// # Errors
     /// [`FlowError::Store`] when there is no such flow.
@@ -35,8 +35,8 @@ impl Flow {
         Ok(Self::from_history(id, store, history, Vec::new(), true))
     }
 
-    /// Takes up a flow that [`restore`](Self::restore) made: what the call in hand did is undone, then the flow goes on
-    /// or is rolled back. One that was reverting goes on reverting; one that waits or has ended stays as it is.
+    /// Recovers a flow that [`restore`](Self::restore) made: undoes the effects of the open call, then continues the flow or
+    /// rolls it back. A flow that was reverting continues reverting; one that waits or has ended stays as it is.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -44,7 +44,7 @@ impl Flow {
         self.recover_to_end(how).wait()
     }
 
-    /// [`recover`](Self::recover), without waiting for the disk.
+    /// Recovers the flow as [`recover`](Self::recover) does, without waiting for the disk.
     pub fn recover_to_end(&self, how: Recovery) -> Completion {
         Completion::new(self, self.recover_undurable(how))
     }
@@ -65,7 +65,7 @@ impl Flow {
         if let Some(task) = in_hand {
             self.undo_in_doubt(task)?;
         }
-        // A task had failed for good, also one that was in hand when the flow was interrupted; only the rollback is missing.
+        // A task had failed for good, also if the flow was interrupted meanwhile; only the rollback is missing.
         if state != Failure
             && let Some(cause) = failure
         {
@@ -85,7 +85,7 @@ impl Flow {
         }
     }
 
-    /// Goes on where the flow left off.
+    /// Continues an interrupted flow, or runs a pending one.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] unless it is PENDING or INTERRUPTED; else as [`run`](Self::run).
@@ -100,7 +100,8 @@ impl Flow {
         Completion::new(self, result)
     }
 
-    /// Interrupted, ready again and started, in one step: wherever the process dies, recovery knows that the flow is to go on.
+    /// Records INTERRUPTED, PENDING and STARTED in one append: wherever the process dies, recovery knows that the flow is to
+    /// continue.
     fn resume_undurable(&self) -> Result<(), FlowError> {
         use FlowState::{Interrupted, Pending, Started};
         let (changes, _inside) = {
@@ -123,7 +124,7 @@ impl Flow {
         self.run_started()
     }
 
-    /// Undoes what a call or revert did whose end is not known.
+    /// Undoes the effects of a call or revert whose end is unknown.
     fn undo_in_doubt(&self, newest: cairn_model::id::TaskId) -> Result<(), FlowError> {
         let open = {
             let live = self.0.live();
@@ -138,7 +139,7 @@ impl Flow {
                     .map(|task| (task.id, Phase::Call)),
             }
         };
-        // A refusal is reported when the task is reverted.
+        // A refused undo is reported when the task is reverted.
         match open {
             Some((task, Phase::Revert)) => self.undo_attempt(task).map(drop),
             Some((task, Phase::Call)) => self.undo(task, Phase::Call).map(drop),

@@ -6,12 +6,12 @@ use cairn_model::value::Value;
 
 use super::Flow;
 
-/// Names finished tasks and their results, so that a flow need not run them again.
+/// Reports finished tasks and their results, so that a flow does not run them again.
 pub trait Resumer: Send + Sync {
-    /// The finished ones of `order`, which is the flow's tasks with their names. The others are run.
+    /// Returns the finished tasks of `order`, which lists the flow's tasks with their names. The others are run.
     ///
     /// # Errors
-    /// The flow fails with it before anything ran: there is nothing to revert, and its parents are left alone.
+    /// The flow fails with it before any task runs: there is nothing to revert, and its parents are not rolled back.
     fn finished(
         &self,
         flow: &Flow,
@@ -19,7 +19,7 @@ pub trait Resumer: Send + Sync {
     ) -> Result<Vec<Finished>, TaskError>;
 }
 
-/// A task that a resumer names as finished.
+/// A task that a resumer reports as finished.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// The task.

@@ -1,4 +1,4 @@
-//! Running a flow: replay, call, stop.
+//! Runs a flow: replays finished tasks, calls the others, stops when interrupted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use cairn_model::id::{CallId, Phase, TaskId};
 use cairn_model::value::{Object, Value};
 
 use super::call::Call;
+use super::flow_task::{self, FlowTask};
 use super::guard::guard;
-use super::runner::{self, Runner};
 use super::unwind::Unwinding;
 use super::{Completion, Finished, Flow, FlowError};
 
-/// Resets the mark that somebody is inside a flow.
+/// Marks a flow as entered by a thread, until it is dropped.
 pub(super) struct Inside(Flow);
 
 impl Drop for Inside {
@@ -26,34 +26,34 @@ impl Drop for Inside {
     }
 }
 
-/// The tasks of a run, and how far it has come.
+/// The tasks of a run, and its progress.
 struct Course {
-    runners: Vec<Arc<Runner>>,
-    /// Of each runner.
+    flow_tasks: Vec<Arc<FlowTask>>,
+    /// One for each flow task.
     wiring: Vec<Wiring<TaskId>>,
     next: usize,
-    /// A task has failed, and the flow is rolled back.
+    /// The rollback, once a task has failed.
     unwinding: Option<Unwinding>,
 }
 
-/// A run between two of its tasks. Whoever drops it leaves the flow where it stands.
+/// A run that is paused between two tasks. Dropping it leaves the flow as it is.
 pub(crate) struct Run {
     flow: Flow,
     course: Course,
     inside: Inside,
 }
 
-/// Tells functions of tasks apart: that of one task in two flows of a plan is the same.
+/// Identifies a function of a task; two flows of a plan share the functions of their tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Callee {
-    /// Where the task is in memory; `None` for one that is not there any more.
+    /// The task's address in memory; `None` if its code is not loaded.
     task: Option<usize>,
     phase: Phase,
 }
 
 #[cfg(test)]
 impl Callee {
-    /// The call of a task.
+    /// Returns the function that calls a task.
     pub(crate) fn of(task: usize) -> Self {
         Self {
             task: Some(task),
@@ -62,11 +62,11 @@ impl Callee {
     }
 }
 
-/// What a step of a run came to.
+/// The outcome of one step of a run.
 pub(crate) enum Step {
-    /// There is more to do.
+    /// More steps follow.
     Next(Run),
-    /// That was the last one.
+    /// The run is over.
     Completion(Completion),
 }
 
@@ -74,7 +74,7 @@ impl Run {
     /// Runs the next task, or reverts the last one.
     pub(crate) fn step(mut self) -> Step {
         let more = match self.flow.state() {
-            // Since the last step.
+            // Interrupted since the last step.
             FlowState::Interrupted => Ok(false),
             _ => self.flow.go_on(&mut self.course),
         };
@@ -87,43 +87,44 @@ impl Run {
         }
     }
 
-    /// What comes next.
+    /// Returns the function that the next step calls.
     pub(crate) fn next(&self) -> Callee {
         let course = &self.course;
-        let (runner, phase) = match &course.unwinding {
-            None => (course.runners.get(course.next).cloned(), Phase::Call),
+        let (flow_task, phase) = match &course.unwinding {
+            None => (course.flow_tasks.get(course.next).cloned(), Phase::Call),
             Some(unwinding) => {
                 let live = self.flow.0.live();
                 let last = unwinding.left.last();
-                let runner = last.and_then(|task| live.started.get(task).cloned());
-                (runner, Phase::Revert)
+                let flow_task = last.and_then(|task| live.started.get(task).cloned());
+                (flow_task, Phase::Revert)
             }
         };
         Callee {
-            task: runner.map(|runner| Arc::as_ptr(&runner.task).addr()),
+            task: flow_task.map(|flow_task| Arc::as_ptr(&flow_task.task).addr()),
             phase,
         }
     }
 }
 
 impl Flow {
-    /// Marks the flow as entered. The caller has checked that nobody is inside.
-    pub(super) fn enter(&self, live: &mut super::Live) -> Inside {
+    /// Marks the flow as entered. The caller has checked that no thread is inside.
+    pub(super) fn enter(&self, live: &mut super::LiveState) -> Inside {
         live.inside = true;
         Inside(self.clone())
     }
 
-    /// Runs the flow from [`FlowState::Pending`] to SUCCESS, to INTERRUPTED, or, rolled back, to FAILURE; everything is on disk then.
+    /// Runs the flow from [`FlowState::Pending`] to SUCCESS, to INTERRUPTED, or, rolled back, to FAILURE. The end is
+    /// durable on return.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] in any other state. [`FlowError::Failed`] with the first error when a task fails,
     /// [`FlowError::MissingDependencies`] when an input has no provider. [`FlowError::Store`] when the store fails:
-    /// the flow is then as its journal on disk has it.
+    /// the flow then has the state of its journal on disk.
     pub fn run(&self) -> Result<(), FlowError> {
         self.run_to_end().wait()
     }
 
-    /// [`run`](Self::run), without waiting for the disk.
+    /// Runs the flow as [`run`](Self::run) does, without waiting for the disk.
     pub fn run_to_end(&self) -> Completion {
         Completion::new(self, self.run_undurable())
     }
@@ -134,7 +135,7 @@ impl Flow {
         self.run_started()
     }
 
-    /// Begins to run the flow, for whoever goes on with it task by task: [`run_to_end`](Self::run_to_end) in steps.
+    /// Starts a run that the caller continues task by task; otherwise as [`run_to_end`](Self::run_to_end).
     pub(crate) fn start(&self) -> Step {
         let started = self.enter_to_run().and_then(|inside| {
             self.open()?;
@@ -159,13 +160,14 @@ impl Flow {
         Ok(self.enter(&mut live))
     }
 
-    /// To STARTED.
+    /// Moves the flow to STARTED.
     fn open(&self) -> Result<(), FlowError> {
         let (from, to) = (FlowState::Pending, FlowState::Started);
         {
             let mut live = self.0.live();
             let events = [Event::State { from, to }];
-            // Somebody may have been first: with its key, or in going on with it.
+            // Waits for the store, since it may be refused: another flow may hold the key, or another process may have resumed
+            // this flow.
             if live.journalled || live.history.key.is_some() {
                 self.record(&mut live, events.into())?;
             } else {
@@ -176,7 +178,7 @@ impl Flow {
         Ok(())
     }
 
-    /// The rest of a run, for whoever is inside.
+    /// Runs the rest of a started flow, for the thread inside it.
     pub(super) fn run_started(&self) -> Result<(), FlowError> {
         let Some(mut course) = self.course()? else {
             return Ok(());
@@ -185,13 +187,13 @@ impl Flow {
         Ok(())
     }
 
-    /// All that comes before the first call; `None` when none comes.
+    /// Does everything that precedes the first call; returns `None` if no call follows.
     fn course(&self) -> Result<Option<Course>, FlowError> {
         if self.state() == FlowState::Interrupted {
             return Ok(None);
         }
-        let runners = self.0.live().runners.clone();
-        let wiring = match runner::wiring(&runners) {
+        let flow_tasks = self.0.live().flow_tasks.clone();
+        let wiring = match flow_task::wiring(&flow_tasks) {
             Ok(wiring) => wiring,
             Err(missing) => {
                 let cause = Cause {
@@ -207,16 +209,16 @@ impl Flow {
                 };
             }
         };
-        if !self.pass_checks()? {
+        if !self.pass_admission()? {
             return Ok(None);
         }
-        self.replay(&runners)?;
+        self.replay(&flow_tasks)?;
         self.0.live().left_off = true;
         if !self.advance(FlowState::Running) {
             return Ok(None);
         }
         let mut course = Course {
-            runners,
+            flow_tasks,
             wiring,
             next: 0,
             unwinding: None,
@@ -224,7 +226,7 @@ impl Flow {
         Ok(self.find_next(&mut course).then_some(course))
     }
 
-    /// Runs the next task of a course, or reverts the last one; says whether there is more to do.
+    /// Runs the next task of a course, or reverts the last one; returns whether more is to be done.
     fn go_on(&self, course: &mut Course) -> Result<bool, FlowError> {
         if let Some(unwinding) = &mut course.unwinding {
             if self.unwind_one(unwinding)? {
@@ -232,7 +234,7 @@ impl Flow {
             }
             return Err(FlowError::Failed(Box::new(unwinding.cause.clone())));
         }
-        match self.run_task(&course.runners[course.next], &course.wiring[course.next])? {
+        match self.run_task(&course.flow_tasks[course.next], &course.wiring[course.next])? {
             Ok(()) => Ok(self.find_next(course)),
             Err(cause) => {
                 course.unwinding = Some(self.begin_unwinding(cause)?);
@@ -241,13 +243,13 @@ impl Flow {
         }
     }
 
-    /// Finds the next task to run. Without one the flow has succeeded, unless it was interrupted.
+    /// Finds the next task to run. If there is none, the flow has succeeded, unless it was interrupted.
     fn find_next(&self, course: &mut Course) -> bool {
         if self.state() == FlowState::Interrupted {
             return false;
         }
-        while let Some(runner) = course.runners.get(course.next) {
-            if !self.is_finished(runner.id) {
+        while let Some(flow_task) = course.flow_tasks.get(course.next) {
+            if !self.is_finished(flow_task.id) {
                 return true;
             }
             course.next += 1;
@@ -258,13 +260,13 @@ impl Flow {
         false
     }
 
-    /// Asks what is to be asked before the first task; says whether the flow goes on. An interrupt that came meanwhile stands,
-    /// whatever the answer: who goes on with the flow asks again.
-    fn pass_checks(&self) -> Result<bool, FlowError> {
-        let (checks, requester, request) = {
+    /// Runs the admission checks that precede the first task; returns whether the flow continues. An interrupt during the
+    /// checks takes precedence over their result; they run again when the flow is resumed.
+    fn pass_admission(&self) -> Result<bool, FlowError> {
+        let (admission, requester, request) = {
             let live = self.0.live();
-            let Some(checks) = live
-                .checks
+            let Some(admission) = live
+                .admission
                 .clone()
                 .filter(|_| live.history.tasks.is_empty())
             else {
@@ -272,13 +274,13 @@ impl Flow {
             };
             let history = &live.history;
             (
-                checks,
+                admission,
                 Arc::clone(&history.requester),
                 Arc::clone(&history.request),
             )
         };
         let mut notes = Vec::new();
-        let passed = guard(|| checks.pass(&requester, &request, &mut |event| notes.push(event)));
+        let passed = guard(|| admission.pass(&requester, &request, &mut |event| notes.push(event)));
         if !notes.is_empty() {
             self.record(&mut self.0.live(), notes)?;
         }
@@ -298,8 +300,8 @@ impl Flow {
         }
     }
 
-    /// Nothing was started, so there is nothing to revert. One step, so that recovery finds the flow failed or not at all.
-    /// Says whether it is failed: one that was interrupted stays so.
+    /// Fails the flow before any task was started, so there is nothing to revert. Cause and state are one append: recovery
+    /// finds both or neither. Returns false, and changes nothing, if the flow is interrupted.
     fn fail_before_any_task(&self, cause: Cause) -> Result<bool, FlowError> {
         let to = FlowState::Failure;
         let from = {
@@ -324,7 +326,7 @@ impl Flow {
             .is_some_and(|task| task.result.is_some())
     }
 
-    /// Changes the state unless the flow was interrupted, in one step; says whether it is not interrupted now.
+    /// Changes the state in one step, unless the flow is interrupted; returns false if it is interrupted now.
     fn advance(&self, to: FlowState) -> bool {
         let from = {
             let mut live = self.0.live();
@@ -339,8 +341,8 @@ impl Flow {
         self.state() != FlowState::Interrupted
     }
 
-    /// Asks the resumer for finished tasks, and takes them in as if they had just run.
-    fn replay(&self, runners: &[Arc<Runner>]) -> Result<(), FlowError> {
+    /// Asks the resumer for finished tasks, and records them as if they had just run.
+    fn replay(&self, flow_tasks: &[Arc<FlowTask>]) -> Result<(), FlowError> {
         let resumer = {
             let live = self.0.live();
             live.resumer.clone().filter(|_| !live.left_off)
@@ -348,9 +350,9 @@ impl Flow {
         let Some(resumer) = resumer else {
             return Ok(());
         };
-        let order: Vec<_> = runners
+        let order: Vec<_> = flow_tasks
             .iter()
-            .map(|runner| (runner.id, Arc::clone(&runner.name)))
+            .map(|flow_task| (flow_task.id, Arc::clone(&flow_task.name)))
             .collect();
         let finished = match resumer.finished(self, &order) {
             Ok(finished) => finished,
@@ -369,20 +371,20 @@ impl Flow {
             self.advance(FlowState::Resuming);
         }
         for Finished { task, result } in finished {
-            let Some(runner) = runners.iter().find(|runner| runner.id == task) else {
+            let Some(flow_task) = flow_tasks.iter().find(|flow_task| flow_task.id == task) else {
                 continue;
             };
             self.begin(
-                runner,
+                flow_task,
                 Event::Replayed {
                     task,
-                    name: runner.name.to_string(),
+                    name: flow_task.name.to_string(),
                 },
             );
             match result {
-                Ok(result) => self.succeeded(runner, result),
+                Ok(result) => self.succeeded(flow_task, result),
                 Err(error) => {
-                    let cause = self.failed(runner, error)?;
+                    let cause = self.failed(flow_task, error)?;
                     self.unwind(&cause)?;
                     return Err(FlowError::Failed(Box::new(cause)));
                 }
@@ -391,112 +393,112 @@ impl Flow {
         Ok(())
     }
 
-    /// Puts a task on the accumulator, before anything else happens to it.
-    fn begin(&self, runner: &Arc<Runner>, event: Event) {
+    /// Puts a task on the accumulator before anything else happens to it.
+    fn begin(&self, flow_task: &Arc<FlowTask>, event: Event) {
         {
             let mut live = self.0.live();
-            live.started.insert(runner.id, Arc::clone(runner));
+            live.started.insert(flow_task.id, Arc::clone(flow_task));
             self.post(&mut live, [event]);
         }
-        self.tell_task(runner.id, TaskState::Started);
+        self.tell_task(flow_task.id, TaskState::Started);
     }
 
-    fn succeeded(&self, runner: &Runner, result: Value) {
+    fn succeeded(&self, flow_task: &FlowTask, result: Value) {
         let event = Event::Succeeded {
-            task: runner.id,
+            task: flow_task.id,
             result: Arc::new(result),
         };
         self.post(&mut self.0.live(), [event]);
-        self.tell_task(runner.id, TaskState::Success);
+        self.tell_task(flow_task.id, TaskState::Success);
     }
 
-    /// A task failed for good: what it did is undone. Whoever is inside rolls the flow back, for the cause that this returns.
-    fn failed(&self, runner: &Runner, error: TaskError) -> Result<Cause, FlowError> {
+    /// Records that a task failed for good, and undoes its effects. The caller rolls the flow back for the returned cause.
+    fn failed(&self, flow_task: &FlowTask, error: TaskError) -> Result<Cause, FlowError> {
         let cause = Cause {
-            task: runner.name.to_string(),
+            task: flow_task.name.to_string(),
             error: error.clone(),
         };
         let failed = Event::TaskFailed {
-            task: runner.id,
+            task: flow_task.id,
             error,
         };
-        // One step, so that recovery never calls a task again that had failed for good.
+        // One append, so that recovery never calls a task again that had failed for good.
         let events = [failed, Event::Failed(cause.clone())];
         self.post(&mut self.0.live(), events);
-        // What cannot be undone now is tried again, and reported, when the task is reverted.
-        let _refused = self.undo(runner.id, Phase::Call)?;
-        self.tell_task(runner.id, TaskState::Failure);
+        // An undo that is refused now is tried again, and reported, when the task is reverted.
+        let _refused = self.undo(flow_task.id, Phase::Call)?;
+        self.tell_task(flow_task.id, TaskState::Failure);
         Ok(cause)
     }
 
-    /// Calls a task, as often as it may be tried. The inner error is why the flow is to be rolled back.
+    /// Calls a task, with its retries. The inner error is the cause of the rollback.
     fn run_task(
         &self,
-        runner: &Arc<Runner>,
+        flow_task: &Arc<FlowTask>,
         wiring: &Wiring<TaskId>,
     ) -> Result<Result<(), Cause>, FlowError> {
-        // What an attempt that was cut off did, and could not be undone, another attempt would do twice.
-        if let Err(refused) = self.undo(runner.id, Phase::Call)? {
-            return self.failed(runner, refused).map(Err);
+        // If effects of an interrupted attempt cannot be undone, another attempt would repeat them.
+        if let Err(refused) = self.undo(flow_task.id, Phase::Call)? {
+            return self.failed(flow_task, refused).map(Err);
         }
         let mut made = 0;
         loop {
             let attempt = {
                 let live = self.0.live();
-                live.record_of(runner.id)
+                live.record_of(flow_task.id)
                     .map_or(1, |task| task.next_attempt(Phase::Call))
             };
             let started = Event::Started {
-                task: runner.id,
-                name: runner.name.to_string(),
+                task: flow_task.id,
+                name: flow_task.name.to_string(),
                 attempt,
             };
             if made == 0 {
-                self.begin(runner, started);
+                self.begin(flow_task, started);
             } else {
                 self.post(&mut self.0.live(), [started]);
             }
             made += 1;
-            let inputs = runner::inputs(wiring, &self.0.live().history);
-            match self.call(runner, attempt, inputs) {
+            let inputs = flow_task::inputs(wiring, &self.0.live().history);
+            match self.call(flow_task, attempt, inputs) {
                 Ok(result) => {
-                    self.succeeded(runner, result);
+                    self.succeeded(flow_task, result);
                     return Ok(Ok(()));
                 }
-                Err(error) if runner.call.again(made, &error.kind) => {
-                    // Closes the attempt before its effects are gathered: none may come late.
+                Err(error) if flow_task.call.again(made, &error.kind) => {
+                    // Closes the attempt before its effects are collected, so that late effects are refused.
                     let retried = Event::Retried {
-                        task: runner.id,
+                        task: flow_task.id,
                         error: error.clone(),
                     };
                     self.post(&mut self.0.live(), [retried]);
-                    if self.undo(runner.id, Phase::Call)?.is_err() {
-                        return self.failed(runner, error).map(Err);
+                    if self.undo(flow_task.id, Phase::Call)?.is_err() {
+                        return self.failed(flow_task, error).map(Err);
                     }
-                    if self.is_interrupted_within(runner.call.wait(made)) {
+                    if self.is_interrupted_within(flow_task.call.wait(made)) {
                         return Ok(Ok(()));
                     }
                 }
-                Err(error) => return self.failed(runner, error).map(Err),
+                Err(error) => return self.failed(flow_task, error).map(Err),
             }
         }
     }
 
-    /// Waits, but not longer than until the flow is interrupted; says whether it is.
+    /// Waits at most until the flow is interrupted; returns whether it is.
     fn is_interrupted_within(&self, wait: Duration) -> bool {
-        let running = |live: &mut super::Live| live.history.state != FlowState::Interrupted;
+        let running = |live: &mut super::LiveState| live.history.state != FlowState::Interrupted;
         let mut live = self.0.live();
-        // Whether it waited to the end does not matter.
+        // The state decides, not whether the wait timed out.
         let _ = self.0.interrupted.wait_while_for(&mut live, running, wait);
         live.history.state == FlowState::Interrupted
     }
 
-    fn call(&self, runner: &Runner, attempt: u32, inputs: Object) -> Result<Value, TaskError> {
-        let context = self.context(runner.id, Phase::Call, attempt);
-        guard(|| runner.task.call(&context, inputs))
+    fn call(&self, flow_task: &FlowTask, attempt: u32, inputs: Object) -> Result<Value, TaskError> {
+        let context = self.context(flow_task.id, Phase::Call, attempt);
+        guard(|| flow_task.task.call(&context, inputs))
     }
 
-    /// What a task is offered during one call.
+    /// Creates the context of a task for one call.
     pub(super) fn context(&self, task: TaskId, phase: Phase, attempt: u32) -> Arc<dyn Context> {
         let live = self.0.live();
         Arc::new(Call {
@@ -512,7 +514,7 @@ impl Flow {
         })
     }
 
-    /// Undoes what stands of one phase of a task, the newest first. The inner error says what was refused.
+    /// Undoes the standing effects of one phase of a task, newest first. The inner error is a refusal.
     pub(super) fn undo(
         &self,
         task: TaskId,

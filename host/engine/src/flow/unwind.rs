@@ -1,4 +1,4 @@
-//! Rolling a flow back: every started task, the newest first.
+//! Rolls a flow back: reverts every started task, newest first.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use cairn_effects::task::Outcome;
 use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::id::{Phase, TaskId};
 
+use super::flow_task::FlowTask;
 use super::guard::guard;
-use super::runner::Runner;
 use super::{Completion, Flow, FlowError};
 
-/// A rollback, and how far it has come.
+/// A rollback and its progress.
 pub(super) struct Unwinding {
     pub(super) cause: Cause,
     /// Tasks that are not reverted yet, in order of their start.
@@ -19,7 +19,8 @@ pub(super) struct Unwinding {
 }
 
 impl Flow {
-    /// Rolls the flow back, and then its parents. What is off the accumulator is not reverted again. On disk when this returns.
+    /// Rolls the flow back, then its parents. Tasks that have left the accumulator are not reverted again. The rollback is
+    /// durable on return.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] while it runs; [`FlowError::Store`]. A revert that fails is no error: see
@@ -28,7 +29,7 @@ impl Flow {
         self.rollback_to_end(cause).wait()
     }
 
-    /// [`rollback`](Self::rollback), without waiting for the disk.
+    /// Rolls the flow back as [`rollback`](Self::rollback) does, without waiting for the disk.
     pub fn rollback_to_end(&self, cause: &Cause) -> Completion {
         Completion::new(self, self.rollback_undurable(cause))
     }
@@ -42,7 +43,7 @@ impl Flow {
         self.unwind(cause)
     }
 
-    /// Closes an incomplete rollback as it is.
+    /// Accepts an incomplete rollback as it is.
     ///
     /// # Errors
     /// [`FlowError::NothingToAccept`] unless a task of this flow could not be reverted; [`FlowError::Store`].
@@ -61,7 +62,7 @@ impl Flow {
         Completion::new(self, Ok(())).wait()
     }
 
-    /// The cause and the state in one step, so that recovery never goes on with a flow that is to be rolled back.
+    /// Records the cause and the state in one append, so that recovery never continues a flow that is to be rolled back.
     fn begin_rollback(&self, cause: &Cause) -> Result<(), FlowError> {
         let to = FlowState::Reverting;
         let from = {
@@ -88,7 +89,8 @@ impl Flow {
 
     pub(super) fn begin_unwinding(&self, cause: Cause) -> Result<Unwinding, FlowError> {
         self.change(FlowState::Reverting);
-        // What a success had let go is withdrawn, whatever the reverts answer. A message that was taken stays with its task.
+        // Messages that a success released are withdrawn, whatever the reverts return. A message that was taken stays with its
+        // task.
         let sent = self.0.live().history.sent();
         for cast in sent {
             let _taken = self.undo_all(vec![cast])?;
@@ -97,7 +99,7 @@ impl Flow {
         Ok(Unwinding { cause, left })
     }
 
-    /// Reverts the last task that is left, and ends the rollback when there is none before it; says whether there is more to do.
+    /// Reverts the newest remaining task, and ends the rollback after the last one. Returns whether more is to be done.
     pub(super) fn unwind_one(&self, unwinding: &mut Unwinding) -> Result<bool, FlowError> {
         let cause = &unwinding.cause;
         if let Some(task) = unwinding.left.pop() {
@@ -110,7 +112,7 @@ impl Flow {
         let parents = self.0.live().parents.clone();
         let mut first = Ok(());
         for parent in parents {
-            // A parent that runs rolls itself back when its own task fails; one that cannot be does not spare the others.
+            // A running parent rolls itself back when its own task fails. An error of one does not stop the others.
             match parent.rollback(cause) {
                 Err(FlowError::InvalidState { .. }) | Ok(()) => {}
                 Err(error) => first = first.and(Err(error)),
@@ -120,9 +122,9 @@ impl Flow {
     }
 
     fn revert_task(&self, task: TaskId, cause: &Cause) -> Result<(), FlowError> {
-        let runner = self.0.live().started.get(&task).cloned();
-        let Some(runner) = runner else {
-            // Recovery without the task's code: its effects stand, and the report says so.
+        let flow_task = self.0.live().started.get(&task).cloned();
+        let Some(flow_task) = flow_task else {
+            // The flow was recovered without the task's code: its effects remain, and the report says so.
             let message = "the task's code is not there";
             self.revert_failed(task, TaskError::host(HostErrorKind::Instantiation, message));
             return Ok(());
@@ -138,7 +140,7 @@ impl Flow {
             self.revert_failed(task, refused);
             return Ok(());
         }
-        // An attempt starts from nothing, also when what the last one did could not be undone in its time.
+        // Each attempt starts without effects of the one before, also if they could not be undone then.
         if let Err(refused) = self.undo_attempt(task)? {
             self.revert_failed(task, refused);
             return Ok(());
@@ -155,14 +157,14 @@ impl Flow {
                 self.tell_task(task, TaskState::Reverting);
             }
             made += 1;
-            match self.revert_once(&runner, attempt, &outcome, cause)? {
+            match self.revert_once(&flow_task, attempt, &outcome, cause)? {
                 Ok(disposition) => {
                     self.post(&mut self.0.live(), [Event::Reverted { task, disposition }]);
                     self.tell_task(task, TaskState::Reverted);
                     return Ok(());
                 }
-                Err(error) if runner.revert.again(made, &error.kind) => {
-                    // Closes the attempt before its effects are gathered: none may come late.
+                Err(error) if flow_task.revert.again(made, &error.kind) => {
+                    // Closes the attempt before its effects are collected, so that late effects are refused.
                     let retried = Event::Retried {
                         task,
                         error: error.clone(),
@@ -172,10 +174,10 @@ impl Flow {
                         self.revert_failed(task, error);
                         return Ok(());
                     }
-                    std::thread::sleep(runner.revert.wait(made));
+                    std::thread::sleep(flow_task.revert.wait(made));
                 }
                 Err(error) => {
-                    // What is refused here stands, and the report names it.
+                    // Effects whose undo is refused here remain, and the report names them.
                     let _refused = self.undo_attempt(task)?;
                     self.revert_failed(task, error);
                     return Ok(());
@@ -184,18 +186,18 @@ impl Flow {
         }
     }
 
-    /// One attempt of a revert, and what its answer says about the effects of the call.
+    /// Makes one attempt of a revert, and undoes the effects of the call if it returns `Undo`.
     fn revert_once(
         &self,
-        runner: &Arc<Runner>,
+        flow_task: &Arc<FlowTask>,
         attempt: u32,
         outcome: &Outcome,
         cause: &Cause,
     ) -> Result<Result<Disposition, TaskError>, FlowError> {
-        let context = self.context(runner.id, Phase::Revert, attempt);
-        match guard(|| runner.task.revert(&context, outcome, cause)) {
+        let context = self.context(flow_task.id, Phase::Revert, attempt);
+        match guard(|| flow_task.task.revert(&context, outcome, cause)) {
             Ok(Disposition::Undo) => {
-                let undone = self.undo(runner.id, Phase::Call)?;
+                let undone = self.undo(flow_task.id, Phase::Call)?;
                 Ok(undone.map(|()| Disposition::Undo))
             }
             other => Ok(other),
@@ -207,7 +209,7 @@ impl Flow {
         self.tell_task(task, TaskState::RevertFailed);
     }
 
-    /// Undoes what attempts of a revert did that failed, and no checkpoint ended.
+    /// Undoes the effects of failed revert attempts, except those that a checkpoint ended.
     pub(super) fn undo_attempt(&self, task: TaskId) -> Result<Result<(), TaskError>, FlowError> {
         let standing = self.0.live().history.unsettled(task);
         self.undo_all(standing)

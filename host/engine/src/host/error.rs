@@ -6,25 +6,25 @@ use cairn_sandbox::plugin::PluginError;
 use cairn_store::StoreError;
 
 use crate::flow::FlowError;
-use cairn_store::request::RequestError;
+use cairn_store::flow_request::RequestError;
 
-/// Why the host could not do what it was asked. A flow that failed is no error: see its [`Report`](cairn_effects::report::Report).
+/// The error of an operation of the host. A flow that failed is no error: see its [`Report`](cairn_effects::report::Report).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// Something that was given to read is wrong; nothing ran.
+    /// An input is wrong; nothing ran.
     #[error(transparent)]
     Invalid(#[from] Diagnostic),
-    /// The database.
+    /// An error of the store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The sandbox.
+    /// An error of the sandbox.
     #[error(transparent)]
     Plugin(#[from] PluginError),
-    /// An operation that the flow's state does not allow.
+    /// The flow's state does not allow the operation.
     #[error(transparent)]
     Flow(FlowError),
-    /// The flow cannot be made from what is stored of it.
+    /// The flow cannot be restored from what is stored of it.
     #[error("flow {flow} cannot be taken up: {reason}")]
     CannotTakeUp {
         /// The flow.
@@ -32,7 +32,7 @@ pub enum HostError {
         /// Why not.
         reason: String,
     },
-    /// Somebody in this process is taking the flow up.
+    /// Another thread of this process is restoring the flow.
     #[error("flow {0} is being taken up: try again")]
     InHand(FlowId),
     /// The host stopped before it came to this request.
@@ -46,14 +46,14 @@ pub enum HostError {
         /// The flow of the first request.
         flow: FlowId,
     },
-    /// Another process, which has the flow in hand, did not do it.
+    /// The process that owns the flow did not do it.
     #[error("process {pid}, which has the flow in hand, answered: {message}")]
     Elsewhere {
-        /// The process.
+        /// Its process id.
         pid: u32,
-        /// What it said.
+        /// Its error message.
         message: String,
-        /// What was in the way there.
+        /// The reason of the failure there.
         why: Hindrance,
     },
     /// A thread could not be started.
@@ -71,7 +71,7 @@ impl From<RequestError> for HostError {
     }
 }
 
-/// What was in the way of an operation on a flow.
+/// Why an operation on a flow failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -79,14 +79,14 @@ pub enum Hindrance {
     /// The flow's state does not allow it.
     #[default]
     State,
-    /// The flow cannot be taken up.
+    /// The flow cannot be restored.
     Stuck,
     /// The host failed.
     Host,
 }
 
 impl HostError {
-    /// What was in the way, for an operation on a flow.
+    /// Returns why an operation on a flow failed.
     pub fn hindrance(&self) -> Hindrance {
         match self {
             Self::Flow(
@@ -112,12 +112,12 @@ impl HostError {
         }
     }
 
-    /// Whether the host can do nothing more, and not this one thing only: its process may not write to the database any more.
+    /// Returns whether every further operation would fail too: the process may not write to the database any more.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Store(StoreError::Fenced | StoreError::Gone(_)))
     }
 
-    /// The same for one more who waits for what became of a flow.
+    /// Copies the error for another caller that waits for the flow.
     pub(super) fn of_flow(&self, flow: FlowId) -> Self {
         let reason = match self {
             Self::Store(error) => return error.clone().into(),

@@ -1,5 +1,5 @@
-//! The thread that keeps up with other processes: it serves what they ask of flows here, tells of flows that they end, and
-//! takes up what is left behind.
+//! The keeper: a thread that serves requests of other processes, reports the end of flows that they own, and recovers flows
+//! that were left behind.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -16,13 +16,13 @@ use cairn_store::host::{FlowOnDisk, Watch};
 use super::submit::Tell;
 use super::{Core, HostError, recovery};
 
-/// Between two looks at what other processes wrote.
+/// Interval between two polls for writes of other processes.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Between two tries to take up what could not be.
+/// Interval between two attempts to recover flows that were left behind.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What the thread has to do.
+/// State shared with the keeper's thread.
 #[derive(Default)]
 pub(super) struct Keeper {
     work: Mutex<Work>,
@@ -31,16 +31,16 @@ pub(super) struct Keeper {
 
 #[derive(Default)]
 struct Work {
-    /// Flows whose end somebody waits for.
+    /// Callers that wait for the end of a flow.
     following: Vec<Following>,
     /// Requests that are being served.
     serving: HashSet<i64>,
-    /// Flows of this process are left behind.
+    /// Flows of this process are to be recovered.
     left_behind: bool,
     closed: bool,
 }
 
-/// Somebody who waits for the end of a flow.
+/// A caller that waits for the end of a flow.
 struct Following {
     flow: FlowId,
     since: Instant,
@@ -52,8 +52,8 @@ impl Keeper {
         self.work.lock()
     }
 
-    /// Tells when a flow has ended, whoever runs it. Of one that was pruned it tells what its key keeps. How many wait is
-    /// bounded by the queue of the host: see [`Aside`](super::pool::Aside).
+    /// Calls `tell` when a flow has ended, in any process. For a pruned flow it passes the report that is kept with its key.
+    /// The queue of the host bounds the number of followers: see [`Aside`](super::pool::Aside).
     pub(super) fn follow(&self, flow: FlowId, tell: Tell) {
         let mut work = self.work();
         if work.closed {
@@ -69,17 +69,17 @@ impl Keeper {
         self.told.notify_one();
     }
 
-    /// Whether nobody in this process serves a request; from now on the caller does, until it is [`served`](Self::served).
+    /// Claims a request until it is [`served`](Self::served); returns false if it is already claimed.
     pub(super) fn claim(&self, request: i64) -> bool {
         self.work().serving.insert(request)
     }
 
-    /// A request was answered, or is left to whoever claims it next.
+    /// Releases a claimed request, which was answered or is left to the next claim.
     pub(super) fn served(&self, request: i64) {
         self.work().serving.remove(&request);
     }
 
-    /// A flow of this process is left behind: it is taken up when the database can be written again.
+    /// Notes that a flow of this process was left behind: it is recovered when the database can be written again.
     pub(super) fn try_again(&self) {
         self.work().left_behind = true;
         self.told.notify_one();
@@ -98,7 +98,7 @@ impl Keeper {
     }
 }
 
-/// Starts the thread, which ends when the keeper is closed.
+/// Starts the keeper's thread, which ends when the keeper is closed.
 pub(super) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, HostError> {
     let watch = core.store.watch()?;
     let core = Arc::downgrade(core);
@@ -110,7 +110,7 @@ pub(super) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, Hos
 
 fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>) {
     let mut tried = Instant::now();
-    // Between two rounds nothing keeps the host alive but its handles.
+    // The thread drops its reference after each round, so it does not keep the host alive.
     while let Some(core) = core.upgrade() {
         if let Some(watch) = &mut watch {
             match watch.has_requests() {
@@ -155,12 +155,12 @@ fn take_up(core: &Arc<Core>) {
         return;
     }
     if let Err(error) = core.recover(false) {
-        tracing::warn!(%error, "flows are left behind still");
+        tracing::warn!(%error, "flows could not be recovered; trying again later");
         core.keeper.work().left_behind = true;
     }
 }
 
-/// Tells those who wait for flows that have ended.
+/// Tells callers about flows that have ended.
 fn tell_followers(core: &Core, watch: Option<&dyn Watch>) {
     let following = std::mem::take(&mut core.keeper.work().following);
     let mut others = Vec::new();
@@ -171,7 +171,7 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>) {
             Ok(Seen::Stuck(reason)) => {
                 (following.tell)(Err(HostError::CannotTakeUp { flow: id, reason }));
             }
-            // Its batch was lost, and with it the key.
+            // The flow's batch was lost, and with it the key.
             Ok(Seen::Nothing) if following.since.elapsed() > AGAIN => {
                 (following.tell)(Err(StoreError::UnknownFlow(id).into()));
             }
@@ -184,7 +184,7 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>) {
     }
 }
 
-/// What is on disk of a flow.
+/// The state of a flow on disk.
 enum Seen {
     Nothing,
     AtWork,

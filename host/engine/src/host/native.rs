@@ -35,16 +35,16 @@ impl Native {
         &self.descriptor.name
     }
 
-    /// Returns the digest that stands for the task in plans: of its description, since the code has none. A program whose task of this
-    /// name takes or gives something else does not take up flows of the former one.
+    /// Returns the digest of the task's description, which identifies it in plans, since native code has no digest. A program
+    /// whose task of this name has other inputs or outputs does not recover flows of the former one.
     pub(super) fn digest(&self) -> Digest {
         Digest::of_json(&("native", &self.descriptor)).expect("a description has no other keys")
     }
 
-    /// Says of the task what a planner finds out about a plugin.
+    /// Returns what a planner learns about a plugin.
     ///
     /// # Errors
-    /// The sentence that says which rule of descriptions is broken.
+    /// The broken rule for descriptions, as a sentence.
     pub(super) fn inspect(&self) -> Result<Inspected, String> {
         self.descriptor.check()?;
         Ok(Inspected {
@@ -58,7 +58,7 @@ impl Native {
         })
     }
 
-    /// Returns the names that are given to the task when an earlier result holds them.
+    /// Returns the task's optional inputs.
     pub(super) fn optional(&self) -> &[String] {
         &self.descriptor.optional
     }
@@ -70,7 +70,7 @@ impl Native {
     }
 }
 
-/// Returns the schema of a native task's settings: there are none.
+/// Returns the schema of a native task's settings, which has none.
 fn schema() -> Value {
     serde_json::json!({"type": "object", "additionalProperties": false})
 }

@@ -6,20 +6,20 @@ use cairn_effects::domain::Domains;
 use cairn_effects::task::Task;
 use cairn_manifest::allow::Allow;
 use cairn_manifest::manifest::{GrantKinds, LimitKey, Limits, Manifest, PluginEntry, Source};
-use cairn_manifest::plan::{Inspected, Plan, PlannedCheck};
+use cairn_manifest::plan::{Inspected, Plan, PlannedAdmission};
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
+use cairn_sandbox::admission::{Admission, RulePlugins};
 use cairn_sandbox::capability::{Services, Surroundings};
-use cairn_sandbox::check::{Checks, RulePlugins};
 use cairn_sandbox::plugin::{Plugin, PluginError, Plugins};
 
 use super::HostError;
-use super::checks::{checks, rule_plugins};
+use super::admission::{admission, rule_plugins};
 use super::native::Native;
 
-/// Makes plans of manifests: what a host does before it touches a database.
+/// Makes plans from manifests, without a database.
 #[derive(Clone)]
 pub struct Planner {
     pub(super) plugins: Arc<Plugins>,
@@ -28,12 +28,12 @@ pub struct Planner {
     /// By name.
     natives: BTreeMap<String, Native>,
     pub(super) allow: Allow,
-    /// The most that a manifest may give a plugin.
+    /// Upper bounds of the limits that a manifest may set.
     ceilings: Limits,
 }
 
 impl Planner {
-    /// A planner that knows these plugins as `builtin`.
+    /// Creates a planner with these built-in plugins.
     pub fn new(plugins: Arc<Plugins>, builtins: &[(&str, &'static [u8])]) -> Self {
         let mut planner = Self {
             plugins,
@@ -52,17 +52,16 @@ impl Planner {
         self.plugins.kinds()
     }
 
-    /// What the operator lets plugins be granted; everything unless something else is said. It binds plans that were stored
-    /// before, too.
+    /// Sets what plugins may be granted; everything without this call. Binds plans that were stored before, too.
     #[must_use]
     pub fn allowing(mut self, allow: Allow) -> Self {
         self.allow = allow;
         self
     }
 
-    /// Adds a task in native code. Manifests name it as they name a built-in plugin, `builtin = "NAME"`, by the name in its
-    /// [`spec`](Task::spec), which also says what it takes and gives; it takes the place of a built-in plugin of that name. It has no
-    /// settings, needs no grants, and no limit of the sandbox binds it.
+    /// Adds a task in native code. Manifests name it like a built-in plugin, `builtin = "NAME"`, by the name in its
+    /// [`spec`](Task::spec), which also declares its inputs and outputs; it replaces a built-in plugin of that name. It has no
+    /// settings, needs no grants, and is bound by no limit of the sandbox.
     #[must_use]
     pub fn native(mut self, task: Arc<dyn Task>) -> Self {
         let native = Native::new(task);
@@ -70,22 +69,23 @@ impl Planner {
         self
     }
 
-    /// The operator's rules, which say what plugins they ask; [`Policy::default`], which asks none, unless others are named.
+    /// Sets the operator's rules, which name the plugins that they ask; [`Policy::default`], which asks none, without this
+    /// call.
     #[must_use]
     pub fn policy(mut self, policy: Arc<Policy>) -> Self {
         self.policy = policy;
         self
     }
 
-    /// The same, for an operator who gives no plugin more than this. A limit that a manifest does not name is lowered to it.
-    /// So is any limit of a plan that was stored before, but for the size of the component, which was looked at then.
+    /// Sets upper bounds of all limits. A limit that a manifest does not set is lowered to its bound, and so is any limit of a
+    /// stored plan, except the size of the component, which was checked when the plan was made.
     #[must_use]
     pub fn ceilings(mut self, ceilings: Limits) -> Self {
         self.ceilings = ceilings;
         self
     }
 
-    /// The manifest with limits that the operator allows.
+    /// Returns the manifest with limits that the operator allows.
     fn bounded(&self, manifest: &Manifest) -> Result<Manifest, Diagnostic> {
         let mut manifest = manifest.clone();
         for (name, entry) in &mut manifest.plugins {
@@ -112,14 +112,14 @@ impl Planner {
         Ok(manifest)
     }
 
-    /// The limits of a plan that may be older than what the operator says today.
+    /// Lowers the limits of a plan, which may be older than the operator's current bounds.
     pub(super) fn limits_today(&self, planned: &Limits, whose: &str) -> Limits {
         let (limits, lowered) = planned.clone().at_most(&self.ceilings);
         for key in lowered {
             if key == LimitKey::ComponentBytes {
                 continue;
             }
-            // A call that ends at it names the limit alone, and the manifest may say another.
+            // The error of a call that reaches the limit names the limit alone, and the manifest may set another one.
             tracing::warn!(
                 "the limit `{key}` of {whose} was {} when its flow was planned, and is {} now: [limits] of the operator's \
                  cairn.toml allows no more",
@@ -130,7 +130,7 @@ impl Planner {
         limits
     }
 
-    /// Loads a component. One of the built-in plugins is trusted: it is compiled in this process.
+    /// Loads a component. A built-in plugin is trusted: it is compiled in this process.
     ///
     /// # Errors
     /// Those of [`Plugins::load`].
@@ -149,21 +149,21 @@ impl Planner {
         );
     }
 
-    /// Loads every plugin that the manifest uses, or that the operator's rules ask, asks each what it is, and wires the tasks.
-    /// Nothing runs.
+    /// Loads every plugin that the manifest uses or the operator's rules ask, reads its description, and wires the tasks. Runs
+    /// no task.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place in the manifest and the fix. Also a rule for the flow's action that asks a
-    /// plugin which the manifest has not.
+    /// The first problem, with its place in the manifest and the fix. Also a rule for the flow's action that asks a plugin
+    /// which the manifest lacks.
     pub fn plan(&self, manifest: &Manifest) -> Result<Plan, Diagnostic> {
         self.wire(manifest, &self.load(manifest)?)
     }
 
-    /// Loads every plugin that the manifest uses, or that the operator's rules ask, and asks each what it is: the first half of a plan, from which a
-    /// [`Lock`](cairn_manifest::lock::Lock) can be made before the second.
+    /// Loads every plugin that the manifest uses or the operator's rules ask, and reads its description: the first half of a
+    /// plan, from which a [`Lock`](cairn_manifest::lock::Lock) can be made before the second.
     ///
     /// # Errors
-    /// The first that cannot be loaded or is not the pinned one, or whose settings do not fit.
+    /// The first plugin that cannot be loaded, is not the pinned one, or does not accept its settings.
     pub fn load(&self, manifest: &Manifest) -> Result<BTreeMap<String, Inspected>, Diagnostic> {
         let manifest = &self.bounded(manifest)?;
         let asked_by_rules = self.asked_by_rules(manifest)?;
@@ -180,8 +180,7 @@ impl Planner {
         Ok(inspected)
     }
 
-    /// Checks plugins that were loaded against the manifest and what the operator allows, and wires the tasks: the second half
-    /// of a plan.
+    /// Checks loaded plugins against the manifest and the operator's grants, and wires the tasks: the second half of a plan.
     ///
     /// # Errors
     /// Those of [`Manifest::plan`].
@@ -199,7 +198,7 @@ impl Planner {
         )
     }
 
-    /// The plugins of the manifest that any rule asks; a task of the flow may ask about any action.
+    /// Returns the manifest's plugins that any rule asks; a task of the flow may ask about any action.
     fn asked_by_rules(&self, manifest: &Manifest) -> Result<BTreeSet<String>, Diagnostic> {
         if let Some(action) = &manifest.action {
             self.check_asked(manifest, action)?;
@@ -209,45 +208,49 @@ impl Planner {
         Ok(asked.map(str::to_owned).collect())
     }
 
-    /// Refuses an action whose rules ask a plugin that the manifest has not.
+    /// Refuses an action whose rules ask a plugin that the manifest lacks.
     ///
     /// # Errors
-    /// The plugin, and the table to add.
+    /// A diagnostic with the plugin and the table to add.
     pub fn check_asked(&self, manifest: &Manifest, action: &str) -> Result<(), Diagnostic> {
         manifest.check_asked(action, &self.policy.plugins_of(action))
     }
 
-    /// The policies of a plan that rules ask, ready to be asked.
+    /// Prepares the policies of a plan that rules ask.
     ///
     /// # Errors
     /// [`HostError::Plugin`], or [`HostError::Invalid`] when a component is no longer loaded.
     pub fn rule_plugins(&self, plan: &Plan) -> Result<RulePlugins, HostError> {
         rule_plugins(
             plan,
-            &|check| self.loaded(check),
+            &|planned| self.loaded(planned),
             self,
             &self.services(None),
         )
     }
 
-    /// The policies and validators of a plan, ready to be asked, with these clocks and this randomness. That needs no database, for
-    /// they change nothing.
+    /// Prepares the policies and validators of a plan, with these clocks and this randomness. Needs no database, since they
+    /// have no side effects.
     ///
     /// # Errors
     /// As [`rule_plugins`](Self::rule_plugins).
-    pub fn checks(&self, plan: &Plan, surroundings: Surroundings) -> Result<Checks, HostError> {
+    pub fn admission(
+        &self,
+        plan: &Plan,
+        surroundings: Surroundings,
+    ) -> Result<Admission, HostError> {
         let services = self.services(Some(surroundings));
-        checks(plan, &|check| self.loaded(check), self, &services)
+        admission(plan, &|planned| self.loaded(planned), self, &services)
     }
 
-    fn loaded(&self, check: &PlannedCheck) -> Result<Arc<Plugin>, HostError> {
-        self.plugins.loaded(check.digest).ok_or_else(|| {
-            let message = format!("the component of `{}` is not loaded", check.plugin);
+    fn loaded(&self, planned: &PlannedAdmission) -> Result<Arc<Plugin>, HostError> {
+        self.plugins.loaded(planned.digest).ok_or_else(|| {
+            let message = format!("the component of `{}` is not loaded", planned.plugin);
             Diagnostic::new(message).into()
         })
     }
 
-    /// What those are offered who are asked.
+    /// Creates the services that policies and validators use.
     fn services(&self, surroundings: Option<Surroundings>) -> Arc<Services> {
         Arc::new(Services {
             enforcer: Arc::clone(&self.policy) as _,
@@ -257,13 +260,13 @@ impl Planner {
         })
     }
 
-    /// The native task that stands for this digest in plans.
+    /// Returns the native task that has this digest in plans.
     pub(super) fn native_of(&self, digest: Digest) -> Option<&Native> {
         let mut natives = self.natives.values();
         natives.find(|native| native.digest() == digest)
     }
 
-    /// The built-in plugin of that digest.
+    /// Returns the built-in plugin with this digest.
     pub(super) fn builtin(&self, digest: Digest) -> Option<&'static [u8]> {
         self.builtins
             .values()
@@ -271,7 +274,7 @@ impl Planner {
             .find(|bytes| Digest::of(bytes) == digest)
     }
 
-    /// The built-in plugin that these bytes are: one that is loaded by its path is the same plugin.
+    /// Returns the name of the built-in plugin with these bytes, also if it was loaded by its path.
     fn name_of(&self, bytes: &[u8]) -> Option<String> {
         let mut builtins = self.builtins.iter();
         let found = builtins.find(|(_, builtin)| **builtin == bytes);
@@ -376,7 +379,7 @@ impl Planner {
     }
 }
 
-/// Says of a plugin of a manifest why it cannot be used.
+/// Reports why a plugin of a manifest cannot be used.
 fn refused(manifest: &Manifest, key: &str, entry: &PluginEntry, error: &PluginError) -> Diagnostic {
     let place = match &entry.source {
         Source::Path(path) => format!("plugin `{key}` ({}): {error}", path.display()),

@@ -1,4 +1,4 @@
-//! Plans with their tasks: made from a manifest, or from what the store keeps.
+//! Plans with their tasks, made from a manifest or from the store.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,49 +11,49 @@ use parking_lot::MutexGuard;
 use cairn_effects::event::{Entry, Event};
 use cairn_effects::task::{Task, TaskSpec};
 use cairn_manifest::manifest::{Limits, OnLost};
-use cairn_manifest::plan::{Plan, PlannedCheck, PlannedTask};
+use cairn_manifest::plan::{Plan, PlannedAdmission, PlannedTask};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
 use cairn_model::id::FlowId;
 use cairn_model::value::{Digest, Value};
 use cairn_model::whole::Whole;
+use cairn_sandbox::admission::Admission;
 use cairn_sandbox::capability::{Granted, Services};
-use cairn_sandbox::check::Checks;
 use cairn_sandbox::plugin::{Plugin, PluginTask};
 use cairn_store::StoreError;
 
-use super::checks::{checks, rule_plugins};
+use super::admission::{admission, rule_plugins};
 use super::{Core, HostError};
 use crate::flow::{Flow, FlowBuilder, TaskOptions};
 
-/// The built-in plugin that is given the request itself.
+/// The built-in plugin that sees the request.
 const INJECT: &str = "inject";
 
-/// A task of a plan and how it stands in a flow: what [`Flow::add_with`] takes.
+/// A task of a plan and its options: the arguments of [`Flow::add_with`].
 pub type ReadyTask = (TaskOptions, Arc<dyn Task>);
 
-/// A plan that is kept in the store, with its tasks.
+/// A stored plan with its tasks.
 pub struct ReadyPlan {
     digest: Digest,
     name: String,
     on_lost: OnLost,
-    checks: Option<Arc<Checks>>,
+    admission: Option<Arc<Admission>>,
     tasks: Vec<ReadyTask>,
 }
 
 impl ReadyPlan {
-    /// Its digest.
+    /// Returns the plan's digest.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The name of its flows.
+    /// Returns the name of the plan's flows.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its tasks, in order.
+    /// Returns the plan's tasks, in order.
     pub fn tasks(&self) -> &[ReadyTask] {
         &self.tasks
     }
@@ -64,7 +64,7 @@ impl Core {
         self.ready.lock()
     }
 
-    /// Keeps a plan and its components, once, before a flow runs by it.
+    /// Stores a plan and its components, once, before a flow runs by it.
     pub(super) fn ready(&self, plan: &Plan) -> Result<Arc<ReadyPlan>, HostError> {
         let digest = plan.digest();
         if let Some(ready) = self.ready_plans().get(&digest) {
@@ -88,7 +88,7 @@ impl Core {
         self.make_ready(digest, plan)
     }
 
-    /// The plan of this digest, from the store.
+    /// Loads the plan with this digest from the store.
     fn stored(&self, digest: Digest) -> Result<Arc<ReadyPlan>, HostError> {
         if let Some(ready) = self.ready_plans().get(&digest) {
             return Ok(Arc::clone(ready));
@@ -102,8 +102,9 @@ impl Core {
     }
 
     fn make_ready(&self, digest: Digest, plan: &Plan) -> Result<Arc<ReadyPlan>, HostError> {
-        let find =
-            |check: &PlannedCheck| self.component(check.digest, &format!("`{}`", check.plugin));
+        let find = |planned: &PlannedAdmission| {
+            self.component(planned.digest, &format!("`{}`", planned.plugin))
+        };
         let services = match plan.rule_plugins.is_empty() {
             true => Arc::clone(&self.services),
             false => Arc::new(Services {
@@ -115,9 +116,9 @@ impl Core {
         };
         let tasks = plan.tasks.iter().map(|task| self.task(task, &services));
         let asks_nobody = plan.policies.is_empty() && plan.validators.is_empty();
-        let checks = match asks_nobody {
+        let admission = match asks_nobody {
             true => None,
-            false => Some(Arc::new(checks(
+            false => Some(Arc::new(admission(
                 plan,
                 &find,
                 &self.planner,
@@ -128,7 +129,7 @@ impl Core {
             digest,
             name: plan.name.clone(),
             on_lost: plan.on_lost,
-            checks,
+            admission,
             tasks: tasks.collect::<Result<_, _>>()?,
         });
         self.ready_plans().insert(digest, Arc::clone(&ready));
@@ -180,11 +181,11 @@ impl Core {
         let kinds = self.planner.kinds();
         let plugin = self.component(planned.digest, whose)?;
         let limits = self.planner.limits_today(&planned.limits, whose);
-        // Whether it can run within what the operator allows today is found out before its flow is changed.
+        // Fails, before the flow is changed, if the plugin cannot run within the current limits.
         let descriptor = plugin.describe(&planned.settings, &limits)?;
         let granted = Granted {
             settings: Value::Object(planned.settings.clone()).to_string(),
-            // The plan may be older than what the operator says today.
+            // The plan may be older than the operator's current grants.
             grants: self.planner.allow.narrow(
                 planned.builtin.as_deref(),
                 planned.digest,
@@ -199,7 +200,7 @@ impl Core {
         Ok(Arc::new(task))
     }
 
-    /// The component of a plan: one that is loaded, one that was kept, or a built-in one with this digest.
+    /// Finds a component of a plan: loaded, kept in the folder, or built in.
     fn component(&self, digest: Digest, whose: &str) -> Result<Arc<Plugin>, HostError> {
         if let Some(plugin) = self.planner.plugins.loaded(digest) {
             return Ok(plugin);
@@ -225,10 +226,10 @@ impl Core {
         Err(Diagnostic::new(message).into())
     }
 
-    /// A flow of a plan.
+    /// Builds a flow of a plan.
     pub(super) fn build(&self, flow: FlowBuilder, ready: &ReadyPlan) -> Result<Flow, HostError> {
         let flow = flow.plan(ready.digest).build(self.store());
-        flow.set_checks(ready.checks.clone());
+        flow.set_admission(ready.admission.clone());
         for (options, task) in &ready.tasks {
             flow.add_with(Arc::clone(task), options.clone())
                 .map_err(HostError::Flow)?;
@@ -236,18 +237,17 @@ impl Core {
         Ok(flow)
     }
 
-    /// A flow as its journal has it, with the tasks of its plan, and what recovery does with it. It is in this process's hand
-    /// then.
+    /// Restores a flow from its journal, with the tasks of its plan; also returns how recovery treats it. This process owns the
+    /// flow afterwards.
     pub(super) fn restore(&self, id: FlowId) -> Result<(Flow, OnLost), HostError> {
         let journal = self.store.load(id)?;
-        // An interceptor may panic. Nobody could take the flow up again while this looks as if it went on.
+        // An interceptor may panic. The flow must be released then, or no process could recover it.
         let restored = catch_unwind(AssertUnwindSafe(|| self.restored(id, &journal)));
         let restored = restored.unwrap_or_else(|_| {
             let reason = "the host panicked while its tasks were made".to_owned();
             Err(HostError::CannotTakeUp { flow: id, reason })
         });
         if restored.is_err() {
-            // Nobody works on it.
             self.store.release(id);
         }
         restored
@@ -267,7 +267,7 @@ impl Core {
             Ok(ready) => ready,
         };
         let flow = Flow::restore(id, self.store(), journal).map_err(HostError::Flow)?;
-        flow.set_checks(ready.checks.clone());
+        flow.set_admission(ready.admission.clone());
         let known = flow.with_history(|history| {
             let tasks = history.tasks.iter();
             tasks
@@ -276,7 +276,7 @@ impl Core {
         });
         let mut known = known.into_iter().peekable();
         for (options, task) in &ready.tasks {
-            // Tasks start in order, so those that the journal knows are the first ones.
+            // Tasks start in order, so those in the journal come first.
             let started = known.next_if(|(name, _)| *name == task.spec().name);
             let options = TaskOptions {
                 id: started.map(|(_, id)| id),
@@ -313,10 +313,10 @@ fn read_component(folder: &Path, digest: Digest) -> std::io::Result<Vec<u8>> {
     )
 }
 
-/// Writes a component under its digest, whole or not at all.
+/// Writes a component under its digest, atomically.
 fn keep_component(folder: &Path, plugin: &Plugin) -> std::io::Result<()> {
     let path = component_path(folder, plugin.digest());
-    // One that is damaged is written anew.
+    // A damaged file is replaced.
     if read_component(folder, plugin.digest()).is_ok_and(|kept| kept == plugin.bytes()) {
         return Ok(());
     }

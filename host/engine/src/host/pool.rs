@@ -1,4 +1,4 @@
-//! Workers: a few threads that run flows, and the queue before them.
+//! The worker pool: a few threads that run flows, and their queue.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,54 +12,54 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::{Core, HostError};
 use crate::flow::Callee;
 
-/// What a worker does; the rest of it, when somebody may come in between.
+/// Work for a worker. Returns the rest of it if another job may run in between.
 pub(super) type Job = Box<dyn FnOnce(&Arc<Core>) -> Option<Rest> + Send>;
 
 /// The rest of a job that was begun.
 pub(super) struct Rest {
-    /// What it is about to call. The same thing called over and over is faster: its code is in the caches.
+    /// The function that it calls next. Repeated calls of one function are faster: its code is in the caches.
     pub(super) calls: Callee,
     pub(super) job: Job,
 }
 
-/// Jobs that a worker has begun, at the most: each holds a flow in memory.
+/// Jobs that a worker may have begun at most: each holds a flow in memory.
 const BEGUN: usize = 32;
 
-/// How often a worker calls the same thing before it turns to what has waited longest.
+/// Consecutive calls of one function before a worker turns to the job that has waited longest.
 const STREAK: usize = 16;
 
-/// A job whose code is in the caches or not: it makes a difference when it is this short.
+/// Calls shorter than this benefit from instruction-cache affinity.
 const SHORT: Duration = Duration::from_millis(1);
 
-/// With so many more short ones than long ones, which count as [`LONG`], a worker turns between jobs. While calls are long, a
-/// flow that is begun is finished first: nothing would be gained, and it would wait for the others.
+/// Surplus of short calls over long ones, which count as [`LONG`], that makes a worker switch between jobs. While calls are
+/// long, a begun flow is finished first: switching would gain nothing, and the flow would wait for the others.
 const STEADY: usize = 32;
 
-/// A long call in each flow outweighs its short ones; one that had to wait for a commit now and then does not.
+/// Weight of a long call: one in each flow outweighs its short ones, an occasional wait for a commit does not.
 const LONG: usize = 16;
 
-/// A worker that has not come by for so long is in a long call: others go on with what it has begun.
+/// A worker that has not taken a job for so long is in a long call: others continue the jobs that it has begun.
 const HELD_UP: Duration = Duration::from_millis(10);
 
-/// The queue, and the workers at its end; they start with the first job.
+/// The queue and its workers, which are started as jobs come.
 pub(super) struct Pool {
     queue: Mutex<Queue>,
-    /// Told when there is a job, or no more to come.
+    /// Notified when there is a job, or the pool closes.
     filled: Condvar,
-    /// Told when there is room again, or no more to come.
+    /// Notified when there is room again, or the pool closes.
     emptied: Condvar,
     workers: usize,
     capacity: usize,
-    /// Jobs that wait or run: what they do will be in a batch soon.
+    /// Jobs that wait or run: their changes will be in a batch soon.
     unfinished: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// Requests of callers that left the queue and wait for the end of another flow: they take room as those in it do.
+    /// Requests that left the queue and wait for the end of another flow: they take room like those in it.
     aside: usize,
-    /// What each worker has begun.
+    /// The jobs that each worker has begun.
     begun: Vec<Begun>,
     closed: bool,
     threads: Vec<JoinHandle<()>>,
@@ -84,11 +84,11 @@ impl Drop for Aside {
     }
 }
 
-/// Jobs that one worker has begun, and goes on with: their memory is in its caches.
+/// Jobs that one worker has begun and continues: their memory is in its caches.
 struct Begun {
-    /// The longest waiting first.
+    /// Longest waiting first.
     jobs: VecDeque<Rest>,
-    /// When it came by last.
+    /// When the worker took its last job.
     seen: Instant,
 }
 
@@ -108,8 +108,8 @@ impl Pool {
         self.queue.lock()
     }
 
-    /// Adds a job of the host's own, however many wait: there is at most one for each flow that is in hand, and one for each request
-    /// of another process.
+    /// Adds a job of the host itself, without a bound: there is at most one for each flow that this process owns, and one for
+    /// each request of another process.
     pub(super) fn push(
         &self,
         core: &Arc<Core>,
@@ -122,7 +122,7 @@ impl Pool {
         self.add(core, self.queue(), Box::new(job))
     }
 
-    /// Adds a job of a caller's, who waits while the queue is full.
+    /// Adds a caller's job; blocks while the queue is full.
     pub(super) fn push_in_turn(&self, core: &Arc<Core>, job: Job) -> Result<(), HostError> {
         let full =
             |queue: &mut Queue| queue.jobs.len() + queue.aside >= self.capacity && !queue.closed;
@@ -149,7 +149,7 @@ impl Pool {
             match thread {
                 Ok(thread) => queue.threads.push(thread),
                 Err(error) if queue.threads.is_empty() => return Err(HostError::Thread(error)),
-                // Fewer do it as well.
+                // Fewer workers suffice.
                 Err(error) => tracing::warn!(%error, "a worker could not be started"),
             }
         }
@@ -160,13 +160,13 @@ impl Pool {
         Ok(())
     }
 
-    /// The next job for a worker, who leaves the rest of its last one.
+    /// Waits for the next job of a worker, which leaves the rest of its last one.
     fn next(&self, worker: usize, rest: Option<Rest>, streak: &mut Streak) -> Option<Job> {
         let mut queue = self.queue();
         if let Some(rest) = rest {
             let own = &mut queue.begun[worker].jobs;
             own.push_back(rest);
-            // One of them is for this worker.
+            // One job is for this worker; another worker may take the rest.
             if own.len() > 1 {
                 self.filled.notify_one();
             }
@@ -186,12 +186,12 @@ impl Pool {
         }
     }
 
-    /// How many jobs wait or run.
+    /// Returns how many jobs wait or run.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished.load(Ordering::SeqCst)
     }
 
-    /// Takes no more jobs, and waits for those that were taken.
+    /// Accepts no more jobs, and waits for the accepted ones.
     pub(super) fn close(&self) {
         let threads = {
             let mut queue = self.queue();
@@ -209,12 +209,12 @@ impl Pool {
     }
 }
 
-/// What a worker has called last, and how often in a row; `None` is the beginning of jobs.
+/// A worker's last call, and how often in a row it was made; `None` means that jobs are begun.
 #[derive(Default)]
 struct Streak {
     calls: Option<Callee>,
     length: usize,
-    /// How many more of the last jobs were short than long: see [`STEADY`].
+    /// Surplus of short jobs over long ones among the last ones: see [`STEADY`].
     short: usize,
 }
 
@@ -228,7 +228,7 @@ impl Streak {
         self.calls = calls;
     }
 
-    /// The last job took so long.
+    /// Counts the last job as short or long.
     fn took(&mut self, time: Duration) {
         self.short = match time <= SHORT {
             true => (self.short + 1).min(2 * STEADY),
@@ -242,7 +242,8 @@ impl Streak {
 }
 
 impl Queue {
-    /// The best job for a worker: what calls the same as its last one, the rest of what it began, then what nobody has in hand.
+    /// Takes the best job for a worker: one that calls the same function as its last job, then one that it has begun, then a
+    /// queued one. Takes another worker's job over if that worker is held up, or nothing else is left.
     fn take(&mut self, worker: usize, streak: &mut Streak) -> Option<Job> {
         let now = Instant::now();
         let goes_on = streak.is_steady() && streak.length < STREAK;
@@ -278,7 +279,7 @@ impl Queue {
         Some(rest.job)
     }
 
-    /// What has waited longest of what another worker has begun.
+    /// Takes the job that has waited longest from the worker that has begun most.
     fn take_over(&mut self, from: impl Fn(&Begun) -> bool) -> Option<Rest> {
         let others = self.begun.iter_mut().filter(|other| from(other));
         others
@@ -302,27 +303,27 @@ fn work(core: &Arc<Core>, worker: usize) {
     let mut streak = Streak::default();
     let mut rest = None;
     while let Some(job) = pool.next(worker, rest.take(), &mut streak) {
-        let done = Done(core);
+        let done = JobGuard(core);
         let begin = Instant::now();
-        // Others must not go without a worker for it.
+        // A panic must not end the worker.
         rest = catch_unwind(AssertUnwindSafe(|| job(core))).unwrap_or_else(|_| {
             tracing::error!("a job panicked; its worker goes on with the next one");
             None
         });
         streak.took(begin.elapsed());
         if rest.is_some() {
-            // It is not.
+            // The job is not done yet.
             std::mem::forget(done);
         }
     }
 }
 
-/// A job that is done, or panicked.
-struct Done<'a>(&'a Core);
+/// Counts a job as finished when dropped, also after a panic.
+struct JobGuard<'a>(&'a Core);
 
-impl Drop for Done<'_> {
+impl Drop for JobGuard<'_> {
     fn drop(&mut self) {
-        // Nobody else adds to the batch now, so nobody has to wait for it to fill.
+        // No other job adds to the batch now, so it is committed before it is full.
         if self.0.pool.unfinished.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.store.flush();
         }
@@ -333,7 +334,7 @@ impl Drop for Done<'_> {
 mod tests {
     use super::*;
 
-    /// Two workers, and whatever each has begun.
+    /// Creates a queue with two workers and the jobs that each has begun.
     fn queue(begun: [&[usize]; 2], waiting: usize) -> Queue {
         let rest = |task: &usize| Rest {
             calls: Callee::of(*task),
@@ -352,7 +353,7 @@ mod tests {
         }
     }
 
-    /// What the first worker takes, one after the other: a task, or `None` for a job that is not begun.
+    /// Returns what the first worker takes, in order: a task, or `None` for a job that is not begun.
     fn taken(mut queue: Queue, mut streak: Streak, jobs: usize) -> Vec<Option<Callee>> {
         let mut taken = Vec::new();
         for _ in 0..jobs {

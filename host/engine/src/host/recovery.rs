@@ -1,4 +1,4 @@
-//! Taking up flows that nobody works on: those of a process that died, and those whose batch was lost here.
+//! Recovers flows without an owner: those of a process that died, and those whose batch was lost here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,28 +9,28 @@ use cairn_effects::report::{Report, Verdict};
 use cairn_manifest::manifest::OnLost;
 use cairn_model::id::FlowId;
 use cairn_store::StoreError;
-use cairn_store::control::Operation;
+use cairn_store::operation::Operation;
 
 use super::{Core, Host, HostError};
 use crate::flow::{FlowError, Recovery};
 
-/// A flow that was taken up.
+/// A flow that was taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// Which.
+    /// Its id.
     pub id: FlowId,
-    /// Its state now, and what its rollback came to where it has one; or why it was set aside.
+    /// Its state, and the verdict of its rollback if it has one; or the reason why it was set aside.
     pub outcome: Result<(FlowState, Option<Verdict>), String>,
 }
 
 impl Host {
-    /// Takes up what nobody works on: flows of processes that died, or were stopped for so long that their lease ran out. What a
-    /// call in hand did is undone; then the flow goes on or is rolled back, as its plan says (`on_lost`), and one that was
-    /// reverting goes on reverting. One that cannot be taken up is set aside with the reason, and the rest are recovered.
-    /// Those that were set aside before are left out, unless they are to be tried again.
+    /// Takes over flows without an owner: those of processes that died, or whose lease expired. Undoes the effects of the open
+    /// call; then the flow continues or is rolled back, as its plan says (`on_lost`), and a flow that was reverting continues
+    /// reverting. A flow that cannot be taken over is set aside with the reason, and the rest are recovered. Flows that were
+    /// set aside before are left out unless `stuck_too`.
     ///
     /// # Errors
-    /// [`HostError::Store`] when the database fails; whatever was not recovered still can be.
+    /// [`HostError::Store`] when the database fails; flows that were not recovered still can be.
     pub fn recover(&self, stuck_too: bool) -> Result<Vec<Recovered>, HostError> {
         self.core.recover(stuck_too)
     }
@@ -42,7 +42,7 @@ impl Core {
         if flows.is_empty() {
             return Ok(Vec::new());
         }
-        tracing::info!(flows = flows.len(), "taking up flows that nobody works on");
+        tracing::info!(flows = flows.len(), "taking over flows without an owner");
         let requests = self.store.requests()?;
         let asked: HashMap<FlowId, Recovery> = requests
             .into_iter()
@@ -76,7 +76,7 @@ impl Core {
                 Err(HostError::Store(error @ StoreError::UnknownTable { .. })) => {
                     Err(error.to_string())
                 }
-                // Somebody else was faster.
+                // Another process or thread was faster.
                 Err(error) if error.is_anothers() => continue,
                 Err(error) => {
                     failure.get_or_insert(error);
@@ -96,7 +96,7 @@ impl Core {
         }
     }
 
-    /// Takes up one flow, in a worker.
+    /// Recovers one flow, in a worker.
     fn take_up_then(
         self: &Arc<Self>,
         id: FlowId,
@@ -118,16 +118,16 @@ impl Core {
         });
     }
 
-    /// Takes up a flow of this process whose batch was lost.
+    /// Recovers a flow of this process whose batch was lost.
     pub(super) fn make_good(
         self: &Arc<Self>,
         id: FlowId,
         error: StoreError,
     ) -> Result<Report, HostError> {
-        tracing::warn!(flow = %id, %error, "taking the flow up from what is on disk");
+        tracing::warn!(flow = %id, %error, "a batch was lost; recovering the flow from what is on disk");
         let (flow, on_lost) = match self.take_up(id) {
             Ok(restored) => restored,
-            // Nothing of it is there: as if it had never been asked for.
+            // No event of the flow is on disk: it was never submitted.
             Err(HostError::Store(StoreError::UnknownFlow(_))) => return Err(error.into()),
             Err(again) => {
                 self.keeper.try_again();
@@ -156,13 +156,13 @@ impl From<OnLost> for Recovery {
     }
 }
 
-/// What a report comes to.
+/// Returns the state and the rollback's verdict of a report.
 fn of(report: &Report) -> (FlowState, Option<Verdict>) {
     let rollback = report.rollback.as_ref();
     (report.flow.state, rollback.map(|rollback| rollback.verdict))
 }
 
-/// Whether a flow in this state waits, or has ended.
+/// Returns whether a flow in this state waits, or has ended.
 pub(super) fn is_rest(state: FlowState) -> bool {
     matches!(
         state,

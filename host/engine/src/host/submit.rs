@@ -1,4 +1,4 @@
-//! Many flows at once: requests go into a queue, a few workers run them, and whoever asked is told when it is on disk.
+//! Submits many flows: requests go into a queue, workers run them, and callers are told when the result is durable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,64 +14,64 @@ use cairn_store::StoreError;
 use super::pool::{Aside, Rest};
 use super::{Core, Host, HostError, ReadyPlan};
 use crate::flow::{Flow, FlowError, Step};
-use cairn_store::request::RequestError;
+use cairn_store::flow_request::RequestError;
 
-/// Whom to tell what came of a request.
+/// A callback that receives the outcome of a request.
 pub(super) type Tell = Box<dyn FnOnce(Result<Report, HostError>) + Send>;
 
-/// A flow that is asked for.
+/// A request for a flow.
 #[derive(Clone)]
 pub struct Submission {
-    /// What it is made from: see [`Host::ready`].
+    /// The flow's plan: see [`Host::ready`].
     pub plan: Arc<ReadyPlan>,
-    /// On whose behalf.
+    /// The identity on whose behalf it runs.
     pub requester: Identity,
-    /// What it is given; or why it cannot be, which is the answer unless its key stands for the same request already.
+    /// The flow's request; or why there is none, which is the answer unless the key already stands for the same request.
     pub request: Result<Value, RequestError>,
-    /// The same request under the same key, for the same project, gives the first one's report, and no second flow: see
-    /// [`idempotency`](cairn_model::idempotency).
+    /// The idempotency key. The same request under the same key, for the same project, returns the first flow's report and
+    /// starts no second flow: see [`idempotency`](cairn_model::idempotency).
     pub key: Option<Key>,
 }
 
-/// A flow that was asked for.
+/// A submitted flow.
 pub struct Submitted {
     id: FlowId,
     report: Receiver<Result<Report, HostError>>,
 }
 
 impl Submitted {
-    /// Its id. A key that was used before gives the first flow's report, with that one's id.
+    /// Returns its id. Under a key that was used before, the report has the first flow's id.
     pub fn id(&self) -> FlowId {
         self.id
     }
 
-    /// Waits until it has ended, or was interrupted, and that is on disk. A batch that is lost under it is made good as after a crash: the
-    /// flow goes on, or is rolled back, from what is on disk.
+    /// Waits until the flow has ended or was interrupted, and that is durable. After the loss of a batch the flow is recovered
+    /// as after a crash: it continues, or is rolled back, from what is on disk.
     ///
     /// # Errors
-    /// [`HostError::Store`] when nothing of the flow is left, or the database cannot be used any more; [`HostError::NotStarted`] when the
-    /// host stopped before its turn came; [`HostError::KeyReused`].
+    /// [`HostError::Store`] when nothing of the flow is left, or the database cannot be used any more;
+    /// [`HostError::NotStarted`] when the host stopped before its turn came; [`HostError::KeyReused`].
     pub fn wait(self) -> Result<Report, HostError> {
         self.report.recv().unwrap_or(Err(HostError::NotStarted))
     }
 }
 
 impl Host {
-    /// Asks for a flow, which runs when a worker is free. Waits while the queue is full.
+    /// Submits a flow, which runs when a worker is free. Blocks while the queue is full.
     ///
     /// # Errors
     /// [`HostError::NotStarted`] when the host has stopped, [`HostError::Thread`].
     pub fn submit(&self, submission: Submission) -> Result<Submitted, HostError> {
         let (tell, report) = sync_channel(1);
         let id = self.submit_then(submission, move |result| {
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = tell.send(result);
         })?;
         Ok(Submitted { id, report })
     }
 
-    /// [`submit`](Self::submit), which tells `then` what [`Submitted::wait`] would return, from any thread. A panic of `then` is
-    /// logged and hurts nobody. It must not wait: the thread that calls it serves other flows too.
+    /// Submits a flow as [`submit`](Self::submit) does, and passes to `then`, on any thread, what [`Submitted::wait`] would
+    /// return. A panic of `then` is logged and has no other effect. `then` must not block: its thread serves other flows too.
     ///
     /// # Errors
     /// As [`submit`](Self::submit); `then` is not called then.
@@ -83,7 +83,7 @@ impl Host {
         let id = FlowId::new();
         let then = move |report| {
             if catch_unwind(AssertUnwindSafe(|| then(report))).is_err() {
-                tracing::error!(flow = %id, "whoever was told what came of a flow panicked");
+                tracing::error!(flow = %id, "the callback of a submitted flow panicked");
             }
         };
         let job = move |core: &Arc<Core>| core.run_submitted(id, submission, Box::new(then));
@@ -91,8 +91,9 @@ impl Host {
         Ok(id)
     }
 
-    /// [`submit`](Self::submit), which shows the flow to `watch` first, in PENDING and in this thread: to register listeners, or to
-    /// [interrupt](Flow::interrupt) it later. A repeat under a key runs nothing; its flow is shown when its request can be resolved.
+    /// Submits a flow as [`submit`](Self::submit) does, and first passes it to `watch`, in PENDING and on this thread: to
+    /// register listeners, or to [interrupt](Flow::interrupt) it later. A repeat under a key runs nothing; its flow is passed
+    /// to `watch` when its request can be resolved.
     ///
     /// # Errors
     /// As [`submit`](Self::submit), and those of `watch`: nothing runs then.
@@ -109,7 +110,7 @@ impl Host {
         watch(&flow)?;
         let (tell, report) = sync_channel(1);
         let then: Tell = Box::new(move |result| {
-            // The caller may have dropped what it was given.
+            // The caller may have dropped the receiver.
             let _ = tell.send(result);
         });
         let job = move |core: &Arc<Core>| core.begin(flow, then);
@@ -158,7 +159,7 @@ impl Core {
     fn begin(self: &Arc<Self>, flow: Flow, then: Tell) -> Option<Rest> {
         let id = flow.id();
         self.enter(&flow);
-        // Between the look and the entry somebody may have stopped the host.
+        // The host may have been stopped between the check and the entry.
         if self.stopping.load(Ordering::SeqCst) {
             let followers = self.leave(id);
             let stopped = Err(HostError::NotStarted);
@@ -169,7 +170,7 @@ impl Core {
         self.go_on(flow.start(), flow, then)
     }
 
-    /// Takes a flow that was begun one task further, or to its report.
+    /// Takes a begun flow one task further, or to its report.
     fn go_on(self: &Arc<Self>, step: Step, flow: Flow, then: Tell) -> Option<Rest> {
         match step {
             Step::Next(run) => Some(Rest {
@@ -184,7 +185,7 @@ impl Core {
         }
     }
 
-    /// What a worker did with a flow is on disk, or lost.
+    /// Handles the end of a worker's run of a flow, once it is durable or lost.
     pub(super) fn ended(self: &Arc<Self>, flow: &Flow, result: Result<(), FlowError>, then: Tell) {
         let id = flow.id();
         let followers = self.leave(id);
@@ -205,7 +206,7 @@ impl Core {
                     core.tell(id, followers, &report);
                     then(report);
                 };
-                // Once the host stops nobody is there to be told.
+                // Once the host has stopped, no caller is left to be told.
                 if let Err(error) = self.pool.push(self, job) {
                     tracing::warn!(%id, %error, "a lost flow is recovered by the next host");
                 }
@@ -218,7 +219,7 @@ impl Core {
         }
     }
 
-    /// A request that no flow can be given: a repeat is told what came of the first one, any other what is wrong.
+    /// Answers a request that cannot be resolved: a repeat gets the report of the first one, any other the error.
     fn repeat_or(
         self: &Arc<Self>,
         requester: &Identity,
@@ -237,7 +238,7 @@ impl Core {
         }
     }
 
-    /// Tells what came of another flow once that has ended. Until then it takes room in the queue.
+    /// Passes the report of another flow to `then` once that flow has ended. Until then the request takes room in the queue.
     fn follow(self: &Arc<Self>, first: FlowId, then: Tell) {
         let aside = Aside::of(self);
         let tell = move |report: Result<Report, HostError>| {

@@ -11,12 +11,12 @@ use cairn_sandbox::plugin::PluginConfig;
 use cairn_store::{Sqlite, SqliteConfig};
 
 use super::*;
-use cairn_store::request::RequestError;
+use cairn_store::flow_request::RequestError;
 
-/// Longer than anything takes here.
+/// Longer than any operation here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A host with one worker, on a database of its own.
+/// Creates a host with one worker, on its own database.
 fn host() -> Host {
     let store = Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
     let plugins = Plugins::new(&PluginConfig::default()).unwrap();
@@ -24,7 +24,7 @@ fn host() -> Host {
     host.build().unwrap()
 }
 
-/// A flow without tasks.
+/// Creates a submission of a flow without tasks.
 fn submission(host: &Host, key: Option<&str>) -> Submission {
     let plan = Plan {
         name: "empty".to_owned(),
@@ -52,7 +52,7 @@ fn one_more_is_run(host: &Host, key: Option<&str>) {
     };
     host.submit_then(submission(host, key), then).unwrap();
     let state = told.recv_timeout(PATIENCE);
-    let state = state.expect("somebody runs it").unwrap();
+    let state = state.expect("a worker runs it").unwrap();
     assert_eq!(state, FlowState::Success);
 }
 
@@ -68,7 +68,7 @@ fn a_worker_goes_on_after_a_job_that_panicked() {
     while host.unfinished() > 0 {
         assert!(
             since.elapsed() < PATIENCE,
-            "what panicked counts as unfinished"
+            "a job that panicked counts as unfinished"
         );
         std::thread::yield_now();
     }
@@ -77,12 +77,12 @@ fn a_worker_goes_on_after_a_job_that_panicked() {
 #[test]
 fn whoever_is_told_of_a_flow_may_panic() {
     let host = host();
-    // Told by whoever commits; under a key that was used before, by the keeper.
+    // Called by the committing thread; under a key that was used before, by the keeper.
     for key in [None, Some("key"), Some("key"), Some("key")] {
         let (tell, told) = sync_channel(1);
         let then = move |report: Result<Report, HostError>| {
             let _ = tell.send(report.is_ok());
-            panic!("whoever is told panics");
+            panic!("the callback panics");
         };
         host.submit_then(submission(&host, key), then).unwrap();
         assert_eq!(told.recv_timeout(PATIENCE), Ok(true), "{key:?}");
@@ -108,7 +108,7 @@ fn a_stored_plan_that_grants_what_is_not_registered_is_refused_by_its_name() {
         rule_plugins: Vec::new(),
         warnings: Vec::new(),
     };
-    let error = host().ready(&plan).err().expect("nobody has records");
+    let error = host().ready(&plan).err().expect("no host has records");
     assert_eq!(
         error.to_string(),
         "task `a` is granted `records`, a capability that this host does not have"

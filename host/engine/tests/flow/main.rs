@@ -1,4 +1,4 @@
-//! Flows of native tasks on a store in memory: what the engine promises, whoever wrote the tasks.
+//! Flows of native tasks on a store in memory: guarantees of the engine for any task.
 
 #[path = "../../../volumes/testing/any.rs"]
 mod any;
@@ -144,7 +144,7 @@ fn report(flow: &Flow) -> Report {
     Report::new(flow.id(), &flow.history())
 }
 
-/// The verdict of a rollback from here, with the kinds of what is left; the journal says the same.
+/// Rolls a flow back and returns the verdict and the kinds of what is left; checks that the journal yields the same.
 fn rolled_back(store: &Arc<Sqlite>, flow: &Flow) -> (Verdict, Vec<String>) {
     flow.rollback(&Cause::requested("enough")).unwrap();
     let journal = store.read(&Identity::default(), |view| view.journal(flow.id()));
@@ -224,7 +224,7 @@ fn an_update_of_a_volume_that_names_nothing_writes_nothing() {
         Event::Applied(applied) => Some(applied.changes.len()),
         _ => None,
     });
-    // One that finds what it would write takes note of it: another flow must not take back what this one counts on.
+    // An update that finds its value set still records it: another flow must not take back what this one counts on.
     assert_eq!(changes.collect::<Vec<_>>(), [1, 1, 1, 0]);
     assert_eq!(rolled_back(&store, &flow), (Verdict::Clean, vec![]));
 }

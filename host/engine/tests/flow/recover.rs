@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A flow that is copied, database and all, while its second task is in hand: what a crash at that point leaves.
+/// Creates the state that a crash leaves: the database is copied while the flow's second task runs.
 fn crashed(folder: &std::path::Path) -> (Arc<Sqlite>, cairn::id::FlowId) {
     let path = folder.join("live.db");
     let live = Arc::new(
@@ -52,7 +52,7 @@ fn a_flow_whose_host_died_is_rolled_back_or_goes_on() {
         assert_eq!(
             reserved(&store),
             2 + 1,
-            "the effect of the call in hand is on disk"
+            "the effect of the open call is on disk"
         );
         let journal = cairn::store::Store::load(&*store, id).unwrap();
         let flow = Flow::restore(id, Arc::clone(&store) as _, &journal).unwrap();
@@ -94,7 +94,7 @@ fn a_flow_whose_host_died_is_rolled_back_or_goes_on() {
         assert_eq!(
             *runs.lock().unwrap(),
             expected,
-            "only the task that was in hand is called again"
+            "only the task that was running is called again"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Flows that are interrupted, and reset.
+//! Flows that are interrupted and reset.
 
 use super::*;
 

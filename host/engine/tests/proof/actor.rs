@@ -1,4 +1,4 @@
-//! A task that does what its script says.
+//! A task that follows a script.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,17 +24,17 @@ use crate::world::GOLD;
 
 pub struct Actor {
     spec: TaskSpec,
-    /// Which flow, and which task of it.
+    /// The flow, and the task in it.
     me: (usize, usize),
     project: usize,
     admin: bool,
     plan: TaskPlan,
     store: Arc<Recorder>,
-    /// Where turns are taken; `None` where flows run one after the other.
+    /// Where flows take turns; `None` if they run one after the other.
     stage: Option<Arc<Stage>>,
 }
 
-type Done = Result<(), TaskError>;
+type Played = Result<(), TaskError>;
 
 impl Actor {
     pub fn new(
@@ -62,8 +62,8 @@ impl Actor {
         }
     }
 
-    /// Plays a script; `gives_back` says whether there is something to give back.
-    fn play(&self, context: &Arc<dyn Context>, script: &Script, gives_back: bool) -> Done {
+    /// Plays a script; `gives_back` is false if there is nothing to give back.
+    fn play(&self, context: &Arc<dyn Context>, script: &Script, gives_back: bool) -> Played {
         let attempt = context.call().attempt as usize;
         let failure = script.failures.get(attempt - 1).copied().flatten();
         let acts = match failure {
@@ -85,12 +85,12 @@ impl Actor {
             None => Ok(()),
             Some(How::Busy) => Err(TaskError::new("Busy", "try again")),
             Some(How::Broken) => Err(TaskError::new("Broken", "it broke")),
-            // Without the hook's message.
+            // Skips the panic hook and its message.
             Some(How::Panic) => std::panic::resume_unwind(Box::new("a panic")),
         }
     }
 
-    fn perform(&self, context: &Arc<dyn Context>, step: &Step) -> Done {
+    fn perform(&self, context: &Arc<dyn Context>, step: &Step) -> Played {
         match step {
             Step::Reserve(deltas, project) => {
                 let project = if self.admin { *project } else { self.project };
@@ -182,7 +182,7 @@ impl Actor {
         Ok(thing)
     }
 
-    fn commit(&self, context: &Arc<dyn Context>, thing: &Thing) -> Done {
+    fn commit(&self, context: &Arc<dyn Context>, thing: &Thing) -> Played {
         let commit = Effect::QuotaCommit(QuotaCommit {
             reservations: thing.ids.clone(),
             project: (thing.project != self.project).then(|| PROJECTS[thing.project].to_owned()),
@@ -190,7 +190,7 @@ impl Actor {
         self.apply(context, &commit).map(drop)
     }
 
-    fn release(&self, context: &Arc<dyn Context>, thing: &Thing) -> Done {
+    fn release(&self, context: &Arc<dyn Context>, thing: &Thing) -> Played {
         let release = Effect::QuotaRollback(QuotaRollback {
             reservations: thing.ids.clone(),
             project: (thing.project != self.project).then(|| PROJECTS[thing.project].to_owned()),
@@ -204,10 +204,10 @@ impl Actor {
         size: i64,
         gold: bool,
         source: Option<String>,
-    ) -> Done {
+    ) -> Played {
         self.pause();
-        // One that is there, and of the own project, which holds it: an admin sees others, whose owners may take them away. Nobody
-        // checks it but the task, and nobody else has a turn in between.
+        // Keeps only a source that exists and belongs to the task's project: an admin sees volumes of other projects, whose
+        // owners may remove them. Only the task checks this, and no other flow has a turn in between.
         let project = &context.requester().project_id;
         let source = source.filter(|id| {
             let found = Query::Volume(id.clone()).ask(context);
@@ -231,12 +231,12 @@ impl Actor {
         Ok(())
     }
 
-    fn destroy(&self, context: &Arc<dyn Context>, id: String) -> Done {
+    fn destroy(&self, context: &Arc<dyn Context>, id: String) -> Played {
         self.apply(context, &Effect::VolumeDestroy(VolumeDestroy { id }))
             .map(drop)
     }
 
-    fn key(&self, context: &Arc<dyn Context>, effect: &Effect) -> Done {
+    fn key(&self, context: &Arc<dyn Context>, effect: &Effect) -> Played {
         let Answer::Key(id) = self.apply(context, effect)? else {
             panic!("a new key answers its id")
         };
@@ -245,14 +245,14 @@ impl Actor {
         Ok(())
     }
 
-    fn delete_key(&self, context: &Arc<dyn Context>, id: String) -> Done {
+    fn delete_key(&self, context: &Arc<dyn Context>, id: String) -> Played {
         self.apply(context, &Effect::KeyDelete(KeyDelete { id }))
             .map(drop)
     }
 
     // ---- Several effects -------------------------------------------------------------------------------------------
 
-    fn make(&self, context: &Arc<dyn Context>, size: i64, gold: bool) -> Done {
+    fn make(&self, context: &Arc<dyn Context>, size: i64, gold: bool) -> Played {
         let mut deltas = vec![(0, 1), (1, size)];
         if gold {
             deltas.extend([(3, 1), (4, size)]);
@@ -262,7 +262,7 @@ impl Actor {
         self.commit(context, &held)
     }
 
-    fn give_back(&self, context: &Arc<dyn Context>) -> Done {
+    fn give_back(&self, context: &Arc<dyn Context>) -> Played {
         let held = self.mine(|known| &known.reservations);
         let Some(held) = held.into_iter().rev().find(|thing| {
             thing.deltas.iter().all(|(_, amount)| *amount >= 0) && !thing.deltas.is_empty()
@@ -278,8 +278,8 @@ impl Actor {
         self.commit(context, &back)
     }
 
-    /// Takes back what this task's calls made, the newest first; what is gone already is passed over.
-    fn take_back(&self, context: &Arc<dyn Context>) -> Done {
+    /// Takes back what this task's calls made, newest first; skips what is already gone.
+    fn take_back(&self, context: &Arc<dyn Context>) -> Played {
         for thing in self.mine(|known| &known.keys).into_iter().rev() {
             self.passing_over(self.delete_key(context, thing.ids[0].clone()))?;
         }
@@ -292,14 +292,14 @@ impl Actor {
         Ok(())
     }
 
-    fn passing_over(&self, done: Done) -> Done {
+    fn passing_over(&self, done: Played) -> Played {
         match done {
             Err(error) if error.origin == Origin::Plugin => Ok(()),
             done => done,
         }
     }
 
-    // ---- What is known -----------------------------------------------------------------------------------------
+    // ---- Known objects -------------------------------------------------------------------------------------------
 
     fn thing(&self, context: &Arc<dyn Context>, ids: Vec<String>) -> Thing {
         Thing {
@@ -346,7 +346,7 @@ fn changes(update: Update) -> Object {
     [(column.to_owned(), value)].into_iter().collect()
 }
 
-/// What the task at this place in its flow is called.
+/// Returns the name of the task at this place in its flow.
 pub fn name(task: usize) -> String {
     format!("task-{task}")
 }

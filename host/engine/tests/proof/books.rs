@@ -1,4 +1,4 @@
-//! What must be true of the tables alone: the reference comes from the same engine, and would be wrong in the same way.
+//! Invariants of the tables alone: the reference comes from the same engine, and would share its errors.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ pub struct Rule {
     /// Does not hold while a volume that a failed flow left may be counted.
     pub is_recounted: bool,
     books: Option<Books>,
-    /// Finds what breaks it; `?1` is what was in use at the start where the books are free.
+    /// Finds violations; `?1` is the usage at the start, with [`Books::Free`].
     statement: &'static str,
 }
 
@@ -66,7 +66,7 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// The rules that are broken, and where.
+/// Returns the broken rules, and the keys that break them.
 pub fn broken(database: &Path, books: Books) -> Vec<(&'static Rule, Vec<String>)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags).unwrap();

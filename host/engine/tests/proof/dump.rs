@@ -1,4 +1,4 @@
-//! What a database on disk holds outside the journal.
+//! The contents of a database on disk, without the journal.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use cairn::store::view::Reader;
 
 pub use cairn::store::view::{Dump, DumpedRow as Row};
 
-/// Reads everything that is committed. `names` gives the id that stands for another.
+/// Reads everything that is committed. `names` maps ids to the ids that replace them.
 pub fn dump(database: &Path, names: &BTreeMap<String, String>) -> Dump {
     let reader = Reader::open(
         database,

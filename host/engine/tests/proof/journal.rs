@@ -1,4 +1,4 @@
-//! What must be true of every flow's journal.
+//! Invariants of every flow's journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use cairn::rules::Effect as _;
 
 use crate::tally::Tally;
 
-/// What one journal says about effects, and whether that can be.
+/// The effects that one journal records, and the state needed to check each entry.
 #[derive(Default)]
 struct Walk {
     /// Started tasks that are not reverted.
     accumulator: Vec<TaskId>,
-    /// While the flow is rolled back: who is still to be visited, the next one last.
+    /// During a rollback: tasks to be visited, the next one last.
     to_visit: Option<Vec<TaskId>>,
-    /// The task that is visited.
+    /// The task that is being visited.
     visited: Option<TaskId>,
     open: Option<CallId>,
-    /// Effect -> whose, and whether it was undone.
+    /// Effect -> its call, and whether it was undone.
     effects: BTreeMap<u32, (CallId, bool)>,
     casts: BTreeSet<u32>,
     /// Effects of reverts that a checkpoint ended.
@@ -31,10 +31,10 @@ struct Walk {
 /// Effects of a flow: number -> whether it was undone.
 pub type Effects = BTreeMap<u32, bool>;
 
-/// Walks through a journal, and counts what happened.
+/// Checks a journal and counts its events.
 ///
 /// # Errors
-/// One sentence about the first thing that cannot be.
+/// The first entry that breaks an invariant, in one sentence.
 pub fn check(flow: FlowId, journal: &[Entry], tally: &mut Tally) -> Result<Effects, String> {
     let mut walk = Walk::default();
     for (index, entry) in journal.iter().enumerate() {
@@ -93,7 +93,7 @@ impl Walk {
                 self.open = None;
             }
             Event::RevertFailed { task, .. } => {
-                // What cannot be undone fails before the task's own revert is called.
+                // A task whose effects cannot be undone fails before its own revert is called.
                 if self.visited != Some(*task) {
                     self.visit(*task)?;
                 }
@@ -137,7 +137,7 @@ impl Walk {
                 ensure(!*undone, "undone twice")?;
                 *undone = true;
                 let call = *call;
-                // Of one task's calls the newest is undone first, but for messages, which go before all.
+                // The newest effect of a task's call is undone first, except messages, which precede all.
                 let later = self.standing(|c| c.task == call.task && c.phase == call.phase);
                 ensure(
                     self.casts.contains(number)
@@ -159,7 +159,7 @@ impl Walk {
         Ok(())
     }
 
-    /// A rollback comes to a task: it must be the newest one that it has not come to yet.
+    /// Moves a rollback on to a task, which must be the newest one not visited yet.
     fn visit(&mut self, task: TaskId) -> Result<(), String> {
         if self.visited == Some(task) {
             return Ok(());
@@ -170,7 +170,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Numbers of effects that stand, of calls that `of` names.
+    /// Returns the numbers of standing effects whose call satisfies `of`.
     fn standing(&self, of: impl Fn(&CallId) -> bool) -> Vec<u32> {
         let effects = self.effects.iter();
         effects

@@ -1,4 +1,4 @@
-//! Holds what a case left against what should have come of it, and against what the reports say.
+//! Compares the result of a case with the expected one, and with the reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,18 +21,18 @@ use crate::recorder::Noted;
 use crate::tally::Tally;
 use crate::world::{Ended, World, operator};
 
-/// What the reports of failed flows say is left.
+/// What failed flows left, according to their reports.
 #[derive(Default)]
 struct Residue {
-    /// Id -> what each flow says about it.
+    /// Id -> the entries of each flow's report.
     rows: BTreeMap<String, Vec<(FlowId, Left)>>,
-    /// Project and resource -> by how much `in_use` and `reserved` are too high.
+    /// Project and resource -> excess of `in_use` and `reserved`.
     usages: BTreeMap<String, [i64; 2]>,
 }
 
 impl World {
     /// # Errors
-    /// What is wrong, one line a thing.
+    /// The differences, one per line.
     pub fn judge(&self, ended: &Ended) -> Result<Tally, String> {
         let mut tally = Tally::default();
         let log = ended.store.log();
@@ -131,8 +131,8 @@ fn count_ends(log: &[Noted], tally: &mut Tally) {
     }
 }
 
-/// The versions of volumes, as the writes come to them, those of failed flows too. A write counts until it is taken back; but
-/// when others wrote since, only one that changed nothing else was taken back, and it still counts.
+/// Returns the versions of volumes after all writes, those of failed flows included. A write counts until it is undone; if
+/// others wrote later, only a write that changed nothing else can have been undone, and its version still counts.
 fn versions(log: &[Noted]) -> BTreeMap<String, Value> {
     let mut versions = BTreeMap::new();
     let mut writes = BTreeMap::new();
@@ -162,7 +162,7 @@ fn versions(log: &[Noted]) -> BTreeMap<String, Value> {
     versions
 }
 
-/// The volume whose version a change counts on, and the version before and after it; null for a volume that is not there.
+/// Returns the volume that a change reads or writes, and its version before and after; null for a volume that does not exist.
 fn version(change: &Change) -> Option<(String, Value, Value)> {
     match change {
         Change::Row {
@@ -182,7 +182,7 @@ fn version(change: &Change) -> Option<(String, Value, Value)> {
 fn check_verdict(rollback: &RollbackReport, tally: &mut Tally) -> Result<(), String> {
     let failed = !rollback.failed.is_empty();
     let mut left = rollback.residue.iter();
-    // A message that has left is residue; what else remains without a revert that failed is kept.
+    // A message that was sent is residue; other remains without a failed revert are kept.
     let has_sent = left.any(|left| left.kind == "cast");
     let (expected, count) = match (failed, rollback.residue.is_empty()) {
         (true, _) => (Verdict::Incomplete, &mut tally.failed_incomplete),
@@ -269,12 +269,12 @@ impl Comparison<'_> {
         self.complaints.push(what);
     }
 
-    /// What a failed flow left that counts as absent: a closed reservation.
+    /// Returns whether a row of a failed flow counts as absent: a closed reservation.
     fn is_absent(&self, table: &str, row: &Row) -> bool {
         table == "reservations" && row["state"] != "open" && self.made_by(row).is_some()
     }
 
-    /// The failed flow that made a row.
+    /// Returns the failed flow that made a row.
     fn made_by(&self, row: &Row) -> Option<FlowId> {
         let flow = row.get("flow")?.as_str()?;
         let mut failed = self.failed.iter().copied();
@@ -293,7 +293,7 @@ impl Comparison<'_> {
         let counters = |dump: &Dump, key: &str| {
             match dump.get(&("quota_usages".to_owned(), key.to_owned())) {
                 Some(row) => ["in_use", "reserved"].map(|name| row[name].as_i64().unwrap()),
-                // Nobody asked for it yet: whoever does first counts what is there, and that stays.
+                // Not read yet: the first reader counts the existing volumes, and the counters stay.
                 None if kept && key.ends_with("/volumes") => [2, 0],
                 None if kept && key.ends_with("/gigabytes") => [1 + 2, 0],
                 None => [0, 0],
@@ -312,8 +312,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Whether a volume that a failed flow left counts when usage is counted anew, which the report cannot know. One
-    /// whose quota was given back, and that is in error, does not.
+    /// Returns whether a recount of usage includes a volume that a failed flow left, which the report cannot know. A volume in
+    /// error whose quota was given back is not counted.
     fn may_be_recounted(&self, usage: &str) -> bool {
         let project = usage.split('/').next();
         let removed_late = |flow: &FlowId| {
@@ -334,8 +334,8 @@ impl Comparison<'_> {
                 }))
     }
 
-    /// Whether a flow that was rolled back left a volume, and a later rollback removed it: in between it may have been
-    /// counted, and stays so until usage is counted again.
+    /// Returns whether a later rollback removed a volume that the flow's first rollback had left: it may have been counted in
+    /// between, and stays counted until the next recount.
     fn removed_after_its_end(&self, of: FlowId) -> bool {
         let mut created = BTreeSet::new();
         let mut ended = false;
@@ -358,7 +358,7 @@ impl Comparison<'_> {
         })
     }
 
-    /// Whether another flow than this one ever changed a volume.
+    /// Returns whether another flow ever changed a volume.
     fn written_by_others(&self, volume: &str, than: FlowId) -> bool {
         self.log.iter().any(|noted| {
             matches!(noted, Noted::Applied { flow, effect: Effect::VolumeUpdate(update), .. }
@@ -385,7 +385,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// A row that only a failed flow can have left, and then its report names it.
+    /// Checks a row that only a failed flow can have left: its report must name it.
     fn check_left_over(&mut self, table: &str, id: &str, row: &Row) {
         let named = self.made_by(row).is_some_and(|flow| {
             let says = self.residue.rows.get(id);
@@ -401,7 +401,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// What a report says is left must be there, unless somebody changed it later.
+    /// Checks that a row exists which a report says is left, unless another flow changed it later.
     fn check_is_there(&mut self, id: &str, flow: FlowId, left: &Left, found: &Dump) {
         let table = match left.kind.as_str() {
             "volume" => "volumes",
@@ -418,7 +418,7 @@ impl Comparison<'_> {
                 .iter()
                 .all(|(column, value)| column == "scheduled_at" || row.get(column) == Some(value))
         });
-        // A volume may have been destroyed by the flow that made it.
+        // The flow that made the volume may have destroyed it.
         let destroyed = row.is_none() && !left.before.is_null();
         let changed = table == "volumes" && (destroyed || self.written_by_others(id, flow));
         if !is_as_told && !changed {
@@ -426,7 +426,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Every key opens: its bits are what they were.
+    /// Checks that every key can be opened, so its bits are unchanged.
     fn check_keys(&mut self, ended: &Ended, left: &Dump) {
         let operator = operator();
         let by = Caller {
@@ -445,7 +445,7 @@ impl Comparison<'_> {
 }
 
 impl Comparison<'_> {
-    /// What holds of the tables alone, whoever wrote them.
+    /// Checks the invariants of the tables alone.
     fn check_books(&mut self, ended: &Ended) {
         for (what, keys) in books::broken(&ended.store.database, self.world.case.books) {
             for key in keys {

@@ -1,4 +1,4 @@
-//! What tasks know of each other's things: everything that an effect ever answered.
+//! Objects that tasks know of: the answers of all effects so far.
 
 use crate::plan::{PROJECTS, Pick, Whose};
 
@@ -11,19 +11,19 @@ pub struct Known {
 
 #[derive(Clone)]
 pub struct Thing {
-    /// One id, or those of one reservation.
+    /// The object's id, or the ids of one reservation.
     pub ids: Vec<String>,
-    /// Which flow and which task of it; `None` for what was there from the start.
+    /// Flow and task; `None` for an object that exists from the start.
     pub made_by: Option<(usize, usize)>,
-    /// In a call: what a revert takes back by hand.
+    /// Made in a call: a revert may take it back by hand.
     pub in_call: bool,
-    /// What was reserved: whose, of which resource, how much.
+    /// Reserved amounts: index of the resource, and amount.
     pub deltas: Vec<(usize, i64)>,
     pub project: usize,
 }
 
 impl Known {
-    /// What every database starts with: two volumes in each project.
+    /// Returns the objects in every new database: two volumes in each project.
     pub fn at_start() -> Self {
         let volumes = (0..PROJECTS.len()).flat_map(|project| {
             (0..2).map(move |number| Thing {
@@ -41,12 +41,12 @@ impl Known {
     }
 }
 
-/// Id of a volume that is there from the start.
+/// Returns the id of a volume that exists from the start.
 pub fn first_volume(project: usize, number: usize) -> String {
     format!("volume-{}-{number}", PROJECTS[project])
 }
 
-/// The thing that task `by` means.
+/// Returns the object that task `by` picks.
 pub fn picked(things: &[Thing], by: (usize, usize), pick: Pick) -> Option<&Thing> {
     let fits = |thing: &&Thing| match (pick.whose, thing.made_by) {
         (Whose::Anyone, _) | (Whose::Nobody, None) => true,

@@ -1,8 +1,7 @@
-//! The proof that a rollback leaves nothing behind: flows that are made up at random run side by side on one store, fail
-//! wherever it may be, and what is in the tables in the end must be what the flows that succeeded would have left alone,
-//! and besides only what the reports of the others name.
+//! The proof that a rollback leaves nothing behind. Random flows run concurrently on one store and fail anywhere; at the end
+//! the tables must hold what the successful flows alone would have left, and besides only what the reports of the others name.
 //!
-//! `PROPTEST_CASES` sets how many cases are tried.
+//! `PROPTEST_CASES` sets the number of cases.
 
 mod actor;
 #[path = "../../../volumes/testing/any.rs"]
@@ -31,7 +30,7 @@ use plan::{Case, case};
 use tally::Tally;
 use world::World;
 
-/// So many, unless `PROPTEST_CASES` says otherwise.
+/// Returns a configuration with this number of cases, unless `PROPTEST_CASES` is set.
 fn config(cases: u32) -> ProptestConfig {
     let set = std::env::var("PROPTEST_CASES").ok();
     ProptestConfig {
@@ -48,7 +47,7 @@ fn run(case: &Case) -> Result<Tally, String> {
     world.judge(&ended)
 }
 
-/// Runs a case, and takes it up again from each crash; from a crash of that too.
+/// Runs a case, then recovers it from each crash, and from crashes during that recovery.
 fn run_with_crashes(case: &Case, crashes: &[(usize, usize, bool)]) -> Result<Tally, String> {
     let mut world = World::new(case);
     let live = world.run(crashes.iter().map(|(first, ..)| *first).collect());
@@ -99,7 +98,7 @@ proptest! {
     }
 }
 
-/// The same cases every time: what the properties above are worth depends on what they come to see.
+/// Uses the same cases every time: the properties above are worth only the ends that they reach.
 #[test]
 fn every_kind_of_end_is_reached() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);

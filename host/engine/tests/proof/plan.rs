@@ -1,5 +1,5 @@
-//! What is generated: flows, what their tasks do and where they fail, and in which order they take turns. Plain data, so
-//! that a failing case can be shrunk and read.
+//! Generated cases: flows, the actions and failures of their tasks, and the order of turns. Plain data, so that a failing case
+//! can be shrunk and read.
 
 use proptest::prelude::*;
 
@@ -18,22 +18,22 @@ pub struct Case {
     pub books: Books,
     pub quota: QuotaPlan,
     pub flows: Vec<FlowPlan>,
-    /// Who goes on at each turn: an index among those that can.
+    /// The flow that runs at each turn: an index among those that can.
     pub turns: Vec<u8>,
 }
 
-/// How usage and volumes hang together.
+/// How usage and volumes are related.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Books {
-    /// Quota is reserved and committed without regard to volumes. Nothing is ever counted anew.
+    /// Quota is reserved and committed independently of volumes. Usage is never recounted.
     Free,
-    /// Quota is committed for the volumes that are made, so that usage may be counted anew at any time.
+    /// Quota is committed for the volumes that are made, so that usage may be recounted at any time.
     Kept,
 }
 
 #[derive(Clone, Debug)]
 pub struct QuotaPlan {
-    /// How much more than at the start may be used: counts, and GiB.
+    /// Limits above the usage at the start: counts, and GiB.
     pub spare: (i64, i64),
     /// As in [`cairn::volumes::quota::QuotaConfig`].
     pub until_refresh: i64,
@@ -46,11 +46,11 @@ pub struct FlowPlan {
     pub project: usize,
     pub admin: bool,
     pub tasks: Vec<TaskPlan>,
-    /// Interrupted after this task, then taken up again, or else rolled back.
+    /// Interrupted after this task, then resumed if true, else rolled back.
     pub interrupt: Option<(usize, bool)>,
-    /// Rolled back by hand at the end; again, when it was rolled back already.
+    /// Rolled back by hand at the end, also if it was rolled back already.
     pub again: bool,
-    /// Somebody takes its messages before.
+    /// Its messages are taken before that.
     pub taken: bool,
 }
 
@@ -60,18 +60,18 @@ pub struct TaskPlan {
     pub call_tries: Tries,
     pub revert: Script,
     pub revert_tries: Tries,
-    /// The revert answers `keep`.
+    /// The revert returns `keep`.
     pub keep: bool,
 }
 
-/// How often something is tried.
+/// How often a call or revert is tried.
 #[derive(Clone, Copy, Debug)]
 pub struct Tries {
     pub attempts: u32,
     pub only_busy: bool,
 }
 
-/// What a call or a revert does.
+/// The actions of a call or a revert.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub acts: Vec<Act>,
@@ -81,7 +81,7 @@ pub struct Script {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    /// After so many acts.
+    /// Number of acts before the failure.
     pub after: usize,
     pub how: How,
 }
@@ -96,14 +96,14 @@ pub enum How {
 #[derive(Clone, Debug)]
 pub struct Act {
     pub step: Step,
-    /// Goes on when the step is refused.
+    /// Continues if the step is refused.
     pub tolerant: bool,
 }
 
-/// One thing that a task does: mostly one effect.
+/// One action of a task, mostly one effect.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Resource (index in [`RESOURCES`]) and amount; of another project when an admin asks.
+    /// Resources (index in [`RESOURCES`]) and amounts; another project's if an admin asks.
     Reserve(Vec<(usize, i64)>, usize),
     Commit(Pick),
     Release(Pick),
@@ -121,8 +121,8 @@ pub enum Step {
     Checkpoint,
     /// Takes back by hand what this task's call made.
     ByHand,
-    /// Reserves and commits the negative of this task's latest reservation. Nothing in the revert of a call that did
-    /// not return.
+    /// Reserves and commits the negative of this task's latest reservation. Does nothing in the revert of a call that did not
+    /// return.
     GiveBack,
     /// Reserves for a volume, creates it, commits.
     Make {
@@ -138,7 +138,7 @@ pub enum Update {
     Scheduled,
 }
 
-/// One of the things that are known, the latest first.
+/// Picks one of the known objects, latest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Pick {
     pub whose: Whose,
@@ -149,10 +149,10 @@ pub struct Pick {
 pub enum Whose {
     Task,
     Flow,
-    /// Another flow.
+    /// Another flow's.
     Others,
     Anyone,
-    /// There from the start.
+    /// From the start.
     Nobody,
 }
 
@@ -181,7 +181,7 @@ fn update() -> impl Strategy<Value = Update> {
     ]
 }
 
-/// Steps that leave the books as they are.
+/// Returns steps that do not change usage.
 fn neutral() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (pick(), update()).prop_map(|(volume, update)| Step::Update(volume, update)),
@@ -210,7 +210,7 @@ fn step(books: Books, revert: bool) -> BoxedStrategy<Step> {
             (if revert { 3 } else { 0 }) => Just(Step::ByHand),
         ]
         .boxed(),
-        // A volume is made by the first task only, and given back in its revert only: see `kept`.
+        // Only the first task makes a volume, and only its revert gives it back: see `kept`.
         (Books::Kept, false) => prop_oneof![
             3 => neutral(),
             2 => (held, 0..PROJECTS.len()).prop_map(|(deltas, project)| Step::Reserve(deltas, project)),
@@ -258,7 +258,7 @@ fn task(books: Books) -> impl Strategy<Value = TaskPlan> {
     )
 }
 
-/// How a task that makes a volume takes it back.
+/// How the task that makes a volume takes it back.
 #[derive(Clone, Copy, Debug)]
 enum Back {
     ByHost,
@@ -266,7 +266,7 @@ enum Back {
     InError,
 }
 
-/// Turns a flow's first task into one that makes a volume, and takes it back as `back` says.
+/// Makes the first task of a flow create a volume and take it back according to `back`.
 fn kept(mut flow: FlowPlan, size: i64, gold: bool, back: Back) -> FlowPlan {
     let mine = Pick {
         whose: Whose::Task,
@@ -281,9 +281,9 @@ fn kept(mut flow: FlowPlan, size: i64, gold: bool, back: Back) -> FlowPlan {
         tolerant: true,
     };
     let task = &mut flow.tasks[0];
-    // The last act, so that what is reserved there is the task's latest reservation.
+    // The last act, so that its reservation is the task's latest.
     task.call.acts.push(strict(Step::Make { size, gold }));
-    // Whoever gives back by hand must not have it given back by the host too.
+    // If the revert gives the volume's quota back by hand, the host must not give it back too.
     let after = match back {
         Back::ByHost => {
             task.keep = false;

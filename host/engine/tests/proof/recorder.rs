@@ -1,4 +1,4 @@
-//! A store that notes what goes through it, and is copied at chosen points: what a crash at that point leaves.
+//! A store that records its operations and is copied at chosen points: the state that a crash there would leave.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use cairn::store::{Caller, Sqlite, SqliteConfig, Store, StoreError, WhenDurable}
 
 use crate::known::Known;
 
-/// What changed tables outside the journal, in order.
+/// A change of tables other than the journal; kept in order.
 #[derive(Clone, Debug)]
 pub enum Noted {
     Applied {
@@ -35,18 +35,18 @@ pub enum Noted {
     },
 }
 
-/// A database as it was after some operation, and what led there.
+/// A copy of the database after some operation, with the log up to there.
 pub struct Crash {
     pub database: PathBuf,
     pub log: Vec<Noted>,
     pub known: Known,
 }
 
-/// Who was refused what, for the statistics.
+/// Refusals, for the statistics.
 #[derive(Clone, Debug, Default)]
 pub struct Refusals {
     pub undos: usize,
-    /// Kind of error -> how often.
+    /// Kind of error -> count.
     pub effects: BTreeMap<String, usize>,
 }
 
@@ -66,7 +66,7 @@ struct Notes {
     crashes: Vec<Crash>,
 }
 
-/// A clock that moves with every look at it.
+/// A clock that advances whenever it is read.
 pub struct Ticking(std::sync::atomic::AtomicI64);
 
 impl Ticking {
@@ -128,7 +128,7 @@ impl Recorder {
         std::mem::take(&mut self.notes().crashes)
     }
 
-    /// Counts an operation that is done, and copies the database when it is one of those that are followed by a crash.
+    /// Counts an operation, and copies the database if a crash is to follow it.
     fn done(&self, noted: Option<Noted>) {
         let mut notes = self.notes();
         notes.log.extend(noted);
@@ -138,7 +138,7 @@ impl Recorder {
         }
         let name = format!("{}-{}", self.database.display(), notes.operations);
         let copy = PathBuf::from(name);
-        // Reading commits first, and holds the writer's lock.
+        // A read commits first, and holds the writer's lock.
         let copied = self.inner.read(&Identity::default(), |_| {
             for suffix in ["", "-wal"] {
                 let file = |path: &Path| format!("{}{suffix}", path.display());
@@ -156,7 +156,7 @@ impl Recorder {
     }
 }
 
-/// The end of a flow, where the events say so.
+/// Returns the end of a flow, if the events contain it.
 fn ended(flow: FlowId, events: &[Event]) -> Option<Noted> {
     events.iter().find_map(|event| match event {
         Event::State { to, .. } if matches!(to, FlowState::Success | FlowState::Failure) => {

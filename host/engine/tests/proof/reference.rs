@@ -1,5 +1,5 @@
-//! What should have come of a case: a fresh store on which only the flows that succeeded ran, each effect of theirs that
-//! was not undone, in the order in which they were applied.
+//! The expected result of a case: a fresh store on which only the successful flows ran, with those of their effects that were
+//! not undone, in the order in which they were applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::recorder::Noted;
 use crate::world::{World, requester};
 
 pub struct Reference {
-    /// With the ids of the run that is judged.
+    /// The tables, with the ids of the run that is judged.
     pub dump: Dump,
-    /// Volumes of failed flows that a flow which succeeded had changed.
+    /// Volumes of failed flows that a successful flow had changed.
     pub orphans: BTreeSet<String>,
 }
 
@@ -53,7 +53,7 @@ fn ids(answer: &Answer) -> Vec<String> {
     }
 }
 
-/// Flows of `log` that succeeded in the end.
+/// Returns the flows of `log` that finally succeeded.
 fn succeeded(log: &[Noted]) -> BTreeSet<FlowId> {
     let mut ends = BTreeMap::new();
     for noted in log {
@@ -76,7 +76,7 @@ impl World {
             })
             .collect();
         let database = self.fresh_database("reference");
-        // Without limits: what failed flows left is not there to reach them.
+        // Without limits: usage differs from the run, since failed flows left nothing here.
         let store =
             Sqlite::open(&database, self.config(false), Arc::clone(&self.clock) as _).unwrap();
         let mut names = Names::default();
@@ -113,7 +113,7 @@ impl World {
                     names.learn(answer, &reference);
                 }
                 Noted::Ended { flow, state } if succeeded.contains(flow) => {
-                    // One that was rolled back later is none of these.
+                    // A flow that was rolled back later is not among them.
                     assert_eq!(*state, FlowState::Success);
                     let call = *calls
                         .entry(*flow)
@@ -136,7 +136,7 @@ impl World {
         &self.case.flows[index]
     }
 
-    /// A flow of the same id, with one call open.
+    /// Creates a flow with the same id and one open call.
     fn begin(&self, store: &Sqlite, flow: FlowId) -> CallId {
         let call = CallId {
             flow,
@@ -183,7 +183,7 @@ fn is_first(id: &str) -> bool {
     (0..PROJECTS.len()).any(|project| (0..2).any(|number| first_volume(project, number) == id))
 }
 
-/// The same effect on the same things.
+/// Returns the effect with the ids of the reference.
 fn translate(effect: &Effect, names: &Names) -> Effect {
     let mut effect = effect.clone();
     match &mut effect {
@@ -198,7 +198,7 @@ fn translate(effect: &Effect, names: &Names) -> Effect {
         }
         Effect::VolumeUpdate(update) => update.id = names.get(&update.id),
         Effect::VolumeDestroy(destroy) => destroy.id = names.get(&destroy.id),
-        // A copy of a key that is gone with its flow is a key all the same.
+        // A copy of a key that vanished with its flow becomes a new key.
         Effect::KeyCopy(copy) if !names.0.contains_key(&copy.id) => {
             return Effect::KeyCreate(KeyCreate);
         }

@@ -1,4 +1,4 @@
-//! What the properties found, small.
+//! Small cases of failures that the properties found.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -72,7 +72,7 @@ fn a_message_that_was_taken_is_not_withdrawn_and_the_report_says_so() {
     assert_eq!(run(Disposition::Keep), Verdict::Residue);
 }
 
-/// A store in a file that is copied after every operation of which `crash_after` has the number.
+/// Opens a store in a file, which is copied after each operation whose number is in `crash_after`.
 fn recorder(folder: &tempfile::TempDir, crash_after: Vec<usize>) -> Arc<Recorder> {
     Recorder::open(
         &folder.path().join("live"),
@@ -83,7 +83,7 @@ fn recorder(folder: &tempfile::TempDir, crash_after: Vec<usize>) -> Arc<Recorder
     )
 }
 
-/// A flow as a copy has it, with `step` as its only task.
+/// Restores a flow from a copy, with `step` as its only task.
 fn restored(database: &std::path::Path, live: &Flow, step: Step) -> Option<(Arc<Sqlite>, Flow)> {
     let store = Sqlite::open(
         database,
@@ -102,7 +102,7 @@ fn restored(database: &std::path::Path, live: &Flow, step: Step) -> Option<(Arc<
     Some((store, flow))
 }
 
-/// Makes a volume that an operator changes at once, so that its creation is not undone any more.
+/// Returns a task that makes a volume which an operator changes at once, so that its creation cannot be undone.
 fn makes_what_others_change(store: &Arc<Recorder>) -> Step {
     let operator = Arc::clone(store);
     Step::new("makes", move |context| {
@@ -141,7 +141,7 @@ fn a_call_is_not_made_again_over_what_the_one_before_left() {
         assert_eq!(rollback_of(&flow).verdict, Verdict::Incomplete);
         assert_eq!(usage(&copy), (0, 0));
     }
-    assert!(seen > 0, "the call was cut off there");
+    assert!(seen > 0, "the call was interrupted there");
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_flow_that_is_rolled_back_after_its_success_is_not_over_while_it_reverts() {
     .revert(move |context| {
         let back = reserve(context, -1)?;
         commit(context, back)?;
-        // Somebody else's reservation has the usage counted anew, while the volume is still there.
+        // Another caller's reservation triggers a recount while the volume still exists.
         let asks = Effect::QuotaReserve(QuotaReserve {
             project: None,
             deltas: [("volumes".to_owned(), 0)].into_iter().collect(),
@@ -267,7 +267,7 @@ fn what_was_given_back_by_hand_is_not_given_back_by_the_host_too() {
     let flow = flow(&store, [once(books)]);
     flow.run().unwrap();
     flow.rollback(&Cause::requested("enough")).unwrap();
-    // The revert should have answered `keep`; what it gave back is taken again, and the report says so.
+    // The revert should have returned `keep`; the quota that it gave back is taken again, and the report says so.
     assert_eq!(usage(&store), (2, 0));
     let rollback = rollback_of(&flow);
     let error = rollback.failed[0].error.as_ref().unwrap();
@@ -346,8 +346,8 @@ fn a_revert_does_not_begin_over_what_its_last_attempt_left() {
     assert_eq!(list(&store, &kind::VOLUME).len(), 1, "what the second made");
 }
 
-/// Makes a volume in one task, destroys it in the next, and fails in the third. In its revert the task that is named destroys the
-/// volume a second time.
+/// Runs a flow that makes a volume in one task, destroys it in the next, and fails in the third. The revert of task `name`
+/// destroys the volume a second time.
 fn destroyed_again_by(name: &str) -> (Vec<Value>, RollbackReport) {
     let store = memory(crate::any::config(Default::default()));
     let made = Arc::new(Mutex::new(String::new()));
@@ -384,7 +384,7 @@ fn destroyed_again_by(name: &str) -> (Vec<Value>, RollbackReport) {
 
 #[test]
 fn a_deletion_that_the_flow_counts_on_again_is_not_taken_back_behind_it() {
-    // Nobody asks for it again: the deletion is taken back, and the volume stays, as the first task says.
+    // No revert destroys it again: the deletion is undone, and the volume stays, as the first task says.
     let (left, report) = destroyed_again_by("nobody");
     assert_eq!((left.len(), report.verdict), (1, Verdict::Kept));
     for name in ["destroys", "breaks"] {
@@ -402,9 +402,9 @@ fn a_deletion_that_the_flow_counts_on_again_is_not_taken_back_behind_it() {
     }
 }
 
-/// A flow of one task that sets the host of a volume that is there from the start.
+/// Plans a flow of one task that sets the host of a volume that exists from the start.
 fn sets_host(host: Option<usize>, failures: Vec<Option<plan::Failure>>, attempts: u32) -> FlowPlan {
-    // The first of the first project, which comes last.
+    // The first volume of the first project, which comes last.
     let volume = plan::Pick {
         whose: plan::Whose::Nobody,
         index: 2 * plan::PROJECTS.len() - 1,
@@ -458,7 +458,7 @@ fn a_confirmation_from_which_others_went_on_stays_counted_in_the_version() {
                 sets_host(None, vec![Some(broken)], attempts),
                 sets_host(Some(0), Vec::new(), 1),
             ],
-            // The first finds no host and confirms that; the second sets one and ends; then the first one's attempt fails.
+            // The first flow finds no host and confirms that; the second sets one and ends; then the first one's attempt fails.
             turns: vec![0, 0, 0, 1, 1, 1, 1],
         };
         let tally = crate::run(&case).unwrap();

@@ -1,4 +1,4 @@
-//! Reverts that fail: how often they are tried, after which errors, with which waits, and what stays to be done.
+//! Reverts that fail: number of attempts, retried errors, waits, and what remains to be done.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -32,8 +32,8 @@ fn reverted(step: Step, revert: Retry) -> (Step, TaskOptions) {
     (step, options)
 }
 
-/// A task that holds 1, and whose revert holds 5 more and then fails with each of `errors` in turn, and succeeds without
-/// a further effect when there are no more; the second half is when it was tried.
+/// Returns a task that reserves 1. Its revert reserves 5 more and fails with each of `errors` in turn, then succeeds without a
+/// further effect. The second value holds the times of the attempts.
 fn stubborn(name: &str, errors: Vec<TaskError>) -> (Step, Arc<Mutex<Vec<Instant>>>) {
     let tries = Arc::new(Mutex::new(Vec::new()));
     let made = Arc::clone(&tries);
@@ -58,7 +58,7 @@ fn errors(kind: &str, count: usize) -> Vec<TaskError> {
     vec![TaskError::new(kind, "not now"); count]
 }
 
-/// What the journal says about reverts, in short.
+/// Summarizes the journal's entries about reverts.
 fn told(store: &Sqlite, flow: &Flow) -> Vec<String> {
     let entries = store.read(&Identity::default(), |view| view.journal(flow.id()));
     let told = entries
@@ -182,7 +182,7 @@ fn a_revert_waits_between_two_attempts_and_not_after_the_last() {
     let ended = Instant::now();
     let tries = tries.lock().unwrap().clone();
     assert_eq!(tries.len(), 3);
-    // Half of each wait is random, and it doubles.
+    // Half of each wait is random, and each wait doubles.
     assert!(tries[1] - tries[0] >= backoff / 2);
     assert!(tries[2] - tries[1] >= backoff);
     let waited = tries[2] - tries[0];

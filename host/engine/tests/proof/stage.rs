@@ -1,18 +1,18 @@
-//! Turns: of all flows that run, each on a thread of its own, one goes on at a time, and a plan says which.
+//! Turns: each flow runs on its own thread, one at a time, in an order that a plan gives.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Where flows take turns.
+/// Schedules the turns of flows.
 pub struct Stage {
     state: Mutex<State>,
-    /// One for each actor, and the last one for whoever directs.
+    /// One for each actor, and the last one for the director.
     wake: Vec<Condvar>,
 }
 
 struct State {
-    /// Whose turn it is: an actor's, or, one beyond the last, the director's.
+    /// The actor whose turn it is; the number after the last means the director.
     turn: usize,
-    /// Who has not left.
+    /// Actors that have not left.
     here: Vec<usize>,
 }
 
@@ -56,13 +56,13 @@ impl Stage {
         Presence(self, actor)
     }
 
-    /// Lets others go on, until it is this actor's turn again.
+    /// Lets others run until it is this actor's turn again.
     pub fn pause(&self, actor: usize) {
         let state = self.give(self.state(), self.director());
         drop(self.await_turn(state, actor));
     }
 
-    /// Gives turns to whom `turns` says, and in order when it says no more, until everybody has left.
+    /// Gives turns as `turns` says, then in order, until all actors have left.
     pub fn direct(&self, turns: &[u8]) {
         let mut turns = turns.iter().copied().map(usize::from);
         let mut state = self.state();

@@ -1,4 +1,4 @@
-//! A task made of two functions, for what a script cannot say.
+//! A task made of two functions, for cases that a script cannot express.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,17 +1,17 @@
-//! What the generator reached.
+//! Statistics of the generated cases.
 
 use std::ops::AddAssign;
 
 macro_rules! tally {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// How often something happened.
+        /// Counts of each class.
         #[derive(Clone, Debug, Default)]
         pub struct Tally {
             $($(#[$doc])* pub $name: usize,)*
         }
 
         impl Tally {
-            /// Every class and how often it was reached.
+            /// Returns every class and how often it was reached.
             pub fn classes(&self) -> Vec<(&'static str, usize)> {
                 vec![$((stringify!($name), self.$name),)*]
             }
@@ -34,27 +34,27 @@ tally! {
     call_retries,
     revert_retries,
     failed_reverts,
-    /// An inverse that was not applied: the row was changed since, or another depends on it.
+    /// An inverse that was refused: the row was changed since, or another depends on it.
     refused_undos,
     /// A revert that failed, and whose effects could not be undone.
     refused_revert_undos,
     over_quota,
     /// More was given back than the flow had committed.
     refused_give_backs,
-    /// Things of others that were named.
+    /// A task named another project's object.
     denied,
     checkpoints,
     interrupted,
-    /// A volume of a failed flow that a flow which succeeded had changed, and so kept.
+    /// A volume of a failed flow that a successful flow had changed, and that was therefore kept.
     orphans,
-    /// A message of a flow that was rolled back after its success, and that was taken before.
+    /// A message that was taken before its flow was rolled back after success.
     taken,
     /// Rolled back by hand a second time.
     rolled_back_again,
     /// Rolled back after success.
     rolled_back_after_success,
     crashes,
-    /// What crashes found.
+    /// Flows found by recovery, by state.
     recovered_running,
     recovered_reverting,
     recovered_waiting,

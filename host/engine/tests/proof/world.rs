@@ -1,4 +1,4 @@
-//! Runs a case: on one store, flow beside flow, and again from what a crash leaves.
+//! Runs a case: concurrently on one store, and again from the state that a crash leaves.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,31 +25,31 @@ use crate::plan::{Books, Case, FlowPlan, PROJECTS, RESOURCES, Tries};
 use crate::recorder::{Crash, Recorder, Ticking};
 use crate::stage::Stage;
 
-/// Id of the volume type that is there.
+/// Id of the volume type that exists from the start.
 pub const GOLD: &str = "type-gold";
 
-/// What is in use at the start where the books are free; so much that nothing which is given back makes it negative, for
-/// a negative usage is counted anew.
+/// Usage at the start with [`Books::Free`]: so much that giving back never makes it negative, since a negative usage is
+/// recounted.
 pub const FREE_IN_USE: i64 = 1000;
 
-/// A case on its way: where its databases are, and which flow is which.
+/// A running case: its databases, and the ids of its flows.
 pub struct World {
     pub case: Case,
     pub folder: tempfile::TempDir,
     pub clock: Arc<Ticking>,
-    /// Flows in order of the plan.
+    /// Flows in the order of the plan.
     pub flows: Vec<FlowId>,
 }
 
-/// A store with all flows ended, to be judged.
+/// A store whose flows have all ended, to be judged.
 pub struct Ended {
     pub store: Arc<Recorder>,
     pub crashes: Vec<Crash>,
-    /// Flows that were found unfinished, by their state.
+    /// States of the flows that were found unfinished.
     pub recovered: Vec<FlowState>,
 }
 
-/// An operator.
+/// Returns an operator's identity.
 pub fn operator() -> Identity {
     Identity::new("olga", "operators").into_admin()
 }
@@ -63,7 +63,7 @@ pub fn requester(plan: &FlowPlan) -> Identity {
     }
 }
 
-/// A folder that needs no disk where there is such a thing: every flow waits for what it wrote to be safe.
+/// Creates a folder in memory if possible, since every flow waits until its writes are durable.
 fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {
@@ -73,7 +73,7 @@ fn scratch() -> tempfile::TempDir {
     }
 }
 
-/// The bytes of a database with the catalogue, some volumes, and usages.
+/// Creates a database with the catalogue, some volumes and usages, and returns its bytes.
 fn template(books: Books) -> Vec<u8> {
     let folder = scratch();
     let path = folder.path().join("template.db");
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// A database as every case begins with.
+    /// Creates the database that every case starts with.
     pub fn fresh_database(&self, name: &str) -> PathBuf {
         static FREE: LazyLock<Vec<u8>> = LazyLock::new(|| template(Books::Free));
         static KEPT: LazyLock<Vec<u8>> = LazyLock::new(|| template(Books::Kept));
@@ -144,7 +144,7 @@ impl World {
         path
     }
 
-    /// As the case says, but for the limits where none shall apply.
+    /// Returns the case's settings; without limits unless `limited`.
     pub fn config(&self, limited: bool) -> SqliteConfig {
         let (volumes, gigabytes) = match self.case.books {
             Books::Free => (FREE_IN_USE, FREE_IN_USE),
@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    /// Runs all flows side by side, and copies the database after some operations.
+    /// Runs all flows concurrently, and copies the database after some operations.
     pub fn run(&mut self, crash_after: Vec<usize>) -> Ended {
         let database = self.fresh_database("live");
         let store = Recorder::open(
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    /// Takes up what a crash left, and brings every flow to its end.
+    /// Recovers the flows of a crash, and brings each to its end.
     pub fn recover(&self, crash: &Crash, how: Recovery, crash_after: Vec<usize>) -> Ended {
         let store = Recorder::open(
             &crash.database,
@@ -245,7 +245,7 @@ impl World {
         );
         let mut recovered = Vec::new();
         for (index, id) in self.flows.iter().enumerate() {
-            // A flow that had not started is not there.
+            // A flow that had not started is not in the store.
             let Ok(journal) = store.load(*id) else {
                 continue;
             };
@@ -275,7 +275,7 @@ fn retry(tries: Tries) -> Retry {
     }
 }
 
-/// A flow's whole life, with a pause wherever its caller does something.
+/// Runs a flow from start to end, with a pause before each operation of its caller.
 fn run_flow(flow: &Flow, plan: &FlowPlan, pause: &dyn Fn(), take_messages: &dyn Fn()) {
     if let Some((task, _)) = plan.interrupt {
         let name = actor::name(task);
@@ -303,7 +303,7 @@ fn run_flow(flow: &Flow, plan: &FlowPlan, pause: &dyn Fn(), take_messages: &dyn 
     }
 }
 
-/// Takes every message of a flow that is ready, as its receiver would.
+/// Takes every ready message of a flow, as its receiver would.
 fn take_messages(store: &Sqlite, flow: usize) {
     let messages = store.read(&operator(), |view| view.list(&CAST, None, false));
     for message in messages.unwrap() {
@@ -316,7 +316,7 @@ fn take_messages(store: &Sqlite, flow: usize) {
     }
 }
 
-/// Brings a flow that waits to its end.
+/// Brings a waiting flow to its end.
 fn go_on(flow: &Flow, resumes: bool) {
     match flow.state() {
         FlowState::Interrupted if resumes => {

@@ -1,4 +1,4 @@
-//! Cases: what a plugin is asked, and what should come of it. Each world has a type of case of its own.
+//! Cases: the inputs of a plugin and the expected outcome. Each world has its own type of case.
 
 mod policy;
 mod requester;
@@ -23,7 +23,7 @@ pub use varies::Varies;
 use crate::document::read;
 use crate::error::LawsError;
 
-/// One `[[case]]` of a file in a plugin's folder `cases`.
+/// A `[[case]]` of a file in a plugin's folder `cases`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Case {
     /// A call of a task.
@@ -34,7 +34,7 @@ pub enum Case {
     Validator(ValidatorCase),
 }
 
-/// What the cases of a file take the plugin for.
+/// The world of a file's cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum World {
@@ -53,19 +53,19 @@ impl World {
     }
 }
 
-/// What is looked for in a file before the world is known that its keys depend on.
+/// The part of a file that is read first, because its other keys depend on the world.
 #[derive(Deserialize)]
 struct Head {
     world: Option<World>,
 }
 
 impl Case {
-    /// Reads the text of a file of cases. `file` names it in messages, and is where relative paths in it start. `roles` is what
-    /// the plugin can be used as; where that is more than one thing, the file says by `world` which of them is meant.
+    /// Reads the text of a file of cases. `file` names it in messages, and relative paths in it start at its folder. `roles` are the roles
+    /// of the plugin; if there are several, `world` in the file selects one.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line: text that is no TOML, a key that nobody knows, a value of a wrong type, two
-    /// cases of one name, no case at all, a world that is not the plugin's.
+    /// The first mistake, with its line: invalid TOML, an unknown key, a value of a wrong type, two cases of one name, no case, or a
+    /// world that is not the plugin's.
     pub fn parse(text: &str, file: &Path, roles: &BTreeSet<Role>) -> Result<Vec<Self>, Diagnostic> {
         let role = role_of(read::<Head>(text, file)?.world, file, roles)?;
         let cases = match role {
@@ -85,7 +85,7 @@ impl Case {
         })
     }
 
-    /// What the case shows; unique in its file.
+    /// Returns the name of the case, which is unique in its file.
     pub fn name(&self) -> &str {
         match self {
             Self::Task(case) => &case.name,
@@ -94,7 +94,7 @@ impl Case {
         }
     }
 
-    /// What it takes the plugin for.
+    /// Returns the role in which it uses the plugin.
     pub const fn role(&self) -> Role {
         match self {
             Self::Task(_) => Role::Task,
@@ -108,7 +108,7 @@ fn wrapped<C>(cases: Vec<C>, wrap: impl Fn(C) -> Case) -> Vec<Case> {
     cases.into_iter().map(wrap).collect()
 }
 
-/// What the cases of a file are about.
+/// Returns the role that the cases of a file test.
 fn role_of(world: Option<World>, file: &Path, roles: &BTreeSet<Role>) -> Result<Role, Diagnostic> {
     let nouns: Vec<&str> = roles.iter().map(|role| role.noun()).collect();
     let is = nouns.join(" and a ");
@@ -135,7 +135,7 @@ fn role_of(world: Option<World>, file: &Path, roles: &BTreeSet<Role>) -> Result<
     }
 }
 
-/// What is wrong with a case, with its name and its file.
+/// Adds the name and file of a case to a message.
 pub(crate) fn told(name: &str, file: &Path, diagnostic: Diagnostic) -> Diagnostic {
     Diagnostic {
         message: format!("case `{}`: {}", printable::line(name), diagnostic.message),
@@ -144,7 +144,7 @@ pub(crate) fn told(name: &str, file: &Path, diagnostic: Diagnostic) -> Diagnosti
     }
 }
 
-/// The same for an error that may be another's fault.
+/// Adds the name and file of a case to an error that the case caused; returns other errors unchanged.
 pub(crate) fn told_error(name: &str, file: &Path, error: LawsError) -> LawsError {
     match error {
         LawsError::Invalid(diagnostic) => LawsError::Invalid(told(name, file, diagnostic)),

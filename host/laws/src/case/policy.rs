@@ -1,4 +1,4 @@
-//! The case of a policy: who wants to do what to what, and whether that is allowed.
+//! The case of a policy: requester, action and target, and the expected decision.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,36 +11,36 @@ use toml::value::Datetime;
 use super::{Requester, Varies, World};
 use crate::document::{check_names, maybe_object, object, read, unsound};
 
-/// One question to a policy.
+/// A question to a policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyCase {
-    /// What the case shows; unique in its file.
+    /// The name of the case, unique in its file.
     pub name: String,
-    /// The file it stands in.
+    /// The file that contains it.
     pub file: PathBuf,
     /// The policy's settings.
     pub settings: Object,
-    /// Who wants to do it.
+    /// The requester of the action.
     pub requester: Requester,
-    /// What is to be done, such as `volume:create`.
+    /// The action, such as `volume:create`.
     pub action: String,
-    /// To what. `project_id` and `user_id` are the requester's where they are not given.
+    /// The target of the action. `project_id` and `user_id` default to the requester's.
     pub target: Object,
-    /// What the policy's clock says, since 1970; 2025-06-18 08:00 UTC when `None`.
+    /// The time of the policy's clock since 1970; 2025-06-18 08:00 UTC when `None`.
     pub now: Option<Duration>,
-    /// What the answer may depend on besides the question and the settings.
+    /// Sources besides the question and the settings that the answer may depend on.
     pub varies_with: Vec<Varies>,
-    /// What the answer should be.
+    /// The expected answer.
     pub expect: PolicyExpect,
 }
 
-/// What a policy should answer: that it allows, unless something else is named.
+/// The expected answer of a policy: allow, unless another is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PolicyExpect {
     /// It allows.
     #[default]
     Allow,
-    /// It denies, and this is part of the reason.
+    /// It denies, with this text in the reason.
     Deny(String),
     /// It fails with an error of this kind, which denies.
     Error(String),
@@ -66,11 +66,11 @@ impl<'de> Deserialize<'de> for PolicyExpect {
     }
 }
 
-/// A file of cases, as it is written. What stands beside the cases is for all of them.
+/// A file of cases as written. Keys beside the cases apply to all of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// Read before, to know that this is a policy's file.
+    /// Read before, by [`Head`](super::Head).
     #[serde(rename = "world")]
     _world: Option<World>,
     #[serde(default, deserialize_with = "maybe_object")]
@@ -101,7 +101,7 @@ struct Written {
 }
 
 impl PolicyCase {
-    /// The cases of a file.
+    /// Reads the cases of a file.
     pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<Self>, Diagnostic> {
         let parsed: File = read(text, file)?;
         check_names(parsed.case.iter().map(|case| case.name.as_str()), file)?;
@@ -132,7 +132,7 @@ impl PolicyCase {
     }
 }
 
-/// A date and time of TOML, with its offset.
+/// Reads a TOML date and time with its offset.
 fn since_1970<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = Datetime::deserialize(deserializer)?.to_string();
     let wrong = |problem: &str| {

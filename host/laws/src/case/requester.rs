@@ -1,15 +1,15 @@
-//! Who asks, in a case.
+//! The requester of a case.
 
 use cairn::id::Identity;
 use serde::Deserialize;
 
-/// Who asks for the flow.
+/// The requester of the flow.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Requester {
-    /// User's id; `demo` unless another is named.
+    /// Id of the user; `demo` by default.
     pub user: String,
-    /// Project's id; `demo` unless another is named.
+    /// Id of the project; `demo` by default.
     pub project: String,
     /// Roles.
     pub roles: Vec<String>,

@@ -1,4 +1,4 @@
-//! The case of a task: what it is called with, in which state of the database, and what should come of it.
+//! The case of a task: its inputs, the start state of the database, and the expected outcome.
 
 use std::path::{Path, PathBuf};
 
@@ -11,50 +11,50 @@ use crate::compare::Keep;
 use crate::document::{check_names, maybe_json, maybe_object, object, read, unsound};
 use crate::state::State;
 
-/// One call of a task.
+/// A call of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskCase {
-    /// What the case shows; unique in its file.
+    /// The name of the case, unique in its file.
     pub name: String,
-    /// The file it stands in. Paths in it start at the file's folder.
+    /// The file that contains it. Relative paths start at its folder.
     pub file: PathBuf,
-    /// What the plugin is called with. What it requires and is not here is null.
+    /// The inputs of the call. Required inputs that are missing here are null.
     pub inputs: Object,
     /// Its settings.
     pub settings: Object,
-    /// What it is granted, as in a manifest; whatever it imports when `None`.
+    /// Its grants, as in a manifest; `None` grants all of its imports.
     pub grants: Option<Object>,
-    /// Who asks for the flow.
+    /// The requester of the flow.
     pub requester: Requester,
-    /// What the operator has set up.
+    /// The operator's settings.
     pub host: HostSettings,
-    /// The rows that are there.
+    /// The rows before the flow.
     pub state: State,
-    /// The tasks that ran before in the same flow.
+    /// The tasks that run before it in the same flow.
     pub before: Vec<Before>,
-    /// What a revert leaves on purpose.
+    /// Differences that a revert leaves on purpose.
     pub keep: Vec<Keep>,
-    /// What the plugin's requests to the host may depend on, besides its inputs and what the host answers.
+    /// Sources besides the inputs and the host's answers that the plugin's requests to the host may depend on.
     pub varies_with: Vec<Varies>,
-    /// What the call should come to.
+    /// The expected outcome of the call.
     pub expect: TaskExpect,
 }
 
-/// What the operator has set up.
+/// The operator's settings.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostSettings {
-    /// Where a volume goes when nobody says otherwise; `nova` unless another is named.
+    /// The zone of volumes that are requested without one; `nova` by default.
     pub default_zone: Option<String>,
-    /// Name of the type of volumes for which none is asked.
+    /// Name of the type of volumes that are requested without one.
     pub default_volume_type: Option<String>,
-    /// Policy rules by name, beside the built-in ones.
+    /// Policy rules by name, in addition to the built-in ones.
     pub policy: Object,
-    /// Collections of records by name, as `[records]` of a `cairn.toml` has them. Without any the program's own are there.
+    /// Collections of records by name, as in `[records]` of a `cairn.toml`. Without any, those of the program apply.
     pub records: Object,
 }
 
-/// A task that ran before in the same flow.
+/// A task that runs before in the same flow.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Before {
@@ -63,27 +63,27 @@ pub struct Before {
     /// Its settings.
     #[serde(default, deserialize_with = "object")]
     pub settings: Object,
-    /// What it is granted; whatever it imports when `None`.
+    /// Its grants; `None` grants all of its imports.
     #[serde(default)]
     pub grants: Option<Object>,
 }
 
-/// What a call should come to: its success, unless an error is named.
+/// The expected outcome of a call: success, unless an error is named.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskExpect {
-    /// What the result should hold. Objects may hold more than that.
+    /// The expected result. Objects in the result may have more keys.
     #[serde(deserialize_with = "maybe_json")]
     pub result: Option<Value>,
     /// The kind of its error.
     pub error: Option<String>,
 }
 
-/// A file of cases, as it is written. What stands beside the cases is for all of them.
+/// A file of cases as written. Keys beside the cases apply to all of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// Read before, to know that this is a task's file.
+    /// Read before, by [`Head`](super::Head).
     #[serde(rename = "world")]
     _world: Option<World>,
     #[serde(default, deserialize_with = "maybe_object")]
@@ -121,7 +121,7 @@ struct Written {
 }
 
 impl TaskCase {
-    /// The cases of a file.
+    /// Reads the cases of a file.
     pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<Self>, Diagnostic> {
         let parsed: File = read(text, file)?;
         check_names(parsed.case.iter().map(|case| case.name.as_str()), file)?;
@@ -158,7 +158,7 @@ impl TaskCase {
         Ok(cases)
     }
 
-    /// A case without a file, for one call.
+    /// Makes a case without a file, for one call.
     pub(crate) fn alone(name: &str) -> Self {
         Self {
             name: name.to_owned(),

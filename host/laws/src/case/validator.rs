@@ -1,4 +1,4 @@
-//! The case of a validator: a request, and what is wrong with it.
+//! The case of a validator: a request and its expected violations.
 
 use std::path::{Path, PathBuf};
 
@@ -9,32 +9,32 @@ use serde::Deserialize;
 use super::World;
 use crate::document::{check_names, maybe_object, object, read, unsound};
 
-/// One question to a validator.
+/// A question to a validator.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatorCase {
-    /// What the case shows; unique in its file.
+    /// The name of the case, unique in its file.
     pub name: String,
-    /// The file it stands in.
+    /// The file that contains it.
     pub file: PathBuf,
     /// The validator's settings.
     pub settings: Object,
-    /// The request that it looks at.
+    /// The request to be validated.
     pub inputs: Object,
-    /// What the answer should be.
+    /// The expected answer.
     pub expect: ValidatorExpect,
 }
 
-/// What a validator should answer: that nothing is wrong, unless something is named.
+/// The expected answer of a validator: no violations, unless some are named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidatorExpect {
-    /// Every violation, in order.
+    /// All violations, in order.
     pub violations: Vec<ExpectedViolation>,
     /// The kind of its error.
     pub error: Option<String>,
 }
 
-/// What a violation should say.
+/// An expected violation.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedViolation {
@@ -47,11 +47,11 @@ pub struct ExpectedViolation {
     pub message: String,
 }
 
-/// A file of cases, as it is written. What stands beside the cases is for all of them.
+/// A file of cases as written. Keys beside the cases apply to all of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// Read before, to know that this is a validator's file.
+    /// Read before, by [`Head`](super::Head).
     #[serde(rename = "world")]
     _world: Option<World>,
     #[serde(default, deserialize_with = "maybe_object")]
@@ -72,7 +72,7 @@ struct Written {
 }
 
 impl ValidatorCase {
-    /// The cases of a file.
+    /// Reads the cases of a file.
     pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<Self>, Diagnostic> {
         let parsed: File = read(text, file)?;
         check_names(parsed.case.iter().map(|case| case.name.as_str()), file)?;

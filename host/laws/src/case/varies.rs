@@ -1,12 +1,12 @@
-//! What the answers and requests of a plugin may depend on, by what its case says.
+//! The sources of variation that a case allows for its plugin.
 
 use serde::Deserialize;
 
-/// What may be different each time.
+/// A source that differs between runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Varies {
-    /// What the clock says.
+    /// The clock.
     Clock,
     /// Random numbers.
     Randomness,

@@ -1,4 +1,4 @@
-//! The components of `lawless`, built once by each test that asks for one.
+//! Builds the components of `lawless`, once per test program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn_laws::Tools;
 
-/// One of its components: `lawless.wasm`, or `examples/NAME.wasm`.
+/// Returns the path of a component: `lawless.wasm`, or `examples/NAME.wasm`.
 pub fn component(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let build = || {

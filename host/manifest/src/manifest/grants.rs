@@ -1,4 +1,4 @@
-//! Which capabilities a plugin is granted, and how far each goes.
+//! Grants: the capabilities that a plugin may use, and how each is narrowed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,10 +12,10 @@ use cairn_model::value::{Object, Value};
 use super::GrantKinds;
 use crate::document::{Item, Table, quoted};
 
-/// How far one granted capability goes: a JSON object, as the capability's [`GrantKind`](super::GrantKind) reads it. `{}` is the
-/// whole capability.
+/// The extent of one granted capability: a JSON object, as the capability's [`GrantKind`](super::GrantKind) reads it. `{}` is
+/// the whole capability.
 ///
-/// A list of names may hold prefixes: `volumes_*` is every name that starts so.
+/// A list of names may contain prefixes: `volumes_*` matches every name with this beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Grant(Object);
@@ -26,7 +26,7 @@ impl Grant {
         Self::default()
     }
 
-    /// Grants what these names and prefixes reach, listed under `key`.
+    /// Grants the names that match this list of names and prefixes, stored under `key`.
     pub fn only(key: &str, names: BTreeSet<String>) -> Self {
         Self(Object::from_iter([(
             key.to_owned(),
@@ -34,7 +34,7 @@ impl Grant {
         )]))
     }
 
-    /// Grants what this JSON says, which must be canonical.
+    /// Creates a grant from JSON, which must be canonical.
     pub fn from_json(json: Object) -> Self {
         Self(json)
     }
@@ -44,12 +44,12 @@ impl Grant {
         &self.0
     }
 
-    /// Whether there is a list under `key`, so that the grant does not reach every name.
+    /// Returns whether there is a list under `key`, so that the grant does not reach every name.
     pub fn is_narrowed(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
-    /// Whether the list under `key` reaches `name`. A grant without the list reaches every name.
+    /// Returns whether the list under `key` reaches `name`. A grant without the list reaches every name.
     pub fn reaches(&self, key: &str, name: &str) -> bool {
         match self.0.get(key) {
             None => true,
@@ -57,7 +57,7 @@ impl Grant {
         }
     }
 
-    /// Computes what the lists under `key` of both grants reach; `None` when that is nothing. Other keys are dropped.
+    /// Computes the intersection of the lists under `key`; `None` if it is empty. Other keys are dropped.
     pub fn within(&self, other: &Self, key: &str) -> Option<Self> {
         let (one, other) = match (self.0.get(key), other.0.get(key)) {
             (Some(one), Some(other)) => (one, other),
@@ -67,7 +67,7 @@ impl Grant {
                 return Some(Self::only(key, names));
             }
         };
-        // Of two names or prefixes that meet, one covers the other.
+        // If two names or prefixes overlap, one covers the other.
         let pairs = names_in(one).flat_map(|a| names_in(other).map(move |b| (a, b)));
         let meet = pairs.filter_map(|(a, b)| match (covers(a, b), covers(b, a)) {
             (true, _) => Some(b.to_owned()),
@@ -79,7 +79,7 @@ impl Grant {
     }
 }
 
-/// The names in a list.
+/// Returns the names in a list.
 fn names_in(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array()
         .into_iter()
@@ -87,7 +87,7 @@ fn names_in(list: &Value) -> impl Iterator<Item = &str> {
         .filter_map(Value::as_str)
 }
 
-/// Whether every name that `narrow` stands for, a name or a prefix, is one of `pattern`.
+/// Returns whether `pattern` matches every name that `narrow`, a name or a prefix, matches.
 fn covers(pattern: &str, narrow: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => narrow.starts_with(prefix),
@@ -98,7 +98,7 @@ fn covers(pattern: &str, narrow: &str) -> bool {
 /// Reads a list of names and prefixes that narrows a grant.
 ///
 /// # Errors
-/// It is no list, is empty, or holds what is neither a name nor a prefix.
+/// It is not a list, is empty, or contains something that is neither a name nor a prefix.
 pub fn read_names(item: &Item<'_>) -> Result<BTreeSet<String>, Diagnostic> {
     let mut names = BTreeSet::new();
     for name in item.array()? {
@@ -119,10 +119,10 @@ pub fn read_names(item: &Item<'_>) -> Result<BTreeSet<String>, Diagnostic> {
     Ok(names)
 }
 
-/// The capabilities that one plugin is granted, by their names, in the order of the registry that they were read with.
+/// The capabilities that one plugin is granted, by name, in the order of the registry.
 ///
-/// Grants that are read back from JSON keep their order and every name. The host refuses names that are not registered when it plans
-/// or makes a task: see [`unregistered`](Self::unregistered).
+/// Grants that are read from JSON keep their order and all names. The host refuses unregistered names when it plans or creates
+/// a task: see [`unregistered`](Self::unregistered).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants(Vec<(String, Grant)>);
 
@@ -135,22 +135,22 @@ impl Grants {
             .map(|(_, grant)| grant)
     }
 
-    /// Whether `capability` is granted at all.
+    /// Returns whether `capability` is granted at all.
     pub fn has(&self, capability: &str) -> bool {
         self.get(capability).is_some()
     }
 
-    /// Whether nothing is granted.
+    /// Returns whether nothing is granted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns what is granted, in order.
+    /// Returns the grants, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Grant)> {
         self.0.iter().map(|(name, grant)| (name.as_str(), grant))
     }
 
-    /// Grants `capability` too, or as far as this instead, at its place in the order.
+    /// Adds or replaces the grant of `capability`, at its place in the order.
     pub fn insert(&mut self, capability: &str, grant: Grant, kinds: &GrantKinds) {
         self.set(capability.to_owned(), grant);
         self.0.sort_by_key(|(name, _)| kinds.position(name));
@@ -175,7 +175,7 @@ impl Grants {
             .find(|name| kinds.get(name).is_none())
     }
 
-    /// Computes what both grant, as far as both reach. Capabilities that are not registered are dropped.
+    /// Computes the intersection of the grants. Unregistered capabilities are dropped.
     #[must_use]
     pub fn within(&self, other: &Self, kinds: &GrantKinds) -> Self {
         let both = self.iter().filter_map(|(capability, grant)| {
@@ -202,7 +202,7 @@ impl Grants {
 }
 
 impl FromIterator<(String, Grant)> for Grants {
-    /// Collects grants in their order; of two grants of one capability the later one counts.
+    /// Collects grants in their order; of two grants of one capability the later one is kept.
     fn from_iter<I: IntoIterator<Item = (String, Grant)>>(grants: I) -> Self {
         let mut all = Self::default();
         for (capability, grant) in grants {
@@ -242,7 +242,7 @@ impl<'de> Deserialize<'de> for Grants {
     }
 }
 
-/// As a manifest has it: `{ keys = true, quota = { resources = ["volumes"] } }`.
+/// As written in a manifest: `{ keys = true, quota = { resources = ["volumes"] } }`.
 impl fmt::Display for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "{ ";
@@ -285,7 +285,7 @@ fn write_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
     }
 }
 
-/// A key of TOML, in quotes where it needs them.
+/// Formats a TOML key, with quotes if needed.
 pub(crate) fn key(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     match !name.is_empty() && name.chars().all(is_bare) {

@@ -1,4 +1,4 @@
-//! Where a manifest grants something to a plugin, and what to write there to grant it more.
+//! The place of a plugin's grants in a manifest, and the text to add there for another grant.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Grant, GrantKinds, PluginEntry};
 
-/// Where the grants of a plugin stand in the manifest. Lines are counted from 1.
+/// The place of a plugin's grants in the manifest. Lines are counted from 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantsAt {
-    /// How they are written.
+    /// The form of the grants.
     pub form: GrantsForm,
-    /// What is withheld in so many words, with its line.
+    /// Explicitly withheld capabilities, with their lines.
     pub withheld: BTreeMap<String, usize>,
 }
 
-/// How the grants of a plugin are written down.
+/// How the grants of a plugin are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantsForm {
@@ -23,15 +23,16 @@ pub enum GrantsForm {
     Table(usize),
     /// As a value, on this line.
     Value(usize),
-    /// Not at all, in a plugin's table whose header is on this line.
+    /// Missing, in a plugin's table whose header is on this line.
     Absent(usize),
-    /// Not at all, in a plugin's table without a header.
+    /// Missing, in a plugin's table without a header.
     #[default]
     Elsewhere,
 }
 
 impl PluginEntry {
-    /// The line to add to the manifest, and where, so that the plugin `key` is granted `missing` too: the lines of a help.
+    /// Returns the lines of a help text: what to add to the manifest, and where, so that the plugin `key` is granted `missing`
+    /// too.
     pub(crate) fn how_to_grant(
         &self,
         key: &str,

@@ -1,4 +1,4 @@
-//! Which capabilities exist: an open set, which a program registers.
+//! The registry of capabilities, which a program fills.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ pub trait GrantKind: Send + Sync {
     /// Returns the full names of its interfaces, such as `cairn:plugin/quota`, with or without a version.
     fn interfaces(&self) -> &[&str];
 
-    /// Returns the functions whose answers a test may fake, as the contract spells them, such as `with-volume-type`.
+    /// Returns the functions whose results a test may fake, as spelled in the contract, such as `with-volume-type`.
     fn functions(&self) -> &[&str];
 
-    /// Reads a grant from a manifest, the operator's settings or a lock file. Returns `None` when it is withheld.
+    /// Parses a grant in a manifest, the operator's settings or a lock file. Returns `None` if it is withheld.
     ///
     /// The grant must be canonical: equal grants are equal JSON.
     ///
     /// # Errors
-    /// What is wrong with the value, with its line and the fix.
+    /// The problem with the value, with its line and the fix.
     fn parse(&self, item: &Item<'_>) -> Result<Option<Grant>, Diagnostic>;
 
-    /// Computes the grant that reaches what both of these reach; `None` when that is nothing.
+    /// Computes the intersection of two grants; `None` if it is empty.
     fn within(&self, one: &Grant, other: &Grant) -> Option<Grant>;
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for dyn GrantKind + '_ {
     }
 }
 
-/// A capability whose grant is all or nothing, or is narrowed by one list of names and prefixes.
+/// A capability that is granted as a whole, or narrowed by one list of names and prefixes.
 #[derive(Clone, Copy, Debug)]
 pub struct SimpleGrantKind {
     name: &'static str,
@@ -50,7 +50,7 @@ pub struct SimpleGrantKind {
 }
 
 impl SimpleGrantKind {
-    /// Describes a capability that cannot be narrowed: see [`GrantKind`] for what the names are.
+    /// Describes a capability that cannot be narrowed; see [`GrantKind`] for the parameters.
     pub const fn new(
         name: &'static str,
         interfaces: &'static [&'static str],
@@ -123,7 +123,7 @@ impl GrantKinds {
     /// Registers capabilities.
     ///
     /// # Errors
-    /// Two of them have one name or one interface; or one provides an interface that every plugin may import.
+    /// Two of them have the same name or interface; or one provides an interface that every plugin may import.
     pub fn new(kinds: impl IntoIterator<Item = Arc<dyn GrantKind>>) -> Result<Self, Diagnostic> {
         let kinds: Vec<_> = kinds.into_iter().collect();
         for (index, kind) in kinds.iter().enumerate() {
@@ -140,8 +140,8 @@ impl GrantKinds {
         Ok(Self(kinds.into()))
     }
 
-    /// Finds the capability of an interface, which may be given as `quota`, `cairn:plugin/quota` or `cairn:plugin/quota@0.1.0`;
-    /// one of another package by its full name, with or without a version.
+    /// Finds the capability of an interface, given as `quota`, `cairn:plugin/quota` or `cairn:plugin/quota@0.1.0`; one of
+    /// another package by its full name, with or without a version.
     pub fn of_interface(&self, name: &str) -> Option<&dyn GrantKind> {
         self.provider(name).map(|(kind, _)| kind)
     }
@@ -171,7 +171,7 @@ impl GrantKinds {
         self.0.iter().map(|kind| &**kind)
     }
 
-    /// Returns the place of a capability in the order; a name that is not registered comes last.
+    /// Returns the position of a capability in the order; an unregistered name comes last.
     pub(crate) fn position(&self, name: &str) -> usize {
         let mut names = self.names();
         names.position(|one| one == name).unwrap_or(usize::MAX)
@@ -207,7 +207,7 @@ fn refuse_clash(one: &dyn GrantKind, other: &dyn GrantKind) -> Result<(), Diagno
     }
 }
 
-/// An interface of `cairn:plugin` without its package and version; a name of another package as it is.
+/// Removes package and version from the name of an interface of `cairn:plugin`; returns other names as they are.
 pub(crate) fn interface(name: &str) -> &str {
     let name = name.strip_prefix(PACKAGE).unwrap_or(name);
     match name.contains(':') {
@@ -216,12 +216,12 @@ pub(crate) fn interface(name: &str) -> &str {
     }
 }
 
-/// Whether an interface is one that every plugin may import.
+/// Returns whether every plugin may import an interface.
 pub(crate) fn is_base(name: &str) -> bool {
     matches!(interface(name), "context" | "log" | "types")
 }
 
-/// An interface without its version, and without the package `cairn:plugin`.
+/// Removes the version of an interface, and the package `cairn:plugin`.
 fn plain(name: &str) -> &str {
     unversioned(interface(name))
 }

@@ -1,4 +1,4 @@
-//! What one call of a plugin may use up, and sizes and times as a person writes them.
+//! Limits of one call of a plugin, and the notation of sizes and times.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::document::{Item, Table};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// What the amount of a limit counts.
+/// The unit of a limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Bytes,
@@ -49,16 +49,15 @@ impl Amount for Duration {
     }
 }
 
-/// Declares the limits: name, field, type and default; unit, the least and the most that may be asked for; and the kind of error with
-/// which a call ends that goes over.
+/// Declares the limits: name, field, type and default; unit, minimum and maximum; and the error kind of a call that exceeds it.
 macro_rules! limits {
     ($(
         $(#[$doc:meta])*
         $key:ident $field:ident: $type:ty = $default:expr, $unit:ident $least:expr, $most:expr $(, $error:ident)?;
     )*) => {
-        /// What one call of a plugin may use up.
+        /// Limits of one call of a plugin.
         ///
-        /// A plan that was stored before a limit existed reads back with that limit's default. [`LimitKey`] has the ranges.
+        /// A plan stored before a limit existed reads back with that limit's default. [`LimitKey`] has the ranges.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Limits {
@@ -73,7 +72,7 @@ macro_rules! limits {
             }
         }
 
-        /// One limit by name.
+        /// The name of a limit.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[expect(missing_docs, reason = "each is the field of `Limits` of the same name")]
@@ -86,15 +85,15 @@ macro_rules! limits {
             /// Every limit.
             pub const ALL: &[Self] = &[$(Self::$key,)*];
 
-            /// Its key in a manifest's `limits`, and in `[limits]` of `cairn.toml`.
+            /// Returns its key in a manifest's `limits`, and in `[limits]` of `cairn.toml`.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$key => stringify!($field),)*
                 }
             }
 
-            /// The kind of error with which a call ends that goes over. `None` for the log, whose rest is dropped, and for the size
-            /// of the component, which is looked at when nothing runs yet.
+            /// Returns the error kind of a call that exceeds the limit. `None` for the log, whose rest is dropped, and for the
+            /// size of the component, which is checked before anything runs.
             pub const fn error_kind(self) -> Option<HostErrorKind> {
                 match self {
                     $(Self::$key => limits!(@error $($error)?),)*
@@ -107,7 +106,7 @@ macro_rules! limits {
                 }
             }
 
-            /// The least and the most that may be asked for.
+            /// Returns the minimum and the maximum.
             const fn range(self) -> (u64, u64) {
                 match self {
                     $(Self::$key => ($least, $most),)*
@@ -134,39 +133,39 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Bytes of linear memory, all memories together: from one page of WebAssembly to all that it can address.
+    /// Bytes of linear memory, all memories together: from one WebAssembly page to the whole address space.
     Memory memory: u64 = 64 * MIB, Bytes 64 * KIB, 4096 * MIB, MemoryExceeded;
-    /// Linear memories.
+    /// Number of linear memories.
     Memories memories: u64 = 8, Count 1, 64, MemoriesExceeded;
-    /// Tables.
+    /// Number of tables.
     Tables tables: u64 = 16, Count 1, 64, TablesExceeded;
-    /// Entries of each table: no more than a pooled table has room for.
+    /// Entries of each table: at most the size of a pooled table.
     TableEntries table_entries: u64 = 100_000, Count 1, 100_000, TableEntriesExceeded;
-    /// Instances of core modules: a component is made of several.
+    /// Instances of core modules: a component consists of several.
     Instances instances: u64 = 64, Count 1, 1000, InstancesExceeded;
-    /// How long a call may take, from before its instance is made, with all that the host does for it. A wait for the
-    /// database is not cut short, but nothing follows it when it took too long.
+    /// Time of a call, including the creation of its instance and the host's work for it. A wait for the database is not
+    /// interrupted, but if it took too long, the call ends after it.
     #[serde(with = "cairn_model::retry::duration_text")]
     Deadline deadline: Duration = Duration::from_secs(5), Time 1_000_000, 3_600_000_000_000, DeadlineExceeded;
-    /// Bytes that the plugin may hand to the host at once: as the arguments of one host function, or as its result.
+    /// Bytes that the plugin may pass to the host at once: as the arguments of one host function, or as its result.
     BorderBytes border_bytes: u64 = 4 * MIB, Bytes KIB, 128 * MIB, BorderBytesExceeded;
-    /// Bytes of a result's JSON text.
+    /// Bytes of the result's JSON text.
     ResultBytes result_bytes: u64 = 4 * MIB, Bytes KIB, 64 * MIB, ResultTooLarge;
-    /// How deep arrays and objects of a result may nest. JSON is read no deeper than the most.
+    /// Nesting depth of arrays and objects in the result. The maximum is the depth limit of the JSON parser.
     ResultDepth result_depth: u64 = 64, Count 1, 127, ResultTooDeep;
-    /// Calls of host functions. Those of WASI do not count: they reach nothing that is shared, and `deadline` and
-    /// `resources` bound them.
+    /// Calls of host functions. Calls of WASI do not count: they access nothing shared, and are bounded by `deadline` and
+    /// `resources`.
     HostCalls host_calls: u64 = 10_000, Count 1, 1_000_000_000, HostCallsExceeded;
-    /// Bytes of log that one call may write; the rest is dropped, and the log says so.
+    /// Bytes of log per call; the rest is dropped, and the log says so.
     LogBytes log_bytes: u64 = 64 * KIB, Bytes 0, 16 * MIB;
-    /// Entries of the table of WASI's resources.
+    /// Entries of the WASI resource table.
     Resources resources: u64 = 1000, Count 1, 1_000_000, ResourcesExceeded;
-    /// Bytes of the component itself.
+    /// Bytes of the component.
     ComponentBytes component_bytes: u64 = 64 * MIB, Bytes KIB, 256 * MIB;
 }
 
 impl LimitKey {
-    /// The limit that a call went over which ended with this kind of error.
+    /// Returns the limit that was exceeded by a call with this error kind.
     pub fn of_error(kind: &str) -> Option<Self> {
         Self::ALL
             .iter()
@@ -174,7 +173,7 @@ impl LimitKey {
             .find(|key| key.error_kind().is_some_and(|own| own.as_str() == kind))
     }
 
-    /// An amount as a person writes it.
+    /// Formats an amount with its unit.
     fn show(self, amount: u64) -> String {
         match self.unit() {
             Unit::Bytes => ByteSize(amount).display().iec().to_string(),
@@ -206,7 +205,7 @@ impl std::fmt::Display for LimitKey {
 }
 
 impl Limits {
-    /// The most that any manifest may ask for: what an operator allows who says nothing.
+    /// Returns the maximum of every limit, which is the operator's default.
     pub fn most() -> Self {
         let mut limits = Self::default();
         for key in LimitKey::ALL.iter().copied() {
@@ -215,7 +214,7 @@ impl Limits {
         limits
     }
 
-    /// Reads a table of limits over `self`; the lines are those of the keys that it has.
+    /// Reads a table of limits over `self`; also returns the lines of the keys that it contains.
     ///
     /// # Errors
     /// An unknown key, or a value that is out of the limit's range.
@@ -235,12 +234,12 @@ impl Limits {
         Ok((self, lines))
     }
 
-    /// One limit as a person writes it.
+    /// Formats one limit with its unit.
     pub fn show(&self, key: LimitKey) -> String {
         key.show(self.get(key))
     }
 
-    /// The limits that are not the default ones, as a person writes them.
+    /// Returns the limits that differ from their defaults, formatted with their units.
     pub fn changed(&self) -> impl Iterator<Item = (LimitKey, String)> {
         let defaults = Self::default();
         LimitKey::ALL
@@ -250,12 +249,12 @@ impl Limits {
             .map(|key| (key, self.show(key)))
     }
 
-    /// Whether one limit is above that of `ceiling`.
+    /// Returns whether one limit is above that of `ceiling`.
     pub fn above(&self, ceiling: &Self, key: LimitKey) -> bool {
         self.get(key) > ceiling.get(key)
     }
 
-    /// The same with no limit above that of `ceiling`, and which ones are lower now.
+    /// Lowers all limits to those of `ceiling`; also returns which ones were lowered.
     pub fn at_most(mut self, ceiling: &Self) -> (Self, Vec<LimitKey>) {
         let above = LimitKey::ALL.iter().copied();
         let above: Vec<_> = above.filter(|key| self.above(ceiling, *key)).collect();
@@ -263,13 +262,13 @@ impl Limits {
         (self, above)
     }
 
-    /// Takes one limit from `other`.
+    /// Copies one limit from `other`.
     pub fn take(&mut self, other: &Self, key: LimitKey) {
         self.set(key, other.get(key));
     }
 }
 
-/// Bytes, written with a unit as in "16MiB".
+/// Reads a number of bytes, written with a unit as in "16MiB".
 pub(crate) fn size(item: &Item<'_>, min: u64, max: u64) -> Result<u64, Diagnostic> {
     let text = item
         .text()
@@ -308,6 +307,33 @@ mod tests {
         let limits: Limits = serde_json::from_str(r#"{"memory": 65536}"#).unwrap();
         assert_eq!(limits.memory, 65536);
         assert_eq!(limits.deadline, Limits::default().deadline);
+    }
+
+    #[test]
+    fn the_page_on_limits_shows_default_range_ceiling_and_error_of_each_key() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let cells = |line: &str| -> Vec<String> {
+            let cells = line.split('|').map(str::trim).map(str::to_owned);
+            // What a limit bounds is for people.
+            let cells = cells.enumerate().filter(|(at, _)| *at != 2);
+            cells.map(|(_, cell)| cell).collect()
+        };
+        let shown: Vec<Vec<String>> = rows.map(cells).collect();
+        let expected = LimitKey::ALL.iter().map(|key| {
+            let (least, most) = key.range();
+            assert_eq!(Limits::most().get(*key), most);
+            let error = key
+                .error_kind()
+                .map_or_else(|| "-".to_owned(), |kind| format!("`{}`", kind.as_str()));
+            let default = Limits::default().show(*key);
+            let (least, most) = (key.show(least), key.show(most));
+            cells(&format!(
+                "| `{key}` | | {default} | {least} | {most} | {error} |"
+            ))
+        });
+        assert_eq!(shown, expected.collect::<Vec<_>>());
     }
 
     #[test]

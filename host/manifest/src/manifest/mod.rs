@@ -1,7 +1,7 @@
-//! The manifest: the TOML file that says of which plugins a flow is made, what each may do, and in which order they run.
+//! The manifest: the TOML file that lists the plugins of a flow, their grants, and the order of the tasks.
 //!
-//! Reading is pure: no plugin is opened and no path is looked at. The next stage is
-//! [`Manifest::plan`](crate::manifest::Manifest::plan), for which the host must have loaded and asked every plugin.
+//! Parsing is pure: no plugin is opened and no path is accessed. The next stage is
+//! [`Manifest::plan`](crate::manifest::Manifest::plan), before which the host loads every plugin and reads its description.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,91 +26,91 @@ pub(crate) use kinds::{interface, is_base};
 pub(crate) use limits::size;
 pub use limits::{LimitKey, Limits};
 
-/// A manifest that is sound in itself: every task names a plugin that is there, and no two tasks share a name.
+/// A consistent manifest: every task names an existing plugin, and no two tasks share a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Name of the flow.
     pub name: String,
-    /// What policy is asked about and what task names bear behind their semicolon, such as `volume:create`.
+    /// The action that policies decide on, and that task names have behind their semicolon, such as `volume:create`.
     #[serde(default)]
     pub action: Option<String>,
-    /// What recovery does with a flow whose caller is gone.
+    /// How recovery treats a flow whose process is gone.
     #[serde(default)]
     pub on_lost: OnLost,
     /// The plugins by the key of their table.
     pub plugins: BTreeMap<String, PluginEntry>,
     /// The tasks in the order in which they run; at least one.
     pub tasks: Vec<TaskEntry>,
-    /// Policies that are asked before the first task, in this order.
+    /// Policies that are checked before the first task, in this order.
     #[serde(default)]
     pub policies: Vec<PolicyEntry>,
-    /// Validators of the request, asked after the policies.
+    /// Validators of the request, which run after the policies.
     #[serde(default)]
     pub validators: Vec<ValidatorEntry>,
-    /// The file this was read from, as it was named to [`Manifest::parse`].
+    /// The file, as given to [`Manifest::parse`].
     pub file: PathBuf,
-    /// What is not wrong but is hardly meant, one sentence each.
+    /// Warnings, one sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
 impl Manifest {
-    /// Reads the text of a manifest. `file` names it in messages; relative paths in it start at the folder of `file`. Plugins may be
-    /// granted the capabilities in `kinds`.
+    /// Parses the text of a manifest. `file` names it in messages; relative paths in it start at the folder of `file`. Plugins
+    /// may be granted the capabilities in `kinds`.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line and the fix: text that is no TOML, a key that nobody knows, a value
-    /// of a wrong type or out of its range, a task whose plugin is not there, two tasks of one name, no task at all.
+    /// The first problem, with its line and the fix: text that is not TOML, an unknown key, a value of a wrong type or out of
+    /// its range, a task whose plugin does not exist, two tasks of one name, no task at all.
     pub fn parse(text: &str, file: &Path, kinds: &GrantKinds) -> Result<Self, Diagnostic> {
         read::manifest(text, file, kinds)
     }
 }
 
-/// What becomes of a flow whose caller is gone when its host comes back.
+/// How recovery treats a flow whose process is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnLost {
-    /// It is rolled back.
+    /// Rolls it back.
     #[default]
     Rollback,
-    /// It goes on after its last finished task.
+    /// Continues it after its last finished task.
     Resume,
 }
 
-/// Where a plugin's component comes from.
+/// The source of a plugin's component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A file; relative paths were resolved against the manifest's folder.
     Path(PathBuf),
-    /// One that is built into the program, by name.
+    /// A component that is built into the program, by name.
     Builtin(String),
 }
 
 /// One `[plugins.KEY]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginEntry {
-    /// Where its component comes from.
+    /// The source of its component.
     pub source: Source,
-    /// What the component's digest must be, where it is pinned.
+    /// The pinned digest of its component.
     #[serde(default)]
     pub sha256: Option<Digest>,
-    /// Its settings, not yet checked against its schema.
+    /// Its settings, not yet validated against its schema.
     #[serde(default)]
     pub settings: Object,
-    /// The line of each of its settings, by its JSON pointer; the settings as a whole are under the empty one.
+    /// The line of each setting, by JSON pointer; the empty pointer is the settings as a whole.
     #[serde(default)]
     pub settings_at: BTreeMap<String, usize>,
-    /// What one call may use up.
+    /// Limits of one call.
     #[serde(default)]
     pub limits: Limits,
-    /// The lines of the limits that the manifest names; the others are defaults, which yield to the operator's ceilings.
+    /// The lines of the limits that the manifest sets; the others are defaults, which are lowered to the operator's bounds.
     #[serde(default)]
     pub limit_lines: BTreeMap<LimitKey, usize>,
-    /// What it may import.
+    /// Its granted capabilities.
     #[serde(default)]
     pub grants: Grants,
-    /// Where its grants stand, for whoever is told to add one.
+    /// The place of its grants, for help texts that add one.
     #[serde(default)]
     pub grants_at: GrantsAt,
     /// The line of its table, counted from 1.
@@ -118,7 +118,7 @@ pub struct PluginEntry {
 }
 
 impl PluginEntry {
-    /// The line of the setting that a JSON pointer names, or of what it would stand in.
+    /// Returns the line of the setting at a JSON pointer, or of its closest existing parent.
     pub fn settings_line(&self, pointer: &str) -> usize {
         let mut pointer = pointer;
         loop {
@@ -134,34 +134,34 @@ impl PluginEntry {
 /// One `[[task]]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskEntry {
-    /// Key of the plugin that does the work.
+    /// Key of the plugin that implements the task.
     pub plugin: String,
-    /// Its name, where it is not its plugin's key; see [`TaskEntry::name`].
+    /// Its name, if that is not its plugin's key; see [`TaskEntry::name`].
     #[serde(default)]
     pub name: Option<String>,
-    /// How often its `call` is tried.
+    /// Retries of its `call`.
     #[serde(default)]
     pub retry: Retry,
-    /// How often its `revert` is tried.
+    /// Retries of its `revert`.
     #[serde(default)]
     pub revert: Retry,
     /// The line of its table, counted from 1.
     pub line: usize,
 }
 
-/// What a policy's denial comes to.
+/// The effect of a policy's denial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The flow fails.
     #[default]
     Enforce,
-    /// It is noted, and the flow goes on.
+    /// The denial is recorded, and the flow continues.
     Monitor,
 }
 
 impl Mode {
-    /// The mode as a manifest writes it.
+    /// Returns the mode as written in a manifest.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
@@ -175,7 +175,7 @@ impl Mode {
 pub struct PolicyEntry {
     /// Key of the plugin that decides.
     pub plugin: String,
-    /// What its denial comes to.
+    /// The effect of its denial.
     #[serde(default)]
     pub mode: Mode,
     /// The line of its table, counted from 1.
@@ -192,7 +192,7 @@ pub struct ValidatorEntry {
 }
 
 impl Manifest {
-    /// The keys of the plugins that a table names, each as often as it is named.
+    /// Returns the plugin keys in `[[task]]`, `[[policy]]` and `[[validator]]` tables, with repetitions.
     pub fn named(&self) -> impl Iterator<Item = &str> {
         let tasks = self.tasks.iter().map(|task| &task.plugin);
         let policies = self.policies.iter().map(|policy| &policy.plugin);
@@ -202,7 +202,7 @@ impl Manifest {
 }
 
 impl TaskEntry {
-    /// The task's name, unique in its flow: its own, else its plugin's key.
+    /// Returns the task's name, unique in its flow: its own, else its plugin's key.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.plugin)
     }

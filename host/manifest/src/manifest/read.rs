@@ -1,4 +1,4 @@
-//! From the tables of a TOML document to a [`Manifest`].
+//! Parses a TOML document to a [`Manifest`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::document::{Document, Item, Table, nearest};
 
-/// More than any flow needs, few enough that wiring them takes no time.
+/// Maximum number of tasks: more than any flow needs, and few enough to wire quickly.
 const MAX_TASKS: usize = 1000;
-/// Policies, and validators, that are asked before the first task: each is an instance of its own.
+/// Maximum number of policies, and of validators, before the first task: each is its own instance.
 const MAX_CHECKS: usize = 100;
 
 pub(super) fn manifest(
@@ -214,7 +214,7 @@ fn read_validators(validators: &Item<'_>, manifest: &mut Manifest) -> Result<(),
     Ok(())
 }
 
-/// The tables of `[[policy]]` or `[[validator]]`.
+/// Returns the tables of `[[policy]]` or `[[validator]]`.
 fn check_tables<'d>(
     item: &Item<'d>,
     what: &str,
@@ -256,7 +256,7 @@ fn mode(item: &Item<'_>) -> Result<Mode, Diagnostic> {
         "enforce" => Ok(Mode::Enforce),
         "monitor" => Ok(Mode::Monitor),
         other => Err(item
-            .error(format!("is `{}`, which nobody knows", other.escape_debug()))
+            .error(format!("has the unknown value `{}`", other.escape_debug()))
             .help(r#"write "enforce" or "monitor""#)),
     }
 }
@@ -375,14 +375,14 @@ fn on_lost(item: &Item<'_>) -> Result<OnLost, Diagnostic> {
         "rollback" => Ok(OnLost::Rollback),
         "resume" => Ok(OnLost::Resume),
         other => Err(item
-            .error(format!("is `{}`, which nobody knows", other.escape_debug()))
+            .error(format!("has the unknown value `{}`", other.escape_debug()))
             .help(r#"write "rollback" or "resume""#)),
     }
 }
 
 const NAME_RULE: &str = "a name has 1 to 128 letters, digits and characters of `-_.:`";
 
-/// Names reach terminals, logs and diagrams as they are, so they hold nothing that means something there.
+/// Checks a name. Names reach terminals, logs and diagrams unescaped, so they may contain no special characters.
 fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text

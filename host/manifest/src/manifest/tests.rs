@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::testing::kinds;
 
-/// The manifest of the design page, section 3, with a digest that is one.
+/// The manifest of the design page, section 3, with a valid digest.
 const WHOLE: &str = r#"[flow]
 name    = "volume_create_api"
 action  = "volume:create"
@@ -31,7 +31,7 @@ plugin = "naming"
 name = "again"
 "#;
 
-/// The smallest manifest, and room for what a test adds to its plugin.
+/// Returns the smallest manifest, with `plugin` added to its plugin's table.
 fn small(plugin: &str) -> String {
     format!("[flow]\nname = \"f\"\n[plugins.a]\n{plugin}\n[[task]]\nplugin = \"a\"\n")
 }
@@ -343,7 +343,7 @@ proptest! {
         taken in 0..60_usize,
         put in "[\\[\\]{}=\"'.\\-\\n #a-z0-9é\\x00]{0,12}",
     ) {
-        // A manifest with some of its text exchanged: most keys are still there, so reading goes far.
+        // A manifest with some of its text replaced: most keys are intact, so parsing goes far.
         let text: String = WHOLE
             .chars()
             .take(at)

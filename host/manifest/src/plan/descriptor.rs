@@ -1,4 +1,4 @@
-//! What a plugin says about itself.
+//! The description of a plugin by itself.
 
 use std::collections::BTreeSet;
 
@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::Ports;
 
-/// Longest name of an input, in bytes.
+/// Maximum length of an input's name, in bytes.
 const MAX_NAME: usize = 128;
-/// Most names in one list.
+/// Maximum number of names in one list.
 const MAX_NAMES: usize = 256;
 
-/// What a plugin said when it was asked to describe itself.
+/// The description that a plugin returns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
-    /// What the plugin is called in a report.
+    /// The plugin's name in reports.
     pub name: String,
-    /// Major, minor.
+    /// Major and minor version.
     pub version: (u32, u32),
-    /// Inputs that some earlier task must provide.
+    /// Inputs that an earlier task must provide.
     pub requires: Vec<String>,
-    /// Inputs that are given when an earlier task's result holds them.
+    /// Inputs that the task gets if an earlier task's result has them.
     pub optional: Vec<String>,
-    /// Names that the result holds.
+    /// Names that the result contains.
     pub provides: Vec<String>,
 }
 
 impl Descriptor {
-    /// Whether the descriptor keeps the rules of `wit/plugin.wit`; if not, the sentence that says which is broken.
+    /// Checks the rules of `wit/plugin.wit`; the error is a sentence about the broken rule.
     ///
-    /// The name has 1 to 64 lower-case letters, digits and hyphens. A list names nothing twice, an input is either
-    /// required or optional, and names of inputs are not empty, not long, and hold no control characters.
+    /// The name has 1 to 64 lower-case letters, digits and hyphens. A list has no duplicates, an input is either required or
+    /// optional, and names of inputs are not empty, at most 128 bytes long, and free of control characters.
     pub fn check(&self) -> Result<(), String> {
         let named = (1..=64).contains(&self.name.len())
             && self
@@ -53,7 +53,7 @@ impl Descriptor {
         }
     }
 
-    /// What a task called `name` that this plugin does takes and gives.
+    /// Returns the inputs and outputs of a task called `name` with this plugin.
     pub fn ports<'a>(&'a self, name: &'a str) -> Ports<'a, &'a str> {
         Ports {
             task: name,

@@ -1,4 +1,4 @@
-//! A plan as a diagram in the language of Mermaid.
+//! Formats a plan as a Mermaid diagram.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use super::Plan;
 use crate::manifest::Mode;
 
-/// Tasks from top to bottom, an arrow for the data that one hands another. Broken arrows are optional inputs, drawn from
-/// the nearest provider. What is asked before the first task stands before it.
+/// Draws tasks from top to bottom, with an arrow for the data that one passes to another. Dotted arrows are optional inputs,
+/// from the nearest provider. Admission checks precede the first task.
 pub(super) fn flowchart(plan: &Plan) -> String {
     let mut text = String::from("flowchart TD\n");
-    // Ids hold for this text only: names may hold characters that an id may not.
+    // Generated ids: names may contain characters that an id may not.
     let ids: BTreeMap<&str, usize> = plan
         .tasks
         .iter()
@@ -20,7 +20,7 @@ pub(super) fn flowchart(plan: &Plan) -> String {
     for (task, id) in plan.tasks.iter().zip(1..) {
         let _ = writeln!(text, "    t{id}[\"{}\"]", escaped(&task.name));
     }
-    checks(&mut text, plan);
+    admission(&mut text, plan);
     for (task, id) in plan.tasks.iter().zip(1..) {
         let required = task.requires.iter().map(|(input, from)| (input, from));
         arrows(&mut text, &ids, id, "-->", required);
@@ -33,8 +33,8 @@ pub(super) fn flowchart(plan: &Plan) -> String {
     text
 }
 
-/// What is asked before the first task, in a row that ends there.
-fn checks(text: &mut String, plan: &Plan) {
+/// Draws the admission checks, in a row that leads to the first task.
+fn admission(text: &mut String, plan: &Plan) {
     let policies = plan.policies.iter().map(|policy| {
         let mode = match policy.mode {
             Mode::Enforce => "",
@@ -57,7 +57,7 @@ fn checks(text: &mut String, plan: &Plan) {
     }
 }
 
-/// One arrow for each provider, labelled with all that it hands over.
+/// Draws one arrow for each provider, labelled with all data that it passes.
 fn arrows<'p>(
     text: &mut String,
     ids: &BTreeMap<&str, usize>,
@@ -76,7 +76,7 @@ fn arrows<'p>(
     }
 }
 
-/// Text for a label. Plugins choose the names of inputs, so whatever may mean something to Mermaid or to a browser is
+/// Escapes a label. Plugins choose the names of inputs, so every character that may be special to Mermaid or to a browser is
 /// written as its code.
 fn escaped(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, c| {

@@ -4,11 +4,11 @@
 pub struct MissingDependencies {
     /// The first such task.
     pub task: String,
-    /// Every input that it misses, sorted.
+    /// All missing inputs, sorted.
     pub names: Vec<String>,
 }
 
-/// Names for a sentence: "`a`, `b` and `c`".
+/// Formats names for a sentence: "`a`, `b` and `c`".
 pub(super) fn quoted(names: &[impl AsRef<str>]) -> String {
     let quote = |name: &str| format!("`{}`", name.escape_debug());
     match names {

@@ -1,15 +1,15 @@
-//! Plugins in their roles: that each is used as what it is, and the policies and validators of a plan.
+//! The roles of plugins: checks that each plugin has the role in which it is used, and plans policies and validators.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::error::Diagnostic;
 
-use super::{Inspected, PlannedCheck, Role};
+use super::{Inspected, PlannedAdmission, Role};
 use crate::document::nearest;
 use crate::manifest::{GrantKinds, Manifest, Mode, PluginEntry};
 
 impl Manifest {
-    /// The entry of a plugin that a table names, and what was found out about it.
+    /// Returns the entry of a plugin, and the results of inspecting it.
     pub(super) fn loaded<'m>(
         &'m self,
         key: &str,
@@ -24,7 +24,7 @@ impl Manifest {
         }
     }
 
-    /// Warnings of plugins that nobody uses.
+    /// Returns warnings about unused plugins.
     pub(super) fn unused(&self, asked_by_rules: &BTreeSet<String>) -> Vec<String> {
         let named: BTreeSet<&str> = self.named().collect();
         let unused = self
@@ -36,10 +36,10 @@ impl Manifest {
             .collect()
     }
 
-    /// Refuses an action whose rules ask a plugin that the manifest has not.
+    /// Refuses an action whose rules ask a plugin that the manifest lacks.
     ///
     /// # Errors
-    /// The first such plugin, and the table to add.
+    /// The first such plugin, with the table to add.
     pub fn check_asked(&self, action: &str, asked: &BTreeSet<&str>) -> Result<(), Diagnostic> {
         let missing = asked
             .iter()
@@ -59,7 +59,7 @@ impl Manifest {
         )))
     }
 
-    /// Checks that a plugin exports what it is used as.
+    /// Checks that a plugin exports the interface of its role.
     pub(super) fn check_role(
         &self,
         key: &str,
@@ -96,22 +96,22 @@ impl Manifest {
             )))
     }
 
-    /// A policy or a validator, which is offered `context` and `log` alone.
-    pub(super) fn planned_check(
+    /// Plans a policy or a validator, which may use only `context` and `log`.
+    pub(super) fn planned_admission(
         &self,
         key: &str,
         role: Role,
         mode: Mode,
         inspected: &BTreeMap<String, Inspected>,
         kinds: &GrantKinds,
-    ) -> Result<PlannedCheck, Diagnostic> {
+    ) -> Result<PlannedAdmission, Diagnostic> {
         let (entry, found) = self.loaded(key, None, inspected)?;
         self.check_role(key, entry, found, role)?;
         self.check_digest(key, entry, found.digest)?;
         self.check_no_capability(key, entry, found, role, kinds)?;
         self.check_settings(key, &found.settings_schema)?;
         self.check_descriptor(key, entry, found)?;
-        Ok(PlannedCheck {
+        Ok(PlannedAdmission {
             plugin: key.to_owned(),
             mode,
             version: found.descriptor.version,

@@ -1,7 +1,7 @@
-//! Settings against the JSON schema that a plugin gives for them.
+//! Validates settings against the JSON schema of their plugin.
 //!
-//! The schema is the plugin's, so it is not trusted: it is measured before it is compiled, its patterns run on a regex
-//! engine that takes linear time, and it can refer to nothing but itself.
+//! The schema comes from the plugin, so it is not trusted: its size is checked before it is compiled, its patterns run on a
+//! regex engine with linear time, and it can refer only to itself.
 
 use std::collections::HashMap;
 
@@ -10,38 +10,38 @@ use jsonschema::{PatternOptions, ValidationError};
 
 use cairn_model::value::{Object, Value};
 
-/// How many nodes a schema may have once every `$ref` is replaced by what it names.
+/// Maximum number of nodes of a schema with every `$ref` replaced by its target.
 const MAX_NODES: u64 = 100_000;
-/// How deep it may be, counted the same way.
+/// Maximum depth, counted the same way.
 const MAX_DEPTH: u64 = 200;
-/// Compiled size of one pattern, in bytes.
+/// Maximum compiled size of one pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
-/// A person mends a few errors at a time.
+/// Maximum number of reported violations: a person fixes a few at a time.
 const MAX_VIOLATIONS: usize = 8;
 
-/// One thing that is wrong with the settings.
+/// One violation of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Where: an RFC 6901 JSON pointer into the settings; empty for the settings as a whole.
+pub struct SchemaViolation {
+    /// An RFC 6901 JSON pointer into the settings; empty for the settings as a whole.
     pub pointer: String,
-    /// What is wrong there.
+    /// The problem.
     pub message: String,
-    /// What to do about it, such as "remove `x`", where the schema tells.
+    /// The fix, such as "remove `x`", if the schema implies one.
     pub fix: Option<String>,
 }
 
-/// Why settings were refused.
+/// Why settings are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// The schema itself cannot be used; a defect of the plugin.
+    /// The schema cannot be used; a defect of the plugin.
     #[error("the settings schema cannot be used: {0}")]
     Schema(String),
-    /// The settings do not fit the schema; at least one violation, and at most eight.
+    /// The settings violate the schema; one to eight violations.
     #[error("{}", sentence(.0))]
-    Settings(Vec<Violation>),
+    Settings(Vec<SchemaViolation>),
 }
 
-fn sentence(violations: &[Violation]) -> String {
+fn sentence(violations: &[SchemaViolation]) -> String {
     let each = violations
         .iter()
         .map(|violation| match violation.pointer.as_str() {
@@ -51,13 +51,13 @@ fn sentence(violations: &[Violation]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// Checks a plugin's settings against the schema it gave for them.
+/// Validates a plugin's settings against its schema.
 ///
-/// The host does so before it hands the settings to `plugin.describe`. Defaults that the schema names are not filled in.
+/// The host does so before it passes the settings to `plugin.describe`. Defaults in the schema are not filled in.
 ///
 /// # Errors
-/// [`SettingsError::Schema`] when the schema is none, refers to another document or to itself, or is too large;
-/// [`SettingsError::Settings`] with what is wrong and where.
+/// [`SettingsError::Schema`] when the schema is invalid, refers to another document or to itself, or is too large;
+/// [`SettingsError::Settings`] with the violations.
 pub fn check_settings(settings: &Object, schema: &Value) -> Result<(), SettingsError> {
     let schema = Schema::compile(schema).map_err(SettingsError::Schema)?;
     let violations = schema.check(&Value::Object(settings.clone()));
@@ -68,7 +68,7 @@ pub fn check_settings(settings: &Object, schema: &Value) -> Result<(), SettingsE
     }
 }
 
-/// A JSON schema that many values are checked against.
+/// A compiled JSON schema, for many values.
 #[derive(Debug)]
 pub struct Schema(jsonschema::Validator);
 
@@ -76,8 +76,8 @@ impl Schema {
     /// Compiles a schema.
     ///
     /// # Errors
-    /// The rest of a sentence that begins "the schema cannot be used:": it is none, refers to another document or to itself, or is too
-    /// large.
+    /// The rest of a sentence that begins "the schema cannot be used:": it is invalid, refers to another document or to itself,
+    /// or is too large.
     pub fn compile(schema: &Value) -> Result<Self, String> {
         measure(schema)?;
         jsonschema::options()
@@ -87,14 +87,14 @@ impl Schema {
             .map_err(|error| plain(&error.to_string()))
     }
 
-    /// Returns what is wrong with a value: at most eight violations, none when it fits.
-    pub fn check(&self, value: &Value) -> Vec<Violation> {
+    /// Validates a value: returns at most eight violations, none if it is valid.
+    pub fn check(&self, value: &Value) -> Vec<SchemaViolation> {
         let errors = self.0.iter_errors(value).take(MAX_VIOLATIONS);
         errors.map(|error| violation(&error)).collect()
     }
 }
 
-fn violation(error: &ValidationError<'_>) -> Violation {
+fn violation(error: &ValidationError<'_>) -> SchemaViolation {
     let fix = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             Some(format!("remove {}", super::missing::quoted(unexpected)))
@@ -104,14 +104,14 @@ fn violation(error: &ValidationError<'_>) -> Violation {
             .map(|name| format!("add `{}`", plain(name))),
         _ => None,
     };
-    Violation {
+    SchemaViolation {
         pointer: plain(&error.instance_path().to_string()),
         message: plain(&error.to_string()),
         fix,
     }
 }
 
-/// Text that a plugin had a hand in, for a terminal: short, and without control characters.
+/// Makes text that a plugin influences fit for a terminal: short, and without control characters.
 fn plain(text: &str) -> String {
     const MAX: usize = 300;
     let mut plain: String = text
@@ -125,12 +125,12 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Refuses a schema that would take too long or too much stack to compile or to check against.
+/// Refuses a schema that would need too much time or stack to compile or to validate against.
 fn measure(schema: &Value) -> Result<(), String> {
     if !schema.is_object() && !schema.is_boolean() {
         return Err("it is neither an object nor a boolean".to_owned());
     }
-    // Its keyword `id` changes what a `$ref` means, and is a likely name for something else.
+    // Draft 4's keyword `id` changes the meaning of a `$ref`, and is a likely name for something else.
     if schema["$schema"]
         .as_str()
         .is_some_and(|uri| uri.contains("draft-04"))
@@ -153,7 +153,7 @@ struct Extent {
 
 struct Measuring<'s> {
     root: &'s Value,
-    /// By the address of a node in `root`; `None` while it is being measured, so that a cycle is seen.
+    /// By the address of a node in `root`; `None` while it is being measured, to detect cycles.
     known: HashMap<*const Value, Option<Extent>>,
 }
 
@@ -164,7 +164,7 @@ impl<'s> Measuring<'s> {
             Some(None) => return Err("it refers to itself".to_owned()),
             None => {}
         }
-        // This bounds the recursion here; the sum below bounds it for whoever follows every reference anew.
+        // Bounds the recursion here; the sums below bound it for code that follows every reference again.
         if level > MAX_DEPTH {
             return Err(format!("it is more than {MAX_DEPTH} levels deep"));
         }
@@ -189,7 +189,7 @@ impl<'s> Measuring<'s> {
         Ok(extent)
     }
 
-    /// What stands in a node, and what it refers to.
+    /// Returns the children of a node, and the target of its reference.
     fn children(&self, node: &'s Value) -> Result<Vec<&'s Value>, String> {
         let object = match node {
             Value::Array(values) => return Ok(values.iter().collect()),
@@ -200,14 +200,14 @@ impl<'s> Measuring<'s> {
         };
         let mut children: Vec<_> = object.values().collect();
         for (key, value) in object {
-            // A property that bears the name of a keyword has a schema as its value, never a string.
+            // A property with the name of a keyword has a schema as its value, never a string.
             let Some(text) = value.as_str() else { continue };
             match key.as_str() {
                 "$ref" => children.push(self.target(text)?),
                 "$dynamicRef" | "$recursiveRef" => {
                     return Err(format!("`{key}` is not supported"));
                 }
-                // Each would change what a `$ref` below it means. At the root it changes nothing.
+                // Each would change the meaning of a `$ref` below it. At the root they change nothing.
                 "$id" | "$schema" if !std::ptr::eq(node, self.root) => {
                     return Err(format!("`{key}` is supported at the root only"));
                 }
@@ -220,7 +220,7 @@ impl<'s> Measuring<'s> {
     fn target(&self, reference: &str) -> Result<&'s Value, String> {
         let pointer = reference
             .strip_prefix('#')
-            // A percent sign would be decoded by some and not by others.
+            // Implementations differ in decoding percent signs.
             .filter(|pointer| !pointer.contains('%'))
             .ok_or_else(|| unsupported(reference))?;
         self.root
@@ -336,7 +336,7 @@ mod tests {
             "at the root only",
         );
         check(json!({"$id": "https://example.com/x", "properties": {"a": {"$ref": "#/$defs/n"}}, "$defs": {"n": {}}}), json!({"a": 1})).unwrap();
-        // Properties may bear any name.
+        // Properties may have any name.
         check(
             json!({"properties": {"$ref": {"type": "string"}, "$id": {}, "id": {}}}),
             json!({"$ref": "x"}),
@@ -371,7 +371,7 @@ mod tests {
         };
         unusable(doubling(40, true), "nodes");
         unusable(doubling(2000, false), "levels deep");
-        // As deep as is allowed, so that the stack is known to suffice.
+        // The maximum depth, to show that the stack suffices.
         check(doubling(60, false), json!({})).unwrap();
     }
 

@@ -81,7 +81,7 @@ fn plugins() -> BTreeMap<String, Inspected> {
     ])
 }
 
-/// The plan after `change` was made to the plugins.
+/// Plans after `change` was made to the plugins.
 fn plan(change: impl FnOnce(&mut BTreeMap<String, Inspected>)) -> Result<Plan, Diagnostic> {
     let mut plugins = plugins();
     change(&mut plugins);
@@ -179,7 +179,7 @@ fn an_import_that_is_not_granted_is_refused_with_the_line_to_add() {
     );
 }
 
-/// The flow of one plugin that imports quota and keys, and the plugin's table.
+/// Plans a flow of one plugin that imports quota and keys, with this table of the plugin.
 fn plan_one(plugin_table: &str, allow: &str) -> Result<Plan, Diagnostic> {
     let text = format!(
         "[flow]\nname = \"f\"\n{plugin_table}\n[plugins.b]\npath = \"b\"\n[[task]]\nplugin = \"a.1\"\n"
@@ -194,7 +194,7 @@ fn plan_one(plugin_table: &str, allow: &str) -> Result<Plan, Diagnostic> {
     )
 }
 
-/// Does to a text what the help of a diagnostic says: adds lines below a line, or writes them in its place.
+/// Applies the help of a diagnostic to a text: adds lines below a line, or replaces the line.
 fn do_as_told(text: &str, help: &str) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut at = 0;

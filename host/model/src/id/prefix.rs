@@ -2,15 +2,15 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// The digits of a UUID.
+/// Number of digits of a UUID.
 const DIGITS: usize = 32;
 
-/// Where the hyphens stand in the text of a UUID.
+/// Positions of the hyphens in the text of a UUID.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// The beginning of an id, or all of it: what a person may write for an id that is a UUID.
+/// The beginning of a UUID, or all of it, as a person may write an id.
 ///
-/// It has 8 to 32 hexadecimal digits, in capitals or not, with the hyphens of a UUID or without any.
+/// It has 8 to 32 hexadecimal digits in either case, with the hyphens of a UUID or without any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdPrefix {
     /// In lower case, without hyphens.
@@ -21,19 +21,19 @@ pub struct IdPrefix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAPrefix {
-    /// It has other characters than a UUID, or has them elsewhere, or is longer.
+    /// It has characters that a UUID lacks, or has them elsewhere, or is longer.
     #[error("an id has 32 hexadecimal digits, as in 01a20616-1920-776a-9907-780232c46d47")]
     NotAnId,
-    /// It has fewer digits than are asked for.
+    /// It has too few digits.
     #[error("write at least {} characters of the id", IdPrefix::SHORTEST)]
     TooShort,
 }
 
 impl IdPrefix {
-    /// The fewest digits.
+    /// The minimum number of digits.
     pub const SHORTEST: usize = 8;
 
-    /// The lowest and the highest id that begin with it.
+    /// Returns the lowest and the highest id that begin with it.
     pub fn range(&self) -> (Uuid, Uuid) {
         let filled = |digit: char| {
             let digits = self.digits.chars().chain(std::iter::repeat(digit));
@@ -44,14 +44,14 @@ impl IdPrefix {
         (Uuid::from_u128(filled('0')), Uuid::from_u128(filled('f')))
     }
 
-    /// The id, when this is all of it.
+    /// Returns the id, if the prefix is complete.
     pub fn whole(&self) -> Option<Uuid> {
         let (lowest, highest) = self.range();
         (lowest == highest).then_some(lowest)
     }
 }
 
-/// As the text of a UUID begins.
+/// As the text of a UUID begins, with hyphens.
 impl std::fmt::Display for IdPrefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = self.range().0.to_string();

@@ -1,12 +1,12 @@
-//! The numbers that a document may hold: those that are written again as they were read.
+//! Numbers of JSON documents: only those are accepted that are written again as they were read.
 //!
-//! A whole number is kept in 64 bits, and any other as an IEEE 754 double. A number with more digits than that would be changed
-//! without a word, so it is refused, and must be written as text.
+//! A whole number is kept in 64 bits, and any other as an IEEE 754 double. A number with more digits would be changed silently,
+//! so it is refused, and must be written as text.
 
 use std::cell::Cell;
 
-/// The numbers of a JSON text that are read as a double, in order: fractions, powers of ten, and whole numbers that do not fit in
-/// 64 bits.
+/// The numbers of a JSON text that are read as a double, in order: fractions, numbers with an exponent, and whole numbers that
+/// do not fit in 64 bits.
 pub(super) struct Doubles<'t>(Cell<&'t str>);
 
 impl<'t> Doubles<'t> {
@@ -14,7 +14,7 @@ impl<'t> Doubles<'t> {
         Self(Cell::new(text))
     }
 
-    /// The next one as it is written; empty when there is none.
+    /// Returns the next one as it is written; empty if there is none.
     pub(super) fn next(&self) -> &'t str {
         let mut rest = self.0.get();
         loop {
@@ -38,7 +38,7 @@ impl<'t> Doubles<'t> {
     }
 }
 
-/// What follows the string at the start of a text.
+/// Skips the string at the start of a text.
 fn after_string(text: &str) -> &str {
     let mut bytes = text.bytes().enumerate().skip(1);
     while let Some((at, byte)) = bytes.next() {
@@ -52,11 +52,11 @@ fn after_string(text: &str) -> &str {
 }
 
 fn is_double(number: &str) -> bool {
-    // A negative zero is a double's.
+    // A negative zero is read as a double.
     number == "-0" || (number.parse::<i64>().is_err() && number.parse::<u64>().is_err())
 }
 
-/// Whether a number is the same after it was read as a double: written again, it has the same value.
+/// Returns whether a number keeps its value when it is read as a double and written again.
 pub fn is_kept(written: &str, read: f64) -> bool {
     let is_whole = !written.contains(['.', 'e', 'E']);
     if is_whole && is_double(written) && written != "-0" {
@@ -66,7 +66,7 @@ pub fn is_kept(written: &str, read: f64) -> bool {
     decimal.is_some() && decimal == Decimal::of(&format!("{read:e}"))
 }
 
-/// The value of a number as it is written: `digits` times ten to the power of `exponent`.
+/// The value of a written number: `digits` times ten to the power of `exponent`.
 #[derive(PartialEq)]
 struct Decimal {
     is_negative: bool,
@@ -76,7 +76,7 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// `None` when the exponent is beyond every bound.
+    /// Returns `None` if the exponent is out of range.
     fn of(number: &str) -> Option<Self> {
         let (is_negative, number) = match number.strip_prefix('-') {
             Some(rest) => (true, rest),

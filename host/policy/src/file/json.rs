@@ -1,4 +1,4 @@
-//! A policy in JSON.
+//! Reads policies in JSON.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,9 +28,9 @@ pub(super) fn entries(text: &str) -> Result<Vec<Entry>, Diagnostic> {
     Ok(entries.collect())
 }
 
-/// The lines of the keys of a JSON text.
+/// The line numbers of the keys of a JSON text.
 ///
-/// A string that a colon follows is a key, and the values of a policy that can be read hold no keys.
+/// A string before a colon is a key; the rules of a valid policy contain no objects, and so no keys.
 struct Lines(HashMap<String, std::vec::IntoIter<usize>>);
 
 impl Lines {
@@ -56,7 +56,7 @@ impl Lines {
         Self(lines.map(|(name, at)| (name, at.into_iter())).collect())
     }
 
-    /// The line of the next key of this name.
+    /// Returns the line of the next key of this name.
     fn next(&mut self, name: &str) -> Option<usize> {
         self.0.get_mut(name)?.next()
     }
@@ -66,7 +66,7 @@ fn newlines(text: &str) -> usize {
     text.matches('\n').count()
 }
 
-/// The entries of a JSON object in their order, also those that repeat a name, which a map would drop.
+/// The entries of a JSON object in order. Keeps entries that repeat a name, which a map would drop.
 struct Entries(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Entries {

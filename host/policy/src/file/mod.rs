@@ -1,4 +1,4 @@
-//! The text of a policy file, JSON or YAML, to its rules.
+//! Reads policy files, in JSON or YAML.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,13 +15,13 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-/// A file of this kind is written by a person; a larger one is a mistake.
+/// Maximum size of a file, which a person writes: a larger one is a mistake.
 const MAX_BYTES: usize = 1 << 20;
 
-/// One rule as it stands in a file.
+/// One rule in a file.
 struct Entry {
     name: String,
-    /// The line of the name, counted from 1, where it is known.
+    /// The line of the name, counted from 1, if known.
     line: Option<usize>,
     rule: Value,
 }
@@ -38,7 +38,7 @@ pub(super) fn policy(text: &str, file: Option<&Path>) -> Result<Policy, Diagnost
     read(text, is_json(text, file)).map_err(place)
 }
 
-/// By the file's name, and where that says nothing, by the first character.
+/// Returns whether the file is JSON, by its name, or else by its first character.
 fn is_json(text: &str, file: Option<&Path>) -> bool {
     let extension = file.and_then(Path::extension).and_then(OsStr::to_str);
     match extension {

@@ -15,7 +15,7 @@ fn same(text: &str, json: &str) {
     assert_eq!(yaml(text), Ok(json), "{text}");
 }
 
-/// The text must be refused in these words, at this line.
+/// Checks that the text is refused with this message, at this line.
 #[track_caller]
 fn refused(text: &str, message: &str, line: usize) {
     let error = yaml(text).unwrap_err();

@@ -1,8 +1,8 @@
-//! A policy in YAML.
+//! Reads policies in YAML.
 //!
-//! Read event by event, so that every rule has its line, and nothing is made of what no policy holds: the parser keeps its
-//! state on the heap and its flow collections below 256 levels; here a rule is a string or a list of lists, and aliases are
-//! paid for by what they repeat.
+//! The reader works event by event, so that every rule has its line, and YAML that no policy needs is never built. The parser
+//! keeps its state on the heap and limits flow collections to 256 levels; here a rule is a string or a list of lists, and the
+//! text that aliases repeat is limited.
 
 use std::collections::HashMap;
 
@@ -30,9 +30,9 @@ pub(super) fn entries(text: &str) -> Result<Vec<Entry>, Diagnostic> {
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
-    /// What has an anchor, by its number, and its size in bytes.
+    /// Anchored values by number, with their sizes in bytes.
     anchors: HashMap<usize, (Value, usize)>,
-    /// Bytes that aliases made so far.
+    /// Bytes that aliases have repeated so far.
     repeated: usize,
 }
 
@@ -54,14 +54,14 @@ fn no_yaml(error: &ScanError) -> Diagnostic {
         _ => MAP,
     };
     Diagnostic {
-        // An error at the end is on the line behind the last.
+        // An error at the end is on the line after the last.
         line: Some(error.marker().line()),
         ..Diagnostic::new(format!("the policy is no YAML: {}", error.info())).help(help)
     }
 }
 
 impl<'t> Reader<'t> {
-    /// The next event and its line.
+    /// Returns the next event and its line.
     fn next(&mut self) -> Result<(Event<'t>, usize), Diagnostic> {
         match self.parser.next_event() {
             Some(Ok((event, Span { start, .. }))) => Ok((event, start.line())),
@@ -85,7 +85,7 @@ impl<'t> Reader<'t> {
                         "write all rules into one",
                     ));
                 }
-                // A file of comments, as generators of sample policies write it.
+                // A file of comments only, as generators of sample policies write it.
                 Event::Scalar(text, ScalarStyle::Plain, _, None) if is_null(&text) => {
                     entries = Some(Vec::new());
                 }
@@ -129,7 +129,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// A rule, or what stands in its lists; and its size. The recursion is bounded by `MAX_LISTS`.
+    /// Reads a rule, or an item of its lists; returns its size too. The recursion is bounded by `MAX_LISTS`.
     fn rule(
         &mut self,
         name: &str,
@@ -162,7 +162,7 @@ impl<'t> Reader<'t> {
                         break;
                     }
                     let (item, its) = self.rule(name, event, line, lists + 1)?;
-                    // An item that is empty takes room too.
+                    // An empty item takes room too.
                     size += its + 1;
                     items.push(item);
                 }
@@ -172,7 +172,7 @@ impl<'t> Reader<'t> {
             }
             Event::SequenceStart(..) => Err(rule("has lists in the lists of its list")),
             Event::Alias(anchor) => {
-                // An alias within what it stands for is not there yet.
+                // An alias inside its own anchor is not known yet.
                 let (value, size) = self
                     .anchors
                     .get(&anchor)
@@ -192,7 +192,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Keeps what has an anchor; 0 is none.
+    /// Stores an anchored value; anchor 0 means none.
     fn keep(&mut self, anchor: usize, read: impl FnOnce() -> (Value, usize)) {
         if anchor != 0 {
             self.anchors.insert(anchor, read());
@@ -200,7 +200,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// How many lists deep a value is. Values of this reader are at most `MAX_LISTS` deep.
+/// Returns the depth of lists in a value. Values of this reader are at most `MAX_LISTS` deep.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
@@ -221,7 +221,7 @@ fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// Whether YAML, of this version or an older one, may read a number: `5:30` is 330 to some.
+/// Returns whether any version of YAML may read a number: `5:30` is 330 to some.
 fn is_number(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_digit())
         && text

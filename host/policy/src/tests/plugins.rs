@@ -6,12 +6,12 @@ use super::*;
 struct ByName;
 
 impl Asks for ByName {
-    fn ask(&self, plugin: &str, action: &str, target: &Object) -> Answer {
+    fn ask(&self, plugin: &str, action: &str, target: &Object) -> PluginAnswer {
         assert_eq!((action, &target["size"]), ("act", &json!(1)));
         match plugin {
-            "yes" => Answer::Allows,
-            "no" => Answer::Denies("closed".to_owned()),
-            "traps" => Answer::Fails("Trap: unreachable".to_owned()),
+            "yes" => PluginAnswer::Allows,
+            "no" => PluginAnswer::Denies("closed".to_owned()),
+            "traps" => PluginAnswer::Fails("Trap: unreachable".to_owned()),
             other => panic!("`{other}` was asked"),
         }
     }
@@ -75,9 +75,9 @@ fn what_stands_before_a_plugin_and_decides_keeps_it_from_being_asked() {
 fn a_plugin_is_asked_once_a_question() {
     struct Once(std::cell::Cell<u32>);
     impl Asks for Once {
-        fn ask(&self, _: &str, _: &str, _: &Object) -> Answer {
+        fn ask(&self, _: &str, _: &str, _: &Object) -> PluginAnswer {
             self.0.set(self.0.get() + 1);
-            Answer::Allows
+            PluginAnswer::Allows
         }
     }
     let policy = Policy::parse(

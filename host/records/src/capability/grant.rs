@@ -1,4 +1,4 @@
-//! What a grant of records is: `true`, or a table that narrows it to some collections or to reading.
+//! Grants of records: `true`, or a table that narrows the grant to some collections or to reading.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,15 @@ use cairn_model::value::{Object, Value};
 /// The key of a grant's list of collections.
 const COLLECTIONS: &str = "collections";
 
-/// The key that says whether a grant is for reading only. A grant that may write has none, so that equal grants are equal JSON.
+/// The key of a grant that only allows reading. A grant that allows writing lacks it, so that equal grants are equal JSON.
 const ACCESS: &str = "access";
 
-/// What a plugin may do with the collections that its grant reaches.
+/// The access of a plugin to the collections of its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     /// Get, list and count.
     Read,
-    /// Everything.
+    /// All functions.
     Write,
 }
 
@@ -27,7 +27,7 @@ pub enum Access {
 pub struct Records;
 
 impl Records {
-    /// Reads how far a grant goes.
+    /// Returns the access that a grant allows.
     pub fn access(grant: &Grant) -> Access {
         match grant.as_json().get(ACCESS) {
             None => Access::Write,
@@ -35,7 +35,7 @@ impl Records {
         }
     }
 
-    /// Tells whether a grant reaches a collection.
+    /// Returns whether a grant includes a collection.
     pub fn reaches(grant: &Grant, collection: &str) -> bool {
         grant.reaches(COLLECTIONS, collection)
     }

@@ -1,4 +1,4 @@
-//! The functions behind the interface: each checks the grant, delegates, and translates the answer.
+//! Implements the functions of the interface: each checks the grant, delegates, and translates the answer.
 
 use cairn_model::error::TaskError;
 use cairn_model::value::text;
@@ -21,7 +21,7 @@ impl Capability for Records {
 
 type Reply<T> = wasmtime::Result<Result<T, types::Error>>;
 
-/// Refuses a collection that the grant does not reach, and a change where it is for reading.
+/// Refuses a collection that the grant does not include, and changes if the grant only allows reading.
 fn granted(state: &mut State, collection: &str, access: Access) -> Reply<()> {
     let grant = state.grant("records")?;
     let message = if !Records::reaches(grant, collection) {

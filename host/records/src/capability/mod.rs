@@ -1,4 +1,4 @@
-//! The capability of records: checks the grant, delegates, and translates the answer.
+//! The capability of records: its grant, and the functions of its interface.
 
 mod grant;
 mod host;

@@ -1,6 +1,6 @@
-//! Records as operators read and change them: [`ReadRecords`] adds its questions to a [`View`](cairn_store::view::View),
-//! [`OperateRecords`] its operations to an [`Admin`](cairn_store::admin::Admin). On the public interface of the store alone, in portable
-//! SQL. Both are about the requester's project.
+//! Lets operators read and change records of the requester's project: [`ReadRecords`] adds queries to a
+//! [`View`](cairn_store::view::View), [`OperateRecords`] adds operations to an [`Admin`](cairn_store::admin::Admin). Uses portable SQL
+//! and the public interface of the store only.
 
 mod operate;
 mod read;

@@ -8,7 +8,7 @@ use cairn_store::admin::Admin;
 
 use crate::rules::{Expect, RecordPut, RecordRemove, operate};
 
-/// What an operator changes of the records of the requester's project. It is published at once.
+/// An operator's changes to the records of the requester's project. They are published at once.
 pub trait OperateRecords {
     /// Puts a value under a key, and returns its version.
     ///
@@ -33,11 +33,11 @@ pub trait OperateRecords {
         expect: Expect,
     ) -> Result<(), StoreError>;
 
-    /// Takes a key from a flow that cannot go on: one that was set aside, whose rollback is incomplete, or that is not there any more. What
-    /// the flow has done to the record is gone.
+    /// Releases a key that is held by a flow that cannot continue: one that was set aside, whose rollback is incomplete, or that no longer
+    /// exists. Discards the flow's pending change of the record.
     ///
     /// # Errors
-    /// `NotHeld` when that flow does not hold the key; `FlowUnfinished` when it can go on, or be rolled back.
+    /// `NotHeld` when that flow does not hold the key; `FlowUnfinished` when it can continue or be rolled back.
     fn release_record(
         &mut self,
         collection: &str,
@@ -47,7 +47,7 @@ pub trait OperateRecords {
     ) -> Result<(), StoreError>;
 }
 
-impl OperateRecords for Admin<'_, '_> {
+impl OperateRecords for Admin<'_> {
     fn put_record(
         &mut self,
         collection: &str,
@@ -85,7 +85,7 @@ impl OperateRecords for Admin<'_, '_> {
         flow: FlowId,
         reason: &str,
     ) -> Result<(), StoreError> {
-        // A note of a flow that was pruned says nothing to anyone.
+        // Releases of pruned flows are not read any more.
         self.execute(
             "DELETE FROM record_releases WHERE NOT EXISTS (SELECT 1 FROM flows WHERE flows.id = record_releases.flow)",
             &[],
@@ -95,8 +95,8 @@ impl OperateRecords for Admin<'_, '_> {
     }
 }
 
-/// Refuses to take something from a flow that can go on. What was done before in the same operation is taken back with the refusal.
-fn require_stuck(admin: &Admin<'_, '_>, flow: FlowId) -> Result<(), StoreError> {
+/// Refuses to release a key of a flow that can continue. The refusal rolls back earlier changes of the same operation.
+fn require_stuck(admin: &Admin<'_>, flow: FlowId) -> Result<(), StoreError> {
     let view = admin.view();
     let id = Cell::from(flow.cell());
     let state = view
@@ -109,8 +109,8 @@ fn require_stuck(admin: &Admin<'_, '_>, flow: FlowId) -> Result<(), StoreError> 
         return Ok(());
     }
     let message = format!(
-        "flow {flow} can go on ({state}), and gives its keys back when it ends: `cairn flow resume {flow}` finishes it, `cairn flow \
-         rollback {flow}` takes back what it did"
+        "flow {flow} can continue ({state}), and releases its keys when it ends: `cairn flow resume {flow}` finishes it, `cairn flow \
+         rollback {flow}` undoes it"
     );
     Err(TaskError::new("FlowUnfinished", message)
         .with("flow", flow.to_string())

@@ -12,23 +12,23 @@ use serde_json::json;
 use crate::rules::{Counter, Record, end_of};
 use crate::settings::{Collection, Settings};
 
-/// Which records are asked for.
+/// A query of records.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordListing<'a> {
     /// The collection.
     pub collection: &'a str,
-    /// What their keys begin with.
+    /// The prefix of their keys.
     pub prefix: &'a str,
-    /// After which key.
+    /// The lower bound of their keys.
     pub after: Bound<&'a str>,
-    /// No more than this many.
+    /// The greatest number of records.
     pub limit: usize,
 }
 
-/// What a caller may read of the records of its project.
+/// Queries of the records of the caller's project.
 pub trait ReadRecords {
-    /// Lists records in the order of their keys: those that are published, and those that a flow holds. `held` says by which flow and what
-    /// it has done; null where none does.
+    /// Lists records in the order of their keys: published ones and those that a flow holds. `held` contains the flow and its pending
+    /// change, or is null if no flow holds the record.
     ///
     /// # Errors
     /// `CollectionNotFound`; [`StoreError::Database`].
@@ -40,11 +40,23 @@ pub trait ReadRecords {
     /// `CollectionNotFound`, `RecordNotFound`; [`StoreError::Database`].
     fn record(&self, collection: &str, key: &str) -> Result<Object, StoreError>;
 
-    /// Lists the counters that a collection is set up with: what they are, what unfinished flows have added, and their bounds.
+    /// Lists the counters of a collection: their values, the pending additions of unfinished flows, and their bounds.
     ///
     /// # Errors
     /// `CollectionNotFound`; [`StoreError::Database`].
     fn counters(&self, collection: &str) -> Result<Vec<Object>, StoreError>;
+
+    /// Lists records of all projects as [`records`](Self::records) does, ordered by project and key, after a project and a key.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`; `NotAuthorized` unless the caller is an admin; [`StoreError::Database`].
+    fn records_of_all_projects(
+        &self,
+        collection: &str,
+        prefix: &str,
+        after: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<Vec<Object>, StoreError>;
 }
 
 impl ReadRecords for View<'_> {
@@ -110,16 +122,49 @@ impl ReadRecords for View<'_> {
         });
         Ok(counters.collect())
     }
+
+    fn records_of_all_projects(
+        &self,
+        collection: &str,
+        prefix: &str,
+        after: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<Vec<Object>, StoreError> {
+        settings(self, collection)?;
+        if !self.requester().is_admin {
+            let message = "the records of all projects are shown to admins only";
+            return Err(StoreError::Refused(TaskError::new(
+                "NotAuthorized",
+                message,
+            )));
+        }
+        let mut condition = "collection = $1 AND key >= $2 AND key < $3".to_owned();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let end = end_of(prefix);
+        let mut parameters = vec![
+            collection.into(),
+            prefix.into(),
+            end.as_str().into(),
+            limit.into(),
+        ];
+        if let Some((project, key)) = after {
+            condition += " AND (project_id, key) > ($5, $6)";
+            parameters.extend([project.into(), key.into()]);
+        }
+        condition += " ORDER BY project_id, key LIMIT $4";
+        select_where(self, collection, &condition, &parameters)
+    }
 }
 
-/// What an operator has set for a collection.
+/// Returns the settings of a collection.
 fn settings<'v>(view: &'v View<'_>, collection: &str) -> Result<&'v Collection, StoreError> {
     let settings = Settings::of(view.services());
     let found = settings.collection(collection);
     found.map_err(StoreError::Refused)
 }
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
+    "project_id",
     "key",
     "value",
     "version",
@@ -130,24 +175,32 @@ const COLUMNS: [&str; 8] = [
     "pending_version",
 ];
 
-/// Reads records of a collection; `rest` ends the condition, and its parameters begin with `$3`.
+/// Reads records of a collection of the caller's project; `rest` ends the condition, and its parameters begin with `$3`.
 fn select(
     view: &View<'_>,
     collection: &str,
     rest: &str,
     more: &[Cell],
 ) -> Result<Vec<Object>, StoreError> {
-    let table = Record::TABLE.name;
-    let statement = format!(
-        "SELECT {} FROM {table} WHERE project_id = $1 AND collection = $2 AND {rest}",
-        COLUMNS.join(", ")
-    );
+    let condition = format!("project_id = $1 AND collection = $2 AND {rest}");
     let mut parameters = vec![
         view.requester().project_id.as_str().into(),
         collection.into(),
     ];
     parameters.extend_from_slice(more);
-    let rows = view.query(&statement, &parameters)?;
+    select_where(view, collection, &condition, &parameters)
+}
+
+/// Reads records of a collection.
+fn select_where(
+    view: &View<'_>,
+    collection: &str,
+    condition: &str,
+    parameters: &[Cell],
+) -> Result<Vec<Object>, StoreError> {
+    let (table, columns) = (Record::TABLE.name, COLUMNS.join(", "));
+    let statement = format!("SELECT {columns} FROM {table} WHERE {condition}");
+    let rows = view.query(&statement, parameters)?;
     Ok(rows.into_iter().map(|row| shown(collection, row)).collect())
 }
 
@@ -155,7 +208,8 @@ fn shown(collection: &str, cells: Vec<Cell>) -> Object {
     let mut cells = cells.into_iter();
     let mut next = || cells.next().unwrap_or(Cell::Null);
     let document = |cell: Cell| cell.borrow().shown(Kind::Json);
-    let (key, value, version, updated_at) = (next(), document(next()), next(), next());
+    let (project, key) = (next(), next());
+    let (value, version, updated_at) = (document(next()), next(), next());
     let (flow, task, pending, pending_version) = (next(), next(), next(), next());
     let held = FlowId::read(flow).map(|flow| {
         json!({
@@ -172,6 +226,7 @@ fn shown(collection: &str, cells: Vec<Cell>) -> Object {
         _ => Value::Null,
     };
     object(json!({
+        "project_id": project.borrow().shown(Kind::Text),
         "collection": collection,
         "key": key.borrow().shown(Kind::Text),
         "value": value,

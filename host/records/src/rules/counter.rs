@@ -1,4 +1,4 @@
-//! Counters: numbers that flows add to, and that stay within bounds whatever becomes of the flows that have not ended.
+//! Counters: numbers that flows add to. They stay within bounds in every outcome of unfinished flows.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use cairn_effects::effect::{Change, counts};
 use cairn_effects::rows::{End, Inverse, Row as _, RowId, Rows, Stop, Text, Undo, typed};
 use cairn_effects::rules::{Effect, LookUp};
 
-/// Add to a counter. Other flows see it when this one has succeeded.
+/// Adds to a counter. Other flows see the addition when this one has succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CounterAdd {
     /// The collection.
     pub collection: String,
     /// The counter.
     pub counter: String,
-    /// What is added.
+    /// The number to be added.
     pub delta: i64,
 }
 
-/// Read a counter: what flows that have ended have made of it.
+/// Reads the published value of a counter, without the additions of unfinished flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CounterValue {
     /// The collection.
@@ -68,7 +68,7 @@ impl Effect for CounterAdd {
                     counter: Text::clone(&counter),
                     ..Counter::default()
                 });
-                // That there is a counter is no change of the flow's.
+                // The row of a new counter is no change of the flow, so it is kept even if the effect is refused.
                 rows.keep();
                 made
             }
@@ -117,8 +117,8 @@ impl CounterAdd {
                 standing.published
             ),
             Refusal::Busy => format!(
-                "adding {delta} to the counter `{counter}` of the collection `{collection}` may take it out of its bounds, {range}: that hangs \
-                 on what other flows have added that have not ended; try again"
+                "adding {delta} to the counter `{counter}` of the collection `{collection}` may take it out of its bounds, {range}, \
+                 depending on additions of flows that have not ended; try again"
             ),
         };
         TaskError::new(refusal.kind(), message)
@@ -147,7 +147,7 @@ impl LookUp for CounterValue {
 }
 
 impl Counter {
-    /// Adds to what is pending.
+    /// Adds a number to the pending sums.
     fn with_pending(&self, delta: i64) -> Self {
         let mut new = self.clone();
         let sum = if delta > 0 {
@@ -159,7 +159,7 @@ impl Counter {
         new
     }
 
-    /// Takes a number out of what is pending: it has become a part of what is published, or is taken back.
+    /// Removes a number from the pending sums, because it was published or is being undone.
     fn without_pending(&self, delta: i64) -> Self {
         let mut new = self.clone();
         let sum = if delta > 0 {
@@ -172,7 +172,7 @@ impl Counter {
     }
 }
 
-/// Finds the bounds that an operator has set for a counter.
+/// Returns the bounds that the operator has set for a counter.
 fn bounds(rows: &Rows<'_>, collection: &str, counter: &str) -> Result<Bounds, Stop> {
     let settings = settings(rows, collection)?;
     settings.counters.get(counter).copied().ok_or_else(|| {
@@ -187,7 +187,7 @@ fn bounds(rows: &Rows<'_>, collection: &str, counter: &str) -> Result<Bounds, St
     })
 }
 
-/// Sums up what this flow has added to a counter and what is pending of it.
+/// Sums this flow's pending additions to a counter.
 fn own_additions(rows: &mut Rows<'_>, of: [&Text; 3]) -> Result<Sums, Stop> {
     let mut sums = Sums::default();
     for addition in rows.of_flow::<Addition>()? {
@@ -207,8 +207,8 @@ fn own_additions(rows: &mut Rows<'_>, of: [&Text; 3]) -> Result<Sums, Stop> {
     Ok(sums)
 }
 
-/// Takes back that a number is pending; the number itself is taken back with the counter's own change. Once it was published, there is
-/// nothing pending.
+/// Removes a pending addition; the inverse of the counter's change subtracts the number itself. Does nothing once the addition was
+/// published.
 pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
     let Some(addition) = inverse.found.as_ref().and_then(typed::<Addition>) else {
         return Ok(Undo::Nothing);
@@ -217,7 +217,7 @@ pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, S
     Ok(Undo::Done)
 }
 
-/// Publishes what a flow has added when it succeeds; when it fails, what was kept of it.
+/// Publishes the additions of a flow that succeeded, or those that a failed flow kept.
 pub(super) fn settle(rows: &mut Rows<'_>, end: End<'_>) -> Result<(), Stop> {
     for addition in rows.of_flow::<Addition>()? {
         if !is_unreverted(addition.task.as_ref(), end) {

@@ -1,4 +1,4 @@
-//! Listing the records of a collection, a page at a time.
+//! Lists the records of a collection in pages.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,32 +13,31 @@ use super::tables::Record;
 use cairn_effects::rows::{Cell, Rows, Stop, Text};
 use cairn_effects::rules::LookUp;
 
-/// The most records that one page has.
+/// The greatest number of records on a page.
 pub const MOST_ENTRIES: u32 = 1000;
 
-/// Bytes of values after which a page ends, once it has a record.
+/// Bytes of values after which a page ends. A page has at least one record.
 const MOST_BYTES: usize = 1 << 20;
 
-/// List the records whose keys begin with a prefix, in the order of the keys' bytes.
+/// Lists the records whose keys begin with a prefix, in the order of the keys' bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordList {
     /// The collection.
     pub collection: String,
-    /// What the keys begin with; empty for all of them.
+    /// The prefix of the keys; empty for all of them.
     pub prefix: String,
-    /// Where to go on: [`Page::next`] of the page before; `None` for the first one.
+    /// [`Page::next`] of the previous page; `None` for the first page.
     pub cursor: Option<String>,
-    /// At most this many records, from 1 to [`MOST_ENTRIES`].
+    /// The greatest number of records on the page, from 1 to [`MOST_ENTRIES`].
     pub limit: u32,
 }
 
-/// Some of the records of a collection.
+/// A page of the records of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// The records, in order.
     pub entries: Vec<Entry>,
-    /// Where the next page begins; `None` on the last one. A page before the last one may have fewer records than were asked for, or
-    /// none.
+    /// The cursor of the next page; `None` on the last page. A page before the last one may have fewer records than requested, or none.
     pub next: Option<String>,
 }
 
@@ -100,7 +99,7 @@ impl LookUp for RecordList {
     }
 }
 
-/// Cuts entries, each with the bytes of its value, to a page. `next` is where the entries end.
+/// Cuts entries, each with the bytes of its value, to a page. `next` is the cursor after all of them.
 fn page(entries: impl Iterator<Item = (Entry, usize)>, most: usize, next: Option<String>) -> Page {
     let mut page = Page {
         entries: Vec::new(),
@@ -118,12 +117,12 @@ fn page(entries: impl Iterator<Item = (Entry, usize)>, most: usize, next: Option
     page
 }
 
-/// Returns the first text that comes after every text with this prefix.
+/// Returns the least text that is greater than every text with this prefix.
 pub(crate) fn end_of(prefix: &str) -> String {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         let after = match last {
-            // Between these two are no characters.
+            // No characters exist between these two.
             '\u{d7ff}' => Some('\u{e000}'),
             char::MAX => None,
             other => char::from_u32(u32::from(other) + 1),
@@ -133,7 +132,7 @@ pub(crate) fn end_of(prefix: &str) -> String {
             return chars.into_iter().collect();
         }
     }
-    // Longer than any key, and made of the last character that there is.
+    // Greater than any key: longer, and made of the greatest character.
     char::MAX.to_string().repeat(cairn_model::text::LONGEST + 1)
 }
 
@@ -170,7 +169,7 @@ mod tests {
             (keys(&whole), whole.next.as_deref()),
             (vec!["a", "b", "c"], Some("d"))
         );
-        // One that is larger than a page is a page.
+        // A record that is larger than a page is a page of its own.
         let large = sized(&[("a", MOST_BYTES + 1), ("b", MOST_BYTES), ("c", 1)]);
         let cut = page(large.into_iter(), 9, None);
         assert_eq!((keys(&cut), cut.next.as_deref()), (vec!["a"], Some("b")));

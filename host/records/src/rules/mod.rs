@@ -1,4 +1,4 @@
-//! The tables of records, and the rules of their effects, look-ups, inverses and ends, over rows.
+//! The tables of records, and the rules for effects, look-ups, inverses and the end of a flow, over rows.
 
 mod counter;
 mod list;
@@ -26,7 +26,7 @@ pub use tables::*;
 
 use cairn_effects::rows::{Registered, Row as _};
 
-/// The tables, with what decides on inverses and what settles rows when a flow ends.
+/// Returns the tables, with the rules that apply inverses and those that settle rows when a flow ends.
 pub(crate) fn registered() -> Vec<Registered> {
     vec![
         Registered {

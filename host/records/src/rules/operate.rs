@@ -1,4 +1,4 @@
-//! Records that an operator changes, beside flows.
+//! Releases keys for operators.
 
 use cairn_model::error::TaskError;
 use cairn_model::id::FlowId;
@@ -9,11 +9,11 @@ use super::tables::{Record, Release};
 use super::usage::write;
 use cairn_effects::rows::{Rows, Stop, Text};
 
-/// Takes a key from a flow that cannot go on: what the flow has done to the record is gone, and what is published stays. A rollback of
-/// the flow counts that as taken back.
+/// Releases a key that is held by a flow that cannot continue: discards the flow's pending change, and keeps the published value. A
+/// rollback of the flow treats the change as undone.
 ///
 /// # Errors
-/// `NotHeld` when that flow does not hold the key, with the one that does; [`Stop::Missing`].
+/// `NotHeld` when that flow does not hold the key, naming the flow that does; [`Stop::Missing`].
 pub fn release(
     rows: &mut Rows<'_>,
     collection: &str,

@@ -1,4 +1,4 @@
-//! Where a record is, and what an operator has set for it.
+//! Addresses records, and finds the settings of their collections.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl Place {
     /// Names a key in the caller's project.
     ///
     /// # Errors
-    /// `InvalidInput` for a text that is no key; those of [`own_project`].
+    /// `InvalidInput` for an invalid key; those of [`own_project`].
     pub(super) fn own(rows: &Rows<'_>, collection: &str, key: &str) -> Result<Self, Stop> {
         if let Err(unfit) = text::Text::Name.check(key) {
             let message = format!("the key `{}` {unfit}", shown(key));
@@ -62,7 +62,7 @@ impl Place {
         [Arc::clone(&self.project), Arc::clone(&self.collection)]
     }
 
-    /// Makes an error about this key, with its names as details. The project is left out: it is the caller's own.
+    /// Makes an error about this key, with collection and key as details. The project is left out: it is the caller's own.
     pub(super) fn error(&self, kind: &str, message: impl Into<String>) -> TaskError {
         TaskError::new(kind, message)
             .with("collection", &*self.collection)
@@ -75,7 +75,7 @@ pub(super) fn joined(texts: [&Text; 3]) -> Key {
     Key(texts.into_iter().map(Arc::clone).collect())
 }
 
-/// Returns the caller's project, whose records are meant.
+/// Returns the caller's project, which owns the records.
 ///
 /// # Errors
 /// `NotAuthorized` when the caller names none.
@@ -88,10 +88,10 @@ pub(super) fn own_project(rows: &Rows<'_>) -> Result<Text, Stop> {
     Ok(project.into())
 }
 
-/// Finds what an operator has set for a collection.
+/// Returns the settings of a collection.
 ///
 /// # Errors
-/// `CollectionNotFound` when nobody has set it up.
+/// `CollectionNotFound` when the operator has not set it up.
 pub(super) fn settings<'a>(rows: &Rows<'a>, collection: &str) -> Result<&'a Collection, Stop> {
     Ok(Settings::of(rows.services()).collection(collection)?)
 }

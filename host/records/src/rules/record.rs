@@ -1,4 +1,4 @@
-//! Reading, putting and removing one record.
+//! Gets, puts and removes single records.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use cairn_effects::effect::Change;
 use cairn_effects::rows::{Row as _, Rows, Stop, Text};
 use cairn_effects::rules::{Effect, LookUp};
 
-/// What a record must be for a change to be made.
+/// The condition under which a change is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
-    /// Anything.
+    /// None.
     #[default]
     Any,
-    /// Not there.
+    /// The record does not exist.
     Absent,
-    /// There, in this version.
+    /// The record exists in this version.
     Version(u64),
 }
 
@@ -37,11 +37,11 @@ pub struct Entry {
     pub key: String,
     /// Its value.
     pub value: Value,
-    /// The version of its value, which no other value of the collection has.
+    /// The version of its value, unique among all values of the collection.
     pub version: u64,
 }
 
-/// Put a value under a key. The flow holds the key until it ends.
+/// Puts a value under a key. The flow holds the key until it ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordPut {
     /// The collection.
@@ -50,22 +50,22 @@ pub struct RecordPut {
     pub key: String,
     /// The value.
     pub value: Value,
-    /// What must be there.
+    /// The condition.
     pub expect: Expect,
 }
 
-/// Remove the record of a key. The flow holds the key until it ends.
+/// Removes the record of a key. The flow holds the key until it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordRemove {
     /// The collection.
     pub collection: String,
     /// The key.
     pub key: String,
-    /// What must be there.
+    /// The condition.
     pub expect: Expect,
 }
 
-/// Get the record of a key; `None` where the flow sees none.
+/// Gets the record of a key; `None` if the flow sees none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordGet {
     /// The collection.
@@ -124,7 +124,7 @@ impl Effect for RecordRemove {
         let version = next_version(rows, &place)?;
         let sight = found.written(rows, None, version);
         let held = found.with(rows, &place, &sight);
-        // Without a flow nothing holds the key, and nothing is left of the record.
+        // An operator's removal is published at once, so no row is left.
         let new = held.flow.is_some().then_some(held);
         write(rows, &place, found.row.as_ref(), new)?;
         note(rows, &place, &found.seen, &sight);
@@ -154,7 +154,7 @@ pub(super) fn flow(rows: &Rows<'_>) -> Option<FlowId> {
     rows.by().call.map(|call| call.flow)
 }
 
-/// Makes an entry of a sight; `None` when nothing is there.
+/// Makes an entry of a sight; `None` when it has no value.
 pub(super) fn entry(key: &str, sight: &Sight) -> Option<Entry> {
     let text = sight.value.as_deref()?;
     Some(Entry {
@@ -164,7 +164,7 @@ pub(super) fn entry(key: &str, sight: &Sight) -> Option<Entry> {
     })
 }
 
-/// A record that is about to be written: the flow may, and what it sees is as it expects.
+/// A record that passed the checks before a write: no other flow holds it, and it meets the flow's condition.
 struct Found {
     row: Option<Arc<Record>>,
     seen: Sight,
@@ -184,7 +184,7 @@ impl Found {
         Ok(Self { row, seen })
     }
 
-    /// Returns what the flow sees once it has written.
+    /// Returns the sight of the flow after it has written.
     fn written(&self, rows: &Rows<'_>, value: Option<Text>, version: i64) -> Sight {
         Sight {
             value,
@@ -193,7 +193,7 @@ impl Found {
         }
     }
 
-    /// Writes into a copy of the record: held by the flow, or published at once for an operator.
+    /// Returns the record with the new sight: pending for a flow, published for an operator.
     fn with(&self, rows: &Rows<'_>, place: &Place, sight: &Sight) -> Record {
         let row = self.row.as_deref().cloned();
         let mut new = row.unwrap_or_else(|| blank(place));
@@ -209,7 +209,7 @@ impl Found {
     }
 }
 
-/// Refuses to write a key that another flow holds, and tells an operator which flow.
+/// Makes the error of a write to a key that another flow holds. Only operators are told which flow.
 fn busy(place: &Place, holder: FlowId, is_operator: bool) -> Stop {
     let Place {
         collection, key, ..
@@ -222,7 +222,7 @@ fn busy(place: &Place, holder: FlowId, is_operator: bool) -> Stop {
         return place.error("Busy", message).into();
     }
     let message = format!(
-        "`{key}` of the collection `{collection}` is held by flow {holder} until that ends: `cairn flow show {holder}` tells how it stands, \
+        "`{key}` of the collection `{collection}` is held by flow {holder} until that ends: `cairn flow show {holder}` shows its state, \
          and `cairn record release {collection} {key} --flow {holder} --reason REASON` frees a key of a flow that cannot go on"
     );
     place

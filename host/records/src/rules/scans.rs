@@ -1,4 +1,4 @@
-//! What the rules ask of records as a whole.
+//! The scans of records: queries over the whole table, in SQL and in Rust.
 
 use super::tables::Record;
 use cairn_effects::rows::{Cell, Scan, Tally, Text};
@@ -10,8 +10,8 @@ pub(super) static BETWEEN: Scan<Record> = Scan {
     holds: |row, of| is_between(row, of),
 };
 
-/// The first keys, at most $5, of what [`BETWEEN`] finds. What it answers only says where a page ends, so rows that changed meanwhile
-/// make a page longer or shorter, and never wrong.
+/// The first keys, at most $5, of the rows of [`BETWEEN`]. They only decide where a page ends, so rows that changed meanwhile make a page
+/// longer or shorter, but never wrong.
 pub(super) static FIRST_KEYS: Tally<Record> = Tally {
     name: "first keys",
     query: "SELECT key, COUNT(*) FROM records

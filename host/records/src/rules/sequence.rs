@@ -1,4 +1,4 @@
-//! Sequences: numbers that are given once.
+//! Sequences: each number is given once.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::settings::shown;
 use cairn_effects::rows::{Rows, Stop, Text};
 use cairn_effects::rules::Effect;
 
-/// Get the next number of a sequence: greater than any that it gave before. It is never given back, so a flow that fails leaves a gap.
+/// Takes the next number of a sequence, greater than all before it. A number is never returned, so a flow that fails leaves a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SequenceNext {
     /// The collection.
@@ -30,7 +30,7 @@ impl Effect for SequenceNext {
         json!({"collection": self.collection, "sequence": self.sequence})
     }
 
-    /// Notes no change, so that nothing is ever taken back.
+    /// Notes no change, so that a rollback has nothing to undo.
     fn apply(&self, rows: &mut Rows<'_>) -> Result<u64, Stop> {
         if !settings(rows, &self.collection)?
             .sequences

@@ -1,4 +1,4 @@
-//! What becomes of the keys that a flow holds: when an effect is undone, and when the flow ends.
+//! Settles the keys that a flow holds, when an effect is undone and when the flow ends.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use cairn_effects::event::FlowState;
 use cairn_effects::rows::{End, Inverse, Rows, Stop, Text, Undo, typed};
 use cairn_model::id::FlowId;
 
-/// Takes a change of a record back. While the flow holds the key, what it saw before becomes what it has pending again, and the key is let
-/// go when that is what is published. Once it was published, what is published is compared and set.
+/// Undoes a change of a record. While the flow holds the key, restores its earlier pending value, or releases the key when the flow did not
+/// hold it before. After publication, restores the published value by compare-and-set.
 pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
     let place = Place::of(&inverse.id.key);
     let row = inverse.found.as_ref().and_then(typed::<Record>);
@@ -59,7 +59,7 @@ pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, S
     Ok(Undo::Done)
 }
 
-/// Tells whether a flow held the key already when it saw this: only what is pending names a task.
+/// Returns whether the flow already held the key when it saw this: only a pending value names a task.
 fn was_held(sight: &Sight) -> bool {
     sight.task.is_some()
 }
@@ -72,8 +72,8 @@ fn changed(inverse: &Inverse<'_>, found: &Sight, wrote: &Sight) -> Stop {
     ))
 }
 
-/// Publishes what a flow has done when it succeeds; when it fails, what was kept of it. What tasks did that could not be reverted
-/// stays pending, and their keys are held on.
+/// Publishes the pending changes of a flow that succeeded, or those that a failed flow kept. Changes of tasks that could not be reverted
+/// stay pending, and the flow still holds their keys.
 pub(super) fn settle(rows: &mut Rows<'_>, end: End<'_>) -> Result<(), Stop> {
     let own = flow(rows);
     for record in rows.of_flow::<Record>()? {
@@ -86,13 +86,13 @@ pub(super) fn settle(rows: &mut Rows<'_>, end: End<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Tells whether a task, by its id, could not be reverted when its flow failed.
+/// Returns whether the task with this id could not be reverted when its flow failed.
 pub(super) fn is_unreverted(task: Option<&Text>, end: End<'_>) -> bool {
     end.state != FlowState::Success
         && task.is_some_and(|task| end.unreverted.iter().any(|one| *one.to_string() == **task))
 }
 
-/// Names the note that an operator took a key from a flow.
+/// Returns the id of the row that notes the release of a flow's key.
 pub(super) fn release_id(place: &Place, flow: FlowId) -> Text {
     let Place {
         project,
@@ -102,7 +102,7 @@ pub(super) fn release_id(place: &Place, flow: FlowId) -> Text {
     format!("{flow}/{project}/{collection}/{key}").into()
 }
 
-/// Tells whether an operator threw away what the flow had done in this version.
+/// Returns whether an operator's release discarded the flow's change with this version.
 fn is_released(
     rows: &mut Rows<'_>,
     place: &Place,

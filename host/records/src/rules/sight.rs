@@ -1,4 +1,4 @@
-//! What one flow sees of a record. A change of a record is noted as what the flow saw before, and what it sees after.
+//! A record as one flow sees it. The journal notes a change of a record as the flow's sight before and after it.
 
 use cairn_model::id::FlowId;
 use cairn_model::value::{Object, Value};
@@ -7,7 +7,7 @@ use super::tables::Record;
 use crate::settings::{Reads, shown};
 use cairn_effects::rows::{Json, Text};
 
-/// A value with its version. Without a value nothing is there; a version without a value is that of a removal.
+/// A value with its version. Without a value the record does not exist; a version without a value is that of a removal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sight {
     pub(super) value: Option<Text>,
@@ -17,7 +17,7 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// Writes it as a change notes it; `None` where nothing was ever written.
+    /// Returns it as a change notes it; `None` if nothing was ever written.
     pub(super) fn noted(&self) -> Option<Object> {
         if self.version == 0 {
             return None;
@@ -30,7 +30,7 @@ impl Sight {
         ]))
     }
 
-    /// Reads what a change noted.
+    /// Reads it from the note of a change.
     pub(super) fn read(noted: Option<&Object>) -> Self {
         let Some(noted) = noted else {
             return Self::default();
@@ -43,7 +43,7 @@ impl Sight {
         }
     }
 
-    /// Tells whether both are the same once they are published: a removal is then like a record that never was.
+    /// Returns whether both are equal once published: a removed record then equals one that never existed.
     pub(super) fn is_published_as(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (None, None) => true,
@@ -52,7 +52,7 @@ impl Sight {
         }
     }
 
-    /// Writes the value as a message names it.
+    /// Returns the value as text for messages.
     pub(super) fn told(&self) -> String {
         match &self.value {
             Some(value) => format!("`{}`", shown(value)),
@@ -78,13 +78,13 @@ impl Record {
         }
     }
 
-    /// Finds the flow that holds the key, when it is another one than this.
+    /// Returns the flow that holds the key, unless it is this one.
     pub(super) fn other_holder(&self, flow: Option<FlowId>) -> Option<FlowId> {
         self.flow.filter(|holder| Some(*holder) != flow)
     }
 
-    /// Returns what a flow sees: what it has written itself, else what is published, or where a collection says so what another flow has
-    /// written.
+    /// Returns what a flow sees: its own pending change, or another flow's if the collection has [`Reads::Latest`]; else the published
+    /// value.
     pub(super) fn seen(&self, flow: Option<FlowId>, reads: Reads) -> Sight {
         match self.flow {
             Some(holder) if Some(holder) == flow || reads == Reads::Latest => self.held(),
@@ -92,7 +92,7 @@ impl Record {
         }
     }
 
-    /// Lets the key go: the same record, no longer held; `None` when nothing is published.
+    /// Releases the key: returns the record without the pending change, or `None` when nothing is published.
     pub(super) fn let_go(&self) -> Option<Self> {
         self.value.as_ref()?;
         Some(Self {
@@ -104,7 +104,7 @@ impl Record {
         })
     }
 
-    /// Publishes what the holder has done; `None` when that is a removal.
+    /// Returns the record with the pending change published, or `None` when that is a removal.
     pub(super) fn publish(&self, now: cairn_model::clock::Timestamp) -> Option<Self> {
         let published = Self {
             value: self.pending.clone(),
@@ -115,7 +115,7 @@ impl Record {
         published.let_go()
     }
 
-    /// Sets what is published.
+    /// Sets the published value and version.
     pub(super) fn set_published(&mut self, sight: &Sight) {
         self.value = sight.value.clone().map(Json);
         self.version = if sight.value.is_some() {
@@ -125,7 +125,7 @@ impl Record {
         };
     }
 
-    /// Sets what the holder has done.
+    /// Sets the pending value, version and task.
     pub(super) fn set_held(&mut self, sight: &Sight) {
         self.pending = sight.value.clone().map(Json);
         self.pending_version = sight.version;

@@ -1,10 +1,10 @@
-//! Whether a number may be added to a counter: pure.
+//! Checks whether a number may be added to a counter. Pure.
 
 use super::tables::Counter;
 use crate::settings::Bounds;
 
 impl Counter {
-    /// Returns what flows that have ended have made of it.
+    /// Returns the published value, without the additions of unfinished flows.
     pub fn published(&self) -> i64 {
         let pending = i128::from(self.pending_up) + i128::from(self.pending_down);
         let published = i128::from(self.number) - pending;
@@ -12,12 +12,12 @@ impl Counter {
     }
 }
 
-/// Why a number cannot be added.
+/// The reason why a number cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Whatever becomes of other flows.
+    /// It would exceed a bound in every outcome of the other unfinished flows.
     Bounds,
-    /// As long as other flows have not ended.
+    /// It might exceed a bound, depending on the outcome of other unfinished flows.
     Busy,
 }
 
@@ -31,21 +31,21 @@ impl Refusal {
     }
 }
 
-/// Sums of positive and of negative numbers, apart: some of them may be taken back, and others not.
+/// Separate sums of positive and of negative numbers, because each number may be undone or kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) up: i128,
     pub(super) down: i128,
 }
 
-/// How a counter stands when a number is to be added.
+/// The state of a counter before an addition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// What flows that have ended have made of it.
+    /// The value without the additions of unfinished flows.
     pub(super) published: i128,
-    /// What this flow has added.
+    /// The additions of this flow.
     pub(super) own: Sums,
-    /// What other flows have added that have not ended.
+    /// The additions of other unfinished flows.
     pub(super) others: Sums,
 }
 
@@ -65,13 +65,13 @@ impl Standing {
         }
     }
 
-    /// Checks that a counter stays within its bounds when this is added, whichever of the flows that have not ended succeed.
+    /// Checks that the counter stays within its bounds after adding `delta`, whichever unfinished flows succeed.
     pub(super) fn check(&self, delta: i64, bounds: Bounds) -> Result<(), Refusal> {
         if delta == 0 {
             return Ok(());
         }
         let rises = delta > 0;
-        // What goes the same way as this number, and what goes the other way.
+        // The sums with the sign of this number, and those with the opposite sign.
         let along = |sums: Sums| if rises { sums.up } else { sums.down };
         let against = |sums: Sums| if rises { sums.down } else { sums.up };
         let fits = |number: i128| match rises {
@@ -121,11 +121,11 @@ mod tests {
             (5, (0, 0), (0, -5), -1, Err(Refusal::Busy)),
             (5, (0, 0), (0, -5), 6, Err(Refusal::Busy)),
             (5, (0, 0), (0, -1), 7, Err(Refusal::Bounds)),
-            // This flow's own numbers may be kept or taken back, each for itself.
+            // Each of this flow's own numbers may be kept or undone.
             (5, (5, 0), (0, 0), 1, Err(Refusal::Bounds)),
             (0, (5, 0), (0, 0), -1, Err(Refusal::Bounds)),
             (10, (0, -5), (0, 0), 1, Err(Refusal::Bounds)),
-            // What is out of bounds already may come back towards them.
+            // A counter that is out of bounds may move towards them.
             (12, (0, 0), (0, 0), -1, Ok(())),
             (-3, (0, 0), (0, 0), 2, Ok(())),
             (12, (0, 0), (0, 0), 0, Ok(())),

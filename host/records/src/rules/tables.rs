@@ -16,7 +16,7 @@ const RECORDS: Hooks = Hooks {
     version: Some("version"),
     flow: Some("flow"),
     hidden: &["version", "task"],
-    // The note of a change says what the flow sees; a record that it has removed has no value.
+    // A change notes the flow's sight; a removed record has no value.
     is_absent: |row| row.get("value").is_none_or(Value::is_null),
     dumped: &[
         ("flow", Dumped::WhetherSet),
@@ -28,7 +28,7 @@ const RECORDS: Hooks = Hooks {
 };
 
 const USAGES: Hooks = Hooks {
-    // It says nothing that the records do not say.
+    // It only sums up the records.
     is_idle: |_| true,
     ..OWNED
 };
@@ -51,7 +51,7 @@ const ADDITIONS: Hooks = Hooks {
 };
 
 const SEQUENCES: Hooks = Hooks {
-    // A number that was given stays given: no rollback accounts for it.
+    // Numbers that were given are not part of a rollback.
     is_idle: |_| true,
     ..OWNED
 };
@@ -63,33 +63,33 @@ const RELEASES: Hooks = Hooks {
 };
 
 table! {
-    /// A record: what is published under a key, and what the flow that holds the key has put.
+    /// A record: the published value of a key, and the pending change of the flow that holds the key.
     pub struct Record in "records", called "record", with RECORDS {
         key project_id, collection, key;
-        /// What is published; `None` where nothing is.
+        /// The published value, if any.
         value: Option<Json>,
-        /// The version of `value`; 0 without one. A version is never given to two values.
+        /// The version of `value`; 0 without one. No two values get the same version.
         version: i64,
-        /// When `value` became what it is.
+        /// Time at which `value` was published.
         updated_at: Option<Timestamp>,
         /// The flow that holds the key.
         flow: Option<FlowId>,
-        /// The task of that flow which wrote last.
+        /// The task of that flow that wrote last.
         task: Option<Text>,
-        /// What that flow has put; `None` when it has removed the record.
+        /// The value that the flow has put; `None` when it has removed the record.
         pending: Option<Json>,
-        /// The version of what that flow has done.
+        /// The version of the pending change.
         pending_version: i64,
     }
 }
 
 table! {
-    /// What a project's collection holds.
+    /// The usage of a collection by a project.
     pub struct Usage in "record_usages", called "collection", with USAGES {
         key project_id, collection;
         /// Keys that are published or held.
         key_count: i64,
-        /// Bytes of their values; of one that is held, of the longer one of the two.
+        /// Bytes of their values; for a held key, of the longer of its two values.
         bytes: i64,
         /// The last version that was given.
         versions: i64,
@@ -97,20 +97,20 @@ table! {
 }
 
 table! {
-    /// A counter. What is published of it is `number` less both pending sums.
+    /// A counter. Its published value is `number` less both pending sums.
     pub struct Counter in "record_counters", called "counter", with COUNTERS {
         key project_id, collection, counter;
-        /// What it is when every unfinished flow succeeds.
+        /// The value if every unfinished flow succeeds.
         number: i64,
-        /// The positive numbers that unfinished flows have added.
+        /// Sum of the positive numbers that unfinished flows have added.
         pending_up: i64,
-        /// The negative numbers that unfinished flows have added.
+        /// Sum of the negative numbers that unfinished flows have added.
         pending_down: i64,
     }
 }
 
 table! {
-    /// What a flow that has not ended has added to a counter.
+    /// A number that an unfinished flow has added to a counter.
     pub struct Addition in "record_additions", called "addition", with ADDITIONS {
         key id;
         project_id: Text,
@@ -132,12 +132,12 @@ table! {
 }
 
 table! {
-    /// That an operator took a key from a flow.
+    /// An operator's release of a key that a flow held.
     pub struct Release in "record_releases", called "release", with RELEASES {
         key id;
         project_id: Text,
         flow: Option<FlowId>,
-        /// The version of what the flow had done.
+        /// The version of the flow's pending change.
         version: i64,
         user_id: Text,
         reason: Text,

@@ -1,4 +1,4 @@
-//! Rows without a database, and flows that ask for effects on them.
+//! Test support: rows in memory, and flows that apply effects to them.
 
 use std::collections::BTreeSet;
 
@@ -22,13 +22,13 @@ pub(super) struct World {
     overlay: Overlay,
     services: Services,
     tables: Tables,
-    /// What the database answers when it is asked for the first keys of a range.
+    /// The database's answer to a query for the first keys of a range.
     pub(super) first_keys: Vec<Text>,
-    /// The parameters of the scans that it was asked for.
+    /// The parameters of the scans that were requested.
     pub(super) scanned: Vec<Vec<Cell>>,
 }
 
-/// What a flow has done so far.
+/// A flow and its changes so far.
 pub(super) struct Flow {
     pub(super) id: FlowId,
     pub(super) who: Identity,
@@ -74,7 +74,7 @@ impl Flow {
 }
 
 impl World {
-    /// A world whose operator has written this in `cairn.toml`.
+    /// Makes a world with this text of a `cairn.toml`.
     pub(super) fn new(config: &str) -> Self {
         let settings = Settings::parse(config, std::path::Path::new("cairn.toml")).unwrap();
         Self {
@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    /// The answer of a database that holds no rows.
+    /// Answers like a database without rows.
     fn fetch(&mut self, wants: Wants) -> Fetched {
         let mut fetched = Fetched {
             rows: wants.rows.into_iter().map(|id| (id, None)).collect(),
@@ -163,7 +163,7 @@ impl World {
         Ok(self.run(by, &flow.made, |rows| look_up.look_up(rows))?.0)
     }
 
-    /// Does something as the operator.
+    /// Runs a rule as the operator.
     pub(super) fn operate<T>(
         &mut self,
         who: &Identity,
@@ -176,7 +176,7 @@ impl World {
         Ok(self.run(by, &Made::new(), rules)?.0)
     }
 
-    /// Takes back what the flow did last.
+    /// Undoes the flow's last effect.
     pub(super) fn undo_last(&mut self, flow: &mut Flow) -> Result<(), TaskError> {
         let (task, changes) = flow.changes.pop().unwrap();
         let nobody = Identity::default();
@@ -217,7 +217,7 @@ impl World {
         }
     }
 
-    /// Every row of a table.
+    /// Returns all rows of a table.
     pub(super) fn rows<R: Row>(&self) -> Vec<R> {
         let written = self.overlay.written();
         let rows = written.iter().filter_map(|written| written.now);
@@ -281,7 +281,7 @@ impl World {
     }
 }
 
-/// A put into the collection `c`.
+/// Makes a put into the collection `c`.
 pub(super) fn put(key: &str, value: impl Into<Value>, expect: Expect) -> RecordPut {
     RecordPut {
         collection: "c".to_owned(),

@@ -1,4 +1,4 @@
-//! What a project's collection holds: kept with every change of a record, so that no limit needs a look at all rows.
+//! Maintains the usage of a collection with every change of a record, so that checking a limit needs no scan.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::tables::{Record, Usage};
 use crate::settings::Limits;
 use cairn_effects::rows::{Rows, Stop, Text};
 
-/// What a record counts for.
+/// The amounts that a record counts for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Footprint {
     pub(super) keys: i64,
@@ -15,7 +15,7 @@ pub(super) struct Footprint {
 }
 
 impl Footprint {
-    /// Counts a record. A key that is held counts for the longer one of its two values: either may come to be published.
+    /// Counts a record. A held key counts for the longer of its two values, because either may be published.
     pub(super) fn of(record: Option<&Record>) -> Self {
         let Some(record) = record else {
             return Self::default();
@@ -29,7 +29,7 @@ impl Footprint {
     }
 }
 
-/// Returns what a collection holds; makes the row where it never held anything.
+/// Returns the usage of a collection; inserts the row if it does not exist.
 ///
 /// # Errors
 /// [`Stop::Missing`].
@@ -46,7 +46,7 @@ pub(super) fn usage(rows: &mut Rows<'_>, place: &Place) -> Result<Arc<Usage>, St
     }))
 }
 
-/// Gives a version that no record of the collection ever had.
+/// Returns a version that no record of the collection ever had.
 pub(super) fn next_version(rows: &mut Rows<'_>, place: &Place) -> Result<i64, Stop> {
     let old = usage(rows, place)?;
     let versions = old.versions.saturating_add(1);
@@ -58,7 +58,7 @@ pub(super) fn next_version(rows: &mut Rows<'_>, place: &Place) -> Result<i64, St
     Ok(versions)
 }
 
-/// Puts a record in the place of what is there, and counts it.
+/// Inserts, replaces or removes a record, and updates the usage.
 pub(super) fn write(
     rows: &mut Rows<'_>,
     place: &Place,
@@ -95,10 +95,10 @@ pub(super) fn blank(place: &Place) -> Record {
     }
 }
 
-/// Refuses a record for which a collection has no room.
+/// Refuses a record that would exceed a limit of the collection.
 ///
 /// # Errors
-/// `LimitExceeded`, with the limit, what it is and what it would take.
+/// `LimitExceeded`, with the name and value of the limit and the amount that is wanted.
 pub(super) fn check_room(
     place: &Place,
     limits: &Limits,

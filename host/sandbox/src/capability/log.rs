@@ -19,18 +19,18 @@ impl Host for State {
     }
 }
 
-/// The last lines of a log, no more and no longer than a report has room for.
+/// The last lines of a log, bounded in number and length for a report.
 #[derive(Default)]
 pub(super) struct LogEnd(VecDeque<String>);
 
 impl LogEnd {
-    /// How many lines are kept: a panic's message and what led to it.
+    /// Number of lines that are kept: a panic's message and its context.
     const LINES: usize = 10;
 
-    /// Bytes of a line that are kept.
+    /// Number of bytes that are kept of a line.
     const LINE: usize = 400;
 
-    /// Adds a message, which may have several lines; blank ones say nothing.
+    /// Adds a message, which may have several lines; skips blank ones.
     pub(super) fn add(&mut self, message: &str) {
         let lines = message.lines().rev().filter(|line| !line.trim().is_empty());
         let lines: Vec<String> = lines

@@ -55,7 +55,7 @@ use cairn_model::value::{Object, Value};
 
 use crate::wit::cairn::plugin::{context as wit_context, log as wit_log, types};
 
-/// A capability that this host offers: what a grant of it is, and the functions behind its interfaces.
+/// A capability that this host offers: its kind of grant, and the functions of its interfaces.
 pub trait Capability: GrantKind {
     /// Adds the interfaces of the capability to a linker. Called once for each engine.
     ///
@@ -132,7 +132,7 @@ pub(crate) fn link_base(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 impl types::Host for State {}
 
-/// Translates an error into the contract's; its origin stays behind.
+/// Converts an error into the contract's, without its origin.
 pub fn to_wit(error: TaskError) -> types::Error {
     types::Error {
         kind: error.kind,
@@ -141,12 +141,12 @@ pub fn to_wit(error: TaskError) -> types::Error {
     }
 }
 
-/// Bytes of an error that are kept. Every revert of the flow is told of it, and must have room for it.
+/// Bytes that are kept of an error. It is passed to every revert of the flow, which must have room for it.
 const MAX_KIND: usize = 128;
 const MAX_MESSAGE: usize = 16 << 10;
 const MAX_DETAILS: usize = 256 << 10;
 
-/// A plugin's error. Details that are no JSON are kept as text, and what is too long is cut short.
+/// Converts a plugin's error. Details that are not JSON are kept as text; everything too long is truncated.
 pub(crate) fn from_wit(error: types::Error) -> TaskError {
     let details = error.details.map(|text| {
         let whole = text.len() <= MAX_DETAILS;
@@ -161,7 +161,7 @@ pub(crate) fn from_wit(error: types::Error) -> TaskError {
     }
 }
 
-/// The beginning of a text that is longer than `most` bytes.
+/// Truncates a text to `most` bytes and marks it with an ellipsis.
 fn cut(text: &str, most: usize) -> String {
     match text.len() > most {
         true => format!("{}…", &text[..text.floor_char_boundary(most)]),
@@ -169,19 +169,19 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// Reads JSON that a plugin hands over. `what` names it in the error.
+/// Parses JSON from a plugin. `what` names it in the error.
 ///
 /// # Errors
-/// `InvalidInput` when it is no JSON.
+/// `InvalidInput` when it is not JSON.
 pub fn json(text: &str, what: &str) -> Result<Value, TaskError> {
     cairn_model::value::parse(text)
         .map_err(|error| TaskError::new("InvalidInput", cairn_model::value::refused(what, &error)))
 }
 
-/// Reads a JSON object that a plugin hands over. `what` names it in the error.
+/// Parses a JSON object from a plugin. `what` names it in the error.
 ///
 /// # Errors
-/// `InvalidInput` when it is no JSON object.
+/// `InvalidInput` when it is not a JSON object.
 pub fn object(text: &str, what: &str) -> Result<Object, types::Error> {
     match json(text, what).map_err(to_wit)? {
         Value::Object(object) => Ok(object),

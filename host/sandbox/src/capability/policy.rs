@@ -10,11 +10,11 @@ use cairn_model::value::{Object, Value};
 use cairn_policy::{Asks, Policy};
 
 use super::{SimpleCapability, State, json, to_wit};
-use crate::check::NOT_AUTHORIZED;
+use crate::admission::NOT_AUTHORIZED;
 use crate::wit::cairn::plugin::policy::{self, Host};
 use crate::wit::cairn::plugin::types;
 
-/// What a plugin is granted as `policy`.
+/// The capability `policy`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new("policy", &["cairn:plugin/policy"], &["enforce"]),
     |linker| policy::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
@@ -22,7 +22,7 @@ pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
 
 /// Decides whether a caller may do something.
 pub trait Enforcer: Send + Sync {
-    /// Passes when `requester` may do `action` to `target`. `plugins` are those of the flow that asks.
+    /// Passes when `requester` may do `action` to `target`. `plugins` are those of the flow.
     ///
     /// # Errors
     /// `PolicyNotAuthorized` with the action.
@@ -64,7 +64,7 @@ impl Enforcer for Policy {
     }
 }
 
-/// What policy denied a plugin during one call. An error that repeats it is the policy's, and no other can be.
+/// The last denial of a policy during one call. Only an error that repeats it is attributed to the policy.
 #[derive(Clone, Default)]
 pub(crate) struct Denied(Arc<Mutex<Option<TaskError>>>);
 
@@ -73,7 +73,7 @@ impl Denied {
         *self.0.lock() = Some(error.clone());
     }
 
-    /// The error that ended the call, with its true origin.
+    /// Returns the error that ended the call, with its true origin.
     pub(crate) fn attribute(&self, error: TaskError) -> TaskError {
         let denied = self.0.lock();
         match &*denied {
@@ -105,7 +105,7 @@ impl Host for State {
             )),
         });
         let result = target.and_then(|mut target| {
-            // A target that names no owner is the caller's own.
+            // A target without an owner belongs to the caller.
             target
                 .entry("project_id")
                 .or_insert_with(|| requester.project_id.as_str().into());

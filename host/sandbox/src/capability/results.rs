@@ -6,7 +6,7 @@ use cairn_model::value::text;
 use super::{SimpleCapability, State};
 use crate::wit::cairn::plugin::results::{self, Host};
 
-/// What a plugin is granted as `results`.
+/// The capability `results`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new("results", &["cairn:plugin/results"], &["get"]),
     |linker| results::add_to_linker::<State, HasSelf<State>>(linker, State::enter),

@@ -9,7 +9,7 @@ use super::{SimpleCapability, State, object, to_wit};
 use crate::wit::cairn::plugin::rpc::{self, Host};
 use crate::wit::cairn::plugin::types;
 
-/// What a plugin is granted as `rpc`.
+/// The capability `rpc`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new("rpc", &["cairn:plugin/rpc"], &["cast"]).narrowed_by("topics"),
     |linker| rpc::add_to_linker::<State, HasSelf<State>>(linker, State::enter),

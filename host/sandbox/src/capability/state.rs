@@ -18,14 +18,14 @@ use cairn_model::value::{Value, text};
 use super::log::LogEnd;
 use super::surroundings::MachineClock;
 use super::{Denied, Enforcer, Surroundings, to_wit};
-use crate::check::RulePlugins;
+use crate::admission::RulePlugins;
 use crate::wit::cairn::plugin::types;
 
-/// What capabilities lean on besides the flow's store.
+/// Services for capabilities, besides the flow's store.
 pub struct Services {
-    /// Who decides on policy.
+    /// Decides on policy.
     pub enforcer: Arc<dyn Enforcer>,
-    /// What flows may change, with what the domains brought along.
+    /// The domains whose tables flows may change, and their services.
     pub domains: Domains,
     /// The clocks and the randomness that plugins see; the machine's when `None`.
     pub surroundings: Option<Surroundings>,
@@ -33,15 +33,15 @@ pub struct Services {
     pub rule_plugins: RulePlugins,
 }
 
-/// What one plugin of a plan was given.
+/// The settings, grants and limits of one plugin of a plan.
 pub struct Granted {
     /// Its settings, as JSON text.
     pub settings: String,
     /// The capabilities it may call.
     pub grants: Grants,
-    /// How far it may go.
+    /// Its limits.
     pub limits: Limits,
-    /// Whether it sees the request itself.
+    /// Whether it sees the request.
     pub sees_request: bool,
 }
 
@@ -50,40 +50,40 @@ pub(crate) struct Active {
     pub(crate) context: Arc<dyn Context>,
     pub(crate) granted: Arc<Granted>,
     pub(crate) services: Arc<Services>,
-    /// What policy denied so far.
+    /// The last denial of a policy.
     pub(crate) denied: Denied,
 }
 
-/// The state of one instance, on which its host functions work. Each call of a plugin has an instance of its own.
+/// The state of one instance, on which its host functions work. Each call of a plugin has its own instance.
 pub struct State {
-    /// `None` while the plugin describes itself: then nothing but `log` and WASI answers.
+    /// `None` while the plugin describes itself: then only `log` and WASI are available.
     active: Option<Active>,
-    /// Why the host ended the call, when it did.
+    /// The error with which the host ended the call, if it did.
     pub(crate) ended: Option<TaskError>,
     /// When the call must have ended.
     deadline: Instant,
     memory_limit: usize,
-    /// Bytes of all its memories together.
+    /// Bytes of all memories together.
     memory_used: usize,
     table_entries: usize,
     memories: usize,
     tables: usize,
     instances: usize,
-    /// Calls of host functions that it may still make.
+    /// Host calls that remain.
     host_calls_left: u64,
-    /// The limit at which something was refused. The plugin may have got by without.
+    /// The limit that caused a refusal, which the plugin may have survived.
     pub(crate) refused: Option<LimitKey>,
     log_left: u64,
-    /// The end of what it logged and printed, also what the log had no room for.
+    /// The end of its log and output, including what exceeded the log's limit.
     log_end: LogEnd,
-    /// Made when the plugin first asks for WASI; most never do.
+    /// Created when the plugin first uses WASI; most never do.
     wasi: Option<WasiCtx>,
     printed: Option<MemoryOutputPipe>,
     table: ResourceTable,
 }
 
 impl State {
-    /// Makes the state of one call, whose time runs from now. The sandbox makes one for each call; this is for tests of a capability.
+    /// Creates the state of one call, whose time runs from now. For tests of a capability; the sandbox creates its own.
     pub fn new(context: Arc<dyn Context>, granted: Arc<Granted>, services: Arc<Services>) -> Self {
         Self::for_call(Active {
             context,
@@ -93,13 +93,13 @@ impl State {
         })
     }
 
-    /// For one call, whose time runs from now.
+    /// Creates the state of one call, whose time runs from now.
     pub(crate) fn for_call(active: Active) -> Self {
         let granted = Arc::clone(&active.granted);
         Self::within(Some(active), &granted.limits)
     }
 
-    /// For a plugin that describes itself.
+    /// Creates the state of a plugin that describes itself.
     pub(crate) fn for_description(limits: &Limits) -> Self {
         Self::within(None, limits)
     }
@@ -128,12 +128,12 @@ impl State {
         }
     }
 
-    /// The plugin's resources, and until when it may wait for them.
+    /// Returns the plugin's resources, and the deadline for waits on them.
     pub(crate) fn waits(&mut self) -> (&mut ResourceTable, Instant) {
         (&mut self.table, self.deadline)
     }
 
-    /// Counts a call of a host function: what a linker is given to get from the state to the functions' `Host`.
+    /// Counts a call of a host function. Pass it to a linker as the getter of the functions' `Host`.
     ///
     /// One call too many ends the plugin's call, in [`grant`](Self::grant) and every other function here that returns a
     /// `wasmtime::Result`.
@@ -145,14 +145,14 @@ impl State {
         self
     }
 
-    /// Notes a refusal. That of a host call ends the call, and is not forgotten for another.
+    /// Records a refusal. The refusal of a host call ends the call, and is not overwritten by others.
     fn refuse(&mut self, key: LimitKey) {
         if self.refused != Some(LimitKey::HostCalls) {
             self.refused = Some(key);
         }
     }
 
-    /// Whether the call may go on: looked at when a host function begins, when it ends, and at every tick of the clock.
+    /// Fails if the call must end. Checked at the start and end of a host function, and at every tick of the clock.
     pub(crate) fn alive(&self) -> wasmtime::Result<()> {
         if self.refused == Some(LimitKey::HostCalls) || Instant::now() >= self.deadline {
             return Err(Trap::Interrupt.into());
@@ -160,7 +160,7 @@ impl State {
         Ok(())
     }
 
-    /// The call in progress.
+    /// Returns the call in progress.
     pub(super) fn active(&self) -> wasmtime::Result<&Active> {
         self.alive()?;
         match &self.active {
@@ -179,7 +179,7 @@ impl State {
         Ok(self.active()?.context.requester())
     }
 
-    /// Returns what the host offers to capabilities besides the flow's store.
+    /// Returns the host's services for capabilities, besides the flow's store.
     ///
     /// # Errors
     /// As [`requester`](Self::requester).
@@ -200,8 +200,8 @@ impl State {
     /// Returns the grant of `capability`, with which every host function begins.
     ///
     /// # Errors
-    /// As [`requester`](Self::requester). Also when the capability is not granted, which ends the call: a component that imports
-    /// what it was not granted is refused at plan time, so its plan is from before the operator took the grant away.
+    /// As [`requester`](Self::requester). Also when the capability is not granted, which ends the call: a component that
+    /// imports a capability without a grant is refused at plan time, so its plan is older than the operator's current settings.
     pub fn grant(&mut self, capability: &str) -> wasmtime::Result<&Grant> {
         if !self.active()?.granted.grants.has(capability) {
             let message = format!(
@@ -251,10 +251,10 @@ impl State {
         Ok(value.map(|value| text(&value)).map_err(to_wit))
     }
 
-    /// Passes on what the flow answered. An error of the host's ends the call; others are the plugin's to handle.
+    /// Passes on an answer of the flow. A host error ends the call; the plugin handles other errors.
     ///
     /// # Errors
-    /// The error of the host's; or the call is over.
+    /// The host error; or the call is over.
     pub fn pass<T>(
         &mut self,
         result: Result<T, TaskError>,
@@ -274,12 +274,12 @@ impl State {
         }
     }
 
-    /// The last lines that it logged or printed.
+    /// Takes the last lines that the plugin logged or printed.
     pub(crate) fn take_log_end(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log_end).into_lines()
     }
 
-    /// Adds to the flow's log, as far as the limit goes.
+    /// Adds a message to the flow's log, up to the limit.
     pub fn log(&mut self, level: LogLevel, mut message: String) {
         self.log_end.add(&message);
         let Some(active) = &self.active else {
@@ -301,7 +301,7 @@ impl State {
         active.context.log(level, message);
     }
 
-    /// Passes on to the log what the plugin printed.
+    /// Passes the plugin's output on to the log.
     pub(crate) fn flush_printed(&mut self) {
         if let Some(printed) = self.printed.take() {
             let text = String::from_utf8_lossy(&printed.contents())
@@ -316,14 +316,14 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        /// Bytes after which a plugin finds what it prints to closed. The log's own limit is lower.
+        /// Bytes after which a plugin's output stream is closed. The log's own limit is lower.
         const PRINTED: usize = 1 << 20;
         let printed = self
             .printed
             .get_or_insert_with(|| MemoryOutputPipe::new(PRINTED));
         let active = self.active.as_ref();
         let surroundings = active.and_then(|active| active.services.surroundings);
-        // No folders, sockets, environment or arguments: clocks and randomness are all there is.
+        // Clocks and randomness only: no folders, sockets, environment or arguments.
         let ctx = self.wasi.get_or_insert_with(|| {
             let mut builder = WasiCtxBuilder::new();
             builder

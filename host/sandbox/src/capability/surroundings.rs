@@ -6,13 +6,12 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
 use cairn_model::value::Digest;
 
-/// The clocks and the randomness that plugins get from WASI, where they are not the machine's: each instance of a plugin is
-/// given the same ones.
+/// The clocks and the randomness that plugins get from WASI instead of the machine's: the same for each instance of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surroundings {
-    /// What the wall clock says, since 1970. It stands still.
+    /// Time of the wall clock, since 1970. It does not advance.
     pub now: Duration,
-    /// What all randomness is made of.
+    /// Seed of all randomness.
     pub seed: u64,
 }
 
@@ -26,7 +25,7 @@ impl Surroundings {
             .insecure_random_seed(u128::from(self.seed));
     }
 
-    /// Bytes that are repeated when they are used up; no plugin under test needs so many.
+    /// Returns random bytes, which repeat when they are used up; no plugin under test needs so many.
     fn bytes(self, purpose: &str) -> Vec<u8> {
         (0_u32..256)
             .flat_map(|block| Digest::of(format!("{purpose} {} {block}", self.seed).as_bytes()).0)
@@ -34,7 +33,7 @@ impl Surroundings {
     }
 }
 
-/// The machine's wall clock. One that stands before 1970, at which that of WASI panics, says 1970.
+/// The machine's wall clock. A clock set before 1970, at which that of WASI panics, reads as 1970.
 pub(super) struct MachineClock;
 
 impl HostWallClock for MachineClock {
@@ -60,7 +59,7 @@ impl HostWallClock for Wall {
     }
 }
 
-/// Moves on with every look at it, so that whoever waits for it sees it pass.
+/// A clock that advances with every read, so that a plugin that waits for it makes progress.
 #[derive(Default)]
 struct Monotonic(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! A narrowed grant holds; errors have an end.
+//! Narrowed grants, and the length of errors.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use super::*;
 use crate::wit::cairn::plugin::rpc::Host as Rpc;
 
-/// A context that applies everything and remembers what.
+/// A context that applies every effect and records its name.
 struct Willing {
     requester: Identity,
     applied: Mutex<Vec<&'static str>>,
@@ -54,7 +54,7 @@ impl Context for Willing {
     fn log(&self, _: LogLevel, _: String) {}
 }
 
-/// A call of a plugin with one grant, and what it applies.
+/// Creates the state of a call with one grant, and its context.
 fn call(capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
     let context = Arc::new(Willing {
         requester: Identity::new("ann", "acme"),

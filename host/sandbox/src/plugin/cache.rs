@@ -1,5 +1,5 @@
-//! Compiled components on disk. Loading one is running it, so an entry is trusted only when the bytes that are loaded have
-//! the digest in its header, for the same component and the same engine; anything else is compiled anew.
+//! The cache of compiled components on disk. Loading an entry executes it, so it is trusted only if the loaded bytes have the
+//! digest in its header, for the same component and engine; otherwise the component is compiled again.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -24,23 +24,23 @@ const MAGIC: &[u8; 8] = b"cairnwc\x01";
 /// Magic, digest of the body, digest of the component, compatibility of the engine.
 const HEADER: usize = MAGIC.len() + 32 + 32 + 8;
 
-/// Bytes of one entry: no compiler makes more machine code of a component.
+/// Maximum size of one entry in bytes: no compiler makes more machine code of a component.
 const LARGEST: u64 = 1 << 30;
 
-/// Bytes of all entries, after which the oldest ones go.
+/// Maximum size of all entries in bytes; the oldest are removed beyond it.
 const MOST: u64 = 2 << 30;
 
 pub(super) struct Cache {
     folder: PathBuf,
-    /// The user that our files belong to.
+    /// The user that owns our files.
     owner: u32,
-    /// Changes with the version of the engine, the processor and whatever else the code depends on. Both of our engines take
-    /// the same code.
+    /// Changes with the version of the engine, the processor and everything else that the code depends on. Both of our engines
+    /// accept the same code.
     compatibility: u64,
 }
 
 impl Cache {
-    /// Uses `folder`, and makes it; it must be ours alone.
+    /// Opens `folder`, creating it if needed; only our user may have access.
     pub(super) fn open(folder: &Path, engine: &Engine) -> Result<Self, PluginError> {
         let unusable = |problem: String| PluginError::Cache {
             folder: folder.to_owned(),
@@ -53,7 +53,7 @@ impl Cache {
             .map_err(|error| unusable(error.to_string()))?;
         let metadata = fs::symlink_metadata(folder).map_err(|error| unusable(error.to_string()))?;
         if !metadata.is_dir() {
-            return Err(unusable("it is no folder; name another".to_owned()));
+            return Err(unusable("it is not a folder; name another".to_owned()));
         }
         if metadata.permissions().mode() & 0o077 != 0 {
             return Err(unusable(
@@ -63,7 +63,7 @@ impl Cache {
         let owner = own_uid(folder).map_err(|error| unusable(error.to_string()))?;
         if metadata.uid() != owner {
             return Err(unusable(
-                "it belongs to somebody else; name another".to_owned(),
+                "it belongs to another user; name another".to_owned(),
             ));
         }
         let mut hasher = std::hash::DefaultHasher::new();
@@ -75,7 +75,7 @@ impl Cache {
         })
     }
 
-    /// What `take` makes of the machine code of the component of this digest, when there is an entry that can be trusted.
+    /// Passes the machine code of the component with this digest to `take`, if there is a trusted entry.
     pub(super) fn load<T>(
         &self,
         digest: Digest,
@@ -83,18 +83,18 @@ impl Cache {
     ) -> Option<T> {
         let path = self.path(digest);
         let entry = self.read(&path).ok()?;
-        // The bytes that are looked at are the bytes that are taken; the file is not read again.
+        // The bytes that are checked are the bytes that are used; the file is not read again.
         let taken = match entry.get(HEADER..) {
             Some(body) if entry[..HEADER] == self.header(digest, body) => take(body),
             _ => None,
         };
         if taken.is_none() {
-            tracing::warn!(path = %path.display(), "a damaged cache entry is made anew");
+            tracing::warn!(path = %path.display(), "a damaged cache entry is replaced");
         }
         taken
     }
 
-    /// Keeps the machine code of a component. When that fails, the next process compiles it again.
+    /// Stores the machine code of a component. If that fails, the next process compiles it again.
     pub(super) fn keep(&self, digest: Digest, body: &[u8]) {
         let path = self.path(digest);
         if let Err(error) = self.save(body, digest, &path) {
@@ -110,7 +110,7 @@ impl Cache {
             .join(format!("{digest}-{:016x}", self.compatibility))
     }
 
-    /// A file that is ours and that nobody else may write: no link to another, no folder, no pipe.
+    /// Reads a regular file that we own and only we can write: no link, folder or pipe.
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
         let named = fs::symlink_metadata(path)?;
         let foreign = || std::io::Error::other("the entry is not ours");
@@ -121,14 +121,14 @@ impl Cache {
         let opened = file.metadata()?;
         let same = (opened.dev(), opened.ino()) == (named.dev(), named.ino());
         if !same || opened.uid() != self.owner || opened.mode() & 0o022 != 0 {
-            tracing::warn!(path = %path.display(), "a cache entry that somebody else may have made is passed over");
+            tracing::warn!(path = %path.display(), "a cache entry that another user may have written is ignored");
             return Err(foreign());
         }
         file::read_rest(file, LARGEST)
     }
 
     fn save(&self, body: &[u8], digest: Digest, path: &Path) -> std::io::Result<()> {
-        // Whoever else makes the same entry meanwhile makes the same.
+        // A concurrent writer of the same entry writes the same bytes.
         let how = Whole {
             mode: 0o600,
             replaces: true,
@@ -140,12 +140,12 @@ impl Cache {
         })
     }
 
-    /// Removes the oldest entries until the others have at most this many bytes.
+    /// Removes the oldest entries until the rest has at most this many bytes.
     fn shrink(&self, most: u64) -> std::io::Result<()> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            // One that is gone was removed by another process.
+            // Skips an entry that another process has removed.
             if let Ok(metadata) = entry.metadata() {
                 entries.push((metadata.modified()?, metadata.len(), entry.path()));
             }
@@ -156,7 +156,7 @@ impl Cache {
             if total <= most {
                 break;
             }
-            // The same: whoever was first.
+            // Another process may have removed it.
             let _ = fs::remove_file(path);
             total -= size;
         }
@@ -174,7 +174,7 @@ impl Cache {
     }
 }
 
-/// The user that files we make belong to.
+/// Returns the user that owns files that we create.
 fn own_uid(folder: &Path) -> std::io::Result<u32> {
     let probe = folder.join(format!(".{}", id::uuid()));
     let file = fs::OpenOptions::new()

@@ -1,5 +1,5 @@
-//! Turning components into machine code. Cranelift cannot be stopped in its thread, so whoever takes components from
-//! strangers gives [`Plugins`](super::Plugins) a [`Compiler`] that works in a process of its own.
+//! Compiles components to machine code. Cranelift cannot be stopped within its thread, so a program that accepts untrusted
+//! components gives [`Plugins`](super::Plugins) a [`Compiler`] that works in its own process.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,37 +11,38 @@ use super::PluginError;
 use super::ended::describe_error;
 use super::engine::config;
 
-/// Code of all functions together, in bytes. Python's interpreter has 12 MiB, JavaScript's 8.
+/// Maximum code of all functions together, in bytes. Python's interpreter has 12 MiB, JavaScript's 8.
 const CODE: usize = 48 << 20;
 
-/// Code of one function, in bytes. The largest in Python's and JavaScript's interpreters have some 100 KiB.
+/// Maximum code of one function, in bytes. The largest in Python's and JavaScript's interpreters have some 100 KiB.
 const FUNCTION: usize = 1 << 20;
 
-/// Functions.
+/// Maximum number of functions.
 const FUNCTIONS: usize = 200_000;
 
-/// How deep blocks may nest in a function. Every case of a `switch` is a block around the ones before it.
+/// Maximum depth of blocks in a function. Every case of a `switch` is a block around the ones before it.
 const BLOCKS: usize = 10_000;
 
-/// How deep components may nest.
+/// Maximum depth of nested components.
 const COMPONENTS: usize = 32;
 
-/// Modules and components inside of a component.
+/// Maximum number of modules and components inside of a component.
 const PARTS: usize = 500;
 
-/// Makes machine code of components: what [`compile`] makes, here or elsewhere.
+/// Compiles components as [`compile`] does, in this process or another.
 pub trait Compiler: fmt::Debug + Send + Sync {
-    /// The machine code of a component, exactly as [`compile`] of this build returns it.
+    /// Returns the machine code of a component, exactly as [`compile`] of this build returns it.
     ///
-    /// What is returned is loaded, and loading it is running it: a compiler in another process must be sure whom it hears.
+    /// The result is loaded, and loading it executes it: an implementation must make sure that the result of another process
+    /// comes from that process.
     ///
     /// # Errors
-    /// What [`compile`] says; [`PluginError::Compiler`] when it was not done in time or with the memory it may have;
-    /// [`PluginError::NotCompiled`] when that is not the component's fault.
+    /// Those of [`compile`]; [`PluginError::Compiler`] when it exceeded its time or memory; [`PluginError::NotCompiled`] when
+    /// the component is not the reason.
     fn compile(&self, component: &[u8]) -> Result<Vec<u8>, PluginError>;
 }
 
-/// Compiles in the calling thread, however long that takes: for components that are trusted.
+/// Compiles in the calling thread, without a time limit: for trusted components.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InProcess;
 
@@ -51,11 +52,11 @@ impl Compiler for InProcess {
     }
 }
 
-/// Compiles a component, after looking whether it is too large or too deep to be compiled in a reasonable time. Text is
-/// taken too.
+/// Compiles a component, after checking that it is small and flat enough to be compiled in a reasonable time. Accepts the text
+/// format too.
 ///
 /// # Errors
-/// When the bytes are no component, an invalid one, or too much of one.
+/// When the bytes are not a component, or an invalid or too complex one.
 pub fn compile(component: &[u8]) -> Result<Vec<u8>, PluginError> {
     sniff(component)?;
     let binary = binary(component)?;
@@ -65,12 +66,12 @@ pub fn compile(component: &[u8]) -> Result<Vec<u8>, PluginError> {
     precompile(&engine, &binary)
 }
 
-/// The binary form of a component, which may be text.
+/// Returns the binary form of a component, which may be text.
 fn binary(component: &[u8]) -> Result<Cow<'_, [u8]>, PluginError> {
     wat::parse_bytes(component).map_err(|error| PluginError::Invalid(describe_text_error(&error)))
 }
 
-/// What is wrong with text, and where, on one line; a picture of the line follows in the parser's words.
+/// Describes an error in text and its position on one line, without the parser's picture of the line.
 fn describe_text_error(error: &wat::Error) -> String {
     let words = error.to_string();
     let mut lines = words.lines().map(str::trim);
@@ -82,14 +83,14 @@ fn describe_text_error(error: &wat::Error) -> String {
     }
 }
 
-/// Compiles a component that is trusted.
+/// Compiles a trusted component.
 pub(super) fn precompile(engine: &Engine, component: &[u8]) -> Result<Vec<u8>, PluginError> {
     engine
         .precompile_component(&binary(component)?)
         .map_err(|error| PluginError::Invalid(describe_error(&error)))
 }
 
-/// Whether these bytes are a component, as far as the first of them tell.
+/// Checks from the first bytes whether they are a component.
 pub(super) fn sniff(bytes: &[u8]) -> Result<(), PluginError> {
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(PluginError::Precompiled);
@@ -116,7 +117,7 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<(), PluginError> {
     }))
 }
 
-/// The keyword that WebAssembly text begins with, after white space and comments. `None` for other text.
+/// Returns the first keyword of WebAssembly text, after white space and comments; `None` for other text.
 fn first_keyword(text: &str) -> Option<&str> {
     let inside = after_trivia(text)?.strip_prefix('(')?;
     let keyword = after_trivia(inside)?;
@@ -124,7 +125,7 @@ fn first_keyword(text: &str) -> Option<&str> {
     Some(&keyword[..end.unwrap_or(keyword.len())])
 }
 
-/// What follows white space and comments; `None` when a comment does not end.
+/// Skips white space and comments; returns `None` if a comment does not end.
 fn after_trivia(mut text: &str) -> Option<&str> {
     loop {
         text = text.trim_start_matches([' ', '\t', '\n', '\r']);
@@ -138,7 +139,7 @@ fn after_trivia(mut text: &str) -> Option<&str> {
     }
 }
 
-/// What follows a block comment, whose beginning is behind us. Such comments nest.
+/// Skips the rest of a block comment after its opening. Such comments nest.
 fn after_block(mut text: &str) -> Option<&str> {
     let mut depth = 1_usize;
     while depth > 0 {
@@ -155,7 +156,7 @@ fn after_block(mut text: &str) -> Option<&str> {
     Some(text)
 }
 
-/// Whether a component can be compiled in a reasonable time.
+/// Checks that a component can be compiled in a reasonable time.
 fn measure(component: &[u8]) -> Result<(), PluginError> {
     let invalid = |error: wasmparser::BinaryReaderError| {
         if error.message().contains("unexpected end") {

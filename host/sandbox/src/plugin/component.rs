@@ -17,8 +17,8 @@ use super::PluginError;
 use super::ended::{describe_error, why};
 use super::engine::Sandbox;
 use super::exports::{
-    CallArguments, CallResult, CheckArguments, CheckResult, Decision, Functions, RevertArguments,
-    RevertResult, ValidateArguments, ValidateResult, Violation, exported,
+    CallArguments, CallResult, CheckArguments, CheckResult, Functions, RawDecision, RawViolation,
+    RevertArguments, RevertResult, ValidateArguments, ValidateResult, exported,
 };
 use crate::capability::{State, from_wit};
 use crate::wit::cairn::plugin::types;
@@ -28,12 +28,12 @@ use crate::wit::exports::cairn::plugin::task::{Disposition, Failure, Outcome};
 /// The largest settings schema or description, in bytes.
 const MAX_DESCRIPTION: usize = 256 << 10;
 
-/// Something that a component imports.
+/// An import of a component.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Import {
     /// Its whole name, such as `cairn:plugin/quota@0.1.0`.
     pub name: String,
-    /// The capability that must be granted for it; `None` for what is always there.
+    /// The capability that must be granted for it; `None` if every plugin has it.
     pub capability: Option<String>,
 }
 
@@ -41,7 +41,7 @@ pub struct Import {
 pub struct Plugin {
     engine: Engine,
     pre: InstancePre<State>,
-    /// Where each function is that it exports: a call looks up one of them and nothing else.
+    /// The functions that it exports: a call looks up only its own.
     functions: Functions,
     digest: Digest,
     bytes: Arc<[u8]>,
@@ -68,7 +68,7 @@ impl Plugin {
         exports.sort_unstable();
         let mut imports = Vec::new();
         for (name, item) in types.imports(engine) {
-            // A type alone asks nothing of the host.
+            // A type alone needs nothing from the host.
             if matches!(item.ty, ComponentItem::Type(_)) {
                 continue;
             }
@@ -90,35 +90,35 @@ impl Plugin {
         })
     }
 
-    /// The digest of its bytes.
+    /// Returns the digest of the component's bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The component itself.
+    /// Returns the component's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What it imports.
+    /// Returns the imports.
     pub fn imports(&self) -> &[Import] {
         &self.imports
     }
 
-    /// What it exports.
+    /// Returns the names of the exports.
     pub fn exports(&self) -> &[String] {
         &self.exports
     }
 
-    /// What it can be used as.
+    /// Returns the roles that it can have.
     pub fn roles(&self) -> BTreeSet<Role> {
         self.functions.roles()
     }
 
-    /// The JSON schema of its settings.
+    /// Returns the JSON schema of its settings.
     ///
     /// # Errors
-    /// [`PluginError::Describe`] when it traps, [`PluginError::Description`] when that is no JSON schema.
+    /// [`PluginError::Describe`] when it traps, [`PluginError::Description`] when the answer is not a JSON schema.
     pub fn settings_schema(&self, limits: &Limits) -> Result<Value, PluginError> {
         let text = self.ask(limits, |instance, store| {
             let function = &self.functions.settings_schema;
@@ -137,7 +137,7 @@ impl Plugin {
         })
     }
 
-    /// What it says about itself, given these settings. Asked once for the same settings.
+    /// Returns its description for these settings. Cached by the settings.
     ///
     /// # Errors
     /// [`PluginError::Describe`] when it fails or traps, [`PluginError::Description`] when the answer breaks the contract.
@@ -154,7 +154,7 @@ impl Plugin {
         Ok(descriptor)
     }
 
-    /// [`describe`](Self::describe), asked again: for whoever checks that it does not change its mind.
+    /// Calls [`describe`](Self::describe) without the cache, to check that the answer is stable.
     ///
     /// # Errors
     /// As [`describe`](Self::describe).
@@ -197,7 +197,7 @@ impl Plugin {
         .map_err(|error| PluginError::Describe(error.with_log()))
     }
 
-    /// A task's `call`, in a fresh instance.
+    /// Runs a task's `call`, in a fresh instance.
     pub(super) fn call(
         &self,
         state: State,
@@ -212,7 +212,7 @@ impl Plugin {
         })
     }
 
-    /// A task's `revert`, in a fresh instance.
+    /// Runs a task's `revert`, in a fresh instance.
     pub(super) fn revert(
         &self,
         state: State,
@@ -228,14 +228,14 @@ impl Plugin {
         })
     }
 
-    /// A policy's `check`, in a fresh instance.
+    /// Runs a policy's `check`, in a fresh instance.
     pub(super) fn check(
         &self,
         state: State,
         limits: &Limits,
         action: &str,
         target: &str,
-    ) -> Result<Result<Decision, types::Error>, TaskError> {
+    ) -> Result<Result<RawDecision, types::Error>, TaskError> {
         let function = exported(self.functions.check.as_ref(), Role::Policy)?;
         self.run(state, limits, |instance, store| {
             let function = instance
@@ -244,13 +244,13 @@ impl Plugin {
         })
     }
 
-    /// A validator's `validate`, in a fresh instance.
+    /// Runs a validator's `validate`, in a fresh instance.
     pub(super) fn validate(
         &self,
         state: State,
         limits: &Limits,
         inputs: &str,
-    ) -> Result<Result<Vec<Violation>, types::Error>, TaskError> {
+    ) -> Result<Result<Vec<RawViolation>, types::Error>, TaskError> {
         let function = exported(self.functions.validate.as_ref(), Role::Validator)?;
         self.run(state, limits, |instance, store| {
             let function = instance
@@ -259,7 +259,7 @@ impl Plugin {
         })
     }
 
-    /// Makes a fresh instance, asks it one thing, and throws it away.
+    /// Creates a fresh instance, calls one function, and drops it.
     fn run<T>(
         &self,
         state: State,
@@ -269,7 +269,7 @@ impl Plugin {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(usize::try_from(limits.border_bytes).unwrap_or(usize::MAX));
-        // At every tick the wall clock decides.
+        // At every tick the deadline is checked against the wall clock.
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
             store.data().alive()?;
@@ -287,17 +287,17 @@ impl Plugin {
     }
 }
 
-/// Finds out what must be granted for an import.
+/// Finds the capability that an import needs.
 ///
 /// # Errors
-/// This host does not have it.
+/// This host does not have the import.
 pub(super) fn check_import(name: &str, kinds: &GrantKinds) -> Result<Import, PluginError> {
     let import = name.to_owned();
     if name.starts_with("wasi:http/") {
         return Err(PluginError::Network { import });
     }
     if let Some(rest) = name.strip_prefix("wasi:") {
-        // Any 0.2: later ones only add.
+        // Any 0.2: later versions only add to it.
         let known = [
             "io/",
             "cli/",
@@ -327,7 +327,7 @@ pub(super) fn check_import(name: &str, kinds: &GrantKinds) -> Result<Import, Plu
             });
         }
     }
-    // A capability's short name is no import, and neither is an interface of the contract without a version.
+    // A capability's short name is not an import, nor is an interface of the contract without a version.
     let is_full = name.contains(':')
         && (!name.starts_with(contract::PACKAGE) || contract::interface(name).is_some());
     match kinds.of_interface(name).map(GrantKind::name) {

@@ -1,4 +1,4 @@
-//! Why a call ended: errors of wasmtime's as the host states them.
+//! Converts errors of wasmtime into the host's.
 
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
@@ -9,7 +9,7 @@ use cairn_model::value::Value;
 
 use crate::capability::State;
 
-/// What ended a call.
+/// Returns the error that ended a call.
 pub(super) fn why(error: &wasmtime::Error, state: &mut State, limits: &Limits) -> TaskError {
     if let Some(ended) = state.ended.take() {
         return ended;
@@ -31,7 +31,7 @@ pub(super) fn why(error: &wasmtime::Error, state: &mut State, limits: &Limits) -
     traced(TaskError::host(HostErrorKind::Trap, message), error)
 }
 
-/// That a call went over this limit, with the key that raises it.
+/// Creates the error of a call that exceeded this limit, with the key that raises it.
 pub(super) fn exceeded(key: LimitKey, limits: &Limits) -> TaskError {
     let amount = limits.show(key);
     let message = match key {
@@ -64,7 +64,7 @@ pub(super) fn exceeded(key: LimitKey, limits: &Limits) -> TaskError {
     TaskError::host(kind, format!("{message} (the limit `{key}`)")).with("limit", key.as_str())
 }
 
-/// The limit of wasmtime's own that was reached. It names some of them in text alone.
+/// Returns the wasmtime limit that was reached. Some limits appear only in the error's text.
 fn over(error: &wasmtime::Error) -> Option<LimitKey> {
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some(LimitKey::Resources);
@@ -92,7 +92,7 @@ fn over(error: &wasmtime::Error) -> Option<LimitKey> {
     })
 }
 
-/// The same with where in the plugin it happened, innermost first: functions by name where the component has names.
+/// Adds the plugin's backtrace, innermost frame first, with function names if the component has them.
 fn traced(error: TaskError, cause: &wasmtime::Error) -> TaskError {
     let Some(backtrace) = cause.downcast_ref::<WasmBacktrace>() else {
         return error;
@@ -113,7 +113,7 @@ fn traced(error: TaskError, cause: &wasmtime::Error) -> TaskError {
     error.with("backtrace", frames.collect::<Vec<_>>())
 }
 
-/// An error with all its causes.
+/// Formats an error with all its causes.
 pub(super) fn describe_error(error: &wasmtime::Error) -> String {
     format!("{error:#}")
 }

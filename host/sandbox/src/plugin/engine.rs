@@ -1,4 +1,4 @@
-//! The two engines: instances of small components come from a pool, those of large ones are made on demand.
+//! The two engines: one pools the instances of small components, the other allocates those of large ones on demand.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,23 +14,23 @@ use super::ended::describe_error;
 use super::wait;
 use crate::capability::{Capability, State, link_base};
 
-/// Deadlines are kept to this precision.
+/// Precision of deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(2);
 
-/// The most memory that a pooled instance may grow to. The engine sets aside as much address space for each in any case:
-/// that is how it saves the bounds checks.
+/// Maximum memory of a pooled instance. The engine reserves as much address space for each in any case, which saves the bounds
+/// checks.
 const POOLED_MEMORY: usize = 4 << 30;
 
-/// The most entries of a pooled table; as many as any manifest may ask for.
+/// Maximum entries of a pooled table; as many as any manifest may ask for.
 const POOLED_TABLE: usize = 100_000;
 
-/// A component that starts with more memory than this is large: what a pool saves is little beside filling that memory.
+/// A component that starts with more memory than this is large: pooling saves little compared with filling that memory.
 const SMALL_MEMORY: u64 = 4 << 20;
 
-/// A component with more memories or tables than this would take more than its share of the pool.
+/// A component with more memories or tables than this would use too much of the pool.
 const SMALL_COUNT: u32 = 4;
 
-/// One engine, and what its instances may import.
+/// One engine and the linker for its instances.
 pub(super) struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<State>,
@@ -46,7 +46,7 @@ impl Sandbox {
     }
 }
 
-/// The engines of one process. What one compiles, the other takes too: they differ in how memory is had and in nothing else.
+/// The engines of one process. They accept the same machine code, and differ only in memory allocation.
 pub(super) struct Engines {
     /// `None` where the address space of a pool cannot be reserved.
     pooled: Option<Sandbox>,
@@ -55,7 +55,7 @@ pub(super) struct Engines {
 }
 
 impl Engines {
-    /// Sets the engines up, with what their instances may be granted.
+    /// Creates the engines, with the capabilities that their instances may be granted.
     pub(super) fn new(capabilities: Vec<Arc<dyn Capability>>) -> Result<Self, PluginError> {
         let mut config = config();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
@@ -79,12 +79,12 @@ impl Engines {
         if let Some(sandbox) = self.on_demand.get() {
             return Ok(sandbox);
         }
-        // Two at once may make one each; one of them is kept.
+        // Two threads may each create one; one of them is kept.
         let sandbox = Sandbox::new(&config(), &self.capabilities)?;
         Ok(self.on_demand.get_or_init(|| sandbox))
     }
 
-    /// An engine that compiles.
+    /// Returns an engine that can compile.
     pub(super) fn any(&self) -> Result<&Engine, PluginError> {
         match &self.pooled {
             Some(sandbox) => Ok(&sandbox.engine),
@@ -95,7 +95,7 @@ impl Engines {
     /// Loads machine code into the engine that suits the component.
     ///
     /// # Safety
-    /// `artifact` is what the compiler of this host made, byte for byte: loading it is running it.
+    /// `artifact` must be what the compiler of this host made, byte for byte: loading it executes it.
     #[expect(
         unsafe_code,
         reason = "the one way to load compiled code; see the safety comment"
@@ -108,7 +108,8 @@ impl Engines {
             // SAFETY: the caller's promise.
             match unsafe { Component::deserialize(&sandbox.engine, artifact) } {
                 Ok(component) if is_small(&component) => return Ok((sandbox, component)),
-                // What the pool has no place for is loaded into the other engine, which says what is wrong if it is that.
+                // A component that does not fit the pool is loaded into the other engine, which also reports what is wrong with
+                // an invalid one.
                 Ok(_) | Err(_) => {}
             }
         }
@@ -128,22 +129,22 @@ fn is_small(component: &Component) -> bool {
     })
 }
 
-/// What code is compiled for: the same for both engines, and for whoever compiles in another process.
+/// Returns the compilation settings: the same for both engines, and for a compiler in another process.
 pub(super) fn config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config.wasm_component_model(true);
-    // Functions by name, and no lines of source, for which wasmtime has the feature `addr2line`. It would read the debug info,
-    // which is as long and as odd as a stranger likes, anew for each frame of a backtrace, after the call's time is over and
-    // beyond its memory: with twenty million lines two seconds and 900 MB a frame. Where an author wants lines, each frame says
-    // at which byte of the component it stands.
+    // Functions by name, without source lines, for which wasmtime has the feature `addr2line`. It would read the debug info,
+    // which an untrusted author can make as long as they like, again for each frame of a backtrace, outside the call's time and
+    // memory limits: with twenty million lines 2 s and 900 MB a frame. Where an author wants lines, each frame has its byte
+    // offset in the component.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
-    // What a small plugin touches stays resident, so that the next instance need not fault it in.
+    // Memory that a small plugin touches stays resident, so that the next instance does not fault it in.
     pool.linear_memory_keep_resident(128 << 10)
         .table_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto)
@@ -170,7 +171,7 @@ fn linker(
     Ok(linker)
 }
 
-/// Moves the engine's clock on for as long as it lives.
+/// Advances the engine's epoch as long as the engine lives.
 fn tick(engine: &Engine) -> Result<(), PluginError> {
     let engine = engine.weak();
     std::thread::Builder::new()

@@ -4,46 +4,46 @@ use serde::{Deserialize, Serialize};
 
 use cairn_model::value::Digest;
 
-/// Why a plugin cannot be used. It can be written as JSON, for a compiler in another process.
+/// Why a plugin cannot be used. Serializable, for a compiler in another process.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum PluginError {
     /// This machine cannot run plugins.
     #[error("the sandbox cannot be set up: {0}")]
     Sandbox(String),
-    /// The folder of compiled components.
+    /// The folder of compiled components cannot be used.
     #[error("the cache of compiled plugins at {} cannot be used: {problem}", .folder.display())]
     Cache {
         /// The folder.
         folder: PathBuf,
-        /// What is wrong, and the fix.
+        /// The problem, and the fix.
         problem: String,
     },
-    /// More bytes than a component may have.
+    /// The component has too many bytes.
     #[error("the component has {size} bytes, and {most} are allowed (the limit `component_bytes`)")]
     TooLarge {
-        /// Bytes it has.
+        /// Its size in bytes.
         size: u64,
-        /// Bytes it may have.
+        /// The limit in bytes.
         most: u64,
     },
-    /// More code than is compiled.
+    /// The component has more code than is compiled.
     #[error("the component has {found} {what}, and {most} are the most that is compiled")]
     TooComplex {
-        /// What there is too much of.
+        /// The quantity that exceeds its limit.
         what: String,
-        /// How many it has.
+        /// The component's amount.
         found: usize,
-        /// How many it may have.
+        /// The limit.
         most: usize,
     },
-    /// The compiler did not get done with it.
+    /// The compiler exceeded its limits.
     #[error("the component could not be compiled: {0}")]
     Compiler(String),
-    /// The compiler did not get to it, or was stopped, for reasons that are not the component's.
+    /// The component was not compiled, for reasons other than the component.
     #[error("the component was not compiled: the process that compiles {0}")]
     NotCompiled(String),
-    /// It does not come with the program, and there is no compiler for such components.
+    /// It is not built in, and there is no compiler for untrusted components.
     #[error(
         "the component {digest} does not come with this program, which has no compiler with limits for components of others"
     )]
@@ -54,13 +54,13 @@ pub enum PluginError {
     /// The bytes are machine code.
     #[error("this is a compiled component: machine code, which would run outside of the sandbox")]
     Precompiled,
-    /// The bytes end in the middle.
+    /// The bytes are truncated.
     #[error("the component ends in the middle, at byte {at}: the file is truncated")]
     Truncated {
-        /// Where something is missing.
+        /// The offset at which bytes are missing.
         at: usize,
     },
-    /// The bytes are no WebAssembly.
+    /// The bytes are not WebAssembly.
     #[error("this is no WebAssembly component: {0}")]
     NotAComponent(String),
     /// The bytes are a core module.
@@ -70,7 +70,7 @@ pub enum PluginError {
     #[error("the component is not valid: {0}")]
     Invalid(String),
     /// An import has another type than the host's function of that name.
-    #[error("what the component imports is not what this host has: {0}")]
+    #[error("an import of the component has another type than this host's function: {0}")]
     Mismatch(String),
     /// It was built against another version of the contract.
     #[error("the component was built for `{found}`, and this host has `{expected}`")]
@@ -80,15 +80,15 @@ pub enum PluginError {
         /// The one that this host has.
         expected: String,
     },
-    /// It exports too little.
+    /// It lacks an export.
     #[error("the component does not export `{export}`; it exports {}", list(.exports))]
     MissingExport {
         /// The interface, with its version.
         export: String,
-        /// What it does export.
+        /// The exports that it has.
         exports: Vec<String>,
     },
-    /// It imports what the host does not have.
+    /// It imports an interface that the host does not have.
     #[error("the component imports `{import}`, which this host does not have")]
     UnknownImport {
         /// The import, with its version.
@@ -103,7 +103,7 @@ pub enum PluginError {
     /// It failed while it described itself.
     #[error("the plugin could not describe itself: {0}")]
     Describe(String),
-    /// It described itself, but not as the contract asks.
+    /// Its description breaks the contract.
     #[error("the plugin's description is wrong: {0}")]
     Description(String),
 }
@@ -115,7 +115,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// What to do about an import that this host does not have: it depends on whose interface it is.
+/// Returns the help for an import that this host does not have, depending on its package.
 fn of_unknown(import: &str) -> &'static str {
     if import.starts_with(cairn_model::contract::PACKAGE) {
         "build it against the version of cairn:plugin that this host has, or use a newer host"
@@ -128,7 +128,7 @@ fn of_unknown(import: &str) -> &'static str {
 }
 
 impl PluginError {
-    /// What to do about it.
+    /// Returns how to fix it.
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::NotAComponent(_) | Self::Invalid(_) => Some(
@@ -148,14 +148,14 @@ impl PluginError {
             Self::TooLarge { .. } => Some(
                 "raise `component_bytes` in the plugin's limits, or build it smaller: in release mode, without debug info",
             ),
-            Self::TooComplex { .. } => {
-                Some("no compiler of a common language makes that; ask its author what it is for")
-            }
+            Self::TooComplex { .. } => Some(
+                "no compiler of a common language produces that; ask its author about its purpose",
+            ),
             Self::Compiler(_) => Some(
                 "build it smaller: in release mode, without what it does not need; or raise the limit in [compile] of the operator's cairn.toml",
             ),
             Self::NotCompiled(_) => Some(
-                "try again; when that does not help, look whether this machine has memory left, and install the program anew",
+                "try again; if that does not help, check that this machine has free memory, and reinstall the program",
             ),
             Self::Untrusted { .. } => Some(
                 "give the program a compiler that works in a process with limits (`compiler` of the builder, or of `PluginConfig`), or register the component among its built-in plugins if you trust it",

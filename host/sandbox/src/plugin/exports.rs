@@ -1,4 +1,4 @@
-//! What a component exports: its functions, where they are, and their types.
+//! The exported functions of a component and their types.
 
 use std::collections::BTreeSet;
 
@@ -20,30 +20,30 @@ pub(super) type CallResult = (Result<String, types::Error>,);
 pub(super) type RevertArguments<'a> = (&'a Outcome, &'a Failure);
 pub(super) type RevertResult = (Result<Disposition, types::Error>,);
 pub(super) type CheckArguments<'a> = (&'a str, &'a str);
-pub(super) type CheckResult = (Result<Decision, types::Error>,);
+pub(super) type CheckResult = (Result<RawDecision, types::Error>,);
 pub(super) type ValidateArguments<'a> = (&'a str,);
-pub(super) type ValidateResult = (Result<Vec<Violation>, types::Error>,);
+pub(super) type ValidateResult = (Result<Vec<RawViolation>, types::Error>,);
 
-/// `policy-check.decision`.
+/// `policy-check.decision` as the component returns it.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
-pub(super) enum Decision {
+pub(super) enum RawDecision {
     #[component(name = "allow")]
     Allow,
     #[component(name = "deny")]
     Deny(String),
 }
 
-/// `validator.violation`.
+/// `validator.violation` as the component returns it.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
-pub(super) struct Violation {
+pub(super) struct RawViolation {
     pub(super) pointer: String,
     pub(super) kind: String,
     pub(super) message: String,
 }
 
-/// Where the functions of a component are. Each role has all of its functions, or none.
+/// The exported functions of a component. Each role has all of its functions, or none.
 pub(super) struct Functions {
     pub(super) settings_schema: ComponentExportIndex,
     pub(super) describe: ComponentExportIndex,
@@ -54,11 +54,11 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    /// Finds them in a component with these exports.
+    /// Finds the functions of a component with these exports.
     ///
     /// # Errors
     /// [`PluginError::WrongVersion`] when it exports another version of an interface;
-    /// [`PluginError::MissingExport`] when it is no plugin, or one for nothing; or when an interface lacks a function.
+    /// [`PluginError::MissingExport`] when it is not a plugin, has no role, or an interface lacks a function.
     pub(super) fn of(component: &Component, exports: &[String]) -> Result<Self, PluginError> {
         let missing = |export: String| {
             let interface = export.split_inclusive('@').next().unwrap_or(&export);
@@ -138,7 +138,7 @@ impl Functions {
     }
 }
 
-/// The function, of a component that is used as what it is. Plans see to that; this holds for one that was damaged.
+/// Returns a function of a role. Plans use a component only in its roles; this guards against a damaged one.
 pub(super) fn exported(
     function: Option<&ComponentExportIndex>,
     role: Role,

@@ -1,7 +1,7 @@
-//! Plugins: loading components, asking them what they are, calling them.
+//! Plugins: loads components, reads their descriptions, calls them.
 
+mod admission;
 mod cache;
-mod check;
 mod compiler;
 mod component;
 mod ended;
@@ -11,7 +11,7 @@ mod exports;
 mod task;
 mod wait;
 
-pub use check::{PolicyPlugin, ValidatorPlugin};
+pub use admission::{PolicyPlugin, ValidatorPlugin};
 pub use compiler::{Compiler, InProcess, compile};
 pub use component::{Import, Plugin};
 pub use error::PluginError;
@@ -30,16 +30,16 @@ use engine::Engines;
 
 use crate::capability::{self, Capability};
 
-/// How plugins are kept.
+/// Settings of the sandbox.
 #[derive(Clone, Debug)]
 pub struct PluginConfig {
-    /// A folder of our own for compiled components; `None` compiles them anew in each process.
+    /// A folder for compiled components that only our user can access; `None` compiles them again in each process.
     pub cache: Option<PathBuf>,
-    /// The compiler of components that are not trusted: one that works in a process with limits. `None` refuses such components with
-    /// [`PluginError::Untrusted`]; [`InProcess`] compiles them in the calling thread, which no limit stops.
+    /// The compiler of untrusted components, which works in a process with limits. `None` refuses such components with
+    /// [`PluginError::Untrusted`]; [`InProcess`] compiles them in the calling thread, without limits.
     pub compiler: Option<Arc<dyn Compiler>>,
-    /// What plugins may be granted, in the order in which grants are written; the capabilities of the [core](capability::core)
-    /// unless others are given.
+    /// The capabilities that plugins may be granted, in the order in which grants are written; by default those of the
+    /// [core](capability::core).
     pub capabilities: Vec<Arc<dyn Capability>>,
 }
 
@@ -63,10 +63,11 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// Sets the sandbox up.
+    /// Creates the sandbox.
     ///
     /// # Errors
-    /// [`PluginError::Sandbox`] when this machine cannot run it, or two capabilities have one name or interface; [`PluginError::Cache`] when the cache folder cannot be used.
+    /// [`PluginError::Sandbox`] when this machine cannot run it, or two capabilities have one name or interface;
+    /// [`PluginError::Cache`] when the cache folder cannot be used.
     pub fn new(config: &PluginConfig) -> Result<Arc<Self>, PluginError> {
         let kinds = config.capabilities.iter();
         let kinds = kinds.map(|capability| Arc::clone(capability) as Arc<dyn GrantKind>);
@@ -94,8 +95,9 @@ impl Plugins {
     /// Compiles and loads an untrusted component.
     ///
     /// # Errors
-    /// [`PluginError::Untrusted`] without a compiler for such components, also when the cache holds its machine code; when the bytes
-    /// are no component, lack an export, import what this host does not have, or are given up by the compiler.
+    /// [`PluginError::Untrusted`] without a compiler for such components, even if the cache holds the machine code; others when
+    /// the bytes are not a component, lack an export, import something that this host does not have, or exceed the compiler's
+    /// limits.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         let digest = Digest::of(bytes);
         if let Some(plugin) = self.loaded(digest) {
@@ -108,7 +110,7 @@ impl Plugins {
         self.load_with(bytes, digest, || compiler.compile(bytes))
     }
 
-    /// Compiles and loads a component that comes with the program, in the calling thread and without limits.
+    /// Compiles and loads a built-in component, in the calling thread and without limits.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -128,8 +130,8 @@ impl Plugins {
         digest: Digest,
         compile: impl FnOnce() -> Result<Vec<u8>, PluginError>,
     ) -> Result<Arc<Plugin>, PluginError> {
-        // SAFETY: an entry of the cache holds what our compiler made, and it is these bytes that were compared with their
-        // digest.
+        // SAFETY: an entry of the cache holds what our compiler made, and the bytes that are loaded are those that were
+        // compared with their digest.
         #[expect(unsafe_code, reason = "see the safety comment")]
         let cached = self.cache.as_ref().and_then(|cache| {
             cache.load(digest, |artifact| {
@@ -156,7 +158,7 @@ impl Plugins {
         Ok(plugin)
     }
 
-    /// The plugin of this digest, if it is loaded.
+    /// Returns the plugin with this digest, if it is loaded.
     pub fn loaded(&self, digest: Digest) -> Option<Arc<Plugin>> {
         self.lock().get(&digest).cloned()
     }

@@ -11,7 +11,7 @@ use super::ended::exceeded;
 use crate::capability::{Active, Denied, Granted, Services, State, from_wit, to_wit};
 use crate::wit::exports::cairn::plugin::task as wit;
 
-/// A task that a plugin does. Every call gets an instance of its own.
+/// A task that a plugin implements. Every call gets its own instance.
 pub struct PluginTask {
     spec: TaskSpec,
     plugin: Arc<Plugin>,
@@ -20,7 +20,7 @@ pub struct PluginTask {
 }
 
 impl PluginTask {
-    /// A task that `plugin` does, called `spec.name` in its flow.
+    /// Creates a task that `plugin` implements, called `spec.name` in its flow.
     pub fn new(
         spec: TaskSpec,
         plugin: Arc<Plugin>,
@@ -44,7 +44,7 @@ impl PluginTask {
         })
     }
 
-    /// A result that keeps the contract: JSON, not too large, with every name that the task provides.
+    /// Parses a result and checks that it keeps the contract: JSON, within the limits, with every name that the task provides.
     fn check(&self, text: &str) -> Result<Value, TaskError> {
         let invalid = |message: String| TaskError::host(HostErrorKind::ResultInvalid, message);
         let limits = &self.granted.limits;
@@ -120,10 +120,10 @@ impl Task for PluginTask {
     }
 }
 
-/// Whether arrays and objects in this JSON text nest deeper than `most`. Text that is no JSON may be called either.
+/// Returns whether arrays and objects in this JSON text nest deeper than `most`. Unspecified for text that is not JSON.
 fn nests_deeper(text: &str, most: u64) -> bool {
     let opens = |byte: &u8| matches!(byte, b'[' | b'{');
-    // Most results have too few of them to nest deep.
+    // Most results have too few brackets to nest deep.
     if (text.bytes().filter(opens).count() as u64) <= most {
         return false;
     }

@@ -1,4 +1,4 @@
-//! What a component may import is what was registered.
+//! Imports of components, and the registered capabilities.
 
 use wasmtime::component::Linker;
 
@@ -30,14 +30,14 @@ fn plugins(capabilities: &[SimpleCapability]) -> Result<Arc<Plugins>, PluginErro
     Plugins::new(&config)
 }
 
-/// A component that imports a function, and lacks every export of a plugin.
+/// Returns a component that imports a function and lacks every export of a plugin.
 fn component(interface: &str, version: &str) -> String {
     format!(
         r#"(component (import "{interface}@{version}" (instance (export "add" (func (param "number" u32) (result u32))))))"#
     )
 }
 
-/// Why a component cannot be used.
+/// Returns why a component cannot be used.
 fn refused(plugins: &Plugins, component: &str) -> PluginError {
     let error = plugins.load(component.as_bytes()).err();
     error.expect("it exports nothing")
@@ -82,10 +82,10 @@ fn a_strangers_component_needs_a_compiler() {
         let is_compiled = matches!(error, PluginError::MissingExport { .. });
         assert!(is_compiled, "{error}");
     };
-    // What comes with the program is compiled.
+    // A built-in component is compiled.
     compiled(without.load_trusted(component).err());
     compiled(plugins(Some(Arc::new(InProcess))).load(component).err());
-    // That the cache has it makes it nobody else's.
+    // Machine code in the cache does not make the component trusted.
     refuses(&without);
 }
 

@@ -1,4 +1,4 @@
-//! Waiting in WASI. Epochs do not cut a guest that sleeps in a poll, so the host's own `wasi:io/poll` ends every wait at
+//! Waits in WASI. Epochs do not interrupt a guest that sleeps in a poll, so the host's own `wasi:io/poll` ends every wait at
 //! the call's deadline.
 
 use std::future::Future;
@@ -13,7 +13,7 @@ use wasmtime_wasi_io::poll::DynPollable;
 
 use crate::capability::State;
 
-/// A guest's pollables, and until when it may wait for them.
+/// A guest's pollables, and the deadline for waiting on them.
 struct Waits<'a> {
     table: &'a mut ResourceTable,
     deadline: Instant,
@@ -23,7 +23,7 @@ impl HasData for Waits<'static> {
     type Data<'a> = Waits<'a>;
 }
 
-/// Puts our `wasi:io/poll` in the place of the one that is linked.
+/// Replaces the linked `wasi:io/poll` by ours.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     linker.allow_shadowing(true);
     poll::add_to_linker::<State, Waits<'static>>(linker, |state| {
@@ -34,7 +34,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     Ok(())
 }
 
-/// Runs a wait to its end, or to the deadline: then the call ends as if its time had run out in the guest's own code.
+/// Runs a wait until its end or the deadline, which ends the call as if its time had run out in the guest's own code.
 fn until<T>(deadline: Instant, wait: impl Future<Output = Result<T>>) -> Result<T> {
     in_tokio(async {
         match tokio::time::timeout_at(deadline.into(), wait).await {

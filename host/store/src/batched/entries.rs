@@ -1,4 +1,4 @@
-//! Journal entries as text. The text of an entry is made once, by whoever adds it, and is packed with the others of its batch.
+//! Journal entries as text. An entry is serialized once, in the thread that appends it, and packed with the others of its batch.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use cairn_model::clock::Timestamp;
 
 use crate::journal;
 
-/// Bytes that a few entries take.
+/// The initial capacity in bytes, enough for a few entries.
 const ROOM: usize = 1024;
 
 /// Entries of one flow, as a JSON array without its last bracket.
@@ -18,14 +18,14 @@ pub(super) struct Written {
     last: Option<Timestamp>,
 }
 
-/// [`Entry`](cairn_effects::event::Entry), of an event that is somebody else's.
+/// An [`Entry`](cairn_effects::event::Entry) that borrows its event.
 #[derive(Serialize)]
 struct Entry<E> {
     at: Timestamp,
     event: E,
 }
 
-/// [`Event::Applied`](cairn_effects::event::Event::Applied), of an effect that is somebody else's.
+/// An [`Event::Applied`](cairn_effects::event::Event::Applied) that borrows its effect.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Effect<'a> {
@@ -45,7 +45,7 @@ impl Written {
         self.last = Some(at);
     }
 
-    /// Adds entries after these.
+    /// Appends more entries.
     pub(super) fn append(&mut self, more: Self) {
         if self.number == 0 {
             return *self = more;
@@ -62,22 +62,22 @@ impl Written {
         self.number == 0
     }
 
-    /// How many there are.
+    /// Returns the number of entries.
     pub(super) fn len(&self) -> usize {
         self.number
     }
 
-    /// Bytes of their text.
+    /// Returns the length of their text in bytes.
     pub(super) fn size(&self) -> usize {
         self.text.len()
     }
 
-    /// When the last one happened.
+    /// Returns the time of the last entry.
     pub(super) fn last(&self) -> Option<Timestamp> {
         self.last
     }
 
-    /// The whole array, as a row of the journal has it.
+    /// Packs the whole array as a row of the journal.
     pub(super) fn pack(&self) -> Vec<u8> {
         journal::pack(&[&self.text, &b"]"[..]].concat())
     }

@@ -1,5 +1,5 @@
-//! The way to the writer. An effect takes it for microseconds, a commit for hundreds of them. Whoever finds it taken looks again for a
-//! moment before it sleeps: to be woken costs more than most effects do. Nobody waits for a commit in this way.
+//! The lock of the writer. An effect holds it for microseconds, a commit for hundreds of microseconds. A thread that finds it held
+//! spins for a moment before it sleeps, because a wake-up costs more than most effects. No thread spins during a commit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// How long somebody looks again: a few effects.
+/// How long a thread spins: the time of a few effects.
 const MOMENT: Duration = Duration::from_micros(50);
 
-/// Between two looks at the clock.
+/// Spins between two reads of the clock.
 const LOOKS: usize = 32;
 
-/// A lock whose holder says when it takes long.
+/// A lock whose holder signals a long operation.
 pub(super) struct Gate<T> {
     inside: Mutex<T>,
     long: Arc<AtomicBool>,
-    /// Somebody looks already. One is enough: more of them keep processors from whoever is inside.
+    /// Whether a thread spins. Only one does: more would take processors from the holder.
     watched: AtomicBool,
-    /// Alone on one processor, whoever looks keeps it from whoever is inside.
+    /// Whether there is only one processor, which a spinning thread would take from the holder.
     alone: bool,
 }
 
 impl<T> Gate<T> {
-    /// Before something whose holder sets `long` while it takes long.
+    /// Creates a lock around `inside`, whose holder sets `long` during a long operation.
     pub(super) fn before(inside: T, long: Arc<AtomicBool>) -> Self {
         Self {
             inside: Mutex::new(inside),
@@ -35,7 +35,7 @@ impl<T> Gate<T> {
         }
     }
 
-    /// Waits until nobody is inside.
+    /// Acquires the lock.
     pub(super) fn enter(&self) -> MutexGuard<'_, T> {
         if let Some(inside) = self.inside.try_lock() {
             return inside;
@@ -47,7 +47,7 @@ impl<T> Gate<T> {
         self.inside.lock()
     }
 
-    /// Says whether it looked for the whole moment.
+    /// Spins until the lock is free or its holder signals a long operation. Returns whether it gave up after [`MOMENT`].
     fn look_again(&self) -> bool {
         let until = Instant::now() + MOMENT;
         while Instant::now() < until {
@@ -62,7 +62,7 @@ impl<T> Gate<T> {
     }
 }
 
-/// While it lives, whoever is inside takes long.
+/// Signals a long operation of the lock's holder until it is dropped.
 pub(super) struct Long(Arc<AtomicBool>);
 
 impl Long {

@@ -1,5 +1,5 @@
-//! What flows say while somebody else writes: nobody waits for the writer to say what nobody has to answer. Whoever holds the
-//! writer next takes it in first, so the order of each flow's entries is that in which they were said.
+//! Queues messages that need no answer, so that a flow can post one while another thread holds the writer. The next thread that
+//! takes the writer processes the queue first, so each flow's entries keep their order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use cairn_model::id::FlowId;
 use super::entries::Written;
 use crate::WhenDurable;
 
-/// How many bytes of messages the inbox holds. A thread that leaves more waits for the writer.
+/// How many bytes of messages the inbox holds. A thread that exceeds it waits for the writer (back-pressure).
 pub(crate) const MOST: usize = 16 << 20;
 
-/// What a message takes besides its text, at the most.
+/// The most bytes that a message takes besides its text.
 const MESSAGE: usize = 512;
 
-/// Something that was said to the writer.
+/// A message to the writer.
 pub(super) enum Said {
-    /// This happened to a flow.
+    /// Events to append to a flow.
     Events {
         flow: FlowId,
         at: Timestamp,
         events: Arc<[Event]>,
         written: Written,
     },
-    /// Somebody waits until all that this flow wrote is on disk.
+    /// A callback to run once everything this flow wrote is on disk.
     Waits(FlowId, WhenDurable),
-    /// A handle of this flow is gone.
+    /// A handle of this flow was dropped.
     Released(FlowId),
 }
 
@@ -43,7 +43,7 @@ impl Said {
     }
 }
 
-/// Messages that the writer has not taken in, and the alarm of the thread that sees to it that it does.
+/// Messages that the writer has not processed, and the alarm that wakes the flusher thread to process them.
 #[derive(Default)]
 pub(super) struct Inbox {
     state: Mutex<State>,
@@ -53,11 +53,11 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct State {
     messages: Vec<Said>,
-    /// What the messages take, in bytes.
+    /// The size of the messages, in bytes.
     size: usize,
-    /// The alarm was rung since it was last waited for.
+    /// Whether the alarm was rung since the last wait.
     rung: bool,
-    /// Whoever waits for the alarm comes by in a moment anyway.
+    /// Whether the waiting thread wakes up soon anyway, so that it need not be notified.
     expected: bool,
 }
 
@@ -66,7 +66,7 @@ impl Inbox {
         self.state.lock()
     }
 
-    /// Leaves a message. Says whether the inbox is full: the caller must have the writer take the messages in then.
+    /// Queues a message. Returns whether the inbox is full: then the caller must have the writer process the messages.
     #[must_use]
     pub(super) fn leave(&self, message: Said) -> bool {
         let mut state = self.state();
@@ -77,12 +77,12 @@ impl Inbox {
         is_full
     }
 
-    /// There is something to keep up with.
+    /// Wakes the flusher, unless it wakes up soon anyway.
     pub(super) fn ring(&self) {
         self.wake(self.state());
     }
 
-    /// There is something to do at once.
+    /// Wakes the flusher at once.
     pub(super) fn ring_now(&self) {
         let mut state = self.state();
         state.expected = false;
@@ -97,14 +97,14 @@ impl Inbox {
         self.rung.notify_one();
     }
 
-    /// Takes the messages out.
+    /// Removes and returns the messages.
     pub(super) fn take(&self) -> Vec<Said> {
         let mut state = self.state();
         state.size = 0;
         std::mem::take(&mut state.messages)
     }
 
-    /// Waits for the alarm, `most` at the longest. Whoever is `expected` to come by soon is not woken before.
+    /// Waits for the alarm, at most for `most`. When `expected`, only [`ring_now`](Self::ring_now) wakes the thread earlier.
     pub(super) fn wait(&self, most: Option<Duration>, expected: bool) {
         let mut state = self.state();
         state.expected = expected && !state.rung;
@@ -112,7 +112,7 @@ impl Inbox {
         match most {
             None => self.rung.wait_while(&mut state, quiet),
             Some(most) => {
-                // The loop around this looks at the clock itself.
+                // The caller's loop checks the time itself.
                 let _late = self.rung.wait_while_for(&mut state, quiet, most);
             }
         }

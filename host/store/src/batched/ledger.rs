@@ -1,4 +1,4 @@
-//! The open batch: how it begins, what is written at its end, who is told, and what happens when it is lost.
+//! The open batch: begins it, commits it, collects the callbacks of flows that wait for it, and rolls it back when it is lost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,39 +14,39 @@ use super::session::Session;
 use crate::backend::{self, Backend, Fault, GivenKey};
 use crate::{StoreError, WhenDurable};
 
-/// Bytes of the cache of rows.
+/// Capacity of the row cache, in bytes.
 const CACHE: usize = 64 << 20;
 
-/// Effects and events of many flows, on the way to one commit.
+/// Effects and events of many flows that one commit makes durable.
 pub(crate) struct Batch {
     opened: Instant,
     /// Flows with entries that are not written yet.
     touched: Vec<FlowId>,
     pub(super) events: usize,
-    /// Flows that wait for the commit, and whom to tell.
+    /// Callbacks of flows that wait for the commit.
     pub(super) waiting: Vec<WhenDurable>,
     /// Idempotency keys that its flows were given.
     pub(super) keys: Vec<GivenKey>,
 }
 
-/// Somebody who waited for a batch, and what became of it.
+/// A callback to run, and the outcome of its batch.
 pub(crate) type Told = (WhenDurable, Result<(), StoreError>);
 
-/// A database with what is about to be written to it: rows in memory, flows that are worked on, the open batch.
+/// A database with the state that is not written yet: the overlay of rows, the sessions of flows, the open batch.
 pub(crate) struct Ledger<B> {
     pub(crate) backend: B,
     clock: Arc<dyn Clock>,
-    /// What rules look at and change; a commit writes it to the database.
+    /// The rows that rules read and change; a commit writes the dirty ones to the database.
     pub(crate) overlay: Overlay,
-    /// Why this process may write nothing more.
+    /// Why this process must not write again.
     pub(crate) barred: Option<StoreError>,
     pub(crate) batch: Option<Batch>,
     pub(super) flows: HashMap<FlowId, Session>,
-    /// Who is to be told, once the writer is free, what became of a batch.
+    /// Callbacks to run once the writer is released.
     pub(super) told: Vec<Told>,
-    /// How many batches were committed.
+    /// The number of committed batches.
     pub(crate) commits: u64,
-    /// Set during a commit, which takes long.
+    /// Set during a commit, a long operation for the [`Gate`](super::gate::Gate).
     pub(super) long: Arc<AtomicBool>,
 }
 
@@ -69,7 +69,7 @@ impl<B: Backend> Ledger<B> {
         self.batch.as_ref().map(|batch| batch.opened.elapsed())
     }
 
-    /// Opens a batch, unless one is open: waits for the turn to write, and finds out whether this process still may.
+    /// Opens a batch, unless one is open: waits for the write lock, and checks that this process may still write.
     pub(crate) fn begin(&mut self) -> Result<(), StoreError> {
         if self.batch.is_some() {
             return Ok(());
@@ -92,7 +92,7 @@ impl<B: Backend> Ledger<B> {
         Ok(())
     }
 
-    /// [`begin`](Self::begin), for somebody who takes flows in hand: this process is known as a host from here on.
+    /// Opens a batch like [`begin`](Self::begin) and registers this process as a host, which can own flows.
     pub(super) fn begin_as_host(&mut self) -> Result<(), StoreError> {
         self.backend.announce()?;
         self.begin()?;
@@ -100,7 +100,7 @@ impl<B: Backend> Ledger<B> {
         self.settled(registered)
     }
 
-    /// What a backend answered in an open batch, which is lost with its faults.
+    /// Converts a backend's answer; a fault in an open batch rolls the batch back.
     pub(crate) fn settled<T>(&mut self, answer: Result<T, Fault>) -> Result<T, StoreError> {
         answer.map_err(|fault| match fault {
             Fault::NotBegun(error) => error,
@@ -109,7 +109,7 @@ impl<B: Backend> Ledger<B> {
         })
     }
 
-    /// When the open batch is lost, so is the flow.
+    /// Adds the flow to the open batch: when the batch is lost, the flow must be loaded again.
     pub(super) fn touch(&mut self, flow: FlowId) {
         if let (Some(batch), Some(session)) = (&mut self.batch, self.flows.get_mut(&flow))
             && !std::mem::replace(&mut session.in_batch, true)
@@ -118,7 +118,7 @@ impl<B: Backend> Ledger<B> {
         }
     }
 
-    /// Writes the batch whole, and ends it.
+    /// Commits the open batch.
     pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
         let Some(batch) = &self.batch else {
             return Ok(());
@@ -139,8 +139,8 @@ impl<B: Backend> Ledger<B> {
         let Some(batch) = self.batch.take() else {
             return Ok(());
         };
-        // A fetch cannot tell by the journal whether it saw rows that came without an entry: repairs of an effect that was
-        // refused, and an operator's.
+        // The mark counts journal entries, so it does not show whether a fetch saw rows that were written without an entry:
+        // repairs by a refused effect, and an operator's changes.
         let is_marked = batch.events > 0;
         let wrote_rows = self.overlay.has_changes();
         self.overlay.committed(mark);
@@ -160,18 +160,18 @@ impl<B: Backend> Ledger<B> {
         Ok(())
     }
 
-    /// The batch is gone: every flow with an event in it must be loaded anew.
+    /// Rolls the batch back: every flow with an event in it must be loaded again.
     pub(crate) fn lose(&mut self, reason: String) -> StoreError {
-        tracing::error!(%reason, "a commit failed: what flows did since the one before is taken back");
+        tracing::error!(%reason, "a commit failed: events and effects since the previous commit are rolled back");
         let lost = StoreError::Lost(reason);
         self.roll_back(&lost);
         lost
     }
 
-    /// Forgets rows when others have written since this was asked last.
+    /// Clears the row cache when other processes have written since the last check.
     ///
     /// # Errors
-    /// [`StoreError::Database`]: reading changes nothing, so there is no batch to lose.
+    /// [`StoreError::Database`]; no batch is lost, because none is open.
     pub(super) fn look_for_others(&mut self) -> Result<(), StoreError> {
         if self
             .backend
@@ -183,14 +183,14 @@ impl<B: Backend> Ledger<B> {
         Ok(())
     }
 
-    /// Refuses what a process asks that may write nothing more.
+    /// Fails when this process must not write again.
     pub(super) fn check_barred(&self) -> Result<(), StoreError> {
         self.barred.clone().map_or(Ok(()), Err)
     }
 
-    /// Writes nothing more from here on; the open batch is lost.
+    /// Bars this process from writing again, and rolls the open batch back.
     fn bar(&mut self, why: StoreError) -> StoreError {
-        tracing::error!(reason = %why, "nothing is written any more");
+        tracing::error!(reason = %why, "this process no longer writes");
         self.barred = Some(why.clone());
         self.roll_back(&why);
         let sessions = self.flows.values_mut();
@@ -198,11 +198,11 @@ impl<B: Backend> Ledger<B> {
         why
     }
 
-    /// Drops a batch that somebody's panic left half done: nothing of it may ever be committed.
+    /// Rolls back a batch that a panic left incomplete, so that it is never committed.
     pub(super) fn abandon(&mut self) {
         if self.batch.is_some() || self.backend.is_open() {
             tracing::error!(
-                "a panic came before a commit: what flows did since the one before is taken back"
+                "a panic came before a commit: events and effects since the previous commit are rolled back"
             );
             self.roll_back(&StoreError::Lost(
                 "a panic came before the commit".to_owned(),
@@ -210,7 +210,7 @@ impl<B: Backend> Ledger<B> {
         }
     }
 
-    /// Something that a flow said was not taken: nothing more is, until it is loaded anew.
+    /// Marks a flow whose posted events were refused: it must be loaded again before it can write.
     pub(super) fn forsake(&mut self, flow: FlowId, why: StoreError) {
         let session = self.flows.entry(flow);
         let session = session.or_insert_with(|| Session::with_handles(1));

@@ -1,4 +1,4 @@
-//! A store that gathers what many flows do into batches, over any database: one writer, one open batch, rows in memory.
+//! A store over any database that groups the writes of many flows into batches: one writer, one open batch, a row cache in memory.
 
 mod entries;
 mod gate;
@@ -32,7 +32,7 @@ pub(crate) use inbox::MOST as INBOX_MOST;
 use inbox::{Inbox, Said};
 pub(crate) use writer::Writer;
 
-/// A store over one database, written by one writer. Dropping it commits what is open.
+/// A store over one database, with one writer. Dropping it commits the open batch.
 pub struct Batched<B: Backend> {
     shared: Arc<Shared<B>>,
     clock: Arc<dyn Clock>,
@@ -41,15 +41,15 @@ pub struct Batched<B: Backend> {
 }
 
 struct Shared<B: Backend> {
-    /// Reads the rows that rules need. Dropped before the writer, whose connection is closed last.
+    /// Reads the rows that rules need. Dropped before the writer, whose connection must be closed last.
     reader: Mutex<B::Reader>,
     writer: Gate<Writer<B>>,
-    /// Rung when a batch opens, and when the store closes.
+    /// Messages to the writer; its alarm wakes the flusher when a batch opens and when the store closes.
     inbox: Inbox,
 }
 
 impl<B: Backend> Batched<B> {
-    /// A store over a database that is open.
+    /// Creates a store over an open database.
     ///
     /// # Errors
     /// [`StoreError::Clock`]; [`StoreError::Database`] when no thread can be started.
@@ -83,13 +83,13 @@ impl<B: Backend> Batched<B> {
         })
     }
 
-    /// How many batches were committed since the database was opened.
+    /// Returns how many batches were committed since the database was opened.
     pub fn commits(&self) -> u64 {
         self.writer().ledger.commits
     }
 
-    /// Takes over the flows of processes that are gone, and says which flows nobody works on now: they are this process's to
-    /// recover. Those that were set aside are left out, unless they are to be tried again.
+    /// Takes over the flows of dead processes, and returns the flows that this process owns but does not run: it must recover
+    /// them. Flows that were set aside are left out unless `stuck_too`.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -101,8 +101,8 @@ impl<B: Backend> Batched<B> {
         self.shared.writer()
     }
 
-    /// Runs `work` on the writer, after what was said before; wakes the flusher when that gave it something to do, and tells
-    /// those who waited.
+    /// Runs `work` on the writer after the queued messages; then wakes the flusher when a batch was opened, and runs the
+    /// callbacks of flows that waited.
     pub(crate) fn write<T>(&self, work: impl FnOnce(&mut Writer<B>) -> T) -> T {
         let (result, told, opened) = {
             let mut writer = self.writer();
@@ -126,10 +126,10 @@ fn tell(told: Vec<ledger::Told>) {
     }
 }
 
-/// The writer, in one thread's hand. When that thread panics, nothing of the open batch may ever be committed.
+/// A guard that gives one thread the writer. When that thread panics, the guard rolls the open batch back.
 pub(crate) struct AtWork<'a, B: Backend> {
     writer: MutexGuard<'a, Writer<B>>,
-    /// It did before.
+    /// Whether the thread was already panicking when it took the writer.
     panics: bool,
 }
 
@@ -163,7 +163,7 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    /// Commits batches that are old, and renews the lease of a process that has nothing to write.
+    /// Runs the flusher: commits batches that have reached their age, and renews the lease while nothing is written.
     fn keep_up(&self) {
         let mut commits = 0;
         loop {
@@ -182,10 +182,10 @@ impl<B: Backend> Shared<B> {
                 (None, _) => None,
             };
             if wait.is_some_and(|wait| wait.is_zero()) {
-                // Opening a batch renews a lease that is due. Whoever waits for a batch is told that it was lost.
+                // Opening a batch renews a lease that is due. The callbacks of a lost batch get its error.
                 let ledger = &mut writer.ledger;
                 if let Err(error) = ledger.begin().and_then(|()| ledger.commit()) {
-                    tracing::warn!(%error, "what flows did could not be written to the database, or this process's lease was not renewed");
+                    tracing::warn!(%error, "events and effects of flows could not be written to the database, or this process's lease was not renewed");
                     ledger.backend.postpone_renewal();
                 }
                 let told = std::mem::take(&mut ledger.told);
@@ -193,7 +193,7 @@ impl<B: Backend> Shared<B> {
                 tell(told);
                 continue;
             }
-            // While somebody is at work this looks every now and then, and need not be woken for each batch.
+            // While flows are active the flusher polls at this interval, so that it need not be woken for each batch.
             let done = writer.ledger.commits;
             let something_done = std::mem::replace(&mut commits, done) != done;
             let at_work = something_said || something_done || writer.ledger.batch.is_some();
@@ -214,12 +214,12 @@ impl<B: Backend> Drop for Batched<B> {
         self.write(|writer| {
             writer.closing = true;
             if let Err(error) = writer.ledger.commit() {
-                tracing::warn!(%error, "what was done last could not be written to the database");
+                tracing::warn!(%error, "the last events and effects could not be written to the database");
             }
             writer.ledger.backend.close();
         });
         self.shared.inbox.ring_now();
-        // The flusher itself may hold the last handle, of a flow that waited for its commit.
+        // This may run on the flusher itself, in the callback of a flow that held the last handle; it cannot join itself.
         let flusher = self.flusher.take();
         let flusher =
             flusher.filter(|flusher| flusher.thread().id() != std::thread::current().id());
@@ -237,7 +237,7 @@ impl<B: Backend> Store for Batched<B> {
     }
 
     fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError> {
-        // Text is made before anybody has to wait for it.
+        // Serialized before the writer is taken, so that no other thread waits for it.
         let now = self.clock.now();
         let mut written = Written::default();
         events.iter().for_each(|event| written.add(now, event));
@@ -285,12 +285,12 @@ impl<B: Backend> Store for Batched<B> {
     }
 
     fn when_durable(&self, flow: FlowId, then: WhenDurable) {
-        // One a flow, after events of its own, which wait when there are too many: so these need not.
+        // Needs no back-pressure: there is one for each flow, after events of the flow, which wait when the inbox is full.
         let _ = self.shared.inbox.leave(Said::Waits(flow, then));
     }
 
     fn flush(&self) {
-        // Whoever waits for the batch is told what became of it.
+        // The callbacks of the batch get its error.
         let _ = self.write(|writer| writer.ledger.commit());
     }
 

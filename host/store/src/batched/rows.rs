@@ -1,4 +1,4 @@
-//! Fetching rows that rules need, beside the writer: nobody waits for the writer while the database is read.
+//! Fetches rows that rules need without holding the writer, so that no other flow waits while the database is read.
 
 use cairn_effects::rows::{Draft, Fetched, Fetching, Wants};
 
@@ -7,22 +7,22 @@ use super::writer::Writer;
 use crate::StoreError;
 use crate::backend::{Backend, Reader as _};
 
-/// How often rows are fetched beside the writer before they are fetched in its place: other processes that write may make
-/// each fetch worthless.
+/// How often rows are fetched concurrently before they are fetched in an open batch: writes of other processes can make
+/// each concurrent fetch stale.
 const BESIDE: usize = 3;
 
-/// What comes of a run of rules.
+/// The outcome of one run of rules.
 enum Run<T> {
     Done(T),
     Needs(Fetching, Wants),
 }
 
 impl<B: Backend> Batched<B> {
-    /// Runs rules on the writer until no row that they need is missing.
+    /// Runs rules on the writer, and fetches the rows they lack, until none is missing.
     ///
     /// # Errors
-    /// Those of `rules`; [`StoreError::Database`] when rows cannot be read beside the writer, which leaves the batch as it is;
-    /// [`StoreError::Lost`] when they cannot be read in its place.
+    /// Those of `rules`; [`StoreError::Database`] when rows cannot be read concurrently, which leaves the batch as it is;
+    /// [`StoreError::Lost`] when they cannot be read in the open batch.
     pub(super) fn with_rows<T>(
         &self,
         mut rules: impl FnMut(&mut Writer<B>, &mut Draft) -> Result<Option<T>, StoreError>,
@@ -46,7 +46,8 @@ impl<B: Backend> Batched<B> {
     }
 }
 
-/// Runs rules with what has arrived. After [`BESIDE`] fetches, and where nothing can be read beside the writer, rows are fetched here.
+/// Runs rules with the fetched rows. After [`BESIDE`] fetches, and where the backend has no concurrent reader, fetches rows here in an
+/// open batch.
 fn run<B: Backend, T>(
     writer: &mut Writer<B>,
     draft: &mut Draft,
@@ -72,7 +73,7 @@ fn run<B: Backend, T>(
         if ledger.backend.reads_beside() && fetches < BESIDE {
             return Ok(Run::Needs(ledger.overlay.begin_fetch(), wants));
         }
-        // Nobody else writes while a batch is open.
+        // No other process writes while a batch is open.
         ledger.begin()?;
         let fetching = ledger.overlay.begin_fetch();
         let fetched = ledger.backend.fetch(wants);

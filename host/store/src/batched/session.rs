@@ -1,4 +1,4 @@
-//! What the writer knows of a flow that somebody writes to: a small fold of its own, over the events that pass by.
+//! The writer's state of a flow that has handles: a small fold of its own over the flow's events.
 
 use std::collections::BTreeSet;
 
@@ -13,34 +13,34 @@ use super::entries::Written;
 use crate::StoreError;
 use crate::backend::{FlowEntries, FlowRow};
 
-/// What the writer knows of a flow that somebody writes to.
+/// The writer's state of a flow that has handles.
 #[derive(Default)]
 pub(super) struct Session {
     /// The flow's row, once `Created` was seen.
     pub(super) head: Option<Head>,
     /// Entries of the open batch, coalesced into one row at its commit.
     pub(super) pending: Written,
-    /// Number of the next entry.
+    /// Number of the first entry that is not on disk.
     pub(super) next_entry: i64,
     /// Number of the next effect.
     pub(super) next_effect: u32,
-    /// The rows that it made or changed.
+    /// The rows that it created or changed.
     pub(super) made: Made,
-    /// The call whose effects are taken.
+    /// The running call, whose effects are accepted.
     pub(super) open: Option<CallId>,
-    /// Why its latest entries are gone, or were not taken.
+    /// Why its latest entries were rolled back or refused.
     pub(super) lost: Option<StoreError>,
-    /// The open batch has something of it.
+    /// Whether the open batch lists it.
     pub(super) in_batch: bool,
-    /// It was in nobody's hand when it was last on disk.
+    /// Whether no process owned it after its last commit or load, so that another process may have continued it.
     pub(super) rested: bool,
     /// Tasks whose revert failed.
     unreverted: BTreeSet<TaskId>,
-    /// What of others the open call named so far: kind and id.
+    /// Rows of other projects that the open call has named: kind and id.
     denied: BTreeSet<(&'static str, String)>,
-    /// A table that it changed and that no domain knows.
+    /// A table that it changed and no registered domain has.
     pub(super) unknown: Option<String>,
-    /// How many handles write to it; without one it is forgotten when its entries are on disk.
+    /// The number of handles; without one the session is removed when its entries are on disk.
     pub(super) handles: u32,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Head {
     pub(super) written: bool,
 }
 
-/// What a flow's row says of its beginning.
+/// The columns of a flow's row that its creation sets.
 pub(super) struct Created {
     pub(super) at: Timestamp,
     pub(super) name: String,
@@ -60,7 +60,7 @@ pub(super) struct Created {
     pub(super) plan: Option<Digest>,
 }
 
-/// Stands for an operator, whose effects belong to no flow and are not journalled.
+/// The call id of an operator, whose effects belong to no flow and are not journalled.
 pub(super) const OPERATOR: CallId = CallId {
     flow: FlowId(uuid::Uuid::nil()),
     task: TaskId(uuid::Uuid::nil()),
@@ -69,7 +69,7 @@ pub(super) const OPERATOR: CallId = CallId {
 };
 
 impl Session {
-    /// A flow that nothing is known of yet.
+    /// Creates the session of a flow without events.
     pub(super) fn with_handles(handles: u32) -> Self {
         Self {
             handles,
@@ -77,7 +77,7 @@ impl Session {
         }
     }
 
-    /// What the open batch adds to the flow; `None` when it adds nothing.
+    /// Returns the pending entries and the flow's new row; `None` when there are no entries.
     pub(super) fn entries(&self, flow: FlowId) -> Option<FlowEntries<'_>> {
         if self.pending.is_empty() {
             return None;
@@ -104,7 +104,7 @@ impl Session {
         })
     }
 
-    /// The pending entries are on disk.
+    /// Records that the pending entries are on disk; to be called after a commit.
     pub(super) fn committed(&mut self) {
         self.next_entry += self.pending.len() as i64;
         self.pending.clear();
@@ -113,14 +113,14 @@ impl Session {
         self.on_disk();
     }
 
-    /// Whether it is to be noted that the open call named a thing of another's: once for each, and no more of them than a
-    /// person reads, or a plugin could fill the journal.
+    /// Returns whether to journal that the open call named a row of another project: once for each row, and at most `MOST` rows for each
+    /// call, so that a plugin cannot fill the journal.
     pub(super) fn denies(&mut self, kind: &'static str, id: &str) -> bool {
         const MOST: usize = 100;
         self.denied.len() < MOST && self.denied.insert((kind, id.to_owned()))
     }
 
-    /// Whether nobody has to go on with it: it has ended, or waits between two calls.
+    /// Returns whether the flow needs no owner: it has ended, or is pending or interrupted between two calls.
     pub(super) fn rests(&self) -> bool {
         let state = self.head.as_ref().map(|head| head.state);
         self.open.is_none()
@@ -135,21 +135,21 @@ impl Session {
             )
     }
 
-    /// Whether its rollback left tasks unreverted, and nobody has accepted that.
+    /// Returns whether its rollback left tasks unreverted and no operator has accepted that.
     pub(super) fn is_incomplete(&self) -> bool {
         let failed = matches!(&self.head, Some(head) if head.state == FlowState::Failure);
         failed && !self.unreverted.is_empty()
     }
 
-    /// The tasks whose revert failed, and that no operator has accepted.
+    /// Returns the tasks whose revert failed and that no operator has accepted.
     pub(super) fn unreverted(&self) -> BTreeSet<TaskId> {
         self.unreverted.clone()
     }
 
-    /// Everything noted so far came from the disk, `entries` of them.
+    /// Records that all events noted so far, `entries` of them, came from disk.
     pub(super) fn loaded(&mut self, entries: usize) {
         self.next_entry = entries as i64;
-        // A call that was in hand is over: whoever ran it is gone.
+        // A call that was running is over: its process no longer runs the flow.
         self.open = None;
         self.on_disk();
     }
@@ -160,7 +160,7 @@ impl Session {
         }
     }
 
-    /// Takes note of an effect: its number, and the rows that it changed.
+    /// Records an effect: its number, and the rows that it changed.
     pub(super) fn applied(&mut self, applied: &Applied, tables: &Tables) {
         self.next_effect = applied.number + 1;
         for change in &applied.changes {
@@ -178,7 +178,7 @@ impl Session {
         }
     }
 
-    /// Takes note of an event: what the flow's row says, and which call is open.
+    /// Folds an event: updates the flow's row and the open call.
     pub(super) fn note(&mut self, flow: FlowId, at: Timestamp, event: &Event, tables: &Tables) {
         let call = |task: TaskId, phase, attempt| CallId {
             flow,
@@ -251,7 +251,7 @@ impl Session {
             | Event::WouldDeny { .. }
             | Event::CheckLog { .. }
             | Event::Log { .. } => {}
-            // Each event that is known stands above.
+            // All known events are listed above.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The one writer: what flows append, the effects they apply and undo, and what they look up.
+//! The one writer: appends events of flows, applies and undoes their effects, and runs their queries.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event, FlowState};
 use cairn_effects::history::History;
-use cairn_effects::rows::{Done, Draft, End, Made, Rows, Stop, Tables, undo};
+use cairn_effects::rows::{Draft, End, Made, Rows, RunRecord, Stop, Tables, undo};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
@@ -25,7 +25,7 @@ use crate::backend::{Backend, GivenKey, Taken};
 use crate::config::Env;
 use crate::{Caller, StoreError, WhenDurable};
 
-/// What flows do, on its way into the open batch.
+/// Runs the operations of flows and adds them to the open batch.
 pub(crate) struct Writer<B> {
     pub(crate) ledger: Ledger<B>,
     pub(crate) env: Env,
@@ -76,7 +76,7 @@ impl<B: Backend> Writer<B> {
         Ok(now)
     }
 
-    /// The flow's session in an open batch; a new one for a flow that is created.
+    /// Opens a batch, and checks the flow's session or creates one for a new flow.
     fn open_session(&mut self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
         self.check_session(flow, first)?;
         self.ledger.begin_as_host()?;
@@ -91,7 +91,7 @@ impl<B: Backend> Writer<B> {
         if !session.rested {
             return Ok(());
         }
-        // While it rested, another process may have taken it up.
+        // While it was at rest, another process may have continued it.
         let entries = session.next_entry;
         let untouched = self.ledger.backend.is_untouched(flow, entries);
         let untouched = self.ledger.settled(untouched)?;
@@ -115,7 +115,7 @@ impl<B: Backend> Writer<B> {
         }
     }
 
-    /// Takes the key of a flow that is created, where it has one. The first flow with a key has it until it lapses.
+    /// Claims the idempotency key of a new flow, if it has one. The first flow with a key keeps it until the key lapses.
     fn take_key(&mut self, flow: FlowId, created: &Event) -> Result<(), StoreError> {
         let Event::Created {
             name,
@@ -128,7 +128,7 @@ impl<B: Backend> Writer<B> {
         else {
             return Ok(());
         };
-        // What is compared with a key of schema 3, of which it is known only what its flow was given.
+        // Compared with a key of schema 3, for which only the resolved request of its flow is known.
         let given = || asked(name, request);
         let digest = digest.unwrap_or_else(given);
         let project_id = &requester.project_id;
@@ -149,7 +149,7 @@ impl<B: Backend> Writer<B> {
         Ok(())
     }
 
-    /// The flow that has a key which has not lapsed, and the digest of what was asked under it.
+    /// Returns the flow that has this key, if the key has not lapsed, and the digest of its request.
     fn holder(&self, project_id: &str, key: &str) -> Result<Option<(FlowId, Digest)>, StoreError> {
         let given = self.ledger.batch.iter().flat_map(|batch| &batch.keys);
         let mut given = given.filter(|given| given.project_id == project_id && given.key == key);
@@ -161,7 +161,7 @@ impl<B: Backend> Writer<B> {
         let Some(holder) = backend.key_holder(project_id, key, lapsed)? else {
             return Ok(None);
         };
-        // The open batch may let a flow go on that had ended.
+        // The open batch may continue a flow that had ended.
         let session = self.ledger.flows.get(&holder.flow);
         let head = session.and_then(|session| session.head.as_ref());
         let goes_on =
@@ -176,12 +176,13 @@ impl<B: Backend> Writer<B> {
         Ok(Some((holder.flow, theirs)))
     }
 
-    /// The digest of what a flow was asked, where its journal alone tells.
+    /// Computes the digest of a flow's request from its journal.
     fn asked_for(&self, flow: FlowId) -> Result<Digest, StoreError> {
         let damaged = |reason| StoreError::Damaged { flow, reason };
         let journal = self.ledger.backend.journal(flow).map_err(damaged)?;
         let history = History::fold(&journal, self.env.domains());
-        let history = history.ok_or_else(|| damaged("it has no beginning".to_owned()))?;
+        let history =
+            history.ok_or_else(|| damaged("its first event is not `Created`".to_owned()))?;
         let given = || asked(&history.name, &history.request);
         Ok(history.key.as_ref().map_or_else(given, Key::asked))
     }
@@ -198,14 +199,14 @@ impl<B: Backend> Writer<B> {
         session.pending.append(entries);
     }
 
-    /// Adds one entry to the open batch, which tells nothing that the session has to know.
+    /// Adds one entry to the open batch without folding it into the session.
     fn push_event(&mut self, flow: FlowId, now: Timestamp, event: impl Serialize) {
         let mut written = Written::default();
         written.add(now, event);
         self.push(flow, written);
     }
 
-    /// Settles the rows of a flow that ends, as their tables say. Rows that are not in memory are fetched in the open batch.
+    /// Settles the rows of a flow that ends, with the hooks of their tables. Fetches rows that are not cached in the open batch.
     fn settle(&mut self, flow: FlowId, end: End<'_>) -> Result<(), StoreError> {
         let Some(session) = self.ledger.flows.get(&flow) else {
             return Ok(());
@@ -245,7 +246,7 @@ impl<B: Backend> Writer<B> {
         Ok(())
     }
 
-    /// Applies an effect. `None`: rows are missing that the draft names.
+    /// Applies an effect. Returns `None` when rows are missing, which the draft names.
     pub(super) fn apply(
         &mut self,
         by: Caller<'_>,
@@ -306,7 +307,7 @@ impl<B: Backend> Writer<B> {
         by: Caller<'_>,
         draft: &mut Draft,
         rules: impl FnOnce(&mut Rows<'_>) -> Result<T, Stop>,
-    ) -> (Result<T, Stop>, Done) {
+    ) -> (Result<T, Stop>, RunRecord) {
         let session = by.call.and_then(|call| self.ledger.flows.get(&call.flow));
         let nothing = Made::new();
         let made = session.map_or(&nothing, |session| &session.made);
@@ -314,7 +315,7 @@ impl<B: Backend> Writer<B> {
         Rows::new(&mut self.ledger.overlay, draft, by, made, services).run(rules)
     }
 
-    /// Takes an effect back. `None`: rows are missing that the draft names.
+    /// Undoes an effect. Returns `None` when rows are missing, which the draft names.
     pub(super) fn undo(
         &mut self,
         applied: &Applied,
@@ -347,7 +348,7 @@ impl<B: Backend> Writer<B> {
         Ok(Some(()))
     }
 
-    /// Looks something up. `None`: rows are missing that the draft names.
+    /// Runs a query. Returns `None` when rows are missing, which the draft names.
     pub(super) fn look_up(
         &mut self,
         by: Caller<'_>,
@@ -362,8 +363,8 @@ impl<B: Backend> Writer<B> {
         }
         let now = draft.now();
         let (result, done) = self.rules(by, draft, |rows| look_up.look_up_dyn(rows));
-        // The batch is opened for whatever is refused, so that the time this takes does not tell an id of another's from one
-        // that nobody has.
+        // A batch is opened for every refusal, so that its duration does not reveal whether an id belongs to another
+        // project or does not exist.
         if let Some(call) = by.call
             && matches!(result, Err(Stop::Refused(_)))
         {
@@ -377,7 +378,7 @@ impl<B: Backend> Writer<B> {
         }
     }
 
-    /// Writes down that a plugin named things of others. No undo takes that back.
+    /// Journals that a plugin named rows of other projects. An undo does not remove these entries.
     fn note_denied(&mut self, by: Caller<'_>, now: Timestamp, denied: Vec<(&'static str, String)>) {
         let Some(call) = by.call else { return };
         for (kind, id) in denied {
@@ -413,7 +414,7 @@ impl<B: Backend> Writer<B> {
             Some(batch) if pending => {
                 batch.waiting.push(then);
                 if batch.waiting.len() >= most {
-                    // Those who wait are told what became of it.
+                    // The callbacks of the batch get its error.
                     let _ = self.ledger.commit();
                 }
             }
@@ -428,9 +429,9 @@ impl<B: Backend> Writer<B> {
 
     pub(super) fn load(&mut self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
         if self.has_pending(flow) {
-            // Whoever's batch is lost here is told at their next step.
+            // The flows of a batch that is lost here get its error at their next step.
             if let Err(error) = self.ledger.commit() {
-                tracing::warn!(%error, "what flows did could not be written to the database while a flow was loaded");
+                tracing::warn!(%error, "events and effects of flows could not be written to the database while a flow was loaded");
             }
         }
         self.ledger.begin_as_host()?;
@@ -466,7 +467,7 @@ impl<B: Backend> Writer<B> {
         Ok(entries)
     }
 
-    /// The error of a flow that changed a table which no domain knows.
+    /// Returns the error for a flow that changed a table which no registered domain has.
     fn unknown_table(&self, flow: FlowId, table: String) -> StoreError {
         let known = |name: &String| self.env.domains().iter().any(|domain| domain.name == name);
         let mut others = self.ledger.backend.domains();
@@ -496,19 +497,19 @@ impl<B: Backend> Writer<B> {
         let in_hand = session.rests() && !session.rested && session.lost.is_none();
         self.ledger.flows.remove(&flow);
         if in_hand && let Err(error) = self.put_down(flow) {
-            tracing::warn!(%flow, %error, "a flow that rests stays in this process's hand until it ends");
+            tracing::warn!(%flow, %error, "a flow at rest stays owned by this process until the process ends");
         }
     }
 
-    /// Gives a flow that rests out of hand.
+    /// Gives up ownership of a flow at rest.
     fn put_down(&mut self, flow: FlowId) -> Result<(), StoreError> {
         self.ledger.begin()?;
         let put_down = self.ledger.backend.put_down(flow);
         self.ledger.settled(put_down)
     }
 
-    /// Takes over the flows of hosts that are gone, and says which flows are in this process's hand although nobody here
-    /// works on them. Those that were set aside are left out, unless they are to be tried again.
+    /// Takes over the flows of dead hosts, and returns the flows that this process owns but does not run. Flows that were set
+    /// aside are left out unless `stuck_too`.
     pub(super) fn take_over(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         self.ledger.begin_as_host()?;
         let backend = &mut self.ledger.backend;
@@ -523,7 +524,7 @@ impl<B: Backend> Writer<B> {
         Ok(flows)
     }
 
-    /// Takes in what was left in the inbox; says whether anything was.
+    /// Processes messages from the inbox; returns whether there were any.
     pub(super) fn take_in(&mut self, messages: Vec<Said>) -> bool {
         let something_said = !messages.is_empty();
         for message in messages {
@@ -535,8 +536,8 @@ impl<B: Backend> Writer<B> {
                     written,
                 } => {
                     if let Err(error) = self.append(flow, at, &events, written) {
-                        // The flow's next step, which waits for an answer, is refused.
-                        tracing::debug!(%flow, %error, "events of a flow were not taken");
+                        // The flow's next step that waits for an answer gets the error.
+                        tracing::debug!(%flow, %error, "posted events of a flow were refused");
                         self.ledger.forsake(flow, error);
                     }
                 }
@@ -547,7 +548,7 @@ impl<B: Backend> Writer<B> {
         something_said
     }
 
-    /// Commits a batch that is large.
+    /// Commits the open batch when it has reached its maximum number of events.
     fn commit_if_large(&mut self) -> Result<(), StoreError> {
         let most = self.env.config.batch.events;
         match &self.ledger.batch {
@@ -557,7 +558,7 @@ impl<B: Backend> Writer<B> {
     }
 }
 
-/// Refuses changes of tables that no domain of this host knows: they could never be taken back.
+/// Refuses changes of tables that no registered domain has: they could not be undone.
 fn check_registered(rows: &Rows<'_>, tables: &Tables) -> Result<(), Stop> {
     let mut changes = rows.changes().iter();
     let Some(unknown) = changes.find(|change| tables.get(change.table()).is_none()) else {

@@ -1,7 +1,7 @@
-//! A database in memory, for tests: several backends may share it as processes share a server, and the way to it may break in the middle of
-//! a commit. It checks what a real database cannot afford to check.
+//! A database in memory, for tests: several backends can share it as processes share a server, and the connection to it can break in the
+//! middle of a commit. It also makes checks that are too expensive for a real database.
 
-mod host;
+mod host_store;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use host::Asked;
+use host_store::Asked;
 
 use cairn_effects::event::{Entry, FlowState};
 use cairn_effects::rows::{
@@ -23,20 +23,20 @@ use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Reader, Taken, behind};
 use crate::journal;
 
-/// How long to wait for another process that writes.
+/// How long to wait while another process writes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a batch is sent again before its host gives up.
+/// How often a batch is sent before its host gives up.
 const SENDS: usize = 100;
 
-/// The database, as a server keeps it.
+/// The database, as a server holds it.
 #[derive(Clone, Default)]
 pub struct MemoryDatabase(Arc<Server>);
 
 #[derive(Default)]
 struct Server {
     tables: Mutex<Tables>,
-    /// Told when nobody has a batch open.
+    /// Notified when no host has a batch open.
     free: Condvar,
 }
 
@@ -48,13 +48,13 @@ struct Tables {
     /// Plans as JSON.
     plans: HashMap<Digest, Arc<str>>,
     requests: BTreeMap<i64, Asked>,
-    /// Hosts that live, each with the number of its last batch.
+    /// Live hosts, each with the number of its last batch.
     hosts: HashMap<HostId, u64>,
-    /// Who has a batch open.
+    /// The host that has a batch open.
     writer: Option<HostId>,
     /// Grows with each batch.
     mark: i64,
-    /// Who wrote last.
+    /// The host that wrote last.
     last: Option<HostId>,
 }
 
@@ -71,12 +71,12 @@ struct Flow {
 }
 
 impl MemoryDatabase {
-    /// Puts a row there that no rule makes. Nobody may be at work.
+    /// Inserts a row without a rule. No flow may be running.
     pub fn put(&self, row: impl AnyRow) {
         self.put_any(Arc::new(row));
     }
 
-    /// [`put`](Self::put), a row of any table.
+    /// Inserts a row like [`put`](Self::put), of any table.
     pub fn put_any(&self, row: Arc<dyn AnyRow>) {
         let id = row.id();
         let mut tables = self.0.tables.lock();
@@ -84,13 +84,13 @@ impl MemoryDatabase {
         table.insert(id.key, row);
     }
 
-    /// All rows of a table, by key.
+    /// Returns all rows of a table, by key.
     pub fn rows(&self, table: &'static Table) -> Vec<Arc<dyn AnyRow>> {
         self.0.tables.lock().of(table).cloned().collect()
     }
 
-    /// A backend, as a new process has it. `breaks` is asked twice for each batch that is sent, before and after the database has
-    /// taken it, whether the connection breaks there.
+    /// Creates a backend, as a new process does. `breaks` is called twice for each batch that is sent, before and after the database
+    /// applies it, and returns whether the connection breaks there.
     pub fn backend(&self, breaks: impl FnMut() -> bool + Send + 'static) -> Memory {
         Memory {
             database: self.clone(),
@@ -173,14 +173,14 @@ impl Tables {
         })
     }
 
-    /// Lets the next one write.
+    /// Releases the write lock of a host.
     fn leave(&mut self, host: HostId) {
         if self.writer == Some(host) {
             self.writer = None;
         }
     }
 
-    /// Takes a batch whole, or not at all. The fence comes first: batch `number` follows the one before it.
+    /// Applies a batch whole, or not at all. Checks the fencing number first: batch `number` must follow the host's last one.
     fn take(
         &mut self,
         host: HostId,
@@ -226,7 +226,7 @@ impl Tables {
         Ok(Mark(self.mark))
     }
 
-    /// That a row is what the writer takes it for, to the last column.
+    /// Checks that a row equals its base in every column.
     fn check(&self, row: &Written<'_>) -> Result<(), Fault> {
         let there = self.get(row.id);
         let is_same = match (&there, row.base) {
@@ -255,20 +255,20 @@ impl Tables {
     }
 }
 
-/// What a backend does to hosts and flows in its open batch.
+/// A change to hosts or to the ownership of flows in the open batch.
 #[derive(Clone, Copy)]
 enum Move {
     Register,
     Flow(FlowId, Option<HostId>),
 }
 
-/// A process's way to a [`MemoryDatabase`]. When it is dropped, the process is gone.
+/// A process's connection to a [`MemoryDatabase`]. Dropping it ends the process, as far as the database knows.
 pub struct Memory {
     database: MemoryDatabase,
     id: HostId,
-    /// The number of the last batch that is known to be in the database.
+    /// The number of the last batch that is known to be committed.
     batch: u64,
-    /// How far the database had got when others were last looked for.
+    /// The database's mark when others' writes were last looked for.
     seen: Option<i64>,
     is_open: bool,
     moves: Vec<Move>,
@@ -277,12 +277,12 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The database that this is a way to.
+    /// Returns the database of this connection.
     pub fn database(&self) -> &MemoryDatabase {
         &self.database
     }
 
-    /// Where a flow is, with the moves of the open batch.
+    /// Returns the owner of a flow, with the changes of the open batch.
     fn host_of(&self, tables: &Tables, flow: FlowId) -> Option<HostId> {
         let moved = self.moves.iter().rev().find_map(|step| match step {
             Move::Flow(moved, to) if *moved == flow => Some(*to),
@@ -334,7 +334,7 @@ impl Backend for Memory {
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Mark, Fault> {
         let number = self.batch + 1;
         if !self.is_registered && !self.registers() {
-            // Without a row of this host nothing would say what became of the batch.
+            // Without a row of this host, the outcome of the batch could not be determined after a broken connection.
             self.moves.push(Move::Register);
         }
         for _ in 0..SENDS {
@@ -342,7 +342,7 @@ impl Backend for Memory {
                 continue;
             }
             let mut tables = self.database.0.tables.lock();
-            // The witness: after a broken connection it says whether the batch was taken.
+            // After a broken connection, the host's last batch number tells whether the batch was applied.
             let taken = match tables.hosts.get(&self.id) == Some(&number) {
                 true => Mark(tables.mark),
                 false => tables.take(self.id, number, batch, &self.moves)?,
@@ -361,7 +361,7 @@ impl Backend for Memory {
             self.batch = number;
             return Ok(taken);
         }
-        // Nobody knows whether it was taken, so nothing more may be written.
+        // The outcome is unknown, so this process must not write again.
         Err(Fault::Barred(StoreError::Fenced))
     }
 
@@ -495,7 +495,7 @@ impl Drop for Memory {
     }
 }
 
-/// Reads a [`MemoryDatabase`] beside the writer.
+/// Reads a [`MemoryDatabase`] concurrently with the writer.
 pub struct MemoryReader(MemoryDatabase);
 
 impl Reader for MemoryReader {

@@ -14,6 +14,7 @@ pub mod link;
 mod migrate;
 mod password;
 mod server;
+mod sql;
 #[cfg(test)]
 #[path = "../../tests/inside/postgres/mod.rs"]
 mod tests;
@@ -23,6 +24,7 @@ mod url;
 pub use config::PostgresConfig;
 pub use connect::Target;
 pub use password::PasswordSource;
+pub use sql::SqlLink;
 pub use url::{PostgresUrl, SslMode, UrlError};
 
 use crate::StoreError;

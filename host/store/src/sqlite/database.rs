@@ -1,4 +1,4 @@
-//! SQLite as a backend: one connection that writes, under locks beside the file that stand between processes.
+//! SQLite as a backend: one connection writes, and locks in a folder beside the database coordinate processes.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -6,52 +6,56 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use cairn_effects::event::Entry;
-use cairn_effects::rows::{Fetched, Mark, Wants};
+use cairn_effects::rows::{Cell, Fetched, Mark, Wants};
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::{FlowId, HostId};
 
 use super::fetcher::Fetcher;
 use super::file::Held;
-use super::lease::Host;
+use super::lease::LeaseHolder;
 use super::log::Log;
-use super::rows::{self, NotWritten, Statements};
+use super::rows;
+use super::sql::failed;
+use super::statement::{database, describe, execute, scalar};
 use super::turnstile::{Turn, Turnstile};
-use super::tx::{database, describe, execute, scalar};
-use super::{idempotency, lease, lookup, open, schema};
+use super::{lease, open, schema};
 use crate::StoreError;
-use crate::backend::{Backend, Batch, Fault, FlowEntries, Holder, Taken, behind};
+use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Taken, behind};
+use crate::operators::{idempotency, lookup};
+use crate::sql::{Impact, Outlook, Sql, SqlBackend, SqlError};
+use crate::statements::{NotWritten, Statements};
 
-/// A database that is open.
+/// An open database.
 pub struct Database {
-    /// `None` in memory. Dropped before the connection, which removes the log when it is closed last.
+    /// `None` in memory. Dropped before the connection, which must be closed last because it removes the log.
     log: Option<Log>,
     pub(super) connection: Connection,
     statements: Statements,
-    /// Differs when another process has written.
+    /// SQLite's `data_version`, which changes when another process writes.
     data_version: Option<i64>,
-    /// How often the connection was opened anew.
+    /// How often the connection was reopened.
     reopened: u64,
-    /// What the connection knows of the file may be wrong.
+    /// Whether the connection's state may be stale after an error, so that it must be reopened.
     is_suspect: bool,
-    /// The files that are open; `None` in memory.
+    /// The open files; `None` in memory.
     pub(super) held: Option<Held>,
     /// `None` in memory.
     pub(super) turnstile: Option<Turnstile>,
-    pub(super) host: Host,
-    /// Hosts that were found gone, whose locks are still there.
+    pub(super) holder: LeaseHolder,
+    /// Dead hosts whose locks are not removed yet.
     gone: Vec<HostId>,
-    /// How long to wait for another process that writes.
+    /// How long to wait while another process writes.
     pub(super) patience: Duration,
     commits: u64,
 }
 
 impl Database {
-    /// A database in a file, which this process shares with others.
+    /// Creates the backend of a file, which this process shares with others.
     pub(super) fn on_disk(
         connection: Connection,
         held: Held,
-        host: Host,
+        holder: LeaseHolder,
         turnstile: Turnstile,
         log: Log,
         patience: Duration,
@@ -60,12 +64,16 @@ impl Database {
             log: Some(log),
             held: Some(held),
             turnstile: Some(turnstile),
-            ..Self::in_memory(connection, host, patience)
+            ..Self::in_memory(connection, holder, patience)
         }
     }
 
-    /// A database in memory, where nobody else is.
-    pub(super) fn in_memory(connection: Connection, host: Host, patience: Duration) -> Self {
+    /// Creates the backend of a database in memory, which no other process uses.
+    pub(super) fn in_memory(
+        connection: Connection,
+        holder: LeaseHolder,
+        patience: Duration,
+    ) -> Self {
         Self {
             log: None,
             connection,
@@ -75,20 +83,20 @@ impl Database {
             is_suspect: false,
             held: None,
             turnstile: None,
-            host,
+            holder,
             gone: Vec::new(),
             patience,
             commits: 0,
         }
     }
 
-    /// That the open batch is lost for an error of SQLite's.
+    /// Returns the fault of a batch that is lost because of an SQLite error.
     pub(super) fn lost(&mut self, error: &rusqlite::Error) -> Fault {
         self.is_suspect |= error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         Fault::Lost(describe(error))
     }
 
-    /// Opens the connection anew; the old one ends its transaction with it.
+    /// Reopens the connection; closing the old one ends its transaction.
     fn reopen(&mut self) {
         let Some(held) = &self.held else { return };
         let opened = open::again(held).and_then(|connection| {
@@ -102,7 +110,7 @@ impl Database {
                 self.data_version = None;
                 self.reopened += 1;
             }
-            Err(error) => tracing::error!(%error, "the database could not be opened anew"),
+            Err(error) => tracing::error!(%error, "the database could not be reopened"),
         }
     }
 
@@ -111,12 +119,12 @@ impl Database {
         Ok(std::mem::replace(&mut self.data_version, version) != version)
     }
 
-    /// Writes what a batch came to: rows, keys, journals, flows. Returns how far the database gets by it.
-    fn write(&mut self, batch: &Batch<'_>) -> Result<Mark, NotWritten> {
-        self.statements.write(&self.connection, &batch.rows)?;
+    /// Writes the rows, keys, journals and flows of a batch. Returns the database's mark after it.
+    fn write(&mut self, batch: &Batch<'_>) -> Result<Mark, NotWritten<rusqlite::Error>> {
+        rows::write(&self.connection, &mut self.statements, &batch.rows)?;
         reach(CrashPoint::RowsWritten);
         for key in batch.keys {
-            idempotency::give(&self.connection, key)?;
+            give_key(&self.connection, key)?;
         }
         for flow in &batch.flows {
             self.write_flow(flow)?;
@@ -132,8 +140,8 @@ impl Database {
         let Some(row) = &added.row else {
             return Ok(());
         };
-        // Who rests is in nobody's hand.
-        let host = (!row.rests).then_some(self.host.id.0.as_bytes());
+        // A flow at rest has no owner.
+        let host = (!row.rests).then_some(self.holder.id.0.as_bytes());
         if row.is_new {
             self.connection
                 .prepare_cached(
@@ -186,7 +194,7 @@ impl Backend for Database {
             .map_err(Fault::NotBegun)?;
         reach(CrashPoint::BatchOpened);
         let others = self.look_for_others().map_err(|error| self.lost(&error))?;
-        match self.host.holds(&self.connection, clock.now()) {
+        match self.holder.holds(&self.connection, clock.now()) {
             Ok(true) => Ok(others),
             Ok(false) => Err(Fault::Barred(StoreError::Fenced)),
             Err(error) => Err(self.lost(&error)),
@@ -199,7 +207,7 @@ impl Backend for Database {
 
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Mark, Fault> {
         if self.connection.is_autocommit() {
-            // After an error while something was read.
+            // SQLite may end the transaction after an error in a read.
             return Err(Fault::Lost("SQLite ended the transaction".to_owned()));
         }
         let written = self.write(batch).and_then(|mark| {
@@ -208,16 +216,16 @@ impl Backend for Database {
             Ok(mark)
         });
         let mark = written.map_err(|error| match error {
-            NotWritten::Sqlite(error) => self.lost(&error),
+            NotWritten::Failed(error) => self.lost(&error),
             NotWritten::Behind(row) => Fault::Lost(behind(&row)),
         })?;
         reach(CrashPoint::BatchCommitted);
-        // Before anybody is told: what is in a file without its name is not durable.
+        // Checked before any callback runs: a commit to a file that lost its name is not durable.
         if let Some(Err(gone)) = self.held.as_ref().map(Held::check) {
             return Err(Fault::Barred(gone));
         }
         self.commits += 1;
-        self.host.settle(true);
+        self.holder.settle(true);
         if let Some(log) = &mut self.log {
             log.committed(self.commits);
         }
@@ -231,7 +239,7 @@ impl Backend for Database {
             tracing::error!(%error, "a transaction that failed could not be rolled back");
             self.is_suspect = true;
         }
-        self.host.settle(false);
+        self.holder.settle(false);
         if std::mem::take(&mut self.is_suspect) {
             self.reopen();
         }
@@ -254,12 +262,12 @@ impl Backend for Database {
     }
 
     fn fetch(&mut self, wants: Wants) -> Result<Fetched, Fault> {
-        // SQLite may have ended the transaction.
+        // After an error SQLite may have ended the transaction.
         rows::fetch(&self.connection, wants).map_err(|error| self.lost(&error))
     }
 
     fn journal(&self, flow: FlowId) -> Result<Vec<Entry>, String> {
-        lookup::journal(&self.connection, flow).map_err(|error| describe(&error))
+        lookup::journal(&self.connection, flow).map_err(|error| error.to_string())
     }
 
     fn domains(&self) -> Vec<String> {
@@ -276,12 +284,12 @@ impl Backend for Database {
     }
 
     fn announce(&mut self) -> Result<(), StoreError> {
-        if self.host.is_registered() {
+        if self.holder.is_registered() {
             return Ok(());
         }
-        self.host.lock().map_err(|error| {
+        self.holder.lock().map_err(|error| {
             StoreError::Database(format!(
-                "a lock beside the database cannot be made: {error}; check that you may write to the folder"
+                "a lock beside the database cannot be created: {error}; check that you may write to the folder"
             ))
         })?;
         reach(CrashPoint::HostLocked);
@@ -289,25 +297,25 @@ impl Backend for Database {
     }
 
     fn register(&mut self, now: Timestamp) -> Result<(), Fault> {
-        if self.host.is_registered() {
+        if self.holder.is_registered() {
             return Ok(());
         }
-        let registered = self.host.register(&self.connection, now);
+        let registered = self.holder.register(&self.connection, now);
         registered.map_err(|error| self.lost(&error))?;
         reach(CrashPoint::HostRegistered);
         Ok(())
     }
 
     fn renewal(&self) -> Option<Instant> {
-        self.host.renewal()
+        self.holder.renewal()
     }
 
     fn postpone_renewal(&mut self) {
-        self.host.postpone();
+        self.holder.postpone();
     }
 
     fn take(&mut self, flow: FlowId, now: Timestamp) -> Result<Taken, Fault> {
-        let taken = self.host.take(&self.connection, flow, now);
+        let taken = self.holder.take(&self.connection, flow, now);
         taken.map_err(|error| self.lost(&error))
     }
 
@@ -318,7 +326,7 @@ impl Backend for Database {
             .connection
             .prepare_cached(statement)
             .and_then(|mut statement| {
-                let (id, own) = (flow.0.as_bytes(), self.host.id.0.as_bytes());
+                let (id, own) = (flow.0.as_bytes(), self.holder.id.0.as_bytes());
                 statement
                     .query_row(params![id, own, entries], |_| Ok(()))
                     .optional()
@@ -332,34 +340,90 @@ impl Backend for Database {
             .connection
             .prepare_cached(statement)
             .and_then(|mut statement| {
-                statement.execute([flow.0.as_bytes(), self.host.id.0.as_bytes()])
+                statement.execute([flow.0.as_bytes(), self.holder.id.0.as_bytes()])
             });
         done.map(drop).map_err(|error| self.lost(&error))
     }
 
     fn take_over(&mut self, now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
-        let taken = self.host.take_over(&self.connection, now).and_then(|gone| {
-            let flows = lease::in_hand(&self.connection, self.host.id, stuck_too)?;
-            Ok((gone, flows))
-        });
+        let taken = self
+            .holder
+            .take_over(&self.connection, now)
+            .and_then(|gone| {
+                let flows = lease::in_hand(&self.connection, self.holder.id, stuck_too)?;
+                Ok((gone, flows))
+            });
         let (gone, flows) = taken.map_err(|error| self.lost(&error))?;
         self.gone = gone;
         Ok(flows)
     }
 
     fn sweep(&mut self) {
-        self.host.sweep(&std::mem::take(&mut self.gone));
+        self.holder.sweep(&std::mem::take(&mut self.gone));
     }
 
     fn close(&mut self) {
-        // What has the names of its files by now may belong to another process.
+        // Another process may own the files that have these names now.
         if self.held.as_ref().is_some_and(|held| held.check().is_err()) {
             open::leave_files(&self.connection);
         }
     }
 }
 
-/// Waits for the turn to write; `None` in memory, where nobody else is.
+impl SqlBackend for Database {
+    fn sql(&self) -> &dyn Sql {
+        &self.connection
+    }
+
+    fn failed(&mut self, error: &SqlError) -> Fault {
+        self.is_suspect |= error.impact == Impact::Suspect;
+        Fault::Lost(error.message.clone())
+    }
+
+    fn host(&self) -> Cell {
+        Cell::Blob(self.holder.id.0.as_bytes().as_slice().into())
+    }
+
+    fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError> {
+        // A database in memory has no other processes.
+        let Some(held) = &self.held else {
+            return Ok(None);
+        };
+        let connection = open::read_only(&held.file)?;
+        Ok(Some(Box::new(Beside(connection))))
+    }
+}
+
+/// A connection that only reads, for a process that waits for others.
+struct Beside(Connection);
+
+impl Outlook for Beside {
+    fn sql(&self) -> &dyn Sql {
+        &self.0
+    }
+
+    fn version(&self) -> Result<i64, SqlError> {
+        let version = scalar(&self.0, "PRAGMA data_version", []).map_err(failed)?;
+        Ok(version.unwrap_or(0))
+    }
+}
+
+/// Gives a key to a flow. The key must be free or have lapsed.
+fn give_key(connection: &Connection, given: &GivenKey) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO idempotency_keys (project_id, key, flow, asked) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![
+            given.project_id,
+            given.key,
+            given.flow.0.as_bytes(),
+            given.asked.to_string()
+        ])?;
+    Ok(())
+}
+
+/// Waits for the turn to write; returns `None` in memory, where no other process writes.
 pub(super) fn take_turn(
     turnstile: Option<&Turnstile>,
     patience: Duration,
@@ -374,7 +438,7 @@ pub(super) fn take_turn(
     }
 }
 
-/// Waits for the turn, and takes the write lock.
+/// Waits for the turn, then takes SQLite's write lock.
 fn begin_transaction(
     connection: &Connection,
     turnstile: Option<&Turnstile>,
@@ -393,7 +457,7 @@ fn begin_transaction(
     Ok(())
 }
 
-/// Notes that this process writes: for the messages of those that wait for it.
+/// Records that this process writes, for the error messages of processes that wait for it.
 pub(super) fn mark(turnstile: Option<&Turnstile>) {
     if let Some(turnstile) = turnstile
         && let Err(error) = turnstile.mark()
@@ -402,9 +466,9 @@ pub(super) fn mark(turnstile: Option<&Turnstile>) {
     }
 }
 
-/// That another process did not let go of the database in time.
+/// Returns the error for a database that another process has locked for longer than `patience`.
 pub(super) fn busy(turnstile: Option<&Turnstile>, patience: Duration) -> StoreError {
-    // Another program than Cairn may hold the lock: then whoever wrote last is most likely gone.
+    // A program other than Cairn may hold the lock; the last writer has most likely ended then.
     let lives = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
     let who = turnstile.and_then(Turnstile::last_writer).filter(lives);
     let who = who.map_or_else(

@@ -1,10 +1,10 @@
-//! What a database knows of itself: texts by name.
+//! Reads and writes facts about a database: texts by name.
 
 use rusqlite::Connection;
 
-use super::tx::scalar;
+use super::statement::scalar;
 
-/// The path that the database is used under.
+/// The path under which the database is used.
 pub(super) const PATH: &str = "path";
 
 pub(super) fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {

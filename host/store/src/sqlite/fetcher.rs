@@ -1,11 +1,11 @@
-//! Reading rows beside the writer.
+//! Reads rows concurrently with the writer.
 
 use rusqlite::Connection;
 
 use cairn_effects::rows::{Fetched, Wants};
 
 use super::file::Held;
-use super::tx::describe;
+use super::statement::describe;
 use super::{open, rows};
 use crate::StoreError;
 use crate::backend::Reader;
@@ -13,9 +13,9 @@ use crate::backend::Reader;
 /// A connection that only reads.
 pub struct Fetcher {
     connection: Option<Connection>,
-    /// What generation the writer was in when this connection was opened.
+    /// The writer's generation when this connection was opened.
     generation: u64,
-    /// The files that the writer has open; `None` in memory, where nobody else can read.
+    /// The files that the writer has open; `None` in memory, where no other connection can read.
     held: Option<Held>,
 }
 
@@ -33,10 +33,10 @@ impl Reader for Fetcher {
     fn fetch(&mut self, generation: u64, wants: Wants) -> Result<Fetched, StoreError> {
         let Some(held) = &self.held else {
             return Err(StoreError::Database(
-                "a database in memory has one connection".to_owned(),
+                "a database in memory has only the writer's connection".to_owned(),
             ));
         };
-        // When the writer had to open its connection anew, what another one knows of the file may be wrong, too.
+        // When the writer had to reopen its connection, this one's state may be stale too.
         if std::mem::replace(&mut self.generation, generation) != generation {
             self.connection = None;
         }
@@ -44,7 +44,7 @@ impl Reader for Fetcher {
             Some(connection) => connection,
             None => {
                 let opened = self.connection.insert(open::again(held)?);
-                // The writer's connection is the one that is closed last.
+                // The writer's connection is closed last, and removes the log.
                 open::leave_files(opened);
                 opened
             }

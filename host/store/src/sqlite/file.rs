@@ -1,4 +1,4 @@
-//! Which file a database is, however it is named, and whether it still is that file.
+//! Resolves the names of a database to one file, and checks that its paths still name the open files.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata, OpenOptions};
@@ -11,25 +11,25 @@ use cairn_model::error::TaskError;
 
 use crate::StoreError;
 
-/// Links that are followed for a database that is not there yet, as many as the system follows.
+/// How many symbolic links are followed for a database that does not exist yet, as many as the system follows.
 const LINKS: usize = 40;
 
 /// The longest name of a file, in bytes, on the file systems in use.
 const LONGEST_NAME: usize = 255;
 
-/// The longest suffix of a file that is made beside a database.
+/// The longest suffix of a file that is created beside a database.
 const LONGEST_SUFFIX: &str = ".restoring.partial";
 
-/// The file of a database: one path for all names that lead to it. Locks, components and the master key are derived from
-/// that path, so all names have them in common.
+/// The file of a database: one path for all names that lead to it. The paths of its locks, components and master key are
+/// derived from that path, so all names share them.
 ///
-/// The name is a path and nothing else: SQLite's URIs and `:memory:` name files.
+/// The name is always a path: SQLite's URIs and `:memory:` name files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseFile {
     path: PathBuf,
 }
 
-/// What the system knows a file by.
+/// The system's identity of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     device: u64,
@@ -52,34 +52,34 @@ impl From<&Metadata> for FileId {
 }
 
 impl DatabaseFile {
-    /// Resolves a name, following symbolic links, also where the file is not there yet. Never fails: what is wrong with the
-    /// name is said when it is used.
+    /// Resolves a name, following symbolic links, even if the file does not exist yet. Never fails: an unusable name is reported
+    /// when it is used.
     pub fn named(name: &Path) -> Self {
         Self {
             path: fs::canonicalize(name).unwrap_or_else(|_| future(name)),
         }
     }
 
-    /// The path without links; absolute.
+    /// Returns the absolute path, without links.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// `<path><suffix>`, as in `cairn.db.key`.
+    /// Returns `<path><suffix>`, as in `cairn.db.key`.
     pub fn beside(&self, suffix: &str) -> PathBuf {
         beside(&self.path, suffix)
     }
 
-    /// Whether there is a database. An empty file counts as none: SQLite makes a database of it.
+    /// Returns whether the database exists. An empty file does not count: SQLite creates a database in it.
     ///
     /// # Errors
-    /// `InvalidInput` when the name cannot be that of a database: a folder, a device, a pipe; [`StoreError::Database`] when the
-    /// file cannot be looked at.
+    /// `InvalidInput` when the name cannot be that of a database, such as a folder, a device or a pipe; [`StoreError::Database`]
+    /// when the file's metadata cannot be read.
     pub fn exists(&self) -> Result<bool, StoreError> {
         Ok(self.look()?.is_some_and(|found| found.len() > 0))
     }
 
-    /// The file, when it is there; refuses what can never be a database.
+    /// Returns the file's metadata if it exists; refuses a path that can never be a database.
     pub(super) fn look(&self) -> Result<Option<Metadata>, StoreError> {
         let name = self.path.as_os_str().as_bytes();
         if name.is_empty() {
@@ -118,13 +118,13 @@ impl DatabaseFile {
         }
     }
 
-    /// The file, which is made, empty, when it is not there.
+    /// Returns the file's identity; creates an empty file if there is none.
     pub(super) fn make(&self) -> Result<FileId, StoreError> {
         self.check_restored()?;
         if let Some(found) = self.look()? {
             return Ok(FileId::from(&found));
         }
-        // Only a file that is new may be closed here: to close one that SQLite has open ends SQLite's locks on it.
+        // Only a new file may be closed here: closing a file that SQLite has open in this process would release SQLite's locks.
         let made = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -137,12 +137,12 @@ impl DatabaseFile {
         FileId::of(&self.path).map_err(|error| self.failed(&error))
     }
 
-    /// The database that is put in this one's place, once it is whole.
+    /// Returns the path of the complete copy that a restore puts in this database's place.
     pub(super) fn restoring(&self) -> PathBuf {
         self.beside(".restoring")
     }
 
-    /// Refuses a database of which only parts are restored.
+    /// Refuses a database whose restore was not finished.
     pub(super) fn check_restored(&self) -> Result<(), StoreError> {
         if self.restoring().symlink_metadata().is_err() {
             return Ok(());
@@ -153,7 +153,7 @@ impl DatabaseFile {
         )))
     }
 
-    /// Names are on disk when their folder is.
+    /// Syncs the folder, which makes created and renamed files durable.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
         cairn_model::file::sync(self.path.parent().unwrap_or(Path::new("/")))
     }
@@ -173,24 +173,24 @@ impl DatabaseFile {
     }
 }
 
-/// What was asked cannot be done as it was asked: the name is wrong, or a file stands in the way.
+/// Returns an `InvalidInput` error: the name is wrong, or another file prevents the operation.
 pub(super) fn invalid(message: impl Into<String>) -> StoreError {
     TaskError::new("InvalidInput", message).into()
 }
 
-/// `<path><suffix>`.
+/// Returns `<path><suffix>`.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Whether a file has something in it; not whether it is there.
+/// Returns whether the file exists and is not empty.
 pub(super) fn has_content(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.len() > 0)
 }
 
-/// Where a file will be that is not there: the folder is, or a link that points to where it is made.
+/// Resolves the path of a file that does not exist yet, through links that point to it and through its folder.
 fn future(name: &Path) -> PathBuf {
     let mut path = std::path::absolute(name).unwrap_or_else(|_| name.to_owned());
     for _ in 0..LINKS {
@@ -210,8 +210,8 @@ fn future(name: &Path) -> PathBuf {
     }
 }
 
-/// The files of a database that is open: itself, its log, and the log's index. When one of these paths names another file, or
-/// none, what this process commits is seen by no other and gone with this one.
+/// The files of an open database: the file itself, its write-ahead log, and the log's index. When one of these paths names
+/// another file or none, no other process sees this process's commits, and they are lost when it ends.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) file: DatabaseFile,
@@ -219,7 +219,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Takes note of the files, which must be there: the database is `id`, is open, and in WAL mode.
+    /// Records the identities of the files, which must exist: the database has identity `id`, is open, and in WAL mode.
     pub(super) fn of(file: &DatabaseFile, id: FileId) -> Result<Self, StoreError> {
         let part = |suffix: &str| {
             let path = file.beside(suffix);
@@ -235,7 +235,7 @@ impl Held {
         Ok(held)
     }
 
-    /// Whether each path names the file that is open.
+    /// Checks that each path names the open file.
     ///
     /// # Errors
     /// [`StoreError::Gone`].

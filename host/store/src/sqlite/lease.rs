@@ -1,5 +1,5 @@
-//! Which process has which flows in hand: a lock that ends with its process, for the dead, and a lease that runs out, for
-//! the stopped.
+//! Ownership of flows by processes. A dead process is detected by its file lock, which the system releases, and a stopped one by
+//! its lease, which expires.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -12,16 +12,16 @@ use cairn_model::clock::Timestamp;
 use cairn_model::file;
 use cairn_model::id::{FlowId, HostId};
 
-use super::tx::scalar;
+use super::statement::scalar;
 use crate::backend::Taken;
 
-/// A lock that nobody holds is removed when it is this old.
+/// The age at which a lock file that no process holds is removed.
 const ABANDONED: Duration = Duration::from_secs(600);
 
-/// A process that has flows in hand.
-pub(super) struct Host {
+/// This process as a holder of leases: its lock file, and its row in `hosts`.
+pub(super) struct LeaseHolder {
     pub(super) id: HostId,
-    /// The folder of locks; `None` in memory, where nobody else is.
+    /// The folder of locks; `None` in memory, where there are no other processes.
     folder: Option<PathBuf>,
     /// Held for as long as this process lives.
     lock: Option<File>,
@@ -34,7 +34,7 @@ pub(super) struct Host {
 /// A host's row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Row {
-    /// Not there: this process wrote no flow yet.
+    /// Not written: this process has written no flow yet.
     None,
     /// In the open batch.
     InBatch,
@@ -42,7 +42,7 @@ enum Row {
     OnDisk,
 }
 
-impl Host {
+impl LeaseHolder {
     pub(super) fn new(folder: Option<PathBuf>, length: Duration) -> Self {
         Self {
             id: HostId::new(),
@@ -54,17 +54,17 @@ impl Host {
         }
     }
 
-    /// When the lease is to be renewed; `None` without one.
+    /// Returns when the lease must be renewed; `None` without a lease.
     pub(super) fn renewal(&self) -> Option<Instant> {
         (self.row == Row::OnDisk).then(|| self.renewed + self.length / 3)
     }
 
-    /// Whether the lease is to be renewed now.
+    /// Returns whether the lease must be renewed now.
     pub(super) fn is_due(&self) -> bool {
         self.renewal().is_some_and(|at| at <= Instant::now())
     }
 
-    /// Tries again later to renew a lease that could not be.
+    /// Postpones the renewal of the lease after a failed attempt.
     pub(super) fn postpone(&mut self) {
         self.renewed = Instant::now();
     }
@@ -73,7 +73,7 @@ impl Host {
         self.row != Row::None
     }
 
-    /// Takes the lock, whose name no row tells yet.
+    /// Takes this process's lock, before its row is written.
     pub(super) fn lock(&mut self) -> io::Result<()> {
         let Some(folder) = &self.folder else {
             return Ok(());
@@ -107,7 +107,7 @@ impl Host {
         Ok(())
     }
 
-    /// Whether this process may still write: nobody took its lease. Renews it when that is due.
+    /// Returns whether this process may still write: it still has its lease. Renews the lease when it is due.
     pub(super) fn holds(
         &mut self,
         connection: &Connection,
@@ -131,14 +131,14 @@ impl Host {
         Ok(row.is_some())
     }
 
-    /// The open batch is on disk, or lost.
+    /// Records whether the open batch, with this process's row, became durable.
     pub(super) fn settle(&mut self, on_disk: bool) {
         if self.row == Row::InBatch {
             self.row = if on_disk { Row::OnDisk } else { Row::None };
         }
     }
 
-    /// Whether another host may be taken for gone: its lock is free, or its lease has run out.
+    /// Returns whether another host counts as dead: its lock is free, or its lease has expired.
     fn is_gone(&self, other: HostId, expires_at: Timestamp, now: Timestamp) -> bool {
         expires_at < now
             || self
@@ -147,7 +147,7 @@ impl Host {
                 .is_some_and(|folder| is_dead(folder, other))
     }
 
-    /// Ends the leases of hosts that are gone, and takes their flows, with those of hosts that nobody knows, in the open batch.
+    /// Ends the leases of dead hosts and takes over their flows and those of unknown hosts, in the open batch. Returns the dead hosts.
     pub(super) fn take_over(
         &self,
         connection: &Connection,
@@ -169,7 +169,7 @@ impl Host {
         Ok(gone)
     }
 
-    /// Other processes that work on flows.
+    /// Returns the process ids of other live hosts.
     pub(super) fn at_work(
         &self,
         connection: &Connection,
@@ -180,7 +180,7 @@ impl Host {
         Ok(alive.map(|(_, pid, _)| pid).collect())
     }
 
-    /// Takes one flow, in the open batch, unless somebody else has it in hand: then who.
+    /// Takes ownership of one flow, in the open batch, unless another live process owns it.
     pub(super) fn take(
         &self,
         connection: &Connection,
@@ -203,7 +203,7 @@ impl Host {
                     if !self.is_gone(host, expires_at, now) {
                         return Ok(Taken::By(pid));
                     }
-                    // One that is stopped must find out before it writes again.
+                    // A stopped process finds its row missing before it writes again (fencing).
                     end(connection, host)?;
                 }
             }
@@ -214,11 +214,11 @@ impl Host {
         Ok(Taken::Ours)
     }
 
-    /// Removes the locks of hosts that are gone, and of processes that died before anybody knew them.
+    /// Removes the locks of dead hosts, and of processes that died before their rows were written.
     pub(super) fn sweep(&self, gone: &[HostId]) {
         let Some(folder) = &self.folder else { return };
         for host in gone {
-            // One that is stopped removes its own when it ends.
+            // A stopped process also removes its own lock when it ends.
             let _ = fs::remove_file(lock_path(folder, *host));
         }
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -227,7 +227,7 @@ impl Host {
             let Some(host) = host.ok().filter(|host| *host != self.id) else {
                 continue;
             };
-            // A young one may be about to be locked.
+            // A recent file may be about to be locked.
             let age = file.metadata().and_then(|file| file.modified());
             let is_old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED));
             if is_old && is_dead(folder, host) {
@@ -237,10 +237,10 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for LeaseHolder {
     fn drop(&mut self) {
         if let (Some(folder), Some(_)) = (&self.folder, &self.lock) {
-            // The next host removes the row. Without the file, as with its lock free, this one counts as gone.
+            // The next host removes the row. Without its file, as with its lock free, this host counts as dead.
             let _ = fs::remove_file(lock_path(folder, self.id));
         }
     }
@@ -250,16 +250,16 @@ fn lock_path(folder: &Path, host: HostId) -> PathBuf {
     folder.join(host.to_string())
 }
 
-/// Whether the process is gone whose lock this was: the system frees it when a process ends, however it ends.
+/// Returns whether the host's process has ended: the system releases its lock however it ends.
 fn is_dead(folder: &Path, host: HostId) -> bool {
     match file::open(&lock_path(folder, host)) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
-        // Several may look at once.
+        // A shared lock, because several processes may check at once.
         Ok(file) => !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
     }
 }
 
-/// Whether a process lives whose lock is in this folder.
+/// Returns whether any process whose lock is in this folder is alive.
 pub(super) fn is_anybody_alive(folder: &Path) -> bool {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let hosts = files.filter_map(|file| file.file_name().to_string_lossy().parse::<HostId>().ok());
@@ -292,7 +292,7 @@ fn row(connection: &Connection, host: HostId) -> rusqlite::Result<Option<(u32, T
         .optional()
 }
 
-/// Flows in this host's hand, oldest first.
+/// Returns the flows that this host owns, oldest first.
 pub(super) fn in_hand(
     connection: &Connection,
     host: HostId,

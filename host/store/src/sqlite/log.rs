@@ -1,5 +1,5 @@
-//! Copying the write-ahead log into the database, off the path of commits: a thread copies what is committed, and between two
-//! batches the log is begun anew when it has become long.
+//! Checkpoints the write-ahead log outside of the commit path: a thread copies committed pages into the database, and a long log
+//! is restarted between two batches.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ use cairn_model::crash::{CrashPoint, reach};
 use super::file::Held;
 use super::open;
 
-/// When the write-ahead log is copied, in bytes.
+/// The lengths at which the write-ahead log is copied and restarted, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct WalConfig {
-    /// A log that is longer is copied into the database.
+    /// A longer log is copied into the database.
     pub copy_above: u64,
-    /// A log that is longer, though it is copied, is begun anew between two batches.
+    /// A longer log is restarted between two batches once it is copied.
     pub restart_above: u64,
 }
 
@@ -34,10 +34,10 @@ impl Default for WalConfig {
     }
 }
 
-/// Commits from one look at the log's length to the next.
+/// Commits between two checks of the log's length.
 const COMMITS: u64 = 16;
 
-/// Between two copies.
+/// The pause between two copies.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The log of a database on disk.
@@ -45,7 +45,7 @@ pub(super) struct Log {
     database: Held,
     log: PathBuf,
     config: WalConfig,
-    /// The log is long although it is copied.
+    /// Whether the log is long enough to be restarted; set by the thread that copies.
     is_long: Arc<AtomicBool>,
     copier: Option<Copier>,
 }
@@ -67,7 +67,7 @@ impl Log {
         }
     }
 
-    /// A batch was committed, the `commits`th.
+    /// Wakes the thread that copies, if the log is long. To be called after each commit, with the number of commits so far.
     pub(super) fn committed(&mut self, commits: u64) {
         if !commits.is_multiple_of(COMMITS) {
             return;
@@ -79,27 +79,27 @@ impl Log {
         if self.copier.is_none() {
             match self.start() {
                 Ok(copier) => self.copier = Some(copier),
-                // SQLite copies when the database is closed.
+                // SQLite copies the log when the database is closed.
                 Err(error) => {
                     tracing::warn!(%error, "the thread that copies the log did not start")
                 }
             }
         }
         if let Some(wake) = self.copier.as_ref().and_then(|copier| copier.wake.as_ref()) {
-            // It is awake when the channel is full.
+            // When the channel is full the thread is already woken.
             let _ = wake.try_send(());
         }
     }
 
-    /// Begins the log anew when it has become long. Nothing may be open.
+    /// Restarts a log that has become long. No transaction may be open.
     pub(super) fn shorten(&self, connection: &Connection, patience: Duration) {
         if !self.is_long.swap(false, Ordering::Relaxed) {
             return;
         }
-        // A reader in the middle of the log is not waited for.
+        // Does not wait for a reader that uses the log.
         let quick = connection.busy_timeout(Duration::ZERO);
         if let Err(error) = quick.and_then(|()| checkpoint(connection, "RESTART")) {
-            tracing::debug!(%error, "the log was not begun anew");
+            tracing::debug!(%error, "the log was not restarted");
         }
         if let Err(error) = connection.busy_timeout(patience) {
             tracing::warn!(%error, "SQLite does not wait for other processes");
@@ -136,7 +136,7 @@ fn copy_when_woken(database: &Held, awake: &Receiver<()>, most: u64, is_long: &A
         Ok(connection) => connection,
         Err(error) => return tracing::warn!(%error, "the log is not copied"),
     };
-    // The writer does that, unless the log is another's by then.
+    // The writer checkpoints and removes the log when it closes, unless the log belongs to another database by then.
     open::leave_files(&connection);
     while awake.recv().is_ok() {
         match checkpoint(&connection, "PASSIVE") {
@@ -148,7 +148,7 @@ fn copy_when_woken(database: &Held, awake: &Receiver<()>, most: u64, is_long: &A
     }
 }
 
-/// Copies the log; says how long it is, in bytes.
+/// Runs a checkpoint; returns the length of the log in bytes.
 fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u64> {
     let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     let frames: i64 =

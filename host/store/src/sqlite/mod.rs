@@ -1,27 +1,27 @@
-//! The store on SQLite: the only place that names rusqlite.
+//! The store on SQLite; the only module that uses rusqlite.
 
-pub mod admin;
-mod control;
+mod backup;
 mod database;
 mod facts;
 mod fetcher;
 mod file;
-mod idempotency;
 mod lease;
 mod log;
-mod lookup;
+mod migrate;
 mod open;
 mod origin;
+mod reader;
 mod restore;
 mod rows;
 mod schema;
+mod sql;
+mod statement;
 #[cfg(test)]
 #[path = "../../tests/inside/sqlite/mod.rs"]
 mod tests;
 mod turnstile;
-mod tx;
 mod unlocked;
-pub mod view;
+mod vacuum;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,27 +37,30 @@ use crate::StoreError;
 use crate::batched::Batched;
 use crate::config::{BatchConfig, StoreConfig};
 
-use lease::Host;
+use lease::LeaseHolder;
 use log::Log;
 use turnstile::Turnstile;
 
 pub use database::Database;
 pub use file::DatabaseFile;
 pub use log::WalConfig;
+pub use migrate::Migrated;
+pub use reader::{DatabaseCheck, Reader};
 pub use restore::Restore;
+pub use vacuum::Vacuumed;
 
-/// How the store behaves.
+/// Settings of a store on SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteConfig {
-    /// What flows may change.
+    /// The domains, whose tables flows may change.
     pub domains: Domains,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
-    /// When a batch is committed though nobody waits at a barrier.
+    /// When a batch is committed although no flow waits at a barrier.
     pub batch: BatchConfig,
-    /// How long this process may be stopped before another one takes its flows over.
+    /// The length of this process's lease: if the process stops for longer, another one may take its flows over.
     pub lease: Duration,
-    /// How long to wait for another process that writes.
+    /// How long to wait while another process writes.
     pub patience: Duration,
     /// When the write-ahead log is copied into the database.
     pub log: WalConfig,
@@ -90,13 +93,13 @@ impl From<SqliteConfig> for StoreConfig {
 pub type Sqlite = Batched<Database>;
 
 impl Sqlite {
-    /// Opens the database at `path`, and makes or migrates it. Locks are kept in a folder beside it, `<path>.locks`. Symbolic
-    /// links are followed first, so that whatever leads to the database finds the same locks.
+    /// Opens the database at `path`, and creates or migrates it. Locks are kept in a folder beside it, `<path>.locks`. Symbolic
+    /// links are followed first, so that every name of the database leads to the same locks.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot be written, is no database, or was made by a newer version; [`StoreError::Clock`];
-    /// `InvalidInput` when `path` cannot name a database, or is a second name of one, or when something stands beside it that
-    /// must not: see [`DatabaseFile::exists`], [`Restore`].
+    /// [`StoreError::Database`] when it cannot be written, is not a database, or was created by a newer version; [`StoreError::Clock`];
+    /// `InvalidInput` when `path` cannot name a database, or is a second name of one, or when a file beside it prevents its use:
+    /// see [`DatabaseFile::exists`], [`Restore`].
     pub fn open(
         path: &Path,
         config: SqliteConfig,
@@ -111,28 +114,28 @@ impl Sqlite {
             ))
         };
         clock.now().check()?;
-        // The database first: its errors say more.
+        // The database is opened first, because its errors say more than those of the locks.
         let (connection, held) = open::at(&file, &config.domains)?;
         std::fs::create_dir_all(&locks).map_err(failed)?;
         let turnstile = Turnstile::open(&locks).map_err(failed)?;
         patient(&connection, config.patience)?;
-        let host = Host::new(Some(locks), config.lease);
+        let holder = LeaseHolder::new(Some(locks), config.lease);
         let log = Log::of(&held, config.log);
         let patience = config.patience;
-        let database = Database::on_disk(connection, held, host, turnstile, log, patience);
+        let database = Database::on_disk(connection, held, holder, turnstile, log, patience);
         Self::over(database, config.into(), clock)
     }
 
-    /// A database that is gone with its last handle.
+    /// Creates a database in memory, which lives as long as the store.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when there is no memory for it; [`StoreError::Clock`].
+    /// [`StoreError::Database`] when it cannot be created; [`StoreError::Clock`].
     pub fn in_memory(config: SqliteConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         clock.now().check()?;
-        let host = Host::new(None, config.lease);
+        let holder = LeaseHolder::new(None, config.lease);
         let connection = open::in_memory(&config.domains)?;
         patient(&connection, config.patience)?;
-        let database = Database::in_memory(connection, host, config.patience);
+        let database = Database::in_memory(connection, holder, config.patience);
         Self::over(database, config.into(), clock)
     }
 }

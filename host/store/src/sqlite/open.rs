@@ -9,11 +9,11 @@ use rusqlite_migration::{M, Migrations, SchemaVersion};
 use super::file::{DatabaseFile, FileId, Held, has_content};
 use super::origin::{self, Origin};
 use super::schema;
-use super::tx::database;
+use super::statement::database;
 use super::unlocked::unlocked;
 use crate::StoreError;
 
-/// Each step of the schema, in order; a step that has landed never changes.
+/// The steps of the schema, in order; a released step never changes.
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/stage-1/01-initial.sql")),
     M::up(include_str!("../../migrations/stage-1/02-hosts.sql")),
@@ -26,26 +26,26 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/05-domains.sql")),
 ];
 
-/// Older versions can lose a WAL reset that races with a checkpoint.
+/// The oldest supported SQLite: older versions can lose a WAL reset that races with a checkpoint.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// How long to wait for another process that writes.
+/// How long to wait while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two tries of what SQLite does not wait for.
+/// The pause between two attempts at an operation for which SQLite itself does not wait.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// SQLite's own locks, on a connection that one thread uses at a time. No flag makes a URI of a name.
+/// Flags for SQLite's usual locks and no mutex, because one thread at a time uses a connection. No flag makes SQLite read a name as a URI.
 const PLAIN: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
 
-/// Opens for writing; makes and migrates.
+/// Opens a database for writing; creates and migrates it.
 pub(super) fn at(file: &DatabaseFile, domains: &Domains) -> Result<(Connection, Held), StoreError> {
     let path = file.path();
     let failed = |error: rusqlite::Error| database(path, &error);
     let id = file.make()?;
     let origin = Origin::check(file, id)?;
     let mut connection = writable(path)?;
-    // Before anything is written: the journal mode is a change of the file.
+    // Checked before anything is written, and setting the journal mode writes to the file.
     check_version(&connection, path)?;
     origin.unmark(&connection).map_err(failed)?;
     let mode = write_ahead(&connection).map_err(failed)?;
@@ -55,7 +55,7 @@ pub(super) fn at(file: &DatabaseFile, domains: &Domains) -> Result<(Connection, 
             path.display()
         )));
     }
-    // The first look at the log locks the file for as long as the connection lives: a restore waits from here on.
+    // The first read through the log locks the file for the life of the connection: from here on a restore is refused.
     check_version(&connection, path)?;
     let held = Held::of(file, id).inspect_err(|_| leave_files(&connection))?;
     migrate(&mut connection, path)?;
@@ -64,8 +64,8 @@ pub(super) fn at(file: &DatabaseFile, domains: &Domains) -> Result<(Connection, 
     Ok((connection, held))
 }
 
-/// Turns the write-ahead log on, and returns the journal mode. SQLite does not wait for another connection that does the same in the same
-/// moment, as two processes do that make a database.
+/// Turns the write-ahead log on, and returns the journal mode. Retries, because SQLite does not wait for another connection that does the
+/// same at the same time, as when two processes create a database.
 fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
     let until = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -82,7 +82,7 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
     }
 }
 
-/// Opens for writing a database that this process has open already; makes nothing.
+/// Opens another connection for writing to a database that this process has open; creates nothing.
 pub(super) fn again(held: &Held) -> Result<Connection, StoreError> {
     held.check()?;
     let path = held.file.path();
@@ -100,18 +100,18 @@ fn writable(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Keeps SQLite from copying and removing the log when the connection is closed: the log that is there by then may be that of
-/// another file.
+/// Keeps SQLite from checkpointing and removing the log when the connection is closed, because the log may belong to another
+/// database by then.
 pub(super) fn leave_files(connection: &Connection) {
     if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
         tracing::warn!(%error, "the log may be removed when the database is closed");
     }
 }
 
-/// Opens for reading only.
+/// Opens a database for reading only.
 ///
-/// In a folder where nothing can be made SQLite lacks the index of the log, so that only a process that writes lets others
-/// read. Without one, the file is all there is, or the log is read without an index.
+/// In a folder that is not writable SQLite cannot create the index of the log, and can read only while a writing process
+/// provides one. Without such a process, the file is opened alone or the log is read without a shared index.
 pub(super) fn read_only(file: &DatabaseFile) -> Result<Connection, StoreError> {
     let path = file.path();
     file.check_restored()?;
@@ -138,7 +138,7 @@ fn needs_index(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
 }
 
-/// Opens for reading what no process writes to: one that does would keep the index there.
+/// Opens for reading a database that no process writes to; a writing process would have created the index.
 fn without_index(file: &DatabaseFile, error: &rusqlite::Error) -> Result<Connection, StoreError> {
     let path = file.path();
     let (log, index) = (file.beside("-wal"), file.beside("-shm"));
@@ -154,8 +154,8 @@ fn without_index(file: &DatabaseFile, error: &rusqlite::Error) -> Result<Connect
     if !has_content(&log) {
         return unlocked(path).map_err(failed);
     }
-    // In exclusive mode SQLite keeps the index in memory. It asks for a lock then that needs the right to write, which "unix-none"
-    // does without.
+    // In exclusive mode SQLite keeps the index in memory, but takes a lock that needs write permission; the VFS "unix-none" takes
+    // no locks.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | PLAIN;
     let connection =
         Connection::open_with_flags_and_vfs(path, flags, c"unix-none").map_err(failed)?;
@@ -190,7 +190,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     );
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(128);
-    // The log is copied by a thread of our own, not by whoever happens to commit.
+    // No automatic checkpoints: a separate thread copies the log, not the connection that happens to commit.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0;",
     )
@@ -199,13 +199,13 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     match Migrations::from_slice(STEPS).to_latest(connection) {
         Ok(()) => Ok(()),
-        // Another process did it in the same moment.
+        // Another process migrated it at the same time.
         Err(_) if schema_version(connection)?.0 == STEPS.len() => Ok(()),
         Err(error) => Err(StoreError::Database(format!("{}: {error}", path.display()))),
     }
 }
 
-/// Refuses a database of a newer version, and one that is not Cairn's.
+/// Refuses a database of a newer version or of another program.
 fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let version: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -226,7 +226,7 @@ fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError>
         )
         .map_err(|error| database(path, &error))?;
     match (version, tables) {
-        // New, or ours.
+        // A new database, or one of Cairn.
         (0, (0, _)) | (1.., (_, 1)) => Ok(()),
         _ => Err(StoreError::Database(format!(
             "{} is a database of another program, not Cairn's; name another with --db",
@@ -235,7 +235,7 @@ fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError>
     }
 }
 
-/// The version of the schema, and the newest this program knows.
+/// Returns the version of the schema, and the newest that this program knows.
 pub(super) fn schema_version(connection: &Connection) -> Result<(usize, usize), StoreError> {
     let version = Migrations::from_slice(STEPS)
         .current_version(connection)

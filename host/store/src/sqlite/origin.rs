@@ -1,5 +1,5 @@
-//! Where a database comes from: the name that it is used under, and whether it is a backup that nobody opened yet. Both are read
-//! from the file alone, past its log and without a lock, before anything is done under the name that was given.
+//! Checks the origin of a database: the path under which it is used, and whether it is a backup that was never opened. Both are
+//! read from the file alone, without its log and without locks, before the given name is used.
 
 use std::path::{Path, PathBuf};
 
@@ -11,29 +11,29 @@ use super::lease;
 use super::unlocked::unlocked;
 use crate::StoreError;
 
-/// SQLite's `application_id` of a backup until it is first opened for writing: "CnBk". That of every other database is 0.
+/// SQLite's `application_id` of a backup until it is first opened for writing: "CnBk". Every other database has 0.
 const BACKUP: i64 = 0x436e_426b;
 
-/// What a file says of itself.
+/// The origin that a file records.
 #[derive(Debug, Default)]
 pub(super) struct Origin {
     pub(super) is_backup: bool,
-    /// The path that it is used under; `None` before it is first opened.
+    /// The path under which it is used; `None` before it is first opened.
     path: Option<PathBuf>,
-    /// The name that was given is to be remembered.
+    /// Whether the given name must be recorded.
     is_new_name: bool,
 }
 
 impl Origin {
-    /// Reads what the file says of itself, and refuses to use it under this name while that would hurt somebody:
+    /// Reads the recorded origin, and refuses to use the file under this name where that could lose changes:
     ///
     /// - It has another name, which still leads to it. SQLite keeps one log for each name, so changes under one would not be
-    ///   seen, or be overwritten, under the other. A folder that is mounted twice has one log, and hurts nobody.
-    /// - It was moved away from its log, or from under a process that works on it.
-    /// - It is a backup, and beside it stands a log, which is that of another database.
+    ///   seen, or be overwritten, under the other. A folder that is mounted twice has one log, so this is allowed.
+    /// - It was moved away from its log, or while a process uses it.
+    /// - It is a backup, and the log beside it belongs to another database.
     ///
     /// # Errors
-    /// `InvalidInput`, with the way out.
+    /// `InvalidInput`, with the remedy.
     pub(super) fn check(file: &DatabaseFile, id: FileId) -> Result<Self, StoreError> {
         let mut origin = Self::read(file);
         if origin.is_backup {
@@ -47,13 +47,13 @@ impl Origin {
             return Ok(origin);
         };
         match FileId::of(other) {
-            // Where it was is a link to where it is.
+            // The old path is a link to the new one.
             Ok(_) if std::fs::canonicalize(other).is_ok_and(|path| path == own) => {
                 check_moved(own, other)?;
             }
             Ok(found) if found == id && is_same_folder(own, other) => return Ok(origin),
             Ok(found) if found == id => return Err(second_name(own, other)),
-            // It is a copy.
+            // The file is a copy.
             Ok(_) => {}
             Err(_) => check_moved(own, other)?,
         }
@@ -61,7 +61,7 @@ impl Origin {
         Ok(origin)
     }
 
-    /// A file that says nothing that can be read is found out by whoever opens it.
+    /// Reads the recorded origin. An unreadable file gives the default; opening it reports the error.
     fn read(file: &DatabaseFile) -> Self {
         let Ok(connection) = unlocked(file.path()) else {
             return Self::default();
@@ -75,10 +75,9 @@ impl Origin {
         }
     }
 
-    /// Takes the mark of a backup away, before there is a log.
+    /// Removes the mark of a backup, before there is a log.
     ///
-    /// One page changes, and no journal is kept on disk meanwhile: a marked file with a journal beside it would be refused after
-    /// a crash.
+    /// Changes one page, and keeps no journal on disk: a marked file with a journal beside it would be refused after a crash.
     pub(super) fn unmark(&self, connection: &Connection) -> rusqlite::Result<()> {
         if !self.is_backup {
             return Ok(());
@@ -87,9 +86,9 @@ impl Origin {
         connection.execute_batch("PRAGMA application_id = 0")
     }
 
-    /// Remembers the name, in the file itself and not only in its log: another name has a log of its own.
+    /// Records the path, in the file itself and not only in its log, because another name has a log of its own.
     pub(super) fn remember(&self, connection: &Connection, own: &Path) -> rusqlite::Result<()> {
-        // SQLite's texts are UTF-8.
+        // SQLite's texts are UTF-8, so other paths are not recorded.
         let (true, Some(own)) = (self.is_new_name, own.to_str()) else {
             return Ok(());
         };
@@ -139,7 +138,7 @@ fn check_moved(own: &Path, old: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether two paths name the same file of one folder, which is mounted in two places.
+/// Returns whether two paths name the same file in one folder that is mounted in two places.
 fn is_same_folder(one: &Path, other: &Path) -> bool {
     let folder = |path: &Path| path.parent().and_then(|folder| FileId::of(folder).ok());
     one.file_name() == other.file_name() && folder(one).is_some() && folder(one) == folder(other)

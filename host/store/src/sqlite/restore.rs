@@ -1,4 +1,4 @@
-//! Putting a backup in the place of a database.
+//! Replaces a database with a backup.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,30 +12,30 @@ use cairn_model::clock::Clock;
 use super::SqliteConfig;
 use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
 use super::lease::is_anybody_alive;
-use super::view::Reader;
+use super::reader::Reader;
 use crate::StoreError;
 
-/// The files of a database that hold something: its logs, then itself.
+/// Suffixes of the files of a database that hold data: its logs, then the file itself.
 const PARTS: [&str; 3] = ["-wal", "-journal", ""];
 
-/// A backup on its way to the place of a database, in three steps: [`stage`](Self::stage) it, [`begin`](Self::begin),
-/// [`finish`](Self::finish). Between the last two, what else belongs to a database can be exchanged: until the end the database is
-/// refused to whoever opens it, also when this process dies; then the whole is done again.
+/// The restore of a backup in three steps: [`stage`](Self::stage), [`begin`](Self::begin), [`finish`](Self::finish). Between the last
+/// two, the caller can replace other files of the database: from [`begin`](Self::begin) to [`finish`](Self::finish) the database cannot
+/// be opened, even if this process dies; then the restore must be repeated.
 ///
-/// Nothing is destroyed: what was in the database's place is set aside under another name.
+/// Nothing is deleted: the previous database is set aside under another name.
 pub struct Restore {
     to: DatabaseFile,
-    /// Holds the lock that keeps every other process out of the file that was there.
+    /// Holds the lock that excludes other processes from the previous file.
     _alone: Option<File>,
 }
 
 impl Restore {
-    /// Copies the backup into the folder of the database `to`, on disk and checked when this returns. Any database of Cairn's
-    /// will do as a backup; it is only read.
+    /// Copies the backup into the folder of the database `to`; the copy is checked and on disk when this returns. Any database of
+    /// Cairn can be the backup; it is only read.
     ///
     /// # Errors
-    /// `InvalidInput` when there is no backup, when it is the database itself, or when a process works on the database;
-    /// [`StoreError::Database`] when the backup cannot be read or is not sound, or nothing can be written.
+    /// `InvalidInput` when there is no backup, when it is the database itself, or when a process uses the database;
+    /// [`StoreError::Database`] when the backup cannot be read or is damaged, or the copy cannot be written.
     pub fn stage(backup: &Path, to: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let (from, to) = (DatabaseFile::named(backup), DatabaseFile::named(to));
         let shown = from.path().display();
@@ -62,8 +62,8 @@ impl Restore {
         Ok(staged)
     }
 
-    /// Sets aside what is in the database's place, and returns its new name, if there is anything. The database is refused to
-    /// whoever opens it from here on.
+    /// Sets the previous database aside, and returns its new name, if there was one. From here on the database cannot be
+    /// opened.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -77,7 +77,7 @@ impl Restore {
         Ok(aside)
     }
 
-    /// Puts the backup in its place.
+    /// Moves the copy into the database's place.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -103,7 +103,7 @@ impl Restore {
         Ok(aside)
     }
 
-    /// `<path>.replaced`, or with a number when that is taken.
+    /// Returns `<path>.replaced`, or a name with a number when that is taken.
     fn free_name(&self) -> PathBuf {
         let is_free = |name: &PathBuf| {
             let mut parts = PARTS.iter().chain(&[".key", ".components"]);
@@ -128,8 +128,8 @@ impl Drop for Restore {
     }
 }
 
-/// Locks the file for as long as the returned one is open. Every process that has the database open holds a lock of SQLite's on
-/// some bytes of it, whatever the state of the database is.
+/// Locks the database file until the returned file is closed. Every process that has the database open holds an SQLite lock on
+/// some bytes of it, so the lock fails then.
 fn lock_out_others(database: &DatabaseFile) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).open(database.path());

@@ -1,6 +1,5 @@
-//! Rows in SQLite: reading those that rules need, and writing those of a batch.
+//! Reads the rows that rules need from SQLite, and writes the rows of a batch.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -10,21 +9,8 @@ use cairn_effects::rows::{
     AnyRow, Cell, CellRef, Counted, Fetched, Mark, RowId, State, Table, Wants, Written,
 };
 
-use super::tx::{execute, scalar};
-
-/// Why rows were not written.
-#[derive(Debug)]
-pub(super) enum NotWritten {
-    Sqlite(rusqlite::Error),
-    /// A row is not there that was: somebody has written who must not.
-    Behind(RowId),
-}
-
-impl From<rusqlite::Error> for NotWritten {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
+use super::statement::{execute, scalar};
+use crate::statements::{NotWritten, RowChange, Statements, key_condition, select};
 
 /// A cell as a parameter of a statement.
 struct Parameter<'a>(CellRef<'a>);
@@ -42,13 +28,14 @@ impl ToSql for Parameter<'_> {
 
 // ---- Reading -------------------------------------------------------------------------------------------------------
 
-/// How far the database has got: a batch with an entry of a flow adds to the journal. After one without the rows are forgotten.
+/// Returns the database's mark, the journal's last row: every batch with an entry of a flow adds one. After a batch without entries the
+/// writer clears its row cache instead.
 pub(super) fn mark(connection: &Connection) -> rusqlite::Result<Mark> {
     let last: Option<Option<i64>> = scalar(connection, "SELECT MAX(rowid) FROM journal", [])?;
     Ok(Mark(last.flatten().unwrap_or(0)))
 }
 
-/// [`fetch`], in a transaction that sees one state of the database.
+/// Runs [`fetch`] in a transaction, so that it sees one snapshot of the database.
 pub(super) fn fetch_alone(connection: &Connection, wants: Wants) -> rusqlite::Result<Fetched> {
     execute(connection, "BEGIN")?;
     let fetched = fetch(connection, wants);
@@ -58,7 +45,7 @@ pub(super) fn fetch_alone(connection: &Connection, wants: Wants) -> rusqlite::Re
     Ok(fetched)
 }
 
-/// Reads what is wanted. The connection must see one state of the database while this runs.
+/// Reads the wanted rows, selections and counts. The connection must see one snapshot of the database while this runs.
 pub(super) fn fetch(connection: &Connection, wants: Wants) -> rusqlite::Result<Fetched> {
     let mut fetched = Fetched {
         seen: mark(connection)?,
@@ -101,30 +88,12 @@ pub(super) fn fetch(connection: &Connection, wants: Wants) -> rusqlite::Result<F
     Ok(fetched)
 }
 
-/// That the key of a row is `$1`, and so on.
-fn key_condition(table: &Table) -> String {
-    let columns = table.columns[..table.key].iter().enumerate();
-    let columns: Vec<_> = columns
-        .map(|(at, column)| format!("{} = ${}", column.name, at + 1))
-        .collect();
-    columns.join(" AND ")
-}
-
+/// Returns the condition that a row's key columns equal `$1` and so on.
 fn row(connection: &Connection, id: &RowId) -> rusqlite::Result<State> {
     let condition = key_condition(id.table);
     let key: Vec<Cell> = id.key.0.iter().cloned().map(Cell::Text).collect();
     let found = read_all(connection, id.table, &select(id.table, &condition), &key)?;
     Ok(found.into_iter().next())
-}
-
-fn select(table: &Table, condition: &str) -> String {
-    let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
-    let alive = table.alive.unwrap_or("TRUE");
-    format!(
-        "SELECT {} FROM {} WHERE {alive} AND ({condition})",
-        names.join(", "),
-        table.name
-    )
 }
 
 fn read_all(
@@ -187,7 +156,7 @@ pub(super) fn prepare<'a>(
     Ok(prepared)
 }
 
-/// Reads all rows that a prepared statement answers.
+/// Reads all rows that a prepared statement returns.
 pub(super) fn read(mut statement: CachedStatement<'_>) -> rusqlite::Result<Vec<Vec<Cell>>> {
     let columns = statement.column_count();
     let mut found = statement.raw_query();
@@ -232,137 +201,42 @@ fn cell(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Cell> {
 
 // ---- Writing -------------------------------------------------------------------------------------------------------
 
-/// What is done to a row.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum RowChange {
-    Insert,
-    /// The changed columns, a bit each.
-    Update(u64),
-    Delete,
-}
-
-impl RowChange {
-    /// What a row needs; `None` where the database holds what it is to hold.
-    fn of(row: &Written<'_>) -> Option<Self> {
-        match (row.base, row.now) {
-            (None, None) => None,
-            (None, Some(_)) => Some(Self::Insert),
-            (Some(base), Some(now)) => match changed(base, now) {
-                0 => None,
-                changed => Some(Self::Update(changed)),
-            },
-            (Some(_), None) => Some(Self::Delete),
-        }
-    }
-
-    fn statement(self, table: &Table) -> String {
-        match self {
-            Self::Insert => insert(table),
-            Self::Update(changed) => update(table, changed),
-            Self::Delete => delete(table),
-        }
-    }
-
-    /// The columns that the statement takes, in its order.
-    fn columns(self, table: &Table) -> impl Iterator<Item = usize> + use<> {
-        let (all, key) = (0..table.columns.len(), 0..table.key);
-        let written = all.filter(move |at| match self {
-            Self::Insert => true,
-            Self::Update(changed) => changed & (1 << at) != 0,
-            Self::Delete => false,
-        });
-        let found = key.filter(move |_| self != Self::Insert);
-        written.chain(found)
-    }
-}
-
-/// The texts of statements that write rows, each made once.
-#[derive(Default)]
-pub(super) struct Statements(HashMap<(&'static str, RowChange), String>);
-
-impl Statements {
-    /// Writes the final state of each row once.
-    pub(super) fn write(
-        &mut self,
-        connection: &Connection,
-        rows: &[Written<'_>],
-    ) -> Result<(), NotWritten> {
-        // Rows of a table follow each other, and most are written alike.
-        let mut prepared: Option<((&'static str, RowChange), CachedStatement<'_>)> = None;
-        for row in rows {
-            let table = row.id.table;
-            let (Some(change), Some(state)) = (RowChange::of(row), row.now.or(row.base)) else {
-                continue;
-            };
-            let alike = (table.name, change);
-            let statement = match &mut prepared {
-                Some((known, statement)) if *known == alike => statement,
-                other => {
-                    let text = self.0.entry(alike);
-                    let text = text.or_insert_with(|| change.statement(table));
-                    let statement = connection.prepare_cached(text)?;
-                    &mut other.insert((alike, statement)).1
-                }
-            };
-            for (index, column) in change.columns(table).enumerate() {
-                statement.raw_bind_parameter(index + 1, Parameter(state.cell(column)))?;
+/// Writes the final state of each row once.
+pub(super) fn write(
+    connection: &Connection,
+    statements: &mut Statements,
+    rows: &[Written<'_>],
+) -> Result<(), NotWritten<rusqlite::Error>> {
+    // Rows of one table follow each other, and most are written by the same statement.
+    let mut prepared: Option<((&'static str, RowChange), CachedStatement<'_>)> = None;
+    for row in rows {
+        let table = row.id.table;
+        let (Some(change), Some(state)) = (RowChange::of(row), row.now.or(row.base)) else {
+            continue;
+        };
+        let alike = (table.name, change);
+        let statement = match &mut prepared {
+            Some((known, statement)) if *known == alike => statement,
+            other => {
+                let statement = connection.prepare_cached(statements.text(table, change))?;
+                &mut other.insert((alike, statement)).1
             }
-            if statement.raw_execute()? != 1 {
-                return Err(NotWritten::Behind(row.id.clone()));
-            }
+        };
+        for (index, column) in change.columns(table).enumerate() {
+            statement.raw_bind_parameter(index + 1, Parameter(state.cell(column)))?;
         }
-        Ok(())
+        if statement.raw_execute()? != 1 {
+            return Err(NotWritten::Behind(row.id.clone()));
+        }
     }
-}
-
-/// The columns that differ, a bit each. The key never does.
-fn changed(base: &dyn AnyRow, now: &dyn AnyRow) -> u64 {
-    let table = now.table();
-    (table.key..table.columns.len())
-        .filter(|at| base.cell(*at) != now.cell(*at))
-        .fold(0, |changed, at| changed | (1 << at))
-}
-
-fn insert(table: &Table) -> String {
-    let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
-    let marks = vec!["?"; names.len()];
-    format!(
-        "INSERT INTO {} ({}) VALUES ({})",
-        table.name,
-        names.join(", "),
-        marks.join(", ")
-    )
-}
-
-fn update(table: &Table, changed: u64) -> String {
-    let columns = table.columns.iter().enumerate();
-    let set: Vec<String> = columns
-        .filter(|(at, _)| changed & (1 << at) != 0)
-        .map(|(_, column)| format!("{} = ?", column.name))
-        .collect();
-    format!(
-        "UPDATE {} SET {} WHERE {}",
-        table.name,
-        set.join(", "),
-        by_key(table)
-    )
-}
-
-fn delete(table: &Table) -> String {
-    format!("DELETE FROM {} WHERE {}", table.name, by_key(table))
-}
-
-fn by_key(table: &Table) -> String {
-    let key = table.columns[..table.key].iter();
-    let mut condition: Vec<String> = key.map(|column| format!("{} = ?", column.name)).collect();
-    condition.extend(table.alive.map(str::to_owned));
-    condition.join(" AND ")
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sqlite::open;
+    use crate::statements::{delete, update};
 
     #[test]
     fn every_row_is_found_and_written_by_an_index() {
@@ -377,7 +251,7 @@ mod tests {
             ] {
                 let plan = format!("EXPLAIN QUERY PLAN {statement}");
                 let mut plan = connection.prepare(&plan).unwrap();
-                // Nothing is bound: only the plan is read.
+                // No parameters are bound, because only the plan is read.
                 let mut steps = plan.raw_query();
                 while let Some(row) = steps.next().unwrap() {
                     let step: String = row.get(3).unwrap();

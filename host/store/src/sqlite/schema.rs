@@ -1,4 +1,4 @@
-//! The tables of domains: their versions, and bringing them up to date.
+//! Versions and migrations of the tables of domains.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use cairn_effects::domain::{Domain, Domains};
 
-use super::tx::database;
+use super::statement::database;
 use crate::StoreError;
 
-/// The version of a domain's tables; 0 of one that has none here.
+/// Returns the version of a domain's tables; 0 for a domain without tables in this database.
 fn version(connection: &Connection, domain: &str) -> rusqlite::Result<usize> {
     let version: Option<i64> = connection
         .prepare_cached("SELECT version FROM schema WHERE domain = ?")?
@@ -18,10 +18,10 @@ fn version(connection: &Connection, domain: &str) -> rusqlite::Result<usize> {
     Ok(version.map_or(0, |version| usize::try_from(version).unwrap_or(usize::MAX)))
 }
 
-/// Brings the tables of each domain up to date, all of them or none.
+/// Migrates the tables of all domains, in one transaction.
 ///
 /// # Errors
-/// [`StoreError::Database`]; also when the tables of one are of a newer version than this program knows.
+/// [`StoreError::Database`]; also when a domain's tables are of a newer version than this program knows.
 pub(super) fn migrate(
     connection: &mut Connection,
     path: &Path,
@@ -58,10 +58,10 @@ pub(super) fn migrate(
     transaction.commit().map_err(failed)
 }
 
-/// The first domain whose tables are of an older version than this program knows.
+/// Returns the first domain whose tables are of an older version than this program knows.
 ///
 /// # Errors
-/// [`StoreError::Database`]; also when the tables of one are of a newer version.
+/// [`StoreError::Database`]; also when a domain's tables are of a newer version.
 pub(super) fn behind<'d>(
     connection: &Connection,
     path: &Path,
@@ -85,7 +85,7 @@ pub(super) fn behind<'d>(
     Ok(None)
 }
 
-/// The domains whose tables the database has; none when it cannot be asked.
+/// Returns the domains whose tables the database has; none when it cannot be read.
 pub(super) fn domains(connection: &Connection) -> Vec<String> {
     let names = || -> rusqlite::Result<Vec<String>> {
         let mut statement =

@@ -1,5 +1,5 @@
-//! Whose turn it is to write. SQLite lets whoever asks first after a commit write next, which is nearly always the busy host
-//! that asks at once; so everybody who wants to write passes a turnstile first, and a busy host waits there behind others.
+//! Makes write access fair between processes. SQLite gives the write lock to the first process that asks after a commit, nearly
+//! always the busy host that asks at once. So every writer first takes a turnstile lock, where a busy host waits behind others.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -7,24 +7,24 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Between two looks at a turnstile that another holds.
+/// The pause between two attempts at a turnstile that another process holds.
 const LOOK: Duration = Duration::from_micros(500);
 
-/// A file whose lock is held while its holder waits to write. In it stands the process that wrote last.
+/// A file whose lock a process holds while it waits for the write lock. It contains the id of the process that wrote last.
 pub(super) struct Turnstile(File);
 
-/// The turn; it ends when this is dropped.
+/// A guard of the turn, which ends when this is dropped.
 pub(super) struct Turn<'a>(&'a File);
 
 impl Turnstile {
-    /// The turnstile in a folder of locks.
+    /// Opens the turnstile in a folder of locks.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         Ok(Self(options.open(folder.join("turnstile"))?))
     }
 
-    /// Waits for the turn, but not longer than `patience`; `None` when others had it all that time.
+    /// Waits for the turn, at most for `patience`; returns `None` when other processes had it for that time.
     pub(super) fn take(&self, patience: Duration) -> io::Result<Option<Turn<'_>>> {
         let since = Instant::now();
         loop {
@@ -39,14 +39,14 @@ impl Turnstile {
         }
     }
 
-    /// The process that wrote last: while the database is locked, the one that locked it.
+    /// Returns the process that wrote last; while the database is locked, the one that locked it.
     pub(super) fn last_writer(&self) -> Option<u32> {
         let mut pid = [0; 4];
         self.0.read_exact_at(&mut pid, 0).ok()?;
         Some(u32::from_le_bytes(pid))
     }
 
-    /// Notes that this process writes.
+    /// Records that this process writes.
     pub(super) fn mark(&self) -> io::Result<()> {
         let pid = std::process::id();
         if self.last_writer() == Some(pid) {
@@ -59,7 +59,7 @@ impl Turnstile {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.0.unlock() {
-            tracing::error!(%error, "the turnstile stays closed until this process ends");
+            tracing::error!(%error, "the turnstile cannot be unlocked and stays locked until this process ends");
         }
     }
 }

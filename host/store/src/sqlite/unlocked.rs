@@ -1,4 +1,4 @@
-//! Reading a database file past its log and all locks.
+//! Reads a database file without its log and without locks.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Opens the file alone for reading, past its log and all locks.
+/// Opens the file alone for reading, ignoring its log and all locks.
 pub(super) fn unlocked(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
@@ -14,7 +14,7 @@ pub(super) fn unlocked(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(unlocked_uri(path), flags)
 }
 
-/// The one URI that is made; of a path, with every byte escaped that is no letter, digit or slash.
+/// Returns the URI of a path, with every byte escaped that is not a letter, digit or slash.
 fn unlocked_uri(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {

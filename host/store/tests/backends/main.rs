@@ -1,4 +1,4 @@
-//! What the store promises over any database. Each test runs over SQLite, over the database in memory, and over the one in memory with a
+//! Guarantees of the store over any database. Each test runs over SQLite, over the database in memory, and over the one in memory with a
 //! connection that breaks in the middle of commits.
 
 #[path = "../../../volumes/testing/any.rs"]
@@ -15,7 +15,7 @@ use cairn_effects::event::{Event, FlowState};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::idempotency::{Key, asked};
 use cairn_model::value::{Digest, Value};
-use cairn_store::control::Operation;
+use cairn_store::operation::Operation;
 use cairn_store::{HostStore, Store, StoreError, WhenDurable};
 use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
@@ -72,7 +72,7 @@ fn state(from: FlowState, to: FlowState) -> Event {
     Event::State { from, to }
 }
 
-/// A flow with one call open.
+/// Creates a flow with one open call.
 fn begin(store: &dyn Store) -> CallId {
     let call = CallId {
         flow: FlowId::new(),
@@ -94,7 +94,7 @@ fn begin(store: &dyn Store) -> CallId {
     call
 }
 
-/// Ends a flow whose call is open, well.
+/// Ends a flow that has an open call with success.
 fn end(store: &dyn Store, call: CallId) {
     let succeeded = Event::Succeeded {
         task: call.task,
@@ -232,12 +232,12 @@ fn a_key_stands_for_the_first_request(place: &dyn Place) {
             other => panic!("the key was expected to be taken: {other:?}"),
         }
     };
-    // In the batch that gives the key, after it, and for another process.
+    // In the batch that gives the key, after it, and from another process.
     assert_eq!(taken(&*store, json!({"size": 1})), (first, true));
     store.barrier(first).unwrap();
     assert_eq!(taken(&*store, json!({"size": 2})), (first, false));
     assert_eq!(taken(&*place.open(), json!({"size": 1})), (first, true));
-    // A refused flow is not there, and hurts no other.
+    // A refused flow does not exist, and does not affect others.
     store
         .append(FlowId::new(), &[created(Some("other"), Value::Null)])
         .unwrap();
@@ -285,7 +285,7 @@ fn what_another_process_changed_is_seen(place: &dyn Place) {
     let id = id_of(&answer);
     end(&*first, call);
     first.barrier(call.flow).unwrap();
-    // Both have the row in memory from here on.
+    // Both processes have the row in their caches from here on.
     for status in ["available", "in-use", "error"] {
         for store in [&first, &second] {
             let call = begin(&**store);
@@ -311,7 +311,7 @@ fn whoever_waits_is_told(place: &dyn Place) {
     let then = WhenDurable::new(move |result| told.send(result.is_err()).unwrap());
     store.when_durable(FlowId::new(), then);
     store.flush();
-    assert_eq!(tells.recv(), Ok(true), "of a flow that nobody knows");
+    assert_eq!(tells.recv(), Ok(true), "of an unknown flow");
 }
 
 fn many_flows_at_once_leave_books_that_are_right(place: &dyn Place) {
@@ -325,7 +325,7 @@ fn many_flows_at_once_leave_books_that_are_right(place: &dyn Place) {
                 for number in 0..FLOWS {
                     let call = begin(store);
                     let Ok((answer, reserved)) = apply(store, call, reserve(1)) else {
-                        // Others hold the rest of the quota for a moment.
+                        // Other threads hold the rest of the quota for a moment.
                         end(store, call);
                         continue;
                     };
@@ -366,14 +366,18 @@ fn a_request_is_seen_by_the_process_that_has_the_flow_and_answered_once(place: &
     let (first, second) = (place.open(), place.open());
     let call = begin(&*first);
     first.barrier(call.flow).unwrap();
-    // The other one is a host, too, and has another flow in hand.
+    // The other process is a host too, and owns another flow.
     second.barrier(begin(&*second).flow).unwrap();
     let mut watch = first.watch().unwrap().expect("there are other processes");
     assert!(!watch.has_requests().unwrap());
 
     let id = second.ask(call.flow, &Operation::Interrupt).unwrap();
     assert!(watch.has_requests().unwrap());
-    assert_eq!(second.requests().unwrap(), [], "it is another's");
+    assert_eq!(
+        second.requests().unwrap(),
+        [],
+        "another process owns the flow"
+    );
     let asked = first.requests().unwrap();
     assert_eq!(asked.len(), 1);
     assert_eq!((asked[0].id, asked[0].flow), (id, call.flow));
@@ -405,7 +409,7 @@ fn a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for(place: &dyn
     let mut all = second.take_over(true).unwrap();
     all.sort_by_key(|flow| flow.0);
     assert_eq!(all, [stuck, other]);
-    // What is written to it ends that.
+    // A write to the flow clears its mark.
     second.load(stuck).unwrap();
     let on = state(FlowState::Running, FlowState::Interrupted);
     second.append(stuck, &[on]).unwrap();

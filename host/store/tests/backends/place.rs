@@ -1,6 +1,7 @@
-//! Where a test runs: a database, and processes that open it.
+//! The databases that tests run over, and the processes that open them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_effects::rows::Row as _;
 use cairn_effects::rows::typed;
@@ -8,20 +9,32 @@ use cairn_model::clock::SystemClock;
 use cairn_model::id::Identity;
 use cairn_store::memory::MemoryDatabase;
 use cairn_store::view::{Kind, Reader};
-use cairn_store::{Batched, HostStore, Sqlite, StoreConfig};
+use cairn_store::{BatchConfig, Batched, HostStore, Sqlite, SqliteConfig, StoreConfig};
 use cairn_volumes::operator::kind;
 use cairn_volumes::{QuotaUsage, Volume};
 
 /// A database that several processes may open.
 pub trait Place {
-    /// What a process has that opens it.
+    /// Opens the database, as a new process does.
     fn open(&self) -> Box<dyn HostStore>;
 
-    /// What is on disk of a usage: in use, reserved. None is zero.
+    /// Returns a usage on disk: in use, reserved; zeros when there is none.
     fn usage(&self, resource: &str) -> (i64, i64);
 
-    /// How many volumes are on disk that are not deleted.
+    /// Returns how many volumes on disk are not deleted.
     fn volumes(&self) -> usize;
+}
+
+/// Settings with batches that stay open until something waits for them, however slow the machine is.
+fn config() -> SqliteConfig {
+    let config = crate::any::config(Default::default());
+    SqliteConfig {
+        batch: BatchConfig {
+            age: Duration::from_secs(1),
+            ..config.batch
+        },
+        ..config
+    }
 }
 
 pub struct OnDisk(tempfile::TempDir);
@@ -33,12 +46,7 @@ impl OnDisk {
 
     fn rows(&self, kind: &Kind) -> Vec<cairn_model::value::Object> {
         let path = self.0.path().join("a.db");
-        let reader = Reader::open(
-            &path,
-            crate::any::config(Default::default()),
-            Arc::new(SystemClock),
-        )
-        .unwrap();
+        let reader = Reader::open(&path, config(), Arc::new(SystemClock)).unwrap();
         let acme = Identity::new("ann", "acme");
         reader.view(&acme).list(kind, None, true).unwrap()
     }
@@ -47,14 +55,7 @@ impl OnDisk {
 impl Place for OnDisk {
     fn open(&self) -> Box<dyn HostStore> {
         let path = self.0.path().join("a.db");
-        Box::new(
-            Sqlite::open(
-                &path,
-                crate::any::config(Default::default()),
-                Arc::new(SystemClock),
-            )
-            .unwrap(),
-        )
+        Box::new(Sqlite::open(&path, config(), Arc::new(SystemClock)).unwrap())
     }
 
     fn usage(&self, resource: &str) -> (i64, i64) {
@@ -95,12 +96,7 @@ impl Place for InMemory {
     fn open(&self) -> Box<dyn HostStore> {
         let backend = self.0.backend(|| false);
         Box::new(
-            Batched::over(
-                backend,
-                StoreConfig::from(crate::any::config(Default::default())),
-                Arc::new(SystemClock),
-            )
-            .unwrap(),
+            Batched::over(backend, StoreConfig::from(config()), Arc::new(SystemClock)).unwrap(),
         )
     }
 
@@ -113,7 +109,7 @@ impl Place for InMemory {
     }
 }
 
-/// In memory, over a connection that breaks twice in three batches: before the database has taken a batch, and after it has, when its
+/// In memory, over a connection that breaks in the middle of commits: before the database has applied a batch, and after it, when the
 /// answer is lost.
 pub struct Broken(MemoryDatabase);
 
@@ -128,17 +124,12 @@ impl Place for Broken {
         let mut asked = 0_usize;
         let breaks = move || {
             asked += 1;
-            // Sent and broken; sent, taken, and broken; sent again, and answered.
+            // Broken before it is applied; applied, and broken before the answer; sent again, and answered.
             matches!(asked % 5, 1 | 3)
         };
         let backend = self.0.backend(breaks);
         Box::new(
-            Batched::over(
-                backend,
-                StoreConfig::from(crate::any::config(Default::default())),
-                Arc::new(SystemClock),
-            )
-            .unwrap(),
+            Batched::over(backend, StoreConfig::from(config()), Arc::new(SystemClock)).unwrap(),
         )
     }
 

@@ -1,5 +1,5 @@
-//! What the tests of the store's insides run over it: block storage. Its operators' part is compiled once more, as that of the crate knows
-//! another build of the store than the one under test.
+//! Tests of private items of the store, which run block storage over it. The operators' part of that crate is compiled again here, because
+//! the crate itself links another build of the store than the one under test.
 
 #[path = "../../../volumes/testing/any.rs"]
 pub mod any;

@@ -12,7 +12,7 @@ use cairn_sandbox::wasmtime;
 use cairn_sandbox::wasmtime::component::HasSelf;
 use cairn_sandbox::wit::cairn::plugin::types;
 
-/// What a plugin is granted as `catalog`.
+/// The capability `catalog`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new(
         "catalog",
@@ -29,21 +29,21 @@ pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     |linker| catalog::add_to_linker::<State, HasSelf<State>>(linker, State::enter),
 );
 
-type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+type Reply<T> = wasmtime::Result<Result<T, types::Error>>;
 
-/// JSON text; nothing for null.
+/// Returns a value as JSON text, or `None` for null.
 fn present(value: Result<Value, TaskError>) -> Result<Option<String>, types::Error> {
     let value = value.map_err(to_wit)?;
     Ok((!value.is_null()).then(|| text(&value)))
 }
 
 impl Host for State {
-    fn volume_type(&mut self, id_or_name: String) -> Answer<String> {
+    fn volume_type(&mut self, id_or_name: String) -> Reply<String> {
         self.grant("catalog")?;
         self.look_up_json(&ShowVolumeType(id_or_name))
     }
 
-    fn default_volume_type(&mut self) -> Answer<Option<String>> {
+    fn default_volume_type(&mut self) -> Reply<Option<String>> {
         self.grant("catalog")?;
         let found = self.look_up(&DefaultVolumeType)?;
         if let Ok(Value::String(name)) = &found {
@@ -56,22 +56,22 @@ impl Host for State {
         Ok(present(found))
     }
 
-    fn qos_specs(&mut self, volume_type_id: String) -> Answer<Option<String>> {
+    fn qos_specs(&mut self, volume_type_id: String) -> Reply<Option<String>> {
         self.grant("catalog")?;
         Ok(present(self.look_up(&ShowQosSpecs(volume_type_id))?))
     }
 
-    fn encrypted(&mut self, volume_type_id: String) -> Answer<bool> {
+    fn encrypted(&mut self, volume_type_id: String) -> Reply<bool> {
         self.grant("catalog")?;
         Ok(self.look_up(&IsEncrypted(volume_type_id))?.map_err(to_wit))
     }
 
-    fn snapshot(&mut self, id: String) -> Answer<String> {
+    fn snapshot(&mut self, id: String) -> Reply<String> {
         self.grant("catalog")?;
         self.look_up_json(&ShowSnapshot(id))
     }
 
-    fn volume(&mut self, id: String) -> Answer<String> {
+    fn volume(&mut self, id: String) -> Reply<String> {
         self.grant("catalog")?;
         self.look_up_json(&ShowVolume(id))
     }

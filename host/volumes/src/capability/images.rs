@@ -7,7 +7,7 @@ use cairn_sandbox::wasmtime;
 use cairn_sandbox::wasmtime::component::HasSelf;
 use cairn_sandbox::wit::cairn::plugin::types;
 
-/// What a plugin is granted as `images`.
+/// The capability `images`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new("images", &["cairn:plugin/images"], &["show"]),
     |linker| images::add_to_linker::<State, HasSelf<State>>(linker, State::enter),

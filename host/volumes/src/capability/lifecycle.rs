@@ -9,7 +9,7 @@ use cairn_sandbox::wasmtime;
 use cairn_sandbox::wasmtime::component::HasSelf;
 use cairn_sandbox::wit::cairn::plugin::types;
 
-/// What a plugin is granted as `volumes`.
+/// The capability `volumes`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new(
         "volumes",

@@ -1,4 +1,4 @@
-//! Block storage as capabilities: zones, the catalog, images, keys, quotas and volumes. One file an interface: each function
+//! The capabilities of block storage: zones, the catalog, images, keys, quotas and volumes. One file per WIT interface; each function
 //! checks the grant, delegates, and translates the answer.
 //!
 //! Uses the public API of this crate only.

@@ -14,7 +14,7 @@ use cairn_sandbox::capability::{SimpleCapability, State, to_wit};
 use cairn_sandbox::wasmtime;
 use cairn_sandbox::wasmtime::component::HasSelf;
 
-/// What a plugin is granted as `quota`.
+/// The capability `quota`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new(
         "quota",
@@ -54,7 +54,7 @@ fn translate(error: TaskError) -> QuotaError {
     }
 }
 
-/// Refuses the first resource that a grant does not reach.
+/// Refuses resources outside of a narrowed grant; the error names the first one.
 fn within<'n>(
     grant: &Grant,
     mut resources: impl Iterator<Item = &'n str>,
@@ -75,9 +75,9 @@ fn resources(deltas: &[Delta]) -> impl Iterator<Item = &str> {
     deltas.iter().map(|delta| delta.resource.as_str())
 }
 
-/// Refuses reservations, of this flow and open, that the grant does not reach.
+/// Refuses open reservations of this flow whose resources are outside of the grant.
 fn check_reach(state: &mut State, reservations: &[String]) -> Reply<()> {
-    // Only a narrowed grant has anything to look up.
+    // A grant that is not narrowed covers all resources.
     if !state.grant("quota")?.is_narrowed("resources") {
         return Ok(Ok(()));
     }

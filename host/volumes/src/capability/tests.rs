@@ -1,4 +1,4 @@
-//! A narrowed grant of quota holds in every function, and one that is gone ends the call.
+//! Every function of `quota` enforces a narrowed grant, and a missing grant ends the call.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,8 +15,7 @@ use super::wit::cairn::plugin::quota::{Delta, Host as Quota, QuotaError};
 use cairn_sandbox::capability::{Granted, Services, State};
 use cairn_sandbox::wasmtime;
 
-/// A context that applies everything and remembers what. Its open reservations have their resource as their id, and its volume
-/// types their name.
+/// A context that accepts and records every effect. The id of an open reservation is its resource, that of a volume type its name.
 struct Willing {
     requester: Identity,
     applied: Mutex<Vec<&'static str>>,
@@ -62,14 +61,14 @@ impl Context for Willing {
         let answer = match look_up.function() {
             Some("quota.with-volume-type") => &arguments["volume-type-id"],
             None => &arguments["reservations"],
-            other => panic!("nobody asks {other:?}"),
+            other => panic!("unexpected look-up {other:?}"),
         };
         Ok(look_up.read(answer.clone()).unwrap())
     }
     fn log(&self, _: LogLevel, _: String) {}
 }
 
-/// A call of a plugin with one grant, and what it applies.
+/// Starts a call of a plugin with one grant; returns it with the context that records its effects.
 fn call(capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
     let context = Arc::new(Willing {
         requester: Identity::new("ann", "acme"),
@@ -107,7 +106,7 @@ fn delta(resource: &str, amount: i64) -> Delta {
     }
 }
 
-/// One way to use quota.
+/// A use of the interface `quota` with a resource's name.
 type Use = fn(&mut State, &str) -> wasmtime::Result<Result<(), QuotaError>>;
 
 const USES: [(&str, Use); 6] = [
@@ -150,7 +149,7 @@ fn a_narrowed_grant_of_quota_holds_in_every_function() {
         }
         assert_eq!(context.applied.lock().unwrap().len(), 0, "{what}");
 
-        // What it reaches it may use, and the whole grant reaches everything.
+        // Resources inside of the grant are allowed; a grant that is not narrowed allows all.
         act(&mut state, "volumes_slow")
             .unwrap()
             .unwrap_or_else(|error| panic!("{what}: {error:?}"));

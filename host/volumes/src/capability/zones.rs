@@ -7,7 +7,7 @@ use cairn_sandbox::wasmtime;
 use cairn_sandbox::wasmtime::component::HasSelf;
 use cairn_sandbox::wit::cairn::plugin::types;
 
-/// What a plugin is granted as `zones`.
+/// The capability `zones`.
 pub(super) const CAPABILITY: SimpleCapability = SimpleCapability::new(
     SimpleGrantKind::new("zones", &["cairn:plugin/zones"], &["valid"]),
     |linker| zones::add_to_linker::<State, HasSelf<State>>(linker, State::enter),

@@ -1,4 +1,4 @@
-//! Volume types, images and zones.
+//! Creates and deletes volume types, images and zones for operators.
 
 use std::collections::BTreeMap;
 
@@ -12,38 +12,38 @@ use cairn_store::admin::{Admin, not_found};
 
 use super::record::query;
 
-/// A volume type to be made.
+/// A volume type to be created.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NewVolumeType {
     /// Unique among types that are not deleted.
     pub name: String,
     /// Free key-value pairs for the scheduler.
     pub extra_specs: BTreeMap<String, String>,
-    /// Quality of service, where it has one.
+    /// Quality of service, if any.
     pub qos: Option<NewQosSpecs>,
-    /// Encryption, where its volumes are encrypted.
+    /// Encryption, if its volumes are encrypted.
     pub encryption: Option<NewEncryption>,
 }
 
-/// QoS specs to be made.
+/// QoS specs to be created.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewQosSpecs {
-    /// What they are called.
+    /// Their name.
     pub name: String,
-    /// Who keeps to them: `front-end`, `back-end` or `both`.
+    /// The side that applies them: `front-end`, `back-end` or `both`.
     pub consumer: String,
-    /// What they promise.
+    /// The specs by name.
     pub specs: BTreeMap<String, String>,
 }
 
-/// How volumes of a type are encrypted.
+/// The encryption of a type's volumes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewEncryption {
-    /// Who encrypts, such as `luks`.
+    /// The provider, such as `luks`.
     pub provider: String,
-    /// With what, such as `aes-xts-plain64`.
+    /// The cipher, such as `aes-xts-plain64`.
     pub cipher: Option<String>,
-    /// Bits.
+    /// Size of the key in bits.
     pub key_size: Option<u32>,
     /// `front-end` or `back-end`.
     pub control_location: String,
@@ -52,26 +52,26 @@ pub struct NewEncryption {
 /// An image to be registered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewImage {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: i64,
     /// SHA-256 of its bytes, in hexadecimal.
     pub checksum: Option<String>,
-    /// GiB that a volume made from it needs at least.
+    /// Smallest size, in GiB, of a volume made from it.
     pub min_disk: i64,
-    /// Whose it is; everyone's when `None`.
+    /// The project that owns it; `None` makes it public.
     pub project_id: Option<String>,
-    /// Where its bytes are.
+    /// The path of its bytes.
     pub path: Option<String>,
 }
 
-/// Makes a volume type, with its QoS specs and encryption; returns its id.
+/// Creates a volume type, with its QoS specs and encryption; returns its id.
 ///
 /// # Errors
 /// `Duplicate`.
 pub(super) fn create_volume_type(
-    admin: &mut Admin<'_, '_>,
+    admin: &mut Admin<'_>,
     new: &NewVolumeType,
 ) -> Result<String, StoreError> {
     let name = new.name.as_str();
@@ -110,7 +110,7 @@ pub(super) fn create_volume_type(
     Ok(id)
 }
 
-fn create_qos_specs(admin: &mut Admin<'_, '_>, new: &NewQosSpecs) -> Result<String, StoreError> {
+fn create_qos_specs(admin: &mut Admin<'_>, new: &NewQosSpecs) -> Result<String, StoreError> {
     let id = cairn_model::id::uuid().to_string();
     admin.execute(
         "INSERT INTO qos_specs (id, name, consumer, specs) VALUES ($1, $2, $3, $4)",
@@ -124,12 +124,12 @@ fn create_qos_specs(admin: &mut Admin<'_, '_>, new: &NewQosSpecs) -> Result<Stri
     Ok(id)
 }
 
-/// Soft-deletes a volume type; with `force` also one that volumes have.
+/// Soft-deletes a volume type; with `force` also one that volumes use.
 ///
 /// # Errors
 /// `NotFound`, `VolumeTypeInUse`.
 pub(super) fn delete_volume_type(
-    admin: &mut Admin<'_, '_>,
+    admin: &mut Admin<'_>,
     id: &str,
     force: bool,
 ) -> Result<(), StoreError> {
@@ -159,10 +159,7 @@ fn in_use(name: &str, used: i64) -> TaskError {
 }
 
 /// Registers an image; returns its id.
-pub(super) fn create_image(
-    admin: &mut Admin<'_, '_>,
-    new: &NewImage,
-) -> Result<String, StoreError> {
+pub(super) fn create_image(admin: &mut Admin<'_>, new: &NewImage) -> Result<String, StoreError> {
     let id = cairn_model::id::uuid().to_string();
     admin.execute(
         "INSERT INTO images (id, project_id, name, size, checksum, min_disk, path, created_at)
@@ -185,12 +182,12 @@ pub(super) fn create_image(
 ///
 /// # Errors
 /// `NotFound`.
-pub(super) fn delete_image(admin: &mut Admin<'_, '_>, id: &str) -> Result<(), StoreError> {
+pub(super) fn delete_image(admin: &mut Admin<'_>, id: &str) -> Result<(), StoreError> {
     change(admin, "DELETE FROM images WHERE id = $1", "image", id)
 }
 
-/// Makes a zone, if it is not there.
-pub(super) fn create_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), StoreError> {
+/// Creates a zone if it does not exist.
+pub(super) fn create_zone(admin: &mut Admin<'_>, name: &str) -> Result<(), StoreError> {
     let statement = "INSERT INTO zones (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
     admin.execute(statement, &[name.into()])?;
     Ok(())
@@ -200,20 +197,15 @@ pub(super) fn create_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), S
 ///
 /// # Errors
 /// `NotFound`.
-pub(super) fn delete_zone(admin: &mut Admin<'_, '_>, name: &str) -> Result<(), StoreError> {
+pub(super) fn delete_zone(admin: &mut Admin<'_>, name: &str) -> Result<(), StoreError> {
     change(admin, "DELETE FROM zones WHERE name = $1", "zone", name)
 }
 
-/// Runs a statement that changes the row with this id.
+/// Runs a statement that changes or removes the row with this id.
 ///
 /// # Errors
 /// `NotFound`.
-fn change(
-    admin: &mut Admin<'_, '_>,
-    statement: &str,
-    noun: &str,
-    id: &str,
-) -> Result<(), StoreError> {
+fn change(admin: &mut Admin<'_>, statement: &str, noun: &str, id: &str) -> Result<(), StoreError> {
     match admin.execute(statement, &[id.into()])? {
         0 => Err(not_found(noun, id).into()),
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! The kinds of rows that operators are shown.
+//! The kinds of rows that operators can list and show.
 
 use cairn_effects::rows::{Column, Kind as Holds};
 use cairn_store::view::{Kind, Owner, SoftDelete};

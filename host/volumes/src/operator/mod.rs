@@ -1,6 +1,6 @@
-//! Block storage as operators read and change it: [`ReadVolumes`] adds its questions to a [`View`](cairn_store::view::View),
-//! [`OperateVolumes`] its operations to an [`Admin`](cairn_store::admin::Admin). Written in portable SQL, on the public interface of
-//! the store alone.
+//! Lets operators read and change block storage: [`ReadVolumes`] adds queries to a [`View`](cairn_store::view::View),
+//! [`OperateVolumes`] adds operations to an [`Admin`](cairn_store::admin::Admin). Uses portable SQL and the public interface of the
+//! store only.
 
 mod catalogue;
 pub mod kind;

@@ -11,29 +11,29 @@ use super::catalogue::{self, NewImage, NewVolumeType};
 use super::quota::{self, Expired, Whose};
 use super::record::query;
 
-/// What an operator changes of block storage.
+/// An operator's changes of block storage.
 pub trait OperateVolumes {
-    /// Adds a volume that is there already, such as one to make others from, to the caller's project, and books its quota.
+    /// Registers an existing volume, such as one to copy, in the caller's project, and books its quota.
     ///
     /// # Errors
     /// `InvalidInput`, `OverQuota`; those of [`VolumeCreate`](crate::VolumeCreate).
     fn create_volume(&mut self, properties: Object) -> Result<Value, StoreError>;
 
-    /// Sets `status` or `host` of a volume, as its backend would.
+    /// Sets `status` or `host` of a volume, as a storage backend would.
     ///
     /// # Errors
     /// `VolumeNotFound`.
     fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value, StoreError>;
 
-    /// Soft-deletes a volume, and gives back the quota that it is booked with: to the volume's project, whoever asks. A
-    /// rollback of the flow that made it does not give that back again.
+    /// Soft-deletes a volume, and returns its booked quota to the volume's project. A later rollback of the flow that created it
+    /// does not return the quota a second time.
     ///
     /// # Errors
-    /// `VolumeNotFound`; `VolumeInUse` when it has snapshots; `FlowUnfinished` while the flow that made it has not ended,
-    /// since that flow may yet book the volume, or give its quota back.
+    /// `VolumeNotFound`; `VolumeInUse` when it has snapshots; `FlowUnfinished` while the flow that created it has not ended,
+    /// because that flow may still book the volume or return its quota.
     fn delete_volume(&mut self, id: &str) -> Result<(), StoreError>;
 
-    /// Adds a snapshot of a volume, to the volume's project, and books its quota there; returns it.
+    /// Registers a snapshot of a volume in the volume's project, and books its quota there; returns the snapshot.
     ///
     /// # Errors
     /// `VolumeNotFound`, `OverQuota`.
@@ -44,29 +44,29 @@ pub trait OperateVolumes {
         status: &str,
     ) -> Result<Object, StoreError>;
 
-    /// Soft-deletes a snapshot, and gives back what was booked when it was made, whatever the settings say by now.
+    /// Soft-deletes a snapshot, and returns the quota that was booked at its creation, even if the settings have changed since.
     ///
     /// # Errors
     /// `NotFound`.
     fn delete_snapshot(&mut self, id: &str) -> Result<(), StoreError>;
 
-    /// Makes a volume type, with its QoS specs and encryption; returns its id.
+    /// Creates a volume type, with its QoS specs and encryption; returns its id.
     ///
     /// # Errors
-    /// `Duplicate` when there is a type of this name.
+    /// `Duplicate` when a type of this name exists.
     fn create_volume_type(&mut self, new: &NewVolumeType) -> Result<String, StoreError>;
 
-    /// Soft-deletes a volume type: its quota resources stay. Volumes keep a type that is deleted with `force`; what they count
-    /// for in its resources counts for a new type of the same name, too.
+    /// Soft-deletes a volume type; its quota resources remain. With `force`, volumes keep the deleted type, and their usage also
+    /// counts in the resources of a new type of the same name.
     ///
     /// # Errors
-    /// `NotFound`; `VolumeTypeInUse` when volumes have it, without `force`.
+    /// `NotFound`; `VolumeTypeInUse` without `force`, when volumes use it.
     fn delete_volume_type(&mut self, id: &str, force: bool) -> Result<(), StoreError>;
 
     /// Registers an image; returns its id.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     fn create_image(&mut self, new: &NewImage) -> Result<String, StoreError>;
 
     /// Removes an image.
@@ -75,13 +75,13 @@ pub trait OperateVolumes {
     /// `NotFound`.
     fn delete_image(&mut self, id: &str) -> Result<(), StoreError>;
 
-    /// Allows volumes in a zone; does nothing when they are allowed there. With the first zone every other one becomes invalid.
+    /// Adds a zone, if it does not exist. The first zone that is added makes all other names invalid.
     ///
     /// # Errors
-    /// Of the database.
+    /// Those of the database.
     fn create_zone(&mut self, name: &str) -> Result<(), StoreError>;
 
-    /// No longer allows volumes in a zone.
+    /// Removes a zone.
     ///
     /// # Errors
     /// `NotFound`.
@@ -98,7 +98,7 @@ pub trait OperateVolumes {
         limit: Option<i64>,
     ) -> Result<(), StoreError>;
 
-    /// Sets a quota class's limit; the class `default` is everybody's.
+    /// Sets a quota class's limit; the class `default` applies to all projects.
     ///
     /// # Errors
     /// `QuotaResourceUnknown`.
@@ -109,30 +109,30 @@ pub trait OperateVolumes {
         limit: Option<i64>,
     ) -> Result<(), StoreError>;
 
-    /// Rolls back every open reservation that is past its expiry, but for those of a flow that has not ended: the flow, or its
-    /// recovery, closes them, and could not be rolled back after another had.
+    /// Rolls back every open reservation that is past its expiry, except those of flows that have not ended: the flow or its
+    /// recovery closes those, and could not be rolled back if they were closed before.
     ///
     /// # Errors
     /// `AdminRequired`.
     fn expire_reservations(&mut self) -> Result<Expired, StoreError>;
 
-    /// Forgets a project's limits, usages and reservations.
+    /// Removes a project's limits, usages and reservations.
     ///
     /// # Errors
     /// `AdminRequired`.
     fn destroy_project_quotas(&mut self, project: &str) -> Result<(), StoreError>;
 
-    /// Makes every usage say what is booked and held, and returns those that were changed. Usages that are missing are made.
+    /// Sets every usage to the booked and reserved amounts, and returns those that differed. Missing usages are created.
     ///
-    /// Flows in flight are not disturbed: rows and counters are read and written in one write transaction, so each counter
-    /// moves by exactly what it was off, and a flow moves it by deltas before and after.
+    /// Running flows are not disturbed: one write transaction reads the rows and corrects each counter by its difference, and flows
+    /// change counters by deltas only.
     ///
     /// # Errors
     /// `AdminRequired`.
     fn sync_usages(&mut self) -> Result<Vec<Drift>, StoreError>;
 }
 
-impl OperateVolumes for Admin<'_, '_> {
+impl OperateVolumes for Admin<'_> {
     fn create_volume(&mut self, properties: Object) -> Result<Value, StoreError> {
         self.rules(|rows| operate::create_volume(rows, properties.clone()))
     }
@@ -216,11 +216,11 @@ impl OperateVolumes for Admin<'_, '_> {
     }
 }
 
-/// Refuses to delete a volume while the flow that made it has not ended. A pruned flow has ended.
+/// Refuses to delete a volume while the flow that created it has not ended. A pruned flow has ended.
 ///
 /// # Errors
 /// `FlowUnfinished`.
-fn require_ended_flow(admin: &Admin<'_, '_>, volume: &str) -> Result<(), StoreError> {
+fn require_ended_flow(admin: &Admin<'_>, volume: &str) -> Result<(), StoreError> {
     let statement =
         "SELECT flows.id, flows.state FROM volumes JOIN flows ON flows.id = volumes.flow
          WHERE volumes.id = $1 AND flows.state NOT IN ('SUCCESS', 'FAILURE')";

@@ -11,40 +11,40 @@ use cairn_store::view::View;
 use super::quota::{self, Limits, Quota};
 use super::record::query;
 
-/// What a caller may read of block storage, besides its rows: see [`kind`](super::kind).
+/// Queries of block storage. For rows of its tables, see [`kind`](super::kind).
 pub trait ReadVolumes {
-    /// The encryption of a volume type; `None` when it has none.
+    /// Returns the encryption of a volume type; `None` when it has none.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn encryption(&self, volume_type_id: &str) -> Result<Option<Object>, StoreError>;
 
-    /// A volume's metadata; null when there is no such volume.
+    /// Returns a volume's metadata; null when the volume does not exist.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn metadata(&self, volume: &str) -> Result<Value, StoreError>;
 
-    /// Names of the zones that volumes may be placed in, sorted. While there are none, every zone is valid.
+    /// Returns the names of the zones that volumes may be placed in, sorted. While there are none, every zone is valid.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn zones(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Whether the settings name a type for volumes that are requested without one.
+    /// Returns whether the settings name a default volume type.
     fn has_default_volume_type(&self) -> bool;
 
-    /// The volume type that the settings name as the default, if there is no such type.
+    /// Returns the name of the default volume type of the settings, if that type does not exist.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn missing_default_volume_type(&self) -> Result<Option<&str>, StoreError>;
 
-    /// The quotas of a project: its limits, and its usages if `with_usages`. Without `defaults` only those resources for which the
-    /// project has a limit of its own. `class` is the project's quota class; the caller's own project has the caller's class.
+    /// Returns the quotas of a project: its limits, and its usages if `with_usages`. Without `defaults`, returns only the resources for
+    /// which the project has a limit of its own. `class` is the project's quota class; the caller's own project has the caller's class.
     ///
     /// # Errors
-    /// `NotAuthorized` for another project's without being admin.
+    /// `NotAuthorized` for another project, unless the caller is admin.
     fn project_quotas(
         &self,
         project: &str,
@@ -53,33 +53,33 @@ pub trait ReadVolumes {
         with_usages: bool,
     ) -> Result<BTreeMap<String, Quota>, StoreError>;
 
-    /// The limits of a quota class. With `defaults` also those of resources for which the class has no limit of its own.
+    /// Returns the limits of a quota class. With `defaults`, also those of resources for which the class has no limit of its own.
     ///
     /// # Errors
-    /// `NotAuthorized` for another class than the caller's own without being admin.
+    /// `NotAuthorized` for a class other than the caller's own, unless the caller is admin.
     fn class_quotas(
         &self,
         class: &str,
         defaults: bool,
     ) -> Result<BTreeMap<String, Option<i64>>, StoreError>;
 
-    /// The limits of a project for which neither it nor its class has a limit of its own.
+    /// Returns the limits that apply when neither the project nor its class has a limit of its own.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn default_quotas(&self) -> Result<BTreeMap<String, Option<i64>>, StoreError>;
 
-    /// Names of all resources, sorted.
+    /// Returns the names of all resources, sorted.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn quota_resources(&self) -> Result<Vec<String>, StoreError>;
 
-    /// The usages that differ from what is booked and from what open reservations hold, of one project or of all. All reads see
-    /// one state of the database. Deleted volume types count as well.
+    /// Returns the usages that differ from the booked and reserved amounts, of one project or of all. All reads see one state of the
+    /// database. Includes the resources of deleted volume types.
     ///
     /// # Errors
-    /// `NotAuthorized` for another project's, or for all, without being admin.
+    /// `NotAuthorized` for another project or for all, unless the caller is admin.
     fn quota_drift(&self, project: Option<&str>) -> Result<Vec<Drift>, StoreError>;
 }
 

@@ -1,10 +1,10 @@
-//! Rows of answers as tuples.
+//! Reads the rows of queries as tuples.
 
 use cairn_effects::rows::{Cell, Field};
 use cairn_store::StoreError;
 use cairn_store::view::View;
 
-/// A tuple of a row's cells.
+/// A tuple that is read from a row's cells.
 pub(super) trait Record: Sized {
     /// Reads the tuple; `None` when the cells are not of its types.
     fn read(cells: &mut dyn Iterator<Item = Cell>) -> Option<Self>;
@@ -26,7 +26,7 @@ record!(A B C);
 record!(A B C D);
 record!(A B C D E);
 
-/// Runs a statement that reads, and returns its rows as tuples.
+/// Runs a query, and returns its rows as tuples.
 ///
 /// # Errors
 /// [`StoreError::Database`]; also when a row is not of the tuple's types.

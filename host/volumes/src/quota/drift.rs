@@ -14,21 +14,21 @@ pub struct Counters {
 /// Usages by project and resource.
 pub type Usages = BTreeMap<(String, String), Counters>;
 
-/// A usage that is not what is booked and held.
+/// A usage that differs from the booked and reserved amounts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Drift {
-    /// Whose usage.
+    /// The project.
     pub project: String,
-    /// Of what.
+    /// The resource.
     pub resource: String,
-    /// What its row says; null when there is no row, although something is booked or held.
+    /// The counters of its row; null when the row is missing although something is booked or reserved.
     pub found: Option<Counters>,
-    /// What it should say.
+    /// The counters that it should have.
     pub expected: Counters,
 }
 
-/// The usages that differ from what is expected, by project and resource. Nothing is expected of a usage that `expected`
-/// does not name; a row that is missing and of which nothing is expected is no drift.
+/// Returns the usages that differ from the expected ones, by project and resource. A usage that `expected` lacks is expected to be zero;
+/// a missing row that is expected to be zero is no drift.
 pub fn drift(found: &Usages, expected: &Usages) -> Vec<Drift> {
     let missing = expected.keys().filter(|key| !found.contains_key(*key));
     let mut drift: Vec<Drift> = found

@@ -1,5 +1,5 @@
-//! Quotas, as Cinder 2013.2 has them: which resources there are, whose limit applies, when a usage is counted anew, when
-//! a request is over, and when a usage has drifted. Rules only; the store applies them.
+//! The quotas of Cinder 2013.2: resources, default limits, when a usage is recounted, when a request is over its limit, and when a
+//! usage has drifted. Pure rules over values; the store applies them.
 
 mod drift;
 mod resource;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What the operator sets about quotas.
+/// The operator's settings for quotas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuotaConfig {
@@ -23,15 +23,15 @@ pub struct QuotaConfig {
     pub snapshots: i64,
     /// Default limit of `gigabytes`, in GiB; -1 is unlimited.
     pub gigabytes: i64,
-    /// Whether the limits of the quota class `default` come before the defaults above.
+    /// Whether the limits of the quota class `default` take precedence over the defaults above.
     pub use_default_class: bool,
     /// Whether snapshots are left out of `gigabytes`.
     pub no_snapshot_gigabytes: bool,
-    /// Seconds until a reservation lapses that was neither committed nor rolled back.
+    /// Seconds until an open reservation expires.
     pub reservation_expire: u64,
-    /// Reservations until a usage is counted anew; 0 is never.
+    /// Reservations until a usage is recounted; 0 is never.
     pub until_refresh: i64,
-    /// Seconds until a usage is counted anew; 0 is never.
+    /// Seconds until a usage is recounted; 0 is never.
     pub max_age: u64,
 }
 
@@ -51,7 +51,7 @@ impl Default for QuotaConfig {
 }
 
 impl QuotaConfig {
-    /// The limit of a resource that no row sets. Those of a volume type are unlimited.
+    /// Returns the limit of a resource for which no row has one. Resources of volume types are unlimited.
     pub fn default_limit(&self, resource: &Resource) -> Limit {
         Limit::Of(match (&resource.volume_type, resource.measure) {
             (Some(_), _) => -1,
@@ -61,12 +61,12 @@ impl QuotaConfig {
         })
     }
 
-    /// [`reservation_expire`](Self::reservation_expire) as a duration.
+    /// Returns [`reservation_expire`](Self::reservation_expire) as a duration.
     pub fn expiry(&self) -> Duration {
         Duration::from_secs(self.reservation_expire)
     }
 
-    /// [`until_refresh`](Self::until_refresh) as a usage keeps it.
+    /// Returns [`until_refresh`](Self::until_refresh) as usages store it: `None` is never.
     pub fn countdown(&self) -> Option<i64> {
         (self.until_refresh != 0).then_some(self.until_refresh)
     }

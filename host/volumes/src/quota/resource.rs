@@ -1,4 +1,4 @@
-/// What a resource counts.
+/// The quantity that a resource counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Measure {
     /// Volumes.
@@ -10,10 +10,10 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// Every measure.
+    /// All measures.
     pub const ALL: [Self; 3] = [Self::Volumes, Self::Snapshots, Self::Gigabytes];
 
-    /// The resource's name; that of a volume type's own adds `_<type>`.
+    /// Returns the name of its resource; the resource of a volume type adds `_<type>`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Volumes => "volumes",
@@ -26,14 +26,14 @@ impl Measure {
 /// A resource that a project has a quota of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Resource {
-    /// What it counts.
+    /// The quantity that it counts.
     pub measure: Measure,
-    /// The volume type it is confined to: id and name.
+    /// The volume type that it is limited to: id and name.
     pub volume_type: Option<(String, String)>,
 }
 
 impl Resource {
-    /// Its name, such as `volumes` or `gigabytes_gold`.
+    /// Returns its name, such as `volumes` or `gigabytes_gold`.
     pub fn name(&self) -> String {
         match &self.volume_type {
             None => self.measure.as_str().to_owned(),
@@ -42,7 +42,7 @@ impl Resource {
     }
 }
 
-/// The name of the resource that is `resource` confined to one volume type.
+/// Returns the name of `resource` limited to one volume type.
 pub fn type_resource(resource: &str, volume_type: &str) -> String {
     format!("{resource}_{volume_type}")
 }

@@ -10,7 +10,7 @@ use super::QuotaConfig;
 /// A limit as a row or the configuration states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// This much; -1 is unlimited.
+    /// A number; -1 is unlimited.
     Of(i64),
     /// A row without a number: unlimited.
     None,
@@ -31,21 +31,21 @@ impl From<Limit> for Option<i64> {
     }
 }
 
-/// How much of a resource a project uses.
+/// A project's usage of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Committed.
     pub in_use: i64,
     /// Held by open reservations.
     pub reserved: i64,
-    /// Reservations until it is counted anew; `None` is never.
+    /// Reservations until it is recounted; `None` is never.
     pub until_refresh: Option<i64>,
-    /// When one of the above last changed.
+    /// Time of the last change of one of the above.
     pub updated_at: Option<Timestamp>,
 }
 
-/// Whether a usage must be counted anew before a reservation; counts [`Usage::until_refresh`] down. The first reason counts:
-/// a negative usage, a countdown that reaches zero, an age of `max_age` or more. A usage with a countdown has no age.
+/// Returns whether a usage must be recounted before a reservation; counts [`Usage::until_refresh`] down. Reasons, in this order: a
+/// negative usage, a countdown that reaches zero, an age of `max_age` or more. The age of a usage with a countdown is ignored.
 pub fn refresh_is_due(usage: &mut Usage, config: &QuotaConfig, now: Timestamp) -> bool {
     if usage.in_use < 0 {
         return true;
@@ -61,8 +61,7 @@ pub fn refresh_is_due(usage: &mut Usage, config: &QuotaConfig, now: Timestamp) -
             .is_some_and(|updated| now.since(updated) >= max_age)
 }
 
-/// Whether reserving `delta` goes over: over the limit, or without one over what the counters can hold. Giving back never
-/// does.
+/// Returns whether reserving `delta` exceeds the limit or, without a limit, the range of a counter. A negative delta never does.
 pub fn is_over(limit: Limit, delta: i64, usage: &Usage) -> bool {
     if delta < 0 {
         return false;
@@ -73,18 +72,18 @@ pub fn is_over(limit: Limit, delta: i64, usage: &Usage) -> bool {
     };
     let held = i128::from(delta) + i128::from(usage.reserved);
     let wanted = held + i128::from(usage.in_use);
-    // What is in use may be negative.
+    // `in_use` may be negative, so `held` is checked alone too.
     i128::from(most) < wanted || i128::from(i64::MAX) < held
 }
 
-/// A request for more than there is.
+/// A refused request for more than the limits allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Over {
     /// The resources that are over.
     pub overs: Vec<String>,
-    /// The limit of each resource that was asked for.
+    /// The limit of each requested resource.
     pub quotas: BTreeMap<String, Limit>,
-    /// Every usage of the project.
+    /// All usages of the project.
     pub usages: BTreeMap<String, Usage>,
 }
 

@@ -1,4 +1,4 @@
-//! Effects on the key store: what leaves it is an id, never the key.
+//! Effects on the key store. Tasks receive ids of keys, never the keys.
 
 use cairn_model::error::TaskError;
 use cairn_model::value::{Object, Value};
@@ -13,18 +13,18 @@ use cairn_effects::keyring::{MasterKey, Sealed, Secret};
 use cairn_effects::rows::{AnyRow, Bytes, Row as _, Rows, Stop, Text};
 use cairn_effects::rules::Effect;
 
-/// Make a random 256-bit key for the caller's project.
+/// Creates a random 256-bit key for the caller's project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyCreate;
 
-/// Make a key with the bits of `id`.
+/// Creates a key with the bits of `id`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyCopy {
     /// A key of the caller's project.
     pub id: String,
 }
 
-/// Remove a key that this flow made.
+/// Removes a key that this flow created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyDelete {
     /// The key.
@@ -121,7 +121,7 @@ fn delete(rows: &mut Rows<'_>, delete: &KeyDelete) -> Result<(), Stop> {
     }
     rows.remove(&key);
     let key: &dyn AnyRow = &*key;
-    // The before-image holds the key as the table did: sealed.
+    // The before-image holds the key sealed, as the table does.
     rows.note(Change::Row {
         table: VolumeKey::TABLE.name.into(),
         id: delete.id.as_str().into(),
@@ -161,7 +161,7 @@ fn master_key<'a>(rows: &mut Rows<'a>) -> Result<&'a MasterKey, Stop> {
         return Ok(master);
     }
     let master = match settings(rows).master_key.as_deref() {
-        // A new master key would never open the keys that are there.
+        // A new master key could not open existing keys.
         Some(path) if has_keys(rows)? => MasterKey::load(path).map_err(unusable)?,
         Some(path) => MasterKey::load_or_create(path).map_err(unusable)?,
         None => MasterKey::generate().map_err(unusable)?,

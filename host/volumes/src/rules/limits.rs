@@ -1,4 +1,4 @@
-//! Which resources there are, and whose limit applies to them.
+//! Finds quota resources and the limits that apply to them, over rows.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::settings::settings;
 use super::tables::{ClassLimit, ProjectLimit, VolumeType};
 use cairn_effects::rows::{Cell, Rows, Stop, Text};
 
-/// The class whose limits apply to every project without its own.
+/// The class whose limits apply to projects without limits of their own.
 const DEFAULT_CLASS: &str = "default";
 
-/// The resource of this name: one of the three, or one confined to a volume type, which may be deleted.
+/// Returns the resource of this name: one of the three, or one of a volume type, which may be deleted.
 pub(super) fn resource(rows: &mut Rows<'_>, name: &str) -> Result<Option<Resource>, Stop> {
     for measure in Measure::ALL {
         let Some(rest) = name.strip_prefix(measure.as_str()) else {
@@ -35,7 +35,7 @@ pub(super) fn resource(rows: &mut Rows<'_>, name: &str) -> Result<Option<Resourc
     Ok(None)
 }
 
-/// The volume type of this name; one that is not deleted comes first.
+/// Returns the volume type of this name, preferring one that is not deleted.
 fn type_named(rows: &mut Rows<'_>, name: &str) -> Result<Option<Arc<VolumeType>>, Stop> {
     if let Some(found) = rows.find::<VolumeType>(|row| !row.deleted && &*row.name == name)? {
         return Ok(Some(found));
@@ -43,8 +43,8 @@ fn type_named(rows: &mut Rows<'_>, name: &str) -> Result<Option<Arc<VolumeType>>
     rows.find::<VolumeType>(|row| &*row.name == name)
 }
 
-/// The limit of a project that applies to a resource: the first of the project's own, the class's, everybody's. A class counts
-/// for the caller's own project only.
+/// Returns the limit that applies to a project's resource: the first of the project, the caller's class, the class `default` if the
+/// settings apply it, and the configured default. The caller's class applies to the caller's own project only.
 ///
 /// # Errors
 /// `NotAuthorized` when the caller may not see it.
@@ -79,7 +79,7 @@ fn of_class(rows: &mut Rows<'_>, class: &str, name: &str) -> Result<Option<Limit
     Ok(found.map(|row| row.hard_limit.into()))
 }
 
-/// Whether a project is the caller's own.
+/// Returns whether a project is the caller's own.
 ///
 /// # Errors
 /// `NotAuthorized` when the caller may not see its limits.
@@ -98,7 +98,7 @@ pub(super) fn not_authorized(message: impl Into<String>) -> Stop {
     TaskError::new("NotAuthorized", message).into()
 }
 
-/// The name of a volume type, deleted or not.
+/// Returns the name of a volume type, deleted or not.
 pub(super) fn type_name(rows: &mut Rows<'_>, id: &Cell) -> Result<Option<Text>, Stop> {
     let Cell::Text(id) = id else { return Ok(None) };
     let found = rows.find::<VolumeType>(|row| row.id == *id)?;

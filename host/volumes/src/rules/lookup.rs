@@ -1,4 +1,4 @@
-//! What tasks look up.
+//! The look-ups of tasks.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::volume::{may_see, owns, visible};
 use cairn_effects::rows::{AnyRow, Row, Rows, Stop};
 use cairn_effects::rules::LookUp;
 
-/// A volume type that is not deleted, by id or by name.
+/// Looks up a volume type that is not deleted, by id or by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShowVolumeType(pub String);
 
@@ -38,7 +38,7 @@ impl LookUp for ShowVolumeType {
     }
 }
 
-/// The type of volumes for which none is asked; null when the operator set none, and its name alone when there is no such type.
+/// Looks up the default volume type; null when the operator set none, and only its name when that type does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefaultVolumeType;
 
@@ -59,7 +59,7 @@ impl LookUp for DefaultVolumeType {
     }
 }
 
-/// The QoS specs of a volume type; null when it has none.
+/// Looks up the QoS specs of a volume type; null when it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShowQosSpecs(pub String);
 
@@ -76,7 +76,7 @@ impl LookUp for ShowQosSpecs {
     }
 }
 
-/// Whether volumes of a type are encrypted.
+/// Looks up whether volumes of a type are encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IsEncrypted(pub String);
 
@@ -95,7 +95,7 @@ impl LookUp for IsEncrypted {
     }
 }
 
-/// A snapshot of the caller's project.
+/// Looks up a snapshot of the caller's project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShowSnapshot(pub String);
 
@@ -113,7 +113,7 @@ impl LookUp for ShowSnapshot {
     }
 }
 
-/// A volume of the caller's project, with what this flow did to it so far.
+/// Looks up a volume of the caller's project, including this flow's changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShowVolume(pub String);
 
@@ -131,7 +131,7 @@ impl LookUp for ShowVolume {
     }
 }
 
-/// An image.
+/// Looks up an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShowImage(pub String);
 
@@ -148,7 +148,7 @@ impl LookUp for ShowImage {
     }
 }
 
-/// Whether volumes may be placed in a zone.
+/// Looks up whether volumes may be placed in a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IsZoneValid(pub String);
 
@@ -166,7 +166,7 @@ impl LookUp for IsZoneValid {
     }
 }
 
-/// Name of a volume type, deleted or not, for the quota resources that are its own.
+/// Looks up the name of a volume type, deleted or not, for the names of its quota resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeTypeName(pub String);
 
@@ -187,7 +187,7 @@ impl LookUp for VolumeTypeName {
     }
 }
 
-/// The resources of those of these reservations that are open and this flow's: whether a narrowed grant reaches what is to be committed.
+/// Looks up the resources of those reservations that are open and belong to this flow, to check them against a narrowed grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservedResources(pub Vec<String>);
 
@@ -219,7 +219,7 @@ fn type_not_found(id: &str) -> Stop {
     .into()
 }
 
-/// A type that is not deleted, by id or by name; an id comes first.
+/// Finds a type that is not deleted, by id, else by name.
 fn volume_type(rows: &mut Rows<'_>, id_or_name: &str) -> Result<Option<Arc<VolumeType>>, Stop> {
     if let Some(found) = rows.find::<VolumeType>(|row| !row.deleted && *row.id == *id_or_name)? {
         return Ok(Some(found));

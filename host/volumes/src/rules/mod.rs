@@ -1,5 +1,5 @@
-//! Block storage as Cinder 2013.2 has it: its tables, and the rules of its effects and look-ups, over rows. Quota, volumes and keys;
-//! what operators set up is only looked at.
+//! The tables of block storage, and the rules of its effects and look-ups, over rows. Effects change quotas, volumes and keys; rows that
+//! operators set up are only read.
 
 mod keys;
 mod limits;
@@ -25,7 +25,7 @@ pub use volume::{VolumeCreate, VolumeDestroy, VolumeUpdate};
 
 use cairn_effects::rows::{Registered, Row as _};
 
-/// The tables, with what refuses an inverse.
+/// Returns the tables, with the rules that check or refuse inverses.
 pub(crate) fn registered() -> Vec<Registered> {
     let plain = [
         Snapshot::TABLE,

@@ -1,4 +1,4 @@
-//! Volumes and snapshots that an operator adds or takes away, with the quota they are booked with.
+//! Adds and deletes volumes and snapshots for operators, and books their quota.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate, volum
 use cairn_effects::rows::{AnyRow, Cell, Rows, Stop, Text};
 use cairn_effects::rules::Effect as _;
 
-/// Adds a volume that is there already to the caller's project, and books its quota.
+/// Registers an existing volume in the caller's project, and books its quota.
 ///
 /// # Errors
 /// `InvalidInput`, `OverQuota`; [`Stop::Missing`].
@@ -54,7 +54,7 @@ pub fn update_volume(rows: &mut Rows<'_>, id: &str, changes: Object) -> Result<V
     update.apply(rows)
 }
 
-/// Refuses to delete a volume that is not the caller's, or that has snapshots.
+/// Refuses to delete a volume that the caller cannot see or that has snapshots.
 ///
 /// # Errors
 /// `VolumeNotFound`, `VolumeInUse`; [`Stop::Missing`].
@@ -68,14 +68,14 @@ pub fn check_unused(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
     Err(TaskError::new("VolumeInUse", message).into())
 }
 
-/// Soft-deletes a volume, and gives back the quota that it is booked with: to the volume's project, whoever asks. A rollback of
-/// the flow that made it does not give that back again.
+/// Soft-deletes a volume, and returns its booked quota to the volume's project. A later rollback of the flow that created it does not
+/// return the quota a second time.
 ///
 /// # Errors
 /// `VolumeNotFound`; [`Stop::Missing`].
 pub fn delete_volume(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
     let volume = visible(rows, id)?;
-    // Deleting it again would forget that its quota was given back.
+    // Deleting it again would clear `returned`.
     if volume.deleted {
         return Err(not_found(id));
     }
@@ -101,7 +101,7 @@ pub fn delete_volume(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Adds a snapshot of a volume, to the volume's project, and books its quota there.
+/// Registers a snapshot of a volume in the volume's project, and books its quota there.
 ///
 /// # Errors
 /// `VolumeNotFound`, `OverQuota`; [`Stop::Missing`].
@@ -143,8 +143,8 @@ pub fn create_snapshot(
     Ok(snapshot.shown(SNAPSHOT))
 }
 
-/// Soft-deletes a snapshot, and gives back what was booked when it was made, whatever the settings say by now. `None` when
-/// there is none that the caller may see.
+/// Soft-deletes a snapshot, and returns the quota that was booked at its creation, even if the settings have changed since. Returns
+/// `None` if the caller cannot see such a snapshot.
 ///
 /// # Errors
 /// [`Stop::Missing`].
@@ -182,8 +182,8 @@ pub fn delete_snapshot(rows: &mut Rows<'_>, id: &str) -> Result<Option<()>, Stop
     Ok(Some(()))
 }
 
-/// Reserves and commits amounts of a project's quota, with the volume type's own; negative ones give back. What belongs to no
-/// project is booked nowhere.
+/// Reserves and commits amounts of a project's quota, and of its volume type's; negative amounts return quota. Does nothing without a
+/// project.
 fn move_quota(
     rows: &mut Rows<'_>,
     project: Option<&Text>,

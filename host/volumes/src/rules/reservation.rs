@@ -1,4 +1,4 @@
-//! Reservations: holding quota, and turning what is held into usage or giving it up.
+//! Reserves quota, commits reservations into usage, and rolls them back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use cairn_effects::effect::Change;
 use cairn_effects::rows::{Inverse, Row as _, RowId, Rows, Stop, Text, Undo};
 use cairn_effects::rules::Effect;
 
-/// Hold `deltas` of a project's quota: all of them, or none.
+/// Reserves `deltas` of a project's quota: all of them, or none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuotaReserve {
-    /// Whose quota; the caller's project when `None`.
+    /// The project; the caller's own when `None`.
     pub project: Option<String>,
-    /// Resource -> amount: a count, or GiB for `gigabytes*`. Negative gives back.
+    /// Resource -> amount: a count, or GiB for `gigabytes*`. A negative amount returns quota.
     pub deltas: BTreeMap<String, i64>,
-    /// When it lapses.
+    /// The time at which it expires.
     pub expiry: Expiry,
 }
 
-/// When a reservation lapses.
+/// The time at which a reservation expires.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Expiry {
     /// After the configured time.
@@ -43,21 +43,21 @@ pub enum Expiry {
     At(Timestamp),
 }
 
-/// Turn reservations into usage. Ids that are closed, unknown or another's are passed over.
+/// Commits reservations into usage. Skips ids that are closed, unknown, or of another flow or project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuotaCommit {
     /// Ids of reservations.
     pub reservations: Vec<String>,
-    /// Whose; the caller's project when `None`.
+    /// The project; the caller's own when `None`.
     pub project: Option<String>,
 }
 
-/// Give reservations up. Ids that are closed, unknown or another's are passed over.
+/// Rolls reservations back. Skips ids that are closed, unknown, or of another flow or project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuotaRollback {
     /// Ids of reservations.
     pub reservations: Vec<String>,
-    /// Whose; the caller's project when `None`.
+    /// The project; the caller's own when `None`.
     pub project: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl Effect for QuotaRollback {
     }
 }
 
-/// Holds what is wanted.
+/// Refreshes usages that are due, checks the limits, and inserts the reservations.
 pub(super) fn reserve(rows: &mut Rows<'_>, reserve: &QuotaReserve) -> Result<Vec<String>, Stop> {
     let project = quota_project(rows, reserve.project.as_ref());
     let wanted = refresh(rows, &project, &reserve.deltas)?;
@@ -164,7 +164,7 @@ pub(super) fn reserve(rows: &mut Rows<'_>, reserve: &QuotaReserve) -> Result<Vec
     Ok(ids)
 }
 
-/// Refuses that a flow gives back more than it has committed.
+/// Refuses a flow's reservation that would return more than the flow has committed.
 fn check_giving_back(rows: &mut Rows<'_>, project: &str, wanted: &Wanted) -> Result<(), Stop> {
     let Wanted { name, delta, .. } = wanted;
     if *delta >= 0 || rows.by().call.is_none() {
@@ -184,7 +184,7 @@ fn check_giving_back(rows: &mut Rows<'_>, project: &str, wanted: &Wanted) -> Res
         .into())
 }
 
-/// This flow's reservations of a project's resource.
+/// Returns this flow's reservations of a project's resource.
 fn of_flow(
     rows: &mut Rows<'_>,
     project: &str,
@@ -198,7 +198,7 @@ fn of_flow(
     Ok(found)
 }
 
-/// How much of a project's resource this flow has committed, less what it gave back or is about to.
+/// Returns the amount of a project's resource that this flow has committed, less what it returned or has reserved to return.
 fn committed(rows: &mut Rows<'_>, project: &str, resource: &str) -> Result<i64, Stop> {
     let found = of_flow(rows, project, resource)?;
     let counts = found
@@ -207,7 +207,7 @@ fn committed(rows: &mut Rows<'_>, project: &str, resource: &str) -> Result<i64, 
     Ok(counts.fold(0, |sum: i64, row| sum.saturating_add(row.delta)))
 }
 
-/// How much of a project's resource operators gave back when they deleted volumes that this flow had made: see
+/// Returns the amount of a project's resource that operators returned when they deleted volumes of this flow: see
 /// [`delete_volume`](super::operate::delete_volume).
 fn returned(rows: &mut Rows<'_>, project: &str, name: &str) -> Result<i64, Stop> {
     let Some(Resource {
@@ -237,14 +237,14 @@ fn returned(rows: &mut Rows<'_>, project: &str, name: &str) -> Result<i64, Stop>
     Ok(sum)
 }
 
-/// The volumes of this flow that operators deleted with their quota.
+/// Returns the volumes of this flow that operators deleted, returning their quota.
 fn returned_volumes(rows: &mut Rows<'_>, project: &str) -> Result<Vec<Arc<Volume>>, Stop> {
     let mut volumes = made(rows, project)?;
     volumes.retain(|row| row.returned);
     Ok(volumes)
 }
 
-/// The volumes of a project that this flow made.
+/// Returns the volumes of a project that this flow created.
 fn made(rows: &mut Rows<'_>, project: &str) -> Result<Vec<Arc<Volume>>, Stop> {
     let mut volumes = rows.of_flow::<Volume>()?;
     let flow = rows.by().call.map(|call| call.flow);
@@ -252,8 +252,8 @@ fn made(rows: &mut Rows<'_>, project: &str) -> Result<Vec<Arc<Volume>>, Stop> {
     Ok(volumes)
 }
 
-/// Whether what this flow committed with a reservation was given back since, by the flow or by an operator, so that undoing
-/// the commit would give it back twice.
+/// Returns whether the flow or an operator has returned quota that this reservation committed, so that undoing the commit would return
+/// it twice.
 fn is_given_back(rows: &mut Rows<'_>, id: &str) -> Result<bool, Stop> {
     let Some(reservation) = rows.get::<Reservation>(id)? else {
         return Ok(false);
@@ -267,19 +267,19 @@ fn is_given_back(rows: &mut Rows<'_>, id: &str) -> Result<bool, Stop> {
     Ok(committed.saturating_sub(returned) < reservation.delta)
 }
 
-/// Refuses to take back what was committed with a reservation and given back since.
+/// Refuses to undo a commit whose quota was returned since.
 pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
     let undo = inverse.compare()?;
     let state = inverse.wrote.and_then(|wrote| wrote.get("state"));
     let id = inverse.id.key.first();
     if state.is_some_and(|state| state == "committed") && is_given_back(rows, id)? {
-        let message = format!("what reservation `{id}` committed was given back since");
+        let message = format!("the quota that reservation `{id}` committed was returned since");
         return Err(TaskError::host(HostErrorKind::UndoRefused, message).into());
     }
     Ok(undo)
 }
 
-/// The part of what this flow gives back that an operator has given back before.
+/// Returns the part of a negative reservation that an operator has already returned.
 fn already_returned(rows: &mut Rows<'_>, reservation: &Reservation) -> Result<i64, Stop> {
     if reservation.delta >= 0 || rows.by().call.is_none() {
         return Ok(0);
@@ -296,14 +296,14 @@ fn already_returned(rows: &mut Rows<'_>, reservation: &Reservation) -> Result<i6
             before = before.saturating_add(row.delta.saturating_neg().max(0));
         }
     }
-    // What the flow itself gives back comes first: an operator's part is what is left of it.
+    // The flow's own part counts first; the rest was already returned by operators.
     let own = committed.saturating_sub(returned).max(0);
     let after = before.saturating_sub(reservation.delta);
     let moves = after.min(own) - before.min(own);
     Ok((-reservation.delta).saturating_sub(moves))
 }
 
-/// A reservation of `project`, and of this flow; another's is as if it did not exist.
+/// Returns a reservation of `project` and, in a call, of this flow. Others are treated as missing and noted as denied.
 fn own(rows: &mut Rows<'_>, id: &str, project: &str) -> Result<Option<Arc<Reservation>>, Stop> {
     let Some(found) = rows.get::<Reservation>(id)? else {
         return Ok(None);
@@ -316,7 +316,7 @@ fn own(rows: &mut Rows<'_>, id: &str, project: &str) -> Result<Option<Arc<Reserv
     Ok(Some(found))
 }
 
-/// The resource of each of `ids` that is open and this flow's.
+/// Returns the resource of each of `ids` that is open and belongs to this flow.
 pub(super) fn reserved_resources(rows: &mut Rows<'_>, ids: &[String]) -> Result<Vec<String>, Stop> {
     let flow = rows.by().call.map(|call| call.flow);
     fetch(rows, ids)?;
@@ -329,7 +329,7 @@ pub(super) fn reserved_resources(rows: &mut Rows<'_>, ids: &[String]) -> Result<
     Ok(found)
 }
 
-/// Asks for reservations together.
+/// Prefetches reservations in one request.
 fn fetch(rows: &mut Rows<'_>, ids: &[String]) -> Result<(), Stop> {
     rows.prefetch(ids.iter().map(|id| RowId::of::<Reservation>(id.as_str())))
 }
@@ -348,13 +348,13 @@ fn close(rows: &mut Rows<'_>, reservation: &Arc<Reservation>, state: &str) {
     rows.update(reservation, closed);
 }
 
-/// Turns reservations into usage. What a flow gives back that an operator gave back before moves no counter a second time;
-/// the flow takes note of it.
+/// Commits reservations into usage. Quota that an operator has already returned moves no counter a second time, but is noted as a
+/// change made elsewhere.
 pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<(), Stop> {
     is_somebody(rows)?;
     let project = quota_project(rows, commit.project.as_ref());
     fetch(rows, &commit.reservations)?;
-    // One that is named twice is open once.
+    // An id that is listed twice is open only the first time.
     for id in &commit.reservations {
         let found = own(rows, id, &project)?;
         let Some(reservation) = found.filter(|row| &*row.state == "open") else {
@@ -380,7 +380,8 @@ pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<(), St
     Ok(())
 }
 
-/// Gives reservations up. A flow's that lapsed since the flow had ended holds nothing any more; the flow takes note of that.
+/// Rolls reservations back. A flow's reservation that an operator has expired reserves nothing any more; this is noted as a change made
+/// elsewhere.
 fn rollback(rows: &mut Rows<'_>, rollback: &QuotaRollback) -> Result<(), Stop> {
     is_somebody(rows)?;
     let project = quota_project(rows, rollback.project.as_ref());
@@ -401,13 +402,12 @@ fn rollback(rows: &mut Rows<'_>, rollback: &QuotaRollback) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A usage that an operator moved.
+/// Returns a change of a usage that an operator made.
 fn elsewhere(project: &Text, resource: &Text, in_use: i64, reserved: i64) -> Change {
     Change::Elsewhere(Box::new(change(project, resource, in_use, reserved)))
 }
 
-/// Marks as many of this flow's volumes as counted in the project's usage, the newest first, or with a negative number as
-/// no longer counted.
+/// Marks this many of the flow's volumes as booked in the project's usage, newest first; a negative number marks them as not booked.
 fn book(rows: &mut Rows<'_>, project: &Text, number: i64) -> Result<(), Stop> {
     if number == 0 || rows.by().call.is_none() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the rules ask of tables as a whole.
+//! The scans and tallies of block storage: queries over whole tables, in SQL and in Rust.
 
 use super::tables::{QuotaUsage, Snapshot, Volume, VolumeKey};
 use cairn_effects::rows::{Cell, RowId, Scan, Tally, Text, typed};
@@ -11,7 +11,7 @@ fn is(text: Option<&Text>, parameter: Option<&Cell>) -> bool {
     }
 }
 
-/// SQL's `=`: what is not there equals nothing.
+/// Compares like SQL's `=`: null equals nothing.
 fn equals(text: Option<&Text>, parameter: Option<&Cell>) -> bool {
     text.is_some() && is(text, parameter)
 }
@@ -49,7 +49,7 @@ pub(super) static OWN_SNAPSHOTS: Scan<Snapshot> = Scan {
     },
 };
 
-/// The volumes that were made of a volume, $1, and are of its project, $2.
+/// The copies of a volume, $1, that are of its project, $2.
 pub(super) static OWN_COPIES: Scan<Volume> = Scan {
     name: "own copies",
     condition: "source_volid = $1 AND project_id IS NOT DISTINCT FROM $2 AND deleted = FALSE",
@@ -60,7 +60,7 @@ pub(super) static OWN_COPIES: Scan<Volume> = Scan {
     },
 };
 
-/// The booked snapshots of a project, $1, of which it is not known what they count for.
+/// The booked snapshots of a project, $1, without `booked_gigabytes`.
 pub(super) static UNSETTLED_SNAPSHOTS: Scan<Snapshot> = Scan {
     name: "unsettled snapshots",
     condition: "project_id = $1 AND booked = TRUE AND deleted = FALSE AND booked_gigabytes IS NULL",
@@ -84,8 +84,8 @@ pub(super) static BOOKED_VOLUMES: Tally<Volume> = Tally {
     changes: true,
 };
 
-/// The booked snapshots of a project, $1, by their volume's type, what they count for, and the volume's size. A snapshot is of its
-/// volume's type, which no flow changes.
+/// The booked snapshots of a project, $1, by their volume's type, `booked_gigabytes`, and the volume's size. A snapshot has its volume's
+/// type, which no flow changes.
 pub(super) static BOOKED_SNAPSHOTS: Tally<Snapshot> = Tally {
     name: "booked snapshots",
     query: "SELECT volumes.volume_type_id, booked_gigabytes, volume_size, COUNT(*) FROM snapshots

@@ -6,16 +6,16 @@ use crate::quota::QuotaConfig;
 use cairn_effects::keyring::MasterKey;
 use cairn_effects::rows::{Rows, Services};
 
-/// What an operator sets for block storage.
+/// The operator's settings for block storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Limits, refreshes and expiry.
+    /// Limits, recounts and expiry.
     pub quota: QuotaConfig,
-    /// Name of the type of volumes for which none is asked.
+    /// Name of the type of volumes that are requested without one.
     pub default_volume_type: Option<String>,
-    /// Where a volume goes when nobody says otherwise; `None` is [`DEFAULT_ZONE`](crate::DEFAULT_ZONE).
+    /// The zone of volumes that are requested without one; `None` is [`DEFAULT_ZONE`](crate::DEFAULT_ZONE).
     pub default_zone: Option<String>,
-    /// Where the master key of the key store is; it is made when the first key is. `None` keeps one in memory.
+    /// The file of the key store's master key, which is created with the first key. `None` keeps the master key in memory.
     pub master_key: Option<PathBuf>,
 }
 
@@ -24,12 +24,12 @@ pub struct Settings {
 pub(crate) struct LoadedKey(pub(super) OnceLock<MasterKey>);
 
 impl Settings {
-    /// Where a volume goes when nobody says otherwise.
+    /// Returns the zone of volumes that are requested without one.
     pub fn zone(&self) -> &str {
         self.default_zone.as_deref().unwrap_or(crate::DEFAULT_ZONE)
     }
 
-    /// The settings among the services of a host; the defaults where block storage was not set up.
+    /// Returns the settings among the services of a host, or the defaults if block storage was not set up.
     pub fn of(services: &Services) -> &Self {
         static DEFAULTS: OnceLock<Settings> = OnceLock::new();
         let settings = services.get();
@@ -37,7 +37,7 @@ impl Settings {
     }
 }
 
-/// The operator's settings.
+/// Returns the operator's settings.
 pub(super) fn settings<'a>(rows: &Rows<'a>) -> &'a Settings {
     Settings::of(rows.services())
 }

@@ -33,7 +33,7 @@ const USAGES: Hooks = Hooks {
     ..OWNED
 };
 
-/// The error of a usage that is gone, or cannot hold a sum.
+/// Makes the error of a usage that was removed or cannot hold a sum.
 fn out_of_range(key: &Key) -> TaskError {
     let (project, resource) = match key.0.as_slice() {
         [project, resource, ..] => (&**project, &**resource),
@@ -86,21 +86,21 @@ table! {
         bootable: bool,
         metadata: Json,
         deleted: bool,
-        /// Counted in its project's usage.
+        /// Whether it is counted in its project's usage.
         booked: bool,
-        /// Grows with each change; guards compare-and-set.
+        /// Increases with each change, for compare-and-set.
         version: i64,
-        /// Who made it.
+        /// The flow that created it.
         flow: Option<FlowId>,
         created_at: Timestamp,
         updated_at: Option<Timestamp>,
         deleted_at: Option<Timestamp>,
-        /// An operator deleted it while it was booked, and gave its quota back.
+        /// Whether an operator deleted it while it was booked, and so returned its quota.
         returned: bool,
     }
 }
 
-/// What a look-up shows of a volume.
+/// Columns of a volume that a look-up returns.
 pub const VOLUME: &[&str] = &[
     "id",
     "project_id",
@@ -123,7 +123,7 @@ pub const VOLUME: &[&str] = &[
 ];
 
 table! {
-    /// A snapshot, which operators make.
+    /// A snapshot, which operators register.
     pub struct Snapshot in "snapshots", called "snapshot" {
         key id;
         project_id: Option<Text>,
@@ -139,12 +139,12 @@ table! {
         booked: bool,
         created_at: Timestamp,
         deleted_at: Option<Timestamp>,
-        /// What it counts for in `gigabytes`; `None` where nobody wrote that down yet.
+        /// GiB that it counts for in `gigabytes`; `None` until that is filled in.
         booked_gigabytes: Option<i64>,
     }
 }
 
-/// What a look-up shows of a snapshot.
+/// Columns of a snapshot that a look-up returns.
 pub const SNAPSHOT: &[&str] = &[
     "id",
     "project_id",
@@ -171,7 +171,7 @@ table! {
     }
 }
 
-/// What a look-up shows of a volume type.
+/// Columns of a volume type that a look-up returns.
 pub const VOLUME_TYPE: &[&str] = &["id", "name", "extra_specs", "qos_specs_id", "deleted"];
 
 table! {
@@ -184,11 +184,11 @@ table! {
     }
 }
 
-/// What a look-up shows of QoS specs.
+/// Columns of QoS specs that a look-up returns.
 pub const QOS_SPECS: &[&str] = &["id", "name", "consumer", "specs"];
 
 table! {
-    /// That volumes of a type are encrypted.
+    /// The encryption of a volume type.
     pub struct Encryption in "encryptions", called "encryption" {
         key volume_type_id;
         deleted: bool,
@@ -199,7 +199,7 @@ table! {
     /// An image.
     pub struct Image in "images", called "image" {
         key id;
-        /// `None`: everybody's.
+        /// The owner; `None` for a public image.
         project_id: Option<Text>,
         name: Option<Text>,
         size: i64,
@@ -210,7 +210,7 @@ table! {
     }
 }
 
-/// What a look-up shows of an image.
+/// Columns of an image that a look-up returns.
 pub const IMAGE: &[&str] = &[
     "id",
     "project_id",
@@ -246,7 +246,7 @@ table! {
 }
 
 table! {
-    /// How much of a resource a project uses.
+    /// A project's usage of a resource.
     pub struct QuotaUsage in "quota_usages", called "usage", where "deleted = 0", touching "updated_at", with USAGES {
         key project_id, resource;
         in_use: i64,
@@ -257,7 +257,7 @@ table! {
 }
 
 table! {
-    /// Quota that is held.
+    /// A reservation of quota.
     pub struct Reservation in "reservations", called "reservation", with RESERVATIONS {
         key id;
         project_id: Text,

@@ -1,4 +1,4 @@
-//! Usages: reading, moving, and counting them anew.
+//! Reads, changes and recounts usages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::tables::{ProjectLimit, QuotaUsage, Snapshot};
 use cairn_effects::effect::{Change, counts};
 use cairn_effects::rows::{Cell, Key, Row as _, RowId, Rows, Stop, Text};
 
-/// Refuses a caller who is nobody: who names no user or no project, and is no admin.
+/// Refuses a caller without a user or without a project, unless it is admin.
 ///
 /// # Errors
 /// `NotAuthorized`.
@@ -27,7 +27,7 @@ pub fn is_somebody(rows: &Rows<'_>) -> Result<(), Stop> {
     ))
 }
 
-/// The project whose quota is meant.
+/// Returns the named project, or the caller's own.
 pub(super) fn quota_project(rows: &Rows<'_>, named: Option<&String>) -> Text {
     let own = &rows.by().requester.project_id;
     named.unwrap_or(own).as_str().into()
@@ -44,7 +44,7 @@ impl QuotaUsage {
     }
 }
 
-/// Every usage of a project.
+/// Returns all usages of a project.
 pub(super) fn usages(rows: &mut Rows<'_>, project: &Text) -> Result<BTreeMap<String, Usage>, Stop> {
     let usages = rows.select(&scans::USAGES, vec![Cell::Text(Arc::clone(project))])?;
     let usages = usages.iter();
@@ -53,10 +53,10 @@ pub(super) fn usages(rows: &mut Rows<'_>, project: &Text) -> Result<BTreeMap<Str
         .collect())
 }
 
-/// Moves the counters of a usage that exists, and notes it; nothing where nothing moves.
+/// Adds to the counters of an existing usage, and notes the change. Does nothing if both amounts are zero.
 ///
 /// # Errors
-/// `QuotaOutOfRange` when there is none, or a counter cannot hold the sum.
+/// `QuotaOutOfRange` when the usage does not exist, or a counter cannot hold the sum.
 pub(super) fn move_usage(
     rows: &mut Rows<'_>,
     project: &Text,
@@ -81,7 +81,7 @@ pub(super) fn change(project: &Text, resource: &Text, in_use: i64, reserved: i64
     }
 }
 
-/// A resource that is asked for, and its usage.
+/// A requested resource and its usage.
 pub(super) struct Wanted {
     pub(super) name: Text,
     pub(super) delta: i64,
@@ -89,7 +89,7 @@ pub(super) struct Wanted {
     pub(super) usage: Usage,
 }
 
-/// Makes missing usages and counts those anew that are due. A repair: it is kept, whatever becomes of the reservation.
+/// Creates missing usages and recounts those that are due. This is a repair: it is kept even if the reservation is refused.
 pub(super) fn refresh(
     rows: &mut Rows<'_>,
     project: &Text,
@@ -98,7 +98,7 @@ pub(super) fn refresh(
     is_somebody(rows)?;
     let known = known(rows, deltas)?;
     if !known.is_empty() {
-        // Whether the caller may see the limits is asked before anything is written.
+        // Checks that the caller may see the limits, before anything is written.
         own_project(rows, project)?;
     }
     let keys = known.iter().flat_map(|(name, ..)| {
@@ -140,7 +140,7 @@ pub(super) fn refresh(
                 in_use: usage.in_use,
                 reserved: usage.reserved,
                 until_refresh: usage.until_refresh,
-                // Its age starts anew.
+                // Its age starts at zero again.
                 updated_at: Some(rows.now()),
                 ..QuotaUsage::clone(&old)
             };
@@ -157,10 +157,10 @@ pub(super) fn refresh(
     Ok(wanted)
 }
 
-/// The resources that are asked for.
+/// Returns the requested resources.
 ///
 /// # Errors
-/// `QuotaResourceUnknown` with all those that are not there.
+/// `QuotaResourceUnknown` with all those that do not exist.
 fn known(
     rows: &mut Rows<'_>,
     deltas: &BTreeMap<String, i64>,
@@ -182,12 +182,12 @@ fn known(
         .into())
 }
 
-/// Sums by resource, wide enough for any sizes.
+/// Sums by resource; 128 bits hold any sum.
 #[derive(Default)]
 struct Sums(BTreeMap<String, i128>);
 
 impl Sums {
-    /// Adds to a measure, and to that of a volume type.
+    /// Adds to the resource of a measure and to that of a volume type.
     fn add(&mut self, measure: Measure, type_name: Option<&str>, amount: i128) {
         let whole = measure.as_str();
         *self.0.entry(whole.to_owned()).or_default() += amount;
@@ -196,7 +196,7 @@ impl Sums {
         }
     }
 
-    /// The sums as counters hold them.
+    /// Returns the sums, clamped to 64 bits.
     fn counters(self) -> BTreeMap<String, i64> {
         let counter = |sum: i128| {
             let most = if sum < 0 { i64::MIN } else { i64::MAX };
@@ -207,8 +207,8 @@ impl Sums {
     }
 }
 
-/// What is booked in one project: resource -> `in_use`. Writes down what snapshots count for of which that was not known. The
-/// counters move by the volume type's name, so rows of a deleted type count with the type that has its name now.
+/// Counts what is booked in one project: resource -> `in_use`. Fills `booked_gigabytes` of snapshots that lack it. Usages are named
+/// after types, so rows of a deleted type count for the type that has its name now.
 fn booked(rows: &mut Rows<'_>, project: &Text) -> Result<BTreeMap<String, i64>, Stop> {
     let parameters = || vec![Cell::Text(Arc::clone(project))];
     let volumes = rows.count(&scans::BOOKED_VOLUMES, parameters())?;

@@ -12,14 +12,14 @@ use cairn_effects::effect::Change;
 use cairn_effects::rows::{AnyRow, Cell, Inverse, Json, Row, Rows, Stop, Text, Undo, typed};
 use cairn_effects::rules::Effect;
 
-/// Add a volume that the caller's project owns.
+/// Adds a volume that the caller's project owns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VolumeCreate {
-    /// Columns of the volume; names that are no column are passed over.
+    /// Columns of the volume; names that are no column are ignored.
     pub properties: Object,
 }
 
-/// Change `status`, `host` or `scheduled_at` of a volume of the caller's project.
+/// Changes `status`, `host` or `scheduled_at` of a volume of the caller's project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VolumeUpdate {
     /// The volume.
@@ -28,7 +28,7 @@ pub struct VolumeUpdate {
     pub changes: Object,
 }
 
-/// Soft-delete a volume that this flow made.
+/// Soft-deletes a volume that this flow created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VolumeDestroy {
     /// The volume.
@@ -84,7 +84,7 @@ impl Effect for VolumeDestroy {
     }
 }
 
-/// A volume that the caller may see.
+/// Returns a volume that the caller may see.
 pub(super) fn visible(rows: &mut Rows<'_>, id: &str) -> Result<Arc<Volume>, Stop> {
     let Some(volume) = rows.get::<Volume>(id)? else {
         return Err(not_found(id));
@@ -105,21 +105,21 @@ pub(super) fn not_found(id: &str) -> Stop {
         .into()
 }
 
-/// Whether a row is the caller's project's, or the caller an admin; and is not deleted, unless those are read too.
+/// Returns whether the caller owns a row or is admin, and the row is not deleted, unless the caller reads deleted rows too.
 pub(super) fn may_see(rows: &Rows<'_>, owner: Option<&str>, deleted: bool) -> bool {
     owns(rows, owner) && (rows.by().requester.read_deleted || !deleted)
 }
 
-/// Whether a row is the caller's project's, or the caller an admin.
+/// Returns whether a row belongs to the caller's project or the caller is admin.
 pub(super) fn owns(rows: &Rows<'_>, owner: Option<&str>) -> bool {
     let caller = rows.by().requester;
     caller.is_admin || owner == Some(&caller.project_id)
 }
 
-/// Refuses a volume whose key is not its caller's to name: a server that attaches the volume would open it.
+/// Refuses a volume with an encryption key of another project: a server that attaches the volume would open that key.
 ///
-/// What else a volume is made from may be named as it comes, whether it is there or not; another project's is noted, and
-/// keeps nobody from anything: see [`dependent`].
+/// A source snapshot or volume may be of another project or not exist. One of another project is noted as denied, and the new volume
+/// does not protect it from deletion: see [`dependent`].
 fn check_origins(rows: &mut Rows<'_>, properties: &Object) -> Result<(), Stop> {
     fn owner<R: Row>(
         rows: &mut Rows<'_>,
@@ -156,7 +156,8 @@ fn check_origins(rows: &mut Rows<'_>, properties: &Object) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What depends on a volume, so that it must stay: what it is, and its id. What another project says of it does not count.
+/// Returns a snapshot or copy that depends on a volume, so that the volume must not be deleted: its noun and id. Rows of other projects
+/// do not count.
 pub(super) fn dependent(
     rows: &mut Rows<'_>,
     volume: &Volume,
@@ -197,7 +198,7 @@ pub(super) fn create(rows: &mut Rows<'_>, create: &VolumeCreate) -> Result<Arc<V
         Some(other) => return Err(wrong_type("metadata", "an object", other)),
     };
     let by = rows.by();
-    // An operator may bring in a volume whose origins are elsewhere.
+    // An operator may register a volume whose sources are elsewhere.
     if by.call.is_some() {
         check_origins(rows, properties)?;
     }
@@ -251,7 +252,7 @@ fn update(rows: &mut Rows<'_>, update: &VolumeUpdate) -> Result<Value, Stop> {
         wanted.insert(column.clone(), value);
     }
     let found = visible(rows, &update.id)?;
-    // An admin of another project sees the volume, but a flow changes its own project's only.
+    // An admin sees volumes of other projects, but a flow changes only those of its own project.
     let foreign = found.project_id.as_deref() != Some(&rows.by().requester.project_id);
     if foreign && rows.by().call.is_some() {
         rows.deny("volume", update.id.as_str());
@@ -272,8 +273,8 @@ fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<(), Stop> {
         return Err(not_found(&destroy.id));
     }
     if volume.deleted {
-        // Whoever deleted it must not bring it back: this flow counts on it. A mere note of it would stand when the flow itself
-        // takes its own deletion back.
+        // Writing the column again stops another flow that deleted the volume from undoing that, because this flow relies on it. Only
+        // noting the change would be wrong when this flow undoes its own deletion.
         write(rows, &volume, object([("deleted", true.into())]))?;
         return Ok(());
     }
@@ -292,7 +293,7 @@ fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Has the flow take note of a volume that an operator deleted, and that nobody brings back.
+/// Notes that an operator deleted a volume of this flow.
 pub(super) fn note_deleted(rows: &mut Rows<'_>, id: &Text) {
     let deleted = |deleted: bool| Some(object([("deleted", deleted.into())]));
     rows.note(Change::Elsewhere(Box::new(Change::Row {
@@ -303,8 +304,8 @@ pub(super) fn note_deleted(rows: &mut Rows<'_>, id: &Text) {
     })));
 }
 
-/// Writes columns of a volume and notes the change, also where they hold these values already: another flow may have written them,
-/// and must not take back what this one, or an operator, counts on.
+/// Writes columns of a volume and notes the change, even if the columns already hold these values: another flow that wrote them must not
+/// undo values that this flow, or an operator, relies on.
 fn write(
     rows: &mut Rows<'_>,
     volume: &Arc<Volume>,
@@ -347,7 +348,7 @@ fn shown(volume: &Volume) -> Value {
     Value::Object(volume.shown(VOLUME))
 }
 
-/// Refuses to take back the booking of a volume that was deleted since, and the making of one that something depends on.
+/// Refuses to restore `booked` of a volume that was deleted since, and to undo the creation of a volume that something depends on.
 pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
     if inverse.compare()? == Undo::Nothing {
         return Ok(Undo::Nothing);
@@ -369,7 +370,7 @@ pub(super) fn undo(rows: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, S
     Ok(Undo::Apply)
 }
 
-/// An object of a few columns.
+/// Makes an object of columns and values.
 pub(super) fn object<const N: usize>(columns: [(&str, Value); N]) -> Object {
     columns
         .into_iter()

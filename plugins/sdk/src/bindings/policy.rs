@@ -1,4 +1,4 @@
-//! What a policy exports besides what every plugin does.
+//! The exports specific to a policy.
 
 wit_bindgen::generate!({
     path: "../../wit",

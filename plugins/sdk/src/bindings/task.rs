@@ -1,4 +1,4 @@
-//! What a task exports besides what every plugin does.
+//! The exports specific to a task.
 
 wit_bindgen::generate!({
     path: "../../wit",

@@ -1,4 +1,4 @@
-//! What a validator exports besides what every plugin does.
+//! The exports specific to a validator.
 
 wit_bindgen::generate!({
     path: "../../wit",

@@ -1,7 +1,7 @@
-//! What the operator has set up, and the project's own volumes and snapshots. Read only.
+//! Reads volume types, QoS specs, and the project's volumes and snapshots.
 //!
-//! A volume or snapshot of another project is answered like one that does not exist, unless the caller is an admin.
-//! Answers are objects of columns, to which the host may add; so they are [`Value`]s.
+//! A volume or snapshot of another project is reported as not found, unless the caller is an admin. Functions return
+//! objects of columns as [`Value`]s, because the host may add columns.
 
 use serde_json::Value;
 
@@ -9,7 +9,8 @@ use super::read;
 use crate::Error;
 use crate::host::catalog;
 
-/// A volume type that is not deleted, by id or by name: `{"id", "name", "extra_specs", "qos_specs_id", "deleted"}`.
+/// Returns a volume type that is not deleted, by id or by name:
+/// `{"id", "name", "extra_specs", "qos_specs_id", "deleted"}`.
 ///
 /// # Errors
 /// `VolumeTypeNotFound` with `{"volume_type_id"}`.
@@ -17,14 +18,15 @@ pub fn volume_type(id_or_name: &str) -> Result<Value, Error> {
     read("catalog.volume-type", &catalog::volume_type(id_or_name)?)
 }
 
-/// The type of volumes for which none is asked; nothing when the operator set none or it does not exist.
+/// Returns the type given to volumes whose request names none; `None` when the operator configured no default or it
+/// does not exist.
 pub fn default_volume_type() -> Result<Option<Value>, Error> {
     catalog::default_volume_type()?
         .map(|json| read("catalog.default-volume-type", &json))
         .transpose()
 }
 
-/// The QoS specs of a volume type: `{"id", "name", "consumer", "specs"}`; nothing when it has none.
+/// Returns the QoS specs of a volume type: `{"id", "name", "consumer", "specs"}`; `None` when the type has none.
 ///
 /// # Errors
 /// `VolumeTypeNotFound` with `{"volume_type_id"}`.
@@ -34,12 +36,12 @@ pub fn qos_specs(volume_type_id: &str) -> Result<Option<Value>, Error> {
         .transpose()
 }
 
-/// Whether volumes of this type are encrypted. An unknown type is not.
+/// Returns whether volumes of this type are encrypted; false for an unknown type.
 pub fn encrypted(volume_type_id: &str) -> Result<bool, Error> {
     Ok(catalog::encrypted(volume_type_id)?)
 }
 
-/// A snapshot: `{"id", "volume_id", "volume_size", "volume_type_id", "status", "encryption_key_id", …}`.
+/// Returns a snapshot: `{"id", "volume_id", "volume_size", "volume_type_id", "status", "encryption_key_id", …}`.
 ///
 /// # Errors
 /// `SnapshotNotFound` with `{"snapshot_id"}`.
@@ -47,7 +49,7 @@ pub fn snapshot(id: &str) -> Result<Value, Error> {
     read("catalog.snapshot", &catalog::snapshot(id)?)
 }
 
-/// A volume, with what this flow did to it so far. Size in GiB.
+/// Returns a volume, including the changes that this flow has made so far. Its size is in GiB.
 ///
 /// # Errors
 /// `VolumeNotFound` with `{"volume_id"}`.

@@ -1,4 +1,4 @@
-//! Who asks, and what this plugin was set up with. Always there; no effect.
+//! The caller of the flow and the settings of this plugin. Needs no grant.
 
 use serde_json::Value;
 
@@ -7,27 +7,28 @@ use crate::Error;
 pub use crate::bindings::cairn::plugin::context::Identity;
 use crate::host::context;
 
-/// The caller on whose behalf the flow runs. Fixed for the life of the flow.
+/// Returns the caller on whose behalf the flow runs. It does not change during the flow.
 pub fn requester() -> Identity {
     context::requester()
 }
 
-/// This plugin's settings as they stand in the manifest. A [`Task`](crate::Task) has them in its fields already.
+/// Returns this plugin's settings from the manifest. A [`Task`](crate::Task) already has them in its fields.
 pub fn settings() -> Result<Value, Error> {
     read("context.settings", &context::settings())
 }
 
-/// Whether this flow has committed quota that is not given back.
+/// Returns whether this flow has committed quota that it has not returned.
 pub fn quota_committed() -> bool {
     context::quota_committed()
 }
 
-/// Ends a step of a revert: what this revert changed so far stays, even when it errs later. Nothing in a `call`.
+/// Sets a savepoint in a revert: the changes made so far remain even if the revert fails later. Does nothing in a
+/// `call`.
 pub fn checkpoint() {
     context::checkpoint();
 }
 
-/// What the flow was asked to do; nothing for every plugin but the built-in `inject`.
+/// Returns the flow's request to the built-in plugin `inject`; `None` to every other plugin.
 pub fn request() -> Result<Option<Value>, Error> {
     context::request()
         .map(|json| read("context.request", &json))

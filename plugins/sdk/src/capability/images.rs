@@ -1,4 +1,4 @@
-//! The image registry. Read only.
+//! Reads the image registry.
 
 use serde_json::Value;
 
@@ -6,10 +6,10 @@ use super::read;
 use crate::Error;
 use crate::host::images;
 
-/// An image: `{"id", "name", "size", "min_disk", "checksum", "status"}`; `size` in bytes, `min_disk` in GiB.
+/// Returns an image: `{"id", "name", "size", "min_disk", "checksum", "status"}`; `size` in bytes, `min_disk` in GiB.
 ///
 /// # Errors
-/// `ImageNotFound` and `ImageNotAuthorized`, with `{"image_id"}`.
+/// `ImageNotFound` with `{"image_id"}`, also for a private image of another project.
 pub fn show(id: &str) -> Result<Value, Error> {
     read("images.show", &images::show(id)?)
 }

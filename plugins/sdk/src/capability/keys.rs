@@ -1,14 +1,14 @@
-//! The key store: random 256-bit keys, which never leave the host. Each function is an effect.
+//! The key store: random 256-bit keys, which never leave the host. Every function is an effect.
 
 use crate::Error;
 use crate::host::keys;
 
-/// Makes a new key for the caller's project and returns its id.
+/// Creates a key for the caller's project and returns its id.
 pub fn create() -> Result<String, Error> {
     Ok(keys::create()?)
 }
 
-/// Makes a new key with the same bits as key `id`, and returns its id.
+/// Creates a key with the same bits as key `id`, and returns its id.
 ///
 /// # Errors
 /// `KeyNotFound` with `{"key_id"}`, also for a key of another project.
@@ -16,7 +16,7 @@ pub fn copy(id: &str) -> Result<String, Error> {
     Ok(keys::copy(id)?)
 }
 
-/// Removes a key that this flow made.
+/// Deletes a key that this flow created.
 ///
 /// # Errors
 /// `KeyNotFound` with `{"key_id"}`.

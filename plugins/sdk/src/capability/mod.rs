@@ -1,5 +1,5 @@
-//! What the host offers, an interface a module. `context` and `log` are always there; a component that calls into
-//! another module imports that interface, and the manifest must grant it.
+//! The functions of the host, one module per WIT interface. `context` and `log` need no grant. A component that calls
+//! into another module imports its interface, and the manifest must grant it.
 
 pub mod catalog;
 pub mod context;
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// Reads what the host sent.
+/// Parses the JSON that a host function returned.
 fn read(function: &str, json: &str) -> Result<Value, Error> {
     serde_json::from_str(json).map_err(|error| {
         Error::new(

@@ -1,12 +1,12 @@
-//! The operator's policy rules.
+//! Evaluates the operator's policy rules.
 
 use serde_json::Value;
 
 use crate::Error;
 use crate::host::policy;
 
-/// Passes when the caller may do `action` (such as `volume:create`) to `target`, one JSON object. The caller's
-/// `project_id` and `user_id` are filled in where `target` has none.
+/// Succeeds if the caller may perform `action` (such as `volume:create`) on `target`, one JSON object. If `target`
+/// lacks `project_id` or `user_id`, the caller's are used.
 ///
 /// # Errors
 /// `PolicyNotAuthorized` with `{"action"}`.

@@ -7,7 +7,8 @@ pub use crate::bindings::cairn::plugin::quota::{Delta, OverQuota, QuotaError, Us
 use crate::host::quota;
 
 impl Delta {
-    /// An amount of one resource: a count, or GiB for `gigabytes` and `gigabytes_<type>`. Negative gives back.
+    /// Creates a delta of one resource: a count, or GiB for `gigabytes` and `gigabytes_<type>`. A negative amount
+    /// returns quota.
     pub fn new(resource: impl Into<String>, amount: i64) -> Self {
         Self {
             resource: resource.into(),
@@ -16,7 +17,7 @@ impl Delta {
     }
 }
 
-/// The deltas, and for each also that of the volume type's own resource. A deleted type still counts.
+/// Returns the deltas, plus for each one the same delta of the volume type's own resource. A deleted type still counts.
 ///
 /// # Errors
 /// [`QuotaError::Other`] with `VolumeTypeNotFound`.
@@ -35,18 +36,18 @@ pub fn reserve(deltas: &[Delta]) -> Result<Vec<String>, QuotaError> {
     quota::reserve(deltas)
 }
 
-/// Turns reservations of this flow into usage. Ids that are closed, unknown or another's are passed over.
+/// Converts reservations of this flow into usage. Ignores ids that are closed, unknown or of another flow.
 pub fn commit(reservations: &[String]) -> Result<(), QuotaError> {
     quota::commit(reservations)
 }
 
-/// Gives reservations of this flow up. Ids that are closed, unknown or another's are passed over.
+/// Releases reservations of this flow. Ignores ids that are closed, unknown or of another flow.
 pub fn rollback(reservations: &[String]) -> Result<(), QuotaError> {
     quota::rollback(reservations)
 }
 
-/// `OverQuota` with `{"overs", "quotas", "usages"}`, `QuotaResourceUnknown` with `{"unknown"}`, or the other error. In
-/// `quotas` an unlimited resource is null or -1.
+/// Converts to `OverQuota` with `{"overs", "quotas", "usages"}`, to `QuotaResourceUnknown` with `{"unknown"}`, or to
+/// the wrapped error. In `quotas` an unlimited resource is null or -1.
 impl From<QuotaError> for Error {
     fn from(error: QuotaError) -> Self {
         match error {

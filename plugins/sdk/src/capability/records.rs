@@ -1,8 +1,8 @@
-//! Records of the caller's project: JSON documents by key, counters and sequences, in the collections that the operator has set up.
+//! Records of the caller's project: JSON documents by key, counters and sequences, in the collections that the operator has configured.
 //! [`put`], [`remove`], [`add`] and [`next`] are effects.
 //!
-//! A flow that puts or removes a record holds its key until the flow ends; another flow that writes the key is answered `Busy`, which a
-//! manifest may have tried again: `retry = { attempts = 5, backoff = "100ms", on = ["Busy"] }`.
+//! A flow that puts or removes a record locks its key until the flow ends. A write of the key by another flow fails with `Busy`, which a
+//! manifest can retry: `retry = { attempts = 5, backoff = "100ms", on = ["Busy"] }`.
 //!
 //! ```
 //! use cairn_plugin::records::{self, Expect};
@@ -35,34 +35,34 @@ use crate::host::records;
 /// A record as this flow sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry<T> {
-    /// Its key.
+    /// The record's key.
     pub key: String,
-    /// Its value.
+    /// The record's value.
     pub value: T,
-    /// The version of the value: no two values that a collection ever had have the same.
+    /// The version of the value. A collection never uses a version twice.
     pub version: u64,
 }
 
-/// Some of the records of a collection, in the order of their keys.
+/// A page of the records of a collection, in the order of their keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
     /// The records.
     pub entries: Vec<Entry<T>>,
-    /// Where the next page begins; `None` on the last one. A page before the last one may have fewer records than were asked for.
+    /// The cursor of the next page; `None` on the last page. A page before the last may hold fewer records than the limit.
     pub next: Option<String>,
 }
 
-/// Gets the record of a key; `None` when this flow sees none.
+/// Returns the record of a key; `None` when this flow sees none.
 ///
 /// # Errors
-/// `CollectionNotFound`; `NotGranted` for a collection that the grant does not reach; `InvalidInput` for a text that is no key; `RecordInvalid`
-/// for a value that is no `T`.
+/// `CollectionNotFound`; `NotGranted` for a collection outside the grant; `InvalidInput` for an invalid key; `RecordInvalid` when the value
+/// does not deserialize as `T`.
 pub fn get<T: DeserializeOwned>(collection: &str, key: &str) -> Result<Option<Entry<T>>, Error> {
     records::get(collection, key)?.map(entry).transpose()
 }
 
-/// Lists the records whose keys begin with `prefix`, at most `limit` of them, from 1 to 1000. `cursor` is [`Page::next`] of the page
-/// before.
+/// Lists the records whose keys begin with `prefix`, at most `limit` of them, from 1 to 1000. `cursor` is [`Page::next`] of the previous
+/// page.
 ///
 /// # Errors
 /// As [`get`].
@@ -83,11 +83,11 @@ pub fn list<T: DeserializeOwned>(
     })
 }
 
-/// Puts a value under a key, in place of the one that is there, and returns its version.
+/// Writes a value under a key, replacing the present one, and returns its version.
 ///
 /// # Errors
-/// `Busy` while another flow holds the key; `VersionConflict` when what is there is not what is expected; `InvalidValue` for a value that
-/// does not fit the collection's schema; `LimitExceeded`; `CollectionNotFound`, `NotGranted`, `InvalidInput`.
+/// `Busy` while another flow locks the key; `VersionConflict` when `expect` does not hold; `InvalidValue` for a value that violates the
+/// collection's schema; `LimitExceeded`; `CollectionNotFound`, `NotGranted`, `InvalidInput`.
 pub fn put<T: Serialize + ?Sized>(
     collection: &str,
     key: &str,
@@ -106,7 +106,7 @@ pub fn put<T: Serialize + ?Sized>(
 /// Removes the record of a key.
 ///
 /// # Errors
-/// `RecordNotFound`; otherwise as [`put`].
+/// `RecordNotFound`; otherwise as for [`put`].
 pub fn remove(collection: &str, key: &str, expect: Expect) -> Result<(), Error> {
     Ok(records::remove(collection, key, expect)?)
 }
@@ -114,13 +114,13 @@ pub fn remove(collection: &str, key: &str, expect: Expect) -> Result<(), Error> 
 /// Adds to a counter.
 ///
 /// # Errors
-/// `Bounds` when it would leave its bounds; `Busy` when that hangs on flows that have not ended; `CounterNotFound`, `CollectionNotFound`,
-/// `NotGranted`.
+/// `Bounds` when the addition cannot fit; `Busy` when it may fit after other open flows have ended; `CounterNotFound`,
+/// `CollectionNotFound`, `NotGranted`.
 pub fn add(collection: &str, counter: &str, delta: i64) -> Result<(), Error> {
     Ok(records::add(collection, counter, delta)?)
 }
 
-/// Reads a counter: what flows that have ended have made of it, without what this flow has added.
+/// Returns the value of a counter as of the flows that have ended. Excludes the additions of this flow.
 ///
 /// # Errors
 /// `CounterNotFound`, `CollectionNotFound`, `NotGranted`.
@@ -128,7 +128,7 @@ pub fn count(collection: &str, counter: &str) -> Result<i64, Error> {
     Ok(records::count(collection, counter)?)
 }
 
-/// Gets the next number of a sequence: greater than any that it gave before. It is never given back.
+/// Returns the next number of a sequence: greater than all numbers before. Numbers are not returned when the flow fails.
 ///
 /// # Errors
 /// `SequenceNotFound`, `CollectionNotFound`, `NotGranted`.

@@ -1,4 +1,4 @@
-//! The results map so far: what finished tasks of this flow returned.
+//! The results of the flow's finished tasks.
 
 use serde_json::Value;
 
@@ -6,14 +6,15 @@ use super::read;
 use crate::Error;
 use crate::host::results;
 
-/// The value that `name` has for the next task: from the nearest earlier task whose result holds it.
+/// Returns the value of `name` as the next task would receive it: from the nearest earlier task whose result contains
+/// it.
 pub fn get(name: &str) -> Result<Option<Value>, Error> {
     results::get(name)
         .map(|json| read("results.get", &json))
         .transpose()
 }
 
-/// Name and result of each finished task, in order.
+/// Returns name and result of each finished task, in order.
 pub fn tasks() -> Result<Vec<(String, Value)>, Error> {
     results::tasks()
         .into_iter()

@@ -6,14 +6,14 @@ use super::read;
 use crate::Error;
 use crate::host::volumes;
 
-/// Adds a volume and returns the whole of it, with its new `id`. Owner and project are the caller's; columns that
-/// nobody knows are passed over.
+/// Adds a volume and returns the whole of it, with its new `id`. Owner and project are the caller's; unknown columns
+/// are ignored.
 pub fn create(properties: &Value) -> Result<Value, Error> {
     read("volumes.create", &volumes::create(&properties.to_string())?)
 }
 
-/// Changes `status`, `host` or `scheduled_at` of any volume of the project and returns the whole volume.
-/// `scheduled_at` takes `"now"`.
+/// Updates `status`, `host` or `scheduled_at` of any volume of the project and returns the whole volume. `scheduled_at`
+/// takes `"now"`.
 ///
 /// # Errors
 /// `VolumeNotFound` with `{"volume_id"}`.
@@ -24,7 +24,7 @@ pub fn update(id: &str, changes: &Value) -> Result<Value, Error> {
     )
 }
 
-/// Soft-deletes a volume that this flow made. One that is deleted already is left as it is.
+/// Soft-deletes a volume that this flow created. Does nothing if it is already deleted.
 ///
 /// # Errors
 /// `VolumeNotFound` with `{"volume_id"}`.

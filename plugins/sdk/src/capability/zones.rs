@@ -3,15 +3,15 @@
 use crate::Error;
 use crate::host::zones;
 
-/// Whether volumes may be placed in `zone`.
+/// Returns whether volumes may be placed in `zone`.
 ///
 /// # Errors
-/// Whatever the host cannot answer for.
+/// An error of the host's lookup.
 pub fn valid(zone: &str) -> Result<bool, Error> {
     Ok(zones::valid(zone)?)
 }
 
-/// Where a volume goes when nobody says otherwise.
+/// Returns the zone of volumes whose request names none.
 pub fn default() -> String {
     zones::default()
 }

@@ -1,10 +1,10 @@
-//! What a task changed, or asked to be changed.
+//! Inspects the effects that a task requested.
 
 use serde_json::Value;
 
 use super::FakeHost;
 
-/// The functions that change something.
+/// The functions that are effects.
 const EFFECTS: [&str; 14] = [
     "keys.create",
     "keys.copy",
@@ -23,14 +23,14 @@ const EFFECTS: [&str; 14] = [
 ];
 
 impl FakeHost {
-    /// Name and arguments of each call so far that changes something, in order: those that failed too.
+    /// Returns name and arguments of each effect called so far, in order, including those that failed.
     pub fn effects(&self) -> Vec<(String, Value)> {
         let mut calls = self.all_calls();
         calls.retain(|(function, _)| EFFECTS.contains(&function.as_str()));
         calls
     }
 
-    /// Asserts that these are the effects so far, in this order, and no others.
+    /// Asserts that exactly these effects were called so far, in this order.
     ///
     /// ```
     /// use cairn_plugin::testing::FakeHost;
@@ -49,7 +49,7 @@ impl FakeHost {
     /// ```
     ///
     /// # Panics
-    /// At the first one that is another, is missing, or is too many, with both lists.
+    /// At the first effect that differs, is missing or is superfluous. The message shows both lists.
     #[track_caller]
     pub fn assert_effects(&self, expected: &[(&str, Value)]) {
         let found = self.effects();

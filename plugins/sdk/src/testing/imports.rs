@@ -1,4 +1,5 @@
-//! The imports as native code: the signatures of the generated bindings, answered by the fake host in place.
+//! The imports as native code: functions with the signatures of the generated bindings, served by the current fake
+//! host.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,7 @@ use super::{ask, current};
 use crate::Error;
 pub(crate) use crate::bindings::cairn::plugin::types;
 
-/// A JSON document that crosses the boundary as text.
+/// Parses a JSON document that would cross the component boundary as text.
 fn document(text: &str) -> Value {
     serde_json::from_str(text).expect("the plugin sends JSON")
 }
@@ -15,7 +16,7 @@ fn text(answer: Result<Value, Error>) -> Result<String, types::Error> {
     Ok(answer?.to_string())
 }
 
-/// A document, or nothing for null.
+/// Returns the JSON text of an answer; `None` for null.
 fn optional(answer: Value) -> Option<String> {
     (!answer.is_null()).then(|| answer.to_string())
 }
@@ -33,7 +34,7 @@ fn boolean(function: &str, answer: Value) -> bool {
         .unwrap_or_else(|| panic!("`{function}` answers true or false, but was told {answer}"))
 }
 
-/// The answer of a function that is told no errors in its signature.
+/// Returns the answer of a function that has no error in its signature.
 fn infallible(function: &str, arguments: Value) -> Value {
     ask(function, arguments)
         .unwrap_or_else(|error| panic!("`{function}` cannot fail, but was told {error}"))
@@ -51,7 +52,7 @@ pub(crate) mod context {
         current().borrow().settings.to_string()
     }
 
-    /// Nothing to fake: a fake host undoes nothing.
+    /// Does nothing: a fake host does not undo effects.
     pub(crate) fn checkpoint() {}
 
     pub(crate) fn quota_committed() -> bool {
@@ -224,7 +225,7 @@ pub(crate) mod quota {
         Ok(())
     }
 
-    /// Deltas as they read best in an assertion: `{"volumes": 1}`.
+    /// Converts deltas to a form that is easy to read in an assertion: `{"volumes": 1}`.
     fn object(deltas: &[Delta]) -> Value {
         deltas
             .iter()
@@ -232,7 +233,7 @@ pub(crate) mod quota {
             .collect()
     }
 
-    /// The inverse of the conversion that a task uses, so that a test may script either.
+    /// Inverts the conversion from `QuotaError` to `Error`, so that a test can script either.
     fn quota_error(error: Error) -> QuotaError {
         let names = |key: &str| {
             serde_json::from_value(error.details()[key].clone()).expect("a list of resources")
@@ -364,7 +365,7 @@ pub(crate) mod records {
         }
     }
 
-    /// What is expected, as the journal of a test names it: `"any"`, `"absent"` or `{"version": 1}`.
+    /// Converts a precondition to its form in the recorded calls: `"any"`, `"absent"` or `{"version": 1}`.
     fn expected(expect: Expect) -> Value {
         match expect {
             Expect::Any => json!("any"),

@@ -1,4 +1,4 @@
-//! A host for unit tests: it answers what it is told, and remembers what it was asked.
+//! A fake host for unit tests: it returns scripted answers and records the calls.
 //!
 //! ```
 //! use cairn_plugin::testing::FakeHost;
@@ -15,7 +15,7 @@
 //! assert_eq!(host.calls("catalog.volume"), [json!({"id": "v1"})]);
 //! ```
 
-mod checks;
+mod admission;
 mod effects;
 pub(crate) mod imports;
 mod surroundings;
@@ -31,17 +31,17 @@ use crate::{Disposition, Error, Failure, Outcome, Task, guest};
 
 pub(crate) use surroundings::{now, random};
 
-type Answer = Box<dyn FnMut(&Value) -> Result<Value, Error>>;
+type FakeFunction = Box<dyn FnMut(&Value) -> Result<Value, Error>>;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<RefCell<State>>>> = const { RefCell::new(None) };
 }
 
-/// A scripted host. Clones share the script and the memory.
+/// A scripted host. Clones share the script and the recorded calls.
 ///
-/// Functions bear their WIT names, `interface.function`; their arguments are an object that bears the WIT's parameter
-/// names, with JSON documents as values. Functions that only say yes (`policy.enforce`, `quota.commit`, `rpc.cast`, …)
-/// do so untold, and lookups that may find nothing find nothing; any other that was not told what to answer panics.
+/// Functions have their WIT names, `interface.function`. Their arguments are an object with the WIT's parameter names as keys and JSON
+/// documents as values. Without a script, functions that return nothing on success (`policy.enforce`, `quota.commit`, `rpc.cast`, …)
+/// succeed, and some lookups have a default answer (nothing found, a valid zone, a type that is not encrypted, …); any other function panics.
 #[derive(Clone)]
 pub struct FakeHost {
     state: Rc<RefCell<State>>,
@@ -52,7 +52,7 @@ struct State {
     settings: Value,
     request: Option<Value>,
     quota_committed: bool,
-    answers: HashMap<String, Answer>,
+    answers: HashMap<String, FakeFunction>,
     calls: Vec<(String, Value)>,
     surroundings: surroundings::Surroundings,
 }
@@ -64,7 +64,7 @@ impl Default for FakeHost {
 }
 
 impl FakeHost {
-    /// A host with a caller `user` of project `project` who has no roles, without settings and without a request.
+    /// Creates a host with the caller `user` of project `project`, who has no roles, without settings and without a request.
     pub fn new() -> Self {
         let requester = Identity {
             request_id: "req-1".into(),
@@ -102,36 +102,36 @@ impl FakeHost {
         self
     }
 
-    /// Sets the request of the flow, which only `inject` is shown.
+    /// Sets the request of the flow, which only `inject` can read.
     #[must_use]
     pub fn request(self, request: Value) -> Self {
         self.state.borrow_mut().request = Some(request);
         self
     }
 
-    /// Says that the flow has committed quota.
+    /// Marks the flow as having committed quota.
     #[must_use]
     pub fn quota_committed(self) -> Self {
         self.state.borrow_mut().quota_committed = true;
         self
     }
 
-    /// Makes `function` answer this, each time it is called.
+    /// Makes `function` return this answer on every call.
     #[must_use]
     pub fn answer(self, function: &str, answer: Value) -> Self {
         self.on(function, move |_| Ok(answer.clone()))
     }
 
-    /// Makes `function` fail with this, each time it is called. A quota function fails as `over` when the kind is
-    /// `OverQuota`, and as `unknown-resource` when it is `QuotaResourceUnknown`, with the details that
-    /// [`Error::from`] gives to a [`QuotaError`](crate::quota::QuotaError).
+    /// Makes `function` fail with this error on every call. A quota function fails as `over` when the kind is `OverQuota`, and as
+    /// `unknown-resource` when it is `QuotaResourceUnknown`, with the details that [`Error::from`] gives to a
+    /// [`QuotaError`](crate::quota::QuotaError).
     #[must_use]
     pub fn fail(self, function: &str, error: impl Into<Error>) -> Self {
         let error = error.into();
         self.on(function, move |_| Err(error.clone()))
     }
 
-    /// Makes `function` answer by its arguments.
+    /// Makes `function` compute its answer from its arguments.
     #[must_use]
     pub fn on(
         self,
@@ -145,7 +145,7 @@ impl FakeHost {
         self
     }
 
-    /// The arguments of each call of `function` so far.
+    /// Returns the arguments of each call of `function` so far.
     pub fn calls(&self, function: &str) -> Vec<Value> {
         self.all_calls()
             .into_iter()
@@ -154,14 +154,14 @@ impl FakeHost {
             .collect()
     }
 
-    /// Name and arguments of each call so far, those of `context` left out.
+    /// Returns name and arguments of each call so far, except those of `context`.
     pub fn all_calls(&self) -> Vec<(String, Value)> {
         self.state.borrow().calls.clone()
     }
 
-    /// Runs `work` with this host in place. Not to be nested.
+    /// Runs `work` with this host as the current one. Must not be nested.
     pub fn run<R>(&self, work: impl FnOnce() -> R) -> R {
-        /// Takes the host away again, also when the work panics.
+        /// Removes the current host, also when the work panics.
         struct Leave;
         impl Drop for Leave {
             fn drop(&mut self) {
@@ -174,20 +174,20 @@ impl FakeHost {
         work()
     }
 
-    /// Calls a task as the host does: with the settings, through JSON.
+    /// Calls a task as the host does: with the settings, and through JSON.
     ///
     /// # Errors
-    /// What the task returned, or `InvalidSettings` or `InvalidInput` where its types do not fit.
+    /// The task's error, or `InvalidSettings` or `InvalidInput` when the settings or the inputs do not deserialize.
     pub fn call<T: Task>(&self, inputs: Value) -> Result<Value, Error> {
         let settings = self.state.borrow().settings.to_string();
         let result = self.run(|| guest::call::<T>(&settings, &inputs.to_string()))?;
         Ok(serde_json::from_str(&result).expect("a task's result was written as JSON"))
     }
 
-    /// Reverts a task as the host does when the task `later` of the flow failed.
+    /// Reverts a task as the host does after the task `later` of the flow failed.
     ///
     /// # Errors
-    /// What the task returned, or `InvalidSettings`.
+    /// The task's error, or `InvalidSettings`.
     pub fn revert<T: Task>(&self, outcome: Outcome) -> Result<Disposition, Error> {
         self.revert_because::<T>(
             outcome,
@@ -198,10 +198,10 @@ impl FakeHost {
         )
     }
 
-    /// Reverts a task, for a cause of your own.
+    /// Reverts a task, for a given cause.
     ///
     /// # Errors
-    /// What the task returned, or `InvalidSettings`.
+    /// The task's error, or `InvalidSettings`.
     pub fn revert_because<T: Task>(
         &self,
         outcome: Outcome,
@@ -212,15 +212,15 @@ impl FakeHost {
     }
 }
 
-/// The state of the host in place.
+/// Returns the state of the current host.
 fn current() -> Rc<RefCell<State>> {
     CURRENT.with_borrow(Clone::clone).expect(
         "no fake host is in place: use the capabilities inside `FakeHost::call`, `revert` or `run`",
     )
 }
 
-/// Asks the host in place, and remembers the call. The capabilities of this crate do so by themselves; bindings of another package's
-/// interface ask here when they are compiled for tests:
+/// Calls a function of the current fake host, and records the call. The capabilities of this crate do so themselves; the bindings of
+/// another package's interface call it when they are compiled for tests:
 ///
 /// ```
 /// use cairn_plugin::testing::{FakeHost, ask};
@@ -238,10 +238,10 @@ fn current() -> Rc<RefCell<State>> {
 /// ```
 ///
 /// # Errors
-/// What the fake host was told to fail with.
+/// The error that the fake host was scripted to return.
 ///
 /// # Panics
-/// When no fake host is in place, or it was not told what the function answers.
+/// If there is no current fake host, or the function has no script and no default answer.
 pub fn ask(function: &str, arguments: Value) -> Result<Value, Error> {
     let state = current();
     let answer = {
@@ -249,7 +249,7 @@ pub fn ask(function: &str, arguments: Value) -> Result<Value, Error> {
         state.calls.push((function.to_owned(), arguments.clone()));
         state.answers.remove(function)
     };
-    // The answer is out of the map while it runs, so that it may look at the host itself.
+    // The answer is removed from the map while it runs, so that it may itself use the host.
     let Some(mut answer) = answer else {
         return Ok(untold(function, &arguments));
     };
@@ -262,7 +262,7 @@ pub fn ask(function: &str, arguments: Value) -> Result<Value, Error> {
     result
 }
 
-/// What a function answers that was told nothing.
+/// Returns the default answer of a function that has no script.
 fn untold(function: &str, arguments: &Value) -> Value {
     match function {
         "policy.enforce" | "quota.commit" | "quota.rollback" | "volumes.destroy"
@@ -374,7 +374,7 @@ mod tests {
         );
         let panics = std::panic::catch_unwind(|| FakeHost::new().run(|| catalog::volume("v1")));
         assert!(panics.is_err());
-        // The host is gone although the work panicked.
+        // The host was removed although the work panicked.
         FakeHost::new().run(zones::default);
     }
 }

@@ -1,4 +1,4 @@
-//! A clock and randomness that are the same in each run of a test.
+//! A deterministic clock and random source for tests.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use super::{FakeHost, current};
 /// 2025-06-18 08:00 UTC, in seconds since 1970.
 const BEGINNING: u64 = 1_750_233_600;
 
-/// What [`time::now`](crate::time::now) and [`random::number`](crate::random::number) say.
+/// State behind [`time::now`](crate::time::now) and [`random::number`](crate::random::number).
 pub(super) struct Surroundings {
     now: SystemTime,
     random: u64,
@@ -23,14 +23,14 @@ impl Default for Surroundings {
 }
 
 impl FakeHost {
-    /// Sets the clock, which stands still: 2025-06-18 08:00 UTC unless another time is named.
+    /// Sets the clock, which does not advance. The default is 2025-06-18 08:00 UTC.
     #[must_use]
     pub fn now(self, now: SystemTime) -> Self {
         self.state.borrow_mut().surroundings.now = now;
         self
     }
 
-    /// Sets what random numbers are made of: 0 unless another seed is named.
+    /// Sets the seed of the random numbers. The default is 0.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         self.state.borrow_mut().surroundings.random = seed;
@@ -42,7 +42,7 @@ pub(crate) fn now() -> SystemTime {
     current().borrow().surroundings.now
 }
 
-/// The next number of SplitMix64 (Steele, Lea and Flood 2014).
+/// Returns the next number of SplitMix64 (Steele, Lea and Flood 2014).
 pub(crate) fn random() -> u64 {
     let state = current();
     let state = &mut state.borrow_mut().surroundings.random;
@@ -73,7 +73,7 @@ mod tests {
                 .run(|| [random::number(), random::number()])
         };
         let [first, second] = numbers(0);
-        // The first of SplitMix64 for the seed 0.
+        // The first number of SplitMix64 for the seed 0.
         assert_eq!(first, 0xe220_a839_7b1d_cdaf);
         assert_ne!(first, second);
         assert_eq!(numbers(0), [first, second]);

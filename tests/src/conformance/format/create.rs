@@ -8,15 +8,15 @@ use super::{Caller, Config, Fault, State};
 /// A scenario of requests for volumes.
 #[derive(Debug, Deserialize)]
 pub struct Create {
-    /// What the operator set.
+    /// The operator's configuration.
     pub config: Config,
-    /// What is there at first.
+    /// The initial state.
     pub state: State,
-    /// Who may do what.
+    /// The policy rules.
     pub policy: Object,
     /// The callers, by name.
     pub contexts: BTreeMap<String, Caller>,
-    /// What they ask.
+    /// The requests.
     pub requests: Vec<Request>,
 }
 
@@ -26,21 +26,21 @@ pub struct Create {
 pub struct Request {
     /// Name of the caller.
     pub context: String,
-    /// The request, as the flow takes it.
+    /// The request, as the flow receives it.
     pub create_what: Object,
     /// The zones that are valid; all of them when `None`.
     pub az_check: Option<Zones>,
-    /// How long after the request before it comes.
+    /// The time since the previous request.
     #[serde(default)]
     pub advance_seconds: u64,
-    /// What fails on the way.
+    /// The injected faults.
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// Stands in for the scenario's policy, for this request.
+    /// Replaces the scenario's policy for this request.
     pub policy: Option<Object>,
 }
 
-/// The zones that a check lets pass.
+/// The zones that a check accepts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Zones {

@@ -6,19 +6,19 @@ use super::{Caller, Config, Fault, Raise, State};
 /// A scenario of operations on flows.
 #[derive(Debug, Deserialize)]
 pub struct FlowCase {
-    /// The flows, parents first; the last one is the one that is meant.
+    /// The flows, parents first; the last one is the subject.
     pub flows: Vec<FlowSpec>,
-    /// What is done to them.
+    /// The operations.
     pub ops: Vec<FlowOp>,
-    /// What the operator set.
+    /// The operator's configuration.
     #[serde(default)]
     pub config: Config,
-    /// The caller; with one, the database is compared too.
+    /// The caller; if given, the database is compared too.
     pub context: Option<Caller>,
-    /// What is there at first.
+    /// The initial state.
     #[serde(default)]
     pub state: State,
-    /// What fails on the way.
+    /// The injected faults.
     #[serde(default)]
     pub faults: Vec<Fault>,
 }
@@ -34,10 +34,10 @@ pub struct FlowSpec {
     pub parents: Vec<String>,
     /// Its tasks.
     pub tasks: Vec<TaskEntry>,
-    /// Who is told of its states.
+    /// Its listeners.
     #[serde(default)]
     pub listeners: Vec<ListenerSpec>,
-    /// Who knows of finished tasks.
+    /// Its resumer, which knows of finished tasks.
     pub resumer: Option<ResumerSpec>,
 }
 
@@ -45,22 +45,22 @@ pub struct FlowSpec {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum TaskEntry {
-    /// One that the vector defines.
+    /// A task that the vector defines.
     Synth(Box<Synth>),
-    /// One of Cinder's.
+    /// A task of Cinder.
     Real(Real),
 }
 
-/// A task of Cinder's.
+/// A task of Cinder.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Real {
     /// `InjectTask`.
     Inject {
-        /// What it gives to the flow.
+        /// The values that it provides to the flow.
         what: Object,
     },
-    /// Another one.
+    /// Any other task.
     Cinder {
         /// Its class.
         class: String,
@@ -71,29 +71,29 @@ pub enum Real {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Synth {
-    /// Says that it is one, where it says so.
+    /// The marker of this kind, where present.
     #[serde(default, rename = "kind")]
     _kind: SynthKind,
     /// Its name.
     pub name: String,
-    /// Inputs it must have.
+    /// Required inputs.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Inputs it may have.
+    /// Optional inputs.
     #[serde(default)]
     pub optional: Vec<String>,
-    /// Names it provides.
+    /// Provided names.
     #[serde(default)]
     pub provides: Vec<String>,
     /// Major, minor.
     #[serde(default = "first_version")]
     pub version: (u32, u32),
-    /// What each call does; the last entry repeats.
+    /// The behaviour of each call; the last entry repeats.
     #[serde(default)]
     pub calls: Vec<Behaviour>,
-    /// What its revert does.
+    /// The behaviour of its revert.
     pub revert: Option<Behaviour>,
-    /// It has no revert of its own.
+    /// It does not implement revert.
     #[serde(default)]
     pub no_revert: bool,
 }
@@ -109,16 +109,16 @@ fn first_version() -> (u32, u32) {
     (1, 0)
 }
 
-/// What one call does, in this order: actions, then a result or an error.
+/// The behaviour of one call: first actions, then a result or an error.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Behaviour {
-    /// What it does to flows.
+    /// Its operations on flows.
     #[serde(default)]
     pub actions: Vec<Action>,
-    /// What it fails with.
+    /// The error that it raises.
     pub raise: Option<Raise>,
-    /// What it returns.
+    /// The result that it returns.
     #[serde(default, rename = "return")]
     pub result: Value,
     /// It returns its inputs.
@@ -126,7 +126,7 @@ pub struct Behaviour {
     pub return_echo: bool,
 }
 
-/// Something done to a flow from inside a task or a listener.
+/// An operation on a flow from inside a task or a listener.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
@@ -134,12 +134,12 @@ pub struct Action {
     pub action: ActionKind,
     /// The flow.
     pub flow: String,
-    /// Whether its error becomes the task's.
+    /// Passes the operation's error on as the task's.
     #[serde(default)]
     pub propagate: bool,
 }
 
-/// The operations that take nothing but a flow.
+/// The operations whose only argument is a flow.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "named after the operations")]
@@ -151,7 +151,7 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
-    /// The operation as the vectors write it.
+    /// Returns the name of the operation in the vectors.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Run => "run",
@@ -162,30 +162,30 @@ impl ActionKind {
     }
 }
 
-/// Somebody who is told of states.
+/// A listener.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerSpec {
     /// Its name.
     pub name: String,
-    /// Whose states.
+    /// The notifier it listens to.
     pub on: On,
-    /// Which state; `*` is every one.
+    /// The state that it listens for; `*` is every one.
     pub state: String,
-    /// When it acts; it is told anyway.
+    /// The condition of its actions; it is notified in any case.
     #[serde(default)]
     pub when: When,
-    /// What it does to flows.
+    /// Its operations on flows.
     #[serde(default)]
     pub actions: Vec<Action>,
-    /// What it fails with.
+    /// The error that it raises.
     pub raise: Option<Raise>,
-    /// It is the same callback as the one of this name.
+    /// Uses the same callback as the listener of this name.
     pub same_as: Option<String>,
 }
 
 impl ListenerSpec {
-    /// What names a registration: who is told of what.
+    /// Returns the key of a registration: callback name, notifier and state.
     pub fn registration(name: String, on: On, state: String) -> Self {
         Self {
             name,
@@ -199,7 +199,7 @@ impl ListenerSpec {
     }
 }
 
-/// Whose states somebody is told of.
+/// The notifier that a listener is registered with.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum On {
@@ -209,41 +209,41 @@ pub enum On {
     Task,
 }
 
-/// When a listener acts: always, or when everything that stands here holds.
+/// The condition of a listener's actions: every field that is given must match.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
-    /// The task is this one.
+    /// The name of the task.
     pub task: Option<String>,
-    /// The state is this one.
+    /// The state.
     pub state: Option<String>,
 }
 
-/// Somebody who knows of finished tasks.
+/// A resumer, which knows of finished tasks.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResumerSpec {
     /// The tasks.
     pub finished: Vec<FinishedSpec>,
-    /// What asking fails with.
+    /// The error that the resumer raises.
     pub raise: Option<Raise>,
 }
 
-/// A task that a resumer names.
+/// A finished task of a resumer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinishedSpec {
     /// Its name.
     pub task: String,
-    /// The states it went through; success when there are none.
+    /// The states that it passed through; success if empty.
     #[serde(default)]
     pub states: Vec<String>,
-    /// What it returned, or failed with.
+    /// Its result or its error.
     #[serde(default)]
     pub result: Value,
 }
 
-/// An operation on a flow; on the last one where it names none.
+/// An operation on a flow: the named one, or else the last one.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 #[expect(
@@ -296,7 +296,7 @@ pub enum FlowOp {
 }
 
 impl FlowOp {
-    /// Name of the flow, where the operation names one.
+    /// Returns the name of the flow, if the operation names one.
     pub fn flow(&self) -> Option<&str> {
         match self {
             Self::Run { flow }

@@ -1,5 +1,5 @@
-//! The vectors as their files hold them. An input that nobody here knows is an error: to pass over an instruction would be
-//! to run another scenario than the one that was recorded. What is expected stays JSON.
+//! Parses the vector files. An unknown input is an error, because ignoring an instruction would run another scenario
+//! than the recorded one. The expected outcomes remain JSON.
 
 mod create;
 mod flow;
@@ -24,18 +24,18 @@ pub use quota::{ExpireSpec, QuotaCase, QuotaOp, QuotaStep};
 pub struct File {
     /// Version of the format.
     pub format: u32,
-    /// The vectors, each read when it is run.
+    /// The vectors, each parsed when it is run.
     pub vectors: Vec<Value>,
 }
 
-/// What a vector is, whatever its kind.
+/// The fields common to all kinds of vectors.
 #[derive(Debug, Deserialize)]
 pub struct Header {
     /// Its name.
     pub name: String,
-    /// Which of the three kinds of scenario it is.
+    /// The kind of scenario.
     pub kind: Kind,
-    /// What must come out, in order: one outcome a request or operation.
+    /// The expected outcomes in order, one per request or operation.
     pub expected: Vec<Value>,
 }
 
@@ -51,7 +51,7 @@ pub enum Kind {
     Quota,
 }
 
-/// What the operator set.
+/// The operator's configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "Cinder's options, by their names")]
@@ -73,7 +73,7 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Cinder's defaults, for scenarios without a database.
+    /// Returns Cinder's defaults, for scenarios without a database.
     fn default() -> Self {
         Self {
             cloned_volume_same_az: true,
@@ -94,7 +94,7 @@ impl Default for Config {
     }
 }
 
-/// The rows that are there at first.
+/// The initial rows.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "named after the tables")]
@@ -111,13 +111,13 @@ pub struct State {
     pub images: BTreeMap<String, Object>,
 }
 
-/// Who asks.
+/// The caller.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Caller {
     user_id: Option<String>,
     project_id: Option<String>,
-    /// `None`: whoever has the role `admin` is one.
+    /// `None`: true for callers with the role `admin`.
     is_admin: Option<bool>,
     roles: Vec<String>,
     quota_class: Option<String>,
@@ -133,7 +133,7 @@ enum ReadDeleted {
 }
 
 impl Caller {
-    /// The caller as Cairn knows it: an admin holds the role `admin` from the start.
+    /// Returns the caller as Cairn represents it, where an admin always has the role `admin`.
     pub fn identity(&self) -> Identity {
         let identity = Identity::new(
             self.user_id.clone().unwrap_or_default(),
@@ -159,25 +159,25 @@ impl Caller {
     }
 }
 
-/// Something that fails.
+/// An injected fault.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What fails, by the name it has in Cinder.
+    /// The target that fails, by its name in Cinder.
     pub target: String,
-    /// What it fails with.
+    /// The exception that it raises.
     pub raise: Raise,
-    /// When a task runs, when it is reverted, or both.
+    /// The phase: when a task runs, when it is reverted, or both.
     #[serde(default)]
     pub phase: FaultPhase,
-    /// Instead of the real thing, or after it.
+    /// The timing: instead of the real operation, or after it.
     #[serde(default)]
     pub timing: Timing,
-    /// Only this call of the target in this phase, counted from 1.
+    /// Fires only at this call of the target in this phase, counted from 1.
     pub nth: Option<u32>,
 }
 
-/// When something fails.
+/// The phase in which a fault fires.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "as the vectors name them")]
@@ -189,7 +189,7 @@ pub enum FaultPhase {
 }
 
 impl FaultPhase {
-    /// Whether it is meant in `phase`.
+    /// Returns whether `phase` is included.
     pub fn is(self, phase: Phase) -> bool {
         match self {
             Self::Any => true,
@@ -199,14 +199,14 @@ impl FaultPhase {
     }
 }
 
-/// How something fails.
+/// The timing of a fault.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Timing {
-    /// The real thing is not done.
+    /// The real operation is not executed.
     #[default]
     Before,
-    /// The real thing is done, and then it fails.
+    /// The real operation is executed, and then the fault fires.
     After,
 }
 
@@ -218,7 +218,7 @@ pub struct Raise {
     pub class: String,
     #[serde(default)]
     message: Option<String>,
-    /// What it is made with.
+    /// The arguments of its constructor.
     #[serde(default, deserialize_with = "some")]
     kwargs: Option<Value>,
 }
@@ -228,7 +228,7 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::
 }
 
 impl Raise {
-    /// The same as a task's error.
+    /// Converts the exception to a task's error.
     pub fn error(&self) -> TaskError {
         let message = self
             .message

@@ -8,23 +8,23 @@ use super::{Caller, Config, Fault, State};
 /// A scenario of operations on quotas.
 #[derive(Debug, Deserialize)]
 pub struct QuotaCase {
-    /// What the operator set.
+    /// The operator's configuration.
     pub config: Config,
-    /// What is there at first.
+    /// The initial state.
     pub state: State,
     /// The callers, by name.
     pub contexts: BTreeMap<String, Caller>,
-    /// What they do.
+    /// The operations.
     pub ops: Vec<QuotaStep>,
 }
 
-/// One operation on quotas, and who does it.
+/// One operation on quotas, and its caller.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Object")]
 pub struct QuotaStep {
     /// Name of the caller.
     pub context: String,
-    /// What fails on the way.
+    /// The injected faults.
     pub faults: Vec<Fault>,
     /// The operation.
     pub op: QuotaOp,
@@ -38,7 +38,7 @@ impl TryFrom<Object> for QuotaStep {
         let faults = step
             .remove("faults")
             .unwrap_or_else(|| Value::Array(Vec::new()));
-        // The layer of the original that was asked; there is one here.
+        // The layer of the original that was called; here there is only one.
         step.remove("via");
         Ok(Self {
             context: serde_json::from_value(context)?,
@@ -116,14 +116,14 @@ fn yes() -> bool {
     true
 }
 
-/// When a reservation lapses.
+/// The expiry of a reservation.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpireSpec {
-    /// This long from now; may be past.
+    /// Seconds from now; may be negative.
     Seconds(i64),
     /// The same.
     TimedeltaSeconds(i64),
-    /// The same, given as a point in time.
+    /// The same, given as an absolute time.
     AtSecondsFromNow(i64),
 }

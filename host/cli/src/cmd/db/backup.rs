@@ -13,18 +13,17 @@ use crate::output::{self, count};
 use crate::report;
 use crate::session::Session;
 
-/// Write a backup: the database as of one moment, with its components and its master key
+/// Back up the database as of one moment, with its components and its master key
 ///
-/// Flows can run meanwhile. Beside FILE stand then `FILE.components`, the components that stored flows were called with, and
-/// `FILE.key`, the master key, where there are any: without them flows cannot be reverted and keys cannot be opened. So
-/// `cairn --db FILE …` works on the backup as it is, and `cairn db restore FILE` puts all three back. Until something writes to FILE
-/// it is known as a backup, and refused where it was copied beside the log of another database. Who can read both FILE and FILE.key
-/// can open every key: keep them as safe as the database's own.
+/// Flows can run meanwhile. The components of stored flows are copied to `FILE.components`, and the master key to `FILE.key`, if there
+/// are any: without them flows cannot be reverted and keys cannot be decrypted. So `cairn --db FILE …` works on the backup directly,
+/// and `cairn db restore FILE` restores all three. Until something writes to FILE it is marked as a backup, and is refused if it was
+/// copied beside the log of another database. FILE and FILE.key together decrypt every key: protect them like the database's own.
 ///
-/// Nothing is ever overwritten, and FILE is there only when all is written.
+/// Nothing is overwritten, and FILE stays empty until the backup is complete.
 #[derive(Args, Debug)]
 pub struct Backup {
-    /// Where to; no such file may be there
+    /// File to write; it must not exist
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -52,7 +51,7 @@ impl Backup {
         let partial = beside(&self.file, ".partial");
         let components = beside(&self.file, ".components");
         let master_key = beside(&self.file, ".key");
-        // A log that an older database left would be taken for the backup's own.
+        // SQLite would take a log that an older database left for the backup's own.
         let logs = ["-wal", "-shm", "-journal"].map(|suffix| beside(&self.file, suffix));
         for path in [&self.file, &partial, &components, &master_key]
             .into_iter()
@@ -62,11 +61,11 @@ impl Backup {
                 return Err(taken(path));
             }
         }
-        // Holds the name until the backup is whole.
+        // Reserves the name until the backup is complete.
         File::create_new(&self.file).map_err(|error| unwritten(&self.file, &error))?;
         made.0.push(self.file.clone());
 
-        // The database first: what it refers to was written before it was.
+        // The database first: components and key are written before the rows that refer to them.
         reader.backup(&partial)?;
         made.0.push(partial.clone());
         let document = Document {
@@ -85,7 +84,7 @@ impl Backup {
     }
 }
 
-/// What was made so far; removed when the backup fails.
+/// Files that were created so far; removed on drop unless cleared.
 #[derive(Default)]
 struct Made(Vec<PathBuf>);
 
@@ -122,7 +121,7 @@ fn copy_components(from: &Path, to: &Path, made: &mut Made) -> Result<Option<Com
     }))
 }
 
-/// Copies the master key. There is none before the first key is made.
+/// Copies the master key, which does not exist before the first key is created.
 fn copy_key(from: &Path, to: &Path, made: &mut Made) -> Result<Option<String>, Failure> {
     let Some(key) = parts::key_in(from)? else {
         return Ok(None);
@@ -134,7 +133,7 @@ fn copy_key(from: &Path, to: &Path, made: &mut Made) -> Result<Option<String>, F
 
 fn taken(path: &Path) -> Failure {
     Diagnostic::new(format!(
-        "{} is there already, and a backup never overwrites",
+        "{} exists already, and a backup never overwrites",
         path.display()
     ))
     .help("name another file, or move this one away")

@@ -6,9 +6,9 @@ use crate::exit::Failure;
 use crate::output;
 use crate::session::Session;
 
-/// Bring the database to the newest version of the schema
+/// Migrate the database to the newest version of the schema
 ///
-/// Whatever writes to the database does so by itself. Make a backup first: an older program does not read it any more.
+/// Commands that write to the database do so themselves. Make a backup first: an older program cannot read a newer schema.
 #[derive(Args, Debug)]
 pub struct Migrate {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What belongs to a database besides its own file: components and the master key.
+//! Reads and writes the files that belong to a database besides its own: components and the master key.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -9,17 +9,17 @@ use cairn::whole::Whole;
 
 use crate::exit::Failure;
 
-/// The longest file that is taken for a master key, in bytes; the engine says whether it is one.
+/// The longest file that is read as a master key, in bytes; the engine checks its content.
 const MAX_KEY: u64 = 4096;
 
-/// `<path><suffix>`, as in `cairn.db.key`.
+/// Returns `<path><suffix>`, as in `cairn.db.key`.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// The components of a folder that are whole; those that are being written have no name yet. `None` without a folder.
+/// Lists the complete components of a folder; those that are being written have other names. `None` if there is no folder.
 pub(super) fn components_in(folder: &Path) -> Result<Option<Vec<PathBuf>>, Failure> {
     let entries = file::optional(folder, fs::read_dir(folder));
     let Some(entries) = entries.map_err(|error| unread(folder, &error))? else {
@@ -33,8 +33,8 @@ pub(super) fn components_in(folder: &Path) -> Result<Option<Vec<PathBuf>>, Failu
     Ok(Some(paths.into_iter().filter(is_whole).collect()))
 }
 
-/// Copies a component into a folder, on disk before it has its name. Components are named by what is in them, so that one that is
-/// there is the same, or damaged.
+/// Copies a component into a folder; it is on disk before it gets its name. Components are named by their digests, so an existing one
+/// is the same, or damaged: it is replaced.
 pub(super) fn copy_into(component: &Path, folder: &Path) -> Result<(), Failure> {
     let Some(name) = component.file_name() else {
         return Ok(());
@@ -50,12 +50,12 @@ pub(super) fn copy_into(component: &Path, folder: &Path) -> Result<(), Failure> 
         .map_err(|error| unwritten(&target, &error))
 }
 
-/// The bytes of a master key; `None` when there is no such file.
+/// Reads a master key; `None` if there is no such file.
 pub(super) fn key_in(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     file::optional(path, file::read(path, MAX_KEY)).map_err(|error| unread(path, &error))
 }
 
-/// Writes a master key, for the owner alone, on disk when this returns. `path` must not be there.
+/// Writes a master key that only its owner can read; it is on disk when this returns. `path` must not exist.
 pub(super) fn write_key(path: &Path, key: &[u8]) -> io::Result<()> {
     let how = Whole {
         mode: 0o600,
@@ -65,7 +65,7 @@ pub(super) fn write_key(path: &Path, key: &[u8]) -> io::Result<()> {
     how.write(path, |file| file.write_all(key))
 }
 
-/// Names are on disk when their folder is.
+/// Syncs the folder of a file, so that the file's name is on disk.
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     file::sync(parent.unwrap_or(Path::new(".")))

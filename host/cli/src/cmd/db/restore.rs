@@ -15,31 +15,31 @@ use crate::output::{self, count};
 use crate::report;
 use crate::session::Session;
 
-/// Put a backup in the place of the database, with its components and its master key
+/// Restore the database, its components and its master key from a backup
 ///
-/// The database is the one that --db names; it may be there, damaged or not, or be gone. While a process works on it, it is left as it
-/// is. BACKUP is checked before anything changes, and only read; beside it are looked for `BACKUP.components` and `BACKUP.key`.
+/// The database is the one that --db names; it may be missing or damaged. The command is refused while a process works on it. BACKUP is
+/// checked before anything changes, and is only read, as are `BACKUP.components` and `BACKUP.key` beside it, if they exist.
 ///
-/// Nothing is destroyed: a database that is there is renamed to `DB.replaced`, with its log, and its master key is kept as
-/// `DB.replaced.key`. Components are added to those that are there. When a restore is cut short, the database is refused until the
-/// same command is given again.
+/// Nothing is destroyed: an existing database is renamed to `DB.replaced`, with its log, and its master key is copied to
+/// `DB.replaced.key`. Components are added to existing ones. If a restore is interrupted, the database is refused until the same
+/// command has run again.
 #[derive(Args, Debug)]
 pub struct RestoreBackup {
-    /// What `cairn db backup` wrote
+    /// File that `cairn db backup` wrote
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
     #[command(flatten)]
     format: Format,
 }
 
-/// What was put back.
+/// What was restored.
 #[derive(Serialize)]
 struct Document {
     database: String,
-    /// How many were put into the folder of components.
+    /// How many components were copied.
     components: Option<usize>,
     master_key: Option<String>,
-    /// Where the database is that was there before.
+    /// Where the previous database is.
     replaced: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl RestoreBackup {
     }
 }
 
-/// Adds the backup's components to those of the database; says how many there were.
+/// Copies the backup's components to those of the database; returns their number.
 fn add_components(from: &Path, to: &Path) -> Result<Option<usize>, Failure> {
     let Some(files) = components_in(from)? else {
         return Ok(None);
@@ -83,14 +83,15 @@ fn add_components(from: &Path, to: &Path) -> Result<Option<usize>, Failure> {
     Ok(Some(files.len()))
 }
 
-/// The backup's master key, beside its place.
+/// The backup's master key, written beside its destination.
 struct StagedKey {
     staged: PathBuf,
     to: PathBuf,
 }
 
 impl StagedKey {
-    /// `None` when the backup has no key: one that is there stays, for it opens nothing in the backup and hurts nobody.
+    /// Writes the key beside its destination. `None` if the backup has none: an existing key then stays, as nothing in the backup
+    /// needs another.
     fn new(from: &Path, to: &Path) -> Result<Option<Self>, Failure> {
         let Some(key) = key_in(from)? else {
             return Ok(None);
@@ -117,12 +118,12 @@ impl StagedKey {
 
 impl Drop for StagedKey {
     fn drop(&mut self) {
-        // It is not there once it was put in its place.
+        // Fails once the file was renamed to its destination.
         let _ = fs::remove_file(&self.staged);
     }
 }
 
-/// Keeps a copy of the key that opens what is in the database that is set aside.
+/// Copies the key of the database that is set aside.
 fn keep_key(from: &Path, to: &Path) -> Result<(), Failure> {
     let Some(key) = key_in(from)? else {
         return Ok(());
@@ -140,7 +141,7 @@ fn text(document: &Document) -> String {
         report::line(&mut text, "key", key);
     }
     if let Some(replaced) = &document.replaced {
-        let about = format!("{replaced}  what was there before; remove it when it is not needed");
+        let about = format!("{replaced}  the previous database; remove it when it is not needed");
         report::line(&mut text, "replaced", &about);
     }
     text

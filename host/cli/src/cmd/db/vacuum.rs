@@ -6,11 +6,11 @@ use crate::exit::Failure;
 use crate::output;
 use crate::session::Session;
 
-/// Give the space of what was deleted back to the file system
+/// Shrink the database file: return the space of deleted rows to the file system
 ///
-/// The database is written anew, in one transaction: a process that dies in the middle changes nothing. Reading goes on meanwhile, but
-/// nobody else can write, so it is refused (exit 6) while another process works on flows. It needs room for the new database twice:
-/// beside it, and in the folder of temporary files, which SQLITE_TMPDIR names.
+/// The database is rewritten in one transaction: a process that dies in the middle changes nothing. Others can read meanwhile, but not
+/// write, so the command is refused (exit 6) while another process works on flows. It needs room for two copies of the new database:
+/// one beside it, and one in the folder of temporary files, which SQLITE_TMPDIR names.
 #[derive(Args, Debug)]
 pub struct Vacuum {
     #[command(flatten)]
@@ -32,7 +32,7 @@ impl Vacuum {
         }
         if !vacuumed.complete {
             session.warn(
-                "another process reads the database as it was before: the file shrinks when that is done; ask again then",
+                "another process still reads the old content, so the file has not shrunk: repeat the command when that process is done",
             );
         }
         Ok(())

@@ -18,32 +18,32 @@ use crate::session::Session;
 
 #[derive(Args, Debug)]
 pub struct List {
-    /// Only those in this state, such as FAILURE
+    /// Only flows in this state, such as FAILURE
     #[arg(long, ignore_case = true, value_parser = state)]
     state: Option<FlowState>,
-    /// Only those whose rollback came to this
+    /// Only flows whose rollback has this verdict
     #[arg(long, value_enum, value_name = "VERDICT")]
     verdict: Option<Ending>,
-    /// Only those of this name
+    /// Only flows of this name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Only those made since: a time, such as 2026-03-01T12:00:00Z, or how long ago, such as 2h
+    /// Only flows created since this time, such as 2026-03-01T12:00:00Z, or within this period, such as 2h
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Since>,
-    /// Only the one that was asked for under this key
+    /// Only the flow with this idempotency key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// Only those whose rollback is incomplete: a revert failed, and nobody has accepted that
+    /// Only flows whose rollback is incomplete: a revert failed, and no operator has accepted that
     #[arg(long)]
     incomplete: bool,
-    /// Only those that could not be recovered, with the reason
+    /// Only stuck flows, which could not be recovered, with the reason
     #[arg(long)]
     stuck: bool,
     #[command(flatten)]
     page: Page,
 }
 
-/// How many flows are listed unless more are asked for.
+/// How many flows are listed by default.
 const LISTED: Option<usize> = Some(100);
 
 /// A flow in the list; times are in RFC 3339.
@@ -66,7 +66,7 @@ impl List {
         let reader = session.reader()?;
         let since = self.since.map(Since::time);
         let filter = FlowFilter {
-            // A rollback that has ended is what a verdict is of.
+            // Only a rollback that has ended has a verdict.
             state: self.state.or(self.verdict.map(|_| FlowState::Failure)),
             incomplete: self.incomplete,
             stuck: self.stuck,
@@ -87,8 +87,8 @@ impl List {
     }
 }
 
-/// Flows whose rollback came to a verdict. No table holds it, so their journals are read, a number of flows at a time. One whose journal cannot be
-/// read is told of and left out.
+/// Lists flows whose rollback has a verdict. No table holds verdicts, so the journals are read, for some flows at a time. A flow whose
+/// journal cannot be read is reported and left out.
 fn with_verdict(
     session: &Session,
     reader: &Reader,
@@ -124,16 +124,16 @@ fn with_verdict(
     }
 }
 
-/// What a rollback came to.
+/// The verdict of a rollback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Ending {
     /// Every change was undone
     Clean,
-    /// What remains is kept by reverted tasks
+    /// Reverted tasks kept the changes that remain
     Kept,
-    /// A task could not be reverted; it can be tried again
+    /// A task could not be reverted; the rollback can be repeated
     Incomplete,
-    /// An incomplete rollback was accepted, or a message has left
+    /// An operator accepted an incomplete rollback, or a message has left
     Residue,
 }
 
@@ -164,12 +164,12 @@ impl Since {
     }
 }
 
-/// A time, or how long ago it is.
+/// Parses a time, or how long ago it is.
 fn since(text: &str) -> Result<Since, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(Since::Ago(ago));
     }
-    // A date alone is its beginning.
+    // A date alone means its first moment.
     let day = format!("{text}T00:00:00Z");
     let time = humantime::parse_rfc3339_weak(text).or_else(|_| humantime::parse_rfc3339(&day));
     let time = time.map_err(|_| {
@@ -181,11 +181,11 @@ fn since(text: &str) -> Result<Since, String> {
     Ok(Since::Time(Timestamp(micros)))
 }
 
-/// The last flow of the page before.
+/// Parses a cursor: the last flow of the previous page.
 fn cursor(text: &str) -> Result<FlowId, Diagnostic> {
     text.parse().map_err(|_| {
-        Diagnostic::new(format!("`{text}` is no cursor of a list of flows"))
-            .help("write the whole id of the last flow of the page before")
+        Diagnostic::new(format!("`{text}` is not a cursor of a list of flows"))
+            .help("write the full id of the last flow of the previous page")
     })
 }
 

@@ -11,7 +11,7 @@ use cairn::event::{Entry, Event, LogLevel};
 use cairn::history::History;
 use cairn::id::{FlowId, IdPrefix, Identity, NotAPrefix, TaskId};
 use cairn::store::StoreError;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::store::view::{FlowFilter, Reader};
 use cairn::value::Value;
 use clap::{Args, Subcommand};
@@ -22,26 +22,26 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, cell};
 use crate::session::Session;
 
-/// See what flows there were, and what happened to each
+/// Show flows and what happened to them, and change them
 #[derive(Debug, Subcommand)]
 pub enum Flows {
     /// List flows, the newest first
     List(list::List),
-    /// Show a flow: what was asked, its tasks and results, what came of it, what it made
+    /// Show a flow: its state, request, tasks, results and changes
     ///
-    /// As JSON it is the document that `cairn run --json` prints.
+    /// As JSON, it is the document that `cairn run --json` prints.
     Show(One),
-    /// List everything that happened to a flow
+    /// List the events in a flow's journal
     Events(One),
-    /// List what a flow's plugins had to say
+    /// List the log of a flow's plugins
     Logs(One),
-    /// Stop a flow: the task in hand finishes, the next one does not start
+    /// Interrupt a flow: the running task finishes, the next one does not start
     Interrupt(operate::Operate),
-    /// Go on with an interrupted flow where it left off
+    /// Continue an interrupted flow where it stopped
     Resume(operate::Operate),
-    /// Make a flow that left nothing as new, to be run again with `resume`
+    /// Return a flow that left no changes to its start; `resume` runs it again
     Reset(operate::Operate),
-    /// Roll a flow back, or what could not be rolled back before
+    /// Roll a flow back, or repeat an incomplete rollback
     Rollback(operate::Rollback),
     Prune(prune::Prune),
 }
@@ -57,23 +57,23 @@ pub struct One {
 /// One flow.
 #[derive(Args, Debug)]
 pub struct Which {
-    /// The flow's id, or the first characters of it, 8 or more
+    /// Id of the flow, or its first characters, 8 or more
     #[arg(value_name = "ID", value_parser = prefix)]
     id: IdPrefix,
 }
 
 impl Which {
-    /// The flow that is meant.
+    /// Returns the id of the flow.
     ///
     /// # Errors
-    /// When no flow's id begins like this, or several do.
+    /// When no flow's id begins with the given characters, or several do.
     fn id(&self, reader: &Reader) -> Result<FlowId, Failure> {
         let nobody = Identity::default();
         Ok(reader.view(&nobody).resolve_flow(&self.id)?)
     }
 }
 
-/// Also an id in another form of a UUID, such as in braces.
+/// Parses the beginning of an id, or an id in another form of a UUID, such as in braces.
 fn prefix(text: &str) -> Result<IdPrefix, NotAPrefix> {
     match text.parse::<FlowId>() {
         Ok(id) => id.to_string().parse(),
@@ -138,7 +138,7 @@ fn journal(
     Ok((journal, history))
 }
 
-/// A flow's journal does not tell that it was set aside.
+/// Warns if a flow is stuck, which its journal does not record.
 fn warn_when_stuck(session: &Session, reader: &Reader, id: FlowId) -> Result<(), Failure> {
     let nobody = Identity::default();
     let filter = FlowFilter {
@@ -149,7 +149,7 @@ fn warn_when_stuck(session: &Session, reader: &Reader, id: FlowId) -> Result<(),
     let found = reader.view(&nobody).flows(filter, 1)?.pop();
     if let Some(reason) = found.and_then(|flow| flow.stuck) {
         session.warn(&format!(
-            "the flow was set aside, and nobody goes on with it: {reason}"
+            "the flow is stuck, and does not continue: {reason}"
         ));
     }
     Ok(())
@@ -175,7 +175,7 @@ fn events(
         });
         return output::document(format, &events.collect::<Vec<_>>());
     }
-    // A line that is piped is whole.
+    // Only a terminal gets shortened lines.
     let longest = io::stdout().is_terminal().then_some(LONGEST);
     let mut rows = Vec::with_capacity(journal.len());
     for entry in journal {
@@ -191,7 +191,7 @@ fn events(
     output::print(&output::table(&["at", "event", "details"], rows))
 }
 
-/// An event's name and its details.
+/// Splits an event into its name and its details.
 fn split(event: Value) -> (String, Value) {
     match event {
         Value::Object(object) => object.into_iter().next().unwrap_or_default(),
@@ -199,10 +199,10 @@ fn split(event: Value) -> (String, Value) {
     }
 }
 
-/// How much of an event's details a terminal is shown, in characters.
+/// How much of an event's details a terminal shows, in characters.
 const LONGEST: usize = 160;
 
-/// Details on one line, with the task's name instead of its id, and no longer than `longest`, where there is one.
+/// Formats details on one line, with the task's name instead of its id, cut to `longest` characters if given.
 fn brief(mut details: Value, names: &BTreeMap<TaskId, String>, longest: Option<usize>) -> String {
     let Some(fields) = details.as_object_mut() else {
         return String::new();

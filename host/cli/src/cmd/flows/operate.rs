@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use cairn::flow::FlowError;
-use cairn::host::{Done, HostError};
+use cairn::host::{Dispatched, HostError};
 use cairn::id::FlowId;
 use cairn::report::Report;
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use clap::Args;
 
 use super::Which;
@@ -15,12 +15,12 @@ use crate::output;
 use crate::report;
 use crate::session::Session;
 
-/// What is done with a flow. One that another process has in hand is that one's to change, which is asked to.
+/// Arguments of a change of a flow. If another process owns the flow, it is asked to make the change.
 #[derive(Args, Debug)]
 pub struct Operate {
     #[command(flatten)]
     which: Which,
-    /// Wait until a process that has the flow in hand has done it
+    /// If another process owns the flow, wait until it has made the change
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -33,10 +33,10 @@ pub struct Operate {
 pub struct Rollback {
     #[command(flatten)]
     operate: Operate,
-    /// Why, for the report
+    /// Reason, for the report
     #[arg(long, value_name = "TEXT", default_value = "the operator asked for it")]
     reason: String,
-    /// Close an incomplete rollback as it is, for this reason, which is recorded; nothing is reverted
+    /// Accept an incomplete rollback as it is, and record this reason; nothing is reverted
     #[arg(long, value_name = "REASON", conflicts_with = "reason")]
     accept: Option<String>,
     #[command(flatten)]
@@ -68,13 +68,13 @@ impl Operate {
         })?;
         let refused = |error| refused(id, error);
         let report = match host.operate(id, &operation).map_err(refused)? {
-            Done::Here(report) => *report,
-            Done::Asked { pid, request } if self.wait => {
+            Dispatched::Here(report) => *report,
+            Dispatched::Asked { pid, request } if self.wait => {
                 host.answer(id, pid, request, &operation).map_err(refused)?
             }
-            Done::Asked { pid, .. } => {
+            Dispatched::Asked { pid, .. } => {
                 let message = format!(
-                    "process {pid}, which has the flow in hand, was asked to {} it",
+                    "process {pid}, which owns the flow, was asked to {} it",
                     operation.name()
                 );
                 if self.format.is_json() {
@@ -91,17 +91,17 @@ impl Operate {
     }
 }
 
-/// Why it was not done, with what leads on where something of the flow is in the way.
+/// Converts the error of an operation, with help if the flow's changes are the obstacle.
 fn refused(id: FlowId, error: HostError) -> Failure {
     let help = match &error {
         HostError::Flow(FlowError::EffectsStand) => {
             format!("`cairn flow rollback {id}` undoes them, and says what is left")
         }
         HostError::Flow(FlowError::Unreverted) => format!(
-            "`cairn flow rollback {id}` tries the rest again; with --accept REASON it is closed as it is"
+            "`cairn flow rollback {id}` repeats the rollback; with --accept REASON it is accepted as it is"
         ),
         HostError::Flow(FlowError::Left(_)) => format!(
-            "ask for a new flow instead, with `cairn run`; `cairn flow show {id}` lists all that is left"
+            "start a new flow with `cairn run` instead; `cairn flow show {id}` lists everything that is left"
         ),
         _ => return error.into(),
     };
@@ -110,7 +110,7 @@ fn refused(id: FlowId, error: HostError) -> Failure {
     failure
 }
 
-/// What was asked for is done, or how far it went.
+/// Returns the exit code of an operation.
 fn exit(operation: &Operation, report: &Report) -> Exit {
     let verdict = report.rollback.as_ref().map(|rollback| rollback.verdict);
     match operation {

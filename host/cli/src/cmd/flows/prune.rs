@@ -11,20 +11,19 @@ use crate::session::Session;
 
 /// Remove the journals of flows that ended long ago
 ///
-/// With a flow go its journal, its closed reservations and its messages that were taken. Usages, volumes, plans, messages
-/// that are ready and reservations that are open stay. A flow whose rollback is incomplete is never removed, nor is one
-/// whose journal cannot be read. Flows can run meanwhile: it goes on in small steps. The database file keeps its size:
-/// `cairn db vacuum` gives the space back.
+/// A flow's closed reservations and taken messages are removed with its journal. Usages, volumes, plans, ready messages and open
+/// reservations stay. A flow whose rollback is incomplete is never removed, nor one whose journal cannot be read. Flows can run
+/// meanwhile, because the removal is done in small steps. The database file keeps its size: `cairn db vacuum` shrinks it.
 ///
-/// The idempotency key of a removed flow keeps its id, its state and a short report: a repeat of the request gets that report,
-/// until the key lapses. That is `keep` of [idempotency] in cairn.toml (30 days unless set) after the flow's end, however
-/// short --older-than is. Keys that have lapsed are removed.
+/// The idempotency key of a removed flow keeps the flow's id, its state and a short report: a repeat of the request returns that
+/// report until the key lapses. It lapses `keep` of [idempotency] in cairn.toml (30 days unless set) after the flow's end, however
+/// short --older-than is. Lapsed keys are removed.
 #[derive(Args, Debug)]
 pub struct Prune {
-    /// How long ago a flow's last event must be, such as 30d or 12h
+    /// Minimum age of a flow's last event, such as 30d or 12h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     older_than: Duration,
-    /// Only say what would be removed
+    /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

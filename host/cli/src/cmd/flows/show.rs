@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::output;
 use crate::report;
 
-/// Prints what was asked of a flow, what came of it, its tasks and what it made; for programs its report.
+/// Prints a flow's report, request, tasks and changes; as JSON its report.
 ///
 /// # Errors
 /// When stdout cannot be written.

@@ -13,13 +13,13 @@ use crate::output;
 use crate::project::Project;
 use crate::toolchain;
 
-/// Build a plugin to a component, with its language's usual tool
+/// Build a plugin's component, with its language's usual tool
 #[derive(Args, Debug)]
 pub struct Build {
-    /// The plugin's folder
+    /// Folder of the plugin
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
-    /// Say what is missing, instead of installing componentize-py in .venv or componentize-js in node_modules
+    /// Fail if a tool is missing, instead of installing componentize-py in .venv or componentize-js in node_modules
     #[arg(long)]
     no_install: bool,
     #[command(flatten)]

@@ -16,36 +16,36 @@ use crate::output::{self, printable};
 use crate::scratch::Scratch;
 use crate::session::Session;
 
-/// Call a task once, and see what it asks of the host: exit 0 it returned, 3 it failed
+/// Call a task once and show its host calls; exit 0 if it returned, 3 if it failed
 ///
-/// It is called on a database that is empty but for what --state names, and is gone afterwards.
-/// A capability may be told instead what its functions answer, by a file of JSON:
+/// The task is called on a temporary database, which holds what --state describes and nothing else.
+/// --fake replaces the answers of a capability's functions by those of a JSON file:
 /// `--fake quota=quota.json`, with
 ///
 ///   {"reserve": {"answer": ["r1"]},
 ///    "commit": [{"error": {"kind": "Busy"}}, {"answer": null}]}
 ///
-/// A list is one answer a turn, and the last one stays. What `quota.with-volume-type` and
-/// `zones.default` answer cannot be told.
+/// A list has one answer per call, and the last one is repeated. The answers of
+/// `quota.with-volume-type` and `zones.default` cannot be replaced.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Call {
-    /// A component's file, or builtin:NAME
+    /// File of a component, or builtin:NAME
     #[arg(value_name = "PLUGIN")]
     plugin: String,
-    /// Inputs, a JSON object: a file, - for stdin, or the object itself; what the task requires and is not there is null
+    /// Inputs, a JSON object: a file, - for stdin, or the object itself; required inputs that it leaves out are null
     #[arg(long, alias = "input", value_name = "FILE|JSON", default_value = "{}")]
     inputs: Input,
     /// Settings, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
     settings: Object,
-    /// What a capability answers: its name, and a file of JSON
+    /// Answers of a capability: its name, and a JSON file
     #[arg(long = "fake", value_name = "CAPABILITY=FILE", value_parser = fake)]
     fakes: Vec<(String, PathBuf)>,
-    /// What is in the database: TOML, as `state` of a case: see `cairn plugin test --help`
+    /// Content of the database: TOML like `state` of a case, see `cairn plugin test --help`
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Revert it as well, as when a later task fails
+    /// Also revert the task, as when a later task fails
     #[arg(long)]
     revert: bool,
     #[command(flatten)]
@@ -109,7 +109,7 @@ impl Call {
 }
 
 impl Call {
-    /// Refuses what is never called. What is wrong with a component besides, its call says better.
+    /// Refuses a component that is not a task. The call itself reports other problems better.
     fn check_is_task(&self, session: &Session) -> Result<(), Failure> {
         let roles = super::load(session, &self.plugin)?.roles();
         if roles.contains(&Role::Task) {
@@ -117,10 +117,10 @@ impl Call {
         }
         let nouns: Vec<&str> = roles.into_iter().map(Role::noun).collect();
         let nouns = nouns.join(" and a ");
-        let message = format!("only a task is called, and this component is a {nouns}");
+        let message = format!("only tasks can be called, and this component is a {nouns}");
         Err(Diagnostic::new(message)
             .at(Path::new(&self.plugin), None)
-            .help("ask it with a case: `cairn plugin test --help` shows one of each kind")
+            .help("use a test case: `cairn plugin test --help` shows one of each kind")
             .into())
     }
 }
@@ -129,7 +129,7 @@ fn read_fake(path: &Path) -> Result<Object, Diagnostic> {
     let help = r#"write {"FUNCTION": {"answer": …}} or {"FUNCTION": {"error": {"kind": "…"}}}"#;
     match value::parse(&input::text(path, "what a capability answers")?) {
         Ok(Value::Object(answers)) => Ok(answers),
-        Ok(_) => Err(Diagnostic::new("this is no JSON object")
+        Ok(_) => Err(Diagnostic::new("this is not a JSON object")
             .at(path, None)
             .help(help)),
         Err(error) => Err(Diagnostic::new(value::refused("this", &error))
@@ -160,7 +160,7 @@ fn asked(what: &str, asked: &[Asked]) -> String {
         .enumerate()
         .map(|(index, asked)| format!("  {}. {}\n", index + 1, printable(&asked.to_string())));
     match asked.is_empty() {
-        true => format!("{what}  asks nothing of the host\n"),
+        true => format!("{what}  no host calls\n"),
         false => format!("{what}\n{}", lines.collect::<String>()),
     }
 }
@@ -172,7 +172,7 @@ fn result(result: &Value, error: Option<&TaskError>) -> String {
     }
 }
 
-/// Why it failed, and how its log ends.
+/// Formats an error and the end of its log.
 fn failed(error: &TaskError) -> String {
     let mut text = format!("error  {}\n", printable(&error.to_string()));
     for line in &error.log {

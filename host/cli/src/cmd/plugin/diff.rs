@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use cairn::diff::{self, PluginChange, PluginVersion};
 use cairn::manifest::Limits;
 use cairn::plan::check_settings;
 use cairn::plugin::Plugins;
-use cairn::upgrade::{self, Change, Version};
 use cairn::value::{Digest, Object, Value};
 use clap::Args;
 use serde::Serialize;
@@ -17,21 +17,21 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, cell, count};
 use crate::session::Session;
 
-/// Show what another version of a plugin adds or drops, and whether it widens
+/// Compare two versions of a plugin, and show whether the new one widens
 ///
-/// It widens when whoever uses the plugin has to look: it imports an interface that it did not (a patch of WASI apart), takes an
-/// input that it did not or needs one that it could do without, provides a name or exports an interface less, or may refuse
-/// settings that were right: one must be given now, is not known any more, or is held to a rule that is new or stricter.
-/// Exits with 6 then, and with 0 otherwise.
+/// The new version widens if its users have to review it: it imports an interface that the old one did not (except for a patch release
+/// of WASI), takes a new input, requires an input that was optional, no longer provides a name or exports an interface, or may refuse
+/// settings that were valid: a setting is required now, is no longer known, or has a new or stricter rule.
+/// Exits with 6 if it widens, else with 0.
 #[derive(Args, Debug)]
 pub struct Diff {
-    /// The version that is used: a component's file, or builtin:NAME
+    /// Current version: file of a component, or builtin:NAME
     #[arg(value_name = "OLD")]
     old: String,
-    /// The version that would take its place
+    /// New version: file of a component, or builtin:NAME
     #[arg(value_name = "NEW")]
     new: String,
-    /// Settings for both, a JSON object: a plugin may describe itself by them
+    /// Settings of both versions, a JSON object: a description may depend on them
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
     settings: Object,
     #[command(flatten)]
@@ -43,7 +43,7 @@ struct Document<'d> {
     widens: bool,
     old: Side<'d>,
     new: Side<'d>,
-    changes: &'d [Change],
+    changes: &'d [PluginChange],
 }
 
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ struct Side<'d> {
     source: &'d str,
     sha256: Digest,
     size: u64,
-    /// Why the plugin says nothing of itself, so that its inputs and results are not compared.
+    /// Why there is no description, so that inputs and results are not compared.
     not_described: Option<&'d str>,
 }
 
@@ -60,7 +60,7 @@ impl Diff {
         let plugins = session.plugins()?;
         let old = self.version(&plugins, &self.old)?;
         let new = self.version(&plugins, &self.new)?;
-        let changes = upgrade::changes(&old, &new, &self.settings, plugins.kinds());
+        let changes = diff::changes(&old, &new, &self.settings, plugins.kinds());
         let widening = changes.iter().filter(|change| change.widens.is_some());
         let widening = widening.count();
         if self.format.is_json() {
@@ -90,10 +90,10 @@ impl Diff {
         })
     }
 
-    fn version(&self, plugins: &Plugins, source: &str) -> Result<Version, Failure> {
+    fn version(&self, plugins: &Plugins, source: &str) -> Result<PluginVersion, Failure> {
         let failed = |error| {
             let mut failure = Failure::from(error);
-            // What cannot be read is bad usage, whatever it is.
+            // A plugin that cannot be loaded is bad usage, whatever the reason.
             failure.exit = Exit::Usage;
             if !source.starts_with(BUILTIN) {
                 failure.diagnostic = failure.diagnostic.at(Path::new(source), None);
@@ -110,7 +110,7 @@ impl Diff {
                 described.map_err(|error| error.to_string())
             });
         let imports = plugin.imports().iter();
-        Ok(Version {
+        Ok(PluginVersion {
             digest: plugin.digest(),
             size: plugin.bytes().len() as u64,
             imports: imports.map(|import| import.name.clone()).collect(),
@@ -121,7 +121,7 @@ impl Diff {
     }
 }
 
-fn side<'d>(source: &'d str, version: &'d Version) -> Side<'d> {
+fn side<'d>(source: &'d str, version: &'d PluginVersion) -> Side<'d> {
     Side {
         source,
         sha256: version.digest,
@@ -130,9 +130,9 @@ fn side<'d>(source: &'d str, version: &'d Version) -> Side<'d> {
     }
 }
 
-fn text(changes: &[Change], widening: usize) -> String {
+fn text(changes: &[PluginChange], widening: usize) -> String {
     if changes.is_empty() {
-        return "they are the same component\n".to_owned();
+        return "both are the same component\n".to_owned();
     }
     let rows = changes.iter().map(|change| {
         let what = match (&change.old, &change.new) {

@@ -13,13 +13,13 @@ use crate::exit::Failure;
 use crate::output::{self, printable};
 use crate::session::Session;
 
-/// Show what a component imports and exports, and what it says of itself
+/// Show a component's imports, exports, description and settings schema
 #[derive(Args, Debug)]
 pub struct Inspect {
-    /// A component's file, or builtin:NAME
+    /// File of a component, or builtin:NAME
     #[arg(value_name = "PLUGIN")]
     plugin: String,
-    /// Settings, a JSON object: a plugin may describe itself by them
+    /// Settings, a JSON object: the description may depend on them
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
     settings: Object,
     #[command(flatten)]
@@ -33,10 +33,10 @@ struct Inspected {
     size: usize,
     imports: Vec<Imported>,
     exports: Vec<String>,
-    /// What it can be used as: `task`, `policy`, `validator`.
+    /// The roles that it can have: `task`, `policy`, `validator`.
     roles: Vec<&'static str>,
     settings_schema: Value,
-    /// What the plugin says of itself; null when the settings do not allow it.
+    /// The plugin's description; null if there is none with these settings.
     descriptor: Option<Descriptor>,
     /// Why there is no descriptor.
     not_described: Option<String>,
@@ -45,7 +45,7 @@ struct Inspected {
 #[derive(Serialize)]
 struct Imported {
     name: String,
-    /// The grant that it needs; null for what every plugin has.
+    /// The grant that it needs; null if every plugin has the interface.
     grant: Option<String>,
 }
 
@@ -130,7 +130,7 @@ fn text(inspected: &Inspected) -> String {
             let (major, minor) = descriptor.version;
             let name = printable(&descriptor.name);
             text += &format!("\n{roles} {name} {major}.{minor}\n");
-            // What is asked before the first task takes no part in the wiring.
+            // Policies and validators take no part in the wiring.
             if inspected.roles.contains(&Role::Task.noun()) {
                 text += &wiring(descriptor);
             }
@@ -143,12 +143,12 @@ fn text(inspected: &Inspected) -> String {
             );
         }
     }
-    // A JSON value is always written.
+    // A JSON value can always be serialized.
     let schema = output::json_text(&inspected.settings_schema).unwrap_or_default();
     text + &format!("\nsettings schema\n{schema}\n")
 }
 
-/// What it takes from other tasks, and gives to them.
+/// Formats the names that a task takes from other tasks, and provides to them.
 fn wiring(descriptor: &Descriptor) -> String {
     let lines = [
         ("requires", &descriptor.requires),

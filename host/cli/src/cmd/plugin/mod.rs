@@ -1,4 +1,4 @@
-//! `cairn plugin …`: writing plugins, and looking into them. A subcommand each file.
+//! `cairn plugin …`: creates, builds, tests and inspects plugins. One subcommand per file.
 
 mod build;
 mod call;
@@ -20,10 +20,10 @@ use crate::exit::{Exit, Failure};
 use crate::input;
 use crate::session::Session;
 
-/// What stands before the name of a built-in plugin.
+/// Prefix of the name of a built-in plugin.
 const BUILTIN: &str = "builtin:";
 
-/// Write plugins, and look into them
+/// Create, build, test and inspect plugins
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
     New(new::New),
@@ -50,7 +50,7 @@ impl Plugin {
     }
 }
 
-/// The bytes of a component: a file's, or a built-in plugin's.
+/// Reads a component: a file, or a built-in plugin.
 fn read(plugin: &str) -> Result<Vec<u8>, Diagnostic> {
     let Some(name) = plugin.strip_prefix(BUILTIN) else {
         return input::component(Path::new(plugin));
@@ -67,14 +67,14 @@ fn read(plugin: &str) -> Result<Vec<u8>, Diagnostic> {
         })
 }
 
-/// The component of a file, or of a built-in plugin, compiled.
+/// Loads the component of a file or of a built-in plugin.
 fn load(session: &Session, plugin: &str) -> Result<Arc<Component>, Failure> {
     let bytes = read(plugin)?;
     let loaded = session.plugins()?.load(&bytes);
     loaded.map_err(|error| failed(plugin, error))
 }
 
-/// What is wrong with a component, with its file.
+/// Converts the error of a component, and adds its file.
 fn failed(plugin: &str, error: PluginError) -> Failure {
     let mut failure = Failure::from(error);
     if !plugin.starts_with(BUILTIN) {
@@ -83,7 +83,7 @@ fn failed(plugin: &str, error: PluginError) -> Failure {
     failure
 }
 
-/// A JSON object on the command line.
+/// Parses a JSON object on the command line.
 fn object(text: &str) -> Result<Object, String> {
     match value::parse(text) {
         Ok(Value::Object(object)) => Ok(object),

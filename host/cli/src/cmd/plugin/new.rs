@@ -10,19 +10,19 @@ use crate::folder;
 use crate::output;
 use crate::scaffold::{self, Language, World};
 
-/// Make the folder of a new plugin, which builds and passes its own test
+/// Create the folder of a new plugin, which builds and passes its own tests
 #[derive(Args, Debug)]
 pub struct New {
-    /// The plugin's name, and the folder's: lower-case letters, digits and hyphens
+    /// Name of the plugin and of its folder: lower-case letters, digits and hyphens
     #[arg(value_name = "NAME", value_parser = scaffold::plugin_name)]
     name: String,
-    /// In what it is written
+    /// Language of the plugin
     #[arg(long, value_enum, value_name = "LANGUAGE")]
     lang: Language,
-    /// What it is
+    /// Kind of the plugin
     #[arg(long, value_enum, value_name = "WORLD", default_value = "task")]
     world: World,
-    /// What it may ask the host for, with commas between: results, policy, zones, catalog, images, keys, quota, volumes, rpc
+    /// Capabilities of the host that it uses, separated by commas: results, policy, zones, catalog, images, keys, quota, volumes, rpc, records
     #[arg(long, value_name = "CAPABILITIES", value_delimiter = ',', value_parser = capability)]
     with: Vec<String>,
 }
@@ -32,7 +32,7 @@ impl New {
         let folder = Path::new(&self.name);
         let with = self.capabilities()?;
         if folder.symlink_metadata().is_ok() {
-            return Err(Diagnostic::new(format!("`{}` is there already", self.name))
+            return Err(Diagnostic::new(format!("`{}` exists already", self.name))
                 .help("choose another name, or another working folder; nothing was changed")
                 .into());
         }
@@ -46,17 +46,17 @@ impl New {
         ))
     }
 
-    /// Each once, in one order.
+    /// Returns each wanted capability once, in a fixed order.
     fn capabilities(&self) -> Result<Vec<String>, Diagnostic> {
         let kinds = cairn::grant_kinds();
         let with = kinds.names().map(str::to_owned);
         let with: Vec<_> = with.filter(|name| self.with.contains(name)).collect();
         if self.world != World::Task && !with.is_empty() {
             return Err(Diagnostic::new(format!(
-                "a {} has `context` and `log`, and is granted nothing else",
+                "a {} can use `context` and `log` only",
                 self.world.as_str()
             ))
-            .help("leave --with out; what a flow is to do with the host is a task's work"));
+            .help("leave out --with; only tasks can be granted more"));
         }
         Ok(with)
     }

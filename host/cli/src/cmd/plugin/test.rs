@@ -18,19 +18,19 @@ use crate::output::{self, printable};
 use crate::scratch::Scratch;
 use crate::session::Session;
 
-/// Run a plugin's cases, and hold it to the laws of its kind: exit 0 kept, 3 broken
+/// Run a plugin's test cases, and check the laws of its kind; exit 0 if all hold, 3 if not
 ///
-/// Cases are read from `cases/*.toml` beside the component. That of a task is run on a database
+/// Cases are read from `cases/*.toml` beside the component. A case of a task runs on a database
 /// of its own, in the state that the case describes:
 ///
 ///   [[case]]
 ///   name   = "a volume of 10 GiB"
 ///   inputs = { size = 10 }
 ///   state  = { volumes = [{ id = "v1", size = 1 }], quotas = { gigabytes = 20 } }
-///   keep   = ["volumes/v1.status"]          # what a revert leaves on purpose
+///   keep   = ["volumes/v1.status"]          # changes that a revert keeps on purpose
 ///   expect = { result = { size = 10 } }     # or { error = "KIND" }
 ///
-/// That of a policy is a question, and the answer that it should get:
+/// A case of a policy is a question and the expected answer:
 ///
 ///   [[case]]
 ///   name      = "a large volume needs a role"
@@ -40,7 +40,7 @@ use crate::session::Session;
 ///   target    = { size = 101 }
 ///   expect    = { deny = "needs the role" } # part of the reason; or "allow", { error = "KIND" }
 ///
-/// And so is that of a validator:
+/// A case of a validator:
 ///
 ///   [[case]]
 ///   name     = "a volume of nothing"
@@ -48,31 +48,31 @@ use crate::session::Session;
 ///   inputs   = { size = 0 }
 ///   expect   = { violations = [{ pointer = "/size", kind = "InvalidInput", message = "least" }] }
 ///
-/// Without `expect` a task should succeed, a policy allow, and a validator find nothing. The SDK's
-/// page `cairn_plugin::tutorial` has every key. The laws of tasks:
+/// Without `expect`, a task must succeed, a policy must allow, and a validator must find nothing.
+/// The SDK's page `cairn_plugin::tutorial` has every key. The laws of tasks:
 ///
-///   revert         a call and its revert leave everything as it was, but for what `keep` names
-///   twice          a revert done twice leaves what it leaves when done once
+///   revert         a call and its revert leave everything as it was, except for what `keep` names
+///   twice          a revert that runs twice leaves the same as one that runs once
 ///   failure        a call that fails at any of its host calls, and is reverted, leaves nothing
-///   cut-off        nor does one whose time is over after any of its host calls
-///   interrupted    nor one whose host dies after any of them
-///   same-requests  the same inputs give the same requests to the host
+///   cut-off        a call that exceeds its deadline after any of its host calls leaves nothing
+///   interrupted    a call whose host dies after any of its host calls leaves nothing
+///   same-requests  the same inputs cause the same host calls
 ///
-/// For a law that is broken, the shortest sequence of host calls that breaks it is shown. The law
-/// of policies and validators:
+/// For a broken law, the shortest sequence of host calls that breaks it is shown. The law of
+/// policies and validators:
 ///
-///   same-answer    the same question gets the same answer, at another time and with other
-///                  randomness too, and from a validator whoever asks
+///   same-answer    the same question gets the same answer, at any time and with any random
+///                  numbers, and from a validator for any caller
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Test {
-    /// A plugin's folder, with its component and `cases` in it; a component's file; or builtin:NAME
+    /// Folder of a plugin, with its component and `cases`; file of a component; or builtin:NAME
     #[arg(value_name = "PLUGIN", default_value = ".")]
     plugin: String,
-    /// A file of cases, or a folder of such [default: `cases` beside the component]
+    /// File of cases, or folder of such files [default: `cases` beside the component]
     #[arg(long, value_name = "PATH")]
     cases: Option<PathBuf>,
-    /// Try the laws as well, not only what the cases expect
+    /// Also check the laws, not only what the cases expect
     #[arg(long)]
     laws: bool,
     #[command(flatten)]
@@ -104,7 +104,7 @@ impl Test {
         })
     }
 
-    /// The plugin, and the files of its cases.
+    /// Finds the plugin, and the files of its cases.
     fn find(&self) -> Result<Found, Diagnostic> {
         if let Some(name) = self.plugin.strip_prefix(BUILTIN) {
             super::read(&self.plugin)?;
@@ -135,7 +135,7 @@ struct Found {
 }
 
 impl Found {
-    /// The cases of a plugin that is these things.
+    /// Parses the cases of a plugin with these roles.
     fn cases(&self, roles: &BTreeSet<Role>) -> Result<Vec<Case>, Diagnostic> {
         let mut cases = Vec::new();
         for (path, text) in &self.files {
@@ -145,13 +145,13 @@ impl Found {
     }
 }
 
-/// The sandbox, the built-in plugins, and a place for databases.
+/// Returns the sandbox, the built-in plugins, and a folder for databases.
 pub(super) fn tools(session: &Session, scratch: &Scratch) -> Result<Tools, Failure> {
     Ok(Tools {
         folder: scratch.path().to_owned(),
         plugins: session.plugins()?,
         builtins: cairn_bundle::PLUGINS.to_vec(),
-        // A case sets block storage up.
+        // A case sets up block storage itself.
         domains: (session.domains(None)?.iter())
             .filter(|domain| domain.name != volumes::NAME)
             .cloned()
@@ -159,7 +159,7 @@ pub(super) fn tools(session: &Session, scratch: &Scratch) -> Result<Tools, Failu
     })
 }
 
-/// The one component in a folder.
+/// Finds the only component in a folder.
 fn component_in(folder: &Path) -> Result<PathBuf, Diagnostic> {
     let mut found = files(folder, "wasm")?;
     match (found.pop(), found.pop()) {
@@ -167,7 +167,7 @@ fn component_in(folder: &Path) -> Result<PathBuf, Diagnostic> {
         (None, _) => Err(
             Diagnostic::new("there is no component (*.wasm) in this folder")
                 .at(folder, None)
-                .help("`cairn plugin build` makes it; or name the component's file"),
+                .help("run `cairn plugin build`, or name the component's file"),
         ),
         (Some(_), Some(_)) => Err(
             Diagnostic::new("there are several components in this folder")
@@ -177,7 +177,7 @@ fn component_in(folder: &Path) -> Result<PathBuf, Diagnostic> {
     }
 }
 
-/// The text of a file of cases, or of every such file of a folder in order of their names.
+/// Reads a file of cases, or every such file of a folder in order of their names.
 fn files_of_cases(path: &Path) -> Result<Vec<(PathBuf, String)>, Diagnostic> {
     let paths = if path.is_dir() {
         files(path, "toml")?
@@ -198,7 +198,7 @@ fn files_of_cases(path: &Path) -> Result<Vec<(PathBuf, String)>, Diagnostic> {
     texts.collect()
 }
 
-/// The files of a folder with this extension, in order of their names.
+/// Lists the files of a folder with this extension, in order of their names.
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Diagnostic> {
     let entries = fs::read_dir(folder).map_err(|error| {
         Diagnostic::new(format!("the folder cannot be read: {error}")).at(folder, None)
@@ -230,7 +230,7 @@ fn text(tested: &Tested) -> String {
     for case in &tested.cases {
         if let Some(unexpected) = &case.unexpected {
             let name = printable(&case.case);
-            text += &format!("\ncase `{name}` comes out otherwise\n");
+            text += &format!("\ncase `{name}` has another result than expected\n");
             text += &lines("expected", &unexpected.expected);
             text += &lines("found", &unexpected.found);
         }
@@ -241,7 +241,7 @@ fn text(tested: &Tested) -> String {
     text
 }
 
-/// Lines under a word, which stands before the first.
+/// Formats lines under a word, which precedes the first.
 fn lines(word: &str, text: &str) -> String {
     let mut word = word;
     let mut lines = String::new();
@@ -252,7 +252,7 @@ fn lines(word: &str, text: &str) -> String {
     lines
 }
 
-/// A broken law, with the host calls that break it.
+/// Formats a broken law, with the host calls that break it.
 fn explained(case: &Checked, broken: &Broken) -> String {
     let mut text = format!(
         "\ncase `{}` breaks the law `{}`: {}\n",

@@ -8,11 +8,11 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::session::Session;
 
-/// Check that usages say what is booked and reserved; exit 6 when one does not
+/// Compare usages with bookings and reservations; exit 6 if one differs
 ///
-/// A usage's `in_use` must be what is booked: volumes whose quota was committed, and snapshots. Its `reserved` must be what
-/// open reservations hold. A usage that is missing, although something is booked or reserved, is told as well. It only
-/// reads, and what flows do meanwhile is no difference. `cairn quota sync` mends what it finds.
+/// A usage's `in_use` must equal what is booked: volumes whose quota was committed, and snapshots. Its `reserved` must equal the open
+/// reservations. A missing usage is reported, too, if something is booked or reserved. The command only reads, and changes by running
+/// flows do not count as differences. `cairn quota sync` repairs what it finds.
 ///
 /// With --admin it checks every project, unless --project names one; without, the requester's own.
 #[derive(Args, Debug)]
@@ -23,10 +23,10 @@ pub struct Check {
     format: Format,
 }
 
-/// Make the usages of every project say what is booked and reserved
+/// Set the usages of every project to what is booked and reserved
 ///
-/// It mends what `cairn quota check --admin` finds, in one transaction, and prints what it changed: what it found, and what
-/// it should be and is now. Flows that run meanwhile are not disturbed.
+/// Repairs what `cairn quota check --admin` finds, in one transaction, and prints the old and the new value of each usage that it
+/// changed. Running flows are not disturbed.
 #[derive(Args, Debug)]
 pub struct Sync {
     #[command(flatten)]
@@ -71,7 +71,7 @@ impl Sync {
         if self.format.is_json() {
             return output::document(self.format, &Mended { mended: &mended });
         }
-        output::print(&text(&mended, "there was nothing to mend\n"))
+        output::print(&text(&mended, "there was nothing to repair\n"))
     }
 }
 

@@ -6,9 +6,9 @@ use crate::exit::Failure;
 use crate::output::{self, count};
 use crate::session::Session;
 
-/// Roll back the reservations of every project that are past their expiry
+/// Roll back expired reservations of every project
 ///
-/// Those of a flow that has not ended are left alone: the flow closes them, or whoever takes it up.
+/// Reservations of a flow that has not ended stay: the flow closes them, or the process that recovers it.
 #[derive(Args, Debug)]
 pub struct Expire {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The lines of stdin, read ahead as far as there is room.
+//! Reads lines from stdin ahead, as far as there is room.
 
 use std::io::{self, BufRead};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use cairn::value::without_bom;
 use super::traffic::{Ticket, Traffic};
 use crate::exit::Failure;
 
-/// How many lines are read ahead. A line that is read is no flow yet.
+/// How many lines are read ahead, before they become flows.
 const AHEAD: usize = 64;
 
 /// The longest line, in bytes.
@@ -20,15 +20,15 @@ const MAX_LINE: u64 = 16 << 20;
 pub(super) struct Line {
     /// Counted from 1.
     pub(super) number: u64,
-    /// Its text, or why it cannot be one.
+    /// Its text, or why it cannot be read.
     pub(super) text: Result<String, Diagnostic>,
     pub(super) ticket: Ticket,
 }
 
-/// Reads lines in a thread of its own, which may stay behind, blocked on stdin. It reads no more of them once `traffic` is closed.
+/// Reads lines in a thread, which may stay blocked on stdin. It stops once `traffic` is closed.
 ///
 /// # Errors
-/// When a thread cannot be started. The last thing received is what went wrong with stdin, if anything did.
+/// When the thread cannot be started. An error of stdin is the last item that is received.
 pub(super) fn read_ahead(traffic: Arc<Traffic>) -> Result<Receiver<io::Result<Line>>, Failure> {
     let (lines, ahead) = sync_channel(AHEAD);
     std::thread::Builder::new()
@@ -59,10 +59,10 @@ pub(super) fn read_ahead(traffic: Arc<Traffic>) -> Result<Receiver<io::Result<Li
     Ok(ahead)
 }
 
-/// The next line; `None` at the end. One that is too long is passed over to its end.
+/// Reads the next line; `None` at the end. A line that is too long is skipped.
 fn next(stdin: &mut impl BufRead) -> io::Result<Option<Result<String, Diagnostic>>> {
     let mut line = Vec::new();
-    // One more for the line's end.
+    // One more byte for the line's end.
     let read = io::Read::take(&mut *stdin, MAX_LINE + 1).read_until(b'\n', &mut line)?;
     if read == 0 {
         return Ok(None);
@@ -75,7 +75,7 @@ fn next(stdin: &mut impl BufRead) -> io::Result<Option<Result<String, Diagnostic
     }
     Ok(Some(String::from_utf8(line).map_err(|error| {
         let byte = error.utf8_error().valid_up_to() + 1;
-        Diagnostic::new(format!("the line is no text in UTF-8: see its byte {byte}"))
+        Diagnostic::new(format!("the line is not UTF-8: see its byte {byte}"))
     })))
 }
 
@@ -96,9 +96,9 @@ mod tests {
             lines(b"a\nb\xff\n\n\xc3\nc"),
             [
                 text("a\n"),
-                Err("the line is no text in UTF-8: see its byte 2".to_owned()),
+                Err("the line is not UTF-8: see its byte 2".to_owned()),
                 text("\n"),
-                Err("the line is no text in UTF-8: see its byte 1".to_owned()),
+                Err("the line is not UTF-8: see its byte 1".to_owned()),
                 text("c"),
             ]
         );

@@ -1,4 +1,4 @@
-//! Many requests: a report a line, as the flows end.
+//! Runs many requests; prints one report per line as the flows end.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use cairn::Submission;
 use cairn::error::Diagnostic;
+use cairn::flow_request::{self, Entered};
 use cairn::host::{Host, HostError, ReadyPlan};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
-use cairn::request::{self, Entered};
 use cairn::store::view::Reader;
 use cairn::value;
 
@@ -27,16 +27,16 @@ use crate::interrupt::Interrupt;
 use crate::output::{self, count};
 use crate::session::Session;
 
-/// Between two looks for a signal, or for a reader of the reports that is gone.
+/// Interval between checks for a signal, and for a reader of the reports that is gone.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A request and where it comes from.
+/// A request and its origin.
 struct Asked {
     origin: Origin,
     entered: Entered,
 }
 
-/// What requests are made into flows with.
+/// Submits requests to the host.
 struct Desk {
     host: Arc<Host>,
     plan: Arc<ReadyPlan>,
@@ -48,12 +48,14 @@ struct Desk {
     interrupted: Arc<AtomicBool>,
 }
 
-/// Requests in files are all looked at before the first one runs; those of a stream as they come.
+/// Runs the requests. Those in files are all checked before the first one runs, those of a stream one by one.
 pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Exit, Failure> {
     if run.key.is_some() {
-        return Err(Diagnostic::new("one key cannot stand for several requests")
-            .help("use --jsonl, where each request has a key of its own")
-            .into());
+        return Err(
+            Diagnostic::new("one key cannot be used for several requests")
+                .help("use --jsonl, where each request has a key of its own")
+                .into(),
+        );
     }
     let policy = session.policy()?;
     let requester = session.identity(&run.who, &policy);
@@ -65,7 +67,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         let (key, request) = requested(Some(source), None)?;
         let entered = session.peek(&requester, |view| {
             let key = key.as_deref();
-            Ok(request::enter(
+            Ok(flow_request::enter(
                 &plan.name,
                 action,
                 &request,
@@ -131,16 +133,16 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
     conclude(session, printed?, traffic.taken(), taken)
 }
 
-/// Takes no more requests, and ends the host in this way, if it is still there.
+/// Takes no more requests, and calls `end` on the host if it still exists.
 fn close(traffic: &Traffic, host: &Weak<Host>, end: impl Fn(&Host)) {
     traffic.close();
-    // At once: the desk may wait until there is room in the queue.
+    // At once, because the desk may be waiting for room in the queue.
     if let Some(host) = host.upgrade() {
         end(&host);
     }
 }
 
-/// What the run comes to. Every request that was read has a report, or is counted on stderr.
+/// Returns the exit code of the run. Every request that was read has a report, or is counted on stderr.
 fn conclude(
     session: &Session,
     printed: Printed,
@@ -156,7 +158,7 @@ fn conclude(
     let left_out = taken.saturating_sub(delivered + lost);
     if left_out > 0 {
         session.warn(&format!(
-            "left out: {}, read and not started; submit again what has no report",
+            "left out: {}, read but not started; submit again the requests without a report",
             count(left_out as usize, "request")
         ));
     }
@@ -166,7 +168,7 @@ fn conclude(
         return Err(Failure {
             exit: Exit::Host,
             diagnostic: Diagnostic::new(message)
-                .help("their flows have ended all the same: `cairn flow list` shows them"),
+                .help("the flows themselves have ended: `cairn flow list` shows them"),
         });
     }
     stream?;
@@ -215,7 +217,7 @@ impl Desk {
         }
     }
 
-    /// The request of a line, and its key, which is told of a line that is refused too.
+    /// Parses a line to its key, which is returned even if the line is refused, and its request.
     fn read_line(&self, line: &str) -> (Option<String>, Result<Entered, Failure>) {
         let document = match value::parse(line) {
             Ok(document) => document,
@@ -229,12 +231,14 @@ impl Desk {
         let entered = request.map_err(Failure::from).and_then(|request| {
             let (flow, action) = (self.plan.name(), self.action.as_deref());
             let key = key.as_deref();
-            Ok(request::enter(flow, action, &request, key, None, &view)?)
+            Ok(flow_request::enter(
+                flow, action, &request, key, None, &view,
+            )?)
         });
         (key, entered)
     }
 
-    /// Takes requests that were read before; those that come too late are left out.
+    /// Submits requests that were read before; once no more are taken, the rest is left out.
     fn take_all(&self, asked: Vec<Asked>) {
         for asked in asked {
             // Their text is in memory already.
@@ -244,7 +248,7 @@ impl Desk {
         }
     }
 
-    /// Hands a request to the host; waits while its queue is full.
+    /// Submits a request; waits while the host's queue is full.
     fn submit(&self, asked: Asked, ticket: Ticket) {
         let Asked { origin, entered } = asked;
         let key = entered.key.as_ref().map(|key| key.text().to_owned());
@@ -261,7 +265,7 @@ impl Desk {
             if report.as_ref().is_err_and(HostError::is_final) {
                 traffic.close();
             }
-            // The printer ends after the last of us.
+            // Cannot fail: the printer lives as long as a sender.
             let _ = printer.send(Outcome {
                 origin,
                 key,
@@ -280,12 +284,12 @@ impl Desk {
     }
 
     fn tell(&self, outcome: Outcome) {
-        // The printer ends after the last of us.
+        // Cannot fail: the printer lives as long as a sender.
         let _ = self.printer.send(outcome);
     }
 
-    /// Waits until every request has ended and its report is printed. Once no more requests are taken it returns when no flow runs here any more:
-    /// requests that wait for flows of other processes are given up with the host.
+    /// Waits until every request has ended and its report is printed. Once no more requests are taken, returns when no flow runs in this
+    /// process: requests that wait for flows of other processes are dropped with the host.
     fn finish<T>(self, printing: &JoinHandle<T>) {
         let Self {
             host,
@@ -295,13 +299,13 @@ impl Desk {
             reader,
             ..
         } = self;
-        // The connection that is closed last copies and removes the log, which one for reading cannot.
+        // The last connection that closes copies and removes the log, which a read-only one cannot.
         drop(reader);
-        // The printer ends when the last flow has told it how it ended.
+        // The printer ends when the last flow has sent its outcome.
         drop(printer);
         while !printing.is_finished() {
             if interrupted.load(Ordering::SeqCst) {
-                // A flow may have been about to start.
+                // A flow may have started since the last stop.
                 host.stop();
             }
             if traffic.is_closed() && host.unfinished() == 0 {

@@ -21,36 +21,36 @@ use crate::session::Session;
 
 pub(super) use one::Job;
 
-/// Run a flow, and roll it back when one of its tasks fails
+/// Run a flow, and roll it back if one of its tasks fails
 ///
-/// What a process that died left behind is taken up first, as `cairn recover` does.
+/// Flows of dead processes are recovered first, as by `cairn recover`.
 ///
-/// A request is a JSON object, or {"request": {…}, "key": "…"}: an object with the key `request` is always such an envelope, and
-/// nothing but `key` stands beside it. A line of --jsonl that is no request has a `failure` in its report, and the stream goes on;
-/// when the reader of the reports is slow, no more lines are read than fit in memory. When stdout cannot be written any more, no
-/// more requests are taken, flows that run are finished, and the exit code is 1. SIGINT, SIGTERM and SIGHUP interrupt the
-/// flows that run: exit 5 when a flow was interrupted, or a line that was read was left out; 0 when every line has its report.
+/// A request is a JSON object, or {"request": {…}, "key": "…"}: an object with the field `request` is always such an envelope, whose
+/// only other field is `key`. With --jsonl, a line that is not a request has a `failure` in its report, and the stream continues; a
+/// slow reader of the reports slows the stream down. When stdout cannot be written any more, no more requests are taken, running flows
+/// are finished, and the exit code is 1. SIGINT, SIGTERM and SIGHUP interrupt the running flows: the exit code is 5 if a flow was
+/// interrupted or a line that was read was left out, and 0 if every line has its report.
 #[derive(Args, Debug)]
 pub struct Run {
-    /// The flow's manifest
+    /// Manifest of the flow
     #[arg(value_name = "FLOW")]
     manifest: PathBuf,
-    /// The request, a JSON object or {"request": {…}, "key": "…"}: a file, - for stdin, or the object itself; without it the request is {}. Repeated, each is a flow of its own
+    /// Request, a JSON object or {"request": {…}, "key": "…"}: a file, - for stdin, or the object itself [default: {}]. May be repeated; each request is a flow of its own
     #[arg(long = "input", short, value_name = "FILE|JSON")]
     inputs: Vec<Input>,
-    /// Read many requests from stdin, a line each; print a report a line as the flows end
+    /// Read requests from stdin, one per line; print one report per line as the flows end
     #[arg(long, conflicts_with_all = ["inputs", "key"])]
     jsonl: bool,
-    /// The same request under the same key gives the first one's report, and nothing is done twice
+    /// Idempotency key: the same request under the same key returns the first one's report, and starts no new flow
     ///
     /// A key is kept until its flow has ended and for `keep` of [idempotency] in cairn.toml after that, 30 days unless set,
-    /// also when the flow is pruned meanwhile.
+    /// even if the flow is pruned.
     #[arg(long, value_name = "KEY", value_parser = word)]
     key: Option<String>,
-    /// How many tasks run at the same moment, where there are many requests [default: the number of cores]
+    /// Number of tasks that run at the same time, with many requests [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
-    /// Refuse plugins that are not as the lock file beside the manifest has them: see `cairn plan --lock`
+    /// Refuse plugins that differ from the lock file beside the manifest: see `cairn plan --lock`
     #[arg(long)]
     locked: bool,
     #[command(flatten)]
@@ -78,11 +78,10 @@ impl Run {
     }
 }
 
-/// The request in a document, and the key it is made under: that of the command line, or of its envelope. An empty object when there is
-/// none.
+/// Reads a request, and its key from the command line or the envelope. The request is an empty object if there is no source.
 ///
 /// # Errors
-/// When it cannot be read, is no JSON, has a key twice, or something stands beside it.
+/// When it cannot be read, is not JSON, has two keys, or its envelope has another field.
 fn requested(
     source: Option<&Input>,
     key: Option<String>,
@@ -97,7 +96,7 @@ fn requested(
         (Some(_), Some(_)) => {
             return Err(place(
                 Diagnostic::new("the request has a key in its envelope, and --key names one too")
-                    .help("take one of them away"),
+                    .help("remove one of them"),
             ));
         }
         (given, enveloped) => given.or(enveloped),
@@ -105,7 +104,7 @@ fn requested(
     Ok((key, request))
 }
 
-/// Says what was taken up, to whoever watches.
+/// Warns about the flows that were recovered.
 fn tell_recovered(session: &Session, recovered: &[Recovered]) {
     if recovered.is_empty() {
         return;
@@ -114,7 +113,7 @@ fn tell_recovered(session: &Session, recovered: &[Recovered]) {
     let stuck = number(|flow| flow.outcome.is_err());
     let incomplete = number(|flow| matches!(flow.outcome, Ok((_, Some(Verdict::Incomplete)))));
     let mut message = format!(
-        "took up {} that a process left behind",
+        "recovered {} of dead processes",
         flows(recovered.len() - stuck)
     );
     if incomplete > 0 {

@@ -1,4 +1,4 @@
-//! One request, whose flow is shown as it goes.
+//! Runs one request, and shows its flow's progress.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::Submission;
+use cairn::flow_request;
 use cairn::history::History;
 use cairn::host::Host;
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
 use cairn::report::Report;
-use cairn::request;
 use cairn::rows::Row as _;
 use cairn::value::Value;
 use cairn::volumes::QuotaUsage;
@@ -23,7 +23,8 @@ use crate::blame;
 use crate::exit::{Exit, Failure};
 use crate::input::Input;
 use crate::interrupt::{self, Interrupt};
-use crate::output::{self, cell};
+use crate::message;
+use crate::output::cell;
 use crate::progress::Progress;
 use crate::report;
 use crate::session::Session;
@@ -32,13 +33,13 @@ use crate::session::Session;
 pub(crate) struct Job<'j> {
     /// The flow.
     pub(crate) manifest: &'j Manifest,
-    /// What it is asked.
+    /// The request.
     pub(crate) request: Value,
-    /// Under which key.
+    /// The idempotency key.
     pub(crate) key: Option<String>,
     /// The file that the request is in.
     pub(crate) file: Option<&'j Path>,
-    /// On whose behalf.
+    /// The requester.
     pub(crate) who: &'j Who,
     /// Whether the plugins must be those of the lock file.
     pub(crate) locked: bool,
@@ -62,14 +63,14 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
 }
 
 impl Job<'_> {
-    /// Runs the flow, and prints its report. Everything that can be wrong is found before the database is opened for writing, or made.
+    /// Runs the flow, and prints its report. The plan and the request are checked before the database is opened for writing or created.
     pub(crate) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let policy = session.policy()?;
         let requester = session.identity(self.who, &policy);
         let planner = session.planner()?.policy(Arc::clone(&policy));
         let plan = session.plan(&planner, self.manifest, self.locked)?;
         let entered = session.peek(&requester, |view| {
-            Ok(request::enter(
+            Ok(flow_request::enter(
                 &plan.name,
                 plan.action.as_deref(),
                 &self.request,
@@ -90,7 +91,7 @@ impl Job<'_> {
         let report = watched(self.format, session, &host, submission)?;
 
         if let Some(fault) = blame::plugin_fault(&report, &plan, self.manifest) {
-            output::error(&session.settings.global, &fault);
+            message::error(&session.settings.global, &fault);
         }
         let mut text = report::format(&report, self.format)?;
         if !self.format.is_json() {
@@ -101,7 +102,7 @@ impl Job<'_> {
     }
 }
 
-/// Runs a flow, shown as it goes, until it ends or a signal interrupts it.
+/// Runs a flow and shows its progress, until it ends or a signal interrupts it.
 fn watched(
     format: Format,
     session: &Session,
@@ -128,7 +129,7 @@ fn watched(
     Ok(report?)
 }
 
-/// The volume that a flow made, if it made one, and how the quotas stand that it used.
+/// Formats the volume that a flow created, if any, and the quotas that it used.
 fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Failure> {
     let results = report.tasks.iter().rev();
     let volume = results
@@ -172,7 +173,7 @@ fn made(host: &Host, requester: &Identity, report: &Report) -> Result<String, Fa
     Ok(text)
 }
 
-/// What a flow made that made no volume.
+/// Formats the changes of a flow that created no volume.
 fn made_otherwise(host: &Host, requester: &Identity, report: &Report) -> Result<String, Failure> {
     let journal = host
         .store()

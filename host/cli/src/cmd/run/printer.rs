@@ -1,4 +1,4 @@
-//! What came of each request, on stdout: a line each.
+//! Prints the outcome of each request on stdout, one per line.
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::traffic::Ticket;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, printable};
 
-/// Says where a request comes from.
+/// Where a request comes from.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Origin {
@@ -24,19 +24,19 @@ pub(super) enum Origin {
     Argument(u64),
 }
 
-/// What came of one request.
+/// The outcome of one request.
 pub(super) struct Outcome {
     pub(super) origin: Origin,
     pub(super) key: Option<String>,
     pub(super) result: Result<Report, Failure>,
-    /// Gives its room back when the report is written.
+    /// Dropped when the report is written, which makes room for another request.
     pub(super) ticket: Option<Ticket>,
 }
 
-/// What all of them came to.
+/// The sum of all outcomes.
 #[derive(Debug)]
 pub(super) struct Printed {
-    /// The worst end of a request.
+    /// The worst exit code of a request.
     pub(super) worst: Exit,
     /// How many were printed.
     pub(super) delivered: u64,
@@ -88,7 +88,7 @@ pub(super) fn print(
                 {
                     broken();
                 }
-                // Only now there is room for another request.
+                // Makes room for another request.
                 drop(outcome.ticket);
             }
             if let Some(bar) = bar {
@@ -103,7 +103,7 @@ impl Printed {
     fn add(&mut self, outcome: &Outcome, json: bool) {
         let exit = match &outcome.result {
             Ok(report) => Exit::of(report),
-            // It was not started: there is nothing to tell.
+            // The request was not started, so there is no outcome.
             Err(failure) if failure.exit == Exit::Interrupted => return,
             Err(failure) => failure.exit,
         };
@@ -135,7 +135,7 @@ impl Outcome {
         Ok(format!("{}\n", cairn::printable::json(&line)))
     }
 
-    /// On one line, for people.
+    /// Formats the outcome on one line, for people.
     fn brief(&self) -> String {
         let origin = match &self.origin {
             Origin::File(path) => path.display().to_string(),

@@ -1,23 +1,23 @@
-//! How much of a run with many requests is in flight: read, and not reported yet.
+//! Bounds the requests in flight of a run with many requests: those that were read, and not reported yet.
 
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// The most that the requests in flight may weigh together, in bytes. A thousand small ones keep all workers busy.
+/// The maximum weight of all requests in flight, in bytes. A thousand small ones keep all workers busy.
 const ROOM: usize = 32 << 20;
 
-/// Requests that waited for room go on when this much or less is in flight: reports come one by one, and a thread that is
-/// woken for each of them costs more than it reads.
+/// Waiting requests continue when this weight or less is in flight: reports come one by one, and waking a thread for each would cost
+/// more than reading a request.
 const LOW: usize = ROOM / 4 * 3;
 
-/// What a request weighs besides its text: its flow and its report. So there is room for 1,024 whose text has a dozen bytes.
+/// The weight of a request besides its text: its flow and its report. Chosen so that 1,024 requests of a dozen bytes fit.
 const FLOW: usize = ROOM / 1024 - 12 * COPIES;
 
-/// How often the text of a request is in memory: in the line, in the flow, and in the results that repeat it.
+/// Copies of a request's text in memory: in the line, in the flow, and in the results that repeat it.
 const COPIES: usize = 8;
 
-/// Bounds what is in flight: requests wait for reports, and so for their reader.
+/// Back-pressure: requests wait until reports are written, and so for the reader of the reports.
 #[derive(Default)]
 pub(super) struct Traffic {
     state: Mutex<State>,
@@ -44,8 +44,8 @@ impl Traffic {
         self.state.lock()
     }
 
-    /// Waits until there is room for a request of so many bytes; `None` once no more are taken. A request that is heavier than all
-    /// the room waits until it is alone.
+    /// Waits until there is room for a request of `bytes`; `None` once the traffic is closed. A request that is heavier than all the
+    /// room waits until it is alone.
     pub(super) fn admit(self: &Arc<Self>, bytes: usize) -> Option<Ticket> {
         let weight = FLOW.saturating_add(bytes.saturating_mul(COPIES));
         let mut state = self.state();
@@ -78,7 +78,7 @@ impl Traffic {
         self.state().is_closed
     }
 
-    /// How many requests were to be admitted, those included that came too late.
+    /// Returns how many requests asked for admission, those after the end included.
     pub(super) fn taken(&self) -> u64 {
         self.state().taken
     }

@@ -13,49 +13,49 @@ use crate::exit::{Exit, Failure};
 use crate::scaffold;
 use crate::session::Session;
 
-/// The example whose flow makes volumes.
+/// The example whose flow creates volumes.
 const FLOW: &str = "volume-create";
 
-/// Make a volume: run the volume-create flow that comes with the program
+/// Create a volume: run the volume-create flow that comes with the program
 ///
-/// It is the flow that `cairn init --example volume-create` writes. Its report is printed as `cairn run` prints it, and the exit
-/// code is that of `cairn run`. `cairn volume import` adds the row of a volume that exists already.
+/// It is the flow that `cairn init --example volume-create` writes. Report and exit code are those of `cairn run`.
+/// `cairn volume import` adds the row of an existing volume.
 #[derive(Args, Debug)]
 pub struct Create {
-    /// GiB; without it as large as what the volume is made from
+    /// Size in GiB [default: the size of the source]
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(i64).range(1..))]
     size: Option<i64>,
-    /// What it is called
+    /// Name of the volume
     #[arg(long, value_parser = words)]
     name: Option<String>,
-    /// What it is for
+    /// Description
     #[arg(long, value_parser = words)]
     description: Option<String>,
-    /// The volume type, by id or name
+    /// Name or full id of the volume type
     #[arg(long = "type", value_name = "TYPE", value_parser = word)]
     volume_type: Option<String>,
-    /// Its zone [default: the default zone]
+    /// Zone [default: the default zone]
     #[arg(long = "availability-zone", value_name = "ZONE", value_parser = word)]
     availability_zone: Option<String>,
-    /// A note about it; may be repeated
+    /// Metadata entry; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
     metadata: Vec<(String, String)>,
-    /// The image that it is made from, by id
+    /// Id of the image to create it from
     #[arg(long, value_name = "ID", value_parser = word)]
     image: Option<String>,
-    /// The snapshot that it is made from, by id
+    /// Id of the snapshot to create it from
     #[arg(long, value_name = "ID", value_parser = word)]
     snapshot: Option<String>,
-    /// The volume that it is made from, by id
+    /// Id of the volume to create it from
     #[arg(long, value_name = "ID", value_parser = word)]
     source_volume: Option<String>,
-    /// The same request under the same key gives the first one's report, and nothing is done twice
+    /// Idempotency key: the same request under the same key returns the first one's report, and starts no new flow
     #[arg(long, value_name = "KEY", value_parser = word)]
     key: Option<String>,
-    /// Of `cairn volume import` alone
+    /// Only for `cairn volume import`
     #[arg(long, hide = true)]
     status: Option<String>,
-    /// Of `cairn volume import` alone
+    /// Only for `cairn volume import`
     #[arg(long, hide = true)]
     host: Option<String>,
     #[command(flatten)]
@@ -86,19 +86,19 @@ impl Create {
         job.run(session)
     }
 
-    /// A flow decides on the status of its volume, and the scheduler on its host.
+    /// Refuses options of `import`: a flow sets the status of its volume, and the scheduler the host.
     fn refuse_options_of_import(&self) -> Result<(), Diagnostic> {
         let given = [("--status", &self.status), ("--host", &self.host)];
         let Some((option, _)) = given.into_iter().find(|(_, value)| value.is_some()) else {
             return Ok(());
         };
         let message =
-            format!("`{option}` is of volumes that exist already, and this makes a new one");
+            format!("`{option}` is for existing volumes only, and this command creates a new one");
         Err(Diagnostic::new(message)
-            .help("`cairn volume import` adds the row of a volume that exists already"))
+            .help("`cairn volume import` adds the row of an existing volume"))
     }
 
-    /// The request of the flow, without what is not given.
+    /// Builds the flow's request from the options that are given.
     fn request(&self) -> Value {
         let metadata = self.metadata.iter();
         let metadata: Object = metadata

@@ -1,4 +1,4 @@
-// Large volumes are for those with a role.
+// Allows large volumes to callers with a role only.
 
 import * as context from 'cairn:plugin/context@0.1.0';
 

@@ -10,7 +10,7 @@ const SETTINGS = {
   additionalProperties: false,
 };
 
-/** What a task throws when it cannot do its work: the error of `types.wit`. */
+/** Creates the error that a task throws when it fails: `error` of `types.wit`. */
 const failure = (kind, message, details) => ({ kind, message, details: details && JSON.stringify(details) });
 
 export const plugin = {
@@ -29,7 +29,7 @@ export const task = {
   call(inputs) {
     const { name } = JSON.parse(inputs);
     if (typeof name !== 'string' || name === '') {
-      throw failure('InvalidInput', 'the request has no `name`; say whom to greet');
+      throw failure('InvalidInput', 'the request has no `name` to greet');
     }
     // with.call
     const { greeting = 'Hello' } = JSON.parse(context.settings());
@@ -38,6 +38,6 @@ export const task = {
     return JSON.stringify({ text });
   },
 
-  // What a task changes through the host, the host undoes.
+  // The host undoes what the task changed through it.
   revert: (outcome, cause) => 'undo',
 };

@@ -1,4 +1,4 @@
-// Names every size in a request that is out of its bounds.
+// Reports a size in a request that is out of bounds.
 
 import * as context from 'cairn:plugin/context@0.1.0';
 

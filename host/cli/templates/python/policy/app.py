@@ -1,4 +1,4 @@
-"""Large volumes are for those with a role."""
+"""Allows large volumes to callers with a role only."""
 
 import json
 import tomllib
@@ -9,7 +9,7 @@ from wit_world.exports.plugin import Descriptor
 from wit_world.exports.policy_check import Decision_Allow, Decision_Deny
 from wit_world.imports import context
 
-# Read when the component is made: the version stands in pyproject.toml alone.
+# Read when the component is built, so that the version is in pyproject.toml only.
 with open(Path(__file__).with_name("pyproject.toml"), "rb") as file:
     VERSION = tuple(map(int, tomllib.load(file)["project"]["version"].split(".")[:2]))
 

@@ -12,7 +12,7 @@ from wit_world.imports import context, log
 # with.import
 from wit_world.imports.types import Error
 
-# Read when the component is made: the version stands in pyproject.toml alone.
+# Read when the component is built, so that the version is in pyproject.toml only.
 with open(Path(__file__).with_name("pyproject.toml"), "rb") as file:
     VERSION = tuple(map(int, tomllib.load(file)["project"]["version"].split(".")[:2]))
 
@@ -24,7 +24,7 @@ SETTINGS = {
 
 
 def error(kind, message, **details):
-    """What a task raises when it cannot do its work."""
+    """Returns the error that a task raises when it fails."""
     return Err(Error(kind, message, json.dumps(details) if details else None))
 
 
@@ -46,12 +46,12 @@ class Task(exports.Task):
     def call(self, inputs):
         name = json.loads(inputs)["name"]
         if not isinstance(name, str) or not name:
-            raise error("InvalidInput", "the request has no `name`; say whom to greet")
+            raise error("InvalidInput", "the request has no `name` to greet")
         # with.call
         text = f"{json.loads(context.settings()).get('greeting', 'Hello')}, {name}!"
         log.write(log.Level.INFO, text)
         return json.dumps({"text": text})
 
     def revert(self, outcome, cause):
-        # What a task changes through the host, the host undoes.
+        # The host undoes what the task changed through it.
         return Disposition.UNDO

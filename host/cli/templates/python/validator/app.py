@@ -1,4 +1,4 @@
-"""Names every size in a request that is out of its bounds."""
+"""Reports a size in a request that is out of bounds."""
 
 import json
 import tomllib
@@ -9,7 +9,7 @@ from wit_world.exports.plugin import Descriptor
 from wit_world.exports.validator import Violation
 from wit_world.imports import context
 
-# Read when the component is made: the version stands in pyproject.toml alone.
+# Read when the component is built, so that the version is in pyproject.toml only.
 with open(Path(__file__).with_name("pyproject.toml"), "rb") as file:
     VERSION = tuple(map(int, tomllib.load(file)["project"]["version"].split(".")[:2]))
 

@@ -1,4 +1,4 @@
-//! A narrowed grant holds in every function, and what a function is given and answers crosses the border whole.
+//! Every function enforces a narrowed grant, and passes arguments and answers unchanged.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ use serde_json::json;
 use super::super::wit::cairn::plugin::records::{Expect, Host};
 use super::grant;
 
-/// A context that answers everything and remembers what it was asked.
+/// A context that answers every request and records it.
 struct Willing {
     requester: Identity,
     asked: Mutex<Vec<(&'static str, Value)>>,
@@ -75,7 +75,7 @@ impl Context for Willing {
     fn log(&self, _: LogLevel, _: String) {}
 }
 
-/// A call of a plugin with a grant, and what it asks.
+/// Starts a call of a plugin with a grant; returns it with the context that records its requests.
 fn call(grant: Option<Grant>) -> (State, Arc<Willing>) {
     let context = Arc::new(Willing {
         requester: Identity::new("ann", "acme"),
@@ -101,7 +101,7 @@ fn call(grant: Option<Grant>) -> (State, Arc<Willing>) {
     (state, context)
 }
 
-/// One way to use records, and whether it changes something.
+/// A use of the interface: name, whether it changes something, and function.
 type Use = (
     &'static str,
     bool,

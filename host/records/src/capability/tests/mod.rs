@@ -1,4 +1,4 @@
-//! Grants: how they are read and narrowed, and that they hold in every function.
+//! Tests how grants are parsed, narrowed and enforced.
 
 mod calls;
 

@@ -66,7 +66,7 @@ fn a_key_is_held_from_the_first_write_to_the_end() {
     assert_eq!(world.remove(&mut other, "k").unwrap_err().kind, "Busy");
     // Another project has keys of its own.
     world.put(&mut Flow::of("other"), "k", 3).unwrap();
-    // An undone write lets go.
+    // Undoing the write releases the key.
     world.undo_last(&mut one).unwrap();
     world.put(&mut other, "k", 2).unwrap();
 }
@@ -120,7 +120,7 @@ fn what_was_changed_since_is_not_taken_back_and_both_values_are_named() {
         changed.message.contains("\"theirs\"") && changed.message.contains("\"mine\""),
         "{changed}"
     );
-    // Once the other change is taken back, this one can be too.
+    // Once the other change is undone, this one can be undone too.
     world.undo_last(&mut other).unwrap();
     world.undo_last(&mut one).unwrap();
     assert_eq!(world.get(&one, "k"), None);
@@ -239,7 +239,7 @@ fn limits_count_what_is_pending_and_free_what_was_removed_when_it_is_published()
     world.put(&mut Flow::of("other"), "c", 1).unwrap();
     world.succeed(&one);
     world.remove(&mut other, "a").unwrap();
-    // The removal may yet be undone.
+    // The removal may still be undone.
     assert_eq!(
         limit(world.put(&mut other, "c", 1).unwrap_err()),
         "max_keys"

@@ -1,4 +1,4 @@
-//! Counters and sequences.
+//! Tests counters and sequences.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn a_counter_is_read_as_finished_flows_left_it_and_taken_back_by_the_opposite() 
     assert_eq!(count(&mut world, &other), 6);
     world.apply(&mut other, &add(-6)).unwrap();
     world.succeed(&other);
-    // What was published is taken back past the bounds.
+    // Undoing a published addition may exceed the bounds.
     world.undo_last(&mut one).unwrap();
     assert_eq!(count(&mut world, &one), -6);
     world.undo_last(&mut other).unwrap();

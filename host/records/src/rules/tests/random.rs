@@ -1,4 +1,4 @@
-//! Random flows side by side: what is counted is what is there, and what was taken back is gone.
+//! Runs random flows concurrently: counts equal the rows, and undone changes leave nothing.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl Dice {
     }
 }
 
-/// What is published: key -> value and version.
+/// Returns the published records: key -> value and version.
 fn published(world: &World) -> BTreeMap<Text, (Text, i64)> {
     let records = world.rows::<Record>().into_iter();
     let published =
@@ -80,7 +80,7 @@ fn holds_any(world: &World, flow: &Flow) -> bool {
     records.any(|record| record.flow == Some(flow.id))
 }
 
-/// Random steps of three flows, each of which succeeds or is taken back in the end.
+/// Runs random steps of three flows, each of which finally succeeds or is rolled back.
 fn run(seed: u64) {
     let mut dice = Dice(seed);
     let mut world = World::new(CONFIG);
@@ -89,13 +89,13 @@ fn run(seed: u64) {
         let at = dice.roll(3) as usize;
         let key = format!("k{}", dice.roll(8));
         let flow = &mut flows[at];
-        // A refusal is as good as an effect: it must change nothing.
+        // A refusal is a valid outcome, and must change nothing.
         match dice.roll(10) {
             0..4 => drop(world.put(flow, &key, "v".repeat(dice.roll(14) as usize))),
             4 | 5 => drop(world.remove(flow, &key)),
             6 | 7 => drop(world.apply(flow, &add(dice.roll(13) as i64 - 6))),
             8 => {
-                // Some of it, or all.
+                // Undoes some of its changes, or all.
                 let is_over = dice.roll(2) == 0;
                 let before = published(&world);
                 while flow.has_changes() && (is_over || dice.roll(3) > 0) {

@@ -8,7 +8,7 @@ mod error;
 mod value;
 
 pub use error::LinkError;
-pub(super) use error::words;
+pub(super) use error::{READ_ONLY, words};
 pub use value::Parameter;
 
 use std::sync::Arc;
@@ -190,6 +190,23 @@ impl Link {
     /// # Errors
     /// That of the first step that failed. After [`LinkError::Unfit`] nothing was sent.
     pub fn send(&mut self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
+        match self.try_send(steps) {
+            // The server is not the primary any more.
+            Err(LinkError::Statement { code, message })
+                if code == READ_ONLY && !self.session.only_reads =>
+            {
+                self.connected = None;
+                Err(LinkError::Lost(message))
+            }
+            sent => sent,
+        }
+    }
+
+    /// [`send`](Self::send) for steps that may be refused as they write in a transaction that only reads.
+    ///
+    /// # Errors
+    /// Those.
+    pub(super) fn try_send(&mut self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
         let statements = self.prepare(steps)?;
         let commits = steps.iter().any(|step| matches!(step, Step::Commit));
         let Connected {

@@ -1,9 +1,9 @@
-//! Batches that are lost, flows that are loaded anew, and what is noted on the way.
+//! Lost batches, flows that are loaded again, and what the journal records.
 
 use super::*;
 use crate::batched::INBOX_MOST;
 
-/// Text of about so many bytes that takes as many in the journal.
+/// Returns text of about this many bytes that does not compress, so that it takes as many in the journal.
 fn unpackable(bytes: usize) -> String {
     let pieces = std::iter::repeat_with(|| uuid::Uuid::new_v4().to_string());
     pieces.take(bytes / 36).collect()
@@ -13,7 +13,7 @@ fn unpackable(bytes: usize) -> String {
 fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    // Nothing is committed but at a barrier.
+    // Only a barrier commits.
     let config = SqliteConfig {
         batch: BatchConfig {
             age: Duration::from_secs(3600),
@@ -61,7 +61,7 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         Err(StoreError::Lost(_))
     ));
 
-    // Both had events in the batch; the third had none. Each is told why, as often as it asks.
+    // Both had events in the batch; the third had none. Each call on them returns the reason.
     for call in [first, second] {
         let lost = apply(&store, call, &ann(), reserve(1)).unwrap_err();
         assert!(matches!(lost, StoreError::Lost(_)));
@@ -86,7 +86,7 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
             .unwrap();
     }
 
-    // What is on disk is what was there at the last commit, and the flows go on from it.
+    // The disk holds the state of the last commit, and the flows continue from it.
     let numbers = |flow| {
         let entries = store.load(flow).unwrap();
         entries
@@ -109,7 +109,7 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
     ));
 }
 
-/// Tells this test's own process, which may write no file larger than a megabyte, where its database is.
+/// Gives the database's path to this test's child process, which may not write files above a size limit.
 const ON_A_SMALL_DISK: &str = "CAIRN_TEST_ON_A_SMALL_DISK";
 
 #[test]
@@ -138,7 +138,7 @@ fn after_an_io_error_in_a_commit_the_connection_is_a_new_one_and_flows_go_on() {
 
 fn go_on_after_an_io_error(path: &Path) {
     let config = SqliteConfig {
-        // Nothing is committed but at a barrier.
+        // Only a barrier commits.
         batch: BatchConfig {
             age: Duration::from_secs(3600),
             ..BatchConfig::default()
@@ -163,7 +163,7 @@ fn go_on_after_an_io_error(path: &Path) {
     };
     {
         let writer = store.writer();
-        // It is gone with its connection.
+        // The temporary table exists only as long as its connection.
         writer
             .ledger
             .backend
@@ -204,7 +204,7 @@ fn go_on_after_an_io_error(path: &Path) {
             assert_eq!(value, expected, "{pragma}");
         }
     }
-    // Whoever had nothing in the batch goes on; the other one does from what is on disk.
+    // The flow without entries in the batch continues; the other one continues from its state on disk.
     apply(&store, quiet, &ann(), reserve(1)).unwrap();
     store.barrier(quiet.flow).unwrap();
     assert!(matches!(
@@ -236,7 +236,7 @@ fn a_batch_is_committed_though_whoever_waited_for_the_last_one_panicked() {
     for _ in 0..2 {
         let call = begin(&store, &ann());
         let (tell, told) = std::sync::mpsc::sync_channel(1);
-        // Nobody but the flusher commits, and so tells.
+        // Only the flusher commits, and so runs the callback.
         let then = move |durable: Result<(), StoreError>| {
             let _ = tell.send(durable.is_ok());
             panic!("whoever is told panics");
@@ -258,7 +258,8 @@ fn a_batch_that_nobody_waits_for_is_committed_soon() {
     )
     .unwrap();
     let call = begin(&store, &ann());
-    let reader = view::Reader::open(&path, crate::any::config(Default::default()), clock).unwrap();
+    let reader =
+        crate::view::Reader::open(&path, crate::any::config(Default::default()), clock).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let somebody = ann();
     while reader
@@ -335,7 +336,7 @@ fn a_key_is_copied_and_deleted_within_its_flow_and_its_project() {
 fn an_amount_that_no_counter_can_hold_is_refused_and_costs_nobody_else_anything() {
     let store = memory();
     let limit =
-        |admin: &mut admin::Admin<'_, '_>| admin.set_project_limit("acme", "volumes", Some(-1));
+        |admin: &mut crate::admin::Admin<'_>| admin.set_project_limit("acme", "volumes", Some(-1));
     store.admin(&ann(), limit).unwrap();
     let (first, second) = (begin(&store, &ann()), begin(&store, &ann()));
     apply(&store, first, &ann(), reserve(2)).unwrap();

@@ -1,4 +1,4 @@
-//! What is booked where, and given back once: by flows, and by operators.
+//! Quota is booked to the right project and returned once, by flows and by operators.
 
 use cairn_effects::effect::Change;
 use cairn_volumes::quota::QuotaConfig;
@@ -26,7 +26,7 @@ fn reserve_all(volumes: i64, gigabytes: i64) -> Effect {
     })
 }
 
-/// Makes a volume of one GiB in a flow, and commits its quota.
+/// Creates a volume of one GiB in a flow, and commits its quota.
 fn made_and_booked(store: &Sqlite, call: CallId) -> (String, Applied) {
     let (answer, _) = apply(store, call, &ann(), reserve_all(1, 1)).unwrap();
     let (id, _) = made(apply(store, call, &ann(), create()));
@@ -34,7 +34,7 @@ fn made_and_booked(store: &Sqlite, call: CallId) -> (String, Applied) {
     (id, committed)
 }
 
-/// The revert of a flow's only task begins.
+/// Begins the revert of a flow's only task.
 fn revert(store: &Sqlite, call: CallId, from: FlowState) -> CallId {
     let events = [
         Event::State {
@@ -75,7 +75,7 @@ fn a_volume_that_is_deleted_is_not_deleted_again() {
             .to_string()
             .contains("there is no volume")
     );
-    // What remembers that its quota was given back.
+    // The column records that the volume's quota was returned.
     assert_eq!(number(&store, "SELECT returned FROM volumes"), 1);
 }
 
@@ -96,7 +96,7 @@ fn what_an_operator_gave_back_a_revert_does_not_give_back_again() {
     assert_eq!(drift(&store), [] as [&str; 0]);
     let noted = |change: &&Change| matches!(change, Change::Elsewhere(_));
     assert_eq!(committed.changes.iter().filter(noted).count(), 3);
-    // Undoing it moves nothing either.
+    // Undoing it does not change the usage either.
     store.undo(&committed).unwrap();
     assert_eq!(in_use(&store, "acme", "volumes"), 0);
     assert_eq!(drift(&store), [] as [&str; 0]);
@@ -212,7 +212,7 @@ fn an_admins_snapshot_is_booked_where_its_volume_belongs() {
     );
     assert_eq!(drift(&store), [] as [&str; 0]);
 
-    // The limits are those of the project as well.
+    // The limits are also those of the project.
     store
         .admin(&boss(), |admin| {
             admin.set_project_limit("acme", "snapshots", Some(1))
@@ -255,7 +255,7 @@ fn what_belongs_to_no_project_is_booked_nowhere() {
     assert_eq!(drift(&store), [] as [&str; 0]);
 }
 
-/// The database at `path` in a process with this setting, and `until_refresh`.
+/// Opens the database at `path` in a process with this setting and `until_refresh`.
 fn with_setting(path: &Path, no_snapshot_gigabytes: bool, until_refresh: i64) -> Sqlite {
     let config = any::config(Settings {
         quota: QuotaConfig {
@@ -356,7 +356,7 @@ fn a_type_that_volumes_have_is_deleted_by_force_only() {
     assert_eq!(drift(&store), [] as [&str; 0]);
 }
 
-/// A database of schema step 3 with a volume of 5 GiB in each of four projects, and snapshots of 5 GiB.
+/// Creates a database of schema step 3 with a volume of 5 GiB in each of three projects, and snapshots of 5 GiB.
 fn step_3(path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
     for step in [
@@ -390,7 +390,7 @@ fn what_snapshots_of_step_3_count_for_is_read_from_the_usage() {
         let path = folder.path().join(format!("{no_snapshot_gigabytes}.db"));
         step_3(&path);
         let store = with_setting(&path, no_snapshot_gigabytes, 0);
-        // Where the usage does not tell, it is as it was: what the setting says.
+        // Where the usage is ambiguous, the setting decides as before.
         assert_eq!(drift(&store), expected);
         store.admin(&boss(), |admin| admin.sync_usages()).unwrap();
         drop(store);
@@ -420,8 +420,7 @@ fn a_database_of_step_3_that_is_only_read_is_checked_as_before() {
     step_3(&path);
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
     let reader =
-        super::super::view::Reader::open(&path, crate::any::config(Default::default()), clock)
-            .unwrap();
+        crate::view::Reader::open(&path, crate::any::config(Default::default()), clock).unwrap();
     let projects: Vec<String> = reader
         .view(&boss())
         .quota_drift(None)

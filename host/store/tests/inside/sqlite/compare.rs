@@ -1,5 +1,5 @@
-//! The same random effects over rows that stay in memory and over rows that are read anew each time, and over SQLite and the database in
-//! memory: same answers, changes, and tables, whenever batches are committed.
+//! Runs the same random effects over cached rows and over rows that are read again each time, and over SQLite and the database in
+//! memory: answers, changes and tables must be equal, whenever batches are committed.
 
 mod act;
 mod side;
@@ -16,17 +16,17 @@ use crate::backend::Backend;
 use act::{Act, Meddling, Race, act};
 use side::Side;
 
-/// Two databases, and the flows that work on both.
+/// Two databases, and the flows that change both.
 struct World<B> {
     clock: Arc<ManualClock>,
-    /// Every row is written at once, and read anew when it is needed next.
+    /// Writes every row at once, and reads it again when it is needed next.
     anew: Side<B>,
-    /// Rows stay in memory; batches are written when the case says so.
+    /// Keeps rows in memory, and commits batches when the case says so.
     kept: Side<Database>,
     flows: Vec<(CallId, Identity)>,
 }
 
-/// An answer, without what is random.
+/// Returns an answer without random values.
 fn shown(answer: &Answer) -> Value {
     match answer {
         Answer::Reservations(ids) => json!(ids.len()),
@@ -37,14 +37,14 @@ fn shown(answer: &Answer) -> Value {
 }
 
 fn refused(error: &TaskError) -> Value {
-    // Which of several rows depends is not said.
+    // The error names any one of several dependent rows, so it is compared by kind only.
     match error.kind.as_str() {
         "UndoRefused" | "VolumeInUse" => json!({"kind": error.kind}),
         _ => serde_json::to_value(error).unwrap(),
     }
 }
 
-/// Gives each id a number, in the order in which they are first seen.
+/// Numbers ids in the order in which they are first seen.
 #[derive(Default)]
 struct Names(Vec<String>);
 
@@ -121,7 +121,7 @@ impl<B: Backend> World<B> {
         }
     }
 
-    /// Does one act on both sides, and says what came of it.
+    /// Runs one act on both sides, and returns both outcomes.
     fn act(&mut self, act: &Act) -> Option<(Value, Value)> {
         let both = match act {
             Act::Effect(flow, wish, race) => {
@@ -162,7 +162,7 @@ fn cases() -> u32 {
     cases.and_then(|cases| cases.parse().ok()).unwrap_or(2000)
 }
 
-/// Runs a case; says where the two sides differ. `operate` is what is done beside the rules.
+/// Runs a case; fails where the two sides differ. `operate` makes changes that bypass the rules.
 fn compare<B: Backend>(
     mut world: World<B>,
     acts: &[Act],
@@ -225,7 +225,7 @@ proptest! {
     ) {
         let world = World::new(quota, Side::in_memory);
         compare(world, &acts, |world, change| {
-            // Other operators speak SQL.
+            // Other operators' changes need SQL.
             if world.anew.operate(change) {
                 world.kept.operate(change);
             }

@@ -2,8 +2,8 @@
 
 use super::upkeep::{drift, number, volume};
 use super::*;
-use crate::sqlite::admin::Migrated;
-use crate::sqlite::view::Reader;
+use crate::sqlite::Migrated;
+use crate::view::Reader;
 
 #[test]
 fn a_database_without_a_schema_is_brought_to_the_newest() {

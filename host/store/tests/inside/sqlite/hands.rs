@@ -1,4 +1,4 @@
-//! A flow that rests, and the processes that may take it up: two stores on one database.
+//! A flow at rest, and two processes that may continue it: two stores on one database.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn changes(states: &[FlowState]) -> Vec<Event> {
     changes.collect()
 }
 
-/// A flow that rests in INTERRUPTED, with what its one task did.
+/// Creates a flow at rest in INTERRUPTED; returns its call and the effect of its one task.
 fn interrupted(store: &Sqlite) -> (CallId, Applied) {
     let call = begin(store, &ann());
     let (_, applied) = made(apply(store, call, &ann(), create()));
@@ -36,14 +36,14 @@ fn interrupted(store: &Sqlite) -> (CallId, Applied) {
     (call, applied)
 }
 
-/// Takes a flow that rests up, and takes it through these states.
+/// Loads a flow at rest, and takes it through these states.
 fn take_up(store: &Sqlite, flow: FlowId, states: &[FlowState]) {
     store.load(flow).unwrap();
     store.append(flow, &changes(states)).unwrap();
     store.barrier(flow).unwrap();
 }
 
-/// All that flows write, as it is on disk.
+/// Returns the rows that flows write, as they are on disk.
 fn written(path: &Path) -> Vec<Vec<Cell>> {
     let db = rusqlite::Connection::open(path).unwrap();
     let mut all = Vec::new();
@@ -66,7 +66,7 @@ fn a_flow_that_another_process_went_on_with_is_not_written_to() {
             let events = changes(&[Interrupted, Pending, Started]);
             store.append(call.flow, &events).map(drop)
         }),
-        ("an event that nobody waits for", |store, call, _| {
+        ("a posted event", |store, call, _| {
             store.post(call.flow, &changes(&[Interrupted, Pending]).into());
             store.barrier(call.flow)
         }),
@@ -74,7 +74,7 @@ fn a_flow_that_another_process_went_on_with_is_not_written_to() {
             store.undo(applied)
         }),
     ];
-    // It is in the other one's hand yet, or rests again.
+    // The other process still owns it, or it is at rest again.
     let others = [
         &[Interrupted, Pending, Started][..],
         &[Interrupted, Pending, Started, Interrupted],
@@ -96,7 +96,7 @@ fn a_flow_that_another_process_went_on_with_is_not_written_to() {
             matches!(tried, Err(StoreError::WentOn(which)) if which == flow),
             "{way}, {states:?}: {tried:?}"
         );
-        // Nor is it later, until it is loaded anew.
+        // Later writes fail too, until the flow is loaded again.
         let again = first.append(flow, &changes(&[Interrupted, Pending]));
         assert!(again.is_err(), "{way}, {states:?}");
         assert!(first.barrier(flow).is_err(), "{way}, {states:?}");
@@ -123,7 +123,7 @@ fn of_two_processes_that_load_a_flow_the_first_that_writes_has_it() {
     let path = folder.path().join("a.db");
     let (first, second) = (open(&path), open(&path));
     let flow = interrupted(&first).0.flow;
-    // Who only looks takes nothing from anybody.
+    // Loading alone does not take ownership.
     second.load(flow).unwrap();
     let resumed = changes(&[Interrupted, Pending, Started]);
     first.append(flow, &resumed).unwrap();

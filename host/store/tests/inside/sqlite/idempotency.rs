@@ -1,4 +1,4 @@
-//! Idempotency keys: what they stand for, for how long, and what they keep of a pruned flow.
+//! Idempotency keys: their requests, when they lapse, and the reports they keep of pruned flows.
 
 use cairn_effects::report::{Report, Verdict};
 use cairn_model::idempotency::{IdempotencyConfig, asked};
@@ -23,7 +23,7 @@ fn clocked() -> (Sqlite, Arc<ManualClock>) {
     (Sqlite::in_memory(config(), shared).unwrap(), clock)
 }
 
-/// The first event of a flow that is asked for `request` under a key.
+/// Returns the first event of a flow that is requested with `request` under a key.
 fn created(key: &str, request: &Value) -> Event {
     Event::Created {
         name: "test".to_owned(),
@@ -35,7 +35,7 @@ fn created(key: &str, request: &Value) -> Event {
     }
 }
 
-/// Asks for a flow under a key, and begins its call.
+/// Creates a flow under a key, and begins its call.
 fn ask(store: &Sqlite, key: &str, request: &Value) -> Result<CallId, StoreError> {
     let call = CallId {
         flow: FlowId::new(),
@@ -52,7 +52,7 @@ fn ask(store: &Sqlite, key: &str, request: &Value) -> Result<CallId, StoreError>
     Ok(call)
 }
 
-/// The flow that has the key, and whether it was asked for the same.
+/// Returns the flow that has the key, and whether it has the same request.
 #[track_caller]
 fn taken(result: Result<CallId, StoreError>) -> (FlowId, bool) {
     match result {
@@ -61,7 +61,7 @@ fn taken(result: Result<CallId, StoreError>) -> (FlowId, bool) {
     }
 }
 
-/// A flow that was asked for under `k`, and has ended well.
+/// Creates a flow under the key `k` that has succeeded.
 fn ended(store: &Sqlite) -> CallId {
     let call = ask(store, "k", &json!(1)).unwrap();
     end(store, call, FlowState::Success, true);
@@ -152,7 +152,7 @@ fn a_pruned_flows_key_keeps_its_report_until_its_time_is_over() {
     assert_eq!(taken(ask(&store, "k", &json!(1))), (good.flow, true));
     assert_eq!(taken(ask(&store, "k", &json!(2))), (good.flow, false));
 
-    // Counted from the flow's end, and not from when it was pruned.
+    // Counted from the flow's end, not from the time of pruning.
     clock.advance(KEEP - DAY - LEAST);
     assert_eq!(taken(ask(&store, "k", &json!(1))), (good.flow, true));
     assert_eq!(prune(&store, Duration::ZERO), Pruned::default());
@@ -206,7 +206,7 @@ fn a_flow_with_a_key_whose_journal_cannot_be_read_is_kept() {
     assert_eq!(number(&store, "SELECT count(*) FROM idempotency_keys"), 1);
 }
 
-/// A database of schema 3 with a flow that was asked for under `k`, whose journal does not say what was asked.
+/// Creates a database of schema 3 with a flow under the key `k`, whose journal has no digest of the request.
 fn of_schema_3(path: &Path, flow: FlowId) {
     let connection = rusqlite::Connection::open(path).unwrap();
     for step in [

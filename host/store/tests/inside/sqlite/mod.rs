@@ -24,10 +24,10 @@ use cairn_model::value::{Object, Value};
 use cairn_volumes::Settings;
 use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeDestroy, VolumeUpdate};
 
-use super::view::{CAST, Kind};
 use super::*;
 use crate::config::Env;
 use crate::operator::{OperateVolumes as _, ReadVolumes as _, kind};
+use crate::view::{CAST, Kind};
 use crate::{Caller, Store as _, WhenDurable};
 
 fn memory() -> Sqlite {
@@ -39,7 +39,7 @@ fn ann() -> Identity {
     Identity::new("ann", "acme")
 }
 
-/// A flow of `requester` with one call open.
+/// Creates a flow of `requester` with one open call.
 fn begin(store: &Sqlite, requester: &Identity) -> CallId {
     let call = CallId {
         flow: FlowId::new(),
@@ -197,7 +197,7 @@ fn a_value_that_another_flow_wrote_too_is_not_taken_back() {
     store.undo(&confirmed).unwrap();
     store.undo(&updated).unwrap();
     assert_eq!(rows(&store, &kind::VOLUME)[0]["status"], "creating");
-    // Who only confirmed a value has nothing to take back when others went on from there.
+    // An effect that only confirmed a value has nothing to undo after others have changed it.
     made(apply(&store, first, &ann(), update(&id, "in-use")));
     let (_, confirmed) = made(apply(&store, second, &ann(), update(&id, "in-use")));
     made(apply(&store, first, &ann(), update(&id, "error")));

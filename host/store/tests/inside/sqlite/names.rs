@@ -1,16 +1,16 @@
-//! The name a database is used under, and what is committed to a file that has lost it.
+//! The name under which a database is used, and commits to a file that has lost it.
 
 use super::upkeep::volume;
 use super::*;
 use crate::sqlite::file::FileId;
 use crate::sqlite::origin::Origin;
-use crate::sqlite::view::Reader;
+use crate::view::Reader;
 
 fn open(path: &Path, config: SqliteConfig) -> Result<Sqlite, StoreError> {
     Sqlite::open(path, config, Arc::new(ManualClock::new(Timestamp(0))))
 }
 
-/// What the file says to a process that does not read its log.
+/// Reads the origin from the file alone, without its log.
 fn check(path: &Path) -> Result<Origin, StoreError> {
     Origin::check(&DatabaseFile::named(path), FileId::of(path).unwrap())
 }
@@ -21,7 +21,7 @@ fn the_name_is_in_the_file_before_anything_else_is_done() {
     let (first, second) = (folder.path().join("a.db"), folder.path().join("b.db"));
     let store = open(&first, crate::any::config(Default::default())).unwrap();
     std::fs::hard_link(&first, &second).unwrap();
-    // Nothing was copied from the log since.
+    // The log has not been copied since.
     assert_eq!(store.commits(), 0);
     assert_eq!(refusal(check(&second).map(drop)), "InvalidInput");
     assert_eq!(
@@ -61,7 +61,7 @@ fn a_file_that_lost_its_name_takes_nothing_more_and_is_not_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let config = SqliteConfig {
-        // The thread that copies the log is started late, and must not make a file.
+        // The thread that copies the log is started late, and must not create a file.
         log: WalConfig {
             copy_above: 0,
             restart_above: 0,

@@ -1,15 +1,15 @@
-//! Ids are checked, not trusted: what another project owns is answered like what does not exist, and noted.
+//! Ids are checked: a row of another project gives the same answer as a missing one, and is journalled.
 
 use cairn_volumes::{KeyCopy, KeyCreate, KeyDelete, QuotaRollback};
 
 use super::*;
 
-/// Who names what is not theirs.
+/// A requester who names rows of another project.
 fn mallory() -> Identity {
     Identity::new("mallory", "umbrella")
 }
 
-/// What Ann's project has: one thing of each kind.
+/// The rows of Ann's project: one of each kind.
 struct Owned {
     volume: String,
     snapshot: String,
@@ -53,7 +53,7 @@ fn owned(store: &Sqlite) -> Owned {
     }
 }
 
-/// What one call is told, without the id that it named.
+/// Returns the answer to one call, without the id that it named.
 fn answer(store: &Sqlite, call: CallId, ask: &Ask, id: &str) -> String {
     let caller = Caller {
         call: Some(call),
@@ -63,7 +63,7 @@ fn answer(store: &Sqlite, call: CallId, ask: &Ask, id: &str) -> String {
         Ok(effect) => effect
             .apply_in(store, caller)
             .map(|(answer, _)| match answer {
-                // A new volume has an id of its own.
+                // A new volume gets a new id.
                 Answer::Volume(mut volume) => {
                     volume["id"] = Value::Null;
                     volume["created_at"] = Value::Null;
@@ -187,7 +187,7 @@ fn a_forged_id_of_any_kind_is_answered_like_one_that_nobody_has_and_noted() {
     ]
     .map(|kind| rows(&store, kind));
     for (number, (kind, theirs, ask)) in asks(&owned).into_iter().enumerate() {
-        // A flow for each: what one names is noted once.
+        // One flow for each, because a call journals a named row once.
         let (forges, guesses) = (begin(&store, &mallory()), begin(&store, &mallory()));
         let told = answer(&store, forges, &ask, &theirs);
         assert_eq!(told, answer(&store, guesses, &ask, "of-nobody"), "{number}");
@@ -276,7 +276,7 @@ fn a_volume_that_another_project_says_it_is_made_from_can_be_undone() {
     let forged = made_from("source_volid")(&id).unwrap();
     apply(&store, theirs, &mallory(), forged).unwrap();
     store.undo(&created).unwrap();
-    // One of the same project stands in the way.
+    // A volume of the same project prevents the undo.
     let (id, created) = made(apply(&store, call, &ann(), create()));
     let own = made_from("source_volid")(&id).unwrap();
     apply(&store, call, &ann(), own).unwrap();

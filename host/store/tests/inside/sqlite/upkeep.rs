@@ -7,7 +7,7 @@ use cairn_volumes::quota::Drift;
 
 use super::*;
 use crate::operator::{Expired, NewVolumeType};
-use crate::sqlite::view::{self, Reader};
+use crate::view::{self, Reader};
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
@@ -22,7 +22,7 @@ fn clocked() -> (Sqlite, Arc<ManualClock>) {
     (store, clock)
 }
 
-/// Writes past every rule.
+/// Writes to the database, bypassing the rules.
 pub(super) fn damage(store: &Sqlite, statement: &str) {
     let mut writer = store.writer();
     writer.ledger.commit().unwrap();
@@ -46,7 +46,7 @@ pub(super) fn number(store: &Sqlite, query: &str) -> i64 {
         .unwrap()
 }
 
-/// What drifted: `project/resource found -> expected`, counters as `in_use+reserved`.
+/// Returns the drift as `project/resource found -> expected`, counters as `in_use+reserved`.
 fn shown(drift: Vec<Drift>) -> Vec<String> {
     let shown = drift.into_iter().map(|drift| {
         let counters = |counters: cairn_volumes::quota::Counters| {
@@ -100,7 +100,7 @@ pub(super) fn commit(answer: Answer) -> Effect {
     })
 }
 
-/// Ends a flow that one task was started of.
+/// Ends a flow that has started one task.
 pub(super) fn end(store: &Sqlite, call: CallId, state: FlowState, reverted: bool) {
     let mut events = Vec::new();
     if reverted {
@@ -364,7 +364,7 @@ fn a_reservation_that_lapsed_is_rolled_back_unless_its_flow_has_not_ended() {
 
 // ---- Pruning -----------------------------------------------------------------------------------------------------
 
-/// What pruning removed.
+/// Returns what pruning removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pruned {
     pub(super) flows: usize,
@@ -516,7 +516,7 @@ fn what_is_closed_goes_with_its_flow_and_what_is_open_stays() {
     assert_eq!(rows(&store, &CAST).len(), 3);
     assert_eq!(rows(&store, &kind::USAGE)[0]["in_use"], 2);
 
-    // What is closed later goes later; of the flow that runs nothing does.
+    // Rows that are closed later are removed later; those of the running flow are not.
     ack(1);
     let expired = store
         .admin(&boss(), |admin| admin.expire_reservations())
@@ -537,7 +537,7 @@ fn a_refresh_counts_the_same_after_the_flow_is_forgotten() {
     let counted = |pruned: bool| {
         let (store, clock) = clocked();
         let (ended, running) = (begin(&store, &ann()), begin(&store, &ann()));
-        // Only what is booked counts; each flow has one volume that is not.
+        // Only booked volumes count; each flow has one that is not booked.
         let (answer, _) = apply(&store, ended, &ann(), reserve(1)).unwrap();
         made(apply(&store, ended, &ann(), create()));
         apply(&store, ended, &ann(), commit(answer)).unwrap();

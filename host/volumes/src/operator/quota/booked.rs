@@ -1,4 +1,4 @@
-//! What usages should say: what is booked, and what open reservations hold.
+//! Computes the expected usages from booked volumes and snapshots and from open reservations.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use cairn_store::view::View;
 
 use super::super::record::query;
 
-/// How much there is of the rows of one project and volume type. Wide enough for a sum of any sizes: sums in SQL overflow.
+/// Number and GiB of the rows of one project and volume type. 128 bits hold any sum; sums in SQL overflow.
 #[derive(Default)]
 struct Amount {
     rows: i128,
@@ -21,15 +21,15 @@ struct Amount {
 /// Amounts by project and name of the volume type.
 type Amounts = BTreeMap<(Text, Option<Text>), Amount>;
 
-/// Sums by project and resource: committed, and held.
+/// Sums by project and resource: committed and reserved.
 #[derive(Default)]
 struct Sums(BTreeMap<(String, String), (i128, i128)>);
 
-/// A condition for rows to be of one project, or of any.
+/// A condition that selects the rows of one project, or of all.
 struct OfProject<'a>(Option<&'a str>);
 
 impl OfProject<'_> {
-    /// The end of a WHERE clause.
+    /// Returns the end of a WHERE clause.
     fn condition(&self, column: &str) -> String {
         match self.0 {
             Some(_) => format!("AND {column} = $1"),
@@ -37,14 +37,14 @@ impl OfProject<'_> {
         }
     }
 
-    /// What the condition names.
+    /// Returns the parameters of the condition.
     fn parameters(&self) -> Vec<Cell> {
         self.0.map(Cell::from).into_iter().collect()
     }
 }
 
-/// Returns the usages that are not what is booked and held now; of one project where one is named. It reads several tables, so
-/// call it where one state of the database is seen.
+/// Returns the usages that differ from the booked and reserved amounts, of one project if one is named. Reads several tables, so call
+/// it within one transaction.
 pub(in super::super) fn current_drift(
     view: &View<'_>,
     project: Option<&str>,
@@ -58,7 +58,7 @@ pub(in super::super) fn current_drift(
 }
 
 fn found(view: &View<'_>, of_project: &OfProject<'_>) -> Result<Usages, StoreError> {
-    // SQLite uses the index of usages for this very condition only.
+    // SQLite uses the index of usages only for exactly this condition.
     let statement = format!(
         "SELECT project_id, resource, in_use, reserved FROM quota_usages WHERE deleted = 0 {}",
         of_project.condition("project_id")
@@ -73,9 +73,9 @@ fn found(view: &View<'_>, of_project: &OfProject<'_>) -> Result<Usages, StoreErr
     Ok(usages.collect())
 }
 
-/// Writes what each snapshot counts for that has no such value yet: what the setting says. Call it where usages are made to
-/// agree with the count, so that the setting may change afterwards.
-pub(super) fn settle(admin: &mut Admin<'_, '_>) -> Result<(), StoreError> {
+/// Fills `booked_gigabytes` of snapshots that lack it, by the current setting. Call it in the transaction that corrects usages, so
+/// that the setting may change afterwards.
+pub(super) fn settle(admin: &mut Admin<'_>) -> Result<(), StoreError> {
     let gigabytes = match Settings::of(admin.view().services())
         .quota
         .no_snapshot_gigabytes
@@ -91,7 +91,7 @@ pub(super) fn settle(admin: &mut Admin<'_, '_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Adds up what `statement` finds: project, name of the volume type, GiB of one row, number of such rows.
+/// Adds up the rows of `statement`: project, name of the volume type, GiB of one row, number of such rows.
 fn amounts(
     view: &View<'_>,
     statement: &str,
@@ -111,7 +111,7 @@ fn amounts(
 }
 
 impl Sums {
-    /// Adds what the booked rows count for. A snapshot is of its volume's type.
+    /// Adds the booked volumes and snapshots. A snapshot has its volume's type.
     fn add_booked(
         &mut self,
         view: &View<'_>,
@@ -132,7 +132,7 @@ impl Sums {
             true => "0",
             false => "volume_size",
         };
-        // A database that is only read may be a step behind.
+        // A database that is opened for reading only may lack the latest migration.
         let gigabytes = match view.has_column("snapshots", "booked_gigabytes")? {
             true => format!("COALESCE(booked_gigabytes, {unsettled})"),
             false => unsettled.to_owned(),
@@ -152,8 +152,8 @@ impl Sums {
         Ok(())
     }
 
-    /// Adds to the usage of a measure, and to that of the volume type's own. Counters are moved by the type's name, so rows of a
-    /// deleted type count with the type that has its name now.
+    /// Adds to the usage of a measure and to that of the volume type. Usages are named after types, so rows of a deleted type count for
+    /// the type that has its name now.
     fn add_in_use(
         &mut self,
         (project, volume_type): &(Text, Option<Text>),
@@ -170,7 +170,7 @@ impl Sums {
         }
     }
 
-    /// Adds what open reservations hold: nothing, where they would give back.
+    /// Adds the amounts of open reservations; negative ones reserve nothing.
     fn add_reserved(
         &mut self,
         view: &View<'_>,
@@ -188,7 +188,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The sums as counters hold them.
+    /// Returns the sums, clamped to 64 bits.
     fn usages(self) -> Usages {
         let counter = |sum: i128| {
             let most = if sum < 0 { i64::MIN } else { i64::MAX };

@@ -6,7 +6,7 @@ use cairn_store::admin::Admin;
 
 use super::super::record::query;
 
-/// How many reservations past their expiry were rolled back, and how many were not.
+/// Numbers of expired reservations that were rolled back and that were kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Expired {
     /// Rolled back.
@@ -19,9 +19,9 @@ pub struct Expired {
 ///
 /// # Errors
 /// `AdminRequired`.
-pub(in super::super) fn expire(admin: &mut Admin<'_, '_>) -> Result<Expired, StoreError> {
+pub(in super::super) fn expire(admin: &mut Admin<'_>) -> Result<Expired, StoreError> {
     admin.require_admin("expire reservations")?;
-    // A flow without a row was pruned: it has ended.
+    // A flow without a row was pruned, so it has ended.
     let statement = "SELECT id, project_id, resource, delta, EXISTS (
              SELECT 1 FROM flows
              WHERE flows.id = reservations.flow AND flows.state NOT IN ('SUCCESS', 'FAILURE'))

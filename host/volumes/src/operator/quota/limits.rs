@@ -1,4 +1,4 @@
-//! Which resources there are, and whose limit applies to them.
+//! Finds quota resources and the limits that apply to them, in SQL.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use cairn_store::view::View;
 
 use super::super::record::query;
 
-/// The class whose limits apply to every project without its own.
+/// The class whose limits apply to projects without limits of their own.
 const DEFAULT_CLASS: &str = "default";
 
-/// Whether there is a resource of this name: one of the three, or one confined to a volume type, which may be deleted.
+/// Returns whether a resource of this name exists: one of the three, or one of a volume type, which may be deleted.
 fn is_resource(view: &View<'_>, name: &str) -> Result<bool, StoreError> {
     for measure in Measure::ALL {
         let Some(rest) = name.strip_prefix(measure.as_str()) else {
@@ -46,7 +46,7 @@ fn require_resource(view: &View<'_>, name: &str) -> Result<(), StoreError> {
     Err(error.with("unknown", vec![name.to_owned()]).into())
 }
 
-/// Returns every resource by its name: the three, and those of each volume type, deleted or not.
+/// Returns all resources by name: the three, and those of each volume type, deleted or not.
 pub(in super::super) fn resources(
     view: &View<'_>,
 ) -> Result<BTreeMap<String, Resource>, StoreError> {
@@ -68,12 +68,12 @@ pub(in super::super) fn resources(
     Ok(all)
 }
 
-/// Whose limit is set.
+/// The owner of a limit.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) enum Whose<'a> {
-    /// A project's.
+    /// A project.
     Project(&'a str),
-    /// A quota class's.
+    /// A quota class.
     Class(&'a str),
 }
 
@@ -82,7 +82,7 @@ pub(in super::super) enum Whose<'a> {
 /// # Errors
 /// `QuotaResourceUnknown`.
 pub(in super::super) fn set_limit(
-    admin: &mut Admin<'_, '_>,
+    admin: &mut Admin<'_>,
     whose: Whose<'_>,
     resource: &str,
     limit: Option<i64>,
@@ -104,7 +104,7 @@ pub(in super::super) fn set_limit(
     Ok(())
 }
 
-/// Where limits come from, for one project and class.
+/// The limits of one project and class.
 pub(in super::super) struct Limits<'a> {
     view: &'a View<'a>,
     config: &'a QuotaConfig,
@@ -113,7 +113,7 @@ pub(in super::super) struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
-    /// The limits of a project without a class, whoever asks.
+    /// Returns the limits of a project without a class, without an access check.
     pub(in super::super) fn of(view: &'a View<'_>, project: &'a str) -> Self {
         Self {
             view,
@@ -123,7 +123,7 @@ impl<'a> Limits<'a> {
         }
     }
 
-    /// The limits of a project, if the caller may see them. The caller's class applies to the caller's own project only.
+    /// Returns the limits of a project, if the caller may see them. The caller's class applies to the caller's own project only.
     ///
     /// # Errors
     /// `NotAuthorized`.
@@ -145,7 +145,7 @@ impl<'a> Limits<'a> {
         })
     }
 
-    /// The project's own row.
+    /// Returns the limit of the project's own row.
     pub(in super::super) fn own(&self, resource: &str) -> Result<Option<Limit>, StoreError> {
         self.row(
             "SELECT hard_limit FROM quotas WHERE project_id = $1 AND resource = $2",
@@ -154,7 +154,7 @@ impl<'a> Limits<'a> {
         )
     }
 
-    /// The row of a class.
+    /// Returns the limit of a class's row.
     pub(in super::super) fn of_class(
         &self,
         class: &str,
@@ -178,15 +178,15 @@ impl<'a> Limits<'a> {
         Ok(found.map(|(limit,)| limit.into()))
     }
 
-    /// The limit of the class `default`, whether or not the settings apply it, else the configured one: the limit of a class that
-    /// has no row for the resource.
+    /// Returns the limit of a class that has no row for the resource: that of the class `default`, whether or not the settings apply
+    /// it, else the configured one.
     pub(in super::super) fn of_everybody(&self, resource: &Resource) -> Result<Limit, StoreError> {
         let class = self.of_class(DEFAULT_CLASS, &resource.name())?;
         Ok(class.unwrap_or_else(|| self.config.default_limit(resource)))
     }
 
-    /// The limit of a project without a row of its own or of its class: that of the class `default`, if the settings apply it, else
-    /// the configured one.
+    /// Returns the limit of a project without a row of its own or of its class: that of the class `default`, if the settings apply it,
+    /// else the configured one.
     pub(in super::super) fn default(&self, resource: &Resource) -> Result<Limit, StoreError> {
         if self.config.use_default_class {
             return self.of_everybody(resource);
@@ -194,7 +194,7 @@ impl<'a> Limits<'a> {
         Ok(self.config.default_limit(resource))
     }
 
-    /// The limit that applies: the first of project, class, default.
+    /// Returns the limit that applies: the first of project, class, default.
     pub(in super::super) fn get(&self, resource: &Resource) -> Result<Limit, StoreError> {
         let name = resource.name();
         if let Some(limit) = self.own(&name)? {

@@ -1,4 +1,4 @@
-//! Quota as operators read and change it: limits, usages, what usages should say, and reservations that lapsed.
+//! Reads and changes quotas for operators: limits, usages, their drift, and expired reservations.
 
 mod booked;
 mod expire;

@@ -5,11 +5,11 @@ use cairn_store::admin::Admin;
 
 use super::booked::{current_drift, settle};
 
-/// Makes every usage say what is booked and held; returns those that were changed.
+/// Sets every usage to the booked and reserved amounts; returns those that differed.
 ///
 /// # Errors
 /// `AdminRequired`.
-pub(in super::super) fn sync(admin: &mut Admin<'_, '_>) -> Result<Vec<Drift>, StoreError> {
+pub(in super::super) fn sync(admin: &mut Admin<'_>) -> Result<Vec<Drift>, StoreError> {
     admin.require_admin("mend usages")?;
     settle(admin)?;
     let view = admin.view();

@@ -14,12 +14,12 @@ use super::super::record::query;
 pub struct Quota {
     /// The limit; -1 and null are unlimited.
     pub limit: Option<i64>,
-    /// Committed and reserved amounts; absent where they were not asked for.
+    /// Committed and reserved amounts; absent if not requested.
     #[serde(flatten)]
     pub usage: Option<QuotaUsage>,
 }
 
-/// How much of a resource is used.
+/// The usage of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QuotaUsage {
     /// Committed.
@@ -28,12 +28,12 @@ pub struct QuotaUsage {
     pub reserved: i64,
 }
 
-/// Reads every usage of a project, by resource.
+/// Reads all usages of a project, by resource.
 pub(in super::super) fn usages(
     view: &View<'_>,
     project: &str,
 ) -> Result<BTreeMap<String, QuotaUsage>, StoreError> {
-    // SQLite uses the index of usages for this very condition only.
+    // SQLite uses the index of usages only for exactly this condition.
     let statement = "SELECT resource, in_use, reserved FROM quota_usages
          WHERE project_id = $1 AND deleted = 0";
     let found = query::<(Text, i64, i64)>(view, statement, &[project.into()])?;
@@ -43,14 +43,11 @@ pub(in super::super) fn usages(
     Ok(usages.collect())
 }
 
-/// Forgets a project's limits, usages and open reservations.
+/// Removes a project's limits, usages and open reservations.
 ///
 /// # Errors
 /// `AdminRequired`.
-pub(in super::super) fn destroy(
-    admin: &mut Admin<'_, '_>,
-    project: &str,
-) -> Result<(), StoreError> {
+pub(in super::super) fn destroy(admin: &mut Admin<'_>, project: &str) -> Result<(), StoreError> {
     admin.require_admin("destroy a project's quotas")?;
     for statement in [
         "DELETE FROM quotas WHERE project_id = $1",

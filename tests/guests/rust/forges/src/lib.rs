@@ -1,5 +1,5 @@
-//! Names the id in its settings to one function of the host's, and provides what it was told: its call is well
-//! whatever the answer.
+//! Passes the id in its settings to one host function, and provides the answer: its call succeeds whatever the answer
+//! is.
 
 use cairn_plugin::quota::Delta;
 use cairn_plugin::{Error, NoInputs, Task, catalog, images, keys, quota, volumes};
@@ -18,7 +18,7 @@ struct Forges {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Ask {
-    /// For a volume, a key and a reservation of its own: what others forge.
+    /// Creates its own volume, key and reservation, which others then try to use.
     Own,
     ShowVolume,
     UpdateVolume,

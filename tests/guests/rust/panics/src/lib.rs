@@ -1,4 +1,4 @@
-//! Reserves a volume of quota, and panics where its settings say.
+//! Reserves a volume of quota, and panics at the place that its settings name.
 
 use cairn_plugin::quota::{self, Delta};
 use cairn_plugin::{Disposition, Error, Failure, NoInputs, Outcome, Task};
@@ -23,7 +23,7 @@ struct Output {
     reservations: Vec<String>,
 }
 
-/// Not inlined: a backtrace has it.
+/// Not inlined, so that it appears in a backtrace.
 #[inline(never)]
 fn divide(by: usize) -> usize {
     let table = [1, 2, 3];

@@ -1,11 +1,11 @@
-//! What the contract asks of a plugin, item by item, and whether it is so.
+//! The checklist of the contract, and the result of each item.
 
 use cairn::plugin::PluginError;
 use serde::Serialize;
 
 use crate::output::printable;
 
-/// The items. Each leans on those before it.
+/// The items, in order; after one that fails, the rest is not checked.
 const ITEMS: [&str; 8] = [
     "component",
     "world",
@@ -17,13 +17,13 @@ const ITEMS: [&str; 8] = [
     "revert",
 ];
 
-/// One thing that the contract asks.
+/// One item and its result.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Item {
     check: &'static str,
     state: State,
     found: String,
-    /// What to do about it.
+    /// How to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
 }
@@ -33,11 +33,11 @@ pub struct Item {
 enum State {
     Passed,
     Failed,
-    /// Something before it failed.
+    /// An earlier item failed.
     NotChecked,
 }
 
-/// The item that is not as it should be.
+/// The item that failed.
 #[derive(Debug)]
 pub struct Broken {
     item: &'static str,
@@ -68,7 +68,7 @@ impl Broken {
     }
 }
 
-/// What was found so far.
+/// The items that passed so far.
 #[derive(Debug, Default)]
 pub struct Checklist {
     passed: Vec<Item>,
@@ -84,7 +84,7 @@ impl Checklist {
         });
     }
 
-    /// Every item, in order.
+    /// Returns every item, in order.
     pub fn finish(mut self, broken: Option<Broken>) -> Vec<Item> {
         if let Some(broken) = broken {
             self.passed.push(Item {
@@ -113,7 +113,7 @@ impl Checklist {
     }
 }
 
-/// The items, a line each.
+/// Formats the items, one per line.
 pub fn text(items: &[Item]) -> String {
     let mut text = String::new();
     for item in items {

@@ -1,4 +1,4 @@
-//! `cairn plugin check`: a plugin held against the contract.
+//! `cairn plugin check`: checks a plugin against the contract.
 
 mod list;
 mod trial;
@@ -27,22 +27,23 @@ use crate::project::Project;
 use crate::session::Session;
 use list::{Broken, Checklist, Item};
 
-/// How often a plugin is asked the same.
+/// How often each question is asked.
 const REPEATS: usize = 3;
 
-/// What a plugin that answers the same question differently is told.
-const FIX_ANSWERS: &str = "answer by the settings alone, whatever the time and the random numbers";
+/// Help for a plugin that answers the same question differently.
+const FIX_ANSWERS: &str =
+    "let the answer depend on the settings alone, not on the time or on random numbers";
 
-/// Hold a plugin against the contract
+/// Check a plugin against the contract
 #[derive(Args, Debug)]
 pub struct Check {
-    /// A component's file, or a plugin's folder, with its flow.toml and request.json
+    /// File of a component, or folder of a plugin, with its flow.toml and request.json
     #[arg(value_name = "PLUGIN", default_value = ".")]
     plugin: PathBuf,
     /// Settings, a JSON object, instead of those in flow.toml
     #[arg(long, value_name = "JSON", value_parser = object)]
     settings: Option<Object>,
-    /// What the call is given, a JSON object, instead of request.json: a file, - for stdin, or the object itself; a required input that it leaves out is null
+    /// Inputs of the call, a JSON object, instead of request.json: a file, - for stdin, or the object itself; required inputs that it leaves out are null
     #[arg(long, alias = "input", value_name = "FILE|JSON")]
     inputs: Option<Input>,
     #[command(flatten)]
@@ -51,19 +52,19 @@ pub struct Check {
     placement: Placement,
 }
 
-/// What is held against the contract.
+/// The plugin to check, with its settings, limits and inputs.
 struct Subject {
     component: PathBuf,
     bytes: Vec<u8>,
     settings: Object,
     limits: Limits,
-    /// The flow that its author wrote for it, if that is the one to run.
+    /// The author's flow, if that is the one to run.
     flow: Option<Manifest>,
-    /// What the flow is asked.
+    /// The request of the flow.
     inputs: Object,
 }
 
-/// What came of it.
+/// The result of the check.
 #[derive(Serialize)]
 struct Checked {
     component: PathBuf,
@@ -108,7 +109,7 @@ impl Check {
             true => Subject::in_folder(&self.plugin, kinds)?,
             false => Subject::of(self.plugin.clone())?,
         };
-        // What is said here is not what its author's flow is about.
+        // The author's flow is not made for other settings or inputs.
         if let Some(settings) = &self.settings {
             subject.settings = settings.clone();
             subject.flow = None;
@@ -157,7 +158,7 @@ impl Subject {
         Ok(subject)
     }
 
-    /// Takes settings and limits from its author's flow, if the plugin is in it.
+    /// Takes settings and limits from the author's flow, if the plugin is in it.
     fn by(&mut self, flow: Manifest) {
         let ours = fs::canonicalize(&self.component).ok();
         let entry = flow.plugins.values().find(|entry| match &entry.source {
@@ -171,10 +172,10 @@ impl Subject {
         }
     }
 
-    /// The component, and whether it is a plugin of this contract.
+    /// Loads the component, and checks that it is a plugin of this contract.
     ///
     /// # Errors
-    /// When the file is no component, or none that is compiled: there is nothing to hold against anything.
+    /// When the file is not a component, or cannot be compiled: then nothing can be checked.
     fn load(
         &self,
         plugins: &Arc<Plugins>,
@@ -198,14 +199,14 @@ impl Subject {
         Ok(checked)
     }
 
-    /// What can be seen without a call.
+    /// Checks the items that need no call.
     fn look(&self, plugin: &Component, list: &mut Checklist) -> Result<Descriptor, Broken> {
         list.pass("world", roles(plugin));
         list.pass("imports", imports(plugin));
 
         let schema = self.schema(plugin)?;
         let known = schema["properties"].as_object().map_or(0, Object::len);
-        let known = format!("a JSON schema that knows {}", count(known, "setting"));
+        let known = format!("a JSON schema with {}", count(known, "setting"));
         match check_settings(&self.settings, &schema) {
             Ok(()) => list.pass("schema", known),
             Err(error @ SettingsError::Schema(_)) => {
@@ -214,7 +215,7 @@ impl Subject {
             Err(error @ SettingsError::Settings(_)) => {
                 list.pass("schema", known);
                 return Err(Broken::new("settings", error.to_string())
-                    .help("give it others with --settings, or in its flow.toml"));
+                    .help("set others with --settings, or in flow.toml"));
             }
         }
         let settings = Value::Object(self.settings.clone());
@@ -225,7 +226,7 @@ impl Subject {
         Ok(descriptor)
     }
 
-    /// The schema of its settings, if that is always the same.
+    /// Returns the schema of the settings, if it is always the same.
     fn schema(&self, plugin: &Component) -> Result<Value, Broken> {
         let ask = || plugin.settings_schema(&self.limits);
         let ask = || ask().map_err(|error| Broken::by("schema", &error));
@@ -241,7 +242,7 @@ impl Subject {
         Ok(schema)
     }
 
-    /// What it says of itself, if that is always the same.
+    /// Returns the description, if it is always the same.
     fn description(&self, plugin: &Component) -> Result<Descriptor, Broken> {
         let ask = || plugin.describe_anew(&self.settings, &self.limits);
         let ask = || ask().map_err(|error| Broken::by("description", &error));
@@ -258,7 +259,7 @@ impl Subject {
     }
 }
 
-/// What it can do in a flow.
+/// Names the plugin's roles in a flow.
 fn roles(plugin: &Component) -> String {
     let roles = plugin.roles();
     let roles = roles.iter().map(|role| match role {
@@ -269,7 +270,7 @@ fn roles(plugin: &Component) -> String {
     roles.collect::<Vec<_>>().join(" and ")
 }
 
-/// The capabilities that it must be granted, each once.
+/// Returns the capabilities that the plugin must be granted, each once.
 fn needed_grants(plugin: &Component) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for capability in plugin

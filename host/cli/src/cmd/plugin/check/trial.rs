@@ -1,17 +1,17 @@
-//! A flow with the plugin in it, run and rolled back on a database of its own in memory.
+//! Runs a flow with the plugin on a database in memory, and rolls it back.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use cairn::error::{Diagnostic, Origin, log_end};
 use cairn::event::FlowState;
-use cairn::host::{Done, Planner, Submission};
+use cairn::flow_request::{self, RequestError};
+use cairn::host::{Dispatched, Planner, Submission};
 use cairn::manifest::{GrantKinds, Manifest};
 use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
 use cairn::report::{Report, Verdict};
-use cairn::request::{self, RequestError};
-use cairn::store::control::Operation;
+use cairn::store::operation::Operation;
 use cairn::value::{Object, Value};
 
 use super::list::{Broken, Checklist};
@@ -22,7 +22,7 @@ use crate::scratch::Scratch;
 use crate::session::Session;
 
 impl Subject {
-    /// Runs its author's flow, or the smallest there is, and rolls it back.
+    /// Runs the author's flow, or else the smallest one, and rolls it back.
     pub(super) fn trial(
         &self,
         session: &Session,
@@ -46,7 +46,7 @@ impl Subject {
         let requester = session.demo();
         let resolved = host.store().try_read(&requester, |view| {
             let request = Value::Object(request);
-            request::resolve(plan.action.as_deref(), &request, None, view)
+            flow_request::resolve(plan.action.as_deref(), &request, None, view)
         });
         let request = match resolved {
             Ok(request) => request,
@@ -71,8 +71,8 @@ impl Subject {
         if report.flow.state == FlowState::Success {
             let reason = "to see it reverted".to_owned();
             report = match host.operate(report.flow.id, &Operation::Rollback { reason })? {
-                Done::Here(report) => *report,
-                Done::Asked { .. } => {
+                Dispatched::Here(report) => *report,
+                Dispatched::Asked { .. } => {
                     return Err(Failure::host("another process has the trial's flow"));
                 }
             };
@@ -86,7 +86,7 @@ impl Subject {
         })
     }
 
-    /// The smallest flow with the plugin in it, and what it is asked.
+    /// Builds the smallest flow with the plugin in it, and its request.
     fn flow_around(
         &self,
         descriptor: &Descriptor,
@@ -136,7 +136,7 @@ impl Subject {
     }
 }
 
-/// A flow that is not planned.
+/// Converts the error of a flow that cannot be planned.
 fn refused(diagnostic: Diagnostic) -> Broken {
     let broken = Broken::new(
         "call",
@@ -148,7 +148,7 @@ fn refused(diagnostic: Diagnostic) -> Broken {
     }
 }
 
-/// Whether the call ended as the contract asks: with what it provides, or with an error of its own.
+/// Checks that the call ended as the contract demands: with every name that it provides, or with an error of its own.
 fn called(report: &Report, is_task: bool) -> Result<String, Broken> {
     let Some(error) = &report.error else {
         if !is_task {
@@ -162,7 +162,7 @@ fn called(report: &Report, is_task: bool) -> Result<String, Broken> {
     };
     let whose = error.task.as_deref().unwrap_or("the flow");
     let what = format!("{}: {}{}", error.kind, error.message, log_end(&error.log));
-    // A policy that fails denies, and so says who failed in the details.
+    // A policy that fails is reported as a denial, with the origin of the failure in the details.
     let origin = match error.details["failure"]["origin"].as_str() {
         Some("host") => Origin::Host,
         _ => error.origin,
@@ -171,9 +171,9 @@ fn called(report: &Report, is_task: bool) -> Result<String, Broken> {
         Origin::Host => {
             let help = match is_task {
                 true => {
-                    "a call returns JSON with every name that the plugin provides, or an error; --inputs gives it others"
+                    "a call returns JSON with every name that the plugin provides, or an error; --inputs sets other inputs"
                 }
-                false => "it answers the question, or returns an error; --inputs gives it another",
+                false => "a check returns its answer or an error; --inputs sets another request",
             };
             Err(Broken::new("call", format!("{whose} failed: {what}")).help(help))
         }
@@ -182,10 +182,10 @@ fn called(report: &Report, is_task: bool) -> Result<String, Broken> {
     }
 }
 
-/// Whether everything could be reverted.
+/// Checks that everything could be reverted.
 fn reverted(report: &Report) -> Result<String, Broken> {
     let Some(rollback) = &report.rollback else {
-        return Ok("nothing was there to revert".to_owned());
+        return Ok("there was nothing to revert".to_owned());
     };
     match rollback.verdict {
         Verdict::Clean => Ok("leaves everything as it was".to_owned()),
@@ -193,7 +193,7 @@ fn reverted(report: &Report) -> Result<String, Broken> {
             let kept = count(rollback.residue.len(), "change");
             Ok(format!("keeps {kept} on purpose"))
         }
-        // A message that has left, or what could not be undone.
+        // A message that has left, or a change that could not be undone.
         _ if rollback.failed.is_empty() => {
             let left = count(rollback.residue.len(), "change");
             Err(Broken::new("revert", format!("it leaves {left}")))

@@ -1,4 +1,4 @@
-//! Large volumes are for those with a role.
+//! Allows large volumes to callers with a role only.
 
 use cairn_plugin::{Decision, Error, Policy, context};
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ fn storage() -> String {
     "storage".to_owned()
 }
 
-/// What of the target counts: the host says more.
+/// The fields of the target that the policy uses; the host gives more.
 #[derive(Deserialize)]
 struct Target {
     size: u64,
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_volume_is_for_everybody() {
+    fn any_caller_may_create_a_small_volume() {
         assert_eq!(check(100), Decision::Allow);
     }
 

@@ -16,13 +16,13 @@ fn hello() -> String {
     "Hello".to_owned()
 }
 
-/// What some earlier task must provide.
+/// Inputs, which earlier tasks must provide.
 #[derive(Deserialize, JsonSchema)]
 struct Inputs {
     name: Option<String>,
 }
 
-/// What later tasks can take.
+/// The result, which later tasks can take.
 #[derive(Serialize, JsonSchema)]
 struct Output {
     text: String,
@@ -34,14 +34,14 @@ impl Task for Greet {
 
     fn call(&self, inputs: Inputs) -> Result<Output, Error> {
         let Some(name) = inputs.name.filter(|name| !name.is_empty()) else {
-            bail!("InvalidInput", "the request has no `name`; say whom to greet");
+            bail!("InvalidInput", "the request has no `name` to greet");
         };
         // with.call
         let text = format!("{}, {name}!", self.greeting);
         log::info(&text);
         Ok(Output { text })
     }
-} // no `revert`: what a task changes through the host, the host undoes
+} // no `revert`: the host undoes what the task changed through it
 
 cairn_plugin::export!(Greet);
 
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_not_greeted() {
+    fn a_missing_name_is_refused() {
         let error = host(json!({})).call::<Greet>(json!({"name": null})).unwrap_err();
         assert!(error.is("InvalidInput"));
     }

@@ -1,4 +1,4 @@
-//! Names every size in a request that is out of its bounds.
+//! Reports a size in a request that is out of bounds.
 
 use cairn_plugin::{Error, Validator, Violation};
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ struct Sizes {
     most: u64,
 }
 
-/// What of a request counts.
+/// The fields of a request that the validator uses.
 #[derive(Deserialize)]
 struct Inputs {
     size: u64,

@@ -1,4 +1,4 @@
-//! A policy that gives the same question another answer for the one reason that its settings name.
+//! A policy whose answer depends on one forbidden source, which its settings name.
 
 use cairn_plugin::{Decision, Error, Policy, random, time};
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ struct Fickle {
     by: By,
 }
 
-/// What its answer leans on, besides the question.
+/// The source that its answer depends on, besides the question.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum By {
@@ -24,7 +24,7 @@ enum By {
 impl Policy for Fickle {
     type Target = Value;
 
-    /// Denies with all that it was told, and with what it must not lean on.
+    /// Denies with the whole question and the forbidden source as the reason.
     fn check(&self, action: &str, target: Value) -> Result<Decision, Error> {
         let requester = cairn_plugin::context::requester();
         let more = match self.by {

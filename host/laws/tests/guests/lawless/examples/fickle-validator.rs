@@ -1,4 +1,4 @@
-//! A validator that gives the same question another answer for the one reason that its settings name.
+//! A validator whose answer depends on one forbidden source, which its settings name.
 
 use cairn_plugin::{Error, Validator, Violation, context, random, time};
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ struct Fickle {
     by: By,
 }
 
-/// What its answer leans on, besides the question.
+/// The source that its answer depends on, besides the question.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum By {
@@ -25,7 +25,7 @@ enum By {
 impl Validator for Fickle {
     type Inputs = Value;
 
-    /// Finds everything wrong, with what it must not lean on.
+    /// Returns a violation that contains the forbidden source.
     fn validate(&self, inputs: Value) -> Result<Vec<Violation>, Error> {
         let more = match self.by {
             By::Nothing => String::new(),

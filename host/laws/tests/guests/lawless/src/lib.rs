@@ -17,29 +17,29 @@ struct Lawless {
     breaks: Breaks,
 }
 
-/// Which law, and how.
+/// The law, and the way in which it is broken.
 #[derive(Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 enum Breaks {
-    /// None: what it changes, the host undoes.
+    /// None: the host undoes its changes.
     Nothing,
-    /// `revert`: keeps what it changed, and does not say so.
+    /// `revert`: keeps its changes, although the case does not name them.
     Revert,
-    /// `twice`: its revert changes a status to and fro.
+    /// `twice`: its revert toggles a status.
     Twice,
-    /// `failure`: goes on when its second host call is refused, and then keeps what its first one did.
+    /// `failure`: continues when its second host call is refused, and then keeps the change of the first.
     Failure,
-    /// `cut-off`: its revert changes a status where the time was over.
+    /// `cut-off`: its revert changes a status if the call exceeded its deadline.
     CutOff,
-    /// `interrupted`: its revert wants to know how the call ended.
+    /// `interrupted`: its revert fails if the end of the call is unknown.
     Interrupted,
-    /// `same-requests`: asks for something random.
+    /// `same-requests`: its request is random.
     RandomRequests,
-    /// `same-requests`: asks by the clock.
+    /// `same-requests`: its request contains the time.
     TimedRequests,
-    /// `revert`: leaves another record than there was, and does not say so.
+    /// `revert`: leaves a changed record, although the case does not name it.
     Record,
-    /// None: puts a record, takes a number and counts.
+    /// None: puts a record, takes a number of a sequence and adds to a counter.
     Records,
 }
 

@@ -1,22 +1,22 @@
-//! What is generated: plain data, so that a failing case can be shrunk and read.
+//! Generated cases, as plain data, so that a failing case can be shrunk and read.
 
 use proptest::prelude::*;
 
-/// One thing that happens. Small numbers choose among what is there.
+/// One action. Small numbers choose among existing objects.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Effect(u8, Wish, Race),
     Query(u8, Look, Race),
     Undo(u8, Race),
-    /// The open batch is committed.
+    /// Commits the open batch.
     Commit,
-    /// Another process has written, or might have.
+    /// Clears the row cache, as after a write of another process.
     Forget,
     Operator(Meddling),
     Later(u16),
 }
 
-/// What is asked.
+/// An effect to apply.
 #[derive(Clone, Debug)]
 pub(super) enum Wish {
     Reserve(Vec<(u8, i8)>, bool),
@@ -38,7 +38,7 @@ pub(super) enum Look {
     Reserved(u8),
 }
 
-/// What an operator does past the rules.
+/// An operator's change that bypasses the rules.
 #[derive(Clone, Debug)]
 pub(super) enum Meddling {
     Delete(u8),
@@ -52,7 +52,7 @@ pub(super) enum Meddling {
     TakeMessage,
 }
 
-/// When the open batch is committed while rows are fetched.
+/// When the open batch is committed during a fetch of rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Race {
     Never,

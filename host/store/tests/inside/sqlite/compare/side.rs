@@ -1,9 +1,9 @@
-//! One of the two databases: what is there, and what it is asked.
+//! One of the two databases and the operations on it.
 
 use cairn_effects::effect::Change;
 use cairn_effects::outbox::Message;
 use cairn_effects::rows::{
-    Done, Draft, Made, Overlay, Row as _, RowId, Rows, Stop, Table, Wants, typed, undo,
+    Draft, Made, Overlay, Row as _, RowId, Rows, RunRecord, Stop, Table, Wants, typed, undo,
 };
 use cairn_model::error::TaskError;
 use cairn_volumes::{
@@ -11,7 +11,7 @@ use cairn_volumes::{
 };
 use cairn_volumes::{KeyCopy, KeyCreate, KeyDelete};
 
-use super::super::super::{open, tx};
+use super::super::super::{open, statement};
 use super::super::*;
 use super::act::{Look, Meddling, RESOURCES, Race, TYPES, Wish};
 use super::{changes, refused, shown};
@@ -19,7 +19,7 @@ use crate::backend::{Backend, Batch, FlowEntries};
 use crate::journal;
 use crate::memory::{Memory, MemoryDatabase};
 
-/// One of the two: a database, rows over it, ids that it gave out in order, effects that it applied and did not undo.
+/// One side: a database, its overlay of rows, the ids it returned in order, the effects it applied and has not undone.
 pub(super) struct Side<B> {
     backend: B,
     env: Env,
@@ -30,7 +30,7 @@ pub(super) struct Side<B> {
     keys: Vec<String>,
     applied: Vec<(usize, Vec<Change>)>,
     made: Vec<Made>,
-    /// A flow that nobody works on, to whose journal each batch adds.
+    /// A flow that does not run, to whose journal each batch adds a row.
     flow: FlowId,
     batches: i64,
 }
@@ -46,7 +46,7 @@ static TABLES: [&Table; 6] = [
 ];
 
 fn pick<'a>(ids: &'a [String], which: u8, unknown: &'a str) -> &'a str {
-    // Now and then one that is not there.
+    // Sometimes an id that does not exist.
     match ids.len() {
         0 => unknown,
         number if usize::from(which) % (number + 1) == number => unknown,
@@ -66,21 +66,21 @@ impl Side<Database> {
                  INSERT INTO quota_classes (class_name, resource, hard_limit) VALUES ('default', 'volumes', 7), ('cheap', 'gigabytes', 5);",
             )
             .unwrap();
-        let host = Host::new(None, config.lease);
-        let database = Database::in_memory(connection, host, config.patience);
+        let holder = LeaseHolder::new(None, config.lease);
+        let database = Database::in_memory(connection, holder, config.patience);
         Self::new(database, config, clock)
     }
 
-    /// Does what an operator does, past the rules.
+    /// Makes an operator's change, which bypasses the rules.
     pub(super) fn operate(&mut self, change: &Meddling) {
         self.commit();
-        tx::execute(&self.backend.connection, &self.statement(change)).unwrap();
+        statement::execute(&self.backend.connection, &self.statement(change)).unwrap();
         self.overlay.forget();
     }
 }
 
 impl Side<Memory> {
-    /// What is there is what is there on the other side.
+    /// Creates a side with the same rows as `like`.
     pub(super) fn in_memory(
         like: &mut Side<Database>,
         config: &SqliteConfig,
@@ -99,7 +99,7 @@ impl Side<Memory> {
         Self::new(database.backend(|| false), config, clock)
     }
 
-    /// Does what an operator does, as far as that is to add a snapshot. Says whether it was.
+    /// Makes an operator's change if it adds a snapshot; returns whether it does.
     pub(super) fn operate(&mut self, change: &Meddling) -> bool {
         let Meddling::Snapshot(which, known) = change else {
             return false;
@@ -156,7 +156,7 @@ impl<B: Backend> Side<B> {
         }
     }
 
-    /// Writes what is pending, as a batch with an entry of some flow does.
+    /// Commits the dirty rows in a batch that also has a journal row.
     pub(super) fn commit(&mut self) {
         let entries = FlowEntries {
             flow: self.flow,
@@ -174,20 +174,20 @@ impl<B: Backend> Side<B> {
         self.begin();
     }
 
-    /// Writes what is pending, and keeps nothing in memory.
+    /// Commits the dirty rows, and clears the row cache.
     pub(super) fn forget(&mut self) {
         self.commit();
         self.overlay.forget();
     }
 
-    /// Runs rules over rows, fetching what is missing.
+    /// Runs rules over rows, fetching missing rows.
     fn run<T>(
         &mut self,
         flow: usize,
         by: Caller<'_>,
         race: Race,
         rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>,
-    ) -> (Result<T, TaskError>, Done) {
+    ) -> (Result<T, TaskError>, RunRecord) {
         let mut draft = Draft::new(self.clock.now());
         loop {
             let services = self.env.domains().services();
@@ -218,7 +218,7 @@ impl<B: Backend> Side<B> {
         }
     }
 
-    /// What an effect comes to: its answer and changes, or its refusal; and what was denied.
+    /// Applies an effect; returns its answer and changes, or its refusal, and the denied ids.
     pub(super) fn effect(
         &mut self,
         flow: usize,
@@ -243,7 +243,7 @@ impl<B: Backend> Side<B> {
         }
     }
 
-    /// What a look-up answers, and what was denied.
+    /// Runs a query; returns its answer or refusal, and the denied ids.
     pub(super) fn query(
         &mut self,
         flow: usize,
@@ -264,7 +264,7 @@ impl<B: Backend> Side<B> {
         }
     }
 
-    /// Undoes one of the latest effects; null when that worked, or when there is none.
+    /// Undoes one of the latest effects; returns null when it was undone or there is none.
     pub(super) fn undo(&mut self, which: u8, flows: &[(CallId, Identity)], race: Race) -> Value {
         let number = self.applied.len();
         if number == 0 {
@@ -293,7 +293,7 @@ impl<B: Backend> Side<B> {
                 deltas: deltas
                     .iter()
                     .map(|(name, delta)| {
-                        // Seldom one that is not there.
+                        // Rarely a resource that does not exist.
                         let name = if *name == 5 && *delta > 0 { 0 } else { *name };
                         (RESOURCES[usize::from(name)].to_owned(), i64::from(*delta))
                     })
@@ -390,7 +390,7 @@ impl<B: Backend> Side<B> {
         }
     }
 
-    /// Takes note of what an effect answered and changed.
+    /// Records the answer and the changes of an effect.
     fn note(&mut self, flow: usize, answer: &Answer, changes: Vec<Change>) {
         match answer {
             Answer::Reservations(ids) => self.reservations.extend(ids.iter().cloned()),
@@ -412,7 +412,7 @@ impl<B: Backend> Side<B> {
         self.applied.push((flow, changes));
     }
 
-    /// What an operator does, in SQL.
+    /// Returns an operator's change as SQL.
     fn statement(&self, change: &Meddling) -> String {
         let volume = |which| pick(&self.volumes, which, "no-volume").to_owned();
         match change {
@@ -448,7 +448,7 @@ impl<B: Backend> Side<B> {
         }
     }
 
-    /// Every row of the tables that rules change, in order, without what is random.
+    /// Returns every row of the tables that rules change, in order, without random values.
     pub(super) fn dump(&mut self) -> Vec<String> {
         self.commit();
         let wants = Wants {
@@ -470,7 +470,7 @@ impl<B: Backend> Side<B> {
             )
         });
         let mut shown: Vec<String> = shown.collect();
-        // Ids of one process are in order of their making.
+        // Ids of one process sort in the order of creation.
         shown.sort();
         shown
     }

@@ -1,0 +1,172 @@
+//! Implements [`HostStore`] for the database in memory.
+
+use std::sync::Arc;
+
+use cairn_model::error::TaskError;
+use cairn_model::id::{FlowId, HostId, Identity};
+use cairn_model::idempotency::Key;
+use cairn_model::value::{Digest, Value};
+
+use super::{Memory, MemoryDatabase, Tables};
+use crate::StoreError;
+use crate::batched::Batched;
+use crate::host::{FlowOnDisk, HostStore, Operators, Watch};
+use crate::operation::{Operation, OperationRequest};
+
+/// A requested operation on a flow.
+pub(super) struct Asked {
+    flow: FlowId,
+    operation: Operation,
+    answer: Option<Value>,
+}
+
+impl Tables {
+    /// Returns the open requests for flows that this host owns or no host owns.
+    fn requests(&self, host: HostId) -> Vec<OperationRequest> {
+        let open = self.requests.iter().filter(|(_, asked)| {
+            let flow = self.flows.get(&asked.flow);
+            let is_ours = |flow: &super::Flow| flow.host.is_none_or(|by| by == host);
+            asked.answer.is_none() && flow.is_some_and(is_ours)
+        });
+        open.map(|(id, asked)| OperationRequest {
+            id: *id,
+            flow: asked.flow,
+            operation: asked.operation.clone(),
+        })
+        .collect()
+    }
+
+    fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
+        let damaged = |reason| StoreError::Damaged { flow, reason };
+        Ok(FlowOnDisk {
+            journal: self.journal(flow).map_err(damaged)?,
+            stuck: self.flows.get(&flow).and_then(|flow| flow.stuck.clone()),
+            // This database does not prune.
+            kept: None,
+        })
+    }
+}
+
+impl Batched<Memory> {
+    /// Commits the open batch, then runs `work` on the database.
+    fn settled<T>(
+        &self,
+        work: impl FnOnce(&mut Tables, HostId) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.write(|writer| {
+            writer.ledger.commit()?;
+            let backend = &writer.ledger.backend;
+            work(&mut backend.database.0.tables.lock(), backend.id)
+        })
+    }
+}
+
+impl HostStore for Batched<Memory> {
+    fn commits(&self) -> u64 {
+        Self::commits(self)
+    }
+
+    fn take_over(&self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
+        Self::take_over(self, stuck_too)
+    }
+
+    fn set_aside(&self, flow: FlowId, reason: &str) -> Result<(), StoreError> {
+        self.settled(|tables, _| {
+            if let Some(flow) = tables.flows.get_mut(&flow) {
+                flow.stuck = Some(reason.to_owned());
+            }
+            Ok(())
+        })
+    }
+
+    fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
+        self.settled(|tables, _| tables.on_disk(flow))
+    }
+
+    fn repeat_of(&self, requester: &Identity, key: &Key) -> Result<Option<FlowId>, StoreError> {
+        let lapsed = self.writer().env.keys_lapse_before();
+        self.settled(|tables, _| {
+            let holder = tables.holder(&requester.project_id, key.text(), lapsed);
+            let same = holder
+                .filter(|holder| holder.stands && holder.asked.as_ref() == Some(&key.asked()));
+            Ok(same.map(|holder| holder.flow))
+        })
+    }
+
+    fn keep_plan(&self, digest: Digest, body: &str) -> Result<(), StoreError> {
+        self.settled(|tables, _| {
+            let plan = tables.plans.entry(digest);
+            plan.or_insert_with(|| Arc::from(body));
+            Ok(())
+        })
+    }
+
+    fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError> {
+        self.settled(|tables, _| Ok(tables.plans.get(&digest).map(|plan| plan.to_string())))
+    }
+
+    fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError> {
+        self.settled(|tables, _| {
+            let last = tables.requests.last_key_value();
+            let id = last.map_or(1, |(id, _)| id + 1);
+            let asked = Asked {
+                flow,
+                operation: operation.clone(),
+                answer: None,
+            };
+            tables.requests.insert(id, asked);
+            Ok(id)
+        })
+    }
+
+    fn answer(&self, request: i64, answer: &Value) -> Result<(), StoreError> {
+        self.settled(|tables, _| {
+            if let Some(asked) = tables.requests.get_mut(&request) {
+                asked.answer = Some(answer.clone());
+            }
+            Ok(())
+        })
+    }
+
+    fn answer_to(&self, request: i64) -> Result<Option<Value>, StoreError> {
+        self.settled(|tables, _| match tables.requests.get(&request) {
+            Some(asked) => Ok(asked.answer.clone()),
+            None => {
+                Err(TaskError::new("NotFound", format!("there is no request {request}")).into())
+            }
+        })
+    }
+
+    fn requests(&self) -> Result<Vec<OperationRequest>, StoreError> {
+        self.settled(|tables, host| Ok(tables.requests(host)))
+    }
+
+    fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError> {
+        let writer = self.writer();
+        let backend = &writer.ledger.backend;
+        Ok(Some(Box::new(Beside {
+            database: backend.database.clone(),
+            host: backend.id,
+        })))
+    }
+
+    fn operators(&self) -> Option<&dyn Operators> {
+        None
+    }
+}
+
+/// Reads the database concurrently with the store.
+struct Beside {
+    database: MemoryDatabase,
+    host: HostId,
+}
+
+impl Watch for Beside {
+    fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
+        self.database.0.tables.lock().on_disk(flow)
+    }
+
+    fn has_requests(&mut self) -> Result<bool, StoreError> {
+        Ok(!self.database.0.tables.lock().requests(self.host).is_empty())
+    }
+}

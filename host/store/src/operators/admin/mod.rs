@@ -1,0 +1,274 @@
+//! Changes that operators make. Each operation is one transaction, which is on disk when it returns.
+
+mod prune;
+
+pub use crate::sqlite::{Migrated, Vacuumed};
+
+use std::collections::BTreeMap;
+
+use cairn_effects::rows::{Cell, Draft, Made, Overlay, Rows, Stop};
+use cairn_model::clock::Timestamp;
+use cairn_model::error::TaskError;
+use cairn_model::id::Identity;
+use cairn_model::value::{Object, Value};
+
+use super::view::View;
+use super::{Access, rows};
+use crate::backend::behind;
+use crate::batched::{Batched, Writer};
+use crate::sql::{Impact, Sql, SqlBackend, SqlError};
+use crate::statements::NotWritten;
+use crate::{Caller, StoreError};
+
+impl<B: SqlBackend> Batched<B> {
+    /// Makes changes as `requester` in one transaction, which is on disk when this returns.
+    ///
+    /// # Errors
+    /// Those of `work`, with nothing changed.
+    pub fn admin<T>(
+        &self,
+        requester: &Identity,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.try_admin(requester, work)
+    }
+
+    /// Makes changes like [`admin`](Self::admin), with the caller's own error type.
+    ///
+    /// # Errors
+    /// Those of `work`, with nothing changed, and those of the store.
+    pub fn try_admin<T, E: From<StoreError>>(
+        &self,
+        requester: &Identity,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let caller = Caller {
+            call: None,
+            requester,
+        };
+        self.write(|writer| {
+            alone(writer, caller, |access| {
+                let mut admin = Admin {
+                    access,
+                    fault: None,
+                };
+                let result = work(&mut admin);
+                admin.fault.map_or(Ok(result), Err)
+            })
+        })
+    }
+}
+
+/// Commits the open batch, then runs `work` in a separate transaction, which is on disk when this returns.
+fn alone<B: SqlBackend, T, E: From<StoreError>>(
+    writer: &mut Writer<B>,
+    by: Caller<'_>,
+    work: impl FnOnce(Access<'_>) -> Result<Result<T, E>, SqlError>,
+) -> Result<T, E> {
+    let ledger = &mut writer.ledger;
+    ledger.commit()?;
+    ledger.begin()?;
+    // An operator's writes bypass the cached rows.
+    ledger.overlay.forget();
+    let access = Access::new(ledger.backend.sql(), &writer.env, by);
+    match in_savepoint(access.sql, || work(access)) {
+        Ok(result) => {
+            ledger.commit()?;
+            result
+        }
+        Err(error) => {
+            let lost = ledger.backend.failed(&error);
+            Ok(ledger.settled(Err(lost))?)
+        }
+    }
+}
+
+/// Runs `work` in a savepoint: its writes are undone when it is refused.
+///
+/// # Errors
+/// The outer one is the database's: what is left of the transaction is unknown, so the whole batch is lost.
+fn in_savepoint<T, E>(
+    sql: &dyn Sql,
+    work: impl FnOnce() -> Result<Result<T, E>, SqlError>,
+) -> Result<Result<T, E>, SqlError> {
+    sql.execute("SAVEPOINT operation", &[])?;
+    let result = work()?;
+    if result.is_err() {
+        sql.execute("ROLLBACK TO SAVEPOINT operation", &[])?;
+    }
+    sql.execute("RELEASE SAVEPOINT operation", &[])?;
+    Ok(result)
+}
+
+type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A transaction in which an operator makes changes.
+pub struct Admin<'a> {
+    access: Access<'a>,
+    /// The first error of the database. It makes the transaction fail, even if the operator's code ignores it.
+    fault: Option<SqlError>,
+}
+
+/// Returns the error for a row that does not exist.
+pub fn not_found(noun: &str, id: &str) -> TaskError {
+    TaskError::new("NotFound", format!("there is no {noun} `{id}`"))
+}
+
+impl<'a> Admin<'a> {
+    /// Returns a view that sees the changes made so far.
+    pub fn view(&self) -> View<'a> {
+        View(Access::new(
+            self.access.sql,
+            self.access.env,
+            self.access.by,
+        ))
+    }
+
+    /// Runs a statement of portable SQL that writes, and returns how many rows it changed. Parameters are named `$1`, `$2`, …; the
+    /// statement must use each. [`view`](Self::view) sees the changes, and a refused operation rolls them back.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the statement is wrong or names other parameters.
+    pub fn execute(&mut self, statement: &str, parameters: &[Cell]) -> Result<usize> {
+        let changed = self.access.sql.execute(statement, parameters);
+        changed.map_err(|error| self.judge(error))
+    }
+
+    /// Runs a statement like [`execute`](Self::execute) that has `RETURNING`, and returns its rows.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn returning(&mut self, statement: &str, parameters: &[Cell]) -> Result<Vec<Vec<Cell>>> {
+        let rows = self.access.sql.returning(statement, parameters);
+        rows.map_err(|error| self.judge(error))
+    }
+
+    /// Runs rules over rows in the operator's transaction; their changes are written to the transaction when this returns.
+    ///
+    /// # Errors
+    /// Those of `rules`.
+    pub fn rules<T>(&mut self, rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>) -> Result<T> {
+        let access = self.access;
+        let mut overlay = Overlay::new(usize::MAX);
+        let mut draft = Draft::new(access.now);
+        // No flow creates these rows.
+        let made = Made::new();
+        loop {
+            let services = access.env.domains().services();
+            let rows = Rows::new(&mut overlay, &mut draft, access.by, &made, services);
+            match rows.run(|rows| rules(rows)) {
+                (Ok(answer), _) => {
+                    let written = overlay.written();
+                    return match rows::write(access.sql, &written) {
+                        Ok(()) => Ok(answer),
+                        Err(NotWritten::Failed(error)) => Err(self.lost(error)),
+                        Err(NotWritten::Behind(row)) => Err(self.lost(SqlError {
+                            message: behind(&row),
+                            impact: Impact::Lost,
+                        })),
+                    };
+                }
+                (Err(Stop::Refused(error)), _) => return Err(error.into()),
+                (Err(Stop::Missing), _) => {
+                    let fetched = match rows::fetch(access.sql, draft.take_wants()) {
+                        Ok(fetched) => fetched,
+                        Err(error) => return Err(self.lost(error)),
+                    };
+                    overlay.accept(&fetched);
+                    draft.answered(overlay.begin_fetch(), fetched);
+                }
+            }
+        }
+    }
+
+    /// Runs statements through the connection.
+    fn sql<T>(&mut self, run: impl FnOnce(&dyn Sql) -> Result<T, SqlError>) -> Result<T> {
+        run(self.access.sql).map_err(|error| self.judge(error))
+    }
+
+    /// Records an error unless it left the transaction as it was.
+    fn judge(&mut self, error: SqlError) -> StoreError {
+        match error.impact {
+            Impact::None => error.into(),
+            Impact::Lost | Impact::Suspect => self.lost(error),
+        }
+    }
+
+    /// Records an error after which the state of the transaction is unknown.
+    fn lost(&mut self, error: SqlError) -> StoreError {
+        let lost = StoreError::Lost(error.message.clone());
+        self.fault.get_or_insert(error);
+        lost
+    }
+
+    /// Returns the operator who makes the changes.
+    pub fn requester(&self) -> &'a Identity {
+        self.access.by.requester
+    }
+
+    /// Returns the time of the changes.
+    pub fn now(&self) -> Timestamp {
+        self.access.now
+    }
+
+    /// Refuses callers who are not admins; `what` completes "only an admin may …".
+    ///
+    /// # Errors
+    /// `AdminRequired`.
+    pub fn require_admin(&self, what: &str) -> Result<()> {
+        if self.requester().is_admin {
+            return Ok(());
+        }
+        Err(TaskError::new("AdminRequired", format!("only an admin may {what}")).into())
+    }
+
+    /// Marks a message as acknowledged.
+    ///
+    /// # Errors
+    /// `NotFound` when no ready message has this id.
+    pub fn ack_cast(&mut self, id: &str) -> Result<()> {
+        let statement = "UPDATE outbox SET state = 'acked' WHERE id = $1 AND state = 'ready'";
+        match self.execute(statement, &[id.into()])? {
+            0 => Err(not_found("ready message", id).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Inserts rows unchanged, for a start state that was recorded elsewhere: table -> rows. Columns are those of the tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] for a table or column that does not exist.
+    pub fn import(&mut self, rows: &BTreeMap<String, Vec<Object>>) -> Result<()> {
+        let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        for (table, rows) in rows {
+            for row in rows {
+                let names: Vec<String> = row.keys().map(|name| quote(name)).collect();
+                let marks: Vec<String> = (1..=names.len()).map(|at| format!("${at}")).collect();
+                let statement = format!(
+                    "INSERT INTO {} ({}) VALUES ({})",
+                    quote(table),
+                    names.join(", "),
+                    marks.join(", ")
+                );
+                let cells: Option<Vec<Cell>> = row.values().map(cell).collect();
+                let cells = cells.ok_or_else(|| {
+                    let message = format!("a row of `{table}` has a number that no column holds");
+                    StoreError::Database(message)
+                })?;
+                self.execute(&statement, &cells)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Converts a JSON value to a cell; `None` for a number that is not whole.
+fn cell(value: &Value) -> Option<Cell> {
+    Some(match value {
+        Value::Null => Cell::Null,
+        Value::Bool(flag) => Cell::Int(i64::from(*flag)),
+        Value::Number(number) => Cell::Int(number.as_i64()?),
+        Value::String(text) => text.as_str().into(),
+        other => other.to_string().as_str().into(),
+    })
+}

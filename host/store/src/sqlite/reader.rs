@@ -1,0 +1,117 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use serde::Serialize;
+
+use cairn_model::clock::Clock;
+use cairn_model::id::Identity;
+
+use super::file::{DatabaseFile, invalid};
+use super::statement::describe;
+use super::{SqliteConfig, open, schema};
+use crate::config::Env;
+use crate::operators::Access;
+use crate::view::View;
+use crate::{Caller, StoreConfig, StoreError};
+
+/// A database opened for reading only.
+pub struct Reader {
+    pub(super) file: DatabaseFile,
+    pub(super) connection: Connection,
+    pub(super) env: Env,
+}
+
+impl Reader {
+    /// Opens the database at `path`, which must exist. Works in a folder that is not writable, as long as no process that starts
+    /// later writes there.
+    ///
+    /// # Errors
+    /// Those of [`Sqlite::open`](crate::Sqlite::open).
+    pub fn open(
+        path: &Path,
+        config: SqliteConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(path, config.into(), clock)
+    }
+
+    pub(super) fn open_with(
+        path: &Path,
+        config: StoreConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        clock.now().check()?;
+        let file = DatabaseFile::named(path);
+        let connection = open::read_only(&file)?;
+        Ok(Self {
+            file,
+            connection,
+            env: Env::new(config, clock),
+        })
+    }
+
+    /// Refuses a database of an older schema, which supports only a check and a backup.
+    ///
+    /// # Errors
+    /// `InvalidInput`.
+    pub fn require_newest(&self) -> Result<(), StoreError> {
+        let (version, newest) = open::schema_version(&self.connection)?;
+        let path = self.file.path();
+        if version >= newest {
+            let Some(domain) = schema::behind(&self.connection, path, self.env.domains())? else {
+                return Ok(());
+            };
+            return Err(invalid(format!(
+                "{} lacks tables of the domain `{}`, or has older ones: `cairn db migrate` brings it up to date; make a backup first",
+                path.display(),
+                domain.name
+            )));
+        }
+        Err(invalid(format!(
+            "{} was made by an older version of Cairn (schema {version}, this one reads {newest}): `cairn db migrate` brings it up \
+             to date; make a backup first",
+            path.display()
+        )))
+    }
+
+    /// Returns a view for `requester`.
+    pub fn view<'a>(&'a self, requester: &'a Identity) -> View<'a> {
+        let caller = Caller {
+            call: None,
+            requester,
+        };
+        View(Access::new(&self.connection, &self.env, caller))
+    }
+
+    /// Runs SQLite's integrity check, and reads the schema's version.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the check cannot run.
+    pub fn check(&self) -> Result<DatabaseCheck, StoreError> {
+        let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
+        let mut statement = self
+            .connection
+            .prepare("PRAGMA integrity_check")
+            .map_err(failed)?;
+        let lines = statement.query_map([], |row| row.get(0)).map_err(failed)?;
+        let problems: Vec<String> = lines.collect::<Result<_, _>>().map_err(failed)?;
+        let (version, newest) = open::schema_version(&self.connection)?;
+        Ok(DatabaseCheck {
+            schema_version: version,
+            newest_version: newest,
+            problems: problems.into_iter().filter(|line| line != "ok").collect(),
+        })
+    }
+}
+
+/// The result of a check of the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseCheck {
+    /// The schema's version.
+    pub schema_version: usize,
+    /// The newest version that this program knows.
+    pub newest_version: usize,
+    /// Problems of the file; empty when there are none.
+    pub problems: Vec<String>,
+}
