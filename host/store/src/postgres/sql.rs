@@ -106,26 +106,35 @@ impl SqlLink {
         statement: &str,
         parameters: &[Cell],
     ) -> Result<Answer, SqlError> {
+        // A statement that cannot be prepared fails the transaction, too.
+        let is_apart = !self.link().knows(statement);
+        let before = match is_apart {
+            true => {
+                let set = before.join("; ");
+                self.link().script(&set).map_err(|error| lost(&error))?;
+                &[]
+            }
+            false => before,
+        };
         let release = Step::Script("RELEASE statement");
         let done = self.run(before, statement, parameters, release);
         let error = match done {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let undone = match &error {
-            // Nothing was sent.
-            LinkError::Unfit(_) => Ok(()),
+        let is_set = match &error {
+            LinkError::Statement { .. } => true,
+            // Nothing was sent with it.
+            LinkError::Unfit(_) => is_apart,
             // The savepoint was released behind it.
-            LinkError::Unreadable(_) => Ok(()),
-            LinkError::Statement { .. } => self
-                .link()
-                .script("ROLLBACK TO statement; RELEASE statement"),
+            LinkError::Unreadable(_) => false,
             LinkError::Lost(_) | LinkError::Refused(_) => return Err(lost(&error)),
         };
-        match undone {
-            Ok(()) => Err(SqlError::harmless(error.to_string())),
-            Err(_) => Err(lost(&error)),
+        if is_set {
+            let undo = "ROLLBACK TO statement; RELEASE statement";
+            self.link().script(undo).map_err(|error| lost(&error))?;
         }
+        Err(failed(&error, statement))
     }
 
     /// Connects again when the connection was lost.
@@ -143,17 +152,11 @@ impl SqlLink {
         }
         self.revive()?;
         let done = self.run(&["BEGIN"], statement, parameters, Step::Commit);
-        done.map_err(|error| failed(&error))
+        done.map_err(|error| failed(&error, statement))
     }
 
     fn read(&self, statement: &str, parameters: &[Cell]) -> Result<Answer, SqlError> {
         const ONLY_READ: &str = "SET TRANSACTION READ ONLY";
-        let explained = |error: SqlError, code: Option<&str>| match code {
-            Some(READ_ONLY) => SqlError::harmless(format!(
-                "a statement that writes cannot be used to read: {statement}"
-            )),
-            _ => error,
-        };
         if self.is_in_transaction() {
             // A savepoint that only reads, in a transaction that may write.
             let before = ["SAVEPOINT statement", ONLY_READ];
@@ -168,7 +171,7 @@ impl SqlLink {
             }
             done => done,
         };
-        done.map_err(|error| explained(failed(&error), error.code()))
+        done.map_err(|error| failed(&error, statement))
     }
 
     fn names(&self, statement: &str, parameters: &[Cell]) -> Result<Vec<String>, SqlError> {
@@ -202,7 +205,7 @@ impl Sql for SqlLink {
         }
         self.revive()?;
         let begin = Step::Script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        self.begin(&[begin]).map_err(|error| failed(&error))?;
+        self.begin(&[begin]).map_err(|error| lost(&error))?;
         // Ends the transaction also when `read` panics.
         let _transaction = Transaction(self);
         read();
@@ -239,12 +242,15 @@ fn lost(error: &LinkError) -> SqlError {
     }
 }
 
-/// Translates an error of a statement that was a transaction of its own.
-fn failed(error: &LinkError) -> SqlError {
+/// Translates an error of a statement whose changes, if any, were taken back.
+fn failed(error: &LinkError, statement: &str) -> SqlError {
     match error {
+        LinkError::Lost(_) | LinkError::Refused(_) => lost(error),
+        _ if error.code() == Some(READ_ONLY) => SqlError::harmless(format!(
+            "a statement that writes cannot be used to read: {statement}"
+        )),
         LinkError::Statement { .. } | LinkError::Unfit(_) | LinkError::Unreadable(_) => {
             SqlError::harmless(error.to_string())
         }
-        LinkError::Lost(_) | LinkError::Refused(_) => lost(error),
     }
 }

@@ -177,6 +177,12 @@ impl Link {
         self.connected.is_some()
     }
 
+    /// Tells whether a statement is prepared.
+    pub(super) fn knows(&self, statement: &str) -> bool {
+        let connected = self.connected.as_ref();
+        connected.is_some_and(|connected| connected.statements.peek(statement).is_some())
+    }
+
     /// Sets how long the server may be silent while an answer is due, before the connection counts as lost. One minute, unless set.
     pub fn set_silence(&mut self, silence: Duration) {
         self.silence = silence;
