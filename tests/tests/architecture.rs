@@ -73,6 +73,8 @@ const CRATES: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &str, &[&str])] = &[
     ("rusqlite", "store", &["sqlite"]),
     ("rusqlite_migration", "store", &["sqlite"]),
+    ("tokio_postgres", "store", &["postgres"]),
+    ("rustls", "store", &["postgres/tls.rs"]),
     ("wasmtime", "sandbox", &[]),
     ("wasmtime_wasi", "sandbox", &["plugin", "capability"]),
     ("wasmtime_wasi_io", "sandbox", &["plugin"]),

@@ -18,7 +18,7 @@ pub struct Domain {
     pub facts: Vec<Fact>,
     /// Its migrations, in order: SQL that changes its tables from the state of the previous one. A released migration never changes.
     pub migrations: &'static [&'static str],
-    /// The same for PostgreSQL; the first step creates the newest tables. A domain without any is refused there.
+    /// Its migrations on PostgreSQL; the first one creates the current tables. A domain without any is refused there.
     pub postgres: &'static [&'static str],
     /// Services that its rules use besides rows.
     pub services: Services,

@@ -2,6 +2,10 @@
 //!
 //! Parsing is pure: no path is accessed. Flags and variables take precedence over these settings; see the command line.
 
+mod postgres;
+
+pub use postgres::{PostgresPassword, PostgresSettings};
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +21,8 @@ use crate::manifest::{GrantKinds, Limits, size};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// The database.
+    ///
+    /// A file, or the URL of a server, `postgres://…`, which is kept as it is written.
     pub db: Option<PathBuf>,
     /// The folder of compiled plugins.
     pub cache: Option<PathBuf>,
@@ -42,6 +48,8 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     /// `[allow]`.
     pub allow: Allow,
+    /// `[postgres]`.
+    pub postgres: PostgresSettings,
 }
 
 /// `[compile]`: limits of compiling one untrusted component.
@@ -79,7 +87,11 @@ const KEYS: &[&str] = &[
     "compile",
     "idempotency",
     "allow",
+    "postgres",
 ];
+
+/// A database of which the path begins with one of these is on a server.
+const URLS: [&str; 2] = ["postgres://", "postgresql://"];
 
 const COMPILE_KEYS: &[&str] = &["time", "processor", "memory"];
 
@@ -108,7 +120,10 @@ impl Config {
         };
         let time = |key, least| root.get(key).map(|item| item.duration(least)).transpose();
         Ok(Self {
-            db: path("db")?,
+            db: match root.text("db")? {
+                Some(url) if URLS.iter().any(|scheme| url.starts_with(scheme)) => Some(url.into()),
+                _ => path("db")?,
+            },
             cache: path("cache")?,
             components: path("components")?,
             master_key: path("master_key")?,
@@ -132,6 +147,10 @@ impl Config {
             allow: match root.get("allow") {
                 Some(item) => Allow::read(&item.table()?, file, kinds)?,
                 None => Allow::default(),
+            },
+            postgres: match root.get("postgres") {
+                Some(item) => PostgresSettings::read(item.table()?, folder)?,
+                None => PostgresSettings::default(),
             },
         })
     }
@@ -198,7 +217,8 @@ mod tests {
         let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nshelves = 1\n\
                     user = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
                     processor = '7s'\nmemory = '1GiB'\n\
-                    [idempotency]\nkeep = '90d'";
+                    [idempotency]\nkeep = '90d'\n\
+                    [postgres]\npassword_file = 'p'\nroot_certificate = '/r.pem'\nunsafe_server = true";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
         let expected = Config {
@@ -224,8 +244,25 @@ mod tests {
                 keep: Duration::from_secs(90 * 86_400),
             },
             allow: Allow::default(),
+            postgres: PostgresSettings {
+                password: Some(PostgresPassword::File("etc/p".into())),
+                root_certificate: path("/r.pem"),
+                unsafe_server: true,
+            },
         };
         assert_eq!(parse(text), Ok(expected));
+    }
+
+    #[test]
+    fn the_url_of_a_database_is_no_path() {
+        for url in ["postgres://u@db/d", "postgresql://u@db/d?sslmode=require"] {
+            let config = parse(&format!("db = '{url}'")).unwrap();
+            assert_eq!(config.db, Some(url.into()));
+        }
+        let program = parse("[postgres]\npassword_command = ['pass', 'a b']").unwrap();
+        let words = ["pass", "a b"].map(str::to_owned).to_vec();
+        let expected = Some(PostgresPassword::Command(words));
+        assert_eq!(program.postgres.password, expected);
     }
 
     #[test]
@@ -266,6 +303,29 @@ mod tests {
             (
                 "compile.memory = '1MiB'",
                 "`compile.memory` must be from 256.0 MiB to 1.0 TiB, not 1MiB\n  --> etc/cairn.toml:1",
+            ),
+            (
+                "[postgres]\nfile = 'p'",
+                "unknown key `file` in [postgres]\n  --> etc/cairn.toml:2\n  help: known keys here: password_file, password_command, \
+                 root_certificate, unsafe_server",
+            ),
+            (
+                "[postgres]\npassword_command = 'pass'",
+                "`postgres.password_command` must be an array, not a string\n  --> etc/cairn.toml:2",
+            ),
+            (
+                "[postgres]\npassword_command = []",
+                "`postgres.password_command` names no program\n  --> etc/cairn.toml:2\n  help: write the program and its arguments, \
+                 as in [\"pass\", \"show\", \"cairn\"]",
+            ),
+            (
+                "[postgres]\npassword_file = 'p'\npassword_command = ['x']",
+                "`postgres.password_command` is given beside `postgres.password_file`\n  --> etc/cairn.toml:3\n  help: keep one of \
+                 the two",
+            ),
+            (
+                "postgres.unsafe_server = 1",
+                "`postgres.unsafe_server` must be true or false, not an integer\n  --> etc/cairn.toml:1",
             ),
         ] {
             assert_eq!(parse(text).unwrap_err(), expected);

@@ -170,7 +170,8 @@ impl Failure {
                 )),
                 // The words are the server's, in its language; those of an entry without encryption are hardly ever translated.
                 "28000" if !is_encrypted && words.contains("no encryption") => lasting(&format!(
-                    "the server takes `{user}` over TLS only ({words}); add `?sslmode=verify-full` to the URL of the database"
+                    "the server does not let `{user}` in without TLS: {words}; add `?sslmode=verify-full` to the URL of the database, or \
+                     check the user in it, and the server's pg_hba.conf"
                 )),
                 "28000" => lasting(&format!(
                     "the server does not let `{user}` in: {words}; check the user in the URL of the database, and the server's pg_hba.conf"

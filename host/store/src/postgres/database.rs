@@ -104,11 +104,17 @@ impl PostgresDatabase {
         steps.extend(parts.steps());
         let owners = self.owners.iter();
         steps.extend(owners.map(|(statement, parameters)| Step::run(statement, parameters)));
-        steps.push(Step::Commit);
+        if !has_begun {
+            steps.push(Step::Commit);
+        }
         let until = Instant::now() + self.patience;
         let mut pause = PAUSE;
         loop {
-            let error = match self.session.send(&steps) {
+            let sent = match has_begun {
+                true => self.session.commit(&steps),
+                false => self.session.send(&steps),
+            };
+            let error = match sent {
                 Ok(answers) => {
                     let fenced = answers.get(1).filter(|_| !has_begun);
                     let version = fenced.and_then(|answer| answer.rows.first()?.first());
@@ -238,7 +244,7 @@ fn witness(session: &Session, lease: &OwnLease, until: Instant) -> Result<Witnes
                 ),
                 Step::Commit,
             ];
-            session.send_in_batch(&steps)
+            session.send(&steps)
         });
         let error = match found {
             Ok(answers) => {
@@ -290,11 +296,11 @@ impl Backend for PostgresDatabase {
             && self.owners.is_empty()
             && self.session.state() == State::Batch;
         if is_empty && !self.lease.is_due() {
-            self.session.set_state(State::Idle);
+            self.session.close();
             return Ok(Mark(self.lease.batch));
         }
         let catalogue = self.send(batch)?;
-        self.session.set_state(State::Idle);
+        self.session.close();
         self.owners.clear();
         self.is_stale |= self.lease.committed(catalogue);
         Ok(Mark(self.lease.batch))
@@ -302,13 +308,7 @@ impl Backend for PostgresDatabase {
 
     fn roll_back(&mut self) {
         self.owners.clear();
-        let state = self.session.state();
-        self.session.set_state(State::Idle);
-        if state == State::Transaction
-            && let Err(error) = self.session.send(&[Step::Script("ROLLBACK")])
-        {
-            tracing::debug!(%error, "a transaction ended with its connection");
-        }
+        self.session.close();
     }
 
     fn have_others_written(&mut self) -> Result<bool, String> {

@@ -20,6 +20,7 @@ mod password;
 mod reader;
 mod server;
 mod session;
+mod sql;
 #[cfg(test)]
 #[path = "../../tests/inside/postgres/mod.rs"]
 mod tests;
@@ -32,6 +33,7 @@ pub use database::{Postgres, PostgresDatabase};
 pub use fetch::Fetcher;
 pub use password::PasswordSource;
 pub use reader::ServerReader;
+pub use sql::SqlLink;
 pub use url::{PostgresUrl, SslMode, UrlError};
 
 use crate::StoreError;

@@ -91,12 +91,12 @@ fn in_savepoint<T, E>(
     sql: &dyn Sql,
     work: impl FnOnce() -> Result<Result<T, E>, SqlError>,
 ) -> Result<Result<T, E>, SqlError> {
-    sql.execute("SAVEPOINT operation", &[])?;
+    sql.savepoint("SAVEPOINT operation")?;
     let result = work()?;
     if result.is_err() {
-        sql.execute("ROLLBACK TO SAVEPOINT operation", &[])?;
+        sql.savepoint("ROLLBACK TO SAVEPOINT operation")?;
     }
-    sql.execute("RELEASE SAVEPOINT operation", &[])?;
+    sql.savepoint("RELEASE SAVEPOINT operation")?;
     Ok(result)
 }
 

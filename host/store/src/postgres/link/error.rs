@@ -39,8 +39,11 @@ impl LinkError {
     }
 }
 
-/// Codes by which a server says that it is going, has become read-only, or does not have its session's network any more.
-const GONE: &[&str] = &["57P01", "57P02", "57P03", "57P05", "25006"];
+/// Codes by which a server says that it goes, or that it ends an idle session.
+const GONE: &[&str] = &["57P01", "57P02", "57P03", "57P05"];
+
+/// The code of a write in a transaction that only reads.
+pub(in crate::postgres) const READ_ONLY: &str = "25006";
 
 /// Sorts an error of a connection that was made.
 pub(super) fn sorted(error: &tokio_postgres::Error) -> LinkError {

@@ -8,7 +8,7 @@ mod error;
 mod value;
 
 pub use error::LinkError;
-pub(super) use error::words;
+pub(super) use error::{READ_ONLY, words};
 pub use value::Parameter;
 
 use std::sync::Arc;
@@ -187,6 +187,12 @@ impl Link {
         self.connected.is_some()
     }
 
+    /// Tells whether a statement is prepared.
+    pub(super) fn knows(&self, statement: &str) -> bool {
+        let connected = self.connected.as_ref();
+        connected.is_some_and(|connected| connected.statements.peek(statement).is_some())
+    }
+
     /// Sets how long the server may be silent while an answer is due, before the connection counts as lost. One minute, unless set.
     pub fn set_silence(&mut self, silence: Duration) {
         self.silence = silence;
@@ -200,6 +206,23 @@ impl Link {
     /// # Errors
     /// That of the first step that failed. After [`LinkError::Unfit`] nothing was sent.
     pub fn send(&mut self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
+        match self.try_send(steps) {
+            // The server is not the primary any more.
+            Err(LinkError::Statement { code, message })
+                if code == READ_ONLY && !self.session.only_reads =>
+            {
+                self.connected = None;
+                Err(LinkError::Lost(message))
+            }
+            sent => sent,
+        }
+    }
+
+    /// [`send`](Self::send) for steps that may be refused as they write in a transaction that only reads.
+    ///
+    /// # Errors
+    /// Those.
+    pub(super) fn try_send(&mut self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
         let statements = self.prepare(steps)?;
         let commits = steps.iter().any(|step| matches!(step, Step::Commit));
         let Connected {

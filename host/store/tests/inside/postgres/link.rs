@@ -218,10 +218,7 @@ fn a_session_that_was_ended_is_noticed_and_replaced() {
     };
     database.sql(&format!("SELECT pg_terminate_backend({first}, 5000)"));
     let lost = link.run(session, &[]).unwrap_err();
-    assert_eq!(
-        lost,
-        LinkError::Lost("terminating connection due to administrator command".to_owned())
-    );
+    assert!(matches!(lost, LinkError::Lost(_)), "{lost:?}");
     assert!(!link.is_connected());
     assert!(matches!(link.run(session, &[]), Err(LinkError::Lost(_))));
     link.reconnect().unwrap();
@@ -247,7 +244,8 @@ fn a_session_that_is_ended_while_it_works_is_noticed() {
         Step::Commit,
     ];
     let lost = link.send(&steps).unwrap_err();
-    assert!(matches!(&lost, LinkError::Lost(why) if why.contains("terminating connection")));
+    let expected = "terminating connection due to administrator command".to_owned();
+    assert_eq!(lost, LinkError::Lost(expected));
     link.reconnect().unwrap();
     assert_eq!(select(&mut link, "SELECT 1::bigint"), int(1));
 }

@@ -2,6 +2,7 @@
 
 mod link;
 mod server;
+mod sql;
 mod tls;
 
 use std::sync::Arc;

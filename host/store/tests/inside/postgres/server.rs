@@ -113,7 +113,7 @@ fn a_password_is_asked_for_checked_and_never_shown() {
     );
     let tls = refused(&over_tcp(&database, "tls_only", ""));
     assert!(
-        tls.contains("takes `tls_only` over TLS only")
+        tls.contains("does not let `tls_only` in without TLS: no pg_hba.conf entry")
             && tls.contains("add `?sslmode=verify-full`"),
         "{tls}"
     );

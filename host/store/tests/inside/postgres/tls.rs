@@ -140,7 +140,7 @@ fn a_certificate_is_verified_as_the_mode_says() {
     }
     refused(
         connect("localhost", "disable", right),
-        "takes `cairn` over TLS only",
+        "does not let `cairn` in without TLS",
     );
 
     // The certificate is for `localhost`, not for the address.
