@@ -29,7 +29,7 @@ use inside::{any, operator, quota, rules};
 
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};
-pub use host::HostStore;
+pub use host::{Component, HostStore};
 pub use operators::{admin, view};
 pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
 
@@ -45,6 +45,7 @@ use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp, Effect, LookUp};
 use cairn_model::clock::{ClockError, Timestamp};
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::FlowId;
+use cairn_model::value::Digest;
 
 /// An error of the store.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -93,6 +94,14 @@ pub enum StoreError {
     Damaged {
         /// The flow.
         flow: FlowId,
+        /// The problem.
+        reason: String,
+    },
+    /// A stored component has other bytes than its digest says.
+    #[error("the component {digest} in the database is damaged: {reason}")]
+    DamagedComponent {
+        /// The digest that it should have.
+        digest: Digest,
         /// The problem.
         reason: String,
     },
@@ -187,6 +196,7 @@ impl From<StoreError> for TaskError {
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }
+            | StoreError::DamagedComponent { .. }
             | StoreError::UnknownTable { .. }
             | StoreError::KeyTaken { .. }
             | StoreError::Elsewhere { .. }

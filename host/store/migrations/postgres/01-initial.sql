@@ -86,6 +86,13 @@ CREATE TABLE plans (
     body   text COLLATE "C" NOT NULL
 );
 
+-- Components of stored plans, by the SHA-256 of their bytes, which is checked whenever one is read.
+CREATE TABLE components (
+    digest text COLLATE "C" PRIMARY KEY,
+    body   bytea NOT NULL
+);
+ALTER TABLE components ALTER body SET STORAGE EXTERNAL;
+
 -- Messages to other services. `state`: held until the flow succeeds, then ready, then acked by the process that took it. `part`: the
 -- partition of the flow's project; NULL of a message without a flow.
 CREATE TABLE outbox (

@@ -10,7 +10,7 @@ use super::link::READER;
 use super::session::Session;
 use super::{PostgresConfig, migrate};
 use crate::config::Env;
-use crate::operators::Access;
+use crate::operators::{Access, components};
 use crate::sql::Sql as _;
 use crate::sqlite::DatabaseCheck;
 use crate::view::View;
@@ -59,7 +59,7 @@ impl ServerReader {
         View(Access::new(&self.session, &self.env, caller))
     }
 
-    /// Checks that the tables can be read; a server checks its own files.
+    /// Checks that the tables can be read, and verifies the digest of each component; a server checks its own files.
     pub(crate) fn check(&self) -> Result<DatabaseCheck, StoreError> {
         let mut problems = Vec::new();
         for table in self.session.tables()? {
@@ -68,6 +68,7 @@ impl ServerReader {
                 problems.push(format!("table {table}: {error}"));
             }
         }
+        problems.extend(components::problems(&self.session)?);
         Ok(DatabaseCheck {
             schema_version: self.versions.0,
             newest_version: self.versions.1,

@@ -51,7 +51,7 @@ impl Restore {
             return Err(in_use(&to));
         }
         let backup = FileReader::open(from.path(), SqliteConfig::default(), clock)?;
-        if let Some(problem) = backup.check()?.problems.first() {
+        if let Some(problem) = backup.check_file()?.problems.first() {
             return Err(StoreError::Database(format!(
                 "{shown} is not sound, and nothing was changed: {problem}"
             )));

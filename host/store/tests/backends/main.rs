@@ -16,7 +16,7 @@ use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::idempotency::{Key, asked};
 use cairn_model::value::{Digest, Value};
 use cairn_store::operation::Operation;
-use cairn_store::{HostStore, Store, StoreError, WhenDurable};
+use cairn_store::{Component, HostStore, Store, StoreError, WhenDurable};
 use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
 
@@ -57,7 +57,7 @@ over_every_backend! {
     whoever_waits_is_told,
     many_flows_at_once_leave_books_that_are_right,
     a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for,
-    a_plan_that_was_kept_is_there_for_every_process,
+    a_plan_that_was_kept_is_there_with_its_components_for_every_process,
     the_flow_of_a_key_is_found_by_the_same_request_alone,
 
     where processes write in turns:
@@ -438,13 +438,25 @@ fn a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for(place: &dyn
     assert!(second.on_disk(FlowId::new()).unwrap().journal.is_empty());
 }
 
-fn a_plan_that_was_kept_is_there_for_every_process(place: &dyn Place) {
+fn a_plan_that_was_kept_is_there_with_its_components_for_every_process(place: &dyn Place) {
     let (first, second) = (place.open(), place.open());
     let digest = Digest::of(b"{}");
     assert_eq!(second.plan(digest).unwrap(), None);
-    first.keep_plan(digest, "{}").unwrap();
-    first.keep_plan(digest, "kept as it was").unwrap();
+    let bytes = [&b"one"[..], b"two", b""];
+    let [one, two, none] = bytes.map(|bytes| Component {
+        digest: Digest::of(bytes),
+        bytes,
+    });
+    first.keep_plan(digest, "{}", &[one, none]).unwrap();
+    first
+        .keep_plan(digest, "kept as it was", &[one, two])
+        .unwrap();
     assert_eq!(second.plan(digest).unwrap().as_deref(), Some("{}"));
+    for component in [one, two, none] {
+        let found = second.component(component.digest).unwrap();
+        assert_eq!(found.as_deref(), Some(component.bytes));
+    }
+    assert_eq!(second.component(digest).unwrap(), None);
 }
 
 fn the_flow_of_a_key_is_found_by_the_same_request_alone(place: &dyn Place) {
