@@ -11,7 +11,7 @@ use cairn_model::error::Diagnostic;
 use cairn_policy::Policy;
 use cairn_sandbox::extension::{Extension, Setup};
 use cairn_sandbox::plugin::{Compiler, PluginConfig, Plugins};
-use cairn_store::{DatabaseFile, HostStore, Sqlite, SqliteConfig};
+use cairn_store::{HostStore, Location, Sqlite, SqliteConfig};
 
 use crate::extensions::{capabilities_of, extensions_with, grant_kinds_of};
 use crate::operator;
@@ -225,7 +225,15 @@ fn opened(
 ) -> Result<Arc<dyn HostStore>, HostError> {
     let file = match place {
         Some(Place::Store(store)) => return Ok(store),
-        Some(Place::File(path)) => Some(DatabaseFile::named(&path)),
+        Some(Place::File(path)) => match Location::named(&path) {
+            Location::File(file) => Some(file),
+            Location::Server(_) => {
+                let help = "open it by `cairn::store::postgres::Postgres::open`, and pass it to `Cairn::builder().store(..)`";
+                return Err(Diagnostic::new("the database is on a server")
+                    .help(help)
+                    .into());
+            }
+        },
         Some(Place::Memory) => None,
         None => {
             let help = "name one with `Cairn::open(PATH)`, `Cairn::builder().database(PATH)`, or `db` in cairn.toml";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cairn::clock::SystemClock;
 use cairn::config::COMPONENTS_MOVED;
+use cairn::config::PostgresPassword;
 use cairn::error::Diagnostic;
 use cairn::extension;
 use cairn::host::{Host, HostBuilder, Planner};
@@ -13,9 +14,10 @@ use cairn::manifest::Manifest;
 use cairn::plan::Plan;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
-use cairn::store::admin::Admin;
+use cairn::store::admin::{Admin, Migrated};
+use cairn::store::postgres::{self, PasswordSource, Postgres, PostgresConfig, PostgresUrl};
 use cairn::store::view::{Reader, View};
-use cairn::store::{Sqlite, SqliteConfig, StoreError};
+use cairn::store::{DatabaseFile, HostStore, Location, Sqlite, SqliteConfig, StoreError};
 use cairn::volumes::operator::ReadVolumes as _;
 use cairn::{Domains, volumes};
 
@@ -60,15 +62,20 @@ impl Session {
     /// Opens the database for reading, whatever its schema version; creates none.
     pub fn any_reader(&self) -> Result<Reader, Failure> {
         self.require_database()?;
-        Ok(Reader::open(
-            self.settings.db.path(),
-            self.config()?,
-            Arc::new(SystemClock),
-        )?)
+        match &self.settings.db {
+            Location::File(file) => Ok(Reader::open(
+                file.path(),
+                self.config()?,
+                Arc::new(SystemClock),
+            )?),
+            Location::Server(url) => {
+                Ok(Reader::connect(&self.server(url)?, Arc::new(SystemClock))?)
+            }
+        }
     }
 
     /// Opens the database for writing; creates none.
-    pub fn store(&self) -> Result<Sqlite, Failure> {
+    pub fn store(&self) -> Result<Arc<dyn HostStore>, Failure> {
         self.require_database()?;
         self.store_or_new()
     }
@@ -93,9 +100,53 @@ impl Session {
     }
 
     /// Opens the database for writing; creates it if there is none.
-    fn store_or_new(&self) -> Result<Sqlite, Failure> {
+    fn store_or_new(&self) -> Result<Arc<dyn HostStore>, Failure> {
+        match &self.settings.db {
+            Location::File(file) => Ok(Arc::new(self.open_file(file)?)),
+            Location::Server(url) => Ok(Arc::new(Postgres::open(
+                &self.server(url)?,
+                Arc::new(SystemClock),
+            )?)),
+        }
+    }
+
+    /// The database as a file, for what only a file needs. It must be there.
+    pub fn file_store(&self) -> Result<Sqlite, Failure> {
+        self.require_database()?;
+        self.open_file(self.file()?)
+    }
+
+    /// The file of the database, for commands that work on a file alone.
+    pub fn file(&self) -> Result<&DatabaseFile, Failure> {
+        self.settings.db.file().ok_or_else(|| {
+            let help = "the server has tools of its own: pg_dump and psql for a backup and a restore, VACUUM for its space";
+            let message = "this command works on a database in a file, and --db names one on a server";
+            Failure::from(Diagnostic::new(message).help(help))
+        })
+    }
+
+    /// How to connect to the database at a URL.
+    fn server(&self, url: &str) -> Result<PostgresConfig, Failure> {
+        let settings = &self.settings;
+        let url = PostgresUrl::parse(url).map_err(|error| Diagnostic::new(error.to_string()))?;
+        let defaults = PostgresConfig::new(url);
+        Ok(PostgresConfig {
+            store: self.config()?.into(),
+            password: match &settings.postgres.password {
+                None => PasswordSource::Environment,
+                Some(PostgresPassword::File(file)) => PasswordSource::File(file.clone()),
+                Some(PostgresPassword::Command(words)) => PasswordSource::Command(words.clone()),
+            },
+            root_certificate: settings.postgres.root_certificate.clone(),
+            unsafe_server: settings.postgres.unsafe_server,
+            lease: settings.lease.unwrap_or(defaults.lease),
+            ..defaults
+        })
+    }
+
+    fn open_file(&self, file: &DatabaseFile) -> Result<Sqlite, Failure> {
         Ok(Sqlite::open(
-            self.settings.db.path(),
+            file.path(),
             self.config()?,
             Arc::new(SystemClock),
         )?)
@@ -108,14 +159,26 @@ impl Session {
         requester: &Identity,
         read: impl FnOnce(&View<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        if let Location::Server(url) = &self.settings.db {
+            postgres::migrate(&self.server(url)?)?;
+            return read(&self.reader()?.view(requester));
+        }
         if self.settings.db.exists()? {
             if self.any_reader()?.require_newest().is_err() {
-                Sqlite::migrate(self.settings.db.path(), &self.domains(None)?)?;
+                Sqlite::migrate(self.file()?.path(), &self.domains(None)?)?;
             }
             return read(&self.reader()?.view(requester));
         }
         let empty = self.empty()?;
         empty.try_read(requester, read)
+    }
+
+    /// Migrates the schema, and returns its versions before and after.
+    pub fn migrate(&self) -> Result<Migrated, Failure> {
+        match &self.settings.db {
+            Location::File(file) => Ok(Sqlite::migrate(file.path(), &self.domains(None)?)?),
+            Location::Server(url) => Ok(postgres::migrate(&self.server(url)?)?),
+        }
     }
 
     /// Refuses to continue without a database.
@@ -261,12 +324,14 @@ impl Session {
 
     /// Creates the builder of a host on the database, which is created if there is none.
     pub fn host(&self, planner: Planner, policy: Arc<Policy>) -> Result<HostBuilder, Failure> {
-        let store = self.store_or_new()?;
         if let Some(folder) = &self.settings.components {
-            store.take_in_components(folder)?;
             self.warn(COMPONENTS_MOVED);
+            if let Some(file) = self.settings.db.file() {
+                self.open_file(file)?.take_in_components(folder)?;
+            }
         }
-        Ok(Host::with_planner(Arc::new(store), planner).policy(policy))
+        let store = self.store_or_new()?;
+        Ok(Host::with_planner(store, planner).policy(policy))
     }
 
     // ---- The requester -------------------------------------------------------------------------------------------

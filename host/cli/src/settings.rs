@@ -5,18 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairn::allow::Allow;
-use cairn::config::{CompileConfig, Config};
+use cairn::config::{CompileConfig, Config, PostgresSettings};
 use cairn::error::Diagnostic;
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::{GrantKinds, Limits};
-use cairn::store::DatabaseFile;
+use cairn::store::Location;
 use cairn::volumes::{self, quota::QuotaConfig};
 
 use crate::args::{Global, Storage};
 use crate::exit::Failure;
 use crate::origins::Origins;
+
+/// The master key of a database on a server for which none is configured: a path at which none can be made, because each host would make
+/// another one.
+const NO_KEY: &str = "/dev/null/no-master-key-is-configured";
 
 /// The settings file that is read if it exists.
 const CONFIG: &str = "cairn.toml";
@@ -26,8 +30,10 @@ const CONFIG: &str = "cairn.toml";
 pub struct Settings {
     /// The database, as it was named.
     pub db_name: PathBuf,
-    /// The database file itself, with links resolved; its companion files are beside it.
-    pub db: DatabaseFile,
+    /// The database itself: a file, with links resolved, or a server.
+    pub db: Location,
+    /// How to connect to a server.
+    pub postgres: PostgresSettings,
     /// The folder of compiled plugins; `None` if there is no cache folder.
     pub cache: Option<PathBuf>,
     /// The folder in which an older version kept components, if one is named.
@@ -75,7 +81,7 @@ pub struct Settings {
 impl Settings {
     /// Returns the folder in which an older version kept the components of the database.
     pub fn old_components(&self) -> PathBuf {
-        let beside = || self.db.beside(".components");
+        let beside = || self.db.beside(".components").unwrap_or_default();
         self.components.clone().unwrap_or_else(beside)
     }
 
@@ -99,12 +105,13 @@ impl Settings {
             extension.domain(&setup)?;
         }
         let db_name = first(&global.db, config.db).unwrap_or_else(|| PathBuf::from("cairn.db"));
-        let db = DatabaseFile::named(&db_name);
+        let db = Location::named(&db_name);
         Ok(Self {
             cache: first(&global.cache, config.cache).or_else(default_cache),
             components: first(&global.components, config.components),
             master_key: first(&global.master_key, config.master_key)
-                .unwrap_or_else(|| db.beside(".key")),
+                .or_else(|| db.beside(".key"))
+                .unwrap_or_else(|| PathBuf::from(NO_KEY)),
             policy: first(&global.policy, config.policy),
             zone: storage.zone.or(volumes.default_zone),
             default_volume_type: storage.default_volume_type.or(volumes.default_volume_type),
@@ -125,6 +132,7 @@ impl Settings {
             global: global.clone(),
             db_name,
             db,
+            postgres: config.postgres,
         })
     }
 }

@@ -7,6 +7,7 @@ mod config;
 pub mod flow_request;
 pub mod host;
 pub mod journal;
+mod location;
 pub mod memory;
 pub mod operation;
 mod operators;
@@ -30,6 +31,7 @@ use inside::{any, operator, quota, rules};
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};
 pub use host::{Component, HostStore};
+pub use location::Location;
 pub use operators::{admin, view};
 pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
 

@@ -97,6 +97,23 @@ pub(super) fn versions(config: &PostgresConfig) -> Result<(usize, usize), StoreE
     }
 }
 
+/// Returns the version of the host's own tables; 0 where there are none.
+///
+/// # Errors
+/// As [`versions`].
+pub(super) fn found(config: &PostgresConfig) -> Result<usize, StoreError> {
+    let failed = |problem: &dyn std::fmt::Display| {
+        StoreError::Database(format!("{}: {problem}", config.url))
+    };
+    let link = Link::connect(&config.target(), &READER);
+    let mut link = link.map_err(|error| failed(&error))?;
+    let own = Tables {
+        owner: CORE,
+        steps: STEPS,
+    };
+    version(&mut link, own).map_err(|error| failed(&error))
+}
+
 /// Why the schema is not brought up to date.
 #[derive(Debug, thiserror::Error)]
 enum Stop {

@@ -37,6 +37,7 @@ pub use sql::SqlLink;
 pub use url::{PostgresUrl, SslMode, UrlError};
 
 use crate::StoreError;
+use crate::admin::Migrated;
 use link::{Link, LinkError};
 
 /// Opens the database: connects, checks the server, and brings the schema up to date. Returns the writer's link.
@@ -53,10 +54,16 @@ pub fn open(config: &PostgresConfig) -> Result<Link, StoreError> {
     Link::connect(&config.target(), &link::WRITER).map_err(failed)
 }
 
-/// Brings the schema up to date, if it is not.
+/// Brings the schema up to date, if it is not. Returns the versions of the host's own tables.
 ///
 /// # Errors
 /// Those of [`open`].
-pub fn migrate(config: &PostgresConfig) -> Result<(), StoreError> {
-    open(config).map(drop)
+pub fn migrate(config: &PostgresConfig) -> Result<Migrated, StoreError> {
+    let before = migrate::found(config)?;
+    drop(open(config)?);
+    let (after, _) = migrate::versions(config)?;
+    Ok(Migrated {
+        from: before,
+        to: after,
+    })
 }

@@ -37,9 +37,9 @@ macro_rules! over {
 
 macro_rules! over_every_backend {
     (
-        every: $($test:ident,)*
-        where processes write in turns: $($in_turns:ident,)*
-        where hosts own projects: $($owned:ident,)*
+        every: [$($test:ident,)*],
+        processes_write_in_turns: [$($in_turns:ident,)*],
+        hosts_own_projects: [$($owned:ident,)*],
     ) => {
         over!(sqlite, Some(super::OnDisk::new()), $($test,)* $($in_turns,)*);
         over!(memory, Some(super::InMemory::new()), $($test,)* $($in_turns,)*);
@@ -49,7 +49,7 @@ macro_rules! over_every_backend {
 }
 
 over_every_backend! {
-    every:
+    every: [
     an_effect_is_taken_back_and_both_are_in_the_journal,
     a_refused_effect_leaves_nothing,
     an_effect_of_a_call_that_is_over_is_refused,
@@ -59,17 +59,18 @@ over_every_backend! {
     a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for,
     a_plan_that_was_kept_is_there_with_its_components_for_every_process,
     the_flow_of_a_key_is_found_by_the_same_request_alone,
-
-    where processes write in turns:
+    ],
+    processes_write_in_turns: [
     what_a_flow_wrote_is_read_by_another_process,
     a_key_stands_for_the_first_request,
     a_flow_that_rested_is_not_written_to_behind_the_one_who_went_on,
     what_another_process_changed_is_seen,
     a_request_is_seen_by_the_process_that_has_the_flow_and_answered_once,
-
-    where hosts own projects:
+    ],
+    hosts_own_projects: [
     a_project_belongs_to_one_host_until_that_ends,
     an_operator_changes_what_its_host_owns,
+    ],
 }
 
 fn ann() -> Identity {

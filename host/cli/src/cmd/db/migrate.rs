@@ -1,4 +1,3 @@
-use cairn::store::Sqlite;
 use clap::Args;
 
 use crate::args::Format;
@@ -18,7 +17,7 @@ pub struct Migrate {
 impl Migrate {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         session.require_database()?;
-        let migrated = Sqlite::migrate(session.settings.db.path(), &session.domains(None)?)?;
+        let migrated = session.migrate()?;
         if self.format.is_json() {
             return output::document(self.format, &migrated);
         }

@@ -47,16 +47,17 @@ struct Document {
 impl RestoreBackup {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         let settings = &session.settings;
+        let file = session.file()?;
         let backup = DatabaseFile::named(&self.backup);
-        let restore = Restore::stage(backup.path(), settings.db.path(), Arc::new(SystemClock))?;
+        let restore = Restore::stage(backup.path(), file.path(), Arc::new(SystemClock))?;
         let key = StagedKey::new(&backup.beside(".key"), &settings.master_key)?;
         let replaced = restore.begin()?;
         if let Some(replaced) = &replaced {
             keep_key(&settings.master_key, &beside(replaced, ".key"))?;
-            keep_components(&settings.db, &beside(replaced, ".components"))?;
+            keep_components(file, &beside(replaced, ".components"))?;
         }
         let from = backup.beside(".components");
-        let components = add_components(&from, &settings.db.beside(".components"))?;
+        let components = add_components(&from, &file.beside(".components"))?;
         let master_key = key.map(StagedKey::put).transpose()?;
         restore.finish()?;
         let shown = |path: PathBuf| path.display().to_string();

@@ -19,7 +19,7 @@ pub struct Vacuum {
 
 impl Vacuum {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
-        let vacuumed = session.store()?.vacuum()?;
+        let vacuumed = session.file_store()?.vacuum()?;
         if self.format.is_json() {
             output::document(self.format, &vacuumed)?;
         } else {
