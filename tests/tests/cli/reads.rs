@@ -141,8 +141,8 @@ fn files_beside_a_database_or_a_plugin_may_be_anything() {
     program.write(&format!("cairn.db.components/{sound}.wasm"), "sound");
     let left = format!("cairn.db.components/{name}.wasm");
     pipe(&program, &left);
-    let run = program.run(&["recover"]).exits(0);
-    assert!(run.stderr.contains(&left), "{}", run.stderr);
+    let recovered = program.run(&["recover"]).exits(0);
+    assert!(recovered.stderr.contains(&left), "{}", recovered.stderr);
     let left = fs::read_dir(program.path("cairn.db.components")).unwrap();
     assert_eq!(left.count(), 1);
 
