@@ -496,7 +496,7 @@ fn a_project_belongs_to_one_host_until_that_ends(place: &dyn Place) {
 
 fn an_operator_changes_what_its_host_owns(place: &dyn Place) {
     let store = place.open();
-    let limit = |store: &dyn HostStore, most| {
+    let limit = |store: &dyn HostStore, most: i64| {
         store.admin(&ann(), |admin| {
             let statement = "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ($1, $2, $3)
                              ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = excluded.hard_limit";
@@ -505,7 +505,7 @@ fn an_operator_changes_what_its_host_owns(place: &dyn Place) {
     };
     let call = begin(&*store);
     apply(&*store, call, reserve(1)).unwrap();
-    limit(&*store, 2_i64).unwrap();
+    limit(&*store, 2).unwrap();
     assert_eq!(refusal(apply(&*store, call, reserve(2))), "OverQuota");
     // A refused change leaves nothing, and the store goes on.
     let refused = store.admin(&ann(), |admin| {
