@@ -491,7 +491,7 @@ fn a_project_belongs_to_one_host_until_that_ends(place: &dyn Place) {
     assert_eq!(refusal(apply(&*second, call, reserve(11))), "OverQuota");
     apply(&*second, call, reserve(4)).unwrap();
     second.barrier(call.flow).unwrap();
-    assert_eq!(place.usage("volumes"), (0, 4));
+    assert_eq!(place.usage("volumes"), (0, 7));
 }
 
 fn an_operator_changes_what_its_host_owns(place: &dyn Place) {
