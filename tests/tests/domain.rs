@@ -74,9 +74,7 @@ impl Place {
     fn host(&self) -> Host {
         let store = self.store(config([domain(&[TABLES])])).unwrap();
         let host = Host::builder(store, Arc::clone(&self.plugins));
-        host.components(self.folder.path().join("components"))
-            .build()
-            .unwrap()
+        host.build().unwrap()
     }
 
     /// Runs a flow that opens two tickets and then the plugin `last`.
@@ -193,10 +191,7 @@ fn a_host_without_the_domain_takes_none_of_its_flows_back() {
 
     let store = place.store(config([])).unwrap();
     let without = Plugins::new(&cairn::plugin_config()).unwrap();
-    let host = Host::builder(store, without)
-        .components(place.folder.path().join("components"))
-        .build()
-        .unwrap();
+    let host = Host::builder(store, without).build().unwrap();
     let error = host.operate(done, &take_back()).unwrap_err();
     assert!(error.to_string().contains("tickets"), "{error}");
     assert_eq!(place.tickets(&**host.store()), (vec![3, 3, 3], 3));

@@ -282,7 +282,6 @@ fn host_that(program: &Program, does: impl Fn() + Send + Sync + 'static) -> Host
     let store = Arc::new(store.expect("it opens"));
     let host = Host::builder(store, plugins.expect("a sandbox"))
         .builtins(cairn_bundle::PLUGINS)
-        .components(program.path("cairn.db.components"))
         .intercept(move |_, task| {
             does();
             task

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use cairn_effects::domain::Domains;
 use cairn_effects::task::Task;
 use cairn_engine::host::{Host, HostBuilder, HostError, Planner};
-use cairn_manifest::config::{CompileConfig, Config};
+use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config};
 use cairn_manifest::plan::PlannedTask;
 use cairn_model::clock::{Clock, SystemClock};
 use cairn_model::error::Diagnostic;
@@ -40,7 +40,6 @@ pub struct CairnBuilder {
     builtins: Vec<(String, &'static [u8])>,
     compiler: Option<Box<MakeCompiler>>,
     cache: Option<PathBuf>,
-    components: Option<PathBuf>,
     master_key: Option<PathBuf>,
     changes: Vec<Change>,
 }
@@ -70,7 +69,6 @@ impl Cairn {
             builtins: Vec::new(),
             compiler: None,
             cache: None,
-            components: None,
             master_key: None,
             changes: Vec::new(),
         }
@@ -79,7 +77,7 @@ impl Cairn {
 
 impl CairnBuilder {
     /// Stores flows in the SQLite database at this path, which is created if it does not exist. Files beside it: `PATH.key`, the master
-    /// key of the key store; `PATH.components`, the components of stored plans; and `PATH.locks`.
+    /// key of the key store, and `PATH.locks`.
     pub fn database(mut self, path: impl AsRef<Path>) -> Self {
         self.place = Some(Place::File(path.as_ref().to_owned()));
         self
@@ -167,12 +165,6 @@ impl CairnBuilder {
         self
     }
 
-    /// Keeps the components of stored plans in this folder instead of the one beside the database.
-    pub fn components(mut self, folder: impl AsRef<Path>) -> Self {
-        self.components = Some(folder.as_ref().to_owned());
-        self
-    }
-
     /// Keeps the master key of the key store in this file instead of the one beside the database.
     pub fn master_key(mut self, file: impl AsRef<Path>) -> Self {
         self.master_key = Some(file.as_ref().to_owned());
@@ -215,27 +207,24 @@ impl CairnBuilder {
         };
         let key = self.master_key.or_else(|| config.master_key.clone());
         let place = self.place.or_else(|| config.db.clone().map(Place::File));
-        let (store, beside) = opened(place, &extensions, setup, key, &config)?;
-        let mut host = Host::with_planner(store, planner).policy(policy);
-        if let Some(folder) = self.components.or(config.components).or(beside) {
-            host = host.components(folder);
-        }
+        let store = opened(place, &extensions, setup, key, &config)?;
+        let host = Host::with_planner(store, planner).policy(policy);
         let changed = self.changes.into_iter();
         let host = changed.fold(host, |host, change| change(host));
         Ok(Cairn::new(host.build()?, kinds))
     }
 }
 
-/// Opens the store; returns it with the folder of components beside its database if that is a file.
+/// Opens the store.
 fn opened(
     place: Option<Place>,
     extensions: &[Extension],
     setup: Setup,
     key: Option<PathBuf>,
     config: &Config,
-) -> Result<(Arc<dyn HostStore>, Option<PathBuf>), HostError> {
+) -> Result<Arc<dyn HostStore>, HostError> {
     let file = match place {
-        Some(Place::Store(store)) => return Ok((store, None)),
+        Some(Place::Store(store)) => return Ok(store),
         Some(Place::File(path)) => Some(DatabaseFile::named(&path)),
         Some(Place::Memory) => None,
         None => {
@@ -260,8 +249,12 @@ fn opened(
     Ok(match file {
         Some(file) => {
             let store = Sqlite::open(file.path(), sqlite, clock)?;
-            (Arc::new(store), Some(file.beside(".components")))
+            if let Some(folder) = &config.components {
+                tracing::warn!("{}", COMPONENTS_MOVED);
+                store.take_in_components(folder)?;
+            }
+            Arc::new(store)
         }
-        None => (Arc::new(Sqlite::in_memory(sqlite, clock)?), None),
+        None => Arc::new(Sqlite::in_memory(sqlite, clock)?),
     })
 }

@@ -238,6 +238,10 @@ fn settings_are_read_from_a_file() {
         "cairn.toml",
         "db = 'named.db'\ncomponents = 'kept'\n[quota]\nvolumes = 3\n[records.dns]\nmax_keys = 1\n[compile]\ntime = '7s'\n",
     );
+    let digest = cairn::value::Digest::of(b"bytes");
+    let kept = place.0.path().join("kept");
+    std::fs::create_dir(&kept).unwrap();
+    place.write(&format!("kept/{digest}.wasm"), "bytes");
     let (tell, told) = std::sync::mpsc::channel();
     let cairn = Cairn::builder().config(&config).compiler(move |limits| {
         tell.send(limits.time.as_secs()).unwrap();
@@ -252,7 +256,13 @@ fn settings_are_read_from_a_file() {
     let records = cairn::records::Settings::of(domains.services());
     assert!(records.collections.contains_key("dns"));
     cairn.flow_of(SIZES, "flow.toml").unwrap();
-    assert!(place.0.path().join("kept").is_dir());
+    // The folder of an older version is taken in, and stays.
+    let store = cairn.host().store();
+    assert_eq!(
+        store.component(digest).unwrap().as_deref(),
+        Some(&b"bytes"[..])
+    );
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 1);
 
     let wrong = place.write("wrong.toml", "dbb = 'x'");
     let error = Cairn::builder()

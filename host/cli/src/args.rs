@@ -49,14 +49,13 @@ pub struct Global {
         hide_short_help = true
     )]
     pub cache: Option<PathBuf>,
-    /// Folder of the components of stored plans [default: beside the database]
+    /// Folder in which an older version kept the components of stored plans
     #[arg(
         long,
         global = true,
         value_name = "FOLDER",
         env = "CAIRN_COMPONENTS",
-        hide_env_values = true,
-        hide_short_help = true
+        hide = true
     )]
     pub components: Option<PathBuf>,
     /// File of the master key [default: beside the database]

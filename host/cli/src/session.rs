@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::clock::SystemClock;
+use cairn::config::COMPONENTS_MOVED;
 use cairn::error::Diagnostic;
 use cairn::extension;
 use cairn::host::{Host, HostBuilder, Planner};
@@ -260,10 +261,12 @@ impl Session {
 
     /// Creates the builder of a host on the database, which is created if there is none.
     pub fn host(&self, planner: Planner, policy: Arc<Policy>) -> Result<HostBuilder, Failure> {
-        let store = Arc::new(self.store_or_new()?);
-        Ok(Host::with_planner(store, planner)
-            .policy(policy)
-            .components(&self.settings.components))
+        let store = self.store_or_new()?;
+        if let Some(folder) = &self.settings.components {
+            store.take_in_components(folder)?;
+            self.warn(COMPONENTS_MOVED);
+        }
+        Ok(Host::with_planner(Arc::new(store), planner).policy(policy))
     }
 
     // ---- The requester -------------------------------------------------------------------------------------------

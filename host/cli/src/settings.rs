@@ -30,8 +30,8 @@ pub struct Settings {
     pub db: DatabaseFile,
     /// The folder of compiled plugins; `None` if there is no cache folder.
     pub cache: Option<PathBuf>,
-    /// The folder of the components of stored plans.
-    pub components: PathBuf,
+    /// The folder in which an older version kept components, if one is named.
+    pub components: Option<PathBuf>,
     /// The file of the master key.
     pub master_key: PathBuf,
     /// The file of the policy's rules.
@@ -73,6 +73,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns the folder in which an older version kept the components of the database.
+    pub fn old_components(&self) -> PathBuf {
+        let beside = || self.db.beside(".components");
+        self.components.clone().unwrap_or_else(beside)
+    }
+
     /// Gathers the settings.
     ///
     /// # Errors
@@ -96,8 +102,7 @@ impl Settings {
         let db = DatabaseFile::named(&db_name);
         Ok(Self {
             cache: first(&global.cache, config.cache).or_else(default_cache),
-            components: first(&global.components, config.components)
-                .unwrap_or_else(|| db.beside(".components")),
+            components: first(&global.components, config.components),
             master_key: first(&global.master_key, config.master_key)
                 .unwrap_or_else(|| db.beside(".key")),
             policy: first(&global.policy, config.policy),

@@ -21,7 +21,6 @@ pub use recovery::Recovered;
 pub use submit::{Submission, Submitted};
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -57,7 +56,6 @@ pub struct HostBuilder {
     planner: Planner,
     enforcer: Arc<dyn Enforcer>,
     surroundings: Option<Surroundings>,
-    components: Option<PathBuf>,
     interceptor: Option<Box<Interceptor>>,
     workers: Option<usize>,
     queue: usize,
@@ -98,14 +96,6 @@ impl HostBuilder {
     #[must_use]
     pub fn surroundings(mut self, surroundings: Surroundings) -> Self {
         self.surroundings = Some(surroundings);
-        self
-    }
-
-    /// Sets the folder that keeps the components of stored plans, so that a flow is reverted with the one that it was called
-    /// with.
-    #[must_use]
-    pub fn components(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.components = Some(folder.into());
         self
     }
 
@@ -152,7 +142,6 @@ impl HostBuilder {
                 surroundings: self.surroundings,
                 rule_plugins: RulePlugins::default(),
             }),
-            components: self.components,
             interceptor: self.interceptor,
             ready: Mutex::default(),
             live: Mutex::default(),
@@ -181,7 +170,6 @@ struct Core {
     store: Arc<dyn HostStore>,
     planner: Planner,
     services: Arc<Services>,
-    components: Option<PathBuf>,
     interceptor: Option<Box<Interceptor>>,
     /// Plans that are in the store, with their tasks.
     ready: Mutex<HashMap<Digest, Arc<ReadyPlan>>>,
@@ -206,7 +194,6 @@ impl Host {
             planner,
             enforcer: Arc::new(Policy::default()),
             surroundings: None,
-            components: None,
             interceptor: None,
             workers: None,
             queue: QUEUE,

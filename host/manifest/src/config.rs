@@ -26,7 +26,7 @@ pub struct Config {
     pub db: Option<PathBuf>,
     /// The folder of compiled plugins.
     pub cache: Option<PathBuf>,
-    /// The folder in which the components of stored plans are kept.
+    /// The folder in which an older version kept the components of stored plans, which the database holds now.
     pub components: Option<PathBuf>,
     /// The file of the master key.
     pub master_key: Option<PathBuf>,
@@ -51,6 +51,10 @@ pub struct Config {
     /// `[postgres]`.
     pub postgres: PostgresSettings,
 }
+
+/// The warning for the setting `components`.
+pub const COMPONENTS_MOVED: &str = "`components` has no effect any more, because the database holds the components of its flows; those in \
+     that folder were stored there, and its files stay: remove the setting";
 
 /// `[compile]`: limits of compiling one untrusted component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

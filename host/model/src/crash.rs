@@ -48,11 +48,9 @@ points! {
     HostRegistered,
     /// Flows of a dead host were taken over in the batch.
     FlowsTaken,
-    /// A component was written under a temporary name.
+    /// A component was written in the transaction that stores its plan.
     ComponentWritten,
-    /// A component was renamed to its digest.
-    ComponentKept,
-    /// A plan was stored.
+    /// A plan was stored with its components.
     PlanKept,
     /// A flow that cannot be recovered was set aside.
     FlowSetAside,

@@ -18,6 +18,9 @@ use rustix::io::retry_on_intr;
 /// limit.
 pub const MAX_TEXT: u64 = 16 << 20;
 
+/// Maximum length in bytes of a plugin's component: the highest value of the limit `component_bytes`.
+pub const MAX_COMPONENT: u64 = 256 << 20;
+
 /// How long [`read_or_pipe`] waits for a process that opens the other end of a pipe.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -8,6 +8,8 @@ use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::FlowId;
 use cairn_model::value::Digest;
 
+pub use crate::partitions::Partitions;
+
 use crate::StoreError;
 
 /// An error of a backend.
@@ -202,6 +204,25 @@ pub trait Backend: Send + 'static {
 
     /// Postpones the renewal of the lease after a failed attempt.
     fn postpone_renewal(&mut self);
+
+    /// Claims a project for this process: its rows in memory are right only while it owns them. Where one process at a time writes there
+    /// is nothing to claim.
+    ///
+    /// # Errors
+    /// [`Fault::NotBegun`] with [`StoreError::Elsewhere`] when a live host owns it; the batch stays open.
+    fn own(&mut self, _project_id: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Returns the partitions that this process owns; `None` where one process at a time writes, to all of them.
+    fn owned(&self) -> Option<Partitions> {
+        None
+    }
+
+    /// Returns whether a project was claimed since this was last asked, so that its rows in memory may be wrong.
+    fn has_claimed(&mut self) -> bool {
+        false
+    }
 
     /// Takes ownership of a flow, in the open batch.
     ///

@@ -2,6 +2,7 @@
 //! dead processes.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_effects::event::Entry;
@@ -46,17 +47,29 @@ pub trait HostStore: Store {
     /// [`StoreError::Damaged`] when the first request cannot be read, [`StoreError::Database`].
     fn repeat_of(&self, requester: &Identity, key: &Key) -> Result<Option<FlowId>, StoreError>;
 
-    /// Stores a plan, as JSON; it is on disk when this returns. A plan that is already stored stays unchanged.
+    /// Stores a plan, as JSON, with the components that it names; all are on disk when this returns. A plan or a component that is
+    /// already stored stays unchanged; a component that is damaged is replaced.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    fn keep_plan(&self, digest: Digest, body: &str) -> Result<(), StoreError>;
+    fn keep_plan(
+        &self,
+        digest: Digest,
+        body: &str,
+        components: &[Component<'_>],
+    ) -> Result<(), StoreError>;
 
     /// Returns a stored plan.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError>;
+
+    /// Reads a component and verifies its digest; `None` if there is none of this digest.
+    ///
+    /// # Errors
+    /// [`StoreError::DamagedComponent`] for other bytes than were stored; [`StoreError::Database`].
+    fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
 
     /// Requests an operation on a flow that another process owns. Returns the request's number once it is on disk.
     ///
@@ -90,6 +103,15 @@ pub trait HostStore: Store {
 
     /// Returns the interface for operators; `None` for a store that runs no SQL.
     fn operators(&self) -> Option<&dyn Operators>;
+}
+
+/// A plugin's component.
+#[derive(Clone, Copy, Debug)]
+pub struct Component<'a> {
+    /// The digest of the bytes.
+    pub digest: Digest,
+    /// At most [`MAX_COMPONENT`](cairn_model::file::MAX_COMPONENT) bytes.
+    pub bytes: &'a [u8],
 }
 
 /// A flow's state on disk.

@@ -10,8 +10,10 @@ pub mod journal;
 pub mod memory;
 pub mod operation;
 mod operators;
+mod partitions;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod reader;
 pub mod sql;
 mod sqlite;
 mod statements;
@@ -27,7 +29,7 @@ use inside::{any, operator, quota, rules};
 
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};
-pub use host::HostStore;
+pub use host::{Component, HostStore};
 pub use operators::{admin, view};
 pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
 
@@ -43,6 +45,7 @@ use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp, Effect, LookUp};
 use cairn_model::clock::{ClockError, Timestamp};
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::FlowId;
+use cairn_model::value::Digest;
 
 /// An error of the store.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -94,6 +97,14 @@ pub enum StoreError {
         /// The problem.
         reason: String,
     },
+    /// A stored component has other bytes than its digest says.
+    #[error("the component {digest} in the database is damaged: {reason}")]
+    DamagedComponent {
+        /// The digest that it should have.
+        digest: Digest,
+        /// The problem.
+        reason: String,
+    },
     /// The flow changed a table of a domain that is not registered in this program.
     #[error(
         "flow {flow} changed the table `{table}`, which no domain of this program knows: {others}"
@@ -113,6 +124,27 @@ pub enum StoreError {
         flow: FlowId,
         /// Whether that flow was created for the same request.
         same: bool,
+    },
+    /// Another host owns the project.
+    #[error(
+        "the host `{host}` (process {pid}) owns this project: ask there, or end that host first"
+    )]
+    Elsewhere {
+        /// The name of its machine.
+        host: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// The database has lost batches that it had acknowledged, as a standby does that was not synchronous. This process writes nothing more.
+    #[error(
+        "the database has lost history: its last batch of this host is {found}, and {expected} was acknowledged; a standby that was not \
+         synchronous was promoted, so what was reported as done may be gone: compare, and start again"
+    )]
+    HistoryLost {
+        /// The last batch that the database has.
+        found: i64,
+        /// The last batch that it acknowledged.
+        expected: i64,
     },
     /// The clock is wrong; nothing is written with its time.
     #[error(transparent)]
@@ -164,8 +196,11 @@ impl From<StoreError> for TaskError {
             | StoreError::WentOn(_)
             | StoreError::InHand { .. }
             | StoreError::Damaged { .. }
+            | StoreError::DamagedComponent { .. }
             | StoreError::UnknownTable { .. }
             | StoreError::KeyTaken { .. }
+            | StoreError::Elsewhere { .. }
+            | StoreError::HistoryLost { .. }
             | StoreError::Clock(_)
             | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),
         }

@@ -32,6 +32,12 @@ pub trait Sql {
     /// [`SqlError`].
     fn returning(&self, statement: &str, parameters: &[Cell]) -> Result<Vec<Vec<Cell>>, SqlError>;
 
+    /// Runs a statement that sets, releases or goes back to a savepoint of the open transaction.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    fn savepoint(&self, statement: &str) -> Result<(), SqlError>;
+
     /// Runs several reads on one state of the database: in the open transaction, else in one for these reads alone.
     ///
     /// # Errors

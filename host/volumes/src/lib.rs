@@ -69,7 +69,7 @@ pub fn domain(settings: Settings) -> Domain {
             holds: |applied| applied.effect == QuotaCommit::NAME && !applied.changes.is_empty(),
         }],
         // `stage-1` of the store's migrations creates the tables.
-        migrations: &[""],
+        migrations: &["", include_str!("../migrations/02-flags.sql")],
         postgres: &[include_str!("../migrations/postgres/01-initial.sql")],
         services: Services::default()
             .with(settings)

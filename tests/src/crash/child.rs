@@ -115,7 +115,6 @@ fn host(life: &Life) -> Result<Host> {
     let fails = life.fails;
     let host = Host::builder(Arc::new(store), plugins)
         .builtins(cairn_bundle::PLUGINS)
-        .components(life.folder.join("cairn.db.components"))
         .intercept(move |planned, task| {
             Arc::new(Failing {
                 fails: fails.is_some_and(|fails| is(planned, fails)),

@@ -6,6 +6,7 @@ use acceptance::guest::Call;
 use acceptance::program::{Program, end};
 use acceptance::slow::{send, start_slow};
 use acceptance::stranger::Stranger;
+use cairn::value::Digest;
 use serde_json::json;
 
 use super::program;
@@ -99,26 +100,14 @@ fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
         child.kill().expect("it still runs");
         child.wait().expect("it can be waited for");
         upgrade(&program);
-        let mut kept = None;
-        for entry in fs::read_dir(program.path("cairn.db.components")).expect("kept components") {
-            let path = entry.expect("an entry").path();
-            let bytes = fs::read(&path).expect("a component");
-            if bytes != FIRST.component().into_bytes() {
-                continue;
-            }
-            if damage {
-                fs::write(&path, "damaged").expect("it can be written");
-            } else {
-                fs::remove_file(&path).expect("it can be removed");
-            }
-            kept = Some((path, bytes));
-        }
-        let (path, bytes) = kept.expect("the first version was kept");
-        let digest = path
-            .file_stem()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+        let bytes = FIRST.component().into_bytes();
+        let digest = Digest::of(&bytes).to_string();
+        let change = if damage {
+            "UPDATE components SET body = x'64616d616765'"
+        } else {
+            "DELETE FROM components"
+        };
+        super::sql(&program, &format!("{change} WHERE digest = '{digest}'"));
 
         let recovered = program.run(&["recover", "--json"]).exits(6).json();
         let reason = recovered[0]["stuck"].as_str().expect("a reason");
@@ -137,8 +126,23 @@ fn a_flow_whose_component_is_gone_or_damaged_is_set_aside_with_the_reason() {
             "`cairn recover`",
         ]);
 
-        // The flow is recovered as soon as the file is present again.
-        fs::write(&path, bytes).expect("it can be written");
+        // `db check` finds the damaged one.
+        let check = program.run(&["db", "check", "--json"]);
+        if damage {
+            let problems = &check.exits(6).json()["problems"];
+            assert!(
+                problems[0]
+                    .as_str()
+                    .is_some_and(|problem| problem.contains(&digest)),
+                "{problems}"
+            );
+            assert_eq!(problems.as_array().map(Vec::len), Some(1));
+        } else {
+            check.exits(0);
+        }
+        // The flow is recovered once a folder like that of an older version has the component.
+        fs::create_dir(program.path("cairn.db.components")).expect("there is none");
+        program.write(&format!("cairn.db.components/{digest}.wasm"), bytes);
         program.run(&["recover", "--json"]).exits(0);
         was_reverted_by_the_first(&program, &only_flow(&program));
     }

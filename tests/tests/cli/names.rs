@@ -24,7 +24,7 @@ fn files(program: &Program) -> Vec<String> {
 }
 
 #[test]
-fn whoever_comes_by_a_link_finds_the_same_locks_components_and_key() {
+fn whoever_comes_by_a_link_finds_the_same_locks_and_key() {
     let program = program();
     program
         .run(&["types", "create", "sealed", "--encrypt", "luks"])
@@ -62,7 +62,7 @@ fn a_link_to_where_there_is_no_database_yet_makes_it_there() {
     fs::create_dir(program.path("data")).unwrap();
     symlink("data/real.db", program.path("cairn.db")).unwrap();
     create(&program, r#"{"size": 1}"#, &[], 0);
-    assert!(program.path("data/real.db.components").is_dir());
+    assert!(program.path("data/real.db.locks").is_dir());
     let volumes = program.json(&["volumes", "list", "--json", "--db", "data/real.db"]);
     assert_eq!(volumes.as_array().unwrap().len(), 1);
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use acceptance::program::{Program, Run, end, volume_create};
+use cairn::value::Digest;
 
 use super::{create, program};
 
@@ -134,17 +135,16 @@ fn a_file_that_is_too_long_is_not_read() {
 fn files_beside_a_database_or_a_plugin_may_be_anything() {
     let program = program();
     create(&program, REQUEST, &[], 0);
-    // A stored component that was replaced by a pipe is written again.
-    let components = program.path("cairn.db.components");
-    let component = fs::read_dir(&components).unwrap().next().unwrap().unwrap();
-    let name = format!(
-        "cairn.db.components/{}",
-        component.file_name().to_string_lossy()
-    );
-    fs::remove_file(component.path()).unwrap();
-    pipe(&program, &name);
-    create(&program, REQUEST, &[], 0);
-    assert!(component.path().metadata().unwrap().is_file());
+    // A component of an older version, and a pipe in its folder.
+    let (sound, name) = (Digest::of(b"sound"), Digest::of(b"a pipe"));
+    fs::create_dir(program.path("cairn.db.components")).unwrap();
+    program.write(&format!("cairn.db.components/{sound}.wasm"), "sound");
+    let left = format!("cairn.db.components/{name}.wasm");
+    pipe(&program, &left);
+    let run = program.run(&["recover"]).exits(0);
+    assert!(run.stderr.contains(&left), "{}", run.stderr);
+    let left = fs::read_dir(program.path("cairn.db.components")).unwrap();
+    assert_eq!(left.count(), 1);
 
     // A pipe in place of the lock file of a dead process.
     pipe(
@@ -314,11 +314,6 @@ fn what_stands_beside_and_leads_nowhere_is_not_passed_over() {
         .exits(1)
         .says(&["cairn.db.key cannot be read"]);
     fs::remove_file(program.path("cairn.db.key")).unwrap();
-    fs::rename(
-        program.path("cairn.db.components"),
-        program.path("elsewhere"),
-    )
-    .unwrap();
     symlink("gone", program.path("cairn.db.components")).unwrap();
     run(&program, &["db", "backup", "copy.db"])
         .exits(1)

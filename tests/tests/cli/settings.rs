@@ -35,7 +35,7 @@ fn the_file_may_be_named_and_its_paths_start_where_it_stands() {
     );
     let over = create(&program, r#"{"size": 1}"#, &["--config", "etc/own.toml"], 3);
     assert_eq!(over["error"]["kind"], "VolumeLimitExceeded");
-    assert!(program.path("etc/own.db").exists() && program.path("etc/own.db.components").exists());
+    assert!(program.path("etc/own.db").exists());
     assert!(!program.has_database());
     program
         .run(&["zones", "list", "--config", "gone.toml"])
@@ -86,22 +86,8 @@ fn a_command_that_only_reads_makes_no_database() {
 fn a_database_is_checked() {
     let program = program();
     program.run(&["zones", "create", "nova"]).exits(0);
-    let expected = json!({"schema_version": 5, "newest_version": 5, "problems": []});
+    let expected = json!({"schema_version": 6, "newest_version": 6, "problems": []});
     assert_eq!(program.json(&["db", "check", "--json"]), expected);
-}
-
-#[test]
-fn components_are_kept_beside_the_database_by_their_digests() {
-    let program = program();
-    create(&program, r#"{"size": 1}"#, &[], 0);
-    let plan = program.json(&["plan", &volume_create(), "--format", "json"]);
-    for task in plan["tasks"].as_array().unwrap() {
-        let file = format!(
-            "cairn.db.components/{}.wasm",
-            task["digest"].as_str().unwrap()
-        );
-        assert!(program.path(&file).exists(), "{file}");
-    }
 }
 
 #[test]

@@ -154,8 +154,7 @@ fn in_state(row: &str) -> Case {
         "FAILURE, `residue`: accepted" => after(incomplete(), &["rollback", "--accept", "why not"]),
         "stuck" => {
             let case = died();
-            let folder = case.program.path("cairn.db.components");
-            std::fs::remove_dir_all(folder).expect("it can be removed");
+            super::sql(&case.program, "DELETE FROM components");
             case.program.run(&["recover"]).exits(6);
             case
         }

@@ -22,7 +22,7 @@ INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)
 INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries, incomplete) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     [{"id":"id1"},"volume_create_api","demo","demo","d87e7482b1d66554cb2b807886b2441f894dea73d30005520d3d39b08d0b6f19","FAILURE","CastFailed",{"time":"now"},{"time":"now"},null,45,0]
 [batch]
-UPDATE quota_usages SET updated_at = ? WHERE project_id = ? AND resource = ? AND deleted = 0
+UPDATE quota_usages SET updated_at = ? WHERE project_id = ? AND resource = ? AND deleted = FALSE
     [{"time":"now"},"demo","gigabytes"]
-UPDATE quota_usages SET updated_at = ? WHERE project_id = ? AND resource = ? AND deleted = 0
+UPDATE quota_usages SET updated_at = ? WHERE project_id = ? AND resource = ? AND deleted = FALSE
     [{"time":"now"},"demo","volumes"]

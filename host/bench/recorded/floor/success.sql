@@ -20,7 +20,7 @@ INSERT INTO journal (flow, first, entries) VALUES (?, ?, ?)
 INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries, incomplete) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     [{"id":"id1"},"volume_create_api","demo","demo","d6d29a4c325ae6c01aa2fb522aa3f047d92c203102b41e31d570f557d74eec4a","SUCCESS",null,{"time":"now"},{"time":"now"},null,22,0]
 [batch]
-UPDATE quota_usages SET in_use = ?, updated_at = ? WHERE project_id = ? AND resource = ? AND deleted = 0
+UPDATE quota_usages SET in_use = ?, updated_at = ? WHERE project_id = ? AND resource = ? AND deleted = FALSE
     [{"each":2},{"time":"now"},"demo","gigabytes"]
-UPDATE quota_usages SET in_use = ?, updated_at = ? WHERE project_id = ? AND resource = ? AND deleted = 0
+UPDATE quota_usages SET in_use = ?, updated_at = ? WHERE project_id = ? AND resource = ? AND deleted = FALSE
     [{"each":1},{"time":"now"},"demo","volumes"]

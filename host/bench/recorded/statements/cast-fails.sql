@@ -9,9 +9,9 @@
 
 SELECT ?1 IN (SELECT name FROM zones) OR NOT EXISTS (SELECT 1 FROM zones)
     ["nova"]
-SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = FALSE
     ["demo","gigabytes"]
-SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = FALSE
     ["demo","volumes"]
 SELECT hard_limit FROM quotas WHERE project_id = ? AND resource = ?
     ["demo","gigabytes"]
@@ -23,11 +23,11 @@ SELECT hard_limit FROM quota_classes WHERE class_name = ? AND resource = ?
     ["default","volumes"]
 INSERT INTO reservations (id, project_id, resource, delta, expire, flow, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
     ["${id0}","demo","gigabytes",2,{"time":"expiry"},{"id":"id1"},{"time":"now"}]
-UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = FALSE AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
     ["demo","gigabytes",0,2,{"time":"now"}]
 INSERT INTO reservations (id, project_id, resource, delta, expire, flow, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
     ["${id2}","demo","volumes",1,{"time":"expiry"},{"id":"id1"},{"time":"now"}]
-UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = FALSE AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
     ["demo","volumes",0,1,{"time":"now"}]
 INSERT INTO volumes (id, project_id, user_id, size, status, attach_status, availability_zone, display_name, display_description, volume_type_id, snapshot_id, source_volid, encryption_key_id, metadata, flow, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id, project_id, user_id, size, status, attach_status, availability_zone, display_name, display_description, volume_type_id, snapshot_id, source_volid, encryption_key_id, host, scheduled_at, bootable, deleted, created_at
     ["${id3}","demo","demo",2,"creating","detached","nova","data","Two GiB for data",null,null,null,null,"{\"purpose\":\"example\"}",{"id":"id1"},{"time":"now"}]
@@ -38,11 +38,11 @@ SELECT resource, delta, project_id, flow, state FROM reservations WHERE id = ?
     ["${id2}"]
 UPDATE reservations SET state = ? WHERE id = ?
     ["committed","${id0}"]
-UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = FALSE AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
     ["demo","gigabytes",2,-2,{"time":"now"}]
 UPDATE reservations SET state = ? WHERE id = ?
     ["committed","${id2}"]
-UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = FALSE AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
     ["demo","volumes",1,-1,{"time":"now"}]
 UPDATE volumes SET booked = ?2 WHERE flow = ?1 AND deleted = 0 AND booked <> ?2 RETURNING id
     [{"id":"id1"},1]
@@ -65,9 +65,9 @@ UPDATE volumes SET status = ?, version = ?, updated_at = ? WHERE id = ?
 SELECT id, project_id, user_id, size, status, attach_status, availability_zone, display_name, display_description, volume_type_id, snapshot_id, source_volid, encryption_key_id, host, scheduled_at, bootable, deleted, created_at FROM volumes WHERE id = ?
     ["${id3}"]
 RELEASE effect
-SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = FALSE
     ["demo","gigabytes"]
-SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = FALSE
     ["demo","volumes"]
 SELECT hard_limit FROM quotas WHERE project_id = ? AND resource = ?
     ["demo","gigabytes"]
@@ -92,11 +92,11 @@ SELECT resource, delta, project_id, flow, state FROM reservations WHERE id = ?
     ["${id6}"]
 UPDATE reservations SET state = ? WHERE id = ?
     ["committed","${id5}"]
-UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = FALSE AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
     ["demo","gigabytes",-2,0,{"time":"now"}]
 UPDATE reservations SET state = ? WHERE id = ?
     ["committed","${id6}"]
-UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = 0 AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
+UPDATE quota_usages SET in_use = in_use + ?3, reserved = reserved + ?4, updated_at = ?5 WHERE project_id = ?1 AND resource = ?2 AND deleted = FALSE AND in_use + ?3 BETWEEN -9223372036854775808 AND 9223372036854775807 AND reserved + ?4 BETWEEN -9223372036854775808 AND 9223372036854775807
     ["demo","volumes",-1,0,{"time":"now"}]
 UPDATE volumes SET booked = ?2 WHERE flow = ?1 AND deleted = 0 AND booked <> ?2 RETURNING id
     [{"id":"id1"},0]

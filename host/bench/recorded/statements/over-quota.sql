@@ -9,9 +9,9 @@
 
 SELECT ?1 IN (SELECT name FROM zones) OR NOT EXISTS (SELECT 1 FROM zones)
     ["nova"]
-SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = FALSE
     ["demo","gigabytes"]
-SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = 0
+SELECT in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND resource = ? AND deleted = FALSE
     ["demo","volumes"]
 SELECT hard_limit FROM quotas WHERE project_id = ? AND resource = ?
     ["demo","gigabytes"]
@@ -21,7 +21,7 @@ SELECT hard_limit FROM quotas WHERE project_id = ? AND resource = ?
     ["demo","volumes"]
 SELECT hard_limit FROM quota_classes WHERE class_name = ? AND resource = ?
     ["default","volumes"]
-SELECT resource, in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND deleted = 0
+SELECT resource, in_use, reserved, until_refresh, updated_at FROM quota_usages WHERE project_id = ? AND deleted = FALSE
     ["demo"]
 DELETE FROM outbox WHERE flow = ? AND state = 'held'
     [{"id":"id0"}]

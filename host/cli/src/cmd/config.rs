@@ -122,7 +122,6 @@ fn rows(session: &Session, who: &Who) -> Vec<Row> {
     let known = [
         ("db", path(&settings.db_name)),
         ("cache", settings.cache.as_deref().map_or(Value::Null, path)),
-        ("components", path(&settings.components)),
         ("master_key", path(&settings.master_key)),
         (
             "policy",

@@ -14,7 +14,7 @@ use crate::session::Session;
 /// Check, back up, restore, migrate and shrink the database
 #[derive(Debug, Subcommand)]
 pub enum Db {
-    /// Check the file's integrity, and print its schema version
+    /// Check the file's integrity and the digests of components, and print its schema version
     Check(Format),
     Backup(backup::Backup),
     Restore(restore::RestoreBackup),

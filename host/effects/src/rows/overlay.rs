@@ -104,6 +104,14 @@ impl Overlay {
         (id, found)
     }
 
+    /// Returns the projects that own a dirty row, before and after its changes.
+    pub(super) fn owners(&self, id: &RowId) -> impl Iterator<Item = super::cell::Text> {
+        let pending = self.pending.get(id);
+        let states = pending.map(|pending| [pending.base.clone(), pending.now.clone()]);
+        let rows = states.into_iter().flatten().flatten();
+        rows.filter_map(|row| row.owner())
+    }
+
     /// Reverts changes, the last first.
     pub(super) fn take_back(&mut self, changes: impl DoubleEndedIterator<Item = Before>) {
         for (id, found) in changes.rev() {

@@ -187,6 +187,16 @@ impl dyn AnyRow {
         })
     }
 
+    /// Returns the project that owns the row; `None` for a row of the host.
+    pub fn owner(&self) -> Option<Text> {
+        let table = self.table();
+        let column = table.hooks.owner.unwrap_or("project_id");
+        match self.cell(table.position(column)?) {
+            CellRef::Text(project) => Some(project.into()),
+            _ => None,
+        }
+    }
+
     /// Returns its approximate size in memory, in bytes.
     pub fn size(&self) -> usize {
         let cells = (0..self.table().columns.len()).map(|column| match self.cell(column) {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashlink::LinkedHashSet;
@@ -406,6 +407,12 @@ impl<'a> Rows<'a> {
     /// Returns the changes recorded so far, in order.
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// Returns the projects that own the rows changed so far.
+    pub fn owners(&self) -> BTreeSet<Text> {
+        let ids = self.log.iter().map(|(id, _)| id);
+        ids.flat_map(|id| self.overlay.owners(id)).collect()
     }
 
     /// Records that the caller named a row of another project or flow.

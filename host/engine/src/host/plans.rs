@@ -1,27 +1,23 @@
 //! Plans with their tasks, made from a manifest or from the store.
 
-use std::fs;
-use std::io::Write as _;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
 use cairn_effects::event::{Entry, Event};
 use cairn_effects::task::{Task, TaskSpec};
-use cairn_manifest::manifest::{Limits, OnLost};
+use cairn_manifest::manifest::OnLost;
 use cairn_manifest::plan::{Plan, PlannedAdmission, PlannedTask};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::Diagnostic;
-use cairn_model::file;
 use cairn_model::id::FlowId;
 use cairn_model::value::{Digest, Value};
-use cairn_model::whole::Whole;
 use cairn_sandbox::admission::Admission;
 use cairn_sandbox::capability::{Granted, Services};
 use cairn_sandbox::plugin::{Plugin, PluginTask};
-use cairn_store::StoreError;
+use cairn_store::{Component, StoreError};
 
 use super::admission::{admission, rule_plugins};
 use super::{Core, HostError};
@@ -70,20 +66,20 @@ impl Core {
         if let Some(ready) = self.ready_plans().get(&digest) {
             return Ok(Arc::clone(ready));
         }
-        if let Some(folder) = &self.components {
-            for (digest, whose) in plan.components() {
-                if self.planner.native_of(digest).is_some() {
-                    continue;
-                }
-                let plugin = self.component(digest, &whose)?;
-                keep_component(folder, &plugin).map_err(|error| {
-                    StoreError::Database(format!("{}: {error}", folder.display()))
-                })?;
-            }
-        }
         let body =
             serde_json::to_string(plan).map_err(|error| StoreError::Database(error.to_string()))?;
-        self.store.keep_plan(digest, &body)?;
+        let mut plugins = BTreeMap::new();
+        for (digest, whose) in plan.components() {
+            if self.planner.native_of(digest).is_none() && !plugins.contains_key(&digest) {
+                plugins.insert(digest, self.component(digest, &whose)?);
+            }
+        }
+        let components = plugins.iter().map(|(digest, plugin)| Component {
+            digest: *digest,
+            bytes: plugin.bytes(),
+        });
+        let components: Vec<_> = components.collect();
+        self.store.keep_plan(digest, &body, &components)?;
         reach(CrashPoint::PlanKept);
         self.make_ready(digest, plan)
     }
@@ -200,29 +196,25 @@ impl Core {
         Ok(Arc::new(task))
     }
 
-    /// Finds a component of a plan: loaded, kept in the folder, or built in.
+    /// Finds a component of a plan: loaded, built in, or stored.
     fn component(&self, digest: Digest, whose: &str) -> Result<Arc<Plugin>, HostError> {
         if let Some(plugin) = self.planner.plugins.loaded(digest) {
             return Ok(plugin);
         }
-        let mut problem = "gone";
-        if let Some(folder) = &self.components
-            && let Ok(bytes) = read_component(folder, digest)
-        {
-            if Digest::of(&bytes) == digest {
-                return Ok(self.planner.component(&bytes)?);
-            }
-            problem = "damaged";
-        }
         if let Some(bytes) = self.planner.builtin(digest) {
             return Ok(self.planner.component(bytes)?);
         }
-        let mut message =
-            format!("the component of {whose} is {problem}: no file has the digest {digest}");
-        if let Some(folder) = &self.components {
-            let path = component_path(folder, digest);
-            message += &format!("; it was kept as {}: put it back there", path.display());
-        }
+        let problem = match self.store.component(digest) {
+            Ok(Some(bytes)) => return Ok(self.planner.component(&bytes)?),
+            Ok(None) => format!("gone: the database has none with the digest {digest}"),
+            Err(StoreError::DamagedComponent { reason, .. }) => {
+                format!("damaged in the database: it should have the digest {digest}, but {reason}")
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let message = format!(
+            "the component of {whose} is {problem}; a flow that uses this component stores it again, or restore the database from a backup"
+        );
         Err(Diagnostic::new(message).into())
     }
 
@@ -300,38 +292,4 @@ fn spec(planned: &PlannedTask, optional: &[String]) -> TaskSpec {
     spec.requires(requires)
         .optional(optional)
         .provides(&planned.provides)
-}
-
-fn component_path(folder: &Path, digest: Digest) -> PathBuf {
-    folder.join(format!("{digest}.wasm"))
-}
-
-fn read_component(folder: &Path, digest: Digest) -> std::io::Result<Vec<u8>> {
-    file::read(
-        &component_path(folder, digest),
-        Limits::most().component_bytes,
-    )
-}
-
-/// Writes a component under its digest, atomically.
-fn keep_component(folder: &Path, plugin: &Plugin) -> std::io::Result<()> {
-    let path = component_path(folder, plugin.digest());
-    // A damaged file is replaced.
-    if read_component(folder, plugin.digest()).is_ok_and(|kept| kept == plugin.bytes()) {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    let how = Whole {
-        mode: 0o666,
-        replaces: true,
-        is_durable: true,
-    };
-    how.write(&path, |file| {
-        file.write_all(plugin.bytes())?;
-        file.sync_all()?;
-        reach(CrashPoint::ComponentWritten);
-        Ok(())
-    })?;
-    reach(CrashPoint::ComponentKept);
-    Ok(())
 }

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use cairn_model::error::{Diagnostic, HostErrorKind};
+use cairn_model::file::MAX_COMPONENT;
 
 use crate::document::{Item, Table};
 
@@ -161,7 +162,7 @@ limits! {
     /// Entries of the WASI resource table.
     Resources resources: u64 = 1000, Count 1, 1_000_000, ResourcesExceeded;
     /// Bytes of the component.
-    ComponentBytes component_bytes: u64 = 64 * MIB, Bytes KIB, 256 * MIB;
+    ComponentBytes component_bytes: u64 = 64 * MIB, Bytes KIB, MAX_COMPONENT;
 }
 
 impl LimitKey {

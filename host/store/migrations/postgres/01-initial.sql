@@ -86,6 +86,13 @@ CREATE TABLE plans (
     body   text COLLATE "C" NOT NULL
 );
 
+-- Components of stored plans, by the SHA-256 of their bytes, which is checked whenever one is read.
+CREATE TABLE components (
+    digest text COLLATE "C" PRIMARY KEY,
+    body   bytea NOT NULL
+);
+ALTER TABLE components ALTER body SET STORAGE EXTERNAL;
+
 -- Messages to other services. `state`: held until the flow succeeds, then ready, then acked by the process that took it. `part`: the
 -- partition of the flow's project; NULL of a message without a flow.
 CREATE TABLE outbox (
@@ -135,11 +142,22 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_by_flow ON idempotency_keys (flow);
 
--- The first statement of every batch: refuses the batch unless the host's row is there and this is its next batch.
-CREATE FUNCTION fence(me bytea, next bigint, lease interval) RETURNS void LANGUAGE plpgsql AS $$
+-- The first statement of every batch: refuses the batch unless the host's row is there and this is its next batch. `lease` is in
+-- milliseconds; `known` is the catalogue's version that the host decided by. Returns the catalogue's version.
+CREATE FUNCTION fence(me bytea, next bigint, lease bigint, known bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE cairn.hosts SET batch = next, expires_at = clock_timestamp() + lease WHERE id = me AND batch = next - 1;
+    UPDATE cairn.hosts SET batch = next, seen = known, expires_at = clock_timestamp() + lease * interval '1 millisecond'
+    WHERE id = me AND batch = next - 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'fenced' USING ERRCODE = 'CA001';
+    END IF;
+    RETURN (SELECT version FROM cairn.catalogue);
+END $$;
+
+-- Refuses a batch one of whose statements changed fewer rows than it names: another program wrote to them.
+CREATE FUNCTION expect(changed bigint, wanted bigint, noun text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF changed <> wanted THEN
+        RAISE EXCEPTION '% of % changed rows (%) no longer exist', wanted - changed, wanted, noun USING ERRCODE = 'CA002';
     END IF;
 END $$;

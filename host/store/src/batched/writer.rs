@@ -8,7 +8,7 @@ use serde::Serialize;
 use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event, FlowState};
 use cairn_effects::history::History;
-use cairn_effects::rows::{Draft, End, Made, Rows, RunRecord, Stop, Tables, undo};
+use cairn_effects::rows::{Draft, End, Made, Rows, RunRecord, Stop, Tables, Text, undo};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
@@ -21,7 +21,7 @@ use super::entries::{self, Written};
 use super::inbox::Said;
 use super::ledger::Ledger;
 use super::session::{OPERATOR, Session};
-use crate::backend::{Backend, GivenKey, Taken};
+use crate::backend::{Backend, GivenKey, Partitions, Taken};
 use crate::config::Env;
 use crate::{Caller, StoreError, WhenDurable};
 
@@ -84,6 +84,9 @@ impl<B: Backend> Writer<B> {
             let Some(created @ Event::Created { .. }) = first else {
                 return Err(StoreError::UnknownFlow(flow));
             };
+            if let Event::Created { requester, .. } = created {
+                self.own(&requester.project_id)?;
+            }
             self.take_key(flow, created)?;
             self.ledger.flows.insert(flow, Session::with_handles(1));
             return Ok(());
@@ -104,6 +107,45 @@ impl<B: Backend> Writer<B> {
         }
         session.lost = Some(StoreError::WentOn(flow));
         Err(StoreError::WentOn(flow))
+    }
+
+    /// Claims a project for this process. Its rows in memory are dropped if it belonged to another one: they may be wrong.
+    fn own(&mut self, project_id: &str) -> Result<(), StoreError> {
+        if self
+            .ledger
+            .backend
+            .owned()
+            .is_none_or(|owned| owned.own(project_id))
+        {
+            return Ok(());
+        }
+        let owned = self.ledger.backend.own(project_id);
+        self.ledger.settled(owned)?;
+        self.forget_claimed()
+    }
+
+    /// Drops the rows in memory after a claim. The open batch, which was decided by them, is committed first.
+    fn forget_claimed(&mut self) -> Result<(), StoreError> {
+        if !self.ledger.backend.has_claimed() {
+            return Ok(());
+        }
+        self.ledger.commit()?;
+        self.ledger.overlay.forget();
+        self.ledger.begin_as_host()
+    }
+
+    /// Claims the projects whose rows an effect wants to change.
+    fn own_all(&mut self, projects: Vec<Text>) -> Result<(), StoreError> {
+        for project in projects {
+            self.own(&project).map_err(|error| match error {
+                StoreError::Elsewhere { .. } => {
+                    let message = format!("project `{project}`: {error}");
+                    TaskError::new("Elsewhere", message).into()
+                }
+                error => error,
+            })?;
+        }
+        Ok(())
     }
 
     fn check_session(&self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
@@ -270,11 +312,19 @@ impl<B: Backend> Writer<B> {
         }
         let now = draft.now();
         let tables = self.env.domains().tables().clone();
+        let mut foreign = Vec::new();
+        let owned = self.ledger.backend.owned();
         let (result, done) = self.rules(by, draft, |rows| {
             let answer = effect.apply_dyn(rows)?;
             check_registered(rows, &tables)?;
-            Ok(answer)
+            foreign = check_owned(rows, owned.as_ref());
+            match foreign.is_empty() {
+                true => Ok(answer),
+                // Drops the changes; it runs again once the projects are owned.
+                false => Err(Stop::Missing),
+            }
         });
+        self.own_all(foreign)?;
         if !matches!(result, Err(Stop::Missing)) {
             self.note_denied(by, now, done.denied);
         }
@@ -330,10 +380,18 @@ impl<B: Backend> Writer<B> {
         };
         let now = draft.now();
         let tables = self.env.domains().tables().clone();
+        let mut foreign = Vec::new();
+        let owned = self.ledger.backend.owned();
         let (result, _) = self.rules(by, draft, |rows| {
             let mut changes = applied.changes.iter().rev();
-            changes.try_for_each(|change| undo(rows, &tables, change))
+            changes.try_for_each(|change| undo(rows, &tables, change))?;
+            foreign = check_owned(rows, owned.as_ref());
+            match foreign.is_empty() {
+                true => Ok(()),
+                false => Err(Stop::Missing),
+            }
         });
+        self.own_all(foreign)?;
         match result {
             Ok(()) => {}
             Err(Stop::Refused(error)) => return Err(StoreError::Refused(error)),
@@ -438,7 +496,7 @@ impl<B: Backend> Writer<B> {
         let taken = self.ledger.backend.take(flow, self.env.clock.now());
         let taken = self.ledger.settled(taken)?;
         match taken {
-            Taken::Ours | Taken::Resting => {}
+            Taken::Ours | Taken::Resting => self.forget_claimed()?,
             Taken::By(pid) => return Err(StoreError::InHand { flow, pid }),
             Taken::Unknown => {
                 self.ledger.flows.remove(&flow);
@@ -556,6 +614,15 @@ impl<B: Backend> Writer<B> {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the projects whose rows were changed and that this process does not own.
+fn check_owned(rows: &Rows<'_>, owned: Option<&Partitions>) -> Vec<Text> {
+    let Some(owned) = owned else {
+        return Vec::new();
+    };
+    let owners = rows.owners().into_iter();
+    owners.filter(|project| !owned.own(project)).collect()
 }
 
 /// Refuses changes of tables that no registered domain has: they could not be undone.

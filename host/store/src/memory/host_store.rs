@@ -10,7 +10,7 @@ use cairn_model::value::{Digest, Value};
 use super::{Memory, MemoryDatabase, Tables};
 use crate::StoreError;
 use crate::batched::Batched;
-use crate::host::{FlowOnDisk, HostStore, Operators, Watch};
+use crate::host::{Component, FlowOnDisk, HostStore, Operators, Watch};
 use crate::operation::{Operation, OperationRequest};
 
 /// A requested operation on a flow.
@@ -93,8 +93,17 @@ impl HostStore for Batched<Memory> {
         })
     }
 
-    fn keep_plan(&self, digest: Digest, body: &str) -> Result<(), StoreError> {
+    fn keep_plan(
+        &self,
+        digest: Digest,
+        body: &str,
+        components: &[Component<'_>],
+    ) -> Result<(), StoreError> {
         self.settled(|tables, _| {
+            for component in components {
+                let kept = tables.components.entry(component.digest);
+                kept.or_insert_with(|| component.bytes.into());
+            }
             let plan = tables.plans.entry(digest);
             plan.or_insert_with(|| Arc::from(body));
             Ok(())
@@ -103,6 +112,10 @@ impl HostStore for Batched<Memory> {
 
     fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError> {
         self.settled(|tables, _| Ok(tables.plans.get(&digest).map(|plan| plan.to_string())))
+    }
+
+    fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        self.settled(|tables, _| Ok(tables.components.get(&digest).cloned()))
     }
 
     fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError> {

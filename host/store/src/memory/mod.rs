@@ -47,6 +47,7 @@ struct Tables {
     keys: BTreeMap<(String, String), GivenKey>,
     /// Plans as JSON.
     plans: HashMap<Digest, Arc<str>>,
+    components: HashMap<Digest, Arc<[u8]>>,
     requests: BTreeMap<i64, Asked>,
     /// Live hosts, each with the number of its last batch.
     hosts: HashMap<HostId, u64>,

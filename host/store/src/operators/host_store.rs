@@ -1,6 +1,7 @@
 //! The host's interface to a database that runs portable SQL: plans, requests, flows that were set aside.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,10 +14,10 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
 use super::view::Pruned;
-use super::{idempotency, lookup};
+use super::{components, idempotency, lookup};
 use crate::StoreError;
 use crate::batched::Batched;
-use crate::host::{FlowOnDisk, HostStore, Operators, Read, Watch, Work};
+use crate::host::{Component, FlowOnDisk, HostStore, Operators, Read, Watch, Work};
 use crate::operation::{Operation, OperationRequest};
 use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
 
@@ -55,8 +56,30 @@ impl<B: SqlBackend> HostStore for Batched<B> {
         self.read(requester, |view| view.repeat_of(key))
     }
 
-    fn keep_plan(&self, digest: Digest, body: &str) -> Result<(), StoreError> {
-        self.admin(&Identity::default(), |admin| {
+    fn keep_plan(
+        &self,
+        digest: Digest,
+        body: &str,
+        components: &[Component<'_>],
+    ) -> Result<(), StoreError> {
+        let nobody = &Identity::default();
+        let (is_stored, missing) = self.read(nobody, |view| {
+            let mut missing = Vec::new();
+            for component in components {
+                if !components::is_sound(view.sql(), component.digest)? {
+                    missing.push(component);
+                }
+            }
+            Ok((view.has_plan(digest)?, missing))
+        })?;
+        if is_stored && missing.is_empty() {
+            return Ok(());
+        }
+        self.admin(nobody, |admin| {
+            for component in missing {
+                admin.write_component(component)?;
+                reach(CrashPoint::ComponentWritten);
+            }
             let statement =
                 "INSERT INTO plans (digest, body) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
             admin.execute(
@@ -69,6 +92,12 @@ impl<B: SqlBackend> HostStore for Batched<B> {
 
     fn plan(&self, digest: Digest) -> Result<Option<String>, StoreError> {
         self.read(&Identity::default(), |view| view.plan(digest))
+    }
+
+    fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        self.read(&Identity::default(), |view| {
+            components::read(view.sql(), digest)
+        })
     }
 
     fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError> {

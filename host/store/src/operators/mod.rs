@@ -1,6 +1,7 @@
 //! What operators and hosts ask of a database besides batches, in portable SQL: one implementation for every backend that runs it.
 
 pub mod admin;
+pub(crate) mod components;
 mod host_store;
 pub(crate) mod idempotency;
 pub(crate) mod lookup;

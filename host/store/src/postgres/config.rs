@@ -13,6 +13,9 @@ use super::url::PostgresUrl;
 /// The lease of a host, unless it is configured.
 const LEASE: Duration = Duration::from_secs(10);
 
+/// How long to try to reach the server again, unless it is configured.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// How the store connects to PostgreSQL and behaves on it.
 #[derive(Clone, Debug)]
 pub struct PostgresConfig {
@@ -28,6 +31,8 @@ pub struct PostgresConfig {
     pub unsafe_server: bool,
     /// How long this process may be stopped before another one takes its flows over.
     pub lease: Duration,
+    /// How long to try to reach the server again when the connection is lost in the middle of a batch.
+    pub patience: Duration,
 }
 
 impl PostgresConfig {
@@ -40,6 +45,7 @@ impl PostgresConfig {
             root_certificate: None,
             unsafe_server: false,
             lease: LEASE,
+            patience: PATIENCE,
         }
     }
 

@@ -4,7 +4,7 @@ use cairn_effects::domain::{CORE, Domain};
 use cairn_effects::rows::Cell;
 
 use super::config::PostgresConfig;
-use super::link::{Link, LinkError};
+use super::link::{Link, LinkError, READER};
 use crate::StoreError;
 
 /// Each step of the host's own tables, in order; a step that has landed never changes.
@@ -65,6 +65,36 @@ pub(super) fn migrate(link: &mut Link, config: &PostgresConfig) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// Returns the version of the host's own tables, and the newest that this program knows. Writes nothing.
+///
+/// # Errors
+/// [`StoreError::Database`]: the server cannot be reached, the schema is not there, not Cairn's, or of a newer version.
+pub(super) fn versions(config: &PostgresConfig) -> Result<(usize, usize), StoreError> {
+    let failed = |problem: &dyn std::fmt::Display| {
+        StoreError::Database(format!("{}: {problem}", config.url))
+    };
+    let link = Link::connect(&config.target(), &READER);
+    let mut link = link.map_err(|error| failed(&error))?;
+    let own = Tables {
+        owner: CORE,
+        steps: STEPS,
+    };
+    let found = version(&mut link, own).map_err(|error| failed(&error))?;
+    let mut older = found < STEPS.len();
+    for domain in config.store.domains.iter() {
+        let found = version(&mut link, domain.into()).map_err(|error| failed(&error))?;
+        older |= found < domain.postgres.len();
+    }
+    match (found, older) {
+        (0, _) => Err(failed(
+            &"Cairn has no tables in this database yet: `cairn run` makes them, and so does whatever creates something",
+        )),
+        // A domain's tables are older: as if the host's own were.
+        (found, true) => Ok((found.min(STEPS.len()), STEPS.len().max(found + 1))),
+        (found, false) => Ok((found, STEPS.len())),
+    }
 }
 
 /// Why the schema is not brought up to date.

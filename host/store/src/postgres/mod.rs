@@ -8,12 +8,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bulk;
 mod config;
 mod connect;
+mod database;
+mod fetch;
+mod hosts;
 pub mod link;
 mod migrate;
 mod password;
+mod reader;
 mod server;
+mod session;
 mod sql;
 #[cfg(test)]
 #[path = "../../tests/inside/postgres/mod.rs"]
@@ -23,7 +29,10 @@ mod url;
 
 pub use config::PostgresConfig;
 pub use connect::Target;
+pub use database::{Postgres, PostgresDatabase};
+pub use fetch::Fetcher;
 pub use password::PasswordSource;
+pub use reader::ServerReader;
 pub use sql::SqlLink;
 pub use url::{PostgresUrl, SslMode, UrlError};
 

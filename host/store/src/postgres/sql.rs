@@ -198,6 +198,10 @@ impl Sql for SqlLink {
         Ok(self.write(statement, parameters)?.rows)
     }
 
+    fn savepoint(&self, statement: &str) -> Result<(), SqlError> {
+        self.link().script(statement).map_err(|error| lost(&error))
+    }
+
     fn consistently(&self, read: &mut dyn FnMut()) -> Result<(), SqlError> {
         if self.is_in_transaction() {
             read();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cairn_model::error::TaskError;
 use cairn_model::file;
 
-use super::reader::Reader;
+use super::reader::FileReader;
 use crate::StoreError;
 use crate::sqlite::open;
 use crate::sqlite::statement::database;
@@ -17,12 +17,12 @@ use crate::sqlite::statement::database;
 /// Read and write permission for the owner.
 const OWNER: u32 = 0o600;
 
-impl Reader {
+impl FileReader {
     /// Writes a copy of the database, as of one moment, to `to`; the copy is checked and on disk when this returns. Flows may run
     /// meanwhile. Never overwrites: `to` must not exist, and is removed on failure. The copy is marked as a backup until it is first
     /// opened for writing; a marked file is refused beside a log, because that is the log of another database.
     ///
-    /// The components and the master key are separate files and not part of the copy.
+    /// The master key is a separate file and not part of the copy.
     ///
     /// # Errors
     /// `InvalidInput` when `to` exists or is not UTF-8; [`StoreError::Database`] when it cannot be written, or the copy is
@@ -63,7 +63,7 @@ impl Reader {
             .and_then(|()| file::sync(to))
             .map_err(|error| unwritten(to, &error))?;
         let copy = Self::open_with(to, self.env.config.clone(), Arc::clone(&self.env.clock))?;
-        match copy.check()?.problems.first() {
+        match copy.check_file()?.problems.first() {
             None => Ok(()),
             Some(problem) => Err(StoreError::Database(format!(
                 "{name}: the copy is not sound: {problem}; look at the database with `cairn db check`"

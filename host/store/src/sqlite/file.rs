@@ -20,7 +20,7 @@ const LONGEST_NAME: usize = 255;
 /// The longest suffix of a file that is created beside a database.
 const LONGEST_SUFFIX: &str = ".restoring.partial";
 
-/// The file of a database: one path for all names that lead to it. The paths of its locks, components and master key are
+/// The file of a database: one path for all names that lead to it. The paths of its locks and master key are
 /// derived from that path, so all names share them.
 ///
 /// The name is always a path: SQLite's URIs and `:memory:` name files.

@@ -1,6 +1,7 @@
 //! The store on SQLite; the only module that uses rusqlite.
 
 mod backup;
+mod components;
 mod database;
 mod facts;
 mod fetcher;
@@ -45,7 +46,7 @@ pub use database::Database;
 pub use file::DatabaseFile;
 pub use log::WalConfig;
 pub use migrate::Migrated;
-pub use reader::{DatabaseCheck, Reader};
+pub use reader::{DatabaseCheck, FileReader};
 pub use restore::Restore;
 pub use vacuum::Vacuumed;
 
@@ -94,7 +95,8 @@ pub type Sqlite = Batched<Database>;
 
 impl Sqlite {
     /// Opens the database at `path`, and creates or migrates it. Locks are kept in a folder beside it, `<path>.locks`. Symbolic
-    /// links are followed first, so that every name of the database leads to the same locks.
+    /// links are followed first, so that every name of the database leads to the same locks. Components that an older version kept in
+    /// the folder `<path>.components` are moved into the database.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it cannot be written, is not a database, or was created by a newer version; [`StoreError::Clock`];
@@ -123,7 +125,9 @@ impl Sqlite {
         let log = Log::of(&held, config.log);
         let patience = config.patience;
         let database = Database::on_disk(connection, held, holder, turnstile, log, patience);
-        Self::over(database, config.into(), clock)
+        let store = Self::over(database, config.into(), clock)?;
+        store.take_in_beside(&file)?;
+        Ok(store)
     }
 
     /// Creates a database in memory, which lives as long as the store.

@@ -11,18 +11,18 @@ use super::file::{DatabaseFile, invalid};
 use super::statement::describe;
 use super::{SqliteConfig, open, schema};
 use crate::config::Env;
-use crate::operators::Access;
+use crate::operators::{Access, components};
 use crate::view::View;
 use crate::{Caller, StoreConfig, StoreError};
 
 /// A database opened for reading only.
-pub struct Reader {
+pub struct FileReader {
     pub(super) file: DatabaseFile,
     pub(super) connection: Connection,
     pub(super) env: Env,
 }
 
-impl Reader {
+impl FileReader {
     /// Opens the database at `path`, which must exist. Works in a folder that is not writable, as long as no process that starts
     /// later writes there.
     ///
@@ -84,11 +84,24 @@ impl Reader {
         View(Access::new(&self.connection, &self.env, caller))
     }
 
-    /// Runs SQLite's integrity check, and reads the schema's version.
+    /// Runs SQLite's integrity check, verifies the digest of each component, and reads the schema's version.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the check cannot run.
     pub fn check(&self) -> Result<DatabaseCheck, StoreError> {
+        let mut check = self.check_file()?;
+        // The components of a damaged file cannot be read.
+        if check.problems.is_empty() {
+            check.problems = components::problems(&self.connection)?;
+        }
+        Ok(check)
+    }
+
+    /// Runs SQLite's integrity check, and reads the schema's version.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the check cannot run.
+    pub(super) fn check_file(&self) -> Result<DatabaseCheck, StoreError> {
         let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
         let mut statement = self
             .connection
@@ -112,6 +125,6 @@ pub struct DatabaseCheck {
     pub schema_version: usize,
     /// The newest version that this program knows.
     pub newest_version: usize,
-    /// Problems of the file; empty when there are none.
+    /// Problems of the file, else of the components; empty when there are none.
     pub problems: Vec<String>,
 }

@@ -12,7 +12,7 @@ use cairn_model::clock::Clock;
 use super::SqliteConfig;
 use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
 use super::lease::is_anybody_alive;
-use super::reader::Reader;
+use super::reader::FileReader;
 use crate::StoreError;
 
 /// Suffixes of the files of a database that hold data: its logs, then the file itself.
@@ -50,8 +50,8 @@ impl Restore {
         if is_anybody_alive(&to.beside(".locks")) {
             return Err(in_use(&to));
         }
-        let backup = Reader::open(from.path(), SqliteConfig::default(), clock)?;
-        if let Some(problem) = backup.check()?.problems.first() {
+        let backup = FileReader::open(from.path(), SqliteConfig::default(), clock)?;
+        if let Some(problem) = backup.check_file()?.problems.first() {
             return Err(StoreError::Database(format!(
                 "{shown} is not sound, and nothing was changed: {problem}"
             )));

@@ -30,6 +30,10 @@ impl Sql for Connection {
         rows::read(prepared).map_err(failed)
     }
 
+    fn savepoint(&self, statement: &str) -> Result<(), SqlError> {
+        execute(self, statement).map_err(failed)
+    }
+
     fn consistently(&self, read: &mut dyn FnMut()) -> Result<(), SqlError> {
         if !self.is_autocommit() {
             read();

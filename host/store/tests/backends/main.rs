@@ -16,41 +16,60 @@ use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::idempotency::{Key, asked};
 use cairn_model::value::{Digest, Value};
 use cairn_store::operation::Operation;
-use cairn_store::{HostStore, Store, StoreError, WhenDurable};
+use cairn_store::{Component, HostStore, Store, StoreError, WhenDurable};
 use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
 
-use place::{Broken, InMemory, OnDisk, Place};
+use place::{Broken, InMemory, OnDisk, OnServer, Place};
 
-macro_rules! over_every_backend {
-    ($($test:ident,)*) => {
-        mod sqlite {
-            $(#[test] fn $test() { super::$test(&super::OnDisk::new()); })*
-        }
-        mod memory {
-            $(#[test] fn $test() { super::$test(&super::InMemory::new()); })*
-        }
-        mod broken_connection {
-            $(#[test] fn $test() { super::$test(&super::Broken::new()); })*
+macro_rules! over {
+    ($backend:ident, $place:expr, $($test:ident,)*) => {
+        mod $backend {
+            $(#[test] fn $test() {
+                // A server that is not installed is reported where it is looked for.
+                if let Some(place) = $place {
+                    super::$test(&place);
+                }
+            })*
         }
     };
 }
 
+macro_rules! over_every_backend {
+    (
+        every: $($test:ident,)*
+        where processes write in turns: $($in_turns:ident,)*
+        where hosts own projects: $($owned:ident,)*
+    ) => {
+        over!(sqlite, Some(super::OnDisk::new()), $($test,)* $($in_turns,)*);
+        over!(memory, Some(super::InMemory::new()), $($test,)* $($in_turns,)*);
+        over!(broken_connection, Some(super::Broken::new()), $($test,)* $($in_turns,)*);
+        over!(postgres, super::OnServer::new(), $($test,)* $($owned,)*);
+    };
+}
+
 over_every_backend! {
-    what_a_flow_wrote_is_read_by_another_process,
+    every:
     an_effect_is_taken_back_and_both_are_in_the_journal,
     a_refused_effect_leaves_nothing,
     an_effect_of_a_call_that_is_over_is_refused,
-    a_key_stands_for_the_first_request,
     a_flow_is_in_one_hand_and_goes_on_in_another_when_its_process_is_gone,
-    a_flow_that_rested_is_not_written_to_behind_the_one_who_went_on,
-    what_another_process_changed_is_seen,
     whoever_waits_is_told,
     many_flows_at_once_leave_books_that_are_right,
-    a_request_is_seen_by_the_process_that_has_the_flow_and_answered_once,
     a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for,
-    a_plan_that_was_kept_is_there_for_every_process,
+    a_plan_that_was_kept_is_there_with_its_components_for_every_process,
     the_flow_of_a_key_is_found_by_the_same_request_alone,
+
+    where processes write in turns:
+    what_a_flow_wrote_is_read_by_another_process,
+    a_key_stands_for_the_first_request,
+    a_flow_that_rested_is_not_written_to_behind_the_one_who_went_on,
+    what_another_process_changed_is_seen,
+    a_request_is_seen_by_the_process_that_has_the_flow_and_answered_once,
+
+    where hosts own projects:
+    a_project_belongs_to_one_host_until_that_ends,
+    an_operator_changes_what_its_host_owns,
 }
 
 fn ann() -> Identity {
@@ -419,13 +438,25 @@ fn a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for(place: &dyn
     assert!(second.on_disk(FlowId::new()).unwrap().journal.is_empty());
 }
 
-fn a_plan_that_was_kept_is_there_for_every_process(place: &dyn Place) {
+fn a_plan_that_was_kept_is_there_with_its_components_for_every_process(place: &dyn Place) {
     let (first, second) = (place.open(), place.open());
     let digest = Digest::of(b"{}");
     assert_eq!(second.plan(digest).unwrap(), None);
-    first.keep_plan(digest, "{}").unwrap();
-    first.keep_plan(digest, "kept as it was").unwrap();
+    let bytes = [&b"one"[..], b"two", b""];
+    let [one, two, none] = bytes.map(|bytes| Component {
+        digest: Digest::of(bytes),
+        bytes,
+    });
+    first.keep_plan(digest, "{}", &[one, none]).unwrap();
+    first
+        .keep_plan(digest, "kept as it was", &[one, two])
+        .unwrap();
     assert_eq!(second.plan(digest).unwrap().as_deref(), Some("{}"));
+    for component in [one, two, none] {
+        let found = second.component(component.digest).unwrap();
+        assert_eq!(found.as_deref(), Some(component.bytes));
+    }
+    assert_eq!(second.component(digest).unwrap(), None);
 }
 
 fn the_flow_of_a_key_is_found_by_the_same_request_alone(place: &dyn Place) {
@@ -438,4 +469,52 @@ fn the_flow_of_a_key_is_found_by_the_same_request_alone(place: &dyn Place) {
     assert_eq!(found(&ann(), json!(1)), Some(flow));
     assert_eq!(found(&ann(), json!(2)), None);
     assert_eq!(found(&Identity::new("bob", "other"), json!(1)), None);
+}
+
+fn a_project_belongs_to_one_host_until_that_ends(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let call = begin(&*first);
+    apply(&*first, call, reserve(3)).unwrap();
+    first.barrier(call.flow).unwrap();
+    let create = || second.append(FlowId::new(), &[created(None, Value::Null)]);
+    match create() {
+        Err(StoreError::Elsewhere { pid, .. }) => assert_eq!(pid, std::process::id()),
+        other => panic!("the project belongs to the other host: {other:?}"),
+    }
+    end(&*first, call);
+    first.barrier(call.flow).unwrap();
+    drop(first);
+    create().unwrap();
+    // It decides by what the first one left.
+    let call = begin(&*second);
+    assert_eq!(refusal(apply(&*second, call, reserve(11))), "OverQuota");
+    apply(&*second, call, reserve(4)).unwrap();
+    second.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 4));
+}
+
+fn an_operator_changes_what_its_host_owns(place: &dyn Place) {
+    let store = place.open();
+    let limit = |store: &dyn HostStore, most| {
+        store.admin(&ann(), |admin| {
+            let statement = "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ($1, $2, $3)
+                             ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = excluded.hard_limit";
+            admin.execute(statement, &["acme".into(), "volumes".into(), most.into()])
+        })
+    };
+    let call = begin(&*store);
+    apply(&*store, call, reserve(1)).unwrap();
+    limit(&*store, 2_i64).unwrap();
+    assert_eq!(refusal(apply(&*store, call, reserve(2))), "OverQuota");
+    // A refused change leaves nothing, and the store goes on.
+    let refused = store.admin(&ann(), |admin| {
+        admin.execute("DELETE FROM quotas", &[])?;
+        admin.require_admin("delete limits")
+    });
+    assert!(matches!(refused, Err(StoreError::Refused(_))));
+    assert_eq!(refusal(apply(&*store, call, reserve(2))), "OverQuota");
+    limit(&*store, 20).unwrap();
+    apply(&*store, call, reserve(2)).unwrap();
+    store.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 3));
 }

@@ -7,7 +7,9 @@ use cairn_effects::rows::Row as _;
 use cairn_effects::rows::typed;
 use cairn_model::clock::SystemClock;
 use cairn_model::id::Identity;
+use cairn_model::value::Object;
 use cairn_store::memory::MemoryDatabase;
+use cairn_store::postgres::{Postgres, PostgresConfig, PostgresUrl};
 use cairn_store::view::{Kind, Reader};
 use cairn_store::{BatchConfig, Batched, HostStore, Sqlite, SqliteConfig, StoreConfig};
 use cairn_volumes::operator::kind;
@@ -44,7 +46,7 @@ impl OnDisk {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn rows(&self, kind: &Kind) -> Vec<cairn_model::value::Object> {
+    fn rows(&self, kind: &Kind) -> Vec<Object> {
         let path = self.0.path().join("a.db");
         let reader = Reader::open(&path, config(), Arc::new(SystemClock)).unwrap();
         let acme = Identity::new("ann", "acme");
@@ -59,16 +61,22 @@ impl Place for OnDisk {
     }
 
     fn usage(&self, resource: &str) -> (i64, i64) {
-        let usages = self.rows(&kind::USAGE);
-        let usage = usages.iter().find(|row| row["resource"] == resource);
-        let number = |name: &str| usage.map_or(0, |row| row[name].as_i64().unwrap());
-        (number("in_use"), number("reserved"))
+        usage_of(&self.rows(&kind::USAGE), resource)
     }
 
     fn volumes(&self) -> usize {
-        let volumes = self.rows(&kind::VOLUME);
-        volumes.iter().filter(|row| row["deleted"] != true).count()
+        live(&self.rows(&kind::VOLUME))
     }
+}
+
+fn usage_of(usages: &[Object], resource: &str) -> (i64, i64) {
+    let usage = usages.iter().find(|row| row["resource"] == resource);
+    let number = |name: &str| usage.map_or(0, |row| row[name].as_i64().unwrap());
+    (number("in_use"), number("reserved"))
+}
+
+fn live(volumes: &[Object]) -> usize {
+    volumes.iter().filter(|row| row["deleted"] != true).count()
 }
 
 fn usage_in(database: &MemoryDatabase, resource: &str) -> (i64, i64) {
@@ -106,6 +114,44 @@ impl Place for InMemory {
 
     fn volumes(&self) -> usize {
         volumes_in(&self.0)
+    }
+}
+
+/// On a server of PostgreSQL, in a database of its own.
+pub struct OnServer(cairn_test_postgres::Database<'static>);
+
+impl OnServer {
+    /// Returns `None` where there is no server to be had.
+    pub fn new() -> Option<Self> {
+        Some(Self(cairn_test_postgres::shared()?.database()))
+    }
+
+    fn config(&self) -> PostgresConfig {
+        PostgresConfig {
+            store: StoreConfig::from(config()),
+            unsafe_server: true,
+            ..PostgresConfig::new(PostgresUrl::parse(&self.0.url()).unwrap())
+        }
+    }
+
+    fn rows(&self, kind: &Kind) -> Vec<Object> {
+        let reader = Reader::connect(&self.config(), Arc::new(SystemClock)).unwrap();
+        let acme = Identity::new("ann", "acme");
+        reader.view(&acme).list(kind, None, true).unwrap()
+    }
+}
+
+impl Place for OnServer {
+    fn open(&self) -> Box<dyn HostStore> {
+        Box::new(Postgres::open(&self.config(), Arc::new(SystemClock)).unwrap())
+    }
+
+    fn usage(&self, resource: &str) -> (i64, i64) {
+        usage_of(&self.rows(&kind::USAGE), resource)
+    }
+
+    fn volumes(&self) -> usize {
+        live(&self.rows(&kind::VOLUME))
     }
 }
 

@@ -247,7 +247,7 @@ table! {
 
 table! {
     /// A project's usage of a resource.
-    pub struct QuotaUsage in "quota_usages", called "usage", where "deleted = 0", touching "updated_at", with USAGES {
+    pub struct QuotaUsage in "quota_usages", called "usage", where "deleted = FALSE", touching "updated_at", with USAGES {
         key project_id, resource;
         in_use: i64,
         reserved: i64,

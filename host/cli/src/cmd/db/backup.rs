@@ -13,11 +13,11 @@ use crate::output::{self, count};
 use crate::report;
 use crate::session::Session;
 
-/// Back up the database as of one moment, with its components and its master key
+/// Back up the database as of one moment, with its master key
 ///
-/// Flows can run meanwhile. The components of stored flows are copied to `FILE.components`, and the master key to `FILE.key`, if there
-/// are any: without them flows cannot be reverted and keys cannot be decrypted. So `cairn --db FILE …` works on the backup directly,
-/// and `cairn db restore FILE` restores all three. Until something writes to FILE it is marked as a backup, and is refused if it was
+/// Flows can run meanwhile. The master key is copied to `FILE.key`, if there is one: without it keys cannot be decrypted. So
+/// `cairn --db FILE …` works on the backup directly, and `cairn db restore FILE` restores both. The components of stored flows are in the
+/// database; those that an older version kept in a folder, and that no command has stored yet, are copied to `FILE.components`. Until something writes to FILE it is marked as a backup, and is refused if it was
 /// copied beside the log of another database. FILE and FILE.key together decrypt every key: protect them like the database's own.
 ///
 /// Nothing is overwritten, and FILE stays empty until the backup is complete.
@@ -34,6 +34,7 @@ pub struct Backup {
 #[derive(Serialize)]
 struct Document {
     database: String,
+    /// Those of an older version.
     components: Option<Components>,
     master_key: Option<String>,
 }
@@ -65,12 +66,16 @@ impl Backup {
         File::create_new(&self.file).map_err(|error| unwritten(&self.file, &error))?;
         made.0.push(self.file.clone());
 
-        // The database first: components and key are written before the rows that refer to them.
+        // The database first: components of an older version and the key are written before the rows that refer to them.
         reader.backup(&partial)?;
         made.0.push(partial.clone());
         let document = Document {
             database: self.file.display().to_string(),
-            components: copy_components(&session.settings.components, &components, &mut made)?,
+            components: copy_components(
+                &session.settings.old_components(),
+                &components,
+                &mut made,
+            )?,
             master_key: copy_key(&session.settings.master_key, &master_key, &mut made)?,
         };
         fs::rename(&partial, &self.file)

@@ -1,4 +1,4 @@
-//! Reads and writes the files that belong to a database besides its own: components and the master key.
+//! Reads and writes the files that belong to a database besides its own: the master key, and components of an older version.
 
 use std::fs;
 use std::io::{self, Write as _};

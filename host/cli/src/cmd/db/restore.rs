@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::clock::SystemClock;
+use cairn::file;
 use cairn::store::{DatabaseFile, Restore};
 use clap::Args;
 use serde::Serialize;
@@ -15,14 +16,14 @@ use crate::output::{self, count};
 use crate::report;
 use crate::session::Session;
 
-/// Restore the database, its components and its master key from a backup
+/// Restore the database and its master key from a backup
 ///
 /// The database is the one that --db names; it may be missing or damaged. The command is refused while a process works on it. BACKUP is
-/// checked before anything changes, and is only read, as are `BACKUP.components` and `BACKUP.key` beside it, if they exist.
+/// checked before anything changes, and is only read, as are `BACKUP.key` beside it, and `BACKUP.components` of an older version's backup,
+/// if they exist.
 ///
 /// Nothing is destroyed: an existing database is renamed to `DB.replaced`, with its log, and its master key is copied to
-/// `DB.replaced.key`. Components are added to existing ones. If a restore is interrupted, the database is refused until the same
-/// command has run again.
+/// `DB.replaced.key`. If a restore is interrupted, the database is refused until the same command has run again.
 #[derive(Args, Debug)]
 pub struct RestoreBackup {
     /// File that `cairn db backup` wrote
@@ -36,7 +37,7 @@ pub struct RestoreBackup {
 #[derive(Serialize)]
 struct Document {
     database: String,
-    /// How many components were copied.
+    /// How many components of an older version's backup were copied.
     components: Option<usize>,
     master_key: Option<String>,
     /// Where the previous database is.
@@ -48,12 +49,14 @@ impl RestoreBackup {
         let settings = &session.settings;
         let backup = DatabaseFile::named(&self.backup);
         let restore = Restore::stage(backup.path(), settings.db.path(), Arc::new(SystemClock))?;
-        let components = add_components(&backup.beside(".components"), &settings.components)?;
         let key = StagedKey::new(&backup.beside(".key"), &settings.master_key)?;
         let replaced = restore.begin()?;
         if let Some(replaced) = &replaced {
             keep_key(&settings.master_key, &beside(replaced, ".key"))?;
+            keep_components(&settings.db, &beside(replaced, ".components"))?;
         }
+        let from = backup.beside(".components");
+        let components = add_components(&from, &settings.db.beside(".components"))?;
         let master_key = key.map(StagedKey::put).transpose()?;
         restore.finish()?;
         let shown = |path: PathBuf| path.display().to_string();
@@ -70,7 +73,17 @@ impl RestoreBackup {
     }
 }
 
-/// Copies the backup's components to those of the database; returns their number.
+/// Moves a folder of components that belongs to the database that is set aside.
+fn keep_components(database: &DatabaseFile, to: &Path) -> Result<(), Failure> {
+    let from = database.beside(".components");
+    let moved = fs::rename(&from, to).and_then(|()| parts::sync_parent(to));
+    let moved = file::optional(&from, moved);
+    moved
+        .map(drop)
+        .map_err(|error| parts::unwritten(to, &error))
+}
+
+/// Copies the components of an older version's backup to where the database takes them in; returns their number.
 fn add_components(from: &Path, to: &Path) -> Result<Option<usize>, Failure> {
     let Some(files) = components_in(from)? else {
         return Ok(None);

@@ -13,9 +13,10 @@ use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value};
 
 use super::view::View;
-use super::{Access, rows};
+use super::{Access, components, rows};
 use crate::backend::behind;
 use crate::batched::{Batched, Writer};
+use crate::host::Component;
 use crate::sql::{Impact, Sql, SqlBackend, SqlError};
 use crate::statements::NotWritten;
 use crate::{Caller, StoreError};
@@ -91,12 +92,12 @@ fn in_savepoint<T, E>(
     sql: &dyn Sql,
     work: impl FnOnce() -> Result<Result<T, E>, SqlError>,
 ) -> Result<Result<T, E>, SqlError> {
-    sql.execute("SAVEPOINT operation", &[])?;
+    sql.savepoint("SAVEPOINT operation")?;
     let result = work()?;
     if result.is_err() {
-        sql.execute("ROLLBACK TO SAVEPOINT operation", &[])?;
+        sql.savepoint("ROLLBACK TO SAVEPOINT operation")?;
     }
-    sql.execute("RELEASE SAVEPOINT operation", &[])?;
+    sql.savepoint("RELEASE SAVEPOINT operation")?;
     Ok(result)
 }
 
@@ -220,6 +221,11 @@ impl<'a> Admin<'a> {
             return Ok(());
         }
         Err(TaskError::new("AdminRequired", format!("only an admin may {what}")).into())
+    }
+
+    /// Writes a component; replaces a damaged one.
+    pub(crate) fn write_component(&mut self, component: &Component<'_>) -> Result<()> {
+        self.sql(|sql| components::write(sql, component))
     }
 
     /// Marks a message as acknowledged.

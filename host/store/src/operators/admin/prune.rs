@@ -20,7 +20,7 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 
 impl<B: SqlBackend> Batched<B> {
     /// Removes the flows that ended, and had their last event, more than `older_than` ago: their rows and journals, and the
-    /// closed rows of removed flows, where the hooks of their tables ask for it. Keeps plans, other rows, messages that are ready, and
+    /// closed rows of removed flows, where the hooks of their tables ask for it. Keeps plans with their components, other rows, messages that are ready, and
     /// flows whose rollback is incomplete or whose journal cannot be read. The idempotency key of a removed flow keeps its
     /// [short](cairn_effects::report::Report::short) report until the key lapses; lapsed keys are removed, whether or not their flows are.
     ///

@@ -16,12 +16,13 @@ pub type DumpedRow = BTreeMap<String, Value>;
 pub type Dump = BTreeMap<(String, String), DumpedRow>;
 
 /// Tables of flows and of the database itself, which flows' effects do not change.
-const JOURNAL: [&str; 8] = [
+const JOURNAL: [&str; 9] = [
     "facts",
     "schema",
     "flows",
     "journal",
     "plans",
+    "components",
     "hosts",
     "requests",
     "idempotency_keys",

@@ -7,7 +7,8 @@ mod prune;
 mod resolve;
 
 pub use super::lookup::FlowFilter;
-pub use crate::sqlite::{DatabaseCheck, Reader};
+pub use crate::reader::Reader;
+pub use crate::sqlite::DatabaseCheck;
 pub use dump::{Dump, DumpedRow};
 pub use kind::{CAST, Kind, Owner, SoftDelete};
 pub use list::Listing;
@@ -66,7 +67,7 @@ impl<B: SqlBackend> Batched<B> {
 pub struct View<'a>(pub(crate) Access<'a>);
 
 impl<'a> View<'a> {
-    fn sql(&self) -> &'a dyn Sql {
+    pub(crate) fn sql(&self) -> &'a dyn Sql {
         self.0.sql
     }
 
@@ -181,6 +182,14 @@ impl<'a> View<'a> {
     /// [`StoreError::Damaged`], [`StoreError::Database`].
     pub fn kept_report(&self, flow: FlowId) -> Result<Option<Report>, StoreError> {
         idempotency::kept_report(self.sql(), flow)
+    }
+
+    /// Returns whether a plan is stored.
+    pub(crate) fn has_plan(&self, digest: Digest) -> Result<bool, StoreError> {
+        let statement = "SELECT 1 FROM plans WHERE digest = $1";
+        let digest = digest.to_string();
+        let found = self.sql().query(statement, &[digest.as_str().into()])?;
+        Ok(!found.is_empty())
     }
 
     /// Returns a stored plan, as JSON.

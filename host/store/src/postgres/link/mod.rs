@@ -95,6 +95,16 @@ pub enum Step<'a> {
     Commit,
 }
 
+impl<'a> Step<'a> {
+    /// Returns the step that runs a statement with these parameters.
+    pub fn run(statement: &'a str, parameters: &'a [Cell]) -> Self {
+        Self::Run {
+            statement,
+            parameters: parameters.iter().map(Parameter::from).collect(),
+        }
+    }
+}
+
 /// What a step answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
@@ -231,10 +241,7 @@ impl Link {
     /// # Errors
     /// [`LinkError`].
     pub fn run(&mut self, statement: &str, parameters: &[Cell]) -> Result<Answer, LinkError> {
-        let step = Step::Run {
-            statement,
-            parameters: parameters.iter().map(Parameter::from).collect(),
-        };
+        let step = Step::run(statement, parameters);
         Ok(self.send(&[step])?.pop().unwrap_or_default())
     }
 

@@ -1,6 +1,7 @@
 mod batches;
 mod bookings;
 mod compare;
+mod components;
 mod files;
 mod hands;
 mod idempotency;

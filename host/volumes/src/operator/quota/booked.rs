@@ -60,7 +60,7 @@ pub(in super::super) fn current_drift(
 fn found(view: &View<'_>, of_project: &OfProject<'_>) -> Result<Usages, StoreError> {
     // SQLite uses the index of usages only for exactly this condition.
     let statement = format!(
-        "SELECT project_id, resource, in_use, reserved FROM quota_usages WHERE deleted = 0 {}",
+        "SELECT project_id, resource, in_use, reserved FROM quota_usages WHERE deleted = FALSE {}",
         of_project.condition("project_id")
     );
     let found = query::<(Text, Text, i64, i64)>(view, &statement, &of_project.parameters())?;

@@ -39,7 +39,7 @@ pub(in super::super) fn expire(admin: &mut Admin<'_>) -> Result<Expired, StoreEr
         admin.execute(statement, &[(&*id).into()])?;
         if delta > 0 {
             let statement = "UPDATE quota_usages SET reserved = reserved - $1, updated_at = $2
-                 WHERE project_id = $3 AND resource = $4 AND deleted = 0";
+                 WHERE project_id = $3 AND resource = $4 AND deleted = FALSE";
             let parameters = [
                 delta.into(),
                 now.into(),

@@ -31,7 +31,7 @@ pub(in super::super) fn sync(admin: &mut Admin<'_>) -> Result<Vec<Drift>, StoreE
         ];
         let statement = if found.is_some() {
             "UPDATE quota_usages SET in_use = $3, reserved = $4, updated_at = $5
-             WHERE project_id = $1 AND resource = $2 AND deleted = 0"
+             WHERE project_id = $1 AND resource = $2 AND deleted = FALSE"
         } else {
             parameters.push(countdown.into());
             "INSERT INTO quota_usages (project_id, resource, in_use, reserved, updated_at, until_refresh)

@@ -35,7 +35,7 @@ pub(in super::super) fn usages(
 ) -> Result<BTreeMap<String, QuotaUsage>, StoreError> {
     // SQLite uses the index of usages only for exactly this condition.
     let statement = "SELECT resource, in_use, reserved FROM quota_usages
-         WHERE project_id = $1 AND deleted = 0";
+         WHERE project_id = $1 AND deleted = FALSE";
     let found = query::<(Text, i64, i64)>(view, statement, &[project.into()])?;
     let usages = found.into_iter().map(|(resource, in_use, reserved)| {
         (resource.to_string(), QuotaUsage { in_use, reserved })
@@ -51,7 +51,7 @@ pub(in super::super) fn destroy(admin: &mut Admin<'_>, project: &str) -> Result<
     admin.require_admin("destroy a project's quotas")?;
     for statement in [
         "DELETE FROM quotas WHERE project_id = $1",
-        "UPDATE quota_usages SET deleted = TRUE WHERE project_id = $1 AND deleted = 0",
+        "UPDATE quota_usages SET deleted = TRUE WHERE project_id = $1 AND deleted = FALSE",
         "UPDATE reservations SET state = 'destroyed' WHERE project_id = $1 AND state = 'open'",
     ] {
         admin.execute(statement, &[project.into()])?;

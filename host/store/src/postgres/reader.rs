@@ -1,0 +1,78 @@
+//! A database on a server that is only read.
+
+use std::sync::Arc;
+
+use cairn_model::clock::Clock;
+use cairn_model::error::TaskError;
+use cairn_model::id::Identity;
+
+use super::link::READER;
+use super::session::Session;
+use super::{PostgresConfig, migrate};
+use crate::config::Env;
+use crate::operators::{Access, components};
+use crate::sql::Sql as _;
+use crate::sqlite::DatabaseCheck;
+use crate::view::View;
+use crate::{Caller, StoreError};
+
+/// A database on a server that is only read.
+pub struct ServerReader {
+    session: Session,
+    env: Env,
+    /// The versions of the schema: of the database, and of this program.
+    versions: (usize, usize),
+}
+
+impl ServerReader {
+    /// Connects; writes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the server cannot be reached or the database is not Cairn's; [`StoreError::Clock`].
+    pub fn connect(config: &PostgresConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        clock.now().check()?;
+        let versions = migrate::versions(config)?;
+        Ok(Self {
+            session: Session::later(config.target(), &READER),
+            env: Env::new(config.store.clone(), clock),
+            versions,
+        })
+    }
+
+    pub(crate) fn require_newest(&self) -> Result<(), StoreError> {
+        let (found, newest) = self.versions;
+        if found >= newest {
+            return Ok(());
+        }
+        let message = format!(
+            "the database has an older schema ({found}, this version reads {newest}): `cairn db migrate` brings it up to date; make a \
+             backup first"
+        );
+        Err(TaskError::new("InvalidInput", message).into())
+    }
+
+    pub(crate) fn view<'a>(&'a self, requester: &'a Identity) -> View<'a> {
+        let caller = Caller {
+            call: None,
+            requester,
+        };
+        View(Access::new(&self.session, &self.env, caller))
+    }
+
+    /// Checks that the tables can be read, and verifies the digest of each component; a server checks its own files.
+    pub(crate) fn check(&self) -> Result<DatabaseCheck, StoreError> {
+        let mut problems = Vec::new();
+        for table in self.session.tables()? {
+            let statement = format!("SELECT count(*) FROM {table}");
+            if let Err(error) = self.session.query(&statement, &[]) {
+                problems.push(format!("table {table}: {error}"));
+            }
+        }
+        problems.extend(components::problems(&self.session)?);
+        Ok(DatabaseCheck {
+            schema_version: self.versions.0,
+            newest_version: self.versions.1,
+            problems,
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! A database that is only read, wherever it is.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn_model::clock::Clock;
+use cairn_model::id::Identity;
+
+#[cfg(feature = "postgres")]
+use crate::postgres::{PostgresConfig, ServerReader};
+use crate::sqlite::{DatabaseCheck, FileReader};
+use crate::view::View;
+use crate::{SqliteConfig, StoreError};
+
+/// A database that is only read.
+pub struct Reader(Source);
+
+enum Source {
+    File(FileReader),
+    #[cfg(feature = "postgres")]
+    Server(ServerReader),
+}
+
+impl Reader {
+    /// Opens the SQLite database at `path`, which must exist. Also in a folder where nothing can be written, as long as no other process
+    /// that started later writes there.
+    ///
+    /// # Errors
+    /// Those of [`Sqlite::open`](crate::Sqlite::open).
+    pub fn open(
+        path: &Path,
+        config: SqliteConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        FileReader::open(path, config, clock).map(|reader| Self(Source::File(reader)))
+    }
+
+    /// Connects to the database on a PostgreSQL server, which must be Cairn's.
+    ///
+    /// # Errors
+    /// Those of [`Postgres::open`](crate::postgres::Postgres::open).
+    #[cfg(feature = "postgres")]
+    pub fn connect(config: &PostgresConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        ServerReader::connect(config, clock).map(|reader| Self(Source::Server(reader)))
+    }
+
+    /// Refuses a database with an older schema, which can only be checked and backed up.
+    ///
+    /// # Errors
+    /// `InvalidInput`.
+    pub fn require_newest(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            Source::File(reader) => reader.require_newest(),
+            #[cfg(feature = "postgres")]
+            Source::Server(reader) => reader.require_newest(),
+        }
+    }
+
+    /// Returns what `requester` may read.
+    pub fn view<'a>(&'a self, requester: &'a Identity) -> View<'a> {
+        match &self.0 {
+            Source::File(reader) => reader.view(requester),
+            #[cfg(feature = "postgres")]
+            Source::Server(reader) => reader.view(requester),
+        }
+    }
+
+    /// Checks the database: the problems that its own check finds, and the schema's version.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the check cannot run.
+    pub fn check(&self) -> Result<DatabaseCheck, StoreError> {
+        match &self.0 {
+            Source::File(reader) => reader.check(),
+            #[cfg(feature = "postgres")]
+            Source::Server(reader) => reader.check(),
+        }
+    }
+
+    /// Writes a copy of the database, as of one moment, to the file `to`: see [`FileReader::backup`].
+    ///
+    /// # Errors
+    /// Those of [`FileReader::backup`]; `InvalidInput` for a database on a server, which `pg_dump` backs up.
+    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        match &self.0 {
+            Source::File(reader) => reader.backup(to),
+            #[cfg(feature = "postgres")]
+            Source::Server(_) => Err(cairn_model::error::TaskError::new(
+                "InvalidInput",
+                "a database on a server is backed up by the server's own tools: pg_dump --schema=cairn",
+            )
+            .into()),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Takes in the components that an older version kept as files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cairn_model::file::{self, MAX_COMPONENT};
+use cairn_model::id::Identity;
+use cairn_model::value::Digest;
+
+use super::{DatabaseFile, Sqlite};
+use crate::StoreError;
+use crate::host::Component;
+use crate::operators::components;
+
+/// Suffix of the folder beside a database.
+const FOLDER: &str = ".components";
+
+/// The beginning of the name of a file that a killed process did not finish.
+const UNFINISHED: &str = ".new-";
+
+impl Sqlite {
+    /// Stores the components of a folder that an older version kept as `DIGEST.wasm`; they are on disk when this returns, and the files
+    /// stay. Does nothing without the folder. A file that cannot be read, or has another digest, is logged as a warning and left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn take_in_components(&self, folder: &Path) -> Result<(), StoreError> {
+        self.take_in(folder).map(drop)
+    }
+
+    /// Stores the components of the folder beside the database, and removes those files, and the folder once it is empty.
+    pub(super) fn take_in_beside(&self, file: &DatabaseFile) -> Result<(), StoreError> {
+        let folder = file.beside(FOLDER);
+        let taken = self.take_in(&folder)?;
+        if let Some(taken) = taken
+            && let Err(error) = remove(&folder, &taken)
+        {
+            tracing::warn!(
+                folder = %folder.display(), %error,
+                "the components of this folder are in the database now, but it could not be removed: remove it when it holds nothing you need"
+            );
+        }
+        Ok(())
+    }
+
+    /// Stores the components of a folder, and returns their files; `None` without the folder, or if it cannot be read.
+    fn take_in(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, StoreError> {
+        let mut taken = Vec::new();
+        let files = match file::optional(folder, files(folder)) {
+            Ok(None) => return Ok(None),
+            Ok(Some(files)) => files,
+            Err(error) => {
+                tracing::warn!(
+                    folder = %folder.display(), %error,
+                    "the components that an older version kept in this folder cannot be read: flows that need them cannot be recovered"
+                );
+                return Ok(None);
+            }
+        };
+        for path in files {
+            match self.take_in_file(&path)? {
+                Ok(()) => taken.push(path),
+                Err(problem) => tracing::warn!(
+                    file = %path.display(),
+                    "this component of an older version was not taken into the database, and stays: {problem}"
+                ),
+            }
+        }
+        Ok(Some(taken))
+    }
+
+    /// Stores one component, unless it is stored; the inner error says what is wrong with the file.
+    fn take_in_file(&self, path: &Path) -> Result<Result<(), String>, StoreError> {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let digest: Digest = match stem.parse() {
+            Ok(digest) => digest,
+            Err(error) => return Ok(Err(format!("its name is wrong: {error}"))),
+        };
+        if self.read(&Identity::default(), |view| {
+            components::is_sound(view.sql(), digest)
+        })? {
+            return Ok(Ok(()));
+        }
+        let bytes = match file::read(path, MAX_COMPONENT) {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let found = Digest::of(&bytes);
+        if found != digest {
+            return Ok(Err(format!("it is damaged: its digest is {found}")));
+        }
+        let component = Component {
+            digest,
+            bytes: &bytes,
+        };
+        self.admin(&Identity::default(), |admin| {
+            admin.write_component(&component)
+        })?;
+        Ok(Ok(()))
+    }
+}
+
+/// Returns the files of components, sorted.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut paths: Vec<PathBuf> = paths.collect::<io::Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|name| name == "wasm"));
+    paths.sort();
+    Ok(paths)
+}
+
+/// Removes files of a folder, then the folder unless a damaged component is left, which was reported.
+fn remove(folder: &Path, taken: &[PathBuf]) -> io::Result<()> {
+    let gone = |removed: io::Result<()>| match removed {
+        // Another process took them in at the same time.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
+    for path in taken {
+        gone(fs::remove_file(path))?;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(UNFINISHED.as_bytes())
+        {
+            gone(fs::remove_file(entry.path()))?;
+        }
+    }
+    match gone(fs::remove_dir(folder)) {
+        Err(error)
+            if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                && files(folder).is_ok_and(|left| !left.is_empty()) =>
+        {
+            Ok(())
+        }
+        removed => removed,
+    }
+}
