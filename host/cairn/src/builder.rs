@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn_deliver::Limits;
 use cairn_effects::domain::Domains;
+use cairn_effects::outbox::Outgoing;
 use cairn_effects::task::Task;
 use cairn_engine::host::{Host, HostBuilder, HostError, Planner};
 use cairn_manifest::config::{CompileConfig, Config};
@@ -217,6 +219,9 @@ impl CairnBuilder {
         let place = self.place.or_else(|| config.db.clone().map(Place::File));
         let (store, beside) = opened(place, &extensions, setup, key, &config)?;
         let mut host = Host::with_planner(store, planner).policy(policy);
+        if let Some(deliver) = &config.deliver {
+            host = host.deliver(cairn_deliver::open(deliver)?, Limits::of(deliver));
+        }
         if let Some(folder) = self.components.or(config.components).or(beside) {
             host = host.components(folder);
         }
@@ -248,6 +253,12 @@ fn opened(
     let domains = extensions.iter().map(|extension| extension.domain(&setup));
     let domains = domains.collect::<Result<Vec<_>, _>>()?;
     let domains = Domains::new(domains).map_err(|error| Diagnostic::new(error.to_string()))?;
+    let domains = match &config.deliver {
+        Some(deliver) => domains.with(Outgoing {
+            context: deliver.identity.clone(),
+        }),
+        None => domains,
+    };
     let defaults = SqliteConfig::default();
     let sqlite = SqliteConfig {
         domains,

@@ -83,6 +83,7 @@
 //! | [`manifest`], [`plan`], [`lock`], [`allow`], [`config`], [`upgrade`] | manifests, plans, lock files and an operator's settings |
 //! | [`plugin`], [`capability`], [`check`] | components, what they may import, policies and validators |
 //! | [`store`], [`store::view`], [`store::admin`] | databases; what operators read and change |
+//! | [`deliver`] | how messages leave: transports and the dispatcher |
 //! | [`policy`] | the rules of who may do what |
 //! | [`error`], [`value`], [`id`], [`clock`] | what all parts work with |
 //!
@@ -92,7 +93,7 @@
 //! # Features
 //!
 //! All are on by default: `builtins` embeds the built-in plugins (which the build compiles to WebAssembly), `volumes` brings block
-//! storage, `records` brings JSON records. The engine builds without any of them: `cargo check -p cairn --no-default-features`.
+//! storage, `records` brings JSON records, `amqp` and `http` bring transports of messages. The engine builds without any of them: `cargo check -p cairn --no-default-features`.
 
 #![warn(missing_docs)]
 
@@ -114,6 +115,7 @@ pub use extensions::{grant_kinds, plugin_config};
 pub use planned::PlannedFlow;
 pub use short::Cairn;
 
+pub use cairn_deliver as deliver;
 pub use cairn_effects::{
     domain, effect, event, history, keyring, net, outbox, report, rows, rules, table, task,
 };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairn::allow::Allow;
-use cairn::config::{CompileConfig, Config};
+use cairn::config::{CompileConfig, Config, DeliverConfig};
 use cairn::error::Diagnostic;
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
@@ -65,6 +65,8 @@ pub struct Settings {
     pub kinds: GrantKinds,
     /// What plugins may be granted.
     pub allow: Allow,
+    /// How messages leave; `None` where they wait until a process takes them.
+    pub deliver: Option<DeliverConfig>,
     /// Where they come from.
     pub origins: Origins,
     /// What is said on stderr besides errors.
@@ -115,6 +117,7 @@ impl Settings {
             setup,
             kinds,
             allow: config.allow,
+            deliver: config.deliver,
             origins,
             global: global.clone(),
             db_name,

@@ -2,6 +2,10 @@
 //!
 //! Reading is pure: no path is looked at. Flags and variables come before what stands here; see the command line.
 
+mod deliver;
+mod secret;
+mod url;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +16,10 @@ use cairn_model::text::Text;
 use crate::allow::Allow;
 use crate::document::{Document, Table};
 use crate::manifest::{GrantKinds, Limits, size};
+
+pub use deliver::{AmqpConfig, DeliverConfig, HttpConfig, TransportConfig};
+pub use secret::SecretSource;
+pub use url::Url;
 
 /// What a `cairn.toml` says. A key that is left out is `None`, or its default. The keys of domains are read by the domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +50,8 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     /// `[allow]`.
     pub allow: Allow,
+    /// `[deliver]`; `None` where messages wait until a process takes them.
+    pub deliver: Option<DeliverConfig>,
 }
 
 /// `[compile]`: how far the compiler may go with one component of a stranger's.
@@ -79,6 +89,7 @@ const KEYS: &[&str] = &[
     "compile",
     "idempotency",
     "allow",
+    "deliver",
 ];
 
 const COMPILE_KEYS: &[&str] = &["time", "processor", "memory"];
@@ -132,6 +143,10 @@ impl Config {
             allow: match root.get("allow") {
                 Some(item) => Allow::read(&item.table()?, file, kinds)?,
                 None => Allow::default(),
+            },
+            deliver: match root.get("deliver") {
+                Some(item) => Some(deliver::read(&item, folder)?),
+                None => None,
             },
         })
     }
@@ -224,6 +239,7 @@ mod tests {
                 keep: Duration::from_secs(90 * 86_400),
             },
             allow: Allow::default(),
+            deliver: None,
         };
         assert_eq!(parse(text), Ok(expected));
     }

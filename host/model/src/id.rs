@@ -1,7 +1,9 @@
 //! Names of things: flows, tasks, calls, callers.
 
+mod context;
 mod prefix;
 
+pub use context::ContextPart;
 pub use prefix::{IdPrefix, NotAPrefix};
 
 use std::fmt;

@@ -11,6 +11,7 @@ use cairn_model::value::{Digest, Value};
 
 use crate::admin::Admin;
 use crate::control::{Operation, Request};
+use crate::deliver::Outbox;
 use crate::view::{Pruned, View};
 use crate::{Store, StoreError};
 
@@ -86,6 +87,12 @@ pub trait HostStore: Store {
     /// # Errors
     /// [`StoreError::Database`].
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError>;
+
+    /// Opens the outbox for a dispatcher; `None` of a database that is in memory only.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError>;
 
     /// Returns the store as operators use it; `None` of one that runs no SQL.
     fn operators(&self) -> Option<&dyn Operators>;

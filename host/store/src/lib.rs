@@ -5,6 +5,7 @@ pub mod backend;
 mod batched;
 mod config;
 pub mod control;
+pub mod deliver;
 pub mod host;
 pub mod journal;
 pub mod memory;

@@ -31,7 +31,12 @@ pub struct Life {
     pub dies: Option<Death>,
     /// It is stopped there, as by SIGSTOP, and does not die.
     pub stops: bool,
+    /// Whether it delivers messages, to the file [`RECEIVED`] in its folder.
+    pub delivers: bool,
 }
+
+/// The file of messages that were delivered: flow and id of each, a line.
+pub const RECEIVED: &str = "received";
 
 /// What a life is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

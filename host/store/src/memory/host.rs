@@ -11,6 +11,7 @@ use super::{Memory, MemoryDatabase, Tables};
 use crate::StoreError;
 use crate::batched::Batched;
 use crate::control::{Operation, Request};
+use crate::deliver::Outbox;
 use crate::host::{FlowOnDisk, HostStore, Operators, Watch};
 
 /// Something that was asked of a flow.
@@ -148,6 +149,10 @@ impl HostStore for Batched<Memory> {
             database: backend.database.clone(),
             host: backend.id,
         })))
+    }
+
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {
+        Ok(None)
     }
 
     fn operators(&self) -> Option<&dyn Operators> {

@@ -15,9 +15,10 @@ use cairn_model::value::{Digest, Value};
 use super::file::DatabaseFile;
 use super::tx::{describe, scalar};
 use super::view::Pruned;
-use super::{Sqlite, idempotency, lookup, open};
+use super::{Sqlite, idempotency, lookup, open, outbox};
 use crate::StoreError;
 use crate::control::{Operation, Request};
+use crate::deliver::Outbox;
 use crate::host::{FlowOnDisk, HostStore, Operators, Read, Watch, Work};
 
 /// Answers are kept this long for whoever asked.
@@ -137,6 +138,12 @@ impl HostStore for Sqlite {
             .map(|held| Beside::open(&held.file, host))
             .transpose()?;
         Ok(watch.map(|watch| Box::new(watch) as _))
+    }
+
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {
+        let held = self.writer().ledger.backend.held.clone();
+        let outbox = held.map(|held| outbox::Beside::open(&held)).transpose()?;
+        Ok(outbox.map(|outbox| Box::new(outbox) as _))
     }
 
     fn operators(&self) -> Option<&dyn Operators> {

@@ -12,6 +12,7 @@ mod log;
 mod lookup;
 mod open;
 mod origin;
+mod outbox;
 mod restore;
 mod rows;
 mod schema;

@@ -24,6 +24,7 @@ const STEPS: &[M<'static>] = &[
         "../../migrations/stage-1/04-identity-bookings-keys.sql"
     )),
     M::up(include_str!("../../migrations/05-domains.sql")),
+    M::up(include_str!("../../migrations/06-deliver.sql")),
 ];
 
 /// Older versions can lose a WAL reset that races with a checkpoint.
