@@ -10,6 +10,7 @@ pub mod crash;
 pub mod guest;
 pub mod normal;
 pub mod program;
+pub mod rabbit;
 pub mod rust_plugin;
 pub mod slow;
 pub mod stranger;

@@ -104,6 +104,7 @@ fn stopped_at(program: &Program, point: &str, time: usize) -> Child {
             time,
         }),
         stops: true,
+        delivers: false,
     };
     let mut child = Command::new(env!("CARGO_BIN_EXE_crash-child"))
         .arg(serde_json::to_string(&life).expect("a life is JSON"))

@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn_deliver::Limits;
 use cairn_effects::domain::Domains;
+use cairn_effects::outbox::Outgoing;
 use cairn_effects::task::Task;
 use cairn_engine::host::{Host, HostBuilder, HostError, Planner};
 use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config};
@@ -208,7 +210,10 @@ impl CairnBuilder {
         let key = self.master_key.or_else(|| config.master_key.clone());
         let place = self.place.or_else(|| config.db.clone().map(Place::File));
         let store = opened(place, &extensions, setup, key, &config)?;
-        let host = Host::with_planner(store, planner).policy(policy);
+        let mut host = Host::with_planner(store, planner).policy(policy);
+        if let Some(deliver) = &config.deliver {
+            host = host.deliver(cairn_deliver::open(deliver)?, Limits::of(deliver));
+        }
         let changed = self.changes.into_iter();
         let host = changed.fold(host, |host, change| change(host));
         Ok(Cairn::new(host.build()?, kinds))
@@ -245,6 +250,12 @@ fn opened(
     let domains = extensions.iter().map(|extension| extension.domain(&setup));
     let domains = domains.collect::<Result<Vec<_>, _>>()?;
     let domains = Domains::new(domains).map_err(|error| Diagnostic::new(error.to_string()))?;
+    let domains = match &config.deliver {
+        Some(deliver) => domains.with(Outgoing {
+            context: deliver.identity.clone(),
+        }),
+        None => domains,
+    };
     let defaults = SqliteConfig::default();
     let sqlite = SqliteConfig {
         domains,

@@ -117,6 +117,7 @@ pub use extensions::{grant_kinds, plugin_config};
 pub use planned::PlannedFlow;
 pub use short::Cairn;
 
+pub use cairn_deliver as deliver;
 pub use cairn_effects::{
     domain, effect, event, history, keyring, net, outbox, report, rows, rules, table, task,
 };

@@ -143,6 +143,9 @@ impl From<StoreError> for Failure {
                     "OverQuota" => Diagnostic::new(error.message).help(
                         "`cairn quota show` prints limits and usages; `cairn quota set` raises a limit",
                     ),
+                    "Backlog" => Diagnostic::new(error.to_string()).help(
+                        "`cairn outbox list` shows the messages; receivers that take them, `cairn outbox discard` or `most` in [deliver] make room",
+                    ),
                     "FlowNotFound" => Diagnostic::new(error.message).help(SEE_FLOWS),
                     _ => Diagnostic::new(error.message),
                 },

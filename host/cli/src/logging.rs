@@ -12,6 +12,8 @@ pub fn init(global: &Global) {
     let level = level(global);
     let filter = Targets::new()
         .with_default(level.min(LevelFilter::WARN))
+        // It reports each broken connection, which the dispatcher does too.
+        .with_target("lapin", LevelFilter::OFF)
         .with_target("cairn", level)
         .with_target("cairn_cli", level);
     let format = global.log_format;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use cairn::clock::SystemClock;
 use cairn::config::COMPONENTS_MOVED;
 use cairn::config::PostgresPassword;
+use cairn::deliver::{self, Limits};
 use cairn::error::Diagnostic;
 use cairn::extension;
 use cairn::host::{Host, HostBuilder, Planner};
 use cairn::id::Identity;
 use cairn::manifest::Manifest;
+use cairn::outbox::Outgoing;
 use cairn::plan::Plan;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
@@ -214,7 +216,13 @@ impl Session {
     }
 
     fn config(&self) -> Result<SqliteConfig, Failure> {
-        self.store_config(Some(self.settings.master_key.clone()))
+        let mut config = self.store_config(Some(self.settings.master_key.clone()))?;
+        if let Some(deliver) = &self.settings.deliver {
+            config.domains = config.domains.with(Outgoing {
+                context: deliver.identity.clone(),
+            });
+        }
+        Ok(config)
     }
 
     fn store_config(&self, master_key: Option<PathBuf>) -> Result<SqliteConfig, Failure> {
@@ -330,8 +338,32 @@ impl Session {
                 self.open_file(file)?.take_in_components(folder)?;
             }
         }
+        let deliver = self.settings.deliver.as_ref();
+        let transport = deliver.map(deliver::open).transpose()?;
         let store = self.store_or_new()?;
-        Ok(Host::with_planner(store, planner).policy(policy))
+        let host = Host::with_planner(store, planner).policy(policy);
+        Ok(match (deliver, transport) {
+            (Some(deliver), Some(transport)) => host.deliver(transport, Limits::of(deliver)),
+            _ => host,
+        })
+    }
+
+    /// Waits a while for the messages of flows that ended, and says what is still to be delivered.
+    pub fn settle(&self, host: &Host) {
+        let Some(deliver) = &self.settings.deliver else {
+            return;
+        };
+        let unsent = host.settle(deliver.wait);
+        if unsent.messages == 0 {
+            return;
+        }
+        let why = unsent.error.map_or_else(String::new, |error| {
+            format!(" ({})", output::printable(&error))
+        });
+        self.warn(&format!(
+            "still to be delivered: {}{why}; a later `cairn run` or `cairn recover` goes on, and `cairn outbox list` shows them",
+            output::count(usize::try_from(unsent.messages).unwrap_or(usize::MAX), "message")
+        ));
     }
 
     // ---- The requester -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairn::allow::Allow;
-use cairn::config::{CompileConfig, Config, PostgresSettings};
+use cairn::config::{CompileConfig, Config, DeliverConfig, PostgresSettings};
 use cairn::error::Diagnostic;
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
@@ -72,6 +72,8 @@ pub struct Settings {
     pub kinds: GrantKinds,
     /// The grants that the operator allows.
     pub allow: Allow,
+    /// How messages leave; `None` where they wait until a process takes them.
+    pub deliver: Option<DeliverConfig>,
     /// Where the settings come from.
     pub origins: Origins,
     /// The options of every command.
@@ -128,6 +130,7 @@ impl Settings {
             setup,
             kinds,
             allow: config.allow,
+            deliver: config.deliver,
             origins,
             global: global.clone(),
             db_name,

@@ -49,7 +49,7 @@ pub enum DomainError {
 #[derive(Clone, Debug)]
 pub struct Domains(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     domains: Vec<Domain>,
     tables: Tables,
@@ -80,6 +80,14 @@ impl Domains {
             tables,
             services,
         })))
+    }
+
+    /// The same domains, with a service that belongs to none of them, such as [`Outgoing`](outbox::Outgoing).
+    #[must_use]
+    pub fn with<T: std::any::Any + Send + Sync>(self, service: T) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.services = inner.services.with(service);
+        Self(Arc::new(inner))
     }
 
     /// Returns the domains, in the order in which they were given.

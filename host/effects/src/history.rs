@@ -393,6 +393,14 @@ impl History {
         casts.map(|effect| effect.applied.clone()).collect()
     }
 
+    /// Whether an effect is one of the messages that are [`sent`](Self::sent).
+    pub fn is_sent(&self, applied: &Applied) -> bool {
+        self.has_succeeded()
+            && self
+                .present()
+                .any(|effect| effect.is_cast() && effect.applied.number == applied.number)
+    }
+
     /// Returns the effects of a task's reverts that are neither undone nor before a checkpoint, newest first.
     pub fn unsettled(&self, task: TaskId) -> Vec<Applied> {
         let effects = self.present().rev().filter(|effect| {

@@ -23,9 +23,12 @@ pub use submit::{Submission, Submitted};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use cairn_deliver::{Dispatcher, Limits, Transport, Unsent};
+use cairn_effects::outbox::Outgoing;
 use cairn_effects::report::Report;
 use cairn_effects::task::Task;
 use cairn_manifest::manifest::Manifest;
@@ -59,6 +62,7 @@ pub struct HostBuilder {
     interceptor: Option<Box<Interceptor>>,
     workers: Option<usize>,
     queue: usize,
+    delivers: Option<(Box<dyn Transport>, Limits)>,
 }
 
 impl HostBuilder {
@@ -125,15 +129,35 @@ impl HostBuilder {
         self
     }
 
+    /// Delivers messages by this transport while the host lives, within these limits. The domains of the store must have been
+    /// [given](cairn_effects::domain::Domains::with) an [`Outgoing`].
+    #[must_use]
+    pub fn deliver(mut self, transport: Box<dyn Transport>, limits: Limits) -> Self {
+        self.delivers = Some((transport, limits));
+        self
+    }
+
     /// Builds the host. Flows that a dead process left behind are recovered by [`Host::recover`].
     ///
     /// # Errors
     /// [`HostError::Store`] when the writes of other processes cannot be watched.
     pub fn build(self) -> Result<Host, HostError> {
+        let dispatcher = match self.delivers {
+            Some((transport, limits)) => {
+                if self.store.domains().services().get::<Outgoing>().is_none() {
+                    let message = "the store lets no messages go to a transport";
+                    let help = "open it with `Domains::with(Outgoing { .. })`";
+                    return Err(Diagnostic::new(message).help(help).into());
+                }
+                Some(Dispatcher::start(&self.store, transport, limits)?)
+            }
+            None => None,
+        };
         // More workers would only wait for each other: a flow that waits for the disk holds none.
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         let domains = self.store.domains().clone();
         let core = Arc::new(Core {
+            dispatcher,
             store: self.store,
             planner: self.planner,
             services: Arc::new(Services {
@@ -167,6 +191,8 @@ pub struct Host {
 
 /// State shared by a host's threads.
 struct Core {
+    /// Dropped before the store: the connection that is closed last must be the store's.
+    dispatcher: Option<Dispatcher>,
     store: Arc<dyn HostStore>,
     planner: Planner,
     services: Arc<Services>,
@@ -197,6 +223,7 @@ impl Host {
             interceptor: None,
             workers: None,
             queue: QUEUE,
+            delivers: None,
         }
     }
 
@@ -234,6 +261,13 @@ impl Host {
     /// Returns how many submitted requests wait or run.
     pub fn unfinished(&self) -> usize {
         self.core.pool.unfinished()
+    }
+
+    /// Waits until the messages of ended flows are delivered, but not longer than `patience`, and returns what is left; nothing of a host
+    /// without a transport. See [`Dispatcher::settle`].
+    pub fn settle(&self, patience: Duration) -> Unsent {
+        let dispatcher = self.core.dispatcher.as_ref();
+        dispatcher.map_or_else(Unsent::default, |dispatcher| dispatcher.settle(patience))
     }
 
     /// Stops starting flows: running flows continue to their end, and waiting requests get [`HostError::NotStarted`].
@@ -282,6 +316,13 @@ impl Core {
             }
             Err(FlowError::Store(error)) => Err(error.into()),
             Err(error) => Err(HostError::Flow(error)),
+        }
+    }
+
+    /// Says that flows have ended, and are on disk.
+    fn wake_dispatcher(&self) {
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.wake();
         }
     }
 

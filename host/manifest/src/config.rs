@@ -6,6 +6,10 @@ mod postgres;
 
 pub use postgres::{PostgresPassword, PostgresSettings};
 
+mod deliver;
+mod secret;
+mod url;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +20,10 @@ use cairn_model::text::Text;
 use crate::allow::Allow;
 use crate::document::{Document, Table};
 use crate::manifest::{GrantKinds, Limits, size};
+
+pub use deliver::{AmqpConfig, DeliverConfig, HttpConfig, TransportConfig};
+pub use secret::SecretSource;
+pub use url::Url;
 
 /// The contents of a `cairn.toml`. A key that is left out is `None`, or its default. Domains read their own keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +58,8 @@ pub struct Config {
     pub allow: Allow,
     /// `[postgres]`.
     pub postgres: PostgresSettings,
+    /// `[deliver]`; `None` where messages wait until a process takes them.
+    pub deliver: Option<DeliverConfig>,
 }
 
 /// The warning for the setting `components`.
@@ -92,6 +102,7 @@ const KEYS: &[&str] = &[
     "idempotency",
     "allow",
     "postgres",
+    "deliver",
 ];
 
 /// A database of which the path begins with one of these is on a server.
@@ -155,6 +166,10 @@ impl Config {
             postgres: match root.get("postgres") {
                 Some(item) => PostgresSettings::read(item.table()?, folder)?,
                 None => PostgresSettings::default(),
+            },
+            deliver: match root.get("deliver") {
+                Some(item) => Some(deliver::read(&item, folder)?),
+                None => None,
             },
         })
     }
@@ -253,6 +268,7 @@ mod tests {
                 root_certificate: path("/r.pem"),
                 unsafe_server: true,
             },
+            deliver: None,
         };
         assert_eq!(parse(text), Ok(expected));
     }

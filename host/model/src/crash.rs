@@ -60,6 +60,10 @@ points! {
     RequestAnswered,
     /// The log was copied into the database.
     LogCopied,
+    /// Messages were published; the database does not say so.
+    MessagesPublished,
+    /// What became of messages that were published is in the database.
+    MessagesSettled,
 }
 
 static OBSERVER: OnceLock<fn(CrashPoint)> = OnceLock::new();

@@ -1,7 +1,9 @@
 //! Identifiers of flows, tasks and calls, and the identity of callers.
 
+mod context;
 mod prefix;
 
+pub use context::ContextPart;
 pub use prefix::{IdPrefix, NotAPrefix};
 
 use std::fmt;

@@ -12,6 +12,7 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
 use crate::admin::Admin;
+use crate::deliver::Outbox;
 use crate::operation::{Operation, OperationRequest};
 use crate::view::{Pruned, View};
 use crate::{Store, StoreError};
@@ -100,6 +101,12 @@ pub trait HostStore: Store {
     /// # Errors
     /// [`StoreError::Database`].
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError>;
+
+    /// Opens the outbox for a dispatcher; `None` of a database that is in memory only.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError>;
 
     /// Returns the interface for operators; `None` for a store that runs no SQL.
     fn operators(&self) -> Option<&dyn Operators>;

@@ -4,6 +4,7 @@
 pub mod backend;
 mod batched;
 mod config;
+pub mod deliver;
 pub mod flow_request;
 pub mod host;
 pub mod journal;

@@ -11,6 +11,7 @@ use cairn_model::id::FlowId;
 
 use crate::StoreError;
 use crate::backend::{Backend, Fault};
+use crate::deliver::Outbox;
 
 /// One connection of a database.
 pub trait Sql {
@@ -130,6 +131,12 @@ pub trait SqlBackend: Backend {
 
     /// Returns this process's id as a host, as the column `flows.host` holds it.
     fn host(&self) -> Cell;
+
+    /// Opens the outbox for the dispatcher of messages; `None` where messages cannot be read beside the writer.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError>;
 
     /// Opens a view on the writes of other processes; `None` where there can be none.
     ///

@@ -1,6 +1,8 @@
 //! The process that crashes: it runs the volume-create flow on a database on disk, optionally with a task that fails.
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,11 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use cairn::clock::SystemClock;
 use cairn::crash::{self, CrashPoint};
+use cairn::deliver::{self, Limits, Transport};
 use cairn::error::{Cause, TaskError};
 use cairn::event::Disposition;
 use cairn::host::{Host, Submission};
-use cairn::id::Identity;
+use cairn::id::{ContextPart, Identity};
 use cairn::manifest::Manifest;
+use cairn::outbox::{Message, Outgoing};
 use cairn::plan::PlannedTask;
 use cairn::plugin::{PluginConfig, Plugins};
 use cairn::store::{BatchConfig, Sqlite, SqliteConfig, WalConfig};
@@ -23,7 +27,7 @@ use cairn::volumes::Settings;
 use serde_json::json;
 use signal_hook::consts::SIGSTOP;
 
-use super::{Life, Task as Purpose, Visits};
+use super::{Life, RECEIVED, Task as Purpose, Visits};
 use crate::program::{repository, volume_create};
 
 static LIFE: OnceLock<Life> = OnceLock::new();
@@ -52,6 +56,10 @@ fn live() -> Result<()> {
         Purpose::Run => run(&host, life)?,
         Purpose::Recover => recover(&host)?,
         Purpose::Serve => serve(&host)?,
+    }
+    if life.delivers {
+        let unsent = host.settle(Duration::from_secs(20));
+        ensure!(unsent.messages == 0, "messages are left: {unsent:?}");
     }
     drop(host);
     println!("{}", serde_json::to_string(&visits())?);
@@ -91,11 +99,17 @@ fn visits() -> Vec<Visits> {
 
 fn host(life: &Life) -> Result<Host> {
     let defaults = SqliteConfig::default();
+    let domains = crate::any::domains(Settings {
+        master_key: Some(life.folder.join("cairn.db.key")),
+        ..Settings::default()
+    });
     let config = SqliteConfig {
-        domains: crate::any::domains(Settings {
-            master_key: Some(life.folder.join("cairn.db.key")),
-            ..Settings::default()
-        }),
+        domains: match life.delivers {
+            true => domains.with(Outgoing {
+                context: ContextPart::DEFAULT.to_vec(),
+            }),
+            false => domains,
+        },
         lease: life.lease.unwrap_or(defaults.lease),
         batch: BatchConfig {
             events: life.events,
@@ -121,7 +135,37 @@ fn host(life: &Life) -> Result<Host> {
                 task,
             })
         });
+    let host = match life.delivers {
+        true => host.deliver(Box::new(ToFile(life.folder.join(RECEIVED))), LIMITS),
+        false => host,
+    };
     Ok(host.build()?)
+}
+
+const LIMITS: Limits = Limits {
+    attempts: 20,
+    max_age: Duration::from_secs(3600),
+    most: 1000,
+};
+
+/// Delivers to a file, which outlives the process.
+struct ToFile(PathBuf);
+
+impl Transport for ToFile {
+    fn publish(&mut self, messages: &[Message]) -> Vec<deliver::Outcome> {
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).open(&self.0);
+        let mut file = file.expect("the folder is ours");
+        let outcomes = messages.iter().map(|message| {
+            let flow = message.flow.map(|flow| flow.to_string());
+            let line = format!("{} {}\n", flow.unwrap_or_default(), message.id);
+            match file.write_all(line.as_bytes()) {
+                Ok(()) => deliver::Outcome::Confirmed,
+                Err(error) => deliver::Outcome::Unreached(error.to_string()),
+            }
+        });
+        outcomes.collect()
+    }
 }
 
 /// The tasks of the flow, in order.

@@ -32,7 +32,12 @@ pub struct Life {
     pub dies: Option<Death>,
     /// Stops there by SIGSTOP instead of crashing.
     pub stops: bool,
+    /// Whether it delivers messages, to the file [`RECEIVED`] in its folder.
+    pub delivers: bool,
 }
+
+/// The file of messages that were delivered: flow and id of each, a line.
+pub const RECEIVED: &str = "received";
 
 /// The purpose of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

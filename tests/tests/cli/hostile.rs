@@ -69,6 +69,10 @@ fn world(program: &Program) -> String {
     create(program, &over.to_string(), &[], 3);
     program.write("image", "bytes");
     program.write("records.toml", "[records.dns.counters.n]\n");
+    program.write(
+        "deliver.toml",
+        "[deliver]\ntransport = \"http\"\nkey_file = \"k\"\ntopics.x = \"http://127.0.0.1:1/\"\n",
+    );
     for set_up in [
         "zones create nova",
         "types create gold",
@@ -89,7 +93,7 @@ fn world(program: &Program) -> String {
         "volumes SET display_name = @, availability_zone = @, status = @, project_id = @, user_id = @",
         "snapshots SET display_name = @, status = @, project_id = @, user_id = @",
         "quota_usages SET project_id = @",
-        "outbox SET topic = @, method = @",
+        "outbox SET topic = @, method = @, last_error = @",
         "flows SET name = @, project_id = @, user_id = @, stuck = @ WHERE id = (SELECT min(id) FROM flows)",
     ] {
         sql(program, &format!("UPDATE {}", change.replace('@', &name)));
@@ -286,6 +290,9 @@ record counters dns --config records.toml
 record counters @
 outbox list --all --admin
 outbox ack @
+outbox show @
+outbox retry @ --admin --config deliver.toml
+outbox discard @ --admin
 plugin new @ --lang @
 plugin new @
 plugin build @

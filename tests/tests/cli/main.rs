@@ -7,6 +7,7 @@ mod catalogue;
 mod clocks;
 mod config;
 mod default_type;
+mod deliver;
 mod drift;
 mod envelope;
 mod file_gone;

@@ -431,6 +431,7 @@ fn died_with_a_volume() -> Program {
                 time,
             }),
             stops: false,
+            delivers: false,
         };
         let died = Command::new(env!("CARGO_BIN_EXE_crash-child"))
             .arg(serde_json::to_string(&life).expect("a life is JSON"))

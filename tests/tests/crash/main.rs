@@ -1,6 +1,7 @@
 //! A process crashes at every point at which the state on disk changes, and is restarted: nothing is lost, nothing is
 //! done twice.
 
+mod deliver;
 mod matrix;
 mod operators;
 
@@ -19,6 +20,7 @@ struct Lives {
     fails: Option<usize>,
     resumes: bool,
     events: usize,
+    delivers: bool,
 }
 
 /// How a life ended.
@@ -42,6 +44,7 @@ impl Lives {
             fails,
             resumes,
             events,
+            delivers: false,
         }
     }
 
@@ -61,6 +64,7 @@ impl Lives {
             lease: None,
             dies: dies.cloned(),
             stops: false,
+            delivers: self.delivers,
         };
         let output = child(&life);
         use std::os::unix::process::ExitStatusExt as _;

@@ -1,20 +1,63 @@
 use std::ops::Bound;
 
+use cairn::error::Diagnostic;
+use cairn::outbox::UNDELIVERED;
+use cairn::store::StoreError;
+use cairn::store::admin::Admin;
 use cairn::store::view::{CAST, Listing};
-use clap::{Args, Subcommand};
+use cairn::value::Value;
+use clap::{Args, Subcommand, ValueEnum};
 
-use crate::args::Who;
+use crate::args::{Format, Who};
 use crate::exit::Failure;
+use crate::output::{self, cell, count};
 use crate::page::Page;
+use crate::report;
 use crate::session::Session;
 
-/// List messages to other services, and mark them as taken
+/// How many messages `--failed` changes in one transaction.
+const PAGE: usize = 500;
+
+/// See, take and deliver the messages to other services
 #[derive(Debug, Subcommand)]
 pub enum Outbox {
-    /// List the messages that are ready to be taken
+    /// List the messages that are to be taken or delivered, or could not be
     List(List),
+    /// Show a message: its state, how often it was tried, and the last error
+    Show(Show),
     /// Mark messages as taken: all of them, or none if one is not ready
     Ack(Ack),
+    /// Deliver messages again, at once: those that failed, wait after an attempt, or are ready
+    Retry(Change),
+    /// Drop messages that could not be delivered; a receiver that did not answer may have them
+    Discard(Change),
+}
+
+/// The state of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum State {
+    /// Its flow has not succeeded yet
+    Held,
+    /// Waits until a process takes it: no transport was configured
+    Ready,
+    /// Is delivered by the transport
+    Sending,
+    /// Could not be delivered
+    Failed,
+    /// Was taken by a process
+    Acked,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Ready => "ready",
+            Self::Sending => "sending",
+            Self::Failed => "failed",
+            Self::Acked => "acked",
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -22,10 +65,29 @@ pub struct List {
     /// Also list messages that are held until their flow succeeds, and messages that were taken
     #[arg(long)]
     all: bool,
+    /// Only those in this state; may be repeated
+    #[arg(
+        long = "state",
+        value_enum,
+        value_name = "STATE",
+        conflicts_with = "all"
+    )]
+    states: Vec<State>,
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
     page: Page,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The message
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Args, Debug)]
@@ -37,11 +99,39 @@ pub struct Ack {
     who: Who,
 }
 
+#[derive(Args, Debug)]
+pub struct Change {
+    /// The messages: all of them, or none when one is not there
+    #[arg(value_name = "ID", required_unless_present = "failed")]
+    ids: Vec<String>,
+    /// All messages that could not be delivered
+    #[arg(long, conflicts_with = "ids")]
+    failed: bool,
+    #[command(flatten)]
+    who: Who,
+}
+
 impl Outbox {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(session),
+            Self::Show(show) => show.run(session),
             Self::Ack(ack) => ack.run(session),
+            Self::Retry(change) => {
+                if session.settings.deliver.is_none() {
+                    return Err(Diagnostic::new("no transport is configured")
+                        .help(
+                            "add [deliver] to cairn.toml, or take messages with `cairn outbox ack`",
+                        )
+                        .into());
+                }
+                change.run(session, "to be delivered again", |admin, id| {
+                    admin.retry_cast(id)
+                })
+            }
+            Self::Discard(change) => {
+                change.run(session, "discarded", |admin, id| admin.discard_cast(id))
+            }
         }
     }
 }
@@ -49,16 +139,51 @@ impl Outbox {
 impl List {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
+        let states: Vec<&str> = match (self.all, self.states.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, true) => [&["ready"][..], &UNDELIVERED].concat(),
+            (false, false) => self.states.iter().map(|state| state.as_str()).collect(),
+        };
         let listing = Listing {
-            state: (!self.all).then_some("ready"),
+            states: &states,
             ids: (self.page.after(), Bound::Unbounded),
             limit: self.page.to_read(None),
             ..Listing::default()
         };
         let reader = session.reader()?;
         let messages = reader.view(&requester).page(&CAST, listing)?;
-        let columns = ["id", "state", "topic", "method", "created_at"];
+        let columns = [
+            "id",
+            "state",
+            "topic",
+            "method",
+            "created_at",
+            "attempts",
+            "last_error",
+        ];
         self.page.objects(session, &columns, messages)
+    }
+}
+
+impl Show {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let reader = session.reader()?;
+        let Some(message) = reader.view(&requester).find(&CAST, &self.id)? else {
+            return Err(Diagnostic::new(format!("there is no message `{}`", self.id))
+                .help("`cairn outbox list --all` shows the messages; one that was delivered is gone")
+                .into());
+        };
+        if self.format.is_json() {
+            return output::document(self.format, &message);
+        }
+        let mut text = String::new();
+        let columns = CAST.columns.iter().map(|column| column.name);
+        for name in columns {
+            let value = message.get(name).unwrap_or(&Value::Null);
+            report::line(&mut text, name, &cell(value));
+        }
+        output::print(&text)
     }
 }
 
@@ -68,6 +193,49 @@ impl Ack {
         session.store()?.admin(&requester, |admin| {
             self.ids.iter().try_for_each(|id| admin.ack_cast(id))
         })?;
+        Ok(())
+    }
+}
+
+impl Change {
+    fn run(
+        self,
+        session: &Session,
+        what: &str,
+        change: impl Fn(&mut Admin<'_, '_>, &str) -> Result<(), StoreError>,
+    ) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let store = session.store()?;
+        if !self.failed {
+            store.admin(&requester, |admin| {
+                self.ids.iter().try_for_each(|id| change(admin, id))
+            })?;
+            return Ok(());
+        }
+        // Some in each transaction: others may want to write.
+        let (mut changed, mut after) = (0, String::new());
+        loop {
+            let page = store.admin(&requester, |admin| {
+                admin.require_admin("change all messages")?;
+                let listing = Listing {
+                    states: &["failed"],
+                    ids: (Bound::Excluded(after.as_str()), Bound::Unbounded),
+                    limit: PAGE,
+                    ..Listing::default()
+                };
+                let rows = admin.view().page(&CAST, listing)?;
+                let ids = rows.iter().filter_map(|row| row.get("id")?.as_str());
+                let ids: Vec<String> = ids.map(str::to_owned).collect();
+                ids.iter().try_for_each(|id| change(admin, id))?;
+                Ok(ids)
+            })?;
+            changed += page.len();
+            let Some(last) = page.last().filter(|_| page.len() == PAGE) else {
+                break;
+            };
+            after.clone_from(last);
+        }
+        session.note(&format!("{what}: {}", count(changed, "message")));
         Ok(())
     }
 }

@@ -44,6 +44,7 @@ impl Recover {
         } else {
             output::print(&text(&rows))?;
         }
+        session.settle(&host);
         Ok(rows.iter().map(Row::exit).fold(Exit::Ok, Exit::worse))
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_effects::effect::Applied;
+use cairn_effects::effect::{Applied, Caller, Change};
 use cairn_effects::event::{Event, FlowState, TaskState};
+use cairn_effects::outbox::IsGone;
+use cairn_effects::rows::Text;
 use cairn_effects::task::Context;
 use cairn_manifest::wire::Wiring;
-use cairn_model::error::{Cause, TaskError};
-use cairn_model::id::{CallId, Phase, TaskId};
+use cairn_model::error::{Cause, HostErrorKind, TaskError};
+use cairn_model::id::{CallId, Identity, Phase, TaskId};
 use cairn_model::value::{Object, Value};
 
 use super::call::Call;
@@ -524,12 +526,40 @@ impl Flow {
         self.undo_all(standing)
     }
 
+    /// The message of a cast whose row is gone: of a flow that succeeded, it was delivered.
+    fn delivered(&self, cast: &Applied) -> Result<Option<Text>, FlowError> {
+        let requester = Identity::default();
+        let by = Caller {
+            call: None,
+            requester: &requester,
+        };
+        let ids = cast.changes.iter().filter_map(|change| match change {
+            Change::Row { id, .. } => id.0.first().map(Text::clone),
+            _ => None,
+        });
+        for id in ids {
+            let is_gone = IsGone(Text::clone(&id));
+            let answer = self.0.store.look_up_dyn(by, &is_gone)?;
+            if matches!(answer.downcast_ref::<bool>(), Some(true)) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn undo_all(
         &self,
         standing: Vec<Applied>,
     ) -> Result<Result<(), TaskError>, FlowError> {
         for applied in standing {
             let mut live = self.0.live();
+            if live.history.is_sent(&applied)
+                && let Some(id) = self.delivered(&applied)?
+            {
+                let message = format!("cast `{id}` has left");
+                let refused = TaskError::host(HostErrorKind::UndoRefused, message);
+                return Ok(Err(refused));
+            }
             match self.0.store.undo(&applied) {
                 Ok(()) => {
                     let undone = Event::Undone {

@@ -90,6 +90,7 @@ impl Core {
             recovered.push(Recovered { id, outcome });
         }
         recovered.sort_by_key(|recovered| recovered.id);
+        self.wake_dispatcher();
         match failure {
             Some(error) => Err(error),
             None => Ok(recovered),

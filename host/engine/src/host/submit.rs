@@ -102,6 +102,7 @@ impl Host {
         submission: Submission,
         watch: impl FnOnce(&Flow) -> Result<(), E>,
     ) -> Result<Submitted, E> {
+        let submission = self.core.admit(submission);
         if submission.request.is_err() {
             return Ok(self.submit(submission)?);
         }
@@ -130,6 +131,7 @@ impl Core {
             then(Err(HostError::NotStarted));
             return None;
         }
+        let submission = self.admit(submission);
         if let Err(error) = submission.request {
             self.repeat_or(&submission.requester, submission.key.as_ref(), error, then);
             return None;
@@ -140,6 +142,20 @@ impl Core {
                 then(Err(error));
                 None
             }
+        }
+    }
+
+    /// Refuses the request of a project that has too many undelivered messages. A repeat is answered all the same.
+    fn admit(&self, submission: Submission) -> Submission {
+        let (Some(dispatcher), Ok(_)) = (&self.dispatcher, &submission.request) else {
+            return submission;
+        };
+        match dispatcher.admit(&submission.requester.project_id) {
+            Ok(()) => submission,
+            Err(error) => Submission {
+                request: Err(RequestError::Store(error.into())),
+                ..submission
+            },
         }
     }
 
@@ -189,6 +205,7 @@ impl Core {
     pub(super) fn ended(self: &Arc<Self>, flow: &Flow, result: Result<(), FlowError>, then: Tell) {
         let id = flow.id();
         let followers = self.leave(id);
+        self.wake_dispatcher();
         match result {
             Err(FlowError::Store(StoreError::KeyTaken { flow: first, same })) => match same {
                 true => self.follow(first, then),

@@ -93,20 +93,30 @@ CREATE TABLE components (
 );
 ALTER TABLE components ALTER body SET STORAGE EXTERNAL;
 
--- Messages to other services. `state`: held until the flow succeeds, then ready, then acked by the process that took it. `part`: the
--- partition of the flow's project; NULL of a message without a flow.
+-- Messages to other services. `state`: held until the flow succeeds, then ready, then acked by the process that took
+-- it; with a transport sending until it is confirmed, which removes the row, or failed.
 CREATE TABLE outbox (
     id         text COLLATE "C" PRIMARY KEY,
-    part       int,
     flow       bytea,
     state      text COLLATE "C" NOT NULL,
     topic      text COLLATE "C" NOT NULL,
     method     text COLLATE "C" NOT NULL,
     arguments  text COLLATE "C" NOT NULL,
-    created_at bigint NOT NULL
+    created_at bigint NOT NULL,
+    project_id text COLLATE "C",
+    context    text COLLATE "C",
+    attempts   bigint NOT NULL DEFAULT 0,
+    due_at     bigint NOT NULL DEFAULT 0,
+    since      bigint NOT NULL DEFAULT 0,
+    last_error text COLLATE "C"
 );
 CREATE INDEX outbox_held ON outbox (flow) WHERE state = 'held';
 CREATE INDEX outbox_ready ON outbox (id) WHERE state = 'ready';
+CREATE INDEX outbox_due ON outbox (due_at, id) WHERE state = 'sending';
+-- The messages of a flow before a message.
+CREATE INDEX outbox_sending ON outbox (flow, id) WHERE state = 'sending';
+-- How many are undelivered, by project.
+CREATE INDEX outbox_undelivered ON outbox (project_id) WHERE state IN ('sending', 'failed');
 
 -- Flows that were asked for at a host that does not own their project.
 CREATE TABLE inbox (

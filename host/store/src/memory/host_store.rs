@@ -10,6 +10,7 @@ use cairn_model::value::{Digest, Value};
 use super::{Memory, MemoryDatabase, Tables};
 use crate::StoreError;
 use crate::batched::Batched;
+use crate::deliver::Outbox;
 use crate::host::{Component, FlowOnDisk, HostStore, Operators, Watch};
 use crate::operation::{Operation, OperationRequest};
 
@@ -161,6 +162,10 @@ impl HostStore for Batched<Memory> {
             database: backend.database.clone(),
             host: backend.id,
         })))
+    }
+
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {
+        Ok(None)
     }
 
     fn operators(&self) -> Option<&dyn Operators> {

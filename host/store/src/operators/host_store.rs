@@ -17,6 +17,7 @@ use super::view::Pruned;
 use super::{components, idempotency, lookup};
 use crate::StoreError;
 use crate::batched::Batched;
+use crate::deliver::Outbox;
 use crate::host::{Component, FlowOnDisk, HostStore, Operators, Read, Watch, Work};
 use crate::operation::{Operation, OperationRequest};
 use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
@@ -162,6 +163,10 @@ impl<B: SqlBackend> HostStore for Batched<B> {
                 seen: None,
             }) as _
         }))
+    }
+
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {
+        self.writer().ledger.backend.outbox()
     }
 
     fn operators(&self) -> Option<&dyn Operators> {

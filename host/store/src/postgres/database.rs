@@ -15,10 +15,11 @@ use super::fetch::{Fetcher, Reads};
 use super::hosts::{self, OwnLease};
 use super::link::{Link, LinkError, Parameter, READER, Step};
 use super::session::{FENCE, SNAPSHOT, Session, State};
-use super::{PostgresConfig, open};
+use super::{PostgresConfig, open, outbox};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, Holder, Taken};
 use crate::batched::Batched;
+use crate::deliver::Outbox;
 use crate::operators::{idempotency, lookup};
 use crate::partitions::{Partitions, partition_of};
 use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
@@ -456,6 +457,11 @@ impl SqlBackend for PostgresDatabase {
 
     fn host(&self) -> Cell {
         self.lease.cell()
+    }
+
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {
+        let session = Session::later(Arc::clone(&self.target), &READER);
+        Ok(Some(Box::new(outbox::Beside::new(session, self.lease.id))))
     }
 
     fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError> {

@@ -16,6 +16,7 @@ mod fetch;
 mod hosts;
 pub mod link;
 mod migrate;
+mod outbox;
 mod password;
 mod reader;
 mod server;

@@ -19,9 +19,10 @@ use super::rows;
 use super::sql::failed;
 use super::statement::{database, describe, execute, scalar};
 use super::turnstile::{Turn, Turnstile};
-use super::{lease, open, schema};
+use super::{lease, open, outbox, schema};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Taken, behind};
+use crate::deliver::Outbox;
 use crate::operators::{idempotency, lookup};
 use crate::sql::{Impact, Outlook, Sql, SqlBackend, SqlError};
 use crate::statements::{NotWritten, Statements};
@@ -382,6 +383,12 @@ impl SqlBackend for Database {
 
     fn host(&self) -> Cell {
         Cell::Blob(self.holder.id.0.as_bytes().as_slice().into())
+    }
+
+    fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {
+        let held = self.held.as_ref();
+        let outbox = held.map(outbox::Beside::open).transpose()?;
+        Ok(outbox.map(|outbox| Box::new(outbox) as _))
     }
 
     fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError> {

@@ -11,6 +11,7 @@ mod log;
 mod migrate;
 mod open;
 mod origin;
+mod outbox;
 mod reader;
 mod restore;
 mod rows;

@@ -124,7 +124,10 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         desk.take_all(asked);
         Ok(())
     };
+    let host = Arc::clone(&desk.host);
     desk.finish(&printing);
+    session.settle(&host);
+    drop(host);
     let printed = printing
         .join()
         .map_err(|_| Failure::host("the thread that prints panicked"));

@@ -98,6 +98,7 @@ impl Job<'_> {
             text += &made(&host, &requester, &report)?;
         }
         report::deliver(&report, &text)?;
+        session.settle(&host);
         Ok(Exit::of(&report))
     }
 }

@@ -240,6 +240,34 @@ impl<'a> Admin<'a> {
         }
     }
 
+    /// Publishes a message at once, and from its first attempt: one that is `failed`, or waits after an attempt, or was made without a
+    /// transport.
+    ///
+    /// # Errors
+    /// `AdminRequired`; `NotFound` when there is none of these.
+    pub fn retry_cast(&mut self, id: &str) -> Result<()> {
+        self.require_admin("send messages again")?;
+        let statement = "UPDATE outbox SET state = 'sending', attempts = 0, due_at = $2, since = $2
+             WHERE id = $1 AND state IN ('failed', 'sending', 'ready')";
+        match self.execute(statement, &[id.into(), self.now().into()])? {
+            0 => Err(not_found("undelivered message", id).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a message that is `failed` or `sending`. It may have left: a receiver that did not answer may have it.
+    ///
+    /// # Errors
+    /// `AdminRequired`; `NotFound` when there is none.
+    pub fn discard_cast(&mut self, id: &str) -> Result<()> {
+        self.require_admin("discard messages")?;
+        let statement = "DELETE FROM outbox WHERE id = $1 AND state IN ('failed', 'sending')";
+        match self.execute(statement, &[id.into()])? {
+            0 => Err(not_found("undelivered message", id).into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Inserts rows unchanged, for a start state that was recorded elsewhere: table -> rows. Columns are those of the tables.
     ///
     /// # Errors

@@ -13,9 +13,9 @@ pub struct Listing<'a> {
     pub project: Option<&'a str>,
     /// Includes soft-deleted rows.
     pub deleted: bool,
-    /// Rows in this state, of a kind that has a column `state`.
-    pub state: Option<&'a str>,
-    /// Rows with an id between these.
+    /// Those in one of these states, of a kind that has a column `state`; empty for all.
+    pub states: &'a [&'a str],
+    /// Those with an id between these.
     pub ids: (Bound<&'a str>, Bound<&'a str>),
     /// The most rows to return.
     pub limit: usize,
@@ -26,7 +26,7 @@ impl Default for Listing<'_> {
         Self {
             project: None,
             deleted: false,
-            state: None,
+            states: &[],
             ids: (Bound::Unbounded, Bound::Unbounded),
             limit: usize::MAX,
         }
@@ -55,8 +55,12 @@ impl View<'_> {
                 Owner::Host | Owner::Project => own,
             });
         }
-        if let Some(state) = listing.state {
-            conditions.push(compare("state", "=", state.into()));
+        if !listing.states.is_empty() {
+            let states = listing.states.iter();
+            let states: Vec<String> = states
+                .map(|state| compare("state", "=", (*state).into()))
+                .collect();
+            conditions.push(format!("({})", states.join(" OR ")));
         }
         let (from, to) = listing.ids;
         for (bound, included, excluded) in [(from, ">=", ">"), (to, "<=", "<")] {
