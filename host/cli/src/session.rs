@@ -4,19 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::clock::SystemClock;
-use cairn::error::Diagnostic;
-use cairn::extension;
-use cairn::host::{Host, HostBuilder, Planner};
-use cairn::id::Identity;
-use cairn::manifest::Manifest;
-use cairn::plan::Plan;
+use cairn::host::{HostBuilder, Planner};
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
 use cairn::store::admin::Admin;
 use cairn::store::view::{Reader, View};
-use cairn::store::{Sqlite, SqliteConfig, StoreError};
 use cairn::volumes::operator::ReadVolumes as _;
-use cairn::{Domains, volumes};
+use cairn::{
+    Diagnostic, Domains, Host, Identity, Manifest, Plan, Sqlite, SqliteConfig, StoreError,
+    extension, volumes,
+};
 
 use crate::args::Who;
 use crate::compile::InChild;

@@ -4,15 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cairn::Diagnostic;
 use cairn::allow::Allow;
 use cairn::config::{CompileConfig, Config};
-use cairn::error::Diagnostic;
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
 use cairn::manifest::{GrantKinds, Limits};
 use cairn::store::DatabaseFile;
-use cairn::volumes::{self, quota::QuotaConfig};
+use cairn::volumes;
+use cairn::volumes::quota::QuotaConfig;
 
 use crate::args::{Global, Storage};
 use crate::exit::Failure;

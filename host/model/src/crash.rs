@@ -54,7 +54,7 @@ points! {
     ComponentKept,
     /// A plan was stored.
     PlanKept,
-    /// A flow that cannot be recovered was set aside.
+    /// A flow that cannot be recovered was marked as stuck.
     FlowSetAside,
     /// A request about a flow was served, but not answered.
     RequestServed,

@@ -1,4 +1,4 @@
-use cairn::store::Sqlite;
+use cairn::Sqlite;
 use clap::Args;
 
 use crate::args::Format;
