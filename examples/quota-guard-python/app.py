@@ -90,7 +90,7 @@ def reason(refused, size, percent):
     if isinstance(refused, quota.QuotaError_Other):
         return Err(refused.value)
     if isinstance(refused, quota.QuotaError_UnknownResource):
-        return error("QuotaResourceUnknown", f"nobody knows the quota of {', '.join(refused.value)}")
+        return error("QuotaResourceUnknown", f"there is no quota for {', '.join(refused.value)}")
     left = {
         usage.resource: usage.limit - usage.in_use - usage.reserved
         for usage in refused.value.usages

@@ -4,12 +4,10 @@ use cairn::capability::SimpleCapability;
 use cairn::domain::{Domain, Fact};
 use cairn::effect::{Change, counts};
 use cairn::extension::Extension;
-use cairn::id::FlowId;
 use cairn::manifest::SimpleGrantKind;
 use cairn::rows::{Hooks, Key, Pruned, Row as _, RowId, Rows, Stop, Text};
 use cairn::rules::Effect;
-use cairn::value::Object;
-use cairn::{TaskError, Value};
+use cairn::{FlowId, Object, TaskError, Value};
 use serde_json::json;
 
 use crate::guest::Call;

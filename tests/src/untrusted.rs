@@ -7,17 +7,14 @@ use std::time::{Duration, Instant};
 use crate::any::{self, Effect};
 use cairn::clock::SystemClock;
 use cairn::config::Config;
-use cairn::error::Diagnostic;
-use cairn::id::Identity;
-use cairn::manifest::{Limits, Manifest};
+use cairn::effect::Caller;
+use cairn::manifest::Limits;
 use cairn::outbox::Cast;
 use cairn::plan::check_settings;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::policy::{NoPlugins, Policy};
-use cairn::store::Caller;
-use cairn::value::{Object, Value};
 use cairn::volumes::{Settings, VolumeCreate, VolumeUpdate};
-use cairn::{Sqlite, StoreError};
+use cairn::{Diagnostic, Identity, Manifest, Object, Sqlite, StoreError, Value};
 
 /// An upper bound of every duration, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);

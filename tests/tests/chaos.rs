@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use acceptance::crash::{Found, check};
 use acceptance::program::{Program, repository, volume_create};
+use cairn::Verdict;
 use cairn::event::FlowState;
-use cairn::report::Verdict;
 
 /// Requests that each process receives; more than it can run before it is killed.
 const REQUESTS: usize = 20_000;

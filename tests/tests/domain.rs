@@ -12,19 +12,18 @@ use cairn::clock::SystemClock;
 use cairn::domain::Domain;
 use cairn::event::{Event, FlowState};
 use cairn::history::History;
-use cairn::host::{Dispatched, Submission};
-use cairn::id::{CallId, FlowId, Phase, TaskId};
+use cairn::host::Dispatched;
+use cairn::id::{CallId, Phase};
 use cairn::manifest::GrantKinds;
 use cairn::plan::Role;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
-use cairn::report::{Report, Verdict};
 use cairn::rows::Cell;
 use cairn::store::HostStore;
 use cairn::store::operation::Operation;
 use cairn::store::view::Reader;
 use cairn::{
-    Cairn, Domains, Host, Identity, Manifest, Sqlite, SqliteConfig, Store as _, StoreError, Value,
-    volumes,
+    Cairn, Domains, FlowId, Host, Identity, Manifest, Report, Sqlite, SqliteConfig, Store as _,
+    StoreError, Submission, TaskId, Value, Verdict, volumes,
 };
 use cairn_laws::{Case, Fakes, Law, Subject, Tools};
 use serde_json::json;
@@ -228,7 +227,7 @@ fn a_flow_that_was_cut_off_is_set_aside_before_anything_is_undone() {
         },
     ];
     store.append(call.flow, &begun).unwrap();
-    let by = cairn::store::Caller {
+    let by = cairn::effect::Caller {
         call: Some(call),
         requester: &ann,
     };
@@ -256,7 +255,7 @@ fn an_effect_of_a_domain_that_is_not_registered_is_refused() {
     drop(place.store(config([domain(&[TABLES])])).unwrap());
     let store = place.store(config([])).unwrap();
     let ann = Identity::new("ann", "acme");
-    let by = cairn::store::Caller {
+    let by = cairn::effect::Caller {
         call: None,
         requester: &ann,
     };

@@ -4,14 +4,11 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use cairn::clock::Timestamp;
-use cairn::domain::{Domain, Domains};
-use cairn::error::{Diagnostic, TaskError};
-use cairn::flow::FlowError;
+use cairn::domain::Domain;
 use cairn::flow_request::RequestError;
-use cairn::host::HostError;
 use cairn::keyring::MasterKey;
 use cairn::plugin::PluginError;
-use cairn::store::StoreError;
+use cairn::{Diagnostic, Domains, FlowError, HostError, StoreError, TaskError};
 use cairn_bench::BenchError;
 use cairn_laws::LawsError;
 
@@ -81,7 +78,7 @@ fn an_error_of_a_tool_says_everything_once() {
     says_everything_once(&BenchError::from(HostError::from(clock_error())));
     says_everything_once(&BenchError::from(clock_error()));
     says_everything_once(&BenchError::from(io_error()));
-    says_everything_once(&BenchError::from(rusqlite::Error::QueryReturnedNoRows));
+    says_everything_once(&BenchError::Database("no such table".to_owned()));
     says_everything_once(&BenchError::Folder(diagnostic()));
 }
 

@@ -294,7 +294,7 @@ fn a_rule_asks_the_plugin_while_a_flow_runs() {
 }
 
 #[test]
-fn a_plugin_that_traps_lets_nobody_in_through_not() {
+fn a_plugin_that_traps_under_not_denies() {
     let program = program();
     for (rule, guest, exit) in [
         ("not wasm:guest", Asked::Refuses, 0),

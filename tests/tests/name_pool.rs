@@ -20,9 +20,8 @@ use acceptance::tools::{Language, tools};
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::history::History;
-use cairn::report::{Report, Verdict};
 use cairn::store::view::{FlowFilter, Reader};
-use cairn::{Domains, Identity, SqliteConfig, records, volumes};
+use cairn::{Domains, Identity, Report, SqliteConfig, Verdict, records, volumes};
 use serde_json::Value;
 
 fn program() -> Program {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use acceptance::program::repository;
 use cairn::policy::{Credentials, NoPlugins, Policy};
-use cairn::value::{Object, Value};
+use cairn::{Object, Value};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

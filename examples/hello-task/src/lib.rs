@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_not_greeted() {
+    fn an_empty_name_is_not_greeted() {
         assert!(
             FakeHost::new()
                 .call::<Hello>(json!({"name": null}))

@@ -4,11 +4,11 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use cairn::effect::Caller;
 use cairn::error::Cause;
 use cairn::event::{Event, LogLevel};
 use cairn::id::{CallId, Phase};
 use cairn::plugin::Plugins;
-use cairn::store::Caller;
 use cairn::volumes::VolumeUpdate;
 use cairn::volumes::operator::OperateVolumes as _;
 use cairn::{FlowId, Object, TaskError, TaskId, Value};

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn::Plan;
-use cairn::value::Value;
+use cairn::{Plan, Value};
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Store,
@@ -55,10 +54,7 @@ enum Reply {
 impl Bare {
     /// Compiles the components of a plan, which must be embedded ones.
     pub(crate) fn new(plan: &Plan, tapes: &[Arc<Tape>]) -> Result<Self, BenchError> {
-        let engine = Engine::new(&config())?;
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
-        TaskPluginAll::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        let (engine, linker) = linker().map_err(BenchError::sandbox)?;
         let mut tasks = Vec::new();
         for (planned, tape) in plan.tasks.iter().zip(tapes) {
             let name = planned.builtin.as_deref().unwrap_or_default();
@@ -70,8 +66,7 @@ impl Bare {
                 );
                 return Err(BenchError::Unexpected(message));
             };
-            let component = Component::new(&engine, bytes)?;
-            let pre = TaskPluginAllPre::new(linker.instantiate_pre(&component)?)?;
+            let pre = compile(&engine, &linker, bytes).map_err(BenchError::sandbox)?;
             let settings = Value::Object(planned.settings.clone()).to_string();
             let script = Script::new(tape, settings, name == "inject");
             tasks.push((pre, Arc::new(script)));
@@ -96,12 +91,38 @@ impl Bare {
         let mut store = Store::new(&self.engine, state);
         // Never reached: the epoch of this engine is never incremented.
         store.set_epoch_deadline(1);
-        let plugin = pre.instantiate(&mut store)?;
-        let result = plugin
-            .cairn_plugin_task()
-            .call_call(&mut store, &script.inputs)?;
+        let result = call(pre, &mut store, script).map_err(BenchError::sandbox)?;
         result.map_err(|error| BenchError::Unexpected(error.message))
     }
+}
+
+/// Creates an engine, and links the imports of plugins to [`State`].
+fn linker() -> Result<(Engine, Linker<State>)> {
+    let engine = Engine::new(&config())?;
+    let mut linker = Linker::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    TaskPluginAll::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    Ok((engine, linker))
+}
+
+/// Compiles a component, and resolves its imports.
+fn compile(
+    engine: &Engine,
+    linker: &Linker<State>,
+    bytes: &[u8],
+) -> Result<TaskPluginAllPre<State>> {
+    let component = Component::new(engine, bytes)?;
+    TaskPluginAllPre::new(linker.instantiate_pre(&component)?)
+}
+
+/// Creates an instance and calls its task.
+fn call(
+    pre: &TaskPluginAllPre<State>,
+    store: &mut Store<State>,
+    script: &Script,
+) -> Answered<String> {
+    let plugin = pre.instantiate(&mut *store)?;
+    plugin.cairn_plugin_task().call_call(store, &script.inputs)
 }
 
 /// Configures wasmtime as the engine does: pooled, with the memory of a small plugin kept resident, and interrupted by epochs.

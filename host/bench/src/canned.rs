@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 
 use cairn::event::LogLevel;
 use cairn::host::ReadyTask;
-use cairn::id::{CallId, FlowId, Phase, TaskId};
+use cairn::id::{CallId, Phase};
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::task::ContextLayer;
-use cairn::{Context, Identity, Object, Task, TaskError, TaskSpec, Value};
+use cairn::{Context, FlowId, Identity, Object, Task, TaskError, TaskId, TaskSpec, Value};
 
 use crate::BenchError;
 use crate::stage::Stage;

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use cairn::error::Diagnostic;
 use cairn::event::FlowState;
-use cairn::manifest::Manifest;
-use cairn::report::Report;
 use cairn::volumes::quota::QuotaConfig;
+use cairn::{Diagnostic, Manifest, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,6 +25,7 @@ const REQUEST_OVER_QUOTA: &str =
 /// The end of each measured flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Case {
     /// Seven tasks create a volume.
     Success,

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use cairn::Report;
-use cairn::host::HostError;
+use cairn::{HostError, Report};
 
 use crate::stage::Stage;
 use crate::{BenchError, meter};

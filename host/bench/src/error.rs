@@ -1,8 +1,6 @@
-use cairn::error::Diagnostic;
 use cairn::flow_request::RequestError;
-use cairn::host::HostError;
 use cairn::plugin::PluginError;
-use cairn::{FlowError, StoreError, TaskError};
+use cairn::{Diagnostic, FlowError, HostError, StoreError, TaskError};
 
 /// The reason why a measurement failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,10 +14,10 @@ pub enum BenchError {
     Store(#[from] StoreError),
     /// An error of a baseline's database.
     #[error("a baseline's database: {0}")]
-    Sqlite(rusqlite::Error),
+    Database(String),
     /// An error of a baseline's sandbox.
-    #[error("the bare loop of instances: {0:#}")]
-    Sandbox(wasmtime::Error),
+    #[error("the bare loop of instances: {0}")]
+    Sandbox(String),
     /// An error of a file or folder.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -31,9 +29,16 @@ pub enum BenchError {
     Unexpected(String),
 }
 
-impl From<rusqlite::Error> for BenchError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+// No `From`, which would make the libraries of the baselines a part of this crate's interface.
+impl BenchError {
+    /// Converts an error of a baseline's database.
+    pub(crate) fn database(error: rusqlite::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+
+    /// Converts an error of a baseline's sandbox.
+    pub(crate) fn sandbox(error: wasmtime::Error) -> Self {
+        Self::Sandbox(format!("{error:#}"))
     }
 }
 
@@ -68,11 +73,5 @@ impl From<RequestError> for BenchError {
             RequestError::Store(error) => error.into(),
             other => Self::Unexpected(other.to_string()),
         }
-    }
-}
-
-impl From<wasmtime::Error> for BenchError {
-    fn from(error: wasmtime::Error) -> Self {
-        Self::Sandbox(error)
     }
 }

@@ -32,6 +32,12 @@ impl Fill {
             SqliteConfig::default(),
             Arc::new(SystemClock),
         )?);
+        self.insert(path, case).map_err(BenchError::database)?;
+        Ok(Some(path.to_owned()))
+    }
+
+    /// Inserts the rows into a database that has the schema.
+    fn insert(self, path: &Path, case: Case) -> rusqlite::Result<()> {
         let connection = meter::connect(path)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let own = &stage::requester().project_id;
@@ -89,8 +95,7 @@ impl Fill {
                 )?;
             }
         }
-        connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")?;
-        Ok(Some(path.to_owned()))
+        connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")
     }
 }
 

@@ -3,7 +3,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use tempfile::TempDir;
 
 use crate::BenchError;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_nobody_holds_is_removed_and_no_other() {
+    fn a_folder_without_a_holder_is_removed_and_no_other() {
         let parent = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let held = Folder::within(parent.path()).unwrap();
         let make = |name: &str, lock: &str| {

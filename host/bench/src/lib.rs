@@ -10,7 +10,7 @@
 pub mod bare;
 pub mod calls;
 mod canned;
-pub mod case;
+mod case;
 mod drive;
 mod error;
 mod figures;
@@ -29,15 +29,13 @@ pub use folder::Folder;
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use cairn::plugin::Plugins;
 
 use drive::{Drive, Load};
 use fill::Fill;
 use recorded::{Recording, Way};
-use stage::{Stage, Tasks};
-
-pub use stage::Storage;
+use stage::{Stage, Storage, Tasks};
 
 /// The options of a run.
 #[derive(Clone, Debug)]

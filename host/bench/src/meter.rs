@@ -57,6 +57,10 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Measures a small commit: the median of many on a new database.
 pub(crate) fn median_commit(path: &Path) -> Result<Duration, BenchError> {
+    commit_times(path).map(median).map_err(BenchError::database)
+}
+
+fn commit_times(path: &Path) -> rusqlite::Result<Vec<Duration>> {
     const COMMITS: i64 = 300;
     let connection = connect(path)?;
     connection.execute_batch("CREATE TABLE small (id INTEGER PRIMARY KEY, text TEXT) STRICT")?;
@@ -67,7 +71,7 @@ pub(crate) fn median_commit(path: &Path) -> Result<Duration, BenchError> {
         insert.execute([id])?;
         times.push(begin.elapsed());
     }
-    Ok(median(times))
+    Ok(times)
 }
 
 /// Returns the median; for an even number of times, the later of the middle two.

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn::clock::SystemClock;
-use cairn::host::{HostError, ReadyPlan, ReadyTask};
+use cairn::host::{ReadyPlan, ReadyTask};
 use cairn::plugin::Plugins;
 use cairn::store::memory::MemoryDatabase;
 use cairn::store::{BatchConfig, Batched, HostStore};
 use cairn::{
-    Domains, Flow, FlowError, Host, Identity, Plan, Report, Sqlite, SqliteConfig, Store,
-    Submission, Value,
+    Domains, Flow, FlowError, Host, HostError, Identity, Plan, Report, Sqlite, SqliteConfig, Store,
+    Submission, Value, flow_request, volumes,
 };
-use cairn::{flow_request, volumes};
 use serde::Serialize;
 
 use crate::{BenchError, Case, native};

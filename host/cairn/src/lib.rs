@@ -28,8 +28,8 @@
 //! | configure and use the engine | [`Cairn`], [`CairnBuilder`], [`PlannedFlow`] | this one |
 //! | operate on flows, listen to them, recover them | [`host`], [`flow`] | [`cairn_engine`] |
 //! | write tasks, effects and domains; read reports and journals | [`task`], [`rules`], [`rows`], [`effect`], [`domain`], [`report`], [`history`] | [`cairn_effects`] |
-//! | check manifests, plans, lock files, upgrades and settings | [`manifest`], [`plan`], [`lock`], [`allow`], [`config`], [`upgrade`] | [`cairn_manifest`] |
-//! | load plugins, add capabilities, run admission checks | [`plugin`], [`capability`], [`check`], [`extension`] | [`cairn_sandbox`] |
+//! | check manifests, plans, lock files, upgrades and settings | [`manifest`], [`plan`], [`lockfile`], [`allow`], [`config`], [`diff`] | [`cairn_manifest`] |
+//! | load plugins, add capabilities, run admission checks | [`plugin`], [`capability`], [`admission`], [`extension`] | [`cairn_sandbox`] |
 //! | open databases; read and change them as an operator | [`store`], [`store::view`], [`store::admin`] | [`cairn_store`] |
 //! | use block storage in tasks, or operate on it | [`volumes`] | [`cairn_volumes`] |
 //! | use JSON records, counters and sequences, or operate on them | [`records`] | [`cairn_records`] |
@@ -38,7 +38,8 @@
 //!
 //! Three more crates build on this one: `cairn_cli` (the command line, also for programs with domains of their own), `cairn_laws`
 //! (tests of plugins) and `cairn_bench` (measurements). The library uses no terminal, no environment variables and no home directory.
-//! `host/ARCHITECTURE.md` in the repository describes how the crates work together.
+//! `host/ARCHITECTURE.md` in the repository describes how the crates work together. The items that most programs use are at the root of
+//! this crate; each other item is in its module.
 //!
 //! # The builder
 //!
@@ -118,34 +119,77 @@ pub use planned::PlannedFlow;
 pub use short::Cairn;
 
 pub use cairn_deliver as deliver;
-pub use cairn_effects::{
-    domain, effect, event, history, keyring, net, outbox, report, rows, rules, table, task,
-};
-pub use cairn_engine::{flow, host};
-pub use cairn_manifest::{allow, config, diff, document, lockfile, manifest, plan, wire};
-pub use cairn_model::{
-    clock, contract, crash, error, file, id, idempotency, printable, retry, text, value, whole,
-};
+/// Re-exports the modules of the crates below, without the items that have their path elsewhere in this crate: a private import hides an
+/// item of a glob. `tests/tests/paths.rs` checks that each item has one path.
+macro_rules! modules {
+    ($($(#[$about:meta])* $name:ident: $($part:ident)::+ without $($item:ident),+;)+) => {$(
+        $(#[$about])*
+        #[allow(unused_imports, hidden_glob_reexports)]
+        pub mod $name {
+            pub use $($part)::+::*;
+            use $($part)::+::{$($item),+};
+        }
+    )+};
+}
+
+modules! {
+    /// Domains: kinds of state that flows may change.
+    domain: cairn_effects::domain without Domains;
+    /// Reports: the results of tasks, and the account of a rollback.
+    report: cairn_effects::report without Report, Verdict;
+    /// Tasks, and the functions of the host that they call.
+    task: cairn_effects::task without Context, Task, TaskSpec;
+    /// Single flows: building, running and reverting them.
+    flow: cairn_engine::flow without Flow, FlowError;
+    /// The host, which plans, runs and recovers flows, and serves operators.
+    host: cairn_engine::host without Host, HostError, Submission;
+    /// Manifests: the TOML files from which flows are built.
+    manifest: cairn_manifest::manifest without Manifest, Retry;
+    /// Plans: manifests that were checked and wired.
+    plan: cairn_manifest::plan without Plan;
+    /// Errors of tasks and hosts, and messages with a place and a fix.
+    error: cairn_model::error without Diagnostic, TaskError;
+    /// Ids of flows and tasks, and the identity of a caller.
+    id: cairn_model::id without FlowId, Identity, TaskId;
+    /// JSON values, which keep numbers as they were written.
+    value: cairn_model::value without Object, Value;
+}
+
+/// Databases, as flows, hosts and operators use them.
+#[allow(unused_imports, hidden_glob_reexports)]
+pub mod store {
+    pub use cairn_store::*;
+    use cairn_store::{Caller, Sqlite, SqliteConfig, Store, StoreError, flow_request};
+
+    /// The interface of a store to hosts.
+    pub mod host {
+        use cairn_store::host::HostStore;
+        pub use cairn_store::host::*;
+    }
+}
+
+pub use cairn_effects::{effect, event, history, keyring, net, outbox, rows, rules, table};
+pub use cairn_manifest::{allow, config, diff, document, lockfile, wire};
+pub use cairn_model::{clock, contract, crash, file, idempotency, printable, retry, text, whole};
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]
 pub use cairn_records as records;
 pub use cairn_sandbox::{admission, capability, plugin};
-pub use cairn_store as store;
 #[cfg(feature = "volumes")]
 pub use cairn_volumes as volumes;
 
-// Short names of the items that most programs use. Each type is documented once, in its module.
+// The items that most programs use.
 #[doc(no_inline)]
 pub use {
-    domain::Domains,
-    error::{Diagnostic, TaskError},
-    flow::{Flow, FlowError},
-    host::{Host, HostError, Submission},
-    id::{FlowId, Identity, TaskId},
-    manifest::Manifest,
-    plan::Plan,
-    report::{Report, Verdict},
-    store::{Sqlite, SqliteConfig, Store, StoreError, flow_request},
-    task::{Context, Task, TaskSpec},
-    value::{Object, Value},
+    cairn_effects::domain::Domains,
+    cairn_effects::report::{Report, Verdict},
+    cairn_effects::task::{Context, Task, TaskSpec},
+    cairn_engine::flow::{Flow, FlowError},
+    cairn_engine::host::{Host, HostError, Submission},
+    cairn_manifest::manifest::Manifest,
+    cairn_manifest::plan::Plan,
+    cairn_model::error::{Diagnostic, TaskError},
+    cairn_model::id::{FlowId, Identity, TaskId},
+    cairn_model::value::{Object, Value},
+    cairn_store::{Sqlite, SqliteConfig, Store, StoreError, flow_request},
 };

@@ -52,7 +52,7 @@ impl Cairn {
         PlannedFlow::new(Arc::clone(&self.host), plan, file.to_owned())
     }
 
-    /// Recovers the flows of dead processes: see [`Host::recover`]. Skips flows that were set aside before. Call it once, after the
+    /// Recovers the flows of dead processes: see [`Host::recover`]. Skips flows that are stuck already. Call it once, after the
     /// program has started.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use cairn::text::{Text, Unfit, check_entry};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, ValueEnum};

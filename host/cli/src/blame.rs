@@ -1,9 +1,8 @@
 //! Finds the plugin at fault when the host, not the plugin, reports a failure.
 
-use cairn::error::{Diagnostic, HostErrorKind, Origin};
-use cairn::manifest::{LimitKey, Manifest, Source};
-use cairn::plan::Plan;
-use cairn::report::Report;
+use cairn::error::{HostErrorKind, Origin};
+use cairn::manifest::{LimitKey, Source};
+use cairn::{Diagnostic, Manifest, Plan, Report};
 
 /// Returns what to do about a plugin that broke the contract or its limits, with its place in the manifest. `None` for every other
 /// end of a flow, which the report alone describes.

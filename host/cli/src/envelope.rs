@@ -1,7 +1,6 @@
 //! Opens the envelope of a request.
 
-use cairn::error::Diagnostic;
-use cairn::value::Value;
+use cairn::{Diagnostic, Value};
 
 /// A request and its idempotency key.
 ///

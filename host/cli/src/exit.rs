@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
-use cairn::error::{Diagnostic, Origin, TaskError};
+use cairn::error::Origin;
 use cairn::event::FlowState;
-use cairn::flow::FlowError;
 use cairn::flow_request::RequestError;
-use cairn::host::{Hindrance, HostError};
+use cairn::host::Hindrance;
 use cairn::plugin::PluginError;
-use cairn::report::{Report, Verdict};
-use cairn::store::StoreError;
+use cairn::{Diagnostic, FlowError, HostError, Report, StoreError, TaskError, Verdict};
 use cairn_bench::BenchError;
 use cairn_laws::LawsError;
 
@@ -270,7 +268,7 @@ impl From<BenchError> for Failure {
             BenchError::Host(error) => error.into(),
             BenchError::Store(error) => error.into(),
             BenchError::Folder(diagnostic) => diagnostic.into(),
-            BenchError::Sqlite(_)
+            BenchError::Database(_)
             | BenchError::Sandbox(_)
             | BenchError::Io(_)
             | BenchError::Unexpected(_) => Self::host(error.to_string()),

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 
 use crate::exit::{Exit, Failure};
 

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cairn::error::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
 use cairn::manifest::Limits;
-use cairn::value::{self, Object, Value};
+use cairn::value;
+use cairn::{Diagnostic, Object, Value};
 
 /// Names of stdin. The last three are not opened as files, because stdin may be a socket, which cannot be opened by its name.
 const STDIN: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];

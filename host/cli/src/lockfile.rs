@@ -5,12 +5,12 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
 use cairn::lockfile::{Difference, LockFile};
-use cairn::manifest::{GrantKinds, Manifest};
+use cairn::manifest::GrantKinds;
 use cairn::plan::Inspected;
 use cairn::whole::Whole;
+use cairn::{Diagnostic, Manifest};
 
 use crate::exit::Failure;
 

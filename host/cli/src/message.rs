@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::PanicHookInfo;
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use cairn::printable::line as printable;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colour_is_for_terminals_without_no_color_and_for_whoever_asks() {
+    fn colour_is_for_terminals_without_no_color_and_where_it_is_asked_for() {
         assert!(coloured(Color::Auto, false, true));
         assert!(!coloured(Color::Auto, true, true));
         assert!(!coloured(Color::Auto, false, false));

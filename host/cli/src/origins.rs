@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cairn::document::{Document, Table};
-use cairn::error::Diagnostic;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Object, Value};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 

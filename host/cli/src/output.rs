@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io::{self, Write as _};
 
 pub use cairn::printable::line as printable;
-use cairn::value::{Object, Value};
+use cairn::{Object, Value};
 use comfy_table::{Table, presets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;

@@ -3,8 +3,7 @@
 
 use std::ops::Bound;
 
-use cairn::error::Diagnostic;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Object, Value};
 use clap::Args;
 use serde::Serialize;
 

@@ -4,8 +4,9 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn::Flow;
 use cairn::event::TaskState;
-use cairn::flow::{Flow, TaskNotice};
+use cairn::flow::TaskNotice;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::exit::Failure;

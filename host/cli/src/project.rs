@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use cairn::file::{self, MAX_TEXT};
 use serde_json::Value;
 

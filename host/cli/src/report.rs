@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use cairn::error::Diagnostic;
 use cairn::history::History;
 use cairn::net::{Fate, Left};
-use cairn::report::{Report, RollbackReport, Verdict};
-use cairn::value::Value;
+use cairn::report::RollbackReport;
+use cairn::{Diagnostic, Report, Value, Verdict};
 
 use crate::args::Format;
 use crate::exit::{Exit, Failure};

@@ -7,21 +7,19 @@ use cairn::clock::SystemClock;
 use cairn::config::COMPONENTS_MOVED;
 use cairn::config::PostgresPassword;
 use cairn::deliver::{self, Limits};
-use cairn::error::Diagnostic;
-use cairn::extension;
-use cairn::host::{Host, HostBuilder, Planner};
-use cairn::id::Identity;
-use cairn::manifest::Manifest;
+use cairn::host::{HostBuilder, Planner};
 use cairn::outbox::Outgoing;
-use cairn::plan::Plan;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
 use cairn::store::admin::{Admin, Migrated};
 use cairn::store::postgres::{self, PasswordSource, Postgres, PostgresConfig, PostgresUrl};
 use cairn::store::view::{Reader, View};
-use cairn::store::{DatabaseFile, HostStore, Location, Sqlite, SqliteConfig, StoreError};
+use cairn::store::{DatabaseFile, HostStore, Location};
 use cairn::volumes::operator::ReadVolumes as _;
-use cairn::{Domains, volumes};
+use cairn::{
+    Diagnostic, Domains, Host, Identity, Manifest, Plan, Sqlite, SqliteConfig, StoreError,
+    extension, volumes,
+};
 
 use crate::args::Who;
 use crate::compile::InChild;

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cairn::Diagnostic;
 use cairn::allow::Allow;
 use cairn::config::{CompileConfig, Config, DeliverConfig, PostgresSettings};
-use cairn::error::Diagnostic;
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;

@@ -7,7 +7,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};

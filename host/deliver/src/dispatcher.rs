@@ -289,7 +289,7 @@ impl Work {
             state.last = round;
             self.shared.changed.notify_all();
             let until = Instant::now() + wait;
-            while !state.closed && !(wakes && self.shared.woken.load(Ordering::Acquire)) {
+            while !(state.closed || wakes && self.shared.woken.load(Ordering::Acquire)) {
                 if self
                     .shared
                     .changed

@@ -9,15 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use cairn::admission::{Admission, Decision, Policy, Said};
 use cairn::clock::SystemClock;
-use cairn::error::{Origin, TaskError};
+use cairn::error::Origin;
 use cairn::event::{Event, FlowState};
-use cairn::flow::{Flow, FlowError, Recovery};
-use cairn::id::{FlowId, Identity};
+use cairn::flow::Recovery;
 use cairn::manifest::Mode;
-use cairn::report::{Report, Verdict};
-use cairn::store::{Sqlite, Store};
-use cairn::task::{Context, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::{
+    Context, Flow, FlowError, FlowId, Identity, Object, Report, Sqlite, Store, Task, TaskError,
+    TaskSpec, Value, Verdict,
+};
 use serde_json::json;
 
 type Decide = dyn Fn() -> Result<Decision, TaskError> + Send + Sync;
@@ -189,7 +188,7 @@ fn an_interrupt_while_policies_are_asked_stands_and_they_are_asked_again() {
 }
 
 #[test]
-fn once_a_task_has_started_nobody_is_asked_again() {
+fn no_admission_check_is_repeated_once_a_task_has_started() {
     let flow = builder().build(memory());
     let policy = Asked::new(|| Ok(Decision::Allow));
     let calls = furnish(&flow, &policy, Mode::Enforce);

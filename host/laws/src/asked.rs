@@ -1,7 +1,6 @@
 //! Records a plugin's calls of host functions, by the contract's names.
 
-use cairn::error::TaskError;
-use cairn::value::Value;
+use cairn::{TaskError, Value};
 use serde::Serialize;
 
 /// A call of a host function.

@@ -1,8 +1,7 @@
 //! Calls a plugin once, with capabilities that may be faked.
 
-use cairn::error::TaskError;
 use cairn::event::Disposition;
-use cairn::value::{Object, Value};
+use cairn::{Object, TaskError, Value};
 use serde::Serialize;
 
 use crate::asked::Asked;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use cairn::Value;
 use cairn::store::view::{Dump, DumpedRow};
-use cairn::value::Value;
 use serde::{Deserialize, Serialize, de};
 
 /// Columns that record how a row was written. They are not compared.

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cairn::error::Diagnostic;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Object, Value};
 use serde::{Deserialize, Deserializer, de};
 
 /// Reads a TOML document.

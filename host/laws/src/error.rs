@@ -1,8 +1,6 @@
-use cairn::HostError;
-use cairn::StoreError;
 use cairn::domain::DomainError;
-use cairn::error::Diagnostic;
 use cairn::plugin::PluginError;
+use cairn::{Diagnostic, HostError, StoreError};
 
 /// The reason why a case could not be run. Misbehaviour of the plugin is not such an error.
 #[derive(Debug, thiserror::Error)]

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cairn::error::{Diagnostic, TaskError};
 use cairn::manifest::GrantKinds;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Object, TaskError, Value};
 use serde::Deserialize;
 
 /// Answers of host functions that replace those of the database: `interface.function` -> answers.

@@ -161,7 +161,7 @@ pub(crate) fn same_answer<Q: Question>(
             Otherwise::Nothing => "again",
             Otherwise::Time => "at another time",
             Otherwise::Randomness => "with other randomness",
-            Otherwise::Requester => "by somebody else",
+            Otherwise::Requester => "by another requester",
         };
         let (now, before) = (Q::show(&answer), Q::show(usual));
         return Ok(Some(Broken {

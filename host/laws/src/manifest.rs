@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::Manifest;
-use cairn::error::Diagnostic;
-use cairn::file;
 use cairn::host::Planner;
 use cairn::manifest::Limits;
 use cairn::plan::Role;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Manifest, Object, Value, file};
 use serde_json::json;
 
 use crate::case::TaskCase;

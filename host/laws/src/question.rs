@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use cairn::admission::{Admission, Decision, Violation};
 use cairn::capability::Surroundings;
-use cairn::error::{Diagnostic, TaskError};
 use cairn::event::LogLevel;
 use cairn::host::Planner;
 use cairn::plan::Role;
-use cairn::value::Value;
-use cairn::{Manifest, Plan};
+use cairn::{Diagnostic, Manifest, Plan, TaskError, Value};
 
 use crate::case::{PolicyCase, Requester, ValidatorCase, Varies, told_error};
 use crate::error::LawsError;
@@ -87,7 +85,7 @@ impl Asked {
 }
 
 /// Makes the error of a plan without the check. Does not occur, because the case's manifest names it.
-fn nobody() -> Diagnostic {
+fn not_in_plan() -> Diagnostic {
     Diagnostic::new("the plan of this case has no policy or validator")
 }
 
@@ -116,7 +114,7 @@ impl Question for PolicyQuestion<'_> {
 
     fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError> {
         let admission = self.asked.admission(self.case.now, otherwise)?;
-        let policy = admission.policies().next().ok_or_else(nobody)?;
+        let policy = admission.policies().next().ok_or_else(not_in_plan)?;
         let requester = self.case.requester.identity();
         // The target is the requester's own unless the case names others, as in the evaluation of rules.
         let mut target = self.case.target.clone();
@@ -185,9 +183,9 @@ impl Question for ValidatorQuestion<'_> {
 
     fn ask(&self, otherwise: Otherwise) -> Result<Self::Response, LawsError> {
         let admission = self.asked.admission(None, otherwise)?;
-        let validator = admission.validators().next().ok_or_else(nobody)?;
+        let validator = admission.validators().next().ok_or_else(not_in_plan)?;
         let requester = match otherwise {
-            Otherwise::Requester => somebody_else(),
+            Otherwise::Requester => different_requester(),
             _ => Requester::default(),
         };
         let inputs = Value::Object(self.case.inputs.clone());
@@ -226,7 +224,7 @@ fn without_log(error: TaskError) -> TaskError {
 }
 
 /// Returns a requester that differs from the usual one in every field.
-fn somebody_else() -> Requester {
+fn different_requester() -> Requester {
     Requester {
         user: "other".to_owned(),
         project: "other".to_owned(),

@@ -8,15 +8,14 @@ use std::time::Duration;
 use cairn::capability::{Enforcer, Surroundings};
 use cairn::clock::{Clock, ManualClock, Timestamp};
 use cairn::domain::Domain;
-use cairn::error::{Diagnostic, TaskError};
-use cairn::flow::{FlowError, Recovery, TaskOptions};
+use cairn::flow::{Recovery, TaskOptions};
 use cairn::host::{Planner, ReadyTask};
 use cairn::policy::Policy;
 use cairn::store::view::Dump;
-use cairn::store::{Sqlite, SqliteConfig, Store, StoreError};
-use cairn::value::{Object, Value};
-use cairn::{Domains, Flow, Host, Plan, TaskSpec};
-use cairn::{records, volumes};
+use cairn::{
+    Diagnostic, Domains, Flow, FlowError, Host, Object, Plan, Sqlite, SqliteConfig, Store,
+    StoreError, TaskError, TaskSpec, Value, records, volumes,
+};
 use tempfile::TempDir;
 
 use crate::asked::Asked;

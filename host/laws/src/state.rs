@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cairn::error::Diagnostic;
-use cairn::id::Identity;
 use cairn::records::Expect;
 use cairn::records::operator::OperateRecords as _;
-use cairn::store::{Sqlite, StoreError};
-use cairn::value::{Object, Value};
 use cairn::volumes::operator::OperateVolumes as _;
+use cairn::{Diagnostic, Identity, Object, Sqlite, StoreError, Value};
 use serde::Deserialize;
 use serde_json::json;
 

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use cairn::error::{Cause, HostErrorKind, TaskError};
+use cairn::error::{Cause, HostErrorKind};
 use cairn::event::Disposition;
-use cairn::id::{Identity, Phase};
-use cairn::store::Sqlite;
+use cairn::id::Phase;
 use cairn::store::view::Dump;
 use cairn::task::Outcome;
-use cairn::value::{Object, Value};
-use cairn::{Context, Task, TaskSpec};
+use cairn::{Context, Identity, Object, Sqlite, Task, TaskError, TaskSpec, Value};
 
 use crate::watch::{Fault, Role, Watch, Watched};
 

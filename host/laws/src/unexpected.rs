@@ -1,8 +1,7 @@
 //! Compares the outcome of a case with the expected one.
 
 use cairn::admission::{Decision, Violation};
-use cairn::error::TaskError;
-use cairn::value::Value;
+use cairn::{TaskError, Value};
 use serde::Serialize;
 
 use crate::case::{ExpectedViolation, PolicyExpect, TaskExpect, ValidatorExpect};

@@ -6,16 +6,14 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use cairn::Context;
 use cairn::capability::Enforcer;
-use cairn::error::{HostErrorKind, TaskError};
+use cairn::error::HostErrorKind;
 use cairn::event::LogLevel;
-use cairn::id::{Identity, Phase};
+use cairn::id::Phase;
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::store::view::Reader;
-use cairn::store::{Sqlite, SqliteConfig, StoreError};
 use cairn::task::ContextLayer;
-use cairn::value::{Object, Value};
+use cairn::{Context, Identity, Object, Sqlite, SqliteConfig, StoreError, TaskError, Value};
 use serde_json::json;
 
 use crate::asked::Asked;

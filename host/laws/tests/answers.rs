@@ -109,7 +109,7 @@ fn an_answer_of_a_validator_that_depends_on_anything_else_is_caught() {
     for (by, how) in [
         ("clock", "asked at another time"),
         ("randomness", "asked with other randomness"),
-        ("requester", "asked by somebody else"),
+        ("requester", "asked by another requester"),
     ] {
         let checked = validator(&format!("settings = {{ by = '{by}' }}"));
         let [broken] = &checked.broken[..] else {

@@ -5,7 +5,7 @@ mod guests;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use cairn::plan::Role;
 use cairn_laws::{Broken, Case, Checked, Law, LawsError, Subject, test};
 

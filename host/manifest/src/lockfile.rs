@@ -102,7 +102,7 @@ impl LockFile {
                 .error(format!(
                     "must be {FORMAT}, which is what this program reads"
                 ))
-                .help(ANEW));
+                .help(REWRITE));
         }
         let mut plugins = BTreeMap::new();
         for (key, item) in needed(&root, "plugins")?.table()?.items() {
@@ -140,7 +140,7 @@ impl LockFile {
         }
         let message = "the plugins are not those of the lock file";
         Err(Diagnostic::new(message).list(differences).at(file, None).help(
-            "restore what was there, or when the change is meant, write the lock file anew with `cairn plan FLOW --lock`",
+            "restore the plugins that it names, or accept the change and write the lock file again with `cairn plan FLOW --lock`",
         ))
     }
 
@@ -150,7 +150,7 @@ impl LockFile {
         let name = name.to_string_lossy();
         let name = printable::line(&name);
         let mut text = format!(
-            "# What the plugins of {name} are. Written by `cairn plan --lock`; `cairn run --locked` refuses others.\nlock = {FORMAT}\n"
+            "# The plugins of {name}, written by `cairn plan --lock`. `cairn run --locked` refuses others.\nlock = {FORMAT}\n"
         );
         for (key, plugin) in &self.0 {
             plugin.write(key, &mut text);
@@ -162,14 +162,14 @@ impl LockFile {
     }
 }
 
-const ANEW: &str = "write the lock file anew with `cairn plan FLOW --lock`";
+const REWRITE: &str = "write the lock file again with `cairn plan FLOW --lock`";
 
 /// Returns a key that a lock file must have.
 fn needed<'d>(table: &Table<'d>, key: &str) -> Result<Item<'d>, Diagnostic> {
     table.get(key).ok_or_else(|| {
         table
             .error(format!("`{key}` is missing: this is no lock file"))
-            .help(ANEW)
+            .help(REWRITE)
     })
 }
 
@@ -226,7 +226,8 @@ impl Locked {
                 let digest = needed(&table, "sha256")?;
                 let parsed = digest.text()?.parse();
                 Source::File {
-                    sha256: parsed.map_err(|_| digest.error("is no SHA-256 digest").help(ANEW))?,
+                    sha256: parsed
+                        .map_err(|_| digest.error("is no SHA-256 digest").help(REWRITE))?,
                 }
             }
         };

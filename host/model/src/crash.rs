@@ -52,7 +52,7 @@ points! {
     ComponentWritten,
     /// A plan was stored with its components.
     PlanKept,
-    /// A flow that cannot be recovered was set aside.
+    /// A flow that cannot be recovered was marked as stuck.
     FlowSetAside,
     /// A request about a flow was served, but not answered.
     RequestServed,

@@ -8,6 +8,7 @@ pub const LONGEST: usize = 255;
 
 /// The kind of a text, which decides its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Text {
     /// Words for people, or the value of a metadata key: 0 to 255 characters.
     Words,

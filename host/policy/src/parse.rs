@@ -102,7 +102,7 @@ fn expression(text: &str) -> Result<Rule, RuleError> {
     if tokens.is_empty() {
         return Err(error(
             "holds nothing but spaces",
-            "write `@` to let everybody, `!` to let nobody",
+            "write `@` to allow every caller, `!` to deny every caller",
         ));
     }
     let mut parser = Parser {

@@ -52,6 +52,7 @@ impl Default for Limits {
 
 /// How a flow reads a key that another flow holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reads {
     /// The published value, until the other flow has succeeded.
     #[default]

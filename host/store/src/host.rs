@@ -23,7 +23,7 @@ pub trait HostStore: Store {
     fn commits(&self) -> u64;
 
     /// Takes over the flows of dead processes, and returns the flows that this process owns but does not run: it must recover
-    /// them. Flows that were set aside are left out unless `stuck_too`.
+    /// them. Stuck flows are left out unless `stuck_too`.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -18,7 +18,7 @@ pub struct Reader(Source);
 enum Source {
     File(FileReader),
     #[cfg(feature = "postgres")]
-    Server(ServerReader),
+    Server(Box<ServerReader>),
 }
 
 impl Reader {
@@ -41,7 +41,7 @@ impl Reader {
     /// Those of [`Postgres::open`](crate::postgres::Postgres::open).
     #[cfg(feature = "postgres")]
     pub fn connect(config: &PostgresConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        ServerReader::connect(config, clock).map(|reader| Self(Source::Server(reader)))
+        ServerReader::connect(config, clock).map(|reader| Self(Source::Server(Box::new(reader))))
     }
 
     /// Refuses a database with an older schema, which can only be checked and backed up.

@@ -53,7 +53,7 @@ impl Task for OnFailureChangeStatus {
         if cause.error.kind().is_empty() {
             bail!(
                 "NoFailure",
-                "volume `{}` keeps its status: nobody says why the flow is rolled back",
+                "volume `{}` keeps its status: the host gave no reason for the rollback",
                 kept.volume_id
             );
         }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_that_somebody_asked_for_is_a_failure_like_any_other() {
+    fn a_rollback_that_was_requested_is_a_failure_like_any_other() {
         let host = host();
         let cause = Failure {
             task: String::new(),

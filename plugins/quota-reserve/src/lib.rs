@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_that_nobody_knows_is_named() {
+    fn an_unknown_resource_is_named() {
         let host = FakeHost::new().fail(
             "quota.reserve",
             QuotaError::UnknownResource(vec!["volumes_x".into()]),

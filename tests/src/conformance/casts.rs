@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use cairn::store::StoreError;
 use cairn::store::view::CAST;
-use cairn::value::{Object, Value};
+use cairn::{Object, StoreError, Value};
 
 use super::faults::SCHEDULER;
 use super::names::Names;

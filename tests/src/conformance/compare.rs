@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use cairn::value::{Object, Value};
+use cairn::{Object, Value};
 use serde_json::json;
 
 use super::format::Kind;

@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use cairn::flow::Flow;
-use cairn::host::Host;
-use cairn::id::Identity;
-use cairn::value::{Object, Value};
 use cairn::volumes::QUOTA_COMMITTED;
+use cairn::{Flow, Host, Identity, Object, Value};
 use serde_json::json;
 
 use super::casts::Casts;

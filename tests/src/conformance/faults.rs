@@ -1,10 +1,10 @@
-//! Injects faults between the host and a task (`cairn::task::Context`), into the policy (`Enforcer`) or, for quota
+//! Injects faults between the host and a task (`cairn::Context`), into the policy (`Enforcer`) or, for quota
 //! scenarios, into the store itself.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::{Result, bail};
-use cairn::error::TaskError;
+use cairn::TaskError;
 use cairn::id::Phase;
 use cairn::rules::DynLookUp;
 
@@ -141,7 +141,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn::value::Value;
+    use cairn::Value;
     use cairn::volumes::VolumeDestroy;
     use serde_json::json;
 

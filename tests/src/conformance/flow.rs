@@ -4,13 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use cairn::error::{Cause, TaskError};
-use cairn::flow::{AlreadyRegistered, Flow, FlowError, TaskOptions};
-use cairn::host::Host;
-use cairn::id::{Identity, TaskId};
-use cairn::task::Task;
-use cairn::value::Value;
+use cairn::error::Cause;
+use cairn::flow::{AlreadyRegistered, TaskOptions};
 use cairn::volumes::QUOTA_COMMITTED;
+use cairn::{Flow, FlowError, Host, Identity, Task, TaskError, TaskId, Value};
 use serde_json::json;
 
 use super::casts::Casts;
@@ -166,7 +163,7 @@ impl Play {
         let works = matches!(op, FlowOp::Run { .. } | FlowOp::Rollback { .. });
         let returned = self.perform(op, main)?;
         let flow = self.stage.flow(main).context("no such flow")?;
-        // A reset clears it in the flow, whereas the caller of the original kept it: so it is read before the reset.
+        // A reset of the flow clears this fact. In the original the caller kept it, so it is read before a reset.
         if works {
             self.quota_committed = flow.fact(QUOTA_COMMITTED);
         }

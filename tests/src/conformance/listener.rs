@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use cairn::event::{FlowState, TaskState};
-use cairn::flow::{AlreadyRegistered, Flow, FlowNotice, Listener, ListenerError, TaskNotice};
-use cairn::value::Value;
+use cairn::flow::{AlreadyRegistered, FlowNotice, Listener, ListenerError, TaskNotice};
+use cairn::{Flow, Value};
 use serde_json::json;
 
 use super::format::{ListenerSpec, On};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::any::{Answer, Effect};
-use cairn::value::{Object, Value};
+use cairn::{Object, Value};
 
 /// Columns and inputs that are not compared. They are removed on both sides.
 const NOT_COMPARED: [&str; 5] = [

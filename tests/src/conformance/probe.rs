@@ -4,13 +4,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn::capability::Enforcer;
-use cairn::error::{Cause, TaskError};
+use cairn::error::Cause;
 use cairn::event::Disposition;
-use cairn::id::Identity;
 use cairn::policy::{Asks, Policy};
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn::task::{Context, ContextLayer, Outcome, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::task::{ContextLayer, Outcome};
+use cairn::{Context, Identity, Object, Task, TaskError, TaskSpec, Value};
 
 use super::faults::{Faults, Seam};
 use super::names::{self, Names};

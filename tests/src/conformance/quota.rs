@@ -6,15 +6,13 @@ use std::time::Duration;
 use crate::any::{Answer, Effect};
 use anyhow::{Context as _, Result};
 use cairn::clock::{Clock as _, Timestamp};
-use cairn::error::TaskError;
-use cairn::id::Identity;
-use cairn::store::{Caller, Store as _, StoreError};
-use cairn::value::{Object, Value};
+use cairn::effect::Caller;
 use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::volumes::quota::{Measure, type_resource};
 use cairn::volumes::{
     Expiry, QuotaCommit, QuotaReserve, QuotaRollback, VolumeDestroy, VolumeTypeName,
 };
+use cairn::{Identity, Object, Store as _, StoreError, TaskError, Value};
 use serde_json::json;
 
 use super::faults::{Faults, Seam};

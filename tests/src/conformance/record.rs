@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cairn::error::{Cause, TaskError};
+use cairn::error::Cause;
 use cairn::event::TaskState;
-use cairn::flow::{AlreadyRegistered, Flow, FlowError, FlowNotice, TaskNotice};
+use cairn::flow::{AlreadyRegistered, FlowNotice, TaskNotice};
 use cairn::task::Outcome;
-use cairn::value::Value;
+use cairn::{Flow, FlowError, TaskError, Value};
 use serde_json::json;
 
 use super::names;

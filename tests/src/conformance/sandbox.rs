@@ -6,11 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use cairn::flow::TaskOptions;
-use cairn::host::Host;
-use cairn::manifest::Manifest;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
-use cairn::store::Sqlite;
-use cairn::task::Task;
+use cairn::{Host, Manifest, Sqlite, Task};
 use serde_json::json;
 
 use super::format::Config;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cairn::value::Value;
+use cairn::Value;
 use serde_json::json;
 
 use super::compare::first_difference;

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cairn::error::TaskError;
-use cairn::flow::{AlreadyRegistered, Flow, FlowError};
-use cairn::value::Value;
+use cairn::flow::AlreadyRegistered;
+use cairn::{Flow, FlowError, TaskError, Value};
 use serde_json::json;
 
 use super::format::{Action, ActionKind, ListenerSpec};

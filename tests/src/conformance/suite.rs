@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};
 
 use anyhow::{Context as _, Result, ensure};
-use cairn::value::Value;
+use cairn::Value;
 use serde::Deserialize as _;
 
 use super::compare::{Difference, first_difference};
@@ -144,12 +144,14 @@ fn results(vectors: &[Value], sandbox: &Sandbox) -> Vec<VectorResult> {
             scope.spawn(|| {
                 while let Some((index, vector)) = take(&next, vectors) {
                     let result = run_vector(vector, sandbox);
-                    results.lock().expect("nobody panics with the lock")[index] = result;
+                    results.lock().expect("no thread panics with the lock")[index] = result;
                 }
             });
         }
     });
-    results.into_inner().expect("nobody panics with the lock")
+    results
+        .into_inner()
+        .expect("no thread panics with the lock")
 }
 
 fn take<'a>(next: &AtomicUsize, vectors: &'a [Value]) -> Option<(usize, &'a Value)> {

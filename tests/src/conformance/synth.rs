@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use cairn::error::{Cause, TaskError};
+use cairn::error::Cause;
 use cairn::event::Disposition;
-use cairn::flow::{Finished, Flow, Resumer};
-use cairn::id::TaskId;
-use cairn::task::{Context, Outcome, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::flow::{Finished, Resumer};
+use cairn::task::Outcome;
+use cairn::{Context, Flow, Object, Task, TaskError, TaskId, TaskSpec, Value};
 use serde_json::json;
 
 use super::format::{Behaviour, FinishedSpec, Raise, ResumerSpec, Synth};

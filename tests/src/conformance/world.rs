@@ -7,13 +7,12 @@ use std::time::Duration;
 use crate::any;
 use anyhow::Result;
 use cairn::clock::{Clock as _, ManualClock, Timestamp};
-use cairn::id::Identity;
+use cairn::effect::Caller;
 use cairn::store::view::View;
-use cairn::store::{Caller, Sqlite, Store as _, StoreError};
-use cairn::value::{Object, Value};
 use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::volumes::quota::QuotaConfig;
 use cairn::volumes::{KeyCreate, Settings};
+use cairn::{Identity, Object, Sqlite, Store as _, StoreError, Value};
 use serde_json::json;
 
 use super::format::{Config, State};

@@ -6,15 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cairn::clock::SystemClock;
-use cairn::error::Diagnostic;
 use cairn::event::FlowState;
-use cairn::host::{ReadyPlan, Submission, Submitted};
-use cairn::manifest::Manifest;
+use cairn::host::{ReadyPlan, Submitted};
 use cairn::plugin::Plugins;
-use cairn::report::{Report, Verdict};
-use cairn::value::Value;
 use cairn::volumes::operator::{OperateVolumes as _, kind};
-use cairn::{Host, Identity, Sqlite};
+use cairn::{Diagnostic, Host, Identity, Manifest, Report, Sqlite, Submission, Value, Verdict};
 use serde_json::json;
 use tempfile::TempDir;
 

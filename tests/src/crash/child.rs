@@ -12,18 +12,19 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cairn::clock::SystemClock;
 use cairn::crash::{self, CrashPoint};
 use cairn::deliver::{self, Limits, Transport};
-use cairn::error::{Cause, TaskError};
+use cairn::error::Cause;
 use cairn::event::Disposition;
-use cairn::host::{Host, Submission};
-use cairn::id::{ContextPart, Identity};
-use cairn::manifest::Manifest;
+use cairn::id::ContextPart;
 use cairn::outbox::{Message, Outgoing};
 use cairn::plan::PlannedTask;
 use cairn::plugin::{PluginConfig, Plugins};
-use cairn::store::{BatchConfig, Sqlite, SqliteConfig, WalConfig};
-use cairn::task::{Context, Outcome, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::store::{BatchConfig, WalConfig};
+use cairn::task::Outcome;
 use cairn::volumes::Settings;
+use cairn::{
+    Context, Host, Identity, Manifest, Object, Sqlite, SqliteConfig, Submission, Task, TaskError,
+    TaskSpec, Value,
+};
 use serde_json::json;
 use signal_hook::consts::SIGSTOP;
 
@@ -50,7 +51,7 @@ fn live() -> Result<()> {
     let life = std::env::args().nth(1).context("no life is given")?;
     let life: Life = serde_json::from_str(&life)?;
     let life = LIFE.get_or_init(|| life);
-    ensure!(crash::observe(visit), "somebody else watches");
+    ensure!(crash::observe(visit), "another observer is set");
     let host = host(life)?;
     match life.task {
         Purpose::Run => run(&host, life)?,

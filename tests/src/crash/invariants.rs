@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use cairn::event::{Entry, Event, FlowState, FlowSummary};
 use cairn::history::History;
-use cairn::id::{FlowId, Identity, Phase, TaskId};
-use cairn::report::{Report, Verdict};
+use cairn::id::Phase;
 use cairn::store::view::{FlowFilter, Reader};
+use cairn::{FlowId, Identity, Report, TaskId, Verdict};
 use rusqlite::{Connection, OpenFlags};
 
 use super::RECEIVED;

@@ -103,7 +103,7 @@ fn an_import_that_is_not_granted() {
 }
 
 #[test]
-fn an_import_that_nobody_knows() {
+fn an_unknown_import() {
     for (import, problem, fix) in [
         (
             "cairn:plugin/teleport@0.1.0",
@@ -152,7 +152,7 @@ fn an_import_that_nobody_knows() {
 }
 
 #[test]
-fn a_required_input_that_nobody_provides() {
+fn a_required_input_without_a_provider() {
     let program = program();
     let component = include_str!("../../../examples/volume-create/cast-fails.wat");
     let manifest = one_task("guest.wat", "grants = { rpc = true }\n");

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use cairn::error::{Cause, TaskError};
+use cairn::error::Cause;
 use cairn::event::Disposition;
-use cairn::flow::Flow;
 use cairn::rules::{AnyAnswer, DynEffect};
-use cairn::task::{Context, ContextLayer, Outcome, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::task::{ContextLayer, Outcome};
+use cairn::{Context, Flow, Object, Task, TaskError, TaskSpec, Value};
 
 use crate::plan::{Fault, Moment, What};
 

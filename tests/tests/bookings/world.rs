@@ -8,20 +8,18 @@ use std::time::Duration;
 use acceptance::program::volume_create;
 use cairn::clock::{ManualClock, Timestamp};
 use cairn::flow_request::RequestError;
-use cairn::host::{Dispatched, Host, HostError, Submission};
-use cairn::id::{FlowId, Identity};
-use cairn::manifest::Manifest;
-use cairn::plan::Plan;
+use cairn::host::Dispatched;
 use cairn::plugin::Plugins;
-use cairn::report::Report;
+use cairn::store::BatchConfig;
 use cairn::store::admin::Admin;
 use cairn::store::operation::Operation;
 use cairn::store::view::{CAST, FlowFilter, Kind};
-use cairn::store::{BatchConfig, Sqlite, SqliteConfig, StoreError};
-use cairn::value::{Object, Value};
-use cairn::volumes;
 use cairn::volumes::operator::{NewVolumeType, OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::volumes::quota::QuotaConfig;
+use cairn::{
+    FlowId, Host, HostError, Identity, Manifest, Object, Plan, Report, Sqlite, SqliteConfig,
+    StoreError, Submission, Value, volumes,
+};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 

@@ -94,7 +94,7 @@ fn says_something(program: &Program) -> Value {
 }
 
 #[test]
-fn a_flow_that_nobody_knows_is_bad_usage() {
+fn an_unknown_flow_is_bad_usage() {
     let program = program();
     program.run(&["zones", "create", "nova"]).exits(0);
     let unknown = "01a20616-1920-776a-9907-780232c46d47";

@@ -24,7 +24,7 @@ fn files(program: &Program) -> Vec<String> {
 }
 
 #[test]
-fn whoever_comes_by_a_link_finds_the_same_locks_and_key() {
+fn a_path_with_a_link_leads_to_the_same_locks_and_key() {
     let program = program();
     program
         .run(&["types", "create", "sealed", "--encrypt", "luks"])

@@ -111,7 +111,7 @@ fn a_flow_that_another_process_runs_is_interrupted_and_resumed() {
 }
 
 #[test]
-fn whoever_does_not_wait_is_told_who_was_asked() {
+fn a_command_that_does_not_wait_names_the_process_that_was_asked() {
     let program = program();
     slow_after(&program, "quota-reserve");
     let child = run_slow(&program);
@@ -136,10 +136,7 @@ fn a_flow_that_runs_is_not_resumed_or_reset() {
             .run(&["flows", operation, &flow, "--wait"])
             .exits(2)
             .says(&[
-                &format!(
-                    "process {}, which has the flow in hand, answered: ",
-                    child.id()
-                ),
+                &format!("process {}, which owns the flow, answered: ", child.id()),
                 &format!("`{operation}` is not allowed while the flow is RUNNING"),
             ]);
     }
@@ -317,7 +314,7 @@ fn an_operation_that_the_state_does_not_allow_names_the_state() {
 }
 
 #[test]
-fn a_flow_that_nobody_knows_is_bad_usage() {
+fn an_unknown_flow_is_bad_usage() {
     let program = program();
     let unknown = "01a20616-1920-776a-9907-780232c46d47";
     for operation in ["interrupt", "resume", "reset", "rollback"] {
@@ -390,7 +387,7 @@ fn a_flow_that_runs_is_cancelled_by_a_rollback() {
 }
 
 #[test]
-fn what_was_asked_of_a_process_that_dies_is_done_by_whoever_waits() {
+fn a_request_to_a_process_that_dies_is_done_by_the_command_that_waits() {
     let program = program();
     slow_after(&program, "entry-create");
     let mut child = run_slow(&program);

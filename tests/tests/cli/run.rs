@@ -119,7 +119,7 @@ fn a_request_may_come_from_stdin() {
 }
 
 #[test]
-fn a_policy_denies_whoever_lacks_its_role() {
+fn a_policy_denies_a_caller_without_its_role() {
     let program = program();
     program.write("policy.json", r#"{"volume:create": "role:member"}"#);
     let denied = create(&program, r#"{"size": 1}"#, &["--policy", "policy.json"], 3);

@@ -128,7 +128,7 @@ fn messages_are_json_when_that_is_asked_for() {
 }
 
 #[test]
-fn colour_is_for_terminals_and_for_whoever_asks() {
+fn colour_is_for_terminals_and_where_it_is_asked_for() {
     let program = program();
     let coloured = |arguments: &[&str]| program.run(arguments).exits(2).stderr.contains('\u{1b}');
     assert!(!coloured(&["flows", "list"]));

@@ -114,7 +114,7 @@ fn a_flow_whose_journal_is_damaged_can_be_neither_changed_nor_read_and_is_named(
 }
 
 #[test]
-fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
+fn a_process_that_owns_a_stuck_flow_answers_requests_with_the_reason() {
     let program = program();
     killed_after(&program, "entry-create");
     let flow = only_flow(&program);
@@ -130,7 +130,7 @@ fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
     let run = program.run(&["flows", "rollback", &flow, "--wait"]);
     run.exits(6).says(&[
         &format!(
-            "process {}, which has the flow in hand, answered: flow {flow} cannot be taken up: its plan",
+            "process {}, which owns the flow, answered: flow {flow} cannot be taken up: its plan",
             child.id()
         ),
         "help: the flow was not changed: fix the cause and try again",
@@ -139,7 +139,7 @@ fn a_process_that_has_a_stuck_flow_in_hand_says_so_to_whoever_asks_it() {
 }
 
 #[test]
-fn a_flow_that_was_set_aside_is_taken_up_by_whoever_asks_for_it() {
+fn a_stuck_flow_is_recovered_by_the_command_that_names_it() {
     let program = program();
     killed_after(&program, "entry-create");
     let flow = only_flow(&program);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use acceptance::crash::{Death, Found, RECEIVED, Task};
+use cairn::FlowId;
 use cairn::event::FlowState;
-use cairn::id::FlowId;
 
 use super::{End, Lives};
 

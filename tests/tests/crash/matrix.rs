@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use acceptance::crash::{Death, Task, Visits};
+use cairn::Verdict;
 use cairn::crash::CrashPoint;
 use cairn::event::FlowState;
-use cairn::report::Verdict;
 
 use super::{End, Lives};
 
@@ -107,7 +107,7 @@ fn a_process_that_dies_anywhere_loses_nothing_and_does_nothing_twice() {
         for _ in 0..3 {
             scope.spawn(|| {
                 loop {
-                    let next = scenarios.lock().expect("nobody panics with it").next();
+                    let next = scenarios.lock().expect("no thread panics with it").next();
                     let Some(scenario) = next else { return };
                     run(scenario, &covered, &missed);
                 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use acceptance::crash::{Death, Task, check};
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
-use cairn::id::{FlowId, Identity};
 use cairn::store::HostStore as _;
-use cairn::store::Sqlite;
 use cairn::store::operation::Operation;
 use cairn::store::view::FlowFilter;
+use cairn::{FlowId, Identity, Sqlite};
 use rusqlite::Connection;
 
 use super::{End, Lives};

@@ -66,7 +66,7 @@ fn a_value_that_does_not_fit_the_schema_is_refused_with_what_is_wrong() {
 }
 
 #[test]
-fn what_nobody_set_up_does_not_exist_and_the_error_says_what_to_add() {
+fn a_collection_that_is_not_set_up_does_not_exist_and_the_error_names_the_table_to_add() {
     let world = World::new("[records.other]");
     let error = world.fails([puts("k", 1)]);
     assert_eq!(error.kind, "CollectionNotFound");

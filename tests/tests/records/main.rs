@@ -15,17 +15,17 @@ use std::sync::Arc;
 use cairn::clock::SystemClock;
 use cairn::error::Cause;
 use cairn::event::{Disposition, FlowState, TaskState};
-use cairn::flow::{FlowError, TaskNotice, TaskOptions};
+use cairn::flow::{TaskNotice, TaskOptions};
 use cairn::records::operator::{OperateRecords as _, ReadRecords as _, RecordListing};
 use cairn::records::{
     CounterAdd, CounterValue, Expect, Page, RecordGet, RecordList, RecordPut, RecordRemove,
     SequenceNext, Settings,
 };
-use cairn::report::{Report, RollbackReport, Verdict};
+use cairn::report::RollbackReport;
 use cairn::task::Outcome;
 use cairn::{
-    Context, Domains, Flow, Identity, Object, Sqlite, SqliteConfig, StoreError, Task, TaskError,
-    TaskSpec, Value,
+    Context, Domains, Flow, FlowError, Identity, Object, Report, Sqlite, SqliteConfig, StoreError,
+    Task, TaskError, TaskSpec, Value, Verdict,
 };
 use serde_json::json;
 

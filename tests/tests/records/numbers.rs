@@ -47,7 +47,7 @@ fn bounds_hold_for_every_outcome_of_unfinished_flows() {
         assert_eq!(
             add(context, 2).unwrap_err().kind,
             "Bounds",
-            "what is its own hangs on no other"
+            "a flow's own additions depend on no other flow"
         );
         Ok(())
     })]);

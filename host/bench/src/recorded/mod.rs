@@ -119,6 +119,11 @@ impl Recording {
             SqliteConfig::default(),
             Arc::new(SystemClock),
         )?);
+        self.measure(path, flows, commits)
+            .map_err(BenchError::database)
+    }
+
+    fn measure(&self, path: &Path, flows: usize, commits: u64) -> rusqlite::Result<Replay> {
         let connection = meter::connect(path)?;
         connection.execute(
             "INSERT OR IGNORE INTO quota_usages (project_id, resource, in_use, reserved)
@@ -142,7 +147,7 @@ impl Recording {
         variables: &mut Variables,
         flows: usize,
         commits: u64,
-    ) -> Result<u64, BenchError> {
+    ) -> rusqlite::Result<u64> {
         let prepare = |statements: &[Statement]| {
             let prepared = statements.iter();
             let prepared = prepared.map(|statement| connection.prepare(&statement.sql));

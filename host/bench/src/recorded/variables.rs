@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_nobody_knows_is_refused() {
+    fn an_unknown_variable_is_refused() {
         for text in ["${id}", "${id99}", "${then}", "${now"] {
             assert!(Template::parse(text).is_err(), "{text}");
         }

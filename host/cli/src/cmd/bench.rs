@@ -1,6 +1,7 @@
 use std::path::Path;
 
-use cairn_bench::{Case, Figures, Folder, Options, Storage};
+use cairn_bench::stage::Storage;
+use cairn_bench::{Case, Figures, Folder, Options};
 use clap::{Args, ValueEnum};
 
 use crate::args::Format;
@@ -25,7 +26,7 @@ pub struct Bench {
     /// Where the flows are stored
     #[arg(long, value_enum, value_name = "STORE", default_value = "sqlite")]
     store: Kept,
-    /// Submit this many flows at once, instead of one whenever another has ended
+    /// Submit this many flows at the start, instead of a new one each time a flow ends
     #[arg(long, value_name = "N", conflicts_with = "flows", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     queued: Option<u32>,
     /// Fill the database with this many volumes first
@@ -41,7 +42,7 @@ pub struct Bench {
 /// Where the flows are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kept {
-    /// In memory, which measures the engine alone
+    /// Tables in memory: measures the engine alone
     Memory,
     /// A database on disk
     Sqlite,

@@ -2,8 +2,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use cairn::store::SqliteConfig;
-use cairn::value::Value;
+use cairn::{SqliteConfig, Value};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 

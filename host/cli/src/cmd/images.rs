@@ -3,11 +3,10 @@ use std::io::{self, Read as _};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
-use cairn::file;
 use cairn::store::view::Listing;
 use cairn::value::DigestWriter;
 use cairn::volumes::operator::{NewImage, OperateVolumes as _, kind};
+use cairn::{Diagnostic, file};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};

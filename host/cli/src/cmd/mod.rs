@@ -20,9 +20,8 @@ mod types;
 mod volumes;
 mod zones;
 
-use cairn::store::StoreError;
 use cairn::store::view::{Kind, View};
-use cairn::value::Object;
+use cairn::{Object, StoreError};
 use clap::Subcommand;
 
 use crate::compile::Bounds;

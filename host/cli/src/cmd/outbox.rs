@@ -1,11 +1,11 @@
 use std::ops::Bound;
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
+use cairn::StoreError;
+use cairn::Value;
 use cairn::outbox::UNDELIVERED;
-use cairn::store::StoreError;
 use cairn::store::admin::Admin;
 use cairn::store::view::{CAST, Listing};
-use cairn::value::Value;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::{Format, Who};
@@ -202,7 +202,7 @@ impl Change {
         self,
         session: &Session,
         what: &str,
-        change: impl Fn(&mut Admin<'_, '_>, &str) -> Result<(), StoreError>,
+        change: impl Fn(&mut Admin<'_>, &str) -> Result<(), StoreError>,
     ) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         let store = session.store()?;

@@ -2,9 +2,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use cairn::host::Planner;
-use cairn::manifest::{Grants, LimitKey, Limits, Manifest, Mode};
-use cairn::plan::{self, PlannedAdmission, PlannedTask};
-use cairn::value::{Digest, Value};
+use cairn::manifest::{Grants, LimitKey, Limits, Mode};
+use cairn::plan::{PlannedAdmission, PlannedTask};
+use cairn::value::Digest;
+use cairn::{Manifest, Value};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -61,7 +62,7 @@ enum PlanFormat {
 struct Document<'p> {
     digest: Digest,
     #[serde(flatten)]
-    plan: &'p plan::Plan,
+    plan: &'p cairn::Plan,
 }
 
 impl Plan {
@@ -100,7 +101,7 @@ fn lock(session: &Session, planner: &Planner, manifest: &Manifest) -> Result<(),
     Ok(())
 }
 
-fn text(plan: &plan::Plan) -> String {
+fn text(plan: &cairn::Plan) -> String {
     let action = plan
         .action
         .as_ref()
@@ -137,7 +138,7 @@ fn text(plan: &plan::Plan) -> String {
 }
 
 /// Formats the policies and validators that run before the first task, and the policies that rules may ask; empty if there are none.
-fn admission(plan: &plan::Plan) -> String {
+fn admission(plan: &cairn::Plan) -> String {
     let row = |role: &str, asked: &str, planned: &PlannedAdmission| {
         let (major, minor) = planned.version;
         vec![
@@ -173,7 +174,7 @@ fn component(builtin: Option<&String>) -> String {
 }
 
 /// Returns a row for each limit: the default, and the tasks that have another value.
-fn limits(plan: &plan::Plan) -> impl Iterator<Item = Vec<String>> {
+fn limits(plan: &cairn::Plan) -> impl Iterator<Item = Vec<String>> {
     LimitKey::ALL.iter().copied().map(|key| {
         let tasks = plan.tasks.iter().map(|task| (&task.name, &task.limits));
         let admission = plan

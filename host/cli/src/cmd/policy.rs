@@ -2,13 +2,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn::admission::RulePlugins;
-use cairn::error::Diagnostic;
 use cairn::event::LogLevel;
-use cairn::id::Identity;
-use cairn::manifest::Manifest;
 use cairn::policy::{self, Credentials};
 use cairn::text::Text;
-use cairn::value::{self, Object, Value};
+use cairn::value;
+use cairn::{Diagnostic, Identity, Manifest, Object, Value};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
@@ -39,7 +37,7 @@ pub struct Check {
     /// Target of the action, a JSON object: a file, - for stdin, or the object itself
     #[arg(long, value_name = "FILE|JSON")]
     target: Input,
-    /// Manifest of the flow whose plugins rules ask with wasm:NAME
+    /// Manifest with the plugins that a rule asks with wasm:NAME
     #[arg(long, value_name = "FLOW")]
     flow: Option<PathBuf>,
     #[command(flatten)]

@@ -3,7 +3,7 @@ mod expire;
 
 use std::collections::BTreeMap;
 
-use cairn::id::Identity;
+use cairn::Identity;
 use cairn::volumes::operator::{OperateVolumes as _, Quota as Entry, ReadVolumes as _};
 use clap::{Args, Subcommand};
 use serde::Serialize;

@@ -1,11 +1,9 @@
 use std::path::Path;
 
-use cairn::error::Diagnostic;
-use cairn::id::{FlowId, Identity};
 use cairn::records::Expect;
 use cairn::records::operator::{OperateRecords as _, ReadRecords as _, RecordListing};
-use cairn::store::StoreError;
-use cairn::value::{self, Object, Value};
+use cairn::value;
+use cairn::{Diagnostic, FlowId, Identity, Object, StoreError, Value};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -27,7 +25,7 @@ pub enum Record {
     Put(Put),
     /// Remove a record; refused while a flow holds its key
     Remove(Remove),
-    /// Take a key from a flow that cannot continue; what the flow has put there is discarded
+    /// Free a key that is held by a flow that cannot continue; discards the flow's pending value
     Release(Release),
     /// Show the counters of a collection
     Counters(Counters),

@@ -1,7 +1,6 @@
 use cairn::event::FlowState;
 use cairn::host::Recovered;
-use cairn::id::FlowId;
-use cairn::report::Verdict;
+use cairn::{FlowId, Verdict};
 use clap::Args;
 use serde::Serialize;
 

@@ -14,7 +14,7 @@ use crate::session::Session;
 /// Show snapshots, and add rows of existing ones
 #[derive(Debug, Subcommand)]
 pub enum Snapshots {
-    /// Add the row of an existing snapshot, and book its quota
+    /// Add the row of an existing snapshot, and count it in the quota's usage
     Create(Create),
     /// List the project's snapshots
     List(List),

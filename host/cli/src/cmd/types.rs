@@ -1,11 +1,10 @@
 use std::ops::Bound;
 
-use cairn::store::StoreError;
 use cairn::store::view::{Listing, View};
-use cairn::value::{Object, Value};
 use cairn::volumes::operator::{
     NewEncryption, NewQosSpecs, NewVolumeType, OperateVolumes as _, ReadVolumes as _, kind,
 };
+use cairn::{Object, StoreError, Value};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{id_of, look_up};

@@ -3,8 +3,8 @@ mod create;
 use std::ops::Bound;
 
 use cairn::store::view::Listing;
-use cairn::value::{Object, Value};
 use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
+use cairn::{Object, Value};
 use clap::{Args, Subcommand};
 
 use super::{id_of, look_up};
@@ -18,13 +18,13 @@ use crate::session::Session;
 #[derive(Debug, Subcommand)]
 pub enum Volumes {
     Create(create::Create),
-    /// Add the row of an existing volume, and book its quota; `cairn volume create` creates new ones
+    /// Add the row of an existing volume, and count it in the quota's usage; `cairn volume create` creates new ones
     Import(Import),
     /// List the project's volumes
     List(List),
     /// Show a volume
     Show(Show),
-    /// Set what the backend of a volume would set
+    /// Set the status or the backend of a volume
     Set(Set),
     /// Delete a volume, and return its quota
     ///

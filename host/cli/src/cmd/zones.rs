@@ -1,6 +1,5 @@
-use cairn::error::TaskError;
-use cairn::store::StoreError;
 use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _};
+use cairn::{StoreError, TaskError};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -63,7 +62,7 @@ pub struct Show {
 #[derive(Serialize)]
 struct Zone {
     name: String,
-    /// Whether volumes go there whose request names no zone.
+    /// Whether volumes are placed here if their request names no zone.
     default: bool,
 }
 

@@ -15,7 +15,7 @@ use cairn_effects::rows::Cell;
 use cairn_model::clock::SystemClock;
 use cairn_model::id::{CallId, ContextPart, FlowId, Identity, Phase, TaskId};
 use cairn_model::value::Value;
-use cairn_store::{Caller, HostStore, Sqlite, SqliteConfig, Store as _};
+use cairn_store::{Caller, HostStore, Sqlite, SqliteConfig};
 use parking_lot::Mutex;
 use serde_json::json;
 

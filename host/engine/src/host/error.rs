@@ -47,7 +47,7 @@ pub enum HostError {
         flow: FlowId,
     },
     /// The process that owns the flow did not do it.
-    #[error("process {pid}, which has the flow in hand, answered: {message}")]
+    #[error("process {pid}, which owns the flow, answered: {message}")]
     Elsewhere {
         /// Its process id.
         pid: u32,

@@ -248,7 +248,7 @@ impl Core {
         active.followers.push(Follower { then, tell });
         drop(flows);
         if let Err(error) = flow.interrupt() {
-            // The flow ends by itself, and its followers are told how.
+            // The flow has ended or is ending; its followers are told the outcome then.
             tracing::debug!(flow = %id, %error, "the flow was not interrupted");
         }
         None

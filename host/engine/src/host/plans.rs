@@ -111,8 +111,8 @@ impl Core {
             }),
         };
         let tasks = plan.tasks.iter().map(|task| self.task(task, &services));
-        let asks_nobody = plan.policies.is_empty() && plan.validators.is_empty();
-        let admission = match asks_nobody {
+        let asks_none = plan.policies.is_empty() && plan.validators.is_empty();
+        let admission = match asks_none {
             true => None,
             false => Some(Arc::new(admission(
                 plan,

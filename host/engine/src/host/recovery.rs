@@ -19,15 +19,15 @@ use crate::flow::{FlowError, Recovery};
 pub struct Recovered {
     /// Its id.
     pub id: FlowId,
-    /// Its state, and the verdict of its rollback if it has one; or the reason why it was set aside.
+    /// Its state, and the verdict of its rollback if it has one; or the reason why it is stuck.
     pub outcome: Result<(FlowState, Option<Verdict>), String>,
 }
 
 impl Host {
     /// Takes over flows without an owner: those of processes that died, or whose lease expired. Undoes the effects of the open
     /// call; then the flow continues or is rolled back, as its plan says (`on_lost`), and a flow that was reverting continues
-    /// reverting. A flow that cannot be taken over is set aside with the reason, and the rest are recovered. Flows that were
-    /// set aside before are left out unless `stuck_too`.
+    /// reverting. A flow that cannot be recovered is marked as stuck, with the reason, and the rest are recovered. Flows that
+    /// are stuck already are left out unless `stuck_too`.
     ///
     /// # Errors
     /// [`HostError::Store`] when the database fails; flows that were not recovered still can be.

@@ -75,7 +75,7 @@ fn a_worker_goes_on_after_a_job_that_panicked() {
 }
 
 #[test]
-fn whoever_is_told_of_a_flow_may_panic() {
+fn a_callback_of_a_flow_may_panic() {
     let host = host();
     // Called by the committing thread; under a key that was used before, by the keeper.
     for key in [None, Some("key"), Some("key"), Some("key")] {

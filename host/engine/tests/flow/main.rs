@@ -11,19 +11,19 @@ use std::sync::{Arc, Mutex};
 
 use crate::any::{Answer, Effect};
 use cairn::clock::SystemClock;
-use cairn::error::{Cause, TaskError};
+use cairn::error::Cause;
 use cairn::event::{Disposition, Event, FlowState, TaskState};
-use cairn::flow::{Flow, FlowError, FlowNotice, TaskNotice, TaskOptions};
+use cairn::flow::{FlowNotice, TaskNotice, TaskOptions};
 use cairn::history::History;
-use cairn::id::Identity;
 use cairn::outbox::Cast;
-use cairn::report::{Report, Verdict};
 use cairn::retry::Retry;
-use cairn::store::{Sqlite, Store as _};
-use cairn::task::{Context, Outcome, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::task::Outcome;
 use cairn::volumes::operator::kind;
 use cairn::volumes::{Expiry, QUOTA_COMMITTED, QuotaReserve, VolumeCreate, VolumeUpdate};
+use cairn::{
+    Context, Flow, FlowError, Identity, Object, Report, Sqlite, Store as _, Task, TaskError,
+    TaskSpec, Value, Verdict,
+};
 use serde_json::json;
 
 type Call = dyn Fn(&Arc<dyn Context>, Object) -> Result<Value, TaskError> + Send + Sync;
@@ -288,7 +288,7 @@ fn a_missing_input_fails_the_flow_before_anything_runs() {
 }
 
 #[test]
-fn a_panic_of_a_native_task_fails_it_and_a_listener_hurts_nobody() {
+fn a_panic_of_a_native_task_fails_it_and_a_panic_of_a_listener_fails_nothing() {
     let flow = flow(
         &store(),
         [Step::new(TaskSpec::new("panics"), |_, _| panic!("ouch"))],

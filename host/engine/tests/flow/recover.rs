@@ -3,7 +3,7 @@
 use super::*;
 
 /// Creates the state that a crash leaves: the database is copied while the flow's second task runs.
-fn crashed(folder: &std::path::Path) -> (Arc<Sqlite>, cairn::id::FlowId) {
+fn crashed(folder: &std::path::Path) -> (Arc<Sqlite>, cairn::FlowId) {
     let path = folder.join("live.db");
     let live = Arc::new(
         Sqlite::open(
@@ -20,7 +20,7 @@ fn crashed(folder: &std::path::Path) -> (Arc<Sqlite>, cairn::id::FlowId) {
             holds("first", 2),
             Step::new(TaskSpec::new("second"), move |context, _| {
                 reserve(context, 1)?;
-                cairn::store::Store::barrier(&*writer, context.call().flow)?;
+                cairn::Store::barrier(&*writer, context.call().flow)?;
                 for suffix in ["", "-wal"] {
                     let from = target.join(format!("live.db{suffix}"));
                     std::fs::copy(from, target.join(format!("crashed.db{suffix}"))).unwrap();
@@ -54,7 +54,7 @@ fn a_flow_whose_host_died_is_rolled_back_or_goes_on() {
             2 + 1,
             "the effect of the open call is on disk"
         );
-        let journal = cairn::store::Store::load(&*store, id).unwrap();
+        let journal = cairn::Store::load(&*store, id).unwrap();
         let flow = Flow::restore(id, Arc::clone(&store) as _, &journal).unwrap();
         let known = flow.history();
         assert_eq!(states(&flow), [TaskState::Success, TaskState::Started]);

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::any::{Answer, Effect, Query};
-use cairn::error::{Cause, Origin, TaskError};
+use cairn::error::{Cause, Origin};
 use cairn::event::Disposition;
 use cairn::id::Phase;
 use cairn::outbox::Cast;
-use cairn::task::{Context, Outcome, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::task::Outcome;
 use cairn::volumes::{
     Expiry, KeyCopy, KeyCreate, KeyDelete, QuotaCommit, QuotaReserve, QuotaRollback, VolumeCreate,
     VolumeDestroy, VolumeUpdate,
 };
+use cairn::{Context, Object, Task, TaskError, TaskSpec, Value};
 use serde_json::json;
 
 use crate::known::{Known, Thing, picked};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::Identity;
 use cairn::clock::SystemClock;
-use cairn::id::Identity;
 use cairn::store::view::Reader;
 
 pub use cairn::store::view::{Dump, DumpedRow as Row};

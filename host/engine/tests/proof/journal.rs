@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn::event::{Entry, Event, FlowState};
-use cairn::id::{CallId, FlowId, Phase, TaskId};
+use cairn::id::{CallId, Phase};
 use cairn::outbox::Cast;
 use cairn::rules::Effect as _;
+use cairn::{FlowId, TaskId};
 
 use crate::tally::Tally;
 

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::any::Effect;
-use cairn::effect::Change;
+use cairn::effect::{Caller, Change};
 use cairn::event::FlowState;
 use cairn::history::History;
-use cairn::id::{FlowId, Identity};
 use cairn::net::Left;
-use cairn::report::{Report, RollbackReport, Verdict};
-use cairn::store::Caller;
-use cairn::value::{Object, Value};
+use cairn::report::RollbackReport;
 use cairn::volumes::KeyCopy;
+use cairn::{FlowId, Identity, Object, Report, Value, Verdict};
 
 use crate::books;
 use crate::dump::{Dump, Row, dump};

@@ -13,6 +13,7 @@ mod judge;
 mod known;
 mod plan;
 mod recorder;
+mod records;
 mod reference;
 mod regressions;
 mod reverts;

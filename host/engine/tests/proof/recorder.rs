@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::any::{Answer, Effect};
 use cairn::clock::{Clock, Timestamp};
-use cairn::domain::Domains;
-use cairn::effect::{Applied, Change};
+use cairn::effect::{Applied, Caller, Change};
 use cairn::event::{Entry, Event, FlowState};
-use cairn::id::{FlowId, Identity};
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn::store::{Caller, Sqlite, SqliteConfig, Store, StoreError, WhenDurable};
+use cairn::store::WhenDurable;
+use cairn::{Domains, FlowId, Identity, Sqlite, SqliteConfig, Store, StoreError};
 
 use crate::known::Known;
 

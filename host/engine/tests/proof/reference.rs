@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::any::{Answer, Effect};
+use cairn::effect::Caller;
 use cairn::event::{Event, FlowState};
-use cairn::id::{CallId, FlowId, Phase, TaskId};
-use cairn::store::{Caller, Sqlite, Store};
-use cairn::value::Value;
+use cairn::id::{CallId, Phase};
 use cairn::volumes::KeyCreate;
+use cairn::{FlowId, Sqlite, Store, TaskId, Value};
 
 use crate::dump::{Dump, dump};
 use crate::known::first_volume;

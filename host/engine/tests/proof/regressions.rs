@@ -5,18 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use crate::any::Effect;
 use cairn::clock::SystemClock;
-use cairn::error::{Cause, TaskError};
+use cairn::effect::Caller;
+use cairn::error::Cause;
 use cairn::event::{Disposition, FlowState, TaskState};
-use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
+use cairn::flow::{Recovery, TaskNotice, TaskOptions};
 use cairn::outbox::Cast;
-use cairn::report::{RollbackReport, Verdict};
+use cairn::report::RollbackReport;
 use cairn::store::view::CAST;
-use cairn::store::{Caller, Sqlite, Store};
-use cairn::task::{Context, Task as _};
-use cairn::value::Value;
 use cairn::volumes::operator::{OperateVolumes as _, kind};
 use cairn::volumes::quota::QuotaConfig;
 use cairn::volumes::{Expiry, QuotaReserve, Settings, VolumeDestroy};
+use cairn::{Context, Flow, FlowError, Sqlite, Store, Task as _, TaskError, Value, Verdict};
 
 use crate::known::Known;
 use crate::plan::{self, Case, FlowPlan};
@@ -267,12 +266,12 @@ fn what_was_given_back_by_hand_is_not_given_back_by_the_host_too() {
     let flow = flow(&store, [once(books)]);
     flow.run().unwrap();
     flow.rollback(&Cause::requested("enough")).unwrap();
-    // The revert should have returned `keep`; the quota that it gave back is taken again, and the report says so.
+    // The revert should have returned `keep`; the quota that it returned is taken again, and the report names that.
     assert_eq!(usage(&store), (2, 0));
     let rollback = rollback_of(&flow);
     let error = rollback.failed[0].error.as_ref().unwrap();
     assert_eq!(error.kind, "UndoRefused");
-    assert!(error.message.contains("given back"), "{error}");
+    assert!(error.message.contains("was returned since"), "{error}");
     assert_eq!(rollback.verdict, Verdict::Incomplete);
 }
 

@@ -3,14 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cairn::error::{Cause, TaskError};
+use cairn::error::Cause;
 use cairn::event::{Disposition, Event, TaskState};
-use cairn::flow::{Flow, TaskOptions};
-use cairn::id::Identity;
-use cairn::report::Verdict;
+use cairn::flow::TaskOptions;
 use cairn::retry::Retry;
-use cairn::store::Sqlite;
 use cairn::volumes::operator::{OperateVolumes as _, kind};
+use cairn::{Flow, Identity, Sqlite, TaskError, Verdict};
 
 use crate::step::{
     Step, ann, breaks, create, fail, flow, list, memory, once, reserve, rollback_of, usage,

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use crate::any::{Answer, Effect};
 use cairn::clock::SystemClock;
-use cairn::error::{Cause, TaskError};
+use cairn::error::Cause;
 use cairn::event::Disposition;
-use cairn::flow::{Flow, FlowError, TaskOptions};
-use cairn::id::Identity;
-use cairn::report::{Report, RollbackReport};
+use cairn::flow::TaskOptions;
+use cairn::report::RollbackReport;
 use cairn::store::view::Kind;
-use cairn::store::{Sqlite, SqliteConfig, Store};
-use cairn::task::{Context, Outcome, Task, TaskSpec};
-use cairn::value::{Object, Value};
+use cairn::task::Outcome;
 use cairn::volumes::operator::kind;
 use cairn::volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate};
+use cairn::{
+    Context, Flow, FlowError, Identity, Object, Report, Sqlite, SqliteConfig, Store, Task,
+    TaskError, TaskSpec, Value,
+};
 use serde_json::json;
 
 type Call = dyn Fn(&Arc<dyn Context>) -> Result<Value, TaskError> + Send + Sync;

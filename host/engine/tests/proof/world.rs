@@ -7,15 +7,13 @@ use std::sync::{Arc, LazyLock};
 use cairn::clock::SystemClock;
 use cairn::error::Cause;
 use cairn::event::{FlowState, TaskState};
-use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
+use cairn::flow::{Recovery, TaskNotice, TaskOptions};
 use cairn::history::History;
-use cairn::id::{FlowId, Identity};
 use cairn::retry::Retry;
 use cairn::store::view::CAST;
-use cairn::store::{Sqlite, SqliteConfig, Store};
-use cairn::value::{Object, Value};
 use cairn::volumes::Settings;
 use cairn::volumes::quota::QuotaConfig;
+use cairn::{Flow, FlowError, FlowId, Identity, Object, Sqlite, SqliteConfig, Store, Value};
 use serde_json::json;
 
 use crate::actor::{self, Actor};
@@ -64,7 +62,7 @@ pub fn requester(plan: &FlowPlan) -> Identity {
 }
 
 /// Creates a folder in memory if possible, since every flow waits until its writes are durable.
-fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {
         tempfile::tempdir_in(memory).unwrap()

@@ -9,9 +9,8 @@ mod varies;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cairn::error::Diagnostic;
 use cairn::plan::Role;
-use cairn::printable;
+use cairn::{Diagnostic, printable};
 use serde::Deserialize;
 
 pub use policy::{PolicyCase, PolicyExpect};
@@ -25,6 +24,7 @@ use crate::error::LawsError;
 
 /// A `[[case]]` of a file in a plugin's folder `cases`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Case {
     /// A call of a task.
     Task(Box<TaskCase>),

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cairn::error::Diagnostic;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Object, Value};
 use serde::{Deserialize, Deserializer, de};
 use toml::value::Datetime;
 

@@ -1,6 +1,6 @@
 //! The requester of a case.
 
-use cairn::id::Identity;
+use cairn::Identity;
 use serde::Deserialize;
 
 /// The requester of the flow.

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Object, Value};
 use serde::Deserialize;
 
 use super::{Requester, Varies, World};

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
-use cairn::value::Object;
+use cairn::{Diagnostic, Object};
 use serde::Deserialize;
 
 use super::World;

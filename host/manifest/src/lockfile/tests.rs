@@ -129,7 +129,7 @@ fn the_order_of_names_does_not_count() {
 }
 
 #[test]
-fn a_built_in_plugin_may_be_built_anew() {
+fn a_built_in_plugin_may_be_rebuilt() {
     let mut plugins = plugins();
     plugins.get_mut("inject").unwrap().digest = Digest::of(b"a newer build");
     assert_eq!(
@@ -205,7 +205,7 @@ fn plugins_that_come_and_go_differ() {
         gone.to_string(),
         format!(
             "the plugins are not those of the lock file\n    spare: plugin - spare==1.0 ({digest})\n  --> flow.lock\n  \
-             help: restore what was there, or when the change is meant, write the lock file anew with `cairn plan FLOW --lock`"
+             help: restore the plugins that it names, or accept the change and write the lock file again with `cairn plan FLOW --lock`"
         )
     );
 }

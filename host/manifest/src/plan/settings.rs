@@ -32,6 +32,7 @@ pub struct SchemaViolation {
 
 /// Why settings are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SettingsError {
     /// The schema cannot be used; a defect of the plugin.
     #[error("the settings schema cannot be used: {0}")]

@@ -296,7 +296,7 @@ fn a_plan_grants_what_manifest_and_operator_grant_and_the_plugin_imports() {
 }
 
 #[test]
-fn an_import_that_nobody_offers_is_refused() {
+fn an_import_that_the_host_lacks_is_refused() {
     refused(
         |plugins| {
             second(plugins)

@@ -33,7 +33,7 @@ pub trait OperateRecords {
         expect: Expect,
     ) -> Result<(), StoreError>;
 
-    /// Releases a key that is held by a flow that cannot continue: one that was set aside, whose rollback is incomplete, or that no longer
+    /// Releases a key that is held by a flow that cannot continue: one that is stuck, whose rollback is incomplete, or that no longer
     /// exists. Discards the flow's pending change of the record.
     ///
     /// # Errors

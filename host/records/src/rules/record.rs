@@ -193,7 +193,7 @@ impl Found {
         }
     }
 
-    /// Returns the record with the new sight: pending for a flow, published for an operator.
+    /// Returns the record with this value: as its pending value in a flow, as its published value for an operator.
     fn with(&self, rows: &Rows<'_>, place: &Place, sight: &Sight) -> Record {
         let row = self.row.as_deref().cloned();
         let mut new = row.unwrap_or_else(|| blank(place));

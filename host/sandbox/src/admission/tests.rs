@@ -83,7 +83,7 @@ fn pass(
 }
 
 #[test]
-fn the_first_enforced_denial_decides_and_nobody_is_asked_after_it() {
+fn no_policy_is_asked_after_the_first_enforced_denial() {
     let (result, _) = pass(
         vec![
             policy(Mode::Enforce, "a", Ok(Decision::Allow)),

@@ -148,7 +148,7 @@ impl Plugin {
         if let Some(known) = known {
             return Ok(known);
         }
-        let descriptor = self.describe_anew(settings, limits)?;
+        let descriptor = self.describe_uncached(settings, limits)?;
         let mut descriptions = self.descriptions.lock();
         descriptions.insert(key, descriptor.clone());
         Ok(descriptor)
@@ -158,7 +158,7 @@ impl Plugin {
     ///
     /// # Errors
     /// As [`describe`](Self::describe).
-    pub fn describe_anew(
+    pub fn describe_uncached(
         &self,
         settings: &Object,
         limits: &Limits,

@@ -63,7 +63,7 @@ struct Tables {
 struct Flow {
     journal: Vec<(i64, Vec<u8>)>,
     state: Option<FlowState>,
-    /// Why it was set aside.
+    /// Why it is stuck.
     stuck: Option<String>,
     incomplete: bool,
     updated_at: Timestamp,

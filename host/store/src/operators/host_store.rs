@@ -1,4 +1,4 @@
-//! The host's interface to a database that runs portable SQL: plans, requests, flows that were set aside.
+//! The host's interface to a database that runs portable SQL: plans, requests, stuck flows.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_usage_is_counted_anew_for_the_first_reason_that_applies() {
+    fn a_usage_is_recounted_for_the_first_reason_that_applies() {
         let config = QuotaConfig {
             max_age: 10,
             ..QuotaConfig::default()

@@ -12,7 +12,7 @@ use super::tables::{
     Encryption, IMAGE, Image, QOS_SPECS, QosSpecs, SNAPSHOT, Snapshot, VOLUME, VOLUME_TYPE,
     VolumeType, Zone,
 };
-use super::usage::is_somebody;
+use super::usage::require_user_and_project;
 use super::volume::{may_see, owns, visible};
 use cairn_effects::rows::{AnyRow, Row, Rows, Stop};
 use cairn_effects::rules::LookUp;
@@ -30,7 +30,7 @@ impl LookUp for ShowVolumeType {
     }
 
     fn look_up(&self, rows: &mut Rows<'_>) -> Result<Value, Stop> {
-        is_somebody(rows)?;
+        require_user_and_project(rows)?;
         match volume_type(rows, &self.0)? {
             Some(found) => Ok(shown(&found, VOLUME_TYPE)),
             None => Err(type_not_found(&self.0)),
@@ -89,7 +89,7 @@ impl LookUp for IsEncrypted {
     }
 
     fn look_up(&self, rows: &mut Rows<'_>) -> Result<bool, Stop> {
-        is_somebody(rows)?;
+        require_user_and_project(rows)?;
         let is_it = |row: &Encryption| *row.volume_type_id == *self.0 && !row.deleted;
         Ok(rows.find(is_it)?.is_some())
     }
@@ -108,7 +108,7 @@ impl LookUp for ShowSnapshot {
     }
 
     fn look_up(&self, rows: &mut Rows<'_>) -> Result<Value, Stop> {
-        is_somebody(rows)?;
+        require_user_and_project(rows)?;
         snapshot(rows, &self.0)
     }
 }
@@ -126,7 +126,7 @@ impl LookUp for ShowVolume {
     }
 
     fn look_up(&self, rows: &mut Rows<'_>) -> Result<Value, Stop> {
-        is_somebody(rows)?;
+        require_user_and_project(rows)?;
         Ok(shown(&visible(rows, &self.0)?, VOLUME))
     }
 }
@@ -179,7 +179,7 @@ impl LookUp for VolumeTypeName {
     }
 
     fn look_up(&self, rows: &mut Rows<'_>) -> Result<String, Stop> {
-        is_somebody(rows)?;
+        require_user_and_project(rows)?;
         let found = rows.find::<VolumeType>(|row| *row.id == *self.0)?;
         found
             .map(|found| found.name.to_string())
@@ -200,7 +200,7 @@ impl LookUp for ReservedResources {
     }
 
     fn look_up(&self, rows: &mut Rows<'_>) -> Result<Vec<String>, Stop> {
-        is_somebody(rows)?;
+        require_user_and_project(rows)?;
         reservation::reserved_resources(rows, &self.0)
     }
 }

@@ -14,7 +14,9 @@ use serde_json::json;
 use super::limits::{limit, own_project, resource};
 use super::settings::settings;
 use super::tables::{Reservation, Volume, VolumeType};
-use super::usage::{Wanted, change, is_somebody, move_usage, quota_project, refresh, usages};
+use super::usage::{
+    Wanted, change, move_usage, quota_project, refresh, require_user_and_project, usages,
+};
 use super::volume::{note_deleted, object};
 use cairn_effects::effect::Change;
 use cairn_effects::rows::{Inverse, Row as _, RowId, Rows, Stop, Text, Undo};
@@ -351,7 +353,7 @@ fn close(rows: &mut Rows<'_>, reservation: &Arc<Reservation>, state: &str) {
 /// Commits reservations into usage. Quota that an operator has already returned moves no counter a second time, but is noted as a
 /// change made elsewhere.
 pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<(), Stop> {
-    is_somebody(rows)?;
+    require_user_and_project(rows)?;
     let project = quota_project(rows, commit.project.as_ref());
     fetch(rows, &commit.reservations)?;
     // An id that is listed twice is open only the first time.
@@ -383,7 +385,7 @@ pub(super) fn commit(rows: &mut Rows<'_>, commit: &QuotaCommit) -> Result<(), St
 /// Rolls reservations back. A flow's reservation that an operator has expired reserves nothing any more; this is noted as a change made
 /// elsewhere.
 fn rollback(rows: &mut Rows<'_>, rollback: &QuotaRollback) -> Result<(), Stop> {
-    is_somebody(rows)?;
+    require_user_and_project(rows)?;
     let project = quota_project(rows, rollback.project.as_ref());
     fetch(rows, &rollback.reservations)?;
     for id in &rollback.reservations {

@@ -17,7 +17,7 @@ use cairn_effects::rows::{Cell, Key, Row as _, RowId, Rows, Stop, Text};
 ///
 /// # Errors
 /// `NotAuthorized`.
-pub fn is_somebody(rows: &Rows<'_>) -> Result<(), Stop> {
+pub fn require_user_and_project(rows: &Rows<'_>) -> Result<(), Stop> {
     let caller = rows.by().requester;
     if caller.is_admin || !(caller.user_id.is_empty() || caller.project_id.is_empty()) {
         return Ok(());
@@ -95,7 +95,7 @@ pub(super) fn refresh(
     project: &Text,
     deltas: &BTreeMap<String, i64>,
 ) -> Result<Vec<Wanted>, Stop> {
-    is_somebody(rows)?;
+    require_user_and_project(rows)?;
     let known = known(rows, deltas)?;
     if !known.is_empty() {
         // Checks that the caller may see the limits, before anything is written.

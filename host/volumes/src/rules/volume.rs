@@ -273,8 +273,8 @@ fn destroy(rows: &mut Rows<'_>, destroy: &VolumeDestroy) -> Result<(), Stop> {
         return Err(not_found(&destroy.id));
     }
     if volume.deleted {
-        // Writing the column again stops another flow that deleted the volume from undoing that, because this flow relies on it. Only
-        // noting the change would be wrong when this flow undoes its own deletion.
+        // This flow now relies on the deletion. If another flow deleted the volume, rewriting the column makes that flow's undo fail its
+        // compare-and-set. A journal entry without a write would go wrong if this flow undid a deletion of its own.
         write(rows, &volume, object([("deleted", true.into())]))?;
         return Ok(());
     }

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_told_is_harmless_or_panics() {
+    fn an_import_without_a_fake_is_harmless_or_panics() {
         let host = FakeHost::new();
         host.run(|| {
             assert_eq!(zones::default(), "nova");

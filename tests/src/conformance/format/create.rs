@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use cairn::value::Object;
+use cairn::Object;
 use serde::Deserialize;
 
 use super::{Caller, Config, Fault, State};

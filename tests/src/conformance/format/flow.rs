@@ -1,4 +1,4 @@
-use cairn::value::{Object, Value};
+use cairn::{Object, Value};
 use serde::Deserialize;
 
 use super::{Caller, Config, Fault, Raise, State};

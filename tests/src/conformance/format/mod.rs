@@ -7,9 +7,8 @@ mod quota;
 
 use std::collections::BTreeMap;
 
-use cairn::error::TaskError;
-use cairn::id::{Identity, Phase};
-use cairn::value::{Object, Value};
+use cairn::id::Phase;
+use cairn::{Identity, Object, TaskError, Value};
 use serde::{Deserialize, Deserializer};
 
 pub use create::{Create, Request, Zones};
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_said_to_be_no_admin_is_none_whatever_the_roles_say() {
+    fn a_caller_with_admin_false_is_no_admin_whatever_its_roles() {
         let roles = json!({"user_id": "u", "project_id": "p", "is_admin": false, "roles": ["admin"], "quota_class": null, "read_deleted": "no"});
         assert!(!caller(roles.clone()).is_admin);
         let mut derived = roles;
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instruction_that_nobody_knows_is_an_error() {
+    fn an_unknown_instruction_is_an_error() {
         let fault = json!({"target": "az_check", "raise": {"class": "E"}, "sometimes": true});
         assert!(serde_json::from_value::<Fault>(fault).is_err());
         let op = json!({"op": "explode"});

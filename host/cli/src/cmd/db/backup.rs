@@ -2,7 +2,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use clap::Args;
 use serde::Serialize;
 

@@ -3,11 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use cairn::clock::{Clock as _, SystemClock, Timestamp};
-use cairn::error::Diagnostic;
 use cairn::event::{FlowState, FlowSummary};
-use cairn::id::{FlowId, Identity};
-use cairn::report::{Report, Verdict};
 use cairn::store::view::{FlowFilter, Reader};
+use cairn::{Diagnostic, FlowId, Identity, Report, Verdict};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 

@@ -9,11 +9,10 @@ use std::io::{self, IsTerminal as _};
 
 use cairn::event::{Entry, Event, LogLevel};
 use cairn::history::History;
-use cairn::id::{FlowId, IdPrefix, Identity, NotAPrefix, TaskId};
-use cairn::store::StoreError;
+use cairn::id::{IdPrefix, NotAPrefix};
 use cairn::store::operation::Operation;
 use cairn::store::view::{FlowFilter, Reader};
-use cairn::value::Value;
+use cairn::{FlowId, Identity, StoreError, TaskId, Value};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 

@@ -1,10 +1,8 @@
 use std::sync::Arc;
 
-use cairn::flow::FlowError;
-use cairn::host::{Dispatched, HostError};
-use cairn::id::FlowId;
-use cairn::report::Report;
+use cairn::host::Dispatched;
 use cairn::store::operation::Operation;
+use cairn::{FlowError, FlowId, HostError, Report};
 use clap::Args;
 
 use super::Which;
@@ -95,7 +93,7 @@ impl Operate {
 fn refused(id: FlowId, error: HostError) -> Failure {
     let help = match &error {
         HostError::Flow(FlowError::EffectsStand) => {
-            format!("`cairn flow rollback {id}` undoes them, and says what is left")
+            format!("`cairn flow rollback {id}` undoes them, and lists the changes that remain")
         }
         HostError::Flow(FlowError::Unreverted) => format!(
             "`cairn flow rollback {id}` repeats the rollback; with --accept REASON it is accepted as it is"

@@ -16,8 +16,8 @@ use crate::session::Session;
 /// meanwhile, because the removal is done in small steps. The database file keeps its size: `cairn db vacuum` shrinks it.
 ///
 /// The idempotency key of a removed flow keeps the flow's id, its state and a short report: a repeat of the request returns that
-/// report until the key lapses. It lapses `keep` of [idempotency] in cairn.toml (30 days unless set) after the flow's end, however
-/// short --older-than is. Lapsed keys are removed.
+/// report until the key lapses. A key lapses 30 days after the flow's end, or after the time `keep` of [idempotency] in cairn.toml;
+/// --older-than does not change that. Lapsed keys are removed.
 #[derive(Args, Debug)]
 pub struct Prune {
     /// Minimum age of a flow's last event, such as 30d or 12h

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use cairn::event::FlowState;
 use cairn::history::History;
-use cairn::id::FlowId;
-use cairn::report::Report;
-use cairn::value::Value;
+use cairn::{FlowId, Report, Value};
 
 use crate::args::Format;
 use crate::exit::Failure;

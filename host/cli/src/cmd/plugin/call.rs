@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn::error::{Diagnostic, TaskError};
 use cairn::plan::Role;
-use cairn::value::{self, Object, Value};
+use cairn::value;
+use cairn::{Diagnostic, Object, TaskError, Value};
 use cairn_laws::{Asked, Called, Difference, Fakes, Requester, State, Subject};
 use clap::Args;
 

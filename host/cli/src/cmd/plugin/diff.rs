@@ -7,7 +7,8 @@ use cairn::diff::{self, PluginChange, PluginVersion};
 use cairn::manifest::Limits;
 use cairn::plan::check_settings;
 use cairn::plugin::Plugins;
-use cairn::value::{Digest, Object, Value};
+use cairn::value::Digest;
+use cairn::{Object, Value};
 use clap::Args;
 use serde::Serialize;
 
@@ -17,12 +18,12 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, cell, count};
 use crate::session::Session;
 
-/// Compare two versions of a plugin, and show whether the new one widens
+/// Compare two versions of a plugin, and show whether the new one must be reviewed
 ///
-/// The new version widens if its users have to review it: it imports an interface that the old one did not (except for a patch release
-/// of WASI), takes a new input, requires an input that was optional, no longer provides a name or exports an interface, or may refuse
-/// settings that were valid: a setting is required now, is no longer known, or has a new or stricter rule.
-/// Exits with 6 if it widens, else with 0.
+/// The users of a plugin must review a new version that needs more, or provides less, than the old one (that *widens*): it imports
+/// another interface (except for a patch release of WASI), takes a new input, requires an input that was optional, no longer provides a
+/// name or exports an interface, or may refuse settings that were valid, because a setting is required now, is no longer known, or has
+/// a new or stricter rule. Exits with 6 for such a version, else with 0.
 #[derive(Args, Debug)]
 pub struct Diff {
     /// Current version: file of a component, or builtin:NAME

@@ -3,7 +3,8 @@
 use cairn::manifest::Limits;
 use cairn::plan::{Descriptor, Role, check_settings};
 use cairn::plugin::{Import, Plugin as Component};
-use cairn::value::{Digest, Object, Value};
+use cairn::value::Digest;
+use cairn::{Object, Value};
 use clap::Args;
 use serde::Serialize;
 

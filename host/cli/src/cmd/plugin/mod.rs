@@ -11,9 +11,9 @@ mod test;
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::error::Diagnostic;
 use cairn::plugin::{Plugin as Component, PluginError};
-use cairn::value::{self, Object, Value};
+use cairn::value;
+use cairn::{Diagnostic, Object, Value};
 use clap::Subcommand;
 
 use crate::exit::{Exit, Failure};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use clap::Args;
 
 use crate::exit::Failure;

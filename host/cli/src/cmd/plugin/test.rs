@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cairn::error::Diagnostic;
 use cairn::plan::Role;
-use cairn::volumes;
+use cairn::{Diagnostic, volumes};
 use cairn_laws::{Broken, Case, Checked, Law, Subject, Tested, Tools};
 use clap::Args;
 

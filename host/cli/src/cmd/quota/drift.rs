@@ -10,9 +10,9 @@ use crate::session::Session;
 
 /// Compare usages with bookings and reservations; exit 6 if one differs
 ///
-/// A usage's `in_use` must equal what is booked: volumes whose quota was committed, and snapshots. Its `reserved` must equal the open
-/// reservations. A missing usage is reported, too, if something is booked or reserved. The command only reads, and changes by running
-/// flows do not count as differences. `cairn quota sync` repairs what it finds.
+/// A usage's `in_use` must equal the sum of the volumes whose quota was committed and of the snapshots. Its `reserved` must equal the
+/// sum of the open reservations. A missing usage is a difference if one of these sums is not zero. The command only reads, and changes
+/// by running flows are not differences. `cairn quota sync` repairs the differences.
 ///
 /// With --admin it checks every project, unless --project names one; without, the requester's own.
 #[derive(Args, Debug)]
@@ -23,10 +23,10 @@ pub struct Check {
     format: Format,
 }
 
-/// Set the usages of every project to what is booked and reserved
+/// Recompute the usages of every project from its volumes, snapshots and open reservations
 ///
-/// Repairs what `cairn quota check --admin` finds, in one transaction, and prints the old and the new value of each usage that it
-/// changed. Running flows are not disturbed.
+/// Repairs the differences that `cairn quota check --admin` finds, in one transaction, and prints the old and the new value of each
+/// usage that it changed. Flows may run meanwhile.
 #[derive(Args, Debug)]
 pub struct Sync {
     #[command(flatten)]

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use cairn::error::Diagnostic;
+use cairn::Diagnostic;
 use cairn::value::without_bom;
 
 use super::traffic::{Ticket, Traffic};

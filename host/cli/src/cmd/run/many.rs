@@ -7,14 +7,10 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cairn::Submission;
-use cairn::error::Diagnostic;
 use cairn::flow_request::{self, Entered};
-use cairn::host::{Host, HostError, ReadyPlan};
-use cairn::id::Identity;
-use cairn::manifest::Manifest;
+use cairn::host::ReadyPlan;
 use cairn::store::view::Reader;
-use cairn::value;
+use cairn::{Diagnostic, Host, HostError, Identity, Manifest, Submission, value};
 
 use super::lines::{self, Line};
 use super::printer::{self, Origin, Outcome, Printed};

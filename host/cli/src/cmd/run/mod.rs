@@ -6,11 +6,8 @@ mod traffic;
 
 use std::path::PathBuf;
 
-use cairn::error::Diagnostic;
 use cairn::host::Recovered;
-use cairn::manifest::Manifest;
-use cairn::report::Verdict;
-use cairn::value::Value;
+use cairn::{Diagnostic, Manifest, Value, Verdict};
 use clap::Args;
 
 use crate::args::{Format, Placement, QuotaClass, Who, word};
@@ -43,8 +40,8 @@ pub struct Run {
     jsonl: bool,
     /// Idempotency key: the same request under the same key returns the first one's report, and starts no new flow
     ///
-    /// A key is kept until its flow has ended and for `keep` of [idempotency] in cairn.toml after that, 30 days unless set,
-    /// even if the flow is pruned.
+    /// A key is kept until 30 days after its flow's end, or for the time `keep` of [idempotency] in cairn.toml, even if the flow
+    /// is pruned.
     #[arg(long, value_name = "KEY", value_parser = word)]
     key: Option<String>,
     /// Number of tasks that run at the same time, with many requests [default: the number of cores]

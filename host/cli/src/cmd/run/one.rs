@@ -5,17 +5,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::Submission;
-use cairn::flow_request;
 use cairn::history::History;
-use cairn::host::Host;
-use cairn::id::Identity;
-use cairn::manifest::Manifest;
-use cairn::report::Report;
 use cairn::rows::Row as _;
-use cairn::value::Value;
 use cairn::volumes::QuotaUsage;
 use cairn::volumes::operator::{Quota, ReadVolumes as _, kind};
+use cairn::{Host, Identity, Manifest, Report, Submission, Value, flow_request};
 
 use super::{Run, requested, tell_recovered};
 use crate::args::{Format, Who};

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cairn::report::Report;
+use cairn::Report;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use cairn::error::Diagnostic;
-use cairn::manifest::Manifest;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Manifest, Object, Value};
 use clap::Args;
 
 use super::super::run::Job;

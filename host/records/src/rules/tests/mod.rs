@@ -285,7 +285,7 @@ fn a_page_asks_the_database_for_no_more_than_its_keys() {
 }
 
 #[test]
-fn what_nobody_set_up_is_not_there_and_the_error_says_what_to_add() {
+fn a_collection_that_is_not_set_up_does_not_exist_and_the_error_names_the_table_to_add() {
     let mut world = World::new("[records.d]");
     let mut one = Flow::of("acme");
     let error = world.put(&mut one, "k", 1).unwrap_err();

@@ -11,7 +11,7 @@ use super::super::record::query;
 pub struct Expired {
     /// Rolled back.
     pub rolled_back: usize,
-    /// Left to flows that have not ended.
+    /// Kept, because their flows have not ended and may still use them.
     pub kept: usize,
 }
 

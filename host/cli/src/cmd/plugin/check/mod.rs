@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use cairn::error::Diagnostic;
-use cairn::file;
-use cairn::manifest::{GrantKinds, Limits, Manifest, Source};
+use cairn::manifest::{GrantKinds, Limits, Source};
 use cairn::plan::{Descriptor, Role, SettingsError, check_settings};
 use cairn::plugin::{Plugin as Component, PluginError, Plugins};
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Manifest, Object, Value, file};
 use clap::Args;
 use serde::Serialize;
 
@@ -209,14 +207,12 @@ impl Subject {
         let known = format!("a JSON schema with {}", count(known, "setting"));
         match check_settings(&self.settings, &schema) {
             Ok(()) => list.pass("schema", known),
-            Err(error @ SettingsError::Schema(_)) => {
-                return Err(Broken::new("schema", error.to_string()));
-            }
             Err(error @ SettingsError::Settings(_)) => {
                 list.pass("schema", known);
                 return Err(Broken::new("settings", error.to_string())
                     .help("set others with --settings, or in flow.toml"));
             }
+            Err(error) => return Err(Broken::new("schema", error.to_string())),
         }
         let settings = Value::Object(self.settings.clone());
         list.pass("settings", format!("{settings} fits the schema"));
@@ -244,7 +240,7 @@ impl Subject {
 
     /// Returns the description, if it is always the same.
     fn description(&self, plugin: &Component) -> Result<Descriptor, Broken> {
-        let ask = || plugin.describe_anew(&self.settings, &self.limits);
+        let ask = || plugin.describe_uncached(&self.settings, &self.limits);
         let ask = || ask().map_err(|error| Broken::by("description", &error));
         let descriptor = ask()?;
         for _ in 1..REPEATS {

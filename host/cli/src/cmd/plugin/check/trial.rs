@@ -3,16 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::error::{Diagnostic, Origin, log_end};
+use cairn::error::{Origin, log_end};
 use cairn::event::FlowState;
 use cairn::flow_request::{self, RequestError};
-use cairn::host::{Dispatched, Planner, Submission};
-use cairn::manifest::{GrantKinds, Manifest};
+use cairn::host::{Dispatched, Planner};
+use cairn::manifest::GrantKinds;
 use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
-use cairn::report::{Report, Verdict};
 use cairn::store::operation::Operation;
-use cairn::value::{Object, Value};
+use cairn::{Diagnostic, Manifest, Object, Report, Submission, Value, Verdict};
 
 use super::list::{Broken, Checklist};
 use super::{Subject, needed_grants};
