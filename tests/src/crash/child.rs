@@ -16,6 +16,7 @@ use cairn::error::{Cause, TaskError};
 use cairn::event::Disposition;
 use cairn::host::{Host, Submission};
 use cairn::id::{ContextPart, Identity};
+use cairn::keyring::KeySource;
 use cairn::manifest::Manifest;
 use cairn::outbox::{Message, Outgoing};
 use cairn::plan::PlannedTask;
@@ -100,7 +101,7 @@ fn visits() -> Vec<Visits> {
 fn host(life: &Life) -> Result<Host> {
     let defaults = SqliteConfig::default();
     let domains = crate::any::domains(Settings {
-        master_key: Some(life.folder.join("cairn.db.key")),
+        keys: KeySource::NewFile(life.folder.join("cairn.db.key")),
         ..Settings::default()
     });
     let config = SqliteConfig {

@@ -10,6 +10,7 @@ use cairn::event::{FlowState, TaskState};
 use cairn::flow::{Flow, FlowError, Recovery, TaskNotice, TaskOptions};
 use cairn::history::History;
 use cairn::id::{FlowId, Identity};
+use cairn::keyring::KeySource;
 use cairn::retry::Retry;
 use cairn::store::view::CAST;
 use cairn::store::{Sqlite, SqliteConfig, Store};
@@ -161,7 +162,7 @@ impl World {
                 max_age: plan.max_age,
                 ..QuotaConfig::default()
             },
-            master_key: Some(self.folder.path().join("key")),
+            keys: KeySource::NewFile(self.folder.path().join("key")),
             ..Settings::default()
         })
     }
