@@ -219,3 +219,52 @@ fn a_key_that_a_command_provides_is_neither_copied_nor_restored() {
         .exits(0);
     create(&program, SEALED, &[], 0);
 }
+
+#[test]
+fn on_a_server_no_master_key_is_made_and_hosts_that_have_one_have_the_same() {
+    let Some(server) = cairn_test_postgres::shared() else {
+        return;
+    };
+    let database = server.database();
+    let program = program();
+    let configure = |keys: &str| {
+        let url = database.url();
+        let text = format!("db = \"{url}\"\n{keys}\n[postgres]\nunsafe_server = true\n");
+        program.write("cairn.toml", text);
+    };
+    let files = || {
+        let files = fs::read_dir(program.path("")).unwrap().flatten();
+        let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+        names
+            .filter(|name| name.contains("key"))
+            .collect::<Vec<_>>()
+    };
+    configure("");
+    program
+        .run(&["types", "create", "sealed", "--encrypt", "luks"])
+        .exits(0);
+    let report = create(&program, SEALED, &[], 3);
+    assert_eq!(report["error"]["kind"], "KeysNotConfigured");
+    assert_eq!(files(), Vec::<String>::new());
+
+    configure("[keys]\nfile = \"one.key\"");
+    program
+        .run(&["recover"])
+        .exits(2)
+        .says(&["cannot read the master key"]);
+    assert_eq!(files(), Vec::<String>::new());
+    write_key(&program, "one.key", [7; 32]);
+    create(&program, SEALED, &[], 0);
+
+    write_key(&program, "other.key", [8; 32]);
+    configure("[keys]\ncommand = [\"cat\", \"other.key\"]");
+    program
+        .run(&["recover"])
+        .exits(2)
+        .says(&["sealed with the one of fingerprint"]);
+    // A host without a key is not compared.
+    configure("");
+    create(&program, r#"{"size": 1}"#, &[], 0);
+    configure("[keys]\ncommand = [\"cat\", \"one.key\"]");
+    create(&program, SEALED, &[], 0);
+}
