@@ -105,6 +105,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "value",
             "clock",
             "id",
+            "command",
             "crash",
             "retry",
             "contract",

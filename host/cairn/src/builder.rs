@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use cairn_deliver::Limits;
 use cairn_effects::domain::Domains;
+use cairn_effects::keyring::KeySource;
 use cairn_effects::outbox::Outgoing;
 use cairn_effects::task::Task;
 use cairn_engine::host::{Host, HostBuilder, HostError, Planner};
-use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config};
+use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config, KeysConfig};
 use cairn_manifest::plan::PlannedTask;
 use cairn_model::clock::{Clock, SystemClock};
 use cairn_model::error::Diagnostic;
@@ -16,6 +17,7 @@ use cairn_sandbox::plugin::{Compiler, PluginConfig, Plugins};
 use cairn_store::{HostStore, Location, Sqlite, SqliteConfig};
 
 use crate::extensions::{capabilities_of, extensions_with, grant_kinds_of};
+use crate::keys::key_source;
 use crate::operator;
 use crate::short::Cairn;
 
@@ -167,7 +169,7 @@ impl CairnBuilder {
         self
     }
 
-    /// Keeps the master key of the key store in this file instead of the one beside the database.
+    /// Keeps the master key of the key store in this file instead of the one beside the database, or what `[keys]` in `cairn.toml` names.
     pub fn master_key(mut self, file: impl AsRef<Path>) -> Self {
         self.master_key = Some(file.as_ref().to_owned());
         self
@@ -207,9 +209,9 @@ impl CairnBuilder {
             Some(ceilings) => planner.ceilings(ceilings),
             None => planner,
         };
-        let key = self.master_key.or_else(|| config.master_key.clone());
+        let keys = (self.master_key.map(KeysConfig::File)).or_else(|| config.keys.clone());
         let place = self.place.or_else(|| config.db.clone().map(Place::File));
-        let store = opened(place, &extensions, setup, key, &config)?;
+        let store = opened(place, &extensions, setup, keys, &config)?;
         let mut host = Host::with_planner(store, planner).policy(policy);
         if let Some(deliver) = &config.deliver {
             host = host.deliver(cairn_deliver::open(deliver)?, Limits::of(deliver));
@@ -225,7 +227,7 @@ fn opened(
     place: Option<Place>,
     extensions: &[Extension],
     setup: Setup,
-    key: Option<PathBuf>,
+    keys: Option<KeysConfig>,
     config: &Config,
 ) -> Result<Arc<dyn HostStore>, HostError> {
     let file = match place {
@@ -245,8 +247,14 @@ fn opened(
             return Err(Diagnostic::new("no database is named").help(help).into());
         }
     };
-    let key = key.or_else(|| file.as_ref().map(|file| file.beside(".key")));
-    let setup = setup.master_key(key);
+    let keys = match (keys, &file) {
+        // It is gone with the database.
+        (None, None) => KeySource::Memory,
+        // A key may be created for a database in memory, which other hosts do not use.
+        (keys, None) => key_source(keys, Some(PathBuf::new())),
+        (keys, Some(file)) => key_source(keys, Some(file.beside(".key"))),
+    };
+    let setup = setup.keys(keys);
     let domains = extensions.iter().map(|extension| extension.domain(&setup));
     let domains = domains.collect::<Result<Vec<_>, _>>()?;
     let domains = Domains::new(domains).map_err(|error| Diagnostic::new(error.to_string()))?;
@@ -262,6 +270,7 @@ fn opened(
         idempotency: config.idempotency,
         lease: config.lease.unwrap_or(defaults.lease),
         patience: config.patience.unwrap_or(defaults.patience),
+        locks: config.locks.clone(),
         ..defaults
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -102,6 +102,7 @@
 
 mod builder;
 mod extensions;
+mod keys;
 mod operator;
 mod planned;
 mod short;
@@ -115,6 +116,7 @@ pub mod extension {
 
 pub use builder::CairnBuilder;
 pub use extensions::{grant_kinds, plugin_config};
+pub use keys::key_source;
 pub use planned::PlannedFlow;
 pub use short::Cairn;
 

@@ -58,14 +58,13 @@ pub struct Global {
         hide = true
     )]
     pub components: Option<PathBuf>,
-    /// File of the master key [default: beside the database]
+    /// File of the master key: an older name of `file` in [keys]
     #[arg(
         long,
         global = true,
         value_name = "FILE",
         env = "CAIRN_MASTER_KEY",
-        hide_env_values = true,
-        hide_short_help = true
+        hide = true
     )]
     pub master_key: Option<PathBuf>,
     /// Format of messages on stderr

@@ -1,6 +1,6 @@
 //! Creates what commands work with: the store, the plugins, the policy, the requester.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use cairn::clock::SystemClock;
@@ -8,6 +8,7 @@ use cairn::config::COMPONENTS_MOVED;
 use cairn::config::PostgresPassword;
 use cairn::deliver::{self, Limits};
 use cairn::host::{HostBuilder, Planner};
+use cairn::keyring::KeySource;
 use cairn::outbox::Outgoing;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
@@ -95,7 +96,7 @@ impl Session {
 
     /// Creates an empty database in memory, which is gone with its last handle.
     fn empty(&self) -> Result<Sqlite, Failure> {
-        let config = self.store_config(None)?;
+        let config = self.store_config(KeySource::Memory)?;
         Ok(Sqlite::in_memory(config, Arc::new(SystemClock))?)
     }
 
@@ -165,7 +166,7 @@ impl Session {
         }
         if self.settings.db.exists()? {
             if self.any_reader()?.require_newest().is_err() {
-                Sqlite::migrate(self.file()?.path(), &self.domains(None)?)?;
+                Sqlite::migrate(self.file()?.path(), &self.domains(KeySource::Memory)?)?;
             }
             return read(&self.reader()?.view(requester));
         }
@@ -176,7 +177,10 @@ impl Session {
     /// Migrates the schema, and returns its versions before and after.
     pub fn migrate(&self) -> Result<Migrated, Failure> {
         match &self.settings.db {
-            Location::File(file) => Ok(Sqlite::migrate(file.path(), &self.domains(None)?)?),
+            Location::File(file) => Ok(Sqlite::migrate(
+                file.path(),
+                &self.domains(KeySource::Memory)?,
+            )?),
             Location::Server(url) => Ok(postgres::migrate(&self.server(url)?)?),
         }
     }
@@ -194,10 +198,10 @@ impl Session {
         )
     }
 
-    /// Creates the domains, which are what flows may change. The key store's master key is in a file, or in memory if `None`.
-    pub fn domains(&self, master_key: Option<PathBuf>) -> Result<Domains, Failure> {
+    /// Creates the domains, which are what flows may change, with this source of the master key.
+    pub fn domains(&self, keys: KeySource) -> Result<Domains, Failure> {
         let settings = &self.settings;
-        let setup = settings.setup.clone().master_key(master_key.clone());
+        let setup = settings.setup.clone().keys(keys.clone());
         let domains = settings.extensions.iter();
         let domains = domains.map(|extension| match extension.name() {
             // Flags and variables override the file.
@@ -205,7 +209,7 @@ impl Session {
                 quota: settings.quota.clone(),
                 default_volume_type: settings.default_volume_type.clone(),
                 default_zone: settings.zone.clone(),
-                master_key: master_key.clone(),
+                keys: keys.clone(),
             })),
             _ => extension.domain(&setup),
         });
@@ -214,7 +218,7 @@ impl Session {
     }
 
     fn config(&self) -> Result<SqliteConfig, Failure> {
-        let mut config = self.store_config(Some(self.settings.master_key.clone()))?;
+        let mut config = self.store_config(self.settings.keys.clone())?;
         if let Some(deliver) = &self.settings.deliver {
             config.domains = config.domains.with(Outgoing {
                 context: deliver.identity.clone(),
@@ -223,13 +227,14 @@ impl Session {
         Ok(config)
     }
 
-    fn store_config(&self, master_key: Option<PathBuf>) -> Result<SqliteConfig, Failure> {
+    fn store_config(&self, keys: KeySource) -> Result<SqliteConfig, Failure> {
         let defaults = SqliteConfig::default();
         Ok(SqliteConfig {
-            domains: self.domains(master_key)?,
+            domains: self.domains(keys)?,
             idempotency: self.settings.idempotency,
             lease: self.settings.lease.unwrap_or(defaults.lease),
             patience: self.settings.patience.unwrap_or(defaults.patience),
+            locks: self.settings.locks.clone(),
             ..defaults
         })
     }
@@ -258,7 +263,7 @@ impl Session {
 
     /// Creates a host on a database in memory, for a trial run. The key store's master key goes into `folder`.
     pub fn trial(&self, planner: Planner, folder: &Path) -> Result<Host, Failure> {
-        let config = self.store_config(Some(folder.join("master-key")))?;
+        let config = self.store_config(KeySource::NewFile(folder.join("master-key")))?;
         let store = Arc::new(Sqlite::in_memory(config, Arc::new(SystemClock))?);
         let builder = Host::with_planner(store, planner).policy(self.policy()?);
         Ok(builder.build()?)

@@ -6,21 +6,19 @@ use std::time::Duration;
 
 use cairn::Diagnostic;
 use cairn::allow::Allow;
-use cairn::config::{CompileConfig, Config, DeliverConfig, PostgresSettings};
+use cairn::config::{CompileConfig, Config, DeliverConfig, KeysConfig, PostgresSettings};
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
+use cairn::key_source;
+use cairn::keyring::KeySource;
 use cairn::manifest::{GrantKinds, Limits};
 use cairn::store::Location;
 use cairn::volumes::{self, quota::QuotaConfig};
 
 use crate::args::{Global, Storage};
 use crate::exit::Failure;
-use crate::origins::Origins;
-
-/// The master key of a database on a server for which none is configured: a path at which none can be made, because each host would make
-/// another one.
-const NO_KEY: &str = "/dev/null/no-master-key-is-configured";
+use crate::origins::{Origin, Origins};
 
 /// The settings file that is read if it exists.
 const CONFIG: &str = "cairn.toml";
@@ -38,8 +36,10 @@ pub struct Settings {
     pub cache: Option<PathBuf>,
     /// The folder in which an older version kept components, if one is named.
     pub components: Option<PathBuf>,
-    /// The file of the master key.
-    pub master_key: PathBuf,
+    /// Where the master key comes from.
+    pub keys: KeySource,
+    /// The folder of this machine's locks; `None` is beside the database.
+    pub locks: Option<PathBuf>,
     /// The file of the policy's rules.
     pub policy: Option<PathBuf>,
     /// The zone of volumes whose request names none.
@@ -81,6 +81,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns the file of the master key; `None` if it is no file.
+    pub fn key_file(&self) -> Option<&Path> {
+        match &self.keys {
+            KeySource::File(file) | KeySource::NewFile(file) => Some(file),
+            KeySource::Memory | KeySource::Command(_) | KeySource::None => None,
+        }
+    }
+
+    /// Returns the name of the setting that names the file of the master key.
+    pub fn key_setting(&self) -> &'static str {
+        match self.origins.origin("master_key") {
+            Origin::Default => "keys.file",
+            Origin::Flag(_) | Origin::Variable(_) | Origin::File(..) => "master_key",
+        }
+    }
+
     /// Returns the folder in which an older version kept the components of the database.
     pub fn old_components(&self) -> PathBuf {
         let beside = || self.db.beside(".components").unwrap_or_default();
@@ -111,9 +127,14 @@ impl Settings {
         Ok(Self {
             cache: first(&global.cache, config.cache).or_else(default_cache),
             components: first(&global.components, config.components),
-            master_key: first(&global.master_key, config.master_key)
-                .or_else(|| db.beside(".key"))
-                .unwrap_or_else(|| PathBuf::from(NO_KEY)),
+            keys: key_source(
+                first(
+                    &global.master_key.clone().map(KeysConfig::File),
+                    config.keys,
+                ),
+                db.beside(".key"),
+            ),
+            locks: config.locks,
             policy: first(&global.policy, config.policy),
             zone: storage.zone.or(volumes.default_zone),
             default_volume_type: storage.default_volume_type.or(volumes.default_volume_type),

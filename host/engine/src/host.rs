@@ -3,6 +3,7 @@
 mod admission;
 mod error;
 mod keeper;
+mod keys;
 mod native;
 mod operations;
 mod planner;
@@ -140,8 +141,10 @@ impl HostBuilder {
     /// Builds the host. Flows that a dead process left behind are recovered by [`Host::recover`].
     ///
     /// # Errors
-    /// [`HostError::Store`] when the writes of other processes cannot be watched.
+    /// [`HostError::Store`] when the writes of other processes cannot be watched; [`HostError::Invalid`] when the master key is not that
+    /// of the database.
     pub fn build(self) -> Result<Host, HostError> {
+        keys::check(&*self.store)?;
         let dispatcher = match self.delivers {
             Some((transport, limits)) => {
                 if self.store.domains().services().get::<Outgoing>().is_none() {

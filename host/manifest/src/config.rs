@@ -2,8 +2,10 @@
 //!
 //! Parsing is pure: no path is accessed. Flags and variables take precedence over these settings; see the command line.
 
+mod keys;
 mod postgres;
 
+pub use keys::KeysConfig;
 pub use postgres::{PostgresPassword, PostgresSettings};
 
 mod deliver;
@@ -36,8 +38,10 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     /// The folder in which an older version kept the components of stored plans, which the database holds now.
     pub components: Option<PathBuf>,
-    /// The file of the master key.
-    pub master_key: Option<PathBuf>,
+    /// `[keys]`, or `master_key`.
+    pub keys: Option<KeysConfig>,
+    /// `[hosts]`, `locks`: the folder of this machine's locks.
+    pub locks: Option<PathBuf>,
     /// The file of the policy's rules.
     pub policy: Option<PathBuf>,
     /// The user that requests are made for.
@@ -92,6 +96,8 @@ const KEYS: &[&str] = &[
     "cache",
     "components",
     "master_key",
+    "keys",
+    "hosts",
     "policy",
     "user",
     "project",
@@ -141,7 +147,14 @@ impl Config {
             },
             cache: path("cache")?,
             components: path("components")?,
-            master_key: path("master_key")?,
+            keys: KeysConfig::read(&root, folder)?,
+            locks: match root.get("hosts") {
+                Some(item) => {
+                    let hosts = item.table()?.only(&["locks"])?;
+                    hosts.text("locks")?.map(|path| folder.join(path))
+                }
+                None => None,
+            },
             policy: path("policy")?,
             user: word("user", Text::Name)?,
             project: word("project", Text::Name)?,
@@ -236,7 +249,7 @@ mod tests {
         let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nshelves = 1\n\
                     user = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
                     processor = '7s'\nmemory = '1GiB'\n\
-                    [idempotency]\nkeep = '90d'\n\
+                    [idempotency]\nkeep = '90d'\n[hosts]\nlocks = '/l'\n\
                     [postgres]\npassword_file = 'p'\nroot_certificate = '/r.pem'\nunsafe_server = true";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
@@ -244,7 +257,8 @@ mod tests {
             db: path("etc/a.db"),
             cache: path("/c"),
             components: path("etc/k"),
-            master_key: path("etc/../m"),
+            keys: Some(KeysConfig::File("etc/../m".into())),
+            locks: path("/l"),
             policy: path("etc/p.json"),
             user: word("u"),
             project: word("p"),
@@ -286,8 +300,65 @@ mod tests {
     }
 
     #[test]
+    fn a_master_key_comes_from_a_file_or_a_command() {
+        let keys = |text: &str| parse(text).map(|config| config.keys);
+        let file = KeysConfig::File("etc/k".into());
+        assert_eq!(keys("[keys]\nfile = 'k'"), Ok(Some(file.clone())));
+        assert_eq!(keys("master_key = 'k'"), Ok(Some(file)));
+        for (program, expected) in [
+            ("pass", "pass"),
+            ("./pass", "etc/./pass"),
+            ("/pass", "/pass"),
+        ] {
+            let command = [expected, "show", "a b"].map(str::to_owned).to_vec();
+            let text = format!("[keys]\ncommand = ['{program}', 'show', 'a b']");
+            assert_eq!(keys(&text), Ok(Some(KeysConfig::Command(command))));
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line_and_the_fix() {
         for (text, expected) in [
+            (
+                "\n[keys]\nfile = 'k'\ncommand = ['c']",
+                "`keys.command` is given beside `keys.file`\n  --> etc/cairn.toml:4\n  help: keep one of the two",
+            ),
+            (
+                "master_key = 'k'\n[keys]\nfile = 'k'",
+                "`master_key` is given beside [keys], which replaces it\n  --> etc/cairn.toml:1",
+            ),
+            (
+                "[keys]",
+                "[keys] names neither `file` nor `command`\n  --> etc/cairn.toml:1",
+            ),
+            (
+                "[keys]\nfile = ''",
+                "[keys] names an empty file\n  --> etc/cairn.toml:1",
+            ),
+            (
+                "[keys]\ncommand = 'pass show'",
+                "`keys.command` must be an array, not a string\n  --> etc/cairn.toml:2",
+            ),
+            (
+                "[keys]\ncommand = []",
+                "`keys.command` names no program\n  --> etc/cairn.toml:2",
+            ),
+            (
+                "[keys]\ncommand = ['']",
+                "`keys.command` names no program\n  --> etc/cairn.toml:2",
+            ),
+            (
+                "[keys]\ncommand = ['a', 1]",
+                "`keys.command` must be a string, not an integer\n  --> etc/cairn.toml:2",
+            ),
+            (
+                "[keys]\nfiel = 'k'",
+                "unknown key `fiel` in [keys]\n  --> etc/cairn.toml:2\n  help: did you mean `file`?",
+            ),
+            (
+                "[hosts]\nlock = 'k'",
+                "unknown key `lock` in [hosts]\n  --> etc/cairn.toml:2\n  help: did you mean `locks`?",
+            ),
             (
                 "\ndbb = 'x'",
                 "unknown key `dbb` in the file\n  --> etc/cairn.toml:2\n  help: did you mean `db`?",

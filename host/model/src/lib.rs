@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod clock;
+pub mod command;
 pub mod contract;
 pub mod crash;
 pub mod error;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_effects::domain::Domain;
+use cairn_effects::keyring::KeySource;
 use cairn_model::error::Diagnostic;
 
 use crate::capability::Capability;
@@ -32,8 +33,8 @@ pub struct Setup {
     pub text: String,
     /// The file of the text, for messages. Relative paths in the text start at its folder.
     pub file: PathBuf,
-    /// The file of a master key for secrets; a domain creates it when it first needs one. `None` keeps it in memory.
-    pub master_key: Option<PathBuf>,
+    /// Where the master key for secrets comes from.
+    pub keys: KeySource,
 }
 
 impl Setup {
@@ -42,14 +43,14 @@ impl Setup {
         Self {
             text: text.into(),
             file: file.as_ref().to_owned(),
-            master_key: None,
+            keys: KeySource::Memory,
         }
     }
 
-    /// Keeps the master key in this file; `None` keeps it in memory.
+    /// Sets where the master key comes from.
     #[must_use]
-    pub fn master_key(mut self, file: Option<PathBuf>) -> Self {
-        self.master_key = file;
+    pub fn keys(mut self, keys: KeySource) -> Self {
+        self.keys = keys;
         self
     }
 }

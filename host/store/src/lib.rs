@@ -9,6 +9,7 @@ pub mod flow_request;
 pub mod host;
 pub mod journal;
 mod location;
+pub mod locks;
 pub mod memory;
 pub mod operation;
 mod operators;

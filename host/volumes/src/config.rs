@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cairn_effects::keyring::KeySource;
 use cairn_manifest::document::{Document, Table};
 use cairn_model::error::Diagnostic;
 use cairn_model::text::Text;
@@ -42,7 +43,7 @@ impl Settings {
             },
             default_volume_type: word("default_volume_type")?,
             default_zone: word("zone")?,
-            master_key: None,
+            keys: KeySource::Memory,
         })
     }
 }
@@ -107,7 +108,7 @@ mod tests {
             },
             default_volume_type: Some("t".to_owned()),
             default_zone: Some("z".to_owned()),
-            master_key: None,
+            keys: KeySource::Memory,
         };
         assert_eq!(parse(text), Ok(expected));
         // Fails if a key is added to the struct but not to the lists.

@@ -23,6 +23,7 @@ pub use config::CONFIG_KEYS;
 pub use rules::*;
 
 use cairn_effects::domain::{Domain, Fact};
+use cairn_effects::keyring::Keyring;
 use cairn_effects::rows::Services;
 use cairn_effects::rules::Effect as _;
 use cairn_model::error::Diagnostic;
@@ -41,7 +42,7 @@ pub const DEFAULT_ZONE: &str = "nova";
 pub fn extension() -> Extension {
     extension_of(|setup| {
         Ok(Settings {
-            master_key: setup.master_key.clone(),
+            keys: setup.keys.clone(),
             ..Settings::parse(&setup.text, &setup.file)?
         })
     })
@@ -72,8 +73,8 @@ pub fn domain(settings: Settings) -> Domain {
         migrations: &["", include_str!("../migrations/02-flags.sql")],
         postgres: &[include_str!("../migrations/postgres/01-initial.sql")],
         services: Services::default()
+            .with(Keyring::new(settings.keys.clone()).sealed_keys(rules::A_SEALED_KEY))
             .with(settings)
-            .with(LoadedKey::default())
             .with(request::VOLUME_CREATE),
     }
 }

@@ -15,6 +15,7 @@ use cairn::deliver::{self, Limits, Transport};
 use cairn::error::Cause;
 use cairn::event::Disposition;
 use cairn::id::ContextPart;
+use cairn::keyring::KeySource;
 use cairn::outbox::{Message, Outgoing};
 use cairn::plan::PlannedTask;
 use cairn::plugin::{PluginConfig, Plugins};
@@ -101,7 +102,7 @@ fn visits() -> Vec<Visits> {
 fn host(life: &Life) -> Result<Host> {
     let defaults = SqliteConfig::default();
     let domains = crate::any::domains(Settings {
-        master_key: Some(life.folder.join("cairn.db.key")),
+        keys: KeySource::NewFile(life.folder.join("cairn.db.key")),
         ..Settings::default()
     });
     let config = SqliteConfig {

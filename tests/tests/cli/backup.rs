@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use acceptance::program::Program;
+use cairn::value::Digest;
 use serde_json::json;
 
 use super::{create, program};
@@ -106,6 +107,36 @@ fn what_is_not_there_is_not_backed_up() {
         !names.iter().any(|name| name.contains("partial")),
         "{names:?}"
     );
+}
+
+#[test]
+fn components_of_an_older_version_are_copied_until_a_command_has_stored_them() {
+    let program = kept();
+    let name = |bytes: &[u8]| format!("{}.wasm", Digest::of(bytes));
+    let put = |bytes: &[u8]| {
+        fs::create_dir_all(program.path("cairn.db.components")).unwrap();
+        program.write(&format!("cairn.db.components/{}", name(bytes)), bytes);
+    };
+    put(b"old");
+    let made = program.json(&["db", "backup", "b.db", "--json"]);
+    let copied = json!({"folder": "b.db.components", "files": 1});
+    assert_eq!(made["components"], copied);
+
+    // Those of the database that is replaced stay with it.
+    fs::remove_dir_all(program.path("cairn.db.components")).unwrap();
+    put(b"newer");
+    let done = program.json(&["db", "restore", "b.db", "--json"]);
+    assert_eq!(done["components"], 1);
+    let files = |folder: &str| {
+        let files = content(&program.path(folder)).into_iter();
+        files.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(files("cairn.db.replaced.components"), [name(b"newer")]);
+    assert_eq!(files("cairn.db.components"), [name(b"old")]);
+    program.run(&["recover"]).exits(0);
+    assert!(!program.path("cairn.db.components").exists());
+    let made = program.json(&["db", "backup", "c.db", "--json"]);
+    assert_eq!(made["components"], json!(null));
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod init;
 mod inputs;
 mod json;
 mod kept;
+mod keys;
 mod laws;
 mod limits;
 mod lockfile;

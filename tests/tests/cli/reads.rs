@@ -141,10 +141,11 @@ fn files_beside_a_database_or_a_plugin_may_be_anything() {
     program.write(&format!("cairn.db.components/{sound}.wasm"), "sound");
     let left = format!("cairn.db.components/{name}.wasm");
     pipe(&program, &left);
-    let recovered = program.run(&["recover"]).exits(0);
+    let recovered = run(&program, &["recover"]).exits(0);
     assert!(recovered.stderr.contains(&left), "{}", recovered.stderr);
     let left = fs::read_dir(program.path("cairn.db.components")).unwrap();
     assert_eq!(left.count(), 1);
+    fs::remove_dir_all(program.path("cairn.db.components")).unwrap();
 
     // A pipe in place of the lock file of a dead process.
     pipe(

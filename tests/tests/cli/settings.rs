@@ -86,7 +86,7 @@ fn a_command_that_only_reads_makes_no_database() {
 fn a_database_is_checked() {
     let program = program();
     program.run(&["zones", "create", "nova"]).exits(0);
-    let expected = json!({"schema_version": 6, "newest_version": 6, "problems": []});
+    let expected = json!({"schema_version": 7, "newest_version": 7, "problems": []});
     assert_eq!(program.json(&["db", "check", "--json"]), expected);
 }
 
@@ -133,4 +133,30 @@ fn colour_is_for_terminals_and_where_it_is_asked_for() {
     let coloured = |arguments: &[&str]| program.run(arguments).exits(2).stderr.contains('\u{1b}');
     assert!(!coloured(&["flows", "list"]));
     assert!(coloured(&["flows", "list", "--color", "always"]));
+}
+
+#[test]
+fn locks_are_in_the_folder_that_the_settings_name() {
+    let program = program();
+    std::fs::create_dir(program.path("etc")).unwrap();
+    program.write(
+        "etc/own.toml",
+        "db = \"../cairn.db\"\n[hosts]\nlocks = \"run\"\n",
+    );
+    let at = ["--config", "etc/own.toml"];
+    create(&program, r#"{"size": 1}"#, &at, 0);
+    program
+        .run(&["recover", "--config", "etc/own.toml"])
+        .exits(0);
+    assert!(program.path("etc/run").is_dir());
+    assert!(!program.path("cairn.db.locks").exists());
+    let rows = program.json(&["config", "show", "--json", "--config", "etc/own.toml"]);
+    let mut rows = rows.as_array().unwrap().iter();
+    let row = rows
+        .find(|row| row["name"] == "hosts.locks")
+        .expect("a row");
+    assert_eq!(
+        (&row["value"], &row["source"]),
+        (&json!("etc/run"), &json!("file"))
+    );
 }

@@ -35,7 +35,7 @@ fn all(program: &Program) -> Vec<Value> {
 #[test]
 fn what_was_pruned_gives_its_space_back() {
     let program = program();
-    program.write("requests", "{\"size\": 0}\n".repeat(1500));
+    program.write("requests", "{\"size\": 0}\n".repeat(3000));
     let requests = fs::File::open(program.path("requests")).expect("the requests");
     let mut command = program.command(&["run", &volume_create(), "--jsonl"]);
     end(command.stdin(requests).spawn().expect("the program starts")).exits(3);

@@ -121,7 +121,14 @@ fn rows(session: &Session, who: &Who) -> Vec<Row> {
     let known = [
         ("db", path(&settings.db_name)),
         ("cache", settings.cache.as_deref().map_or(Value::Null, path)),
-        ("master_key", path(&settings.master_key)),
+        (
+            settings.key_setting(),
+            settings.key_file().map_or(Value::Null, path),
+        ),
+        (
+            "hosts.locks",
+            settings.locks.as_deref().map_or(Value::Null, path),
+        ),
         (
             "policy",
             settings.policy.as_deref().map_or(Value::Null, path),

@@ -66,6 +66,9 @@ impl Core {
         if let Some(ready) = self.ready_plans().get(&digest) {
             return Ok(Arc::clone(ready));
         }
+        for task in &plan.tasks {
+            self.check_grants(task)?;
+        }
         let body =
             serde_json::to_string(plan).map_err(|error| StoreError::Database(error.to_string()))?;
         let mut plugins = BTreeMap::new();
@@ -137,15 +140,8 @@ impl Core {
         planned: &PlannedTask,
         services: &Arc<Services>,
     ) -> Result<ReadyTask, HostError> {
+        self.check_grants(planned)?;
         let whose = format!("task `{}`", planned.name);
-        let kinds = self.planner.kinds();
-        if let Some(capability) = planned.grants.unregistered(kinds) {
-            let message = format!(
-                "{whose} is granted `{}`, a capability that this host does not have",
-                capability.escape_debug()
-            );
-            return Err(Diagnostic::new(message).into());
-        }
         let task = match self.planner.native_of(planned.digest) {
             Some(native) => native.planned(spec(planned, native.optional())),
             None => self.plugin_task(planned, &whose, services)?,
@@ -160,6 +156,18 @@ impl Core {
             ..TaskOptions::default()
         };
         Ok((options, task))
+    }
+
+    /// Refuses a task that is granted a capability that is not registered.
+    fn check_grants(&self, planned: &PlannedTask) -> Result<(), Diagnostic> {
+        let Some(capability) = planned.grants.unregistered(self.planner.kinds()) else {
+            return Ok(());
+        };
+        Err(Diagnostic::new(format!(
+            "task `{}` is granted `{}`, a capability that this host does not have",
+            planned.name,
+            capability.escape_debug()
+        )))
     }
 
     fn plugin_task(

@@ -9,6 +9,7 @@ use cairn::error::Cause;
 use cairn::event::{FlowState, TaskState};
 use cairn::flow::{Recovery, TaskNotice, TaskOptions};
 use cairn::history::History;
+use cairn::keyring::KeySource;
 use cairn::retry::Retry;
 use cairn::store::view::CAST;
 use cairn::volumes::Settings;
@@ -159,7 +160,7 @@ impl World {
                 max_age: plan.max_age,
                 ..QuotaConfig::default()
             },
-            master_key: Some(self.folder.path().join("key")),
+            keys: KeySource::NewFile(self.folder.path().join("key")),
             ..Settings::default()
         })
     }

@@ -4,6 +4,7 @@ pub mod admin;
 pub(crate) mod components;
 mod host_store;
 pub(crate) mod idempotency;
+pub(crate) mod keys;
 pub(crate) mod lookup;
 mod rows;
 pub mod view;

@@ -11,8 +11,8 @@ use cairn_model::file;
 
 use super::reader::FileReader;
 use crate::StoreError;
-use crate::sqlite::open;
 use crate::sqlite::statement::database;
+use crate::sqlite::{DatabaseFile, open};
 
 /// Read and write permission for the owner.
 const OWNER: u32 = 0o600;
@@ -62,7 +62,11 @@ impl FileReader {
         mode.and_then(|mode| fs::set_permissions(to, Permissions::from_mode(mode | OWNER)))
             .and_then(|()| file::sync(to))
             .map_err(|error| unwritten(to, &error))?;
-        let copy = Self::open_with(to, self.env.config.clone(), Arc::clone(&self.env.clock))?;
+        let copy = Self::open_with(
+            DatabaseFile::named(to),
+            self.env.config.clone(),
+            Arc::clone(&self.env.clock),
+        )?;
         match copy.check_file()?.problems.first() {
             None => Ok(()),
             Some(problem) => Err(StoreError::Database(format!(

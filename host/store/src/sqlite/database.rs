@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use cairn_effects::event::Entry;
-use cairn_effects::rows::{Cell, Fetched, Mark, Wants};
+use cairn_effects::keyring::{Fingerprint, Keyring};
+use cairn_effects::rows::{Cell, Fetched, Mark, Services, Wants};
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::{FlowId, HostId};
 
+use super::facts::{self, FINGERPRINT};
 use super::fetcher::Fetcher;
 use super::file::Held;
 use super::lease::LeaseHolder;
@@ -44,6 +46,8 @@ pub struct Database {
     /// `None` in memory.
     pub(super) turnstile: Option<Turnstile>,
     pub(super) holder: LeaseHolder,
+    /// The master key, which a rule may generate, is among them.
+    services: Services,
     /// Dead hosts whose locks are not removed yet.
     gone: Vec<HostId>,
     /// How long to wait while another process writes.
@@ -60,8 +64,10 @@ impl Database {
         turnstile: Turnstile,
         log: Log,
         patience: Duration,
+        services: Services,
     ) -> Self {
         Self {
+            services,
             log: Some(log),
             held: Some(held),
             turnstile: Some(turnstile),
@@ -85,6 +91,7 @@ impl Database {
             held: None,
             turnstile: None,
             holder,
+            services: Services::default(),
             gone: Vec::new(),
             patience,
             commits: 0,
@@ -131,6 +138,28 @@ impl Database {
             self.write_flow(flow)?;
         }
         Ok(rows::mark(&self.connection)?)
+    }
+
+    /// Writes the fingerprint of a master key that was generated since the last commit, with the first key that it sealed.
+    fn write_fingerprint(&mut self) -> Result<Option<Fingerprint>, Fault> {
+        let keyring = self.services.get::<Keyring>();
+        let Some(own) = keyring.and_then(Keyring::unrecorded) else {
+            return Ok(None);
+        };
+        let text = own.to_string();
+        let recorded = facts::fact(&self.connection, FINGERPRINT).and_then(|recorded| {
+            if recorded.is_none() {
+                facts::set_fact(&self.connection, FINGERPRINT, &text)?;
+            }
+            Ok(recorded)
+        });
+        match recorded.map_err(|error| self.lost(&error))? {
+            Some(recorded) if recorded != text => Err(Fault::Lost(format!(
+                "the master key was replaced while this process ran: it has the fingerprint {text}, and the database's keys are \
+                 sealed with the one of fingerprint {recorded}"
+            ))),
+            _ => Ok(Some(own)),
+        }
     }
 
     fn write_flow(&self, added: &FlowEntries<'_>) -> rusqlite::Result<()> {
@@ -211,6 +240,7 @@ impl Backend for Database {
             // SQLite may end the transaction after an error in a read.
             return Err(Fault::Lost("SQLite ended the transaction".to_owned()));
         }
+        let new_key = self.write_fingerprint()?;
         let written = self.write(batch).and_then(|mark| {
             reach(CrashPoint::BatchWritten);
             execute(&self.connection, "COMMIT")?;
@@ -226,6 +256,9 @@ impl Backend for Database {
             return Err(Fault::Barred(gone));
         }
         self.commits += 1;
+        if let (Some(fingerprint), Some(keyring)) = (new_key, self.services.get::<Keyring>()) {
+            keyring.record(fingerprint);
+        }
         self.holder.settle(true);
         if let Some(log) = &mut self.log {
             log.committed(self.commits);

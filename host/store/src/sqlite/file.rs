@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use cairn_model::error::TaskError;
 
+use super::lock_folder::LockFolder;
+
 use crate::StoreError;
 
 /// How many symbolic links are followed for a database that does not exist yet, as many as the system follows.
@@ -27,6 +29,8 @@ const LONGEST_SUFFIX: &str = ".restoring.partial";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseFile {
     path: PathBuf,
+    /// The folder for locks that the operator names.
+    locks: Option<PathBuf>,
 }
 
 /// The system's identity of a file.
@@ -57,7 +61,25 @@ impl DatabaseFile {
     pub fn named(name: &Path) -> Self {
         Self {
             path: fs::canonicalize(name).unwrap_or_else(|_| future(name)),
+            locks: None,
         }
+    }
+
+    /// Keeps the locks in this folder; `None` keeps them beside the database.
+    pub(super) fn locks_in(mut self, folder: Option<&Path>) -> Self {
+        self.locks =
+            folder.map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()));
+        self
+    }
+
+    /// Returns the folder of the locks.
+    pub(super) fn locks(&self) -> LockFolder {
+        self.locks_of(&self.path)
+    }
+
+    /// Returns the folder of the locks that the database would have at another path.
+    pub(super) fn locks_of(&self, path: &Path) -> LockFolder {
+        LockFolder::of(path, self.locks.as_deref())
     }
 
     /// Returns the absolute path, without links.

@@ -12,6 +12,8 @@ use cairn_model::clock::Timestamp;
 use cairn_model::file;
 use cairn_model::id::{FlowId, HostId};
 
+use super::facts::{self, LOCKS};
+use super::lock_folder::LockFolder;
 use super::statement::scalar;
 use crate::backend::Taken;
 
@@ -22,7 +24,7 @@ const ABANDONED: Duration = Duration::from_secs(600);
 pub(super) struct LeaseHolder {
     pub(super) id: HostId,
     /// The folder of locks; `None` in memory, where there are no other processes.
-    folder: Option<PathBuf>,
+    folder: Option<LockFolder>,
     /// Held for as long as this process lives.
     lock: Option<File>,
     /// Where its row is.
@@ -43,7 +45,7 @@ enum Row {
 }
 
 impl LeaseHolder {
-    pub(super) fn new(folder: Option<PathBuf>, length: Duration) -> Self {
+    pub(super) fn new(folder: Option<LockFolder>, length: Duration) -> Self {
         Self {
             id: HostId::new(),
             folder,
@@ -79,7 +81,7 @@ impl LeaseHolder {
             return Ok(());
         };
         if self.lock.is_none() {
-            let file = File::create(lock_path(folder, self.id))?;
+            let file = File::create(lock_path(&folder.path, self.id))?;
             file.lock()?;
             self.lock = Some(file);
         }
@@ -102,6 +104,9 @@ impl LeaseHolder {
                 now.0,
                 now.after(self.length).0
             ])?;
+        if self.folder.as_ref().is_some_and(|folder| !folder.is_beside) {
+            facts::set_fact(connection, LOCKS, "elsewhere")?;
+        }
         self.row = Row::InBatch;
         self.renewed = Instant::now();
         Ok(())
@@ -138,13 +143,26 @@ impl LeaseHolder {
         }
     }
 
-    /// Returns whether another host counts as dead: its lock is free, or its lease has expired.
-    fn is_gone(&self, other: HostId, expires_at: Timestamp, now: Timestamp) -> bool {
-        expires_at < now
-            || self
-                .folder
-                .as_ref()
-                .is_some_and(|folder| is_dead(folder, other))
+    /// Returns whether another host counts as dead: its lock is free, or its lease has expired. A missing lock proves its death only
+    /// where every host of this database keeps its lock beside it.
+    fn is_gone(
+        &self,
+        connection: &Connection,
+        other: HostId,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> rusqlite::Result<bool> {
+        if expires_at < now {
+            return Ok(true);
+        }
+        let Some(folder) = &self.folder else {
+            return Ok(false);
+        };
+        Ok(match look_at(&folder.path, other) {
+            Lock::Free => true,
+            Lock::Held => false,
+            Lock::Missing => folder.is_beside && facts::fact(connection, LOCKS)?.is_none(),
+        })
     }
 
     /// Ends the leases of dead hosts and takes over their flows and those of unknown hosts, in the open batch. Returns the dead hosts.
@@ -155,7 +173,7 @@ impl LeaseHolder {
     ) -> rusqlite::Result<Vec<HostId>> {
         let mut gone = Vec::new();
         for (id, _, expires_at) in others(connection, self.id)? {
-            if self.is_gone(id, expires_at, now) {
+            if self.is_gone(connection, id, expires_at, now)? {
                 end(connection, id)?;
                 gone.push(id);
             }
@@ -175,9 +193,13 @@ impl LeaseHolder {
         connection: &Connection,
         now: Timestamp,
     ) -> rusqlite::Result<Vec<u32>> {
-        let others = others(connection, self.id)?.into_iter();
-        let alive = others.filter(|(id, _, expires_at)| !self.is_gone(*id, *expires_at, now));
-        Ok(alive.map(|(_, pid, _)| pid).collect())
+        let mut alive = Vec::new();
+        for (id, pid, expires_at) in others(connection, self.id)? {
+            if !self.is_gone(connection, id, expires_at, now)? {
+                alive.push(pid);
+            }
+        }
+        Ok(alive)
     }
 
     /// Takes ownership of one flow, in the open batch, unless another live process owns it.
@@ -200,7 +222,7 @@ impl LeaseHolder {
             Some(Some(host)) => {
                 let host = HostId(uuid::Uuid::from_bytes(host));
                 if let Some((pid, expires_at)) = row(connection, host)? {
-                    if !self.is_gone(host, expires_at, now) {
+                    if !self.is_gone(connection, host, expires_at, now)? {
                         return Ok(Taken::By(pid));
                     }
                     // A stopped process finds its row missing before it writes again (fencing).
@@ -216,7 +238,9 @@ impl LeaseHolder {
 
     /// Removes the locks of dead hosts, and of processes that died before their rows were written.
     pub(super) fn sweep(&self, gone: &[HostId]) {
-        let Some(folder) = &self.folder else { return };
+        let Some(LockFolder { path: folder, .. }) = &self.folder else {
+            return;
+        };
         for host in gone {
             // A stopped process also removes its own lock when it ends.
             let _ = fs::remove_file(lock_path(folder, *host));
@@ -230,7 +254,7 @@ impl LeaseHolder {
             // A recent file may be about to be locked.
             let age = file.metadata().and_then(|file| file.modified());
             let is_old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED));
-            if is_old && is_dead(folder, host) {
+            if is_old && look_at(folder, host) == Lock::Free {
                 let _ = fs::remove_file(file.path());
             }
         }
@@ -240,8 +264,11 @@ impl LeaseHolder {
 impl Drop for LeaseHolder {
     fn drop(&mut self) {
         if let (Some(folder), Some(_)) = (&self.folder, &self.lock) {
-            // The next host removes the row. Without its file, as with its lock free, this host counts as dead.
-            let _ = fs::remove_file(lock_path(folder, self.id));
+            // The next host removes the row. Beside the database a host without its file counts as dead; elsewhere the free lock stays
+            // as the proof, and the next host removes it.
+            if folder.is_beside {
+                let _ = fs::remove_file(lock_path(&folder.path, self.id));
+            }
         }
     }
 }
@@ -250,12 +277,25 @@ fn lock_path(folder: &Path, host: HostId) -> PathBuf {
     folder.join(host.to_string())
 }
 
-/// Returns whether the host's process has ended: the system releases its lock however it ends.
-fn is_dead(folder: &Path, host: HostId) -> bool {
+/// What is seen of a host's lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    /// Its process lives, or this cannot be known.
+    Held,
+    /// Its process has ended: the system releases a lock however its process ends.
+    Free,
+    Missing,
+}
+
+fn look_at(folder: &Path, host: HostId) -> Lock {
     match file::open(&lock_path(folder, host)) {
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Lock::Missing,
+        Err(_) => Lock::Held,
         // A shared lock, because several processes may check at once.
-        Ok(file) => !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+        Ok(file) => match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Lock::Held,
+            _ => Lock::Free,
+        },
     }
 }
 
@@ -263,7 +303,9 @@ fn is_dead(folder: &Path, host: HostId) -> bool {
 pub(super) fn is_anybody_alive(folder: &Path) -> bool {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let hosts = files.filter_map(|file| file.file_name().to_string_lossy().parse::<HostId>().ok());
-    hosts.into_iter().any(|host| !is_dead(folder, host))
+    hosts
+        .into_iter()
+        .any(|host| look_at(folder, host) == Lock::Held)
 }
 
 fn end(connection: &Connection, host: HostId) -> rusqlite::Result<()> {

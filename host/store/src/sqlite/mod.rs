@@ -7,6 +7,7 @@ mod facts;
 mod fetcher;
 mod file;
 mod lease;
+mod lock_folder;
 mod log;
 mod migrate;
 mod open;
@@ -25,7 +26,7 @@ mod turnstile;
 mod unlocked;
 mod vacuum;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,9 @@ pub struct SqliteConfig {
     pub patience: Duration,
     /// When the write-ahead log is copied into the database.
     pub log: WalConfig,
+    /// The folder in which this database's locks get a folder of their own; `None` is beside the database. It must be one that the hosts
+    /// of this machine share: a host that does not see another's lock waits for its lease to expire.
+    pub locks: Option<PathBuf>,
 }
 
 impl Default for SqliteConfig {
@@ -77,6 +81,7 @@ impl Default for SqliteConfig {
             lease: Duration::from_secs(10),
             patience: Duration::from_secs(5),
             log: WalConfig::default(),
+            locks: None,
         }
     }
 }
@@ -95,7 +100,8 @@ impl From<SqliteConfig> for StoreConfig {
 pub type Sqlite = Batched<Database>;
 
 impl Sqlite {
-    /// Opens the database at `path`, and creates or migrates it. Locks are kept in a folder beside it, `<path>.locks`. Symbolic
+    /// Opens the database at `path`, and creates or migrates it. Locks are kept in a folder beside it, `<path>.locks`, unless
+    /// `config` names another. Symbolic
     /// links are followed first, so that every name of the database leads to the same locks. Components that an older version kept in
     /// the folder `<path>.components` are moved into the database.
     ///
@@ -108,24 +114,26 @@ impl Sqlite {
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let file = DatabaseFile::named(path);
-        let locks = file.beside(".locks");
+        let file = DatabaseFile::named(path).locks_in(config.locks.as_deref());
+        let locks = file.locks();
         let failed = |error: std::io::Error| {
             StoreError::Database(format!(
-                "{}: {error}: check that you may write to the folder of the database",
-                locks.display()
+                "{}: {error}: check that you may write to the folder that it is in",
+                locks.path.display()
             ))
         };
         clock.now().check()?;
         // The database is opened first, because its errors say more than those of the locks.
         let (connection, held) = open::at(&file, &config.domains)?;
-        std::fs::create_dir_all(&locks).map_err(failed)?;
-        let turnstile = Turnstile::open(&locks).map_err(failed)?;
+        std::fs::create_dir_all(&locks.path).map_err(failed)?;
+        let turnstile = Turnstile::open(&locks.path).map_err(failed)?;
         patient(&connection, config.patience)?;
         let holder = LeaseHolder::new(Some(locks), config.lease);
         let log = Log::of(&held, config.log);
         let patience = config.patience;
-        let database = Database::on_disk(connection, held, holder, turnstile, log, patience);
+        let services = config.domains.services().clone();
+        let database =
+            Database::on_disk(connection, held, holder, turnstile, log, patience, services);
         let store = Self::over(database, config.into(), clock)?;
         store.take_in_beside(&file)?;
         Ok(store)

@@ -49,13 +49,13 @@ impl Origin {
         match FileId::of(other) {
             // The old path is a link to the new one.
             Ok(_) if std::fs::canonicalize(other).is_ok_and(|path| path == own) => {
-                check_moved(own, other)?;
+                check_moved(file, other)?;
             }
             Ok(found) if found == id && is_same_folder(own, other) => return Ok(origin),
             Ok(found) if found == id => return Err(second_name(own, other)),
             // The file is a copy.
             Ok(_) => {}
-            Err(_) => check_moved(own, other)?,
+            Err(_) => check_moved(file, other)?,
         }
         origin.is_new_name = true;
         Ok(origin)
@@ -119,9 +119,10 @@ fn check_logs(file: &DatabaseFile) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn check_moved(own: &Path, old: &Path) -> Result<(), StoreError> {
+fn check_moved(file: &DatabaseFile, old: &Path) -> Result<(), StoreError> {
+    let own = file.path();
     let (log, left) = (beside(own, "-wal"), beside(old, "-wal"));
-    let is_used = lease::is_anybody_alive(&beside(old, ".locks"));
+    let is_used = lease::is_anybody_alive(&file.locks_of(old).path);
     let (own, old) = (own.display(), old.display());
     if is_used {
         return Err(invalid(format!(

@@ -33,16 +33,16 @@ impl FileReader {
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        Self::open_with(path, config.into(), clock)
+        let file = DatabaseFile::named(path).locks_in(config.locks.as_deref());
+        Self::open_with(file, config.into(), clock)
     }
 
     pub(super) fn open_with(
-        path: &Path,
+        file: DatabaseFile,
         config: StoreConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         clock.now().check()?;
-        let file = DatabaseFile::named(path);
         let connection = open::read_only(&file)?;
         Ok(Self {
             file,

@@ -31,13 +31,19 @@ pub struct Restore {
 
 impl Restore {
     /// Copies the backup into the folder of the database `to`; the copy is checked and on disk when this returns. Any database of
-    /// Cairn can be the backup; it is only read.
+    /// Cairn can be the backup; it is only read. `locks` is the [`SqliteConfig::locks`] of the database's hosts.
     ///
     /// # Errors
     /// `InvalidInput` when there is no backup, when it is the database itself, or when a process uses the database;
     /// [`StoreError::Database`] when the backup cannot be read or is damaged, or the copy cannot be written.
-    pub fn stage(backup: &Path, to: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let (from, to) = (DatabaseFile::named(backup), DatabaseFile::named(to));
+    pub fn stage(
+        backup: &Path,
+        to: &Path,
+        locks: Option<&Path>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let from = DatabaseFile::named(backup);
+        let to = DatabaseFile::named(to).locks_in(locks);
         let shown = from.path().display();
         let Some(found) = from.look()?.filter(|found| found.len() > 0) else {
             return Err(invalid(format!("there is no backup at {shown}")));
@@ -47,7 +53,7 @@ impl Restore {
             return Err(invalid(format!("{shown} is the database itself")));
         }
         let alone = there.map(|_| lock_out_others(&to)).transpose()?;
-        if is_anybody_alive(&to.beside(".locks")) {
+        if is_anybody_alive(&to.locks().path) {
             return Err(in_use(&to));
         }
         let backup = FileReader::open(from.path(), SqliteConfig::default(), clock)?;

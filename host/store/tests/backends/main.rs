@@ -12,6 +12,8 @@ use std::sync::mpsc::channel;
 use crate::any::{Answer, Effect, Query};
 use cairn_effects::effect::{Applied, Caller};
 use cairn_effects::event::{Event, FlowState};
+use cairn_effects::keyring::MasterKey;
+use cairn_effects::rows::Cell;
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::idempotency::{Key, asked};
 use cairn_model::value::{Digest, Value};
@@ -58,6 +60,8 @@ over_every_backend! {
     many_flows_at_once_leave_books_that_are_right,
     a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for,
     a_plan_that_was_kept_is_there_with_its_components_for_every_process,
+    a_damaged_component_is_an_error_until_it_is_stored_again,
+    the_fingerprint_of_a_master_key_is_recorded_once,
     the_flow_of_a_key_is_found_by_the_same_request_alone,
     ],
     processes_write_in_turns: [
@@ -458,6 +462,46 @@ fn a_plan_that_was_kept_is_there_with_its_components_for_every_process(place: &d
         assert_eq!(found.as_deref(), Some(component.bytes));
     }
     assert_eq!(second.component(digest).unwrap(), None);
+}
+
+fn a_damaged_component_is_an_error_until_it_is_stored_again(place: &dyn Place) {
+    let store = place.open();
+    if store.operators().is_none() {
+        return;
+    }
+    let (plan, bytes) = (Digest::of(b"{}"), &b"one"[..]);
+    let digest = Digest::of(bytes);
+    let keep = || store.keep_plan(plan, "{}", &[Component { digest, bytes }]);
+    keep().unwrap();
+    let damage = |body: &[u8]| {
+        let statement = "UPDATE components SET body = $1";
+        let changed = store.admin(&ann(), |admin| {
+            admin.execute(statement, &[Cell::Blob(body.into())])
+        });
+        assert_eq!(changed.unwrap(), 1);
+    };
+    for body in [&b"two"[..], b""] {
+        damage(body);
+        let error = store.component(digest).unwrap_err().to_string();
+        assert!(error.contains(&digest.to_string()), "{error}");
+        keep().unwrap();
+        assert_eq!(store.component(digest).unwrap().as_deref(), Some(bytes));
+    }
+}
+
+fn the_fingerprint_of_a_master_key_is_recorded_once(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    if first.operators().is_none() {
+        return;
+    }
+    let recorded = |store: &dyn HostStore| store.read(&ann(), |view| view.key_fingerprint());
+    assert_eq!(recorded(&*first).unwrap(), None);
+    let keys = [(); 2].map(|()| MasterKey::generate().unwrap().fingerprint());
+    for (store, own) in [&*first, &*second].into_iter().zip(keys) {
+        let found = store.admin(&ann(), |admin| admin.record_key_fingerprint(own));
+        assert_eq!(found.unwrap(), keys[0]);
+        assert_eq!(recorded(store).unwrap(), Some(keys[0]));
+    }
 }
 
 fn the_flow_of_a_key_is_found_by_the_same_request_alone(place: &dyn Place) {

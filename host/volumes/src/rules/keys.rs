@@ -6,10 +6,9 @@ use cairn_model::value::{Object, Value};
 use serde_json::json;
 
 use super::scans;
-use super::settings::{LoadedKey, settings};
 use super::tables::VolumeKey;
 use cairn_effects::effect::Change;
-use cairn_effects::keyring::{MasterKey, Sealed, Secret};
+use cairn_effects::keyring::{Keyring, KeyringError, MasterKey, Sealed, Secret};
 use cairn_effects::rows::{AnyRow, Bytes, Row as _, Rows, Stop, Text};
 use cairn_effects::rules::Effect;
 
@@ -83,6 +82,9 @@ impl Effect for KeyDelete {
     }
 }
 
+/// Reads a sealed key: see [`Keyring::sealed_keys`].
+pub(crate) const A_SEALED_KEY: &str = "SELECT id, sealed FROM keys ORDER BY id LIMIT 1";
+
 fn create(rows: &mut Rows<'_>) -> Result<String, Stop> {
     let master = master_key(rows)?;
     let id = rows.new_id();
@@ -154,19 +156,17 @@ fn insert(rows: &mut Rows<'_>, id: Text, sealed: &Sealed) -> String {
 }
 
 fn master_key<'a>(rows: &mut Rows<'a>) -> Result<&'a MasterKey, Stop> {
-    let Some(LoadedKey(loaded)) = rows.services().get::<LoadedKey>() else {
+    let Some(keyring) = rows.services().get::<Keyring>() else {
         return Err(unusable("block storage was not set up on this host"));
     };
-    if let Some(master) = loaded.get() {
-        return Ok(master);
-    }
-    let master = match settings(rows).master_key.as_deref() {
-        // A new master key could not open existing keys.
-        Some(path) if has_keys(rows)? => MasterKey::load(path).map_err(unusable)?,
-        Some(path) => MasterKey::load_or_create(path).map_err(unusable)?,
-        None => MasterKey::generate().map_err(unusable)?,
-    };
-    Ok(loaded.get_or_init(|| master))
+    // A new master key could not open existing keys.
+    let exists = !keyring.is_loaded() && has_keys(rows)?;
+    keyring.get(exists).map_err(|error| match error {
+        KeyringError::NotConfigured => {
+            TaskError::new("KeysNotConfigured", error.to_string()).into()
+        }
+        error => unusable(error),
+    })
 }
 
 fn has_keys(rows: &mut Rows<'_>) -> Result<bool, Stop> {

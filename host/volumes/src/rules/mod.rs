@@ -12,13 +12,13 @@ mod tables;
 mod usage;
 mod volume;
 
+pub(crate) use keys::A_SEALED_KEY;
 pub use keys::{KeyCopy, KeyCreate, KeyDelete};
 pub use lookup::{
     DefaultVolumeType, IsEncrypted, IsZoneValid, ReservedResources, ShowImage, ShowQosSpecs,
     ShowSnapshot, ShowVolume, ShowVolumeType, VolumeTypeName,
 };
 pub use reservation::{Expiry, QuotaCommit, QuotaReserve, QuotaRollback};
-pub(crate) use settings::LoadedKey;
 pub use settings::Settings;
 pub use tables::*;
 pub use volume::{VolumeCreate, VolumeDestroy, VolumeUpdate};

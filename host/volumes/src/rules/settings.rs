@@ -1,9 +1,8 @@
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::quota::QuotaConfig;
 
-use cairn_effects::keyring::MasterKey;
+use cairn_effects::keyring::KeySource;
 use cairn_effects::rows::{Rows, Services};
 
 /// The operator's settings for block storage.
@@ -15,13 +14,9 @@ pub struct Settings {
     pub default_volume_type: Option<String>,
     /// The zone of volumes that are requested without one; `None` is [`DEFAULT_ZONE`](crate::DEFAULT_ZONE).
     pub default_zone: Option<String>,
-    /// The file of the key store's master key, which is created with the first key. `None` keeps the master key in memory.
-    pub master_key: Option<PathBuf>,
+    /// Where the key store's master key comes from.
+    pub keys: KeySource,
 }
-
-/// The master key, once it is loaded.
-#[derive(Debug, Default)]
-pub(crate) struct LoadedKey(pub(super) OnceLock<MasterKey>);
 
 impl Settings {
     /// Returns the zone of volumes that are requested without one.

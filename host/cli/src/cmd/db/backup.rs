@@ -18,7 +18,8 @@ use crate::session::Session;
 /// Flows can run meanwhile. The master key is copied to `FILE.key`, if there is one: without it keys cannot be decrypted. So
 /// `cairn --db FILE …` works on the backup directly, and `cairn db restore FILE` restores both. The components of stored flows are in the
 /// database; those that an older version kept in a folder, and that no command has stored yet, are copied to `FILE.components`. Until something writes to FILE it is marked as a backup, and is refused if it was
-/// copied beside the log of another database. FILE and FILE.key together decrypt every key: protect them like the database's own.
+/// copied beside the log of another database. FILE and FILE.key together decrypt every key: protect them like the database's own,
+/// or leave the key out with --without-key. A master key that a command writes is never copied.
 ///
 /// Nothing is overwritten, and FILE stays empty until the backup is complete.
 #[derive(Args, Debug)]
@@ -26,6 +27,9 @@ pub struct Backup {
     /// File to write; it must not exist
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Do not copy the master key
+    #[arg(long)]
+    without_key: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -76,7 +80,10 @@ impl Backup {
                 &components,
                 &mut made,
             )?,
-            master_key: copy_key(&session.settings.master_key, &master_key, &mut made)?,
+            master_key: match session.settings.key_file() {
+                Some(key) if !self.without_key => copy_key(key, &master_key, &mut made)?,
+                _ => None,
+            },
         };
         fs::rename(&partial, &self.file)
             .and_then(|()| sync_parent(&self.file))

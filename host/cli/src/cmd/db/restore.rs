@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::clock::SystemClock;
+use cairn::error::Diagnostic;
 use cairn::file;
 use cairn::store::{DatabaseFile, Restore};
 use clap::Args;
@@ -15,6 +16,7 @@ use crate::exit::Failure;
 use crate::output::{self, count};
 use crate::report;
 use crate::session::Session;
+use crate::settings::Settings;
 
 /// Restore the database and its master key from a backup
 ///
@@ -29,6 +31,9 @@ pub struct RestoreBackup {
     /// File that `cairn db backup` wrote
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
+    /// Leave the master key as it is, and do not read BACKUP.key
+    #[arg(long)]
+    without_key: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -49,11 +54,25 @@ impl RestoreBackup {
         let settings = &session.settings;
         let file = session.file()?;
         let backup = DatabaseFile::named(&self.backup);
-        let restore = Restore::stage(backup.path(), file.path(), Arc::new(SystemClock))?;
-        let key = StagedKey::new(&backup.beside(".key"), &settings.master_key)?;
+        let restore = Restore::stage(
+            backup.path(),
+            file.path(),
+            settings.locks.as_deref(),
+            Arc::new(SystemClock),
+        )?;
+        let key_file = match self.without_key {
+            true => None,
+            false => key_file(&backup, settings)?,
+        };
+        let key = match key_file {
+            Some(file) => StagedKey::new(&backup.beside(".key"), file)?,
+            None => None,
+        };
         let replaced = restore.begin()?;
         if let Some(replaced) = &replaced {
-            keep_key(&settings.master_key, &beside(replaced, ".key"))?;
+            if let Some(file) = key_file {
+                keep_key(file, &beside(replaced, ".key"))?;
+            }
             keep_components(file, &beside(replaced, ".components"))?;
         }
         let from = backup.beside(".components");
@@ -95,6 +114,23 @@ fn add_components(from: &Path, to: &Path) -> Result<Option<usize>, Failure> {
     }
     parts::sync_folder(to)?;
     Ok(Some(files.len()))
+}
+
+/// Returns the file that the backup's master key is restored to; `None` if the master key is no file, and the backup has none.
+fn key_file<'s>(
+    backup: &DatabaseFile,
+    settings: &'s Settings,
+) -> Result<Option<&'s Path>, Failure> {
+    let key = backup.beside(".key");
+    match settings.key_file() {
+        None if !file::is_absent(&key) => Err(Diagnostic::new(format!(
+            "{} cannot be restored, because the master key of this database is no file: a command in [keys] writes it",
+            key.display()
+        ))
+        .help("leave it out with --without-key, or name a file in [keys]")
+        .into()),
+        file => Ok(file),
+    }
 }
 
 /// The backup's master key, written beside its destination.

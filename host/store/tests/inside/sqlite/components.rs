@@ -76,6 +76,11 @@ fn the_folder_of_an_older_version_is_moved_into_the_database() {
     }
     assert!(!place.folder().exists());
     drop(store);
+    // As after a crash before the files were removed.
+    fs::create_dir(place.folder()).unwrap();
+    place.put(&wasm(b"one"), b"one");
+    drop(place.open());
+    assert!(!place.folder().exists());
     // Without the folder nothing happens.
     assert_eq!(number(&place.open(), "SELECT count(*) FROM components"), 2);
 }

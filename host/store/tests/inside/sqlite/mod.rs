@@ -5,6 +5,8 @@ mod components;
 mod files;
 mod hands;
 mod idempotency;
+mod keys;
+mod locks;
 mod names;
 mod scope;
 mod upkeep;
