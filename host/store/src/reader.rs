@@ -16,7 +16,7 @@ use crate::{SqliteConfig, StoreError};
 pub struct Reader(Source);
 
 enum Source {
-    File(FileReader),
+    File(Box<FileReader>),
     #[cfg(feature = "postgres")]
     Server(Box<ServerReader>),
 }
@@ -32,7 +32,7 @@ impl Reader {
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        FileReader::open(path, config, clock).map(|reader| Self(Source::File(reader)))
+        FileReader::open(path, config, clock).map(|reader| Self(Source::File(Box::new(reader))))
     }
 
     /// Connects to the database on a PostgreSQL server, which must be Cairn's.

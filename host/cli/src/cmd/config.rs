@@ -69,7 +69,7 @@ impl Check {
     /// Checks the policy and the domains; errors in the settings themselves were reported when they were read.
     fn run(self, session: &Session) -> Result<(), Failure> {
         session.policy()?;
-        session.domains(None)?;
+        session.domains(cairn::keyring::KeySource::Memory)?;
         let settings = &session.settings;
         let checked = Checked {
             file: settings.origins.file(),

@@ -3,8 +3,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn::Diagnostic;
 use cairn::clock::SystemClock;
-use cairn::error::Diagnostic;
 use cairn::file;
 use cairn::store::{DatabaseFile, Restore};
 use clap::Args;

@@ -132,8 +132,11 @@ fn journal(
 ) -> Result<(Vec<Entry>, History), Failure> {
     let nobody = Identity::default();
     let journal = reader.view(&nobody).journal(id)?;
-    let history =
-        History::fold(&journal, &session.domains(None)?).ok_or(StoreError::UnknownFlow(id))?;
+    let history = History::fold(
+        &journal,
+        &session.domains(cairn::keyring::KeySource::Memory)?,
+    )
+    .ok_or(StoreError::UnknownFlow(id))?;
     Ok((journal, history))
 }
 

@@ -151,7 +151,7 @@ pub(super) fn tools(session: &Session, scratch: &Scratch) -> Result<Tools, Failu
         plugins: session.plugins()?,
         builtins: cairn_bundle::PLUGINS.to_vec(),
         // A case sets up block storage itself.
-        domains: (session.domains(None)?.iter())
+        domains: (session.domains(cairn::keyring::KeySource::Memory)?.iter())
             .filter(|domain| domain.name != volumes::NAME)
             .cloned()
             .collect(),

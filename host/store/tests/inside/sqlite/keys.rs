@@ -26,7 +26,7 @@ fn seal(store: &Sqlite) -> Result<FlowId, StoreError> {
     apply(store, call, &ann(), Effect::KeyCreate(KeyCreate)).map(|_| call.flow)
 }
 
-fn of_file(path: &PathBuf) -> Fingerprint {
+fn of_file(path: &std::path::Path) -> Fingerprint {
     MasterKey::load(path).unwrap().fingerprint()
 }
 
