@@ -1,6 +1,6 @@
 //! The fingerprint of the master key in the database.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cairn_effects::keyring::{Fingerprint, KeySource, Keyring, MasterKey};
 use cairn_volumes::KeyCreate;
@@ -26,7 +26,7 @@ fn seal(store: &Sqlite) -> Result<FlowId, StoreError> {
     apply(store, call, &ann(), Effect::KeyCreate(KeyCreate)).map(|_| call.flow)
 }
 
-fn of_file(path: &std::path::Path) -> Fingerprint {
+fn of_file(path: &Path) -> Fingerprint {
     MasterKey::load(path).unwrap().fingerprint()
 }
 
