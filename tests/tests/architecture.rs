@@ -172,6 +172,11 @@ const OTHER_READS: &[(&str, &str, &str)] = &[
         "the helper itself",
     ),
     (
+        "model/src/command.rs",
+        "read_to_end(",
+        "reads the pipe of a child process, with limits on time and length",
+    ),
+    (
         "model/src/file.rs",
         "read_to_end(",
         "the helper itself, bounded",

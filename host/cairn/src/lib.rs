@@ -165,8 +165,8 @@ pub mod store {
 
     /// The interface of a store to hosts.
     pub mod host {
-        use cairn_store::host::HostStore;
         pub use cairn_store::host::*;
+        use cairn_store::host::{Component, HostStore};
     }
 }
 

@@ -325,7 +325,7 @@ mod tests {
             ),
             (
                 "master_key = 'k'\n[keys]\nfile = 'k'",
-                "`master_key` is given beside [keys], which replaces it\n  --> etc/cairn.toml:1",
+                "`master_key` is given beside [keys], which replaces it\n  --> etc/cairn.toml:1\n  help: remove it",
             ),
             (
                 "[keys]",

@@ -210,7 +210,10 @@ mod tests {
                 "true",
                 "it is the base64 of 0 bytes and should be that of 32",
             ),
-            ("echo secret", "it is the base64 of 4 bytes"),
+            (
+                "echo secret",
+                "it has 7 bytes, which are neither 32 bytes nor their base64",
+            ),
             (
                 "echo sec-ret",
                 "it has 8 bytes, which are neither 32 bytes nor their base64",

@@ -86,7 +86,7 @@ fn texts(differences: &[Difference]) -> Vec<String> {
 fn a_lock_file_says_what_each_plugin_is() {
     let digest = Digest::of(b"naming-rule");
     let expected = format!(
-        r#"# What the plugins of flow.toml are. Written by `cairn plan --lock`; `cairn run --locked` refuses others.
+        r#"# The plugins of flow.toml, written by `cairn plan --lock`. `cairn run --locked` refuses others.
 lock = 1
 
 [plugins.inject]
