@@ -15,7 +15,7 @@ fn a_default_type_that_does_not_exist_is_said_by_plan_by_run_and_in_the_log_of_t
     program
         .run(&["plan", &volume_create()])
         .exits(0)
-        .says(&[WARNING, "`cairn type create gold` makes it"]);
+        .says(&[WARNING, "`cairn type create gold` creates it"]);
     assert!(!program.has_database(), "a plan makes no database");
 
     program.write("request.json", r#"{"size": 1}"#);
