@@ -230,7 +230,7 @@ fn a_request_and_a_policy_question_may_come_through_a_pipe() {
         .says(&["from stdin: another document of this command is read from it"]);
     shell(r#"echo '{}' | "$cairn" policy check --rule x --as - --target /dev/stdin"#)
         .exits(2)
-        .says(&["the user is no JSON object of a caller"]);
+        .says(&["the user is not a JSON object that describes a caller"]);
     // A pipe without an end: the limit is its end.
     shell(r#""$cairn" run "$flow" --input <(yes)"#)
         .exits(2)

@@ -69,7 +69,7 @@ fn a_command_that_only_reads_makes_no_database() {
         let run = program.run(command).exits(2);
         run.says(&[
             "error: there is no database at cairn.db",
-            "help: `cairn run` makes one",
+            "help: `cairn run` and commands that create something make one",
         ]);
         assert!(!program.has_database(), "{command:?} made a database");
     }
