@@ -38,7 +38,8 @@ fn what_succeeded_is_rolled_back_first_and_the_verdict_names_what_is_left() {
     let volume = volumes(&program)[0]["id"].clone();
     let volume = volume.as_str().expect("an id");
     let left = format!("left volume `{volume}`, which a reset would forget");
-    let show = format!("with `cairn run` instead; `cairn flow show {flow}` lists everything that is left");
+    let show =
+        format!("with `cairn run` instead; `cairn flow show {flow}` lists everything that is left");
     is_refused(&program, flow, &[&left, &show]);
     assert_eq!(operate(&program, &["show", flow], 0), report);
     assert_eq!(operate(&program, &["rollback", flow], 0), report);
