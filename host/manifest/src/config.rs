@@ -329,11 +329,11 @@ mod tests {
             ),
             (
                 "[keys]",
-                "[keys] names neither `file` nor `command`\n  --> etc/cairn.toml:1",
+                "[keys] names neither `file` nor `command`\n  --> etc/cairn.toml:1\n  help: name one of them, or leave [keys] out",
             ),
             (
                 "[keys]\nfile = ''",
-                "[keys] names an empty file\n  --> etc/cairn.toml:1",
+                "[keys] names an empty file\n  --> etc/cairn.toml:1\n  help: name a file",
             ),
             (
                 "[keys]\ncommand = 'pass show'",
@@ -341,11 +341,11 @@ mod tests {
             ),
             (
                 "[keys]\ncommand = []",
-                "`keys.command` names no program\n  --> etc/cairn.toml:2",
+                "`keys.command` names no program\n  --> etc/cairn.toml:2\n  help: write the program and its arguments, as in [\"pass\", \"show\", \"cairn\"]; no shell reads them",
             ),
             (
                 "[keys]\ncommand = ['']",
-                "`keys.command` names no program\n  --> etc/cairn.toml:2",
+                "`keys.command` names no program\n  --> etc/cairn.toml:2\n  help: write the program and its arguments, as in [\"pass\", \"show\", \"cairn\"]; no shell reads them",
             ),
             (
                 "[keys]\ncommand = ['a', 1]",
