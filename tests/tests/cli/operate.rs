@@ -12,9 +12,12 @@ use super::{create, program};
 /// Waits until the only flow is on disk, and returns its id.
 #[track_caller]
 pub(super) fn only_flow(program: &Program) -> String {
-    let list = || program.json(&["flows", "list", "--json"]);
-    eventually("a flow is there", || list() != json!([]));
-    let list = list();
+    // At first there is no database yet.
+    eventually("a flow is there", || {
+        let run = program.run(&["flows", "list", "--json"]);
+        run.exit == 0 && run.json() != json!([])
+    });
+    let list = program.json(&["flows", "list", "--json"]);
     assert_eq!(list.as_array().map(Vec::len), Some(1), "{list}");
     list[0]["id"].as_str().expect("an id").to_owned()
 }
