@@ -333,7 +333,7 @@ mod tests {
             ),
             (
                 "[keys]\nfile = ''",
-                "[keys] names an empty file\n  --> etc/cairn.toml:1\n  help: name a file",
+                "`keys.file` is empty\n  --> etc/cairn.toml:2\n  help: say what it is, or leave `file` out",
             ),
             (
                 "[keys]\ncommand = 'pass show'",

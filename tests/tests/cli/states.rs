@@ -203,7 +203,7 @@ impl Case {
             (true, "stuck") => &[6][..],
             (true, _) => &[2],
             // A rollback that is repeated, and what it left.
-            (false, _) if column == "rollback" => &[0, 4],
+            (false, _) if column.starts_with("rollback") => &[0, 4],
             (false, _) if repeats => &[3],
             (false, _) => &[0],
         };
