@@ -1,29 +1,40 @@
 //! `cargo test --release -p acceptance --test conformance [-- PART-OF-A-NAME]` runs every vector through the real engine,
-//! store and plugins. `CAIRN_VECTORS` names the folder, relative to the root of the repository; the default is `vectors/`
-//! beside this file.
+//! store and plugins, on SQLite and on PostgreSQL. `CAIRN_VECTORS` names the folder, relative to the root of the repository; the default
+//! is `vectors/` beside this file.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use acceptance::conformance::{Databases, run};
+use anyhow::Result;
 
 fn main() -> ExitCode {
     // Cargo passes the flags of the standard harness, which are ignored.
     let filter = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
-    match acceptance::conformance::run(&folder(), filter.as_deref()) {
-        Ok(tally) => {
-            println!("{tally}");
-            if tally.is_success() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
-        }
+    match both(filter.as_deref()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the vectors on both databases, and returns whether all passed.
+fn both(filter: Option<&str>) -> Result<bool> {
+    let on_sqlite = run(&folder(), filter, Databases::Memory)?;
+    println!("{on_sqlite}");
+    let mut passed = on_sqlite.is_success();
+    // Without a server there is a message, and with `CAIRN_TEST_ALL=1` a panic.
+    if let Some(server) = Databases::on_a_server()? {
+        let on_postgres = run(&folder(), filter, server)?;
+        println!("on PostgreSQL: {on_postgres}");
+        passed &= on_postgres.is_success() && on_postgres == on_sqlite;
+    }
+    Ok(passed)
 }
 
 /// Returns the folder of the vectors. Cargo runs tests in their package's folder, but the path is relative to its parent.

@@ -3,16 +3,16 @@
 //! `cargo test --release --workspace --test chaos -- --ignored` runs the long form.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use acceptance::crash::{Found, check};
+use acceptance::crash::{Found, check, check_on_a_server};
 use acceptance::program::{Program, repository, volume_create};
 use cairn::Verdict;
 use cairn::event::FlowState;
+use cairn_test_postgres::Database;
 
 /// Requests that each process receives; more than it can run before it is killed.
 const REQUESTS: usize = 20_000;
@@ -83,9 +83,16 @@ impl Busy {
     }
 }
 
-fn chaos(kills: usize) {
+fn chaos(kills: usize, server: Option<&Database<'_>>) {
     let mut dice = Dice::new();
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
+    if let Some(database) = server {
+        let settings = format!(
+            "db = \"{}\"\n\n[postgres]\nunsafe_server = true\n",
+            database.url()
+        );
+        program.write("cairn.toml", settings);
+    }
     program
         .run(&["quota", "set", "volumes=-1", "gigabytes=2000000"])
         .exits(0);
@@ -121,10 +128,10 @@ fn chaos(kills: usize) {
         busy.kill();
         // Checks between the kills from time to time.
         if dice.roll(between) == 0 {
-            recovered(&program, &format!("after kill {kill}"));
+            recovered(&program, server, &format!("after kill {kill}"));
         }
     }
-    let found = recovered(&program, "in the end");
+    let found = recovered(&program, server, "in the end");
     let count = |state, verdict| {
         let flows = found.flows.values();
         flows.filter(|flow| **flow == (state, verdict)).count()
@@ -145,11 +152,14 @@ fn chaos(kills: usize) {
 }
 
 /// Recovers the flows that were left behind, and checks the invariants.
-fn recovered(program: &Program, when: &str) -> Found {
+fn recovered(program: &Program, server: Option<&Database<'_>>, when: &str) -> Found {
     let since = Instant::now();
     program.run(&["recover"]).exits(0);
-    let database: &Path = &program.path("cairn.db");
-    match check(database) {
+    let checked = match server {
+        None => check(&program.path("cairn.db")),
+        Some(database) => check_on_a_server(&database.url(), false),
+    };
+    match checked {
         Ok(found) => {
             let incomplete = |(_, verdict): &_| *verdict == Some(Verdict::Incomplete);
             assert!(!found.flows.values().any(incomplete), "{when}");
@@ -161,13 +171,28 @@ fn recovered(program: &Program, when: &str) -> Found {
 
 #[test]
 fn a_few_kills_lose_nothing() {
-    chaos(12);
+    chaos(12, None);
 }
 
 #[test]
 #[ignore = "takes some minutes"]
 fn hundreds_of_kills_lose_nothing() {
-    chaos(400);
+    chaos(400, None);
+}
+
+#[test]
+fn a_few_kills_lose_nothing_on_a_server() {
+    if let Some(server) = cairn_test_postgres::shared() {
+        chaos(5, Some(&server.database()));
+    }
+}
+
+#[test]
+#[ignore = "takes some minutes"]
+fn hundreds_of_kills_lose_nothing_on_a_server() {
+    if let Some(server) = cairn_test_postgres::shared() {
+        chaos(200, Some(&server.database()));
+    }
 }
 
 #[test]
@@ -201,7 +226,7 @@ fn a_stream_of_requests_that_is_killed_in_the_middle_is_recovered() {
             .success()
     );
     busy.kill();
-    recovered(&program, "after the kill");
+    recovered(&program, None, "after the kill");
     program.run(&["quota", "check"]).exits(0);
     program.run(&["recover"]).exits(0);
 }

@@ -89,6 +89,7 @@ fn is_stopped(child: &Child) -> bool {
 /// Starts a process that runs the volume-create flow of project `acme` with one event per commit, and stops at a point.
 fn stopped_at(program: &Program, point: &str, time: usize) -> Child {
     let life = Life {
+        server: None,
         folder: program.path("."),
         cache: Path::new(env!("CARGO_BIN_EXE_crash-child")).with_file_name("acceptance-cache"),
         task: Task::Run,

@@ -63,7 +63,7 @@ fn open_call(stage: &Stage) -> Result<CallId, Box<dyn Error>> {
     };
     let created = Event::Created {
         name: "part".to_owned(),
-        requester: stage.requester.clone(),
+        requester: stage.requester().clone(),
         request: Value::Null,
         plan: None,
         key: None,
@@ -82,7 +82,7 @@ fn open_call(stage: &Stage) -> Result<CallId, Box<dyn Error>> {
 /// Measures one effect and its entry in the journal: a change of a volume's status.
 fn effect(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>> {
     let store = stage.host.store();
-    let volume = store.admin(&stage.requester, |admin| {
+    let volume = store.admin(stage.requester(), |admin| {
         let mut properties = Object::new();
         properties.insert("size".to_owned(), 1.into());
         admin.create_volume(properties)
@@ -90,7 +90,7 @@ fn effect(criterion: &mut Criterion, stage: &Stage) -> Result<(), Box<dyn Error>
     let id = volume["id"].as_str().unwrap_or_default().to_owned();
     let by = Caller {
         call: Some(open_call(stage)?),
-        requester: &stage.requester,
+        requester: stage.requester(),
     };
     let mut changes = Object::new();
     changes.insert("status".to_owned(), "available".into());

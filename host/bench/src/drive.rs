@@ -68,7 +68,11 @@ pub(crate) fn measure(load: Load, stage: &Arc<Stage>) -> Result<Drive, BenchErro
 }
 
 /// Runs `flows` flows, `in_flight` of them at once, and returns the time of each from submission to report.
-fn run(stage: &Arc<Stage>, flows: usize, in_flight: usize) -> Result<Vec<Duration>, BenchError> {
+pub(crate) fn run(
+    stage: &Arc<Stage>,
+    flows: usize,
+    in_flight: usize,
+) -> Result<Vec<Duration>, BenchError> {
     let (tell, told) = channel();
     let round = Arc::new(Round {
         stage: Arc::clone(stage),

@@ -16,15 +16,18 @@ mod error;
 mod figures;
 mod fill;
 mod folder;
+pub mod hosts;
 mod meter;
 pub mod native;
 pub mod recorded;
+mod server;
 pub mod stage;
 
 pub use case::Case;
 pub use error::BenchError;
 pub use figures::Figures;
 pub use folder::Folder;
+pub use server::Wait;
 
 use std::path::Path;
 use std::sync::Arc;

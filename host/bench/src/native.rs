@@ -322,7 +322,7 @@ mod tests {
         let entries = stage
             .host
             .store()
-            .read(&stage.requester, |view| view.journal(flow.id()))
+            .read(stage.requester(), |view| view.journal(flow.id()))
             .unwrap();
         let mut ids = HashMap::new();
         let entries = entries.iter().map(|entry| {

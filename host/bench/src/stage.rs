@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cairn::clock::SystemClock;
 use cairn::host::{ReadyPlan, ReadyTask};
 use cairn::plugin::Plugins;
 use cairn::store::memory::MemoryDatabase;
+use cairn::store::postgres::{Postgres, PostgresConfig};
 use cairn::store::{BatchConfig, Batched, HostStore};
 use cairn::{
     Domains, Flow, FlowError, Host, HostError, Identity, Plan, Report, Sqlite, SqliteConfig, Store,
@@ -52,8 +54,10 @@ pub struct Stage {
     pub plan: Plan,
     /// The plan with its tasks.
     pub ready: Arc<ReadyPlan>,
-    /// The requester of the flows.
-    pub requester: Identity,
+    /// The requesters of the flows, who ask by turns; one or more.
+    pub requesters: Vec<Identity>,
+    /// How many flows were asked for.
+    asked: AtomicUsize,
     /// The request of the flows.
     pub request: Value,
 }
@@ -73,6 +77,24 @@ impl Stage {
     ) -> Result<Self, BenchError> {
         let store = Sqlite::open(path, config(case)?, Arc::new(SystemClock))?;
         Self::on(Arc::new(store), case, plugins, tasks, queue)
+    }
+
+    /// Opens a stage on a PostgreSQL database: a host of its own.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn on_server(
+        server: &PostgresConfig,
+        case: Case,
+        plugins: &Arc<Plugins>,
+        queue: usize,
+    ) -> Result<Self, BenchError> {
+        let server = PostgresConfig {
+            store: config(case)?.into(),
+            ..server.clone()
+        };
+        let store = Postgres::open(&server, Arc::new(SystemClock))?;
+        Self::on(Arc::new(store), case, plugins, Tasks::Plugins, queue)
     }
 
     /// Opens a stage on a SQLite database in memory, which is lost when the stage is dropped.
@@ -141,15 +163,22 @@ impl Stage {
             ready: host.ready(&plan)?,
             host,
             plan,
-            requester,
+            requesters: vec![requester],
+            asked: AtomicUsize::new(0),
             request,
         })
     }
 
-    /// Returns the requester and the request of each of its flows.
+    /// Returns the first of the requesters.
+    pub fn requester(&self) -> &Identity {
+        &self.requesters[0]
+    }
+
+    /// Returns the requester and the request of the next of its flows.
     pub fn ask(&self) -> Asked {
+        let turn = self.asked.fetch_add(1, Ordering::Relaxed) % self.requesters.len();
         Asked {
-            requester: self.requester.clone(),
+            requester: self.requesters[turn].clone(),
             request: self.request.clone(),
         }
     }

@@ -42,10 +42,16 @@ points! {
     BatchWritten,
     /// The batch is on disk; no caller has been told.
     BatchCommitted,
+    /// A batch was sent to a server whole; its answer is not read.
+    BatchSent,
+    /// The server has said whether the batch in doubt is on disk; this host has not acted on it.
+    WitnessRead,
     /// This host's lock is held, but not recorded in a row.
     HostLocked,
     /// This host's row is in the batch.
     HostRegistered,
+    /// A partition was claimed for this host; nothing of it was read.
+    PartitionClaimed,
     /// Flows of a dead host were taken over in the batch.
     FlowsTaken,
     /// A component was written in the transaction that stores its plan.

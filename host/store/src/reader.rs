@@ -77,10 +77,12 @@ impl Reader {
         }
     }
 
-    /// Writes a copy of the database, as of one moment, to the file `to`: see [`FileReader::backup`].
+    /// Writes a copy of the database, as of one moment, to the file `to`; the copy is checked and on disk when this returns. Flows may run
+    /// meanwhile. Never overwrites: `to` must not exist, and is removed on failure. The master key is not part of the copy.
     ///
     /// # Errors
-    /// Those of [`FileReader::backup`]; `InvalidInput` for a database on a server, which `pg_dump` backs up.
+    /// `InvalidInput` when `to` exists or is not UTF-8, and for a database on a server, which `pg_dump` backs up;
+    /// [`StoreError::Database`] when it cannot be written, or the copy is damaged.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         match &self.0 {
             Source::File(reader) => reader.backup(to),

@@ -1,5 +1,5 @@
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -69,8 +69,8 @@ pub struct Server {
     folder: PathBuf,
 }
 
-/// A database of a server.
-#[derive(Clone, Debug)]
+/// A database of a server. It is dropped with this.
+#[derive(Debug)]
 pub struct Database<'s> {
     server: &'s Server,
     name: String,
@@ -84,14 +84,7 @@ impl Server {
     pub fn start(setup: &Setup) -> Result<Self, Missing> {
         let failed = |error: io::Error| Missing(format!("a server cannot be made: {error}"));
         let (binaries, user) = (find::binaries()?, find::user()?);
-        let folder = TempDir::with_prefix("cairn-postgres-").map_err(failed)?;
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
-        if let Some((uid, gid)) = user {
-            chown(folder.path(), Some(uid), Some(gid)).map_err(failed)?;
-        }
-        let data = folder.path().join("data");
-        let watchdog = watch(&data, folder.path()).map_err(failed)?;
-        let folder = folder.keep();
+        let (folder, data, watchdog) = folder(user).map_err(failed)?;
         let server = Self {
             binaries,
             user,
@@ -105,6 +98,64 @@ impl Server {
         server.initialize(setup)?;
         server.start_again()?;
         Ok(server)
+    }
+
+    /// Makes and starts a standby of this server, which waits for it with every commit from now on, as with a synchronous standby of
+    /// its own. The standby follows until it is [promoted](Self::promote).
+    ///
+    /// # Errors
+    /// [`Missing`]: what this machine lacks.
+    pub fn standby(&self) -> Result<Self, Missing> {
+        let failed = |error: io::Error| Missing(format!("a standby cannot be made: {error}"));
+        let (folder, data, watchdog) = self::folder(self.user).map_err(failed)?;
+        let standby = Self {
+            binaries: self.binaries.clone(),
+            user: self.user,
+            data,
+            port: free_port().map_err(failed)?,
+            running: Mutex::new(None),
+            databases: AtomicUsize::new(0),
+            _watchdog: watchdog,
+            folder,
+        };
+        let mut copy = self.command("pg_basebackup");
+        copy.args(["-R", "-X", "stream", "-c", "fast", "-U", SUPERUSER])
+            .args(["-p", &self.port.to_string(), "-h"])
+            .arg(&self.folder)
+            .arg("-D")
+            .arg(&standby.data);
+        run(&mut copy).map_err(|error| Missing(format!("pg_basebackup failed: {error}")))?;
+        // The last line of a setting counts.
+        let own = format!(
+            "port = {}\nunix_socket_directories = '{}'\nsynchronous_standby_names = ''\n",
+            standby.port,
+            standby.folder.display(),
+        );
+        let mut settings = fs::OpenOptions::new()
+            .append(true)
+            .open(standby.data.join("postgresql.conf"))
+            .map_err(failed)?;
+        settings.write_all(own.as_bytes()).map_err(failed)?;
+        standby.start_again()?;
+        self.sql(
+            "postgres",
+            "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        );
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        let is_synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        let until = Instant::now() + PATIENCE;
+        while self.sql("postgres", is_synchronous) != "1" {
+            if Instant::now() > until {
+                return Err(Missing("the standby does not follow".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(standby)
+    }
+
+    /// Makes a standby a server that can be written to.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("postgres", "SELECT pg_promote()"), "t");
     }
 
     fn initialize(&self, setup: &Setup) -> Result<(), Missing> {
@@ -208,6 +259,11 @@ impl Server {
     /// Makes an empty database.
     pub fn database(&self) -> Database<'_> {
         self.database_with("")
+    }
+
+    /// Makes a copy of a database to which nothing is connected.
+    pub fn copy_of(&self, template: &Database<'_>) -> Database<'_> {
+        self.database_with(&format!("TEMPLATE {}", template.name))
     }
 
     /// Makes an empty database with these options of `CREATE DATABASE`.
@@ -318,6 +374,28 @@ impl Database<'_> {
     }
 }
 
+impl Drop for Database<'_> {
+    fn drop(&mut self) {
+        if self.server.running().is_some() {
+            let dropped = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+            // It goes with the server's folder at the latest.
+            let _ = self.server.try_sql("postgres", &dropped);
+        }
+    }
+}
+
+/// Makes the folder of a server and the path of its data, which a watchdog removes once its input is closed.
+fn folder(user: Option<(u32, u32)>) -> io::Result<(PathBuf, PathBuf, ChildStdin)> {
+    let folder = TempDir::with_prefix("cairn-postgres-")?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    if let Some((uid, gid)) = user {
+        chown(folder.path(), Some(uid), Some(gid))?;
+    }
+    let data = folder.path().join("data");
+    let watchdog = watch(&data, folder.path())?;
+    Ok((folder.keep(), data, watchdog))
+}
+
 fn watch(data: &Path, folder: &Path) -> io::Result<ChildStdin> {
     let mut shell = Command::new("sh")
         .args(["-c", WATCHDOG, "sh"])
@@ -367,6 +445,7 @@ mod tests {
         assert_eq!(database.sql("SELECT id FROM a"), "7");
         assert_ne!(server.pid(), Some(pid));
         let (folder, pid) = (server.folder.clone(), server.pid().unwrap());
+        drop(database);
         drop(server);
         let process = PathBuf::from(format!("/proc/{pid}"));
         let until = Instant::now() + Duration::from_secs(20);

@@ -26,7 +26,7 @@ const FLOW: &str = "main";
 /// If the scenario cannot be set up.
 pub fn run(case: &Create, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let run = Arc::new(Run::default());
-    let world = World::new(&case.config, &case.state, &run.names)?;
+    let world = World::new(&sandbox.databases, &case.config, &case.state, &run.names)?;
     let policy = Arc::new(SeamedPolicy::new(Arc::clone(&run)));
     let host = sandbox.host(&world.store, Arc::clone(&policy))?;
     // Requests with the same context name have the same caller.

@@ -29,7 +29,7 @@ use super::world::World;
 /// If the scenario cannot be set up.
 pub fn run(case: FlowCase, sandbox: &Sandbox) -> Result<Vec<Value>> {
     let run = Arc::new(Run::default());
-    let world = World::new(&case.config, &case.state, &run.names)?;
+    let world = World::new(&sandbox.databases, &case.config, &case.state, &run.names)?;
     let policy = Arc::new(SeamedPolicy::new(Arc::clone(&run)));
     run.arm(Faults::new(&case.faults)?);
     let mut play = Play {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `format` | the parser of the vector files |
 //! | `world` | the database of a scenario: the initial state, and the rows compared at the end |
+//! | `database` | where scenarios are stored |
 //! | `sandbox` | the built-in plugins as tasks |
 //! | `probe`, `faults` | a layer between task and host that injects faults, by a table from target to seam |
 //! | `record`, `casts` | the recorded events, in the form of the vectors |
@@ -15,6 +16,7 @@
 pub mod casts;
 pub mod compare;
 pub mod create;
+pub mod database;
 pub mod faults;
 pub mod flow;
 pub mod format;
@@ -31,4 +33,5 @@ pub mod suite;
 pub mod synth;
 pub mod world;
 
+pub use database::Databases;
 pub use suite::{Tally, run};

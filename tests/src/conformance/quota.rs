@@ -7,14 +7,16 @@ use crate::any::{Answer, Effect};
 use anyhow::{Context as _, Result};
 use cairn::clock::{Clock as _, Timestamp};
 use cairn::effect::Caller;
+use cairn::store::HostStore;
 use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::volumes::quota::{Measure, type_resource};
 use cairn::volumes::{
     Expiry, QuotaCommit, QuotaReserve, QuotaRollback, VolumeDestroy, VolumeTypeName,
 };
-use cairn::{Identity, Object, Store as _, StoreError, TaskError, Value};
+use cairn::{Identity, Object, StoreError, TaskError, Value};
 use serde_json::json;
 
+use super::database::Databases;
 use super::faults::{Faults, Seam};
 use super::format::{ExpireSpec, QuotaCase, QuotaOp};
 use super::probe::Run;
@@ -25,9 +27,9 @@ use super::world::{self, World};
 ///
 /// # Errors
 /// If the scenario cannot be set up.
-pub fn run(case: &QuotaCase) -> Result<Vec<Value>> {
+pub fn run(case: &QuotaCase, databases: &Databases) -> Result<Vec<Value>> {
     let run = Run::default();
-    let world = World::new(&case.config, &case.state, &run.names)?;
+    let world = World::new(databases, &case.config, &case.state, &run.names)?;
     let callers: BTreeMap<&str, Identity> = case
         .contexts
         .iter()
@@ -218,7 +220,7 @@ impl Desk<'_> {
         };
         let query = VolumeTypeName(id.to_owned());
         let name = self.run.faults().around(Seam::LookUp(&query), || {
-            Ok(self.world.store.look_up(self.caller(), &query)?)
+            look_up(&*self.world.store, self.caller(), &query)
         })?;
         for measure in Measure::ALL.map(Measure::as_str) {
             if let Some(amount) = opts.get(measure).cloned() {
@@ -265,4 +267,14 @@ fn booked(mut row: Object) -> Object {
     row.entry("status").or_insert_with(|| "available".into());
     row.insert("booked".to_owned(), true.into());
     row
+}
+
+/// Runs a query, and returns its own type of answer.
+fn look_up(
+    store: &dyn HostStore,
+    by: Caller<'_>,
+    query: &VolumeTypeName,
+) -> Result<String, TaskError> {
+    let name = store.look_up_dyn(by, query)?;
+    Ok(*name.downcast().expect("a name"))
 }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use cairn::flow::TaskOptions;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
-use cairn::{Host, Manifest, Sqlite, Task};
+use cairn::store::HostStore;
+use cairn::{Host, Manifest, Task};
 use serde_json::json;
 
+use super::database::Databases;
 use super::format::Config;
 use super::probe::SeamedPolicy;
 
@@ -45,27 +47,32 @@ const FLOW: [(&str, &[&str]); 7] = [
     ("volume-cast", &["catalog", "volumes", "rpc"]),
 ];
 
-/// The sandbox shared by all scenarios, in which each plugin is compiled once.
-pub struct Sandbox(Arc<Plugins>);
+/// The sandbox shared by all scenarios, in which each plugin is compiled once, and the place of their databases.
+pub struct Sandbox {
+    plugins: Arc<Plugins>,
+    /// Where the scenarios are stored.
+    pub databases: Databases,
+}
 
 impl Sandbox {
     /// Creates the sandbox.
     ///
     /// # Errors
     /// If this machine cannot run it.
-    pub fn new() -> Result<Self> {
-        Ok(Self(Plugins::new(&PluginConfig {
+    pub fn new(databases: Databases) -> Result<Self> {
+        let plugins = Plugins::new(&PluginConfig {
             compiler: Some(Arc::new(InProcess)),
             ..cairn::plugin_config()
-        })?))
+        })?;
+        Ok(Self { plugins, databases })
     }
 
     /// Creates a host on the store of one scenario.
     ///
     /// # Errors
     /// If its threads cannot be started.
-    pub fn host(&self, store: &Arc<Sqlite>, policy: Arc<SeamedPolicy>) -> Result<Host> {
-        let host = Host::builder(Arc::clone(store) as _, Arc::clone(&self.0))
+    pub fn host(&self, store: &Arc<dyn HostStore>, policy: Arc<SeamedPolicy>) -> Result<Host> {
+        let host = Host::builder(Arc::clone(store), Arc::clone(&self.plugins))
             .builtins(cairn_bundle::PLUGINS)
             .enforcer(policy)
             .build()?;

@@ -7,6 +7,7 @@ use cairn::Value;
 use serde_json::json;
 
 use super::compare::first_difference;
+use super::database::Databases;
 use super::format::Kind;
 use super::sandbox::Sandbox;
 use super::suite::{Tally, VectorResult, outcomes, read, run_vector};
@@ -129,7 +130,7 @@ fn vectors() -> Vec<Value> {
 
 #[test]
 fn every_expected_value_of_a_vector_of_each_feature_is_missed_when_it_is_another() {
-    let sandbox = Sandbox::new().unwrap();
+    let sandbox = Sandbox::new(Databases::Memory).unwrap();
     let mut features = BTreeSet::new();
     let (mut missed, mut passed_over) = (0, 0);
     for vector in vectors() {
@@ -154,7 +155,7 @@ fn every_expected_value_of_a_vector_of_each_feature_is_missed_when_it_is_another
 
 #[test]
 fn a_vector_whose_scenario_is_another_does_not_pass() {
-    let sandbox = Sandbox::new().unwrap();
+    let sandbox = Sandbox::new(Databases::Memory).unwrap();
     let vectors = vectors();
     let named = |name: &str| {
         vectors

@@ -13,6 +13,7 @@ use cairn::Value;
 use serde::Deserialize as _;
 
 use super::compare::{Difference, first_difference};
+use super::database::Databases;
 use super::format::{Create, File, FlowCase, Header, Kind, QuotaCase};
 use super::sandbox::Sandbox;
 use super::{create, flow, quota};
@@ -48,16 +49,17 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Runs the vectors of every `*.json` in `folder`, or only those with `filter` in their name, and prints those that fail.
+/// Runs the vectors of every `*.json` in `folder`, or only those with `filter` in their name, on these databases, and prints those
+/// that fail.
 ///
 /// # Errors
 /// If the folder or a file in it cannot be read, or the sandbox cannot be set up.
-pub fn run(folder: &Path, filter: Option<&str>) -> Result<Tally> {
+pub fn run(folder: &Path, filter: Option<&str>, databases: Databases) -> Result<Tally> {
     let mut vectors = read(folder)?;
     if let Some(filter) = filter {
         vectors.retain(|vector| name(vector).contains(filter));
     }
-    let sandbox = Sandbox::new()?;
+    let sandbox = Sandbox::new(databases)?;
     let results = results(&vectors, &sandbox);
     let mut tally = Tally {
         passed: 0,
@@ -192,7 +194,7 @@ pub fn outcomes(vector: &Value, sandbox: &Sandbox) -> Result<(Kind, Vec<Value>)>
         }
         Kind::Quota => {
             let case = QuotaCase::deserialize(vector).context("the vector cannot be read")?;
-            quota::run(&case)
+            quota::run(&case, &sandbox.databases)
         }
     };
     Ok((header.kind, found?))

@@ -8,13 +8,16 @@ use crate::any;
 use anyhow::Result;
 use cairn::clock::{Clock as _, ManualClock, Timestamp};
 use cairn::effect::Caller;
+use cairn::store::HostStore;
 use cairn::store::view::View;
 use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::volumes::quota::QuotaConfig;
 use cairn::volumes::{KeyCreate, Settings};
-use cairn::{Identity, Object, Sqlite, Store as _, StoreError, Value};
+use cairn::{Identity, Object, StoreError, Value};
+use cairn_test_postgres::Database;
 use serde_json::json;
 
+use super::database::{Databases, Opened};
 use super::format::{Config, State};
 use super::names::Names;
 
@@ -29,11 +32,13 @@ pub struct World {
     /// The clock, which advances only on request.
     pub clock: Arc<ManualClock>,
     /// The store.
-    pub store: Arc<Sqlite>,
+    pub store: Arc<dyn HostStore>,
     /// The positions of the initial volumes.
     order: HashMap<String, usize>,
     /// Real ids of the keys in the vector, by name and project.
     keys: Mutex<HashMap<(String, String), String>>,
+    /// Dropped after the store.
+    _database: Option<Database<'static>>,
 }
 
 /// Returns the identity that creates the initial state.
@@ -46,7 +51,12 @@ impl World {
     ///
     /// # Errors
     /// If the database rejects a row.
-    pub fn new(config: &Config, state: &State, names: &Names) -> Result<Self> {
+    pub fn new(
+        databases: &Databases,
+        config: &Config,
+        state: &State,
+        names: &Names,
+    ) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(BEGINNING));
         // Cinder falls back to the older option if the newer one is not set.
         let zone = config
@@ -68,19 +78,20 @@ impl World {
             default_zone: Some(zone.unwrap_or(&config.storage_availability_zone).to_owned()),
             ..Settings::default()
         });
-        let store = Sqlite::in_memory(settings, Arc::clone(&clock) as _)?;
+        let Opened { store, _database } = databases.open(settings, Arc::clone(&clock) as _)?;
         let ids = state
             .volumes
             .iter()
             .filter_map(|row| row.get("id")?.as_str());
         let world = Self {
             clock,
-            store: Arc::new(store),
+            store,
             order: ids
                 .enumerate()
                 .map(|(index, id)| (id.to_owned(), index))
                 .collect(),
             keys: Mutex::default(),
+            _database,
         };
         world.import(&world.rows(state, names)?)?;
         Ok(world)
@@ -202,7 +213,8 @@ impl World {
             call: None,
             requester: &owner,
         };
-        let (id, _) = self.store.apply(caller, &KeyCreate)?;
+        let (id, _) = self.store.apply_dyn(caller, &KeyCreate)?;
+        let id = *id.downcast::<String>().expect("an id");
         names.name(&id, name);
         keys.insert(entry, id.clone());
         Ok(id)

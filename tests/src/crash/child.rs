@@ -19,7 +19,8 @@ use cairn::keyring::KeySource;
 use cairn::outbox::{Message, Outgoing};
 use cairn::plan::PlannedTask;
 use cairn::plugin::{PluginConfig, Plugins};
-use cairn::store::{BatchConfig, WalConfig};
+use cairn::store::postgres::{Postgres, PostgresConfig, PostgresUrl};
+use cairn::store::{BatchConfig, HostStore, WalConfig};
 use cairn::task::Outcome;
 use cairn::volumes::Settings;
 use cairn::{
@@ -123,13 +124,17 @@ fn host(life: &Life) -> Result<Host> {
         },
         ..defaults
     };
-    let store = Sqlite::open(&life.folder.join("cairn.db"), config, Arc::new(SystemClock))?;
+    let clock = Arc::new(SystemClock);
+    let store: Arc<dyn HostStore> = match &life.server {
+        None => Arc::new(Sqlite::open(&life.folder.join("cairn.db"), config, clock)?),
+        Some(url) => Arc::new(Postgres::open(&server_config(url, config)?, clock)?),
+    };
     let plugins = Plugins::new(&PluginConfig {
         cache: Some(life.cache.clone()),
         ..cairn::plugin_config()
     })?;
     let fails = life.fails;
-    let host = Host::builder(Arc::new(store), plugins)
+    let host = Host::builder(store, plugins)
         .builtins(cairn_bundle::PLUGINS)
         .intercept(move |planned, task| {
             Arc::new(Failing {
@@ -142,6 +147,19 @@ fn host(life: &Life) -> Result<Host> {
         false => host,
     };
     Ok(host.build()?)
+}
+
+/// Returns how to connect to the database of a test on a server.
+///
+/// # Errors
+/// If that is no URL.
+pub(super) fn server_config(url: &str, config: SqliteConfig) -> Result<PostgresConfig> {
+    Ok(PostgresConfig {
+        lease: config.lease,
+        store: config.into(),
+        unsafe_server: true,
+        ..PostgresConfig::new(PostgresUrl::parse(url)?)
+    })
 }
 
 const LIMITS: Limits = Limits {

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use cairn::clock::SystemClock;
 use cairn::event::{Entry, Event, FlowState, FlowSummary};
 use cairn::history::History;
 use cairn::id::Phase;
-use cairn::store::view::{FlowFilter, Reader};
+use cairn::rows::Cell;
+use cairn::store::view::{FlowFilter, Reader, View};
 use cairn::{FlowId, Identity, Report, TaskId, Verdict};
-use rusqlite::{Connection, OpenFlags};
 
 use super::RECEIVED;
+use super::child::server_config;
 
 /// The flows of a database.
 #[derive(Debug, Default)]
@@ -25,23 +28,35 @@ pub struct Found {
 /// # Errors
 /// The first violated invariant.
 pub fn check(path: &Path) -> Result<Found> {
-    let clock = std::sync::Arc::new(cairn::clock::SystemClock);
+    let clock = Arc::new(SystemClock);
     let reader = Reader::open(path, crate::any::config(Default::default()), clock)?;
+    check_in(&reader, path.with_file_name(RECEIVED).exists())
+}
+
+/// Checks the database at this URL like [`check`]. `delivers`: its processes have a transport.
+///
+/// # Errors
+/// The first violated invariant.
+pub fn check_on_a_server(url: &str, delivers: bool) -> Result<Found> {
+    let config = server_config(url, crate::any::config(Default::default()))?;
+    check_in(&Reader::connect(&config, Arc::new(SystemClock))?, delivers)
+}
+
+fn check_in(reader: &Reader, delivers: bool) -> Result<Found> {
     let problems = reader.check()?.problems;
     ensure!(problems.is_empty(), "the database is damaged: {problems:?}");
-    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let volumes = by_flow(
-        &db,
-        "SELECT flow, status FROM volumes WHERE flow IS NOT NULL AND deleted = 0",
-    )?;
-    let messages = by_flow(&db, "SELECT flow, state FROM outbox WHERE flow IS NOT NULL")?;
     let nobody = Identity::default();
-    // A message that was delivered is gone.
-    let left: &[&str] = match path.with_file_name(RECEIVED).exists() {
-        true => &[],
-        false => &["ready"],
-    };
     let view = reader.view(&nobody);
+    let volumes = by_flow(
+        &view,
+        "SELECT flow, status FROM volumes WHERE flow IS NOT NULL AND deleted = FALSE",
+    )?;
+    let messages = by_flow(
+        &view,
+        "SELECT flow, state FROM outbox WHERE flow IS NOT NULL",
+    )?;
+    // A message that was delivered is gone.
+    let left: &[&str] = if delivers { &[] } else { &["ready"] };
     let flows = view.flows(FlowFilter::default(), usize::MAX)?;
     let mut found = Found::default();
     for flow in &flows {
@@ -52,8 +67,8 @@ pub fn check(path: &Path) -> Result<Found> {
         let verdict = report.rollback.map(|rollback| rollback.verdict);
         found.flows.insert(flow.id, (flow.state, verdict));
     }
-    check_usages(&db)?;
-    check_owners(&db)?;
+    check_usages(&view)?;
+    check_owners(&view)?;
     Ok(found)
 }
 
@@ -213,71 +228,81 @@ fn check_effects(journal: &[Entry]) -> Result<()> {
 
 /// Checks that usages are the sums of booked volumes and of open reservations. There is only one volume type, so the resources of the type
 /// have the same sums.
-fn check_usages(db: &Connection) -> Result<()> {
-    let mut statement = db.prepare(
-        "SELECT resource, in_use, reserved,
-             (SELECT CASE WHEN resource LIKE 'gigabytes%' THEN total(size) ELSE count(*) END FROM volumes
-              WHERE volumes.project_id = quota_usages.project_id AND booked = 1 AND volumes.deleted = 0)
-             + (SELECT CASE WHEN resource LIKE 'gigabytes%' THEN total(volume_size) ELSE 0 END FROM snapshots
-                WHERE snapshots.project_id = quota_usages.project_id AND booked = 1 AND snapshots.deleted = 0),
-             (SELECT total(max(delta, 0)) FROM reservations
+fn check_usages(view: &View<'_>) -> Result<()> {
+    let statement = "SELECT resource, in_use, reserved,
+             CAST((SELECT CASE WHEN quota_usages.resource LIKE 'gigabytes%' THEN coalesce(sum(size), 0) ELSE count(*) END FROM volumes
+              WHERE volumes.project_id = quota_usages.project_id AND booked = TRUE AND volumes.deleted = FALSE)
+             + (SELECT CASE WHEN quota_usages.resource LIKE 'gigabytes%' THEN coalesce(sum(volume_size), 0) ELSE 0 END FROM snapshots
+                WHERE snapshots.project_id = quota_usages.project_id AND booked = TRUE AND snapshots.deleted = FALSE) AS bigint),
+             CAST((SELECT coalesce(sum(CASE WHEN delta > 0 THEN delta ELSE 0 END), 0) FROM reservations
               WHERE reservations.project_id = quota_usages.project_id AND reservations.resource = quota_usages.resource
-                  AND state = 'open')
-         FROM quota_usages WHERE deleted = 0 AND resource NOT LIKE 'snapshots%'",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let resource: String = row.get(0)?;
-        let found: (i64, i64) = (row.get(1)?, row.get(2)?);
-        let expected: (f64, f64) = (row.get(3)?, row.get(4)?);
+                  AND state = 'open') AS bigint)
+         FROM quota_usages WHERE deleted = FALSE AND resource NOT LIKE 'snapshots%'";
+    for row in view.query(statement, &[])? {
+        let [
+            Cell::Text(resource),
+            Cell::Int(in_use),
+            Cell::Int(reserved),
+            Cell::Int(booked),
+            Cell::Int(held),
+        ] = row.as_slice()
+        else {
+            bail!("a usage is {row:?}");
+        };
         ensure!(
-            (found.0 as f64, found.1 as f64) == expected,
-            "usage of {resource}: in use and reserved are {found:?}, and booked and held {expected:?}"
+            (in_use, reserved) == (booked, held),
+            "usage of {resource}: {in_use} in use, {reserved} reserved, {booked} booked and {held} held"
         );
     }
     Ok(())
 }
 
 /// Checks that open reservations, held messages and keys belong to a flow that can continue.
-fn check_owners(db: &Connection) -> Result<()> {
-    let lost: i64 = db.query_row(
+fn check_owners(view: &View<'_>) -> Result<()> {
+    let lost = count(
+        view,
         "SELECT count(*) FROM reservations LEFT JOIN flows ON flows.id = reservations.flow
          WHERE reservations.state = 'open' AND (flows.id IS NULL OR flows.state IN ('SUCCESS', 'FAILURE'))",
-        [],
-        |row| row.get(0),
     )?;
     ensure!(
         lost == 0,
         "{lost} reservations are open without a live flow"
     );
-    let lost: i64 = db.query_row(
+    let lost = count(
+        view,
         "SELECT count(*) FROM outbox LEFT JOIN flows ON flows.id = outbox.flow
          WHERE flows.id IS NULL OR flows.state = 'FAILURE' OR (flows.state <> 'SUCCESS' AND outbox.state <> 'held')",
-        [],
-        |row| row.get(0),
     )?;
     ensure!(lost == 0, "{lost} messages of flows that did not succeed");
-    let lost: i64 = db.query_row(
+    let lost = count(
+        view,
         "SELECT count(*) FROM keys LEFT JOIN flows ON flows.id = keys.flow
          WHERE (flows.id IS NULL OR flows.state IN ('SUCCESS', 'FAILURE'))
              AND keys.id NOT IN (SELECT encryption_key_id FROM volumes WHERE encryption_key_id IS NOT NULL)",
-        [],
-        |row| row.get(0),
     )?;
     ensure!(lost == 0, "{lost} keys belong to no volume");
     Ok(())
+}
+
+fn count(view: &View<'_>, statement: &str) -> Result<i64> {
+    match view.query(statement, &[])?.first().map(Vec::as_slice) {
+        Some([Cell::Int(count)]) => Ok(*count),
+        other => bail!("a count is {other:?}"),
+    }
 }
 
 /// One text per row, by the flow that created the row.
 type ByFlow = HashMap<[u8; 16], Vec<String>>;
 
 /// Reads a table once, because a long run has tens of thousands of flows. `statement` selects the flow and the text.
-fn by_flow(db: &Connection, statement: &str) -> Result<ByFlow> {
+fn by_flow(view: &View<'_>, statement: &str) -> Result<ByFlow> {
     let mut words = ByFlow::new();
-    let mut statement = db.prepare(statement)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        words.entry(row.get(0)?).or_default().push(row.get(1)?);
+    for row in view.query(statement, &[])? {
+        let [Cell::Blob(flow), Cell::Text(text)] = row.as_slice() else {
+            bail!("a row is {row:?}");
+        };
+        let flow: [u8; 16] = (**flow).try_into().context("the id of a flow")?;
+        words.entry(flow).or_default().push(text.to_string());
     }
     Ok(words)
 }

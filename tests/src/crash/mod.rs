@@ -3,7 +3,7 @@
 pub mod child;
 mod invariants;
 
-pub use invariants::{Found, check};
+pub use invariants::{Found, check, check_on_a_server};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 /// One run of the child process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Life {
-    /// The folder of the database `cairn.db`.
+    /// The folder of the database `cairn.db`, or of the key and the locks of a database on a server.
     pub folder: PathBuf,
+    /// The URL of the database, if it is on a server.
+    pub server: Option<String>,
     /// The folder of compiled plugins, shared by all lives.
     pub cache: PathBuf,
     /// The task of this life.

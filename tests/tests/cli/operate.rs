@@ -418,6 +418,7 @@ fn died_with_a_volume() -> Program {
             .run(&["types", "create", "gold", "--encrypt", "luks"])
             .exits(0);
         let life = Life {
+            server: None,
             folder: program.path("."),
             cache: Path::new(env!("CARGO_BIN_EXE_crash-child")).with_file_name("acceptance-cache"),
             task: Task::Run,

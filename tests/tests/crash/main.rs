@@ -8,7 +8,8 @@ mod operators;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use acceptance::crash::{Death, Found, Life, Task, Visits, check};
+use acceptance::crash::{Death, Found, Life, Task, Visits, check, check_on_a_server};
+use cairn_test_postgres::{Database, Server};
 use tempfile::TempDir;
 
 /// The signal with which a process kills itself.
@@ -21,6 +22,8 @@ struct Lives {
     resumes: bool,
     events: usize,
     delivers: bool,
+    /// The database, if it is on a server.
+    server: Option<Database<'static>>,
 }
 
 /// How a life ended.
@@ -45,7 +48,21 @@ impl Lives {
             resumes,
             events,
             delivers: false,
+            server: None,
         }
+    }
+
+    /// Creates a database on a server, with the rows that the flow needs; `None` if this machine has none.
+    fn on_a_server(fails: Option<usize>, resumes: bool, events: usize) -> Option<Self> {
+        let server = cairn_test_postgres::shared()?;
+        Some(Self {
+            folder: TempDir::new().expect("a temporary folder can be made"),
+            fails,
+            resumes,
+            events,
+            delivers: false,
+            server: Some(server.copy_of(template_on(server))),
+        })
     }
 
     fn database(&self) -> PathBuf {
@@ -56,6 +73,7 @@ impl Lives {
     fn live(&self, task: Task, dies: Option<&Death>) -> End {
         let life = Life {
             folder: self.folder.path().to_owned(),
+            server: self.server.as_ref().map(Database::url),
             cache: cache(),
             task,
             fails: self.fails,
@@ -82,7 +100,11 @@ impl Lives {
     /// Recovers the flows that were left behind, and checks the invariants.
     fn recovered(&self, context: &str) -> Found {
         assert!(matches!(self.live(Task::Recover, None), End::Natural(_)));
-        match check(&self.database()) {
+        let checked = match &self.server {
+            None => check(&self.database()),
+            Some(database) => check_on_a_server(&database.url(), self.delivers),
+        };
+        match checked {
             Ok(found) => found,
             Err(error) => panic!(
                 "{context}: {error:#} (fails {:?}, resumes {}, a commit every {} events)",
@@ -105,23 +127,42 @@ fn cache() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_crash-child")).with_file_name("acceptance-cache")
 }
 
+/// Returns a database on the server with an encrypted volume type, created once.
+fn template_on(server: &'static Server) -> &'static Database<'static> {
+    static TEMPLATE: std::sync::OnceLock<Database<'static>> = std::sync::OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let database = server.database();
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let settings = format!(
+            "db = \"{}\"\n\n[postgres]\nunsafe_server = true\n",
+            database.url()
+        );
+        std::fs::write(folder.path().join("cairn.toml"), settings).expect("the folder is ours");
+        create_type(folder.path());
+        database
+    })
+}
+
+/// Creates the encrypted volume type that the flow asks for, in the database of a folder.
+fn create_type(folder: &Path) {
+    let arguments = ["type", "create", "gold", "--encrypt", "luks"];
+    let status = Command::new(env!("CARGO_BIN_EXE_cairn-under-test"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("CAIRN_CACHE", cache())
+        .stdout(Stdio::null())
+        .status();
+    assert!(
+        status.expect("the program starts").success(),
+        "{arguments:?}"
+    );
+}
+
 /// Returns the files of a database with an encrypted volume type, created once.
 fn template() -> &'static [(String, Vec<u8>)] {
     static TEMPLATE: std::sync::LazyLock<Vec<(String, Vec<u8>)>> = std::sync::LazyLock::new(|| {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        let run = |arguments: &[&str]| {
-            let status = Command::new(env!("CARGO_BIN_EXE_cairn-under-test"))
-                .args(arguments)
-                .current_dir(folder.path())
-                .env("CAIRN_CACHE", cache())
-                .stdout(Stdio::null())
-                .status();
-            assert!(
-                status.expect("the program starts").success(),
-                "{arguments:?}"
-            );
-        };
-        run(&["types", "create", "gold", "--encrypt", "luks"]);
+        create_type(folder.path());
         let files = std::fs::read_dir(folder.path()).expect("the folder is ours");
         let files = files.filter_map(|file| {
             let path = file.expect("an entry").path();

@@ -1,5 +1,8 @@
 use std::path::Path;
 
+use cairn::Diagnostic;
+use cairn::store::postgres::PostgresConfig;
+use cairn_bench::hosts::{self, HostsFigures, HostsOptions};
 use cairn_bench::stage::Storage;
 use cairn_bench::{Case, Figures, Folder, Options};
 use clap::{Args, ValueEnum};
@@ -29,6 +32,12 @@ pub struct Bench {
     /// Submit this many flows at the start, instead of a new one each time a flow ends
     #[arg(long, value_name = "N", conflicts_with = "flows", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     queued: Option<u32>,
+    /// Number of projects that the flows belong to by turns; only with a --db on PostgreSQL
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    projects: Option<u32>,
+    /// Number of hosts; only with a --db on PostgreSQL, whose database is not touched: the flows run in one beside it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    hosts: Option<u16>,
     /// Fill the database with this many volumes first
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000_000))]
     volumes: u32,
@@ -71,6 +80,14 @@ impl From<Ending> for Case {
 
 impl Bench {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
+        if let Some(server) = session.named_server()? {
+            return self.run_hosts(session, server);
+        }
+        if self.hosts.is_some() || self.projects.is_some() {
+            let message = "--hosts and --projects need a database on a server";
+            let help = "name one with --db postgres://USER@HOST/DATABASE; it is not touched";
+            return Err(Diagnostic::new(message).help(help).into());
+        }
         let options = Options {
             case: self.case.into(),
             storage: match self.store {
@@ -102,6 +119,107 @@ impl Bench {
         }
         output::print(&text(&figures))
     }
+}
+
+impl Bench {
+    fn run_hosts(self, session: &Session, server: PostgresConfig) -> Result<(), Failure> {
+        if self.queued.is_some() || self.volumes > 0 || self.finished_flows > 0 {
+            let message = "--queued, --volumes and --finished-flows do not work on a server";
+            return Err(Diagnostic::new(message).help("leave them out").into());
+        }
+        if self.store == Kept::Memory {
+            let message = "--store memory and a --db on a server contradict each other";
+            return Err(Diagnostic::new(message)
+                .help("leave one of them out")
+                .into());
+        }
+        let options = HostsOptions {
+            server,
+            case: self.case.into(),
+            flows: self.flows as usize,
+            concurrency: self.concurrency.into(),
+            hosts: self.hosts.unwrap_or(1).into(),
+            projects: self.projects.unwrap_or(1) as usize,
+        };
+        let signals = interrupt::catch()?;
+        let folder = Folder::within(&std::env::temp_dir())?;
+        let path = folder.path().to_owned();
+        // A database on the server that an interrupted run leaves is dropped by the next run.
+        let interrupt = Interrupt::before_the_end(signals, move || scratch::remove(&path))?;
+        let figures = hosts::run(&options, &session.plugins()?, &folder)?;
+        drop(interrupt);
+        if self.format.is_json() {
+            return output::document(self.format, &figures);
+        }
+        output::print(&hosts_text(&figures))
+    }
+}
+
+/// Formats the figures of hosts on a server beside those of SQLite.
+fn hosts_text(figures: &HostsFigures) -> String {
+    let row = |name: &str, value: f64, sqlite: f64| {
+        vec![
+            name.to_owned(),
+            format!("{value:.0}"),
+            format!("{sqlite:.0}"),
+            format!("{:.2}", value / sqlite),
+        ]
+    };
+    let sqlite = figures.sqlite_cpu_us_per_flow;
+    let mut rows = vec![
+        row(
+            "flows a second",
+            figures.flows_per_s,
+            figures.sqlite_flows_per_s,
+        ),
+        row(
+            "CPU time of a flow at its host, us",
+            figures.hosts_cpu_us_per_flow,
+            sqlite,
+        ),
+    ];
+    if let (Some(server), Some(both)) = (figures.server_cpu_us_per_flow, figures.cpu_us_per_flow())
+    {
+        rows.push(vec![
+            "CPU time of a flow at the server, us".to_owned(),
+            format!("{server:.0}"),
+            String::new(),
+            String::new(),
+        ]);
+        rows.push(row("both, us", both, sqlite));
+    }
+    let mut text = format!(
+        "{} flows, {}, {} at each of {} on PostgreSQL, {}\n\n",
+        figures.flows,
+        figures.case.as_str(),
+        output::count(figures.concurrency, "flow"),
+        output::count(figures.hosts, "host"),
+        output::count(figures.projects, "project"),
+    );
+    text.push_str(&output::table(
+        &["", "PostgreSQL", "one host on SQLite", "ratio"],
+        rows,
+    ));
+    text.push_str(&format!(
+        "\n{:.3} commits a flow, {} processors, load {:.2}\n",
+        figures.commits_per_flow, figures.cpus, figures.load1,
+    ));
+    let waits: Vec<String> = figures
+        .waits
+        .iter()
+        .take(6)
+        .map(|wait| {
+            format!(
+                "{} {:.0} %",
+                output::printable(&wait.event),
+                wait.share * 100.0
+            )
+        })
+        .collect();
+    if !waits.is_empty() {
+        text.push_str(&format!("the server's sessions: {}\n", waits.join(", ")));
+    }
+    text
 }
 
 /// Formats a table of the figures, their baselines, and the ratios.

@@ -160,7 +160,7 @@ impl Planner {
     }
 
     /// Loads every plugin that the manifest uses or the operator's rules ask, and reads its description: the first half of a
-    /// plan, from which a [`Lock`](cairn_manifest::lock::Lock) can be made before the second.
+    /// plan, from which a [`LockFile`](cairn_manifest::lockfile::LockFile) can be made before the second.
     ///
     /// # Errors
     /// The first plugin that cannot be loaded, is not the pinned one, or does not accept its settings.

@@ -8,11 +8,11 @@ use cairn::event::FlowState;
 use cairn::history::History;
 use cairn::net::Left;
 use cairn::report::RollbackReport;
+use cairn::store::view::{Dump, DumpedRow as Row};
 use cairn::volumes::KeyCopy;
 use cairn::{FlowId, Identity, Object, Report, Value, Verdict};
 
 use crate::books;
-use crate::dump::{Dump, Row, dump};
 use crate::journal;
 use crate::plan::Books;
 use crate::recorder::Noted;
@@ -76,7 +76,7 @@ impl World {
             }
         }
 
-        let left = dump(&ended.store.database, &BTreeMap::new());
+        let left = ended.store.place.dump(&BTreeMap::new());
         let reference = self.reference(&log);
         tally.orphans += reference.orphans.len();
         let mut verdict = Comparison {
@@ -434,7 +434,7 @@ impl Comparison<'_> {
         for (table, id) in left.keys() {
             let copy = Effect::KeyCopy(KeyCopy { id: id.clone() });
             if table == "keys"
-                && let Err(error) = copy.apply_in(&ended.store.inner, by)
+                && let Err(error) = copy.apply_in(&*ended.store.inner, by)
             {
                 self.complain(format!("key `{id}` does not open: {error}"));
             }
@@ -445,7 +445,7 @@ impl Comparison<'_> {
 impl Comparison<'_> {
     /// Checks the invariants of the tables alone.
     fn check_books(&mut self, ended: &Ended) {
-        for (what, keys) in books::broken(&ended.store.database, self.world.case.books) {
+        for (what, keys) in books::broken(&ended.store.place, self.world.case.books) {
             for key in keys {
                 if !(what.is_recounted && self.may_be_recounted(&key)) {
                     self.complain(format!("{}: {key}", what.rule));

@@ -1,7 +1,6 @@
 //! A store that records its operations and is copied at chosen points: the state that a crash there would leave.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::any::{Answer, Effect};
@@ -9,10 +8,11 @@ use cairn::clock::{Clock, Timestamp};
 use cairn::effect::{Applied, Caller, Change};
 use cairn::event::{Entry, Event, FlowState};
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn::store::WhenDurable;
-use cairn::{Domains, FlowId, Identity, Sqlite, SqliteConfig, Store, StoreError};
+use cairn::store::{HostStore, WhenDurable};
+use cairn::{Domains, FlowId, Identity, SqliteConfig, Store, StoreError};
 
 use crate::known::Known;
+use crate::place::Place;
 
 /// A change of tables other than the journal; kept in order.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub enum Noted {
 
 /// A copy of the database after some operation, with the log up to there.
 pub struct Crash {
-    pub database: PathBuf,
+    pub place: Place,
     pub log: Vec<Noted>,
     pub known: Known,
 }
@@ -50,8 +50,8 @@ pub struct Refusals {
 }
 
 pub struct Recorder {
-    pub inner: Sqlite,
-    pub database: PathBuf,
+    pub inner: Arc<dyn HostStore>,
+    pub place: Place,
     notes: Mutex<Notes>,
 }
 
@@ -87,15 +87,15 @@ impl Clock for Ticking {
 
 impl Recorder {
     pub fn open(
-        database: &Path,
+        place: &Place,
         config: SqliteConfig,
         clock: Arc<dyn Clock>,
         (log, known): (Vec<Noted>, Known),
         crash_after: Vec<usize>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            inner: Sqlite::open(database, config, clock).unwrap(),
-            database: database.to_owned(),
+            inner: place.open(config, clock),
+            place: place.clone(),
             notes: Mutex::new(Notes {
                 log,
                 known,
@@ -135,19 +135,12 @@ impl Recorder {
         if !notes.crash_after.contains(&notes.operations) {
             return;
         }
-        let name = format!("{}-{}", self.database.display(), notes.operations);
-        let copy = PathBuf::from(name);
         // A read commits first, and holds the writer's lock.
         let copied = self.inner.read(&Identity::default(), |_| {
-            for suffix in ["", "-wal"] {
-                let file = |path: &Path| format!("{}{suffix}", path.display());
-                std::fs::copy(file(&self.database), file(&copy)).unwrap();
-            }
-            Ok(())
+            Ok(self.place.copy(notes.operations))
         });
-        copied.unwrap();
         let crash = Crash {
-            database: copy,
+            place: copied.unwrap(),
             log: notes.log.clone(),
             known: notes.known.clone(),
         };

@@ -8,11 +8,12 @@ use crate::any::{Answer, Effect};
 use cairn::effect::Caller;
 use cairn::event::{Event, FlowState};
 use cairn::id::{CallId, Phase};
+use cairn::store::view::Dump;
 use cairn::volumes::KeyCreate;
 use cairn::{FlowId, Sqlite, Store, TaskId, Value};
 
-use crate::dump::{Dump, dump};
 use crate::known::first_volume;
+use crate::place::Kind;
 use crate::plan::PROJECTS;
 use crate::recorder::Noted;
 use crate::world::{World, requester};
@@ -75,10 +76,14 @@ impl World {
                 _ => None,
             })
             .collect();
-        let database = self.fresh_database("reference");
+        let place = self.fresh_database(Kind::Sqlite, "reference");
         // Without limits: usage differs from the run, since failed flows left nothing here.
-        let store =
-            Sqlite::open(&database, self.config(false), Arc::clone(&self.clock) as _).unwrap();
+        let store = Sqlite::open(
+            place.file(),
+            self.config(false),
+            Arc::clone(&self.clock) as _,
+        )
+        .unwrap();
         let mut names = Names::default();
         let mut orphans = BTreeSet::new();
         let mut calls = BTreeMap::new();
@@ -126,7 +131,7 @@ impl World {
         drop(store);
         let back = names.0.into_iter().map(|(run, own)| (own, run)).collect();
         Reference {
-            dump: dump(&database, &back),
+            dump: place.dump(&back),
             orphans,
         }
     }

@@ -18,6 +18,7 @@ use cairn::volumes::{Expiry, QuotaReserve, Settings, VolumeDestroy};
 use cairn::{Context, Flow, FlowError, Sqlite, Store, Task as _, TaskError, Value, Verdict};
 
 use crate::known::Known;
+use crate::place::Place;
 use crate::plan::{self, Case, FlowPlan};
 use crate::recorder::Recorder;
 use crate::step::{
@@ -74,7 +75,7 @@ fn a_message_that_was_taken_is_not_withdrawn_and_the_report_says_so() {
 /// Opens a store in a file, which is copied after each operation whose number is in `crash_after`.
 fn recorder(folder: &tempfile::TempDir, crash_after: Vec<usize>) -> Arc<Recorder> {
     Recorder::open(
-        &folder.path().join("live"),
+        &Place::File(folder.path().join("live")),
         crate::any::config(Default::default()),
         Arc::new(SystemClock),
         (Vec::new(), Known::default()),
@@ -83,9 +84,9 @@ fn recorder(folder: &tempfile::TempDir, crash_after: Vec<usize>) -> Arc<Recorder
 }
 
 /// Restores a flow from a copy, with `step` as its only task.
-fn restored(database: &std::path::Path, live: &Flow, step: Step) -> Option<(Arc<Sqlite>, Flow)> {
+fn restored(place: &Place, live: &Flow, step: Step) -> Option<(Arc<Sqlite>, Flow)> {
     let store = Sqlite::open(
-        database,
+        place.file(),
         crate::any::config(Default::default()),
         Arc::new(SystemClock),
     )
@@ -124,7 +125,7 @@ fn a_call_is_not_made_again_over_what_the_one_before_left() {
     let mut seen = 0;
     for crash in store.take_crashes() {
         let step = Step::new("makes", |context| create(context).map(drop));
-        let Some((copy, flow)) = restored(&crash.database, &live, step) else {
+        let Some((copy, flow)) = restored(&crash.place, &live, step) else {
             continue;
         };
         // The reservation is the call's last effect: the volume was changed by then, and the call has not returned.
@@ -157,7 +158,7 @@ fn a_rollback_that_was_asked_for_is_not_forgotten() {
     live.rollback(&Cause::requested("enough")).unwrap();
     let mut states = Vec::new();
     for crash in store.take_crashes() {
-        let Some((_, flow)) = restored(&crash.database, &live, holds()) else {
+        let Some((_, flow)) = restored(&crash.place, &live, holds()) else {
             continue;
         };
         let history = flow.history();
@@ -190,7 +191,7 @@ fn a_task_that_failed_while_its_flow_was_interrupted_is_not_called_again() {
             count.fetch_add(1, Ordering::SeqCst);
             Ok(())
         });
-        let Some((copy, flow)) = restored(&crash.database, &live, step) else {
+        let Some((copy, flow)) = restored(&crash.place, &live, step) else {
             continue;
         };
         let history = flow.history();

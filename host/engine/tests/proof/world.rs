@@ -1,25 +1,26 @@
 //! Runs a case: concurrently on one store, and again from the state that a crash leaves.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::path::Path;
+use std::sync::Arc;
 
-use cairn::clock::SystemClock;
 use cairn::error::Cause;
 use cairn::event::{FlowState, TaskState};
 use cairn::flow::{Recovery, TaskNotice, TaskOptions};
 use cairn::history::History;
 use cairn::keyring::KeySource;
 use cairn::retry::Retry;
+use cairn::store::HostStore;
 use cairn::store::view::CAST;
 use cairn::volumes::Settings;
 use cairn::volumes::quota::QuotaConfig;
-use cairn::{Flow, FlowError, FlowId, Identity, Object, Sqlite, SqliteConfig, Store, Value};
+use cairn::{Flow, FlowError, FlowId, Identity, Object, SqliteConfig, Store, Value};
 use serde_json::json;
 
 use crate::actor::{self, Actor};
 use crate::any;
 use crate::known::{Known, first_volume};
+use crate::place::{Kind, Place};
 use crate::plan::{Books, Case, FlowPlan, PROJECTS, RESOURCES, Tries};
 use crate::recorder::{Crash, Recorder, Ticking};
 use crate::stage::Stage;
@@ -34,6 +35,7 @@ pub const FREE_IN_USE: i64 = 1000;
 /// A running case: its databases, and the ids of its flows.
 pub struct World {
     pub case: Case,
+    pub kind: Kind,
     pub folder: tempfile::TempDir,
     pub clock: Arc<Ticking>,
     /// Flows in the order of the plan.
@@ -72,16 +74,8 @@ pub fn scratch() -> tempfile::TempDir {
     }
 }
 
-/// Creates a database with the catalogue, some volumes and usages, and returns its bytes.
-fn template(books: Books) -> Vec<u8> {
-    let folder = scratch();
-    let path = folder.path().join("template.db");
-    let store = Sqlite::open(
-        &path,
-        any::config(Default::default()),
-        Arc::new(SystemClock),
-    )
-    .unwrap();
+/// Returns the rows that cases start with: the catalogue, some volumes and usages.
+pub fn start(books: Books) -> BTreeMap<String, Vec<Object>> {
     let mut rows = BTreeMap::from([(
         "volume_types".to_owned(),
         vec![row(json!({
@@ -109,11 +103,7 @@ fn template(books: Books) -> Vec<u8> {
                 .extend(usages);
         }
     }
-    store
-        .admin(&operator(), |admin| admin.import(&rows))
-        .unwrap();
-    drop(store);
-    std::fs::read(path).unwrap()
+    rows
 }
 
 fn row(columns: Value) -> Object {
@@ -121,26 +111,19 @@ fn row(columns: Value) -> Object {
 }
 
 impl World {
-    pub fn new(case: &Case) -> Self {
+    pub fn new(case: &Case, kind: Kind) -> Self {
         Self {
             case: case.clone(),
+            kind,
             folder: scratch(),
             clock: Ticking::new(),
             flows: Vec::new(),
         }
     }
 
-    /// Creates the database that every case starts with.
-    pub fn fresh_database(&self, name: &str) -> PathBuf {
-        static FREE: LazyLock<Vec<u8>> = LazyLock::new(|| template(Books::Free));
-        static KEPT: LazyLock<Vec<u8>> = LazyLock::new(|| template(Books::Kept));
-        let path = self.folder.path().join(name);
-        let bytes = match self.case.books {
-            Books::Free => &*FREE,
-            Books::Kept => &*KEPT,
-        };
-        std::fs::write(&path, bytes).unwrap();
-        path
+    /// Creates the database that the case starts with.
+    pub fn fresh_database(&self, kind: Kind, name: &str) -> Place {
+        Place::fresh(kind, self.case.books, &self.folder.path().join(name))
     }
 
     /// Returns the case's settings; without limits unless `limited`.
@@ -196,9 +179,9 @@ impl World {
 
     /// Runs all flows concurrently, and copies the database after some operations.
     pub fn run(&mut self, crash_after: Vec<usize>) -> Ended {
-        let database = self.fresh_database("live");
+        let place = self.fresh_database(self.kind, "live");
         let store = Recorder::open(
-            &database,
+            &place,
             self.config(true),
             Arc::clone(&self.clock) as _,
             (Vec::new(), Known::at_start()),
@@ -220,7 +203,7 @@ impl World {
                 scope.spawn(move || {
                     let _presence = stage.enter(index);
                     run_flow(flow, plan, &|| stage.pause(index), &|| {
-                        take_messages(&store.inner, index);
+                        take_messages(&*store.inner, index);
                     });
                 });
             }
@@ -236,7 +219,7 @@ impl World {
     /// Recovers the flows of a crash, and brings each to its end.
     pub fn recover(&self, crash: &Crash, how: Recovery, crash_after: Vec<usize>) -> Ended {
         let store = Recorder::open(
-            &crash.database,
+            &crash.place,
             self.config(true),
             Arc::clone(&self.clock) as _,
             (crash.log.clone(), crash.known.clone()),
@@ -303,7 +286,7 @@ fn run_flow(flow: &Flow, plan: &FlowPlan, pause: &dyn Fn(), take_messages: &dyn 
 }
 
 /// Takes every ready message of a flow, as its receiver would.
-fn take_messages(store: &Sqlite, flow: usize) {
+fn take_messages(store: &dyn HostStore, flow: usize) {
     let messages = store.read(&operator(), |view| view.list(&CAST, None, false));
     for message in messages.unwrap() {
         if message["state"] == "ready" && message["arguments"]["flow"] == flow {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use cairn_effects::event::Entry;
 use cairn_effects::rows::{Cell, Fetched, Mark, Wants};
 use cairn_model::clock::{Clock, Timestamp};
+use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::FlowId;
 
 use super::bulk::{Columns as Parts, Texts};
@@ -87,7 +88,9 @@ impl PostgresDatabase {
         }
         self.lease
             .register(&self.session, now)
-            .map_err(|error| StoreError::Database(error.to_string()))
+            .map_err(|error| StoreError::Database(error.to_string()))?;
+        reach(CrashPoint::HostRegistered);
+        Ok(())
     }
 
     /// Sends a batch, and finds out what became of it when its connection breaks.
@@ -249,6 +252,7 @@ fn witness(session: &Session, lease: &OwnLease, until: Instant) -> Result<Witnes
         });
         let error = match found {
             Ok(answers) => {
+                reach(CrashPoint::WitnessRead);
                 let rows = answers.into_iter().nth(1).unwrap_or_default().rows;
                 let batch = match rows.first().map(Vec::as_slice) {
                     Some([Cell::Int(batch)]) => *batch,
@@ -283,6 +287,7 @@ impl Backend for PostgresDatabase {
     fn begin(&mut self, clock: &dyn Clock) -> Result<bool, Fault> {
         self.register_now(clock.now()).map_err(Fault::NotBegun)?;
         self.session.open(self.lease.fence());
+        reach(CrashPoint::BatchOpened);
         Ok(std::mem::take(&mut self.is_stale))
     }
 
@@ -302,6 +307,7 @@ impl Backend for PostgresDatabase {
         }
         let catalogue = self.send(batch)?;
         self.session.close();
+        reach(CrashPoint::BatchCommitted);
         self.owners.clear();
         self.is_stale |= self.lease.committed(catalogue);
         Ok(Mark(self.lease.batch))

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cairn_effects::rows::Cell;
 use cairn_model::clock::Timestamp;
+use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::HostId;
 
 use super::link::{LinkError, Parameter, Step};
@@ -144,7 +145,10 @@ impl OwnLease {
                 return Ok(is_new);
             }
             let claimed = self.claim_free(session, &missing).map_err(failed)?;
-            is_new |= !claimed.is_empty();
+            if !claimed.is_empty() {
+                is_new = true;
+                reach(CrashPoint::PartitionClaimed);
+            }
             claimed.iter().for_each(|part| self.owned.insert(*part));
             let missing = wanted.without(&self.owned);
             if missing.is_empty() {

@@ -19,6 +19,7 @@ mod migrate;
 mod outbox;
 mod password;
 mod reader;
+mod scratch;
 mod server;
 mod session;
 mod sql;
@@ -34,6 +35,7 @@ pub use database::{Postgres, PostgresDatabase};
 pub use fetch::Fetcher;
 pub use password::PasswordSource;
 pub use reader::ServerReader;
+pub use scratch::{Active, Scratch};
 pub use sql::SqlLink;
 pub use url::{PostgresUrl, SslMode, UrlError};
 

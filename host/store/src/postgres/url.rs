@@ -124,6 +124,23 @@ impl PostgresUrl {
         })
     }
 
+    /// Returns whether the server is on this machine: on a Unix socket, or on loopback.
+    pub fn is_local(&self) -> bool {
+        let mut addresses = self.addresses.iter();
+        addresses.all(|address| match address {
+            Address::Unix(..) => true,
+            Address::Tcp(host, _) => is_loopback(host),
+        })
+    }
+
+    /// Returns the URL of another database on the same server.
+    pub(super) fn with_database(&self, name: &str) -> Self {
+        Self {
+            database: name.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// Returns how far the connection to an address is secured.
     pub(super) fn mode_for(&self, address: &Address) -> SslMode {
         match (address, self.mode) {

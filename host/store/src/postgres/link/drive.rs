@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use cairn_model::crash::{CrashPoint, reach};
 use futures_core::Stream as _;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::error::Severity;
@@ -104,12 +105,13 @@ pub(super) struct Driven<T> {
     pub(super) is_over: bool,
 }
 
-/// Drives the connection until all requests are answered.
+/// Drives the connection until all requests are answered. `is_batch`: they end with a commit.
 pub(super) async fn drive<T>(
     connection: &mut Connection<Socket, Stream>,
     notices: &mut Notices,
     silence: Duration,
     mut work: InOrder<'_, T>,
+    mut is_batch: bool,
 ) -> Driven<T> {
     notices.doubt = None;
     let mut patience = pin!(sleep(silence));
@@ -119,6 +121,9 @@ pub(super) async fn drive<T>(
             return done(result, false);
         }
         let over = pump(connection, notices, cx);
+        if std::mem::take(&mut is_batch) {
+            reach(CrashPoint::BatchSent);
+        }
         // Answers that came before the end of the connection count.
         if let Poll::Ready(result) = work.poll(cx) {
             return done(result, over.is_some());

@@ -231,7 +231,7 @@ impl Link {
         let steps = steps.iter().zip(&statements);
         let steps = steps.map(|(step, statement)| drive::run(client, step, statement.as_ref()));
         let work = InOrder::new(steps);
-        let driven = drive::drive(connection, &mut self.notices, self.silence, work);
+        let driven = drive::drive(connection, &mut self.notices, self.silence, work, commits);
         let driven = runtime(&self.runtime)?.block_on(driven);
         self.settle(commits, driven)
     }
@@ -297,7 +297,7 @@ impl Link {
                 client, connection, ..
             } = connected(&mut self.connected)?;
             let work = InOrder::new(texts.iter().map(|text| drive::prepare(client, text)));
-            let driven = drive::drive(connection, &mut self.notices, self.silence, work);
+            let driven = drive::drive(connection, &mut self.notices, self.silence, work, false);
             let driven = runtime(&self.runtime)?.block_on(driven);
             new = self.settle(false, driven)?;
         }
