@@ -13,14 +13,17 @@ mod config;
 mod connect;
 mod database;
 mod fetch;
+mod host_list;
 mod hosts;
 pub mod link;
 mod migrate;
+mod others;
 mod outbox;
 mod password;
 mod reader;
 mod server;
 mod session;
+mod settings;
 mod sql;
 #[cfg(test)]
 #[path = "../../tests/inside/postgres/mod.rs"]
@@ -32,6 +35,7 @@ pub use config::PostgresConfig;
 pub use connect::Target;
 pub use database::{Postgres, PostgresDatabase};
 pub use fetch::Fetcher;
+pub use host_list::ServerHosts;
 pub use password::PasswordSource;
 pub use reader::ServerReader;
 pub use sql::SqlLink;
