@@ -13,7 +13,7 @@ use super::PostgresConfig;
 use super::link::{LinkError, Parameter, Step};
 use super::others::{OTHERS, Other};
 use super::session::Session;
-use super::settings::{self, Settings};
+use super::settings::Settings;
 use crate::StoreError;
 use crate::host_lock::{self, LockPlace, lock_path};
 use crate::hosts;
