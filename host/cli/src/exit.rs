@@ -153,6 +153,11 @@ impl From<StoreError> for Failure {
                 exit: Exit::Host,
                 diagnostic: Diagnostic::new(error.to_string()).help(DAMAGED),
             },
+            StoreError::OtherSettings { .. } => Diagnostic::new(error.to_string())
+                .help(
+                    "give every host the same cairn.toml and policy file; to change a setting, end all hosts first (`cairn host drain --all`)",
+                )
+                .into(),
             StoreError::Lost(_)
             | StoreError::UnknownTable { .. }
             | StoreError::Clock(_)

@@ -9,6 +9,7 @@ mod cmd;
 pub mod compile;
 mod envelope;
 mod exit;
+mod fingerprint;
 mod folder;
 mod input;
 mod interrupt;

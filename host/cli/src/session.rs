@@ -1,6 +1,6 @@
 //! Creates what commands work with: the store, the plugins, the policy, the requester.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::clock::SystemClock;
@@ -13,7 +13,11 @@ use cairn::outbox::Outgoing;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
 use cairn::store::admin::{Admin, Migrated};
-use cairn::store::postgres::{self, PasswordSource, Postgres, PostgresConfig, PostgresUrl};
+use cairn::store::hosts::{FileHosts, Hosts};
+use cairn::store::locks;
+use cairn::store::postgres::{
+    self, PasswordSource, Postgres, PostgresConfig, PostgresUrl, ServerHosts,
+};
 use cairn::store::view::{Reader, View};
 use cairn::store::{DatabaseFile, HostStore, Location};
 use cairn::volumes::operator::ReadVolumes as _;
@@ -25,6 +29,7 @@ use cairn::{
 use crate::args::Who;
 use crate::compile::InChild;
 use crate::exit::Failure;
+use crate::fingerprint;
 use crate::input;
 use crate::lockfile;
 use crate::message;
@@ -104,10 +109,38 @@ impl Session {
     fn store_or_new(&self) -> Result<Arc<dyn HostStore>, Failure> {
         match &self.settings.db {
             Location::File(file) => Ok(Arc::new(self.open_file(file)?)),
-            Location::Server(url) => Ok(Arc::new(Postgres::open(
-                &self.server(url)?,
-                Arc::new(SystemClock),
-            )?)),
+            Location::Server(url) => {
+                let server = PostgresConfig {
+                    locks: Some(self.lock_folder()?),
+                    settings: fingerprint::of(&self.settings)?,
+                    ..self.server(url)?
+                };
+                Ok(Arc::new(Postgres::open(&server, Arc::new(SystemClock))?))
+            }
+        }
+    }
+
+    /// Returns the folder of this machine's locks for a database on a server.
+    fn lock_folder(&self) -> Result<PathBuf, Failure> {
+        match &self.settings.locks {
+            Some(folder) => Ok(folder.clone()),
+            None => {
+                let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+                Ok(locks::private_folder(runtime.as_deref())?)
+            }
+        }
+    }
+
+    /// Opens the hosts of the database, to look at and to end. This process does not become one.
+    pub fn hosts(&self) -> Result<Box<dyn Hosts>, Failure> {
+        self.require_database()?;
+        match &self.settings.db {
+            Location::File(file) => Ok(Box::new(FileHosts {
+                path: file.path().to_owned(),
+                config: self.config()?,
+                clock: Arc::new(SystemClock),
+            })),
+            Location::Server(url) => Ok(Box::new(ServerHosts::connect(&self.server(url)?)?)),
         }
     }
 

@@ -18,7 +18,9 @@ pub struct Domain {
     pub facts: Vec<Fact>,
     /// Its migrations, in order: SQL that changes its tables from the state of the previous one. A released migration never changes.
     pub migrations: &'static [&'static str],
-    /// Its migrations on PostgreSQL; the first one creates the current tables. A domain without any is refused there.
+    /// Its migrations on PostgreSQL; the first one creates the current tables. A domain without any is refused there. A table with rows that
+    /// belong to no project needs a statement trigger that executes `cairn.raise_catalogue()`: other hosts keep such rows in memory, and
+    /// drop them when the catalogue's version has grown.
     pub postgres: &'static [&'static str],
     /// Services that its rules use besides rows.
     pub services: Services,

@@ -102,6 +102,11 @@ impl ValueSchema {
         Ok(Self { written, compiled })
     }
 
+    /// Returns the schema as it was written.
+    pub fn json(&self) -> &Value {
+        &self.written
+    }
+
     /// Returns the violations of a value, each with its place; empty when it matches.
     pub fn violations(&self, value: &Value) -> Vec<String> {
         let violations = self.compiled.check(value).into_iter();

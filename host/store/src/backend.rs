@@ -199,8 +199,13 @@ pub trait Backend: Send + 'static {
     /// [`Fault::Lost`].
     fn register(&mut self, now: Timestamp) -> Result<(), Fault>;
 
-    /// Returns when this process's lease must be renewed, which opening a batch does; `None` without a lease.
+    /// Returns when this process's lease must be renewed, which a batch does, if [`must_write`](Self::must_write); `None` without a lease.
     fn renewal(&self) -> Option<Instant>;
+
+    /// Returns whether an empty batch must be written at the time of [`renewal`](Self::renewal). Called only while no batch is open.
+    fn must_write(&mut self) -> bool {
+        true
+    }
 
     /// Postpones the renewal of the lease after a failed attempt.
     fn postpone_renewal(&mut self);

@@ -7,6 +7,8 @@ mod config;
 pub mod deliver;
 pub mod flow_request;
 pub mod host;
+mod host_lock;
+pub mod hosts;
 pub mod journal;
 mod location;
 pub mod locks;
@@ -48,7 +50,7 @@ use cairn_effects::event::{Entry, Event};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp, Effect, LookUp};
 use cairn_model::clock::{ClockError, Timestamp};
 use cairn_model::error::{HostErrorKind, TaskError};
-use cairn_model::id::FlowId;
+use cairn_model::id::{FlowId, HostId};
 use cairn_model::value::Digest;
 
 /// An error of the store.
@@ -139,6 +141,21 @@ pub enum StoreError {
         /// Its process.
         pid: u32,
     },
+    /// A live host has other settings, and rules depend on them. Nothing was written.
+    #[error(
+        "these settings differ from those of the host `{name}` (process {pid}, {host}), which works on this database: {}",
+        keys.join(", ")
+    )]
+    OtherSettings {
+        /// That host.
+        host: HostId,
+        /// The name of its machine.
+        name: String,
+        /// Its process.
+        pid: u32,
+        /// The names of the settings that differ.
+        keys: Vec<String>,
+    },
     /// The database has lost batches that it had acknowledged, as a standby does that was not synchronous. This process writes nothing more.
     #[error(
         "the database has lost history: its last batch of this host is {found}, and {expected} was acknowledged; a standby that was not \
@@ -204,6 +221,7 @@ impl From<StoreError> for TaskError {
             | StoreError::UnknownTable { .. }
             | StoreError::KeyTaken { .. }
             | StoreError::Elsewhere { .. }
+            | StoreError::OtherSettings { .. }
             | StoreError::HistoryLost { .. }
             | StoreError::Clock(_)
             | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),

@@ -4,10 +4,11 @@
 //! `ON CONFLICT`, `RETURNING` and `IS NOT DISTINCT FROM` may be used; functions for JSON, and whatever one database has alone, may not.
 
 use std::fmt;
+use std::time::Duration;
 
 use cairn_effects::event::Entry;
 use cairn_effects::rows::Cell;
-use cairn_model::id::FlowId;
+use cairn_model::id::{FlowId, HostId};
 
 use crate::StoreError;
 use crate::backend::{Backend, Fault};
@@ -132,6 +133,20 @@ pub trait SqlBackend: Backend {
     /// Returns this process's id as a host, as the column `flows.host` holds it.
     fn host(&self) -> Cell;
 
+    /// Returns the version of the tables whose rows belong to no project, if an operator's change that was committed since this was last
+    /// asked has raised it: other hosts may have such rows in memory. `None` where no two hosts write at the same time.
+    fn raised(&mut self) -> Option<Raised> {
+        None
+    }
+
+    /// Returns the other live hosts whose rules may still decide by rows of an older version, as messages name them.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn unaware(&self, _version: i64) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Opens the outbox for the dispatcher of messages; `None` where messages cannot be read beside the writer.
     ///
     /// # Errors
@@ -143,6 +158,15 @@ pub trait SqlBackend: Backend {
     /// # Errors
     /// [`StoreError::Database`].
     fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError>;
+}
+
+/// A new version of the tables whose rows belong to no project.
+#[derive(Clone, Copy, Debug)]
+pub struct Raised {
+    /// The version.
+    pub version: i64,
+    /// How long other hosts may take to see it.
+    pub patience: Duration,
 }
 
 /// Reads the database on a connection of its own, and notices when others write.
@@ -199,6 +223,15 @@ impl Columns<'_> {
 
     pub(crate) fn flag(&self, at: usize) -> Result<bool, SqlError> {
         Ok(self.int(at)? != 0)
+    }
+
+    pub(crate) fn host(&self, at: usize) -> Result<HostId, SqlError> {
+        let id = match self.0.get(at) {
+            Some(Cell::Blob(bytes)) => uuid::Uuid::from_slice(bytes).ok(),
+            _ => None,
+        };
+        id.map(HostId)
+            .ok_or_else(|| self.wrong(at, "the id of a host"))
     }
 
     pub(crate) fn flow(&self, at: usize) -> Result<FlowId, SqlError> {

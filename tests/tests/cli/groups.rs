@@ -26,6 +26,7 @@ fn a_group_answers_to_its_singular_and_to_its_plural() {
     for (one, many) in [
         ("quota", "quotas"),
         ("record", "records"),
+        ("host", "hosts"),
         ("plugin", "plugins"),
         ("policy", "policies"),
     ] {
@@ -34,7 +35,7 @@ fn a_group_answers_to_its_singular_and_to_its_plural() {
     }
     let help = program.run(&["--help"]).exits(0).stdout;
     for name in [
-        "flow", "quota", "volume", "snapshot", "type", "image", "zone", "record",
+        "flow", "quota", "volume", "snapshot", "type", "image", "zone", "record", "host",
     ] {
         assert!(help.contains(&format!("\n  {name} ")), "{name}: {help}");
     }

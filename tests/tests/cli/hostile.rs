@@ -293,6 +293,9 @@ outbox ack @
 outbox show @
 outbox retry @ --admin --config deliver.toml
 outbox discard @ --admin
+host list
+host drain @
+host end @ --dead
 plugin new @ --lang @
 plugin new @
 plugin build @

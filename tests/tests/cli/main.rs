@@ -16,6 +16,7 @@ mod formats;
 mod grants;
 mod groups;
 mod help;
+mod host;
 mod hostile;
 mod idempotency;
 mod ids;

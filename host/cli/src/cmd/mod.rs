@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod db;
 mod flows;
+mod hosts;
 mod images;
 mod init;
 mod outbox;
@@ -57,6 +58,8 @@ pub enum Command {
     Plugin(plugin::Plugin),
     #[command(subcommand, alias = "policies")]
     Policy(policy::Policy),
+    #[command(subcommand, visible_alias = "hosts")]
+    Host(hosts::Hosts),
     #[command(subcommand)]
     Db(db::Db),
     #[command(subcommand)]
@@ -83,6 +86,7 @@ pub fn run(
         Command::Run(run) => return run.run(&session),
         Command::Volume(volumes) => return volumes.run(&session),
         Command::Db(db) => return db.run(&session),
+        Command::Host(hosts) => return hosts.run(&session),
         Command::Flow(flows) => return flows.run(&session),
         Command::Quota(quota) => return quota.run(&session),
         Command::Recover(recover) => return recover.run(&session),

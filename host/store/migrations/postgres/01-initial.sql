@@ -16,7 +16,7 @@ CREATE TABLE facts (
 -- Processes that write. A row is a lease, and its id is the lease's generation: a process that does not find its row writes nothing more.
 -- `backend`: the process id of the server's session. `batch`: the number of the last batch that is committed; it fences, chains batches,
 -- and tells a host whose connection broke whether its batch was committed. `seen`: the catalogue's version that the host decides by.
--- `expires_at`: by the database's clock, which alone it is compared with.
+-- `expires_at`: by the database's clock, which alone it is compared with. `draining`: an operator wants it to give back what it owns.
 CREATE TABLE hosts (
     id         bytea PRIMARY KEY,
     name       text COLLATE "C" NOT NULL DEFAULT '',
@@ -26,8 +26,21 @@ CREATE TABLE hosts (
     batch      bigint NOT NULL DEFAULT 0,
     seen       bigint NOT NULL DEFAULT 0,
     started_at bigint NOT NULL,
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    draining   boolean NOT NULL DEFAULT FALSE
 ) WITH (fillfactor = 50);
+
+-- What never changes of a host, apart from the row that each of its batches writes. `boot`, `lock_path`, `lock_device`, `lock_inode`: the
+-- start of its machine's kernel, and the file that its process keeps locked; NULL without one. `settings`: a JSON object with the digest
+-- of each setting that rules depend on.
+CREATE TABLE host_details (
+    host        bytea PRIMARY KEY REFERENCES hosts ON DELETE CASCADE,
+    boot        text COLLATE "C",
+    lock_path   text COLLATE "C",
+    lock_device bigint,
+    lock_inode  bigint,
+    settings    text COLLATE "C" NOT NULL DEFAULT '{}'
+);
 
 -- Which host owns the projects whose names hash to a partition: the first byte of the SHA-256 of a project's name.
 CREATE TABLE partitions (
@@ -38,12 +51,19 @@ CREATE TABLE partitions (
 INSERT INTO partitions (id) SELECT generate_series(0, 255);
 CREATE INDEX partitions_by_host ON partitions (host);
 
--- The version of the tables that each host keeps whole: one row.
+-- The version of the tables whose rows belong to no project: one row. Every host may keep their rows in memory, whichever projects it owns.
 CREATE TABLE catalogue (
     one     boolean PRIMARY KEY DEFAULT TRUE CHECK (one),
     version bigint NOT NULL DEFAULT 0
 );
 INSERT INTO catalogue DEFAULT VALUES;
+
+-- For a trigger of each such table: hosts that see the new version drop the rows that they keep.
+CREATE FUNCTION raise_catalogue() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE cairn.catalogue SET version = version + 1;
+    RETURN NULL;
+END $$;
 
 -- One row a flow: the state of its journal, for lists and for recovery. `host`: the host that works on the flow; NULL while it rests.
 -- `entries`: the length of its journal, which guards compare-and-set. `incomplete`: a revert failed, and that is not accepted.

@@ -182,8 +182,11 @@ impl<B: Backend> Shared<B> {
                 (None, _) => None,
             };
             if wait.is_some_and(|wait| wait.is_zero()) {
-                // Opening a batch renews a lease that is due. The callbacks of a lost batch get its error.
                 let ledger = &mut writer.ledger;
+                if ledger.batch.is_none() && !ledger.backend.must_write() {
+                    continue;
+                }
+                // Opening a batch renews a lease that is due. The callbacks of a lost batch get its error.
                 if let Err(error) = ledger.begin().and_then(|()| ledger.commit()) {
                     tracing::warn!(%error, "events and effects of flows could not be written to the database, or this process's lease was not renewed");
                     ledger.backend.postpone_renewal();

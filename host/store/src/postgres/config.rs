@@ -1,5 +1,6 @@
 //! How the store connects to PostgreSQL and behaves on it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,12 @@ pub struct PostgresConfig {
     pub lease: Duration,
     /// How long to try to reach the server again when the connection is lost in the middle of a batch.
     pub patience: Duration,
+    /// The folder in which this process locks a file while it is a host, so that hosts of this machine with the same folder know at once
+    /// that it died. `None`: they wait for its lease to expire.
+    pub locks: Option<PathBuf>,
+    /// The digests of the settings that rules depend on, by the names of the settings: a host whose settings differ from those of a live
+    /// host is refused.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl PostgresConfig {
@@ -46,6 +53,8 @@ impl PostgresConfig {
             unsafe_server: false,
             lease: LEASE,
             patience: PATIENCE,
+            locks: None,
+            settings: BTreeMap::new(),
         }
     }
 

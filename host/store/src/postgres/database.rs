@@ -13,7 +13,7 @@ use cairn_model::id::FlowId;
 use super::bulk::{Columns as Parts, Texts};
 use super::connect::Target;
 use super::fetch::{Fetcher, Reads};
-use super::hosts::{self, OwnLease};
+use super::hosts::OwnLease;
 use super::link::{Link, LinkError, Parameter, READER, Step};
 use super::session::{FENCE, SNAPSHOT, Session, State};
 use super::{PostgresConfig, open, outbox};
@@ -23,7 +23,10 @@ use crate::batched::Batched;
 use crate::deliver::Outbox;
 use crate::operators::{idempotency, lookup};
 use crate::partitions::{Partitions, partition_of};
-use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
+use crate::sql::{Columns, Outlook, Raised, Sql, SqlBackend, SqlError};
+
+/// The version of the tables whose rows belong to no project.
+const CATALOGUE: &str = "SELECT version FROM catalogue";
 
 /// A store on PostgreSQL.
 pub type Postgres = Batched<PostgresDatabase>;
@@ -64,6 +67,8 @@ pub struct PostgresDatabase {
     owners: Vec<(&'static str, Vec<Cell>)>,
     /// Rows in memory may be wrong: partitions were claimed, or the catalogue has changed.
     is_stale: bool,
+    /// The catalogue's version that an operator's change has made, until it is asked for.
+    raised: Option<i64>,
     patience: Duration,
 }
 
@@ -74,10 +79,11 @@ impl PostgresDatabase {
             session: Session::new(link),
             reading: Session::later(Arc::clone(&target), &READER),
             target,
-            lease: OwnLease::new(config.lease),
+            lease: OwnLease::new(config),
             texts: Texts::default(),
             owners: Vec::new(),
             is_stale: false,
+            raised: None,
             patience: config.patience,
         }
     }
@@ -86,11 +92,20 @@ impl PostgresDatabase {
         if self.lease.is_registered() {
             return Ok(());
         }
-        self.lease
-            .register(&self.session, now)
-            .map_err(|error| StoreError::Database(error.to_string()))?;
+        self.lease.register(&self.session, now)?;
         reach(CrashPoint::HostRegistered);
+        // Rows that were read before are of an older catalogue, maybe.
+        self.is_stale = true;
         Ok(())
+    }
+
+    /// Reads the catalogue's version.
+    fn catalogue(&self) -> Result<Option<i64>, LinkError> {
+        let rows = self.session.run(CATALOGUE, &[])?.rows;
+        Ok(match rows.first().map(Vec::as_slice) {
+            Some([Cell::Int(version)]) => Some(*version),
+            _ => None,
+        })
     }
 
     /// Sends a batch, and finds out what became of it when its connection breaks.
@@ -108,9 +123,13 @@ impl PostgresDatabase {
         steps.extend(parts.steps());
         let owners = self.owners.iter();
         steps.extend(owners.map(|(statement, parameters)| Step::run(statement, parameters)));
-        if !has_begun {
+        if has_begun {
+            // After what the operator has changed.
+            steps.push(Step::run(CATALOGUE, &[]));
+        } else {
             steps.push(Step::Commit);
         }
+        let version_at = if has_begun { steps.len() - 1 } else { 1 };
         let until = Instant::now() + self.patience;
         let mut pause = PAUSE;
         loop {
@@ -120,8 +139,8 @@ impl PostgresDatabase {
             };
             let error = match sent {
                 Ok(answers) => {
-                    let fenced = answers.get(1).filter(|_| !has_begun);
-                    let version = fenced.and_then(|answer| answer.rows.first()?.first());
+                    let answer = answers.get(version_at);
+                    let version = answer.and_then(|answer| answer.rows.first()?.first());
                     return Ok(match version {
                         Some(Cell::Int(version)) => Some(*version),
                         _ => None,
@@ -197,9 +216,7 @@ impl PostgresDatabase {
     fn take_all(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
         let own = self.lease.cell();
-        for host in hosts::expired(&self.session, &own).map_err(failed)? {
-            hosts::end(&self.session, &host).map_err(failed)?;
-        }
+        self.lease.end_gone(&self.session)?;
         self.is_stale |= self.lease.claim(&self.session, &Partitions::all(), true)?;
         let parts = self.lease.owned.without(&Partitions::default());
         let parts: Vec<Cell> = parts
@@ -305,11 +322,19 @@ impl Backend for PostgresDatabase {
             self.session.close();
             return Ok(Mark(self.lease.batch));
         }
-        let catalogue = self.send(batch)?;
+        let is_operators = self.session.state() == State::Transaction;
+        let catalogue = match self.send(batch)? {
+            None if is_operators => self.catalogue().unwrap_or_default(),
+            catalogue => catalogue,
+        };
         self.session.close();
         reach(CrashPoint::BatchCommitted);
         self.owners.clear();
-        self.is_stale |= self.lease.committed(catalogue);
+        let before = self.lease.catalogue;
+        self.is_stale |= self.lease.committed(catalogue) || is_operators;
+        if is_operators && self.lease.catalogue > before {
+            self.raised = Some(self.lease.catalogue);
+        }
         Ok(Mark(self.lease.batch))
     }
 
@@ -389,6 +414,17 @@ impl Backend for PostgresDatabase {
         self.lease.renewal()
     }
 
+    fn must_write(&mut self) -> bool {
+        if self.lease.is_due() {
+            return true;
+        }
+        // Until the lease is due an error does not matter.
+        let catalogue = self.catalogue().unwrap_or_default();
+        let version = catalogue.unwrap_or(self.lease.catalogue);
+        self.is_stale |= self.lease.learn(version);
+        self.lease.is_due()
+    }
+
     fn postpone_renewal(&mut self) {
         self.lease.postpone();
     }
@@ -445,6 +481,7 @@ impl Backend for PostgresDatabase {
         if let Err(error) = gone {
             tracing::warn!(%error, "this process's lease was not given back; it runs out");
         }
+        self.lease.release_lock();
     }
 }
 
@@ -463,6 +500,24 @@ impl SqlBackend for PostgresDatabase {
 
     fn host(&self) -> Cell {
         self.lease.cell()
+    }
+
+    fn raised(&mut self) -> Option<Raised> {
+        let version = self.raised.take()?;
+        let patience = self.lease.patience();
+        Some(Raised { version, patience })
+    }
+
+    fn unaware(&self, version: i64) -> Result<Vec<String>, StoreError> {
+        let statement = "SELECT name, pid FROM hosts WHERE id <> $1 AND seen < $2 AND expires_at > clock_timestamp() ORDER BY id";
+        let rows = self
+            .session
+            .query(statement, &[self.lease.cell(), version.into()])?;
+        let hosts = rows.iter().map(|row| {
+            let (name, pid) = (Columns(row).text(0)?, Columns(row).int(1)?);
+            Ok(format!("`{name}` (process {pid})"))
+        });
+        Ok(hosts.collect::<Result<_, SqlError>>()?)
     }
 
     fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {

@@ -1,6 +1,8 @@
 //! Hosts: processes that write, with their leases and the partitions that they own. A lease is a row in `hosts` whose id is new each time a
 //! process starts, so its number of batches fences a process that was ended while it was stopped.
 
+use std::fs::{self, File};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cairn_effects::rows::Cell;
@@ -8,16 +10,22 @@ use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::HostId;
 
+use super::PostgresConfig;
 use super::link::{LinkError, Parameter, Step};
+use super::others::{OTHERS, Other};
 use super::session::Session;
+use super::settings::Settings;
 use crate::StoreError;
+use crate::host_lock::{self, LockPlace, lock_path};
+use crate::hosts;
 use crate::partitions::Partitions;
+use crate::sql::SqlError;
 
-/// How long to wait for a row of `hosts` that a session of its process has locked, before that session is ended.
-const LOCKED: &str = "SET LOCAL lock_timeout = '200ms'";
+/// The advisory lock of hosts that register: `hosts` in ASCII. It lets one at a time compare its settings with those of the others.
+const REGISTERING: i64 = 0x68_6f73_7473;
 
-/// The server's code for a lock that was not got in time.
-const LOCK_TIMEOUT: &str = "55P03";
+/// How often a host that writes nothing looks for a new version of the catalogue.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// This process as a host.
 pub(super) struct OwnLease {
@@ -27,35 +35,40 @@ pub(super) struct OwnLease {
     pub(super) batch: i64,
     /// The catalogue's version that rules decide by.
     pub(super) catalogue: i64,
+    /// The database does not know yet that rules decide by this version.
+    is_untold: bool,
     /// When the lease was last renewed; `None` while there is no row.
     renewed: Option<Instant>,
+    /// When the catalogue's version was last read.
+    looked: Instant,
     pub(super) owned: Partitions,
-}
-
-/// Another host that owns what this one wants.
-#[derive(Debug)]
-struct Owner {
-    id: Cell,
-    name: String,
-    pid: i64,
-    has_expired: bool,
+    settings: Settings,
+    /// The folder of locks; `None` where a dead process is known by its lease alone.
+    folder: Option<PathBuf>,
+    /// Held for as long as this process lives.
+    lock: Option<File>,
 }
 
 impl OwnLease {
-    pub(super) fn new(length: Duration) -> Self {
+    pub(super) fn new(config: &PostgresConfig) -> Self {
         Self {
             id: HostId::new(),
-            length,
+            length: config.lease,
             batch: 0,
             catalogue: 0,
+            is_untold: false,
             renewed: None,
+            looked: Instant::now(),
             owned: Partitions::default(),
+            settings: Settings::new(&config.settings),
+            folder: config.locks.clone(),
+            lock: None,
         }
     }
 
     /// Returns the id as the database has it.
     pub(super) fn cell(&self) -> Cell {
-        Cell::Blob(self.id.0.as_bytes().as_slice().into())
+        hosts::cell(self.id)
     }
 
     fn milliseconds(&self) -> Cell {
@@ -81,49 +94,201 @@ impl OwnLease {
     pub(super) fn committed(&mut self, catalogue: Option<i64>) -> bool {
         self.batch += 1;
         self.renewed = Some(Instant::now());
+        // The fence has told the version of before.
+        self.is_untold = false;
         match catalogue {
-            Some(version) => std::mem::replace(&mut self.catalogue, version) != version,
+            Some(version) => self.learn(version),
             // Not known: the answer was lost with its connection.
             None => true,
         }
     }
 
-    /// Returns when the lease must be renewed.
-    pub(super) fn renewal(&self) -> Option<Instant> {
-        Some(self.renewed? + self.length / 3)
+    /// Records the catalogue's version, by which rules decide from now on; the database is told with the next batch. Returns whether it
+    /// has changed.
+    pub(super) fn learn(&mut self, version: i64) -> bool {
+        self.looked = Instant::now();
+        let has_changed = std::mem::replace(&mut self.catalogue, version) != version;
+        self.is_untold |= has_changed;
+        has_changed
     }
 
+    /// Returns when the lease must be renewed, or the catalogue's version read.
+    pub(super) fn renewal(&self) -> Option<Instant> {
+        let renewal = self.renewed? + self.length / 3;
+        match self.is_untold {
+            true => Some(Instant::now()),
+            false => Some(renewal.min(self.looked + LOOK)),
+        }
+    }
+
+    /// Returns whether a batch must be written even if it is empty.
     pub(super) fn is_due(&self) -> bool {
-        self.renewal().is_some_and(|at| at <= Instant::now())
+        let is_old = |renewed: Instant| renewed + self.length / 3 <= Instant::now();
+        self.renewed
+            .is_some_and(|renewed| self.is_untold || is_old(renewed))
+    }
+
+    /// Returns how long other hosts may take to see a new version of the catalogue.
+    pub(super) fn patience(&self) -> Duration {
+        self.length + Duration::from_secs(2)
     }
 
     pub(super) fn postpone(&mut self) {
         self.renewed = self.renewed.map(|_| Instant::now());
+        self.looked = Instant::now();
+        // Told with the renewal.
+        self.is_untold = false;
     }
 
-    /// Adds this process's row.
-    pub(super) fn register(&mut self, session: &Session, now: Timestamp) -> Result<(), LinkError> {
-        let statement = "INSERT INTO hosts (id, name, pid, version, started_at, expires_at, seen)
-             VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6::bigint * interval '1 millisecond', (SELECT version FROM catalogue))
-             ON CONFLICT (id) DO NOTHING RETURNING seen";
+    /// Adds this process's rows, after it has taken its lock.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherSettings`] when a live host has other settings.
+    pub(super) fn register(&mut self, session: &Session, now: Timestamp) -> Result<(), StoreError> {
+        let failed = |error: LinkError| StoreError::Database(error.to_string());
+        let lock = self.take_lock()?;
+        loop {
+            if let Some(version) = self.insert(session, now, lock.as_ref()).map_err(failed)? {
+                self.catalogue = version;
+                break;
+            }
+            // The row may be there already, from a try whose answer was lost.
+            let there = session.run("SELECT seen FROM hosts WHERE id = $1", &[self.cell()]);
+            let there = there.map_err(failed)?.rows;
+            if let Some([Cell::Int(version)]) = there.first().map(Vec::as_slice) {
+                self.catalogue = *version;
+                break;
+            }
+            self.check_settings(session)?;
+        }
+        self.renewed = Some(Instant::now());
+        self.looked = Instant::now();
+        Ok(())
+    }
+
+    /// Inserts the rows, and returns the catalogue's version; `None` when they are there, or a live host has other settings.
+    fn insert(
+        &self,
+        session: &Session,
+        now: Timestamp,
+        lock: Option<&LockPlace>,
+    ) -> Result<Option<i64>, LinkError> {
         let name = rustix::system::uname()
             .nodename()
             .to_string_lossy()
             .into_owned();
-        let parameters = [
+        let locked = [REGISTERING.into()];
+        let host = [
             self.cell(),
             name.as_str().into(),
             i64::from(std::process::id()).into(),
             env!("CARGO_PKG_VERSION").into(),
             now.into(),
             self.milliseconds(),
+            self.settings.text(),
         ];
-        let rows = session.run(statement, &parameters)?.rows;
-        // The row may be there already, from a try whose answer was lost.
-        if let Some([Cell::Int(version)]) = rows.first().map(Vec::as_slice) {
-            self.catalogue = *version;
+        let details = [
+            self.cell(),
+            lock.map(|lock| &*lock.boot).into(),
+            lock.map(|lock| &*lock.path).into(),
+            lock.map(|lock| lock.device).into(),
+            lock.map(|lock| lock.inode).into(),
+            self.settings.text(),
+        ];
+        let steps = [
+            Step::Script("BEGIN"),
+            Step::run("SELECT pg_advisory_xact_lock($1)", &locked),
+            Step::run(
+                "INSERT INTO hosts (id, name, pid, version, started_at, expires_at, seen)
+                 SELECT $1, $2, $3, $4, $5, clock_timestamp() + $6::bigint * interval '1 millisecond', (SELECT version FROM catalogue)
+                 WHERE NOT EXISTS (SELECT FROM hosts JOIN host_details ON host = id WHERE expires_at > clock_timestamp() AND settings <> $7)
+                 ON CONFLICT (id) DO NOTHING RETURNING seen",
+                &host,
+            ),
+            Step::run(
+                "INSERT INTO host_details (host, boot, lock_path, lock_device, lock_inode, settings)
+                 SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT FROM hosts WHERE id = $1) ON CONFLICT (host) DO NOTHING",
+                &details,
+            ),
+            Step::Commit,
+        ];
+        let answers = session.send(&steps)?;
+        let rows = answers.into_iter().nth(2).unwrap_or_default().rows;
+        Ok(match rows.first().map(Vec::as_slice) {
+            Some([Cell::Int(version)]) => Some(*version),
+            _ => None,
+        })
+    }
+
+    /// Compares the settings of this host with those of live ones. Dead processes are ended first: their settings do not count.
+    fn check_settings(&self, session: &Session) -> Result<(), StoreError> {
+        let failed = |error: LinkError| StoreError::Database(error.to_string());
+        let unlike = format!("{OTHERS} WHERE expires_at > clock_timestamp() AND settings <> $1");
+        let unlike = session
+            .run(&unlike, &[self.settings.text()])
+            .map_err(failed)?;
+        for row in &unlike.rows {
+            let other = Other::read(row)?;
+            if !other
+                .end_if_gone(session, self.folder.as_deref())
+                .map_err(failed)?
+            {
+                return Err(StoreError::OtherSettings {
+                    host: other.id,
+                    name: other.name,
+                    pid: other.pid,
+                    keys: self.settings.differing(other.settings.as_deref()),
+                });
+            }
         }
-        self.renewed = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Takes this process's lock, and returns where it is.
+    fn take_lock(&mut self) -> Result<Option<LockPlace>, StoreError> {
+        let Some(folder) = &mut self.folder else {
+            return Ok(None);
+        };
+        let unusable = |folder: &PathBuf, error: std::io::Error| {
+            StoreError::Database(format!(
+                "{} cannot hold locks: {error}; name another folder with `locks` in [hosts] of cairn.toml",
+                folder.display()
+            ))
+        };
+        let made = fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
+        *folder = made.map_err(|error| unusable(folder, error))?;
+        let taken = match self.lock.take() {
+            Some(lock) => Ok(lock),
+            None => {
+                host_lock::sweep(folder, self.id);
+                host_lock::take(folder, self.id)
+            }
+        };
+        let place = taken.and_then(|lock| {
+            let place = LockPlace::of(&lock, folder, self.id)?;
+            self.lock = Some(lock);
+            Ok(place)
+        });
+        place.map_err(|error| unusable(folder, error))
+    }
+
+    /// Removes this process's lock, once its row is gone.
+    pub(super) fn release_lock(&mut self) {
+        if let (Some(folder), Some(_)) = (&self.folder, self.lock.take()) {
+            let _ = fs::remove_file(lock_path(folder, self.id));
+        }
+    }
+
+    /// Ends the hosts that are gone: their leases have expired, or their processes are known to be dead.
+    pub(super) fn end_gone(&self, session: &Session) -> Result<(), StoreError> {
+        let failed = |error: LinkError| StoreError::Database(error.to_string());
+        let others = format!("{OTHERS} WHERE hosts.id <> $1");
+        let others = session.run(&others, &[self.cell()]).map_err(failed)?;
+        for row in &others.rows {
+            Other::read(row)?
+                .end_if_gone(session, self.folder.as_deref())
+                .map_err(failed)?;
+        }
         Ok(())
     }
 
@@ -154,13 +319,12 @@ impl OwnLease {
             if missing.is_empty() {
                 return Ok(is_new);
             }
-            let owners = owners(session, &missing).map_err(failed)?;
+            let owners = owners(session, &missing)?;
             let mut ended = false;
             for owner in &owners {
-                if owner.has_expired {
-                    end(session, &owner.id).map_err(failed)?;
-                    ended = true;
-                }
+                ended |= owner
+                    .end_if_gone(session, self.folder.as_deref())
+                    .map_err(failed)?;
             }
             // Partitions without an owner were claimed or given back in between: once more.
             if ended || owners.is_empty() {
@@ -172,7 +336,7 @@ impl OwnLease {
             let owner = &owners[0];
             return Err(StoreError::Elsewhere {
                 host: owner.name.clone(),
-                pid: u32::try_from(owner.pid).unwrap_or(0),
+                pid: owner.pid,
             });
         }
     }
@@ -208,56 +372,18 @@ impl OwnLease {
 }
 
 /// Returns the hosts that own some of these partitions.
-fn owners(session: &Session, parts: &[u8]) -> Result<Vec<Owner>, LinkError> {
-    let statement =
-        "SELECT DISTINCT hosts.id, name, pid, expires_at < clock_timestamp() FROM partitions
-         JOIN hosts ON hosts.id = partitions.host WHERE partitions.id = ANY($1::int[])";
+fn owners(session: &Session, parts: &[u8]) -> Result<Vec<Other>, StoreError> {
+    let statement = format!(
+        "{OTHERS} WHERE hosts.id IN (SELECT host FROM partitions WHERE partitions.id = ANY($1::int[]))"
+    );
     let wanted: Vec<Cell> = parts.iter().map(|part| i64::from(*part).into()).collect();
     let step = Step::Run {
-        statement,
+        statement: &statement,
         parameters: vec![Parameter::Array(wanted.iter().map(Cell::borrow).collect())],
     };
-    let rows = session.send(&[step])?.pop().unwrap_or_default().rows;
-    let owners = rows.into_iter().filter_map(|row| {
-        let [id, Cell::Text(name), Cell::Int(pid), Cell::Int(expired)] = row.as_slice() else {
-            return None;
-        };
-        Some(Owner {
-            id: id.clone(),
-            name: name.to_string(),
-            pid: *pid,
-            has_expired: *expired != 0,
-        })
-    });
-    Ok(owners.collect())
-}
-
-/// Ends the lease of a host if it has expired by the database's clock. Its partitions lose their owner in the same transaction. A session
-/// that holds the row for a process that is stopped is ended first.
-pub(super) fn end(session: &Session, host: &Cell) -> Result<bool, LinkError> {
-    let delete = "DELETE FROM hosts WHERE id = $1 AND expires_at < clock_timestamp()";
-    let parameters = [host.clone()];
-    let steps = [
-        Step::Script("BEGIN"),
-        Step::Script(LOCKED),
-        Step::run(delete, &parameters),
-        Step::Commit,
-    ];
-    match session.send(&steps) {
-        Ok(answers) => Ok(answers.get(2).is_some_and(|answer| answer.changed > 0)),
-        Err(error) if error.code() == Some(LOCK_TIMEOUT) => {
-            let stop = "SELECT pg_terminate_backend(backend) FROM hosts WHERE id = $1 AND expires_at < clock_timestamp()";
-            session.run(stop, &parameters)?;
-            let deleted = session.run(delete, &parameters)?;
-            Ok(deleted.changed > 0)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Returns the hosts whose lease has expired, except this one.
-pub(super) fn expired(session: &Session, own: &Cell) -> Result<Vec<Cell>, LinkError> {
-    let statement = "SELECT id FROM hosts WHERE id <> $1 AND expires_at < clock_timestamp()";
-    let rows = session.run(statement, std::slice::from_ref(own))?.rows;
-    Ok(rows.into_iter().flatten().collect())
+    let answers = session.send(&[step]);
+    let answers = answers.map_err(|error| StoreError::Database(error.to_string()))?;
+    let rows = answers.iter().flat_map(|answer| &answer.rows);
+    let owners = rows.map(|row| Other::read(row));
+    Ok(owners.collect::<Result<_, SqlError>>()?)
 }

@@ -227,7 +227,7 @@ fn refuse_beside_hosts(link: &mut Link, tables: Tables) -> Result<(), Stop> {
     match found.first().map(Vec::as_slice) {
         Some([Cell::Int(0)]) => Ok(()),
         Some([Cell::Int(hosts)]) => Err(Stop::Refused(format!(
-            "the tables of `{}` are of an older version, and {hosts} hosts work with them; end these first (`cairn hosts drain`)",
+            "the tables of `{}` are of an older version, and {hosts} hosts work with them; end these first (`cairn host drain --all`)",
             tables.owner
         ))),
         _ => Err(foreign()),

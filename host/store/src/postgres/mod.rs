@@ -13,15 +13,18 @@ mod config;
 mod connect;
 mod database;
 mod fetch;
+mod host_list;
 mod hosts;
 pub mod link;
 mod migrate;
+mod others;
 mod outbox;
 mod password;
 mod reader;
 mod scratch;
 mod server;
 mod session;
+mod settings;
 mod sql;
 #[cfg(test)]
 #[path = "../../tests/inside/postgres/mod.rs"]
@@ -33,6 +36,7 @@ pub use config::PostgresConfig;
 pub use connect::Target;
 pub use database::{Postgres, PostgresDatabase};
 pub use fetch::Fetcher;
+pub use host_list::ServerHosts;
 pub use password::PasswordSource;
 pub use reader::ServerReader;
 pub use scratch::{Active, Scratch};

@@ -1,9 +1,14 @@
 //! What a server must be before anything is written to it: it keeps what it commits, and holds text as Cairn does.
 
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
 use cairn_effects::rows::Cell;
 
 use super::config::PostgresConfig;
 use super::link::{Link, LinkError};
+use super::url::PostgresUrl;
 use crate::StoreError;
 
 /// Older servers lack what the statements need.
@@ -54,17 +59,26 @@ pub(super) fn check(link: &mut Link, config: &PostgresConfig) -> Result<(), Stor
         return Err(failed(&refused));
     }
     for warning in verdict.warnings {
-        tracing::warn!(database = %config.url, "{warning}");
+        warn_once(&config.url, warning);
     }
     match verdict.loses {
         Some(loses) if config.unsafe_server => {
-            tracing::warn!(database = %config.url, "{loses}; [postgres] unsafe_server accepts that");
+            let warning = format!("{loses}; [postgres] unsafe_server accepts that");
+            warn_once(&config.url, &warning);
             Ok(())
         }
         Some(loses) => Err(failed(&format!(
             "{loses}; set it on the server, or accept that with `unsafe_server = true` in [postgres] of cairn.toml"
         ))),
         None => Ok(()),
+    }
+}
+
+/// Warns of a server, once in this process: it may open a database several times.
+fn warn_once(url: &PostgresUrl, warning: &str) {
+    static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if WARNED.lock().insert(format!("{url} {warning}")) {
+        tracing::warn!(database = %url, "{warning}");
     }
 }
 

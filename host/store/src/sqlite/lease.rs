@@ -1,24 +1,21 @@
 //! Ownership of flows by processes. A dead process is detected by its file lock, which the system releases, and a stopped one by
 //! its lease, which expires.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use cairn_model::clock::Timestamp;
-use cairn_model::file;
 use cairn_model::id::{FlowId, HostId};
 
 use super::facts::{self, LOCKS};
 use super::lock_folder::LockFolder;
 use super::statement::scalar;
 use crate::backend::Taken;
-
-/// The age at which a lock file that no process holds is removed.
-const ABANDONED: Duration = Duration::from_secs(600);
+use crate::host_lock::{self, Lock, lock_path, look_at};
 
 /// This process as a holder of leases: its lock file, and its row in `hosts`.
 pub(super) struct LeaseHolder {
@@ -81,9 +78,7 @@ impl LeaseHolder {
             return Ok(());
         };
         if self.lock.is_none() {
-            let file = File::create(lock_path(&folder.path, self.id))?;
-            file.lock()?;
-            self.lock = Some(file);
+            self.lock = Some(host_lock::take(&folder.path, self.id)?);
         }
         Ok(())
     }
@@ -245,19 +240,7 @@ impl LeaseHolder {
             // A stopped process also removes its own lock when it ends.
             let _ = fs::remove_file(lock_path(folder, *host));
         }
-        let files = fs::read_dir(folder).into_iter().flatten().flatten();
-        for file in files {
-            let host = file.file_name().to_string_lossy().parse::<HostId>();
-            let Some(host) = host.ok().filter(|host| *host != self.id) else {
-                continue;
-            };
-            // A recent file may be about to be locked.
-            let age = file.metadata().and_then(|file| file.modified());
-            let is_old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED));
-            if is_old && look_at(folder, host) == Lock::Free {
-                let _ = fs::remove_file(file.path());
-            }
-        }
+        host_lock::sweep(folder, self.id);
     }
 }
 
@@ -270,32 +253,6 @@ impl Drop for LeaseHolder {
                 let _ = fs::remove_file(lock_path(&folder.path, self.id));
             }
         }
-    }
-}
-
-fn lock_path(folder: &Path, host: HostId) -> PathBuf {
-    folder.join(host.to_string())
-}
-
-/// What is seen of a host's lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lock {
-    /// Its process lives, or this cannot be known.
-    Held,
-    /// Its process has ended: the system releases a lock however its process ends.
-    Free,
-    Missing,
-}
-
-fn look_at(folder: &Path, host: HostId) -> Lock {
-    match file::open(&lock_path(folder, host)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Lock::Missing,
-        Err(_) => Lock::Held,
-        // A shared lock, because several processes may check at once.
-        Ok(file) => match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Lock::Held,
-            _ => Lock::Free,
-        },
     }
 }
 

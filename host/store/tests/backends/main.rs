@@ -19,7 +19,7 @@ use cairn_model::idempotency::{Key, asked};
 use cairn_model::value::{Digest, Value};
 use cairn_store::operation::Operation;
 use cairn_store::{Component, HostStore, Store, StoreError, WhenDurable};
-use cairn_volumes::{Expiry, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
+use cairn_volumes::{Expiry, IsZoneValid, QuotaCommit, QuotaReserve, VolumeCreate, VolumeUpdate};
 use serde_json::json;
 
 use place::{Broken, InMemory, OnDisk, OnServer, Place};
@@ -74,6 +74,7 @@ over_every_backend! {
     hosts_own_projects: [
     a_project_belongs_to_one_host_until_that_ends,
     an_operator_changes_what_its_host_owns,
+    every_host_decides_by_the_catalogue_that_one_has_changed,
     ],
 }
 
@@ -562,4 +563,36 @@ fn an_operator_changes_what_its_host_owns(place: &dyn Place) {
     apply(&*store, call, reserve(2)).unwrap();
     store.barrier(call.flow).unwrap();
     assert_eq!(place.usage("volumes"), (0, 3));
+}
+
+fn every_host_decides_by_the_catalogue_that_one_has_changed(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let call = begin(&*first);
+    let is_valid = |store: &dyn Store, zone: &str| {
+        let who = ann();
+        let by = Caller {
+            call: None,
+            requester: &who,
+        };
+        let answer = store
+            .look_up_dyn(by, &IsZoneValid(zone.to_owned()))
+            .unwrap();
+        *answer.downcast::<bool>().unwrap()
+    };
+    assert!(is_valid(&*first, "north"), "there are no zones");
+    first.barrier(call.flow).unwrap();
+    let statement = "INSERT INTO zones (name) VALUES ($1)";
+    for zone in ["south", "west"] {
+        assert!(zone == "south" || !is_valid(&*first, zone));
+        let added = second.admin(&ann(), |admin| admin.execute(statement, &[zone.into()]));
+        assert_eq!(added.unwrap(), 1);
+        assert!(!is_valid(&*first, "north"), "{zone}");
+        assert!(is_valid(&*first, zone));
+    }
+    // In the middle of a batch, too: it is the next batch that decides by the change.
+    let other = begin(&*first);
+    let added = second.admin(&ann(), |admin| admin.execute(statement, &["north".into()]));
+    assert_eq!(added.unwrap(), 1);
+    assert!(is_valid(&*first, "north"));
+    first.barrier(other.flow).unwrap();
 }

@@ -148,3 +148,19 @@ CREATE TABLE keys (
     flow       bytea,
     created_at bigint NOT NULL
 );
+
+-- Every host keeps rows of these, whichever projects it owns: operators change them, flows do not.
+CREATE TRIGGER raise_catalogue AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON volume_types
+    FOR EACH STATEMENT EXECUTE FUNCTION cairn.raise_catalogue();
+CREATE TRIGGER raise_catalogue AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON qos_specs
+    FOR EACH STATEMENT EXECUTE FUNCTION cairn.raise_catalogue();
+CREATE TRIGGER raise_catalogue AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON encryptions
+    FOR EACH STATEMENT EXECUTE FUNCTION cairn.raise_catalogue();
+CREATE TRIGGER raise_catalogue AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON images
+    FOR EACH STATEMENT EXECUTE FUNCTION cairn.raise_catalogue();
+CREATE TRIGGER raise_catalogue AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON zones
+    FOR EACH STATEMENT EXECUTE FUNCTION cairn.raise_catalogue();
+CREATE TRIGGER raise_catalogue AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON quotas
+    FOR EACH STATEMENT EXECUTE FUNCTION cairn.raise_catalogue();
+CREATE TRIGGER raise_catalogue AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON quota_classes
+    FOR EACH STATEMENT EXECUTE FUNCTION cairn.raise_catalogue();

@@ -5,6 +5,7 @@ mod prune;
 pub use crate::sqlite::{Migrated, Vacuumed};
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use cairn_effects::rows::{Cell, Draft, Made, Overlay, Rows, Stop};
 use cairn_model::clock::Timestamp;
@@ -17,9 +18,12 @@ use super::{Access, components, rows};
 use crate::backend::behind;
 use crate::batched::{Batched, Writer};
 use crate::host::Component;
-use crate::sql::{Impact, Sql, SqlBackend, SqlError};
+use crate::sql::{Impact, Raised, Sql, SqlBackend, SqlError};
 use crate::statements::NotWritten;
 use crate::{Caller, StoreError};
+
+/// The interval between two looks at what other hosts have seen.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl<B: SqlBackend> Batched<B> {
     /// Makes changes as `requester` in one transaction, which is on disk when this returns.
@@ -47,16 +51,41 @@ impl<B: SqlBackend> Batched<B> {
             call: None,
             requester,
         };
-        self.write(|writer| {
-            alone(writer, caller, |access| {
+        let (result, raised) = self.write(|writer| {
+            let result = alone(writer, caller, |access| {
                 let mut admin = Admin {
                     access,
                     fault: None,
                 };
                 let result = work(&mut admin);
                 admin.fault.map_or(Ok(result), Err)
-            })
-        })
+            });
+            (result, writer.ledger.backend.raised())
+        });
+        let result = result?;
+        if let Some(raised) = raised {
+            self.wait_for_hosts(raised)?;
+        }
+        Ok(result)
+    }
+
+    /// Waits until every live host decides by a new version of the catalogue.
+    fn wait_for_hosts(&self, raised: Raised) -> Result<()> {
+        let until = Instant::now() + raised.patience;
+        loop {
+            let unaware = self.writer().ledger.backend.unaware(raised.version)?;
+            if unaware.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(StoreError::Database(format!(
+                    "the change is made, but the host {} may still decide by what was there before: `cairn host list` shows whether it \
+                     is alive, and `cairn host end` ends it",
+                    unaware.join(", the host ")
+                )));
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 }
 

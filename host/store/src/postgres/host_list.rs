@@ -1,0 +1,88 @@
+//! Operators' work on the hosts of a database on a server.
+
+use cairn_effects::rows::Cell;
+use cairn_model::clock::Timestamp;
+use cairn_model::error::TaskError;
+use cairn_model::id::HostId;
+use cairn_model::value::Digest;
+
+use super::link::{ADMIN, LinkError};
+use super::session::Session;
+use super::{PostgresConfig, migrate, others};
+use crate::StoreError;
+use crate::hosts::{self, End, HostInfo, Hosts};
+use crate::sql::{Columns, SqlError};
+
+/// How many digits of a fingerprint are shown.
+const DIGITS: usize = 12;
+
+/// The hosts of a database on a server.
+pub struct ServerHosts(Session);
+
+impl ServerHosts {
+    /// Connects. This process does not become a host, and its settings are not compared with those of others.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the server cannot be reached or the database is not Cairn's; `InvalidInput` when its schema is older.
+    pub fn connect(config: &PostgresConfig) -> Result<Self, StoreError> {
+        let (found, newest) = migrate::versions(config)?;
+        if found < newest {
+            let message = format!(
+                "the database has an older schema ({found}, this version knows {newest}): `cairn db migrate` brings it up to date"
+            );
+            return Err(TaskError::new("InvalidInput", message).into());
+        }
+        Ok(Self(Session::later(config.target(), &ADMIN)))
+    }
+}
+
+fn failed(error: &LinkError) -> StoreError {
+    StoreError::Database(error.to_string())
+}
+
+impl Hosts for ServerHosts {
+    fn list(&self) -> Result<Vec<HostInfo>, StoreError> {
+        let statement = "SELECT id, name, pid, version, started_at, draining, seen, settings,
+                 (1000 * extract(epoch FROM expires_at - clock_timestamp()))::bigint,
+                 (SELECT count(*) FROM partitions WHERE partitions.host = hosts.id),
+                 (SELECT count(*) FROM flows WHERE flows.host = hosts.id)
+             FROM hosts LEFT JOIN host_details ON host_details.host = hosts.id ORDER BY started_at, id";
+        let answer = self.0.run(statement, &[]).map_err(|error| failed(&error))?;
+        let hosts = answer.rows.iter().map(|row| {
+            let row = Columns(row);
+            let settings = row.optional_text(7)?.map(|settings| {
+                let mut digest = Digest::of(settings.as_bytes()).to_string();
+                digest.truncate(DIGITS);
+                digest
+            });
+            Ok(HostInfo {
+                id: row.host(0)?,
+                name: Some(row.text(1)?),
+                pid: row.int(2)?,
+                version: Some(row.text(3)?),
+                started_at: Timestamp(row.int(4)?),
+                is_draining: row.flag(5)?,
+                catalogue: Some(row.int(6)?),
+                settings,
+                lease: row.int(8)?,
+                partitions: Some(row.int(9)?),
+                flows: row.int(10)?,
+            })
+        });
+        Ok(hosts.collect::<Result<_, SqlError>>()?)
+    }
+
+    fn end(&self, host: HostId, when: End) -> Result<bool, StoreError> {
+        others::end(&self.0, host, when).map_err(|error| failed(&error))
+    }
+
+    fn drain(&self, host: HostId) -> Result<bool, StoreError> {
+        let parameters: [Cell; 1] = [hosts::cell(host)];
+        let statement = "UPDATE hosts SET draining = TRUE WHERE id = $1";
+        let answer = self
+            .0
+            .run(statement, &parameters)
+            .map_err(|error| failed(&error))?;
+        Ok(answer.changed > 0)
+    }
+}

@@ -1,0 +1,123 @@
+//! Other hosts: which of them are gone, and how their leases are ended.
+
+use std::path::Path;
+
+use cairn_effects::rows::Cell;
+use cairn_model::id::HostId;
+
+use super::link::{LinkError, Step};
+use super::session::Session;
+use crate::host_lock::LockPlace;
+use crate::hosts::{self, End};
+use crate::sql::{Columns, SqlError};
+
+/// How long to wait for a row of `hosts` that a session of its process has locked, before that session is ended.
+const LOCKED: &str = "SET LOCAL lock_timeout = '200ms'";
+
+/// The server's code for a lock that was not got in time.
+const LOCK_TIMEOUT: &str = "55P03";
+
+/// What [`Other`] reads, in the order of its columns; to be followed by conditions.
+pub(super) const OTHERS: &str = "SELECT hosts.id, name, pid, expires_at < clock_timestamp(), boot, lock_path, lock_device, lock_inode, settings
+     FROM hosts LEFT JOIN host_details ON host_details.host = hosts.id";
+
+/// Another host.
+#[derive(Debug)]
+pub(super) struct Other {
+    pub(super) id: HostId,
+    pub(super) name: String,
+    pub(super) pid: u32,
+    has_expired: bool,
+    lock: Option<LockPlace>,
+    /// The digests of its settings, as JSON.
+    pub(super) settings: Option<String>,
+}
+
+impl Other {
+    /// Reads a row of [`OTHERS`].
+    pub(super) fn read(row: &[Cell]) -> Result<Self, SqlError> {
+        let row = Columns(row);
+        let lock = match (
+            row.optional_text(4)?,
+            row.optional_text(5)?,
+            row.optional_int(6)?,
+            row.optional_int(7)?,
+        ) {
+            (Some(boot), Some(path), Some(device), Some(inode)) => Some(LockPlace {
+                boot,
+                path,
+                device,
+                inode,
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            id: row.host(0)?,
+            name: row.text(1)?,
+            pid: u32::try_from(row.int(2)?).unwrap_or(0),
+            has_expired: row.flag(3)?,
+            lock,
+            settings: row.optional_text(8)?,
+        })
+    }
+
+    /// Returns why this host may be ended: its lease has expired, or the lock of its process, in `folder`, proves that it is dead.
+    pub(super) fn gone(&self, folder: Option<&Path>) -> Option<End> {
+        let is_dead = || {
+            let lock = self.lock.as_ref().zip(folder);
+            lock.is_some_and(|(lock, folder)| lock.proves_death(folder, self.id))
+        };
+        match self.has_expired {
+            true => Some(End::Expired),
+            false => is_dead().then_some(End::Dead),
+        }
+    }
+
+    /// Ends it if it is gone. Returns whether it was ended; another host may have done it before.
+    pub(super) fn end_if_gone(
+        &self,
+        session: &Session,
+        folder: Option<&Path>,
+    ) -> Result<bool, LinkError> {
+        let Some(when) = self.gone(folder) else {
+            return Ok(false);
+        };
+        if when == End::Dead {
+            tracing::info!(host = %self.id, pid = self.pid, "a process of this machine is dead: its lease is ended");
+        }
+        end(session, self.id, when)?;
+        Ok(true)
+    }
+}
+
+/// Ends a host's lease; its partitions lose their owner in the same transaction. A session that holds the row for a process that is stopped
+/// is ended first. Returns whether the host was there, and was ended.
+pub(super) fn end(session: &Session, host: HostId, when: End) -> Result<bool, LinkError> {
+    // Expiry is compared by the database's clock alone, in the statement that acts on it.
+    let (delete, stop) = match when {
+        End::Expired => (
+            "DELETE FROM hosts WHERE id = $1 AND expires_at < clock_timestamp()",
+            "SELECT pg_terminate_backend(backend) FROM hosts WHERE id = $1 AND expires_at < clock_timestamp()",
+        ),
+        End::Dead => (
+            "DELETE FROM hosts WHERE id = $1",
+            "SELECT pg_terminate_backend(backend) FROM hosts WHERE id = $1",
+        ),
+    };
+    let parameters = [hosts::cell(host)];
+    let steps = [
+        Step::Script("BEGIN"),
+        Step::Script(LOCKED),
+        Step::run(delete, &parameters),
+        Step::Commit,
+    ];
+    match session.send(&steps) {
+        Ok(answers) => Ok(answers.get(2).is_some_and(|answer| answer.changed > 0)),
+        Err(error) if error.code() == Some(LOCK_TIMEOUT) => {
+            session.run(stop, &parameters)?;
+            let deleted = session.run(delete, &parameters)?;
+            Ok(deleted.changed > 0)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,200 @@
+//! Hosts of one database: when a process is known to be dead, which settings they need, and what they see of each other's changes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use cairn_model::clock::{Clock as _, SystemClock};
+use cairn_model::id::Identity;
+use cairn_test_postgres::Database;
+
+use super::config;
+use crate::StoreError;
+use crate::hosts::{End, HostInfo, Hosts as _};
+use crate::postgres::hosts::OwnLease;
+use crate::postgres::link::Step;
+use crate::postgres::session::Session;
+use crate::postgres::{Postgres, PostgresConfig, ServerHosts, open};
+
+/// A database with tables, and the settings of a host on it with a short lease.
+fn place(
+    locks: Option<&Path>,
+    settings: &[(&str, &str)],
+) -> Option<(Database<'static>, PostgresConfig)> {
+    let database = cairn_test_postgres::shared()?.database();
+    let config = PostgresConfig {
+        lease: Duration::from_secs(1),
+        ..with(&config(&database.url()), locks, settings)
+    };
+    drop(open(&config).unwrap());
+    Some((database, config))
+}
+
+/// The same host with another folder of locks and other settings.
+fn with(
+    config: &PostgresConfig,
+    locks: Option<&Path>,
+    settings: &[(&str, &str)],
+) -> PostgresConfig {
+    let settings = settings
+        .iter()
+        .map(|(name, digest)| ((*name).into(), (*digest).into()));
+    PostgresConfig {
+        locks: locks.map(Path::to_owned),
+        settings: settings.collect::<BTreeMap<_, _>>(),
+        ..config.clone()
+    }
+}
+
+fn registered(config: &PostgresConfig) -> Result<(OwnLease, Session), StoreError> {
+    let session = Session::new(open(config)?);
+    let mut lease = OwnLease::new(config);
+    lease.register(&session, SystemClock.now())?;
+    Ok((lease, session))
+}
+
+fn listed(config: &PostgresConfig) -> Vec<HostInfo> {
+    ServerHosts::connect(config).unwrap().list().unwrap()
+}
+
+#[test]
+fn a_process_whose_lock_is_free_is_ended_at_once_by_hosts_with_its_folder_alone() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some((database, config)) = place(Some(folder.path()), &[]) else {
+        return;
+    };
+    let config = PostgresConfig {
+        lease: Duration::from_secs(60),
+        ..config
+    };
+    let (dead, _) = registered(&config).unwrap();
+    let (own, session) = registered(&with(&config, Some(other.path()), &[])).unwrap();
+    let (near, near_session) = registered(&config).unwrap();
+    near.end_gone(&near_session).unwrap();
+    assert_eq!(listed(&config).len(), 3, "its lock is held");
+    // As the system does when a process is killed.
+    drop(dead);
+    own.end_gone(&session).unwrap();
+    assert_eq!(listed(&config).len(), 3, "it is seen by another folder");
+    near.end_gone(&near_session).unwrap();
+    assert_eq!(listed(&config).len(), 2);
+    assert_eq!(database.sql("SELECT count(*) FROM cairn.host_details"), "2");
+}
+
+#[test]
+fn a_process_that_cannot_be_known_to_be_dead_is_ended_when_its_lease_has_expired() {
+    let Some((_database, config)) = place(None, &[]) else {
+        return;
+    };
+    let (dead, _) = registered(&config).unwrap();
+    drop(dead);
+    let (own, session) = registered(&PostgresConfig {
+        lease: Duration::from_secs(60),
+        ..config.clone()
+    })
+    .unwrap();
+    own.end_gone(&session).unwrap();
+    assert_eq!(listed(&config).len(), 2);
+    sleep(Duration::from_millis(1100));
+    own.end_gone(&session).unwrap();
+    assert_eq!(listed(&config).len(), 1);
+}
+
+#[test]
+fn a_host_with_other_settings_than_a_live_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = [("a", "1"), ("b", "2")];
+    let Some((_database, config)) = place(Some(folder.path()), &own) else {
+        return;
+    };
+    let (first, _) = registered(&config).unwrap();
+    drop(registered(&config).unwrap());
+    let other = with(&config, Some(folder.path()), &[("a", "1"), ("b", "3")]);
+    match registered(&other).map(drop) {
+        Err(StoreError::OtherSettings { host, keys, .. }) => {
+            assert_eq!((host, keys), (first.id, vec!["b".to_owned()]));
+        }
+        other => panic!("the settings differ: {other:?}"),
+    }
+    // A dead process does not count, even before its lease has expired.
+    drop(first);
+    registered(&other).unwrap();
+    // Its row is there already: a try whose answer was lost is repeated.
+    let (mut lease, session) = registered(&other).unwrap();
+    lease.register(&session, SystemClock.now()).unwrap();
+}
+
+#[test]
+fn a_host_is_ended_when_its_lease_has_expired_or_it_is_known_to_be_dead() {
+    let Some((database, config)) = place(None, &[]) else {
+        return;
+    };
+    let (lease, session) = registered(&config).unwrap();
+    database.sql("UPDATE cairn.partitions SET host = (SELECT id FROM cairn.hosts) WHERE id < 3");
+    let hosts = ServerHosts::connect(&config).unwrap();
+    let host = hosts.list().unwrap().pop().unwrap();
+    assert_eq!(
+        (host.id, host.partitions, host.flows),
+        (lease.id, Some(3), 0)
+    );
+    assert!(host.lease > 0 && host.lease <= 1000, "{host:?}");
+    assert!(
+        !hosts.end(host.id, End::Expired).unwrap(),
+        "its lease has not expired"
+    );
+    assert!(hosts.drain(host.id).unwrap());
+    assert!(hosts.list().unwrap()[0].is_draining);
+    // A session that is stuck in a transaction, with the row locked.
+    let own = [lease.cell()];
+    let lock = Step::run("UPDATE hosts SET pid = pid WHERE id = $1", &own);
+    session.send(&[Step::Script("BEGIN"), lock]).unwrap();
+    assert!(hosts.end(host.id, End::Dead).unwrap());
+    assert!(hosts.list().unwrap().is_empty());
+    assert!(!hosts.end(host.id, End::Dead).unwrap());
+    assert!(!hosts.drain(host.id).unwrap());
+    assert_eq!(
+        database.sql("SELECT count(*) FROM cairn.partitions WHERE host IS NOT NULL"),
+        "0"
+    );
+}
+
+#[test]
+fn a_change_of_the_catalogue_waits_for_hosts_that_live_and_no_longer_than_a_lease() {
+    let Some((database, config)) = place(None, &[]) else {
+        return;
+    };
+    let store = Postgres::open(&config, Arc::new(SystemClock)).unwrap();
+    database.sql(
+        "CREATE TABLE cairn.colours (name text);
+         CREATE TRIGGER raise AFTER INSERT ON cairn.colours FOR EACH STATEMENT EXECUTE FUNCTION cairn.raise_catalogue();
+         INSERT INTO cairn.hosts (id, name, pid, started_at, expires_at) VALUES
+             ('\\x00', 'far', 7, 0, clock_timestamp() - interval '1 hour')",
+    );
+    let change = || {
+        let since = Instant::now();
+        let changed = store.admin(&Identity::default(), |admin| {
+            admin.execute("INSERT INTO colours VALUES ('red')", &[])
+        });
+        (changed.map(drop), since.elapsed())
+    };
+    let (changed, took) = change();
+    changed.unwrap();
+    assert!(
+        took < Duration::from_secs(1),
+        "a host that is gone is not waited for: {took:?}"
+    );
+    database.sql("UPDATE cairn.hosts SET expires_at = clock_timestamp() + interval '1 hour' WHERE name = 'far'");
+    let (changed, took) = change();
+    let error = changed.unwrap_err().to_string();
+    assert!(
+        error.contains("the change is made, but the host `far` (process 7)"),
+        "{error}"
+    );
+    assert!(
+        took > Duration::from_secs(3) && took < Duration::from_secs(6),
+        "{took:?}"
+    );
+    assert_eq!(database.sql("SELECT count(*) FROM cairn.colours"), "2");
+}
