@@ -238,6 +238,41 @@ fn hosts_of_one_database_need_the_same_settings() {
 }
 
 #[test]
+fn settings_in_files_are_compared_by_their_content() {
+    let Some(place) = Place::new() else { return };
+    let settings = |policy: &str| {
+        format!(
+            "policy = \"{policy}\"\n[records.dns]\nschema = \"{policy}.schema\"\n[allow]\n\"*\" = true\n"
+        )
+    };
+    let write = |program: &Program, name: &str, schema: &str| {
+        program.write(name, "{\"context_is_admin\": \"role:admin\"}");
+        program.write(&format!("{name}.schema"), schema);
+    };
+    let (one, other) = (place.program(&settings("a")), place.program(&settings("b")));
+    write(&one, "a", "{\"type\": \"object\"}");
+    write(&other, "b", "{\"type\":   \"object\"}");
+    let mut stream = Stream::start(&one, &[]);
+    stream.succeeds();
+    // The files have other names and blanks, and say the same.
+    let run = other.run(&["recover"]);
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    write(&other, "b", "{\"type\": \"string\"}");
+    other
+        .run(&["recover"])
+        .exits(2)
+        .says(&[": records.dns.schema\n"]);
+    write(&other, "b", "{\"type\": \"object\"}");
+    other.write("b", "{}");
+    other.run(&["recover"]).exits(2).says(&[": policy\n"]);
+    write(&other, "b", "{\"type\": \"object\"}");
+    let text = std::fs::read_to_string(other.path("cairn.toml")).unwrap();
+    other.write("cairn.toml", text.replace("\"*\" = true", "\"*\" = false"));
+    other.run(&["recover"]).exits(2).says(&[": allow.*\n"]);
+    stream.end().exits(0);
+}
+
+#[test]
 fn a_server_is_warned_of_once() {
     let Some(place) = Place::new() else { return };
     let program = place.program("");
