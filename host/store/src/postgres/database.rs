@@ -478,10 +478,13 @@ impl Backend for PostgresDatabase {
         // Gives its partitions back.
         let me = [self.lease.cell()];
         let gone = self.session.run("DELETE FROM hosts WHERE id = $1", &me);
-        if let Err(error) = gone {
-            tracing::warn!(%error, "this process's lease was not given back; it runs out");
+        match gone {
+            Ok(_) => self.lease.release_lock(),
+            // The lock stays: once this process has ended it proves to others that the row is a dead one's.
+            Err(error) => {
+                tracing::warn!(%error, "this process's lease was not given back; it runs out");
+            }
         }
-        self.lease.release_lock();
     }
 }
 

@@ -299,7 +299,7 @@ fn tables_are_not_changed_beneath_a_host_that_lives() {
     );
     let found = refused(&newer);
     assert!(
-        found.contains("1 hosts work with them") && found.contains("cairn hosts drain"),
+        found.contains("1 hosts work with them") && found.contains("cairn host drain --all"),
         "{found}"
     );
     database.sql("UPDATE cairn.hosts SET expires_at = now() - interval '1 s'");
