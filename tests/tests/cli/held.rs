@@ -66,7 +66,7 @@ fn is_held(program: &Program) {
         &["outbox", "retry", message(0), "--admin"],
         &["outbox", "ack", message(0)],
         &["quota", "set", "volumes=7", "--admin"],
-        &["quota", "sync", "--admin"],
+        &["quota", "sync"],
         &["quota", "expire"],
         &["zone", "create", "nova"],
         &["type", "create", "fast"],

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 
-use acceptance::program::{Program, end};
-use acceptance::slow::{run_slow, send, slow_after};
+use acceptance::program::{Program, end, volume_create};
+use acceptance::slow::{eventually, run_slow, send, slow_after};
 use acceptance::stream::Stream;
 use cairn_test_postgres::{Database, Server};
 use rusqlite::types::Value as Cell;
@@ -17,6 +18,13 @@ const SEALED: &str = r#"{"size": 1, "volume_type": "sealed"}"#;
 
 /// Settings for a database on the tests' server, which does not sync.
 const UNSAFE: &str = "\n[postgres]\nunsafe_server = true\n";
+
+/// Rows of more than one page, by a key of one column and of two; and requests to another process, of which one is answered.
+const MANY: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4999) INSERT INTO zones SELECT 'zone-' || i FROM n;
+    WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4998)
+    INSERT INTO quotas SELECT 'p' || (i / 1000), 'r' || (i % 1000), i FROM n;
+    INSERT INTO requests (id, flow, operation, created_at) VALUES (7, x'00112233445566778899aabbccddeeff', '{}', 1);
+    INSERT INTO requests (id, flow, operation, created_at, answer) VALUES (8, x'00112233445566778899aabbccddeeff', '{}', 1, '{}')";
 
 /// The options of a command that works on the database on the server.
 const ON_SERVER: [&str; 2] = ["--config", "server.toml"];
@@ -64,15 +72,20 @@ fn rows(database: &Path) -> Vec<(String, Vec<String>)> {
     let rows = tables.into_iter().map(|table| {
         let only = if table == "facts" {
             " WHERE name NOT IN ('path', 'locks', 'held')"
+        } else if table == "requests" {
+            " WHERE answer IS NULL"
         } else {
             ""
         };
         let mut statement = connection
             .prepare(&format!("SELECT * FROM {table}{only}"))
             .unwrap();
-        let columns = statement.column_count();
+        // A request gets another number.
+        let first = usize::from(table == "requests");
+        let columns = first..statement.column_count();
         let rows = statement.query_map([], |row| {
-            let cells = (0..columns)
+            let cells = columns
+                .clone()
                 .map(|at| row.get(at))
                 .collect::<Result<Vec<Cell>, _>>()?;
             Ok(format!("{cells:?}"))
@@ -105,6 +118,7 @@ fn a_database_moves_to_a_server_and_its_backup_is_the_database_again() {
     };
     let (program, database) = places(server);
     fill(&program);
+    sql(&program, MANY);
     let source = rows(&program.path("cairn.db"));
     let bytes = fs::read(program.path("cairn.db")).unwrap();
     let lists = |arguments: &[&str]| program.json(&[arguments, &["--json"]].concat());
@@ -535,4 +549,99 @@ fn components_of_an_older_version_are_moved() {
         "SELECT encode(body, 'escape') FROM cairn.components WHERE digest = '{digest}'"
     ));
     assert_eq!(found, "old");
+}
+
+#[test]
+fn a_journal_of_the_first_version_is_moved_as_it_is_written_now() {
+    let Some(server) = cairn_test_postgres::shared() else {
+        return;
+    };
+    let (program, database) = places(server);
+    without_key(&program, &database);
+    let report = create(&program, r#"{"size": 1}"#, &[], 0);
+    let connection = rusqlite::Connection::open(program.path("cairn.db")).unwrap();
+    let mut statement = connection
+        .prepare("SELECT rowid, entries FROM journal")
+        .unwrap();
+    let packed: Vec<(i64, Vec<u8>)> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    for (row, entries) in packed {
+        let entries = cairn::store::journal::unpack(&entries).unwrap();
+        let text = serde_json::to_string(&entries).unwrap();
+        connection
+            .execute(
+                "UPDATE journal SET entries = ? WHERE rowid = ?",
+                (text, row),
+            )
+            .unwrap();
+    }
+    drop(statement);
+    drop(connection);
+    let flow = report["flow"]["id"].as_str().unwrap();
+    let show = ["flow", "show", flow];
+    let before = program.json(&[&show[..], &["--json"]].concat());
+    moves(&program, &database);
+    assert_eq!(on_server(&program, &show), before);
+}
+
+#[test]
+fn a_backup_of_a_server_is_one_state_while_flows_run() {
+    let Some(server) = cairn_test_postgres::shared() else {
+        return;
+    };
+    let (program, database) = places(server);
+    without_key(&program, &database);
+    program.write("requests", "{\"size\": 1}\n".repeat(300));
+    let requests = fs::File::open(program.path("requests")).unwrap();
+    let flow = volume_create();
+    let arguments = [&["run", &flow, "--jsonl", "--project", "p"][..], &ON_SERVER].concat();
+    let settings = [
+        &[
+            "quota",
+            "set",
+            "volumes=-1",
+            "gigabytes=-1",
+            "--project",
+            "p",
+            "--admin",
+        ][..],
+        &ON_SERVER,
+    ];
+    program.run(&settings.concat()).exits(0);
+    let mut child = program
+        .command(&arguments)
+        .stdin(requests)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let count = || {
+        database
+            .sql("SELECT count(*) FROM cairn.flows")
+            .parse::<usize>()
+            .unwrap()
+    };
+    eventually("flows run", || count() > 0);
+    let mut seen = Vec::new();
+    while child.try_wait().unwrap().is_none() {
+        let name = format!("b{}.db", seen.len());
+        on_server(&program, &["db", "backup", &name]);
+        seen.push(name);
+    }
+    assert!(child.wait().unwrap().success());
+    for name in &seen {
+        program
+            .run(&["quota", "check", "--admin", "--db", name])
+            .exits(0);
+        let check = program.json(&["db", "check", "--json", "--db", name]);
+        assert_eq!(check["problems"], json!([]));
+        let connection = rusqlite::Connection::open(program.path(name)).unwrap();
+        let odd =
+            "SELECT count(*) FROM flows WHERE NOT EXISTS (SELECT 1 FROM journal WHERE flow = id)";
+        let odd: i64 = connection.query_row(odd, [], |row| row.get(0)).unwrap();
+        assert_eq!(odd, 0);
+    }
 }

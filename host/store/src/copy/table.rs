@@ -82,7 +82,8 @@ fn table(name: String, from: &dyn Sql, to: &dyn Sql) -> Result<CopiedTable, Stor
         .position(|column| column == "project_id")
         .filter(|_| is_partitioned);
     let only = match name.as_str() {
-        "requests" => Some("answer IS NULL".to_owned()),
+        // An answered one is only for the process that asked, and one about no flow for the host that was asked.
+        "requests" => Some("answer IS NULL AND flow IS NOT NULL".to_owned()),
         "facts" => {
             let places = FACTS_OF_PLACES.map(|fact| format!("'{fact}'")).join(", ");
             Some(format!("name NOT IN ({places})"))
