@@ -371,7 +371,7 @@ fn a_database_that_cannot_be_copied_whole_is_not_copied() {
     };
     for (harm, exit, says) in [
         (
-            "CREATE TABLE tickets (id TEXT PRIMARY KEY); INSERT INTO schema VALUES ('tickets', 1)",
+            "CREATE TABLE tickets (id TEXT PRIMARY KEY); INSERT INTO tickets VALUES ('one'); INSERT INTO schema VALUES ('tickets', 1)",
             2,
             &[
                 "no domain of this program knows",

@@ -120,8 +120,7 @@ fn write(table: &CopiedTable, from: &dyn Sql, to: &dyn Empty) -> Result<Tally, S
 fn check_empty(to: &dyn Sql, tables: &[CopiedTable]) -> Result<(), StoreError> {
     let mut found = Vec::new();
     for table in tables {
-        let statement = format!("SELECT 1 FROM {} LIMIT 1", quoted(&table.name));
-        if !to.query(&statement, &[])?.is_empty() {
+        if has_rows(to, &table.name)? {
             found.push(table.name.as_str());
         }
     }
@@ -132,6 +131,11 @@ fn check_empty(to: &dyn Sql, tables: &[CopiedTable]) -> Result<(), StoreError> {
             names(found)
         ))),
     }
+}
+
+fn has_rows(sql: &dyn Sql, table: &str) -> Result<bool, StoreError> {
+    let statement = format!("SELECT 1 FROM {} LIMIT 1", quoted(table));
+    Ok(!sql.query(&statement, &[])?.is_empty())
 }
 
 fn refused(message: impl fmt::Display) -> StoreError {

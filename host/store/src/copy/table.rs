@@ -2,7 +2,7 @@
 
 use cairn_effects::rows::Cell;
 
-use super::{FACTS_OF_PLACES, NOT_COPIED, names, refused};
+use super::{FACTS_OF_PLACES, NOT_COPIED, has_rows, names, refused};
 use crate::StoreError;
 use crate::journal;
 use crate::sql::{Columns, Sql};
@@ -43,12 +43,20 @@ impl CopiedTable {
 /// Returns the tables to copy.
 ///
 /// # Errors
-/// `InvalidInput` when the other database lacks one of them, or a column.
+/// `InvalidInput` when the other database lacks one of them that has rows, or a column.
 pub(super) fn tables(from: &dyn Sql, to: &dyn Sql) -> Result<Vec<CopiedTable>, StoreError> {
     let known = to.tables()?;
     let mut found = from.tables()?;
     found.retain(|name| !NOT_COPIED.contains(&name.as_str()));
-    let unknown: Vec<&String> = found.iter().filter(|name| !known.contains(name)).collect();
+    let (found, others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|name| known.contains(name));
+    // Without rows nothing is lost: a file has the tables of block storage although its program may not.
+    let mut unknown = Vec::new();
+    for name in others {
+        if has_rows(from, &name)? {
+            unknown.push(name);
+        }
+    }
     if !unknown.is_empty() {
         return Err(refused(format_args!(
             "no domain of this program knows these tables of the database: {}{}; use the program that made them",
