@@ -23,7 +23,14 @@ use tally::Tally;
 
 /// The tables that describe one place of a database or its present hosts, and are never copied: the new place has its own. Flows that no
 /// host has begun (`inbox`) stay with the hosts that were asked for them.
-const NOT_COPIED: [&str; 5] = ["schema", "hosts", "partitions", "catalogue", "inbox"];
+const NOT_COPIED: [&str; 6] = [
+    "schema",
+    "hosts",
+    "host_details",
+    "partitions",
+    "catalogue",
+    "inbox",
+];
 
 /// Facts about the place of a database, not about its content.
 const FACTS_OF_PLACES: [&str; 2] = ["path", "locks"];

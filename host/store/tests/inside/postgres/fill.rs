@@ -112,7 +112,7 @@ fn a_host_that_was_stopped_during_a_restore_is_fenced() {
     // As if its lease had expired while it was stopped.
     database.sql("UPDATE cairn.hosts SET expires_at = '2000-01-01'");
     let error = written_after_a_restore(&database, &store);
-    assert!(matches!(error, StoreError::Fenced), "{error}");
+    assert!(error.to_string().contains("fenced"), "{error}");
 }
 
 #[test]
