@@ -523,6 +523,8 @@ fn a_key_is_left_out_where_that_is_asked_for() {
         (&restored["master_key"], &restored["held"]),
         (&Value::Null, &json!(true))
     );
+    let fingerprint = "SELECT count(*) FROM cairn.facts WHERE name = 'master-key'";
+    assert_eq!(other.sql(fingerprint), "1");
     program
         .run(&[&["db", "release"], &on_other[..]].concat())
         .exits(0);
