@@ -101,6 +101,10 @@ const DAMAGED: &str =
 /// Help for a flow of a domain that this program does not have.
 const UNKNOWN_TABLE: &str = "the flow was not changed; `cairn recover` tries it again";
 
+/// Help for a database that is held after a restore.
+const HELD: &str = "`cairn outbox list` shows the messages that may have left since the backup, and `cairn outbox discard` drops those that have; \
+                    then run `cairn db release`";
+
 /// Help for an unknown flow.
 const SEE_FLOWS: &str = "`cairn flow list` shows the flows";
 
@@ -149,6 +153,10 @@ impl From<StoreError> for Failure {
                 },
             },
             StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string()).help(SEE_FLOWS).into(),
+            StoreError::Held { .. } => Self {
+                exit: Exit::Refused,
+                diagnostic: Diagnostic::new(error.to_string()).help(HELD),
+            },
             StoreError::Damaged { .. } => Self {
                 exit: Exit::Host,
                 diagnostic: Diagnostic::new(error.to_string()).help(DAMAGED),

@@ -105,16 +105,27 @@ impl Session {
         Ok(Sqlite::in_memory(config, Arc::new(SystemClock))?)
     }
 
+    /// Opens the database for writing, also while it is held after a restore; creates none.
+    pub fn store_even_held(&self) -> Result<Arc<dyn HostStore>, Failure> {
+        self.require_database()?;
+        self.open(true)
+    }
+
     /// Opens the database for writing; creates it if there is none.
     fn store_or_new(&self) -> Result<Arc<dyn HostStore>, Failure> {
+        self.open(false)
+    }
+
+    fn open(&self, even_held: bool) -> Result<Arc<dyn HostStore>, Failure> {
         match &self.settings.db {
-            Location::File(file) => Ok(Arc::new(self.open_file(file)?)),
+            Location::File(file) => Ok(Arc::new(self.open_file(file, even_held)?)),
             Location::Server(url) => {
-                let server = PostgresConfig {
+                let mut server = PostgresConfig {
                     locks: Some(self.lock_folder()?),
                     settings: fingerprint::of(&self.settings)?,
                     ..self.server(url)?
                 };
+                server.store.even_held = even_held;
                 Ok(Arc::new(Postgres::open(&server, Arc::new(SystemClock))?))
             }
         }
@@ -144,17 +155,18 @@ impl Session {
         }
     }
 
-    /// The database as a file, for what only a file needs. It must be there.
+    /// The database as a file, for what only a file needs; also while it is held. It must be there.
     pub fn file_store(&self) -> Result<Sqlite, Failure> {
         self.require_database()?;
-        self.open_file(self.file()?)
+        self.open_file(self.file()?, true)
     }
 
     /// The file of the database, for commands that work on a file alone.
     pub fn file(&self) -> Result<&DatabaseFile, Failure> {
         self.settings.db.file().ok_or_else(|| {
-            let help = "the server has tools of its own: pg_dump and psql for a backup and a restore, VACUUM for its space";
-            let message = "this command works on a database in a file, and --db names one on a server";
+            let help = "a server returns the space of deleted rows by itself (autovacuum)";
+            let message =
+                "this command works on a database in a file, and --db names one on a server";
             Failure::from(Diagnostic::new(message).help(help))
         })
     }
@@ -168,7 +180,7 @@ impl Session {
     }
 
     /// How to connect to the database at a URL.
-    fn server(&self, url: &str) -> Result<PostgresConfig, Failure> {
+    pub fn server(&self, url: &str) -> Result<PostgresConfig, Failure> {
         let settings = &self.settings;
         let url = PostgresUrl::parse(url).map_err(|error| Diagnostic::new(error.to_string()))?;
         let defaults = PostgresConfig::new(url);
@@ -186,12 +198,12 @@ impl Session {
         })
     }
 
-    fn open_file(&self, file: &DatabaseFile) -> Result<Sqlite, Failure> {
-        Ok(Sqlite::open(
-            file.path(),
-            self.config()?,
-            Arc::new(SystemClock),
-        )?)
+    fn open_file(&self, file: &DatabaseFile, even_held: bool) -> Result<Sqlite, Failure> {
+        let config = SqliteConfig {
+            even_held,
+            ..self.config()?
+        };
+        Ok(Sqlite::open(file.path(), config, Arc::new(SystemClock))?)
     }
 
     /// Runs a read, on an empty database if there is none. For a command that writes later, which migrates the schema anyway: an old
@@ -258,7 +270,8 @@ impl Session {
         Domains::new(domains).map_err(|error| Failure::host(error.to_string()))
     }
 
-    fn config(&self) -> Result<SqliteConfig, Failure> {
+    /// How a store on a file is set up.
+    pub fn config(&self) -> Result<SqliteConfig, Failure> {
         let mut config = self.store_config(self.settings.keys.clone())?;
         if let Some(deliver) = &self.settings.deliver {
             config.domains = config.domains.with(Outgoing {
@@ -379,7 +392,7 @@ impl Session {
         if let Some(folder) = &self.settings.components {
             self.warn(COMPONENTS_MOVED);
             if let Some(file) = self.settings.db.file() {
-                self.open_file(file)?.take_in_components(folder)?;
+                self.open_file(file, false)?.take_in_components(folder)?;
             }
         }
         let deliver = self.settings.deliver.as_ref();

@@ -16,6 +16,9 @@ pub struct StoreConfig {
     pub idempotency: IdempotencyConfig,
     /// When a batch is committed although no flow waits at a barrier.
     pub batch: BatchConfig,
+    /// Opens a database for writing although it is held since it was restored. For programs that only release it, or that change what
+    /// flows do not depend on.
+    pub even_held: bool,
 }
 
 /// When a batch is committed although no flow waits at a barrier; the first condition that holds counts.

@@ -4,6 +4,8 @@
 pub mod backend;
 mod batched;
 mod config;
+#[cfg(feature = "postgres")]
+mod copy;
 pub mod deliver;
 pub mod flow_request;
 pub mod host;
@@ -34,6 +36,8 @@ use inside::{any, operator, quota, rules};
 
 pub use batched::Batched;
 pub use config::{BatchConfig, StoreConfig};
+#[cfg(feature = "postgres")]
+pub use copy::Copied;
 pub use host::{Component, HostStore};
 pub use location::Location;
 pub use operators::{admin, view};
@@ -167,6 +171,15 @@ pub enum StoreError {
         /// The last batch that it acknowledged.
         expected: i64,
     },
+    /// The database was restored, and an operator has not released it yet; nothing changed.
+    #[error(
+        "the database was restored at {since} and is held: no flow is run, recovered or changed, no message is delivered, and nothing is \
+         pruned, until `cairn db release`"
+    )]
+    Held {
+        /// When it was restored, in RFC 3339.
+        since: String,
+    },
     /// The clock is wrong; nothing is written with its time.
     #[error(transparent)]
     Clock(#[from] ClockError),
@@ -223,6 +236,7 @@ impl From<StoreError> for TaskError {
             | StoreError::Elsewhere { .. }
             | StoreError::OtherSettings { .. }
             | StoreError::HistoryLost { .. }
+            | StoreError::Held { .. }
             | StoreError::Clock(_)
             | StoreError::Database(_) => Self::host(HostErrorKind::StoreLost, error.to_string()),
         }

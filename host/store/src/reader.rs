@@ -78,20 +78,17 @@ impl Reader {
     }
 
     /// Writes a copy of the database, as of one moment, to the file `to`; the copy is checked and on disk when this returns. Flows may run
-    /// meanwhile. Never overwrites: `to` must not exist, and is removed on failure. The master key is not part of the copy.
+    /// meanwhile. Never overwrites: `to` must not exist, and is removed on failure. The master key is not part of the copy. That of a database
+    /// on a server is a file of the same kind, which only its owner can read.
     ///
     /// # Errors
-    /// `InvalidInput` when `to` exists or is not UTF-8, and for a database on a server, which `pg_dump` backs up;
-    /// [`StoreError::Database`] when it cannot be written, or the copy is damaged.
+    /// `InvalidInput` when `to` exists or is not UTF-8; for a database on a server also when its schema is older, or when it has tables that
+    /// no domain of this program knows. [`StoreError::Database`] when it cannot be written, or the copy is damaged.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         match &self.0 {
             Source::File(reader) => reader.backup(to),
             #[cfg(feature = "postgres")]
-            Source::Server(_) => Err(cairn_model::error::TaskError::new(
-                "InvalidInput",
-                "a database on a server is backed up by the server's own tools: pg_dump --schema=cairn",
-            )
-            .into()),
+            Source::Server(reader) => reader.backup(to),
         }
     }
 }

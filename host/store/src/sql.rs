@@ -57,6 +57,23 @@ pub trait Sql {
     /// # Errors
     /// [`SqlError`].
     fn columns(&self, table: &str) -> Result<Vec<String>, SqlError>;
+
+    /// Returns the names of the columns of a table's primary key, in the key's order; none without one.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    fn key(&self, table: &str) -> Result<Vec<String>, SqlError>;
+
+    /// Returns an upper bound for the bytes of a row of this table; reads the whole table.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    fn widest(&self, table: &str) -> Result<u64, SqlError>;
+}
+
+/// Quotes the name of a table or a column.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl dyn Sql + '_ {

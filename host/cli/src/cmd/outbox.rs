@@ -4,6 +4,7 @@ use cairn::Diagnostic;
 use cairn::StoreError;
 use cairn::Value;
 use cairn::outbox::UNDELIVERED;
+use cairn::store::HostStore;
 use cairn::store::admin::Admin;
 use cairn::store::view::{CAST, Listing};
 use clap::{Args, Subcommand, ValueEnum};
@@ -125,12 +126,16 @@ impl Outbox {
                         )
                         .into());
                 }
-                change.run(session, "to be delivered again", |admin, id| {
+                let store = session.store()?;
+                change.run(session, &*store, "to be delivered again", |admin, id| {
                     admin.retry_cast(id)
                 })
             }
             Self::Discard(change) => {
-                change.run(session, "discarded", |admin, id| admin.discard_cast(id))
+                let store = session.store_even_held()?;
+                change.run(session, &*store, "discarded", |admin, id| {
+                    admin.discard_cast(id)
+                })
             }
         }
     }
@@ -201,11 +206,11 @@ impl Change {
     fn run(
         self,
         session: &Session,
+        store: &dyn HostStore,
         what: &str,
         change: impl Fn(&mut Admin<'_>, &str) -> Result<(), StoreError>,
     ) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
-        let store = session.store()?;
         if !self.failed {
             store.admin(&requester, |admin| {
                 self.ids.iter().try_for_each(|id| change(admin, id))

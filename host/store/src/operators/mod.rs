@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub(crate) mod components;
+pub(crate) mod held;
 mod host_store;
 pub(crate) mod idempotency;
 pub(crate) mod keys;

@@ -21,7 +21,7 @@ use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, Holder, Taken};
 use crate::batched::Batched;
 use crate::deliver::Outbox;
-use crate::operators::{idempotency, lookup};
+use crate::operators::{held, idempotency, lookup};
 use crate::partitions::{Partitions, partition_of};
 use crate::sql::{Columns, Outlook, Raised, Sql, SqlBackend, SqlError};
 
@@ -37,11 +37,14 @@ impl Postgres {
     ///
     /// # Errors
     /// [`StoreError::Database`] when the server cannot be reached, may lose what it commits, or the database is not Cairn's or of a newer
-    /// version; [`StoreError::Clock`].
+    /// version; [`StoreError::Held`]; [`StoreError::Clock`].
     pub fn open(config: &PostgresConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         clock.now().check()?;
         let link = open(config)?;
         let database = PostgresDatabase::new(link, config);
+        if !config.store.even_held {
+            held::refuse(&database.session)?;
+        }
         Self::over(database, config.store.clone(), clock)
     }
 }
@@ -70,6 +73,8 @@ pub struct PostgresDatabase {
     /// The catalogue's version that an operator's change has made, until it is asked for.
     raised: Option<i64>,
     patience: Duration,
+    /// Works on a held database, too.
+    even_held: bool,
 }
 
 impl PostgresDatabase {
@@ -85,6 +90,7 @@ impl PostgresDatabase {
             is_stale: false,
             raised: None,
             patience: config.patience,
+            even_held: config.store.even_held,
         }
     }
 
@@ -96,7 +102,11 @@ impl PostgresDatabase {
         reach(CrashPoint::HostRegistered);
         // Rows that were read before are of an older catalogue, maybe.
         self.is_stale = true;
-        Ok(())
+        // The database may have been restored since it was opened.
+        if self.even_held {
+            return Ok(());
+        }
+        held::refuse(&self.session).inspect_err(|_| self.close())
     }
 
     /// Reads the catalogue's version.

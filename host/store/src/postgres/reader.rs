@@ -1,23 +1,28 @@
 //! A database on a server that is only read.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use cairn_model::clock::Clock;
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
 
-use super::link::READER;
+use super::connect::Target;
+use super::fill::SILENCE;
+use super::link::{Link, READER};
 use super::session::Session;
+use super::sql::SqlLink;
 use super::{PostgresConfig, migrate};
 use crate::config::Env;
 use crate::operators::{Access, components};
-use crate::sql::Sql as _;
-use crate::sqlite::DatabaseCheck;
+use crate::sql::{Columns, Sql};
+use crate::sqlite::{DatabaseCheck, backup_of};
 use crate::view::View;
 use crate::{Caller, StoreError};
 
 /// A database on a server that is only read.
 pub struct ServerReader {
+    target: Arc<Target>,
     session: Session,
     env: Env,
     /// The versions of the schema: of the database, and of this program.
@@ -33,6 +38,7 @@ impl ServerReader {
         clock.now().check()?;
         let versions = migrate::versions(config)?;
         Ok(Self {
+            target: config.target(),
             session: Session::later(config.target(), &READER),
             env: Env::new(config.store.clone(), clock),
             versions,
@@ -59,6 +65,27 @@ impl ServerReader {
         View(Access::new(&self.session, &self.env, caller))
     }
 
+    /// Copies the database, as of one moment, to a new file that is a backup as one of a SQLite database is.
+    pub(crate) fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        self.require_newest()?;
+        let link = Link::connect(&self.target, &READER);
+        let mut link = link.map_err(|error| StoreError::Database(error.to_string()))?;
+        link.set_silence(SILENCE);
+        let sql = SqlLink::new(link);
+        let mut written = Ok(0);
+        sql.consistently(&mut || {
+            written = backup_of(&sql, to, &self.env).and_then(|_| waiting(&sql));
+        })?;
+        let waiting = written?;
+        if waiting > 0 {
+            tracing::warn!(
+                flows = waiting,
+                "flows that were asked for and that no host has begun are not part of the backup"
+            );
+        }
+        Ok(())
+    }
+
     /// Checks that the tables can be read, and verifies the digest of each component; a server checks its own files.
     pub(crate) fn check(&self) -> Result<DatabaseCheck, StoreError> {
         let mut problems = Vec::new();
@@ -75,4 +102,10 @@ impl ServerReader {
             problems,
         })
     }
+}
+
+/// Returns how many flows wait for a host that begins them.
+fn waiting(sql: &dyn Sql) -> Result<i64, StoreError> {
+    let rows = sql.query("SELECT count(*) FROM inbox", &[])?;
+    Ok(rows.first().map_or(Ok(0), |row| Columns(row).int(0))?)
 }

@@ -173,4 +173,12 @@ impl Sql for Session {
     fn columns(&self, table: &str) -> Result<Vec<String>, SqlError> {
         self.sql_or_lost()?.columns(table)
     }
+
+    fn key(&self, table: &str) -> Result<Vec<String>, SqlError> {
+        self.sql_or_lost()?.key(table)
+    }
+
+    fn widest(&self, table: &str) -> Result<u64, SqlError> {
+        self.sql_or_lost()?.widest(table)
+    }
 }

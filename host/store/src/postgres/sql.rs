@@ -5,7 +5,7 @@ use std::cell::{Cell as Flag, RefCell, RefMut};
 use cairn_effects::rows::Cell;
 
 use super::link::{Answer, Link, LinkError, Parameter, READ_ONLY, Step};
-use crate::sql::{Impact, Sql, SqlError};
+use crate::sql::{Impact, Sql, SqlError, quoted};
 
 /// A link that runs portable SQL, in a transaction or outside of one.
 ///
@@ -227,6 +227,27 @@ impl Sql for SqlLink {
                          WHERE relnamespace = to_regnamespace('cairn') AND relname = $1 AND attnum > 0 AND NOT attisdropped \
                          ORDER BY attnum";
         self.names(statement, &[Cell::from(table)])
+    }
+
+    fn key(&self, table: &str) -> Result<Vec<String>, SqlError> {
+        let statement = "SELECT attname FROM pg_index JOIN pg_class c ON c.oid = indrelid \
+                         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (indkey) \
+                         WHERE relnamespace = to_regnamespace('cairn') AND relname = $1 AND indisprimary \
+                         ORDER BY array_position(indkey::int2[], a.attnum)";
+        self.names(statement, &[Cell::from(table)])
+    }
+
+    fn widest(&self, table: &str) -> Result<u64, SqlError> {
+        // Bytes are counted as the hexadecimal digits that they are in text.
+        let statement = format!(
+            "SELECT coalesce(max(octet_length(t::text)), 0) FROM {} t",
+            quoted(table)
+        );
+        let found = (self as &dyn Sql).scalar(&statement, &[])?;
+        Ok(match found {
+            Some(Cell::Int(bytes)) => u64::try_from(bytes).unwrap_or(0),
+            _ => 0,
+        })
     }
 }
 

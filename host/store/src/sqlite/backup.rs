@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_model::error::TaskError;
@@ -11,11 +11,12 @@ use cairn_model::file;
 
 use super::reader::FileReader;
 use crate::StoreError;
+use crate::config::Env;
 use crate::sqlite::statement::database;
 use crate::sqlite::{DatabaseFile, open};
 
 /// Read and write permission for the owner.
-const OWNER: u32 = 0o600;
+pub(super) const OWNER: u32 = 0o600;
 
 impl FileReader {
     /// Writes a copy of the database, as of one moment, to `to`; the copy is checked and on disk when this returns. Flows may run
@@ -28,50 +29,85 @@ impl FileReader {
     /// `InvalidInput` when `to` exists or is not UTF-8; [`StoreError::Database`] when it cannot be written, or the copy is
     /// damaged.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let new = NewFile::create(to)?;
+        self.connection
+            .execute("VACUUM INTO ?", [&new.name])
+            .map_err(|error| database(&new.path, &error))?;
+        // The copy gets the permissions of the database, so that it is not readable by more users.
+        let mode = fs::metadata(self.file.path()).map(|file| file.permissions().mode());
+        let mode = mode.map_err(|error| unwritten(&new.path, &error))?;
+        new.finish(mode | OWNER, &self.env)
+    }
+}
+
+/// A file that becomes a backup; removed on drop unless finished.
+pub(super) struct NewFile {
+    pub(super) path: PathBuf,
+    /// The path as SQLite takes it.
+    name: String,
+    is_finished: bool,
+}
+
+impl NewFile {
+    /// Creates an empty file, which must not exist.
+    ///
+    /// # Errors
+    /// Those of [`FileReader::backup`].
+    pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
         // SQLite interprets some relative names as a database in memory or as a URI.
-        let to = &std::path::absolute(to).map_err(|error| unwritten(to, &error))?;
-        let Some(name) = to.to_str() else {
-            let message = format!("the name `{}` is not UTF-8", to.display());
+        let path = std::path::absolute(path).map_err(|error| unwritten(path, &error))?;
+        let Some(name) = path.to_str().map(str::to_owned) else {
+            let message = format!("the name `{}` is not UTF-8", path.display());
             return Err(TaskError::new("InvalidInput", message).into());
         };
         // SQLite would write into an existing empty file.
-        if let Err(error) = File::create_new(to) {
+        if let Err(error) = File::create_new(&path) {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 let message = format!("{name} is there already, and a backup never overwrites");
                 return Err(TaskError::new("InvalidInput", message).into());
             }
-            return Err(unwritten(to, &error));
+            return Err(unwritten(&path, &error));
         }
-        let written = self.write_copy(to, name);
-        if written.is_err()
-            && let Err(error) = fs::remove_file(to)
-        {
-            tracing::warn!(file = name, %error, "a backup that failed could not be removed");
-        }
-        written
+        Ok(Self {
+            path,
+            name,
+            is_finished: false,
+        })
     }
 
-    fn write_copy(&self, to: &Path, name: &str) -> Result<(), StoreError> {
-        let failed = |error: rusqlite::Error| database(to, &error);
-        self.connection
-            .execute("VACUUM INTO ?", [name])
-            .map_err(failed)?;
-        open::mark_backup(to)?;
-        // The copy gets the permissions of the database, so that it is not readable by more users.
-        let mode = fs::metadata(self.file.path()).map(|file| file.permissions().mode());
-        mode.and_then(|mode| fs::set_permissions(to, Permissions::from_mode(mode | OWNER)))
-            .and_then(|()| file::sync(to))
-            .map_err(|error| unwritten(to, &error))?;
-        let copy = Self::open_with(
-            DatabaseFile::named(to),
-            self.env.config.clone(),
-            Arc::clone(&self.env.clock),
+    /// Marks the database in the file, which no connection has open, as a backup, and sets the file's mode; it is checked and on disk
+    /// when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(super) fn finish(mut self, mode: u32, env: &Env) -> Result<(), StoreError> {
+        let path = &self.path;
+        open::mark_backup(path)?;
+        fs::set_permissions(path, Permissions::from_mode(mode))
+            .and_then(|()| file::sync(path))
+            .map_err(|error| unwritten(path, &error))?;
+        let copy = FileReader::open_with(
+            DatabaseFile::named(path),
+            env.config.clone(),
+            Arc::clone(&env.clock),
         )?;
-        match copy.check_file()?.problems.first() {
-            None => Ok(()),
-            Some(problem) => Err(StoreError::Database(format!(
-                "{name}: the copy is not sound: {problem}; look at the database with `cairn db check`"
-            ))),
+        if let Some(problem) = copy.check_file()?.problems.first() {
+            return Err(StoreError::Database(format!(
+                "{}: the copy is not sound: {problem}; look at the database with `cairn db check`",
+                self.name
+            )));
+        }
+        self.is_finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_finished
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(file = self.name, %error, "a backup that failed could not be removed");
         }
     }
 }

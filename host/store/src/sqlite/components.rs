@@ -14,7 +14,7 @@ use crate::host::Component;
 use crate::operators::components;
 
 /// Suffix of the folder beside a database.
-const FOLDER: &str = ".components";
+pub(crate) const FOLDER: &str = ".components";
 
 /// The beginning of the name of a file that a killed process did not finish.
 const UNFINISHED: &str = ".new-";
@@ -72,24 +72,19 @@ impl Sqlite {
 
     /// Stores one component, unless it is stored; the inner error says what is wrong with the file.
     fn take_in_file(&self, path: &Path) -> Result<Result<(), String>, StoreError> {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let digest: Digest = match stem.parse() {
+        let digest = match named(path) {
             Ok(digest) => digest,
-            Err(error) => return Ok(Err(format!("its name is wrong: {error}"))),
+            Err(problem) => return Ok(Err(problem)),
         };
         if self.read(&Identity::default(), |view| {
             components::is_sound(view.sql(), digest)
         })? {
             return Ok(Ok(()));
         }
-        let bytes = match file::read(path, MAX_COMPONENT) {
+        let bytes = match read(path, digest) {
             Ok(bytes) => bytes,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(problem) => return Ok(Err(problem)),
         };
-        let found = Digest::of(&bytes);
-        if found != digest {
-            return Ok(Err(format!("it is damaged: its digest is {found}")));
-        }
         let component = Component {
             digest,
             bytes: &bytes,
@@ -101,8 +96,33 @@ impl Sqlite {
     }
 }
 
+/// Returns the digest that names the file of a component.
+///
+/// # Errors
+/// What is wrong with the name.
+pub(crate) fn named(path: &Path) -> Result<Digest, String> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let digest = stem.parse();
+    digest.map_err(|error| format!("its name is wrong: {error}"))
+}
+
+/// Reads the file of a component, and verifies its digest.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn read(path: &Path, digest: Digest) -> Result<Vec<u8>, String> {
+    let bytes = file::read(path, MAX_COMPONENT).map_err(|error| error.to_string())?;
+    match Digest::of(&bytes) {
+        found if found == digest => Ok(bytes),
+        found => Err(format!("it is damaged: its digest is {found}")),
+    }
+}
+
 /// Returns the files of components, sorted.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// The folder cannot be read, or does not exist.
+pub(crate) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
     let mut paths: Vec<PathBuf> = paths.collect::<io::Result<_>>()?;
     paths.retain(|path| path.extension().is_some_and(|name| name == "wasm"));

@@ -1,11 +1,13 @@
 //! The store on SQLite; the only module that uses rusqlite.
 
 mod backup;
-mod components;
+pub(crate) mod components;
 mod database;
 mod facts;
 mod fetcher;
 mod file;
+#[cfg(feature = "postgres")]
+mod filled;
 mod lease;
 mod lock_folder;
 mod log;
@@ -19,6 +21,8 @@ mod rows;
 mod schema;
 mod sql;
 mod statement;
+#[cfg(feature = "postgres")]
+mod still;
 #[cfg(test)]
 #[path = "../../tests/inside/sqlite/mod.rs"]
 mod tests;
@@ -39,6 +43,7 @@ use cairn_model::idempotency::IdempotencyConfig;
 use crate::StoreError;
 use crate::batched::Batched;
 use crate::config::{BatchConfig, StoreConfig};
+use crate::operators::held;
 
 use lease::LeaseHolder;
 use log::Log;
@@ -46,10 +51,14 @@ use turnstile::Turnstile;
 
 pub use database::Database;
 pub use file::DatabaseFile;
+#[cfg(feature = "postgres")]
+pub(crate) use filled::backup_of;
 pub use log::WalConfig;
 pub use migrate::Migrated;
 pub use reader::{DatabaseCheck, FileReader};
 pub use restore::Restore;
+#[cfg(feature = "postgres")]
+pub(crate) use still::Still;
 pub use vacuum::Vacuumed;
 
 /// Settings of a store on SQLite.
@@ -70,6 +79,8 @@ pub struct SqliteConfig {
     /// The folder in which this database's locks get a folder of their own; `None` is beside the database. It must be one that the hosts
     /// of this machine share: a host that does not see another's lock waits for its lease to expire.
     pub locks: Option<PathBuf>,
+    /// Opens a database for writing although it is held: see [`StoreConfig::even_held`].
+    pub even_held: bool,
 }
 
 impl Default for SqliteConfig {
@@ -82,6 +93,7 @@ impl Default for SqliteConfig {
             patience: Duration::from_secs(5),
             log: WalConfig::default(),
             locks: None,
+            even_held: false,
         }
     }
 }
@@ -92,6 +104,7 @@ impl From<SqliteConfig> for StoreConfig {
             domains: config.domains,
             idempotency: config.idempotency,
             batch: config.batch,
+            even_held: config.even_held,
         }
     }
 }
@@ -107,6 +120,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`StoreError::Database`] when it cannot be written, is not a database, or was created by a newer version; [`StoreError::Clock`];
+    /// [`StoreError::Held`];
     /// `InvalidInput` when `path` cannot name a database, or is a second name of one, or when a file beside it prevents its use:
     /// see [`DatabaseFile::exists`], [`Restore`].
     pub fn open(
@@ -125,6 +139,9 @@ impl Sqlite {
         clock.now().check()?;
         // The database is opened first, because its errors say more than those of the locks.
         let (connection, held) = open::at(&file, &config.domains)?;
+        if !config.even_held {
+            held::refuse(&connection)?;
+        }
         std::fs::create_dir_all(&locks.path).map_err(failed)?;
         let turnstile = Turnstile::open(&locks.path).map_err(failed)?;
         patient(&connection, config.patience)?;

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cairn_effects::domain::Domains;
+use cairn_model::clock::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations, SchemaVersion};
@@ -12,6 +13,7 @@ use super::schema;
 use super::statement::database;
 use super::unlocked::unlocked;
 use crate::StoreError;
+use crate::operators::held;
 
 /// The steps of the schema, in order; a released step never changes.
 const STEPS: &[M<'static>] = &[
@@ -166,6 +168,37 @@ fn without_index(file: &DatabaseFile, error: &rusqlite::Error) -> Result<Connect
         .query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
         .map_err(failed)?;
     Ok(connection)
+}
+
+/// Creates the tables in an empty file, for rows that are written before anyone else opens it: without a log, and without syncing.
+pub(super) fn new_file(path: &Path, domains: &Domains) -> Result<Connection, StoreError> {
+    let mut connection = writable(path)?;
+    connection
+        .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF")
+        .map_err(|error| database(path, &error))?;
+    migrate(&mut connection, path)?;
+    schema::migrate(&mut connection, path, domains)?;
+    Ok(connection)
+}
+
+/// Holds a copy, which no other process uses, since `now`, or releases it.
+pub(super) fn set_held(
+    copy: &Path,
+    now: Option<Timestamp>,
+    domains: &Domains,
+) -> Result<(), StoreError> {
+    let mut connection = writable(copy)?;
+    match now {
+        Some(now) => {
+            migrate(&mut connection, copy)?;
+            schema::migrate(&mut connection, copy, domains)?;
+            held::hold(&connection, now)?;
+        }
+        None => held::release(&connection)?,
+    }
+    connection
+        .close()
+        .map_err(|(_, error)| database(copy, &error))
 }
 
 /// Marks a copy, which has no log, as a backup.

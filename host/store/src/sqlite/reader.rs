@@ -4,7 +4,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use cairn_model::clock::Clock;
+use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::Identity;
 
 use super::file::{DatabaseFile, invalid};
@@ -12,6 +12,7 @@ use super::statement::describe;
 use super::{SqliteConfig, open, schema};
 use crate::config::Env;
 use crate::operators::{Access, components};
+use crate::sql::Sql;
 use crate::view::View;
 use crate::{Caller, StoreConfig, StoreError};
 
@@ -75,6 +76,21 @@ impl FileReader {
         )))
     }
 
+    /// Returns the connection.
+    pub(crate) fn sql(&self) -> &dyn Sql {
+        &self.connection
+    }
+
+    /// Returns the time by the reader's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.env.clock.now()
+    }
+
+    /// Returns the path of the file.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Returns a view for `requester`.
     pub fn view<'a>(&'a self, requester: &'a Identity) -> View<'a> {
         let caller = Caller {
@@ -101,7 +117,7 @@ impl FileReader {
     ///
     /// # Errors
     /// [`StoreError::Database`] when the check cannot run.
-    pub(super) fn check_file(&self) -> Result<DatabaseCheck, StoreError> {
+    pub(crate) fn check_file(&self) -> Result<DatabaseCheck, StoreError> {
         let failed = |error: rusqlite::Error| StoreError::Database(describe(&error));
         let mut statement = self
             .connection

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use cairn_model::clock::Clock;
+use cairn_effects::domain::Domains;
+use cairn_model::clock::{Clock, Timestamp};
 
 use super::SqliteConfig;
 use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
 use super::lease::is_anybody_alive;
+use super::open;
 use super::reader::FileReader;
 use crate::StoreError;
 
@@ -52,7 +54,10 @@ impl Restore {
         if there.as_ref().map(FileId::from) == Some(FileId::from(&found)) {
             return Err(invalid(format!("{shown} is the database itself")));
         }
-        let alone = there.map(|_| lock_out_others(&to)).transpose()?;
+        let alone = match there {
+            Some(_) => Some(lock_out_others(&to)?.ok_or_else(|| in_use(&to))?),
+            None => None,
+        };
         if is_anybody_alive(&to.locks().path) {
             return Err(in_use(&to));
         }
@@ -66,6 +71,20 @@ impl Restore {
         remove(&staged.partial())?;
         backup.backup(&staged.partial())?;
         Ok(staged)
+    }
+
+    /// Decides whether the restored database is [held](crate::view::View::held), whatever the backup says. A backup that is to be held is
+    /// brought to the newest schema, as older ones cannot say that.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn set_held(
+        &self,
+        held: bool,
+        domains: &Domains,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        open::set_held(&self.partial(), held.then_some(now), domains)
     }
 
     /// Sets the previous database aside, and returns its new name, if there was one. From here on the database cannot be
@@ -135,14 +154,14 @@ impl Drop for Restore {
 }
 
 /// Locks the database file until the returned file is closed. Every process that has the database open holds an SQLite lock on
-/// some bytes of it, so the lock fails then.
-fn lock_out_others(database: &DatabaseFile) -> Result<File, StoreError> {
+/// some bytes of it: then there is no lock to have.
+pub(super) fn lock_out_others(database: &DatabaseFile) -> Result<Option<File>, StoreError> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).open(database.path());
     let file = file.map_err(|error| database.failed(&error))?;
     match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(in_use(database)),
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
         Err(error) => Err(database.failed(&error.into())),
     }
 }

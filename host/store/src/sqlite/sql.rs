@@ -5,8 +5,8 @@ use rusqlite::{CachedStatement, Connection, ErrorCode};
 use cairn_effects::rows::Cell;
 
 use super::rows;
-use super::statement::{describe, execute};
-use crate::sql::{Impact, Sql, SqlError};
+use super::statement::{describe, execute, scalar};
+use crate::sql::{Impact, Sql, SqlError, quoted};
 
 impl Sql for Connection {
     fn query(&self, statement: &str, parameters: &[Cell]) -> Result<Vec<Vec<Cell>>, SqlError> {
@@ -57,6 +57,27 @@ impl Sql for Connection {
             "SELECT name FROM pragma_table_info(?) ORDER BY cid",
             [table],
         )
+    }
+
+    fn key(&self, table: &str) -> Result<Vec<String>, SqlError> {
+        names(
+            self,
+            "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk",
+            [table],
+        )
+    }
+
+    fn widest(&self, table: &str) -> Result<u64, SqlError> {
+        let columns = self.columns(table)?;
+        let lengths = columns
+            .iter()
+            .map(|name| format!("coalesce(octet_length({}), 0)", quoted(name)));
+        let lengths = lengths.collect::<Vec<_>>().join(" + ");
+        let statement = format!("SELECT coalesce(max({lengths}), 0) FROM {}", quoted(table));
+        let found: Option<i64> = scalar(self, &statement, []).map_err(failed)?;
+        Ok(found
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(0))
     }
 }
 

@@ -16,6 +16,10 @@ pub(super) struct Turnstile(File);
 /// A guard of the turn, which ends when this is dropped.
 pub(super) struct Turn<'a>(&'a File);
 
+/// A turn that ends when this is dropped.
+#[cfg(feature = "postgres")]
+pub(super) struct KeptTurn(File);
+
 impl Turnstile {
     /// Opens the turnstile in a folder of locks.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
@@ -39,6 +43,19 @@ impl Turnstile {
         }
     }
 
+    #[cfg(feature = "postgres")]
+    /// Waits for the turn like [`take`](Self::take), and keeps it as a value of its own. Returns the turnstile when other processes had the
+    /// turn for that time.
+    pub(super) fn keep(self, patience: Duration) -> io::Result<Result<KeptTurn, Self>> {
+        let Some(turn) = self.take(patience)? else {
+            return Ok(Err(self));
+        };
+        // The lock stays until the file is closed.
+        std::mem::forget(turn);
+        self.mark()?;
+        Ok(Ok(KeptTurn(self.0)))
+    }
+
     /// Returns the process that wrote last; while the database is locked, the one that locked it.
     pub(super) fn last_writer(&self) -> Option<u32> {
         let mut pid = [0; 4];
@@ -53,6 +70,15 @@ impl Turnstile {
             return Ok(());
         }
         self.0.write_all_at(&pid.to_le_bytes(), 0)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Drop for KeptTurn {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::error!(%error, "the turnstile cannot be unlocked and stays locked until this process ends");
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::Diagnostic;
-use cairn::clock::SystemClock;
+use cairn::clock::{Clock as _, SystemClock};
 use cairn::file;
-use cairn::store::{DatabaseFile, Restore};
+use cairn::keyring::KeySource;
+use cairn::store::{DatabaseFile, Location, Restore, postgres};
 use clap::Args;
 use serde::Serialize;
 
@@ -25,7 +26,12 @@ use crate::settings::Settings;
 /// if they exist.
 ///
 /// Nothing is destroyed: an existing database is renamed to `DB.replaced`, with its log, and its master key is copied to
-/// `DB.replaced.key`. If a restore is interrupted, the database is refused until the same command has run again.
+/// `DB.replaced.key`. If a restore is interrupted, the database is refused until the same command has run again. A database on a server must
+/// be empty: it gets all rows in one transaction, and they are read back and compared.
+///
+/// Messages may have left since the backup was made, and flows may have ended. So the restored database is held until `cairn db release`: it
+/// can be read, but no flow is run, recovered or changed, no message is delivered, and nothing is pruned. A database in a file is held only if
+/// [deliver] is set: else no message leaves by itself.
 #[derive(Args, Debug)]
 pub struct RestoreBackup {
     /// File that `cairn db backup` wrote
@@ -45,14 +51,31 @@ struct Document {
     /// How many components of an older version's backup were copied.
     components: Option<usize>,
     master_key: Option<String>,
+    /// Whether the database is held until `cairn db release`.
+    held: bool,
     /// Where the previous database is.
     replaced: Option<String>,
 }
 
 impl RestoreBackup {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
+        let document = match &session.settings.db {
+            Location::File(file) => self.to_file(session, file)?,
+            Location::Server(url) => self.to_server(session, url)?,
+        };
+        if !document.held {
+            session.note(
+                "the database is released: without [deliver] no message leaves by itself; `cairn outbox list` shows messages that may have been taken since the backup",
+            );
+        }
+        if self.format.is_json() {
+            return output::document(self.format, &document);
+        }
+        output::print(&text(&document))
+    }
+
+    fn to_file(&self, session: &Session, file: &DatabaseFile) -> Result<Document, Failure> {
         let settings = &session.settings;
-        let file = session.file()?;
         let backup = DatabaseFile::named(&self.backup);
         let restore = Restore::stage(
             backup.path(),
@@ -68,6 +91,12 @@ impl RestoreBackup {
             Some(file) => StagedKey::new(&backup.beside(".key"), file)?,
             None => None,
         };
+        let held = settings.deliver.is_some();
+        restore.set_held(
+            held,
+            &session.domains(KeySource::Memory)?,
+            SystemClock.now(),
+        )?;
         let replaced = restore.begin()?;
         if let Some(replaced) = &replaced {
             if let Some(file) = key_file {
@@ -79,17 +108,60 @@ impl RestoreBackup {
         let components = add_components(&from, &file.beside(".components"))?;
         let master_key = key.map(StagedKey::put).transpose()?;
         restore.finish()?;
-        let shown = |path: PathBuf| path.display().to_string();
-        let document = Document {
+        Ok(Document {
             database: settings.db_name.display().to_string(),
             components,
             master_key: master_key.map(shown),
+            held,
             replaced: replaced.map(shown),
+        })
+    }
+
+    fn to_server(&self, session: &Session, url: &str) -> Result<Document, Failure> {
+        let settings = &session.settings;
+        let backup = DatabaseFile::named(&self.backup);
+        let from = backup.beside(".key");
+        let key_file = match self.without_key {
+            true => None,
+            false => key_file(&backup, settings)?,
         };
-        if self.format.is_json() {
-            return output::document(self.format, &document);
-        }
-        output::print(&text(&document))
+        let key = match key_file {
+            Some(to) => new_key(&from, to)?,
+            None => None,
+        };
+        let copied = postgres::restore(
+            &session.server(url)?,
+            backup.path(),
+            session.config()?,
+            Arc::new(SystemClock),
+        )?;
+        super::warn_of_damage(session, &copied);
+        Ok(Document {
+            database: settings.db_name.display().to_string(),
+            components: None,
+            master_key: key.map(StagedKey::put).transpose()?.map(shown),
+            held: true,
+            replaced: None,
+        })
+    }
+}
+
+fn shown(path: PathBuf) -> String {
+    path.display().to_string()
+}
+
+/// Stages the backup's key for a file that does not exist yet. `None` if the file has that key already, or the backup has none.
+fn new_key(from: &Path, to: &Path) -> Result<Option<StagedKey>, Failure> {
+    match (key_in(from)?, key_in(to)?) {
+        (Some(new), Some(old)) if new == old => Ok(None),
+        (Some(_), Some(_)) => Err(Diagnostic::new(format!(
+            "{} is another master key than {}",
+            to.display(),
+            from.display()
+        ))
+        .help("move it away, name another file in [keys], or leave the backup's key out with --without-key")
+        .into()),
+        _ => StagedKey::new(from, to),
     }
 }
 
@@ -124,7 +196,7 @@ fn key_file<'s>(
     let key = backup.beside(".key");
     match settings.key_file() {
         None if !file::is_absent(&key) => Err(Diagnostic::new(format!(
-            "{} cannot be restored, because the master key of this database is no file: a command in [keys] writes it",
+            "{} cannot be restored, because [keys] names no file for the master key of this database",
             key.display()
         ))
         .help("leave it out with --without-key, or name a file in [keys]")
@@ -189,6 +261,10 @@ fn text(document: &Document) -> String {
     }
     if let Some(key) = &document.master_key {
         report::line(&mut text, "key", key);
+    }
+    if document.held {
+        let about = "until `cairn db release`, which lists the messages that may have left since the backup";
+        report::line(&mut text, "held", about);
     }
     if let Some(replaced) = &document.replaced {
         let about = format!("{replaced}  the previous database; remove it when it is not needed");

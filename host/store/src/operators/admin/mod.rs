@@ -18,7 +18,7 @@ use super::{Access, components, rows};
 use crate::backend::behind;
 use crate::batched::{Batched, Writer};
 use crate::host::Component;
-use crate::sql::{Impact, Raised, Sql, SqlBackend, SqlError};
+use crate::sql::{Impact, Raised, Sql, SqlBackend, SqlError, quoted};
 use crate::statements::NotWritten;
 use crate::{Caller, StoreError};
 
@@ -302,14 +302,13 @@ impl<'a> Admin<'a> {
     /// # Errors
     /// [`StoreError::Lost`] for a table or column that does not exist.
     pub fn import(&mut self, rows: &BTreeMap<String, Vec<Object>>) -> Result<()> {
-        let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         for (table, rows) in rows {
             for row in rows {
-                let names: Vec<String> = row.keys().map(|name| quote(name)).collect();
+                let names: Vec<String> = row.keys().map(|name| quoted(name)).collect();
                 let marks: Vec<String> = (1..=names.len()).map(|at| format!("${at}")).collect();
                 let statement = format!(
                     "INSERT INTO {} ({}) VALUES ({})",
-                    quote(table),
+                    quoted(table),
                     names.join(", "),
                     marks.join(", ")
                 );

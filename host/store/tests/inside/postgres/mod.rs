@@ -1,5 +1,6 @@
 //! What the connection to PostgreSQL promises, over a real server.
 
+mod fill;
 mod hosts;
 mod link;
 mod server;
