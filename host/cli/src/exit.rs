@@ -262,6 +262,11 @@ impl From<HostError> for Failure {
                 exit: Exit::Interrupted,
                 diagnostic: Diagnostic::new(error.to_string()),
             },
+            HostError::GoesOn(flow) => Self {
+                exit: Exit::Interrupted,
+                diagnostic: Diagnostic::new(error.to_string())
+                    .help(format!("`cairn flow show {flow}` shows it")),
+            },
             other => Self::host(other.to_string()),
         }
     }

@@ -19,6 +19,7 @@ mod partitions;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod reader;
+pub mod shared;
 pub mod sql;
 mod sqlite;
 mod statements;
@@ -133,7 +134,8 @@ pub enum StoreError {
     },
     /// Another host owns the project.
     #[error(
-        "the host `{host}` (process {pid}) owns this project: ask there, or end that host first"
+        "the host `{host}` (process {pid}) owns this project, and this cannot be passed on to it: do it there, or when that host has ended \
+         (`cairn hosts list` shows the hosts)"
     )]
     Elsewhere {
         /// The name of its machine.

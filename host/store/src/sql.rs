@@ -12,7 +12,9 @@ use cairn_model::id::{FlowId, HostId};
 
 use crate::StoreError;
 use crate::backend::{Backend, Fault};
+use crate::batched::Batched;
 use crate::deliver::Outbox;
+use crate::shared::Shared;
 
 /// One connection of a database.
 pub trait Sql {
@@ -145,6 +147,19 @@ pub trait SqlBackend: Backend {
     /// [`StoreError::Database`].
     fn unaware(&self, _version: i64) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
+    }
+
+    /// Returns a further condition, on `flows`, for a request that is this process's business; `$1` is this process.
+    fn business(&self) -> &'static str {
+        "TRUE"
+    }
+
+    /// Returns who owns what; `None` where one process at a time writes.
+    fn shared(_store: &Batched<Self>) -> Option<&dyn Shared>
+    where
+        Self: Sized,
+    {
+        None
     }
 
     /// Opens the outbox for the dispatcher of messages; `None` where messages cannot be read beside the writer.

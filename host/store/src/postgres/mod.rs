@@ -15,6 +15,7 @@ mod database;
 mod fetch;
 mod host_list;
 mod hosts;
+mod inbox;
 pub mod link;
 mod migrate;
 mod others;
@@ -25,6 +26,7 @@ mod scratch;
 mod server;
 mod session;
 mod settings;
+mod shared;
 mod sql;
 #[cfg(test)]
 #[path = "../../tests/inside/postgres/mod.rs"]
