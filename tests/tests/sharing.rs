@@ -390,7 +390,7 @@ fn one_of_two_is_killed(requests: usize) {
         failed
             .iter()
             .all(|report| report["flow"]["state"] == "FAILURE"
-                && report["rollback"]["verdict"] == "clean"),
+                && report["rollback"]["verdict"] != "incomplete"),
         "{failed:#?}"
     );
     assert_eq!(run.exit, if failed.is_empty() { 0 } else { 3 });
@@ -399,8 +399,9 @@ fn one_of_two_is_killed(requests: usize) {
         second.run(&["recover"]).exits(0);
         database.sql("SELECT count(*) FROM cairn.flows WHERE host IS NOT NULL") == "0"
     });
-    let sums = "SELECT count(*) FILTER (WHERE NOT deleted) FROM cairn.volumes";
-    let volumes = database.sql(sums);
+    // A flow that failed near its end keeps its volume, with the status `error`.
+    let volumes = "SELECT count(*) FROM cairn.volumes WHERE NOT deleted AND status <> 'error'";
+    let volumes = database.sql(volumes);
     let flows = database.sql("SELECT count(*) FROM cairn.flows WHERE state = 'SUCCESS'");
     assert_eq!(volumes, flows);
     is_sound(&database, &second);
