@@ -335,6 +335,37 @@ fn an_operator_asks_the_owner_of_the_project() {
 }
 
 #[test]
+fn rows_of_a_project_are_changed_by_its_owner_alone() {
+    let Some((database, [owner, other])) = two() else {
+        return;
+    };
+    let mut stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
+    stream.ask(&json!({"size": 1}));
+    assert_eq!(stream.report()["flow"]["state"], "SUCCESS");
+    let volume = database.sql("SELECT id FROM cairn.volumes");
+    let changes: [&[&str]; 2] = [
+        &["quota", "set", "volumes=7"],
+        &["volume", "delete", &volume],
+    ];
+    let pid = format!("(process {}) owns this project", stream.child.id());
+    for change in changes {
+        other.run(change).exits(6).says(&[&pid, "cairn hosts list"]);
+    }
+    let limits = "SELECT count(*) FROM cairn.quotas WHERE hard_limit = 7";
+    assert_eq!(database.sql(limits), "0");
+    let (run, _) = stream.end();
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    for change in changes {
+        other.run(change).exits(0);
+    }
+    assert_eq!(database.sql(limits), "1");
+    let owned = database.sql("SELECT count(*) FROM cairn.partitions WHERE host IS NOT NULL");
+    assert_eq!(owned, "0", "what was claimed is given back");
+    is_sound(&database, &other);
+}
+
+#[test]
 fn a_flow_of_a_process_that_is_killed_is_recovered_by_a_host_that_shares() {
     let Some((database, [first, second])) = two() else {
         return;

@@ -148,6 +148,12 @@ impl From<StoreError> for Failure {
                     _ => Diagnostic::new(error.message),
                 },
             },
+            StoreError::Elsewhere { .. } => Self {
+                exit: Exit::Refused,
+                diagnostic: Diagnostic::new(error.to_string()).help(
+                    "`cairn hosts list` shows the hosts; `cairn hosts drain` makes one give its projects back",
+                ),
+            },
             StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string()).help(SEE_FLOWS).into(),
             StoreError::Damaged { .. } => Self {
                 exit: Exit::Host,

@@ -134,8 +134,8 @@ pub enum StoreError {
     },
     /// Another host owns the project.
     #[error(
-        "the host `{host}` (process {pid}) owns this project, and this cannot be passed on to it: do it there, or when that host has ended \
-         (`cairn hosts list` shows the hosts)"
+        "the host `{host}` (process {pid}) owns this project, and only that host changes it: try again when it has ended or has given the \
+         project back"
     )]
     Elsewhere {
         /// The name of its machine.

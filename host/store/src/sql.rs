@@ -16,6 +16,22 @@ use crate::batched::Batched;
 use crate::deliver::Outbox;
 use crate::shared::Shared;
 
+/// Whether a process owns a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owning {
+    /// It owned it before.
+    Had,
+    /// It owns it from now on: what it has read of the project may be old.
+    Claimed,
+    /// A live host owns it.
+    Elsewhere {
+        /// The name of its machine.
+        host: String,
+        /// Its process.
+        pid: u32,
+    },
+}
+
 /// One connection of a database.
 pub trait Sql {
     /// Runs a statement that only reads, and returns its rows.
@@ -41,6 +57,15 @@ pub trait Sql {
     /// # Errors
     /// [`SqlError`].
     fn savepoint(&self, statement: &str) -> Result<(), SqlError>;
+
+    /// Makes this process the owner of a project, in the open transaction: only its owner may change its rows. Where one process at a time
+    /// writes it always is.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    fn own(&self, _project_id: &str) -> Result<Owning, SqlError> {
+        Ok(Owning::Had)
+    }
 
     /// Runs several reads on one state of the database: in the open transaction, else in one for these reads alone.
     ///

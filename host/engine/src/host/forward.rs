@@ -203,15 +203,19 @@ pub(super) fn read(answer: &Value) -> Answered {
     }
 }
 
-/// Writes requests to the inbox, and returns those that were written and that are followed from now on. The others are told why not.
-///
-/// # Errors
-/// What could not be written yet, with the reason.
-pub(super) fn send(
-    inbox: &mut dyn Inbox,
-    mut outgoing: Vec<Outgoing>,
-) -> (Vec<Outgoing>, Result<(), (Vec<Outgoing>, StoreError)>) {
-    let mut sent = Vec::new();
+/// What became of requests for other hosts.
+pub(super) struct Sent {
+    /// They are in the inbox, and their flows are followed from now on.
+    pub(super) written: Vec<Outgoing>,
+    /// They could not be written yet.
+    pub(super) left: Vec<Outgoing>,
+    /// The reason, if some are left.
+    pub(super) result: Result<(), StoreError>,
+}
+
+/// Writes requests to the inbox. Those that were refused are told so.
+pub(super) fn send(inbox: &mut dyn Inbox, mut outgoing: Vec<Outgoing>) -> Sent {
+    let mut written = Vec::new();
     while !outgoing.is_empty() {
         let (most, most_bytes) = TOGETHER;
         let mut bytes = 0;
@@ -228,18 +232,26 @@ pub(super) fn send(
             Err(error) => {
                 let mut left = page;
                 left.append(&mut outgoing);
-                return (sent, Err((left, error)));
+                return Sent {
+                    written,
+                    left,
+                    result: Err(error),
+                };
             }
         };
         for one in page {
             if refused.contains(&one.request.flow) {
                 (one.tell)(Err(StoreError::Refused(full(&one.request)).into()));
             } else {
-                sent.push(one);
+                written.push(one);
             }
         }
     }
-    (sent, Ok(()))
+    Sent {
+        written,
+        left: Vec::new(),
+        result: Ok(()),
+    }
 }
 
 fn full(request: &Forwarded) -> TaskError {

@@ -98,13 +98,10 @@ impl Sharing {
         if outgoing.is_empty() {
             return;
         }
-        let (sent, result) = forward::send(&mut *self.inbox, outgoing);
-        core.keeper.sent(sent);
-        let result = result.map_err(|(left, error)| {
-            core.keeper.not_sent(left);
-            error
-        });
-        self.reached(result);
+        let sent = forward::send(&mut *self.inbox, outgoing);
+        core.keeper.sent(sent.written);
+        core.keeper.not_sent(sent.left);
+        self.reached(sent.result);
     }
 
     fn tend(&mut self, core: &Arc<Core>) -> bool {

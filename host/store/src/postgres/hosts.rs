@@ -353,10 +353,11 @@ impl OwnLease {
 
     fn claim_free(&self, session: &Session, parts: &[u8]) -> Result<Vec<u8>, LinkError> {
         // The own row is locked first, so that a host that is being ended claims nothing. Only `host IS NULL` may be asked in the second
-        // statement: it is evaluated again when another claim changed the row.
+        // statement: it is evaluated again when another claim changed the row. What an operator's change has claimed for this host is its
+        // own already.
         let lock = "SELECT id FROM hosts WHERE id = $1 FOR KEY SHARE";
         let claim = "UPDATE partitions SET host = $1, epoch = epoch + 1
-             WHERE id = ANY($2::int[]) AND host IS NULL AND EXISTS (SELECT FROM hosts WHERE id = $1) RETURNING id";
+             WHERE id = ANY($2::int[]) AND (host IS NULL OR host = $1) AND EXISTS (SELECT FROM hosts WHERE id = $1) RETURNING id";
         let me = [self.cell()];
         let wanted: Vec<Cell> = parts.iter().map(|part| i64::from(*part).into()).collect();
         let steps = [

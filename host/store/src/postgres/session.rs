@@ -9,7 +9,8 @@ use cairn_effects::rows::Cell;
 use super::connect::Target;
 use super::link::{Answer, Link, LinkError, Session as Kind, Step, WRITER};
 use super::sql::SqlLink;
-use crate::sql::{Impact, Sql, SqlError};
+use crate::partitions::partition_of;
+use crate::sql::{Impact, Owning, Sql, SqlError};
 
 /// The statement that begins each batch: see `fence` in the schema.
 pub(super) const FENCE: &str = "SELECT fence($1, $2, $3, $4)";
@@ -160,6 +161,53 @@ impl Sql for Session {
 
     fn savepoint(&self, statement: &str) -> Result<(), SqlError> {
         self.begin()?.savepoint(statement)
+    }
+
+    fn own(&self, project_id: &str) -> Result<Owning, SqlError> {
+        let sql = self.begin()?;
+        let me = self.fence.borrow().iter().flatten().next().cloned();
+        let me = me.unwrap_or(Cell::Null);
+        let part = i64::from(partition_of(project_id)).into();
+        let parameters = [part, me];
+        let claim = || {
+            let claimed = sql.returning(
+                "UPDATE partitions SET host = $2, epoch = epoch + 1 WHERE id = $1 AND host IS NULL RETURNING id",
+                &parameters,
+            )?;
+            Ok::<_, SqlError>(!claimed.is_empty())
+        };
+        if claim()? {
+            return Ok(Owning::Claimed);
+        }
+        let owner = "SELECT hosts.id = $2, name, pid, expires_at < clock_timestamp() FROM partitions JOIN hosts ON hosts.id = host
+             WHERE partitions.id = $1";
+        let found = sql.query(owner, &parameters)?;
+        let Some(
+            [
+                Cell::Int(is_own),
+                Cell::Text(name),
+                Cell::Int(pid),
+                Cell::Int(expired),
+            ],
+        ) = found.first().map(Vec::as_slice)
+        else {
+            let message = "the owner of a project is changing: try again";
+            return Err(SqlError::harmless(message));
+        };
+        if *is_own != 0 {
+            return Ok(Owning::Had);
+        }
+        if *expired != 0 {
+            let end = "DELETE FROM hosts WHERE id = (SELECT host FROM partitions WHERE id = $1) AND id <> $2 AND expires_at < clock_timestamp()";
+            sql.execute(end, &parameters)?;
+            if claim()? {
+                return Ok(Owning::Claimed);
+            }
+        }
+        Ok(Owning::Elsewhere {
+            host: name.to_string(),
+            pid: u32::try_from(*pid).unwrap_or(0),
+        })
     }
 
     fn consistently(&self, read: &mut dyn FnMut()) -> Result<(), SqlError> {
