@@ -350,7 +350,7 @@ fn rows_of_a_project_are_changed_by_its_owner_alone() {
     ];
     let pid = format!("(process {}) owns this project", stream.child.id());
     for change in changes {
-        other.run(change).exits(6).says(&[&pid, "cairn hosts list"]);
+        other.run(change).exits(6).says(&[&pid, "cairn host list"]);
     }
     let limits = "SELECT count(*) FROM cairn.quotas WHERE hard_limit = 7";
     assert_eq!(database.sql(limits), "0");

@@ -151,7 +151,7 @@ impl From<StoreError> for Failure {
             StoreError::Elsewhere { .. } => Self {
                 exit: Exit::Refused,
                 diagnostic: Diagnostic::new(error.to_string()).help(
-                    "`cairn hosts list` shows the hosts; `cairn hosts drain` makes one give its projects back",
+                    "`cairn host list` shows the hosts; `cairn host drain` makes one give its projects back",
                 ),
             },
             StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string()).help(SEE_FLOWS).into(),

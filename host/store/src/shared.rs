@@ -33,8 +33,8 @@ pub struct Territory {
     pub sharing: usize,
     /// Whether this host is to take nothing new and to give back everything.
     pub is_draining: bool,
-    /// Whether this host has claimed partitions since the last time.
-    pub has_claimed: bool,
+    /// Whether this host has claimed partitions since it last took up the flows in them: see [`Shared::take_up`].
+    pub has_left_over: bool,
     /// The lease of this host.
     pub lease: Duration,
 }

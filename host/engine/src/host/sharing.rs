@@ -23,6 +23,9 @@ const TIDY: Duration = Duration::from_secs(60);
 /// How long the database may be out of reach before callers that wait for flows of other hosts are told so.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Interval between two looks at flows that callers wait for, for each of them: a look at many costs the server more.
+const EACH: Duration = Duration::from_micros(50);
+
 /// How many flows are asked about in one statement.
 const TOGETHER: usize = 1_000;
 
@@ -32,6 +35,8 @@ pub(super) struct Sharing {
     tended: Instant,
     tidied: Instant,
     looked: Instant,
+    /// When flows that callers wait for were last looked at.
+    asked: Instant,
     /// Whether there was something in the inbox at the last look.
     has_work: bool,
     /// Since when the inbox cannot be reached.
@@ -61,6 +66,7 @@ impl Sharing {
             tended: now,
             tidied: now,
             looked: now,
+            asked: now,
             has_work: false,
             out_of_reach: None,
             is_over: false,
@@ -135,13 +141,13 @@ impl Sharing {
             let tidied = self.inbox.tidy();
             self.reached(tidied);
         }
-        if seen.has_claimed
+        if seen.has_left_over
             && let Err(error) = core.recover_own()
         {
             tracing::warn!(%error, "flows could not be recovered; trying again later");
             core.keeper.try_again();
         }
-        seen.has_claimed
+        seen.has_left_over
     }
 
     /// Tells callers that nobody will take their requests: this host drains, and no other host shares.
@@ -194,6 +200,11 @@ impl Sharing {
         &mut self,
         following: Vec<Following>,
     ) -> (Vec<Following>, Vec<Following>) {
+        let many = u32::try_from(following.len()).unwrap_or(u32::MAX);
+        if self.asked.elapsed() < EACH.saturating_mul(many) {
+            return (Vec::new(), following);
+        }
+        self.asked = Instant::now();
         let flows: Vec<FlowId> = following.iter().map(|one| one.flow).collect();
         let mut fates = HashMap::new();
         for page in flows.chunks(TOGETHER) {

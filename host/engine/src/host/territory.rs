@@ -260,7 +260,7 @@ mod tests {
             share,
             sharing: usize::from(share > 0),
             is_draining: share == 0,
-            has_claimed: false,
+            has_left_over: false,
             lease: Duration::ZERO,
         }
     }

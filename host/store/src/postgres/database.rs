@@ -80,6 +80,8 @@ pub struct PostgresDatabase {
     /// The catalogue's version that an operator's change has made, until it is asked for.
     raised: Option<i64>,
     pub(super) looks: Looks,
+    /// Whether flows that others have left in claimed partitions may not be taken yet.
+    pub(super) has_left_over: bool,
     patience: Duration,
 }
 
@@ -97,6 +99,7 @@ impl PostgresDatabase {
             is_stale: false,
             raised: None,
             looks: Looks::default(),
+            has_left_over: false,
             patience: config.patience,
         }
     }
@@ -106,6 +109,7 @@ impl PostgresDatabase {
             return Ok(());
         }
         self.lease.register(&self.session, now)?;
+        self.session.set_locks(self.lease.folder());
         reach(CrashPoint::HostRegistered);
         // Rows that were read before are of an older catalogue, maybe.
         self.is_stale = true;
@@ -219,8 +223,15 @@ impl PostgresDatabase {
     fn claim(&mut self, part: u8) -> Result<(), StoreError> {
         let mut wanted = Partitions::default();
         wanted.insert(part);
-        self.is_stale |= self.lease.claim(&self.session, &wanted, false)?;
+        let has_claimed = self.lease.claim(&self.session, &wanted, false)?;
+        self.has_claimed_now(has_claimed);
         Ok(())
+    }
+
+    /// Notes whether partitions were claimed: rows in memory may be wrong, and hosts that are gone may have left flows in them.
+    pub(super) fn has_claimed_now(&mut self, has_claimed: bool) {
+        self.is_stale |= has_claimed;
+        self.has_left_over |= has_claimed;
     }
 
     fn taken(&mut self, flow: FlowId) -> Result<Taken, StoreError> {
@@ -250,9 +261,10 @@ impl PostgresDatabase {
 
     fn take_all(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
-        self.lease.end_gone(&self.session, true)?;
+        self.lease.end_gone(&self.session)?;
         let left = shared::left(&self.session).map_err(failed)?;
-        self.is_stale |= self.lease.claim(&self.session, &left, true)?;
+        let has_claimed = self.lease.claim(&self.session, &left, true)?;
+        self.has_claimed_now(has_claimed);
         self.take_owned(stuck_too)
     }
 }

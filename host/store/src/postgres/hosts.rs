@@ -288,8 +288,13 @@ impl OwnLease {
         self.folder.as_deref()
     }
 
-    /// Ends the hosts that are gone: their processes are known to be dead or, if that is asked for, their leases have expired.
-    pub(super) fn end_gone(&self, session: &Session, expired: bool) -> Result<(), StoreError> {
+    /// Ends the hosts that are gone: their leases have expired, or their processes are known to be dead.
+    pub(super) fn end_gone(&self, session: &Session) -> Result<(), StoreError> {
+        self.end_others(session, true)
+    }
+
+    /// Ends the hosts whose processes are known to be dead and, if that is asked for, those whose leases have expired.
+    pub(super) fn end_others(&self, session: &Session, expired: bool) -> Result<(), StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
         let others = format!("{OTHERS} WHERE hosts.id <> $1");
         let others = session.run(&others, &[self.cell()]).map_err(failed)?;

@@ -2,13 +2,16 @@
 //! end, but an operator's statements run one after another.
 
 use std::cell::{OnceCell, RefCell};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_effects::rows::Cell;
 
 use super::connect::Target;
 use super::link::{Answer, Link, LinkError, Session as Kind, Step, WRITER};
+use super::others::{OTHERS, Other};
 use super::sql::SqlLink;
+use crate::hosts::{self, End};
 use crate::partitions::partition_of;
 use crate::sql::{Impact, Owning, Sql, SqlError};
 
@@ -36,6 +39,8 @@ pub(super) struct Session {
     sql: OnceCell<SqlLink>,
     /// The fence of the open batch.
     fence: RefCell<Option<Vec<Cell>>>,
+    /// The folder of locks that shows which processes are dead.
+    locks: RefCell<Option<PathBuf>>,
 }
 
 impl Session {
@@ -53,6 +58,7 @@ impl Session {
             kind,
             sql: OnceCell::new(),
             fence: RefCell::new(None),
+            locks: RefCell::new(None),
         }
     }
 
@@ -75,6 +81,11 @@ impl Session {
             (false, true) => State::Batch,
             (false, false) => State::Idle,
         }
+    }
+
+    /// Sets the folder of locks that shows which processes are dead.
+    pub(super) fn set_locks(&self, folder: Option<&Path>) {
+        self.locks.replace(folder.map(Path::to_owned));
     }
 
     /// Opens a batch, whose transaction is to begin with this fence.
@@ -179,34 +190,34 @@ impl Sql for Session {
         if claim()? {
             return Ok(Owning::Claimed);
         }
-        let owner = "SELECT hosts.id = $2, name, pid, expires_at < clock_timestamp() FROM partitions JOIN hosts ON hosts.id = host
-             WHERE partitions.id = $1";
-        let found = sql.query(owner, &parameters)?;
-        let Some(
-            [
-                Cell::Int(is_own),
-                Cell::Text(name),
-                Cell::Int(pid),
-                Cell::Int(expired),
-            ],
-        ) = found.first().map(Vec::as_slice)
-        else {
+        let owner = format!(
+            "{OTHERS} WHERE hosts.id = (SELECT host FROM partitions WHERE partitions.id = $1)"
+        );
+        let found = sql.query(&owner, &parameters[..1])?;
+        let Some(row) = found.first() else {
             let message = "the owner of a project is changing: try again";
             return Err(SqlError::harmless(message));
         };
-        if *is_own != 0 {
+        let owner = Other::read(row)?;
+        if hosts::cell(owner.id) == parameters[1] {
             return Ok(Owning::Had);
         }
-        if *expired != 0 {
-            let end = "DELETE FROM hosts WHERE id = (SELECT host FROM partitions WHERE id = $1) AND id <> $2 AND expires_at < clock_timestamp()";
-            sql.execute(end, &parameters)?;
+        let end = match owner.gone(self.locks.borrow().as_deref()) {
+            Some(End::Expired) => {
+                Some("DELETE FROM hosts WHERE id = $1 AND expires_at < clock_timestamp()")
+            }
+            Some(End::Dead) => Some("DELETE FROM hosts WHERE id = $1"),
+            None => None,
+        };
+        if let Some(end) = end {
+            sql.execute(end, &[hosts::cell(owner.id)])?;
             if claim()? {
                 return Ok(Owning::Claimed);
             }
         }
         Ok(Owning::Elsewhere {
-            host: name.to_string(),
-            pid: u32::try_from(*pid).unwrap_or(0),
+            host: owner.name,
+            pid: owner.pid,
         })
     }
 

@@ -82,9 +82,8 @@ impl OwnLease {
             looks.shares = true;
         }
         let may_end = looks.may_end(self.length());
-        self.end_gone(session, may_end)?;
-        let statement =
-            "SELECT id = $1, shares, draining FROM hosts WHERE id = $1 OR expires_at > clock_timestamp()";
+        self.end_others(session, may_end)?;
+        let statement = "SELECT id = $1, shares, draining FROM hosts WHERE id = $1 OR expires_at > clock_timestamp()";
         let mut others = Others {
             sharing: 0,
             is_draining: false,
@@ -179,14 +178,14 @@ impl PostgresDatabase {
                 .into_iter()
                 .for_each(|part| elsewhere.insert(part));
         }
-        self.is_stale |= has_claimed;
+        self.has_claimed_now(has_claimed);
         Ok(Territory {
             owned: self.lease.owned,
             elsewhere,
             share,
             sharing: others.sharing,
             is_draining: others.is_draining,
-            has_claimed,
+            has_left_over: self.has_left_over,
             lease: self.lease.length(),
         })
     }
@@ -212,7 +211,9 @@ impl PostgresDatabase {
         let answers = answers.map_err(|error| StoreError::Database(error.to_string()))?;
         let rows = answers.into_iter().nth(1).unwrap_or_default().rows;
         let flows = rows.iter().map(|row| Columns(row).flow(0));
-        Ok(flows.collect::<Result<_, _>>()?)
+        let flows = flows.collect::<Result<_, _>>()?;
+        self.has_left_over = false;
+        Ok(flows)
     }
 
     /// Adds to the open batch that these partitions lose their owner.

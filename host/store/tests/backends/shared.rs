@@ -143,7 +143,7 @@ pub(super) fn hosts_that_share_take_the_same_number_of_partitions(place: &dyn Pl
     let hosts = [place.open(), place.open()];
     let seen = of(&*hosts[0]).tend(&shares).unwrap();
     assert_eq!((seen.owned, seen.share), (Partitions::all(), 256));
-    assert!(seen.has_claimed);
+    assert!(seen.has_left_over);
     // The second host makes the first one's share smaller, and gets what that one gives back.
     let seen = of(&*hosts[1]).tend(&shares).unwrap();
     assert_eq!(
