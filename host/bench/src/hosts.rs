@@ -195,7 +195,7 @@ fn panicked() -> BenchError {
 
 /// Returns the requesters of flows, one for each project.
 fn projects(count: usize) -> Vec<Identity> {
-    let projects = (0..count).map(|project| Identity::new("demo", &format!("project-{project}")));
+    let projects = (0..count).map(|project| Identity::new("demo", format!("project-{project}")));
     projects.collect()
 }
 

@@ -152,6 +152,12 @@ impl From<StoreError> for Failure {
                     _ => Diagnostic::new(error.message),
                 },
             },
+            StoreError::Elsewhere { .. } => Self {
+                exit: Exit::Refused,
+                diagnostic: Diagnostic::new(error.to_string()).help(
+                    "`cairn host list` shows the hosts; `cairn host drain` makes one give its projects back",
+                ),
+            },
             StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string()).help(SEE_FLOWS).into(),
             StoreError::Held { .. } => Self {
                 exit: Exit::Refused,
@@ -269,6 +275,11 @@ impl From<HostError> for Failure {
             HostError::NotStarted => Self {
                 exit: Exit::Interrupted,
                 diagnostic: Diagnostic::new(error.to_string()),
+            },
+            HostError::GoesOn(flow) => Self {
+                exit: Exit::Interrupted,
+                diagnostic: Diagnostic::new(error.to_string())
+                    .help(format!("`cairn flow show {flow}` shows it")),
             },
             other => Self::host(other.to_string()),
         }

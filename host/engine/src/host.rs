@@ -2,6 +2,7 @@
 
 mod admission;
 mod error;
+mod forward;
 mod keeper;
 mod keys;
 mod native;
@@ -10,7 +11,9 @@ mod planner;
 mod plans;
 mod pool;
 mod recovery;
+mod sharing;
 mod submit;
+mod territory;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +50,7 @@ use crate::flow::{Flow, FlowError};
 
 use keeper::Keeper;
 use pool::Pool;
+use territory::Territory;
 
 /// Submitted requests that may wait for a worker, by default.
 const QUEUE: usize = 1_000;
@@ -64,6 +68,7 @@ pub struct HostBuilder {
     workers: Option<usize>,
     queue: usize,
     delivers: Option<(Box<dyn Transport>, Limits)>,
+    shares: bool,
 }
 
 impl HostBuilder {
@@ -130,6 +135,15 @@ impl HostBuilder {
         self
     }
 
+    /// Takes a fair share of all projects while the host lives, where several hosts share a database; not by default. A host that shares
+    /// also runs the flows that other hosts ask for, and takes over those of hosts that died. Any other host owns only the projects of its
+    /// own flows.
+    #[must_use]
+    pub fn share(mut self, shares: bool) -> Self {
+        self.shares = shares;
+        self
+    }
+
     /// Delivers messages by this transport while the host lives, within these limits. The domains of the store must have been
     /// [given](cairn_effects::domain::Domains::with) an [`Outgoing`].
     #[must_use]
@@ -159,6 +173,7 @@ impl HostBuilder {
         // More workers would only wait for each other: a flow that waits for the disk holds none.
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         let domains = self.store.domains().clone();
+        let territory = self.store.shared().map(|_| Territory::new());
         let core = Arc::new(Core {
             dispatcher,
             store: self.store,
@@ -175,6 +190,8 @@ impl HostBuilder {
             stopping: AtomicBool::new(false),
             pool: Pool::new(self.workers.unwrap_or(cores), self.queue),
             keeper: Keeper::default(),
+            territory,
+            shares: self.shares,
         });
         let keeper = keeper::start(&core)?;
         Ok(Host {
@@ -208,6 +225,10 @@ struct Core {
     stopping: AtomicBool,
     pool: Pool,
     keeper: Keeper,
+    /// Which projects this host takes flows of, where several hosts share the database.
+    territory: Option<Arc<Territory>>,
+    /// Whether it takes a fair share of them.
+    shares: bool,
 }
 
 impl Host {
@@ -227,6 +248,7 @@ impl Host {
             workers: None,
             queue: QUEUE,
             delivers: None,
+            shares: false,
         }
     }
 

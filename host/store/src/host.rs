@@ -14,6 +14,7 @@ use cairn_model::value::{Digest, Value};
 use crate::admin::Admin;
 use crate::deliver::Outbox;
 use crate::operation::{Operation, OperationRequest};
+use crate::shared::Shared;
 use crate::view::{Pruned, View};
 use crate::{Store, StoreError};
 
@@ -108,6 +109,11 @@ pub trait HostStore: Store {
     /// [`StoreError::Database`].
     fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError>;
 
+    /// Returns who owns what of a database whose projects are divided among several hosts; `None` of any other one.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
+
     /// Returns the interface for operators; `None` for a store that runs no SQL.
     fn operators(&self) -> Option<&dyn Operators>;
 }
@@ -146,6 +152,9 @@ pub trait Watch: Send {
     /// # Errors
     /// [`StoreError::Database`].
     fn has_requests(&mut self) -> Result<bool, StoreError>;
+
+    /// Says that requests which were not this process's business may be so now, as it has claimed partitions.
+    fn look_again(&mut self) {}
 }
 
 /// Reads through a [`View`].

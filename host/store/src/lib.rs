@@ -21,6 +21,7 @@ mod partitions;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod reader;
+pub mod shared;
 pub mod sql;
 mod sqlite;
 mod statements;
@@ -137,7 +138,8 @@ pub enum StoreError {
     },
     /// Another host owns the project.
     #[error(
-        "the host `{host}` (process {pid}) owns this project: ask there, or end that host first"
+        "the host `{host}` (process {pid}) owns this project, and only that host changes it: try again when it has ended or has given the \
+         project back"
     )]
     Elsewhere {
         /// The name of its machine.

@@ -3,10 +3,10 @@
 use cairn_model::value::Digest;
 
 /// How many partitions there are. It never changes, as the database keeps them.
-pub(crate) const PARTITIONS: usize = 256;
+pub const PARTITIONS: usize = 256;
 
 /// Returns the partition of a project: the first byte of the SHA-256 of its name.
-pub(crate) fn partition_of(project_id: &str) -> u8 {
+pub fn partition_of(project_id: &str) -> u8 {
     Digest::of(project_id.as_bytes()).0[0]
 }
 
@@ -26,22 +26,53 @@ impl Partitions {
         self.contains(partition_of(project_id))
     }
 
-    pub(crate) fn all() -> Self {
+    /// Returns all partitions.
+    pub fn all() -> Self {
         Self([u64::MAX; PARTITIONS / 64])
     }
 
-    pub(crate) fn contains(&self, part: u8) -> bool {
+    /// Returns whether a partition is in this set.
+    pub fn contains(&self, part: u8) -> bool {
         self.0[usize::from(part / 64)] & (1 << (part % 64)) != 0
     }
 
-    pub(crate) fn insert(&mut self, part: u8) {
+    /// Adds a partition.
+    pub fn insert(&mut self, part: u8) {
         self.0[usize::from(part / 64)] |= 1 << (part % 64);
     }
 
+    /// Removes a partition.
+    pub fn remove(&mut self, part: u8) {
+        self.0[usize::from(part / 64)] &= !(1 << (part % 64));
+    }
+
+    /// Returns how many partitions are in this set.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Returns whether the set is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; PARTITIONS / 64]
+    }
+
+    /// Returns the partitions, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u8> {
+        let set = *self;
+        (0..=u8::MAX).filter(move |part| set.contains(*part))
+    }
+
     /// Returns the partitions of this set that are not in another.
-    pub(crate) fn without(&self, other: &Self) -> Vec<u8> {
-        let parts = (0..=u8::MAX).filter(|part| self.contains(*part) && !other.contains(*part));
-        parts.collect()
+    pub fn without(&self, other: &Self) -> Vec<u8> {
+        self.iter().filter(|part| !other.contains(*part)).collect()
+    }
+}
+
+impl FromIterator<u8> for Partitions {
+    fn from_iter<I: IntoIterator<Item = u8>>(parts: I) -> Self {
+        let mut set = Self::default();
+        parts.into_iter().for_each(|part| set.insert(part));
+        set
     }
 }
 
@@ -68,5 +99,8 @@ mod tests {
         }
         assert_eq!(some.without(&Partitions::default()), [0, 63, 64, 255]);
         assert_eq!(Partitions::all().without(&some).len(), PARTITIONS - 4);
+        some.remove(64);
+        assert_eq!((some.len(), some.iter().collect()), (3, vec![0, 63, 255]));
+        assert_eq!(some, [0, 63, 255].into_iter().collect());
     }
 }

@@ -12,7 +12,25 @@ use cairn_model::id::{FlowId, HostId};
 
 use crate::StoreError;
 use crate::backend::{Backend, Fault};
+use crate::batched::Batched;
 use crate::deliver::Outbox;
+use crate::shared::Shared;
+
+/// Whether a process owns a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owning {
+    /// It owned it before.
+    Had,
+    /// It owns it from now on: what it has read of the project may be old.
+    Claimed,
+    /// A live host owns it.
+    Elsewhere {
+        /// The name of its machine.
+        host: String,
+        /// Its process.
+        pid: u32,
+    },
+}
 
 /// One connection of a database.
 pub trait Sql {
@@ -39,6 +57,15 @@ pub trait Sql {
     /// # Errors
     /// [`SqlError`].
     fn savepoint(&self, statement: &str) -> Result<(), SqlError>;
+
+    /// Makes this process the owner of a project, in the open transaction: only its owner may change its rows. Where one process at a time
+    /// writes it always is.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    fn own(&self, _project_id: &str) -> Result<Owning, SqlError> {
+        Ok(Owning::Had)
+    }
 
     /// Runs several reads on one state of the database: in the open transaction, else in one for these reads alone.
     ///
@@ -162,6 +189,19 @@ pub trait SqlBackend: Backend {
     /// [`StoreError::Database`].
     fn unaware(&self, _version: i64) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
+    }
+
+    /// Returns a further condition, on `flows`, for a request that is this process's business; `$1` is this process.
+    fn business(&self) -> &'static str {
+        "TRUE"
+    }
+
+    /// Returns who owns what; `None` where one process at a time writes.
+    fn shared(_store: &Batched<Self>) -> Option<&dyn Shared>
+    where
+        Self: Sized,
+    {
+        None
     }
 
     /// Opens the outbox for the dispatcher of messages; `None` where messages cannot be read beside the writer.

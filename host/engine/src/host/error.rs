@@ -38,6 +38,11 @@ pub enum HostError {
     /// The host stopped before it came to this request.
     #[error("the request was not started: the host stopped before its turn came")]
     NotStarted,
+    /// The host stopped while it waited for a flow of another host.
+    #[error(
+        "flow {0} goes on at the host that owns its project, and this host stopped waiting for it"
+    )]
+    GoesOn(FlowId),
     /// The key was used for another request.
     #[error("key `{key}` was used for another request, flow {flow}: a key stands for one request")]
     KeyReused {
@@ -107,6 +112,7 @@ impl HostError {
             | Self::Flow(_)
             | Self::InHand(_)
             | Self::NotStarted
+            | Self::GoesOn(_)
             | Self::KeyReused { .. }
             | Self::Thread(_) => Hindrance::Host,
         }

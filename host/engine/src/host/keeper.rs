@@ -1,5 +1,5 @@
 //! The keeper: a thread that serves requests of other processes, reports the end of flows that they own, and recovers flows
-//! that were left behind.
+//! that were left behind. Where several hosts share a database it also does what [`sharing`](super::sharing) does.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -12,7 +12,9 @@ use cairn_effects::report::Report;
 use cairn_model::id::FlowId;
 use cairn_store::StoreError;
 use cairn_store::host::{FlowOnDisk, Watch};
+use cairn_store::shared::{Forwarded, Partitions, partition_of};
 
+use super::sharing::Sharing;
 use super::submit::Tell;
 use super::{Core, HostError, recovery};
 
@@ -20,7 +22,7 @@ use super::{Core, HostError, recovery};
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Interval between two attempts to recover flows that were left behind.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// State shared with the keeper's thread.
 #[derive(Default)]
@@ -33,6 +35,10 @@ pub(super) struct Keeper {
 struct Work {
     /// Callers that wait for the end of a flow.
     following: Vec<Following>,
+    /// Requests that are to be written to the inbox.
+    outgoing: Vec<Outgoing>,
+    /// Requests in the inbox that this process is working on.
+    under_way: HashSet<FlowId>,
     /// Requests that are being served.
     serving: HashSet<i64>,
     /// Flows of this process are to be recovered.
@@ -41,10 +47,20 @@ struct Work {
 }
 
 /// A caller that waits for the end of a flow.
-struct Following {
-    flow: FlowId,
-    since: Instant,
-    tell: Tell,
+pub(super) struct Following {
+    pub(super) flow: FlowId,
+    pub(super) since: Instant,
+    /// The partition of its project.
+    pub(super) part: u8,
+    /// Whether its request was forwarded: it may still be in the inbox.
+    pub(super) is_forwarded: bool,
+    pub(super) tell: Tell,
+}
+
+/// A request for another host, and the caller who waits for the end of its flow.
+pub(super) struct Outgoing {
+    pub(super) request: Forwarded,
+    pub(super) tell: Tell,
 }
 
 impl Keeper {
@@ -54,7 +70,7 @@ impl Keeper {
 
     /// Calls `tell` when a flow has ended, in any process. For a pruned flow it passes the report that is kept with its key.
     /// The queue of the host bounds the number of followers: see [`Aside`](super::pool::Aside).
-    pub(super) fn follow(&self, flow: FlowId, tell: Tell) {
+    pub(super) fn follow(&self, flow: FlowId, project_id: &str, tell: Tell) {
         let mut work = self.work();
         if work.closed {
             drop(work);
@@ -63,10 +79,85 @@ impl Keeper {
         work.following.push(Following {
             flow,
             since: Instant::now(),
+            part: partition_of(project_id),
+            is_forwarded: false,
             tell,
         });
         drop(work);
         self.told.notify_one();
+    }
+
+    /// Forwards a request to the host that owns its project, at the keeper's next look: many requests are written at once.
+    pub(super) fn forward(&self, outgoing: Outgoing) {
+        let mut work = self.work();
+        if work.closed {
+            drop(work);
+            return (outgoing.tell)(Err(HostError::NotStarted));
+        }
+        work.outgoing.push(outgoing);
+    }
+
+    /// Takes what is to be forwarded.
+    pub(super) fn outgoing(&self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.work().outgoing)
+    }
+
+    /// Takes what could not be forwarded yet back.
+    pub(super) fn not_sent(&self, mut outgoing: Vec<Outgoing>) {
+        let mut work = self.work();
+        outgoing.append(&mut work.outgoing);
+        work.outgoing = outgoing;
+    }
+
+    /// Follows the flows of requests that were forwarded.
+    pub(super) fn sent(&self, sent: Vec<Outgoing>) {
+        let following = sent
+            .into_iter()
+            .map(|Outgoing { request, tell }| Following {
+                flow: request.flow,
+                since: Instant::now(),
+                part: partition_of(&request.project_id),
+                is_forwarded: true,
+                tell,
+            });
+        self.work().following.extend(following);
+    }
+
+    /// Takes the callers whose request was forwarded to the owner of one of these partitions.
+    pub(super) fn forwarded_to(&self, parts: &Partitions) -> Vec<Following> {
+        let mut work = self.work();
+        let all = std::mem::take(&mut work.following);
+        let is_one = |one: &Following| one.is_forwarded && parts.contains(one.part);
+        let (forwarded, others) = all.into_iter().partition(is_one);
+        work.following = others;
+        forwarded
+    }
+
+    /// Takes callers back that wait on.
+    pub(super) fn wait_on(&self, following: Vec<Following>) {
+        self.work().following.extend(following);
+    }
+
+    /// Returns the partitions of the flows that callers wait for.
+    pub(super) fn needed(&self) -> Partitions {
+        let work = self.work();
+        let following = work.following.iter().map(|following| following.part);
+        following.collect()
+    }
+
+    /// Returns the requests in the inbox that this process is working on.
+    pub(super) fn under_way(&self) -> Vec<FlowId> {
+        self.work().under_way.iter().copied().collect()
+    }
+
+    /// Notes that this process works on requests in the inbox.
+    pub(super) fn begin(&self, flows: &[FlowId]) {
+        self.work().under_way.extend(flows);
+    }
+
+    /// Notes that a request in the inbox has led to a flow, was answered, or is left to the next owner.
+    pub(super) fn settled(&self, flow: FlowId) {
+        self.work().under_way.remove(&flow);
     }
 
     /// Claims a request until it is [`served`](Self::served); returns false if it is already claimed.
@@ -85,13 +176,18 @@ impl Keeper {
         self.told.notify_one();
     }
 
+    /// Ends the keeper's thread, which tells those whose request was forwarded.
     pub(super) fn close(&self) {
         let following = {
             let mut work = self.work();
             work.closed = true;
-            std::mem::take(&mut work.following)
+            let all = std::mem::take(&mut work.following);
+            let (forwarded, following) = all.into_iter().partition(|one| one.is_forwarded);
+            work.following = forwarded;
+            following
         };
         self.told.notify_one();
+        let following: Vec<Following> = following;
         for Following { tell, .. } in following {
             tell(Err(HostError::NotStarted));
         }
@@ -101,17 +197,24 @@ impl Keeper {
 /// Starts the keeper's thread, which ends when the keeper is closed.
 pub(super) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, HostError> {
     let watch = core.store.watch()?;
+    let sharing = Sharing::begin(core)?;
     let core = Arc::downgrade(core);
     std::thread::Builder::new()
         .name("cairn-keeper".to_owned())
-        .spawn(move || keep(&core, watch))
+        .spawn(move || keep(&core, watch, sharing))
         .map_err(HostError::Thread)
 }
 
-fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>) {
+fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Option<Sharing>) {
     let mut tried = Instant::now();
     // The thread drops its reference after each round, so it does not keep the host alive.
     while let Some(core) = core.upgrade() {
+        if let Some(sharing) = &mut sharing
+            && sharing.round(&core)
+            && let Some(watch) = &mut watch
+        {
+            watch.look_again();
+        }
         if let Some(watch) = &mut watch {
             match watch.has_requests() {
                 Ok(true) => serve(&core),
@@ -119,13 +222,21 @@ fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>) {
                 Err(error) => tracing::warn!(%error, "other processes cannot be watched"),
             }
         }
-        tell_followers(&core, watch.as_deref());
+        tell_followers(&core, watch.as_deref(), sharing.as_mut());
         if tried.elapsed() > AGAIN {
             tried = Instant::now();
             take_up(&core);
         }
         let mut work = core.keeper.work();
         if work.closed {
+            let (following, outgoing) = (
+                std::mem::take(&mut work.following),
+                std::mem::take(&mut work.outgoing),
+            );
+            drop(work);
+            if let Some(sharing) = &mut sharing {
+                sharing.end(following, outgoing);
+            }
             return;
         }
         let wait = match (&watch, work.following.is_empty() && !work.left_behind) {
@@ -154,16 +265,22 @@ fn take_up(core: &Arc<Core>) {
     if !std::mem::take(&mut core.keeper.work().left_behind) {
         return;
     }
-    if let Err(error) = core.recover(false) {
+    if let Err(error) = core.recover_own() {
         tracing::warn!(%error, "flows could not be recovered; trying again later");
         core.keeper.work().left_behind = true;
     }
 }
 
 /// Tells callers about flows that have ended.
-fn tell_followers(core: &Core, watch: Option<&dyn Watch>) {
+fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut Sharing>) {
     let following = std::mem::take(&mut core.keeper.work().following);
-    let mut others = Vec::new();
+    if following.is_empty() {
+        return;
+    }
+    let (following, mut others) = match sharing {
+        Some(sharing) => sharing.settled(following),
+        None => (following, Vec::new()),
+    };
     for following in following {
         let id = following.flow;
         match look(core, watch, id) {
@@ -179,9 +296,7 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>) {
             Err(error) => (following.tell)(Err(error.into())),
         }
     }
-    if !others.is_empty() {
-        core.keeper.work().following.extend(others);
-    }
+    core.keeper.wait_on(others);
 }
 
 /// The state of a flow on disk.

@@ -17,6 +17,7 @@ use cairn_store::StoreError;
 use cairn_store::operation::{Operation, OperationRequest};
 
 use super::submit::Tell;
+use super::territory::Stay;
 use super::{Core, Hindrance, Host, HostError};
 use crate::flow::{Completion, Flow, FlowError, Recovery};
 
@@ -29,6 +30,8 @@ pub(super) struct ActiveFlow {
     pub(super) flow: Option<Flow>,
     /// Callers that wait until it rests.
     followers: Vec<Follower>,
+    /// Keeps its partition from being given back.
+    stay: Option<Stay>,
 }
 
 /// A caller that waits until a flow rests.
@@ -119,10 +122,11 @@ impl Host {
 
 impl Core {
     /// Registers a new flow as one that this process works on.
-    pub(super) fn enter(&self, flow: &Flow) {
+    pub(super) fn enter(&self, flow: &Flow, stay: Option<Stay>) {
         let active = ActiveFlow {
             flow: Some(flow.clone()),
             followers: Vec::new(),
+            stay,
         };
         self.active().insert(flow.id(), active);
     }
@@ -135,14 +139,19 @@ impl Core {
                 place.insert(ActiveFlow {
                     flow: None,
                     followers: Vec::new(),
+                    stay: None,
                 });
             }
         }
         let restored = self.restore(id);
         match &restored {
             Ok((flow, _)) => {
+                let stay = self.territory.as_ref().map(|territory| {
+                    flow.with_history(|history| territory.stay(&history.requester.project_id))
+                });
                 if let Some(active) = self.active().get_mut(&id) {
                     active.flow = Some(flow.clone());
+                    active.stay = stay;
                 }
             }
             Err(error) => {

@@ -36,9 +36,15 @@ pub struct ReadyPlan {
     on_lost: OnLost,
     admission: Option<Arc<Admission>>,
     tasks: Vec<ReadyTask>,
+    /// Whether any host can make its tasks from what is stored: none is native.
+    is_portable: bool,
 }
 
 impl ReadyPlan {
+    pub(super) fn is_portable(&self) -> bool {
+        self.is_portable
+    }
+
     /// Returns the plan's digest.
     pub fn digest(&self) -> Digest {
         self.digest
@@ -88,7 +94,7 @@ impl Core {
     }
 
     /// Loads the plan with this digest from the store.
-    fn stored(&self, digest: Digest) -> Result<Arc<ReadyPlan>, HostError> {
+    pub(super) fn stored(&self, digest: Digest) -> Result<Arc<ReadyPlan>, HostError> {
         if let Some(ready) = self.ready_plans().get(&digest) {
             return Ok(Arc::clone(ready));
         }
@@ -130,6 +136,9 @@ impl Core {
             on_lost: plan.on_lost,
             admission,
             tasks: tasks.collect::<Result<_, _>>()?,
+            is_portable: plan
+                .components()
+                .all(|(digest, _)| self.planner.native_of(digest).is_none()),
         });
         self.ready_plans().insert(digest, Arc::clone(&ready));
         Ok(ready)

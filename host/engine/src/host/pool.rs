@@ -119,7 +119,12 @@ impl Pool {
             work(core);
             None
         };
-        self.add(core, self.queue(), Box::new(job))
+        self.push_job(core, Box::new(job))
+    }
+
+    /// Adds a job of the host itself that may leave a rest, also without a bound: its caller sees to one.
+    pub(super) fn push_job(&self, core: &Arc<Core>, job: Job) -> Result<(), HostError> {
+        self.add(core, self.queue(), job)
     }
 
     /// Adds a caller's job; blocks while the queue is full.

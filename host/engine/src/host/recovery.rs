@@ -14,13 +14,16 @@ use cairn_store::operation::Operation;
 use super::{Core, Host, HostError};
 use crate::flow::{FlowError, Recovery};
 
+/// A flow's state, and the verdict of its rollback if it has one.
+type End = (FlowState, Option<Verdict>);
+
 /// A flow that was taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
     /// Its id.
     pub id: FlowId,
     /// Its state, and the verdict of its rollback if it has one; or the reason why it is stuck.
-    pub outcome: Result<(FlowState, Option<Verdict>), String>,
+    pub outcome: Result<End, String>,
 }
 
 impl Host {
@@ -37,57 +40,25 @@ impl Host {
 }
 
 impl Core {
-    pub(super) fn recover(self: &Arc<Self>, stuck_too: bool) -> Result<Vec<Recovered>, HostError> {
+    fn recover(self: &Arc<Self>, stuck_too: bool) -> Result<Vec<Recovered>, HostError> {
         let flows = self.store.take_over(stuck_too)?;
         if flows.is_empty() {
             return Ok(Vec::new());
         }
-        tracing::info!(flows = flows.len(), "taking over flows without an owner");
-        let requests = self.store.requests()?;
-        let asked: HashMap<FlowId, Recovery> = requests
-            .into_iter()
-            .filter_map(|request| match request.operation {
-                Operation::Interrupt => Some((request.flow, Recovery::Interrupt)),
-                Operation::Rollback { .. } => Some((request.flow, Recovery::Rollback)),
-                _ => None,
-            })
-            .collect();
         let (tell, told) = channel();
-        for id in flows {
-            let (tell, how) = (tell.clone(), asked.get(&id).copied());
-            let job = move |core: &Arc<Self>| {
-                core.take_up_then(id, how, move |result| {
-                    // The receiver waits for the last sender. It does not need the whole reports, which may be many.
-                    let _ = tell.send((id, result.map(|report| of(&report))));
-                });
-            };
-            self.pool.push(self, job)?;
-        }
-        drop(tell);
+        self.recover_each(flows, move |_, id, result| {
+            // The receiver waits for the last sender.
+            let _ = tell.send((id, result));
+        })?;
         let mut recovered = Vec::new();
         let mut failure = None;
         for (id, result) in told {
-            let outcome = match result {
-                Ok(end) => Ok(end),
-                Err(HostError::CannotTakeUp { reason, .. }) => Err(reason),
-                Err(HostError::Store(StoreError::Damaged { reason, .. })) => {
-                    Err(format!("its journal is damaged: {reason}"))
-                }
-                Err(HostError::Store(error @ StoreError::UnknownTable { .. })) => {
-                    Err(error.to_string())
-                }
-                // Another process or thread was faster.
-                Err(error) if error.is_anothers() => continue,
+            match self.concluded(id, result) {
+                Ok(one) => recovered.extend(one),
                 Err(error) => {
                     failure.get_or_insert(error);
-                    continue;
                 }
-            };
-            if let Err(reason) = &outcome {
-                tracing::warn!(flow = %id, reason, "a flow cannot be recovered, and is set aside");
-                self.store.set_aside(id, reason)?;
             }
-            recovered.push(Recovered { id, outcome });
         }
         recovered.sort_by_key(|recovered| recovered.id);
         self.wake_dispatcher();
@@ -95,6 +66,111 @@ impl Core {
             Some(error) => Err(error),
             None => Ok(recovered),
         }
+    }
+
+    /// Recovers the flows that this process owns but does not run. Where several hosts share the database these are also those of its
+    /// partitions whose host does not own them any more; then it does not wait for their end.
+    pub(super) fn recover_own(self: &Arc<Self>) -> Result<(), HostError> {
+        let Some(shared) = self.store.shared() else {
+            return self.recover(false).map(drop);
+        };
+        let flows = shared.take_up()?;
+        self.recover_each(flows, |core, id, result| {
+            match core.concluded(id, result) {
+                Ok(_) => core.wake_dispatcher(),
+                Err(error) if error.is_final() => {}
+                Err(error) => {
+                    tracing::warn!(flow = %id, %error, "a flow could not be recovered; trying again later");
+                    core.keeper.try_again();
+                }
+            }
+        })
+    }
+
+    /// Recovers flows in workers; passes the end of each to `then`.
+    fn recover_each(
+        self: &Arc<Self>,
+        mut flows: Vec<FlowId>,
+        then: impl Fn(&Arc<Self>, FlowId, Result<End, HostError>) + Clone + Send + 'static,
+    ) -> Result<(), HostError> {
+        if let Some(territory) = &self.territory {
+            // They rest until their partition is given back.
+            flows.retain(|flow| !territory.is_handed_over(*flow));
+        }
+        if flows.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(flows = flows.len(), "taking over flows without an owner");
+        let mut how: HashMap<FlowId, Recovery> = HashMap::new();
+        if let Some(shared) = self.store.shared() {
+            let moved = shared.moved(&flows)?;
+            how.extend(moved.into_iter().map(|flow| (flow, Recovery::Resume)));
+        }
+        for request in self.store.requests()? {
+            match request.operation {
+                Operation::Interrupt => drop(how.insert(request.flow, Recovery::Interrupt)),
+                Operation::Rollback { .. } => drop(how.insert(request.flow, Recovery::Rollback)),
+                _ => {}
+            }
+        }
+        for id in flows {
+            self.recover_one(id, how.get(&id).copied(), then.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Recovers a flow in a worker; as its plan says, unless the caller says how. Passes its end to `then`, not its report, as there may be
+    /// many.
+    fn recover_one(
+        self: &Arc<Self>,
+        id: FlowId,
+        how: Option<Recovery>,
+        then: impl Fn(&Arc<Self>, FlowId, Result<End, HostError>) + Send + 'static,
+    ) -> Result<(), HostError> {
+        self.pool.push(self, move |core| {
+            let host = Arc::clone(core);
+            core.take_up_then(id, how, move |result| {
+                then(&host, id, result.map(|report| of(&report)));
+            });
+        })
+    }
+
+    /// Continues a flow that rests between two tasks, as its partition stays here after all.
+    pub(super) fn go_on_here(self: &Arc<Self>, id: FlowId) {
+        let pushed = self.recover_one(id, Some(Recovery::Resume), |core, id, result| {
+            if let Err(error) = core.concluded(id, result) {
+                tracing::warn!(flow = %id, %error, "a flow did not go on; trying again later");
+                core.keeper.try_again();
+            }
+        });
+        if let Err(error) = pushed {
+            tracing::debug!(flow = %id, %error, "a flow is left to the next host");
+        }
+    }
+
+    /// Sets a flow aside that cannot be recovered. Returns `None` if another process or thread was faster.
+    fn concluded(
+        &self,
+        id: FlowId,
+        result: Result<End, HostError>,
+    ) -> Result<Option<Recovered>, HostError> {
+        let outcome = match result {
+            Ok(end) => Ok(end),
+            Err(HostError::CannotTakeUp { reason, .. }) => Err(reason),
+            Err(HostError::Store(StoreError::Damaged { reason, .. })) => {
+                Err(format!("its journal is damaged: {reason}"))
+            }
+            Err(HostError::Store(error @ StoreError::UnknownTable { .. })) => {
+                Err(error.to_string())
+            }
+            Err(error) if error.is_anothers() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Err(reason) = &outcome {
+            tracing::warn!(flow = %id, reason, "a flow cannot be recovered, and is set aside");
+            self.store.set_aside(id, reason)?;
+        }
+        Ok(Some(Recovered { id, outcome }))
     }
 
     /// Recovers one flow, in a worker.
@@ -158,7 +234,7 @@ impl From<OnLost> for Recovery {
 }
 
 /// Returns the state and the rollback's verdict of a report.
-fn of(report: &Report) -> (FlowState, Option<Verdict>) {
+fn of(report: &Report) -> End {
     let rollback = report.rollback.as_ref();
     (report.flow.state, rollback.map(|rollback| rollback.verdict))
 }

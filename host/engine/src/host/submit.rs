@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use cairn_effects::event::FlowState;
 use cairn_effects::report::Report;
 use cairn_model::id::{FlowId, Identity};
 use cairn_model::idempotency::Key;
@@ -12,6 +13,7 @@ use cairn_model::value::Value;
 use cairn_store::StoreError;
 
 use super::pool::{Aside, Rest};
+use super::territory::{Route, Stay};
 use super::{Core, Host, HostError, ReadyPlan};
 use crate::flow::{Flow, FlowError, Step};
 use cairn_store::flow_request::RequestError;
@@ -57,7 +59,8 @@ impl Submitted {
 }
 
 impl Host {
-    /// Submits a flow, which runs when a worker is free. Blocks while the queue is full.
+    /// Submits a flow, which runs when a worker is free. Blocks while the queue is full. If another host owns the project, the request is
+    /// forwarded to that host.
     ///
     /// # Errors
     /// [`HostError::NotStarted`] when the host has stopped, [`HostError::Thread`].
@@ -93,7 +96,8 @@ impl Host {
 
     /// Submits a flow as [`submit`](Self::submit) does, and first passes it to `watch`, in PENDING and on this thread: to
     /// register listeners, or to [interrupt](Flow::interrupt) it later. A repeat under a key runs nothing; its flow is passed
-    /// to `watch` when its request can be resolved.
+    /// to `watch` when its request can be resolved. The flow of a project that another host owns runs there, and is not passed to
+    /// `watch`.
     ///
     /// # Errors
     /// As [`submit`](Self::submit), and those of `watch`: nothing runs then.
@@ -102,6 +106,12 @@ impl Host {
         submission: Submission,
         watch: impl FnOnce(&Flow) -> Result<(), E>,
     ) -> Result<Submitted, E> {
+        if submission.request.is_err() {
+            return Ok(self.submit(submission)?);
+        }
+        let Route::Here(stay) = self.core.route(&submission)? else {
+            return Ok(self.submit(submission)?);
+        };
         let submission = self.core.admit(submission);
         if submission.request.is_err() {
             return Ok(self.submit(submission)?);
@@ -114,7 +124,7 @@ impl Host {
             // The caller may have dropped the receiver.
             let _ = tell.send(result);
         });
-        let job = move |core: &Arc<Core>| core.begin(flow, then);
+        let job = move |core: &Arc<Core>| core.begin(flow, stay, then);
         self.core.pool.push_in_turn(&self.core, Box::new(job))?;
         Ok(Submitted { id, report })
     }
@@ -131,13 +141,29 @@ impl Core {
             then(Err(HostError::NotStarted));
             return None;
         }
+        let route = match &submission.request {
+            // A repeat needs no owner: what is on disk is its answer.
+            Err(_) => Ok(Route::Here(None)),
+            Ok(_) => self.route(&submission),
+        };
+        let stay = match route {
+            Ok(Route::Here(stay)) => stay,
+            Ok(Route::Elsewhere) => {
+                self.forward(id, submission, then);
+                return None;
+            }
+            Err(error) => {
+                then(Err(error));
+                return None;
+            }
+        };
         let submission = self.admit(submission);
         if let Err(error) = submission.request {
             self.repeat_or(&submission.requester, submission.key.as_ref(), error, then);
             return None;
         }
         match self.flow_of(id, submission) {
-            Ok(flow) => self.begin(flow, then),
+            Ok(flow) => self.begin(flow, stay, then),
             Err(error) => {
                 then(Err(error));
                 None
@@ -145,8 +171,20 @@ impl Core {
         }
     }
 
+    /// Decides where the flow of a request runs.
+    fn route(&self, submission: &Submission) -> Result<Route, HostError> {
+        match &self.territory {
+            None => Ok(Route::Here(None)),
+            Some(territory) => Ok(territory.route(
+                &*self.store,
+                &submission.requester.project_id,
+                submission.plan.is_portable(),
+            )?),
+        }
+    }
+
     /// Refuses the request of a project that has too many undelivered messages. A repeat is answered all the same.
-    fn admit(&self, submission: Submission) -> Submission {
+    pub(super) fn admit(&self, submission: Submission) -> Submission {
         let (Some(dispatcher), Ok(_)) = (&self.dispatcher, &submission.request) else {
             return submission;
         };
@@ -160,7 +198,7 @@ impl Core {
     }
 
     /// Makes the flow of a submission, in PENDING.
-    fn flow_of(&self, id: FlowId, submission: Submission) -> Result<Flow, HostError> {
+    pub(super) fn flow_of(&self, id: FlowId, submission: Submission) -> Result<Flow, HostError> {
         let mut builder = Flow::builder(submission.plan.name())
             .id(id)
             .requester(submission.requester)
@@ -172,9 +210,14 @@ impl Core {
     }
 
     /// Starts a flow, unless the host has stopped.
-    fn begin(self: &Arc<Self>, flow: Flow, then: Tell) -> Option<Rest> {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        flow: Flow,
+        stay: Option<Stay>,
+        then: Tell,
+    ) -> Option<Rest> {
         let id = flow.id();
-        self.enter(&flow);
+        self.enter(&flow, stay);
         // The host may have been stopped between the check and the entry.
         if self.stopping.load(Ordering::SeqCst) {
             let followers = self.leave(id);
@@ -189,6 +232,11 @@ impl Core {
     /// Takes a begun flow one task further, or to its report.
     fn go_on(self: &Arc<Self>, step: Step, flow: Flow, then: Tell) -> Option<Rest> {
         match step {
+            Step::Next(run) if self.must_rest(&flow) => {
+                drop(run);
+                self.hand_over(&flow, then);
+                None
+            }
             Step::Next(run) => Some(Rest {
                 calls: run.next(),
                 job: Box::new(move |core| core.go_on(run.step(), flow, then)),
@@ -201,6 +249,28 @@ impl Core {
         }
     }
 
+    /// Returns whether a flow is to rest between two tasks, because its partition is given back.
+    fn must_rest(&self, flow: &Flow) -> bool {
+        let Some(territory) = &self.territory else {
+            return false;
+        };
+        let project_id = || flow.with_history(|history| history.requester.project_id.clone());
+        // One that was interrupted ends at its next step.
+        territory.must_rest(project_id) && flow.state() != FlowState::Interrupted
+    }
+
+    /// Leaves a flow to the next owner of its partition. Its callers follow it there.
+    fn hand_over(self: &Arc<Self>, flow: &Flow, then: Tell) {
+        let id = flow.id();
+        let project_id = flow.with_history(|history| history.requester.project_id.clone());
+        if let Some(territory) = &self.territory {
+            territory.hand_over(id, &project_id);
+        }
+        let followers = self.leave(id);
+        self.tell(id, followers, &Err(HostError::InHand(id)));
+        self.follow(id, &project_id, then);
+    }
+
     /// Handles the end of a worker's run of a flow, once it is durable or lost.
     pub(super) fn ended(self: &Arc<Self>, flow: &Flow, result: Result<(), FlowError>, then: Tell) {
         let id = flow.id();
@@ -208,7 +278,11 @@ impl Core {
         self.wake_dispatcher();
         match result {
             Err(FlowError::Store(StoreError::KeyTaken { flow: first, same })) => match same {
-                true => self.follow(first, then),
+                true => {
+                    let project_id =
+                        flow.with_history(|history| history.requester.project_id.clone());
+                    self.follow(first, &project_id, then);
+                }
                 false => {
                     let key = flow.with_history(|history| history.key.clone());
                     then(Err(HostError::KeyReused {
@@ -237,7 +311,7 @@ impl Core {
     }
 
     /// Answers a request that cannot be resolved: a repeat gets the report of the first one, any other the error.
-    fn repeat_or(
+    pub(super) fn repeat_or(
         self: &Arc<Self>,
         requester: &Identity,
         key: Option<&Key>,
@@ -249,19 +323,19 @@ impl Core {
             None => Ok(None),
         };
         match first {
-            Ok(Some(first)) => self.follow(first, then),
+            Ok(Some(first)) => self.follow(first, &requester.project_id, then),
             Ok(None) => then(Err(error.into())),
             Err(error) => then(Err(error.into())),
         }
     }
 
     /// Passes the report of another flow to `then` once that flow has ended. Until then the request takes room in the queue.
-    fn follow(self: &Arc<Self>, first: FlowId, then: Tell) {
+    fn follow(self: &Arc<Self>, first: FlowId, project_id: &str, then: Tell) {
         let aside = Aside::of(self);
         let tell = move |report: Result<Report, HostError>| {
             drop(aside);
             then(report);
         };
-        self.keeper.follow(first, Box::new(tell));
+        self.keeper.follow(first, project_id, Box::new(tell));
     }
 }

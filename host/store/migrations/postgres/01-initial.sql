@@ -16,7 +16,8 @@ CREATE TABLE facts (
 -- Processes that write. A row is a lease, and its id is the lease's generation: a process that does not find its row writes nothing more.
 -- `backend`: the process id of the server's session. `batch`: the number of the last batch that is committed; it fences, chains batches,
 -- and tells a host whose connection broke whether its batch was committed. `seen`: the catalogue's version that the host decides by.
--- `expires_at`: by the database's clock, which alone it is compared with. `draining`: an operator wants it to give back what it owns.
+-- `expires_at`: by the database's clock, which alone it is compared with. `shares`: it takes a fair share of the partitions. `draining`: it
+-- takes nothing new, and gives back everything.
 CREATE TABLE hosts (
     id         bytea PRIMARY KEY,
     name       text COLLATE "C" NOT NULL DEFAULT '',
@@ -27,6 +28,7 @@ CREATE TABLE hosts (
     seen       bigint NOT NULL DEFAULT 0,
     started_at bigint NOT NULL,
     expires_at timestamptz NOT NULL,
+    shares     boolean NOT NULL DEFAULT FALSE,
     draining   boolean NOT NULL DEFAULT FALSE
 ) WITH (fillfactor = 50);
 
@@ -67,7 +69,7 @@ END $$;
 
 -- One row a flow: the state of its journal, for lists and for recovery. `host`: the host that works on the flow; NULL while it rests.
 -- `entries`: the length of its journal, which guards compare-and-set. `incomplete`: a revert failed, and that is not accepted.
--- `stuck`: why it cannot be recovered.
+-- `stuck`: why it cannot be recovered. `moved`: it rested between two tasks when its host gave the partition back, so the next one goes on.
 CREATE TABLE flows (
     id         bytea PRIMARY KEY,
     part       int NOT NULL,
@@ -82,7 +84,8 @@ CREATE TABLE flows (
     host       bytea,
     entries    bigint NOT NULL DEFAULT 0,
     incomplete boolean NOT NULL DEFAULT FALSE,
-    stuck      text COLLATE "C"
+    stuck      text COLLATE "C",
+    moved      boolean NOT NULL DEFAULT FALSE
 ) WITH (fillfactor = 70);
 CREATE INDEX flows_by_state ON flows (state);
 CREATE INDEX flows_by_host ON flows (host) WHERE host IS NOT NULL;
@@ -138,14 +141,20 @@ CREATE INDEX outbox_sending ON outbox (flow, id) WHERE state = 'sending';
 -- How many are undelivered, by project.
 CREATE INDEX outbox_undelivered ON outbox (project_id) WHERE state IN ('sending', 'failed');
 
--- Flows that were asked for at a host that does not own their project.
+-- Flows that were asked for at a host that does not own their project. The batch that creates the flow deletes the row. `request`: JSON.
+-- `answer`: a JSON object, when the owner refused it.
 CREATE TABLE inbox (
-    id         bytea PRIMARY KEY,
-    part       int NOT NULL,
-    request    text COLLATE "C" NOT NULL,
-    created_at bigint NOT NULL
+    id          bytea PRIMARY KEY,
+    part        int NOT NULL,
+    project_id  text COLLATE "C" NOT NULL,
+    request     text COLLATE "C" NOT NULL,
+    created_at  bigint NOT NULL,
+    answered_at bigint,
+    answer      text COLLATE "C"
 );
-CREATE INDEX inbox_by_part ON inbox (part, id);
+CREATE INDEX inbox_by_part ON inbox (part, id) WHERE answer IS NULL;
+CREATE INDEX inbox_by_project ON inbox (project_id);
+CREATE INDEX inbox_answered ON inbox (answered_at) WHERE answered_at IS NOT NULL;
 
 -- Operations that the owner of a project, or of a flow, is asked to perform. `answer`: a JSON object, once it has.
 CREATE TABLE requests (

@@ -93,7 +93,7 @@ impl<B: Backend> Ledger<B> {
     }
 
     /// Opens a batch like [`begin`](Self::begin) and registers this process as a host, which can own flows.
-    pub(super) fn begin_as_host(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn begin_as_host(&mut self) -> Result<(), StoreError> {
         self.backend.announce()?;
         self.begin()?;
         let registered = self.backend.register(self.clock.now());

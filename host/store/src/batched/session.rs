@@ -12,6 +12,7 @@ use cairn_model::value::Digest;
 use super::entries::Written;
 use crate::StoreError;
 use crate::backend::{FlowEntries, FlowRow};
+use crate::partitions::{Partitions, partition_of};
 
 /// The writer's state of a flow that has handles.
 #[derive(Default)]
@@ -42,6 +43,8 @@ pub(super) struct Session {
     pub(super) unknown: Option<String>,
     /// The number of handles; without one the session is removed when its entries are on disk.
     pub(super) handles: u32,
+    /// The partition of its project, once it was asked for.
+    part: Option<u8>,
 }
 
 pub(super) struct Head {
@@ -75,6 +78,18 @@ impl Session {
             handles,
             ..Self::default()
         }
+    }
+
+    pub(super) fn project_id(&self) -> Option<&str> {
+        Some(&self.head.as_ref()?.created.project_id)
+    }
+
+    /// Returns whether its project is in these partitions.
+    pub(super) fn is_in(&mut self, parts: &Partitions) -> bool {
+        if self.part.is_none() {
+            self.part = self.project_id().map(partition_of);
+        }
+        self.part.is_none_or(|part| parts.contains(part))
     }
 
     /// Returns the pending entries and the flow's new row; `None` when there are no entries.

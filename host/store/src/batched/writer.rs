@@ -21,7 +21,7 @@ use super::entries::{self, Written};
 use super::inbox::Said;
 use super::ledger::Ledger;
 use super::session::{OPERATOR, Session};
-use crate::backend::{Backend, GivenKey, Partitions, Taken};
+use crate::backend::{Backend, Fault, GivenKey, Partitions, Taken};
 use crate::config::Env;
 use crate::{Caller, StoreError, WhenDurable};
 
@@ -91,11 +91,25 @@ impl<B: Backend> Writer<B> {
             self.ledger.flows.insert(flow, Session::with_handles(1));
             return Ok(());
         };
+        let has_left = self
+            .ledger
+            .backend
+            .owned()
+            .is_some_and(|owned| !session.is_in(&owned));
+        if has_left && !session.rested {
+            // Its partition was given back: another host may work on it.
+            session.lost = Some(StoreError::WentOn(flow));
+            return Err(StoreError::WentOn(flow));
+        }
         if !session.rested {
             return Ok(());
         }
         // While it was at rest, another process may have continued it.
         let entries = session.next_entry;
+        let project_id = session.project_id().filter(|_| has_left);
+        if let Some(project_id) = project_id.map(str::to_owned) {
+            self.own(&project_id)?;
+        }
         let untouched = self.ledger.backend.is_untouched(flow, entries);
         let untouched = self.ledger.settled(untouched)?;
         let Some(session) = self.ledger.flows.get_mut(&flow) else {
@@ -110,7 +124,7 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Claims a project for this process. Its rows in memory are dropped if it belonged to another one: they may be wrong.
-    fn own(&mut self, project_id: &str) -> Result<(), StoreError> {
+    pub(crate) fn own(&mut self, project_id: &str) -> Result<(), StoreError> {
         if self
             .ledger
             .backend
@@ -125,7 +139,7 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Drops the rows in memory after a claim. The open batch, which was decided by them, is committed first.
-    fn forget_claimed(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn forget_claimed(&mut self) -> Result<(), StoreError> {
         if !self.ledger.backend.has_claimed() {
             return Ok(());
         }
@@ -569,11 +583,20 @@ impl<B: Backend> Writer<B> {
     /// Takes over the flows of dead hosts, and returns the flows that this process owns but does not run. Flows that were set
     /// aside are left out unless `stuck_too`.
     pub(super) fn take_over(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
+        let now = self.env.clock.now();
+        self.take_flows(|backend| backend.take_over(now, stuck_too))
+    }
+
+    /// Takes flows that this process does not run by `take`, and returns them.
+    pub(crate) fn take_flows(
+        &mut self,
+        take: impl FnOnce(&mut B) -> Result<Vec<FlowId>, Fault>,
+    ) -> Result<Vec<FlowId>, StoreError> {
         self.ledger.begin_as_host()?;
-        let backend = &mut self.ledger.backend;
-        let taken = backend.take_over(self.env.clock.now(), stuck_too);
+        let taken = take(&mut self.ledger.backend);
         let mut flows = self.ledger.settled(taken)?;
         reach(CrashPoint::FlowsTaken);
+        self.forget_claimed()?;
         flows.retain(|flow| !self.ledger.flows.contains_key(flow));
         if !flows.is_empty() {
             self.ledger.commit()?;

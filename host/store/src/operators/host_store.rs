@@ -20,6 +20,7 @@ use crate::batched::Batched;
 use crate::deliver::Outbox;
 use crate::host::{Component, FlowOnDisk, HostStore, Operators, Read, Watch, Work};
 use crate::operation::{Operation, OperationRequest};
+use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
 
 /// How long answers are kept for the process that made the request.
@@ -148,18 +149,24 @@ impl<B: SqlBackend> HostStore for Batched<B> {
     fn requests(&self) -> Result<Vec<OperationRequest>, StoreError> {
         let writer = self.writer();
         let backend = &writer.ledger.backend;
-        Ok(requests(backend.reading(), backend.host())?)
+        Ok(requests(
+            backend.reading(),
+            backend.host(),
+            backend.business(),
+        )?)
     }
 
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError> {
         let writer = self.writer();
         let backend = &writer.ledger.backend;
         let host = backend.host();
+        let business = backend.business();
         let outlook = backend.outlook()?;
         Ok(outlook.map(|outlook| {
             Box::new(Beside {
                 outlook,
                 host,
+                business,
                 seen: None,
             }) as _
         }))
@@ -167,6 +174,10 @@ impl<B: SqlBackend> HostStore for Batched<B> {
 
     fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {
         self.writer().ledger.backend.outbox()
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        B::shared(self)
     }
 
     fn operators(&self) -> Option<&dyn Operators> {
@@ -218,6 +229,7 @@ impl From<StoreError> for NotDone {
 struct Beside {
     outlook: Box<dyn Outlook>,
     host: Cell,
+    business: &'static str,
     /// The version at which there were no requests.
     seen: Option<i64>,
 }
@@ -238,20 +250,26 @@ impl Watch for Beside {
         if version == self.seen {
             return Ok(false);
         }
-        let found = requests(self.outlook.sql(), self.host.clone())?;
+        let found = requests(self.outlook.sql(), self.host.clone(), self.business)?;
         if found.is_empty() {
             self.seen = version;
         }
         Ok(!found.is_empty())
     }
+
+    fn look_again(&mut self) {
+        self.seen = None;
+    }
 }
 
 /// Returns the open requests for flows that a host owns or no host owns.
-fn requests(sql: &dyn Sql, host: Cell) -> Result<Vec<OperationRequest>, SqlError> {
-    let statement = "SELECT requests.id, requests.flow, operation FROM requests JOIN flows ON flows.id = requests.flow
-                     WHERE answer IS NULL AND (host = $1 OR host IS NULL) ORDER BY requests.id";
+fn requests(sql: &dyn Sql, host: Cell, business: &str) -> Result<Vec<OperationRequest>, SqlError> {
+    let statement = format!(
+        "SELECT requests.id, requests.flow, operation FROM requests JOIN flows ON flows.id = requests.flow
+         WHERE answer IS NULL AND (host = $1 OR host IS NULL) AND {business} ORDER BY requests.id"
+    );
     let mut found = Vec::new();
-    for row in sql.query(statement, &[host])? {
+    for row in sql.query(&statement, &[host])? {
         let row = Columns(&row);
         // An operation of a newer version is left for a process of that version.
         if let Ok(operation) = serde_json::from_str(&row.text(2)?) {

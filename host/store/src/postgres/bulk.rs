@@ -71,7 +71,7 @@ const NEW_FLOWS: &str = "INSERT INTO flows (id, part, name, project_id, user_id,
                          $11::bytea[], $12::bigint[], $13::boolean[])";
 
 /// A flow may have been pruned meanwhile, so fewer rows may be changed than are named.
-const OLD_FLOWS: &str = "UPDATE flows SET state = u.c1, error = u.c2, updated_at = u.c3, host = u.c4, entries = u.c5, incomplete = u.c6, stuck = NULL
+const OLD_FLOWS: &str = "UPDATE flows SET state = u.c1, error = u.c2, updated_at = u.c3, host = u.c4, entries = u.c5, incomplete = u.c6, stuck = NULL, moved = FALSE
     FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::bigint[], $7::boolean[]) AS u(c0, c1, c2, c3, c4, c5, c6)
     WHERE flows.id = u.c0";
 

@@ -1,6 +1,7 @@
 //! PostgreSQL as a backend. A batch is data: it is sent whole in one round trip, and sent again if the connection broke and it is not on
 //! disk. No transaction is open while rules decide; what they decide over is owned by this host.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::fetch::{Fetcher, Reads};
 use super::hosts::OwnLease;
 use super::link::{Link, LinkError, Parameter, READER, Step};
 use super::session::{FENCE, SNAPSHOT, Session, State};
+use super::shared::{self, Looks};
 use super::{PostgresConfig, open, outbox};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, Holder, Taken};
@@ -23,6 +25,7 @@ use crate::batched::Batched;
 use crate::deliver::Outbox;
 use crate::operators::{held, idempotency, lookup};
 use crate::partitions::{Partitions, partition_of};
+use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Raised, Sql, SqlBackend, SqlError};
 
 /// The version of the tables whose rows belong to no project.
@@ -55,23 +58,33 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Removes the requests of flows that are created, each of which must be there.
+const CREATED: &str =
+    "WITH done AS (DELETE FROM inbox WHERE id = ANY($1::bytea[]) AND answer IS NULL RETURNING 1)
+    SELECT expect((SELECT count(*) FROM done), $2::bigint, 'request')";
+
 /// Codes of a server that has no room at the moment: the batch is sent again.
 const FULL: [&str; 3] = ["53100", "53200", "53300"];
 
 /// An open database.
 pub struct PostgresDatabase {
-    session: Session,
+    pub(super) session: Session,
     /// Reads for operators, which do not hold the writer up.
     reading: Session,
-    target: Arc<Target>,
-    lease: OwnLease,
+    pub(super) target: Arc<Target>,
+    pub(super) lease: OwnLease,
     texts: Texts,
-    /// What the open batch does about owners of flows.
-    owners: Vec<(&'static str, Vec<Cell>)>,
+    /// What the open batch does about owners of flows and of partitions.
+    pub(super) owners: Vec<(&'static str, Vec<Cell>)>,
+    /// Flows that are about to be created from the inbox.
+    pub(super) forwarded: HashSet<FlowId>,
     /// Rows in memory may be wrong: partitions were claimed, or the catalogue has changed.
-    is_stale: bool,
+    pub(super) is_stale: bool,
     /// The catalogue's version that an operator's change has made, until it is asked for.
     raised: Option<i64>,
+    pub(super) looks: Looks,
+    /// Whether flows that others have left in claimed partitions may not be taken yet.
+    pub(super) has_left_over: bool,
     patience: Duration,
     /// Works on a held database, too.
     even_held: bool,
@@ -87,8 +100,11 @@ impl PostgresDatabase {
             lease: OwnLease::new(config),
             texts: Texts::default(),
             owners: Vec::new(),
+            forwarded: HashSet::new(),
             is_stale: false,
             raised: None,
+            looks: Looks::default(),
+            has_left_over: false,
             patience: config.patience,
             even_held: config.store.even_held,
         }
@@ -99,6 +115,7 @@ impl PostgresDatabase {
             return Ok(());
         }
         self.lease.register(&self.session, now)?;
+        self.session.set_locks(self.lease.folder());
         reach(CrashPoint::HostRegistered);
         // Rows that were read before are of an older catalogue, maybe.
         self.is_stale = true;
@@ -123,6 +140,8 @@ impl PostgresDatabase {
         let fence = self.lease.fence();
         let host = self.lease.cell();
         let parts = Parts::of(batch, &host);
+        let created = self.created(batch);
+        let many = Cell::from(i64::try_from(created.len()).unwrap_or(i64::MAX));
         let has_begun = self.session.state() == State::Transaction;
         let mut steps = Vec::new();
         if !has_begun {
@@ -131,6 +150,15 @@ impl PostgresDatabase {
         }
         steps.extend(self.texts.steps(&batch.rows));
         steps.extend(parts.steps());
+        if !created.is_empty() {
+            steps.push(Step::Run {
+                statement: CREATED,
+                parameters: vec![
+                    Parameter::Array(created.iter().map(Cell::borrow).collect()),
+                    Parameter::from(&many),
+                ],
+            });
+        }
         let owners = self.owners.iter();
         steps.extend(owners.map(|(statement, parameters)| Step::run(statement, parameters)));
         if has_begun {
@@ -190,12 +218,30 @@ impl PostgresDatabase {
         }
     }
 
+    /// Returns the flows that a batch creates from the inbox.
+    fn created(&self, batch: &Batch<'_>) -> Vec<Cell> {
+        if self.forwarded.is_empty() {
+            return Vec::new();
+        }
+        let new = batch.flows.iter();
+        let new = new.filter(|added| added.row.as_ref().is_some_and(|row| row.is_new));
+        let created = new.filter(|added| self.forwarded.contains(&added.flow));
+        created.map(|added| added.flow.into()).collect()
+    }
+
     /// Claims the partition of a project for this host.
     fn claim(&mut self, part: u8) -> Result<(), StoreError> {
         let mut wanted = Partitions::default();
         wanted.insert(part);
-        self.is_stale |= self.lease.claim(&self.session, &wanted, false)?;
+        let has_claimed = self.lease.claim(&self.session, &wanted, false)?;
+        self.has_claimed_now(has_claimed);
         Ok(())
+    }
+
+    /// Notes whether partitions were claimed: rows in memory may be wrong, and hosts that are gone may have left flows in them.
+    pub(super) fn has_claimed_now(&mut self, has_claimed: bool) {
+        self.is_stale |= has_claimed;
+        self.has_left_over |= has_claimed;
     }
 
     fn taken(&mut self, flow: FlowId) -> Result<Taken, StoreError> {
@@ -225,31 +271,11 @@ impl PostgresDatabase {
 
     fn take_all(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
-        let own = self.lease.cell();
         self.lease.end_gone(&self.session)?;
-        self.is_stale |= self.lease.claim(&self.session, &Partitions::all(), true)?;
-        let parts = self.lease.owned.without(&Partitions::default());
-        let parts: Vec<Cell> = parts
-            .into_iter()
-            .map(|part| i64::from(part).into())
-            .collect();
-        let parts = || Parameter::Array(parts.iter().map(Cell::borrow).collect());
-        let stuck_too = Cell::Int(stuck_too.into());
-        let steps = [
-            Step::Run {
-                statement: "UPDATE flows SET host = $1 WHERE part = ANY($2::int[]) AND host IS NOT NULL AND host <> $1
-                     AND EXISTS (SELECT FROM hosts WHERE id = $1)",
-                parameters: vec![Parameter::from(&own), parts()],
-            },
-            Step::Run {
-                statement: "SELECT id FROM flows WHERE host = $1 AND (stuck IS NULL OR $2::boolean) ORDER BY id",
-                parameters: vec![Parameter::from(&own), Parameter::from(&stuck_too)],
-            },
-        ];
-        let answers = self.session.send(&steps).map_err(failed)?;
-        let rows = answers.into_iter().nth(1).unwrap_or_default().rows;
-        let flows = rows.iter().map(|row| Columns(row).flow(0));
-        Ok(flows.collect::<Result<_, _>>()?)
+        let left = shared::left(&self.session).map_err(failed)?;
+        let has_claimed = self.lease.claim(&self.session, &left, true)?;
+        self.has_claimed_now(has_claimed);
+        self.take_owned(stuck_too)
     }
 }
 
@@ -344,6 +370,11 @@ impl Backend for PostgresDatabase {
         self.is_stale |= self.lease.committed(catalogue) || is_operators;
         if is_operators && self.lease.catalogue > before {
             self.raised = Some(self.lease.catalogue);
+        }
+        if !self.forwarded.is_empty() {
+            for added in &batch.flows {
+                self.forwarded.remove(&added.flow);
+            }
         }
         Ok(Mark(self.lease.batch))
     }
@@ -531,6 +562,14 @@ impl SqlBackend for PostgresDatabase {
             Ok(format!("`{name}` (process {pid})"))
         });
         Ok(hosts.collect::<Result<_, SqlError>>()?)
+    }
+
+    fn business(&self) -> &'static str {
+        "NOT EXISTS (SELECT FROM partitions WHERE partitions.id = flows.part AND partitions.host <> $1)"
+    }
+
+    fn shared(store: &Postgres) -> Option<&dyn Shared> {
+        Some(store)
     }
 
     fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {

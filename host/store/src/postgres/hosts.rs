@@ -2,7 +2,7 @@
 //! process starts, so its number of batches fences a process that was ended while it was stopped.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cairn_effects::rows::Cell;
@@ -17,7 +17,7 @@ use super::session::Session;
 use super::settings::Settings;
 use crate::StoreError;
 use crate::host_lock::{self, LockPlace, lock_path};
-use crate::hosts;
+use crate::hosts::{self, End};
 use crate::partitions::Partitions;
 use crate::sql::SqlError;
 
@@ -69,6 +69,10 @@ impl OwnLease {
     /// Returns the id as the database has it.
     pub(super) fn cell(&self) -> Cell {
         hosts::cell(self.id)
+    }
+
+    pub(super) fn length(&self) -> Duration {
+        self.length
     }
 
     fn milliseconds(&self) -> Cell {
@@ -279,15 +283,26 @@ impl OwnLease {
         }
     }
 
+    /// Returns the folder of locks that shows which processes of this machine are dead.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// Ends the hosts that are gone: their leases have expired, or their processes are known to be dead.
     pub(super) fn end_gone(&self, session: &Session) -> Result<(), StoreError> {
+        self.end_others(session, true)
+    }
+
+    /// Ends the hosts whose processes are known to be dead and, if that is asked for, those whose leases have expired.
+    pub(super) fn end_others(&self, session: &Session, expired: bool) -> Result<(), StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
         let others = format!("{OTHERS} WHERE hosts.id <> $1");
         let others = session.run(&others, &[self.cell()]).map_err(failed)?;
         for row in &others.rows {
-            Other::read(row)?
-                .end_if_gone(session, self.folder.as_deref())
-                .map_err(failed)?;
+            let other = Other::read(row)?;
+            if expired || other.gone(self.folder()) == Some(End::Dead) {
+                other.end_if_gone(session, self.folder()).map_err(failed)?;
+            }
         }
         Ok(())
     }
@@ -343,10 +358,11 @@ impl OwnLease {
 
     fn claim_free(&self, session: &Session, parts: &[u8]) -> Result<Vec<u8>, LinkError> {
         // The own row is locked first, so that a host that is being ended claims nothing. Only `host IS NULL` may be asked in the second
-        // statement: it is evaluated again when another claim changed the row.
+        // statement: it is evaluated again when another claim changed the row. What an operator's change has claimed for this host is its
+        // own already.
         let lock = "SELECT id FROM hosts WHERE id = $1 FOR KEY SHARE";
         let claim = "UPDATE partitions SET host = $1, epoch = epoch + 1
-             WHERE id = ANY($2::int[]) AND host IS NULL AND EXISTS (SELECT FROM hosts WHERE id = $1) RETURNING id";
+             WHERE id = ANY($2::int[]) AND (host IS NULL OR host = $1) AND EXISTS (SELECT FROM hosts WHERE id = $1) RETURNING id";
         let me = [self.cell()];
         let wanted: Vec<Cell> = parts.iter().map(|part| i64::from(*part).into()).collect();
         let steps = [

@@ -16,6 +16,7 @@ mod fetch;
 mod fill;
 mod host_list;
 mod hosts;
+mod inbox;
 pub mod link;
 mod migrate;
 mod others;
@@ -26,6 +27,7 @@ mod scratch;
 mod server;
 mod session;
 mod settings;
+mod shared;
 mod sql;
 #[cfg(test)]
 #[path = "../../tests/inside/postgres/mod.rs"]

@@ -2,14 +2,18 @@
 //! end, but an operator's statements run one after another.
 
 use std::cell::{OnceCell, RefCell};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_effects::rows::Cell;
 
 use super::connect::Target;
 use super::link::{Answer, Link, LinkError, Session as Kind, Step, WRITER};
+use super::others::{OTHERS, Other};
 use super::sql::SqlLink;
-use crate::sql::{Impact, Sql, SqlError};
+use crate::hosts::{self, End};
+use crate::partitions::partition_of;
+use crate::sql::{Impact, Owning, Sql, SqlError};
 
 /// The statement that begins each batch: see `fence` in the schema.
 pub(super) const FENCE: &str = "SELECT fence($1, $2, $3, $4)";
@@ -35,6 +39,8 @@ pub(super) struct Session {
     sql: OnceCell<SqlLink>,
     /// The fence of the open batch.
     fence: RefCell<Option<Vec<Cell>>>,
+    /// The folder of locks that shows which processes are dead.
+    locks: RefCell<Option<PathBuf>>,
 }
 
 impl Session {
@@ -52,6 +58,7 @@ impl Session {
             kind,
             sql: OnceCell::new(),
             fence: RefCell::new(None),
+            locks: RefCell::new(None),
         }
     }
 
@@ -74,6 +81,11 @@ impl Session {
             (false, true) => State::Batch,
             (false, false) => State::Idle,
         }
+    }
+
+    /// Sets the folder of locks that shows which processes are dead.
+    pub(super) fn set_locks(&self, folder: Option<&Path>) {
+        self.locks.replace(folder.map(Path::to_owned));
     }
 
     /// Opens a batch, whose transaction is to begin with this fence.
@@ -160,6 +172,53 @@ impl Sql for Session {
 
     fn savepoint(&self, statement: &str) -> Result<(), SqlError> {
         self.begin()?.savepoint(statement)
+    }
+
+    fn own(&self, project_id: &str) -> Result<Owning, SqlError> {
+        let sql = self.begin()?;
+        let me = self.fence.borrow().iter().flatten().next().cloned();
+        let me = me.unwrap_or(Cell::Null);
+        let part = i64::from(partition_of(project_id)).into();
+        let parameters = [part, me];
+        let claim = || {
+            let claimed = sql.returning(
+                "UPDATE partitions SET host = $2, epoch = epoch + 1 WHERE id = $1 AND host IS NULL RETURNING id",
+                &parameters,
+            )?;
+            Ok::<_, SqlError>(!claimed.is_empty())
+        };
+        if claim()? {
+            return Ok(Owning::Claimed);
+        }
+        let owner = format!(
+            "{OTHERS} WHERE hosts.id = (SELECT host FROM partitions WHERE partitions.id = $1)"
+        );
+        let found = sql.query(&owner, &parameters[..1])?;
+        let Some(row) = found.first() else {
+            let message = "the owner of a project is changing: try again";
+            return Err(SqlError::harmless(message));
+        };
+        let owner = Other::read(row)?;
+        if hosts::cell(owner.id) == parameters[1] {
+            return Ok(Owning::Had);
+        }
+        let end = match owner.gone(self.locks.borrow().as_deref()) {
+            Some(End::Expired) => {
+                Some("DELETE FROM hosts WHERE id = $1 AND expires_at < clock_timestamp()")
+            }
+            Some(End::Dead) => Some("DELETE FROM hosts WHERE id = $1"),
+            None => None,
+        };
+        if let Some(end) = end {
+            sql.execute(end, &[hosts::cell(owner.id)])?;
+            if claim()? {
+                return Ok(Owning::Claimed);
+            }
+        }
+        Ok(Owning::Elsewhere {
+            host: owner.name,
+            pid: owner.pid,
+        })
     }
 
     fn consistently(&self, read: &mut dyn FnMut()) -> Result<(), SqlError> {

@@ -4,6 +4,7 @@
 #[path = "../../../volumes/testing/any.rs"]
 mod any;
 mod place;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,12 @@ use cairn_volumes::{Expiry, IsZoneValid, QuotaCommit, QuotaReserve, VolumeCreate
 use serde_json::json;
 
 use place::{Broken, InMemory, OnDisk, OnServer, Place};
+use shared::{
+    a_project_that_is_given_back_goes_on_at_the_next_host,
+    a_request_that_was_refused_creates_no_flow,
+    hosts_that_share_take_the_same_number_of_partitions,
+    so_many_requests_of_a_project_wait_and_no_more, the_owner_of_a_project_takes_a_request_once,
+};
 
 macro_rules! over {
     ($backend:ident, $place:expr, $($test:ident,)*) => {
@@ -75,6 +82,11 @@ over_every_backend! {
     a_project_belongs_to_one_host_until_that_ends,
     an_operator_changes_what_its_host_owns,
     every_host_decides_by_the_catalogue_that_one_has_changed,
+    the_owner_of_a_project_takes_a_request_once,
+    a_request_that_was_refused_creates_no_flow,
+    so_many_requests_of_a_project_wait_and_no_more,
+    a_project_that_is_given_back_goes_on_at_the_next_host,
+    hosts_that_share_take_the_same_number_of_partitions,
     ],
 }
 

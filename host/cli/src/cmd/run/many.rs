@@ -81,7 +81,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         });
     }
 
-    let mut builder = session.host(planner, policy)?;
+    let mut builder = session.host(planner, policy)?.share(run.jsonl);
     if let Some(workers) = run.workers {
         builder = builder.workers(workers.into());
     }

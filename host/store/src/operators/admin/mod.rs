@@ -4,7 +4,7 @@ mod prune;
 
 pub use crate::sqlite::{Migrated, Vacuumed};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use cairn_effects::rows::{Cell, Draft, Made, Overlay, Rows, Stop};
@@ -18,7 +18,7 @@ use super::{Access, components, rows};
 use crate::backend::behind;
 use crate::batched::{Batched, Writer};
 use crate::host::Component;
-use crate::sql::{Impact, Raised, Sql, SqlBackend, SqlError, quoted};
+use crate::sql::{Impact, Owning, Raised, Sql, SqlBackend, SqlError, quoted};
 use crate::statements::NotWritten;
 use crate::{Caller, StoreError};
 
@@ -173,10 +173,24 @@ impl<'a> Admin<'a> {
         rows.map_err(|error| self.judge(error))
     }
 
-    /// Runs rules over rows in the operator's transaction; their changes are written to the transaction when this returns.
+    /// Makes this process the owner of a project: only its owner may change its rows. Returns whether it was not before: then what was read
+    /// of the project may be old. [`rules`](Self::rules) does this by itself.
     ///
     /// # Errors
-    /// Those of `rules`.
+    /// [`StoreError::Elsewhere`] when a live host owns it.
+    pub fn own(&mut self, project_id: &str) -> Result<bool> {
+        match self.sql(|sql| sql.own(project_id))? {
+            Owning::Had => Ok(false),
+            Owning::Claimed => Ok(true),
+            Owning::Elsewhere { host, pid } => Err(StoreError::Elsewhere { host, pid }),
+        }
+    }
+
+    /// Runs rules over rows in the operator's transaction; their changes are written to the transaction when this returns. Runs them again
+    /// if they changed rows of a project that had no owner.
+    ///
+    /// # Errors
+    /// Those of `rules`; [`StoreError::Elsewhere`] when they changed rows of a project that a live host owns.
     pub fn rules<T>(&mut self, rules: impl Fn(&mut Rows<'_>) -> Result<T, Stop>) -> Result<T> {
         let access = self.access;
         let mut overlay = Overlay::new(usize::MAX);
@@ -186,8 +200,23 @@ impl<'a> Admin<'a> {
         loop {
             let services = access.env.domains().services();
             let rows = Rows::new(&mut overlay, &mut draft, access.by, &made, services);
-            match rows.run(|rows| rules(rows)) {
-                (Ok(answer), _) => {
+            let mut owners = BTreeSet::new();
+            let (result, _) = rows.run(|rows| {
+                let answer = rules(rows)?;
+                owners = rows.owners();
+                Ok(answer)
+            });
+            match result {
+                Ok(answer) => {
+                    let mut has_claimed = false;
+                    for project in owners {
+                        has_claimed |= self.own(&project)?;
+                    }
+                    if has_claimed {
+                        overlay = Overlay::new(usize::MAX);
+                        draft = Draft::new(access.now);
+                        continue;
+                    }
                     let written = overlay.written();
                     return match rows::write(access.sql, &written) {
                         Ok(()) => Ok(answer),
@@ -198,8 +227,8 @@ impl<'a> Admin<'a> {
                         })),
                     };
                 }
-                (Err(Stop::Refused(error)), _) => return Err(error.into()),
-                (Err(Stop::Missing), _) => {
+                Err(Stop::Refused(error)) => return Err(error.into()),
+                Err(Stop::Missing) => {
                     let fetched = match rows::fetch(access.sql, draft.take_wants()) {
                         Ok(fetched) => fetched,
                         Err(error) => return Err(self.lost(error)),

@@ -70,6 +70,13 @@ pub static READER: Session = Session {
     only_reads: true,
 };
 
+/// Writes requests for flows of projects that another host owns, and reads those that others have written.
+pub static INBOX: Session = Session {
+    name: "inbox",
+    settings: &BY_KEY,
+    only_reads: false,
+};
+
 /// Checks the server and migrates the schema.
 pub static ADMIN: Session = Session {
     name: "admin",

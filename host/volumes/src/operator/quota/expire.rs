@@ -27,7 +27,14 @@ pub(in super::super) fn expire(admin: &mut Admin<'_>) -> Result<Expired, StoreEr
              WHERE flows.id = reservations.flow AND flows.state NOT IN ('SUCCESS', 'FAILURE'))
          FROM reservations WHERE state = 'open' AND expire < $1";
     let now = admin.now();
-    let lapsed = query::<(Text, Text, Text, i64, bool)>(&admin.view(), statement, &[now.into()])?;
+    let lapsed = |admin: &Admin<'_>| {
+        query::<(Text, Text, Text, i64, bool)>(&admin.view(), statement, &[now.into()])
+    };
+    // A project that had no owner may have changed until it was claimed.
+    for (_, project, ..) in lapsed(admin)? {
+        admin.own(&project)?;
+    }
+    let lapsed = lapsed(admin)?;
     let mut expired = Expired::default();
     for (id, project, resource, delta, is_unfinished) in lapsed {
         if is_unfinished {

@@ -88,6 +88,9 @@ pub(in super::super) fn set_limit(
     limit: Option<i64>,
 ) -> Result<(), StoreError> {
     require_resource(&admin.view(), resource)?;
+    if let Whose::Project(project) = whose {
+        admin.own(project)?;
+    }
     let (statement, owner) = match whose {
         Whose::Project(project) => (
             "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ($1, $2, $3)

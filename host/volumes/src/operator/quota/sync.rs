@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::quota::Drift;
 use crate::rules::Settings;
 use cairn_store::StoreError;
@@ -12,8 +14,15 @@ use super::booked::{current_drift, settle};
 pub(in super::super) fn sync(admin: &mut Admin<'_>) -> Result<Vec<Drift>, StoreError> {
     admin.require_admin("mend usages")?;
     settle(admin)?;
+    let mut owned = BTreeSet::new();
+    for Drift { project, .. } in current_drift(&admin.view(), None)? {
+        admin.own(&project)?;
+        owned.insert(project);
+    }
+    // A project that had no owner may have changed until it was claimed.
     let view = admin.view();
-    let drift = current_drift(&view, None)?;
+    let mut drift = current_drift(&view, None)?;
+    drift.retain(|drift| owned.contains(&drift.project));
     let countdown = Settings::of(view.services()).quota.countdown();
     for Drift {
         project,

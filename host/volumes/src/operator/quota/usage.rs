@@ -49,6 +49,7 @@ pub(in super::super) fn usages(
 /// `AdminRequired`.
 pub(in super::super) fn destroy(admin: &mut Admin<'_>, project: &str) -> Result<(), StoreError> {
     admin.require_admin("destroy a project's quotas")?;
+    admin.own(project)?;
     for statement in [
         "DELETE FROM quotas WHERE project_id = $1",
         "UPDATE quota_usages SET deleted = TRUE WHERE project_id = $1 AND deleted = FALSE",

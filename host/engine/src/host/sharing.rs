@@ -1,0 +1,282 @@
+//! What the keeper does where several hosts share a database: claims projects and gives them back, takes over the flows of hosts that died,
+//! forwards requests, and takes those that were forwarded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use cairn_model::id::FlowId;
+use cairn_store::StoreError;
+use cairn_store::shared::{self, Fate, Inbox, Partitions, Wishes};
+
+use super::forward::{self, Answered};
+use super::keeper::{AGAIN, Following, Outgoing};
+use super::{Core, HostError, territory};
+
+/// Interval between two looks at the inbox while it is empty.
+const SELDOM: Duration = Duration::from_millis(250);
+
+/// Interval between two removals of old answers.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// How long the database may be out of reach before callers that wait for flows of other hosts are told so.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Interval between two looks at flows that callers wait for, for each of them: a look at many costs the server more.
+const EACH: Duration = Duration::from_micros(50);
+
+/// How many flows are asked about in one statement.
+const TOGETHER: usize = 1_000;
+
+/// The keeper's work where several hosts share a database.
+pub(super) struct Sharing {
+    inbox: Box<dyn Inbox>,
+    tended: Instant,
+    tidied: Instant,
+    looked: Instant,
+    /// When flows that callers wait for were last looked at.
+    asked: Instant,
+    /// Whether there was something in the inbox at the last look.
+    has_work: bool,
+    /// Since when the inbox cannot be reached.
+    out_of_reach: Option<Instant>,
+    /// Whether this process must not write any more.
+    is_over: bool,
+}
+
+impl Sharing {
+    /// Opens the inbox, and claims a share if the host takes one; `None` where hosts do not share.
+    pub(super) fn begin(core: &Arc<Core>) -> Result<Option<Self>, HostError> {
+        let (Some(shared), Some(territory)) = (core.store.shared(), &core.territory) else {
+            return Ok(None);
+        };
+        if core.shares {
+            let seen = shared.tend(&Wishes {
+                shares: true,
+                ..Wishes::default()
+            })?;
+            territory.tended(&seen);
+            // Flows that dead hosts left in its partitions, unless they are recovered before.
+            core.keeper.try_again();
+        }
+        let now = Instant::now();
+        Ok(Some(Self {
+            inbox: shared.inbox()?,
+            tended: now,
+            tidied: now,
+            looked: now,
+            asked: now,
+            has_work: false,
+            out_of_reach: None,
+            is_over: false,
+        }))
+    }
+
+    /// Does what is due. Returns whether partitions were claimed.
+    pub(super) fn round(&mut self, core: &Arc<Core>) -> bool {
+        self.send(core);
+        let has_claimed = self.tend(core);
+        self.give_back(core);
+        self.take(core);
+        has_claimed
+    }
+
+    /// Notes whether the inbox can be reached.
+    fn reached<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.out_of_reach = None;
+                Some(value)
+            }
+            Err(error) => {
+                if self.out_of_reach.is_none() {
+                    tracing::warn!(%error, "the inbox cannot be reached; trying again");
+                    self.out_of_reach = Some(Instant::now());
+                }
+                None
+            }
+        }
+    }
+
+    fn send(&mut self, core: &Arc<Core>) {
+        let outgoing = core.keeper.outgoing();
+        if outgoing.is_empty() {
+            return;
+        }
+        let sent = forward::send(&mut *self.inbox, outgoing);
+        core.keeper.sent(sent.written);
+        core.keeper.not_sent(sent.left);
+        self.reached(sent.result);
+    }
+
+    fn tend(&mut self, core: &Arc<Core>) -> bool {
+        let (Some(shared), Some(territory)) = (core.store.shared(), &core.territory) else {
+            return false;
+        };
+        let is_due = self.tended.elapsed() >= AGAIN;
+        if !is_due || self.is_over || core.stopping.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.tended = Instant::now();
+        let seen = match shared.tend(&Wishes {
+            shares: core.shares,
+            needed: core.keeper.needed(),
+        }) {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.is_over = HostError::from(error.clone()).is_final();
+                tracing::warn!(%error, "who owns which projects cannot be read");
+                return false;
+            }
+        };
+        for flow in territory.tended(&seen) {
+            core.go_on_here(flow);
+        }
+        if seen.is_draining && seen.sharing == 0 {
+            self.refuse_orphans(core, &seen);
+        }
+        if self.tidied.elapsed() >= TIDY {
+            self.tidied = Instant::now();
+            let tidied = self.inbox.tidy();
+            self.reached(tidied);
+        }
+        if seen.has_left_over
+            && let Err(error) = core.recover_own()
+        {
+            tracing::warn!(%error, "flows could not be recovered; trying again later");
+            core.keeper.try_again();
+        }
+        seen.has_left_over
+    }
+
+    /// Tells callers that nobody will take their requests: this host drains, and no other host shares.
+    fn refuse_orphans(&mut self, core: &Arc<Core>, seen: &shared::Territory) {
+        let taken = seen.owned.iter().chain(seen.elsewhere.iter()).collect();
+        let orphaned = Partitions::all().without(&taken).into_iter().collect();
+        let orphans = core.keeper.forwarded_to(&orphaned);
+        if orphans.is_empty() {
+            return;
+        }
+        let flows: Vec<FlowId> = orphans.iter().map(|one| one.flow).collect();
+        let withdrawn = self.inbox.withdraw(&flows);
+        let withdrawn = self.reached(withdrawn).unwrap_or_default();
+        let is_withdrawn = |one: &Following| withdrawn.contains(&one.flow);
+        let (refused, others) = orphans.into_iter().partition::<Vec<_>, _>(is_withdrawn);
+        for one in refused {
+            (one.tell)(Err(territory::draining().into()));
+        }
+        core.keeper.wait_on(others);
+    }
+
+    fn give_back(&mut self, core: &Arc<Core>) {
+        let (Some(shared), Some(territory)) = (core.store.shared(), &core.territory) else {
+            return;
+        };
+        let (parts, moved) = territory.vacated();
+        if parts.is_empty() || self.is_over {
+            return;
+        }
+        match shared.give_back(&parts, &moved) {
+            Ok(()) => territory.gave_back(&parts),
+            Err(error) => {
+                self.is_over = HostError::from(error.clone()).is_final();
+                tracing::warn!(%error, "projects could not be given back; trying again");
+            }
+        }
+    }
+
+    fn take(&mut self, core: &Arc<Core>) {
+        if self.is_over || (!self.has_work && self.looked.elapsed() < SELDOM) {
+            return;
+        }
+        self.looked = Instant::now();
+        let taken = forward::take(core, &mut *self.inbox);
+        self.has_work = self.reached(taken).unwrap_or(false);
+    }
+
+    /// Tells callers whose forwarded request was answered. Returns those whose flow must be looked at, and those that wait on.
+    pub(super) fn settled(
+        &mut self,
+        following: Vec<Following>,
+    ) -> (Vec<Following>, Vec<Following>) {
+        let many = u32::try_from(following.len()).unwrap_or(u32::MAX);
+        if self.asked.elapsed() < EACH.saturating_mul(many) {
+            return (Vec::new(), following);
+        }
+        self.asked = Instant::now();
+        let flows: Vec<FlowId> = following.iter().map(|one| one.flow).collect();
+        let mut fates = HashMap::new();
+        for page in flows.chunks(TOGETHER) {
+            let found = self.inbox.fates(page);
+            match self.reached(found) {
+                Some(found) => fates.extend(found),
+                None => return self.unreachable(following),
+            }
+        }
+        let (mut settled, mut others, mut answered) = (Vec::new(), Vec::new(), Vec::new());
+        for mut one in following {
+            match fates.remove(&one.flow) {
+                None => {
+                    one.since = Instant::now();
+                    others.push(one);
+                }
+                Some(Fate::Settled) => settled.push(one),
+                Some(Fate::Answered(answer)) => {
+                    answered.push(one.flow);
+                    match forward::read(&answer) {
+                        Answered::Instead(flow) => others.push(Following {
+                            flow,
+                            since: Instant::now(),
+                            is_forwarded: false,
+                            ..one
+                        }),
+                        Answered::Failed(error) => (one.tell)(Err(error)),
+                    }
+                }
+            }
+        }
+        if !answered.is_empty() {
+            // An answer that stays is removed when it is old.
+            let removed = self.inbox.withdraw(&answered);
+            self.reached(removed);
+        }
+        (settled, others)
+    }
+
+    fn unreachable(&self, following: Vec<Following>) -> (Vec<Following>, Vec<Following>) {
+        let since = self.out_of_reach.map(|since| since.elapsed());
+        if since.is_none_or(|since| since < PATIENCE) {
+            return (Vec::new(), following);
+        }
+        for one in following {
+            let message = format!(
+                "the database cannot be reached, so what became of flow {} is not known: `cairn flow show` shows it later",
+                one.flow
+            );
+            (one.tell)(Err(StoreError::Database(message).into()));
+        }
+        (Vec::new(), Vec::new())
+    }
+
+    /// Withdraws requests that were forwarded and not begun, and tells all that still wait.
+    pub(super) fn end(&mut self, following: Vec<Following>, outgoing: Vec<Outgoing>) {
+        let flows: Vec<FlowId> = following.iter().map(|one| one.flow).collect();
+        let withdrawn = match flows.is_empty() {
+            true => Vec::new(),
+            false => {
+                let withdrawn = self.inbox.withdraw(&flows);
+                self.reached(withdrawn).unwrap_or_default()
+            }
+        };
+        for one in following {
+            (one.tell)(Err(match withdrawn.contains(&one.flow) {
+                true => HostError::NotStarted,
+                false => HostError::GoesOn(one.flow),
+            }));
+        }
+        for one in outgoing {
+            (one.tell)(Err(HostError::NotStarted));
+        }
+    }
+}

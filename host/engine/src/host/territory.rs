@@ -1,0 +1,315 @@
+//! Which projects this host takes flows of, where several hosts share a database; and how it gives partitions back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use cairn_model::error::TaskError;
+use cairn_model::id::FlowId;
+use cairn_store::StoreError;
+use cairn_store::host::HostStore;
+use cairn_store::shared::{self, Partitions, partition_of};
+
+/// What this host knows about who owns what.
+pub(super) struct Territory {
+    state: Mutex<State>,
+    /// Whether flows of some partition are to rest at their next task, so that it can be given back.
+    rests: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Partitions of this host. The store may own more of them, never less.
+    owned: Partitions,
+    /// Partitions of other hosts, as last seen.
+    elsewhere: Partitions,
+    /// Owned partitions that are to be given back: no flow of them begins here. With the time of that decision.
+    leaving: HashMap<u8, Instant>,
+    is_draining: bool,
+    /// Whether this host gives everything back, and no other host takes it.
+    is_last: bool,
+    /// How long flows in a partition that is to be given back may go on.
+    patience: Duration,
+    /// How many flows of each partition run here.
+    flows: HashMap<u8, usize>,
+    /// Flows that rest at their next task, until their partition is given back.
+    handed: HashMap<FlowId, u8>,
+}
+
+/// A flow of this host in a partition, which is not given back meanwhile.
+pub(super) struct Stay {
+    territory: Arc<Territory>,
+    part: u8,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let mut state = self.territory.state();
+        if let Some(flows) = state.flows.get_mut(&self.part) {
+            *flows -= 1;
+            if *flows == 0 {
+                state.flows.remove(&self.part);
+            }
+        }
+    }
+}
+
+/// Where a flow runs.
+pub(super) enum Route {
+    /// Here; without a stay where hosts do not share.
+    Here(Option<Stay>),
+    /// At the host that owns its project.
+    Elsewhere,
+}
+
+impl Territory {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            rests: AtomicBool::new(false),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Counts a flow that is here already.
+    pub(super) fn stay(self: &Arc<Self>, project_id: &str) -> Stay {
+        let part = partition_of(project_id);
+        *self.state().flows.entry(part).or_default() += 1;
+        Stay {
+            territory: Arc::clone(self),
+            part,
+        }
+    }
+
+    /// Counts a new flow if this host takes flows of its partition.
+    pub(super) fn enter(self: &Arc<Self>, part: u8) -> Option<Stay> {
+        let mut state = self.state();
+        if !state.owned.contains(part) || state.leaving.contains_key(&part) {
+            return None;
+        }
+        *state.flows.entry(part).or_default() += 1;
+        drop(state);
+        Some(Stay {
+            territory: Arc::clone(self),
+            part,
+        })
+    }
+
+    /// Decides where a new flow runs; claims its project if that has no owner. A flow that cannot be `forwarded` runs here or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::Elsewhere`] of a flow that cannot be forwarded; `Draining` when nobody takes it.
+    pub(super) fn route(
+        self: &Arc<Self>,
+        store: &dyn HostStore,
+        project_id: &str,
+        forwarded: bool,
+    ) -> Result<Route, StoreError> {
+        let part = partition_of(project_id);
+        if let Some(stay) = self.enter(part) {
+            return Ok(Route::Here(Some(stay)));
+        }
+        {
+            let state = self.state();
+            let is_known = state.elsewhere.contains(part) || state.leaving.contains_key(&part);
+            if forwarded && (is_known || state.is_draining) && !state.is_last {
+                return Ok(Route::Elsewhere);
+            }
+            if state.is_last {
+                return Err(draining());
+            }
+        }
+        let Some(shared) = store.shared() else {
+            return Ok(Route::Here(None));
+        };
+        match shared.claim(project_id) {
+            Ok(()) => {
+                self.state().owned.insert(part);
+                // Counted even if it is to be given back: it waits for this flow, which can run nowhere else.
+                Ok(Route::Here(Some(self.stay(project_id))))
+            }
+            Err(StoreError::Elsewhere { .. }) if forwarded => {
+                self.state().elsewhere.insert(part);
+                Ok(Route::Elsewhere)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes in who owns what. Decides which partitions are to be given back, and returns the flows that rest here although their
+    /// partition stays: they go on.
+    pub(super) fn tended(&self, seen: &shared::Territory) -> Vec<FlowId> {
+        let mut state = self.state();
+        state.owned = seen.owned;
+        state.elsewhere = seen.elsewhere;
+        state.is_draining = seen.is_draining;
+        state.is_last = seen.is_draining && seen.sharing == 0;
+        state.patience = seen.lease / 2;
+        let surplus = seen.owned.len().saturating_sub(seen.share);
+        let State { leaving, flows, .. } = &mut *state;
+        leaving.retain(|part, _| seen.owned.contains(*part));
+        // Those that were chosen first are given back first; of the others, those without flows.
+        let mut chosen: Vec<u8> = leaving.keys().copied().collect();
+        chosen.sort_by_key(|part| leaving[part]);
+        let mut rest: Vec<u8> = seen.owned.iter().collect();
+        rest.retain(|part| !leaving.contains_key(part));
+        rest.sort_by_key(|part| flows.get(part).copied().unwrap_or(0));
+        chosen.extend(rest);
+        chosen.truncate(surplus);
+        leaving.retain(|part, _| chosen.contains(part));
+        let now = Instant::now();
+        for part in chosen {
+            leaving.entry(part).or_insert(now);
+        }
+        self.note_rests(&state);
+        let State {
+            leaving, handed, ..
+        } = &mut *state;
+        let stays = |part: &u8| !leaving.contains_key(part);
+        let back = handed.iter().filter(|(_, part)| stays(part));
+        let back: Vec<FlowId> = back.map(|(flow, _)| *flow).collect();
+        handed.retain(|_, part| leaving.contains_key(part));
+        back
+    }
+
+    fn note_rests(&self, state: &State) {
+        let patience = state.patience;
+        let mut times = state.leaving.values();
+        let rests = times.any(|since| since.elapsed() >= patience);
+        self.rests.store(rests, Ordering::Relaxed);
+    }
+
+    /// Returns the partitions to give back now, none of whose flows runs here, with the flows in them that rest between two tasks.
+    pub(super) fn vacated(&self) -> (Partitions, Vec<FlowId>) {
+        let state = self.state();
+        self.note_rests(&state);
+        let parts = state.leaving.keys().copied();
+        let parts: Partitions = parts
+            .filter(|part| !state.flows.contains_key(part))
+            .collect();
+        let moved = state.handed.iter();
+        let moved = moved.filter(|(_, part)| parts.contains(**part));
+        (parts, moved.map(|(flow, _)| *flow).collect())
+    }
+
+    /// Notes that partitions were given back.
+    pub(super) fn gave_back(&self, parts: &Partitions) {
+        let mut state = self.state();
+        for part in parts.iter() {
+            state.owned.remove(part);
+            state.leaving.remove(&part);
+        }
+        state.handed.retain(|_, part| !parts.contains(*part));
+        self.note_rests(&state);
+    }
+
+    /// Returns whether a flow is to rest at its next task, because its partition is given back.
+    pub(super) fn must_rest(&self, project_id: impl FnOnce() -> String) -> bool {
+        if !self.rests.load(Ordering::Relaxed) {
+            return false;
+        }
+        let part = partition_of(&project_id());
+        let state = self.state();
+        let since = state.leaving.get(&part);
+        since.is_some_and(|since| since.elapsed() >= state.patience)
+    }
+
+    /// Notes a flow that rests between two tasks until its partition is given back.
+    pub(super) fn hand_over(&self, flow: FlowId, project_id: &str) {
+        let part = partition_of(project_id);
+        self.state().handed.insert(flow, part);
+    }
+
+    /// Returns whether a flow rests here only until its partition is given back.
+    pub(super) fn is_handed_over(&self, flow: FlowId) -> bool {
+        self.state().handed.contains_key(&flow)
+    }
+
+    /// Returns the partitions from which this host takes no requests, of those that it owns.
+    pub(super) fn leaving(&self) -> Partitions {
+        self.state().leaving.keys().copied().collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state().owned.is_empty()
+    }
+}
+
+/// The error of a request that no host takes.
+pub(super) fn draining() -> StoreError {
+    let message = "this host gives its projects back, and there is no other host that takes them: start one with `cairn run --jsonl`";
+    TaskError::new("Draining", message).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_store::shared::PARTITIONS;
+
+    use super::*;
+
+    fn seen(owned: Partitions, share: usize) -> shared::Territory {
+        shared::Territory {
+            owned,
+            elsewhere: Partitions::default(),
+            share,
+            sharing: usize::from(share > 0),
+            is_draining: share == 0,
+            has_left_over: false,
+            lease: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn what_exceeds_the_share_is_given_back_once_no_flow_of_it_runs() {
+        let territory = Territory::new();
+        territory.tended(&seen(Partitions::all(), PARTITIONS));
+        assert!(territory.leaving().is_empty());
+        let busy = partition_of("acme");
+        let stay = territory.enter(busy).expect("it is owned");
+
+        territory.tended(&seen(Partitions::all(), 128));
+        let leaving = territory.leaving();
+        assert_eq!(leaving.len(), 128);
+        assert!(!leaving.contains(busy), "those without flows come first");
+        let first = leaving.iter().next().expect("some leave");
+        assert!(territory.enter(first).is_none(), "no flow of it begins");
+        let (parts, moved) = territory.vacated();
+        assert_eq!((parts, moved), (leaving, Vec::new()));
+        territory.gave_back(&parts);
+        assert!(territory.leaving().is_empty());
+
+        // Drained, all of it leaves, and the flow that runs holds its partition.
+        let rest: Partitions = Partitions::all().without(&parts).into_iter().collect();
+        territory.tended(&seen(rest, 0));
+        assert!(!territory.vacated().0.contains(busy));
+        assert!(
+            territory.must_rest(|| "acme".to_owned()),
+            "its time has passed"
+        );
+        let flow = FlowId::new();
+        territory.hand_over(flow, "acme");
+        drop(stay);
+        assert_eq!(territory.vacated(), (rest, vec![flow]));
+    }
+
+    #[test]
+    fn a_flow_that_was_handed_over_goes_on_here_when_its_partition_stays() {
+        let territory = Territory::new();
+        territory.tended(&seen(Partitions::all(), 0));
+        let flow = FlowId::new();
+        territory.hand_over(flow, "acme");
+        assert!(territory.is_handed_over(flow));
+        assert_eq!(
+            territory.tended(&seen(Partitions::all(), PARTITIONS)),
+            [flow]
+        );
+        assert!(!territory.is_handed_over(flow));
+        assert!(!territory.must_rest(|| "acme".to_owned()));
+    }
+}

@@ -1,0 +1,314 @@
+//! Who owns what: a host claims partitions, gives them back, ends hosts whose lease has expired, and takes up their flows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cairn_effects::rows::Cell;
+use cairn_model::id::{FlowId, Identity};
+use cairn_model::value::Value;
+
+use super::database::{Postgres, PostgresDatabase};
+use super::hosts::OwnLease;
+use super::inbox::{self, ids};
+use super::link::{INBOX, LinkError, Parameter, Step};
+use super::session::Session;
+use crate::StoreError;
+use crate::backend::Fault;
+use crate::partitions::{PARTITIONS, Partitions};
+use crate::shared::{Inbox, Shared, Territory, Wishes};
+use crate::sql::{Columns, SqlError};
+
+/// A longer time without a look at the hosts is as if the database could not be reached.
+const GAP: Duration = Duration::from_secs(3);
+
+/// When a host has looked at the others.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// Since when it could.
+    since: Option<Instant>,
+    last: Option<Instant>,
+    /// Whether its row says that it shares.
+    shares: bool,
+}
+
+impl Looks {
+    /// Notes a look, and returns whether hosts may be ended whose lease has expired. After a time in which nobody could write, each must be
+    /// able to renew its lease first.
+    fn may_end(&mut self, lease: Duration) -> bool {
+        let now = Instant::now();
+        let is_gap = self.last.is_none_or(|last| now - last > GAP);
+        let since = match self.since {
+            Some(since) if !is_gap => since,
+            _ => now,
+        };
+        self.since = Some(since);
+        self.last = Some(now);
+        now - since >= lease / 2
+    }
+}
+
+/// Returns the partitions without an owner in which a host that is gone has left flows.
+pub(super) fn left(session: &Session) -> Result<Partitions, LinkError> {
+    let statement = "SELECT id FROM partitions WHERE host IS NULL
+         AND EXISTS (SELECT FROM flows WHERE flows.part = partitions.id AND flows.host IS NOT NULL)";
+    let rows = session.run(statement, &[])?.rows;
+    let parts = rows.into_iter().flatten().filter_map(|cell| match cell {
+        Cell::Int(part) => u8::try_from(part).ok(),
+        _ => None,
+    });
+    Ok(parts.collect())
+}
+
+/// The hosts, as their rows say.
+struct Others {
+    /// How many share, this one included.
+    sharing: usize,
+    is_draining: bool,
+}
+
+impl OwnLease {
+    /// Looks at the hosts, and ends those that are gone.
+    fn look(
+        &self,
+        session: &Session,
+        looks: &mut Looks,
+        shares: bool,
+    ) -> Result<Others, StoreError> {
+        let me = self.cell();
+        if shares && !looks.shares {
+            let statement = "UPDATE hosts SET shares = TRUE WHERE id = $1";
+            let noted = session.run(statement, std::slice::from_ref(&me));
+            noted.map_err(|error| StoreError::Database(error.to_string()))?;
+            looks.shares = true;
+        }
+        let may_end = looks.may_end(self.length());
+        self.end_others(session, may_end)?;
+        let statement = "SELECT id = $1, shares, draining FROM hosts WHERE id = $1 OR expires_at > clock_timestamp()";
+        let mut others = Others {
+            sharing: 0,
+            is_draining: false,
+        };
+        let hosts = session.run(statement, &[me]);
+        let hosts = hosts.map_err(|error| StoreError::Database(error.to_string()))?;
+        for row in &hosts.rows {
+            let row = Columns(row);
+            let (is_own, shares, draining) = (row.flag(0)?, row.flag(1)?, row.flag(2)?);
+            others.is_draining |= is_own && draining;
+            others.sharing += usize::from(shares && !draining);
+        }
+        Ok(others)
+    }
+
+    /// Reads who owns what.
+    fn map(&mut self, session: &Session) -> Result<Map, LinkError> {
+        let statement = "SELECT id, host IS NULL, coalesce(host = $1, FALSE) FROM partitions";
+        let mut map = Map::default();
+        for row in session.run(statement, &[self.cell()])?.rows {
+            let [Cell::Int(part), Cell::Int(is_free), Cell::Int(is_own)] = row.as_slice() else {
+                continue;
+            };
+            let Ok(part) = u8::try_from(*part) else {
+                continue;
+            };
+            match (*is_free != 0, *is_own != 0) {
+                (true, _) => map.free.insert(part),
+                (_, false) => map.elsewhere.insert(part),
+                (_, true) if self.owned.contains(part) => {}
+                // The answer to the claim was lost.
+                (_, true) => {
+                    self.owned.insert(part);
+                    map.has_found = true;
+                }
+            }
+        }
+        Ok(map)
+    }
+}
+
+/// Who owns what besides this host.
+#[derive(Default)]
+struct Map {
+    free: Partitions,
+    elsewhere: Partitions,
+    /// Whether this host owns partitions that it did not know of.
+    has_found: bool,
+}
+
+impl PostgresDatabase {
+    fn tend(&mut self, wishes: &Wishes) -> Result<Territory, StoreError> {
+        let failed = |error: LinkError| StoreError::Database(error.to_string());
+        let Self {
+            lease,
+            session,
+            looks,
+            ..
+        } = self;
+        let others = lease.look(session, looks, wishes.shares)?;
+        let Map {
+            free,
+            mut elsewhere,
+            has_found,
+        } = lease.map(session).map_err(failed)?;
+        let share = match (others.is_draining, wishes.shares) {
+            (true, _) => 0,
+            (false, true) => PARTITIONS.div_ceil(others.sharing.max(1)),
+            (false, false) => PARTITIONS,
+        };
+        let mut wanted = Partitions::default();
+        if !others.is_draining {
+            let needed = free.iter().filter(|part| wishes.needed.contains(*part));
+            needed.for_each(|part| wanted.insert(part));
+        }
+        if wishes.shares {
+            // Each host begins elsewhere, so that several that start at once seldom want the same.
+            let first = lease.id.0.as_bytes()[15];
+            let from_there = (0..=u8::MAX).map(|step| first.wrapping_add(step));
+            for part in from_there.filter(|part| free.contains(*part)) {
+                if lease.owned.len() + wanted.len() >= share {
+                    break;
+                }
+                wanted.insert(part);
+            }
+        }
+        let mut has_claimed = has_found;
+        if !wanted.is_empty() {
+            has_claimed |= lease.claim(session, &wanted, true)?;
+            wanted
+                .without(&lease.owned)
+                .into_iter()
+                .for_each(|part| elsewhere.insert(part));
+        }
+        self.has_claimed_now(has_claimed);
+        Ok(Territory {
+            owned: self.lease.owned,
+            elsewhere,
+            share,
+            sharing: others.sharing,
+            is_draining: others.is_draining,
+            has_left_over: self.has_left_over,
+            lease: self.lease.length(),
+        })
+    }
+
+    /// Takes the flows in owned partitions from hosts that do not own them any more, and returns those of this host.
+    pub(super) fn take_owned(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
+        let own = self.lease.cell();
+        let parts = inbox::parts(&self.lease.owned);
+        let parts = Parameter::Array(parts.iter().map(Cell::borrow).collect());
+        let stuck_too = Cell::Int(stuck_too.into());
+        let steps = [
+            Step::Run {
+                statement: "UPDATE flows SET host = $1 WHERE part = ANY($2::int[]) AND host IS NOT NULL AND host <> $1
+                     AND EXISTS (SELECT FROM hosts WHERE id = $1)",
+                parameters: vec![Parameter::from(&own), parts],
+            },
+            Step::Run {
+                statement: "SELECT id FROM flows WHERE host = $1 AND (stuck IS NULL OR $2::boolean) ORDER BY id",
+                parameters: vec![Parameter::from(&own), Parameter::from(&stuck_too)],
+            },
+        ];
+        let answers = self.session.send(&steps);
+        let answers = answers.map_err(|error| StoreError::Database(error.to_string()))?;
+        let rows = answers.into_iter().nth(1).unwrap_or_default().rows;
+        let flows = rows.iter().map(|row| Columns(row).flow(0));
+        let flows = flows.collect::<Result<_, _>>()?;
+        self.has_left_over = false;
+        Ok(flows)
+    }
+
+    /// Adds to the open batch that these partitions lose their owner.
+    fn give_back(&mut self, parts: &Partitions, moved: &[FlowId]) {
+        let me = self.lease.cell();
+        let flow = "UPDATE flows SET moved = TRUE WHERE id = $1 AND host = $2";
+        for id in moved {
+            self.owners.push((flow, vec![(*id).into(), me.clone()]));
+        }
+        let part =
+            "UPDATE partitions SET host = NULL, epoch = epoch + 1 WHERE id = $1 AND host = $2";
+        for id in parts.iter() {
+            let parameters = vec![i64::from(id).into(), me.clone()];
+            self.owners.push((part, parameters));
+        }
+    }
+}
+
+impl Shared for Postgres {
+    fn tend(&self, wishes: &Wishes) -> Result<Territory, StoreError> {
+        self.write(|writer| {
+            writer.ledger.begin_as_host()?;
+            let territory = writer.ledger.backend.tend(wishes)?;
+            writer.forget_claimed()?;
+            Ok(territory)
+        })
+    }
+
+    fn claim(&self, project_id: &str) -> Result<(), StoreError> {
+        self.write(|writer| {
+            writer.ledger.begin_as_host()?;
+            writer.own(project_id)
+        })
+    }
+
+    fn give_back(&self, parts: &Partitions, moved: &[FlowId]) -> Result<(), StoreError> {
+        self.write(|writer| {
+            writer.ledger.commit()?;
+            writer.ledger.begin_as_host()?;
+            writer.ledger.backend.give_back(parts, moved);
+            writer.ledger.commit()?;
+            for part in parts.iter() {
+                writer.ledger.backend.lease.owned.remove(part);
+            }
+            // Its rows in memory are another host's now.
+            writer.ledger.overlay.forget();
+            Ok(())
+        })
+    }
+
+    fn take_up(&self) -> Result<Vec<FlowId>, StoreError> {
+        self.write(|writer| {
+            writer.take_flows(|backend| backend.take_owned(false).map_err(Fault::NotBegun))
+        })
+    }
+
+    fn moved(&self, flows: &[FlowId]) -> Result<Vec<FlowId>, StoreError> {
+        let ids = ids(flows);
+        let step = Step::Run {
+            statement: "SELECT id FROM flows WHERE id = ANY($1::bytea[]) AND moved",
+            parameters: vec![Parameter::Array(ids.iter().map(Cell::borrow).collect())],
+        };
+        let answers = self.writer().ledger.backend.session.send(&[step]);
+        let mut answers = answers.map_err(|error| StoreError::Database(error.to_string()))?;
+        let rows = answers.pop().unwrap_or_default().rows;
+        let moved = rows.iter().map(|row| Columns(row).flow(0));
+        Ok(moved.collect::<Result<_, SqlError>>()?)
+    }
+
+    fn expect(&self, flows: &[FlowId]) {
+        let mut writer = self.writer();
+        writer.ledger.backend.forwarded.extend(flows);
+    }
+
+    fn refuse(&self, flow: FlowId, answer: &Value) -> Result<(), StoreError> {
+        let answer = answer.to_string();
+        self.admin(&Identity::default(), |admin| {
+            let statement =
+                "UPDATE inbox SET answer = $1, answered_at = $2 WHERE id = $3 AND answer IS NULL";
+            let parameters = [answer.as_str().into(), admin.now().into(), flow.into()];
+            admin.execute(statement, &parameters)
+        })?;
+        self.writer().ledger.backend.forwarded.remove(&flow);
+        Ok(())
+    }
+
+    fn inbox(&self) -> Result<Box<dyn Inbox>, StoreError> {
+        let writer = self.writer();
+        let backend = &writer.ledger.backend;
+        let session = Session::later(Arc::clone(&backend.target), &INBOX);
+        let clock = Arc::clone(&writer.env.clock);
+        Ok(Box::new(inbox::Beside::new(
+            session,
+            backend.lease.id,
+            clock,
+        )))
+    }
+}

@@ -1,0 +1,172 @@
+//! Hosts that divide the projects of a database, and the requests that they forward to each other.
+
+use cairn_effects::event::FlowState;
+use cairn_model::id::FlowId;
+use cairn_model::value::Value;
+use cairn_store::shared::{Fate, Forwarded, INBOX_MOST, Partitions, Shared, Wishes, partition_of};
+use cairn_store::{HostStore, StoreError};
+use serde_json::json;
+
+use super::place::Place;
+use super::{begin, created, state};
+
+fn of(store: &dyn HostStore) -> &dyn Shared {
+    store.shared().expect("hosts share it")
+}
+
+fn request(flow: FlowId) -> Forwarded {
+    Forwarded {
+        flow,
+        project_id: "acme".to_owned(),
+        request: r#"{"size":1}"#.to_owned(),
+    }
+}
+
+pub(super) fn the_owner_of_a_project_takes_a_request_once(place: &dyn Place) {
+    let (owner, other) = (place.open(), place.open());
+    of(&*owner).claim("acme").unwrap();
+    assert!(matches!(
+        of(&*other).claim("acme"),
+        Err(StoreError::Elsewhere { .. })
+    ));
+    let mut theirs = of(&*other).inbox().unwrap();
+    let (first, second) = (FlowId::new(), FlowId::new());
+    let both = [request(first), request(second)];
+    // Repeated, as after an answer that was lost.
+    for _ in 0..2 {
+        assert_eq!(theirs.put(&both).unwrap(), []);
+    }
+    let mut ours = of(&*owner).inbox().unwrap();
+    let none = Partitions::default();
+    assert_eq!(ours.open(&[], &none, 10).unwrap(), both);
+    assert_eq!(ours.open(&[first], &none, 10).unwrap(), both[1..]);
+    assert_eq!(ours.open(&[], &none, 1).unwrap(), both[..1]);
+    let leaving = [partition_of("acme")].into_iter().collect();
+    assert_eq!(ours.open(&[], &leaving, 10).unwrap(), []);
+    // Of projects of others nothing is seen.
+    assert_eq!(theirs.open(&[], &none, 10).unwrap(), []);
+    assert_eq!(theirs.fates(&[first, second]).unwrap(), []);
+
+    of(&*owner).expect(&[first]);
+    owner.append(first, &[created(None, Value::Null)]).unwrap();
+    owner.barrier(first).unwrap();
+    assert_eq!(ours.open(&[], &none, 10).unwrap(), both[1..]);
+    assert_eq!(
+        theirs.fates(&[first, second]).unwrap(),
+        [(first, Fate::Settled)]
+    );
+    // Written again after its flow was created it would run twice.
+    theirs.put(&both).unwrap();
+    assert_eq!(ours.open(&[], &none, 10).unwrap(), both[1..]);
+    assert_eq!(theirs.withdraw(&[first, second]).unwrap(), [second]);
+    assert_eq!(ours.open(&[], &none, 10).unwrap(), []);
+}
+
+pub(super) fn a_request_that_was_refused_creates_no_flow(place: &dyn Place) {
+    let (owner, other) = (place.open(), place.open());
+    of(&*owner).claim("acme").unwrap();
+    let mut inbox = of(&*other).inbox().unwrap();
+    let flow = FlowId::new();
+    inbox.put(&[request(flow)]).unwrap();
+    of(&*owner).expect(&[flow]);
+    of(&*owner).refuse(flow, &json!({"no": 1})).unwrap();
+    let answered = [(flow, Fate::Answered(json!({"no": 1})))];
+    assert_eq!(inbox.fates(&[flow]).unwrap(), answered);
+    // Whoever read the request before loses the batch that creates the flow.
+    of(&*owner).expect(&[flow]);
+    owner.append(flow, &[created(None, Value::Null)]).unwrap();
+    assert!(matches!(owner.barrier(flow), Err(StoreError::Lost(_))));
+    owner.release(flow);
+    assert_eq!(inbox.fates(&[flow]).unwrap(), answered);
+    // A second answer changes nothing.
+    of(&*owner).refuse(flow, &json!({"no": 2})).unwrap();
+    assert_eq!(inbox.fates(&[flow]).unwrap(), answered);
+    assert_eq!(inbox.withdraw(&[flow]).unwrap(), []);
+    assert_eq!(inbox.fates(&[flow]).unwrap(), [(flow, Fate::Settled)]);
+}
+
+pub(super) fn so_many_requests_of_a_project_wait_and_no_more(place: &dyn Place) {
+    let store = place.open();
+    let mut inbox = of(&*store).inbox().unwrap();
+    let most = usize::try_from(INBOX_MOST).unwrap();
+    let mut requests: Vec<Forwarded> = (0..=most).map(|_| request(FlowId::new())).collect();
+    requests.sort_by_key(|request| request.flow);
+    let last = requests[most].flow;
+    assert_eq!(inbox.put(&requests).unwrap(), [last]);
+    let elsewhere = Forwarded {
+        project_id: "globex".to_owned(),
+        ..request(FlowId::new())
+    };
+    assert_eq!(inbox.put(&[elsewhere]).unwrap(), []);
+    let next = request(FlowId::new());
+    let refused = inbox.put(&[requests[0].clone(), next.clone()]).unwrap();
+    assert_eq!(refused, [next.flow], "the first one is there already");
+    inbox.withdraw(&[requests[0].flow]).unwrap();
+    assert_eq!(inbox.put(&[next]).unwrap(), []);
+}
+
+pub(super) fn a_project_that_is_given_back_goes_on_at_the_next_host(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let (call, resting) = (begin(&*first), FlowId::new());
+    let interrupted = state(FlowState::Pending, FlowState::Interrupted);
+    first
+        .append(resting, &[created(None, Value::Null), interrupted])
+        .unwrap();
+    first.barrier(resting).unwrap();
+    let part: Partitions = [partition_of("acme")].into_iter().collect();
+    of(&*first).give_back(&part, &[call.flow]).unwrap();
+
+    // The first host does not write to it any more, neither to a flow that runs nor to one that rests.
+    of(&*second).claim("acme").unwrap();
+    let on = [state(FlowState::Running, FlowState::Reverting)];
+    assert!(matches!(
+        first.append(call.flow, &on),
+        Err(StoreError::WentOn(flow)) if flow == call.flow
+    ));
+    assert!(matches!(
+        first.append(resting, &on),
+        Err(StoreError::Elsewhere { .. })
+    ));
+    assert_eq!(of(&*second).take_up().unwrap(), [call.flow]);
+    assert_eq!(of(&*second).moved(&[call.flow]).unwrap(), [call.flow]);
+    assert_eq!(second.load(call.flow).unwrap().len(), 3);
+    second.append(call.flow, &on).unwrap();
+    second.barrier(call.flow).unwrap();
+    assert_eq!(of(&*second).moved(&[call.flow]).unwrap(), []);
+}
+
+pub(super) fn hosts_that_share_take_the_same_number_of_partitions(place: &dyn Place) {
+    let shares = Wishes {
+        shares: true,
+        ..Wishes::default()
+    };
+    let hosts = [place.open(), place.open()];
+    let seen = of(&*hosts[0]).tend(&shares).unwrap();
+    assert_eq!((seen.owned, seen.share), (Partitions::all(), 256));
+    assert!(seen.has_left_over);
+    // The second host makes the first one's share smaller, and gets what that one gives back.
+    let seen = of(&*hosts[1]).tend(&shares).unwrap();
+    assert_eq!(
+        (seen.owned.len(), seen.elsewhere.len(), seen.share),
+        (0, 256, 128)
+    );
+    let seen = of(&*hosts[0]).tend(&shares).unwrap();
+    assert_eq!((seen.owned.len(), seen.share, seen.sharing), (256, 128, 2));
+    let surplus: Partitions = (0..100).collect();
+    of(&*hosts[0]).give_back(&surplus, &[]).unwrap();
+    let seen = of(&*hosts[1]).tend(&shares).unwrap();
+    assert_eq!(seen.owned, surplus);
+    // A host that takes no share claims what it needs alone.
+    let third = place.open();
+    let [one, other] = hosts;
+    drop(one);
+    let seen = of(&*third).tend(&Wishes {
+        shares: false,
+        needed: [99, 200].into_iter().collect(),
+    });
+    let seen = seen.unwrap();
+    assert_eq!(seen.owned, [200].into_iter().collect());
+    assert_eq!((seen.elsewhere, seen.sharing), (surplus, 1));
+    let seen = of(&*other).tend(&shares).unwrap();
+    assert_eq!(seen.owned.len(), 255);
+}

@@ -1,0 +1,451 @@
+//! Several hosts on one database of PostgreSQL, in folders that share nothing: who owns what, requests for projects that another host owns,
+//! and what becomes of the flows of a host that dies.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use acceptance::program::{Program, Run, end, volume_create};
+use acceptance::slow::{eventually, run_slow, slow_after, slower_after};
+use cairn_test_postgres::Database;
+use serde_json::{Value, json};
+
+/// The lease of a host in these tests.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// An upper bound of every wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Creates the folder of a host on a database.
+fn host(database: &Database<'_>) -> Program {
+    let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
+    let url = database.url();
+    program.write(
+        "cairn.toml",
+        format!(
+            "db = \"{url}\"\nproject = \"acme\"\nlease = \"2s\"\n[hosts]\nlocks = \"locks\"\n[postgres]\nunsafe_server = true\n"
+        ),
+    );
+    program
+}
+
+/// Creates two hosts on a database of their own, in which project `acme` has no limits; `None` without PostgreSQL. Its partition is in the
+/// upper half, which the host that came first keeps when the second takes its share.
+fn two() -> Option<(Database<'static>, [Program; 2])> {
+    let database = cairn_test_postgres::shared()?.database();
+    let hosts = [host(&database), host(&database)];
+    let limits = ["quota", "set", "volumes=-1", "gigabytes=-1"];
+    hosts[0].run(&limits).exits(0);
+    Some((database, hosts))
+}
+
+/// A run with `--jsonl`.
+struct Stream {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    reports: Receiver<Value>,
+}
+
+impl Stream {
+    fn start(program: &Program, flow: &str, more: &[&str]) -> Self {
+        let arguments = [&["run", flow, "--jsonl"], more].concat();
+        let mut command = program.command(&arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let (told, reports) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let report = serde_json::from_str(&line).expect("a line is JSON");
+                // The test may have ended.
+                let _ = told.send(report);
+            }
+        });
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            reports,
+        }
+    }
+
+    fn ask(&mut self, request: &Value) {
+        let stdin = self.stdin.as_mut().expect("it is open until the end");
+        writeln!(stdin, "{request}").expect("the program reads");
+    }
+
+    #[track_caller]
+    fn report(&self) -> Value {
+        let report = self.reports.recv_timeout(PATIENCE);
+        report.expect("there is a report in time")
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it lives");
+        self.child.wait().expect("it can be waited for");
+    }
+
+    /// Closes its stdin, and waits for its end. Returns the reports that were not read, too.
+    fn end(mut self) -> (Run, Vec<Value>) {
+        self.stdin = None;
+        let mut stderr = String::new();
+        let mut pipe = self.child.stderr.take().expect("stderr is a pipe");
+        pipe.read_to_string(&mut stderr)
+            .expect("messages are UTF-8");
+        let status = self.child.wait().expect("it can be waited for");
+        let reports = self.reports.iter().collect();
+        let run = Run {
+            exit: status.code().unwrap_or(-1),
+            stdout: String::new(),
+            stderr,
+        };
+        (run, reports)
+    }
+}
+
+/// Waits until a process owns this many partitions.
+#[track_caller]
+fn owns(database: &Database<'_>, child: &Child, parts: &str) {
+    let pid = child.id();
+    let sql = format!(
+        "SELECT count(*) FROM cairn.partitions JOIN cairn.hosts ON hosts.id = host WHERE pid = {pid}"
+    );
+    eventually(&format!("process {pid} owns {parts} partitions"), || {
+        database.sql(&sql) == parts
+    });
+}
+
+/// Returns the process that works on the only flow that any works on.
+fn works(database: &Database<'_>) -> String {
+    database.sql("SELECT pid FROM cairn.flows JOIN cairn.hosts ON hosts.id = host")
+}
+
+/// Asserts that usages equal bookings, and that no request is left.
+#[track_caller]
+fn is_sound(database: &Database<'_>, program: &Program) {
+    program.run(&["quota", "check", "--admin"]).exits(0);
+    assert_eq!(database.sql("SELECT count(*) FROM cairn.inbox"), "0");
+}
+
+/// Sets what becomes of a flow whose host is lost.
+fn on_lost(program: &Program, what: &str) {
+    let path = program.path("slow.toml");
+    let flow = std::fs::read_to_string(&path).expect("the flow");
+    let flow = flow.replacen("[flow]\n", &format!("[flow]\non_lost = \"{what}\"\n"), 1);
+    program.write("slow.toml", flow);
+}
+
+#[test]
+fn a_request_for_a_project_that_another_host_owns_runs_there() {
+    let Some((database, [owner, other])) = two() else {
+        return;
+    };
+    let stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
+    let report = other
+        .run(&["run", &volume_create(), "-i", r#"{"size": 1}"#, "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(report["flow"]["state"], "SUCCESS");
+
+    // The owner has never seen the plan of this one.
+    slow_after(&other, "entry-create");
+    let slow = other.start(&["run", "slow.toml", "-i", "slow.json", "--json"]);
+    let pid = stream.child.id().to_string();
+    eventually("the owner works on it", || works(&database) == pid);
+    let report = end(slow).exits(0).json();
+    assert_eq!(report["flow"]["state"], "SUCCESS");
+    let (run, reports) = stream.end();
+    assert_eq!((run.exit, reports), (0, vec![]), "{}", run.stderr);
+    is_sound(&database, &other);
+}
+
+#[test]
+fn a_key_stands_for_one_request_at_whichever_host_it_is_made() {
+    let Some((database, [owner, other])) = two() else {
+        return;
+    };
+    let mut stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
+    stream.ask(&json!({"request": {"size": 1}, "key": "k"}));
+    let first = stream.report()["flow"]["id"].clone();
+    let create = volume_create();
+    let again = |size: &str| {
+        let request = format!(r#"{{"size": {size}}}"#);
+        other.run(&["run", &create, "-i", &request, "--key", "k", "--json"])
+    };
+    assert_eq!(again("1").exits(0).json()["flow"]["id"], first);
+    again("2")
+        .exits(2)
+        .says(&["key `k` was used for another request"]);
+    let (run, _) = stream.end();
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    is_sound(&database, &other);
+}
+
+#[test]
+fn two_streams_share_the_projects_and_give_them_back() {
+    let Some((database, [first, second])) = two() else {
+        return;
+    };
+    let mut one = Stream::start(&first, &volume_create(), &[]);
+    owns(&database, &one.child, "256");
+    let mut two = Stream::start(&second, &volume_create(), &[]);
+    owns(&database, &one.child, "128");
+    owns(&database, &two.child, "128");
+    for stream in [&mut one, &mut two] {
+        stream.ask(&json!({"size": 1}));
+        assert_eq!(stream.report()["flow"]["state"], "SUCCESS");
+    }
+    let (run, _) = one.end();
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    owns(&database, &two.child, "256");
+    two.ask(&json!({"size": 1}));
+    assert_eq!(two.report()["flow"]["state"], "SUCCESS");
+    let (run, _) = two.end();
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    is_sound(&database, &second);
+}
+
+#[test]
+fn a_flow_of_a_host_that_is_drained_goes_on_at_another_one() {
+    let Some((database, [first, second])) = two() else {
+        return;
+    };
+    slower_after(&first, "entry-create", 5);
+    slow_after(&second, "entry-create");
+    let mut one = Stream::start(&first, "slow.toml", &[]);
+    owns(&database, &one.child, "256");
+    one.ask(&json!({"size": 5}));
+    let (old, mut two) = (one.child.id(), Stream::start(&second, "slow.toml", &[]));
+    eventually("the first host works on it", || {
+        works(&database) == old.to_string()
+    });
+    database.sql(&format!(
+        "UPDATE cairn.hosts SET draining = TRUE WHERE pid = {old}"
+    ));
+    owns(&database, &two.child, "256");
+    // Although its plan rolls back flows whose host is lost.
+    assert_eq!(one.report()["flow"]["state"], "SUCCESS");
+    // What is asked of the drained host runs at the other one.
+    one.ask(&json!({"size": 5}));
+    let new = two.child.id().to_string();
+    eventually("the second host works on it", || works(&database) == new);
+    assert_eq!(one.report()["flow"]["state"], "SUCCESS");
+    two.ask(&json!({"size": 5}));
+    assert_eq!(two.report()["flow"]["state"], "SUCCESS");
+    for stream in [one, two] {
+        let (run, _) = stream.end();
+        assert_eq!(run.exit, 0, "{}", run.stderr);
+    }
+    is_sound(&database, &second);
+}
+
+/// Kills a host while it works on a flow that another host has asked for. Returns the report and the exit code of that one.
+fn killed(what: &str) -> Option<(Value, i32)> {
+    let (database, [owner, other]) = two()?;
+    let stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
+    slow_after(&other, "entry-create");
+    on_lost(&other, what);
+    let mut waiting = Stream::start(&other, "slow.toml", &[]);
+    owns(&database, &waiting.child, "128");
+    waiting.ask(&json!({"size": 5}));
+    let pid = stream.child.id().to_string();
+    eventually("the owner works on it", || works(&database) == pid);
+    thread::sleep(Duration::from_millis(200));
+    let since = Instant::now();
+    stream.kill();
+    let report = waiting.report();
+    assert!(
+        since.elapsed() < LEASE + Duration::from_secs(4),
+        "{:?}",
+        since.elapsed()
+    );
+    let (run, _) = waiting.end();
+    is_sound(&database, &other);
+    Some((report, run.exit))
+}
+
+#[test]
+fn a_forwarded_flow_of_a_host_that_dies_is_rolled_back_or_goes_on_as_its_plan_says() {
+    if let Some((report, exit)) = killed("rollback") {
+        assert_eq!(report["flow"]["state"], "FAILURE");
+        assert_eq!(report["rollback"]["verdict"], "clean");
+        assert_eq!(exit, 3);
+    }
+    if let Some((report, exit)) = killed("resume") {
+        assert_eq!(report["flow"]["state"], "SUCCESS");
+        assert_eq!(exit, 0);
+    }
+}
+
+#[test]
+fn a_single_run_takes_over_the_project_that_it_waits_for() {
+    let Some((database, [owner, other])) = two() else {
+        return;
+    };
+    let stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
+    slow_after(&other, "entry-create");
+    on_lost(&other, "resume");
+    let single = other.start(&["run", "slow.toml", "-i", "slow.json", "--json"]);
+    let pid = stream.child.id().to_string();
+    eventually("the owner works on it", || works(&database) == pid);
+    stream.kill();
+    eventually("it works on it", || {
+        works(&database) == single.id().to_string()
+    });
+    let owned = database.sql("SELECT count(*) FROM cairn.partitions WHERE host IS NOT NULL");
+    assert_eq!(owned, "1", "it claims what it needs");
+    let report = end(single).exits(0).json();
+    assert_eq!(report["flow"]["state"], "SUCCESS");
+    is_sound(&database, &other);
+}
+
+#[test]
+fn an_operator_asks_the_owner_of_the_project() {
+    let Some((database, [owner, other])) = two() else {
+        return;
+    };
+    slower_after(&owner, "entry-create", 3);
+    let mut stream = Stream::start(&owner, "slow.toml", &[]);
+    owns(&database, &stream.child, "256");
+    stream.ask(&json!({"size": 5}));
+    eventually("it runs", || !works(&database).is_empty());
+    thread::sleep(Duration::from_millis(200));
+    let flow = database.sql("SELECT encode(id, 'hex') FROM cairn.flows");
+    let operate = |what: &str| {
+        let report = other.json(&["flow", what, &flow, "--wait", "--json"]);
+        report["flow"]["state"].clone()
+    };
+    assert_eq!(operate("interrupt"), "INTERRUPTED");
+    assert_eq!(stream.report()["flow"]["state"], "INTERRUPTED");
+    // At rest it belongs to the owner of its project still.
+    assert_eq!(operate("resume"), "SUCCESS");
+    assert_eq!(operate("rollback"), "FAILURE");
+    stream.ask(&json!({"size": 5}));
+    assert_eq!(stream.report()["flow"]["state"], "SUCCESS");
+    let (run, _) = stream.end();
+    assert_eq!(run.exit, 5, "{}", run.stderr);
+    is_sound(&database, &other);
+}
+
+#[test]
+fn rows_of_a_project_are_changed_by_its_owner_alone() {
+    let Some((database, [owner, other])) = two() else {
+        return;
+    };
+    let mut stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
+    stream.ask(&json!({"size": 1}));
+    assert_eq!(stream.report()["flow"]["state"], "SUCCESS");
+    let volume = database.sql("SELECT id FROM cairn.volumes");
+    let changes: [&[&str]; 2] = [
+        &["quota", "set", "volumes=7"],
+        &["volume", "delete", &volume],
+    ];
+    let pid = format!("(process {}) owns this project", stream.child.id());
+    for change in changes {
+        other.run(change).exits(6).says(&[&pid, "cairn host list"]);
+    }
+    let limits = "SELECT count(*) FROM cairn.quotas WHERE hard_limit = 7";
+    assert_eq!(database.sql(limits), "0");
+    let (run, _) = stream.end();
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    for change in changes {
+        other.run(change).exits(0);
+    }
+    assert_eq!(database.sql(limits), "1");
+    let owned = database.sql("SELECT count(*) FROM cairn.partitions WHERE host IS NOT NULL");
+    assert_eq!(owned, "0", "what was claimed is given back");
+    is_sound(&database, &other);
+}
+
+#[test]
+fn a_flow_of_a_process_that_is_killed_is_recovered_by_a_host_that_shares() {
+    let Some((database, [first, second])) = two() else {
+        return;
+    };
+    slow_after(&first, "entry-create");
+    let mut slow = run_slow(&first);
+    let stream = Stream::start(&second, &volume_create(), &[]);
+    owns(&database, &stream.child, "255");
+    slow.kill().expect("it lives");
+    slow.wait().expect("it can be waited for");
+    let since = Instant::now();
+    eventually("its flow is rolled back", || {
+        database.sql("SELECT state FROM cairn.flows") == "FAILURE"
+    });
+    assert!(since.elapsed() < LEASE + Duration::from_secs(3));
+    owns(&database, &stream.child, "256");
+    let (run, _) = stream.end();
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    is_sound(&database, &second);
+}
+
+/// Two hosts run this many requests each, and one is killed in the middle.
+fn one_of_two_is_killed(requests: usize) {
+    let Some((database, [first, second])) = two() else {
+        return;
+    };
+    let mut doomed = Stream::start(&first, &volume_create(), &[]);
+    owns(&database, &doomed.child, "256");
+    let mut survivor = Stream::start(&second, &volume_create(), &[]);
+    owns(&database, &survivor.child, "128");
+    for (stream, many) in [(&mut doomed, requests), (&mut survivor, requests)] {
+        let mut stdin = stream.stdin.take().expect("it is open");
+        // Ends when its reader is killed.
+        thread::spawn(move || {
+            for _ in 0..many {
+                if writeln!(stdin, "{}", json!({"size": 1})).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    for _ in 0..requests / 4 {
+        doomed.report();
+    }
+    doomed.kill();
+    let (run, reports) = survivor.end();
+    assert_eq!(reports.len(), requests, "{}", run.stderr);
+    let failed = reports
+        .iter()
+        .filter(|report| report["flow"]["state"] != "SUCCESS");
+    let failed: Vec<&Value> = failed.collect();
+    assert!(
+        failed
+            .iter()
+            .all(|report| report["flow"]["state"] == "FAILURE"
+                && report["rollback"]["verdict"] != "incomplete"),
+        "{failed:#?}"
+    );
+    assert_eq!(run.exit, if failed.is_empty() { 0 } else { 3 });
+    // The survivor may have ended before the lease of the other one.
+    eventually("nobody is in the middle of a flow", || {
+        second.run(&["recover"]).exits(0);
+        database.sql("SELECT count(*) FROM cairn.flows WHERE host IS NOT NULL") == "0"
+    });
+    // A flow that failed near its end keeps its volume, with the status `error`.
+    let volumes = "SELECT count(*) FROM cairn.volumes WHERE NOT deleted AND status <> 'error'";
+    let volumes = database.sql(volumes);
+    let flows = database.sql("SELECT count(*) FROM cairn.flows WHERE state = 'SUCCESS'");
+    assert_eq!(volumes, flows);
+    is_sound(&database, &second);
+}
+
+#[test]
+fn of_two_streams_one_is_killed_and_the_other_reports_every_request() {
+    one_of_two_is_killed(500);
+}
+
+/// Takes about a minute.
+#[test]
+#[ignore = "long"]
+fn of_two_long_streams_one_is_killed_and_the_other_reports_every_request() {
+    one_of_two_is_killed(5_000);
+}
