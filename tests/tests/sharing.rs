@@ -3,12 +3,17 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use acceptance::program::{Program, Run, end, volume_create};
 use acceptance::slow::{eventually, run_slow, slow_after, slower_after};
+use cairn::clock::SystemClock;
+use cairn::event::FlowState;
+use cairn::store::postgres::{Postgres, PostgresConfig, PostgresUrl};
+use cairn::{Cairn, Context, HostError, Identity, Object, StoreError, Task, TaskError, TaskSpec};
 use cairn_test_postgres::Database;
 use serde_json::{Value, json};
 
@@ -228,11 +233,14 @@ fn a_flow_of_a_host_that_is_drained_goes_on_at_another_one() {
         "UPDATE cairn.hosts SET draining = TRUE WHERE pid = {old}"
     ));
     owns(&database, &two.child, "256");
+    let new = two.child.id().to_string();
+    eventually("the second host goes on with it", || {
+        works(&database) == new
+    });
     // Although its plan rolls back flows whose host is lost.
     assert_eq!(one.report()["flow"]["state"], "SUCCESS");
     // What is asked of the drained host runs at the other one.
     one.ask(&json!({"size": 5}));
-    let new = two.child.id().to_string();
     eventually("the second host works on it", || works(&database) == new);
     assert_eq!(one.report()["flow"]["state"], "SUCCESS");
     two.ask(&json!({"size": 5}));
@@ -332,6 +340,69 @@ fn an_operator_asks_the_owner_of_the_project() {
     let (run, _) = stream.end();
     assert_eq!(run.exit, 5, "{}", run.stderr);
     is_sound(&database, &other);
+}
+
+/// A task in native code.
+struct Double(TaskSpec);
+
+impl Task for Double {
+    fn spec(&self) -> &TaskSpec {
+        &self.0
+    }
+
+    fn call(&self, _: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
+        Ok(json!({"twice": inputs["size"].as_i64().map(|size| 2 * size)}))
+    }
+}
+
+#[test]
+fn a_flow_with_a_native_task_runs_where_its_project_is_owned_and_nowhere_else() {
+    let Some((database, [folder, _])) = two() else {
+        return;
+    };
+    let open = || {
+        let url = PostgresUrl::parse(&database.url()).expect("a URL");
+        let config = PostgresConfig {
+            store: acceptance::any::config(Default::default()).into(),
+            unsafe_server: true,
+            ..PostgresConfig::new(url)
+        };
+        let store = Postgres::open(&config, Arc::new(SystemClock)).expect("it opens");
+        let spec = TaskSpec::new("double")
+            .requires(["size"])
+            .provides(["twice"]);
+        let builder = Cairn::builder().store(Arc::new(store)).native(Double(spec));
+        let builder = builder.cache(folder.beside("acceptance-cache"));
+        builder.build().expect("a host")
+    };
+    let sizes = "[flow]\nname = 'sizes'\n[plugins.inject]\nbuiltin = 'inject'\nsettings = { provides = ['size'] }\n";
+    let inject = "[[task]]\nplugin = 'inject'\n";
+    let double = "[plugins.double]\nbuiltin = 'double'\n";
+    folder
+        .write("plain.toml", format!("{sizes}{inject}"))
+        .write(
+            "native.toml",
+            format!("{sizes}{double}{inject}[[task]]\nplugin = 'double'\n"),
+        );
+    let run = |cairn: &Cairn, flow: &str| {
+        let flow = cairn.flow(folder.path(flow)).expect("it is planned");
+        let report = flow.run(&Identity::new("ann", "acme"), json!({"size": 1}));
+        report.map(|report| report.flow.state)
+    };
+    let (first, second) = (open(), open());
+    assert!(matches!(run(&first, "native.toml"), Ok(FlowState::Success)));
+    match run(&second, "native.toml") {
+        Err(HostError::Store(StoreError::Elsewhere { pid, .. })) => {
+            assert_eq!(pid, std::process::id());
+        }
+        other => panic!("the first host owns the project: {other:?}"),
+    }
+    assert!(matches!(run(&second, "plain.toml"), Ok(FlowState::Success)));
+    drop(first);
+    assert!(matches!(
+        run(&second, "native.toml"),
+        Ok(FlowState::Success)
+    ));
 }
 
 #[test]
