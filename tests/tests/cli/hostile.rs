@@ -336,6 +336,10 @@ db vacuum
 db vacuum @
 db migrate --db @
 db migrate @
+db release
+db release --db @
+db move --to @
+db move --to postgres://@
 bench --case @
 completions @
 --log-level @ recover

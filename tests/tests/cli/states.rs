@@ -140,7 +140,7 @@ fn in_state(row: &str) -> Case {
             assert_eq!(report["rollback"]["verdict"], "kept");
             at_rest(program)
         }
-        "FAILURE, `residue`: a message has left" => {
+        "FAILURE, `incomplete`: a message has left" => {
             let program = program();
             run_plain(&program);
             let outbox = program.json(&["outbox", "list", "--json"]);

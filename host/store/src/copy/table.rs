@@ -8,8 +8,13 @@ use crate::journal;
 use crate::sql::{Columns, Sql};
 
 /// Columns that each database fills in by itself: the partition of a row's project, and numbers that mean nothing elsewhere.
-const NOT_COPIED_COLUMNS: [(&str, &str); 3] =
-    [("flows", "part"), ("requests", "part"), ("requests", "id")];
+const NOT_COPIED_COLUMNS: [(&str, &str); 4] = [
+    ("flows", "part"),
+    // A flow that rested between two owners follows its `on_lost` after a restore.
+    ("flows", "moved"),
+    ("requests", "part"),
+    ("requests", "id"),
+];
 
 /// A table that is copied.
 pub(super) struct CopiedTable {
