@@ -14,10 +14,9 @@ use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::volumes::quota::QuotaConfig;
 use cairn::volumes::{KeyCreate, Settings};
 use cairn::{Identity, Object, StoreError, Value};
-use cairn_test_postgres::Database;
 use serde_json::json;
 
-use super::database::{Databases, Opened};
+use super::database::{Databases, Opened, Place};
 use super::format::{Config, State};
 use super::names::Names;
 
@@ -38,7 +37,7 @@ pub struct World {
     /// Real ids of the keys in the vector, by name and project.
     keys: Mutex<HashMap<(String, String), String>>,
     /// Dropped after the store.
-    _database: Option<Database<'static>>,
+    _place: Place,
 }
 
 /// Returns the identity that creates the initial state.
@@ -78,7 +77,7 @@ impl World {
             default_zone: Some(zone.unwrap_or(&config.storage_availability_zone).to_owned()),
             ..Settings::default()
         });
-        let Opened { store, _database } = databases.open(settings, Arc::clone(&clock) as _)?;
+        let Opened { store, place } = databases.open(settings, Arc::clone(&clock) as _)?;
         let ids = state
             .volumes
             .iter()
@@ -91,7 +90,7 @@ impl World {
                 .map(|(index, id)| (id.to_owned(), index))
                 .collect(),
             keys: Mutex::default(),
-            _database,
+            _place: place,
         };
         world.import(&world.rows(state, names)?)?;
         Ok(world)
