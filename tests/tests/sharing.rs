@@ -18,7 +18,7 @@ use cairn_test_postgres::Database;
 use serde_json::{Value, json};
 
 /// The lease of a host in these tests.
-const LEASE: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_secs(4);
 
 /// An upper bound of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ fn host(database: &Database<'_>) -> Program {
     program.write(
         "cairn.toml",
         format!(
-            "db = \"{url}\"\nproject = \"acme\"\nlease = \"2s\"\n[hosts]\nlocks = \"locks\"\n[postgres]\nunsafe_server = true\n"
+            "db = \"{url}\"\nproject = \"acme\"\nlease = \"4s\"\n[hosts]\nlocks = \"locks\"\n[postgres]\nunsafe_server = true\n"
         ),
     );
     program
@@ -220,7 +220,7 @@ fn a_flow_of_a_host_that_is_drained_goes_on_at_another_one() {
     let Some((database, [first, second])) = two() else {
         return;
     };
-    slower_after(&first, "entry-create", 5);
+    slower_after(&first, "entry-create", 8);
     slow_after(&second, "entry-create");
     let mut one = Stream::start(&first, "slow.toml", &[]);
     owns(&database, &one.child, "256");
@@ -441,7 +441,7 @@ fn a_flow_of_a_process_that_is_killed_is_recovered_by_a_host_that_shares() {
     let Some((database, [first, second])) = two() else {
         return;
     };
-    slow_after(&first, "entry-create");
+    slower_after(&first, "entry-create", 20);
     let mut slow = run_slow(&first);
     let stream = Stream::start(&second, &volume_create(), &[]);
     owns(&database, &stream.child, "255");
@@ -456,6 +456,26 @@ fn a_flow_of_a_process_that_is_killed_is_recovered_by_a_host_that_shares() {
     let (run, _) = stream.end();
     assert_eq!(run.exit, 0, "{}", run.stderr);
     is_sound(&database, &second);
+}
+
+#[test]
+fn a_host_that_was_fenced_off_does_not_wait_for_flows_of_others() {
+    let Some((database, [owner, other])) = two() else {
+        return;
+    };
+    slower_after(&other, "entry-create", 20);
+    let stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
+    let mut waiting = Stream::start(&other, "slow.toml", &[]);
+    owns(&database, &waiting.child, "128");
+    waiting.ask(&json!({"size": 5}));
+    let pid = stream.child.id().to_string();
+    eventually("the owner works on it", || works(&database) == pid);
+    let pid = waiting.child.id();
+    database.sql(&format!("DELETE FROM cairn.hosts WHERE pid = {pid}"));
+    let (run, _) = waiting.end();
+    assert_eq!(run.exit, 1, "{}", run.stderr);
+    stream.kill();
 }
 
 /// Two hosts run this many requests each, and one is killed in the middle.

@@ -41,8 +41,10 @@ pub(super) struct Sharing {
     has_work: bool,
     /// Since when the inbox cannot be reached.
     out_of_reach: Option<Instant>,
-    /// Whether this process must not write any more.
-    is_over: bool,
+    /// Since when who owns what cannot be read.
+    failing: Option<Instant>,
+    /// Why this process does not write any more.
+    over: Option<StoreError>,
 }
 
 impl Sharing {
@@ -69,7 +71,8 @@ impl Sharing {
             asked: now,
             has_work: false,
             out_of_reach: None,
-            is_over: false,
+            failing: None,
+            over: None,
         }))
     }
 
@@ -104,6 +107,12 @@ impl Sharing {
         if outgoing.is_empty() {
             return;
         }
+        if let Some(error) = &self.over {
+            for one in outgoing {
+                (one.tell)(Err(error.clone().into()));
+            }
+            return;
+        }
         let sent = forward::send(&mut *self.inbox, outgoing);
         core.keeper.sent(sent.written);
         core.keeper.not_sent(sent.left);
@@ -115,7 +124,7 @@ impl Sharing {
             return false;
         };
         let is_due = self.tended.elapsed() >= AGAIN;
-        if !is_due || self.is_over || core.stopping.load(Ordering::SeqCst) {
+        if !is_due || self.over.is_some() || core.stopping.load(Ordering::SeqCst) {
             return false;
         }
         self.tended = Instant::now();
@@ -125,11 +134,12 @@ impl Sharing {
         }) {
             Ok(seen) => seen,
             Err(error) => {
-                self.is_over = HostError::from(error.clone()).is_final();
                 tracing::warn!(%error, "who owns which projects cannot be read");
+                self.failed(error);
                 return false;
             }
         };
+        self.failing = None;
         for flow in territory.tended(&seen) {
             core.go_on_here(flow);
         }
@@ -169,25 +179,38 @@ impl Sharing {
         core.keeper.wait_on(others);
     }
 
+    /// Notes an error of the store. After some the process must not write any more; then nobody may be left who takes up the flows that
+    /// its callers wait for, so they are told.
+    fn failed(&mut self, error: StoreError) {
+        let is_final = matches!(
+            error,
+            StoreError::Fenced | StoreError::Gone(_) | StoreError::HistoryLost { .. }
+        );
+        let since = *self.failing.get_or_insert_with(Instant::now);
+        if is_final || since.elapsed() >= PATIENCE {
+            self.over = Some(error);
+        }
+    }
+
     fn give_back(&mut self, core: &Arc<Core>) {
         let (Some(shared), Some(territory)) = (core.store.shared(), &core.territory) else {
             return;
         };
         let (parts, moved) = territory.vacated();
-        if parts.is_empty() || self.is_over {
+        if parts.is_empty() || self.over.is_some() {
             return;
         }
         match shared.give_back(&parts, &moved) {
             Ok(()) => territory.gave_back(&parts),
             Err(error) => {
-                self.is_over = HostError::from(error.clone()).is_final();
                 tracing::warn!(%error, "projects could not be given back; trying again");
+                self.failed(error);
             }
         }
     }
 
     fn take(&mut self, core: &Arc<Core>) {
-        if self.is_over || (!self.has_work && self.looked.elapsed() < SELDOM) {
+        if self.over.is_some() || (!self.has_work && self.looked.elapsed() < SELDOM) {
             return;
         }
         self.looked = Instant::now();
@@ -200,6 +223,12 @@ impl Sharing {
         &mut self,
         following: Vec<Following>,
     ) -> (Vec<Following>, Vec<Following>) {
+        if let Some(error) = &self.over {
+            for one in following {
+                (one.tell)(Err(error.clone().into()));
+            }
+            return (Vec::new(), Vec::new());
+        }
         let many = u32::try_from(following.len()).unwrap_or(u32::MAX);
         if self.asked.elapsed() < EACH.saturating_mul(many) {
             return (Vec::new(), following);
