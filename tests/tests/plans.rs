@@ -14,8 +14,18 @@ const LOG_PLANS: [&str; 5] = [
     "jit = off",
 ];
 
-/// Tables with a few rows at most, which are read whole.
-const SMALL: [&str; 4] = ["hosts", "partitions", "catalogue", "schema"];
+/// Tables with a few rows at most, and those that every host keeps whole.
+const SMALL: [&str; 9] = [
+    "hosts",
+    "host_details",
+    "partitions",
+    "catalogue",
+    "schema",
+    "facts",
+    "quota_classes",
+    "volume_types",
+    "zones",
+];
 
 /// Rows as they are after years of work.
 const FILL: &str = "

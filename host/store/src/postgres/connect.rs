@@ -16,7 +16,9 @@ use super::tls::{Stream, Tls, TlsError};
 use super::url::{Address, PostgresUrl, SslMode};
 
 /// Settings of every session: a database or a role may have others. Batches end in one round trip, so no time limit is of use to them.
-const SETTINGS: [(&str, &str); 6] = [
+/// Statements are short, and a plan that avoids a disabled kind of scan or join looks so dear that the server would compile it each time.
+const SETTINGS: [(&str, &str); 7] = [
+    ("jit", "off"),
     ("search_path", "cairn"),
     ("client_min_messages", "warning"),
     ("default_transaction_isolation", "read\\ committed"),
