@@ -207,6 +207,8 @@ pub(super) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, Hos
 
 fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Option<Sharing>) {
     let mut tried = Instant::now();
+    // The database could not be reached at the last look.
+    let mut is_blind = false;
     // The thread drops its reference after each round, so it does not keep the host alive.
     while let Some(core) = core.upgrade() {
         if let Some(sharing) = &mut sharing
@@ -215,11 +217,17 @@ fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Optio
         {
             watch.look_again();
         }
+        let was_blind = std::mem::take(&mut is_blind);
         if let Some(watch) = &mut watch {
             match watch.has_requests() {
                 Ok(true) => serve(&core),
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "other processes cannot be watched"),
+                Err(error) => {
+                    is_blind = true;
+                    if !was_blind {
+                        tracing::warn!(%error, "other processes cannot be watched; trying again");
+                    }
+                }
             }
         }
         tell_followers(&core, watch.as_deref(), sharing.as_mut());
@@ -241,6 +249,7 @@ fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Optio
         }
         let wait = match (&watch, work.following.is_empty() && !work.left_behind) {
             (None, true) => AGAIN,
+            _ if is_blind => LOOK * 10,
             _ => LOOK,
         };
         core.keeper.told.wait_for(&mut work, wait);

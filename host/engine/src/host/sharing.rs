@@ -134,7 +134,9 @@ impl Sharing {
         }) {
             Ok(seen) => seen,
             Err(error) => {
-                tracing::warn!(%error, "who owns which projects cannot be read");
+                if self.failing.is_none() {
+                    tracing::warn!(%error, "who owns which projects cannot be read; trying again");
+                }
                 self.failed(error);
                 return false;
             }

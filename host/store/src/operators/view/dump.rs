@@ -16,7 +16,7 @@ pub type DumpedRow = BTreeMap<String, Value>;
 pub type Dump = BTreeMap<(String, String), DumpedRow>;
 
 /// Tables of flows and of the database itself, which flows' effects do not change.
-const JOURNAL: [&str; 9] = [
+const JOURNAL: [&str; 13] = [
     "facts",
     "schema",
     "flows",
@@ -24,6 +24,10 @@ const JOURNAL: [&str; 9] = [
     "plans",
     "components",
     "hosts",
+    "host_details",
+    "partitions",
+    "catalogue",
+    "inbox",
     "requests",
     "idempotency_keys",
 ];
