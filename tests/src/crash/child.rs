@@ -127,7 +127,14 @@ fn host(life: &Life) -> Result<Host> {
     let clock = Arc::new(SystemClock);
     let store: Arc<dyn HostStore> = match &life.server {
         None => Arc::new(Sqlite::open(&life.folder.join("cairn.db"), config, clock)?),
-        Some(url) => Arc::new(Postgres::open(&server_config(url, config)?, clock)?),
+        Some(url) => {
+            // A life that ended is known to be dead by its lock.
+            let config = PostgresConfig {
+                locks: Some(life.folder.join("locks")),
+                ..server_config(url, config)?
+            };
+            Arc::new(Postgres::open(&config, clock)?)
+        }
     };
     let plugins = Plugins::new(&PluginConfig {
         cache: Some(life.cache.clone()),
