@@ -8,9 +8,8 @@ use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::id::FlowId;
 use cairn_model::value::Digest;
 
-pub use crate::partitions::Partitions;
-
 use crate::StoreError;
+use crate::partitions::Partitions;
 
 /// An error of a backend.
 #[derive(Debug)]

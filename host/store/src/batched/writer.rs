@@ -21,8 +21,9 @@ use super::entries::{self, Written};
 use super::inbox::Said;
 use super::ledger::Ledger;
 use super::session::{OPERATOR, Session};
-use crate::backend::{Backend, Fault, GivenKey, Partitions, Taken};
+use crate::backend::{Backend, Fault, GivenKey, Taken};
 use crate::config::Env;
+use crate::partitions::Partitions;
 use crate::{Caller, StoreError, WhenDurable};
 
 /// Runs the operations of flows and adds them to the open batch.
