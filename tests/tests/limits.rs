@@ -26,7 +26,6 @@ use cairn_test_postgres::Database;
 use serde_json::json;
 
 const HOSTS: usize = 4;
-const PROJECTS: usize = 50;
 const LIMIT: i64 = 10;
 
 /// Requests at each host at the same time.
@@ -116,14 +115,14 @@ impl Ends {
 }
 
 /// Asks a host for flows of all projects by turns.
-fn ask(host: &Host, flows: usize, first: usize, ends: &Ends) {
+fn ask(host: &Host, flows: usize, (first, projects): (usize, usize), ends: &Ends) {
     let text = std::fs::read_to_string(volume_create()).expect("the example");
     let path = repository("examples/volume-create/flow.toml");
     let manifest = Manifest::parse(&text, Path::new(&path), &cairn::grant_kinds());
     let plan = host.plan(&manifest.expect("a manifest")).expect("a plan");
     let ready = host.ready(&plan).expect("its tasks");
     for number in 0..flows {
-        let project = format!("project-{}", (first + number * 7) % PROJECTS);
+        let project = format!("project-{}", (first + number * 7) % projects);
         let requester = Identity::new("ann", &project);
         let request = host.store().try_read(&requester, |view| {
             let asked = json!({"size": 1});
@@ -159,7 +158,7 @@ fn watch(database: &Database<'_>, is_over: &AtomicBool) -> usize {
     looks
 }
 
-fn at_the_limit(flows: usize) {
+fn at_the_limit(projects: usize, flows: usize) {
     let Some(server) = cairn_test_postgres::shared() else {
         return;
     };
@@ -177,7 +176,7 @@ fn at_the_limit(flows: usize) {
         let askers: Vec<_> = (0..HOSTS * ASKING)
             .map(|number| {
                 let (host, ends) = (&hosts[number % HOSTS], &ends);
-                scope.spawn(move || ask(host, flows, number * 3, ends))
+                scope.spawn(move || ask(host, flows, (number * 3, projects), ends))
             })
             .collect();
         let asked: Vec<_> = askers.into_iter().map(|asker| asker.join()).collect();
@@ -197,21 +196,21 @@ fn at_the_limit(flows: usize) {
     let volumes = "SELECT count(*) FROM cairn.volumes WHERE status = 'creating'";
     assert_eq!(database.sql(volumes), succeeded.to_string());
     let full = "SELECT count(*) FROM cairn.quota_usages WHERE resource = 'volumes' AND in_use = 10 AND reserved = 0";
-    assert_eq!(database.sql(full), PROJECTS.to_string());
+    assert_eq!(database.sql(full), projects.to_string());
     assert_eq!(
         succeeded,
-        PROJECTS * usize::try_from(LIMIT).expect("a size")
+        projects * usize::try_from(LIMIT).expect("a size")
     );
     assert!(failed > 0 && over_quota > 0 && looks > 10);
 }
 
 #[test]
 fn four_hosts_exceed_no_limit() {
-    at_the_limit(100);
+    at_the_limit(15, 40);
 }
 
 #[test]
 #[ignore = "takes a minute"]
 fn four_hosts_exceed_no_limit_for_long() {
-    at_the_limit(2_000);
+    at_the_limit(50, 1_000);
 }
