@@ -243,7 +243,7 @@ fn a_plugin_in_the_wrong_place_is_refused_with_what_it_is() {
         ),
         (
             "[[policy]]\nplugin = \"guest\"\nmode = \"audit\"\n".to_owned(),
-            ["is `audit`", "\"enforce\" or \"monitor\""],
+            ["unknown value `audit`", "\"enforce\" or \"monitor\""],
         ),
         (
             format!("{POLICY}{POLICY}"),

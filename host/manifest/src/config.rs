@@ -416,7 +416,7 @@ mod tests {
             ),
             (
                 "postgres.unsafe_server = 1",
-                "`postgres.unsafe_server` must be true or false, not an integer\n  --> etc/cairn.toml:1",
+                "`postgres.unsafe_server` must be true or false\n  --> etc/cairn.toml:1",
             ),
         ] {
             assert_eq!(parse(text).unwrap_err(), expected);
