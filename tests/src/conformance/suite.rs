@@ -50,12 +50,17 @@ impl fmt::Display for Tally {
 }
 
 /// Runs the vectors of every `*.json` in `folder`, or only those with `filter` in their name, on these databases, and prints those
-/// that fail.
+/// that fail. Of every `every` vectors it runs one.
 ///
 /// # Errors
 /// If the folder or a file in it cannot be read, or the sandbox cannot be set up.
-pub fn run(folder: &Path, filter: Option<&str>, databases: Databases) -> Result<Tally> {
-    let mut vectors = read(folder)?;
+pub fn run(
+    folder: &Path,
+    filter: Option<&str>,
+    databases: Databases,
+    every: usize,
+) -> Result<Tally> {
+    let mut vectors: Vec<Value> = read(folder)?.into_iter().step_by(every).collect();
     if let Some(filter) = filter {
         vectors.retain(|vector| name(vector).contains(filter));
     }
