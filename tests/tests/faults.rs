@@ -112,11 +112,11 @@ impl Load {
         self.is_over.store(true, Ordering::SeqCst);
         let asked = self.writer.join().expect("it writes");
         let reports = self.reader.join().expect("it reads");
-        let run = end(self.child).exits(0);
-        assert_eq!(reports.len(), asked, "{}", run.stderr);
         for report in &reports {
             assert_eq!(report["flow"]["state"], "SUCCESS", "{report:#}");
         }
+        let run = end(self.child).exits(0);
+        assert_eq!(reports.len(), asked, "{}", run.stderr);
         self.program.run(&["quota", "check", "--admin"]).exits(0);
         self.program.run(&["db", "check"]).exits(0);
         asked

@@ -1,13 +1,10 @@
 //! Passwords and keys: read from where settings say, and shown nowhere.
 
 use std::fmt;
-use std::io;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use cairn_manifest::config::SecretSource;
-use cairn_model::file;
+use cairn_model::{command, file};
 use zeroize::Zeroizing;
 
 /// The most bytes of a secret.
@@ -62,7 +59,13 @@ impl Secret {
             SecretSource::Variable(variable) => std::env::var(variable)
                 .map_err(|_| failed("is not set, or is no text in UTF-8".to_owned()))?,
             SecretSource::Command(words) => {
-                printed(words).map_err(|error| failed(format!("failed: {error}")))?
+                let output = command::output(words, MOST + 2, PATIENCE);
+                let output = output.map_err(|error| SecretError {
+                    source_name: "the command".to_owned(),
+                    problem: error.to_string(),
+                })?;
+                String::from_utf8(output)
+                    .map_err(|_| failed("printed no text in UTF-8".to_owned()))?
             }
         };
         let text = Zeroizing::new(text);
@@ -82,51 +85,6 @@ fn name(source: &SecretSource) -> String {
         // Its arguments may be meant for its eyes alone.
         SecretSource::Command(words) => {
             format!("the command {}", words.first().map_or("", |word| word))
-        }
-    }
-}
-
-/// Runs a program, and returns what it prints.
-fn printed(words: &[String]) -> io::Result<String> {
-    let Some((program, arguments)) = words.split_first() else {
-        return Err(io::Error::other("it names no program"));
-    };
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()?;
-    let stdout = child.stdout.take();
-    let (read, text) = mpsc::sync_channel(1);
-    std::thread::Builder::new()
-        .name("cairn-secret".to_owned())
-        .spawn(move || {
-            let mut text = String::new();
-            let done = stdout.map_or(Ok(0), |stdout| {
-                io::Read::read_to_string(&mut io::Read::take(stdout, MOST + 2), &mut text)
-            });
-            // Whoever asked may have given up.
-            let _ = read.send(done.map(|_| text));
-        })?;
-    let Ok(text) = text.recv_timeout(PATIENCE) else {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(io::Error::other(format!(
-            "it took longer than {PATIENCE:?}"
-        )));
-    };
-    // It may print on after what was read: it is not waited for.
-    if child.try_wait()?.is_none() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    match child.try_wait()? {
-        Some(status) if !status.success() => Err(io::Error::other(status.to_string())),
-        Some(_) => text,
-        None => {
-            child.kill()?;
-            child.wait()?;
-            text
         }
     }
 }
@@ -171,10 +129,10 @@ mod tests {
                 "is not set",
             ),
             (command("echo hunter2; exit 3"), "failed: exit status: 3"),
-            (command("yes hunter2"), "holds more than"),
+            (command("yes hunter2"), "wrote more than"),
             (
                 SecretSource::Command(vec!["/no/such/program".to_owned()]),
-                "failed",
+                "cannot be run",
             ),
         ] {
             let error = Secret::read(&source).unwrap_err().to_string();

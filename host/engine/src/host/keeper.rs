@@ -24,6 +24,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Interval between two attempts to recover flows that were left behind.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long the database may be away before callers that wait for flows are told so.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+
 /// State shared with the keeper's thread.
 #[derive(Default)]
 pub(super) struct Keeper {
@@ -54,6 +57,8 @@ pub(super) struct Following {
     pub(super) part: u8,
     /// Whether its request was forwarded: it may still be in the inbox.
     pub(super) is_forwarded: bool,
+    /// Since when its flow cannot be read.
+    pub(super) failing: Option<Instant>,
     pub(super) tell: Tell,
 }
 
@@ -81,6 +86,7 @@ impl Keeper {
             since: Instant::now(),
             part: partition_of(project_id),
             is_forwarded: false,
+            failing: None,
             tell,
         });
         drop(work);
@@ -118,6 +124,7 @@ impl Keeper {
                 since: Instant::now(),
                 part: partition_of(&request.project_id),
                 is_forwarded: true,
+                failing: None,
                 tell,
             });
         self.work().following.extend(following);
@@ -290,9 +297,11 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut S
         Some(sharing) => sharing.settled(following),
         None => (following, Vec::new()),
     };
-    for following in following {
+    for mut following in following {
         let id = following.flow;
-        match look(core, watch, id) {
+        let found = look(core, watch, id);
+        let was_failing = following.failing.take();
+        match found {
             Ok(Seen::AtRest(report)) => (following.tell)(Ok(*report)),
             Ok(Seen::Stuck(reason)) => {
                 (following.tell)(Err(HostError::CannotTakeUp { flow: id, reason }));
@@ -302,6 +311,13 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut S
                 (following.tell)(Err(StoreError::UnknownFlow(id).into()));
             }
             Ok(Seen::Nothing | Seen::AtWork) => others.push(following),
+            // The database is away: its server may come back.
+            Err(StoreError::Database(_))
+                if was_failing.is_none_or(|at| at.elapsed() < PATIENCE) =>
+            {
+                following.failing = was_failing.or_else(|| Some(Instant::now()));
+                others.push(following);
+            }
             Err(error) => (following.tell)(Err(error.into())),
         }
     }

@@ -11,7 +11,7 @@ use cairn_store::StoreError;
 use cairn_store::shared::{self, Fate, Inbox, Partitions, Wishes};
 
 use super::forward::{self, Answered};
-use super::keeper::{AGAIN, Following, Outgoing};
+use super::keeper::{AGAIN, Following, Outgoing, PATIENCE};
 use super::{Core, HostError, territory};
 
 /// Interval between two looks at the inbox while it is empty.
@@ -19,9 +19,6 @@ const SELDOM: Duration = Duration::from_millis(250);
 
 /// Interval between two removals of old answers.
 const TIDY: Duration = Duration::from_secs(60);
-
-/// How long the database may be out of reach before callers that wait for flows of other hosts are told so.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Interval between two looks at flows that callers wait for, for each of them: a look at many costs the server more.
 const EACH: Duration = Duration::from_micros(50);

@@ -32,7 +32,7 @@ pub struct PostgresConfig {
     pub unsafe_server: bool,
     /// How long this process may be stopped before another one takes its flows over.
     pub lease: Duration,
-    /// How long to try to reach the server again when the connection is lost in the middle of a batch.
+    /// How long to try to reach the server again when a connection was lost.
     pub patience: Duration,
     /// The folder in which this process locks a file while it is a host, so that hosts of this machine with the same folder know at once
     /// that it died. `None`: they wait for its lease to expire.
@@ -65,6 +65,7 @@ impl PostgresConfig {
             password: self.password.clone(),
             root_certificate: self.root_certificate.clone(),
             tcp_user_timeout: self.lease / 2,
+            patience: self.patience,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -41,6 +42,8 @@ pub struct Target {
     pub root_certificate: Option<PathBuf>,
     /// How long sent data may stay unacknowledged before the connection counts as lost.
     pub tcp_user_timeout: Duration,
+    /// How long to try to reach the server again when a connection was lost.
+    pub patience: Duration,
 }
 
 /// What a connection needs besides its target.
@@ -52,6 +55,14 @@ pub(super) struct Prepared {
 }
 
 impl Target {
+    /// Returns the same target for a caller that tries again by itself.
+    pub(super) fn without_patience(&self) -> Arc<Self> {
+        Arc::new(Self {
+            patience: Duration::ZERO,
+            ..self.clone()
+        })
+    }
+
     /// Reads the password, and the authorities that are trusted.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::FlowId;
 
+use super::again::while_lost;
 use super::bulk::{Columns as Parts, Texts};
 use super::connect::Target;
 use super::fetch::{Fetcher, Reads};
@@ -408,11 +409,12 @@ impl Backend for PostgresDatabase {
             steps.insert(0, Step::Script(SNAPSHOT));
             steps.push(Step::Script("COMMIT"));
         }
-        let answers = match self.session.send(&steps) {
-            // Nothing of the batch was sent yet, so the read can be repeated.
-            Err(LinkError::Lost(_)) if is_alone => self.session.send(&steps),
-            answers => answers,
+        // Nothing of the batch was sent yet, so the read can be repeated.
+        let patience = match is_alone {
+            true => self.patience,
+            false => Duration::ZERO,
         };
+        let answers = while_lost(patience, || self.session.send(&steps));
         let mut answers = answers.map_err(|error| Fault::Lost(error.to_string()))?;
         drop(steps);
         if is_alone {
@@ -573,12 +575,12 @@ impl SqlBackend for PostgresDatabase {
     }
 
     fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {
-        let session = Session::later(Arc::clone(&self.target), &READER);
+        let session = Session::later(self.target.without_patience(), &READER);
         Ok(Some(Box::new(outbox::Beside::new(session, self.lease.id))))
     }
 
     fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError> {
-        let session = Session::later(Arc::clone(&self.target), &READER);
+        let session = Session::later(self.target.without_patience(), &READER);
         Ok(Some(Box::new(Beside(session))))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cairn_effects::rows::{AnyRow, Cell, Counted, Fetched, Mark, Table, Wants};
 
+use super::again::while_lost;
 use super::connect::Target;
 use super::link::{Answer, FETCHER, Link, LinkError, Step};
 use super::session::SNAPSHOT;
@@ -143,11 +144,8 @@ impl Fetcher {
 impl Reader for Fetcher {
     fn fetch(&mut self, _generation: u64, wants: Wants) -> Result<Fetched, StoreError> {
         let reads = Reads::of(self.host.clone(), wants);
-        let answers = match self.read(&reads) {
-            // Reading changes nothing, so it is tried once more on a new connection.
-            Err(LinkError::Lost(_)) => self.read(&reads),
-            answers => answers,
-        };
+        // Reading changes nothing, so it is tried again on a new connection.
+        let answers = while_lost(self.target.patience, || self.read(&reads));
         let answers = answers.map_err(|error| StoreError::Database(error.to_string()))?;
         reads.fetched(answers).map_err(StoreError::Database)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use cairn_effects::rows::Cell;
 
+use super::again::while_lost;
 use super::connect::Target;
 use super::link::{Answer, Link, LinkError, Session as Kind, Step, WRITER};
 use super::others::{OTHERS, Other};
@@ -111,7 +112,7 @@ impl Session {
         let sql = self.sql()?;
         let mut link = sql.link();
         if !link.is_connected() && !sql.is_in_transaction() {
-            link.reconnect()?;
+            while_lost(self.target.patience, || link.reconnect())?;
         }
         link.send(steps)
     }
@@ -142,7 +143,9 @@ impl Session {
         let begin = || sql.begin(&[Step::Script("BEGIN"), Step::run(FENCE, fence)]);
         let begun = match begin() {
             // Nothing was written yet.
-            Err(LinkError::Lost(_)) => self.reconnect().and_then(|()| begin()),
+            Err(LinkError::Lost(_)) => while_lost(self.target.patience, || {
+                self.reconnect().and_then(|()| begin())
+            }),
             begun => begun,
         };
         begun.map_err(lost)?;

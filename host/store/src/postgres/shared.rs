@@ -303,7 +303,7 @@ impl Shared for Postgres {
     fn inbox(&self) -> Result<Box<dyn Inbox>, StoreError> {
         let writer = self.writer();
         let backend = &writer.ledger.backend;
-        let session = Session::later(Arc::clone(&backend.target), &INBOX);
+        let session = Session::later(backend.target.without_patience(), &INBOX);
         let clock = Arc::clone(&writer.env.clock);
         Ok(Box::new(inbox::Beside::new(
             session,

@@ -4,8 +4,12 @@ use std::cell::{Cell as Flag, RefCell, RefMut};
 
 use cairn_effects::rows::Cell;
 
+use super::again::while_lost;
 use super::link::{Answer, Link, LinkError, Parameter, READ_ONLY, Step};
 use crate::sql::{Impact, Sql, SqlError, quoted};
+
+/// How often a read whose connection was lost is repeated.
+const READS: usize = 5;
 
 /// A link that runs portable SQL, in a transaction or outside of one.
 ///
@@ -140,10 +144,11 @@ impl SqlLink {
     /// Connects again when the connection was lost.
     fn revive(&self) -> Result<(), SqlError> {
         let mut link = self.link();
-        match link.is_connected() {
-            true => Ok(()),
-            false => link.reconnect().map_err(|error| lost(&error)),
+        if link.is_connected() {
+            return Ok(());
         }
+        let patience = link.target().patience;
+        while_lost(patience, || link.reconnect()).map_err(|error| lost(&error))
     }
 
     fn write(&self, statement: &str, parameters: &[Cell]) -> Result<Answer, SqlError> {
@@ -164,13 +169,15 @@ impl SqlLink {
         }
         self.revive()?;
         let read = || self.run(&["BEGIN READ ONLY"], statement, parameters, Step::Commit);
-        let done = match read() {
-            Err(LinkError::Lost(_)) => {
-                self.revive()?;
-                read()
+        let mut done = read();
+        // Each connection that is made again may be lost again.
+        for _ in 0..READS {
+            if !matches!(done, Err(LinkError::Lost(_))) {
+                break;
             }
-            done => done,
-        };
+            self.revive()?;
+            done = read();
+        }
         done.map_err(|error| failed(&error, statement))
     }
 
@@ -207,9 +214,15 @@ impl Sql for SqlLink {
             read();
             return Ok(());
         }
-        self.revive()?;
         let begin = Step::Script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        self.begin(&[begin]).map_err(|error| lost(&error))?;
+        let patience = self.link().target().patience;
+        let begun = while_lost(patience, || {
+            if !self.link().is_connected() {
+                self.link().reconnect()?;
+            }
+            self.begin(std::slice::from_ref(&begin))
+        });
+        begun.map_err(|error| lost(&error))?;
         // Ends the transaction also when `read` panics.
         let _transaction = Transaction(self);
         read();
