@@ -56,13 +56,21 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
-    /// Requests that left the queue and wait for the end of another flow: they take room like those in it.
-    aside: usize,
+    jobs: VecDeque<Waiting>,
+    /// Callers' requests that take room: those in the queue, and those that left it and wait for the end of another flow. Jobs of the
+    /// host itself take none: a callback that submits its next flow would wait for them in the thread that is to run them.
+    taken: usize,
     /// The jobs that each worker has begun.
     begun: Vec<Begun>,
     closed: bool,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// A job that no worker has begun.
+struct Waiting {
+    job: Job,
+    /// Whether it is a caller's, which takes room.
+    takes_room: bool,
 }
 
 /// Holds the room of a request that waits for another flow.
@@ -70,7 +78,7 @@ pub(super) struct Aside(Weak<Core>);
 
 impl Aside {
     pub(super) fn of(core: &Arc<Core>) -> Self {
-        core.pool.queue().aside += 1;
+        core.pool.queue().taken += 1;
         Self(Arc::downgrade(core))
     }
 }
@@ -78,7 +86,7 @@ impl Aside {
 impl Drop for Aside {
     fn drop(&mut self) {
         if let Some(core) = self.0.upgrade() {
-            core.pool.queue().aside -= 1;
+            core.pool.queue().taken -= 1;
             core.pool.emptied.notify_one();
         }
     }
@@ -124,16 +132,15 @@ impl Pool {
 
     /// Adds a job of the host itself that may leave a rest, also without a bound: its caller sees to one.
     pub(super) fn push_job(&self, core: &Arc<Core>, job: Job) -> Result<(), HostError> {
-        self.add(core, self.queue(), job)
+        self.add(core, self.queue(), job, false)
     }
 
     /// Adds a caller's job; blocks while the queue is full.
     pub(super) fn push_in_turn(&self, core: &Arc<Core>, job: Job) -> Result<(), HostError> {
-        let full =
-            |queue: &mut Queue| queue.jobs.len() + queue.aside >= self.capacity && !queue.closed;
+        let full = |queue: &mut Queue| queue.taken >= self.capacity && !queue.closed;
         let mut queue = self.queue();
         self.emptied.wait_while(&mut queue, full);
-        self.add(core, queue, job)
+        self.add(core, queue, job, true)
     }
 
     fn add(
@@ -141,6 +148,7 @@ impl Pool {
         core: &Arc<Core>,
         mut queue: MutexGuard<'_, Queue>,
         job: Job,
+        takes_room: bool,
     ) -> Result<(), HostError> {
         if queue.closed {
             return Err(HostError::NotStarted);
@@ -159,7 +167,8 @@ impl Pool {
             }
         }
         self.unfinished.fetch_add(1, Ordering::SeqCst);
-        queue.jobs.push_back(job);
+        queue.taken += usize::from(takes_room);
+        queue.jobs.push_back(Waiting { job, takes_room });
         drop(queue);
         self.filled.notify_one();
         Ok(())
@@ -177,9 +186,9 @@ impl Pool {
             }
         }
         loop {
-            let waiting = queue.jobs.len();
+            let taken = queue.taken;
             if let Some(job) = queue.take(worker, streak) {
-                if queue.jobs.len() < waiting {
+                if queue.taken < taken {
                     self.emptied.notify_one();
                 }
                 return Some(job);
@@ -261,11 +270,12 @@ impl Queue {
         let is_beginning = goes_on && streak.calls.is_none() && own.jobs.len() < BEGUN;
         if again.is_none()
             && is_beginning
-            && let Some(job) = self.jobs.pop_front()
+            && let Some(job) = self.begin()
         {
             streak.add(None);
             return Some(job);
         }
+        let own = &mut self.begun[worker];
         let rest = match again {
             Some(index) => own.jobs.remove(index),
             None if streak.is_steady() => own.jobs.pop_front(),
@@ -274,7 +284,7 @@ impl Queue {
         let rest =
             rest.or_else(|| self.take_over(|other| now.duration_since(other.seen) > HELD_UP));
         if rest.is_none()
-            && let Some(job) = self.jobs.pop_front()
+            && let Some(job) = self.begin()
         {
             streak.add(None);
             return Some(job);
@@ -282,6 +292,13 @@ impl Queue {
         let rest = rest.or_else(|| self.take_over(|_| true))?;
         streak.add(Some(rest.calls));
         Some(rest.job)
+    }
+
+    /// Takes the job that has waited longest of those that no worker has begun.
+    fn begin(&mut self) -> Option<Job> {
+        let Waiting { job, takes_room } = self.jobs.pop_front()?;
+        self.taken -= usize::from(takes_room);
+        Some(job)
     }
 
     /// Takes the job that has waited longest from the worker that has begun most.
@@ -351,8 +368,12 @@ mod tests {
         });
         Queue {
             jobs: (0..waiting)
-                .map(|_| Box::new(|_: &Arc<Core>| None) as Job)
+                .map(|_| Waiting {
+                    job: Box::new(|_| None),
+                    takes_room: true,
+                })
                 .collect(),
+            taken: waiting,
             begun: begun.into(),
             ..Queue::default()
         }
@@ -437,6 +458,20 @@ mod tests {
         let mut full = queue([&[1; BEGUN], &[]], 1);
         assert!(full.take(0, &mut steady()).is_some());
         assert_eq!(full.jobs.len(), 1, "what is begun comes first");
+    }
+
+    #[test]
+    fn only_what_callers_ask_for_takes_room() {
+        let mut queue = queue([&[], &[]], 2);
+        queue.jobs.push_front(Waiting {
+            job: Box::new(|_| None),
+            takes_room: false,
+        });
+        let mut room = || {
+            assert!(queue.take(0, &mut steady()).is_some());
+            queue.taken
+        };
+        assert_eq!([room(), room(), room()], [2, 1, 0]);
     }
 
     #[test]

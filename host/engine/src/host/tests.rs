@@ -217,3 +217,26 @@ fn a_repeat_does_not_wait_for_a_flow_that_is_stuck() {
     let expected = format!("flow {stuck} cannot be taken up: its plan is gone");
     assert_eq!(error.to_string(), expected);
 }
+
+/// A callback that submits the next flow would block the worker that is to make room.
+#[test]
+fn jobs_of_the_host_leave_the_queue_to_its_callers() {
+    let store = Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
+    let plugins = Plugins::new(&PluginConfig::default()).unwrap();
+    let host = Host::builder(Arc::new(store), plugins).workers(1).queue(1);
+    let host = Arc::new(host.build().unwrap());
+    let (open, gate) = sync_channel::<()>(0);
+    let waits = move |_: &Arc<Core>| drop(gate.recv());
+    host.core.pool.push(&host.core, waits).unwrap();
+    for _ in 0..3 {
+        host.core.pool.push(&host.core, |_| {}).unwrap();
+    }
+    let (tell, told) = sync_channel(1);
+    let caller = std::thread::spawn({
+        let (host, submission) = (Arc::clone(&host), submission(&host, None));
+        move || tell.send(host.submit(submission).map(drop).is_ok())
+    });
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(true), "there is room");
+    drop(open);
+    caller.join().unwrap().unwrap();
+}
