@@ -28,7 +28,7 @@ pub struct HostsOptions {
     pub concurrency: usize,
     /// The number of hosts, one or more. They are threads of this process, each with its own connections.
     pub hosts: usize,
-    /// The number of projects that the flows belong to by turns, at least as many as hosts.
+    /// The number of projects that the flows belong to by turns. A host that has none asks the owners of all.
     pub projects: usize,
 }
 
@@ -88,16 +88,6 @@ pub fn run(
     }
     let load1 = meter::load1();
     let projects = projects(options.projects);
-    let of_hosts: Vec<Vec<Identity>> = (0..options.hosts)
-        .map(|host| of_host(&projects, host, options.hosts))
-        .collect();
-    if of_hosts.iter().any(Vec::is_empty) {
-        return Err(Diagnostic::new(
-            "a project belongs to one host, and these are too few for each to have one",
-        )
-        .help("raise --projects: by their names they are divided as by chance")
-        .into());
-    }
     let load = Load {
         flows: options.flows,
         concurrency: options.concurrency,
@@ -110,11 +100,10 @@ pub fn run(
     let sqlite = drive::measure(load, &Arc::new(stage))?;
 
     let mut scratch = Scratch::create(&options.server)?;
-    let stages: Vec<Arc<Stage>> = of_hosts
-        .into_iter()
-        .map(|requesters| {
+    let stages: Vec<Arc<Stage>> = (0..options.hosts)
+        .map(|host| {
             let mut stage = Stage::on_server(scratch.config(), options.case, plugins, queue)?;
-            stage.requesters = requesters;
+            stage.requesters = of_host(&projects, host, options.hosts);
             Ok(Arc::new(stage))
         })
         .collect::<Result<_, BenchError>>()?;
@@ -210,14 +199,20 @@ fn projects(count: usize) -> Vec<Identity> {
     projects.collect()
 }
 
-/// Returns the requesters of the flows of one host: the projects of every `hosts`th partition.
+/// Returns the requesters of the flows of one host: the projects of every `hosts`th partition, or all if those are none. Their owners run the
+/// flows then.
 fn of_host(projects: &[Identity], host: usize, hosts: usize) -> Vec<Identity> {
     // A host owns whole partitions: the first byte of the digest of a project's name.
     let partition = |project: &str| usize::from(Digest::of(project.as_bytes()).0[0]);
     let own = projects
         .iter()
         .filter(|requester| partition(&requester.project_id) % hosts == host);
-    own.cloned().collect()
+    let own: Vec<Identity> = own.cloned().collect();
+    if own.is_empty() {
+        projects.to_vec()
+    } else {
+        own
+    }
 }
 
 #[cfg(test)]
@@ -230,6 +225,10 @@ mod tests {
         let shares: Vec<Vec<Identity>> = (0..4).map(|host| of_host(&all, host, 4)).collect();
         assert_eq!(shares.iter().map(Vec::len).sum::<usize>(), 100);
         assert!(shares.iter().all(|share| share.len() > 10));
-        assert_eq!(of_host(&projects(1), 0, 1).len(), 1);
+        // More hosts than projects: all ask for the one there is.
+        let hot: Vec<usize> = (0..4)
+            .map(|host| of_host(&projects(1), host, 4).len())
+            .collect();
+        assert_eq!(hot, [1; 4]);
     }
 }
