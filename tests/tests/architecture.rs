@@ -217,11 +217,6 @@ const OTHER_READS: &[(&str, &str, &str)] = &[
         "what a receiver answers, bounded",
     ),
     (
-        "deliver/src/secret.rs",
-        "read_to_string(",
-        "what a program prints, bounded",
-    ),
-    (
         "cli/src/compile.rs",
         "read_to_end(",
         "pipes between this program and its child, bounded",

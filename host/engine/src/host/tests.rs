@@ -226,7 +226,9 @@ fn jobs_of_the_host_leave_the_queue_to_its_callers() {
     let host = Host::builder(Arc::new(store), plugins).workers(1).queue(1);
     let host = Arc::new(host.build().unwrap());
     let (open, gate) = sync_channel::<()>(0);
-    let waits = move |_: &Arc<Core>| drop(gate.recv());
+    let waits = move |_: &Arc<Core>| {
+        let _ = gate.recv();
+    };
     host.core.pool.push(&host.core, waits).unwrap();
     for _ in 0..3 {
         host.core.pool.push(&host.core, |_| {}).unwrap();

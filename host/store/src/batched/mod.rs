@@ -2,8 +2,11 @@
 
 mod entries;
 mod gate;
+mod handles;
 mod inbox;
+mod keys;
 mod ledger;
+mod owning;
 mod rows;
 mod session;
 mod writer;

@@ -6,24 +6,20 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use cairn_effects::effect::Applied;
-use cairn_effects::event::{Entry, Event, FlowState};
-use cairn_effects::history::History;
-use cairn_effects::rows::{Draft, End, Made, Rows, RunRecord, Stop, Tables, Text, undo};
+use cairn_effects::event::{Event, FlowState};
+use cairn_effects::rows::{Draft, End, Made, Rows, RunRecord, Stop, Tables, undo};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::{CallId, FlowId, Identity};
-use cairn_model::idempotency::{Key, asked};
-use cairn_model::value::Digest;
 
 use super::entries::{self, Written};
 use super::inbox::Said;
 use super::ledger::Ledger;
 use super::session::{OPERATOR, Session};
-use crate::backend::{Backend, Fault, GivenKey, Taken};
+use crate::backend::Backend;
 use crate::config::Env;
-use crate::partitions::Partitions;
 use crate::{Caller, StoreError, WhenDurable};
 
 /// Runs the operations of flows and adds them to the open batch.
@@ -124,45 +120,6 @@ impl<B: Backend> Writer<B> {
         Err(StoreError::WentOn(flow))
     }
 
-    /// Claims a project for this process. Its rows in memory are dropped if it belonged to another one: they may be wrong.
-    pub(crate) fn own(&mut self, project_id: &str) -> Result<(), StoreError> {
-        if self
-            .ledger
-            .backend
-            .owned()
-            .is_none_or(|owned| owned.own(project_id))
-        {
-            return Ok(());
-        }
-        let owned = self.ledger.backend.own(project_id);
-        self.ledger.settled(owned)?;
-        self.forget_claimed()
-    }
-
-    /// Drops the rows in memory after a claim. The open batch, which was decided by them, is committed first.
-    pub(crate) fn forget_claimed(&mut self) -> Result<(), StoreError> {
-        if !self.ledger.backend.has_claimed() {
-            return Ok(());
-        }
-        self.ledger.commit()?;
-        self.ledger.overlay.forget();
-        self.ledger.begin_as_host()
-    }
-
-    /// Claims the projects whose rows an effect wants to change.
-    fn own_all(&mut self, projects: Vec<Text>) -> Result<(), StoreError> {
-        for project in projects {
-            self.own(&project).map_err(|error| match error {
-                StoreError::Elsewhere { .. } => {
-                    let message = format!("project `{project}`: {error}");
-                    TaskError::new("Elsewhere", message).into()
-                }
-                error => error,
-            })?;
-        }
-        Ok(())
-    }
-
     fn check_session(&self, flow: FlowId, first: Option<&Event>) -> Result<(), StoreError> {
         match self.ledger.flows.get(&flow) {
             Some(_) if self.ledger.barred.is_some() => self.ledger.check_barred(),
@@ -170,78 +127,6 @@ impl<B: Backend> Writer<B> {
             None if matches!(first, Some(Event::Created { .. })) => Ok(()),
             None => Err(StoreError::UnknownFlow(flow)),
         }
-    }
-
-    /// Claims the idempotency key of a new flow, if it has one. The first flow with a key keeps it until the key lapses.
-    fn take_key(&mut self, flow: FlowId, created: &Event) -> Result<(), StoreError> {
-        let Event::Created {
-            name,
-            requester,
-            request,
-            key: Some(key),
-            asked: digest,
-            ..
-        } = created
-        else {
-            return Ok(());
-        };
-        // Compared with a key of schema 3, for which only the resolved request of its flow is known.
-        let given = || asked(name, request);
-        let digest = digest.unwrap_or_else(given);
-        let project_id = &requester.project_id;
-        if let Some((holder, theirs)) = self.holder(project_id, key)? {
-            return Err(StoreError::KeyTaken {
-                flow: holder,
-                same: theirs == digest || theirs == given(),
-            });
-        }
-        if let Some(batch) = &mut self.ledger.batch {
-            batch.keys.push(GivenKey {
-                project_id: project_id.clone(),
-                key: key.clone(),
-                flow,
-                asked: digest,
-            });
-        }
-        Ok(())
-    }
-
-    /// Returns the flow that has this key, if the key has not lapsed, and the digest of its request.
-    fn holder(&self, project_id: &str, key: &str) -> Result<Option<(FlowId, Digest)>, StoreError> {
-        let given = self.ledger.batch.iter().flat_map(|batch| &batch.keys);
-        let mut given = given.filter(|given| given.project_id == project_id && given.key == key);
-        if let Some(given) = given.next_back() {
-            return Ok(Some((given.flow, given.asked)));
-        }
-        let lapsed = self.env.keys_lapse_before();
-        let backend = &self.ledger.backend;
-        let Some(holder) = backend.key_holder(project_id, key, lapsed)? else {
-            return Ok(None);
-        };
-        // The open batch may continue a flow that had ended.
-        let session = self.ledger.flows.get(&holder.flow);
-        let head = session.and_then(|session| session.head.as_ref());
-        let goes_on =
-            head.is_some_and(|head| !matches!(head.state, FlowState::Success | FlowState::Failure));
-        if !holder.stands && !goes_on {
-            return Ok(None);
-        }
-        let theirs = match holder.asked {
-            Some(asked) => asked,
-            None => self.asked_for(holder.flow)?,
-        };
-        Ok(Some((holder.flow, theirs)))
-    }
-
-    /// Computes the digest of a flow's request from its journal.
-    fn asked_for(&self, flow: FlowId) -> Result<Digest, StoreError> {
-        let damaged = |reason| StoreError::Damaged { flow, reason };
-        let journal = self.ledger.backend.journal(flow).map_err(damaged)?;
-        let history = History::fold(&journal, self.env.domains());
-        let history =
-            history.ok_or_else(|| damaged("its first event is not `Created`".to_owned()))?;
-        let given = || asked(&history.name, &history.request);
-        Ok(history.key.as_ref().map_or_else(given, Key::asked))
     }
 
     /// Adds entries to the open batch.
@@ -327,19 +212,11 @@ impl<B: Backend> Writer<B> {
         }
         let now = draft.now();
         let tables = self.env.domains().tables().clone();
-        let mut foreign = Vec::new();
-        let owned = self.ledger.backend.owned();
-        let (result, done) = self.rules(by, draft, |rows| {
+        let (result, done) = self.changes(by, draft, |rows| {
             let answer = effect.apply_dyn(rows)?;
             check_registered(rows, &tables)?;
-            foreign = check_owned(rows, owned.as_ref());
-            match foreign.is_empty() {
-                true => Ok(answer),
-                // Drops the changes; it runs again once the projects are owned.
-                false => Err(Stop::Missing),
-            }
-        });
-        self.own_all(foreign)?;
+            Ok(answer)
+        })?;
         if !matches!(result, Err(Stop::Missing)) {
             self.note_denied(by, now, done.denied);
         }
@@ -367,7 +244,7 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Runs rules over the rows of the open batch.
-    fn rules<T>(
+    pub(super) fn rules<T>(
         &mut self,
         by: Caller<'_>,
         draft: &mut Draft,
@@ -395,18 +272,10 @@ impl<B: Backend> Writer<B> {
         };
         let now = draft.now();
         let tables = self.env.domains().tables().clone();
-        let mut foreign = Vec::new();
-        let owned = self.ledger.backend.owned();
-        let (result, _) = self.rules(by, draft, |rows| {
+        let (result, _) = self.changes(by, draft, |rows| {
             let mut changes = applied.changes.iter().rev();
-            changes.try_for_each(|change| undo(rows, &tables, change))?;
-            foreign = check_owned(rows, owned.as_ref());
-            match foreign.is_empty() {
-                true => Ok(()),
-                false => Err(Stop::Missing),
-            }
-        });
-        self.own_all(foreign)?;
+            changes.try_for_each(|change| undo(rows, &tables, change))
+        })?;
         match result {
             Ok(()) => {}
             Err(Stop::Refused(error)) => return Err(StoreError::Refused(error)),
@@ -495,115 +364,9 @@ impl<B: Backend> Writer<B> {
         }
     }
 
-    fn has_pending(&self, flow: FlowId) -> bool {
+    pub(super) fn has_pending(&self, flow: FlowId) -> bool {
         let session = self.ledger.flows.get(&flow);
         session.is_some_and(|session| !session.pending.is_empty())
-    }
-
-    pub(super) fn load(&mut self, flow: FlowId) -> Result<Vec<Entry>, StoreError> {
-        if self.has_pending(flow) {
-            // The flows of a batch that is lost here get its error at their next step.
-            if let Err(error) = self.ledger.commit() {
-                tracing::warn!(%error, "events and effects of flows could not be written to the database while a flow was loaded");
-            }
-        }
-        self.ledger.begin_as_host()?;
-        let taken = self.ledger.backend.take(flow, self.env.clock.now());
-        let taken = self.ledger.settled(taken)?;
-        match taken {
-            Taken::Ours | Taken::Resting => self.forget_claimed()?,
-            Taken::By(pid) => return Err(StoreError::InHand { flow, pid }),
-            Taken::Unknown => {
-                self.ledger.flows.remove(&flow);
-                return Err(StoreError::UnknownFlow(flow));
-            }
-        }
-        let entries = self.ledger.backend.journal(flow);
-        let entries = entries.map_err(|reason| StoreError::Damaged { flow, reason })?;
-        let others = self
-            .ledger
-            .flows
-            .get(&flow)
-            .map_or(0, |session| session.handles);
-        let tables = self.env.config.domains.tables();
-        let mut session = Session::with_handles(others + 1);
-        for entry in &entries {
-            session.note(flow, entry.at, &entry.event, tables);
-        }
-        if let Some(table) = session.unknown.take() {
-            return Err(self.unknown_table(flow, table));
-        }
-        session.loaded(entries.len());
-        session.rested = matches!(taken, Taken::Resting);
-        self.ledger.flows.insert(flow, session);
-        self.ledger.touch(flow);
-        Ok(entries)
-    }
-
-    /// Returns the error for a flow that changed a table which no registered domain has.
-    fn unknown_table(&self, flow: FlowId, table: String) -> StoreError {
-        let known = |name: &String| self.env.domains().iter().any(|domain| domain.name == name);
-        let mut others = self.ledger.backend.domains();
-        others.retain(|name| name != cairn_effects::domain::CORE && !known(name));
-        let others = match others.as_slice() {
-            [] => "use the program that ran it".to_owned(),
-            names => format!(
-                "use a program that has the domain `{}` too",
-                names.join("`, `")
-            ),
-        };
-        StoreError::UnknownTable {
-            flow,
-            table,
-            others,
-        }
-    }
-
-    pub(super) fn release(&mut self, flow: FlowId) {
-        let Some(session) = self.ledger.flows.get_mut(&flow) else {
-            return;
-        };
-        session.handles = session.handles.saturating_sub(1);
-        if session.handles > 0 || !session.pending.is_empty() {
-            return;
-        }
-        let in_hand = session.rests() && !session.rested && session.lost.is_none();
-        self.ledger.flows.remove(&flow);
-        if in_hand && let Err(error) = self.put_down(flow) {
-            tracing::warn!(%flow, %error, "a flow at rest stays owned by this process until the process ends");
-        }
-    }
-
-    /// Gives up ownership of a flow at rest.
-    fn put_down(&mut self, flow: FlowId) -> Result<(), StoreError> {
-        self.ledger.begin()?;
-        let put_down = self.ledger.backend.put_down(flow);
-        self.ledger.settled(put_down)
-    }
-
-    /// Takes over the flows of dead hosts, and returns the flows that this process owns but does not run. Flows that were set
-    /// aside are left out unless `stuck_too`.
-    pub(super) fn take_over(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
-        let now = self.env.clock.now();
-        self.take_flows(|backend| backend.take_over(now, stuck_too))
-    }
-
-    /// Takes flows that this process does not run by `take`, and returns them.
-    pub(crate) fn take_flows(
-        &mut self,
-        take: impl FnOnce(&mut B) -> Result<Vec<FlowId>, Fault>,
-    ) -> Result<Vec<FlowId>, StoreError> {
-        self.ledger.begin_as_host()?;
-        let taken = take(&mut self.ledger.backend);
-        let mut flows = self.ledger.settled(taken)?;
-        reach(CrashPoint::FlowsTaken);
-        self.forget_claimed()?;
-        flows.retain(|flow| !self.ledger.flows.contains_key(flow));
-        if !flows.is_empty() {
-            self.ledger.commit()?;
-        }
-        self.ledger.backend.sweep();
-        Ok(flows)
     }
 
     /// Processes messages from the inbox; returns whether there were any.
@@ -638,15 +401,6 @@ impl<B: Backend> Writer<B> {
             _ => Ok(()),
         }
     }
-}
-
-/// Returns the projects whose rows were changed and that this process does not own.
-fn check_owned(rows: &Rows<'_>, owned: Option<&Partitions>) -> Vec<Text> {
-    let Some(owned) = owned else {
-        return Vec::new();
-    };
-    let owners = rows.owners().into_iter();
-    owners.filter(|project| !owned.own(project)).collect()
 }
 
 /// Refuses changes of tables that no registered domain has: they could not be undone.

@@ -11,6 +11,22 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// The pause before the next try: longer each time.
+pub(super) struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(PAUSE)
+    }
+}
+
+impl Pause {
+    pub(super) fn sleep(&mut self) {
+        thread::sleep(self.0);
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// Repeats what only reads, or connects, while its connection is lost and until `patience` is over.
 ///
 /// # Errors
@@ -20,13 +36,12 @@ pub(super) fn while_lost<T>(
     mut attempt: impl FnMut() -> Result<T, LinkError>,
 ) -> Result<T, LinkError> {
     let until = Instant::now() + patience;
-    let mut pause = PAUSE;
+    let mut pause = Pause::default();
     loop {
         match attempt() {
             Err(LinkError::Lost(reason)) if Instant::now() < until => {
                 tracing::debug!(%reason, "the server is tried again");
-                thread::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause.sleep();
             }
             done => return done,
         }

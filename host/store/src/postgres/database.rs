@@ -12,13 +12,14 @@ use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::FlowId;
 
 use super::again::while_lost;
-use super::bulk::{Columns as Parts, Texts};
+use super::bulk::Texts;
 use super::connect::Target;
 use super::fetch::{Fetcher, Reads};
 use super::hosts::OwnLease;
-use super::link::{Link, LinkError, Parameter, READER, Step};
-use super::session::{FENCE, SNAPSHOT, Session, State};
-use super::shared::{self, Looks};
+use super::link::{Link, READER, Step};
+use super::outlook::Beside;
+use super::session::{SNAPSHOT, Session, State};
+use super::shared::Looks;
 use super::{PostgresConfig, open, outbox};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, Holder, Taken};
@@ -28,9 +29,6 @@ use crate::operators::{held, idempotency, lookup};
 use crate::partitions::{Partitions, partition_of};
 use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Raised, Sql, SqlBackend, SqlError};
-
-/// The version of the tables whose rows belong to no project.
-const CATALOGUE: &str = "SELECT version FROM catalogue";
 
 /// A store on PostgreSQL.
 pub type Postgres = Batched<PostgresDatabase>;
@@ -53,20 +51,6 @@ impl Postgres {
     }
 }
 
-/// The pause before a lost connection is made again; doubled each time.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Removes the requests of flows that are created, each of which must be there.
-const CREATED: &str =
-    "WITH done AS (DELETE FROM inbox WHERE id = ANY($1::bytea[]) AND answer IS NULL RETURNING 1)
-    SELECT expect((SELECT count(*) FROM done), $2::bigint, 'request')";
-
-/// Codes of a server that has no room at the moment: the batch is sent again.
-const FULL: [&str; 3] = ["53100", "53200", "53300"];
-
 /// An open database.
 pub struct PostgresDatabase {
     pub(super) session: Session,
@@ -74,7 +58,7 @@ pub struct PostgresDatabase {
     reading: Session,
     pub(super) target: Arc<Target>,
     pub(super) lease: OwnLease,
-    texts: Texts,
+    pub(super) texts: Texts,
     /// What the open batch does about owners of flows and of partitions.
     pub(super) owners: Vec<(&'static str, Vec<Cell>)>,
     /// Flows that are about to be created from the inbox.
@@ -86,7 +70,7 @@ pub struct PostgresDatabase {
     pub(super) looks: Looks,
     /// Whether flows that others have left in claimed partitions may not be taken yet.
     pub(super) has_left_over: bool,
-    patience: Duration,
+    pub(super) patience: Duration,
     /// Works on a held database, too.
     even_held: bool,
 }
@@ -125,213 +109,6 @@ impl PostgresDatabase {
             return Ok(());
         }
         held::refuse(&self.session).inspect_err(|_| self.close())
-    }
-
-    /// Reads the catalogue's version.
-    fn catalogue(&self) -> Result<Option<i64>, LinkError> {
-        let rows = self.session.run(CATALOGUE, &[])?.rows;
-        Ok(match rows.first().map(Vec::as_slice) {
-            Some([Cell::Int(version)]) => Some(*version),
-            _ => None,
-        })
-    }
-
-    /// Sends a batch, and finds out what became of it when its connection breaks.
-    fn send(&mut self, batch: &Batch<'_>) -> Result<Option<i64>, Fault> {
-        let fence = self.lease.fence();
-        let host = self.lease.cell();
-        let parts = Parts::of(batch, &host);
-        let created = self.created(batch);
-        let many = Cell::from(i64::try_from(created.len()).unwrap_or(i64::MAX));
-        let has_begun = self.session.state() == State::Transaction;
-        let mut steps = Vec::new();
-        if !has_begun {
-            steps.push(Step::Script("BEGIN"));
-            steps.push(Step::run(FENCE, &fence));
-        }
-        steps.extend(self.texts.steps(&batch.rows));
-        steps.extend(parts.steps());
-        if !created.is_empty() {
-            steps.push(Step::Run {
-                statement: CREATED,
-                parameters: vec![
-                    Parameter::Array(created.iter().map(Cell::borrow).collect()),
-                    Parameter::from(&many),
-                ],
-            });
-        }
-        let owners = self.owners.iter();
-        steps.extend(owners.map(|(statement, parameters)| Step::run(statement, parameters)));
-        if has_begun {
-            // After what the operator has changed.
-            steps.push(Step::run(CATALOGUE, &[]));
-        } else {
-            steps.push(Step::Commit);
-        }
-        let version_at = if has_begun { steps.len() - 1 } else { 1 };
-        let until = Instant::now() + self.patience;
-        let mut pause = PAUSE;
-        loop {
-            let sent = match has_begun {
-                true => self.session.commit(&steps),
-                false => self.session.send(&steps),
-            };
-            let error = match sent {
-                Ok(answers) => {
-                    let answer = answers.get(version_at);
-                    let version = answer.and_then(|answer| answer.rows.first()?.first());
-                    return Ok(match version {
-                        Some(Cell::Int(version)) => Some(*version),
-                        _ => None,
-                    });
-                }
-                Err(error) => error,
-            };
-            let is_fenced = error.code() == Some("CA001");
-            let is_full = error.code().is_some_and(|code| FULL.contains(&code));
-            match &error {
-                LinkError::Lost(reason) => {
-                    tracing::warn!(%reason, batch = self.lease.batch + 1, "the connection broke while a batch was written");
-                }
-                _ if is_fenced || is_full => {}
-                _ => return Err(Fault::Lost(error.to_string())),
-            }
-            // The fence also refuses a batch that an older session of this process has committed in between.
-            match witness(&self.session, &self.lease, until)? {
-                Witness::Committed => return Ok(None),
-                Witness::NotCommitted if is_fenced => {
-                    return Err(Fault::Barred(StoreError::Fenced));
-                }
-                Witness::NotCommitted if has_begun => {
-                    return Err(Fault::Lost(error.to_string()));
-                }
-                Witness::NotCommitted if Instant::now() >= until => {
-                    return Err(Fault::Lost(error.to_string()));
-                }
-                Witness::NotCommitted => {
-                    if is_full {
-                        tracing::warn!(%error, "the server has no room: the batch is sent again");
-                        std::thread::sleep(pause);
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Returns the flows that a batch creates from the inbox.
-    fn created(&self, batch: &Batch<'_>) -> Vec<Cell> {
-        if self.forwarded.is_empty() {
-            return Vec::new();
-        }
-        let new = batch.flows.iter();
-        let new = new.filter(|added| added.row.as_ref().is_some_and(|row| row.is_new));
-        let created = new.filter(|added| self.forwarded.contains(&added.flow));
-        created.map(|added| added.flow.into()).collect()
-    }
-
-    /// Claims the partition of a project for this host.
-    fn claim(&mut self, part: u8) -> Result<(), StoreError> {
-        let mut wanted = Partitions::default();
-        wanted.insert(part);
-        let has_claimed = self.lease.claim(&self.session, &wanted, false)?;
-        self.has_claimed_now(has_claimed);
-        Ok(())
-    }
-
-    /// Notes whether partitions were claimed: rows in memory may be wrong, and hosts that are gone may have left flows in them.
-    pub(super) fn has_claimed_now(&mut self, has_claimed: bool) {
-        self.is_stale |= has_claimed;
-        self.has_left_over |= has_claimed;
-    }
-
-    fn taken(&mut self, flow: FlowId) -> Result<Taken, StoreError> {
-        let statement = "SELECT host, part FROM flows WHERE id = $1";
-        let found = self.session.query(statement, &[flow.into()])?;
-        let Some([host, Cell::Int(part)]) = found.first().map(Vec::as_slice) else {
-            return Ok(Taken::Unknown);
-        };
-        let own = self.lease.cell();
-        let part = u8::try_from(*part).unwrap_or_default();
-        if !self.lease.owned.contains(part) {
-            match self.claim(part) {
-                Err(StoreError::Elsewhere { pid, .. }) => return Ok(Taken::By(pid)),
-                claimed => claimed?,
-            }
-        }
-        if *host == Cell::Null {
-            return Ok(Taken::Resting);
-        }
-        if *host != own {
-            // The host that has it does not own its project any more, so it is gone.
-            let statement = "UPDATE flows SET host = $1 WHERE id = $2";
-            self.owners.push((statement, vec![own, flow.into()]));
-        }
-        Ok(Taken::Ours)
-    }
-
-    fn take_all(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
-        let failed = |error: LinkError| StoreError::Database(error.to_string());
-        self.lease.end_gone(&self.session)?;
-        let left = shared::left(&self.session).map_err(failed)?;
-        let has_claimed = self.lease.claim(&self.session, &left, true)?;
-        self.has_claimed_now(has_claimed);
-        self.take_owned(stuck_too)
-    }
-}
-
-/// What became of a batch in doubt.
-enum Witness {
-    Committed,
-    NotCommitted,
-}
-
-/// Finds out whether the batch in doubt is on disk. The row of this host is written and that commit awaited before it is believed: a
-/// transaction whose session was ended while it waited for a standby is visible though not replicated.
-fn witness(session: &Session, lease: &OwnLease, until: Instant) -> Result<Witness, Fault> {
-    let me = [lease.cell()];
-    let mut pause = PAUSE;
-    loop {
-        let found = session.reconnect().and_then(|()| {
-            let steps = [
-                Step::Script("BEGIN"),
-                Step::run("SELECT batch FROM hosts WHERE id = $1 FOR UPDATE", &me),
-                Step::run(
-                    "UPDATE hosts SET backend = pg_backend_pid() WHERE id = $1",
-                    &me,
-                ),
-                Step::Commit,
-            ];
-            session.send(&steps)
-        });
-        let error = match found {
-            Ok(answers) => {
-                reach(CrashPoint::WitnessRead);
-                let rows = answers.into_iter().nth(1).unwrap_or_default().rows;
-                let batch = match rows.first().map(Vec::as_slice) {
-                    Some([Cell::Int(batch)]) => *batch,
-                    _ => return Err(Fault::Barred(StoreError::Fenced)),
-                };
-                return match batch - lease.batch {
-                    1 => Ok(Witness::Committed),
-                    0 => Ok(Witness::NotCommitted),
-                    _ => Err(Fault::Barred(StoreError::HistoryLost {
-                        found: batch,
-                        expected: lease.batch,
-                    })),
-                };
-            }
-            Err(error) => error,
-        };
-        if Instant::now() >= until {
-            let message = format!(
-                "{error}; whether the last batch is on disk is not known, and nothing more is written: when the server is back, `cairn \
-                 recover` goes on with the flows"
-            );
-            return Err(Fault::Barred(StoreError::Database(message)));
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -582,22 +359,5 @@ impl SqlBackend for PostgresDatabase {
     fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError> {
         let session = Session::later(self.target.without_patience(), &READER);
         Ok(Some(Box::new(Beside(session))))
-    }
-}
-
-/// Reads what other processes write.
-struct Beside(Session);
-
-impl Outlook for Beside {
-    fn sql(&self) -> &dyn Sql {
-        &self.0
-    }
-
-    fn version(&self) -> Result<i64, SqlError> {
-        // Grows with each request; answers do not matter here.
-        let rows = self
-            .0
-            .query("SELECT coalesce(max(id), 0) FROM requests", &[])?;
-        rows.first().map_or(Ok(0), |row| Columns(row).int(0))
     }
 }

@@ -22,6 +22,7 @@ pub mod link;
 mod migrate;
 mod others;
 mod outbox;
+mod outlook;
 mod password;
 mod reader;
 mod scratch;
@@ -30,11 +31,13 @@ mod session;
 mod settings;
 mod shared;
 mod sql;
+mod take;
 #[cfg(test)]
 #[path = "../../tests/inside/postgres/mod.rs"]
 mod tests;
 mod tls;
 mod url;
+mod write;
 
 pub use config::PostgresConfig;
 pub use connect::Target;
