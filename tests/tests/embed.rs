@@ -11,7 +11,19 @@ use cairn::Value;
 /// compiled a second time, which is irrelevant to this test.
 const FEATURES: &str = r#"
 anyhow = "1"
+base64 = "0.22"
+crypto-common = { version = "0.1", features = ["std"] }
+digest = { version = "0.10", features = ["mac", "std"] }
+displaydoc = "0.2"
+futures-channel = "0.3"
+futures-core = "0.3"
+futures-io = "0.3"
+futures-sink = "0.3"
+futures-task = { version = "0.3", default-features = false, features = ["std"] }
+futures-util = { version = "0.3", default-features = false, features = ["std"] }
 memchr = "2"
+num-bigint = "0.4"
+sha2 = "0.10"
 tracing-core = "0.1"
 zerocopy = { version = "0.8", features = ["derive"] }
 
