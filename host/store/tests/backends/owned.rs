@@ -1,14 +1,16 @@
 //! Hosts that divide the projects of a database, and the requests that they forward to each other.
 
+use cairn_effects::effect::Caller;
 use cairn_effects::event::FlowState;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 use cairn_store::shared::{Fate, Forwarded, INBOX_MOST, Partitions, Shared, Wishes, partition_of};
-use cairn_store::{HostStore, StoreError};
+use cairn_store::{HostStore, Store, StoreError};
+use cairn_volumes::IsZoneValid;
 use serde_json::json;
 
-use super::place::Place;
-use super::{begin, created, state};
+use crate::place::Place;
+use crate::scene::{ann, apply, begin, created, end, refusal, reserve, state};
 
 fn of(store: &dyn HostStore) -> &dyn Shared {
     store.shared().expect("hosts share it")
@@ -20,6 +22,86 @@ fn request(flow: FlowId) -> Forwarded {
         project_id: "acme".to_owned(),
         request: r#"{"size":1}"#.to_owned(),
     }
+}
+
+pub(super) fn a_project_belongs_to_one_host_until_that_ends(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let call = begin(&*first);
+    apply(&*first, call, reserve(3)).unwrap();
+    first.barrier(call.flow).unwrap();
+    let create = || second.append(FlowId::new(), &[created(None, Value::Null)]);
+    match create() {
+        Err(StoreError::Elsewhere { pid, .. }) => assert_eq!(pid, std::process::id()),
+        other => panic!("the project belongs to the other host: {other:?}"),
+    }
+    end(&*first, call);
+    first.barrier(call.flow).unwrap();
+    drop(first);
+    create().unwrap();
+    // It decides by what the first one left.
+    let call = begin(&*second);
+    assert_eq!(refusal(apply(&*second, call, reserve(11))), "OverQuota");
+    apply(&*second, call, reserve(4)).unwrap();
+    second.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 7));
+}
+
+pub(super) fn an_operator_changes_what_its_host_owns(place: &dyn Place) {
+    let store = place.open();
+    let limit = |store: &dyn HostStore, most: i64| {
+        store.admin(&ann(), |admin| {
+            let statement = "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ($1, $2, $3)
+                             ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = excluded.hard_limit";
+            admin.execute(statement, &["acme".into(), "volumes".into(), most.into()])
+        })
+    };
+    let call = begin(&*store);
+    apply(&*store, call, reserve(1)).unwrap();
+    limit(&*store, 2).unwrap();
+    assert_eq!(refusal(apply(&*store, call, reserve(2))), "OverQuota");
+    // A refused change leaves nothing, and the store goes on.
+    let refused = store.admin(&ann(), |admin| {
+        admin.execute("DELETE FROM quotas", &[])?;
+        admin.require_admin("delete limits")
+    });
+    assert!(matches!(refused, Err(StoreError::Refused(_))));
+    assert_eq!(refusal(apply(&*store, call, reserve(2))), "OverQuota");
+    limit(&*store, 20).unwrap();
+    apply(&*store, call, reserve(2)).unwrap();
+    store.barrier(call.flow).unwrap();
+    assert_eq!(place.usage("volumes"), (0, 3));
+}
+
+pub(super) fn every_host_decides_by_the_catalogue_that_one_has_changed(place: &dyn Place) {
+    let (first, second) = (place.open(), place.open());
+    let call = begin(&*first);
+    let is_valid = |store: &dyn Store, zone: &str| {
+        let who = ann();
+        let by = Caller {
+            call: None,
+            requester: &who,
+        };
+        let answer = store
+            .look_up_dyn(by, &IsZoneValid(zone.to_owned()))
+            .unwrap();
+        *answer.downcast::<bool>().unwrap()
+    };
+    assert!(is_valid(&*first, "north"), "there are no zones");
+    first.barrier(call.flow).unwrap();
+    let statement = "INSERT INTO zones (name) VALUES ($1)";
+    for zone in ["south", "west"] {
+        assert!(zone == "south" || !is_valid(&*first, zone));
+        let added = second.admin(&ann(), |admin| admin.execute(statement, &[zone.into()]));
+        assert_eq!(added.unwrap(), 1);
+        assert!(!is_valid(&*first, "north"), "{zone}");
+        assert!(is_valid(&*first, zone));
+    }
+    // In the middle of a batch, too: it is the next batch that decides by the change.
+    let other = begin(&*first);
+    let added = second.admin(&ann(), |admin| admin.execute(statement, &["north".into()]));
+    assert_eq!(added.unwrap(), 1);
+    assert!(is_valid(&*first, "north"));
+    first.barrier(other.flow).unwrap();
 }
 
 pub(super) fn the_owner_of_a_project_takes_a_request_once(place: &dyn Place) {
