@@ -145,6 +145,14 @@ impl Overlay {
         changed.map(|row| (row.base, row.now)).collect()
     }
 
+    /// Returns the row as the last acknowledged batch left it that changed it since the database was read.
+    pub(super) fn acknowledged_since(&self, seen: Mark, id: &RowId) -> Option<State> {
+        let batches = self.acknowledged.iter().rev();
+        let mut batches = batches.take_while(|batch| batch.mark > seen);
+        let row = batches.find_map(|batch| batch.rows.get(id))?;
+        Some(row.now.clone())
+    }
+
     fn changed_since(&self, seen: Mark, table: &Table) -> HashMap<&RowId, Pending> {
         let mut changed: HashMap<&RowId, Pending> = HashMap::new();
         let acknowledged = self.acknowledged.iter().filter(|batch| batch.mark > seen);

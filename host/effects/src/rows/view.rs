@@ -194,7 +194,7 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// [`Stop::Missing`] when it is not in memory.
     pub fn get_any(&mut self, id: &RowId) -> Result<State, Stop> {
-        match self.overlay.get(id) {
+        match self.known(id) {
             Some(state) => Ok(state),
             None => {
                 self.draft.wants.rows.push(id.clone());
@@ -203,13 +203,26 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Returns a row that is in memory. One that was fetched for this draft is, even if the cache has dropped it since: otherwise an effect
+    /// whose rows do not fit into the cache together would never end.
+    fn known(&mut self, id: &RowId) -> Option<State> {
+        if let Some(state) = self.overlay.get(id) {
+            return Some(state);
+        }
+        self.draft.answers.iter().rev().find_map(|(_, fetched)| {
+            let (_, state) = fetched.rows.iter().find(|(found, _)| found == id)?;
+            let changed = self.overlay.acknowledged_since(fetched.seen, id);
+            Some(changed.unwrap_or_else(|| state.clone()))
+        })
+    }
+
     /// Requests rows that will be needed, so that the missing ones are fetched together.
     ///
     /// # Errors
     /// [`Stop::Missing`] when any is missing.
     pub fn prefetch(&mut self, ids: impl IntoIterator<Item = RowId>) -> Result<(), Stop> {
         for id in ids {
-            if self.overlay.get(&id).is_none() {
+            if self.known(&id).is_none() {
                 self.draft.wants.rows.push(id);
             }
         }
