@@ -1,8 +1,8 @@
 //! Makes a copy of the database as of one moment.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,7 +61,10 @@ impl NewFile {
             return Err(TaskError::new("InvalidInput", message).into());
         };
         // SQLite would write into an existing empty file.
-        if let Err(error) = File::create_new(&path) {
+        // It may hold secrets before it has the mode that it is to have.
+        let mut new = OpenOptions::new();
+        new.write(true).create_new(true).mode(OWNER);
+        if let Err(error) = new.open(&path) {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 let message = format!("{name} is there already, and a backup never overwrites");
                 return Err(TaskError::new("InvalidInput", message).into());
