@@ -10,14 +10,12 @@ use std::time::Duration;
 use cairn_effects::rows::Cell;
 use cairn_model::clock::Clock;
 use cairn_model::error::TaskError;
-use cairn_model::file;
 
-use super::link::{ADMIN, Link, LinkError, Parameter, READER, Step};
+use super::link::{ADMIN, LOCK_TIMEOUT, Link, LinkError, Parameter, READER, Step};
 use super::sql::SqlLink;
 use super::{PostgresConfig, open};
 use crate::StoreError;
 use crate::copy::{self, Copied, Empty};
-use crate::host::Component;
 use crate::operators::{components, held};
 use crate::sql::{Columns, Sql, quoted};
 use crate::sqlite::components::{self as old, FOLDER};
@@ -28,9 +26,6 @@ pub(super) const SILENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Keeps other hosts from the database until the transaction ends: a host writes its row first, and each of its batches changes it.
 const ALONE: &str = "SET LOCAL lock_timeout = '10s'; LOCK TABLE hosts IN EXCLUSIVE MODE";
-
-/// The server's code for a lock that was not got in time.
-const LOCK_TIMEOUT: &str = "55P03";
 
 /// Restores a backup, a file, to an empty database. The restored database is [held](crate::view::View::held). Flows keep the hosts that
 /// ran them, so that the next host recovers them; partitions have no owner.
@@ -74,7 +69,7 @@ pub fn move_from(
 fn fill(
     config: &PostgresConfig,
     from: &FileReader,
-    components: &Path,
+    folder: &Path,
     held: bool,
 ) -> Result<Copied, StoreError> {
     from.require_newest()?;
@@ -105,7 +100,11 @@ fn fill(
     from.sql()
         .consistently(&mut || copied = copy::copy(from.sql(), &filled))?;
     let copied = copied?;
-    take_in(&sql, components)?;
+    old::take_in(
+        folder,
+        |digest| components::is_sound(&sql, digest),
+        |component| Ok(components::write(&sql, component)?),
+    )?;
     if held {
         held::hold(&sql, from.now())?;
     }
@@ -162,32 +161,6 @@ fn in_use(host: &str) -> StoreError {
         "{host} works on this database: end it first; the lease of a host that was killed expires after some seconds"
     );
     TaskError::new("InvalidInput", message).into()
-}
-
-/// Stores the components of a folder of an older version. What cannot be stored is logged as a warning.
-fn take_in(sql: &dyn Sql, folder: &Path) -> Result<(), StoreError> {
-    let files = match file::optional(folder, old::files(folder)) {
-        Ok(files) => files.unwrap_or_default(),
-        Err(error) => {
-            tracing::warn!(folder = %folder.display(), %error, "the components of an older version cannot be read");
-            return Ok(());
-        }
-    };
-    for path in files {
-        let component =
-            old::named(&path).and_then(|digest| Ok((digest, old::read(&path, digest)?)));
-        match component {
-            Ok((digest, bytes)) if !components::is_sound(sql, digest)? => {
-                let bytes = &bytes;
-                components::write(sql, &Component { digest, bytes })?;
-            }
-            Ok(_) => {}
-            Err(problem) => {
-                tracing::warn!(file = %path.display(), "this component of an older version was not copied: {problem}");
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Lets columns that number their rows go on after the copied ones.

@@ -4,7 +4,7 @@ use cairn_effects::domain::{CORE, Domain};
 use cairn_effects::rows::Cell;
 
 use super::config::PostgresConfig;
-use super::link::{Link, LinkError, READER};
+use super::link::{LOCK_TIMEOUT, Link, LinkError, READER};
 use crate::StoreError;
 
 /// Each step of the host's own tables, in order; a step that has landed never changes.
@@ -176,7 +176,7 @@ fn run(link: &mut Link, tables: Tables, step: usize) -> Result<(), Stop> {
         "BEGIN; SET LOCAL lock_timeout = '{PATIENCE}'; SELECT pg_advisory_xact_lock({LOCK})"
     ))
     .map_err(|error| match error.code() {
-        Some("55P03") => Stop::Refused(format!(
+        Some(LOCK_TIMEOUT) => Stop::Refused(format!(
             "another process has been changing the tables for more than {PATIENCE}; try again when it is done"
         )),
         _ => error.into(),

@@ -26,13 +26,13 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn take_in_components(&self, folder: &Path) -> Result<(), StoreError> {
-        self.take_in(folder).map(drop)
+        self.take_in_folder(folder).map(drop)
     }
 
     /// Stores the components of the folder beside the database, and removes those files, and the folder once it is empty.
     pub(super) fn take_in_beside(&self, file: &DatabaseFile) -> Result<(), StoreError> {
         let folder = file.beside(FOLDER);
-        let taken = self.take_in(&folder)?;
+        let taken = self.take_in_folder(&folder)?;
         if let Some(taken) = taken
             && let Err(error) = remove(&folder, &taken)
         {
@@ -44,63 +44,67 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Stores the components of a folder, and returns their files; `None` without the folder, or if it cannot be read.
-    fn take_in(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, StoreError> {
-        let mut taken = Vec::new();
-        let files = match file::optional(folder, files(folder)) {
-            Ok(None) => return Ok(None),
-            Ok(Some(files)) => files,
-            Err(error) => {
-                tracing::warn!(
-                    folder = %folder.display(), %error,
-                    "the components that an older version kept in this folder cannot be read: flows that need them cannot be recovered"
-                );
-                return Ok(None);
-            }
+    /// Stores the components of a folder as [`take_in`].
+    fn take_in_folder(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>, StoreError> {
+        let nobody = Identity::default();
+        let is_sound = |digest| self.read(&nobody, |view| components::is_sound(view.sql(), digest));
+        let write = |component: &Component<'_>| {
+            self.admin(&nobody, |admin| admin.write_component(component))
         };
-        for path in files {
-            match self.take_in_file(&path)? {
-                Ok(()) => taken.push(path),
-                Err(problem) => tracing::warn!(
-                    file = %path.display(),
-                    "this component of an older version was not taken into the database, and stays: {problem}"
-                ),
-            }
-        }
-        Ok(Some(taken))
+        take_in(folder, is_sound, write)
     }
+}
 
-    /// Stores one component, unless it is stored; the inner error says what is wrong with the file.
-    fn take_in_file(&self, path: &Path) -> Result<Result<(), String>, StoreError> {
-        let digest = match named(path) {
-            Ok(digest) => digest,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        if self.read(&Identity::default(), |view| {
-            components::is_sound(view.sql(), digest)
-        })? {
-            return Ok(Ok(()));
+/// Stores the components of a folder with `write`, except those that are stored and sound. Returns the files whose components are stored
+/// then; `None` without the folder, or if it cannot be read. What cannot be read or has another digest is logged as a warning.
+///
+/// # Errors
+/// Those of `is_sound` and `write`.
+pub(crate) fn take_in(
+    folder: &Path,
+    is_sound: impl Fn(Digest) -> Result<bool, StoreError>,
+    write: impl Fn(&Component<'_>) -> Result<(), StoreError>,
+) -> Result<Option<Vec<PathBuf>>, StoreError> {
+    let files = match file::optional(folder, files(folder)) {
+        Ok(None) => return Ok(None),
+        Ok(Some(files)) => files,
+        Err(error) => {
+            tracing::warn!(
+                folder = %folder.display(), %error,
+                "the components that an older version kept in this folder cannot be read: flows that need them cannot be recovered"
+            );
+            return Ok(None);
         }
-        let bytes = match read(path, digest) {
-            Ok(bytes) => bytes,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let component = Component {
-            digest,
-            bytes: &bytes,
-        };
-        self.admin(&Identity::default(), |admin| {
-            admin.write_component(&component)
-        })?;
-        Ok(Ok(()))
+    };
+    let mut taken = Vec::new();
+    for path in files {
+        let digest = named(&path);
+        if let Ok(digest) = digest
+            && is_sound(digest)?
+        {
+            taken.push(path);
+            continue;
+        }
+        match digest.and_then(|digest| Ok((digest, read(&path, digest)?))) {
+            Ok((digest, bytes)) => {
+                let bytes = &bytes;
+                write(&Component { digest, bytes })?;
+                taken.push(path);
+            }
+            Err(problem) => tracing::warn!(
+                file = %path.display(),
+                "this component of an older version was not taken into the database, and stays: {problem}"
+            ),
+        }
     }
+    Ok(Some(taken))
 }
 
 /// Returns the digest that names the file of a component.
 ///
 /// # Errors
 /// What is wrong with the name.
-pub(crate) fn named(path: &Path) -> Result<Digest, String> {
+fn named(path: &Path) -> Result<Digest, String> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let digest = stem.parse();
     digest.map_err(|error| format!("its name is wrong: {error}"))
@@ -110,7 +114,7 @@ pub(crate) fn named(path: &Path) -> Result<Digest, String> {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(crate) fn read(path: &Path, digest: Digest) -> Result<Vec<u8>, String> {
+fn read(path: &Path, digest: Digest) -> Result<Vec<u8>, String> {
     let bytes = file::read(path, MAX_COMPONENT).map_err(|error| error.to_string())?;
     match Digest::of(&bytes) {
         found if found == digest => Ok(bytes),
@@ -122,7 +126,7 @@ pub(crate) fn read(path: &Path, digest: Digest) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 /// The folder cannot be read, or does not exist.
-pub(crate) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
     let mut paths: Vec<PathBuf> = paths.collect::<io::Result<_>>()?;
     paths.retain(|path| path.extension().is_some_and(|name| name == "wasm"));

@@ -45,6 +45,9 @@ const GONE: &[&str] = &["57P01", "57P02", "57P03", "57P05"];
 /// The code of a write in a transaction that only reads.
 pub(in crate::postgres) const READ_ONLY: &str = "25006";
 
+/// The server's code for a lock that was not got in time.
+pub(in crate::postgres) const LOCK_TIMEOUT: &str = "55P03";
+
 /// Sorts an error of a connection that was made.
 pub(super) fn sorted(error: &tokio_postgres::Error) -> LinkError {
     let Some(found) = error.as_db_error() else {

@@ -8,7 +8,7 @@ mod error;
 mod value;
 
 pub use error::LinkError;
-pub(super) use error::{READ_ONLY, words};
+pub(super) use error::{LOCK_TIMEOUT, READ_ONLY, words};
 pub use value::Parameter;
 
 use std::sync::Arc;
