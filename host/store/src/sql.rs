@@ -231,11 +231,11 @@ pub trait Outlook: Send {
     /// Returns the connection.
     fn sql(&self) -> &dyn Sql;
 
-    /// Returns a number that changes when another process writes.
+    /// Returns a number that changes when another process writes; `None` where there is none.
     ///
     /// # Errors
     /// [`SqlError`].
-    fn version(&self) -> Result<i64, SqlError>;
+    fn version(&self) -> Result<Option<i64>, SqlError>;
 }
 
 // ---- Cells of the host's own tables ------------------------------------------------------------------------------------

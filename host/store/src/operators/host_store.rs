@@ -246,8 +246,8 @@ impl Watch for Beside {
     }
 
     fn has_requests(&mut self) -> Result<bool, StoreError> {
-        let version = Some(self.outlook.version()?);
-        if version == self.seen {
+        let version = self.outlook.version()?;
+        if version.is_some() && version == self.seen {
             return Ok(false);
         }
         let found = requests(self.outlook.sql(), self.host.clone(), self.business)?;

@@ -442,9 +442,8 @@ impl Outlook for Beside {
         &self.0
     }
 
-    fn version(&self) -> Result<i64, SqlError> {
-        let version = scalar(&self.0, "PRAGMA data_version", []).map_err(failed)?;
-        Ok(version.unwrap_or(0))
+    fn version(&self) -> Result<Option<i64>, SqlError> {
+        scalar(&self.0, "PRAGMA data_version", []).map_err(failed)
     }
 }
 
