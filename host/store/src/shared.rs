@@ -61,8 +61,7 @@ pub enum Fate {
 
 /// Who owns what.
 pub trait Shared {
-    /// Reads who owns what. Ends hosts whose lease has expired, claims what this host wants of the partitions without an owner, and renews
-    /// its own lease.
+    /// Reads who owns what. Ends hosts whose lease has expired, and claims what this host wants of the partitions without an owner.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Fenced`].
@@ -136,7 +135,8 @@ pub trait Inbox: Send {
     /// [`StoreError::Database`].
     fn fates(&mut self, flows: &[FlowId]) -> Result<Vec<(FlowId, Fate)>, StoreError>;
 
-    /// Removes requests, and returns those that were there and had no answer: they will not run.
+    /// Removes requests, and returns those that were there and had no answer: they will not run. A request that the owner of its project has
+    /// read stays: its flow may be about to be created.
     ///
     /// # Errors
     /// [`StoreError::Database`].

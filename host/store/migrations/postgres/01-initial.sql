@@ -46,9 +46,8 @@ CREATE TABLE host_details (
 
 -- Which host owns the projects whose names hash to a partition: the first byte of the SHA-256 of a project's name.
 CREATE TABLE partitions (
-    id    int PRIMARY KEY,
-    host  bytea REFERENCES hosts ON DELETE SET NULL,
-    epoch bigint NOT NULL DEFAULT 0
+    id   int PRIMARY KEY,
+    host bytea REFERENCES hosts ON DELETE SET NULL
 ) WITH (fillfactor = 50);
 INSERT INTO partitions (id) SELECT generate_series(0, 255);
 CREATE INDEX partitions_by_host ON partitions (host);
@@ -142,13 +141,14 @@ CREATE INDEX outbox_sending ON outbox (flow, id) WHERE state = 'sending';
 CREATE INDEX outbox_undelivered ON outbox (project_id) WHERE state IN ('sending', 'failed');
 
 -- Flows that were asked for at a host that does not own their project. The batch that creates the flow deletes the row. `request`: JSON.
--- `answer`: a JSON object, when the owner refused it.
+-- `answer`: a JSON object, when the owner refused it. `taken`: the host that has read it, and may be about to create the flow.
 CREATE TABLE inbox (
     id          bytea PRIMARY KEY,
     part        int NOT NULL,
     project_id  text COLLATE "C" NOT NULL,
     request     text COLLATE "C" NOT NULL,
     created_at  bigint NOT NULL,
+    taken       bytea,
     answered_at bigint,
     answer      text COLLATE "C"
 );
@@ -159,7 +159,6 @@ CREATE INDEX inbox_answered ON inbox (answered_at) WHERE answered_at IS NOT NULL
 -- Operations that the owner of a project, or of a flow, is asked to perform. `answer`: a JSON object, once it has.
 CREATE TABLE requests (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    part        int,
     flow        bytea,
     operation   text COLLATE "C" NOT NULL,
     created_at  bigint NOT NULL,
@@ -185,7 +184,8 @@ CREATE INDEX idempotency_keys_by_flow ON idempotency_keys (flow);
 -- milliseconds; `known` is the catalogue's version that the host decided by. Returns the catalogue's version.
 CREATE FUNCTION fence(me bytea, next bigint, lease bigint, known bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE cairn.hosts SET batch = next, seen = known, expires_at = clock_timestamp() + lease * interval '1 millisecond'
+    UPDATE cairn.hosts SET batch = next, seen = known, backend = pg_backend_pid(),
+        expires_at = clock_timestamp() + lease * interval '1 millisecond'
     WHERE id = me AND batch = next - 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'fenced' USING ERRCODE = 'CA001';

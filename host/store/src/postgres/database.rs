@@ -20,6 +20,7 @@ use super::link::{Link, READER, Step};
 use super::outlook::Beside;
 use super::session::{SNAPSHOT, Session, State};
 use super::shared::Looks;
+use super::take::fault;
 use super::{PostgresConfig, open, outbox};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, Holder, Taken};
@@ -63,13 +64,9 @@ pub struct PostgresDatabase {
     pub(super) owners: Vec<(&'static str, Vec<Cell>)>,
     /// Flows that are about to be created from the inbox.
     pub(super) forwarded: HashSet<FlowId>,
-    /// Rows in memory may be wrong: partitions were claimed, or the catalogue has changed.
-    pub(super) is_stale: bool,
     /// The catalogue's version that an operator's change has made, until it is asked for.
     raised: Option<i64>,
     pub(super) looks: Looks,
-    /// Whether flows that others have left in claimed partitions may not be taken yet.
-    pub(super) has_left_over: bool,
     pub(super) patience: Duration,
     /// Works on a held database, too.
     even_held: bool,
@@ -86,10 +83,8 @@ impl PostgresDatabase {
             texts: Texts::default(),
             owners: Vec::new(),
             forwarded: HashSet::new(),
-            is_stale: false,
             raised: None,
             looks: Looks::default(),
-            has_left_over: false,
             patience: config.patience,
             even_held: config.store.even_held,
         }
@@ -103,7 +98,7 @@ impl PostgresDatabase {
         self.session.set_locks(self.lease.folder());
         reach(CrashPoint::HostRegistered);
         // Rows that were read before are of an older catalogue, maybe.
-        self.is_stale = true;
+        self.lease.is_stale = true;
         // The database may have been restored since it was opened.
         if self.even_held {
             return Ok(());
@@ -119,7 +114,7 @@ impl Backend for PostgresDatabase {
         self.register_now(clock.now()).map_err(Fault::NotBegun)?;
         self.session.open(self.lease.fence());
         reach(CrashPoint::BatchOpened);
-        Ok(std::mem::take(&mut self.is_stale))
+        Ok(std::mem::take(&mut self.lease.is_stale))
     }
 
     fn is_open(&self) -> bool {
@@ -145,7 +140,7 @@ impl Backend for PostgresDatabase {
         reach(CrashPoint::BatchCommitted);
         self.owners.clear();
         let before = self.lease.catalogue;
-        self.is_stale |= self.lease.committed(catalogue) || is_operators;
+        self.lease.is_stale |= self.lease.committed(catalogue) || is_operators;
         if is_operators && self.lease.catalogue > before {
             self.raised = Some(self.lease.catalogue);
         }
@@ -163,7 +158,7 @@ impl Backend for PostgresDatabase {
     }
 
     fn have_others_written(&mut self) -> Result<bool, String> {
-        Ok(std::mem::take(&mut self.is_stale))
+        Ok(std::mem::take(&mut self.lease.is_stale))
     }
 
     fn reader(&self) -> Fetcher {
@@ -241,7 +236,7 @@ impl Backend for PostgresDatabase {
         // Until the lease is due an error does not matter.
         let catalogue = self.catalogue().unwrap_or_default();
         let version = catalogue.unwrap_or(self.lease.catalogue);
-        self.is_stale |= self.lease.learn(version);
+        self.lease.is_stale |= self.lease.learn(version);
         self.lease.is_due()
     }
 
@@ -254,7 +249,7 @@ impl Backend for PostgresDatabase {
         if self.lease.owned.contains(part) {
             return Ok(());
         }
-        self.claim(part).map_err(Fault::NotBegun)
+        self.claim(part).map_err(fault)
     }
 
     fn owned(&self) -> Option<Partitions> {
@@ -262,11 +257,11 @@ impl Backend for PostgresDatabase {
     }
 
     fn has_claimed(&mut self) -> bool {
-        std::mem::take(&mut self.is_stale)
+        std::mem::take(&mut self.lease.is_stale)
     }
 
     fn take(&mut self, flow: FlowId, _now: Timestamp) -> Result<Taken, Fault> {
-        self.taken(flow).map_err(Fault::NotBegun)
+        self.taken(flow).map_err(fault)
     }
 
     fn is_untouched(&mut self, flow: FlowId, entries: i64) -> Result<bool, Fault> {
@@ -286,7 +281,7 @@ impl Backend for PostgresDatabase {
     }
 
     fn take_over(&mut self, _now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
-        self.take_all(stuck_too).map_err(Fault::NotBegun)
+        self.take_all(stuck_too).map_err(fault)
     }
 
     fn sweep(&mut self) {}
@@ -297,9 +292,9 @@ impl Backend for PostgresDatabase {
         }
         // Gives its partitions back.
         let me = [self.lease.cell()];
-        let gone = self.session.run("DELETE FROM hosts WHERE id = $1", &me);
-        match gone {
-            Ok(_) => self.lease.release_lock(),
+        let step = Step::run("DELETE FROM hosts WHERE id = $1", &me);
+        match self.session.try_send(&[step]) {
+            Ok(_) => self.lease.removed(),
             // The lock stays: once this process has ended it proves to others that the row is a dead one's.
             Err(error) => {
                 tracing::warn!(%error, "this process's lease was not given back; it runs out");

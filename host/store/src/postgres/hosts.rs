@@ -42,6 +42,10 @@ pub(super) struct OwnLease {
     /// When the catalogue's version was last read.
     looked: Instant,
     pub(super) owned: Partitions,
+    /// Rows in memory may be wrong: partitions were claimed, or the catalogue has changed.
+    pub(super) is_stale: bool,
+    /// Whether hosts that are gone may have left flows in claimed partitions.
+    pub(super) has_left_over: bool,
     settings: Settings,
     /// The folder of locks; `None` where a dead process is known by its lease alone.
     folder: Option<PathBuf>,
@@ -60,6 +64,8 @@ impl OwnLease {
             renewed: None,
             looked: Instant::now(),
             owned: Partitions::default(),
+            is_stale: false,
+            has_left_over: false,
             settings: Settings::new(&config.settings),
             folder: config.locks.clone(),
             lock: None,
@@ -82,6 +88,13 @@ impl OwnLease {
 
     pub(super) fn is_registered(&self) -> bool {
         self.renewed.is_some()
+    }
+
+    /// Notes that this host owns a partition from now on.
+    pub(super) fn gain(&mut self, part: u8) {
+        self.owned.insert(part);
+        self.is_stale = true;
+        self.has_left_over = true;
     }
 
     /// Returns the parameters of the next batch's fence.
@@ -170,7 +183,8 @@ impl OwnLease {
         Ok(())
     }
 
-    /// Inserts the rows, and returns the catalogue's version; `None` when they are there, or a live host has other settings.
+    /// Inserts the rows, and returns the catalogue's version; `None` when they are there, or a host has other settings. One whose lease has
+    /// expired may renew it, so it counts until it is ended.
     fn insert(
         &self,
         session: &Session,
@@ -205,7 +219,7 @@ impl OwnLease {
             Step::run(
                 "INSERT INTO hosts (id, name, pid, version, started_at, expires_at, seen)
                  SELECT $1, $2, $3, $4, $5, clock_timestamp() + $6::bigint * interval '1 millisecond', (SELECT version FROM catalogue)
-                 WHERE NOT EXISTS (SELECT FROM hosts JOIN host_details ON host = id WHERE expires_at > clock_timestamp() AND settings <> $7)
+                 WHERE NOT EXISTS (SELECT FROM host_details WHERE settings <> $7)
                  ON CONFLICT (id) DO NOTHING RETURNING seen",
                 &host,
             ),
@@ -224,10 +238,10 @@ impl OwnLease {
         })
     }
 
-    /// Compares the settings of this host with those of live ones. Dead processes are ended first: their settings do not count.
+    /// Compares the settings of this host with those of others. Those that are gone are ended: their settings do not count.
     fn check_settings(&self, session: &Session) -> Result<(), StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
-        let unlike = format!("{OTHERS} WHERE expires_at > clock_timestamp() AND settings <> $1");
+        let unlike = format!("{OTHERS} WHERE settings <> $1");
         let unlike = session
             .run(&unlike, &[self.settings.text()])
             .map_err(failed)?;
@@ -276,21 +290,17 @@ impl OwnLease {
         place.map_err(|error| unusable(folder, error))
     }
 
-    /// Removes this process's lock, once its row is gone.
-    pub(super) fn release_lock(&mut self) {
+    /// Notes that this process's row is gone, and removes its lock.
+    pub(super) fn removed(&mut self) {
         if let (Some(folder), Some(_)) = (&self.folder, self.lock.take()) {
             let _ = fs::remove_file(lock_path(folder, self.id));
         }
+        self.renewed = None;
     }
 
     /// Returns the folder of locks that shows which processes of this machine are dead.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
-    }
-
-    /// Ends the hosts that are gone: their leases have expired, or their processes are known to be dead.
-    pub(super) fn end_gone(&self, session: &Session) -> Result<(), StoreError> {
-        self.end_others(session, true)
     }
 
     /// Ends the hosts whose processes are known to be dead and, if that is asked for, those whose leases have expired.
@@ -307,32 +317,32 @@ impl OwnLease {
         Ok(())
     }
 
-    /// Claims partitions that no live host owns. Returns whether there are new ones.
+    /// Claims partitions that no live host owns.
     ///
     /// # Errors
-    /// [`StoreError::Elsewhere`] when a live host owns one of them, unless `free_only`: then those are left out.
+    /// [`StoreError::Fenced`] when this host was ended. [`StoreError::Elsewhere`] when a live host owns one of them, unless `free_only`:
+    /// then those are left out. What was claimed before an error is owned.
     pub(super) fn claim(
         &mut self,
         session: &Session,
         wanted: &Partitions,
         free_only: bool,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
-        let mut is_new = false;
         loop {
             let missing = wanted.without(&self.owned);
             if missing.is_empty() {
-                return Ok(is_new);
+                return Ok(());
             }
             let claimed = self.claim_free(session, &missing).map_err(failed)?;
+            let claimed = claimed.ok_or(StoreError::Fenced)?;
             if !claimed.is_empty() {
-                is_new = true;
                 reach(CrashPoint::PartitionClaimed);
             }
-            claimed.iter().for_each(|part| self.owned.insert(*part));
+            claimed.into_iter().for_each(|part| self.gain(part));
             let missing = wanted.without(&self.owned);
             if missing.is_empty() {
-                return Ok(is_new);
+                return Ok(());
             }
             let owners = owners(session, &missing)?;
             let mut ended = false;
@@ -346,7 +356,7 @@ impl OwnLease {
                 continue;
             }
             if free_only {
-                return Ok(is_new);
+                return Ok(());
             }
             let owner = &owners[0];
             return Err(StoreError::Elsewhere {
@@ -356,12 +366,13 @@ impl OwnLease {
         }
     }
 
-    fn claim_free(&self, session: &Session, parts: &[u8]) -> Result<Vec<u8>, LinkError> {
+    /// Claims those partitions that have no owner, and returns them; `None` when this host was ended.
+    fn claim_free(&self, session: &Session, parts: &[u8]) -> Result<Option<Vec<u8>>, LinkError> {
         // The own row is locked first, so that a host that is being ended claims nothing. Only `host IS NULL` may be asked in the second
         // statement: it is evaluated again when another claim changed the row. What an operator's change has claimed for this host is its
         // own already.
         let lock = "SELECT id FROM hosts WHERE id = $1 FOR KEY SHARE";
-        let claim = "UPDATE partitions SET host = $1, epoch = epoch + 1
+        let claim = "UPDATE partitions SET host = $1
              WHERE id = ANY($2::int[]) AND (host IS NULL OR host = $1) AND EXISTS (SELECT FROM hosts WHERE id = $1) RETURNING id";
         let me = [self.cell()];
         let wanted: Vec<Cell> = parts.iter().map(|part| i64::from(*part).into()).collect();
@@ -377,13 +388,14 @@ impl OwnLease {
             },
             Step::Commit,
         ];
-        let answers = session.send(&steps)?;
-        let rows = answers.into_iter().nth(2).unwrap_or_default().rows;
+        let mut answers = session.send(&steps)?.into_iter().skip(1);
+        let is_there = answers.next().is_some_and(|own| !own.rows.is_empty());
+        let rows = answers.next().unwrap_or_default().rows;
         let parts = rows.into_iter().flatten().filter_map(|cell| match cell {
             Cell::Int(part) => u8::try_from(part).ok(),
             _ => None,
         });
-        Ok(parts.collect())
+        Ok(is_there.then(|| parts.collect()))
     }
 }
 

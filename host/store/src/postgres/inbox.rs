@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::link::{Parameter, Step};
 use super::session::Session;
 use crate::StoreError;
+use crate::hosts;
 use crate::partitions::{Partitions, partition_of};
 use crate::shared::{Fate, Forwarded, INBOX_MOST, Inbox};
 use crate::sql::{Columns, SqlError};
@@ -32,13 +33,16 @@ const PUT: &str = "INSERT INTO inbox (id, part, project_id, request, created_at)
 const MISSING: &str = "SELECT id FROM unnest($1::bytea[]) AS u(id)
     WHERE NOT EXISTS (SELECT FROM inbox WHERE inbox.id = u.id) AND NOT EXISTS (SELECT FROM flows WHERE flows.id = u.id)";
 
-const OPEN: &str = "SELECT id, project_id, request FROM (
+/// Marks what it reads, so that nobody withdraws a request whose flow is about to be created.
+const OPEN: &str = "WITH page AS (SELECT id FROM (
         SELECT *, sum(octet_length(request)) OVER (ORDER BY id) - octet_length(request) AS before FROM (
             SELECT inbox.id, project_id, request FROM partitions JOIN inbox ON inbox.part = partitions.id
             WHERE host = $1 AND partitions.id <> ALL($2::int[]) AND answer IS NULL AND inbox.id <> ALL($3::bytea[])
                   AND NOT EXISTS (SELECT FROM flows WHERE flows.id = inbox.id)
             ORDER BY inbox.id LIMIT $4::bigint) AS first) AS page
-    WHERE before < $5::bigint ORDER BY id";
+    WHERE before < $5::bigint),
+    mine AS (UPDATE inbox SET taken = $1 FROM page WHERE inbox.id = page.id AND answer IS NULL RETURNING inbox.id, project_id, request)
+    SELECT id, project_id, request FROM mine ORDER BY id";
 
 /// Neither flows that a host works on nor requests that wait.
 const FATES: &str = "SELECT u.id, answer FROM unnest($1::bytea[]) AS u(id)
@@ -46,7 +50,13 @@ const FATES: &str = "SELECT u.id, answer FROM unnest($1::bytea[]) AS u(id)
     WHERE NOT (flows.id IS NOT NULL AND host IS NOT NULL AND stuck IS NULL)
           AND NOT (flows.id IS NULL AND inbox.id IS NOT NULL AND answer IS NULL)";
 
-const WITHDRAW: &str = "DELETE FROM inbox WHERE id = ANY($1::bytea[]) RETURNING id, answer IS NULL";
+/// Keeps the owners of the projects of requests as they are.
+const OWNERS: &str = "SELECT FROM partitions WHERE id IN (SELECT part FROM inbox WHERE id = ANY($1::bytea[])) ORDER BY id FOR SHARE";
+
+/// The flow of a request that its owner has read may be in that host's open batch.
+const WITHDRAW: &str = "DELETE FROM inbox WHERE id = ANY($1::bytea[])
+    AND (answer IS NOT NULL OR taken IS NULL OR taken IS DISTINCT FROM (SELECT host FROM partitions WHERE partitions.id = part))
+    RETURNING id, answer IS NULL";
 
 /// Also what was written again after its flow had been created.
 const TIDY: &str = "DELETE FROM inbox WHERE answered_at < $1 OR (created_at < $1 AND EXISTS (SELECT FROM flows WHERE flows.id = inbox.id))";
@@ -135,7 +145,7 @@ impl Inbox for Beside {
         leaving: &Partitions,
         most: usize,
     ) -> Result<Vec<Forwarded>, StoreError> {
-        let host = Cell::Blob(self.host.0.as_bytes().as_slice().into());
+        let host = hosts::cell(self.host);
         let (leaving, but) = (parts(leaving), ids(but));
         let most = Cell::from(i64::try_from(most).unwrap_or(i64::MAX));
         let bytes = Cell::from(PAGE_BYTES);
@@ -183,11 +193,17 @@ impl Inbox for Beside {
 
     fn withdraw(&mut self, flows: &[FlowId]) -> Result<Vec<FlowId>, StoreError> {
         let ids = ids(flows);
-        let step = Step::Run {
-            statement: WITHDRAW,
+        let run = |statement| Step::Run {
+            statement,
             parameters: vec![array(&ids)],
         };
-        let rows = self.send(&[step])?.pop().unwrap_or_default();
+        let steps = [
+            Step::Script("BEGIN"),
+            run(OWNERS),
+            run(WITHDRAW),
+            Step::Commit,
+        ];
+        let rows = self.send(&steps)?.into_iter().nth(2).unwrap_or_default();
         let mut waiting = Vec::new();
         for row in &rows {
             let row = Columns(row);

@@ -5,7 +5,7 @@ use std::path::Path;
 use cairn_effects::rows::Cell;
 use cairn_model::id::HostId;
 
-use super::link::{LinkError, Step};
+use super::link::{LOCK_TIMEOUT, LinkError, Step};
 use super::session::Session;
 use crate::host_lock::LockPlace;
 use crate::hosts::{self, End};
@@ -14,8 +14,8 @@ use crate::sql::{Columns, SqlError};
 /// How long to wait for a row of `hosts` that a session of its process has locked, before that session is ended.
 const LOCKED: &str = "SET LOCAL lock_timeout = '200ms'";
 
-/// The server's code for a lock that was not got in time.
-const LOCK_TIMEOUT: &str = "55P03";
+/// How often a session that holds the row is ended. The server takes a moment to end one.
+const TRIES: usize = 10;
 
 /// What [`Other`] reads, in the order of its columns; to be followed by conditions.
 pub(super) const OTHERS: &str = "SELECT hosts.id, name, pid, expires_at < clock_timestamp(), boot, lock_path, lock_device, lock_inode, settings
@@ -111,13 +111,15 @@ pub(super) fn end(session: &Session, host: HostId, when: End) -> Result<bool, Li
         Step::run(delete, &parameters),
         Step::Commit,
     ];
-    match session.send(&steps) {
-        Ok(answers) => Ok(answers.get(2).is_some_and(|answer| answer.changed > 0)),
-        Err(error) if error.code() == Some(LOCK_TIMEOUT) => {
-            session.run(stop, &parameters)?;
-            let deleted = session.run(delete, &parameters)?;
-            Ok(deleted.changed > 0)
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match session.send(&steps) {
+            Ok(answers) => return Ok(answers.get(2).is_some_and(|answer| answer.changed > 0)),
+            Err(error) if error.code() == Some(LOCK_TIMEOUT) && tries < TRIES => {
+                session.run(stop, &parameters)?;
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => Err(error),
     }
 }

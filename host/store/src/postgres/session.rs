@@ -4,15 +4,16 @@
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_effects::rows::Cell;
 
 use super::again::while_lost;
 use super::connect::Target;
-use super::link::{Answer, Link, LinkError, Session as Kind, Step, WRITER};
+use super::link::{ADMIN, Answer, Link, LinkError, Session as Kind, Step, WRITER};
 use super::others::{OTHERS, Other};
 use super::sql::SqlLink;
-use crate::hosts::{self, End};
+use crate::hosts;
 use crate::partitions::partition_of;
 use crate::sql::{Impact, Owning, Sql, SqlError};
 
@@ -21,6 +22,9 @@ pub(super) const FENCE: &str = "SELECT fence($1, $2, $3, $4)";
 
 /// Begins a transaction whose reads see one state of the database.
 pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// How many changes of a project's owner are waited for.
+const CHANGES: usize = 20;
 
 /// The progress of a session's batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +111,25 @@ impl Session {
         self.sql()?.commit(steps)
     }
 
-    /// Sends steps; on a new connection if the last one was lost outside of a transaction.
+    /// Sends steps; on a new connection if the last one was lost outside of a transaction, for which it waits.
     pub(super) fn send(&self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
+        self.send_within(self.target.patience, steps)
+    }
+
+    /// Sends steps like [`send`](Self::send), but tries to connect only once.
+    pub(super) fn try_send(&self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
+        self.send_within(Duration::ZERO, steps)
+    }
+
+    fn send_within(
+        &self,
+        patience: Duration,
+        steps: &[Step<'_>],
+    ) -> Result<Vec<Answer>, LinkError> {
         let sql = self.sql()?;
         let mut link = sql.link();
         if !link.is_connected() && !sql.is_in_transaction() {
-            while_lost(self.target.patience, || link.reconnect())?;
+            while_lost(patience, || link.reconnect())?;
         }
         link.send(steps)
     }
@@ -126,6 +143,18 @@ impl Session {
     pub(super) fn run(&self, statement: &str, parameters: &[Cell]) -> Result<Answer, LinkError> {
         let step = Step::run(statement, parameters);
         Ok(self.send(&[step])?.pop().unwrap_or_default())
+    }
+
+    /// Ends another host if it is gone, on a connection beside this one: its row may be locked, and a wait that is given up would fail the
+    /// open transaction. Returns whether it was gone.
+    fn end_if_gone(&self, owner: &Other) -> Result<bool, SqlError> {
+        let folder = self.locks.borrow();
+        if owner.gone(folder.as_deref()).is_none() {
+            return Ok(false);
+        }
+        let beside = Self::later(self.target.without_patience(), &ADMIN);
+        let ended = owner.end_if_gone(&beside, folder.as_deref());
+        ended.map_err(|error| SqlError::harmless(error.to_string()))
     }
 
     /// Begins the transaction of the open batch, unless it has begun.
@@ -183,45 +212,31 @@ impl Sql for Session {
         let me = me.unwrap_or(Cell::Null);
         let part = i64::from(partition_of(project_id)).into();
         let parameters = [part, me];
-        let claim = || {
-            let claimed = sql.returning(
-                "UPDATE partitions SET host = $2, epoch = epoch + 1 WHERE id = $1 AND host IS NULL RETURNING id",
-                &parameters,
-            )?;
-            Ok::<_, SqlError>(!claimed.is_empty())
-        };
-        if claim()? {
-            return Ok(Owning::Claimed);
-        }
+        let claim = "UPDATE partitions SET host = $2 WHERE id = $1 AND host IS NULL RETURNING id";
         let owner = format!(
             "{OTHERS} WHERE hosts.id = (SELECT host FROM partitions WHERE partitions.id = $1)"
         );
-        let found = sql.query(&owner, &parameters[..1])?;
-        let Some(row) = found.first() else {
-            let message = "the owner of a project is changing: try again";
-            return Err(SqlError::harmless(message));
-        };
-        let owner = Other::read(row)?;
-        if hosts::cell(owner.id) == parameters[1] {
-            return Ok(Owning::Had);
-        }
-        let end = match owner.gone(self.locks.borrow().as_deref()) {
-            Some(End::Expired) => {
-                Some("DELETE FROM hosts WHERE id = $1 AND expires_at < clock_timestamp()")
-            }
-            Some(End::Dead) => Some("DELETE FROM hosts WHERE id = $1"),
-            None => None,
-        };
-        if let Some(end) = end {
-            sql.execute(end, &[hosts::cell(owner.id)])?;
-            if claim()? {
+        for _ in 0..CHANGES {
+            if !sql.returning(claim, &parameters)?.is_empty() {
                 return Ok(Owning::Claimed);
             }
+            let found = sql.query(&owner, &parameters[..1])?;
+            // It was given back in between.
+            let Some(row) = found.first() else { continue };
+            let owner = Other::read(row)?;
+            if hosts::cell(owner.id) == parameters[1] {
+                return Ok(Owning::Had);
+            }
+            if !self.end_if_gone(&owner)? {
+                return Ok(Owning::Elsewhere {
+                    host: owner.name,
+                    pid: owner.pid,
+                });
+            }
         }
-        Ok(Owning::Elsewhere {
-            host: owner.name,
-            pid: owner.pid,
-        })
+        let message =
+            format!("the owner of project `{project_id}` changes all the time: try again");
+        Err(SqlError::harmless(message))
     }
 
     fn consistently(&self, read: &mut dyn FnMut()) -> Result<(), SqlError> {

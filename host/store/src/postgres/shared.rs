@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_effects::rows::Cell;
-use cairn_model::id::{FlowId, Identity};
+use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 
 use super::database::{Postgres, PostgresDatabase};
@@ -12,8 +12,8 @@ use super::hosts::OwnLease;
 use super::inbox::{self, ids};
 use super::link::{INBOX, LinkError, Parameter, Step};
 use super::session::Session;
+use super::take::fault;
 use crate::StoreError;
-use crate::backend::Fault;
 use crate::partitions::{PARTITIONS, Partitions};
 use crate::shared::{Inbox, Shared, Territory, Wishes};
 use crate::sql::{Columns, SqlError};
@@ -47,10 +47,11 @@ impl Looks {
     }
 }
 
-/// Returns the partitions without an owner in which a host that is gone has left flows.
+/// Returns the partitions without an owner in which hosts that are gone have left flows, or messages to deliver.
 pub(super) fn left(session: &Session) -> Result<Partitions, LinkError> {
     let statement = "SELECT id FROM partitions WHERE host IS NULL
-         AND EXISTS (SELECT FROM flows WHERE flows.part = partitions.id AND flows.host IS NOT NULL)";
+         AND (EXISTS (SELECT FROM flows WHERE flows.part = partitions.id AND flows.host IS NOT NULL)
+              OR id IN (SELECT get_byte(sha256(convert_to(coalesce(project_id, ''), 'UTF8')), 0) FROM outbox WHERE state = 'sending'))";
     let rows = session.run(statement, &[])?.rows;
     let parts = rows.into_iter().flatten().filter_map(|cell| match cell {
         Cell::Int(part) => u8::try_from(part).ok(),
@@ -68,6 +69,9 @@ struct Others {
 
 impl OwnLease {
     /// Looks at the hosts, and ends those that are gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when this host was ended.
     fn look(
         &self,
         session: &Session,
@@ -90,13 +94,18 @@ impl OwnLease {
         };
         let hosts = session.run(statement, &[me]);
         let hosts = hosts.map_err(|error| StoreError::Database(error.to_string()))?;
+        let mut is_there = false;
         for row in &hosts.rows {
             let row = Columns(row);
             let (is_own, shares, draining) = (row.flag(0)?, row.flag(1)?, row.flag(2)?);
+            is_there |= is_own;
             others.is_draining |= is_own && draining;
             others.sharing += usize::from(shares && !draining);
         }
-        Ok(others)
+        match is_there {
+            true => Ok(others),
+            false => Err(StoreError::Fenced),
+        }
     }
 
     /// Reads who owns what.
@@ -115,10 +124,7 @@ impl OwnLease {
                 (_, false) => map.elsewhere.insert(part),
                 (_, true) if self.owned.contains(part) => {}
                 // The answer to the claim was lost.
-                (_, true) => {
-                    self.owned.insert(part);
-                    map.has_found = true;
-                }
+                (_, true) => self.gain(part),
             }
         }
         Ok(map)
@@ -130,8 +136,6 @@ impl OwnLease {
 struct Map {
     free: Partitions,
     elsewhere: Partitions,
-    /// Whether this host owns partitions that it did not know of.
-    has_found: bool,
 }
 
 impl PostgresDatabase {
@@ -147,7 +151,6 @@ impl PostgresDatabase {
         let Map {
             free,
             mut elsewhere,
-            has_found,
         } = lease.map(session).map_err(failed)?;
         let share = match (others.is_draining, wishes.shares) {
             (true, _) => 0,
@@ -170,22 +173,20 @@ impl PostgresDatabase {
                 wanted.insert(part);
             }
         }
-        let mut has_claimed = has_found;
         if !wanted.is_empty() {
-            has_claimed |= lease.claim(session, &wanted, true)?;
+            lease.claim(session, &wanted, true)?;
             wanted
                 .without(&lease.owned)
                 .into_iter()
                 .for_each(|part| elsewhere.insert(part));
         }
-        self.has_claimed_now(has_claimed);
         Ok(Territory {
             owned: self.lease.owned,
             elsewhere,
             share,
             sharing: others.sharing,
             is_draining: others.is_draining,
-            has_left_over: self.has_left_over,
+            has_left_over: self.lease.has_left_over,
             lease: self.lease.length(),
         })
     }
@@ -212,7 +213,7 @@ impl PostgresDatabase {
         let rows = answers.into_iter().nth(1).unwrap_or_default().rows;
         let flows = rows.iter().map(|row| Columns(row).flow(0));
         let flows = flows.collect::<Result<_, _>>()?;
-        self.has_left_over = false;
+        self.lease.has_left_over = false;
         Ok(flows)
     }
 
@@ -223,8 +224,7 @@ impl PostgresDatabase {
         for id in moved {
             self.owners.push((flow, vec![(*id).into(), me.clone()]));
         }
-        let part =
-            "UPDATE partitions SET host = NULL, epoch = epoch + 1 WHERE id = $1 AND host = $2";
+        let part = "UPDATE partitions SET host = NULL WHERE id = $1 AND host = $2";
         for id in parts.iter() {
             let parameters = vec![i64::from(id).into(), me.clone()];
             self.owners.push((part, parameters));
@@ -236,7 +236,8 @@ impl Shared for Postgres {
     fn tend(&self, wishes: &Wishes) -> Result<Territory, StoreError> {
         self.write(|writer| {
             writer.ledger.begin_as_host()?;
-            let territory = writer.ledger.backend.tend(wishes)?;
+            let territory = writer.ledger.backend.tend(wishes).map_err(fault);
+            let territory = writer.ledger.settled(territory)?;
             writer.forget_claimed()?;
             Ok(territory)
         })
@@ -265,9 +266,7 @@ impl Shared for Postgres {
     }
 
     fn take_up(&self) -> Result<Vec<FlowId>, StoreError> {
-        self.write(|writer| {
-            writer.take_flows(|backend| backend.take_owned(false).map_err(Fault::NotBegun))
-        })
+        self.write(|writer| writer.take_flows(|backend| backend.take_owned(false).map_err(fault)))
     }
 
     fn moved(&self, flows: &[FlowId]) -> Result<Vec<FlowId>, StoreError> {
@@ -289,15 +288,20 @@ impl Shared for Postgres {
     }
 
     fn refuse(&self, flow: FlowId, answer: &Value) -> Result<(), StoreError> {
+        let statement =
+            "UPDATE inbox SET answer = $1, answered_at = $2 WHERE id = $3 AND answer IS NULL";
         let answer = answer.to_string();
-        self.admin(&Identity::default(), |admin| {
-            let statement =
-                "UPDATE inbox SET answer = $1, answered_at = $2 WHERE id = $3 AND answer IS NULL";
-            let parameters = [answer.as_str().into(), admin.now().into(), flow.into()];
-            admin.execute(statement, &parameters)
-        })?;
-        self.writer().ledger.backend.forwarded.remove(&flow);
-        Ok(())
+        self.write(|writer| {
+            writer.ledger.begin_as_host()?;
+            let now = writer.env.clock.now();
+            let parameters = vec![answer.as_str().into(), now.into(), flow.into()];
+            let backend = &mut writer.ledger.backend;
+            backend.owners.push((statement, parameters));
+            // Whoever waits for the answer is told once it is on disk.
+            writer.ledger.commit()?;
+            writer.ledger.backend.forwarded.remove(&flow);
+            Ok(())
+        })
     }
 
     fn inbox(&self) -> Result<Box<dyn Inbox>, StoreError> {

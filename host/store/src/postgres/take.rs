@@ -7,7 +7,7 @@ use super::database::PostgresDatabase;
 use super::link::LinkError;
 use super::shared;
 use crate::StoreError;
-use crate::backend::Taken;
+use crate::backend::{Fault, Taken};
 use crate::partitions::Partitions;
 use crate::sql::Sql as _;
 
@@ -16,15 +16,7 @@ impl PostgresDatabase {
     pub(super) fn claim(&mut self, part: u8) -> Result<(), StoreError> {
         let mut wanted = Partitions::default();
         wanted.insert(part);
-        let has_claimed = self.lease.claim(&self.session, &wanted, false)?;
-        self.has_claimed_now(has_claimed);
-        Ok(())
-    }
-
-    /// Notes whether partitions were claimed: rows in memory may be wrong, and hosts that are gone may have left flows in them.
-    pub(super) fn has_claimed_now(&mut self, has_claimed: bool) {
-        self.is_stale |= has_claimed;
-        self.has_left_over |= has_claimed;
+        self.lease.claim(&self.session, &wanted, false)
     }
 
     pub(super) fn taken(&mut self, flow: FlowId) -> Result<Taken, StoreError> {
@@ -52,12 +44,21 @@ impl PostgresDatabase {
         Ok(Taken::Ours)
     }
 
+    /// Takes over what hosts that are gone have left. A process that recovers everything, `stuck_too`, also ends hosts whose lease has
+    /// expired: they may be live, after a time in which the server was away.
     pub(super) fn take_all(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
-        self.lease.end_gone(&self.session)?;
+        self.lease.end_others(&self.session, stuck_too)?;
         let left = shared::left(&self.session).map_err(failed)?;
-        let has_claimed = self.lease.claim(&self.session, &left, true)?;
-        self.has_claimed_now(has_claimed);
+        self.lease.claim(&self.session, &left, true)?;
         self.take_owned(stuck_too)
+    }
+}
+
+/// Returns what an error comes to: a host that was ended must not write again, and after others the batch is still open.
+pub(super) fn fault(error: StoreError) -> Fault {
+    match error {
+        StoreError::Fenced => Fault::Barred(error),
+        error => Fault::NotBegun(error),
     }
 }

@@ -4,13 +4,14 @@ use cairn_effects::effect::Caller;
 use cairn_effects::event::FlowState;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
+use cairn_store::admin::Admin;
 use cairn_store::shared::{Fate, Forwarded, INBOX_MOST, Partitions, Shared, Wishes, partition_of};
 use cairn_store::{HostStore, Store, StoreError};
 use cairn_volumes::IsZoneValid;
 use serde_json::json;
 
 use crate::place::Place;
-use crate::scene::{ann, apply, begin, created, end, refusal, reserve, state};
+use crate::scene::{admin, ann, apply, begin, created, end, refusal, reserve, state};
 
 fn of(store: &dyn HostStore) -> &dyn Shared {
     store.shared().expect("hosts share it")
@@ -140,8 +141,76 @@ pub(super) fn the_owner_of_a_project_takes_a_request_once(place: &dyn Place) {
     // Written again after its flow was created it would run twice.
     theirs.put(&both).unwrap();
     assert_eq!(ours.open(&[], &none, 10).unwrap(), both[1..]);
+    of(&*owner)
+        .give_back(&leaving, &[])
+        .expect("nothing of it runs");
     assert_eq!(theirs.withdraw(&[first, second]).unwrap(), [second]);
     assert_eq!(ours.open(&[], &none, 10).unwrap(), []);
+}
+
+pub(super) fn a_request_that_its_owner_has_read_is_not_withdrawn(place: &dyn Place) {
+    let (owner, other) = (place.open(), place.open());
+    of(&*owner).claim("acme").unwrap();
+    let mut theirs = of(&*other).inbox().unwrap();
+    let flows = [FlowId::new(), FlowId::new(), FlowId::new()];
+    let [created_by_now, read, unread] = flows;
+    theirs
+        .put(&[request(created_by_now), request(read)])
+        .unwrap();
+    let none = Partitions::default();
+    let mut ours = of(&*owner).inbox().unwrap();
+    assert_eq!(ours.open(&[], &none, 10).unwrap().len(), 2);
+    theirs.put(&[request(unread)]).unwrap();
+    // The flow is in the open batch, which removes its request.
+    of(&*owner).expect(&[created_by_now]);
+    owner
+        .append(created_by_now, &[created(None, Value::Null)])
+        .unwrap();
+    assert_eq!(theirs.withdraw(&flows).unwrap(), [unread]);
+    owner.barrier(created_by_now).unwrap();
+    // Nobody reads it any more.
+    let part = [partition_of("acme")].into_iter().collect();
+    of(&*owner).give_back(&part, &[]).unwrap();
+    assert_eq!(theirs.withdraw(&flows).unwrap(), [read]);
+    of(&*other).claim("acme").unwrap();
+    assert_eq!(theirs.open(&[], &none, 10).unwrap(), []);
+}
+
+fn message(store: &dyn HostStore, id: &str, state: &str) {
+    let statement =
+        "INSERT INTO outbox (id, state, topic, method, arguments, created_at, project_id)
+                     VALUES ($1, $2, 'topic', 'method', '{}', 0, 'acme')";
+    let insert = |admin: &mut Admin<'_>| admin.execute(statement, &[id.into(), state.into()]);
+    assert_eq!(store.admin(&admin(), insert).unwrap(), 1);
+}
+
+pub(super) fn an_operator_changes_messages_of_owned_projects_alone(place: &dyn Place) {
+    let (owner, other) = (place.open(), place.open());
+    for (id, state) in [("a", "ready"), ("b", "failed"), ("c", "failed")] {
+        message(&*other, id, state);
+    }
+    of(&*owner).claim("acme").unwrap();
+    let changes: [&dyn Fn(&mut Admin<'_>) -> Result<(), StoreError>; 3] = [
+        &|admin| admin.ack_cast("a"),
+        &|admin| admin.retry_cast("b"),
+        &|admin| admin.discard_cast("c"),
+    ];
+    for change in changes {
+        let refused = other.admin(&admin(), |admin| change(admin));
+        assert!(matches!(refused, Err(StoreError::Elsewhere { .. })));
+        owner.admin(&admin(), |admin| change(admin)).unwrap();
+    }
+}
+
+pub(super) fn messages_in_projects_without_an_owner_are_taken_over(place: &dyn Place) {
+    let (store, other) = (place.open(), place.open());
+    message(&*store, "a", "ready");
+    assert_eq!(other.take_over(false).unwrap(), []);
+    let owned = |store: &dyn HostStore| of(store).tend(&Wishes::default()).unwrap().owned;
+    assert!(!owned(&*other).own("acme"), "nothing is to be delivered");
+    message(&*store, "b", "sending");
+    assert_eq!(other.take_over(false).unwrap(), []);
+    assert!(owned(&*other).own("acme"));
 }
 
 pub(super) fn a_request_that_was_refused_creates_no_flow(place: &dyn Place) {

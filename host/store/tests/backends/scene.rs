@@ -18,6 +18,13 @@ pub(super) fn ann() -> Identity {
     Identity::new("ann", "acme")
 }
 
+pub(super) fn admin() -> Identity {
+    Identity {
+        is_admin: true,
+        ..ann()
+    }
+}
+
 pub(super) fn created(key: Option<&str>, request: Value) -> Event {
     Event::Created {
         name: "test".to_owned(),

@@ -18,7 +18,7 @@ use super::{Access, components, rows};
 use crate::backend::behind;
 use crate::batched::{Batched, Writer};
 use crate::host::Component;
-use crate::sql::{Impact, Owning, Raised, Sql, SqlBackend, SqlError, quoted};
+use crate::sql::{Columns, Impact, Owning, Raised, Sql, SqlBackend, SqlError, quoted};
 use crate::statements::NotWritten;
 use crate::{Caller, StoreError};
 
@@ -286,11 +286,22 @@ impl<'a> Admin<'a> {
         self.sql(|sql| components::write(sql, component))
     }
 
+    /// Makes this process the owner of a message's project: the dispatcher of another host may be about to send the message.
+    fn own_message(&mut self, id: &str) -> Result<()> {
+        let statement = "SELECT project_id FROM outbox WHERE id = $1";
+        let found = self.sql(|sql| sql.query(statement, &[id.into()]))?;
+        match found.first().map(|row| Columns(row).optional_text(0)) {
+            Some(project_id) => self.own(&project_id?.unwrap_or_default()).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Marks a message as acknowledged.
     ///
     /// # Errors
-    /// `NotFound` when no ready message has this id.
+    /// `NotFound` when no ready message has this id; [`StoreError::Elsewhere`].
     pub fn ack_cast(&mut self, id: &str) -> Result<()> {
+        self.own_message(id)?;
         let statement = "UPDATE outbox SET state = 'acked' WHERE id = $1 AND state = 'ready'";
         match self.execute(statement, &[id.into()])? {
             0 => Err(not_found("ready message", id).into()),
@@ -302,9 +313,10 @@ impl<'a> Admin<'a> {
     /// transport.
     ///
     /// # Errors
-    /// `AdminRequired`; `NotFound` when there is none of these.
+    /// `AdminRequired`; `NotFound` when there is none of these; [`StoreError::Elsewhere`].
     pub fn retry_cast(&mut self, id: &str) -> Result<()> {
         self.require_admin("send messages again")?;
+        self.own_message(id)?;
         let statement = "UPDATE outbox SET state = 'sending', attempts = 0, due_at = $2, since = $2
              WHERE id = $1 AND state IN ('failed', 'sending', 'ready')";
         match self.execute(statement, &[id.into(), self.now().into()])? {
@@ -319,6 +331,7 @@ impl<'a> Admin<'a> {
     /// `AdminRequired`; `NotFound` when there is none.
     pub fn discard_cast(&mut self, id: &str) -> Result<()> {
         self.require_admin("discard messages")?;
+        self.own_message(id)?;
         let statement = "DELETE FROM outbox WHERE id = $1 AND state IN ('failed', 'sending')";
         match self.execute(statement, &[id.into()])? {
             0 => Err(not_found("undelivered message", id).into()),

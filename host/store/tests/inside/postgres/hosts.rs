@@ -15,8 +15,9 @@ use crate::StoreError;
 use crate::hosts::{End, HostInfo, Hosts as _};
 use crate::postgres::hosts::OwnLease;
 use crate::postgres::link::Step;
-use crate::postgres::session::Session;
+use crate::postgres::session::{FENCE, Session};
 use crate::postgres::{Postgres, PostgresConfig, ServerHosts, open};
+use crate::shared::{Shared as _, Wishes};
 
 /// A database with tables, and the settings of a host on it, whose lease does not expire while the test runs.
 fn place(
@@ -68,13 +69,13 @@ fn a_process_whose_lock_is_free_is_ended_at_once_by_hosts_with_its_folder_alone(
     let (dead, _) = registered(&config).unwrap();
     let (own, session) = registered(&with(&config, Some(other.path()), &[])).unwrap();
     let (near, near_session) = registered(&config).unwrap();
-    near.end_gone(&near_session).unwrap();
+    near.end_others(&near_session, true).unwrap();
     assert_eq!(listed(&config).len(), 3, "its lock is held");
     // As the system does when a process is killed.
     drop(dead);
-    own.end_gone(&session).unwrap();
+    own.end_others(&session, true).unwrap();
     assert_eq!(listed(&config).len(), 3, "it is seen by another folder");
-    near.end_gone(&near_session).unwrap();
+    near.end_others(&near_session, true).unwrap();
     assert_eq!(listed(&config).len(), 2);
     assert_eq!(database.sql("SELECT count(*) FROM cairn.host_details"), "2");
 }
@@ -91,10 +92,10 @@ fn a_process_that_cannot_be_known_to_be_dead_is_ended_when_its_lease_has_expired
     .unwrap();
     drop(dead);
     let (own, session) = registered(&config).unwrap();
-    own.end_gone(&session).unwrap();
+    own.end_others(&session, true).unwrap();
     assert_eq!(listed(&config).len(), 2);
     sleep(Duration::from_millis(4100));
-    own.end_gone(&session).unwrap();
+    own.end_others(&session, true).unwrap();
     assert_eq!(listed(&config).len(), 1);
 }
 
@@ -120,6 +121,91 @@ fn a_host_with_other_settings_than_a_live_one_is_refused() {
     // Its row is there already: a try whose answer was lost is repeated.
     let (mut lease, session) = registered(&other).unwrap();
     lease.register(&session, SystemClock.now()).unwrap();
+}
+
+#[test]
+fn a_host_that_may_renew_its_lease_is_ended_before_another_has_other_settings() {
+    let own = [("a", "1")];
+    let Some((database, config)) = place(None, &own) else {
+        return;
+    };
+    let (first, session) = registered(&config).unwrap();
+    // Its server was away for a while.
+    database.sql("UPDATE cairn.hosts SET expires_at = clock_timestamp() - interval '1 second'");
+    let (second, _) = registered(&with(&config, None, &[("a", "2")])).unwrap();
+    let fence = first.fence();
+    let steps = [
+        Step::Script("BEGIN"),
+        Step::run(FENCE, &fence),
+        Step::Commit,
+    ];
+    assert_eq!(session.send(&steps).unwrap_err().code(), Some("CA001"));
+    let hosts = listed(&config);
+    assert_eq!(hosts.len(), 1);
+    assert_eq!(hosts[0].id, second.id);
+}
+
+#[test]
+fn a_host_that_was_ended_claims_nothing_and_writes_nothing() {
+    let Some((database, config)) = place(None, &[]) else {
+        return;
+    };
+    let store = Postgres::open(&config, Arc::new(SystemClock)).unwrap();
+    store.claim("acme").unwrap();
+    database.sql("DELETE FROM cairn.hosts");
+    assert!(matches!(store.claim("globex"), Err(StoreError::Fenced)));
+    database.sql("INSERT INTO cairn.facts VALUES ('mark', 'here')");
+    let nothing = store.admin(&Identity::default(), |admin| {
+        admin.execute("DELETE FROM facts WHERE name = 'mark'", &[])
+    });
+    assert!(matches!(nothing, Err(StoreError::Fenced)), "{nothing:?}");
+    let wishes = Wishes {
+        shares: true,
+        ..Wishes::default()
+    };
+    let another = Postgres::open(&config, Arc::new(SystemClock)).unwrap();
+    another.tend(&wishes).unwrap();
+    database.sql("DELETE FROM cairn.hosts");
+    assert!(matches!(another.tend(&wishes), Err(StoreError::Fenced)));
+    assert_eq!(
+        database.sql("SELECT count(*) FROM cairn.partitions WHERE host IS NOT NULL"),
+        "0"
+    );
+}
+
+#[test]
+fn a_host_whose_connection_was_lost_can_be_ended_while_it_has_a_transaction_open() {
+    let Some((_database, config)) = place(None, &[]) else {
+        return;
+    };
+    let (lease, session) = registered(&config).unwrap();
+    session.reconnect().unwrap();
+    let fence = lease.fence();
+    let steps = [
+        Step::Script("BEGIN"),
+        Step::run(FENCE, &fence),
+        Step::Commit,
+    ];
+    session.send(&steps).unwrap();
+    let own = [lease.cell()];
+    let lock = Step::run("UPDATE hosts SET pid = pid WHERE id = $1", &own);
+    session.send(&[Step::Script("BEGIN"), lock]).unwrap();
+    let hosts = ServerHosts::connect(&config).unwrap();
+    assert!(hosts.end(lease.id, End::Dead).unwrap());
+}
+
+#[test]
+fn a_held_database_that_is_released_is_worked_on_by_the_process_that_was_refused() {
+    let Some((database, config)) = place(None, &[]) else {
+        return;
+    };
+    let store = Postgres::open(&config, Arc::new(SystemClock)).unwrap();
+    database.sql("INSERT INTO cairn.facts VALUES ('held', '2026-01-01T00:00:00Z')");
+    let claim = || store.claim("acme");
+    assert!(matches!(claim(), Err(StoreError::Held { .. })));
+    assert!(listed(&config).is_empty());
+    database.sql("DELETE FROM cairn.facts WHERE name = 'held'");
+    claim().unwrap();
 }
 
 #[test]
