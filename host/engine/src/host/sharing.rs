@@ -139,8 +139,8 @@ impl Sharing {
             }
         };
         self.failing = None;
-        for flow in territory.tended(&seen) {
-            core.go_on_here(flow);
+        for (flow, stay) in territory.tended(&seen) {
+            core.go_on_here(flow, stay);
         }
         if seen.is_draining && seen.sharing == 0 {
             self.refuse_orphans(core, &seen);
