@@ -195,6 +195,9 @@ impl Sharing {
         let (Some(shared), Some(territory)) = (core.store.shared(), &core.territory) else {
             return;
         };
+        if core.stopping.load(Ordering::SeqCst) {
+            territory.stop();
+        }
         let (parts, moved) = territory.vacated();
         if parts.is_empty() || self.over.is_some() {
             return;

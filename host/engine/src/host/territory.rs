@@ -31,6 +31,8 @@ struct State {
     is_draining: bool,
     /// Whether this host gives everything back, and no other host takes it.
     is_last: bool,
+    /// Whether this host has stopped: what it owns is given back as its flows end.
+    is_stopping: bool,
     /// How long flows in a partition that is to be given back may go on.
     patience: Duration,
     /// How many flows of each partition run here.
@@ -66,10 +68,13 @@ pub(super) enum Route {
 }
 
 impl State {
-    /// Returns whether flows of a partition are to rest, so that it can be given back: where no host would go on with them, they end here.
+    /// Returns whether flows of a partition are to rest, so that it can be given back: where no host would go on with them, they end here,
+    /// and those of a host that stops do, too.
     fn must_rest(&self, part: u8) -> bool {
         let since = self.leaving.get(&part);
-        !self.is_last && since.is_some_and(|since| since.elapsed() >= self.patience)
+        !self.is_last
+            && !self.is_stopping
+            && since.is_some_and(|since| since.elapsed() >= self.patience)
     }
 }
 
@@ -197,13 +202,25 @@ impl Territory {
         self.rests.store(rests, Ordering::Relaxed);
     }
 
+    /// Gives back everything that this host owns, as it runs no new flows.
+    pub(super) fn stop(&self) {
+        let mut state = self.state();
+        let State { owned, leaving, .. } = &mut *state;
+        let now = Instant::now();
+        for part in owned.iter() {
+            leaving.entry(part).or_insert(now);
+        }
+        state.is_stopping = true;
+    }
+
     /// Returns the partitions to give back now, none of whose flows runs here, with the flows in them that rest between two tasks.
     pub(super) fn vacated(&self) -> (Partitions, Vec<FlowId>) {
         let state = self.state();
         self.note_rests(&state);
         let parts = state.leaving.keys().copied();
         // A flow that has come to rest since nobody else takes it goes on here: it waits for the next look.
-        let waits = |part: &u8| state.is_last && state.handed.values().any(|other| other == part);
+        let goes_on = state.is_last && !state.is_stopping;
+        let waits = |part: &u8| goes_on && state.handed.values().any(|other| other == part);
         let parts: Partitions = parts
             .filter(|part| !state.flows.contains_key(part) && !waits(part))
             .collect();
