@@ -252,6 +252,25 @@ fn a_flow_of_a_host_that_is_drained_goes_on_at_another_one() {
     is_sound(&database, &second);
 }
 
+#[test]
+fn a_flow_of_the_last_host_that_is_drained_ends_there() {
+    let Some((database, [only, operator])) = two() else {
+        return;
+    };
+    // Longer than flows may go on at a host that others relieve.
+    slower_after(&only, "entry-create", 5);
+    let mut stream = Stream::start(&only, "slow.toml", &[]);
+    owns(&database, &stream.child, "256");
+    stream.ask(&json!({"size": 5}));
+    eventually("it works", || !works(&database).is_empty());
+    let drain = operator.start(&["host", "drain", "--all"]);
+    assert_eq!(stream.report()["flow"]["state"], "SUCCESS");
+    end(drain).exits(0);
+    let (run, _) = stream.end();
+    assert_eq!(run.exit, 0, "{}", run.stderr);
+    is_sound(&database, &operator);
+}
+
 /// Kills a host while it works on a flow that another host has asked for. Returns the report and the exit code of that one.
 fn killed(what: &str) -> Option<(Value, i32)> {
     let (database, [owner, other]) = two()?;

@@ -1,6 +1,7 @@
 //! The host: connects manifests, plugins, store and flows.
 
 mod admission;
+mod callback;
 mod error;
 mod forward;
 mod keeper;
@@ -320,7 +321,11 @@ impl Drop for Host {
         self.drain();
         self.core.pool.close();
         self.core.keeper.close();
-        if let Some(keeper) = self.keeper.take()
+        // A callback that drops the host may run on the keeper itself, which cannot join itself.
+        let own = std::thread::current().id();
+        let keeper = self.keeper.take();
+        let keeper = keeper.filter(|keeper| keeper.thread().id() != own);
+        if let Some(keeper) = keeper
             && keeper.join().is_err()
         {
             tracing::error!("the thread that keeps up with other processes panicked");

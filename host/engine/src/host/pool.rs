@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::{Core, HostError};
+use super::{Core, HostError, callback};
 use crate::flow::Callee;
 
 /// Work for a worker. Returns the rest of it if another job may run in between.
@@ -135,9 +135,11 @@ impl Pool {
         self.add(core, self.queue(), job, false)
     }
 
-    /// Adds a caller's job; blocks while the queue is full.
+    /// Adds a caller's job; blocks while the queue is full. A callback does not wait: its thread may be the one that is to make room, and
+    /// the request that it belongs to has just ended.
     pub(super) fn push_in_turn(&self, core: &Arc<Core>, job: Job) -> Result<(), HostError> {
-        let full = |queue: &mut Queue| queue.taken >= self.capacity && !queue.closed;
+        let waits = !callback::is_running();
+        let full = |queue: &mut Queue| waits && queue.taken >= self.capacity && !queue.closed;
         let mut queue = self.queue();
         self.emptied.wait_while(&mut queue, full);
         self.add(core, queue, job, true)

@@ -11,6 +11,7 @@ use cairn_model::id::FlowId;
 use cairn_store::StoreError;
 use cairn_store::operation::Operation;
 
+use super::territory::Stay;
 use super::{Core, Host, HostError};
 use crate::flow::{FlowError, Recovery};
 
@@ -125,7 +126,7 @@ impl Core {
         self: &Arc<Self>,
         id: FlowId,
         how: Option<Recovery>,
-        then: impl Fn(&Arc<Self>, FlowId, Result<End, HostError>) + Send + 'static,
+        then: impl FnOnce(&Arc<Self>, FlowId, Result<End, HostError>) + Send + 'static,
     ) -> Result<(), HostError> {
         self.pool.push(self, move |core| {
             let host = Arc::clone(core);
@@ -136,8 +137,9 @@ impl Core {
     }
 
     /// Continues a flow that rests between two tasks, as its partition stays here after all.
-    pub(super) fn go_on_here(self: &Arc<Self>, id: FlowId) {
-        let pushed = self.recover_one(id, Some(Recovery::Resume), |core, id, result| {
+    pub(super) fn go_on_here(self: &Arc<Self>, id: FlowId, stay: Stay) {
+        let pushed = self.recover_one(id, Some(Recovery::Resume), move |core, id, result| {
+            drop(stay);
             if let Err(error) = core.concluded(id, result) {
                 tracing::warn!(flow = %id, %error, "a flow did not go on; trying again later");
                 core.keeper.try_again();

@@ -139,8 +139,8 @@ impl Sharing {
             }
         };
         self.failing = None;
-        for flow in territory.tended(&seen) {
-            core.go_on_here(flow);
+        for (flow, stay) in territory.tended(&seen) {
+            core.go_on_here(flow, stay);
         }
         if seen.is_draining && seen.sharing == 0 {
             self.refuse_orphans(core, &seen);
@@ -195,6 +195,9 @@ impl Sharing {
         let (Some(shared), Some(territory)) = (core.store.shared(), &core.territory) else {
             return;
         };
+        if core.stopping.load(Ordering::SeqCst) {
+            territory.stop();
+        }
         let (parts, moved) = territory.vacated();
         if parts.is_empty() || self.over.is_some() {
             return;

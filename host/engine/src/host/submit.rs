@@ -1,6 +1,5 @@
 //! Submits many flows: requests go into a queue, workers run them, and callers are told when the result is durable.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -12,6 +11,7 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::Value;
 use cairn_store::StoreError;
 
+use super::callback;
 use super::pool::{Aside, Rest};
 use super::territory::{Route, Stay};
 use super::{Core, Host, HostError, ReadyPlan};
@@ -74,7 +74,8 @@ impl Host {
     }
 
     /// Submits a flow as [`submit`](Self::submit) does, and passes to `then`, on any thread, what [`Submitted::wait`] would
-    /// return. A panic of `then` is logged and has no other effect. `then` must not block: its thread serves other flows too.
+    /// return. A panic of `then` is logged and has no other effect. `then` must not block: its thread serves other flows too. It may submit
+    /// the next request, which does not wait for room in the queue: `then` itself is the end of one that was in it.
     ///
     /// # Errors
     /// As [`submit`](Self::submit); `then` is not called then.
@@ -84,11 +85,7 @@ impl Host {
         then: impl FnOnce(Result<Report, HostError>) + Send + 'static,
     ) -> Result<FlowId, HostError> {
         let id = FlowId::new();
-        let then = move |report| {
-            if catch_unwind(AssertUnwindSafe(|| then(report))).is_err() {
-                tracing::error!(flow = %id, "the callback of a submitted flow panicked");
-            }
-        };
+        let then = move |report| callback::call(id, || then(report));
         let job = move |core: &Arc<Core>| core.run_submitted(id, submission, Box::new(then));
         self.core.pool.push_in_turn(&self.core, Box::new(job))?;
         Ok(id)

@@ -31,6 +31,8 @@ struct State {
     is_draining: bool,
     /// Whether this host gives everything back, and no other host takes it.
     is_last: bool,
+    /// Whether this host has stopped: what it owns is given back as its flows end.
+    is_stopping: bool,
     /// How long flows in a partition that is to be given back may go on.
     patience: Duration,
     /// How many flows of each partition run here.
@@ -63,6 +65,17 @@ pub(super) enum Route {
     Here(Option<Stay>),
     /// At the host that owns its project.
     Elsewhere,
+}
+
+impl State {
+    /// Returns whether flows of a partition are to rest, so that it can be given back: where no host would go on with them, they end here,
+    /// and those of a host that stops do, too.
+    fn must_rest(&self, part: u8) -> bool {
+        let since = self.leaving.get(&part);
+        !self.is_last
+            && !self.is_stopping
+            && since.is_some_and(|since| since.elapsed() >= self.patience)
+    }
 }
 
 impl Territory {
@@ -143,8 +156,8 @@ impl Territory {
     }
 
     /// Takes in who owns what. Decides which partitions are to be given back, and returns the flows that rest here although their
-    /// partition stays: they go on.
-    pub(super) fn tended(&self, seen: &shared::Territory) -> Vec<FlowId> {
+    /// partition stays, or no host would take it: they go on.
+    pub(super) fn tended(self: &Arc<Self>, seen: &shared::Territory) -> Vec<(FlowId, Stay)> {
         let mut state = self.state();
         state.owned = seen.owned;
         state.elsewhere = seen.elsewhere;
@@ -169,20 +182,35 @@ impl Territory {
         }
         self.note_rests(&state);
         let State {
-            leaving, handed, ..
+            leaving,
+            handed,
+            flows,
+            is_last,
+            ..
         } = &mut *state;
-        let stays = |part: &u8| !leaving.contains_key(part);
-        let back = handed.iter().filter(|(_, part)| stays(part));
-        let back: Vec<FlowId> = back.map(|(flow, _)| *flow).collect();
-        handed.retain(|_, part| leaving.contains_key(part));
-        back
+        let back = handed.extract_if(|_, part| *is_last || !leaving.contains_key(part));
+        back.map(|(flow, part)| {
+            *flows.entry(part).or_default() += 1;
+            let territory = Arc::clone(self);
+            (flow, Stay { territory, part })
+        })
+        .collect()
     }
 
     fn note_rests(&self, state: &State) {
-        let patience = state.patience;
-        let mut times = state.leaving.values();
-        let rests = times.any(|since| since.elapsed() >= patience);
+        let rests = state.leaving.keys().any(|part| state.must_rest(*part));
         self.rests.store(rests, Ordering::Relaxed);
+    }
+
+    /// Gives back everything that this host owns, as it runs no new flows.
+    pub(super) fn stop(&self) {
+        let mut state = self.state();
+        let State { owned, leaving, .. } = &mut *state;
+        let now = Instant::now();
+        for part in owned.iter() {
+            leaving.entry(part).or_insert(now);
+        }
+        state.is_stopping = true;
     }
 
     /// Returns the partitions to give back now, none of whose flows runs here, with the flows in them that rest between two tasks.
@@ -190,8 +218,11 @@ impl Territory {
         let state = self.state();
         self.note_rests(&state);
         let parts = state.leaving.keys().copied();
+        // A flow that has come to rest since nobody else takes it goes on here: it waits for the next look.
+        let goes_on = state.is_last && !state.is_stopping;
+        let waits = |part: &u8| goes_on && state.handed.values().any(|other| other == part);
         let parts: Partitions = parts
-            .filter(|part| !state.flows.contains_key(part))
+            .filter(|part| !state.flows.contains_key(part) && !waits(part))
             .collect();
         let moved = state.handed.iter();
         let moved = moved.filter(|(_, part)| parts.contains(**part));
@@ -215,9 +246,7 @@ impl Territory {
             return false;
         }
         let part = partition_of(&project_id());
-        let state = self.state();
-        let since = state.leaving.get(&part);
-        since.is_some_and(|since| since.elapsed() >= state.patience)
+        self.state().must_rest(part)
     }
 
     /// Notes a flow that rests between two tasks until its partition is given back.
@@ -265,6 +294,14 @@ mod tests {
         }
     }
 
+    /// What a host sees that drains, beside others that share.
+    fn drained(owned: Partitions, others: usize) -> shared::Territory {
+        shared::Territory {
+            sharing: others,
+            ..seen(owned, 0)
+        }
+    }
+
     #[test]
     fn what_exceeds_the_share_is_given_back_once_no_flow_of_it_runs() {
         let territory = Territory::new();
@@ -286,7 +323,7 @@ mod tests {
 
         // Drained, all of it leaves, and the flow that runs holds its partition.
         let rest: Partitions = Partitions::all().without(&parts).into_iter().collect();
-        territory.tended(&seen(rest, 0));
+        territory.tended(&drained(rest, 1));
         assert!(!territory.vacated().0.contains(busy));
         assert!(
             territory.must_rest(|| "acme".to_owned()),
@@ -298,18 +335,42 @@ mod tests {
         assert_eq!(territory.vacated(), (rest, vec![flow]));
     }
 
+    /// Returns whether a flow that was handed over goes on here, and holds its partition meanwhile.
+    fn goes_on(territory: &Arc<Territory>, flow: FlowId, seen: &shared::Territory) -> bool {
+        let back = territory.tended(seen);
+        let part = partition_of("acme");
+        let holds = territory.state().flows.contains_key(&part);
+        assert_eq!(holds, !back.is_empty());
+        back.iter().any(|(id, _)| *id == flow)
+    }
+
     #[test]
     fn a_flow_that_was_handed_over_goes_on_here_when_its_partition_stays() {
         let territory = Territory::new();
-        territory.tended(&seen(Partitions::all(), 0));
+        let stays = seen(Partitions::all(), PARTITIONS);
+        // Also if this host drains and no other takes it any more.
+        for stays in [stays, drained(Partitions::all(), 0)] {
+            territory.tended(&drained(Partitions::all(), 1));
+            let flow = FlowId::new();
+            territory.hand_over(flow, "acme");
+            assert!(territory.is_handed_over(flow));
+            assert!(goes_on(&territory, flow, &stays));
+            assert!(!territory.is_handed_over(flow));
+            assert!(!territory.must_rest(|| "acme".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_partition_that_nobody_takes_is_not_given_back_before_its_flows_have_ended() {
+        let territory = Territory::new();
+        let drained = drained(Partitions::all(), 0);
+        territory.tended(&drained);
         let flow = FlowId::new();
+        // It came to rest before this host saw that it is the last one.
         territory.hand_over(flow, "acme");
-        assert!(territory.is_handed_over(flow));
-        assert_eq!(
-            territory.tended(&seen(Partitions::all(), PARTITIONS)),
-            [flow]
-        );
-        assert!(!territory.is_handed_over(flow));
-        assert!(!territory.must_rest(|| "acme".to_owned()));
+        let (parts, moved) = territory.vacated();
+        assert!(!parts.contains(partition_of("acme")));
+        assert_eq!((parts.len(), moved), (PARTITIONS - 1, vec![]));
+        assert!(goes_on(&territory, flow, &drained));
     }
 }

@@ -18,10 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Creates a host with one worker, on its own database.
 fn host() -> Host {
+    host_with_room_for(QUEUE)
+}
+
+fn host_with_room_for(requests: usize) -> Host {
     let store = Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
     let plugins = Plugins::new(&PluginConfig::default()).unwrap();
-    let host = Host::builder(Arc::new(store), plugins).workers(1);
-    host.build().unwrap()
+    let host = Host::builder(Arc::new(store), plugins);
+    host.workers(1).queue(requests).build().unwrap()
 }
 
 /// Creates a submission of a flow without tasks.
@@ -118,10 +122,7 @@ fn a_stored_plan_that_grants_what_is_not_registered_is_refused_by_its_name() {
 #[test]
 fn requests_that_wait_for_another_flow_take_room_in_the_queue() {
     const REQUESTS: usize = 10;
-    let store = Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
-    let plugins = Plugins::new(&PluginConfig::default()).unwrap();
-    let host = Host::builder(Arc::new(store), plugins).workers(1).queue(2);
-    let host = host.build().unwrap();
+    let host = host_with_room_for(2);
     let first = FlowId::new();
     let key = Key::new("key", "empty", &Value::Null).unwrap();
     let created = Event::Created {
@@ -221,10 +222,7 @@ fn a_repeat_does_not_wait_for_a_flow_that_is_stuck() {
 /// A callback that submits the next flow would block the worker that is to make room.
 #[test]
 fn jobs_of_the_host_leave_the_queue_to_its_callers() {
-    let store = Sqlite::in_memory(SqliteConfig::default(), Arc::new(SystemClock)).unwrap();
-    let plugins = Plugins::new(&PluginConfig::default()).unwrap();
-    let host = Host::builder(Arc::new(store), plugins).workers(1).queue(1);
-    let host = Arc::new(host.build().unwrap());
+    let host = Arc::new(host_with_room_for(1));
     let (open, gate) = sync_channel::<()>(0);
     let waits = move |_: &Arc<Core>| {
         let _ = gate.recv();
@@ -241,4 +239,78 @@ fn jobs_of_the_host_leave_the_queue_to_its_callers() {
     assert_eq!(told.recv_timeout(PATIENCE), Ok(true), "there is room");
     drop(open);
     caller.join().unwrap().unwrap();
+}
+
+/// Returns requests whose callbacks run on each kind of thread: any that commits, a worker, and the keeper.
+fn on_each_thread(host: &Host) -> [(Option<&'static str>, Submission); 3] {
+    one_more_is_run(host, Some("key"));
+    let wrong = Submission {
+        request: Err(RequestError::Invalid(Diagnostic::new("it is wrong"))),
+        ..submission(host, None)
+    };
+    [
+        (None, submission(host, None)),
+        (Some("cairn-worker-0"), wrong),
+        (Some("cairn-keeper"), submission(host, Some("key"))),
+    ]
+}
+
+/// Submits a request, whose callback submits the next one, and so on.
+fn one_after_another(host: &Arc<Host>, submission: &Submission, many: usize, then: Then) {
+    let (next, again) = (Arc::clone(host), submission.clone());
+    let ended = move |_| match many {
+        0 => then(),
+        many => one_after_another(&next, &again, many - 1, then),
+    };
+    host.submit_then(submission.clone(), ended).unwrap();
+}
+
+type Then = Box<dyn FnOnce() + Send>;
+
+#[test]
+fn a_callback_submits_the_next_request_while_other_threads_wait_for_room() {
+    const MANY: usize = 200;
+    for (thread, submission) in on_each_thread(&host()) {
+        let host = Arc::new(host_with_room_for(1));
+        one_more_is_run(&host, Some("key"));
+        let (tell, told) = sync_channel(3);
+        for _ in 0..2 {
+            let (host, submission) = (Arc::clone(&host), submission.clone());
+            let tell = tell.clone();
+            // Not joined: without room it would never end.
+            std::thread::spawn(move || {
+                for _ in 0..MANY {
+                    host.submit_then(submission.clone(), |_| {}).unwrap();
+                }
+                let _ = tell.send(());
+            });
+        }
+        let ended = move || {
+            let _ = tell.send(());
+        };
+        one_after_another(&host, &submission, MANY, Box::new(ended));
+        for _ in 0..3 {
+            assert_eq!(told.recv_timeout(PATIENCE), Ok(()), "{thread:?}");
+        }
+    }
+}
+
+#[test]
+fn the_last_host_may_be_dropped_by_a_callback() {
+    for at in 0..3 {
+        let host = host();
+        let (thread, submission) = on_each_thread(&host)[at].clone();
+        let host = Arc::new(host);
+        let (last, is_last) = sync_channel::<Arc<Host>>(1);
+        let (tell, told) = sync_channel(1);
+        let then = move |_| {
+            drop(is_last.recv());
+            let name = std::thread::current().name().map(str::to_owned);
+            let _ = tell.send(name);
+        };
+        host.submit_then(submission, then).unwrap();
+        last.send(host).unwrap();
+        let dropped_by = told.recv_timeout(PATIENCE).expect("it is dropped");
+        assert!(thread.is_none() || dropped_by.as_deref() == thread);
+    }
 }
