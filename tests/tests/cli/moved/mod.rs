@@ -28,17 +28,21 @@ const MANY: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FRO
 /// The options of a command that works on the database on the server.
 const ON_SERVER: [&str; 2] = ["--config", "server.toml"];
 
-/// A program whose database is in a file, and an empty database on a server, which `server.toml` names.
-fn places(server: &'static Server) -> (Program, Database<'static>) {
-    let program = program();
-    let database = server.database();
+/// A program whose database is in a file, and an empty database on a server, which `server.toml` names. `None` without a server.
+fn places() -> Option<(Program, Database<'static>)> {
+    let (program, database) = (program(), another()?);
     let db = format!("db = \"{}\"\n", database.url());
     program.write("cairn.toml", UNSAFE);
     program.write(
         "server.toml",
         format!("{db}[keys]\nfile = \"cairn.db.key\"\n{UNSAFE}"),
     );
-    (program, database)
+    Some((program, database))
+}
+
+/// Another empty database on the server.
+fn another() -> Option<Database<'static>> {
+    cairn_test_postgres::shared().map(Server::database)
 }
 
 /// Configures the server's database without a master key.
