@@ -141,13 +141,10 @@ fn no_statement_of_a_flow_scans_a_table_that_grows() {
     };
     let database: Database<'_> = server.database();
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
-    let settings = format!(
-        "db = \"{}\"\n\n[postgres]\nunsafe_server = true\n\n[quota]\nvolumes = 100\n{DELIVER}",
-        database.url()
-    );
+    let more = format!("[quota]\nvolumes = 100\n{DELIVER}");
     program
         .write("key", "secret\n")
-        .write("cairn.toml", settings);
+        .write("cairn.toml", database.settings(&more));
     let run = Run {
         program,
         flow: volume_create(),

@@ -374,6 +374,11 @@ impl Database<'_> {
         format!("postgres://{user}@127.0.0.1:{port}/{name}{parameters}")
     }
 
+    /// Returns the text of `cairn.toml` for programs on it: see [`settings`](crate::settings).
+    pub fn settings(&self, more: &str) -> String {
+        crate::settings(&self.url(), more)
+    }
+
     /// Runs SQL in it: see [`Server::sql`].
     pub fn sql(&self, sql: &str) -> String {
         self.server.sql(&self.name, sql)

@@ -263,7 +263,7 @@ fn hosts_on_a_server_are_measured_beside_the_database_that_is_named() {
         return;
     };
     let (program, database) = (program(), server.database());
-    program.write("cairn.toml", "[postgres]\nunsafe_server = true\n");
+    program.write("cairn.toml", cairn_test_postgres::UNSAFE);
     let url = database.url();
     let measured = |hosts: &str, projects: &str| {
         let shape = ["--hosts", hosts, "--projects", projects, "--flows", "40"];
@@ -292,8 +292,7 @@ fn a_server_is_measured_only_where_db_names_it() {
     };
     let (program, database) = (program(), server.database());
     let url = database.url();
-    let settings = format!("db = \"{url}\"\n[postgres]\nunsafe_server = true\n");
-    program.write("cairn.toml", settings);
+    program.write("cairn.toml", database.settings(""));
     let figures = program.json(&["bench", "--flows", "20", "--json"]);
     assert_eq!(figures["storage"], "sqlite");
     is_untouched(&database);

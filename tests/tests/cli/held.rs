@@ -108,11 +108,7 @@ fn a_restored_database_on_a_server_is_held_until_it_is_released() {
     };
     let program = program();
     let database = server.database();
-    let settings = format!(
-        "db = \"{}\"\n[postgres]\nunsafe_server = true\n{DELIVER}",
-        database.url()
-    );
-    program.write("restored.toml", settings);
+    program.write("restored.toml", database.settings(DELIVER));
     assert_eq!(restored(&program)["held"], true);
     is_held(&program);
 }
@@ -162,11 +158,7 @@ fn messages_without_a_transport_and_of_unfinished_flows_are_listed_before_a_rele
     }
     killed_after(&program, "volume-cast");
     program.run(&["db", "backup", "b.db"]).exits(0);
-    let settings = format!(
-        "db = \"{}\"\n[postgres]\nunsafe_server = true\n",
-        database.url()
-    );
-    program.write("restored.toml", settings);
+    program.write("restored.toml", database.settings(""));
     let on_server = ["--config", "restored.toml"];
     let run = |arguments: &[&str]| program.run(&[arguments, &on_server].concat());
     run(&["db", "restore", "b.db", "--without-key"]).exits(0);

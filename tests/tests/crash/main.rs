@@ -138,11 +138,8 @@ fn template_on(server: &'static Server) -> &'static Database<'static> {
 fn with_type(server: &'static Server) -> Database<'static> {
     let database = server.database();
     let folder = TempDir::new().expect("a temporary folder can be made");
-    let settings = format!(
-        "db = \"{}\"\n\n[postgres]\nunsafe_server = true\n",
-        database.url()
-    );
-    std::fs::write(folder.path().join("cairn.toml"), settings).expect("the folder is ours");
+    let settings = folder.path().join("cairn.toml");
+    std::fs::write(settings, database.settings("")).expect("the folder is ours");
     create_type(folder.path());
     database
 }

@@ -8,9 +8,7 @@ use acceptance::program::volume_create;
 use acceptance::slow::eventually;
 use serde_json::{Value, json};
 
-use super::{
-    ON_SERVER, SEALED, UNSAFE, another, fill, is_empty, moves, on_server, places, without_key,
-};
+use super::{ON_SERVER, SEALED, another, fill, is_empty, moves, on_server, places, without_key};
 use crate::{create, killed_after};
 
 #[test]
@@ -25,8 +23,7 @@ fn flows_of_a_process_that_was_killed_are_recovered_after_a_move_and_after_a_res
         .run(&[&["db", "backup", "b.db"], &ON_SERVER[..]].concat())
         .exits(0);
     let other = another().unwrap();
-    let db = format!("db = \"{}\"\n{UNSAFE}", other.url());
-    program.write("other.toml", db);
+    program.write("other.toml", other.settings(""));
     let on_other = ["--config", "other.toml"];
     program
         .run(&[&["db", "restore", "b.db"], &on_other[..]].concat())
@@ -131,11 +128,8 @@ fn a_key_is_left_out_where_that_is_asked_for() {
     assert!(!program.path("b.db.key").exists());
     // Its fingerprint is part of the backup: another key is refused.
     let other = another().unwrap();
-    let settings = format!(
-        "db = \"{}\"\n[keys]\nfile = \"other.key\"\n{UNSAFE}",
-        other.url()
-    );
-    program.write("other.toml", settings);
+    let keys = "[keys]\nfile = \"other.key\"\n";
+    program.write("other.toml", other.settings(keys));
     let on_other = ["--config", "other.toml"];
     let restored = program.json(
         &[

@@ -7,16 +7,13 @@ mod whole;
 use std::path::Path;
 
 use acceptance::program::Program;
-use cairn_test_postgres::{Database, Server};
+use cairn_test_postgres::{Database, Server, UNSAFE};
 use rusqlite::types::Value as Cell;
 use serde_json::Value;
 
 use super::{create, program};
 
 const SEALED: &str = r#"{"size": 1, "volume_type": "sealed"}"#;
-
-/// Settings for a database on the tests' server, which does not sync.
-const UNSAFE: &str = "\n[postgres]\nunsafe_server = true\n";
 
 /// Rows of more than one page, by a key of one column and of two; and requests to another process, of which one is answered.
 const MANY: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4999) INSERT INTO zones SELECT 'zone-' || i FROM n;
@@ -31,12 +28,9 @@ const ON_SERVER: [&str; 2] = ["--config", "server.toml"];
 /// A program whose database is in a file, and an empty database on a server, which `server.toml` names. `None` without a server.
 fn places() -> Option<(Program, Database<'static>)> {
     let (program, database) = (program(), another()?);
-    let db = format!("db = \"{}\"\n", database.url());
     program.write("cairn.toml", UNSAFE);
-    program.write(
-        "server.toml",
-        format!("{db}[keys]\nfile = \"cairn.db.key\"\n{UNSAFE}"),
-    );
+    let keys = "[keys]\nfile = \"cairn.db.key\"\n";
+    program.write("server.toml", database.settings(keys));
     Some((program, database))
 }
 
@@ -47,10 +41,7 @@ fn another() -> Option<Database<'static>> {
 
 /// Configures the server's database without a master key.
 fn without_key(program: &Program, database: &Database<'_>) {
-    program.write(
-        "server.toml",
-        format!("db = \"{}\"\n{UNSAFE}", database.url()),
-    );
+    program.write("server.toml", database.settings(""));
 }
 
 fn moves(program: &Program, database: &Database<'_>) -> Value {

@@ -2,7 +2,7 @@
 
 use acceptance::stream::Stream;
 
-use super::{ON_SERVER, UNSAFE, another, fill, is_empty, moves, places, rows};
+use super::{ON_SERVER, another, fill, is_empty, moves, places, rows};
 
 #[test]
 fn a_move_to_what_is_no_empty_database_is_refused() {
@@ -40,10 +40,7 @@ fn a_move_to_what_is_no_empty_database_is_refused() {
     assert_eq!(rows(&program.path("cairn.db")), before);
 
     let catalogue = another().unwrap();
-    program.write(
-        "catalogue.toml",
-        format!("db = \"{}\"\n{UNSAFE}", catalogue.url()),
-    );
+    program.write("catalogue.toml", catalogue.settings(""));
     program
         .run(&["zones", "create", "here", "--config", "catalogue.toml"])
         .exits(0);
@@ -70,10 +67,7 @@ fn a_database_that_a_process_works_on_is_not_moved() {
     moves(&program, &database);
     assert_eq!(database.sql("SELECT count(*) FROM cairn.flows"), "1");
     let target = another().unwrap();
-    program.write(
-        "target.toml",
-        format!("db = \"{}\"\n{UNSAFE}", target.url()),
-    );
+    program.write("target.toml", target.settings(""));
     let mut stream = Stream::start(&program, &["--config", "target.toml"]);
     stream.succeeds();
     target.sql("DELETE FROM cairn.flows");
