@@ -12,6 +12,7 @@ pub mod normal;
 pub mod program;
 pub mod rabbit;
 pub mod rust_plugin;
+pub mod server;
 pub mod slow;
 pub mod stranger;
 pub mod stream;

@@ -87,11 +87,7 @@ fn chaos(kills: usize, server: Option<&Database<'_>>) {
     let mut dice = Dice::new();
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
     if let Some(database) = server {
-        let settings = format!(
-            "db = \"{}\"\n\n[postgres]\nunsafe_server = true\n",
-            database.url()
-        );
-        program.write("cairn.toml", settings);
+        program.write("cairn.toml", database.settings(""));
     }
     program
         .run(&["quota", "set", "volumes=-1", "gigabytes=2000000"])

@@ -34,10 +34,8 @@ impl Load {
     fn start(url: &str, host: usize) -> Self {
         let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
         // No limit on what a project may have: a refused flow would hide a lost one.
-        let settings = format!(
-            "db = \"{url}\"\n\n[postgres]\nunsafe_server = true\n\n[quota]\nvolumes = -1\ngigabytes = -1\n"
-        );
-        program.write("cairn.toml", settings);
+        let unlimited = "[quota]\nvolumes = -1\ngigabytes = -1\n";
+        program.write("cairn.toml", cairn_test_postgres::settings(url, unlimited));
         let project = format!("project-{host}");
         let mut child = program
             .command(&[

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use acceptance::any;
 use acceptance::program::{repository, volume_create};
+use acceptance::{any, server};
 use cairn::clock::SystemClock;
 use cairn::error::Cause;
 use cairn::event::Disposition;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::rows::Cell;
-use cairn::store::postgres::{Postgres, PostgresConfig, PostgresUrl};
+use cairn::store::postgres::{Postgres, PostgresConfig};
 use cairn::store::view::Reader;
 use cairn::task::Outcome;
 use cairn::volumes::Settings;
@@ -68,11 +68,7 @@ fn config(database: &Database<'_>) -> PostgresConfig {
         },
         ..Settings::default()
     });
-    PostgresConfig {
-        store: config.into(),
-        unsafe_server: true,
-        ..PostgresConfig::new(PostgresUrl::parse(&database.url()).expect("a URL"))
-    }
+    server::config(&database.url(), config).expect("a URL")
 }
 
 fn host(database: &Database<'_>, plugins: &Arc<Plugins>) -> Host {

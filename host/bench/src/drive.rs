@@ -41,15 +41,33 @@ impl Drive {
     }
 }
 
-/// Runs the flows, submitting one when another is reported. Runs some flows before, to warm up, which are not measured.
+/// The number of projects that are warmed up at most.
+const WARM_PROJECTS: usize = 10_000;
+
+/// Returns how many of so many flows are run to warm up: one or more of each project, so that its rows are known to its host, as they are in
+/// the long run.
+fn warm_up_of(flows: usize, projects: usize) -> usize {
+    (flows / 10).clamp(1, 200).max(projects.min(WARM_PROJECTS))
+}
+
+/// Runs flows that are not measured, before `flows` that are.
+pub(crate) fn warm_up(
+    stage: &Arc<Stage>,
+    flows: usize,
+    in_flight: usize,
+) -> Result<(), BenchError> {
+    let warm_up = warm_up_of(flows, stage.requesters.len());
+    run(stage, warm_up, in_flight.min(warm_up)).map(drop)
+}
+
+/// Runs the flows, submitting one when another is reported, after a [`warm_up`].
 pub(crate) fn measure(load: Load, stage: &Arc<Stage>) -> Result<Drive, BenchError> {
     let in_flight = if load.queued {
         load.flows
     } else {
         load.concurrency.min(load.flows)
     };
-    let warm_up = (load.flows / 10).clamp(1, 200);
-    run(stage, warm_up, in_flight.min(warm_up))?;
+    warm_up(stage, load.flows, in_flight)?;
 
     meter::forget_max_rss();
     let commits = stage.host.store().commits();
@@ -146,6 +164,14 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_project_is_warmed_up() {
+        assert_eq!(warm_up_of(5, 1), 1);
+        assert_eq!(warm_up_of(1_000_000, 1), 200);
+        assert_eq!(warm_up_of(40, 8), 8);
+        assert_eq!(warm_up_of(40, 1_000_000), WARM_PROJECTS);
+    }
 
     #[test]
     fn percentiles_count_from_the_fastest() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cairn::plugin::Plugins;
 use cairn::store::postgres::{PostgresConfig, Scratch};
-use cairn::value::Digest;
+use cairn::store::shared::partition_of;
 use cairn::{Diagnostic, Identity};
 use serde::Serialize;
 
@@ -151,9 +151,7 @@ fn measure(
     let each = options.flows.div_ceil(stages.len());
     let in_flight = options.concurrency.min(each);
     for stage in stages {
-        // Every project is known to its host afterwards, as it is in the long run.
-        let warm_up = stage.requesters.len().clamp(200, 10_000);
-        drive::run(stage, warm_up, in_flight)?;
+        drive::warm_up(stage, each, in_flight)?;
     }
     let commits = || -> u64 { stages.iter().map(|s| s.host.store().commits()).sum() };
     let server_cpu = || processes.map(Processes::cpu);
@@ -202,11 +200,9 @@ fn projects(count: usize) -> Vec<Identity> {
 /// Returns the requesters of the flows of one host: the projects of every `hosts`th partition, or all if those are none. Their owners run the
 /// flows then.
 fn of_host(projects: &[Identity], host: usize, hosts: usize) -> Vec<Identity> {
-    // A host owns whole partitions: the first byte of the digest of a project's name.
-    let partition = |project: &str| usize::from(Digest::of(project.as_bytes()).0[0]);
-    let own = projects
-        .iter()
-        .filter(|requester| partition(&requester.project_id) % hosts == host);
+    let is_own =
+        |requester: &&Identity| usize::from(partition_of(&requester.project_id)) % hosts == host;
+    let own = projects.iter().filter(is_own);
     let own: Vec<Identity> = own.cloned().collect();
     if own.is_empty() {
         projects.to_vec()

@@ -155,7 +155,7 @@ impl From<StoreError> for Failure {
             StoreError::Elsewhere { .. } => Self {
                 exit: Exit::Refused,
                 diagnostic: Diagnostic::new(error.to_string()).help(
-                    "`cairn host list` shows the hosts; `cairn host drain` makes one give its projects back",
+                    "`cairn host list` shows the hosts; `cairn host drain --all` makes them give their projects back: of one alone another takes them",
                 ),
             },
             StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string()).help(SEE_FLOWS).into(),
@@ -169,7 +169,7 @@ impl From<StoreError> for Failure {
             },
             StoreError::OtherSettings { .. } => Diagnostic::new(error.to_string())
                 .help(
-                    "give every host the same cairn.toml and policy file; to change a setting, end all hosts first (`cairn host drain --all`)",
+                    "give every host the same cairn.toml and policy file; to change a setting, drain all hosts (`cairn host drain --all`), then stop their processes: `cairn host list` must be empty",
                 )
                 .into(),
             StoreError::Lost(_)

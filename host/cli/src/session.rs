@@ -171,14 +171,6 @@ impl Session {
         })
     }
 
-    /// How to connect to the server that `--db` or the settings name; `None` for a database in a file.
-    pub fn named_server(&self) -> Result<Option<PostgresConfig>, Failure> {
-        match &self.settings.db {
-            Location::File(_) => Ok(None),
-            Location::Server(url) => self.server(url).map(Some),
-        }
-    }
-
     /// How to connect to the database at a URL.
     pub fn server(&self, url: &str) -> Result<PostgresConfig, Failure> {
         let settings = &self.settings;

@@ -33,6 +33,14 @@ pub fn own(setup: &Setup) -> Option<Server> {
     available(Server::start(setup))
 }
 
+/// The settings with which programs use a server of these tests, as it need not sync.
+pub const UNSAFE: &str = "\n[postgres]\nunsafe_server = true\n";
+
+/// Returns the text of `cairn.toml` for programs on the database at a URL, with more settings: keys first, then tables.
+pub fn settings(url: &str, more: &str) -> String {
+    format!("db = \"{url}\"\n{more}{UNSAFE}")
+}
+
 fn available<T, E: std::fmt::Display>(server: Result<T, E>) -> Option<T> {
     match server {
         Ok(server) => Some(server),

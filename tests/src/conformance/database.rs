@@ -6,12 +6,12 @@ use anyhow::Result;
 use cairn::clock::Clock;
 use cairn::store::HostStore;
 use cairn::store::postgres::link::{ADMIN, Link};
-use cairn::store::postgres::{self, Postgres, PostgresConfig, PostgresUrl};
+use cairn::store::postgres::{self, Postgres};
 use cairn::volumes::Settings;
 use cairn::{Sqlite, SqliteConfig};
 use cairn_test_postgres::{Database, Server};
 
-use crate::any;
+use crate::{any, server};
 
 /// Keeps the facts of an empty database.
 const KEEP: &str = "CREATE TABLE public.facts AS TABLE cairn.facts";
@@ -87,7 +87,7 @@ impl Databases {
                     }
                     None => OnServer::new(server)?,
                 };
-                let config = server_config(&on_server.database, config)?;
+                let config = server::config(&on_server.database.url(), config)?;
                 Ok(Opened {
                     store: Arc::new(Postgres::open(&config, clock)?),
                     place: Place(Some((on_server, Arc::clone(free)))),
@@ -100,7 +100,7 @@ impl Databases {
 impl OnServer {
     fn new(server: &'static Server) -> Result<Self> {
         let database = server.database();
-        let config = server_config(&database, any::config(Settings::default()))?;
+        let config = server::config(&database.url(), any::config(Settings::default()))?;
         postgres::migrate(&config)?;
         let mut link = Link::connect(&config.target(), &ADMIN)?;
         link.script(KEEP)?;
@@ -115,12 +115,4 @@ impl Drop for Place {
             free.push(on_server);
         }
     }
-}
-
-fn server_config(database: &Database<'_>, config: SqliteConfig) -> Result<PostgresConfig> {
-    Ok(PostgresConfig {
-        store: config.into(),
-        unsafe_server: true,
-        ..PostgresConfig::new(PostgresUrl::parse(&database.url())?)
-    })
 }

@@ -19,7 +19,7 @@ use cairn::keyring::KeySource;
 use cairn::outbox::{Message, Outgoing};
 use cairn::plan::PlannedTask;
 use cairn::plugin::{PluginConfig, Plugins};
-use cairn::store::postgres::{Postgres, PostgresConfig, PostgresUrl};
+use cairn::store::postgres::{Postgres, PostgresConfig};
 use cairn::store::{BatchConfig, HostStore, WalConfig};
 use cairn::task::Outcome;
 use cairn::volumes::Settings;
@@ -32,6 +32,7 @@ use signal_hook::consts::SIGSTOP;
 
 use super::{Life, RECEIVED, Task as Purpose, Visits};
 use crate::program::{repository, volume_create};
+use crate::server;
 
 static LIFE: OnceLock<Life> = OnceLock::new();
 static REVERTING: AtomicBool = AtomicBool::new(false);
@@ -131,7 +132,7 @@ fn host(life: &Life) -> Result<Host> {
             // A life that ended is known to be dead by its lock.
             let config = PostgresConfig {
                 locks: Some(life.folder.join("locks")),
-                ..server_config(url, config)?
+                ..server::config(url, config)?
             };
             Arc::new(Postgres::open(&config, clock)?)
         }
@@ -154,19 +155,6 @@ fn host(life: &Life) -> Result<Host> {
         false => host,
     };
     Ok(host.build()?)
-}
-
-/// Returns how to connect to the database of a test on a server.
-///
-/// # Errors
-/// If that is no URL.
-pub(super) fn server_config(url: &str, config: SqliteConfig) -> Result<PostgresConfig> {
-    Ok(PostgresConfig {
-        lease: config.lease,
-        store: config.into(),
-        unsafe_server: true,
-        ..PostgresConfig::new(PostgresUrl::parse(url)?)
-    })
 }
 
 const LIMITS: Limits = Limits {

@@ -14,7 +14,6 @@ use cairn::store::view::{FlowFilter, Reader, View};
 use cairn::{FlowId, Identity, Report, TaskId, Verdict};
 
 use super::RECEIVED;
-use super::child::server_config;
 
 /// The flows of a database.
 #[derive(Debug, Default)]
@@ -38,7 +37,7 @@ pub fn check(path: &Path) -> Result<Found> {
 /// # Errors
 /// The first violated invariant.
 pub fn check_on_a_server(url: &str, delivers: bool) -> Result<Found> {
-    let config = server_config(url, crate::any::config(Default::default()))?;
+    let config = crate::server::config(url, crate::any::config(Default::default()))?;
     check_in(&Reader::connect(&config, Arc::new(SystemClock))?, delivers)
 }
 

@@ -245,3 +245,88 @@ fn what_a_bench_that_was_killed_leaves_is_removed_by_the_next_one_and_nothing_of
     lives.end_by("-INT").exits(-1);
     assert_eq!(folders(&place), [] as [PathBuf; 0]);
 }
+
+/// Fields of the figures of hosts, which are above 0 in any run.
+const OF_HOSTS: [&str; 7] = [
+    "flows_per_s",
+    "hosts_cpu_us_per_flow",
+    "server_cpu_us_per_flow",
+    "commits_per_flow",
+    "sqlite_flows_per_s",
+    "sqlite_cpu_us_per_flow",
+    "cpus",
+];
+
+#[test]
+fn hosts_on_a_server_are_measured_beside_the_database_that_is_named() {
+    let Some(server) = cairn_test_postgres::shared() else {
+        return;
+    };
+    let (program, database) = (program(), server.database());
+    program.write("cairn.toml", cairn_test_postgres::UNSAFE);
+    let url = database.url();
+    let measured = |hosts: &str, projects: &str| {
+        let shape = ["--hosts", hosts, "--projects", projects, "--flows", "40"];
+        program.json(&[&["bench", "--db", &url, "--json"], &shape[..]].concat())
+    };
+    // Several projects each, and one project whose owner runs the flows of all. Each host runs as many flows as the others.
+    for (hosts, projects, flows) in [("2", "8", 40), ("3", "1", 42)] {
+        let figures = measured(hosts, projects);
+        assert_eq!(figures["hosts"].to_string(), hosts);
+        assert_eq!(figures["projects"].to_string(), projects);
+        assert_eq!(figures["flows"], flows);
+        for field in OF_HOSTS {
+            assert!(number(&figures, field) > 0.0, "`{field}`: {figures:#}");
+        }
+        assert!(figures["waits"].is_array(), "{figures:#}");
+        let scratch = "SELECT count(*) FROM pg_database WHERE datname LIKE 'cairn\\_scratch\\_%'";
+        assert_eq!(database.sql(scratch), "0", "a database is left");
+    }
+    is_untouched(&database);
+}
+
+#[test]
+fn a_server_is_measured_only_where_db_names_it() {
+    let Some(server) = cairn_test_postgres::shared() else {
+        return;
+    };
+    let (program, database) = (program(), server.database());
+    let url = database.url();
+    program.write("cairn.toml", database.settings(""));
+    let figures = program.json(&["bench", "--flows", "20", "--json"]);
+    assert_eq!(figures["storage"], "sqlite");
+    is_untouched(&database);
+    let on_server = ["--db", &url];
+    for (arguments, words) in [
+        (&["--hosts", "2"][..], "need a --db on a server"),
+        (&["--projects", "2"], "need a --db on a server"),
+        (
+            &[&on_server[..], &["--store", "memory"]].concat(),
+            "contradict each other",
+        ),
+        (
+            &[&on_server[..], &["--queued", "5"]].concat(),
+            "do not work on a server",
+        ),
+        (
+            &[&on_server[..], &["--volumes", "5"]].concat(),
+            "do not work on a server",
+        ),
+        (
+            &[&on_server[..], &["--hosts", "3", "--flows", "2"]].concat(),
+            "more hosts than flows",
+        ),
+    ] {
+        let run = program.run(&[&["bench"], arguments].concat());
+        let run = run.exits(2).says(&[words]);
+        assert_eq!(run.stdout, "");
+    }
+    is_untouched(&database);
+}
+
+/// Asserts that a database has no tables of Cairn's.
+#[track_caller]
+fn is_untouched(database: &cairn_test_postgres::Database<'_>) {
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'cairn'";
+    assert_eq!(database.sql(schemas), "0", "the database that is named");
+}

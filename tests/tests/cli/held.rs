@@ -1,9 +1,11 @@
 //! Databases that are held after a restore.
 
+use std::fs::File;
+
 use acceptance::program::{Program, volume_create};
 use serde_json::{Value, json};
 
-use super::{create, program};
+use super::{create, killed_after, program};
 
 /// Settings with a transport whose receiver does not exist.
 const DELIVER: &str = "\n[deliver]\ntransport = \"http\"\nkey_file = \"key\"\nwait = \"100ms\"\n\
@@ -79,8 +81,8 @@ fn is_held(program: &Program) {
     run(&["outbox", "discard", message(0), "--admin"]).exits(0);
     let dry = json(&["db", "release", "--dry-run"]);
     assert_eq!(
-        (&dry["released"], &dry["more"]),
-        (&json!(false), &json!(false))
+        (&dry["releases"], &dry["more"], &dry["unfinished"]),
+        (&json!(false), &json!(false), &json!([]))
     );
     assert!(dry["held_since"].is_string(), "{dry}");
     assert_eq!(dry["messages"][0]["id"], message(1));
@@ -94,7 +96,7 @@ fn is_held(program: &Program) {
     run(&["recover"]).exits(0);
     let again = json(&["db", "release"]);
     assert_eq!(
-        (&again["released"], &again["held_since"]),
+        (&again["releases"], &again["held_since"]),
         (&json!(false), &Value::Null)
     );
 }
@@ -106,11 +108,7 @@ fn a_restored_database_on_a_server_is_held_until_it_is_released() {
     };
     let program = program();
     let database = server.database();
-    let settings = format!(
-        "db = \"{}\"\n[postgres]\nunsafe_server = true\n{DELIVER}",
-        database.url()
-    );
-    program.write("restored.toml", settings);
+    program.write("restored.toml", database.settings(DELIVER));
     assert_eq!(restored(&program)["held"], true);
     is_held(&program);
 }
@@ -147,4 +145,61 @@ fn a_restored_database_in_a_file_whose_messages_do_not_leave_is_released_at_once
         .exits(0)
         .says(&["is released", "[deliver]"]);
     run(&["recover"]).exits(0);
+}
+
+#[test]
+fn messages_without_a_transport_and_of_unfinished_flows_are_listed_before_a_release() {
+    let Some(server) = cairn_test_postgres::shared() else {
+        return;
+    };
+    let (program, database) = (program(), server.database());
+    for _ in 0..2 {
+        create(&program, r#"{"size": 1}"#, &[], 0);
+    }
+    killed_after(&program, "volume-cast");
+    program.run(&["db", "backup", "b.db"]).exits(0);
+    program.write("restored.toml", database.settings(""));
+    let on_server = ["--config", "restored.toml"];
+    let run = |arguments: &[&str]| program.run(&[arguments, &on_server].concat());
+    run(&["db", "restore", "b.db", "--without-key"]).exits(0);
+
+    let dry = run(&["db", "release", "--dry-run", "--json"])
+        .exits(0)
+        .json();
+    let messages = dry["messages"].as_array().unwrap();
+    let states: Vec<&Value> = messages.iter().map(|message| &message["state"]).collect();
+    assert_eq!(states, ["ready", "ready"]);
+    let unfinished = dry["unfinished"].as_array().unwrap();
+    assert_eq!(unfinished.len(), 1, "{dry}");
+    assert_eq!(unfinished[0]["state"], "held");
+
+    // What has left is dropped; a message of a flow that has not ended is the flow's.
+    let id = |message: &Value| message["id"].as_str().unwrap().to_owned();
+    let (first, second, held) = (id(&messages[0]), id(&messages[1]), id(&unfinished[0]));
+    run(&["outbox", "discard", &first, "--admin"]).exits(0);
+    run(&["outbox", "discard", &held, "--admin"])
+        .exits(2)
+        .says(&["undelivered message", &held]);
+
+    // A list that nobody gets releases nothing.
+    for format in [&["--json"][..], &[]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let arguments = [&["db", "release"], format, &on_server].concat();
+        let output = program.command(&arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("nothing was released"), "{said}");
+        run(&["recover"]).exits(6);
+    }
+    let listed = run(&["db", "release", "--json"]).exits(0).json();
+    assert_eq!(listed["releases"], true);
+    assert_eq!(listed["messages"][0]["id"], *second);
+    assert_eq!(listed["unfinished"][0]["id"], *held);
+    // The flow that had not ended is undone, and its message with it.
+    run(&["recover"]).exits(0);
+    let left = run(&["outbox", "list", "--all", "--admin", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
+    assert_eq!(left[0]["id"], *second);
 }

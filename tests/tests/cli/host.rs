@@ -33,12 +33,9 @@ impl Place {
 
     fn program_with(&self, locks: &Path, settings: &str) -> Program {
         let program = program();
-        let text = format!(
-            "db = \"{}\"\nlease = \"5s\"\n{settings}\n[postgres]\nunsafe_server = true\n[hosts]\nlocks = \"{}\"\n",
-            self.database.url(),
-            locks.display()
-        );
-        program.write("cairn.toml", text);
+        let locks = locks.display();
+        let more = format!("lease = \"5s\"\n{settings}\n[hosts]\nlocks = \"{locks}\"\n");
+        program.write("cairn.toml", self.database.settings(&more));
         program
     }
 }

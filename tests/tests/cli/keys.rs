@@ -228,9 +228,7 @@ fn on_a_server_no_master_key_is_made_and_hosts_that_have_one_have_the_same() {
     let database = server.database();
     let program = program();
     let configure = |keys: &str| {
-        let url = database.url();
-        let text = format!("db = \"{url}\"\n{keys}\n[postgres]\nunsafe_server = true\n");
-        program.write("cairn.toml", text);
+        program.write("cairn.toml", database.settings(keys));
     };
     let files = || {
         let files = fs::read_dir(program.path("")).unwrap().flatten();

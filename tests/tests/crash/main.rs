@@ -2,6 +2,7 @@
 //! done twice.
 
 mod deliver;
+mod doubt;
 mod matrix;
 mod operators;
 
@@ -127,20 +128,20 @@ fn cache() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_crash-child")).with_file_name("acceptance-cache")
 }
 
-/// Returns a database on the server with an encrypted volume type, created once.
+/// Returns a database on the server of all tests with an encrypted volume type, created once.
 fn template_on(server: &'static Server) -> &'static Database<'static> {
     static TEMPLATE: std::sync::OnceLock<Database<'static>> = std::sync::OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let database = server.database();
-        let folder = TempDir::new().expect("a temporary folder can be made");
-        let settings = format!(
-            "db = \"{}\"\n\n[postgres]\nunsafe_server = true\n",
-            database.url()
-        );
-        std::fs::write(folder.path().join("cairn.toml"), settings).expect("the folder is ours");
-        create_type(folder.path());
-        database
-    })
+    TEMPLATE.get_or_init(|| with_type(server))
+}
+
+/// Creates a database on a server with an encrypted volume type.
+fn with_type(server: &'static Server) -> Database<'static> {
+    let database = server.database();
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let settings = folder.path().join("cairn.toml");
+    std::fs::write(settings, database.settings("")).expect("the folder is ours");
+    create_type(folder.path());
+    database
 }
 
 /// Creates the encrypted volume type that the flow asks for, in the database of a folder.

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use cairn::Diagnostic;
+use cairn::store::Location;
 use cairn::store::postgres::PostgresConfig;
 use cairn_bench::hosts::{self, HostsFigures, HostsOptions};
 use cairn_bench::stage::Storage;
@@ -80,12 +81,15 @@ impl From<Ending> for Case {
 
 impl Bench {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
-        if let Some(server) = session.named_server()? {
-            return self.run_hosts(session, server);
+        // Only a server that --db names: a bench puts load on it, and `cairn.toml` may name one that others work with.
+        if let (Some(_), Location::Server(url)) =
+            (&session.settings.global.db, &session.settings.db)
+        {
+            return self.run_hosts(session, session.server(url)?);
         }
         if self.hosts.is_some() || self.projects.is_some() {
-            let message = "--hosts and --projects need a database on a server";
-            let help = "name one with --db postgres://USER@HOST/DATABASE; it is not touched";
+            let message = "--hosts and --projects need a --db on a server";
+            let help = "name one with --db postgres://USER@HOST/DATABASE; it is not touched, and that of cairn.toml is not used";
             return Err(Diagnostic::new(message).help(help).into());
         }
         let options = Options {

@@ -30,7 +30,7 @@ pub enum Outbox {
     Ack(Ack),
     /// Deliver messages again, at once: those that failed, wait after an attempt, or are ready
     Retry(Change),
-    /// Drop messages that could not be delivered; a receiver that did not answer may have them
+    /// Drop messages that are not to leave: those that failed, are being delivered, or are ready. A receiver that did not answer may have them
     Discard(Change),
 }
 

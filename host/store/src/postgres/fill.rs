@@ -28,17 +28,20 @@ pub(super) const SILENCE: Duration = Duration::from_secs(15 * 60);
 const ALONE: &str = "SET LOCAL lock_timeout = '10s'; LOCK TABLE hosts IN EXCLUSIVE MODE";
 
 /// Restores a backup, a file, to an empty database. The restored database is [held](crate::view::View::held). Flows keep the hosts that
-/// ran them, so that the next host recovers them; partitions have no owner.
+/// ran them, so that the next host recovers them; partitions have no owner. `before_commit` is called once all rows are written and
+/// compared: what must be there with them, such as their master key, is put into place then, as a restore that ends before the
+/// commit can be repeated.
 ///
 /// # Errors
 /// `InvalidInput`, with nothing restored: there is no backup, or its schema is older; the database has rows, or hosts work on it; it lacks
 /// tables of the backup. [`StoreError::Database`]: the backup is damaged, the server cannot be used, or what was written is not what
-/// was read. No row is kept then, unless the connection breaks during the commit.
+/// was read. No row is kept then, unless the connection breaks during the commit. Those of `before_commit`, with no row kept.
 pub fn restore(
     config: &PostgresConfig,
     backup: &Path,
     settings: SqliteConfig,
     clock: Arc<dyn Clock>,
+    before_commit: impl FnOnce() -> Result<(), StoreError>,
 ) -> Result<Copied, StoreError> {
     let file = DatabaseFile::named(backup);
     if !file.exists()? {
@@ -46,7 +49,7 @@ pub fn restore(
         return Err(TaskError::new("InvalidInput", message).into());
     }
     let from = FileReader::open(file.path(), settings, clock)?;
-    fill(config, &from, &file.beside(FOLDER), true)
+    fill(config, &from, &file.beside(FOLDER), true, before_commit)
 }
 
 /// Copies a database in a file to an empty database, while no process works on either. The file stays as it is. Components that an older
@@ -62,7 +65,7 @@ pub fn move_from(
     clock: Arc<dyn Clock>,
 ) -> Result<Copied, StoreError> {
     let still = Still::hold(database, settings, clock)?;
-    fill(config, still.reader(), components, false)
+    fill(config, still.reader(), components, false, || Ok(()))
 }
 
 /// Copies all rows in one transaction, and compares both databases. Makes the tables first.
@@ -71,6 +74,7 @@ fn fill(
     from: &FileReader,
     folder: &Path,
     held: bool,
+    before_commit: impl FnOnce() -> Result<(), StoreError>,
 ) -> Result<Copied, StoreError> {
     from.require_newest()?;
     if let Some(problem) = from.check_file()?.problems.first() {
@@ -109,6 +113,7 @@ fn fill(
         held::hold(&sql, from.now())?;
     }
     restart_numbers(&sql)?;
+    before_commit()?;
     sql.commit(&[]).map_err(|error| match error {
         LinkError::Lost(reason) => StoreError::Database(format!(
             "{}: the connection was lost during the commit: {reason}; the database holds all rows or none: look with `cairn db check`",

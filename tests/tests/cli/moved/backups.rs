@@ -8,24 +8,22 @@ use acceptance::program::volume_create;
 use acceptance::slow::eventually;
 use serde_json::{Value, json};
 
-use super::{ON_SERVER, UNSAFE, fill, is_empty, moves, on_server, places, without_key};
-use crate::killed_after;
+use super::{ON_SERVER, SEALED, another, fill, is_empty, moves, on_server, places, without_key};
+use crate::{create, killed_after};
 
 #[test]
 fn flows_of_a_process_that_was_killed_are_recovered_after_a_move_and_after_a_restore() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     without_key(&program, &database);
     killed_after(&program, "quota-reserve");
     moves(&program, &database);
     program
         .run(&[&["db", "backup", "b.db"], &ON_SERVER[..]].concat())
         .exits(0);
-    let other = server.database();
-    let db = format!("db = \"{}\"\n{UNSAFE}", other.url());
-    program.write("other.toml", db);
+    let other = another().unwrap();
+    program.write("other.toml", other.settings(""));
     let on_other = ["--config", "other.toml"];
     program
         .run(&[&["db", "restore", "b.db"], &on_other[..]].concat())
@@ -49,10 +47,9 @@ fn flows_of_a_process_that_was_killed_are_recovered_after_a_move_and_after_a_res
 
 #[test]
 fn what_is_no_backup_is_not_restored_to_a_server() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     let restore = |backup: &str, more: &[&str]| {
         program.run(&[&["db", "restore", backup], &ON_SERVER[..], more].concat())
     };
@@ -90,23 +87,49 @@ fn what_is_no_backup_is_not_restored_to_a_server() {
 }
 
 #[test]
-fn a_key_is_left_out_where_that_is_asked_for() {
-    let Some(server) = cairn_test_postgres::shared() else {
+fn a_restore_to_a_server_that_fails_at_the_commit_has_put_the_key_and_is_repeated() {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
+    fill(&program);
+    program.run(&["db", "backup", "b.db"]).exits(0);
+    fs::remove_file(program.path("cairn.db.key")).unwrap();
+    program
+        .run(&[&["db", "migrate"], &ON_SERVER[..]].concat())
+        .exits(0);
+    database.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no commit today'; END $$;
+         CREATE CONSTRAINT TRIGGER late AFTER INSERT ON cairn.zones DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    let restore = || program.run(&[&["db", "restore", "b.db"], &ON_SERVER[..]].concat());
+    restore().exits(1).says(&["no commit today"]);
+    is_empty(&database);
+    let key = |name: &str| fs::read(program.path(name)).unwrap();
+    assert_eq!(key("cairn.db.key"), key("b.db.key"));
+
+    database.sql("DROP TRIGGER late ON cairn.zones");
+    restore().exits(0);
+    assert_eq!(key("cairn.db.key"), key("b.db.key"));
+    program
+        .run(&[&["db", "release"], &ON_SERVER[..]].concat())
+        .exits(0);
+    create(&program, SEALED, &ON_SERVER, 0);
+}
+
+#[test]
+fn a_key_is_left_out_where_that_is_asked_for() {
+    let Some((program, database)) = places() else {
+        return;
+    };
     fill(&program);
     moves(&program, &database);
     let made = on_server(&program, &["db", "backup", "b.db", "--without-key"]);
     assert_eq!(made["master_key"], Value::Null);
     assert!(!program.path("b.db.key").exists());
     // Its fingerprint is part of the backup: another key is refused.
-    let other = server.database();
-    let settings = format!(
-        "db = \"{}\"\n[keys]\nfile = \"other.key\"\n{UNSAFE}",
-        other.url()
-    );
-    program.write("other.toml", settings);
+    let other = another().unwrap();
+    let keys = "[keys]\nfile = \"other.key\"\n";
+    program.write("other.toml", other.settings(keys));
     let on_other = ["--config", "other.toml"];
     let restored = program.json(
         &[
@@ -132,14 +155,16 @@ fn a_key_is_left_out_where_that_is_asked_for() {
         .says(&["master key"]);
 }
 
+/// The flows that run while backups are made.
+const FLOWS: usize = 300;
+
 #[test]
 fn a_backup_of_a_server_is_one_state_while_flows_run() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     without_key(&program, &database);
-    program.write("requests", "{\"size\": 1}\n".repeat(300));
+    program.write("requests", "{\"size\": 1}\n".repeat(FLOWS));
     let requests = fs::File::open(program.path("requests")).unwrap();
     let flow = volume_create();
     let arguments = [&["run", &flow, "--jsonl", "--project", "p"][..], &ON_SERVER].concat();
@@ -177,6 +202,7 @@ fn a_backup_of_a_server_is_one_state_while_flows_run() {
         seen.push(name);
     }
     assert!(child.wait().unwrap().success());
+    let mut in_the_middle = 0;
     for name in &seen {
         program
             .run(&["quota", "check", "--admin", "--db", name])
@@ -186,7 +212,17 @@ fn a_backup_of_a_server_is_one_state_while_flows_run() {
         let connection = rusqlite::Connection::open(program.path(name)).unwrap();
         let odd =
             "SELECT count(*) FROM flows WHERE NOT EXISTS (SELECT 1 FROM journal WHERE flow = id)";
-        let odd: i64 = connection.query_row(odd, [], |row| row.get(0)).unwrap();
-        assert_eq!(odd, 0);
+        let count = |statement: &str| -> i64 {
+            let counted = connection.query_row(statement, [], |row| row.get(0));
+            counted.unwrap()
+        };
+        assert_eq!(count(odd), 0);
+        let flows = count("SELECT count(*) FROM flows");
+        in_the_middle += usize::from((1..FLOWS as i64).contains(&flows));
     }
+    assert!(
+        in_the_middle > 0,
+        "none of {} backups was made while flows ran",
+        seen.len()
+    );
 }

@@ -7,16 +7,13 @@ mod whole;
 use std::path::Path;
 
 use acceptance::program::Program;
-use cairn_test_postgres::{Database, Server};
+use cairn_test_postgres::{Database, Server, UNSAFE};
 use rusqlite::types::Value as Cell;
 use serde_json::Value;
 
 use super::{create, program};
 
 const SEALED: &str = r#"{"size": 1, "volume_type": "sealed"}"#;
-
-/// Settings for a database on the tests' server, which does not sync.
-const UNSAFE: &str = "\n[postgres]\nunsafe_server = true\n";
 
 /// Rows of more than one page, by a key of one column and of two; and requests to another process, of which one is answered.
 const MANY: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4999) INSERT INTO zones SELECT 'zone-' || i FROM n;
@@ -28,25 +25,23 @@ const MANY: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FRO
 /// The options of a command that works on the database on the server.
 const ON_SERVER: [&str; 2] = ["--config", "server.toml"];
 
-/// A program whose database is in a file, and an empty database on a server, which `server.toml` names.
-fn places(server: &'static Server) -> (Program, Database<'static>) {
-    let program = program();
-    let database = server.database();
-    let db = format!("db = \"{}\"\n", database.url());
+/// A program whose database is in a file, and an empty database on a server, which `server.toml` names. `None` without a server.
+fn places() -> Option<(Program, Database<'static>)> {
+    let (program, database) = (program(), another()?);
     program.write("cairn.toml", UNSAFE);
-    program.write(
-        "server.toml",
-        format!("{db}[keys]\nfile = \"cairn.db.key\"\n{UNSAFE}"),
-    );
-    (program, database)
+    let keys = "[keys]\nfile = \"cairn.db.key\"\n";
+    program.write("server.toml", database.settings(keys));
+    Some((program, database))
+}
+
+/// Another empty database on the server.
+fn another() -> Option<Database<'static>> {
+    cairn_test_postgres::shared().map(Server::database)
 }
 
 /// Configures the server's database without a master key.
 fn without_key(program: &Program, database: &Database<'_>) {
-    program.write(
-        "server.toml",
-        format!("db = \"{}\"\n{UNSAFE}", database.url()),
-    );
+    program.write("server.toml", database.settings(""));
 }
 
 fn moves(program: &Program, database: &Database<'_>) -> Value {

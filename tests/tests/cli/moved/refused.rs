@@ -2,14 +2,13 @@
 
 use acceptance::stream::Stream;
 
-use super::{ON_SERVER, UNSAFE, fill, is_empty, moves, places, rows};
+use super::{ON_SERVER, another, fill, is_empty, moves, places, rows};
 
 #[test]
 fn a_move_to_what_is_no_empty_database_is_refused() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     let url = database.url();
     let to = |url: &str| program.run(&["db", "move", "--to", url]);
     to(&url)
@@ -40,11 +39,8 @@ fn a_move_to_what_is_no_empty_database_is_refused() {
         .says(&["is not empty", "`flows`"]);
     assert_eq!(rows(&program.path("cairn.db")), before);
 
-    let catalogue = server.database();
-    program.write(
-        "catalogue.toml",
-        format!("db = \"{}\"\n{UNSAFE}", catalogue.url()),
-    );
+    let catalogue = another().unwrap();
+    program.write("catalogue.toml", catalogue.settings(""));
     program
         .run(&["zones", "create", "here", "--config", "catalogue.toml"])
         .exits(0);
@@ -56,10 +52,9 @@ fn a_move_to_what_is_no_empty_database_is_refused() {
 
 #[test]
 fn a_database_that_a_process_works_on_is_not_moved() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     let mut stream = Stream::start(&program, &[]);
     stream.succeeds();
     let url = database.url();
@@ -71,11 +66,8 @@ fn a_database_that_a_process_works_on_is_not_moved() {
     stream.kill();
     moves(&program, &database);
     assert_eq!(database.sql("SELECT count(*) FROM cairn.flows"), "1");
-    let target = server.database();
-    program.write(
-        "target.toml",
-        format!("db = \"{}\"\n{UNSAFE}", target.url()),
-    );
+    let target = another().unwrap();
+    program.write("target.toml", target.settings(""));
     let mut stream = Stream::start(&program, &["--config", "target.toml"]);
     stream.succeeds();
     target.sql("DELETE FROM cairn.flows");
@@ -87,9 +79,6 @@ fn a_database_that_a_process_works_on_is_not_moved() {
 
 #[test]
 fn a_database_that_cannot_be_copied_whole_is_not_copied() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
     for (harm, exit, says) in [
         (
             "CREATE TABLE tickets (id TEXT PRIMARY KEY); INSERT INTO tickets VALUES ('one'); INSERT INTO schema VALUES ('tickets', 1)",
@@ -130,7 +119,9 @@ fn a_database_that_cannot_be_copied_whole_is_not_copied() {
             &["older version", "cairn db migrate"],
         ),
     ] {
-        let (program, database) = places(server);
+        let Some((program, database)) = places() else {
+            return;
+        };
         fill(&program);
         program.run(&["db", "backup", "b.db"]).exits(0);
         for file in ["cairn.db", "b.db"] {

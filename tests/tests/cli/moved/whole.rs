@@ -12,10 +12,9 @@ use crate::{create, sql};
 
 #[test]
 fn a_database_moves_to_a_server_and_its_backup_is_the_database_again() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     fill(&program);
     sql(&program, MANY);
     let source = rows(&program.path("cairn.db"));
@@ -83,10 +82,9 @@ fn a_database_moves_to_a_server_and_its_backup_is_the_database_again() {
 
 #[test]
 fn what_is_moved_says_what_to_set() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     fill(&program);
     let url = database.url();
     let text = program.run(&["db", "move", "--to", &url]).exits(0).stdout;
@@ -103,10 +101,9 @@ fn what_is_moved_says_what_to_set() {
 
 #[test]
 fn a_flow_that_was_interrupted_before_a_move_resumes_after_it() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     without_key(&program, &database);
     slow_after(&program, "quota-reserve");
     let child = run_slow(&program);
@@ -127,10 +124,9 @@ fn a_flow_that_was_interrupted_before_a_move_resumes_after_it() {
 
 #[test]
 fn a_damaged_component_is_moved_and_named() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     fill(&program);
     sql(
         &program,
@@ -148,10 +144,9 @@ fn a_damaged_component_is_moved_and_named() {
 
 #[test]
 fn components_of_an_older_version_are_moved() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     fill(&program);
     let digest = cairn::value::Digest::of(b"old");
     fs::create_dir(program.path("cairn.db.components")).unwrap();
@@ -165,10 +160,9 @@ fn components_of_an_older_version_are_moved() {
 
 #[test]
 fn a_journal_of_the_first_version_is_moved_as_it_is_written_now() {
-    let Some(server) = cairn_test_postgres::shared() else {
+    let Some((program, database)) = places() else {
         return;
     };
-    let (program, database) = places(server);
     without_key(&program, &database);
     let report = create(&program, r#"{"size": 1}"#, &[], 0);
     let connection = rusqlite::Connection::open(program.path("cairn.db")).unwrap();

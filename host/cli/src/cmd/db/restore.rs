@@ -3,11 +3,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn::Diagnostic;
 use cairn::clock::{Clock as _, SystemClock};
 use cairn::file;
 use cairn::keyring::KeySource;
 use cairn::store::{DatabaseFile, Location, Restore, postgres};
+use cairn::{Diagnostic, StoreError};
 use clap::Args;
 use serde::Serialize;
 
@@ -129,17 +129,23 @@ impl RestoreBackup {
             Some(to) => new_key(&from, to)?,
             None => None,
         };
+        let mut master_key = None;
         let copied = postgres::restore(
             &session.server(url)?,
             backup.path(),
             session.config()?,
             Arc::new(SystemClock),
+            // After the commit the database is not empty, and a restore that was killed could not be repeated for its key.
+            || {
+                master_key = key.map(StagedKey::put).transpose()?;
+                Ok(())
+            },
         )?;
         super::warn_of_damage(session, &copied);
         Ok(Document {
             database: settings.db_name.display().to_string(),
             components: None,
-            master_key: key.map(StagedKey::put).transpose()?.map(shown),
+            master_key: master_key.map(shown),
             held: true,
             replaced: None,
         })
@@ -230,10 +236,12 @@ impl StagedKey {
         }))
     }
 
-    fn put(self) -> Result<PathBuf, Failure> {
+    fn put(self) -> Result<PathBuf, StoreError> {
         fs::rename(&self.staged, &self.to)
             .and_then(|()| parts::sync_parent(&self.to))
-            .map_err(|error| parts::unwritten(&self.to, &error))?;
+            .map_err(|error| {
+                StoreError::Database(format!("{} cannot be written: {error}", self.to.display()))
+            })?;
         Ok(self.to.clone())
     }
 }

@@ -325,14 +325,15 @@ impl<'a> Admin<'a> {
         }
     }
 
-    /// Removes a message that is `failed` or `sending`. It may have left: a receiver that did not answer may have it.
+    /// Removes a message that is `failed`, `sending` or `ready`. It may have left: a receiver that did not answer may have it.
     ///
     /// # Errors
     /// `AdminRequired`; `NotFound` when there is none.
     pub fn discard_cast(&mut self, id: &str) -> Result<()> {
         self.require_admin("discard messages")?;
         self.own_message(id)?;
-        let statement = "DELETE FROM outbox WHERE id = $1 AND state IN ('failed', 'sending')";
+        let statement =
+            "DELETE FROM outbox WHERE id = $1 AND state IN ('failed', 'sending', 'ready')";
         match self.execute(statement, &[id.into()])? {
             0 => Err(not_found("undelivered message", id).into()),
             _ => Ok(()),

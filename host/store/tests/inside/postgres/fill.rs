@@ -1,6 +1,6 @@
 //! Databases on servers that are filled by a restore.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_effects::domain::Domains;
@@ -11,6 +11,7 @@ use cairn_test_postgres::Database;
 use tempfile::TempDir;
 
 use super::config;
+use crate::copy::Copied;
 use crate::postgres::{Postgres, PostgresConfig, restore};
 use crate::view::Reader;
 use crate::{Sqlite, SqliteConfig, StoreConfig, StoreError};
@@ -52,16 +53,16 @@ fn backup(folder: &TempDir) -> PathBuf {
     backup
 }
 
+fn restored(database: &Database<'_>, backup: &Path) -> Result<Copied, StoreError> {
+    let config = on_server(database);
+    restore(&config, backup, on_file(), Arc::new(SystemClock), || Ok(()))
+}
+
 /// Restores the backup while a store is open, and lets the store write afterwards.
 fn written_after_a_restore(database: &Database<'_>, store: &Postgres) -> StoreError {
     let folder = TempDir::new().unwrap();
     let backup = backup(&folder);
-    let copied = restore(
-        &on_server(database),
-        &backup,
-        on_file(),
-        Arc::new(SystemClock),
-    );
+    let copied = restored(database, &backup);
     assert_eq!(copied.unwrap().tables, [("plans".to_owned(), 1)]);
     let written = store.admin(&Identity::default(), |admin| {
         admin.execute(PLAN, &[Cell::from("second")])
@@ -98,12 +99,7 @@ fn a_host_that_was_stopped_during_a_restore_is_fenced() {
     }
     let folder = TempDir::new().unwrap();
     let backup = backup(&folder);
-    let refused = restore(
-        &on_server(&database),
-        &backup,
-        on_file(),
-        Arc::new(SystemClock),
-    );
+    let refused = restored(&database, &backup);
     let error = refused.unwrap_err().to_string();
     assert!(
         error.contains("works on this database: end it first"),
@@ -127,12 +123,7 @@ fn rows_that_are_not_those_that_were_written_are_not_kept() {
          CREATE TRIGGER other BEFORE INSERT ON cairn.plans FOR EACH ROW EXECUTE FUNCTION cairn.other()",
     );
     let folder = TempDir::new().unwrap();
-    let refused = restore(
-        &on_server(&database),
-        &backup(&folder),
-        on_file(),
-        Arc::new(SystemClock),
-    );
+    let refused = restored(&database, &backup(&folder));
     let error = refused.unwrap_err().to_string();
     assert!(
         error.contains("the table `plans` of the copy is not that of the original"),
