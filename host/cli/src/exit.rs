@@ -155,7 +155,7 @@ impl From<StoreError> for Failure {
             StoreError::Elsewhere { .. } => Self {
                 exit: Exit::Refused,
                 diagnostic: Diagnostic::new(error.to_string()).help(
-                    "`cairn host list` shows the hosts; `cairn host drain --all` makes them give their projects back: of one alone another takes them",
+                    "`cairn host list` shows the hosts; a project is handed over once no task of its flows runs",
                 ),
             },
             StoreError::UnknownFlow(_) => Diagnostic::new(error.to_string()).help(SEE_FLOWS).into(),

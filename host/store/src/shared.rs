@@ -27,6 +27,8 @@ pub struct Territory {
     pub owned: Partitions,
     /// The partitions of other hosts.
     pub elsewhere: Partitions,
+    /// Owned partitions that other processes wait for, to make an operator's change: to be given back soon.
+    pub wanted: Partitions,
     /// How many partitions this host should own at most.
     pub share: usize,
     /// How many live hosts take a share, this one included if it does.
@@ -73,8 +75,8 @@ pub trait Shared {
     /// [`StoreError::Elsewhere`] when a live host owns it; [`StoreError::Database`].
     fn claim(&self, project_id: &str) -> Result<(), StoreError>;
 
-    /// Gives partitions back, in a batch of its own, after everything that was written before. `moved` are flows in them that rest between
-    /// two tasks: the next owner continues them.
+    /// Gives partitions back, in a batch of its own, after everything that was written before; those that another process waits for are
+    /// that process's then. `moved` are flows in them that rest between two tasks: the next owner continues them.
     ///
     /// # Errors
     /// [`StoreError::Lost`], [`StoreError::Database`]: this host owns them still.

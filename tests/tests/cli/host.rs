@@ -150,6 +150,27 @@ fn a_host_is_listed_with_what_it_owns_and_drained_when_it_has_ended() {
     other.run(&["host", "drain", "--all"]).exits(0);
 }
 
+#[test]
+fn an_operators_change_is_made_while_another_host_works_on_the_project() {
+    let Some(place) = Place::new() else { return };
+    let (one, other) = (place.program(""), place.program(""));
+    let mut stream = Stream::start(&one, &[]);
+    let volume = stream.succeeds();
+    other.run(&["volume", "delete", &volume]).exits(0);
+    other.run(&["quota", "set", "volumes=1"]).exits(0);
+    // The owner has the project back, and decides by both changes.
+    stream.succeeds();
+    let refused = stream.ask();
+    assert_eq!(refused["flow"]["error"]["kind"], "OverQuota", "{refused:#}");
+    other.run(&["quota", "set", "volumes=2"]).exits(0);
+    stream.succeeds();
+    other.run(&["quota", "check"]).exits(0);
+    let listed = hosts(&other);
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(listed[0]["partitions"], 256);
+    stream.end().exits(3);
+}
+
 /// Kills a process in the middle of a flow, and returns the folder of another one that can recover it.
 fn killed(place: &Place) -> Program {
     let program = place.program("");

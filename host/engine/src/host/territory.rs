@@ -28,6 +28,8 @@ struct State {
     elsewhere: Partitions,
     /// Owned partitions that are to be given back: no flow of them begins here. With the time of that decision.
     leaving: HashMap<u8, Instant>,
+    /// Owned partitions that an operator's change waits for: they are given back as soon as their flows can rest.
+    wanted: Partitions,
     is_draining: bool,
     /// Whether this host gives everything back, and no other host takes it.
     is_last: bool,
@@ -74,7 +76,8 @@ impl State {
         let since = self.leaving.get(&part);
         !self.is_last
             && !self.is_stopping
-            && since.is_some_and(|since| since.elapsed() >= self.patience)
+            && since
+                .is_some_and(|since| self.wanted.contains(part) || since.elapsed() >= self.patience)
     }
 }
 
@@ -163,6 +166,7 @@ impl Territory {
         state.elsewhere = seen.elsewhere;
         state.is_draining = seen.is_draining;
         state.is_last = seen.is_draining && seen.sharing == 0;
+        state.wanted = seen.wanted;
         state.patience = seen.lease / 2;
         let surplus = seen.owned.len().saturating_sub(seen.share);
         let State { leaving, flows, .. } = &mut *state;
@@ -175,6 +179,8 @@ impl Territory {
         rest.sort_by_key(|part| flows.get(part).copied().unwrap_or(0));
         chosen.extend(rest);
         chosen.truncate(surplus);
+        let wanted = seen.wanted.iter().filter(|part| seen.owned.contains(*part));
+        chosen.extend(wanted);
         leaving.retain(|part, _| chosen.contains(part));
         let now = Instant::now();
         for part in chosen {
@@ -286,6 +292,7 @@ mod tests {
         shared::Territory {
             owned,
             elsewhere: Partitions::default(),
+            wanted: Partitions::default(),
             share,
             sharing: usize::from(share > 0),
             is_draining: share == 0,
@@ -358,6 +365,29 @@ mod tests {
             assert!(!territory.is_handed_over(flow));
             assert!(!territory.must_rest(|| "acme".to_owned()));
         }
+    }
+
+    #[test]
+    fn a_partition_that_an_operator_waits_for_is_given_back_at_once() {
+        let territory = Territory::new();
+        let patient = shared::Territory {
+            lease: Duration::from_secs(60),
+            ..seen(Partitions::all(), PARTITIONS)
+        };
+        territory.tended(&patient);
+        let part = partition_of("acme");
+        let stay = territory.enter(part).expect("it is owned");
+        let wanted: Partitions = [part].into_iter().collect();
+        let asked = shared::Territory { wanted, ..patient };
+        assert!(territory.tended(&asked).is_empty());
+        assert_eq!(territory.leaving(), wanted);
+        assert!(territory.enter(part).is_none(), "no flow of it begins");
+        assert!(territory.must_rest(|| "acme".to_owned()));
+        drop(stay);
+        assert_eq!(territory.vacated(), (wanted, Vec::new()));
+        // Whoever waited has given up.
+        territory.tended(&patient);
+        assert!(territory.leaving().is_empty());
     }
 
     #[test]

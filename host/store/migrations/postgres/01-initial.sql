@@ -44,13 +44,16 @@ CREATE TABLE host_details (
     settings    text COLLATE "C" NOT NULL DEFAULT '{}'
 );
 
--- Which host owns the projects whose names hash to a partition: the first byte of the SHA-256 of a project's name.
+-- Which host owns the projects whose names hash to a partition: the first byte of the SHA-256 of a project's name. `wanted`: the host of an
+-- operator's change that waits for the partition; its owner hands it over.
 CREATE TABLE partitions (
-    id   int PRIMARY KEY,
-    host bytea REFERENCES hosts ON DELETE SET NULL
+    id     int PRIMARY KEY,
+    host   bytea REFERENCES hosts ON DELETE SET NULL,
+    wanted bytea REFERENCES hosts ON DELETE SET NULL
 ) WITH (fillfactor = 50);
 INSERT INTO partitions (id) SELECT generate_series(0, 255);
 CREATE INDEX partitions_by_host ON partitions (host);
+CREATE INDEX partitions_wanted ON partitions (wanted) WHERE wanted IS NOT NULL;
 
 -- The version of the tables whose rows belong to no project: one row. Every host may keep their rows in memory, whichever projects it owns.
 CREATE TABLE catalogue (

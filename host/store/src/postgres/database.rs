@@ -2,6 +2,7 @@
 //! disk. No transaction is open while rules decide; what they decide over is owned by this host.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::bulk::Texts;
 use super::connect::Target;
 use super::fetch::{Fetcher, Reads};
 use super::hosts::OwnLease;
+use super::lend::Others;
 use super::link::{Link, READER, Step};
 use super::outlook::Beside;
 use super::session::{SNAPSHOT, Session, State};
@@ -30,6 +32,9 @@ use crate::operators::{held, idempotency, lookup};
 use crate::partitions::{Partitions, partition_of};
 use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Raised, Sql, SqlBackend, SqlError};
+
+/// How long an operator's change waits at most until another host hands a project over: the owner looks every second.
+const LENT: Duration = Duration::from_secs(5);
 
 /// A store on PostgreSQL.
 pub type Postgres = Batched<PostgresDatabase>;
@@ -95,7 +100,10 @@ impl PostgresDatabase {
             return Ok(());
         }
         self.lease.register(&self.session, now)?;
-        self.session.set_locks(self.lease.folder());
+        self.session.set_others(Others {
+            folder: self.lease.folder().map(Path::to_owned),
+            patience: (self.lease.length() / 2).min(LENT),
+        });
         reach(CrashPoint::HostRegistered);
         // Rows that were read before are of an older catalogue, maybe.
         self.lease.is_stale = true;

@@ -18,6 +18,7 @@ mod fill;
 mod host_list;
 mod hosts;
 mod inbox;
+mod lend;
 pub mod link;
 mod migrate;
 mod others;

@@ -2,7 +2,6 @@
 //! end, but an operator's statements run one after another.
 
 use std::cell::{OnceCell, RefCell};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +9,9 @@ use cairn_effects::rows::Cell;
 
 use super::again::while_lost;
 use super::connect::Target;
+use super::lend::{self, Others};
 use super::link::{ADMIN, Answer, Link, LinkError, Session as Kind, Step, WRITER};
-use super::others::{OTHERS, Other};
 use super::sql::SqlLink;
-use crate::hosts;
-use crate::partitions::partition_of;
 use crate::sql::{Impact, Owning, Sql, SqlError};
 
 /// The statement that begins each batch: see `fence` in the schema.
@@ -22,9 +19,6 @@ pub(super) const FENCE: &str = "SELECT fence($1, $2, $3, $4)";
 
 /// Begins a transaction whose reads see one state of the database.
 pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-
-/// How many changes of a project's owner are waited for.
-const CHANGES: usize = 20;
 
 /// The progress of a session's batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +38,8 @@ pub(super) struct Session {
     sql: OnceCell<SqlLink>,
     /// The fence of the open batch.
     fence: RefCell<Option<Vec<Cell>>>,
-    /// The folder of locks that shows which processes are dead.
-    locks: RefCell<Option<PathBuf>>,
+    /// What an operator's change needs to know about other hosts.
+    others: RefCell<Others>,
 }
 
 impl Session {
@@ -63,7 +57,7 @@ impl Session {
             kind,
             sql: OnceCell::new(),
             fence: RefCell::new(None),
-            locks: RefCell::new(None),
+            others: RefCell::default(),
         }
     }
 
@@ -88,9 +82,9 @@ impl Session {
         }
     }
 
-    /// Sets the folder of locks that shows which processes are dead.
-    pub(super) fn set_locks(&self, folder: Option<&Path>) {
-        self.locks.replace(folder.map(Path::to_owned));
+    /// Sets what an operator's change needs to know about other hosts.
+    pub(super) fn set_others(&self, others: Others) {
+        self.others.replace(others);
     }
 
     /// Opens a batch, whose transaction is to begin with this fence.
@@ -145,18 +139,6 @@ impl Session {
         Ok(self.send(&[step])?.pop().unwrap_or_default())
     }
 
-    /// Ends another host if it is gone, on a connection beside this one: its row may be locked, and a wait that is given up would fail the
-    /// open transaction. Returns whether it was gone.
-    fn end_if_gone(&self, owner: &Other) -> Result<bool, SqlError> {
-        let folder = self.locks.borrow();
-        if owner.gone(folder.as_deref()).is_none() {
-            return Ok(false);
-        }
-        let beside = Self::later(self.target.without_patience(), &ADMIN);
-        let ended = owner.end_if_gone(&beside, folder.as_deref());
-        ended.map_err(|error| SqlError::harmless(error.to_string()))
-    }
-
     /// Begins the transaction of the open batch, unless it has begun.
     fn begin(&self) -> Result<&SqlLink, SqlError> {
         let sql = self.sql_or_lost()?;
@@ -209,34 +191,9 @@ impl Sql for Session {
     fn own(&self, project_id: &str) -> Result<Owning, SqlError> {
         let sql = self.begin()?;
         let me = self.fence.borrow().iter().flatten().next().cloned();
+        let beside = Self::later(self.target.without_patience(), &ADMIN);
         let me = me.unwrap_or(Cell::Null);
-        let part = i64::from(partition_of(project_id)).into();
-        let parameters = [part, me];
-        let claim = "UPDATE partitions SET host = $2 WHERE id = $1 AND host IS NULL RETURNING id";
-        let owner = format!(
-            "{OTHERS} WHERE hosts.id = (SELECT host FROM partitions WHERE partitions.id = $1)"
-        );
-        for _ in 0..CHANGES {
-            if !sql.returning(claim, &parameters)?.is_empty() {
-                return Ok(Owning::Claimed);
-            }
-            let found = sql.query(&owner, &parameters[..1])?;
-            // It was given back in between.
-            let Some(row) = found.first() else { continue };
-            let owner = Other::read(row)?;
-            if hosts::cell(owner.id) == parameters[1] {
-                return Ok(Owning::Had);
-            }
-            if !self.end_if_gone(&owner)? {
-                return Ok(Owning::Elsewhere {
-                    host: owner.name,
-                    pid: owner.pid,
-                });
-            }
-        }
-        let message =
-            format!("the owner of project `{project_id}` changes all the time: try again");
-        Err(SqlError::harmless(message))
+        lend::own(sql, &beside, me, project_id, &self.others.borrow())
     }
 
     fn consistently(&self, read: &mut dyn FnMut()) -> Result<(), SqlError> {

@@ -110,15 +110,24 @@ impl OwnLease {
 
     /// Reads who owns what.
     fn map(&mut self, session: &Session) -> Result<Map, LinkError> {
-        let statement = "SELECT id, host IS NULL, coalesce(host = $1, FALSE) FROM partitions";
+        let statement = "SELECT id, host IS NULL, coalesce(host = $1, FALSE), wanted IS NOT NULL FROM partitions";
         let mut map = Map::default();
         for row in session.run(statement, &[self.cell()])?.rows {
-            let [Cell::Int(part), Cell::Int(is_free), Cell::Int(is_own)] = row.as_slice() else {
+            let [
+                Cell::Int(part),
+                Cell::Int(is_free),
+                Cell::Int(is_own),
+                Cell::Int(is_wanted),
+            ] = row.as_slice()
+            else {
                 continue;
             };
             let Ok(part) = u8::try_from(*part) else {
                 continue;
             };
+            if *is_own != 0 && *is_wanted != 0 {
+                map.wanted.insert(part);
+            }
             match (*is_free != 0, *is_own != 0) {
                 (true, _) => map.free.insert(part),
                 (_, false) => map.elsewhere.insert(part),
@@ -136,6 +145,8 @@ impl OwnLease {
 struct Map {
     free: Partitions,
     elsewhere: Partitions,
+    /// Partitions of this host that others wait for.
+    wanted: Partitions,
 }
 
 impl PostgresDatabase {
@@ -151,6 +162,7 @@ impl PostgresDatabase {
         let Map {
             free,
             mut elsewhere,
+            wanted: lent,
         } = lease.map(session).map_err(failed)?;
         let share = match (others.is_draining, wishes.shares) {
             (true, _) => 0,
@@ -183,6 +195,7 @@ impl PostgresDatabase {
         Ok(Territory {
             owned: self.lease.owned,
             elsewhere,
+            wanted: lent,
             share,
             sharing: others.sharing,
             is_draining: others.is_draining,
@@ -224,7 +237,7 @@ impl PostgresDatabase {
         for id in moved {
             self.owners.push((flow, vec![(*id).into(), me.clone()]));
         }
-        let part = "UPDATE partitions SET host = NULL WHERE id = $1 AND host = $2";
+        let part = "UPDATE partitions SET host = wanted, wanted = NULL WHERE id = $1 AND host = $2";
         for id in parts.iter() {
             let parameters = vec![i64::from(id).into(), me.clone()];
             self.owners.push((part, parameters));

@@ -1,5 +1,8 @@
 //! Hosts that divide the projects of a database, and the requests that they forward to each other.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use cairn_effects::effect::Caller;
 use cairn_effects::event::FlowState;
 use cairn_model::id::FlowId;
@@ -190,16 +193,57 @@ pub(super) fn an_operator_changes_messages_of_owned_projects_alone(place: &dyn P
         message(&*other, id, state);
     }
     of(&*owner).claim("acme").unwrap();
-    let changes: [&dyn Fn(&mut Admin<'_>) -> Result<(), StoreError>; 3] = [
+    let changes: [&(dyn Fn(&mut Admin<'_>) -> Result<(), StoreError> + Sync); 3] = [
         &|admin| admin.ack_cast("a"),
         &|admin| admin.retry_cast("b"),
         &|admin| admin.discard_cast("c"),
     ];
+    // Nobody hands the project over.
+    thread::scope(|scope| {
+        for change in changes {
+            let other = place.open();
+            scope.spawn(move || {
+                let refused = other.admin(&admin(), |admin| change(admin));
+                assert!(matches!(refused, Err(StoreError::Elsewhere { .. })));
+            });
+        }
+    });
+    let none = Partitions::default();
+    assert_eq!(of(&*owner).tend(&Wishes::default()).unwrap().wanted, none);
     for change in changes {
-        let refused = other.admin(&admin(), |admin| change(admin));
-        assert!(matches!(refused, Err(StoreError::Elsewhere { .. })));
         owner.admin(&admin(), |admin| change(admin)).unwrap();
     }
+}
+
+pub(super) fn an_owner_hands_a_project_over_to_an_operator_who_waits(place: &dyn Place) {
+    let (owner, other) = (place.open(), place.open());
+    let call = begin(&*owner);
+    apply(&*owner, call, reserve(3)).unwrap();
+    end(&*owner, call);
+    owner.barrier(call.flow).unwrap();
+    let parts = [partition_of("acme")].into_iter().collect();
+    thread::scope(|scope| {
+        let change = scope.spawn(|| other.admin(&ann(), |admin| admin.own("acme")));
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let wanted = of(&*owner).tend(&Wishes::default()).unwrap().wanted;
+            if wanted == parts {
+                break;
+            }
+            assert!(Instant::now() < until, "nobody waits");
+            thread::sleep(Duration::from_millis(10));
+        }
+        of(&*owner).give_back(&parts, &[]).unwrap();
+        assert!(change.join().unwrap().unwrap(), "it read the rows before");
+    });
+    assert!(matches!(
+        of(&*owner).claim("acme"),
+        Err(StoreError::Elsewhere { .. })
+    ));
+    drop(other);
+    of(&*owner).claim("acme").unwrap();
+    let seen = of(&*owner).tend(&Wishes::default()).unwrap();
+    assert_eq!((seen.owned, seen.wanted), (parts, Partitions::default()));
 }
 
 pub(super) fn messages_in_projects_without_an_owner_are_taken_over(place: &dyn Place) {
