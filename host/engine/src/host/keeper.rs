@@ -92,7 +92,7 @@ impl Keeper {
         self.told.notify_one();
     }
 
-    /// Forwards a request to the host that owns its project, at the keeper's next look: many requests are written at once.
+    /// Forwards a request to the host that owns its project. What comes while the keeper writes is written together.
     pub(super) fn forward(&self, outgoing: Outgoing) {
         let mut work = self.work();
         if work.closed {
@@ -100,6 +100,8 @@ impl Keeper {
             return (outgoing.tell)(Err(HostError::NotStarted));
         }
         work.outgoing.push(outgoing);
+        drop(work);
+        self.told.notify_one();
     }
 
     /// Takes what is to be forwarded.

@@ -14,8 +14,14 @@ use super::forward::{self, Answered};
 use super::keeper::{AGAIN, Following, Outgoing, PATIENCE};
 use super::{Core, HostError, territory};
 
-/// Interval between two looks at the inbox while it is empty.
+/// Interval between two looks at the inbox if nothing has come for some time.
 const SELDOM: Duration = Duration::from_millis(250);
+
+/// How long after the last request the inbox is looked at as often as other work is: those who wait for their flows may ask for the next.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Shortest interval between two looks at the inbox, or at flows that callers wait for: the keeper also wakes for other work.
+const OFTEN: Duration = Duration::from_millis(5);
 
 /// Interval between two removals of old answers.
 const TIDY: Duration = Duration::from_secs(60);
@@ -34,8 +40,8 @@ pub(super) struct Sharing {
     looked: Instant,
     /// When flows that callers wait for were last looked at.
     asked: Instant,
-    /// Whether there was something in the inbox at the last look.
-    has_work: bool,
+    /// When there was last a request in the inbox, or one under way.
+    had_work: Option<Instant>,
     /// Since when the inbox cannot be reached.
     out_of_reach: Option<Instant>,
     /// Since when who owns what cannot be read.
@@ -66,7 +72,7 @@ impl Sharing {
             tidied: now,
             looked: now,
             asked: now,
-            has_work: false,
+            had_work: None,
             out_of_reach: None,
             failing: None,
             over: None,
@@ -193,12 +199,8 @@ impl Sharing {
     /// Notes an error of the store. After some the process must not write any more; then nobody may be left who takes up the flows that
     /// its callers wait for, so they are told.
     fn failed(&mut self, error: StoreError) {
-        let is_final = matches!(
-            error,
-            StoreError::Fenced | StoreError::Gone(_) | StoreError::HistoryLost { .. }
-        );
         let since = *self.failing.get_or_insert_with(Instant::now);
-        if is_final || since.elapsed() >= PATIENCE {
+        if error.is_final() || since.elapsed() >= PATIENCE {
             self.over = Some(error);
         }
     }
@@ -224,12 +226,16 @@ impl Sharing {
     }
 
     fn take(&mut self, core: &Arc<Core>) {
-        if self.over.is_some() || (!self.has_work && self.looked.elapsed() < SELDOM) {
+        let is_busy = self.had_work.is_some_and(|had| had.elapsed() < BUSY);
+        let interval = if is_busy { OFTEN } else { SELDOM };
+        if self.over.is_some() || self.looked.elapsed() < interval {
             return;
         }
         self.looked = Instant::now();
         let taken = forward::take(core, &mut *self.inbox);
-        self.has_work = self.reached(taken).unwrap_or(false);
+        if self.reached(taken) == Some(true) {
+            self.had_work = Some(self.looked);
+        }
     }
 
     /// Tells callers whose forwarded request was answered. Returns those whose flow must be looked at, and those that wait on.
@@ -244,7 +250,7 @@ impl Sharing {
             return (Vec::new(), Vec::new());
         }
         let many = u32::try_from(following.len()).unwrap_or(u32::MAX);
-        if self.asked.elapsed() < EACH.saturating_mul(many) {
+        if self.asked.elapsed() < EACH.saturating_mul(many).max(OFTEN) {
             return (Vec::new(), following);
         }
         self.asked = Instant::now();
