@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use acceptance::program::{Program, Run, end, volume_create};
-use acceptance::slow::{eventually, run_slow, slow_after, slower_after};
+use acceptance::slow::{eventually, run_slow, send, slow_after, slower_after};
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::store::postgres::{Postgres, PostgresConfig, PostgresUrl};
@@ -330,6 +330,43 @@ fn a_single_run_takes_over_the_project_that_it_waits_for() {
     assert_eq!(owned, "1", "it claims what it needs");
     let report = end(single).exits(0).json();
     assert_eq!(report["flow"]["state"], "SUCCESS");
+    is_sound(&database, &other);
+}
+
+#[test]
+fn a_signal_withdraws_the_request_of_a_single_run_unless_its_flow_has_begun() {
+    let Some((database, [owner, other])) = two() else {
+        return;
+    };
+    let stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
+    slow_after(&other, "entry-create");
+    let single = || other.start(&["run", "slow.toml", "-i", "slow.json", "--json"]);
+    // It takes no requests while it is stopped, and goes on before its lease expires.
+    send(&stream.child, "-STOP");
+    let run = single();
+    eventually("its request is forwarded", || {
+        database.sql("SELECT count(*) FROM cairn.inbox") == "1"
+    });
+    send(&run, "-INT");
+    end(run)
+        .exits(5)
+        .says(&["the request was not started: the host stopped before its turn came"]);
+    assert_eq!(database.sql("SELECT count(*) FROM cairn.inbox"), "0");
+    send(&stream.child, "-CONT");
+
+    let run = single();
+    let pid = stream.child.id().to_string();
+    eventually("the owner works on it", || works(&database) == pid);
+    send(&run, "-INT");
+    end(run)
+        .exits(5)
+        .says(&["goes on at the host that owns its project"]);
+    eventually("its flow ends", || {
+        database.sql("SELECT string_agg(state, ' ') FROM cairn.flows") == "SUCCESS"
+    });
+    let (run, _) = stream.end();
+    assert_eq!(run.exit, 0, "{}", run.stderr);
     is_sound(&database, &other);
 }
 

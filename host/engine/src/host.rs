@@ -301,7 +301,8 @@ impl Host {
         self.core.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// [Drains](Self::drain) the host, and interrupts every flow that runs here.
+    /// [Drains](Self::drain) the host, and interrupts every flow that runs here. Callers wait no longer for flows of other hosts: a request
+    /// that no host has begun is withdrawn and gets [`HostError::NotStarted`], and that of a flow which goes on gets [`HostError::GoesOn`].
     pub fn stop(&self) {
         self.drain();
         let live: Vec<Flow> = {
@@ -313,6 +314,7 @@ impl Host {
                 tracing::debug!(flow = %flow.id(), %error, "the flow was not interrupted");
             }
         }
+        self.core.keeper.give_up();
     }
 }
 

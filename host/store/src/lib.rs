@@ -212,6 +212,14 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::WentOn(_) | Self::Database(_))
     }
+
+    /// Returns whether every further write would fail too: this process may not write to the database any more.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Fenced | Self::Gone(_) | Self::HistoryLost { .. }
+        )
+    }
 }
 
 impl From<TaskError> for StoreError {

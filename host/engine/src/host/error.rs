@@ -120,16 +120,47 @@ impl HostError {
 
     /// Returns whether every further operation would fail too: the process may not write to the database any more.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Fenced | StoreError::Gone(_)))
+        matches!(self, Self::Store(error) if error.is_final())
     }
 
     /// Copies the error for another caller that waits for the flow.
     pub(super) fn of_flow(&self, flow: FlowId) -> Self {
         let reason = match self {
             Self::Store(error) => return error.clone().into(),
+            Self::InHand(flow) => return Self::InHand(*flow),
             Self::CannotTakeUp { reason, .. } => reason.clone(),
             other => other.to_string(),
         };
         Self::CannotTakeUp { flow, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_these_errors_a_process_writes_no_more() {
+        let lost = StoreError::HistoryLost {
+            found: 1,
+            expected: 2,
+        };
+        for error in [StoreError::Fenced, StoreError::Gone("x".into()), lost] {
+            assert!(HostError::from(error).is_final());
+        }
+        for error in [
+            StoreError::Lost("x".into()),
+            StoreError::Database("x".into()),
+        ] {
+            assert!(!HostError::from(error).is_final());
+        }
+        assert!(!HostError::NotStarted.is_final());
+    }
+
+    #[test]
+    fn who_waits_for_a_flow_that_is_in_hand_tries_again_as_the_first_caller_does() {
+        let flow = FlowId::new();
+        let told = HostError::InHand(flow).of_flow(flow);
+        assert!(matches!(told, HostError::InHand(id) if id == flow) && told.is_anothers());
     }
 }

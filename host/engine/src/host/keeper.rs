@@ -46,6 +46,8 @@ struct Work {
     serving: HashSet<i64>,
     /// Flows of this process are to be recovered.
     left_behind: bool,
+    /// Callers are to wait no longer for flows that do not run here.
+    gives_up: bool,
     closed: bool,
 }
 
@@ -55,8 +57,6 @@ pub(super) struct Following {
     pub(super) since: Instant,
     /// The partition of its project.
     pub(super) part: u8,
-    /// Whether its request was forwarded: it may still be in the inbox.
-    pub(super) is_forwarded: bool,
     /// Since when its flow cannot be read.
     pub(super) failing: Option<Instant>,
     pub(super) tell: Tell,
@@ -85,7 +85,6 @@ impl Keeper {
             flow,
             since: Instant::now(),
             part: partition_of(project_id),
-            is_forwarded: false,
             failing: None,
             tell,
         });
@@ -93,7 +92,7 @@ impl Keeper {
         self.told.notify_one();
     }
 
-    /// Forwards a request to the host that owns its project, at the keeper's next look: many requests are written at once.
+    /// Forwards a request to the host that owns its project. What comes while the keeper writes is written together.
     pub(super) fn forward(&self, outgoing: Outgoing) {
         let mut work = self.work();
         if work.closed {
@@ -101,6 +100,8 @@ impl Keeper {
             return (outgoing.tell)(Err(HostError::NotStarted));
         }
         work.outgoing.push(outgoing);
+        drop(work);
+        self.told.notify_one();
     }
 
     /// Takes what is to be forwarded.
@@ -123,21 +124,18 @@ impl Keeper {
                 flow: request.flow,
                 since: Instant::now(),
                 part: partition_of(&request.project_id),
-                is_forwarded: true,
                 failing: None,
                 tell,
             });
         self.work().following.extend(following);
     }
 
-    /// Takes the callers whose request was forwarded to the owner of one of these partitions.
-    pub(super) fn forwarded_to(&self, parts: &Partitions) -> Vec<Following> {
-        let mut work = self.work();
-        let all = std::mem::take(&mut work.following);
-        let is_one = |one: &Following| one.is_forwarded && parts.contains(one.part);
-        let (forwarded, others) = all.into_iter().partition(is_one);
-        work.following = others;
-        forwarded
+    /// Takes the callers that this is true of.
+    pub(super) fn take_following(&self, is_one: impl Fn(&Following) -> bool) -> Vec<Following> {
+        self.work()
+            .following
+            .extract_if(.., |one| is_one(one))
+            .collect()
     }
 
     /// Takes callers back that wait on.
@@ -183,21 +181,16 @@ impl Keeper {
         self.told.notify_one();
     }
 
-    /// Ends the keeper's thread, which tells those whose request was forwarded.
-    pub(super) fn close(&self) {
-        let following = {
-            let mut work = self.work();
-            work.closed = true;
-            let all = std::mem::take(&mut work.following);
-            let (forwarded, following) = all.into_iter().partition(|one| one.is_forwarded);
-            work.following = forwarded;
-            following
-        };
+    /// Tells the callers that wait for flows which do not run here that they wait no longer.
+    pub(super) fn give_up(&self) {
+        self.work().gives_up = true;
         self.told.notify_one();
-        let following: Vec<Following> = following;
-        for Following { tell, .. } in following {
-            tell(Err(HostError::NotStarted));
-        }
+    }
+
+    /// Ends the keeper's thread, which tells all that still wait.
+    pub(super) fn close(&self) {
+        self.work().closed = true;
+        self.told.notify_one();
     }
 }
 
@@ -242,16 +235,16 @@ fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Optio
             tried = Instant::now();
             take_up(&core);
         }
+        if std::mem::take(&mut core.keeper.work().gives_up) {
+            let is_elsewhere = |one: &Following| !core.active().contains_key(&one.flow);
+            let following = core.keeper.take_following(is_elsewhere);
+            give_up(&core, sharing.as_mut(), following);
+        }
         let mut work = core.keeper.work();
         if work.closed {
-            let (following, outgoing) = (
-                std::mem::take(&mut work.following),
-                std::mem::take(&mut work.outgoing),
-            );
+            let following = std::mem::take(&mut work.following);
             drop(work);
-            if let Some(sharing) = &mut sharing {
-                sharing.end(following, outgoing);
-            }
+            give_up(&core, sharing.as_mut(), following);
             return;
         }
         let wait = match (&watch, work.following.is_empty() && !work.left_behind) {
@@ -260,6 +253,20 @@ fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Optio
             _ => LOOK,
         };
         core.keeper.told.wait_for(&mut work, wait);
+    }
+}
+
+/// Tells callers that they wait no longer, also those whose request is still to be forwarded.
+fn give_up(core: &Arc<Core>, sharing: Option<&mut Sharing>, following: Vec<Following>) {
+    let outgoing = core.keeper.outgoing();
+    match sharing {
+        Some(sharing) => sharing.end(core, following, outgoing),
+        // What is forwarded needs an inbox.
+        None => {
+            for one in following {
+                (one.tell)(Err(HostError::NotStarted));
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the keeper does where several hosts share a database: claims projects and gives them back, takes over the flows of hosts that died,
 //! forwards requests, and takes those that were forwarded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,8 +14,14 @@ use super::forward::{self, Answered};
 use super::keeper::{AGAIN, Following, Outgoing, PATIENCE};
 use super::{Core, HostError, territory};
 
-/// Interval between two looks at the inbox while it is empty.
+/// Interval between two looks at the inbox if nothing has come for some time.
 const SELDOM: Duration = Duration::from_millis(250);
+
+/// How long after the last request the inbox is looked at as often as other work is: those who wait for their flows may ask for the next.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Shortest interval between two looks at the inbox, or at flows that callers wait for: the keeper also wakes for other work.
+const OFTEN: Duration = Duration::from_millis(5);
 
 /// Interval between two removals of old answers.
 const TIDY: Duration = Duration::from_secs(60);
@@ -34,8 +40,8 @@ pub(super) struct Sharing {
     looked: Instant,
     /// When flows that callers wait for were last looked at.
     asked: Instant,
-    /// Whether there was something in the inbox at the last look.
-    has_work: bool,
+    /// When there was last a request in the inbox, or one under way.
+    had_work: Option<Instant>,
     /// Since when the inbox cannot be reached.
     out_of_reach: Option<Instant>,
     /// Since when who owns what cannot be read.
@@ -66,7 +72,7 @@ impl Sharing {
             tidied: now,
             looked: now,
             asked: now,
-            has_work: false,
+            had_work: None,
             out_of_reach: None,
             failing: None,
             over: None,
@@ -159,34 +165,42 @@ impl Sharing {
         seen.has_left_over
     }
 
-    /// Tells callers that nobody will take their requests: this host drains, and no other host shares.
+    /// Tells callers that nobody will take their requests, or goes on with their flows before another host starts: this host drains, and no
+    /// other host shares.
     fn refuse_orphans(&mut self, core: &Arc<Core>, seen: &shared::Territory) {
         let taken = seen.owned.iter().chain(seen.elsewhere.iter()).collect();
-        let orphaned = Partitions::all().without(&taken).into_iter().collect();
-        let orphans = core.keeper.forwarded_to(&orphaned);
+        let orphaned: Partitions = Partitions::all().without(&taken).into_iter().collect();
+        let is_orphan = |one: &Following| orphaned.contains(one.part);
+        let orphans = core.keeper.take_following(is_orphan);
         if orphans.is_empty() {
             return;
         }
         let flows: Vec<FlowId> = orphans.iter().map(|one| one.flow).collect();
         let withdrawn = self.inbox.withdraw(&flows);
-        let withdrawn = self.reached(withdrawn).unwrap_or_default();
-        let is_withdrawn = |one: &Following| withdrawn.contains(&one.flow);
-        let (refused, others) = orphans.into_iter().partition::<Vec<_>, _>(is_withdrawn);
+        let Some(withdrawn) = self.reached(withdrawn) else {
+            return core.keeper.wait_on(orphans);
+        };
+        let (refused, others) = split(orphans, withdrawn);
         for one in refused {
             (one.tell)(Err(territory::draining().into()));
         }
-        core.keeper.wait_on(others);
+        let flows: Vec<FlowId> = others.iter().map(|one| one.flow).collect();
+        let fates = self.inbox.fates(&flows);
+        let Some(fates) = self.reached(fates) else {
+            return core.keeper.wait_on(others);
+        };
+        let (ended, unfinished) = split(others, fates.into_iter().map(|(flow, _)| flow));
+        for one in unfinished {
+            (one.tell)(Err(HostError::GoesOn(one.flow)));
+        }
+        core.keeper.wait_on(ended);
     }
 
     /// Notes an error of the store. After some the process must not write any more; then nobody may be left who takes up the flows that
     /// its callers wait for, so they are told.
     fn failed(&mut self, error: StoreError) {
-        let is_final = matches!(
-            error,
-            StoreError::Fenced | StoreError::Gone(_) | StoreError::HistoryLost { .. }
-        );
         let since = *self.failing.get_or_insert_with(Instant::now);
-        if is_final || since.elapsed() >= PATIENCE {
+        if error.is_final() || since.elapsed() >= PATIENCE {
             self.over = Some(error);
         }
     }
@@ -212,12 +226,16 @@ impl Sharing {
     }
 
     fn take(&mut self, core: &Arc<Core>) {
-        if self.over.is_some() || (!self.has_work && self.looked.elapsed() < SELDOM) {
+        let is_busy = self.had_work.is_some_and(|had| had.elapsed() < BUSY);
+        let interval = if is_busy { OFTEN } else { SELDOM };
+        if self.over.is_some() || self.looked.elapsed() < interval {
             return;
         }
         self.looked = Instant::now();
         let taken = forward::take(core, &mut *self.inbox);
-        self.has_work = self.reached(taken).unwrap_or(false);
+        if self.reached(taken) == Some(true) {
+            self.had_work = Some(self.looked);
+        }
     }
 
     /// Tells callers whose forwarded request was answered. Returns those whose flow must be looked at, and those that wait on.
@@ -232,7 +250,7 @@ impl Sharing {
             return (Vec::new(), Vec::new());
         }
         let many = u32::try_from(following.len()).unwrap_or(u32::MAX);
-        if self.asked.elapsed() < EACH.saturating_mul(many) {
+        if self.asked.elapsed() < EACH.saturating_mul(many).max(OFTEN) {
             return (Vec::new(), following);
         }
         self.asked = Instant::now();
@@ -259,7 +277,6 @@ impl Sharing {
                         Answered::Instead(flow) => others.push(Following {
                             flow,
                             since: Instant::now(),
-                            is_forwarded: false,
                             ..one
                         }),
                         Answered::Failed(error) => (one.tell)(Err(error)),
@@ -290,8 +307,15 @@ impl Sharing {
         (Vec::new(), Vec::new())
     }
 
-    /// Withdraws requests that were forwarded and not begun, and tells all that still wait.
-    pub(super) fn end(&mut self, following: Vec<Following>, outgoing: Vec<Outgoing>) {
+    /// Withdraws requests that were forwarded and not begun, and tells these callers that they wait no longer. Gives back what the last
+    /// flows have left.
+    pub(super) fn end(
+        &mut self,
+        core: &Arc<Core>,
+        following: Vec<Following>,
+        outgoing: Vec<Outgoing>,
+    ) {
+        self.give_back(core);
         let flows: Vec<FlowId> = following.iter().map(|one| one.flow).collect();
         let withdrawn = match flows.is_empty() {
             true => Vec::new(),
@@ -300,14 +324,25 @@ impl Sharing {
                 self.reached(withdrawn).unwrap_or_default()
             }
         };
-        for one in following {
-            (one.tell)(Err(match withdrawn.contains(&one.flow) {
-                true => HostError::NotStarted,
-                false => HostError::GoesOn(one.flow),
-            }));
+        let (withdrawn, others) = split(following, withdrawn);
+        for one in withdrawn {
+            (one.tell)(Err(HostError::NotStarted));
+        }
+        for one in others {
+            (one.tell)(Err(HostError::GoesOn(one.flow)));
         }
         for one in outgoing {
             (one.tell)(Err(HostError::NotStarted));
         }
     }
+}
+
+/// Splits callers into those that wait for one of these flows, and the others.
+fn split(
+    following: Vec<Following>,
+    flows: impl IntoIterator<Item = FlowId>,
+) -> (Vec<Following>, Vec<Following>) {
+    let flows: HashSet<FlowId> = flows.into_iter().collect();
+    let is_one = |one: &Following| flows.contains(&one.flow);
+    following.into_iter().partition(is_one)
 }

@@ -170,14 +170,14 @@ impl Core {
 
     /// Decides where the flow of a request runs.
     fn route(&self, submission: &Submission) -> Result<Route, HostError> {
-        match &self.territory {
-            None => Ok(Route::Here(None)),
-            Some(territory) => Ok(territory.route(
-                &*self.store,
-                &submission.requester.project_id,
-                submission.plan.is_portable(),
-            )?),
-        }
+        let (Some(territory), Some(shared)) = (&self.territory, self.store.shared()) else {
+            return Ok(Route::Here(None));
+        };
+        Ok(territory.route(
+            shared,
+            &submission.requester.project_id,
+            submission.plan.is_portable(),
+        )?)
     }
 
     /// Refuses the request of a project that has too many undelivered messages. A repeat is answered all the same.

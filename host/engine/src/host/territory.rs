@@ -10,8 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use cairn_model::error::TaskError;
 use cairn_model::id::FlowId;
 use cairn_store::StoreError;
-use cairn_store::host::HostStore;
-use cairn_store::shared::{self, Partitions, partition_of};
+use cairn_store::shared::{self, Partitions, Shared, partition_of};
 
 /// What this host knows about who owns what.
 pub(super) struct Territory {
@@ -117,33 +116,33 @@ impl Territory {
         })
     }
 
+    /// Decides where a new flow runs if that is known without a look at the database.
+    fn known(self: &Arc<Self>, part: u8, forwarded: bool) -> Option<Result<Route, StoreError>> {
+        if let Some(stay) = self.enter(part) {
+            return Some(Ok(Route::Here(Some(stay))));
+        }
+        let state = self.state();
+        if state.is_last {
+            return Some(Err(draining()));
+        }
+        let is_known = state.elsewhere.contains(part) || state.leaving.contains_key(&part);
+        (forwarded && (is_known || state.is_draining)).then_some(Ok(Route::Elsewhere))
+    }
+
     /// Decides where a new flow runs; claims its project if that has no owner. A flow that cannot be `forwarded` runs here or not at all.
     ///
     /// # Errors
     /// [`StoreError::Elsewhere`] of a flow that cannot be forwarded; `Draining` when nobody takes it.
     pub(super) fn route(
         self: &Arc<Self>,
-        store: &dyn HostStore,
+        shared: &dyn Shared,
         project_id: &str,
         forwarded: bool,
     ) -> Result<Route, StoreError> {
         let part = partition_of(project_id);
-        if let Some(stay) = self.enter(part) {
-            return Ok(Route::Here(Some(stay)));
+        if let Some(known) = self.known(part, forwarded) {
+            return known;
         }
-        {
-            let state = self.state();
-            let is_known = state.elsewhere.contains(part) || state.leaving.contains_key(&part);
-            if forwarded && (is_known || state.is_draining) && !state.is_last {
-                return Ok(Route::Elsewhere);
-            }
-            if state.is_last {
-                return Err(draining());
-            }
-        }
-        let Some(shared) = store.shared() else {
-            return Ok(Route::Here(None));
-        };
         match shared.claim(project_id) {
             Ok(()) => {
                 self.state().owned.insert(part);
@@ -235,11 +234,13 @@ impl Territory {
         (parts, moved.map(|(flow, _)| *flow).collect())
     }
 
-    /// Notes that partitions were given back.
+    /// Notes that partitions were given back. Until the next look another host owns them: a request would claim back what this host has to
+    /// spare.
     pub(super) fn gave_back(&self, parts: &Partitions) {
         let mut state = self.state();
         for part in parts.iter() {
             state.owned.remove(part);
+            state.elsewhere.insert(part);
             state.leaving.remove(&part);
         }
         state.handed.retain(|_, part| !parts.contains(*part));
@@ -327,6 +328,12 @@ mod tests {
         assert_eq!((parts, moved), (leaving, Vec::new()));
         territory.gave_back(&parts);
         assert!(territory.leaving().is_empty());
+        let route = |forwarded| territory.known(first, forwarded);
+        assert!(
+            matches!(route(true), Some(Ok(Route::Elsewhere))),
+            "a request does not claim it back"
+        );
+        assert!(route(false).is_none(), "unless it can run nowhere else");
 
         // Drained, all of it leaves, and the flow that runs holds its partition.
         let rest: Partitions = Partitions::all().without(&parts).into_iter().collect();

@@ -48,6 +48,25 @@ fn submission(host: &Host, key: Option<&str>) -> Submission {
     }
 }
 
+/// Starts a flow under the key `key` that nothing in the host runs.
+fn started_elsewhere(host: &Host) -> FlowId {
+    let flow = FlowId::new();
+    let key = Key::new("key", "empty", &Value::Null).unwrap();
+    let created = Event::Created {
+        name: "empty".to_owned(),
+        requester: Identity::new("ann", "acme"),
+        request: Value::Null,
+        plan: None,
+        key: Some(key.text().to_owned()),
+        asked: Some(key.asked()),
+    };
+    let (from, to) = (FlowState::Pending, FlowState::Started);
+    let started = [created, Event::State { from, to }];
+    host.store().append(flow, &started).unwrap();
+    host.store().barrier(flow).unwrap();
+    flow
+}
+
 #[track_caller]
 fn one_more_is_run(host: &Host, key: Option<&str>) {
     let (tell, told) = sync_channel(1);
@@ -123,20 +142,7 @@ fn a_stored_plan_that_grants_what_is_not_registered_is_refused_by_its_name() {
 fn requests_that_wait_for_another_flow_take_room_in_the_queue() {
     const REQUESTS: usize = 10;
     let host = host_with_room_for(2);
-    let first = FlowId::new();
-    let key = Key::new("key", "empty", &Value::Null).unwrap();
-    let created = Event::Created {
-        name: "empty".to_owned(),
-        requester: Identity::new("ann", "acme"),
-        request: Value::Null,
-        plan: None,
-        key: Some(key.text().to_owned()),
-        asked: Some(key.asked()),
-    };
-    let (from, to) = (FlowState::Pending, FlowState::Started);
-    let started = [created, Event::State { from, to }];
-    host.store().append(first, &started).unwrap();
-    host.store().barrier(first).unwrap();
+    let first = started_elsewhere(&host);
 
     let (submitted, told) = sync_channel(REQUESTS);
     std::thread::scope(|scope| {
@@ -194,21 +200,7 @@ fn a_repeat_that_cannot_be_resolved_any_more_gets_the_first_report() {
 #[test]
 fn a_repeat_does_not_wait_for_a_flow_that_is_stuck() {
     let host = host();
-    let stuck = FlowId::new();
-    let key = Key::new("key", "empty", &Value::Null).unwrap();
-    let (from, to) = (FlowState::Pending, FlowState::Started);
-    let events = [
-        Event::Created {
-            name: "empty".to_owned(),
-            requester: Identity::new("ann", "acme"),
-            request: Value::Null,
-            plan: None,
-            key: Some(key.text().to_owned()),
-            asked: Some(key.asked()),
-        },
-        Event::State { from, to },
-    ];
-    host.store().append(stuck, &events).unwrap();
+    let stuck = started_elsewhere(&host);
     host.store().set_aside(stuck, "its plan is gone").unwrap();
     let error = host
         .submit(submission(&host, Some("key")))
@@ -312,5 +304,36 @@ fn the_last_host_may_be_dropped_by_a_callback() {
         last.send(host).unwrap();
         let dropped_by = told.recv_timeout(PATIENCE).expect("it is dropped");
         assert!(thread.is_none() || dropped_by.as_deref() == thread);
+    }
+}
+
+/// Also those that the keeper is looking at.
+#[test]
+fn every_caller_that_waits_for_another_flow_is_told_when_the_host_is_dropped() {
+    const CALLERS: usize = 40;
+    for _ in 0..50 {
+        let host = host();
+        started_elsewhere(&host);
+        let (tell, told) = sync_channel(CALLERS);
+        for _ in 0..CALLERS {
+            let tell = tell.clone();
+            let then = move |report: Result<Report, HostError>| {
+                let _ = tell.send(report.map(drop));
+            };
+            host.submit_then(submission(&host, Some("key")), then)
+                .unwrap();
+        }
+        while host.unfinished() > 0 {
+            std::thread::yield_now();
+        }
+        // Until the keeper looks at them again.
+        std::thread::sleep(Duration::from_millis(10));
+        drop((host, tell));
+        let told: Vec<_> = told.iter().collect();
+        assert_eq!(told.len(), CALLERS);
+        assert!(
+            told.iter()
+                .all(|told| matches!(told, Err(HostError::NotStarted)))
+        );
     }
 }

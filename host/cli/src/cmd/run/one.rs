@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cairn::history::History;
 use cairn::rows::Row as _;
 use cairn::volumes::QuotaUsage;
 use cairn::volumes::operator::{Quota, ReadVolumes as _, kind};
-use cairn::{Host, Identity, Manifest, Report, Submission, Value, flow_request};
+use cairn::{Flow, Host, Identity, Manifest, Report, Submission, Value, flow_request};
 
 use super::{Run, requested, tell_recovered};
 use crate::args::{Format, Who};
@@ -74,7 +74,7 @@ impl Job<'_> {
             )?)
         })?;
 
-        let host = session.host(planner, policy)?.build()?;
+        let host = Arc::new(session.host(planner, policy)?.build()?);
         tell_recovered(session, &host.recover(false)?);
         let submission = Submission {
             plan: host.ready(&plan)?,
@@ -97,30 +97,35 @@ impl Job<'_> {
     }
 }
 
-/// Runs a flow and shows its progress, until it ends or a signal interrupts it.
+/// Runs a flow and shows its progress, until it ends or a signal interrupts it. A request for another host is withdrawn by a signal, unless
+/// that host has begun it.
 fn watched(
     format: Format,
     session: &Session,
-    host: &Host,
+    host: &Arc<Host>,
     submission: Submission,
 ) -> Result<Report, Failure> {
-    let mut watching = None;
+    let runs_here = Arc::<OnceLock<Flow>>::default();
+    let interrupt = Interrupt::with(&session.settings.global, {
+        let (runs_here, host) = (Arc::clone(&runs_here), Arc::downgrade(host));
+        move || match (runs_here.get(), host.upgrade()) {
+            (Some(flow), _) => interrupt::stop(flow),
+            (None, Some(host)) => host.stop(),
+            (None, None) => {}
+        }
+    })?;
+    let mut progress = None;
     let submitted = host.submit_watched(submission, |flow| {
         flow.log_transitions();
-        let progress = if format.is_json() {
-            None
-        } else {
-            Progress::of(flow)?
-        };
-        let interrupt = Interrupt::with(&session.settings.global, {
-            let flow = flow.clone();
-            move || interrupt::stop(&flow)
-        })?;
-        watching = Some((interrupt, progress));
+        if !format.is_json() {
+            progress = Progress::of(flow)?;
+        }
+        // Empty until now: a host watches one flow.
+        let _ = runs_here.set(flow.clone());
         Ok::<_, Failure>(())
     })?;
     let report = submitted.wait();
-    drop(watching);
+    drop((interrupt, progress));
     Ok(report?)
 }
 
