@@ -12,7 +12,7 @@ use acceptance::program::{Program, Run, end, volume_create};
 use acceptance::slow::{eventually, run_slow, send, slow_after, slower_after};
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
-use cairn::store::postgres::{Postgres, PostgresConfig, PostgresUrl};
+use cairn::store::postgres::Postgres;
 use cairn::{Cairn, Context, HostError, Identity, Object, StoreError, Task, TaskError, TaskSpec};
 use cairn_test_postgres::Database;
 use serde_json::{Value, json};
@@ -26,13 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Creates the folder of a host on a database.
 fn host(database: &Database<'_>) -> Program {
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
-    let url = database.url();
-    program.write(
-        "cairn.toml",
-        format!(
-            "db = \"{url}\"\nproject = \"acme\"\nlease = \"4s\"\n[hosts]\nlocks = \"locks\"\n[postgres]\nunsafe_server = true\n"
-        ),
-    );
+    let more = "project = \"acme\"\nlease = \"4s\"\n[hosts]\nlocks = \"locks\"\n";
+    program.write("cairn.toml", database.settings(more));
     program
 }
 
@@ -417,12 +412,8 @@ fn a_flow_with_a_native_task_runs_where_its_project_is_owned_and_nowhere_else() 
         return;
     };
     let open = || {
-        let url = PostgresUrl::parse(&database.url()).expect("a URL");
-        let config = PostgresConfig {
-            store: acceptance::any::config(Default::default()).into(),
-            unsafe_server: true,
-            ..PostgresConfig::new(url)
-        };
+        let config = acceptance::any::config(Default::default());
+        let config = acceptance::server::config(&database.url(), config).expect("a URL");
         let store = Postgres::open(&config, Arc::new(SystemClock)).expect("it opens");
         let spec = TaskSpec::new("double")
             .requires(["size"])
