@@ -312,7 +312,7 @@ fn a_single_run_takes_over_the_project_that_it_waits_for() {
     };
     let stream = Stream::start(&owner, &volume_create(), &[]);
     owns(&database, &stream.child, "256");
-    slow_after(&other, "entry-create");
+    slower_after(&other, "entry-create", 3);
     on_lost(&other, "resume");
     let single = other.start(&["run", "slow.toml", "-i", "slow.json", "--json"]);
     let pid = stream.child.id().to_string();
@@ -453,33 +453,43 @@ fn a_flow_with_a_native_task_runs_where_its_project_is_owned_and_nowhere_else() 
 }
 
 #[test]
-fn rows_of_a_project_are_changed_by_its_owner_alone() {
+fn an_operators_change_waits_until_the_owner_of_the_project_hands_it_over() {
     let Some((database, [owner, other])) = two() else {
         return;
     };
-    let mut stream = Stream::start(&owner, &volume_create(), &[]);
+    let change = ["quota", "set", "volumes=7"];
+    let limits = "SELECT count(*) FROM cairn.quotas WHERE hard_limit = 7";
+    // An owner that does not answer.
+    database.sql(
+        "INSERT INTO cairn.hosts (id, name, pid, started_at, expires_at) VALUES (decode(repeat('01', 16), 'hex'), 'far', 7, 0, clock_timestamp() + interval '1 hour');
+         UPDATE cairn.partitions SET host = (SELECT id FROM cairn.hosts)",
+    );
+    other
+        .run(&change)
+        .exits(6)
+        .says(&["`far` (process 7) owns this project", "cairn host list"]);
+    assert_eq!(database.sql(limits), "0");
+    let wanted = "SELECT count(*) FROM cairn.partitions WHERE wanted IS NOT NULL";
+    assert_eq!(database.sql(wanted), "0");
+    database.sql("DELETE FROM cairn.hosts");
+
+    slower_after(&owner, "entry-create", 4);
+    let mut stream = Stream::start(&owner, "slow.toml", &[]);
     owns(&database, &stream.child, "256");
-    stream.ask(&json!({"size": 1}));
+    // In the middle of a flow, which rests for it between two tasks.
+    let before = stream.child.id().to_string();
+    stream.ask(&json!({"size": 5}));
+    eventually("it works", || works(&database) == before);
+    eventually("it is made", || other.run(&change).exit == 0);
+    assert_eq!(database.sql(limits), "1");
     assert_eq!(stream.report()["flow"]["state"], "SUCCESS");
     let volume = database.sql("SELECT id FROM cairn.volumes");
-    let changes: [&[&str]; 2] = [
-        &["quota", "set", "volumes=7"],
-        &["volume", "delete", &volume],
-    ];
-    let pid = format!("(process {}) owns this project", stream.child.id());
-    for change in changes {
-        other.run(change).exits(6).says(&[&pid, "cairn host list"]);
-    }
-    let limits = "SELECT count(*) FROM cairn.quotas WHERE hard_limit = 7";
-    assert_eq!(database.sql(limits), "0");
+    eventually("it is made", || {
+        other.run(&["volume", "delete", &volume]).exit == 0
+    });
+    owns(&database, &stream.child, "256");
     let (run, _) = stream.end();
     assert_eq!(run.exit, 0, "{}", run.stderr);
-    for change in changes {
-        other.run(change).exits(0);
-    }
-    assert_eq!(database.sql(limits), "1");
-    let owned = database.sql("SELECT count(*) FROM cairn.partitions WHERE host IS NOT NULL");
-    assert_eq!(owned, "0", "what was claimed is given back");
     is_sound(&database, &other);
 }
 

@@ -109,6 +109,19 @@ pub trait Shared {
     /// # Errors
     /// [`StoreError::Database`].
     fn inbox(&self) -> Result<Box<dyn Inbox>, StoreError>;
+
+    /// Listens for what other hosts ask of this one.
+    fn hints(&self) -> Box<dyn Hints>;
+}
+
+/// Hears that other hosts ask something of this one.
+pub trait Hints: Send {
+    /// Waits at most this long, and returns whether another host has written a request for a project of this host, or waits for one of its
+    /// projects. Connects when that is needed. A hint can be lost: whoever waits for hints must look without them, too.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn wait(&mut self, most: Duration) -> Result<bool, StoreError>;
 }
 
 /// Requests for flows of projects that another host owns, on a connection beside the store's.

@@ -161,7 +161,8 @@ fn an_operators_change_is_made_while_another_host_works_on_the_project() {
     // The owner has the project back, and decides by both changes.
     stream.succeeds();
     let refused = stream.ask();
-    assert_eq!(refused["flow"]["error"]["kind"], "OverQuota", "{refused:#}");
+    let kind = &refused["error"]["kind"];
+    assert_eq!(kind, "VolumeLimitExceeded", "{refused:#}");
     other.run(&["quota", "set", "volumes=2"]).exits(0);
     stream.succeeds();
     other.run(&["quota", "check"]).exits(0);

@@ -12,7 +12,7 @@ use cairn_effects::report::Report;
 use cairn_model::id::FlowId;
 use cairn_store::StoreError;
 use cairn_store::host::{FlowOnDisk, Watch};
-use cairn_store::shared::{Forwarded, Partitions, partition_of};
+use cairn_store::shared::{Forwarded, Hints, Partitions, partition_of};
 
 use super::sharing::Sharing;
 use super::submit::Tell;
@@ -46,6 +46,8 @@ struct Work {
     serving: HashSet<i64>,
     /// Flows of this process are to be recovered.
     left_behind: bool,
+    /// Another host asks something of this one.
+    hinted: bool,
     /// Callers are to wait no longer for flows that do not run here.
     gives_up: bool,
     closed: bool,
@@ -71,6 +73,17 @@ pub(super) struct Outgoing {
 impl Keeper {
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock()
+    }
+
+    /// Notes that another host asks something of this one.
+    fn hint(&self) {
+        self.work().hinted = true;
+        self.told.notify_one();
+    }
+
+    /// Returns whether another host has asked something of this one since this was last called.
+    pub(super) fn was_hinted(&self) -> bool {
+        std::mem::take(&mut self.work().hinted)
     }
 
     /// Calls `tell` when a flow has ended, in any process. For a pruned flow it passes the report that is kept with its key.
@@ -198,11 +211,38 @@ impl Keeper {
 pub(super) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, HostError> {
     let watch = core.store.watch()?;
     let sharing = Sharing::begin(core)?;
+    if core.shares
+        && let Some(shared) = core.store.shared()
+    {
+        let (core, hints) = (Arc::downgrade(core), shared.hints());
+        // Ends by itself once the host is gone.
+        std::thread::Builder::new()
+            .name("cairn-hints".to_owned())
+            .spawn(move || hear(&core, hints))
+            .map_err(HostError::Thread)?;
+    }
     let core = Arc::downgrade(core);
     std::thread::Builder::new()
         .name("cairn-keeper".to_owned())
         .spawn(move || keep(&core, watch, sharing))
         .map_err(HostError::Thread)
+}
+
+/// Passes on that other hosts ask something of this one, which the keeper would find out later.
+fn hear(core: &Weak<Core>, mut hints: Box<dyn Hints>) {
+    while core.strong_count() > 0 {
+        let heard = hints.wait(AGAIN);
+        let Some(core) = core.upgrade() else { return };
+        match heard {
+            Ok(true) => core.keeper.hint(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(%error, "other hosts cannot be heard; trying again");
+                drop(core);
+                std::thread::sleep(AGAIN);
+            }
+        }
+    }
 }
 
 fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Option<Sharing>) {

@@ -23,6 +23,9 @@ const BUSY: Duration = Duration::from_secs(2);
 /// Shortest interval between two looks at the inbox, or at flows that callers wait for: the keeper also wakes for other work.
 const OFTEN: Duration = Duration::from_millis(5);
 
+/// Interval between two looks at who owns what while other hosts ask something of this one.
+const HINTED: Duration = Duration::from_millis(100);
+
 /// Interval between two removals of old answers.
 const TIDY: Duration = Duration::from_secs(60);
 
@@ -40,6 +43,8 @@ pub(super) struct Sharing {
     looked: Instant,
     /// When flows that callers wait for were last looked at.
     asked: Instant,
+    /// Another host may wait for a project of this one.
+    is_hinted: bool,
     /// When there was last a request in the inbox, or one under way.
     had_work: Option<Instant>,
     /// Since when the inbox cannot be reached.
@@ -72,6 +77,7 @@ impl Sharing {
             tidied: now,
             looked: now,
             asked: now,
+            is_hinted: false,
             had_work: None,
             out_of_reach: None,
             failing: None,
@@ -81,6 +87,10 @@ impl Sharing {
 
     /// Does what is due. Returns whether partitions were claimed.
     pub(super) fn round(&mut self, core: &Arc<Core>) -> bool {
+        if core.keeper.was_hinted() {
+            self.is_hinted = true;
+            self.had_work = Some(Instant::now());
+        }
         self.send(core);
         let has_claimed = self.tend(core);
         self.give_back(core);
@@ -126,11 +136,13 @@ impl Sharing {
         let (Some(shared), Some(territory)) = (core.store.shared(), &core.territory) else {
             return false;
         };
-        let is_due = self.tended.elapsed() >= AGAIN;
+        let interval = if self.is_hinted { HINTED } else { AGAIN };
+        let is_due = self.tended.elapsed() >= interval;
         if !is_due || self.over.is_some() || core.stopping.load(Ordering::SeqCst) {
             return false;
         }
         self.tended = Instant::now();
+        self.is_hinted = false;
         let seen = match shared.tend(&Wishes {
             shares: core.shares,
             needed: core.keeper.needed(),

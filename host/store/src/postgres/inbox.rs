@@ -6,6 +6,7 @@ use cairn_model::id::{FlowId, HostId};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hints::NOTIFY;
 use super::link::{Parameter, Step};
 use super::session::Session;
 use crate::StoreError;
@@ -30,6 +31,9 @@ const PUT: &str = "INSERT INTO inbox (id, part, project_id, request, created_at)
     WHERE nth + coalesce(waiting, 0) <= $6::bigint AND NOT EXISTS (SELECT FROM flows WHERE flows.id = u.id)
     ON CONFLICT (id) DO NOTHING";
 
+/// The hosts that own these partitions.
+const OWNERS: &str = "WITH owners AS (SELECT DISTINCT host FROM partitions WHERE id = ANY($1::int[]) AND host IS NOT NULL)";
+
 const MISSING: &str = "SELECT id FROM unnest($1::bytea[]) AS u(id)
     WHERE NOT EXISTS (SELECT FROM inbox WHERE inbox.id = u.id) AND NOT EXISTS (SELECT FROM flows WHERE flows.id = u.id)";
 
@@ -51,7 +55,7 @@ const FATES: &str = "SELECT u.id, answer FROM unnest($1::bytea[]) AS u(id)
           AND NOT (flows.id IS NULL AND inbox.id IS NOT NULL AND answer IS NULL)";
 
 /// Keeps the owners of the projects of requests as they are.
-const OWNERS: &str = "SELECT FROM partitions WHERE id IN (SELECT part FROM inbox WHERE id = ANY($1::bytea[])) ORDER BY id FOR SHARE";
+const STAY: &str = "SELECT FROM partitions WHERE id IN (SELECT part FROM inbox WHERE id = ANY($1::bytea[])) ORDER BY id FOR SHARE";
 
 /// The flow of a request that its owner has read may be in that host's open batch.
 const WITHDRAW: &str = "DELETE FROM inbox WHERE id = ANY($1::bytea[])
@@ -115,6 +119,7 @@ impl Inbox for Beside {
         let projects: Vec<Cell> = projects.map(Cell::from).collect();
         let bodies: Vec<Cell> = requests.iter().map(|one| (&*one.request).into()).collect();
         let (now, most) = (Cell::from(self.clock.now()), Cell::from(INBOX_MOST));
+        let notify = format!("{OWNERS} {NOTIFY} FROM owners");
         let steps = [
             Step::Script("BEGIN"),
             Step::Run {
@@ -132,6 +137,10 @@ impl Inbox for Beside {
             Step::Run {
                 statement: MISSING,
                 parameters: vec![array(&ids)],
+            },
+            Step::Run {
+                statement: &notify,
+                parameters: vec![array(&parts)],
             },
             Step::Commit,
         ];
@@ -199,7 +208,7 @@ impl Inbox for Beside {
         };
         let steps = [
             Step::Script("BEGIN"),
-            run(OWNERS),
+            run(STAY),
             run(WITHDRAW),
             Step::Commit,
         ];

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cairn_effects::rows::Cell;
 
+use super::hints::NOTIFY;
 use super::link::LinkError;
 use super::others::{OTHERS, Other};
 use super::session::Session;
@@ -20,8 +21,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const CLAIM: &str = "UPDATE partitions SET host = $2, wanted = NULLIF(wanted, $2) WHERE id = $1 AND host IS NULL RETURNING id";
 
 /// Those who ask at the same time get it one after another.
-const ASK: &str =
-    "UPDATE partitions SET wanted = $2 WHERE id = $1 AND host <> $2 AND wanted IS NULL";
+const ASK: &str = "WITH asked AS (UPDATE partitions SET wanted = $2 WHERE id = $1 AND host <> $2 AND wanted IS NULL RETURNING host)";
 
 const ASK_NO_MORE: &str = "UPDATE partitions SET wanted = NULL WHERE id = $1 AND wanted = $2";
 
@@ -46,6 +46,7 @@ pub(super) fn own(
     let harmless = |error: LinkError| SqlError::harmless(error.to_string());
     let owner =
         format!("{OTHERS} WHERE hosts.id = (SELECT host FROM partitions WHERE partitions.id = $1)");
+    let ask = format!("{ASK} {NOTIFY} FROM asked");
     let mine = [i64::from(partition_of(project_id)).into(), me];
     let until = Instant::now() + others.patience;
     let mut has_asked = false;
@@ -68,7 +69,7 @@ pub(super) fn own(
             continue;
         }
         if Instant::now() < until {
-            beside.run(ASK, &mine).map_err(harmless)?;
+            beside.run(&ask, &mine).map_err(harmless)?;
             has_asked = true;
             thread::sleep(LOOK);
             continue;

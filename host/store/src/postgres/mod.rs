@@ -15,6 +15,7 @@ mod connect;
 mod database;
 mod fetch;
 mod fill;
+mod hints;
 mod host_list;
 mod hosts;
 mod inbox;

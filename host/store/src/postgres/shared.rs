@@ -8,6 +8,7 @@ use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 
 use super::database::{Postgres, PostgresDatabase};
+use super::hints::Listener;
 use super::hosts::OwnLease;
 use super::inbox::{self, ids};
 use super::link::{INBOX, LinkError, Parameter, Step};
@@ -15,7 +16,7 @@ use super::session::Session;
 use super::take::fault;
 use crate::StoreError;
 use crate::partitions::{PARTITIONS, Partitions};
-use crate::shared::{Inbox, Shared, Territory, Wishes};
+use crate::shared::{Hints, Inbox, Shared, Territory, Wishes};
 use crate::sql::{Columns, SqlError};
 
 /// A longer time without a look at the hosts is as if the database could not be reached.
@@ -327,5 +328,12 @@ impl Shared for Postgres {
             backend.lease.id,
             clock,
         )))
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        let writer = self.writer();
+        let backend = &writer.ledger.backend;
+        let target = backend.target.without_patience();
+        Box::new(Listener::new(target, backend.lease.id))
     }
 }

@@ -67,6 +67,7 @@ over_every_backend! {
     owned::a_request_that_its_owner_has_read_is_not_withdrawn,
     owned::an_operator_changes_messages_of_owned_projects_alone,
     owned::an_owner_hands_a_project_over_to_an_operator_who_waits,
+    owned::a_host_hears_that_others_ask_something_of_it,
     owned::messages_in_projects_without_an_owner_are_taken_over,
     owned::a_request_that_was_refused_creates_no_flow,
     owned::so_many_requests_of_a_project_wait_and_no_more,

@@ -179,6 +179,30 @@ pub(super) fn a_request_that_its_owner_has_read_is_not_withdrawn(place: &dyn Pla
     assert_eq!(theirs.open(&[], &none, 10).unwrap(), []);
 }
 
+pub(super) fn a_host_hears_that_others_ask_something_of_it(place: &dyn Place) {
+    let (owner, other) = (place.open(), place.open());
+    of(&*owner).claim("acme").unwrap();
+    let (short, long) = (Duration::from_millis(20), Duration::from_secs(20));
+    let mut hints = of(&*owner).hints();
+    assert!(hints.wait(long).unwrap(), "what came before is not told");
+    assert!(!hints.wait(short).unwrap());
+    let mut inbox = of(&*other).inbox().unwrap();
+    inbox.put(&[request(FlowId::new())]).unwrap();
+    assert!(hints.wait(long).unwrap());
+    assert!(!hints.wait(short).unwrap());
+    let of_nobody = Forwarded {
+        project_id: "globex".to_owned(),
+        ..request(FlowId::new())
+    };
+    inbox.put(&[of_nobody]).unwrap();
+    assert!(!hints.wait(short).unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| other.admin(&ann(), |admin| admin.own("acme")));
+        assert!(hints.wait(long).unwrap());
+        drop(owner);
+    });
+}
+
 fn message(store: &dyn HostStore, id: &str, state: &str) {
     let statement =
         "INSERT INTO outbox (id, state, topic, method, arguments, created_at, project_id)

@@ -77,6 +77,13 @@ pub static INBOX: Session = Session {
     only_reads: false,
 };
 
+/// Listens for what other hosts ask of this one.
+pub static HINTS: Session = Session {
+    name: "hints",
+    settings: &[],
+    only_reads: true,
+};
+
 /// Checks the server and migrates the schema.
 pub static ADMIN: Session = Session {
     name: "admin",
