@@ -12,6 +12,7 @@ use cairn::clock::SystemClock;
 use cairn::error::Cause;
 use cairn::event::{Disposition, FlowState};
 use cairn::host::Submitted;
+use cairn::idempotency::Key;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::store::postgres::{Postgres, PostgresConfig, PostgresUrl};
 use cairn::store::shared::{INBOX_MOST, Partitions, Shared as _, Wishes, partition_of};
@@ -121,8 +122,8 @@ fn host(database: &Database<'_>, gated: &'static str) -> (Host, Gate) {
     (host, gate)
 }
 
-/// Asks for a volume.
-fn ask(host: &Host, project: &str) -> Submitted {
+/// Makes a request for a volume.
+fn request(host: &Host, project: &str) -> Submission {
     let text = std::fs::read_to_string(volume_create()).expect("the example");
     let path = repository("examples/volume-create/flow.toml");
     let manifest = Manifest::parse(&text, Path::new(&path), &cairn::grant_kinds());
@@ -132,13 +133,18 @@ fn ask(host: &Host, project: &str) -> Submitted {
         let asked = json!({"size": 1});
         cairn::flow_request::resolve(plan.action.as_deref(), &asked, None, view)
     });
-    let submission = Submission {
+    Submission {
         plan: host.ready(&plan).expect("its tasks"),
         requester,
         request: Ok(request.expect("a request")),
         key: None,
-    };
-    host.submit(submission).expect("it takes requests")
+    }
+}
+
+/// Asks for a volume.
+fn ask(host: &Host, project: &str) -> Submitted {
+    let submitted = host.submit(request(host, project));
+    submitted.expect("it takes requests")
 }
 
 #[track_caller]
@@ -361,4 +367,32 @@ fn a_project_of_which_too_many_requests_wait_is_refused_more() {
         partition_of("acme")
     ));
     is_refused(ask(&host, "acme"), "InboxFull");
+}
+
+#[test]
+fn requests_that_wait_for_another_flow_do_not_keep_others_out() {
+    let Some(server) = cairn_test_postgres::shared() else {
+        return;
+    };
+    let database = server.database();
+    let (owner, gate) = host(&database, CREATE);
+    let (other, _gate) = host(&database, CREATE);
+    own(&database, "128 128");
+    let mut submission = request(&other, "acme");
+    submission.key = Some(Key::new("k", "volume-create", &json!({"size": 1})).expect("a key"));
+    // More than are read at once.
+    let repeats: Vec<Submitted> = (0..600)
+        .map(|_| {
+            let submitted = other.submit(submission.clone());
+            submitted.expect("it takes requests")
+        })
+        .collect();
+    gate.is_reached();
+    let another = ask(&other, "acme");
+    gate.is_reached();
+    gate.open();
+    gate.open();
+    succeeds(another);
+    repeats.into_iter().for_each(succeeds);
+    drop(owner);
 }

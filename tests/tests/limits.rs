@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use acceptance::program::{repository, volume_create};
 use acceptance::{any, server};
@@ -31,22 +31,24 @@ const LIMIT: i64 = 10;
 /// Requests at each host at the same time.
 const ASKING: usize = 6;
 
-/// A task that fails every second time after its work.
-struct Failing {
+/// A task whose calls are counted, and that may fail every second time after its work.
+struct Counted {
     task: Arc<dyn Task>,
     calls: Arc<AtomicUsize>,
+    fails: bool,
 }
 
-impl Task for Failing {
+impl Task for Counted {
     fn spec(&self) -> &TaskSpec {
         self.task.spec()
     }
 
     fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
         let result = self.task.call(context, inputs)?;
-        match self.calls.fetch_add(1, Ordering::Relaxed) % 2 {
-            0 => Err(TaskError::new("Injected", "this task fails")),
-            _ => Ok(result),
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
+        match self.fails && calls.is_multiple_of(2) {
+            true => Err(TaskError::new("Injected", "this task fails")),
+            false => Ok(result),
         }
     }
 
@@ -71,22 +73,34 @@ fn config(database: &Database<'_>) -> PostgresConfig {
     server::config(&database.url(), config).expect("a URL")
 }
 
-fn host(database: &Database<'_>, plugins: &Arc<Plugins>) -> Host {
+/// Starts a host, and counts the flows that run there.
+fn host(database: &Database<'_>, plugins: &Arc<Plugins>) -> (Host, Arc<AtomicUsize>) {
     let store = Postgres::open(&config(database), Arc::new(SystemClock)).expect("a database");
-    let calls = Arc::<AtomicUsize>::default();
-    Host::builder(Arc::new(store), Arc::clone(plugins))
+    let (ran, calls) = (Arc::<AtomicUsize>::default(), Arc::default());
+    let host = Host::builder(Arc::new(store), Arc::clone(plugins))
         .builtins(cairn_bundle::PLUGINS)
-        .intercept(move |planned, task| match &*planned.plugin {
-            // After the quota was committed.
-            "on-failure-change-status" => Arc::new(Failing {
-                task,
-                calls: Arc::clone(&calls),
-            }),
-            _ => task,
+        .intercept({
+            let ran = Arc::clone(&ran);
+            move |planned, task| match &*planned.plugin {
+                // Before any quota is asked for.
+                "extract-volume-request" => Arc::new(Counted {
+                    task,
+                    calls: Arc::clone(&ran),
+                    fails: false,
+                }),
+                // After the quota was committed.
+                "on-failure-change-status" => Arc::new(Counted {
+                    task,
+                    calls: Arc::clone(&calls),
+                    fails: true,
+                }),
+                _ => task,
+            }
         })
         .share(true)
         .build()
-        .expect("a host")
+        .expect("a host");
+    (host, ran)
 }
 
 /// How flows ended.
@@ -164,9 +178,11 @@ fn at_the_limit(projects: usize, flows: usize) {
         ..cairn::plugin_config()
     });
     let plugins = plugins.expect("a sandbox");
-    let hosts: Vec<Host> = (0..HOSTS).map(|_| host(&database, &plugins)).collect();
+    let hosts = (0..HOSTS).map(|_| host(&database, &plugins));
+    let (hosts, ran): (Vec<Host>, Vec<_>) = hosts.unzip();
     let ends = Ends::default();
     let is_over = AtomicBool::new(false);
+    let since = Instant::now();
     let looks = thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(&database, &is_over));
         let askers: Vec<_> = (0..HOSTS * ASKING)
@@ -184,10 +200,23 @@ fn at_the_limit(projects: usize, flows: usize) {
         );
         looks
     });
+    let took = since.elapsed();
+    let owners = "SELECT count(DISTINCT host) FROM cairn.partitions";
+    assert_ne!(database.sql(owners), "1", "one host owns all");
     drop(hosts);
+    let ran: Vec<usize> = ran.iter().map(|ran| ran.load(Ordering::Relaxed)).collect();
+    // Some may own none of the projects.
+    assert!(ran.iter().filter(|ran| **ran > 0).count() > 1, "{ran:?}");
+    let asked = ASKING * flows;
+    assert!(
+        ran.iter().any(|ran| *ran != asked),
+        "each ran what it was asked for: {ran:?}"
+    );
     let [succeeded, failed, over_quota] = [&ends.succeeded, &ends.failed, &ends.over_quota]
         .map(|count| count.load(Ordering::Relaxed));
-    println!("{succeeded} succeeded, {failed} failed, {over_quota} were over quota; {looks} looks");
+    println!(
+        "{succeeded} succeeded, {failed} failed, {over_quota} were over quota; {looks} looks; the hosts ran {ran:?} in {took:?}"
+    );
     // A failed flow leaves its volume in `error`, and gives its quota back.
     let volumes = "SELECT count(*) FROM cairn.volumes WHERE status = 'creating'";
     assert_eq!(database.sql(volumes), succeeded.to_string());
@@ -206,7 +235,7 @@ fn four_hosts_exceed_no_limit() {
 }
 
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "takes some minutes"]
 fn four_hosts_exceed_no_limit_for_long() {
     at_the_limit(50, 1_000);
 }

@@ -1,5 +1,6 @@
 //! Forwards requests for projects that another host owns to that host, and runs those that others have forwarded to this one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,18 +19,21 @@ use super::pool::{Aside, Rest};
 use super::submit::{Submission, Tell};
 use super::{Core, Hindrance, HostError};
 
-/// How many forwarded requests are read at once, and are under way before their flows are created.
+/// How many forwarded requests are read at once, and wait for a worker.
 const PAGE: usize = 500;
+
+/// How many of them are under way: most that no worker is at follow another flow under the same key.
+const UNDER_WAY: usize = 10 * PAGE;
 
 /// How many requests, and bytes of them besides the last one, are forwarded in one statement.
 const TOGETHER: (usize, usize) = (500, 4 << 20);
 
 /// A request as it is stored in the inbox.
 #[derive(Serialize, Deserialize)]
-struct Body {
+struct Body<'s> {
     plan: Digest,
-    requester: Identity,
-    request: Value,
+    requester: Cow<'s, Identity>,
+    request: Cow<'s, Value>,
     /// The key, and the digest of what was asked under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<(String, Digest)>,
@@ -55,22 +59,20 @@ enum Answer {
 
 impl Core {
     /// Forwards a request to the host that owns its project. `then` gets the report once the flow has ended there.
-    pub(super) fn forward(self: &Arc<Self>, flow: FlowId, submission: Submission, then: Tell) {
-        let Submission {
-            plan,
-            requester,
-            request,
-            key,
-        } = submission;
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => return then(Err(error.into())),
-        };
+    pub(super) fn forward(
+        self: &Arc<Self>,
+        flow: FlowId,
+        submission: &Submission,
+        request: &Value,
+        then: Tell,
+    ) {
+        let requester = &submission.requester;
         let project_id = requester.project_id.clone();
+        let key = submission.key.as_ref();
         let body = Body {
-            plan: plan.digest(),
-            requester,
-            request,
+            plan: submission.plan.digest(),
+            requester: Cow::Borrowed(requester),
+            request: Cow::Borrowed(request),
             key: key.map(|key| (key.text().to_owned(), key.asked())),
         };
         let request = match serde_json::to_string(&body) {
@@ -98,6 +100,7 @@ impl Core {
             project_id,
             request,
         } = forwarded;
+        self.keeper.taken(flow);
         let stay = match &self.territory {
             Some(territory) if !self.stopping.load(Ordering::SeqCst) => {
                 territory.enter(partition_of(&project_id))
@@ -111,19 +114,8 @@ impl Core {
         }
         let core = Arc::clone(self);
         let tell: Tell = Box::new(move |report| core.answer_forwarded(flow, report));
-        let submission = match self.opened(&request) {
-            Ok(submission) => self.admit(submission),
-            Err(error) => {
-                tell(Err(error));
-                return None;
-            }
-        };
-        if let Err(error) = submission.request {
-            self.repeat_or(&submission.requester, submission.key.as_ref(), error, tell);
-            return None;
-        }
-        match self.flow_of(flow, submission) {
-            Ok(flow) => self.begin(flow, stay, tell),
+        match self.opened(&request) {
+            Ok(submission) => self.run_here(flow, submission, stay, tell),
             Err(error) => {
                 tell(Err(error));
                 None
@@ -133,14 +125,14 @@ impl Core {
 
     /// Reads a request from the inbox, and prepares its plan.
     fn opened(&self, request: &str) -> Result<Submission, HostError> {
-        let body: Body = serde_json::from_str(request).map_err(|error| {
+        let body: Body<'_> = serde_json::from_str(request).map_err(|error| {
             Diagnostic::new(format!("the forwarded request is damaged: {error}"))
                 .help("both hosts must be of the same version of Cairn")
         })?;
         Ok(Submission {
             plan: self.stored(body.plan)?,
-            requester: body.requester,
-            request: Ok(body.request),
+            requester: body.requester.into_owned(),
+            request: Ok(body.request.into_owned()),
             key: body.key.map(|(text, asked)| Key::stored(text, asked)),
         })
     }
@@ -271,8 +263,10 @@ pub(super) fn take(core: &Arc<Core>, inbox: &mut dyn Inbox) -> Result<bool, Stor
     if territory.is_empty() || core.stopping.load(Ordering::SeqCst) {
         return Ok(false);
     }
-    let under_way = core.keeper.under_way();
-    let most = PAGE.saturating_sub(under_way.len());
+    let (under_way, waiting) = core.keeper.under_way();
+    let most = PAGE
+        .saturating_sub(waiting)
+        .min(UNDER_WAY.saturating_sub(under_way.len()));
     if most == 0 {
         return Ok(true);
     }

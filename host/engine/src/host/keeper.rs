@@ -1,7 +1,7 @@
 //! The keeper: a thread that serves requests of other processes, reports the end of flows that they own, and recovers flows
 //! that were left behind. Where several hosts share a database it also does what [`sharing`](super::sharing) does.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -40,8 +40,8 @@ struct Work {
     following: Vec<Following>,
     /// Requests that are to be written to the inbox.
     outgoing: Vec<Outgoing>,
-    /// Requests in the inbox that this process is working on.
-    under_way: HashSet<FlowId>,
+    /// Requests in the inbox that this process is working on, and whether a worker has come to each.
+    under_way: HashMap<FlowId, bool>,
     /// Requests that are being served.
     serving: HashSet<i64>,
     /// Flows of this process are to be recovered.
@@ -163,14 +163,22 @@ impl Keeper {
         following.collect()
     }
 
-    /// Returns the requests in the inbox that this process is working on.
-    pub(super) fn under_way(&self) -> Vec<FlowId> {
-        self.work().under_way.iter().copied().collect()
+    /// Returns the requests in the inbox that this process is working on, and how many of them wait for a worker.
+    pub(super) fn under_way(&self) -> (Vec<FlowId>, usize) {
+        let under_way = &self.work().under_way;
+        let waiting = under_way.values().filter(|is_taken| !**is_taken).count();
+        (under_way.keys().copied().collect(), waiting)
     }
 
     /// Notes that this process works on requests in the inbox.
     pub(super) fn begin(&self, flows: &[FlowId]) {
+        let flows = flows.iter().map(|flow| (*flow, false));
         self.work().under_way.extend(flows);
+    }
+
+    /// Notes that a worker has come to a request in the inbox.
+    pub(super) fn taken(&self, flow: FlowId) {
+        self.work().under_way.insert(flow, true);
     }
 
     /// Notes that a request in the inbox has led to a flow, was answered, or is left to the next owner.

@@ -138,22 +138,32 @@ impl Core {
             then(Err(HostError::NotStarted));
             return None;
         }
-        let route = match &submission.request {
+        let stay = match &submission.request {
             // A repeat needs no owner: what is on disk is its answer.
-            Err(_) => Ok(Route::Here(None)),
-            Ok(_) => self.route(&submission),
+            Err(_) => None,
+            Ok(request) => match self.route(&submission) {
+                Ok(Route::Here(stay)) => stay,
+                Ok(Route::Elsewhere) => {
+                    self.forward(id, &submission, request, then);
+                    return None;
+                }
+                Err(error) => {
+                    then(Err(error));
+                    return None;
+                }
+            },
         };
-        let stay = match route {
-            Ok(Route::Here(stay)) => stay,
-            Ok(Route::Elsewhere) => {
-                self.forward(id, submission, then);
-                return None;
-            }
-            Err(error) => {
-                then(Err(error));
-                return None;
-            }
-        };
+        self.run_here(id, submission, stay, then)
+    }
+
+    /// Runs the flow of a request that this host takes, unless it is refused or answered already.
+    pub(super) fn run_here(
+        self: &Arc<Self>,
+        id: FlowId,
+        submission: Submission,
+        stay: Option<Stay>,
+        then: Tell,
+    ) -> Option<Rest> {
         let submission = self.admit(submission);
         if let Err(error) = submission.request {
             self.repeat_or(&submission.requester, submission.key.as_ref(), error, then);
@@ -181,7 +191,7 @@ impl Core {
     }
 
     /// Refuses the request of a project that has too many undelivered messages. A repeat is answered all the same.
-    pub(super) fn admit(&self, submission: Submission) -> Submission {
+    fn admit(&self, submission: Submission) -> Submission {
         let (Some(dispatcher), Ok(_)) = (&self.dispatcher, &submission.request) else {
             return submission;
         };
@@ -195,7 +205,7 @@ impl Core {
     }
 
     /// Makes the flow of a submission, in PENDING.
-    pub(super) fn flow_of(&self, id: FlowId, submission: Submission) -> Result<Flow, HostError> {
+    fn flow_of(&self, id: FlowId, submission: Submission) -> Result<Flow, HostError> {
         let mut builder = Flow::builder(submission.plan.name())
             .id(id)
             .requester(submission.requester)
@@ -207,12 +217,7 @@ impl Core {
     }
 
     /// Starts a flow, unless the host has stopped.
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        flow: Flow,
-        stay: Option<Stay>,
-        then: Tell,
-    ) -> Option<Rest> {
+    fn begin(self: &Arc<Self>, flow: Flow, stay: Option<Stay>, then: Tell) -> Option<Rest> {
         let id = flow.id();
         self.enter(&flow, stay);
         // The host may have been stopped between the check and the entry.
@@ -308,7 +313,7 @@ impl Core {
     }
 
     /// Answers a request that cannot be resolved: a repeat gets the report of the first one, any other the error.
-    pub(super) fn repeat_or(
+    fn repeat_or(
         self: &Arc<Self>,
         requester: &Identity,
         key: Option<&Key>,
