@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use acceptance::program::{Program, end};
-use acceptance::slow::{eventually, run_slow, slow_after};
+use acceptance::slow::{eventually, run_slow, slow_after, slower_after};
 use acceptance::stream::Stream;
 use cairn_test_postgres::Database;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn id(host: &Value) -> &str {
 fn the_processes_of_a_database_in_a_file_are_hosts() {
     let program = program();
     create(&program, r#"{"size": 1}"#, &[], 0);
-    slow_after(&program, "quota-reserve");
+    slower_after(&program, "quota-reserve", 20);
     let mut child = run_slow(&program);
     let listed = hosts(&program);
     let host = listed
