@@ -107,6 +107,15 @@ impl Stream {
     }
 }
 
+/// Gives all partitions to a host that lives and does nothing.
+fn far(database: &Database<'_>) {
+    database.sql(
+        "INSERT INTO cairn.hosts (id, name, pid, started_at, expires_at)
+             VALUES (decode(repeat('01', 16), 'hex'), 'far', 7, 0, clock_timestamp() + interval '1 hour');
+         UPDATE cairn.partitions SET host = (SELECT id FROM cairn.hosts)",
+    );
+}
+
 /// Waits until a process owns this many partitions.
 #[track_caller]
 fn owns(database: &Database<'_>, child: &Child, parts: &str) {
@@ -334,12 +343,9 @@ fn a_signal_withdraws_the_request_of_a_single_run_unless_its_flow_has_begun() {
     let Some((database, [owner, other])) = two() else {
         return;
     };
-    let stream = Stream::start(&owner, &volume_create(), &[]);
-    owns(&database, &stream.child, "256");
-    slow_after(&other, "entry-create");
+    slower_after(&other, "entry-create", 2);
     let single = || other.start(&["run", "slow.toml", "-i", "slow.json", "--json"]);
-    // It takes no requests while it is stopped, and goes on before its lease expires.
-    send(&stream.child, "-STOP");
+    far(&database);
     let run = single();
     eventually("its request is forwarded", || {
         database.sql("SELECT count(*) FROM cairn.inbox") == "1"
@@ -349,8 +355,10 @@ fn a_signal_withdraws_the_request_of_a_single_run_unless_its_flow_has_begun() {
         .exits(5)
         .says(&["the request was not started: the host stopped before its turn came"]);
     assert_eq!(database.sql("SELECT count(*) FROM cairn.inbox"), "0");
-    send(&stream.child, "-CONT");
 
+    database.sql("DELETE FROM cairn.hosts");
+    let stream = Stream::start(&owner, &volume_create(), &[]);
+    owns(&database, &stream.child, "256");
     let run = single();
     let pid = stream.child.id().to_string();
     eventually("the owner works on it", || works(&database) == pid);
@@ -460,11 +468,7 @@ fn an_operators_change_waits_until_the_owner_of_the_project_hands_it_over() {
     };
     let change = ["quota", "set", "volumes=7"];
     let limits = "SELECT count(*) FROM cairn.quotas WHERE hard_limit = 7";
-    // An owner that does not answer.
-    database.sql(
-        "INSERT INTO cairn.hosts (id, name, pid, started_at, expires_at) VALUES (decode(repeat('01', 16), 'hex'), 'far', 7, 0, clock_timestamp() + interval '1 hour');
-         UPDATE cairn.partitions SET host = (SELECT id FROM cairn.hosts)",
-    );
+    far(&database);
     other
         .run(&change)
         .exits(6)
