@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use acceptance::any;
 use acceptance::program::{repository, volume_create};
+use acceptance::server;
 use acceptance::slow::eventually;
 use cairn::clock::SystemClock;
 use cairn::error::Cause;
@@ -14,13 +15,13 @@ use cairn::event::{Disposition, FlowState};
 use cairn::host::Submitted;
 use cairn::idempotency::Key;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
-use cairn::store::postgres::{Postgres, PostgresConfig, PostgresUrl};
+use cairn::store::postgres::Postgres;
 use cairn::store::shared::{INBOX_MOST, Partitions, Shared as _, Wishes, partition_of};
 use cairn::task::Outcome;
 use cairn::volumes::Settings;
 use cairn::{
-    Context, FlowId, Host, HostError, Identity, Manifest, Object, StoreError, Submission, Task,
-    TaskError, TaskSpec, Value,
+    Context, FlowId, Host, HostError, Identity, Manifest, Object, SqliteConfig, StoreError,
+    Submission, Task, TaskError, TaskSpec, Value,
 };
 use cairn_test_postgres::Database;
 use serde_json::json;
@@ -89,12 +90,11 @@ impl Gate {
 }
 
 fn store(database: &Database<'_>) -> Postgres {
-    let config = PostgresConfig {
-        store: any::config(Settings::default()).into(),
-        unsafe_server: true,
+    let config = SqliteConfig {
         lease: LEASE,
-        ..PostgresConfig::new(PostgresUrl::parse(&database.url()).expect("a URL"))
+        ..any::config(Settings::default())
     };
+    let config = server::config(&database.url(), config).expect("a URL");
     Postgres::open(&config, Arc::new(SystemClock)).expect("a database")
 }
 
