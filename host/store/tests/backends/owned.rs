@@ -211,23 +211,26 @@ fn message(store: &dyn HostStore, id: &str, state: &str) {
     assert_eq!(store.admin(&admin(), insert).unwrap(), 1);
 }
 
+/// An operator's change.
+type Change = fn(&mut Admin<'_>) -> Result<(), StoreError>;
+
 pub(super) fn an_operator_changes_messages_of_owned_projects_alone(place: &dyn Place) {
     let (owner, other) = (place.open(), place.open());
     for (id, state) in [("a", "ready"), ("b", "failed"), ("c", "failed")] {
         message(&*other, id, state);
     }
     of(&*owner).claim("acme").unwrap();
-    let changes: [&(dyn Fn(&mut Admin<'_>) -> Result<(), StoreError> + Sync); 3] = [
-        &|admin| admin.ack_cast("a"),
-        &|admin| admin.retry_cast("b"),
-        &|admin| admin.discard_cast("c"),
+    let changes: [Change; 3] = [
+        |admin| admin.ack_cast("a"),
+        |admin| admin.retry_cast("b"),
+        |admin| admin.discard_cast("c"),
     ];
     // Nobody hands the project over.
     thread::scope(|scope| {
         for change in changes {
             let other = place.open();
             scope.spawn(move || {
-                let refused = other.admin(&admin(), |admin| change(admin));
+                let refused = other.admin(&admin(), change);
                 assert!(matches!(refused, Err(StoreError::Elsewhere { .. })));
             });
         }
@@ -235,7 +238,7 @@ pub(super) fn an_operator_changes_messages_of_owned_projects_alone(place: &dyn P
     let none = Partitions::default();
     assert_eq!(of(&*owner).tend(&Wishes::default()).unwrap().wanted, none);
     for change in changes {
-        owner.admin(&admin(), |admin| change(admin)).unwrap();
+        owner.admin(&admin(), change).unwrap();
     }
 }
 
