@@ -192,6 +192,11 @@ const OTHER_READS: &[(&str, &str, &str)] = &[
         "makes new files",
     ),
     (
+        "store/src/sqlite/backup.rs",
+        "OpenOptions::new()",
+        "makes a new file that only its owner may read",
+    ),
+    (
         "store/src/sqlite/file.rs",
         "OpenOptions::new()",
         "makes a new file",
