@@ -28,8 +28,8 @@ const SMALL: [&str; 9] = [
     "zones",
 ];
 
-/// The sessions that never scan: those that write and read for flows, and the one of requests between hosts.
-const BY_KEY: &[&str] = &["writer", "fetcher", "inbox"];
+/// The sessions that never scan: those that write and read for flows, and those of requests between hosts.
+const BY_KEY: &[&str] = &["writer", "fetcher", "inbox", "watcher"];
 
 /// The session of the dispatcher's reads and of operators, whose plans depend on the sizes of tables.
 const BESIDE: &[&str] = &["reader"];
@@ -38,13 +38,14 @@ const BESIDE: &[&str] = &["reader"];
 const DELIVER: &str = "\n[deliver]\ntransport = \"http\"\nkey_file = \"key\"\nwait = \"100ms\"\n\
                        [deliver.topics]\n\"*\" = \"http://127.0.0.1:1/in\"\n";
 
-/// Parts of statements that must have been judged: a flow, a request that is forwarded and taken by its owner, what became of it, and what
-/// the dispatcher reads.
-const SEEN: [&str; 6] = [
+/// Parts of statements that must have been judged: a flow, a request that is forwarded and taken by its owner, what became of it, operations
+/// on flows, and what the dispatcher reads.
+const SEEN: [&str; 7] = [
     "INSERT INTO journal",
     "INSERT INTO inbox",
     "JOIN inbox ON inbox.part = partitions.id",
     "LEFT JOIN inbox ON inbox.id = u.id",
+    "FROM requests JOIN flows",
     "o.due_at <= $1",
     "SELECT MIN(o.due_at)",
 ];

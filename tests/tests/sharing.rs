@@ -339,6 +339,23 @@ fn a_single_run_takes_over_the_project_that_it_waits_for() {
 }
 
 #[test]
+fn a_single_run_goes_on_after_an_operators_change() {
+    let Some((database, [one, other])) = two() else {
+        return;
+    };
+    slower_after(&one, "entry-create", 4);
+    let single = one.start(&["run", "slow.toml", "-i", "slow.json", "--json"]);
+    let pid = single.id().to_string();
+    eventually("it works", || works(&database) == pid);
+    eventually("the change is made", || {
+        other.run(&["quota", "set", "volumes=7"]).exit == 0
+    });
+    let report = end(single).exits(0).json();
+    assert_eq!(report["flow"]["state"], "SUCCESS");
+    is_sound(&database, &other);
+}
+
+#[test]
 fn a_signal_withdraws_the_request_of_a_single_run_unless_its_flow_has_begun() {
     let Some((database, [owner, other])) = two() else {
         return;

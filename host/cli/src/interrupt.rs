@@ -4,10 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use cairn::event::FlowState;
-use cairn::{Flow, FlowError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
@@ -119,21 +116,6 @@ fn ignores_hangup() -> bool {
 fn end(signal: i32) -> ! {
     let _ = emulate_default_handler(signal);
     std::process::abort();
-}
-
-/// Interrupts a flow; one that has not started yet as soon as it has.
-pub fn stop(flow: &Flow) {
-    loop {
-        match flow.interrupt() {
-            // The signal came just before the flow starts.
-            Err(FlowError::InvalidState {
-                state: FlowState::Pending,
-                ..
-            }) => std::thread::sleep(Duration::from_millis(1)),
-            Err(error) => return tracing::debug!(%error, "the flow was not interrupted"),
-            Ok(()) => return,
-        }
-    }
 }
 
 impl Drop for Interrupt {

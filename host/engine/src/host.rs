@@ -190,7 +190,7 @@ impl HostBuilder {
             live: Mutex::default(),
             stopping: AtomicBool::new(false),
             pool: Pool::new(self.workers.unwrap_or(cores), self.queue),
-            keeper: Keeper::default(),
+            keeper: Arc::default(),
             territory,
             shares: self.shares,
         });
@@ -225,7 +225,7 @@ struct Core {
     /// No more flows are started.
     stopping: AtomicBool,
     pool: Pool,
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
     /// Which projects this host takes flows of, where several hosts share the database.
     territory: Option<Arc<Territory>>,
     /// Whether it takes a fair share of them.

@@ -58,8 +58,8 @@ pub trait Sql {
     /// [`SqlError`].
     fn savepoint(&self, statement: &str) -> Result<(), SqlError>;
 
-    /// Makes this process the owner of a project, in the open transaction: only its owner may change its rows. Where one process at a time
-    /// writes it always is.
+    /// Makes this process the owner of a project until the operator's change that is open has ended: only its owner may change its rows. Where
+    /// one process at a time writes it always is.
     ///
     /// # Errors
     /// [`SqlError`].
@@ -195,6 +195,9 @@ pub trait SqlBackend: Backend {
     fn business(&self) -> &'static str {
         "TRUE"
     }
+
+    /// Gives back the projects that an operator's change has claimed, once it is made or refused.
+    fn give_back_gained(&mut self) {}
 
     /// Returns who owns what; `None` where one process at a time writes.
     fn shared(_store: &Batched<Self>) -> Option<&dyn Shared>

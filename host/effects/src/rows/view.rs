@@ -331,10 +331,11 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// [`Stop::Missing`] when one is not in memory.
     pub fn of_flow<R: Row>(&mut self) -> Result<Vec<Arc<R>>, Stop> {
-        let ids = self.made.iter().filter(|id| id.table == R::TABLE);
+        let made = self.made;
+        let ids = made.iter().filter(|id| id.table == R::TABLE);
         let mut rows = Vec::new();
         for id in ids {
-            match self.overlay.get(id) {
+            match self.known(id) {
                 Some(state) => rows.extend(state.as_ref().and_then(typed::<R>)),
                 None => self.draft.wants.rows.push(id.clone()),
             }

@@ -222,11 +222,11 @@ pub(super) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, Hos
     if core.shares
         && let Some(shared) = core.store.shared()
     {
-        let (core, hints) = (Arc::downgrade(core), shared.hints());
+        let (keeper, hints) = (Arc::downgrade(&core.keeper), shared.hints());
         // Ends by itself once the host is gone.
         std::thread::Builder::new()
             .name("cairn-hints".to_owned())
-            .spawn(move || hear(&core, hints))
+            .spawn(move || hear(&keeper, hints))
             .map_err(HostError::Thread)?;
     }
     let core = Arc::downgrade(core);
@@ -237,16 +237,17 @@ pub(super) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, Hos
 }
 
 /// Passes on that other hosts ask something of this one, which the keeper would find out later.
-fn hear(core: &Weak<Core>, mut hints: Box<dyn Hints>) {
-    while core.strong_count() > 0 {
-        let heard = hints.wait(AGAIN);
-        let Some(core) = core.upgrade() else { return };
-        match heard {
-            Ok(true) => core.keeper.hint(),
+fn hear(keeper: &Weak<Keeper>, mut hints: Box<dyn Hints>) {
+    while keeper.strong_count() > 0 {
+        match hints.wait(AGAIN) {
+            Ok(true) => {
+                if let Some(keeper) = keeper.upgrade() {
+                    keeper.hint();
+                }
+            }
             Ok(false) => {}
             Err(error) => {
                 tracing::debug!(%error, "other hosts cannot be heard; trying again");
-                drop(core);
                 std::thread::sleep(AGAIN);
             }
         }
@@ -283,7 +284,9 @@ fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Optio
             tried = Instant::now();
             take_up(&core);
         }
-        if std::mem::take(&mut core.keeper.work().gives_up) {
+        // Also for requests that came while the host was stopping.
+        let gives_up = core.keeper.work().gives_up;
+        if gives_up {
             let is_elsewhere = |one: &Following| !core.active().contains_key(&one.flow);
             let following = core.keeper.take_following(is_elsewhere);
             give_up(&core, sharing.as_mut(), following);

@@ -140,9 +140,14 @@ impl Core {
     pub(super) fn go_on_here(self: &Arc<Self>, id: FlowId, stay: Stay) {
         let pushed = self.recover_one(id, Some(Recovery::Resume), move |core, id, result| {
             drop(stay);
-            if let Err(error) = core.concluded(id, result) {
-                tracing::warn!(flow = %id, %error, "a flow did not go on; trying again later");
-                core.keeper.try_again();
+            match core.concluded(id, result) {
+                Ok(Some(_)) => {}
+                // Its last run has not quite ended.
+                Ok(None) => core.keeper.try_again(),
+                Err(error) => {
+                    tracing::warn!(flow = %id, %error, "a flow did not go on; trying again later");
+                    core.keeper.try_again();
+                }
             }
         });
         if let Err(error) = pushed {

@@ -105,10 +105,19 @@ impl<B: Backend> Writer<B> {
     ) -> Result<Vec<FlowId>, StoreError> {
         self.ledger.begin_as_host()?;
         let taken = take(&mut self.ledger.backend);
+        // Also what was claimed before an error.
+        let forgotten = match &taken {
+            Ok(_) | Err(Fault::NotBegun(_)) => self.forget_claimed(),
+            Err(Fault::Lost(_) | Fault::Barred(_)) => Ok(()),
+        };
         let mut flows = self.ledger.settled(taken)?;
         reach(CrashPoint::FlowsTaken);
-        self.forget_claimed()?;
-        flows.retain(|flow| !self.ledger.flows.contains_key(flow));
+        forgotten?;
+        // Those that were given back, and are here again, may still have a handle that does nothing any more.
+        flows.retain(|flow| {
+            let session = self.ledger.flows.get(flow);
+            session.is_none_or(|session| matches!(session.lost, Some(StoreError::WentOn(_))))
+        });
         if !flows.is_empty() {
             self.ledger.commit()?;
         }

@@ -2,6 +2,7 @@
 
 use cairn_effects::rows::{Draft, Rows, RunRecord, Stop, Text};
 use cairn_model::error::TaskError;
+use cairn_model::id::FlowId;
 
 use super::writer::Writer;
 use crate::backend::Backend;
@@ -22,6 +23,17 @@ impl<B: Backend> Writer<B> {
         let owned = self.ledger.backend.own(project_id);
         self.ledger.settled(owned)?;
         self.forget_claimed()
+    }
+
+    /// Notes that partitions were given back, with these flows that rest between two tasks: whoever continues one loads it again, this
+    /// process too. Rows in memory are another host's now.
+    pub(crate) fn gave_back(&mut self, moved: &[FlowId]) {
+        for flow in moved {
+            if let Some(session) = self.ledger.flows.get_mut(flow) {
+                session.lost.get_or_insert(StoreError::WentOn(*flow));
+            }
+        }
+        self.ledger.overlay.forget();
     }
 
     /// Drops the rows in memory after a claim. The open batch, which was decided by them, is committed first.

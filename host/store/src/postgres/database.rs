@@ -17,8 +17,8 @@ use super::bulk::Texts;
 use super::connect::Target;
 use super::fetch::{Fetcher, Reads};
 use super::hosts::OwnLease;
-use super::lend::Others;
-use super::link::{Link, READER, Step};
+use super::lend::Lending;
+use super::link::{Link, Parameter, READER, Step, WATCHER};
 use super::outlook::Beside;
 use super::session::{SNAPSHOT, Session, State};
 use super::shared::Looks;
@@ -33,7 +33,7 @@ use crate::partitions::{Partitions, partition_of};
 use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Raised, Sql, SqlBackend, SqlError};
 
-/// How long an operator's change waits at most until another host hands a project over: the owner looks every second.
+/// How long an operator's change waits at most until other hosts hand projects over.
 const LENT: Duration = Duration::from_secs(5);
 
 /// A store on PostgreSQL.
@@ -100,10 +100,9 @@ impl PostgresDatabase {
             return Ok(());
         }
         self.lease.register(&self.session, now)?;
-        self.session.set_others(Others {
-            folder: self.lease.folder().map(Path::to_owned),
-            patience: (self.lease.length() / 2).min(LENT),
-        });
+        let folder = self.lease.folder().map(Path::to_owned);
+        let patience = (self.lease.length() / 2).min(LENT);
+        self.session.set_lending(Lending::new(folder, patience));
         reach(CrashPoint::HostRegistered);
         // Rows that were read before are of an older catalogue, maybe.
         self.lease.is_stale = true;
@@ -350,6 +349,28 @@ impl SqlBackend for PostgresDatabase {
         "NOT EXISTS (SELECT FROM partitions WHERE partitions.id = flows.part AND partitions.host <> $1)"
     }
 
+    fn give_back_gained(&mut self) {
+        let parts = self.session.take_gained().without(&self.lease.owned);
+        if parts.is_empty() {
+            return;
+        }
+        let parts: Vec<Cell> = parts
+            .into_iter()
+            .map(|part| i64::from(part).into())
+            .collect();
+        let me = self.lease.cell();
+        let step = Step::Run {
+            statement: "UPDATE partitions SET host = wanted, wanted = NULL WHERE id = ANY($1::int[]) AND host = $2",
+            parameters: vec![
+                Parameter::Array(parts.iter().map(Cell::borrow).collect()),
+                Parameter::from(&me),
+            ],
+        };
+        if let Err(error) = self.session.try_send(&[step]) {
+            tracing::warn!(%error, "projects that a change has claimed are this process's until it ends");
+        }
+    }
+
     fn shared(store: &Postgres) -> Option<&dyn Shared> {
         Some(store)
     }
@@ -360,7 +381,7 @@ impl SqlBackend for PostgresDatabase {
     }
 
     fn outlook(&self) -> Result<Option<Box<dyn Outlook>>, StoreError> {
-        let session = Session::later(self.target.without_patience(), &READER);
+        let session = Session::later(self.target.without_patience(), &WATCHER);
         Ok(Some(Box::new(Beside(session))))
     }
 }

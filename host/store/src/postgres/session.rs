@@ -9,9 +9,10 @@ use cairn_effects::rows::Cell;
 
 use super::again::while_lost;
 use super::connect::Target;
-use super::lend::{self, Others};
+use super::lend::Lending;
 use super::link::{ADMIN, Answer, Link, LinkError, Session as Kind, Step, WRITER};
 use super::sql::SqlLink;
+use crate::partitions::Partitions;
 use crate::sql::{Impact, Owning, Sql, SqlError};
 
 /// The statement that begins each batch: see `fence` in the schema.
@@ -38,8 +39,7 @@ pub(super) struct Session {
     sql: OnceCell<SqlLink>,
     /// The fence of the open batch.
     fence: RefCell<Option<Vec<Cell>>>,
-    /// What an operator's change needs to know about other hosts.
-    others: RefCell<Others>,
+    lending: RefCell<Lending>,
 }
 
 impl Session {
@@ -57,7 +57,7 @@ impl Session {
             kind,
             sql: OnceCell::new(),
             fence: RefCell::new(None),
-            others: RefCell::default(),
+            lending: RefCell::default(),
         }
     }
 
@@ -83,13 +83,19 @@ impl Session {
     }
 
     /// Sets what an operator's change needs to know about other hosts.
-    pub(super) fn set_others(&self, others: Others) {
-        self.others.replace(others);
+    pub(super) fn set_lending(&self, lending: Lending) {
+        self.lending.replace(lending);
+    }
+
+    /// Returns the partitions that an operator's change has claimed, and that are to be given back.
+    pub(super) fn take_gained(&self) -> Partitions {
+        self.lending.borrow_mut().take_gained()
     }
 
     /// Opens a batch, whose transaction is to begin with this fence.
     pub(super) fn open(&self, fence: Vec<Cell>) {
         self.fence.replace(Some(fence));
+        self.lending.borrow_mut().begin();
     }
 
     /// Ends the batch. A transaction that is still open is rolled back.
@@ -189,11 +195,10 @@ impl Sql for Session {
     }
 
     fn own(&self, project_id: &str) -> Result<Owning, SqlError> {
-        let sql = self.begin()?;
         let me = self.fence.borrow().iter().flatten().next().cloned();
-        let beside = Self::later(self.target.without_patience(), &ADMIN);
         let me = me.unwrap_or(Cell::Null);
-        lend::own(sql, &beside, me, project_id, &self.others.borrow())
+        let beside = Self::later(self.target.without_patience(), &ADMIN);
+        self.lending.borrow_mut().own(&beside, me, project_id)
     }
 
     fn consistently(&self, read: &mut dyn FnMut()) -> Result<(), SqlError> {

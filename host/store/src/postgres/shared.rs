@@ -15,6 +15,7 @@ use super::link::{INBOX, LinkError, Parameter, Step};
 use super::session::Session;
 use super::take::fault;
 use crate::StoreError;
+use crate::backend::Fault;
 use crate::partitions::{PARTITIONS, Partitions};
 use crate::shared::{Hints, Inbox, Shared, Territory, Wishes};
 use crate::sql::{Columns, SqlError};
@@ -250,9 +251,14 @@ impl Shared for Postgres {
     fn tend(&self, wishes: &Wishes) -> Result<Territory, StoreError> {
         self.write(|writer| {
             writer.ledger.begin_as_host()?;
-            let territory = writer.ledger.backend.tend(wishes).map_err(fault);
-            let territory = writer.ledger.settled(territory)?;
-            writer.forget_claimed()?;
+            let tended = writer.ledger.backend.tend(wishes).map_err(fault);
+            // Also what was claimed before an error.
+            let forgotten = match &tended {
+                Err(Fault::Barred(_)) => Ok(()),
+                _ => writer.forget_claimed(),
+            };
+            let territory = writer.ledger.settled(tended)?;
+            forgotten?;
             Ok(territory)
         })
     }
@@ -273,8 +279,7 @@ impl Shared for Postgres {
             for part in parts.iter() {
                 writer.ledger.backend.lease.owned.remove(part);
             }
-            // Its rows in memory are another host's now.
-            writer.ledger.overlay.forget();
+            writer.gave_back(moved);
             Ok(())
         })
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cairn_effects::effect::Caller;
 use cairn_effects::event::FlowState;
+use cairn_effects::rows::Cell;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 use cairn_store::admin::Admin;
@@ -14,7 +15,9 @@ use cairn_volumes::IsZoneValid;
 use serde_json::json;
 
 use crate::place::Place;
-use crate::scene::{admin, ann, apply, begin, created, end, refusal, reserve, state};
+use crate::scene::{
+    admin, ann, apply, begin, create, created, end, id_of, refusal, reserve, state, update,
+};
 
 fn of(store: &dyn HostStore) -> &dyn Shared {
     store.shared().expect("hosts share it")
@@ -203,6 +206,71 @@ pub(super) fn a_host_hears_that_others_ask_something_of_it(place: &dyn Place) {
     });
 }
 
+/// Runs `ask` while `owner` works: it gives the partition of `acme` back when that is asked for.
+fn hands_over<T: Send>(owner: &dyn HostStore, ask: impl FnOnce() -> T + Send) -> T {
+    let parts = [partition_of("acme")].into_iter().collect();
+    thread::scope(|scope| {
+        let asked = scope.spawn(ask);
+        let until = Instant::now() + Duration::from_secs(5);
+        while of(owner).tend(&Wishes::default()).unwrap().wanted != parts {
+            assert!(Instant::now() < until, "nobody waits");
+            thread::sleep(Duration::from_millis(10));
+        }
+        of(owner).give_back(&parts, &[]).unwrap();
+        asked.join().unwrap()
+    })
+}
+
+pub(super) fn operators_change_a_project_one_after_another(place: &dyn Place) {
+    const OPERATORS: usize = 6;
+    thread::scope(|scope| {
+        for _ in 0..OPERATORS {
+            let store = place.open();
+            scope.spawn(move || {
+                let change = |admin: &mut Admin<'_>| {
+                    admin.own("acme")?;
+                    let statement = "SELECT coalesce(max(hard_limit), 0) FROM quotas WHERE project_id = 'acme'";
+                    let most = admin.view().query(statement, &[])?;
+                    thread::sleep(Duration::from_millis(20));
+                    let [Cell::Int(most)] = most[0][..] else {
+                        panic!("{most:?}")
+                    };
+                    admin.execute(
+                        "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ('acme', 'volumes', $1)
+                         ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = excluded.hard_limit",
+                        &[(most + 1).into()],
+                    )
+                };
+                store.admin(&ann(), change).unwrap();
+            });
+        }
+    });
+    let store = place.open();
+    let call = begin(&*store);
+    apply(&*store, call, reserve(6)).unwrap();
+    assert_eq!(refusal(apply(&*store, call, reserve(1))), "OverQuota");
+}
+
+pub(super) fn flows_are_pruned_beside_the_host_that_owns_their_project(place: &dyn Place) {
+    let (owner, other) = (place.open(), place.open());
+    let call = begin(&*owner);
+    let (volume, _) = apply(&*owner, call, create()).unwrap();
+    end(&*owner, call);
+    owner.barrier(call.flow).unwrap();
+    owner.release(call.flow);
+    let prune = || other.prune_flows(&admin(), Duration::ZERO).unwrap();
+    let pruned = hands_over(&*owner, prune);
+    assert_eq!((pruned.flows, pruned.busy), (1, 0));
+    // The process that pruned lives on, and has given the project back. The volume's flow is gone from its row.
+    let call = begin(&*owner);
+    apply(&*owner, call, update(&id_of(&volume), "available")).unwrap();
+    end(&*owner, call);
+    owner.barrier(call.flow).unwrap();
+    // Nobody hands it over.
+    let pruned = other.prune_flows(&admin(), Duration::ZERO).unwrap();
+    assert_eq!((pruned.flows, pruned.busy), (0, 1));
+}
+
 fn message(store: &dyn HostStore, id: &str, state: &str) {
     let statement =
         "INSERT INTO outbox (id, state, topic, method, arguments, created_at, project_id)
@@ -248,28 +316,13 @@ pub(super) fn an_owner_hands_a_project_over_to_an_operator_who_waits(place: &dyn
     apply(&*owner, call, reserve(3)).unwrap();
     end(&*owner, call);
     owner.barrier(call.flow).unwrap();
-    let parts = [partition_of("acme")].into_iter().collect();
-    thread::scope(|scope| {
-        let change = scope.spawn(|| other.admin(&ann(), |admin| admin.own("acme")));
-        let until = Instant::now() + Duration::from_secs(5);
-        loop {
-            let wanted = of(&*owner).tend(&Wishes::default()).unwrap().wanted;
-            if wanted == parts {
-                break;
-            }
-            assert!(Instant::now() < until, "nobody waits");
-            thread::sleep(Duration::from_millis(10));
-        }
-        of(&*owner).give_back(&parts, &[]).unwrap();
-        assert!(change.join().unwrap().unwrap(), "it read the rows before");
-    });
-    assert!(matches!(
-        of(&*owner).claim("acme"),
-        Err(StoreError::Elsewhere { .. })
-    ));
-    drop(other);
+    let change = || other.admin(&ann(), |admin| admin.own("acme"));
+    let is_new = hands_over(&*owner, change).unwrap();
+    assert!(is_new, "what it read before may be old");
+    // The change is made, so the project has no owner.
     of(&*owner).claim("acme").unwrap();
     let seen = of(&*owner).tend(&Wishes::default()).unwrap();
+    let parts = [partition_of("acme")].into_iter().collect();
     assert_eq!((seen.owned, seen.wanted), (parts, Partitions::default()));
 }
 
@@ -355,6 +408,26 @@ pub(super) fn a_project_that_is_given_back_goes_on_at_the_next_host(place: &dyn 
     second.append(call.flow, &on).unwrap();
     second.barrier(call.flow).unwrap();
     assert_eq!(of(&*second).moved(&[call.flow]).unwrap(), []);
+}
+
+pub(super) fn a_flow_that_was_given_back_is_taken_up_by_the_same_host(place: &dyn Place) {
+    let store = place.open();
+    // Its handle stays.
+    let call = begin(&*store);
+    store.barrier(call.flow).unwrap();
+    let part: Partitions = [partition_of("acme")].into_iter().collect();
+    of(&*store).give_back(&part, &[call.flow]).unwrap();
+    of(&*store).claim("acme").unwrap();
+    let on = [state(FlowState::Running, FlowState::Reverting)];
+    assert!(matches!(
+        store.append(call.flow, &on),
+        Err(StoreError::WentOn(_))
+    ));
+    assert_eq!(of(&*store).take_up().unwrap(), [call.flow]);
+    store.load(call.flow).unwrap();
+    store.append(call.flow, &on).unwrap();
+    store.barrier(call.flow).unwrap();
+    assert_eq!(of(&*store).take_up().unwrap(), []);
 }
 
 pub(super) fn hosts_that_share_take_the_same_number_of_partitions(place: &dyn Place) {

@@ -75,6 +75,13 @@ fn text(pruned: &Pruned, dry_run: bool) -> String {
             count(pruned.kept, "flow")
         );
     }
+    if pruned.busy > 0 {
+        let _ = writeln!(
+            text,
+            "{} left: hosts are working on their projects; run the command again",
+            count(pruned.busy, "flow")
+        );
+    }
     text
 }
 

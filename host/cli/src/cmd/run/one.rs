@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
+use cairn::event::FlowState;
 use cairn::history::History;
 use cairn::rows::Row as _;
 use cairn::volumes::QuotaUsage;
@@ -16,7 +20,7 @@ use crate::args::{Format, Who};
 use crate::blame;
 use crate::exit::{Exit, Failure};
 use crate::input::Input;
-use crate::interrupt::{self, Interrupt};
+use crate::interrupt::Interrupt;
 use crate::message;
 use crate::output::cell;
 use crate::progress::Progress;
@@ -106,12 +110,19 @@ fn watched(
     submission: Submission,
 ) -> Result<Report, Failure> {
     let runs_here = Arc::<OnceLock<Flow>>::default();
+    let has_ended = Arc::<AtomicBool>::default();
     let interrupt = Interrupt::with(&session.settings.global, {
-        let (runs_here, host) = (Arc::clone(&runs_here), Arc::downgrade(host));
-        move || match (runs_here.get(), host.upgrade()) {
-            (Some(flow), _) => interrupt::stop(flow),
-            (None, Some(host)) => host.stop(),
-            (None, None) => {}
+        let (runs_here, has_ended) = (Arc::clone(&runs_here), Arc::clone(&has_ended));
+        let host = Arc::downgrade(host);
+        move || {
+            let Some(host) = host.upgrade() else { return };
+            host.stop();
+            // The signal came just before the flow starts.
+            let is_pending = |flow: &Flow| flow.state() == FlowState::Pending;
+            while runs_here.get().is_some_and(is_pending) && !has_ended.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+                host.stop();
+            }
         }
     })?;
     let mut progress = None;
@@ -125,6 +136,7 @@ fn watched(
         Ok::<_, Failure>(())
     })?;
     let report = submitted.wait();
+    has_ended.store(true, Ordering::SeqCst);
     drop((interrupt, progress));
     Ok(report?)
 }

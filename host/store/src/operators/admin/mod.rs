@@ -60,6 +60,7 @@ impl<B: SqlBackend> Batched<B> {
                 let result = work(&mut admin);
                 admin.fault.map_or(Ok(result), Err)
             });
+            writer.ledger.backend.give_back_gained();
             (result, writer.ledger.backend.raised())
         });
         let result = result?;
@@ -173,8 +174,8 @@ impl<'a> Admin<'a> {
         rows.map_err(|error| self.judge(error))
     }
 
-    /// Makes this process the owner of a project: only its owner may change its rows. Returns whether it was not before: then what was read
-    /// of the project may be old. [`rules`](Self::rules) does this by itself.
+    /// Makes this process the owner of a project until the change is made: only its owner may change its rows. Returns whether it was not
+    /// before: then what was read of the project may be old. [`rules`](Self::rules) does this by itself.
     ///
     /// # Errors
     /// [`StoreError::Elsewhere`] when a live host owns it.

@@ -1,6 +1,6 @@
 //! Removes flows that ended long ago.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use cairn_effects::domain::Domains;
@@ -12,8 +12,15 @@ use super::{Admin, Result};
 use crate::batched::Batched;
 use crate::operators::idempotency::{self, KeyId};
 use crate::operators::view::{OfFlows, Prunable, Pruned};
+use crate::partitions::partition_of;
 use crate::sql::{Columns, Sql, SqlBackend, SqlError};
 use crate::{Store as _, StoreError};
+
+/// How many flows are looked for before they are removed, where the owner of each project hands it over for that.
+const TOGETHER: usize = 4096;
+
+/// How many of them are removed in one transaction.
+const BITE: usize = 256;
 
 /// The longest pause between two transactions.
 const LONGEST_REST: Duration = Duration::from_millis(100);
@@ -39,12 +46,24 @@ impl<B: SqlBackend> Batched<B> {
         })?;
         let mut pruned = Pruned::default();
         let mut from = None;
+        let mut found = Vec::new();
         loop {
             let page = self.read(requester, |view| view.prunable(before, from))?;
             pruned.kept += page.kept;
-            pruned.flows +=
-                self.in_a_bite(requester, &page.found, |admin, flows| admin.prune(flows))?;
+            found.extend(page.found);
             from = page.next;
+            match B::shared(self) {
+                Some(_) if from.is_none() || found.len() >= TOGETHER => {
+                    let found = std::mem::take(&mut found);
+                    self.prune_owned(requester, found, &mut pruned)?;
+                }
+                Some(_) => {}
+                None => {
+                    let found = std::mem::take(&mut found);
+                    pruned.flows +=
+                        self.in_a_bite(requester, &found, |admin, flows| admin.prune(flows))?;
+                }
+            }
             if from.is_none() {
                 break;
             }
@@ -77,6 +96,34 @@ impl<B: SqlBackend> Batched<B> {
                 return Ok(pruned);
             }
         }
+    }
+
+    /// Removes flows partition by partition: whoever owns one has rows in memory that this changes, and hands it over meanwhile.
+    fn prune_owned(
+        &self,
+        requester: &Identity,
+        found: Vec<Prunable>,
+        pruned: &mut Pruned,
+    ) -> Result<(), StoreError> {
+        let mut parts: BTreeMap<u8, Vec<Prunable>> = BTreeMap::new();
+        for flow in found {
+            let part = partition_of(&flow.project_id);
+            parts.entry(part).or_default().push(flow);
+        }
+        for flows in parts.values().flat_map(|flows| flows.chunks(BITE)) {
+            let removed = self.in_a_bite(requester, flows, |admin, flows| {
+                if let Some(first) = flows.first() {
+                    admin.own(&first.project_id)?;
+                }
+                admin.prune(flows)
+            });
+            match removed {
+                Ok(removed) => pruned.flows += removed,
+                Err(StoreError::Elsewhere { .. }) => pruned.busy += flows.len(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Removes some rows in a transaction, then pauses for as long as that took, so that other processes can write.
@@ -133,7 +180,10 @@ impl Admin<'_> {
 /// that clear a flow's id in rows that stay.
 fn prune(sql: &dyn Sql, flows: &[Prunable], forget: &[String]) -> Result<usize, SqlError> {
     let mut removed = 0;
-    for Prunable { flow, last, kept } in flows {
+    for Prunable {
+        flow, last, kept, ..
+    } in flows
+    {
         let statement = "DELETE FROM flows WHERE id = $1 AND state IN ('SUCCESS', 'FAILURE')
                              AND (SELECT MAX(first) FROM journal WHERE flow = $1) IS NOT DISTINCT FROM $2
                          RETURNING updated_at";

@@ -35,11 +35,14 @@ pub struct Pruned {
     pub keys: usize,
     /// Flows that ended long ago and are kept because their rollback is incomplete, they are stuck, or their journal cannot be read.
     pub kept: usize,
+    /// Flows that are left because a task of their project, at the host that owns it, takes long: they are removed another time.
+    pub busy: usize,
 }
 
 /// A flow that may be removed as long as its journal's last row is the one that was found.
 pub(in crate::operators) struct Prunable {
     pub(in crate::operators) flow: FlowId,
+    pub(in crate::operators) project_id: String,
     /// Number of the first entry in the journal's last row; `None` without a journal.
     pub(in crate::operators) last: Option<i64>,
     /// The data that its idempotency keys keep of it; `None` when it has no key.
@@ -199,9 +202,15 @@ fn prunable(
     let mut page = Page {
         found: Vec::new(),
         kept: 0,
-        next: next_page(&flows, FLOWS_A_PAGE, |(flow, ..)| *flow),
+        next: next_page(&flows, FLOWS_A_PAGE, |listed| listed.flow),
     };
-    for (flow, state, updated) in flows {
+    for listed in flows {
+        let Listed {
+            flow,
+            project_id,
+            state,
+            updated,
+        } = listed;
         let ended = FlowState::parse(&state)
             .filter(|state| matches!(state, FlowState::Success | FlowState::Failure));
         if ended.is_none() || updated >= before {
@@ -224,6 +233,7 @@ fn prunable(
         match idempotency::keep(sql, flow, domains) {
             Ok(kept) => page.found.push(Prunable {
                 flow,
+                project_id,
                 last: last.map(|(first, _)| first),
                 kept,
             }),
@@ -234,18 +244,30 @@ fn prunable(
     Ok(page)
 }
 
-/// Returns a page of flows: id, state, and the time of the row's last update.
-fn flows_after(
-    sql: &dyn Sql,
-    from: Option<FlowId>,
-) -> Result<Vec<(FlowId, String, Timestamp)>, SqlError> {
+/// A flow as the list has it.
+struct Listed {
+    flow: FlowId,
+    project_id: String,
+    state: String,
+    /// The time of the row's last update.
+    updated: Timestamp,
+}
+
+/// Returns a page of flows.
+fn flows_after(sql: &dyn Sql, from: Option<FlowId>) -> Result<Vec<Listed>, SqlError> {
     // Every id comes after no bytes at all.
     let from = from.map_or(Cell::Blob([].into()), Cell::from);
-    let statement = "SELECT id, state, updated_at FROM flows WHERE id > $1 ORDER BY id LIMIT $2";
+    let statement =
+        "SELECT id, project_id, state, updated_at FROM flows WHERE id > $1 ORDER BY id LIMIT $2";
     let rows = sql.query(statement, &[from, (FLOWS_A_PAGE as i64).into()])?;
     let flows = rows.iter().map(|row| {
         let row = Columns(row);
-        Ok((row.flow(0)?, row.text(1)?, Timestamp(row.int(2)?)))
+        Ok(Listed {
+            flow: row.flow(0)?,
+            project_id: row.text(1)?,
+            state: row.text(2)?,
+            updated: Timestamp(row.int(3)?),
+        })
     });
     flows.collect()
 }

@@ -70,6 +70,13 @@ pub static READER: Session = Session {
     only_reads: true,
 };
 
+/// Reads what other hosts ask of this one, and what became of flows, many times a second.
+pub static WATCHER: Session = Session {
+    name: "watcher",
+    settings: &BY_KEY,
+    only_reads: true,
+};
+
 /// Writes requests for flows of projects that another host owns, and reads those that others have written.
 pub static INBOX: Session = Session {
     name: "inbox",
