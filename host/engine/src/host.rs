@@ -194,7 +194,7 @@ impl HostBuilder {
             territory,
             shares: self.shares,
         });
-        let keeper = keeper::start(&core)?;
+        let keeper = keeper::thread::start(&core)?;
         Ok(Host {
             core,
             keeper: Some(keeper),

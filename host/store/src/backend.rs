@@ -22,6 +22,17 @@ pub enum Fault {
     Barred(StoreError),
 }
 
+impl Fault {
+    /// Returns what an error comes to that came before anything was written: a host that was ended must not write again, and after others
+    /// the batch is still open.
+    pub(crate) fn of(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced => Self::Barred(error),
+            error => Self::NotBegun(error),
+        }
+    }
+}
+
 /// The changes of a batch as data, so that the same batch can be written again when the outcome of a commit is unknown. The
 /// backend itself keeps the batch's changes to hosts and to the ownership of flows until the commit.
 #[derive(Debug, Default)]

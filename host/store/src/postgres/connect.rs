@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, Connection, Socket, config};
 
-use super::link::{LinkError, Session};
+use super::link::error::LinkError;
+use super::link::kind::Session;
 use super::password::{Password, PasswordSource};
 use super::tls::{Stream, Tls, TlsError};
 use super::url::{Address, PostgresUrl, SslMode};
@@ -175,7 +176,7 @@ impl Failure {
         };
         let user = &target.url.user;
         if let Some(found) = error.as_db_error() {
-            let words = super::link::words(found);
+            let words = super::link::error::words(found);
             return match found.code().code() {
                 "28P01" => lasting(&format!(
                     "the password of the user `{user}` is wrong; {}",

@@ -18,11 +18,11 @@ use super::connect::Target;
 use super::fetch::{Fetcher, Reads};
 use super::hosts::OwnLease;
 use super::lend::Lending;
+use super::link::Sender as _;
 use super::link::{Link, Parameter, READER, Step, WATCHER};
+use super::looks::Looks;
 use super::outlook::Beside;
 use super::session::{SNAPSHOT, Session, State};
-use super::shared::Looks;
-use super::take::fault;
 use super::{PostgresConfig, open, outbox};
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, Holder, Taken};
@@ -256,7 +256,7 @@ impl Backend for PostgresDatabase {
         if self.lease.owned.contains(part) {
             return Ok(());
         }
-        self.claim(part).map_err(fault)
+        self.claim(part).map_err(Fault::of)
     }
 
     fn owned(&self) -> Option<Partitions> {
@@ -268,7 +268,7 @@ impl Backend for PostgresDatabase {
     }
 
     fn take(&mut self, flow: FlowId, _now: Timestamp) -> Result<Taken, Fault> {
-        self.taken(flow).map_err(fault)
+        self.taken(flow).map_err(Fault::of)
     }
 
     fn is_untouched(&mut self, flow: FlowId, entries: i64) -> Result<bool, Fault> {
@@ -288,7 +288,7 @@ impl Backend for PostgresDatabase {
     }
 
     fn take_over(&mut self, _now: Timestamp, stuck_too: bool) -> Result<Vec<FlowId>, Fault> {
-        self.take_all(stuck_too).map_err(fault)
+        self.take_all(stuck_too).map_err(Fault::of)
     }
 
     fn sweep(&mut self) {}

@@ -6,6 +6,7 @@ use cairn_model::error::TaskError;
 use cairn_model::id::HostId;
 use cairn_model::value::Digest;
 
+use super::link::Sender as _;
 use super::link::{ADMIN, LinkError};
 use super::session::Session;
 use super::{PostgresConfig, migrate, others};

@@ -11,6 +11,7 @@ use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::HostId;
 
 use super::PostgresConfig;
+use super::link::Sender as _;
 use super::link::{LinkError, Parameter, Step};
 use super::others::{OTHERS, Other};
 use super::session::Session;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hints::NOTIFY;
+use super::link::Sender as _;
 use super::link::{Parameter, Step};
 use super::session::Session;
 use crate::StoreError;

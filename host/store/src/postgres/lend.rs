@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use cairn_effects::rows::Cell;
 
 use super::hints::NOTIFY;
+use super::link::Sender;
 use super::others::{OTHERS, Other};
-use super::session::Session;
 use crate::hosts;
 use crate::partitions::{Partitions, partition_of};
 use crate::sql::{Owning, SqlError};
@@ -60,7 +60,7 @@ impl Lending {
     /// would otherwise wait for the end of a change that waits for them.
     pub(super) fn own(
         &mut self,
-        beside: &Session,
+        beside: &dyn Sender,
         me: Cell,
         project_id: &str,
     ) -> Result<Owning, SqlError> {
@@ -74,7 +74,7 @@ impl Lending {
     fn own_until(
         &mut self,
         until: Instant,
-        beside: &Session,
+        beside: &dyn Sender,
         me: Cell,
         project_id: &str,
     ) -> Result<Owning, SqlError> {

@@ -21,6 +21,7 @@ mod hosts;
 mod inbox;
 mod lend;
 pub mod link;
+mod looks;
 mod migrate;
 mod others;
 mod outbox;

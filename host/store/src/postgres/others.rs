@@ -5,8 +5,7 @@ use std::path::Path;
 use cairn_effects::rows::Cell;
 use cairn_model::id::HostId;
 
-use super::link::{LOCK_TIMEOUT, LinkError, Step};
-use super::session::Session;
+use super::link::{LOCK_TIMEOUT, LinkError, Sender, Step};
 use crate::host_lock::LockPlace;
 use crate::hosts::{self, End};
 use crate::sql::{Columns, SqlError};
@@ -76,7 +75,7 @@ impl Other {
     /// Ends it if it is gone. Returns whether it was ended; another host may have done it before.
     pub(super) fn end_if_gone(
         &self,
-        session: &Session,
+        session: &dyn Sender,
         folder: Option<&Path>,
     ) -> Result<bool, LinkError> {
         let Some(when) = self.gone(folder) else {
@@ -92,7 +91,7 @@ impl Other {
 
 /// Ends a host's lease; its partitions lose their owner in the same transaction. A session that holds the row for a process that is stopped
 /// is ended first. Returns whether the host was there, and was ended.
-pub(super) fn end(session: &Session, host: HostId, when: End) -> Result<bool, LinkError> {
+pub(super) fn end(session: &dyn Sender, host: HostId, when: End) -> Result<bool, LinkError> {
     // Expiry is compared by the database's clock alone, in the statement that acts on it.
     let (delete, stop) = match when {
         End::Expired => (

@@ -10,7 +10,7 @@ use cairn_effects::rows::Cell;
 use super::again::while_lost;
 use super::connect::Target;
 use super::lend::Lending;
-use super::link::{ADMIN, Answer, Link, LinkError, Session as Kind, Step, WRITER};
+use super::link::{ADMIN, Answer, Link, LinkError, Sender, Session as Kind, Step, WRITER};
 use super::sql::SqlLink;
 use crate::partitions::Partitions;
 use crate::sql::{Impact, Owning, Sql, SqlError};
@@ -111,12 +111,7 @@ impl Session {
         self.sql()?.commit(steps)
     }
 
-    /// Sends steps; on a new connection if the last one was lost outside of a transaction, for which it waits.
-    pub(super) fn send(&self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
-        self.send_within(self.target.patience, steps)
-    }
-
-    /// Sends steps like [`send`](Self::send), but tries to connect only once.
+    /// Sends steps like [`send`](Sender::send), but tries to connect only once.
     pub(super) fn try_send(&self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
         self.send_within(Duration::ZERO, steps)
     }
@@ -137,12 +132,6 @@ impl Session {
     /// Drops the connection and makes another.
     pub(super) fn reconnect(&self) -> Result<(), LinkError> {
         self.sql()?.link().reconnect()
-    }
-
-    /// Runs one statement.
-    pub(super) fn run(&self, statement: &str, parameters: &[Cell]) -> Result<Answer, LinkError> {
-        let step = Step::run(statement, parameters);
-        Ok(self.send(&[step])?.pop().unwrap_or_default())
     }
 
     /// Begins the transaction of the open batch, unless it has begun.
@@ -167,6 +156,13 @@ impl Session {
         };
         begun.map_err(lost)?;
         Ok(sql)
+    }
+}
+
+/// On a new connection if the last one was lost outside of a transaction, for which it waits.
+impl Sender for Session {
+    fn send(&self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError> {
+        self.send_within(self.target.patience, steps)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Who owns what: a host claims partitions, gives them back, ends hosts whose lease has expired, and takes up their flows.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use cairn_effects::rows::Cell;
 use cairn_model::id::FlowId;
@@ -11,56 +10,15 @@ use super::database::{Postgres, PostgresDatabase};
 use super::hints::Listener;
 use super::hosts::OwnLease;
 use super::inbox::{self, ids};
+use super::link::Sender as _;
 use super::link::{INBOX, LinkError, Parameter, Step};
+use super::looks::Looks;
 use super::session::Session;
-use super::take::fault;
 use crate::StoreError;
 use crate::backend::Fault;
 use crate::partitions::{PARTITIONS, Partitions};
 use crate::shared::{Hints, Inbox, Shared, Territory, Wishes};
 use crate::sql::{Columns, SqlError};
-
-/// A longer time without a look at the hosts is as if the database could not be reached.
-const GAP: Duration = Duration::from_secs(3);
-
-/// When a host has looked at the others.
-#[derive(Default)]
-pub(super) struct Looks {
-    /// Since when it could.
-    since: Option<Instant>,
-    last: Option<Instant>,
-    /// Whether its row says that it shares.
-    shares: bool,
-}
-
-impl Looks {
-    /// Notes a look, and returns whether hosts may be ended whose lease has expired. After a time in which nobody could write, each must be
-    /// able to renew its lease first.
-    fn may_end(&mut self, lease: Duration) -> bool {
-        let now = Instant::now();
-        let is_gap = self.last.is_none_or(|last| now - last > GAP);
-        let since = match self.since {
-            Some(since) if !is_gap => since,
-            _ => now,
-        };
-        self.since = Some(since);
-        self.last = Some(now);
-        now - since >= lease / 2
-    }
-}
-
-/// Returns the partitions without an owner in which hosts that are gone have left flows, or messages to deliver.
-pub(super) fn left(session: &Session) -> Result<Partitions, LinkError> {
-    let statement = "SELECT id FROM partitions WHERE host IS NULL
-         AND (EXISTS (SELECT FROM flows WHERE flows.part = partitions.id AND flows.host IS NOT NULL)
-              OR id IN (SELECT get_byte(sha256(convert_to(coalesce(project_id, ''), 'UTF8')), 0) FROM outbox WHERE state = 'sending'))";
-    let rows = session.run(statement, &[])?.rows;
-    let parts = rows.into_iter().flatten().filter_map(|cell| match cell {
-        Cell::Int(part) => u8::try_from(part).ok(),
-        _ => None,
-    });
-    Ok(parts.collect())
-}
 
 /// The hosts, as their rows say.
 struct Others {
@@ -251,7 +209,7 @@ impl Shared for Postgres {
     fn tend(&self, wishes: &Wishes) -> Result<Territory, StoreError> {
         self.write(|writer| {
             writer.ledger.begin_as_host()?;
-            let tended = writer.ledger.backend.tend(wishes).map_err(fault);
+            let tended = writer.ledger.backend.tend(wishes).map_err(Fault::of);
             // Also what was claimed before an error.
             let forgotten = match &tended {
                 Err(Fault::Barred(_)) => Ok(()),
@@ -285,7 +243,9 @@ impl Shared for Postgres {
     }
 
     fn take_up(&self) -> Result<Vec<FlowId>, StoreError> {
-        self.write(|writer| writer.take_flows(|backend| backend.take_owned(false).map_err(fault)))
+        self.write(|writer| {
+            writer.take_flows(|backend| backend.take_owned(false).map_err(Fault::of))
+        })
     }
 
     fn moved(&self, flows: &[FlowId]) -> Result<Vec<FlowId>, StoreError> {

@@ -5,9 +5,10 @@ use cairn_model::id::FlowId;
 
 use super::database::PostgresDatabase;
 use super::link::LinkError;
-use super::shared;
+use super::link::Sender as _;
+use super::session::Session;
 use crate::StoreError;
-use crate::backend::{Fault, Taken};
+use crate::backend::Taken;
 use crate::partitions::Partitions;
 use crate::sql::Sql as _;
 
@@ -49,16 +50,21 @@ impl PostgresDatabase {
     pub(super) fn take_all(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
         self.lease.end_others(&self.session, stuck_too)?;
-        let left = shared::left(&self.session).map_err(failed)?;
+        let left = left(&self.session).map_err(failed)?;
         self.lease.claim(&self.session, &left, true)?;
         self.take_owned(stuck_too)
     }
 }
 
-/// Returns what an error comes to: a host that was ended must not write again, and after others the batch is still open.
-pub(super) fn fault(error: StoreError) -> Fault {
-    match error {
-        StoreError::Fenced => Fault::Barred(error),
-        error => Fault::NotBegun(error),
-    }
+/// Returns the partitions without an owner in which hosts that are gone have left flows, or messages to deliver.
+fn left(session: &Session) -> Result<Partitions, LinkError> {
+    let statement = "SELECT id FROM partitions WHERE host IS NULL
+         AND (EXISTS (SELECT FROM flows WHERE flows.part = partitions.id AND flows.host IS NOT NULL)
+              OR id IN (SELECT get_byte(sha256(convert_to(coalesce(project_id, ''), 'UTF8')), 0) FROM outbox WHERE state = 'sending'))";
+    let rows = session.run(statement, &[])?.rows;
+    let parts = rows.into_iter().flatten().filter_map(|cell| match cell {
+        Cell::Int(part) => u8::try_from(part).ok(),
+        _ => None,
+    });
+    Ok(parts.collect())
 }

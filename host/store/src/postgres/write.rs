@@ -9,6 +9,7 @@ use super::again::Pause;
 use super::bulk::Columns;
 use super::database::PostgresDatabase;
 use super::hosts::OwnLease;
+use super::link::Sender as _;
 use super::link::{LinkError, Parameter, Step};
 use super::session::{FENCE, Session, State};
 use crate::StoreError;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use cairn_model::error::TaskError;
 
+use super::beside::beside;
 use super::lock_folder::LockFolder;
 
 use crate::StoreError;
@@ -198,13 +199,6 @@ impl DatabaseFile {
 /// Returns an `InvalidInput` error: the name is wrong, or another file prevents the operation.
 pub(super) fn invalid(message: impl Into<String>) -> StoreError {
     TaskError::new("InvalidInput", message).into()
-}
-
-/// Returns `<path><suffix>`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Returns whether the file exists and is not empty.

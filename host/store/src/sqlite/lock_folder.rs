@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cairn_model::value::Digest;
 
-use super::file::beside;
+use super::beside::beside;
 
 /// Suffix of the folder beside a database.
 const BESIDE: &str = ".locks";

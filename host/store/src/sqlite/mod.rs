@@ -1,6 +1,7 @@
 //! The store on SQLite; the only module that uses rusqlite.
 
 mod backup;
+mod beside;
 pub(crate) mod components;
 mod database;
 mod facts;

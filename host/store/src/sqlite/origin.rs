@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::beside::beside;
 use super::facts::{self, fact, set_fact};
-use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
+use super::file::{DatabaseFile, FileId, has_content, invalid};
 use super::lease;
 use super::unlocked::unlocked;
 use crate::StoreError;

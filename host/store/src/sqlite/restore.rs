@@ -11,7 +11,8 @@ use cairn_effects::domain::Domains;
 use cairn_model::clock::{Clock, Timestamp};
 
 use super::SqliteConfig;
-use super::file::{DatabaseFile, FileId, beside, has_content, invalid};
+use super::beside::beside;
+use super::file::{DatabaseFile, FileId, has_content, invalid};
 use super::lease::is_anybody_alive;
 use super::open;
 use super::reader::FileReader;

@@ -4,11 +4,13 @@
 //! time. After [`LinkError::Lost`] the link is not connected, until [`Link::reconnect`] succeeds.
 
 mod drive;
-mod error;
+pub(super) mod error;
+pub(super) mod kind;
 mod value;
 
 pub use error::LinkError;
-pub(super) use error::{LOCK_TIMEOUT, READ_ONLY, words};
+pub(super) use error::{LOCK_TIMEOUT, READ_ONLY};
+pub use kind::{ADMIN, FETCHER, HINTS, INBOX, READER, Session, WATCHER, WRITER};
 pub use value::Parameter;
 
 use std::sync::Arc;
@@ -29,74 +31,6 @@ const STATEMENTS: usize = 256;
 
 /// How long a server may be silent while an answer is due, unless a caller says otherwise.
 const SILENCE: Duration = Duration::from_secs(60);
-
-/// How a session is set up: settings of the server, given as it starts.
-#[derive(Debug)]
-pub struct Session {
-    /// Its name, as `pg_stat_activity` shows it after `cairn`.
-    pub name: &'static str,
-    /// Settings besides those that all sessions have. Values have no blanks.
-    pub settings: &'static [(&'static str, &'static str)],
-    /// Its transactions only read, unless one says otherwise.
-    pub only_reads: bool,
-}
-
-/// Sessions of rules' reads and of batches find rows by their keys: plans are made while tables are empty or without statistics, and
-/// would scan a whole table later.
-const BY_KEY: [(&str, &str); 3] = [
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-];
-
-/// Writes batches.
-pub static WRITER: Session = Session {
-    name: "writer",
-    settings: &BY_KEY,
-    only_reads: false,
-};
-
-/// Reads rows for rules.
-pub static FETCHER: Session = Session {
-    name: "fetcher",
-    settings: &BY_KEY,
-    only_reads: true,
-};
-
-/// Reads for operators.
-pub static READER: Session = Session {
-    name: "reader",
-    settings: &[],
-    only_reads: true,
-};
-
-/// Reads what other hosts ask of this one, and what became of flows, many times a second.
-pub static WATCHER: Session = Session {
-    name: "watcher",
-    settings: &BY_KEY,
-    only_reads: true,
-};
-
-/// Writes requests for flows of projects that another host owns, and reads those that others have written.
-pub static INBOX: Session = Session {
-    name: "inbox",
-    settings: &BY_KEY,
-    only_reads: false,
-};
-
-/// Listens for what other hosts ask of this one.
-pub static HINTS: Session = Session {
-    name: "hints",
-    settings: &[],
-    only_reads: true,
-};
-
-/// Checks the server and migrates the schema.
-pub static ADMIN: Session = Session {
-    name: "admin",
-    settings: &[],
-    only_reads: false,
-};
 
 /// A part of what is sent in one round trip.
 #[derive(Clone, Debug)]
@@ -133,6 +67,24 @@ pub struct Answer {
     pub rows: Vec<Vec<Cell>>,
     /// How many rows were changed, or read.
     pub changed: u64,
+}
+
+/// Sends steps on a connection that is made when it is needed.
+pub trait Sender {
+    /// Sends all steps at once, and returns what each answered.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    fn send(&self, steps: &[Step<'_>]) -> Result<Vec<Answer>, LinkError>;
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    fn run(&self, statement: &str, parameters: &[Cell]) -> Result<Answer, LinkError> {
+        let step = Step::run(statement, parameters);
+        Ok(self.send(&[step])?.pop().unwrap_or_default())
+    }
 }
 
 /// A connection that is made.

@@ -14,7 +14,7 @@ use super::config;
 use crate::StoreError;
 use crate::hosts::{End, HostInfo, Hosts as _};
 use crate::postgres::hosts::OwnLease;
-use crate::postgres::link::Step;
+use crate::postgres::link::{Sender as _, Step};
 use crate::postgres::session::{FENCE, Session};
 use crate::postgres::{Postgres, PostgresConfig, ServerHosts, open};
 use crate::shared::{Shared as _, Wishes};
