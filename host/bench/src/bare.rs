@@ -56,7 +56,7 @@ impl Bare {
     pub(crate) fn new(plan: &Plan, tapes: &[Arc<Tape>]) -> Result<Self, BenchError> {
         let (engine, linker) = linker().map_err(BenchError::sandbox)?;
         let mut tasks = Vec::new();
-        for (planned, tape) in plan.tasks.iter().zip(tapes) {
+        for (planned, tape) in plan.plugin_tasks().zip(tapes) {
             let name = planned.builtin.as_deref().unwrap_or_default();
             let plugins = Case::plugins();
             let Some((_, bytes)) = plugins.iter().find(|(known, _)| *known == name) else {

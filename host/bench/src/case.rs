@@ -139,9 +139,9 @@ mod tests {
         for case in Case::ALL {
             let manifest = case.manifest().unwrap();
             assert_eq!(manifest.tasks.len(), 7, "{}", case.as_str());
-            for task in &manifest.tasks {
-                let Source::Builtin(name) = &manifest.plugins[&task.plugin].source else {
-                    panic!("`{}` of `{}` is a file", task.plugin, case.as_str());
+            for key in manifest.named() {
+                let Source::Builtin(name) = &manifest.plugins[key].source else {
+                    panic!("`{key}` of `{}` is a file", case.as_str());
                 };
                 assert!(
                     Case::plugins().iter().any(|(known, _)| known == name),

@@ -29,12 +29,13 @@ use crate::BenchError;
 pub fn tasks(plan: &Plan, ready: &ReadyPlan) -> Result<Vec<ReadyTask>, BenchError> {
     let tasks = ready.tasks().iter().zip(&plan.tasks);
     tasks
-        .map(|((options, task), planned)| match native(planned, task) {
-            Some(task) => Ok((options.clone(), task)),
-            None => {
-                let message = format!("plugin `{}` has no native counterpart", planned.name);
-                Err(BenchError::Unexpected(message))
-            }
+        .map(|((options, task), planned)| {
+            let native = planned.as_task().and_then(|planned| native(planned, task));
+            let task = native.ok_or_else(|| {
+                let message = format!("task `{}` has no native counterpart", planned.name());
+                BenchError::Unexpected(message)
+            })?;
+            Ok((options.clone(), task))
         })
         .collect()
 }

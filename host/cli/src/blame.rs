@@ -55,7 +55,7 @@ fn fault<'r>(report: &'r Report, plan: &'r Plan) -> Option<(&'r str, Option<&'r 
     let detail = |name: &str| error.details.get(name);
     match error.origin {
         Origin::Host => {
-            let mut tasks = plan.tasks.iter();
+            let mut tasks = plan.plugin_tasks();
             let task = tasks.find(|task| Some(&task.display) == error.task.as_ref());
             match task {
                 Some(task) => Some((&task.plugin, Some(&task.display), &error.kind)),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use cairn::error::Origin;
 use cairn::event::FlowState;
+use cairn::flow::SignalError;
 use cairn::flow_request::RequestError;
 use cairn::host::Hindrance;
 use cairn::plugin::PluginError;
@@ -24,7 +25,7 @@ pub enum Exit {
     Failed = 3,
     /// The flow failed and left residue, or its rollback is incomplete.
     Residue = 4,
-    /// The flow was interrupted and can be resumed.
+    /// The flow was interrupted and can be resumed, or sleeps and goes on later.
     Interrupted = 5,
     /// A check found a difference, an operator's change was refused, or a flow is stuck.
     Refused = 6,
@@ -43,6 +44,7 @@ impl Exit {
         match (report.flow.state, verdict) {
             (FlowState::Success, _) => Self::Ok,
             (FlowState::Interrupted, _) => Self::Interrupted,
+            _ if report.flow.sleep.is_some() => Self::Interrupted,
             (FlowState::Failure, None) => Self::Failed,
             (FlowState::Failure, Some(verdict)) => match leaves_nothing_unwanted(verdict) {
                 true => Self::Failed,
@@ -266,11 +268,18 @@ impl From<HostError> for Failure {
             )
             | HostError::KeyReused { .. }
             | HostError::Elsewhere {
-                why: Hindrance::State,
+                why: Hindrance::State | Hindrance::Input,
                 ..
             } => Self {
                 exit: Exit::Usage,
                 diagnostic: Diagnostic::new(error.to_string()),
+            },
+            HostError::Flow(FlowError::Signal(refused)) => Self {
+                exit: match refused {
+                    SignalError::Other(_) | SignalError::Over(_) => Exit::Refused,
+                    _ => Exit::Usage,
+                },
+                diagnostic: Diagnostic::new(refused.to_string()),
             },
             HostError::NotStarted => Self {
                 exit: Exit::Interrupted,

@@ -62,6 +62,7 @@ fn show(bar: &ProgressBar, notice: &TaskNotice) {
         }
         TaskState::Reverting => bar.set_message(say(format!("reverting {name}"))),
         TaskState::Reverted => bar.println(say(format!("  reverted  {name}"))),
+        TaskState::Waiting => bar.set_message(say(format!("waiting   {name}"))),
         TaskState::RevertFailed => bar.println(say(format!("  not reverted  {name}"))),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use cairn::history::History;
 use cairn::net::{Fate, Left};
-use cairn::report::RollbackReport;
+use cairn::report::{RollbackReport, SleepReport};
 use cairn::{Diagnostic, Report, Value, Verdict};
 
 use crate::args::Format;
@@ -54,6 +54,9 @@ pub fn text(report: &Report) -> String {
         "flow",
         &format!("{}  {}  {}", flow.id, flow.name, flow.state),
     );
+    if let Some(sleep) = &flow.sleep {
+        line(&mut text, sleep_word(sleep), &asleep(sleep));
+    }
     if report.pruned {
         line(
             &mut text,
@@ -83,6 +86,26 @@ pub fn text(report: &Report) -> String {
         rolled_back(&mut text, rollback);
     }
     text
+}
+
+/// Returns the word before what a flow waits for.
+fn sleep_word(sleep: &SleepReport) -> &'static str {
+    match sleep.is_wait {
+        true => "waits",
+        false => "retries",
+    }
+}
+
+/// Formats what a flow that sleeps waits for, and until when.
+fn asleep(sleep: &SleepReport) -> String {
+    if let (true, Some(name)) = (sleep.is_signalled, &sleep.signal) {
+        return format!("{}  the signal {name} has come", sleep.task);
+    }
+    let signal = sleep.signal.as_ref();
+    let signal = signal.map_or_else(String::new, |name| format!("  for the signal {name}"));
+    let until = sleep.until.as_ref();
+    let until = until.map_or_else(String::new, |until| format!("  until {until}"));
+    format!("{}{signal}{until}", sleep.task)
 }
 
 /// Formats a violation: pointer, kind and message.

@@ -89,6 +89,8 @@ pub enum TaskState {
     Reverted,
     /// Its revert failed; its effects may not be undone.
     RevertFailed,
+    /// It is a wait that is not over: no code runs.
+    Waiting,
 }
 
 impl TaskState {
@@ -101,6 +103,7 @@ impl TaskState {
             Self::Reverting => "REVERTING",
             Self::Reverted => "REVERTED",
             Self::RevertFailed => "REVERT_FAILED",
+            Self::Waiting => "WAITING",
         }
     }
 }
@@ -121,6 +124,9 @@ pub enum Disposition {
     /// They stay, and the report lists them as kept.
     Keep,
 }
+
+/// The time of a sleep that only a signal ends.
+pub const NEVER: Timestamp = Timestamp::LATEST;
 
 /// The level of a log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -190,6 +196,39 @@ pub enum Event {
         task: TaskId,
         /// The error.
         error: TaskError,
+    },
+    /// A wait begins, or goes on after an interruption; the first time, it is pushed on the accumulator. The flow sleeps: it needs no process
+    /// until `wake_at`, or until the signal.
+    Waits {
+        /// The wait, which is a task of the flow.
+        task: TaskId,
+        /// Its name.
+        name: String,
+        /// The signal that ends it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<String>,
+        /// When it is over at the latest; `None` if only the signal ends it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wake_at: Option<Timestamp>,
+    },
+    /// The flow sleeps before the next attempt of a call or revert: it needs no process until `wake_at`.
+    Sleeps {
+        /// The task that is tried again.
+        task: TaskId,
+        /// When the attempt is due.
+        wake_at: Timestamp,
+    },
+    /// A process continues a flow that slept.
+    Woke,
+    /// A signal came for the flow. It is kept until a wait asks for it.
+    Signalled {
+        /// Its name.
+        name: String,
+        /// Its payload, an object: the result of the wait.
+        #[serde(with = "cairn_model::value::shared")]
+        payload: Arc<Value>,
+        /// The user who sent it.
+        user_id: String,
     },
     /// A task's call returned.
     Succeeded {
@@ -312,6 +351,8 @@ pub struct FlowSummary {
     pub incomplete: bool,
     /// Why it cannot be recovered.
     pub stuck: Option<String>,
+    /// When it is to be woken; `None` unless it sleeps, [`NEVER`] if only a signal wakes it.
+    pub wake_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its last event was written.

@@ -1,7 +1,9 @@
 //! Folds a flow's events into its state. Running flows and recovery share the fold.
 
 mod account;
+mod sleep;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_model::clock::Timestamp;
@@ -12,10 +14,11 @@ use cairn_model::value::{Digest, Value};
 
 use crate::domain::Domains;
 use crate::effect::Applied;
-use crate::event::{Disposition, Entry, Event, FlowState, TaskState};
+use crate::event::{Disposition, Entry, Event, FlowState, NEVER, TaskState};
 use crate::task::Outcome;
 
 pub use account::Account;
+pub use sleep::{Sleep, fold as fold_sleep};
 
 /// The state of a flow: the fold of its events.
 #[derive(Clone, Debug)]
@@ -44,6 +47,10 @@ pub struct History {
     pub reverted: Vec<TaskId>,
     /// Its error: the first cause.
     pub failure: Option<Cause>,
+    /// Its sleep, while it needs no process.
+    pub sleep: Option<Sleep>,
+    /// The payloads of the signals that came for it, by their names.
+    pub signals: BTreeMap<String, Arc<Value>>,
     /// Effects that were applied, in order.
     effects: Vec<Recorded>,
     /// The domains, which know the tables that the effects changed.
@@ -67,8 +74,12 @@ pub struct TaskRecord {
     pub revert_error: Option<TaskError>,
     /// The answer of its revert.
     pub disposition: Option<Disposition>,
+    /// When it is over at the latest, if it is a wait that has begun; [`NEVER`] if only a signal ends it.
+    pub wake_at: Option<Timestamp>,
     /// The number of attempts of `call` and of `revert` so far.
     attempts: [u32; 2],
+    /// The number of attempts in a row that failed and were followed by another, of `call` and of `revert`.
+    retries: [u32; 2],
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
 }
@@ -109,6 +120,11 @@ impl TaskRecord {
         self.attempts[phase as usize] + 1
     }
 
+    /// Returns how many attempts of a phase failed in a row, each followed by another.
+    pub fn retries(&self, phase: Phase) -> u32 {
+        self.retries[phase as usize]
+    }
+
     /// Returns how long its call took, including all attempts and the undos between them; `None` while it runs.
     pub fn duration(&self) -> Option<std::time::Duration> {
         Some(self.ended_at?.since(self.started_at))
@@ -138,6 +154,8 @@ impl History {
             started: Vec::new(),
             reverted: Vec::new(),
             failure: None,
+            sleep: None,
+            signals: BTreeMap::new(),
             effects: Vec::new(),
             domains,
         }
@@ -189,15 +207,22 @@ impl History {
 
     /// Folds one event.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
+        sleep::fold(&mut self.sleep, at, event);
         match event {
             Event::Created { .. }
             | Event::Denied { .. }
             | Event::WouldDeny { .. }
             | Event::CheckLog { .. }
-            | Event::Log { .. } => {}
+            | Event::Log { .. }
+            | Event::Sleeps { .. }
+            | Event::Woke => {}
             Event::State { from, to } => {
                 self.state = *to;
                 self.transitions.push((*to, *from));
+                if *to == FlowState::Started {
+                    // An operator or a recovery continues it: with all attempts that its plan grants.
+                    self.tasks.iter_mut().for_each(|task| task.retries = [0, 0]);
+                }
             }
             Event::Reset => {
                 self.carry_effects();
@@ -207,6 +232,7 @@ impl History {
                 self.transitions.clear();
                 self.failure = None;
                 self.accepted = None;
+                self.signals.clear();
             }
             Event::Accepted { reason, .. } => self.accepted = Some(reason.clone()),
             Event::Failed(cause) => {
@@ -222,7 +248,29 @@ impl History {
             Event::Replayed { task, name } => {
                 self.start(at, *task, name);
             }
-            Event::Retried { .. } => {}
+            Event::Retried { task, .. } => {
+                if let Some(task) = self.task_mut(*task) {
+                    let phase = match task.state {
+                        TaskState::Reverting => Phase::Revert,
+                        _ => Phase::Call,
+                    };
+                    task.retries[phase as usize] += 1;
+                }
+            }
+            Event::Waits {
+                task,
+                name,
+                wake_at,
+                ..
+            } => {
+                let task = self.start(at, *task, name);
+                task.state = TaskState::Waiting;
+                task.wake_at = Some(wake_at.unwrap_or(NEVER));
+            }
+            Event::Signalled { name, payload, .. } => {
+                let kept = self.signals.entry(name.clone());
+                kept.or_insert_with(|| Arc::clone(payload));
+            }
             Event::Succeeded { task, result } => {
                 if let Some(task) = self.task_mut(*task) {
                     task.state = TaskState::Success;
@@ -256,6 +304,8 @@ impl History {
                 if let Some(task) = self.task_mut(*task) {
                     task.state = TaskState::RevertFailed;
                     task.revert_error = Some(error.clone());
+                    // A repeated rollback tries it as often again.
+                    task.retries[Phase::Revert as usize] = 0;
                 }
             }
             Event::Applied(applied) => self.applied(applied.clone()),
@@ -338,7 +388,9 @@ impl History {
                     error: None,
                     revert_error: None,
                     disposition: None,
+                    wake_at: None,
                     attempts: [0, 0],
+                    retries: [0, 0],
                     started_at: at,
                     ended_at: None,
                 });

@@ -37,6 +37,25 @@ pub struct FlowReport {
     pub id: FlowId,
     pub name: String,
     pub state: FlowState,
+    /// Its sleep; omitted unless it sleeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep: Option<SleepReport>,
+}
+
+/// The sleep of a flow: it needs no process meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SleepReport {
+    /// The wait, or the task that is tried again.
+    pub task: String,
+    /// The signal that the flow waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// When it is woken at the latest, in RFC 3339; null if only the signal wakes it.
+    pub until: Option<String>,
+    /// Whether the signal has come, so that it is woken as soon as a process does so.
+    pub is_signalled: bool,
+    /// Whether its plan says that it waits. Else a call or revert is tried again.
+    pub is_wait: bool,
 }
 
 /// A flow's error.
@@ -162,6 +181,19 @@ impl Report {
                 id,
                 name: history.name.clone(),
                 state: history.state,
+                sleep: history.sleep.as_ref().map(|sleep| SleepReport {
+                    task: history
+                        .task(sleep.task)
+                        .map(|task| task.name.clone())
+                        .unwrap_or_default(),
+                    signal: sleep.signal.clone(),
+                    until: sleep.until().map(|until| until.to_string()),
+                    is_signalled: sleep
+                        .signal
+                        .as_ref()
+                        .is_some_and(|name| history.signals.contains_key(name)),
+                    is_wait: sleep.is_wait,
+                }),
             },
             error,
             rollback: rollback(history),

@@ -13,6 +13,7 @@ mod plans;
 mod pool;
 mod recovery;
 mod sharing;
+mod sleepers;
 mod submit;
 mod territory;
 #[cfg(test)]
@@ -51,6 +52,7 @@ use crate::flow::{Flow, FlowError};
 
 use keeper::Keeper;
 use pool::Pool;
+use sleepers::Sleepers;
 use territory::Territory;
 
 /// Submitted requests that may wait for a worker, by default.
@@ -70,6 +72,7 @@ pub struct HostBuilder {
     queue: usize,
     delivers: Option<(Box<dyn Transport>, Limits)>,
     shares: bool,
+    wakes: bool,
 }
 
 impl HostBuilder {
@@ -145,6 +148,14 @@ impl HostBuilder {
         self
     }
 
+    /// Wakes flows that sleep when they are due, while the host lives; not by default. Where several hosts share a database, those of the
+    /// projects that this host owns. Any other host wakes only flows whose callers wait.
+    #[must_use]
+    pub fn wake(mut self, wakes: bool) -> Self {
+        self.wakes = wakes;
+        self
+    }
+
     /// Delivers messages by this transport while the host lives, within these limits. The domains of the store must have been
     /// [given](cairn_effects::domain::Domains::with) an [`Outgoing`].
     #[must_use]
@@ -193,6 +204,8 @@ impl HostBuilder {
             keeper: Arc::default(),
             territory,
             shares: self.shares,
+            sleepers: Sleepers::default(),
+            wakes: self.wakes,
         });
         let keeper = keeper::thread::start(&core)?;
         Ok(Host {
@@ -230,6 +243,9 @@ struct Core {
     territory: Option<Arc<Territory>>,
     /// Whether it takes a fair share of them.
     shares: bool,
+    sleepers: Sleepers,
+    /// Whether it wakes all flows that are due.
+    wakes: bool,
 }
 
 impl Host {
@@ -250,6 +266,7 @@ impl Host {
             queue: QUEUE,
             delivers: None,
             shares: false,
+            wakes: false,
         }
     }
 
@@ -303,6 +320,7 @@ impl Host {
 
     /// [Drains](Self::drain) the host, and interrupts every flow that runs here. Callers wait no longer for flows of other hosts: a request
     /// that no host has begun is withdrawn and gets [`HostError::NotStarted`], and that of a flow which goes on gets [`HostError::GoesOn`].
+    /// Flows that sleep stay asleep, and their callers get the report as it is.
     pub fn stop(&self) {
         self.drain();
         let live: Vec<Flow> = {
@@ -315,6 +333,7 @@ impl Host {
             }
         }
         self.core.keeper.give_up();
+        self.core.leave_asleep(true);
     }
 }
 
@@ -346,8 +365,7 @@ impl Core {
             Ok(()) | Err(FlowError::Failed(_) | FlowError::MissingDependencies(_)) => {
                 Ok(flow.with_history(|history| Report::new(flow.id(), history)))
             }
-            Err(FlowError::Store(error)) => Err(error.into()),
-            Err(error) => Err(HostError::Flow(error)),
+            Err(error) => Err(HostError::of_operation(error)),
         }
     }
 

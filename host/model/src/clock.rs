@@ -1,6 +1,7 @@
 //! Time, from a clock that the caller gives to the host.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -56,6 +57,16 @@ impl Timestamp {
     /// Returns the time since `earlier`; zero if that is later than this point.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// Parses RFC 3339.
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        let instant: Instant = text.parse()?;
+        Ok(Self(instant.as_microsecond()))
     }
 }
 

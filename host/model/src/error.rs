@@ -69,6 +69,10 @@ pub enum HostErrorKind {
     Interrupted,
     /// The rollback was requested.
     RollbackRequested,
+    /// A signal did not come in time.
+    Timeout,
+    /// An earlier task provides an end of a wait that is no time.
+    WaitInvalid,
 }
 
 impl HostErrorKind {
@@ -97,6 +101,8 @@ impl HostErrorKind {
             Self::UndoRefused => "UndoRefused",
             Self::Interrupted => "Interrupted",
             Self::RollbackRequested => "RollbackRequested",
+            Self::Timeout => "Timeout",
+            Self::WaitInvalid => "WaitInvalid",
         }
     }
 }

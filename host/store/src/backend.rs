@@ -99,6 +99,8 @@ pub struct FlowRow<'a> {
     pub rests: bool,
     /// Whether its rollback left tasks unreverted and no operator has accepted that.
     pub incomplete: bool,
+    /// When it is to be woken, if it sleeps.
+    pub wake_at: Option<Timestamp>,
 }
 
 /// The result of taking ownership of a flow.

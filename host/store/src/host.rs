@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cairn_effects::event::Entry;
 use cairn_effects::report::Report;
+use cairn_model::clock::Timestamp;
 use cairn_model::id::{FlowId, Identity};
 use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
@@ -97,6 +98,19 @@ pub trait HostStore: Store {
     /// [`StoreError::Database`].
     fn requests(&self) -> Result<Vec<OperationRequest>, StoreError>;
 
+    /// Returns flows that sleep and are to be woken by now, those that are due longest first, at most `most`; only those that this process
+    /// may take.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError>;
+
+    /// Returns which of these flows do not sleep, or are to be woken by now.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError>;
+
     /// Returns a watch on the writes of other processes; `None` where there can be none.
     ///
     /// # Errors
@@ -152,6 +166,18 @@ pub trait Watch: Send {
     /// # Errors
     /// [`StoreError::Database`].
     fn has_requests(&mut self) -> Result<bool, StoreError>;
+
+    /// Returns flows that are to be woken: see [`HostStore::due`].
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError>;
+
+    /// Returns which of these flows do not sleep any more: see [`HostStore::awake`].
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError>;
 
     /// Says that requests which were not this process's business may be so now, as it has claimed partitions.
     fn look_again(&mut self) {}

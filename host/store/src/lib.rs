@@ -265,6 +265,9 @@ pub trait Store: Send + Sync {
     /// Returns the domains, whose tables flows may change.
     fn domains(&self) -> &Domains;
 
+    /// Returns the time, by the clock of all that is stored.
+    fn now(&self) -> Timestamp;
+
     /// Appends events to a flow's journal and returns their time. The first event of a flow must be [`Event::Created`].
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use cairn_model::id::FlowId;
+use cairn_model::value::Value;
 
 /// An operation on a flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,15 @@ pub enum Operation {
     Rollback {
         /// Why, for the report.
         reason: String,
+    },
+    /// Give the flow a signal, which a wait of it asks for.
+    Signal {
+        /// The signal's name.
+        name: String,
+        /// Its payload, an object.
+        payload: Value,
+        /// The user who sends it.
+        user_id: String,
     },
     /// Accept an incomplete rollback, and close it.
     Accept {
@@ -37,6 +47,7 @@ impl Operation {
             Self::Resume => "resume",
             Self::Reset => "reset",
             Self::Rollback { .. } => "rollback",
+            Self::Signal { .. } => "signal",
             Self::Accept { .. } => "accept",
         }
     }

@@ -62,6 +62,12 @@ impl Partitions {
         (0..=u8::MAX).filter(move |part| set.contains(*part))
     }
 
+    /// Returns the partitions that are in this set or in another.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        self.iter().chain(other.iter()).collect()
+    }
+
     /// Returns the partitions of this set that are not in another.
     pub fn without(&self, other: &Self) -> Vec<u8> {
         self.iter().filter(|part| !other.contains(*part)).collect()

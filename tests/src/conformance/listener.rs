@@ -187,7 +187,10 @@ impl Listener<TaskNotice> for Callback {
             TaskState::Started | TaskState::Success | TaskState::Failure => {
                 self.told(notice.state.as_str(), Some(names::task(&notice.name)))
             }
-            TaskState::Reverting | TaskState::Reverted | TaskState::RevertFailed => Ok(()),
+            TaskState::Reverting
+            | TaskState::Reverted
+            | TaskState::RevertFailed
+            | TaskState::Waiting => Ok(()),
         }
     }
 }

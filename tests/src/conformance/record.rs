@@ -94,7 +94,10 @@ impl Recorder {
             TaskState::Started => None,
             TaskState::Success => Some(notice.result.as_deref().cloned().unwrap_or_default()),
             TaskState::Failure => Some(json!({"$exception": notice.error.as_ref().map(exception)})),
-            TaskState::Reverting | TaskState::Reverted | TaskState::RevertFailed => return,
+            TaskState::Reverting
+            | TaskState::Reverted
+            | TaskState::RevertFailed
+            | TaskState::Waiting => return,
         };
         if let (Some(more), Value::Array(event)) = (more, &mut event) {
             event.push(more);

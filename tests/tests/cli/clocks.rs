@@ -9,7 +9,7 @@ use super::{create, program};
 const REQUEST: &str = r#"{"size": 1}"#;
 
 /// Runs the command with a wall clock fixed at this second.
-fn at(program: &Program, second: i64, arguments: &[&str]) -> Run {
+pub(super) fn at(program: &Program, second: i64, arguments: &[&str]) -> Run {
     let (source, library) = (program.path("clock.c"), program.path("clock.so"));
     if !library.exists() {
         program.write(

@@ -216,6 +216,8 @@ flow interrupt @
 flow resume @
 flow reset @
 flow rollback @ --reason @
+flow signal @ @ --input {@}
+flow signal ID @
 flow rollback ID --accept @
 flow rollback ID --reason @
 flow show ID

@@ -60,6 +60,7 @@ mod texts;
 mod vacuum;
 mod verdicts;
 mod volume;
+mod waits;
 
 use acceptance::program::{Program, volume_create};
 use acceptance::slow::{run_slow, slow_after};

@@ -91,6 +91,15 @@ fn waiting() -> Case {
     }
 }
 
+/// A flow that waits for an approval, and that no process owns.
+fn waiting_for_a_signal() -> Case {
+    let program = greeting("[[task]]\nwait = { signal = \"approved\" }\n\n", "");
+    let input = r#"{"name": "Ada"}"#;
+    let run = program.run(&["run", "flow.toml", "--input", input, "--no-wait"]);
+    run.exits(5);
+    at_rest(program)
+}
+
 fn died() -> Case {
     let mut case = running(2);
     let mut child = case.owner.take().expect("it runs");
@@ -122,6 +131,7 @@ fn in_state(row: &str) -> Case {
         // No operation takes that long.
         "RUNNING" => running(20),
         "RUNNING, in the wait before a retry" => waiting(),
+        "RUNNING, waiting for a signal" => waiting_for_a_signal(),
         "RUNNING, but its process died" => died(),
         "INTERRUPTED" => {
             let mut case = running(2);
@@ -205,6 +215,9 @@ impl Case {
             // A rollback that is repeated, and what it left.
             (false, _) if column.starts_with("rollback") => &[0, 4],
             (false, _) if repeats => &[3],
+            (false, _) if column == "resume" && cell == "FAILURE" => &[3],
+            // It waits on.
+            (false, _) if column == "resume" && cell == "no change" => &[5],
             (false, _) => &[0],
         };
         assert!(exits.contains(&run.exit), "{place}: {}", run.stderr);

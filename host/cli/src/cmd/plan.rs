@@ -1,9 +1,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cairn::host::Planner;
-use cairn::manifest::{Grants, LimitKey, Limits, Mode};
-use cairn::plan::{PlannedAdmission, PlannedTask};
+use cairn::manifest::{Grants, LimitKey, Limits, Mode, Until, Wait};
+use cairn::plan::{PlannedAdmission, PlannedStep};
 use cairn::value::Digest;
 use cairn::{Manifest, Value};
 use clap::{Args, ValueEnum};
@@ -109,16 +110,24 @@ fn text(plan: &cairn::Plan) -> String {
         .unwrap_or_default();
     let title = format!("{}{action}  plan {}", plan.name, plan.digest());
     let mut text = format!("{}\n\n", output::printable(&title));
-    let tasks = plan.tasks.iter().zip(1..).map(|(task, number)| {
-        let (major, minor) = task.version;
-        vec![
-            number.to_string(),
-            task.name.clone(),
-            format!("{major}.{minor}"),
-            component(task.builtin.as_ref()),
-            grants(&task.grants),
-            task.digest.to_string(),
-        ]
+    let tasks = plan.tasks.iter().zip(1..).map(|(step, number)| match step {
+        PlannedStep::Task(task) => {
+            let (major, minor) = task.version;
+            vec![
+                number.to_string(),
+                task.name.clone(),
+                format!("{major}.{minor}"),
+                component(task.builtin.as_ref()),
+                grants(&task.grants),
+                task.digest.to_string(),
+            ]
+        }
+        PlannedStep::Wait(wait) => {
+            let mut cells = vec![number.to_string(), wait.name.clone()];
+            cells.extend(["-".to_owned(), waits(&wait.wait)]);
+            cells.extend(["-".to_owned(), "-".to_owned()]);
+            cells
+        }
     });
     text += &output::table(
         &["", "task", "version", "component", "grants", "sha256"],
@@ -135,6 +144,25 @@ fn text(plan: &cairn::Plan) -> String {
         .flat_map(|(task, number)| inputs(number, task));
     text += &output::table(&["", "task", "input", "provided by"], inputs);
     text
+}
+
+/// Formats what a flow waits for.
+fn waits(wait: &Wait) -> String {
+    let mut ends = Vec::new();
+    if let Some(signal) = &wait.signal {
+        ends.push(format!("for the signal {signal}"));
+    }
+    let time = |time: &Duration| humantime::format_duration(*time).to_string();
+    match &wait.until {
+        Some(Until::At(at)) => ends.push(format!("until {at}")),
+        Some(Until::After(after)) => ends.push(format!("for {}", time(after))),
+        Some(Until::Input(name)) => ends.push(format!("until {name}")),
+        None => {}
+    }
+    if let Some(timeout) = &wait.timeout {
+        ends.push(format!("at most {}", time(timeout)));
+    }
+    format!("waits {}", ends.join(", "))
 }
 
 /// Formats the policies and validators that run before the first task, and the policies that rules may ask; empty if there are none.
@@ -176,7 +204,8 @@ fn component(builtin: Option<&String>) -> String {
 /// Returns a row for each limit: the default, and the tasks that have another value.
 fn limits(plan: &cairn::Plan) -> impl Iterator<Item = Vec<String>> {
     LimitKey::ALL.iter().copied().map(|key| {
-        let tasks = plan.tasks.iter().map(|task| (&task.name, &task.limits));
+        let tasks = plan.plugin_tasks();
+        let tasks = tasks.map(|task| (&task.name, &task.limits));
         let admission = plan
             .policies
             .iter()
@@ -201,14 +230,14 @@ fn limits(plan: &cairn::Plan) -> impl Iterator<Item = Vec<String>> {
 }
 
 /// Returns a row for each input of a task; an optional one is marked with `?`, and lists its providers, the nearest first.
-fn inputs(number: usize, task: &PlannedTask) -> Vec<Vec<String>> {
-    let row =
-        |input: String, from: String| vec![number.to_string(), task.name.clone(), input, from];
+fn inputs(number: usize, task: &PlannedStep) -> Vec<Vec<String>> {
+    let name = task.name().to_owned();
+    let row = |input: String, from: String| vec![number.to_string(), name.clone(), input, from];
     let required = task
-        .requires
+        .requires()
         .iter()
         .map(|(input, from)| row(input.clone(), from.clone()));
-    let optional = task.optional.iter().map(|(input, from)| {
+    let optional = task.optional().iter().map(|(input, from)| {
         let from = if from.is_empty() {
             "-".to_owned()
         } else {

@@ -1,26 +1,37 @@
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use cairn::event::FlowState;
 use cairn::host::Recovered;
-use cairn::{FlowId, Verdict};
+use cairn::{FlowId, Host, Verdict};
 use clap::Args;
 use serde::Serialize;
 
 use crate::args::{Format, Placement};
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
 use crate::output;
 use crate::session::Session;
 
-/// Recover the flows of dead processes, and stuck flows
+/// Recover the flows of dead processes and stuck flows, and wake flows that are due
 ///
 /// The unfinished call is undone; then each flow continues or is rolled back, as its manifest says (`on_lost`). Exits with 4 if the
 /// rollback of a flow is incomplete, with 6 if a flow is stuck, with 1 if the host failed, else with 0: the list shows whether a flow
 /// succeeded or was rolled back, and with which verdict.
 #[derive(Args, Debug)]
 pub struct Recover {
+    /// Stay, and wake each flow when it is due, until a signal ends the process
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
     placement: Placement,
 }
+
+/// Interval between two looks whether flows still run.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A recovered flow.
 #[derive(Serialize)]
@@ -36,16 +47,44 @@ impl Recover {
         session.any_reader()?;
         let host = session
             .host(session.planner()?, session.policy()?)?
+            .share(self.watch)
+            .wake(self.watch)
             .build()?;
-        let rows: Vec<Row> = host.recover(true)?.into_iter().map(Row::from).collect();
+        let host = Arc::new(host);
+        let mut recovered = host.recover(true)?;
+        recovered.extend(host.wake_due()?);
+        let rows: Vec<Row> = recovered.into_iter().map(Row::from).collect();
         if self.format.is_json() {
             output::document(self.format, &rows)?;
         } else {
             output::print(&text(&rows))?;
         }
+        if self.watch {
+            watch(session, &host)?;
+        }
         session.settle(&host);
         Ok(rows.iter().map(Row::exit).fold(Exit::Ok, Exit::worse))
     }
+}
+
+/// Waits for a signal to the process, while the host wakes flows.
+fn watch(session: &Session, host: &Arc<Host>) -> Result<(), Failure> {
+    let (ended, end) = channel();
+    let interrupt = Interrupt::with(&session.settings.global, {
+        let host = Arc::clone(host);
+        move || {
+            host.stop();
+            // The receiver waits below.
+            let _ = ended.send(());
+        }
+    })?;
+    // An error means that no signal can come any more.
+    let _ = end.recv();
+    drop(interrupt);
+    while host.unfinished() > 0 {
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 impl Row {

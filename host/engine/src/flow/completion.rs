@@ -34,6 +34,22 @@ impl Completion {
         settled(self.result, durable.map_err(FlowError::from))
     }
 
+    /// Waits until everything that the operation wrote is on disk, also while the flow sleeps, and runs the rest of it.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub(super) fn see_through(mut self) -> Result<(), FlowError> {
+        loop {
+            let flow = self.flow.clone();
+            let result = self.wait();
+            if result.is_err() || !flow.sleeps() {
+                return result;
+            }
+            flow.sleep_out();
+            self = flow.wake_to_end();
+        }
+    }
+
     /// Calls `tell` with what [`wait`](Self::wait) would return, once it is durable. Blocks no thread until then.
     pub fn then(self, tell: impl FnOnce(Result<(), FlowError>) + Send + 'static) {
         let Self { flow, result } = self;

@@ -33,6 +33,9 @@ pub enum FlowError {
     /// No task of the flow has this id.
     #[error("no task {0} in this flow")]
     UnknownTask(TaskId),
+    /// A signal was refused.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
     /// A required input has no provider.
     #[error(transparent)]
     MissingDependencies(TaskError),
@@ -42,6 +45,43 @@ pub enum FlowError {
     /// The store failed: the flow's last changes are lost, or cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why a signal was refused; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignalError {
+    /// No wait of the flow asks for it.
+    #[error("no wait of this flow asks for the signal `{}`{}", name.escape_debug(), asked(known))]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// The signals that waits of the flow ask for.
+        known: Vec<String>,
+    },
+    /// Its payload is not an object.
+    #[error("a signal's payload is a JSON object, such as {{\"by\": \"ann\"}}")]
+    NotAnObject,
+    /// Its payload lacks a name that the wait provides to later tasks.
+    #[error("the signal's payload lacks `{missing}`, which later tasks need")]
+    Lacks {
+        /// The name.
+        missing: String,
+    },
+    /// The flow has a signal of that name with another payload.
+    #[error("the flow has the signal `{0}` already, with another payload")]
+    Other(String),
+    /// The flow has ended, or is rolled back.
+    #[error("the flow waits for nothing any more: it is {0}")]
+    Over(FlowState),
+}
+
+/// Lists the signals that a flow knows.
+fn asked(known: &[String]) -> String {
+    match known {
+        [] => ", which waits for no signal".to_owned(),
+        known => format!("; it knows `{}`", known.join("`, `")),
+    }
 }
 
 /// Names the first object that is left, and counts the others.

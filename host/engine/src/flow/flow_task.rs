@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use cairn_effects::history::History;
 use cairn_effects::task::Task;
+use cairn_manifest::manifest::Wait;
 use cairn_manifest::wire::{Ports, Wiring, wire};
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::TaskId;
@@ -15,6 +16,8 @@ pub(super) struct FlowTask {
     pub(super) task: Arc<dyn Task>,
     pub(super) call: Retry,
     pub(super) revert: Retry,
+    /// What it waits for; `task` is not called then.
+    pub(super) wait: Option<Wait>,
 }
 
 /// Finds the providers of each flow task's inputs.

@@ -10,15 +10,18 @@ mod notifier;
 mod recover;
 mod resumer;
 mod run;
+mod sleep;
 mod unwind;
+mod wait;
 
 pub use builder::FlowBuilder;
 pub use completion::Completion;
-pub use error::FlowError;
+pub use error::{FlowError, SignalError};
 pub use notifier::{AlreadyRegistered, FlowNotice, Listener, ListenerError, Notifier, TaskNotice};
 pub use recover::Recovery;
 pub use resumer::{Finished, Resumer};
 pub(crate) use run::{Callee, Step};
+pub use wait::waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use parking_lot::{Condvar, Mutex};
 use cairn_effects::event::{Event, FlowState, TaskState};
 use cairn_effects::history::{History, TaskRecord};
 use cairn_effects::task::Task;
+use cairn_manifest::manifest::Wait;
 use cairn_model::clock::Timestamp;
 use cairn_model::id::{FlowId, TaskId};
 use cairn_model::retry::Retry;
@@ -48,6 +52,8 @@ pub struct TaskOptions {
     pub revert: Retry,
     /// Its id in the journal; a new one when `None`.
     pub id: Option<TaskId>,
+    /// Makes the task a wait, which is never called: see [`waiting`].
+    pub wait: Option<Wait>,
 }
 
 /// The result of a finished task.
@@ -498,6 +504,7 @@ impl LiveState {
             task,
             call: options.call,
             revert: options.revert,
+            wait: options.wait,
         });
         let id = flow_task.id;
         // A task that the journal knows is on the accumulator: it was started.

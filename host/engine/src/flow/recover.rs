@@ -36,15 +36,15 @@ impl Flow {
     }
 
     /// Recovers a flow that [`restore`](Self::restore) made: undoes the effects of the open call, then continues the flow or
-    /// rolls it back. A flow that was reverting continues reverting; one that waits or has ended stays as it is.
+    /// rolls it back. A flow that was reverting continues reverting; one that rests, sleeps or has ended stays as it is.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     pub fn recover(&self, how: Recovery) -> Result<(), FlowError> {
-        self.recover_to_end(how).wait()
+        self.recover_to_end(how).see_through()
     }
 
-    /// Recovers the flow as [`recover`](Self::recover) does, without waiting for the disk.
+    /// Recovers the flow as [`recover`](Self::recover) does, without waiting for the disk, or until it sleeps.
     pub fn recover_to_end(&self, how: Recovery) -> Completion {
         Completion::new(self, self.recover_undurable(how))
     }
@@ -56,6 +56,10 @@ impl Flow {
         let (state, in_hand, failure) = {
             let live = self.outside("recover")?;
             let history = &live.history;
+            // Nothing of it was under way.
+            if history.sleep.is_some() && how != Recovery::Interrupt {
+                return Ok(());
+            }
             (
                 history.state,
                 history.started.last().copied(),
@@ -148,7 +152,7 @@ impl Flow {
     }
 }
 
-fn lost_caller() -> Cause {
+pub(super) fn lost_caller() -> Cause {
     Cause {
         task: String::new(),
         error: TaskError::host(

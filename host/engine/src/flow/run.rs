@@ -1,7 +1,6 @@
 //! Runs a flow: replays finished tasks, calls the others, stops when interrupted.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use cairn_effects::effect::{Applied, Caller, Change};
 use cairn_effects::event::{Event, FlowState, TaskState};
@@ -29,13 +28,13 @@ impl Drop for Inside {
 }
 
 /// The tasks of a run, and its progress.
-struct Course {
+pub(super) struct Course {
     flow_tasks: Vec<Arc<FlowTask>>,
     /// One for each flow task.
     wiring: Vec<Wiring<TaskId>>,
     next: usize,
     /// The rollback, once a task has failed.
-    unwinding: Option<Unwinding>,
+    pub(super) unwinding: Option<Unwinding>,
 }
 
 /// A run that is paused between two tasks. Dropping it leaves the flow as it is.
@@ -68,8 +67,19 @@ impl Callee {
 pub(crate) enum Step {
     /// More steps follow.
     Next(Run),
-    /// The run is over.
+    /// The run is over, or the flow sleeps.
     Completion(Completion),
+}
+
+/// Whether a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More is to be done.
+    More,
+    /// The flow has ended, or was interrupted.
+    Over,
+    /// The flow sleeps: what is to be done is done when it wakes.
+    Asleep,
 }
 
 impl Run {
@@ -77,11 +87,11 @@ impl Run {
     pub(crate) fn step(mut self) -> Step {
         let more = match self.flow.state() {
             // Interrupted since the last step.
-            FlowState::Interrupted => Ok(false),
+            FlowState::Interrupted => Ok(Progress::Over),
             _ => self.flow.go_on(&mut self.course),
         };
         match more {
-            Ok(true) => Step::Next(self),
+            Ok(Progress::More) => Step::Next(self),
             ended => {
                 drop(self.inside);
                 Step::Completion(Completion::new(&self.flow, ended.map(drop)))
@@ -115,18 +125,18 @@ impl Flow {
         Inside(self.clone())
     }
 
-    /// Runs the flow from [`FlowState::Pending`] to SUCCESS, to INTERRUPTED, or, rolled back, to FAILURE. The end is
-    /// durable on return.
+    /// Runs the flow from [`FlowState::Pending`] to SUCCESS, to INTERRUPTED, or, rolled back, to FAILURE; waits while it sleeps. The end
+    /// is durable on return.
     ///
     /// # Errors
     /// [`FlowError::InvalidState`] in any other state. [`FlowError::Failed`] with the first error when a task fails,
     /// [`FlowError::MissingDependencies`] when an input has no provider. [`FlowError::Store`] when the store fails:
     /// the flow then has the state of its journal on disk.
     pub fn run(&self) -> Result<(), FlowError> {
-        self.run_to_end().wait()
+        self.run_to_end().see_through()
     }
 
-    /// Runs the flow as [`run`](Self::run) does, without waiting for the disk.
+    /// Runs the flow as [`run`](Self::run) does, without waiting for the disk, or until it sleeps.
     pub fn run_to_end(&self) -> Completion {
         Completion::new(self, self.run_undurable())
     }
@@ -139,11 +149,14 @@ impl Flow {
 
     /// Starts a run that the caller continues task by task; otherwise as [`run_to_end`](Self::run_to_end).
     pub(crate) fn start(&self) -> Step {
-        let started = self.enter_to_run().and_then(|inside| {
+        self.first_step(self.enter_to_run().and_then(|inside| {
             self.open()?;
             Ok(self.course()?.map(|course| (course, inside)))
-        });
-        match started {
+        }))
+    }
+
+    pub(super) fn first_step(&self, begun: Result<Option<(Course, Inside)>, FlowError>) -> Step {
+        match begun {
             Ok(Some((course, inside))) => Step::Next(Run {
                 flow: self.clone(),
                 course,
@@ -185,7 +198,7 @@ impl Flow {
         let Some(mut course) = self.course()? else {
             return Ok(());
         };
-        while self.go_on(&mut course)? {}
+        while self.go_on(&mut course)? == Progress::More {}
         Ok(())
     }
 
@@ -194,9 +207,8 @@ impl Flow {
         if self.state() == FlowState::Interrupted {
             return Ok(None);
         }
-        let flow_tasks = self.0.live().flow_tasks.clone();
-        let wiring = match flow_task::wiring(&flow_tasks) {
-            Ok(wiring) => wiring,
+        let mut course = match self.course_from_start() {
+            Ok(course) => course,
             Err(missing) => {
                 let cause = Cause {
                     task: missing.details["task"]
@@ -214,52 +226,65 @@ impl Flow {
         if !self.pass_admission()? {
             return Ok(None);
         }
-        self.replay(&flow_tasks)?;
+        self.replay(&course.flow_tasks)?;
         self.0.live().left_off = true;
         if !self.advance(FlowState::Running) {
             return Ok(None);
         }
-        let mut course = Course {
+        let is_more = self.find_next(&mut course) == Progress::More;
+        Ok(is_more.then_some(course))
+    }
+
+    /// Wires the tasks.
+    pub(super) fn course_from_start(&self) -> Result<Course, TaskError> {
+        let flow_tasks = self.0.live().flow_tasks.clone();
+        let wiring = flow_task::wiring(&flow_tasks)?;
+        Ok(Course {
             flow_tasks,
             wiring,
             next: 0,
             unwinding: None,
-        };
-        Ok(self.find_next(&mut course).then_some(course))
+        })
     }
 
-    /// Runs the next task of a course, or reverts the last one; returns whether more is to be done.
-    fn go_on(&self, course: &mut Course) -> Result<bool, FlowError> {
+    /// Runs the next task of a course, or reverts the last one.
+    fn go_on(&self, course: &mut Course) -> Result<Progress, FlowError> {
         if let Some(unwinding) = &mut course.unwinding {
-            if self.unwind_one(unwinding)? {
-                return Ok(true);
-            }
-            return Err(FlowError::Failed(Box::new(unwinding.cause.clone())));
+            return match self.unwind_one(unwinding)? {
+                Progress::Over => Err(FlowError::Failed(Box::new(unwinding.cause.clone()))),
+                progress => Ok(progress),
+            };
         }
-        match self.run_task(&course.flow_tasks[course.next], &course.wiring[course.next])? {
-            Ok(()) => Ok(self.find_next(course)),
+        let (flow_task, wiring) = (&course.flow_tasks[course.next], &course.wiring[course.next]);
+        let done = match &flow_task.wait {
+            Some(wait) => self.wait(flow_task, wait, wiring)?,
+            None => self.run_task(flow_task, wiring)?,
+        };
+        match done {
+            Ok(Progress::Asleep) => Ok(Progress::Asleep),
+            Ok(_) => Ok(self.find_next(course)),
             Err(cause) => {
                 course.unwinding = Some(self.begin_unwinding(cause)?);
-                Ok(true)
+                Ok(Progress::More)
             }
         }
     }
 
     /// Finds the next task to run. If there is none, the flow has succeeded, unless it was interrupted.
-    fn find_next(&self, course: &mut Course) -> bool {
+    pub(super) fn find_next(&self, course: &mut Course) -> Progress {
         if self.state() == FlowState::Interrupted {
-            return false;
+            return Progress::Over;
         }
         while let Some(flow_task) = course.flow_tasks.get(course.next) {
             if !self.is_finished(flow_task.id) {
-                return true;
+                return Progress::More;
             }
             course.next += 1;
         }
         if self.advance(FlowState::Success) {
             self.0.live().left_off = false;
         }
-        false
+        Progress::Over
     }
 
     /// Runs the admission checks that precede the first task; returns whether the flow continues. An interrupt during the
@@ -396,7 +421,7 @@ impl Flow {
     }
 
     /// Puts a task on the accumulator before anything else happens to it.
-    fn begin(&self, flow_task: &Arc<FlowTask>, event: Event) {
+    pub(super) fn begin(&self, flow_task: &Arc<FlowTask>, event: Event) {
         {
             let mut live = self.0.live();
             live.started.insert(flow_task.id, Arc::clone(flow_task));
@@ -405,17 +430,21 @@ impl Flow {
         self.tell_task(flow_task.id, TaskState::Started);
     }
 
-    fn succeeded(&self, flow_task: &FlowTask, result: Value) {
+    pub(super) fn succeeded(&self, flow_task: &FlowTask, result: impl Into<Arc<Value>>) {
         let event = Event::Succeeded {
             task: flow_task.id,
-            result: Arc::new(result),
+            result: result.into(),
         };
         self.post(&mut self.0.live(), [event]);
         self.tell_task(flow_task.id, TaskState::Success);
     }
 
     /// Records that a task failed for good, and undoes its effects. The caller rolls the flow back for the returned cause.
-    fn failed(&self, flow_task: &FlowTask, error: TaskError) -> Result<Cause, FlowError> {
+    pub(super) fn failed(
+        &self,
+        flow_task: &FlowTask,
+        error: TaskError,
+    ) -> Result<Cause, FlowError> {
         let cause = Cause {
             task: flow_task.name.to_string(),
             error: error.clone(),
@@ -438,34 +467,34 @@ impl Flow {
         &self,
         flow_task: &Arc<FlowTask>,
         wiring: &Wiring<TaskId>,
-    ) -> Result<Result<(), Cause>, FlowError> {
+    ) -> Result<Result<Progress, Cause>, FlowError> {
         // If effects of an interrupted attempt cannot be undone, another attempt would repeat them.
         if let Err(refused) = self.undo(flow_task.id, Phase::Call)? {
             return self.failed(flow_task, refused).map(Err);
         }
-        let mut made = 0;
         loop {
-            let attempt = {
+            let (attempt, retries) = {
                 let live = self.0.live();
-                live.record_of(flow_task.id)
-                    .map_or(1, |task| task.next_attempt(Phase::Call))
+                live.record_of(flow_task.id).map_or((1, 0), |task| {
+                    (task.next_attempt(Phase::Call), task.retries(Phase::Call))
+                })
             };
             let started = Event::Started {
                 task: flow_task.id,
                 name: flow_task.name.to_string(),
                 attempt,
             };
-            if made == 0 {
+            if retries == 0 {
                 self.begin(flow_task, started);
             } else {
                 self.post(&mut self.0.live(), [started]);
             }
-            made += 1;
+            let made = retries + 1;
             let inputs = flow_task::inputs(wiring, &self.0.live().history);
             match self.call(flow_task, attempt, inputs) {
                 Ok(result) => {
                     self.succeeded(flow_task, result);
-                    return Ok(Ok(()));
+                    return Ok(Ok(Progress::More));
                 }
                 Err(error) if flow_task.call.again(made, &error.kind) => {
                     // Closes the attempt before its effects are collected, so that late effects are refused.
@@ -477,22 +506,14 @@ impl Flow {
                     if self.undo(flow_task.id, Phase::Call)?.is_err() {
                         return self.failed(flow_task, error).map(Err);
                     }
-                    if self.is_interrupted_within(flow_task.call.wait(made)) {
-                        return Ok(Ok(()));
+                    match self.pause(flow_task.id, flow_task.call.wait(made)) {
+                        Progress::More => {}
+                        progress => return Ok(Ok(progress)),
                     }
                 }
                 Err(error) => return self.failed(flow_task, error).map(Err),
             }
         }
-    }
-
-    /// Waits at most until the flow is interrupted; returns whether it is.
-    fn is_interrupted_within(&self, wait: Duration) -> bool {
-        let running = |live: &mut super::LiveState| live.history.state != FlowState::Interrupted;
-        let mut live = self.0.live();
-        // The state decides, not whether the wait timed out.
-        let _ = self.0.interrupted.wait_while_for(&mut live, running, wait);
-        live.history.state == FlowState::Interrupted
     }
 
     fn call(&self, flow_task: &FlowTask, attempt: u32, inputs: Object) -> Result<Value, TaskError> {

@@ -9,6 +9,7 @@ use cairn_model::id::{Phase, TaskId};
 
 use super::flow_task::FlowTask;
 use super::guard::guard;
+use super::run::Progress;
 use super::{Completion, Flow, FlowError};
 
 /// A rollback and its progress.
@@ -26,10 +27,10 @@ impl Flow {
     /// [`FlowError::InvalidState`] while it runs; [`FlowError::Store`]. A revert that fails is no error: see
     /// [`History::started`](cairn_effects::history::History::started) and the report's verdict.
     pub fn rollback(&self, cause: &Cause) -> Result<(), FlowError> {
-        self.rollback_to_end(cause).wait()
+        self.rollback_to_end(cause).see_through()
     }
 
-    /// Rolls the flow back as [`rollback`](Self::rollback) does, without waiting for the disk.
+    /// Rolls the flow back as [`rollback`](Self::rollback) does, without waiting for the disk, or until it sleeps.
     pub fn rollback_to_end(&self, cause: &Cause) -> Completion {
         Completion::new(self, self.rollback_undurable(cause))
     }
@@ -83,7 +84,7 @@ impl Flow {
 
     pub(super) fn unwind(&self, cause: &Cause) -> Result<(), FlowError> {
         let mut unwinding = self.begin_unwinding(cause.clone())?;
-        while self.unwind_one(&mut unwinding)? {}
+        while self.unwind_one(&mut unwinding)? == Progress::More {}
         Ok(())
     }
 
@@ -99,13 +100,16 @@ impl Flow {
         Ok(Unwinding { cause, left })
     }
 
-    /// Reverts the newest remaining task, and ends the rollback after the last one. Returns whether more is to be done.
-    pub(super) fn unwind_one(&self, unwinding: &mut Unwinding) -> Result<bool, FlowError> {
+    /// Reverts the newest remaining task, and ends the rollback after the last one.
+    pub(super) fn unwind_one(&self, unwinding: &mut Unwinding) -> Result<Progress, FlowError> {
         let cause = &unwinding.cause;
         if let Some(task) = unwinding.left.pop() {
-            self.revert_task(task, cause)?;
+            if self.revert_task(task, cause)? == Progress::Asleep {
+                unwinding.left.push(task);
+                return Ok(Progress::Asleep);
+            }
             if !unwinding.left.is_empty() {
-                return Ok(true);
+                return Ok(Progress::More);
             }
         }
         self.change(FlowState::Failure);
@@ -118,16 +122,16 @@ impl Flow {
                 Err(error) => first = first.and(Err(error)),
             }
         }
-        first.map(|()| false)
+        first.map(|()| Progress::Over)
     }
 
-    fn revert_task(&self, task: TaskId, cause: &Cause) -> Result<(), FlowError> {
+    fn revert_task(&self, task: TaskId, cause: &Cause) -> Result<Progress, FlowError> {
         let flow_task = self.0.live().started.get(&task).cloned();
         let Some(flow_task) = flow_task else {
             // The flow was recovered without the task's code: its effects remain, and the report says so.
             let message = "the task's code is not there";
             self.revert_failed(task, TaskError::host(HostErrorKind::Instantiation, message));
-            return Ok(());
+            return Ok(Progress::More);
         };
         let outcome = {
             let live = self.0.live();
@@ -138,30 +142,33 @@ impl Flow {
             && let Err(refused) = self.undo(task, Phase::Call)?
         {
             self.revert_failed(task, refused);
-            return Ok(());
+            return Ok(Progress::More);
         }
         // Each attempt starts without effects of the one before, also if they could not be undone then.
         if let Err(refused) = self.undo_attempt(task)? {
             self.revert_failed(task, refused);
-            return Ok(());
+            return Ok(Progress::More);
         }
-        let mut made = 0;
         loop {
-            let attempt = {
+            let (attempt, retries) = {
                 let live = self.0.live();
-                live.record_of(task)
-                    .map_or(1, |task| task.next_attempt(Phase::Revert))
+                live.record_of(task).map_or((1, 0), |task| {
+                    (
+                        task.next_attempt(Phase::Revert),
+                        task.retries(Phase::Revert),
+                    )
+                })
             };
             self.post(&mut self.0.live(), [Event::Reverting { task, attempt }]);
-            if made == 0 {
+            if retries == 0 {
                 self.tell_task(task, TaskState::Reverting);
             }
-            made += 1;
+            let made = retries + 1;
             match self.revert_once(&flow_task, attempt, &outcome, cause)? {
                 Ok(disposition) => {
                     self.post(&mut self.0.live(), [Event::Reverted { task, disposition }]);
                     self.tell_task(task, TaskState::Reverted);
-                    return Ok(());
+                    return Ok(Progress::More);
                 }
                 Err(error) if flow_task.revert.again(made, &error.kind) => {
                     // Closes the attempt before its effects are collected, so that late effects are refused.
@@ -172,15 +179,17 @@ impl Flow {
                     self.post(&mut self.0.live(), [retried]);
                     if self.undo_attempt(task)?.is_err() {
                         self.revert_failed(task, error);
-                        return Ok(());
+                        return Ok(Progress::More);
                     }
-                    std::thread::sleep(flow_task.revert.wait(made));
+                    if self.pause(task, flow_task.revert.wait(made)) == Progress::Asleep {
+                        return Ok(Progress::Asleep);
+                    }
                 }
                 Err(error) => {
                     // Effects whose undo is refused here remain, and the report names them.
                     let _refused = self.undo_attempt(task)?;
                     self.revert_failed(task, error);
-                    return Ok(());
+                    return Ok(Progress::More);
                 }
             }
         }

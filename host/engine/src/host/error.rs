@@ -5,7 +5,7 @@ use cairn_model::id::FlowId;
 use cairn_sandbox::plugin::PluginError;
 use cairn_store::StoreError;
 
-use crate::flow::FlowError;
+use crate::flow::{FlowError, SignalError};
 use cairn_store::flow_request::RequestError;
 
 /// The error of an operation of the host. A flow that failed is no error: see its [`Report`](cairn_effects::report::Report).
@@ -84,6 +84,8 @@ pub enum Hindrance {
     /// The flow's state does not allow it.
     #[default]
     State,
+    /// What was asked is wrong, whatever the flow's state.
+    Input,
     /// The flow cannot be restored.
     Stuck,
     /// The host failed.
@@ -101,6 +103,10 @@ impl HostError {
                 | FlowError::Left(_)
                 | FlowError::NothingToAccept,
             ) => Hindrance::State,
+            Self::Flow(FlowError::Signal(SignalError::Other(_) | SignalError::Over(_))) => {
+                Hindrance::State
+            }
+            Self::Flow(FlowError::Signal(_)) => Hindrance::Input,
             Self::CannotTakeUp { .. }
             | Self::Store(StoreError::Damaged { .. } | StoreError::UnknownTable { .. }) => {
                 Hindrance::Stuck
@@ -115,6 +121,14 @@ impl HostError {
             | Self::GoesOn(_)
             | Self::KeyReused { .. }
             | Self::Thread(_) => Hindrance::Host,
+        }
+    }
+
+    /// Converts the error of an operation on a flow.
+    pub(super) fn of_operation(error: FlowError) -> Self {
+        match error {
+            FlowError::Store(error) => error.into(),
+            error => Self::Flow(error),
         }
     }
 

@@ -79,9 +79,9 @@ impl Keeper {
         std::mem::take(&mut self.work().hinted)
     }
 
-    /// Calls `tell` when a flow has ended, in any process. For a pruned flow it passes the report that is kept with its key.
+    /// Calls `tell` when a flow of this partition has ended, in any process. For a pruned flow it passes the report that is kept with its key.
     /// The queue of the host bounds the number of followers: see [`Aside`](super::pool::Aside).
-    pub(super) fn follow(&self, flow: FlowId, project_id: &str, tell: Tell) {
+    pub(super) fn follow(&self, flow: FlowId, part: u8, tell: Tell) {
         let mut work = self.work();
         if work.closed {
             drop(work);
@@ -90,7 +90,7 @@ impl Keeper {
         work.following.push(Following {
             flow,
             since: Instant::now(),
-            part: partition_of(project_id),
+            part,
             failing: None,
             tell,
         });

@@ -55,6 +55,13 @@ pub enum Dispatched {
     },
 }
 
+impl Follower {
+    /// Returns a caller that only waits.
+    pub(super) fn waiting(tell: Tell) -> Self {
+        Self { then: None, tell }
+    }
+}
+
 impl Host {
     /// Runs an operation on a flow. If another process owns the flow, that process is asked, and this returns at once;
     /// [`answer`](Self::answer) waits until it is done.
@@ -243,6 +250,24 @@ impl Core {
         let then = match &operation {
             Operation::Interrupt => None,
             Operation::Rollback { .. } => Some(operation),
+            Operation::Signal {
+                name,
+                payload,
+                user_id,
+            } => {
+                drop(flows);
+                let signalled = flow.signal(name, payload, user_id);
+                if let Err(error) = signalled {
+                    tell(Err(HostError::of_operation(error)));
+                    return None;
+                }
+                let signalled = flow.clone();
+                flow.settled().then(move |durable| {
+                    let report = || signalled.with_history(|history| Report::new(id, history));
+                    tell(durable.map(|()| report()).map_err(HostError::of_operation));
+                });
+                return None;
+            }
             _ => {
                 drop(flows);
                 let state = flow.state();
@@ -338,7 +363,19 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
     match (operation, state) {
         (Operation::Interrupt, Pending | Success | Failure)
         | (Operation::Resume, Success | Failure) => return Err(invalid()),
+        (Operation::Reset | Operation::Accept { .. }, _) if flow.sleeps() => return Err(invalid()),
+        // What it sleeps for is tried at once, and a wait goes on.
+        (Operation::Resume, _) if flow.sleeps() => return Ok(flow.wake_to_end()),
         _ => {}
+    }
+    if let Operation::Signal {
+        name,
+        payload,
+        user_id,
+    } = operation
+    {
+        flow.signal(name, payload, user_id)?;
+        return Ok(flow.settled());
     }
     let recovered = flow.recover_to_end(Recovery::Interrupt);
     recovered.so_far()?;

@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use cairn_effects::event::{Entry, Event};
 use cairn_effects::task::{Task, TaskSpec};
 use cairn_manifest::manifest::OnLost;
-use cairn_manifest::plan::{Plan, PlannedAdmission, PlannedTask};
+use cairn_manifest::plan::{Plan, PlannedAdmission, PlannedStep, PlannedTask};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::Diagnostic;
 use cairn_model::id::FlowId;
@@ -21,7 +21,7 @@ use cairn_store::{Component, StoreError};
 
 use super::admission::{admission, rule_plugins};
 use super::{Core, HostError};
-use crate::flow::{Flow, FlowBuilder, TaskOptions};
+use crate::flow::{self, Flow, FlowBuilder, TaskOptions};
 
 /// The built-in plugin that sees the request.
 const INJECT: &str = "inject";
@@ -72,7 +72,7 @@ impl Core {
         if let Some(ready) = self.ready_plans().get(&digest) {
             return Ok(Arc::clone(ready));
         }
-        for task in &plan.tasks {
+        for task in plan.plugin_tasks() {
             self.check_grants(task)?;
         }
         let body =
@@ -119,7 +119,10 @@ impl Core {
                 rule_plugins: rule_plugins(plan, &find, &self.planner, &self.services)?,
             }),
         };
-        let tasks = plan.tasks.iter().map(|task| self.task(task, &services));
+        let tasks = plan.tasks.iter().map(|step| match step {
+            PlannedStep::Task(task) => self.task(task, &services),
+            PlannedStep::Wait(wait) => Ok(flow::waiting(&wait.display, &wait.wait)),
+        });
         let asks_none = plan.policies.is_empty() && plan.validators.is_empty();
         let admission = match asks_none {
             true => None,

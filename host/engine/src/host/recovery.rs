@@ -16,7 +16,7 @@ use super::{Core, Host, HostError};
 use crate::flow::{FlowError, Recovery};
 
 /// A flow's state, and the verdict of its rollback if it has one.
-type End = (FlowState, Option<Verdict>);
+pub(super) type End = (FlowState, Option<Verdict>);
 
 /// A flow that was taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Core {
     }
 
     /// Sets a flow aside that cannot be recovered. Returns `None` if another process or thread was faster.
-    fn concluded(
+    pub(super) fn concluded(
         &self,
         id: FlowId,
         result: Result<End, HostError>,
@@ -241,7 +241,7 @@ impl From<OnLost> for Recovery {
 }
 
 /// Returns the state and the rollback's verdict of a report.
-fn of(report: &Report) -> End {
+pub(super) fn of(report: &Report) -> End {
     let rollback = report.rollback.as_ref();
     (report.flow.state, rollback.map(|rollback| rollback.verdict))
 }

@@ -145,7 +145,7 @@ impl Sharing {
         self.is_hinted = false;
         let seen = match shared.tend(&Wishes {
             shares: core.shares,
-            needed: core.keeper.needed(),
+            needed: core.keeper.needed().and(&core.sleepers.needed()),
         }) {
             Ok(seen) => seen,
             Err(error) => {

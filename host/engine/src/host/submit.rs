@@ -10,8 +10,10 @@ use cairn_model::id::{FlowId, Identity};
 use cairn_model::idempotency::Key;
 use cairn_model::value::Value;
 use cairn_store::StoreError;
+use cairn_store::shared::partition_of;
 
 use super::callback;
+use super::operations::Follower;
 use super::pool::{Aside, Rest};
 use super::territory::{Route, Stay};
 use super::{Core, Host, HostError, ReadyPlan};
@@ -20,6 +22,13 @@ use cairn_store::flow_request::RequestError;
 
 /// A callback that receives the outcome of a request.
 pub(super) type Tell = Box<dyn FnOnce(Result<Report, HostError>) + Send>;
+
+/// Who is told what becomes of a flow that runs here.
+pub(super) struct Caller {
+    pub(super) tell: Tell,
+    /// Whether it waits while the flow sleeps, or rests until its partition is given back.
+    pub(super) waits: bool,
+}
 
 /// A request for a flow.
 #[derive(Clone)]
@@ -228,24 +237,28 @@ impl Core {
             then(stopped);
             return None;
         }
-        self.go_on(flow.start(), flow, then)
+        let caller = Caller {
+            tell: then,
+            waits: true,
+        };
+        self.go_on(flow.start(), flow, caller)
     }
 
     /// Takes a begun flow one task further, or to its report.
-    fn go_on(self: &Arc<Self>, step: Step, flow: Flow, then: Tell) -> Option<Rest> {
+    pub(super) fn go_on(self: &Arc<Self>, step: Step, flow: Flow, caller: Caller) -> Option<Rest> {
         match step {
             Step::Next(run) if self.must_rest(&flow) => {
                 drop(run);
-                self.hand_over(&flow, then);
+                self.hand_over(&flow, caller);
                 None
             }
             Step::Next(run) => Some(Rest {
                 calls: run.next(),
-                job: Box::new(move |core| core.go_on(run.step(), flow, then)),
+                job: Box::new(move |core| core.go_on(run.step(), flow, caller)),
             }),
             Step::Completion(ended) => {
                 let core = Arc::clone(self);
-                ended.then(move |result| core.ended(&flow, result, then));
+                ended.then(move |result| core.ended(&flow, result, caller));
                 None
             }
         }
@@ -262,7 +275,7 @@ impl Core {
     }
 
     /// Leaves a flow to the next owner of its partition. Its callers follow it there.
-    fn hand_over(self: &Arc<Self>, flow: &Flow, then: Tell) {
+    fn hand_over(self: &Arc<Self>, flow: &Flow, caller: Caller) {
         let id = flow.id();
         let project_id = flow.with_history(|history| history.requester.project_id.clone());
         if let Some(territory) = &self.territory {
@@ -270,13 +283,32 @@ impl Core {
         }
         let followers = self.leave(id);
         self.tell(id, followers, &Err(HostError::InHand(id)));
-        self.follow(id, &project_id, then);
+        match caller.waits {
+            true => self.follow(id, &project_id, caller.tell),
+            false => (caller.tell)(Err(HostError::InHand(id))),
+        }
     }
 
     /// Handles the end of a worker's run of a flow, once it is durable or lost.
-    pub(super) fn ended(self: &Arc<Self>, flow: &Flow, result: Result<(), FlowError>, then: Tell) {
+    fn ended(self: &Arc<Self>, flow: &Flow, result: Result<(), FlowError>, caller: Caller) {
         let id = flow.id();
-        let followers = self.leave(id);
+        let mut followers = self.leave(id);
+        let sleep = flow.with_history(|history| history.sleep.clone());
+        if let (Ok(()), Some(sleep)) = (&result, sleep) {
+            let report = self.report(flow, Ok(()));
+            self.tell(id, followers, &report);
+            return match (report, caller.waits) {
+                (Ok(report), true) => {
+                    let part =
+                        flow.with_history(|history| partition_of(&history.requester.project_id));
+                    self.fell_asleep(report, part, sleep.is_wait, caller.tell);
+                }
+                (report, _) => (caller.tell)(report),
+            };
+        }
+        let then = caller.tell;
+        let callers = self.sleepers.take_callers(id).into_iter();
+        followers.extend(callers.map(Follower::waiting));
         self.wake_dispatcher();
         match result {
             Err(FlowError::Store(StoreError::KeyTaken { flow: first, same })) => match same {
@@ -338,6 +370,7 @@ impl Core {
             drop(aside);
             then(report);
         };
-        self.keeper.follow(first, project_id, Box::new(tell));
+        self.keeper
+            .follow(first, partition_of(project_id), Box::new(tell));
     }
 }

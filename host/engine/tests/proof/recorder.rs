@@ -159,6 +159,10 @@ fn ended(flow: FlowId, events: &[Event]) -> Option<Noted> {
 }
 
 impl Store for Recorder {
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
     fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError> {
         let result = self.inner.append(flow, events);
         self.done(ended(flow, events));

@@ -165,6 +165,7 @@ impl World {
                 call: retry(steps.call_tries),
                 revert: retry(steps.revert_tries),
                 id: record.map(|record| record.id),
+                ..TaskOptions::default()
             };
             let actor = Actor::new(
                 (index, task),

@@ -16,6 +16,7 @@ mod grants_at;
 mod kinds;
 mod limits;
 mod read;
+mod wait;
 
 pub use cairn_model::retry::Retry;
 pub(crate) use grants::key;
@@ -25,6 +26,7 @@ pub use kinds::{GrantKind, GrantKinds, SimpleGrantKind};
 pub(crate) use kinds::{interface, is_base};
 pub(crate) use limits::size;
 pub use limits::{LimitKey, Limits};
+pub use wait::{LONGEST as LONGEST_WAIT, Until, Wait};
 
 /// A consistent manifest: every task names an existing plugin, and no two tasks share a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,9 +136,9 @@ impl PluginEntry {
 /// One `[[task]]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskEntry {
-    /// Key of the plugin that implements the task.
-    pub plugin: String,
-    /// Its name, if that is not its plugin's key; see [`TaskEntry::name`].
+    /// What it does.
+    pub work: Work,
+    /// Its name, if it has one of its own; see [`TaskEntry::name`].
     #[serde(default)]
     pub name: Option<String>,
     /// Retries of its `call`.
@@ -147,6 +149,16 @@ pub struct TaskEntry {
     pub revert: Retry,
     /// The line of its table, counted from 1.
     pub line: usize,
+}
+
+/// What a task of a manifest does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// It calls a plugin, named by its key.
+    Plugin(String),
+    /// It waits.
+    Wait(Wait),
 }
 
 /// The effect of a policy's denial.
@@ -194,7 +206,10 @@ pub struct ValidatorEntry {
 impl Manifest {
     /// Returns the plugin keys in `[[task]]`, `[[policy]]` and `[[validator]]` tables, with repetitions.
     pub fn named(&self) -> impl Iterator<Item = &str> {
-        let tasks = self.tasks.iter().map(|task| &task.plugin);
+        let tasks = self.tasks.iter().filter_map(|task| match &task.work {
+            Work::Plugin(key) => Some(key),
+            Work::Wait(_) => None,
+        });
         let policies = self.policies.iter().map(|policy| &policy.plugin);
         let validators = self.validators.iter().map(|validator| &validator.plugin);
         tasks.chain(policies).chain(validators).map(String::as_str)
@@ -202,9 +217,12 @@ impl Manifest {
 }
 
 impl TaskEntry {
-    /// Returns the task's name, unique in its flow: its own, else its plugin's key.
+    /// Returns the task's name, unique in its flow: its own, else its plugin's key, else the signal that it waits for.
     pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.plugin)
+        self.name.as_deref().unwrap_or(match &self.work {
+            Work::Plugin(key) => key,
+            Work::Wait(wait) => wait.signal.as_deref().unwrap_or("wait"),
+        })
     }
 }
 

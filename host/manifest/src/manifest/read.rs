@@ -9,7 +9,7 @@ use cairn_model::value::Object;
 
 use super::{
     GrantKinds, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost, PluginEntry,
-    PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry,
+    PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry, Wait, Work, wait,
 };
 use crate::document::{Document, Item, Table, nearest};
 
@@ -265,14 +265,24 @@ fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnosti
     let tasks = tasks
         .array()
         .map_err(|error| error.help("write `[[task]]`, with two brackets"))?;
-    let mut lines = BTreeMap::new();
+    let (mut lines, mut signals) = (BTreeMap::new(), BTreeMap::new());
     for item in tasks {
-        let table = item.table()?.only(&["plugin", "name", "retry", "revert"])?;
+        let table = item.table()?;
+        let (work, table) = match table.get("wait") {
+            Some(wait) => {
+                let table = table.only(&["wait", "name"])?;
+                (Work::Wait(wait::read(&wait)?), table)
+            }
+            None => {
+                let table = table.only(&["plugin", "wait", "name", "retry", "revert"])?;
+                (Work::Plugin(plugin_of(&table, "task", manifest)?), table)
+            }
+        };
         if manifest.tasks.len() == MAX_TASKS {
             return Err(table.error(format!("the flow has more than {MAX_TASKS} tasks")));
         }
         let entry = TaskEntry {
-            plugin: plugin_of(&table, "task", manifest)?,
+            work,
             name: table.get("name").map(|item| name(&item)).transpose()?,
             retry: match table.get("retry") {
                 Some(item) => retry(&item, &mut manifest.warnings)?,
@@ -292,6 +302,18 @@ fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnosti
             return Err(table
                 .error(message)
                 .help("give this one a name of its own: `name = \"…\"`"));
+        }
+        if let Work::Wait(Wait {
+            signal: Some(signal),
+            ..
+        }) = &entry.work
+            && let Some(line) = signals.insert(signal.clone(), entry.line)
+        {
+            let message =
+                format!("a second wait for the signal `{signal}`; the first is on line {line}");
+            return Err(table
+                .error(message)
+                .help("a flow keeps one signal of each name: give this one another name"));
         }
         manifest.tasks.push(entry);
     }
@@ -380,10 +402,10 @@ fn on_lost(item: &Item<'_>) -> Result<OnLost, Diagnostic> {
     }
 }
 
-const NAME_RULE: &str = "a name has 1 to 128 letters, digits and characters of `-_.:`";
+pub(super) const NAME_RULE: &str = "a name has 1 to 128 letters, digits and characters of `-_.:`";
 
 /// Checks a name. Names reach terminals, logs and diagrams unescaped, so they may contain no special characters.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text
             .bytes()

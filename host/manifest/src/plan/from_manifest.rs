@@ -8,12 +8,38 @@ use cairn_model::value::{Digest, Value};
 
 use super::missing::quoted;
 use super::{
-    Inspected, MissingDependencies, Plan, PlannedTask, Role, SettingsError, check_settings,
+    Inspected, MissingDependencies, Plan, PlannedStep, PlannedTask, PlannedWait, Role,
+    SettingsError, check_settings,
 };
 use crate::allow::{Allow, NotAllowed};
 use crate::document::nearest;
-use crate::manifest::{GrantKinds, Grants, Manifest, Mode, PluginEntry, TaskEntry, is_base};
+use crate::manifest::{
+    GrantKinds, Grants, Manifest, Mode, PluginEntry, TaskEntry, Wait, Work, is_base,
+};
 use crate::wire::{Ports, Wiring, wire};
+
+/// A task of the manifest, and what is known of it.
+enum Step<'m> {
+    Plugin(&'m TaskEntry, &'m str, &'m PluginEntry, &'m Inspected),
+    Wait(&'m TaskEntry, &'m Wait),
+}
+
+impl<'m> Step<'m> {
+    fn ports(&self) -> Ports<'m, &'m str> {
+        match *self {
+            Self::Plugin(task, _, _, found) => found.descriptor.ports(task.name()),
+            Self::Wait(task, wait) => Ports {
+                task: task.name(),
+                requires: wait
+                    .requires()
+                    .map(std::slice::from_ref)
+                    .unwrap_or_default(),
+                optional: &[],
+                provides: &wait.provides,
+            },
+        }
+    }
+}
 
 /// An imported interface, and the capability that must be granted for it.
 #[derive(PartialEq)]
@@ -59,7 +85,13 @@ impl Manifest {
         let mut granted = BTreeMap::new();
         let mut steps = Vec::with_capacity(self.tasks.len());
         for task in &self.tasks {
-            let key = task.plugin.as_str();
+            let key = match &task.work {
+                Work::Plugin(key) => key.as_str(),
+                Work::Wait(wait) => {
+                    steps.push(Step::Wait(task, wait));
+                    continue;
+                }
+            };
             let (entry, found) = self.loaded(key, task.line, inspected)?;
             self.check_role(key, entry, found, Role::Task)?;
             if !granted.contains_key(key) {
@@ -71,13 +103,10 @@ impl Manifest {
                 self.check_settings(key, &found.settings_schema)?;
                 self.check_descriptor(key, entry, found)?;
             }
-            steps.push((task, entry, found));
+            steps.push(Step::Plugin(task, key, entry, found));
         }
 
-        let ports: Vec<_> = steps
-            .iter()
-            .map(|(task, _, found)| found.descriptor.ports(task.name()))
-            .collect();
+        let ports: Vec<_> = steps.iter().map(Step::ports).collect();
         let wirings = wire(&ports).map_err(|missing| {
             let first = MissingDependencies {
                 task: missing[0].task.to_owned(),
@@ -88,9 +117,22 @@ impl Manifest {
         let tasks = steps
             .into_iter()
             .zip(wirings)
-            .map(|((task, entry, found), wiring)| {
-                let grants = granted[task.plugin.as_str()].clone();
-                self.planned(task, entry, found, grants, wiring)
+            .map(|(step, wiring)| match step {
+                Step::Plugin(task, key, entry, found) => {
+                    let grants = granted[key].clone();
+                    let planned = self.planned((task, key), entry, found, grants, wiring);
+                    PlannedStep::Task(planned)
+                }
+                Step::Wait(task, wait) => PlannedStep::Wait(PlannedWait {
+                    name: task.name().to_owned(),
+                    display: self.display(task),
+                    wait: wait.clone(),
+                    requires: wiring
+                        .requires
+                        .into_iter()
+                        .next()
+                        .map(|(input, provider)| (input, provider.to_owned())),
+                }),
             })
             .collect();
         let policies = self.policies.iter().map(|entry| {
@@ -334,7 +376,7 @@ impl Manifest {
 
     fn planned(
         &self,
-        task: &TaskEntry,
+        (task, key): (&TaskEntry, &str),
         entry: &PluginEntry,
         found: &Inspected,
         grants: Grants,
@@ -343,11 +385,8 @@ impl Manifest {
         let descriptor = &found.descriptor;
         PlannedTask {
             name: task.name().to_owned(),
-            plugin: task.plugin.clone(),
-            display: match &self.action {
-                Some(action) => format!("{};{action}", task.name()),
-                None => task.name().to_owned(),
-            },
+            plugin: key.to_owned(),
+            display: self.display(task),
             version: descriptor.version,
             digest: found.digest,
             size: found.size,
@@ -371,6 +410,14 @@ impl Manifest {
                 })
                 .collect(),
             provides: descriptor.provides.clone(),
+        }
+    }
+
+    /// Returns a task's name in flows and their reports.
+    fn display(&self, task: &TaskEntry) -> String {
+        match &self.action {
+            Some(action) => format!("{};{action}", task.name()),
+            None => task.name().to_owned(),
         }
     }
 

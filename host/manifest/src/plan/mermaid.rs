@@ -3,29 +3,28 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::Plan;
+use super::{Plan, PlannedStep};
 use crate::manifest::Mode;
 
 /// Draws tasks from top to bottom, with an arrow for the data that one passes to another. Dotted arrows are optional inputs,
-/// from the nearest provider. Admission checks precede the first task.
+/// from the nearest provider. Waits are round. Admission checks precede the first task.
 pub(super) fn flowchart(plan: &Plan) -> String {
     let mut text = String::from("flowchart TD\n");
     // Generated ids: names may contain characters that an id may not.
-    let ids: BTreeMap<&str, usize> = plan
-        .tasks
-        .iter()
-        .map(|task| task.name.as_str())
-        .zip(1..)
-        .collect();
+    let ids: BTreeMap<&str, usize> = plan.tasks.iter().map(PlannedStep::name).zip(1..).collect();
     for (task, id) in plan.tasks.iter().zip(1..) {
-        let _ = writeln!(text, "    t{id}[\"{}\"]", escaped(&task.name));
+        let (open, close) = match task {
+            PlannedStep::Task(_) => ("[", "]"),
+            PlannedStep::Wait(_) => ("([", "])"),
+        };
+        let _ = writeln!(text, "    t{id}{open}\"{}\"{close}", escaped(task.name()));
     }
     admission(&mut text, plan);
     for (task, id) in plan.tasks.iter().zip(1..) {
-        let required = task.requires.iter().map(|(input, from)| (input, from));
+        let required = task.requires().iter().map(|(input, from)| (input, from));
         arrows(&mut text, &ids, id, "-->", required);
         let nearest = task
-            .optional
+            .optional()
             .iter()
             .filter_map(|(input, from)| Some((input, from.first()?)));
         arrows(&mut text, &ids, id, "-.->", nearest);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use cairn_model::value::{Digest, Object, Value};
 
-use crate::manifest::{Grants, Limits, Mode, OnLost, Retry};
+use crate::manifest::{Grants, Limits, Mode, OnLost, Retry, Wait};
 
 mod descriptor;
 mod from_manifest;
@@ -84,7 +84,7 @@ pub struct Plan {
     /// How recovery treats a flow whose process is gone.
     pub on_lost: OnLost,
     /// The tasks in the order in which they run.
-    pub tasks: Vec<PlannedTask>,
+    pub tasks: Vec<PlannedStep>,
     /// Policies that are checked before the first task, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PlannedAdmission>,
@@ -97,6 +97,35 @@ pub struct Plan {
     /// Warnings, one sentence each; the manifest's come first.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// One step of a plan. As JSON, one or the other, without a tag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "plans are few, and most steps are of the larger kind"
+)]
+pub enum PlannedStep {
+    /// A task that calls a plugin.
+    Task(PlannedTask),
+    /// A wait.
+    Wait(PlannedWait),
+}
+
+/// One wait of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedWait {
+    /// Its name, unique in the plan.
+    pub name: String,
+    /// Its name in the flow and its reports, as that of a [`PlannedTask`].
+    pub display: String,
+    /// What it waits for.
+    pub wait: Wait,
+    /// Its input with the name of its provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires: Option<(String, String)>,
 }
 
 /// One task of a plan.
@@ -160,7 +189,7 @@ pub struct PlannedAdmission {
 impl Plan {
     /// Returns every component of the plan: its digest, and a description for messages.
     pub fn components(&self) -> impl Iterator<Item = (Digest, String)> {
-        let tasks = self.tasks.iter();
+        let tasks = self.plugin_tasks();
         let tasks = tasks.map(|task| (task.digest, format!("task `{}`", task.name)));
         let policies = self.policies.iter().chain(&self.rule_plugins);
         let policies =
@@ -185,14 +214,53 @@ impl Plan {
         Digest::of_json(&silent).expect("the keys of a plan's maps are strings")
     }
 
-    /// Returns the task named `name`.
+    /// Returns the tasks that call a plugin, in order.
+    pub fn plugin_tasks(&self) -> impl Iterator<Item = &PlannedTask> {
+        self.tasks.iter().filter_map(PlannedStep::as_task)
+    }
+
+    /// Returns the task named `name` that calls a plugin.
     pub fn task(&self, name: &str) -> Option<&PlannedTask> {
-        self.tasks.iter().find(|task| task.name == name)
+        self.plugin_tasks().find(|task| task.name == name)
     }
 
     /// Formats the plan as a Mermaid flowchart of tasks and the data between them.
     pub fn to_mermaid(&self) -> String {
         mermaid::flowchart(self)
+    }
+}
+
+impl PlannedStep {
+    /// Returns its name, unique in the plan.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Task(task) => &task.name,
+            Self::Wait(wait) => &wait.name,
+        }
+    }
+
+    /// Returns the task, if it calls a plugin.
+    pub fn as_task(&self) -> Option<&PlannedTask> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Wait(_) => None,
+        }
+    }
+
+    /// Returns each required input with the name of its provider.
+    pub fn requires(&self) -> &[(String, String)] {
+        match self {
+            Self::Task(task) => &task.requires,
+            Self::Wait(wait) => wait.requires.as_slice(),
+        }
+    }
+
+    /// Returns each optional input with the names of its providers, nearest first.
+    pub fn optional(&self) -> &[(String, Vec<String>)] {
+        match self {
+            Self::Task(task) => &task.optional,
+            Self::Wait(_) => &[],
+        }
     }
 }
 

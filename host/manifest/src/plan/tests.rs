@@ -101,7 +101,8 @@ fn second(plugins: &mut BTreeMap<String, Inspected>) -> &mut Inspected {
 fn a_plan_says_who_provides_each_input() {
     let plan = plan(|_| ()).unwrap();
     assert_eq!(plan.warnings, Vec::<String>::new());
-    let [first, second, third] = &plan.tasks[..] else {
+    let tasks: Vec<_> = plan.plugin_tasks().collect();
+    let [first, second, third] = tasks[..] else {
         panic!("three tasks")
     };
     assert_eq!(first.requires, []);
@@ -129,6 +130,8 @@ fn without_an_action_a_task_is_called_as_its_plugin() {
             .plan(&plugins(), &Allow::default(), &kinds())
             .unwrap()
             .tasks[1]
+            .as_task()
+            .unwrap()
             .versioned(),
         "second==1.2"
     );
@@ -236,7 +239,7 @@ fn what_is_to_be_added_makes_the_plan_pass_however_grants_are_written() {
         let mended = do_as_told(&format!("\n\n{table}"), &error.help.unwrap());
         let plan = plan_one(&mended[2..], "");
         let plan = plan.unwrap_or_else(|error| panic!("{mended}\n{error}"));
-        let grants = &plan.tasks[0].grants;
+        let grants = &plan.tasks[0].as_task().unwrap().grants;
         assert!(grants.has("keys") && grants.has("quota"));
         let narrowed = grants.get("quota").unwrap().is_narrowed("resources");
         assert_eq!(
@@ -282,9 +285,20 @@ fn a_plan_grants_what_manifest_and_operator_grant_and_the_plugin_imports() {
     let table = "[plugins.'a.1']\npath = 'a'\ngrants = { keys = true, quota = true, rpc = true }";
     let allow = "[allow]\n'*' = { keys = true, rpc = true, quota = { resources = ['volumes'] } }";
     let plan = plan_one(table, allow).unwrap();
-    let granted: Vec<_> = plan.tasks[0].grants.iter().map(|(one, _)| one).collect();
+    let granted: Vec<_> = plan.tasks[0]
+        .as_task()
+        .unwrap()
+        .grants
+        .iter()
+        .map(|(one, _)| one)
+        .collect();
     assert_eq!(granted, ["keys", "quota"]);
-    let quota = plan.tasks[0].grants.get("quota").unwrap();
+    let quota = plan.tasks[0]
+        .as_task()
+        .unwrap()
+        .grants
+        .get("quota")
+        .unwrap();
     assert!(quota.reaches("resources", "volumes") && !quota.reaches("resources", "gigabytes"));
     assert!(
         plan.warnings
@@ -438,6 +452,43 @@ fn a_diagram_shows_tasks_and_data() {
     t2 -.->|"c"| t3
 "#
     );
+}
+
+#[test]
+fn a_wait_is_wired_and_survives_json() {
+    let waits = r#"
+[[task]]
+wait = { signal = "approved", timeout = "7d", provides = ["c"] }
+
+[[task]]
+name = "night"
+wait = { until = "c" }
+"#;
+    let text = format!("{TEXT}{waits}[[task]]\nplugin = \"second\"\nname = \"last\"\n");
+    let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds()).unwrap();
+    let plan = manifest
+        .plan(&plugins(), &Allow::default(), &kinds())
+        .unwrap();
+    let [_, _, _, approved, night, last] = &plan.tasks[..] else {
+        panic!("six tasks")
+    };
+    assert_eq!(approved.name(), "approved");
+    assert_eq!(night.requires(), [("c".to_owned(), "approved".to_owned())]);
+    let providers = vec!["approved".to_owned(), "third".into(), "second".into()];
+    assert_eq!(last.optional()[1], ("c".to_owned(), providers));
+    assert_eq!(plan.components().count(), 4, "a wait has no component");
+
+    let text = serde_json::to_string(&plan).unwrap();
+    let read: Plan = serde_json::from_str(&text).unwrap();
+    assert_eq!((read.digest(), &read), (plan.digest(), &plan));
+    assert!(plan.to_mermaid().contains("t4([\"approved\"])"));
+
+    // What it waits for is provided by nobody.
+    let text = format!("{TEXT}[[task]]\nwait = {{ until = \"when\" }}\n");
+    let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds()).unwrap();
+    let error = manifest.plan(&plugins(), &Allow::default(), &kinds());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("`wait` requires `when`"), "{error}");
 }
 
 #[test]

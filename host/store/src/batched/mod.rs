@@ -242,6 +242,10 @@ impl<B: Backend> Store for Batched<B> {
         &self.domains
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn append(&self, flow: FlowId, events: &[Event]) -> Result<Timestamp, StoreError> {
         // Serialized before the writer is taken, so that no other thread waits for it.
         let now = self.clock.now();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cairn_effects::effect::{Applied, Change};
 use cairn_effects::event::{Event, FlowState};
+use cairn_effects::history::{Sleep, fold_sleep};
 use cairn_effects::rows::{Made, Tables};
 use cairn_model::clock::Timestamp;
 use cairn_model::id::{CallId, FlowId, Phase, TaskId};
@@ -35,6 +36,8 @@ pub(super) struct Session {
     pub(super) in_batch: bool,
     /// Whether no process owned it after its last commit or load, so that another process may have continued it.
     pub(super) rested: bool,
+    /// Its sleep, while it needs no process.
+    sleep: Option<Sleep>,
     /// Tasks whose revert failed.
     unreverted: BTreeSet<TaskId>,
     /// Rows of other projects that the open call has named: kind and id.
@@ -110,6 +113,7 @@ impl Session {
             length: self.next_entry + self.pending.len() as i64,
             rests: self.rests(),
             incomplete: self.is_incomplete(),
+            wake_at: self.wake_at(),
         });
         Some(FlowEntries {
             flow,
@@ -135,9 +139,18 @@ impl Session {
         self.denied.len() < MOST && self.denied.insert((kind, id.to_owned()))
     }
 
-    /// Returns whether the flow needs no owner: it has ended, or is pending or interrupted between two calls.
+    /// Returns when a flow that sleeps is to be woken. One that is built through the library alone is not woken by others.
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.head.as_ref()?.created.plan?;
+        Some(self.sleep.as_ref()?.wake_at)
+    }
+
+    /// Returns whether the flow needs no owner: it has ended, sleeps, or is pending or interrupted between two calls.
     pub(super) fn rests(&self) -> bool {
         let state = self.head.as_ref().map(|head| head.state);
+        if self.open.is_none() && self.wake_at().is_some() {
+            return true;
+        }
         self.open.is_none()
             && matches!(
                 state,
@@ -201,6 +214,7 @@ impl Session {
             phase,
             attempt,
         };
+        fold_sleep(&mut self.sleep, at, event);
         match event {
             Event::Created {
                 name,
@@ -265,7 +279,11 @@ impl Session {
             | Event::Denied { .. }
             | Event::WouldDeny { .. }
             | Event::CheckLog { .. }
-            | Event::Log { .. } => {}
+            | Event::Log { .. }
+            | Event::Waits { .. }
+            | Event::Sleeps { .. }
+            | Event::Woke
+            | Event::Signalled { .. } => {}
             // All known events are listed above.
             _ => {}
         }

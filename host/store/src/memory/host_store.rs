@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cairn_model::clock::Timestamp;
 use cairn_model::error::TaskError;
 use cairn_model::id::{FlowId, HostId, Identity};
 use cairn_model::idempotency::Key;
@@ -35,6 +36,27 @@ impl Tables {
             operation: asked.operation.clone(),
         })
         .collect()
+    }
+
+    /// Returns flows that sleep and are to be woken by now, those that are due longest first.
+    fn due(&self, host: HostId, now: Timestamp, most: usize) -> Vec<FlowId> {
+        let due = self.flows.iter().filter_map(|(id, flow)| {
+            let is_free = flow.host.is_none_or(|by| by == host) && flow.stuck.is_none();
+            let wake_at = flow.wake_at.filter(|at| is_free && *at <= now)?;
+            Some((wake_at, *id))
+        });
+        let mut due: Vec<_> = due.collect();
+        due.sort();
+        due.into_iter().take(most).map(|(_, id)| id).collect()
+    }
+
+    /// Returns which of these flows do not sleep, or are to be woken by now.
+    fn awake(&self, flows: &[FlowId], now: Timestamp) -> Vec<FlowId> {
+        let sleeps = |flow: &FlowId| {
+            let wake_at = self.flows.get(flow).and_then(|flow| flow.wake_at);
+            wake_at.is_some_and(|at| at > now)
+        };
+        flows.iter().copied().filter(|flow| !sleeps(flow)).collect()
     }
 
     fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
@@ -155,6 +177,14 @@ impl HostStore for Batched<Memory> {
         self.settled(|tables, host| Ok(tables.requests(host)))
     }
 
+    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError> {
+        self.settled(|tables, host| Ok(tables.due(host, now, most)))
+    }
+
+    fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError> {
+        self.settled(|tables, _| Ok(tables.awake(flows, now)))
+    }
+
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError> {
         let writer = self.writer();
         let backend = &writer.ledger.backend;
@@ -186,5 +216,13 @@ impl Watch for Beside {
 
     fn has_requests(&mut self) -> Result<bool, StoreError> {
         Ok(!self.database.0.tables.lock().requests(self.host).is_empty())
+    }
+
+    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError> {
+        Ok(self.database.0.tables.lock().due(self.host, now, most))
+    }
+
+    fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError> {
+        Ok(self.database.0.tables.lock().awake(flows, now))
     }
 }

@@ -69,6 +69,7 @@ struct Flow {
     updated_at: Timestamp,
     length: i64,
     host: Option<HostId>,
+    wake_at: Option<Timestamp>,
 }
 
 impl MemoryDatabase {
@@ -251,6 +252,7 @@ impl Tables {
             flow.incomplete = row.incomplete;
             flow.updated_at = row.updated_at;
             flow.length = row.length;
+            flow.wake_at = row.wake_at;
             flow.host = (!row.rests).then_some(host);
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use cairn_effects::rows::Cell;
+use cairn_model::clock::Timestamp;
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::TaskError;
 use cairn_model::id::{FlowId, Identity};
@@ -14,7 +15,7 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
 use super::view::Pruned;
-use super::{components, idempotency, lookup};
+use super::{components, idempotency, lookup, sleepers};
 use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
@@ -156,6 +157,22 @@ impl<B: SqlBackend> HostStore for Batched<B> {
         )?)
     }
 
+    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError> {
+        let writer = self.writer();
+        let backend = &writer.ledger.backend;
+        let (host, business) = (backend.host(), backend.business());
+        Ok(sleepers::due(backend.reading(), host, business, now, most)?)
+    }
+
+    fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError> {
+        let writer = self.writer();
+        Ok(sleepers::awake(
+            writer.ledger.backend.reading(),
+            flows,
+            now,
+        )?)
+    }
+
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, StoreError> {
         let writer = self.writer();
         let backend = &writer.ledger.backend;
@@ -255,6 +272,15 @@ impl Watch for Beside {
             self.seen = version;
         }
         Ok(!found.is_empty())
+    }
+
+    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError> {
+        let (sql, host) = (self.outlook.sql(), self.host.clone());
+        Ok(sleepers::due(sql, host, self.business, now, most)?)
+    }
+
+    fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError> {
+        Ok(sleepers::awake(self.outlook.sql(), flows, now)?)
     }
 
     fn look_again(&mut self) {

@@ -17,6 +17,8 @@ pub struct FlowFilter<'f> {
     pub incomplete: bool,
     /// That cannot be recovered.
     pub stuck: bool,
+    /// That sleeps: it waits, or tries again later.
+    pub asleep: bool,
     /// With this name.
     pub name: Option<&'f str>,
     /// With this idempotency key, in any project.
@@ -97,6 +99,9 @@ pub(crate) fn flows(
     if filter.incomplete {
         conditions.push("incomplete = TRUE".to_owned());
     }
+    if filter.asleep {
+        conditions.push("wake_at IS NOT NULL".to_owned());
+    }
     if filter.stuck {
         conditions.push("stuck IS NOT NULL".to_owned());
     }
@@ -121,7 +126,7 @@ pub(crate) fn flows(
     }
     let limit = parameter(i64::try_from(limit).unwrap_or(i64::MAX).into());
     let statement = format!(
-        "SELECT id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck FROM flows
+        "SELECT id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck, wake_at FROM flows
          WHERE {} ORDER BY id DESC LIMIT ${limit}",
         conditions.join(" AND ")
     );
@@ -144,5 +149,6 @@ fn summary(row: Columns<'_>) -> Result<FlowSummary, SqlError> {
         updated_at: Timestamp(row.int(7)?),
         incomplete: row.flag(8)?,
         stuck: row.optional_text(9)?,
+        wake_at: row.optional_int(10)?.map(Timestamp),
     })
 }

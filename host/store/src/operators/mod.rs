@@ -8,6 +8,7 @@ pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod lookup;
 mod rows;
+mod sleepers;
 pub mod view;
 
 use cairn_model::clock::Timestamp;

@@ -8,7 +8,10 @@ use super::link::{LOCK_TIMEOUT, Link, LinkError, READER};
 use crate::StoreError;
 
 /// Each step of the host's own tables, in order; a step that has landed never changes.
-const STEPS: &[&str] = &[include_str!("../../migrations/postgres/01-initial.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../migrations/postgres/01-initial.sql"),
+    include_str!("../../migrations/postgres/02-sleep.sql"),
+];
 
 /// The advisory lock of whoever migrates: `cairn` in ASCII.
 const LOCK: i64 = 0x63_6169_726e;

@@ -176,8 +176,8 @@ impl Database {
             self.connection
                 .prepare_cached(
                     "INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries,
-                         incomplete)
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         incomplete, wake_at)
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 )?
                 .execute(params![
                     id,
@@ -191,12 +191,14 @@ impl Database {
                     row.updated_at.0,
                     host,
                     row.length,
-                    row.incomplete
+                    row.incomplete,
+                    row.wake_at.map(|at| at.0)
                 ])?;
         } else {
             self.connection
                 .prepare_cached(
-                    "UPDATE flows SET state = ?, error = ?, updated_at = ?, host = ?, entries = ?, incomplete = ?, stuck = NULL
+                    "UPDATE flows SET state = ?, error = ?, updated_at = ?, host = ?, entries = ?, incomplete = ?, wake_at = ?,
+                         stuck = NULL
                      WHERE id = ?",
                 )?
                 .execute(params![
@@ -206,6 +208,7 @@ impl Database {
                     host,
                     row.length,
                     row.incomplete,
+                    row.wake_at.map(|at| at.0),
                     id
                 ])?;
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use cairn::clock::{Clock as _, SystemClock, Timestamp};
-use cairn::event::{FlowState, FlowSummary};
+use cairn::event::{FlowState, FlowSummary, NEVER};
 use cairn::store::view::{FlowFilter, Reader};
 use cairn::{Diagnostic, FlowId, Identity, Report, Verdict};
 use clap::{Args, ValueEnum};
@@ -34,6 +34,9 @@ pub struct List {
     /// Only flows whose rollback is incomplete: a revert failed, and no operator has accepted that
     #[arg(long)]
     incomplete: bool,
+    /// Only flows that wait for a time or a signal, or for the next attempt of a task
+    #[arg(long)]
+    waiting: bool,
     /// Only stuck flows, which could not be recovered, with the reason
     #[arg(long)]
     stuck: bool,
@@ -53,6 +56,10 @@ struct Row {
     error: Option<String>,
     incomplete: bool,
     stuck: Option<String>,
+    /// Whether it sleeps: it waits, or a task is tried again later.
+    waiting: bool,
+    /// When it is woken; null if only a signal wakes it.
+    wake_at: Option<String>,
     project_id: String,
     user_id: String,
     created_at: String,
@@ -68,6 +75,7 @@ impl List {
             state: self.state.or(self.verdict.map(|_| FlowState::Failure)),
             incomplete: self.incomplete,
             stuck: self.stuck,
+            asleep: self.waiting,
             name: self.name.as_deref(),
             key: self.key.as_deref(),
             since,
@@ -191,9 +199,10 @@ fn table(flows: &[Row]) -> String {
     let rows = flows.iter().map(|flow| {
         let error = flow.stuck.as_ref().or(flow.error.as_ref());
         let error = error.map_or_else(|| "-".to_owned(), Clone::clone);
-        let state = match flow.incomplete {
-            true => format!("{} (incomplete)", flow.state),
-            false => flow.state.to_string(),
+        let state = match (flow.incomplete, flow.waiting) {
+            (true, _) => format!("{} (incomplete)", flow.state),
+            (false, true) => format!("{} (waiting)", flow.state),
+            (false, false) => flow.state.to_string(),
         };
         vec![
             flow.id.to_string(),
@@ -219,6 +228,11 @@ impl From<FlowSummary> for Row {
             error: flow.error,
             incomplete: flow.incomplete,
             stuck: flow.stuck,
+            waiting: flow.wake_at.is_some(),
+            wake_at: flow
+                .wake_at
+                .filter(|at| *at != NEVER)
+                .map(|at| at.to_string()),
             project_id: flow.project_id,
             user_id: flow.user_id,
             created_at: flow.created_at.to_string(),

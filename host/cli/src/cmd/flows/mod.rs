@@ -2,6 +2,7 @@ mod list;
 mod operate;
 mod prune;
 mod show;
+mod signal;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub enum Flows {
     Resume(operate::Operate),
     /// Return a flow that left no changes to its start; `resume` runs it again
     Reset(operate::Operate),
+    Signal(signal::Signal),
     /// Roll a flow back, or repeat an incomplete rollback
     Rollback(operate::Rollback),
     Prune(prune::Prune),
@@ -119,6 +121,7 @@ impl Flows {
             Self::Interrupt(operate) => return operate.run(session, Operation::Interrupt),
             Self::Resume(operate) => return operate.run(session, Operation::Resume),
             Self::Reset(operate) => return operate.run(session, Operation::Reset),
+            Self::Signal(signal) => return signal.run(session),
             Self::Rollback(rollback) => return rollback.run(session),
         }
         Ok(Exit::Ok)

@@ -17,7 +17,7 @@ use crate::session::Session;
 #[derive(Args, Debug)]
 pub struct Operate {
     #[command(flatten)]
-    which: Which,
+    pub(super) which: Which,
     /// If another process owns the flow, wait until it has made the change
     #[arg(long)]
     wait: bool,

@@ -81,11 +81,17 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         });
     }
 
-    let mut builder = session.host(planner, policy)?.share(run.jsonl);
+    let mut builder = session
+        .host(planner, policy)?
+        .share(run.jsonl)
+        .wake(run.jsonl);
     if let Some(workers) = run.workers {
         builder = builder.workers(workers.into());
     }
     let host = Arc::new(builder.build()?);
+    if run.no_wait {
+        host.leave_waiting();
+    }
     tell_recovered(session, &host.recover(false)?);
     let traffic = Arc::<Traffic>::default();
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -121,6 +127,9 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         Ok(())
     };
     let host = Arc::clone(&desk.host);
+    if run.jsonl {
+        host.leave_waiting();
+    }
     desk.finish(&printing);
     session.settle(&host);
     drop(host);

@@ -44,6 +44,11 @@ pub struct Run {
     /// is pruned.
     #[arg(long, value_name = "KEY", value_parser = word)]
     key: Option<String>,
+    /// Leave flows that wait for a time or a signal asleep, with their report: the exit code is 5
+    ///
+    /// Without it, the end of each flow is waited for; in a stream, until the last request was read.
+    #[arg(long)]
+    no_wait: bool,
     /// Number of tasks that run at the same time, with many requests [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,

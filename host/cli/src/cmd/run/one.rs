@@ -41,6 +41,8 @@ pub(crate) struct Job<'j> {
     pub(crate) who: &'j Who,
     /// Whether the plugins must be those of the lock file.
     pub(crate) locked: bool,
+    /// Whether a flow that waits is left asleep.
+    pub(crate) no_wait: bool,
     /// How the report is printed.
     pub(crate) format: Format,
 }
@@ -55,6 +57,7 @@ pub(super) fn run(run: Run, session: &Session, manifest: &Manifest) -> Result<Ex
         file: input.and_then(Input::path),
         who: &run.who,
         locked: run.locked,
+        no_wait: run.no_wait,
         format: run.format,
     };
     job.run(session)
@@ -79,6 +82,9 @@ impl Job<'_> {
         })?;
 
         let host = Arc::new(session.host(planner, policy)?.build()?);
+        if self.no_wait {
+            host.leave_waiting();
+        }
         tell_recovered(session, &host.recover(false)?);
         let submission = Submission {
             plan: host.ready(&plan)?,

@@ -78,6 +78,7 @@ impl Create {
             key: self.key,
             file: None,
             who: &self.who,
+            no_wait: false,
             locked: false,
             format: self.format,
         };

@@ -11,6 +11,7 @@ use cairn_store::host::{FlowOnDisk, Watch};
 use cairn_store::shared::Hints;
 
 use super::super::sharing::Sharing;
+use super::super::sleepers::Rouser;
 use super::super::{Core, HostError, recovery};
 use super::{AGAIN, Following, Keeper, PATIENCE};
 
@@ -58,6 +59,7 @@ fn hear(keeper: &Weak<Keeper>, mut hints: Box<dyn Hints>) {
 
 fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Option<Sharing>) {
     let mut tried = Instant::now();
+    let mut rouser = Rouser::new();
     // The database could not be reached at the last look.
     let mut is_blind = false;
     // The thread drops its reference after each round, so it does not keep the host alive.
@@ -82,6 +84,7 @@ fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Optio
             }
         }
         tell_followers(&core, watch.as_deref(), sharing.as_mut());
+        rouser.round(&core, watch.as_deref());
         if tried.elapsed() > AGAIN {
             tried = Instant::now();
             take_up(&core);
@@ -98,9 +101,11 @@ fn keep(core: &Weak<Core>, mut watch: Option<Box<dyn Watch>>, mut sharing: Optio
             let following = std::mem::take(&mut work.following);
             drop(work);
             give_up(&core, sharing.as_mut(), following);
+            core.leave_asleep(true);
             return;
         }
-        let wait = match (&watch, work.following.is_empty() && !work.left_behind) {
+        let is_idle = work.following.is_empty() && !work.left_behind;
+        let wait = match (&watch, is_idle && !core.is_watching_sleepers()) {
             (None, true) => AGAIN,
             _ if is_blind => LOOK * 10,
             _ => LOOK,
@@ -163,6 +168,9 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut S
         let was_failing = following.failing.take();
         match found {
             Ok(Seen::AtRest(report)) => (following.tell)(Ok(*report)),
+            Ok(Seen::Asleep(report, is_wait)) => {
+                core.fell_asleep(*report, following.part, is_wait, following.tell);
+            }
             Ok(Seen::Stuck(reason)) => {
                 (following.tell)(Err(HostError::CannotTakeUp { flow: id, reason }));
             }
@@ -189,6 +197,8 @@ enum Seen {
     Nothing,
     AtWork,
     AtRest(Box<Report>),
+    /// It sleeps, as its plan says or before another attempt.
+    Asleep(Box<Report>, bool),
     /// It cannot be recovered, for this reason.
     Stuck(String),
 }
@@ -208,7 +218,10 @@ fn look(core: &Core, watch: Option<&dyn Watch>, id: FlowId) -> Result<Seen, Stor
                 Seen::AtRest(Box::new(Report::new(id, &history)))
             }
             (_, Some(reason), _) => Seen::Stuck(reason),
-            (Some(_), None, _) => Seen::AtWork,
+            (Some(history), None, _) => match &history.sleep {
+                Some(sleep) => Seen::Asleep(Box::new(Report::new(id, &history)), sleep.is_wait),
+                None => Seen::AtWork,
+            },
             (None, None, Some(report)) => Seen::AtRest(Box::new(report)),
             (None, None, None) => Seen::Nothing,
         },
