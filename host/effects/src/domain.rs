@@ -1,9 +1,10 @@
 //! Domains, which define the changes that a program's flows may make. A domain brings tables, facts and services for its rules; the
-//! host has no other tables for flows than those and the outbox.
+//! host has no other tables for flows than those and its own: the outbox, and objects outside the database.
 
 use std::sync::Arc;
 
 use crate::effect::Applied;
+use crate::external;
 use crate::outbox;
 use crate::rows::{Registered, SecondTable, Services, Table, Tables};
 
@@ -47,7 +48,7 @@ pub enum DomainError {
     Table(#[from] SecondTable),
 }
 
-/// The domains of a host, with the outbox. Cheap to clone.
+/// The domains of a host, with its own tables. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Domains(Arc<Inner>);
 
@@ -72,7 +73,7 @@ impl Domains {
             }
         }
         let tables = domains.iter().flat_map(|domain| &domain.tables).copied();
-        let tables = Tables::new(tables.chain([outbox::REGISTERED]))?;
+        let tables = Tables::new(tables.chain([outbox::REGISTERED, external::REGISTERED]))?;
         let mut services = Services::default();
         for domain in &domains {
             services.extend(domain.services.clone());
@@ -97,17 +98,17 @@ impl Domains {
         self.0.domains.iter()
     }
 
-    /// Returns their tables, with the outbox.
+    /// Returns their tables, with the host's own: the outbox, and that of objects outside the database.
     pub fn tables(&self) -> &Tables {
         &self.0.tables
     }
 
-    /// Returns their tables in the order in which they were given, and the outbox last.
+    /// Returns their tables in the order in which they were given, and the host's own last.
     pub fn each_table(&self) -> impl Iterator<Item = &'static Table> {
         let tables = self.iter().flat_map(|domain| &domain.tables);
         tables
             .map(|registered| registered.table)
-            .chain([outbox::TABLE])
+            .chain([outbox::TABLE, external::TABLE])
     }
 
     /// Returns the services for their rules.
@@ -126,11 +127,12 @@ impl Domains {
 pub const CORE: &str = "core";
 
 impl Default for Domains {
-    /// Returns a set without domains, which has only the outbox.
+    /// Returns a set without domains, which has only the host's own tables.
     fn default() -> Self {
         Self(Arc::new(Inner {
             domains: Vec::new(),
-            tables: Tables::only(outbox::REGISTERED),
+            tables: Tables::new([outbox::REGISTERED, external::REGISTERED])
+                .expect("they have different names"),
             services: Services::default(),
         }))
     }

@@ -287,6 +287,33 @@ pub enum Event {
         /// [`Applied::number`].
         number: u32,
     },
+    /// An object outside the database was made, as the intent with this number says. Written with its row.
+    Settled {
+        /// [`Applied::number`] of the intent.
+        number: u32,
+        /// What its making returned.
+        #[serde(with = "cairn_model::value::shared")]
+        result: Arc<Value>,
+    },
+    /// The act that an intent announced has changed nothing: there is no object. Written with the removal of its row.
+    Closed {
+        /// [`Applied::number`] of the intent.
+        number: u32,
+        /// The provider's error.
+        error: TaskError,
+    },
+    /// It is not known what there is of an object. The host looks again later.
+    InDoubt {
+        /// [`Applied::number`] of the intent.
+        number: u32,
+        /// Why it is not known.
+        error: TaskError,
+    },
+    /// An object is about to be removed. Written with its row. [`Undone`](Self::Undone) says that it is.
+    Removing {
+        /// [`Applied::number`] of the intent.
+        number: u32,
+    },
     /// A plugin named a row of another project or flow, and got the answer for a missing row.
     Denied {
         /// The task.

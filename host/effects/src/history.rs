@@ -1,6 +1,7 @@
 //! Folds a flow's events into its state. Running flows and recovery share the fold.
 
 mod account;
+mod acts;
 mod sleep;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::event::{Disposition, Entry, Event, FlowState, NEVER, TaskState};
 use crate::task::Outcome;
 
 pub use account::Account;
+pub use acts::{Act, is_intent};
 pub use sleep::{Sleep, fold as fold_sleep};
 
 /// The state of a flow: the fold of its events.
@@ -92,6 +94,8 @@ struct Recorded {
     settled: bool,
     /// Set for an effect from before a reset, which is never undone.
     past: Option<Past>,
+    /// How far the act of an intent is; `None` of any other effect.
+    act: Option<Act>,
 }
 
 /// The fate of an effect at the time of a reset.
@@ -216,6 +220,10 @@ impl History {
             | Event::Log { .. }
             | Event::Sleeps { .. }
             | Event::Woke => {}
+            Event::Settled { .. }
+            | Event::Closed { .. }
+            | Event::InDoubt { .. }
+            | Event::Removing { .. } => self.fold_act(event),
             Event::State { from, to } => {
                 self.state = *to;
                 self.transitions.push((*to, *from));
@@ -331,11 +339,13 @@ impl History {
 
     /// Adds an applied effect.
     pub fn applied(&mut self, applied: Applied) {
+        let act = Act::begun(&applied);
         self.effects.push(Recorded {
             applied,
             undone: false,
             settled: false,
             past: None,
+            act,
         });
     }
 

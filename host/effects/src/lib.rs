@@ -6,6 +6,7 @@
 pub mod domain;
 pub mod effect;
 pub mod event;
+pub mod external;
 pub mod history;
 mod key;
 pub mod keyring;

@@ -67,6 +67,8 @@ pub enum Fate {
     NotUndone,
     /// It is a message that was sent.
     Sent,
+    /// It is an object outside the database, and not known whether it is there.
+    Unknown,
 }
 
 /// A row or counter that was changed and restored.

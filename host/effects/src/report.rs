@@ -89,6 +89,8 @@ pub enum Verdict {
     Residue,
     /// A task is still on the accumulator, because its revert failed. The revert can be retried.
     Incomplete,
+    /// It is not known what there is of an object outside the database. The host looks again until it is.
+    Unknown,
 }
 
 impl Verdict {
@@ -99,6 +101,7 @@ impl Verdict {
             Self::Kept => "kept",
             Self::Residue => "residue",
             Self::Incomplete => "incomplete",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -307,7 +310,9 @@ fn rollback(history: &History) -> Option<RollbackReport> {
         let why = left.why.as_ref();
         why.is_some_and(|why| why.fate == Fate::Kept)
     };
-    let verdict = if !failed.is_empty() && history.accepted.is_none() {
+    let verdict = if history.accepted.is_none() && history.in_doubt().next().is_some() {
+        Verdict::Unknown
+    } else if !failed.is_empty() && history.accepted.is_none() {
         Verdict::Incomplete
     } else if !failed.is_empty() || !left.iter().all(is_kept) {
         Verdict::Residue

@@ -72,6 +72,19 @@ pub enum Outcome {
     Interrupted,
 }
 
+/// An object outside the database that a task wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The provider, by its name in the flow's plan.
+    pub provider: &'a str,
+    /// The kind of the object, such as `record`.
+    pub kind: &'a str,
+    /// Tells the objects of one call apart.
+    pub label: &'a str,
+    /// What the provider is asked for.
+    pub spec: &'a Value,
+}
+
 /// The host's interface for a task during one call. Every change of state is an effect, which is refused once the call is over.
 pub trait Context: Send + Sync {
     /// Returns the call.
@@ -111,6 +124,17 @@ pub trait Context: Send + Sync {
     /// # Errors
     /// As [`apply_dyn`](Self::apply_dyn).
     fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError>;
+
+    /// Makes an object outside the database: see [`external`](crate::external). Blocks until it is made, or is not. Its name follows from the
+    /// flow, the task and `label`, so a repeat in the same call returns the same object.
+    ///
+    /// # Errors
+    /// The provider's, when nothing was made; `InDoubt` when that is not known, after which the call cannot succeed; `InvalidInput` for a
+    /// label that was used with another spec, `ProviderNotFound`, `NotInRevert`; those of [`apply_dyn`](Self::apply_dyn).
+    fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
+        let message = format!("there is no provider `{}` here", wanted.provider);
+        Err(TaskError::new("ProviderNotFound", message))
+    }
 
     /// Adds a message to the flow's log.
     fn log(&self, level: LogLevel, message: String);
@@ -187,6 +211,14 @@ pub trait ContextLayer: Send + Sync {
         self.below().look_up_dyn(look_up)
     }
 
+    /// Overrides [`Context::make_external`].
+    ///
+    /// # Errors
+    /// Those of [`Context::make_external`].
+    fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
+        self.below().make_external(wanted)
+    }
+
     /// Overrides [`Context::log`].
     fn log(&self, level: LogLevel, message: String) {
         self.below().log(level, message);
@@ -228,6 +260,10 @@ impl<L: ContextLayer> Context for L {
 
     fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
         ContextLayer::look_up_dyn(self, look_up)
+    }
+
+    fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
+        ContextLayer::make_external(self, wanted)
     }
 
     fn log(&self, level: LogLevel, message: String) {

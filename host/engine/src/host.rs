@@ -6,6 +6,7 @@ mod error;
 mod forward;
 mod keeper;
 mod keys;
+mod lanes;
 mod native;
 mod operations;
 mod planner;
@@ -27,13 +28,14 @@ pub use recovery::Recovered;
 pub use submit::{Submission, Submitted};
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use cairn_deliver::{Dispatcher, Limits, Transport, Unsent};
+use cairn_effects::external::External;
 use cairn_effects::outbox::Outgoing;
 use cairn_effects::report::Report;
 use cairn_effects::task::Task;
@@ -48,9 +50,10 @@ use cairn_sandbox::capability::{Enforcer, Services, Surroundings};
 use cairn_sandbox::plugin::Plugins;
 use cairn_store::{HostStore, Store};
 
-use crate::flow::{Flow, FlowError};
+use crate::flow::{Flow, FlowError, Lanes, Provider, Providers};
 
 use keeper::Keeper;
+use lanes::HostLanes;
 use pool::Pool;
 use sleepers::Sleepers;
 use territory::Territory;
@@ -73,6 +76,7 @@ pub struct HostBuilder {
     delivers: Option<(Box<dyn Transport>, Limits)>,
     shares: bool,
     wakes: bool,
+    providers: Providers,
 }
 
 impl HostBuilder {
@@ -87,6 +91,15 @@ impl HostBuilder {
     #[must_use]
     pub fn native(mut self, task: Arc<dyn Task>) -> Self {
         self.planner = self.planner.native(task);
+        self
+    }
+
+    /// Adds a provider of objects outside the database in native code, under this name. Tasks in native code may use it.
+    #[must_use]
+    pub fn external(mut self, name: &str, external: Arc<dyn External>) -> Self {
+        let digest = Digest::of(name.as_bytes());
+        let provider = Provider { external, digest };
+        self.providers.insert(name.to_owned(), provider);
         self
     }
 
@@ -206,7 +219,12 @@ impl HostBuilder {
             shares: self.shares,
             sleepers: Sleepers::default(),
             wakes: self.wakes,
+            providers: Arc::new(self.providers),
+            lanes: OnceLock::new(),
         });
+        let lanes: Arc<dyn Lanes> = Arc::new(HostLanes(Arc::downgrade(&core)));
+        // It is new.
+        let _ = core.lanes.set(lanes);
         let keeper = keeper::thread::start(&core)?;
         Ok(Host {
             core,
@@ -246,6 +264,9 @@ struct Core {
     sleepers: Sleepers,
     /// Whether it wakes all flows that are due.
     wakes: bool,
+    providers: Arc<Providers>,
+    /// Where acts of its flows run; set when it is built.
+    lanes: OnceLock<Arc<dyn Lanes>>,
 }
 
 impl Host {
@@ -267,6 +288,7 @@ impl Host {
             delivers: None,
             shares: false,
             wakes: false,
+            providers: Providers::new(),
         }
     }
 

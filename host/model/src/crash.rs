@@ -66,6 +66,14 @@ points! {
     RequestAnswered,
     /// The log was copied into the database.
     LogCopied,
+    /// The intent to make an object outside the database is on disk; its provider was not asked.
+    ActIntended,
+    /// A provider has answered; the answer is not recorded.
+    ActDone,
+    /// The intent to remove an object is on disk; its provider was not asked.
+    RemovalIntended,
+    /// A provider has removed an object; that is not recorded.
+    RemovalDone,
     /// Messages were published; the database does not say so.
     MessagesPublished,
     /// What became of messages that were published is in the database.

@@ -69,6 +69,8 @@ pub enum HostErrorKind {
     Interrupted,
     /// The rollback was requested.
     RollbackRequested,
+    /// It is not known what there is of an object outside the database.
+    InDoubt,
     /// A signal did not come in time.
     Timeout,
     /// An earlier task provides an end of a wait that is no time.
@@ -101,6 +103,7 @@ impl HostErrorKind {
             Self::UndoRefused => "UndoRefused",
             Self::Interrupted => "Interrupted",
             Self::RollbackRequested => "RollbackRequested",
+            Self::InDoubt => "InDoubt",
             Self::Timeout => "Timeout",
             Self::WaitInvalid => "WaitInvalid",
         }

@@ -174,6 +174,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Returns its bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Returns the digest of a value's JSON text. Object keys are sorted by `serde_json`, so equal values have equal digests.
     pub fn of_json(value: &impl Serialize) -> serde_json::Result<Self> {
         // Through `Value`, whose maps are ordered, so that a struct's field order does not matter.

@@ -55,7 +55,7 @@ use cairn_effects::event::{Entry, Event};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp, Effect, LookUp};
 use cairn_model::clock::{ClockError, Timestamp};
 use cairn_model::error::{HostErrorKind, TaskError};
-use cairn_model::id::{FlowId, HostId};
+use cairn_model::id::{CallId, FlowId, HostId};
 use cairn_model::value::Digest;
 
 /// An error of the store.
@@ -302,6 +302,34 @@ pub trait Store: Send + Sync {
     {
         let (answer, applied) = self.apply_dyn(by, effect)?;
         Ok((typed(answer)?, applied))
+    }
+
+    /// Runs a step of the host's own for a flow, and journals `event` in the same transaction, in place of the step's changes. Unlike an effect
+    /// it needs no open call.
+    ///
+    /// # Errors
+    /// As [`apply_dyn`](Self::apply_dyn).
+    fn step_dyn(
+        &self,
+        call: CallId,
+        step: &dyn DynEffect,
+        event: &Event,
+    ) -> Result<AnyAnswer, StoreError>;
+
+    /// Calls [`step_dyn`](Self::step_dyn) and returns the step's own answer type.
+    ///
+    /// # Errors
+    /// The same.
+    fn step<E: Effect>(
+        &self,
+        call: CallId,
+        step: &E,
+        event: &Event,
+    ) -> Result<E::Answer, StoreError>
+    where
+        Self: Sized,
+    {
+        typed(self.step_dyn(call, step, event)?)
     }
 
     /// Undoes an effect and appends the undo to the flow's journal in the same transaction.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cairn_model::error::TaskError;
 use cairn_model::id::{Phase, TaskId};
 use cairn_model::value::Value;
 
-use super::{History, Past, Recorded};
+use super::{Act, History, Past, Recorded};
 use crate::effect::{Applied, Change};
 use crate::event::Disposition;
 use crate::key::Key;
@@ -62,10 +63,14 @@ impl History {
         let tables = self.domains.tables();
         let mut net = Net::default();
         let mut owners: BTreeMap<Place<'_>, Owner> = BTreeMap::new();
+        let mut doubts: BTreeMap<Place<'_>, &TaskError> = BTreeMap::new();
         for effect in self.effects.iter().filter(|effect| !effect.undone) {
             let owner = self.owner(effect);
             for change in &effect.applied.changes {
                 net.add(change);
+                if let Some(Act::InDoubt(error, _)) = &effect.act {
+                    doubts.insert(place(change), error);
+                }
                 let found = owners.entry(place(change)).or_insert(owner);
                 *found = owner.max(*found);
             }
@@ -80,7 +85,17 @@ impl History {
         }
         let left = net.different(tables).map(|(place, left)| {
             let why = match tables.get(place.0) {
-                Some(_) => owners.get(&place).map(|owner| self.why(*owner)),
+                Some(_) => owners.get(&place).map(|owner| {
+                    let why = self.why(*owner);
+                    match doubts.get(&place) {
+                        Some(error) => Why {
+                            fate: Fate::Unknown,
+                            reason: format!("it is not known whether it is there: {error}"),
+                            ..why
+                        },
+                        None => why,
+                    }
+                }),
                 None => Some(unknown(place.0)),
             };
             Left { why, ..left }

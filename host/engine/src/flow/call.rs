@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use cairn_effects::event::{Event, LogLevel};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn_effects::task::Context;
+use cairn_effects::task::{Context, Wanted};
 use cairn_model::error::TaskError;
 use cairn_model::id::{CallId, Identity, Phase};
 use cairn_model::value::Value;
@@ -91,6 +91,10 @@ impl Context for Call {
 
     fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
         Ok(self.flow.store.look_up_dyn(self.caller(), look_up)?)
+    }
+
+    fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
+        self.flow.make(self.caller(), self.id, wanted)
     }
 
     fn log(&self, level: LogLevel, message: String) {

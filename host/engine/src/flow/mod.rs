@@ -1,5 +1,6 @@
 //! Linear flows: tasks in order, run as one unit and rolled back as one unit.
 
+mod acts;
 mod builder;
 mod call;
 mod completion;
@@ -14,6 +15,7 @@ mod sleep;
 mod unwind;
 mod wait;
 
+pub use acts::{Lane, Lanes, Provider, Providers};
 pub use builder::FlowBuilder;
 pub use completion::Completion;
 pub use error::{FlowError, SignalError};
@@ -94,6 +96,10 @@ struct LiveState {
     resumer: Option<Arc<dyn Resumer>>,
     /// Admission checks before the first task.
     admission: Option<Arc<Admission>>,
+    /// Providers of objects outside the database, by their names in the plan.
+    providers: Arc<Providers>,
+    /// Where acts run; in the caller's thread without them.
+    lanes: Option<Arc<dyn Lanes>>,
     /// Whether the first event is in the journal.
     journalled: bool,
     /// A thread is inside `run` or `rollback`.
@@ -127,6 +133,8 @@ impl Flow {
                 parents,
                 resumer: None,
                 admission: None,
+                providers: Arc::default(),
+                lanes: None,
                 journalled,
                 inside: false,
                 left_off,
@@ -214,6 +222,16 @@ impl Flow {
     /// them.
     pub fn set_admission(&self, admission: Option<Arc<Admission>>) {
         self.0.live().admission = admission;
+    }
+
+    /// Sets the providers of objects outside the database that its tasks may use. `reset` keeps them.
+    pub fn set_providers(&self, providers: Arc<Providers>) {
+        self.0.live().providers = providers;
+    }
+
+    /// Sets where acts outside the database run. `reset` keeps them.
+    pub fn set_lanes(&self, lanes: Arc<dyn Lanes>) {
+        self.0.live().lanes = Some(lanes);
     }
 
     /// Appends a task, and returns the id under which its result is found.

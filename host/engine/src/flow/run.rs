@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cairn_effects::effect::{Applied, Caller, Change};
 use cairn_effects::event::{Event, FlowState, TaskState};
+use cairn_effects::history::is_intent;
 use cairn_effects::outbox::IsGone;
 use cairn_effects::rows::Text;
 use cairn_effects::task::Context;
@@ -12,6 +13,7 @@ use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::id::{CallId, Identity, Phase, TaskId};
 use cairn_model::value::{Object, Value};
 
+use super::acts::is_in_doubt;
 use super::call::Call;
 use super::flow_task::{self, FlowTask};
 use super::guard::guard;
@@ -469,8 +471,12 @@ impl Flow {
         wiring: &Wiring<TaskId>,
     ) -> Result<Result<Progress, Cause>, FlowError> {
         // If effects of an interrupted attempt cannot be undone, another attempt would repeat them.
-        if let Err(refused) = self.undo(flow_task.id, Phase::Call)? {
-            return self.failed(flow_task, refused).map(Err);
+        match self.undo(flow_task.id, Phase::Call)? {
+            Ok(()) => {}
+            Err(error) if is_in_doubt(&error) => {
+                return Ok(Ok(self.look_again_later(flow_task.id)));
+            }
+            Err(refused) => return self.failed(flow_task, refused).map(Err),
         }
         loop {
             let (attempt, retries) = {
@@ -503,8 +509,12 @@ impl Flow {
                         error: error.clone(),
                     };
                     self.post(&mut self.0.live(), [retried]);
-                    if self.undo(flow_task.id, Phase::Call)?.is_err() {
-                        return self.failed(flow_task, error).map(Err);
+                    match self.undo(flow_task.id, Phase::Call)? {
+                        Ok(()) => {}
+                        Err(error) if is_in_doubt(&error) => {
+                            return Ok(Ok(self.look_again_later(flow_task.id)));
+                        }
+                        Err(_) => return self.failed(flow_task, error).map(Err),
                     }
                     match self.pause(flow_task.id, flow_task.call.wait(made)) {
                         Progress::More => {}
@@ -518,7 +528,14 @@ impl Flow {
 
     fn call(&self, flow_task: &FlowTask, attempt: u32, inputs: Object) -> Result<Value, TaskError> {
         let context = self.context(flow_task.id, Phase::Call, attempt);
-        guard(|| flow_task.task.call(&context, inputs))
+        let result = guard(|| flow_task.task.call(&context, inputs))?;
+        // A task that went on in spite of it has not succeeded.
+        let live = self.0.live();
+        let mut doubts = live.history.in_doubt();
+        match doubts.find(|(applied, _)| applied.call == context.call()) {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok(result),
+        }
     }
 
     /// Creates the context of a task for one call.
@@ -573,6 +590,12 @@ impl Flow {
         standing: Vec<Applied>,
     ) -> Result<Result<(), TaskError>, FlowError> {
         for applied in standing {
+            if is_intent(&applied) {
+                match self.0.unmake(&applied)? {
+                    Ok(()) => continue,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
             let mut live = self.0.live();
             if live.history.is_sent(&applied)
                 && let Some(id) = self.delivered(&applied)?

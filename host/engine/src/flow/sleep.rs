@@ -5,6 +5,7 @@ use std::time::Duration;
 use cairn_effects::event::{Event, FlowState};
 use cairn_model::id::TaskId;
 
+use super::acts::pause_after;
 use super::run::{Course, Inside, Progress, Step};
 use super::{Completion, Flow, FlowError, LiveState};
 
@@ -39,6 +40,18 @@ impl Flow {
         }
         if pause <= SHORT {
             return Progress::More;
+        }
+        let wake_at = self.0.store.now().after(pause);
+        self.post(&mut live, [Event::Sleeps { task, wake_at }]);
+        Progress::Asleep
+    }
+
+    /// Lets the flow sleep until the host looks again what there is of an object of this task.
+    pub(super) fn look_again_later(&self, task: TaskId) -> Progress {
+        let pause = pause_after(self.0.doubts());
+        let mut live = self.0.live();
+        if live.history.state == FlowState::Interrupted {
+            return Progress::Over;
         }
         let wake_at = self.0.store.now().after(pause);
         self.post(&mut live, [Event::Sleeps { task, wake_at }]);

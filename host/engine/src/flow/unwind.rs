@@ -7,6 +7,7 @@ use cairn_effects::task::Outcome;
 use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::id::{Phase, TaskId};
 
+use super::acts::is_in_doubt;
 use super::flow_task::FlowTask;
 use super::guard::guard;
 use super::run::Progress;
@@ -27,7 +28,11 @@ impl Flow {
     /// [`FlowError::InvalidState`] while it runs; [`FlowError::Store`]. A revert that fails is no error: see
     /// [`History::started`](cairn_effects::history::History::started) and the report's verdict.
     pub fn rollback(&self, cause: &Cause) -> Result<(), FlowError> {
-        self.rollback_to_end(cause).see_through()
+        match self.rollback_to_end(cause).see_through() {
+            // What a rollback that slept ends with.
+            Err(FlowError::Failed(_)) => Ok(()),
+            result => result,
+        }
     }
 
     /// Rolls the flow back as [`rollback`](Self::rollback) does, without waiting for the disk, or until it sleeps.
@@ -44,21 +49,27 @@ impl Flow {
         self.unwind(cause)
     }
 
-    /// Accepts an incomplete rollback as it is.
+    /// Accepts an incomplete rollback as it is, or one that waits until it is known what there is of an object.
     ///
     /// # Errors
     /// [`FlowError::NothingToAccept`] unless a task of this flow could not be reverted; [`FlowError::Store`].
     pub fn accept(&self, user_id: &str, reason: &str) -> Result<(), FlowError> {
         {
             let mut live = self.outside("accept")?;
-            if live.history.state != FlowState::Failure || live.history.started.is_empty() {
+            let from = live.history.state;
+            let is_in_doubt = from == FlowState::Reverting && live.history.sleep.is_some();
+            if !is_in_doubt && from != FlowState::Failure || live.history.started.is_empty() {
                 return Err(FlowError::NothingToAccept);
             }
-            let accepted = Event::Accepted {
+            let mut events = vec![Event::Accepted {
                 user_id: user_id.to_owned(),
                 reason: reason.to_owned(),
-            };
-            self.record(&mut live, vec![accepted])?;
+            }];
+            if is_in_doubt {
+                let to = FlowState::Failure;
+                events.push(Event::State { from, to });
+            }
+            self.record(&mut live, events)?;
         }
         Completion::new(self, Ok(())).wait()
     }
@@ -141,6 +152,9 @@ impl Flow {
         if !matches!(outcome, Outcome::Completed(_))
             && let Err(refused) = self.undo(task, Phase::Call)?
         {
+            if is_in_doubt(&refused) {
+                return Ok(self.look_again_later(task));
+            }
             self.revert_failed(task, refused);
             return Ok(Progress::More);
         }
@@ -170,6 +184,7 @@ impl Flow {
                     self.tell_task(task, TaskState::Reverted);
                     return Ok(Progress::More);
                 }
+                Err(error) if is_in_doubt(&error) => return Ok(self.look_again_later(task)),
                 Err(error) if flow_task.revert.again(made, &error.kind) => {
                     // Closes the attempt before its effects are collected, so that late effects are refused.
                     let retried = Event::Retried {

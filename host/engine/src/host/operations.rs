@@ -363,7 +363,11 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
     match (operation, state) {
         (Operation::Interrupt, Pending | Success | Failure)
         | (Operation::Resume, Success | Failure) => return Err(invalid()),
-        (Operation::Reset | Operation::Accept { .. }, _) if flow.sleeps() => return Err(invalid()),
+        (Operation::Reset, _) if flow.sleeps() => return Err(invalid()),
+        (Operation::Accept { user_id, reason }, _) if flow.sleeps() => {
+            flow.accept(user_id, reason)?;
+            return Ok(flow.settled());
+        }
         // What it sleeps for is tried at once, and a wait goes on.
         (Operation::Resume, _) if flow.sleeps() => return Ok(flow.wake_to_end()),
         _ => {}

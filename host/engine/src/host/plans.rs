@@ -241,12 +241,20 @@ impl Core {
     /// Builds a flow of a plan.
     pub(super) fn build(&self, flow: FlowBuilder, ready: &ReadyPlan) -> Result<Flow, HostError> {
         let flow = flow.plan(ready.digest).build(self.store());
-        flow.set_admission(ready.admission.clone());
+        self.equip(&flow, ready);
         for (options, task) in &ready.tasks {
             flow.add_with(Arc::clone(task), options.clone())
                 .map_err(HostError::Flow)?;
         }
         Ok(flow)
+    }
+
+    fn equip(&self, flow: &Flow, ready: &ReadyPlan) {
+        flow.set_admission(ready.admission.clone());
+        flow.set_providers(Arc::clone(&self.providers));
+        if let Some(lanes) = self.lanes.get() {
+            flow.set_lanes(Arc::clone(lanes));
+        }
     }
 
     /// Restores a flow from its journal, with the tasks of its plan; also returns how recovery treats it. This process owns the
@@ -279,7 +287,7 @@ impl Core {
             Ok(ready) => ready,
         };
         let flow = Flow::restore(id, self.store(), journal).map_err(HostError::Flow)?;
-        flow.set_admission(ready.admission.clone());
+        self.equip(&flow, &ready);
         let known = flow.with_history(|history| {
             let tasks = history.tasks.iter();
             tasks

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::lanes::{self, LaneCount};
 use super::{Core, HostError, callback};
 use crate::flow::Callee;
 
@@ -52,6 +53,7 @@ pub(super) struct Pool {
     capacity: usize,
     /// Jobs that wait or run: their changes will be in a batch soon.
     unfinished: AtomicUsize,
+    pub(super) lanes: LaneCount,
 }
 
 #[derive(Default)]
@@ -64,6 +66,8 @@ struct Queue {
     begun: Vec<Begun>,
     closed: bool,
     threads: Vec<JoinHandle<()>>,
+    /// How many workers run a job, those in lanes excepted.
+    active: usize,
 }
 
 /// A job that no worker has begun.
@@ -109,6 +113,7 @@ impl Pool {
             workers,
             capacity,
             unfinished: AtomicUsize::new(0),
+            lanes: LaneCount::default(),
         }
     }
 
@@ -156,17 +161,7 @@ impl Pool {
             return Err(HostError::NotStarted);
         }
         if queue.threads.len() < self.workers {
-            let (core, worker) = (Arc::clone(core), queue.threads.len());
-            queue.begun.resize_with(worker + 1, Begun::default);
-            let thread = std::thread::Builder::new()
-                .name(format!("cairn-worker-{worker}"))
-                .spawn(move || work(&core, worker));
-            match thread {
-                Ok(thread) => queue.threads.push(thread),
-                Err(error) if queue.threads.is_empty() => return Err(HostError::Thread(error)),
-                // Fewer workers suffice.
-                Err(error) => tracing::warn!(%error, "a worker could not be started"),
-            }
+            queue.start(core)?;
         }
         self.unfinished.fetch_add(1, Ordering::SeqCst);
         queue.taken += usize::from(takes_room);
@@ -176,9 +171,34 @@ impl Pool {
         Ok(())
     }
 
-    /// Waits for the next job of a worker, which leaves the rest of its last one.
-    fn next(&self, worker: usize, rest: Option<Rest>, streak: &mut Streak) -> Option<Job> {
+    /// Lets another worker run in place of one that enters a lane.
+    pub(super) fn step_aside(&self, core: &Arc<Core>) {
         let mut queue = self.queue();
+        queue.active = queue.active.saturating_sub(1);
+        let wanted = self.workers + self.lanes.used();
+        if !queue.closed && queue.threads.len() < wanted {
+            // Without another one its jobs wait until it is back.
+            let _ = queue.start(core);
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Counts a worker that has left its lane. For a moment there may be more than there should be.
+    pub(super) fn step_back(&self) {
+        self.queue().active += 1;
+    }
+
+    /// Waits for the next job of a worker, which leaves the rest of its last one.
+    fn next(
+        &self,
+        worker: usize,
+        rest: Option<Rest>,
+        streak: &mut Streak,
+        has_worked: bool,
+    ) -> Option<Job> {
+        let mut queue = self.queue();
+        queue.active -= usize::from(has_worked);
         if let Some(rest) = rest {
             let own = &mut queue.begun[worker].jobs;
             own.push_back(rest);
@@ -189,7 +209,10 @@ impl Pool {
         }
         loop {
             let taken = queue.taken;
-            if let Some(job) = queue.take(worker, streak) {
+            if queue.active < self.workers
+                && let Some(job) = queue.take(worker, streak)
+            {
+                queue.active += 1;
                 if queue.taken < taken {
                     self.emptied.notify_one();
                 }
@@ -258,6 +281,22 @@ impl Streak {
 }
 
 impl Queue {
+    /// Starts another worker.
+    fn start(&mut self, core: &Arc<Core>) -> Result<(), HostError> {
+        let (core, worker) = (Arc::clone(core), self.threads.len());
+        self.begun.resize_with(worker + 1, Begun::default);
+        let thread = std::thread::Builder::new()
+            .name(format!("cairn-worker-{worker}"))
+            .spawn(move || work(&core, worker));
+        match thread {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) if self.threads.is_empty() => return Err(HostError::Thread(error)),
+            // Fewer workers suffice.
+            Err(error) => tracing::warn!(%error, "a worker could not be started"),
+        }
+        Ok(())
+    }
+
     /// Takes the best job for a worker: one that calls the same function as its last job, then one that it has begun, then a
     /// queued one. Takes another worker's job over if that worker is held up, or nothing else is left.
     fn take(&mut self, worker: usize, streak: &mut Streak) -> Option<Job> {
@@ -326,7 +365,10 @@ fn work(core: &Arc<Core>, worker: usize) {
     let pool = &core.pool;
     let mut streak = Streak::default();
     let mut rest = None;
-    while let Some(job) = pool.next(worker, rest.take(), &mut streak) {
+    let mut has_worked = false;
+    lanes::become_worker();
+    while let Some(job) = pool.next(worker, rest.take(), &mut streak, has_worked) {
+        has_worked = true;
         let done = JobGuard(core);
         let begin = Instant::now();
         // A panic must not end the worker.
@@ -348,7 +390,8 @@ struct JobGuard<'a>(&'a Core);
 impl Drop for JobGuard<'_> {
     fn drop(&mut self) {
         // No other job adds to the batch now, so it is committed before it is full.
-        if self.0.pool.unfinished.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let left = self.0.pool.unfinished.fetch_sub(1, Ordering::SeqCst) - 1;
+        if left <= self.0.pool.lanes.used() {
             self.0.store.flush();
         }
     }

@@ -7,6 +7,7 @@ use crate::any::{Answer, Effect};
 use cairn::clock::{Clock, Timestamp};
 use cairn::effect::{Applied, Caller, Change};
 use cairn::event::{Entry, Event, FlowState};
+use cairn::id::CallId;
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::store::{HostStore, WhenDurable};
 use cairn::{Domains, FlowId, Identity, SqliteConfig, Store, StoreError};
@@ -203,6 +204,15 @@ impl Store for Recorder {
             }
         }
         result
+    }
+
+    fn step_dyn(
+        &self,
+        call: CallId,
+        step: &dyn DynEffect,
+        event: &Event,
+    ) -> Result<AnyAnswer, StoreError> {
+        self.inner.step_dyn(call, step, event)
     }
 
     fn undo(&self, applied: &Applied) -> Result<(), StoreError> {

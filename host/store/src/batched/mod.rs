@@ -22,7 +22,7 @@ use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::{Clock, Timestamp};
-use cairn_model::id::FlowId;
+use cairn_model::id::{CallId, FlowId};
 
 use crate::backend::Backend;
 use crate::config::{Env, StoreConfig};
@@ -276,6 +276,15 @@ impl<B: Backend> Store for Batched<B> {
         effect: &dyn DynEffect,
     ) -> Result<(AnyAnswer, Applied), StoreError> {
         self.with_rows(|writer, draft| writer.apply(by, effect, draft))
+    }
+
+    fn step_dyn(
+        &self,
+        call: CallId,
+        step: &dyn DynEffect,
+        event: &Event,
+    ) -> Result<AnyAnswer, StoreError> {
+        self.with_rows(|writer, draft| writer.step(call, step, event, draft))
     }
 
     fn undo(&self, applied: &Applied) -> Result<(), StoreError> {

@@ -283,7 +283,11 @@ impl Session {
             | Event::Waits { .. }
             | Event::Sleeps { .. }
             | Event::Woke
-            | Event::Signalled { .. } => {}
+            | Event::Signalled { .. }
+            | Event::Settled { .. }
+            | Event::Closed { .. }
+            | Event::InDoubt { .. }
+            | Event::Removing { .. } => {}
             // All known events are listed above.
             _ => {}
         }

@@ -243,6 +243,33 @@ impl<B: Backend> Writer<B> {
         Ok(Some((answer, applied)))
     }
 
+    /// Runs a step of the host's own, journalled as `event`. Returns `None` when rows are missing, which the draft names.
+    pub(super) fn step(
+        &mut self,
+        call: CallId,
+        step: &dyn DynEffect,
+        event: &Event,
+        draft: &mut Draft,
+    ) -> Result<Option<AnyAnswer>, StoreError> {
+        self.open_session(call.flow, None)?;
+        let nobody = Identity::default();
+        let by = Caller {
+            call: Some(call),
+            requester: &nobody,
+        };
+        let now = draft.now();
+        let (result, _) = self.changes(by, draft, |rows| step.apply_dyn(rows))?;
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(Stop::Refused(error)) => return Err(StoreError::Refused(error)),
+            Err(Stop::Missing) => return Ok(None),
+        };
+        self.push_event(call.flow, now, event.clone());
+        reach(CrashPoint::EffectApplied);
+        self.commit_if_large()?;
+        Ok(Some(answer))
+    }
+
     /// Runs rules over the rows of the open batch.
     pub(super) fn rules<T>(
         &mut self,

@@ -11,6 +11,7 @@ use crate::StoreError;
 const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/01-initial.sql"),
     include_str!("../../migrations/postgres/02-sleep.sql"),
+    include_str!("../../migrations/postgres/03-externals.sql"),
 ];
 
 /// The advisory lock of whoever migrates: `cairn` in ASCII.

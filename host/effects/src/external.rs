@@ -1,0 +1,287 @@
+//! Objects outside the database, such as a DNS record or an account, that tasks make and that the host takes away again.
+//!
+//! The host decides what an object is called, stores durably that it is about to be made (the *intent*), asks its provider to make it, and
+//! records the outcome. An object is removed before its row is. So a row without an object may exist for a while, and an object without a row
+//! never does. A provider says of each failure whether something may have changed; if it does not know, it is asked what is there.
+
+use serde_json::json;
+
+use cairn_model::clock::Timestamp;
+use cairn_model::error::TaskError;
+use cairn_model::id::{FlowId, TaskId};
+use cairn_model::value::{Digest, Object, Value};
+
+use crate::effect::Change;
+use crate::key::Key;
+use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
+use crate::rules::Effect;
+use crate::table;
+
+/// An object as its provider is asked about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalObject {
+    /// Its kind, such as `record`.
+    pub kind: String,
+    /// Its name, a UUID, which is never given twice.
+    pub id: String,
+    /// Grows with each act on the object. A backend that compares it can refuse an act that comes late.
+    pub token: u64,
+}
+
+/// What there is of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Presence {
+    /// Nothing, also no part of it, and no work that goes on there.
+    Absent,
+    /// Something that cannot be used. A removal takes it away.
+    Partial,
+    /// The object, with what its making returned.
+    Whole(Value),
+}
+
+/// Why an act failed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActError {
+    /// Nothing has changed.
+    Refused(TaskError),
+    /// Something may have changed.
+    Unsure(TaskError),
+}
+
+/// A provider of objects outside the database. The host may ask it from any thread, one act at a time for each object.
+pub trait External: Send + Sync {
+    /// Returns what there is of an object. Changes nothing.
+    ///
+    /// # Errors
+    /// It is not known.
+    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError>;
+
+    /// Makes an object. A repeat with the same `spec` is success when the object is whole, and makes it anew when it is partial.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError>;
+
+    /// Takes an object away, whole or partial. One that is absent is success.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    fn remove(&self, object: &ExternalObject) -> Result<(), ActError>;
+
+    /// Returns the ids of this provider's objects of a kind, in a fixed order, those after `after`; none ends the list.
+    ///
+    /// # Errors
+    /// It is not known.
+    fn list(&self, kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError>;
+}
+
+/// Returns the name of the object that a task of a flow makes under a label: the same call names the same object.
+pub fn name_of(flow: FlowId, task: TaskId, label: &str) -> String {
+    let digest = Digest::of_json(&(flow, task, label)).expect("ids and a text have no other keys");
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.bytes()[..16]);
+    uuid::Builder::from_custom_bytes(bytes)
+        .into_uuid()
+        .to_string()
+}
+
+table! {
+    /// An object outside the database, or the intent to make one.
+    pub struct ExternalRow in "externals", called "external", with HOOKS {
+        key provider, kind, id;
+        project_id: Text,
+        flow: Option<FlowId>,
+        /// The task that makes it.
+        task: Text,
+        /// `making`, `made` or `removing`.
+        state: Text,
+        /// What it was asked for with: JSON.
+        spec: Text,
+        /// What its making returned: JSON.
+        result: Option<Text>,
+        /// The digest of the provider's component.
+        digest: Text,
+        token: i64,
+        created_at: Timestamp,
+        updated_at: Timestamp,
+    }
+}
+
+/// The table of objects outside the database.
+pub const TABLE: &Table = ExternalRow::TABLE;
+
+pub(crate) const REGISTERED: Registered = Registered {
+    table: TABLE,
+    undo,
+    settle: None,
+};
+
+const HOOKS: Hooks = Hooks {
+    owner: Some("project_id"),
+    flow: Some("flow"),
+    pruned: Pruned::Forget,
+    ..Hooks::NONE
+};
+
+/// States of an object's row.
+mod state {
+    pub(super) const MAKING: &str = "making";
+    pub(super) const MADE: &str = "made";
+    pub(super) const REMOVING: &str = "removing";
+}
+
+/// The key of an object's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalKey {
+    /// The provider's name in the plan.
+    pub provider: Text,
+    /// The kind of the object.
+    pub kind: Text,
+    /// Its name.
+    pub id: Text,
+}
+
+impl ExternalKey {
+    /// Returns the key of the object that an intent is about.
+    pub fn of(applied: &crate::effect::Applied) -> Option<Self> {
+        applied.changes.iter().find_map(|change| match change {
+            Change::Row { table, id, .. } if *table == TABLE.name => match id.0.as_slice() {
+                [provider, kind, id] => Some(Self {
+                    provider: Text::clone(provider),
+                    kind: Text::clone(kind),
+                    id: Text::clone(id),
+                }),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    fn key(&self) -> Key {
+        Key([&self.provider, &self.kind, &self.id]
+            .map(Text::clone)
+            .into_iter()
+            .collect())
+    }
+}
+
+/// The intent to make an object. Its inverse is an act: the row is removed once the object is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intend {
+    /// The object.
+    pub key: ExternalKey,
+    /// The name of the task.
+    pub task: String,
+    /// What the provider is asked for.
+    pub spec: Value,
+    /// The digest of the provider's component.
+    pub digest: Digest,
+}
+
+impl Effect for Intend {
+    const NAME: &'static str = "external_make";
+    const FUNCTION: &'static str = "externals.make";
+    type Answer = ();
+
+    fn arguments(&self) -> Value {
+        json!({"provider": &*self.key.provider, "kind": &*self.key.kind, "spec": self.spec})
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<(), Stop> {
+        if rows.get::<ExternalRow>(self.key.key())?.is_some() {
+            let message = format!(
+                "the object `{}` of `{}` exists",
+                self.key.id, self.key.provider
+            );
+            return Err(TaskError::new("ExternalExists", message).into());
+        }
+        let (by, now) = (rows.by(), rows.now());
+        let row = ExternalRow {
+            provider: Text::clone(&self.key.provider),
+            kind: Text::clone(&self.key.kind),
+            id: Text::clone(&self.key.id),
+            project_id: by.requester.project_id.as_str().into(),
+            flow: by.call.map(|call| call.flow),
+            task: self.task.as_str().into(),
+            state: state::MAKING.into(),
+            spec: self.spec.to_string().into(),
+            result: None,
+            digest: self.digest.to_string().into(),
+            token: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        rows.insert(row);
+        rows.note(Change::Row {
+            table: TABLE.name.into(),
+            id: self.key.key(),
+            before: None,
+            after: Some(Object::from_iter([(
+                "state".to_owned(),
+                state::MADE.into(),
+            )])),
+        });
+        Ok(())
+    }
+}
+
+/// A step of an act on an object, which the host records with an event of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActStep {
+    /// The object was made, with this result.
+    Made(ExternalKey, Value),
+    /// Nothing was made: the row is removed.
+    Closed(ExternalKey),
+    /// The object is about to be removed.
+    Removing(ExternalKey),
+}
+
+impl Effect for ActStep {
+    const NAME: &'static str = "external_step";
+    const FUNCTION: &'static str = "externals.step";
+    /// The token of the next act.
+    type Answer = u64;
+
+    fn arguments(&self) -> Value {
+        Value::Null
+    }
+
+    fn apply(&self, rows: &mut Rows<'_>) -> Result<u64, Stop> {
+        let (Self::Made(key, _) | Self::Closed(key) | Self::Removing(key)) = self;
+        let Some(row) = rows.get::<ExternalRow>(key.key())? else {
+            let message = format!("the object `{}` of `{}` has no row", key.id, key.provider);
+            return Err(TaskError::new("ExternalNotFound", message).into());
+        };
+        let mut changed = ExternalRow {
+            updated_at: rows.now(),
+            token: row.token + 1,
+            ..ExternalRow::clone(&row)
+        };
+        match self {
+            Self::Made(_, result) => {
+                changed.state = state::MADE.into();
+                changed.result = Some(result.to_string().into());
+            }
+            Self::Removing(_) => changed.state = state::REMOVING.into(),
+            Self::Closed(_) => {
+                rows.remove(&row);
+                return Ok(0);
+            }
+        }
+        let token = u64::try_from(changed.token).unwrap_or(0);
+        rows.update(&row, changed);
+        Ok(token)
+    }
+}
+
+/// Removes the row of an object that was removed. The host calls it after that; nothing else may.
+fn undo(_: &mut Rows<'_>, inverse: &Inverse<'_>) -> Result<Undo, Stop> {
+    let Some(found) = inverse.found else {
+        return Ok(Undo::Nothing);
+    };
+    let row = crate::rows::typed::<ExternalRow>(found);
+    match row.is_some_and(|row| &*row.state == state::REMOVING) {
+        true => Ok(Undo::Apply),
+        false => Err(inverse.refused("is still there")),
+    }
+}

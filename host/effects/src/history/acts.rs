@@ -1,0 +1,92 @@
+//! Acts outside the database, as a flow's journal has them.
+
+use std::sync::Arc;
+
+use cairn_model::error::TaskError;
+use cairn_model::value::Value;
+
+use super::{History, Recorded};
+use crate::effect::Applied;
+use crate::event::Event;
+use crate::external::{ExternalKey, Intend};
+use crate::rules::Effect as _;
+
+/// How far an act is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// It was announced; its outcome is not recorded.
+    Open,
+    /// The object was made.
+    Made(Arc<Value>),
+    /// It is not known what there is of the object: why, and how often that was found.
+    InDoubt(TaskError, u32),
+    /// The object is being removed.
+    Removing,
+}
+
+impl Act {
+    pub(super) fn begun(applied: &Applied) -> Option<Self> {
+        is_intent(applied).then_some(Self::Open)
+    }
+}
+
+/// Returns whether an effect announces an act. Undoing it takes another one.
+pub fn is_intent(applied: &Applied) -> bool {
+    applied.effect == Intend::NAME
+}
+
+impl History {
+    pub(super) fn fold_act(&mut self, event: &Event) {
+        let (Event::Settled { number, .. }
+        | Event::Closed { number, .. }
+        | Event::InDoubt { number, .. }
+        | Event::Removing { number }) = event
+        else {
+            return;
+        };
+        let at = self
+            .effects
+            .iter()
+            .rposition(|effect| effect.applied.number == *number);
+        let Some(at) = at else { return };
+        let doubts = match &self.effects[at].act {
+            Some(Act::InDoubt(_, doubts)) => *doubts,
+            _ => 0,
+        };
+        let act = match event {
+            Event::Settled { result, .. } => Act::Made(Arc::clone(result)),
+            Event::InDoubt { error, .. } => Act::InDoubt(error.clone(), doubts + 1),
+            // It stays in doubt until its end is known.
+            Event::Removing { .. } if doubts > 0 => return,
+            Event::Removing { .. } => Act::Removing,
+            _ => {
+                self.effects.remove(at);
+                return;
+            }
+        };
+        self.effects[at].act = Some(act);
+    }
+
+    /// Returns how far the act of an intent is.
+    pub fn act(&self, number: u32) -> Option<&Act> {
+        let mut effects = self.effects.iter().rev();
+        let found = effects.find(|effect| effect.applied.number == number)?;
+        found.act.as_ref()
+    }
+
+    /// Returns the act of this flow on an object that is not removed.
+    pub fn act_on(&self, key: &ExternalKey) -> Option<&Act> {
+        let is_it = |effect: &&Recorded| {
+            effect.act.is_some() && ExternalKey::of(&effect.applied).as_ref() == Some(key)
+        };
+        self.present().rev().find(is_it)?.act.as_ref()
+    }
+
+    /// Returns the intents whose outcome is not known, with the reason.
+    pub fn in_doubt(&self) -> impl Iterator<Item = (&Applied, &TaskError)> {
+        self.present().filter_map(|effect| match &effect.act {
+            Some(Act::InDoubt(error, _)) => Some((&effect.applied, error)),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,308 @@
+//! Acts outside the database: objects that a task makes, and how they are taken away again.
+//!
+//! The intent of an act is on disk before its provider is asked. The flow's lock is not held while that waits, or while the provider works.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use cairn_effects::effect::Applied;
+use cairn_effects::event::Event;
+use cairn_effects::external::{
+    ActError, ActStep, External, ExternalKey, ExternalObject, Intend, Presence, name_of,
+};
+use cairn_effects::history::Act;
+use cairn_effects::task::Wanted;
+use cairn_model::crash::{CrashPoint, reach};
+use cairn_model::error::{HostErrorKind, Origin, TaskError};
+use cairn_model::id::{CallId, Phase};
+use cairn_model::value::{Digest, Value};
+use cairn_store::{Caller, StoreError, WhenDurable};
+
+use super::guard::guard;
+use super::{FlowError, Inner};
+
+/// A provider of objects outside the database.
+#[derive(Clone)]
+pub struct Provider {
+    /// Makes, looks after and removes the objects.
+    pub external: Arc<dyn External>,
+    /// Identifies its code, for the rows of its objects.
+    pub digest: Digest,
+}
+
+/// Providers by their names in a plan.
+pub type Providers = BTreeMap<String, Provider>;
+
+/// Where acts run: they take long, and other flows go on meanwhile.
+pub trait Lanes: Send + Sync {
+    /// Enters a lane; blocks while too many acts run.
+    fn enter(&self) -> Box<dyn Lane>;
+}
+
+/// A place in which an act runs, until it is dropped.
+pub trait Lane {
+    /// Returns whether no other work adds to the open batch soon, so that it is to be committed now.
+    fn is_alone(&self) -> bool;
+}
+
+/// The longest pause before the host looks again what there is of an object.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Returns the pause after the host could not find out for the `doubts`th time what there is of an object.
+pub(super) fn pause_after(doubts: u32) -> Duration {
+    let doublings = doubts.saturating_sub(1).min(16);
+    Duration::from_millis(500)
+        .saturating_mul(1 << doublings)
+        .min(LONGEST)
+}
+
+/// Returns whether an undo failed because it is not known what there is of an object.
+pub(super) fn is_in_doubt(error: &TaskError) -> bool {
+    error.origin == Origin::Host && error.kind == HostErrorKind::InDoubt.as_str()
+}
+
+/// What an act has come to.
+enum Outcome {
+    Made(Value),
+    /// There is no object.
+    Nothing(TaskError),
+    InDoubt(TaskError),
+}
+
+impl Inner {
+    /// Makes an object for a call: see [`Context::make_external`](cairn_effects::task::Context::make_external).
+    pub(super) fn make(
+        &self,
+        by: Caller<'_>,
+        call: CallId,
+        wanted: &Wanted<'_>,
+    ) -> Result<Value, TaskError> {
+        if call.phase == Phase::Revert {
+            let message = "a revert makes no objects outside the database";
+            return Err(TaskError::new("NotInRevert", message));
+        }
+        let (provider, task) = {
+            let live = self.live();
+            let task = live.record_of(call.task).map(|task| task.name.clone());
+            (live.providers.get(wanted.provider).cloned(), task)
+        };
+        let Some(provider) = provider else {
+            let message = format!("the flow's plan has no provider `{}`", wanted.provider);
+            return Err(TaskError::new("ProviderNotFound", message));
+        };
+        let id = name_of(call.flow, call.task, wanted.label);
+        let key = ExternalKey {
+            provider: wanted.provider.into(),
+            kind: wanted.kind.into(),
+            id: id.as_str().into(),
+        };
+        let intent = Intend {
+            key: key.clone(),
+            task: task.unwrap_or_default(),
+            spec: wanted.spec.clone(),
+            digest: provider.digest,
+        };
+        let number = {
+            let mut live = self.live();
+            match live.history.act_on(&key) {
+                Some(Act::Made(result)) => return Ok(Value::clone(result)),
+                Some(_) => return Err(in_doubt(&key, "an act on it has not ended")),
+                None => {}
+            }
+            let (_, applied) = self.store.apply_dyn(by, &intent)?;
+            let number = applied.number;
+            live.history.applied(applied);
+            number
+        };
+        let lane = self.enter_lane();
+        self.settle_on_disk(lane.as_deref())?;
+        reach(CrashPoint::ActIntended);
+        let object = ExternalObject {
+            kind: wanted.kind.to_owned(),
+            id,
+            token: 1,
+        };
+        let outcome = ask_to_make(&provider, &object, wanted.spec);
+        drop(lane);
+        reach(CrashPoint::ActDone);
+        match outcome {
+            Outcome::Made(result) => {
+                let made = ActStep::Made(key, result.clone());
+                let result = Arc::new(result);
+                let event = Event::Settled {
+                    number,
+                    result: Arc::clone(&result),
+                };
+                self.step(call, &made, event)?;
+                Ok(Value::clone(&result))
+            }
+            Outcome::Nothing(error) => {
+                let event = Event::Closed {
+                    number,
+                    error: error.clone(),
+                };
+                self.step(call, &ActStep::Closed(key), event)?;
+                Err(error)
+            }
+            Outcome::InDoubt(error) => {
+                self.note_doubt(number, &error)?;
+                Err(in_doubt(&key, &error.to_string()))
+            }
+        }
+    }
+
+    /// Removes the object of an intent, then its row. The inner error is a refusal, or `InDoubt`.
+    pub(super) fn unmake(&self, applied: &Applied) -> Result<Result<(), TaskError>, FlowError> {
+        let Some(key) = ExternalKey::of(applied) else {
+            return Ok(Ok(()));
+        };
+        let provider = self.live().providers.get(&*key.provider).cloned();
+        let Some(provider) = provider else {
+            let message = format!(
+                "the object `{}` cannot be removed: this program does not have its provider `{}`",
+                key.id, key.provider
+            );
+            return Ok(Err(TaskError::host(HostErrorKind::UndoRefused, message)));
+        };
+        let number = applied.number;
+        let removing = ActStep::Removing(key.clone());
+        let token = match self.step(applied.call, &removing, Event::Removing { number }) {
+            Ok(token) => token,
+            Err(StoreError::Refused(error)) => return Ok(Err(error)),
+            Err(error) => return Err(error.into()),
+        };
+        let lane = self.enter_lane();
+        self.settle_on_disk(lane.as_deref())?;
+        reach(CrashPoint::RemovalIntended);
+        let object = ExternalObject {
+            kind: key.kind.to_string(),
+            id: key.id.to_string(),
+            token,
+        };
+        let removed = ask_to_remove(&provider, &object);
+        drop(lane);
+        reach(CrashPoint::RemovalDone);
+        match removed {
+            Ok(()) => match self.store.undo(applied) {
+                Ok(()) => {
+                    let at = self.store.now();
+                    self.live().history.apply(at, &Event::Undone { number });
+                    Ok(Ok(()))
+                }
+                Err(StoreError::Refused(error)) => Ok(Err(error)),
+                Err(error) => Err(error.into()),
+            },
+            Err(ActError::Refused(error)) => {
+                let message = format!(
+                    "`{}` does not remove the object `{}`: {error}",
+                    key.provider, key.id
+                );
+                Ok(Err(TaskError::host(HostErrorKind::UndoRefused, message)))
+            }
+            Err(ActError::Unsure(error)) => {
+                self.note_doubt(number, &error)?;
+                Ok(Err(in_doubt(&key, &error.to_string())))
+            }
+        }
+    }
+
+    /// Returns how often it was not known what there is of the objects of this flow, for the one of which that is so most often.
+    pub(super) fn doubts(&self) -> u32 {
+        let live = self.live();
+        let numbers = live.history.in_doubt().map(|(applied, _)| applied.number);
+        let doubts = numbers.filter_map(|number| match live.history.act(number)? {
+            Act::InDoubt(_, doubts) => Some(*doubts),
+            _ => None,
+        });
+        doubts.max().unwrap_or(1)
+    }
+
+    fn note_doubt(&self, number: u32, error: &TaskError) -> Result<(), StoreError> {
+        let event = Event::InDoubt {
+            number,
+            error: error.clone(),
+        };
+        let mut live = self.live();
+        let at = self.store.append(self.id, std::slice::from_ref(&event))?;
+        live.history.apply(at, &event);
+        Ok(())
+    }
+
+    fn step(&self, call: CallId, step: &ActStep, event: Event) -> Result<u64, StoreError> {
+        let mut live = self.live();
+        let answer = self.store.step_dyn(call, step, &event)?;
+        live.history.apply(self.store.now(), &event);
+        Ok(answer.downcast_ref().copied().unwrap_or(0))
+    }
+
+    fn enter_lane(&self) -> Option<Box<dyn Lane>> {
+        let lanes = self.live().lanes.clone();
+        lanes.map(|lanes| lanes.enter())
+    }
+
+    /// Waits until everything that the flow wrote is on disk. Flows that wait share a commit.
+    fn settle_on_disk(&self, lane: Option<&dyn Lane>) -> Result<(), StoreError> {
+        let (tell, told) = sync_channel(1);
+        let when = WhenDurable::new(move |durable| {
+            // The receiver is below.
+            let _ = tell.send(durable);
+        });
+        self.store.when_durable(self.id, when);
+        if lane.is_none_or(|lane| lane.is_alone()) {
+            self.store.flush();
+        }
+        let lost = || StoreError::Database("the store stopped before its commit".to_owned());
+        told.recv().unwrap_or_else(|_| Err(lost()))
+    }
+}
+
+/// Asks a provider to make an object, and what there is of it when it does not know.
+fn ask_to_make(provider: &Provider, object: &ExternalObject, spec: &Value) -> Outcome {
+    let external = &provider.external;
+    let error = match guarded(|| external.make(object, spec)) {
+        Ok(result) => return Outcome::Made(result),
+        Err(ActError::Refused(error)) => return Outcome::Nothing(error),
+        Err(ActError::Unsure(error)) => error,
+    };
+    match guard(|| external.look(object)) {
+        Ok(Presence::Whole(result)) => Outcome::Made(result),
+        Ok(Presence::Absent) => Outcome::Nothing(error),
+        Ok(Presence::Partial) => match ask_to_remove(provider, object) {
+            Ok(()) => Outcome::Nothing(error),
+            Err(ActError::Refused(why) | ActError::Unsure(why)) => Outcome::InDoubt(why),
+        },
+        Err(why) => Outcome::InDoubt(why),
+    }
+}
+
+/// Asks a provider to remove an object, and whether it is gone.
+fn ask_to_remove(provider: &Provider, object: &ExternalObject) -> Result<(), ActError> {
+    let external = &provider.external;
+    match guarded(|| external.remove(object)) {
+        Ok(()) | Err(ActError::Unsure(_)) => {}
+        refused => return refused,
+    }
+    match guard(|| external.look(object)) {
+        Ok(Presence::Absent) => Ok(()),
+        Ok(Presence::Partial | Presence::Whole(_)) => {
+            let message = "it was removed, and is still there";
+            Err(ActError::Unsure(TaskError::new("StillThere", message)))
+        }
+        Err(error) => Err(ActError::Unsure(error)),
+    }
+}
+
+/// Runs an act. A panic may have changed something.
+fn guarded<T>(act: impl FnOnce() -> Result<T, ActError>) -> Result<T, ActError> {
+    guard(|| Ok(act())).unwrap_or_else(|panic| Err(ActError::Unsure(panic)))
+}
+
+fn in_doubt(key: &ExternalKey, why: &str) -> TaskError {
+    let message = format!(
+        "it is not known whether the object `{}` of `{}` is there: {why}",
+        key.id, key.provider
+    );
+    TaskError::host(HostErrorKind::InDoubt, message).with("id", &*key.id)
+}
