@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod corpus;
 pub mod crash;
 pub mod guest;
+pub mod hosts;
 pub mod normal;
 pub mod program;
 pub mod rabbit;

@@ -136,6 +136,14 @@ impl Run {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout))
     }
+
+    /// Parses the lines on stdout, each of which is a document.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<Value> {
+        let lines = self.stdout.lines().map(serde_json::from_str);
+        let lines: Result<_, _> = lines.collect();
+        lines.unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout))
+    }
 }
 
 /// Returns the path of a file in the repository.
