@@ -9,6 +9,7 @@ pub mod corpus;
 pub mod crash;
 pub mod guest;
 pub mod hosts;
+pub mod load;
 pub mod normal;
 pub mod program;
 pub mod rabbit;

@@ -104,6 +104,12 @@ impl Stream {
         serde_json::from_str(&line).expect("a line is JSON")
     }
 
+    /// Returns the next report if it is there.
+    pub fn try_report(&self) -> Option<Value> {
+        let line = self.lines.try_recv().ok()?;
+        Some(serde_json::from_str(&line).expect("a line is JSON"))
+    }
+
     /// Requests a volume of 1 GiB, and waits for its report.
     ///
     /// # Panics

@@ -10,9 +10,11 @@
 //! holds open, then ends the server by its process id and removes its folder.
 
 mod find;
+mod proxy;
 mod server;
 
 pub use find::Missing;
+pub use proxy::{COMMIT_ANSWER, Cut, Proxy};
 pub use server::{Database, Server, Setup, Stop};
 
 use std::sync::OnceLock;
