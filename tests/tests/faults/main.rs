@@ -1,6 +1,7 @@
 //! What a server of PostgreSQL, the network before it and the machines of hosts may do to hosts: no flow is lost or done twice.
 
 mod connections;
+mod hosts;
 mod server;
 
 use std::thread;
