@@ -3,6 +3,7 @@
 mod connections;
 mod hosts;
 mod server;
+mod standby;
 
 use std::thread;
 use std::time::Duration;
