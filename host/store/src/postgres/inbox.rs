@@ -2,6 +2,7 @@
 
 use cairn_effects::rows::Cell;
 use cairn_model::clock::{Clock, Timestamp};
+use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::{FlowId, HostId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,6 +171,9 @@ impl Inbox for Beside {
             ],
         };
         let rows = self.send(&[step])?.pop().unwrap_or_default();
+        if !rows.is_empty() {
+            reach(CrashPoint::InboxTaken);
+        }
         let open = rows.iter().map(|row| {
             let row = Columns(row);
             Ok(Forwarded {
