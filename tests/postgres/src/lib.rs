@@ -43,6 +43,11 @@ pub fn settings(url: &str, more: &str) -> String {
     format!("db = \"{url}\"\n{more}{UNSAFE}")
 }
 
+/// Tells whether this process is root, which servers do not run as.
+pub fn is_root() -> bool {
+    find::is_root()
+}
+
 fn available<T, E: std::fmt::Display>(server: Result<T, E>) -> Option<T> {
     match server {
         Ok(server) => Some(server),

@@ -41,6 +41,8 @@ pub struct Setup {
     pub settings: Vec<String>,
     /// The lines of `pg_hba.conf`; without any everybody is let in.
     pub hba: Vec<String>,
+    /// The network namespace in which it runs, which needs root.
+    pub network: Option<String>,
     /// Files that are put into the folder of the data, for its owner alone: names and contents.
     pub files: Vec<(String, String)>,
 }
@@ -61,6 +63,7 @@ pub struct Server {
     user: Option<(u32, u32)>,
     data: PathBuf,
     port: u16,
+    network: Option<String>,
     running: Mutex<Option<Child>>,
     databases: AtomicUsize,
     /// Closed when this is dropped, or the process ends: then the watchdog acts.
@@ -90,6 +93,7 @@ impl Server {
             user,
             data,
             port: free_port().map_err(failed)?,
+            network: setup.network.clone(),
             running: Mutex::new(None),
             databases: AtomicUsize::new(0),
             _watchdog: watchdog,
@@ -131,6 +135,7 @@ impl Server {
             user: self.user,
             data,
             port: free_port().map_err(failed)?,
+            network: None,
             running: Mutex::new(None),
             databases: AtomicUsize::new(0),
             _watchdog: watchdog,
@@ -250,7 +255,7 @@ impl Server {
             .open(self.folder.join("log"))
             .map_err(failed)?;
         let mut child = self
-            .command("postgres")
+            .server_command()
             .arg("-D")
             .arg(&self.data)
             .stdin(Stdio::null())
@@ -381,6 +386,22 @@ impl Server {
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
         }
+        command
+    }
+
+    /// The command of the server itself.
+    fn server_command(&self) -> Command {
+        let (Some(network), Some((uid, gid))) = (&self.network, self.user) else {
+            return self.command("postgres");
+        };
+        let mut command = Command::new("ip");
+        // Each of them becomes the next.
+        command
+            .args(["netns", "exec", network, "setpriv", "--clear-groups"])
+            .args(["--reuid", &uid.to_string(), "--regid", &gid.to_string()])
+            .arg(self.binaries.join("postgres"))
+            .current_dir(&self.folder)
+            .env("LC_ALL", "C");
         command
     }
 

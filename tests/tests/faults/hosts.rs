@@ -12,24 +12,23 @@ use cairn_test_postgres::{Database, Proxy};
 use super::{load, server};
 
 /// Long enough for a host that is slow because the machine is busy.
-const LEASE: &str = "lease = \"3s\"\n";
+pub const LEASE: &str = "lease = \"3s\"\n";
 
 /// The error of a process whose flows were taken over (fenced).
 const FENCED: &str = "another process took this one's flows over";
 
 /// How long a host that is told that it is fenced may take to end.
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 /// Two hosts, whose flows go on at another host when theirs is lost.
-struct Two {
-    doomed: Load,
-    survivor: Load,
+pub struct Two {
+    pub doomed: Load,
+    pub survivor: Load,
 }
 
 impl Two {
-    /// Starts both under load. `url`: how the doomed one connects to the database.
-    fn start(database: &Database<'_>, url: &str) -> Self {
-        let doomed = load(url, LEASE, 0, "resume");
+    /// Starts a second host.
+    pub fn start(database: &Database<'_>, doomed: Load) -> Self {
         doomed.goes_on(0, 20);
         let survivor = load(&database.url(), LEASE, 1, "resume");
         owns(database, doomed.child().id(), 128);
@@ -41,14 +40,14 @@ impl Two {
     }
 
     /// Waits until the survivor owns all projects, and goes on with them.
-    fn is_taken_over(&self, database: &Database<'_>) {
+    pub fn is_taken_over(&self, database: &Database<'_>) {
         owns(database, self.survivor.child().id(), 256);
         self.survivor.goes_on(self.survivor.reported(), 100);
     }
 }
 
 /// Ends a host that was fenced. Its reports must be of what is in the database.
-fn end_fenced(database: &Database<'_>, mut doomed: Load) {
+pub fn end_fenced(database: &Database<'_>, mut doomed: Load) {
     doomed.stop();
     doomed.has_ended(SOON);
     let ended = doomed.end();
@@ -67,7 +66,7 @@ fn end_fenced(database: &Database<'_>, mut doomed: Load) {
 fn a_host_that_is_stopped_for_longer_than_its_lease_is_fenced_and_writes_nothing_twice() {
     let Some(server) = server() else { return };
     let database = server.database();
-    let two = Two::start(&database, &database.url());
+    let two = Two::start(&database, load(&database.url(), LEASE, 0, "resume"));
     send(two.doomed.child(), "-STOP");
     two.is_taken_over(&database);
     send(two.doomed.child(), "-CONT");
@@ -100,7 +99,7 @@ fn a_host_that_the_network_cuts_off_for_longer_than_its_lease_is_fenced_and_writ
     let proxy = Proxy::start(server.port()).expect("a port");
     let name = database.name();
     let url = format!("postgres://cairn@127.0.0.1:{}/{name}", proxy.port());
-    let mut two = Two::start(&database, &url);
+    let mut two = Two::start(&database, load(&url, LEASE, 0, "resume"));
     proxy.swallow();
     two.is_taken_over(&database);
     two.survivor.finish();

@@ -2,6 +2,7 @@
 
 mod connections;
 mod hosts;
+mod networks;
 mod server;
 mod standby;
 
@@ -44,6 +45,11 @@ fn under_load(url: &str, checked: &str, faults: impl FnOnce(&[Load])) {
     for (load, before) in loads.iter().zip(before) {
         load.goes_on(before, 50);
     }
+    is_whole(checked, loads);
+}
+
+/// Ends loads, each request of which must have become one flow, which has succeeded.
+fn is_whole(checked: &str, loads: impl IntoIterator<Item = Load>) {
     let flows: usize = loads.into_iter().map(Load::finish).sum();
     let found = check_on_a_server(checked, false).expect("the invariants hold");
     println!("{flows} flows");
