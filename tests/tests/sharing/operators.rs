@@ -7,6 +7,7 @@ use acceptance::hosts::{far, is_sound, owns, works};
 use acceptance::program::end;
 use acceptance::slow::{eventually, slower_after};
 use acceptance::stream::Stream;
+use cairn::store::shared::partition_of;
 use serde_json::json;
 
 use super::two;
@@ -89,4 +90,61 @@ fn an_operators_change_waits_until_the_owner_of_the_project_hands_it_over() {
     owns(&database, stream.pid(), 256);
     stream.end().exits(0);
     is_sound(&database, &other);
+}
+
+/// How many projects a change of all projects waits for: longer, in all, than it waits for one.
+const PROJECTS: usize = 24;
+
+#[test]
+fn a_change_of_all_projects_has_each_handed_over_by_itself() {
+    let Some((database, [one, two])) = two() else {
+        return;
+    };
+    // Neither delivers: the messages stay as they are.
+    let hosts = [Stream::start(&one, &[]), Stream::start(&two, &[])];
+    for host in &hosts {
+        owns(&database, host.pid(), 128);
+    }
+    let count = |what: &str| database.sql(&format!("SELECT count(*) FROM cairn.{what}"));
+    let spoil = || {
+        database.sql(&format!(
+            "INSERT INTO cairn.quota_usages (project_id, resource, in_use, reserved, updated_at, until_refresh)
+                 SELECT 'p' || n, 'snapshots', 7, 0, 0, NULL FROM generate_series(1, {PROJECTS}) AS n;
+             INSERT INTO cairn.reservations (id, project_id, resource, delta, state, expire, created_at)
+                 SELECT 'r' || n, 'p' || n, 'volumes', 1, 'open', 1, 0 FROM generate_series(1, {PROJECTS}) AS n;
+             INSERT INTO cairn.outbox (id, project_id, topic, method, arguments, state, created_at)
+                 SELECT 'm' || n, 'p' || n, 't', 'm', '{{}}', 'failed', 0 FROM generate_series(1, {PROJECTS}) AS n"
+        ));
+    };
+    spoil();
+    let changes: [(&[&str], &str); 3] = [
+        (&["quota", "sync"], "quota_usages WHERE in_use = 7"),
+        (&["quota", "expire"], "reservations WHERE state = 'open'"),
+        (&["outbox", "discard", "--failed", "--admin"], "outbox"),
+    ];
+    for (change, left) in &changes {
+        assert_eq!(count(left), PROJECTS.to_string(), "{change:?}");
+        two.run(change).exits(0);
+        assert_eq!(count(left), "0", "{change:?}");
+    }
+    for host in hosts {
+        host.end().exits(0);
+    }
+    is_sound(&database, &two);
+
+    // A project that is not handed over does not keep the others from being changed.
+    database.sql("DELETE FROM cairn.quota_usages; DELETE FROM cairn.reservations");
+    spoil();
+    far(&database);
+    let part = partition_of("p3");
+    database.sql(&format!(
+        "UPDATE cairn.partitions SET host = NULL WHERE id <> {part}"
+    ));
+    let kept = (1..=PROJECTS).filter(|n| partition_of(&format!("p{n}")) == part);
+    let kept = kept.count();
+    for (change, left) in &changes {
+        let says = ["left: ", "`far` (process 7) owns this project"];
+        two.run(change).exits(6).says(&says);
+        assert_eq!(count(left), kept.to_string(), "{change:?}");
+    }
 }
