@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -136,9 +136,20 @@ impl Stream {
     /// Waits for its end without closing stdin. The end has the reports that were not read.
     ///
     /// # Panics
-    /// If waiting fails.
+    /// If it does not end in time. It is killed then.
+    #[track_caller]
     pub fn ended(mut self) -> Run {
-        let stdout = self.lines.iter().map(|line| line + "\n").collect();
+        let mut stdout = String::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => stdout += &(line + "\n"),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.child.kill().expect("it is ours");
+                    panic!("it has not ended");
+                }
+            }
+        }
         let status = self.child.wait().expect("it can be waited for");
         Run {
             exit: status.code().unwrap_or(-1),
@@ -148,6 +159,7 @@ impl Stream {
     }
 
     /// Closes its stdin, and waits for its end like [`ended`](Self::ended).
+    #[track_caller]
     pub fn end(mut self) -> Run {
         self.stdin = None;
         self.ended()

@@ -93,7 +93,7 @@ fn an_operators_change_waits_until_the_owner_of_the_project_hands_it_over() {
 }
 
 /// How many projects a change of all projects waits for: longer, in all, than it waits for one.
-const PROJECTS: usize = 24;
+const PROJECTS: usize = 48;
 
 #[test]
 fn a_change_of_all_projects_has_each_handed_over_by_itself() {
