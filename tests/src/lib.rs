@@ -8,6 +8,8 @@ pub mod conformance;
 pub mod corpus;
 pub mod crash;
 pub mod guest;
+pub mod hosts;
+pub mod load;
 pub mod normal;
 pub mod program;
 pub mod rabbit;

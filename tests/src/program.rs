@@ -11,6 +11,8 @@ use tempfile::TempDir;
 pub struct Program {
     path: &'static str,
     folder: TempDir,
+    /// The network namespace in which it runs.
+    network: Option<String>,
 }
 
 /// The end of one run.
@@ -30,7 +32,14 @@ impl Program {
         Self {
             path,
             folder: TempDir::new().expect("a temporary folder can be made"),
+            network: None,
         }
+    }
+
+    /// Runs the program in a network namespace from now on, which needs root.
+    pub fn in_network(mut self, name: &str) -> Self {
+        self.network = Some(name.to_owned());
+        self
     }
 
     /// Returns a path in its folder.
@@ -56,7 +65,15 @@ impl Program {
 
     /// Returns a command with these arguments, which can be modified. It does not inherit this process's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.path);
+        let mut command = match &self.network {
+            None => Command::new(self.path),
+            Some(name) => {
+                // Becomes the program.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, self.path]);
+                command
+            }
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("CAIRN_") {
                 command.env_remove(name);
@@ -135,6 +152,14 @@ impl Run {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout))
+    }
+
+    /// Parses the lines on stdout, each of which is a document.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<Value> {
+        let lines = self.stdout.lines().map(serde_json::from_str);
+        let lines: Result<_, _> = lines.collect();
+        lines.unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout))
     }
 }
 

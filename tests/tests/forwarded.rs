@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use acceptance::any;
+use acceptance::hosts::{Which, drain, inbox, own};
 use acceptance::program::{repository, volume_create};
 use acceptance::server;
 use acceptance::slow::eventually;
@@ -89,6 +90,11 @@ impl Gate {
     }
 }
 
+/// Creates a database; `None` without PostgreSQL.
+fn database() -> Option<Database<'static>> {
+    Some(cairn_test_postgres::shared()?.database())
+}
+
 fn store(database: &Database<'_>) -> Postgres {
     let config = SqliteConfig {
         lease: LEASE,
@@ -153,14 +159,6 @@ fn succeeds(submitted: Submitted) {
     assert_eq!(report.flow.state, FlowState::Success);
 }
 
-/// Waits until hosts own these numbers of partitions, the oldest host first.
-#[track_caller]
-fn own(database: &Database<'_>, parts: &str) {
-    let sql = "SELECT string_agg(owned::text, ' ' ORDER BY started_at, id) FROM
-         (SELECT hosts.id, started_at, (SELECT count(*) FROM cairn.partitions WHERE host = hosts.id) AS owned FROM cairn.hosts) AS hosts";
-    eventually(&format!("hosts own {parts}"), || database.sql(sql) == parts);
-}
-
 /// Opens the database as a host that owns all projects, and takes no requests.
 fn idle_owner(database: &Database<'_>) -> Postgres {
     let owner = store(database);
@@ -171,13 +169,6 @@ fn idle_owner(database: &Database<'_>) -> Postgres {
     let territory = owner.tend(&wishes).expect("a database");
     assert_eq!(territory.owned, Partitions::all());
     owner
-}
-
-/// Drains the host that started last, or first.
-fn drain(database: &Database<'_>, which: &str) {
-    database.sql(&format!(
-        "UPDATE cairn.hosts SET draining = TRUE WHERE id = (SELECT id FROM cairn.hosts ORDER BY started_at {which}, id {which} LIMIT 1)"
-    ));
 }
 
 #[track_caller]
@@ -205,25 +196,18 @@ fn ends_at(host: &Host, flow: FlowId) {
     });
 }
 
-fn waiting(database: &Database<'_>) -> String {
-    database.sql("SELECT count(*) FROM cairn.inbox")
-}
-
 #[test]
 fn a_host_that_stops_gives_its_projects_back_as_their_flows_end() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
-    let database = server.database();
+    let Some(database) = database() else { return };
     let (first, gate) = host(&database, CREATE);
-    own(&database, "256");
+    own(&database, &[256]);
     let running = ask(&first, "acme");
     gate.is_reached();
     first.drain();
-    own(&database, "1");
+    own(&database, &[1]);
 
     let (second, other_gate) = host(&database, CREATE);
-    own(&database, "1 128");
+    own(&database, &[1, 128]);
     other_gate.open();
     succeeds(ask(&second, "zeta"));
     // Longer than flows may go on at a host that is drained and has not stopped.
@@ -239,7 +223,7 @@ fn a_host_that_stops_gives_its_projects_back_as_their_flows_end() {
     other_gate.open();
     succeeds(ask(&second, "acme"));
     drop(first);
-    own(&database, "256");
+    own(&database, &[256]);
 }
 
 /// Ends a host: it stops, or is gone altogether.
@@ -253,31 +237,25 @@ const ENDS: [fn(Host) -> Option<Host>; 2] = [
 
 #[test]
 fn a_request_that_no_host_has_begun_is_withdrawn_when_its_host_stops() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
-    let database = server.database();
+    let Some(database) = database() else { return };
     let _owner = idle_owner(&database);
     for end in ENDS {
         let (host, _gate) = host(&database, CREATE);
         let asked = ask(&host, "acme");
-        eventually("it is forwarded", || waiting(&database) == "1");
+        eventually("it is forwarded", || inbox(&database) == "1");
         let _host = end(host);
         assert!(matches!(asked.wait(), Err(HostError::NotStarted)));
-        assert_eq!(waiting(&database), "0");
+        assert_eq!(inbox(&database), "0");
     }
 }
 
 #[test]
 fn a_flow_of_another_host_goes_on_when_the_host_that_waits_for_it_stops() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
-    let database = server.database();
+    let Some(database) = database() else { return };
     let (owner, gate) = host(&database, CREATE);
     for end in ENDS {
         let (host, _gate) = host(&database, CREATE);
-        own(&database, "128 128");
+        own(&database, &[128, 128]);
         let asked = ask(&host, "acme");
         let flow = asked.id();
         gate.is_reached();
@@ -286,24 +264,21 @@ fn a_flow_of_another_host_goes_on_when_the_host_that_waits_for_it_stops() {
         drop(host);
         gate.open();
         ends_at(&owner, flow);
-        own(&database, "256");
+        own(&database, &[256]);
     }
 }
 
 #[test]
 fn a_flow_that_has_moved_to_another_host_goes_on_when_its_first_host_stops() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
     for end in ENDS {
-        let database = server.database();
+        let Some(database) = database() else { return };
         let (first, gate) = host(&database, CREATE);
         let asked = ask(&first, "acme");
         let flow = asked.id();
         gate.is_reached();
         let (second, other_gate) = host(&database, COMMIT);
-        drain(&database, "ASC");
-        own(&database, "1 255");
+        drain(&database, Which::First);
+        own(&database, &[1, 255]);
         // Until it is time for the flow to rest.
         std::thread::sleep(LEASE);
         gate.open();
@@ -318,34 +293,28 @@ fn a_flow_that_has_moved_to_another_host_goes_on_when_its_first_host_stops() {
 
 #[test]
 fn a_host_that_drains_refuses_what_no_other_host_takes() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
-    let database = server.database();
+    let Some(database) = database() else { return };
     let owner = idle_owner(&database);
     let (host, _gate) = host(&database, CREATE);
     let asked = ask(&host, "acme");
-    eventually("it is forwarded", || waiting(&database) == "1");
-    drain(&database, "DESC");
+    eventually("it is forwarded", || inbox(&database) == "1");
+    drain(&database, Which::Last);
     drop(owner);
     is_refused(asked, "Draining");
-    assert_eq!(waiting(&database), "0");
+    assert_eq!(inbox(&database), "0");
     is_refused(ask(&host, "acme"), "Draining");
 }
 
 #[test]
 fn a_host_that_drains_does_not_wait_for_flows_that_no_host_goes_on_with() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
-    let database = server.database();
+    let Some(database) = database() else { return };
     let (owner, gate) = host(&database, CREATE);
     let (other, _gate) = host(&database, CREATE);
-    own(&database, "128 128");
+    own(&database, &[128, 128]);
     let asked = ask(&other, "acme");
     gate.is_reached();
-    drain(&database, "DESC");
-    own(&database, "256 0");
+    drain(&database, Which::Last);
+    own(&database, &[256, 0]);
     // As if its process had died.
     database.sql("DELETE FROM cairn.hosts WHERE NOT draining");
     goes_on(asked);
@@ -355,10 +324,7 @@ fn a_host_that_drains_does_not_wait_for_flows_that_no_host_goes_on_with() {
 
 #[test]
 fn a_project_of_which_too_many_requests_wait_is_refused_more() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
-    let database = server.database();
+    let Some(database) = database() else { return };
     let _owner = idle_owner(&database);
     let (host, _gate) = host(&database, CREATE);
     database.sql(&format!(
@@ -371,13 +337,10 @@ fn a_project_of_which_too_many_requests_wait_is_refused_more() {
 
 #[test]
 fn requests_that_wait_for_another_flow_do_not_keep_others_out() {
-    let Some(server) = cairn_test_postgres::shared() else {
-        return;
-    };
-    let database = server.database();
+    let Some(database) = database() else { return };
     let (owner, gate) = host(&database, CREATE);
     let (other, _gate) = host(&database, CREATE);
-    own(&database, "128 128");
+    own(&database, &[128, 128]);
     let mut submission = request(&other, "acme");
     submission.key = Some(Key::new("k", "volume-create", &json!({"size": 1})).expect("a key"));
     // More than are read at once.

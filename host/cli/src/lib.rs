@@ -21,6 +21,7 @@ mod output;
 mod page;
 mod progress;
 mod project;
+mod projects;
 mod report;
 mod scaffold;
 mod scratch;

@@ -52,6 +52,10 @@ points! {
     HostRegistered,
     /// A partition was claimed for this host; nothing of it was read.
     PartitionClaimed,
+    /// Partitions were given back; this host has not noted it.
+    PartitionGivenBack,
+    /// Requests of other hosts were marked as read; their flows are not in a batch.
+    InboxTaken,
     /// Flows of a dead host were taken over in the batch.
     FlowsTaken,
     /// A component was written in the transaction that stores its plan.

@@ -46,13 +46,16 @@ pub(crate) fn binaries() -> Result<PathBuf, Missing> {
     found.ok_or_else(|| Missing("no folder holds initdb, postgres and psql".to_owned()))
 }
 
+/// Whether this process is root.
+pub(crate) fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    uid.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
+}
+
 /// The user that the server runs as: PostgreSQL does not run as root. `None`: that of this process.
 pub(crate) fn user() -> Result<Option<(u32, u32)>, Missing> {
-    let status = fs::read_to_string("/proc/self/status")
-        .map_err(|error| Missing(format!("/proc/self/status: {error}")))?;
-    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    let effective = uid.and_then(|ids| ids.split_whitespace().nth(1));
-    if effective != Some("0") {
+    if !is_root() {
         return Ok(None);
     }
     let users = fs::read_to_string("/etc/passwd")

@@ -10,9 +10,11 @@
 //! holds open, then ends the server by its process id and removes its folder.
 
 mod find;
+mod proxy;
 mod server;
 
 pub use find::Missing;
+pub use proxy::{COMMIT_ANSWER, Cut, Proxy};
 pub use server::{Database, Server, Setup, Stop};
 
 use std::sync::OnceLock;
@@ -39,6 +41,11 @@ pub const UNSAFE: &str = "\n[postgres]\nunsafe_server = true\n";
 /// Returns the text of `cairn.toml` for programs on the database at a URL, with more settings: keys first, then tables.
 pub fn settings(url: &str, more: &str) -> String {
     format!("db = \"{url}\"\n{more}{UNSAFE}")
+}
+
+/// Tells whether this process is root, which servers do not run as.
+pub fn is_root() -> bool {
+    find::is_root()
 }
 
 fn available<T, E: std::fmt::Display>(server: Result<T, E>) -> Option<T> {

@@ -41,6 +41,8 @@ pub struct Setup {
     pub settings: Vec<String>,
     /// The lines of `pg_hba.conf`; without any everybody is let in.
     pub hba: Vec<String>,
+    /// The network namespace in which it runs, which needs root.
+    pub network: Option<String>,
     /// Files that are put into the folder of the data, for its owner alone: names and contents.
     pub files: Vec<(String, String)>,
 }
@@ -61,6 +63,7 @@ pub struct Server {
     user: Option<(u32, u32)>,
     data: PathBuf,
     port: u16,
+    network: Option<String>,
     running: Mutex<Option<Child>>,
     databases: AtomicUsize,
     /// Closed when this is dropped, or the process ends: then the watchdog acts.
@@ -90,6 +93,7 @@ impl Server {
             user,
             data,
             port: free_port().map_err(failed)?,
+            network: setup.network.clone(),
             running: Mutex::new(None),
             databases: AtomicUsize::new(0),
             _watchdog: watchdog,
@@ -109,6 +113,21 @@ impl Server {
     /// # Panics
     /// If the standby does not follow in time.
     pub fn standby(&self) -> Result<Self, Missing> {
+        let standby = self.follower()?;
+        self.configure("synchronous_standby_names", "*");
+        let is_synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        self.is_followed(&standby, is_synchronous);
+        Ok(standby)
+    }
+
+    /// Makes and starts a standby of this server, which does not wait for it.
+    ///
+    /// # Errors
+    /// [`Missing`]: what this machine lacks.
+    ///
+    /// # Panics
+    /// If the standby does not follow in time.
+    pub fn follower(&self) -> Result<Self, Missing> {
         let failed = |error: io::Error| Missing(format!("a standby cannot be made: {error}"));
         let (folder, data, watchdog) = self::folder(self.user).map_err(failed)?;
         let standby = Self {
@@ -116,6 +135,7 @@ impl Server {
             user: self.user,
             data,
             port: free_port().map_err(failed)?,
+            network: None,
             running: Mutex::new(None),
             databases: AtomicUsize::new(0),
             _watchdog: watchdog,
@@ -140,14 +160,15 @@ impl Server {
             .map_err(failed)?;
         settings.write_all(own.as_bytes()).map_err(failed)?;
         standby.start_again()?;
-        self.sql(
-            "postgres",
-            "ALTER SYSTEM SET synchronous_standby_names = '*'",
-        );
-        self.sql("postgres", "SELECT pg_reload_conf()");
-        let is_synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        let follows = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        self.is_followed(&standby, follows);
+        Ok(standby)
+    }
+
+    /// Waits until a question about standbys is answered with one.
+    fn is_followed(&self, standby: &Self, question: &str) {
         let until = Instant::now() + PATIENCE;
-        while self.sql("postgres", is_synchronous) != "1" {
+        while self.sql("postgres", question) != "1" {
             // Nothing that a machine lacks: it must not skip a test.
             assert!(
                 Instant::now() < until,
@@ -156,7 +177,26 @@ impl Server {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(standby)
+    }
+
+    /// Changes a setting of the server while it runs.
+    pub fn configure(&self, setting: &str, value: &str) {
+        let set = format!("ALTER SYSTEM SET {setting} = '{value}'");
+        self.sql("postgres", &set);
+        self.sql("postgres", "SELECT pg_reload_conf()");
+    }
+
+    /// Has a standby receive nothing more, and waits until that is so.
+    ///
+    /// # Panics
+    /// If it goes on for too long.
+    pub fn stop_following(&self) {
+        self.configure("primary_conninfo", "");
+        let until = Instant::now() + PATIENCE;
+        while self.sql("postgres", "SELECT count(*) FROM pg_stat_wal_receiver") != "0" {
+            assert!(Instant::now() < until, "the standby goes on");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Makes a standby a server that can be written to.
@@ -215,7 +255,7 @@ impl Server {
             .open(self.folder.join("log"))
             .map_err(failed)?;
         let mut child = self
-            .command("postgres")
+            .server_command()
             .arg("-D")
             .arg(&self.data)
             .stdin(Stdio::null())
@@ -267,6 +307,12 @@ impl Server {
         self.database_with("")
     }
 
+    /// Returns the database of the server that this one was a standby of.
+    pub fn with(&self, database: &Database<'_>) -> Database<'_> {
+        let name = database.name.clone();
+        Database { server: self, name }
+    }
+
     /// Makes a copy of a database to which nothing is connected.
     pub fn copy_of(&self, template: &Database<'_>) -> Database<'_> {
         self.database_with(&format!("TEMPLATE {}", template.name))
@@ -287,6 +333,10 @@ impl Server {
     }
 
     fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
+        run(&mut self.psql(database, sql)).map(|output| output.trim_end().to_owned())
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Command {
         let mut psql = self.command("psql");
         psql.args([
             "-X",
@@ -301,7 +351,7 @@ impl Server {
         .args(["-U", SUPERUSER, "-p", &self.port.to_string(), "-h"])
         .arg(&self.folder)
         .args(["-c", sql]);
-        run(&mut psql).map(|output| output.trim_end().to_owned())
+        psql
     }
 
     /// Returns the port on loopback.
@@ -336,6 +386,22 @@ impl Server {
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
         }
+        command
+    }
+
+    /// The command of the server itself.
+    fn server_command(&self) -> Command {
+        let (Some(network), Some((uid, gid))) = (&self.network, self.user) else {
+            return self.command("postgres");
+        };
+        let mut command = Command::new("ip");
+        // Each of them becomes the next.
+        command
+            .args(["netns", "exec", network, "setpriv", "--clear-groups"])
+            .args(["--reuid", &uid.to_string(), "--regid", &gid.to_string()])
+            .arg(self.binaries.join("postgres"))
+            .current_dir(&self.folder)
+            .env("LC_ALL", "C");
         command
     }
 
@@ -389,8 +455,11 @@ impl Drop for Database<'_> {
     fn drop(&mut self) {
         if self.server.running().is_some() {
             let dropped = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+            let mut psql = self.server.psql("postgres", &dropped);
+            // Also where commits wait for a standby that there is not.
+            psql.env("PGOPTIONS", "-c synchronous_commit=local");
             // It goes with the server's folder at the latest.
-            let _ = self.server.try_sql("postgres", &dropped);
+            let _ = run(&mut psql);
         }
     }
 }

@@ -13,13 +13,14 @@ use cairn::clock::SystemClock;
 use cairn::crash::{self, CrashPoint};
 use cairn::deliver::{self, Limits, Transport};
 use cairn::error::Cause;
-use cairn::event::Disposition;
+use cairn::event::{Disposition, FlowState, FlowSummary};
 use cairn::id::ContextPart;
 use cairn::keyring::KeySource;
 use cairn::outbox::{Message, Outgoing};
 use cairn::plan::PlannedTask;
 use cairn::plugin::{PluginConfig, Plugins};
 use cairn::store::postgres::{Postgres, PostgresConfig};
+use cairn::store::view::FlowFilter;
 use cairn::store::{BatchConfig, HostStore, WalConfig};
 use cairn::task::Outcome;
 use cairn::volumes::Settings;
@@ -60,6 +61,7 @@ fn live() -> Result<()> {
         Purpose::Run => run(&host, life)?,
         Purpose::Recover => recover(&host)?,
         Purpose::Serve => serve(&host)?,
+        Purpose::Share => share(&host)?,
     }
     if life.delivers {
         let unsent = host.settle(Duration::from_secs(20));
@@ -150,6 +152,7 @@ fn host(life: &Life) -> Result<Host> {
                 task,
             })
         });
+    let host = host.share(life.task == Purpose::Share);
     let host = match life.delivers {
         true => host.deliver(Box::new(ToFile(life.folder.join(RECEIVED))), LIMITS),
         false => host,
@@ -262,6 +265,27 @@ fn run(host: &Host, life: &Life) -> Result<()> {
 
 fn recover(host: &Host) -> Result<()> {
     host.recover(true)?;
+    Ok(())
+}
+
+/// Waits until a flow that another process has asked for has ended, here or there.
+fn share(host: &Host) -> Result<()> {
+    let since = Instant::now();
+    let nobody = Identity::default();
+    let has_ended = || {
+        let flows = host
+            .store()
+            .read(&nobody, |view| view.flows(FlowFilter::default(), 1))?;
+        let ended =
+            |flow: &FlowSummary| matches!(flow.state, FlowState::Success | FlowState::Failure);
+        anyhow::Ok(flows.iter().any(ended))
+    };
+    while !has_ended()? {
+        if since.elapsed() > Duration::from_secs(30) {
+            bail!("no flow has ended");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     Ok(())
 }
 

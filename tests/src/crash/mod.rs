@@ -50,6 +50,8 @@ pub enum Task {
     Recover,
     /// Serves the requests that concern flows left behind.
     Serve,
+    /// Takes a share of the projects, until a flow has ended.
+    Share,
 }
 
 /// The place where a life ends.

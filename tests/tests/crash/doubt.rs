@@ -153,7 +153,5 @@ impl Breaking {
 
 /// Names the standbys that commits wait for.
 fn wait_for_standbys(server: &Server, names: &str) {
-    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
-    server.sql("postgres", &set);
-    server.sql("postgres", "SELECT pg_reload_conf()");
+    server.configure("synchronous_standby_names", names);
 }

@@ -5,6 +5,7 @@ mod deliver;
 mod doubt;
 mod matrix;
 mod operators;
+mod shared;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -218,9 +218,11 @@ const ON_A_SERVER: &[&str] = &["BatchSent", "PartitionClaimed"];
 /// Points of a database in a file only.
 const IN_A_FILE: &[&str] = &["RowsWritten", "BatchWritten", "HostLocked", "LogCopied"];
 
-/// Points that the flow alone does not come to; each has a test of its own, in `operators`, `deliver` or `doubt`.
+/// Points that the flow alone does not come to; each has a test of its own, in `operators`, `deliver`, `doubt` or `shared`.
 const ELSEWHERE: &[&str] = &[
     "WitnessRead",
+    "PartitionGivenBack",
+    "InboxTaken",
     "FlowSetAside",
     "RequestServed",
     "RequestAnswered",

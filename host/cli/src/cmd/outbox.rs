@@ -1,23 +1,28 @@
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use cairn::Diagnostic;
 use cairn::StoreError;
-use cairn::Value;
 use cairn::outbox::UNDELIVERED;
 use cairn::store::HostStore;
 use cairn::store::admin::Admin;
 use cairn::store::view::{CAST, Listing};
+use cairn::{Object, Value};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::{Format, Who};
 use crate::exit::Failure;
 use crate::output::{self, cell, count};
 use crate::page::Page;
+use crate::projects::Left;
 use crate::report;
 use crate::session::Session;
 
-/// How many messages `--failed` changes in one transaction.
+/// How many messages `--failed` reads at once, and changes in one transaction at most.
 const PAGE: usize = 500;
+
+/// The state of messages that could not be delivered.
+const FAILED: &str = State::Failed.as_str();
 
 /// See, take and deliver the messages to other services
 #[derive(Debug, Subcommand)]
@@ -105,7 +110,8 @@ pub struct Change {
     /// The messages: all of them, or none when one is not there
     #[arg(value_name = "ID", required_unless_present = "failed")]
     ids: Vec<String>,
-    /// All messages that could not be delivered
+    /// All messages that could not be delivered, in a transaction for each project; those of a project that its host does not hand over in
+    /// time are left, and the exit is 6 then
     #[arg(long, conflicts_with = "ids")]
     failed: bool,
     #[command(flatten)]
@@ -217,30 +223,48 @@ impl Change {
             })?;
             return Ok(());
         }
-        // Some in each transaction: others may want to write.
-        let (mut changed, mut after) = (0, String::new());
+        store.admin(&requester, |admin| {
+            admin.require_admin("change all messages")
+        })?;
+        // Some of one project in each transaction: others may want to write, and hosts hand projects over.
+        let (mut changed, mut after, mut left) = (0, String::new(), Left::default());
         loop {
-            let page = store.admin(&requester, |admin| {
-                admin.require_admin("change all messages")?;
-                let listing = Listing {
-                    states: &["failed"],
-                    ids: (Bound::Excluded(after.as_str()), Bound::Unbounded),
-                    limit: PAGE,
-                    ..Listing::default()
-                };
-                let rows = admin.view().page(&CAST, listing)?;
-                let ids = rows.iter().filter_map(|row| row.get("id")?.as_str());
-                let ids: Vec<String> = ids.map(str::to_owned).collect();
-                ids.iter().try_for_each(|id| change(admin, id))?;
-                Ok(ids)
-            })?;
-            changed += page.len();
-            let Some(last) = page.last().filter(|_| page.len() == PAGE) else {
+            let listing = Listing {
+                states: &[FAILED],
+                ids: (Bound::Excluded(after.as_str()), Bound::Unbounded),
+                limit: PAGE,
+                ..Listing::default()
+            };
+            let page = store.read(&requester, |view| view.page(&CAST, listing))?;
+            let text = |row: &Object, name: &str| row.get(name)?.as_str().map(str::to_owned);
+            let mut projects: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for row in &page {
+                let project = text(row, "project_id").unwrap_or_default();
+                projects.entry(project).or_default().extend(text(row, "id"));
+            }
+            for (project, ids) in &projects {
+                let done = left.change(store, &requester, |admin| {
+                    admin.own(project)?;
+                    let mut changed = 0;
+                    for id in ids {
+                        // Its host may have done something with it before.
+                        let message = admin.view().find(&CAST, id)?;
+                        if message.is_some_and(|message| message["state"] == FAILED) {
+                            change(admin, id)?;
+                            changed += 1;
+                        }
+                    }
+                    Ok(changed)
+                })?;
+                changed += done.unwrap_or(0);
+            }
+            let last = page.last().filter(|_| page.len() == PAGE);
+            let Some(last) = last.and_then(|row| text(row, "id")) else {
                 break;
             };
-            after.clone_from(last);
+            after = last;
         }
         session.note(&format!("{what}: {}", count(changed, "message")));
-        Ok(())
+        left.finish(session)
     }
 }

@@ -2,6 +2,7 @@
 
 use cairn_effects::rows::Cell;
 use cairn_model::clock::{Clock, Timestamp};
+use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::{FlowId, HostId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,8 +64,13 @@ const WITHDRAW: &str = "DELETE FROM inbox WHERE id = ANY($1::bytea[])
     AND (answer IS NOT NULL OR taken IS NULL OR taken IS DISTINCT FROM (SELECT host FROM partitions WHERE partitions.id = part))
     RETURNING id, answer IS NULL";
 
-/// Also what was written again after its flow had been created.
-const TIDY: &str = "DELETE FROM inbox WHERE answered_at < $1 OR (created_at < $1 AND EXISTS (SELECT FROM flows WHERE flows.id = inbox.id))";
+/// Answers that nobody has fetched.
+pub(super) const TIDY_ANSWERED: &str = "DELETE FROM inbox WHERE answered_at < $1";
+
+/// What was written again after its flow had been created. The ids begin with the time at which they were made, before the row was: the
+/// index of ids finds the old rows.
+pub(super) const TIDY_WRITTEN: &str = "DELETE FROM inbox WHERE id < $2 AND created_at < $1
+    AND EXISTS (SELECT FROM flows WHERE flows.id = inbox.id)";
 
 /// The inbox as one host sees it.
 pub(super) struct Beside {
@@ -99,6 +105,15 @@ fn array(cells: &[Cell]) -> Parameter<'_> {
 
 pub(super) fn ids(flows: &[FlowId]) -> Vec<Cell> {
     flows.iter().map(|flow| Cell::from(*flow)).collect()
+}
+
+/// Returns the lowest id of the millisecond after a moment.
+pub(super) fn id_after(moment: Timestamp) -> Cell {
+    let milliseconds = u64::try_from(moment.0 / 1_000 + 1).unwrap_or(0);
+    let mut id = [0; 16];
+    // A UUID of version 7 has 48 bits for them.
+    id[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
+    Cell::Blob(id.as_slice().into())
 }
 
 pub(super) fn parts(parts: &Partitions) -> Vec<Cell> {
@@ -170,6 +185,9 @@ impl Inbox for Beside {
             ],
         };
         let rows = self.send(&[step])?.pop().unwrap_or_default();
+        if !rows.is_empty() {
+            reach(CrashPoint::InboxTaken);
+        }
         let open = rows.iter().map(|row| {
             let row = Columns(row);
             Ok(Forwarded {
@@ -225,7 +243,12 @@ impl Inbox for Beside {
     }
 
     fn tidy(&mut self) -> Result<(), StoreError> {
-        let old = [Cell::from(self.before(KEPT))];
-        self.send(&[Step::run(TIDY, &old)]).map(drop)
+        let before = self.before(KEPT);
+        let old = [Cell::from(before), id_after(before)];
+        let steps = [
+            Step::run(TIDY_ANSWERED, &old[..1]),
+            Step::run(TIDY_WRITTEN, &old),
+        ];
+        self.send(&steps).map(drop)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cairn_effects::rows::Cell;
+use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 
@@ -234,6 +235,7 @@ impl Shared for Postgres {
             writer.ledger.begin_as_host()?;
             writer.ledger.backend.give_back(parts, moved);
             writer.ledger.commit()?;
+            reach(CrashPoint::PartitionGivenBack);
             for part in parts.iter() {
                 writer.ledger.backend.lease.owned.remove(part);
             }

@@ -113,8 +113,16 @@ pub trait OperateVolumes {
     /// recovery closes those, and could not be rolled back if they were closed before.
     ///
     /// # Errors
-    /// `AdminRequired`.
+    /// `AdminRequired`; [`StoreError::Elsewhere`] when a live host owns a project and does not hand it over in time. Where hosts share a
+    /// database, call [`expire_project`](Self::expire_project) in a transaction for each of the
+    /// [`expiring_projects`](super::ReadVolumes::expiring_projects).
     fn expire_reservations(&mut self) -> Result<Expired, StoreError>;
+
+    /// Rolls back a project's reservations like [`expire_reservations`](Self::expire_reservations).
+    ///
+    /// # Errors
+    /// `AdminRequired`; [`StoreError::Elsewhere`].
+    fn expire_project(&mut self, project: &str) -> Result<Expired, StoreError>;
 
     /// Removes a project's limits, usages and reservations.
     ///
@@ -128,8 +136,16 @@ pub trait OperateVolumes {
     /// change counters by deltas only.
     ///
     /// # Errors
-    /// `AdminRequired`.
+    /// `AdminRequired`; [`StoreError::Elsewhere`] when a live host owns a project and does not hand it over in time. Where hosts share a
+    /// database, call [`sync_project`](Self::sync_project) in a transaction for each of the
+    /// [`drifting_projects`](super::ReadVolumes::drifting_projects).
     fn sync_usages(&mut self) -> Result<Vec<Drift>, StoreError>;
+
+    /// Sets the usages of a project like [`sync_usages`](Self::sync_usages).
+    ///
+    /// # Errors
+    /// `AdminRequired`; [`StoreError::Elsewhere`].
+    fn sync_project(&mut self, project: &str) -> Result<Vec<Drift>, StoreError>;
 }
 
 impl OperateVolumes for Admin<'_> {
@@ -204,7 +220,16 @@ impl OperateVolumes for Admin<'_> {
     }
 
     fn expire_reservations(&mut self) -> Result<Expired, StoreError> {
-        quota::expire(self)
+        self.require_admin("expire reservations")?;
+        let mut expired = Expired::default();
+        for project in quota::expiring(&self.view())? {
+            expired += quota::expire(self, &project)?;
+        }
+        Ok(expired)
+    }
+
+    fn expire_project(&mut self, project: &str) -> Result<Expired, StoreError> {
+        quota::expire(self, project)
     }
 
     fn destroy_project_quotas(&mut self, project: &str) -> Result<(), StoreError> {
@@ -212,7 +237,16 @@ impl OperateVolumes for Admin<'_> {
     }
 
     fn sync_usages(&mut self) -> Result<Vec<Drift>, StoreError> {
-        quota::sync(self)
+        self.require_admin("mend usages")?;
+        let mut mended = Vec::new();
+        for project in quota::drifting(&self.view())? {
+            mended.extend(quota::sync(self, &project)?);
+        }
+        Ok(mended)
+    }
+
+    fn sync_project(&mut self, project: &str) -> Result<Vec<Drift>, StoreError> {
+        quota::sync(self, project)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::quota::Drift;
 use crate::rules::Settings;
@@ -81,6 +81,19 @@ pub trait ReadVolumes {
     /// # Errors
     /// `NotAuthorized` for another project or for all, unless the caller is admin.
     fn quota_drift(&self, project: Option<&str>) -> Result<Vec<Drift>, StoreError>;
+
+    /// Returns the projects that [`sync_project`](super::OperateVolumes::sync_project) would change.
+    ///
+    /// # Errors
+    /// `NotAuthorized`, unless the caller is admin.
+    fn drifting_projects(&self) -> Result<BTreeSet<String>, StoreError>;
+
+    /// Returns the projects with open reservations that are past their expiry: see
+    /// [`expire_project`](super::OperateVolumes::expire_project).
+    ///
+    /// # Errors
+    /// `NotAuthorized`, unless the caller is admin.
+    fn expiring_projects(&self) -> Result<BTreeSet<String>, StoreError>;
 }
 
 impl ReadVolumes for View<'_> {
@@ -197,12 +210,27 @@ impl ReadVolumes for View<'_> {
     }
 
     fn quota_drift(&self, project: Option<&str>) -> Result<Vec<Drift>, StoreError> {
-        let caller = self.requester();
-        if !caller.is_admin && project != Some(&*caller.project_id) {
-            let message =
-                "the usages of other projects than the caller's own are checked for admins only";
-            return Err(TaskError::new("NotAuthorized", message).into());
+        if project != Some(&*self.requester().project_id) {
+            require_admin(self)?;
         }
         self.consistently(|view| quota::current_drift(view, project))
     }
+
+    fn drifting_projects(&self) -> Result<BTreeSet<String>, StoreError> {
+        require_admin(self)?;
+        self.consistently(quota::drifting)
+    }
+
+    fn expiring_projects(&self) -> Result<BTreeSet<String>, StoreError> {
+        require_admin(self)?;
+        quota::expiring(self)
+    }
+}
+
+fn require_admin(view: &View<'_>) -> Result<(), StoreError> {
+    if view.requester().is_admin {
+        return Ok(());
+    }
+    let message = "the usages of other projects than the caller's own are checked for admins only";
+    Err(TaskError::new("NotAuthorized", message).into())
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::args::{Format, Who};
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::projects::Left;
 use crate::session::Session;
 
 /// Compare usages with bookings and reservations; exit 6 if one differs
@@ -25,8 +26,8 @@ pub struct Check {
 
 /// Recompute the usages of every project from its volumes, snapshots and open reservations
 ///
-/// Repairs the differences that `cairn quota check --admin` finds, in one transaction, and prints the old and the new value of each
-/// usage that it changed. Flows may run meanwhile.
+/// Repairs the differences that `cairn quota check --admin` finds, in a transaction for each project, and prints the old and the new value
+/// of each usage that it changed. Flows may run meanwhile. A project that its host does not hand over in time is left; exit 6 then.
 #[derive(Args, Debug)]
 pub struct Sync {
     #[command(flatten)]
@@ -65,13 +66,19 @@ impl Check {
 impl Sync {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         let operator = session.operator();
-        let mended = session
-            .store()?
-            .admin(&operator, |admin| admin.sync_usages())?;
-        if self.format.is_json() {
-            return output::document(self.format, &Mended { mended: &mended });
+        let store = session.store()?;
+        let projects = store.read(&operator, |view| view.drifting_projects())?;
+        let (mut mended, mut left) = (Vec::new(), Left::default());
+        for project in projects {
+            let done = left.change(&*store, &operator, |admin| admin.sync_project(&project))?;
+            mended.extend(done.into_iter().flatten());
         }
-        output::print(&text(&mended, "there was nothing to repair\n"))
+        if self.format.is_json() {
+            output::document(self.format, &Mended { mended: &mended })?;
+        } else {
+            output::print(&text(&mended, "there was nothing to repair\n"))?;
+        }
+        left.finish(session)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod fill;
 mod hosts;
+mod inbox;
 mod link;
 mod server;
 mod sql;

@@ -1,6 +1,6 @@
 //! Computes the expected usages from booked volumes and snapshots and from open reservations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::quota::{Counters, Drift, Measure, Usages, drift, type_resource};
 use crate::rules::Settings;
@@ -73,9 +73,25 @@ fn found(view: &View<'_>, of_project: &OfProject<'_>) -> Result<Usages, StoreErr
     Ok(usages.collect())
 }
 
-/// Fills `booked_gigabytes` of snapshots that lack it, by the current setting. Call it in the transaction that corrects usages, so
-/// that the setting may change afterwards.
-pub(super) fn settle(admin: &mut Admin<'_>) -> Result<(), StoreError> {
+/// A condition on booked snapshots that lack `booked_gigabytes`.
+const UNSETTLED: &str = "booked = TRUE AND deleted = FALSE AND booked_gigabytes IS NULL";
+
+/// Returns the projects with usages that differ, or snapshots that lack `booked_gigabytes`. Reads several tables, so call it within one
+/// transaction.
+pub(in super::super) fn drifting(view: &View<'_>) -> Result<BTreeSet<String>, StoreError> {
+    let drift = current_drift(view, None)?;
+    let mut projects: BTreeSet<String> = drift.into_iter().map(|drift| drift.project).collect();
+    let statement = format!(
+        "SELECT DISTINCT project_id FROM snapshots WHERE project_id IS NOT NULL AND {UNSETTLED}"
+    );
+    let unsettled = query::<(Text,)>(view, &statement, &[])?;
+    projects.extend(unsettled.iter().map(|(project,)| project.to_string()));
+    Ok(projects)
+}
+
+/// Fills `booked_gigabytes` of a project's snapshots that lack it, by the current setting. Call it in the transaction that corrects usages,
+/// so that the setting may change afterwards.
+pub(super) fn settle(admin: &mut Admin<'_>, project: &str) -> Result<(), StoreError> {
     let gigabytes = match Settings::of(admin.view().services())
         .quota
         .no_snapshot_gigabytes
@@ -84,10 +100,9 @@ pub(super) fn settle(admin: &mut Admin<'_>) -> Result<(), StoreError> {
         false => "COALESCE(volume_size, 0)",
     };
     let statement = format!(
-        "UPDATE snapshots SET booked_gigabytes = {gigabytes}
-         WHERE booked = TRUE AND deleted = FALSE AND booked_gigabytes IS NULL"
+        "UPDATE snapshots SET booked_gigabytes = {gigabytes} WHERE project_id = $1 AND {UNSETTLED}"
     );
-    admin.execute(&statement, &[])?;
+    admin.execute(&statement, &[project.into()])?;
     Ok(())
 }
 

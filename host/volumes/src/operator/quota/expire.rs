@@ -1,8 +1,12 @@
+use std::collections::BTreeSet;
+use std::ops::AddAssign;
+
 use serde::Serialize;
 
 use cairn_effects::rows::Text;
 use cairn_store::StoreError;
 use cairn_store::admin::Admin;
+use cairn_store::view::View;
 
 use super::super::record::query;
 
@@ -15,28 +19,46 @@ pub struct Expired {
     pub kept: usize,
 }
 
-/// Rolls back the open reservations past their expiry, except those of flows that have not ended.
+impl AddAssign for Expired {
+    fn add_assign(&mut self, other: Self) {
+        self.rolled_back += other.rolled_back;
+        self.kept += other.kept;
+    }
+}
+
+/// A condition on open reservations past their expiry at `$1`.
+const LAPSED: &str = "state = 'open' AND expire < $1";
+
+/// Returns the projects with open reservations that are past their expiry.
+pub(in super::super) fn expiring(view: &View<'_>) -> Result<BTreeSet<String>, StoreError> {
+    let statement = format!("SELECT DISTINCT project_id FROM reservations WHERE {LAPSED}");
+    let found = query::<(Text,)>(view, &statement, &[view.now().into()])?;
+    let projects = found.iter().map(|(project,)| project.to_string());
+    Ok(projects.collect())
+}
+
+/// Rolls back a project's open reservations past their expiry, except those of flows that have not ended.
 ///
 /// # Errors
-/// `AdminRequired`.
-pub(in super::super) fn expire(admin: &mut Admin<'_>) -> Result<Expired, StoreError> {
+/// `AdminRequired`; [`StoreError::Elsewhere`].
+pub(in super::super) fn expire(
+    admin: &mut Admin<'_>,
+    project: &str,
+) -> Result<Expired, StoreError> {
     admin.require_admin("expire reservations")?;
+    admin.own(project)?;
     // A flow without a row was pruned, so it has ended.
-    let statement = "SELECT id, project_id, resource, delta, EXISTS (
+    let statement = format!(
+        "SELECT id, resource, delta, EXISTS (
              SELECT 1 FROM flows
              WHERE flows.id = reservations.flow AND flows.state NOT IN ('SUCCESS', 'FAILURE'))
-         FROM reservations WHERE state = 'open' AND expire < $1";
+         FROM reservations WHERE {LAPSED} AND project_id = $2"
+    );
     let now = admin.now();
-    let lapsed = |admin: &Admin<'_>| {
-        query::<(Text, Text, Text, i64, bool)>(&admin.view(), statement, &[now.into()])
-    };
-    // A project that had no owner may have changed until it was claimed.
-    for (_, project, ..) in lapsed(admin)? {
-        admin.own(&project)?;
-    }
-    let lapsed = lapsed(admin)?;
+    let parameters = [now.into(), project.into()];
+    let lapsed = query::<(Text, Text, i64, bool)>(&admin.view(), &statement, &parameters)?;
     let mut expired = Expired::default();
-    for (id, project, resource, delta, is_unfinished) in lapsed {
+    for (id, resource, delta, is_unfinished) in lapsed {
         if is_unfinished {
             expired.kept += 1;
             continue;
@@ -50,7 +72,7 @@ pub(in super::super) fn expire(admin: &mut Admin<'_>) -> Result<Expired, StoreEr
             let parameters = [
                 delta.into(),
                 now.into(),
-                (&*project).into(),
+                project.into(),
                 (&*resource).into(),
             ];
             admin.execute(statement, &parameters)?;

@@ -9,8 +9,8 @@ mod usage;
 pub use expire::Expired;
 pub use usage::{Quota, QuotaUsage};
 
-pub(super) use booked::current_drift;
-pub(super) use expire::expire;
+pub(super) use booked::{current_drift, drifting};
+pub(super) use expire::{expire, expiring};
 pub(super) use limits::{Limits, Whose, resources, set_limit};
 pub(super) use sync::sync;
 pub(super) use usage::{destroy, usages};

@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use crate::quota::Drift;
 use crate::rules::Settings;
 use cairn_store::StoreError;
@@ -7,22 +5,19 @@ use cairn_store::admin::Admin;
 
 use super::booked::{current_drift, settle};
 
-/// Sets every usage to the booked and reserved amounts; returns those that differed.
+/// Sets every usage of a project to the booked and reserved amounts; returns those that differed.
 ///
 /// # Errors
-/// `AdminRequired`.
-pub(in super::super) fn sync(admin: &mut Admin<'_>) -> Result<Vec<Drift>, StoreError> {
+/// `AdminRequired`; [`StoreError::Elsewhere`].
+pub(in super::super) fn sync(
+    admin: &mut Admin<'_>,
+    project: &str,
+) -> Result<Vec<Drift>, StoreError> {
     admin.require_admin("mend usages")?;
-    settle(admin)?;
-    let mut owned = BTreeSet::new();
-    for Drift { project, .. } in current_drift(&admin.view(), None)? {
-        admin.own(&project)?;
-        owned.insert(project);
-    }
-    // A project that had no owner may have changed until it was claimed.
+    admin.own(project)?;
+    settle(admin, project)?;
     let view = admin.view();
-    let mut drift = current_drift(&view, None)?;
-    drift.retain(|drift| owned.contains(&drift.project));
+    let drift = current_drift(&view, Some(project))?;
     let countdown = Settings::of(view.services()).quota.countdown();
     for Drift {
         project,
