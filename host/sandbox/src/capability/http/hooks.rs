@@ -19,6 +19,7 @@ use wasmtime_wasi_http::{
 
 use super::super::State;
 use super::Outbound;
+use super::drained::Drained;
 use super::errors::to_wasi;
 use super::requests::{Begun, Requests};
 
@@ -168,6 +169,7 @@ impl WasiHttpHooks for Hooks {
             limits.first_byte = options.first_byte_timeout;
             limits.between_bytes = options.between_bytes_timeout;
         }
+        let request = request.map(Drained::new);
         Box::new(async move {
             // `begin_request` set both.
             let (Some(grant), Some(outbound)) = (grant, outbound) else {
@@ -185,7 +187,7 @@ impl WasiHttpHooks for Hooks {
 async fn send(
     grant: &HttpGrant,
     outbound: Outbound,
-    request: Request<WasiBody>,
+    request: Request<Drained>,
     limits: RequestLimits,
     begun: &Arc<Begun>,
 ) -> Result<Sent, OutboundError> {

@@ -8,6 +8,7 @@
 //! A request that is not permitted, or fails, gives the plugin an error code of `wasi:http`; the flow's log has the reason and the
 //! fix. One request too many, or one without a grant, ends the call.
 
+mod drained;
 mod errors;
 mod hooks;
 mod requests;

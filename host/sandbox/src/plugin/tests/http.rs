@@ -212,7 +212,7 @@ fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
 /// Reads a request up to the end of its body, whose length it declares or which is in chunks.
 fn request(stream: &mut TcpStream) -> String {
     let mut said = Vec::new();
-    let mut byte = [0];
+    let mut part = vec![0; 64 << 10];
     loop {
         let text = String::from_utf8_lossy(&said);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
@@ -227,8 +227,8 @@ fn request(stream: &mut TcpStream) -> String {
                 return text.into_owned();
             }
         }
-        match stream.read(&mut byte) {
-            Ok(1) => said.push(byte[0]),
+        match stream.read(&mut part) {
+            Ok(read) if read > 0 => said.extend_from_slice(&part[..read]),
             Ok(_) | Err(_) => return String::from_utf8_lossy(&said).into_owned(),
         }
     }
@@ -260,11 +260,8 @@ fn a_guest_sends_requests_and_reads_responses() {
         "{answer}"
     );
     let called = get(limits(), "put hello", &url);
-    assert!(
-        called.answer().unwrap().ends_with("hello"),
-        "{:?}",
-        called.answer()
-    );
+    let answer = called.answer().unwrap();
+    assert!(answer.contains("\r\n5\r\nhello\r\n0\r\n"), "{answer}");
     // A body larger than the buffers between guest and connection.
     let called = get(limits(), "put-bytes 300000", &url);
     assert!(called.answer().unwrap().len() > 300_000);
