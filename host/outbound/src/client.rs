@@ -204,7 +204,7 @@ async fn answered<B>(
 }
 
 /// Makes the request that is sent.
-fn prepare<B>(
+fn prepare<B: Body>(
     permit: &Permit,
     request: Request<B>,
     secret: Option<SecretHeader>,
@@ -213,7 +213,8 @@ fn prepare<B>(
     let most = limits.request_bytes;
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
-    if declared(&headers).is_some_and(|length| length > most) {
+    let least = body.size_hint().lower();
+    if declared(&headers).is_some_and(|length| length > most) || least > most {
         return Err(OutboundError::RequestTooLong { most });
     }
     let own: Vec<HeaderName> = headers

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::mpsc;
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use cairn_outbound::{OutboundError, RequestLimits, SecretHeader};
 use http::Request;
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use support::{LIMITS, Server, client, fetch, get, grant, head, ok, send};
 
 const SHORT: RequestLimits = RequestLimits::new(1 << 20, 1 << 20, Duration::from_millis(300));
@@ -226,21 +229,34 @@ fn a_body_is_no_longer_than_its_limit() {
     }
 }
 
-/// A server that passes on what it reads, up to the end of the connection, and answers at once.
+/// A server that answers each request once it is there, and passes it on.
 fn recorder() -> (Server, mpsc::Receiver<String>) {
     let (sender, receiver) = mpsc::channel();
     let server = Server::start(move |mut stream| {
         let mut said = head(&mut stream);
-        stream
-            .set_read_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
-        let mut rest = Vec::new();
-        let _ = stream.read_to_end(&mut rest);
-        said.push_str(&String::from_utf8_lossy(&rest));
+        let lower = said.to_lowercase();
+        let length = lower.split("content-length: ").nth(1);
+        let length = length.map(|rest| rest.lines().next().unwrap().parse::<usize>().unwrap());
+        let is_whole = |body: &[u8]| match length {
+            Some(length) => body.len() >= length,
+            None => !lower.contains("chunked") || body.ends_with(b"0\r\n\r\n"),
+        };
+        let (mut body, mut byte) = (Vec::new(), [0]);
+        while !is_whole(&body) && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+            body.push(byte[0]);
+        }
+        said.push_str(&String::from_utf8_lossy(&body));
         let _ = stream.write_all(ok("").as_bytes());
         let _ = sender.send(said);
     });
     (server, receiver)
+}
+
+/// A body of two parts, whose length is not known before they are sent.
+fn parts(first: &'static str, second: &'static str) -> UnsyncBoxBody<Bytes, Infallible> {
+    let mut parts = [second, first].map(Bytes::from).to_vec();
+    let next = move || parts.pop().map(|part| Ok(Frame::data(part)));
+    StreamBody::new(futures_util::stream::iter(std::iter::from_fn(next))).boxed_unsync()
 }
 
 #[test]
@@ -251,23 +267,34 @@ fn a_request_is_no_longer_than_its_limit() {
     };
     let (server, said) = recorder();
     let grant = grant(&[&server.url("/*")]);
-    let put = |body: &'static str| {
-        Request::put(server.url("/x"))
-            .body(Full::from(Bytes::from(body)))
-            .unwrap()
-    };
-    send(&client(), &grant, put("0123456789"), None, limits).unwrap();
-    assert!(said.recv().unwrap().ends_with("\r\n\r\n0123456789"));
-    let error = send(&client(), &grant, put("0123456789a"), None, limits).unwrap_err();
-    assert_eq!(error, OutboundError::RequestTooLong { most: 10 });
-    let declared = Request::put(server.url("/x")).header("content-length", "11");
-    let declared = declared.body(Full::from(Bytes::new())).unwrap();
+    let put = || Request::put(server.url("/x"));
+    let whole = put().body(Full::from("0123456789")).unwrap();
+    send(&client(), &grant, whole, None, limits).unwrap();
+    let sent = said.recv().unwrap();
+    assert!(sent.ends_with("\r\n\r\n0123456789"), "{sent}");
+    let whole = put().body(parts("01234", "56789")).unwrap();
+    send(&client(), &grant, whole, None, limits).unwrap();
+    let sent = said.recv().unwrap();
+    assert!(
+        sent.ends_with("5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"),
+        "{sent}"
+    );
+    // One whose length is known is not sent.
+    let long = OutboundError::RequestTooLong { most: 10 };
+    let known = put().body(Full::from("0123456789a")).unwrap();
+    let error = send(&client(), &grant, known, None, limits).unwrap_err();
+    assert_eq!(error, long);
+    let declared = put().header("content-length", "11");
+    let declared = declared.body(parts("01234", "")).unwrap();
     let error = send(&client(), &grant, declared, None, limits).unwrap_err();
-    assert_eq!(error, OutboundError::RequestTooLong { most: 10 });
-    assert_eq!(
-        server.accepted(),
-        2,
-        "one that declares its length is not sent"
+    assert_eq!(error, long);
+    assert_eq!(server.accepted(), 2);
+    let unknown = put().body(parts("01234", "56789a")).unwrap();
+    let error = send(&client(), &grant, unknown, None, limits).unwrap_err();
+    assert_eq!(error, long);
+    assert!(
+        !said.recv().unwrap().contains("56789a"),
+        "the rest is not sent"
     );
 }
 
@@ -283,7 +310,7 @@ fn a_request_is_sent_as_it_was_checked_with_the_hosts_own_headers() {
         .header("Proxy-Authorization", "Basic eDp5")
         .header("X-Api-Key", "the plugin's")
         .header("X-Mine", "1")
-        .body(Full::default())
+        .body(Full::<Bytes>::default())
         .unwrap();
     let secret = SecretHeader::new("x-api-key".parse().unwrap(), "hunter2");
     assert!(secret.is_some());

@@ -166,13 +166,17 @@ pub fn run<T>(part: impl Future<Output = T>) -> T {
 }
 
 /// Sends a request that a grant decides on, and reads the whole response.
-pub fn send(
+pub fn send<B>(
     client: &Client,
     grant: &HttpGrant,
-    request: Request<Full<Bytes>>,
+    request: Request<B>,
     secret: Option<SecretHeader>,
     limits: RequestLimits,
-) -> Result<Response<Bytes>, OutboundError> {
+) -> Result<Response<Bytes>, OutboundError>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     run(async {
         let permit = grant.permit(request.method(), request.uri())?;
         let exchange = client.send(permit, request, secret, limits).await?;

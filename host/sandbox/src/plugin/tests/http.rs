@@ -368,12 +368,16 @@ fn what_the_grant_does_not_permit_is_refused_with_the_fix_in_the_log() {
 #[test]
 fn a_call_without_a_grant_ends() {
     let url = server(echo);
-    assert_eq!(call(None, limits(), "get", &url).ended(), "NotGranted");
-    let damaged = r#"{"allow":["nowhere"]}"#;
-    assert_eq!(
-        call(Some(damaged), limits(), "get", &url).ended(),
-        "NotGranted"
-    );
+    for (grant, expected) in [
+        (None, "the operator's settings do not allow it"),
+        (Some(r#"{"allow":["nowhere"]}"#), "cannot be read"),
+    ] {
+        let called = call(grant, limits(), "get", &url);
+        assert_eq!(called.ended(), "NotGranted");
+        let message = called.result.unwrap_err().message;
+        assert!(message.contains(expected), "{message}");
+        assert!(called.log.is_empty(), "{:?}", called.log);
+    }
 }
 
 #[test]
