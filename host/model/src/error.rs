@@ -45,6 +45,8 @@ pub enum HostErrorKind {
     HostCallsExceeded,
     /// The plugin holds more WASI resources than its limit.
     ResourcesExceeded,
+    /// The plugin made more HTTP requests than its limit.
+    HttpRequestsExceeded,
     /// The text of the result is longer than its limit.
     ResultTooLarge,
     /// The result nests deeper than its limit.
@@ -91,6 +93,7 @@ impl HostErrorKind {
             Self::BorderBytesExceeded => "BorderBytesExceeded",
             Self::HostCallsExceeded => "HostCallsExceeded",
             Self::ResourcesExceeded => "ResourcesExceeded",
+            Self::HttpRequestsExceeded => "HttpRequestsExceeded",
             Self::ResultTooLarge => "ResultTooLarge",
             Self::ResultTooDeep => "ResultTooDeep",
             Self::ResultInvalid => "ResultInvalid",

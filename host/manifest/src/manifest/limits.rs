@@ -93,8 +93,9 @@ macro_rules! limits {
                 }
             }
 
-            /// Returns the error kind of a call that exceeds the limit. `None` for the log, whose rest is dropped, and for the
-            /// size of the component, which is checked before anything runs.
+            /// Returns the error kind of a call that exceeds the limit. `None` for the log, whose rest is dropped, for the size of
+            /// the component, which is checked before anything runs, and for the size and time of an HTTP request, which fails
+            /// alone, with an error that the plugin handles.
             pub const fn error_kind(self) -> Option<HostErrorKind> {
                 match self {
                     $(Self::$key => limits!(@error $($error)?),)*
@@ -161,6 +162,15 @@ limits! {
     LogBytes log_bytes: u64 = 64 * KIB, Bytes 0, 16 * MIB;
     /// Entries of the WASI resource table.
     Resources resources: u64 = 1000, Count 1, 1_000_000, ResourcesExceeded;
+    /// HTTP requests.
+    HttpRequests http_requests: u64 = 100, Count 1, 10_000, HttpRequestsExceeded;
+    /// Bytes of the body of one HTTP request.
+    HttpRequestBytes http_request_bytes: u64 = MIB, Bytes 0, 256 * MIB;
+    /// Bytes of the body of one HTTP response.
+    HttpResponseBytes http_response_bytes: u64 = 4 * MIB, Bytes 0, 256 * MIB;
+    /// Time of one HTTP request, from the look-up of the host's name to the last byte of the response.
+    #[serde(with = "cairn_model::retry::duration_text")]
+    HttpTime http_time: Duration = Duration::from_secs(30), Time 1_000_000, 3_600_000_000_000;
     /// Bytes of the component.
     ComponentBytes component_bytes: u64 = 64 * MIB, Bytes KIB, MAX_COMPONENT;
 }

@@ -30,6 +30,7 @@
 //! ```
 
 mod context;
+mod http;
 mod log;
 mod policy;
 mod results;
@@ -37,6 +38,7 @@ mod rpc;
 mod state;
 mod surroundings;
 
+pub use http::Http;
 pub(crate) use policy::Denied;
 pub use policy::Enforcer;
 pub(crate) use state::Active;

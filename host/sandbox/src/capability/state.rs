@@ -15,6 +15,7 @@ use cairn_model::error::{HostErrorKind, Origin, TaskError};
 use cairn_model::id::Identity;
 use cairn_model::value::{Value, text};
 
+use super::http::HttpCall;
 use super::log::LogEnd;
 use super::surroundings::MachineClock;
 use super::{Denied, Enforcer, Surroundings, to_wit};
@@ -79,6 +80,8 @@ pub struct State {
     /// Created when the plugin first uses WASI; most never do.
     wasi: Option<WasiCtx>,
     printed: Option<MemoryOutputPipe>,
+    /// Created when the plugin first uses `wasi:http`.
+    http: Option<Box<HttpCall>>,
     table: ResourceTable,
 }
 
@@ -124,6 +127,7 @@ impl State {
             log_end: LogEnd::default(),
             wasi: None,
             printed: None,
+            http: None,
             table,
         }
     }
@@ -131,6 +135,17 @@ impl State {
     /// Returns the plugin's resources, and the deadline for waits on them.
     pub(crate) fn waits(&mut self) -> (&mut ResourceTable, Instant) {
         (&mut self.table, self.deadline)
+    }
+
+    /// Returns the state of `wasi:http`, the call in progress, and the plugin's resources.
+    pub(super) fn http_parts(
+        &mut self,
+    ) -> (
+        &mut Option<Box<HttpCall>>,
+        Option<&Active>,
+        &mut ResourceTable,
+    ) {
+        (&mut self.http, self.active.as_ref(), &mut self.table)
     }
 
     /// Counts a call of a host function. Pass it to a linker as the getter of the functions' `Host`.
@@ -146,7 +161,7 @@ impl State {
     }
 
     /// Records a refusal. The refusal of a host call ends the call, and is not overwritten by others.
-    fn refuse(&mut self, key: LimitKey) {
+    pub(super) fn refuse(&mut self, key: LimitKey) {
         if self.refused != Some(LimitKey::HostCalls) {
             self.refused = Some(key);
         }
@@ -281,6 +296,7 @@ impl State {
 
     /// Adds a message to the flow's log, up to the limit.
     pub fn log(&mut self, level: LogLevel, mut message: String) {
+        self.flush_requests(false);
         self.log_end.add(&message);
         let Some(active) = &self.active else {
             return;
@@ -299,6 +315,18 @@ impl State {
         }
         self.log_left = self.log_left.saturating_sub(message.len() as u64);
         active.context.log(level, message);
+    }
+
+    /// Passes the lines of HTTP requests on to the flow's log: of those that ended, or, when the call `ends`, of all. They are not
+    /// counted towards the log's limit, so that a plugin that fills its log cannot hide them; `http_requests` bounds them.
+    pub(crate) fn flush_requests(&mut self, ends: bool) {
+        let lines = self.http.as_ref().map(|http| http.take_lines(ends));
+        for (level, line) in lines.unwrap_or_default() {
+            self.log_end.add(&line);
+            if let Some(active) = &self.active {
+                active.context.log(level, line);
+            }
+        }
     }
 
     /// Passes the plugin's output on to the log.

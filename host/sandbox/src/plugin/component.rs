@@ -20,7 +20,7 @@ use super::exports::{
     CallArguments, CallResult, CheckArguments, CheckResult, Functions, RawDecision, RawViolation,
     RevertArguments, RevertResult, ValidateArguments, ValidateResult, exported,
 };
-use crate::capability::{State, from_wit};
+use crate::capability::{Http, State, from_wit};
 use crate::wit::cairn::plugin::types;
 use crate::wit::exports::cairn::plugin::plugin as wit;
 use crate::wit::exports::cairn::plugin::task::{Disposition, Failure, Outcome};
@@ -72,7 +72,7 @@ impl Plugin {
             if matches!(item.ty, ComponentItem::Type(_)) {
                 continue;
             }
-            imports.push(check_import(name, kinds)?);
+            imports.push(check_import(name, kinds, acts_outside(&exports))?);
         }
         let functions = Functions::of(&component, &exports)?;
         let pre = linker
@@ -266,34 +266,61 @@ impl Plugin {
         limits: &Limits,
         ask: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, TaskError> {
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| state);
-        store.set_hostcall_fuel(usize::try_from(limits.border_bytes).unwrap_or(usize::MAX));
-        // At every tick the deadline is checked against the wall clock.
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
-            store.data().alive()?;
-            Ok(UpdateDeadline::Continue(1))
-        });
-        let result = match self.pre.instantiate(&mut store) {
-            Ok(instance) => ask(&instance, &mut store),
-            Err(error) => Err(error),
-        };
-        store.data_mut().flush_printed();
-        result.map_err(|error| TaskError {
-            log: store.data_mut().take_log_end(),
-            ..why(&error, store.data_mut(), limits)
-        })
+        run(&self.engine, &self.pre, state, limits, ask)
     }
 }
 
-/// Finds the capability that an import needs.
+/// Creates a fresh instance, calls one function, and drops it.
+pub(super) fn run<T>(
+    engine: &Engine,
+    pre: &InstancePre<State>,
+    state: State,
+    limits: &Limits,
+    ask: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<T>,
+) -> Result<T, TaskError> {
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| state);
+    store.set_hostcall_fuel(usize::try_from(limits.border_bytes).unwrap_or(usize::MAX));
+    // At every tick the deadline is checked against the wall clock.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        store.data().alive()?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    let result = match pre.instantiate(&mut store) {
+        Ok(instance) => ask(&instance, &mut store),
+        Err(error) => Err(error),
+    };
+    store.data_mut().flush_printed();
+    store.data_mut().flush_requests(true);
+    result.map_err(|error| TaskError {
+        log: store.data_mut().take_log_end(),
+        ..why(&error, store.data_mut(), limits)
+    })
+}
+
+/// Returns whether a component with these exports may send requests: its one role is `external`, whose calls the host records
+/// before it makes them. Tasks, policies and validators may not, as a crash would leave behind what they did.
+fn acts_outside(exports: &[String]) -> bool {
+    let has = |wanted: &str| {
+        let mut exports = exports.iter().filter_map(|name| contract::interface(name));
+        exports.any(|(interface, _)| interface == wanted)
+    };
+    let mut others = [Role::Task, Role::Policy, Role::Validator].into_iter();
+    has("external") && !others.any(|role| has(role.interface()))
+}
+
+/// Finds the capability that an import needs. `acts_outside` tells whether the component may import `wasi:http`.
 ///
 /// # Errors
 /// This host does not have the import.
-pub(super) fn check_import(name: &str, kinds: &GrantKinds) -> Result<Import, PluginError> {
+pub(super) fn check_import(
+    name: &str,
+    kinds: &GrantKinds,
+    acts_outside: bool,
+) -> Result<Import, PluginError> {
     let import = name.to_owned();
-    if name.starts_with("wasi:http/") {
+    if name.starts_with(Http::PACKAGE) && !acts_outside {
         return Err(PluginError::Network { import });
     }
     if let Some(rest) = name.strip_prefix("wasi:") {

@@ -56,6 +56,7 @@ pub(super) fn exceeded(key: LimitKey, limits: &Limits) -> TaskError {
         LimitKey::Resources => {
             format!("the plugin holds more than the {amount} resources it may have")
         }
+        LimitKey::HttpRequests => format!("the plugin made more than {amount} HTTP requests"),
         LimitKey::LogBytes => format!("the plugin logged more than {amount}"),
         LimitKey::ComponentBytes => format!("the component is larger than {amount}"),
         other => format!("the plugin went beyond the limit `{other}`, which is {amount}"),

@@ -1,11 +1,14 @@
 //! Imports of components, and the registered capabilities.
 
+mod http;
+
 use wasmtime::component::Linker;
 
 use cairn_manifest::manifest::SimpleGrantKind;
+use cairn_outbound::{Authorities, Client, SystemResolver};
 
 use super::*;
-use crate::capability::{SimpleCapability, State};
+use crate::capability::{Http, SimpleCapability, State};
 
 /// A capability of another package.
 const COUNTER: SimpleCapability = SimpleCapability::new(
@@ -92,7 +95,7 @@ fn a_strangers_component_needs_a_compiler() {
 #[test]
 fn an_import_needs_the_grant_of_the_capability_that_provides_it() {
     let plugins = plugins(&[COUNTER]).unwrap();
-    let needs = |name: &str| component::check_import(name, plugins.kinds());
+    let needs = |name: &str| component::check_import(name, plugins.kinds(), false);
     for (name, capability) in [
         ("acme:counter/counter@1.0.0", Some("counter")),
         ("acme:counter/counter", Some("counter")),
@@ -116,6 +119,48 @@ fn an_import_needs_the_grant_of_the_capability_that_provides_it() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn only_a_plugin_whose_one_role_is_external_may_import_http() {
+    const HTTP: &str = "(import \"wasi:http/outgoing-handler@0.2.0\" (instance))";
+    let client = Client::new(Arc::new(SystemResolver), Authorities::default());
+    let plugins = Plugins::new(&PluginConfig {
+        compiler: Some(Arc::new(InProcess)),
+        capabilities: vec![Arc::new(Http::new(client))],
+        ..PluginConfig::default()
+    })
+    .unwrap();
+    let refused = |exports: &[&str]| {
+        let exports = exports
+            .iter()
+            .map(|name| format!("(export \"cairn:plugin/{name}@0.1.0\" (instance $empty))"));
+        let exports: String = exports.collect();
+        let component = format!("(component {HTTP} (instance $empty) {exports})");
+        refused(&plugins, &component)
+    };
+    for exports in [
+        &["plugin", "task"][..],
+        &["plugin", "policy-check"],
+        &["plugin", "validator"],
+        &["plugin", "external", "task"],
+        &["external", "validator", "plugin"],
+        &["plugin"],
+    ] {
+        let error = refused(exports);
+        assert!(
+            matches!(error, PluginError::Network { .. }),
+            "{exports:?}: {error}"
+        );
+    }
+    // Its import is taken; then its exports turn out to be empty.
+    let error = refused(&["plugin", "external"]);
+    assert!(
+        matches!(error, PluginError::MissingExport { .. }),
+        "{error}"
+    );
+    let import = component::check_import("wasi:http/types@0.2.4", plugins.kinds(), true);
+    assert_eq!(import.unwrap().capability.as_deref(), Some("http"));
 }
 
 #[test]

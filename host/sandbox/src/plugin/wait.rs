@@ -1,5 +1,7 @@
 //! Waits in WASI. Epochs do not interrupt a guest that sleeps in a poll, so the host's own `wasi:io/poll` ends every wait at
-//! the call's deadline.
+//! the call's deadline. So does its `wasi:io/streams`.
+
+mod streams;
 
 use std::future::Future;
 use std::time::Instant;
@@ -23,13 +25,14 @@ impl HasData for Waits<'static> {
     type Data<'a> = Waits<'a>;
 }
 
-/// Replaces the linked `wasi:io/poll` by ours.
+/// Replaces the linked `wasi:io/poll` and `wasi:io/streams` by ours.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     linker.allow_shadowing(true);
     poll::add_to_linker::<State, Waits<'static>>(linker, |state| {
         let (table, deadline) = state.waits();
         Waits { table, deadline }
     })?;
+    streams::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
