@@ -11,7 +11,7 @@ use cairn_model::error::TaskError;
 use cairn_model::id::{FlowId, TaskId};
 use cairn_model::value::{Digest, Object, Value};
 
-use crate::effect::Change;
+use crate::effect::{Applied, Change};
 use crate::key::Key;
 use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
 use crate::rules::Effect;
@@ -24,7 +24,8 @@ pub struct ExternalObject {
     pub kind: String,
     /// Its name, a UUID, which is never given twice.
     pub id: String,
-    /// Grows with each act on the object. A backend that compares it can refuse an act that comes late.
+    /// Does not shrink from one act on the object to the next, and grows with each that the host begins anew. A backend that compares it can
+    /// refuse an act that comes late.
     pub token: u64,
 }
 
@@ -119,9 +120,25 @@ pub(crate) const REGISTERED: Registered = Registered {
 const HOOKS: Hooks = Hooks {
     owner: Some("project_id"),
     flow: Some("flow"),
+    hidden: &[SPEC],
     pruned: Pruned::Forget,
     ..Hooks::NONE
 };
+
+/// The column of what an object was asked for with, which reports leave out.
+const SPEC: &str = "spec";
+
+/// Returns what the object of an intent was asked for with.
+pub fn spec_of(applied: &Applied) -> Option<&Value> {
+    applied.changes.iter().find_map(|change| match change {
+        Change::Row {
+            table,
+            after: Some(after),
+            ..
+        } if *table == TABLE.name => after.get(SPEC),
+        _ => None,
+    })
+}
 
 /// States of an object's row.
 mod state {
@@ -143,7 +160,7 @@ pub struct ExternalKey {
 
 impl ExternalKey {
     /// Returns the key of the object that an intent is about.
-    pub fn of(applied: &crate::effect::Applied) -> Option<Self> {
+    pub fn of(applied: &Applied) -> Option<Self> {
         applied.changes.iter().find_map(|change| match change {
             Change::Row { table, id, .. } if *table == TABLE.name => match id.0.as_slice() {
                 [provider, kind, id] => Some(Self {
@@ -216,10 +233,10 @@ impl Effect for Intend {
             table: TABLE.name.into(),
             id: self.key.key(),
             before: None,
-            after: Some(Object::from_iter([(
-                "state".to_owned(),
-                state::MADE.into(),
-            )])),
+            after: Some(Object::from_iter([
+                ("state".to_owned(), state::MADE.into()),
+                (SPEC.to_owned(), self.spec.clone()),
+            ])),
         });
         Ok(())
     }

@@ -310,7 +310,9 @@ fn rollback(history: &History) -> Option<RollbackReport> {
         let why = left.why.as_ref();
         why.is_some_and(|why| why.fate == Fate::Kept)
     };
-    let verdict = if history.accepted.is_none() && history.in_doubt().next().is_some() {
+    // Else nobody looks again.
+    let goes_on = history.sleep.is_some() || history.state == FlowState::Reverting;
+    let verdict = if goes_on && history.in_doubt().next().is_some() {
         Verdict::Unknown
     } else if !failed.is_empty() && history.accepted.is_none() {
         Verdict::Incomplete

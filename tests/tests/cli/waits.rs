@@ -347,3 +347,62 @@ fn a_short_pause_is_waited_for() {
     assert_eq!(report["error"]["kind"], "NameRefused", "{report:#}");
     assert!(begun.elapsed() >= Duration::from_millis(300));
 }
+
+/// Returns the resident memory of a process, in MiB.
+fn resident(process: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
+    let status = status.expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib: Option<u64> = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    kib.expect("the kernel tells") / 1024
+}
+
+#[test]
+#[ignore = "takes two minutes: 100,000 flows that wait"]
+fn flows_that_wait_cost_rows_and_wake_together() {
+    let program = waiting(r#"{ until = "when" }"#, r#""name", "when""#);
+    let settings = std::fs::read_to_string(program.path("cairn.toml")).expect("the example");
+    program.write("cairn.toml", settings.replace("10000", "1000000"));
+    let flows = 100_000;
+    let due = now() + 90;
+    let lines: String = (0..flows)
+        .map(|number| {
+            // A tenth of them are due earlier.
+            let when = due - if number % 10 == 0 { 30 } else { 0 };
+            let at = cairn::clock::Timestamp(when * 1_000_000);
+            format!("{{\"name\": \"n{number}\", \"when\": \"{at}\"}}\n")
+        })
+        .collect();
+    program.write("requests.jsonl", lines);
+    let file = std::fs::File::open(program.path("requests.jsonl")).expect("it is there");
+    let mut command = program.command(&["run", "flow.toml", "--jsonl", "--no-wait"]);
+    command.stdin(file).stdout(std::process::Stdio::null());
+    end(command.spawn().expect("it starts")).exits(5);
+    assert!(now() < due - 32, "this machine is too slow for the figures");
+
+    let watch = program.start(&["recover", "--watch"]);
+    let database = rusqlite::Connection::open(program.path("cairn.db")).expect("it is there");
+    let left = || -> u64 {
+        let count = "SELECT count(*) FROM flows WHERE wake_at IS NOT NULL";
+        let count = database.query_row(count, [], |row| row.get::<_, i64>(0));
+        count
+            .ok()
+            .and_then(|count| count.try_into().ok())
+            .expect("a number")
+    };
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(left(), flows);
+    let idle = resident(&watch);
+    let until = |number: u64, from: i64| {
+        while left() > number {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        now() - from
+    };
+    let first = until(flows / 10 * 9, due - 30);
+    let rest = until(0, due);
+    let busy = resident(&watch);
+    println!("idle {idle} MiB, busy {busy} MiB; 10,000 woken in {first} s, 90,000 in {rest} s");
+    signal(&watch, "INT");
+    end(watch).exits(0);
+}

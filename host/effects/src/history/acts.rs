@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cairn_model::error::TaskError;
+use cairn_model::id::{CallId, TaskId};
 use cairn_model::value::Value;
 
 use super::{History, Recorded};
@@ -74,12 +75,32 @@ impl History {
         found.act.as_ref()
     }
 
-    /// Returns the act of this flow on an object that is not removed.
-    pub fn act_on(&self, key: &ExternalKey) -> Option<&Act> {
+    /// Returns the intent of this flow for an object that is not removed, and its act.
+    pub fn act_on(&self, key: &ExternalKey) -> Option<(&Applied, &Act)> {
         let is_it = |effect: &&Recorded| {
             effect.act.is_some() && ExternalKey::of(&effect.applied).as_ref() == Some(key)
         };
-        self.present().rev().find(is_it)?.act.as_ref()
+        let effect = self.present().rev().find(is_it)?;
+        Some((&effect.applied, effect.act.as_ref()?))
+    }
+
+    /// Returns the act of a call that has not made its object, if there is one.
+    pub fn unsettled_act(&self, call: CallId) -> Option<&Act> {
+        let mut acts = self.present().filter(|effect| effect.applied.call == call);
+        acts.find_map(|effect| {
+            effect
+                .act
+                .as_ref()
+                .filter(|act| !matches!(act, Act::Made(_)))
+        })
+    }
+
+    /// Returns whether the removal of an object of a task has begun.
+    pub fn is_removing(&self, task: TaskId) -> bool {
+        let mut acts = self
+            .present()
+            .filter(|effect| effect.applied.call.task == task);
+        acts.any(|effect| matches!(effect.act, Some(Act::Removing | Act::InDoubt(..))))
     }
 
     /// Returns the intents whose outcome is not known, with the reason.

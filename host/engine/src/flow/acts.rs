@@ -2,7 +2,7 @@
 //!
 //! The intent of an act is on disk before its provider is asked. The flow's lock is not held while that waits, or while the provider works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_effects::effect::Applied;
 use cairn_effects::event::Event;
 use cairn_effects::external::{
-    ActError, ActStep, External, ExternalKey, ExternalObject, Intend, Presence, name_of,
+    ActError, ActStep, External, ExternalKey, ExternalObject, Intend, Presence, name_of, spec_of,
 };
 use cairn_effects::history::Act;
 use cairn_effects::task::Wanted;
@@ -106,23 +106,36 @@ impl Inner {
         };
         let number = {
             let mut live = self.live();
-            match live.history.act_on(&key) {
-                Some(Act::Made(result)) => return Ok(Value::clone(result)),
-                Some(_) => return Err(in_doubt(&key, "an act on it has not ended")),
-                None => {}
+            if let Some((made, act)) = live.history.act_on(&key) {
+                let Act::Made(result) = act else {
+                    return Err(in_doubt(&key, "an act on it has not ended"));
+                };
+                if spec_of(made) == Some(wanted.spec) {
+                    return Ok(Value::clone(result));
+                }
+                let label = wanted.label.escape_debug();
+                let message =
+                    format!("the label `{label}` was used for an object with another spec");
+                return Err(TaskError::new("InvalidInput", message));
             }
             let (_, applied) = self.store.apply_dyn(by, &intent)?;
             let number = applied.number;
             live.history.applied(applied);
+            self.acting.lock().insert(number);
             number
         };
+        let _acting = Acting { flow: self, number };
         let lane = self.enter_lane();
         self.settle_on_disk(lane.as_deref())?;
         reach(CrashPoint::ActIntended);
+        // Its call may have ended meanwhile, and the intent been undone.
+        if self.live().history.act(number) != Some(&Act::Open) {
+            return Err(StoreError::CallClosed.into());
+        }
         let object = ExternalObject {
             kind: wanted.kind.to_owned(),
             id,
-            token: 1,
+            token: token(number, 1),
         };
         let outcome = ask_to_make(&provider, &object, wanted.spec);
         drop(lane);
@@ -167,9 +180,10 @@ impl Inner {
             return Ok(Err(TaskError::host(HostErrorKind::UndoRefused, message)));
         };
         let number = applied.number;
+        self.wait_for_act(number);
         let removing = ActStep::Removing(key.clone());
-        let token = match self.step(applied.call, &removing, Event::Removing { number }) {
-            Ok(token) => token,
+        let next = match self.step(applied.call, &removing, Event::Removing { number }) {
+            Ok(next) => next,
             Err(StoreError::Refused(error)) => return Ok(Err(error)),
             Err(error) => return Err(error.into()),
         };
@@ -179,21 +193,24 @@ impl Inner {
         let object = ExternalObject {
             kind: key.kind.to_string(),
             id: key.id.to_string(),
-            token,
+            token: token(number, next),
         };
         let removed = ask_to_remove(&provider, &object);
         drop(lane);
         reach(CrashPoint::RemovalDone);
         match removed {
-            Ok(()) => match self.store.undo(applied) {
-                Ok(()) => {
-                    let at = self.store.now();
-                    self.live().history.apply(at, &Event::Undone { number });
-                    Ok(Ok(()))
+            Ok(()) => {
+                let mut live = self.live();
+                match self.store.undo(applied) {
+                    Ok(()) => {
+                        let at = self.store.now();
+                        live.history.apply(at, &Event::Undone { number });
+                        Ok(Ok(()))
+                    }
+                    Err(StoreError::Refused(error)) => Ok(Err(error)),
+                    Err(error) => Err(error.into()),
                 }
-                Err(StoreError::Refused(error)) => Ok(Err(error)),
-                Err(error) => Err(error.into()),
-            },
+            }
             Err(ActError::Refused(error)) => {
                 let message = format!(
                     "`{}` does not remove the object `{}`: {error}",
@@ -217,6 +234,13 @@ impl Inner {
             _ => None,
         });
         doubts.max().unwrap_or(1)
+    }
+
+    /// Waits until an act that a thread is in has ended.
+    fn wait_for_act(&self, number: u32) {
+        let mut acting = self.acting.lock();
+        let goes_on = |acting: &mut HashSet<u32>| acting.contains(&number);
+        self.acted.wait_while(&mut acting, goes_on);
     }
 
     fn note_doubt(&self, number: u32, error: &TaskError) -> Result<(), StoreError> {
@@ -256,6 +280,24 @@ impl Inner {
         let lost = || StoreError::Database("the store stopped before its commit".to_owned());
         told.recv().unwrap_or_else(|_| Err(lost()))
     }
+}
+
+/// An act that a thread is in, until it is dropped.
+struct Acting<'f> {
+    flow: &'f Inner,
+    number: u32,
+}
+
+impl Drop for Acting<'_> {
+    fn drop(&mut self) {
+        self.flow.acting.lock().remove(&self.number);
+        self.flow.acted.notify_all();
+    }
+}
+
+/// Returns the token of an act: effects of a flow are numbered, and acts on the object of each.
+fn token(number: u32, act: u64) -> u64 {
+    u64::from(number) << 32 | act
 }
 
 /// Asks a provider to make an object, and what there is of it when it does not know.

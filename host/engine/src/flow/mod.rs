@@ -25,7 +25,7 @@ pub use resumer::{Finished, Resumer};
 pub(crate) use run::{Callee, Step};
 pub use wait::waiting;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -82,6 +82,10 @@ struct Inner {
     live: Mutex<LiveState>,
     /// Notified when the flow is interrupted.
     interrupted: Condvar,
+    /// The intents whose acts threads are in. Locked after `live`.
+    acting: Mutex<HashSet<u32>>,
+    /// Notified when an act has ended.
+    acted: Condvar,
     flow_notifier: Notifier<FlowState, FlowNotice>,
     task_notifier: Notifier<TaskState, TaskNotice>,
 }
@@ -100,6 +104,8 @@ struct LiveState {
     providers: Arc<Providers>,
     /// Where acts run; in the caller's thread without them.
     lanes: Option<Arc<dyn Lanes>>,
+    /// An operator accepts what is not known: a task whose object is in doubt counts as one that could not be reverted.
+    accepts_doubts: bool,
     /// Whether the first event is in the journal.
     journalled: bool,
     /// A thread is inside `run` or `rollback`.
@@ -135,11 +141,14 @@ impl Flow {
                 admission: None,
                 providers: Arc::default(),
                 lanes: None,
+                accepts_doubts: false,
                 journalled,
                 inside: false,
                 left_off,
             }),
             interrupted: Condvar::new(),
+            acting: Mutex::default(),
+            acted: Condvar::new(),
             flow_notifier: Notifier::default(),
             task_notifier: Notifier::default(),
         }))

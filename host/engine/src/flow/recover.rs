@@ -53,22 +53,28 @@ impl Flow {
         use FlowState::{
             Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
         };
-        let (state, in_hand, failure) = {
-            let live = self.outside("recover")?;
-            let history = &live.history;
-            // Nothing of it was under way.
-            if history.sleep.is_some() && how != Recovery::Interrupt {
-                return Ok(());
+        let (in_hand, inside) = {
+            let mut live = self.outside("recover")?;
+            if live.history.sleep.is_some() {
+                // Nothing of it was under way.
+                if how != Recovery::Interrupt {
+                    return Ok(());
+                }
+                // Nobody else may wake it meanwhile.
+                self.record(&mut live, vec![Event::Woke])?;
             }
-            (
-                history.state,
-                history.started.last().copied(),
-                history.failure.clone(),
-            )
+            let in_hand = live.history.started.last().copied();
+            (in_hand, self.enter(&mut live))
         };
         if let Some(task) = in_hand {
             self.undo_in_doubt(task)?;
         }
+        drop(inside);
+        // It may have been interrupted meanwhile: an act takes its time.
+        let (state, failure) = {
+            let live = self.0.live();
+            (live.history.state, live.history.failure.clone())
+        };
         // A task had failed for good, also if the flow was interrupted meanwhile; only the rollback is missing.
         if state != Failure
             && let Some(cause) = failure

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cairn_effects::effect::{Applied, Caller, Change};
 use cairn_effects::event::{Event, FlowState, TaskState};
-use cairn_effects::history::is_intent;
+use cairn_effects::history::{Act, is_intent};
 use cairn_effects::outbox::IsGone;
 use cairn_effects::rows::Text;
 use cairn_effects::task::Context;
@@ -531,9 +531,12 @@ impl Flow {
         let result = guard(|| flow_task.task.call(&context, inputs))?;
         // A task that went on in spite of it has not succeeded.
         let live = self.0.live();
-        let mut doubts = live.history.in_doubt();
-        match doubts.find(|(applied, _)| applied.call == context.call()) {
-            Some((_, error)) => Err(error.clone()),
+        match live.history.unsettled_act(context.call()) {
+            Some(Act::InDoubt(error, _)) => Err(error.clone()),
+            Some(_) => {
+                let message = "the task returned before an act of it had ended";
+                Err(TaskError::host(HostErrorKind::InDoubt, message))
+            }
             None => Ok(result),
         }
     }

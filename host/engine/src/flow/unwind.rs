@@ -55,23 +55,43 @@ impl Flow {
     /// [`FlowError::NothingToAccept`] unless a task of this flow could not be reverted; [`FlowError::Store`].
     pub fn accept(&self, user_id: &str, reason: &str) -> Result<(), FlowError> {
         {
+            let was_in_doubt = self.end_doubts()?;
             let mut live = self.outside("accept")?;
-            let from = live.history.state;
-            let is_in_doubt = from == FlowState::Reverting && live.history.sleep.is_some();
-            if !is_in_doubt && from != FlowState::Failure || live.history.started.is_empty() {
+            let history = &live.history;
+            if was_in_doubt && history.is_rolled_back() {
+                // It became known after all.
+                return Ok(());
+            }
+            if history.state != FlowState::Failure || history.started.is_empty() {
                 return Err(FlowError::NothingToAccept);
             }
-            let mut events = vec![Event::Accepted {
+            let accepted = Event::Accepted {
                 user_id: user_id.to_owned(),
                 reason: reason.to_owned(),
-            }];
-            if is_in_doubt {
-                let to = FlowState::Failure;
-                events.push(Event::State { from, to });
-            }
-            self.record(&mut live, events)?;
+            };
+            self.record(&mut live, vec![accepted])?;
         }
         Completion::new(self, Ok(())).wait()
+    }
+
+    /// Ends a rollback that sleeps because it is not known what there is of an object: the task of that object counts as one that could not
+    /// be reverted, and the others are reverted. Returns whether it was such a rollback.
+    fn end_doubts(&self) -> Result<bool, FlowError> {
+        let cause = {
+            let mut live = self.outside("accept")?;
+            let history = &live.history;
+            let sleeps = history.state == FlowState::Reverting && history.sleep.is_some();
+            if !sleeps || history.in_doubt().next().is_none() {
+                return Ok(false);
+            }
+            let cause = history.failure.clone();
+            self.record(&mut live, vec![Event::Woke])?;
+            live.accepts_doubts = true;
+            cause.unwrap_or_else(super::recover::lost_caller)
+        };
+        let ended = self.rollback_undurable(&cause);
+        self.0.live().accepts_doubts = false;
+        ended.map(|()| true)
     }
 
     /// Records the cause and the state in one append, so that recovery never continues a flow that is to be rolled back.
@@ -152,11 +172,16 @@ impl Flow {
         if !matches!(outcome, Outcome::Completed(_))
             && let Err(refused) = self.undo(task, Phase::Call)?
         {
-            if is_in_doubt(&refused) {
+            if is_in_doubt(&refused) && self.looks_again() {
                 return Ok(self.look_again_later(task));
             }
             self.revert_failed(task, refused);
             return Ok(Progress::More);
+        }
+        // Its revert has answered: what it has begun to undo is not kept any more.
+        let is_removing = self.0.live().history.is_removing(task);
+        if is_removing && matches!(outcome, Outcome::Completed(_)) {
+            return self.finish_undo(task);
         }
         // Each attempt starts without effects of the one before, also if they could not be undone then.
         if let Err(refused) = self.undo_attempt(task)? {
@@ -184,7 +209,9 @@ impl Flow {
                     self.tell_task(task, TaskState::Reverted);
                     return Ok(Progress::More);
                 }
-                Err(error) if is_in_doubt(&error) => return Ok(self.look_again_later(task)),
+                Err(error) if is_in_doubt(&error) && self.looks_again() => {
+                    return Ok(self.look_again_later(task));
+                }
                 Err(error) if flow_task.revert.again(made, &error.kind) => {
                     // Closes the attempt before its effects are collected, so that late effects are refused.
                     let retried = Event::Retried {
@@ -208,6 +235,27 @@ impl Flow {
                 }
             }
         }
+    }
+
+    /// Undoes the rest of a call, after its revert has answered `Undo`.
+    fn finish_undo(&self, task: TaskId) -> Result<Progress, FlowError> {
+        match self.undo(task, Phase::Call)? {
+            Ok(()) => {
+                let disposition = Disposition::Undo;
+                self.post(&mut self.0.live(), [Event::Reverted { task, disposition }]);
+                self.tell_task(task, TaskState::Reverted);
+            }
+            Err(error) if is_in_doubt(&error) && self.looks_again() => {
+                return Ok(self.look_again_later(task));
+            }
+            Err(refused) => self.revert_failed(task, refused),
+        }
+        Ok(Progress::More)
+    }
+
+    /// Returns whether the flow sleeps until it is known what there is of an object.
+    fn looks_again(&self) -> bool {
+        !self.0.live().accepts_doubts
     }
 
     /// Makes one attempt of a revert, and undoes the effects of the call if it returns `Undo`.

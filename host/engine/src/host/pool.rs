@@ -171,11 +171,11 @@ impl Pool {
         Ok(())
     }
 
-    /// Lets another worker run in place of one that enters a lane.
+    /// Lets another worker run in place of one that enters a lane, or waits for one.
     pub(super) fn step_aside(&self, core: &Arc<Core>) {
         let mut queue = self.queue();
-        queue.active = queue.active.saturating_sub(1);
-        let wanted = self.workers + self.lanes.used();
+        queue.active -= 1;
+        let wanted = self.workers + self.lanes.occupied();
         if !queue.closed && queue.threads.len() < wanted {
             // Without another one its jobs wait until it is back.
             let _ = queue.start(core);
@@ -366,7 +366,7 @@ fn work(core: &Arc<Core>, worker: usize) {
     let mut streak = Streak::default();
     let mut rest = None;
     let mut has_worked = false;
-    lanes::become_worker();
+    lanes::become_worker(pool);
     while let Some(job) = pool.next(worker, rest.take(), &mut streak, has_worked) {
         has_worked = true;
         let done = JobGuard(core);

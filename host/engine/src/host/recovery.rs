@@ -218,7 +218,7 @@ impl Core {
                 return Err(again);
             }
         };
-        let result = flow.recover(Recovery::from(on_lost));
+        let result = flow.recover_to_end(Recovery::from(on_lost)).wait();
         let followers = self.leave(id);
         if let Err(FlowError::Store(error)) = &result
             && error.is_passing()

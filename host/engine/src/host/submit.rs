@@ -326,10 +326,20 @@ impl Core {
                 }
             },
             Err(FlowError::Store(error)) if error.is_passing() => {
+                let part = flow.with_history(|history| partition_of(&history.requester.project_id));
                 let job = move |core: &Arc<Self>| {
                     let report = core.make_good(id, error);
                     core.tell(id, followers, &report);
-                    then(report);
+                    let sleep = report
+                        .as_ref()
+                        .ok()
+                        .and_then(|report| report.flow.sleep.clone());
+                    match (report, sleep) {
+                        (Ok(report), Some(sleep)) => {
+                            core.fell_asleep(report, part, sleep.is_wait, then);
+                        }
+                        (report, _) => then(report),
+                    }
                 };
                 // Once the host has stopped, no caller is left to be told.
                 if let Err(error) = self.pool.push(self, job) {

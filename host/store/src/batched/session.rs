@@ -271,6 +271,8 @@ impl Session {
                 self.open = None;
                 self.unreverted.insert(*task);
             }
+            // A flow that sleeps is in no call.
+            Event::Waits { .. } | Event::Sleeps { .. } => self.open = None,
             Event::Accepted { .. } => self.unreverted.clear(),
             Event::Applied(applied) => self.applied(applied, tables),
             Event::Replayed { .. }
@@ -280,8 +282,6 @@ impl Session {
             | Event::WouldDeny { .. }
             | Event::CheckLog { .. }
             | Event::Log { .. }
-            | Event::Waits { .. }
-            | Event::Sleeps { .. }
             | Event::Woke
             | Event::Signalled { .. }
             | Event::Settled { .. }

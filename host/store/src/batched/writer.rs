@@ -141,6 +141,13 @@ impl<B: Backend> Writer<B> {
         session.pending.append(entries);
     }
 
+    /// Folds an event into the session of its flow.
+    fn note(&mut self, flow: FlowId, now: Timestamp, event: &Event) {
+        if let Some(session) = self.ledger.flows.get_mut(&flow) {
+            session.note(flow, now, event, self.env.config.domains.tables());
+        }
+    }
+
     /// Adds one entry to the open batch without folding it into the session.
     fn push_event(&mut self, flow: FlowId, now: Timestamp, event: impl Serialize) {
         let mut written = Written::default();
@@ -264,6 +271,7 @@ impl<B: Backend> Writer<B> {
             Err(Stop::Refused(error)) => return Err(StoreError::Refused(error)),
             Err(Stop::Missing) => return Ok(None),
         };
+        self.note(call.flow, now, event);
         self.push_event(call.flow, now, event.clone());
         reach(CrashPoint::EffectApplied);
         self.commit_if_large()?;
@@ -311,6 +319,7 @@ impl<B: Backend> Writer<B> {
         let event = Event::Undone {
             number: applied.number,
         };
+        self.note(flow, now, &event);
         self.push_event(flow, now, event);
         reach(CrashPoint::EffectUndone);
         self.commit_if_large()?;
