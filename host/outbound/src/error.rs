@@ -120,7 +120,9 @@ pub enum OutboundError {
         most: u64,
     },
     /// The response has too many headers, or too long ones.
-    #[error("the response's headers are longer than {most} bytes, or more than {count}")]
+    #[error(
+        "the response's headers are too long: more than {most} bytes, more than {count} headers, or a length of the body that is out of range"
+    )]
     HeadersTooLong {
         /// The limit of their bytes.
         most: usize,

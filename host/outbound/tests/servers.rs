@@ -5,7 +5,7 @@ mod support;
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use http::Request;
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use support::{LIMITS, Server, client, fetch, get, grant, head, ok, send};
+use support::{Detour, LIMITS, Server, client, fetch, get, grant, head, ok, send};
 
 const SHORT: RequestLimits = RequestLimits::new(1 << 20, 1 << 20, Duration::from_millis(300));
 
@@ -266,14 +266,16 @@ fn a_request_is_no_longer_than_its_limit() {
         ..LIMITS
     };
     let (server, said) = recorder();
+    let detour = Detour::to(&server);
+    let client = client().with_connector(Arc::clone(&detour) as _);
     let grant = grant(&[&server.url("/*")]);
     let put = || Request::put(server.url("/x"));
     let whole = put().body(Full::from("0123456789")).unwrap();
-    send(&client(), &grant, whole, None, limits).unwrap();
+    send(&client, &grant, whole, None, limits).unwrap();
     let sent = said.recv().unwrap();
     assert!(sent.ends_with("\r\n\r\n0123456789"), "{sent}");
     let whole = put().body(parts("01234", "56789")).unwrap();
-    send(&client(), &grant, whole, None, limits).unwrap();
+    send(&client, &grant, whole, None, limits).unwrap();
     let sent = said.recv().unwrap();
     assert!(
         sent.ends_with("5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"),
@@ -282,15 +284,15 @@ fn a_request_is_no_longer_than_its_limit() {
     // One whose length is known is not sent.
     let long = OutboundError::RequestTooLong { most: 10 };
     let known = put().body(Full::from("0123456789a")).unwrap();
-    let error = send(&client(), &grant, known, None, limits).unwrap_err();
+    let error = send(&client, &grant, known, None, limits).unwrap_err();
     assert_eq!(error, long);
     let declared = put().header("content-length", "11");
     let declared = declared.body(parts("01234", "")).unwrap();
-    let error = send(&client(), &grant, declared, None, limits).unwrap_err();
+    let error = send(&client, &grant, declared, None, limits).unwrap_err();
     assert_eq!(error, long);
-    assert_eq!(server.accepted(), 2);
+    assert_eq!(detour.connected().len(), 2);
     let unknown = put().body(parts("01234", "56789a")).unwrap();
-    let error = send(&client(), &grant, unknown, None, limits).unwrap_err();
+    let error = send(&client, &grant, unknown, None, limits).unwrap_err();
     assert_eq!(error, long);
     assert!(
         !said.recv().unwrap().contains("56789a"),

@@ -34,7 +34,11 @@ impl Authority {
 
     /// Starts a server with a certificate for a name, valid in these years.
     fn serve(&self, name: &str, years: (i32, i32)) -> Server {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        self.serve_all(vec![name.to_owned()], years)
+    }
+
+    fn serve_all(&self, names: Vec<String>, years: (i32, i32)) -> Server {
+        let mut params = CertificateParams::new(names).unwrap();
         params.not_before = date_time_ymd(years.0, 1, 1);
         params.not_after = date_time_ymd(years.1, 1, 1);
         let key = KeyPair::generate().unwrap();
@@ -121,6 +125,21 @@ fn a_certificate_must_be_of_a_known_authority_for_the_host_and_valid_now() {
         &url("127.0.0.1", &server),
         &server,
         "not valid for name",
+    );
+}
+
+#[test]
+fn an_error_does_not_repeat_all_names_of_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let right = Authority::new("right");
+    let names = (0..300).map(|at| format!("name-{at}.example")).collect();
+    let server = right.serve_all(names, VALID);
+    let (client, url) = (trusting(folder.path(), &right), url("localhost", &server));
+    let error = send(&client, &grant(&[&url]), get(&url), None, LIMITS).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("not valid for name") && text.len() < 500,
+        "{text}"
     );
 }
 

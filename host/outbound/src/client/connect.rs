@@ -23,6 +23,9 @@ use crate::url::{Host, Origin, Scheme};
 /// The most addresses of a name that are tried.
 const TRIED: usize = 4;
 
+/// Bytes that are kept of an error of TLS.
+const PROBLEM: usize = 400;
+
 /// An address that a request may go to. Only [`check_all`] makes one, and only to one a connection is made.
 #[derive(Clone, Copy)]
 struct Checked(IpAddr);
@@ -120,10 +123,14 @@ impl Client {
         stream: TcpStream,
         origin: &Origin,
     ) -> Result<TlsStream<TcpStream>, OutboundError> {
-        let failed = |problem: String, certificate: bool| OutboundError::Tls {
-            origin: origin.clone(),
-            problem,
-            certificate,
+        let failed = |mut problem: String, certificate: bool| {
+            // It repeats the names in the certificate, of which a server may send many.
+            problem.truncate(problem.floor_char_boundary(PROBLEM));
+            OutboundError::Tls {
+                origin: origin.clone(),
+                problem,
+                certificate,
+            }
         };
         let name = match &origin.host {
             Host::Address(address) => ServerName::from(*address),
