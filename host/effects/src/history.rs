@@ -211,7 +211,7 @@ impl History {
 
     /// Folds one event.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
-        sleep::fold(&mut self.sleep, at, event);
+        sleep::fold(&mut self.sleep, event);
         match event {
             Event::Created { .. }
             | Event::Denied { .. }

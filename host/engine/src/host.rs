@@ -335,27 +335,27 @@ impl Host {
         dispatcher.map_or_else(Unsent::default, |dispatcher| dispatcher.settle(patience))
     }
 
-    /// Stops starting flows: running flows continue to their end, and waiting requests get [`HostError::NotStarted`].
+    /// Stops starting flows: running flows continue to their end, waiting requests get [`HostError::NotStarted`], and flows that sleep stay
+    /// asleep: their callers get the report as it is.
     pub fn drain(&self) {
         self.core.stopping.store(true, Ordering::SeqCst);
+        self.core.leave_asleep(true);
     }
 
     /// [Drains](Self::drain) the host, and interrupts every flow that runs here. Callers wait no longer for flows of other hosts: a request
     /// that no host has begun is withdrawn and gets [`HostError::NotStarted`], and that of a flow which goes on gets [`HostError::GoesOn`].
-    /// Flows that sleep stay asleep, and their callers get the report as it is.
     pub fn stop(&self) {
         self.drain();
         let live: Vec<Flow> = {
             let live = self.core.active();
             live.values().filter_map(|live| live.flow.clone()).collect()
         };
-        for flow in live {
+        for flow in live.into_iter().filter(|flow| !flow.sleeps()) {
             if let Err(error) = flow.interrupt() {
                 tracing::debug!(flow = %flow.id(), %error, "the flow was not interrupted");
             }
         }
         self.core.keeper.give_up();
-        self.core.leave_asleep(true);
     }
 }
 

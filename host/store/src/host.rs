@@ -98,12 +98,11 @@ pub trait HostStore: Store {
     /// [`StoreError::Database`].
     fn requests(&self) -> Result<Vec<OperationRequest>, StoreError>;
 
-    /// Returns flows that sleep and are to be woken by now, those that are due longest first, at most `most`; only those that this process
-    /// may take.
+    /// Returns flows that sleep and are to be woken, those that are due longest first; only those that this process may take.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError>;
+    fn due(&self, due: Due) -> Result<Vec<FlowId>, StoreError>;
 
     /// Returns which of these flows do not sleep, or are to be woken by now.
     ///
@@ -130,6 +129,17 @@ pub trait HostStore: Store {
 
     /// Returns the interface for operators; `None` for a store that runs no SQL.
     fn operators(&self) -> Option<&dyn Operators>;
+}
+
+/// Which flows that sleep are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// Those that are to be woken by this time.
+    pub now: Timestamp,
+    /// At most so many.
+    pub most: usize,
+    /// Also those that were set aside.
+    pub stuck_too: bool,
 }
 
 /// A plugin's component.
@@ -171,7 +181,7 @@ pub trait Watch: Send {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError>;
+    fn due(&self, due: Due) -> Result<Vec<FlowId>, StoreError>;
 
     /// Returns which of these flows do not sleep any more: see [`HostStore::awake`].
     ///

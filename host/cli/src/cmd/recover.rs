@@ -52,7 +52,7 @@ impl Recover {
             .build()?;
         let host = Arc::new(host);
         let mut recovered = host.recover(true)?;
-        recovered.extend(host.wake_due()?);
+        recovered.extend(host.wake_due(true)?);
         let rows: Vec<Row> = recovered.into_iter().map(Row::from).collect();
         if self.format.is_json() {
             output::document(self.format, &rows)?;
@@ -73,7 +73,7 @@ fn watch(session: &Session, host: &Arc<Host>) -> Result<(), Failure> {
     let interrupt = Interrupt::with(&session.settings.global, {
         let host = Arc::clone(host);
         move || {
-            host.stop();
+            host.drain();
             // The receiver waits below.
             let _ = ended.send(());
         }
@@ -92,6 +92,9 @@ impl Row {
     fn exit(&self) -> Exit {
         match (&self.stuck, self.verdict) {
             (Some(_), _) => Exit::Refused,
+            (None, Some(Verdict::Unknown)) => Exit::Residue,
+            // It is tried again.
+            (None, _) if self.state == Some(FlowState::Reverting) => Exit::Interrupted,
             (None, Some(Verdict::Incomplete)) => Exit::Residue,
             (None, _) => Exit::Ok,
         }

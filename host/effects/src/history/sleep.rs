@@ -26,7 +26,7 @@ impl Sleep {
 }
 
 /// Folds an event into the sleep of its flow. The store folds it, too, for the flow's row.
-pub fn fold(sleep: &mut Option<Sleep>, at: Timestamp, event: &Event) {
+pub fn fold(sleep: &mut Option<Sleep>, event: &Event) {
     match event {
         Event::Waits {
             task,
@@ -53,7 +53,8 @@ pub fn fold(sleep: &mut Option<Sleep>, at: Timestamp, event: &Event) {
             if let Some(sleep) = sleep
                 && sleep.signal.as_ref() == Some(name)
             {
-                sleep.wake_at = sleep.wake_at.min(at);
+                // At once, also if the clock goes back.
+                sleep.wake_at = Timestamp::EARLIEST;
             }
         }
         Event::Log { .. }

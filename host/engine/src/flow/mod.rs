@@ -39,7 +39,7 @@ use cairn_model::id::{FlowId, TaskId};
 use cairn_model::retry::Retry;
 use cairn_model::value::Value;
 use cairn_sandbox::admission::Admission;
-use cairn_store::Store;
+use cairn_store::{Store, StoreError};
 
 use flow_task::FlowTask;
 
@@ -106,6 +106,8 @@ struct LiveState {
     lanes: Option<Arc<dyn Lanes>>,
     /// An operator accepts what is not known: a task whose object is in doubt counts as one that could not be reverted.
     accepts_doubts: bool,
+    /// Another handle of the flow goes on.
+    is_retired: bool,
     /// Whether the first event is in the journal.
     journalled: bool,
     /// A thread is inside `run` or `rollback`.
@@ -142,6 +144,7 @@ impl Flow {
                 providers: Arc::default(),
                 lanes: None,
                 accepts_doubts: false,
+                is_retired: false,
                 journalled,
                 inside: false,
                 left_off,
@@ -424,8 +427,16 @@ impl Flow {
         Ok(live)
     }
 
+    /// Makes every later operation on this handle fail: the flow is restored from its journal before it goes on.
+    pub(crate) fn retire(&self) {
+        self.0.live().is_retired = true;
+    }
+
     /// Appends events to the journal, and applies them to the history.
     fn record(&self, live: &mut LiveState, events: Vec<Event>) -> Result<(), FlowError> {
+        if live.is_retired {
+            return Err(StoreError::WentOn(self.0.id).into());
+        }
         let at = if live.journalled {
             self.0.store.append(self.0.id, &events)?
         } else {

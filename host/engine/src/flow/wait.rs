@@ -80,17 +80,12 @@ impl Flow {
         };
         let signal = wait.signal.as_ref();
         let payload = signal.and_then(|name| live.history.signals.get(name).cloned());
+        if begun.is_none() {
+            events.push(waits(end.as_ref().copied().unwrap_or(now)));
+        }
         let over = match (end, payload) {
-            (Err(problem), _) => {
-                events.push(waits(now));
-                Err(TaskError::host(HostErrorKind::WaitInvalid, problem))
-            }
-            (Ok(end), Some(result)) => {
-                if begun.is_none() {
-                    events.push(waits(end));
-                }
-                Ok(result)
-            }
+            (Err(problem), _) => Err(TaskError::host(HostErrorKind::WaitInvalid, problem)),
+            (Ok(_), Some(result)) => Ok(result),
             (Ok(end), None) if now < end => {
                 self.post(&mut live, [waits(end)]);
                 drop(live);
@@ -99,29 +94,39 @@ impl Flow {
                 }
                 return Ok(Ok(Progress::Asleep));
             }
-            (Ok(end), None) => {
-                if begun.is_none() {
-                    events.push(waits(end));
+            (Ok(_), None) => match (&wait.until, signal) {
+                (None, Some(name)) => {
+                    let message = format!("the signal `{name}` did not come in time");
+                    Err(TaskError::host(HostErrorKind::Timeout, message)
+                        .with("signal", name.as_str()))
                 }
-                match (&wait.until, signal) {
-                    (None, Some(name)) => {
-                        let message = format!("the signal `{name}` did not come in time");
-                        Err(TaskError::host(HostErrorKind::Timeout, message)
-                            .with("signal", name.as_str()))
-                    }
-                    _ => Ok(Arc::new(Value::Object(Object::new()))),
-                }
+                _ => Ok(Arc::new(Value::Object(Object::new()))),
+            },
+        };
+        // One append: a wait that is over is never found asleep.
+        let over = match over {
+            Ok(result) => {
+                events.push(Event::Succeeded { task: id, result });
+                Ok(Progress::More)
+            }
+            Err(error) => {
+                let cause = Cause {
+                    task: flow_task.name.to_string(),
+                    error: error.clone(),
+                };
+                events.push(Event::TaskFailed { task: id, error });
+                events.push(Event::Failed(cause.clone()));
+                Err(cause)
             }
         };
         self.post(&mut live, events);
         drop(live);
-        match over {
-            Ok(result) => {
-                self.succeeded(flow_task, result);
-                Ok(Ok(Progress::More))
-            }
-            Err(error) => self.failed(flow_task, error).map(Err),
-        }
+        let state = match over {
+            Ok(_) => TaskState::Success,
+            Err(_) => TaskState::Failure,
+        };
+        self.tell_task(id, state);
+        Ok(over)
     }
 
     /// Gives the flow a signal, which a wait of it asks for now or later. The same signal again changes nothing.

@@ -16,7 +16,7 @@ use cairn_store::shared::{Forwarded, Inbox, partition_of};
 
 use super::keeper::Outgoing;
 use super::pool::{Aside, Rest};
-use super::submit::{Submission, Tell};
+use super::submit::{Caller, Submission, Tell};
 use super::{Core, Hindrance, HostError};
 
 /// How many forwarded requests are read at once, and wait for a worker.
@@ -115,7 +115,11 @@ impl Core {
         let core = Arc::clone(self);
         let tell: Tell = Box::new(move |report| core.answer_forwarded(flow, report));
         match self.opened(&request) {
-            Ok(submission) => self.run_here(flow, submission, stay, tell),
+            Ok(submission) => {
+                // Who asked for it follows it in the database.
+                let caller = Caller { tell, waits: false };
+                self.run_here(flow, submission, stay, caller)
+            }
             Err(error) => {
                 tell(Err(error));
                 None

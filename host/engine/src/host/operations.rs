@@ -383,6 +383,10 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
     }
     let recovered = flow.recover_to_end(Recovery::Interrupt);
     recovered.so_far()?;
+    if flow.sleeps() {
+        // A rollback that pauses again.
+        return Ok(recovered);
+    }
     match operation {
         Operation::Interrupt => Ok(recovered),
         Operation::Resume => Ok(match flow.state() {

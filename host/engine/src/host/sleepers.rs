@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use cairn_effects::report::Report;
 use cairn_model::id::FlowId;
 use cairn_store::StoreError;
-use cairn_store::host::Watch;
+use cairn_store::host::{Due, Watch};
 use cairn_store::shared::Partitions;
 
 use super::pool::Rest;
@@ -97,14 +97,32 @@ impl Sleepers {
     }
 
     /// Lets callers wait no longer for flows that wait, or for any that sleeps, from now on; returns those who did.
-    fn leave(&self, all: bool) -> Vec<(FlowId, Vec<Tell>)> {
+    fn leave(&self, all: bool, runs: impl Fn(&FlowId) -> bool) -> Vec<(FlowId, Vec<Tell>)> {
         let mut state = self.0.lock();
         state.leaves_waits = true;
         state.leaves_all |= all;
-        let left = state
-            .callers
-            .extract_if(|_, callers| all || callers.is_wait);
+        let State {
+            callers, waking, ..
+        } = &mut *state;
+        // The callers of one that is awake are told when it sleeps again, or rests.
+        let is_asleep = |id: &FlowId| !waking.contains(id) && !runs(id);
+        let left = callers.extract_if(|id, callers| (all || callers.is_wait) && is_asleep(id));
         left.map(|(id, callers)| (id, callers.tells)).collect()
+    }
+
+    /// Notes that a flow sleeps again, and returns its callers if they do not wait for such a flow.
+    pub(super) fn slept_again(&self, id: FlowId, is_wait: bool) -> Vec<Tell> {
+        let mut state = self.0.lock();
+        if let Some(callers) = state.callers.get_mut(&id) {
+            callers.is_wait = is_wait;
+        }
+        match state.leaves(is_wait) {
+            true => state
+                .callers
+                .remove(&id)
+                .map_or_else(Vec::new, |callers| callers.tells),
+            false => Vec::new(),
+        }
     }
 }
 
@@ -136,7 +154,14 @@ impl Rouser {
             Ok(flows) => {
                 self.is_failing = false;
                 for id in flows {
-                    core.rouse(id, |_| ());
+                    let host = Arc::clone(core);
+                    core.rouse(id, move |result| {
+                        if let Err(error) = host.concluded(id, result)
+                            && !error.is_final()
+                        {
+                            tracing::warn!(flow = %id, %error, "a flow could not be woken; trying again later");
+                        }
+                    });
                 }
             }
             Err(error) => {
@@ -155,7 +180,7 @@ impl Rouser {
         let now = core.store.now();
         let mut found = Vec::new();
         if core.wakes {
-            found = core.due(watch, MOST)?;
+            found = core.due(watch, MOST, false)?;
         }
         let asked: Vec<FlowId> = core.sleepers.0.lock().callers.keys().copied().collect();
         let many = u32::try_from(asked.len()).unwrap_or(u32::MAX);
@@ -177,17 +202,18 @@ impl Host {
         self.core.leave_asleep(false);
     }
 
-    /// Wakes the flows that are due, and returns what became of each, as [`recover`](Self::recover) does.
+    /// Wakes the flows that are due, each once, and returns what became of each, as [`recover`](Self::recover) does.
     ///
     /// # Errors
     /// [`HostError::Store`] when the database fails.
-    pub fn wake_due(&self) -> Result<Vec<Recovered>, HostError> {
+    pub fn wake_due(&self, stuck_too: bool) -> Result<Vec<Recovered>, HostError> {
         let mut woken = Vec::new();
+        let mut tried = HashSet::new();
         loop {
-            let due = self.core.due(None, MOST)?;
+            let due = self.core.due(None, MOST + tried.len(), stuck_too)?;
             let (tell, told) = channel();
             let mut roused = 0;
-            for id in due {
+            for id in due.into_iter().filter(|id| tried.insert(*id)) {
                 let tell = tell.clone();
                 roused += usize::from(self.core.rouse(id, move |result| {
                     // The receiver waits for the last sender.
@@ -208,16 +234,26 @@ impl Host {
 
 impl Core {
     /// Returns flows that are due and not being woken.
-    fn due(&self, watch: Option<&dyn Watch>, most: usize) -> Result<Vec<FlowId>, StoreError> {
-        let waking = self.sleepers.0.lock().waking.len();
-        if waking >= most {
+    fn due(
+        &self,
+        watch: Option<&dyn Watch>,
+        most: usize,
+        stuck_too: bool,
+    ) -> Result<Vec<FlowId>, StoreError> {
+        let waking = self.sleepers.0.lock().waking.clone();
+        if waking.len() >= most {
             return Ok(Vec::new());
         }
-        let (now, asked) = (self.store.now(), most + waking);
-        let mut due = match watch {
-            Some(watch) => watch.due(now, asked)?,
-            None => self.store.due(now, asked)?,
+        let due = Due {
+            now: self.store.now(),
+            most: most + waking.len(),
+            stuck_too,
         };
+        let mut due = match watch {
+            Some(watch) => watch.due(due)?,
+            None => self.store.due(due)?,
+        };
+        due.retain(|id| !waking.contains(id));
         due.truncate(most);
         Ok(due)
     }
@@ -236,7 +272,8 @@ impl Core {
 
     /// Tells callers of flows that sleep how these are, now and from now on: those of waits, or all.
     pub(super) fn leave_asleep(&self, all: bool) {
-        for (id, tells) in self.sleepers.leave(all) {
+        let active = self.active().keys().copied().collect::<HashSet<_>>();
+        for (id, tells) in self.sleepers.leave(all, |id| active.contains(id)) {
             for tell in tells {
                 tell(self.report_on_disk(id));
             }
@@ -266,9 +303,24 @@ impl Core {
         id: FlowId,
         then: impl FnOnce(Result<End, HostError>) + Send + 'static,
     ) -> Option<Rest> {
+        if self.stopping.load(Ordering::SeqCst) {
+            self.sleepers.woken(id);
+            self.leave_asleep(true);
+            then(Err(HostError::NotStarted));
+            return None;
+        }
         let taken = self.take_up(id);
         self.sleepers.woken(id);
         match taken {
+            Ok((flow, _)) if !flow.sleeps() && !recovery::is_rest(flow.state()) => {
+                // Another process has woken it, or gave it back: it is recovered, or runs there.
+                self.leave(id);
+                drop(flow);
+                self.follow_elsewhere(id);
+                self.keeper.try_again();
+                then(Err(HostError::InHand(id)));
+                None
+            }
             Ok((flow, _)) => {
                 let tell: Tell =
                     Box::new(|report| then(report.map(|report| recovery::of(&report))));
@@ -283,16 +335,27 @@ impl Core {
         }
     }
 
-    /// Tells the callers of a flow that could not be woken. If another process works on it, they are told when it rests.
+    /// Tells the callers of a flow that could not be woken. If another process works on it, they are told when it rests; if the database
+    /// could not be read, it is tried again.
     fn not_woken(&self, id: FlowId, error: &HostError) {
+        match error {
+            error if error.is_anothers() => self.follow_elsewhere(id),
+            HostError::Store(error) if error.is_passing() => {}
+            error => {
+                for tell in self.sleepers.take_callers(id) {
+                    tell(Err(error.of_flow(id)));
+                }
+            }
+        }
+    }
+
+    /// Lets the callers of a flow that slept here follow it to another process.
+    pub(super) fn follow_elsewhere(&self, id: FlowId) {
         let Some(Callers { part, tells, .. }) = self.sleepers.take(id) else {
             return;
         };
         for tell in tells {
-            match error.is_anothers() {
-                true => self.keeper.follow(id, part, tell),
-                false => tell(Err(error.of_flow(id))),
-            }
+            self.keeper.follow(id, part, tell);
         }
     }
 }

@@ -30,6 +30,12 @@ pub(super) struct Caller {
     pub(super) waits: bool,
 }
 
+impl Caller {
+    fn waiting(tell: Tell) -> Self {
+        Self { tell, waits: true }
+    }
+}
+
 /// A request for a flow.
 #[derive(Clone)]
 pub struct Submission {
@@ -130,7 +136,7 @@ impl Host {
             // The caller may have dropped the receiver.
             let _ = tell.send(result);
         });
-        let job = move |core: &Arc<Core>| core.begin(flow, stay, then);
+        let job = move |core: &Arc<Core>| core.begin(flow, stay, Caller::waiting(then));
         self.core.pool.push_in_turn(&self.core, Box::new(job))?;
         Ok(Submitted { id, report })
     }
@@ -162,7 +168,7 @@ impl Core {
                 }
             },
         };
-        self.run_here(id, submission, stay, then)
+        self.run_here(id, submission, stay, Caller::waiting(then))
     }
 
     /// Runs the flow of a request that this host takes, unless it is refused or answered already.
@@ -171,17 +177,18 @@ impl Core {
         id: FlowId,
         submission: Submission,
         stay: Option<Stay>,
-        then: Tell,
+        caller: Caller,
     ) -> Option<Rest> {
         let submission = self.admit(submission);
         if let Err(error) = submission.request {
-            self.repeat_or(&submission.requester, submission.key.as_ref(), error, then);
+            let key = submission.key.as_ref();
+            self.repeat_or(&submission.requester, key, error, caller.tell);
             return None;
         }
         match self.flow_of(id, submission) {
-            Ok(flow) => self.begin(flow, stay, then),
+            Ok(flow) => self.begin(flow, stay, caller),
             Err(error) => {
-                then(Err(error));
+                (caller.tell)(Err(error));
                 None
             }
         }
@@ -226,7 +233,7 @@ impl Core {
     }
 
     /// Starts a flow, unless the host has stopped.
-    fn begin(self: &Arc<Self>, flow: Flow, stay: Option<Stay>, then: Tell) -> Option<Rest> {
+    fn begin(self: &Arc<Self>, flow: Flow, stay: Option<Stay>, caller: Caller) -> Option<Rest> {
         let id = flow.id();
         self.enter(&flow, stay);
         // The host may have been stopped between the check and the entry.
@@ -234,13 +241,9 @@ impl Core {
             let followers = self.leave(id);
             let stopped = Err(HostError::NotStarted);
             self.tell(id, followers, &stopped);
-            then(stopped);
+            (caller.tell)(stopped);
             return None;
         }
-        let caller = Caller {
-            tell: then,
-            waits: true,
-        };
         self.go_on(flow.start(), flow, caller)
     }
 
@@ -283,6 +286,7 @@ impl Core {
         }
         let followers = self.leave(id);
         self.tell(id, followers, &Err(HostError::InHand(id)));
+        self.follow_elsewhere(id);
         match caller.waits {
             true => self.follow(id, &project_id, caller.tell),
             false => (caller.tell)(Err(HostError::InHand(id))),
@@ -295,7 +299,11 @@ impl Core {
         let mut followers = self.leave(id);
         let sleep = flow.with_history(|history| history.sleep.clone());
         if let (Ok(()), Some(sleep)) = (&result, sleep) {
+            // It is restored anew when it wakes: this handle must not write any more.
+            flow.retire();
             let report = self.report(flow, Ok(()));
+            let again = self.sleepers.slept_again(id, sleep.is_wait);
+            followers.extend(again.into_iter().map(Follower::waiting));
             self.tell(id, followers, &report);
             return match (report, caller.waits) {
                 (Ok(report), true) => {
@@ -305,6 +313,12 @@ impl Core {
                 }
                 (report, _) => (caller.tell)(report),
             };
+        }
+        if let (Err(FlowError::Store(StoreError::WentOn(_))), false) = (&result, caller.waits) {
+            // Another process was faster to wake it.
+            self.follow_elsewhere(id);
+            self.tell(id, followers, &Err(HostError::InHand(id)));
+            return (caller.tell)(Err(HostError::InHand(id)));
         }
         let then = caller.tell;
         let callers = self.sleepers.take_callers(id).into_iter();

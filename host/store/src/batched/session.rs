@@ -214,7 +214,7 @@ impl Session {
             phase,
             attempt,
         };
-        fold_sleep(&mut self.sleep, at, event);
+        fold_sleep(&mut self.sleep, event);
         match event {
             Event::Created {
                 name,

@@ -12,7 +12,7 @@ use super::{Memory, MemoryDatabase, Tables};
 use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
-use crate::host::{Component, FlowOnDisk, HostStore, Operators, Watch};
+use crate::host::{Component, Due, FlowOnDisk, HostStore, Operators, Watch};
 use crate::operation::{Operation, OperationRequest};
 
 /// A requested operation on a flow.
@@ -39,15 +39,16 @@ impl Tables {
     }
 
     /// Returns flows that sleep and are to be woken by now, those that are due longest first.
-    fn due(&self, host: HostId, now: Timestamp, most: usize) -> Vec<FlowId> {
+    fn due(&self, host: HostId, asked: Due) -> Vec<FlowId> {
         let due = self.flows.iter().filter_map(|(id, flow)| {
-            let is_free = flow.host.is_none_or(|by| by == host) && flow.stuck.is_none();
-            let wake_at = flow.wake_at.filter(|at| is_free && *at <= now)?;
+            let is_free = flow.host.is_none_or(|by| by == host);
+            let is_asked = is_free && (asked.stuck_too || flow.stuck.is_none());
+            let wake_at = flow.wake_at.filter(|at| is_asked && *at <= asked.now)?;
             Some((wake_at, *id))
         });
         let mut due: Vec<_> = due.collect();
         due.sort();
-        due.into_iter().take(most).map(|(_, id)| id).collect()
+        due.into_iter().take(asked.most).map(|(_, id)| id).collect()
     }
 
     /// Returns which of these flows do not sleep, or are to be woken by now.
@@ -177,8 +178,8 @@ impl HostStore for Batched<Memory> {
         self.settled(|tables, host| Ok(tables.requests(host)))
     }
 
-    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError> {
-        self.settled(|tables, host| Ok(tables.due(host, now, most)))
+    fn due(&self, due: Due) -> Result<Vec<FlowId>, StoreError> {
+        self.settled(|tables, host| Ok(tables.due(host, due)))
     }
 
     fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError> {
@@ -218,8 +219,8 @@ impl Watch for Beside {
         Ok(!self.database.0.tables.lock().requests(self.host).is_empty())
     }
 
-    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError> {
-        Ok(self.database.0.tables.lock().due(self.host, now, most))
+    fn due(&self, due: Due) -> Result<Vec<FlowId>, StoreError> {
+        Ok(self.database.0.tables.lock().due(self.host, due))
     }
 
     fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError> {

@@ -19,7 +19,7 @@ use super::{components, idempotency, lookup, sleepers};
 use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
-use crate::host::{Component, FlowOnDisk, HostStore, Operators, Read, Watch, Work};
+use crate::host::{Component, Due, FlowOnDisk, HostStore, Operators, Read, Watch, Work};
 use crate::operation::{Operation, OperationRequest};
 use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
@@ -157,11 +157,11 @@ impl<B: SqlBackend> HostStore for Batched<B> {
         )?)
     }
 
-    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError> {
+    fn due(&self, due: Due) -> Result<Vec<FlowId>, StoreError> {
         let writer = self.writer();
         let backend = &writer.ledger.backend;
         let (host, business) = (backend.host(), backend.business());
-        Ok(sleepers::due(backend.reading(), host, business, now, most)?)
+        Ok(sleepers::due(backend.reading(), host, business, due)?)
     }
 
     fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError> {
@@ -274,9 +274,9 @@ impl Watch for Beside {
         Ok(!found.is_empty())
     }
 
-    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<FlowId>, StoreError> {
+    fn due(&self, due: Due) -> Result<Vec<FlowId>, StoreError> {
         let (sql, host) = (self.outlook.sql(), self.host.clone());
-        Ok(sleepers::due(sql, host, self.business, now, most)?)
+        Ok(sleepers::due(sql, host, self.business, due)?)
     }
 
     fn awake(&self, flows: &[FlowId], now: Timestamp) -> Result<Vec<FlowId>, StoreError> {

@@ -4,6 +4,7 @@ use cairn_effects::rows::Cell;
 use cairn_model::clock::Timestamp;
 use cairn_model::id::FlowId;
 
+use crate::host::Due;
 use crate::sql::{Columns, Sql, SqlError};
 
 /// How many flows one statement asks for.
@@ -15,15 +16,18 @@ pub(super) fn due(
     sql: &dyn Sql,
     host: Cell,
     business: &str,
-    now: Timestamp,
-    most: usize,
+    due: Due,
 ) -> Result<Vec<FlowId>, SqlError> {
     let statement = format!(
-        "SELECT id FROM flows WHERE wake_at <= $2 AND (host = $1 OR host IS NULL) AND stuck IS NULL AND {business}
-         ORDER BY wake_at LIMIT $3"
+        "SELECT id FROM flows WHERE wake_at <= $2 AND (host = $1 OR host IS NULL) AND {} AND {business}
+         ORDER BY wake_at LIMIT $3",
+        match due.stuck_too {
+            true => "TRUE",
+            false => "stuck IS NULL",
+        }
     );
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = sql.query(&statement, &[host, now.into(), most.into()])?;
+    let most = i64::try_from(due.most).unwrap_or(i64::MAX);
+    let rows = sql.query(&statement, &[host, due.now.into(), most.into()])?;
     rows.iter().map(|row| Columns(row).flow(0)).collect()
 }
 

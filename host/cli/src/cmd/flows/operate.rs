@@ -113,6 +113,8 @@ fn exit(operation: &Operation, report: &Report) -> Exit {
     let verdict = report.rollback.as_ref().map(|rollback| rollback.verdict);
     match operation {
         Operation::Resume => Exit::of(report),
+        // A rollback that pauses goes on later.
+        Operation::Rollback { .. } if report.flow.sleep.is_some() => Exit::of(report),
         Operation::Rollback { .. } => match verdict {
             Some(verdict) if !leaves_nothing_unwanted(verdict) => Exit::Residue,
             None | Some(_) => Exit::Ok,
