@@ -348,6 +348,47 @@ fn a_short_pause_is_waited_for() {
     assert!(begun.elapsed() >= Duration::from_millis(300));
 }
 
+#[test]
+fn a_flow_that_could_not_be_woken_is_tried_again() {
+    let program = approval();
+    acceptance::slow::slow_plugin(&program);
+    let text = std::fs::read_to_string(program.path("flow.toml")).expect("the example");
+    let text = text.replace("plugin = \"goodbye\"", "plugin = \"slow\"");
+    program.write("flow.toml", text + "\n[plugins.slow]\npath = \"slow.wat\"\n");
+    let flow = left_waiting(&program);
+    let input = r#"{"by": "bob"}"#;
+    operate(&program, &["signal", &flow, "approved", "--input", input], 0);
+    super::sql(&program, "DELETE FROM components");
+    let recovered = program.run(&["recover", "--json"]).exits(6).json();
+    assert_ne!(recovered[0]["stuck"], Value::Null, "{recovered}");
+
+    // Another flow of the same plan brings the component back.
+    let other = r#"{"name": "Bob"}"#;
+    program
+        .run(&["run", "flow.toml", "--input", other, "--no-wait"])
+        .exits(5);
+    let recovered = program.json(&["recover", "--json"]);
+    assert_eq!(recovered[0]["state"], "SUCCESS", "{recovered}");
+}
+
+#[test]
+fn a_flow_that_waits_after_a_pause_is_left_waiting() {
+    let program = approval();
+    let text = std::fs::read_to_string(program.path("flow.toml")).expect("the example");
+    let retried = "plugin = \"hello\"\nretry = { attempts = 100, backoff = \"100ms\", on = [\"Busy\"] }";
+    program.write("flow.toml", text.replace("plugin = \"hello\"", retried));
+    let first = left_waiting(&program);
+    // It pauses until the first one lets the greeting go.
+    let second = program.start(&["run", "flow.toml", "--input", ADA, "--no-wait", "--json"]);
+    eventually("the second one pauses", || {
+        let waiting = program.json(&["flow", "list", "--waiting", "--json"]);
+        waiting.as_array().is_some_and(|flows| flows.len() == 2)
+    });
+    operate(&program, &["rollback", &first], 0);
+    let report = end(second).exits(5).json();
+    assert_eq!(report["flow"]["sleep"]["signal"], "approved", "{report:#}");
+}
+
 /// Returns the resident memory of a process, in MiB.
 fn resident(process: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
