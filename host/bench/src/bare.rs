@@ -23,8 +23,8 @@ mod wit {
 }
 
 use wit::cairn::plugin::{
-    catalog, context, images, keys, log, policy, quota, records, results, rpc, types, volumes,
-    zones,
+    catalog, context, externals, images, keys, log, policy, quota, records, results, rpc, types,
+    volumes, zones,
 };
 use wit::{TaskPluginAll, TaskPluginAllPre};
 
@@ -391,6 +391,18 @@ impl records::Host for State {
     }
 
     fn next(&mut self, _collection: String, _sequence: String) -> Answered<u64> {
+        not_recorded()
+    }
+}
+
+impl externals::Host for State {
+    fn make(
+        &mut self,
+        _provider: String,
+        _kind: String,
+        _label: String,
+        _spec: String,
+    ) -> Answered<String> {
         not_recorded()
     }
 }

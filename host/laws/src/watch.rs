@@ -12,7 +12,7 @@ use cairn::event::LogLevel;
 use cairn::id::Phase;
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::store::view::Reader;
-use cairn::task::ContextLayer;
+use cairn::task::{ContextLayer, Wanted};
 use cairn::{Context, Identity, Object, Sqlite, SqliteConfig, StoreError, TaskError, Value};
 use serde_json::json;
 
@@ -315,6 +315,22 @@ impl ContextLayer for Watched {
         let asked = (function, look_up.arguments_dyn());
         let show = |answer: &AnyAnswer| look_up.show(&**answer);
         self.watch.ask(&self.store, asked, answer, show)
+    }
+
+    fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
+        let fake = self.watch.fake("externals.make");
+        let answer = || fake.unwrap_or_else(|| self.inner.make_external(wanted));
+        let Wanted {
+            provider,
+            kind,
+            label,
+            spec,
+        } = wanted;
+        let asked = (
+            "externals.make",
+            json!({"provider": provider, "kind": kind, "label": label, "spec": spec}),
+        );
+        self.watch.ask(&self.store, asked, answer, Value::clone)
     }
 
     fn log(&self, level: LogLevel, message: String) {

@@ -14,6 +14,7 @@ wasmtime::component::bindgen!({
             include cairn:plugin/task-plugin@0.1.0;
             import cairn:plugin/results@0.1.0;
             import cairn:plugin/policy@0.1.0;
+            import cairn:plugin/externals@0.1.0;
             import cairn:plugin/rpc@0.1.0;
         }
     ",

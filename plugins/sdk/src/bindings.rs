@@ -6,6 +6,7 @@
 //! component; the rest of the crate calls `crate::host`.
 #![allow(missing_docs, clippy::all)]
 
+pub mod external;
 pub mod policy;
 pub mod task;
 pub mod validator;
@@ -27,6 +28,7 @@ wit_bindgen::generate!({
             import cairn:plugin/quota@0.1.0;
             import cairn:plugin/volumes@0.1.0;
             import cairn:plugin/records@0.1.0;
+            import cairn:plugin/externals@0.1.0;
             import cairn:plugin/rpc@0.1.0;
             export cairn:plugin/plugin@0.1.0;
         }

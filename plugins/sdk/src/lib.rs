@@ -58,7 +58,8 @@
 //! ```
 //!
 //! A plugin may also decide whether a caller may perform an action (see [`Policy`]), or check a request before any task
-//! runs (see [`Validator`]).
+//! runs (see [`Validator`]). Or it may make and remove objects outside the database for tasks, such as DNS records (see
+//! [`External`]).
 //!
 //! Build it as a `cdylib` with `cargo build --release --target wasm32-wasip2`, and name the file in a manifest. The
 //! linker drops unused imports, so the manifest only has to grant the interfaces that the plugin calls.
@@ -71,6 +72,8 @@
 pub mod bindings;
 mod capability;
 mod error;
+#[doc(hidden)]
+pub mod external;
 #[doc(hidden)]
 pub mod guest;
 mod json;
@@ -95,11 +98,13 @@ use bindings::cairn::plugin as host;
 use testing::imports as host;
 
 pub use capability::{
-    catalog, context, images, keys, log, policy, quota, records, results, rpc, volumes, zones,
+    catalog, context, externals, images, keys, log, policy, quota, records, results, rpc, volumes,
+    zones,
 };
 pub use error::Error;
 #[doc(hidden)]
 pub use error::checked_kind as __checked_kind;
+pub use external::{ActError, External, ExternalObject, Presence};
 pub use policy_check::{Decision, Policy};
 pub use task::{Disposition, Failure, NoInputs, Outcome, Task};
 pub use validator::{Validator, Violation};

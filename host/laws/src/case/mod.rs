@@ -75,6 +75,12 @@ impl Case {
             Role::Validator => {
                 ValidatorCase::parse(text, file).map(|cases| wrapped(cases, Self::Validator))
             }
+            Role::External => {
+                let message = "there are no cases of an external: it acts outside the database";
+                return Err(Diagnostic::new(message).at(file, None).help(
+                    "test it against its server, and the tasks that use it with answers of `externals.make` that the case makes up",
+                ));
+            }
         };
         cases.map_err(|error| match error.help {
             Some(_) => error,
@@ -111,13 +117,14 @@ fn wrapped<C>(cases: Vec<C>, wrap: impl Fn(C) -> Case) -> Vec<Case> {
 /// Returns the role that the cases of a file test.
 fn role_of(world: Option<World>, file: &Path, roles: &BTreeSet<Role>) -> Result<Role, Diagnostic> {
     let nouns: Vec<&str> = roles.iter().map(|role| role.noun()).collect();
-    let is = nouns.join(" and a ");
+    let is: Vec<&str> = roles.iter().map(|role| role.with_article()).collect();
+    let is = is.join(" and ");
     let mut known = roles.iter().copied();
     match (world.map(World::role), known.next(), known.next()) {
         (Some(role), ..) if roles.contains(&role) => Ok(role),
         (Some(role), ..) => {
             let noun = role.noun();
-            let message = format!("these are cases of a {noun}, and the plugin is a {is}");
+            let message = format!("these are cases of a {noun}, and the plugin is {is}");
             Err(Diagnostic::new(message).at(file, None).help(format!(
                 "its world is `world = \"{}\"`",
                 nouns.join("\" or \"")
@@ -125,8 +132,7 @@ fn role_of(world: Option<World>, file: &Path, roles: &BTreeSet<Role>) -> Result<
         }
         (None, Some(role), None) => Ok(role),
         (None, ..) => {
-            let message =
-                format!("the plugin is a {is}, and these cases do not say which they mean");
+            let message = format!("the plugin is {is}, and these cases do not say which they mean");
             Err(Diagnostic::new(message).at(file, None).help(format!(
                 "write `world = \"{}\"` above the first [[case]]",
                 nouns.join("\" or \"")

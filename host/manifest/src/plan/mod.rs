@@ -52,6 +52,8 @@ pub enum Role {
     Policy,
     /// Finds violations in a request.
     Validator,
+    /// Makes objects outside the database for tasks.
+    External,
 }
 
 impl Role {
@@ -61,6 +63,7 @@ impl Role {
             Self::Task => "task",
             Self::Policy => "policy-check",
             Self::Validator => "validator",
+            Self::External => "external",
         }
     }
 
@@ -70,6 +73,27 @@ impl Role {
             Self::Task => "task",
             Self::Policy => "policy",
             Self::Validator => "validator",
+            Self::External => "external",
+        }
+    }
+
+    /// Returns the noun with its article.
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            Self::Task => "a task",
+            Self::Policy => "a policy",
+            Self::Validator => "a validator",
+            Self::External => "an external",
+        }
+    }
+
+    /// Returns the table of a manifest in which a plugin has the role.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::Task => "[[task]]",
+            Self::Policy => "[[policy]]",
+            Self::Validator => "[[validator]]",
+            Self::External => "[externals.…]",
         }
     }
 }

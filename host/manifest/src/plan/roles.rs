@@ -70,24 +70,20 @@ impl Manifest {
         if found.roles.contains(&role) {
             return Ok(());
         }
-        let is: Vec<_> = found.roles.iter().map(|role| role.noun()).collect();
+        let is: Vec<_> = found.roles.iter().map(|role| role.with_article()).collect();
         let exports: Vec<_> = found
             .roles
             .iter()
             .map(|role| format!("`cairn:plugin/{}`", role.interface()))
             .collect();
         let message = format!(
-            "plugin `{key}` is used as a {}, which exports `cairn:plugin/{}`; this component is a {}: it exports {}",
-            role.noun(),
+            "plugin `{key}` is used as {}, which exports `cairn:plugin/{}`; this component is {}: it exports {}",
+            role.with_article(),
             role.interface(),
-            is.join(" and a "),
+            is.join(" and "),
             exports.join(" and "),
         );
-        let tables: Vec<_> = found
-            .roles
-            .iter()
-            .map(|role| format!("[[{}]]", role.noun()))
-            .collect();
+        let tables: Vec<_> = found.roles.iter().map(|role| role.table()).collect();
         Err(Diagnostic::new(message)
             .at(&self.file, entry.line)
             .help(format!(

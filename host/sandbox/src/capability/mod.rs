@@ -30,6 +30,7 @@
 //! ```
 
 mod context;
+mod externals;
 mod http;
 mod log;
 mod policy;
@@ -38,6 +39,7 @@ mod rpc;
 mod state;
 mod surroundings;
 
+pub use externals::Externals;
 pub use http::Http;
 pub(crate) use policy::Denied;
 pub use policy::Enforcer;
@@ -119,10 +121,14 @@ impl Capability for SimpleCapability {
     }
 }
 
-/// Returns the capabilities of the core: `results`, `policy` and `rpc`.
-pub fn core() -> [Arc<dyn Capability>; 3] {
-    [results::CAPABILITY, policy::CAPABILITY, rpc::CAPABILITY]
-        .map(|capability| Arc::new(capability) as Arc<dyn Capability>)
+/// Returns the capabilities of the core: `results`, `policy`, `externals` and `rpc`.
+pub fn core() -> [Arc<dyn Capability>; 4] {
+    [
+        Arc::new(results::CAPABILITY),
+        Arc::new(policy::CAPABILITY),
+        Arc::new(Externals),
+        Arc::new(rpc::CAPABILITY),
+    ]
 }
 
 /// Adds the interfaces that every plugin may import.

@@ -266,6 +266,21 @@ impl State {
         Ok(value.map(|value| text(&value)).map_err(to_wit))
     }
 
+    /// Asks the flow to do something whose time does not count towards the call's deadline. The inner error is the plugin's to handle.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub(super) fn outside_of_deadline<T>(
+        &mut self,
+        ask: impl FnOnce(&dyn Context) -> Result<T, TaskError>,
+    ) -> wasmtime::Result<Result<T, TaskError>> {
+        let context = &self.active()?.context;
+        let since = Instant::now();
+        let result = ask(&**context);
+        self.deadline += since.elapsed();
+        self.pass(result)
+    }
+
     /// Passes on an answer of the flow. A host error ends the call; the plugin handles other errors.
     ///
     /// # Errors

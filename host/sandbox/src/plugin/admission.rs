@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use cairn_effects::event::LogLevel;
-use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn_effects::task::Context;
 use cairn_manifest::manifest::LimitKey;
-use cairn_model::error::{HostErrorKind, TaskError};
-use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
+use cairn_model::error::TaskError;
+use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value, text};
 
+use super::bystander::Bystander;
 use super::ended::exceeded;
 use super::{Plugin, exports};
 use crate::admission::{Decision, Policy, Said, Validator, Violation};
@@ -66,18 +64,21 @@ impl Asked {
         said: &mut Said<'_>,
         question: impl FnOnce(&Plugin, State) -> Result<T, TaskError>,
     ) -> Result<T, TaskError> {
-        let bystander = Arc::new(Bystander {
-            requester: requester.clone(),
-            logged: Mutex::default(),
-        });
+        let logged = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&logged);
+        let bystander = Bystander::new(
+            requester.clone(),
+            "a policy or validator is offered `context` and `log` alone",
+            move |level, message| log.lock().push((level, message)),
+        );
         let state = State::for_call(Active {
-            context: Arc::clone(&bystander) as Arc<dyn Context>,
+            context: Arc::new(bystander),
             granted: Arc::clone(&self.granted),
             services: Arc::clone(&self.services),
             denied: Denied::default(),
         });
         let answer = question(&self.plugin, state);
-        let mut logged = bystander.logged.lock();
+        let mut logged = logged.lock();
         for (level, message) in logged.drain(..) {
             said(level, message);
         }
@@ -156,66 +157,4 @@ fn cut(mut text: String) -> String {
         text.push('…');
     }
     text
-}
-
-/// The context of a policy or validator: the caller, and a log. A plan admits no component here that imports anything else; it
-/// is refused nevertheless.
-struct Bystander {
-    requester: Identity,
-    logged: Mutex<Vec<(LogLevel, String)>>,
-}
-
-fn refused() -> TaskError {
-    TaskError::host(
-        HostErrorKind::CallClosed,
-        "a policy or validator is offered `context` and `log` alone",
-    )
-}
-
-impl Context for Bystander {
-    fn call(&self) -> CallId {
-        CallId {
-            flow: FlowId(uuid::Uuid::nil()),
-            task: TaskId(uuid::Uuid::nil()),
-            phase: Phase::Call,
-            attempt: 0,
-        }
-    }
-
-    fn requester(&self) -> &Identity {
-        &self.requester
-    }
-
-    fn request(&self) -> &Value {
-        &Value::Null
-    }
-
-    fn fact(&self, _name: &str) -> bool {
-        false
-    }
-
-    fn result(&self, _name: &str) -> Option<Value> {
-        None
-    }
-
-    fn results(&self) -> Vec<(String, Value)> {
-        Vec::new()
-    }
-
-    fn apply_dyn(&self, _effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
-        Err(refused())
-    }
-
-    fn checkpoint(&self) -> Result<(), TaskError> {
-        Ok(())
-    }
-
-    fn look_up_dyn(&self, _look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
-        Err(refused())
-    }
-
-    fn log(&self, level: LogLevel, message: String) {
-        let mut logged = self.logged.lock();
-        logged.push((level, message));
-    }
 }

@@ -259,8 +259,13 @@ impl Plugin {
         })
     }
 
+    /// Returns the functions that it exports.
+    pub(super) fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
     /// Creates a fresh instance, calls one function, and drops it.
-    fn run<T>(
+    pub(super) fn run<T>(
         &self,
         state: State,
         limits: &Limits,
@@ -307,7 +312,7 @@ fn acts_outside(exports: &[String]) -> bool {
         exports.any(|(interface, _)| interface == wanted)
     };
     let mut others = [Role::Task, Role::Policy, Role::Validator].into_iter();
-    has("external") && !others.any(|role| has(role.interface()))
+    has(Role::External.interface()) && !others.any(|role| has(role.interface()))
 }
 
 /// Finds the capability that an import needs. `acts_outside` tells whether the component may import `wasi:http`.

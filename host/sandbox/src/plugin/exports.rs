@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use wasmtime::Store;
-use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift, Lower};
 
 use cairn_manifest::plan::Role;
 use cairn_model::contract::full_name;
@@ -23,6 +23,14 @@ pub(super) type CheckArguments<'a> = (&'a str, &'a str);
 pub(super) type CheckResult = (Result<RawDecision, types::Error>,);
 pub(super) type ValidateArguments<'a> = (&'a str,);
 pub(super) type ValidateResult = (Result<Vec<RawViolation>, types::Error>,);
+pub(super) type LookArguments<'a> = (RawObject<'a>,);
+pub(super) type LookResult = (Result<RawPresence, types::Error>,);
+pub(super) type MakeArguments<'a> = (RawObject<'a>, &'a str);
+pub(super) type MakeResult = (Result<String, RawFailure>,);
+pub(super) type RemoveArguments<'a> = (RawObject<'a>,);
+pub(super) type RemoveResult = (Result<(), RawFailure>,);
+pub(super) type ListArguments<'a> = (&'a str, Option<&'a str>);
+pub(super) type ListResult = (Result<Vec<String>, types::Error>,);
 
 /// `policy-check.decision` as the component returns it.
 #[derive(Clone, Debug, ComponentType, Lift)]
@@ -43,6 +51,37 @@ pub(super) struct RawViolation {
     pub(super) message: String,
 }
 
+/// `external.object` as it is passed to the component.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct RawObject<'a> {
+    pub(super) kind: &'a str,
+    pub(super) id: &'a str,
+    pub(super) token: u64,
+}
+
+/// `external.presence` as the component returns it.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(super) enum RawPresence {
+    #[component(name = "absent")]
+    Absent,
+    #[component(name = "partial")]
+    Partial,
+    #[component(name = "whole")]
+    Whole(String),
+}
+
+/// `external.failure` as the component returns it.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(super) enum RawFailure {
+    #[component(name = "refused")]
+    Refused(types::Error),
+    #[component(name = "unsure")]
+    Unsure(types::Error),
+}
+
 /// The exported functions of a component. Each role has all of its functions, or none.
 pub(super) struct Functions {
     pub(super) settings_schema: ComponentExportIndex,
@@ -51,6 +90,10 @@ pub(super) struct Functions {
     pub(super) revert: Option<ComponentExportIndex>,
     pub(super) check: Option<ComponentExportIndex>,
     pub(super) validate: Option<ComponentExportIndex>,
+    pub(super) look: Option<ComponentExportIndex>,
+    pub(super) make: Option<ComponentExportIndex>,
+    pub(super) remove: Option<ComponentExportIndex>,
+    pub(super) list: Option<ComponentExportIndex>,
 }
 
 impl Functions {
@@ -87,7 +130,7 @@ impl Functions {
                 .transpose()
         };
         let plugin = interface("plugin").ok_or_else(|| missing(full_name("plugin")))?;
-        let mut roles = [Role::Task, Role::Policy, Role::Validator].into_iter();
+        let mut roles = [Role::Task, Role::Policy, Role::Validator, Role::External].into_iter();
         if roles.all(|role| interface(role.interface()).is_none()) {
             return Err(missing(full_name(Role::Task.interface())));
         }
@@ -98,6 +141,10 @@ impl Functions {
             revert: of_role(Role::Task, "revert")?,
             check: of_role(Role::Policy, "check")?,
             validate: of_role(Role::Validator, "validate")?,
+            look: of_role(Role::External, "look")?,
+            make: of_role(Role::External, "make")?,
+            remove: of_role(Role::External, "remove")?,
+            list: of_role(Role::External, "list")?,
         })
     }
 
@@ -106,6 +153,7 @@ impl Functions {
             (Role::Task, &self.call),
             (Role::Policy, &self.check),
             (Role::Validator, &self.validate),
+            (Role::External, &self.make),
         ];
         let roles = roles.into_iter().filter(|(_, function)| function.is_some());
         roles.map(|(role, _)| role).collect()
@@ -132,7 +180,20 @@ impl Functions {
             instance.get_typed_func::<CheckArguments<'_>, CheckResult>(&mut *store, check)?;
         }
         if let Some(validate) = &self.validate {
-            instance.get_typed_func::<ValidateArguments<'_>, ValidateResult>(store, validate)?;
+            instance
+                .get_typed_func::<ValidateArguments<'_>, ValidateResult>(&mut *store, validate)?;
+        }
+        if let Some(look) = &self.look {
+            instance.get_typed_func::<LookArguments<'_>, LookResult>(&mut *store, look)?;
+        }
+        if let Some(make) = &self.make {
+            instance.get_typed_func::<MakeArguments<'_>, MakeResult>(&mut *store, make)?;
+        }
+        if let Some(remove) = &self.remove {
+            instance.get_typed_func::<RemoveArguments<'_>, RemoveResult>(&mut *store, remove)?;
+        }
+        if let Some(list) = &self.list {
+            instance.get_typed_func::<ListArguments<'_>, ListResult>(store, list)?;
         }
         Ok(())
     }

@@ -1,13 +1,16 @@
 //! Plugins: loads components, reads their descriptions, calls them.
 
 mod admission;
+mod bystander;
 mod cache;
 mod compiler;
 mod component;
+mod document;
 mod ended;
 mod engine;
 mod error;
 mod exports;
+mod external;
 mod task;
 mod wait;
 
@@ -15,6 +18,7 @@ pub use admission::{PolicyPlugin, ValidatorPlugin};
 pub use compiler::{Compiler, InProcess, compile};
 pub use component::{Import, Plugin};
 pub use error::PluginError;
+pub use external::{ExternalCall, PluginExternal};
 pub use task::PluginTask;
 
 use std::collections::HashMap;

@@ -2,12 +2,11 @@ use std::sync::Arc;
 
 use cairn_effects::event::Disposition;
 use cairn_effects::task::{Context, Outcome, Task, TaskSpec};
-use cairn_manifest::manifest::LimitKey;
 use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::value::{Object, Value, text};
 
 use super::Plugin;
-use super::ended::exceeded;
+use super::document::document;
 use crate::capability::{Active, Denied, Granted, Services, State, from_wit, to_wit};
 use crate::wit::exports::cairn::plugin::task as wit;
 
@@ -46,20 +45,14 @@ impl PluginTask {
 
     /// Parses a result and checks that it keeps the contract: JSON, within the limits, with every name that the task provides.
     fn check(&self, text: &str) -> Result<Value, TaskError> {
-        let invalid = |message: String| TaskError::host(HostErrorKind::ResultInvalid, message);
-        let limits = &self.granted.limits;
-        if text.len() as u64 > limits.result_bytes {
-            return Err(exceeded(LimitKey::ResultBytes, limits));
-        }
-        if nests_deeper(text, limits.result_depth) {
-            return Err(exceeded(LimitKey::ResultDepth, limits));
-        }
-        let value = cairn_model::value::parse(text)
-            .map_err(|error| invalid(cairn_model::value::refused("the result", &error)))?;
+        let value = document(text, &self.granted.limits)?;
         let object = match &value {
             Value::Null => None,
             Value::Object(object) => Some(object),
-            _ => return Err(invalid("the result must be an object or null".to_owned())),
+            _ => {
+                let message = "the result must be an object or null";
+                return Err(TaskError::host(HostErrorKind::ResultInvalid, message));
+            }
         };
         let provides = self.spec.provides.iter();
         let missing: Vec<&str> = provides
@@ -117,50 +110,5 @@ impl Task for PluginTask {
             wit::Disposition::Undo => Ok(Disposition::Undo),
             wit::Disposition::Keep => Ok(Disposition::Keep),
         }
-    }
-}
-
-/// Returns whether arrays and objects in this JSON text nest deeper than `most`. Unspecified for text that is not JSON.
-fn nests_deeper(text: &str, most: u64) -> bool {
-    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
-    // Most results have too few brackets to nest deep.
-    if (text.bytes().filter(opens).count() as u64) <= most {
-        return false;
-    }
-    let (mut depth, mut quoted, mut escaped) = (0_u64, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'[' | b'{' if !quoted => {
-                depth += 1;
-                if depth > most {
-                    return true;
-                }
-            }
-            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nesting_is_counted_outside_of_strings() {
-        for (text, depth) in [
-            ("[[],[],[]]", 2),
-            (r#"{"a":[{"b":1}]}"#, 3),
-            (r#"["[[[[\"[[[[", "]"]"#, 1),
-            (r#"{"[[":[]}"#, 2),
-        ] {
-            assert!(!nests_deeper(text, depth), "{text}");
-            assert!(nests_deeper(text, depth - 1), "{text}");
-        }
-        assert!(nests_deeper(&"[".repeat(100_000), 64));
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod context;
+pub mod externals;
 pub mod images;
 pub mod keys;
 pub mod log;

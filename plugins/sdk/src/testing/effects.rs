@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::FakeHost;
 
 /// The functions that are effects.
-const EFFECTS: [&str; 14] = [
+const EFFECTS: [&str; 15] = [
     "keys.create",
     "keys.copy",
     "keys.delete",
@@ -19,6 +19,7 @@ const EFFECTS: [&str; 14] = [
     "records.remove",
     "records.add",
     "records.next",
+    "externals.make",
     "rpc.cast",
 ];
 

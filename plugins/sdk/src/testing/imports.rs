@@ -375,6 +375,22 @@ pub(crate) mod records {
     }
 }
 
+pub(crate) mod externals {
+    use super::{ask, document, json, text, types};
+
+    pub(crate) fn make(
+        provider: &str,
+        kind: &str,
+        label: &str,
+        spec: &str,
+    ) -> Result<String, types::Error> {
+        text(ask(
+            "externals.make",
+            json!({"provider": provider, "kind": kind, "label": label, "spec": document(spec)}),
+        ))
+    }
+}
+
 pub(crate) mod rpc {
     use super::{ask, document, json, types};
 

@@ -17,6 +17,7 @@
 
 mod admission;
 mod effects;
+mod external;
 pub(crate) mod imports;
 mod surroundings;
 

@@ -115,9 +115,9 @@ impl Call {
         if roles.contains(&Role::Task) {
             return Ok(());
         }
-        let nouns: Vec<&str> = roles.into_iter().map(Role::noun).collect();
-        let nouns = nouns.join(" and a ");
-        let message = format!("only tasks can be called, and this component is a {nouns}");
+        let nouns: Vec<&str> = roles.into_iter().map(Role::with_article).collect();
+        let nouns = nouns.join(" and ");
+        let message = format!("only tasks can be called, and this component is {nouns}");
         Err(Diagnostic::new(message)
             .at(Path::new(&self.plugin), None)
             .help("use a test case: `cairn plugin test --help` shows one of each kind")

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use cairn::manifest::{GrantKinds, Limits, Source};
-use cairn::plan::{Descriptor, Role, SettingsError, check_settings};
+use cairn::plan::{Descriptor, SettingsError, check_settings};
 use cairn::plugin::{Plugin as Component, PluginError, Plugins};
 use cairn::{Diagnostic, Manifest, Object, Value, file};
 use clap::Args;
@@ -258,11 +258,7 @@ impl Subject {
 /// Names the plugin's roles in a flow.
 fn roles(plugin: &Component) -> String {
     let roles = plugin.roles();
-    let roles = roles.iter().map(|role| match role {
-        Role::Task => "a task",
-        Role::Policy => "a policy",
-        Role::Validator => "a validator",
-    });
+    let roles = roles.iter().map(|role| role.with_article());
     roles.collect::<Vec<_>>().join(" and ")
 }
 

@@ -35,6 +35,10 @@ impl Subject {
             None => self.flow_around(descriptor, &plugin, plugins.kinds())?,
         };
         let is_task = plugin.roles().contains(&Role::Task);
+        if plugin.roles().iter().all(|role| *role == Role::External) {
+            list.pass("call", "not called: an external acts outside the database");
+            return Ok(None);
+        }
         let planner = Planner::new(Arc::clone(plugins), cairn_bundle::PLUGINS);
         let plan = match planner.plan(&manifest) {
             Ok(plan) => plan,
@@ -119,12 +123,9 @@ impl Subject {
             flow += &format!("{capability} = true\n");
         }
         for role in plugin.roles() {
-            let table = match role {
-                Role::Task => "task",
-                Role::Policy => "policy",
-                Role::Validator => "validator",
-            };
-            flow += &format!("[[{table}]]\nplugin = \"checked\"\n");
+            if role != Role::External {
+                flow += &format!("{}\nplugin = \"checked\"\n", role.table());
+            }
         }
         let mut manifest = Manifest::parse(&flow, Path::new("flow.toml"), kinds)?;
         if let Some(entry) = manifest.plugins.get_mut("checked") {

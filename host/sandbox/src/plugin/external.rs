@@ -1,0 +1,257 @@
+//! Plugins as providers of objects outside the database. Every call has its own instance.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::json;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
+
+use cairn_effects::event::LogLevel;
+use cairn_effects::external::{ActError, External, ExternalObject, Presence};
+use cairn_manifest::plan::Role;
+use cairn_model::error::{HostErrorKind, TaskError};
+use cairn_model::id::Identity;
+use cairn_model::value::{Value, text};
+
+use super::Plugin;
+use super::bystander::Bystander;
+use super::document::document;
+use super::exports::{
+    ListArguments, ListResult, LookArguments, LookResult, MakeArguments, MakeResult, RawFailure,
+    RawObject, RawPresence, RemoveArguments, RemoveResult, exported,
+};
+use crate::capability::{Active, Denied, Granted, Services, State, from_wit};
+
+/// Maximum number of ids in an answer of `list`.
+const MOST_IDS: usize = 1_000;
+
+/// A call of an external, for its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalCall {
+    /// The external, by its name in the plan.
+    pub provider: String,
+    /// The function: `look`, `make`, `remove` or `list`.
+    pub function: &'static str,
+    /// The kind of the object, or of those that are listed.
+    pub kind: String,
+    /// The name of the object; `None` for `list`.
+    pub id: Option<String>,
+}
+
+type Log = dyn Fn(&ExternalCall, LogLevel, String) + Send + Sync;
+
+/// A plugin as a provider of objects outside the database.
+///
+/// A trap, a missed deadline, an instance that cannot be made and an answer that breaks the contract have the kind `ProviderFailed`; for
+/// `make` and `remove` they are [`ActError::Unsure`], as the plugin may have acted before that.
+pub struct PluginExternal {
+    name: String,
+    plugin: Arc<Plugin>,
+    granted: Arc<Granted>,
+    services: Arc<Services>,
+    log: Arc<Log>,
+}
+
+impl PluginExternal {
+    /// Creates a provider from `plugin`, called `name` in the plan. The limits in `granted` are those of each call.
+    pub fn new(name: &str, plugin: Arc<Plugin>, granted: Granted, services: Arc<Services>) -> Self {
+        Self {
+            name: name.to_owned(),
+            plugin,
+            granted: Arc::new(granted),
+            services,
+            log: Arc::new(trace),
+        }
+    }
+
+    /// Sets where the plugin's log goes: its messages, its output, and a line for each request over HTTP. A call has no flow, so by default
+    /// they are events of `tracing`. `log` is called as they are logged, from the thread of the call.
+    #[must_use]
+    pub fn with_log(
+        mut self,
+        log: impl Fn(&ExternalCall, LogLevel, String) + Send + Sync + 'static,
+    ) -> Self {
+        self.log = Arc::new(log);
+        self
+    }
+
+    /// Calls a function in a fresh instance.
+    fn ask<A, R>(
+        &self,
+        call: ExternalCall,
+        function: Option<&ComponentExportIndex>,
+        arguments: A,
+    ) -> Result<R, TaskError>
+    where
+        A: ComponentNamedList + Lower,
+        (R,): ComponentNamedList + Lift,
+    {
+        let log = Arc::clone(&self.log);
+        let bystander = Bystander::new(
+            Identity::default(),
+            "an external is offered `context`, `log` and `wasi:http` alone",
+            move |level, message| log(&call, level, message),
+        );
+        let state = State::for_call(Active {
+            context: Arc::new(bystander),
+            granted: Arc::clone(&self.granted),
+            services: Arc::clone(&self.services),
+            denied: Denied::default(),
+        });
+        let answer = exported(function, Role::External).and_then(|function| {
+            self.plugin
+                .run(state, &self.granted.limits, |instance, store| {
+                    let function = instance.get_typed_func::<A, (R,)>(&mut *store, function)?;
+                    Ok(function.call(store, arguments)?.0)
+                })
+        });
+        answer.map_err(|error| self.failed(error))
+    }
+
+    fn call(&self, function: &'static str, kind: &str, id: Option<&str>) -> ExternalCall {
+        ExternalCall {
+            provider: self.name.clone(),
+            function,
+            kind: kind.to_owned(),
+            id: id.map(str::to_owned),
+        }
+    }
+
+    fn call_on(&self, function: &'static str, object: &ExternalObject) -> ExternalCall {
+        self.call(function, &object.kind, Some(&object.id))
+    }
+
+    /// Parses a result of `make`.
+    fn result(&self, text: &str) -> Result<Value, TaskError> {
+        document(text, &self.granted.limits).map_err(|error| self.failed(error))
+    }
+
+    /// Converts an error of the host about this plugin. The task that waits for the provider has not caused it, and may handle it.
+    fn failed(&self, error: TaskError) -> TaskError {
+        let message = format!("the provider `{}` failed: {error}", self.name);
+        let failure = json!({
+            "kind": error.kind,
+            "message": error.message,
+            "details": error.details,
+        });
+        let failed = TaskError::new("ProviderFailed", message)
+            .with("provider", self.name.as_str())
+            .with("failure", failure);
+        TaskError {
+            log: error.log,
+            ..failed
+        }
+    }
+}
+
+impl External for PluginExternal {
+    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError> {
+        let arguments: LookArguments<'_> = (raw(object),);
+        let function = self.plugin.functions().look.as_ref();
+        let (found,): LookResult = (self.ask(self.call_on("look", object), function, arguments)?,);
+        match found.map_err(from_wit)? {
+            RawPresence::Absent => Ok(Presence::Absent),
+            RawPresence::Partial => Ok(Presence::Partial),
+            RawPresence::Whole(result) => self.result(&result).map(Presence::Whole),
+        }
+    }
+
+    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError> {
+        let spec = text(spec);
+        let arguments: MakeArguments<'_> = (raw(object), &spec);
+        let function = self.plugin.functions().make.as_ref();
+        let made = self.ask(self.call_on("make", object), function, arguments);
+        let (made,): MakeResult = (made.map_err(ActError::Unsure)?,);
+        let result = made.map_err(act_error)?;
+        self.result(&result).map_err(ActError::Unsure)
+    }
+
+    fn remove(&self, object: &ExternalObject) -> Result<(), ActError> {
+        let arguments: RemoveArguments<'_> = (raw(object),);
+        let function = self.plugin.functions().remove.as_ref();
+        let removed = self.ask(self.call_on("remove", object), function, arguments);
+        let (removed,): RemoveResult = (removed.map_err(ActError::Unsure)?,);
+        removed.map_err(act_error)
+    }
+
+    fn list(&self, kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError> {
+        let arguments: ListArguments<'_> = (kind, after);
+        let function = self.plugin.functions().list.as_ref();
+        let (ids,): ListResult = (self.ask(self.call("list", kind, None), function, arguments)?,);
+        let ids = ids.map_err(from_wit)?;
+        match check_ids(&ids, after) {
+            Ok(()) => Ok(ids),
+            Err(problem) => {
+                Err(self.failed(TaskError::host(HostErrorKind::ResultInvalid, problem)))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PluginExternal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginExternal")
+            .field("name", &self.name)
+            .field("digest", &self.plugin.digest())
+            .finish_non_exhaustive()
+    }
+}
+
+fn raw(object: &ExternalObject) -> RawObject<'_> {
+    RawObject {
+        kind: &object.kind,
+        id: &object.id,
+        token: object.token,
+    }
+}
+
+fn act_error(failure: RawFailure) -> ActError {
+    match failure {
+        RawFailure::Refused(error) => ActError::Refused(from_wit(error)),
+        RawFailure::Unsure(error) => ActError::Unsure(from_wit(error)),
+    }
+}
+
+/// Checks a page of ids. As each is greater than the one before it, a list always ends.
+fn check_ids(ids: &[String], after: Option<&str>) -> Result<(), String> {
+    if ids.len() > MOST_IDS {
+        return Err(format!(
+            "`list` returned {} ids; the most is {MOST_IDS}",
+            ids.len()
+        ));
+    }
+    let mut last = after.unwrap_or_default();
+    for id in ids {
+        let is_ours = uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.to_string() == *id);
+        if !is_ours {
+            let shown: String = id.chars().take(64).collect();
+            return Err(format!(
+                "`list` returned `{}`, which is not a UUID as the host writes it; it must return objects that the host named, and no others",
+                shown.escape_debug()
+            ));
+        }
+        if id.as_str() <= last {
+            return Err(format!(
+                "`list` returned `{id}` after `{last}`; ids must be sorted by their bytes, each once, and come after the `after` that was asked for"
+            ));
+        }
+        last = id;
+    }
+    Ok(())
+}
+
+/// Passes a message of a plugin on as an event.
+fn trace(call: &ExternalCall, level: LogLevel, message: String) {
+    let ExternalCall {
+        provider,
+        function,
+        kind,
+        id,
+    } = call;
+    match level {
+        LogLevel::Error => tracing::error!(provider, function, kind, ?id, ?message, "external"),
+        LogLevel::Warn => tracing::warn!(provider, function, kind, ?id, ?message, "external"),
+        LogLevel::Info => tracing::info!(provider, function, kind, ?id, ?message, "external"),
+        LogLevel::Debug => tracing::debug!(provider, function, kind, ?id, ?message, "external"),
+    }
+}
