@@ -40,7 +40,7 @@ pub fn extensions_with(added: Vec<Extension>) -> Result<Vec<Extension>, Diagnost
 
 /// Returns the capabilities of the core and of these domains, in the order in which grants are written.
 pub fn capabilities_of(extensions: &[Extension]) -> Vec<Arc<dyn Capability>> {
-    let [results, policy, externals, rpc] = capability::core();
+    let [results, policy, externals, rpc, http] = capability::core();
     let own = extensions.len().min(self::extensions().len());
     let (own, added) = extensions.split_at(own);
     let offered = |extensions: &[Extension]| {
@@ -50,7 +50,7 @@ pub fn capabilities_of(extensions: &[Extension]) -> Vec<Arc<dyn Capability>> {
     [
         vec![results, policy],
         offered(own),
-        vec![externals, rpc],
+        vec![externals, rpc, http],
         offered(added),
     ]
     .concat()
@@ -114,6 +114,6 @@ mod tests {
         let capabilities = capabilities_of(&extensions());
         let names: Vec<&str> = capabilities.iter().map(|one| one.name()).collect();
         assert_eq!(names[..2], ["results", "policy"]);
-        assert_eq!(names.last(), Some(&"rpc"));
+        assert_eq!(names.last(), Some(&"http"));
     }
 }

@@ -3,6 +3,7 @@
 use std::process::Child;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use acceptance::guest::Call;
 use acceptance::program::{Program, end, repository};
 use acceptance::slow::eventually;
 use serde_json::{Value, json};
@@ -351,13 +352,20 @@ fn a_short_pause_is_waited_for() {
 #[test]
 fn a_flow_that_could_not_be_woken_is_tried_again() {
     let program = approval();
-    acceptance::slow::slow_plugin(&program);
+    program.write("slow.wat", Call::TakesASecond.component());
     let text = std::fs::read_to_string(program.path("flow.toml")).expect("the example");
     let text = text.replace("plugin = \"goodbye\"", "plugin = \"slow\"");
-    program.write("flow.toml", text + "\n[plugins.slow]\npath = \"slow.wat\"\n");
+    program.write(
+        "flow.toml",
+        text + "\n[plugins.slow]\npath = \"slow.wat\"\n",
+    );
     let flow = left_waiting(&program);
     let input = r#"{"by": "bob"}"#;
-    operate(&program, &["signal", &flow, "approved", "--input", input], 0);
+    operate(
+        &program,
+        &["signal", &flow, "approved", "--input", input],
+        0,
+    );
     super::sql(&program, "DELETE FROM components");
     let recovered = program.run(&["recover", "--json"]).exits(6).json();
     assert_ne!(recovered[0]["stuck"], Value::Null, "{recovered}");
@@ -375,7 +383,8 @@ fn a_flow_that_could_not_be_woken_is_tried_again() {
 fn a_flow_that_waits_after_a_pause_is_left_waiting() {
     let program = approval();
     let text = std::fs::read_to_string(program.path("flow.toml")).expect("the example");
-    let retried = "plugin = \"hello\"\nretry = { attempts = 100, backoff = \"100ms\", on = [\"Busy\"] }";
+    let retried =
+        "plugin = \"hello\"\nretry = { attempts = 100, backoff = \"100ms\", on = [\"Busy\"] }";
     program.write("flow.toml", text.replace("plugin = \"hello\"", retried));
     let first = left_waiting(&program);
     // It pauses until the first one lets the greeting go.

@@ -16,12 +16,12 @@ use cairn_model::id::FlowId;
 use cairn_model::value::{Digest, Value};
 use cairn_sandbox::admission::Admission;
 use cairn_sandbox::capability::{Granted, Services};
-use cairn_sandbox::plugin::{Plugin, PluginTask};
+use cairn_sandbox::plugin::{Plugin, PluginExternal, PluginTask};
 use cairn_store::{Component, StoreError};
 
 use super::admission::{admission, rule_plugins};
 use super::{Core, HostError};
-use crate::flow::{self, Flow, FlowBuilder, TaskOptions};
+use crate::flow::{self, Flow, FlowBuilder, Provider, Providers, TaskOptions};
 
 /// The built-in plugin that sees the request.
 const INJECT: &str = "inject";
@@ -35,6 +35,7 @@ pub struct ReadyPlan {
     name: String,
     on_lost: OnLost,
     admission: Option<Arc<Admission>>,
+    providers: Arc<Providers>,
     tasks: Vec<ReadyTask>,
     /// Whether any host can make its tasks from what is stored: none is native.
     is_portable: bool,
@@ -123,6 +124,7 @@ impl Core {
             PlannedStep::Task(task) => self.task(task, &services),
             PlannedStep::Wait(wait) => Ok(flow::waiting(&wait.display, &wait.wait)),
         });
+        let providers = self.plan_providers(plan, &services)?;
         let asks_none = plan.policies.is_empty() && plan.validators.is_empty();
         let admission = match asks_none {
             true => None,
@@ -138,6 +140,7 @@ impl Core {
             name: plan.name.clone(),
             on_lost: plan.on_lost,
             admission,
+            providers: Arc::new(providers),
             tasks: tasks.collect::<Result<_, _>>()?,
             is_portable: plan
                 .components()
@@ -145,6 +148,41 @@ impl Core {
         });
         self.ready_plans().insert(digest, Arc::clone(&ready));
         Ok(ready)
+    }
+
+    /// Returns the providers of a plan, and those of this program in native code.
+    fn plan_providers(
+        &self,
+        plan: &Plan,
+        services: &Arc<Services>,
+    ) -> Result<Providers, HostError> {
+        let mut providers = Providers::clone(&self.providers);
+        let kinds = self.planner.kinds();
+        for (name, planned) in &plan.externals {
+            let whose = format!("provider `{name}`");
+            let plugin = self.component(planned.digest, &whose)?;
+            let limits = self.planner.limits_today(&planned.limits, &whose);
+            // Fails, before a flow is changed, if the plugin cannot run within the current limits.
+            plugin.describe(&planned.settings, &limits)?;
+            let granted = Granted {
+                settings: Value::Object(planned.settings.clone()).to_string(),
+                grants: self.planner.allow.narrow(
+                    planned.builtin.as_deref(),
+                    planned.digest,
+                    &planned.grants,
+                    kinds,
+                ),
+                limits,
+                sees_request: false,
+            };
+            let external = PluginExternal::new(name, plugin, granted, Arc::clone(services));
+            let provider = Provider {
+                external: Arc::new(external),
+                digest: planned.digest,
+            };
+            providers.insert(name.clone(), provider);
+        }
+        Ok(providers)
     }
 
     fn task(
@@ -251,7 +289,7 @@ impl Core {
 
     fn equip(&self, flow: &Flow, ready: &ReadyPlan) {
         flow.set_admission(ready.admission.clone());
-        flow.set_providers(Arc::clone(&self.providers));
+        flow.set_providers(Arc::clone(&ready.providers));
         if let Some(lanes) = self.lanes.get() {
             flow.set_lanes(Arc::clone(lanes));
         }

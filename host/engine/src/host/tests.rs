@@ -37,6 +37,7 @@ fn submission(host: &Host, key: Option<&str>) -> Submission {
         tasks: Vec::new(),
         policies: Vec::new(),
         validators: Vec::new(),
+        externals: Default::default(),
         rule_plugins: Vec::new(),
         warnings: Vec::new(),
     };
@@ -128,6 +129,7 @@ fn a_stored_plan_that_grants_what_is_not_registered_is_refused_by_its_name() {
         tasks: vec![serde_json::from_value(task).unwrap()],
         policies: Vec::new(),
         validators: Vec::new(),
+        externals: Default::default(),
         rule_plugins: Vec::new(),
         warnings: Vec::new(),
     };

@@ -41,6 +41,9 @@ pub struct Manifest {
     pub on_lost: OnLost,
     /// The plugins by the key of their table.
     pub plugins: BTreeMap<String, PluginEntry>,
+    /// Those of them that provide objects outside the database, from tables `[externals.KEY]`.
+    #[serde(default)]
+    pub externals: BTreeMap<String, ExternalEntry>,
     /// The tasks in the order in which they run; at least one.
     pub tasks: Vec<TaskEntry>,
     /// Policies that are checked before the first task, in this order.
@@ -133,6 +136,14 @@ impl PluginEntry {
     }
 }
 
+/// What an `[externals.KEY]` table says besides its plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalEntry {
+    /// Whether its backend refuses acts with an older token.
+    #[serde(default)]
+    pub fences: bool,
+}
+
 /// One `[[task]]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskEntry {
@@ -204,7 +215,7 @@ pub struct ValidatorEntry {
 }
 
 impl Manifest {
-    /// Returns the plugin keys in `[[task]]`, `[[policy]]` and `[[validator]]` tables, with repetitions.
+    /// Returns the plugin keys in `[[task]]`, `[[policy]]` and `[[validator]]` tables and those of providers, with repetitions.
     pub fn named(&self) -> impl Iterator<Item = &str> {
         let tasks = self.tasks.iter().filter_map(|task| match &task.work {
             Work::Plugin(key) => Some(key),
@@ -212,7 +223,8 @@ impl Manifest {
         });
         let policies = self.policies.iter().map(|policy| &policy.plugin);
         let validators = self.validators.iter().map(|validator| &validator.plugin);
-        tasks.chain(policies).chain(validators).map(String::as_str)
+        let named = tasks.chain(policies).chain(validators);
+        named.chain(self.externals.keys()).map(String::as_str)
     }
 }
 

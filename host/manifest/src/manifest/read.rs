@@ -8,8 +8,8 @@ use cairn_model::error::Diagnostic;
 use cairn_model::value::Object;
 
 use super::{
-    GrantKinds, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost, PluginEntry,
-    PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry, Wait, Work, wait,
+    ExternalEntry, GrantKinds, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost,
+    PluginEntry, PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry, Wait, Work, wait,
 };
 use crate::document::{Document, Item, Table, nearest};
 
@@ -25,9 +25,14 @@ pub(super) fn manifest(
 ) -> Result<Manifest, Diagnostic> {
     let document = Document::new(text, file)?;
     let entries = document.parse()?;
-    let root = document
-        .root(&entries)
-        .only(&["flow", "plugins", "policy", "validator", "task"])?;
+    let root = document.root(&entries).only(&[
+        "flow",
+        "plugins",
+        "externals",
+        "policy",
+        "validator",
+        "task",
+    ])?;
     let Some(flow) = root.get("flow") else {
         return Err(root
             .error("the manifest has no [flow] table")
@@ -47,6 +52,7 @@ pub(super) fn manifest(
             None => OnLost::default(),
         },
         plugins: BTreeMap::new(),
+        externals: BTreeMap::new(),
         tasks: Vec::new(),
         policies: Vec::new(),
         validators: Vec::new(),
@@ -55,6 +61,9 @@ pub(super) fn manifest(
     };
     if let Some(plugins) = root.get("plugins") {
         read_plugins(&plugins.table()?, &mut manifest, kinds)?;
+    }
+    if let Some(externals) = root.get("externals") {
+        read_externals(&externals.table()?, &mut manifest, kinds)?;
     }
     if let Some(policies) = root.get("policy") {
         read_policies(&policies, &mut manifest)?;
@@ -91,21 +100,50 @@ fn read_plugins(
         if !is_name(key) {
             return Err(item.error("is no name for a plugin").help(NAME_RULE));
         }
-        let entry = plugin(key, &item, &manifest.file, kinds)?;
+        let table = item.table()?.only(&PLUGIN_KEYS)?;
+        let entry = plugin(("plugins", key), &item, table, (&manifest.file, kinds))?;
         manifest.plugins.insert(key.to_owned(), entry);
     }
     Ok(())
 }
 
-fn plugin(
-    key: &str,
-    item: &Item<'_>,
-    file: &Path,
+/// The keys of a plugin's table.
+const PLUGIN_KEYS: [&str; 6] = ["path", "builtin", "sha256", "settings", "limits", "grants"];
+
+fn read_externals(
+    table: &Table<'_>,
+    manifest: &mut Manifest,
     kinds: &GrantKinds,
+) -> Result<(), Diagnostic> {
+    for (key, item) in table.items() {
+        if !is_name(key) {
+            return Err(item.error("is no name for a provider").help(NAME_RULE));
+        }
+        if let Some(plugin) = manifest.plugins.get(key) {
+            let problem = format!("has the name of the plugin on line {}", plugin.line);
+            return Err(item.error(problem).help("give one of them another name"));
+        }
+        let mut keys = PLUGIN_KEYS.to_vec();
+        keys.push("fences");
+        let table = item.table()?.only(&keys)?;
+        let fences = table.get("fences").map(|item| item.flag()).transpose()?;
+        let entry = plugin(("externals", key), &item, table, (&manifest.file, kinds))?;
+        manifest.plugins.insert(key.to_owned(), entry);
+        let external = ExternalEntry {
+            fences: fences.unwrap_or(false),
+        };
+        manifest.externals.insert(key.to_owned(), external);
+    }
+    Ok(())
+}
+
+/// Reads a plugin's table, `[GROUP.KEY]`.
+fn plugin(
+    (group, key): (&str, &str),
+    item: &Item<'_>,
+    table: Table<'_>,
+    (file, kinds): (&Path, &GrantKinds),
 ) -> Result<PluginEntry, Diagnostic> {
-    let table = item
-        .table()?
-        .only(&["path", "builtin", "sha256", "settings", "limits", "grants"])?;
     let source = match (table.get("path"), table.get("builtin")) {
         (Some(item), None) => {
             let path = item.text()?;
@@ -120,14 +158,14 @@ fn plugin(
         (None, Some(item)) => Source::Builtin(name(&item)?),
         (Some(_), Some(item)) => {
             return Err(item
-                .error(format!("cannot stand beside `plugins.{key}.path`"))
+                .error(format!("cannot stand beside `{group}.{key}.path`"))
                 .help("keep one of them"));
         }
         (None, None) => {
             return Err(table
                 .error(format!("plugin `{key}` has no component"))
                 .help(format!(
-                    "add `path = \"{key}.wasm\"` or `builtin = \"…\"` to [plugins.{key}]"
+                    "add `path = \"{key}.wasm\"` or `builtin = \"…\"` to [{group}.{key}]"
                 )));
         }
     };

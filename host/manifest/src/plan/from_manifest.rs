@@ -8,8 +8,8 @@ use cairn_model::value::{Digest, Value};
 
 use super::missing::quoted;
 use super::{
-    Inspected, MissingDependencies, Plan, PlannedStep, PlannedTask, PlannedWait, Role,
-    SettingsError, check_settings,
+    Inspected, MissingDependencies, Plan, PlannedExternal, PlannedStep, PlannedTask, PlannedWait,
+    Role, SettingsError, check_settings,
 };
 use crate::allow::{Allow, NotAllowed};
 use crate::document::nearest;
@@ -106,6 +106,32 @@ impl Manifest {
             steps.push(Step::Plugin(task, key, entry, found));
         }
 
+        let mut externals = BTreeMap::new();
+        for (key, external) in &self.externals {
+            let (entry, found) = self.loaded(key, None, inspected)?;
+            self.check_role(key, entry, found, Role::External)?;
+            self.check_digest(key, entry, found.digest)?;
+            let grants = self.check_grants(key, entry, found, (allow, kinds), &mut warnings)?;
+            self.check_settings(key, &found.settings_schema)?;
+            self.check_descriptor(key, entry, found)?;
+            let planned = PlannedExternal {
+                version: found.descriptor.version,
+                digest: found.digest,
+                size: found.size,
+                builtin: found.builtin.clone(),
+                settings: entry.settings.clone(),
+                grants,
+                limits: entry.limits.clone(),
+                fences: external.fences,
+            };
+            externals.insert(key.clone(), planned);
+        }
+        for step in &steps {
+            if let Step::Plugin(_, key, entry, _) = step {
+                self.check_providers(key, entry)?;
+            }
+        }
+
         let ports: Vec<_> = steps.iter().map(Step::ports).collect();
         let wirings = wire(&ports).map_err(|missing| {
             let first = MissingDependencies {
@@ -155,6 +181,7 @@ impl Manifest {
             action: self.action.clone(),
             on_lost: self.on_lost,
             tasks,
+            externals,
             policies: policies.collect::<Result<_, _>>()?,
             validators: validators.collect::<Result<_, _>>()?,
             rule_plugins: asked.collect::<Result<_, _>>()?,
@@ -411,6 +438,31 @@ impl Manifest {
                 .collect(),
             provides: descriptor.provides.clone(),
         }
+    }
+
+    /// Refuses a task whose grant names a provider that the manifest lacks.
+    fn check_providers(&self, key: &str, entry: &PluginEntry) -> Result<(), Diagnostic> {
+        let grant = entry.grants.get("externals");
+        let named = grant.and_then(|grant| grant.as_json().get("providers")?.as_array());
+        let named = named.into_iter().flatten().filter_map(Value::as_str);
+        let Some(missing) = named
+            .into_iter()
+            .find(|name| !name.contains('*') && !self.externals.contains_key(*name))
+        else {
+            return Ok(());
+        };
+        let message = format!(
+            "plugin `{key}` is granted the provider `{}`, which the manifest does not have",
+            missing.escape_debug()
+        );
+        let near = nearest(missing, self.externals.keys().map(String::as_str));
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add a table [externals.{missing}] with the path of its component"),
+        };
+        Err(Diagnostic::new(message)
+            .at(&self.file, entry.line)
+            .help(help))
     }
 
     /// Returns a task's name in flows and their reports.

@@ -4,7 +4,7 @@
 //! contains names of tasks and inputs, never positions, and recovery needs neither the manifest nor the original component
 //! files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +109,9 @@ pub struct Plan {
     pub on_lost: OnLost,
     /// The tasks in the order in which they run.
     pub tasks: Vec<PlannedStep>,
+    /// Providers of objects outside the database, by the names that tasks use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub externals: BTreeMap<String, PlannedExternal>,
     /// Policies that are checked before the first task, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PlannedAdmission>,
@@ -188,6 +191,28 @@ pub struct PlannedTask {
     pub provides: Vec<String>,
 }
 
+/// A provider of objects outside the database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedExternal {
+    /// Version of the plugin: major, minor.
+    pub version: (u32, u32),
+    /// Digest of the component.
+    pub digest: Digest,
+    /// Size of the component in bytes.
+    pub size: u64,
+    /// Its plugin's name, if it is built in.
+    pub builtin: Option<String>,
+    /// The plugin's settings, validated against its schema.
+    pub settings: Object,
+    /// The capabilities that the plugin may use.
+    pub grants: Grants,
+    /// Limits of one act.
+    pub limits: Limits,
+    /// Whether its backend refuses acts with an older token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fences: bool,
+}
+
 /// A policy or a validator of a plan, or a policy that rules ask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedAdmission {
@@ -225,7 +250,9 @@ impl Plan {
                 format!("validator `{}`", validator.plugin),
             )
         });
-        tasks.chain(policies).chain(validators)
+        let externals = self.externals.iter();
+        let externals = externals.map(|(name, one)| (one.digest, format!("provider `{name}`")));
+        tasks.chain(policies).chain(validators).chain(externals)
     }
 
     /// Returns the digest under which the plan is stored: equal flows have equal digests, independent of the manifest's place

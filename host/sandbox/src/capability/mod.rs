@@ -56,6 +56,7 @@ use cairn_manifest::document::Item;
 use cairn_manifest::manifest::{Grant, GrantKind, SimpleGrantKind};
 use cairn_model::error::{Diagnostic, TaskError};
 use cairn_model::value::{Object, Value};
+use cairn_outbound::{Authorities, Client, SystemResolver};
 
 use crate::wit::cairn::plugin::{context as wit_context, log as wit_log, types};
 
@@ -121,13 +122,15 @@ impl Capability for SimpleCapability {
     }
 }
 
-/// Returns the capabilities of the core: `results`, `policy`, `externals` and `rpc`.
-pub fn core() -> [Arc<dyn Capability>; 4] {
+/// Returns the capabilities of the core: `results`, `policy`, `externals`, `rpc` and `http`.
+pub fn core() -> [Arc<dyn Capability>; 5] {
+    let client = Client::new(Arc::new(SystemResolver), Authorities::default());
     [
         Arc::new(results::CAPABILITY),
         Arc::new(policy::CAPABILITY),
         Arc::new(Externals),
         Arc::new(rpc::CAPABILITY),
+        Arc::new(Http::new(client)),
     ]
 }
 
