@@ -7,7 +7,8 @@ use std::path::Path;
 
 use cairn::Diagnostic;
 use cairn::plan::Role;
-use cairn_laws::{Broken, Case, Checked, Law, LawsError, Subject, test};
+use cairn_laws::{Broken, Call, Case, Checked, Law, LawsError, Subject, test};
+use serde_json::json;
 
 use guests::{component, tools};
 
@@ -239,4 +240,31 @@ fn a_file_of_cases_that_is_wrong_is_refused_with_its_line() {
             assert_eq!(refused.line, line, "{refused}");
         }
     }
+}
+
+#[test]
+fn an_object_outside_the_database_is_what_a_fake_says_and_there_is_no_provider_otherwise() {
+    let tools = tools();
+    let mut call = Call::default();
+    call.settings.insert("breaks".to_owned(), "external".into());
+    let without = cairn_laws::call(&tools, &lawless(), &call, false).unwrap();
+    assert_eq!(without.error.unwrap().kind, "ProviderNotFound");
+
+    let answers = json!({"make": {"answer": true}});
+    let kinds = tools.plugins.kinds();
+    let added = call
+        .fakes
+        .add("externals", answers.as_object().unwrap(), kinds);
+    added.unwrap();
+    let called = cairn_laws::call(&tools, &lawless(), &call, false).unwrap();
+    assert_eq!(called.error, None);
+    assert_eq!(called.result, json!({"has_host": true}));
+    let [asked] = &called.asked[..] else {
+        panic!("{:?}", called.asked);
+    };
+    assert_eq!(asked.function, "externals.make");
+    assert_eq!(
+        asked.arguments,
+        json!({"provider": "pdns", "kind": "record", "label": "main", "spec": {"name": "db"}})
+    );
 }

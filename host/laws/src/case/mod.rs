@@ -77,9 +77,9 @@ impl Case {
             }
             Role::External => {
                 let message = "there are no cases of an external: it acts outside the database";
-                return Err(Diagnostic::new(message).at(file, None).help(
-                    "test it against its server, and the tasks that use it with answers of `externals.make` that the case makes up",
-                ));
+                return Err(Diagnostic::new(message)
+                    .at(file, None)
+                    .help("test it against its server, with the tools of its language"));
             }
         };
         cases.map_err(|error| match error.help {

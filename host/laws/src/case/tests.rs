@@ -184,6 +184,11 @@ fn what_is_wrong_with_a_file_is_told_with_its_place_and_the_fix() {
             format!("{one}action = 'a:b'"),
             &["unknown field `action`", "cases of a task"],
         ),
+        (
+            Role::External,
+            one.to_owned(),
+            &["no cases of an external", "cases/a.toml", "its server"],
+        ),
     ] {
         let refused = parse(&text, &[role]).unwrap_err();
         for part in parts {

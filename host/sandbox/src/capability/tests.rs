@@ -1,20 +1,23 @@
 //! Narrowed grants, and the length of errors.
 
+mod externals;
+
 use std::sync::{Arc, Mutex};
 
 use cairn_effects::event::LogLevel;
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn_effects::task::Context;
+use cairn_effects::task::{Context, Wanted};
 use cairn_manifest::manifest::{Grants, Limits};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 
 use super::*;
 use crate::wit::cairn::plugin::rpc::Host as Rpc;
 
-/// A context that applies every effect and records its name.
+/// A context that applies every effect and makes every object, and records their names.
 struct Willing {
     requester: Identity,
     applied: Mutex<Vec<&'static str>>,
+    made: Mutex<Vec<String>>,
 }
 
 impl Context for Willing {
@@ -51,19 +54,27 @@ impl Context for Willing {
     fn look_up_dyn(&self, look_up: &dyn DynLookUp) -> Result<AnyAnswer, TaskError> {
         panic!("nobody asks {:?}", look_up.function())
     }
+    fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
+        externals::make(wanted, &self.made)
+    }
     fn log(&self, _: LogLevel, _: String) {}
 }
 
 /// Creates the state of a call with one grant, and its context.
 fn call(capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
+    call_within(Limits::default(), capability, grant)
+}
+
+fn call_within(limits: Limits, capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
     let context = Arc::new(Willing {
         requester: Identity::new("ann", "acme"),
         applied: Mutex::default(),
+        made: Mutex::default(),
     });
     let granted = Granted {
         settings: "{}".to_owned(),
         grants: Grants::from_iter(grant.map(|grant| (capability.to_owned(), grant))),
-        limits: Limits::default(),
+        limits,
         sees_request: false,
     };
     let services = Services {

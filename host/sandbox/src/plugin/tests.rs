@@ -1,5 +1,7 @@
 //! Imports of components, and the registered capabilities.
 
+mod external;
+mod guests;
 mod http;
 
 use wasmtime::component::Linker;

@@ -5,7 +5,7 @@ use std::hash::BuildHasher as _;
 use std::time::SystemTime;
 
 use cairn_plugin::records::{self, Expect};
-use cairn_plugin::{Disposition, Error, Failure, Outcome, Task, bail, catalog, volumes};
+use cairn_plugin::{Disposition, Error, Failure, Outcome, Task, bail, catalog, externals, volumes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -41,6 +41,8 @@ enum Breaks {
     Record,
     /// None: puts a record, takes a number of a sequence and adds to a counter.
     Records,
+    /// None: makes an object outside the database.
+    External,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -67,6 +69,11 @@ impl Task for Lawless {
                 records::put("marks", "mark", &json!({"number": number}), Expect::Absent)?;
                 records::add("marks", "made", 1)?;
                 return Ok(Output { has_host: false });
+            }
+            Breaks::External => {
+                let spec = json!({"name": "db"});
+                let has_host = externals::make("pdns", "record", "main", &spec)?;
+                return Ok(Output { has_host });
             }
             Breaks::RandomRequests => format!("host-{}", RandomState::new().hash_one(1)),
             Breaks::TimedRequests => {

@@ -2,8 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -20,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::super::super::component::run;
 use super::super::super::engine::Engines;
+use super::super::guests::built;
 use crate::capability::{Granted, Http, Services, State};
 
 /// A context that records the flow's log.
@@ -82,20 +81,7 @@ impl Secrets for Vault {
 fn guest() -> &'static (Engines, wasmtime::Engine, InstancePre<State>) {
     static GUEST: OnceLock<(Engines, wasmtime::Engine, InstancePre<State>)> = OnceLock::new();
     GUEST.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let target = test.parent().unwrap().with_file_name("guests-of-sandbox");
-        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--release", "--locked"])
-            .args(["--target", "wasm32-wasip2"])
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/fetch"))
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .output()
-            .expect("cargo starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        let bytes = std::fs::read(target.join("wasm32-wasip2/release/fetch.wasm")).unwrap();
+        let bytes = built("fetch");
         let client = Client::new(Arc::new(SystemResolver), Authorities::default());
         let http = Http::new(client).with_secrets(Arc::new(Vault));
         let engines = Engines::new(vec![Arc::new(http)]).unwrap();
