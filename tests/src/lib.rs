@@ -1,5 +1,6 @@
 //! Support code of the acceptance tests, which are in the folder `tests/` beside it.
 
+pub mod acts;
 pub mod admission_guest;
 #[path = "../../host/volumes/testing/any.rs"]
 pub mod any;

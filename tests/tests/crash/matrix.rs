@@ -218,7 +218,8 @@ const ON_A_SERVER: &[&str] = &["BatchSent", "PartitionClaimed"];
 /// Points of a database in a file only.
 const IN_A_FILE: &[&str] = &["RowsWritten", "BatchWritten", "HostLocked", "LogCopied"];
 
-/// Points that the flow alone does not come to; each has a test of its own, in `operators`, `deliver`, `doubt` or `shared`.
+/// Points that the flow alone does not come to; each has a test of its own, in `operators`, `deliver`, `doubt` or `shared`, or in the
+/// tests `acts`.
 const ELSEWHERE: &[&str] = &[
     "WitnessRead",
     "PartitionGivenBack",
@@ -228,6 +229,10 @@ const ELSEWHERE: &[&str] = &[
     "RequestAnswered",
     "MessagesPublished",
     "MessagesSettled",
+    "ActIntended",
+    "ActDone",
+    "RemovalIntended",
+    "RemovalDone",
 ];
 
 fn run(scenario: Scenario, covered: &Covered, missed: &AtomicUsize) {

@@ -5,6 +5,7 @@ mod dying;
 mod native;
 mod operators;
 mod streams;
+mod waiting;
 
 use acceptance::hosts;
 use acceptance::program::Program;

@@ -8,6 +8,7 @@ mod owned;
 mod place;
 mod processes;
 mod scene;
+mod sleeping;
 mod stored;
 
 use place::{Broken, InMemory, OnDisk, OnServer};
@@ -51,6 +52,9 @@ over_every_backend! {
     stored::a_damaged_component_is_an_error_until_it_is_stored_again,
     stored::the_fingerprint_of_a_master_key_is_recorded_once,
     processes::the_flow_of_a_key_is_found_by_the_same_request_alone,
+    sleeping::a_flow_that_sleeps_is_due_at_its_time,
+    sleeping::a_flow_that_woke_is_not_due_any_more,
+    sleeping::a_flow_that_sleeps_is_left_alone_by_recovery_and_woken_by_the_next_process,
     ],
     processes_write_in_turns: [
     processes::what_a_flow_wrote_is_read_by_another_process,
@@ -58,6 +62,7 @@ over_every_backend! {
     processes::a_flow_that_rested_is_not_written_to_behind_the_one_who_went_on,
     processes::what_another_process_changed_is_seen,
     processes::a_request_is_seen_by_the_process_that_has_the_flow_and_answered_once,
+    sleeping::a_flow_that_another_process_woke_has_gone_on,
     ],
     hosts_own_projects: [
     owned::a_project_belongs_to_one_host_until_that_ends,
