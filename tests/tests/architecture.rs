@@ -131,7 +131,7 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "effects",
         &[
-            "key", "keyring", "effect", "event", "rows", "rules", "outbox", "domain", "net",
+            "key", "keyring", "effect", "event", "rows", "rules", "outbox", "external", "domain", "net",
             "task", "history", "report",
         ],
     ),
