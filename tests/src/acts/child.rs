@@ -183,7 +183,7 @@ fn while_time_passes<T>(clock: &ManualClock, work: impl FnOnce() -> T) -> T {
 fn recover(host: &Host, clock: &ManualClock) -> Result<()> {
     host.recover(true)?;
     for _ in 0..ROUNDS {
-        host.wake_due()?;
+        host.wake_due(false)?;
         if !sleeps(host)? {
             return Ok(());
         }

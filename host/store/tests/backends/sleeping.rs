@@ -6,10 +6,20 @@ use cairn_effects::event::{Event, FlowState};
 use cairn_model::clock::Timestamp;
 use cairn_model::id::{CallId, FlowId, Phase, TaskId};
 use cairn_model::value::{Digest, Value};
+use cairn_store::host::Due;
 use cairn_store::{HostStore, StoreError};
 
 use crate::place::Place;
 use crate::scene::{created, end, state};
+
+/// Asks for flows that are due by this time.
+fn by(now: Timestamp, most: usize) -> Due {
+    Due {
+        now,
+        most,
+        stuck_too: false,
+    }
+}
 
 /// Creates a flow of a plan, with one open call.
 fn begin(store: &dyn HostStore) -> CallId {
@@ -62,7 +72,7 @@ pub(super) fn a_flow_that_sleeps_is_due_at_its_time(place: &dyn Place) {
     let busy = begin(&*store).flow;
 
     let moment = Duration::from_micros(1);
-    let due = |at, most| store.due(at, most).unwrap();
+    let due = |at, most| store.due(by(at, most)).unwrap();
     assert_eq!(due(early.before(moment), 10), []);
     assert_eq!(due(early, 10), [first]);
     assert_eq!(due(late.before(moment), 10), [first]);
@@ -86,11 +96,11 @@ pub(super) fn a_flow_that_woke_is_not_due_any_more(place: &dyn Place) {
     let call = asleep(&*store, late);
     assert_eq!(store.awake(&[call.flow], now).unwrap(), []);
     append(&*store, call.flow, Event::Woke);
-    assert_eq!(store.due(late, 10).unwrap(), []);
+    assert_eq!(store.due(by(late, 10)).unwrap(), []);
     assert_eq!(store.awake(&[call.flow], now).unwrap(), [call.flow]);
     end(&*store, call);
     store.barrier(call.flow).unwrap();
-    assert_eq!(store.due(late, 10).unwrap(), []);
+    assert_eq!(store.due(by(late, 10)).unwrap(), []);
     assert_eq!(store.awake(&[call.flow], now).unwrap(), [call.flow]);
 }
 
@@ -103,19 +113,19 @@ pub(super) fn a_flow_that_sleeps_is_left_alone_by_recovery_and_woken_by_the_next
     drop(first);
     let second = place.open();
     assert_eq!(second.take_over(true).unwrap(), [busy.flow]);
-    assert_eq!(second.due(late, 10).unwrap(), [asleep.flow]);
+    assert_eq!(second.due(by(late, 10)).unwrap(), [asleep.flow]);
     second.load(asleep.flow).unwrap();
     append(&*second, asleep.flow, Event::Woke);
-    assert_eq!(second.due(late, 10).unwrap(), []);
+    assert_eq!(second.due(by(late, 10)).unwrap(), []);
 }
 
 pub(super) fn a_flow_that_another_process_woke_has_gone_on(place: &dyn Place) {
     let (first, second) = (place.open(), place.open());
     let late = later(&*first, 60);
     let call = asleep(&*first, late);
-    assert_eq!(first.due(late, 10).unwrap(), [call.flow]);
+    assert_eq!(first.due(by(late, 10)).unwrap(), [call.flow]);
     assert_eq!(
-        second.due(late, 10).unwrap(),
+        second.due(by(late, 10)).unwrap(),
         [call.flow],
         "it has no owner"
     );
@@ -125,7 +135,7 @@ pub(super) fn a_flow_that_another_process_woke_has_gone_on(place: &dyn Place) {
         first.append(call.flow, &[Event::Woke]),
         Err(StoreError::WentOn(flow)) if flow == call.flow
     ));
-    assert_eq!(first.due(late, 10).unwrap(), []);
+    assert_eq!(first.due(by(late, 10)).unwrap(), []);
     assert!(matches!(
         first.load(call.flow),
         Err(StoreError::InHand { flow, .. }) if flow == call.flow
