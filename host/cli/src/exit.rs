@@ -44,6 +44,7 @@ impl Exit {
         match (report.flow.state, verdict) {
             (FlowState::Success, _) => Self::Ok,
             (FlowState::Interrupted, _) => Self::Interrupted,
+            (_, Some(Verdict::Unknown)) => Self::Residue,
             _ if report.flow.sleep.is_some() => Self::Interrupted,
             (FlowState::Failure, None) => Self::Failed,
             (FlowState::Failure, Some(verdict)) => match leaves_nothing_unwanted(verdict) {

@@ -125,6 +125,9 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
         Verdict::Incomplete => {
             "incomplete: not everything could be undone; the rollback can be repeated"
         }
+        Verdict::Unknown => {
+            "unknown: it is not known whether an object outside the database is there; the host looks again"
+        }
         Verdict::Residue if rollback.accepted.is_some() => {
             "residue: not everything could be undone, and that was accepted"
         }
@@ -154,6 +157,7 @@ fn rolled_back(text: &mut String, rollback: &RollbackReport) {
         let word = match left.why.as_ref().map(|why| why.fate) {
             Some(Fate::Kept) => "kept",
             Some(Fate::Sent) => "sent",
+            Some(Fate::Unknown) => "unknown",
             _ => "left",
         };
         line(text, word, &residue(left));

@@ -4,7 +4,7 @@ mod connect;
 mod io;
 
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -64,8 +64,11 @@ pub struct Exchange {
     /// The response. Redirects are passed on like others.
     pub response: Response<ResponseBody>,
     /// The connection, which must be polled as long as the body is read. It ends with the response, or when it is dropped.
-    pub connection: Pin<Box<dyn Future<Output = Result<(), OutboundError>> + Send>>,
+    pub connection: Driver,
 }
+
+/// Drives a connection to its end.
+pub type Driver = Pin<Box<dyn Future<Output = Result<(), OutboundError>> + Send>>;
 
 /// Sends requests that a grant permits. One serves all plugins of a process.
 pub struct Client {
@@ -138,12 +141,16 @@ impl Client {
             .handshake(io)
             .await
             .map_err(|error| failed(&error))?;
-        let mut connection = Box::pin(async move {
+        let mut connection: Driver = Box::pin(async move {
             let ended = connection.await;
             ended.map_err(|error| failed(&error))
         });
         let response = answered(sender.send_request(request), connection.as_mut());
-        let response = within(limits.first_byte, response).await?;
+        let (response, ended) = within(limits.first_byte, response).await?;
+        if let Some(ended) = ended {
+            // It is not polled again: the server closed it after its response.
+            connection = Box::pin(ready(ended));
+        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(OutboundError::NotHttp {
                 problem: "it switches to another protocol, which was not asked for".to_owned(),
@@ -178,11 +185,11 @@ async fn within<T>(
     }
 }
 
-/// Waits for a response, while it drives the connection.
+/// Waits for a response, while it drives the connection. Also returns how the connection ended, if it has.
 async fn answered<B>(
     response: impl Future<Output = hyper::Result<Response<B>>>,
     mut connection: Pin<&mut (impl Future<Output = Result<(), OutboundError>> + ?Sized)>,
-) -> Result<Response<B>, OutboundError> {
+) -> Result<(Response<B>, Option<Result<(), OutboundError>>), OutboundError> {
     let mut response = pin!(response);
     let mut ended: Option<Result<(), OutboundError>> = None;
     poll_fn(|cx| {
@@ -195,10 +202,11 @@ async fn answered<B>(
             return Poll::Pending;
         };
         // If the connection failed, the response was only cancelled.
-        Poll::Ready(answer.map_err(|error| match &ended {
+        let answer = answer.map_err(|error| match &ended {
             Some(Err(why)) => why.clone(),
             Some(Ok(())) | None => failed(&error),
-        }))
+        });
+        Poll::Ready(answer.map(|response| (response, ended.take())))
     })
     .await
 }

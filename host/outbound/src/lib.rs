@@ -36,7 +36,7 @@ mod tls;
 mod url;
 
 pub use body::{RequestBody, ResponseBody};
-pub use client::{Client, Exchange, RequestLimits};
+pub use client::{Client, Driver, Exchange, RequestLimits};
 pub use error::OutboundError;
 pub use grant::{Auth, HttpGrant, Permit};
 pub use kind::HttpGrantKind;

@@ -44,6 +44,16 @@ fn is_late(server: &Server) {
 }
 
 #[test]
+fn a_server_may_close_the_connection_with_its_response() {
+    for body in ["", "hello"] {
+        for _ in 0..50 {
+            let server = Server::answering(ok(body));
+            assert_eq!(fetch(&server, LIMITS).unwrap().body(), body);
+        }
+    }
+}
+
+#[test]
 fn a_server_that_is_slow_is_given_up() {
     // It says nothing; only a part of its head; its head and only a part of the body.
     for answer in [

@@ -71,8 +71,11 @@ impl List {
         let reader = session.reader()?;
         let since = self.since.map(Since::time);
         let filter = FlowFilter {
-            // Only a rollback that has ended has a verdict.
-            state: self.state.or(self.verdict.map(|_| FlowState::Failure)),
+            // Only a rollback that has ended has one of the other verdicts.
+            state: self.state.or(self.verdict.map(|verdict| match verdict {
+                Ending::Unknown => FlowState::Reverting,
+                _ => FlowState::Failure,
+            })),
             incomplete: self.incomplete,
             stuck: self.stuck,
             asleep: self.waiting,
@@ -141,6 +144,8 @@ enum Ending {
     Incomplete,
     /// An operator accepted an incomplete rollback, or a message has left
     Residue,
+    /// It is not known whether an object outside the database is there
+    Unknown,
 }
 
 impl Ending {
@@ -150,6 +155,7 @@ impl Ending {
             Self::Kept => verdict == Verdict::Kept,
             Self::Incomplete => verdict == Verdict::Incomplete,
             Self::Residue => verdict == Verdict::Residue,
+            Self::Unknown => verdict == Verdict::Unknown,
         }
     }
 }
