@@ -131,8 +131,8 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "effects",
         &[
-            "key", "keyring", "effect", "event", "rows", "rules", "outbox", "domain", "net",
-            "task", "history", "report",
+            "key", "keyring", "effect", "event", "rows", "rules", "outbox", "external", "domain",
+            "net", "task", "history", "report",
         ],
     ),
     (
