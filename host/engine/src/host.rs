@@ -2,10 +2,12 @@
 
 mod admission;
 mod callback;
+mod caller;
 mod error;
 mod forward;
 mod keeper;
 mod keys;
+mod lane_count;
 mod lanes;
 mod native;
 mod operations;

@@ -11,8 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::client::failed;
-use crate::error::OutboundError;
+use crate::error::{OutboundError, failed};
 
 /// A request's body, which fails if it is longer than its limit.
 pub struct RequestBody<B> {

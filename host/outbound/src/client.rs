@@ -18,15 +18,11 @@ use hyper::client::conn::http1;
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{RequestBody, ResponseBody};
-use crate::error::OutboundError;
+use crate::error::{HEADER_BYTES, HEADERS, OutboundError, failed};
 use crate::grant::Permit;
 use crate::network::{Connector, Resolver, SystemConnector};
 use crate::secret::SecretHeader;
 use crate::tls::Authorities;
-
-/// The most headers of a response, and the most bytes of all of them.
-const HEADERS: usize = 100;
-const HEADER_BYTES: usize = 32 << 10;
 
 /// Limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,29 +274,4 @@ pub(crate) fn is_hosts_header(name: &HeaderName) -> bool {
     ]
     .contains(name)
         || OTHERS.contains(&name.as_str())
-}
-
-/// Converts an error of hyper.
-pub(crate) fn failed(error: &hyper::Error) -> OutboundError {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(own) = cause.downcast_ref::<OutboundError>() {
-            return own.clone();
-        }
-        source = cause.source();
-    }
-    let problem = match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
-    if error.is_parse_too_large() {
-        return OutboundError::HeadersTooLong {
-            most: HEADER_BYTES,
-            count: HEADERS,
-        };
-    }
-    match error.is_parse() {
-        true => OutboundError::NotHttp { problem },
-        false => OutboundError::Closed { problem },
-    }
 }

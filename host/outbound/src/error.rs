@@ -1,9 +1,15 @@
 //! Why a request was refused or failed.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::url::Origin;
+
+/// The most headers of a response.
+pub(crate) const HEADERS: usize = 100;
+/// The most bytes of a response's headers.
+pub(crate) const HEADER_BYTES: usize = 32 << 10;
 
 /// Why a request was refused, or failed. The text says what to change where the grant or a limit is the reason. It repeats no header,
 /// no body and no value of a query.
@@ -190,5 +196,30 @@ impl OutboundError {
             | Self::NotHttp { .. }
             | Self::BodyCut => false,
         }
+    }
+}
+
+/// Returns why a request failed, from hyper's error.
+pub(crate) fn failed(error: &hyper::Error) -> OutboundError {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(own) = cause.downcast_ref::<OutboundError>() {
+            return own.clone();
+        }
+        source = cause.source();
+    }
+    let problem = match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    if error.is_parse_too_large() {
+        return OutboundError::HeadersTooLong {
+            most: HEADER_BYTES,
+            count: HEADERS,
+        };
+    }
+    match error.is_parse() {
+        true => OutboundError::NotHttp { problem },
+        false => OutboundError::Closed { problem },
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod flow_task;
 mod guard;
 mod notifier;
+mod progress;
 mod recover;
 mod resumer;
 mod run;

@@ -17,6 +17,7 @@ use super::acts::is_in_doubt;
 use super::call::Call;
 use super::flow_task::{self, FlowTask};
 use super::guard::guard;
+use super::progress::Progress;
 use super::unwind::Unwinding;
 use super::{Completion, Finished, Flow, FlowError};
 
@@ -71,17 +72,6 @@ pub(crate) enum Step {
     Next(Run),
     /// The run is over, or the flow sleeps.
     Completion(Completion),
-}
-
-/// Whether a run goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// More is to be done.
-    More,
-    /// The flow has ended, or was interrupted.
-    Over,
-    /// The flow sleeps: what is to be done is done when it wakes.
-    Asleep,
 }
 
 impl Run {

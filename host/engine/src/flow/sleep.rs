@@ -6,7 +6,8 @@ use cairn_effects::event::{Event, FlowState};
 use cairn_model::id::TaskId;
 
 use super::acts::pause_after;
-use super::run::{Course, Inside, Progress, Step};
+use super::progress::Progress;
+use super::run::{Course, Inside, Step};
 use super::{Completion, Flow, FlowError, LiveState};
 
 /// A shorter pause is made by the thread that runs the flow: a commit and a load of the flow would take as long.

@@ -10,7 +10,7 @@ use cairn_model::id::{Phase, TaskId};
 use super::acts::is_in_doubt;
 use super::flow_task::FlowTask;
 use super::guard::guard;
-use super::run::Progress;
+use super::progress::Progress;
 use super::{Completion, Flow, FlowError};
 
 /// A rollback and its progress.

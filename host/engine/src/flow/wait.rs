@@ -12,7 +12,7 @@ use cairn_model::id::TaskId;
 use cairn_model::value::{Object, Value};
 
 use super::flow_task::{self, FlowTask};
-use super::run::Progress;
+use super::progress::Progress;
 use super::{Flow, FlowError, SignalError, TaskOptions};
 
 /// Makes a wait, for [`Flow::add_with`].

@@ -14,9 +14,10 @@ use cairn_model::value::{Digest, Value};
 use cairn_store::StoreError;
 use cairn_store::shared::{Forwarded, Inbox, partition_of};
 
+use super::caller::{Caller, Tell};
 use super::keeper::Outgoing;
 use super::pool::{Aside, Rest};
-use super::submit::{Caller, Submission, Tell};
+use super::submit::Submission;
 use super::{Core, Hindrance, HostError};
 
 /// How many forwarded requests are read at once, and wait for a worker.

@@ -12,7 +12,7 @@ use cairn_model::id::FlowId;
 use cairn_store::shared::{Forwarded, Partitions, partition_of};
 
 use super::HostError;
-use super::submit::Tell;
+use super::caller::Tell;
 
 /// Interval between two attempts to recover flows that were left behind.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ use cairn_model::value::Value;
 use cairn_store::StoreError;
 use cairn_store::operation::{Operation, OperationRequest};
 
-use super::submit::Tell;
+use super::caller::Tell;
 use super::territory::Stay;
 use super::{Core, Hindrance, Host, HostError};
 use crate::flow::{Completion, Flow, FlowError, Recovery};

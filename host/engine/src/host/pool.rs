@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::lanes::{self, LaneCount};
+use super::lane_count::{LaneCount, become_worker};
 use super::{Core, HostError, callback};
 use crate::flow::Callee;
 
@@ -366,7 +366,7 @@ fn work(core: &Arc<Core>, worker: usize) {
     let mut streak = Streak::default();
     let mut rest = None;
     let mut has_worked = false;
-    lanes::become_worker(pool);
+    become_worker(std::ptr::from_ref(pool).addr());
     while let Some(job) = pool.next(worker, rest.take(), &mut streak, has_worked) {
         has_worked = true;
         let done = JobGuard(core);

@@ -14,9 +14,9 @@ use cairn_store::StoreError;
 use cairn_store::host::{Due, Watch};
 use cairn_store::shared::Partitions;
 
+use super::caller::{Caller, Tell};
 use super::pool::Rest;
 use super::recovery::{self, End, Recovered};
-use super::submit::{Caller, Tell};
 use super::{Core, Host, HostError};
 
 /// Interval between two looks for flows that are due.

@@ -13,28 +13,13 @@ use cairn_store::StoreError;
 use cairn_store::shared::partition_of;
 
 use super::callback;
+use super::caller::{Caller, Tell};
 use super::operations::Follower;
 use super::pool::{Aside, Rest};
 use super::territory::{Route, Stay};
 use super::{Core, Host, HostError, ReadyPlan};
 use crate::flow::{Flow, FlowError, Step};
 use cairn_store::flow_request::RequestError;
-
-/// A callback that receives the outcome of a request.
-pub(super) type Tell = Box<dyn FnOnce(Result<Report, HostError>) + Send>;
-
-/// Who is told what becomes of a flow that runs here.
-pub(super) struct Caller {
-    pub(super) tell: Tell,
-    /// Whether it waits while the flow sleeps, or rests until its partition is given back.
-    pub(super) waits: bool,
-}
-
-impl Caller {
-    fn waiting(tell: Tell) -> Self {
-        Self { tell, waits: true }
-    }
-}
 
 /// A request for a flow.
 #[derive(Clone)]

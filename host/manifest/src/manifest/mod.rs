@@ -15,6 +15,7 @@ mod grants;
 mod grants_at;
 mod kinds;
 mod limits;
+mod name;
 mod read;
 mod wait;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cairn_model::error::Diagnostic;
 use cairn_model::value::Object;
 
+use super::name::{NAME_RULE, is_name};
 use super::{
     ExternalEntry, GrantKinds, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost,
     PluginEntry, PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry, Wait, Work, wait,
@@ -438,16 +439,6 @@ fn on_lost(item: &Item<'_>) -> Result<OnLost, Diagnostic> {
             .error(format!("has the unknown value `{}`", other.escape_debug()))
             .help(r#"write "rollback" or "resume""#)),
     }
-}
-
-pub(super) const NAME_RULE: &str = "a name has 1 to 128 letters, digits and characters of `-_.:`";
-
-/// Checks a name. Names reach terminals, logs and diagrams unescaped, so they may contain no special characters.
-pub(super) fn is_name(text: &str) -> bool {
-    (1..=128).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
 fn name(item: &Item<'_>) -> Result<String, Diagnostic> {

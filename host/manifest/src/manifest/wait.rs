@@ -10,7 +10,7 @@ use cairn_model::error::Diagnostic;
 use cairn_model::retry::duration_text;
 use cairn_model::value::Value;
 
-use super::read::{NAME_RULE, is_name};
+use super::name::{NAME_RULE, is_name};
 use crate::document::Item;
 
 /// The longest time that a wait may take: ten years.
