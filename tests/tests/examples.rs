@@ -196,6 +196,7 @@ fn a_folder_that_is_copied_alone_has_all_that_its_flows_name() {
     assert_eq!(
         planned,
         [
+            "approval/flow.toml",
             "hello-task/flow.toml",
             "name-pool/flow.toml",
             "office-hours-js/flow.toml",
