@@ -1,5 +1,6 @@
 //! Objects outside the database, made by native tasks: what becomes of them when acts fail, and when flows are rolled back.
 
+mod takeover;
 mod world;
 
 use std::sync::Arc;

@@ -49,6 +49,7 @@ pub struct PluginExternal {
     plugin: Arc<Plugin>,
     granted: Arc<Granted>,
     services: Arc<Services>,
+    fences: bool,
     log: Arc<Log>,
 }
 
@@ -60,8 +61,16 @@ impl PluginExternal {
             plugin,
             granted: Arc::new(granted),
             services,
+            fences: false,
             log: Arc::new(trace),
         }
+    }
+
+    /// Sets what [`fences`](External::fences) returns: what the manifest says of the provider.
+    #[must_use]
+    pub fn fencing(mut self, fences: bool) -> Self {
+        self.fences = fences;
+        self
     }
 
     /// Sets where the plugin's log goes: its messages, its output, and a line for each request over HTTP. A call has no flow, so by default
@@ -185,6 +194,10 @@ impl External for PluginExternal {
                 Err(self.failed(TaskError::host(HostErrorKind::ResultInvalid, problem)))
             }
         }
+    }
+
+    fn fences(&self) -> bool {
+        self.fences
     }
 }
 
