@@ -4,6 +4,8 @@
 //! records the outcome. An object is removed before its row is. So a row without an object may exist for a while, and an object without a row
 //! never does. A provider says of each failure whether something may have changed; if it does not know, it is asked what is there.
 
+mod remove;
+
 use serde_json::json;
 
 use cairn_model::clock::Timestamp;
@@ -16,6 +18,8 @@ use crate::key::Key;
 use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
 use crate::rules::{Effect, LookUp};
 use crate::table;
+
+pub use remove::{IntendRemoval, is_removal};
 
 /// An object as its provider is asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,6 +192,11 @@ impl ExternalKey {
             .into_iter()
             .collect())
     }
+
+    fn not_found(&self) -> TaskError {
+        let message = format!("the object `{}` of `{}` has no row", self.id, self.provider);
+        TaskError::new("ExternalNotFound", message)
+    }
 }
 
 /// Asks which process may be in an act on an object.
@@ -280,6 +289,10 @@ pub enum ActStep {
     Closed(ExternalKey),
     /// The object is about to be removed, by this process.
     Removing(ExternalKey, HostId),
+    /// The object was removed, and its removal is not undone: the row is removed.
+    Removed(ExternalKey),
+    /// Nothing of the object was removed.
+    Restored(ExternalKey),
     /// The act is over, and did not end with the object's making or removal.
     Over(ExternalKey),
 }
@@ -295,11 +308,14 @@ impl Effect for ActStep {
     }
 
     fn apply(&self, rows: &mut Rows<'_>) -> Result<u64, Stop> {
-        let (Self::Made(key, _) | Self::Closed(key) | Self::Removing(key, _) | Self::Over(key)) =
-            self;
+        let (Self::Made(key, _)
+        | Self::Closed(key)
+        | Self::Removing(key, _)
+        | Self::Removed(key)
+        | Self::Restored(key)
+        | Self::Over(key)) = self;
         let Some(row) = rows.get::<ExternalRow>(key.key())? else {
-            let message = format!("the object `{}` of `{}` has no row", key.id, key.provider);
-            return Err(TaskError::new("ExternalNotFound", message).into());
+            return Err(key.not_found().into());
         };
         let mut changed = ExternalRow {
             updated_at: rows.now(),
@@ -316,8 +332,9 @@ impl Effect for ActStep {
                 changed.state = state::REMOVING.into();
                 changed.host = Some(*host);
             }
+            Self::Restored(_) => changed.state = state::MADE.into(),
             Self::Over(_) => {}
-            Self::Closed(_) => {
+            Self::Closed(_) | Self::Removed(_) => {
                 rows.remove(&row);
                 return Ok(0);
             }
