@@ -33,8 +33,8 @@ impl Inner {
         let survivor = self.store.survivor(host)?;
         Ok(survivor.map(|survivor| {
             let message = format!(
-                "{survivor} may still be in an act on it, and its process is not known to be dead: the flow goes on when it has ended; if \
-                 you know that it has, say so with `cairn host end {host} --dead`"
+                "{survivor} may still be in an act on it, as its process is not known to be dead; if you know that it is, say so with `cairn \
+                 host end {host} --dead`"
             );
             TaskError::new("HostMayAct", message).with("host", host.to_string())
         }))
