@@ -70,6 +70,8 @@ pub const LABELS: [&str; 2] = ["a", "b"];
 pub enum Task {
     /// Runs the flow.
     Run,
+    /// Runs a flow whose pivot removes all objects, and then fails once.
+    Remove,
     /// Recovers the flows left behind, and wakes them until none sleeps.
     Recover,
     /// Recovers the flows left behind, and wakes those that are due once.
