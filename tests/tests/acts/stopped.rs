@@ -23,6 +23,10 @@ struct Place {
     program: Program,
     server: Option<Database<'static>>,
     fences: bool,
+    /// Whether the last task of flows fails.
+    fails: bool,
+    /// Whether flows go on when their process was lost.
+    resumes: bool,
     lived: u32,
 }
 
@@ -42,6 +46,8 @@ fn places(fences: bool) -> Vec<Place> {
             program,
             server,
             fences,
+            fails: false,
+            resumes: false,
             lived: 0,
         }
     });
@@ -50,14 +56,14 @@ fn places(fences: bool) -> Vec<Place> {
 
 impl Place {
     /// Starts a process with a folder of locks of its own.
-    fn start(&mut self, task: Task, fails: bool, stops: Option<&str>) -> Child {
+    fn start(&mut self, task: Task, stops: Option<&str>) -> Child {
         self.lived += 1;
         let life = Life {
             folder: self.program.path("."),
             task,
             later: LATER * self.lived,
-            fails,
-            resumes: false,
+            fails: self.fails,
+            resumes: self.resumes,
             faults: Faults::default(),
             mistake: None,
             dies: stops.map(|point| Death {
@@ -82,8 +88,8 @@ impl Place {
     }
 
     /// Starts a process that runs a flow and is stopped at a point of an act, and waits until its lease is over.
-    fn stopped_at(&mut self, point: &str, fails: bool) -> Child {
-        let mut child = self.start(Task::Run, fails, Some(point));
+    fn stopped_at(&mut self, task: Task, point: &str) -> Child {
+        let mut child = self.start(task, Some(point));
         eventually("it stops", || {
             let ended = child.try_wait().expect("it is ours");
             assert!(ended.is_none(), "it ended before {point}: {ended:?}");
@@ -99,7 +105,7 @@ impl Place {
 
     /// Runs another process to its end.
     fn run(&mut self, task: Task) {
-        end(self.start(task, false, None)).exits(0);
+        end(self.start(task, None)).exits(0);
     }
 
     fn objects(&self) -> usize {
@@ -107,8 +113,9 @@ impl Place {
         objects.expect("the folder is ours").count()
     }
 
-    /// Returns the only flow, as `flow show` describes it.
+    /// Returns the newest flow, as `flow show` describes it.
     fn flow(&self) -> Value {
+        // The newest comes first.
         let flows = self.program.json(&["flow", "list", "--json"]);
         let id = flows[0]["id"].as_str().expect("an id");
         self.program.json(&["flow", "show", id, "--json"])
@@ -135,11 +142,16 @@ impl Place {
         );
         let host = ended[0]["id"].as_str().expect("an id").to_owned();
         let flow = self.flow();
-        assert_eq!(flow["flow"]["state"], "REVERTING");
-        assert_eq!(flow["rollback"]["verdict"], "unknown", "{flow:#}");
-        let residue = flow["rollback"]["residue"].as_array().expect("a list");
-        let unknown = residue.iter().find(|left| left["fate"] == "unknown");
-        let reason = unknown.and_then(|left| left["reason"].as_str());
+        let reason = match flow["flow"]["state"].as_str() {
+            Some("REVERTING") => {
+                assert_eq!(flow["rollback"]["verdict"], "unknown", "{flow:#}");
+                let residue = flow["rollback"]["residue"].as_array().expect("a list");
+                let unknown = residue.iter().find(|left| left["fate"] == "unknown");
+                unknown.and_then(|left| left["reason"].as_str())
+            }
+            Some("RUNNING") => flow["flow"]["sleep"]["error"]["message"].as_str(),
+            other => panic!("{other:?}"),
+        };
         let reason = reason.unwrap_or_default();
         let named = format!("the host {host} (");
         let process = format!("process {}) may still be in an act on it", process.id());
@@ -169,7 +181,8 @@ fn a_flow_waits_for_the_end_of_a_process_that_is_stopped_in_an_act() {
         ("RemovalBegun", true),
     ] {
         for mut place in places(false) {
-            let stopped = place.stopped_at(point, fails);
+            place.fails = fails;
+            let stopped = place.stopped_at(Task::Run, point);
             let before = place.objects();
             for _ in 0..2 {
                 place.run(Task::Look);
@@ -189,9 +202,36 @@ fn a_flow_waits_for_the_end_of_a_process_that_is_stopped_in_an_act() {
 }
 
 #[test]
+fn a_flow_that_goes_on_waits_for_the_end_of_the_process_too() {
+    // One whose task is called again, and one that has passed its pivot.
+    for (task, point, left) in [
+        (Task::Run, "MakeBegun", 2),
+        (Task::Remove, "RemovalBegun", 0),
+    ] {
+        for mut place in places(false) {
+            place.resumes = true;
+            if task == Task::Remove {
+                place.run(Task::Run);
+            }
+            let stopped = place.stopped_at(task, point);
+            let before = place.objects();
+            place.run(Task::Look);
+            place.waits_for(&stopped);
+            assert_eq!(place.objects(), before);
+            send(&stopped, "-CONT");
+            end(stopped).exits(1);
+            place.run(Task::Recover);
+            assert_eq!(place.flow()["flow"]["state"], "SUCCESS");
+            assert_eq!(place.objects(), left, "{point}");
+            assert_eq!(place.ended(), Vec::<Value>::new());
+        }
+    }
+}
+
+#[test]
 fn a_flow_whose_provider_fences_is_taken_over_at_once() {
     for mut place in places(true) {
-        let stopped = place.stopped_at("MakeBegun", false);
+        let stopped = place.stopped_at(Task::Run, "MakeBegun");
         place.run(Task::Recover);
         place.is_clean();
         send(&stopped, "-CONT");
@@ -203,7 +243,7 @@ fn a_flow_whose_provider_fences_is_taken_over_at_once() {
 #[test]
 fn a_flow_is_taken_over_when_an_operator_says_that_its_process_is_dead() {
     for mut place in places(false) {
-        let mut stopped = place.stopped_at("PartWritten", false);
+        let mut stopped = place.stopped_at(Task::Run, "PartWritten");
         place.run(Task::Look);
         let host = place.waits_for(&stopped);
         let refused = place.program.run(&["host", "end", &host]).exits(6);

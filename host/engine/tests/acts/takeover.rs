@@ -316,3 +316,29 @@ fn an_operator_says_that_the_process_is_dead() {
     assert!(gone.iter().all(|listed| listed.id != host), "{gone:?}");
     scene.let_go();
 }
+
+#[test]
+fn an_act_whose_end_is_recorded_names_no_process() {
+    use crate::world::{Fault, World};
+    for (makes, removes, blind) in [
+        (&[][..], &[][..], 0),
+        (&[Fault::UnsureAfter], &[], usize::MAX),
+        (&[], &[Fault::Refuses], 0),
+        (&[], &[Fault::UnsureBefore], usize::MAX),
+    ] {
+        let world = World::new(makes, removes, blind);
+        let scene = crate::scene(&world, vec![Makes::new(&["a"])]);
+        let ended = scene.flow.run_to_end().wait();
+        if !removes.is_empty() {
+            ended.unwrap();
+            let cause = Cause::requested("enough");
+            let ended = scene.flow.rollback_to_end(&cause).wait();
+            assert!(ended.is_ok(), "{ended:?}");
+        }
+        let hosts = scene.store.read(&Identity::default(), |view| {
+            view.query("SELECT host FROM externals", &[])
+        });
+        let hosts = hosts.unwrap();
+        assert_eq!(hosts, [[cairn::rows::Cell::Null]], "{makes:?} {removes:?}");
+    }
+}
