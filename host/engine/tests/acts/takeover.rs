@@ -342,3 +342,20 @@ fn an_act_whose_end_is_recorded_names_no_process() {
         assert_eq!(hosts, [[cairn::rows::Cell::Null]], "{makes:?} {removes:?}");
     }
 }
+
+#[test]
+fn a_process_does_not_wait_for_itself() {
+    use crate::world::World;
+    let world = World::new(&[], &[], 0);
+    let scene = crate::scene(&world, vec![Makes::new(&["a"])]);
+    scene.run().unwrap();
+    // As after an act whose outcome could not be recorded.
+    let own = scene.store.host();
+    let acting = scene.store.admin(&Identity::default(), |admin| {
+        admin.execute("UPDATE externals SET host = $1", &[own.into()])
+    });
+    assert_eq!(acting.unwrap(), 1);
+    let cause = Cause::requested("enough");
+    scene.flow.rollback_to_end(&cause).wait().unwrap();
+    scene.is_clean();
+}
