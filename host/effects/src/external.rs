@@ -6,6 +6,9 @@
 
 mod remove;
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::json;
 
 use cairn_model::clock::Timestamp;
@@ -14,6 +17,7 @@ use cairn_model::id::{FlowId, HostId, TaskId};
 use cairn_model::value::{Digest, Object, Value};
 
 use crate::effect::{Applied, Change};
+use crate::event::LogLevel;
 use crate::key::Key;
 use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
 use crate::rules::{Effect, LookUp};
@@ -53,31 +57,54 @@ pub enum ActError {
     Unsure(TaskError),
 }
 
+/// Where a provider's log goes while it is asked: to the log of the flow whose object it is.
+#[derive(Clone)]
+pub struct ActLog(Arc<dyn Fn(LogLevel, String) + Send + Sync>);
+
+impl ActLog {
+    /// Makes a log whose messages are passed to `write`, from the thread that asks.
+    pub fn new(write: impl Fn(LogLevel, String) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(write))
+    }
+
+    /// Writes a message.
+    pub fn write(&self, level: LogLevel, message: String) {
+        (self.0)(level, message);
+    }
+}
+
+impl fmt::Debug for ActLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ActLog")
+    }
+}
+
 /// A provider of objects outside the database. The host may ask it from any thread, one act at a time for each object.
 pub trait External: Send + Sync {
     /// Returns what there is of an object. Changes nothing.
     ///
     /// # Errors
     /// It is not known.
-    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError>;
+    fn look(&self, object: &ExternalObject, log: &ActLog) -> Result<Presence, TaskError>;
 
     /// Makes an object. A repeat with the same `spec` is success when the object is whole, and makes it anew when it is partial.
     ///
     /// # Errors
     /// [`ActError`].
-    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError>;
+    fn make(&self, object: &ExternalObject, spec: &Value, log: &ActLog) -> Result<Value, ActError>;
 
     /// Takes an object away, whole or partial. One that is absent is success.
     ///
     /// # Errors
     /// [`ActError`].
-    fn remove(&self, object: &ExternalObject) -> Result<(), ActError>;
+    fn remove(&self, object: &ExternalObject, log: &ActLog) -> Result<(), ActError>;
 
     /// Returns the ids of this provider's objects of a kind, in a fixed order, those after `after`; none ends the list.
     ///
     /// # Errors
     /// It is not known.
-    fn list(&self, kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError>;
+    fn list(&self, kind: &str, after: Option<&str>, log: &ActLog)
+    -> Result<Vec<String>, TaskError>;
 
     /// Returns whether it refuses an act whose token is less than that of another act on the same object that it was asked for before, also
     /// once the object is gone. Then a process that is late in an act can do no harm.

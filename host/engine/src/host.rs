@@ -45,6 +45,7 @@ use cairn_manifest::manifest::Manifest;
 use cairn_manifest::plan::{Plan, PlannedTask};
 use cairn_model::error::Diagnostic;
 use cairn_model::id::FlowId;
+use cairn_model::secret::{NoSecrets, Secrets};
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
 use cairn_sandbox::admission::RulePlugins;
@@ -79,6 +80,7 @@ pub struct HostBuilder {
     shares: bool,
     wakes: bool,
     providers: Providers,
+    secrets: Arc<dyn Secrets>,
 }
 
 impl HostBuilder {
@@ -117,6 +119,13 @@ impl HostBuilder {
     #[must_use]
     pub fn enforcer(mut self, enforcer: Arc<dyn Enforcer>) -> Self {
         self.enforcer = enforcer;
+        self
+    }
+
+    /// Sets the secrets that plugins may be granted; without this call there are none.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Arc<dyn Secrets>) -> Self {
+        self.secrets = secrets;
         self
     }
 
@@ -210,6 +219,7 @@ impl HostBuilder {
                 domains,
                 surroundings: self.surroundings,
                 rule_plugins: RulePlugins::default(),
+                secrets: self.secrets,
             }),
             interceptor: self.interceptor,
             ready: Mutex::default(),
@@ -291,6 +301,7 @@ impl Host {
             shares: false,
             wakes: false,
             providers: Providers::new(),
+            secrets: Arc::new(NoSecrets),
         }
     }
 

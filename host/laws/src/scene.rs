@@ -11,6 +11,7 @@ use cairn::domain::Domain;
 use cairn::flow::{Recovery, TaskOptions};
 use cairn::host::{Planner, ReadyTask};
 use cairn::policy::Policy;
+use cairn::secret::Secret;
 use cairn::store::view::Dump;
 use cairn::{
     Diagnostic, Domains, Flow, FlowError, Host, Object, Plan, Sqlite, SqliteConfig, Store,
@@ -157,6 +158,7 @@ impl<'a> Scene<'a> {
                 now: Duration::from_micros(BEGINNING.unsigned_abs()) + Duration::from_secs(later),
                 seed: 1 + u64::from(experiment.other_randomness),
             })
+            .secrets(Arc::new(case_secrets(self.case)))
             .workers(1);
         let host = builder.build()?;
         let ready = host.ready(&self.plan)?;
@@ -315,6 +317,14 @@ fn flow_error(error: FlowError) -> LawsError {
         FlowError::Store(error) => error.into(),
         other => LawsError::Host(cairn::HostError::Flow(other)),
     }
+}
+
+/// Returns the secrets of a case.
+fn case_secrets(case: &TaskCase) -> BTreeMap<String, Secret> {
+    let secrets = case.host.secrets.iter();
+    secrets
+        .map(|(name, value)| (name.clone(), Secret::new(value)))
+        .collect()
 }
 
 /// Returns the domain of records with the settings of a case; `None` if it has none.

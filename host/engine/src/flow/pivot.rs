@@ -65,7 +65,7 @@ impl Inner {
             (number, next.downcast().map_or(0, |next| *next))
         };
         let _acting = Acting { flow: self, number };
-        match self.take_away(&provider, &key, next)? {
+        match self.take_away(&provider, &key, next, call.task)? {
             Ok(()) => {
                 self.step(call, &ActStep::Removed(key), Event::Removed { number })?;
                 Ok(())
@@ -91,6 +91,7 @@ impl Inner {
         provider: &Provider,
         key: &ExternalKey,
         next: u64,
+        task: TaskId,
     ) -> Result<Result<(), ActError>, StoreError> {
         let lane = self.enter_lane();
         self.settle_on_disk(lane.as_deref())?;
@@ -101,7 +102,7 @@ impl Inner {
             // After all acts of the flow that made it.
             token: token(u32::MAX, next),
         };
-        let removed = ask_to_remove(provider, &object);
+        let removed = ask_to_remove(provider, &object, &self.act_log(task));
         drop(lane);
         reach(CrashPoint::RemovalDone);
         Ok(removed)
@@ -134,7 +135,7 @@ impl Inner {
         let (call, number) = (intent.call, intent.number);
         let removing = ActStep::Removing(key.clone(), self.store.host());
         let next = self.step(call, &removing, Event::Removing { number })?;
-        match self.take_away(provider, &key, next)? {
+        match self.take_away(provider, &key, next, call.task)? {
             Ok(()) => {
                 let removed = ActStep::Removed(key);
                 self.step(call, &removed, Event::Removed { number })?;

@@ -9,6 +9,7 @@ use cairn_manifest::manifest::{GrantKinds, LimitKey, Limits, Manifest, PluginEnt
 use cairn_manifest::plan::{Inspected, Plan, PlannedAdmission};
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
+use cairn_model::secret::NoSecrets;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
 use cairn_sandbox::admission::{Admission, RulePlugins};
@@ -257,6 +258,7 @@ impl Planner {
             domains: Domains::default(),
             surroundings,
             rule_plugins: RulePlugins::default(),
+            secrets: Arc::new(NoSecrets),
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cairn::clock::{ManualClock, Timestamp};
 use cairn::error::Cause;
-use cairn::external::{ActError, External, ExternalObject, Presence};
+use cairn::external::{ActError, ActLog, External, ExternalObject, Presence};
 use cairn::flow::{Provider, Providers, Recovery, TaskOptions};
 use cairn::id::HostId;
 use cairn::store::hosts::{End, FileHosts, Hosts as _};
@@ -43,17 +43,20 @@ enum Slow {
 struct Hand {
     things: Arc<Things>,
     /// Waits once in this act, after it was begun and before it changes anything.
-    slow: Mutex<Option<(Slow, Sender<()>, Receiver<()>)>>,
+    slow: Mutex<Option<Gate>>,
+}
+
+/// Where an act waits.
+struct Gate {
+    act: Slow,
+    begun: Sender<()>,
+    go: Receiver<()>,
 }
 
 impl Hand {
     fn act(&self, which: Slow, object: &ExternalObject) -> Result<(), ActError> {
-        let slow = self
-            .slow
-            .lock()
-            .unwrap()
-            .take_if(|(slow, ..)| *slow == which);
-        if let Some((_, begun, go)) = slow {
+        let slow = self.slow.lock().unwrap().take_if(|slow| slow.act == which);
+        if let Some(Gate { begun, go, .. }) = slow {
             begun.send(()).unwrap();
             go.recv().unwrap();
         }
@@ -68,26 +71,26 @@ impl Hand {
 }
 
 impl External for Hand {
-    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError> {
+    fn look(&self, object: &ExternalObject, _: &ActLog) -> Result<Presence, TaskError> {
         let there = self.things.there.lock().unwrap();
         let found = there.get(&object.id);
         Ok(found.map_or(Presence::Absent, |made| Presence::Whole(made.clone())))
     }
 
-    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError> {
+    fn make(&self, object: &ExternalObject, spec: &Value, _: &ActLog) -> Result<Value, ActError> {
         self.act(Slow::Make, object)?;
         let mut there = self.things.there.lock().unwrap();
         there.insert(object.id.clone(), spec.clone());
         Ok(spec.clone())
     }
 
-    fn remove(&self, object: &ExternalObject) -> Result<(), ActError> {
+    fn remove(&self, object: &ExternalObject, _: &ActLog) -> Result<(), ActError> {
         self.act(Slow::Remove, object)?;
         self.things.there.lock().unwrap().remove(&object.id);
         Ok(())
     }
 
-    fn list(&self, _kind: &str, _after: Option<&str>) -> Result<Vec<String>, TaskError> {
+    fn list(&self, _: &str, _: Option<&str>, _: &ActLog) -> Result<Vec<String>, TaskError> {
         Ok(Vec::new())
     }
 
@@ -152,7 +155,11 @@ fn scene(slow: Slow, fences: bool) -> Scene {
         &flow,
         Hand {
             things: Arc::clone(&things),
-            slow: Mutex::new(Some((slow, begun, goes))),
+            slow: Mutex::new(Some(Gate {
+                act: slow,
+                begun,
+                go: goes,
+            })),
         },
     );
     let mut makes = Makes::new(&["a"]);
