@@ -156,10 +156,7 @@ fn a_secret_reaches_its_server_and_nothing_that_is_stored_or_shown() {
 
     let trace = ["--log-level", "trace"];
     let run = |shown: &mut Shown, flow: &str, exit| {
-        let run = shown.run(
-            &program,
-            &["run", flow, "--json", trace[0], trace[1]],
-        );
+        let run = shown.run(&program, &["run", flow, "--json", trace[0], trace[1]]);
         run.exits(exit).json()["flow"]["id"]
             .as_str()
             .expect("an id")
@@ -397,6 +394,7 @@ fn a_server_is_verified_by_the_operators_authorities() {
         assert!(logs.contains(expected), "{logs}");
     }
     program.write("cairn.toml", "[http]\nca = 'desk.key'\n");
+    shown.run(&program, &["config", "check"]).exits(2);
     shown
         .run(&program, &["run", "tls.toml"])
         .exits(2)
