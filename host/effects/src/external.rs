@@ -4,6 +4,8 @@
 //! records the outcome. An object is removed before its row is. So a row without an object may exist for a while, and an object without a row
 //! never does. A provider says of each failure whether something may have changed; if it does not know, it is asked what is there.
 
+mod remove;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ use crate::key::Key;
 use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
 use crate::rules::Effect;
 use crate::table;
+
+pub use remove::{IntendRemoval, is_removal};
 
 /// An object as its provider is asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +211,11 @@ impl ExternalKey {
             .into_iter()
             .collect())
     }
+
+    fn not_found(&self) -> TaskError {
+        let message = format!("the object `{}` of `{}` has no row", self.id, self.provider);
+        TaskError::new("ExternalNotFound", message)
+    }
 }
 
 /// The intent to make an object. Its inverse is an act: the row is removed once the object is.
@@ -278,6 +287,10 @@ pub enum ActStep {
     Closed(ExternalKey),
     /// The object is about to be removed.
     Removing(ExternalKey),
+    /// The object was removed, and its removal is not undone: the row is removed.
+    Removed(ExternalKey),
+    /// Nothing of the object was removed.
+    Restored(ExternalKey),
 }
 
 impl Effect for ActStep {
@@ -291,10 +304,13 @@ impl Effect for ActStep {
     }
 
     fn apply(&self, rows: &mut Rows<'_>) -> Result<u64, Stop> {
-        let (Self::Made(key, _) | Self::Closed(key) | Self::Removing(key)) = self;
+        let (Self::Made(key, _)
+        | Self::Closed(key)
+        | Self::Removing(key)
+        | Self::Removed(key)
+        | Self::Restored(key)) = self;
         let Some(row) = rows.get::<ExternalRow>(key.key())? else {
-            let message = format!("the object `{}` of `{}` has no row", key.id, key.provider);
-            return Err(TaskError::new("ExternalNotFound", message).into());
+            return Err(key.not_found().into());
         };
         let mut changed = ExternalRow {
             updated_at: rows.now(),
@@ -307,7 +323,8 @@ impl Effect for ActStep {
                 changed.result = Some(result.to_string().into());
             }
             Self::Removing(_) => changed.state = state::REMOVING.into(),
-            Self::Closed(_) => {
+            Self::Restored(_) => changed.state = state::MADE.into(),
+            Self::Closed(_) | Self::Removed(_) => {
                 rows.remove(&row);
                 return Ok(0);
             }

@@ -466,9 +466,13 @@ impl Flow {
             Err(error) if is_in_doubt(&error) => {
                 return Ok(Ok(self.look_again_later(flow_task.id)));
             }
+            Err(_) if self.is_past_pivot() => return Ok(Ok(self.go_forward_later(flow_task.id))),
             Err(refused) => return self.failed(flow_task, refused).map(Err),
         }
         loop {
+            if self.end_removals()?.is_err() {
+                return Ok(Ok(self.look_again_later(flow_task.id)));
+            }
             let (attempt, retries) = {
                 let live = self.0.live();
                 live.record_of(flow_task.id).map_or((1, 0), |task| {
@@ -492,7 +496,11 @@ impl Flow {
                     self.succeeded(flow_task, result);
                     return Ok(Ok(Progress::More));
                 }
-                Err(error) if flow_task.call.again(made, &error.kind) => {
+                Err(error) => {
+                    let is_again = flow_task.call.again(made, &error.kind);
+                    if !is_again && !self.is_past_pivot() {
+                        return self.failed(flow_task, error).map(Err);
+                    }
                     // Closes the attempt before its effects are collected, so that late effects are refused.
                     let retried = Event::Retried {
                         task: flow_task.id,
@@ -504,14 +512,17 @@ impl Flow {
                         Err(error) if is_in_doubt(&error) => {
                             return Ok(Ok(self.look_again_later(flow_task.id)));
                         }
+                        Err(_) if self.is_past_pivot() => {}
                         Err(_) => return self.failed(flow_task, error).map(Err),
+                    }
+                    if !is_again {
+                        return Ok(Ok(self.go_forward_later(flow_task.id)));
                     }
                     match self.pause(flow_task.id, flow_task.call.wait(made)) {
                         Progress::More => {}
                         progress => return Ok(Ok(progress)),
                     }
                 }
-                Err(error) => return self.failed(flow_task, error).map(Err),
             }
         }
     }
