@@ -394,6 +394,7 @@ fn a_server_is_verified_by_the_operators_authorities() {
         assert!(logs.contains(expected), "{logs}");
     }
     program.write("cairn.toml", "[http]\nca = 'desk.key'\n");
+    shown.run(&program, &["config", "check"]).exits(2);
     shown
         .run(&program, &["run", "tls.toml"])
         .exits(2)

@@ -282,17 +282,24 @@ impl Session {
 
     // ---- Plugins and policy --------------------------------------------------------------------------------------
 
+    /// Reads the authorities by which servers of plugins' requests are verified.
+    pub fn authorities(&self) -> Result<Authorities, Failure> {
+        Ok(match &self.settings.http_ca {
+            Some(file) => Authorities::with_file(file)?,
+            None => Authorities::default(),
+        })
+    }
+
     /// Creates the sandbox; without a cache if the cache cannot be used.
     pub fn plugins(&self) -> Result<Arc<Plugins>, Failure> {
         let compiler = Arc::new(InChild::new(self.settings.compile));
-        let authorities = match &self.settings.http_ca {
-            Some(file) => Authorities::with_file(file)?,
-            None => Authorities::default(),
-        };
         let config = PluginConfig {
             cache: self.settings.cache.clone(),
             compiler: Some(compiler),
-            capabilities: extension::capabilities_of(&self.settings.extensions, authorities),
+            capabilities: extension::capabilities_of(
+                &self.settings.extensions,
+                self.authorities()?,
+            ),
         };
         match Plugins::new(&config) {
             Err(error @ PluginError::Cache { .. }) => {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::{command, file};
+use crate::command;
+use crate::file;
 
 pub use named::{NamedSecrets, NoSecrets, Secrets, is_name};
 
