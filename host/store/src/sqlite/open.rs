@@ -246,8 +246,14 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
 
 /// Refuses a database of a newer version or of another program.
 fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let version: i64 = connection
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
+    // One statement: another process may migrate it meanwhile.
+    let (version, tables): (i64, (i64, i64)) = connection
+        .query_row(
+            "SELECT user_version, (SELECT count(*) FROM sqlite_master WHERE type = 'table'),
+                 (SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'flows') FROM pragma_user_version",
+            [],
+            |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))),
+        )
         .map_err(|error| database(path, &error))?;
     if version > STEPS.len() as i64 {
         return Err(StoreError::Database(format!(
@@ -257,13 +263,6 @@ fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError>
             STEPS.len()
         )));
     }
-    let tables: (i64, i64) = connection
-        .query_row(
-            "SELECT count(*), count(*) FILTER (WHERE name = 'flows') FROM sqlite_master WHERE type = 'table'",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .map_err(|error| database(path, &error))?;
     match (version, tables) {
         // A new database, or one of Cairn.
         (0, (0, _)) | (1.., (_, 1)) => Ok(()),
