@@ -1,5 +1,6 @@
 //! Linear flows: tasks in order, run as one unit and rolled back as one unit.
 
+mod acting;
 mod acts;
 mod builder;
 mod call;

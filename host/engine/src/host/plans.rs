@@ -176,7 +176,8 @@ impl Core {
                 limits,
                 sees_request: false,
             };
-            let external = PluginExternal::new(name, plugin, granted, Arc::clone(services));
+            let external = PluginExternal::new(name, plugin, granted, Arc::clone(services))
+                .fencing(planned.fences);
             let provider = Provider {
                 external: Arc::new(external),
                 digest: planned.digest,

@@ -33,6 +33,7 @@ pub struct PluginExternal {
     plugin: Arc<Plugin>,
     granted: Arc<Granted>,
     services: Arc<Services>,
+    fences: bool,
 }
 
 impl PluginExternal {
@@ -43,7 +44,15 @@ impl PluginExternal {
             plugin,
             granted: Arc::new(granted),
             services,
+            fences: false,
         }
+    }
+
+    /// Sets what [`fences`](External::fences) returns: what the manifest says of the provider.
+    #[must_use]
+    pub fn fencing(mut self, fences: bool) -> Self {
+        self.fences = fences;
+        self
     }
 
     /// Calls a function in a fresh instance. Its messages, its output and a line for each request over HTTP go to `log`.
@@ -148,6 +157,10 @@ impl External for PluginExternal {
                 Err(self.failed(TaskError::host(HostErrorKind::ResultInvalid, problem)))
             }
         }
+    }
+
+    fn fences(&self) -> bool {
+        self.fences
     }
 }
 
