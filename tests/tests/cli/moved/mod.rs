@@ -56,7 +56,7 @@ fn on_server(program: &Program, arguments: &[&str]) -> Value {
 fn rows(database: &Path) -> Vec<(String, Vec<String>)> {
     let connection = rusqlite::Connection::open(database).unwrap();
     let mut tables = connection
-        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'hosts' ORDER BY name")
+        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN ('hosts', 'host_locks') ORDER BY name")
         .unwrap();
     let tables: Vec<String> = tables
         .query_map([], |row| row.get(0))
