@@ -212,10 +212,15 @@ fn limits(plan: &cairn::Plan) -> impl Iterator<Item = Vec<String>> {
             .chain(&plan.validators)
             .chain(&plan.rule_plugins);
         let admission = admission.map(|planned| (&planned.plugin, &planned.limits));
-        let others = tasks.chain(admission).filter_map(|(name, limits)| {
-            let (_, amount) = limits.changed().find(|(changed, _)| *changed == key)?;
-            Some(format!("{name} {amount}"))
-        });
+        let externals = plan.externals.iter();
+        let externals = externals.map(|(name, planned)| (name, &planned.limits));
+        let others = tasks
+            .chain(admission)
+            .chain(externals)
+            .filter_map(|(name, limits)| {
+                let (_, amount) = limits.changed().find(|(changed, _)| *changed == key)?;
+                Some(format!("{name} {amount}"))
+            });
         let others: Vec<String> = others.collect();
         vec![
             key.to_string(),

@@ -11,6 +11,7 @@ use cairn_effects::effect::Applied;
 use cairn_effects::event::Event;
 use cairn_effects::external::{
     ActError, ActStep, External, ExternalKey, ExternalObject, Intend, Presence, name_of, spec_of,
+    token,
 };
 use cairn_effects::history::Act;
 use cairn_effects::task::Wanted;
@@ -184,6 +185,10 @@ impl Inner {
         let removing = ActStep::Removing(key.clone());
         let next = match self.step(applied.call, &removing, Event::Removing { number }) {
             Ok(next) => next,
+            // An operator has removed the object.
+            Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => {
+                return self.forget(applied);
+            }
             Err(StoreError::Refused(error)) => return Ok(Err(error)),
             Err(error) => return Err(error.into()),
         };
@@ -199,18 +204,7 @@ impl Inner {
         drop(lane);
         reach(CrashPoint::RemovalDone);
         match removed {
-            Ok(()) => {
-                let mut live = self.live();
-                match self.store.undo(applied) {
-                    Ok(()) => {
-                        let at = self.store.now();
-                        live.history.apply(at, &Event::Undone { number });
-                        Ok(Ok(()))
-                    }
-                    Err(StoreError::Refused(error)) => Ok(Err(error)),
-                    Err(error) => Err(error.into()),
-                }
-            }
+            Ok(()) => self.forget(applied),
             Err(ActError::Refused(error)) => {
                 let message = format!(
                     "`{}` does not remove the object `{}`: {error}",
@@ -222,6 +216,21 @@ impl Inner {
                 self.note_doubt(number, &error)?;
                 Ok(Err(in_doubt(&key, &error.to_string())))
             }
+        }
+    }
+
+    /// Removes the row of an object that is gone. The inner error is a refusal.
+    fn forget(&self, applied: &Applied) -> Result<Result<(), TaskError>, FlowError> {
+        let number = applied.number;
+        let mut live = self.live();
+        match self.store.undo(applied) {
+            Ok(()) => {
+                let at = self.store.now();
+                live.history.apply(at, &Event::Undone { number });
+                Ok(Ok(()))
+            }
+            Err(StoreError::Refused(error)) => Ok(Err(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -295,11 +304,6 @@ impl Drop for Acting<'_> {
     }
 }
 
-/// Returns the token of an act: effects of a flow are numbered, and acts on the object of each.
-fn token(number: u32, act: u64) -> u64 {
-    u64::from(number) << 32 | act
-}
-
 /// Asks a provider to make an object, and what there is of it when it does not know.
 fn ask_to_make(provider: &Provider, object: &ExternalObject, spec: &Value) -> Outcome {
     let external = &provider.external;
@@ -320,7 +324,7 @@ fn ask_to_make(provider: &Provider, object: &ExternalObject, spec: &Value) -> Ou
 }
 
 /// Asks a provider to remove an object, and whether it is gone.
-fn ask_to_remove(provider: &Provider, object: &ExternalObject) -> Result<(), ActError> {
+pub(crate) fn ask_to_remove(provider: &Provider, object: &ExternalObject) -> Result<(), ActError> {
     let external = &provider.external;
     match guarded(|| external.remove(object)) {
         Ok(()) | Err(ActError::Unsure(_)) => {}

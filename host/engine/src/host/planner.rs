@@ -251,7 +251,7 @@ impl Planner {
     }
 
     /// Creates the services that policies and validators use.
-    fn services(&self, surroundings: Option<Surroundings>) -> Arc<Services> {
+    pub(super) fn services(&self, surroundings: Option<Surroundings>) -> Arc<Services> {
         Arc::new(Services {
             enforcer: Arc::clone(&self.policy) as _,
             domains: Domains::default(),
