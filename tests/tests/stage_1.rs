@@ -52,7 +52,7 @@ fn a_database_of_the_first_stage_goes_on() {
     let check = program.json(&["db", "check", "--json"]);
     assert_eq!(
         check,
-        json!({"schema_version": 9, "newest_version": 9, "problems": []})
+        json!({"schema_version": 10, "newest_version": 10, "problems": []})
     );
 
     // Their reports are unchanged.

@@ -405,6 +405,10 @@ impl externals::Host for State {
     ) -> Answered<String> {
         not_recorded()
     }
+
+    fn remove(&mut self, _provider: String, _kind: String, _id: String) -> Answered<()> {
+        not_recorded()
+    }
 }
 
 impl rpc::Host for State {

@@ -275,6 +275,16 @@ impl From<HostError> for Failure {
                 exit: Exit::Usage,
                 diagnostic: Diagnostic::new(error.to_string()),
             },
+            HostError::Flow(FlowError::PastPivot)
+            | HostError::Elsewhere {
+                why: Hindrance::Refused,
+                ..
+            } => Self {
+                exit: Exit::Refused,
+                diagnostic: Diagnostic::new(error.to_string()).help(
+                    "`cairn flow show` says what fails; `cairn flow resume` tries it at once",
+                ),
+            },
             HostError::Flow(FlowError::Signal(refused)) => Self {
                 exit: match refused {
                     SignalError::Other(_) | SignalError::Over(_) => Exit::Refused,

@@ -56,6 +56,20 @@ pub fn text(report: &Report) -> String {
     );
     if let Some(sleep) = &flow.sleep {
         line(&mut text, sleep_word(sleep), &asleep(sleep));
+        if let Some(error) = &sleep.error {
+            line(
+                &mut text,
+                "because",
+                &format!("{}: {}", error.kind, error.message),
+            );
+        }
+    }
+    if flow.forward {
+        line(
+            &mut text,
+            "forward",
+            "it has passed its pivot: it is tried again until it succeeds, and cannot be rolled back",
+        );
     }
     if report.pruned {
         line(

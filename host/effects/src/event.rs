@@ -309,8 +309,14 @@ pub enum Event {
         /// Why it is not known.
         error: TaskError,
     },
-    /// An object is about to be removed. Written with its row. [`Undone`](Self::Undone) says that it is.
+    /// An object is about to be removed. Written with its row. [`Undone`](Self::Undone) says that it is; or, when the intent is one to remove
+    /// it, [`Removed`](Self::Removed).
     Removing {
+        /// [`Applied::number`] of the intent.
+        number: u32,
+    },
+    /// An object was removed, as the intent with this number says. Written with the removal of its row.
+    Removed {
         /// [`Applied::number`] of the intent.
         number: u32,
     },
@@ -380,6 +386,8 @@ pub struct FlowSummary {
     pub stuck: Option<String>,
     /// When it is to be woken; `None` unless it sleeps, [`NEVER`] if only a signal wakes it.
     pub wake_at: Option<Timestamp>,
+    /// Whether it has passed its pivot, and has not ended: it only goes forward.
+    pub forward: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its last event was written.

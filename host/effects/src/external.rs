@@ -5,6 +5,7 @@
 //! never does. A provider says of each failure whether something may have changed; if it does not know, it is asked what is there.
 
 pub mod operate;
+mod remove;
 
 use serde_json::json;
 
@@ -18,6 +19,8 @@ use crate::key::Key;
 use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
 use crate::rules::Effect;
 use crate::table;
+
+pub use remove::{IntendRemoval, is_removal};
 
 /// An object as its provider is asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,9 @@ pub trait External: Send + Sync {
     /// It is not known.
     fn list(&self, kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError>;
 }
+
+/// The number of an effect in the tokens of acts on objects whose flow has ended: after all acts of that flow.
+pub const OF_NO_FLOW: u32 = u32::MAX;
 
 /// Returns the token of an act. Effects of a flow are numbered, and so are the acts on the object of each.
 pub fn token(effect: u32, act: u64) -> u64 {
@@ -205,6 +211,11 @@ impl ExternalKey {
             .into_iter()
             .collect())
     }
+
+    fn not_found(&self) -> TaskError {
+        let message = format!("the object `{}` of `{}` has no row", self.id, self.provider);
+        TaskError::new("ExternalNotFound", message)
+    }
 }
 
 /// The intent to make an object. Its inverse is an act: the row is removed once the object is.
@@ -276,6 +287,10 @@ pub enum ActStep {
     Closed(ExternalKey),
     /// The object is about to be removed.
     Removing(ExternalKey),
+    /// The object was removed, and its removal is not undone: the row is removed.
+    Removed(ExternalKey),
+    /// Nothing of the object was removed.
+    Restored(ExternalKey),
 }
 
 impl Effect for ActStep {
@@ -289,10 +304,17 @@ impl Effect for ActStep {
     }
 
     fn apply(&self, rows: &mut Rows<'_>) -> Result<u64, Stop> {
-        let (Self::Made(key, _) | Self::Closed(key) | Self::Removing(key)) = self;
+        let (Self::Made(key, _)
+        | Self::Closed(key)
+        | Self::Removing(key)
+        | Self::Removed(key)
+        | Self::Restored(key)) = self;
         let Some(row) = rows.get::<ExternalRow>(key.key())? else {
-            let message = format!("the object `{}` of `{}` has no row", key.id, key.provider);
-            return Err(TaskError::new("ExternalNotFound", message).into());
+            return match self {
+                // An operator has removed the object.
+                Self::Removed(_) => Ok(0),
+                _ => Err(key.not_found().into()),
+            };
         };
         let mut changed = ExternalRow {
             updated_at: rows.now(),
@@ -305,7 +327,8 @@ impl Effect for ActStep {
                 changed.result = Some(result.to_string().into());
             }
             Self::Removing(_) => changed.state = state::REMOVING.into(),
-            Self::Closed(_) => {
+            Self::Restored(_) => changed.state = state::MADE.into(),
+            Self::Closed(_) | Self::Removed(_) => {
                 rows.remove(&row);
                 return Ok(0);
             }

@@ -16,6 +16,7 @@ use cairn_model::value::{Digest, Value};
 use crate::domain::Domains;
 use crate::effect::Applied;
 use crate::event::{Disposition, Entry, Event, FlowState, NEVER, TaskState};
+use crate::external::is_removal;
 use crate::task::Outcome;
 
 pub use account::Account;
@@ -76,6 +77,8 @@ pub struct TaskRecord {
     pub revert_error: Option<TaskError>,
     /// The answer of its revert.
     pub disposition: Option<Disposition>,
+    /// Why its last attempt failed, if another one follows.
+    pub retried: Option<TaskError>,
     /// When it is over at the latest, if it is a wait that has begun; [`NEVER`] if only a signal ends it.
     pub wake_at: Option<Timestamp>,
     /// The number of attempts of `call` and of `revert` so far.
@@ -223,7 +226,8 @@ impl History {
             Event::Settled { .. }
             | Event::Closed { .. }
             | Event::InDoubt { .. }
-            | Event::Removing { .. } => self.fold_act(event),
+            | Event::Removing { .. }
+            | Event::Removed { .. } => self.fold_act(event),
             Event::State { from, to } => {
                 self.state = *to;
                 self.transitions.push((*to, *from));
@@ -256,8 +260,9 @@ impl History {
             Event::Replayed { task, name } => {
                 self.start(at, *task, name);
             }
-            Event::Retried { task, .. } => {
+            Event::Retried { task, error } => {
                 if let Some(task) = self.task_mut(*task) {
+                    task.retried = Some(error.clone());
                     let phase = match task.state {
                         TaskState::Reverting => Phase::Revert,
                         _ => Phase::Call,
@@ -398,6 +403,7 @@ impl History {
                     error: None,
                     revert_error: None,
                     disposition: None,
+                    retried: None,
                     wake_at: None,
                     attempts: [0, 0],
                     retries: [0, 0],
@@ -437,10 +443,11 @@ impl History {
             .any(|effect| effect.applied.call.phase == Phase::Call && (fact.holds)(&effect.applied))
     }
 
-    /// Returns the effects of one phase of a task that are not undone, newest first.
+    /// Returns the effects of one phase of a task that are not undone, newest first. A removal is not among them: nothing undoes it.
     pub fn standing(&self, task: TaskId, phase: Phase) -> Vec<Applied> {
         let effects = self.present().rev().filter(|effect| {
-            effect.applied.call.task == task && effect.applied.call.phase == phase
+            let call = &effect.applied.call;
+            call.task == task && call.phase == phase && !is_removal(&effect.applied)
         });
         effects.map(|effect| effect.applied.clone()).collect()
     }

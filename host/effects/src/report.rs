@@ -40,6 +40,9 @@ pub struct FlowReport {
     /// Its sleep; omitted unless it sleeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sleep: Option<SleepReport>,
+    /// Whether it has passed its pivot, and has not ended: it only goes forward. Omitted when false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forward: bool,
 }
 
 /// The sleep of a flow: it needs no process meanwhile.
@@ -56,6 +59,9 @@ pub struct SleepReport {
     pub is_signalled: bool,
     /// Whether its plan says that it waits. Else a call or revert is tried again.
     pub is_wait: bool,
+    /// Why the task is tried again; omitted when it was not called, or waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<TaskError>,
 }
 
 /// A flow's error.
@@ -196,7 +202,13 @@ impl Report {
                         .as_ref()
                         .is_some_and(|name| history.signals.contains_key(name)),
                     is_wait: sleep.is_wait,
+                    error: history
+                        .task(sleep.task)
+                        .filter(|_| !sleep.is_wait)
+                        .and_then(|task| task.retried.clone()),
                 }),
+                forward: history.is_past_pivot()
+                    && !matches!(history.state, FlowState::Success | FlowState::Failure),
             },
             error,
             rollback: rollback(history),

@@ -85,6 +85,17 @@ pub struct Wanted<'a> {
     pub spec: &'a Value,
 }
 
+/// An object outside the database that a task no longer wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwanted<'a> {
+    /// The provider, by its name in the flow's plan.
+    pub provider: &'a str,
+    /// The kind of the object.
+    pub kind: &'a str,
+    /// Its name, as its provider was told it.
+    pub id: &'a str,
+}
+
 /// The host's interface for a task during one call. Every change of state is an effect, which is refused once the call is over.
 pub trait Context: Send + Sync {
     /// Returns the call.
@@ -133,6 +144,19 @@ pub trait Context: Send + Sync {
     /// label that was used with another spec, `ProviderNotFound`, `NotInRevert`; those of [`apply_dyn`](Self::apply_dyn).
     fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
         let message = format!("there is no provider `{}` here", wanted.provider);
+        Err(TaskError::new("ProviderNotFound", message))
+    }
+
+    /// Removes an object outside the database that another flow made. Nothing undoes that, so only the task that is the flow's pivot may do it;
+    /// from then on the flow only goes forward, and the task is repeated until it succeeds. Blocks until the object is gone, or is not. A
+    /// repeat in the same flow is success.
+    ///
+    /// # Errors
+    /// The provider's, when it has refused and nothing was removed; `InDoubt` when that is not known, after which the call cannot succeed;
+    /// `NotPivot`, `NotInRevert`, `ExternalNotFound`, `Busy` while another flow acts on it, `InvalidInput` for an object of this flow,
+    /// `ProviderNotFound`; those of [`apply_dyn`](Self::apply_dyn).
+    fn remove_external(&self, unwanted: &Unwanted<'_>) -> Result<(), TaskError> {
+        let message = format!("there is no provider `{}` here", unwanted.provider);
         Err(TaskError::new("ProviderNotFound", message))
     }
 
@@ -219,6 +243,14 @@ pub trait ContextLayer: Send + Sync {
         self.below().make_external(wanted)
     }
 
+    /// Overrides [`Context::remove_external`].
+    ///
+    /// # Errors
+    /// Those of [`Context::remove_external`].
+    fn remove_external(&self, unwanted: &Unwanted<'_>) -> Result<(), TaskError> {
+        self.below().remove_external(unwanted)
+    }
+
     /// Overrides [`Context::log`].
     fn log(&self, level: LogLevel, message: String) {
         self.below().log(level, message);
@@ -264,6 +296,10 @@ impl<L: ContextLayer> Context for L {
 
     fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
         ContextLayer::make_external(self, wanted)
+    }
+
+    fn remove_external(&self, unwanted: &Unwanted<'_>) -> Result<(), TaskError> {
+        ContextLayer::remove_external(self, unwanted)
     }
 
     fn log(&self, level: LogLevel, message: String) {

@@ -12,7 +12,7 @@ use cairn::event::LogLevel;
 use cairn::id::Phase;
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn::store::view::Reader;
-use cairn::task::{ContextLayer, Wanted};
+use cairn::task::{ContextLayer, Unwanted, Wanted};
 use cairn::{Context, Identity, Object, Sqlite, SqliteConfig, StoreError, TaskError, Value};
 use serde_json::json;
 
@@ -331,6 +331,20 @@ impl ContextLayer for Watched {
             json!({"provider": provider, "kind": kind, "label": label, "spec": spec}),
         );
         self.watch.ask(&self.store, asked, answer, Value::clone)
+    }
+
+    fn remove_external(&self, unwanted: &Unwanted<'_>) -> Result<(), TaskError> {
+        let fake = self.watch.fake("externals.remove");
+        let answer = || match fake {
+            Some(fake) => fake.map(drop),
+            None => self.inner.remove_external(unwanted),
+        };
+        let Unwanted { provider, kind, id } = unwanted;
+        let asked = (
+            "externals.remove",
+            json!({"provider": provider, "kind": kind, "id": id}),
+        );
+        self.watch.ask(&self.store, asked, answer, |()| Value::Null)
     }
 
     fn log(&self, level: LogLevel, message: String) {

@@ -101,6 +101,8 @@ pub struct FlowRow<'a> {
     pub incomplete: bool,
     /// When it is to be woken, if it sleeps.
     pub wake_at: Option<Timestamp>,
+    /// Whether it has passed its pivot, and has not ended.
+    pub forward: bool,
 }
 
 /// The result of taking ownership of a flow.

@@ -153,6 +153,9 @@ impl History {
             }
             Owner::Unreverted(_) => match task.and_then(|task| task.revert_error.as_ref()) {
                 Some(error) => format!("its task is not reverted: {error}"),
+                None if self.is_past_pivot() => {
+                    "the flow had passed its pivot, so its tasks were not reverted".to_owned()
+                }
                 None => "its task is not reverted yet".to_owned(),
             },
         };

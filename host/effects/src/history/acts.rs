@@ -9,7 +9,7 @@ use cairn_model::value::Value;
 use super::{History, Recorded};
 use crate::effect::Applied;
 use crate::event::Event;
-use crate::external::{ExternalKey, Intend};
+use crate::external::{ExternalKey, Intend, is_removal};
 use crate::rules::Effect as _;
 
 /// How far an act is.
@@ -23,15 +23,17 @@ pub enum Act {
     InDoubt(TaskError, u32),
     /// The object is being removed.
     Removing,
+    /// The object was removed, as its intent says.
+    Removed,
 }
 
 impl Act {
     pub(super) fn begun(applied: &Applied) -> Option<Self> {
-        is_intent(applied).then_some(Self::Open)
+        (is_intent(applied) || is_removal(applied)).then_some(Self::Open)
     }
 }
 
-/// Returns whether an effect announces an act. Undoing it takes another one.
+/// Returns whether an effect announces the making of an object. Undoing it takes another act.
 pub fn is_intent(applied: &Applied) -> bool {
     applied.effect == Intend::NAME
 }
@@ -41,7 +43,8 @@ impl History {
         let (Event::Settled { number, .. }
         | Event::Closed { number, .. }
         | Event::InDoubt { number, .. }
-        | Event::Removing { number }) = event
+        | Event::Removing { number }
+        | Event::Removed { number }) = event
         else {
             return;
         };
@@ -59,7 +62,9 @@ impl History {
             Event::InDoubt { error, .. } => Act::InDoubt(error.clone(), doubts + 1),
             // It stays in doubt until its end is known.
             Event::Removing { .. } if doubts > 0 => return,
+            Event::Removing { .. } if is_removal(&self.effects[at].applied) => Act::Open,
             Event::Removing { .. } => Act::Removing,
+            Event::Removed { .. } => Act::Removed,
             _ => {
                 self.effects.remove(at);
                 return;
@@ -84,15 +89,23 @@ impl History {
         Some((&effect.applied, effect.act.as_ref()?))
     }
 
-    /// Returns the act of a call that has not made its object, if there is one.
+    /// Returns an act that a call has begun and that has not come to its end; or the removal that an earlier call of its task has begun.
     pub fn unsettled_act(&self, call: CallId) -> Option<&Act> {
-        let mut acts = self.present().filter(|effect| effect.applied.call == call);
+        let is_of = |effect: &&Recorded| {
+            let by = effect.applied.call;
+            by == call || (by.task == call.task && is_removal(&effect.applied))
+        };
+        let mut acts = self.present().filter(is_of);
         acts.find_map(|effect| {
-            effect
-                .act
-                .as_ref()
-                .filter(|act| !matches!(act, Act::Made(_)))
+            let act = effect.act.as_ref();
+            act.filter(|act| !matches!(act, Act::Made(_) | Act::Removed))
         })
+    }
+
+    /// Returns whether the flow has passed its pivot: it has begun to remove an object, and the provider has not refused. It only goes
+    /// forward from then on, until it has succeeded or an operator ends it.
+    pub fn is_past_pivot(&self) -> bool {
+        self.present().any(|effect| is_removal(&effect.applied))
     }
 
     /// Returns whether the removal of an object of a task has begun.

@@ -22,7 +22,7 @@ use cairn_model::value::{Digest, Value};
 use cairn_store::{Caller, StoreError, WhenDurable};
 
 use super::guard::guard;
-use super::{FlowError, Inner};
+use super::{FlowError, Inner, LiveState};
 
 /// A provider of objects outside the database.
 #[derive(Clone)]
@@ -84,14 +84,10 @@ impl Inner {
             let message = "a revert makes no objects outside the database";
             return Err(TaskError::new("NotInRevert", message));
         }
-        let (provider, task) = {
+        let provider = self.provider(wanted.provider)?;
+        let task = {
             let live = self.live();
-            let task = live.record_of(call.task).map(|task| task.name.clone());
-            (live.providers.get(wanted.provider).cloned(), task)
-        };
-        let Some(provider) = provider else {
-            let message = format!("the flow's plan has no provider `{}`", wanted.provider);
-            return Err(TaskError::new("ProviderNotFound", message));
+            live.record_of(call.task).map(|task| task.name.clone())
         };
         let id = name_of(call.flow, call.task, wanted.label);
         let key = ExternalKey {
@@ -245,6 +241,15 @@ impl Inner {
         doubts.max().unwrap_or(1)
     }
 
+    /// Returns the provider of this name in the flow's plan.
+    pub(super) fn provider(&self, name: &str) -> Result<Provider, TaskError> {
+        let provider = self.live().providers.get(name).cloned();
+        provider.ok_or_else(|| {
+            let message = format!("the flow's plan has no provider `{name}`");
+            TaskError::new("ProviderNotFound", message)
+        })
+    }
+
     /// Waits until an act that a thread is in has ended.
     fn wait_for_act(&self, number: u32) {
         let mut acting = self.acting.lock();
@@ -252,7 +257,7 @@ impl Inner {
         self.acted.wait_while(&mut acting, goes_on);
     }
 
-    fn note_doubt(&self, number: u32, error: &TaskError) -> Result<(), StoreError> {
+    pub(super) fn note_doubt(&self, number: u32, error: &TaskError) -> Result<(), StoreError> {
         let event = Event::InDoubt {
             number,
             error: error.clone(),
@@ -263,20 +268,35 @@ impl Inner {
         Ok(())
     }
 
-    fn step(&self, call: CallId, step: &ActStep, event: Event) -> Result<u64, StoreError> {
-        let mut live = self.live();
-        let answer = self.store.step_dyn(call, step, &event)?;
-        live.history.apply(self.store.now(), &event);
+    /// Records a step of an act; returns the token of the next one.
+    pub(super) fn step(
+        &self,
+        call: CallId,
+        step: &ActStep,
+        event: Event,
+    ) -> Result<u64, StoreError> {
+        self.step_in(&mut self.live(), call, step, &event)
+    }
+
+    pub(super) fn step_in(
+        &self,
+        live: &mut LiveState,
+        call: CallId,
+        step: &ActStep,
+        event: &Event,
+    ) -> Result<u64, StoreError> {
+        let answer = self.store.step_dyn(call, step, event)?;
+        live.history.apply(self.store.now(), event);
         Ok(answer.downcast_ref().copied().unwrap_or(0))
     }
 
-    fn enter_lane(&self) -> Option<Box<dyn Lane>> {
+    pub(super) fn enter_lane(&self) -> Option<Box<dyn Lane>> {
         let lanes = self.live().lanes.clone();
         lanes.map(|lanes| lanes.enter())
     }
 
     /// Waits until everything that the flow wrote is on disk. Flows that wait share a commit.
-    fn settle_on_disk(&self, lane: Option<&dyn Lane>) -> Result<(), StoreError> {
+    pub(super) fn settle_on_disk(&self, lane: Option<&dyn Lane>) -> Result<(), StoreError> {
         let (tell, told) = sync_channel(1);
         let when = WhenDurable::new(move |durable| {
             // The receiver is below.
@@ -292,9 +312,9 @@ impl Inner {
 }
 
 /// An act that a thread is in, until it is dropped.
-struct Acting<'f> {
-    flow: &'f Inner,
-    number: u32,
+pub(super) struct Acting<'f> {
+    pub(super) flow: &'f Inner,
+    pub(super) number: u32,
 }
 
 impl Drop for Acting<'_> {
@@ -345,7 +365,7 @@ fn guarded<T>(act: impl FnOnce() -> Result<T, ActError>) -> Result<T, ActError> 
     guard(|| Ok(act())).unwrap_or_else(|panic| Err(ActError::Unsure(panic)))
 }
 
-fn in_doubt(key: &ExternalKey, why: &str) -> TaskError {
+pub(super) fn in_doubt(key: &ExternalKey, why: &str) -> TaskError {
     let message = format!(
         "it is not known whether the object `{}` of `{}` is there: {why}",
         key.id, key.provider

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use cairn_effects::event::{Event, LogLevel};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn_effects::task::{Context, Wanted};
+use cairn_effects::task::{Context, Unwanted, Wanted};
 use cairn_model::error::TaskError;
 use cairn_model::id::{CallId, Identity, Phase};
 use cairn_model::value::Value;
@@ -95,6 +95,10 @@ impl Context for Call {
 
     fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
         self.flow.make(self.caller(), self.id, wanted)
+    }
+
+    fn remove_external(&self, unwanted: &Unwanted<'_>) -> Result<(), TaskError> {
+        self.flow.remove(self.caller(), self.id, unwanted)
     }
 
     fn log(&self, level: LogLevel, message: String) {

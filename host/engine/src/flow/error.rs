@@ -27,6 +27,11 @@ pub enum FlowError {
     /// A reset would forget what the flow's rollback left.
     #[error("the flow's rollback left {}, which a reset would forget", named(.0))]
     Left(Vec<Left>),
+    /// The flow has passed its pivot: it removed an object that nothing brings back.
+    #[error(
+        "the flow has passed its pivot, and only goes forward: it is tried again until it succeeds, or an operator ends it with `--accept`"
+    )]
+    PastPivot,
     /// There is no incomplete rollback to be accepted.
     #[error("the flow's rollback is not incomplete: there is nothing to accept")]
     NothingToAccept,

@@ -18,6 +18,8 @@ pub(super) struct FlowTask {
     pub(super) revert: Retry,
     /// What it waits for; `task` is not called then.
     pub(super) wait: Option<Wait>,
+    /// Whether it may remove objects outside the database.
+    pub(super) pivot: bool,
 }
 
 /// Finds the providers of each flow task's inputs.

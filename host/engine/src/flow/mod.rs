@@ -8,6 +8,7 @@ mod error;
 mod flow_task;
 mod guard;
 mod notifier;
+mod pivot;
 mod progress;
 mod recover;
 mod resumer;
@@ -58,6 +59,8 @@ pub struct TaskOptions {
     pub id: Option<TaskId>,
     /// Makes the task a wait, which is never called: see [`waiting`].
     pub wait: Option<Wait>,
+    /// Lets the task remove objects outside the database, after which the flow only goes forward. A flow has one such task at most.
+    pub pivot: bool,
 }
 
 /// The result of a finished task.
@@ -545,6 +548,7 @@ impl LiveState {
             call: options.call,
             revert: options.revert,
             wait: options.wait,
+            pivot: options.pivot,
         });
         let id = flow_task.id;
         // A task that the journal knows is on the accumulator: it was started.

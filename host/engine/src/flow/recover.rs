@@ -13,7 +13,7 @@ use super::{Completion, Flow, FlowError};
 /// How recovery treats a flow that was going forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// Rolls it back.
+    /// Rolls it back; continues it if it has passed its pivot.
     Rollback,
     /// Continues it; the task that was running is called again.
     Resume,
@@ -76,7 +76,9 @@ impl Flow {
             (live.history.state, live.history.failure.clone())
         };
         // A task had failed for good, also if the flow was interrupted meanwhile; only the rollback is missing.
+        let is_past_pivot = self.is_past_pivot();
         if state != Failure
+            && !is_past_pivot
             && let Some(cause) = failure
         {
             return self.rollback_undurable(&cause);
@@ -85,12 +87,12 @@ impl Flow {
             Pending | Interrupted | Success | Failure => Ok(()),
             Reverting => self.rollback_undurable(&lost_caller()),
             Started | Resuming | Running => match how {
-                Recovery::Rollback => self.rollback_undurable(&lost_caller()),
+                Recovery::Rollback if !is_past_pivot => self.rollback_undurable(&lost_caller()),
                 Recovery::Interrupt => {
                     self.change(Interrupted);
                     Ok(())
                 }
-                Recovery::Resume => self.resume_undurable(),
+                Recovery::Resume | Recovery::Rollback => self.resume_undurable(),
             },
         }
     }

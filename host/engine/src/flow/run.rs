@@ -466,6 +466,7 @@ impl Flow {
             Err(error) if is_in_doubt(&error) => {
                 return Ok(Ok(self.look_again_later(flow_task.id)));
             }
+            Err(_) if self.is_past_pivot() => return Ok(Ok(self.go_forward_later(flow_task.id))),
             Err(refused) => return self.failed(flow_task, refused).map(Err),
         }
         loop {
@@ -492,7 +493,11 @@ impl Flow {
                     self.succeeded(flow_task, result);
                     return Ok(Ok(Progress::More));
                 }
-                Err(error) if flow_task.call.again(made, &error.kind) => {
+                Err(error) => {
+                    let is_again = flow_task.call.again(made, &error.kind);
+                    if !is_again && !self.is_past_pivot() {
+                        return self.failed(flow_task, error).map(Err);
+                    }
                     // Closes the attempt before its effects are collected, so that late effects are refused.
                     let retried = Event::Retried {
                         task: flow_task.id,
@@ -504,14 +509,17 @@ impl Flow {
                         Err(error) if is_in_doubt(&error) => {
                             return Ok(Ok(self.look_again_later(flow_task.id)));
                         }
+                        Err(_) if self.is_past_pivot() => {}
                         Err(_) => return self.failed(flow_task, error).map(Err),
+                    }
+                    if !is_again {
+                        return Ok(Ok(self.go_forward_later(flow_task.id)));
                     }
                     match self.pause(flow_task.id, flow_task.call.wait(made)) {
                         Progress::More => {}
                         progress => return Ok(Ok(progress)),
                     }
                 }
-                Err(error) => return self.failed(flow_task, error).map(Err),
             }
         }
     }

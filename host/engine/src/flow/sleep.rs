@@ -49,7 +49,11 @@ impl Flow {
 
     /// Lets the flow sleep until the host looks again what there is of an object of this task.
     pub(super) fn look_again_later(&self, task: TaskId) -> Progress {
-        let pause = pause_after(self.0.doubts());
+        self.sleep_before(task, pause_after(self.0.doubts()))
+    }
+
+    /// Lets the flow sleep before it continues with a task, unless it is interrupted.
+    pub(super) fn sleep_before(&self, task: TaskId, pause: Duration) -> Progress {
         let mut live = self.0.live();
         if live.history.state == FlowState::Interrupted {
             return Progress::Over;

@@ -25,7 +25,7 @@ impl Flow {
     /// durable on return.
     ///
     /// # Errors
-    /// [`FlowError::InvalidState`] while it runs; [`FlowError::Store`]. A revert that fails is no error: see
+    /// [`FlowError::InvalidState`] while it runs; [`FlowError::PastPivot`]; [`FlowError::Store`]. A revert that fails is no error: see
     /// [`History::started`](cairn_effects::history::History::started) and the report's verdict.
     pub fn rollback(&self, cause: &Cause) -> Result<(), FlowError> {
         match self.rollback_to_end(cause).see_through() {
@@ -43,18 +43,23 @@ impl Flow {
     pub(super) fn rollback_undurable(&self, cause: &Cause) -> Result<(), FlowError> {
         let _inside = {
             let mut live = self.outside("rollback")?;
+            // A flow that was ended past its pivot was not reverted, and is not.
+            if live.history.is_past_pivot() {
+                return Err(FlowError::PastPivot);
+            }
             self.enter(&mut live)
         };
         self.begin_rollback(cause)?;
         self.unwind(cause)
     }
 
-    /// Accepts an incomplete rollback as it is, or one that waits until it is known what there is of an object.
+    /// Accepts an incomplete rollback as it is, or one that waits until it is known what there is of an object; or ends a flow that has passed
+    /// its pivot, without reverting it.
     ///
     /// # Errors
     /// [`FlowError::NothingToAccept`] unless a task of this flow could not be reverted; [`FlowError::Store`].
     pub fn accept(&self, user_id: &str, reason: &str) -> Result<(), FlowError> {
-        {
+        if !self.end_forward(user_id, reason)? {
             let was_in_doubt = self.end_doubts()?;
             let mut live = self.outside("accept")?;
             let history = &live.history;
@@ -149,7 +154,7 @@ impl Flow {
         for parent in parents {
             // A running parent rolls itself back when its own task fails. An error of one does not stop the others.
             match parent.rollback(cause) {
-                Err(FlowError::InvalidState { .. }) | Ok(()) => {}
+                Err(FlowError::InvalidState { .. } | FlowError::PastPivot) | Ok(()) => {}
                 Err(error) => first = first.and(Err(error)),
             }
         }

@@ -84,6 +84,8 @@ pub enum Hindrance {
     /// The flow's state does not allow it.
     #[default]
     State,
+    /// The flow has passed its pivot: see [`FlowError::PastPivot`].
+    Refused,
     /// What was asked is wrong, whatever the flow's state.
     Input,
     /// The flow cannot be restored.
@@ -103,6 +105,7 @@ impl HostError {
                 | FlowError::Left(_)
                 | FlowError::NothingToAccept,
             ) => Hindrance::State,
+            Self::Flow(FlowError::PastPivot) => Hindrance::Refused,
             Self::Flow(FlowError::Signal(SignalError::Other(_) | SignalError::Over(_))) => {
                 Hindrance::State
             }

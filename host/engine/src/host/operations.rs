@@ -249,6 +249,11 @@ impl Core {
         };
         let then = match &operation {
             Operation::Interrupt => None,
+            Operation::Rollback { .. } if flow.is_past_pivot() => {
+                drop(flows);
+                tell(Err(HostError::Flow(FlowError::PastPivot)));
+                return None;
+            }
             Operation::Rollback { .. } => Some(operation),
             Operation::Signal {
                 name,
@@ -364,6 +369,9 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
         (Operation::Interrupt, Pending | Success | Failure)
         | (Operation::Resume, Success | Failure) => return Err(invalid()),
         (Operation::Reset, _) if flow.sleeps() => return Err(invalid()),
+        (Operation::Rollback { .. }, _) if flow.is_past_pivot() => {
+            return Err(FlowError::PastPivot);
+        }
         (Operation::Accept { user_id, reason }, _) if flow.sleeps() => {
             flow.accept(user_id, reason)?;
             return Ok(flow.settled());

@@ -183,6 +183,7 @@ impl Core {
         let options = TaskOptions {
             call: planned.retry.clone(),
             revert: planned.revert.clone(),
+            pivot: planned.pivot,
             ..TaskOptions::default()
         };
         Ok((options, task))

@@ -1,5 +1,6 @@
 //! Objects outside the database, made by native tasks: what becomes of them when acts fail, and when flows are rolled back.
 
+mod pivot;
 mod world;
 
 use std::sync::Arc;
@@ -73,14 +74,7 @@ fn scene(world: &Arc<World>, tasks: Vec<Makes>) -> Scene {
     let clock = Arc::new(ManualClock::new(Timestamp(1_000_000_000)));
     let store = Sqlite::in_memory(SqliteConfig::default(), Arc::clone(&clock) as _).unwrap();
     let store = Arc::new(store);
-    let flow = Flow::builder("acts")
-        .requester(Identity::new("ann", "acme"))
-        .build(Arc::clone(&store) as _);
-    let provider = Provider {
-        external: Arc::clone(world) as _,
-        digest: Digest::of(b"world"),
-    };
-    flow.set_providers(Arc::new(Providers::from([("world".to_owned(), provider)])));
+    let flow = flow(&store, world, "acts", Identity::new("ann", "acme"));
     for task in tasks {
         flow.add(Arc::new(task)).unwrap();
     }
@@ -92,7 +86,29 @@ fn scene(world: &Arc<World>, tasks: Vec<Makes>) -> Scene {
     }
 }
 
+/// Makes a flow without tasks, which has the world as its provider.
+fn flow(store: &Arc<Sqlite>, world: &Arc<World>, name: &str, requester: Identity) -> Flow {
+    let flow = Flow::builder(name)
+        .requester(requester)
+        .build(Arc::clone(store) as _);
+    let provider = Provider {
+        external: Arc::clone(world) as _,
+        digest: Digest::of(b"world"),
+    };
+    flow.set_providers(Arc::new(Providers::from([("world".to_owned(), provider)])));
+    flow
+}
+
 impl Scene {
+    /// Makes another flow of the same project.
+    fn flow_of(&self, name: &str) -> Flow {
+        self.flow_by(name, Identity::new("ann", "acme"))
+    }
+
+    fn flow_by(&self, name: &str, requester: Identity) -> Flow {
+        flow(&self.store, &self.world, name, requester)
+    }
+
     /// Returns the states of the objects' rows.
     fn rows(&self) -> Vec<String> {
         let rows = self.store.read(&Identity::default(), |view| {

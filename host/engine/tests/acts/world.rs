@@ -56,6 +56,13 @@ impl World {
         })
     }
 
+    /// Lets removals go wrong in this order from now on, and so many looks fail.
+    pub fn goes_wrong(&self, removes: &[Fault], blind: usize) {
+        let mut state = self.state.lock().unwrap();
+        state.removes = removes.iter().copied().collect();
+        state.blind = blind;
+    }
+
     /// Returns how many objects there are, parts included.
     pub fn len(&self) -> usize {
         self.state.lock().unwrap().objects.len()

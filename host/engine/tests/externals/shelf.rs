@@ -8,7 +8,7 @@ use cairn::{TaskError, Value};
 use serde_json::json;
 
 /// Runs when the provider is asked something, at that point of a scan or a removal.
-type Meanwhile = Box<dyn FnMut(&Shelf, Point) + Send>;
+pub type Meanwhile = Box<dyn FnMut(&Shelf, Point) + Send>;
 
 /// What a provider was asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub enum Point {
 #[derive(Default)]
 pub struct Shelf {
     pub there: Mutex<BTreeMap<String, Presence>>,
-    meanwhile: Mutex<Option<Meanwhile>>,
+    pub meanwhile: Mutex<Option<Meanwhile>>,
     /// How long a page is.
     pub page: usize,
     pub is_blind: bool,

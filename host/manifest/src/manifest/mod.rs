@@ -159,6 +159,9 @@ pub struct TaskEntry {
     /// Retries of its `revert`.
     #[serde(default)]
     pub revert: Retry,
+    /// Whether it may remove objects outside the database, after which the flow only goes forward.
+    #[serde(default)]
+    pub pivot: bool,
     /// The line of its table, counted from 1.
     pub line: usize,
 }

@@ -320,7 +320,7 @@ fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnosti
                 (Work::Wait(wait::read(&wait)?), table)
             }
             None => {
-                let table = table.only(&["plugin", "wait", "name", "retry", "revert"])?;
+                let table = table.only(&["plugin", "wait", "name", "retry", "revert", "pivot"])?;
                 (Work::Plugin(plugin_of(&table, "task", manifest)?), table)
             }
         };
@@ -338,6 +338,7 @@ fn read_tasks(tasks: &Item<'_>, manifest: &mut Manifest) -> Result<(), Diagnosti
                 Some(item) => retry(&item, &mut manifest.warnings)?,
                 None => Retry::default(),
             },
+            pivot: table.get("pivot").map_or(Ok(false), |item| item.flag())?,
             line: table.line(),
         };
         if let Some(line) = lines.insert(entry.name().to_owned(), entry.line) {

@@ -80,6 +80,7 @@ impl Manifest {
         kinds: &GrantKinds,
         asked_by_rules: &BTreeSet<String>,
     ) -> Result<Plan, Diagnostic> {
+        self.check_pivot()?;
         let mut warnings = self.warnings.clone();
         warnings.extend(self.unused(asked_by_rules));
         let mut granted = BTreeMap::new();
@@ -437,6 +438,7 @@ impl Manifest {
                 })
                 .collect(),
             provides: descriptor.provides.clone(),
+            pivot: task.pivot,
         }
     }
 

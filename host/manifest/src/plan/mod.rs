@@ -16,6 +16,7 @@ mod descriptor;
 mod from_manifest;
 mod mermaid;
 mod missing;
+mod pivot;
 mod roles;
 mod settings;
 
@@ -189,6 +190,9 @@ pub struct PlannedTask {
     pub optional: Vec<(String, Vec<String>)>,
     /// Names that its result must contain.
     pub provides: Vec<String>,
+    /// Whether it may remove objects outside the database, after which the flow only goes forward.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pivot: bool,
 }
 
 /// A provider of objects outside the database.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use wasmtime::component::{HasSelf, Linker};
 
-use cairn_effects::task::Wanted;
+use cairn_effects::task::{Unwanted, Wanted};
 use cairn_manifest::document::Item;
 use cairn_manifest::manifest::{Grant, GrantKind, read_names};
 use cairn_model::error::{Diagnostic, TaskError};
@@ -44,7 +44,7 @@ impl GrantKind for Externals {
     }
 
     fn functions(&self) -> &[&str] {
-        &["make"]
+        &["make", "remove"]
     }
 
     fn parse(&self, item: &Item<'_>) -> Result<Option<Grant>, Diagnostic> {
@@ -126,5 +126,26 @@ impl Host for State {
         };
         let made = self.outside_of_deadline(|context| context.make_external(&wanted))?;
         Ok(made.map(|result| text(&result)).map_err(to_wit))
+    }
+
+    fn remove(
+        &mut self,
+        provider: String,
+        kind: String,
+        id: String,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        let checked = granted(self.grant("externals")?, &provider, &kind)
+            .and_then(|()| fit("kind", &kind))
+            .and_then(|()| fit("id", &id));
+        if let Err(error) = checked {
+            return Ok(Err(to_wit(error)));
+        }
+        let unwanted = Unwanted {
+            provider: &provider,
+            kind: &kind,
+            id: &id,
+        };
+        let removed = self.outside_of_deadline(|context| context.remove_external(&unwanted))?;
+        Ok(removed.map_err(to_wit))
     }
 }

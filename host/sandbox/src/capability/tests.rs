@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use cairn_effects::event::LogLevel;
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn_effects::task::{Context, Wanted};
+use cairn_effects::task::{Context, Unwanted, Wanted};
 use cairn_manifest::manifest::{Grants, Limits};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 
@@ -56,6 +56,9 @@ impl Context for Willing {
     }
     fn make_external(&self, wanted: &Wanted<'_>) -> Result<Value, TaskError> {
         externals::make(wanted, &self.made)
+    }
+    fn remove_external(&self, unwanted: &Unwanted<'_>) -> Result<(), TaskError> {
+        externals::remove(unwanted, &self.made)
     }
     fn log(&self, _: LogLevel, _: String) {}
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cairn_effects::effect::{Applied, Change};
 use cairn_effects::event::{Event, FlowState};
+use cairn_effects::external::is_removal;
 use cairn_effects::history::{Sleep, fold_sleep};
 use cairn_effects::rows::{Made, Tables};
 use cairn_model::clock::Timestamp;
@@ -38,6 +39,8 @@ pub(super) struct Session {
     pub(super) rested: bool,
     /// Its sleep, while it needs no process.
     sleep: Option<Sleep>,
+    /// The numbers of the intents to remove objects that were not refused: it has passed its pivot.
+    removals: BTreeSet<u32>,
     /// Tasks whose revert failed.
     unreverted: BTreeSet<TaskId>,
     /// Rows of other projects that the open call has named: kind and id.
@@ -114,6 +117,7 @@ impl Session {
             rests: self.rests(),
             incomplete: self.is_incomplete(),
             wake_at: self.wake_at(),
+            forward: self.is_forward(),
         });
         Some(FlowEntries {
             flow,
@@ -163,6 +167,13 @@ impl Session {
             )
     }
 
+    /// Returns whether it has passed its pivot, and has not ended.
+    fn is_forward(&self) -> bool {
+        let state = self.head.as_ref().map(|head| head.state);
+        let is_over = matches!(state, Some(FlowState::Success | FlowState::Failure));
+        !self.removals.is_empty() && !is_over
+    }
+
     /// Returns whether its rollback left tasks unreverted and no operator has accepted that.
     pub(super) fn is_incomplete(&self) -> bool {
         let failed = matches!(&self.head, Some(head) if head.state == FlowState::Failure);
@@ -191,6 +202,9 @@ impl Session {
     /// Records an effect: its number, and the rows that it changed.
     pub(super) fn applied(&mut self, applied: &Applied, tables: &Tables) {
         self.next_effect = applied.number + 1;
+        if is_removal(applied) {
+            self.removals.insert(applied.number);
+        }
         for change in &applied.changes {
             match change {
                 Change::Row { table, id, .. } => match tables.row(table, id) {
@@ -246,7 +260,9 @@ impl Session {
                     head.error.get_or_insert_with(|| cause.error.kind.clone());
                 }
             }
+            Event::Closed { number, .. } => drop(self.removals.remove(number)),
             Event::Reset => {
+                self.removals.clear();
                 self.unreverted.clear();
                 if let Some(head) = &mut self.head {
                     head.error = None;
@@ -285,9 +301,9 @@ impl Session {
             | Event::Woke
             | Event::Signalled { .. }
             | Event::Settled { .. }
-            | Event::Closed { .. }
             | Event::InDoubt { .. }
-            | Event::Removing { .. } => {}
+            | Event::Removing { .. }
+            | Event::Removed { .. } => {}
             // All known events are listed above.
             _ => {}
         }

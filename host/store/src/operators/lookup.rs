@@ -19,6 +19,8 @@ pub struct FlowFilter<'f> {
     pub stuck: bool,
     /// That sleeps: it waits, or tries again later.
     pub asleep: bool,
+    /// That has passed its pivot, and has not ended.
+    pub forward: bool,
     /// With this name.
     pub name: Option<&'f str>,
     /// With this idempotency key, in any project.
@@ -102,6 +104,9 @@ pub(crate) fn flows(
     if filter.asleep {
         conditions.push("wake_at IS NOT NULL".to_owned());
     }
+    if filter.forward {
+        conditions.push("forward = TRUE".to_owned());
+    }
     if filter.stuck {
         conditions.push("stuck IS NOT NULL".to_owned());
     }
@@ -126,7 +131,7 @@ pub(crate) fn flows(
     }
     let limit = parameter(i64::try_from(limit).unwrap_or(i64::MAX).into());
     let statement = format!(
-        "SELECT id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck, wake_at FROM flows
+        "SELECT id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck, wake_at, forward FROM flows
          WHERE {} ORDER BY id DESC LIMIT ${limit}",
         conditions.join(" AND ")
     );
@@ -150,5 +155,6 @@ fn summary(row: Columns<'_>) -> Result<FlowSummary, SqlError> {
         incomplete: row.flag(8)?,
         stuck: row.optional_text(9)?,
         wake_at: row.optional_int(10)?.map(Timestamp),
+        forward: row.flag(11)?,
     })
 }

@@ -55,8 +55,8 @@ fn groups<'a>(rows: &[Written<'a>]) -> Vec<Group<'a>> {
 pub(super) struct Columns {
     keys: Vec<[Cell; 4]>,
     entries: Vec<[Cell; 3]>,
-    new_flows: Vec<[Cell; 14]>,
-    old_flows: Vec<[Cell; 8]>,
+    new_flows: Vec<[Cell; 15]>,
+    old_flows: Vec<[Cell; 9]>,
 }
 
 const KEYS: &str = "INSERT INTO idempotency_keys (project_id, key, flow, asked)
@@ -66,14 +66,14 @@ const KEYS: &str = "INSERT INTO idempotency_keys (project_id, key, flow, asked)
 const ENTRIES: &str = "INSERT INTO journal (flow, first, entries)
     SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[])";
 
-const NEW_FLOWS: &str = "INSERT INTO flows (id, part, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries, incomplete, wake_at)
+const NEW_FLOWS: &str = "INSERT INTO flows (id, part, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries, incomplete, wake_at, forward)
     SELECT * FROM unnest($1::bytea[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[],
-                         $11::bytea[], $12::bigint[], $13::boolean[], $14::bigint[])";
+                         $11::bytea[], $12::bigint[], $13::boolean[], $14::bigint[], $15::boolean[])";
 
 /// A flow may have been pruned meanwhile, so fewer rows may be changed than are named.
-const OLD_FLOWS: &str = "UPDATE flows SET state = u.c1, error = u.c2, updated_at = u.c3, host = u.c4, entries = u.c5, incomplete = u.c6, wake_at = u.c7, stuck = NULL, moved = FALSE
-    FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::bigint[], $7::boolean[], $8::bigint[])
-        AS u(c0, c1, c2, c3, c4, c5, c6, c7)
+const OLD_FLOWS: &str = "UPDATE flows SET state = u.c1, error = u.c2, updated_at = u.c3, host = u.c4, entries = u.c5, incomplete = u.c6, wake_at = u.c7, forward = u.c8, stuck = NULL, moved = FALSE
+    FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::bigint[], $7::boolean[], $8::bigint[], $9::boolean[])
+        AS u(c0, c1, c2, c3, c4, c5, c6, c7, c8)
     WHERE flows.id = u.c0";
 
 impl Columns {
@@ -104,6 +104,7 @@ impl Columns {
             let error: Cell = row.error.into();
             let incomplete = Cell::Int(row.incomplete.into());
             let wake_at = row.wake_at.map_or(Cell::Null, Cell::from);
+            let forward = Cell::Int(row.forward.into());
             if row.is_new {
                 let plan = row.plan.map(|plan| plan.to_string());
                 columns.new_flows.push([
@@ -121,6 +122,7 @@ impl Columns {
                     row.length.into(),
                     incomplete,
                     wake_at,
+                    forward,
                 ]);
             } else {
                 columns.old_flows.push([
@@ -132,6 +134,7 @@ impl Columns {
                     row.length.into(),
                     incomplete,
                     wake_at,
+                    forward,
                 ]);
             }
         }

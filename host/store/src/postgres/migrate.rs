@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/01-initial.sql"),
     include_str!("../../migrations/postgres/02-sleep.sql"),
     include_str!("../../migrations/postgres/03-externals.sql"),
+    include_str!("../../migrations/postgres/04-pivot.sql"),
 ];
 
 /// The advisory lock of whoever migrates: `cairn` in ASCII.

@@ -176,8 +176,8 @@ impl Database {
             self.connection
                 .prepare_cached(
                     "INSERT INTO flows (id, name, project_id, user_id, plan, state, error, created_at, updated_at, host, entries,
-                         incomplete, wake_at)
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         incomplete, wake_at, forward)
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 )?
                 .execute(params![
                     id,
@@ -192,13 +192,14 @@ impl Database {
                     host,
                     row.length,
                     row.incomplete,
-                    row.wake_at.map(|at| at.0)
+                    row.wake_at.map(|at| at.0),
+                    row.forward
                 ])?;
         } else {
             self.connection
                 .prepare_cached(
                     "UPDATE flows SET state = ?, error = ?, updated_at = ?, host = ?, entries = ?, incomplete = ?, wake_at = ?,
-                         stuck = NULL
+                         forward = ?, stuck = NULL
                      WHERE id = ?",
                 )?
                 .execute(params![
@@ -209,6 +210,7 @@ impl Database {
                     row.length,
                     row.incomplete,
                     row.wake_at.map(|at| at.0),
+                    row.forward,
                     id
                 ])?;
         }

@@ -56,6 +56,19 @@ pub fn make<T: DeserializeOwned>(
     json::from_text("ResultInvalid", &what, &made)
 }
 
+/// Removes an object that an earlier flow of the same project made. `id` is the [`ExternalObject::id`](crate::ExternalObject::id) that its
+/// provider was told. An object that this flow has removed is success.
+///
+/// Nothing undoes a removal, so only a task with `pivot = true` in the manifest may call this. Up to the first removal the flow can be rolled
+/// back; from then on it only goes forward: a task that fails is called again, after ever longer pauses.
+///
+/// # Errors
+/// The provider's, when it refused and nothing was removed; `NotPivot`; `ExternalNotFound`; `Busy` while another act on the object has not
+/// ended; `InvalidInput` for an object that this flow made; `ProviderNotFound`; `NotGranted`; `NotInRevert`.
+pub fn remove(provider: &str, kind: &str, id: &str) -> Result<(), Error> {
+    Ok(externals::remove(provider, kind, id)?)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -70,6 +83,20 @@ mod tests {
         let error = error.unwrap_err();
         assert!(error.is("ResultInvalid"), "{error}");
         assert!(error.message().contains("`pdns`"), "{error}");
+    }
+
+    #[test]
+    fn a_removal_is_an_effect_and_its_refusal_reaches_the_task() {
+        let host = FakeHost::new();
+        host.run(|| remove("pdns", "record", "some-id")).unwrap();
+        let arguments = json!({"provider": "pdns", "kind": "record", "id": "some-id"});
+        host.assert_effects(&[("externals.remove", arguments)]);
+        let refusal = Error::new("NotPivot", "add `pivot = true`");
+        let host = FakeHost::new().fail("externals.remove", refusal.clone());
+        assert_eq!(
+            host.run(|| remove("pdns", "record", "some-id")),
+            Err(refusal)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::FakeHost;
 
 /// The functions that are effects.
-const EFFECTS: [&str; 15] = [
+const EFFECTS: [&str; 16] = [
     "keys.create",
     "keys.copy",
     "keys.delete",
@@ -20,6 +20,7 @@ const EFFECTS: [&str; 15] = [
     "records.add",
     "records.next",
     "externals.make",
+    "externals.remove",
     "rpc.cast",
 ];
 

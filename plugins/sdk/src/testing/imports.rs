@@ -389,6 +389,12 @@ pub(crate) mod externals {
             json!({"provider": provider, "kind": kind, "label": label, "spec": document(spec)}),
         ))
     }
+
+    pub(crate) fn remove(provider: &str, kind: &str, id: &str) -> Result<(), types::Error> {
+        let arguments = json!({"provider": provider, "kind": kind, "id": id});
+        ask("externals.remove", arguments)?;
+        Ok(())
+    }
 }
 
 pub(crate) mod rpc {

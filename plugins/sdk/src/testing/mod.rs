@@ -267,9 +267,8 @@ pub fn ask(function: &str, arguments: Value) -> Result<Value, Error> {
 fn untold(function: &str, arguments: &Value) -> Value {
     match function {
         "policy.enforce" | "quota.commit" | "quota.rollback" | "volumes.destroy"
-        | "keys.delete" | "records.remove" | "records.add" | "rpc.cast" | "log.write" => {
-            Value::Null
-        }
+        | "keys.delete" | "records.remove" | "records.add" | "externals.remove" | "rpc.cast"
+        | "log.write" => Value::Null,
         "results.get" | "records.get" | "catalog.default-volume-type" | "catalog.qos-specs" => {
             Value::Null
         }

@@ -37,6 +37,9 @@ pub struct List {
     /// Only flows that wait for a time or a signal, or for the next attempt of a task
     #[arg(long)]
     waiting: bool,
+    /// Only flows that have passed their pivot and have not ended: they cannot be rolled back
+    #[arg(long)]
+    forward: bool,
     /// Only stuck flows, which could not be recovered, with the reason
     #[arg(long)]
     stuck: bool,
@@ -60,6 +63,8 @@ struct Row {
     waiting: bool,
     /// When it is woken; null if only a signal wakes it.
     wake_at: Option<String>,
+    /// Whether it has passed its pivot: it only goes forward.
+    forward: bool,
     project_id: String,
     user_id: String,
     created_at: String,
@@ -79,6 +84,7 @@ impl List {
             incomplete: self.incomplete,
             stuck: self.stuck,
             asleep: self.waiting,
+            forward: self.forward,
             name: self.name.as_deref(),
             key: self.key.as_deref(),
             since,
@@ -205,10 +211,14 @@ fn table(flows: &[Row]) -> String {
     let rows = flows.iter().map(|flow| {
         let error = flow.stuck.as_ref().or(flow.error.as_ref());
         let error = error.map_or_else(|| "-".to_owned(), Clone::clone);
-        let state = match (flow.incomplete, flow.waiting) {
-            (true, _) => format!("{} (incomplete)", flow.state),
-            (false, true) => format!("{} (waiting)", flow.state),
-            (false, false) => flow.state.to_string(),
+        let marks = [
+            ("incomplete", flow.incomplete),
+            ("forward", flow.forward),
+            ("waiting", flow.waiting),
+        ];
+        let state = match marks.iter().find(|(_, is_set)| *is_set) {
+            Some((mark, _)) => format!("{} ({mark})", flow.state),
+            None => flow.state.to_string(),
         };
         vec![
             flow.id.to_string(),
@@ -239,6 +249,7 @@ impl From<FlowSummary> for Row {
                 .wake_at
                 .filter(|at| *at != NEVER)
                 .map(|at| at.to_string()),
+            forward: flow.forward,
             project_id: flow.project_id,
             user_id: flow.user_id,
             created_at: flow.created_at.to_string(),

@@ -34,6 +34,23 @@ pub(super) fn make(wanted: &Wanted<'_>, made: &Mutex<Vec<String>>) -> Result<Val
     }
 }
 
+/// Removes an object, as its provider says.
+pub(super) fn remove(
+    unwanted: &Unwanted<'_>,
+    removed: &Mutex<Vec<String>>,
+) -> Result<(), TaskError> {
+    let Unwanted { provider, kind, id } = unwanted;
+    removed
+        .lock()
+        .unwrap()
+        .push(format!("{provider} {kind} {id}"));
+    match *provider {
+        "full" => Err(TaskError::new("Full", "no room")),
+        "lost" => Err(TaskError::host(HostErrorKind::InDoubt, "nobody knows")),
+        _ => Ok(()),
+    }
+}
+
 fn parse(value: &str) -> Result<Option<Grant>, String> {
     let text = format!("externals = {value}");
     let document = Document::new(&text, Path::new("flow.toml")).unwrap();
@@ -64,6 +81,38 @@ fn a_task_makes_an_object_and_gets_its_result() {
     assert_eq!(made.unwrap(), "\"MAIN\"");
     let made = context.made.lock().unwrap();
     assert_eq!(*made, ["pdns record main {\"ip\":1}"]);
+}
+
+#[test]
+fn a_task_removes_an_object_that_its_grant_reaches() {
+    let narrow = grant("{ providers = ['pdns', 'full', 'lost'], kinds = ['record'] }");
+    let (mut state, context) = call("externals", Some(narrow));
+    let mut remove = |provider: &str, kind: &str, id: &str| {
+        let [provider, kind, id] = [provider, kind, id].map(str::to_owned);
+        Host::remove(&mut state, provider, kind, id)
+    };
+    remove("pdns", "record", "an-id").unwrap().unwrap();
+    assert_eq!(
+        remove("full", "record", "an-id").unwrap().unwrap_err().kind,
+        "Full"
+    );
+    // The host ends the call: what there is is not known.
+    remove("lost", "record", "an-id").unwrap_err();
+    for (provider, kind, id, why) in [
+        ("bind", "record", "an-id", "NotGranted"),
+        ("pdns", "zone", "an-id", "NotGranted"),
+        ("pdns", "record", "an\nid", "InvalidInput"),
+    ] {
+        let refused = remove(provider, kind, id).unwrap().unwrap_err();
+        assert_eq!(refused.kind, why);
+    }
+    let removed = context.made.lock().unwrap();
+    let asked = [
+        "pdns record an-id",
+        "full record an-id",
+        "lost record an-id",
+    ];
+    assert_eq!(*removed, asked, "a refusal does not reach the host");
 }
 
 #[test]

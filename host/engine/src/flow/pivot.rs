@@ -1,0 +1,167 @@
+//! The pivot of a flow: the task that removes objects which other flows made. Nothing brings them back, so a flow that has begun to do so only
+//! goes forward.
+
+use cairn_effects::event::{Event, FlowState};
+use cairn_effects::external::{
+    ActError, ActStep, ExternalKey, ExternalObject, IntendRemoval, OF_NO_FLOW, is_removal, token,
+};
+use cairn_effects::history::Act;
+use cairn_effects::task::Unwanted;
+use cairn_model::crash::{CrashPoint, reach};
+use cairn_model::error::{Cause, TaskError};
+use cairn_model::id::{CallId, Phase, TaskId};
+use cairn_store::{Caller, StoreError};
+
+use super::acts::{Acting, ask_to_remove, in_doubt, pause_after};
+use super::progress::Progress;
+use super::{Flow, FlowError, Inner};
+
+impl Inner {
+    /// Removes an object for a call: see [`Context::remove_external`](cairn_effects::task::Context::remove_external).
+    pub(super) fn remove(
+        &self,
+        by: Caller<'_>,
+        call: CallId,
+        unwanted: &Unwanted<'_>,
+    ) -> Result<(), TaskError> {
+        if call.phase == Phase::Revert {
+            let message = "a revert removes no objects outside the database";
+            return Err(TaskError::new("NotInRevert", message));
+        }
+        let is_pivot = {
+            let live = self.live();
+            let flow_task = live.started.get(&call.task);
+            flow_task.is_some_and(|flow_task| flow_task.pivot)
+        };
+        if !is_pivot {
+            let message = "nothing brings a removed object back, so only the pivot of a flow removes objects: add `pivot = true` to its [[task]]";
+            return Err(TaskError::new("NotPivot", message));
+        }
+        let provider = self.provider(unwanted.provider)?;
+        let key = ExternalKey {
+            provider: unwanted.provider.into(),
+            kind: unwanted.kind.into(),
+            id: unwanted.id.into(),
+        };
+        let (number, next, is_first) = {
+            let mut live = self.live();
+            let begun = live.history.act_on(&key);
+            let begun = begun.filter(|(intent, _)| is_removal(intent));
+            let begun = begun.map(|(intent, act)| (intent.number, act.clone()));
+            let (number, next, is_first) = match begun {
+                Some((_, Act::Removed)) => return Ok(()),
+                Some((number, _)) => {
+                    let event = Event::Removing { number };
+                    let removing = ActStep::Removing(key.clone());
+                    match self.step_in(&mut live, call, &removing, &event) {
+                        Ok(next) => (number, next, false),
+                        // An operator has removed the object.
+                        Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => {
+                            let removed = ActStep::Removed(key);
+                            let event = Event::Removed { number };
+                            self.step_in(&mut live, call, &removed, &event)?;
+                            return Ok(());
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                None => {
+                    let intent = IntendRemoval {
+                        key: key.clone(),
+                        digest: provider.digest,
+                    };
+                    let (next, applied) = self.store.apply_dyn(by, &intent)?;
+                    let number = applied.number;
+                    live.history.applied(applied);
+                    (number, next.downcast().map_or(0, |next| *next), true)
+                }
+            };
+            self.acting.lock().insert(number);
+            (number, next, is_first)
+        };
+        let _acting = Acting { flow: self, number };
+        let lane = self.enter_lane();
+        self.settle_on_disk(lane.as_deref())?;
+        reach(CrashPoint::RemovalIntended);
+        let object = ExternalObject {
+            kind: unwanted.kind.to_owned(),
+            id: unwanted.id.to_owned(),
+            // After all acts of the flow that made it.
+            token: token(OF_NO_FLOW, next),
+        };
+        let removed = ask_to_remove(&provider, &object);
+        drop(lane);
+        reach(CrashPoint::RemovalDone);
+        match removed {
+            Ok(()) => {
+                self.step(call, &ActStep::Removed(key), Event::Removed { number })?;
+                Ok(())
+            }
+            // Of a repeat it says nothing about the act before it.
+            Err(ActError::Refused(error)) if is_first => {
+                let event = Event::Closed {
+                    number,
+                    error: error.clone(),
+                };
+                self.step(call, &ActStep::Restored(key), event)?;
+                Err(error)
+            }
+            Err(ActError::Refused(error) | ActError::Unsure(error)) => {
+                self.note_doubt(number, &error)?;
+                Err(in_doubt(&key, &error.to_string()))
+            }
+        }
+    }
+}
+
+impl Flow {
+    /// Returns whether the flow has passed its pivot, and only goes forward.
+    pub(crate) fn is_past_pivot(&self) -> bool {
+        self.0.live().history.is_past_pivot()
+    }
+
+    /// Lets the flow sleep after a task failed that the flow cannot be rolled back for. It is tried again for ever, after ever longer pauses.
+    pub(super) fn go_forward_later(&self, task: TaskId) -> Progress {
+        let failures = {
+            let live = self.0.live();
+            live.record_of(task)
+                .map_or(1, |task| task.retries(Phase::Call).max(1))
+        };
+        self.sleep_before(task, pause_after(failures))
+    }
+
+    /// Ends a flow that has passed its pivot and is not over, as an operator accepts what it has done so far. Nothing is reverted. Returns
+    /// false if it is no such flow.
+    pub(super) fn end_forward(&self, user_id: &str, reason: &str) -> Result<bool, FlowError> {
+        use FlowState::{Failure, Reverting, Success};
+        let changes = {
+            let mut live = self.outside("accept")?;
+            let history = &live.history;
+            let from = history.state;
+            if !history.is_past_pivot() || matches!(from, Success | Failure | Reverting) {
+                return Ok(false);
+            }
+            let last = history.in_doubt().next().map(|(_, error)| error.clone());
+            let cause = match last {
+                Some(error) => Cause {
+                    task: String::new(),
+                    error,
+                },
+                None => Cause::requested(reason),
+            };
+            let changes = [(from, Reverting), (Reverting, Failure)];
+            let accepted = Event::Accepted {
+                user_id: user_id.to_owned(),
+                reason: reason.to_owned(),
+            };
+            let [first, last] = changes.map(|(from, to)| Event::State { from, to });
+            let failed = Event::Failed(cause);
+            self.record(&mut live, vec![failed, first, last, accepted])?;
+            changes
+        };
+        for (from, to) in changes {
+            self.tell_flow(to, from);
+        }
+        Ok(true)
+    }
+}

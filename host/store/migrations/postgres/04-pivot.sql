@@ -1,0 +1,3 @@
+-- Whether a flow that has not ended has passed its pivot: it only goes forward.
+ALTER TABLE flows ADD COLUMN forward boolean NOT NULL DEFAULT FALSE;
+CREATE INDEX flows_forward ON flows (id) WHERE forward;
