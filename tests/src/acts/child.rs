@@ -14,7 +14,7 @@ use cairn::plugin::Plugins;
 use cairn::store::HostStore;
 use cairn::store::operation::Operation;
 use cairn::store::view::FlowFilter;
-use cairn::task::Wanted;
+use cairn::task::{Unwanted, Wanted};
 use cairn::{
     Context, FlowId, Host, Identity, Manifest, Object, Sqlite, SqliteConfig, Submission, Task,
     TaskError, TaskSpec, Value, Verdict,
@@ -53,7 +53,8 @@ fn live() -> Result<()> {
     let clock = Arc::new(ManualClock::new(SystemClock.now().after(life.later)));
     let host = host(&life, &clock)?;
     match life.task {
-        Purpose::Run => run(&host, &life, &clock)?,
+        Purpose::Run => run(&host, &life, &clock, MANIFEST)?,
+        Purpose::Remove => run(&host, &life, &clock, REMOVES)?,
         Purpose::Recover => recover(&host, &clock)?,
         Purpose::RollBack => {
             recover(&host, &clock)?;
@@ -77,12 +78,18 @@ fn host(life: &Life, clock: &Arc<ManualClock>) -> Result<Host> {
         spec: TaskSpec::new("makes"),
         early: (life.mistake == Some(Mistake::ActBeforeIntent)).then(|| Arc::clone(&world)),
     };
+    let removes = Removes {
+        spec: TaskSpec::new("removes"),
+        world: Arc::clone(&world),
+        has_failed: AtomicBool::new(false),
+    };
     let ends = Ends {
         spec: TaskSpec::new("ends"),
         fails: life.fails,
     };
     let host = Host::builder(store, Plugins::new(&cairn::plugin_config())?)
         .native(Arc::new(makes))
+        .native(Arc::new(removes))
         .native(Arc::new(ends))
         .external("world", world);
     Ok(host.workers(1).build()?)
@@ -124,6 +131,33 @@ impl Task for Makes {
     }
 }
 
+/// Removes all objects, and then fails once.
+struct Removes {
+    spec: TaskSpec,
+    world: Arc<World>,
+    has_failed: AtomicBool,
+}
+
+impl Task for Removes {
+    fn spec(&self) -> &TaskSpec {
+        &self.spec
+    }
+
+    fn call(&self, context: &Arc<dyn Context>, _: Object) -> Result<Value, TaskError> {
+        for id in self.world.list("file", None)? {
+            context.remove_external(&Unwanted {
+                provider: "world",
+                kind: "file",
+                id: &id,
+            })?;
+        }
+        match self.has_failed.swap(true, Ordering::SeqCst) {
+            false => Err(TaskError::new("Injected", "this task fails once")),
+            true => Ok(Value::Null),
+        }
+    }
+}
+
 /// Is the last task.
 struct Ends {
     spec: TaskSpec,
@@ -146,10 +180,13 @@ impl Task for Ends {
 const MANIFEST: &str = "[flow]\nname = 'acts'\n[plugins.makes]\nbuiltin = 'makes'\n[plugins.ends]\nbuiltin = 'ends'\n\
     [[task]]\nplugin = 'makes'\n[[task]]\nplugin = 'ends'\n";
 
-fn run(host: &Host, life: &Life, clock: &ManualClock) -> Result<()> {
+const REMOVES: &str = "[flow]\nname = 'removes'\n[plugins.removes]\nbuiltin = 'removes'\n[plugins.ends]\nbuiltin = 'ends'\n\
+    [[task]]\nplugin = 'removes'\npivot = true\n[[task]]\nplugin = 'ends'\n";
+
+fn run(host: &Host, life: &Life, clock: &ManualClock, manifest: &str) -> Result<()> {
     let text = match life.resumes {
-        true => MANIFEST.replace("[flow]\n", "[flow]\non_lost = 'resume'\n"),
-        false => MANIFEST.to_owned(),
+        true => manifest.replace("[flow]\n", "[flow]\non_lost = 'resume'\n"),
+        false => manifest.to_owned(),
     };
     let manifest = Manifest::parse(&text, Path::new("flow.toml"), &cairn::grant_kinds())?;
     let submission = Submission {

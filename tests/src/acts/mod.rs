@@ -50,6 +50,8 @@ pub const LABELS: [&str; 2] = ["a", "b"];
 pub enum Task {
     /// Runs the flow.
     Run,
+    /// Runs a flow whose pivot removes all objects, and then fails once.
+    Remove,
     /// Recovers the flows left behind, and wakes them until none sleeps.
     Recover,
     /// As `Recover`; then rolls those back whose rollback is incomplete.

@@ -4,7 +4,7 @@
 mod matrix;
 mod mistakes;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -28,6 +28,8 @@ const LATER: Duration = Duration::from_secs(86_400);
 struct Scenario {
     fails: bool,
     resumes: bool,
+    /// The flow removes the objects that another one has made.
+    removes: bool,
     faults: Faults,
     mistake: Option<Mistake>,
 }
@@ -51,10 +53,14 @@ enum End {
 impl Lives {
     fn new(scenario: &Scenario) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        for (name, bytes) in TEMPLATE.iter() {
+        std::fs::create_dir(folder.path().join(WORLD)).expect("the folder is ours");
+        let template = match scenario.removes {
+            true => &MADE,
+            false => &EMPTY,
+        };
+        for (name, bytes) in template.iter() {
             std::fs::write(folder.path().join(name), bytes).expect("the folder is ours");
         }
-        std::fs::create_dir(folder.path().join(WORLD)).expect("the folder is ours");
         Self {
             folder,
             scenario: scenario.clone(),
@@ -86,7 +92,11 @@ impl Lives {
 
     fn run(&mut self, dies: Option<&Death>) -> Result<End> {
         let faults = self.scenario.faults.clone();
-        self.live(Task::Run, &faults, dies)
+        let task = match self.scenario.removes {
+            true => Task::Remove,
+            false => Task::Run,
+        };
+        self.live(task, &faults, dies)
     }
 
     fn recover(&mut self, dies: Option<&Death>) -> Result<End> {
@@ -128,19 +138,37 @@ fn child(life: &Life) -> End {
     End::Natural(serde_json::from_slice(&output.stdout).expect("the child counts"))
 }
 
+/// Files by their names.
+type Files = Vec<(PathBuf, Vec<u8>)>;
+
 /// The files of an empty database.
-static TEMPLATE: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
+static EMPTY: LazyLock<Files> = LazyLock::new(|| {
     let folder = TempDir::new().expect("a temporary folder can be made");
     let path = folder.path().join(DATABASE);
     let store = Sqlite::open(&path, SqliteConfig::default(), Arc::new(SystemClock));
     drop(store.expect("it is created"));
+    files(folder.path(), Path::new(""))
+});
+
+/// The files of a database whose flow has made its objects, and those of the objects.
+static MADE: LazyLock<Files> = LazyLock::new(|| {
+    let mut lives = Lives::new(&Scenario::default());
+    lives.run(None).expect("nothing goes wrong");
+    let folder = lives.folder.path();
+    let mut all = files(folder, Path::new(""));
+    all.extend(files(folder, Path::new(WORLD)));
+    all
+});
+
+/// Reads the files of a folder in a folder.
+fn files(root: &Path, folder: &Path) -> Files {
     let read = |path: &Path| {
-        let name = path.file_name()?.to_string_lossy().into_owned();
+        let name = folder.join(path.file_name()?);
         path.is_file()
             .then(|| (name, std::fs::read(path).expect("a file of ours")))
     };
-    let files = std::fs::read_dir(folder.path()).expect("the folder is ours");
+    let files = std::fs::read_dir(root.join(folder)).expect("the folder is ours");
     files
         .filter_map(|file| read(&file.expect("an entry").path()))
         .collect()
-});
+}

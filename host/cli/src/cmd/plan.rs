@@ -113,9 +113,10 @@ fn text(plan: &cairn::Plan) -> String {
     let tasks = plan.tasks.iter().zip(1..).map(|(step, number)| match step {
         PlannedStep::Task(task) => {
             let (major, minor) = task.version;
+            let mark = if task.pivot { " (pivot)" } else { "" };
             vec![
                 number.to_string(),
-                task.name.clone(),
+                format!("{}{mark}", task.name),
                 format!("{major}.{minor}"),
                 component(task.builtin.as_ref()),
                 grants(&task.grants),
@@ -133,6 +134,7 @@ fn text(plan: &cairn::Plan) -> String {
         &["", "task", "version", "component", "grants", "sha256"],
         tasks,
     );
+    text += &externals(plan);
     text += &admission(plan);
     text.push('\n');
     text += &output::table(&["limit", "default", "other"], limits(plan));
@@ -163,6 +165,38 @@ fn waits(wait: &Wait) -> String {
         ends.push(format!("at most {}", time(timeout)));
     }
     format!("waits {}", ends.join(", "))
+}
+
+/// Formats the providers of objects outside the database; empty if there are none.
+fn externals(plan: &cairn::Plan) -> String {
+    let rows: Vec<_> = plan
+        .externals
+        .iter()
+        .map(|(name, planned)| {
+            let (major, minor) = planned.version;
+            let fences = if planned.fences { "yes" } else { "no" };
+            vec![
+                name.clone(),
+                format!("{major}.{minor}"),
+                component(planned.builtin.as_ref()),
+                fences.to_owned(),
+                grants(&planned.grants),
+                planned.digest.to_string(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads = [
+        "external",
+        "version",
+        "component",
+        "fences",
+        "grants",
+        "sha256",
+    ];
+    format!("\n{}", output::table(&heads, rows))
 }
 
 /// Formats the policies and validators that run before the first task, and the policies that rules may ask; empty if there are none.
@@ -215,8 +249,8 @@ fn limits(plan: &cairn::Plan) -> impl Iterator<Item = Vec<String>> {
         let externals = plan.externals.iter();
         let externals = externals.map(|(name, planned)| (name, &planned.limits));
         let others = tasks
-            .chain(admission)
             .chain(externals)
+            .chain(admission)
             .filter_map(|(name, limits)| {
                 let (_, amount) = limits.changed().find(|(changed, _)| *changed == key)?;
                 Some(format!("{name} {amount}"))

@@ -89,17 +89,21 @@ impl History {
         Some((&effect.applied, effect.act.as_ref()?))
     }
 
-    /// Returns an act that a call has begun and that has not come to its end; or the removal that an earlier call of its task has begun.
+    /// Returns an act that a call has begun and that has not come to its end.
     pub fn unsettled_act(&self, call: CallId) -> Option<&Act> {
-        let is_of = |effect: &&Recorded| {
-            let by = effect.applied.call;
-            by == call || (by.task == call.task && is_removal(&effect.applied))
-        };
-        let mut acts = self.present().filter(is_of);
+        let mut acts = self.present().filter(|effect| effect.applied.call == call);
         acts.find_map(|effect| {
             let act = effect.act.as_ref();
             act.filter(|act| !matches!(act, Act::Made(_) | Act::Removed))
         })
+    }
+
+    /// Returns the intents to remove objects whose outcome is not known, in order.
+    pub fn open_removals(&self) -> Vec<Applied> {
+        let open = self.present().filter(|effect| {
+            is_removal(&effect.applied) && !matches!(effect.act, Some(Act::Removed))
+        });
+        open.map(|effect| effect.applied.clone()).collect()
     }
 
     /// Returns whether the flow has passed its pivot: it has begun to remove an object, and the provider has not refused. It only goes

@@ -22,7 +22,7 @@ use cairn_model::value::{Digest, Value};
 use cairn_store::{Caller, StoreError, WhenDurable};
 
 use super::guard::guard;
-use super::{FlowError, Inner, LiveState};
+use super::{FlowError, Inner};
 
 /// A provider of objects outside the database.
 #[derive(Clone)]
@@ -275,18 +275,9 @@ impl Inner {
         step: &ActStep,
         event: Event,
     ) -> Result<u64, StoreError> {
-        self.step_in(&mut self.live(), call, step, &event)
-    }
-
-    pub(super) fn step_in(
-        &self,
-        live: &mut LiveState,
-        call: CallId,
-        step: &ActStep,
-        event: &Event,
-    ) -> Result<u64, StoreError> {
-        let answer = self.store.step_dyn(call, step, event)?;
-        live.history.apply(self.store.now(), event);
+        let mut live = self.live();
+        let answer = self.store.step_dyn(call, step, &event)?;
+        live.history.apply(self.store.now(), &event);
         Ok(answer.downcast_ref().copied().unwrap_or(0))
     }
 

@@ -1,6 +1,7 @@
 //! The pivot of a flow: the task that removes objects which other flows made. Nothing brings them back, so a flow that has begun to do so only
 //! goes forward.
 
+use cairn_effects::effect::Applied;
 use cairn_effects::event::{Event, FlowState};
 use cairn_effects::external::{
     ActError, ActStep, ExternalKey, ExternalObject, IntendRemoval, OF_NO_FLOW, is_removal, token,
@@ -14,7 +15,7 @@ use cairn_store::{Caller, StoreError};
 
 use super::acts::{Acting, ask_to_remove, in_doubt, pause_after};
 use super::progress::Progress;
-use super::{Flow, FlowError, Inner};
+use super::{Flow, FlowError, Inner, Provider};
 
 impl Inner {
     /// Removes an object for a call: see [`Context::remove_external`](cairn_effects::task::Context::remove_external).
@@ -43,62 +44,32 @@ impl Inner {
             kind: unwanted.kind.into(),
             id: unwanted.id.into(),
         };
-        let (number, next, is_first) = {
+        let (number, next) = {
             let mut live = self.live();
             let begun = live.history.act_on(&key);
-            let begun = begun.filter(|(intent, _)| is_removal(intent));
-            let begun = begun.map(|(intent, act)| (intent.number, act.clone()));
-            let (number, next, is_first) = match begun {
-                Some((_, Act::Removed)) => return Ok(()),
-                Some((number, _)) => {
-                    let event = Event::Removing { number };
-                    let removing = ActStep::Removing(key.clone());
-                    match self.step_in(&mut live, call, &removing, &event) {
-                        Ok(next) => (number, next, false),
-                        // An operator has removed the object.
-                        Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => {
-                            let removed = ActStep::Removed(key);
-                            let event = Event::Removed { number };
-                            self.step_in(&mut live, call, &removed, &event)?;
-                            return Ok(());
-                        }
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                None => {
-                    let intent = IntendRemoval {
-                        key: key.clone(),
-                        digest: provider.digest,
-                    };
-                    let (next, applied) = self.store.apply_dyn(by, &intent)?;
-                    let number = applied.number;
-                    live.history.applied(applied);
-                    (number, next.downcast().map_or(0, |next| *next), true)
-                }
+            if let Some((_, act)) = begun.filter(|(intent, _)| is_removal(intent)) {
+                return match act {
+                    Act::Removed => Ok(()),
+                    _ => Err(in_doubt(&key, "an act on it has not ended")),
+                };
+            }
+            let intent = IntendRemoval {
+                key: key.clone(),
+                digest: provider.digest,
             };
+            let (next, applied) = self.store.apply_dyn(by, &intent)?;
+            let number = applied.number;
+            live.history.applied(applied);
             self.acting.lock().insert(number);
-            (number, next, is_first)
+            (number, next.downcast().map_or(0, |next| *next))
         };
         let _acting = Acting { flow: self, number };
-        let lane = self.enter_lane();
-        self.settle_on_disk(lane.as_deref())?;
-        reach(CrashPoint::RemovalIntended);
-        let object = ExternalObject {
-            kind: unwanted.kind.to_owned(),
-            id: unwanted.id.to_owned(),
-            // After all acts of the flow that made it.
-            token: token(OF_NO_FLOW, next),
-        };
-        let removed = ask_to_remove(&provider, &object);
-        drop(lane);
-        reach(CrashPoint::RemovalDone);
-        match removed {
+        match self.take_away(&provider, &key, next)? {
             Ok(()) => {
                 self.step(call, &ActStep::Removed(key), Event::Removed { number })?;
                 Ok(())
             }
-            // Of a repeat it says nothing about the act before it.
-            Err(ActError::Refused(error)) if is_first => {
+            Err(ActError::Refused(error)) => {
                 let event = Event::Closed {
                     number,
                     error: error.clone(),
@@ -106,9 +77,63 @@ impl Inner {
                 self.step(call, &ActStep::Restored(key), event)?;
                 Err(error)
             }
-            Err(ActError::Refused(error) | ActError::Unsure(error)) => {
+            Err(ActError::Unsure(error)) => {
                 self.note_doubt(number, &error)?;
                 Err(in_doubt(&key, &error.to_string()))
+            }
+        }
+    }
+
+    /// Asks the provider to remove an object, once the intent is on disk.
+    fn take_away(
+        &self,
+        provider: &Provider,
+        key: &ExternalKey,
+        next: u64,
+    ) -> Result<Result<(), ActError>, StoreError> {
+        let lane = self.enter_lane();
+        self.settle_on_disk(lane.as_deref())?;
+        reach(CrashPoint::RemovalIntended);
+        let object = ExternalObject {
+            kind: key.kind.to_string(),
+            id: key.id.to_string(),
+            // After all acts of the flow that made it.
+            token: token(OF_NO_FLOW, next),
+        };
+        let removed = ask_to_remove(provider, &object);
+        drop(lane);
+        reach(CrashPoint::RemovalDone);
+        Ok(removed)
+    }
+
+    /// Removes the object of an intent whose outcome is not known. Whatever the provider answers now, an earlier act on the object may have
+    /// removed it. The inner error says that it is still not known.
+    fn take_away_again(&self, intent: &Applied) -> Result<Result<(), TaskError>, StoreError> {
+        let number = intent.number;
+        let Some(key) = ExternalKey::of(intent) else {
+            return Ok(Ok(()));
+        };
+        let removed = match self.provider(&key.provider) {
+            Ok(provider) => {
+                let removing = ActStep::Removing(key.clone());
+                match self.step(intent.call, &removing, Event::Removing { number }) {
+                    Ok(next) => self.take_away(&provider, &key, next)?,
+                    // An operator has removed the object.
+                    Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(missing) => Err(ActError::Unsure(missing)),
+        };
+        match removed {
+            Ok(()) => {
+                let removed = ActStep::Removed(key);
+                self.step(intent.call, &removed, Event::Removed { number })?;
+                Ok(Ok(()))
+            }
+            Err(ActError::Refused(error) | ActError::Unsure(error)) => {
+                self.note_doubt(number, &error)?;
+                Ok(Err(in_doubt(&key, &error.to_string())))
             }
         }
     }
@@ -118,6 +143,18 @@ impl Flow {
     /// Returns whether the flow has passed its pivot, and only goes forward.
     pub(crate) fn is_past_pivot(&self) -> bool {
         self.0.live().history.is_past_pivot()
+    }
+
+    /// Ends the removals of this flow whose outcome is not known, before their task is called again. The inner error says that it is still not
+    /// known.
+    pub(super) fn end_removals(&self) -> Result<Result<(), TaskError>, FlowError> {
+        let open = self.0.live().history.open_removals();
+        for intent in open {
+            if let Err(error) = self.0.take_away_again(&intent)? {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Lets the flow sleep after a task failed that the flow cannot be rolled back for. It is tried again for ever, after ever longer pauses.

@@ -470,6 +470,9 @@ impl Flow {
             Err(refused) => return self.failed(flow_task, refused).map(Err),
         }
         loop {
+            if self.end_removals()?.is_err() {
+                return Ok(Ok(self.look_again_later(flow_task.id)));
+            }
             let (attempt, retries) = {
                 let live = self.0.live();
                 live.record_of(flow_task.id).map_or((1, 0), |task| {

@@ -492,6 +492,50 @@ wait = { until = "c" }
 }
 
 #[test]
+fn a_flow_has_one_pivot_and_no_wait_behind_it_that_can_fail() {
+    let check = |pivots: &str, behind: &str| {
+        let text = TEXT.replace("name = \"third\"\n", pivots);
+        let text = format!("{text}{behind}");
+        let manifest = Manifest::parse(&text, Path::new("flow.toml"), &kinds())?;
+        manifest.plan(&plugins(), &Allow::default(), &kinds())
+    };
+    let third = "name = \"third\"\npivot = true\n";
+    let plan = check(
+        third,
+        "[[task]]\nwait = { until = \"1h\", signal = \"s\" }\n",
+    )
+    .unwrap();
+    let pivots = plan.plugin_tasks().map(|task| task.pivot);
+    assert_eq!(pivots.collect::<Vec<_>>(), [false, false, true]);
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+
+    for (behind, says) in [
+        (
+            "[[task]]\nplugin = \"second\"\nname = \"fourth\"\npivot = true\n",
+            "a second pivot, `fourth`; the first is `third`",
+        ),
+        (
+            "[[task]]\nwait = { signal = \"s\", timeout = \"1h\" }\n",
+            "the wait `s` has `timeout`, and is behind the pivot `third`",
+        ),
+        (
+            "[[task]]\nwait = { until = \"c\" }\n",
+            "has `until`, and is behind the pivot",
+        ),
+    ] {
+        let error = check(third, behind).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        // Without a pivot before it, it is no problem.
+        check(
+            "name = \"third\"\n",
+            &behind.replace("until = \"c\"", "until = \"1h\""),
+        )
+        .unwrap();
+    }
+}
+
+#[test]
 fn a_name_cannot_break_out_of_a_diagram() {
     let evil = "x\"]; click t1 \"javascript:alert(1)";
     let plan = plan(|plugins| {

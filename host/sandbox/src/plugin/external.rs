@@ -22,7 +22,7 @@ use super::exports::{
     ListArguments, ListResult, LookArguments, LookResult, MakeArguments, MakeResult, RawFailure,
     RawObject, RawPresence, RemoveArguments, RemoveResult, exported,
 };
-use crate::capability::{Active, Denied, Granted, Services, State, from_wit};
+use crate::capability::{Active, Denied, Granted, RequestFaults, Services, State, from_wit};
 
 /// Maximum number of ids in an answer of `list`.
 const MOST_IDS: usize = 1_000;
@@ -54,6 +54,7 @@ pub struct PluginExternal {
     acting: Arc<Granted>,
     services: Arc<Services>,
     log: Arc<Log>,
+    request_faults: Option<Arc<RequestFaults>>,
 }
 
 impl PluginExternal {
@@ -76,6 +77,7 @@ impl PluginExternal {
             granted: Arc::new(granted),
             services,
             log: Arc::new(trace),
+            request_faults: None,
         }
     }
 
@@ -87,6 +89,13 @@ impl PluginExternal {
         log: impl Fn(&ExternalCall, LogLevel, String) + Send + Sync + 'static,
     ) -> Self {
         self.log = Arc::new(log);
+        self
+    }
+
+    /// Lets `faults` decide what becomes of the plugin's requests over HTTP: see [`RequestFaults`]. For tests.
+    #[must_use]
+    pub fn with_request_faults(mut self, faults: Arc<RequestFaults>) -> Self {
+        self.request_faults = Some(faults);
         self
     }
 
@@ -114,7 +123,8 @@ impl PluginExternal {
             granted: Arc::clone(granted),
             services: Arc::clone(&self.services),
             denied: Denied::default(),
-        });
+        })
+        .with_request_faults(self.request_faults.clone());
         let answer = exported(function, Role::External).and_then(|function| {
             self.plugin.run(state, &granted.limits, |instance, store| {
                 let function = instance.get_typed_func::<A, (R,)>(&mut *store, function)?;
