@@ -12,6 +12,7 @@ pub mod guest;
 pub mod hosts;
 pub mod load;
 pub mod normal;
+pub mod powerdns;
 pub mod program;
 pub mod rabbit;
 pub mod rust_plugin;

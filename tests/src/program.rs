@@ -1,6 +1,7 @@
 //! Runs the program as a separate process in a temporary folder.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -55,6 +56,14 @@ impl Program {
     /// Writes a file in its folder.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
         fs::write(self.path(name), text).expect("the folder is ours");
+        self
+    }
+
+    /// Writes a file that its owner alone may read.
+    pub fn write_secret(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
+        self.write(name, text);
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600))
+            .expect("the folder is ours");
         self
     }
 

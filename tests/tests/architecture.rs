@@ -115,6 +115,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "contract",
             "file",
             "whole",
+            "secret",
             "printable",
             "text",
             "idempotency",

@@ -101,7 +101,8 @@ fn a_new_crate(program: &Program, name: &str, more: &[&str]) -> (PathBuf, OsStri
 
 #[test]
 fn a_new_task_in_rust_builds_passes_its_tests_and_keeps_the_contract() {
-    let all = "results,policy,zones,catalog,images,keys,quota,volumes,records,externals,rpc";
+    let all =
+        "results,policy,zones,catalog,images,keys,quota,volumes,records,externals,rpc,secrets";
     let checked = a_new_crate_keeps_the_contract("new-task", &["--with", all]);
     let grants = format!("needs the grants {}", all.replace(',', ", "));
     assert_eq!(found(&checked, "imports"), grants);

@@ -144,7 +144,7 @@ fn no_statement_of_a_flow_scans_a_table_that_grows() {
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
     let more = format!("[quota]\nvolumes = 100\n{DELIVER}");
     program
-        .write("key", "secret\n")
+        .write_secret("key", "secret\n")
         .write("cairn.toml", database.settings(&more));
     let run = Run {
         program,

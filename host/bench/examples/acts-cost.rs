@@ -11,7 +11,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use cairn::clock::SystemClock;
-use cairn::external::{ActError, External, ExternalObject, Presence};
+use cairn::external::{ActError, ActLog, External, ExternalObject, Presence};
 use cairn::host::ReadyPlan;
 use cairn::plugin::Plugins;
 use cairn::task::Wanted;
@@ -157,19 +157,19 @@ impl Task for Makes {
 struct AtOnce;
 
 impl External for AtOnce {
-    fn look(&self, _: &ExternalObject) -> Result<Presence, TaskError> {
+    fn look(&self, _: &ExternalObject, _: &ActLog) -> Result<Presence, TaskError> {
         Ok(Presence::Absent)
     }
 
-    fn make(&self, _: &ExternalObject, _: &Value) -> Result<Value, ActError> {
+    fn make(&self, _: &ExternalObject, _: &Value, _: &ActLog) -> Result<Value, ActError> {
         Ok(Value::Null)
     }
 
-    fn remove(&self, _: &ExternalObject) -> Result<(), ActError> {
+    fn remove(&self, _: &ExternalObject, _: &ActLog) -> Result<(), ActError> {
         Ok(())
     }
 
-    fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<String>, TaskError> {
+    fn list(&self, _: &str, _: Option<&str>, _: &ActLog) -> Result<Vec<String>, TaskError> {
         Ok(Vec::new())
     }
 }

@@ -23,8 +23,8 @@ mod wit {
 }
 
 use wit::cairn::plugin::{
-    catalog, context, externals, images, keys, log, policy, quota, records, results, rpc, types,
-    volumes, zones,
+    catalog, context, externals, images, keys, log, policy, quota, records, results, rpc, secrets,
+    types, volumes, zones,
 };
 use wit::{TaskPluginAll, TaskPluginAllPre};
 
@@ -407,6 +407,12 @@ impl externals::Host for State {
     }
 
     fn remove(&mut self, _provider: String, _kind: String, _id: String) -> Answered<()> {
+        not_recorded()
+    }
+}
+
+impl secrets::Host for State {
+    fn get(&mut self, _name: String) -> Answered<String> {
         not_recorded()
     }
 }

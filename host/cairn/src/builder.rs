@@ -11,6 +11,7 @@ use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config, KeysConfig
 use cairn_manifest::plan::PlannedTask;
 use cairn_model::clock::{Clock, SystemClock};
 use cairn_model::error::Diagnostic;
+use cairn_model::secret::NamedSecrets;
 use cairn_policy::Policy;
 use cairn_sandbox::extension::{Extension, Setup};
 use cairn_sandbox::plugin::{Compiler, PluginConfig, Plugins};
@@ -198,7 +199,7 @@ impl CairnBuilder {
         let plugins = Plugins::new(&PluginConfig {
             cache: self.cache.or_else(|| config.cache.clone()),
             compiler: self.compiler.map(|make| make(config.compile)),
-            capabilities: capabilities_of(&extensions),
+            capabilities: capabilities_of(&extensions, operator::authorities(&config)?),
         })?;
         let builtins = self.builtins.iter();
         let builtins: Vec<_> = builtins
@@ -212,7 +213,10 @@ impl CairnBuilder {
         let keys = (self.master_key.map(KeysConfig::File)).or_else(|| config.keys.clone());
         let place = self.place.or_else(|| config.db.clone().map(Place::File));
         let store = opened(place, &extensions, setup, keys, &config)?;
-        let mut host = Host::with_planner(store, planner).policy(policy);
+        let secrets = Arc::new(NamedSecrets::new(config.secrets.clone()));
+        let mut host = Host::with_planner(store, planner)
+            .policy(policy)
+            .secrets(secrets);
         if let Some(deliver) = &config.deliver {
             host = host.deliver(cairn_deliver::open(deliver)?, Limits::of(deliver));
         }

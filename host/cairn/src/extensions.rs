@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cairn_manifest::manifest::GrantKinds;
 use cairn_model::error::Diagnostic;
-use cairn_sandbox::capability::{self, Capability};
+use cairn_sandbox::capability::{self, Authorities, Capability};
 use cairn_sandbox::extension::Extension;
 use cairn_sandbox::plugin::PluginConfig;
 
@@ -38,9 +38,13 @@ pub fn extensions_with(added: Vec<Extension>) -> Result<Vec<Extension>, Diagnost
     Ok(extensions)
 }
 
-/// Returns the capabilities of the core and of these domains, in the order in which grants are written.
-pub fn capabilities_of(extensions: &[Extension]) -> Vec<Arc<dyn Capability>> {
-    let [results, policy, externals, rpc, http] = capability::core();
+/// Returns the capabilities of the core and of these domains, in the order in which grants are written. Servers of plugins' requests are
+/// verified by these authorities.
+pub fn capabilities_of(
+    extensions: &[Extension],
+    authorities: Authorities,
+) -> Vec<Arc<dyn Capability>> {
+    let [results, policy, externals, rpc, http, secrets] = capability::core(authorities);
     let own = extensions.len().min(self::extensions().len());
     let (own, added) = extensions.split_at(own);
     let offered = |extensions: &[Extension]| {
@@ -50,7 +54,7 @@ pub fn capabilities_of(extensions: &[Extension]) -> Vec<Arc<dyn Capability>> {
     [
         vec![results, policy],
         offered(own),
-        vec![externals, rpc, http],
+        vec![externals, rpc, http, secrets],
         offered(added),
     ]
     .concat()
@@ -61,7 +65,7 @@ pub fn capabilities_of(extensions: &[Extension]) -> Vec<Arc<dyn Capability>> {
 /// # Errors
 /// Two capabilities have one name or one interface.
 pub fn grant_kinds_of(extensions: &[Extension]) -> Result<GrantKinds, Diagnostic> {
-    let capabilities = capabilities_of(extensions).into_iter();
+    let capabilities = capabilities_of(extensions, Authorities::default()).into_iter();
     GrantKinds::new(capabilities.map(|capability| capability as _))
 }
 
@@ -74,7 +78,7 @@ pub fn grant_kinds() -> GrantKinds {
 /// components that are not built in.
 pub fn plugin_config() -> PluginConfig {
     PluginConfig {
-        capabilities: capabilities_of(&extensions()),
+        capabilities: capabilities_of(&extensions(), Authorities::default()),
         ..PluginConfig::default()
     }
 }
@@ -111,9 +115,9 @@ mod tests {
 
     #[test]
     fn grants_are_written_in_one_order() {
-        let capabilities = capabilities_of(&extensions());
+        let capabilities = capabilities_of(&extensions(), Authorities::default());
         let names: Vec<&str> = capabilities.iter().map(|one| one.name()).collect();
         assert_eq!(names[..2], ["results", "policy"]);
-        assert_eq!(names.last(), Some(&"http"));
+        assert_eq!(names.last(), Some(&"secrets"));
     }
 }

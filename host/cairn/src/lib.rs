@@ -175,7 +175,9 @@ pub use cairn_effects::{
 };
 pub use cairn_engine::externals;
 pub use cairn_manifest::{allow, config, diff, document, lockfile, wire};
-pub use cairn_model::{clock, contract, crash, file, idempotency, printable, retry, text, whole};
+pub use cairn_model::{
+    clock, contract, crash, file, idempotency, printable, retry, secret, text, whole,
+};
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]
 pub use cairn_records as records;

@@ -8,6 +8,7 @@ use cairn_manifest::manifest::GrantKinds;
 use cairn_model::error::Diagnostic;
 use cairn_model::file::{self, MAX_TEXT};
 use cairn_policy::Policy;
+use cairn_sandbox::capability::Authorities;
 use cairn_sandbox::extension::{Extension, Setup};
 
 /// Reads a whole text file. `what` names it in messages.
@@ -39,6 +40,17 @@ pub(crate) fn settings(
     let keys: Vec<&str> = keys.copied().collect();
     let config = Config::parse(&text, path, kinds, &keys)?;
     Ok((config, Setup::new(text, path)))
+}
+
+/// Reads the authorities by which servers of plugins' requests are verified.
+///
+/// # Errors
+/// The file that `[http]` names cannot be used.
+pub(crate) fn authorities(config: &Config) -> Result<Authorities, Diagnostic> {
+    match &config.http_ca {
+        Some(file) => Authorities::with_file(file),
+        None => Ok(Authorities::default()),
+    }
 }
 
 /// Reads an operator's rules, which override built-in rules of the same names.

@@ -3,21 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn::capability::Authorities;
 use cairn::clock::SystemClock;
 use cairn::config::COMPONENTS_MOVED;
-use cairn::config::PostgresPassword;
 use cairn::deliver::{self, Limits};
 use cairn::host::{HostBuilder, Planner};
 use cairn::keyring::KeySource;
 use cairn::outbox::Outgoing;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
+use cairn::secret::{NamedSecrets, Secrets};
 use cairn::store::admin::{Admin, Migrated};
 use cairn::store::hosts::{FileHosts, Hosts};
 use cairn::store::locks;
-use cairn::store::postgres::{
-    self, PasswordSource, Postgres, PostgresConfig, PostgresUrl, ServerHosts,
-};
+use cairn::store::postgres::{self, Postgres, PostgresConfig, PostgresUrl, ServerHosts};
 use cairn::store::view::{Reader, View};
 use cairn::store::{DatabaseFile, HostStore, Location};
 use cairn::volumes::operator::ReadVolumes as _;
@@ -178,11 +177,7 @@ impl Session {
         let defaults = PostgresConfig::new(url);
         Ok(PostgresConfig {
             store: self.config()?.into(),
-            password: match &settings.postgres.password {
-                None => PasswordSource::Environment,
-                Some(PostgresPassword::File(file)) => PasswordSource::File(file.clone()),
-                Some(PostgresPassword::Command(words)) => PasswordSource::Command(words.clone()),
-            },
+            password: settings.postgres.password.clone(),
             root_certificate: settings.postgres.root_certificate.clone(),
             unsafe_server: settings.postgres.unsafe_server,
             lease: settings.lease.unwrap_or(defaults.lease),
@@ -287,13 +282,29 @@ impl Session {
 
     // ---- Plugins and policy --------------------------------------------------------------------------------------
 
+    /// Returns the secrets that plugins may be granted.
+    pub fn secrets(&self) -> Arc<dyn Secrets> {
+        Arc::new(NamedSecrets::new(self.settings.secrets.clone()))
+    }
+
+    /// Reads the authorities by which servers of plugins' requests are verified.
+    pub fn authorities(&self) -> Result<Authorities, Failure> {
+        Ok(match &self.settings.http_ca {
+            Some(file) => Authorities::with_file(file)?,
+            None => Authorities::default(),
+        })
+    }
+
     /// Creates the sandbox; without a cache if the cache cannot be used.
     pub fn plugins(&self) -> Result<Arc<Plugins>, Failure> {
         let compiler = Arc::new(InChild::new(self.settings.compile));
         let config = PluginConfig {
             cache: self.settings.cache.clone(),
             compiler: Some(compiler),
-            capabilities: extension::capabilities_of(&self.settings.extensions),
+            capabilities: extension::capabilities_of(
+                &self.settings.extensions,
+                self.authorities()?,
+            ),
         };
         match Plugins::new(&config) {
             Err(error @ PluginError::Cache { .. }) => {
@@ -390,7 +401,9 @@ impl Session {
         let deliver = self.settings.deliver.as_ref();
         let transport = deliver.map(deliver::open).transpose()?;
         let store = self.store_or_new()?;
-        let host = Host::with_planner(store, planner).policy(policy);
+        let host = Host::with_planner(store, planner)
+            .policy(policy)
+            .secrets(self.secrets());
         Ok(match (deliver, transport) {
             (Some(deliver), Some(transport)) => host.deliver(transport, Limits::of(deliver)),
             _ => host,

@@ -1,6 +1,7 @@
 //! Gathers the settings: flags override `CAIRN_…` variables, these `cairn.toml`, and that the defaults. (Clap handles flags and
 //! variables.)
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use cairn::idempotency::IdempotencyConfig;
 use cairn::key_source;
 use cairn::keyring::KeySource;
 use cairn::manifest::{GrantKinds, Limits};
+use cairn::secret::SecretSource;
 use cairn::store::Location;
 use cairn::volumes::{self, quota::QuotaConfig};
 
@@ -74,6 +76,10 @@ pub struct Settings {
     pub allow: Allow,
     /// How messages leave; `None` where they wait until a process takes them.
     pub deliver: Option<DeliverConfig>,
+    /// Where the values of secrets come from.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The file of authorities by which servers of plugins' requests are verified, besides those of the system.
+    pub http_ca: Option<PathBuf>,
     /// Where the settings come from.
     pub origins: Origins,
     /// The options of every command.
@@ -152,6 +158,8 @@ impl Settings {
             kinds,
             allow: config.allow,
             deliver: config.deliver,
+            secrets: config.secrets,
+            http_ca: config.http_ca,
             origins,
             global: global.clone(),
             db_name,

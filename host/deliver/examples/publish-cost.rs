@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use cairn_deliver::{Dispatcher, Limits, Outcome, Transport};
 use cairn_effects::domain::Domains;
 use cairn_effects::outbox::{Cast, Message, Outgoing};
-use cairn_manifest::config::{AmqpConfig, SecretSource, Url};
+use cairn_manifest::config::{AmqpConfig, Url};
 use cairn_model::clock::SystemClock;
 use cairn_model::id::{ContextPart, Identity};
+use cairn_model::secret::SecretSource;
 use cairn_store::{Caller, HostStore, Sqlite, SqliteConfig};
 use serde_json::json;
 

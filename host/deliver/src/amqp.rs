@@ -16,7 +16,6 @@ use cairn_manifest::config::AmqpConfig;
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
 
-use crate::secret::Secret;
 use crate::transport::{Outcome, Transport};
 
 pub use envelope::body;
@@ -54,7 +53,7 @@ impl Amqp {
     pub fn open(config: &AmqpConfig, timeout: Duration) -> Result<Self, Diagnostic> {
         if let Some(source) = &config.password {
             // It is read again for each connection: it may have been changed by then.
-            Secret::read(source).map_err(|error| {
+            source.read().map_err(|error| {
                 Diagnostic::new(format!("the password of the broker is not there: {error}"))
                     .help("see password_file, password_variable and password_command in [deliver]")
             })?;

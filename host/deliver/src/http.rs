@@ -20,8 +20,8 @@ use cairn_effects::outbox::Message;
 use cairn_manifest::config::HttpConfig;
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
+use cairn_model::secret::Secret;
 
-use crate::secret::Secret;
 use crate::transport::{Outcome, Transport};
 
 /// How many requests are under way at once.
@@ -41,7 +41,7 @@ impl Http {
     /// # Errors
     /// The key or the file of authorities cannot be read.
     pub fn open(config: &HttpConfig, timeout: Duration) -> Result<Self, Diagnostic> {
-        let key = Secret::read(&config.key).map_err(|error| {
+        let key = config.key.read().map_err(|error| {
             Diagnostic::new(format!("the key that signs messages is not there: {error}"))
                 .help("see key_file, key_variable and key_command in [deliver]")
         })?;

@@ -19,11 +19,9 @@ mod backoff;
 pub mod dispatcher;
 #[cfg(feature = "http")]
 pub mod http;
-mod secret;
 pub mod transport;
 
 pub use dispatcher::{Dispatcher, Limits, Unsent};
-pub use secret::{Secret, SecretError};
 pub use transport::{Outcome, Transport};
 
 use cairn_manifest::config::{DeliverConfig, TransportConfig};

@@ -5,16 +5,19 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_deliver::http::Http;
 use cairn_deliver::{Outcome, Transport as _};
 use cairn_effects::outbox::Message;
-use cairn_manifest::config::{HttpConfig, SecretSource, Url};
+use cairn_manifest::config::{HttpConfig, Url};
 use cairn_model::clock::Timestamp;
+use cairn_model::secret::SecretSource;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -96,6 +99,7 @@ fn transport(topics: &[(&str, String)], timeout: Duration) -> Http {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key");
     std::fs::write(&key, "secret key\n").unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     let topics = topics.iter();
     let config = HttpConfig {
         topics: topics

@@ -2,8 +2,10 @@
 
 #![cfg(feature = "http")]
 
+use std::fs::Permissions;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +13,8 @@ use std::time::{Duration, Instant};
 use cairn_deliver::http::Http;
 use cairn_deliver::{Outcome, Transport as _};
 use cairn_effects::outbox::Message;
-use cairn_manifest::config::{HttpConfig, SecretSource, Url};
+use cairn_manifest::config::{HttpConfig, Url};
+use cairn_model::secret::SecretSource;
 
 fn openssl(folder: &Path, arguments: &str) {
     let output = Command::new("openssl")
@@ -89,8 +92,13 @@ impl Drop for Server {
     }
 }
 
+fn write_key(path: &Path) {
+    std::fs::write(path, "secret").unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
 fn sent(folder: &Path, server: &Server, ca: Option<&str>) -> Outcome {
-    std::fs::write(folder.join("key"), "secret").unwrap();
+    write_key(&folder.join("key"));
     let url = format!("https://127.0.0.1:{}/in", server.port);
     let config = HttpConfig {
         topics: [("*".to_owned(), Url::parse(&url).unwrap())].into(),
@@ -149,7 +157,7 @@ fn a_certificate_must_be_of_a_known_authority_and_for_the_host() {
 fn a_file_of_authorities_holds_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    std::fs::write(folder.join("key"), "secret").unwrap();
+    write_key(&folder.join("key"));
     authority(folder, "ca");
     std::fs::write(folder.join("empty.pem"), "no certificate\n").unwrap();
     for (file, expected) in [

@@ -7,6 +7,9 @@
 pub mod operate;
 mod remove;
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::json;
 
 use cairn_model::clock::Timestamp;
@@ -15,6 +18,7 @@ use cairn_model::id::{FlowId, TaskId};
 use cairn_model::value::{Digest, Object, Value};
 
 use crate::effect::{Applied, Change};
+use crate::event::LogLevel;
 use crate::key::Key;
 use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
 use crate::rules::Effect;
@@ -54,32 +58,55 @@ pub enum ActError {
     Unsure(TaskError),
 }
 
+/// Where a provider's log goes while it is asked: to the log of the flow whose object it is.
+#[derive(Clone)]
+pub struct ActLog(Arc<dyn Fn(LogLevel, String) + Send + Sync>);
+
+impl ActLog {
+    /// Makes a log whose messages are passed to `write`, from the thread that asks.
+    pub fn new(write: impl Fn(LogLevel, String) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(write))
+    }
+
+    /// Writes a message.
+    pub fn write(&self, level: LogLevel, message: String) {
+        (self.0)(level, message);
+    }
+}
+
+impl fmt::Debug for ActLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ActLog")
+    }
+}
+
 /// A provider of objects outside the database. The host may ask it from any thread, one act at a time for each object.
 pub trait External: Send + Sync {
     /// Returns what there is of an object. Changes nothing.
     ///
     /// # Errors
     /// It is not known.
-    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError>;
+    fn look(&self, object: &ExternalObject, log: &ActLog) -> Result<Presence, TaskError>;
 
     /// Makes an object. A repeat with the same `spec` is success when the object is whole, and makes it anew when it is partial.
     ///
     /// # Errors
     /// [`ActError`].
-    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError>;
+    fn make(&self, object: &ExternalObject, spec: &Value, log: &ActLog) -> Result<Value, ActError>;
 
     /// Takes an object away, whole or partial. One that is absent is success.
     ///
     /// # Errors
     /// [`ActError`].
-    fn remove(&self, object: &ExternalObject) -> Result<(), ActError>;
+    fn remove(&self, object: &ExternalObject, log: &ActLog) -> Result<(), ActError>;
 
     /// Returns ids of this provider's objects of a kind, sorted by their bytes, each once: those after `after`, or the first ones; none ends
     /// the list.
     ///
     /// # Errors
     /// It is not known.
-    fn list(&self, kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError>;
+    fn list(&self, kind: &str, after: Option<&str>, log: &ActLog)
+    -> Result<Vec<String>, TaskError>;
 }
 
 /// The number of an effect in the tokens of acts on objects whose flow has ended: after all acts of that flow.

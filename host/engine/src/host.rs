@@ -46,6 +46,7 @@ use cairn_manifest::manifest::Manifest;
 use cairn_manifest::plan::{Plan, PlannedTask};
 use cairn_model::error::Diagnostic;
 use cairn_model::id::FlowId;
+use cairn_model::secret::{NoSecrets, Secrets};
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
 use cairn_sandbox::admission::RulePlugins;
@@ -80,6 +81,7 @@ pub struct HostBuilder {
     shares: bool,
     wakes: bool,
     providers: Providers,
+    secrets: Arc<dyn Secrets>,
 }
 
 impl HostBuilder {
@@ -118,6 +120,13 @@ impl HostBuilder {
     #[must_use]
     pub fn enforcer(mut self, enforcer: Arc<dyn Enforcer>) -> Self {
         self.enforcer = enforcer;
+        self
+    }
+
+    /// Sets the secrets that plugins may be granted; without this call there are none.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Arc<dyn Secrets>) -> Self {
+        self.secrets = secrets;
         self
     }
 
@@ -211,6 +220,7 @@ impl HostBuilder {
                 domains,
                 surroundings: self.surroundings,
                 rule_plugins: RulePlugins::default(),
+                secrets: self.secrets,
             }),
             interceptor: self.interceptor,
             ready: Mutex::default(),
@@ -292,6 +302,7 @@ impl Host {
             shares: false,
             wakes: false,
             providers: Providers::new(),
+            secrets: Arc::new(NoSecrets),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cairn::capability::{Granted, RequestFault, Services, Surroundings};
-use cairn::external::{ActError, External as _, ExternalObject, Presence, name_of};
+use cairn::external::{ActError, ActLog, External as _, ExternalObject, Presence, name_of};
 use cairn::host::Planner;
 use cairn::plan::PlannedExternal;
 use cairn::plugin::{Plugin, PluginExternal};
@@ -18,6 +18,7 @@ use crate::asked::Asked;
 use crate::case::{ExternalCase, told_error};
 use crate::error::LawsError;
 use crate::manifest::{self, SUBJECT};
+use crate::scene::case_secrets;
 use crate::state::BEGINNING;
 use crate::subject::{Subject, Tools};
 
@@ -113,6 +114,7 @@ impl<'a> Backend<'a> {
                 },
             }),
             rule_plugins: Default::default(),
+            secrets: Arc::new(case_secrets(&self.case.host)),
         };
         let requests = Arc::clone(requests);
         let faults = move || {
@@ -127,7 +129,6 @@ impl<'a> Backend<'a> {
             Arc::new(services),
         )
         .with_request_faults(Arc::new(faults))
-        .with_log(|_, _, _| {})
     }
 }
 
@@ -179,7 +180,7 @@ impl<'a> Trial<'a> {
         how: How,
     ) -> Result<Value, ActError> {
         let spec = self.backend.case.spec.clone();
-        let made = self.ask(how, |external| external.make(object, &spec));
+        let made = self.ask(how, |external| external.make(object, &spec, &silent()));
         let told = made.clone().map_err(|error| told_act(&error));
         let arguments = json!({"id": object.id, "token": object.token, "spec": spec});
         self.asked.push(Asked::new("make", arguments, told));
@@ -188,7 +189,7 @@ impl<'a> Trial<'a> {
     }
 
     pub(crate) fn remove(&mut self, object: &mut ExternalObject, how: How) -> Result<(), ActError> {
-        let removed = self.ask(how, |external| external.remove(object));
+        let removed = self.ask(how, |external| external.remove(object, &silent()));
         let told = removed.clone().map(|()| Value::Null);
         let told = told.map_err(|error| told_act(&error));
         let arguments = json!({"id": object.id, "token": object.token});
@@ -202,7 +203,7 @@ impl<'a> Trial<'a> {
         object: &ExternalObject,
         how: How,
     ) -> Result<Presence, TaskError> {
-        let found = self.ask(how, |external| external.look(object));
+        let found = self.ask(how, |external| external.look(object, &silent()));
         let told = found.as_ref().map(|found| Value::from(said(found)));
         let told = told.map_err(TaskError::clone);
         let arguments = json!({"id": object.id, "token": object.token});
@@ -217,7 +218,7 @@ impl<'a> Trial<'a> {
         for _ in 0..PAGES {
             let after = all.last().cloned();
             let page = self.ask(How::USUAL, |external| {
-                external.list(&kind, after.as_deref())
+                external.list(&kind, after.as_deref(), &silent())
             });
             let told = page.clone().map(Value::from);
             let arguments = json!({"kind": kind, "after": after});
@@ -246,12 +247,17 @@ impl Drop for Trial<'_> {
             object.token = u64::MAX;
             let requests = Arc::default();
             let external = self.backend.external(How::USUAL, &requests);
-            if external.look(&object) != Ok(Presence::Absent) {
+            if external.look(&object, &silent()) != Ok(Presence::Absent) {
                 // There is nobody to tell; the law was broken before.
-                let _ = external.remove(&object);
+                let _ = external.remove(&object, &silent());
             }
         }
     }
+}
+
+/// Drops the log.
+fn silent() -> ActLog {
+    ActLog::new(|_, _| {})
 }
 
 /// Returns what there is of an object, on one line.

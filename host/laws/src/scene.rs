@@ -11,6 +11,7 @@ use cairn::domain::Domain;
 use cairn::flow::{Recovery, TaskOptions};
 use cairn::host::{Planner, ReadyTask};
 use cairn::policy::Policy;
+use cairn::secret::Secret;
 use cairn::store::view::Dump;
 use cairn::{
     Diagnostic, Domains, Flow, FlowError, Host, Object, Plan, Sqlite, SqliteConfig, Store,
@@ -19,7 +20,7 @@ use cairn::{
 use tempfile::TempDir;
 
 use crate::asked::Asked;
-use crate::case::{TaskCase, told, told_error};
+use crate::case::{HostSettings, TaskCase, told, told_error};
 use crate::error::LawsError;
 use crate::fake::Fakes;
 use crate::manifest;
@@ -157,6 +158,7 @@ impl<'a> Scene<'a> {
                 now: Duration::from_micros(BEGINNING.unsigned_abs()) + Duration::from_secs(later),
                 seed: 1 + u64::from(experiment.other_randomness),
             })
+            .secrets(Arc::new(case_secrets(&self.case.host)))
             .workers(1);
         let host = builder.build()?;
         let ready = host.ready(&self.plan)?;
@@ -315,6 +317,14 @@ fn flow_error(error: FlowError) -> LawsError {
         FlowError::Store(error) => error.into(),
         other => LawsError::Host(cairn::HostError::Flow(other)),
     }
+}
+
+/// Returns the secrets of a case.
+pub(crate) fn case_secrets(host: &HostSettings) -> BTreeMap<String, Secret> {
+    let secrets = host.secrets.iter();
+    secrets
+        .map(|(name, value)| (name.clone(), Secret::new(value)))
+        .collect()
 }
 
 /// Returns the domain of records with the settings of a case; `None` if it has none.

@@ -2,21 +2,19 @@
 //!
 //! Parsing is pure: no path is accessed. Flags and variables take precedence over these settings; see the command line.
 
+mod deliver;
 mod keys;
 mod postgres;
-
-pub use keys::KeysConfig;
-pub use postgres::{PostgresPassword, PostgresSettings};
-
-mod deliver;
 mod secret;
 mod url;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairn_model::error::Diagnostic;
 use cairn_model::idempotency::IdempotencyConfig;
+use cairn_model::secret::SecretSource;
 use cairn_model::text::Text;
 
 use crate::allow::Allow;
@@ -24,7 +22,8 @@ use crate::document::{Document, Table};
 use crate::manifest::{GrantKinds, Limits, size};
 
 pub use deliver::{AmqpConfig, DeliverConfig, HttpConfig, TransportConfig};
-pub use secret::SecretSource;
+pub use keys::KeysConfig;
+pub use postgres::PostgresSettings;
 pub use url::Url;
 
 /// The contents of a `cairn.toml`. A key that is left out is `None`, or its default. Domains read their own keys.
@@ -64,6 +63,10 @@ pub struct Config {
     pub postgres: PostgresSettings,
     /// `[deliver]`; `None` where messages wait until a process takes them.
     pub deliver: Option<DeliverConfig>,
+    /// `[secrets]`: where the values of secrets come from, by their names in grants.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// `[http]`, `ca`: a file of authorities in PEM that plugins' requests trust besides those of the system.
+    pub http_ca: Option<PathBuf>,
 }
 
 /// The warning for the setting `components`.
@@ -109,6 +112,8 @@ const KEYS: &[&str] = &[
     "allow",
     "postgres",
     "deliver",
+    "secrets",
+    "http",
 ];
 
 /// A database of which the path begins with one of these is on a server.
@@ -184,6 +189,17 @@ impl Config {
                 Some(item) => Some(deliver::read(&item, folder)?),
                 None => None,
             },
+            secrets: match root.get("secrets") {
+                Some(item) => secret::read_all(&item, folder)?,
+                None => BTreeMap::new(),
+            },
+            http_ca: match root.get("http") {
+                Some(item) => {
+                    let http = item.table()?.only(&["ca"])?;
+                    http.text("ca")?.map(|path| folder.join(path))
+                }
+                None => None,
+            },
         })
     }
 }
@@ -250,7 +266,8 @@ mod tests {
                     user = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
                     processor = '7s'\nmemory = '1GiB'\n\
                     [idempotency]\nkeep = '90d'\n[hosts]\nlocks = '/l'\n\
-                    [postgres]\npassword_file = 'p'\nroot_certificate = '/r.pem'\nunsafe_server = true";
+                    [postgres]\npassword_file = 'p'\nroot_certificate = '/r.pem'\nunsafe_server = true\n\
+                    [secrets]\npdns = { file = 'k' }\nother.variable = 'V'\n[http]\nca = 'ca.pem'";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
         let expected = Config {
@@ -278,11 +295,16 @@ mod tests {
             },
             allow: Allow::default(),
             postgres: PostgresSettings {
-                password: Some(PostgresPassword::File("etc/p".into())),
+                password: Some(SecretSource::File("etc/p".into())),
                 root_certificate: path("/r.pem"),
                 unsafe_server: true,
             },
             deliver: None,
+            secrets: BTreeMap::from([
+                ("pdns".to_owned(), SecretSource::File("etc/k".into())),
+                ("other".to_owned(), SecretSource::Variable("V".to_owned())),
+            ]),
+            http_ca: path("etc/ca.pem"),
         };
         assert_eq!(parse(text), Ok(expected));
     }
@@ -295,7 +317,7 @@ mod tests {
         }
         let program = parse("[postgres]\npassword_command = ['pass', 'a b']").unwrap();
         let words = ["pass", "a b"].map(str::to_owned).to_vec();
-        let expected = Some(PostgresPassword::Command(words));
+        let expected = Some(SecretSource::Command(words));
         assert_eq!(program.postgres.password, expected);
     }
 
@@ -397,8 +419,8 @@ mod tests {
             ),
             (
                 "[postgres]\nfile = 'p'",
-                "unknown key `file` in [postgres]\n  --> etc/cairn.toml:2\n  help: known keys here: password_file, password_command, \
-                 root_certificate, unsafe_server",
+                "unknown key `file` in [postgres]\n  --> etc/cairn.toml:2\n  help: known keys here: password_file, password_variable, \
+                 password_command, root_certificate, unsafe_server",
             ),
             (
                 "[postgres]\npassword_command = 'pass'",
@@ -407,19 +429,42 @@ mod tests {
             (
                 "[postgres]\npassword_command = []",
                 "`postgres.password_command` names no program\n  --> etc/cairn.toml:2\n  help: write the program and its arguments, \
-                 as in [\"pass\", \"show\", \"cairn\"]",
+                 as in [\"pass\", \"show\", \"cairn\"]; no shell reads them",
             ),
             (
                 "[postgres]\npassword_file = 'p'\npassword_command = ['x']",
-                "`postgres.password_command` is given beside `postgres.password_file`\n  --> etc/cairn.toml:3\n  help: keep one of \
-                 the two",
+                "`postgres.password_command` is a second source of `password`\n  --> etc/cairn.toml:3\n  help: keep one of \
+                 password_file, password_variable, password_command",
             ),
             (
                 "postgres.unsafe_server = 1",
                 "`postgres.unsafe_server` must be true or false\n  --> etc/cairn.toml:1",
             ),
+            (
+                "[secrets]\n'a b' = { file = 'k' }",
+                "`secrets.a b` has a name that no secret can have\n  --> etc/cairn.toml:2\n  help: use at most 128 letters, digits, \
+                 `-`, `_` and `.`",
+            ),
+            (
+                "[secrets]\npdns = { file = 'k', variable = 'V' }",
+                "`secrets.pdns.variable` is a second source of `pdns`\n  --> etc/cairn.toml:2\n  help: keep one of file, variable, \
+                 command",
+            ),
+            (
+                "http.authorities = 'x'",
+                "unknown key `authorities` in [http]\n  --> etc/cairn.toml:1\n  help: known keys here: ca",
+            ),
         ] {
             assert_eq!(parse(text).unwrap_err(), expected);
+        }
+        for text in ["[secrets]\npdns = 'hunter2'", "[secrets]\npdns = {}"] {
+            let error = parse(text).unwrap_err();
+            assert!(
+                error.starts_with(
+                    "`secrets.pdns` names no source\n  --> etc/cairn.toml:2\n  help: write where"
+                ) && !error.contains("hunter2"),
+                "{error}"
+            );
         }
         assert!(parse("db = ").unwrap_err().starts_with("this is no TOML"));
     }

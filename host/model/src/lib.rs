@@ -12,6 +12,7 @@ pub mod id;
 pub mod idempotency;
 pub mod printable;
 pub mod retry;
+pub mod secret;
 pub mod text;
 pub mod value;
 pub mod whole;

@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 use cairn_manifest::document::Item;
 use cairn_manifest::manifest::{Grant, GrantKind};
 use cairn_model::error::Diagnostic;
+use cairn_model::secret::is_name;
 
 use crate::client::is_hosts_header;
 use crate::grant::{ALLOW, AUTH, Auth, HEADER, HttpGrant, METHODS, SECRET, is_never_sent};
@@ -144,12 +145,7 @@ fn read_auth(item: &Item<'_>) -> Result<Auth, Diagnostic> {
             .help("name the header in which the server expects the secret"));
     }
     let text = secret.text()?;
-    let is_name = !text.is_empty()
-        && text.len() <= 128
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if !is_name {
+    if !is_name(text) {
         return Err(secret
             .error(format!("is `{}`, which is no name of a secret", text.escape_debug()))
             .help("write the name of the secret in the operator's settings, not the secret: letters, digits, `-`, `_` and `.`"));

@@ -42,6 +42,6 @@ pub use grant::{Auth, HttpGrant, Permit};
 pub use kind::HttpGrantKind;
 pub use network::{Connecting, Connector, Resolution, Resolver, SystemConnector, SystemResolver};
 pub use pattern::{PatternError, UrlPattern};
-pub use secret::{NoSecrets, SecretHeader, Secrets};
+pub use secret::SecretHeader;
 pub use tls::Authorities;
 pub use url::{Host, Origin, Scheme, Url};

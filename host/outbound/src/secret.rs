@@ -1,29 +1,10 @@
 //! Secrets that the host adds to requests.
 
+use cairn_model::secret::Secrets;
 use http::{HeaderName, HeaderValue};
-use zeroize::Zeroizing;
 
 use crate::error::OutboundError;
 use crate::grant::Auth;
-
-/// Returns the values of secrets that the operator set up.
-pub trait Secrets: Send + Sync {
-    /// Returns the value of a secret. May block: it may read a file or run a command.
-    ///
-    /// # Errors
-    /// Why there is no value: the rest of a sentence about the secret. It repeats nothing of the value.
-    fn value(&self, name: &str) -> Result<Zeroizing<String>, String>;
-}
-
-/// The secrets of a host for which none were set up.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoSecrets;
-
-impl Secrets for NoSecrets {
-    fn value(&self, _: &str) -> Result<Zeroizing<String>, String> {
-        Err("is not set up".to_owned())
-    }
-}
 
 /// A header that the host adds to a request, in the place of the plugin's own of that name. It is not shown.
 pub struct SecretHeader {
@@ -49,21 +30,23 @@ impl SecretHeader {
             problem,
         };
         let value = secrets.value(&auth.secret).map_err(failed)?;
-        Self::new(auth.header.clone(), &value)
+        Self::new(auth.header.clone(), value.expose())
             .ok_or_else(|| failed("holds characters that a header cannot have".to_owned()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use cairn_model::secret::Secret;
+
     use super::*;
 
     struct One(&'static str);
 
     impl Secrets for One {
-        fn value(&self, name: &str) -> Result<Zeroizing<String>, String> {
+        fn value(&self, name: &str) -> Result<Secret, String> {
             match name {
-                "pdns" => Ok(Zeroizing::new(self.0.to_owned())),
+                "pdns" => Ok(Secret::new(self.0)),
                 _ => Err("is not set up".to_owned()),
             }
         }

@@ -16,6 +16,7 @@ wasmtime::component::bindgen!({
             import cairn:plugin/policy@0.1.0;
             import cairn:plugin/externals@0.1.0;
             import cairn:plugin/rpc@0.1.0;
+            import cairn:plugin/secrets@0.1.0;
         }
     ",
     imports: { default: trappable },

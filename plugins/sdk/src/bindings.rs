@@ -30,6 +30,7 @@ wit_bindgen::generate!({
             import cairn:plugin/records@0.1.0;
             import cairn:plugin/externals@0.1.0;
             import cairn:plugin/rpc@0.1.0;
+            import cairn:plugin/secrets@0.1.0;
             export cairn:plugin/plugin@0.1.0;
         }
     ",

@@ -27,7 +27,7 @@ const PAGE: usize = 1_000;
 /// 5. After [`ActError::Refused`] `look` answers as before.
 /// 6. `list` returns every object that was made and not removed, and nothing else.
 ///
-/// An external can use [`context::settings`](crate::context::settings) and [`log`](crate::log), and a library for `wasi:http` such as
+/// An external can use [`context::settings`](crate::context::settings), [`log`](crate::log) and [`secrets`](crate::secrets), and a library for `wasi:http` such as
 /// `wstd` if the manifest grants `http`. As with a [`Task`](crate::Task), the fields of the type are the settings.
 ///
 /// ```

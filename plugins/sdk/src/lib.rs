@@ -98,8 +98,8 @@ use bindings::cairn::plugin as host;
 use testing::imports as host;
 
 pub use capability::{
-    catalog, context, externals, images, keys, log, policy, quota, records, results, rpc, volumes,
-    zones,
+    catalog, context, externals, images, keys, log, policy, quota, records, results, rpc, secrets,
+    volumes, zones,
 };
 pub use error::Error;
 #[doc(hidden)]

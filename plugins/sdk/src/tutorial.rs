@@ -206,7 +206,7 @@
 //! | `inputs`, `settings` | the inputs and settings of the call; TOML has no null, so a string with the text of a JSON object is accepted too |
 //! | `grants` | as in a manifest; by default everything that the plugin imports |
 //! | `requester` | the caller: `user`, `project` (both `demo`), `roles`, `admin`, `quota_class` |
-//! | `host` | the operator's configuration: `default_zone`, `default_volume_type`, `policy` (rules by name), `records` (collections by name, as in `cairn.toml`) |
+//! | `host` | the operator's configuration: `default_zone`, `default_volume_type`, `policy` (rules by name), `records` (collections by name, as in `cairn.toml`), `secrets` (values by name) |
 //! | `state` | existing rows: `volumes`, `snapshots`, `types`, `qos`, `encryptions`, `images`, `zones`, `quotas`, `usages`, `records` (collection -> key -> value) |
 //! | `before` | tasks that ran before in the same flow: `[{ plugin = "builtin:quota-reserve" }]`, with `settings` and `grants` |
 //! | `keep` | changes that a revert keeps on purpose: `TABLE/ROW` or `TABLE/ROW.COLUMN`, such as `volumes/*.status`; `new` is every new row |

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use cairn::clock::{Clock, ManualClock, SystemClock};
 use cairn::crash;
-use cairn::external::{External as _, ExternalObject, name_of};
+use cairn::external::{ActLog, External as _, ExternalObject, name_of};
 use cairn::plugin::Plugins;
 use cairn::store::HostStore;
 use cairn::store::operation::Operation;
@@ -118,7 +118,7 @@ impl Task for Makes {
                     token: 1,
                 };
                 // The host asks again.
-                let _ = world.make(&object, &spec);
+                let _ = world.make(&object, &spec, &ActLog::new(|_, _| {}));
             }
             context.make_external(&Wanted {
                 provider: "world",
@@ -144,7 +144,7 @@ impl Task for Removes {
     }
 
     fn call(&self, context: &Arc<dyn Context>, _: Object) -> Result<Value, TaskError> {
-        for id in self.world.list("file", None)? {
+        for id in self.world.list("file", None, &ActLog::new(|_, _| {}))? {
             context.remove_external(&Unwanted {
                 provider: "world",
                 kind: "file",

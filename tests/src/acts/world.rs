@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use cairn::external::{ActError, External, ExternalObject, Presence};
+use cairn::external::{ActError, ActLog, External, ExternalObject, Presence};
 use cairn::{TaskError, Value};
 
 use super::points::visit;
@@ -102,7 +102,7 @@ fn broken() -> TaskError {
 }
 
 impl External for World {
-    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError> {
+    fn look(&self, object: &ExternalObject, _: &ActLog) -> Result<Presence, TaskError> {
         let is_blind = self.next(|next| {
             let is_blind = next.blind > 0;
             next.blind -= usize::from(is_blind);
@@ -124,7 +124,7 @@ impl External for World {
         }
     }
 
-    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError> {
+    fn make(&self, object: &ExternalObject, spec: &Value, _: &ActLog) -> Result<Value, ActError> {
         let fault = self.next(|next| next.makes.pop_front());
         let fault = fault.unwrap_or(Fault::Works);
         visit(MAKE_BEGUN);
@@ -147,7 +147,7 @@ impl External for World {
         }
     }
 
-    fn remove(&self, object: &ExternalObject) -> Result<(), ActError> {
+    fn remove(&self, object: &ExternalObject, _: &ActLog) -> Result<(), ActError> {
         let fault = self.next(|next| next.removes.pop_front());
         visit(REMOVAL_BEGUN);
         match fault {
@@ -176,7 +176,7 @@ impl External for World {
         }
     }
 
-    fn list(&self, _kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError> {
+    fn list(&self, _kind: &str, after: Option<&str>, _: &ActLog) -> Result<Vec<String>, TaskError> {
         let files = fs::read_dir(self.folder.join(WORLD)).map_err(|_| broken())?;
         let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
         let mut ids: Vec<String> = names

@@ -104,7 +104,7 @@ fn a_wrong_password_is_refused_and_never_shown() {
     };
     space.declare(EXCHANGE, TOPIC, true);
     let program = program(&space, "");
-    program.write("password", "swordfish\n");
+    program.write_secret("password", "swordfish\n");
     let run = create(&program)
         .exits(0)
         .says(&["user `cairn`", "ACCESS_REFUSED"]);

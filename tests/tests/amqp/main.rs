@@ -17,7 +17,7 @@ const EXCHANGE: &str = "openstack";
 /// The program with `[deliver]` for a broker, and further lines.
 fn program(space: &Space, more: &str) -> Program {
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
-    program.write("password", format!("{PASSWORD}\n"));
+    program.write_secret("password", format!("{PASSWORD}\n"));
     program.write(
         "cairn.toml",
         format!(

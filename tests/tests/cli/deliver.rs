@@ -71,7 +71,7 @@ fn delivering(receiver: &Receiver, more: &str) -> Program {
 }
 
 fn configure(program: &Program, receiver: &Receiver, more: &str) {
-    program.write("key", "secret\n");
+    program.write_secret("key", "secret\n");
     program.write(
         "cairn.toml",
         format!(

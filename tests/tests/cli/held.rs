@@ -14,7 +14,7 @@ const DELIVER: &str = "\n[deliver]\ntransport = \"http\"\nkey_file = \"key\"\nwa
 /// Creates a database with two undelivered messages, and restores its backup with the settings `restored.toml`.
 fn restored(program: &Program) -> Value {
     program
-        .write("key", "secret\n")
+        .write_secret("key", "secret\n")
         .write("cairn.toml", DELIVER);
     for _ in 0..2 {
         create(program, r#"{"size": 1}"#, &[], 0);

@@ -66,9 +66,10 @@ impl Config {
 }
 
 impl Check {
-    /// Checks the policy and the domains; errors in the settings themselves were reported when they were read.
+    /// Checks the policy, the authorities and the domains; errors in the settings themselves were reported when they were read.
     fn run(self, session: &Session) -> Result<(), Failure> {
         session.policy()?;
+        session.authorities()?;
         session.domains(cairn::keyring::KeySource::Memory)?;
         let settings = &session.settings;
         let checked = Checked {

@@ -14,9 +14,9 @@ use lapin::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 use cairn_manifest::config::{AmqpConfig, Url};
+use cairn_model::secret::Secret;
 
 use super::Prepared;
-use crate::secret::Secret;
 use crate::transport::Outcome;
 
 /// The most bytes of a routing key.
@@ -198,7 +198,7 @@ impl Link {
         let is_tls = url.scheme == "amqps";
         let user = decoded(url.user.as_deref().unwrap_or("guest"));
         let password = match &self.config.password {
-            Some(source) => Secret::read(source).map_err(|error| error.to_string())?,
+            Some(source) => source.read().map_err(|error| error.to_string())?,
             None => Secret::new("guest"),
         };
         let vhost = vhost(url);

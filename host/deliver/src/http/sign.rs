@@ -4,8 +4,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use cairn_effects::rows::to_hex;
-
-use crate::secret::Secret;
+use cairn_model::secret::Secret;
 
 /// Signs a request: `v1=` and the HMAC-SHA256, in hexadecimal, of the id, the timestamp and the body with a full stop between each.
 pub(super) fn signature(key: &Secret, id: &str, timestamp: &str, body: &str) -> String {

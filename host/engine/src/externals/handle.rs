@@ -1,7 +1,8 @@
 //! Looks at one object, adopts it, removes it.
 
+use cairn_effects::event::LogLevel;
 use cairn_effects::external::operate::Adoption;
-use cairn_effects::external::{ActError, ExternalKey, ExternalObject, Presence};
+use cairn_effects::external::{ActError, ActLog, ExternalKey, ExternalObject, Presence};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
@@ -14,7 +15,7 @@ use crate::flow::{Provider, ask_to_remove};
 /// # Errors
 /// It is not known.
 pub fn look(provider: &Provider, key: &ExternalKey) -> Result<Presence, TaskError> {
-    provider.external.look(&object(key, 0))
+    provider.external.look(&object(key, 0), &traced())
 }
 
 /// Makes a row for an object that has none, in the project of `by`. Returns what there is of the object; a row is made unless it is absent.
@@ -64,7 +65,7 @@ pub fn remove(
     };
     let token = store.admin(by, begin)?;
     reach(CrashPoint::RemovalIntended);
-    let removed = ask_to_remove(provider, &object(key, token));
+    let removed = ask_to_remove(provider, &object(key, token), &traced());
     reach(CrashPoint::RemovalDone);
     if removed.is_ok() {
         store.admin(by, |admin| admin.end_external_removal(key))?;
@@ -78,4 +79,14 @@ fn object(key: &ExternalKey, token: u64) -> ExternalObject {
         id: key.id.to_string(),
         token,
     }
+}
+
+/// Makes a log of events of `tracing`, as no flow is asked about.
+pub(super) fn traced() -> ActLog {
+    ActLog::new(|level, message| match level {
+        LogLevel::Error => tracing::error!(message, "external"),
+        LogLevel::Warn => tracing::warn!(message, "external"),
+        LogLevel::Info => tracing::info!(message, "external"),
+        LogLevel::Debug => tracing::debug!(message, "external"),
+    })
 }

@@ -9,7 +9,7 @@ use cairn_model::error::TaskError;
 use cairn_store::StoreError;
 use cairn_store::view::{StandingExternal, View};
 
-use super::handle::look;
+use super::handle::{look, traced};
 use crate::flow::Provider;
 
 /// Bounds of a scan.
@@ -151,7 +151,7 @@ impl Scan<'_> {
         let external = &self.provider.external;
         let start = Some(after).filter(|after| !after.is_empty());
         let page = external
-            .list(self.kind, start)
+            .list(self.kind, start, &traced())
             .map_err(ScanError::Unknown)?;
         let mut last = after;
         for id in &page {

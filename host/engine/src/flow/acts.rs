@@ -10,17 +10,18 @@ use std::time::Duration;
 use cairn_effects::effect::Applied;
 use cairn_effects::event::Event;
 use cairn_effects::external::{
-    ActError, ActStep, External, ExternalKey, ExternalObject, Intend, Presence, name_of, spec_of,
-    token,
+    ActError, ActLog, ActStep, External, ExternalKey, ExternalObject, Intend, Presence, name_of,
+    spec_of, token,
 };
 use cairn_effects::history::Act;
 use cairn_effects::task::Wanted;
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::{HostErrorKind, Origin, TaskError};
-use cairn_model::id::{CallId, Phase};
+use cairn_model::id::{CallId, Phase, TaskId};
 use cairn_model::value::{Digest, Value};
 use cairn_store::{Caller, StoreError, WhenDurable};
 
+use super::call::log;
 use super::guard::guard;
 use super::{FlowError, Inner};
 
@@ -134,7 +135,8 @@ impl Inner {
             id,
             token: token(number, 1),
         };
-        let outcome = ask_to_make(&provider, &object, wanted.spec);
+        let log = self.act_log(call.task);
+        let outcome = ask_to_make(&provider, &object, wanted.spec, &log);
         drop(lane);
         reach(CrashPoint::ActDone);
         match outcome {
@@ -196,7 +198,7 @@ impl Inner {
             id: key.id.to_string(),
             token: token(number, next),
         };
-        let removed = ask_to_remove(&provider, &object);
+        let removed = ask_to_remove(&provider, &object, &self.act_log(applied.call.task));
         drop(lane);
         reach(CrashPoint::RemovalDone);
         match removed {
@@ -281,6 +283,12 @@ impl Inner {
         Ok(answer.downcast_ref().copied().unwrap_or(0))
     }
 
+    /// Returns the flow's log, for a provider that is asked about an object of this task.
+    pub(super) fn act_log(&self, task: TaskId) -> ActLog {
+        let (store, flow) = (Arc::clone(&self.store), self.id);
+        ActLog::new(move |level, message| log(&*store, flow, task, level, message))
+    }
+
     pub(super) fn enter_lane(&self) -> Option<Box<dyn Lane>> {
         let lanes = self.live().lanes.clone();
         lanes.map(|lanes| lanes.enter())
@@ -316,17 +324,22 @@ impl Drop for Acting<'_> {
 }
 
 /// Asks a provider to make an object, and what there is of it when it does not know.
-fn ask_to_make(provider: &Provider, object: &ExternalObject, spec: &Value) -> Outcome {
+fn ask_to_make(
+    provider: &Provider,
+    object: &ExternalObject,
+    spec: &Value,
+    log: &ActLog,
+) -> Outcome {
     let external = &provider.external;
-    let error = match guarded(|| external.make(object, spec)) {
+    let error = match guarded(|| external.make(object, spec, log)) {
         Ok(result) => return Outcome::Made(result),
         Err(ActError::Refused(error)) => return Outcome::Nothing(error),
         Err(ActError::Unsure(error)) => error,
     };
-    match guard(|| external.look(object)) {
+    match guard(|| external.look(object, log)) {
         Ok(Presence::Whole(result)) => Outcome::Made(result),
         Ok(Presence::Absent) => Outcome::Nothing(error),
-        Ok(Presence::Partial) => match ask_to_remove(provider, object) {
+        Ok(Presence::Partial) => match ask_to_remove(provider, object, log) {
             Ok(()) => Outcome::Nothing(error),
             Err(ActError::Refused(why) | ActError::Unsure(why)) => Outcome::InDoubt(why),
         },
@@ -335,13 +348,17 @@ fn ask_to_make(provider: &Provider, object: &ExternalObject, spec: &Value) -> Ou
 }
 
 /// Asks a provider to remove an object, and whether it is gone.
-pub(crate) fn ask_to_remove(provider: &Provider, object: &ExternalObject) -> Result<(), ActError> {
+pub(crate) fn ask_to_remove(
+    provider: &Provider,
+    object: &ExternalObject,
+    log: &ActLog,
+) -> Result<(), ActError> {
     let external = &provider.external;
-    match guarded(|| external.remove(object)) {
+    match guarded(|| external.remove(object, log)) {
         Ok(()) | Err(ActError::Unsure(_)) => {}
         refused => return refused,
     }
-    match guard(|| external.look(object)) {
+    match guard(|| external.look(object, log)) {
         Ok(Presence::Absent) => Ok(()),
         Ok(Presence::Partial | Presence::Whole(_)) => {
             let message = "it was removed, and is still there";

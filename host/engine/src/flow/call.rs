@@ -4,9 +4,9 @@ use cairn_effects::event::{Event, LogLevel};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_effects::task::{Context, Unwanted, Wanted};
 use cairn_model::error::TaskError;
-use cairn_model::id::{CallId, Identity, Phase};
+use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::value::Value;
-use cairn_store::Caller;
+use cairn_store::{Caller, Store};
 
 use super::Inner;
 
@@ -102,14 +102,20 @@ impl Context for Call {
     }
 
     fn log(&self, level: LogLevel, message: String) {
-        tracing::debug!(flow = %self.id.flow, ?level, message, "plugin");
-        let event = Event::Log {
-            task: self.id.task,
-            level,
-            message,
-        };
-        self.flow.store.post(self.id.flow, &Arc::from([event]));
+        let CallId { flow, task, .. } = self.id;
+        log(&*self.flow.store, flow, task, level, message);
     }
+}
+
+/// Writes to the log of a flow.
+pub(super) fn log(store: &dyn Store, flow: FlowId, task: TaskId, level: LogLevel, message: String) {
+    tracing::debug!(%flow, ?level, message, "plugin");
+    let event = Event::Log {
+        task,
+        level,
+        message,
+    };
+    store.post(flow, &Arc::from([event]));
 }
 
 impl Inner {

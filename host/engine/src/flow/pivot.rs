@@ -64,7 +64,7 @@ impl Inner {
             (number, next.downcast().map_or(0, |next| *next))
         };
         let _acting = Acting { flow: self, number };
-        match self.take_away(&provider, &key, next)? {
+        match self.take_away(&provider, &key, next, call.task)? {
             Ok(()) => {
                 self.step(call, &ActStep::Removed(key), Event::Removed { number })?;
                 Ok(())
@@ -90,6 +90,7 @@ impl Inner {
         provider: &Provider,
         key: &ExternalKey,
         next: u64,
+        task: TaskId,
     ) -> Result<Result<(), ActError>, StoreError> {
         let lane = self.enter_lane();
         self.settle_on_disk(lane.as_deref())?;
@@ -100,7 +101,7 @@ impl Inner {
             // After all acts of the flow that made it.
             token: token(OF_NO_FLOW, next),
         };
-        let removed = ask_to_remove(provider, &object);
+        let removed = ask_to_remove(provider, &object, &self.act_log(task));
         drop(lane);
         reach(CrashPoint::RemovalDone);
         Ok(removed)
@@ -117,7 +118,7 @@ impl Inner {
             Ok(provider) => {
                 let removing = ActStep::Removing(key.clone());
                 match self.step(intent.call, &removing, Event::Removing { number }) {
-                    Ok(next) => self.take_away(&provider, &key, next)?,
+                    Ok(next) => self.take_away(&provider, &key, next, intent.call.task)?,
                     // An operator has removed the object.
                     Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => Ok(()),
                     Err(error) => return Err(error),

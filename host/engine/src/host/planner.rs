@@ -9,6 +9,7 @@ use cairn_manifest::manifest::{GrantKinds, LimitKey, Limits, Manifest, PluginEnt
 use cairn_manifest::plan::{Inspected, Plan, PlannedAdmission};
 use cairn_model::error::Diagnostic;
 use cairn_model::file;
+use cairn_model::secret::NoSecrets;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
 use cairn_sandbox::admission::{Admission, RulePlugins};
@@ -23,7 +24,7 @@ use super::native::Native;
 #[derive(Clone)]
 pub struct Planner {
     pub(super) plugins: Arc<Plugins>,
-    policy: Arc<Policy>,
+    pub(super) policy: Arc<Policy>,
     builtins: BTreeMap<String, &'static [u8]>,
     /// By name.
     natives: BTreeMap<String, Native>,
@@ -251,12 +252,13 @@ impl Planner {
     }
 
     /// Creates the services that policies and validators use.
-    pub(super) fn services(&self, surroundings: Option<Surroundings>) -> Arc<Services> {
+    fn services(&self, surroundings: Option<Surroundings>) -> Arc<Services> {
         Arc::new(Services {
             enforcer: Arc::clone(&self.policy) as _,
             domains: Domains::default(),
             surroundings,
             rule_plugins: RulePlugins::default(),
+            secrets: Arc::new(NoSecrets),
         })
     }
 

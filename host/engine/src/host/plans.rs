@@ -118,6 +118,7 @@ impl Core {
                 domains: self.services.domains.clone(),
                 surroundings: self.services.surroundings,
                 rule_plugins: rule_plugins(plan, &find, &self.planner, &self.services)?,
+                secrets: Arc::clone(&self.services.secrets),
             }),
         };
         let tasks = plan.tasks.iter().map(|step| match step {

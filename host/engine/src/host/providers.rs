@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cairn_effects::domain::Domains;
 use cairn_manifest::plan::{Plan, PlannedExternal};
 use cairn_model::error::Diagnostic;
+use cairn_model::secret::Secrets;
 use cairn_model::value::{Digest, Value};
+use cairn_sandbox::admission::RulePlugins;
 use cairn_sandbox::capability::{Granted, Services};
 use cairn_sandbox::plugin::{Plugin, PluginExternal};
 use cairn_store::StoreError;
@@ -50,11 +53,16 @@ impl Planner {
         })
     }
 
-    /// Prepares the provider of this name of a plan that was just made, for an operator.
+    /// Prepares the provider of this name of a plan that was just made, for an operator with these secrets.
     ///
     /// # Errors
     /// [`HostError::Invalid`] when the plan has none; [`HostError::Plugin`].
-    pub fn planned_provider(&self, plan: &Plan, name: &str) -> Result<Provider, HostError> {
+    pub fn planned_provider(
+        &self,
+        plan: &Plan,
+        name: &str,
+        secrets: Arc<dyn Secrets>,
+    ) -> Result<Provider, HostError> {
         let Some(planned) = plan.externals.get(name) else {
             let known = plan.externals.keys().map(String::as_str);
             let known: Vec<&str> = known.collect();
@@ -67,10 +75,10 @@ impl Planner {
             .into());
         };
         let plugin = self.find(planned.digest, &whose(name), |_| Ok(None))?;
-        self.provider(name, planned, plugin, &self.services(None))
+        self.provider(name, planned, plugin, &self.for_operator(secrets))
     }
 
-    /// Prepares the provider of an object for an operator, as stored plans have it: that of the object's flow, else the one that all plans
+    /// Prepares the provider of an object for an operator with these secrets, as stored plans have it: that of the object's flow, else the one that all plans
     /// with this provider agree on. `row` is the object's, if it has one.
     ///
     /// # Errors
@@ -81,6 +89,7 @@ impl Planner {
         view: &View<'_>,
         name: &str,
         row: Option<&StandingExternal>,
+        secrets: Arc<dyn Secrets>,
     ) -> Result<Provider, HostError> {
         let of_flow = match row.and_then(|row| row.flow) {
             Some(flow) => match view.plan_of(flow)? {
@@ -95,7 +104,18 @@ impl Planner {
         };
         let find = |digest| view.component(digest);
         let plugin = self.find(planned.digest, &whose(name), find)?;
-        self.provider(name, &planned, plugin, &self.services(None))
+        self.provider(name, &planned, plugin, &self.for_operator(secrets))
+    }
+
+    /// Creates the services for a provider that an operator asks.
+    fn for_operator(&self, secrets: Arc<dyn Secrets>) -> Arc<Services> {
+        Arc::new(Services {
+            enforcer: Arc::clone(&self.policy) as _,
+            domains: Domains::default(),
+            surroundings: None,
+            rule_plugins: RulePlugins::default(),
+            secrets,
+        })
     }
 
     /// Finds a component of a plan: loaded, built in, or `stored`.

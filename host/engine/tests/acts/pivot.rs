@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use cairn::external::ActLog;
 use cairn::flow::TaskOptions;
 use cairn::task::Unwanted;
 
@@ -92,7 +93,7 @@ fn pivot_scene(removes: &[Fault], blind: usize, failures: [usize; 2]) -> (Scene,
 }
 
 fn ids(world: &World) -> Vec<String> {
-    cairn::external::External::list(world, "record", None).unwrap()
+    cairn::external::External::list(world, "record", None, &ActLog::new(|_, _| {})).unwrap()
 }
 
 fn states(scene: &Scene) -> VecDeque<String> {

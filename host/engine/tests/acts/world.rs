@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use cairn::external::{ActError, External, ExternalObject, Presence};
+use cairn::external::{ActError, ActLog, External, ExternalObject, Presence};
 use cairn::{TaskError, Value};
 
 /// How an act of the provider goes wrong.
@@ -88,7 +88,7 @@ impl State {
 }
 
 impl External for World {
-    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError> {
+    fn look(&self, object: &ExternalObject, _: &ActLog) -> Result<Presence, TaskError> {
         let mut state = self.state.lock().unwrap();
         if let Some(blind) = state.blind.checked_sub(1) {
             state.blind = blind;
@@ -101,7 +101,7 @@ impl External for World {
         })
     }
 
-    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError> {
+    fn make(&self, object: &ExternalObject, spec: &Value, _: &ActLog) -> Result<Value, ActError> {
         let mut state = self.state.lock().unwrap();
         state.act(object);
         let fault = state.makes.pop_front().unwrap_or(Fault::Works);
@@ -123,7 +123,7 @@ impl External for World {
         }
     }
 
-    fn remove(&self, object: &ExternalObject) -> Result<(), ActError> {
+    fn remove(&self, object: &ExternalObject, _: &ActLog) -> Result<(), ActError> {
         let mut state = self.state.lock().unwrap();
         state.act(object);
         let fault = state.removes.pop_front().unwrap_or(Fault::Works);
@@ -140,7 +140,7 @@ impl External for World {
         }
     }
 
-    fn list(&self, _kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError> {
+    fn list(&self, _kind: &str, after: Option<&str>, _: &ActLog) -> Result<Vec<String>, TaskError> {
         let state = self.state.lock().unwrap();
         let ids = state.objects.keys();
         let ids = ids.filter(|id| after.is_none_or(|after| id.as_str() > after));

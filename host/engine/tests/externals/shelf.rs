@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use cairn::external::{ActError, External, ExternalObject, Presence};
+use cairn::external::{ActError, ActLog, External, ExternalObject, Presence};
 use cairn::{TaskError, Value};
 use serde_json::json;
 
@@ -55,7 +55,7 @@ impl Shelf {
 }
 
 impl External for Shelf {
-    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError> {
+    fn look(&self, object: &ExternalObject, _: &ActLog) -> Result<Presence, TaskError> {
         self.tell(Point::Looks);
         if self.is_blind {
             return Err(TaskError::new("NoAnswer", "the shelf does not answer"));
@@ -64,13 +64,13 @@ impl External for Shelf {
         Ok(there.get(&object.id).cloned().unwrap_or(Presence::Absent))
     }
 
-    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError> {
+    fn make(&self, object: &ExternalObject, spec: &Value, _: &ActLog) -> Result<Value, ActError> {
         let whole = Presence::Whole(spec.clone());
         self.there.lock().unwrap().insert(object.id.clone(), whole);
         Ok(spec.clone())
     }
 
-    fn remove(&self, object: &ExternalObject) -> Result<(), ActError> {
+    fn remove(&self, object: &ExternalObject, _: &ActLog) -> Result<(), ActError> {
         self.tell(Point::Removes(object.token));
         match &self.removal {
             Some(error) => Err(error.clone()),
@@ -81,7 +81,7 @@ impl External for Shelf {
         }
     }
 
-    fn list(&self, _kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError> {
+    fn list(&self, _kind: &str, after: Option<&str>, _: &ActLog) -> Result<Vec<String>, TaskError> {
         if let Some(step) = self.endless {
             let last = after.map_or(1_000_000, |after| after[24..].parse::<i64>().unwrap());
             return Ok((1..=1_000).map(|n| id_of(last + n * step)).collect());

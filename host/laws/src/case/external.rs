@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cairn::{Diagnostic, Object, Value};
 use serde::Deserialize;
 
-use super::{TaskExpect, World};
+use super::{HostSettings, TaskExpect, World};
 use crate::document::{check_names, json, maybe_object, read, unsound};
 
 /// An object that an external is asked to make. Its backend must be there: cases run against it.
@@ -19,6 +19,8 @@ pub struct ExternalCase {
     pub settings: Object,
     /// Its grants, as in a manifest; `None` grants all of its imports.
     pub grants: Option<Object>,
+    /// The operator's settings, of which secrets matter.
+    pub host: HostSettings,
     /// The kind of the object.
     pub kind: String,
     /// What a task asks for.
@@ -38,6 +40,7 @@ struct File {
     settings: Option<Object>,
     #[serde(default, deserialize_with = "maybe_object")]
     grants: Option<Object>,
+    host: Option<HostSettings>,
     kind: Option<String>,
     case: Vec<Written>,
 }
@@ -50,6 +53,7 @@ struct Written {
     settings: Option<Object>,
     #[serde(default, deserialize_with = "maybe_object")]
     grants: Option<Object>,
+    host: Option<HostSettings>,
     kind: Option<String>,
     #[serde(default, deserialize_with = "json")]
     spec: Value,
@@ -84,6 +88,10 @@ impl ExternalCase {
                     .or_else(|| parsed.settings.clone())
                     .unwrap_or_default(),
                 grants: written.grants.or_else(|| parsed.grants.clone()),
+                host: written
+                    .host
+                    .or_else(|| parsed.host.clone())
+                    .unwrap_or_default(),
                 kind,
                 spec: written.spec,
                 expect,

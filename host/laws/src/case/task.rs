@@ -1,5 +1,6 @@
 //! The case of a task: its inputs, the start state of the database, and the expected outcome.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cairn::{Diagnostic, Object, Value};
@@ -51,6 +52,8 @@ pub struct HostSettings {
     pub policy: Object,
     /// Collections of records by name, as in `[records]` of a `cairn.toml`. Without any, those of the program apply.
     pub records: Object,
+    /// Values of secrets by name, for plugins that are granted `secrets`.
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// A task that runs before in the same flow.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use cairn_model::error::Diagnostic;
 use cairn_model::id::ContextPart;
+use cairn_model::secret::SecretSource;
 
-use super::secret::{self, SecretSource};
+use super::secret;
 use super::url::Url;
 use crate::document::{Item, Table};
 

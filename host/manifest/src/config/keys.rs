@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 
 use cairn_model::error::Diagnostic;
 
-use crate::document::{Item, Table};
+use super::secret::words;
+use crate::document::Table;
 
 /// `[keys]`: where the master key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,9 +13,6 @@ pub enum KeysConfig {
     /// The output of a command, a word each: the 32 bytes, or their base64.
     Command(Vec<String>),
 }
-
-/// The most words of a command.
-const WORDS: usize = 64;
 
 impl KeysConfig {
     /// Reads `[keys]`, or `master_key`, its older name for a file. Relative paths start at `folder`.
@@ -47,29 +45,4 @@ impl KeysConfig {
                 .help("name one of them, or leave [keys] out")),
         }
     }
-}
-
-/// Reads a command. A program with a relative path starts at `folder`; one without a slash is looked up in PATH.
-fn words(item: &Item<'_>, folder: &Path) -> Result<Vec<String>, Diagnostic> {
-    let words = item.array()?.map(|word| Ok(word.text()?.to_owned()));
-    let mut words: Vec<String> = words.collect::<Result<_, Diagnostic>>()?;
-    let is_long = words.len() > WORDS;
-    match words.first_mut() {
-        None => {}
-        Some(program) if program.is_empty() => {}
-        Some(_) if is_long => {
-            return Err(item.error(format!("has more than {WORDS} words")));
-        }
-        Some(program) => {
-            if program.contains('/') {
-                let path = folder.join(&*program);
-                // Both parts were text.
-                *program = path.to_string_lossy().into_owned();
-            }
-            return Ok(words);
-        }
-    }
-    Err(item
-        .error("names no program")
-        .help("write the program and its arguments, as in [\"pass\", \"show\", \"cairn\"]; no shell reads them"))
 }

@@ -36,6 +36,7 @@ mod log;
 mod policy;
 mod results;
 mod rpc;
+mod secrets;
 mod state;
 mod surroundings;
 
@@ -47,6 +48,8 @@ pub(crate) use state::Active;
 pub use state::{Granted, Services, State};
 pub use surroundings::Surroundings;
 
+pub use cairn_outbound::Authorities;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -56,7 +59,7 @@ use cairn_manifest::document::Item;
 use cairn_manifest::manifest::{Grant, GrantKind, SimpleGrantKind};
 use cairn_model::error::{Diagnostic, TaskError};
 use cairn_model::value::{Object, Value};
-use cairn_outbound::{Authorities, Client, SystemResolver};
+use cairn_outbound::{Client, SystemResolver};
 
 use crate::wit::cairn::plugin::{context as wit_context, log as wit_log, types};
 
@@ -122,15 +125,17 @@ impl Capability for SimpleCapability {
     }
 }
 
-/// Returns the capabilities of the core: `results`, `policy`, `externals`, `rpc` and `http`.
-pub fn core() -> [Arc<dyn Capability>; 5] {
-    let client = Client::new(Arc::new(SystemResolver), Authorities::default());
+/// Returns the capabilities of the core: `results`, `policy`, `externals`, `rpc`, `http` and `secrets`. Servers of plugins' requests are
+/// verified by these authorities.
+pub fn core(authorities: Authorities) -> [Arc<dyn Capability>; 6] {
+    let client = Client::new(Arc::new(SystemResolver), authorities);
     [
         Arc::new(results::CAPABILITY),
         Arc::new(policy::CAPABILITY),
         Arc::new(Externals),
         Arc::new(rpc::CAPABILITY),
         Arc::new(Http::new(client)),
+        Arc::new(secrets::CAPABILITY),
     ]
 }
 

@@ -13,6 +13,7 @@ use cairn_effects::task::Context;
 use cairn_manifest::manifest::{Grant, Grants, LimitKey, Limits};
 use cairn_model::error::{HostErrorKind, Origin, TaskError};
 use cairn_model::id::Identity;
+use cairn_model::secret::Secrets;
 use cairn_model::value::{Value, text};
 
 use super::http::{HttpCall, RequestFault, RequestFaults};
@@ -32,6 +33,8 @@ pub struct Services {
     pub surroundings: Option<Surroundings>,
     /// The plugins of the flow that policy rules may ask.
     pub rule_plugins: RulePlugins,
+    /// The secrets of the operator.
+    pub secrets: Arc<dyn Secrets>,
 }
 
 /// The settings, grants and limits of one plugin of a plan.

@@ -2,6 +2,7 @@
 
 mod externals;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use cairn_effects::event::LogLevel;
@@ -9,9 +10,11 @@ use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_effects::task::{Context, Unwanted, Wanted};
 use cairn_manifest::manifest::{Grants, Limits};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
+use cairn_model::secret::Secret;
 
 use super::*;
 use crate::wit::cairn::plugin::rpc::Host as Rpc;
+use crate::wit::cairn::plugin::secrets::Host as Secrets;
 
 /// A context that applies every effect and makes every object, and records their names.
 struct Willing {
@@ -84,6 +87,10 @@ fn call_within(limits: Limits, capability: &str, grant: Option<Grant>) -> (State
         enforcer: Arc::new(cairn_policy::Policy::default()),
         domains: Default::default(),
         surroundings: None,
+        secrets: Arc::new(BTreeMap::from([
+            ("other".to_owned(), Secret::new("hunter3")),
+            ("pdns".to_owned(), Secret::new("hunter2")),
+        ])),
         rule_plugins: Default::default(),
     };
     let state = State::new(
@@ -111,6 +118,23 @@ fn a_narrowed_grant_of_rpc_holds() {
     assert_eq!(context.applied.lock().unwrap().len(), 0);
     cast("storage.one").unwrap();
     assert_eq!(context.applied.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_secret_is_given_by_name_within_the_grant() {
+    let names = ["pdns".to_owned(), "gone".to_owned()].into();
+    let (mut state, _) = call("secrets", Some(Grant::only("names", names)));
+    let mut get = |name: &str| Secrets::get(&mut state, name.to_owned()).unwrap();
+    assert_eq!(get("pdns").unwrap(), "hunter2");
+    let error = get("gone").unwrap_err();
+    assert_eq!(error.kind, "SecretUnavailable");
+    assert_eq!(
+        error.message,
+        "the secret `gone` is not set up: see the operator's settings"
+    );
+    assert_eq!(get("other").unwrap_err().kind, "NotGranted");
+    let (mut state, _) = call("secrets", None);
+    assert!(Secrets::get(&mut state, "pdns".to_owned()).is_err());
 }
 
 #[test]

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
-use cairn_effects::event::LogLevel;
-use cairn_effects::external::{ActError, External, ExternalObject, Presence, is_name};
+use cairn_effects::external::{ActError, ActLog, External, ExternalObject, Presence, is_name};
 use cairn_manifest::manifest::{LimitKey, Limits};
 use cairn_manifest::plan::Role;
 use cairn_model::error::{HostErrorKind, TaskError};
@@ -27,21 +26,6 @@ use crate::capability::{Active, Denied, Granted, RequestFaults, Services, State,
 /// Maximum number of ids in an answer of `list`.
 const MOST_IDS: usize = 1_000;
 
-/// A call of an external, for its log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExternalCall {
-    /// The external, by its name in the plan.
-    pub provider: String,
-    /// The function: `look`, `make`, `remove` or `list`.
-    pub function: &'static str,
-    /// The kind of the object, or of those that are listed.
-    pub kind: String,
-    /// The name of the object; `None` for `list`.
-    pub id: Option<String>,
-}
-
-type Log = dyn Fn(&ExternalCall, LogLevel, String) + Send + Sync;
-
 /// A plugin as a provider of objects outside the database.
 ///
 /// A trap, a missed deadline, an instance that cannot be made and an answer that breaks the contract have the kind `ProviderFailed`; for
@@ -53,7 +37,6 @@ pub struct PluginExternal {
     /// The same for acts: the deadline is that of an act.
     acting: Arc<Granted>,
     services: Arc<Services>,
-    log: Arc<Log>,
     request_faults: Option<Arc<RequestFaults>>,
 }
 
@@ -76,20 +59,8 @@ impl PluginExternal {
             plugin,
             granted: Arc::new(granted),
             services,
-            log: Arc::new(trace),
             request_faults: None,
         }
-    }
-
-    /// Sets where the plugin's log goes: its messages, its output, and a line for each request over HTTP. A call has no flow, so by default
-    /// they are events of `tracing`. `log` is called as they are logged, from the thread of the call.
-    #[must_use]
-    pub fn with_log(
-        mut self,
-        log: impl Fn(&ExternalCall, LogLevel, String) + Send + Sync + 'static,
-    ) -> Self {
-        self.log = Arc::new(log);
-        self
     }
 
     /// Lets `faults` decide what becomes of the plugin's requests over HTTP: see [`RequestFaults`]. For tests.
@@ -99,24 +70,24 @@ impl PluginExternal {
         self
     }
 
-    /// Calls a function in a fresh instance.
+    /// Calls a function in a fresh instance. Its messages, its output and a line for each request over HTTP go to `log`.
     fn ask<A, R>(
         &self,
-        call: ExternalCall,
-        function: Option<&ComponentExportIndex>,
+        (function, export): (&'static str, Option<&ComponentExportIndex>),
         arguments: A,
+        log: &ActLog,
     ) -> Result<R, TaskError>
     where
         A: ComponentNamedList + Lower,
         (R,): ComponentNamedList + Lift,
     {
-        let log = Arc::clone(&self.log);
-        let is_act = matches!(call.function, "make" | "remove");
+        let is_act = matches!(function, "make" | "remove");
         let granted = if is_act { &self.acting } else { &self.granted };
+        let (log, name) = (log.clone(), self.name.clone());
         let bystander = Bystander::new(
             Identity::default(),
-            "an external is offered `context`, `log` and `wasi:http` alone",
-            move |level, message| log(&call, level, message),
+            "an external is called for no flow: it is offered `context` and `log`, and `http` and `secrets` by name",
+            move |level, message| log.write(level, format!("{name}.{function}: {message}")),
         );
         let state = State::for_call(Active {
             context: Arc::new(bystander),
@@ -125,7 +96,7 @@ impl PluginExternal {
             denied: Denied::default(),
         })
         .with_request_faults(self.request_faults.clone());
-        let answer = exported(function, Role::External).and_then(|function| {
+        let answer = exported(export, Role::External).and_then(|function| {
             self.plugin.run(state, &granted.limits, |instance, store| {
                 let function = instance.get_typed_func::<A, (R,)>(&mut *store, function)?;
                 Ok(function.call(store, arguments)?.0)
@@ -138,19 +109,6 @@ impl PluginExternal {
                 false => error,
             })
         })
-    }
-
-    fn call(&self, function: &'static str, kind: &str, id: Option<&str>) -> ExternalCall {
-        ExternalCall {
-            provider: self.name.clone(),
-            function,
-            kind: kind.to_owned(),
-            id: id.map(str::to_owned),
-        }
-    }
-
-    fn call_on(&self, function: &'static str, object: &ExternalObject) -> ExternalCall {
-        self.call(function, &object.kind, Some(&object.id))
     }
 
     /// Parses a result of `make`.
@@ -177,10 +135,10 @@ impl PluginExternal {
 }
 
 impl External for PluginExternal {
-    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError> {
+    fn look(&self, object: &ExternalObject, log: &ActLog) -> Result<Presence, TaskError> {
         let arguments: LookArguments<'_> = (raw(object),);
-        let function = self.plugin.functions().look.as_ref();
-        let (found,): LookResult = (self.ask(self.call_on("look", object), function, arguments)?,);
+        let function = ("look", self.plugin.functions().look.as_ref());
+        let (found,): LookResult = (self.ask(function, arguments, log)?,);
         match found.map_err(from_wit)? {
             RawPresence::Absent => Ok(Presence::Absent),
             RawPresence::Partial => Ok(Presence::Partial),
@@ -188,28 +146,33 @@ impl External for PluginExternal {
         }
     }
 
-    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError> {
+    fn make(&self, object: &ExternalObject, spec: &Value, log: &ActLog) -> Result<Value, ActError> {
         let spec = text(spec);
         let arguments: MakeArguments<'_> = (raw(object), &spec);
-        let function = self.plugin.functions().make.as_ref();
-        let made = self.ask(self.call_on("make", object), function, arguments);
+        let function = ("make", self.plugin.functions().make.as_ref());
+        let made = self.ask(function, arguments, log);
         let (made,): MakeResult = (made.map_err(ActError::Unsure)?,);
         let result = made.map_err(act_error)?;
         self.result(&result).map_err(ActError::Unsure)
     }
 
-    fn remove(&self, object: &ExternalObject) -> Result<(), ActError> {
+    fn remove(&self, object: &ExternalObject, log: &ActLog) -> Result<(), ActError> {
         let arguments: RemoveArguments<'_> = (raw(object),);
-        let function = self.plugin.functions().remove.as_ref();
-        let removed = self.ask(self.call_on("remove", object), function, arguments);
+        let function = ("remove", self.plugin.functions().remove.as_ref());
+        let removed = self.ask(function, arguments, log);
         let (removed,): RemoveResult = (removed.map_err(ActError::Unsure)?,);
         removed.map_err(act_error)
     }
 
-    fn list(&self, kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError> {
+    fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        log: &ActLog,
+    ) -> Result<Vec<String>, TaskError> {
         let arguments: ListArguments<'_> = (kind, after);
-        let function = self.plugin.functions().list.as_ref();
-        let (ids,): ListResult = (self.ask(self.call("list", kind, None), function, arguments)?,);
+        let function = ("list", self.plugin.functions().list.as_ref());
+        let (ids,): ListResult = (self.ask(function, arguments, log)?,);
         let ids = ids.map_err(from_wit)?;
         match check_ids(&ids, after) {
             Ok(()) => Ok(ids),
@@ -269,20 +232,4 @@ fn check_ids(ids: &[String], after: Option<&str>) -> Result<(), String> {
         last = id;
     }
     Ok(())
-}
-
-/// Passes a message of a plugin on as an event.
-fn trace(call: &ExternalCall, level: LogLevel, message: String) {
-    let ExternalCall {
-        provider,
-        function,
-        kind,
-        id,
-    } = call;
-    match level {
-        LogLevel::Error => tracing::error!(provider, function, kind, ?id, ?message, "external"),
-        LogLevel::Warn => tracing::warn!(provider, function, kind, ?id, ?message, "external"),
-        LogLevel::Info => tracing::info!(provider, function, kind, ?id, ?message, "external"),
-        LogLevel::Debug => tracing::debug!(provider, function, kind, ?id, ?message, "external"),
-    }
 }

@@ -18,7 +18,7 @@ pub use admission::{PolicyPlugin, ValidatorPlugin};
 pub use compiler::{Compiler, InProcess, compile};
 pub use component::{Import, Plugin};
 pub use error::PluginError;
-pub use external::{ExternalCall, PluginExternal};
+pub use external::PluginExternal;
 pub use task::PluginTask;
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ use cairn_manifest::manifest::{GrantKind, GrantKinds};
 use cairn_model::value::Digest;
 use engine::Engines;
 
-use crate::capability::{self, Capability};
+use crate::capability::{self, Authorities, Capability};
 
 /// Settings of the sandbox.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl Default for PluginConfig {
         Self {
             cache: None,
             compiler: None,
-            capabilities: capability::core().into(),
+            capabilities: capability::core(Authorities::default()).into(),
         }
     }
 }

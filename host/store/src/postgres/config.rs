@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_model::secret::SecretSource;
+
 use crate::config::StoreConfig;
 
 use super::connect::Target;
-use super::password::PasswordSource;
 use super::url::PostgresUrl;
 
 /// The lease of a host, unless it is configured.
@@ -24,8 +25,8 @@ pub struct PostgresConfig {
     pub store: StoreConfig,
     /// Where the database is.
     pub url: PostgresUrl,
-    /// Where its password comes from.
-    pub password: PasswordSource,
+    /// Where its password comes from: the first line. `None`: the variable `CAIRN_POSTGRES_PASSWORD` or `PGPASSWORD`, if there is one.
+    pub password: Option<SecretSource>,
     /// The file of the authorities that are trusted, in PEM, unless the URL names one. Without either they are those of the system.
     pub root_certificate: Option<PathBuf>,
     /// Starts on a server that may lose what it has committed, with a warning.
@@ -48,7 +49,7 @@ impl PostgresConfig {
         Self {
             store: StoreConfig::default(),
             url,
-            password: PasswordSource::default(),
+            password: None,
             root_certificate: None,
             unsafe_server: false,
             lease: LEASE,

@@ -11,9 +11,11 @@ use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, Connection, Socket, config};
 
+use cairn_model::secret::{Secret, SecretSource};
+
 use super::link::error::LinkError;
 use super::link::kind::Session;
-use super::password::{Password, PasswordSource};
+use super::password;
 use super::tls::{Stream, Tls, TlsError};
 use super::url::{Address, PostgresUrl, SslMode};
 
@@ -38,7 +40,7 @@ pub struct Target {
     /// Where the database is.
     pub url: PostgresUrl,
     /// Where its password comes from.
-    pub password: PasswordSource,
+    pub password: Option<SecretSource>,
     /// The file of the authorities that are trusted, in PEM, unless the URL names one. Without either they are those of the system.
     pub root_certificate: Option<PathBuf>,
     /// How long sent data may stay unacknowledged before the connection counts as lost.
@@ -50,7 +52,7 @@ pub struct Target {
 /// What a connection needs besides its target.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    password: Option<Password>,
+    password: Option<Secret>,
     /// A mode for each host.
     tls: Vec<(Address, Tls, bool)>,
 }
@@ -69,7 +71,7 @@ impl Target {
     /// # Errors
     /// [`LinkError::Refused`].
     pub(super) fn prepare(&self) -> Result<Prepared, LinkError> {
-        let password = self.password.read().map_err(LinkError::Refused)?;
+        let password = password::read(self.password.as_ref()).map_err(LinkError::Refused)?;
         let own = self.url.root_certificate.as_ref();
         let root = own.or(self.root_certificate.as_ref());
         let tls = self.url.addresses.iter().map(|address| {
@@ -127,8 +129,8 @@ pub(super) async fn connect(
             true => config::SslMode::Require,
             false => config::SslMode::Disable,
         });
-        if let Some(Password(password)) = &prepared.password {
-            config.password(password);
+        if let Some(password) = &prepared.password {
+            config.password(password.expose());
         }
         let limit = target.url.connect_timeout;
         match timeout(limit, config.connect(tls.clone())).await {
@@ -180,7 +182,7 @@ impl Failure {
             return match found.code().code() {
                 "28P01" => lasting(&format!(
                     "the password of the user `{user}` is wrong; {}",
-                    give(&target.password)
+                    give(target.password.as_ref())
                 )),
                 // The words are the server's, in its language; those of an entry without encryption are hardly ever translated.
                 "28000" if !is_encrypted && words.contains("no encryption") => lasting(&format!(
@@ -211,7 +213,7 @@ impl Failure {
             ),
             "password missing" => lasting(&format!(
                 "the server asks for the password of the user `{user}`; {}",
-                give(&target.password)
+                give(target.password.as_ref())
             )),
             "database does not allow writes" => passing(&READ_ONLY),
             words => match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
@@ -233,15 +235,18 @@ const READ_ONLY: &str = "the database is read-only: a standby, or set so by `def
                          the database, or all hosts that may become it";
 
 /// How to give another password.
-fn give(source: &PasswordSource) -> &'static str {
+fn give(source: Option<&SecretSource>) -> &'static str {
     match source {
-        PasswordSource::Environment => {
+        None => {
             "name it by `password_file` or `password_command` in [postgres] of cairn.toml, or by the variable CAIRN_POSTGRES_PASSWORD"
         }
-        PasswordSource::File(_) => {
+        Some(SecretSource::File(_)) => {
             "put it into the file that `password_file` in [postgres] of cairn.toml names"
         }
-        PasswordSource::Command(_) => {
+        Some(SecretSource::Variable(_)) => {
+            "put it into the variable that `password_variable` in [postgres] of cairn.toml names"
+        }
+        Some(SecretSource::Command(_)) => {
             "have `password_command` in [postgres] of cairn.toml write it"
         }
     }

@@ -48,7 +48,6 @@ pub use database::{Postgres, PostgresDatabase};
 pub use fetch::Fetcher;
 pub use fill::{move_from, restore};
 pub use host_list::ServerHosts;
-pub use password::PasswordSource;
 pub use reader::ServerReader;
 pub use scratch::{Active, Scratch};
 pub use sql::SqlLink;

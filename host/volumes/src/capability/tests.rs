@@ -84,6 +84,7 @@ fn call(capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
         enforcer: Arc::new(cairn_policy::Policy::default()),
         domains: Default::default(),
         surroundings: None,
+        secrets: Arc::new(cairn_model::secret::NoSecrets),
         rule_plugins: Default::default(),
     };
     let state = State::new(

@@ -12,6 +12,7 @@ pub mod quota;
 pub mod records;
 pub mod results;
 pub mod rpc;
+pub mod secrets;
 pub mod volumes;
 pub mod zones;
 

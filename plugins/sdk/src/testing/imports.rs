@@ -397,6 +397,17 @@ pub(crate) mod externals {
     }
 }
 
+pub(crate) mod secrets {
+    use super::{ask, json, string, types};
+
+    pub(crate) fn get(name: &str) -> Result<String, types::Error> {
+        Ok(string(
+            "secrets.get",
+            ask("secrets.get", json!({"name": name}))?,
+        ))
+    }
+}
+
 pub(crate) mod rpc {
     use super::{ask, document, json, types};
 

@@ -200,7 +200,10 @@ impl Place {
         let planner = session.planner()?.policy(session.policy()?);
         match &self.manifest {
             Some(path) => of_manifest(session, &planner, path, &self.provider),
-            None => Ok(planner.stored_provider(view, &self.provider, row)?),
+            None => {
+                let secrets = session.secrets();
+                Ok(planner.stored_provider(view, &self.provider, row, secrets)?)
+            }
         }
     }
 }
@@ -227,7 +230,7 @@ fn of_manifest(
     let text = input::text(path, "the manifest")?;
     let manifest = Manifest::parse(&text, path, &session.settings.kinds)?;
     let plan = session.plan(planner, &manifest, false)?;
-    Ok(planner.planned_provider(&plan, provider)?)
+    Ok(planner.planned_provider(&plan, provider, session.secrets())?)
 }
 
 /// Accepts the name of an object, as the host writes it.

@@ -9,6 +9,7 @@ use cairn::{Diagnostic, FlowId, Identity, Report, Verdict};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::forward::{self, Holders};
 use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
@@ -37,7 +38,7 @@ pub struct List {
     /// Only flows that wait for a time or a signal, or for the next attempt of a task
     #[arg(long)]
     waiting: bool,
-    /// Only flows that have passed their pivot and have not ended: they cannot be rolled back
+    /// Only flows that have passed their pivot and have not ended, with the flow that each waits for: they cannot be rolled back
     #[arg(long)]
     forward: bool,
     /// Only stuck flows, which could not be recovered, with the reason
@@ -65,6 +66,12 @@ struct Row {
     wake_at: Option<String>,
     /// Whether it has passed its pivot: it only goes forward.
     forward: bool,
+    /// The flow that holds the key for which it waits; only with `--forward`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<FlowId>,
+    /// Whether that flow waits for this one in turn; only with `--forward`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    circle: bool,
     project_id: String,
     user_id: String,
     created_at: String,
@@ -96,7 +103,17 @@ impl List {
             None => reader.view(&Identity::default()).flows(filter, limit)?,
             Some(verdict) => with_verdict(session, &reader, filter, limit, verdict)?,
         };
-        let flows: Vec<Row> = flows.into_iter().map(Row::from).collect();
+        let holders = match self.forward {
+            true => forward::holders(session, &reader, &flows),
+            false => Holders::new(),
+        };
+        let circles = forward::circles(&holders);
+        let row = |flow: FlowSummary| Row {
+            waits_for: holders.get(&flow.id).copied(),
+            circle: circles.contains(&flow.id),
+            ..Row::from(flow)
+        };
+        let flows: Vec<Row> = flows.into_iter().map(row).collect();
         let id = |flow: &Row| flow.id.to_string();
         self.page.show(session, flows, LISTED, id, table)
     }
@@ -210,7 +227,14 @@ fn cursor(text: &str) -> Result<FlowId, Diagnostic> {
 fn table(flows: &[Row]) -> String {
     let rows = flows.iter().map(|flow| {
         let error = flow.stuck.as_ref().or(flow.error.as_ref());
-        let error = error.map_or_else(|| "-".to_owned(), Clone::clone);
+        let error = match (error, flow.waits_for) {
+            (Some(error), _) => error.clone(),
+            (None, Some(holder)) if flow.circle => {
+                format!("waits for flow {holder}, which waits for it")
+            }
+            (None, Some(holder)) => format!("waits for flow {holder}"),
+            (None, None) => "-".to_owned(),
+        };
         let marks = [
             ("incomplete", flow.incomplete),
             ("forward", flow.forward),
@@ -250,6 +274,8 @@ impl From<FlowSummary> for Row {
                 .filter(|at| *at != NEVER)
                 .map(|at| at.to_string()),
             forward: flow.forward,
+            waits_for: None,
+            circle: false,
             project_id: flow.project_id,
             user_id: flow.user_id,
             created_at: flow.created_at.to_string(),

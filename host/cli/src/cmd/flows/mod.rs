@@ -1,3 +1,4 @@
+mod forward;
 mod list;
 mod operate;
 mod prune;

@@ -22,7 +22,7 @@ pub struct New {
     /// Kind of the plugin
     #[arg(long, value_enum, value_name = "WORLD", default_value = "task")]
     world: World,
-    /// Capabilities of the host that it uses, separated by commas: results, policy, zones, catalog, images, keys, quota, volumes, records, externals, rpc
+    /// Capabilities of the host that it uses, separated by commas: results, policy, zones, catalog, images, keys, quota, volumes, records, externals, rpc, secrets
     #[arg(long, value_name = "CAPABILITIES", value_delimiter = ',', value_parser = capability)]
     with: Vec<String>,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use cairn_effects::event::LogLevel;
 use cairn_manifest::manifest::{LimitKey, Limits};
 use cairn_model::error::{HostErrorKind, TaskError};
+use cairn_model::secret::Secrets;
 use cairn_outbound::{
-    Auth, HttpGrant, HttpGrantKind, OutboundError, RequestLimits, SecretHeader, Url,
+    Auth, Client, HttpGrant, HttpGrantKind, OutboundError, RequestLimits, SecretHeader, Url,
 };
 use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt as _;
@@ -18,7 +19,6 @@ use wasmtime_wasi_http::{
 };
 
 use super::super::State;
-use super::Outbound;
 use super::drained::Drained;
 use super::errors::to_wasi;
 use super::faults::RequestFault;
@@ -34,6 +34,12 @@ const CHUNK: usize = 64 << 10;
 pub(in super::super) struct HttpCall {
     ctx: WasiHttpCtx,
     hooks: Hooks,
+}
+
+/// Sends a request: the client, and the secrets of the operator.
+struct Outbound {
+    client: Arc<Client>,
+    secrets: Arc<dyn Secrets>,
 }
 
 /// What `wasi:http` asks of the host.
@@ -99,8 +105,12 @@ impl State {
     ///
     /// # Errors
     /// As [`grant`](Self::grant). Also when the grant cannot be read, or this is one request too many, which ends the call.
-    pub(super) fn begin_request(&mut self, outbound: &Outbound) -> wasmtime::Result<()> {
+    pub(super) fn begin_request(&mut self, client: &Arc<Client>) -> wasmtime::Result<()> {
         self.grant(HttpGrantKind::NAME)?;
+        let outbound = Outbound {
+            client: Arc::clone(client),
+            secrets: Arc::clone(&self.services()?.secrets),
+        };
         self.flush_requests(false);
         let fault = self.request_fault();
         let hooks = &mut self.http_call().0.hooks;
@@ -116,7 +126,7 @@ impl State {
                 bail!("too many HTTP requests");
             }
         }
-        hooks.outbound = Some(outbound.clone());
+        hooks.outbound = Some(outbound);
         hooks.fault = fault;
         Ok(())
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use cairn_manifest::document::Item;
 use cairn_manifest::manifest::{Grant, GrantKind};
 use cairn_model::error::Diagnostic;
-use cairn_outbound::{Client, HttpGrantKind, NoSecrets, Secrets};
+use cairn_outbound::{Client, HttpGrantKind};
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
 use wasmtime_wasi_http::p2::bindings::sync::http::types;
@@ -30,34 +30,17 @@ use super::{Capability, State};
 pub use faults::{RequestFault, RequestFaults};
 pub(super) use hooks::HttpCall;
 
-/// Sends requests: the client and the secrets of a process.
+/// The capability `http`, with the client of all plugins.
 #[derive(Clone)]
-struct Outbound {
-    client: Arc<Client>,
-    secrets: Arc<dyn Secrets>,
-}
-
-/// The capability `http`.
-#[derive(Clone)]
-pub struct Http(Outbound);
+pub struct Http(Arc<Client>);
 
 impl Http {
     /// The interface whose import means that a plugin sends requests.
     pub(crate) const PACKAGE: &str = "wasi:http/";
 
-    /// Creates the capability, with the client that sends all requests, and without secrets.
+    /// Creates the capability, with the client that sends all requests.
     pub fn new(client: Client) -> Self {
-        Self(Outbound {
-            client: Arc::new(client),
-            secrets: Arc::new(NoSecrets),
-        })
-    }
-
-    /// Has the values of secrets given by `secrets`.
-    #[must_use]
-    pub fn with_secrets(mut self, secrets: Arc<dyn Secrets>) -> Self {
-        self.0.secrets = secrets;
-        self
+        Self(Arc::new(client))
     }
 }
 
@@ -89,7 +72,7 @@ impl Capability for Http {
     fn link(&self, linker: &mut Linker<State>) -> wasmtime::Result<()> {
         let options = types::LinkOptions::default();
         types::add_to_linker::<State, WasiHttp>(linker, &options, State::http)?;
-        let outbound = self.0.clone();
+        let client = Arc::clone(&self.0);
         let mut handler = linker.instance("wasi:http/outgoing-handler@0.2.12")?;
         handler.func_wrap(
             "handle",
@@ -99,7 +82,7 @@ impl Capability for Http {
                 Option<Resource<RequestOptions>>,
             )| {
                 let state: &mut State = store.data_mut();
-                state.begin_request(&outbound)?;
+                state.begin_request(&client)?;
                 let mut http = state.http();
                 let sent = http.handle(request, options);
                 let sent: Result<Resource<HostFutureIncomingResponse>, _> = match sent {

@@ -6,21 +6,46 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use cairn_effects::event::LogLevel;
-use cairn_effects::external::{ActError, External as _, ExternalObject, Presence};
+use cairn_effects::external::{ActError, ActLog, External as _, ExternalObject, Presence};
 use cairn_manifest::manifest::{Grant, Grants, Limits};
 use cairn_manifest::plan::Role;
 use cairn_model::error::{Origin, TaskError};
+use cairn_model::secret::NoSecrets;
 use cairn_model::value::{Object, Value};
 use cairn_outbound::{Authorities, Client, HttpGrantKind, SystemResolver};
 use serde_json::json;
 
 use super::guests::built;
 use crate::capability::{Granted, Http, Services};
-use crate::plugin::{ExternalCall, Plugin, PluginConfig, PluginExternal, Plugins};
+use crate::plugin::{Plugin, PluginConfig, PluginExternal, Plugins};
 
 const ID: &str = "6f0c1f6e-7b64-4c0e-9d3b-0a4a7c2f5a11";
 
-type Log = Arc<Mutex<Vec<(ExternalCall, LogLevel, String)>>>;
+type Lines = Arc<Mutex<Vec<(LogLevel, String)>>>;
+
+/// A provider, asked with one log.
+struct Provider {
+    external: PluginExternal,
+    log: ActLog,
+}
+
+impl Provider {
+    fn look(&self, object: &ExternalObject) -> Result<Presence, TaskError> {
+        self.external.look(object, &self.log)
+    }
+
+    fn make(&self, object: &ExternalObject, spec: &Value) -> Result<Value, ActError> {
+        self.external.make(object, spec, &self.log)
+    }
+
+    fn remove(&self, object: &ExternalObject) -> Result<(), ActError> {
+        self.external.remove(object, &self.log)
+    }
+
+    fn list(&self, kind: &str, after: Option<&str>) -> Result<Vec<String>, TaskError> {
+        self.external.list(kind, after, &self.log)
+    }
+}
 
 fn sandbox() -> &'static Arc<Plugins> {
     static PLUGINS: OnceLock<Arc<Plugins>> = OnceLock::new();
@@ -41,7 +66,7 @@ fn guest() -> Arc<Plugin> {
 }
 
 /// Makes a provider, with a grant of `http`, and returns its log.
-fn external(plugin: Arc<Plugin>, http: Option<Grant>) -> (PluginExternal, Log) {
+fn external(plugin: Arc<Plugin>, http: Option<Grant>) -> (Provider, Lines) {
     let granted = Granted {
         settings: r#"{"zone":"a"}"#.to_owned(),
         grants: Grants::from_iter(http.map(|grant| (HttpGrantKind::NAME.to_owned(), grant))),
@@ -57,16 +82,18 @@ fn external(plugin: Arc<Plugin>, http: Option<Grant>) -> (PluginExternal, Log) {
         domains: Default::default(),
         surroundings: None,
         rule_plugins: Default::default(),
+        secrets: Arc::new(NoSecrets),
     };
-    let log = Log::default();
-    let notes = Arc::clone(&log);
-    let external = PluginExternal::new("pdns", plugin, granted, Arc::new(services)).with_log(
-        move |call, level, message| notes.lock().unwrap().push((call.clone(), level, message)),
-    );
-    (external, log)
+    let lines = Lines::default();
+    let notes = Arc::clone(&lines);
+    let provider = Provider {
+        external: PluginExternal::new("pdns", plugin, granted, Arc::new(services)),
+        log: ActLog::new(move |level, message| notes.lock().unwrap().push((level, message))),
+    };
+    (provider, lines)
 }
 
-fn provider() -> PluginExternal {
+fn provider() -> Provider {
     external(guest(), None).0
 }
 
@@ -225,15 +252,9 @@ fn the_log_of_a_provider_names_the_call() {
     let (provider, log) = external(guest(), None);
     provider.make(&object("logs"), &Value::Null).unwrap();
     provider.look(&object("absent")).unwrap();
-    let call = ExternalCall {
-        provider: "pdns".to_owned(),
-        function: "make",
-        kind: "logs".to_owned(),
-        id: Some(ID.to_owned()),
-    };
     let expected = [
-        (call.clone(), LogLevel::Warn, "a message".to_owned()),
-        (call, LogLevel::Info, "a line".to_owned()),
+        (LogLevel::Warn, "pdns.make: a message".to_owned()),
+        (LogLevel::Info, "pdns.make: a line".to_owned()),
     ];
     assert_eq!(*log.lock().unwrap(), expected);
 }
@@ -269,11 +290,11 @@ fn a_provider_reaches_the_server_of_its_grant_alone() {
         "{request}"
     );
     let log = log.lock().unwrap();
-    let [(call, _, line)] = log.as_slice() else {
+    let [(_, line)] = log.as_slice() else {
         panic!("{log:?}");
     };
-    assert_eq!(call.function, "make");
-    assert!(line.contains("201"), "{line}");
+    let expected = format!("pdns.make: http: PUT http://{address}/api/{ID}: 201 (");
+    assert!(line.starts_with(&expected), "{line}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What a database must be to be opened, and that nothing is written to one that is not.
 
 use cairn_effects::domain::{Domain, Domains};
+use cairn_model::secret::SecretSource;
 use cairn_test_postgres::{Database, Setup};
 
 use super::config;
-use crate::postgres::{PasswordSource, PostgresConfig, PostgresUrl, open};
+use crate::postgres::{PostgresConfig, PostgresUrl, open};
 
 /// Opens a database that is to be refused, and returns why.
 fn refused(config: &PostgresConfig) -> String {
@@ -89,7 +90,10 @@ fn a_password_is_asked_for_checked_and_never_shown() {
         "CREATE ROLE locked LOGIN PASSWORD 'right'; CREATE ROLE tls_only LOGIN; CREATE ROLE other LOGIN",
     );
     let with = |password: &str| PostgresConfig {
-        password: PasswordSource::Command(vec!["echo".to_owned(), password.to_owned()]),
+        password: Some(SecretSource::Command(vec![
+            "echo".to_owned(),
+            password.to_owned(),
+        ])),
         ..over_tcp(&database, "locked", "")
     };
 

@@ -11,10 +11,10 @@ use cairn_effects::task::Context;
 use cairn_manifest::manifest::{Grant, Grants, Limits};
 use cairn_model::error::TaskError;
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
+use cairn_model::secret::{Secret, Secrets};
 use cairn_model::value::Value;
-use cairn_outbound::{Authorities, Client, HttpGrantKind, Secrets, SystemResolver};
+use cairn_outbound::{Authorities, Client, HttpGrantKind, SystemResolver};
 use wasmtime::component::{Component, InstancePre};
-use zeroize::Zeroizing;
 
 use super::super::super::component::run;
 use super::super::super::engine::Engines;
@@ -69,9 +69,9 @@ impl Context for Logs {
 struct Vault;
 
 impl Secrets for Vault {
-    fn value(&self, name: &str) -> Result<Zeroizing<String>, String> {
+    fn value(&self, name: &str) -> Result<Secret, String> {
         match name {
-            "pdns" => Ok(Zeroizing::new("hunter2".to_owned())),
+            "pdns" => Ok(Secret::new("hunter2")),
             _ => Err("is not set up".to_owned()),
         }
     }
@@ -83,8 +83,7 @@ fn guest() -> &'static (Engines, wasmtime::Engine, InstancePre<State>) {
     GUEST.get_or_init(|| {
         let bytes = built("fetch");
         let client = Client::new(Arc::new(SystemResolver), Authorities::default());
-        let http = Http::new(client).with_secrets(Arc::new(Vault));
-        let engines = Engines::new(vec![Arc::new(http)]).unwrap();
+        let engines = Engines::new(vec![Arc::new(Http::new(client))]).unwrap();
         let artifact = engines.any().unwrap().precompile_component(&bytes).unwrap();
         // SAFETY: the engine has just made it.
         #[expect(unsafe_code, reason = "see the safety comment")]
@@ -144,6 +143,7 @@ pub(super) fn call(grant: Option<&str>, limits: Limits, what: &str, url: &str) -
         enforcer: Arc::new(cairn_policy::Policy::default()),
         domains: Default::default(),
         surroundings: None,
+        secrets: Arc::new(Vault),
         rule_plugins: Default::default(),
     };
     let context = Arc::new(Logs::default());
