@@ -126,8 +126,8 @@ fn broke_down(error: &TaskError, why: &str) {
 
 #[test]
 fn a_provider_fences_as_its_manifest_says() {
-    assert!(!provider().fences());
-    assert!(provider().fencing(true).fences());
+    assert!(!provider().external.fences());
+    assert!(provider().external.fencing(true).fences());
 }
 
 #[test]
