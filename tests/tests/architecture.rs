@@ -140,7 +140,7 @@ const MODULES: &[(&str, &[&str])] = &[
         "sandbox",
         &["wit", "admission", "capability", "extension", "plugin"],
     ),
-    ("engine", &["flow", "host"]),
+    ("engine", &["flow", "host", "externals"]),
     (
         "volumes",
         &[

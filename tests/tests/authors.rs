@@ -1,10 +1,11 @@
 //! Tests the workflow of a plugin author in each language, from `cairn plugin new` to a plugin that passes its checks; and the examples
 //! that are not in Rust.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use acceptance::program::{Program, Run, end, repository};
 use acceptance::tools::{Language, tools};
@@ -53,10 +54,18 @@ fn found<'c>(checked: &'c Value, check: &str) -> &'c str {
         .expect("the check is in the list")
 }
 
-/// Creates a plugin in Rust, builds it, and runs its tests and its check. It always uses the same folder, and the target folder of the
-/// other examples, so that dependencies are compiled only once.
+/// Creates a plugin in Rust, builds it, and runs its tests and its check.
 fn a_new_crate_keeps_the_contract(name: &str, more: &[&str]) -> Value {
     let program = program();
+    let (folder, path) = a_new_crate(&program, name, more);
+    test_with_laws(&program, &folder, &path);
+    let checked = run_in(&program, &folder, &path, &["plugin", "check", "--json"]);
+    checked.exits(0).json()
+}
+
+/// Creates a plugin in Rust, builds it, and runs its tests. It always uses the same folder, and the target folder of the other examples, so
+/// that dependencies are compiled only once. Returns the plugin's folder, and the `PATH`.
+fn a_new_crate(program: &Program, name: &str, more: &[&str]) -> (PathBuf, OsString) {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-plugins");
     let folder = home.join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -64,7 +73,7 @@ fn a_new_crate_keeps_the_contract(name: &str, more: &[&str]) -> Value {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut new = vec!["plugin", "new", name, "--lang", "rust"];
     new.extend(more);
-    run_in(&program, &home, &path, &new).exits(0);
+    run_in(program, &home, &path, &new).exits(0);
 
     let target = program.beside("examples");
     let mut build = program.command(&["plugin", "build"]);
@@ -87,9 +96,7 @@ fn a_new_crate_keeps_the_contract(name: &str, more: &[&str]) -> Value {
         String::from_utf8_lossy(&tests.stderr)
     );
     assert!(told.contains("2 passed"), "{told}");
-    test_with_laws(&program, &folder, &path);
-    let checked = run_in(&program, &folder, &path, &["plugin", "check", "--json"]);
-    checked.exits(0).json()
+    (folder, path)
 }
 
 #[test]
@@ -112,6 +119,86 @@ fn a_new_policy_and_a_new_validator_in_rust_do_so_too() {
         assert_eq!(found(&checked, "world"), format!("a {world}"));
         assert_eq!(found(&checked, "imports"), "needs no grant");
     }
+}
+
+/// A process that is killed when the test ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_new_external_in_rust_keeps_its_promises_at_the_server_that_comes_with_it() {
+    let program = program();
+    let (folder, path) = a_new_crate(&program, "new-external", &["--world", "external"]);
+    let checked = run_in(&program, &folder, &path, &["plugin", "check", "--json"]);
+    let checked = checked.exits(0).json();
+    assert_eq!(found(&checked, "world"), "an external");
+    assert_eq!(found(&checked, "imports"), "needs the grants http");
+    // Its tests have built its server, too.
+    let server = program.beside("examples").join("debug/examples/server");
+    keeps_its_promises(&program, &folder, &path, Command::new(server));
+}
+
+/// Runs the cases and laws of a new external against its server.
+fn keeps_its_promises(program: &Program, folder: &Path, path: &OsStr, mut server: Command) {
+    let mut server = server
+        .arg("127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the server starts");
+    let mut url = String::new();
+    let said = server.stdout.take().expect("it is piped");
+    BufReader::new(said).read_line(&mut url).expect("its URL");
+    let _server = Running(server);
+    let cases = folder.join("cases/cards.toml");
+    let text = fs::read_to_string(&cases).expect("the cases");
+    let text = text.replace("http://127.0.0.1:8765", url.trim());
+    fs::write(&cases, text).expect("the folder is ours");
+    let laws = test_with_laws(program, folder, path);
+    let six = [
+        "object-name",
+        "looks",
+        "once",
+        "cut-acts",
+        "refused",
+        "listed",
+    ];
+    assert_eq!(laws, json!(six));
+}
+
+#[test]
+fn an_external_has_no_template_in_python() {
+    let new = [
+        "plugin", "new", "x", "--lang", "python", "--world", "external",
+    ];
+    let refused = program().run(&new).exits(2);
+    refused.says(&["no template of an external in Python", "--lang rust"]);
+}
+
+#[test]
+#[ignore = "takes minutes; the laws are tried on the same plugin in Rust by another test"]
+fn a_new_external_in_javascript_keeps_its_promises_at_the_server_that_comes_with_it() {
+    let test = "a_new_external_in_javascript_keeps_its_promises_at_the_server_that_comes_with_it";
+    let program = program();
+    let Some(path) = tools(&program, Language::Js, test) else {
+        return;
+    };
+    let new = [
+        "plugin", "new", "cards", "--lang", "js", "--world", "external",
+    ];
+    program.run(&new).exits(0);
+    let folder = program.path("cards");
+    let checked = build_and_check(&program, &folder, &path);
+    assert_eq!(found(&checked, "imports"), "needs the grants http");
+    let mut server = Command::new("node");
+    server.arg(folder.join("server.mjs"));
+    keeps_its_promises(&program, &folder, &path, server);
 }
 
 /// Makes version 3.7 of a new plugin, by changing the only place that defines its version.

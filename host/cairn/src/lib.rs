@@ -173,6 +173,7 @@ pub mod store {
 pub use cairn_effects::{
     effect, event, external, history, keyring, net, outbox, rows, rules, table,
 };
+pub use cairn_engine::externals;
 pub use cairn_manifest::{allow, config, diff, document, lockfile, wire};
 pub use cairn_model::{
     clock, contract, crash, file, idempotency, printable, retry, secret, text, whole,

@@ -45,6 +45,8 @@ pub enum World {
     Policy,
     /// Finds what is wrong with a request
     Validator,
+    /// Makes and removes objects outside the database; not in Python
+    External,
 }
 
 impl World {
@@ -54,6 +56,17 @@ impl World {
             Self::Task => "task",
             Self::Policy => "policy",
             Self::Validator => "validator",
+            Self::External => "external",
+        }
+    }
+
+    /// Returns the name with its article.
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            Self::Task => "a task",
+            Self::Policy => "a policy",
+            Self::Validator => "a validator",
+            Self::External => "an external",
         }
     }
 }

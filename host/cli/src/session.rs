@@ -12,7 +12,7 @@ use cairn::keyring::KeySource;
 use cairn::outbox::Outgoing;
 use cairn::plugin::{PluginConfig, PluginError, Plugins};
 use cairn::policy::Policy;
-use cairn::secret::NamedSecrets;
+use cairn::secret::{NamedSecrets, Secrets};
 use cairn::store::admin::{Admin, Migrated};
 use cairn::store::hosts::{FileHosts, Hosts};
 use cairn::store::locks;
@@ -282,6 +282,11 @@ impl Session {
 
     // ---- Plugins and policy --------------------------------------------------------------------------------------
 
+    /// Returns the secrets that plugins may be granted.
+    pub fn secrets(&self) -> Arc<dyn Secrets> {
+        Arc::new(NamedSecrets::new(self.settings.secrets.clone()))
+    }
+
     /// Reads the authorities by which servers of plugins' requests are verified.
     pub fn authorities(&self) -> Result<Authorities, Failure> {
         Ok(match &self.settings.http_ca {
@@ -396,10 +401,9 @@ impl Session {
         let deliver = self.settings.deliver.as_ref();
         let transport = deliver.map(deliver::open).transpose()?;
         let store = self.store_or_new()?;
-        let secrets = Arc::new(NamedSecrets::new(self.settings.secrets.clone()));
         let host = Host::with_planner(store, planner)
             .policy(policy)
-            .secrets(secrets);
+            .secrets(self.secrets());
         Ok(match (deliver, transport) {
             (Some(deliver), Some(transport)) => host.deliver(transport, Limits::of(deliver)),
             _ => host,

@@ -7,7 +7,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use cairn::Diagnostic;
+use cairn::{Diagnostic, file};
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
@@ -204,13 +204,25 @@ fn js(project: &Project, install: bool) -> Result<(), Failure> {
             // It resolves a relative path against its own folder.
             .arg("--wit")
             .arg(folder.join("wit"))
-            // The engine's own `fetch` would import wasi:http, which plugins do not have.
-            .args(["--disable", "http", "--disable", "fetch-event", "--out"])
+            .args(without_http(&folder))
+            .args(["--disable", "fetch-event", "--out"])
             .arg(absolute(&project.component())?),
         tool,
         project,
     )
 }
+
+/// Returns the arguments that leave the engine's own `fetch` out, which would import wasi:http; none for an external, which may have that.
+fn without_http(folder: &Path) -> &'static [&'static str] {
+    let world = file::read(&folder.join("wit/world.wit"), LONGEST_WORLD).unwrap_or_default();
+    match String::from_utf8_lossy(&world).contains("/external-plugin") {
+        true => &[],
+        false => &["--disable", "http"],
+    }
+}
+
+/// The most bytes of a world that are read.
+const LONGEST_WORLD: u64 = 1 << 20;
 
 const NODE: &str =
     "install Node.js 20 or later with npm, such as with `apt-get install nodejs npm`";

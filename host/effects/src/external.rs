@@ -4,6 +4,7 @@
 //! records the outcome. An object is removed before its row is. So a row without an object may exist for a while, and an object without a row
 //! never does. A provider says of each failure whether something may have changed; if it does not know, it is asked what is there.
 
+pub mod operate;
 mod remove;
 
 use std::fmt;
@@ -99,7 +100,8 @@ pub trait External: Send + Sync {
     /// [`ActError`].
     fn remove(&self, object: &ExternalObject, log: &ActLog) -> Result<(), ActError>;
 
-    /// Returns the ids of this provider's objects of a kind, in a fixed order, those after `after`; none ends the list.
+    /// Returns ids of this provider's objects of a kind, sorted by their bytes, each once: those after `after`, or the first ones; none ends
+    /// the list.
     ///
     /// # Errors
     /// It is not known.
@@ -111,6 +113,19 @@ pub trait External: Send + Sync {
     fn fences(&self) -> bool {
         false
     }
+}
+
+/// The number of an effect in the tokens of acts on objects whose flow has ended: after all acts of that flow.
+pub const OF_NO_FLOW: u32 = u32::MAX;
+
+/// Returns the token of an act. Effects of a flow are numbered, and so are the acts on the object of each.
+pub fn token(effect: u32, act: u64) -> u64 {
+    u64::from(effect) << 32 | act
+}
+
+/// Returns whether a text is the name of an object as the host writes it: a UUID in lower case.
+pub fn is_name(text: &str) -> bool {
+    uuid::Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
 }
 
 /// Returns the name of the object that a task of a flow makes under a label: the same call names the same object.
@@ -129,11 +144,11 @@ table! {
         key provider, kind, id;
         project_id: Text,
         flow: Option<FlowId>,
-        /// The task that makes it.
+        /// The task that makes it; empty if none does.
         task: Text,
         /// `making`, `made` or `removing`.
         state: Text,
-        /// What it was asked for with: JSON.
+        /// What it was asked for with, or who [adopted](operate::adopt) it: JSON.
         spec: Text,
         /// What its making returned: JSON.
         result: Option<Text>,
@@ -180,10 +195,13 @@ pub fn spec_of(applied: &Applied) -> Option<&Value> {
 }
 
 /// States of an object's row.
-mod state {
-    pub(super) const MAKING: &str = "making";
-    pub(super) const MADE: &str = "made";
-    pub(super) const REMOVING: &str = "removing";
+pub mod state {
+    /// It is about to be made, or is being made.
+    pub const MAKING: &str = "making";
+    /// It was made.
+    pub const MADE: &str = "made";
+    /// It is about to be removed, or is being removed.
+    pub const REMOVING: &str = "removing";
 }
 
 /// The key of an object's row.
@@ -198,6 +216,15 @@ pub struct ExternalKey {
 }
 
 impl ExternalKey {
+    /// Creates the key of an object.
+    pub fn new(provider: &str, kind: &str, id: &str) -> Self {
+        Self {
+            provider: provider.into(),
+            kind: kind.into(),
+            id: id.into(),
+        }
+    }
+
     /// Returns the key of the object that an intent is about.
     pub fn of(applied: &Applied) -> Option<Self> {
         applied.changes.iter().find_map(|change| match change {
@@ -342,7 +369,11 @@ impl Effect for ActStep {
         | Self::Restored(key)
         | Self::Over(key)) = self;
         let Some(row) = rows.get::<ExternalRow>(key.key())? else {
-            return Err(key.not_found().into());
+            return match self {
+                // An operator has removed the object.
+                Self::Removed(_) => Ok(0),
+                _ => Err(key.not_found().into()),
+            };
         };
         let mut changed = ExternalRow {
             updated_at: rows.now(),

@@ -14,6 +14,7 @@ mod operations;
 mod planner;
 mod plans;
 mod pool;
+mod providers;
 mod recovery;
 mod sharing;
 mod sleepers;

@@ -2,5 +2,6 @@
 
 #![warn(missing_docs)]
 
+pub mod externals;
 pub mod flow;
 pub mod host;

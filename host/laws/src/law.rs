@@ -13,7 +13,8 @@ use crate::question::{Otherwise, Question};
 use crate::scene::{Experiment, Run, Scene};
 use crate::watch::Fault;
 
-/// A property that a plugin must have. Those of tasks are mostly about rollback, those of policies and validators about answers.
+/// A property that a plugin must have. Those of tasks are mostly about rollback, those of policies and validators about answers, those of
+/// externals about objects outside the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Law {
@@ -34,11 +35,23 @@ pub enum Law {
     /// The same question gets the same answer. A policy's answer depends neither on the clock nor on randomness, unless the case allows
     /// that in `varies_with`; a validator's depends only on the inputs and the settings, not on the requester.
     SameAnswer,
+    /// An external finds an object by its kind and id alone: at any time, in any process, and no other object in its place.
+    ObjectName,
+    /// `look` and `list` of an external change nothing.
+    Looks,
+    /// `make` or `remove` of an external twice has the effect of once.
+    Once,
+    /// After an act of an external that was cut off at any of its requests `look` knows what is there, and `remove` leaves nothing.
+    CutActs,
+    /// After an act of an external was refused, also because a request failed, `look` answers as before.
+    Refused,
+    /// `list` of an external names every object that was made, and no other.
+    Listed,
 }
 
 impl Law {
     /// All laws, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::Revert,
         Self::Twice,
         Self::Failure,
@@ -46,6 +59,12 @@ impl Law {
         Self::Interrupted,
         Self::SameRequests,
         Self::SameAnswer,
+        Self::ObjectName,
+        Self::Looks,
+        Self::Once,
+        Self::CutActs,
+        Self::Refused,
+        Self::Listed,
     ];
 
     /// Returns whether the law applies to plugins of this role.
@@ -58,6 +77,12 @@ impl Law {
             | Self::Interrupted
             | Self::SameRequests => matches!(role, Role::Task),
             Self::SameAnswer => matches!(role, Role::Policy | Role::Validator),
+            Self::ObjectName
+            | Self::Looks
+            | Self::Once
+            | Self::CutActs
+            | Self::Refused
+            | Self::Listed => matches!(role, Role::External),
         }
     }
 
@@ -71,6 +96,12 @@ impl Law {
             Self::Interrupted => "interrupted",
             Self::SameRequests => "same-requests",
             Self::SameAnswer => "same-answer",
+            Self::ObjectName => "object-name",
+            Self::Looks => "looks",
+            Self::Once => "once",
+            Self::CutActs => "cut-acts",
+            Self::Refused => "refused",
+            Self::Listed => "listed",
         }
     }
 
@@ -90,6 +121,14 @@ impl Law {
             }
             Self::SameRequests => "the same inputs give the same requests to the host",
             Self::SameAnswer => "the same question gets the same answer",
+            Self::ObjectName => "an object is found by its kind and id alone",
+            Self::Looks => "`look` and `list` change nothing",
+            Self::Once => "`make` or `remove` twice has the effect of once",
+            Self::CutActs => {
+                "after an act that was cut off `look` says what is there, and `remove` leaves nothing"
+            }
+            Self::Refused => "after `refused`, `look` answers as before",
+            Self::Listed => "`list` names every object that was made, and no other",
         }
     }
 }
@@ -142,8 +181,8 @@ pub(crate) fn check(
             with_faults(law, scene, case, faults.chain([Fault::DeathAtEnd]))
         }
         Law::SameRequests => same_requests(scene, case, usual),
-        // This law is not for tasks.
-        Law::SameAnswer => Ok(None),
+        // The other laws are not for tasks.
+        _ => Ok(None),
     }
 }
 

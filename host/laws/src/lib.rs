@@ -6,10 +6,14 @@
 //!
 //! A policy or a validator runs as an admission check before a flow's first task. It changes nothing, so there is no database, and the
 //! laws only test which sources its answer depends on.
+//!
+//! An external acts on its backend, which must be there. The laws are the six promises of `external.wit`; faults are injected into its
+//! requests over HTTP.
 
 #![warn(missing_docs)]
 
 mod asked;
+mod backend;
 mod call;
 mod case;
 mod compare;
@@ -18,6 +22,7 @@ mod error;
 mod fake;
 mod law;
 mod manifest;
+mod promises;
 mod question;
 mod scene;
 mod state;
@@ -30,8 +35,8 @@ mod watch;
 pub use asked::Asked;
 pub use call::{Call, Called, Reverted, call};
 pub use case::{
-    Before, Case, ExpectedViolation, HostSettings, PolicyCase, PolicyExpect, Requester, TaskCase,
-    TaskExpect, ValidatorCase, ValidatorExpect, Varies,
+    Before, Case, ExpectedViolation, ExternalCase, HostSettings, PolicyCase, PolicyExpect,
+    Requester, TaskCase, TaskExpect, ValidatorCase, ValidatorExpect, Varies,
 };
 pub use compare::{Difference, Keep};
 pub use error::LawsError;

@@ -10,12 +10,12 @@ use cairn::plan::Role;
 use cairn::{Diagnostic, Manifest, Object, Value, file};
 use serde_json::json;
 
-use crate::case::TaskCase;
+use crate::case::{ExternalCase, TaskCase};
 use crate::error::LawsError;
 use crate::subject::{BUILTIN, Subject, Tools};
 
 /// The key of the plugin under test.
-const SUBJECT: &str = "subject";
+pub(crate) const SUBJECT: &str = "subject";
 
 /// Makes a manifest of `inject`, the tasks before, and the subject, with their grants.
 pub(crate) fn of_task(
@@ -91,6 +91,41 @@ pub(crate) fn of_check(
     });
     manifest[role.noun()] = json!([{"plugin": SUBJECT}]);
     written(tools, &manifest, file)
+}
+
+/// Makes a manifest with the subject as a provider. A flow needs a task, so it has one.
+pub(crate) fn of_external(
+    tools: &Tools,
+    subject: &Subject,
+    case: &ExternalCase,
+) -> Result<Manifest, LawsError> {
+    let mut provider = entry(&subject.0, Path::new(""), &case.settings);
+    provider["grants"] = match &case.grants {
+        Some(grants) => grants.clone(),
+        None => imports(tools, &subject.0)?,
+    }
+    .into();
+    let manifest = json!({
+        "flow": {"name": "case"},
+        "plugins": {"inject": {"builtin": "inject", "settings": {"provides": []}}},
+        "externals": {SUBJECT: provider},
+        "task": [{"plugin": "inject"}],
+    });
+    written(tools, &manifest, &case.file)
+}
+
+/// Grants a plugin all of its imports.
+fn imports(tools: &Tools, plugin: &str) -> Result<Object, LawsError> {
+    let planner = Planner::new(Arc::clone(&tools.plugins), &tools.builtins);
+    let loaded = planner.component(&read(tools, plugin, Path::new(""))?)?;
+    let imports = loaded.imports().iter();
+    let granted = imports.filter_map(|import| import.capability.clone());
+    Ok(granted.map(|name| (name, true.into())).collect())
+}
+
+/// Makes the error of a plan without the plugin under test. Does not occur, because the case's manifest names it.
+pub(crate) fn not_in_plan() -> Diagnostic {
+    Diagnostic::new("the plan of this case does not have the plugin under test")
 }
 
 /// Makes the table of a plugin.

@@ -20,7 +20,7 @@ use cairn::{
 use tempfile::TempDir;
 
 use crate::asked::Asked;
-use crate::case::{TaskCase, told, told_error};
+use crate::case::{HostSettings, TaskCase, told, told_error};
 use crate::error::LawsError;
 use crate::fake::Fakes;
 use crate::manifest;
@@ -158,7 +158,7 @@ impl<'a> Scene<'a> {
                 now: Duration::from_micros(BEGINNING.unsigned_abs()) + Duration::from_secs(later),
                 seed: 1 + u64::from(experiment.other_randomness),
             })
-            .secrets(Arc::new(case_secrets(self.case)))
+            .secrets(Arc::new(case_secrets(&self.case.host)))
             .workers(1);
         let host = builder.build()?;
         let ready = host.ready(&self.plan)?;
@@ -320,8 +320,8 @@ fn flow_error(error: FlowError) -> LawsError {
 }
 
 /// Returns the secrets of a case.
-fn case_secrets(case: &TaskCase) -> BTreeMap<String, Secret> {
-    let secrets = case.host.secrets.iter();
+pub(crate) fn case_secrets(host: &HostSettings) -> BTreeMap<String, Secret> {
+    let secrets = host.secrets.iter();
     secrets
         .map(|(name, value)| (name.clone(), Secret::new(value)))
         .collect()

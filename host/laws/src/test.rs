@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
-use crate::case::{Case, TaskCase};
+use crate::backend::Backend;
+use crate::case::{Case, ExternalCase, TaskCase};
 use crate::error::LawsError;
 use crate::law::{self, Broken, Law};
+use crate::promises;
 use crate::question::{Otherwise, PolicyQuestion, Question, ValidatorQuestion};
 use crate::scene::{Experiment, Scene};
 use crate::subject::{Subject, Tools};
@@ -56,11 +58,12 @@ pub fn test(
 ) -> Result<Tested, LawsError> {
     let cases = cases.iter().map(|case| {
         let laws = laws.iter().copied();
-        let laws: Vec<Law> = laws.filter(|law| law.is_for(case.role())).collect();
+        let mut laws: Vec<Law> = laws.filter(|law| law.is_for(case.role())).collect();
         let (unexpected, broken) = match case {
             Case::Task(case) => run(tools, subject, case, &laws)?,
             Case::Policy(case) => ask(&PolicyQuestion::new(tools, subject, case)?, &laws)?,
             Case::Validator(case) => ask(&ValidatorQuestion::new(tools, subject, case)?, &laws)?,
+            Case::External(case) => act(tools, subject, case, &mut laws)?,
         };
         Ok(Checked {
             case: case.name().to_owned(),
@@ -91,6 +94,24 @@ fn run(
     }
     let unexpected = Unexpected::result(&case.expect, usual.seen.result.as_ref());
     Ok((unexpected, broken))
+}
+
+/// Makes the object of a case, and tries the laws on others; none if that object is not made as expected.
+fn act(
+    tools: &Tools,
+    subject: &Subject,
+    case: &ExternalCase,
+    laws: &mut Vec<Law>,
+) -> Result<Found, LawsError> {
+    let backend = Backend::new(tools, subject, case)?;
+    let unexpected = promises::unexpected(&backend);
+    if unexpected.is_some() {
+        laws.clear();
+    }
+    let broken = laws
+        .iter()
+        .filter_map(|law| promises::check(*law, &backend));
+    Ok((unexpected, broken.collect()))
 }
 
 fn ask(question: &impl Question, laws: &[Law]) -> Result<Found, LawsError> {

@@ -16,7 +16,7 @@ fn try_case(role: Role, text: &str) -> Result<Checked, LawsError> {
         Role::Task => "lawless.wasm",
         Role::Policy => "examples/fickle_policy.wasm",
         Role::Validator => "examples/fickle_validator.wasm",
-        Role::External => panic!("an external has no cases"),
+        Role::External => panic!("externals have tests of their own"),
     };
     let cases = Case::parse(text, Path::new("cases.toml"), &BTreeSet::from([role]))?;
     let subject = Subject::file(component(guest));

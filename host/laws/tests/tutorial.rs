@@ -33,7 +33,7 @@ fn each_kind_of_case_in_the_tutorial_can_be_read() {
     let examples = examples(&page).into_iter();
     let cases: Vec<String> = examples.filter(|text| text.contains("[[case]]")).collect();
     // In the order of their chapters.
-    let roles = [Role::Task, Role::Policy, Role::Validator];
+    let roles = [Role::Task, Role::Policy, Role::Validator, Role::External];
     assert_eq!(cases.len(), roles.len());
     for (text, role) in cases.iter().zip(roles) {
         let read = Case::parse(text, Path::new("tutorial.rs"), &BTreeSet::from([role]));

@@ -29,6 +29,8 @@ pub enum HostErrorKind {
     Trap,
     /// The call did not end in time.
     DeadlineExceeded,
+    /// An act of an external did not end in time.
+    ActDeadlineExceeded,
     /// The plugin exceeded its memory limit.
     MemoryExceeded,
     /// The plugin has more linear memories than its limit.
@@ -85,6 +87,7 @@ impl HostErrorKind {
         match self {
             Self::Trap => "Trap",
             Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::ActDeadlineExceeded => "ActDeadlineExceeded",
             Self::MemoryExceeded => "MemoryExceeded",
             Self::MemoriesExceeded => "MemoriesExceeded",
             Self::TablesExceeded => "TablesExceeded",

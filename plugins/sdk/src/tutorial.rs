@@ -1,7 +1,8 @@
 //! A step-by-step introduction, from an empty folder to a tested plugin. Every example on this page is compiled and run.
 //!
 //! The plugin of the first six chapters is a task that reserves quota for a backup of a volume. The examples build on each other; in a
-//! plugin they all belong in one `src/lib.rs`. Chapter [7](#7-a-policy) is about policies, chapter [8](#8-a-validator) about validators.
+//! plugin they all belong in one `src/lib.rs`. Chapter [7](#7-a-policy) is about policies, chapter [8](#8-a-validator) about validators, chapter
+//! [9](#9-an-external) about externals.
 //!
 //! # 1. A crate
 //!
@@ -446,3 +447,35 @@
 //!
 //! A component that is more than one kind of plugin has one file of cases per kind, with `world = "task"`, `"policy"` or `"validator"`
 //! above its first `[[case]]`.
+//!
+//! # 9. An external
+//!
+//! An external makes and removes objects outside the database, such as DNS records. `cairn plugin new cards --lang rust --world external`
+//! creates one, with a server to try it with. Its trait is [`External`](crate::External), whose page has an example and lists six promises.
+//!
+//! A case of an external is an object that it makes at its backend, which must be there:
+//!
+//! ```toml
+//! settings = { url = "http://127.0.0.1:8765" }
+//! grants   = { http = { allow = ["http://127.0.0.1:8765/cards*"] } }
+//! kind     = "card"
+//!
+//! [[case]]
+//! name   = "a card is made"
+//! spec   = { name = "Ada" }
+//! expect = { result = { text = "Hello, Ada!" } }
+//!
+//! [[case]]
+//! name   = "a card without a name is refused"
+//! spec   = { name = "" }
+//! expect = { error = "InvalidInput" }
+//! ```
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `settings`, `grants` | those of the external, as in a manifest; may be given above the first `[[case]]`, for all cases, as may `kind`. Without `grants` it is granted all of its imports |
+//! | `kind`, `spec` | what it is asked for; a text is JSON |
+//! | `expect` | `{ result = … }`, which may have more keys, or `{ error = "KIND" }` if it must refuse; by default it must make the object |
+//!
+//! With `--laws` more such objects are made, looked at, listed and removed, while requests fail, answers are lost and calls are cut off. So the
+//! backend should be one that may lose what it holds.

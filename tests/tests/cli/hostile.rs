@@ -103,6 +103,13 @@ fn world(program: &Program) -> String {
         program,
         &format!("UPDATE records SET key = {name}, value = '{value}'"),
     );
+    sql(
+        program,
+        &format!(
+            "INSERT INTO externals (provider, kind, id, project_id, task, state, spec, result, digest, token, created_at, updated_at) \
+             VALUES ({name}, {name}, {name}, 'demo', {name}, {name}, '{value}', '{value}', {name}, 1, 0, 0)"
+        ),
+    );
     made["flow"]["id"].as_str().expect("an id").to_owned()
 }
 
@@ -298,6 +305,18 @@ outbox discard @ --admin
 host list
 host drain @
 host end @ --dead
+external list --provider @ --kind @
+external list
+external list --cursor @
+external list --limit 1 --json --page
+external list --all-projects --admin --state @
+external look @ @ @
+external look shelf book 6f0c1f6e-7b64-4c0e-9d3b-0a4a7c2f5a11 --admin --manifest @
+external look @ book 6f0c1f6e-7b64-4c0e-9d3b-0a4a7c2f5a11 --admin
+external scan @ @ --admin
+external scan shelf book --admin --manifest @
+external adopt shelf @ 6f0c1f6e-7b64-4c0e-9d3b-0a4a7c2f5a11 --admin --reason @
+external remove shelf @ 6f0c1f6e-7b64-4c0e-9d3b-0a4a7c2f5a11 --admin --yes
 plugin new @ --lang @
 plugin new @
 plugin build @

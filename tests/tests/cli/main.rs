@@ -10,6 +10,7 @@ mod default_type;
 mod deliver;
 mod drift;
 mod envelope;
+mod externals;
 mod file_gone;
 mod flows;
 mod formats;

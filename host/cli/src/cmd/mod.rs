@@ -4,6 +4,7 @@ mod bench;
 mod completions;
 mod config;
 mod db;
+mod external;
 mod flows;
 mod hosts;
 mod images;
@@ -52,6 +53,8 @@ pub enum Command {
     Zone(zones::Zones),
     #[command(subcommand, visible_alias = "records")]
     Record(record::Record),
+    #[command(subcommand, visible_alias = "externals")]
+    External(external::External),
     #[command(subcommand)]
     Outbox(outbox::Outbox),
     #[command(subcommand, alias = "plugins")]
@@ -84,6 +87,7 @@ pub fn run(
     let session = Session::new(settings);
     let done = match command {
         Command::Run(run) => return run.run(&session),
+        Command::External(externals) => return externals.run(&session),
         Command::Volume(volumes) => return volumes.run(&session),
         Command::Db(db) => return db.run(&session),
         Command::Host(hosts) => return hosts.run(&session),

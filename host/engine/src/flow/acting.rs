@@ -6,38 +6,47 @@ use cairn_effects::event::{Event, LogLevel};
 use cairn_effects::external::{ActStep, ActingHost, External, ExternalKey};
 use cairn_model::error::TaskError;
 use cairn_model::id::{CallId, HostId, Identity};
-use cairn_store::StoreError;
+use cairn_store::{Store, StoreError};
 
 use super::Inner;
 
+/// Returns why no act on an object may begin: another process may be in one, and its provider does not refuse acts that come late.
+pub(crate) fn hindrance(
+    store: &dyn Store,
+    key: &ExternalKey,
+    external: &dyn External,
+) -> Result<Option<TaskError>, StoreError> {
+    let requester = Identity::default();
+    let by = Caller {
+        call: None,
+        requester: &requester,
+    };
+    let answer = store.look_up_dyn(by, &ActingHost(key.clone()))?;
+    let acting = answer.downcast_ref::<Option<HostId>>().copied().flatten();
+    let Some(host) = acting.filter(|host| *host != store.host()) else {
+        return Ok(None);
+    };
+    if external.fences() {
+        return Ok(None);
+    }
+    let survivor = store.survivor(host)?;
+    Ok(survivor.map(|survivor| {
+        let message = format!(
+            "{survivor} may still be in an act on it, as its process is not known to be dead; if you know that it is, say so with `cairn \
+             host end {host} --dead`"
+        );
+        TaskError::new("HostMayAct", message).with("host", host.to_string())
+    }))
+}
+
 impl Inner {
-    /// Returns why no act on an object may begin: another process may be in one, and its provider does not refuse acts that come late.
+    /// Returns why no act on an object may begin: see [`hindrance`].
     pub(super) fn hindrance(
         &self,
         key: &ExternalKey,
         external: &dyn External,
     ) -> Result<Option<TaskError>, StoreError> {
-        let requester = Identity::default();
-        let by = Caller {
-            call: None,
-            requester: &requester,
-        };
-        let answer = self.store.look_up_dyn(by, &ActingHost(key.clone()))?;
-        let acting = answer.downcast_ref::<Option<HostId>>().copied().flatten();
-        let Some(host) = acting.filter(|host| *host != self.store.host()) else {
-            return Ok(None);
-        };
-        if external.fences() {
-            return Ok(None);
-        }
-        let survivor = self.store.survivor(host)?;
-        Ok(survivor.map(|survivor| {
-            let message = format!(
-                "{survivor} may still be in an act on it, as its process is not known to be dead; if you know that it is, say so with `cairn \
-                 host end {host} --dead`"
-            );
-            TaskError::new("HostMayAct", message).with("host", host.to_string())
-        }))
+        hindrance(&*self.store, key, external)
     }
 
     /// Records that an act is over, and that it is not known what there is of its object.

@@ -11,7 +11,7 @@ use cairn_effects::effect::Applied;
 use cairn_effects::event::Event;
 use cairn_effects::external::{
     ActError, ActLog, ActStep, External, ExternalKey, ExternalObject, Intend, Presence, name_of,
-    spec_of,
+    spec_of, token,
 };
 use cairn_effects::history::Act;
 use cairn_effects::task::Wanted;
@@ -188,6 +188,10 @@ impl Inner {
         let removing = ActStep::Removing(key.clone(), self.store.host());
         let next = match self.step(applied.call, &removing, Event::Removing { number }) {
             Ok(next) => next,
+            // An operator has removed the object.
+            Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => {
+                return self.forget(applied);
+            }
             Err(StoreError::Refused(error)) => return Ok(Err(error)),
             Err(error) => return Err(error.into()),
         };
@@ -203,18 +207,7 @@ impl Inner {
         drop(lane);
         reach(CrashPoint::RemovalDone);
         match removed {
-            Ok(()) => {
-                let mut live = self.live();
-                match self.store.undo(applied) {
-                    Ok(()) => {
-                        let at = self.store.now();
-                        live.history.apply(at, &Event::Undone { number });
-                        Ok(Ok(()))
-                    }
-                    Err(StoreError::Refused(error)) => Ok(Err(error)),
-                    Err(error) => Err(error.into()),
-                }
-            }
+            Ok(()) => self.forget(applied),
             Err(ActError::Refused(error)) => {
                 let message = format!(
                     "`{}` does not remove the object `{}`: {error}",
@@ -227,6 +220,21 @@ impl Inner {
                 self.end_in_doubt(applied.call, number, &key, &error)?;
                 Ok(Err(in_doubt(&key, &error.to_string())))
             }
+        }
+    }
+
+    /// Removes the row of an object that is gone. The inner error is a refusal.
+    fn forget(&self, applied: &Applied) -> Result<Result<(), TaskError>, FlowError> {
+        let number = applied.number;
+        let mut live = self.live();
+        match self.store.undo(applied) {
+            Ok(()) => {
+                let at = self.store.now();
+                live.history.apply(at, &Event::Undone { number });
+                Ok(Ok(()))
+            }
+            Err(StoreError::Refused(error)) => Ok(Err(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -321,11 +329,6 @@ impl Drop for Acting<'_> {
     }
 }
 
-/// Returns the token of an act: effects of a flow are numbered, and acts on the object of each.
-pub(super) fn token(number: u32, act: u64) -> u64 {
-    u64::from(number) << 32 | act
-}
-
 /// Asks a provider to make an object, and what there is of it when it does not know.
 fn ask_to_make(
     provider: &Provider,
@@ -351,7 +354,7 @@ fn ask_to_make(
 }
 
 /// Asks a provider to remove an object, and whether it is gone.
-pub(super) fn ask_to_remove(
+pub(crate) fn ask_to_remove(
     provider: &Provider,
     object: &ExternalObject,
     log: &ActLog,

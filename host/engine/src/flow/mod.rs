@@ -18,6 +18,8 @@ mod sleep;
 mod unwind;
 mod wait;
 
+pub(crate) use acting::hindrance;
+pub(crate) use acts::ask_to_remove;
 pub use acts::{Lane, Lanes, Provider, Providers};
 pub use builder::FlowBuilder;
 pub use completion::Completion;

@@ -4,7 +4,7 @@
 use cairn_effects::effect::Applied;
 use cairn_effects::event::{Event, FlowState};
 use cairn_effects::external::{
-    ActError, ActStep, ExternalKey, ExternalObject, IntendRemoval, is_removal,
+    ActError, ActStep, ExternalKey, ExternalObject, IntendRemoval, OF_NO_FLOW, is_removal, token,
 };
 use cairn_effects::history::Act;
 use cairn_effects::task::Unwanted;
@@ -13,7 +13,7 @@ use cairn_model::error::{Cause, TaskError};
 use cairn_model::id::{CallId, Phase, TaskId};
 use cairn_store::{Caller, StoreError};
 
-use super::acts::{Acting, ask_to_remove, in_doubt, pause_after, token};
+use super::acts::{Acting, ask_to_remove, in_doubt, pause_after};
 use super::progress::Progress;
 use super::{Flow, FlowError, Inner, Provider};
 
@@ -100,7 +100,7 @@ impl Inner {
             kind: key.kind.to_string(),
             id: key.id.to_string(),
             // After all acts of the flow that made it.
-            token: token(u32::MAX, next),
+            token: token(OF_NO_FLOW, next),
         };
         let removed = ask_to_remove(provider, &object, &self.act_log(task));
         drop(lane);
@@ -134,8 +134,13 @@ impl Inner {
     ) -> Result<Result<(), TaskError>, StoreError> {
         let (call, number) = (intent.call, intent.number);
         let removing = ActStep::Removing(key.clone(), self.store.host());
-        let next = self.step(call, &removing, Event::Removing { number })?;
-        match self.take_away(provider, &key, next, call.task)? {
+        let removed = match self.step(call, &removing, Event::Removing { number }) {
+            Ok(next) => self.take_away(provider, &key, next, call.task)?,
+            // An operator has removed the object.
+            Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => Ok(()),
+            Err(error) => return Err(error),
+        };
+        match removed {
             Ok(()) => {
                 let removed = ActStep::Removed(key);
                 self.step(call, &removed, Event::Removed { number })?;

@@ -24,7 +24,7 @@ use super::native::Native;
 #[derive(Clone)]
 pub struct Planner {
     pub(super) plugins: Arc<Plugins>,
-    policy: Arc<Policy>,
+    pub(super) policy: Arc<Policy>,
     builtins: BTreeMap<String, &'static [u8]>,
     /// By name.
     natives: BTreeMap<String, Native>,

@@ -16,12 +16,12 @@ use cairn_model::id::FlowId;
 use cairn_model::value::{Digest, Value};
 use cairn_sandbox::admission::Admission;
 use cairn_sandbox::capability::{Granted, Services};
-use cairn_sandbox::plugin::{Plugin, PluginExternal, PluginTask};
+use cairn_sandbox::plugin::{Plugin, PluginTask};
 use cairn_store::{Component, StoreError};
 
 use super::admission::{admission, rule_plugins};
 use super::{Core, HostError};
-use crate::flow::{self, Flow, FlowBuilder, Provider, Providers, TaskOptions};
+use crate::flow::{self, Flow, FlowBuilder, Providers, TaskOptions};
 
 /// The built-in plugin that sees the request.
 const INJECT: &str = "inject";
@@ -158,30 +158,9 @@ impl Core {
         services: &Arc<Services>,
     ) -> Result<Providers, HostError> {
         let mut providers = Providers::clone(&self.providers);
-        let kinds = self.planner.kinds();
         for (name, planned) in &plan.externals {
-            let whose = format!("provider `{name}`");
-            let plugin = self.component(planned.digest, &whose)?;
-            let limits = self.planner.limits_today(&planned.limits, &whose);
-            // Fails, before a flow is changed, if the plugin cannot run within the current limits.
-            plugin.describe(&planned.settings, &limits)?;
-            let granted = Granted {
-                settings: Value::Object(planned.settings.clone()).to_string(),
-                grants: self.planner.allow.narrow(
-                    planned.builtin.as_deref(),
-                    planned.digest,
-                    &planned.grants,
-                    kinds,
-                ),
-                limits,
-                sees_request: false,
-            };
-            let external = PluginExternal::new(name, plugin, granted, Arc::clone(services))
-                .fencing(planned.fences);
-            let provider = Provider {
-                external: Arc::new(external),
-                digest: planned.digest,
-            };
+            let plugin = self.component(planned.digest, &format!("provider `{name}`"))?;
+            let provider = self.planner.provider(name, planned, plugin, services)?;
             providers.insert(name.clone(), provider);
         }
         Ok(providers)
@@ -259,24 +238,8 @@ impl Core {
 
     /// Finds a component of a plan: loaded, built in, or stored.
     fn component(&self, digest: Digest, whose: &str) -> Result<Arc<Plugin>, HostError> {
-        if let Some(plugin) = self.planner.plugins.loaded(digest) {
-            return Ok(plugin);
-        }
-        if let Some(bytes) = self.planner.builtin(digest) {
-            return Ok(self.planner.component(bytes)?);
-        }
-        let problem = match self.store.component(digest) {
-            Ok(Some(bytes)) => return Ok(self.planner.component(&bytes)?),
-            Ok(None) => format!("gone: the database has none with the digest {digest}"),
-            Err(StoreError::DamagedComponent { reason, .. }) => {
-                format!("damaged in the database: it should have the digest {digest}, but {reason}")
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let message = format!(
-            "the component of {whose} is {problem}; a flow that uses this component stores it again, or restore the database from a backup"
-        );
-        Err(Diagnostic::new(message).into())
+        let stored = |digest| self.store.component(digest);
+        self.planner.find(digest, whose, stored)
     }
 
     /// Builds a flow of a plan.

@@ -268,3 +268,29 @@ impl Task for Own {
         Ok(Value::Null)
     }
 }
+
+#[test]
+fn an_object_that_an_operator_removes_meanwhile_counts_as_removed() {
+    let (scene, task) = pivot_scene(&[Fault::UnsureBefore], 1, [0, 0]);
+    let id = ids(&scene.world).remove(0);
+    let ended = std::thread::scope(|scope| {
+        let run = scope.spawn(|| scene.flow.run());
+        while !scene.flow.sleeps() {
+            std::thread::yield_now();
+        }
+        let operator = Identity::new("op", "acme").into_admin();
+        let provider = Provider {
+            external: Arc::clone(&scene.world) as _,
+            digest: Digest::of(b"world"),
+        };
+        let key = cairn::external::ExternalKey::new("world", "record", &id);
+        let removed = cairn::externals::remove(&*scene.store, &operator, &provider, &key);
+        removed.unwrap().unwrap();
+        scene.moving(|| run.join().unwrap())
+    });
+    ended.unwrap();
+    assert_eq!(scene.report().flow.state, FlowState::Success);
+    assert_eq!((scene.world.len(), scene.rows().len()), (0, 0));
+    let answers = task.answers.lock().unwrap();
+    assert_eq!(*answers, ["InDoubt", "ok", "ok"]);
+}

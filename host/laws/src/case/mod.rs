@@ -1,5 +1,6 @@
 //! Cases: the inputs of a plugin and the expected outcome. Each world has its own type of case.
 
+mod external;
 mod policy;
 mod requester;
 mod task;
@@ -13,6 +14,7 @@ use cairn::plan::Role;
 use cairn::{Diagnostic, printable};
 use serde::Deserialize;
 
+pub use external::ExternalCase;
 pub use policy::{PolicyCase, PolicyExpect};
 pub use requester::Requester;
 pub use task::{Before, HostSettings, TaskCase, TaskExpect};
@@ -32,6 +34,8 @@ pub enum Case {
     Policy(PolicyCase),
     /// A question to a validator.
     Validator(ValidatorCase),
+    /// An object that an external makes.
+    External(ExternalCase),
 }
 
 /// The world of a file's cases.
@@ -41,6 +45,7 @@ pub(crate) enum World {
     Task,
     Policy,
     Validator,
+    External,
 }
 
 impl World {
@@ -49,6 +54,7 @@ impl World {
             Self::Task => Role::Task,
             Self::Policy => Role::Policy,
             Self::Validator => Role::Validator,
+            Self::External => Role::External,
         }
     }
 }
@@ -76,17 +82,14 @@ impl Case {
                 ValidatorCase::parse(text, file).map(|cases| wrapped(cases, Self::Validator))
             }
             Role::External => {
-                let message = "there are no cases of an external: it acts outside the database";
-                return Err(Diagnostic::new(message)
-                    .at(file, None)
-                    .help("test it against its server, with the tools of its language"));
+                ExternalCase::parse(text, file).map(|cases| wrapped(cases, Self::External))
             }
         };
         cases.map_err(|error| match error.help {
             Some(_) => error,
             None => error.help(format!(
-                "these are cases of a {}; `cairn plugin test --help` shows one",
-                role.noun()
+                "these are cases of {}; `cairn plugin test --help` shows one",
+                role.with_article()
             )),
         })
     }
@@ -97,6 +100,7 @@ impl Case {
             Self::Task(case) => &case.name,
             Self::Policy(case) => &case.name,
             Self::Validator(case) => &case.name,
+            Self::External(case) => &case.name,
         }
     }
 
@@ -106,6 +110,7 @@ impl Case {
             Self::Task(_) => Role::Task,
             Self::Policy(_) => Role::Policy,
             Self::Validator(_) => Role::Validator,
+            Self::External(_) => Role::External,
         }
     }
 }
@@ -123,8 +128,8 @@ fn role_of(world: Option<World>, file: &Path, roles: &BTreeSet<Role>) -> Result<
     match (world.map(World::role), known.next(), known.next()) {
         (Some(role), ..) if roles.contains(&role) => Ok(role),
         (Some(role), ..) => {
-            let noun = role.noun();
-            let message = format!("these are cases of a {noun}, and the plugin is {is}");
+            let noun = role.with_article();
+            let message = format!("these are cases of {noun}, and the plugin is {is}");
             Err(Diagnostic::new(message).at(file, None).help(format!(
                 "its world is `world = \"{}\"`",
                 nouns.join("\" or \"")

@@ -149,6 +149,9 @@ limits! {
     /// interrupted, but if it took too long, the call ends after it.
     #[serde(with = "cairn_model::retry::duration_text")]
     Deadline deadline: Duration = Duration::from_secs(5), Time 1_000_000, 3_600_000_000_000, DeadlineExceeded;
+    /// Time of one act of an external: a call of its `make` or `remove`. `deadline` bounds its other calls.
+    #[serde(with = "cairn_model::retry::duration_text")]
+    Act act: Duration = Duration::from_secs(60), Time 1_000_000, 86_400_000_000_000, ActDeadlineExceeded;
     /// Bytes that the plugin may pass to the host at once: as the arguments of one host function, or as its result.
     BorderBytes border_bytes: u64 = 4 * MIB, Bytes KIB, 128 * MIB, BorderBytesExceeded;
     /// Bytes of the result's JSON text.

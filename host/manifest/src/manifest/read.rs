@@ -9,8 +9,8 @@ use cairn_model::value::Object;
 
 use super::name::{NAME_RULE, is_name};
 use super::{
-    ExternalEntry, GrantKinds, Grants, GrantsAt, GrantsForm, Limits, Manifest, Mode, OnLost,
-    PluginEntry, PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry, Wait, Work, wait,
+    ExternalEntry, GrantKinds, Grants, GrantsAt, GrantsForm, LimitKey, Limits, Manifest, Mode,
+    OnLost, PluginEntry, PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry, Wait, Work, wait,
 };
 use crate::document::{Document, Item, Table, nearest};
 
@@ -103,6 +103,13 @@ fn read_plugins(
         }
         let table = item.table()?.only(&PLUGIN_KEYS)?;
         let entry = plugin(("plugins", key), &item, table, (&manifest.file, kinds))?;
+        if let Some(line) = entry.limit_lines.get(&LimitKey::Act) {
+            let message = format!("`plugins.{key}.limits.act` bounds acts, and only externals act");
+            let help = "leave it out; `deadline` bounds the calls of other plugins";
+            return Err(Diagnostic::new(message)
+                .at(&manifest.file, *line)
+                .help(help));
+        }
         manifest.plugins.insert(key.to_owned(), entry);
     }
     Ok(())

@@ -41,7 +41,7 @@ mod state;
 mod surroundings;
 
 pub use externals::Externals;
-pub use http::Http;
+pub use http::{Http, RequestFault, RequestFaults};
 pub(crate) use policy::Denied;
 pub use policy::Enforcer;
 pub(crate) use state::Active;

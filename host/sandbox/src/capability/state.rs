@@ -16,7 +16,7 @@ use cairn_model::id::Identity;
 use cairn_model::secret::Secrets;
 use cairn_model::value::{Value, text};
 
-use super::http::HttpCall;
+use super::http::{HttpCall, RequestFault, RequestFaults};
 use super::log::LogEnd;
 use super::surroundings::MachineClock;
 use super::{Denied, Enforcer, Surroundings, to_wit};
@@ -85,6 +85,8 @@ pub struct State {
     printed: Option<MemoryOutputPipe>,
     /// Created when the plugin first uses `wasi:http`.
     http: Option<Box<HttpCall>>,
+    /// What goes wrong with its requests, in a test.
+    request_faults: Option<Arc<RequestFaults>>,
     table: ResourceTable,
 }
 
@@ -103,6 +105,17 @@ impl State {
     pub(crate) fn for_call(active: Active) -> Self {
         let granted = Arc::clone(&active.granted);
         Self::within(Some(active), &granted.limits)
+    }
+
+    /// Lets `faults` decide what becomes of the call's requests over HTTP, for a test.
+    pub(crate) fn with_request_faults(mut self, faults: Option<Arc<RequestFaults>>) -> Self {
+        self.request_faults = faults;
+        self
+    }
+
+    /// Returns what goes wrong with the next request.
+    pub(super) fn request_fault(&self) -> Option<RequestFault> {
+        self.request_faults.as_ref().and_then(|faults| faults())
     }
 
     /// Creates the state of a plugin that describes itself.
@@ -131,6 +144,7 @@ impl State {
             wasi: None,
             printed: None,
             http: None,
+            request_faults: None,
             table,
         }
     }

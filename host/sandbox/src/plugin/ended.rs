@@ -36,6 +36,7 @@ pub(super) fn exceeded(key: LimitKey, limits: &Limits) -> TaskError {
     let amount = limits.show(key);
     let message = match key {
         LimitKey::Deadline => format!("the call did not end within {amount}"),
+        LimitKey::Act => format!("the act did not end within {amount}"),
         LimitKey::Memory => format!("the plugin wanted more memory than the {amount} it may have"),
         LimitKey::Memories => {
             format!("the plugin has more than the {amount} linear memories it may have")

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
-use cairn_effects::external::{ActError, ActLog, External, ExternalObject, Presence};
+use cairn_effects::external::{ActError, ActLog, External, ExternalObject, Presence, is_name};
+use cairn_manifest::manifest::{LimitKey, Limits};
 use cairn_manifest::plan::Role;
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::Identity;
@@ -15,11 +16,12 @@ use cairn_model::value::{Value, text};
 use super::Plugin;
 use super::bystander::Bystander;
 use super::document::document;
+use super::ended::exceeded;
 use super::exports::{
     ListArguments, ListResult, LookArguments, LookResult, MakeArguments, MakeResult, RawFailure,
     RawObject, RawPresence, RemoveArguments, RemoveResult, exported,
 };
-use crate::capability::{Active, Denied, Granted, Services, State, from_wit};
+use crate::capability::{Active, Denied, Granted, RequestFaults, Services, State, from_wit};
 
 /// Maximum number of ids in an answer of `list`.
 const MOST_IDS: usize = 1_000;
@@ -32,19 +34,34 @@ pub struct PluginExternal {
     name: String,
     plugin: Arc<Plugin>,
     granted: Arc<Granted>,
+    /// The same for acts: the deadline is that of an act.
+    acting: Arc<Granted>,
     services: Arc<Services>,
     fences: bool,
+    request_faults: Option<Arc<RequestFaults>>,
 }
 
 impl PluginExternal {
-    /// Creates a provider from `plugin`, called `name` in the plan. The limits in `granted` are those of each call.
+    /// Creates a provider from `plugin`, called `name` in the plan. The limits in `granted` are those of each call, except that the limit
+    /// `act` takes the place of `deadline` for `make` and `remove`.
     pub fn new(name: &str, plugin: Arc<Plugin>, granted: Granted, services: Arc<Services>) -> Self {
+        let acting = Granted {
+            limits: Limits {
+                deadline: granted.limits.act,
+                ..granted.limits.clone()
+            },
+            settings: granted.settings.clone(),
+            grants: granted.grants.clone(),
+            sees_request: granted.sees_request,
+        };
         Self {
+            acting: Arc::new(acting),
             name: name.to_owned(),
             plugin,
             granted: Arc::new(granted),
             services,
             fences: false,
+            request_faults: None,
         }
     }
 
@@ -52,6 +69,13 @@ impl PluginExternal {
     #[must_use]
     pub fn fencing(mut self, fences: bool) -> Self {
         self.fences = fences;
+        self
+    }
+
+    /// Lets `faults` decide what becomes of the plugin's requests over HTTP: see [`RequestFaults`]. For tests.
+    #[must_use]
+    pub fn with_request_faults(mut self, faults: Arc<RequestFaults>) -> Self {
+        self.request_faults = Some(faults);
         self
     }
 
@@ -66,6 +90,8 @@ impl PluginExternal {
         A: ComponentNamedList + Lower,
         (R,): ComponentNamedList + Lift,
     {
+        let is_act = matches!(function, "make" | "remove");
+        let granted = if is_act { &self.acting } else { &self.granted };
         let (log, name) = (log.clone(), self.name.clone());
         let bystander = Bystander::new(
             Identity::default(),
@@ -74,18 +100,24 @@ impl PluginExternal {
         );
         let state = State::for_call(Active {
             context: Arc::new(bystander),
-            granted: Arc::clone(&self.granted),
+            granted: Arc::clone(granted),
             services: Arc::clone(&self.services),
             denied: Denied::default(),
-        });
+        })
+        .with_request_faults(self.request_faults.clone());
         let answer = exported(export, Role::External).and_then(|function| {
-            self.plugin
-                .run(state, &self.granted.limits, |instance, store| {
-                    let function = instance.get_typed_func::<A, (R,)>(&mut *store, function)?;
-                    Ok(function.call(store, arguments)?.0)
-                })
+            self.plugin.run(state, &granted.limits, |instance, store| {
+                let function = instance.get_typed_func::<A, (R,)>(&mut *store, function)?;
+                Ok(function.call(store, arguments)?.0)
+            })
         });
-        answer.map_err(|error| self.failed(error))
+        answer.map_err(|error| {
+            let was_late = error.kind == HostErrorKind::DeadlineExceeded.as_str();
+            self.failed(match is_act && was_late {
+                true => exceeded(LimitKey::Act, &granted.limits),
+                false => error,
+            })
+        })
     }
 
     /// Parses a result of `make`.
@@ -198,8 +230,7 @@ fn check_ids(ids: &[String], after: Option<&str>) -> Result<(), String> {
     }
     let mut last = after.unwrap_or_default();
     for id in ids {
-        let is_ours = uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.to_string() == *id);
-        if !is_ours {
+        if !is_name(id) {
             let shown: String = id.chars().take(64).collect();
             return Err(format!(
                 "`list` returned `{}`, which is not a UUID as the host writes it; it must return objects that the host named, and no others",

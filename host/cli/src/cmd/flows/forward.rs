@@ -79,8 +79,8 @@ mod tests {
                 .filter(|number| found.contains(&flow(number)))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(circles(&[]), [0; 0]);
-        assert_eq!(circles(&[(1, 2), (2, 3)]), [0; 0]);
+        assert_eq!(circles(&[]), [0_u32; 0]);
+        assert_eq!(circles(&[(1, 2), (2, 3)]), [0_u32; 0]);
         assert_eq!(circles(&[(1, 2), (2, 1), (3, 1), (4, 3)]), [1, 2]);
         assert_eq!(circles(&[(1, 2), (2, 3), (3, 1)]), [1, 2, 3]);
         assert_eq!(circles(&[(7, 7)]), [7]);

@@ -31,6 +31,11 @@ impl New {
     pub fn run(self) -> Result<(), Failure> {
         let folder = Path::new(&self.name);
         let with = self.capabilities()?;
+        if self.world == World::External && self.lang == Language::Python {
+            return Err(Diagnostic::new("there is no template of an external in Python")
+                .help("write --lang rust or --lang js; wit/README.md says how to build a component in Python")
+                .into());
+        }
         if folder.symlink_metadata().is_ok() {
             return Err(Diagnostic::new(format!("`{}` exists already", self.name))
                 .help("choose another name, or another working folder; nothing was changed")
@@ -39,10 +44,15 @@ impl New {
         let files = scaffold::files(&self.name, self.lang, self.world, &with);
         folder::write(folder, &files)?;
         output::print(&format!(
-            "{0}: a {1} in {2}\n\ncd {0}\ncairn plugin build\ncairn plugin check\ncairn plugin test --laws\n",
+            "{0}: {1} in {2}\n\ncd {0}\ncairn plugin build\ncairn plugin check\n{3}cairn plugin test --laws\n",
             self.name,
-            self.world.as_str(),
+            self.world.with_article(),
             self.lang.as_str(),
+            match self.world {
+                World::External if self.lang == Language::Js => "node server.mjs &\n",
+                World::External => "cargo run --example server &\n",
+                World::Task | World::Policy | World::Validator => "",
+            },
         ))
     }
 
@@ -52,11 +62,15 @@ impl New {
         let with = kinds.names().map(str::to_owned);
         let with: Vec<_> = with.filter(|name| self.with.contains(name)).collect();
         if self.world != World::Task && !with.is_empty() {
-            return Err(Diagnostic::new(format!(
-                "a {} can use `context` and `log` only",
-                self.world.as_str()
-            ))
-            .help("leave out --with; only tasks can be granted more"));
+            let whose = self.world.with_article();
+            return Err(match self.world {
+                World::External => Diagnostic::new(format!(
+                    "{whose} can use `context`, `log` and `wasi:http` only"
+                ))
+                .help("leave out --with; its template uses `wasi:http`"),
+                _ => Diagnostic::new(format!("{whose} can use `context` and `log` only"))
+                    .help("leave out --with; only tasks can be granted more"),
+            });
         }
         Ok(with)
     }

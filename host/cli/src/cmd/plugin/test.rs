@@ -47,7 +47,18 @@ use crate::session::Session;
 ///   inputs   = { size = 0 }
 ///   expect   = { violations = [{ pointer = "/size", kind = "InvalidInput", message = "least" }] }
 ///
-/// Without `expect`, a task must succeed, a policy must allow, and a validator must find nothing.
+/// A case of an external is an object that it makes at its backend, which must be there:
+///
+///   [[case]]
+///   name     = "a record"
+///   settings = { zone = "example." }
+///   grants   = { http = { allow = ["http://127.0.0.1:8081/*"] } }
+///   kind     = "record"
+///   spec     = { name = "db" }
+///   expect   = { result = { fqdn = "db.example." } } # or { error = "KIND" }, if it refuses
+///
+/// Without `expect`, a task must succeed, a policy must allow, a validator must find nothing, and an
+/// external must make the object.
 /// The SDK's page `cairn_plugin::tutorial` has every key. The laws of tasks:
 ///
 ///   revert         a call and its revert leave everything as it was, except for what `keep` names
@@ -62,6 +73,17 @@ use crate::session::Session;
 ///
 ///   same-answer    the same question gets the same answer, at any time and with any random
 ///                  numbers, and from a validator for any caller
+///
+/// The laws of externals make and remove objects like that of the case, with names of their own,
+/// and let requests over HTTP fail; so use a backend that may lose what it holds:
+///
+///   object-name    an object is found by its kind and id alone, at any time
+///   looks          `look` and `list` change nothing
+///   once           `make` or `remove` twice has the effect of once
+///   cut-acts       after an act that was cut off at any of its requests `look` says what is there,
+///                  and `remove` leaves nothing
+///   refused        after `refused`, also because a request failed, `look` answers as before
+///   listed         `list` names every object that was made, and no other
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Test {

@@ -21,6 +21,7 @@ use wasmtime_wasi_http::{
 use super::super::State;
 use super::drained::Drained;
 use super::errors::to_wasi;
+use super::faults::RequestFault;
 use super::requests::{Begun, Requests};
 
 /// Bytes of the headers of one message that a plugin builds, in memory: a little more than are accepted of a response.
@@ -51,6 +52,8 @@ struct Hooks {
     requests: Requests,
     /// Set while a request is handed over.
     outbound: Option<Outbound>,
+    /// What goes wrong with that request, in a test.
+    fault: Option<RequestFault>,
 }
 
 impl HttpCall {
@@ -69,6 +72,7 @@ impl HttpCall {
                 left: limits.http_requests,
                 requests: Requests::default(),
                 outbound: None,
+                fault: None,
             },
         }
     }
@@ -108,6 +112,7 @@ impl State {
             secrets: Arc::clone(&self.services()?.secrets),
         };
         self.flush_requests(false);
+        let fault = self.request_fault();
         let hooks = &mut self.http_call().0.hooks;
         if hooks.grant.is_none() {
             let message = "the grant of `http` in the plan cannot be read: plan the flow again";
@@ -122,6 +127,7 @@ impl State {
             }
         }
         hooks.outbound = Some(outbound);
+        hooks.fault = fault;
         Ok(())
     }
 }
@@ -173,6 +179,7 @@ impl WasiHttpHooks for Hooks {
         };
         let begun = Arc::new(self.requests.begin(request.method().as_str(), &url));
         let (grant, outbound) = (self.grant.clone(), self.outbound.take());
+        let fault = self.fault.take();
         let mut limits = self.limits;
         if let Some(options) = options {
             limits.connect = options.connect_timeout;
@@ -185,11 +192,20 @@ impl WasiHttpHooks for Hooks {
             let (Some(grant), Some(outbound)) = (grant, outbound) else {
                 return Err(Error::HttpRequestDenied);
             };
+            if fault == Some(RequestFault::Unsent) {
+                begun.failed("the test lets no connection be made");
+                return Err(Error::ConnectionRefused);
+            }
             let sent = send(&grant, outbound, request, limits, &begun).await;
-            sent.map_err(|error| {
+            let sent = sent.map_err(|error| {
                 begun.failed(&error.to_string());
                 to_wasi(&error)
-            })
+            })?;
+            match fault {
+                Some(RequestFault::Lost) => Err(Error::ConnectionTerminated),
+                Some(RequestFault::Stuck) => std::future::pending().await,
+                Some(RequestFault::Unsent) | None => Ok(sent),
+            }
         })
     }
 }

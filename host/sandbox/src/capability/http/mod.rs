@@ -10,6 +10,7 @@
 
 mod drained;
 mod errors;
+mod faults;
 mod hooks;
 mod requests;
 
@@ -26,6 +27,7 @@ use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequ
 use wasmtime_wasi_http::{RequestOptions, WasiHttp, WasiHttpView as _};
 
 use super::{Capability, State};
+pub use faults::{RequestFault, RequestFaults};
 pub(super) use hooks::HttpCall;
 
 /// The capability `http`, with the client of all plugins.

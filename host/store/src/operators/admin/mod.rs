@@ -1,5 +1,6 @@
 //! Changes that operators make. Each operation is one transaction, which is on disk when it returns.
 
+mod externals;
 mod prune;
 
 pub use crate::sqlite::{Migrated, Vacuumed};

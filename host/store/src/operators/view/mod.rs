@@ -1,6 +1,7 @@
 //! Reads for operators.
 
 mod dump;
+mod externals;
 mod kind;
 mod list;
 mod prune;
@@ -10,6 +11,7 @@ pub use super::lookup::FlowFilter;
 pub use crate::reader::Reader;
 pub use crate::sqlite::DatabaseCheck;
 pub use dump::{Dump, DumpedRow};
+pub use externals::{ExternalListing, StandingExternal};
 pub use kind::{CAST, Kind, Owner, SoftDelete};
 pub use list::Listing;
 pub(super) use prune::{OfFlows, Prunable};

@@ -35,15 +35,15 @@ impl Subject {
             None => self.flow_around(descriptor, &plugin, plugins.kinds())?,
         };
         let is_task = plugin.roles().contains(&Role::Task);
-        if plugin.roles().iter().all(|role| *role == Role::External) {
-            list.pass("call", "not called: an external acts outside the database");
-            return Ok(None);
-        }
         let planner = Planner::new(Arc::clone(plugins), cairn_bundle::PLUGINS);
         let plan = match planner.plan(&manifest) {
             Ok(plan) => plan,
             Err(diagnostic) => return Ok(Some(refused(diagnostic))),
         };
+        if plugin.roles().iter().all(|role| *role == Role::External) {
+            list.pass("call", "not called: an external acts outside the database");
+            return Ok(None);
+        }
         let folder = Scratch::new()?;
         let host = session.trial(planner, folder.path())?;
         let requester = session.demo();

@@ -1,0 +1,94 @@
+use cairn::external::{ActError, Presence};
+use cairn::{Diagnostic, externals};
+use clap::Args;
+
+use super::{Which, admins_only, presence, unknown};
+use crate::args::{Who, word};
+use crate::exit::{Exit, Failure};
+use crate::session::Session;
+
+/// Make a row for an object that has none, so that it belongs to a project
+///
+/// The project is that of the requester. No flow removes the object; `cairn external remove` does. Needs --admin.
+#[derive(Args, Debug)]
+pub struct Adopt {
+    #[command(flatten)]
+    which: Which,
+    /// Reason, which is recorded
+    #[arg(long, value_name = "TEXT", value_parser = word)]
+    reason: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+/// Remove an object whose flow is over, and its row
+///
+/// For orphans, for what a flow left that ended with `--accept`, and for adopted objects. Records that the object is about to be removed,
+/// asks the provider to remove it, and removes the row when the provider says that the object is absent. May be repeated. Refused while
+/// the object's flow is not over. Needs --admin.
+#[derive(Args, Debug)]
+pub struct Remove {
+    #[command(flatten)]
+    which: Which,
+    /// Do it: there is no way back. `cairn external look` shows the object
+    #[arg(long, required = true)]
+    yes: bool,
+    #[command(flatten)]
+    who: Who,
+}
+
+impl Adopt {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let key = self.which.key();
+        let provider = {
+            let reader = session.reader()?;
+            self.which.provider(session, &reader.view(&requester))?
+        };
+        let store = session.store()?;
+        let adopted = externals::adopt(&*store, &requester, &provider, &key, &self.reason);
+        match adopted.map_err(admins_only)? {
+            Ok(Presence::Absent) => Err(refused(format!(
+                "there is no object `{}` of `{}`",
+                key.id, key.provider
+            ))),
+            Ok(found) => {
+                session.note(&format!(
+                    "adopted for the project `{}`: it is {}",
+                    requester.project_id,
+                    presence(&found)
+                ));
+                Ok(())
+            }
+            Err(error) => Err(unknown(&key, &error)),
+        }
+    }
+}
+
+impl Remove {
+    pub fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        let key = self.which.key();
+        let provider = {
+            let reader = session.reader()?;
+            self.which.provider(session, &reader.view(&requester))?
+        };
+        let store = session.store()?;
+        let removed = externals::remove(&*store, &requester, &provider, &key);
+        match removed.map_err(admins_only)? {
+            Ok(()) => Ok(()),
+            Err(ActError::Refused(error)) => Err(refused(format!(
+                "`{}` does not remove the object `{}`: {error}",
+                key.provider, key.id
+            ))),
+            Err(ActError::Unsure(error)) => Err(unknown(&key, &error)),
+        }
+    }
+}
+
+fn refused(message: String) -> Failure {
+    Failure {
+        exit: Exit::Refused,
+        diagnostic: Diagnostic::new(message),
+    }
+}
