@@ -32,7 +32,7 @@ fn example(program: &Program) -> (PathBuf, u16) {
     let folder = program.path("dns-record");
     copy(Path::new(&repository("examples/dns-record")), &folder);
     let own = [powerdns::free_port(), powerdns::free_port()];
-    for file in ["cairn.toml", "flow.toml", "server/pdns.conf"] {
+    for file in ["cairn.toml", "flow.toml", "remove.toml", "server/pdns.conf"] {
         let path = folder.join(file);
         let mut text = fs::read_to_string(&path).expect("a file of the example");
         for (port, own) in PORTS.iter().zip(own) {
@@ -41,7 +41,7 @@ fn example(program: &Program) -> (PathBuf, u16) {
         fs::write(&path, text).expect("the folder is ours");
     }
     let sdk = "../../../plugins/sdk";
-    for plugin in ["pdns", "name-host"] {
+    for plugin in ["pdns", "name-host", "remove-host"] {
         let manifest = folder.join(plugin).join("Cargo.toml");
         let text = fs::read_to_string(&manifest).expect("a manifest");
         assert!(text.contains(sdk), "{text}");
@@ -84,8 +84,8 @@ fn started(folder: &Path, port: u16) -> PowerDns {
 
 // ---- Killed ----------------------------------------------------------------------------------------------------------
 
-/// Flows of each kind that one process runs concurrently.
-const FLOWS: usize = 32;
+/// Workers of each process. A flow that is in an act occupies none, so that up to 64 more flows of a process are under way.
+const WORKERS: usize = 8;
 
 /// Flows of each kind that end before the processes are killed.
 const ENDED: usize = 10;
@@ -125,7 +125,7 @@ impl Hosts {
         write("cairn.toml", &settings.replace("10000", "1000000"));
         // The task in Python gives way to one that succeeds, or traps.
         let flow = read("flow.toml").replace(&own, &passing);
-        let flow = flow.replace("example.org.\"", "example.org.\", settle = 3");
+        let flow = flow.replace("example.org.\"", "example.org.\", settle = 2");
         assert!(flow.contains("settle"), "{flow}");
         let (flow, _) = flow
             .split_once("[plugins.name-host-python]")
@@ -158,7 +158,7 @@ impl Hosts {
 
     /// Starts a process that runs flows of a kind until it is killed.
     fn start(&self, kind: &str) -> Child {
-        let workers = FLOWS.to_string();
+        let workers = WORKERS.to_string();
         let flow = format!("{kind}.toml");
         let mut child = self
             .program
@@ -273,11 +273,11 @@ impl Hosts {
             zone.len(),
             "{when}: no name is in the zone twice"
         );
-        for orphan in ids.difference(&rows) {
+        if let Some(orphan) = ids.difference(&rows).next() {
             let story = self.story(orphan);
             panic!("{when}: {orphan} is in the zone, and has no row\n{story}");
         }
-        for lost in rows.difference(&ids) {
+        if let Some(lost) = rows.difference(&ids).next() {
             let story = self.story(lost);
             panic!("{when}: {lost} has a row, and is not in the zone\n{story}");
         }
@@ -378,10 +378,10 @@ fn killed(kills: usize) {
 }
 
 #[test]
-fn sixty_four_flows_that_are_killed_five_times_leave_zone_and_database_in_agreement() {
-    let test = "sixty_four_flows_that_are_killed_five_times_leave_zone_and_database_in_agreement";
+fn sixty_four_flows_that_are_killed_three_times_leave_zone_and_database_in_agreement() {
+    let test = "sixty_four_flows_that_are_killed_three_times_leave_zone_and_database_in_agreement";
     if powerdns::is_there(test) {
-        killed(5);
+        killed(3);
     }
 }
 
@@ -408,7 +408,7 @@ fn every_command_of_the_readme_does_what_it_says() {
     let (folder, port) = example(&program);
     let server = started(&folder, port);
     let commands = commands(&folder).1;
-    assert!(commands.len() <= 16, "{commands:?}");
+    assert!(commands.len() <= 22, "{commands:?}");
     for command in &commands {
         let words = words(command);
         assert!(["cargo", "cairn"].contains(&words[0].as_str()), "{command}");
@@ -417,6 +417,10 @@ fn every_command_of_the_readme_does_what_it_says() {
         if command.starts_with("cairn run flow.toml") {
             let names: Vec<String> = server.records().into_iter().map(|(name, _)| name).collect();
             assert_eq!(names, ["web-1.example.org", "web-2.example.org"]);
+        }
+        if command.starts_with("cairn run remove.toml") {
+            let names: Vec<String> = server.records().into_iter().map(|(name, _)| name).collect();
+            assert_eq!(names, ["web-2.example.org"]);
         }
     }
     // A flow that fails takes its entry away; the provider in Python does so, too.

@@ -16,9 +16,10 @@ const LOG_PLANS: [&str; 5] = [
 ];
 
 /// Tables with a few rows at most, and those that every host keeps whole.
-const SMALL: [&str; 9] = [
+const SMALL: [&str; 10] = [
     "hosts",
     "host_details",
+    "host_locks",
     "partitions",
     "catalogue",
     "schema",

@@ -47,12 +47,12 @@ fn a_database_of_the_first_stage_goes_on() {
     program
         .run(&["flows", "list"])
         .exits(2)
-        .says(&["schema 4, this one reads 9", "`cairn db migrate`"]);
+        .says(&["schema 4, this one reads 11", "`cairn db migrate`"]);
     program.run(&["db", "migrate"]).exits(0);
     let check = program.json(&["db", "check", "--json"]);
     assert_eq!(
         check,
-        json!({"schema_version": 10, "newest_version": 10, "problems": []})
+        json!({"schema_version": 11, "newest_version": 11, "problems": []})
     );
 
     // Their reports are unchanged.

@@ -100,8 +100,8 @@ def id_of(found):
     return next((comment["content"] for comment in found["comments"] if comment["account"] == ACCOUNT), None)
 
 
-def made(name, content):
-    return json.dumps({"fqdn": name, "address": content})
+def made(id, name, content):
+    return json.dumps({"id": id, "fqdn": name, "address": content})
 
 
 def refused(kind, message):
@@ -136,7 +136,7 @@ class External(exports.External):
             raise unknown(error) from error
         if found is None:
             return Presence_Absent()
-        return Presence_Whole(made(found["name"], found["records"][0]["content"]))
+        return Presence_Whole(made(what.id, found["name"], found["records"][0]["content"]))
 
     def make(self, what, spec):
         if what.kind != "record":
@@ -173,7 +173,7 @@ class External(exports.External):
                 zone.wait()
             raise failed from error
         log.write(log.Level.INFO, f"made {name}")
-        return made(name, str(address))
+        return made(what.id, name, str(address))
 
     def remove(self, what):
         zone = Zone()

@@ -45,8 +45,11 @@ class Task(exports.Task):
         # Not returned to the sequence: when this flow fails, the number is skipped.
         number = records.next(HOSTS, NUMBERS)
         name = f"{prefix}-{number}"
-        records.put(HOSTS, name, json.dumps({"number": number, "address": address}), records.Expect_Absent())
+        host = {"number": number, "address": address}
+        records.put(HOSTS, name, json.dumps(host), records.Expect_Absent())
         made = json.loads(externals.make(PROVIDER, "record", "main", json.dumps({"name": name, "address": address})))
+        # For the flow that removes the host.
+        records.put(HOSTS, name, json.dumps({**host, "entry": made["id"]}), records.Expect_Any())
         log.write(log.Level.INFO, f"named the host {made['fqdn']}")
         return json.dumps({"other_fqdn": made["fqdn"]})
 

@@ -11,7 +11,7 @@ use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config, KeysConfig
 use cairn_manifest::plan::PlannedTask;
 use cairn_model::clock::{Clock, SystemClock};
 use cairn_model::error::Diagnostic;
-use cairn_model::secret::NamedSecrets;
+use cairn_model::secret::{NamedSecrets, Secrets};
 use cairn_policy::Policy;
 use cairn_sandbox::extension::{Extension, Setup};
 use cairn_sandbox::plugin::{Compiler, PluginConfig, Plugins};
@@ -139,6 +139,11 @@ impl CairnBuilder {
         interceptor: impl Fn(&PlannedTask, Arc<dyn Task>) -> Arc<dyn Task> + Send + Sync + 'static,
     ) -> Self {
         self.change(move |host| host.intercept(interceptor))
+    }
+
+    /// Sets the secrets that plugins may be granted, in place of those of `cairn.toml`.
+    pub fn secrets(self, secrets: Arc<dyn Secrets>) -> Self {
+        self.change(move |host| host.secrets(secrets))
     }
 
     /// Sets how many tasks run at the same time: see [`HostBuilder::workers`].

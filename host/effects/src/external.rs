@@ -14,14 +14,14 @@ use serde_json::json;
 
 use cairn_model::clock::Timestamp;
 use cairn_model::error::TaskError;
-use cairn_model::id::{FlowId, TaskId};
+use cairn_model::id::{FlowId, HostId, TaskId};
 use cairn_model::value::{Digest, Object, Value};
 
 use crate::effect::{Applied, Change};
 use crate::event::LogLevel;
 use crate::key::Key;
 use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
-use crate::rules::Effect;
+use crate::rules::{Effect, LookUp};
 use crate::table;
 
 pub use remove::{IntendRemoval, is_removal};
@@ -107,6 +107,12 @@ pub trait External: Send + Sync {
     /// It is not known.
     fn list(&self, kind: &str, after: Option<&str>, log: &ActLog)
     -> Result<Vec<String>, TaskError>;
+
+    /// Returns whether it refuses an act whose token is less than that of another act on the same object that it was asked for before, also
+    /// once the object is gone. Then a process that is late in an act can do no harm.
+    fn fences(&self) -> bool {
+        false
+    }
 }
 
 /// The number of an effect in the tokens of acts on objects whose flow has ended: after all acts of that flow.
@@ -151,6 +157,8 @@ table! {
         token: i64,
         created_at: Timestamp,
         updated_at: Timestamp,
+        /// The process that may be in an act on it: from before the act until its outcome is recorded.
+        host: Option<HostId>,
     }
 }
 
@@ -245,6 +253,24 @@ impl ExternalKey {
     }
 }
 
+/// Asks which process may be in an act on an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActingHost(pub ExternalKey);
+
+impl LookUp for ActingHost {
+    const FUNCTION: Option<&'static str> = None;
+    type Answer = Option<HostId>;
+
+    fn arguments(&self) -> Value {
+        json!({"provider": &*self.0.provider, "kind": &*self.0.kind, "id": &*self.0.id})
+    }
+
+    fn look_up(&self, rows: &mut Rows<'_>) -> Result<Option<HostId>, Stop> {
+        let row = rows.get::<ExternalRow>(self.0.key())?;
+        Ok(row.and_then(|row| row.host))
+    }
+}
+
 /// The intent to make an object. Its inverse is an act: the row is removed once the object is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intend {
@@ -256,6 +282,8 @@ pub struct Intend {
     pub spec: Value,
     /// The digest of the provider's component.
     pub digest: Digest,
+    /// The process that is about to act.
+    pub host: HostId,
 }
 
 impl Effect for Intend {
@@ -290,6 +318,7 @@ impl Effect for Intend {
             token: 1,
             created_at: now,
             updated_at: now,
+            host: Some(self.host),
         };
         rows.insert(row);
         rows.note(Change::Row {
@@ -312,12 +341,14 @@ pub enum ActStep {
     Made(ExternalKey, Value),
     /// Nothing was made: the row is removed.
     Closed(ExternalKey),
-    /// The object is about to be removed.
-    Removing(ExternalKey),
+    /// The object is about to be removed, by this process.
+    Removing(ExternalKey, HostId),
     /// The object was removed, and its removal is not undone: the row is removed.
     Removed(ExternalKey),
     /// Nothing of the object was removed.
     Restored(ExternalKey),
+    /// The act is over, and did not end with the object's making or removal.
+    Over(ExternalKey),
 }
 
 impl Effect for ActStep {
@@ -333,9 +364,10 @@ impl Effect for ActStep {
     fn apply(&self, rows: &mut Rows<'_>) -> Result<u64, Stop> {
         let (Self::Made(key, _)
         | Self::Closed(key)
-        | Self::Removing(key)
+        | Self::Removing(key, _)
         | Self::Removed(key)
-        | Self::Restored(key)) = self;
+        | Self::Restored(key)
+        | Self::Over(key)) = self;
         let Some(row) = rows.get::<ExternalRow>(key.key())? else {
             return match self {
                 // An operator has removed the object.
@@ -346,6 +378,7 @@ impl Effect for ActStep {
         let mut changed = ExternalRow {
             updated_at: rows.now(),
             token: row.token + 1,
+            host: None,
             ..ExternalRow::clone(&row)
         };
         match self {
@@ -353,8 +386,12 @@ impl Effect for ActStep {
                 changed.state = state::MADE.into();
                 changed.result = Some(result.to_string().into());
             }
-            Self::Removing(_) => changed.state = state::REMOVING.into(),
+            Self::Removing(_, host) => {
+                changed.state = state::REMOVING.into();
+                changed.host = Some(*host);
+            }
             Self::Restored(_) => changed.state = state::MADE.into(),
+            Self::Over(_) => {}
             Self::Closed(_) | Self::Removed(_) => {
                 rows.remove(&row);
                 return Ok(0);

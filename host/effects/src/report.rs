@@ -9,7 +9,7 @@ use cairn_model::id::FlowId;
 use cairn_model::value::{self, Object, Value};
 
 use crate::event::{FlowState, TaskState};
-use crate::history::{Account, History};
+use crate::history::{Account, History, Sleep};
 use crate::net::{Fate, Left, Undone};
 
 /// The report of one flow. Its JSON is the document that `cairn run --json` prints.
@@ -59,7 +59,8 @@ pub struct SleepReport {
     pub is_signalled: bool,
     /// Whether its plan says that it waits. Else a call or revert is tried again.
     pub is_wait: bool,
-    /// Why the task is tried again; omitted when it was not called, or waits.
+    /// Why the task is tried again, or is not called yet: it may not be known what there is of an object. Omitted when it waits, and when the
+    /// residue of a rollback says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
 }
@@ -202,10 +203,7 @@ impl Report {
                         .as_ref()
                         .is_some_and(|name| history.signals.contains_key(name)),
                     is_wait: sleep.is_wait,
-                    error: history
-                        .task(sleep.task)
-                        .filter(|_| !sleep.is_wait)
-                        .and_then(|task| task.retried.clone()),
+                    error: why_again(history, sleep),
                 }),
                 forward: history.is_past_pivot()
                     && !matches!(history.state, FlowState::Success | FlowState::Failure),
@@ -259,6 +257,19 @@ impl Report {
             }
         }
         self
+    }
+}
+
+/// Returns why a flow sleeps that does not wait.
+fn why_again(history: &History, sleep: &Sleep) -> Option<TaskError> {
+    if sleep.is_wait {
+        return None;
+    }
+    let mut doubts = history.in_doubt();
+    let doubt = doubts.find(|(intent, _)| intent.call.task == sleep.task);
+    match doubt {
+        Some((_, error)) if history.state != FlowState::Reverting => Some(error.clone()),
+        _ => history.task(sleep.task)?.retried.clone(),
     }
 }
 

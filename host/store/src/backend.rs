@@ -5,11 +5,12 @@ use std::time::Instant;
 use cairn_effects::event::{Entry, FlowState};
 use cairn_effects::rows::{Fetched, Mark, RowId, Wants, Written};
 use cairn_model::clock::{Clock, Timestamp};
-use cairn_model::id::FlowId;
+use cairn_model::id::{FlowId, HostId};
 use cairn_model::value::Digest;
 
 use crate::StoreError;
 use crate::partitions::Partitions;
+use crate::survivors::Survivor;
 
 /// An error of a backend.
 #[derive(Debug)]
@@ -270,6 +271,15 @@ pub trait Backend: Send + 'static {
 
     /// Removes the locks of the hosts that the last [`take_over`](Self::take_over) found dead, once the removal of their rows is durable.
     fn sweep(&mut self);
+
+    /// Returns the id of this process as a host.
+    fn host_id(&self) -> HostId;
+
+    /// Returns a host unless its process is known to be dead.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn survivor(&mut self, host: HostId) -> Result<Option<Survivor>, StoreError>;
 
     /// Prepares for closing the database; the last call.
     fn close(&mut self);

@@ -5,13 +5,17 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use cairn_model::file;
 use cairn_model::id::HostId;
 
-/// The age at which a lock file that no process holds is removed.
-const ABANDONED: Duration = Duration::from_secs(600);
+/// The age at which a lock file that no process holds is removed. Until then it proves the death of a process that was in an act outside the
+/// database, to hosts that may not look at once.
+const ABANDONED: Duration = Duration::from_secs(7 * 86_400);
+
+/// How often a process renews the time of its lock file.
+const RENEWAL: Duration = Duration::from_secs(3600);
 
 /// What is seen of a host's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +33,34 @@ pub(crate) fn lock_path(folder: &Path, host: HostId) -> PathBuf {
     folder.join(host.to_string())
 }
 
-/// Creates a host's lock file and locks it, until the file is closed.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn take(folder: &Path, host: HostId) -> io::Result<File> {
-    let file = File::create(lock_path(folder, host))?;
-    file.lock()?;
-    Ok(file)
+/// The lock of this process, until it is dropped.
+pub(crate) struct OwnLock {
+    file: File,
+    renewed: Instant,
+}
+
+impl OwnLock {
+    /// Creates a host's lock file and locks it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn take(folder: &Path, host: HostId) -> io::Result<Self> {
+        let file = File::create(lock_path(folder, host))?;
+        file.lock()?;
+        Ok(Self {
+            file,
+            renewed: Instant::now(),
+        })
+    }
+
+    /// Renews the time of the file now and then, so that it is not old when this process ends.
+    pub(crate) fn renew(&mut self) {
+        if self.renewed.elapsed() >= RENEWAL {
+            self.renewed = Instant::now();
+            // A file that is not renewed is removed a little early.
+            let _ = self.file.set_modified(SystemTime::now());
+        }
+    }
 }
 
 /// Looks at the lock of a host in a folder.
@@ -91,12 +115,12 @@ impl LockPlace {
     ///
     /// # Errors
     /// Those of the system.
-    pub(crate) fn of(file: &File, folder: &Path, host: HostId) -> io::Result<Option<Self>> {
+    pub(crate) fn of(lock: &OwnLock, folder: &Path, host: HostId) -> io::Result<Option<Self>> {
         let (path, boot) = (lock_path(folder, host), boot_id());
         let (Some(path), Some(boot)) = (path.to_str(), boot) else {
             return Ok(None);
         };
-        let (device, inode) = identity(file)?;
+        let (device, inode) = identity(&lock.file)?;
         Ok(Some(Self {
             boot,
             path: path.to_owned(),
@@ -105,14 +129,21 @@ impl LockPlace {
         }))
     }
 
-    /// Returns whether the process that took this lock for `host` is dead: this machine has not been started since, the file in `folder`
-    /// is the same one, and its lock is free. A missing file proves nothing.
+    /// Returns whether the process that took this lock for `host` is dead, as hosts with this folder see: the lock is in `folder`, and
+    /// [proves it](Self::is_dead).
     pub(crate) fn proves_death(&self, folder: &Path, host: HostId) -> bool {
-        let path = lock_path(folder, host);
-        if path.to_str() != Some(&*self.path) || boot_id().as_deref() != Some(&*self.boot) {
+        lock_path(folder, host).to_str() == Some(&*self.path) && self.is_dead(host)
+    }
+
+    /// Returns whether the process that took this lock for `host` is dead: this machine has not been started since, the file of this path is
+    /// the same one, and its lock is free. A missing file proves nothing.
+    pub(crate) fn is_dead(&self, host: HostId) -> bool {
+        let path = Path::new(&self.path);
+        let is_own_name = path.file_name() == Some(host.to_string().as_ref());
+        if !is_own_name || boot_id().as_deref() != Some(&*self.boot) {
             return false;
         }
-        let Ok(file) = file::open(&path) else {
+        let Ok(file) = file::open(path) else {
             return false;
         };
         let is_same = identity(&file)
@@ -142,11 +173,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         let host = HostId::new();
-        let file = take(&folder, host).unwrap();
-        let place = LockPlace::of(&file, &folder, host).unwrap().unwrap();
+        let lock = OwnLock::take(&folder, host).unwrap();
+        let place = LockPlace::of(&lock, &folder, host).unwrap().unwrap();
         assert!(!place.proves_death(&folder, host), "it is held");
-        drop(file);
+        drop(lock);
         assert!(place.proves_death(&folder, host));
+        assert!(place.is_dead(host));
+        assert!(
+            !place.is_dead(HostId::new()),
+            "it is the lock of another one"
+        );
+        assert!(
+            !place.proves_death(&folder.join("other"), host),
+            "it is elsewhere"
+        );
         let other = |change: fn(&mut LockPlace)| {
             let mut other = place.clone();
             change(&mut other);

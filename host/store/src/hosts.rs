@@ -8,7 +8,8 @@ use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::error::TaskError;
 use cairn_model::id::{HostId, IdPrefix, Identity};
 
-use crate::sql::{Columns, SqlError};
+use crate::sql::{Columns, Sql, SqlError};
+use crate::survivors;
 use crate::view::Reader;
 use crate::{Sqlite, SqliteConfig, StoreError};
 
@@ -34,6 +35,10 @@ pub struct HostInfo {
     pub partitions: Option<i64>,
     /// How many flows it owns.
     pub flows: i64,
+    /// In how many acts outside the database it may be.
+    pub acts: i64,
+    /// Whether its lease was ended; it is listed because it may be in an act all the same.
+    pub has_ended: bool,
     /// Whether it was told to give back what it owns.
     pub is_draining: bool,
     /// The fingerprint of its settings; `None` where it is not recorded.
@@ -67,7 +72,8 @@ pub trait Hosts {
     fn list(&self) -> Result<Vec<HostInfo>, StoreError>;
 
     /// Ends the lease of a host: if its process is alive, it writes nothing more. Its partitions lose their owner, and other hosts take its
-    /// flows over. Returns false if there is no such host, or its lease must have expired and has not.
+    /// flows over. Flows with an act outside the database in which it may be are gone on with only when it is [dead](End::Dead), which may be
+    /// said of one whose lease was ended before, too. Returns false if there is no such host, or its lease must have expired and has not.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -121,7 +127,8 @@ impl Hosts for FileHosts {
         reader.require_newest()?;
         let now = self.clock.now();
         let rows = reader.view(&Identity::default()).query(
-            "SELECT id, pid, started_at, expires_at, (SELECT count(*) FROM flows WHERE flows.host = hosts.id) FROM hosts
+            "SELECT id, pid, started_at, expires_at, (SELECT count(*) FROM flows WHERE flows.host = hosts.id),
+                 (SELECT count(*) FROM externals WHERE externals.host = hosts.id) FROM hosts
              ORDER BY started_at, id",
             &[],
         )?;
@@ -136,12 +143,16 @@ impl Hosts for FileHosts {
                 lease: row.int(3)?.saturating_sub(now.0) / 1000,
                 partitions: None,
                 flows: row.int(4)?,
+                acts: row.int(5)?,
+                has_ended: false,
                 is_draining: false,
                 settings: None,
                 catalogue: None,
             })
         });
-        Ok(hosts.collect::<Result<_, SqlError>>()?)
+        let mut hosts = hosts.collect::<Result<Vec<_>, SqlError>>()?;
+        hosts.extend(ended(reader.view(&Identity::default()).sql())?);
+        Ok(hosts)
     }
 
     fn end(&self, host: HostId, when: End) -> Result<bool, StoreError> {
@@ -149,7 +160,14 @@ impl Hosts for FileHosts {
         let ended = store.admin(&Identity::default(), |admin| {
             let statement = "DELETE FROM hosts WHERE id = $1 AND ($2 OR expires_at < $3)";
             let is_dead = Cell::Int((when == End::Dead).into());
-            admin.execute(statement, &[cell(host), is_dead, admin.now().into()])
+            let ended = admin.execute(statement, &[host.into(), is_dead, admin.now().into()])?;
+            let mut noted = 0;
+            if when == End::Dead {
+                for statement in survivors::DEAD {
+                    noted += admin.execute(statement, &[host.into()])?;
+                }
+            }
+            Ok(ended + noted)
         })?;
         Ok(ended > 0)
     }
@@ -161,9 +179,42 @@ impl Hosts for FileHosts {
     }
 }
 
-/// Returns the id of a host as databases have it.
-pub(crate) fn cell(host: HostId) -> Cell {
-    Cell::Blob(host.0.as_bytes().as_slice().into())
+/// Returns the hosts without a lease that may be in acts, for the list of hosts.
+pub(crate) fn ended(sql: &dyn Sql) -> Result<Vec<HostInfo>, SqlError> {
+    let statement = "SELECT externals.host, coalesce(name, ''), coalesce(pid, 0), count(*) FROM externals
+         LEFT JOIN host_locks ON host_locks.host = externals.host
+         WHERE externals.host IS NOT NULL AND NOT EXISTS (SELECT 1 FROM hosts WHERE hosts.id = externals.host)
+             AND (dead IS NULL OR dead = FALSE)
+         GROUP BY externals.host, name, pid ORDER BY externals.host";
+    let rows = sql.query(statement, &[])?;
+    let hosts = rows.iter().map(|row| {
+        let row = Columns(row);
+        let name = row.text(1)?;
+        let id = row.host(0)?;
+        Ok(HostInfo {
+            id,
+            name: (!name.is_empty()).then_some(name),
+            pid: row.int(2)?,
+            version: None,
+            started_at: started_at(id),
+            lease: 0,
+            has_ended: true,
+            partitions: Some(0),
+            flows: 0,
+            acts: row.int(3)?,
+            is_draining: false,
+            settings: None,
+            catalogue: None,
+        })
+    });
+    hosts.collect()
+}
+
+/// Returns when a host was started, as its id says.
+fn started_at(host: HostId) -> Timestamp {
+    let (seconds, nanoseconds) = host.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+    let seconds = i64::try_from(seconds).unwrap_or(0);
+    Timestamp(seconds * 1_000_000 + i64::from(nanoseconds / 1000))
 }
 
 #[cfg(test)]
@@ -180,6 +231,8 @@ mod tests {
             lease: 1,
             partitions: None,
             flows: 0,
+            acts: 0,
+            has_ended: false,
             is_draining: false,
             settings: None,
             catalogue: None,

@@ -25,6 +25,7 @@ pub mod shared;
 pub mod sql;
 mod sqlite;
 mod statements;
+mod survivors;
 
 // Tests of private items; they are kept beside `src`, in `tests/inside`.
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use host::{Component, HostStore};
 pub use location::Location;
 pub use operators::{admin, view};
 pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
+pub use survivors::Survivor;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -355,6 +357,16 @@ pub trait Store: Send + Sync {
     {
         typed(self.look_up_dyn(by, look_up)?)
     }
+
+    /// Returns the id of this process as a host of the database: acts outside the database that it begins name it.
+    fn host(&self) -> HostId;
+
+    /// Returns a host unless its process is known to be dead: its lock proves it on this machine, or another host or an operator has recorded
+    /// it. An expired lease is no proof, and a host of which nothing is known is returned.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn survivor(&self, host: HostId) -> Result<Option<Survivor>, StoreError>;
 
     /// Waits until everything this flow wrote is on disk.
     ///

@@ -13,6 +13,7 @@ use cairn::external::{ActLog, External as _, ExternalObject, name_of};
 use cairn::plugin::Plugins;
 use cairn::store::HostStore;
 use cairn::store::operation::Operation;
+use cairn::store::postgres::{Postgres, PostgresConfig};
 use cairn::store::view::FlowFilter;
 use cairn::task::{Unwanted, Wanted};
 use cairn::{
@@ -23,6 +24,7 @@ use serde_json::json;
 
 use super::world::World;
 use super::{DATABASE, LABELS, Life, Mistake, Task as Purpose, points};
+use crate::server;
 
 /// The longest sleep of a flow, which each look at a sleeping one passes.
 const SLEEP: Duration = Duration::from_secs(300);
@@ -47,7 +49,7 @@ pub fn main() -> ExitCode {
 fn live() -> Result<()> {
     let life = std::env::args().nth(1).context("no life is given")?;
     let life: Life = serde_json::from_str(&life)?;
-    points::die_at(life.dies.clone());
+    points::die_at(life.dies.clone(), life.host.stops);
     let is_first = crash::observe(|point| points::visit(point.name()));
     ensure!(is_first, "another observer is set");
     let clock = Arc::new(ManualClock::new(SystemClock.now().after(life.later)));
@@ -56,6 +58,10 @@ fn live() -> Result<()> {
         Purpose::Run => run(&host, &life, &clock, MANIFEST)?,
         Purpose::Remove => run(&host, &life, &clock, REMOVES)?,
         Purpose::Recover => recover(&host, &clock)?,
+        Purpose::Look => {
+            host.recover(true)?;
+            host.wake_due(false)?;
+        }
         Purpose::RollBack => {
             recover(&host, &clock)?;
             roll_back(&host, &clock)?;
@@ -68,12 +74,22 @@ fn live() -> Result<()> {
 
 fn host(life: &Life, clock: &Arc<ManualClock>) -> Result<Host> {
     let config = SqliteConfig {
-        lease: LEASE,
+        lease: life.host.lease.unwrap_or(LEASE),
+        locks: life.host.locks.clone(),
         ..SqliteConfig::default()
     };
-    let store = Sqlite::open(&life.folder.join(DATABASE), config, Arc::clone(clock) as _)?;
-    let store: Arc<dyn HostStore> = Arc::new(store);
-    let world = Arc::new(World::new(&life.folder, &life.faults, life.mistake));
+    let time = Arc::clone(clock) as _;
+    let store: Arc<dyn HostStore> = match &life.host.server {
+        None => Arc::new(Sqlite::open(&life.folder.join(DATABASE), config, time)?),
+        Some(url) => {
+            let config = PostgresConfig {
+                locks: life.host.locks.clone(),
+                ..server::config(url, config)?
+            };
+            Arc::new(Postgres::open(&config, time)?)
+        }
+    };
+    let world = Arc::new(World::new(life));
     let makes = Makes {
         spec: TaskSpec::new("makes"),
         early: (life.mistake == Some(Mistake::ActBeforeIntent)).then(|| Arc::clone(&world)),

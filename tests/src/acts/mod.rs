@@ -31,6 +31,23 @@ pub struct Life {
     pub mistake: Option<Mistake>,
     /// Where it crashes; `None` to count the visits instead.
     pub dies: Option<Death>,
+    /// What its process is as a host.
+    pub host: Host,
+}
+
+/// What a process is as a host of the database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Host {
+    /// The URL of the database; a file in the folder of the life without one.
+    pub server: Option<String>,
+    /// The folder of its locks.
+    pub locks: Option<PathBuf>,
+    /// Its lease; longer than all lives without one, so that a life that ended is known to be dead by its lock.
+    pub lease: Option<Duration>,
+    /// Whether it is stopped by a signal, where it would crash.
+    pub stops: bool,
+    /// Whether the provider refuses acts with older tokens.
+    pub fences: bool,
 }
 
 /// The name of the database.
@@ -38,6 +55,9 @@ pub const DATABASE: &str = "cairn.db";
 
 /// The folder of the objects, a file each.
 pub const WORLD: &str = "world";
+
+/// The folder of the newest token of each object, for a provider that fences.
+const TOKENS: &str = "tokens";
 
 /// What the name of a file begins with while its object is a part.
 pub const PART: &str = ".new.";
@@ -54,6 +74,8 @@ pub enum Task {
     Remove,
     /// Recovers the flows left behind, and wakes them until none sleeps.
     Recover,
+    /// Recovers the flows left behind, and wakes those that are due once.
+    Look,
     /// As `Recover`; then rolls those back whose rollback is incomplete.
     RollBack,
 }

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use signal_hook::consts::SIGSTOP;
+
 use super::{Death, Visits};
 
-static DEATH: OnceLock<Option<Death>> = OnceLock::new();
+static DEATH: OnceLock<(Option<Death>, bool)> = OnceLock::new();
 static VISITS: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
 
-/// Says where this process dies.
-pub(super) fn die_at(death: Option<Death>) {
-    DEATH.get_or_init(|| death);
+/// Says where this process dies, or is stopped.
+pub(super) fn die_at(death: Option<Death>, stops: bool) {
+    DEATH.get_or_init(|| (death, stops));
 }
 
-/// Counts a visit; does not return from that at which the process is to die.
+/// Counts a visit; does not return from that at which the process is to die, and from that at which it is stopped when it goes on.
 pub(super) fn visit(point: &'static str) {
     let time = {
         let mut visits = VISITS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -21,11 +23,18 @@ pub(super) fn visit(point: &'static str) {
         *times += 1;
         *times
     };
-    if let Some(Some(death)) = DEATH.get()
+    if let Some((Some(death), stops)) = DEATH.get()
         && death.point == point
         && death.time == time
     {
-        std::process::abort();
+        if !stops {
+            std::process::abort();
+        }
+        // All threads stop until the process receives SIGCONT.
+        if let Err(error) = signal_hook::low_level::raise(SIGSTOP) {
+            eprintln!("the process cannot be stopped: {error}");
+            std::process::abort();
+        }
     }
 }
 

@@ -11,14 +11,15 @@ use cairn::{TaskError, Value};
 
 use super::points::visit;
 use super::{
-    DATABASE, Fault, Faults, MAKE_BEGUN, Mistake, OBJECT_REMOVED, OBJECT_WHOLE, PART, PART_WRITTEN,
-    REMOVAL_BEGUN, ROW_REMOVED, WORLD,
+    DATABASE, Fault, Life, MAKE_BEGUN, Mistake, OBJECT_REMOVED, OBJECT_WHOLE, PART, PART_WRITTEN,
+    REMOVAL_BEGUN, ROW_REMOVED, TOKENS, WORLD,
 };
 
 /// The objects of a folder, and what goes wrong with them next.
 pub(super) struct World {
     folder: PathBuf,
     mistake: Option<Mistake>,
+    fences: bool,
     next: Mutex<Next>,
 }
 
@@ -29,14 +30,15 @@ struct Next {
 }
 
 impl World {
-    pub(super) fn new(folder: &Path, faults: &Faults, mistake: Option<Mistake>) -> Self {
+    pub(super) fn new(life: &Life) -> Self {
         Self {
-            folder: folder.to_owned(),
-            mistake,
+            folder: life.folder.clone(),
+            mistake: life.mistake,
+            fences: life.host.fences,
             next: Mutex::new(Next {
-                makes: faults.makes.iter().copied().collect(),
-                removes: faults.removes.iter().copied().collect(),
-                blind: faults.blind,
+                makes: life.faults.makes.iter().copied().collect(),
+                removes: life.faults.removes.iter().copied().collect(),
+                blind: life.faults.blind,
             }),
         }
     }
@@ -52,6 +54,24 @@ impl World {
     fn part(&self, object: &ExternalObject) -> PathBuf {
         let name = format!("{PART}{}", object.id);
         self.folder.join(WORLD).join(name)
+    }
+
+    /// Refuses an act with an older token than that of another act on the object, if the provider fences.
+    fn admit(&self, object: &ExternalObject) -> Result<(), ActError> {
+        if !self.fences {
+            return Ok(());
+        }
+        let folder = self.folder.join(TOKENS);
+        fs::create_dir_all(&folder).expect("the folder is ours");
+        let path = folder.join(&object.id);
+        let newest = fs::read_to_string(&path).ok();
+        let newest = newest.map_or(0, |token| token.parse().expect("a token of ours"));
+        if object.token < newest {
+            let message = format!("the token {} is older than {newest}", object.token);
+            return Err(ActError::Refused(TaskError::new("Stale", message)));
+        }
+        put(&path, &object.token.to_string());
+        Ok(())
     }
 
     /// Makes an object whole or not at all; `within`: stops at the part.
@@ -128,6 +148,7 @@ impl External for World {
         let fault = self.next(|next| next.makes.pop_front());
         let fault = fault.unwrap_or(Fault::Works);
         visit(MAKE_BEGUN);
+        self.admit(object)?;
         let unsure = || match self.mistake {
             Some(Mistake::UnsureIsRefused) => ActError::Refused(broken()),
             _ => ActError::Unsure(broken()),
@@ -150,6 +171,7 @@ impl External for World {
     fn remove(&self, object: &ExternalObject, _: &ActLog) -> Result<(), ActError> {
         let fault = self.next(|next| next.removes.pop_front());
         visit(REMOVAL_BEGUN);
+        self.admit(object)?;
         match fault {
             Some(Fault::Refuses) => return Err(ActError::Refused(broken())),
             Some(Fault::UnsureBefore) => return Err(ActError::Unsure(broken())),
@@ -186,5 +208,9 @@ impl External for World {
         ids.sort();
         ids.dedup();
         Ok(ids)
+    }
+
+    fn fences(&self) -> bool {
+        self.fences
     }
 }

@@ -3,6 +3,7 @@
 
 mod matrix;
 mod mistakes;
+mod stopped;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -82,6 +83,7 @@ impl Lives {
             faults: faults.clone(),
             mistake: self.scenario.mistake,
             dies: dies.cloned(),
+            host: acceptance::acts::Host::default(),
         };
         self.lived += 1;
         let end = child(&life);

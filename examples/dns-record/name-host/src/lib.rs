@@ -27,9 +27,16 @@ struct Inputs {
     address: Option<IpAddr>,
 }
 
-/// The result, which later tasks can take as inputs: what the provider tells about the entry.
-#[derive(Deserialize, Serialize, JsonSchema)]
+/// The result, which later tasks can take as inputs.
+#[derive(Serialize, JsonSchema)]
 struct Output {
+    fqdn: String,
+}
+
+/// What the provider tells about the entry.
+#[derive(Deserialize)]
+struct Entry {
+    id: String,
     fqdn: String,
 }
 
@@ -47,12 +54,15 @@ impl Task for NameHost {
         // Not returned to the sequence: when this flow fails, the number is skipped.
         let number = records::next(HOSTS, NUMBERS)?;
         let name = format!("{prefix}-{number}");
-        let host = json!({"number": number, "address": address});
+        let mut host = json!({"number": number, "address": address});
         records::put(HOSTS, &name, &host, Expect::Absent)?;
         let spec = json!({"name": name, "address": address});
-        let made: Output = externals::make(PROVIDER, "record", "main", &spec)?;
-        log::info(format!("named the host {}", made.fqdn));
-        Ok(made)
+        let entry: Entry = externals::make(PROVIDER, "record", "main", &spec)?;
+        // For the flow that removes the host.
+        host["entry"] = entry.id.into();
+        records::put(HOSTS, &name, &host, Expect::Any)?;
+        log::info(format!("named the host {}", entry.fqdn));
+        Ok(Output { fqdn: entry.fqdn })
     }
 } // no `revert`: the host undoes the record, and has the provider remove the entry
 
@@ -71,12 +81,14 @@ mod tests {
 
     #[test]
     fn a_host_gets_a_record_and_an_entry_of_one_name() {
-        let host = host().answer("externals.make", json!({"fqdn": "web-7.example.org."}));
+        let made = json!({"id": "an-id", "fqdn": "web-7.example.org."});
+        let host = host().answer("externals.make", made);
         let inputs = json!({"prefix": "web", "address": "192.0.2.7"});
         let result = host.call::<NameHost>(inputs).unwrap();
         assert_eq!(result, json!({"fqdn": "web-7.example.org."}));
         let value = json!({"number": 7, "address": "192.0.2.7"});
         let spec = json!({"name": "web-7", "address": "192.0.2.7"});
+        let entered = json!({"number": 7, "address": "192.0.2.7", "entry": "an-id"});
         host.assert_effects(&[
             (
                 "records.next",
@@ -89,6 +101,10 @@ mod tests {
             (
                 "externals.make",
                 json!({"provider": "pdns", "kind": "record", "label": "main", "spec": spec}),
+            ),
+            (
+                "records.put",
+                json!({"collection": "hosts", "key": "web-7", "value": entered, "expect": "any"}),
             ),
         ]);
     }

@@ -53,6 +53,8 @@ struct Spec {
 /// What tasks are told about a record.
 #[derive(Debug, PartialEq, Serialize)]
 struct Made {
+    /// The object's name, by which another flow removes it.
+    id: String,
     fqdn: String,
     address: String,
 }
@@ -78,6 +80,7 @@ impl External for Pdns {
     fn look(&self, object: &ExternalObject) -> Result<Presence<Made>, Error> {
         Ok(match self.zone().find(&object.id)? {
             Some(record) => Presence::Whole(Made {
+                id: object.id.clone(),
                 fqdn: record.name,
                 address: record.content,
             }),
@@ -124,6 +127,7 @@ impl External for Pdns {
         changed?;
         log::info(format!("made {}", record.name));
         Ok(Made {
+            id: record.id,
             fqdn: record.name,
             address: record.content,
         })

@@ -83,7 +83,8 @@ fn a_record_is_made_found_by_its_id_and_removed() {
         ("web-1", "192.0.2.1", "A"),
         ("web-6", "2001:db8::1", "AAAA"),
     ] {
-        let made = json!({"fqdn": format!("{name}.example.org."), "address": address});
+        let made =
+            json!({"id": one.id, "fqdn": format!("{name}.example.org."), "address": address});
         let spec = json!({"name": name, "address": address});
         // Twice has the effect of once.
         for _ in 0..2 {

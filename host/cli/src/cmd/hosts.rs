@@ -30,9 +30,13 @@ struct Row {
     /// Seconds that are left of its lease, by the database's clock; 0 once it has expired.
     lease: f64,
     expired: bool,
+    /// Its lease was ended; it may be in an act outside the database all the same.
+    ended: bool,
     /// How many partitions it owns; null where a host may write to all.
     partitions: Option<i64>,
     flows: i64,
+    /// In how many acts outside the database it may be.
+    acts: i64,
     draining: bool,
     settings: Option<String>,
     catalogue: Option<i64>,
@@ -67,6 +71,7 @@ fn list(session: &Session, format: Format) -> Result<(), Failure> {
         "lease",
         "partitions",
         "flows",
+        "acts",
         "draining",
         "settings",
         "catalogue",
@@ -82,13 +87,15 @@ fn cells(row: &Row) -> Vec<String> {
         row.pid.to_string(),
         or_none(&row.version),
         row.started_at.clone(),
-        match row.expired {
-            true => "expired".to_owned(),
-            false => format!("{:.1}s", row.lease),
+        match (row.ended, row.expired) {
+            (true, _) => "ended".to_owned(),
+            (false, true) => "expired".to_owned(),
+            (false, false) => format!("{:.1}s", row.lease),
         },
         row.partitions
             .map_or_else(|| "all".to_owned(), |count| count.to_string()),
         row.flows.to_string(),
+        row.acts.to_string(),
         if row.draining { "yes" } else { "no" }.to_owned(),
         or_none(&row.settings),
         or_none(&row.catalogue.map(|version| version.to_string())),
@@ -99,6 +106,7 @@ impl From<HostInfo> for Row {
     fn from(host: HostInfo) -> Self {
         Self {
             expired: host.has_expired(),
+            ended: host.has_ended,
             lease: f64::from(i32::try_from(host.lease.max(0)).unwrap_or(i32::MAX)) / 1000.0,
             id: host.id.to_string(),
             name: host.name,
@@ -107,6 +115,7 @@ impl From<HostInfo> for Row {
             started_at: host.started_at.to_string(),
             partitions: host.partitions,
             flows: host.flows,
+            acts: host.acts,
             draining: host.is_draining,
             settings: host.settings,
             catalogue: host.catalogue,
@@ -116,8 +125,10 @@ impl From<HostInfo> for Row {
 
 /// Names a host in a message.
 fn named(host: &HostInfo) -> String {
-    match &host.name {
-        Some(name) => format!("the host {} (`{name}`, process {})", host.id, host.pid),
-        None => format!("the host {} (process {})", host.id, host.pid),
+    match (&host.name, host.pid) {
+        (Some(name), pid) => format!("the host {} (`{name}`, process {pid})", host.id),
+        // An act names it, and nothing else is known of it.
+        (None, 0) => format!("the host {}", host.id),
+        (None, pid) => format!("the host {} (process {pid})", host.id),
     }
 }

@@ -1,6 +1,7 @@
 //! What operators do with objects outside of flows: they adopt those that have no row, and remove those whose flow is over.
 
 use cairn_model::error::TaskError;
+use cairn_model::id::HostId;
 use cairn_model::value::{Digest, Value};
 use serde_json::json;
 
@@ -50,13 +51,22 @@ pub fn adopt(rows: &mut Rows<'_>, adoption: Adoption<'_>) -> Result<(), Stop> {
 }
 
 /// Notes that an object is about to be removed; makes a row for one that has none. Returns how many acts on it there were, this one
-/// included. The caller checks that its flow is over.
+/// included. `host` is the process that is about to act. The caller checks that its flow is over, and that no other process is in an act on it.
 ///
 /// # Errors
 /// [`Stop::Missing`].
-pub fn begin_removal(rows: &mut Rows<'_>, key: &ExternalKey, digest: Digest) -> Result<u64, Stop> {
+pub fn begin_removal(
+    rows: &mut Rows<'_>,
+    key: &ExternalKey,
+    digest: Digest,
+    host: HostId,
+) -> Result<u64, Stop> {
+    let host = Some(host);
     let Some(row) = rows.get::<ExternalRow>(key.key())? else {
-        let row = unowned(rows, key, digest, state::REMOVING);
+        let row = ExternalRow {
+            host,
+            ..unowned(rows, key, digest, state::REMOVING)
+        };
         rows.insert(row);
         return Ok(1);
     };
@@ -64,6 +74,7 @@ pub fn begin_removal(rows: &mut Rows<'_>, key: &ExternalKey, digest: Digest) -> 
     let changed = ExternalRow {
         state: state::REMOVING.into(),
         token,
+        host,
         updated_at: rows.now(),
         ..ExternalRow::clone(&row)
     };
@@ -71,11 +82,11 @@ pub fn begin_removal(rows: &mut Rows<'_>, key: &ExternalKey, digest: Digest) -> 
     Ok(u64::try_from(token).unwrap_or(0))
 }
 
-/// Removes the row of an object that was removed; does nothing if there is none any more.
+/// Removes the row of an object that `is_gone`; else notes that the act on it is over. Does nothing if there is no row any more.
 ///
 /// # Errors
 /// `ExternalChanged` when the object is not being removed; [`Stop::Missing`].
-pub fn end_removal(rows: &mut Rows<'_>, key: &ExternalKey) -> Result<(), Stop> {
+pub fn end_removal(rows: &mut Rows<'_>, key: &ExternalKey, is_gone: bool) -> Result<(), Stop> {
     let Some(row) = rows.get::<ExternalRow>(key.key())? else {
         return Ok(());
     };
@@ -86,7 +97,16 @@ pub fn end_removal(rows: &mut Rows<'_>, key: &ExternalKey) -> Result<(), Stop> {
         );
         return Err(TaskError::new("ExternalChanged", message).into());
     }
-    rows.remove(&row);
+    if is_gone {
+        rows.remove(&row);
+    } else {
+        let changed = ExternalRow {
+            host: None,
+            updated_at: rows.now(),
+            ..ExternalRow::clone(&row)
+        };
+        rows.update(&row, changed);
+    }
     Ok(())
 }
 
@@ -104,6 +124,7 @@ fn unowned(rows: &Rows<'_>, key: &ExternalKey, digest: Digest, state: &str) -> E
         result: None,
         digest: digest.to_string().into(),
         token: 1,
+        host: None,
         created_at: rows.now(),
         updated_at: rows.now(),
     }

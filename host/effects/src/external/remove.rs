@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use cairn_model::error::TaskError;
+use cairn_model::id::HostId;
 use cairn_model::value::{Digest, Object, Value};
 
 use super::{ExternalKey, ExternalRow, TABLE, state};
@@ -17,6 +18,8 @@ pub struct IntendRemoval {
     pub key: ExternalKey,
     /// The digest of the component of the provider that is asked.
     pub digest: Digest,
+    /// The process that is about to act.
+    pub host: HostId,
 }
 
 /// Returns whether an effect announces the removal of an object, after which its flow only goes forward.
@@ -64,6 +67,7 @@ impl Effect for IntendRemoval {
             state: state::REMOVING.into(),
             digest: self.digest.to_string().into(),
             token: row.token + 1,
+            host: Some(self.host),
             updated_at: rows.now(),
             ..ExternalRow::clone(&row)
         };

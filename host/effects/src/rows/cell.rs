@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use cairn_model::clock::Timestamp;
-use cairn_model::id::FlowId;
+use cairn_model::id::{FlowId, HostId};
 use cairn_model::value::Value;
 
 /// A text that rows share.
@@ -90,6 +90,12 @@ impl From<Timestamp> for Cell {
 impl From<FlowId> for Cell {
     fn from(flow: FlowId) -> Self {
         Self::Blob(flow.0.as_bytes().as_slice().into())
+    }
+}
+
+impl From<HostId> for Cell {
+    fn from(host: HostId) -> Self {
+        Self::Blob(host.0.as_bytes().as_slice().into())
     }
 }
 
@@ -252,20 +258,26 @@ impl Field for Bytes {
     }
 }
 
-impl Field for FlowId {
-    const KIND: Kind = Kind::Blob;
+macro_rules! id_field {
+    ($($id:ty),*) => {$(
+        impl Field for $id {
+            const KIND: Kind = Kind::Blob;
 
-    fn cell(&self) -> CellRef<'_> {
-        CellRef::Blob(self.0.as_bytes())
-    }
+            fn cell(&self) -> CellRef<'_> {
+                CellRef::Blob(self.0.as_bytes())
+            }
 
-    fn read(cell: Cell) -> Option<Self> {
-        match cell {
-            Cell::Blob(bytes) => uuid::Uuid::from_slice(&bytes).ok().map(Self),
-            _ => None,
+            fn read(cell: Cell) -> Option<Self> {
+                match cell {
+                    Cell::Blob(bytes) => uuid::Uuid::from_slice(&bytes).ok().map(Self),
+                    _ => None,
+                }
+            }
         }
-    }
+    )*};
 }
+
+id_field!(FlowId, HostId);
 
 impl<F: Field> Field for Option<F> {
     const KIND: Kind = F::KIND;

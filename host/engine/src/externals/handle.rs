@@ -8,7 +8,7 @@ use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
 use cairn_store::{HostStore, StoreError};
 
-use crate::flow::{Provider, ask_to_remove};
+use crate::flow::{Provider, ask_to_remove, hindrance};
 
 /// Asks a provider what there is of an object.
 ///
@@ -50,7 +50,7 @@ pub fn adopt(
 }
 
 /// Removes an object whose flow is over, or which no flow made, and then its row. What is about to happen is on disk before the provider is
-/// asked, and the row stays until the provider says that the object is absent. The inner error is the provider's.
+/// asked, and the row stays until the provider says that the object is absent. The inner error is the provider's, or `HostMayAct`.
 ///
 /// # Errors
 /// `AdminRequired`, `FlowUnfinished`; those of the store.
@@ -60,16 +60,17 @@ pub fn remove(
     provider: &Provider,
     key: &ExternalKey,
 ) -> Result<Result<(), ActError>, StoreError> {
+    if let Some(why) = hindrance(store, key, &*provider.external)? {
+        return Ok(Err(ActError::Unsure(why)));
+    }
     let begin = |admin: &mut cairn_store::admin::Admin<'_>| {
-        admin.begin_external_removal(key, provider.digest)
+        admin.begin_external_removal(key, provider.digest, store.host())
     };
     let token = store.admin(by, begin)?;
     reach(CrashPoint::RemovalIntended);
     let removed = ask_to_remove(provider, &object(key, token), &traced());
     reach(CrashPoint::RemovalDone);
-    if removed.is_ok() {
-        store.admin(by, |admin| admin.end_external_removal(key))?;
-    }
+    store.admin(by, |admin| admin.end_external_removal(key, removed.is_ok()))?;
     Ok(removed)
 }
 

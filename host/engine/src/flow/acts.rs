@@ -101,6 +101,7 @@ impl Inner {
             task: task.unwrap_or_default(),
             spec: wanted.spec.clone(),
             digest: provider.digest,
+            host: self.store.host(),
         };
         let number = {
             let mut live = self.live();
@@ -159,7 +160,7 @@ impl Inner {
                 Err(error)
             }
             Outcome::InDoubt(error) => {
-                self.note_doubt(number, &error)?;
+                self.end_in_doubt(call, number, &key, &error)?;
                 Err(in_doubt(&key, &error.to_string()))
             }
         }
@@ -180,7 +181,11 @@ impl Inner {
         };
         let number = applied.number;
         self.wait_for_act(number);
-        let removing = ActStep::Removing(key.clone());
+        if let Some(why) = self.hindrance(&key, &*provider.external)? {
+            self.note_doubt(number, &why)?;
+            return Ok(Err(in_doubt(&key, &why.to_string())));
+        }
+        let removing = ActStep::Removing(key.clone(), self.store.host());
         let next = match self.step(applied.call, &removing, Event::Removing { number }) {
             Ok(next) => next,
             // An operator has removed the object.
@@ -208,10 +213,11 @@ impl Inner {
                     "`{}` does not remove the object `{}`: {error}",
                     key.provider, key.id
                 );
+                self.end_refused(applied.call, &key, &message)?;
                 Ok(Err(TaskError::host(HostErrorKind::UndoRefused, message)))
             }
             Err(ActError::Unsure(error)) => {
-                self.note_doubt(number, &error)?;
+                self.end_in_doubt(applied.call, number, &key, &error)?;
                 Ok(Err(in_doubt(&key, &error.to_string())))
             }
         }

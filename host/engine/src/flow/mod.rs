@@ -1,5 +1,6 @@
 //! Linear flows: tasks in order, run as one unit and rolled back as one unit.
 
+mod acting;
 mod acts;
 mod builder;
 mod call;
@@ -17,6 +18,7 @@ mod sleep;
 mod unwind;
 mod wait;
 
+pub(crate) use acting::hindrance;
 pub(crate) use acts::ask_to_remove;
 pub use acts::{Lane, Lanes, Provider, Providers};
 pub use builder::FlowBuilder;

@@ -56,6 +56,7 @@ impl Inner {
             let intent = IntendRemoval {
                 key: key.clone(),
                 digest: provider.digest,
+                host: self.store.host(),
             };
             let (next, applied) = self.store.apply_dyn(by, &intent)?;
             let number = applied.number;
@@ -78,7 +79,7 @@ impl Inner {
                 Err(error)
             }
             Err(ActError::Unsure(error)) => {
-                self.note_doubt(number, &error)?;
+                self.end_in_doubt(call, number, &key, &error)?;
                 Err(in_doubt(&key, &error.to_string()))
             }
         }
@@ -114,26 +115,39 @@ impl Inner {
         let Some(key) = ExternalKey::of(intent) else {
             return Ok(Ok(()));
         };
-        let removed = match self.provider(&key.provider) {
-            Ok(provider) => {
-                let removing = ActStep::Removing(key.clone());
-                match self.step(intent.call, &removing, Event::Removing { number }) {
-                    Ok(next) => self.take_away(&provider, &key, next, intent.call.task)?,
-                    // An operator has removed the object.
-                    Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => Ok(()),
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(missing) => Err(ActError::Unsure(missing)),
+        let hindrance = match self.provider(&key.provider) {
+            Ok(provider) => match self.hindrance(&key, &*provider.external)? {
+                None => return self.take_away_with(&provider, intent, key),
+                Some(why) => why,
+            },
+            Err(missing) => missing,
+        };
+        self.note_doubt(number, &hindrance)?;
+        Ok(Err(in_doubt(&key, &hindrance.to_string())))
+    }
+
+    fn take_away_with(
+        &self,
+        provider: &Provider,
+        intent: &Applied,
+        key: ExternalKey,
+    ) -> Result<Result<(), TaskError>, StoreError> {
+        let (call, number) = (intent.call, intent.number);
+        let removing = ActStep::Removing(key.clone(), self.store.host());
+        let removed = match self.step(call, &removing, Event::Removing { number }) {
+            Ok(next) => self.take_away(provider, &key, next, call.task)?,
+            // An operator has removed the object.
+            Err(StoreError::Refused(error)) if error.kind == "ExternalNotFound" => Ok(()),
+            Err(error) => return Err(error),
         };
         match removed {
             Ok(()) => {
                 let removed = ActStep::Removed(key);
-                self.step(intent.call, &removed, Event::Removed { number })?;
+                self.step(call, &removed, Event::Removed { number })?;
                 Ok(Ok(()))
             }
             Err(ActError::Refused(error) | ActError::Unsure(error)) => {
-                self.note_doubt(number, &error)?;
+                self.end_in_doubt(call, number, &key, &error)?;
                 Ok(Err(in_doubt(&key, &error.to_string())))
             }
         }

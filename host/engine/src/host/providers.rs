@@ -46,7 +46,8 @@ impl Planner {
             limits,
             sees_request: false,
         };
-        let external = PluginExternal::new(name, plugin, granted, Arc::clone(services));
+        let external = PluginExternal::new(name, plugin, granted, Arc::clone(services))
+            .fencing(planned.fences);
         Ok(Provider {
             external: Arc::new(external),
             digest: planned.digest,

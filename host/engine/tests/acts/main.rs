@@ -1,6 +1,7 @@
 //! Objects outside the database, made by native tasks: what becomes of them when acts fail, and when flows are rolled back.
 
 mod pivot;
+mod takeover;
 mod world;
 
 use std::sync::Arc;

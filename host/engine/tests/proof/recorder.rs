@@ -7,9 +7,9 @@ use crate::any::{Answer, Effect};
 use cairn::clock::{Clock, Timestamp};
 use cairn::effect::{Applied, Caller, Change};
 use cairn::event::{Entry, Event, FlowState};
-use cairn::id::CallId;
+use cairn::id::{CallId, HostId};
 use cairn::rules::{AnyAnswer, DynEffect, DynLookUp};
-use cairn::store::{HostStore, WhenDurable};
+use cairn::store::{HostStore, Survivor, WhenDurable};
 use cairn::{Domains, FlowId, Identity, SqliteConfig, Store, StoreError};
 
 use crate::known::Known;
@@ -236,6 +236,14 @@ impl Store for Recorder {
         look_up: &dyn DynLookUp,
     ) -> Result<AnyAnswer, StoreError> {
         self.inner.look_up_dyn(by, look_up)
+    }
+
+    fn host(&self) -> HostId {
+        self.inner.host()
+    }
+
+    fn survivor(&self, host: HostId) -> Result<Option<Survivor>, StoreError> {
+        self.inner.survivor(host)
     }
 
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {

@@ -37,6 +37,7 @@ pub struct PluginExternal {
     /// The same for acts: the deadline is that of an act.
     acting: Arc<Granted>,
     services: Arc<Services>,
+    fences: bool,
     request_faults: Option<Arc<RequestFaults>>,
 }
 
@@ -59,8 +60,16 @@ impl PluginExternal {
             plugin,
             granted: Arc::new(granted),
             services,
+            fences: false,
             request_faults: None,
         }
+    }
+
+    /// Sets what [`fences`](External::fences) returns: what the manifest says of the provider.
+    #[must_use]
+    pub fn fencing(mut self, fences: bool) -> Self {
+        self.fences = fences;
+        self
     }
 
     /// Lets `faults` decide what becomes of the plugin's requests over HTTP: see [`RequestFaults`]. For tests.
@@ -180,6 +189,10 @@ impl External for PluginExternal {
                 Err(self.failed(TaskError::host(HostErrorKind::ResultInvalid, problem)))
             }
         }
+    }
+
+    fn fences(&self) -> bool {
+        self.fences
     }
 }
 

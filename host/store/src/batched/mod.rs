@@ -22,10 +22,11 @@ use cairn_effects::effect::Applied;
 use cairn_effects::event::{Entry, Event};
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_model::clock::{Clock, Timestamp};
-use cairn_model::id::{CallId, FlowId};
+use cairn_model::id::{CallId, FlowId, HostId};
 
 use crate::backend::Backend;
 use crate::config::{Env, StoreConfig};
+use crate::survivors::Survivor;
 use crate::{Caller, Store, StoreError, WhenDurable};
 
 use entries::Written;
@@ -40,6 +41,7 @@ pub struct Batched<B: Backend> {
     shared: Arc<Shared<B>>,
     clock: Arc<dyn Clock>,
     domains: Domains,
+    host: HostId,
     flusher: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -64,6 +66,7 @@ impl<B: Backend> Batched<B> {
         clock.now().check()?;
         let reader = Mutex::new(backend.reader());
         let domains = config.domains.clone();
+        let host = backend.host_id();
         let writer = Writer::new(backend, Env::new(config, Arc::clone(&clock)));
         let long = Arc::clone(&writer.ledger.long);
         let shared = Arc::new(Shared {
@@ -82,6 +85,7 @@ impl<B: Backend> Batched<B> {
             shared,
             clock,
             domains,
+            host,
             flusher: Some(flusher),
         })
     }
@@ -297,6 +301,14 @@ impl<B: Backend> Store for Batched<B> {
         look_up: &dyn DynLookUp,
     ) -> Result<AnyAnswer, StoreError> {
         self.with_rows(|writer, draft| writer.look_up(by, look_up, draft))
+    }
+
+    fn host(&self) -> HostId {
+        self.host
+    }
+
+    fn survivor(&self, host: HostId) -> Result<Option<Survivor>, StoreError> {
+        self.write(|writer| writer.ledger.backend.survivor(host))
     }
 
     fn barrier(&self, flow: FlowId) -> Result<(), StoreError> {

@@ -23,10 +23,11 @@ use tally::Tally;
 
 /// The tables that describe one place of a database or its present hosts, and are never copied: the new place has its own. Flows that no
 /// host has begun (`inbox`) stay with the hosts that were asked for them.
-const NOT_COPIED: [&str; 6] = [
+const NOT_COPIED: [&str; 7] = [
     "schema",
     "hosts",
     "host_details",
+    "host_locks",
     "partitions",
     "catalogue",
     "inbox",

@@ -22,6 +22,7 @@ use cairn_model::value::Digest;
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Reader, Taken, behind};
 use crate::journal;
+use crate::survivors::Survivor;
 
 /// How long to wait while another process writes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -432,6 +433,19 @@ impl Backend for Memory {
 
     fn renewal(&self) -> Option<Instant> {
         None
+    }
+
+    fn host_id(&self) -> HostId {
+        self.id
+    }
+
+    fn survivor(&mut self, host: HostId) -> Result<Option<Survivor>, StoreError> {
+        let is_there = self.database.0.tables.lock().hosts.contains_key(&host);
+        Ok(is_there.then_some(Survivor {
+            id: host,
+            name: None,
+            pid: None,
+        }))
     }
 
     fn postpone_renewal(&mut self) {}

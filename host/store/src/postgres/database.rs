@@ -10,7 +10,7 @@ use cairn_effects::event::Entry;
 use cairn_effects::rows::{Cell, Fetched, Mark, Wants};
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::crash::{CrashPoint, reach};
-use cairn_model::id::FlowId;
+use cairn_model::id::{FlowId, HostId};
 
 use super::again::while_lost;
 use super::bulk::Texts;
@@ -32,6 +32,7 @@ use crate::operators::{held, idempotency, lookup};
 use crate::partitions::{Partitions, partition_of};
 use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Raised, Sql, SqlBackend, SqlError};
+use crate::survivors::{self, Survivor};
 
 /// How long an operator's change waits at most until other hosts hand projects over.
 const LENT: Duration = Duration::from_secs(5);
@@ -293,19 +294,21 @@ impl Backend for PostgresDatabase {
 
     fn sweep(&mut self) {}
 
+    fn host_id(&self) -> HostId {
+        self.lease.id
+    }
+
+    fn survivor(&mut self, host: HostId) -> Result<Option<Survivor>, StoreError> {
+        Ok(survivors::survivor(&self.session, host)?)
+    }
+
     fn close(&mut self) {
         if !self.lease.is_registered() {
             return;
         }
-        // Gives its partitions back.
-        let me = [self.lease.cell()];
-        let step = Step::run("DELETE FROM hosts WHERE id = $1", &me);
-        match self.session.try_send(&[step]) {
-            Ok(_) => self.lease.removed(),
-            // The lock stays: once this process has ended it proves to others that the row is a dead one's.
-            Err(error) => {
-                tracing::warn!(%error, "this process's lease was not given back; it runs out");
-            }
+        // The lock stays: once this process has ended it proves to others that the row is a dead one's.
+        if let Err(error) = self.lease.give_up(&self.session) {
+            tracing::warn!(%error, "this process's lease was not given back; it runs out");
         }
     }
 }

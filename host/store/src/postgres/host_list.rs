@@ -11,7 +11,7 @@ use super::link::{ADMIN, LinkError};
 use super::session::Session;
 use super::{PostgresConfig, migrate, others};
 use crate::StoreError;
-use crate::hosts::{self, End, HostInfo, Hosts};
+use crate::hosts::{End, HostInfo, Hosts, ended};
 use crate::sql::{Columns, SqlError};
 
 /// How many digits of a fingerprint are shown.
@@ -46,7 +46,8 @@ impl Hosts for ServerHosts {
         let statement = "SELECT id, name, pid, version, started_at, draining, seen, settings,
                  (1000 * extract(epoch FROM expires_at - clock_timestamp()))::bigint,
                  (SELECT count(*) FROM partitions WHERE partitions.host = hosts.id),
-                 (SELECT count(*) FROM flows WHERE flows.host = hosts.id)
+                 (SELECT count(*) FROM flows WHERE flows.host = hosts.id),
+                 (SELECT count(*) FROM externals WHERE externals.host = hosts.id)
              FROM hosts LEFT JOIN host_details ON host_details.host = hosts.id ORDER BY started_at, id";
         let answer = self.0.run(statement, &[]).map_err(|error| failed(&error))?;
         let hosts = answer.rows.iter().map(|row| {
@@ -68,17 +69,26 @@ impl Hosts for ServerHosts {
                 lease: row.int(8)?,
                 partitions: Some(row.int(9)?),
                 flows: row.int(10)?,
+                acts: row.int(11)?,
+                has_ended: false,
             })
         });
-        Ok(hosts.collect::<Result<_, SqlError>>()?)
+        let mut hosts = hosts.collect::<Result<Vec<_>, SqlError>>()?;
+        hosts.extend(ended(&self.0)?);
+        Ok(hosts)
     }
 
     fn end(&self, host: HostId, when: End) -> Result<bool, StoreError> {
-        others::end(&self.0, host, when).map_err(|error| failed(&error))
+        let ended = others::end(&self.0, host, when).map_err(|error| failed(&error))?;
+        let noted = match when {
+            End::Dead => others::note_death(&self.0, host).map_err(|error| failed(&error))?,
+            End::Expired => false,
+        };
+        Ok(ended || noted)
     }
 
     fn drain(&self, host: HostId) -> Result<bool, StoreError> {
-        let parameters: [Cell; 1] = [hosts::cell(host)];
+        let parameters: [Cell; 1] = [Cell::from(host)];
         let statement = "UPDATE hosts SET draining = TRUE WHERE id = $1";
         let answer = self
             .0

@@ -1,7 +1,7 @@
 //! Hosts: processes that write, with their leases and the partitions that they own. A lease is a row in `hosts` whose id is new each time a
 //! process starts, so its number of batches fences a process that was ended while it was stopped.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,11 @@ use super::others::{OTHERS, Other};
 use super::session::Session;
 use super::settings::Settings;
 use crate::StoreError;
-use crate::host_lock::{self, LockPlace, lock_path};
-use crate::hosts::{self, End};
+use crate::host_lock::{self, LockPlace, OwnLock, lock_path};
+use crate::hosts::End;
 use crate::partitions::Partitions;
 use crate::sql::SqlError;
+use crate::survivors;
 
 /// The advisory lock of hosts that register: `hosts` in ASCII. It lets one at a time compare its settings with those of the others.
 const REGISTERING: i64 = 0x68_6f73_7473;
@@ -51,7 +52,7 @@ pub(super) struct OwnLease {
     /// The folder of locks; `None` where a dead process is known by its lease alone.
     folder: Option<PathBuf>,
     /// Held for as long as this process lives.
-    lock: Option<File>,
+    lock: Option<OwnLock>,
 }
 
 impl OwnLease {
@@ -75,7 +76,7 @@ impl OwnLease {
 
     /// Returns the id as the database has it.
     pub(super) fn cell(&self) -> Cell {
-        hosts::cell(self.id)
+        self.id.into()
     }
 
     pub(super) fn length(&self) -> Duration {
@@ -112,6 +113,7 @@ impl OwnLease {
     pub(super) fn committed(&mut self, catalogue: Option<i64>) -> bool {
         self.batch += 1;
         self.renewed = Some(Instant::now());
+        self.lock.iter_mut().for_each(OwnLock::renew);
         // The fence has told the version of before.
         self.is_untold = false;
         match catalogue {
@@ -206,13 +208,15 @@ impl OwnLease {
             self.milliseconds(),
             self.settings.text(),
         ];
-        let details = [
+        let details = [self.cell(), self.settings.text()];
+        let locks = [
             self.cell(),
+            name.as_str().into(),
+            i64::from(std::process::id()).into(),
             lock.map(|lock| &*lock.boot).into(),
             lock.map(|lock| &*lock.path).into(),
             lock.map(|lock| lock.device).into(),
             lock.map(|lock| lock.inode).into(),
-            self.settings.text(),
         ];
         let steps = [
             Step::Script("BEGIN"),
@@ -225,9 +229,14 @@ impl OwnLease {
                 &host,
             ),
             Step::run(
-                "INSERT INTO host_details (host, boot, lock_path, lock_device, lock_inode, settings)
-                 SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT FROM hosts WHERE id = $1) ON CONFLICT (host) DO NOTHING",
+                "INSERT INTO host_details (host, settings)
+                 SELECT $1, $2 WHERE EXISTS (SELECT FROM hosts WHERE id = $1) ON CONFLICT (host) DO NOTHING",
                 &details,
+            ),
+            Step::run(
+                "INSERT INTO host_locks (host, name, pid, boot, path, device, inode)
+                 SELECT $1, $2, $3, $4, $5, $6, $7 WHERE EXISTS (SELECT FROM hosts WHERE id = $1) ON CONFLICT (host) DO NOTHING",
+                &locks,
             ),
             Step::Commit,
         ];
@@ -280,7 +289,7 @@ impl OwnLease {
             Some(lock) => Ok(lock),
             None => {
                 host_lock::sweep(folder, self.id);
-                host_lock::take(folder, self.id)
+                OwnLock::take(folder, self.id)
             }
         };
         let place = taken.and_then(|lock| {
@@ -291,12 +300,25 @@ impl OwnLease {
         place.map_err(|error| unusable(folder, error))
     }
 
-    /// Notes that this process's row is gone, and removes its lock.
-    pub(super) fn removed(&mut self) {
-        if let (Some(folder), Some(_)) = (&self.folder, self.lock.take()) {
+    /// Removes this process's row, so that its partitions lose their owner, and its lock. One that may be in an act outside the database keeps
+    /// the file of its lock, as the proof of its end.
+    pub(super) fn give_up(&mut self, session: &Session) -> Result<(), LinkError> {
+        let me = [self.cell()];
+        let steps = [
+            Step::run("DELETE FROM hosts WHERE id = $1", &me),
+            Step::run("SELECT 1 FROM externals WHERE host = $1 LIMIT 1", &me),
+            Step::run(
+                "DELETE FROM host_locks WHERE host = $1 AND NOT EXISTS (SELECT FROM externals WHERE externals.host = $1)",
+                &me,
+            ),
+        ];
+        let answers = session.try_send(&steps)?;
+        let acts = answers.get(1).is_none_or(|acts| !acts.rows.is_empty());
+        if !acts && let (Some(folder), Some(_)) = (&self.folder, self.lock.take()) {
             let _ = fs::remove_file(lock_path(folder, self.id));
         }
         self.renewed = None;
+        Ok(())
     }
 
     /// Returns the folder of locks that shows which processes of this machine are dead.
@@ -304,7 +326,8 @@ impl OwnLease {
         self.folder.as_deref()
     }
 
-    /// Ends the hosts whose processes are known to be dead and, if that is asked for, those whose leases have expired.
+    /// Ends the hosts whose processes are known to be dead and, if that is asked for, those whose leases have expired. Records which hosts
+    /// without a lease are dead.
     pub(super) fn end_others(&self, session: &Session, expired: bool) -> Result<(), StoreError> {
         let failed = |error: LinkError| StoreError::Database(error.to_string());
         let others = format!("{OTHERS} WHERE hosts.id <> $1");
@@ -314,6 +337,9 @@ impl OwnLease {
             if expired || other.gone(self.folder()) == Some(End::Dead) {
                 other.end_if_gone(session, self.folder()).map_err(failed)?;
             }
+        }
+        for (statement, parameters) in survivors::findings(session)? {
+            session.run(statement, &parameters).map_err(failed)?;
         }
         Ok(())
     }

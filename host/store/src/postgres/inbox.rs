@@ -12,7 +12,6 @@ use super::link::Sender as _;
 use super::link::{Parameter, Step};
 use super::session::Session;
 use crate::StoreError;
-use crate::hosts;
 use crate::partitions::{Partitions, partition_of};
 use crate::shared::{Fate, Forwarded, INBOX_MOST, Inbox};
 use crate::sql::{Columns, SqlError};
@@ -170,7 +169,7 @@ impl Inbox for Beside {
         leaving: &Partitions,
         most: usize,
     ) -> Result<Vec<Forwarded>, StoreError> {
-        let host = hosts::cell(self.host);
+        let host = Cell::from(self.host);
         let (leaving, but) = (parts(leaving), ids(but));
         let most = Cell::from(i64::try_from(most).unwrap_or(i64::MAX));
         let bytes = Cell::from(PAGE_BYTES);

@@ -10,7 +10,6 @@ use cairn_effects::rows::Cell;
 use super::hints::NOTIFY;
 use super::link::Sender;
 use super::others::{OTHERS, Other};
-use crate::hosts;
 use crate::partitions::{Partitions, partition_of};
 use crate::sql::{Owning, SqlError};
 
@@ -101,7 +100,7 @@ impl Lending {
             // It was given back in between.
             let Some(row) = found.first() else { continue };
             let owner = Other::read(row)?;
-            if hosts::cell(owner.id) == mine[1] {
+            if Cell::from(owner.id) == mine[1] {
                 if !has_asked {
                     return Ok(Owning::Had);
                 }

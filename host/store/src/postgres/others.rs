@@ -7,8 +7,9 @@ use cairn_model::id::HostId;
 
 use super::link::{LOCK_TIMEOUT, LinkError, Sender, Step};
 use crate::host_lock::LockPlace;
-use crate::hosts::{self, End};
+use crate::hosts::End;
 use crate::sql::{Columns, SqlError};
+use crate::survivors;
 
 /// How long to wait for a row of `hosts` that a session of its process has locked, before that session is ended.
 const LOCKED: &str = "SET LOCAL lock_timeout = '200ms'";
@@ -17,8 +18,8 @@ const LOCKED: &str = "SET LOCAL lock_timeout = '200ms'";
 const TRIES: usize = 10;
 
 /// What [`Other`] reads, in the order of its columns; to be followed by conditions.
-pub(super) const OTHERS: &str = "SELECT hosts.id, name, pid, expires_at < clock_timestamp(), boot, lock_path, lock_device, lock_inode, settings
-     FROM hosts LEFT JOIN host_details ON host_details.host = hosts.id";
+pub(super) const OTHERS: &str = "SELECT hosts.id, hosts.name, hosts.pid, expires_at < clock_timestamp(), settings, boot, path, device, inode
+     FROM hosts LEFT JOIN host_details ON host_details.host = hosts.id LEFT JOIN host_locks ON host_locks.host = hosts.id";
 
 /// Another host.
 #[derive(Debug)]
@@ -36,27 +37,13 @@ impl Other {
     /// Reads a row of [`OTHERS`].
     pub(super) fn read(row: &[Cell]) -> Result<Self, SqlError> {
         let row = Columns(row);
-        let lock = match (
-            row.optional_text(4)?,
-            row.optional_text(5)?,
-            row.optional_int(6)?,
-            row.optional_int(7)?,
-        ) {
-            (Some(boot), Some(path), Some(device), Some(inode)) => Some(LockPlace {
-                boot,
-                path,
-                device,
-                inode,
-            }),
-            _ => None,
-        };
         Ok(Self {
             id: row.host(0)?,
             name: row.text(1)?,
             pid: u32::try_from(row.int(2)?).unwrap_or(0),
             has_expired: row.flag(3)?,
-            lock,
-            settings: row.optional_text(8)?,
+            lock: survivors::place(&row, 5)?,
+            settings: row.optional_text(4)?,
         })
     }
 
@@ -89,6 +76,14 @@ impl Other {
     }
 }
 
+/// Records that the process of a host is dead. Returns whether it may have been in an act outside the database.
+pub(super) fn note_death(session: &dyn Sender, host: HostId) -> Result<bool, LinkError> {
+    let parameters = [Cell::from(host)];
+    let steps = survivors::DEAD.map(|statement| Step::run(statement, &parameters));
+    let answers = session.send(&steps)?;
+    Ok(answers.first().is_some_and(|answer| answer.changed > 0))
+}
+
 /// Ends a host's lease; its partitions lose their owner in the same transaction. A session that holds the row for a process that is stopped
 /// is ended first. Returns whether the host was there, and was ended.
 pub(super) fn end(session: &dyn Sender, host: HostId, when: End) -> Result<bool, LinkError> {
@@ -103,7 +98,7 @@ pub(super) fn end(session: &dyn Sender, host: HostId, when: End) -> Result<bool,
             "SELECT pg_terminate_backend(backend) FROM hosts WHERE id = $1",
         ),
     };
-    let parameters = [hosts::cell(host)];
+    let parameters = [Cell::from(host)];
     let steps = [
         Step::Script("BEGIN"),
         Step::Script(LOCKED),

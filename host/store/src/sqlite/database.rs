@@ -28,6 +28,7 @@ use crate::deliver::Outbox;
 use crate::operators::{idempotency, lookup};
 use crate::sql::{Impact, Outlook, Sql, SqlBackend, SqlError};
 use crate::statements::{NotWritten, Statements};
+use crate::survivors::{self, Survivor};
 
 /// An open database.
 pub struct Database {
@@ -48,7 +49,7 @@ pub struct Database {
     pub(super) holder: LeaseHolder,
     /// The master key, which a rule may generate, is among them.
     services: Services,
-    /// Dead hosts whose locks are not removed yet.
+    /// Hosts that are gone, whose locks are not removed yet.
     gone: Vec<HostId>,
     /// How long to wait while another process writes.
     pub(super) patience: Duration,
@@ -160,6 +161,14 @@ impl Database {
             ))),
             _ => Ok(Some(own)),
         }
+    }
+
+    /// Records in the open batch which hosts without a lease are dead.
+    fn note_survivors(&self) -> Result<(), SqlError> {
+        for (statement, parameters) in survivors::findings(&self.connection)? {
+            self.sql().execute(statement, &parameters)?;
+        }
+        Ok(())
     }
 
     fn write_flow(&self, added: &FlowEntries<'_>) -> rusqlite::Result<()> {
@@ -394,6 +403,7 @@ impl Backend for Database {
             });
         let (gone, flows) = taken.map_err(|error| self.lost(&error))?;
         self.gone = gone;
+        self.note_survivors().map_err(|error| self.failed(&error))?;
         Ok(flows)
     }
 
@@ -401,7 +411,16 @@ impl Backend for Database {
         self.holder.sweep(&std::mem::take(&mut self.gone));
     }
 
+    fn host_id(&self) -> HostId {
+        self.holder.id
+    }
+
+    fn survivor(&mut self, host: HostId) -> Result<Option<Survivor>, StoreError> {
+        Ok(survivors::survivor(&self.connection, host)?)
+    }
+
     fn close(&mut self) {
+        self.holder.close(&self.connection);
         // Another process may own the files that have these names now.
         if self.held.as_ref().is_some_and(|held| held.check().is_err()) {
             open::leave_files(&self.connection);
@@ -420,7 +439,7 @@ impl SqlBackend for Database {
     }
 
     fn host(&self) -> Cell {
-        Cell::Blob(self.holder.id.0.as_bytes().as_slice().into())
+        self.holder.id.into()
     }
 
     fn outbox(&self) -> Result<Option<Box<dyn Outbox>>, StoreError> {

@@ -1,7 +1,7 @@
 //! Ownership of flows by processes. A dead process is detected by its file lock, which the system releases, and a stopped one by
 //! its lease, which expires.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::facts::{self, LOCKS};
 use super::lock_folder::LockFolder;
 use super::statement::scalar;
 use crate::backend::Taken;
-use crate::host_lock::{self, Lock, lock_path, look_at};
+use crate::host_lock::{self, Lock, LockPlace, OwnLock, lock_path, look_at};
 
 /// This process as a holder of leases: its lock file, and its row in `hosts`.
 pub(super) struct LeaseHolder {
@@ -23,7 +23,11 @@ pub(super) struct LeaseHolder {
     /// The folder of locks; `None` in memory, where there are no other processes.
     folder: Option<LockFolder>,
     /// Held for as long as this process lives.
-    lock: Option<File>,
+    lock: Option<OwnLock>,
+    /// Where the lock is, for other hosts.
+    place: Option<LockPlace>,
+    /// Whether the file of the lock stays when this process ends, as the proof of that.
+    keeps_file: bool,
     /// Where its row is.
     row: Row,
     length: Duration,
@@ -47,6 +51,8 @@ impl LeaseHolder {
             id: HostId::new(),
             folder,
             lock: None,
+            place: None,
+            keeps_file: false,
             row: Row::None,
             length,
             renewed: Instant::now(),
@@ -78,7 +84,9 @@ impl LeaseHolder {
             return Ok(());
         };
         if self.lock.is_none() {
-            self.lock = Some(host_lock::take(&folder.path, self.id)?);
+            let lock = OwnLock::take(&folder.path, self.id)?;
+            self.place = LockPlace::of(&lock, &folder.path.canonicalize()?, self.id)?;
+            self.lock = Some(lock);
         }
         Ok(())
     }
@@ -98,6 +106,19 @@ impl LeaseHolder {
                 std::process::id(),
                 now.0,
                 now.after(self.length).0
+            ])?;
+        let place = self.place.as_ref();
+        connection
+            .prepare_cached(
+                "INSERT INTO host_locks (host, name, pid, boot, path, device, inode) VALUES (?, '', ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                self.id.0.as_bytes(),
+                std::process::id(),
+                place.map(|place| &place.boot),
+                place.map(|place| &place.path),
+                place.map(|place| place.device),
+                place.map(|place| place.inode)
             ])?;
         if self.folder.as_ref().is_some_and(|folder| !folder.is_beside) {
             facts::set_fact(connection, LOCKS, "elsewhere")?;
@@ -121,6 +142,7 @@ impl LeaseHolder {
                 .prepare_cached("UPDATE hosts SET expires_at = ? WHERE id = ?")?
                 .execute(params![now.after(self.length).0, self.id.0.as_bytes()])?;
             self.renewed = Instant::now();
+            self.lock.iter_mut().for_each(OwnLock::renew);
             return Ok(renewed > 0);
         }
         let row: Option<i64> = scalar(
@@ -160,7 +182,8 @@ impl LeaseHolder {
         })
     }
 
-    /// Ends the leases of dead hosts and takes over their flows and those of unknown hosts, in the open batch. Returns the dead hosts.
+    /// Ends the leases of dead hosts and takes over their flows and those of unknown hosts, in the open batch. Returns the hosts whose
+    /// locks are needed no more.
     pub(super) fn take_over(
         &self,
         connection: &Connection,
@@ -170,7 +193,10 @@ impl LeaseHolder {
         for (id, _, expires_at) in others(connection, self.id)? {
             if self.is_gone(connection, id, expires_at, now)? {
                 end(connection, id)?;
-                gone.push(id);
+                // The lock of one that may be in an act is needed to know its end.
+                if !acts(connection, id)? {
+                    gone.push(id);
+                }
             }
         }
         connection
@@ -231,7 +257,12 @@ impl LeaseHolder {
         Ok(Taken::Ours)
     }
 
-    /// Removes the locks of dead hosts, and of processes that died before their rows were written.
+    /// Decides whether the file of this process's lock stays when it ends: it may be in an act outside the database.
+    pub(super) fn close(&mut self, connection: &Connection) {
+        self.keeps_file = acts(connection, self.id).unwrap_or(true);
+    }
+
+    /// Removes the locks of hosts that are gone, and of processes that died before their rows were written.
     pub(super) fn sweep(&self, gone: &[HostId]) {
         let Some(LockFolder { path: folder, .. }) = &self.folder else {
             return;
@@ -249,7 +280,7 @@ impl Drop for LeaseHolder {
         if let (Some(folder), Some(_)) = (&self.folder, &self.lock) {
             // The next host removes the row. Beside the database a host without its file counts as dead; elsewhere the free lock stays
             // as the proof, and the next host removes it.
-            if folder.is_beside {
+            if folder.is_beside && !self.keeps_file {
                 let _ = fs::remove_file(lock_path(&folder.path, self.id));
             }
         }
@@ -270,6 +301,16 @@ fn end(connection: &Connection, host: HostId) -> rusqlite::Result<()> {
         .prepare_cached("DELETE FROM hosts WHERE id = ?")?
         .execute([host.0.as_bytes()])?;
     Ok(())
+}
+
+/// Returns whether a host may be in an act outside the database.
+fn acts(connection: &Connection, host: HostId) -> rusqlite::Result<bool> {
+    let found: Option<i64> = scalar(
+        connection,
+        "SELECT 1 FROM externals WHERE host = ? LIMIT 1",
+        [host.0.as_bytes()],
+    )?;
+    Ok(found.is_some())
 }
 
 fn others(connection: &Connection, own: HostId) -> rusqlite::Result<Vec<(HostId, u32, Timestamp)>> {

@@ -37,7 +37,10 @@ impl Drain {
         let hosts = session.hosts()?;
         let listed = hosts.list()?;
         let chosen: Vec<HostId> = match self.all {
-            true => listed.iter().map(|host| host.id).collect(),
+            true => {
+                let at_work = listed.iter().filter(|host| !host.has_ended);
+                at_work.map(|host| host.id).collect()
+            }
             false => {
                 let ids = self.ids.iter();
                 let found = ids.map(|id| hosts::resolve(&listed, id).map(|host| host.id));

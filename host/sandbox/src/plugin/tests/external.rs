@@ -125,6 +125,12 @@ fn broke_down(error: &TaskError, why: &str) {
 }
 
 #[test]
+fn a_provider_fences_as_its_manifest_says() {
+    assert!(!provider().external.fences());
+    assert!(provider().external.fencing(true).fences());
+}
+
+#[test]
 fn a_provider_gets_the_object_and_the_spec_and_its_result_comes_back() {
     assert_eq!(guest().roles(), [Role::External].into());
     let descriptor = guest().describe(&Object::new(), &Limits::default());

@@ -3,7 +3,7 @@ use cairn_effects::external::operate::{self, Adoption};
 use cairn_effects::external::{ExternalKey, OF_NO_FLOW, token};
 use cairn_effects::history::History;
 use cairn_model::error::TaskError;
-use cairn_model::id::FlowId;
+use cairn_model::id::{FlowId, HostId};
 use cairn_model::value::Digest;
 
 use super::{Admin, Result};
@@ -19,26 +19,31 @@ impl Admin<'_> {
     }
 
     /// Notes durably that an object is about to be removed, whose flow is over, or which no flow made; makes a row for one that has none.
-    /// Returns the token of the removal.
+    /// `host` is this process, which is about to act. Returns the token of the removal.
     ///
     /// # Errors
     /// `AdminRequired`; `FlowUnfinished`; [`StoreError::Elsewhere`](crate::StoreError::Elsewhere).
-    pub fn begin_external_removal(&mut self, key: &ExternalKey, digest: Digest) -> Result<u64> {
+    pub fn begin_external_removal(
+        &mut self,
+        key: &ExternalKey,
+        digest: Digest,
+        host: HostId,
+    ) -> Result<u64> {
         self.require_admin("remove objects outside the database")?;
         if let Some(flow) = self.view().standing_external(key)?.and_then(|row| row.flow) {
             self.require_ended(flow, key)?;
         }
-        let act = self.rules(|rows| operate::begin_removal(rows, key, digest))?;
+        let act = self.rules(|rows| operate::begin_removal(rows, key, digest, host))?;
         Ok(token(OF_NO_FLOW, act))
     }
 
-    /// Removes the row of an object that was removed.
+    /// Removes the row of an object that `is_gone`; else records that the act on it is over.
     ///
     /// # Errors
     /// `AdminRequired`; `ExternalChanged` when it is not being removed; [`StoreError::Elsewhere`](crate::StoreError::Elsewhere).
-    pub fn end_external_removal(&mut self, key: &ExternalKey) -> Result<()> {
+    pub fn end_external_removal(&mut self, key: &ExternalKey, is_gone: bool) -> Result<()> {
         self.require_admin("remove objects outside the database")?;
-        self.rules(|rows| operate::end_removal(rows, key))
+        self.rules(|rows| operate::end_removal(rows, key, is_gone))
     }
 
     /// Refuses the removal of an object whose flow is not over.

@@ -16,7 +16,7 @@ pub type DumpedRow = BTreeMap<String, Value>;
 pub type Dump = BTreeMap<(String, String), DumpedRow>;
 
 /// Tables of flows and of the database itself, which flows' effects do not change.
-const JOURNAL: [&str; 13] = [
+const JOURNAL: [&str; 14] = [
     "facts",
     "schema",
     "flows",
@@ -25,6 +25,7 @@ const JOURNAL: [&str; 13] = [
     "components",
     "hosts",
     "host_details",
+    "host_locks",
     "partitions",
     "catalogue",
     "inbox",

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use cairn_model::clock::{Clock as _, SystemClock};
-use cairn_model::id::Identity;
+use cairn_model::id::{HostId, Identity};
 use cairn_test_postgres::Database;
 
 use super::config;
@@ -18,6 +18,7 @@ use crate::postgres::link::{Sender as _, Step};
 use crate::postgres::session::{FENCE, Session};
 use crate::postgres::{Postgres, PostgresConfig, ServerHosts, open};
 use crate::shared::{Shared as _, Wishes};
+use crate::survivors::survivor;
 
 /// A database with tables, and the settings of a host on it, whose lease does not expire while the test runs.
 fn place(
@@ -283,4 +284,106 @@ fn a_change_of_the_catalogue_waits_for_hosts_that_live_and_no_longer_than_a_leas
         "{took:?}"
     );
     assert_eq!(database.sql("SELECT count(*) FROM cairn.colours"), "2");
+}
+
+/// Names a host in an act, of a flow that sleeps.
+fn acts(database: &Database<'_>, host: HostId) {
+    database.sql(&format!(
+        "INSERT INTO cairn.flows (id, part, name, project_id, user_id, state, created_at, updated_at, entries, wake_at)
+             VALUES ('\\x01', 1, 'f', 'acme', 'ann', 'REVERTING', 1, 2, 1, 1000);
+         INSERT INTO cairn.externals (provider, kind, id, project_id, flow, task, state, spec, digest, token, created_at, updated_at, host)
+             VALUES ('p', 'k', 'i', 'acme', '\\x01', 't', 'making', 'null', '', 1, 0, 0, decode('{}', 'hex'))",
+        host.0.simple()
+    ));
+}
+
+#[test]
+fn a_host_in_an_act_is_dead_when_its_process_is_also_for_hosts_with_another_folder() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some((database, config)) = place(Some(folder.path()), &[]) else {
+        return;
+    };
+    let (first, _) = registered(&config).unwrap();
+    let host = first.id;
+    acts(&database, host);
+    database.sql("UPDATE cairn.hosts SET expires_at = clock_timestamp() - interval '1 second'");
+    let (second, session) = registered(&with(&config, Some(other.path()), &[])).unwrap();
+    second.end_others(&session, true).unwrap();
+    let alive = survivor(&session, host).unwrap().expect("its lock is held");
+    assert_eq!(alive.pid, Some(std::process::id().into()));
+    assert!(alive.name.is_some(), "{alive}");
+    let ended = listed(&config);
+    let ended = ended.iter().find(|listed| listed.id == host).unwrap();
+    assert_eq!((ended.has_ended, ended.acts), (true, 1));
+    let state = || {
+        database.sql(
+            "SELECT dead, wake_at FROM cairn.host_locks, cairn.flows ORDER BY dead DESC LIMIT 1",
+        )
+    };
+    assert_eq!(state(), "f|1000");
+    // As the system does when a process is killed.
+    drop(first);
+    assert_eq!(survivor(&session, host).unwrap(), None);
+    second.end_others(&session, true).unwrap();
+    assert_eq!(state(), "t|2", "the flow is due at once");
+    assert!(listed(&config).iter().all(|listed| listed.id != host));
+    database.sql("DELETE FROM cairn.externals");
+    second.end_others(&session, true).unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM cairn.host_locks"), "1");
+}
+
+#[test]
+fn a_host_that_ends_regularly_keeps_the_proof_while_it_may_be_in_an_act() {
+    for is_acting in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let Some((database, config)) = place(Some(folder.path()), &[]) else {
+            return;
+        };
+        let (mut first, session) = registered(&config).unwrap();
+        let host = first.id;
+        if is_acting {
+            acts(&database, host);
+        }
+        first.give_up(&session).unwrap();
+        assert_eq!(
+            survivor(&session, host).unwrap().map(|alive| alive.id),
+            Some(host)
+        );
+        drop(first);
+        let locks = std::fs::read_dir(folder.path()).unwrap().count();
+        let known = database.sql("SELECT count(*) FROM cairn.host_locks");
+        assert_eq!(
+            (locks, known),
+            (usize::from(is_acting), u8::from(is_acting).to_string())
+        );
+        let dead = survivor(&session, host).unwrap().is_none();
+        assert_eq!(
+            dead, is_acting,
+            "of one in no act nothing is known any more"
+        );
+    }
+}
+
+#[test]
+fn an_operator_says_that_a_host_in_an_act_is_dead() {
+    let Some((database, config)) = place(None, &[]) else {
+        return;
+    };
+    for has_lease in [true, false] {
+        let (first, session) = registered(&config).unwrap();
+        let host = first.id;
+        database.sql("DELETE FROM cairn.flows; DELETE FROM cairn.externals");
+        acts(&database, host);
+        let hosts = ServerHosts::connect(&config).unwrap();
+        if !has_lease {
+            // Nothing is known of a host in an act of a database that was restored.
+            database.sql("DELETE FROM cairn.hosts; DELETE FROM cairn.host_locks");
+        }
+        assert!(!hosts.end(host, End::Expired).unwrap());
+        assert!(survivor(&session, host).unwrap().is_some());
+        assert!(hosts.end(host, End::Dead).unwrap());
+        assert_eq!(survivor(&session, host).unwrap(), None);
+        assert_eq!(database.sql("SELECT wake_at FROM cairn.flows"), "2");
+        assert!(!hosts.end(HostId::new(), End::Dead).unwrap());
+    }
 }

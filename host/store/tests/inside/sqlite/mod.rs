@@ -9,6 +9,7 @@ mod keys;
 mod locks;
 mod names;
 mod scope;
+mod survivors;
 mod upkeep;
 
 use std::collections::BTreeMap;
