@@ -1,5 +1,5 @@
 //! Embeds the files that `cairn plugin new` and `cairn init` write: the templates, the contract, the SDK with its lock file and toolchain,
-//! and the example of volume creation.
+//! the example of volume creation, and the parts of WASI that an external in Python needs.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ fn main() -> Result<(), String> {
         "rust-toolchain.toml",
         "examples/volume-create/flow.toml",
         "examples/volume-create/request.json",
+        "examples/dns-record/pdns-python/wit/deps/clocks.wit",
+        "examples/dns-record/pdns-python/wit/deps/http.wit",
+        "examples/dns-record/pdns-python/wit/deps/io.wit",
     ] {
         println!("cargo:rerun-if-changed={}", root.join(name).display());
         files.push((name.to_owned(), root.join(name)));

@@ -172,33 +172,44 @@ fn keeps_its_promises(program: &Program, folder: &Path, path: &OsStr, mut server
     assert_eq!(laws, json!(six));
 }
 
-#[test]
-fn an_external_has_no_template_in_python() {
-    let new = [
-        "plugin", "new", "x", "--lang", "python", "--world", "external",
-    ];
-    let refused = program().run(&new).exits(2);
-    refused.says(&["no template of an external in Python", "--lang rust"]);
-}
-
-#[test]
-#[ignore = "takes minutes; the laws are tried on the same plugin in Rust by another test"]
-fn a_new_external_in_javascript_keeps_its_promises_at_the_server_that_comes_with_it() {
-    let test = "a_new_external_in_javascript_keeps_its_promises_at_the_server_that_comes_with_it";
+/// Checks a new external in a language whose tool is not cargo.
+fn a_new_external_keeps_its_promises(language: Language, server: [&str; 2], test: &str) {
     let program = program();
-    let Some(path) = tools(&program, Language::Js, test) else {
+    let Some(path) = tools(&program, language, test) else {
         return;
     };
+    let lang = language.as_str();
     let new = [
-        "plugin", "new", "cards", "--lang", "js", "--world", "external",
+        "plugin", "new", "cards", "--lang", lang, "--world", "external",
     ];
     program.run(&new).exits(0);
     let folder = program.path("cards");
     let checked = build_and_check(&program, &folder, &path);
     assert_eq!(found(&checked, "imports"), "needs the grants http");
-    let mut server = Command::new("node");
-    server.arg(folder.join("server.mjs"));
+    let [command, file] = server;
+    let mut server = Command::new(command);
+    server.arg(folder.join(file));
     keeps_its_promises(&program, &folder, &path, server);
+}
+
+#[test]
+#[ignore = "takes minutes; the laws are tried on the same plugin in Rust by another test"]
+fn a_new_external_in_javascript_keeps_its_promises_at_the_server_that_comes_with_it() {
+    a_new_external_keeps_its_promises(
+        Language::Js,
+        ["node", "server.mjs"],
+        "a_new_external_in_javascript_keeps_its_promises_at_the_server_that_comes_with_it",
+    );
+}
+
+#[test]
+#[ignore = "takes minutes; the laws are tried on the same plugin in Rust by another test"]
+fn a_new_external_in_python_keeps_its_promises_at_the_server_that_comes_with_it() {
+    a_new_external_keeps_its_promises(
+        Language::Python,
+        ["python3", "server.py"],
+        "a_new_external_in_python_keeps_its_promises_at_the_server_that_comes_with_it",
+    );
 }
 
 /// Makes version 3.7 of a new plugin, by changing the only place that defines its version.

@@ -45,7 +45,7 @@ pub enum World {
     Policy,
     /// Finds what is wrong with a request
     Validator,
-    /// Makes and removes objects outside the database; not in Python
+    /// Makes and removes objects outside the database
     External,
 }
 
@@ -161,6 +161,17 @@ const RESERVED: &[&str] = &[
     "inject",
 ];
 
+/// The line of a world that imports `wasi:http`.
+const IMPORT_HTTP: &str = "import wasi:http/outgoing-handler@0.2.12;";
+
+/// Where the parts of WASI are that this needs.
+const WASI: &str = "examples/dns-record/pdns-python/wit/deps/";
+
+/// Returns whether a plugin's world names `wasi:http`. The tools of the other languages add it themselves.
+fn imports_http(language: Language, world: World) -> bool {
+    language == Language::Python && world == World::External
+}
+
 /// Generates the files of a new plugin, keyed by their paths in its folder.
 pub fn files(
     name: &str,
@@ -190,9 +201,18 @@ pub fn files(
         Language::Python | Language::Js => {
             for (path, text) in embedded("templates/wit/") {
                 let text = text.replace("task-plugin", &format!("{}-plugin", world.as_str()));
+                let text = match imports_http(language, world) {
+                    true => text.replace("// with.wit", IMPORT_HTTP),
+                    false => text,
+                };
                 files.insert(format!("wit/{path}"), filled(&text, name, language, with));
             }
             contract("wit/deps/cairn/", &mut files);
+            if imports_http(language, world) {
+                for (path, text) in embedded(WASI) {
+                    files.insert(format!("wit/deps/{path}"), text.to_owned());
+                }
+            }
         }
     }
     files

@@ -31,11 +31,6 @@ impl New {
     pub fn run(self) -> Result<(), Failure> {
         let folder = Path::new(&self.name);
         let with = self.capabilities()?;
-        if self.world == World::External && self.lang == Language::Python {
-            return Err(Diagnostic::new("there is no template of an external in Python")
-                .help("write --lang rust or --lang js; wit/README.md says how to build a component in Python")
-                .into());
-        }
         if folder.symlink_metadata().is_ok() {
             return Err(Diagnostic::new(format!("`{}` exists already", self.name))
                 .help("choose another name, or another working folder; nothing was changed")
@@ -48,10 +43,11 @@ impl New {
             self.name,
             self.world.with_article(),
             self.lang.as_str(),
-            match self.world {
-                World::External if self.lang == Language::Js => "node server.mjs &\n",
-                World::External => "cargo run --example server &\n",
-                World::Task | World::Policy | World::Validator => "",
+            match (self.world, self.lang) {
+                (World::External, Language::Rust) => "cargo run --example server &\n",
+                (World::External, Language::Python) => "python3 server.py &\n",
+                (World::External, Language::Js) => "node server.mjs &\n",
+                (World::Task | World::Policy | World::Validator, _) => "",
             },
         ))
     }
