@@ -8,6 +8,7 @@ use cairn::clock::SystemClock;
 use cairn::external::{ActError, ExternalKey, Presence};
 use cairn::externals::{self, Bounds, Compared, Found, ScanError};
 use cairn::flow::{Provider, Providers};
+use cairn::id::HostId;
 use cairn::store::HostStore;
 use cairn::store::view::Reader;
 use cairn::task::Wanted;
@@ -85,7 +86,9 @@ impl Scene {
 }
 
 fn write_row(store: &dyn HostStore, number: u32, state: &str) {
-    let statement = "INSERT INTO externals VALUES ('shelf', 'book', $1, 'acme', NULL, 'makes', $2, 'null', 'null', $3, 1, 0, 0)";
+    let statement = "INSERT INTO externals
+         (provider, kind, id, project_id, task, state, spec, result, digest, token, created_at, updated_at)
+         VALUES ('shelf', 'book', $1, 'acme', 'makes', $2, 'null', 'null', $3, 1, 0, 0)";
     let digest = Digest::of(b"shelf").to_string();
     let (id, state) = (id(number), state.to_owned());
     let cells = [
@@ -401,6 +404,26 @@ fn an_object_that_is_not_removed_keeps_its_row_and_the_next_removal_has_a_greate
     assert!(tokens[0] < tokens[1], "{tokens:?}");
     assert_eq!(scene.rows(), [(id(1), "removing".to_owned())]);
     assert_eq!(scene.scan(), [], "an act on it is open");
+}
+
+#[test]
+fn an_object_that_another_process_may_be_in_an_act_on_is_left() {
+    let scene = Scene::new(Shelf::default());
+    scene.shelf.put(1);
+    scene.row(1, "made");
+    let statement = "UPDATE externals SET host = $1";
+    let other = [HostId::new().into()];
+    let changed = (scene.store).admin(&admin(), |admin| admin.execute(statement, &other));
+    assert_eq!(changed.unwrap(), 1);
+    scene
+        .shelf
+        .meanwhile(|_, point| panic!("the provider is asked: {point:?}"));
+    let left = externals::remove(&*scene.store, &admin(), &scene.provider(), &key(1));
+    let Err(ActError::Unsure(why)) = left.unwrap() else {
+        panic!("it was removed, or refused")
+    };
+    assert_eq!(why.kind, "HostMayAct", "{why}");
+    assert_eq!(scene.rows(), [(id(1), "made".to_owned())]);
 }
 
 /// A task that makes an object.
