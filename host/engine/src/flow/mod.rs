@@ -2,6 +2,8 @@
 
 mod acting;
 mod acts;
+mod attempt;
+mod before;
 mod builder;
 mod call;
 mod completion;
@@ -15,6 +17,7 @@ mod recover;
 mod resumer;
 mod run;
 mod sleep;
+mod undo;
 mod unwind;
 mod wait;
 

@@ -1,25 +1,16 @@
-//! Runs a flow: replays finished tasks, calls the others, stops when interrupted.
+//! Runs a flow task by task, and stops when it is interrupted.
 
 use std::sync::Arc;
 
-use cairn_effects::effect::{Applied, Caller, Change};
-use cairn_effects::event::{Event, FlowState, TaskState};
-use cairn_effects::history::{Act, is_intent};
-use cairn_effects::outbox::IsGone;
-use cairn_effects::rows::Text;
-use cairn_effects::task::Context;
+use cairn_effects::event::{Event, FlowState};
 use cairn_manifest::wire::Wiring;
-use cairn_model::error::{Cause, HostErrorKind, TaskError};
-use cairn_model::id::{CallId, Identity, Phase, TaskId};
-use cairn_model::value::{Object, Value};
+use cairn_model::error::TaskError;
+use cairn_model::id::{Phase, TaskId};
 
-use super::acts::is_in_doubt;
-use super::call::Call;
 use super::flow_task::{self, FlowTask};
-use super::guard::guard;
 use super::progress::Progress;
 use super::unwind::Unwinding;
-use super::{Completion, Finished, Flow, FlowError};
+use super::{Completion, Flow, FlowError};
 
 /// Marks a flow as entered by a thread, until it is dropped.
 pub(super) struct Inside(Flow);
@@ -32,7 +23,7 @@ impl Drop for Inside {
 
 /// The tasks of a run, and its progress.
 pub(super) struct Course {
-    flow_tasks: Vec<Arc<FlowTask>>,
+    pub(super) flow_tasks: Vec<Arc<FlowTask>>,
     /// One for each flow task.
     wiring: Vec<Wiring<TaskId>>,
     next: usize,
@@ -194,39 +185,6 @@ impl Flow {
         Ok(())
     }
 
-    /// Does everything that precedes the first call; returns `None` if no call follows.
-    fn course(&self) -> Result<Option<Course>, FlowError> {
-        if self.state() == FlowState::Interrupted {
-            return Ok(None);
-        }
-        let mut course = match self.course_from_start() {
-            Ok(course) => course,
-            Err(missing) => {
-                let cause = Cause {
-                    task: missing.details["task"]
-                        .as_str()
-                        .unwrap_or_default()
-                        .to_owned(),
-                    error: missing.clone(),
-                };
-                return match self.fail_before_any_task(cause)? {
-                    true => Err(FlowError::MissingDependencies(missing)),
-                    false => Ok(None),
-                };
-            }
-        };
-        if !self.pass_admission()? {
-            return Ok(None);
-        }
-        self.replay(&course.flow_tasks)?;
-        self.0.live().left_off = true;
-        if !self.advance(FlowState::Running) {
-            return Ok(None);
-        }
-        let is_more = self.find_next(&mut course) == Progress::More;
-        Ok(is_more.then_some(course))
-    }
-
     /// Wires the tasks.
     pub(super) fn course_from_start(&self) -> Result<Course, TaskError> {
         let flow_tasks = self.0.live().flow_tasks.clone();
@@ -279,66 +237,6 @@ impl Flow {
         Progress::Over
     }
 
-    /// Runs the admission checks that precede the first task; returns whether the flow continues. An interrupt during the
-    /// checks takes precedence over their result; they run again when the flow is resumed.
-    fn pass_admission(&self) -> Result<bool, FlowError> {
-        let (admission, requester, request) = {
-            let live = self.0.live();
-            let Some(admission) = live
-                .admission
-                .clone()
-                .filter(|_| live.history.tasks.is_empty())
-            else {
-                return Ok(true);
-            };
-            let history = &live.history;
-            (
-                admission,
-                Arc::clone(&history.requester),
-                Arc::clone(&history.request),
-            )
-        };
-        let mut notes = Vec::new();
-        let passed = guard(|| admission.pass(&requester, &request, &mut |event| notes.push(event)));
-        if !notes.is_empty() {
-            self.record(&mut self.0.live(), notes)?;
-        }
-        if self.state() == FlowState::Interrupted {
-            return Ok(false);
-        }
-        let Err(error) = passed else {
-            return Ok(true);
-        };
-        let cause = Cause {
-            task: String::new(),
-            error,
-        };
-        match self.fail_before_any_task(cause.clone())? {
-            true => Err(FlowError::Failed(Box::new(cause))),
-            false => Ok(false),
-        }
-    }
-
-    /// Fails the flow before any task was started, so there is nothing to revert. Cause and state are one append: recovery
-    /// finds both or neither. Returns false, and changes nothing, if the flow is interrupted.
-    fn fail_before_any_task(&self, cause: Cause) -> Result<bool, FlowError> {
-        let to = FlowState::Failure;
-        let from = {
-            let mut live = self.0.live();
-            let from = live.history.state;
-            if from == FlowState::Interrupted {
-                return Ok(false);
-            }
-            self.record(
-                &mut live,
-                vec![Event::Failed(cause), Event::State { from, to }],
-            )?;
-            from
-        };
-        self.tell_flow(to, from);
-        Ok(true)
-    }
-
     fn is_finished(&self, task: TaskId) -> bool {
         let live = self.0.live();
         live.record_of(task)
@@ -346,7 +244,7 @@ impl Flow {
     }
 
     /// Changes the state in one step, unless the flow is interrupted; returns false if it is interrupted now.
-    fn advance(&self, to: FlowState) -> bool {
+    pub(super) fn advance(&self, to: FlowState) -> bool {
         let from = {
             let mut live = self.0.live();
             let from = live.history.state;
@@ -358,268 +256,5 @@ impl Flow {
         };
         self.tell_flow(to, from);
         self.state() != FlowState::Interrupted
-    }
-
-    /// Asks the resumer for finished tasks, and records them as if they had just run.
-    fn replay(&self, flow_tasks: &[Arc<FlowTask>]) -> Result<(), FlowError> {
-        let resumer = {
-            let live = self.0.live();
-            live.resumer.clone().filter(|_| !live.left_off)
-        };
-        let Some(resumer) = resumer else {
-            return Ok(());
-        };
-        let order: Vec<_> = flow_tasks
-            .iter()
-            .map(|flow_task| (flow_task.id, Arc::clone(&flow_task.name)))
-            .collect();
-        let finished = match resumer.finished(self, &order) {
-            Ok(finished) => finished,
-            Err(error) => {
-                let cause = Cause {
-                    task: String::new(),
-                    error,
-                };
-                return match self.fail_before_any_task(cause.clone())? {
-                    true => Err(FlowError::Failed(Box::new(cause))),
-                    false => Ok(()),
-                };
-            }
-        };
-        if !finished.is_empty() {
-            self.advance(FlowState::Resuming);
-        }
-        for Finished { task, result } in finished {
-            let Some(flow_task) = flow_tasks.iter().find(|flow_task| flow_task.id == task) else {
-                continue;
-            };
-            self.begin(
-                flow_task,
-                Event::Replayed {
-                    task,
-                    name: flow_task.name.to_string(),
-                },
-            );
-            match result {
-                Ok(result) => self.succeeded(flow_task, result),
-                Err(error) => {
-                    let cause = self.failed(flow_task, error)?;
-                    self.unwind(&cause)?;
-                    return Err(FlowError::Failed(Box::new(cause)));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a task on the accumulator before anything else happens to it.
-    pub(super) fn begin(&self, flow_task: &Arc<FlowTask>, event: Event) {
-        {
-            let mut live = self.0.live();
-            live.started.insert(flow_task.id, Arc::clone(flow_task));
-            self.post(&mut live, [event]);
-        }
-        self.tell_task(flow_task.id, TaskState::Started);
-    }
-
-    pub(super) fn succeeded(&self, flow_task: &FlowTask, result: impl Into<Arc<Value>>) {
-        let event = Event::Succeeded {
-            task: flow_task.id,
-            result: result.into(),
-        };
-        self.post(&mut self.0.live(), [event]);
-        self.tell_task(flow_task.id, TaskState::Success);
-    }
-
-    /// Records that a task failed for good, and undoes its effects. The caller rolls the flow back for the returned cause.
-    pub(super) fn failed(
-        &self,
-        flow_task: &FlowTask,
-        error: TaskError,
-    ) -> Result<Cause, FlowError> {
-        let cause = Cause {
-            task: flow_task.name.to_string(),
-            error: error.clone(),
-        };
-        let failed = Event::TaskFailed {
-            task: flow_task.id,
-            error,
-        };
-        // One append, so that recovery never calls a task again that had failed for good.
-        let events = [failed, Event::Failed(cause.clone())];
-        self.post(&mut self.0.live(), events);
-        // An undo that is refused now is tried again, and reported, when the task is reverted.
-        let _refused = self.undo(flow_task.id, Phase::Call)?;
-        self.tell_task(flow_task.id, TaskState::Failure);
-        Ok(cause)
-    }
-
-    /// Calls a task, with its retries. The inner error is the cause of the rollback.
-    fn run_task(
-        &self,
-        flow_task: &Arc<FlowTask>,
-        wiring: &Wiring<TaskId>,
-    ) -> Result<Result<Progress, Cause>, FlowError> {
-        // If effects of an interrupted attempt cannot be undone, another attempt would repeat them.
-        match self.undo(flow_task.id, Phase::Call)? {
-            Ok(()) => {}
-            Err(error) if is_in_doubt(&error) => {
-                return Ok(Ok(self.look_again_later(flow_task.id)));
-            }
-            Err(_) if self.is_past_pivot() => return Ok(Ok(self.go_forward_later(flow_task.id))),
-            Err(refused) => return self.failed(flow_task, refused).map(Err),
-        }
-        loop {
-            if self.end_removals()?.is_err() {
-                return Ok(Ok(self.look_again_later(flow_task.id)));
-            }
-            let (attempt, retries) = {
-                let live = self.0.live();
-                live.record_of(flow_task.id).map_or((1, 0), |task| {
-                    (task.next_attempt(Phase::Call), task.retries(Phase::Call))
-                })
-            };
-            let started = Event::Started {
-                task: flow_task.id,
-                name: flow_task.name.to_string(),
-                attempt,
-            };
-            if retries == 0 {
-                self.begin(flow_task, started);
-            } else {
-                self.post(&mut self.0.live(), [started]);
-            }
-            let made = retries + 1;
-            let inputs = flow_task::inputs(wiring, &self.0.live().history);
-            match self.call(flow_task, attempt, inputs) {
-                Ok(result) => {
-                    self.succeeded(flow_task, result);
-                    return Ok(Ok(Progress::More));
-                }
-                Err(error) => {
-                    let is_again = flow_task.call.again(made, &error.kind);
-                    if !is_again && !self.is_past_pivot() {
-                        return self.failed(flow_task, error).map(Err);
-                    }
-                    // Closes the attempt before its effects are collected, so that late effects are refused.
-                    let retried = Event::Retried {
-                        task: flow_task.id,
-                        error: error.clone(),
-                    };
-                    self.post(&mut self.0.live(), [retried]);
-                    match self.undo(flow_task.id, Phase::Call)? {
-                        Ok(()) => {}
-                        Err(error) if is_in_doubt(&error) => {
-                            return Ok(Ok(self.look_again_later(flow_task.id)));
-                        }
-                        Err(_) if self.is_past_pivot() => {}
-                        Err(_) => return self.failed(flow_task, error).map(Err),
-                    }
-                    if !is_again {
-                        return Ok(Ok(self.go_forward_later(flow_task.id)));
-                    }
-                    match self.pause(flow_task.id, flow_task.call.wait(made)) {
-                        Progress::More => {}
-                        progress => return Ok(Ok(progress)),
-                    }
-                }
-            }
-        }
-    }
-
-    fn call(&self, flow_task: &FlowTask, attempt: u32, inputs: Object) -> Result<Value, TaskError> {
-        let context = self.context(flow_task.id, Phase::Call, attempt);
-        let result = guard(|| flow_task.task.call(&context, inputs))?;
-        // A task that went on in spite of it has not succeeded.
-        let live = self.0.live();
-        match live.history.unsettled_act(context.call()) {
-            Some(Act::InDoubt(error, _)) => Err(error.clone()),
-            Some(_) => {
-                let message = "the task returned before an act of it had ended";
-                Err(TaskError::host(HostErrorKind::InDoubt, message))
-            }
-            None => Ok(result),
-        }
-    }
-
-    /// Creates the context of a task for one call.
-    pub(super) fn context(&self, task: TaskId, phase: Phase, attempt: u32) -> Arc<dyn Context> {
-        let live = self.0.live();
-        Arc::new(Call {
-            id: CallId {
-                flow: self.0.id,
-                task,
-                phase,
-                attempt,
-            },
-            flow: Arc::clone(&self.0),
-            requester: Arc::clone(&live.history.requester),
-            request: Arc::clone(&live.history.request),
-        })
-    }
-
-    /// Undoes the standing effects of one phase of a task, newest first. The inner error is a refusal.
-    pub(super) fn undo(
-        &self,
-        task: TaskId,
-        phase: Phase,
-    ) -> Result<Result<(), TaskError>, FlowError> {
-        let standing = self.0.live().history.standing(task, phase);
-        self.undo_all(standing)
-    }
-
-    /// The message of a cast whose row is gone: of a flow that succeeded, it was delivered.
-    fn delivered(&self, cast: &Applied) -> Result<Option<Text>, FlowError> {
-        let requester = Identity::default();
-        let by = Caller {
-            call: None,
-            requester: &requester,
-        };
-        let ids = cast.changes.iter().filter_map(|change| match change {
-            Change::Row { id, .. } => id.0.first().map(Text::clone),
-            _ => None,
-        });
-        for id in ids {
-            let is_gone = IsGone(Text::clone(&id));
-            let answer = self.0.store.look_up_dyn(by, &is_gone)?;
-            if matches!(answer.downcast_ref::<bool>(), Some(true)) {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
-    }
-
-    pub(super) fn undo_all(
-        &self,
-        standing: Vec<Applied>,
-    ) -> Result<Result<(), TaskError>, FlowError> {
-        for applied in standing {
-            if is_intent(&applied) {
-                match self.0.unmake(&applied)? {
-                    Ok(()) => continue,
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-            let mut live = self.0.live();
-            if live.history.is_sent(&applied)
-                && let Some(id) = self.delivered(&applied)?
-            {
-                let message = format!("cast `{id}` has left");
-                let refused = TaskError::host(HostErrorKind::UndoRefused, message);
-                return Ok(Err(refused));
-            }
-            match self.0.store.undo(&applied) {
-                Ok(()) => {
-                    let undone = Event::Undone {
-                        number: applied.number,
-                    };
-                    live.history
-                        .apply(cairn_model::clock::Timestamp(0), &undone);
-                }
-                Err(cairn_store::StoreError::Refused(error)) => return Ok(Err(error)),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(Ok(()))
     }
 }
