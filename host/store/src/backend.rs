@@ -10,7 +10,7 @@ use cairn_model::value::Digest;
 
 use crate::StoreError;
 use crate::partitions::Partitions;
-use crate::survivors::Survivor;
+use crate::survivor::Survivor;
 
 /// An error of a backend.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ pub mod shared;
 pub mod sql;
 mod sqlite;
 mod statements;
+mod survivor;
 mod survivors;
 
 // Tests of private items; they are kept beside `src`, in `tests/inside`.
@@ -44,7 +45,7 @@ pub use host::{Component, HostStore};
 pub use location::Location;
 pub use operators::{admin, view};
 pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
-pub use survivors::Survivor;
+pub use survivor::Survivor;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

@@ -1,35 +1,12 @@
 //! Hosts that may be in an act outside the database although their lease is over. Whether a lease has expired is for the database to say,
 //! but only the end of the process ends its act.
 
-use std::fmt;
-
 use cairn_effects::rows::Cell;
 use cairn_model::id::HostId;
 
 use crate::host_lock::LockPlace;
 use crate::sql::{Columns, Sql, SqlError};
-
-/// A host whose process is not known to be dead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Survivor {
-    /// Its id.
-    pub id: HostId,
-    /// The name of its machine; `None` where it is not recorded.
-    pub name: Option<String>,
-    /// Its process; `None` where it is not recorded.
-    pub pid: Option<i64>,
-}
-
-impl fmt::Display for Survivor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the host {}", self.id)?;
-        match (&self.name, self.pid) {
-            (Some(name), Some(pid)) => write!(f, " (`{}`, process {pid})", name.escape_debug()),
-            (None, Some(pid)) => write!(f, " (process {pid})"),
-            (_, None) => Ok(()),
-        }
-    }
-}
+use crate::survivor::Survivor;
 
 /// What [`Known`] reads, in the order of its columns; to be followed by conditions.
 const LOCKS: &str = "SELECT host, name, pid, boot, path, device, inode, dead FROM host_locks";

@@ -26,7 +26,7 @@ use cairn_model::id::{CallId, FlowId, HostId};
 
 use crate::backend::Backend;
 use crate::config::{Env, StoreConfig};
-use crate::survivors::Survivor;
+use crate::survivor::Survivor;
 use crate::{Caller, Store, StoreError, WhenDurable};
 
 use entries::Written;

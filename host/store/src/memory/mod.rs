@@ -22,7 +22,7 @@ use cairn_model::value::Digest;
 use crate::StoreError;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Reader, Taken, behind};
 use crate::journal;
-use crate::survivors::Survivor;
+use crate::survivor::Survivor;
 
 /// How long to wait while another process writes.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -32,7 +32,8 @@ use crate::operators::{held, idempotency, lookup};
 use crate::partitions::{Partitions, partition_of};
 use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Raised, Sql, SqlBackend, SqlError};
-use crate::survivors::{self, Survivor};
+use crate::survivor::Survivor;
+use crate::survivors;
 
 /// How long an operator's change waits at most until other hosts hand projects over.
 const LENT: Duration = Duration::from_secs(5);

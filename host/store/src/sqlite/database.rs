@@ -28,7 +28,8 @@ use crate::deliver::Outbox;
 use crate::operators::{idempotency, lookup};
 use crate::sql::{Impact, Outlook, Sql, SqlBackend, SqlError};
 use crate::statements::{NotWritten, Statements};
-use crate::survivors::{self, Survivor};
+use crate::survivor::Survivor;
+use crate::survivors;
 
 /// An open database.
 pub struct Database {

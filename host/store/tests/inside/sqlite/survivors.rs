@@ -8,7 +8,7 @@ use cairn_model::id::HostId;
 
 use super::*;
 use crate::hosts::{End, FileHosts, Hosts as _};
-use crate::survivors::Survivor;
+use crate::survivor::Survivor;
 
 /// The lease of each process.
 const LEASE: Duration = Duration::from_secs(10);
