@@ -114,7 +114,8 @@ fn private(path: &Path) -> Result<String, String> {
     let file = file::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
     match mode & 0o077 {
-        0 => file::text_of(file, MOST).map_err(unreadable),
+        // With a line end.
+        0 => file::text_of(file, MOST + 2).map_err(unreadable),
         _ => Err(format!(
             "has mode {mode:04o}, so others may use the secret in it: run `chmod 600` on it"
         )),

@@ -16,7 +16,9 @@ const LOCKS: &str = "SELECT host, name, pid, boot, path, device, inode, dead FRO
 pub(crate) const DEAD: [&str; 2] = [
     "INSERT INTO host_locks (host, name, pid, dead) SELECT $1, '', 0, TRUE WHERE EXISTS (SELECT 1 FROM externals WHERE externals.host = $1)
      ON CONFLICT (host) DO UPDATE SET dead = TRUE",
-    "UPDATE flows SET wake_at = updated_at WHERE wake_at IS NOT NULL AND id IN (SELECT flow FROM externals WHERE externals.host = $1)",
+    // The row of an object that a pivot removes names the flow that made it.
+    "UPDATE flows SET wake_at = updated_at WHERE wake_at IS NOT NULL AND (id IN (SELECT flow FROM externals WHERE externals.host = $1)
+         OR (forward = TRUE AND project_id IN (SELECT project_id FROM externals WHERE externals.host = $1)))",
 ];
 
 /// Removes what is known of hosts that have no lease and are in no act.

@@ -50,26 +50,64 @@ pub fn adopt(rows: &mut Rows<'_>, adoption: Adoption<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Notes that an object is about to be removed; makes a row for one that has none. Returns how many acts on it there were, this one
-/// included. `host` is the process that is about to act. The caller checks that its flow is over, and that no other process is in an act on it.
+/// The removal of an object by an operator.
+#[derive(Clone, Copy, Debug)]
+pub struct OperatorsAct<'a> {
+    /// The object.
+    pub key: &'a ExternalKey,
+    /// The digest of the provider's component.
+    pub digest: Digest,
+    /// The process that is about to act.
+    pub host: HostId,
+    /// The process whose act on the object is known to be over, or is fenced off, if its end is not recorded.
+    pub over: Option<HostId>,
+}
+
+/// What an operator's removal has found.
+#[derive(Clone, Debug)]
+pub struct BegunRemoval {
+    /// How many acts on the object there were, this one included.
+    pub act: u64,
+    /// The state of its row; `None` if it had none.
+    before: Option<Text>,
+}
+
+/// How an operator's removal has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemovalEnd {
+    /// The object is gone.
+    Gone,
+    /// Nothing was removed.
+    Refused,
+    /// It is not known what there is of the object.
+    Unsure,
+}
+
+/// Notes that an object is about to be removed; makes a row for one that has none. The caller checks that its flow is over.
 ///
 /// # Errors
-/// [`Stop::Missing`].
-pub fn begin_removal(
-    rows: &mut Rows<'_>,
-    key: &ExternalKey,
-    digest: Digest,
-    host: HostId,
-) -> Result<u64, Stop> {
-    let host = Some(host);
+/// `Busy` when another process has begun an act on it meanwhile; [`Stop::Missing`].
+pub fn begin_removal(rows: &mut Rows<'_>, act: &OperatorsAct<'_>) -> Result<BegunRemoval, Stop> {
+    let OperatorsAct { key, digest, .. } = *act;
+    let host = Some(act.host);
     let Some(row) = rows.get::<ExternalRow>(key.key())? else {
         let row = ExternalRow {
             host,
             ..unowned(rows, key, digest, state::REMOVING)
         };
         rows.insert(row);
-        return Ok(1);
+        return Ok(BegunRemoval {
+            act: 1,
+            before: None,
+        });
     };
+    if row.host.is_some() && (row.host != act.over || row.host == host) {
+        let message = format!(
+            "another act on the object `{}` of `{}` has begun: try again when it is over",
+            key.id, key.provider
+        );
+        return Err(TaskError::new("Busy", message).into());
+    }
     let token = row.token + 1;
     let changed = ExternalRow {
         state: state::REMOVING.into(),
@@ -79,34 +117,49 @@ pub fn begin_removal(
         ..ExternalRow::clone(&row)
     };
     rows.update(&row, changed);
-    Ok(u64::try_from(token).unwrap_or(0))
+    Ok(BegunRemoval {
+        act: u64::try_from(token).unwrap_or(0),
+        before: Some(Text::clone(&row.state)),
+    })
 }
 
-/// Removes the row of an object that `is_gone`; else notes that the act on it is over. Does nothing if there is no row any more.
+/// Records how a removal has ended: the row is removed, or is as before, or stays as one whose removal is to be repeated. Does nothing if
+/// there is no row any more.
 ///
 /// # Errors
-/// `ExternalChanged` when the object is not being removed; [`Stop::Missing`].
-pub fn end_removal(rows: &mut Rows<'_>, key: &ExternalKey, is_gone: bool) -> Result<(), Stop> {
+/// `ExternalChanged` when another act on the object has begun since; [`Stop::Missing`].
+pub fn end_removal(
+    rows: &mut Rows<'_>,
+    act: &OperatorsAct<'_>,
+    begun: &BegunRemoval,
+    end: RemovalEnd,
+) -> Result<(), Stop> {
+    let key = act.key;
     let Some(row) = rows.get::<ExternalRow>(key.key())? else {
         return Ok(());
     };
-    if &*row.state != state::REMOVING {
+    if row.host != Some(act.host) || u64::try_from(row.token) != Ok(begun.act) {
         let message = format!(
             "the row of the object `{}` of `{}` was changed meanwhile: it is `{}`",
             key.id, key.provider, row.state
         );
         return Err(TaskError::new("ExternalChanged", message).into());
     }
-    if is_gone {
-        rows.remove(&row);
-    } else {
-        let changed = ExternalRow {
-            host: None,
-            updated_at: rows.now(),
-            ..ExternalRow::clone(&row)
-        };
-        rows.update(&row, changed);
-    }
+    let state = match (end, &begun.before) {
+        (RemovalEnd::Gone, _) | (RemovalEnd::Refused, None) => {
+            rows.remove(&row);
+            return Ok(());
+        }
+        (RemovalEnd::Refused, Some(before)) => Text::clone(before),
+        (RemovalEnd::Unsure, _) => Text::clone(&row.state),
+    };
+    let changed = ExternalRow {
+        state,
+        host: None,
+        updated_at: rows.now(),
+        ..ExternalRow::clone(&row)
+    };
+    rows.update(&row, changed);
     Ok(())
 }
 

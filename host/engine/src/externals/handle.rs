@@ -1,14 +1,16 @@
 //! Looks at one object, adopts it, removes it.
 
 use cairn_effects::event::LogLevel;
-use cairn_effects::external::operate::Adoption;
-use cairn_effects::external::{ActError, ActLog, ExternalKey, ExternalObject, Presence};
+use cairn_effects::external::operate::{Adoption, OperatorsAct, RemovalEnd};
+use cairn_effects::external::{
+    ActError, ActLog, ExternalKey, ExternalObject, OF_NO_FLOW, Presence, token,
+};
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
 use cairn_store::{HostStore, StoreError};
 
-use crate::flow::{Provider, ask_to_remove, hindrance};
+use crate::flow::{Provider, acting_host, ask_to_remove, hindrance};
 
 /// Asks a provider what there is of an object.
 ///
@@ -30,6 +32,10 @@ pub fn adopt(
     key: &ExternalKey,
     reason: &str,
 ) -> Result<Result<Presence, TaskError>, StoreError> {
+    // Before the provider is asked: what there is of an object is not for everyone.
+    store.admin(by, |admin| {
+        admin.require_admin("adopt objects outside the database")
+    })?;
     let found = match look(provider, key) {
         Ok(found) => found,
         Err(error) => return Ok(Err(error)),
@@ -60,17 +66,27 @@ pub fn remove(
     provider: &Provider,
     key: &ExternalKey,
 ) -> Result<Result<(), ActError>, StoreError> {
+    let seen = acting_host(store, key)?;
     if let Some(why) = hindrance(store, key, &*provider.external)? {
         return Ok(Err(ActError::Unsure(why)));
     }
-    let begin = |admin: &mut cairn_store::admin::Admin<'_>| {
-        admin.begin_external_removal(key, provider.digest, store.host())
+    let act = OperatorsAct {
+        key,
+        digest: provider.digest,
+        host: store.host(),
+        over: seen,
     };
-    let token = store.admin(by, begin)?;
+    let begun = store.admin(by, |admin| admin.begin_external_removal(&act))?;
     reach(CrashPoint::RemovalIntended);
+    let token = token(OF_NO_FLOW, begun.act);
     let removed = ask_to_remove(provider, &object(key, token), &traced());
     reach(CrashPoint::RemovalDone);
-    store.admin(by, |admin| admin.end_external_removal(key, removed.is_ok()))?;
+    let end = match &removed {
+        Ok(()) => RemovalEnd::Gone,
+        Err(ActError::Refused(_)) => RemovalEnd::Refused,
+        Err(ActError::Unsure(_)) => RemovalEnd::Unsure,
+    };
+    store.admin(by, |admin| admin.end_external_removal(&act, &begun, end))?;
     Ok(removed)
 }
 
@@ -85,9 +101,9 @@ fn object(key: &ExternalKey, token: u64) -> ExternalObject {
 /// Makes a log of events of `tracing`, as no flow is asked about.
 pub(super) fn traced() -> ActLog {
     ActLog::new(|level, message| match level {
-        LogLevel::Error => tracing::error!(message, "external"),
-        LogLevel::Warn => tracing::warn!(message, "external"),
-        LogLevel::Info => tracing::info!(message, "external"),
-        LogLevel::Debug => tracing::debug!(message, "external"),
+        LogLevel::Error => tracing::error!("external: {message}"),
+        LogLevel::Warn => tracing::warn!("external: {message}"),
+        LogLevel::Info => tracing::info!("external: {message}"),
+        LogLevel::Debug => tracing::debug!("external: {message}"),
     })
 }

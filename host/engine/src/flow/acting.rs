@@ -10,19 +10,27 @@ use cairn_store::{Store, StoreError};
 
 use super::Inner;
 
-/// Returns why no act on an object may begin: another process may be in one, and its provider does not refuse acts that come late.
-pub(crate) fn hindrance(
+/// Returns the process that has begun an act on an object whose end is not recorded.
+pub(crate) fn acting_host(
     store: &dyn Store,
     key: &ExternalKey,
-    external: &dyn External,
-) -> Result<Option<TaskError>, StoreError> {
+) -> Result<Option<HostId>, StoreError> {
     let requester = Identity::default();
     let by = Caller {
         call: None,
         requester: &requester,
     };
     let answer = store.look_up_dyn(by, &ActingHost(key.clone()))?;
-    let acting = answer.downcast_ref::<Option<HostId>>().copied().flatten();
+    Ok(answer.downcast_ref::<Option<HostId>>().copied().flatten())
+}
+
+/// Returns why no act on an object may begin: another process may be in one, and its provider does not refuse acts that come late.
+pub(crate) fn hindrance(
+    store: &dyn Store,
+    key: &ExternalKey,
+    external: &dyn External,
+) -> Result<Option<TaskError>, StoreError> {
+    let acting = acting_host(store, key)?;
     let Some(host) = acting.filter(|host| *host != store.host()) else {
         return Ok(None);
     };

@@ -21,7 +21,7 @@ mod undo;
 mod unwind;
 mod wait;
 
-pub(crate) use acting::hindrance;
+pub(crate) use acting::{acting_host, hindrance};
 pub(crate) use acts::ask_to_remove;
 pub use acts::{Lane, Lanes, Provider, Providers};
 pub use builder::FlowBuilder;

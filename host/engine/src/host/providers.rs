@@ -171,7 +171,7 @@ fn only(view: &View<'_>, name: &str, digest: Option<&str>) -> Result<PlannedExte
             match (&found, planned) {
                 (Some(known), Some(other)) if !are_alike(known, &other) => {
                     let message = format!(
-                        "stored plans have several providers `{}`, which differ in their components, settings or grants",
+                        "stored plans have several providers `{}`, which differ in their components, settings, grants or `fences`",
                         name.escape_debug()
                     );
                     return Err(Diagnostic::new(message).help(NAME_IT).into());
@@ -194,6 +194,7 @@ fn are_alike(one: &PlannedExternal, other: &PlannedExternal) -> bool {
             planned.digest,
             planned.settings.clone(),
             planned.grants.clone(),
+            planned.fences,
         )
     };
     parts(one) == parts(other)

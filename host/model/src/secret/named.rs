@@ -86,8 +86,13 @@ impl Secrets for NamedSecrets {
         {
             return result.clone();
         }
+        let begun = Instant::now();
         let result = read();
-        let kept = if result.is_ok() { FRESH } else { FAILED };
+        // A command that hangs does not occupy those who ask most of the time.
+        let kept = match result.is_ok() {
+            true => FRESH,
+            false => FAILED.max(begun.elapsed()),
+        };
         *last = Some((result.clone(), Instant::now() + kept));
         result
     }

@@ -48,10 +48,10 @@ impl Adopt {
         let store = session.store()?;
         let adopted = externals::adopt(&*store, &requester, &provider, &key, &self.reason);
         match adopted.map_err(admins_only)? {
-            Ok(Presence::Absent) => Err(refused(format!(
-                "there is no object `{}` of `{}`",
-                key.id, key.provider
-            ))),
+            Ok(Presence::Absent) => Err(refused(
+                format!("there is no object `{}` of `{}`", key.id, key.provider),
+                "`cairn external scan` lists objects without a row",
+            )),
             Ok(found) => {
                 session.note(&format!(
                     "adopted for the project `{}`: it is {}",
@@ -77,18 +77,36 @@ impl Remove {
         let removed = externals::remove(&*store, &requester, &provider, &key);
         match removed.map_err(admins_only)? {
             Ok(()) => Ok(()),
-            Err(ActError::Refused(error)) => Err(refused(format!(
-                "`{}` does not remove the object `{}`: {error}",
-                key.provider, key.id
-            ))),
+            Err(ActError::Refused(error)) => Err(refused(
+                format!(
+                    "`{}` does not remove the object `{}`: {error}",
+                    key.provider, key.id
+                ),
+                "nothing has changed: remove what it names, and repeat",
+            )),
+            // It names the host, and the fix.
+            Err(ActError::Unsure(error)) if error.kind == "HostMayAct" => {
+                Err(refused(error.message, ""))
+            }
+            Err(ActError::Unsure(error)) if error.kind == "StillThere" => Err(refused(
+                format!(
+                    "`{}` says that it has removed the object `{}`, which is still there",
+                    key.provider, key.id
+                ),
+                "`cairn external look` shows the object; repeat the removal",
+            )),
             Err(ActError::Unsure(error)) => Err(unknown(&key, &error)),
         }
     }
 }
 
-fn refused(message: String) -> Failure {
+fn refused(message: String, help: &str) -> Failure {
+    let diagnostic = Diagnostic::new(message);
     Failure {
         exit: Exit::Refused,
-        diagnostic: Diagnostic::new(message),
+        diagnostic: match help {
+            "" => diagnostic,
+            help => diagnostic.help(help),
+        },
     }
 }

@@ -10,16 +10,32 @@ use cairn::{FlowId, Identity, Value};
 
 use crate::session::Session;
 
+/// How many flows that are not listed are looked at, to find circles.
+const MOST: usize = 1000;
+
 /// Which flow each flow waits for.
 pub(super) type Holders = BTreeMap<FlowId, FlowId>;
 
-/// Returns the flows that hold what these flows wait for. A flow whose journal cannot be read is reported and left out.
+/// Returns the flows that hold what these flows wait for, and what those wait for in turn. A flow whose journal cannot be read is reported and left out.
 pub(super) fn holders(session: &Session, reader: &Reader, flows: &[FlowSummary]) -> Holders {
     let mut holders = Holders::new();
-    for flow in flows.iter().filter(|flow| flow.forward) {
-        match super::journal(session, reader, flow.id) {
-            Ok((_, history)) => holders.extend(holder(reader, &history).map(|it| (flow.id, it))),
-            Err(failure) => session.warn(&format!("flow {}: {}", flow.id, failure.diagnostic)),
+    let forward = flows.iter().filter(|flow| flow.forward);
+    let mut left: Vec<FlowId> = forward.map(|flow| flow.id).collect();
+    let mut seen: BTreeSet<FlowId> = left.iter().copied().collect();
+    // Also those that are on another page: a circle may pass through them.
+    let most = left.len() + MOST;
+    while let Some(flow) = left.pop() {
+        match super::journal(session, reader, flow) {
+            Ok((_, history)) => {
+                let Some(holder) = holder(reader, &history) else {
+                    continue;
+                };
+                holders.insert(flow, holder);
+                if seen.len() < most && seen.insert(holder) {
+                    left.push(holder);
+                }
+            }
+            Err(failure) => session.warn(&format!("flow {flow}: {}", failure.diagnostic)),
         }
     }
     holders

@@ -1,10 +1,9 @@
 use cairn_effects::event::FlowState;
-use cairn_effects::external::operate::{self, Adoption};
-use cairn_effects::external::{ExternalKey, OF_NO_FLOW, token};
+use cairn_effects::external::ExternalKey;
+use cairn_effects::external::operate::{self, Adoption, BegunRemoval, OperatorsAct, RemovalEnd};
 use cairn_effects::history::History;
 use cairn_model::error::TaskError;
-use cairn_model::id::{FlowId, HostId};
-use cairn_model::value::Digest;
+use cairn_model::id::FlowId;
 
 use super::{Admin, Result};
 
@@ -19,31 +18,30 @@ impl Admin<'_> {
     }
 
     /// Notes durably that an object is about to be removed, whose flow is over, or which no flow made; makes a row for one that has none.
-    /// `host` is this process, which is about to act. Returns the token of the removal.
     ///
     /// # Errors
-    /// `AdminRequired`; `FlowUnfinished`; [`StoreError::Elsewhere`](crate::StoreError::Elsewhere).
-    pub fn begin_external_removal(
-        &mut self,
-        key: &ExternalKey,
-        digest: Digest,
-        host: HostId,
-    ) -> Result<u64> {
+    /// `AdminRequired`; `FlowUnfinished`; `Busy`; [`StoreError::Elsewhere`](crate::StoreError::Elsewhere).
+    pub fn begin_external_removal(&mut self, act: &OperatorsAct<'_>) -> Result<BegunRemoval> {
         self.require_admin("remove objects outside the database")?;
-        if let Some(flow) = self.view().standing_external(key)?.and_then(|row| row.flow) {
-            self.require_ended(flow, key)?;
+        let found = self.view().standing_external(act.key)?;
+        if let Some(flow) = found.and_then(|row| row.flow) {
+            self.require_ended(flow, act.key)?;
         }
-        let act = self.rules(|rows| operate::begin_removal(rows, key, digest, host))?;
-        Ok(token(OF_NO_FLOW, act))
+        self.rules(|rows| operate::begin_removal(rows, act))
     }
 
-    /// Removes the row of an object that `is_gone`; else records that the act on it is over.
+    /// Records how a removal that was begun has ended.
     ///
     /// # Errors
-    /// `AdminRequired`; `ExternalChanged` when it is not being removed; [`StoreError::Elsewhere`](crate::StoreError::Elsewhere).
-    pub fn end_external_removal(&mut self, key: &ExternalKey, is_gone: bool) -> Result<()> {
+    /// `AdminRequired`; `ExternalChanged` when another act has begun since; [`StoreError::Elsewhere`](crate::StoreError::Elsewhere).
+    pub fn end_external_removal(
+        &mut self,
+        act: &OperatorsAct<'_>,
+        begun: &BegunRemoval,
+        end: RemovalEnd,
+    ) -> Result<()> {
         self.require_admin("remove objects outside the database")?;
-        self.rules(|rows| operate::end_removal(rows, key, is_gone))
+        self.rules(|rows| operate::end_removal(rows, act, begun, end))
     }
 
     /// Refuses the removal of an object whose flow is not over.
