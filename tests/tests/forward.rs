@@ -14,8 +14,8 @@ use cairn::records::{self, Expect, RecordPut};
 use cairn::store::operation::Operation;
 use cairn::task::{Unwanted, Wanted};
 use cairn::{
-    Context, Domains, FlowId, Host, Identity, Manifest, Object, Sqlite, SqliteConfig, Submission,
-    Task, TaskError, TaskSpec, Value, Verdict, volumes,
+    Context, Domains, FlowId, Host, Identity, Manifest, Object, Report, Sqlite, SqliteConfig,
+    Submission, Task, TaskError, TaskSpec, Value, Verdict, volumes,
 };
 use serde_json::json;
 
@@ -25,6 +25,8 @@ enum Work {
     Makes,
     /// Removes the object that the request names.
     Removes,
+    /// Does so once another thread is there, too.
+    RemovesLater(Arc<Barrier>),
     /// Waits until another flow is there, too.
     Meets(Barrier),
     /// Puts a record with this key.
@@ -50,7 +52,10 @@ impl Task for Step {
                 label: "main",
                 spec: &Value::Null,
             }),
-            Work::Removes => {
+            Work::Removes | Work::RemovesLater(_) => {
+                if let Work::RemovesLater(barrier) = &self.1 {
+                    barrier.wait();
+                }
                 let id = context.request()["id"].as_str().unwrap_or_default();
                 context.remove_external(&Unwanted {
                     provider: "store",
@@ -95,7 +100,7 @@ impl External for Nowhere {
 
 const SETTINGS: &str = "[records.c]\n";
 
-fn host(folder: &Path) -> Host {
+fn host(folder: &Path, later: &Arc<Barrier>) -> Host {
     let settings = records::Settings::parse(SETTINGS, Path::new("cairn.toml"));
     let settings = settings.expect("they are right");
     let config = SqliteConfig {
@@ -112,6 +117,7 @@ fn host(folder: &Path) -> Host {
     for (name, work) in [
         ("makes", Work::Makes),
         ("removes", Work::Removes),
+        ("removes-later", Work::RemovesLater(Arc::clone(later))),
         ("meets", Work::Meets(Barrier::new(2))),
         ("puts-a", Work::Puts("a")),
         ("puts-b", Work::Puts("b")),
@@ -134,7 +140,7 @@ fn submit(host: &Host, tasks: &[&str], request: Value) -> cairn::host::Submitted
         text += &format!("[plugins.{task}]\nbuiltin = '{task}'\n");
     }
     for task in tasks {
-        let pivot = ["", "pivot = true\n"][usize::from(*task == "removes")];
+        let pivot = ["", "pivot = true\n"][usize::from(task.starts_with("removes"))];
         text += &format!("[[task]]\nplugin = '{task}'\n{pivot}");
     }
     let manifest = Manifest::parse(&text, Path::new("flow.toml"), &cairn::grant_kinds());
@@ -173,7 +179,7 @@ fn flows_that_wait_for_each_others_keys_are_listed_with_their_circle_and_are_end
 {
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
     program.write("cairn.toml", SETTINGS);
-    let host = host(&program.path("."));
+    let host = host(&program.path("."), &Arc::new(Barrier::new(1)));
     let requests = [made(&host), made(&host)];
     let [one, other] = requests;
     // Each holds its first key before its pivot, and wants that of the other one behind it.
@@ -230,4 +236,37 @@ fn flows_that_wait_for_each_others_keys_are_listed_with_their_circle_and_are_end
     }
     let rows = program.json(&["flow", "list", "--forward", "--json"]);
     assert_eq!(rows, json!([]));
+}
+
+#[test]
+fn a_rollback_that_comes_too_late_is_refused_and_the_flow_goes_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let barrier = Arc::new(Barrier::new(2));
+    let host = host(folder.path(), &barrier);
+    let request = made(&host);
+    let id = submit(&host, &["removes-later", "puts-a"], request).id();
+    let until = |is_so: &dyn Fn(&Report) -> bool| {
+        let begun = Instant::now();
+        while !host.report(id).is_ok_and(|report| is_so(&report)) {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until(&|report| !report.tasks.is_empty());
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            host.operate(
+                id,
+                &Operation::Rollback {
+                    reason: "stop".to_owned(),
+                },
+            )
+        });
+        until(&|report| report.flow.state == FlowState::Interrupted);
+        // It removes its object after it was asked to roll back.
+        barrier.wait();
+        let refused = asked.join().expect("no panic").expect_err("it is too late");
+        assert_eq!(refused.hindrance(), Hindrance::Refused, "{refused}");
+    });
+    until(&|report| report.flow.state == FlowState::Success);
 }

@@ -370,8 +370,8 @@ impl Effect for ActStep {
         | Self::Over(key)) = self;
         let Some(row) = rows.get::<ExternalRow>(key.key())? else {
             return match self {
-                // An operator has removed the object.
-                Self::Removed(_) => Ok(0),
+                // Another one has removed the object.
+                Self::Removed(_) | Self::Restored(_) | Self::Over(_) => Ok(0),
                 _ => Err(key.not_found().into()),
             };
         };

@@ -24,6 +24,13 @@ pub trait HostStore: Store {
     /// Returns how many batches were committed since the store was opened.
     fn commits(&self) -> u64;
 
+    /// Registers this process, so that others can tell whether it is dead: to be called before an act outside the database that belongs to no
+    /// flow of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn register(&self) -> Result<(), StoreError>;
+
     /// Takes over the flows of dead processes, and returns the flows that this process owns but does not run: it must recover
     /// them. Stuck flows are left out unless `stuck_too`.
     ///

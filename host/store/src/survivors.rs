@@ -11,14 +11,14 @@ use crate::survivor::Survivor;
 /// What [`Known`] reads, in the order of its columns; to be followed by conditions.
 const LOCKS: &str = "SELECT host, name, pid, boot, path, device, inode, dead FROM host_locks";
 
-/// Records that the process of a host is dead, and makes flows due that sleep until that is known. No transaction is needed: what is missing is
+/// Makes flows due that sleep until it is known that the process of a host is dead, and records that it is. No transaction is needed: what is missing is
 /// made up for when the host is next looked at.
 pub(crate) const DEAD: [&str; 2] = [
-    "INSERT INTO host_locks (host, name, pid, dead) SELECT $1, '', 0, TRUE WHERE EXISTS (SELECT 1 FROM externals WHERE externals.host = $1)
-     ON CONFLICT (host) DO UPDATE SET dead = TRUE",
     // The row of an object that a pivot removes names the flow that made it.
     "UPDATE flows SET wake_at = updated_at WHERE wake_at IS NOT NULL AND (id IN (SELECT flow FROM externals WHERE externals.host = $1)
          OR (forward = TRUE AND project_id IN (SELECT project_id FROM externals WHERE externals.host = $1)))",
+    "INSERT INTO host_locks (host, name, pid, dead) SELECT $1, '', 0, TRUE WHERE EXISTS (SELECT 1 FROM externals WHERE externals.host = $1)
+     ON CONFLICT (host) DO UPDATE SET dead = TRUE",
 ];
 
 /// Removes what is known of hosts that have no lease and are in no act.

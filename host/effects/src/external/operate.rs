@@ -66,7 +66,7 @@ pub struct OperatorsAct<'a> {
 /// What an operator's removal has found.
 #[derive(Clone, Debug)]
 pub struct BegunRemoval {
-    /// How many acts on the object there were, this one included.
+    /// Greater than that of each act on the object before.
     pub act: u64,
     /// The state of its row; `None` if it had none.
     before: Option<Text>,
@@ -90,14 +90,17 @@ pub enum RemovalEnd {
 pub fn begin_removal(rows: &mut Rows<'_>, act: &OperatorsAct<'_>) -> Result<BegunRemoval, Stop> {
     let OperatorsAct { key, digest, .. } = *act;
     let host = Some(act.host);
+    // Also greater than that of an act whose row is gone.
+    let now = rows.now().0 / 1_000_000;
     let Some(row) = rows.get::<ExternalRow>(key.key())? else {
         let row = ExternalRow {
             host,
+            token: now,
             ..unowned(rows, key, digest, state::REMOVING)
         };
         rows.insert(row);
         return Ok(BegunRemoval {
-            act: 1,
+            act: u64::try_from(now).unwrap_or(0),
             before: None,
         });
     };
@@ -108,7 +111,7 @@ pub fn begin_removal(rows: &mut Rows<'_>, act: &OperatorsAct<'_>) -> Result<Begu
         );
         return Err(TaskError::new("Busy", message).into());
     }
-    let token = row.token + 1;
+    let token = now.max(row.token + 1);
     let changed = ExternalRow {
         state: state::REMOVING.into(),
         token,

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_model::error::TaskError;
 use cairn_model::id::{Phase, TaskId};
 use cairn_model::value::Value;
 
 use super::{Act, History, Past, Recorded};
 use crate::effect::{Applied, Change};
 use crate::event::Disposition;
+use crate::external::is_removal;
 use crate::key::Key;
 use crate::net::{Fate, Left, Net, Place, Undone, Why};
 use crate::outbox::{self, Cast};
@@ -63,13 +63,20 @@ impl History {
         let tables = self.domains.tables();
         let mut net = Net::default();
         let mut owners: BTreeMap<Place<'_>, Owner> = BTreeMap::new();
-        let mut doubts: BTreeMap<Place<'_>, &TaskError> = BTreeMap::new();
+        let mut doubts: BTreeMap<Place<'_>, String> = BTreeMap::new();
         for effect in self.effects.iter().filter(|effect| !effect.undone) {
             let owner = self.owner(effect);
             for change in &effect.applied.changes {
                 net.add(change);
-                if let Some(Act::InDoubt(error, _)) = &effect.act {
-                    doubts.insert(place(change), error);
+                let doubt = match &effect.act {
+                    Some(Act::InDoubt(error, _)) => Some(error.to_string()),
+                    Some(Act::Open) if is_removal(&effect.applied) => {
+                        Some("its removal has begun, and may not have ended".to_owned())
+                    }
+                    _ => None,
+                };
+                if let Some(doubt) = doubt {
+                    doubts.insert(place(change), doubt);
                 }
                 let found = owners.entry(place(change)).or_insert(owner);
                 *found = owner.max(*found);

@@ -70,6 +70,7 @@ pub fn remove(
     if let Some(why) = hindrance(store, key, &*provider.external)? {
         return Ok(Err(ActError::Unsure(why)));
     }
+    store.register()?;
     let act = OperatorsAct {
         key,
         digest: provider.digest,

@@ -72,7 +72,15 @@ impl Flow {
             Err(error) if is_in_doubt(&error) => {
                 return Ok(Ok(self.look_again_later(flow_task.id)));
             }
-            Err(_) if self.is_past_pivot() => return Ok(Ok(self.go_forward_later(flow_task.id))),
+            Err(refused) if self.is_past_pivot() => {
+                // Counts as an attempt that failed, so that the pauses grow.
+                let retried = Event::Retried {
+                    task: flow_task.id,
+                    error: refused,
+                };
+                self.post(&mut self.0.live(), [retried]);
+                return Ok(Ok(self.go_forward_later(flow_task.id)));
+            }
             Err(refused) => return self.failed(flow_task, refused).map(Err),
         }
         loop {
@@ -118,7 +126,10 @@ impl Flow {
                         Err(error) if is_in_doubt(&error) => {
                             return Ok(Ok(self.look_again_later(flow_task.id)));
                         }
-                        Err(_) if self.is_past_pivot() => {}
+                        // It is not called again while effects of this attempt stand.
+                        Err(_) if self.is_past_pivot() => {
+                            return Ok(Ok(self.go_forward_later(flow_task.id)));
+                        }
                         Err(_) => return self.failed(flow_task, error).map(Err),
                     }
                     if !is_again {

@@ -31,7 +31,9 @@ impl Flow {
     pub(super) fn pause(&self, task: TaskId, pause: Duration) -> Progress {
         let mut live = self.0.live();
         let is_interrupted = |live: &LiveState| live.history.state == FlowState::Interrupted;
-        if pause <= SHORT {
+        // An operator who accepts what is not known waits for the end of the rollback.
+        let is_short = pause <= SHORT || live.accepts_doubts;
+        if is_short {
             let runs = |live: &mut LiveState| !is_interrupted(live);
             // The state decides, not whether the wait timed out.
             let _ = self.0.interrupted.wait_while_for(&mut live, runs, pause);
@@ -39,7 +41,7 @@ impl Flow {
         if is_interrupted(&live) {
             return Progress::Over;
         }
-        if pause <= SHORT {
+        if is_short {
             return Progress::More;
         }
         let wake_at = self.0.store.now().after(pause);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cairn_effects::event::{Disposition, Event, FlowState, TaskState};
+use cairn_effects::history::is_intent;
 use cairn_effects::task::Outcome;
 use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::id::{Phase, TaskId};
@@ -217,7 +218,11 @@ impl Flow {
                 Err(error) if is_in_doubt(&error) && self.looks_again() => {
                     return Ok(self.look_again_later(task));
                 }
-                Err(error) if flow_task.revert.again(made, &error.kind) => {
+                // A revert that has answered is not called again, once what it answered has begun.
+                Err(error)
+                    if flow_task.revert.again(made, &error.kind)
+                        && !self.0.live().history.is_removing(task) =>
+                {
                     // Closes the attempt before its effects are collected, so that late effects are refused.
                     let retried = Event::Retried {
                         task,
@@ -274,7 +279,16 @@ impl Flow {
         let context = self.context(flow_task.id, Phase::Revert, attempt);
         match guard(|| flow_task.task.revert(&context, outcome, cause)) {
             Ok(Disposition::Undo) => {
-                let undone = self.undo(flow_task.id, Phase::Call)?;
+                let standing = self.0.live().history.standing(flow_task.id, Phase::Call);
+                if standing.iter().any(is_intent) {
+                    // The removal of an object may have to be repeated later: what the revert itself has done stays then.
+                    let event = Event::Checkpoint {
+                        task: flow_task.id,
+                        attempt,
+                    };
+                    self.post(&mut self.0.live(), [event]);
+                }
+                let undone = self.undo_all(standing)?;
                 Ok(undone.map(|()| Disposition::Undo))
             }
             other => Ok(other),

@@ -185,6 +185,18 @@ impl Core {
         for Follower { then, tell } in followers {
             let state = report.as_ref().map(|report| report.flow.state);
             match (then, report, state) {
+                (Some(Operation::Rollback { .. }), Ok(report), Ok(FlowState::Interrupted))
+                    if report.flow.forward =>
+                {
+                    // It passed its pivot before it was interrupted, so it goes forward.
+                    tell(Err(HostError::Flow(FlowError::PastPivot)));
+                    let job = move |core: &Arc<Self>| {
+                        core.operate_then(id, Operation::Resume, Box::new(|_| {}));
+                    };
+                    if let Err(error) = self.pool.push(self, job) {
+                        tracing::warn!(%id, %error, "a flow that only goes forward is left to the next host");
+                    }
+                }
                 (Some(operation), _, Ok(FlowState::Interrupted)) => {
                     let job = move |core: &Arc<Self>| core.operate_then(id, operation, tell);
                     if let Err(error) = self.pool.push(self, job) {

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use cairn::clock::{ManualClock, Timestamp};
 use cairn::error::Cause;
-use cairn::event::FlowState;
-use cairn::flow::{Provider, Providers};
+use cairn::event::{Disposition, Event, FlowState};
+use cairn::flow::{Provider, Providers, Recovery};
 use cairn::history::History;
-use cairn::task::Wanted;
+use cairn::outbox::Cast;
+use cairn::task::{Outcome, Wanted};
 use cairn::value::Digest;
 use cairn::{
     Context, Flow, FlowError, Identity, Object, Report, Sqlite, SqliteConfig, Store as _, Task,
@@ -296,4 +297,76 @@ fn a_call_cannot_succeed_while_it_is_not_known_what_it_made() {
     scene.flow.add(Arc::new(task)).unwrap();
     assert!(matches!(scene.run(), Err(FlowError::Failed(_))));
     scene.is_clean();
+}
+
+/// Makes an object; its revert sends a message, and lets the host undo the call.
+struct Tells(TaskSpec);
+
+impl Task for Tells {
+    fn spec(&self) -> &TaskSpec {
+        &self.0
+    }
+
+    fn call(&self, context: &Arc<dyn Context>, _: Object) -> Result<Value, TaskError> {
+        context.make_external(&Wanted {
+            provider: "world",
+            kind: "record",
+            label: "a",
+            spec: &Value::Null,
+        })
+    }
+
+    fn revert(
+        &self,
+        context: &Arc<dyn Context>,
+        _: &Outcome,
+        _: &Cause,
+    ) -> Result<Disposition, TaskError> {
+        context.apply(&Cast {
+            topic: "told".to_owned(),
+            method: "removed".to_owned(),
+            arguments: json!({}),
+        })?;
+        Ok(Disposition::Undo)
+    }
+}
+
+#[test]
+fn what_a_revert_has_done_stays_when_the_removal_after_it_is_repeated() {
+    let world = World::new(&[], &[Fault::UnsureBefore], 0);
+    let scene = scene(&world, vec![]);
+    scene
+        .flow
+        .add(Arc::new(Tells(TaskSpec::new("tells"))))
+        .unwrap();
+    let mut fails = Makes::new(&[]);
+    fails.spec = TaskSpec::new("fails");
+    fails.fails = true;
+    scene.flow.add(Arc::new(fails)).unwrap();
+    world.goes_wrong(&[Fault::UnsureBefore], 1);
+    // Without a clock that moves it sleeps.
+    scene.flow.run_to_end().wait().unwrap();
+    assert!(scene.flow.sleeps());
+    // An operator does not wait.
+    scene
+        .flow
+        .recover_to_end(Recovery::Interrupt)
+        .wait()
+        .unwrap();
+    let cause = Cause::requested("again");
+    scene.moving(|| scene.flow.rollback(&cause)).unwrap();
+    assert_eq!((world.len(), scene.rows().len()), (0, 0));
+    let journal = scene
+        .store
+        .read(&Identity::default(), |view| view.journal(scene.flow.id()));
+    let events: Vec<Event> = journal.unwrap().into_iter().map(|it| it.event).collect();
+    let casts = events.iter().filter_map(|event| match event {
+        Event::Applied(applied) if applied.effect == "cast" => Some(applied.number),
+        _ => None,
+    });
+    let casts: Vec<u32> = casts.collect();
+    assert_eq!(casts.len(), 1, "the revert is called once");
+    let is_undone =
+        |event: &Event| matches!(event, Event::Undone { number } if *number == casts[0]);
+    assert!(!events.iter().any(is_undone), "{events:#?}");
 }

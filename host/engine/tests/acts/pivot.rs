@@ -294,3 +294,65 @@ fn an_object_that_an_operator_removes_meanwhile_counts_as_removed() {
     let answers = task.answers.lock().unwrap();
     assert_eq!(*answers, ["InDoubt", "ok", "ok"]);
 }
+
+/// Removes an object, makes another one, and then fails once.
+struct Replaces {
+    spec: TaskSpec,
+    id: String,
+    calls: Mutex<usize>,
+}
+
+impl Task for Replaces {
+    fn spec(&self) -> &TaskSpec {
+        &self.spec
+    }
+
+    fn call(&self, context: &Arc<dyn Context>, _: Object) -> Result<Value, TaskError> {
+        *self.calls.lock().unwrap() += 1;
+        context.remove_external(&Unwanted {
+            provider: "world",
+            kind: "record",
+            id: &self.id,
+        })?;
+        context.make_external(&Wanted {
+            provider: "world",
+            kind: "record",
+            label: "new",
+            spec: &Value::Null,
+        })?;
+        match *self.calls.lock().unwrap() {
+            1 => Err(TaskError::new("Failed", "it was told to")),
+            _ => Ok(Value::Null),
+        }
+    }
+}
+
+#[test]
+fn behind_its_pivot_a_task_is_not_called_again_before_its_last_call_is_undone() {
+    let world = World::new(&[], &[], 0);
+    let mut scene = scene(&world, vec![Makes::new(&["a"])]);
+    scene.run().unwrap();
+    let task = Arc::new(Replaces {
+        spec: TaskSpec::new("replaces"),
+        id: ids(&world).concat(),
+        calls: Mutex::new(0),
+    });
+    // The new object is not taken away at once.
+    world.goes_wrong(&[Fault::Works, Fault::Refuses, Fault::Refuses], 0);
+    scene.flow = scene.flow_of("replaces");
+    let options = TaskOptions {
+        pivot: true,
+        call: cairn::retry::Retry {
+            attempts: 5,
+            ..Default::default()
+        },
+        ..TaskOptions::default()
+    };
+    scene
+        .flow
+        .add_with(Arc::clone(&task) as _, options)
+        .unwrap();
+    scene.run().unwrap();
+    assert_eq!(*task.calls.lock().unwrap(), 2);
+    assert_eq!((world.len(), scene.rows().len()), (1, 1));
+}

@@ -91,6 +91,12 @@ impl<B: Backend> Writer<B> {
         self.ledger.settled(put_down)
     }
 
+    /// Registers this process as a host.
+    pub(crate) fn register(&mut self) -> Result<(), StoreError> {
+        self.ledger.begin_as_host()?;
+        self.ledger.commit()
+    }
+
     /// Takes over the flows of dead hosts, and returns the flows that this process owns but does not run. Flows that were set
     /// aside are left out unless `stuck_too`.
     pub(super) fn take_over(&mut self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {

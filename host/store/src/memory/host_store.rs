@@ -90,6 +90,10 @@ impl HostStore for Batched<Memory> {
         Self::commits(self)
     }
 
+    fn register(&self) -> Result<(), StoreError> {
+        self.write(|writer| writer.register())
+    }
+
     fn take_over(&self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         Self::take_over(self, stuck_too)
     }

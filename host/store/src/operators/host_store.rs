@@ -32,6 +32,10 @@ impl<B: SqlBackend> HostStore for Batched<B> {
         Self::commits(self)
     }
 
+    fn register(&self) -> Result<(), StoreError> {
+        self.write(|writer| writer.register())
+    }
+
     fn take_over(&self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         Self::take_over(self, stuck_too)
     }
