@@ -187,7 +187,11 @@ fn what_is_wrong_with_a_file_is_told_with_its_place_and_the_fix() {
         (
             Role::External,
             one.to_owned(),
-            &["no cases of an external", "cases/a.toml", "its server"],
+            &[
+                "case `one` names no `kind`",
+                "cases/a.toml",
+                "write `kind =",
+            ],
         ),
     ] {
         let refused = parse(&text, &[role]).unwrap_err();

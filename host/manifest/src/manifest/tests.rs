@@ -133,7 +133,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
     );
     refused(
         &(small("builtin = 'b'") + "\nafter = 'x'"),
-        "unknown key `after` in [[task]]\n  --> flows/flow.toml:8\n  help: known keys here: plugin, wait, name, retry, revert",
+        "unknown key `after` in [[task]]\n  --> flows/flow.toml:8\n  help: known keys here: plugin, wait, name, retry, revert, pivot",
     );
 }
 

@@ -72,6 +72,7 @@ fn external(plugin: Arc<Plugin>, http: Option<Grant>) -> (Provider, Lines) {
         grants: Grants::from_iter(http.map(|grant| (HttpGrantKind::NAME.to_owned(), grant))),
         limits: Limits {
             deadline: Duration::from_millis(500),
+            act: Duration::from_millis(500),
             result_bytes: 1 << 20,
             ..Limits::default()
         },
@@ -177,15 +178,16 @@ fn a_refusal_is_told_from_an_act_in_doubt() {
 #[test]
 fn an_act_that_is_cut_off_is_in_doubt() {
     let provider = provider();
-    for (kind, why) in [
-        ("traps", "Trap"),
-        ("loops", "DeadlineExceeded"),
-        ("sleeps", "DeadlineExceeded"),
-        ("hoards", "MemoryExceeded"),
+    for (kind, of_act, why) in [
+        ("traps", "Trap", "Trap"),
+        ("loops", "ActDeadlineExceeded", "DeadlineExceeded"),
+        ("sleeps", "ActDeadlineExceeded", "DeadlineExceeded"),
+        ("hoards", "MemoryExceeded", "MemoryExceeded"),
     ] {
         let since = Instant::now();
-        broke_down(&unsure(provider.make(&object(kind), &Value::Null)), why);
-        broke_down(&unsure(provider.remove(&object(kind))), why);
+        let made = provider.make(&object(kind), &Value::Null);
+        broke_down(&unsure(made), of_act);
+        broke_down(&unsure(provider.remove(&object(kind))), of_act);
         broke_down(&provider.look(&object(kind)).unwrap_err(), why);
         broke_down(&provider.list(kind, None).unwrap_err(), why);
         assert!(since.elapsed() < Duration::from_secs(10), "{kind}");
