@@ -421,6 +421,17 @@ fn every_command_of_the_readme_does_what_it_says() {
         if command.starts_with("cairn run remove.toml") {
             let names: Vec<String> = server.records().into_iter().map(|(name, _)| name).collect();
             assert_eq!(names, ["web-2.example.org"]);
+            // It has passed its pivot.
+            let cairn = |command: &str| run(&program, &folder, &path, &words(command));
+            let flows = cairn("cairn flow list --name remove-host --json").json();
+            let id = flows[0]["id"].as_str().expect("an id");
+            let refused = cairn(&format!("cairn flow rollback {id}"));
+            assert_eq!(refused.exit, 6, "{}", refused.stderr);
+            assert!(
+                refused.stderr.contains("has passed its pivot"),
+                "{}",
+                refused.stderr
+            );
         }
     }
     // A flow that fails takes its entry away; the provider in Python does so, too.

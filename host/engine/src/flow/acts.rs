@@ -259,7 +259,7 @@ impl Inner {
     }
 
     /// Waits until an act that a thread is in has ended.
-    fn wait_for_act(&self, number: u32) {
+    pub(super) fn wait_for_act(&self, number: u32) {
         let mut acting = self.acting.lock();
         let goes_on = |acting: &mut HashSet<u32>| acting.contains(&number);
         self.acted.wait_while(&mut acting, goes_on);

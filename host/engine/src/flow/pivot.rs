@@ -115,6 +115,11 @@ impl Inner {
         let Some(key) = ExternalKey::of(intent) else {
             return Ok(Ok(()));
         };
+        // A call that has ended may have left a thread in it.
+        self.wait_for_act(number);
+        if matches!(self.live().history.act(number), None | Some(Act::Removed)) {
+            return Ok(Ok(()));
+        }
         let hindrance = match self.provider(&key.provider) {
             Ok(provider) => match self.hindrance(&key, &*provider.external)? {
                 None => return self.take_away_with(&provider, intent, key),

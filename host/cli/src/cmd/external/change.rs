@@ -1,5 +1,6 @@
 use cairn::external::{ActError, Presence};
-use cairn::{Diagnostic, externals};
+use cairn::flow::Provider;
+use cairn::{Diagnostic, Identity, externals};
 use clap::Args;
 
 use super::{Which, admins_only, presence, unknown};
@@ -39,13 +40,8 @@ pub struct Remove {
 
 impl Adopt {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
-        let requester = session.requester(&self.who)?;
-        let key = self.which.key();
-        let provider = {
-            let reader = session.reader()?;
-            self.which.provider(session, &reader.view(&requester))?
-        };
-        let store = session.store()?;
+        let (requester, provider) = asked(session, &self.who, &self.which)?;
+        let (key, store) = (self.which.key(), session.store()?);
         let adopted = externals::adopt(&*store, &requester, &provider, &key, &self.reason);
         match adopted.map_err(admins_only)? {
             Ok(Presence::Absent) => Err(refused(
@@ -67,13 +63,8 @@ impl Adopt {
 
 impl Remove {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
-        let requester = session.requester(&self.who)?;
-        let key = self.which.key();
-        let provider = {
-            let reader = session.reader()?;
-            self.which.provider(session, &reader.view(&requester))?
-        };
-        let store = session.store()?;
+        let (requester, provider) = asked(session, &self.who, &self.which)?;
+        let (key, store) = (self.which.key(), session.store()?);
         let removed = externals::remove(&*store, &requester, &provider, &key);
         match removed.map_err(admins_only)? {
             Ok(()) => Ok(()),
@@ -98,6 +89,14 @@ impl Remove {
             Err(ActError::Unsure(error)) => Err(unknown(&key, &error)),
         }
     }
+}
+
+/// Returns who asks, and the provider of the object.
+fn asked(session: &Session, who: &Who, which: &Which) -> Result<(Identity, Provider), Failure> {
+    let requester = session.requester(who)?;
+    let reader = session.reader()?;
+    let provider = which.provider(session, &reader.view(&requester))?;
+    Ok((requester, provider))
 }
 
 fn refused(message: String, help: &str) -> Failure {
