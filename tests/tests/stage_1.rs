@@ -47,12 +47,12 @@ fn a_database_of_the_first_stage_goes_on() {
     program
         .run(&["flows", "list"])
         .exits(2)
-        .says(&["schema 4, this one reads 11", "`cairn db migrate`"]);
+        .says(&["schema 4, this one reads 12", "`cairn db migrate`"]);
     program.run(&["db", "migrate"]).exits(0);
     let check = program.json(&["db", "check", "--json"]);
     assert_eq!(
         check,
-        json!({"schema_version": 11, "newest_version": 11, "problems": []})
+        json!({"schema_version": 12, "newest_version": 12, "problems": []})
     );
 
     // Their reports are unchanged.

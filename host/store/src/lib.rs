@@ -43,7 +43,7 @@ pub use config::{BatchConfig, StoreConfig};
 pub use copy::Copied;
 pub use host::{Component, HostStore};
 pub use location::Location;
-pub use operators::{admin, view};
+pub use operators::{admin, audit, deployments, tokens, view};
 pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
 pub use survivor::Survivor;
 

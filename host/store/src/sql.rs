@@ -9,6 +9,7 @@ use std::time::Duration;
 use cairn_effects::event::Entry;
 use cairn_effects::rows::Cell;
 use cairn_model::id::{FlowId, HostId};
+use cairn_model::value::Value;
 
 use crate::StoreError;
 use crate::backend::{Backend, Fault};
@@ -279,6 +280,19 @@ impl Columns<'_> {
             Some(Cell::Null) => Ok(None),
             _ => Err(self.wrong(at, "a number")),
         }
+    }
+
+    /// Reads JSON as text; null for NULL.
+    pub(crate) fn optional_json(&self, at: usize) -> Result<Value, SqlError> {
+        let text = self.optional_text(at)?;
+        let parsed = text.map(|text| serde_json::from_str(&text)).transpose();
+        let value = parsed.map_err(|_| self.wrong(at, "JSON"))?;
+        Ok(value.unwrap_or_default())
+    }
+
+    /// Reads a JSON array of texts.
+    pub(crate) fn texts(&self, at: usize) -> Result<Vec<String>, SqlError> {
+        serde_json::from_str(&self.text(at)?).map_err(|_| self.wrong(at, "an array of texts"))
     }
 
     pub(crate) fn flag(&self, at: usize) -> Result<bool, SqlError> {

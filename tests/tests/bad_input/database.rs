@@ -16,7 +16,7 @@ fn a_database_of_a_newer_version() {
         &["zones", "create", "other"],
     ] {
         program.run(command).exits(1).says(&[
-            "cairn.db was made by a newer version of Cairn (schema 99, this one knows 11)",
+            "cairn.db was made by a newer version of Cairn (schema 99, this one knows 12)",
             "use that version, or another database with --db",
         ]);
     }

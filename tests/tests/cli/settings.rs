@@ -86,7 +86,7 @@ fn a_command_that_only_reads_makes_no_database() {
 fn a_database_is_checked() {
     let program = program();
     program.run(&["zones", "create", "nova"]).exits(0);
-    let expected = json!({"schema_version": 11, "newest_version": 11, "problems": []});
+    let expected = json!({"schema_version": 12, "newest_version": 12, "problems": []});
     assert_eq!(program.json(&["db", "check", "--json"]), expected);
 }
 

@@ -22,8 +22,9 @@ use table::CopiedTable;
 use tally::Tally;
 
 /// The tables that describe one place of a database or its present hosts, and are never copied: the new place has its own. Flows that no
-/// host has begun (`inbox`) stay with the hosts that were asked for them.
-const NOT_COPIED: [&str; 7] = [
+/// host has begun (`inbox`) stay with the hosts that were asked for them; who is
+/// logged in (`sessions`) logs in anew.
+const NOT_COPIED: [&str; 8] = [
     "schema",
     "hosts",
     "host_details",
@@ -31,6 +32,7 @@ const NOT_COPIED: [&str; 7] = [
     "partitions",
     "catalogue",
     "inbox",
+    "sessions",
 ];
 
 /// Facts about the place of a database, not about its content.

@@ -1,7 +1,9 @@
 //! What operators and hosts ask of a database besides batches, in portable SQL: one implementation for every backend that runs it.
 
 pub mod admin;
+pub mod audit;
 pub(crate) mod components;
+pub mod deployments;
 pub(crate) mod held;
 mod host_store;
 pub(crate) mod idempotency;
@@ -9,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod lookup;
 mod rows;
 mod sleepers;
+pub mod tokens;
 pub mod view;
 
 use cairn_model::clock::Timestamp;

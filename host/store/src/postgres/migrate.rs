@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/03-externals.sql"),
     include_str!("../../migrations/postgres/04-pivot.sql"),
     include_str!("../../migrations/postgres/05-host-locks.sql"),
+    include_str!("../../migrations/postgres/06-service.sql"),
 ];
 
 /// The advisory lock of whoever migrates: `cairn` in ASCII.

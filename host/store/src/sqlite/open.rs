@@ -32,6 +32,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/09-externals.sql")),
     M::up(include_str!("../../migrations/10-pivot.sql")),
     M::up(include_str!("../../migrations/11-host-locks.sql")),
+    M::up(include_str!("../../migrations/12-service.sql")),
 ];
 
 /// The oldest supported SQLite: older versions can lose a WAL reset that races with a checkpoint.

@@ -16,7 +16,7 @@ pub type DumpedRow = BTreeMap<String, Value>;
 pub type Dump = BTreeMap<(String, String), DumpedRow>;
 
 /// Tables of flows and of the database itself, which flows' effects do not change.
-const JOURNAL: [&str; 14] = [
+const JOURNAL: [&str; 18] = [
     "facts",
     "schema",
     "flows",
@@ -31,6 +31,10 @@ const JOURNAL: [&str; 14] = [
     "inbox",
     "requests",
     "idempotency_keys",
+    "deployments",
+    "tokens",
+    "sessions",
+    "audit",
 ];
 
 /// Columns of times.

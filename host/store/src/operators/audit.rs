@@ -1,0 +1,180 @@
+//! Records what operators change, in the transaction of the change.
+
+use serde::Serialize;
+
+use cairn_effects::rows::Cell;
+use cairn_model::clock::{self, Timestamp};
+use cairn_model::value::Value;
+
+use super::admin::Admin;
+use super::view::View;
+use crate::StoreError;
+use crate::sql::{Columns, Sql, SqlError};
+
+/// A change by an operator, to be recorded. Who made it and when is known from the transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Change<'a> {
+    /// Its name, such as `token.create`.
+    pub action: &'a str,
+    /// What was changed: an id or a name.
+    pub subject: &'a str,
+    /// The project of the subject, if it has one.
+    pub project_id: Option<&'a str>,
+    /// Where it was asked for, such as `command line, root@machine`.
+    pub source: &'a str,
+    /// Why, in the operator's words.
+    pub reason: Option<&'a str>,
+    /// The subject before it; null if there was none.
+    pub before: Value,
+    /// The subject after it; null if there is none.
+    pub after: Value,
+}
+
+/// A change by an operator that was recorded.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recorded {
+    /// Grows with time.
+    pub id: String,
+    /// When it was made.
+    #[serde(serialize_with = "clock::as_text")]
+    pub at: Timestamp,
+    /// The operator.
+    pub user_id: String,
+    /// Where it was asked for.
+    pub source: String,
+    /// Its name.
+    pub action: String,
+    /// What was changed.
+    pub subject: String,
+    /// The project of the subject.
+    pub project_id: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The subject before it.
+    pub before: Value,
+    /// The subject after it.
+    pub after: Value,
+}
+
+/// Conditions on recorded changes; all that are set must hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuditFilter<'a> {
+    /// Of this subject.
+    pub subject: Option<&'a str>,
+    /// With this name, or with one that begins with it and a dot: `token`.
+    pub action: Option<&'a str>,
+    /// By this operator.
+    pub user_id: Option<&'a str>,
+    /// Made at this time or later.
+    pub since: Option<Timestamp>,
+    /// Older than the one with this id.
+    pub before: Option<&'a str>,
+}
+
+impl Admin<'_> {
+    /// Records a change that this transaction makes.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn record(&mut self, change: &Change<'_>) -> Result<(), StoreError> {
+        let (user_id, now) = (self.requester().user_id.clone(), self.now());
+        self.sql(|sql| insert(sql, now, &user_id, change))
+    }
+}
+
+/// Inserts a row for a change.
+pub(crate) fn insert(
+    sql: &dyn Sql,
+    now: Timestamp,
+    user_id: &str,
+    change: &Change<'_>,
+) -> Result<(), SqlError> {
+    let statement = "INSERT INTO audit (id, at, user_id, source, action, subject, project_id, reason, before, after)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let text = |value: &Value| match value {
+        Value::Null => Cell::Null,
+        value => value.to_string().as_str().into(),
+    };
+    let id = uuid::Uuid::now_v7().to_string();
+    sql.execute(
+        statement,
+        &[
+            id.as_str().into(),
+            now.into(),
+            user_id.into(),
+            change.source.into(),
+            change.action.into(),
+            change.subject.into(),
+            change.project_id.into(),
+            change.reason.into(),
+            text(&change.before),
+            text(&change.after),
+        ],
+    )?;
+    Ok(())
+}
+
+impl View<'_> {
+    /// Returns recorded changes, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn audit(
+        &self,
+        filter: AuditFilter<'_>,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let mut conditions = vec!["TRUE".to_owned()];
+        let mut parameters: Vec<Cell> = Vec::new();
+        let mut condition = |text: &str, cell: Cell| {
+            parameters.push(cell);
+            conditions.push(text.replace('?', &format!("${}", parameters.len())));
+        };
+        if let Some(subject) = filter.subject {
+            condition("subject = ?", subject.into());
+        }
+        if let Some(action) = filter.action {
+            // `/` follows `.` in ASCII.
+            condition(
+                "(action = ? OR (action > ? || '.' AND action < ? || '/'))",
+                action.into(),
+            );
+        }
+        if let Some(user_id) = filter.user_id {
+            condition("user_id = ?", user_id.into());
+        }
+        if let Some(since) = filter.since {
+            condition("at >= ?", since.into());
+        }
+        if let Some(before) = filter.before {
+            condition("id < ?", before.into());
+        }
+        condition(
+            "TRUE ORDER BY id DESC LIMIT ?",
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        );
+        let statement = format!(
+            "SELECT id, at, user_id, source, action, subject, project_id, reason, before, after FROM audit WHERE {}",
+            conditions.join(" AND ")
+        );
+        let rows = self.sql().query(&statement, &parameters)?;
+        rows.iter()
+            .map(|row| Ok(recorded(Columns(row))?))
+            .collect()
+    }
+}
+
+fn recorded(row: Columns<'_>) -> Result<Recorded, SqlError> {
+    Ok(Recorded {
+        id: row.text(0)?,
+        at: Timestamp(row.int(1)?),
+        user_id: row.text(2)?,
+        source: row.text(3)?,
+        action: row.text(4)?,
+        subject: row.text(5)?,
+        project_id: row.optional_text(6)?,
+        reason: row.optional_text(7)?,
+        before: row.optional_json(8)?,
+        after: row.optional_json(9)?,
+    })
+}
