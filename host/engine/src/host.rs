@@ -328,6 +328,14 @@ impl Host {
         self.core.ready(plan)
     }
 
+    /// Loads a plan that was stored, and prepares its tasks.
+    ///
+    /// # Errors
+    /// Those of [`ready`](Self::ready); [`HostError::Invalid`] also when no plan with this digest is stored.
+    pub fn stored(&self, plan: Digest) -> Result<Arc<ReadyPlan>, HostError> {
+        self.core.stored(plan)
+    }
+
     /// Reads the report of a flow from the database, in any state.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod deliver;
 mod keys;
 mod postgres;
 mod secret;
+mod serve;
 mod url;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::manifest::{GrantKinds, Limits, size};
 pub use deliver::{AmqpConfig, DeliverConfig, HttpConfig, TransportConfig};
 pub use keys::KeysConfig;
 pub use postgres::PostgresSettings;
+pub use serve::{AuthConfig, Listen, Network, ServeConfig, TlsFiles};
 pub use url::Url;
 
 /// The contents of a `cairn.toml`. A key that is left out is `None`, or its default. Domains read their own keys.
@@ -67,6 +69,8 @@ pub struct Config {
     pub secrets: BTreeMap<String, SecretSource>,
     /// `[http]`, `ca`: a file of authorities in PEM that plugins' requests trust besides those of the system.
     pub http_ca: Option<PathBuf>,
+    /// `[serve]`.
+    pub serve: ServeConfig,
 }
 
 /// The warning for the setting `components`.
@@ -114,6 +118,7 @@ const KEYS: &[&str] = &[
     "deliver",
     "secrets",
     "http",
+    "serve",
 ];
 
 /// A database of which the path begins with one of these is on a server.
@@ -200,6 +205,10 @@ impl Config {
                 }
                 None => None,
             },
+            serve: match root.get("serve") {
+                Some(item) => serve::read(&item, folder)?,
+                None => ServeConfig::default(),
+            },
         })
     }
 }
@@ -267,7 +276,10 @@ mod tests {
                     processor = '7s'\nmemory = '1GiB'\n\
                     [idempotency]\nkeep = '90d'\n[hosts]\nlocks = '/l'\n\
                     [postgres]\npassword_file = 'p'\nroot_certificate = '/r.pem'\nunsafe_server = true\n\
-                    [secrets]\npdns = { file = 'k' }\nother.variable = 'V'\n[http]\nca = 'ca.pem'";
+                    [secrets]\npdns = { file = 'k' }\nother.variable = 'V'\n[http]\nca = 'ca.pem'\n\
+                    [serve]\nlisten = 'unix:s'\ntls_cert = 'c.pem'\ntls_key = '/k.pem'\nauth = 'basic'\nusers = 'u'\n\
+                    hosts = ['cairn.example']\ntrusted_proxies = ['10.0.0.0/8']\nmetrics = false\nproject_labels = true\n\
+                    body = '2MiB'\nconnections = 3\nstreams = 4\ntimeout = '5s'\nidle = '6m'";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
         let expected = Config {
@@ -305,6 +317,23 @@ mod tests {
                 ("other".to_owned(), SecretSource::Variable("V".to_owned())),
             ]),
             http_ca: path("etc/ca.pem"),
+            serve: ServeConfig {
+                listen: Listen::Unix("s".into()),
+                tls: Some(TlsFiles {
+                    cert: "etc/c.pem".into(),
+                    key: "/k.pem".into(),
+                }),
+                auth: Some(AuthConfig::Basic("etc/u".into())),
+                hosts: vec!["cairn.example".to_owned()],
+                trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+                metrics: None,
+                project_labels: true,
+                body: 2 << 20,
+                connections: 3,
+                streams: 4,
+                timeout: Duration::from_secs(5),
+                idle: Duration::from_secs(360),
+            },
         };
         assert_eq!(parse(text), Ok(expected));
     }

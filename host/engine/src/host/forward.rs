@@ -59,14 +59,15 @@ enum Answer {
 }
 
 impl Core {
-    /// Forwards a request to the host that owns its project. `then` gets the report once the flow has ended there.
+    /// Forwards a request to the host that owns its project. The caller gets the report once the flow has ended there.
     pub(super) fn forward(
         self: &Arc<Self>,
         flow: FlowId,
         submission: &Submission,
         request: &Value,
-        then: Tell,
+        caller: Caller,
     ) {
+        let Caller { tell, note, .. } = caller;
         let requester = &submission.requester;
         let project_id = requester.project_id.clone();
         let key = submission.key.as_ref();
@@ -78,7 +79,7 @@ impl Core {
         };
         let request = match serde_json::to_string(&body) {
             Ok(request) => request,
-            Err(error) => return then(Err(StoreError::Database(error.to_string()).into())),
+            Err(error) => return tell(Err(StoreError::Database(error.to_string()).into())),
         };
         let aside = Aside::of(self);
         self.keeper.forward(Outgoing {
@@ -87,9 +88,11 @@ impl Core {
                 project_id,
                 request,
             },
+            note,
+            has_key: key.is_some(),
             tell: Box::new(move |report| {
                 drop(aside);
-                then(report);
+                tell(report);
             }),
         });
     }
@@ -118,8 +121,7 @@ impl Core {
         match self.opened(&request) {
             Ok(submission) => {
                 // Who asked for it follows it in the database.
-                let caller = Caller { tell, waits: false };
-                self.run_here(flow, submission, stay, caller)
+                self.run_here(flow, submission, stay, Caller::passing(tell))
             }
             Err(error) => {
                 tell(Err(error));

@@ -12,7 +12,7 @@ use cairn_model::id::FlowId;
 use cairn_store::shared::{Forwarded, Partitions, partition_of};
 
 use super::HostError;
-use super::caller::Tell;
+use super::caller::{Note, Tell};
 
 /// Interval between two attempts to recover flows that were left behind.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
@@ -54,12 +54,18 @@ pub(super) struct Following {
     pub(super) part: u8,
     /// Since when its flow cannot be read.
     pub(super) failing: Option<Instant>,
+    /// Told when it is seen that the flow goes on.
+    pub(super) note: Option<Note>,
     pub(super) tell: Tell,
 }
 
 /// A request for another host, and the caller who waits for the end of its flow.
 pub(super) struct Outgoing {
     pub(super) request: Forwarded,
+    /// Told when the request is in the inbox, or under a key when its flow is seen there.
+    pub(super) note: Option<Note>,
+    /// Whether the request has a key: the flow may be another one then.
+    pub(super) has_key: bool,
     pub(super) tell: Tell,
 }
 
@@ -81,7 +87,7 @@ impl Keeper {
 
     /// Calls `tell` when a flow of this partition has ended, in any process. For a pruned flow it passes the report that is kept with its key.
     /// The queue of the host bounds the number of followers: see [`Aside`](super::pool::Aside).
-    pub(super) fn follow(&self, flow: FlowId, part: u8, tell: Tell) {
+    pub(super) fn follow(&self, flow: FlowId, part: u8, note: Option<Note>, tell: Tell) {
         let mut work = self.work();
         if work.closed {
             drop(work);
@@ -92,6 +98,7 @@ impl Keeper {
             since: Instant::now(),
             part,
             failing: None,
+            note,
             tell,
         });
         drop(work);
@@ -124,15 +131,26 @@ impl Keeper {
 
     /// Follows the flows of requests that were forwarded.
     pub(super) fn sent(&self, sent: Vec<Outgoing>) {
-        let following = sent
-            .into_iter()
-            .map(|Outgoing { request, tell }| Following {
+        let following = sent.into_iter().map(|outgoing| {
+            let Outgoing {
+                request,
+                mut note,
+                has_key,
+                tell,
+            } = outgoing;
+            if !has_key && let Some(note) = note.take() {
+                note(request.flow);
+            }
+            Following {
                 flow: request.flow,
                 since: Instant::now(),
                 part: partition_of(&request.project_id),
                 failing: None,
+                note,
                 tell,
-            });
+            }
+        });
+        let following: Vec<Following> = following.collect();
         self.work().following.extend(following);
     }
 

@@ -11,8 +11,8 @@ use cairn_effects::task::{Task, TaskSpec};
 use cairn_manifest::manifest::OnLost;
 use cairn_manifest::plan::{Plan, PlannedAdmission, PlannedStep, PlannedTask};
 use cairn_model::crash::{CrashPoint, reach};
-use cairn_model::error::Diagnostic;
-use cairn_model::id::FlowId;
+use cairn_model::error::{Diagnostic, TaskError};
+use cairn_model::id::{FlowId, Identity};
 use cairn_model::value::{Digest, Value};
 use cairn_sandbox::admission::Admission;
 use cairn_sandbox::capability::{Granted, Services};
@@ -33,10 +33,12 @@ pub type ReadyTask = (TaskOptions, Arc<dyn Task>);
 pub struct ReadyPlan {
     digest: Digest,
     name: String,
+    action: Option<String>,
     on_lost: OnLost,
     admission: Option<Arc<Admission>>,
     providers: Arc<Providers>,
     tasks: Vec<ReadyTask>,
+    services: Arc<Services>,
     /// Whether any host can make its tasks from what is stored: none is native.
     is_portable: bool,
 }
@@ -54,6 +56,39 @@ impl ReadyPlan {
     /// Returns the name of the plan's flows.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the action whose rule decides who may run its flows.
+    pub fn action(&self) -> Option<&str> {
+        self.action.as_deref()
+    }
+
+    /// Checks that a caller may begin a flow of this plan in the caller's project, by the operator's rule for the plan's action. A flow of a
+    /// plan without an action is begun by admins alone. Runs the plugins that the rule asks.
+    ///
+    /// # Errors
+    /// `PolicyNotAuthorized` with the action; `AdminRequired`.
+    pub fn authorize(&self, requester: &Identity) -> Result<(), TaskError> {
+        let Some(action) = self.action() else {
+            if requester.is_admin {
+                return Ok(());
+            }
+            let message = format!(
+                "only an admin may begin the flow `{}`, whose manifest names no action",
+                self.name
+            );
+            return Err(TaskError::new("AdminRequired", message));
+        };
+        let target = [
+            ("project_id", &requester.project_id),
+            ("user_id", &requester.user_id),
+        ];
+        let target = target.map(|(key, value)| (key.to_owned(), value.as_str().into()));
+        let log = |plugin: &str, level, message| {
+            tracing::info!(plugin, ?level, message, "a rule's plugin says");
+        };
+        let asks = self.services.rule_plugins.on_behalf_of(requester, &log);
+        (self.services.enforcer).enforce(requester, action, &target.into_iter().collect(), &asks)
     }
 
     /// Returns the plan's tasks, in order.
@@ -139,10 +174,12 @@ impl Core {
         let ready = Arc::new(ReadyPlan {
             digest,
             name: plan.name.clone(),
+            action: plan.action.clone(),
             on_lost: plan.on_lost,
             admission,
             providers: Arc::new(providers),
             tasks: tasks.collect::<Result<_, _>>()?,
+            services: Arc::clone(&services),
             is_portable: plan
                 .components()
                 .all(|(digest, _)| self.planner.native_of(digest).is_none()),

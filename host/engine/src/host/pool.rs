@@ -150,6 +150,11 @@ impl Pool {
         self.add(core, queue, job, true)
     }
 
+    /// Returns whether a caller's job that is added now finds room.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue().taken < self.capacity
+    }
+
     fn add(
         &self,
         core: &Arc<Core>,

@@ -324,8 +324,7 @@ impl Core {
             Ok((flow, _)) => {
                 let tell: Tell =
                     Box::new(|report| then(report.map(|report| recovery::of(&report))));
-                let caller = Caller { tell, waits: false };
-                self.go_on(flow.wake(), flow, caller)
+                self.go_on(flow.wake(), flow, Caller::passing(tell))
             }
             Err(error) => {
                 self.not_woken(id, &error);
@@ -355,7 +354,7 @@ impl Core {
             return;
         };
         for tell in tells {
-            self.keeper.follow(id, part, tell);
+            self.keeper.follow(id, part, None, tell);
         }
     }
 }

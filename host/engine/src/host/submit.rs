@@ -13,7 +13,7 @@ use cairn_store::StoreError;
 use cairn_store::shared::partition_of;
 
 use super::callback;
-use super::caller::{Caller, Tell};
+use super::caller::{Caller, Note, Tell};
 use super::operations::Follower;
 use super::pool::{Aside, Rest};
 use super::territory::{Route, Stay};
@@ -84,9 +84,45 @@ impl Host {
         submission: Submission,
         then: impl FnOnce(Result<Report, HostError>) + Send + 'static,
     ) -> Result<FlowId, HostError> {
+        self.push_submitted(submission, None, then)
+    }
+
+    /// Submits a flow as [`submit_then`](Self::submit_then) does, and calls `begun`, on any thread, once the flow is on disk and goes on. `begun`
+    /// gets the id of the flow that the request became: under a key that was used for the same request before, it is that of the first one. The
+    /// request of a project that another host owns has begun once its flow is on disk, or without a key its row in that host's inbox. `begun`
+    /// must not block, and is dropped without a call if the flow ends first.
+    ///
+    /// # Errors
+    /// As [`submit_then`](Self::submit_then); neither `begun` nor `then` is called then.
+    pub fn submit_noted(
+        &self,
+        submission: Submission,
+        begun: impl FnOnce(FlowId) + Send + 'static,
+        then: impl FnOnce(Result<Report, HostError>) + Send + 'static,
+    ) -> Result<FlowId, HostError> {
+        let note = move |flow| callback::call(flow, || begun(flow));
+        self.push_submitted(submission, Some(Box::new(note)), then)
+    }
+
+    /// Returns whether a request that is submitted now finds room in the queue.
+    pub fn has_room(&self) -> bool {
+        self.core.pool.has_room()
+    }
+
+    fn push_submitted(
+        &self,
+        submission: Submission,
+        note: Option<Note>,
+        then: impl FnOnce(Result<Report, HostError>) + Send + 'static,
+    ) -> Result<FlowId, HostError> {
         let id = FlowId::new();
         let then = move |report| callback::call(id, || then(report));
-        let job = move |core: &Arc<Core>| core.run_submitted(id, submission, Box::new(then));
+        let caller = Caller {
+            tell: Box::new(then),
+            note,
+            waits: true,
+        };
+        let job = move |core: &Arc<Core>| core.run_submitted(id, submission, caller);
         self.core.pool.push_in_turn(&self.core, Box::new(job))?;
         Ok(id)
     }
@@ -132,10 +168,10 @@ impl Core {
         self: &Arc<Self>,
         id: FlowId,
         submission: Submission,
-        then: Tell,
+        caller: Caller,
     ) -> Option<Rest> {
         if self.stopping.load(Ordering::SeqCst) {
-            then(Err(HostError::NotStarted));
+            (caller.tell)(Err(HostError::NotStarted));
             return None;
         }
         let stay = match &submission.request {
@@ -144,16 +180,16 @@ impl Core {
             Ok(request) => match self.route(&submission) {
                 Ok(Route::Here(stay)) => stay,
                 Ok(Route::Elsewhere) => {
-                    self.forward(id, &submission, request, then);
+                    self.forward(id, &submission, request, caller);
                     return None;
                 }
                 Err(error) => {
-                    then(Err(error));
+                    (caller.tell)(Err(error));
                     return None;
                 }
             },
         };
-        self.run_here(id, submission, stay, Caller::waiting(then))
+        self.run_here(id, submission, stay, caller)
     }
 
     /// Runs the flow of a request that this host takes, unless it is refused or answered already.
@@ -167,7 +203,7 @@ impl Core {
         let submission = self.admit(submission);
         if let Err(error) = submission.request {
             let key = submission.key.as_ref();
-            self.repeat_or(&submission.requester, key, error, caller.tell);
+            self.repeat_or(&submission.requester, key, error, caller);
             return None;
         }
         match self.flow_of(id, submission) {
@@ -218,7 +254,7 @@ impl Core {
     }
 
     /// Starts a flow, unless the host has stopped.
-    fn begin(self: &Arc<Self>, flow: Flow, stay: Option<Stay>, caller: Caller) -> Option<Rest> {
+    fn begin(self: &Arc<Self>, flow: Flow, stay: Option<Stay>, mut caller: Caller) -> Option<Rest> {
         let id = flow.id();
         self.enter(&flow, stay);
         // The host may have been stopped between the check and the entry.
@@ -229,7 +265,20 @@ impl Core {
             (caller.tell)(stopped);
             return None;
         }
-        self.go_on(flow.start(), flow, caller)
+        let step = flow.start();
+        let note = match &step {
+            Step::Next(_) => caller.note.take(),
+            // Its caller is told the end.
+            Step::Completion(_) => None,
+        };
+        if let Some(note) = note {
+            flow.settled().then(move |durable| {
+                if durable.is_ok() {
+                    note(id);
+                }
+            });
+        }
+        self.go_on(step, flow, caller)
     }
 
     /// Takes a begun flow one task further, or to its report.
@@ -273,7 +322,7 @@ impl Core {
         self.tell(id, followers, &Err(HostError::InHand(id)));
         self.follow_elsewhere(id);
         match caller.waits {
-            true => self.follow(id, &project_id, caller.tell),
+            true => self.follow(id, &project_id, caller),
             false => (caller.tell)(Err(HostError::InHand(id))),
         }
     }
@@ -305,7 +354,9 @@ impl Core {
             self.tell(id, followers, &Err(HostError::InHand(id)));
             return (caller.tell)(Err(HostError::InHand(id)));
         }
-        let then = caller.tell;
+        let Caller {
+            tell: then, note, ..
+        } = caller;
         let callers = self.sleepers.take_callers(id).into_iter();
         followers.extend(callers.map(Follower::waiting));
         self.wake_dispatcher();
@@ -314,7 +365,12 @@ impl Core {
                 true => {
                     let project_id =
                         flow.with_history(|history| history.requester.project_id.clone());
-                    self.follow(first, &project_id, then);
+                    let caller = Caller {
+                        tell: then,
+                        note,
+                        waits: true,
+                    };
+                    self.follow(first, &project_id, caller);
                 }
                 false => {
                     let key = flow.with_history(|history| history.key.clone());
@@ -359,27 +415,28 @@ impl Core {
         requester: &Identity,
         key: Option<&Key>,
         error: RequestError,
-        then: Tell,
+        caller: Caller,
     ) {
         let first = match key {
             Some(key) => self.store.repeat_of(requester, key),
             None => Ok(None),
         };
         match first {
-            Ok(Some(first)) => self.follow(first, &requester.project_id, then),
-            Ok(None) => then(Err(error.into())),
-            Err(error) => then(Err(error.into())),
+            Ok(Some(first)) => self.follow(first, &requester.project_id, caller),
+            Ok(None) => (caller.tell)(Err(error.into())),
+            Err(error) => (caller.tell)(Err(error.into())),
         }
     }
 
-    /// Passes the report of another flow to `then` once that flow has ended. Until then the request takes room in the queue.
-    fn follow(self: &Arc<Self>, first: FlowId, project_id: &str, then: Tell) {
+    /// Passes the report of another flow to the caller once that flow has ended. Until then the request takes room in the queue.
+    fn follow(self: &Arc<Self>, first: FlowId, project_id: &str, caller: Caller) {
+        let Caller { tell, note, .. } = caller;
         let aside = Aside::of(self);
         let tell = move |report: Result<Report, HostError>| {
             drop(aside);
-            then(report);
+            tell(report);
         };
         self.keeper
-            .follow(first, partition_of(project_id), Box::new(tell));
+            .follow(first, partition_of(project_id), note, Box::new(tell));
     }
 }

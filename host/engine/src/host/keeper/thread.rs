@@ -169,6 +169,7 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut S
         match found {
             Ok(Seen::AtRest(report)) => (following.tell)(Ok(*report)),
             Ok(Seen::Asleep(report, is_wait)) => {
+                noted(&mut following);
                 core.fell_asleep(*report, following.part, is_wait, following.tell);
             }
             Ok(Seen::Stuck(reason)) => {
@@ -178,7 +179,11 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut S
             Ok(Seen::Nothing) if following.since.elapsed() > AGAIN => {
                 (following.tell)(Err(StoreError::UnknownFlow(id).into()));
             }
-            Ok(Seen::Nothing | Seen::AtWork) => others.push(following),
+            Ok(Seen::AtWork) => {
+                noted(&mut following);
+                others.push(following);
+            }
+            Ok(Seen::Nothing) => others.push(following),
             // The database is away: its server may come back.
             Err(StoreError::Database(_))
                 if was_failing.is_none_or(|at| at.elapsed() < PATIENCE) =>
@@ -190,6 +195,13 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut S
         }
     }
     core.keeper.wait_on(others);
+}
+
+/// Tells a caller that the flow goes on.
+fn noted(following: &mut Following) {
+    if let Some(note) = following.note.take() {
+        note(following.flow);
+    }
 }
 
 /// The state of a flow on disk.
