@@ -1,1 +1,166 @@
 //! Flows over HTTP, and the dashboard.
+//!
+//! [`Service::open`] binds the socket, [`Service::run`] serves until it is told to stop. Flows run in this process, by the host that the caller
+//! passes in.
+
+mod access;
+mod api;
+mod app;
+mod auth;
+mod deployed;
+mod error;
+mod follow;
+mod health;
+mod listen;
+mod readers;
+mod request_id;
+mod server;
+
+pub use app::{Database, Parts};
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use cairn::Diagnostic;
+use cairn::config::{AuthConfig, Listen, ServeConfig};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, watch};
+
+use app::App;
+use auth::Auth;
+use deployed::Deployed;
+use follow::Follower;
+use readers::Readers;
+use server::Server;
+
+/// How many requests wait for room in the host's queue; more are refused.
+const WAITING: usize = 64;
+
+/// A server that is bound to its socket.
+pub struct Service {
+    runtime: Runtime,
+    app: Arc<App>,
+    server: Server,
+    listen: Listen,
+}
+
+/// Stops a server.
+#[derive(Clone)]
+pub struct Stop(Arc<watch::Sender<bool>>);
+
+impl Stop {
+    /// Lets the server accept nothing more, and begin no more flows.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Service {
+    /// Reads what `[serve]` names, and binds the socket.
+    ///
+    /// # Errors
+    /// When files cannot be read or are wrong, or the socket cannot be bound.
+    pub fn open(parts: Parts) -> Result<Self, Diagnostic> {
+        let Parts {
+            host,
+            database,
+            policy,
+            config,
+            operator,
+        } = parts;
+        let runtime = Builder::new_multi_thread()
+            .thread_name("cairn-http")
+            .enable_all()
+            .build()
+            .map_err(|error| Diagnostic::new(format!("a thread cannot be started: {error}")))?;
+        let mode = config.auth.clone().unwrap_or(AuthConfig::None);
+        let app = Arc::new(App {
+            auth: Auth::new(mode, operator)?,
+            readers: Readers::new(Arc::clone(&database)),
+            streams: Arc::new(Semaphore::new(config.streams)),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            stop: Arc::new(watch::Sender::new(false)),
+            deployed: Deployed::default(),
+            follower: Follower::new(),
+            host,
+            policy,
+            config,
+            database,
+        });
+        let tls = app.config.tls.as_ref().map(listen::tls).transpose()?;
+        let listen = app.config.listen.clone();
+        let opened = Server::open(&listen, tls, router(&app), app.config.connections);
+        let server = runtime.block_on(opened)?;
+        let listen = server.socket.place(&listen);
+        Ok(Self {
+            runtime,
+            app,
+            server,
+            listen,
+        })
+    }
+
+    /// Returns where the server listens.
+    pub fn listens_on(&self) -> &Listen {
+        &self.listen
+    }
+
+    /// Returns what stops it.
+    pub fn stop(&self) -> Stop {
+        Stop(Arc::clone(&self.app.stop))
+    }
+
+    /// Serves until it is stopped, and every connection has ended its last request.
+    pub fn run(self) {
+        let Self {
+            runtime,
+            app,
+            server,
+            ..
+        } = self;
+        runtime.block_on(async {
+            let following = tokio::spawn(Follower::run(Arc::downgrade(&app)));
+            server.run(app.stop.subscribe()).await;
+            following.abort();
+        });
+    }
+}
+
+/// Checks that a server does not serve strangers by mistake.
+///
+/// # Errors
+/// When it would listen off this machine without authentication, or take secrets in clear text.
+pub fn check(config: &ServeConfig, insecure_no_auth: bool) -> Result<(), Diagnostic> {
+    if config.listen.is_local() {
+        return Ok(());
+    }
+    let listen = &config.listen;
+    match config.auth.as_ref().unwrap_or(&AuthConfig::None) {
+        AuthConfig::None if insecure_no_auth => Ok(()),
+        AuthConfig::None => Err(Diagnostic::new(format!(
+            "{listen} can be reached from other machines, and callers are not asked who they are"
+        ))
+        .help("set auth in [serve] to \"tokens\" or \"basic\"; or give --insecure-no-auth, which lets everyone who connects do everything")),
+        AuthConfig::Tokens | AuthConfig::Basic(_)
+            if config.tls.is_none() && config.trusted_proxies.is_empty() =>
+        {
+            Err(Diagnostic::new(format!(
+                "{listen} can be reached from other machines, and tokens and passwords would be sent in clear text"
+            ))
+            .help("set tls_cert and tls_key in [serve], or name the proxies that do TLS in trusted_proxies"))
+        }
+        AuthConfig::Tokens | AuthConfig::Basic(_) => Ok(()),
+    }
+}
+
+fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .merge(api::router())
+        .layer(from_fn_with_state(Arc::clone(app), auth::guard::check))
+        .merge(health::router())
+        .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .layer(from_fn(access::log))
+        .layer(from_fn(request_id::name))
+        .with_state(Arc::clone(app))
+}

@@ -39,6 +39,8 @@ pub struct ReadyPlan {
     providers: Arc<Providers>,
     tasks: Vec<ReadyTask>,
     services: Arc<Services>,
+    /// Whether rules of its flows ask plugins.
+    asks_plugins: bool,
     /// Whether any host can make its tasks from what is stored: none is native.
     is_portable: bool,
 }
@@ -61,6 +63,11 @@ impl ReadyPlan {
     /// Returns the action whose rule decides who may run its flows.
     pub fn action(&self) -> Option<&str> {
         self.action.as_deref()
+    }
+
+    /// Returns whether rules of this plan's flows ask plugins.
+    pub fn asks_plugins(&self) -> bool {
+        self.asks_plugins
     }
 
     /// Checks that a caller may begin a flow of this plan in the caller's project, by the operator's rule for the plan's action. A flow of a
@@ -180,6 +187,7 @@ impl Core {
             providers: Arc::new(providers),
             tasks: tasks.collect::<Result<_, _>>()?,
             services: Arc::clone(&services),
+            asks_plugins: !plan.rule_plugins.is_empty(),
             is_portable: plan
                 .components()
                 .all(|(digest, _)| self.planner.native_of(digest).is_none()),

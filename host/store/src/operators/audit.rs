@@ -158,9 +158,7 @@ impl View<'_> {
             conditions.join(" AND ")
         );
         let rows = self.sql().query(&statement, &parameters)?;
-        rows.iter()
-            .map(|row| Ok(recorded(Columns(row))?))
-            .collect()
+        rows.iter().map(|row| Ok(recorded(Columns(row))?)).collect()
     }
 }
 

@@ -85,8 +85,7 @@ impl View<'_> {
                 self.sql().query(&statement, &[])?
             }
             Some(name) => {
-                let statement =
-                    format!("{DEPLOYMENT} WHERE name = $1 ORDER BY name, version DESC");
+                let statement = format!("{DEPLOYMENT} WHERE name = $1 ORDER BY name, version DESC");
                 self.sql().query(&statement, &[name.into()])?
             }
         };
@@ -104,7 +103,8 @@ impl Admin<'_> {
     pub fn deploy(&mut self, new: NewDeployment<'_>) -> Result<i64, StoreError> {
         let newest = self.view().deployments(Some(new.name))?;
         let version = newest.first().map_or(0, |newest| newest.version) + 1;
-        let statement = "INSERT INTO deployments (name, version, plan, manifest, checks, user_id, created_at)
+        let statement =
+            "INSERT INTO deployments (name, version, plan, manifest, checks, user_id, created_at)
                          VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let parameters: [Cell; 7] = [
             new.name.into(),

@@ -23,6 +23,8 @@ pub struct FlowFilter<'f> {
     pub forward: bool,
     /// With this name.
     pub name: Option<&'f str>,
+    /// Of this project.
+    pub project: Option<&'f str>,
     /// With this idempotency key, in any project.
     pub key: Option<&'f str>,
     /// Created at this time or later.
@@ -112,6 +114,9 @@ pub(crate) fn flows(
     }
     if let Some(name) = filter.name {
         conditions.push(format!("name = ${}", parameter(name.into())));
+    }
+    if let Some(project) = filter.project {
+        conditions.push(format!("project_id = ${}", parameter(project.into())));
     }
     if let Some(key) = filter.key {
         let key = parameter(key.into());

@@ -112,7 +112,8 @@ impl Admin<'_> {
     /// `AdminRequired`; [`StoreError::Database`], also when the id or the digest is in use.
     pub fn create_token(&mut self, token: &Token, digest: Digest) -> Result<(), StoreError> {
         self.require_admin("create tokens")?;
-        let statement = "INSERT INTO tokens (id, digest, user_id, projects, roles, created_at, expires_at)
+        let statement =
+            "INSERT INTO tokens (id, digest, user_id, projects, roles, created_at, expires_at)
                          VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let parameters: [Cell; 7] = [
             token.id.as_str().into(),
@@ -173,8 +174,11 @@ impl Admin<'_> {
         let (digest, now) = (digest.to_string(), self.now());
         let statement = "UPDATE sessions SET seen_at = $2 WHERE digest = $1";
         self.execute(statement, &[digest.as_str().into(), now.into()])?;
-        self.execute("DELETE FROM sessions WHERE seen_at < $1", &[idle_since.into()])
-            .map(drop)
+        self.execute(
+            "DELETE FROM sessions WHERE seen_at < $1",
+            &[idle_since.into()],
+        )
+        .map(drop)
     }
 
     /// Ends a session.

@@ -243,7 +243,10 @@ impl<'a> Admin<'a> {
     }
 
     /// Runs statements through the connection.
-    pub(super) fn sql<T>(&mut self, run: impl FnOnce(&dyn Sql) -> Result<T, SqlError>) -> Result<T> {
+    pub(super) fn sql<T>(
+        &mut self,
+        run: impl FnOnce(&dyn Sql) -> Result<T, SqlError>,
+    ) -> Result<T> {
         run(self.access.sql).map_err(|error| self.judge(error))
     }
 

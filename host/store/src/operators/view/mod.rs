@@ -2,6 +2,7 @@
 
 mod dump;
 mod externals;
+mod follow;
 mod kind;
 mod list;
 mod prune;
@@ -12,6 +13,7 @@ pub use crate::reader::Reader;
 pub use crate::sqlite::DatabaseCheck;
 pub use dump::{Dump, DumpedRow};
 pub use externals::{ExternalListing, StandingExternal};
+pub use follow::{Reach, Stretch};
 pub use kind::{CAST, Kind, Owner, SoftDelete};
 pub use list::Listing;
 pub(super) use prune::{OfFlows, Prunable};

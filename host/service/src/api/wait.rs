@@ -1,0 +1,57 @@
+//! Waits for the end of a flow, wherever it runs.
+
+use std::sync::Arc;
+
+use cairn::event::FlowState;
+use cairn::history::History;
+use cairn::store::view::View;
+use cairn::{FlowId, Identity, Report};
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::follow::News;
+
+/// Waits until a flow has ended or was interrupted, and returns its report; `None` when that takes longer.
+pub(crate) async fn for_end(
+    app: &Arc<App>,
+    flow: FlowId,
+    until: Instant,
+) -> Result<Option<Report>, ApiError> {
+    let mut watch = app.follower.watch(app, flow).await?;
+    let mut state = watch.state;
+    while !is_over(state) {
+        match tokio::time::timeout_at(until, watch.news.recv()).await {
+            Ok(Some(News::Entries { state: new, .. })) => state = new,
+            Ok(Some(News::Gone)) => break,
+            // Too slow: what is on disk decides.
+            Ok(None) => watch = app.follower.watch(app, flow).await?,
+            Err(_) => return Ok(None),
+        }
+    }
+    let read = app.readers.read(Identity::default(), move |view| {
+        Ok(report(view, flow)?.map(|(report, _)| report))
+    });
+    read.await
+}
+
+/// Returns whether a flow in this state goes on only when somebody asks for it.
+pub(crate) fn is_over(state: FlowState) -> bool {
+    matches!(
+        state,
+        FlowState::Success | FlowState::Failure | FlowState::Interrupted
+    )
+}
+
+/// Reads the report of a flow with its project; that of a pruned flow, of which only a key's short report is left, has none.
+pub(crate) fn report(
+    view: &View<'_>,
+    flow: FlowId,
+) -> Result<Option<(Report, Option<String>)>, ApiError> {
+    let journal = view.journal(flow)?;
+    if let Some(history) = History::fold(&journal, view.domains()) {
+        let project = history.requester.project_id.clone();
+        return Ok(Some((Report::new(flow, &history), Some(project))));
+    }
+    Ok(view.kept_report(flow)?.map(|report| (report, None)))
+}

@@ -1,0 +1,68 @@
+//! What all handlers share.
+
+use std::sync::Arc;
+
+use cairn::config::ServeConfig;
+use cairn::policy::Policy;
+use cairn::store::hosts::Hosts;
+use cairn::store::view::Reader;
+use cairn::{Host, Identity, StoreError};
+use tokio::sync::{Semaphore, watch};
+
+use crate::auth::Auth;
+use crate::deployed::Deployed;
+use crate::follow::Follower;
+use crate::readers::Readers;
+
+/// Opens connections to the database, as the caller of the server has set them up.
+pub trait Database: Send + Sync {
+    /// Opens a connection for reads.
+    ///
+    /// # Errors
+    /// Those of [`Reader::open`].
+    fn reader(&self) -> Result<Reader, StoreError>;
+
+    /// Opens the list of hosts.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    fn hosts(&self) -> Result<Box<dyn Hosts>, StoreError>;
+}
+
+/// What a server is made of.
+pub struct Parts {
+    /// Runs the flows.
+    pub host: Arc<Host>,
+    /// Opens connections to its database.
+    pub database: Arc<dyn Database>,
+    /// The operator's rules, those of the host.
+    pub policy: Arc<Policy>,
+    /// `[serve]`, with what the command line changed.
+    pub config: ServeConfig,
+    /// Whom requests are made for without authentication.
+    pub operator: Identity,
+}
+
+/// The state that all handlers share.
+pub struct App {
+    pub(crate) host: Arc<Host>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) config: ServeConfig,
+    pub(crate) database: Arc<dyn Database>,
+    pub(crate) readers: Readers,
+    pub(crate) auth: Auth,
+    pub(crate) deployed: Deployed,
+    pub(crate) follower: Arc<Follower>,
+    /// Places for streams of events.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Places for requests that wait for room in the host's queue.
+    pub(crate) waiting: Arc<Semaphore>,
+    /// Whether the server stops.
+    pub(crate) stop: Arc<watch::Sender<bool>>,
+}
+
+/// Waits until the server stops.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the server.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,225 @@
+//! Logins of the dashboard: a cookie with random bits, of which the database has the digest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use cairn::Identity;
+use cairn::clock::{Clock as _, SystemClock};
+use cairn::config::AuthConfig;
+use cairn::store::tokens::Session;
+use cairn::value::Digest;
+use cookie::{Cookie, SameSite};
+use sha2::{Digest as _, Sha256};
+
+use super::peer::Peer;
+use super::{Caller, Proof, User, choose};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::readers::blocking;
+
+/// The cookie's name in clear text, on loopback.
+const PLAIN: &str = "cairn";
+
+/// The cookie's name with TLS: browsers take it only with `Secure`, for the whole host, and from no subdomain.
+const SECURE: &str = "__Host-cairn";
+
+/// How long after its last use a session is not written to the database again.
+const TOUCH: Duration = Duration::from_secs(60);
+
+/// What a person gives to log in.
+pub(crate) enum Login {
+    /// A token.
+    Token(String),
+    /// A user's name and password.
+    Password(String, String),
+}
+
+impl App {
+    /// Opens a session, and returns its cookie.
+    ///
+    /// # Errors
+    /// 401 when the login is wrong, 400 when it does not name one of several projects; those of the database.
+    pub(crate) async fn log_in(
+        self: &Arc<Self>,
+        login: Login,
+        project: Option<String>,
+        peer: &Peer,
+    ) -> Result<Cookie<'static>, ApiError> {
+        let (user, token) = match login {
+            Login::Token(text) => {
+                let (user, digest) = self.user_of_token(text.trim(), peer).await?;
+                let found = self
+                    .readers
+                    .read(Identity::default(), move |view| Ok(view.token_of(digest)?));
+                (user, found.await?.map(|token| token.id))
+            }
+            Login::Password(name, password) => {
+                (self.user_of_password(&name, &password, peer).await?, None)
+            }
+        };
+        let project_id = choose(&user, project.filter(|project| !project.is_empty()))?;
+        let mut bits = [0; 32];
+        getrandom::fill(&mut bits)
+            .map_err(|error| ApiError::busy(format!("this machine has no randomness: {error}")))?;
+        let value = BASE64_URL_SAFE_NO_PAD.encode(bits);
+        let digest = Digest::of(value.as_bytes());
+        let now = SystemClock.now();
+        let session = Session {
+            token,
+            user_id: user.user_id.clone(),
+            project_id: project_id.clone(),
+            created_at: now,
+            seen_at: now,
+        };
+        let host = Arc::clone(&self.host);
+        let identity = Identity::new(user.user_id, project_id);
+        blocking(move || {
+            let store = host.store();
+            Ok(store.admin(&identity, |admin| admin.open_session(&session, digest))?)
+        })
+        .await?;
+        Ok(cookie_of(value, peer))
+    }
+
+    /// Ends the session of a caller; nothing of one without.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn log_out(self: &Arc<Self>, caller: &Caller) -> Result<(), ApiError> {
+        let Proof::Session(digest) = caller.proof else {
+            return Ok(());
+        };
+        let (host, identity) = (Arc::clone(&self.host), caller.identity.clone());
+        blocking(move || {
+            let store = host.store();
+            Ok(store.admin(&identity, |admin| admin.close_session(digest))?)
+        })
+        .await
+    }
+
+    /// Returns the session of a request's cookie, if it is open.
+    pub(crate) async fn session_of(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<Option<(Session, Digest)>, ApiError> {
+        let name = name(peer);
+        let cookies = headers.get_all(COOKIE).iter();
+        let cookies = cookies.filter_map(|cookies| cookies.to_str().ok());
+        let mut cookies = cookies.flat_map(|cookies| Cookie::split_parse(cookies).flatten());
+        let Some(cookie) = cookies.find(|cookie| cookie.name() == name) else {
+            return Ok(None);
+        };
+        let digest = Digest::of(cookie.value().as_bytes());
+        let Some(session) = self.open_session(digest).await? else {
+            return Ok(None);
+        };
+        if SystemClock.now().since(session.seen_at) > TOUCH {
+            let (host, identity) = (
+                Arc::clone(&self.host),
+                Identity::new(&session.user_id, &session.project_id),
+            );
+            let idle = self.config.idle;
+            blocking(move || {
+                let touched = host.store().admin(&identity, |admin| {
+                    let idle_since = admin.now().before(idle);
+                    admin.touch_session(digest, idle_since)
+                });
+                // A session that is read only lasts as long as it would without this use.
+                if let Err(error) = touched {
+                    tracing::debug!(%error, "the use of a session was not recorded");
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(Some((session, digest)))
+    }
+
+    /// Returns the session with this digest; `None` when it was ended, or not used for too long.
+    pub(crate) async fn open_session(&self, digest: Digest) -> Result<Option<Session>, ApiError> {
+        let idle = self.config.idle;
+        let read = self.readers.read(Identity::default(), move |view| {
+            let found = view.session(digest)?;
+            Ok(found.filter(|session| view.now().since(session.seen_at) <= idle))
+        });
+        read.await
+    }
+
+    /// Returns the user of a session with today's projects and roles.
+    ///
+    /// # Errors
+    /// 401 when the token was revoked or has expired, or the user is gone.
+    pub(crate) async fn user_of_session(&self, session: &Session) -> Result<User, ApiError> {
+        let over = || self.auth.refused("the login is over: log in again");
+        let Some(id) = session.token.clone() else {
+            let users = self.auth.users.as_ref().ok_or_else(over)?;
+            return users.find(&session.user_id).await?.ok_or_else(over);
+        };
+        let read = self.readers.read(Identity::default(), move |view| {
+            let token = view.token(&id)?;
+            Ok(token.filter(|token| token.is_valid(view.now())))
+        });
+        let token = read.await?.ok_or_else(over)?;
+        Ok(User {
+            user_id: token.user_id,
+            projects: token.projects,
+            roles: token.roles,
+        })
+    }
+
+    /// Returns the token that this caller's forms must carry.
+    pub(crate) fn form_token(&self, caller: &Caller) -> String {
+        let mut hash = Sha256::new_with_prefix(b"cairn form");
+        hash.update(self.auth.form_secret);
+        if let Proof::Session(digest) = caller.proof {
+            hash.update(digest.to_string());
+        }
+        BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
+    }
+
+    /// Checks the token of a form.
+    ///
+    /// # Errors
+    /// 403 when it is not this caller's.
+    pub(crate) fn check_form(&self, caller: &Caller, token: &str) -> Result<(), ApiError> {
+        // The digests are compared, so that the time says nothing of the token.
+        let own = Digest::of(self.form_token(caller).as_bytes());
+        match own == Digest::of(token.as_bytes()) {
+            true => Ok(()),
+            false => Err(ApiError::forbidden(
+                "FormToken",
+                "the form is out of date: load the page again",
+            )),
+        }
+    }
+
+    /// Returns whether callers log in at the dashboard.
+    pub(crate) fn asks_for_login(&self) -> bool {
+        *self.auth.mode() != AuthConfig::None
+    }
+}
+
+fn name(peer: &Peer) -> &'static str {
+    if peer.is_tls { SECURE } else { PLAIN }
+}
+
+fn cookie_of(value: String, peer: &Peer) -> Cookie<'static> {
+    Cookie::build((name(peer), value))
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(peer.is_tls)
+        .build()
+}
+
+/// Returns the cookie that removes that of a login.
+pub(crate) fn no_cookie(peer: &Peer) -> Cookie<'static> {
+    let mut cookie = cookie_of(String::new(), peer);
+    cookie.make_removal();
+    cookie
+}
