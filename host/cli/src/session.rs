@@ -110,6 +110,15 @@ impl Session {
         self.open(true)
     }
 
+    /// Notes facts about the database, which no flow depends on; also while it is held.
+    pub fn note_facts(
+        &self,
+        work: impl FnOnce(&mut Admin<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), Failure> {
+        let store = self.store_even_held()?;
+        Ok(store.admin(&self.operator(), work)?)
+    }
+
     /// Opens the database for writing; creates it if there is none.
     fn store_or_new(&self) -> Result<Arc<dyn HostStore>, Failure> {
         self.open(false)

@@ -15,6 +15,7 @@ use cairn::key_source;
 use cairn::keyring::KeySource;
 use cairn::manifest::{GrantKinds, Limits};
 use cairn::secret::SecretSource;
+use cairn::status::StatusLimits;
 use cairn::store::Location;
 use cairn::volumes::{self, quota::QuotaConfig};
 
@@ -76,6 +77,8 @@ pub struct Settings {
     pub allow: Allow,
     /// How messages leave; `None` where they wait until a process takes them.
     pub deliver: Option<DeliverConfig>,
+    /// What needs a person.
+    pub status: StatusLimits,
     /// Where the values of secrets come from.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The file of authorities by which servers of plugins' requests are verified, besides those of the system.
@@ -158,6 +161,7 @@ impl Settings {
             kinds,
             allow: config.allow,
             deliver: config.deliver,
+            status: config.status,
             secrets: config.secrets,
             http_ca: config.http_ca,
             origins,

@@ -7,6 +7,7 @@ mod keys;
 mod postgres;
 mod secret;
 mod serve;
+mod status;
 mod url;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use cairn_model::error::Diagnostic;
 use cairn_model::idempotency::IdempotencyConfig;
 use cairn_model::secret::SecretSource;
+use cairn_model::status::StatusLimits;
 use cairn_model::text::Text;
 
 use crate::allow::Allow;
@@ -65,6 +67,8 @@ pub struct Config {
     pub postgres: PostgresSettings,
     /// `[deliver]`; `None` where messages wait until a process takes them.
     pub deliver: Option<DeliverConfig>,
+    /// `[status]`: what needs a person.
+    pub status: StatusLimits,
     /// `[secrets]`: where the values of secrets come from, by their names in grants.
     pub secrets: BTreeMap<String, SecretSource>,
     /// `[http]`, `ca`: a file of authorities in PEM that plugins' requests trust besides those of the system.
@@ -116,6 +120,7 @@ const KEYS: &[&str] = &[
     "allow",
     "postgres",
     "deliver",
+    "status",
     "secrets",
     "http",
     "serve",
@@ -193,6 +198,10 @@ impl Config {
             deliver: match root.get("deliver") {
                 Some(item) => Some(deliver::read(&item, folder)?),
                 None => None,
+            },
+            status: match root.get("status") {
+                Some(item) => status::read(item.table()?)?,
+                None => StatusLimits::default(),
             },
             secrets: match root.get("secrets") {
                 Some(item) => secret::read_all(&item, folder)?,
@@ -276,6 +285,7 @@ mod tests {
                     processor = '7s'\nmemory = '1GiB'\n\
                     [idempotency]\nkeep = '90d'\n[hosts]\nlocks = '/l'\n\
                     [postgres]\npassword_file = 'p'\nroot_certificate = '/r.pem'\nunsafe_server = true\n\
+                    [status]\nrun = '2h'\nwait = '3d'\noverdue = '6m'\nundelivered = '1m'\nbackup = '1d'\n\
                     [secrets]\npdns = { file = 'k' }\nother.variable = 'V'\n[http]\nca = 'ca.pem'\n\
                     [serve]\nlisten = 'unix:s'\ntls_cert = 'c.pem'\ntls_key = '/k.pem'\nauth = 'basic'\nusers = 'u'\n\
                     hosts = ['cairn.example']\ntrusted_proxies = ['10.0.0.0/8']\nmetrics = false\nproject_labels = true\n\
@@ -312,6 +322,13 @@ mod tests {
                 unsafe_server: true,
             },
             deliver: None,
+            status: StatusLimits {
+                run: Duration::from_secs(2 * 3600),
+                wait: Duration::from_secs(3 * 86_400),
+                overdue: Duration::from_secs(6 * 60),
+                undelivered: Duration::from_secs(60),
+                backup: Some(Duration::from_secs(86_400)),
+            },
             secrets: BTreeMap::from([
                 ("pdns".to_owned(), SecretSource::File("etc/k".into())),
                 ("other".to_owned(), SecretSource::Variable("V".to_owned())),
@@ -429,6 +446,14 @@ mod tests {
             (
                 "[idempotency]\nkeep = '101y'",
                 "`idempotency.keep` must be from 0s to 100years, not 101y\n  --> etc/cairn.toml:2",
+            ),
+            (
+                "[status]\nruns = '1h'",
+                "unknown key `runs` in [status]\n  --> etc/cairn.toml:2\n  help: did you mean `run`?",
+            ),
+            (
+                "status.wait = '0s'",
+                "`status.wait` must be from 1s to 10years 12h, not 0s\n  --> etc/cairn.toml:1",
             ),
             (
                 "[limits]\nmemroy = '1MiB'",

@@ -69,6 +69,16 @@ uuid_id! {
     FlowId
 }
 
+impl FlowId {
+    /// Returns the least id that a flow can have that is made at `time` or later. It is compared with ids, and is none itself.
+    pub fn least_at(time: crate::clock::Timestamp) -> Self {
+        /// The highest time that an id can hold: 48 bits.
+        const LATEST: u64 = (1 << 48) - 1;
+        let millis = u64::try_from(time.0 / 1000).unwrap_or(0).min(LATEST);
+        Self(Uuid::from_u128(u128::from(millis) << 80))
+    }
+}
+
 uuid_id! {
     /// The id of a task in a flow: returned by `add`, and the key of its result.
     TaskId

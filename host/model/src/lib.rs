@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod printable;
 pub mod retry;
 pub mod secret;
+pub mod status;
 pub mod text;
 pub mod value;
 pub mod whole;

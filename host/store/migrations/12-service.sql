@@ -50,3 +50,11 @@ CREATE TABLE audit (
     after      TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX audit_by_subject ON audit (subject, id);
+
+-- For lists and the status of the database. SQLite uses a partial index only for a condition that is written like the index's own.
+DROP INDEX flows_incomplete;
+CREATE INDEX flows_incomplete ON flows (id) WHERE incomplete;
+CREATE INDEX flows_by_project ON flows (project_id, id);
+CREATE INDEX flows_failed ON flows (id, error) WHERE error IS NOT NULL;
+-- Acts whose outcome is not recorded.
+CREATE INDEX externals_open ON externals (flow) WHERE state <> 'made';

@@ -30,7 +30,11 @@ pub fn read(text: &[u8]) -> Result<Vec<Entry>, Damage> {
     Ok(serde_json::from_slice(text)?)
 }
 
-fn inflate(block: &[u8]) -> Result<Vec<u8>, Damage> {
+/// Returns the JSON text of a packed row.
+///
+/// # Errors
+/// The problem with the row.
+pub fn inflate(block: &[u8]) -> Result<Vec<u8>, Damage> {
     let (length, _) = lz4_flex::block::uncompressed_size(block)?;
     // Checked before memory is allocated.
     if length > block.len().saturating_mul(MOST) {

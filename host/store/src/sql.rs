@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cairn_effects::event::Entry;
 use cairn_effects::rows::Cell;
+use cairn_model::clock::Timestamp;
 use cairn_model::id::{FlowId, HostId};
 use cairn_model::value::Value;
 
@@ -91,6 +92,10 @@ pub trait Sql {
     /// # Errors
     /// [`SqlError`].
     fn key(&self, table: &str) -> Result<Vec<String>, SqlError>;
+
+    /// Returns an SQL expression for how many milliseconds of the lease of a row of `hosts` are left: by the database's clock if it has one,
+    /// else by `now`.
+    fn lease_left(&self, now: Timestamp) -> String;
 
     /// Returns an upper bound for the bytes of a row of this table; reads the whole table.
     ///

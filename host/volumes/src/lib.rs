@@ -75,6 +75,7 @@ pub fn domain(settings: Settings) -> Domain {
         services: Services::default()
             .with(Keyring::new(settings.keys.clone()).sealed_keys(rules::A_SEALED_KEY))
             .with(settings)
-            .with(request::VOLUME_CREATE),
+            .with(request::VOLUME_CREATE)
+            .with(operator::check()),
     }
 }

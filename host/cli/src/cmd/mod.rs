@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod db;
 mod external;
+mod find;
 mod flows;
 mod hosts;
 mod images;
@@ -18,6 +19,7 @@ mod record;
 mod recover;
 mod run;
 mod snapshots;
+mod status;
 mod types;
 mod volumes;
 mod zones;
@@ -39,6 +41,8 @@ pub enum Command {
     Plan(plan::Plan),
     #[command(subcommand, visible_alias = "flows")]
     Flow(flows::Flows),
+    Status(status::Status),
+    Find(find::Find),
     #[command(subcommand, visible_alias = "quotas")]
     Quota(quota::Quota),
     #[command(subcommand, visible_alias = "volumes")]
@@ -87,6 +91,7 @@ pub fn run(
     let session = Session::new(settings);
     let done = match command {
         Command::Run(run) => return run.run(&session),
+        Command::Status(status) => return status.run(&session),
         Command::External(externals) => return externals.run(&session),
         Command::Volume(volumes) => return volumes.run(&session),
         Command::Db(db) => return db.run(&session),
@@ -96,6 +101,7 @@ pub fn run(
         Command::Recover(recover) => return recover.run(&session),
         Command::Policy(policy) => return policy.run(&session),
         Command::Plugin(plugin) => return plugin.run(&session),
+        Command::Find(find) => find.run(&session),
         Command::Init(init) => init.run(),
         Command::Plan(plan) => plan.run(&session),
         Command::Config(config) => config.run(&session),

@@ -50,3 +50,9 @@ CREATE TABLE audit (
     after      text COLLATE "C"
 );
 CREATE INDEX audit_by_subject ON audit (subject, id);
+
+-- For lists and the status of the database.
+CREATE INDEX flows_by_project ON flows (project_id, id);
+CREATE INDEX flows_failed ON flows (id, error) WHERE error IS NOT NULL;
+-- Acts whose outcome is not recorded.
+CREATE INDEX externals_open ON externals (flow) WHERE state <> 'made';

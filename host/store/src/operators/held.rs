@@ -1,18 +1,16 @@
 //! Databases that are held after a restore. Since the backup was made, messages may have left, and flows may have ended: nothing is
 //! delivered, recovered or pruned until an operator has looked and releases the database.
 
-use cairn_effects::rows::Cell;
 use cairn_model::clock::Timestamp;
 
 use super::admin::Admin;
+use super::facts;
 use super::view::View;
 use crate::StoreError;
-use crate::sql::{Columns, Sql, SqlError};
+use crate::sql::{Sql, SqlError};
 
 /// The name of the fact that holds a database; its value is the time of the restore, in RFC 3339.
 pub(crate) const HELD: &str = "held";
-
-const RELEASE: &str = "DELETE FROM facts WHERE name = $1";
 
 impl View<'_> {
     /// Returns when the database was restored, if it is held since then.
@@ -31,17 +29,13 @@ impl Admin<'_> {
     /// `AdminRequired`; [`StoreError::Database`].
     pub fn release(&mut self) -> Result<bool, StoreError> {
         self.require_admin("release a database")?;
-        Ok(self.execute(RELEASE, &[HELD.into()])? > 0)
+        Ok(self.execute(facts::REMOVE, &[HELD.into()])? > 0)
     }
 }
 
 /// Returns since when a database is held. One whose schema is too old for facts is not.
 pub(crate) fn since(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
-    if sql.columns("facts")?.is_empty() {
-        return Ok(None);
-    }
-    let rows = sql.query("SELECT value FROM facts WHERE name = $1", &[HELD.into()])?;
-    rows.first().map(|row| Columns(row).text(0)).transpose()
+    facts::fact(sql, HELD)
 }
 
 /// Refuses a held database.
@@ -57,17 +51,13 @@ pub(crate) fn refuse(sql: &dyn Sql) -> Result<(), StoreError> {
 
 /// Holds a database, in the open transaction.
 pub(crate) fn hold(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
-    let statement = "INSERT INTO facts (name, value) VALUES ($1, $2)
-                     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    let now = now.to_string();
-    let parameters: [Cell; 2] = [HELD.into(), now.as_str().into()];
-    sql.execute(statement, &parameters).map(drop)
+    facts::set(sql, HELD, &now.to_string())
 }
 
 /// Releases a database, in the open transaction.
 pub(crate) fn release(sql: &dyn Sql) -> Result<(), SqlError> {
     match since(sql)? {
-        Some(_) => sql.execute(RELEASE, &[HELD.into()]).map(drop),
+        Some(_) => facts::remove(sql, HELD),
         None => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! Reads flows and their journals.
 
+use std::time::Duration;
+
 use cairn_effects::event::{Entry, FlowState, FlowSummary};
 use cairn_effects::rows::Cell;
 use cairn_model::clock::Timestamp;
@@ -21,10 +23,18 @@ pub struct FlowFilter<'f> {
     pub asleep: bool,
     /// That has passed its pivot, and has not ended.
     pub forward: bool,
-    /// With this name.
-    pub name: Option<&'f str>,
+    /// That have not ended.
+    pub unfinished: bool,
     /// Of this project.
     pub project: Option<&'f str>,
+    /// Requested by this user.
+    pub user: Option<&'f str>,
+    /// With an error of this kind.
+    pub error: Option<&'f str>,
+    /// That took longer, sleeps included; of a flow that has not ended, the time until now counts.
+    pub longer_than: Option<Duration>,
+    /// With this name.
+    pub name: Option<&'f str>,
     /// With this idempotency key, in any project.
     pub key: Option<&'f str>,
     /// Created at this time or later.
@@ -34,6 +44,13 @@ pub struct FlowFilter<'f> {
     /// With an id from the first to the second, both included.
     pub ids: Option<(FlowId, FlowId)>,
 }
+
+/// The columns of a flow in a list.
+const SUMMARY: &str = "id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck, wake_at, forward";
+
+/// A condition on flows that have not ended.
+const UNFINISHED: &str =
+    "state IN ('PENDING', 'STARTED', 'RESUMING', 'RUNNING', 'INTERRUPTED', 'REVERTING')";
 
 /// Why a journal was not read.
 #[derive(Debug)]
@@ -88,6 +105,7 @@ pub(crate) fn journal(sql: &dyn Sql, flow: FlowId) -> Result<Vec<Entry>, Journal
 /// Returns flows, newest first.
 pub(crate) fn flows(
     sql: &dyn Sql,
+    now: Timestamp,
     filter: FlowFilter<'_>,
     limit: usize,
 ) -> Result<Vec<FlowSummary>, SqlError> {
@@ -100,23 +118,39 @@ pub(crate) fn flows(
     if let Some(state) = filter.state {
         conditions.push(format!("state = ${}", parameter(state.as_str().into())));
     }
+    if filter.unfinished {
+        conditions.push(UNFINISHED.to_owned());
+    }
+    for (column, value) in [
+        ("project_id", filter.project),
+        ("user_id", filter.user),
+        ("error", filter.error),
+    ] {
+        if let Some(value) = value {
+            conditions.push(format!("{column} = ${}", parameter(value.into())));
+        }
+    }
+    if let Some(longer) = filter.longer_than {
+        let least = parameter(micros(longer).into());
+        let begun = parameter(now.before(longer).into());
+        conditions.push(format!(
+            "CASE WHEN {UNFINISHED} THEN created_at < ${begun} ELSE updated_at - created_at > ${least} END"
+        ));
+    }
     if filter.incomplete {
-        conditions.push("incomplete = TRUE".to_owned());
+        conditions.push("incomplete".to_owned());
     }
     if filter.asleep {
         conditions.push("wake_at IS NOT NULL".to_owned());
     }
     if filter.forward {
-        conditions.push("forward = TRUE".to_owned());
+        conditions.push("forward".to_owned());
     }
     if filter.stuck {
         conditions.push("stuck IS NOT NULL".to_owned());
     }
     if let Some(name) = filter.name {
         conditions.push(format!("name = ${}", parameter(name.into())));
-    }
-    if let Some(project) = filter.project {
-        conditions.push(format!("project_id = ${}", parameter(project.into())));
     }
     if let Some(key) = filter.key {
         let key = parameter(key.into());
@@ -136,12 +170,23 @@ pub(crate) fn flows(
     }
     let limit = parameter(i64::try_from(limit).unwrap_or(i64::MAX).into());
     let statement = format!(
-        "SELECT id, name, state, project_id, user_id, error, created_at, updated_at, incomplete, stuck, wake_at, forward FROM flows
-         WHERE {} ORDER BY id DESC LIMIT ${limit}",
+        "SELECT {SUMMARY} FROM flows WHERE {} ORDER BY id DESC LIMIT ${limit}",
         conditions.join(" AND ")
     );
     let rows = sql.query(&statement, &parameters)?;
     rows.iter().map(|row| summary(Columns(row))).collect()
+}
+
+/// Returns a flow as lists show it; `None` if there is none.
+pub(crate) fn flow(sql: &dyn Sql, id: FlowId) -> Result<Option<FlowSummary>, SqlError> {
+    let statement = format!("SELECT {SUMMARY} FROM flows WHERE id = $1");
+    let rows = sql.query(&statement, &[id.into()])?;
+    rows.first().map(|row| summary(Columns(row))).transpose()
+}
+
+/// Returns a duration as the database holds it; the longest one if it is longer.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn summary(row: Columns<'_>) -> Result<FlowSummary, SqlError> {

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod audit;
 pub(crate) mod components;
 pub mod deployments;
+mod facts;
 pub(crate) mod held;
 mod host_store;
 pub(crate) mod idempotency;

@@ -9,6 +9,7 @@ use cairn_model::value::Digest;
 use super::link::Sender as _;
 use super::link::{ADMIN, LinkError};
 use super::session::Session;
+use super::sql::LEASE_LEFT;
 use super::{PostgresConfig, migrate, others};
 use crate::StoreError;
 use crate::hosts::{End, HostInfo, Hosts, ended};
@@ -43,13 +44,17 @@ fn failed(error: &LinkError) -> StoreError {
 
 impl Hosts for ServerHosts {
     fn list(&self) -> Result<Vec<HostInfo>, StoreError> {
-        let statement = "SELECT id, name, pid, version, started_at, draining, seen, settings,
-                 (1000 * extract(epoch FROM expires_at - clock_timestamp()))::bigint,
+        let statement = format!(
+            "SELECT id, name, pid, version, started_at, draining, seen, settings, {LEASE_LEFT},
                  (SELECT count(*) FROM partitions WHERE partitions.host = hosts.id),
                  (SELECT count(*) FROM flows WHERE flows.host = hosts.id),
                  (SELECT count(*) FROM externals WHERE externals.host = hosts.id)
-             FROM hosts LEFT JOIN host_details ON host_details.host = hosts.id ORDER BY started_at, id";
-        let answer = self.0.run(statement, &[]).map_err(|error| failed(&error))?;
+             FROM hosts LEFT JOIN host_details ON host_details.host = hosts.id ORDER BY started_at, id"
+        );
+        let answer = self
+            .0
+            .run(&statement, &[])
+            .map_err(|error| failed(&error))?;
         let hosts = answer.rows.iter().map(|row| {
             let row = Columns(row);
             let settings = row.optional_text(7)?.map(|settings| {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_effects::rows::Cell;
+use cairn_model::clock::Timestamp;
 
 use super::again::while_lost;
 use super::connect::Target;
 use super::lend::Lending;
 use super::link::{ADMIN, Answer, Link, LinkError, Sender, Session as Kind, Step, WRITER};
-use super::sql::SqlLink;
+use super::sql::{LEASE_LEFT, SqlLink};
 use crate::partitions::Partitions;
 use crate::sql::{Impact, Owning, Sql, SqlError};
 
@@ -211,6 +212,10 @@ impl Sql for Session {
 
     fn key(&self, table: &str) -> Result<Vec<String>, SqlError> {
         self.sql_or_lost()?.key(table)
+    }
+
+    fn lease_left(&self, _now: Timestamp) -> String {
+        LEASE_LEFT.to_owned()
     }
 
     fn widest(&self, table: &str) -> Result<u64, SqlError> {

@@ -3,10 +3,15 @@
 use std::cell::{Cell as Flag, RefCell, RefMut};
 
 use cairn_effects::rows::Cell;
+use cairn_model::clock::Timestamp;
 
 use super::again::while_lost;
 use super::link::{Answer, Link, LinkError, Parameter, READ_ONLY, Step};
 use crate::sql::{Impact, Sql, SqlError, quoted};
+
+/// How many milliseconds of a host's lease are left, by the server's clock.
+pub(super) const LEASE_LEFT: &str =
+    "(1000 * extract(epoch FROM expires_at - clock_timestamp()))::bigint";
 
 /// How often a read whose connection was lost is repeated.
 const READS: usize = 5;
@@ -248,6 +253,10 @@ impl Sql for SqlLink {
                          WHERE relnamespace = to_regnamespace('cairn') AND relname = $1 AND indisprimary \
                          ORDER BY array_position(indkey::int2[], a.attnum)";
         self.names(statement, &[Cell::from(table)])
+    }
+
+    fn lease_left(&self, _now: Timestamp) -> String {
+        LEASE_LEFT.to_owned()
     }
 
     fn widest(&self, table: &str) -> Result<u64, SqlError> {

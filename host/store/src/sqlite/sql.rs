@@ -3,6 +3,7 @@
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
 use cairn_effects::rows::Cell;
+use cairn_model::clock::Timestamp;
 
 use super::rows;
 use super::statement::{describe, execute, scalar};
@@ -65,6 +66,10 @@ impl Sql for Connection {
             "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk",
             [table],
         )
+    }
+
+    fn lease_left(&self, now: Timestamp) -> String {
+        format!("(expires_at - {}) / 1000", now.0)
     }
 
     fn widest(&self, table: &str) -> Result<u64, SqlError> {

@@ -3,11 +3,15 @@
 //! store only.
 
 mod catalogue;
+mod check;
 pub mod kind;
 mod operate;
 mod quota;
 mod read;
 mod record;
+
+pub use check::QUOTA_CHECK;
+pub(crate) use check::check;
 
 pub use catalogue::{NewEncryption, NewImage, NewQosSpecs, NewVolumeType};
 pub use operate::OperateVolumes;

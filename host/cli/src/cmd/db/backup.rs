@@ -3,6 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cairn::Diagnostic;
+use cairn::clock::{Clock as _, SystemClock};
 use clap::Args;
 use serde::Serialize;
 
@@ -71,6 +72,7 @@ impl Backup {
         made.0.push(self.file.clone());
 
         // The database first: components of an older version and the key are written before the rows that refer to them.
+        let begun = SystemClock.now();
         reader.backup(&partial)?;
         made.0.push(partial.clone());
         let document = Document {
@@ -89,6 +91,13 @@ impl Backup {
             .and_then(|()| sync_parent(&self.file))
             .map_err(|error| unwritten(&self.file, &error))?;
         made.0.clear();
+        drop(reader);
+        if let Err(failure) = session.note_facts(|admin| admin.note_backup(begun)) {
+            session.warn(&format!(
+                "the backup is complete, but `cairn status` will not know of it: {}",
+                failure.diagnostic.message
+            ));
+        }
         if self.format.is_json() {
             return output::document(self.format, &document);
         }

@@ -26,6 +26,21 @@ pub struct List {
     /// Only flows of this name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Only flows of this project
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    /// Only flows that this user requested
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Only flows with an error of this kind, such as OverQuota
+    #[arg(long, value_name = "KIND")]
+    error: Option<String>,
+    /// Only flows that have not ended
+    #[arg(long)]
+    unfinished: bool,
+    /// Only flows that took longer, such as 10m, or that were created so long ago and have not ended
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    longer_than: Option<Duration>,
     /// Only flows created since this time, such as 2026-03-01T12:00:00Z, or within this period, such as 2h
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Since>,
@@ -53,7 +68,7 @@ const LISTED: Option<usize> = Some(100);
 
 /// A flow in the list; times are in RFC 3339.
 #[derive(Serialize)]
-struct Row {
+pub struct Row {
     id: FlowId,
     name: String,
     state: FlowState,
@@ -92,6 +107,11 @@ impl List {
             stuck: self.stuck,
             asleep: self.waiting,
             forward: self.forward,
+            unfinished: self.unfinished,
+            project: self.project.as_deref(),
+            user: self.user.as_deref(),
+            error: self.error.as_deref(),
+            longer_than: self.longer_than,
             name: self.name.as_deref(),
             key: self.key.as_deref(),
             since,

@@ -5,6 +5,8 @@ mod prune;
 mod show;
 mod signal;
 
+pub use list::Row;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};

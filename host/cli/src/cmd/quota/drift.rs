@@ -1,4 +1,7 @@
-use cairn::volumes::operator::{OperateVolumes as _, ReadVolumes as _};
+use cairn::StoreError;
+use cairn::store::admin::Admin;
+use cairn::store::view::CheckResult;
+use cairn::volumes::operator::{OperateVolumes as _, QUOTA_CHECK, ReadVolumes as _};
 use cairn::volumes::quota::{Counters, Drift};
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +15,7 @@ use crate::session::Session;
 /// Compare usages with bookings and reservations; exit 6 if one differs
 ///
 /// A usage's `in_use` must equal the sum of the volumes whose quota was committed and of the snapshots. Its `reserved` must equal the
-/// sum of the open reservations. A missing usage is a difference if one of these sums is not zero. The command only reads, and changes
+/// sum of the open reservations. A missing usage is a difference if one of these sums is not zero. The command changes no usage, and changes
 /// by running flows are not differences. `cairn quota sync` repairs the differences.
 ///
 /// With --admin it checks every project, unless --project names one; without, the requester's own.
@@ -49,7 +52,16 @@ impl Check {
         let requester = session.requester(&self.who)?;
         let everybody = requester.is_admin && self.who.project.is_none();
         let project = (!everybody).then_some(&*requester.project_id);
-        let drift = session.reader()?.view(&requester).quota_drift(project)?;
+        let reader = session.reader()?;
+        let (drift, now) = {
+            let view = reader.view(&requester);
+            (view.quota_drift(project)?, view.now())
+        };
+        drop(reader);
+        if everybody {
+            let result = CheckResult::new(QUOTA_CHECK, now, drift.len() as u64);
+            note(session, |admin| admin.note_checks(&[result]));
+        }
         if self.format.is_json() {
             output::document(self.format, &Found { drift: &drift })?;
         } else {
@@ -73,12 +85,20 @@ impl Sync {
             let done = left.change(&*store, &operator, |admin| admin.sync_project(&project))?;
             mended.extend(done.into_iter().flatten());
         }
+        store.admin(&operator, |admin| admin.forget_check(QUOTA_CHECK))?;
         if self.format.is_json() {
             output::document(self.format, &Mended { mended: &mended })?;
         } else {
             output::print(&text(&mended, "there was nothing to repair\n"))?;
         }
         left.finish(session)
+    }
+}
+
+/// Notes something for `cairn status`, if the database can be written to.
+fn note(session: &Session, work: impl FnOnce(&mut Admin<'_>) -> Result<(), StoreError>) {
+    if let Err(failure) = session.note_facts(work) {
+        tracing::debug!(error = %failure.diagnostic, "the result of the check could not be noted");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Changes that operators make. Each operation is one transaction, which is on disk when it returns.
 
 mod externals;
+mod noted;
 mod prune;
 
 pub use crate::sqlite::{Migrated, Vacuumed};

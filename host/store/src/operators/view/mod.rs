@@ -1,23 +1,31 @@
 //! Reads for operators.
 
+mod counts;
 mod dump;
 mod externals;
+mod find;
 mod follow;
 mod kind;
 mod list;
 mod prune;
 mod resolve;
+mod status;
 
 pub use super::lookup::FlowFilter;
 pub use crate::reader::Reader;
 pub use crate::sqlite::DatabaseCheck;
+pub use counts::{ErrorCount, FlowCounts, StateCount};
 pub use dump::{Dump, DumpedRow};
 pub use externals::{ExternalListing, StandingExternal};
+pub use find::{Found, Match, Searched, Within};
 pub use follow::{Reach, Stretch};
 pub use kind::{CAST, Kind, Owner, SoftDelete};
 pub use list::Listing;
 pub(super) use prune::{OfFlows, Prunable};
 pub use prune::{Pruned, PrunedRows};
+pub use status::{
+    Check, CheckResult, Finding, FindingKind, LateHost, MessageCounts, NamedFlow, Severity, Status,
+};
 
 use cairn_effects::domain::Domains;
 use cairn_effects::event::{Entry, FlowSummary};
@@ -145,7 +153,15 @@ impl<'a> View<'a> {
         filter: FlowFilter<'_>,
         limit: usize,
     ) -> Result<Vec<FlowSummary>, StoreError> {
-        Ok(lookup::flows(self.sql(), filter, limit)?)
+        Ok(lookup::flows(self.sql(), self.now(), filter, limit)?)
+    }
+
+    /// Returns a flow as lists show it; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn flow(&self, id: FlowId) -> Result<Option<FlowSummary>, StoreError> {
+        Ok(lookup::flow(self.sql(), id)?)
     }
 
     /// Reads a flow's journal; it is empty for an unknown flow.
