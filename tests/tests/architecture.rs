@@ -109,6 +109,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "value",
             "clock",
             "id",
+            "audit",
             "command",
             "crash",
             "retry",

@@ -277,6 +277,7 @@ fn opened(
     let sqlite = SqliteConfig {
         domains,
         idempotency: config.idempotency,
+        audit: config.audit,
         lease: config.lease.unwrap_or(defaults.lease),
         patience: config.patience.unwrap_or(defaults.patience),
         locks: config.locks.clone(),

@@ -176,7 +176,7 @@ pub use cairn_effects::{
 pub use cairn_engine::externals;
 pub use cairn_manifest::{allow, config, diff, document, lockfile, wire};
 pub use cairn_model::{
-    clock, contract, crash, file, idempotency, printable, retry, secret, status, text, whole,
+    audit, clock, contract, crash, file, idempotency, printable, retry, secret, status, text, whole,
 };
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]

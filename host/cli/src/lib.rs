@@ -16,6 +16,7 @@ mod interrupt;
 mod lockfile;
 mod logging;
 mod message;
+mod operator;
 mod origins;
 mod output;
 mod page;
@@ -27,6 +28,7 @@ mod scaffold;
 mod scratch;
 mod session;
 mod settings;
+mod since;
 mod toolchain;
 
 use std::io;

@@ -1,7 +1,7 @@
 //! Creates what commands work with: the store, the plugins, the policy, the requester.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cairn::capability::Authorities;
 use cairn::clock::SystemClock;
@@ -32,17 +32,23 @@ use crate::fingerprint;
 use crate::input;
 use crate::lockfile;
 use crate::message;
+use crate::operator;
 use crate::output;
 use crate::settings::Settings;
 
 /// One run of the program.
 pub struct Session {
     pub settings: Settings,
+    /// Where its changes are asked for, once it is needed.
+    source: OnceLock<Arc<str>>,
 }
 
 impl Session {
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self {
+            settings,
+            source: OnceLock::new(),
+        }
     }
 
     /// Prints a warning.
@@ -282,6 +288,7 @@ impl Session {
         Ok(SqliteConfig {
             domains: self.domains(keys)?,
             idempotency: self.settings.idempotency,
+            audit: self.settings.audit,
             lease: self.settings.lease.unwrap_or(defaults.lease),
             patience: self.settings.patience.unwrap_or(defaults.patience),
             locks: self.settings.locks.clone(),
@@ -447,7 +454,7 @@ impl Session {
             roles: who.roles.clone(),
             is_admin: policy.is_admin(&who.roles),
             quota_class: self.settings.quota_class.clone(),
-            ..Identity::new(user, project)
+            ..self.person(user, project)
         };
         if who.admin {
             identity = identity.into_admin();
@@ -462,7 +469,14 @@ impl Session {
 
     /// Returns an admin, for work on every project.
     pub fn operator(&self) -> Identity {
-        Identity::new(&self.settings.user, &self.settings.project).into_admin()
+        self.person(&self.settings.user, &self.settings.project)
+            .into_admin()
+    }
+
+    /// Returns the person at the command line, who asks for changes.
+    fn person(&self, user: &str, project: &str) -> Identity {
+        let source = self.source.get_or_init(operator::source);
+        Identity::new(user, project).from_source(Arc::clone(source))
     }
 
     /// Returns the requester, for a command that needs the policy for nothing else.

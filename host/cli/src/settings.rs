@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cairn::Diagnostic;
 use cairn::allow::Allow;
+use cairn::audit::AuditConfig;
 use cairn::config::{CompileConfig, Config, DeliverConfig, KeysConfig, PostgresSettings};
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
@@ -67,6 +68,8 @@ pub struct Settings {
     pub quota: QuotaConfig,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
+    /// How long operators' changes are kept in the audit.
+    pub audit: AuditConfig,
     /// The domains of this program, built-in ones first.
     pub extensions: Vec<Extension>,
     /// The text that extensions read their settings from.
@@ -156,6 +159,7 @@ impl Settings {
             compile: config.compile,
             quota: volumes.quota,
             idempotency: config.idempotency,
+            audit: config.audit,
             extensions,
             setup,
             kinds,

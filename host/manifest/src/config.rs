@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cairn_model::audit::AuditConfig;
 use cairn_model::error::Diagnostic;
 use cairn_model::idempotency::IdempotencyConfig;
 use cairn_model::secret::SecretSource;
@@ -21,7 +22,7 @@ use cairn_model::status::StatusLimits;
 use cairn_model::text::Text;
 
 use crate::allow::Allow;
-use crate::document::{Document, Table};
+use crate::document::{Document, Item, Table};
 use crate::manifest::{GrantKinds, Limits, size};
 
 pub use deliver::{AmqpConfig, DeliverConfig, HttpConfig, TransportConfig};
@@ -61,6 +62,8 @@ pub struct Config {
     pub compile: CompileConfig,
     /// `[idempotency]`.
     pub idempotency: IdempotencyConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[allow]`.
     pub allow: Allow,
     /// `[postgres]`.
@@ -117,6 +120,7 @@ const KEYS: &[&str] = &[
     "limits",
     "compile",
     "idempotency",
+    "audit",
     "allow",
     "postgres",
     "deliver",
@@ -184,8 +188,16 @@ impl Config {
                 None => CompileConfig::default(),
             },
             idempotency: match root.get("idempotency") {
-                Some(item) => idempotency(&item.table()?.only(&["keep"])?)?,
+                Some(item) => IdempotencyConfig {
+                    keep: keep(&item, IdempotencyConfig::default().keep)?,
+                },
                 None => IdempotencyConfig::default(),
+            },
+            audit: match root.get("audit") {
+                Some(item) => AuditConfig {
+                    keep: keep(&item, AuditConfig::default().keep)?,
+                },
+                None => AuditConfig::default(),
             },
             allow: match root.get("allow") {
                 Some(item) => Allow::read(&item.table()?, file, kinds)?,
@@ -222,16 +234,14 @@ impl Config {
     }
 }
 
-fn idempotency(table: &Table<'_>) -> Result<IdempotencyConfig, Diagnostic> {
+/// Reads a table whose one key, `keep`, says how long something is kept.
+fn keep(item: &Item<'_>, default: Duration) -> Result<Duration, Diagnostic> {
     /// A hundred years.
     const MOST: Duration = Duration::from_secs(36_525 * 24 * 3600);
-    let defaults = IdempotencyConfig::default();
-    Ok(IdempotencyConfig {
-        keep: match table.get("keep") {
-            Some(item) => item.duration_within(Duration::ZERO, MOST)?,
-            None => defaults.keep,
-        },
-    })
+    match item.table()?.only(&["keep"])?.get("keep") {
+        Some(item) => item.duration_within(Duration::ZERO, MOST),
+        None => Ok(default),
+    }
 }
 
 fn compile(table: &Table<'_>) -> Result<CompileConfig, Diagnostic> {
@@ -283,7 +293,7 @@ mod tests {
         let text = "db = 'a.db'\ncache = '/c'\ncomponents = 'k'\nmaster_key = '../m'\npolicy = 'p.json'\nshelves = 1\n\
                     user = 'u'\nproject = 'p'\nlease = '2s'\npatience = '3ms'\n[limits]\nmemory = '8MiB'\n[compile]\ntime = '6s'\n\
                     processor = '7s'\nmemory = '1GiB'\n\
-                    [idempotency]\nkeep = '90d'\n[hosts]\nlocks = '/l'\n\
+                    [idempotency]\nkeep = '90d'\n[audit]\nkeep = '2y'\n[hosts]\nlocks = '/l'\n\
                     [postgres]\npassword_file = 'p'\nroot_certificate = '/r.pem'\nunsafe_server = true\n\
                     [status]\nrun = '2h'\nwait = '3d'\noverdue = '6m'\nundelivered = '1m'\nbackup = '1d'\n\
                     [secrets]\npdns = { file = 'k' }\nother.variable = 'V'\n[http]\nca = 'ca.pem'\n\
@@ -314,6 +324,9 @@ mod tests {
             },
             idempotency: IdempotencyConfig {
                 keep: Duration::from_secs(90 * 86_400),
+            },
+            audit: AuditConfig {
+                keep: Duration::from_secs(2 * 31_557_600),
             },
             allow: Allow::default(),
             postgres: PostgresSettings {
@@ -454,6 +467,10 @@ mod tests {
             (
                 "status.wait = '0s'",
                 "`status.wait` must be from 1s to 10years 12h, not 0s\n  --> etc/cairn.toml:1",
+            ),
+            (
+                "[audit]\nkept = '1d'",
+                "unknown key `kept` in [audit]\n  --> etc/cairn.toml:2\n  help: did you mean `keep`?",
             ),
             (
                 "[limits]\nmemroy = '1MiB'",

@@ -8,7 +8,7 @@ pub use prefix::{IdPrefix, NotAPrefix};
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,10 @@ pub struct Identity {
     /// Whether soft-deleted rows count as existing, for an admin who repairs data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_deleted: bool,
+    /// Where the caller asks from, for the audit of operators' changes, such as `command line, ann@build7`; `None` within a program. A flow
+    /// does not keep it.
+    #[serde(skip)]
+    pub source: Option<Arc<str>>,
 }
 
 impl Identity {
@@ -151,6 +155,13 @@ impl Identity {
             .roles
             .iter()
             .any(|role| role.eq_ignore_ascii_case("admin"));
+        self
+    }
+
+    /// Sets where the caller asks from.
+    #[must_use]
+    pub fn from_source(mut self, source: impl Into<Arc<str>>) -> Self {
+        self.source = Some(source.into());
         self
     }
 

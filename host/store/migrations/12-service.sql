@@ -50,6 +50,7 @@ CREATE TABLE audit (
     after      TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX audit_by_subject ON audit (subject, id);
+CREATE INDEX audit_by_time ON audit (at);
 
 -- For lists and the status of the database. SQLite uses a partial index only for a condition that is written like the index's own.
 DROP INDEX flows_incomplete;

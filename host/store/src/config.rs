@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_effects::domain::Domains;
+use cairn_model::audit::AuditConfig;
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::idempotency::IdempotencyConfig;
 
@@ -14,6 +15,8 @@ pub struct StoreConfig {
     pub domains: Domains,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
+    /// How long operators' changes are kept in the audit.
+    pub audit: AuditConfig,
     /// When a batch is committed although no flow waits at a barrier.
     pub batch: BatchConfig,
     /// Opens a database for writing although it is held since it was restored. For programs that only release it, or that change what
@@ -61,5 +64,10 @@ impl Env {
     /// Returns the time by which a key's flow must have ended for the key to have lapsed.
     pub(crate) fn keys_lapse_before(&self) -> Timestamp {
         self.clock.now().before(self.config.idempotency.keep)
+    }
+
+    /// Returns the time since when operators' changes are kept.
+    pub(crate) fn audit_kept_since(&self) -> Timestamp {
+        self.clock.now().before(self.config.audit.keep)
     }
 }

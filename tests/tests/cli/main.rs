@@ -1,5 +1,6 @@
 //! Tests the command line as a process: exit codes, documents on stdout, and messages.
 
+mod audit;
 mod backup;
 mod bench;
 mod bookings;

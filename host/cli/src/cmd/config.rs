@@ -164,6 +164,7 @@ fn rows(session: &Session, who: &Who) -> Vec<Row> {
             time(settings.patience.unwrap_or(defaults.patience)),
         ),
         ("idempotency.keep", time(settings.idempotency.keep)),
+        ("audit.keep", time(settings.audit.keep)),
         ("status.run", time(settings.status.run)),
         ("status.wait", time(settings.status.wait)),
         ("status.overdue", time(settings.status.overdue)),

@@ -1,5 +1,6 @@
 //! The subcommands, one module each.
 
+mod audit;
 mod bench;
 mod completions;
 mod config;
@@ -61,6 +62,8 @@ pub enum Command {
     External(external::External),
     #[command(subcommand)]
     Outbox(outbox::Outbox),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     #[command(subcommand, alias = "plugins")]
     Plugin(plugin::Plugin),
     #[command(subcommand, alias = "policies")]
@@ -111,6 +114,7 @@ pub fn run(
         Command::Zone(zones) => zones.run(&session),
         Command::Record(record) => record.run(&session),
         Command::Outbox(outbox) => outbox.run(&session),
+        Command::Audit(audit) => audit.run(&session),
         Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(grammar()),
         // `main_with` runs it before it reads the settings.

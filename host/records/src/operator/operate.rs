@@ -1,12 +1,14 @@
 use cairn_effects::rows::{Cell, Field as _};
-use cairn_effects::rules::Effect as _;
+use cairn_effects::rules::{Effect as _, LookUp as _};
 use cairn_model::error::TaskError;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 use cairn_store::StoreError;
 use cairn_store::admin::Admin;
+use cairn_store::audit::Change;
+use serde_json::json;
 
-use crate::rules::{Expect, RecordPut, RecordRemove, operate};
+use crate::rules::{Entry, Expect, RecordGet, RecordPut, RecordRemove, operate};
 
 /// An operator's changes to the records of the requester's project. They are published at once.
 pub trait OperateRecords {
@@ -61,7 +63,16 @@ impl OperateRecords for Admin<'_> {
             value: value.clone(),
             expect,
         };
-        self.rules(|rows| put.apply(rows))
+        let (before, version) = self.rules(|rows| {
+            let before = get(collection, key).look_up(rows)?;
+            Ok((before, put.apply(rows)?))
+        })?;
+        self.record(Change {
+            before: shown(before),
+            after: json!({"version": version, "value": value}),
+            ..change("record.put", self, &subject(collection, key))
+        })?;
+        Ok(version)
     }
 
     fn remove_record(
@@ -75,7 +86,15 @@ impl OperateRecords for Admin<'_> {
             key: key.to_owned(),
             expect,
         };
-        self.rules(|rows| remove.apply(rows))
+        let before = self.rules(|rows| {
+            let before = get(collection, key).look_up(rows)?;
+            remove.apply(rows)?;
+            Ok(before)
+        })?;
+        self.record(Change {
+            before: shown(before),
+            ..change("record.remove", self, &subject(collection, key))
+        })
     }
 
     fn release_record(
@@ -91,8 +110,41 @@ impl OperateRecords for Admin<'_> {
             &[],
         )?;
         self.rules(|rows| operate::release(rows, collection, key, flow, reason))?;
-        require_stuck(self, flow)
+        require_stuck(self, flow)?;
+        self.record(Change {
+            reason: Some(reason),
+            before: json!({"flow": flow}),
+            ..change("record.release", self, &subject(collection, key))
+        })
     }
+}
+
+fn get(collection: &str, key: &str) -> RecordGet {
+    RecordGet {
+        collection: collection.to_owned(),
+        key: key.to_owned(),
+    }
+}
+
+/// Returns the name of a record in the audit.
+fn subject(collection: &str, key: &str) -> String {
+    format!("{collection}/{key}")
+}
+
+fn change<'a>(action: &'a str, admin: &Admin<'a>, subject: &'a str) -> Change<'a> {
+    Change {
+        action,
+        subject,
+        project_id: Some(&admin.requester().project_id),
+        ..Change::default()
+    }
+}
+
+fn shown(record: Option<Entry>) -> Value {
+    record.map_or(
+        Value::Null,
+        |record| json!({"version": record.version, "value": record.value}),
+    )
 }
 
 /// Refuses to release a key of a flow that can continue. The refusal rolls back earlier changes of the same operation.

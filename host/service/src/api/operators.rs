@@ -8,7 +8,6 @@ use axum::Json as Answer;
 use axum::extract::{Path, State};
 use cairn::records::operator::{ReadRecords as _, RecordListing};
 use cairn::store::admin::Admin;
-use cairn::store::audit::Change;
 use cairn::store::deployments::Deployment;
 use cairn::store::hosts::HostInfo;
 use cairn::store::view::{CAST, ExternalListing, Listing};
@@ -174,14 +173,6 @@ pub(crate) enum Handling {
 }
 
 impl Handling {
-    const fn action(self) -> &'static str {
-        match self {
-            Self::Retry => "outbox.retry",
-            Self::Discard => "outbox.discard",
-            Self::Ack => "outbox.ack",
-        }
-    }
-
     fn run(self, admin: &mut Admin<'_>, id: &str) -> Result<(), StoreError> {
         match self {
             Self::Retry => admin.retry_cast(id),
@@ -213,14 +204,8 @@ pub(crate) async fn handle(
     blocking(move || {
         let store = host.store();
         store.admin(&caller.identity, |admin| {
-            asked.action.run(admin, &id)?;
-            admin.record(&Change {
-                action: asked.action.action(),
-                subject: &id,
-                source: &caller.source,
-                reason: asked.reason.as_deref(),
-                ..Change::default()
-            })
+            admin.because(asked.reason.as_deref());
+            asked.action.run(admin, &id)
         })?;
         Ok(axum::http::StatusCode::NO_CONTENT)
     })

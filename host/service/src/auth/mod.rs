@@ -48,8 +48,6 @@ pub(crate) struct Caller {
     pub(crate) identity: Identity,
     /// How the caller showed who it is.
     pub(crate) proof: Proof,
-    /// Where the request comes from, for the audit.
-    pub(crate) source: String,
 }
 
 /// How a caller showed who it is.
@@ -133,9 +131,8 @@ impl App {
                     ..self.auth.operator.clone()
                 };
                 return Ok(Caller {
-                    identity,
+                    identity: identity.from_source(peer.source()),
                     proof: Proof::None,
-                    source: peer.source(),
                 });
             }
             (AuthConfig::Tokens, Some(header)) => {
@@ -169,9 +166,8 @@ impl App {
             ..Identity::new(user.user_id, project)
         };
         Ok(Caller {
-            identity,
+            identity: identity.from_source(peer.source()),
             proof,
-            source: peer.source(),
         })
     }
 

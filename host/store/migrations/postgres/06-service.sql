@@ -50,6 +50,7 @@ CREATE TABLE audit (
     after      text COLLATE "C"
 );
 CREATE INDEX audit_by_subject ON audit (subject, id);
+CREATE INDEX audit_by_time ON audit (at);
 
 -- For lists and the status of the database.
 CREATE INDEX flows_by_project ON flows (project_id, id);

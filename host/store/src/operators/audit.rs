@@ -1,32 +1,35 @@
-//! Records what operators change, in the transaction of the change.
+//! Records what operators change, in the transaction of the change, and reads it.
 
 use serde::Serialize;
 
 use cairn_effects::rows::Cell;
+use cairn_model::audit::Asker;
 use cairn_model::clock::{self, Timestamp};
-use cairn_model::value::Value;
+use cairn_model::value::{Object, Value};
 
 use super::admin::Admin;
 use super::view::View;
 use crate::StoreError;
-use crate::sql::{Columns, Sql, SqlError};
+use crate::audit_row::AuditRow;
+use crate::sql::{Columns, SqlError};
 
-/// A change by an operator, to be recorded. Who made it and when is known from the transaction.
+/// How many rows that were kept long enough a new one removes at most.
+const REMOVED: i64 = 100;
+
+/// A change by an operator, to be recorded. The transaction knows who makes it, from where, and when.
 #[derive(Clone, Debug, Default)]
 pub struct Change<'a> {
     /// Its name, such as `token.create`.
     pub action: &'a str,
-    /// What was changed: an id or a name.
+    /// What is changed: an id or a name.
     pub subject: &'a str,
     /// The project of the subject, if it has one.
     pub project_id: Option<&'a str>,
-    /// Where it was asked for, such as `command line, root@machine`.
-    pub source: &'a str,
-    /// Why, in the operator's words.
+    /// Why, in the operator's words; by default as [`because`](Admin::because) says.
     pub reason: Option<&'a str>,
     /// The subject before it; null if there was none.
     pub before: Value,
-    /// The subject after it; null if there is none.
+    /// The subject after it; null if there is none. Of JSON that is longer than 4 KiB the audit has the length and the digest.
     pub after: Value,
 }
 
@@ -72,46 +75,40 @@ pub struct AuditFilter<'a> {
 }
 
 impl Admin<'_> {
-    /// Records a change that this transaction makes.
+    /// Records a change that this transaction makes, as asked for by its [requester](Self::requester). Removes some older changes that were
+    /// kept long enough.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn record(&mut self, change: &Change<'_>) -> Result<(), StoreError> {
-        let (user_id, now) = (self.requester().user_id.clone(), self.now());
-        self.sql(|sql| insert(sql, now, &user_id, change))
+    pub fn record(&mut self, change: Change<'_>) -> Result<(), StoreError> {
+        let Asker { user_id, source } = Asker::from(self.requester());
+        let row = AuditRow {
+            at: self.now(),
+            user_id,
+            source,
+            action: change.action.to_owned(),
+            subject: change.subject.to_owned(),
+            project_id: change.project_id.map(str::to_owned),
+            reason: change.reason.or(self.reason()).map(str::to_owned),
+            before: change.before,
+            after: change.after,
+        };
+        self.execute(AuditRow::INSERT, &row.cells())?;
+        self.prune_audit(REMOVED).map(drop)
+    }
+
+    /// Removes changes that were kept long enough, at most `most`, the oldest first; returns how many.
+    pub(super) fn prune_audit(&mut self, most: i64) -> Result<usize, StoreError> {
+        let before = self.env().audit_kept_since();
+        let statement = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)";
+        self.execute(statement, &[before.into(), most.into()])
     }
 }
 
-/// Inserts a row for a change.
-pub(crate) fn insert(
-    sql: &dyn Sql,
-    now: Timestamp,
-    user_id: &str,
-    change: &Change<'_>,
-) -> Result<(), SqlError> {
-    let statement = "INSERT INTO audit (id, at, user_id, source, action, subject, project_id, reason, before, after)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    let text = |value: &Value| match value {
-        Value::Null => Cell::Null,
-        value => value.to_string().as_str().into(),
-    };
-    let id = uuid::Uuid::now_v7().to_string();
-    sql.execute(
-        statement,
-        &[
-            id.as_str().into(),
-            now.into(),
-            user_id.into(),
-            change.source.into(),
-            change.action.into(),
-            change.subject.into(),
-            change.project_id.into(),
-            change.reason.into(),
-            text(&change.before),
-            text(&change.after),
-        ],
-    )?;
-    Ok(())
+/// Returns a row as JSON for [`Change`], without its empty columns.
+pub fn shown(row: Object) -> Value {
+    let filled = row.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(filled.collect())
 }
 
 impl View<'_> {

@@ -1,12 +1,14 @@
 //! Deployed flows: plans that clients ask for by name.
 
 use serde::Serialize;
+use serde_json::json;
 
 use cairn_effects::rows::Cell;
 use cairn_model::clock::{self, Timestamp};
 use cairn_model::value::{Digest, Value};
 
 use super::admin::{Admin, not_found};
+use super::audit::Change;
 use super::view::View;
 use crate::StoreError;
 use crate::sql::{Columns, SqlError};
@@ -116,6 +118,14 @@ impl Admin<'_> {
             self.now().into(),
         ];
         self.execute(statement, &parameters)?;
+        let deployed = newest.iter().find(|one| one.withdrawn_at.is_none());
+        self.record(Change {
+            action: "flow.deploy",
+            subject: new.name,
+            before: deployed.map_or(Value::Null, |one| shown(one.version, one.plan)),
+            after: json!({"version": version, "plan": new.plan, "checks": new.checks}),
+            ..Change::default()
+        })?;
         Ok(version)
     }
 
@@ -132,14 +142,32 @@ impl Admin<'_> {
             statement += " AND version = $3";
             parameters.push(version.into());
         }
-        match (self.execute(&statement, &parameters)?, version) {
-            (0, Some(version)) => {
-                Err(not_found("deployed flow", &format!("{name}@{version}")).into())
-            }
-            (0, None) => Err(not_found("deployed flow", name).into()),
-            (undeployed, _) => Ok(undeployed),
+        let deployed = self.view().deployments(Some(name))?;
+        let deployed = deployed.iter().filter(|one| {
+            one.withdrawn_at.is_none() && version.is_none_or(|version| one.version == version)
+        });
+        let before: Vec<Value> = deployed.map(|one| shown(one.version, one.plan)).collect();
+        let undeployed = self.execute(&statement, &parameters)?;
+        if undeployed == 0 {
+            let name = match version {
+                Some(version) => format!("{name}@{version}"),
+                None => name.to_owned(),
+            };
+            return Err(not_found("deployed flow", &name).into());
         }
+        self.record(Change {
+            action: "flow.undeploy",
+            subject: name,
+            before: before.into(),
+            ..Change::default()
+        })?;
+        Ok(undeployed)
     }
+}
+
+/// Returns a version for the audit.
+fn shown(version: i64, plan: Digest) -> Value {
+    json!({"version": version, "plan": plan})
 }
 
 fn deployment(row: Columns<'_>) -> Result<Deployment, SqlError> {

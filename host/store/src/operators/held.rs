@@ -2,8 +2,10 @@
 //! delivered, recovered or pruned until an operator has looked and releases the database.
 
 use cairn_model::clock::Timestamp;
+use serde_json::json;
 
 use super::admin::Admin;
+use super::audit::Change;
 use super::facts;
 use super::view::View;
 use crate::StoreError;
@@ -29,7 +31,17 @@ impl Admin<'_> {
     /// `AdminRequired`; [`StoreError::Database`].
     pub fn release(&mut self) -> Result<bool, StoreError> {
         self.require_admin("release a database")?;
-        Ok(self.execute(facts::REMOVE, &[HELD.into()])? > 0)
+        let Some(since) = self.view().held()? else {
+            return Ok(false);
+        };
+        self.execute(facts::REMOVE, &[HELD.into()])?;
+        self.record(Change {
+            action: "db.release",
+            subject: "database",
+            before: json!({"held": since}),
+            ..Change::default()
+        })?;
+        Ok(true)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Tokens of clients of the server, and sessions of its dashboard. Only digests of either are stored.
 
 use serde::Serialize;
+use serde_json::json;
 
 use cairn_effects::rows::Cell;
 use cairn_model::clock::{self, Timestamp};
 use cairn_model::value::Digest;
 
 use super::admin::{Admin, not_found};
+use super::audit::Change;
 use super::view::View;
 use crate::StoreError;
 use crate::sql::{Columns, SqlError};
@@ -127,7 +129,14 @@ impl Admin<'_> {
             token.created_at.into(),
             token.expires_at.into(),
         ];
-        self.execute(statement, &parameters).map(drop)
+        self.execute(statement, &parameters)?;
+        self.record(Change {
+            action: "token.create",
+            subject: &token.id,
+            after: json!({"user": token.user_id, "projects": token.projects, "roles": token.roles,
+                          "expires_at": token.expires_at.map(|end| end.to_string())}),
+            ..Change::default()
+        })
     }
 
     /// Revokes a token, and ends the sessions that it opened. Returns when it was revoked, which may be earlier.
@@ -140,8 +149,17 @@ impl Admin<'_> {
         let found = self.view().token(id)?;
         let found = found.ok_or_else(|| not_found("token", id))?;
         let statement = "UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-        self.execute(statement, &[id.into(), now.into()])?;
+        let revoked = self.execute(statement, &[id.into(), now.into()])?;
         self.execute("DELETE FROM sessions WHERE token = $1", &[id.into()])?;
+        if revoked > 0 {
+            self.record(Change {
+                action: "token.revoke",
+                subject: id,
+                before: json!({"user": found.user_id}),
+                after: json!({"user": found.user_id, "revoked_at": now.to_string()}),
+                ..Change::default()
+            })?;
+        }
         Ok(found.revoked_at.unwrap_or(now))
     }
 

@@ -38,6 +38,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use cairn_effects::domain::Domains;
+use cairn_model::audit::AuditConfig;
 use cairn_model::clock::Clock;
 use cairn_model::idempotency::IdempotencyConfig;
 
@@ -69,6 +70,8 @@ pub struct SqliteConfig {
     pub domains: Domains,
     /// How long idempotency keys are kept.
     pub idempotency: IdempotencyConfig,
+    /// How long operators' changes are kept in the audit.
+    pub audit: AuditConfig,
     /// When a batch is committed although no flow waits at a barrier.
     pub batch: BatchConfig,
     /// The length of this process's lease: if the process stops for longer, another one may take its flows over.
@@ -89,6 +92,7 @@ impl Default for SqliteConfig {
         Self {
             domains: Domains::default(),
             idempotency: IdempotencyConfig::default(),
+            audit: AuditConfig::default(),
             batch: BatchConfig::default(),
             lease: Duration::from_secs(10),
             patience: Duration::from_secs(5),
@@ -104,6 +108,7 @@ impl From<SqliteConfig> for StoreConfig {
         Self {
             domains: config.domains,
             idempotency: config.idempotency,
+            audit: config.audit,
             batch: config.batch,
             even_held: config.even_held,
         }

@@ -9,7 +9,10 @@ use cairn_model::error::TaskError;
 use cairn_model::value::{Object, Value};
 use cairn_store::StoreError;
 use cairn_store::admin::{Admin, not_found};
+use cairn_store::audit::{Change, shown};
+use serde_json::json;
 
+use super::kind;
 use super::record::query;
 
 /// A volume type to be created.
@@ -90,7 +93,7 @@ pub(super) fn create_volume_type(
         &[
             id.as_str().into(),
             name.into(),
-            json(&new.extra_specs).as_str().into(),
+            text_of(&new.extra_specs).as_str().into(),
             qos.as_deref().into(),
         ],
     )?;
@@ -107,6 +110,12 @@ pub(super) fn create_volume_type(
             ],
         )?;
     }
+    admin.record(Change {
+        action: "type.create",
+        subject: &id,
+        after: serde_json::to_value(new).unwrap_or_default(),
+        ..Change::default()
+    })?;
     Ok(id)
 }
 
@@ -118,7 +127,7 @@ fn create_qos_specs(admin: &mut Admin<'_>, new: &NewQosSpecs) -> Result<String, 
             id.as_str().into(),
             new.name.as_str().into(),
             new.consumer.as_str().into(),
-            json(&new.specs).as_str().into(),
+            text_of(&new.specs).as_str().into(),
         ],
     )?;
     Ok(id)
@@ -142,8 +151,10 @@ pub(super) fn delete_volume_type(
             return Err(in_use(&name, used).into());
         }
     }
+    let before = admin.view().find(&kind::VOLUME_TYPE, id)?;
     let statement = "UPDATE volume_types SET deleted = TRUE WHERE id = $1 AND deleted = FALSE";
-    change(admin, statement, "volume type", id)
+    change(admin, statement, "volume type", id)?;
+    record_deleted(admin, "type.delete", id, before.unwrap_or_default())
 }
 
 fn in_use(name: &str, used: i64) -> TaskError {
@@ -175,6 +186,13 @@ pub(super) fn create_image(admin: &mut Admin<'_>, new: &NewImage) -> Result<Stri
             admin.now().into(),
         ],
     )?;
+    admin.record(Change {
+        action: "image.create",
+        subject: &id,
+        project_id: new.project_id.as_deref(),
+        after: serde_json::to_value(new).unwrap_or_default(),
+        ..Change::default()
+    })?;
     Ok(id)
 }
 
@@ -183,14 +201,23 @@ pub(super) fn create_image(admin: &mut Admin<'_>, new: &NewImage) -> Result<Stri
 /// # Errors
 /// `NotFound`.
 pub(super) fn delete_image(admin: &mut Admin<'_>, id: &str) -> Result<(), StoreError> {
-    change(admin, "DELETE FROM images WHERE id = $1", "image", id)
+    let before = admin.view().find(&kind::IMAGE, id)?;
+    change(admin, "DELETE FROM images WHERE id = $1", "image", id)?;
+    record_deleted(admin, "image.delete", id, before.unwrap_or_default())
 }
 
 /// Creates a zone if it does not exist.
 pub(super) fn create_zone(admin: &mut Admin<'_>, name: &str) -> Result<(), StoreError> {
     let statement = "INSERT INTO zones (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
-    admin.execute(statement, &[name.into()])?;
-    Ok(())
+    if admin.execute(statement, &[name.into()])? == 0 {
+        return Ok(());
+    }
+    admin.record(Change {
+        action: "zone.create",
+        subject: name,
+        after: json!({"name": name}),
+        ..Change::default()
+    })
 }
 
 /// Removes a zone.
@@ -198,7 +225,31 @@ pub(super) fn create_zone(admin: &mut Admin<'_>, name: &str) -> Result<(), Store
 /// # Errors
 /// `NotFound`.
 pub(super) fn delete_zone(admin: &mut Admin<'_>, name: &str) -> Result<(), StoreError> {
-    change(admin, "DELETE FROM zones WHERE name = $1", "zone", name)
+    change(admin, "DELETE FROM zones WHERE name = $1", "zone", name)?;
+    admin.record(Change {
+        action: "zone.delete",
+        subject: name,
+        before: json!({"name": name}),
+        ..Change::default()
+    })
+}
+
+/// Records that a row was deleted.
+pub(super) fn record_deleted(
+    admin: &mut Admin<'_>,
+    action: &str,
+    id: &str,
+    deleted: Object,
+) -> Result<(), StoreError> {
+    let project_id = deleted.get("project_id").and_then(Value::as_str);
+    let project_id = project_id.map(str::to_owned);
+    admin.record(Change {
+        action,
+        subject: id,
+        project_id: project_id.as_deref(),
+        before: shown(deleted),
+        ..Change::default()
+    })
 }
 
 /// Runs a statement that changes or removes the row with this id.
@@ -212,7 +263,7 @@ fn change(admin: &mut Admin<'_>, statement: &str, noun: &str, id: &str) -> Resul
     }
 }
 
-fn json(map: &BTreeMap<String, String>) -> String {
+fn text_of(map: &BTreeMap<String, String>) -> String {
     let object: Object = map
         .iter()
         .map(|(name, value)| (name.clone(), value.clone().into()))

@@ -6,8 +6,9 @@ use cairn_model::id::FlowId;
 use cairn_model::value::{Object, Value};
 use cairn_store::StoreError;
 use cairn_store::admin::{Admin, not_found};
+use cairn_store::audit::{Change, shown};
 
-use super::catalogue::{self, NewImage, NewVolumeType};
+use super::catalogue::{self, NewImage, NewVolumeType, record_deleted};
 use super::quota::{self, Expired, Whose};
 use super::record::query;
 
@@ -150,17 +151,43 @@ pub trait OperateVolumes {
 
 impl OperateVolumes for Admin<'_> {
     fn create_volume(&mut self, properties: Object) -> Result<Value, StoreError> {
-        self.rules(|rows| operate::create_volume(rows, properties.clone()))
+        let volume = self.rules(|rows| operate::create_volume(rows, properties.clone()))?;
+        let id = text(&volume, "id");
+        self.record(Change {
+            action: "volume.import",
+            subject: id,
+            project_id: Some(text(&volume, "project_id")),
+            after: shown(volume.as_object().cloned().unwrap_or_default()),
+            ..Change::default()
+        })?;
+        Ok(volume)
     }
 
     fn update_volume(&mut self, id: &str, changes: Object) -> Result<Value, StoreError> {
-        self.rules(|rows| operate::update_volume(rows, id, changes.clone()))
+        let (before, volume) =
+            self.rules(|rows| operate::update_volume(rows, id, changes.clone()))?;
+        let changed = |row: &Object| {
+            let columns = changes.keys();
+            let columns =
+                columns.map(|name| (name.clone(), row.get(name).cloned().unwrap_or_default()));
+            Value::Object(columns.collect())
+        };
+        self.record(Change {
+            action: "volume.set",
+            subject: id,
+            project_id: Some(text(&volume, "project_id")),
+            before: changed(&before),
+            after: Value::Object(changes.clone()),
+            ..Change::default()
+        })?;
+        Ok(volume)
     }
 
     fn delete_volume(&mut self, id: &str) -> Result<(), StoreError> {
         self.rules(|rows| operate::check_unused(rows, id))?;
         require_ended_flow(self, id)?;
-        self.rules(|rows| operate::delete_volume(rows, id))
+        let deleted = self.rules(|rows| operate::delete_volume(rows, id))?;
+        record_deleted(self, "volume.delete", id, deleted)
     }
 
     fn create_snapshot(
@@ -169,12 +196,23 @@ impl OperateVolumes for Admin<'_> {
         name: Option<&str>,
         status: &str,
     ) -> Result<Object, StoreError> {
-        self.rules(|rows| operate::create_snapshot(rows, volume_id, name, status))
+        let snapshot =
+            self.rules(|rows| operate::create_snapshot(rows, volume_id, name, status))?;
+        let text = |name| snapshot.get(name).and_then(Value::as_str);
+        self.record(Change {
+            action: "snapshot.create",
+            subject: text("id").unwrap_or_default(),
+            project_id: text("project_id"),
+            after: shown(snapshot.clone()),
+            ..Change::default()
+        })?;
+        Ok(snapshot)
     }
 
     fn delete_snapshot(&mut self, id: &str) -> Result<(), StoreError> {
         let deleted = self.rules(|rows| operate::delete_snapshot(rows, id))?;
-        deleted.ok_or_else(|| not_found("snapshot", id).into())
+        let deleted = deleted.ok_or_else(|| not_found("snapshot", id))?;
+        record_deleted(self, "snapshot.delete", id, deleted)
     }
 
     fn create_volume_type(&mut self, new: &NewVolumeType) -> Result<String, StoreError> {
@@ -248,6 +286,10 @@ impl OperateVolumes for Admin<'_> {
     fn sync_project(&mut self, project: &str) -> Result<Vec<Drift>, StoreError> {
         quota::sync(self, project)
     }
+}
+
+fn text<'v>(row: &'v Value, name: &str) -> &'v str {
+    row[name].as_str().unwrap_or_default()
 }
 
 /// Refuses to delete a volume while the flow that created it has not ended. A pruned flow has ended.

@@ -37,21 +37,30 @@ pub fn create_volume(rows: &mut Rows<'_>, properties: Object) -> Result<Value, S
         host,
         ..Volume::clone(&made)
     };
-    let booked = rows.update(&made, booked);
-    let booked: &dyn AnyRow = &*booked;
-    Ok(Value::Object(booked.shown(VOLUME)))
+    Ok(Value::Object(shown(&rows.update(&made, booked))))
 }
 
-/// Sets `status` or `host` of a volume.
+/// Sets `status` or `host` of a volume. Returns the volume before and after.
 ///
 /// # Errors
 /// `VolumeNotFound`, `InvalidInput`; [`Stop::Missing`].
-pub fn update_volume(rows: &mut Rows<'_>, id: &str, changes: Object) -> Result<Value, Stop> {
+pub fn update_volume(
+    rows: &mut Rows<'_>,
+    id: &str,
+    changes: Object,
+) -> Result<(Object, Value), Stop> {
+    let volume = visible(rows, id)?;
+    let before = shown(&volume);
     let update = VolumeUpdate {
         id: id.to_owned(),
         changes,
     };
-    update.apply(rows)
+    Ok((before, update.apply(rows)?))
+}
+
+fn shown(volume: &Volume) -> Object {
+    let volume: &dyn AnyRow = volume;
+    volume.shown(VOLUME)
 }
 
 /// Refuses to delete a volume that the caller cannot see or that has snapshots.
@@ -69,11 +78,11 @@ pub fn check_unused(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
 }
 
 /// Soft-deletes a volume, and returns its booked quota to the volume's project. A later rollback of the flow that created it does not
-/// return the quota a second time.
+/// return the quota a second time. Returns what it was.
 ///
 /// # Errors
 /// `VolumeNotFound`; [`Stop::Missing`].
-pub fn delete_volume(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
+pub fn delete_volume(rows: &mut Rows<'_>, id: &str) -> Result<Object, Stop> {
     let volume = visible(rows, id)?;
     // Deleting it again would clear `returned`.
     if volume.deleted {
@@ -98,7 +107,7 @@ pub fn delete_volume(rows: &mut Rows<'_>, id: &str) -> Result<(), Stop> {
         ..Volume::clone(&volume)
     };
     rows.update(&volume, deleted);
-    Ok(())
+    Ok(shown(&volume))
 }
 
 /// Registers a snapshot of a volume in the volume's project, and books its quota there.
@@ -144,11 +153,11 @@ pub fn create_snapshot(
 }
 
 /// Soft-deletes a snapshot, and returns the quota that was booked at its creation, even if the settings have changed since. Returns
-/// `None` if the caller cannot see such a snapshot.
+/// what it was; `None` if the caller cannot see such a snapshot.
 ///
 /// # Errors
 /// [`Stop::Missing`].
-pub fn delete_snapshot(rows: &mut Rows<'_>, id: &str) -> Result<Option<()>, Stop> {
+pub fn delete_snapshot(rows: &mut Rows<'_>, id: &str) -> Result<Option<Object>, Stop> {
     let Some(snapshot) = rows.get::<Snapshot>(id)? else {
         return Ok(None);
     };
@@ -179,7 +188,8 @@ pub fn delete_snapshot(rows: &mut Rows<'_>, id: &str) -> Result<Option<()>, Stop
         ..Snapshot::clone(&snapshot)
     };
     rows.update(&snapshot, deleted);
-    Ok(Some(()))
+    let snapshot: &dyn AnyRow = &*snapshot;
+    Ok(Some(snapshot.shown(SNAPSHOT)))
 }
 
 /// Reserves and commits amounts of a project's quota, and of its volume type's; negative amounts return quota. Does nothing without a

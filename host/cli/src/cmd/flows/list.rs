@@ -1,8 +1,7 @@
 //! `cairn flow list`.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use cairn::clock::{Clock as _, SystemClock, Timestamp};
 use cairn::event::{FlowState, FlowSummary, NEVER};
 use cairn::store::view::{FlowFilter, Reader};
 use cairn::{Diagnostic, FlowId, Identity, Report, Verdict};
@@ -14,6 +13,7 @@ use crate::exit::Failure;
 use crate::output;
 use crate::page::Page;
 use crate::session::Session;
+use crate::since::{Since, since};
 
 #[derive(Args, Debug)]
 pub struct List {
@@ -201,39 +201,6 @@ impl Ending {
             Self::Unknown => verdict == Verdict::Unknown,
         }
     }
-}
-
-/// The earliest time of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Since {
-    Time(Timestamp),
-    Ago(Duration),
-}
-
-impl Since {
-    fn time(self) -> Timestamp {
-        match self {
-            Self::Time(time) => time,
-            Self::Ago(ago) => SystemClock.now().before(ago),
-        }
-    }
-}
-
-/// Parses a time, or how long ago it is.
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(Since::Ago(ago));
-    }
-    // A date alone means its first moment.
-    let day = format!("{text}T00:00:00Z");
-    let time = humantime::parse_rfc3339_weak(text).or_else(|_| humantime::parse_rfc3339(&day));
-    let time = time.map_err(|_| {
-        "write a time, such as 2026-03-01T12:00:00Z, or how long ago it is, such as 30d or 12h"
-            .to_owned()
-    })?;
-    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let micros = i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX);
-    Ok(Since::Time(Timestamp(micros)))
 }
 
 /// Parses a cursor: the last flow of the previous page.

@@ -14,11 +14,14 @@ use cairn_model::clock::Timestamp;
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
 use cairn_model::value::{Object, Value};
+use serde_json::json;
 
+use super::audit::Change;
 use super::view::View;
 use super::{Access, components, rows};
 use crate::backend::behind;
 use crate::batched::{Batched, Writer};
+use crate::config::Env;
 use crate::host::Component;
 use crate::sql::{Columns, Impact, Owning, Raised, Sql, SqlBackend, SqlError, quoted};
 use crate::statements::NotWritten;
@@ -58,6 +61,7 @@ impl<B: SqlBackend> Batched<B> {
                 let mut admin = Admin {
                     access,
                     fault: None,
+                    reason: None,
                 };
                 let result = work(&mut admin);
                 admin.fault.map_or(Ok(result), Err)
@@ -140,6 +144,8 @@ pub struct Admin<'a> {
     access: Access<'a>,
     /// The first error of the database. It makes the transaction fail, even if the operator's code ignores it.
     fault: Option<SqlError>,
+    /// Why the operator makes the changes, for the audit.
+    reason: Option<String>,
 }
 
 /// Returns the error for a row that does not exist.
@@ -244,10 +250,7 @@ impl<'a> Admin<'a> {
     }
 
     /// Runs statements through the connection.
-    pub(super) fn sql<T>(
-        &mut self,
-        run: impl FnOnce(&dyn Sql) -> Result<T, SqlError>,
-    ) -> Result<T> {
+    fn sql<T>(&mut self, run: impl FnOnce(&dyn Sql) -> Result<T, SqlError>) -> Result<T> {
         run(self.access.sql).map_err(|error| self.judge(error))
     }
 
@@ -266,9 +269,24 @@ impl<'a> Admin<'a> {
         lost
     }
 
+    /// Returns the settings of the store, and its clock.
+    pub(super) fn env(&self) -> &'a Env {
+        self.access.env
+    }
+
     /// Returns the operator who makes the changes.
     pub fn requester(&self) -> &'a Identity {
         self.access.by.requester
+    }
+
+    /// Says why the operator makes the changes that follow, for the audit.
+    pub fn because(&mut self, reason: Option<&str>) {
+        self.reason = reason.map(str::to_owned);
+    }
+
+    /// Returns why the operator makes the changes.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// Returns the time of the changes.
@@ -292,14 +310,40 @@ impl<'a> Admin<'a> {
         self.sql(|sql| components::write(sql, component))
     }
 
-    /// Makes this process the owner of a message's project: the dispatcher of another host may be about to send the message.
-    fn own_message(&mut self, id: &str) -> Result<()> {
-        let statement = "SELECT project_id FROM outbox WHERE id = $1";
-        let found = self.sql(|sql| sql.query(statement, &[id.into()]))?;
-        match found.first().map(|row| Columns(row).optional_text(0)) {
-            Some(project_id) => self.own(&project_id?.unwrap_or_default()).map(drop),
-            None => Ok(()),
+    /// Makes this process the owner of a message's project, as the dispatcher of another host may be about to send the message. Changes the
+    /// message, and records the change. `after` is its new state; `None` if it is removed.
+    ///
+    /// # Errors
+    /// `NotFound` when the statement changes nothing; `noun` says what there is none of.
+    fn change_message(
+        &mut self,
+        id: &str,
+        action: &str,
+        noun: &str,
+        after: Option<&str>,
+        statement: &str,
+        parameters: &[Cell],
+    ) -> Result<()> {
+        let found = "SELECT project_id, state, topic, method FROM outbox WHERE id = $1";
+        let found = self.sql(|sql| sql.query(found, &[id.into()]))?;
+        let Some(found) = found.first().map(|row| Columns(row)) else {
+            return Err(not_found(noun, id).into());
+        };
+        let project_id = found.optional_text(0)?.unwrap_or_default();
+        let before =
+            json!({"state": found.text(1)?, "topic": found.text(2)?, "method": found.text(3)?});
+        self.own(&project_id)?;
+        if self.execute(statement, parameters)? == 0 {
+            return Err(not_found(noun, id).into());
         }
+        self.record(Change {
+            action,
+            subject: id,
+            project_id: Some(&project_id),
+            before,
+            after: after.map_or(Value::Null, |state| json!({"state": state})),
+            ..Change::default()
+        })
     }
 
     /// Marks a message as acknowledged.
@@ -307,12 +351,16 @@ impl<'a> Admin<'a> {
     /// # Errors
     /// `NotFound` when no ready message has this id; [`StoreError::Elsewhere`].
     pub fn ack_cast(&mut self, id: &str) -> Result<()> {
-        self.own_message(id)?;
         let statement = "UPDATE outbox SET state = 'acked' WHERE id = $1 AND state = 'ready'";
-        match self.execute(statement, &[id.into()])? {
-            0 => Err(not_found("ready message", id).into()),
-            _ => Ok(()),
-        }
+        let parameters = [id.into()];
+        self.change_message(
+            id,
+            "outbox.ack",
+            "ready message",
+            Some("acked"),
+            statement,
+            &parameters,
+        )
     }
 
     /// Publishes a message at once, and from its first attempt: one that is `failed`, or waits after an attempt, or was made without a
@@ -322,13 +370,17 @@ impl<'a> Admin<'a> {
     /// `AdminRequired`; `NotFound` when there is none of these; [`StoreError::Elsewhere`].
     pub fn retry_cast(&mut self, id: &str) -> Result<()> {
         self.require_admin("send messages again")?;
-        self.own_message(id)?;
         let statement = "UPDATE outbox SET state = 'sending', attempts = 0, due_at = $2, since = $2
              WHERE id = $1 AND state IN ('failed', 'sending', 'ready')";
-        match self.execute(statement, &[id.into(), self.now().into()])? {
-            0 => Err(not_found("undelivered message", id).into()),
-            _ => Ok(()),
-        }
+        let parameters = [id.into(), self.now().into()];
+        self.change_message(
+            id,
+            "outbox.retry",
+            "undelivered message",
+            Some("sending"),
+            statement,
+            &parameters,
+        )
     }
 
     /// Removes a message that is `failed`, `sending` or `ready`. It may have left: a receiver that did not answer may have it.
@@ -337,13 +389,17 @@ impl<'a> Admin<'a> {
     /// `AdminRequired`; `NotFound` when there is none.
     pub fn discard_cast(&mut self, id: &str) -> Result<()> {
         self.require_admin("discard messages")?;
-        self.own_message(id)?;
         let statement =
             "DELETE FROM outbox WHERE id = $1 AND state IN ('failed', 'sending', 'ready')";
-        match self.execute(statement, &[id.into()])? {
-            0 => Err(not_found("undelivered message", id).into()),
-            _ => Ok(()),
-        }
+        let parameters = [id.into()];
+        self.change_message(
+            id,
+            "outbox.discard",
+            "undelivered message",
+            None,
+            statement,
+            &parameters,
+        )
     }
 
     /// Inserts rows unchanged, for a start state that was recorded elsewhere: table -> rows. Columns are those of the tables.

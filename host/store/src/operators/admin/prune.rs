@@ -7,9 +7,11 @@ use cairn_effects::domain::Domains;
 use cairn_effects::rows::Pruned as Pruning;
 use cairn_model::clock::Timestamp;
 use cairn_model::id::Identity;
+use serde_json::json;
 
 use super::{Admin, Result};
 use crate::batched::Batched;
+use crate::operators::audit::Change;
 use crate::operators::idempotency::{self, KeyId};
 use crate::operators::view::{OfFlows, Prunable, Pruned};
 use crate::partitions::partition_of;
@@ -22,6 +24,9 @@ const TOGETHER: usize = 4096;
 /// How many of them are removed in one transaction.
 const BITE: usize = 256;
 
+/// How many changes of operators are removed from the audit in one transaction.
+const ROWS: i64 = 1024;
+
 /// The longest pause between two transactions.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
@@ -29,10 +34,12 @@ impl<B: SqlBackend> Batched<B> {
     /// Removes the flows that ended, and had their last event, more than `older_than` ago: their rows and journals, and the
     /// closed rows of removed flows, where the hooks of their tables ask for it. Keeps plans with their components, other rows, messages that are ready, and
     /// flows whose rollback is incomplete or whose journal cannot be read. The idempotency key of a removed flow keeps its
-    /// [short](cairn_effects::report::Report::short) report until the key lapses; lapsed keys are removed, whether or not their flows are.
+    /// [short](cairn_effects::report::Report::short) report until the key lapses; lapsed keys are removed, whether or not their flows are. Operators' changes that were kept long enough are removed from
+    /// the audit.
     ///
     /// Runs many short transactions with pauses between them, so that flows can run meanwhile. When a transaction fails, the earlier
     /// removals stay; calling this again continues.
+    ///
     /// # Errors
     /// `AdminRequired`; [`StoreError::Database`] or [`StoreError::Lost`].
     pub fn prune_flows(
@@ -42,6 +49,12 @@ impl<B: SqlBackend> Batched<B> {
     ) -> Result<Pruned, StoreError> {
         let before = self.admin(requester, |admin| {
             admin.require_admin("prune flows")?;
+            admin.record(Change {
+                action: "flow.prune",
+                subject: "flows",
+                after: json!({"older_than_seconds": older_than.as_secs()}),
+                ..Change::default()
+            })?;
             Ok(admin.access.now.before(older_than))
         })?;
         let mut pruned = Pruned::default();
@@ -93,6 +106,13 @@ impl<B: SqlBackend> Batched<B> {
             })?;
             from = page.next;
             if from.is_none() {
+                break;
+            }
+        }
+        loop {
+            let removed = self.admin(requester, |admin| admin.prune_audit(ROWS))?;
+            pruned.audit += removed;
+            if removed == 0 {
                 return Ok(pruned);
             }
         }

@@ -33,6 +33,8 @@ pub struct Pruned {
     pub rows: Vec<PrunedRows>,
     /// Idempotency keys that have lapsed, whether or not their flows were removed.
     pub keys: usize,
+    /// Operators' changes in the audit that were kept long enough.
+    pub audit: usize,
     /// Flows that ended long ago and are kept because their rollback is incomplete, they are stuck, or their journal cannot be read.
     pub kept: usize,
     /// Flows that are left because a task of their project, at the host that owns it, takes long: they are removed another time.
@@ -151,9 +153,15 @@ impl View<'_> {
             pruned.keys += page.found.len();
             from = page.next;
             if from.is_none() {
-                return Ok(pruned);
+                break;
             }
         }
+        let since = self.0.env.audit_kept_since();
+        let statement = "SELECT count(*) FROM audit WHERE at < $1";
+        let old = self.sql().query(statement, &[since.into()])?;
+        let old = old.first().map(|row| Columns(row).int(0)).transpose()?;
+        pruned.audit = usize::try_from(old.unwrap_or(0)).unwrap_or(0);
+        Ok(pruned)
     }
 
     /// Returns the lapsed keys among the page of keys after `from`.

@@ -6,7 +6,9 @@ use serde::Serialize;
 use cairn_effects::rows::Text;
 use cairn_store::StoreError;
 use cairn_store::admin::Admin;
+use cairn_store::audit::Change;
 use cairn_store::view::View;
+use serde_json::json;
 
 use super::super::record::query;
 
@@ -77,6 +79,15 @@ pub(in super::super) fn expire(
             ];
             admin.execute(statement, &parameters)?;
         }
+    }
+    if expired.rolled_back > 0 {
+        admin.record(Change {
+            action: "quota.expire",
+            subject: project,
+            project_id: Some(project),
+            after: json!(expired),
+            ..Change::default()
+        })?;
     }
     Ok(expired)
 }

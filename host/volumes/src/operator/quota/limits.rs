@@ -6,9 +6,12 @@ use crate::quota::{Limit, Measure, QuotaConfig, Resource};
 use crate::rules::Settings;
 use cairn_effects::rows::Text;
 use cairn_model::error::TaskError;
+use cairn_model::value::Value;
 use cairn_store::StoreError;
 use cairn_store::admin::Admin;
+use cairn_store::audit::Change;
 use cairn_store::view::View;
+use serde_json::json;
 
 use super::super::record::query;
 
@@ -91,6 +94,12 @@ pub(in super::super) fn set_limit(
     if let Whose::Project(project) = whose {
         admin.own(project)?;
     }
+    let view = admin.view();
+    let limits = Limits::of(&view, "");
+    let before = match whose {
+        Whose::Project(project) => Limits::of(&view, project).own(resource)?,
+        Whose::Class(class) => limits.of_class(class, resource)?,
+    };
     let (statement, owner) = match whose {
         Whose::Project(project) => (
             "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ($1, $2, $3)
@@ -104,7 +113,19 @@ pub(in super::super) fn set_limit(
         ),
     };
     admin.execute(statement, &[owner.into(), resource.into(), limit.into()])?;
-    Ok(())
+    let (subject, project_id) = match whose {
+        Whose::Project(project) => (project.to_owned(), Some(project)),
+        Whose::Class(class) => (format!("class {class}"), None),
+    };
+    let before = before.map(Option::<i64>::from);
+    admin.record(Change {
+        action: "quota.set",
+        subject: &subject,
+        project_id,
+        before: before.map_or(Value::Null, |limit| json!({resource: limit})),
+        after: json!({resource: limit}),
+        ..Change::default()
+    })
 }
 
 /// The limits of one project and class.

@@ -1,7 +1,11 @@
-use crate::quota::Drift;
+use serde_json::json;
+
+use crate::quota::{Counters, Drift};
 use crate::rules::Settings;
+use cairn_model::value::Object;
 use cairn_store::StoreError;
 use cairn_store::admin::Admin;
+use cairn_store::audit::Change;
 
 use super::booked::{current_drift, settle};
 
@@ -42,6 +46,21 @@ pub(in super::super) fn sync(
              VALUES ($1, $2, $3, $4, $5, $6)"
         };
         admin.execute(statement, &parameters)?;
+    }
+    if !drift.is_empty() {
+        let usages = |of: fn(&Drift) -> Option<Counters>| -> Object {
+            let usages = drift.iter();
+            let usages = usages.map(|one| (one.resource.clone(), json!(of(one))));
+            usages.collect()
+        };
+        admin.record(Change {
+            action: "quota.sync",
+            subject: project,
+            project_id: Some(project),
+            before: usages(|one| one.found).into(),
+            after: usages(|one| Some(one.expected)).into(),
+            ..Change::default()
+        })?;
     }
     Ok(drift)
 }

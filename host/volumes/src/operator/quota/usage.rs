@@ -5,7 +5,9 @@ use serde::Serialize;
 use cairn_effects::rows::Text;
 use cairn_store::StoreError;
 use cairn_store::admin::Admin;
+use cairn_store::audit::Change;
 use cairn_store::view::View;
+use serde_json::json;
 
 use super::super::record::query;
 
@@ -50,6 +52,7 @@ pub(in super::super) fn usages(
 pub(in super::super) fn destroy(admin: &mut Admin<'_>, project: &str) -> Result<(), StoreError> {
     admin.require_admin("destroy a project's quotas")?;
     admin.own(project)?;
+    let before = usages(&admin.view(), project)?;
     for statement in [
         "DELETE FROM quotas WHERE project_id = $1",
         "UPDATE quota_usages SET deleted = TRUE WHERE project_id = $1 AND deleted = FALSE",
@@ -57,5 +60,11 @@ pub(in super::super) fn destroy(admin: &mut Admin<'_>, project: &str) -> Result<
     ] {
         admin.execute(statement, &[project.into()])?;
     }
-    Ok(())
+    admin.record(Change {
+        action: "quota.destroy",
+        subject: project,
+        project_id: Some(project),
+        before: json!(before),
+        ..Change::default()
+    })
 }

@@ -1,0 +1,306 @@
+//! Operators' changes: each leaves one row with who, from where, when, why, before and after.
+
+use acceptance::program::Program;
+use serde_json::{Value, json};
+
+use super::{create, program, sql};
+
+/// Returns the rows of the audit that these options select, newest first.
+fn audit(program: &Program, options: &[&str]) -> Vec<Value> {
+    let arguments = [&["audit", "list", "--json"], options].concat();
+    let listed = program.json(&arguments);
+    listed.as_array().expect("a list").clone()
+}
+
+/// Runs a command, which must succeed and leave one row; returns the row.
+#[track_caller]
+fn row_of(program: &Program, arguments: &[&str]) -> Value {
+    let before = match program.has_database() {
+        true => audit(program, &[]).len(),
+        false => 0,
+    };
+    program.run(arguments).exits(0);
+    let rows = audit(program, &[]);
+    assert_eq!(rows.len(), before + 1, "{arguments:?}: {rows:?}");
+    rows[0].clone()
+}
+
+/// Returns the columns of a row that say what was changed.
+fn change(row: &Value) -> Value {
+    json!([
+        row["action"],
+        row["subject"],
+        row["project_id"],
+        row["before"],
+        row["after"]
+    ])
+}
+
+#[test]
+fn every_change_on_the_command_line_is_recorded_with_who_and_where() {
+    let program = program();
+    let row = row_of(&program, &["quota", "set", "volumes=1", "--user", "ann"]);
+    assert_eq!(
+        change(&row),
+        json!(["quota.set", "demo", "demo", null, {"volumes": 1}])
+    );
+    assert_eq!(row["user_id"], "ann");
+    assert_eq!(row["reason"], Value::Null);
+    let source = row["source"].as_str().unwrap();
+    let id = |option| {
+        let output = std::process::Command::new("id").arg(option).output();
+        let name = String::from_utf8(output.expect("coreutils has it").stdout);
+        name.expect("a name").trim().to_owned()
+    };
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("Linux has it");
+    let expected = format!("command line, {}@{}", id("-un"), machine.trim());
+    assert_eq!(source, expected);
+    let at = row["at"].as_str().unwrap();
+    assert!(at.starts_with("20") && at.ends_with('Z'), "{at}");
+
+    let row = row_of(&program, &["quota", "set", "volumes=9"]);
+    assert_eq!(
+        change(&row),
+        json!(["quota.set", "demo", "demo", {"volumes": 1}, {"volumes": 9}])
+    );
+    assert_eq!(row["user_id"], "demo");
+    let row = row_of(
+        &program,
+        &["quota", "set", "gigabytes=5", "--class", "gold"],
+    );
+    assert_eq!(
+        change(&row),
+        json!(["quota.set", "class gold", null, null, {"gigabytes": 5}])
+    );
+
+    let row = row_of(&program, &["zone", "create", "north"]);
+    assert_eq!(
+        change(&row),
+        json!(["zone.create", "north", null, null, {"name": "north"}])
+    );
+    let row = row_of(&program, &["zone", "delete", "north"]);
+    assert_eq!(
+        change(&row),
+        json!(["zone.delete", "north", null, {"name": "north"}, null])
+    );
+
+    let row = row_of(
+        &program,
+        &["volume", "import", "--size", "2", "--name", "v"],
+    );
+    assert_eq!(
+        (&row["action"], &row["after"]["size"], &row["project_id"]),
+        (&json!("volume.import"), &json!(2), &json!("demo"))
+    );
+    let volume = row["subject"].as_str().unwrap().to_owned();
+    let row = row_of(&program, &["volume", "set", "v", "--status", "error"]);
+    assert_eq!(
+        change(&row),
+        json!(["volume.set", volume, "demo", {"status": "available"}, {"status": "error"}])
+    );
+    let row = row_of(
+        &program,
+        &["snapshot", "create", "--volume", "v", "--name", "s"],
+    );
+    assert_eq!(
+        (&row["action"], &row["after"]["volume_id"]),
+        (&json!("snapshot.create"), &json!(volume))
+    );
+    let row = row_of(&program, &["snapshot", "delete", "s"]);
+    assert_eq!(
+        (
+            &row["action"],
+            &row["before"]["display_name"],
+            &row["after"]
+        ),
+        (&json!("snapshot.delete"), &json!("s"), &Value::Null)
+    );
+    let row = row_of(&program, &["volume", "delete", "v"]);
+    assert_eq!(
+        (&row["action"], &row["before"]["status"], &row["subject"]),
+        (&json!("volume.delete"), &json!("error"), &json!(volume))
+    );
+
+    let row = row_of(&program, &["type", "create", "fast"]);
+    assert_eq!(
+        (&row["action"], &row["after"]["name"]),
+        (&json!("type.create"), &json!("fast"))
+    );
+    let row = row_of(&program, &["type", "delete", "fast"]);
+    assert_eq!(
+        (&row["action"], &row["before"]["name"]),
+        (&json!("type.delete"), &json!("fast"))
+    );
+    program.write("disk.img", "1234");
+    let row = row_of(&program, &["image", "create", "disk.img", "--private"]);
+    assert_eq!(
+        (&row["action"], &row["after"]["size"], &row["project_id"]),
+        (&json!("image.create"), &json!(4), &json!("demo"))
+    );
+    let row = row_of(&program, &["image", "delete", "disk.img"]);
+    assert_eq!(
+        (&row["action"], &row["before"]["size"]),
+        (&json!("image.delete"), &json!(4))
+    );
+
+    let row = row_of(&program, &["flow", "prune", "--older-than", "30d"]);
+    assert_eq!(
+        change(&row),
+        json!(["flow.prune", "flows", null, null, {"older_than_seconds": 2_592_000}])
+    );
+}
+
+#[test]
+fn repairs_of_quotas_are_recorded_with_the_usages_before_and_after() {
+    let program = program();
+    create(&program, r#"{"size": 3}"#, &[], 0);
+    assert_eq!(
+        audit(&program, &[]),
+        [] as [Value; 0],
+        "flows are no operators"
+    );
+    program.run(&["quota", "sync"]).exits(0);
+    assert_eq!(
+        audit(&program, &[]),
+        [] as [Value; 0],
+        "nothing was changed"
+    );
+    sql(
+        &program,
+        "UPDATE quota_usages SET in_use = 7 WHERE resource = 'gigabytes'",
+    );
+    let row = row_of(&program, &["quota", "sync"]);
+    assert_eq!(
+        change(&row),
+        json!(["quota.sync", "demo", "demo",
+               {"gigabytes": {"in_use": 7, "reserved": 0}},
+               {"gigabytes": {"in_use": 3, "reserved": 0}}])
+    );
+    sql(
+        &program,
+        "INSERT INTO reservations (id, project_id, resource, delta, state, expire, created_at)
+         VALUES ('r', 'demo', 'volumes', 2, 'open', 1, 1);
+         UPDATE quota_usages SET reserved = 2 WHERE resource = 'volumes'",
+    );
+    let row = row_of(&program, &["quota", "expire"]);
+    assert_eq!(
+        change(&row),
+        json!(["quota.expire", "demo", "demo", null, {"rolled_back": 1, "kept": 0}])
+    );
+}
+
+#[test]
+fn messages_are_changed_with_a_row_each() {
+    let program = program();
+    create(&program, r#"{"size": 1}"#, &[], 0);
+    create(&program, r#"{"size": 1}"#, &[], 0);
+    let ready = program.json(&["outbox", "list", "--json"]);
+    let id = |at: usize| ready[at]["id"].as_str().unwrap();
+    program.run(&["outbox", "ack", id(0), "nobody"]).exits(2);
+    program.run(&["outbox", "discard", id(0)]).exits(2);
+    assert_eq!(audit(&program, &[]), [] as [Value; 0], "both were refused");
+    let message = json!({"state": "ready", "topic": "cinder-scheduler", "method": "create_volume"});
+    let row = row_of(&program, &["outbox", "ack", id(0)]);
+    assert_eq!(
+        change(&row),
+        json!(["outbox.ack", id(0), "demo", message, {"state": "acked"}])
+    );
+    let row = row_of(&program, &["outbox", "discard", id(1), "--admin"]);
+    assert_eq!(
+        change(&row),
+        json!(["outbox.discard", id(1), "demo", message, null])
+    );
+}
+
+#[test]
+fn records_are_changed_with_their_values_and_reasons() {
+    let program = program();
+    program.write("cairn.toml", "[records.notes]\n");
+    let row = row_of(&program, &["record", "put", "notes", "a", r#"{"n": 1}"#]);
+    let first = &row["after"]["version"];
+    assert_eq!(
+        change(&row),
+        json!(["record.put", "notes/a", "demo", null, {"value": {"n": 1}, "version": first}])
+    );
+    program
+        .run(&["record", "put", "notes", "a", "2", "--expect", "absent"])
+        .exits(6);
+    program.run(&["record", "remove", "notes", "b"]).exits(2);
+    assert_eq!(audit(&program, &[]).len(), 1, "both were refused");
+    let row = row_of(&program, &["record", "remove", "notes", "a"]);
+    assert_eq!(
+        change(&row),
+        json!(["record.remove", "notes/a", "demo", {"value": {"n": 1}, "version": first}, null])
+    );
+    let long = format!("\"{}\"", "x".repeat(5000));
+    let row = row_of(&program, &["record", "put", "notes", "long", &long]);
+    assert!(row["after"]["bytes"].as_u64().unwrap() > 5000, "{row}");
+    assert_eq!(row["after"]["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn changes_are_found_by_subject_kind_user_and_time_and_are_pruned_in_time() {
+    let program = program();
+    program.write("cairn.toml", "[audit]\nkeep = \"10d\"\n");
+    for (zone, user) in [("a", "ann"), ("b", "bob"), ("c", "ann")] {
+        program
+            .run(&["zone", "create", zone, "--user", user])
+            .exits(0);
+    }
+    program.run(&["quota", "set", "volumes=1"]).exits(0);
+    let subjects = |options: &[&str]| -> Vec<String> {
+        let rows = audit(&program, options);
+        let subjects = rows.iter().map(|row| row["subject"].as_str().unwrap());
+        subjects.map(str::to_owned).collect()
+    };
+    assert_eq!(subjects(&[]), ["demo", "c", "b", "a"]);
+    assert_eq!(subjects(&["--user", "ann"]), ["c", "a"]);
+    assert_eq!(subjects(&["--subject", "b"]), ["b"]);
+    assert_eq!(subjects(&["--action", "zone"]), ["c", "b", "a"]);
+    assert_eq!(subjects(&["--action", "quota.set"]), ["demo"]);
+    assert_eq!(subjects(&["--action", "zon"]), [] as [&str; 0]);
+    assert_eq!(subjects(&["--limit", "1"]), ["demo"]);
+    let newest = audit(&program, &["--limit", "2"])[1]["id"].clone();
+    let newest = newest.as_str().unwrap();
+    assert_eq!(subjects(&["--cursor", newest]), ["b", "a"]);
+
+    let back = |days: u32, zone: &str| {
+        sql(
+            &program,
+            &format!("UPDATE audit SET at = at - {days} * 86400000000 WHERE subject = '{zone}'"),
+        );
+    };
+    back(9, "a");
+    back(11, "b");
+    assert_eq!(subjects(&["--since", "1d"]), ["demo", "c"]);
+    assert_eq!(subjects(&["--since", "10d"]), ["demo", "c", "a"]);
+    let prune = |more: &[&str]| {
+        let arguments = [&["flow", "prune", "--older-than", "1d", "--json"], more].concat();
+        program.json(&arguments)["audit"].clone()
+    };
+    assert_eq!(prune(&["--dry-run"]), 1);
+    program.run(&["zone", "create", "d"]).exits(0);
+    assert_eq!(
+        subjects(&[]),
+        ["d", "demo", "c", "a"],
+        "a new change removes what was kept long enough"
+    );
+    back(11, "a");
+    back(11, "c");
+    // Recording the pruning removes them; nothing is left for it.
+    assert_eq!(prune(&[]), 0);
+    assert_eq!(subjects(&[]), ["flows", "d", "demo"]);
+}
+
+#[test]
+fn a_hostile_text_is_escaped() {
+    let program = program();
+    program
+        .run(&["zone", "create", "north", "--user", "a\u{1b}[2Jb"])
+        .exits(0);
+    let shown = program.run(&["audit", "list"]).exits(0).stdout;
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+    assert!(shown.contains("[2Jb"), "{shown}");
+    let shown = program.run(&["audit", "list", "--json"]).exits(0).stdout;
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}
