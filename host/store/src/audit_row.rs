@@ -1,6 +1,7 @@
 //! A row of the audit, as it is written in every kind of transaction.
 
 use cairn_effects::rows::Cell;
+use cairn_model::audit::Asker;
 use cairn_model::clock::Timestamp;
 use cairn_model::value::{Digest, Value};
 use serde_json::json;
@@ -32,6 +33,22 @@ pub struct AuditRow {
 }
 
 impl AuditRow {
+    /// Creates a row without a change: of whom, and when.
+    pub(crate) fn new(at: Timestamp, by: impl Into<Asker>) -> Self {
+        let Asker { user_id, source } = by.into();
+        Self {
+            at,
+            user_id,
+            source,
+            action: String::new(),
+            subject: String::new(),
+            project_id: None,
+            reason: None,
+            before: Value::Null,
+            after: Value::Null,
+        }
+    }
+
     /// The statement that inserts a row, in portable SQL.
     pub(crate) const INSERT: &str =
         "INSERT INTO audit (id, at, user_id, source, action, subject, project_id, reason, before, after)

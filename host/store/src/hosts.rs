@@ -7,7 +7,10 @@ use cairn_effects::rows::Cell;
 use cairn_model::clock::{Clock, Timestamp};
 use cairn_model::error::TaskError;
 use cairn_model::id::{HostId, IdPrefix, Identity};
+use cairn_model::value::Value;
+use serde_json::json;
 
+use crate::audit::Change;
 use crate::sql::{Columns, Sql, SqlError};
 use crate::survivors;
 use crate::view::Reader;
@@ -63,6 +66,16 @@ pub enum End {
     Dead,
 }
 
+/// The name of [`Hosts::end`] in the audit.
+pub(crate) const END: &str = "host.end";
+
+impl End {
+    /// Returns what the audit records.
+    pub(crate) fn asked(self) -> Value {
+        json!({"ended": true, "dead": self == Self::Dead})
+    }
+}
+
 /// Operators' work on hosts. It does not make this process a host.
 pub trait Hosts {
     /// Lists the hosts, the oldest first.
@@ -75,15 +88,18 @@ pub trait Hosts {
     /// flows over. Flows with an act outside the database in which it may be are gone on with only when it is [dead](End::Dead), which may be
     /// said of one whose lease was ended before, too. Returns false if there is no such host, or its lease must have expired and has not.
     ///
+    /// The audit records it as asked for by `by`.
+    ///
     /// # Errors
     /// [`StoreError::Database`].
-    fn end(&self, host: HostId, when: End) -> Result<bool, StoreError>;
+    fn end(&self, host: HostId, when: End, by: &Identity) -> Result<bool, StoreError>;
 
-    /// Tells a host to give back what it owns, and to claim nothing more. Returns false if there is no such host.
+    /// Tells a host to give back what it owns, and to claim nothing more. Returns false if there is no such host. The audit records it as asked
+    /// for by `by`, unless the host drains already.
     ///
     /// # Errors
     /// `InvalidInput` where hosts own no partitions; [`StoreError::Database`].
-    fn drain(&self, host: HostId) -> Result<bool, StoreError>;
+    fn drain(&self, host: HostId, by: &Identity) -> Result<bool, StoreError>;
 }
 
 /// Returns the host whose id begins with `prefix`.
@@ -155,9 +171,9 @@ impl Hosts for FileHosts {
         Ok(hosts)
     }
 
-    fn end(&self, host: HostId, when: End) -> Result<bool, StoreError> {
+    fn end(&self, host: HostId, when: End, by: &Identity) -> Result<bool, StoreError> {
         let store = Sqlite::open(&self.path, self.config.clone(), Arc::clone(&self.clock))?;
-        let ended = store.admin(&Identity::default(), |admin| {
+        let ended = store.admin(by, |admin| {
             let statement = "DELETE FROM hosts WHERE id = $1 AND ($2 OR expires_at < $3)";
             let is_dead = Cell::Int((when == End::Dead).into());
             let ended = admin.execute(statement, &[host.into(), is_dead, admin.now().into()])?;
@@ -167,12 +183,20 @@ impl Hosts for FileHosts {
                     noted += admin.execute(statement, &[host.into()])?;
                 }
             }
+            if ended + noted > 0 {
+                admin.record(Change {
+                    action: END,
+                    subject: &host.to_string(),
+                    after: when.asked(),
+                    ..Change::default()
+                })?;
+            }
             Ok(ended + noted)
         })?;
         Ok(ended > 0)
     }
 
-    fn drain(&self, _host: HostId) -> Result<bool, StoreError> {
+    fn drain(&self, _host: HostId, _by: &Identity) -> Result<bool, StoreError> {
         let message = "hosts of a database in a file own no partitions: end a process with a signal (SIGTERM), and it finishes or \
                        interrupts its flows";
         Err(TaskError::new("InvalidInput", message).into())

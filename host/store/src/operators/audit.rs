@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use cairn_effects::rows::Cell;
-use cairn_model::audit::Asker;
 use cairn_model::clock::{self, Timestamp};
 use cairn_model::value::{Object, Value};
 
@@ -81,17 +80,14 @@ impl Admin<'_> {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn record(&mut self, change: Change<'_>) -> Result<(), StoreError> {
-        let Asker { user_id, source } = Asker::from(self.requester());
         let row = AuditRow {
-            at: self.now(),
-            user_id,
-            source,
             action: change.action.to_owned(),
             subject: change.subject.to_owned(),
             project_id: change.project_id.map(str::to_owned),
             reason: change.reason.or(self.reason()).map(str::to_owned),
             before: change.before,
             after: change.after,
+            ..AuditRow::new(self.now(), self.requester())
         };
         self.execute(AuditRow::INSERT, &row.cells())?;
         self.prune_audit(REMOVED).map(drop)

@@ -1,10 +1,11 @@
 //! Operators' work on the hosts of a database on a server.
 
 use cairn_effects::rows::Cell;
-use cairn_model::clock::Timestamp;
+use cairn_model::clock::{Clock as _, SystemClock, Timestamp};
 use cairn_model::error::TaskError;
-use cairn_model::id::HostId;
-use cairn_model::value::Digest;
+use cairn_model::id::{HostId, Identity};
+use cairn_model::value::{Digest, Value};
+use serde_json::json;
 
 use super::link::Sender as _;
 use super::link::{ADMIN, LinkError};
@@ -12,7 +13,8 @@ use super::session::Session;
 use super::sql::LEASE_LEFT;
 use super::{PostgresConfig, migrate, others};
 use crate::StoreError;
-use crate::hosts::{End, HostInfo, Hosts, ended};
+use crate::audit_row::AuditRow;
+use crate::hosts::{END, End, HostInfo, Hosts, ended};
 use crate::sql::{Columns, SqlError};
 
 /// How many digits of a fingerprint are shown.
@@ -40,6 +42,16 @@ impl ServerHosts {
 
 fn failed(error: &LinkError) -> StoreError {
     StoreError::Database(error.to_string())
+}
+
+/// Makes the row of the audit for a change of a host.
+fn row(by: &Identity, action: &str, host: HostId, after: Value) -> AuditRow {
+    AuditRow {
+        action: action.to_owned(),
+        subject: host.to_string(),
+        after,
+        ..AuditRow::new(SystemClock.now(), by)
+    }
 }
 
 impl Hosts for ServerHosts {
@@ -83,22 +95,34 @@ impl Hosts for ServerHosts {
         Ok(hosts)
     }
 
-    fn end(&self, host: HostId, when: End) -> Result<bool, StoreError> {
-        let ended = others::end(&self.0, host, when).map_err(|error| failed(&error))?;
+    fn end(&self, host: HostId, when: End, by: &Identity) -> Result<bool, StoreError> {
+        let row = row(by, END, host, when.asked());
+        let ended = others::end(&self.0, host, when, Some(&row)).map_err(|error| failed(&error))?;
         let noted = match when {
-            End::Dead => others::note_death(&self.0, host).map_err(|error| failed(&error))?,
+            End::Dead => {
+                let row = (!ended).then_some(&row);
+                others::note_death(&self.0, host, row).map_err(|error| failed(&error))?
+            }
             End::Expired => false,
         };
         Ok(ended || noted)
     }
 
-    fn drain(&self, host: HostId) -> Result<bool, StoreError> {
-        let parameters: [Cell; 1] = [Cell::from(host)];
-        let statement = "UPDATE hosts SET draining = TRUE WHERE id = $1";
-        let answer = self
-            .0
-            .run(statement, &parameters)
-            .map_err(|error| failed(&error))?;
-        Ok(answer.changed > 0)
+    fn drain(&self, host: HostId, by: &Identity) -> Result<bool, StoreError> {
+        let run = |statement: &str, parameters: &[Cell]| {
+            let answer = self.0.run(statement, parameters);
+            answer.map_err(|error| failed(&error))
+        };
+        let row = row(by, "host.drain", host, json!({"draining": true}));
+        let statement = others::recorded(
+            "UPDATE hosts SET draining = TRUE WHERE id = $1 AND draining = FALSE RETURNING 1",
+        );
+        let mut parameters = vec![Cell::from(host)];
+        parameters.extend(row.cells());
+        if run(&statement, &parameters)?.changed > 0 {
+            return Ok(true);
+        }
+        let found = run("SELECT 1 FROM hosts WHERE id = $1", &[Cell::from(host)])?;
+        Ok(!found.rows.is_empty())
     }
 }

@@ -6,6 +6,7 @@ use cairn_effects::rows::Cell;
 use cairn_model::id::HostId;
 
 use super::link::{LOCK_TIMEOUT, LinkError, Sender, Step};
+use crate::audit_row::AuditRow;
 use crate::host_lock::LockPlace;
 use crate::hosts::End;
 use crate::sql::{Columns, SqlError};
@@ -71,22 +72,58 @@ impl Other {
         if when == End::Dead {
             tracing::info!(host = %self.id, pid = self.pid, "a process of this machine is dead: its lease is ended");
         }
-        end(session, self.id, when)?;
+        end(session, self.id, when, None)?;
         Ok(true)
     }
 }
 
-/// Records that the process of a host is dead. Returns whether it may have been in an act outside the database.
-pub(super) fn note_death(session: &dyn Sender, host: HostId) -> Result<bool, LinkError> {
-    let parameters = [Cell::from(host)];
-    let steps = survivors::DEAD.map(|statement| Step::run(statement, &parameters));
+/// Returns a statement about `$1`, which has `RETURNING`, that also inserts a row of the audit if it changes something. The cells of the row
+/// follow `$1`. It changes one row then, else none.
+pub(super) fn recorded(statement: &str) -> String {
+    format!(
+        "WITH done AS ({statement})
+         INSERT INTO audit (id, at, user_id, source, action, subject, project_id, reason, before, after)
+         SELECT $2::text, $3::bigint, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text, $11::text
+         WHERE EXISTS (SELECT 1 FROM done)"
+    )
+}
+
+/// Returns a statement about a host, and its parameters; with a row of the audit it is [`recorded`].
+fn about(statement: &str, host: HostId, row: Option<&AuditRow>) -> (String, Vec<Cell>) {
+    let mut parameters = vec![Cell::from(host)];
+    let Some(row) = row else {
+        return (statement.to_owned(), parameters);
+    };
+    parameters.extend(row.cells());
+    (recorded(&format!("{statement} RETURNING 1")), parameters)
+}
+
+/// Records that the process of a host is dead, and in the audit that an operator says so. Returns whether it may have been in an act outside
+/// the database.
+pub(super) fn note_death(
+    session: &dyn Sender,
+    host: HostId,
+    row: Option<&AuditRow>,
+) -> Result<bool, LinkError> {
+    let [wake, mark] = survivors::DEAD;
+    let (wake, parameters) = about(wake, host, row);
+    let mark_parameters = [Cell::from(host)];
+    let steps = [
+        Step::run(&wake, &parameters),
+        Step::run(mark, &mark_parameters),
+    ];
     let answers = session.send(&steps)?;
     Ok(answers.first().is_some_and(|answer| answer.changed > 0))
 }
 
 /// Ends a host's lease; its partitions lose their owner in the same transaction. A session that holds the row for a process that is stopped
-/// is ended first. Returns whether the host was there, and was ended.
-pub(super) fn end(session: &dyn Sender, host: HostId, when: End) -> Result<bool, LinkError> {
+/// is ended first. Returns whether the host was there, and was ended; then the row of the audit is there, too.
+pub(super) fn end(
+    session: &dyn Sender,
+    host: HostId,
+    when: End,
+    row: Option<&AuditRow>,
+) -> Result<bool, LinkError> {
     // Expiry is compared by the database's clock alone, in the statement that acts on it.
     let (delete, stop) = match when {
         End::Expired => (
@@ -98,11 +135,12 @@ pub(super) fn end(session: &dyn Sender, host: HostId, when: End) -> Result<bool,
             "SELECT pg_terminate_backend(backend) FROM hosts WHERE id = $1",
         ),
     };
-    let parameters = [Cell::from(host)];
+    let (delete, parameters) = about(delete, host, row);
+    let of_host = [Cell::from(host)];
     let steps = [
         Step::Script("BEGIN"),
         Step::Script(LOCKED),
-        Step::run(delete, &parameters),
+        Step::run(&delete, &parameters),
         Step::Commit,
     ];
     let mut tries = 0;
@@ -111,7 +149,7 @@ pub(super) fn end(session: &dyn Sender, host: HostId, when: End) -> Result<bool,
         match session.send(&steps) {
             Ok(answers) => return Ok(answers.get(2).is_some_and(|answer| answer.changed > 0)),
             Err(error) if error.code() == Some(LOCK_TIMEOUT) && tries < TRIES => {
-                session.run(stop, &parameters)?;
+                session.run(stop, &of_host)?;
             }
             Err(error) => return Err(error),
         }

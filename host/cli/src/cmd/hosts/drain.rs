@@ -47,9 +47,10 @@ impl Drain {
                 found.collect::<Result<_, _>>()?
             }
         };
+        let operator = session.operator();
         for id in &chosen {
             // A host that is gone owns nothing.
-            hosts.drain(*id)?;
+            hosts.drain(*id, &operator)?;
         }
         let until = Instant::now() + Duration::from_secs(self.wait.into());
         loop {

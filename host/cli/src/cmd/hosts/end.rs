@@ -40,7 +40,7 @@ impl End {
         let is_gone = || -> Result<bool, Failure> {
             Ok(hosts.list()?.iter().all(|other| other.id != host.id))
         };
-        if hosts.end(host.id, when)? || is_gone()? {
+        if hosts.end(host.id, when, &session.operator())? || is_gone()? {
             let acts = match (when, host.acts) {
                 (When::Dead, _) | (When::Expired, 0) => "",
                 (When::Expired, _) => {

@@ -192,7 +192,11 @@ fn a_host_whose_connection_was_lost_can_be_ended_while_it_has_a_transaction_open
     let lock = Step::run("UPDATE hosts SET pid = pid WHERE id = $1", &own);
     session.send(&[Step::Script("BEGIN"), lock]).unwrap();
     let hosts = ServerHosts::connect(&config).unwrap();
-    assert!(hosts.end(lease.id, End::Dead).unwrap());
+    assert!(
+        hosts
+            .end(lease.id, End::Dead, &Identity::default())
+            .unwrap()
+    );
 }
 
 #[test]
@@ -224,19 +228,21 @@ fn a_host_is_ended_when_its_lease_has_expired_or_it_is_known_to_be_dead() {
     );
     assert!(host.lease > 0 && host.lease <= 60_000, "{host:?}");
     assert!(
-        !hosts.end(host.id, End::Expired).unwrap(),
+        !hosts
+            .end(host.id, End::Expired, &Identity::default())
+            .unwrap(),
         "its lease has not expired"
     );
-    assert!(hosts.drain(host.id).unwrap());
+    assert!(hosts.drain(host.id, &Identity::default()).unwrap());
     assert!(hosts.list().unwrap()[0].is_draining);
     // A session that is stuck in a transaction, with the row locked.
     let own = [lease.cell()];
     let lock = Step::run("UPDATE hosts SET pid = pid WHERE id = $1", &own);
     session.send(&[Step::Script("BEGIN"), lock]).unwrap();
-    assert!(hosts.end(host.id, End::Dead).unwrap());
+    assert!(hosts.end(host.id, End::Dead, &Identity::default()).unwrap());
     assert!(hosts.list().unwrap().is_empty());
-    assert!(!hosts.end(host.id, End::Dead).unwrap());
-    assert!(!hosts.drain(host.id).unwrap());
+    assert!(!hosts.end(host.id, End::Dead, &Identity::default()).unwrap());
+    assert!(!hosts.drain(host.id, &Identity::default()).unwrap());
     assert_eq!(
         database.sql("SELECT count(*) FROM cairn.partitions WHERE host IS NOT NULL"),
         "0"
@@ -379,11 +385,15 @@ fn an_operator_says_that_a_host_in_an_act_is_dead() {
             // Nothing is known of a host in an act of a database that was restored.
             database.sql("DELETE FROM cairn.hosts; DELETE FROM cairn.host_locks");
         }
-        assert!(!hosts.end(host, End::Expired).unwrap());
+        assert!(!hosts.end(host, End::Expired, &Identity::default()).unwrap());
         assert!(survivor(&session, host).unwrap().is_some());
-        assert!(hosts.end(host, End::Dead).unwrap());
+        assert!(hosts.end(host, End::Dead, &Identity::default()).unwrap());
         assert_eq!(survivor(&session, host).unwrap(), None);
         assert_eq!(database.sql("SELECT wake_at FROM cairn.flows"), "2");
-        assert!(!hosts.end(HostId::new(), End::Dead).unwrap());
+        assert!(
+            !hosts
+                .end(HostId::new(), End::Dead, &Identity::default())
+                .unwrap()
+        );
     }
 }

@@ -187,7 +187,10 @@ fn an_operator_ends_a_host_that_may_be_in_an_act_and_its_flow_is_due() {
         let listed = hosts.list().unwrap();
         let listed = listed.iter().find(|listed| listed.id == host).unwrap();
         assert_eq!((listed.acts, listed.has_ended), (1, lapsed));
-        assert_eq!(hosts.end(host, End::Expired).unwrap(), !lapsed);
+        assert_eq!(
+            hosts.end(host, End::Expired, &Identity::default()).unwrap(),
+            !lapsed
+        );
         assert!(second.survivor(host).unwrap().is_some());
         let due = "SELECT count(*) FROM flows WHERE wake_at < $1";
         let due = || {
@@ -195,13 +198,15 @@ fn an_operator_ends_a_host_that_may_be_in_an_act_and_its_flow_is_due() {
             due.unwrap()[0][0].clone()
         };
         assert_eq!(due(), Cell::Int(0));
-        assert!(hosts.end(host, End::Dead).unwrap());
+        assert!(hosts.end(host, End::Dead, &Identity::default()).unwrap());
         assert_eq!(second.survivor(host).unwrap(), None);
         assert_eq!(due(), Cell::Int(1), "it is tried again at once");
         let listed = hosts.list().unwrap();
         assert!(listed.iter().all(|listed| listed.id != host));
         assert!(
-            !hosts.end(HostId::new(), End::Dead).unwrap(),
+            !hosts
+                .end(HostId::new(), End::Dead, &Identity::default())
+                .unwrap(),
             "there is none"
         );
         drop(first);
