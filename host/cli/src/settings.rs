@@ -9,6 +9,9 @@ use cairn::Diagnostic;
 use cairn::allow::Allow;
 use cairn::audit::AuditConfig;
 use cairn::config::{CompileConfig, Config, DeliverConfig, KeysConfig, PostgresSettings};
+use cairn::config::{
+    CompileConfig, Config, DeliverConfig, KeysConfig, PostgresSettings, ServeConfig,
+};
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
 use cairn::idempotency::IdempotencyConfig;
@@ -86,6 +89,8 @@ pub struct Settings {
     pub secrets: BTreeMap<String, SecretSource>,
     /// The file of authorities by which servers of plugins' requests are verified, besides those of the system.
     pub http_ca: Option<PathBuf>,
+    /// How `cairn serve` listens, and whom it answers.
+    pub serve: ServeConfig,
     /// Where the settings come from.
     pub origins: Origins,
     /// The options of every command.
@@ -168,6 +173,7 @@ impl Settings {
             status: config.status,
             secrets: config.secrets,
             http_ca: config.http_ca,
+            serve: config.serve,
             origins,
             global: global.clone(),
             db_name,

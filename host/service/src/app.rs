@@ -1,7 +1,8 @@
 //! What all handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::http::StatusCode;
 use cairn::config::ServeConfig;
 use cairn::policy::Policy;
 use cairn::store::hosts::Hosts;
@@ -11,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::auth::Auth;
 use crate::deployed::Deployed;
+use crate::error::ApiError;
 use crate::follow::Follower;
 use crate::readers::Readers;
 
@@ -31,11 +33,9 @@ pub trait Database: Send + Sync {
 
 /// What a server is made of.
 pub struct Parts {
-    /// Runs the flows.
-    pub host: Arc<Host>,
-    /// Opens connections to its database.
+    /// Opens connections to the database.
     pub database: Arc<dyn Database>,
-    /// The operator's rules, those of the host.
+    /// The operator's rules.
     pub policy: Arc<Policy>,
     /// `[serve]`, with what the command line changed.
     pub config: ServeConfig,
@@ -45,7 +45,8 @@ pub struct Parts {
 
 /// The state that all handlers share.
 pub struct App {
-    pub(crate) host: Arc<Host>,
+    /// Runs the flows, once it could begin to.
+    pub(crate) host: OnceLock<Arc<Host>>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) config: ServeConfig,
     pub(crate) database: Arc<dyn Database>,
@@ -59,6 +60,24 @@ pub struct App {
     pub(crate) waiting: Arc<Semaphore>,
     /// Whether the server stops.
     pub(crate) stop: Arc<watch::Sender<bool>>,
+}
+
+impl App {
+    /// Returns the host.
+    ///
+    /// # Errors
+    /// 503 while it does not run: the server has just started, or the database is held after a restore.
+    pub(crate) fn host(&self) -> Result<&Arc<Host>, ApiError> {
+        self.host.get().ok_or_else(|| {
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "held",
+                "no flows run yet: the server has just started, or the database is held after a restore",
+            )
+            .help("an operator releases a held database with `cairn db release`")
+            .retry_after(1)
+        })
+    }
 }
 
 /// Waits until the server stops.

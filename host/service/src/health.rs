@@ -39,7 +39,7 @@ pub(crate) async fn check(app: &App) -> Result<(), ApiError> {
         .readers
         .read(Identity::default(), |view| Ok(view.held()?));
     match read.await? {
-        None => Ok(()),
+        None => app.host().map(drop),
         Some(since) => Err(ApiError::from(cairn::StoreError::Held { since })),
     }
 }

@@ -1,7 +1,7 @@
 //! Flows over HTTP, and the dashboard.
 //!
 //! [`Service::open`] binds the socket, [`Service::run`] serves until it is told to stop. Flows run in this process, by the host that the caller
-//! passes in.
+//! passes to its [`Handle`].
 
 mod access;
 mod api;
@@ -18,12 +18,12 @@ mod server;
 
 pub use app::{Database, Parts};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use cairn::Diagnostic;
 use cairn::config::{AuthConfig, Listen, ServeConfig};
+use cairn::{Diagnostic, Host};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 
@@ -45,14 +45,28 @@ pub struct Service {
     listen: Listen,
 }
 
-/// Stops a server.
+/// Controls a server that runs.
 #[derive(Clone)]
-pub struct Stop(Arc<watch::Sender<bool>>);
+pub struct Handle(Arc<App>);
 
-impl Stop {
-    /// Lets the server accept nothing more, and begin no more flows.
+impl Handle {
+    /// Lets this host run the flows from now on; until then requests for flows are refused. To be called once.
+    pub fn begin(&self, host: Arc<Host>) {
+        // Another host stays.
+        let _ = self.0.host.set(host);
+    }
+
+    /// Lets the server accept no more connections, and begin no more flows.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.0.stop.send_replace(true);
+        if let Some(host) = self.0.host.get() {
+            host.drain();
+        }
+    }
+
+    /// Returns whether the server was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.0.stop.borrow()
     }
 }
 
@@ -63,7 +77,6 @@ impl Service {
     /// When files cannot be read or are wrong, or the socket cannot be bound.
     pub fn open(parts: Parts) -> Result<Self, Diagnostic> {
         let Parts {
-            host,
             database,
             policy,
             config,
@@ -83,7 +96,7 @@ impl Service {
             stop: Arc::new(watch::Sender::new(false)),
             deployed: Deployed::default(),
             follower: Follower::new(),
-            host,
+            host: OnceLock::new(),
             policy,
             config,
             database,
@@ -106,9 +119,9 @@ impl Service {
         &self.listen
     }
 
-    /// Returns what stops it.
-    pub fn stop(&self) -> Stop {
-        Stop(Arc::clone(&self.app.stop))
+    /// Returns what controls it.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.app))
     }
 
     /// Serves until it is stopped, and every connection has ended its last request.

@@ -19,6 +19,7 @@ mod quota;
 mod record;
 mod recover;
 mod run;
+mod serve;
 mod snapshots;
 mod status;
 mod types;
@@ -74,6 +75,7 @@ pub enum Command {
     Db(db::Db),
     #[command(subcommand)]
     Config(config::Config),
+    Serve(serve::Serve),
     Recover(recover::Recover),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -101,6 +103,7 @@ pub fn run(
         Command::Host(hosts) => return hosts.run(&session),
         Command::Flow(flows) => return flows.run(&session),
         Command::Quota(quota) => return quota.run(&session),
+        Command::Serve(serve) => return serve.run(&session).map(|()| Exit::Ok),
         Command::Recover(recover) => return recover.run(&session),
         Command::Policy(policy) => return policy.run(&session),
         Command::Plugin(plugin) => return plugin.run(&session),

@@ -1,14 +1,14 @@
 //! `GET /v1/flows…`: lists, reports, events and logs of flows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
 use cairn::clock::{self, Timestamp};
 use cairn::event::{Entry, Event, FlowState, FlowSummary, LogLevel, NEVER};
-use cairn::history::History;
 use cairn::store::view::{FlowFilter, View};
-use cairn::{FlowId, Report};
+use cairn::{FlowId, Report, TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -370,11 +370,14 @@ pub(crate) async fn logs(
     Path(id): Path<String>,
 ) -> Result<Answer<Logs>, ApiError> {
     let journal = journal(&app, caller, flow_id(&id)?).await?;
-    let history = History::fold(&journal, app.host.store().domains());
-    let name = |task| {
-        let task = history.as_ref().and_then(|history| history.task(task));
-        task.map_or_else(String::new, |task| task.name.clone())
-    };
+    let names: HashMap<TaskId, String> = journal
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Event::Started { task, name, .. } => Some((*task, name.clone())),
+            _ => None,
+        })
+        .collect();
+    let name = |task| names.get(&task).cloned().unwrap_or_default();
     let said = journal.into_iter().filter_map(|entry| {
         let (by, level, message) = match entry.event {
             Event::Log {

@@ -10,10 +10,12 @@ pub(crate) mod wait;
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::{Json as Answer, Router};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi as _};
@@ -85,8 +87,9 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
 /// Returns the routes under `/v1`.
 pub(crate) fn router() -> Router<Arc<App>> {
     let (router, openapi) = described();
-    let document = serde_json::to_value(&openapi).unwrap_or_default();
-    let document = move || std::future::ready(Answer(document.clone()).into_response());
+    let document = Bytes::from(serde_json::to_vec(&openapi).unwrap_or_default());
+    let headers = [(CONTENT_TYPE, "application/json")];
+    let document = move || std::future::ready((headers, document.clone()).into_response());
     router
         .route("/v1/openapi.json", axum::routing::get(document))
         .route("/v1/{*rest}", axum::routing::any(nothing))

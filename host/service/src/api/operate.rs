@@ -57,7 +57,7 @@ pub(crate) async fn operate(
     let flow = visible(app, caller, id).await?;
     let rule = format!("api:flow:{}", operation.name());
     caller.must(&app.policy, &rule, Some(&flow.project_id))?;
-    let host = Arc::clone(&app.host);
+    let host = Arc::clone(app.host()?);
     blocking(move || {
         Ok(match host.operate(id, &operation)? {
             Dispatched::Here(report) => *report,

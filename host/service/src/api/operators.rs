@@ -200,7 +200,7 @@ pub(crate) async fn handle(
     Json(asked): Json<Handle>,
 ) -> Result<axum::http::StatusCode, ApiError> {
     caller.must(&app.policy, "api:outbox:change", None)?;
-    let host = Arc::clone(&app.host);
+    let host = Arc::clone(app.host()?);
     blocking(move || {
         let store = host.store();
         store.admin(&caller.identity, |admin| {

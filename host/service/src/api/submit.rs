@@ -89,7 +89,7 @@ pub(crate) async fn submit(
     let wait = wait_of(&headers).map(|wait| Instant::now() + wait.min(LONGEST_WAIT));
     let flow = app
         .deployed
-        .find(&app.host, &app.readers, &asked.flow)
+        .find(app.host()?, &app.readers, &asked.flow)
         .await?;
     authorize(&flow, &caller).await?;
     let entered = enter(&app, &flow, &caller, asked.request, key).await?;
@@ -121,7 +121,7 @@ async fn enter(
     key: Option<String>,
 ) -> Result<Entered, ApiError> {
     let (name, action) = (flow.plan.name(), flow.plan.action());
-    let domains = app.host.store().domains();
+    let domains = app.host()?.store().domains();
     if let Some(entered) =
         flow_request::enter_as_is(name, action, &request, key.as_deref(), domains)?
     {
@@ -145,7 +145,8 @@ type Ended = oneshot::Receiver<Result<Report, HostError>>;
 async fn push(app: &Arc<App>, submission: Submission) -> Result<(FlowId, Began, Ended), ApiError> {
     let (tell_begun, begun) = oneshot::channel();
     let (tell_end, ended) = oneshot::channel();
-    let host = Arc::clone(&app.host);
+    let host = Arc::clone(app.host()?);
+    let has_room = host.has_room();
     let submit = move || {
         // Whoever waited may be gone.
         let noted = move |id| {
@@ -154,7 +155,7 @@ async fn push(app: &Arc<App>, submission: Submission) -> Result<(FlowId, Began, 
         let then = move |report| drop(tell_end.send(report));
         Ok(host.submit_noted(submission, noted, then)?)
     };
-    let id = match app.host.has_room() {
+    let id = match has_room {
         true => submit()?,
         false => {
             let permit = Arc::clone(&app.waiting).acquire_owned();

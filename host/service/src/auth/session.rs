@@ -75,7 +75,7 @@ impl App {
             created_at: now,
             seen_at: now,
         };
-        let host = Arc::clone(&self.host);
+        let host = Arc::clone(self.host()?);
         let identity = Identity::new(user.user_id, project_id);
         blocking(move || {
             let store = host.store();
@@ -93,7 +93,7 @@ impl App {
         let Proof::Session(digest) = caller.proof else {
             return Ok(());
         };
-        let (host, identity) = (Arc::clone(&self.host), caller.identity.clone());
+        let (host, identity) = (Arc::clone(self.host()?), caller.identity.clone());
         blocking(move || {
             let store = host.store();
             Ok(store.admin(&identity, |admin| admin.close_session(digest))?)
@@ -118,11 +118,10 @@ impl App {
         let Some(session) = self.open_session(digest).await? else {
             return Ok(None);
         };
-        if SystemClock.now().since(session.seen_at) > TOUCH {
-            let (host, identity) = (
-                Arc::clone(&self.host),
-                Identity::new(&session.user_id, &session.project_id),
-            );
+        if SystemClock.now().since(session.seen_at) > TOUCH
+            && let Ok(host) = self.host().cloned()
+        {
+            let identity = Identity::new(&session.user_id, &session.project_id);
             let idle = self.config.idle;
             blocking(move || {
                 let touched = host.store().admin(&identity, |admin| {
