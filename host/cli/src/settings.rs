@@ -8,7 +8,6 @@ use std::time::Duration;
 use cairn::Diagnostic;
 use cairn::allow::Allow;
 use cairn::audit::AuditConfig;
-use cairn::config::{CompileConfig, Config, DeliverConfig, KeysConfig, PostgresSettings};
 use cairn::config::{
     CompileConfig, Config, DeliverConfig, KeysConfig, PostgresSettings, ServeConfig,
 };

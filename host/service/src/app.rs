@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use axum::http::StatusCode;
 use cairn::config::ServeConfig;
 use cairn::policy::Policy;
+use cairn::status::StatusLimits;
 use cairn::store::hosts::Hosts;
 use cairn::store::view::Reader;
 use cairn::{Host, Identity, StoreError};
@@ -15,6 +16,7 @@ use crate::deployed::Deployed;
 use crate::error::ApiError;
 use crate::follow::Follower;
 use crate::readers::Readers;
+use crate::status::LastStatus;
 
 /// Opens connections to the database, as the caller of the server has set them up.
 pub trait Database: Send + Sync {
@@ -39,6 +41,8 @@ pub struct Parts {
     pub policy: Arc<Policy>,
     /// `[serve]`, with what the command line changed.
     pub config: ServeConfig,
+    /// What `[status]` expects of flows, messages and backups.
+    pub status: StatusLimits,
     /// Whom requests are made for without authentication.
     pub operator: Identity,
 }
@@ -54,6 +58,10 @@ pub struct App {
     pub(crate) auth: Auth,
     pub(crate) deployed: Deployed,
     pub(crate) follower: Arc<Follower>,
+    /// The operator: for reads that belong to no request.
+    pub(crate) operator: Identity,
+    pub(crate) limits: StatusLimits,
+    pub(crate) last_status: LastStatus,
     /// Places for streams of events.
     pub(crate) streams: Arc<Semaphore>,
     /// Places for requests that wait for room in the host's queue.

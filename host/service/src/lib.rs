@@ -15,6 +15,7 @@ mod listen;
 mod readers;
 mod request_id;
 mod server;
+mod status;
 
 pub use app::{Database, Parts};
 
@@ -33,6 +34,7 @@ use deployed::Deployed;
 use follow::Follower;
 use readers::Readers;
 use server::Server;
+use status::LastStatus;
 
 /// How many requests wait for room in the host's queue; more are refused.
 const WAITING: usize = 64;
@@ -80,6 +82,7 @@ impl Service {
             database,
             policy,
             config,
+            status,
             operator,
         } = parts;
         let runtime = Builder::new_multi_thread()
@@ -89,7 +92,10 @@ impl Service {
             .map_err(|error| Diagnostic::new(format!("a thread cannot be started: {error}")))?;
         let mode = config.auth.clone().unwrap_or(AuthConfig::None);
         let app = Arc::new(App {
-            auth: Auth::new(mode, operator)?,
+            auth: Auth::new(mode, operator.clone())?,
+            operator,
+            limits: status,
+            last_status: LastStatus::default(),
             readers: Readers::new(Arc::clone(&database)),
             streams: Arc::new(Semaphore::new(config.streams)),
             waiting: Arc::new(Semaphore::new(WAITING)),

@@ -75,6 +75,7 @@ impl Serve {
             database: Arc::new(Connections::new(session)?),
             policy: session.policy()?,
             config,
+            status: session.settings.status.clone(),
             operator: session.operator(),
         })?;
         let handle = service.handle();

@@ -4,6 +4,7 @@ mod body;
 pub(crate) mod flows;
 pub(crate) mod operate;
 mod operators;
+mod oversight;
 pub(crate) mod stream;
 mod submit;
 pub(crate) mod wait;
@@ -71,6 +72,8 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(operate::rollback))
         .routes(routes!(operate::accept))
         .routes(routes!(operate::signal))
+        .routes(routes!(oversight::find))
+        .routes(routes!(oversight::status))
         .routes(routes!(operators::deployments))
         .routes(routes!(operators::quotas))
         .routes(routes!(operators::records))
