@@ -6,6 +6,18 @@ use std::fmt;
 /// Maximum length in characters (Unicode scalar values, not bytes), as in the columns of Cinder's tables.
 pub const LONGEST: usize = 255;
 
+/// What a plain name is, for the help of an error.
+pub const PLAIN_NAME: &str = "a name has 1 to 128 letters, digits and characters of `-_.:`";
+
+/// Returns whether a text is a plain name: that of a flow, a task or a plugin's key. Such names reach terminals, logs and diagrams
+/// unescaped, so they may contain no special characters.
+pub fn is_plain_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+}
+
 /// The kind of a text, which decides its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,6 +135,25 @@ mod tests {
             assert_eq!(Text::Words.check(text), Ok(()), "{text:?}");
             assert_eq!(Text::Word.check(text), word, "{text:?}");
             assert_eq!(Text::Name.check(text), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_name_has_no_special_characters() {
+        for name in ["a", "greet-2.0", "volume:create", "_", &"a".repeat(128)] {
+            assert!(is_plain_name(name), "{name}");
+        }
+        for text in [
+            "",
+            "a b",
+            "a@1",
+            "é",
+            "a\0",
+            "a\u{1b}[m",
+            "a/b",
+            &"a".repeat(129),
+        ] {
+            assert!(!is_plain_name(text), "{text:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! [`Manifest::plan`](crate::manifest::Manifest::plan), before which the host loads every plugin and reads its description.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,6 @@ mod grants;
 mod grants_at;
 mod kinds;
 mod limits;
-mod name;
 mod read;
 mod wait;
 
@@ -91,6 +91,26 @@ pub enum Source {
     Path(PathBuf),
     /// A component that is built into the program, by name.
     Builtin(String),
+}
+
+impl Source {
+    /// Returns the name of a component that is built into the program.
+    pub fn builtin(&self) -> Option<&str> {
+        match self {
+            Self::Builtin(name) => Some(name),
+            Self::Path(_) => None,
+        }
+    }
+}
+
+/// For messages: the path, or ``builtin `NAME` ``.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Builtin(name) => write!(f, "builtin `{name}`"),
+        }
+    }
 }
 
 /// One `[plugins.KEY]` table.

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_model::error::Diagnostic;
+use cairn_model::text::{PLAIN_NAME, is_plain_name};
 use cairn_model::value::Object;
 
-use super::name::{NAME_RULE, is_name};
 use super::{
     ExternalEntry, GrantKinds, Grants, GrantsAt, GrantsForm, LimitKey, Limits, Manifest, Mode,
     OnLost, PluginEntry, PolicyEntry, Retry, Source, TaskEntry, ValidatorEntry, Wait, Work, wait,
@@ -98,8 +98,8 @@ fn read_plugins(
     kinds: &GrantKinds,
 ) -> Result<(), Diagnostic> {
     for (key, item) in table.items() {
-        if !is_name(key) {
-            return Err(item.error("is no name for a plugin").help(NAME_RULE));
+        if !is_plain_name(key) {
+            return Err(item.error("is no name for a plugin").help(PLAIN_NAME));
         }
         let table = item.table()?.only(&PLUGIN_KEYS)?;
         let entry = plugin(("plugins", key), &item, table, (&manifest.file, kinds))?;
@@ -124,8 +124,8 @@ fn read_externals(
     kinds: &GrantKinds,
 ) -> Result<(), Diagnostic> {
     for (key, item) in table.items() {
-        if !is_name(key) {
-            return Err(item.error("is no name for a provider").help(NAME_RULE));
+        if !is_plain_name(key) {
+            return Err(item.error("is no name for a provider").help(PLAIN_NAME));
         }
         if let Some(plugin) = manifest.plugins.get(key) {
             let problem = format!("has the name of the plugin on line {}", plugin.line);
@@ -379,8 +379,10 @@ fn plugin_of(table: &Table<'_>, what: &str, manifest: &Manifest) -> Result<Strin
     }
     let help = match nearest(key, manifest.plugins.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if is_name(key) => format!("add a [plugins.{key}] table, or name one that is there"),
-        None => NAME_RULE.to_owned(),
+        None if is_plain_name(key) => {
+            format!("add a [plugins.{key}] table, or name one that is there")
+        }
+        None => PLAIN_NAME.to_owned(),
     };
     Err(item
         .error(format!(
@@ -451,11 +453,11 @@ fn on_lost(item: &Item<'_>) -> Result<OnLost, Diagnostic> {
 
 fn name(item: &Item<'_>) -> Result<String, Diagnostic> {
     let text = item.text()?;
-    if is_name(text) {
+    if is_plain_name(text) {
         Ok(text.to_owned())
     } else {
         Err(item
             .error(format!("is `{}`, which is no name", text.escape_debug()))
-            .help(NAME_RULE))
+            .help(PLAIN_NAME))
     }
 }

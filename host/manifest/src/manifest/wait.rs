@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use cairn_model::clock::Timestamp;
 use cairn_model::error::Diagnostic;
 use cairn_model::retry::duration_text;
+use cairn_model::text::{PLAIN_NAME, is_plain_name};
 use cairn_model::value::Value;
 
-use super::name::{NAME_RULE, is_name};
 use crate::document::Item;
 
 /// The longest time that a wait may take: ten years.
@@ -143,9 +143,9 @@ pub(super) fn read(item: &Item<'_>) -> Result<Wait, Diagnostic> {
     }
     if let Some(item) = table.get("signal") {
         let name = item.text()?;
-        if !is_name(name) {
+        if !is_plain_name(name) {
             let problem = format!("is `{}`, which is no name of a signal", name.escape_debug());
-            return Err(item.error(problem).help(NAME_RULE));
+            return Err(item.error(problem).help(PLAIN_NAME));
         }
         wait.signal = Some(name.to_owned());
     }
@@ -189,16 +189,16 @@ fn until(item: &Item<'_>) -> Result<Until, Diagnostic> {
 
 /// Returns whether a text may be the name of an input. One that begins with a digit is a wrong time.
 fn is_input(text: &str) -> bool {
-    is_name(text) && !text.starts_with(|c: char| c.is_ascii_digit())
+    is_plain_name(text) && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn provides(item: &Item<'_>) -> Result<Vec<String>, Diagnostic> {
     let mut names = BTreeMap::new();
     for name in item.array()? {
         let text = name.text()?;
-        if !is_name(text) {
+        if !is_plain_name(text) {
             let problem = format!("holds `{}`, which is no name", text.escape_debug());
-            return Err(name.error(problem).help(NAME_RULE));
+            return Err(name.error(problem).help(PLAIN_NAME));
         }
         if names.insert(text.to_owned(), ()).is_some() {
             return Err(name.error(format!("names `{text}` twice")));
