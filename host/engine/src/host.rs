@@ -18,6 +18,7 @@ mod providers;
 mod recovery;
 mod sharing;
 mod sleepers;
+mod source;
 mod submit;
 mod territory;
 #[cfg(test)]

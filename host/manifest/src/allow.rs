@@ -13,7 +13,6 @@
 //! author chooses it. Without the table everything is allowed.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cairn_model::error::Diagnostic;
@@ -26,20 +25,88 @@ use crate::manifest::{GrantKinds, Grants};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allow(Option<Entries>);
 
-/// The entries of the table, and its file.
+/// The entries of the table by their keys, and its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entries {
     file: PathBuf,
-    by_plugin: BTreeMap<Plugins, Reach>,
+    by_plugin: BTreeMap<String, Reach>,
 }
 
-/// The plugins that an entry applies to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Plugins {
-    Digest(Digest),
-    Builtin(String),
-    EveryBuiltin,
-    Every,
+/// What is known of where a component comes from.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    digest: Digest,
+    /// Its name, if it is built in.
+    builtin: Option<&'a str>,
+}
+
+/// A reason to trust a component, and how keys of the table write it.
+trait Trust: Sync {
+    /// Returns the canonical form of a key of the table that names components by this reason; `None` for any other key.
+    fn read(&self, key: &str) -> Option<String>;
+
+    /// Returns the key that names a component by this reason; `None` if none does.
+    fn key(&self, origin: Origin<'_>) -> Option<String>;
+}
+
+/// The reasons, closest first.
+const TRUSTS: &[&dyn Trust] = &[&ByDigest, &ByName, &BuiltIn, &Anybody];
+
+/// One component, by its digest.
+struct ByDigest;
+
+/// A built-in component, by its name: `builtin:NAME`.
+struct ByName;
+
+/// Any built-in component: `builtin:*`.
+struct BuiltIn;
+
+/// Any component: `*`.
+struct Anybody;
+
+const BUILTIN: &str = "builtin:";
+const EVERY_BUILTIN: &str = "builtin:*";
+const EVERY: &str = "*";
+
+impl Trust for ByDigest {
+    fn read(&self, key: &str) -> Option<String> {
+        Some(key.parse::<Digest>().ok()?.to_string())
+    }
+
+    fn key(&self, origin: Origin<'_>) -> Option<String> {
+        Some(origin.digest.to_string())
+    }
+}
+
+impl Trust for ByName {
+    fn read(&self, key: &str) -> Option<String> {
+        let name = key.strip_prefix(BUILTIN)?;
+        (!name.is_empty() && !name.contains('*')).then(|| key.to_owned())
+    }
+
+    fn key(&self, origin: Origin<'_>) -> Option<String> {
+        origin.builtin.map(|name| format!("{BUILTIN}{name}"))
+    }
+}
+
+impl Trust for BuiltIn {
+    fn read(&self, key: &str) -> Option<String> {
+        (key == EVERY_BUILTIN).then(|| key.to_owned())
+    }
+
+    fn key(&self, origin: Origin<'_>) -> Option<String> {
+        origin.builtin.map(|_| EVERY_BUILTIN.to_owned())
+    }
+}
+
+impl Trust for Anybody {
+    fn read(&self, key: &str) -> Option<String> {
+        (key == EVERY).then(|| key.to_owned())
+    }
+
+    fn key(&self, _: Origin<'_>) -> Option<String> {
+        Some(EVERY.to_owned())
+    }
 }
 
 /// The grants that an entry allows.
@@ -72,12 +139,13 @@ impl Allow {
     ) -> Result<Self, Diagnostic> {
         let mut by_plugin = BTreeMap::new();
         for (key, item) in table.items() {
-            let plugins = plugins(key).ok_or_else(|| {
+            let key = TRUSTS.iter().find_map(|trust| trust.read(key));
+            let key = key.ok_or_else(|| {
                 item.error("names no plugins").help(
                     "write \"*\", \"builtin:*\", \"builtin:NAME\" or the SHA-256 digest of a component, in quotes",
                 )
             })?;
-            by_plugin.insert(plugins, reach(&item, kinds)?);
+            by_plugin.insert(key, reach(&item, kinds)?);
         }
         Ok(Self(Some(Entries {
             file: file.to_owned(),
@@ -103,8 +171,8 @@ impl Allow {
         let Some((capability, _)) = grants.iter().find(|(one, _)| !allowed.has(one)) else {
             return Ok(allowed);
         };
-        let entry = entries.closest(builtin, digest);
-        let plugins = entry.map_or(&Plugins::Every, |(plugins, _)| plugins);
+        let entry = entries.closest(Origin { digest, builtin });
+        let plugins = entry.map_or(EVERY, |(key, _)| key);
         let out_of_reach = entry.is_some_and(|(_, reach)| match reach {
             Reach::Within(within) => within.has(capability),
             Reach::Everything | Reach::Nothing => false,
@@ -129,7 +197,7 @@ impl Allow {
         let Some(entries) = &self.0 else {
             return grants.clone();
         };
-        match entries.closest(builtin, digest) {
+        match entries.closest(Origin { digest, builtin }) {
             Some((_, Reach::Everything)) => grants.clone(),
             Some((_, Reach::Within(within))) => grants.within(within, kinds),
             Some((_, Reach::Nothing)) | None => Grants::default(),
@@ -138,38 +206,10 @@ impl Allow {
 }
 
 impl Entries {
-    fn closest(&self, builtin: Option<&str>, digest: Digest) -> Option<(&Plugins, &Reach)> {
-        let mut fitting = vec![Plugins::Digest(digest)];
-        if let Some(name) = builtin {
-            fitting.extend([Plugins::Builtin(name.to_owned()), Plugins::EveryBuiltin]);
-        }
-        fitting.push(Plugins::Every);
-        fitting
-            .iter()
-            .find_map(|plugins| self.by_plugin.get_key_value(plugins))
-    }
-}
-
-impl fmt::Display for Plugins {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Digest(digest) => digest.fmt(f),
-            Self::Builtin(name) => write!(f, "builtin:{name}"),
-            Self::EveryBuiltin => f.write_str("builtin:*"),
-            Self::Every => f.write_str("*"),
-        }
-    }
-}
-
-fn plugins(key: &str) -> Option<Plugins> {
-    match (key, key.strip_prefix("builtin:")) {
-        ("*", _) => Some(Plugins::Every),
-        (_, Some("*")) => Some(Plugins::EveryBuiltin),
-        (_, Some(name)) if !name.is_empty() && !name.contains('*') => {
-            Some(Plugins::Builtin(name.to_owned()))
-        }
-        (_, Some(_)) => None,
-        (digest, None) => digest.parse().ok().map(Plugins::Digest),
+    fn closest(&self, origin: Origin<'_>) -> Option<(&str, &Reach)> {
+        let mut keys = TRUSTS.iter().filter_map(|trust| trust.key(origin));
+        let (key, reach) = keys.find_map(|key| self.by_plugin.get_key_value(&key))?;
+        Some((key, reach))
     }
 }
 
@@ -198,7 +238,7 @@ mod tests {
 
     fn grants(text: &str) -> Grants {
         let text = format!("[allow]\n'*' = {{ {text} }}");
-        match allow(&text).0.unwrap().by_plugin.remove(&Plugins::Every) {
+        match allow(&text).0.unwrap().by_plugin.remove(EVERY) {
             Some(Reach::Within(grants)) => grants,
             other => panic!("{other:?}"),
         }

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 
 use cairn_effects::domain::Domains;
@@ -8,7 +7,6 @@ use cairn_manifest::allow::Allow;
 use cairn_manifest::manifest::{GrantKinds, LimitKey, Limits, Manifest, PluginEntry, Source};
 use cairn_manifest::plan::{Inspected, Plan, PlannedAdmission};
 use cairn_model::error::Diagnostic;
-use cairn_model::file;
 use cairn_model::secret::NoSecrets;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
@@ -19,6 +17,7 @@ use cairn_sandbox::plugin::{Plugin, PluginError, Plugins};
 use super::HostError;
 use super::admission::{admission, rule_plugins};
 use super::native::Native;
+use super::source::{BuiltinSource, ComponentSource, FileSource, SourceError};
 
 /// Makes plans from manifests, without a database.
 #[derive(Clone)]
@@ -289,15 +288,17 @@ impl Planner {
         key: &str,
         entry: &PluginEntry,
     ) -> Result<Inspected, Diagnostic> {
-        if let Source::Builtin(name) = &entry.source
-            && let Some(native) = self.natives.get(name)
-        {
+        let named = entry.source.builtin();
+        if let Some(native) = named.and_then(|name| self.natives.get(name)) {
             let inspected = native.inspect().map_err(|problem| {
                 refused(manifest, key, entry, &PluginError::Description(problem))
             })?;
             manifest.check_digest(key, entry, inspected.digest)?;
             if let Some(setting) = entry.settings.keys().next() {
-                let message = format!("plugin `{key}`: the native task `{name}` has no settings");
+                let message = format!(
+                    "plugin `{key}`: the native task `{}` has no settings",
+                    native.name()
+                );
                 let line = entry.settings_line(&format!("/{setting}"));
                 return Err(Diagnostic::new(message)
                     .at(&manifest.file, line)
@@ -329,13 +330,11 @@ impl Planner {
             settings_schema: schema,
             descriptor,
             roles: plugin.roles(),
-            builtin: match &entry.source {
-                Source::Builtin(name) => Some(name.clone()),
-                Source::Path(_) => self.name_of(&bytes),
-            },
+            builtin: named.map(str::to_owned).or_else(|| self.name_of(&bytes)),
         })
     }
 
+    /// Reads the component of a plugin from its source.
     fn read(
         &self,
         manifest: &Manifest,
@@ -343,50 +342,35 @@ impl Planner {
         entry: &PluginEntry,
     ) -> Result<Vec<u8>, Diagnostic> {
         let most = entry.limits.component_bytes;
-        let within = |size: u64| match size > most {
-            true => Err(refused(
-                manifest,
-                key,
-                entry,
-                &PluginError::TooLarge { size, most },
-            )),
-            false => Ok(()),
-        };
-        match &entry.source {
-            Source::Builtin(name) => match self.builtins.get(name) {
-                Some(bytes) => within(bytes.len() as u64).map(|()| bytes.to_vec()),
-                None => {
-                    let known = self.builtins.keys().chain(self.natives.keys());
-                    let known: BTreeSet<&str> = known.map(String::as_str).collect();
-                    let known: Vec<&str> = known.into_iter().collect();
-                    let message = format!("plugin `{key}`: there is no built-in plugin `{name}`");
-                    Err(Diagnostic::new(message)
-                        .at(&manifest.file, entry.line)
-                        .help(format!("the built-in plugins are {}", known.join(", "))))
-                }
-            },
-            Source::Path(path) => {
-                let unread = |error: io::Error| {
-                    let message =
-                        format!("plugin `{key}`: cannot read {}: {error}", path.display());
-                    Diagnostic::new(message)
-                        .at(&manifest.file, entry.line)
-                        .help("paths are relative to the manifest; build the plugin first if it is yours")
-                };
-                let file = file::open(path).map_err(unread)?;
-                within(file.metadata().map_err(unread)?.len())?;
-                file::read_rest(file, most).map_err(unread)
+        let read = self.source(&entry.source).read(most);
+        read.map_err(|error| match error {
+            SourceError::TooLarge { size } => {
+                refused(manifest, key, entry, &PluginError::TooLarge { size, most })
             }
+            SourceError::Unread { message, help } => {
+                Diagnostic::new(format!("plugin `{key}`: {message}"))
+                    .at(&manifest.file, entry.line)
+                    .help(help)
+            }
+        })
+    }
+
+    /// Returns where a manifest's source is read from.
+    fn source<'a>(&'a self, source: &'a Source) -> Box<dyn ComponentSource + 'a> {
+        match source {
+            Source::Path(path) => Box::new(FileSource(path)),
+            Source::Builtin(name) => Box::new(BuiltinSource {
+                name,
+                builtins: &self.builtins,
+                natives: &self.natives,
+            }),
         }
     }
 }
 
 /// Reports why a plugin of a manifest cannot be used.
 fn refused(manifest: &Manifest, key: &str, entry: &PluginEntry, error: &PluginError) -> Diagnostic {
-    let place = match &entry.source {
-        Source::Path(path) => format!("plugin `{key}` ({}): {error}", path.display()),
-        Source::Builtin(name) => format!("plugin `{key}` (builtin `{name}`): {error}"),
-    };
+    let place = format!("plugin `{key}` ({}): {error}", entry.source);
     let diagnostic = Diagnostic::new(place).at(&manifest.file, entry.line);
     match error.help() {
         Some(help) => diagnostic.help(help),
