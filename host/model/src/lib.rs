@@ -16,5 +16,6 @@ pub mod retry;
 pub mod secret;
 pub mod status;
 pub mod text;
+pub mod token;
 pub mod value;
 pub mod whole;
