@@ -28,7 +28,7 @@
 //! | configure and use the engine | [`Cairn`], [`CairnBuilder`], [`PlannedFlow`] | this one |
 //! | operate on flows, listen to them, recover them | [`host`], [`flow`] | [`cairn_engine`] |
 //! | write tasks, effects and domains; read reports and journals | [`task`], [`rules`], [`rows`], [`effect`], [`domain`], [`report`], [`history`] | [`cairn_effects`] |
-//! | check manifests, plans, lock files, upgrades and settings | [`manifest`], [`plan`], [`lockfile`], [`allow`], [`config`], [`diff`] | [`cairn_manifest`] |
+//! | check manifests, plans, lock files, upgrades and settings | [`manifest`], [`plan`], [`lockfile`], [`allow`], [`config`], [`diff`], [`flow_diff`] | [`cairn_manifest`] |
 //! | load plugins, add capabilities, run admission checks | [`plugin`], [`capability`], [`admission`], [`extension`] | [`cairn_sandbox`] |
 //! | open databases; read and change them as an operator | [`store`], [`store::view`], [`store::admin`] | [`cairn_store`] |
 //! | use block storage in tasks, or operate on it | [`volumes`] | [`cairn_volumes`] |
@@ -174,9 +174,9 @@ pub use cairn_effects::{
     effect, event, external, history, keyring, net, outbox, rows, rules, table,
 };
 pub use cairn_engine::externals;
-pub use cairn_manifest::{allow, config, diff, document, lockfile, wire};
+pub use cairn_manifest::{allow, config, diff, document, flow_diff, lockfile, wire};
 pub use cairn_model::{
-    audit, clock, contract, crash, file, idempotency, printable, retry, secret, status, text, whole,
+    audit, clock, contract, crash, file, idempotency, printable, retry, secret, status, text, token, whole,
 };
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]

@@ -7,6 +7,7 @@ pub mod allow;
 pub mod config;
 pub mod diff;
 pub mod document;
+pub mod flow_diff;
 pub mod lockfile;
 pub mod manifest;
 pub mod plan;
