@@ -60,7 +60,7 @@ pub(crate) async fn deployments(
     caller.must(&app.policy, "api:deployment:read", None)?;
     let read = app
         .readers
-        .read(caller.identity, |view| Ok(view.deployments(None)?));
+        .read(caller.identity, |view| Ok(view.deployments(None, None, MOST)?));
     Ok(Answer(Deployments {
         deployments: read.await?,
     }))

@@ -61,14 +61,22 @@ const TOKEN: &str =
     "SELECT id, user_id, projects, roles, created_at, expires_at, revoked_at FROM tokens";
 
 impl View<'_> {
-    /// Returns all tokens, oldest first.
+    /// Returns the tokens, oldest first, also those that are not valid any more. They follow the one with the id `after`, if given, and are
+    /// at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError::Database`].
-    pub fn tokens(&self) -> Result<Vec<Token>, StoreError> {
-        let rows = self
-            .sql()
-            .query(&format!("{TOKEN} ORDER BY created_at, id"), &[])?;
+    /// `NotFound` when there is no such token; [`StoreError::Database`].
+    pub fn tokens(&self, after: Option<&str>, limit: usize) -> Result<Vec<Token>, StoreError> {
+        let mut statement = TOKEN.to_owned();
+        let mut parameters: Vec<Cell> = vec![i64::try_from(limit).unwrap_or(i64::MAX).into()];
+        if let Some(after) = after {
+            let found = self.token(after)?;
+            let found = found.ok_or_else(|| not_found("token", after))?;
+            statement += " WHERE (created_at > $2 OR (created_at = $2 AND id > $3))";
+            parameters.extend([found.created_at.into(), after.into()]);
+        }
+        statement += " ORDER BY created_at, id LIMIT $1";
+        let rows = self.sql().query(&statement, &parameters)?;
         rows.iter().map(|row| Ok(token(Columns(row))?)).collect()
     }
 
