@@ -1,9 +1,10 @@
 //! Options that several commands share, and parsers of option values.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cairn::Diagnostic;
-use cairn::text::{Text, Unfit, check_entry};
+use cairn::text::{PLAIN_NAME, Text, Unfit, check_entry, is_plain_name};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 
@@ -269,6 +270,20 @@ pub fn entry(text: &str) -> Result<(String, String), String> {
     let (key, value) = key_value(text)?;
     check_entry(&key, &value).map_err(|unfit| unfit.to_string())?;
     Ok((key, value))
+}
+
+/// Parses a duration, such as 30d.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a number and a unit, such as 30d or 12h"))
+}
+
+/// Accepts the name of a flow.
+pub fn plain_name(text: &str) -> Result<String, &'static str> {
+    match is_plain_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(PLAIN_NAME),
+    }
 }
 
 /// Accepts text for people, such as a description.

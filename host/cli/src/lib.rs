@@ -4,6 +4,7 @@
 
 mod args;
 mod blame;
+mod cases;
 mod cli;
 mod cmd;
 pub mod compile;

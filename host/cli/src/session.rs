@@ -416,14 +416,23 @@ impl Session {
         }
         let deliver = self.settings.deliver.as_ref();
         let transport = deliver.map(deliver::open).transpose()?;
-        let store = self.store_or_new()?;
-        let host = Host::with_planner(store, planner)
-            .policy(policy)
-            .secrets(self.secrets());
+        let host = self.silent_host(planner, policy)?;
         Ok(match (deliver, transport) {
             (Some(deliver), Some(transport)) => host.deliver(transport, Limits::of(deliver)),
             _ => host,
         })
+    }
+
+    /// Creates the builder of a host as [`host`](Self::host) does, but delivers no messages.
+    pub fn silent_host(
+        &self,
+        planner: Planner,
+        policy: Arc<Policy>,
+    ) -> Result<HostBuilder, Failure> {
+        let store = self.store_or_new()?;
+        Ok(Host::with_planner(store, planner)
+            .policy(policy)
+            .secrets(self.secrets()))
     }
 
     /// Waits a while for the messages of flows that ended, and says what is still to be delivered.

@@ -22,6 +22,7 @@ mod run;
 mod serve;
 mod snapshots;
 mod status;
+mod tokens;
 mod types;
 mod volumes;
 mod zones;
@@ -69,6 +70,8 @@ pub enum Command {
     Plugin(plugin::Plugin),
     #[command(subcommand, alias = "policies")]
     Policy(policy::Policy),
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(tokens::Tokens),
     #[command(subcommand, visible_alias = "hosts")]
     Host(hosts::Hosts),
     #[command(subcommand)]
@@ -116,6 +119,7 @@ pub fn run(
         Command::Image(images) => images.run(&session),
         Command::Zone(zones) => zones.run(&session),
         Command::Record(record) => record.run(&session),
+        Command::Token(tokens) => tokens.run(&session),
         Command::Outbox(outbox) => outbox.run(&session),
         Command::Audit(audit) => audit.run(&session),
         Command::Bench(bench) => bench.run(&session),

@@ -1,9 +1,12 @@
+mod deploy;
 mod forward;
 mod list;
 mod operate;
 mod prune;
 mod show;
 mod signal;
+mod undeploy;
+mod versions;
 
 pub use list::Row;
 
@@ -48,6 +51,9 @@ pub enum Flows {
     /// Roll a flow back, or repeat an incomplete rollback
     Rollback(operate::Rollback),
     Prune(prune::Prune),
+    Deploy(deploy::Deploy),
+    Versions(versions::Versions),
+    Undeploy(undeploy::Undeploy),
 }
 
 #[derive(Args, Debug)]
@@ -104,6 +110,9 @@ impl Flows {
         match self {
             Self::List(list) => list.run(session)?,
             Self::Prune(prune) => prune.run(session)?,
+            Self::Deploy(deploy) => return deploy.run(session),
+            Self::Versions(versions) => versions.run(session)?,
+            Self::Undeploy(undeploy) => undeploy.run(session)?,
             Self::Show(one) => {
                 let reader = session.reader()?;
                 let id = one.which.id(&reader)?;

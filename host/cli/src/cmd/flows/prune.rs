@@ -4,7 +4,7 @@ use std::time::Duration;
 use cairn::store::view::Pruned;
 use clap::Args;
 
-use crate::args::Format;
+use crate::args::{Format, duration};
 use crate::exit::Failure;
 use crate::output::{self, count};
 use crate::session::Session;
@@ -83,9 +83,4 @@ fn text(pruned: &Pruned, dry_run: bool) -> String {
         );
     }
     text
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write a number and a unit, such as 30d or 12h"))
 }

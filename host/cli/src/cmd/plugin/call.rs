@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{BUILTIN, object};
 use crate::args::{Format, Placement, QuotaClass, Who};
+use crate::cases;
 use crate::exit::{Exit, Failure};
 use crate::input::{self, Input};
 use crate::output::{self, printable};
@@ -95,7 +96,7 @@ impl Call {
             ..cairn_laws::Call::default()
         };
         let scratch = Scratch::new()?;
-        let tools = super::test::tools(session, &scratch)?;
+        let tools = cases::tools(session, &scratch)?;
         let called = cairn_laws::call(&tools, &subject, &call, self.revert)?;
         if self.format.is_json() {
             output::document(self.format, &called)?;

@@ -1,20 +1,16 @@
 //! `cairn plugin test`.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use cairn::plan::Role;
-use cairn::{Diagnostic, volumes};
-use cairn_laws::{Broken, Case, Checked, Law, Subject, Tested, Tools};
+use cairn::Diagnostic;
+use cairn_laws::{Law, Subject};
 use clap::Args;
 
 use super::BUILTIN;
 use crate::args::{Format, Placement};
+use crate::cases::{self, CaseFile};
 use crate::exit::{Exit, Failure};
-use crate::input;
-use crate::output::{self, printable};
-use crate::scratch::Scratch;
+use crate::output;
 use crate::session::Session;
 
 /// Run a plugin's test cases, and check the laws of its kind; exit 0 if all hold, 3 if not
@@ -106,18 +102,17 @@ impl Test {
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
         let found = self.find()?;
         let roles = super::load(session, &found.plugin)?.roles();
-        let cases = found.cases(&roles)?;
+        let cases = cases::parse(&found.files, &roles)?;
         let subject = match found.plugin.strip_prefix(BUILTIN) {
             Some(name) => Subject::builtin(name),
             None => Subject::file(&found.plugin),
         };
         let laws = if self.laws { &Law::ALL[..] } else { &[] };
-        let scratch = Scratch::new()?;
-        let tested = cairn_laws::test(&tools(session, &scratch)?, &subject, &cases, laws)?;
+        let tested = cases::run(session, &subject, &cases, laws)?;
         if self.format.is_json() {
             output::document(self.format, &tested)?;
         } else {
-            output::print(&text(&tested))?;
+            output::print(&cases::text(&tested))?;
         }
         Ok(match tested.is_ok() {
             true => Exit::Ok,
@@ -131,7 +126,7 @@ impl Test {
             super::read(&self.plugin)?;
             let files = match (&self.cases, cairn_bundle::cases(name)) {
                 (None, Some(text)) => vec![(PathBuf::from(&self.plugin), text.to_owned())],
-                (path, _) => files_of_cases(path.as_deref().unwrap_or(Path::new("cases")))?,
+                (path, _) => cases::files(path.as_deref().unwrap_or(Path::new("cases")))?,
             };
             let plugin = self.plugin.clone();
             return Ok(Found { plugin, files });
@@ -142,47 +137,22 @@ impl Test {
         } else {
             given.to_owned()
         };
-        let beside = component.with_file_name("cases");
-        let files = files_of_cases(self.cases.as_deref().unwrap_or(&beside))?;
+        let beside = cases::beside(&component);
+        let files = cases::files(self.cases.as_deref().unwrap_or(&beside))?;
         let plugin = component.to_string_lossy().into_owned();
         Ok(Found { plugin, files })
     }
 }
 
-/// A plugin, and the files of its cases with their texts.
+/// A plugin, and the files of its cases.
 struct Found {
     plugin: String,
-    files: Vec<(PathBuf, String)>,
-}
-
-impl Found {
-    /// Parses the cases of a plugin with these roles.
-    fn cases(&self, roles: &BTreeSet<Role>) -> Result<Vec<Case>, Diagnostic> {
-        let mut cases = Vec::new();
-        for (path, text) in &self.files {
-            cases.extend(Case::parse(text, path, roles)?);
-        }
-        Ok(cases)
-    }
-}
-
-/// Returns the sandbox, the built-in plugins, and a folder for databases.
-pub(super) fn tools(session: &Session, scratch: &Scratch) -> Result<Tools, Failure> {
-    Ok(Tools {
-        folder: scratch.path().to_owned(),
-        plugins: session.plugins()?,
-        builtins: cairn_bundle::PLUGINS.to_vec(),
-        // A case sets up block storage itself.
-        domains: (session.domains(cairn::keyring::KeySource::Memory)?.iter())
-            .filter(|domain| domain.name != volumes::NAME)
-            .cloned()
-            .collect(),
-    })
+    files: Vec<CaseFile>,
 }
 
 /// Finds the only component in a folder.
 fn component_in(folder: &Path) -> Result<PathBuf, Diagnostic> {
-    let mut found = files(folder, "wasm")?;
+    let mut found = cases::files_in(folder, "wasm")?;
     match (found.pop(), found.pop()) {
         (Some(component), None) => Ok(component),
         (None, _) => Err(
@@ -196,99 +166,4 @@ fn component_in(folder: &Path) -> Result<PathBuf, Diagnostic> {
                 .help("name the file of one of them"),
         ),
     }
-}
-
-/// Reads a file of cases, or every such file of a folder in order of their names.
-fn files_of_cases(path: &Path) -> Result<Vec<(PathBuf, String)>, Diagnostic> {
-    let paths = if path.is_dir() {
-        files(path, "toml")?
-    } else {
-        vec![path.to_owned()]
-    };
-    if paths.is_empty() {
-        return Err(
-            Diagnostic::new("there are no cases (*.toml) in this folder")
-                .at(path, None)
-                .help("`cairn plugin test --help` shows what a case looks like"),
-        );
-    }
-    let texts = paths.into_iter().map(|path| {
-        let text = input::text(&path, "a file of cases")?;
-        Ok((path, text))
-    });
-    texts.collect()
-}
-
-/// Lists the files of a folder with this extension, in order of their names.
-fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Diagnostic> {
-    let entries = fs::read_dir(folder).map_err(|error| {
-        Diagnostic::new(format!("the folder cannot be read: {error}")).at(folder, None)
-    })?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut paths: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|other| other == extension))
-        .collect();
-    paths.sort();
-    Ok(paths)
-}
-
-fn text(tested: &Tested) -> String {
-    let is_tried = |law: &Law| tested.cases.iter().any(|case| case.laws.contains(law));
-    let laws: Vec<Law> = Law::ALL.into_iter().filter(is_tried).collect();
-    let mut titles = vec!["case", "expected"];
-    titles.extend(laws.iter().map(|law| law.name()));
-    let cell = |is_ok: bool| if is_ok { "ok" } else { "BROKEN" }.to_owned();
-    let rows = tested.cases.iter().map(|case| {
-        let mut row = vec![case.case.clone(), cell(case.unexpected.is_none())];
-        let of_law = |law: &Law| match case.laws.contains(law) {
-            true => cell(case.broken.iter().all(|broken| broken.law != *law)),
-            false => "-".to_owned(),
-        };
-        row.extend(laws.iter().map(of_law));
-        row
-    });
-    let mut text = output::table(&titles, rows);
-    for case in &tested.cases {
-        if let Some(unexpected) = &case.unexpected {
-            let name = printable(&case.case);
-            text += &format!("\ncase `{name}` has another result than expected\n");
-            text += &lines("expected", &unexpected.expected);
-            text += &lines("found", &unexpected.found);
-        }
-        for broken in &case.broken {
-            text += &explained(case, broken);
-        }
-    }
-    text
-}
-
-/// Formats lines under a word, which precedes the first.
-fn lines(word: &str, text: &str) -> String {
-    let mut word = word;
-    let mut lines = String::new();
-    for line in text.lines() {
-        lines += &format!("  {word:<10}{}\n", printable(line));
-        word = "";
-    }
-    lines
-}
-
-/// Formats a broken law, with the host calls that break it.
-fn explained(case: &Checked, broken: &Broken) -> String {
-    let mut text = format!(
-        "\ncase `{}` breaks the law `{}`: {}\n",
-        printable(&case.case),
-        broken.law,
-        broken.law.sentence(),
-    );
-    for line in broken.message.lines() {
-        text += &format!("  {}\n", printable(line));
-    }
-    for (index, asked) in broken.sequence.iter().enumerate() {
-        text += &format!("  {}. {}\n", index + 1, printable(&asked.to_string()));
-    }
-    for difference in &broken.differences {
-        text += &format!("  - {}\n", printable(&difference.to_string()));
-    }
-    text
 }
