@@ -176,7 +176,8 @@ pub use cairn_effects::{
 pub use cairn_engine::externals;
 pub use cairn_manifest::{allow, config, diff, document, flow_diff, lockfile, wire};
 pub use cairn_model::{
-    audit, clock, contract, crash, file, idempotency, printable, retry, secret, status, text, token, whole,
+    audit, clock, contract, crash, file, idempotency, printable, retry, secret, status, text,
+    token, whole,
 };
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]

@@ -15,7 +15,7 @@ use crate::session::Session;
 /// Part of a list to show, and its format.
 #[derive(Args, Clone, Debug)]
 pub struct Page {
-    /// Show at most N rows [default: 100 flows; all rows of any other list]
+    /// Show at most N rows [default: 100 flows, versions, tokens or changes; all rows of any other list]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Continue after this row: the id of the last row of the previous page

@@ -17,8 +17,11 @@ fn a_list_is_a_table_a_document_or_a_line_a_row() {
     let program = program();
     create(&program, r#"{"size": 1}"#, &[], 0);
     create(&program, r#"{"size": 0}"#, &[], 3);
+    program.run(&["flow", "deploy", &volume_create()]).exits(0);
     for list in [
         &["flow", "list"][..],
+        &["flow", "versions"],
+        &["token", "list"],
         &["volume", "list"],
         &["quota", "show"],
         &["record", "list", "things"],

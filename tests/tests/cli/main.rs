@@ -9,6 +9,7 @@ mod clocks;
 mod config;
 mod default_type;
 mod deliver;
+mod deployed;
 mod drift;
 mod envelope;
 mod externals;
@@ -58,6 +59,7 @@ mod states;
 mod streams;
 mod stuck;
 mod texts;
+mod tokens;
 
 mod vacuum;
 mod verdicts;

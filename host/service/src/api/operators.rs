@@ -58,9 +58,9 @@ pub(crate) async fn deployments(
     caller: Caller,
 ) -> Result<Answer<Deployments>, ApiError> {
     caller.must(&app.policy, "api:deployment:read", None)?;
-    let read = app
-        .readers
-        .read(caller.identity, |view| Ok(view.deployments(None, None, MOST)?));
+    let read = app.readers.read(caller.identity, |view| {
+        Ok(view.deployments(None, None, MOST)?)
+    });
     Ok(Answer(Deployments {
         deployments: read.await?,
     }))

@@ -263,7 +263,9 @@ impl Admin<'_> {
         }
         undeployed.sort_unstable();
         let before = undeployed.iter();
-        let before: Vec<Value> = before.map(|(version, plan)| shown(*version, plan)).collect();
+        let before: Vec<Value> = before
+            .map(|(version, plan)| shown(*version, plan))
+            .collect();
         self.record(Change {
             action: "flow.undeploy",
             subject: &flow.name,

@@ -46,7 +46,7 @@ fn a_move_to_what_is_no_empty_database_is_refused() {
         .exits(0);
     to(&catalogue.url())
         .exits(2)
-        .says(&["is not empty: there are rows in `zones`"]);
+        .says(&["is not empty: there are rows in `audit`, `zones`"]);
     assert_eq!(catalogue.sql("SELECT name FROM cairn.zones"), "here");
 }
 
