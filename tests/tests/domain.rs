@@ -19,7 +19,7 @@ use cairn::plan::Role;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::rows::Cell;
 use cairn::store::HostStore;
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::store::view::Reader;
 use cairn::{
     Cairn, Domains, FlowId, Host, Identity, Manifest, Report, Sqlite, SqliteConfig, Store as _,
@@ -124,6 +124,10 @@ impl Place {
     }
 }
 
+fn by() -> Asker {
+    Asker::new("ann", "test")
+}
+
 fn take_back() -> Operation {
     Operation::Rollback {
         reason: "it was a mistake".to_owned(),
@@ -144,7 +148,8 @@ fn a_flow_of_a_strange_domain_is_rolled_back_clean() {
     assert_eq!(done.flow.state, FlowState::Success);
     assert_eq!(place.tickets(&**host.store()), (vec![3, 3, 3], 3));
 
-    let Dispatched::Here(rolled_back) = host.operate(done.flow.id, &take_back()).unwrap() else {
+    let Dispatched::Here(rolled_back) = host.operate(done.flow.id, &take_back(), &by()).unwrap()
+    else {
         panic!("no other process has it");
     };
     assert_eq!(rolled_back.rollback.unwrap().verdict, Verdict::Clean);
@@ -191,7 +196,7 @@ fn a_host_without_the_domain_takes_none_of_its_flows_back() {
     let store = place.store(config([])).unwrap();
     let without = Plugins::new(&cairn::plugin_config()).unwrap();
     let host = Host::builder(store, without).build().unwrap();
-    let error = host.operate(done, &take_back()).unwrap_err();
+    let error = host.operate(done, &take_back(), &by()).unwrap_err();
     assert!(error.to_string().contains("tickets"), "{error}");
     assert_eq!(place.tickets(&**host.store()), (vec![3, 3, 3], 3));
 }

@@ -11,7 +11,7 @@ use cairn::external::{ActError, ActLog, External, ExternalObject, Presence};
 use cairn::host::{Dispatched, Hindrance};
 use cairn::plugin::Plugins;
 use cairn::records::{self, Expect, RecordPut};
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::task::{Unwanted, Wanted};
 use cairn::{
     Context, Domains, FlowId, Host, Identity, Manifest, Object, Report, Sqlite, SqliteConfig,
@@ -215,14 +215,17 @@ fn flows_that_wait_for_each_others_keys_are_listed_with_their_circle_and_are_end
         reason: "it hangs".to_owned(),
     };
     let refused = host
-        .operate(one, &rollback)
+        .operate(one, &rollback, &Asker::new("ann", "test"))
         .expect_err("it is past its pivot");
     assert_eq!(refused.hindrance(), Hindrance::Refused, "{refused}");
     let accept = Operation::Accept {
         user_id: "ann".to_owned(),
         reason: "done by hand".to_owned(),
     };
-    let Dispatched::Here(report) = host.operate(one, &accept).expect("it sleeps") else {
+    let Dispatched::Here(report) = host
+        .operate(one, &accept, &Asker::new("ann", "test"))
+        .expect("it sleeps")
+    else {
         panic!("another process owns it");
     };
     let rollback = report.rollback.expect("it has ended");
@@ -260,6 +263,7 @@ fn a_rollback_that_comes_too_late_is_refused_and_the_flow_goes_on() {
                 &Operation::Rollback {
                     reason: "stop".to_owned(),
                 },
+                &Asker::new("ann", "test"),
             )
         });
         until(&|report| report.flow.state == FlowState::Interrupted);

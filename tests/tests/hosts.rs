@@ -16,7 +16,7 @@ use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::host::Dispatched;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::{FlowId, Host, HostError, Sqlite, Verdict};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OpenFlags};
@@ -301,7 +301,11 @@ fn who_comes_while_a_flow_is_being_taken_up_waits_and_is_served() {
     let host = slow_to_take_up(&program);
     let rollback = || {
         let reason = "nobody needs it".to_owned();
-        host.operate(flow, &Operation::Rollback { reason })
+        host.operate(
+            flow,
+            &Operation::Rollback { reason },
+            &Asker::new("ann", "test"),
+        )
     };
     let both = thread::scope(|scope| {
         let first = scope.spawn(rollback);
@@ -331,13 +335,15 @@ fn a_flow_is_taken_up_after_a_panic_in_the_making_of_its_tasks() {
             "the first one panics"
         );
     });
-    let error = host.operate(flow, &Operation::Resume).expect_err("a panic");
+    let error = host
+        .operate(flow, &Operation::Resume, &Asker::new("ann", "test"))
+        .expect_err("a panic");
     assert!(
         matches!(&error, HostError::CannotTakeUp { flow: which, reason }
             if *which == flow && reason.contains("panicked")),
         "{error:?}"
     );
-    let done = host.operate(flow, &Operation::Resume);
+    let done = host.operate(flow, &Operation::Resume, &Asker::new("ann", "test"));
     let Ok(Dispatched::Here(report)) = done else {
         panic!("{done:?}");
     };
@@ -367,9 +373,10 @@ fn what_is_asked_of_a_flow_that_comes_to_rest_is_done_once() {
     let flow: FlowId = flow.parse().expect("an id");
     let host = host_that(&program, || ());
     // The keeper of this process runs it, which takes a second; meanwhile the waiting caller looks at the request.
-    let request = host.store().ask(flow, &Operation::Resume);
+    let request = host.store().ask(flow, &Operation::Resume.into());
     let request = request.expect("it is written");
-    let report = host.answer(flow, std::process::id(), request, &Operation::Resume);
+    let by = Asker::new("ann", "test");
+    let report = host.answer(flow, std::process::id(), request, &Operation::Resume, &by);
     let report = report.expect("it is done");
     assert_eq!(report.flow.state, FlowState::Success);
     drop(host);

@@ -167,7 +167,11 @@ fn a_native_task_is_one_of_a_flow() {
     };
     let error = other
         .host()
-        .operate(report.flow.id, &operation)
+        .operate(
+            report.flow.id,
+            &operation,
+            &cairn::store::operation::Asker::new("ann", "test"),
+        )
         .unwrap_err();
     let expected = "task `double` is the native task `double`, which this program does not have";
     assert!(error.to_string().contains(expected), "{error}");

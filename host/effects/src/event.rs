@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use cairn_model::audit::Asker;
 use cairn_model::clock::Timestamp;
 use cairn_model::error::{Cause, TaskError};
 use cairn_model::id::{FlowId, Identity, TaskId};
@@ -272,6 +273,17 @@ pub enum Event {
         task: TaskId,
         /// The error.
         error: TaskError,
+    },
+    /// Somebody asked for an operation on the flow, which the next events carry out. Written with its row of the audit.
+    Operated {
+        /// The operation: `interrupt`, `resume`, `reset`, `rollback`, `signal` or `accept`.
+        operation: String,
+        /// Who asked, and from where.
+        #[serde(flatten)]
+        by: Asker,
+        /// Why, of an operation that has a reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// An operator accepted what an incomplete rollback left, and closed it.
     Accepted {

@@ -221,6 +221,7 @@ impl History {
             | Event::WouldDeny { .. }
             | Event::CheckLog { .. }
             | Event::Log { .. }
+            | Event::Operated { .. }
             | Event::Sleeps { .. }
             | Event::Woke => {}
             Event::Settled { .. }

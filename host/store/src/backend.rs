@@ -9,6 +9,7 @@ use cairn_model::id::{FlowId, HostId};
 use cairn_model::value::Digest;
 
 use crate::StoreError;
+use crate::audit_row::AuditRow;
 use crate::partitions::Partitions;
 use crate::survivor::Survivor;
 
@@ -44,6 +45,8 @@ pub struct Batch<'a> {
     pub keys: &'a [GivenKey],
     /// New journal entries, flow by flow.
     pub flows: Vec<FlowEntries<'a>>,
+    /// New rows of the audit, for operations on the flows. A database without operators has no audit.
+    pub audit: Vec<AuditRow>,
 }
 
 /// An idempotency key and the flow that gets it.

@@ -14,7 +14,7 @@ use cairn_model::value::{Digest, Value};
 
 use crate::admin::Admin;
 use crate::deliver::Outbox;
-use crate::operation::{Operation, OperationRequest};
+use crate::operation::{Asked, OperationRequest};
 use crate::shared::Shared;
 use crate::view::{Pruned, View};
 use crate::{Store, StoreError};
@@ -85,7 +85,7 @@ pub trait HostStore: Store {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError>;
+    fn ask(&self, flow: FlowId, asked: &Asked) -> Result<i64, StoreError>;
 
     /// Stores the answer to a request.
     ///

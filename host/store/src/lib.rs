@@ -1,7 +1,7 @@
 //! Persists flows and the rows they change. Effects and events are appended in order to one open batch, and one commit makes a
 //! batch durable, so the database always holds a prefix of the history.
 
-mod audit_row;
+pub mod audit_row;
 pub mod backend;
 mod batched;
 mod config;

@@ -12,7 +12,7 @@ use cairn::crash;
 use cairn::external::{ActLog, External as _, ExternalObject, name_of};
 use cairn::plugin::Plugins;
 use cairn::store::HostStore;
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::store::postgres::{Postgres, PostgresConfig};
 use cairn::store::view::FlowFilter;
 use cairn::task::{Unwanted, Wanted};
@@ -267,7 +267,8 @@ fn roll_back(host: &Host, clock: &ManualClock) -> Result<()> {
         if is_incomplete(flow.id)? {
             let reason = "again".to_owned();
             let operation = Operation::Rollback { reason };
-            while_time_passes(clock, || host.operate(flow.id, &operation))?;
+            let by = Asker::new("ann", "test");
+            while_time_passes(clock, || host.operate(flow.id, &operation, &by))?;
         }
     }
     recover(host, clock)

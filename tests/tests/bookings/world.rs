@@ -12,7 +12,7 @@ use cairn::host::Dispatched;
 use cairn::plugin::Plugins;
 use cairn::store::BatchConfig;
 use cairn::store::admin::Admin;
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::store::view::{CAST, FlowFilter, Kind};
 use cairn::volumes::operator::{NewVolumeType, OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::volumes::quota::QuotaConfig;
@@ -435,7 +435,11 @@ impl World {
         let id = flow.id;
         let made = self.returned(id)?;
         self.life().script.arm(fault, None);
-        match self.life().host.operate(id, &operation) {
+        match self
+            .life()
+            .host
+            .operate(id, &operation, &Asker::new("root", "test"))
+        {
             Ok(Dispatched::Here(report)) => {
                 let state = report.flow.state.as_str();
                 self.count(format!("{}: {state}", operation.name()));

@@ -1,8 +1,10 @@
 //! Operators' changes: each leaves one row with who, from where, when, why, before and after.
 
-use acceptance::program::Program;
+use acceptance::program::{Program, end};
+use acceptance::slow::{run_slow, slow_after};
 use serde_json::{Value, json};
 
+use super::operate::{incomplete, only_flow, operate};
 use super::{create, program, sql};
 
 /// Returns the rows of the audit that these options select, newest first.
@@ -197,7 +199,7 @@ fn messages_are_changed_with_a_row_each() {
     let ready = program.json(&["outbox", "list", "--json"]);
     let id = |at: usize| ready[at]["id"].as_str().unwrap();
     program.run(&["outbox", "ack", id(0), "nobody"]).exits(2);
-    program.run(&["outbox", "discard", id(0)]).exits(2);
+    program.run(&["outbox", "discard", id(0)]).exits(6);
     assert_eq!(audit(&program, &[]), [] as [Value; 0], "both were refused");
     let message = json!({"state": "ready", "topic": "cinder-scheduler", "method": "create_volume"});
     let row = row_of(&program, &["outbox", "ack", id(0)]);
@@ -295,12 +297,174 @@ fn changes_are_found_by_subject_kind_user_and_time_and_are_pruned_in_time() {
 #[test]
 fn a_hostile_text_is_escaped() {
     let program = program();
-    program
-        .run(&["zone", "create", "north", "--user", "a\u{1b}[2Jb"])
-        .exits(0);
-    let shown = program.run(&["audit", "list"]).exits(0).stdout;
-    assert!(!shown.contains('\u{1b}'), "{shown}");
-    assert!(shown.contains("[2Jb"), "{shown}");
-    let shown = program.run(&["audit", "list", "--json"]).exits(0).stdout;
-    assert!(!shown.contains('\u{1b}'), "{shown}");
+    program.run(&["zone", "create", "north"]).exits(0);
+    let hostile = "char(27) || '[2J'";
+    sql(
+        &program,
+        &format!(
+            "UPDATE audit SET user_id = {hostile}, source = {hostile}, subject = {hostile}, reason = {hostile}"
+        ),
+    );
+    for arguments in [&["audit", "list"][..], &["audit", "list", "--json"]] {
+        let shown = program.run(arguments).exits(0).stdout;
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+        assert_eq!(shown.matches("[2J").count(), 4, "{shown}");
+    }
+}
+
+#[test]
+fn operations_on_flows_are_recorded_by_the_process_that_carries_them_out() {
+    let program = program();
+    let report = create(&program, r#"{"size": 1}"#, &[], 0);
+    let flow = report["flow"]["id"].as_str().unwrap().to_owned();
+    let refused = [
+        &["flow", "interrupt", &flow][..],
+        &["flow", "resume", &flow],
+        &["flow", "reset", &flow],
+        &["flow", "rollback", &flow, "--accept", "why not"],
+    ];
+    for arguments in refused {
+        program.run(arguments).exits(2);
+    }
+    assert_eq!(audit(&program, &[]), [] as [Value; 0], "they were refused");
+    let rollback = [
+        "flow",
+        "rollback",
+        &flow,
+        "--reason",
+        "a mistake",
+        "--user",
+        "ann",
+    ];
+    program.run(&rollback).exits(0);
+    let rows = audit(&program, &["--subject", &flow]);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let row = &rows[0];
+    assert_eq!(
+        json!([
+            row["action"],
+            row["user_id"],
+            row["reason"],
+            row["project_id"],
+            row["before"]
+        ]),
+        json!(["flow.rollback", "ann", "a mistake", "demo", {"state": "SUCCESS"}])
+    );
+    assert_ne!(row["after"]["state"], "SUCCESS", "{row}");
+    let source = row["source"].as_str().unwrap();
+    assert!(source.starts_with("command line, "), "{source}");
+
+    // The journal says it, too, before the rollback.
+    let events = program.json(&["flow", "events", &flow, "--json"]);
+    let events = events.as_array().unwrap();
+    let at = events
+        .iter()
+        .position(|entry| entry["event"].get("operated").is_some());
+    let at = at.expect("the event is there");
+    assert_eq!(
+        events[at]["event"]["operated"],
+        json!({"operation": "rollback", "user_id": "ann", "source": source, "reason": "a mistake"})
+    );
+    assert_eq!(events[at]["at"], row["at"]);
+    assert!(
+        events[at + 1]["event"].get("failed").is_some(),
+        "{events:?}"
+    );
+
+    // It is rolled back: the same again changes nothing.
+    program.run(&rollback).exits(0);
+    assert_eq!(audit(&program, &["--subject", &flow]).len(), 1);
+}
+
+/// Returns what was done to a flow and by whom, oldest first.
+fn operations(program: &Program, flow: &str) -> Vec<Value> {
+    let rows = audit(program, &["--subject", flow]);
+    let told = rows.iter().rev().map(|row| {
+        assert!(
+            row["source"]
+                .as_str()
+                .unwrap()
+                .starts_with("command line, ")
+        );
+        json!([row["action"], row["user_id"], row["before"]["state"]])
+    });
+    told.collect()
+}
+
+#[test]
+fn the_owner_of_a_flow_records_who_asked_it() {
+    let program = program();
+    slow_after(&program, "quota-reserve");
+    let child = run_slow(&program);
+    let flow = only_flow(&program);
+    let interrupt = ["interrupt", &flow, "--user", "ann", "--wait"];
+    operate(&program, &interrupt, 0);
+    end(child).exits(5);
+    let rows = audit(&program, &["--subject", &flow]);
+    assert_eq!(rows[0]["after"], json!({"state": "INTERRUPTED"}));
+    operate(&program, &["interrupt", &flow], 0);
+    let interrupted = json!(["flow.interrupt", "ann", "RUNNING"]);
+    assert_eq!(
+        operations(&program, &flow),
+        [interrupted.clone()],
+        "the second one changes nothing"
+    );
+    operate(&program, &["resume", &flow, "--user", "bob"], 0);
+    operate(&program, &["rollback", &flow, "--user", "eve"], 0);
+    assert_eq!(
+        operations(&program, &flow),
+        [
+            interrupted,
+            json!(["flow.resume", "bob", "INTERRUPTED"]),
+            json!(["flow.rollback", "eve", "SUCCESS"])
+        ]
+    );
+}
+
+#[test]
+fn a_rollback_of_a_flow_that_another_process_runs_is_recorded_once() {
+    let program = program();
+    slow_after(&program, "quota-reserve");
+    let child = run_slow(&program);
+    let flow = only_flow(&program);
+    let rollback = [
+        "rollback", &flow, "--user", "ann", "--reason", "enough", "--wait",
+    ];
+    operate(&program, &rollback, 0);
+    end(child).exits(5);
+    assert_eq!(
+        operations(&program, &flow),
+        [json!(["flow.rollback", "ann", "INTERRUPTED"])]
+    );
+    assert_eq!(audit(&program, &[])[0]["reason"], "enough");
+    operate(&program, &["reset", &flow, "--user", "bob"], 0);
+    let rows = audit(&program, &["--subject", &flow]);
+    assert_eq!(
+        json!([
+            rows[0]["action"],
+            rows[0]["user_id"],
+            rows[0]["before"],
+            rows[0]["after"]
+        ]),
+        json!(["flow.reset", "bob", {"state": "FAILURE"}, {"state": "PENDING"}])
+    );
+}
+
+#[test]
+fn what_an_operator_accepts_is_recorded_with_the_reason() {
+    let (program, flow) = incomplete();
+    let accept = ["rollback", &flow, "--accept", "it stays", "--user", "ann"];
+    operate(&program, &accept, 0);
+    let rows = audit(&program, &["--subject", &flow]);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(
+        json!([
+            rows[0]["action"],
+            rows[0]["user_id"],
+            rows[0]["reason"],
+            rows[0]["before"],
+            rows[0]["after"]
+        ]),
+        json!(["flow.accept", "ann", "it stays", {"state": "FAILURE", "incomplete": true}, {"state": "FAILURE"}])
+    );
 }

@@ -45,6 +45,8 @@ fn every_command_has_a_page_of_help() {
         "token create",
         "token list",
         "token revoke",
+        "audit",
+        "audit list",
         "plugin",
         "plugin new",
         "plugin build",

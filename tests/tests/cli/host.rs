@@ -95,6 +95,17 @@ fn the_processes_of_a_database_in_a_file_are_hosts() {
         .exits(0)
         .says(&["is ended"]);
     assert!(hosts(&program).iter().all(|host| host["id"] != id));
+    let rows = program.json(&["audit", "list", "--action", "host", "--json"]);
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+    assert_eq!(
+        json!([
+            rows[0]["action"],
+            rows[0]["subject"],
+            rows[0]["user_id"],
+            rows[0]["after"]
+        ]),
+        json!(["host.end", id, "demo", {"ended": true, "dead": true}])
+    );
     program
         .run(&["host", "end", id])
         .exits(2)
@@ -148,6 +159,55 @@ fn a_host_is_listed_with_what_it_owns_and_drained_when_it_has_ended() {
     end(draining).exits(0).says(&["drained: 1 host"]);
     assert!(hosts(&other).is_empty());
     other.run(&["host", "drain", "--all"]).exits(0);
+    let rows = other.json(&["audit", "list", "--json"]);
+    let told = |row: &Value| json!([row["action"], row["user_id"], row["after"]["draining"]]);
+    let told: Vec<Value> = rows.as_array().unwrap().iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            json!(["host.drain", "demo", true]),
+            json!(["type.create", "demo", null])
+        ]
+    );
+}
+
+#[test]
+fn the_host_that_owns_a_flow_records_who_asked_it_for_a_rollback() {
+    let Some(place) = Place::new() else { return };
+    let (one, other) = (place.program(""), place.program(""));
+    slow_after(&one, "quota-reserve");
+    let child = run_slow(&one);
+    eventually("a flow is there", || {
+        let run = other.run(&["flow", "list", "--json"]);
+        run.exit == 0 && run.json() != json!([])
+    });
+    let flow = other.json(&["flow", "list", "--json"])[0]["id"].clone();
+    let flow = flow.as_str().unwrap();
+    let rollback = ["flow", "rollback", flow, "--user", "ann", "--wait"];
+    let refused = ["flow", "reset", flow, "--user", "ann", "--wait"];
+    other.run(&refused).exits(2);
+    other.run(&rollback).exits(0);
+    end(child).exits(5);
+    let rows = one.json(&["audit", "list", "--json"]);
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+    let row = &rows[0];
+    assert_eq!(
+        json!([
+            row["action"],
+            row["subject"],
+            row["user_id"],
+            row["project_id"],
+            row["before"]
+        ]),
+        json!(["flow.rollback", flow, "ann", "demo", {"state": "INTERRUPTED"}])
+    );
+    other.run(&["quota", "set", "volumes=2"]).exits(0);
+    other.run(&["flow", "prune", "--older-than", "1d"]).exits(0);
+    let rows = one.json(&["audit", "list", "--limit", "2", "--json"]);
+    assert_eq!(
+        (&rows[0]["action"], &rows[1]["after"]),
+        (&json!("flow.prune"), &json!({"volumes": 2}))
+    );
 }
 
 #[test]
@@ -315,7 +375,7 @@ fn each_table_whose_rows_belong_to_no_project_raises_the_catalogue() {
     let without = place.database.sql(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'cairn'::regnamespace
              AND relname NOT IN ('schema', 'facts', 'hosts', 'host_details', 'host_locks', 'partitions', 'catalogue', 'flows', 'journal', 'plans',
-                                 'components', 'outbox', 'inbox', 'requests', 'idempotency_keys')
+                                 'components', 'outbox', 'inbox', 'requests', 'idempotency_keys', 'deployments', 'tokens')
              AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attname = 'project_id')
              AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = pg_class.oid AND tgname = 'raise_catalogue')",
     );

@@ -406,6 +406,9 @@ fn a_request_to_a_process_that_dies_is_done_by_the_command_that_waits() {
     let report = end(waits).exits(0).json();
     assert_eq!(report["rollback"]["verdict"], "clean");
     nothing_is_left(&program);
+    let rows = program.json(&["audit", "list", "--json"]);
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+    assert_eq!(rows[0]["action"], "flow.rollback");
     program.run(&["recover"]).exits(0);
 }
 
@@ -448,7 +451,7 @@ fn died_with_a_volume() -> Program {
 
 /// Returns a flow with an incomplete rollback: its process died in the task that creates the volume, and a snapshot of the volume was
 /// created before another process recovered the flow.
-fn incomplete() -> (Program, String) {
+pub(super) fn incomplete() -> (Program, String) {
     let program = died_with_a_volume();
     let create = ["snapshots", "create", "--volume", "data", "--name", "s"];
     program

@@ -54,7 +54,9 @@ fn at(point: &str) -> Death {
 fn what_was_asked_of_a_flow_is_done_once_though_its_server_dies() {
     for point in ["RequestServed", "RequestAnswered"] {
         let (lives, flow) = left_behind();
-        let request = open(&lives).ask(flow, &Operation::Interrupt).unwrap();
+        let request = open(&lives)
+            .ask(flow, &Operation::Interrupt.into())
+            .unwrap();
         assert!(
             matches!(lives.live(Task::Serve, Some(&at(point))), End::Death),
             "{point}"

@@ -12,7 +12,7 @@ use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::rows::Cell;
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::task::Wanted;
 use cairn::{
     Context, FlowId, Host, Identity, Manifest, Object, Report, Sqlite, SqliteConfig, Submission,
@@ -269,9 +269,10 @@ fn a_provider_that_loops_when_it_is_asked_what_there_is_leaves_it_unknown_until_
         user_id: "ann".to_owned(),
         reason: "it loops".to_owned(),
     };
+    let by = Asker::new("ann", "test");
     let begun = Instant::now();
     // It may have woken meanwhile.
-    while let Err(error) = arena.host.operate(id, &operation) {
+    while let Err(error) = arena.host.operate(id, &operation, &by) {
         assert!(begun.elapsed() < PATIENCE, "{error}");
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -57,7 +57,8 @@ pub fn fold(sleep: &mut Option<Sleep>, event: &Event) {
                 sleep.wake_at = Timestamp::EARLIEST;
             }
         }
-        Event::Log { .. }
+        Event::Operated { .. }
+        | Event::Log { .. }
         | Event::CheckLog { .. }
         | Event::Denied { .. }
         | Event::WouldDeny { .. } => {}

@@ -122,6 +122,8 @@ struct LiveState {
     journalled: bool,
     /// A thread is inside `run` or `rollback`.
     inside: bool,
+    /// Who asked for the operation that goes on: an event that the next append begins with.
+    operated: Option<Event>,
     /// A run has reached its tasks. The next run continues it, and does not ask the resumer.
     left_off: bool,
 }
@@ -157,6 +159,7 @@ impl Flow {
                 is_retired: false,
                 journalled,
                 inside: false,
+                operated: None,
                 left_off,
             }),
             interrupted: Condvar::new(),
@@ -308,6 +311,11 @@ impl Flow {
     /// # Errors
     /// [`FlowError::InvalidState`] when it has not started or has ended.
     pub fn interrupt(&self) -> Result<(), FlowError> {
+        self.interrupt_for(None)
+    }
+
+    /// Interrupts the flow as [`interrupt`](Self::interrupt) does, with the event that says who asked for it.
+    pub(crate) fn interrupt_for(&self, operated: Option<Event>) -> Result<(), FlowError> {
         use FlowState::{
             Failure, Interrupted, Pending, Resuming, Reverting, Running, Started, Success,
         };
@@ -319,12 +327,13 @@ impl Flow {
                 Reverting | Interrupted => return Ok(()),
                 Started | Resuming | Running => {}
             }
+            let interrupted = Event::State {
+                from: state,
+                to: Interrupted,
+            };
             self.record(
                 &mut live,
-                vec![Event::State {
-                    from: state,
-                    to: Interrupted,
-                }],
+                operated.into_iter().chain([interrupted]).collect(),
             )?;
             state
         };
@@ -437,6 +446,11 @@ impl Flow {
         Ok(live)
     }
 
+    /// Begins the next append with an event that says who asked for the operation that follows. `None`: the operation is over.
+    pub(crate) fn operated(&self, operated: Option<Event>) {
+        self.0.live().operated = operated;
+    }
+
     /// Makes every later operation on this handle fail: the flow is restored from its journal before it goes on.
     pub(crate) fn retire(&self) {
         self.0.live().is_retired = true;
@@ -447,6 +461,7 @@ impl Flow {
         if live.is_retired {
             return Err(StoreError::WentOn(self.0.id).into());
         }
+        let events = live.with_operated(events);
         let at = if live.journalled {
             self.0.store.append(self.0.id, &events)?
         } else {
@@ -459,7 +474,10 @@ impl Flow {
     /// [`record`](Self::record), for the thread inside the flow. Does not wait for the store, which reports an error at the
     /// next effect, or at the end.
     fn post(&self, live: &mut LiveState, events: impl Into<Arc<[Event]>>) {
-        let events = events.into();
+        let mut events: Arc<[Event]> = events.into();
+        if live.operated.is_some() {
+            events = live.with_operated(events.to_vec()).into();
+        }
         let at = if live.journalled {
             self.0.store.post(self.0.id, &events)
         } else {
@@ -533,6 +551,14 @@ impl LiveState {
         journal.push(self.history.created());
         journal.extend(events.iter().cloned());
         journal
+    }
+
+    /// Prepends the event that says who asked for the operation, once.
+    fn with_operated(&mut self, mut events: Vec<Event>) -> Vec<Event> {
+        if let Some(operated) = self.operated.take() {
+            events.insert(0, operated);
+        }
+        events
     }
 
     /// Applies events that were written to the history.

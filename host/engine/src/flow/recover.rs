@@ -97,6 +97,13 @@ impl Flow {
         }
     }
 
+    /// Returns whether the flow is under way, and neither rolled back nor about to be.
+    pub(crate) fn goes_forward(&self) -> bool {
+        use FlowState::{Resuming, Running, Started};
+        let live = self.0.live();
+        matches!(live.history.state, Started | Resuming | Running) && live.history.failure.is_none()
+    }
+
     /// Continues an interrupted flow, or runs a pending one.
     ///
     /// # Errors

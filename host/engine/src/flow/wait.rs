@@ -134,6 +134,17 @@ impl Flow {
     /// # Errors
     /// [`FlowError::Signal`]: no wait asks for it, its payload lacks a name, the flow has another one of that name, or has ended.
     pub fn signal(&self, name: &str, payload: &Value, user_id: &str) -> Result<(), FlowError> {
+        self.signal_for(name, payload, user_id, None)
+    }
+
+    /// Gives the flow a signal as [`signal`](Self::signal) does, with the event that says who asked for it.
+    pub(crate) fn signal_for(
+        &self,
+        name: &str,
+        payload: &Value,
+        user_id: &str,
+        operated: Option<Event>,
+    ) -> Result<(), FlowError> {
         let mut live = self.0.live();
         let mut waits = live.flow_tasks.iter().filter_map(|task| task.wait.as_ref());
         let wait = waits.find(|wait| wait.signal.as_deref() == Some(name));
@@ -171,7 +182,7 @@ impl Flow {
             payload: Arc::new(payload.clone()),
             user_id: user_id.to_owned(),
         };
-        self.record(&mut live, vec![signalled])?;
+        self.record(&mut live, operated.into_iter().chain([signalled]).collect())?;
         drop(live);
         self.0.interrupted.notify_all();
         Ok(())

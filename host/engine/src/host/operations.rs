@@ -14,7 +14,7 @@ use cairn_model::error::Cause;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 use cairn_store::StoreError;
-use cairn_store::operation::{Operation, OperationRequest};
+use cairn_store::operation::{Asked, Asker, Operation, OperationRequest};
 
 use super::caller::Tell;
 use super::territory::Stay;
@@ -37,7 +37,7 @@ pub(super) struct ActiveFlow {
 /// A caller that waits until a flow rests.
 pub(super) struct Follower {
     /// The operation that it asked for; `None` if it only waits.
-    then: Option<Operation>,
+    then: Option<Asked>,
     tell: Tell,
 }
 
@@ -63,18 +63,27 @@ impl Follower {
 }
 
 impl Host {
-    /// Runs an operation on a flow. If another process owns the flow, that process is asked, and this returns at once;
+    /// Runs an operation on a flow, as asked for by `by`, which the flow's journal and the audit record. If another process owns the flow, that process is asked, and this returns at once;
     /// [`answer`](Self::answer) waits until it is done.
     ///
     /// # Errors
     /// [`HostError::Flow`] when the flow's state does not allow it, [`HostError::CannotTakeUp`], [`HostError::Store`].
-    pub fn operate(&self, id: FlowId, operation: &Operation) -> Result<Dispatched, HostError> {
+    pub fn operate(
+        &self,
+        id: FlowId,
+        operation: &Operation,
+        by: &Asker,
+    ) -> Result<Dispatched, HostError> {
+        let asked = Asked {
+            operation: operation.clone(),
+            by: Some(by.clone()),
+        };
         loop {
-            match self.core.operate(id, operation.clone()) {
+            match self.core.operate(id, asked.clone()) {
                 Err(HostError::Store(StoreError::InHand { pid, .. })) => {
                     return Ok(Dispatched::Asked {
                         pid,
-                        request: self.core.store.ask(id, operation)?,
+                        request: self.core.store.ask(id, &asked)?,
                     });
                 }
                 Err(error) if error.is_of_the_moment() => std::thread::sleep(LOOK),
@@ -83,7 +92,7 @@ impl Host {
         }
     }
 
-    /// Waits until the process that owns the flow answers a request; if that process dies, the operation is done here.
+    /// Waits until the process that owns the flow answers a request; if that process dies, the operation is done here, as asked for by `by`.
     ///
     /// # Errors
     /// As [`operate`](Self::operate); [`HostError::Elsewhere`] with the other process's error.
@@ -93,7 +102,12 @@ impl Host {
         pid: u32,
         request: i64,
         operation: &Operation,
+        by: &Asker,
     ) -> Result<Report, HostError> {
+        let asked = Asked {
+            operation: operation.clone(),
+            by: Some(by.clone()),
+        };
         let mut looked = Instant::now();
         loop {
             if let Some(answer) = self.core.store.answer_to(request)? {
@@ -110,7 +124,7 @@ impl Host {
             // The keeper of this process serves it too, when the flow is at rest: the claim makes sure that it is done once.
             if looked.elapsed() > LOOK * 20 && self.core.claim(request)? {
                 looked = Instant::now();
-                let done = self.core.operate(id, operation.clone());
+                let done = self.core.operate(id, asked.clone());
                 let is_done = !done.as_ref().is_err_and(HostError::is_anothers);
                 let answered = match is_done {
                     true => self.core.store.answer(request, &answer_of(&done)),
@@ -184,21 +198,22 @@ impl Core {
     ) {
         for Follower { then, tell } in followers {
             let state = report.as_ref().map(|report| report.flow.state);
+            let is_rollback = |asked: &Asked| matches!(asked.operation, Operation::Rollback { .. });
             match (then, report, state) {
-                (Some(Operation::Rollback { .. }), Ok(report), Ok(FlowState::Interrupted))
-                    if report.flow.forward =>
+                (Some(asked), Ok(report), Ok(FlowState::Interrupted))
+                    if report.flow.forward && is_rollback(&asked) =>
                 {
                     // It passed its pivot before it was interrupted, so it goes forward.
                     tell(Err(HostError::Flow(FlowError::PastPivot)));
                     let job = move |core: &Arc<Self>| {
-                        core.operate_then(id, Operation::Resume, Box::new(|_| {}));
+                        core.operate_then(id, Operation::Resume.into(), Box::new(|_| {}));
                     };
                     if let Err(error) = self.pool.push(self, job) {
                         tracing::warn!(%id, %error, "a flow that only goes forward is left to the next host");
                     }
                 }
-                (Some(operation), _, Ok(FlowState::Interrupted)) => {
-                    let job = move |core: &Arc<Self>| core.operate_then(id, operation, tell);
+                (Some(asked), _, Ok(FlowState::Interrupted)) => {
+                    let job = move |core: &Arc<Self>| core.operate_then(id, asked, tell);
                     if let Err(error) = self.pool.push(self, job) {
                         tracing::warn!(%id, %error, "an operation on a flow is left to the next host");
                     }
@@ -210,20 +225,20 @@ impl Core {
     }
 
     /// Runs an operation on a flow that no other process owns, and waits until it is done.
-    fn operate(self: &Arc<Self>, id: FlowId, operation: Operation) -> Result<Report, HostError> {
+    fn operate(self: &Arc<Self>, id: FlowId, asked: Asked) -> Result<Report, HostError> {
         let (tell, told) = sync_channel(1);
         let tell: Tell = Box::new(move |report| {
             // The receiver is below.
             let _ = tell.send(report);
         });
-        self.operate_then(id, operation, tell);
+        self.operate_then(id, asked, tell);
         self.store.flush();
         told.recv().unwrap_or(Err(HostError::NotStarted))
     }
 
     /// Runs an operation on a flow that no other process owns.
-    fn operate_then(self: &Arc<Self>, id: FlowId, operation: Operation, tell: Tell) {
-        let Some((operation, tell)) = self.operate_on_active(id, operation, tell) else {
+    fn operate_then(self: &Arc<Self>, id: FlowId, asked: Asked, tell: Tell) {
+        let Some((asked, tell)) = self.operate_on_active(id, asked, tell) else {
             return;
         };
         let flow = match self.take_up(id) {
@@ -237,43 +252,45 @@ impl Core {
             core.tell(id, followers, &report);
             tell(report);
         };
-        match take_in_hand(&flow, &operation) {
+        let taken = take_in_hand(&flow, &asked);
+        flow.operated(None);
+        match taken {
             Ok(ended) => ended.then(move |result| done(&flow, result)),
             Err(error) => done(&flow, Err(error)),
         }
     }
 
     /// Runs an operation on a flow that this process works on; gives the arguments back if it does not.
-    fn operate_on_active(
-        &self,
-        id: FlowId,
-        operation: Operation,
-        tell: Tell,
-    ) -> Option<(Operation, Tell)> {
+    fn operate_on_active(&self, id: FlowId, asked: Asked, tell: Tell) -> Option<(Asked, Tell)> {
         let mut flows = self.active();
         let Some(active) = flows.get_mut(&id) else {
-            return Some((operation, tell));
+            return Some((asked, tell));
         };
         let Some(flow) = active.flow.clone() else {
             drop(flows);
             tell(Err(HostError::InHand(id)));
             return None;
         };
-        let then = match &operation {
+        let operated = match asked.operation {
+            Operation::Interrupt | Operation::Signal { .. } => asked.event(),
+            // When the flow rests.
+            _ => None,
+        };
+        let then = match &asked.operation {
             Operation::Interrupt => None,
             Operation::Rollback { .. } if flow.is_past_pivot() => {
                 drop(flows);
                 tell(Err(HostError::Flow(FlowError::PastPivot)));
                 return None;
             }
-            Operation::Rollback { .. } => Some(operation),
+            Operation::Rollback { .. } => Some(asked),
             Operation::Signal {
                 name,
                 payload,
                 user_id,
             } => {
                 drop(flows);
-                let signalled = flow.signal(name, payload, user_id);
+                let signalled = flow.signal_for(name, payload, user_id, operated);
                 if let Err(error) = signalled {
                     tell(Err(HostError::of_operation(error)));
                     return None;
@@ -285,7 +302,7 @@ impl Core {
                 });
                 return None;
             }
-            _ => {
+            operation => {
                 drop(flows);
                 let state = flow.state();
                 tell(Err(HostError::Flow(FlowError::InvalidState {
@@ -298,7 +315,7 @@ impl Core {
         };
         active.followers.push(Follower { then, tell });
         drop(flows);
-        if let Err(error) = flow.interrupt() {
+        if let Err(error) = flow.interrupt_for(operated) {
             // The flow has ended or is ending; its followers are told the outcome then.
             tracing::debug!(flow = %id, %error, "the flow was not interrupted");
         }
@@ -319,11 +336,7 @@ impl Core {
 
     /// Serves a request of another process.
     pub(super) fn serve(self: &Arc<Self>, request: OperationRequest) {
-        let OperationRequest {
-            id,
-            flow,
-            operation,
-        } = request;
+        let OperationRequest { id, flow, asked } = request;
         let core = Arc::clone(self);
         let tell: Tell = Box::new(move |done| {
             if done.as_ref().is_err_and(HostError::is_anothers) {
@@ -335,8 +348,8 @@ impl Core {
             }
             core.keeper.served(id);
         });
-        if let Some((operation, tell)) = self.operate_on_active(flow, operation, tell) {
-            let job = move |core: &Arc<Self>| core.operate_then(flow, operation, tell);
+        if let Some((asked, tell)) = self.operate_on_active(flow, asked, tell) {
+            let job = move |core: &Arc<Self>| core.operate_then(flow, asked, tell);
             if let Err(error) = self.pool.push(self, job) {
                 tracing::debug!(%error, "a request is left to the next host");
             }
@@ -368,9 +381,11 @@ impl HostError {
     }
 }
 
-/// Runs an operation on a flow that was just restored. First undoes the effects of the open call.
-fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowError> {
+/// Runs an operation on a flow that was just restored. First undoes the effects of the open call. The first append of the operation says who
+/// asked for it.
+fn take_in_hand(flow: &Flow, asked: &Asked) -> Result<Completion, FlowError> {
     use FlowState::{Failure, Interrupted, Pending, Success};
+    let operation = &asked.operation;
     let state = flow.state();
     let invalid = || FlowError::InvalidState {
         operation: operation.name(),
@@ -385,11 +400,15 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
             return Err(FlowError::PastPivot);
         }
         (Operation::Accept { user_id, reason }, _) if flow.sleeps() => {
+            flow.operated(asked.event());
             flow.accept(user_id, reason)?;
             return Ok(flow.settled());
         }
         // What it sleeps for is tried at once, and a wait goes on.
-        (Operation::Resume, _) if flow.sleeps() => return Ok(flow.wake_to_end()),
+        (Operation::Resume, _) if flow.sleeps() => {
+            flow.operated(asked.event());
+            return Ok(flow.wake_to_end());
+        }
         _ => {}
     }
     if let Operation::Signal {
@@ -398,8 +417,18 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
         user_id,
     } = operation
     {
-        flow.signal(name, payload, user_id)?;
+        flow.signal_for(name, payload, user_id, asked.event())?;
         return Ok(flow.settled());
+    }
+    let is_carried_out = match operation {
+        Operation::Resume | Operation::Rollback { .. } => true,
+        // One that is rolled back goes on to be.
+        Operation::Interrupt => flow.goes_forward(),
+        // The recovery is no part of it, and it may be refused then.
+        _ => false,
+    };
+    if is_carried_out {
+        flow.operated(asked.event());
     }
     let recovered = flow.recover_to_end(Recovery::Interrupt);
     recovered.so_far()?;
@@ -415,6 +444,7 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
             _ => recovered,
         }),
         Operation::Reset => {
+            flow.operated(asked.event());
             flow.reset_clean()?;
             Ok(recovered)
         }
@@ -423,6 +453,7 @@ fn take_in_hand(flow: &Flow, operation: &Operation) -> Result<Completion, FlowEr
         }
         Operation::Rollback { reason } => Ok(flow.rollback_to_end(&Cause::requested(reason))),
         Operation::Accept { user_id, reason } => {
+            flow.operated(asked.event());
             flow.accept(user_id, reason)?;
             Ok(recovered)
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use cairn_effects::event::FlowState;
+use cairn_effects::event::{Event, FlowState};
 use cairn_effects::report::{Report, Verdict};
 use cairn_manifest::manifest::OnLost;
 use cairn_model::id::FlowId;
@@ -102,20 +102,29 @@ impl Core {
             return Ok(());
         }
         tracing::info!(flows = flows.len(), "taking over flows without an owner");
-        let mut how: HashMap<FlowId, Recovery> = HashMap::new();
+        let mut how: HashMap<FlowId, How> = HashMap::new();
         if let Some(shared) = self.store.shared() {
             let moved = shared.moved(&flows)?;
-            how.extend(moved.into_iter().map(|flow| (flow, Recovery::Resume)));
+            how.extend(
+                moved
+                    .into_iter()
+                    .map(|flow| (flow, Recovery::Resume.into())),
+            );
         }
         for request in self.store.requests()? {
-            match request.operation {
-                Operation::Interrupt => drop(how.insert(request.flow, Recovery::Interrupt)),
-                Operation::Rollback { .. } => drop(how.insert(request.flow, Recovery::Rollback)),
-                _ => {}
-            }
+            let recovery = match request.asked.operation {
+                Operation::Interrupt => Recovery::Interrupt,
+                Operation::Rollback { .. } => Recovery::Rollback,
+                _ => continue,
+            };
+            let asked = How {
+                recovery,
+                operated: request.asked.event(),
+            };
+            how.insert(request.flow, asked);
         }
         for id in flows {
-            self.recover_one(id, how.get(&id).copied(), then.clone())?;
+            self.recover_one(id, how.remove(&id), then.clone())?;
         }
         Ok(())
     }
@@ -125,7 +134,7 @@ impl Core {
     fn recover_one(
         self: &Arc<Self>,
         id: FlowId,
-        how: Option<Recovery>,
+        how: Option<How>,
         then: impl FnOnce(&Arc<Self>, FlowId, Result<End, HostError>) + Send + 'static,
     ) -> Result<(), HostError> {
         self.pool.push(self, move |core| {
@@ -138,7 +147,7 @@ impl Core {
 
     /// Continues a flow that rests between two tasks, as its partition stays here after all.
     pub(super) fn go_on_here(self: &Arc<Self>, id: FlowId, stay: Stay) {
-        let pushed = self.recover_one(id, Some(Recovery::Resume), move |core, id, result| {
+        let pushed = self.recover_one(id, Some(Recovery::Resume.into()), move |core, id, result| {
             drop(stay);
             match core.concluded(id, result) {
                 Ok(Some(_)) => {}
@@ -184,15 +193,20 @@ impl Core {
     fn take_up_then(
         self: &Arc<Self>,
         id: FlowId,
-        how: Option<Recovery>,
+        how: Option<How>,
         then: impl FnOnce(Result<Report, HostError>) + Send + 'static,
     ) {
         let (flow, how) = match self.take_up(id) {
-            Ok((flow, on_lost)) => (flow, how.unwrap_or_else(|| Recovery::from(on_lost))),
+            Ok((flow, on_lost)) => (flow, how.unwrap_or_else(|| Recovery::from(on_lost).into())),
             Err(error) => return then(Err(error)),
         };
         let core = Arc::clone(self);
-        let ended = flow.recover_to_end(how);
+        let is_refused = how.recovery == Recovery::Rollback && flow.is_past_pivot();
+        if flow.goes_forward() && !is_refused {
+            flow.operated(how.operated);
+        }
+        let ended = flow.recover_to_end(how.recovery);
+        flow.operated(None);
         ended.then(move |result| {
             let followers = core.leave(id);
             let report = core.report(&flow, result);
@@ -228,6 +242,22 @@ impl Core {
         let report = self.report(&flow, result);
         self.tell(id, followers, &report);
         report
+    }
+}
+
+/// How a flow is recovered.
+struct How {
+    recovery: Recovery,
+    /// Says who asked for that.
+    operated: Option<Event>,
+}
+
+impl From<Recovery> for How {
+    fn from(recovery: Recovery) -> Self {
+        Self {
+            recovery,
+            operated: None,
+        }
     }
 }
 

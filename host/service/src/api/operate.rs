@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as Answer;
 use axum::extract::{Path, State};
 use cairn::host::Dispatched;
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::text::Text;
 use cairn::{FlowId, Report, Value};
 use serde::Deserialize;
@@ -58,10 +58,11 @@ pub(crate) async fn operate(
     let rule = format!("api:flow:{}", operation.name());
     caller.must(&app.policy, &rule, Some(&flow.project_id))?;
     let host = Arc::clone(app.host()?);
+    let by = Asker::from(&caller.identity);
     blocking(move || {
-        Ok(match host.operate(id, &operation)? {
+        Ok(match host.operate(id, &operation, &by)? {
             Dispatched::Here(report) => *report,
-            Dispatched::Asked { pid, request } => host.answer(id, pid, request, &operation)?,
+            Dispatched::Asked { pid, request } => host.answer(id, pid, request, &operation, &by)?,
         })
     })
     .await

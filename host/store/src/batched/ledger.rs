@@ -11,6 +11,7 @@ use cairn_model::id::FlowId;
 
 use super::gate::Long;
 use super::session::Session;
+use crate::audit_row::AuditRow;
 use crate::backend::{self, Backend, Fault, GivenKey};
 use crate::{StoreError, WhenDurable};
 
@@ -27,6 +28,8 @@ pub(crate) struct Batch {
     pub(super) waiting: Vec<WhenDurable>,
     /// Idempotency keys that its flows were given.
     pub(super) keys: Vec<GivenKey>,
+    /// Operations on its flows, with the flows as they were before.
+    pub(super) audit: Vec<(FlowId, AuditRow)>,
 }
 
 /// A callback to run, and the outcome of its batch.
@@ -84,6 +87,7 @@ impl<B: Backend> Ledger<B> {
                 events: 0,
                 waiting: Vec::new(),
                 keys: Vec::new(),
+                audit: Vec::new(),
             });
         }
         if self.settled(begun)? {
@@ -128,10 +132,15 @@ impl<B: Backend> Ledger<B> {
             let session = self.flows.get(flow)?;
             session.entries(*flow)
         });
+        let audit = batch.audit.iter().map(|(flow, row)| AuditRow {
+            after: self.flows.get(flow).map(Session::shown).unwrap_or_default(),
+            ..row.clone()
+        });
         let written = self.backend.commit(&backend::Batch {
             rows: self.overlay.written(),
             keys: &batch.keys,
             flows: flows.collect(),
+            audit: audit.collect(),
         });
         drop(long);
         let mark = self.settled(written)?;

@@ -9,7 +9,8 @@ use cairn_effects::history::{Sleep, fold_sleep};
 use cairn_effects::rows::{Made, Tables};
 use cairn_model::clock::Timestamp;
 use cairn_model::id::{CallId, FlowId, Phase, TaskId};
-use cairn_model::value::Digest;
+use cairn_model::value::{Digest, Value};
+use serde_json::json;
 
 use super::entries::Written;
 use crate::StoreError;
@@ -96,6 +97,15 @@ impl Session {
             self.part = self.project_id().map(partition_of);
         }
         self.part.is_none_or(|part| parts.contains(part))
+    }
+
+    /// Returns what the audit shows of the flow.
+    pub(super) fn shown(&self) -> Value {
+        let state = self.head.as_ref().map(|head| head.state);
+        match self.is_incomplete() {
+            true => json!({"state": state, "incomplete": true}),
+            false => json!({"state": state}),
+        }
     }
 
     /// Returns the pending entries and the flow's new row; `None` when there are no entries.
@@ -293,6 +303,7 @@ impl Session {
             Event::Applied(applied) => self.applied(applied, tables),
             Event::Replayed { .. }
             | Event::Checkpoint { .. }
+            | Event::Operated { .. }
             | Event::Undone { .. }
             | Event::Denied { .. }
             | Event::WouldDeny { .. }

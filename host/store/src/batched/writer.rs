@@ -18,6 +18,7 @@ use super::entries::{self, Written};
 use super::inbox::Said;
 use super::ledger::Ledger;
 use super::session::{OPERATOR, Session};
+use crate::audit_row::AuditRow;
 use crate::backend::Backend;
 use crate::config::Env;
 use crate::{Caller, StoreError, WhenDurable};
@@ -62,6 +63,7 @@ impl<B: Backend> Writer<B> {
             self.settle(flow, end)?;
             reach(CrashPoint::CastsSettled);
         }
+        self.record_operations(flow, now, events);
         if let Some(session) = self.ledger.flows.get_mut(&flow) {
             let notes = events.iter();
             let tables = self.env.config.domains.tables();
@@ -71,6 +73,32 @@ impl<B: Backend> Writer<B> {
         reach(CrashPoint::EventsAppended);
         self.commit_if_large()?;
         Ok(now)
+    }
+
+    /// Adds a row of the audit to the open batch for each operation that is about to be carried out on a flow.
+    fn record_operations(&mut self, flow: FlowId, now: Timestamp, events: &[Event]) {
+        for event in events {
+            let Event::Operated {
+                operation,
+                by,
+                reason,
+            } = event
+            else {
+                continue;
+            };
+            let session = self.ledger.flows.get(&flow);
+            let row = AuditRow {
+                action: format!("flow.{operation}"),
+                subject: flow.to_string(),
+                project_id: session.and_then(Session::project_id).map(str::to_owned),
+                reason: reason.clone(),
+                before: session.map(Session::shown).unwrap_or_default(),
+                ..AuditRow::new(now, by.clone())
+            };
+            if let Some(batch) = &mut self.ledger.batch {
+                batch.audit.push((flow, row));
+            }
+        }
     }
 
     /// Opens a batch, and checks the flow's session or creates one for a new flow.

@@ -13,27 +13,27 @@ use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
 use crate::host::{Component, Due, FlowOnDisk, HostStore, Operators, Watch};
-use crate::operation::{Operation, OperationRequest};
+use crate::operation::{Asked, OperationRequest};
 
 /// A requested operation on a flow.
-pub(super) struct Asked {
+pub(super) struct Request {
     flow: FlowId,
-    operation: Operation,
+    asked: Asked,
     answer: Option<Value>,
 }
 
 impl Tables {
     /// Returns the open requests for flows that this host owns or no host owns.
     fn requests(&self, host: HostId) -> Vec<OperationRequest> {
-        let open = self.requests.iter().filter(|(_, asked)| {
-            let flow = self.flows.get(&asked.flow);
+        let open = self.requests.iter().filter(|(_, request)| {
+            let flow = self.flows.get(&request.flow);
             let is_ours = |flow: &super::Flow| flow.host.is_none_or(|by| by == host);
-            asked.answer.is_none() && flow.is_some_and(is_ours)
+            request.answer.is_none() && flow.is_some_and(is_ours)
         });
-        open.map(|(id, asked)| OperationRequest {
+        open.map(|(id, request)| OperationRequest {
             id: *id,
-            flow: asked.flow,
-            operation: asked.operation.clone(),
+            flow: request.flow,
+            asked: request.asked.clone(),
         })
         .collect()
     }
@@ -146,24 +146,24 @@ impl HostStore for Batched<Memory> {
         self.settled(|tables, _| Ok(tables.components.get(&digest).cloned()))
     }
 
-    fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError> {
+    fn ask(&self, flow: FlowId, asked: &Asked) -> Result<i64, StoreError> {
         self.settled(|tables, _| {
             let last = tables.requests.last_key_value();
             let id = last.map_or(1, |(id, _)| id + 1);
-            let asked = Asked {
+            let request = Request {
                 flow,
-                operation: operation.clone(),
+                asked: asked.clone(),
                 answer: None,
             };
-            tables.requests.insert(id, asked);
+            tables.requests.insert(id, request);
             Ok(id)
         })
     }
 
     fn answer(&self, request: i64, answer: &Value) -> Result<(), StoreError> {
         self.settled(|tables, _| {
-            if let Some(asked) = tables.requests.get_mut(&request) {
-                asked.answer = Some(answer.clone());
+            if let Some(request) = tables.requests.get_mut(&request) {
+                request.answer = Some(answer.clone());
             }
             Ok(())
         })
@@ -171,7 +171,7 @@ impl HostStore for Batched<Memory> {
 
     fn answer_to(&self, request: i64) -> Result<Option<Value>, StoreError> {
         self.settled(|tables, _| match tables.requests.get(&request) {
-            Some(asked) => Ok(asked.answer.clone()),
+            Some(request) => Ok(request.answer.clone()),
             None => {
                 Err(TaskError::new("NotFound", format!("there is no request {request}")).into())
             }

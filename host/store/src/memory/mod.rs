@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use host_store::Asked;
+use host_store::Request;
 
 use cairn_effects::event::{Entry, FlowState};
 use cairn_effects::rows::{
@@ -49,7 +49,7 @@ struct Tables {
     /// Plans as JSON.
     plans: HashMap<Digest, Arc<str>>,
     components: HashMap<Digest, Arc<[u8]>>,
-    requests: BTreeMap<i64, Asked>,
+    requests: BTreeMap<i64, Request>,
     /// Live hosts, each with the number of its last batch.
     hosts: HashMap<HostId, u64>,
     /// The host that has a batch open.

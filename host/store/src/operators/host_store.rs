@@ -20,7 +20,7 @@ use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
 use crate::host::{Component, Due, FlowOnDisk, HostStore, Operators, Read, Watch, Work};
-use crate::operation::{Operation, OperationRequest};
+use crate::operation::{Asked, OperationRequest};
 use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
 
@@ -107,8 +107,8 @@ impl<B: SqlBackend> HostStore for Batched<B> {
         })
     }
 
-    fn ask(&self, flow: FlowId, operation: &Operation) -> Result<i64, StoreError> {
-        let operation = json(operation)?;
+    fn ask(&self, flow: FlowId, asked: &Asked) -> Result<i64, StoreError> {
+        let operation = json(asked)?;
         self.admin(&Identity::default(), |admin| {
             let now = admin.now();
             let old = "DELETE FROM requests WHERE answered_at < $1";
@@ -302,11 +302,11 @@ fn requests(sql: &dyn Sql, host: Cell, business: &str) -> Result<Vec<OperationRe
     for row in sql.query(&statement, &[host])? {
         let row = Columns(&row);
         // An operation of a newer version is left for a process of that version.
-        if let Ok(operation) = serde_json::from_str(&row.text(2)?) {
+        if let Ok(asked) = serde_json::from_str(&row.text(2)?) {
             found.push(OperationRequest {
                 id: row.int(0)?,
                 flow: row.flow(1)?,
-                operation,
+                asked,
             });
         }
     }

@@ -13,6 +13,7 @@ use super::link::Sender as _;
 use super::link::{LinkError, Parameter, Step};
 use super::session::{FENCE, Session, State};
 use crate::StoreError;
+use crate::audit_row::AuditRow;
 use crate::backend::{Batch, Fault};
 
 /// The version of the tables whose rows belong to no project.
@@ -43,6 +44,7 @@ impl PostgresDatabase {
         let parts = Columns::of(batch, &host);
         let created = self.created(batch);
         let many = Cell::from(i64::try_from(created.len()).unwrap_or(i64::MAX));
+        let audit: Vec<_> = batch.audit.iter().map(AuditRow::cells).collect();
         let has_begun = self.session.state() == State::Transaction;
         let mut steps = Vec::new();
         if !has_begun {
@@ -51,6 +53,8 @@ impl PostgresDatabase {
         }
         steps.extend(self.texts.steps(&batch.rows));
         steps.extend(parts.steps());
+        let rows = audit.iter();
+        steps.extend(rows.map(|cells| Step::run(AuditRow::INSERT, cells)));
         if !created.is_empty() {
             steps.push(Step::Run {
                 statement: CREATED,

@@ -23,6 +23,7 @@ use super::statement::{database, describe, execute, scalar};
 use super::turnstile::{Turn, Turnstile};
 use super::{lease, open, outbox, schema};
 use crate::StoreError;
+use crate::audit_row::AuditRow;
 use crate::backend::{Backend, Batch, Fault, FlowEntries, GivenKey, Holder, Taken, behind};
 use crate::deliver::Outbox;
 use crate::operators::{idempotency, lookup};
@@ -138,6 +139,9 @@ impl Database {
         }
         for flow in &batch.flows {
             self.write_flow(flow)?;
+        }
+        for row in &batch.audit {
+            rows::prepare(&self.connection, AuditRow::INSERT, &row.cells())?.raw_execute()?;
         }
         Ok(rows::mark(&self.connection)?)
     }

@@ -2,14 +2,19 @@
 
 use std::sync::mpsc::channel;
 
-use cairn_effects::event::Event;
+use cairn_effects::event::{Event, FlowState};
+use cairn_model::audit::Asker;
 use cairn_model::id::FlowId;
+use cairn_store::audit::AuditFilter;
 use cairn_store::{StoreError, WhenDurable};
 use cairn_volumes::QuotaCommit;
+use serde_json::json;
 
 use crate::any::{Answer, Effect};
 use crate::place::Place;
-use crate::scene::{apply, begin, create, end, events, id_of, refusal, reserve, volume};
+use crate::scene::{
+    ann, apply, begin, create, end, events, id_of, refusal, reserve, state, volume,
+};
 
 pub(super) fn an_effect_is_taken_back_and_both_are_in_the_journal(place: &dyn Place) {
     let store = place.open();
@@ -53,6 +58,42 @@ pub(super) fn an_effect_of_a_call_that_is_over_is_refused(place: &dyn Place) {
     assert!(matches!(late, Err(StoreError::CallClosed)));
     store.barrier(call.flow).unwrap();
     assert_eq!(place.usage("volumes"), (0, 0));
+}
+
+pub(super) fn an_operation_on_a_flow_is_in_the_audit_with_its_event(place: &dyn Place) {
+    let (store, other) = (place.open(), place.open());
+    let call = begin(&*store);
+    let operated = Event::Operated {
+        operation: "interrupt".to_owned(),
+        by: Asker::new("root", "here"),
+        reason: Some("it must".to_owned()),
+    };
+    let interrupted = state(FlowState::Running, FlowState::Interrupted);
+    let events = [operated.clone(), interrupted];
+    store.append(call.flow, &events).unwrap();
+    store.barrier(call.flow).unwrap();
+    assert!(self::events(&*store, call.flow).contains(&operated));
+    if store.operators().is_none() {
+        return;
+    }
+    let filter = AuditFilter::default();
+    let found = other.read(&ann(), |view| view.audit(filter, 9)).unwrap();
+    let [row] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(
+        (&*row.action, &*row.user_id, &*row.source, &*row.subject),
+        ("flow.interrupt", "root", "here", &*call.flow.to_string())
+    );
+    assert_eq!(row.reason.as_deref(), Some("it must"));
+    assert_eq!(row.project_id.as_deref(), Some("acme"));
+    assert_eq!(
+        (&row.before, &row.after),
+        (
+            &json!({"state": "RUNNING"}),
+            &json!({"state": "INTERRUPTED"})
+        )
+    );
 }
 
 pub(super) fn whoever_waits_is_told(place: &dyn Place) {

@@ -43,6 +43,7 @@ over_every_backend! {
     every: [
     flows::an_effect_is_taken_back_and_both_are_in_the_journal,
     flows::a_refused_effect_leaves_nothing,
+    flows::an_operation_on_a_flow_is_in_the_audit_with_its_event,
     flows::an_effect_of_a_call_that_is_over_is_refused,
     processes::a_flow_is_in_one_hand_and_goes_on_in_another_when_its_process_is_gone,
     flows::whoever_waits_is_told,

@@ -130,7 +130,7 @@ pub(super) fn a_request_is_seen_by_the_process_that_has_the_flow_and_answered_on
     let mut watch = first.watch().unwrap().expect("there are other processes");
     assert!(!watch.has_requests().unwrap());
 
-    let id = second.ask(call.flow, &Operation::Interrupt).unwrap();
+    let id = second.ask(call.flow, &Operation::Interrupt.into()).unwrap();
     assert!(watch.has_requests().unwrap());
     assert_eq!(
         second.requests().unwrap(),
@@ -140,7 +140,7 @@ pub(super) fn a_request_is_seen_by_the_process_that_has_the_flow_and_answered_on
     let asked = first.requests().unwrap();
     assert_eq!(asked.len(), 1);
     assert_eq!((asked[0].id, asked[0].flow), (id, call.flow));
-    assert_eq!(asked[0].operation, Operation::Interrupt);
+    assert_eq!(asked[0].asked.operation, Operation::Interrupt);
     assert_eq!(second.answer_to(id).unwrap(), None);
 
     first.answer(id, &json!({"state": "INTERRUPTED"})).unwrap();

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use cairn::host::Dispatched;
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::{FlowError, FlowId, HostError, Report};
 use clap::Args;
 
@@ -25,6 +25,8 @@ pub struct Operate {
     format: Format,
     #[command(flatten)]
     placement: Placement,
+    #[command(flatten)]
+    pub(super) who: Who,
 }
 
 #[derive(Args, Debug)]
@@ -37,8 +39,6 @@ pub struct Rollback {
     /// Accept an incomplete rollback as it is, and record this reason; nothing is reverted
     #[arg(long, value_name = "REASON", conflicts_with = "reason")]
     accept: Option<String>,
-    #[command(flatten)]
-    who: Who,
 }
 
 impl Rollback {
@@ -47,7 +47,7 @@ impl Rollback {
             let reason = self.reason;
             return self.operate.run(session, Operation::Rollback { reason });
         };
-        let user_id = session.requester(&self.who)?.user_id;
+        let user_id = session.requester(&self.operate.who)?.user_id;
         self.operate
             .run(session, Operation::Accept { user_id, reason })
     }
@@ -56,6 +56,7 @@ impl Rollback {
 impl Operate {
     pub fn run(self, session: &Session, operation: Operation) -> Result<Exit, Failure> {
         let id = self.which.id(&session.any_reader()?)?;
+        let by = Asker::from(&session.requester(&self.who)?);
         let host = session
             .host(session.planner()?, session.policy()?)?
             .build()?;
@@ -65,10 +66,11 @@ impl Operate {
             move || host.stop()
         })?;
         let refused = |error| refused(id, error);
-        let report = match host.operate(id, &operation).map_err(refused)? {
+        let report = match host.operate(id, &operation, &by).map_err(refused)? {
             Dispatched::Here(report) => *report,
             Dispatched::Asked { pid, request } if self.wait => {
-                host.answer(id, pid, request, &operation).map_err(refused)?
+                let answer = host.answer(id, pid, request, &operation, &by);
+                answer.map_err(refused)?
             }
             Dispatched::Asked { pid, .. } => {
                 let message = format!(

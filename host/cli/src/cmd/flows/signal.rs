@@ -6,7 +6,7 @@ use cairn::value;
 use clap::Args;
 
 use super::operate::Operate;
-use crate::args::{Who, word};
+use crate::args::word;
 use crate::exit::{Exit, Failure};
 use crate::input::{self, Input};
 use crate::session::Session;
@@ -26,8 +26,6 @@ pub struct Signal {
     /// Payload, a JSON object, which is the result of the wait: a file, - for stdin, or the object itself [default: {}]
     #[arg(long, short, value_name = "FILE|JSON")]
     input: Option<Input>,
-    #[command(flatten)]
-    who: Who,
 }
 
 impl Signal {
@@ -39,7 +37,7 @@ impl Signal {
                 .help(r#"write an object, such as {"by": "ann"}"#);
             return Err(problem.into());
         }
-        let user_id = session.requester(&self.who)?.user_id;
+        let user_id = session.requester(&self.operate.who)?.user_id;
         let operation = Operation::Signal {
             name: self.name,
             payload,

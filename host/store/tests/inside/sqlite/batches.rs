@@ -55,11 +55,18 @@ fn a_lost_batch_takes_with_it_the_flows_that_have_an_event_in_it() {
         level: cairn_effects::event::LogLevel::Info,
         message: unpackable(1 << 20),
     };
-    store.append(first.flow, &[log]).unwrap();
+    let operated = Event::Operated {
+        operation: "resume".to_owned(),
+        by: cairn_model::audit::Asker::new("root", "here"),
+        reason: None,
+    };
+    store.append(first.flow, &[operated, log]).unwrap();
     assert!(matches!(
         store.barrier(first.flow),
         Err(StoreError::Lost(_))
     ));
+    let audit = store.read(&ann(), |view| view.audit(Default::default(), 9));
+    assert_eq!(audit.unwrap(), [], "it is lost with its event");
 
     // Both had events in the batch; the third had none. Each call on them returns the reason.
     for call in [first, second] {

@@ -10,7 +10,7 @@ use cairn::host::{Dispatched, Planner};
 use cairn::manifest::GrantKinds;
 use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
-use cairn::store::operation::Operation;
+use cairn::store::operation::{Asker, Operation};
 use cairn::{Diagnostic, Manifest, Object, Report, Submission, Value, Verdict};
 
 use super::list::{Broken, Checklist};
@@ -73,7 +73,8 @@ impl Subject {
         }
         if report.flow.state == FlowState::Success {
             let reason = "to see it reverted".to_owned();
-            report = match host.operate(report.flow.id, &Operation::Rollback { reason })? {
+            let by = Asker::from(&session.demo());
+            report = match host.operate(report.flow.id, &Operation::Rollback { reason }, &by)? {
                 Dispatched::Here(report) => *report,
                 Dispatched::Asked { .. } => {
                     return Err(Failure::host("another process has the trial's flow"));
