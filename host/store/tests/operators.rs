@@ -6,6 +6,7 @@ use cairn_effects::rows::Cell;
 use cairn_model::clock::SystemClock;
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
+use cairn_store::audit::{AuditFilter, Change};
 use cairn_store::{HostStore, Sqlite, SqliteConfig, StoreError};
 
 const ADD: &str = "INSERT INTO zones (name) VALUES ($1)";
@@ -187,4 +188,47 @@ fn a_change_after_an_error_of_sqlites_is_lost_whatever_the_operator_answers() {
         .admin(&root(), |admin| admin.execute(ADD, &["a".into()]))
         .unwrap();
     assert_eq!(read(&store, COUNT, &[]).unwrap(), [[Cell::Int(1)]]);
+}
+
+#[test]
+fn a_change_is_recorded_with_its_source_and_reason_and_a_refusal_leaves_no_row() {
+    let store = memory();
+    let by = root().from_source("here");
+    let change = |subject| Change {
+        action: "zone.create",
+        subject,
+        ..Change::default()
+    };
+    let refused = store.admin(&by, |admin| {
+        admin.record(change("a"))?;
+        Err::<(), StoreError>(TaskError::new("No", "no").into())
+    });
+    assert!(matches!(refused, Err(StoreError::Refused(_))));
+    let audit = || store.read(&by, |view| view.audit(AuditFilter::default(), 9));
+    assert_eq!(audit().unwrap(), []);
+    store
+        .admin(&by, |admin| {
+            admin.because(Some("it was asked for"));
+            admin.record(change("b"))?;
+            admin.record(Change {
+                reason: Some("another one"),
+                ..change("c")
+            })
+        })
+        .unwrap();
+    store
+        .admin(&root(), |admin| admin.record(change("d")))
+        .unwrap();
+    let rows = audit().unwrap();
+    let told = rows
+        .iter()
+        .map(|row| (&*row.subject, &*row.source, row.reason.as_deref()));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            ("d", "program", None),
+            ("c", "here", Some("another one")),
+            ("b", "here", Some("it was asked for"))
+        ]
+    );
 }

@@ -175,7 +175,7 @@ fn a_host_is_listed_with_what_it_owns_and_drained_when_it_has_ended() {
 fn the_host_that_owns_a_flow_records_who_asked_it_for_a_rollback() {
     let Some(place) = Place::new() else { return };
     let (one, other) = (place.program(""), place.program(""));
-    slow_after(&one, "quota-reserve");
+    slower_after(&one, "quota-reserve", 20);
     let child = run_slow(&one);
     eventually("a flow is there", || {
         let run = other.run(&["flow", "list", "--json"]);

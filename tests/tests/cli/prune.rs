@@ -15,16 +15,14 @@ fn flows_that_ended_are_removed_with_what_is_closed() {
     let volumes = program.json(&["volumes", "list", "--json"]);
     let usages = program.json(&["quota", "show", "--json"]);
 
-    let nothing =
-        json!({"flows": 0, "reservations": 0, "messages": 0, "keys": 0, "kept": 0, "busy": 0});
+    let nothing = json!({"flows": 0, "reservations": 0, "messages": 0, "keys": 0, "audit": 0, "kept": 0, "busy": 0});
     let prune = |older_than: &str, more: &[&str]| {
         let mut arguments = vec!["flows", "prune", "--older-than", older_than, "--json"];
         arguments.extend(more);
         program.json(&arguments)
     };
     assert_eq!(prune("30d", &[]), nothing, "nothing is that old");
-    let removed =
-        json!({"flows": 3, "reservations": 4, "messages": 1, "keys": 0, "kept": 0, "busy": 0});
+    let removed = json!({"flows": 3, "reservations": 4, "messages": 1, "keys": 0, "audit": 0, "kept": 0, "busy": 0});
     assert_eq!(prune("0s", &["--dry-run"]), removed);
     assert_eq!(
         program

@@ -10,6 +10,7 @@ use cairn::externals::{self, Bounds, Compared, Found, ScanError};
 use cairn::flow::{Provider, Providers};
 use cairn::id::HostId;
 use cairn::store::HostStore;
+use cairn::store::audit::AuditFilter;
 use cairn::store::view::Reader;
 use cairn::task::Wanted;
 use cairn::value::Digest;
@@ -53,6 +54,15 @@ impl Scene {
             external: Arc::clone(&self.shelf) as _,
             digest: Digest::of(b"shelf"),
         }
+    }
+
+    /// Returns what operators have changed, newest first: the action, its subject, before and after.
+    fn audit(&self) -> Vec<(String, String, Value, Value)> {
+        let reader = self.reader();
+        let found = reader.view(&admin()).audit(AuditFilter::default(), 9);
+        let rows = found.unwrap().into_iter();
+        rows.map(|row| (row.action, row.subject, row.before, row.after))
+            .collect()
     }
 
     /// Writes a row, as flows have it.
@@ -347,6 +357,15 @@ fn an_orphan_is_adopted_once_with_what_its_provider_tells_and_the_reason() {
         view.external(&key(2)).unwrap().unwrap()["result"],
         Value::Null
     );
+    let adopted = |number, result| {
+        let after = json!({"provider": "shelf", "kind": "book", "result": result});
+        ("external.adopt".to_owned(), id(number), Value::Null, after)
+    };
+    assert_eq!(
+        scene.audit(),
+        [adopted(2, Value::Null), adopted(1, json!(1))],
+        "a row for each that was adopted"
+    );
     assert_eq!(scene.scan(), []);
 }
 
@@ -387,6 +406,12 @@ fn the_row_of_an_object_that_is_removed_is_there_before_the_act_and_until_it_is_
     let least = u64::from(u32::MAX) << 32 | 1_700_000_000;
     assert!(tokens.iter().all(|token| *token > least), "{tokens:?}");
     assert_eq!(scene.rows(), []);
+    let removed = |number, before: Option<&str>| {
+        let row = |state| json!({"provider": "shelf", "kind": "book", "state": state});
+        let name = "external.remove".to_owned();
+        (name, id(number), row(before), row(Some("removing")))
+    };
+    assert_eq!(scene.audit(), [removed(2, Some("made")), removed(1, None)]);
 }
 
 #[test]
