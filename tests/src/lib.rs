@@ -17,6 +17,7 @@ pub mod program;
 pub mod rabbit;
 pub mod rust_plugin;
 pub mod server;
+pub mod serving;
 pub mod slow;
 pub mod stranger;
 pub mod stream;

@@ -298,7 +298,7 @@ mod tests {
                     [status]\nrun = '2h'\nwait = '3d'\noverdue = '6m'\nundelivered = '1m'\nbackup = '1d'\n\
                     [secrets]\npdns = { file = 'k' }\nother.variable = 'V'\n[http]\nca = 'ca.pem'\n\
                     [serve]\nlisten = 'unix:s'\ntls_cert = 'c.pem'\ntls_key = '/k.pem'\nauth = 'basic'\nusers = 'u'\n\
-                    hosts = ['cairn.example']\ntrusted_proxies = ['10.0.0.0/8']\nmetrics = false\nproject_labels = true\n\
+                    hosts = ['cairn.example']\ntrusted_proxies = ['10.0.0.0/8']\nmetrics = false\n\
                     body = '2MiB'\nconnections = 3\nstreams = 4\ntimeout = '5s'\nidle = '6m'";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
@@ -357,7 +357,6 @@ mod tests {
                 hosts: vec!["cairn.example".to_owned()],
                 trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
                 metrics: None,
-                project_labels: true,
                 body: 2 << 20,
                 connections: 3,
                 streams: 4,

@@ -1,8 +1,9 @@
 //! The access log, and the headers that every answer has.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
@@ -11,6 +12,7 @@ use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use crate::app::App;
 use crate::auth::peer::Peer;
 use crate::request_id::RequestId;
 
@@ -19,7 +21,7 @@ const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; 
                        base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Logs a request once its answer begins, and adds the headers.
-pub(crate) async fn log(request: Request, next: Next) -> Response {
+pub(crate) async fn log(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
     let extensions = request.extensions();
@@ -41,16 +43,30 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let took = begun.elapsed();
+    let route = route.as_ref().map_or("-", MatchedPath::as_str);
+    let status = response.status().as_u16();
+    app.metrics.request(route, known(&method), status, took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(
         target: "cairn::access",
         %method,
-        route = route.as_ref().map_or("-", MatchedPath::as_str),
-        status = response.status().as_u16(),
+        route,
+        status,
         micros,
         peer = %peer.source(),
         request_id = id.map(tracing::field::display),
         "request"
     );
     response
+}
+
+/// Returns the name of a method; a client may invent others.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "other",
+    }
 }

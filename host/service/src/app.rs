@@ -15,8 +15,9 @@ use crate::auth::Auth;
 use crate::deployed::Deployed;
 use crate::error::ApiError;
 use crate::follow::Follower;
+use crate::metrics::Metrics;
 use crate::readers::Readers;
-use crate::status::LastStatus;
+use crate::status::{LastCounts, LastStatus};
 
 /// Opens connections to the database, as the caller of the server has set them up.
 pub trait Database: Send + Sync {
@@ -62,6 +63,8 @@ pub struct App {
     pub(crate) operator: Identity,
     pub(crate) limits: StatusLimits,
     pub(crate) last_status: LastStatus,
+    pub(crate) last_counts: LastCounts,
+    pub(crate) metrics: Metrics,
     /// Places for streams of events.
     pub(crate) streams: Arc<Semaphore>,
     /// Places for requests that wait for room in the host's queue.

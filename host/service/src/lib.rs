@@ -12,6 +12,7 @@ mod error;
 mod follow;
 mod health;
 mod listen;
+mod metrics;
 mod readers;
 mod request_id;
 mod server;
@@ -32,9 +33,13 @@ use app::App;
 use auth::Auth;
 use deployed::Deployed;
 use follow::Follower;
+use metrics::Metrics;
 use readers::Readers;
 use server::Server;
-use status::LastStatus;
+use status::{LastCounts, LastStatus};
+
+/// How many connections may be open to the measurements.
+const SCRAPERS: usize = 16;
 
 /// How many requests wait for room in the host's queue; more are refused.
 const WAITING: usize = 64;
@@ -45,6 +50,8 @@ pub struct Service {
     app: Arc<App>,
     server: Server,
     listen: Listen,
+    /// Serves the measurements, at a place of its own.
+    metrics: Option<Server>,
 }
 
 /// Controls a server that runs.
@@ -96,6 +103,8 @@ impl Service {
             operator,
             limits: status,
             last_status: LastStatus::default(),
+            last_counts: LastCounts::default(),
+            metrics: Metrics::default(),
             readers: Readers::new(Arc::clone(&database)),
             streams: Arc::new(Semaphore::new(config.streams)),
             waiting: Arc::new(Semaphore::new(WAITING)),
@@ -112,7 +121,19 @@ impl Service {
         let opened = Server::open(&listen, tls, router(&app), app.config.connections);
         let server = runtime.block_on(opened)?;
         let listen = server.socket.place(&listen);
+        let metrics = app.config.metrics.and_then(|address| {
+            let place = Listen::Tcp(address);
+            let opened = Server::open(&place, None, metrics::router(&app), SCRAPERS);
+            // The flows matter more: another server of this machine may have the port.
+            runtime
+                .block_on(opened)
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "no measurements are served: set `metrics` in [serve]");
+                })
+                .ok()
+        });
         Ok(Self {
+            metrics,
             runtime,
             app,
             server,
@@ -136,11 +157,16 @@ impl Service {
             runtime,
             app,
             server,
+            metrics,
             ..
         } = self;
         runtime.block_on(async {
             let following = tokio::spawn(Follower::run(Arc::downgrade(&app)));
+            let measuring = metrics.map(|metrics| tokio::spawn(metrics.run(app.stop.subscribe())));
             server.run(app.stop.subscribe()).await;
+            if let Some(measuring) = measuring {
+                measuring.abort();
+            }
             following.abort();
         });
     }
@@ -179,7 +205,7 @@ fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), auth::guard::check))
         .merge(health::router())
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
-        .layer(from_fn(access::log))
+        .layer(from_fn_with_state(Arc::clone(app), access::log))
         .layer(from_fn(request_id::name))
         .with_state(Arc::clone(app))
 }

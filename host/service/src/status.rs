@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn::store::view::Status;
+use cairn::store::view::{FlowCounts, Status};
 use parking_lot::Mutex;
 
 use crate::app::App;
@@ -49,5 +49,32 @@ impl App {
             }
         }
         Ok(status)
+    }
+}
+
+/// How old counts of all flows may be: a million of them take some 50 ms.
+const COUNTED: Duration = Duration::from_secs(5);
+
+/// The last counts, and when they were made.
+#[derive(Default)]
+pub(crate) struct LastCounts(Mutex<Option<(Instant, Arc<FlowCounts>)>>);
+
+impl App {
+    /// Counts the flows of all projects by their states, as of a moment ago.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn flow_counts(&self) -> Result<Arc<FlowCounts>, ApiError> {
+        if let Some((at, counts)) = &*self.last_counts.0.lock()
+            && at.elapsed() < COUNTED
+        {
+            return Ok(Arc::clone(counts));
+        }
+        let read = self.readers.read(self.operator.clone(), |view| {
+            Ok(view.flow_counts(None, None)?)
+        });
+        let counts = Arc::new(read.await?);
+        *self.last_counts.0.lock() = Some((Instant::now(), Arc::clone(&counts)));
+        Ok(counts)
     }
 }

@@ -25,8 +25,6 @@ pub struct ServeConfig {
     pub trusted_proxies: Vec<Network>,
     /// Where the metrics are served; `None` for nowhere.
     pub metrics: Option<SocketAddr>,
-    /// Whether metrics are split by project.
-    pub project_labels: bool,
     /// The longest body of a request, in bytes.
     pub body: u64,
     /// How many connections may be open.
@@ -84,7 +82,6 @@ const KEYS: &[&str] = &[
     "hosts",
     "trusted_proxies",
     "metrics",
-    "project_labels",
     "body",
     "connections",
     "streams",
@@ -101,7 +98,6 @@ impl Default for ServeConfig {
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             metrics: Some((Ipv4Addr::LOCALHOST, 7412).into()),
-            project_labels: false,
             body: 1 << 20,
             connections: 16_384,
             streams: 512,
@@ -226,10 +222,6 @@ pub(super) fn read(item: &Item<'_>, folder: &Path) -> Result<ServeConfig, Diagno
                 error.help("write, for example, \"127.0.0.1:7412\", or false for no metrics")
             })?),
             None => defaults.metrics,
-        },
-        project_labels: match table.get("project_labels") {
-            Some(item) => item.flag()?,
-            None => false,
         },
         body: match table.get("body") {
             Some(item) => crate::manifest::size(&item, 1 << 10, 64 << 20)?,

@@ -213,7 +213,11 @@ impl App {
     /// Returns whether what a caller showed still stands: a stream of events asks this again and again.
     pub(crate) async fn still_stands(&self, caller: &Caller) -> bool {
         let found = match &caller.proof {
-            Proof::None | Proof::Password => return true,
+            Proof::None => return true,
+            Proof::Password => match &self.auth.users {
+                Some(users) => users.find(&caller.identity.user_id).await,
+                None => Ok(None),
+            },
             Proof::Token(digest) => self.auth.tokens.user(&self.readers, *digest).await,
             Proof::Session(digest) => match self.open_session(*digest).await {
                 Ok(Some(session)) => return self.user_of_session(&session).await.is_ok(),
