@@ -96,12 +96,6 @@ impl Follower {
         })
     }
 
-    /// Returns how many streams watch flows.
-    pub(crate) fn streams(&self) -> usize {
-        let watched = self.watched.lock();
-        watched.values().map(|one| one.streams.len()).sum()
-    }
-
     /// Looks at the watched flows until the app is gone.
     pub(crate) async fn run(app: Weak<App>) {
         loop {
