@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,12 @@ pub struct Answer {
 impl Serving {
     /// Starts a server on a free port, and waits until flows can be submitted.
     pub fn start(program: &Program, arguments: &[&str]) -> Self {
-        let serving = Self::open(program, arguments);
+        Self::start_in(program, &program.path(""), arguments)
+    }
+
+    /// Starts a server in a folder on a free port, and waits until flows can be submitted.
+    pub fn start_in(program: &Program, folder: &Path, arguments: &[&str]) -> Self {
+        let serving = Self::open_in(program, folder, arguments);
         let begun = Instant::now();
         while serving.get("/readyz").status != 200 {
             assert!(begun.elapsed() < PATIENCE, "the server is not ready");
@@ -45,8 +51,13 @@ impl Serving {
 
     /// Starts a server on a free port.
     pub fn open(program: &Program, arguments: &[&str]) -> Self {
+        Self::open_in(program, &program.path(""), arguments)
+    }
+
+    fn open_in(program: &Program, folder: &Path, arguments: &[&str]) -> Self {
         let listen = ["serve", "--listen", "127.0.0.1:0"];
-        let mut child = program.start(&[&listen[..], arguments].concat());
+        let mut command = program.command(&[&listen[..], arguments].concat());
+        let mut child = command.current_dir(folder).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped"));
         let mut before = String::new();
         let address = loop {

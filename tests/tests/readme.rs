@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use acceptance::commands::{Block, blocks, copy, run, words};
 use acceptance::program::{Program, repository};
+use acceptance::serving::Serving;
 
 /// Runs the blocks of a page.
 struct Reader {
@@ -88,6 +89,11 @@ impl Reader {
                 let manifest = Path::new(&repository(path)).join("Cargo.toml");
                 let manifest = fs::read_to_string(manifest).expect("a manifest");
                 assert!(manifest.contains("[[bin]]\nname = \"cairn\""), "{manifest}");
+                return String::new();
+            }
+            (Some("cairn"), Some("serve")) => {
+                // It serves until it is stopped, on a port that others may use.
+                drop(Serving::start_in(&self.program, &self.folder, &[]));
                 return String::new();
             }
             _ => {}

@@ -129,6 +129,7 @@ async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_headers(MOST_HEADERS)
+        .max_header_size(MOST_HEAD)
         .max_buf_size(MOST_HEAD)
         .serve_connection(TokioIo::new(connection), TowerToHyperService::new(service));
     let mut serving = std::pin::pin!(serving);

@@ -176,7 +176,7 @@ fn operations_answer_with_what_became_of_the_flow() {
         .is_problem(409, "InvalidState");
     serving
         .post(&path("signal"), &json!({"name": "other"}))
-        .is_problem(409, "InvalidState");
+        .is_problem(400, "InvalidInput");
     serving
         .post(&path("explode"), &json!({}))
         .is_problem(404, "NotFound");

@@ -127,10 +127,11 @@ fn each_route_is_for_its_roles() {
     for (name, path, method, body) in &requests {
         let answer = |token| ask(&serving, token, method, path, body.as_ref());
         assert_eq!(answer(None).status, 401, "{name} without a token");
-        assert_eq!(
-            answer(Some("cairn_x")).status,
-            401,
-            "{name} with a wrong token"
+        // Who guesses is slowed down.
+        let guessed = answer(Some("cairn_x")).status;
+        assert!(
+            matches!(guessed, 401 | 429),
+            "{name} with a wrong token: {guessed}"
         );
         let as_admin = answer(Some(&admin)).status;
         assert!(

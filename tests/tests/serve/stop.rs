@@ -30,7 +30,7 @@ fn a_signal_ends_the_server_after_its_flows() {
             .status();
         assert!(killed.unwrap().success());
     });
-    let events = told.recv().unwrap().unwrap_or_default();
+    let events = told.recv().unwrap();
     assert_eq!(events.last().map(|sent| sent.name.as_str()), Some("bye"));
     let begun = Instant::now();
     while std::net::TcpStream::connect(&address).is_ok() {
