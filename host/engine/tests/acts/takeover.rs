@@ -313,10 +313,13 @@ fn an_operator_says_that_the_process_is_dead() {
     let listed = hosts.list().unwrap();
     let listed = listed.iter().find(|listed| listed.id == host).unwrap();
     assert_eq!((listed.has_ended, listed.acts), (true, 1));
-    assert!(!hosts.end(host, End::Expired).unwrap(), "it has no lease");
+    assert!(
+        !hosts.end(host, End::Expired, &Identity::default()).unwrap(),
+        "it has no lease"
+    );
     second.try_again();
     second.waits_for(host);
-    assert!(hosts.end(host, End::Dead).unwrap());
+    assert!(hosts.end(host, End::Dead, &Identity::default()).unwrap());
     second.try_again();
     second.is_clean();
     let gone = hosts.list().unwrap();
