@@ -7,6 +7,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use ureq::tls::TlsConfig;
 
 use crate::program::{self, Program, Run};
 
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server in a program's folder.
 pub struct Serving {
     child: Option<Child>,
-    /// `ADDRESS:PORT`.
+    /// `ADDRESS:PORT`, with `https://` before it if the server speaks TLS.
     pub address: String,
     messages: Option<std::thread::JoinHandle<String>>,
 }
@@ -64,8 +65,8 @@ impl Serving {
             let mut line = String::new();
             let read = lines.read_line(&mut line).expect("messages are UTF-8");
             assert!(read > 0, "the server ended: {before}");
-            if let Some((_, address)) = line.trim().split_once("listening on http://") {
-                break address.to_owned();
+            if let Some((_, address)) = line.trim().split_once("listening on ") {
+                break address.trim_start_matches("http://").to_owned();
             }
             before += &line;
         };
@@ -222,12 +223,18 @@ pub fn try_send(
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
+        // The certificates of tests are signed by nobody.
+        .tls_config(TlsConfig::builder().disable_verification(true).build())
         .timeout_global(Some(PATIENCE))
         .build();
     let agent = ureq::Agent::new_with_config(config);
-    let mut request = ureq::http::Request::builder()
-        .method(method)
-        .uri(format!("http://{address}{path}"));
+    let mut request =
+        ureq::http::Request::builder()
+            .method(method)
+            .uri(match address.contains("://") {
+                true => format!("{address}{path}"),
+                false => format!("http://{address}{path}"),
+            });
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -160,9 +160,10 @@ fn add_process(registry: &mut Registry, app: &App) {
     let unfinished = whole(host.unfinished() as u64);
     let help = "Requests for flows that wait or run in this process";
     add(registry, "unfinished_requests", help, unfinished);
-    let commits = whole(host.store().commits());
+    let commits: Counter = Counter::default();
+    commits.inc_by(host.store().commits());
     let help = "Batches that this process has committed since it started";
-    add(registry, "commits", help, commits);
+    registry.register("commits", help, commits);
 }
 
 fn add_status(registry: &mut Registry, status: &Status) {

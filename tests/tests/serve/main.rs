@@ -4,6 +4,7 @@ mod bad;
 mod flows;
 mod held;
 mod keys;
+mod openapi;
 mod page;
 mod roles;
 mod stop;

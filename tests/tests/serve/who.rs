@@ -206,3 +206,63 @@ fn a_server_without_protection_listens_on_this_machine_only() {
         program.run(&["serve"]).exits(2).says(&[says]);
     }
 }
+
+/// Writes a certificate and its key.
+fn certificate(program: &acceptance::program::Program) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    program
+        .write("chain.pem", made.cert.pem())
+        .write_secret("key.pem", made.signing_key.serialize_pem());
+}
+
+#[test]
+fn with_tls_tokens_are_taken_from_other_machines() {
+    let program = deployed("auth = 'tokens'");
+    certificate(&program);
+    let admin = token(
+        &program,
+        &["--user", "root", "--project", "acme", "--role", "admin"],
+    );
+    let tls = ["--tls-cert", "chain.pem", "--tls-key", "key.pem"];
+    let serving = Serving::start(&program, &tls);
+    assert!(serving.address.starts_with("https://"));
+    let bearer = format!("Bearer {admin}");
+    let get = |headers: &[(&str, &str)]| serving.send("GET", "/v1/flows", headers, None);
+    get(&[("authorization", &bearer)]).is(200);
+    get(&[]).is_problem(401, "Unauthorized");
+    // Clear text is no TLS.
+    let plain = serving.address.trim_start_matches("https://");
+    assert!(acceptance::serving::try_send(plain, "GET", "/healthz", &[], None).is_err());
+    drop(serving);
+    program.write("chain.pem", "nothing");
+    program
+        .run(&[&["serve"][..], &tls].concat())
+        .exits(2)
+        .says(&["chain.pem", "no certificate"]);
+}
+
+#[test]
+fn a_trusted_proxy_says_who_is_behind_it() {
+    let program = deployed("auth = 'tokens'\ntrusted_proxies = ['127.0.0.1']");
+    let admin = token(
+        &program,
+        &["--user", "root", "--project", "acme", "--role", "admin"],
+    );
+    let serving = Serving::start(&program, &[]);
+    let bearer = format!("Bearer {admin}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("x-forwarded-for", "9.9.9.9, 203.0.113.7"),
+        ("x-forwarded-proto", "https"),
+    ];
+    let greet = json!({"flow": "greet", "request": {"name": "Ada"}});
+    let id = serving
+        .post_with("/v1/flows", &headers, &greet)
+        .is(202)
+        .id();
+    let path = format!("/v1/flows/{id}/rollback");
+    let reason = json!({"reason": "a test"});
+    serving.post_with(&path, &headers, &reason).is(200);
+    let rows = program.json(&["audit", "list", "--json"]);
+    assert_eq!(rows[0]["source"], "http, 203.0.113.7", "{rows}");
+}

@@ -13,6 +13,7 @@ use cairn::flow_request::{self, Entered};
 use cairn::text::Text;
 use cairn::{FlowId, HostError, Report, Submission, Value};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -33,10 +34,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 #[serde(deny_unknown_fields)]
 pub(crate) struct Submit {
     /// The name of a deployed flow, `NAME` for its newest version, or `NAME@VERSION`.
+    #[schema(example = "greet")]
     flow: String,
     /// The flow's request.
     #[serde(default = "empty")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, example = json!({"name": "Ada"}))]
     request: Value,
 }
 
