@@ -69,6 +69,7 @@ fn every_command_has_a_page_of_help() {
         "config show",
         "bench",
         "completions",
+        "man",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("-h");

@@ -33,6 +33,7 @@ mod keys;
 mod laws;
 mod limits;
 mod lockfile;
+mod man;
 mod many;
 mod moved;
 mod names;

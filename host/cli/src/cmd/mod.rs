@@ -11,6 +11,7 @@ mod flows;
 mod hosts;
 mod images;
 mod init;
+mod man;
 mod outbox;
 mod plan;
 mod plugin;
@@ -82,12 +83,13 @@ pub enum Command {
     Recover(recover::Recover),
     Bench(bench::Bench),
     Completions(completions::Completions),
+    Man(man::Man),
     /// Compile the component on stdin; this program runs it to compile a plugin
     #[command(hide = true)]
     CompileComponent(Bounds),
 }
 
-/// Runs a command. `grammar` returns the whole command line, for completions.
+/// Runs a command. `grammar` returns the whole command line, for completions and manual pages.
 ///
 /// # Errors
 /// Why the command failed. A flow that failed is not an error.
@@ -124,6 +126,7 @@ pub fn run(
         Command::Audit(audit) => audit.run(&session),
         Command::Bench(bench) => bench.run(&session),
         Command::Completions(completions) => completions.run(grammar()),
+        Command::Man(man) => man.run(grammar()),
         // `main_with` runs it before it reads the settings.
         Command::CompileComponent(_) => Ok(()),
     };
