@@ -1,0 +1,86 @@
+//! Checks `examples/alerts.yml` with Prometheus' own tool, and against the metrics of a server.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use acceptance::powerdns::free_port;
+use acceptance::program::{Program, repository};
+use acceptance::serving::{Serving, send};
+use acceptance::tools::not_run;
+
+fn alerts() -> String {
+    fs::read_to_string(repository("examples/alerts.yml")).expect("the alerts")
+}
+
+#[test]
+fn prometheus_accepts_the_alerts_and_they_fire_when_they_should() {
+    let test = "prometheus_accepts_the_alerts_and_they_fire_when_they_should";
+    if let Err(error) = Command::new("promtool").arg("--version").output() {
+        return not_run(test, "promtool (prometheus)", &error.to_string());
+    }
+    for (kind, file) in [
+        ("check", "examples/alerts.yml"),
+        ("test", "tests/alerts.test.yml"),
+    ] {
+        let ran = Command::new("promtool")
+            .args([kind, "rules", &repository(file)])
+            .output()
+            .expect("promtool is there");
+        let said = [ran.stdout, ran.stderr].concat();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+}
+
+/// Returns the names of metrics in the alerts.
+fn names(text: &str) -> BTreeSet<String> {
+    let expressions = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("cairn_"));
+    expressions.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_server_has_the_metrics_that_the_alerts_read() {
+    let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let settings = "[records.greetings]\n[status]\nwait = \"1s\"\n";
+    program
+        .write(
+            "cairn.toml",
+            format!("{settings}[serve]\nmetrics = \"{metrics}\"\n"),
+        )
+        .write(
+            "flow.toml",
+            "flow = { name = \"waits\" }\ntask = [{ wait = { signal = \"approved\" } }]\n",
+        );
+    program
+        .run(&["run", "flow.toml", "--input", "{}", "--no-wait"])
+        .exits(5);
+    program.run(&["db", "backup", "backup"]).exits(0);
+    // The flow waits for longer than expected.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let serving = Serving::start(&program, &[]);
+    let scraped = send(&metrics, "GET", "/metrics", &[], None).is(200).body;
+    let wanted = names(&alerts());
+    assert!(wanted.len() > 6, "{wanted:?}");
+    for name in &wanted {
+        let sample = scraped.lines().find(|line| {
+            let rest = line.strip_prefix(name.as_str());
+            rest.is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        assert!(sample.is_some(), "{name} is missing:\n{scraped}");
+    }
+    for (name, label) in [
+        ("cairn_findings", "kind=\"waiting\""),
+        ("cairn_undelivered_messages", "state=\"failed\""),
+        ("cairn_oldest_message_seconds", "state=\"sending\""),
+        ("cairn_http_requests_total", "status=\"200\""),
+    ] {
+        let found = scraped
+            .lines()
+            .any(|line| line.starts_with(name) && line.contains(label));
+        assert!(found, "{name} with {label} is missing:\n{scraped}");
+    }
+    serving.kill();
+}
