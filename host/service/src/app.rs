@@ -1,38 +1,24 @@
 //! What all handlers share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts as RequestParts;
 use cairn::config::ServeConfig;
 use cairn::policy::Policy;
 use cairn::status::StatusLimits;
-use cairn::store::hosts::Hosts;
-use cairn::store::view::Reader;
-use cairn::{Host, Identity, StoreError};
+use cairn::{Host, Identity};
 use tokio::sync::{Semaphore, watch};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Caller};
+use crate::database::Database;
 use crate::deployed::Deployed;
 use crate::error::ApiError;
 use crate::follow::Follower;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
-use crate::status::{LastCounts, LastStatus};
-
-/// Opens connections to the database, as the caller of the server has set them up.
-pub trait Database: Send + Sync {
-    /// Opens a connection for reads.
-    ///
-    /// # Errors
-    /// Those of [`Reader::open`].
-    fn reader(&self) -> Result<Reader, StoreError>;
-
-    /// Opens the list of hosts.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    fn hosts(&self) -> Result<Box<dyn Hosts>, StoreError>;
-}
+use crate::runner::Runner;
+use crate::status::Oversight;
 
 /// What a server is made of.
 pub struct Parts {
@@ -50,20 +36,15 @@ pub struct Parts {
 
 /// The state that all handlers share.
 pub struct App {
-    /// Runs the flows, once it could begin to.
-    pub(crate) host: OnceLock<Arc<Host>>,
+    pub(crate) runner: Arc<Runner>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) config: ServeConfig,
     pub(crate) database: Arc<dyn Database>,
-    pub(crate) readers: Readers,
+    pub(crate) readers: Arc<Readers>,
     pub(crate) auth: Auth,
     pub(crate) deployed: Deployed,
     pub(crate) follower: Arc<Follower>,
-    /// The operator: for reads that belong to no request.
-    pub(crate) operator: Identity,
-    pub(crate) limits: StatusLimits,
-    pub(crate) last_status: LastStatus,
-    pub(crate) last_counts: LastCounts,
+    pub(crate) oversight: Oversight,
     pub(crate) metrics: Metrics,
     /// Places for streams of events.
     pub(crate) streams: Arc<Semaphore>,
@@ -77,17 +58,20 @@ impl App {
     /// Returns the host.
     ///
     /// # Errors
-    /// 503 while it does not run: the server has just started, or the database is held after a restore.
+    /// As [`Runner::host`].
     pub(crate) fn host(&self) -> Result<&Arc<Host>, ApiError> {
-        self.host.get().ok_or_else(|| {
-            ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "held",
-                "no flows run yet: the server has just started, or the database is held after a restore",
-            )
-            .help("an operator releases a held database with `cairn db release`")
-            .retry_after(1)
-        })
+        self.runner.host()
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut RequestParts,
+        app: &Arc<App>,
+    ) -> Result<Self, ApiError> {
+        app.auth.caller_of(parts).await
     }
 }
 

@@ -10,8 +10,8 @@ use cairn::{FlowId, Identity};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use crate::app::App;
 use crate::error::ApiError;
+use crate::readers::Readers;
 
 /// Interval between two looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
@@ -34,6 +34,7 @@ pub(crate) enum News {
 
 /// Follows flows while streams watch them.
 pub(crate) struct Follower {
+    readers: Arc<Readers>,
     watched: Mutex<HashMap<FlowId, Watched>>,
     begun: Notify,
 }
@@ -54,8 +55,9 @@ pub(crate) struct Watch {
 }
 
 impl Follower {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(readers: Arc<Readers>) -> Arc<Self> {
         Arc::new(Self {
+            readers,
             watched: Mutex::default(),
             begun: Notify::new(),
         })
@@ -65,7 +67,7 @@ impl Follower {
     ///
     /// # Errors
     /// `NotFound`; those of the read.
-    pub(crate) async fn watch(&self, app: &App, flow: FlowId) -> Result<Watch, ApiError> {
+    pub(crate) async fn watch(&self, flow: FlowId) -> Result<Watch, ApiError> {
         let read = move |view: &View<'_>| {
             view.consistently(|view| {
                 let reach = view.reaches(&[flow])?.pop();
@@ -76,7 +78,7 @@ impl Follower {
         // From before the read on, so that nothing is missed: what comes twice is left out below.
         let (tell, news) = mpsc::channel(BEHIND);
         let nobody = Identity::default();
-        let (reach, journal) = app.readers.read(nobody, read).await?;
+        let (reach, journal) = self.readers.read(nobody, read).await?;
         let reach = reach.ok_or_else(|| ApiError::not_found(format!("there is no flow {flow}")))?;
         {
             let mut watched = self.watched.lock();
@@ -96,21 +98,20 @@ impl Follower {
         })
     }
 
-    /// Looks at the watched flows until the app is gone.
-    pub(crate) async fn run(app: Weak<App>) {
+    /// Looks at the watched flows until the follower is gone.
+    pub(crate) async fn run(follower: Weak<Self>) {
         loop {
-            let Some(follower) = app.upgrade().map(|app| Arc::clone(&app.follower)) else {
+            let Some(follower) = follower.upgrade() else {
                 return;
             };
             let is_idle = follower.watched.lock().is_empty();
             if is_idle {
-                // Looks now and then whether the app is still there.
+                // Looks now and then whether it is still wanted.
                 let _ = tokio::time::timeout(LOOK * 4, follower.begun.notified()).await;
                 continue;
             }
             tokio::time::sleep(LOOK).await;
-            let Some(app) = app.upgrade() else { return };
-            if let Err(error) = follower.look(&app).await {
+            if let Err(error) = follower.look().await {
                 tracing::debug!(
                     detail = error.problem.detail,
                     "flows cannot be followed; trying again"
@@ -120,7 +121,7 @@ impl Follower {
     }
 
     /// Looks once, and tells the streams what is new.
-    async fn look(&self, app: &App) -> Result<(), ApiError> {
+    async fn look(&self) -> Result<(), ApiError> {
         let known: Vec<(FlowId, i64)> = {
             let mut watched = self.watched.lock();
             watched.retain(|_, one| {
@@ -152,7 +153,7 @@ impl Follower {
             })
             .map_err(ApiError::from)
         };
-        let (flows, reaches, stretches) = app.readers.read(Identity::default(), read).await?;
+        let (flows, reaches, stretches) = self.readers.read(Identity::default(), read).await?;
         let mut watched = self.watched.lock();
         for stretch in stretches {
             let (Some(one), Some(reach)) =

@@ -58,7 +58,7 @@ async fn ready(
 }
 
 async fn findings(app: &App) -> String {
-    match app.status().await {
+    match app.oversight.status().await {
         Ok(status) if status.findings.is_empty() => "nothing needs you\n".to_owned(),
         Ok(status) => (status.findings.iter())
             .map(|finding| format!("{}\n", printable::line(&finding.sentence)))

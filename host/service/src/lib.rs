@@ -7,20 +7,25 @@ mod access;
 mod api;
 mod app;
 mod auth;
+mod database;
 mod deployed;
 mod error;
 mod follow;
+mod guard;
 mod health;
 mod listen;
 mod metrics;
 mod readers;
 mod request_id;
+mod runner;
+mod scrape;
 mod server;
 mod status;
 
-pub use app::{Database, Parts};
+pub use app::Parts;
+pub use database::Database;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -30,13 +35,14 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 
 use app::App;
-use auth::Auth;
+use auth::{Auth, Means};
 use deployed::Deployed;
 use follow::Follower;
 use metrics::Metrics;
 use readers::Readers;
+use runner::Runner;
 use server::Server;
-use status::{LastCounts, LastStatus};
+use status::Oversight;
 
 /// How many connections may be open to the measurements.
 const SCRAPERS: usize = 16;
@@ -61,14 +67,13 @@ pub struct Handle(Arc<App>);
 impl Handle {
     /// Lets this host run the flows from now on; until then requests for flows are refused. To be called once.
     pub fn begin(&self, host: Arc<Host>) {
-        // Another host stays.
-        let _ = self.0.host.set(host);
+        self.0.runner.begin(host);
     }
 
     /// Lets the server accept no more connections, and begin no more flows.
     pub fn stop(&self) {
         self.0.stop.send_replace(true);
-        if let Some(host) = self.0.host.get() {
+        if let Ok(host) = self.0.host() {
             host.drain();
         }
     }
@@ -97,21 +102,25 @@ impl Service {
             .enable_all()
             .build()
             .map_err(|error| Diagnostic::new(format!("a thread cannot be started: {error}")))?;
-        let mode = config.auth.clone().unwrap_or(AuthConfig::None);
+        let readers = Arc::new(Readers::new(Arc::clone(&database)));
+        let runner = Arc::new(Runner::default());
+        let means = Means {
+            operator: operator.clone(),
+            policy: Arc::clone(&policy),
+            readers: Arc::clone(&readers),
+            runner: Arc::clone(&runner),
+        };
         let app = Arc::new(App {
-            auth: Auth::new(mode, operator.clone())?,
-            operator,
-            limits: status,
-            last_status: LastStatus::default(),
-            last_counts: LastCounts::default(),
+            auth: Auth::new(&config, means)?,
+            oversight: Oversight::new(Arc::clone(&readers), Arc::clone(&runner), operator, status),
+            follower: Follower::new(Arc::clone(&readers)),
+            deployed: Deployed::default(),
             metrics: Metrics::default(),
-            readers: Readers::new(Arc::clone(&database)),
             streams: Arc::new(Semaphore::new(config.streams)),
             waiting: Arc::new(Semaphore::new(WAITING)),
             stop: Arc::new(watch::Sender::new(false)),
-            deployed: Deployed::default(),
-            follower: Follower::new(),
-            host: OnceLock::new(),
+            readers,
+            runner,
             policy,
             config,
             database,
@@ -123,7 +132,7 @@ impl Service {
         let listen = server.socket.place(&listen);
         let metrics = app.config.metrics.and_then(|address| {
             let place = Listen::Tcp(address);
-            let opened = Server::open(&place, None, metrics::router(&app), SCRAPERS);
+            let opened = Server::open(&place, None, scrape::router(&app), SCRAPERS);
             // The flows matter more: another server of this machine may have the port.
             runtime
                 .block_on(opened)
@@ -161,7 +170,7 @@ impl Service {
             ..
         } = self;
         runtime.block_on(async {
-            let following = tokio::spawn(Follower::run(Arc::downgrade(&app)));
+            let following = tokio::spawn(Follower::run(Arc::downgrade(&app.follower)));
             let measuring = metrics.map(|metrics| tokio::spawn(metrics.run(app.stop.subscribe())));
             server.run(app.stop.subscribe()).await;
             if let Some(measuring) = measuring {
@@ -202,7 +211,7 @@ pub fn check(config: &ServeConfig, insecure_no_auth: bool) -> Result<(), Diagnos
 fn router(app: &Arc<App>) -> Router {
     Router::new()
         .merge(api::router())
-        .layer(from_fn_with_state(Arc::clone(app), auth::guard::check))
+        .layer(from_fn_with_state(Arc::clone(app), guard::check))
         .merge(health::router())
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
         .layer(from_fn_with_state(Arc::clone(app), access::log))

@@ -7,7 +7,7 @@ use cairn::{Identity, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::app::Database;
+use crate::database::Database;
 use crate::error::ApiError;
 
 /// How many reads run at once; more wait.

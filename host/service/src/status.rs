@@ -3,27 +3,57 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cairn::Identity;
+use cairn::status::StatusLimits;
 use cairn::store::view::{FlowCounts, Status};
 use parking_lot::Mutex;
 
-use crate::app::App;
 use crate::error::ApiError;
-use crate::readers::blocking;
+use crate::readers::{Readers, blocking};
+use crate::runner::Runner;
 
 /// How old an answer may be.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The last answer, and when it was found.
-#[derive(Default)]
-pub(crate) struct LastStatus(Mutex<Option<(Instant, Arc<Status>)>>);
+/// How old counts of all flows may be: a million of them take some 50 ms.
+const COUNTED: Duration = Duration::from_secs(5);
 
-impl App {
+/// An answer, and when it was found.
+type Last<T> = Mutex<Option<(Instant, Arc<T>)>>;
+
+/// Looks at the whole database.
+pub(crate) struct Oversight {
+    readers: Arc<Readers>,
+    runner: Arc<Runner>,
+    operator: Identity,
+    limits: StatusLimits,
+    last_status: Last<Status>,
+    last_counts: Last<FlowCounts>,
+}
+
+impl Oversight {
+    pub(crate) fn new(
+        readers: Arc<Readers>,
+        runner: Arc<Runner>,
+        operator: Identity,
+        limits: StatusLimits,
+    ) -> Self {
+        Self {
+            readers,
+            runner,
+            operator,
+            limits,
+            last_status: Mutex::default(),
+            last_counts: Mutex::default(),
+        }
+    }
+
     /// Returns what needs a person, as of a moment ago.
     ///
     /// # Errors
     /// Those of the database.
     pub(crate) async fn status(&self) -> Result<Arc<Status>, ApiError> {
-        if let Some((at, status)) = &*self.last_status.0.lock()
+        if let Some((at, status)) = &*self.last_status.lock()
             && at.elapsed() < FRESH
         {
             return Ok(Arc::clone(status));
@@ -34,9 +64,9 @@ impl App {
             .readers
             .read(operator.clone(), move |view| Ok(view.status(&limits)?));
         let status = Arc::new(read.await?);
-        *self.last_status.0.lock() = Some((Instant::now(), Arc::clone(&status)));
+        *self.last_status.lock() = Some((Instant::now(), Arc::clone(&status)));
         let checks = status.new_checks();
-        if let (false, Ok(host)) = (checks.is_empty(), self.host().cloned()) {
+        if let (false, Ok(host)) = (checks.is_empty(), self.runner.host().cloned()) {
             let noted = blocking(move || {
                 let store = host.store();
                 Ok(store.admin(&operator, |admin| admin.note_checks(&checks))?)
@@ -50,22 +80,13 @@ impl App {
         }
         Ok(status)
     }
-}
 
-/// How old counts of all flows may be: a million of them take some 50 ms.
-const COUNTED: Duration = Duration::from_secs(5);
-
-/// The last counts, and when they were made.
-#[derive(Default)]
-pub(crate) struct LastCounts(Mutex<Option<(Instant, Arc<FlowCounts>)>>);
-
-impl App {
     /// Counts the flows of all projects by their states, as of a moment ago.
     ///
     /// # Errors
     /// Those of the database.
     pub(crate) async fn flow_counts(&self) -> Result<Arc<FlowCounts>, ApiError> {
-        if let Some((at, counts)) = &*self.last_counts.0.lock()
+        if let Some((at, counts)) = &*self.last_counts.lock()
             && at.elapsed() < COUNTED
         {
             return Ok(Arc::clone(counts));
@@ -74,7 +95,7 @@ impl App {
             Ok(view.flow_counts(None, None)?)
         });
         let counts = Arc::new(read.await?);
-        *self.last_counts.0.lock() = Some((Instant::now(), Arc::clone(&counts)));
+        *self.last_counts.lock() = Some((Instant::now(), Arc::clone(&counts)));
         Ok(counts)
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn status(
     caller: Caller,
 ) -> Result<Response, ApiError> {
     caller.must(&app.policy, "api:status:read", None)?;
-    let status = app.status().await?;
+    let status = app.oversight.status().await?;
     Ok(Answer(&*status).into_response())
 }
 

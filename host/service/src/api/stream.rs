@@ -75,7 +75,7 @@ pub(crate) async fn flow(
     let place = place(&app)?;
     let last = headers.get("last-event-id");
     let last = last.and_then(|last| last.to_str().ok()?.trim().parse::<i64>().ok());
-    let watch = app.follower.watch(&app, id).await?;
+    let watch = app.follower.watch(id).await?;
     let one = FlowStream {
         app,
         caller,
@@ -135,7 +135,7 @@ impl FlowStream {
                 }),
                 _ = tokio::time::sleep_until(look) => {
                     self.checked = Instant::now();
-                    if !self.app.still_stands(&self.caller).await {
+                    if !self.app.auth.still_stands(&self.caller).await {
                         return Some(self.last("bye"));
                     }
                 }
@@ -234,7 +234,7 @@ impl ListStream {
             }
             if self.checked.elapsed() >= ALIVE {
                 self.checked = Instant::now();
-                if !self.app.still_stands(&self.caller).await {
+                if !self.app.auth.still_stands(&self.caller).await {
                     return Some(self.last());
                 }
             }

@@ -18,14 +18,14 @@ pub(crate) async fn for_end(
     flow: FlowId,
     until: Instant,
 ) -> Result<Option<Report>, ApiError> {
-    let mut watch = app.follower.watch(app, flow).await?;
+    let mut watch = app.follower.watch(flow).await?;
     let mut state = watch.state;
     while !is_over(state) {
         match tokio::time::timeout_at(until, watch.news.recv()).await {
             Ok(Some(News::Entries { state: new, .. })) => state = new,
             Ok(Some(News::Gone)) => break,
             // Too slow: what is on disk decides.
-            Ok(None) => watch = app.follower.watch(app, flow).await?,
+            Ok(None) => watch = app.follower.watch(flow).await?,
             Err(_) => return Ok(None),
         }
     }

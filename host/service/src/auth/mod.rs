@@ -1,26 +1,27 @@
 //! Who is asking, and what the operator's rules let them do.
 
 pub(crate) mod basic;
-pub(crate) mod guard;
 pub(crate) mod peer;
 pub(crate) mod session;
 mod throttle;
 mod tokens;
 
-use axum::extract::FromRequestParts;
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use cairn::config::AuthConfig;
+use cairn::config::{AuthConfig, ServeConfig};
 use cairn::policy::Policy;
 use cairn::value::Digest;
 use cairn::{Diagnostic, Identity, Object};
-use std::sync::Arc;
 
-use crate::app::App;
 use crate::error::ApiError;
+use crate::readers::Readers;
 use crate::request_id::RequestId;
+use crate::runner::Runner;
 
 use basic::Users;
 use peer::Peer;
@@ -37,8 +38,21 @@ pub(crate) struct Auth {
     tokens: Tokens,
     users: Option<Users>,
     throttle: Throttle,
+    policy: Arc<Policy>,
+    readers: Arc<Readers>,
+    runner: Arc<Runner>,
+    /// How long a session lasts without use.
+    idle: Duration,
     /// Makes the tokens of forms where there are no sessions.
     form_secret: [u8; 32],
+}
+
+/// What it takes to find out who is asking.
+pub(crate) struct Means {
+    pub(crate) operator: Identity,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) runner: Arc<Runner>,
 }
 
 /// Who is asking.
@@ -76,7 +90,8 @@ impl Auth {
     ///
     /// # Errors
     /// When the file of users cannot be read or is wrong, or there is no randomness.
-    pub(crate) fn new(mode: AuthConfig, operator: Identity) -> Result<Self, Diagnostic> {
+    pub(crate) fn new(config: &ServeConfig, means: Means) -> Result<Self, Diagnostic> {
+        let mode = config.auth.clone().unwrap_or(AuthConfig::None);
         let users = match &mode {
             AuthConfig::Basic(file) => Some(Users::open(file)?),
             AuthConfig::None | AuthConfig::Tokens => None,
@@ -86,10 +101,14 @@ impl Auth {
             .map_err(|error| Diagnostic::new(format!("this machine has no randomness: {error}")))?;
         Ok(Self {
             mode,
-            operator,
             tokens: Tokens::default(),
             users,
             throttle: Throttle::default(),
+            operator: means.operator,
+            policy: means.policy,
+            readers: means.readers,
+            runner: means.runner,
+            idle: config.idle,
             form_secret,
         })
     }
@@ -110,25 +129,23 @@ impl Auth {
     fn refused(&self, detail: &str) -> ApiError {
         ApiError::unauthorized(self.challenge(), detail)
     }
-}
 
-impl App {
     /// Finds out who sends a request.
     ///
     /// # Errors
     /// 401 when the caller does not show it; 400 when it does not name one of its projects.
-    async fn caller_of(&self, parts: &Parts) -> Result<Caller, ApiError> {
+    pub(crate) async fn caller_of(&self, parts: &Parts) -> Result<Caller, ApiError> {
         let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
         let request_id = parts.extensions.get::<RequestId>();
         let header = parts.headers.get(AUTHORIZATION);
         let header = header.map(|value| value.to_str().unwrap_or_default());
         let project = parts.headers.get(PROJECT);
         let project = project.map(|value| value.to_str().unwrap_or_default());
-        let (user, proof, project) = match (&self.auth.mode, header) {
+        let (user, proof, project) = match (&self.mode, header) {
             (AuthConfig::None, _) => {
                 let identity = Identity {
                     request_id: request_id.map(RequestId::to_string).unwrap_or_default(),
-                    ..self.auth.operator.clone()
+                    ..self.operator.clone()
                 };
                 return Ok(Caller {
                     identity: identity.from_source(peer.source()),
@@ -137,8 +154,7 @@ impl App {
             }
             (AuthConfig::Tokens, Some(header)) => {
                 let token = scheme(header, "Bearer").ok_or_else(|| {
-                    self.auth
-                        .refused("send the token as `Authorization: Bearer TOKEN`")
+                    self.refused("send the token as `Authorization: Bearer TOKEN`")
                 })?;
                 let (user, digest) = self.user_of_token(token, &peer).await?;
                 (user, Proof::Token(digest), project.map(str::to_owned))
@@ -146,13 +162,13 @@ impl App {
             (AuthConfig::Basic(_), Some(header)) => {
                 let (name, password) = scheme(header, "Basic")
                     .and_then(credentials)
-                    .ok_or_else(|| self.auth.refused("send a user and a password"))?;
+                    .ok_or_else(|| self.refused("send a user and a password"))?;
                 let user = self.user_of_password(&name, &password, &peer).await?;
                 (user, Proof::Password, project.map(str::to_owned))
             }
             (_, None) => {
                 let Some((session, digest)) = self.session_of(&parts.headers, &peer).await? else {
-                    return Err(self.auth.refused("the request does not say who sends it"));
+                    return Err(self.refused("the request does not say who sends it"));
                 };
                 let user = self.user_of_session(&session).await?;
                 (user, Proof::Session(digest), Some(session.project_id))
@@ -178,14 +194,12 @@ impl App {
         peer: &Peer,
     ) -> Result<(User, Digest), ApiError> {
         let digest = Digest::of(token.as_bytes());
-        match self.auth.tokens.user(&self.readers, digest).await? {
+        match self.tokens.user(&self.readers, digest).await? {
             Some(user) => Ok((user, digest)),
             None => {
-                self.auth.throttle.admit(peer.key())?;
-                self.auth.throttle.failed(peer.key());
-                Err(self
-                    .auth
-                    .refused("the token is unknown, has expired or was revoked"))
+                self.throttle.admit(peer.key())?;
+                self.throttle.failed(peer.key());
+                Err(self.refused("the token is unknown, has expired or was revoked"))
             }
         }
     }
@@ -197,15 +211,15 @@ impl App {
         password: &str,
         peer: &Peer,
     ) -> Result<User, ApiError> {
-        self.auth.throttle.admit(peer.key())?;
-        let Some(users) = &self.auth.users else {
-            return Err(self.auth.refused("this server knows no passwords"));
+        self.throttle.admit(peer.key())?;
+        let Some(users) = &self.users else {
+            return Err(self.refused("this server knows no passwords"));
         };
         match users.check(name, password).await? {
             Some(user) => Ok(user),
             None => {
-                self.auth.throttle.failed(peer.key());
-                Err(self.auth.refused("the user or the password is wrong"))
+                self.throttle.failed(peer.key());
+                Err(self.refused("the user or the password is wrong"))
             }
         }
     }
@@ -214,11 +228,11 @@ impl App {
     pub(crate) async fn still_stands(&self, caller: &Caller) -> bool {
         let found = match &caller.proof {
             Proof::None => return true,
-            Proof::Password => match &self.auth.users {
+            Proof::Password => match &self.users {
                 Some(users) => users.find(&caller.identity.user_id).await,
                 None => Ok(None),
             },
-            Proof::Token(digest) => self.auth.tokens.user(&self.readers, *digest).await,
+            Proof::Token(digest) => self.tokens.user(&self.readers, *digest).await,
             Proof::Session(digest) => match self.open_session(*digest).await {
                 Ok(Some(session)) => return self.user_of_session(&session).await.is_ok(),
                 Ok(None) => Ok(None),
@@ -262,14 +276,6 @@ fn credentials(encoded: &str) -> Option<(String, String)> {
     let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
     let (name, password) = decoded.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
-}
-
-impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        app.caller_of(parts).await
-    }
 }
 
 impl Caller {

@@ -16,8 +16,7 @@ use cookie::{Cookie, SameSite};
 use sha2::{Digest as _, Sha256};
 
 use super::peer::Peer;
-use super::{Caller, Proof, User, choose};
-use crate::app::App;
+use super::{Auth, Caller, Proof, User, choose};
 use crate::error::ApiError;
 use crate::readers::blocking;
 
@@ -38,13 +37,13 @@ pub(crate) enum Login {
     Password(String, String),
 }
 
-impl App {
+impl Auth {
     /// Opens a session, and returns its cookie.
     ///
     /// # Errors
     /// 401 when the login is wrong, 400 when it does not name one of several projects; those of the database.
     pub(crate) async fn log_in(
-        self: &Arc<Self>,
+        &self,
         login: Login,
         project: Option<String>,
         peer: &Peer,
@@ -75,7 +74,7 @@ impl App {
             created_at: now,
             seen_at: now,
         };
-        let host = Arc::clone(self.host()?);
+        let host = Arc::clone(self.runner.host()?);
         let identity = Identity::new(user.user_id, project_id);
         blocking(move || {
             let store = host.store();
@@ -89,11 +88,11 @@ impl App {
     ///
     /// # Errors
     /// Those of the database.
-    pub(crate) async fn log_out(self: &Arc<Self>, caller: &Caller) -> Result<(), ApiError> {
+    pub(crate) async fn log_out(&self, caller: &Caller) -> Result<(), ApiError> {
         let Proof::Session(digest) = caller.proof else {
             return Ok(());
         };
-        let (host, identity) = (Arc::clone(self.host()?), caller.identity.clone());
+        let (host, identity) = (Arc::clone(self.runner.host()?), caller.identity.clone());
         blocking(move || {
             let store = host.store();
             Ok(store.admin(&identity, |admin| admin.close_session(digest))?)
@@ -119,10 +118,10 @@ impl App {
             return Ok(None);
         };
         if SystemClock.now().since(session.seen_at) > TOUCH
-            && let Ok(host) = self.host().cloned()
+            && let Ok(host) = self.runner.host().cloned()
         {
             let identity = Identity::new(&session.user_id, &session.project_id);
-            let idle = self.config.idle;
+            let idle = self.idle;
             blocking(move || {
                 let touched = host.store().admin(&identity, |admin| {
                     let idle_since = admin.now().before(idle);
@@ -141,7 +140,7 @@ impl App {
 
     /// Returns the session with this digest; `None` when it was ended, or not used for too long.
     pub(crate) async fn open_session(&self, digest: Digest) -> Result<Option<Session>, ApiError> {
-        let idle = self.config.idle;
+        let idle = self.idle;
         let read = self.readers.read(Identity::default(), move |view| {
             let found = view.session(digest)?;
             Ok(found.filter(|session| view.now().since(session.seen_at) <= idle))
@@ -154,9 +153,9 @@ impl App {
     /// # Errors
     /// 401 when the token was revoked or has expired, or the user is gone.
     pub(crate) async fn user_of_session(&self, session: &Session) -> Result<User, ApiError> {
-        let over = || self.auth.refused("the login is over: log in again");
+        let over = || self.refused("the login is over: log in again");
         let Some(id) = session.token.clone() else {
-            let users = self.auth.users.as_ref().ok_or_else(over)?;
+            let users = self.users.as_ref().ok_or_else(over)?;
             return users.find(&session.user_id).await?.ok_or_else(over);
         };
         let read = self.readers.read(Identity::default(), move |view| {
@@ -174,7 +173,7 @@ impl App {
     /// Returns the token that this caller's forms must carry.
     pub(crate) fn form_token(&self, caller: &Caller) -> String {
         let mut hash = Sha256::new_with_prefix(b"cairn form");
-        hash.update(self.auth.form_secret);
+        hash.update(self.form_secret);
         if let Proof::Session(digest) = caller.proof {
             hash.update(digest.to_string());
         }
@@ -199,7 +198,7 @@ impl App {
 
     /// Returns whether callers log in at the dashboard.
     pub(crate) fn asks_for_login(&self) -> bool {
-        *self.auth.mode() != AuthConfig::None
+        *self.mode() != AuthConfig::None
     }
 }
 

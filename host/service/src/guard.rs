@@ -9,8 +9,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use cairn::config::{AuthConfig, Listen};
 
-use super::peer::Peer;
 use crate::app::App;
+use crate::auth::peer::Peer;
 use crate::error::ApiError;
 
 /// Checks a request before any handler sees it.
