@@ -13,7 +13,6 @@ use cairn::flow_request::{self, Entered};
 use cairn::text::Text;
 use cairn::{FlowId, HostError, Report, Submission, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use utoipa::ToSchema;

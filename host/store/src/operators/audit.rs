@@ -1,4 +1,4 @@
-//! Records what operators change, in the transaction of the change, and reads it.
+//! What operators changed: the changes, and reads of them.
 
 use serde::Serialize;
 
@@ -6,14 +6,9 @@ use cairn_effects::rows::Cell;
 use cairn_model::clock::{self, Timestamp};
 use cairn_model::value::{Object, Value};
 
-use super::admin::Admin;
 use super::view::View;
 use crate::StoreError;
-use crate::audit_row::AuditRow;
 use crate::sql::{Columns, SqlError};
-
-/// How many rows that were kept long enough a new one removes at most.
-const REMOVED: i64 = 100;
 
 /// A change by an operator, to be recorded. The transaction knows who makes it, from where, and when.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +19,7 @@ pub struct Change<'a> {
     pub subject: &'a str,
     /// The project of the subject, if it has one.
     pub project_id: Option<&'a str>,
-    /// Why, in the operator's words; by default as [`because`](Admin::because) says.
+    /// Why, in the operator's words; by default as [`because`](crate::admin::Admin::because) says.
     pub reason: Option<&'a str>,
     /// The subject before it; null if there was none.
     pub before: Value,
@@ -71,34 +66,6 @@ pub struct AuditFilter<'a> {
     pub since: Option<Timestamp>,
     /// Older than the one with this id.
     pub before: Option<&'a str>,
-}
-
-impl Admin<'_> {
-    /// Records a change that this transaction makes, as asked for by its [requester](Self::requester). Removes some older changes that were
-    /// kept long enough.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn record(&mut self, change: Change<'_>) -> Result<(), StoreError> {
-        let row = AuditRow {
-            action: change.action.to_owned(),
-            subject: change.subject.to_owned(),
-            project_id: change.project_id.map(str::to_owned),
-            reason: change.reason.or(self.reason()).map(str::to_owned),
-            before: change.before,
-            after: change.after,
-            ..AuditRow::new(self.now(), self.requester())
-        };
-        self.execute(AuditRow::INSERT, &row.cells())?;
-        self.prune_audit(REMOVED).map(drop)
-    }
-
-    /// Removes changes that were kept long enough, at most `most`, the oldest first; returns how many.
-    pub(super) fn prune_audit(&mut self, most: i64) -> Result<usize, StoreError> {
-        let before = self.env().audit_kept_since();
-        let statement = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)";
-        self.execute(statement, &[before.into(), most.into()])
-    }
 }
 
 /// Returns a row as JSON for [`Change`], without its empty columns.

@@ -3,6 +3,7 @@
 mod externals;
 mod noted;
 mod prune;
+mod record;
 
 pub use crate::sqlite::{Migrated, Vacuumed};
 
