@@ -271,6 +271,14 @@ fn changes_are_found_by_subject_kind_user_and_time_and_are_pruned_in_time() {
             &program,
             &format!("UPDATE audit SET at = at - {days} * 86400000000 WHERE subject = '{zone}'"),
         );
+        // An id begins with the milliseconds of its time.
+        let time = "printf('%012x', at / 1000)";
+        sql(
+            &program,
+            &format!(
+                "UPDATE audit SET id = substr({time}, 1, 8) || '-' || substr({time}, 9, 4) || substr(id, 14) WHERE subject = '{zone}'"
+            ),
+        );
     };
     back(9, "a");
     back(11, "b");
