@@ -120,6 +120,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "printable",
             "text",
             "token",
+            "status",
             "idempotency",
             "error",
         ],

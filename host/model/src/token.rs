@@ -46,7 +46,7 @@ impl Token {
         // Of its final size: a text that grows leaves copies behind.
         let mut text = Zeroizing::new(String::with_capacity(LENGTH));
         text.push_str(PREFIX);
-        URL_SAFE_NO_PAD.encode_string(&*bytes, &mut text);
+        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
         Ok(Self(text))
     }
 

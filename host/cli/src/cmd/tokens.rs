@@ -55,9 +55,9 @@ pub struct List {
     page: Page,
 }
 
-/// Revoke a token at once, and end the dashboard's sessions that were opened with it
+/// Revoke a token, and end the dashboard's sessions that were opened with it
 ///
-/// Flows that were asked for with it go on.
+/// A running server that has just used the token refuses it after a second at the latest. Flows that were asked for with it go on.
 #[derive(Args, Debug)]
 pub struct Revoke {
     /// Id of the token, as `cairn token list` shows it

@@ -23,7 +23,7 @@ use crate::session::Session;
 
 /// Deploy a flow: write its plan and its components to the database, for clients that ask for it by name
 ///
-/// Each deployment is a new version of the name: 1, 2, … A server takes it up at once; flows that were begun go on with their own plans.
+/// Each deployment is a new version of the name: 1, 2, … A running server takes it up; flows that were begun go on with their own plans.
 ///
 /// Before, the cases beside each component (`cases/*.toml`) are run and the laws are checked, as `cairn plugin test --laws` does; exit 3
 /// if one is broken. What they came to is recorded. Built-in plugins, and plugins without cases, are recorded as untested.
