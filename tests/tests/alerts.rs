@@ -8,6 +8,7 @@ use acceptance::powerdns::free_port;
 use acceptance::program::{Program, repository};
 use acceptance::serving::{Serving, send};
 use acceptance::tools::not_run;
+use cairn::store::view::FindingKind;
 
 fn alerts() -> String {
     fs::read_to_string(repository("examples/alerts.yml")).expect("the alerts")
@@ -83,4 +84,28 @@ fn a_server_has_the_metrics_that_the_alerts_read() {
         assert!(found, "{name} with {label} is missing:\n{scraped}");
     }
     serving.kill();
+}
+
+#[test]
+fn the_alerts_name_each_kind_of_finding_that_has_no_measure_of_its_own() {
+    // Messages and backups have one.
+    let kinds = [
+        FindingKind::Held,
+        FindingKind::Stuck,
+        FindingKind::Incomplete,
+        FindingKind::Unknown,
+        FindingKind::Interrupted,
+        FindingKind::Running,
+        FindingKind::Overdue,
+        FindingKind::Waiting,
+        FindingKind::Check("quota"),
+        FindingKind::LateHost,
+    ];
+    let kinds: BTreeSet<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let alerts = alerts();
+    let named = alerts.split("{kind=").skip(1).flat_map(|rest| {
+        let kinds = rest.split('"').nth(1).unwrap_or_default();
+        kinds.split('|')
+    });
+    assert_eq!(named.collect::<BTreeSet<&str>>(), kinds);
 }
