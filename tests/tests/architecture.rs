@@ -80,6 +80,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "cairn-volumes",
         ],
     ),
+    ("service", &["cairn"]),
 ];
 
 /// Dependencies that only some crates may have, and the files in each that may name them; an empty list means all files.
@@ -89,6 +90,13 @@ const CONFINED: &[(&str, &str, &[&str])] = &[
     ("tokio_postgres", "store", &["postgres"]),
     ("rustls", "store", &["postgres/tls.rs"]),
     ("rustls", "outbound", &["tls.rs", "client/connect.rs"]),
+    ("rustls", "service", &["listen.rs"]),
+    ("axum", "service", &[]),
+    ("hyper", "service", &["server.rs"]),
+    ("bcrypt", "service", &["auth/basic.rs"]),
+    ("utoipa", "service", &["api", "error.rs"]),
+    ("maud", "service", &["ui"]),
+    ("prometheus_client", "service", &["metrics.rs", "scrape.rs"]),
     ("lapin", "deliver", &["amqp"]),
     ("ureq", "deliver", &["http.rs", "http"]),
     ("wasmtime", "sandbox", &[]),

@@ -36,8 +36,8 @@
 //! | read and evaluate access rules | [`policy`] | [`cairn_policy`] |
 //! | handle errors, JSON values, ids and times | [`error`], [`value`], [`id`], [`clock`] | [`cairn_model`] |
 //!
-//! Three more crates build on this one: `cairn_cli` (the command line, also for programs with domains of their own), `cairn_laws`
-//! (tests of plugins) and `cairn_bench` (measurements). The library uses no terminal, no environment variables and no home directory.
+//! Four more crates build on this one: `cairn_cli` (the command line, also for programs with domains of their own), `cairn_service` (flows over
+//! HTTP), `cairn_laws` (tests of plugins) and `cairn_bench` (measurements). The library uses no terminal, no environment variables and no home directory.
 //! `host/ARCHITECTURE.md` in the repository describes how the crates work together. The items that most programs use are at the root of
 //! this crate; each other item is in its module.
 //!
