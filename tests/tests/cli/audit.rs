@@ -289,6 +289,9 @@ fn changes_are_found_by_subject_kind_user_and_time_and_are_pruned_in_time() {
         program.json(&arguments)["audit"].clone()
     };
     assert_eq!(prune(&["--dry-run"]), 1);
+    let told = program.run(&["flow", "prune", "--older-than", "1d", "--dry-run"]);
+    let told = told.exits(0).stdout;
+    assert!(told.contains("1 audit row would be removed"), "{told}");
     program.run(&["zone", "create", "d"]).exits(0);
     assert_eq!(
         subjects(&[]),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use acceptance::crash::{Death, Task, check};
 use cairn::clock::SystemClock;
-use cairn::event::FlowState;
+use cairn::event::{Entry, Event, FlowState};
 use cairn::store::HostStore as _;
-use cairn::store::operation::Operation;
+use cairn::store::audit::AuditFilter;
+use cairn::store::operation::{Asked, Asker, Operation};
 use cairn::store::view::FlowFilter;
 use cairn::{FlowId, Identity, Sqlite};
 use rusqlite::Connection;
@@ -67,6 +68,47 @@ fn what_was_asked_of_a_flow_is_done_once_though_its_server_dies() {
         let found = check(&lives.database()).unwrap();
         assert_eq!(found.flows[&flow].0, FlowState::Interrupted, "{point}");
     }
+}
+
+#[test]
+fn an_operation_is_in_the_journal_and_in_the_audit_or_in_neither_wherever_its_server_dies() {
+    let deaths =
+        ["BatchWritten", "BatchCommitted"].map(|point| (1..=4).map(move |time| (point, time)));
+    let mut died = 0;
+    for (point, time) in deaths.into_iter().flatten() {
+        let (lives, flow) = left_behind();
+        let asked = Asked {
+            operation: Operation::Interrupt,
+            by: Some(Asker::new("ann", "here")),
+        };
+        open(&lives).ask(flow, &asked).unwrap();
+        let of_flows = AuditFilter {
+            action: Some("flow"),
+            ..AuditFilter::default()
+        };
+        let recorded = || {
+            let store = open(&lives);
+            let nobody = Identity::default();
+            let (journal, audit) = store
+                .read(&nobody, |view| {
+                    Ok((view.journal(flow)?, view.audit(of_flows, 9)?))
+                })
+                .unwrap();
+            let is_asked = |entry: &&Entry| matches!(entry.event, Event::Operated { .. });
+            assert!(audit.iter().all(|row| row.user_id == "ann"), "{audit:?}");
+            (journal.iter().filter(is_asked).count(), audit.len())
+        };
+        let death = Death { time, ..at(point) };
+        died += usize::from(matches!(lives.live(Task::Serve, Some(&death)), End::Death));
+        let (events, rows) = recorded();
+        assert!(
+            events == rows && rows <= 1,
+            "{point} {time}: {events}, {rows}"
+        );
+        assert!(matches!(lives.live(Task::Serve, None), End::Natural(_)));
+        assert_eq!(recorded(), (1, 1), "{point} {time}");
+    }
+    assert!(died > 2, "{died}");
 }
 
 #[test]

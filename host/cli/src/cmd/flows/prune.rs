@@ -17,7 +17,7 @@ use crate::session::Session;
 ///
 /// The idempotency key of a removed flow keeps the flow's id, its state and a short report: a repeat of the request returns that
 /// report until the key lapses. A key lapses 30 days after the flow's end, or after the time `keep` of [idempotency] in cairn.toml;
-/// --older-than does not change that. Lapsed keys are removed.
+/// --older-than does not change that. Lapsed keys are removed, and rows of the audit that were kept long enough.
 #[derive(Args, Debug)]
 pub struct Prune {
     /// Minimum age of a flow's last event, such as 30d or 12h
@@ -67,6 +67,9 @@ fn text(pruned: &Pruned, dry_run: bool) -> String {
     // Writing to a string cannot fail.
     if pruned.keys > 0 {
         let _ = writeln!(text, "{} {done}", count(pruned.keys, "lapsed key"));
+    }
+    if pruned.audit > 0 {
+        let _ = writeln!(text, "{} {done}", count(pruned.audit, "audit row"));
     }
     if pruned.kept > 0 {
         let _ = writeln!(
