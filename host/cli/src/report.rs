@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use cairn::history::History;
 use cairn::net::{Fate, Left};
 use cairn::report::{RollbackReport, SleepReport};
-use cairn::{Diagnostic, Report, Value, Verdict};
+use cairn::{Diagnostic, Report, Value};
 
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
@@ -133,25 +133,7 @@ fn violated(violation: &Value) -> String {
 }
 
 fn rolled_back(text: &mut String, rollback: &RollbackReport) {
-    let verdict = match rollback.verdict {
-        Verdict::Clean => "clean: everything is as it was",
-        Verdict::Kept => "kept: everything is as it was, except for what reverted tasks kept",
-        Verdict::Incomplete => {
-            "incomplete: not everything could be undone; the rollback can be repeated"
-        }
-        Verdict::Unknown => {
-            "unknown: it is not known whether an object outside the database is there; the host looks again"
-        }
-        Verdict::Residue if rollback.accepted.is_some() => {
-            "residue: not everything could be undone, and that was accepted"
-        }
-        Verdict::Residue if !rollback.messages.is_empty() => {
-            "residue: messages have left and cannot be taken back"
-        }
-        // Also for verdicts that this program does not know.
-        _ => "residue: some things could not be undone",
-    };
-    line(text, "rollback", verdict);
+    line(text, "rollback", rollback.sentence());
     for task in &rollback.reverted {
         line(text, "reverted", task);
     }

@@ -135,6 +135,29 @@ pub struct RollbackReport {
     pub accepted: Option<String>,
 }
 
+impl RollbackReport {
+    /// Returns the verdict in words: itself, a colon, and what it means.
+    pub const fn sentence(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Clean => "clean: everything is as it was",
+            Verdict::Kept => "kept: everything is as it was, except for what reverted tasks kept",
+            Verdict::Incomplete => {
+                "incomplete: not everything could be undone; the rollback can be repeated"
+            }
+            Verdict::Unknown => {
+                "unknown: it is not known whether an object outside the database is there; the host looks again"
+            }
+            Verdict::Residue if self.accepted.is_some() => {
+                "residue: not everything could be undone, and that was accepted"
+            }
+            Verdict::Residue if !self.messages.is_empty() => {
+                "residue: messages have left and cannot be taken back"
+            }
+            Verdict::Residue => "residue: some things could not be undone",
+        }
+    }
+}
+
 /// A revert that failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "says it all")]
