@@ -16,6 +16,7 @@ mod plans;
 mod pool;
 mod providers;
 mod recovery;
+mod schemas;
 mod sharing;
 mod sleepers;
 mod source;

@@ -282,7 +282,7 @@ impl Core {
     }
 
     /// Finds a component of a plan: loaded, built in, or stored.
-    fn component(&self, digest: Digest, whose: &str) -> Result<Arc<Plugin>, HostError> {
+    pub(super) fn component(&self, digest: Digest, whose: &str) -> Result<Arc<Plugin>, HostError> {
         let stored = |digest| self.store.component(digest);
         self.planner.find(digest, whose, stored)
     }
