@@ -11,6 +11,7 @@ use cairn::{Host, Identity};
 use tokio::sync::{Semaphore, watch};
 
 use crate::auth::{Auth, Caller};
+use crate::counters::LastCounters;
 use crate::database::Database;
 use crate::deployed::Deployed;
 use crate::error::ApiError;
@@ -45,6 +46,7 @@ pub struct App {
     pub(crate) deployed: Deployed,
     pub(crate) follower: Arc<Follower>,
     pub(crate) oversight: Oversight,
+    pub(crate) counters: LastCounters,
     pub(crate) metrics: Metrics,
     /// Places for streams of events.
     pub(crate) streams: Arc<Semaphore>,

@@ -7,6 +7,7 @@ mod access;
 mod api;
 mod app;
 mod auth;
+mod counters;
 mod database;
 mod deployed;
 mod error;
@@ -21,6 +22,7 @@ mod runner;
 mod scrape;
 mod server;
 mod status;
+mod ui;
 
 pub use app::Parts;
 pub use database::Database;
@@ -36,6 +38,7 @@ use tokio::sync::{Semaphore, watch};
 
 use app::App;
 use auth::{Auth, Means};
+use counters::LastCounters;
 use deployed::Deployed;
 use follow::Follower;
 use metrics::Metrics;
@@ -114,6 +117,7 @@ impl Service {
             auth: Auth::new(&config, means)?,
             oversight: Oversight::new(Arc::clone(&readers), Arc::clone(&runner), operator, status),
             follower: Follower::new(Arc::clone(&readers)),
+            counters: LastCounters::new(Arc::clone(&readers)),
             deployed: Deployed::default(),
             metrics: Metrics::default(),
             streams: Arc::new(Semaphore::new(config.streams)),
@@ -211,6 +215,7 @@ pub fn check(config: &ServeConfig, insecure_no_auth: bool) -> Result<(), Diagnos
 fn router(app: &Arc<App>) -> Router {
     Router::new()
         .merge(api::router())
+        .merge(ui::router())
         .layer(from_fn_with_state(Arc::clone(app), guard::check))
         .merge(health::router())
         .layer(tower_http::catch_panic::CatchPanicLayer::new())

@@ -61,7 +61,11 @@ fn is_json(value: &axum::http::HeaderValue) -> bool {
     kind.eq_ignore_ascii_case("application") && is_json(subtype)
 }
 
-async fn read(body: Body, most: usize) -> Result<axum::body::Bytes, ApiError> {
+/// Reads a body of at most so many bytes.
+///
+/// # Errors
+/// 413 when it is longer, 400 when it ends early.
+pub(crate) async fn read(body: Body, most: usize) -> Result<axum::body::Bytes, ApiError> {
     match Limited::new(body, most).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(

@@ -1,10 +1,10 @@
 //! The interface for programs, under `/v1`: handlers know HTTP and requests; what is allowed is decided by rules and flows.
 
-mod body;
+pub(crate) mod body;
 pub(crate) mod flows;
 pub(crate) mod operate;
 mod operators;
-mod oversight;
+pub(crate) mod oversight;
 pub(crate) mod stream;
 mod submit;
 pub(crate) mod wait;

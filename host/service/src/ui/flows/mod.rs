@@ -1,0 +1,253 @@
+//! The list of flows.
+
+mod query;
+mod row;
+pub(super) mod serve;
+
+use std::sync::Arc;
+
+use cairn::clock::Timestamp;
+use cairn::event::{FlowState, FlowSummary};
+use maud::{Markup, html};
+
+use crate::counters::Counters;
+use super::counters;
+use super::layout::{Page, Part, Shell};
+use super::live::Fragment;
+use super::text;
+
+pub(crate) use query::FlowsQuery;
+pub(super) use row::{heads, row};
+
+/// The most flows on a page.
+const PAGE: usize = 50;
+
+/// The most new flows that are counted.
+const COUNTED: usize = 100;
+
+/// A page of the list as it was read.
+pub(super) struct FlowsView {
+    pub flows: Vec<FlowSummary>,
+    /// Whether there are older ones that fit.
+    pub has_older: bool,
+    /// How many newer ones fit, at most one more than [`COUNTED`].
+    pub newer: usize,
+    pub counters: Arc<Counters>,
+    pub now: Timestamp,
+}
+
+impl FlowsView {
+    /// Returns the parts of the page that change while it is live.
+    pub(super) fn fragments(&self, shell: &Shell<'_>, query: &FlowsQuery) -> Vec<Fragment> {
+        vec![
+            ("counters", counters::section(&self.counters).into_string()),
+            ("newer", newer(self.newer, query).into_string()),
+            ("rows", self.rows(shell, query).into_string()),
+        ]
+    }
+
+    /// Returns the whole page.
+    pub(super) fn page(&self, shell: &Shell<'_>, query: &FlowsQuery) -> Markup {
+        let mut pairs = query.pairs();
+        let ids = self.flows.first().zip(self.flows.last());
+        let ids = ids.map(|(first, last)| (first.id.to_string(), last.id.to_string()));
+        if let Some((top, bottom)) = ids {
+            pairs.push(("top", top.into()));
+            // Of a page with room below, what comes there is shown, too.
+            if self.has_older {
+                pairs.push(("bottom", bottom.into()));
+            }
+        }
+        let live = format!("/ui/flows/live{}", text::query(pairs));
+        let page = Page {
+            title: "Flows",
+            part: Part::Flows,
+            live: Some(&live),
+            search: "",
+        };
+        shell.page(
+            page,
+            html! {
+                h1 { "Flows" }
+                (counters::section(&self.counters))
+                (filter(shell, query))
+                (newer(self.newer, query))
+                (self.rows(shell, query))
+            },
+        )
+    }
+
+    fn rows(&self, shell: &Shell<'_>, query: &FlowsQuery) -> Markup {
+        html! {
+            section #rows aria-label="Flows" {
+                @if self.flows.is_empty() {
+                    p {
+                        @if query.is_narrowed() { "No flow fits. " a href="/ui/flows" { "All flows" } }
+                        @else { "There are no flows yet. " code { "cairn flow deploy" } " deploys one, and "
+                            code { "POST /v1/flows" } " begins it." }
+                    }
+                } @else {
+                    table.stack {
+                        caption.quiet { "The newest first" }
+                        (heads(shell))
+                        tbody { @for flow in &self.flows { (row(flow, shell, self.now)) } }
+                    }
+                    div.pages {
+                        @if query.before.is_some() { a href=(query.with("before", "")) { "Newest" } }
+                        @if self.has_older && let Some(last) = self.flows.last() {
+                            a href=(query.with("before", &last.id.to_string())) { "Older" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Says how many flows have come since the page was loaded.
+fn newer(newer: usize, query: &FlowsQuery) -> Markup {
+    html! {
+        p #newer.newer hidden[newer == 0] {
+            @if newer > 0 {
+                a href=(query.with("before", "")) {
+                    @if newer > COUNTED { "more than " (COUNTED) " new" } @else { (newer) " new" }
+                }
+            }
+        }
+    }
+}
+
+fn filter(shell: &Shell<'_>, query: &FlowsQuery) -> Markup {
+    html! {
+        form.filter action="/ui/flows" method="get" aria-label="Filter flows" {
+            label { "State " select name="state" {
+                option value="" { "any" }
+                @for state in FlowState::ALL {
+                    option value=(state) selected[FlowState::parse(&query.state) == Some(state)] { (state.as_str().to_lowercase()) }
+                }
+            } }
+            label { "Only " select name="only" {
+                option value="" { "all" }
+                @for (name, words) in query::MARKS { option value=(name) selected[query.only == name] { (words) } }
+            } }
+            label { "Begun in " select name="since" {
+                option value="" { "all time" }
+                @for (name, words, _) in query::TIMES { option value=(name) selected[query.since == name] { (words) } }
+            } }
+            label { "Longer than " select name="longer" {
+                option value="" { "-" }
+                @for (name, words, _) in query::LENGTHS { option value=(name) selected[query.longer == name] { (words) } }
+            } }
+            label { "Error " input name="error" size="12" maxlength="255" value=(text::attribute(&query.error)); }
+            label { "Name " input name="name" size="14" data-filter maxlength="255" value=(text::attribute(&query.name)); }
+            label { "Key " input name="key" size="14" maxlength="255" value=(text::attribute(&query.key)); }
+            @if shell.is_admin {
+                label { "Project " input name="project" size="12" maxlength="255" value=(text::attribute(&query.project)); }
+            }
+            button { "Filter" }
+            @if query.is_narrowed() { a href="/ui/flows" { "All flows" } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::layout::tests::SHELL;
+    use crate::ui::samples;
+
+    fn view(flows: Vec<FlowSummary>) -> FlowsView {
+        FlowsView {
+            has_older: false,
+            newer: 0,
+            counters: Arc::default(),
+            now: samples::BEGIN,
+            flows,
+        }
+    }
+
+    fn page(flows: Vec<FlowSummary>, query: &FlowsQuery) -> String {
+        view(flows).page(&SHELL, query).into_string()
+    }
+
+    #[test]
+    fn a_row_leads_to_its_flow_and_says_what_is_wrong() {
+        let mut flow = samples::summary("volume-create", FlowState::Failure);
+        flow.error = Some("OverQuota".to_owned());
+        flow.incomplete = true;
+        let id = flow.id;
+        let page = page(vec![flow], &FlowsQuery::default());
+        assert!(page.contains(&format!("href=\"/ui/flows/{id}\"")), "{page}");
+        for part in ["incomplete", "OverQuota", "failed"] {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_page_keeps_its_filters() {
+        let query = FlowsQuery {
+            state: "FAILURE".to_owned(),
+            name: "a&b".to_owned(),
+            ..FlowsQuery::default()
+        };
+        let flow = samples::summary("a&b", FlowState::Failure);
+        let mut view = view(vec![flow.clone()]);
+        view.has_older = true;
+        let page = view.page(&SHELL, &query).into_string();
+        let older = format!(
+            "/ui/flows?state=FAILURE&amp;name=a%26b&amp;before={}",
+            flow.id
+        );
+        assert!(page.contains(&older), "{page}");
+        assert!(
+            page.contains("<option value=\"FAILURE\" selected>"),
+            "{page}"
+        );
+        let live = format!(
+            "/ui/flows/live?state=FAILURE&amp;name=a%26b&amp;top={0}&amp;bottom={0}",
+            flow.id
+        );
+        assert!(page.contains(&live), "{page}");
+    }
+
+    #[test]
+    fn new_flows_are_counted_and_not_inserted() {
+        let mut view = view(vec![samples::summary("one", FlowState::Success)]);
+        let shown = |view: &FlowsView| view.page(&SHELL, &FlowsQuery::default()).into_string();
+        assert!(shown(&view).contains("id=\"newer\" hidden"));
+        view.newer = 3;
+        assert!(shown(&view).contains(">3 new</a>"));
+        view.newer = COUNTED + 1;
+        assert!(shown(&view).contains("more than 100 new"));
+    }
+
+    #[test]
+    fn the_parts_of_the_list_are_those_that_are_replaced() {
+        let view = view(vec![samples::summary("one", FlowState::Success)]);
+        let page = view.page(&SHELL, &FlowsQuery::default()).into_string();
+        for (id, html) in view.fragments(&SHELL, &FlowsQuery::default()) {
+            assert!(
+                html.contains(&format!("id=\"{id}\"")) && page.contains(&html),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_is_text() {
+        let mut flow = samples::summary("<script>alert(1)</script>\u{202e}", FlowState::Failure);
+        flow.error = Some("<img src=x>".to_owned());
+        flow.stuck = Some("<b>".to_owned());
+        flow.project_id = "<i>".to_owned();
+        let query = FlowsQuery {
+            name: "\"><script>".to_owned(),
+            project: "\"><script>".to_owned(),
+            key: "\"><script>".to_owned(),
+            error: "\"><script>".to_owned(),
+            ..FlowsQuery::default()
+        };
+        let page = page(vec![flow], &query);
+        assert_eq!(page.matches("<script").count(), 1, "the page's own: {page}");
+        assert!(!page.contains("<img") && !page.contains("<i>") && !page.contains('\u{202e}'));
+    }
+}

@@ -1,0 +1,240 @@
+//! The processes that write to the database, the messages that have not left, and how the server is set up.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use axum::extract::State;
+use cairn::config::{AuthConfig, ServeConfig};
+use cairn::store::hosts::HostInfo;
+use cairn::store::view::{CAST, Listing, Status};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::layout::{Page, Part};
+use super::rows::{self, Column, Tab};
+use super::text::{self, Text};
+use super::visitor::{Failed, Html, Visitor};
+use crate::api::body::Query;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::readers::blocking;
+
+pub(super) const TABS: [Tab; 3] = [
+    ("System", "/ui/system"),
+    ("Messages", "/ui/outbox"),
+    ("Audit", "/ui/audit"),
+];
+
+/// The most messages on a page.
+const PAGE: usize = 100;
+
+/// `GET /ui/system`
+pub(super) async fn page(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Html, Failed> {
+    let run = async {
+        visitor.caller.must(&app.policy, "api:host:read", None)?;
+        let database = Arc::clone(&app.database);
+        let hosts = blocking(move || Ok(database.hosts()?.list()?)).await?;
+        let status = match visitor.caller.may(&app.policy, "api:status:read", None) {
+            true => Some(app.oversight.status().await?),
+            false => None,
+        };
+        let page = Page {
+            title: "System",
+            part: Part::System,
+            live: None,
+            search: "",
+        };
+        let content = html! {
+            h1 { "System" }
+            (rows::tabs("System", &TABS, "/ui/system"))
+            (processes(&hosts))
+            @if let Some(status) = &status { (database_facts(status)) }
+            (server(&app.config))
+        };
+        Ok(Html(visitor.shell().page(page, content)))
+    };
+    run.await.map_err(|error: ApiError| visitor.failed(error))
+}
+
+fn processes(hosts: &[HostInfo]) -> Markup {
+    html! {
+        section aria-labelledby="hosts-title" {
+            h2 #hosts-title { "Processes" }
+            @if hosts.is_empty() { p { "No process has the database open for writing." } }
+            @else {
+                div.wide tabindex="0" role="region" aria-label="Table of processes" { table {
+                    caption.quiet { "The oldest first" }
+                    thead { tr {
+                        th scope="col" { "Host" } th scope="col" { "Machine" } th.num scope="col" { "Process" }
+                        th scope="col" { "Version" } th scope="col" { "Since" } th scope="col" { "Lease" }
+                        th.num scope="col" { "Flows" } th.num scope="col" { "Acts" } th.num scope="col" { "Partitions" }
+                    } }
+                    tbody { @for host in hosts { (process(host)) } }
+                } }
+            }
+        }
+    }
+}
+
+fn process(host: &HostInfo) -> Markup {
+    let lease = std::time::Duration::from_millis(host.lease.unsigned_abs());
+    html! {
+        tr data-row {
+            th.id scope="row" { (host.id) }
+            td { @match &host.name { Some(name) => (Text(name)), None => "-" } }
+            td.num { (host.pid) }
+            td { @match &host.version { Some(version) => (Text(version)), None => "-" } }
+            td { (text::time(host.started_at)) }
+            td {
+                @if host.has_ended { strong.bad { span.sign aria-hidden="true" { "!" } " ended" } }
+                @else if host.has_expired() { strong.bad { span.sign aria-hidden="true" { "!" } " late by " (text::duration(lease)) } }
+                @else { (text::duration(lease)) " left" }
+                @if host.is_draining { " " span.warn { "draining" } }
+            }
+            td.num { (host.flows) }
+            td.num { (host.acts) }
+            td.num { @match host.partitions { Some(partitions) => (partitions), None => "all" } }
+        }
+    }
+}
+
+fn database_facts(status: &Status) -> Markup {
+    let messages = &status.messages;
+    html! {
+        section aria-labelledby="database-title" {
+            h2 #database-title { "Database" }
+            dl.facts {
+                div { dt { "Held" } dd { @match &status.held { Some(since) => strong.bad { "! since " (Text(since)) }, None => "no" } } }
+                div { dt { "Last backup" } dd { @match status.backup { Some(at) => { (text::time(at)) " (" (text::ago(at, status.at)) ")" }, None => "none was noted" } } }
+                div { dt { "Messages on their way" } dd { (text::grouped(messages.sending)) @if let Some(since) = messages.sending_since { ", the oldest " (text::ago(since, status.at)) } } }
+                div { dt { "Messages that failed" } dd { @if messages.failed > 0 { strong.bad { "! " (text::grouped(messages.failed)) } } @else { "0" } } }
+                @for check in &status.checks {
+                    div { dt { (check.name) " check" } dd { (check.differences) " differ (" (text::ago(check.at, status.at)) ")" } }
+                }
+            }
+        }
+    }
+}
+
+fn server(config: &ServeConfig) -> Markup {
+    let auth = match &config.auth {
+        None | Some(AuthConfig::None) => "none",
+        Some(AuthConfig::Tokens) => "tokens",
+        Some(AuthConfig::Basic(_)) => "users with passwords",
+    };
+    html! {
+        section aria-labelledby="server-title" {
+            h2 #server-title { "This server" }
+            dl.facts {
+                div { dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) } }
+                div { dt { "Listens on" } dd { (Text(&config.listen.to_string())) } }
+                div { dt { "Authentication" } dd { (auth) } }
+                div { dt { "TLS" } dd { @if config.tls.is_some() { "yes" } @else { "no" } } }
+                div { dt { "Metrics" } dd { @match config.metrics { Some(address) => { code { "http://" (address) "/metrics" } }, None => "not served" } } }
+                div { dt { "Connections" } dd { "at most " (text::grouped(config.connections as u64)) } }
+                div { dt { "Streams" } dd { "at most " (text::grouped(config.streams as u64)) } }
+                div { dt { "Login lasts" } dd { (text::duration(config.idle)) " without use" } }
+            }
+            p { "The interface for programs is described by " a href="/v1/openapi.json" { "/v1/openapi.json" } "." }
+        }
+    }
+}
+
+/// Where a page of messages begins.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct After {
+    after: Option<String>,
+}
+
+/// `GET /ui/outbox`
+pub(super) async fn outbox(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Query(after): Query<After>,
+) -> Result<Html, Failed> {
+    const COLUMNS: &[Column] = &[
+        ("id", "Message"),
+        ("state", "State"),
+        ("topic", "Topic"),
+        ("method", "Method"),
+        ("project_id", "Project"),
+        ("attempts", "Attempts"),
+        ("due_at", "Due"),
+        ("last_error", "Last error"),
+        ("created_at", "Created"),
+    ];
+    let run = async {
+        visitor.caller.must(&app.policy, "api:outbox:read", None)?;
+        let is_first = after.after.is_none();
+        let read = app
+            .readers
+            .read(visitor.caller.identity.clone(), move |view| {
+                let from = after
+                    .after
+                    .as_deref()
+                    .map_or(Bound::Unbounded, Bound::Excluded);
+                let listing = Listing {
+                    ids: (from, Bound::Unbounded),
+                    limit: PAGE + 1,
+                    ..Listing::default()
+                };
+                Ok(view.page(&CAST, listing)?)
+            });
+        let mut found = read.await?;
+        let has_more = found.len() > PAGE;
+        found.truncate(PAGE);
+        let last = found.last().filter(|_| has_more);
+        let next = last.and_then(|row| row.get("id")).map(text::cell);
+        let page = Page {
+            title: "Messages",
+            part: Part::System,
+            live: None,
+            search: "",
+        };
+        let content = html! {
+            h1 { "Messages" }
+            (rows::tabs("System", &TABS, "/ui/outbox"))
+            p.lead { "Messages to other services that are held, ready or on their way. " code { "cairn outbox" } " retries or discards them." }
+            @if found.is_empty() { p { "There are none." } }
+            @else { (rows::table("In the order of their ids", COLUMNS, &found)) }
+            (rows::pages("/ui/outbox", is_first, next.as_deref()))
+        };
+        Ok(Html(visitor.shell().page(page, content)))
+    };
+    run.await.map_err(|error: ApiError| visitor.failed(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::samples;
+
+    fn host(lease: i64) -> HostInfo {
+        HostInfo {
+            id: cairn::id::HostId::new(),
+            name: Some("<b>".to_owned()),
+            pid: 7,
+            version: None,
+            started_at: samples::BEGIN,
+            lease,
+            partitions: Some(256),
+            flows: 3,
+            acts: 0,
+            has_ended: false,
+            is_draining: false,
+            settings: None,
+            catalogue: None,
+        }
+    }
+
+    #[test]
+    fn a_late_lease_is_told_from_one_that_is_not() {
+        let shown = processes(&[host(4_000), host(-9_000)]).into_string();
+        assert!(
+            shown.contains("4.0 s left") && shown.contains("late by 9.0 s"),
+            "{shown}"
+        );
+        assert!(!shown.contains("<b>"));
+    }
+}
