@@ -14,6 +14,9 @@ use crate::program::{self, Program, Run};
 /// How long a server may take to start, and a request to be answered.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The address of a free port.
+const FREE: &str = "127.0.0.1:0";
+
 /// A server in a program's folder.
 pub struct Serving {
     child: Option<Child>,
@@ -36,27 +39,35 @@ pub struct Answer {
 impl Serving {
     /// Starts a server on a free port, and waits until flows can be submitted.
     pub fn start(program: &Program, arguments: &[&str]) -> Self {
-        Self::start_in(program, &program.path(""), arguments)
+        Self::open(program, arguments).when_ready()
     }
 
     /// Starts a server in a folder on a free port, and waits until flows can be submitted.
     pub fn start_in(program: &Program, folder: &Path, arguments: &[&str]) -> Self {
-        let serving = Self::open_in(program, folder, arguments);
+        Self::open_at(program, folder, FREE, arguments).when_ready()
+    }
+
+    /// Starts a server at this address, and waits until flows can be submitted.
+    pub fn start_at(program: &Program, address: &str) -> Self {
+        Self::open_at(program, &program.path(""), address, &[]).when_ready()
+    }
+
+    fn when_ready(self) -> Self {
         let begun = Instant::now();
-        while serving.get("/readyz").status != 200 {
+        while self.get("/readyz").status != 200 {
             assert!(begun.elapsed() < PATIENCE, "the server is not ready");
             std::thread::sleep(Duration::from_millis(20));
         }
-        serving
+        self
     }
 
     /// Starts a server on a free port.
     pub fn open(program: &Program, arguments: &[&str]) -> Self {
-        Self::open_in(program, &program.path(""), arguments)
+        Self::open_at(program, &program.path(""), FREE, arguments)
     }
 
-    fn open_in(program: &Program, folder: &Path, arguments: &[&str]) -> Self {
-        let listen = ["serve", "--listen", "127.0.0.1:0"];
+    fn open_at(program: &Program, folder: &Path, address: &str, arguments: &[&str]) -> Self {
+        let listen = ["serve", "--listen", address];
         let mut command = program.command(&[&listen[..], arguments].concat());
         let mut child = command.current_dir(folder).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped"));
