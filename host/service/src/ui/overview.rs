@@ -10,14 +10,14 @@ use cairn::event::{FlowState, FlowSummary};
 use cairn::store::view::{ErrorCount, Finding, FlowFilter, Severity, Status};
 use maud::{Markup, html};
 
-use crate::counters::Counters;
-use super::flows::{heads, row};
 use super::counters;
+use super::flows::{heads, row};
 use super::layout::{Page, Part, Shell};
 use super::live::{self, Fragment, Parts, Wake};
 use super::text::{self, Text};
 use super::visitor::{Failed, Html, Visitor};
 use crate::app::App;
+use crate::counters::Counters;
 use crate::error::ApiError;
 
 /// How many flows are shown that failed last.

@@ -10,11 +10,11 @@ use cairn::clock::Timestamp;
 use cairn::event::{FlowState, FlowSummary};
 use maud::{Markup, html};
 
-use crate::counters::Counters;
 use super::counters;
 use super::layout::{Page, Part, Shell};
 use super::live::Fragment;
 use super::text;
+use crate::counters::Counters;
 
 pub(crate) use query::FlowsQuery;
 pub(super) use row::{heads, row};

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::{COUNTED, FlowsQuery, FlowsView, PAGE};
 use crate::api::body::Query;
 use crate::app::App;
-use crate::error::ApiError;
 use crate::counters::Counters;
+use crate::error::ApiError;
 use crate::ui::live::{self, Parts, Wake};
 use crate::ui::visitor::{Failed, Html, Visitor};
 
