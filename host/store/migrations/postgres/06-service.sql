@@ -53,7 +53,12 @@ CREATE INDEX audit_by_subject ON audit (subject, id);
 CREATE INDEX audit_by_time ON audit (at);
 
 -- For lists and the status of the database.
-CREATE INDEX flows_by_project ON flows (project_id, id);
-CREATE INDEX flows_failed ON flows (id, error) WHERE error IS NOT NULL;
+DROP INDEX flows_by_state;
+CREATE INDEX flows_by_state ON flows (state, id);
+CREATE INDEX flows_by_project ON flows (project_id, state, id);
+CREATE INDEX flows_by_error ON flows (error, id) WHERE error IS NOT NULL;
+CREATE INDEX flows_sleeping ON flows (id) WHERE wake_at IS NOT NULL;
+-- Flows that took longer than a second.
+CREATE INDEX flows_long ON flows (id) WHERE updated_at - created_at > 1000000;
 -- Acts whose outcome is not recorded.
 CREATE INDEX externals_open ON externals (flow) WHERE state <> 'made';

@@ -5,6 +5,7 @@ pub mod audit;
 pub(crate) mod components;
 pub mod deployments;
 mod facts;
+mod flows;
 pub(crate) mod held;
 mod host_store;
 pub(crate) mod idempotency;

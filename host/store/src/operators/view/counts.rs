@@ -12,7 +12,7 @@ use crate::StoreError;
 use crate::sql::Columns;
 
 /// How many failed flows are counted at most, the newest ones.
-const COUNTED: i64 = 100_000;
+const COUNTED: i64 = 10_000;
 
 /// How many flows are in each state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -89,7 +89,7 @@ impl View<'_> {
     }
 
     /// Counts the flows that were asked for at `since` or later and failed, by the kinds of their errors: the `most` frequent ones first. Of
-    /// more than 100,000 the newest are counted. Scoped as [`flow_counts`](Self::flow_counts).
+    /// more than 10,000 the newest are counted. Scoped as [`flow_counts`](Self::flow_counts).
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -110,9 +110,9 @@ impl View<'_> {
             None => "",
         };
         let statement = format!(
-            "SELECT error, count(*) FROM (SELECT error FROM flows WHERE id >= $1 AND error IS NOT NULL {of_project}
+            "SELECT error, count(*) FROM (SELECT error FROM flows WHERE state = 'FAILURE' AND id >= $1 {of_project}
                  ORDER BY id DESC LIMIT $2) AS failed
-             GROUP BY error ORDER BY 2 DESC, 1 LIMIT $3"
+             WHERE error IS NOT NULL GROUP BY error ORDER BY 2 DESC, 1 LIMIT $3"
         );
         let rows = self.query(&statement, &parameters)?;
         let counts = rows.iter().map(|row| {

@@ -11,7 +11,7 @@ mod prune;
 mod resolve;
 mod status;
 
-pub use super::lookup::FlowFilter;
+pub use super::flows::{FlowFilter, FlowPage};
 pub use crate::reader::Reader;
 pub use crate::sqlite::DatabaseCheck;
 pub use counts::{ErrorCount, FlowCounts, StateCount};
@@ -36,7 +36,7 @@ use cairn_model::id::{FlowId, Identity};
 use cairn_model::idempotency::Key;
 use cairn_model::value::Digest;
 
-use super::{Access, idempotency, lookup};
+use super::{Access, flows, idempotency, lookup};
 use crate::batched::Batched;
 use crate::sql::{Columns, Sql, SqlBackend};
 use crate::{Caller, StoreError};
@@ -144,7 +144,7 @@ impl<'a> View<'a> {
         result.unwrap_or_else(|| Err(StoreError::Database("the database ran no read".to_owned())))
     }
 
-    /// Returns flows, newest first.
+    /// Returns flows, newest first. For conditions that no index knows it looks at all flows if need be.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -153,7 +153,17 @@ impl<'a> View<'a> {
         filter: FlowFilter<'_>,
         limit: usize,
     ) -> Result<Vec<FlowSummary>, StoreError> {
-        Ok(lookup::flows(self.sql(), self.now(), filter, limit)?)
+        Ok(flows::flows(self.sql(), self.now(), filter, limit)?)
+    }
+
+    /// Returns a page of flows, newest first. Unlike [`flows`](Self::flows) it takes little time whatever the conditions: for those that no index
+    /// knows, such as a name or a user, it looks at the newest 5,000 flows (of each state, where the filter is about states or a project), and
+    /// [`FlowPage::next`] goes on behind them.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn flow_page(&self, filter: FlowFilter<'_>, limit: usize) -> Result<FlowPage, StoreError> {
+        Ok(flows::page(self.sql(), self.now(), filter, limit)?)
     }
 
     /// Returns a flow as lists show it; `None` if there is none.
@@ -161,7 +171,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn flow(&self, id: FlowId) -> Result<Option<FlowSummary>, StoreError> {
-        Ok(lookup::flow(self.sql(), id)?)
+        Ok(flows::flow(self.sql(), id)?)
     }
 
     /// Reads a flow's journal; it is empty for an unknown flow.

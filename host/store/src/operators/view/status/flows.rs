@@ -232,9 +232,10 @@ fn running(view: &View<'_>, limits: &StatusLimits) -> Result<Option<Finding>, St
     let begun = view.now().before(limits.run);
     let owned = Flows {
         from: "flows",
-        condition: "host IS NOT NULL AND id < $1 AND created_at < $2 AND stuck IS NULL AND wake_at IS NULL",
-        order: "id",
-        parameters: &[FlowId::least_at(begun.after(CLOCKS)).into(), begun.into()],
+        condition: "host IS NOT NULL AND created_at < $1 AND stuck IS NULL AND wake_at IS NULL",
+        // Not by id: few flows are owned, and their index is that of hosts.
+        order: "created_at",
+        parameters: &[begun.into()],
     };
     let mut flows = owned.first(view, READ)?;
     let more = match flows.len() < READ {
