@@ -212,6 +212,13 @@ flow list --verdict @
 flows list --verdict clean
 flow list --state @
 flow list --limit @
+flow list --project @ --user @ --error @ --unfinished
+flow list --longer-than @
+status
+status --json
+find @
+find volume_create_api
+find ID
 flow show ID
 flow events ID
 flow logs ID

@@ -91,18 +91,25 @@ impl Backup {
             .and_then(|()| sync_parent(&self.file))
             .map_err(|error| unwritten(&self.file, &error))?;
         made.0.clear();
+        // To write to a database of an older version would change what the backup was made for: see `cairn db migrate`.
+        let is_old = reader.require_newest().is_err() || document.components.is_some();
         drop(reader);
-        if let Err(failure) = session.note_facts(|admin| admin.note_backup(begun)) {
-            session.warn(&format!(
-                "the backup is complete, but `cairn status` will not know of it: {}",
-                failure.diagnostic.message
-            ));
+        if is_old {
+            session.warn(&unnoted("it is of an older version"));
+        } else if let Err(failure) = session.note_facts(|admin| admin.note_backup(begun)) {
+            session.warn(&unnoted(&failure.diagnostic.message));
         }
         if self.format.is_json() {
             return output::document(self.format, &document);
         }
         output::print(&text(&document))
     }
+}
+
+fn unnoted(why: &str) -> String {
+    format!(
+        "the backup is complete, but `cairn status` will not know of it, as it could not be noted in the database: {why}"
+    )
 }
 
 /// Files that were created so far; removed on drop unless cleared.
