@@ -76,6 +76,6 @@ pub fn domain(settings: Settings) -> Domain {
             .with(Keyring::new(settings.keys.clone()).sealed_keys(rules::A_SEALED_KEY))
             .with(settings)
             .with(request::VOLUME_CREATE)
-            .with(operator::check()),
+            .with(operator::quota_check()),
     }
 }

@@ -162,7 +162,8 @@ fn parts(filter: FlowFilter<'_>, now: Timestamp) -> Vec<Part> {
         (filter.asleep, "wake_at IS NOT NULL"),
     ]
     .into_iter()
-    .filter_map(|(is_set, flag)| is_set.then(|| Condition::plain(flag)))
+    .filter(|(is_set, _)| *is_set)
+    .map(|(_, flag)| Condition::plain(flag))
     .collect();
     let error = filter
         .error

@@ -9,8 +9,8 @@ pub const QUOTA_CHECK: &str = "quota";
 /// The check, for the status of the database.
 struct QuotaCheck;
 
-/// Returns the check as a service of the domain.
-pub(crate) fn check() -> Box<dyn Check> {
+/// Returns the check, as a service of the domain.
+pub fn quota_check() -> Box<dyn Check> {
     Box::new(QuotaCheck)
 }
 

@@ -10,8 +10,7 @@ mod quota;
 mod read;
 mod record;
 
-pub use check::QUOTA_CHECK;
-pub(crate) use check::check;
+pub use check::{QUOTA_CHECK, quota_check};
 
 pub use catalogue::{NewEncryption, NewImage, NewQosSpecs, NewVolumeType};
 pub use operate::OperateVolumes;
