@@ -5,12 +5,20 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use acceptance::corpus::Guest;
 use acceptance::program::{Program, repository};
 use acceptance::serving::Serving;
 use acceptance::tools::not_run;
 use serde_json::{Value, json};
 
 use super::{HOSTILE, deployed, submit};
+
+/// A flow of a task that logs until it is ended.
+const FLOOD: &str = r#"
+    flow = { name = "flood" }
+    plugins.flood = { path = "flood.wasm", limits = { log_bytes = "16MiB", host_calls = 20000, deadline = "60s" } }
+    task = [{ plugin = "flood" }]
+"#;
 
 /// Where Debian has its browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -189,6 +197,32 @@ fn a_hostile_name_does_nothing() {
     let serving = Serving::start(&program, &[]);
     let id = submit(&serving, "greet", &json!({"name": HOSTILE}));
     run(&folder, "hostile.mjs", &serving, json!({"id": id}));
+}
+
+#[test]
+fn a_list_counts_new_flows_and_does_not_move() {
+    let program = deployed("");
+    let Some(folder) = scripts(&program, "dashboard") else {
+        return;
+    };
+    let serving = Serving::start(&program, &[]);
+    let waits = submit(&serving, "waits", &json!({"name": "Ada"}));
+    run(&folder, "list.mjs", &serving, json!({"waits": waits}));
+}
+
+#[test]
+fn a_flow_of_twenty_thousand_events_opens_in_a_second() {
+    let program = deployed("");
+    let Some(folder) = scripts(&program, "dashboard") else {
+        return;
+    };
+    program
+        .write("flood.wasm", Guest::LogFlood.bytes())
+        .write("flood.toml", FLOOD);
+    program.run(&["flow", "deploy", "flood.toml"]).exits(0);
+    let serving = Serving::start(&program, &[]);
+    let id = submit(&serving, "flood", &json!({}));
+    run(&folder, "many.mjs", &serving, json!({"id": id}));
 }
 
 #[test]

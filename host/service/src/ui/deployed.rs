@@ -1,13 +1,14 @@
 //! The deployed flows, and the plan of one version.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use cairn::Plan;
 use cairn::clock::Timestamp;
 use cairn::manifest::Mode;
 use cairn::plan::{PlannedAdmission, PlannedStep};
 use cairn::store::deployments::Deployment;
+use cairn::{Plan, Value};
 use maud::{Markup, html};
 
 use super::layout::{Page, Part};
@@ -51,7 +52,7 @@ fn versions(all: &[Deployment], now: Timestamp) -> Markup {
     html! {
         @if all.is_empty() { p { "No flow is deployed. " code { "cairn flow deploy FILE" } " deploys one." } }
         @else {
-            table.stack {
+            div.wide tabindex="0" role="region" aria-label="Versions" { table {
                 caption.quiet { "By name, the newest version first" }
                 thead { tr {
                     th scope="col" { "Flow" } th scope="col" { "State" } th scope="col" { "Checks" } th scope="col" { "By" }
@@ -69,7 +70,7 @@ fn versions(all: &[Deployment], now: Timestamp) -> Markup {
                         }
                     }
                 }
-            }
+            } }
             @if all.len() > MOST { p { "There are more: " code { "cairn flow versions" } " lists them." } }
         }
     }
@@ -86,17 +87,30 @@ fn state(one: &Deployment) -> Markup {
     }
 }
 
-/// Says what the cases and laws of its plugins came to.
+/// Says what the cases and laws of its plugins came to: each result, with the number of plugins.
 fn checks(one: &Deployment) -> String {
-    match &one.checks {
-        cairn::Value::Null => "-".to_owned(),
-        cairn::Value::Object(plugins) => {
-            let plugins = plugins
-                .iter()
-                .map(|(plugin, result)| format!("{plugin}: {}", text::cell(result)));
-            text::brief(&plugins.collect::<Vec<_>>().join(", ")).into_owned()
-        }
-        other => text::brief(&text::cell(other)).into_owned(),
+    let Value::Object(plugins) = &one.checks else {
+        return "-".to_owned();
+    };
+    let mut results: BTreeMap<String, usize> = BTreeMap::new();
+    for result in plugins.values() {
+        *results.entry(checked(result)).or_default() += 1;
+    }
+    let results = results.iter();
+    let results =
+        results.map(|(result, plugins)| format!("{}: {result}", text::count(*plugins, "plugin")));
+    results.collect::<Vec<_>>().join("; ")
+}
+
+/// Says what the checks of one plugin came to: `passed, 3 cases and 2 laws`, `untested, built in`.
+fn checked(result: &Value) -> String {
+    let of = |name: &str| result.get(name).and_then(Value::as_str);
+    let number = |name: &str| result.get(name).and_then(Value::as_u64);
+    let outcome = of("result").unwrap_or("-");
+    match (number("cases"), number("laws"), of("reason")) {
+        (Some(cases), Some(laws), _) => format!("{outcome}, {cases} cases and {laws} laws"),
+        (_, _, Some(reason)) => format!("{outcome}, {reason}"),
+        _ => outcome.to_owned(),
     }
 }
 
@@ -210,43 +224,85 @@ fn admission(role: &str, one: &PlannedAdmission, schemas: &Schemas) -> Markup {
     }
 }
 
-/// The height of a step, with the arrow to the next one.
+/// The least height of a step, with the arrow to the next one, and the height of a line beside it.
 const STEP: usize = 58;
+const LINE: usize = 15;
+
+/// The longest line beside a step, in characters, and the most lines.
+const LINE_LENGTH: usize = 120;
+const LINES: usize = 12;
+
+/// A step as the chain draws it.
+struct Drawn<'p> {
+    step: &'p PlannedStep,
+    lines: Vec<String>,
+    top: usize,
+    height: usize,
+}
 
 /// Draws the steps from top to bottom, with the inputs of each and their providers.
 fn chain(plan: &Plan) -> Markup {
-    let steps = &plan.tasks[..plan.tasks.len().min(MOST)];
-    let height = steps.len() * STEP;
+    let mut whole = 0;
+    let steps = plan.tasks.iter().take(MOST).map(|step| {
+        let lines = inputs(step);
+        let (top, height) = (whole, STEP.max(lines.len() * LINE + 12));
+        whole += height;
+        Drawn {
+            step,
+            lines,
+            top,
+            height,
+        }
+    });
+    let steps: Vec<Drawn<'_>> = steps.collect();
     html! {
-        svg.chain width="100%" height=(height) role="img" aria-label="The steps in their order, with the providers of their inputs" {
-            @for (at, step) in steps.iter().enumerate() {
-                @let top = at * STEP;
-                @let round = if matches!(step, PlannedStep::Wait(_)) { 17 } else { 4 };
-                rect.box x="1" y=(top + 1) width="240" height="34" rx=(round) {}
-                text x="14" y=(top + 22) { (text::attribute(&text::shortened(step.name(), 28))) }
-                text.data x="256" y=(top + 16) { (text::attribute(&text::shortened(&required(step), 90))) }
-                text.data x="256" y=(top + 31) { (text::attribute(&text::shortened(&optional(step), 90))) }
-                @if at + 1 < steps.len() {
-                    path.arrow d={ "M121 " (top + 35) "v19m-4-5l4 5l4-5" } {}
+        div.wide tabindex="0" role="region" aria-label="Chain of steps" {
+            svg.chain width="100%" height=(whole) role="img" aria-label="The steps in their order, with the providers of their inputs" {
+                @for (at, Drawn { step, lines, top, height }) in steps.iter().enumerate() {
+                    @let round = if matches!(step, PlannedStep::Wait(_)) { 17 } else { 4 };
+                    rect.box x="1" y=(top + 1) width="240" height="34" rx=(round) {}
+                    text x="14" y=(top + 22) { (text::attribute(&text::shortened(step.name(), 28))) }
+                    @for (number, line) in lines.iter().enumerate() {
+                        text.data x="256" y=(top + 14 + number * LINE) { (text::attribute(line)) }
+                    }
+                    @if at + 1 < steps.len() {
+                        path.arrow d={ "M121 " (top + 35) "v" (height - 39) "m-4-5l4 5l4-5" } {}
+                    }
                 }
             }
         }
     }
 }
 
-fn required(step: &PlannedStep) -> String {
-    let inputs = step.requires().iter();
-    let inputs = inputs.map(|(input, from)| format!("{input} ← {from}"));
-    inputs.collect::<Vec<_>>().join(",  ")
-}
-
-fn optional(step: &PlannedStep) -> String {
-    let inputs = step.optional().iter();
-    let inputs = inputs.map(|(input, from)| match from.first() {
+/// Writes the inputs of a step with their providers, over several lines; of an optional one the nearest provider.
+fn inputs(step: &PlannedStep) -> Vec<String> {
+    let required = step.requires().iter();
+    let required = required.map(|(input, from)| format!("{input} ← {from}"));
+    let optional = step.optional().iter();
+    let optional = optional.map(|(input, from)| match from.first() {
         Some(from) => format!("{input}? ← {from}"),
         None => format!("{input}?"),
     });
-    inputs.collect::<Vec<_>>().join(",  ")
+    let mut lines: Vec<String> = Vec::new();
+    for input in required.chain(optional) {
+        let input = text::shortened(&input, LINE_LENGTH).into_owned();
+        let fits = lines
+            .last()
+            .is_some_and(|line| line.chars().count() + input.chars().count() < LINE_LENGTH);
+        match lines.last_mut() {
+            Some(line) if fits => {
+                *line += ",   ";
+                *line += &input;
+            }
+            _ => lines.push(input),
+        }
+        if lines.len() > LINES {
+            lines.truncate(LINES);
+            lines.push("…".to_owned());
+            break;
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -271,6 +327,43 @@ mod tests {
         assert!(
             shown.contains("the rule of <code><bdi>volume:create</bdi></code>"),
             "{shown}"
+        );
+    }
+
+    #[test]
+    fn many_inputs_are_written_over_several_lines() {
+        let mut plan = samples::plan("sizes", &["one", "two"]);
+        let PlannedStep::Task(task) = &mut plan.tasks[1] else {
+            panic!("a task")
+        };
+        let many = (0..30).map(|at| (format!("an-input-{at}"), "one".to_owned()));
+        task.requires = many.collect();
+        let lines = inputs(&plan.tasks[1]);
+        assert!(
+            lines.len() > 3
+                && lines
+                    .iter()
+                    .all(|line| line.chars().count() <= LINE_LENGTH + 4)
+        );
+        let shown = chain(&plan).into_string();
+        assert!(shown.contains("an-input-29 ← one"), "{shown}");
+    }
+
+    #[test]
+    fn results_of_checks_are_counted() {
+        let checks = json!({
+            "a": {"result": "untested", "reason": "built in"},
+            "b": {"result": "untested", "reason": "built in"},
+            "c": {"result": "passed", "cases": 3, "laws": 2},
+        });
+        let said: Vec<String> = checks.as_object().unwrap().values().map(checked).collect();
+        assert_eq!(
+            said,
+            [
+                "untested, built in",
+                "untested, built in",
+                "passed, 3 cases and 2 laws"
+            ]
         );
     }
 }

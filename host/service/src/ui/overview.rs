@@ -165,7 +165,7 @@ impl Overview {
                 h2 #failed-title { "Failed last" }
                 @if self.failed.is_empty() { p { "No flow has failed." } }
                 @else {
-                    table.stack {
+                    table.stack.flows {
                         (heads(shell))
                         tbody { @for flow in &self.failed { (row(flow, shell, self.now)) } }
                     }

@@ -73,7 +73,7 @@ pub(super) async fn page(
 
 fn bars(quotas: &BTreeMap<String, Quota>) -> Markup {
     html! {
-        table.stack {
+        div.wide tabindex="0" role="region" aria-label="Quotas" { table {
             caption.quiet { "What is used and reserved of each limit" }
             thead { tr {
                 th scope="col" { "Resource" } th.num scope="col" { "Limit" } th.num scope="col" { "Used" }
@@ -92,7 +92,7 @@ fn bars(quotas: &BTreeMap<String, Quota>) -> Markup {
                     }
                 }
             }
-        }
+        } }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn section(head: &Head<'_>, query: &FlowQuery, path: &str) -> Markup 
     html! {
         section #head aria-label="State" {
             p.verdict {
-                (words::state(report.flow.state, report.flow.sleep.as_ref().is_some_and(|sleep| sleep.is_wait)))
+                (words::state(report.flow.state, report.flow.sleep.is_some()))
                 " "
                 @if let Some(rollback) = &report.rollback {
                     span.bad[is_bad(rollback.verdict)] { (rollback.sentence()) }

@@ -114,7 +114,7 @@ pub(super) fn section(
             h2 #ledger-title { "Ledger" }
             p.lead {
                 "Each change that a task made through the host, and its inverse. "
-                @if ledger.rows.is_empty() { "There are none so far." }
+                @if ledger.rows.is_empty() { "There are none." }
             }
             @if first > 0 {
                 p { a href=(query.with(path, "effects", &first.saturating_sub(PAGE).to_string(), "ledger")) { "Earlier effects" } }

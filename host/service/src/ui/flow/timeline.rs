@@ -29,6 +29,14 @@ struct Row<'r> {
     record: Option<&'r TaskRecord>,
 }
 
+impl Row<'_> {
+    /// Returns whether it pauses before another attempt.
+    fn rests(&self) -> bool {
+        let mut spans = self.traced.iter().flat_map(|traced| &traced.spans);
+        spans.any(|span| span.kind == Kind::Pause && span.to.is_none())
+    }
+}
+
 /// Returns the tasks of the plan, and then those that began and are in no plan.
 fn rows<'r>(plan: Option<&'r Plan>, trace: &'r Trace, history: &'r History) -> Vec<Row<'r>> {
     let records = history.tasks.iter().map(|task| (task.name.as_str(), task));
@@ -248,6 +256,9 @@ fn line(
 fn state(row: &Row<'_>, history: &History) -> (String, &'static str) {
     let has_ended = matches!(history.state, FlowState::Success | FlowState::Failure);
     match row.record.map(|record| record.state) {
+        Some(TaskState::Started) if row.rests() => {
+            ("to be tried again".to_owned(), "state waiting")
+        }
         Some(TaskState::Started) => ("running".to_owned(), "state running"),
         Some(TaskState::Success) => ("done".to_owned(), "state good"),
         Some(TaskState::Failure) => ("✗ failed".to_owned(), "state bad"),

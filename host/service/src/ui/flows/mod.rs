@@ -87,7 +87,7 @@ impl FlowsView {
                             code { "POST /v1/flows" } " begins it." }
                     }
                 } @else {
-                    table.stack {
+                    table.stack.flows {
                         caption.quiet { "The newest first" }
                         (heads(shell))
                         tbody { @for flow in &self.flows { (row(flow, shell, self.now)) } }

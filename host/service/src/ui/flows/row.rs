@@ -12,7 +12,7 @@ use crate::ui::words;
 pub(crate) fn heads(shell: &Shell<'_>) -> Markup {
     html! {
         thead { tr {
-            th scope="col" { "State" } th scope="col" { "Flow" } th scope="col" { "Error" }
+            th scope="col" { "State" } th scope="col" { "Flow" } th scope="col" { "Remarks" }
             th scope="col" { @if shell.is_admin { "Project" } @else { "User" } }
             th scope="col" { "Began" } th.num scope="col" { "Took" }
         } }
