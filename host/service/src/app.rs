@@ -33,6 +33,8 @@ pub struct Parts {
     pub status: StatusLimits,
     /// Whom requests are made for without authentication.
     pub operator: Identity,
+    /// Whether the dashboard is served.
+    pub ui: bool,
 }
 
 /// The state that all handlers share.

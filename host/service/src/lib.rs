@@ -99,6 +99,7 @@ impl Service {
             config,
             status,
             operator,
+            ui,
         } = parts;
         let runtime = Builder::new_multi_thread()
             .thread_name("cairn-http")
@@ -131,7 +132,7 @@ impl Service {
         });
         let tls = app.config.tls.as_ref().map(listen::tls).transpose()?;
         let listen = app.config.listen.clone();
-        let opened = Server::open(&listen, tls, router(&app), app.config.connections);
+        let opened = Server::open(&listen, tls, router(&app, ui), app.config.connections);
         let server = runtime.block_on(opened)?;
         let listen = server.socket.place(&listen);
         let metrics = app.config.metrics.and_then(|address| {
@@ -212,10 +213,11 @@ pub fn check(config: &ServeConfig, insecure_no_auth: bool) -> Result<(), Diagnos
     }
 }
 
-fn router(app: &Arc<App>) -> Router {
+fn router(app: &Arc<App>, ui: bool) -> Router {
+    let pages = if ui { ui::router() } else { Router::new() };
     Router::new()
         .merge(api::router())
-        .merge(ui::router())
+        .merge(pages)
         .layer(from_fn_with_state(Arc::clone(app), guard::check))
         .merge(health::router())
         .layer(tower_http::catch_panic::CatchPanicLayer::new())

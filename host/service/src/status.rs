@@ -58,7 +58,7 @@ impl Oversight {
         {
             return Ok(Arc::clone(status));
         }
-        let limits = self.limits.clone();
+        let limits = self.limits;
         let operator = self.operator.clone();
         let read = self
             .readers

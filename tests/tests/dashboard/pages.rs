@@ -103,6 +103,16 @@ fn files_of_pages_are_compared_by_their_tags() {
 }
 
 #[test]
+fn a_server_without_a_dashboard_has_no_pages() {
+    let program = deployed("");
+    let serving = Serving::start(&program, &["--no-ui"]);
+    for path in ["/ui", "/ui/flows", "/ui/assets/live.js"] {
+        serving.get(path).is(404);
+    }
+    serving.get("/v1/flows").is(200);
+}
+
+#[test]
 fn a_flow_is_rolled_back_by_its_form_with_a_reason_and_the_token() {
     let program = deployed("");
     let serving = Serving::start(&program, &[]);

@@ -42,6 +42,9 @@ pub struct Serve {
     /// Listen on an address that other machines reach, although everyone who connects may do everything
     #[arg(long)]
     insecure_no_auth: bool,
+    /// Serve no dashboard, only the interface for programs
+    #[arg(long)]
+    no_ui: bool,
     /// Number of tasks that run at the same time [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
@@ -75,8 +78,9 @@ impl Serve {
             database: Arc::new(Connections::new(session)?),
             policy: session.policy()?,
             config,
-            status: session.settings.status.clone(),
+            status: session.settings.status,
             operator: session.operator(),
+            ui: !self.no_ui,
         })?;
         let handle = service.handle();
         let interrupt = Interrupt::with(&session.settings.global, {

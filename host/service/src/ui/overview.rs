@@ -61,7 +61,7 @@ async fn read(app: &App, visitor: &Visitor) -> Result<Overview, ApiError> {
         Ok(Overview {
             status,
             counters,
-            failed: view.flows(filter, FAILED)?,
+            failed: view.flow_page(filter, FAILED)?.flows,
             errors: view.error_counts(scope.as_deref(), view.now().before(LATELY), ERRORS)?,
             now: view.now(),
         })

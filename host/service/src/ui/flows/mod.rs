@@ -6,6 +6,7 @@ pub(super) mod serve;
 
 use std::sync::Arc;
 
+use cairn::FlowId;
 use cairn::clock::Timestamp;
 use cairn::event::{FlowState, FlowSummary};
 use maud::{Markup, html};
@@ -28,8 +29,8 @@ const COUNTED: usize = 100;
 /// A page of the list as it was read.
 pub(super) struct FlowsView {
     pub flows: Vec<FlowSummary>,
-    /// Whether there are older ones that fit.
-    pub has_older: bool,
+    /// Where the list goes on; `None` if this is its end.
+    pub next: Option<FlowId>,
     /// How many newer ones fit, at most one more than [`COUNTED`].
     pub newer: usize,
     pub counters: Arc<Counters>,
@@ -52,11 +53,10 @@ impl FlowsView {
         let ids = self.flows.first().zip(self.flows.last());
         let ids = ids.map(|(first, last)| (first.id.to_string(), last.id.to_string()));
         if let Some((top, bottom)) = ids {
-            pairs.push(("top", top.into()));
-            // Of a page with room below, what comes there is shown, too.
-            if self.has_older {
-                pairs.push(("bottom", bottom.into()));
-            }
+            pairs.extend([("top", top.into()), ("bottom", bottom.into())]);
+        }
+        if let Some(next) = self.next {
+            pairs.push(("next", next.to_string().into()));
         }
         let live = format!("/ui/flows/live{}", text::query(pairs));
         let page = Page {
@@ -82,7 +82,9 @@ impl FlowsView {
             section #rows aria-label="Flows" {
                 @if self.flows.is_empty() {
                     p {
-                        @if query.is_narrowed() { "No flow fits. " a href="/ui/flows" { "All flows" } }
+                        @if let Some(next) = self.next {
+                            "None of the newest flows fits. " a href=(query.with("before", &next.to_string())) { "Look at older ones" }
+                        } @else if query.is_narrowed() { "No flow fits. " a href="/ui/flows" { "All flows" } }
                         @else { "There are no flows yet. " code { "cairn flow deploy" } " deploys one, and "
                             code { "POST /v1/flows" } " begins it." }
                     }
@@ -94,9 +96,7 @@ impl FlowsView {
                     }
                     div.pages {
                         @if query.before.is_some() { a href=(query.with("before", "")) { "Newest" } }
-                        @if self.has_older && let Some(last) = self.flows.last() {
-                            a href=(query.with("before", &last.id.to_string())) { "Older" }
-                        }
+                        @if let Some(next) = self.next { a href=(query.with("before", &next.to_string())) { "Older" } }
                     }
                 }
             }
@@ -158,7 +158,7 @@ mod tests {
 
     fn view(flows: Vec<FlowSummary>) -> FlowsView {
         FlowsView {
-            has_older: false,
+            next: None,
             newer: 0,
             counters: Arc::default(),
             now: samples::BEGIN,
@@ -192,7 +192,7 @@ mod tests {
         };
         let flow = samples::summary("a&b", FlowState::Failure);
         let mut view = view(vec![flow.clone()]);
-        view.has_older = true;
+        view.next = Some(flow.id);
         let page = view.page(&SHELL, &query).into_string();
         let older = format!(
             "/ui/flows?state=FAILURE&amp;name=a%26b&amp;before={}",
@@ -204,7 +204,7 @@ mod tests {
             "{page}"
         );
         let live = format!(
-            "/ui/flows/live?state=FAILURE&amp;name=a%26b&amp;top={0}&amp;bottom={0}",
+            "/ui/flows/live?state=FAILURE&amp;name=a%26b&amp;top={0}&amp;bottom={0}&amp;next={0}",
             flow.id
         );
         assert!(page.contains(&live), "{page}");

@@ -36,6 +36,9 @@ pub(crate) struct FlowsQuery {
     pub top: Option<FlowId>,
     #[serde(deserialize_with = "crate::ui::text::lenient")]
     pub bottom: Option<FlowId>,
+    /// Where the list goes on behind that page.
+    #[serde(deserialize_with = "crate::ui::text::lenient")]
+    pub next: Option<FlowId>,
 }
 
 /// The times that can be chosen, with their words and seconds.

@@ -29,13 +29,10 @@ fn read(
     scope: Option<&str>,
     counters: Arc<Counters>,
 ) -> Result<FlowsView, ApiError> {
-    let filter = query.filter(scope, view.now());
-    let mut flows = view.flows(filter, PAGE + 1)?;
-    let has_older = flows.len() > PAGE;
-    flows.truncate(PAGE);
+    let page = view.flow_page(query.filter(scope, view.now()), PAGE)?;
     Ok(FlowsView {
-        flows,
-        has_older,
+        flows: page.flows,
+        next: page.next,
         newer: 0,
         counters,
         now: view.now(),
@@ -49,39 +46,29 @@ fn read_again(
     scope: Option<&str>,
     counters: Arc<Counters>,
 ) -> Result<FlowsView, ApiError> {
-    let Some(FlowId(top)) = query.top else {
+    let between = |from: Uuid, to: Uuid, limit: usize| {
+        let filter = FlowFilter {
+            ids: Some((FlowId(from), FlowId(to))),
+            ..query.filter(scope, view.now())
+        };
+        view.flow_page(filter, limit).map(|page| page.flows)
+    };
+    let bottom = query.bottom.map_or(Uuid::nil(), |FlowId(bottom)| bottom);
+    let (flows, above) = match query.top {
+        Some(FlowId(top)) => {
+            let above = Uuid::from_u128(top.as_u128().saturating_add(1));
+            (between(bottom, top, PAGE)?, above)
+        }
         // There were none, so those that there are are new.
-        let newer = view.flows(query.filter(scope, view.now()), COUNTED + 1)?;
-        return Ok(FlowsView {
-            flows: Vec::new(),
-            has_older: false,
-            newer: newer.len(),
-            counters,
-            now: view.now(),
-        });
+        None => (Vec::new(), Uuid::nil()),
     };
-    let bottom = query.bottom.unwrap_or(FlowId(Uuid::nil()));
-    let filter = FlowFilter {
-        ids: Some((bottom, FlowId(top))),
-        ..query.filter(scope, view.now())
-    };
-    let mut flows = view.flows(filter, PAGE + 1)?;
-    let has_more = flows.len() > PAGE;
-    flows.truncate(PAGE);
     let newer = match query.before {
         Some(_) => 0,
-        None => {
-            let after = Uuid::from_u128(top.as_u128().saturating_add(1));
-            let filter = FlowFilter {
-                ids: Some((FlowId(after), FlowId(Uuid::max()))),
-                ..query.filter(scope, view.now())
-            };
-            view.flows(filter, COUNTED + 1)?.len()
-        }
+        None => between(above, Uuid::max(), COUNTED + 1)?.len(),
     };
     Ok(FlowsView {
         flows,
-        has_older: has_more || query.bottom.is_some(),
+        next: query.next,
         newer,
         counters,
         now: view.now(),

@@ -38,7 +38,7 @@ fn page(asks: Asks, csrf: &str, next: &str, refused: Option<&str>) -> Markup {
                         label { "Password" input type="password" name="password" autocomplete="current-password" maxlength="512" required; }
                     }
                 }
-                label { "Project " span.quiet { "(if you have several)" } input name="project" maxlength="255"; }
+                label { span { "Project " span.quiet { "(if you have several)" } } input name="project" maxlength="255"; }
                 button { "Log in" }
             }
         },
