@@ -92,7 +92,6 @@ const CONFINED: &[(&str, &str, &[&str])] = &[
     ("rustls", "outbound", &["tls.rs", "client/connect.rs"]),
     ("rustls", "service", &["listen.rs"]),
     ("axum", "service", &[]),
-    ("hyper", "service", &["server.rs"]),
     ("bcrypt", "service", &["auth/basic.rs"]),
     ("utoipa", "service", &["api", "error.rs"]),
     ("maud", "service", &["ui"]),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use acceptance::guest::Call;
 use acceptance::program::Program;
 use acceptance::tickets::{OpenTicket, TABLES, TICKETS, domain, extension, opens};
+use cairn::audit::Asker;
 use cairn::clock::SystemClock;
 use cairn::domain::Domain;
 use cairn::event::{Event, FlowState};
@@ -19,7 +20,7 @@ use cairn::plan::Role;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::rows::Cell;
 use cairn::store::HostStore;
-use cairn::store::operation::{Asker, Operation};
+use cairn::store::operation::Operation;
 use cairn::store::view::Reader;
 use cairn::{
     Cairn, Domains, FlowId, Host, Identity, Manifest, Report, Sqlite, SqliteConfig, Store as _,

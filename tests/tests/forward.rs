@@ -5,13 +5,14 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use acceptance::program::Program;
+use cairn::audit::Asker;
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::external::{ActError, ActLog, External, ExternalObject, Presence};
 use cairn::host::{Dispatched, Hindrance};
 use cairn::plugin::Plugins;
 use cairn::records::{self, Expect, RecordPut};
-use cairn::store::operation::{Asker, Operation};
+use cairn::store::operation::Operation;
 use cairn::task::{Unwanted, Wanted};
 use cairn::{
     Context, Domains, FlowId, Host, Identity, Manifest, Object, Report, Sqlite, SqliteConfig,

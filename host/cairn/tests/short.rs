@@ -170,7 +170,7 @@ fn a_native_task_is_one_of_a_flow() {
         .operate(
             report.flow.id,
             &operation,
-            &cairn::store::operation::Asker::new("ann", "test"),
+            &cairn::audit::Asker::new("ann", "test"),
         )
         .unwrap_err();
     let expected = "task `double` is the native task `double`, which this program does not have";

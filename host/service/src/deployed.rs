@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn::host::ReadyPlan;
-use cairn::store::deployments::Deployment;
+use cairn::store::deployments::{Deployment, DeploymentName, NoDeploymentName};
 use cairn::{Host, Identity};
 use parking_lot::Mutex;
 
@@ -47,10 +47,11 @@ impl Deployed {
         {
             return Ok(flow.clone());
         }
-        let (name, version) = parse(named)?;
-        let asked = name.to_owned();
+        let asked: DeploymentName = (named.parse()).map_err(|wrong: NoDeploymentName| {
+            ApiError::bad("InvalidInput", format!("`flow` names no flow: {wrong}"))
+        })?;
         let read = readers.read(Identity::default(), move |view| {
-            Ok(view.deployment(&asked, version)?)
+            Ok(view.deployment(&asked.name, asked.version)?)
         });
         let Some(deployment) = read.await? else {
             self.known.lock().remove(named);
@@ -80,19 +81,5 @@ impl Deployed {
         }
         known.insert(named.to_owned(), (Instant::now(), flow.clone()));
         Ok(flow)
-    }
-}
-
-/// Splits `NAME@VERSION`.
-fn parse(named: &str) -> Result<(&str, Option<i64>), ApiError> {
-    let Some((name, version)) = named.rsplit_once('@') else {
-        return Ok((named, None));
-    };
-    match version.parse() {
-        Ok(version) => Ok((name, Some(version))),
-        Err(_) => Err(ApiError::bad(
-            "InvalidInput",
-            format!("`{version}` is no version: write NAME or NAME@NUMBER"),
-        )),
     }
 }

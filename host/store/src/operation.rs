@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use cairn_effects::event::Event;
-pub use cairn_model::audit::Asker;
+use cairn_model::audit::Asker;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use cairn::audit::Asker;
 use cairn::clock::{Clock, ManualClock, SystemClock};
 use cairn::crash;
 use cairn::external::{ActLog, External as _, ExternalObject, name_of};
 use cairn::plugin::Plugins;
 use cairn::store::HostStore;
-use cairn::store::operation::{Asker, Operation};
+use cairn::store::operation::Operation;
 use cairn::store::postgres::{Postgres, PostgresConfig};
 use cairn::store::view::FlowFilter;
 use cairn::task::{Unwanted, Wanted};

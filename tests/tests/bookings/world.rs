@@ -6,13 +6,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use acceptance::program::volume_create;
+use cairn::audit::Asker;
 use cairn::clock::{ManualClock, Timestamp};
 use cairn::flow_request::RequestError;
 use cairn::host::Dispatched;
 use cairn::plugin::Plugins;
 use cairn::store::BatchConfig;
 use cairn::store::admin::Admin;
-use cairn::store::operation::{Asker, Operation};
+use cairn::store::operation::Operation;
 use cairn::store::view::{CAST, FlowFilter, Kind};
 use cairn::volumes::operator::{NewVolumeType, OperateVolumes as _, ReadVolumes as _, kind};
 use cairn::volumes::quota::QuotaConfig;

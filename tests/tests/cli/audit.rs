@@ -417,7 +417,7 @@ fn the_owner_of_a_flow_records_who_asked_it() {
     let interrupted = json!(["flow.interrupt", "ann", "RUNNING"]);
     assert_eq!(
         operations(&program, &flow),
-        [interrupted.clone()],
+        std::slice::from_ref(&interrupted),
         "the second one changes nothing"
     );
     operate(&program, &["resume", &flow, "--user", "bob"], 0);

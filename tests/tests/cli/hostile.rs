@@ -237,6 +237,24 @@ flow rollback ID --reason @
 flow show ID
 flow prune --older-than @
 flow prune --older-than 30d
+flow deploy named.toml
+flow deploy @
+flow deploy FLOW --as @
+flow deploy wrong.toml --no-test
+flow versions
+flow versions @
+flow undeploy @
+token create --user @ --project @ --role @
+token create --user @ --project p --expires @
+token list
+token revoke @
+audit list
+audit list --subject @ --user @
+audit list --since @
+serve --listen @
+serve --listen 0.0.0.0:0
+serve --tls-cert @ --tls-key @ --listen 127.0.0.1:0
+man @/@
 flow @
 recover @
 recover

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use acceptance::crash::{Death, Task, check};
+use cairn::audit::Asker;
 use cairn::clock::SystemClock;
 use cairn::event::{Entry, Event, FlowState};
 use cairn::store::HostStore as _;
 use cairn::store::audit::AuditFilter;
-use cairn::store::operation::{Asked, Asker, Operation};
+use cairn::store::operation::{Asked, Operation};
 use cairn::store::view::FlowFilter;
 use cairn::{FlowId, Identity, Sqlite};
 use rusqlite::Connection;

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use acceptance::rust_plugin;
 use backend::{Backend, Fault};
+use cairn::audit::Asker;
 use cairn::clock::SystemClock;
 use cairn::event::FlowState;
 use cairn::plugin::{InProcess, PluginConfig, Plugins};
 use cairn::rows::Cell;
-use cairn::store::operation::{Asker, Operation};
+use cairn::store::operation::Operation;
 use cairn::task::Wanted;
 use cairn::{
     Context, FlowId, Host, Identity, Manifest, Object, Report, Sqlite, SqliteConfig, Submission,

@@ -27,7 +27,9 @@ fn wrong_bodies_are_refused_with_a_reason() {
         ("{\"flow\": 1}", "InvalidInput"),
         ("{\"flow\": \"greet\", \"plan\": \"x\"}", "InvalidInput"),
         ("{\"flow\": \"greet\", \"request\": 1}", "InvalidInput"),
-        ("{\"flow\": \"greet@1@2\"}", "NotFound"),
+        ("{\"flow\": \"greet@1@2\"}", "InvalidInput"),
+        ("{\"flow\": \"a\\u0000b\"}", "InvalidInput"),
+        ("{\"flow\": \"other\"}", "NotFound"),
     ] {
         let status = if kind == "NotFound" { 404 } else { 400 };
         post(&[json], body).is_problem(status, kind);

@@ -10,11 +10,12 @@ use serde::Deserialize as _;
 use cairn_effects::event::FlowState;
 use cairn_effects::report::Report;
 use cairn_manifest::manifest::OnLost;
+use cairn_model::audit::Asker;
 use cairn_model::error::Cause;
 use cairn_model::id::FlowId;
 use cairn_model::value::Value;
 use cairn_store::StoreError;
-use cairn_store::operation::{Asked, Asker, Operation, OperationRequest};
+use cairn_store::operation::{Asked, Operation, OperationRequest};
 
 use super::caller::Tell;
 use super::territory::Stay;

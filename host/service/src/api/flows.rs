@@ -7,7 +7,7 @@ use axum::Json as Answer;
 use axum::extract::{Path, State};
 use cairn::clock::{self, Timestamp};
 use cairn::event::{Entry, Event, FlowState, FlowSummary, LogLevel, NEVER};
-use cairn::store::view::{FlowFilter, View};
+use cairn::store::view::{FlowFilter, FlowPage, View};
 use cairn::{FlowId, Report, TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -105,7 +105,7 @@ impl From<FlowSummary> for Row {
     }
 }
 
-/// A page of a list of flows, newest first.
+/// A page of a list of flows, newest first. It may have fewer rows than the limit although more follow.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Page {
     flows: Vec<Row>,
@@ -115,13 +115,13 @@ pub(crate) struct Page {
 }
 
 impl Which {
-    /// Reads the flows that the caller may see, newest first, at most `limit`.
+    /// Reads a page of the flows that the caller may see, newest first, at most `limit`.
     pub(crate) fn read(
         &self,
         view: &View<'_>,
         scope: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<FlowSummary>, ApiError> {
+    ) -> Result<FlowPage, ApiError> {
         let invalid = |name: &str| ApiError::bad("InvalidInput", format!("`{name}` is wrong"));
         let state = match &self.state {
             Some(state) => Some(FlowState::parse(state).ok_or_else(|| invalid("state"))?),
@@ -141,7 +141,7 @@ impl Which {
             before: self.before,
             ..FlowFilter::default()
         };
-        Ok(view.flows(filter, limit)?)
+        Ok(view.flow_page(filter, limit)?)
     }
 
     fn limit(&self) -> Result<usize, ApiError> {
@@ -176,12 +176,10 @@ pub(crate) async fn list(
     let limit = which.limit()?;
     let scope = caller.scope().map(str::to_owned);
     let read = app.readers.read(caller.identity, move |view| {
-        which.read(view, scope.as_deref(), limit + 1)
+        which.read(view, scope.as_deref(), limit)
     });
-    let mut flows: Vec<Row> = read.await?.into_iter().map(Row::from).collect();
-    let has_more = flows.len() > limit;
-    flows.truncate(limit);
-    let next = flows.last().filter(|_| has_more).map(|flow| flow.id);
+    let FlowPage { flows, next } = read.await?;
+    let flows = flows.into_iter().map(Row::from).collect();
     Ok(Answer(Page { flows, next }))
 }
 

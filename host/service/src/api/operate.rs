@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
+use cairn::audit::Asker;
 use cairn::host::Dispatched;
-use cairn::store::operation::{Asker, Operation};
+use cairn::store::operation::Operation;
 use cairn::text::Text;
 use cairn::{FlowId, Report, Value};
 use serde::Deserialize;

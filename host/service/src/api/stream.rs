@@ -254,7 +254,7 @@ impl ListStream {
             .read(self.caller.identity.clone(), move |view| {
                 which.read(view, scope.as_deref(), LISTED)
             });
-        let rows: Vec<Row> = read.await?.into_iter().map(Row::from).collect();
+        let rows: Vec<Row> = read.await?.flows.into_iter().map(Row::from).collect();
         let is_new = |row: &&Row| self.known.get(&row.id) != Some(*row);
         let changed: Vec<Row> = rows.iter().filter(is_new).cloned().collect();
         self.known = rows.into_iter().map(|row| (row.id, row)).collect();

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
+use cairn::audit::Asker;
 use cairn::host::Dispatched;
-use cairn::store::operation::{Asker, Operation};
+use cairn::store::operation::Operation;
 use cairn::{FlowError, FlowId, HostError, Report};
 use clap::Args;
 

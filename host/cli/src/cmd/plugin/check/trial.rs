@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::audit::Asker;
 use cairn::error::{Origin, log_end};
 use cairn::event::FlowState;
 use cairn::flow_request::{self, RequestError};
@@ -10,7 +11,7 @@ use cairn::host::{Dispatched, Planner};
 use cairn::manifest::GrantKinds;
 use cairn::plan::{Descriptor, Role};
 use cairn::plugin::{Plugin as Component, Plugins};
-use cairn::store::operation::{Asker, Operation};
+use cairn::store::operation::Operation;
 use cairn::{Diagnostic, Manifest, Object, Report, Submission, Value, Verdict};
 
 use super::list::{Broken, Checklist};
