@@ -75,6 +75,7 @@ mod tests {
             "incomplete: not everything",
             "What is left",
             "REVERT_FAILED",
+            "status creating",
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }

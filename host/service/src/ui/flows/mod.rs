@@ -178,8 +178,12 @@ mod tests {
         let id = flow.id;
         let page = page(vec![flow], &FlowsQuery::default());
         assert!(page.contains(&format!("href=\"/ui/flows/{id}\"")), "{page}");
+        let row = page
+            .split("<tr")
+            .find(|row| row.contains("volume-create"))
+            .unwrap();
         for part in ["incomplete", "OverQuota", "failed"] {
-            assert!(page.contains(part), "{part}");
+            assert!(row.contains(part), "{part}: {row}");
         }
     }
 
