@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use cairn::TaskId;
 use cairn::clock::Timestamp;
-use cairn::effect::{Applied, Change};
+use cairn::effect::Applied;
 use cairn::event::{Entry, Event, FlowState};
-use cairn::external::{TABLE as EXTERNALS, is_removal};
+use cairn::external::is_removal;
 use cairn::history::{Account, History, is_intent};
 use cairn::id::Phase;
 use cairn::net::{Fate, Left};
 use cairn::rows::Tables;
-use cairn::{TaskId, Value};
 use maud::{Markup, html};
 
+use super::change::{Shown, shown};
 use super::query::FlowQuery;
+use super::residue::{sign, sum, word};
 use crate::ui::text::{self, Text};
 
 /// The most effects on a page.
@@ -219,208 +221,6 @@ fn fate(posting: &Posting, left: Option<&Left>, history: &History) -> Markup {
             }
             None => html! { "applied" },
         },
-    }
-}
-
-/// Returns the word for a fate, as the command line writes it.
-fn word(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Kept => "kept",
-        Fate::Sent => "sent",
-        Fate::Unknown => "unknown",
-        _ => "left",
-    }
-}
-
-fn sign(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Kept => "•",
-        Fate::Unknown => "?",
-        _ => "!",
-    }
-}
-
-/// A change as the ledger shows it.
-struct Shown {
-    kind: String,
-    /// The key, as reports write it.
-    key: String,
-    /// The key, with the project of a counter.
-    id: String,
-    change: String,
-    inverse: String,
-}
-
-fn shown(change: &Change, applied: &Applied, tables: &Tables) -> Shown {
-    let noun = |table: &str| {
-        let known = tables.get(table);
-        known.map_or_else(|| table.to_owned(), |table| table.noun.to_owned())
-    };
-    match change {
-        Change::Elsewhere(inner) => Shown {
-            inverse: "none: an operator changed it".to_owned(),
-            ..shown(inner, applied, tables)
-        },
-        Change::Count { table, key, by } => {
-            let amounts = |sign: i64| {
-                let amounts = by
-                    .iter()
-                    .map(|(column, by)| format!("{column} {:+}", by.saturating_mul(sign)));
-                amounts.collect::<Vec<_>>().join(", ")
-            };
-            Shown {
-                kind: noun(table),
-                key: key.to_string(),
-                id: key.to_string(),
-                change: amounts(1),
-                inverse: amounts(-1),
-            }
-        }
-        Change::Row {
-            table,
-            id,
-            before,
-            after,
-        } => {
-            let hidden = tables
-                .get(table)
-                .map_or(&[][..], |table| table.hooks.hidden);
-            let columns = |row: &cairn::Object| {
-                let columns = row
-                    .iter()
-                    .filter(|(name, _)| {
-                        !hidden.contains(&name.as_str()) || *table == EXTERNALS.name
-                    })
-                    .map(|(name, value)| format!("{name} {}", text::cell(value)));
-                columns.collect::<Vec<_>>().join(", ")
-            };
-            let act = *table == EXTERNALS.name;
-            let (change, inverse) = match (before, after) {
-                (None, None) => ("nothing".to_owned(), "none".to_owned()),
-                (None, Some(after)) if act => (
-                    format!(
-                        "make it: {}",
-                        after.get("spec").map(text::cell).unwrap_or_default()
-                    ),
-                    "ask its provider to remove it".to_owned(),
-                ),
-                (Some(_), None) if act && is_removal(applied) => (
-                    "remove it".to_owned(),
-                    "none: the flow goes only forward from here".to_owned(),
-                ),
-                (None, Some(after)) => (format!("new: {}", columns(after)), "remove it".to_owned()),
-                (Some(before), None) => (
-                    "removed".to_owned(),
-                    format!("put it back: {}", columns(before)),
-                ),
-                (Some(before), Some(after)) => changed(before, after, hidden),
-            };
-            Shown {
-                kind: noun(table),
-                key: id.to_string(),
-                id: id.to_string(),
-                change,
-                inverse,
-            }
-        }
-        // Of a newer version of the library.
-        other => Shown {
-            kind: noun(other.table()),
-            key: String::new(),
-            id: String::new(),
-            change: "changed".to_owned(),
-            inverse: "-".to_owned(),
-        },
-    }
-}
-
-/// Returns the changed columns, and how each is restored.
-fn changed(before: &cairn::Object, after: &cairn::Object, hidden: &[&str]) -> (String, String) {
-    let null = Value::Null;
-    let mut change = Vec::new();
-    let mut inverse = Vec::new();
-    let names = after
-        .keys()
-        .chain(before.keys().filter(|name| !after.contains_key(*name)));
-    for name in names.filter(|name| !hidden.contains(&name.as_str())) {
-        let old = text::cell(before.get(name).unwrap_or(&null));
-        let new = text::cell(after.get(name).unwrap_or(&null));
-        change.push(format!("{name} {old} → {new}"));
-        inverse.push(format!("{name} {old}"));
-    }
-    match change.is_empty() {
-        true => ("its version".to_owned(), "none needed".to_owned()),
-        false => (change.join(", "), format!("back to {}", inverse.join(", "))),
-    }
-}
-
-/// The most rows of the sum.
-const MOST_LEFT: usize = 200;
-
-/// Shows the sum of the ledger: the changes that are left, or were made.
-fn sum(history: &History, left: &[Left], undone: usize) -> Markup {
-    let stands = !matches!(history.state, FlowState::Failure | FlowState::Reverting);
-    let title = match history.state {
-        FlowState::Success => "What it made",
-        FlowState::Failure => "What is left",
-        _ => "Sum so far",
-    };
-    html! {
-        h3 #left { (title) }
-        @if left.is_empty() {
-            p {
-                @if history.state == FlowState::Failure { span.good { span.sign aria-hidden="true" { "✓" } " nothing" } }
-                @else { "Nothing." }
-            }
-        } @else {
-            ul.left {
-                @for left in left.iter().take(MOST_LEFT) {
-                    li { (residue(left, stands)) }
-                }
-            }
-            @if left.len() > MOST_LEFT {
-                p { "… and " (text::count(left.len() - MOST_LEFT, "change")) " more; the report of the API lists them all." }
-            }
-        }
-        @if undone > 0 { p.quiet { (text::count(undone, "change")) " undone." } }
-    }
-}
-
-/// Shows one change that is left: what it is, how it differs from before, and, unless the flow `stands`, why.
-pub(super) fn residue(left: &Left, stands: bool) -> Markup {
-    let change = match (&left.before, &left.after) {
-        (Value::Null, after) => state(after),
-        (_, Value::Null) => "gone".to_owned(),
-        (before, after) => format!("{} → {}", state(before), state(after)),
-    };
-    html! {
-        @if !stands && let Some(why) = &left.why {
-            strong.bad[why.fate != Fate::Kept] {
-                span.sign aria-hidden="true" { (sign(why.fate)) } " " (word(why.fate))
-            }
-            " "
-        }
-        (Text(&left.kind)) " " span.id { (Text(&left.id)) }
-        @if let Some(project) = &left.project { " of " (Text(project)) }
-        ": " (Text(&text::brief(&change)))
-        @if !stands && let Some(why) = &left.why {
-            " " span.quiet {
-                "(" @if let Some(task) = &why.task { (Text(task)) ": " } (Text(&why.reason)) ")"
-            }
-        }
-    }
-}
-
-/// Formats the columns of a row, or an amount.
-fn state(value: &Value) -> String {
-    match value {
-        Value::Object(columns) => {
-            let columns = columns
-                .iter()
-                .map(|(name, value)| format!("{name} {}", text::cell(value)));
-            columns.collect::<Vec<_>>().join(", ")
-        }
-        other => text::cell(other),
     }
 }
 

@@ -2,12 +2,17 @@
 
 mod allowed;
 mod axis;
+mod bar;
+mod change;
 mod detail;
 mod events;
 mod head;
 mod ledger;
+mod logs;
 mod pruned;
 mod query;
+mod residue;
+mod said;
 pub(super) mod serve;
 mod timeline;
 mod trace;
@@ -150,7 +155,7 @@ impl FlowView {
                 "events",
                 events::section(&self.journal, &names, query, &path),
             ),
-            ("logs", events::logs(&self.journal, &names, query, &path)),
+            ("logs", logs::section(&self.journal, &names, query, &path)),
         ];
         parts.map(|(id, markup)| (id, markup.into_string())).into()
     }

@@ -4,8 +4,8 @@ use cairn::Report;
 use maud::{Markup, html};
 
 use super::head;
-use super::ledger;
 use super::query::FlowQuery;
+use super::residue::residue;
 use crate::ui::layout::{Page, Part, Shell};
 use crate::ui::text::{self, Text};
 use crate::ui::words;
@@ -36,7 +36,7 @@ pub(super) fn page(report: &Report, shell: &Shell<'_>) -> Markup {
                 (head::rolled_back(rollback, &query, &path))
                 @if !rollback.residue.is_empty() {
                     h2 #left { "What is left" }
-                    ul.left { @for left in &rollback.residue { li { (ledger::residue(left, false)) } } }
+                    ul.left { @for left in &rollback.residue { li { (residue(left, false)) } } }
                 }
             }
             @if !report.tasks.is_empty() {

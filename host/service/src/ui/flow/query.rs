@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::events::Group;
+use super::said::Group;
 use crate::ui::text;
 
 /// The query of a flow's page. What cannot be read counts as absent, so that a link never leads to an error.
