@@ -15,6 +15,7 @@ base64 = "0.22"
 crypto-common = { version = "0.1", features = ["std"] }
 digest = { version = "0.10", features = ["mac", "std"] }
 displaydoc = "0.2"
+form_urlencoded = "1"
 futures-channel = "0.3"
 futures-core = "0.3"
 futures-io = "0.3"
@@ -29,7 +30,12 @@ zerocopy = { version = "0.8", features = ["derive"] }
 
 [dependencies.serde_json]
 version = "1"
-features = ["alloc"]
+features = ["alloc", "raw_value"]
+
+[dependencies.tokio]
+version = "1"
+default-features = false
+features = ["macros"]
 
 [build-dependencies]
 anyhow = "1"

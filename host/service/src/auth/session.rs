@@ -170,12 +170,12 @@ impl Auth {
         })
     }
 
-    /// Returns the token that this caller's forms must carry.
+    /// Returns the token that this caller's forms must carry: that of a session is the same at each server of the database.
     pub(crate) fn form_token(&self, caller: &Caller) -> String {
         let mut hash = Sha256::new_with_prefix(b"cairn form");
-        hash.update(self.form_secret);
-        if let Proof::Session(digest) = caller.proof {
-            hash.update(digest.to_string());
+        match &caller.proof {
+            Proof::Session(digest) => hash.update(digest.to_string()),
+            Proof::None | Proof::Token(_) | Proof::Password => hash.update(self.form_secret),
         }
         BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
     }
