@@ -343,7 +343,7 @@ fn an_empty_database_is_migrated_once_by_many_that_open_it() {
         }
     });
     assert_eq!(database.sql("SELECT count(*) FROM cairn.partitions"), "256");
-    assert_eq!(database.sql("SELECT * FROM cairn.schema"), "core|5");
+    assert_eq!(database.sql("SELECT * FROM cairn.schema"), "core|6");
 }
 
 /// Where a domain keeps a column in SQLite, PostgreSQL has it, too, and all texts are compared as SQLite compares them.
