@@ -237,12 +237,12 @@ pub(crate) async fn visible(
 ) -> Result<FlowSummary, ApiError> {
     let scope = caller.scope().map(str::to_owned);
     let read = app.readers.read(caller.identity.clone(), move |view| {
-        let filter = FlowFilter {
-            ids: Some((id, id)),
-            project: scope.as_deref(),
-            ..FlowFilter::default()
+        let is_visible = |flow: &FlowSummary| {
+            scope
+                .as_ref()
+                .is_none_or(|project| *project == flow.project_id)
         };
-        view.flows(filter, 1)?.pop().ok_or_else(|| unknown(id))
+        view.flow(id)?.filter(is_visible).ok_or_else(|| unknown(id))
     });
     read.await
 }
