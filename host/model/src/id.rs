@@ -2,6 +2,7 @@
 
 mod context;
 mod prefix;
+mod span;
 
 pub use context::ContextPart;
 pub use prefix::{IdPrefix, NotAPrefix};
@@ -13,6 +14,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Timestamp, Uuid};
+
+use crate::trace::TraceContext;
 
 /// Creates a UUID of version 7; later ones of this process sort after earlier ones. If the machine's clock is set before 1970,
 /// at which [`Uuid::now_v7`] panics, the UUID's time is 1970.
@@ -130,6 +133,9 @@ pub struct Identity {
     /// Whether soft-deleted rows count as existing, for an admin who repairs data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_deleted: bool,
+    /// The trace that the request belongs to; `None` if it names none, and traces are not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     /// Where the caller asks from, for the audit of operators' changes, such as `command line, ann@build7`; `None` within a program. A flow
     /// does not keep it.
     #[serde(skip)]

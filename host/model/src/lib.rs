@@ -17,5 +17,6 @@ pub mod secret;
 pub mod status;
 pub mod text;
 pub mod token;
+pub mod trace;
 pub mod value;
 pub mod whole;

@@ -14,6 +14,7 @@ use cairn_model::value::{Digest, Value};
 
 use crate::admin::Admin;
 use crate::deliver::Outbox;
+use crate::observer::Observer;
 use crate::operation::{Asked, OperationRequest};
 use crate::shared::Shared;
 use crate::view::{Pruned, View};
@@ -23,6 +24,9 @@ use crate::{Store, StoreError};
 pub trait HostStore: Store {
     /// Returns how many batches were committed since the store was opened.
     fn commits(&self) -> u64;
+
+    /// Tells an observer, in place of any other one, of all that is written from now on.
+    fn observe(&self, observer: Arc<dyn Observer>);
 
     /// Registers this process, so that others can tell whether it is dead: to be called before an act outside the database that belongs to no
     /// flow of it.

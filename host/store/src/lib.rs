@@ -16,6 +16,7 @@ pub mod journal;
 mod location;
 pub mod locks;
 pub mod memory;
+pub mod observer;
 pub mod operation;
 mod operators;
 mod partitions;

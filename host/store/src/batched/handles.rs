@@ -44,6 +44,9 @@ impl<B: Backend> Writer<B> {
             return Err(self.unknown_table(flow, table));
         }
         session.loaded(entries.len());
+        if let Some(observer) = &self.ledger.observer {
+            observer.loaded(flow, &entries);
+        }
         session.rested = matches!(taken, Taken::Resting);
         self.ledger.flows.insert(flow, session);
         self.ledger.touch(flow);

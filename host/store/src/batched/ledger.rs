@@ -13,6 +13,7 @@ use super::gate::Long;
 use super::session::Session;
 use crate::audit_row::AuditRow;
 use crate::backend::{self, Backend, Fault, GivenKey};
+use crate::observer::{Commit, Observer};
 use crate::{StoreError, WhenDurable};
 
 /// Capacity of the row cache, in bytes.
@@ -49,6 +50,8 @@ pub(crate) struct Ledger<B> {
     pub(super) told: Vec<Told>,
     /// The number of committed batches.
     pub(crate) commits: u64,
+    /// Who is told of commits.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Set during a commit, a long operation for the [`Gate`](super::gate::Gate).
     pub(super) long: Arc<AtomicBool>,
 }
@@ -64,6 +67,7 @@ impl<B: Backend> Ledger<B> {
             flows: HashMap::new(),
             told: Vec::new(),
             commits: 0,
+            observer: None,
             long: Arc::default(),
         }
     }
@@ -136,13 +140,23 @@ impl<B: Backend> Ledger<B> {
             after: self.flows.get(flow).map(Session::shown).unwrap_or_default(),
             ..row.clone()
         });
-        let written = self.backend.commit(&backend::Batch {
+        let writes = backend::Batch {
             rows: self.overlay.written(),
             keys: &batch.keys,
             flows: flows.collect(),
             audit: audit.collect(),
-        });
+        };
+        let began = self.observer.as_ref().map(|_| self.clock.now());
+        let written = self.backend.commit(&writes);
         drop(long);
+        if let (Some(observer), Some(began), Ok(_)) = (&self.observer, began, &written) {
+            observer.committed(&Commit {
+                began,
+                ended: self.clock.now(),
+                flows: &writes.flows,
+            });
+        }
+        drop(writes);
         let mark = self.settled(written)?;
         self.commits += 1;
         let Some(batch) = self.batch.take() else {

@@ -26,6 +26,7 @@ use cairn_model::id::{CallId, FlowId, HostId};
 
 use crate::backend::Backend;
 use crate::config::{Env, StoreConfig};
+use crate::observer::Observer;
 use crate::survivor::Survivor;
 use crate::{Caller, Store, StoreError, WhenDurable};
 
@@ -102,6 +103,11 @@ impl<B: Backend> Batched<B> {
     /// [`StoreError::Database`].
     pub fn take_over(&self, stuck_too: bool) -> Result<Vec<FlowId>, StoreError> {
         self.write(|writer| writer.take_over(stuck_too))
+    }
+
+    /// Tells an observer of all that is written from now on.
+    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
+        self.writer().ledger.observer = Some(observer);
     }
 
     pub(crate) fn writer(&self) -> AtWork<'_, B> {

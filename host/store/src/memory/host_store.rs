@@ -13,6 +13,7 @@ use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
 use crate::host::{Component, Due, FlowOnDisk, HostStore, Operators, Watch};
+use crate::observer::Observer;
 use crate::operation::{Asked, OperationRequest};
 
 /// A requested operation on a flow.
@@ -88,6 +89,10 @@ impl Batched<Memory> {
 impl HostStore for Batched<Memory> {
     fn commits(&self) -> u64 {
         Self::commits(self)
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        Self::observe(self, observer);
     }
 
     fn register(&self) -> Result<(), StoreError> {

@@ -20,6 +20,7 @@ use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
 use crate::host::{Component, Due, FlowOnDisk, HostStore, Operators, Read, Watch, Work};
+use crate::observer::Observer;
 use crate::operation::{Asked, OperationRequest};
 use crate::shared::Shared;
 use crate::sql::{Columns, Outlook, Sql, SqlBackend, SqlError};
@@ -30,6 +31,10 @@ const KEPT: Duration = Duration::from_secs(600);
 impl<B: SqlBackend> HostStore for Batched<B> {
     fn commits(&self) -> u64 {
         Self::commits(self)
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        Self::observe(self, observer);
     }
 
     fn register(&self) -> Result<(), StoreError> {

@@ -62,7 +62,7 @@ pub struct Searched {
 }
 
 impl View<'_> {
-    /// Finds flows by the id of a flow or by a prefix of it (see [`IdPrefix`]), an idempotency key, a request id, the id of a message or of an
+    /// Finds flows by the id of a flow or by a prefix of it (see [`IdPrefix`]), an idempotency key, the id of a request, a trace, a message or an
     /// object outside the database, or by any id that an effect touched. An admin's view finds flows of all projects, any other view those
     /// of the caller's project.
     ///

@@ -13,6 +13,10 @@ pub(super) fn reason(event: &Event, text: &str, domains: &Domains) -> Option<Str
             if requester.request_id == text {
                 return Some("its request id".to_owned());
             }
+            let trace = requester.trace.map(|trace| trace.trace_id.to_string());
+            if trace.as_deref() == Some(text) {
+                return Some("its trace".to_owned());
+            }
             if key.as_deref() == Some(text) {
                 return Some("its idempotency key".to_owned());
             }
