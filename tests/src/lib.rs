@@ -15,6 +15,7 @@ pub mod normal;
 pub mod powerdns;
 pub mod program;
 pub mod rabbit;
+pub mod receiver;
 pub mod rust_plugin;
 pub mod server;
 pub mod serving;

@@ -77,6 +77,8 @@ impl Serving {
             let read = lines.read_line(&mut line).expect("messages are UTF-8");
             assert!(read > 0, "the server ended: {before}");
             if let Some((_, address)) = line.trim().split_once("listening on ") {
+                // In a log of JSON more follows.
+                let address = address.split('"').next().unwrap_or(address);
                 break address.trim_start_matches("http://").to_owned();
             }
             before += &line;

@@ -21,6 +21,16 @@ const CRATES: &[(&str, &[&str])] = &[
             "cairn-store",
         ],
     ),
+    (
+        "traces",
+        &[
+            "cairn-deliver",
+            "cairn-effects",
+            "cairn-manifest",
+            "cairn-model",
+            "cairn-store",
+        ],
+    ),
     ("outbound", &["cairn-manifest", "cairn-model"]),
     (
         "sandbox",
@@ -77,6 +87,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "cairn-records",
             "cairn-sandbox",
             "cairn-store",
+            "cairn-traces",
             "cairn-volumes",
         ],
     ),
@@ -97,7 +108,9 @@ const CONFINED: &[(&str, &str, &[&str])] = &[
     ("maud", "service", &["ui"]),
     ("prometheus_client", "service", &["metrics.rs", "scrape.rs"]),
     ("lapin", "deliver", &["amqp"]),
-    ("ureq", "deliver", &["http.rs", "http"]),
+    ("ureq", "deliver", &["agent.rs", "http.rs", "http"]),
+    ("ureq", "traces", &["otlp.rs"]),
+    ("opentelemetry", "traces", &["otlp.rs"]),
     ("wasmtime", "sandbox", &[]),
     ("wasmtime_wasi", "sandbox", &["plugin", "capability"]),
     ("wasmtime_wasi_io", "sandbox", &["plugin"]),
@@ -115,6 +128,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "value",
             "clock",
+            "trace",
             "id",
             "audit",
             "command",

@@ -149,6 +149,24 @@ fn flow(address: SocketAddr, last: &str) -> String {
 }
 
 #[test]
+fn an_act_names_the_trace_of_its_flow() {
+    let desk = Desk::start();
+    let program = written(&desk);
+    // Nobody takes the traces.
+    let traces = "[traces]\nendpoint = 'http://127.0.0.1:9'\n";
+    program.write("cairn.toml", format!("{SETTINGS}{traces}"));
+    let mut shown = Shown::default();
+    let run = shown.run(&program, &["run", "succeeds.toml", "--json"]);
+    let id = run.exits(0).json()["flow"]["id"].clone();
+    let trace = id.as_str().expect("an id").replace('-', "");
+    let [request] = &desk.requests()[..] else {
+        panic!("one request");
+    };
+    let expected = format!("traceparent: 00-{trace}-");
+    assert!(request.contains(&expected), "{request}");
+}
+
+#[test]
 fn a_secret_reaches_its_server_and_nothing_that_is_stored_or_shown() {
     let desk = Desk::start();
     let program = written(&desk);
@@ -168,6 +186,7 @@ fn a_secret_reaches_its_server_and_nothing_that_is_stored_or_shown() {
     };
     assert!(request.contains(&format!("x-api-key: {KEY}")), "{request}");
     assert!(request.contains(&format!("?token={TOKEN}")), "{request}");
+    assert!(!request.contains("traceparent"), "{request}");
     // It is not known whether the ticket is there, until the desk answers again.
     desk.answers(503);
     let unknown = thread::scope(|scope| {

@@ -7,7 +7,7 @@ use cairn_effects::keyring::KeySource;
 use cairn_effects::outbox::Outgoing;
 use cairn_effects::task::Task;
 use cairn_engine::host::{Host, HostBuilder, HostError, Planner};
-use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config, KeysConfig};
+use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config, KeysConfig, TracesConfig};
 use cairn_manifest::plan::PlannedTask;
 use cairn_model::clock::{Clock, SystemClock};
 use cairn_model::error::Diagnostic;
@@ -225,10 +225,25 @@ impl CairnBuilder {
         if let Some(deliver) = &config.deliver {
             host = host.deliver(cairn_deliver::open(deliver)?, Limits::of(deliver));
         }
+        if let Some(traces) = &config.traces {
+            host = traced(host, traces)?;
+        }
         let changed = self.changes.into_iter();
         let host = changed.fold(host, |host, change| change(host));
         Ok(Cairn::new(host.build()?, kinds))
     }
+}
+
+/// Sends traces where the operator has configured.
+#[cfg(feature = "otlp")]
+fn traced(host: HostBuilder, config: &TracesConfig) -> Result<HostBuilder, Diagnostic> {
+    Ok(host.trace(cairn_traces::open(config)?, config.sample))
+}
+
+#[cfg(not(feature = "otlp"))]
+fn traced(_: HostBuilder, _: &TracesConfig) -> Result<HostBuilder, Diagnostic> {
+    let help = "build it with the feature `otlp`, or remove [traces]";
+    Err(Diagnostic::new("this program was built without traces").help(help))
 }
 
 /// Opens the store.

@@ -177,12 +177,14 @@ pub use cairn_engine::externals;
 pub use cairn_manifest::{allow, config, diff, document, flow_diff, lockfile, wire};
 pub use cairn_model::{
     audit, clock, contract, crash, file, idempotency, printable, retry, secret, status, text,
-    token, whole,
+    token, trace, whole,
 };
 pub use cairn_policy as policy;
 #[cfg(feature = "records")]
 pub use cairn_records as records;
 pub use cairn_sandbox::{admission, capability, plugin};
+#[cfg(feature = "otlp")]
+pub use cairn_traces as traces;
 #[cfg(feature = "volumes")]
 pub use cairn_volumes as volumes;
 

@@ -19,6 +19,7 @@ use cairn::store::locks;
 use cairn::store::postgres::{self, Postgres, PostgresConfig, PostgresUrl, ServerHosts};
 use cairn::store::view::{Reader, View};
 use cairn::store::{DatabaseFile, HostStore, Location};
+use cairn::traces;
 use cairn::volumes::operator::ReadVolumes as _;
 use cairn::{
     Diagnostic, Domains, Host, Identity, Manifest, Plan, Sqlite, SqliteConfig, StoreError,
@@ -430,9 +431,13 @@ impl Session {
         policy: Arc<Policy>,
     ) -> Result<HostBuilder, Failure> {
         let store = self.store_or_new()?;
-        Ok(Host::with_planner(store, planner)
+        let host = Host::with_planner(store, planner)
             .policy(policy)
-            .secrets(self.secrets()))
+            .secrets(self.secrets());
+        Ok(match &self.settings.traces {
+            Some(config) => host.trace(traces::open(config)?, config.sample),
+            None => host,
+        })
     }
 
     /// Waits a while for the messages of flows that ended, and says what is still to be delivered.

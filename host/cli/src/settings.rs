@@ -9,7 +9,7 @@ use cairn::Diagnostic;
 use cairn::allow::Allow;
 use cairn::audit::AuditConfig;
 use cairn::config::{
-    CompileConfig, Config, DeliverConfig, KeysConfig, PostgresSettings, ServeConfig,
+    CompileConfig, Config, DeliverConfig, KeysConfig, PostgresSettings, ServeConfig, TracesConfig,
 };
 use cairn::extension::{self, Extension, Setup};
 use cairn::file::{self, MAX_TEXT};
@@ -82,6 +82,7 @@ pub struct Settings {
     pub allow: Allow,
     /// How messages leave; `None` where they wait until a process takes them.
     pub deliver: Option<DeliverConfig>,
+    pub traces: Option<TracesConfig>,
     /// What needs a person.
     pub status: StatusLimits,
     /// Where the values of secrets come from.
@@ -169,6 +170,7 @@ impl Settings {
             kinds,
             allow: config.allow,
             deliver: config.deliver,
+            traces: config.traces,
             status: config.status,
             secrets: config.secrets,
             http_ca: config.http_ca,

@@ -42,6 +42,8 @@ struct Prepared {
     id: String,
     topic: String,
     body: Vec<u8>,
+    /// The header `traceparent`.
+    trace: Option<String>,
 }
 
 impl Amqp {
@@ -103,6 +105,7 @@ impl Transport for Amqp {
             id: message.id.to_string(),
             topic: message.topic.to_string(),
             body: body(message, &self.version),
+            trace: message.trace().map(|trace| trace.to_string()),
         });
         let (answer, answered) = sync_channel(1);
         let job = Job {

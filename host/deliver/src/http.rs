@@ -1,8 +1,8 @@
 //! Messages as HTTP requests.
 //!
 //! The URL of a topic is fixed in the settings: topic and method are in the body alone. A request is a POST of a JSON object with the
-//! headers `Idempotency-Key` (the message's id), `Cairn-Timestamp` (seconds since 1970) and `Cairn-Signature`. No redirect is followed, and
-//! no proxy is taken from the environment.
+//! headers `Idempotency-Key` (the message's id), `Cairn-Timestamp` (seconds since 1970), `Cairn-Signature`, and `traceparent` if its flow
+//! belongs to a trace. No redirect is followed, and no proxy is taken from the environment.
 
 mod answer;
 mod sign;
@@ -14,18 +14,14 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use cairn_effects::outbox::Message;
 use cairn_manifest::config::HttpConfig;
 use cairn_model::error::Diagnostic;
-use cairn_model::file;
 use cairn_model::secret::Secret;
 
+use crate::agent::{self, AT_ONCE};
 use crate::transport::{Outcome, Transport};
-
-/// How many requests are under way at once.
-const AT_ONCE: usize = 8;
 
 /// Sends messages to URLs.
 pub struct Http {
@@ -45,22 +41,7 @@ impl Http {
             Diagnostic::new(format!("the key that signs messages is not there: {error}"))
                 .help("see key_file, key_variable and key_command in [deliver]")
         })?;
-        let roots = match &config.ca {
-            Some(path) => authorities(path)?,
-            None => RootCerts::WebPki,
-        };
-        let agent = Agent::config_builder()
-            .timeout_global(Some(timeout))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .proxy(None)
-            .user_agent(concat!("cairn/", env!("CARGO_PKG_VERSION")))
-            .max_response_header_size(16 << 10)
-            .max_idle_connections_per_host(AT_ONCE)
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
-            .build()
-            .new_agent();
+        let agent = agent::make(timeout, config.ca.as_deref(), "deliver")?;
         let topics = config.topics.iter();
         Ok(Self {
             agent,
@@ -112,6 +93,10 @@ impl Http {
                 "Cairn-Signature",
                 sign::signature(&self.key, &message.id, &now, &body),
             );
+        let request = match message.trace() {
+            Some(trace) => request.header("traceparent", trace.to_string()),
+            None => request,
+        };
         match request.send(body.as_bytes()) {
             Ok(mut answer) => answer::outcome(&mut answer),
             Err(error) => {
@@ -185,7 +170,7 @@ fn body(message: &Message) -> String {
         "topic": &*message.topic,
         "method": &*message.method,
         "arguments": document(&message.arguments),
-        "context": message.context.as_deref().map_or_else(|| json!({}), document),
+        "context": message.sender(),
         "created_at": message.created_at.to_string(),
     })
     .to_string()
@@ -198,24 +183,4 @@ fn place(url: &str) -> &str {
         .find(['/', '?'])
         .map_or(url.len(), |at| host + at);
     &url[..end]
-}
-
-fn authorities(path: &std::path::Path) -> Result<RootCerts, Diagnostic> {
-    let wrong = |problem: String| {
-        Diagnostic::new(format!("the authorities cannot be used: {problem}"))
-            .at(path, None)
-            .help("name a file of certificates in PEM with `ca` in [deliver]")
-    };
-    let text = file::text(path, file::MAX_TEXT).map_err(|error| wrong(error.to_string()))?;
-    let mut found: Vec<Certificate<'static>> = Vec::new();
-    for item in parse_pem(text.as_bytes()) {
-        match item.map_err(|error| wrong(error.to_string()))? {
-            PemItem::Certificate(certificate) => found.push(certificate),
-            _ => return Err(wrong("it holds more than certificates".to_owned())),
-        }
-    }
-    match found.is_empty() {
-        true => Err(wrong("it holds no certificate".to_owned())),
-        false => Ok(RootCerts::new_with_certs(&found)),
-    }
 }

@@ -12,6 +12,8 @@
 //! A message is published if and only if SUCCESS is on disk, at least once, and with the same id each time. Receivers drop repeats.
 //! To write a transport, start at [`transport`]; to run one, at [`dispatcher`].
 
+#[cfg(feature = "http")]
+pub mod agent;
 #[cfg(feature = "amqp")]
 pub mod amqp;
 mod backlog;

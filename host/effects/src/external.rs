@@ -15,6 +15,7 @@ use serde_json::json;
 use cairn_model::clock::Timestamp;
 use cairn_model::error::TaskError;
 use cairn_model::id::{FlowId, HostId, TaskId};
+use cairn_model::trace::TraceContext;
 use cairn_model::value::{Digest, Object, Value};
 
 use crate::effect::{Applied, Change};
@@ -60,17 +61,35 @@ pub enum ActError {
 
 /// Where a provider's log goes while it is asked: to the log of the flow whose object it is.
 #[derive(Clone)]
-pub struct ActLog(Arc<dyn Fn(LogLevel, String) + Send + Sync>);
+pub struct ActLog {
+    write: Arc<dyn Fn(LogLevel, String) + Send + Sync>,
+    trace: Option<TraceContext>,
+}
 
 impl ActLog {
     /// Makes a log whose messages are passed to `write`, from the thread that asks.
     pub fn new(write: impl Fn(LogLevel, String) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(write))
+        Self {
+            write: Arc::new(write),
+            trace: None,
+        }
+    }
+
+    /// Sets the trace that the act belongs to, and its span there.
+    #[must_use]
+    pub fn within(mut self, trace: Option<TraceContext>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Returns the trace that the act belongs to.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace
     }
 
     /// Writes a message.
     pub fn write(&self, level: LogLevel, message: String) {
-        (self.0)(level, message);
+        (self.write)(level, message);
     }
 }
 

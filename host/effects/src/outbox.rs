@@ -7,7 +7,8 @@
 use serde_json::json;
 
 use cairn_model::clock::Timestamp;
-use cairn_model::id::{ContextPart, FlowId};
+use cairn_model::id::{CallId, ContextPart, FlowId};
+use cairn_model::trace::TraceContext;
 use cairn_model::value::{Object, Value};
 
 use crate::effect::Change;
@@ -42,6 +43,31 @@ table! {
         since: Timestamp,
         /// Why it was not delivered, the last time.
         last_error: Option<Text>,
+    }
+}
+
+/// The key in a message's row under which its trace stands beside what its receiver is told.
+const TRACEPARENT: &str = "traceparent";
+
+impl Message {
+    /// Returns what its receiver is told of its sender.
+    pub fn sender(&self) -> Object {
+        let mut context = self.written_context();
+        context.remove(TRACEPARENT);
+        context
+    }
+
+    /// Returns its header `traceparent`: the trace that it belongs to, and the call that sent it.
+    pub fn trace(&self) -> Option<TraceContext> {
+        let context = self.written_context();
+        context.get(TRACEPARENT)?.as_str()?.parse().ok()
+    }
+
+    fn written_context(&self) -> Object {
+        let context = self.context.as_deref();
+        context
+            .and_then(|context| serde_json::from_str(context).ok())
+            .unwrap_or_default()
     }
 }
 
@@ -116,7 +142,15 @@ impl Effect for Cast {
             Some(_) => "held",
             None => released(outgoing),
         };
-        let context = outgoing.map(|outgoing| by.requester.context(&outgoing.context, now));
+        let context = outgoing.map(|outgoing| {
+            let mut context = by.requester.context(&outgoing.context, now);
+            if let Some(trace) = by.requester.trace {
+                let span = by.call.map_or(trace.parent_id, CallId::span);
+                let traceparent = trace.within(span).to_string();
+                context.insert(TRACEPARENT.to_owned(), traceparent.into());
+            }
+            context
+        });
         let message = Message {
             id: rows.new_id(),
             flow: by.call.map(|call| call.flow),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::id::{CallId, Identity};
+use cairn_model::trace::TraceContext;
 use cairn_model::value::{Object, Value};
 
 use crate::event::{Disposition, LogLevel};
@@ -103,6 +104,12 @@ pub trait Context: Send + Sync {
 
     /// Returns the user who requested the flow.
     fn requester(&self) -> &Identity;
+
+    /// Returns the trace that the call belongs to, for requests to others: the call is their sender.
+    fn trace(&self) -> Option<TraceContext> {
+        let trace = self.requester().trace?;
+        Some(trace.within(self.call().span()))
+    }
 
     /// Returns the flow's request; null when there is none.
     fn request(&self) -> &Value;

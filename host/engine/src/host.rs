@@ -49,11 +49,13 @@ use cairn_manifest::plan::{Plan, PlannedTask};
 use cairn_model::error::Diagnostic;
 use cairn_model::id::FlowId;
 use cairn_model::secret::{NoSecrets, Secrets};
+use cairn_model::trace::Sample;
 use cairn_model::value::Digest;
 use cairn_policy::Policy;
 use cairn_sandbox::admission::RulePlugins;
 use cairn_sandbox::capability::{Enforcer, Services, Surroundings};
 use cairn_sandbox::plugin::Plugins;
+use cairn_store::observer::Observer;
 use cairn_store::{HostStore, Store};
 
 use crate::flow::{Flow, FlowError, Lanes, Provider, Providers};
@@ -80,6 +82,7 @@ pub struct HostBuilder {
     workers: Option<usize>,
     queue: usize,
     delivers: Option<(Box<dyn Transport>, Limits)>,
+    traces: Option<(Arc<dyn Observer>, Sample)>,
     shares: bool,
     wakes: bool,
     providers: Providers,
@@ -191,6 +194,14 @@ impl HostBuilder {
         self
     }
 
+    /// Records traces by this observer of the store. A request that names no trace then begins one, which is recorded if the sample takes it, and
+    /// which plugins' requests and messages pass on.
+    #[must_use]
+    pub fn trace(mut self, observer: Arc<dyn Observer>, sample: Sample) -> Self {
+        self.traces = Some((observer, sample));
+        self
+    }
+
     /// Builds the host. Flows that a dead process left behind are recovered by [`Host::recover`].
     ///
     /// # Errors
@@ -198,6 +209,10 @@ impl HostBuilder {
     /// of the database.
     pub fn build(self) -> Result<Host, HostError> {
         keys::check(&*self.store)?;
+        let traces = self.traces.map(|(observer, sample)| {
+            self.store.observe(observer);
+            sample
+        });
         let dispatcher = match self.delivers {
             Some((transport, limits)) => {
                 if self.store.domains().services().get::<Outgoing>().is_none() {
@@ -228,6 +243,7 @@ impl HostBuilder {
             ready: Mutex::default(),
             live: Mutex::default(),
             stopping: AtomicBool::new(false),
+            traces,
             pool: Pool::new(self.workers.unwrap_or(cores), self.queue),
             keeper: Arc::default(),
             territory,
@@ -270,6 +286,8 @@ struct Core {
     live: Mutex<HashMap<FlowId, operations::ActiveFlow>>,
     /// No more flows are started.
     stopping: AtomicBool,
+    /// Which of the traces that begin here are recorded; `None` if none are, and none begins here.
+    traces: Option<Sample>,
     pool: Pool,
     keeper: Arc<Keeper>,
     /// Which projects this host takes flows of, where several hosts share the database.
@@ -301,6 +319,7 @@ impl Host {
             workers: None,
             queue: QUEUE,
             delivers: None,
+            traces: None,
             shares: false,
             wakes: false,
             providers: Providers::new(),

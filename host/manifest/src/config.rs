@@ -8,6 +8,7 @@ mod postgres;
 mod secret;
 mod serve;
 mod status;
+mod traces;
 mod url;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use deliver::{AmqpConfig, DeliverConfig, HttpConfig, TransportConfig};
 pub use keys::KeysConfig;
 pub use postgres::PostgresSettings;
 pub use serve::{AuthConfig, Listen, Network, ServeConfig, TlsFiles};
+pub use traces::TracesConfig;
 pub use url::Url;
 
 /// The contents of a `cairn.toml`. A key that is left out is `None`, or its default. Domains read their own keys.
@@ -78,6 +80,8 @@ pub struct Config {
     pub http_ca: Option<PathBuf>,
     /// `[serve]`.
     pub serve: ServeConfig,
+    /// `[traces]`; `None` where no traces are recorded.
+    pub traces: Option<TracesConfig>,
 }
 
 /// The warning for the setting `components`.
@@ -128,6 +132,7 @@ const KEYS: &[&str] = &[
     "secrets",
     "http",
     "serve",
+    "traces",
 ];
 
 /// A database of which the path begins with one of these is on a server.
@@ -230,6 +235,10 @@ impl Config {
                 Some(item) => serve::read(&item, folder)?,
                 None => ServeConfig::default(),
             },
+            traces: match root.get("traces") {
+                Some(item) => Some(traces::read(item.table()?, folder)?),
+                None => None,
+            },
         })
     }
 }
@@ -271,6 +280,8 @@ fn compile(table: &Table<'_>) -> Result<CompileConfig, Diagnostic> {
 
 #[cfg(test)]
 mod tests {
+    use cairn_model::trace::Sample;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -299,7 +310,8 @@ mod tests {
                     [secrets]\npdns = { file = 'k' }\nother.variable = 'V'\n[http]\nca = 'ca.pem'\n\
                     [serve]\nlisten = 'unix:s'\ntls_cert = 'c.pem'\ntls_key = '/k.pem'\nauth = 'basic'\nusers = 'u'\n\
                     hosts = ['cairn.example']\ntrusted_proxies = ['10.0.0.0/8']\nmetrics = false\n\
-                    body = '2MiB'\nconnections = 3\nstreams = 4\ntimeout = '5s'\nidle = '6m'";
+                    body = '2MiB'\nconnections = 3\nstreams = 4\ntimeout = '5s'\nidle = '6m'\n\
+                    [traces]\nendpoint = 'http://[::1]:4318'";
         let path = |path| Some(PathBuf::from(path));
         let word = |word: &str| Some(word.to_owned());
         let expected = Config {
@@ -363,6 +375,12 @@ mod tests {
                 timeout: Duration::from_secs(5),
                 idle: Duration::from_secs(360),
             },
+            traces: Some(TracesConfig {
+                endpoint: Url::parse("http://[::1]:4318").unwrap(),
+                sample: Sample::ALL,
+                headers: BTreeMap::new(),
+                ca: None,
+            }),
         };
         assert_eq!(parse(text), Ok(expected));
     }

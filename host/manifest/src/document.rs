@@ -259,6 +259,18 @@ impl<'d> Item<'d> {
             .map_err(|_| self.error("does not fit in 64 bits"))
     }
 
+    /// Returns the value as a number, whole or not.
+    ///
+    /// # Errors
+    /// It is not a number.
+    pub fn number(&self) -> Result<f64, Diagnostic> {
+        let float = self.value.as_float().map(|float| float.as_str());
+        let whole = self.value.as_integer().map(|integer| integer.as_str());
+        let text = float.or(whole);
+        let number = text.and_then(|text| text.parse().ok());
+        number.ok_or_else(|| self.mismatch("a number"))
+    }
+
     /// Returns a number that is `least` or more; `help` explains the minimum.
     ///
     /// # Errors

@@ -12,6 +12,8 @@ use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use cairn::trace::TraceContext;
+
 use crate::app::App;
 use crate::auth::peer::Peer;
 use crate::request_id::RequestId;
@@ -26,6 +28,7 @@ pub(crate) async fn log(State(app): State<Arc<App>>, request: Request, next: Nex
     let method = request.method().clone();
     let extensions = request.extensions();
     let id = extensions.get::<RequestId>().cloned();
+    let trace = extensions.get::<TraceContext>().copied();
     let peer = extensions.get::<Peer>().cloned().unwrap_or_default();
     // Not the path itself: it may hold what a client should not have written there.
     let route = extensions.get::<MatchedPath>().cloned();
@@ -56,6 +59,7 @@ pub(crate) async fn log(State(app): State<Arc<App>>, request: Request, next: Nex
         micros,
         peer = %peer.source(),
         request_id = id.map(tracing::field::display),
+        trace_id = trace.map(|trace| tracing::field::display(trace.trace_id)),
         "request"
     );
     response

@@ -1,4 +1,4 @@
-//! Names each request, in its answer, the log and the flow that it begins.
+//! Names each request, in its answer, the log and the flow that it begins, and reads the trace that it belongs to.
 
 use std::fmt;
 
@@ -6,6 +6,8 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+
+use cairn::trace::TraceContext;
 
 /// The header of the id, in requests and answers.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,11 +39,25 @@ impl RequestId {
     }
 }
 
+/// Returns the trace of a request. One that cannot be read is as none, as Trace Context asks for.
+fn trace_of(request: &Request) -> Option<TraceContext> {
+    let mut sent = request.headers().get_all("traceparent").iter();
+    let (first, second) = (sent.next()?, sent.next());
+    match second {
+        Some(_) => None,
+        None => first.to_str().ok()?.parse().ok(),
+    }
+}
+
 /// Gives a request its id.
 pub(crate) async fn name(mut request: Request, next: Next) -> Response {
-    let id = RequestId::of(&request);
+    let (id, trace) = (RequestId::of(&request), trace_of(&request));
     let value = HeaderValue::from_str(&id.0);
-    request.extensions_mut().insert(id);
+    let extensions = request.extensions_mut();
+    extensions.insert(id);
+    if let Some(trace) = trace {
+        extensions.insert(trace);
+    }
     let mut response = next.run(request).await;
     if let Ok(value) = value {
         response.headers_mut().insert(HEADER, value);

@@ -1,67 +1,10 @@
 //! Messages that leave, by HTTP: what an operator sees and does.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use acceptance::program::{Program, end, volume_create};
+use acceptance::receiver::Receiver;
 use serde_json::{Value, json};
 
 use super::{create, program};
-
-/// A receiver that answers every request with a status, and counts them.
-struct Receiver {
-    address: SocketAddr,
-    status: Arc<AtomicUsize>,
-    requests: Arc<AtomicUsize>,
-}
-
-impl Receiver {
-    fn answering(status: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let receiver = Self {
-            address: listener.local_addr().unwrap(),
-            status: Arc::new(AtomicUsize::new(status)),
-            requests: Arc::default(),
-        };
-        let (status, requests) = (Arc::clone(&receiver.status), Arc::clone(&receiver.requests));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (status, requests) = (Arc::clone(&status), Arc::clone(&requests));
-                std::thread::spawn(move || serve(&stream.unwrap(), &status, &requests));
-            }
-        });
-        receiver
-    }
-
-    fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
-    }
-}
-
-fn serve(stream: &TcpStream, status: &AtomicUsize, requests: &AtomicUsize) {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            let mut body = vec![0; std::mem::take(&mut length)];
-            reader.read_exact(&mut body).unwrap();
-            requests.fetch_add(1, Ordering::SeqCst);
-            let status = status.load(Ordering::SeqCst);
-            let mut stream = stream;
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status} Status\r\nContent-Length: 2\r\n\r\nok"
-            );
-        }
-        line.clear();
-    }
-}
 
 /// The program, that delivers to a receiver.
 fn delivering(receiver: &Receiver, more: &str) -> Program {
@@ -91,7 +34,7 @@ fn a_message_that_was_delivered_is_gone_and_a_rollback_says_that_it_left() {
     let receiver = Receiver::answering(204);
     let program = delivering(&receiver, "");
     let report = create(&program, r#"{"size": 1}"#, &[], 0);
-    assert_eq!(receiver.requests(), 1);
+    assert_eq!(receiver.requests().len(), 1);
     assert_eq!(listed(&program, &["--all"]), Vec::<Value>::new());
     let flow = report["flow"]["id"].as_str().unwrap();
     let run = program.run(&["flow", "rollback", flow, "--json"]).exits(4);
@@ -103,7 +46,7 @@ fn a_message_that_was_delivered_is_gone_and_a_rollback_says_that_it_left() {
         .collect();
     assert_eq!(casts.len(), 1, "{residue:?}");
     assert_eq!(casts[0]["after"], json!({"state": "acked"}));
-    assert_eq!(receiver.requests(), 1);
+    assert_eq!(receiver.requests().len(), 1);
 }
 
 #[test]
@@ -119,7 +62,7 @@ fn a_message_that_is_being_sent_may_have_left_and_is_not_withdrawn() {
 
 #[test]
 fn what_could_not_be_delivered_is_shown_retried_and_discarded() {
-    let receiver = Receiver::answering(503);
+    let receiver = Receiver::saying(503, "ok");
     let program = delivering(&receiver, "attempts = 1");
     for _ in 0..2 {
         create(&program, r#"{"size": 1}"#, &[], 0);
@@ -168,14 +111,14 @@ fn what_could_not_be_delivered_is_shown_retried_and_discarded() {
     program
         .run(&["outbox", "discard", second, "--admin"])
         .exits(0);
-    receiver.status.store(200, Ordering::SeqCst);
+    receiver.answers(200);
     program
         .run(&["outbox", "retry", "--failed", "--admin"])
         .exits(0);
     assert_eq!(listed(&program, &["--state", "sending"]).len(), 1);
     program.run(&["recover"]).exits(0);
     assert_eq!(listed(&program, &["--all"]), Vec::<Value>::new());
-    assert_eq!(receiver.requests(), 3);
+    assert_eq!(receiver.requests().len(), 3);
     program
         .run(&["outbox", "show", first])
         .exits(2)
@@ -268,11 +211,14 @@ fn messages_of_a_time_without_a_transport_stay_until_an_operator_sends_them() {
     let receiver = Receiver::answering(200);
     configure(&program, &receiver, "");
     program.run(&["recover"]).exits(0);
-    assert_eq!(receiver.requests(), 0);
+    assert_eq!(receiver.requests().len(), 0);
     program.run(&["outbox", "retry", id, "--admin"]).exits(0);
     program.run(&["recover"]).exits(0);
     assert_eq!(
-        (receiver.requests(), listed(&program, &["--all"]).len()),
+        (
+            receiver.requests().len(),
+            listed(&program, &["--all"]).len()
+        ),
         (1, 0)
     );
 }

@@ -19,8 +19,8 @@ const MOST: usize = 100;
 
 /// Find the flows that have to do with an id or a key
 ///
-/// The text is the id of a flow, an idempotency key, a request id, the id of a message or of an object outside the database, or any id that an
-/// effect touched: of a volume, a snapshot, a reservation, a key, or the key of a record. Of ids of flows, and of rows that name the flow that
+/// The text is the id of a flow, an idempotency key, the id of a request, a trace, a message or an object outside the database, or any id that
+/// an effect touched: of a volume, a snapshot, a reservation, a key, or the key of a record. Of ids of flows, and of rows that name the flow that
 /// made them, the first 8 characters will do.
 ///
 /// Indexes are asked first. Then journals are searched for the whole text, from the newest flow back, for at most five seconds.

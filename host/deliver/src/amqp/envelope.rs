@@ -16,10 +16,8 @@ pub fn body(message: &Message, version: &str) -> Vec<u8> {
     inner.insert("args".to_owned(), arguments.unwrap_or_else(|| json!({})));
     inner.insert("version".to_owned(), json!(version));
     inner.insert("_unique_id".to_owned(), json!(unique(&message.id)));
-    if let Some(Value::Object(context)) = message.context.as_deref().and_then(document) {
-        for (name, value) in context {
-            inner.insert(format!("_context_{name}"), value);
-        }
+    for (name, value) in message.sender() {
+        inner.insert(format!("_context_{name}"), value);
     }
     let inner = Value::Object(inner).to_string();
     json!({"oslo.version": "2.0", "oslo.message": inner})

@@ -136,7 +136,7 @@ impl Inner {
             id,
             token: token(number, 1),
         };
-        let log = self.act_log(call.task);
+        let log = self.act_log(call.task, "make", &object);
         let outcome = ask_to_make(&provider, &object, wanted.spec, &log);
         drop(lane);
         reach(CrashPoint::ActDone);
@@ -203,7 +203,11 @@ impl Inner {
             id: key.id.to_string(),
             token: token(number, next),
         };
-        let removed = ask_to_remove(&provider, &object, &self.act_log(applied.call.task));
+        let removed = ask_to_remove(
+            &provider,
+            &object,
+            &self.act_log(applied.call.task, "remove", &object),
+        );
         drop(lane);
         reach(CrashPoint::RemovalDone);
         match removed {
@@ -289,10 +293,13 @@ impl Inner {
         Ok(answer.downcast_ref().copied().unwrap_or(0))
     }
 
-    /// Returns the flow's log, for a provider that is asked about an object of this task.
-    pub(super) fn act_log(&self, task: TaskId) -> ActLog {
+    /// Returns the flow's log for an act of a provider, `make` or `remove`, on an object of this task. The act is a span of the flow's trace.
+    pub(super) fn act_log(&self, task: TaskId, act: &str, object: &ExternalObject) -> ActLog {
         let (store, flow) = (Arc::clone(&self.store), self.id);
+        let trace = self.live().history.requester.trace;
+        let span = flow.span_of_act(act, &object.id);
         ActLog::new(move |level, message| log(&*store, flow, task, level, message))
+            .within(trace.map(|trace| trace.within(span)))
     }
 
     pub(super) fn enter_lane(&self) -> Option<Box<dyn Lane>> {

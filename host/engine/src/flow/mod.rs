@@ -37,6 +37,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
+use tracing::field::display;
 
 use cairn_effects::event::{Event, FlowState, TaskState};
 use cairn_effects::history::{History, TaskRecord};
@@ -45,6 +46,7 @@ use cairn_manifest::manifest::Wait;
 use cairn_model::clock::Timestamp;
 use cairn_model::id::{FlowId, TaskId};
 use cairn_model::retry::Retry;
+use cairn_model::trace::TraceId;
 use cairn_model::value::Value;
 use cairn_sandbox::admission::Admission;
 use cairn_store::{Store, StoreError};
@@ -173,6 +175,12 @@ impl Flow {
     /// Returns the flow's id.
     pub fn id(&self) -> FlowId {
         self.0.id
+    }
+
+    /// Returns the trace that the flow belongs to.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        let trace = self.0.live().history.requester.trace?;
+        Some(trace.trace_id)
     }
 
     /// Returns the flow's name.
@@ -531,11 +539,13 @@ impl Flow {
     /// Logs every transition with `tracing`, at level debug, until `reset`.
     pub fn log_transitions(&self) {
         let flows = |notice: &FlowNotice| {
-            tracing::debug!(flow = %notice.flow.id(), state = %notice.state, old = %notice.old, "flow");
+            let trace_id = notice.flow.trace_id().map(display);
+            tracing::debug!(flow = %notice.flow.id(), trace_id, state = %notice.state, old = %notice.old, "flow");
             Ok(())
         };
         let tasks = |notice: &TaskNotice| {
-            tracing::debug!(flow = %notice.flow.id(), task = %notice.name, state = %notice.state, "task");
+            let trace_id = notice.flow.trace_id().map(display);
+            tracing::debug!(flow = %notice.flow.id(), trace_id, task = %notice.name, state = %notice.state, "task");
             Ok(())
         };
         // New listeners cannot be registered already.

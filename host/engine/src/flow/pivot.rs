@@ -102,7 +102,7 @@ impl Inner {
             // After all acts of the flow that made it.
             token: token(OF_NO_FLOW, next),
         };
-        let removed = ask_to_remove(provider, &object, &self.act_log(task));
+        let removed = ask_to_remove(provider, &object, &self.act_log(task, "remove", &object));
         drop(lane);
         reach(CrashPoint::RemovalDone);
         Ok(removed)

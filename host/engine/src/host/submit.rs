@@ -243,9 +243,13 @@ impl Core {
 
     /// Makes the flow of a submission, in PENDING.
     fn flow_of(&self, id: FlowId, submission: Submission) -> Result<Flow, HostError> {
+        let mut requester = submission.requester;
+        if let Some(sample) = self.traces {
+            requester.trace.get_or_insert_with(|| id.trace(sample));
+        }
         let mut builder = Flow::builder(submission.plan.name())
             .id(id)
-            .requester(submission.requester)
+            .requester(requester)
             .request(submission.request?);
         if let Some(key) = submission.key {
             builder = builder.key(key);

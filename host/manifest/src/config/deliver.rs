@@ -143,7 +143,7 @@ fn amqp(table: &Table<'_>, folder: &Path) -> Result<AmqpConfig, Diagnostic> {
             .error("[deliver] has no `url` of the broker")
             .help("write url = \"amqp://USER@HOST/VHOST\""));
     };
-    let url = url(&item, "password_file")?;
+    let url = Url::read(&item, "password_file")?;
     if !matches!(url.scheme.as_str(), "amqp" | "amqps") {
         return Err(item
             .error(format!("begins with `{}://`", url.scheme.escape_debug()))
@@ -176,7 +176,7 @@ fn http(table: &Table<'_>, folder: &Path) -> Result<HttpConfig, Diagnostic> {
     let mut topics = BTreeMap::new();
     let listed = table.get("topics").map(|item| item.table()).transpose()?;
     for (topic, item) in listed.iter().flat_map(Table::items) {
-        let url = url(&item, "key_file")?;
+        let url = Url::read(&item, "key_file")?;
         if topic.trim_end_matches('*').len() + 1 < topic.len()
             || topic.trim_end_matches('*').contains('*')
         {
@@ -184,20 +184,7 @@ fn http(table: &Table<'_>, folder: &Path) -> Result<HttpConfig, Diagnostic> {
                 .error("has a `*` that is not its end")
                 .help("write a topic, or the beginning of topics and `*`"));
         }
-        match url.scheme.as_str() {
-            "https" => {}
-            "http" if url.is_loopback() => {}
-            "http" => {
-                return Err(item
-                    .error("is not encrypted, and its host is another machine")
-                    .help("write https://"));
-            }
-            other => {
-                return Err(item
-                    .error(format!("begins with `{}://`", other.escape_debug()))
-                    .help("write https://"));
-            }
-        }
+        url.require_tls(&item)?;
         if url.user.is_some() {
             return Err(item
                 .error("names a user")
@@ -219,16 +206,6 @@ fn http(table: &Table<'_>, folder: &Path) -> Result<HttpConfig, Diagnostic> {
         topics,
         key,
         ca: table.text("ca")?.map(|path| folder.join(path)),
-    })
-}
-
-fn url(item: &Item<'_>, secret: &str) -> Result<Url, Diagnostic> {
-    Url::parse(item.text()?).map_err(|problem| {
-        let error = item.error(problem);
-        match problem {
-            "holds a password" => error.help(format!("leave it out, and name it with `{secret}`")),
-            _ => error.help("write SCHEME://HOST:PORT/PATH"),
-        }
     })
 }
 

@@ -2,6 +2,10 @@
 
 use std::net::IpAddr;
 
+use cairn_model::error::Diagnostic;
+
+use crate::document::Item;
+
 /// The parts of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
@@ -60,6 +64,36 @@ impl Url {
             port,
             path: path.to_owned(),
         })
+    }
+
+    /// Reads a URL. Its password belongs into the setting `secret`.
+    ///
+    /// # Errors
+    /// It is none, or holds a password.
+    pub(super) fn read(item: &Item<'_>, secret: &str) -> Result<Self, Diagnostic> {
+        Self::parse(item.text()?).map_err(|problem| {
+            let error = item.error(problem);
+            match problem {
+                "holds a password" => {
+                    error.help(format!("leave it out, and name it with `{secret}`"))
+                }
+                _ => error.help("write SCHEME://HOST:PORT/PATH"),
+            }
+        })
+    }
+
+    /// Checks that requests to the URL are encrypted, unless they stay on this machine.
+    ///
+    /// # Errors
+    /// It is neither `https://`, nor `http://` on this machine.
+    pub(super) fn require_tls(&self, item: &Item<'_>) -> Result<(), Diagnostic> {
+        let problem = match self.scheme.as_str() {
+            "https" => return Ok(()),
+            "http" if self.is_loopback() => return Ok(()),
+            "http" => "is not encrypted, and its host is another machine".to_owned(),
+            other => format!("begins with `{}://`", other.escape_debug()),
+        };
+        Err(item.error(problem).help("write https://"))
     }
 
     /// Whether the host is this machine, by an address or as `localhost`.

@@ -5,6 +5,7 @@ use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
 use cairn_effects::task::Context;
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
+use cairn_model::trace::TraceContext;
 use cairn_model::value::Value;
 
 type Log = dyn Fn(LogLevel, String) + Send + Sync;
@@ -52,6 +53,10 @@ impl Context for Bystander {
 
     fn request(&self) -> &Value {
         &Value::Null
+    }
+
+    fn trace(&self) -> Option<TraceContext> {
+        self.requester.trace
     }
 
     fn fact(&self, _name: &str) -> bool {

@@ -94,7 +94,10 @@ impl PluginExternal {
         let granted = if is_act { &self.acting } else { &self.granted };
         let (log, name) = (log.clone(), self.name.clone());
         let bystander = Bystander::new(
-            Identity::default(),
+            Identity {
+                trace: log.trace(),
+                ..Identity::default()
+            },
             "an external is called for no flow: it is offered `context` and `log`, and `http` and `secrets` by name",
             move |level, message| log.write(level, format!("{name}.{function}: {message}")),
         );

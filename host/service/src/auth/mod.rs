@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cairn::config::{AuthConfig, ServeConfig};
 use cairn::policy::Policy;
+use cairn::trace::TraceContext;
 use cairn::value::Digest;
 use cairn::{Diagnostic, Identity, Object};
 
@@ -145,6 +146,7 @@ impl Auth {
             (AuthConfig::None, _) => {
                 let identity = Identity {
                     request_id: request_id.map(RequestId::to_string).unwrap_or_default(),
+                    trace: parts.extensions.get::<TraceContext>().copied(),
                     ..self.operator.clone()
                 };
                 return Ok(Caller {
@@ -177,6 +179,7 @@ impl Auth {
         let project = choose(&user, project)?;
         let identity = Identity {
             request_id: request_id.map(RequestId::to_string).unwrap_or_default(),
+            trace: parts.extensions.get::<TraceContext>().copied(),
             is_admin: self.policy.is_admin(&user.roles),
             roles: user.roles,
             ..Identity::new(user.user_id, project)

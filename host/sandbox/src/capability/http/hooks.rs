@@ -6,10 +6,11 @@ use cairn_effects::event::LogLevel;
 use cairn_manifest::manifest::{LimitKey, Limits};
 use cairn_model::error::{HostErrorKind, TaskError};
 use cairn_model::secret::Secrets;
+use cairn_model::trace::TraceContext;
 use cairn_outbound::{
     Auth, Client, HttpGrant, HttpGrantKind, OutboundError, RequestLimits, SecretHeader, Url,
 };
-use http::{HeaderName, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use wasmtime::bail;
 use wasmtime::component::ResourceTable;
@@ -52,12 +53,14 @@ struct Hooks {
     requests: Requests,
     /// Set while a request is handed over.
     outbound: Option<Outbound>,
+    /// The trace that the call belongs to.
+    trace: Option<TraceContext>,
     /// What goes wrong with that request, in a test.
     fault: Option<RequestFault>,
 }
 
 impl HttpCall {
-    fn new(grant: Option<HttpGrant>, limits: &Limits) -> Self {
+    fn new(grant: Option<HttpGrant>, limits: &Limits, trace: Option<TraceContext>) -> Self {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(FIELDS);
         Self {
@@ -72,6 +75,7 @@ impl HttpCall {
                 left: limits.http_requests,
                 requests: Requests::default(),
                 outbound: None,
+                trace,
                 fault: None,
             },
         }
@@ -93,9 +97,10 @@ impl State {
             Box::new(match active {
                 Some(active) => {
                     let grant = active.granted.grants.get(HttpGrantKind::NAME);
-                    HttpCall::new(grant.and_then(HttpGrant::of), &active.granted.limits)
+                    let grant = grant.and_then(HttpGrant::of);
+                    HttpCall::new(grant, &active.granted.limits, active.context.trace())
                 }
-                None => HttpCall::new(None, &Limits::default()),
+                None => HttpCall::new(None, &Limits::default(), None),
             })
         });
         (call, table)
@@ -186,7 +191,8 @@ impl WasiHttpHooks for Hooks {
             limits.first_byte = options.first_byte_timeout;
             limits.between_bytes = options.between_bytes_timeout;
         }
-        let request = request.map(Drained::new);
+        let mut request = request.map(Drained::new);
+        trace(request.headers_mut(), self.trace);
         Box::new(async move {
             // `begin_request` set both.
             let (Some(grant), Some(outbound)) = (grant, outbound) else {
@@ -207,6 +213,16 @@ impl WasiHttpHooks for Hooks {
                 Some(RequestFault::Unsent) | None => Ok(sent),
             }
         })
+    }
+}
+
+/// Adds the trace to the headers of a request, unless the plugin has one of its own.
+fn trace(headers: &mut HeaderMap, trace: Option<TraceContext>) {
+    if let Some(trace) = trace
+        && !headers.contains_key("traceparent")
+        && let Ok(value) = HeaderValue::try_from(trace.to_string())
+    {
+        headers.insert("traceparent", value);
     }
 }
 

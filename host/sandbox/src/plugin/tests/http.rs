@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cairn_manifest::manifest::Limits;
 
-use guest::{call, echo, get, grant, limits, request, server, silent};
+use guest::{CALL, TRACEPARENT, call, echo, get, grant, limits, request, server, silent};
 
 #[test]
 fn a_guest_sends_requests_and_reads_responses() {
@@ -25,6 +25,24 @@ fn a_guest_sends_requests_and_reads_responses() {
     // A body larger than the buffers between guest and connection.
     let called = get(limits(), "put-bytes 300000", &url);
     assert!(called.answer().unwrap().len() > 300_000);
+}
+
+#[test]
+fn a_request_names_the_trace_of_its_flow_and_the_call_that_sends_it() {
+    let url = server(echo);
+    let sender = CALL.span();
+    let expected = TRACEPARENT.replace("00f067aa0ba902b7", &sender.to_string());
+    let answer = get(limits(), "get", &url);
+    let answer = answer.answer().unwrap().to_lowercase();
+    assert!(
+        answer.contains(&format!("\r\ntraceparent: {expected}\r\n")),
+        "{answer}"
+    );
+    // A plugin that knows better is left alone.
+    let answer = get(limits(), "set traceparent its-own", &url);
+    let answer = answer.answer().unwrap().to_lowercase();
+    assert!(answer.contains("traceparent: its-own\r\n"), "{answer}");
+    assert_eq!(answer.matches("traceparent").count(), 1, "{answer}");
 }
 
 #[test]

@@ -21,8 +21,18 @@ use super::super::super::engine::Engines;
 use super::super::guests::built;
 use crate::capability::{Granted, Http, Services, State};
 
+/// The call of the guest.
+pub(super) const CALL: CallId = CallId {
+    flow: FlowId(uuid::Uuid::from_u128(1)),
+    task: TaskId(uuid::Uuid::from_u128(2)),
+    phase: Phase::Call,
+    attempt: 1,
+};
+
+/// The trace of its flow.
+pub(super) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 /// A context that records the flow's log.
-#[derive(Default)]
 struct Logs {
     requester: Identity,
     lines: Mutex<Vec<(LogLevel, String)>>,
@@ -30,12 +40,7 @@ struct Logs {
 
 impl Context for Logs {
     fn call(&self) -> CallId {
-        CallId {
-            flow: FlowId::new(),
-            task: TaskId::new(),
-            phase: Phase::Call,
-            attempt: 1,
-        }
+        CALL
     }
     fn requester(&self) -> &Identity {
         &self.requester
@@ -146,7 +151,13 @@ pub(super) fn call(grant: Option<&str>, limits: Limits, what: &str, url: &str) -
         secrets: Arc::new(Vault),
         rule_plugins: Default::default(),
     };
-    let context = Arc::new(Logs::default());
+    let context = Arc::new(Logs {
+        requester: Identity {
+            trace: TRACEPARENT.parse().ok(),
+            ..Identity::default()
+        },
+        lines: Mutex::default(),
+    });
     let since = Instant::now();
     let state = State::new(
         Arc::clone(&context) as _,
