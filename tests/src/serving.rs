@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -66,10 +66,49 @@ impl Serving {
         Self::open_at(program, &program.path(""), FREE, arguments)
     }
 
+    /// Starts a server on a free port that survives writes beyond [`limit_files`](Self::limit_files).
+    pub fn start_bounded(program: &Program) -> Self {
+        let command = program.command(&[]);
+        let served = command.get_program().to_owned();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#])
+            .arg(served)
+            .args(["serve", "--listen", FREE])
+            .current_dir(program.path(""))
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                shell.env(name, value);
+            }
+        }
+        Self::spawn(&mut shell).when_ready()
+    }
+
+    /// Lets no file of the server's process grow beyond so many bytes; what it writes there fails, as on a full disk. `None` ends that.
+    pub fn limit_files(&self, most: Option<u64>) {
+        let most = most.map_or("unlimited".to_owned(), |most| most.to_string());
+        let limited = Command::new("prlimit")
+            .args([
+                "--pid",
+                &self.pid().to_string(),
+                &format!("--fsize={most}:"),
+            ])
+            .status();
+        assert!(limited.is_ok_and(|status| status.success()), "prlimit");
+    }
+
     fn open_at(program: &Program, folder: &Path, address: &str, arguments: &[&str]) -> Self {
         let listen = ["serve", "--listen", address];
         let mut command = program.command(&[&listen[..], arguments].concat());
-        let mut child = command.current_dir(folder).spawn().expect("it starts");
+        Self::spawn(command.current_dir(folder))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped"));
         let mut before = String::new();
         let address = loop {

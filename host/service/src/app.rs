@@ -16,6 +16,7 @@ use crate::database::Database;
 use crate::deployed::Deployed;
 use crate::error::ApiError;
 use crate::follow::Follower;
+use crate::health::Writes;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::runner::Runner;
@@ -50,6 +51,7 @@ pub struct App {
     pub(crate) oversight: Oversight,
     pub(crate) counters: LastCounters,
     pub(crate) metrics: Metrics,
+    pub(crate) writes: Writes,
     /// Places for streams of events.
     pub(crate) streams: Arc<Semaphore>,
     /// Places for requests that wait for room in the host's queue.

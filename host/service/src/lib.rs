@@ -121,6 +121,7 @@ impl Service {
             counters: LastCounters::new(Arc::clone(&readers)),
             deployed: Deployed::default(),
             metrics: Metrics::default(),
+            writes: health::Writes::default(),
             streams: Arc::new(Semaphore::new(config.streams)),
             waiting: Arc::new(Semaphore::new(WAITING)),
             stop: Arc::new(watch::Sender::new(false)),

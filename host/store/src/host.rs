@@ -25,6 +25,15 @@ pub trait HostStore: Store {
     /// Returns how many batches were committed since the store was opened.
     fn commits(&self) -> u64;
 
+    /// Returns why the last batch could not be written; `None` if it was. Does not wait for the writer.
+    fn trouble(&self) -> Option<String>;
+
+    /// Writes something, to find out whether the database can be written again.
+    ///
+    /// # Errors
+    /// Those of any write.
+    fn probe(&self) -> Result<(), StoreError>;
+
     /// Tells an observer, in place of any other one, of all that is written from now on.
     fn observe(&self, observer: Arc<dyn Observer>);
 

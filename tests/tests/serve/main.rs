@@ -2,6 +2,7 @@
 
 mod bad;
 mod flows;
+mod full;
 mod held;
 mod keys;
 mod openapi;

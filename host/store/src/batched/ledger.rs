@@ -11,6 +11,7 @@ use cairn_model::id::FlowId;
 
 use super::gate::Long;
 use super::session::Session;
+use super::trouble::Trouble;
 use crate::audit_row::AuditRow;
 use crate::backend::{self, Backend, Fault, GivenKey};
 use crate::observer::{Commit, Observer};
@@ -50,6 +51,8 @@ pub(crate) struct Ledger<B> {
     pub(super) told: Vec<Told>,
     /// The number of committed batches.
     pub(crate) commits: u64,
+    /// Why the last batch could not be written.
+    pub(crate) trouble: Arc<Trouble>,
     /// Who is told of commits.
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Set during a commit, a long operation for the [`Gate`](super::gate::Gate).
@@ -67,6 +70,7 @@ impl<B: Backend> Ledger<B> {
             flows: HashMap::new(),
             told: Vec::new(),
             commits: 0,
+            trouble: Arc::default(),
             observer: None,
             long: Arc::default(),
         }
@@ -111,7 +115,12 @@ impl<B: Backend> Ledger<B> {
     /// Converts a backend's answer; a fault in an open batch rolls the batch back.
     pub(crate) fn settled<T>(&mut self, answer: Result<T, Fault>) -> Result<T, StoreError> {
         answer.map_err(|fault| match fault {
-            Fault::NotBegun(error) => error,
+            Fault::NotBegun(error) => {
+                if matches!(error, StoreError::Database(_)) {
+                    self.trouble.note(error.to_string());
+                }
+                error
+            }
             Fault::Lost(reason) => self.lose(reason),
             Fault::Barred(why) => self.bar(why),
         })
@@ -166,6 +175,10 @@ impl<B: Backend> Ledger<B> {
         // repairs by a refused effect, and an operator's changes.
         let is_marked = batch.events > 0;
         let wrote_rows = self.overlay.has_changes();
+        // An empty batch may succeed on a full disk.
+        if is_marked || wrote_rows {
+            self.trouble.is_over();
+        }
         self.overlay.committed(mark);
         if wrote_rows && !is_marked {
             self.overlay.forget();
@@ -186,6 +199,7 @@ impl<B: Backend> Ledger<B> {
     /// Rolls the batch back: every flow with an event in it must be loaded again.
     pub(crate) fn lose(&mut self, reason: String) -> StoreError {
         tracing::error!(%reason, "a commit failed: events and effects since the previous commit are rolled back");
+        self.trouble.note(reason.clone());
         let lost = StoreError::Lost(reason);
         self.roll_back(&lost);
         lost

@@ -9,6 +9,7 @@ mod ledger;
 mod owning;
 mod rows;
 mod session;
+mod trouble;
 mod writer;
 
 use std::ops::{Deref, DerefMut};
@@ -35,6 +36,7 @@ use gate::Gate;
 #[cfg(test)]
 pub(crate) use inbox::MOST as INBOX_MOST;
 use inbox::{Inbox, Said};
+use trouble::Trouble;
 pub(crate) use writer::Writer;
 
 /// A store over one database, with one writer. Dropping it commits the open batch.
@@ -43,6 +45,7 @@ pub struct Batched<B: Backend> {
     clock: Arc<dyn Clock>,
     domains: Domains,
     host: HostId,
+    pub(crate) trouble: Arc<Trouble>,
     flusher: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -70,6 +73,7 @@ impl<B: Backend> Batched<B> {
         let host = backend.host_id();
         let writer = Writer::new(backend, Env::new(config, Arc::clone(&clock)));
         let long = Arc::clone(&writer.ledger.long);
+        let trouble = Arc::clone(&writer.ledger.trouble);
         let shared = Arc::new(Shared {
             reader,
             writer: Gate::before(writer, long),
@@ -87,6 +91,7 @@ impl<B: Backend> Batched<B> {
             clock,
             domains,
             host,
+            trouble,
             flusher: Some(flusher),
         })
     }

@@ -91,6 +91,14 @@ impl HostStore for Batched<Memory> {
         Self::commits(self)
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.trouble.reason()
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.write(|writer| writer.register())
+    }
+
     fn observe(&self, observer: Arc<dyn Observer>) {
         Self::observe(self, observer);
     }

@@ -5,6 +5,9 @@ use crate::sql::{Columns, Sql, SqlError};
 /// The fact that says when the last backup was made, in RFC 3339.
 pub(crate) const BACKUP: &str = "backup";
 
+/// The fact that says when it was last tried whether the database can be written, in RFC 3339.
+pub(crate) const PROBED: &str = "probed";
+
 /// Sets the fact `$1` to `$2`.
 pub(crate) const SET: &str = "INSERT INTO facts (name, value) VALUES ($1, $2)
      ON CONFLICT (name) DO UPDATE SET value = excluded.value";

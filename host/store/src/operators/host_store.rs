@@ -15,7 +15,7 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
 use super::view::Pruned;
-use super::{components, idempotency, lookup, sleepers};
+use super::{components, facts, idempotency, lookup, sleepers};
 use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
@@ -31,6 +31,20 @@ const KEPT: Duration = Duration::from_secs(600);
 impl<B: SqlBackend> HostStore for Batched<B> {
     fn commits(&self) -> u64 {
         Self::commits(self)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.reason()
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.admin(&Identity::default(), |admin| {
+            let now = admin.now().to_string();
+            let fact = [facts::PROBED.into(), now.as_str().into()];
+            admin.execute(facts::SET, &fact).map(drop)
+        })?;
+        self.trouble.is_over();
+        Ok(())
     }
 
     fn observe(&self, observer: Arc<dyn Observer>) {
