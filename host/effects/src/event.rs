@@ -47,6 +47,11 @@ impl FlowState {
         Self::Failure,
     ];
 
+    /// Returns whether no process works on a flow in this state, unless it sleeps.
+    pub const fn is_at_rest(self) -> bool {
+        matches!(self, Self::Success | Self::Failure | Self::Interrupted)
+    }
+
     /// Parses a state, ignoring case.
     pub fn parse(text: &str) -> Option<Self> {
         let mut states = Self::ALL.into_iter();

@@ -54,6 +54,8 @@ pub struct History {
     pub sleep: Option<Sleep>,
     /// The payloads of the signals that came for it, by their names.
     pub signals: BTreeMap<String, Arc<Value>>,
+    /// The operation that was asked for last, until the flow rests or has ended: an [`Event::Operated`].
+    under_way: Option<Event>,
     /// Effects that were applied, in order.
     effects: Vec<Recorded>,
     /// The domains, which know the tables that the effects changed.
@@ -163,6 +165,7 @@ impl History {
             failure: None,
             sleep: None,
             signals: BTreeMap::new(),
+            under_way: None,
             effects: Vec::new(),
             domains,
         }
@@ -212,6 +215,12 @@ impl History {
         }
     }
 
+    /// Returns whether this operation, an [`Event::Operated`], was begun and has not come to its end: the process that carried it out was
+    /// interrupted.
+    pub fn is_under_way(&self, operated: &Event) -> bool {
+        self.under_way.as_ref() == Some(operated)
+    }
+
     /// Folds one event.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         sleep::fold(&mut self.sleep, event);
@@ -221,9 +230,9 @@ impl History {
             | Event::WouldDeny { .. }
             | Event::CheckLog { .. }
             | Event::Log { .. }
-            | Event::Operated { .. }
             | Event::Sleeps { .. }
             | Event::Woke => {}
+            Event::Operated { .. } => self.under_way = Some(event.clone()),
             Event::Settled { .. }
             | Event::Closed { .. }
             | Event::InDoubt { .. }
@@ -232,6 +241,9 @@ impl History {
             Event::State { from, to } => {
                 self.state = *to;
                 self.transitions.push((*to, *from));
+                if to.is_at_rest() {
+                    self.under_way = None;
+                }
                 if *to == FlowState::Started {
                     // An operator or a recovery continues it: with all attempts that its plan grants.
                     self.tasks.iter_mut().for_each(|task| task.retries = [0, 0]);
@@ -486,3 +498,6 @@ impl History {
             .any(|effect| self.started.contains(&effect.applied.call.task))
     }
 }
+
+#[cfg(test)]
+mod tests;

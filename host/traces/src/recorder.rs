@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hashlink::LruCache;
 use parking_lot::Mutex;
 
-use cairn_effects::event::{Entry, Event, FlowState};
+use cairn_effects::event::{Entry, Event};
 use cairn_model::clock::Timestamp;
 use cairn_model::id::FlowId;
 use cairn_store::journal;
@@ -175,10 +175,7 @@ fn rests(entries: &[Entry]) -> bool {
     let mut events = entries.iter().rev().map(|entry| &entry.event);
     events
         .find_map(|event| match event {
-            Event::State { to, .. } => Some(matches!(
-                to,
-                FlowState::Success | FlowState::Failure | FlowState::Interrupted
-            )),
+            Event::State { to, .. } => Some(to.is_at_rest()),
             Event::Waits { .. } | Event::Sleeps { .. } => Some(true),
             Event::Started { .. } | Event::Reverting { .. } | Event::Woke => Some(false),
             _ => None,

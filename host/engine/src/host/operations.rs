@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize as _;
 
-use cairn_effects::event::FlowState;
+use cairn_effects::event::{Event, FlowState};
 use cairn_effects::report::Report;
 use cairn_manifest::manifest::OnLost;
 use cairn_model::audit::Asker;
@@ -428,8 +428,10 @@ fn take_in_hand(flow: &Flow, asked: &Asked) -> Result<Completion, FlowError> {
         // The recovery is no part of it, and it may be refused then.
         _ => false,
     };
+    // Another process may have begun it, which recorded it.
+    let begun = |operated: &Event| flow.with_history(|history| history.is_under_way(operated));
     if is_carried_out {
-        flow.operated(asked.event());
+        flow.operated(asked.event().filter(|operated| !begun(operated)));
     }
     let recovered = flow.recover_to_end(Recovery::Interrupt);
     recovered.so_far()?;
