@@ -15,6 +15,7 @@ use crate::guest::Call;
 const OWNED: Hooks = Hooks {
     owner: Some("project_id"),
     flow: Some("flow"),
+    title: Some("id"),
     hidden: &["flow"],
     pruned: Pruned::Forget,
     ..Hooks::NONE

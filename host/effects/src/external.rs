@@ -193,6 +193,7 @@ pub(crate) const REGISTERED: Registered = Registered {
 const HOOKS: Hooks = Hooks {
     owner: Some("project_id"),
     flow: Some("flow"),
+    title: Some("id"),
     hidden: &[SPEC],
     pruned: Pruned::Forget,
     ..Hooks::NONE

@@ -3,6 +3,7 @@
 mod account;
 mod acts;
 mod sleep;
+mod subject;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::task::Outcome;
 pub use account::Account;
 pub use acts::{Act, is_intent};
 pub use sleep::{Sleep, fold as fold_sleep};
+pub use subject::Subject;
 
 /// The state of a flow: the fold of its events.
 #[derive(Clone, Debug)]

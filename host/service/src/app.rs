@@ -17,6 +17,7 @@ use crate::deployed::Deployed;
 use crate::error::ApiError;
 use crate::follow::Follower;
 use crate::health::Writes;
+use crate::gists::Gists;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::runner::Runner;
@@ -50,6 +51,7 @@ pub struct App {
     pub(crate) follower: Arc<Follower>,
     pub(crate) oversight: Oversight,
     pub(crate) counters: LastCounters,
+    pub(crate) gists: Gists,
     pub(crate) metrics: Metrics,
     pub(crate) writes: Writes,
     /// Places for streams of events.

@@ -12,6 +12,7 @@ mod database;
 mod deployed;
 mod error;
 mod follow;
+mod gists;
 mod guard;
 mod health;
 mod listen;
@@ -41,6 +42,7 @@ use auth::{Auth, Means};
 use counters::LastCounters;
 use deployed::Deployed;
 use follow::Follower;
+use gists::Gists;
 use metrics::Metrics;
 use readers::Readers;
 use runner::Runner;
@@ -120,6 +122,7 @@ impl Service {
             follower: Follower::new(Arc::clone(&readers)),
             counters: LastCounters::new(Arc::clone(&readers)),
             deployed: Deployed::default(),
+            gists: Gists::default(),
             metrics: Metrics::default(),
             writes: health::Writes::default(),
             streams: Arc::new(Semaphore::new(config.streams)),

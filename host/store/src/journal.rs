@@ -14,6 +14,11 @@ pub fn pack(entries: &[u8]) -> Vec<u8> {
     lz4_flex::block::compress_prepend_size(entries)
 }
 
+/// Returns the length of a packed row's JSON text, as the row says it.
+pub fn length(block: &[u8]) -> Option<usize> {
+    Some(lz4_flex::block::uncompressed_size(block).ok()?.0)
+}
+
 /// Reads the entries of a packed row.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{HOSTILE, deployed, submit};
 
 /// A flow of a task that logs until it is ended.
-const FLOOD: &str = r#"
+pub(super) const FLOOD: &str = r#"
     flow = { name = "flood" }
     plugins.flood = { path = "flood.wasm", limits = { log_bytes = "16MiB", host_calls = 20000, deadline = "60s" } }
     task = [{ plugin = "flood" }]
@@ -109,9 +109,14 @@ impl Script {
     /// Waits for a line of the script, which says what it has come to.
     #[track_caller]
     fn says(&mut self, expected: &str) {
+        assert_eq!(self.line(), expected);
+    }
+
+    /// Returns its next line.
+    fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).expect("it is UTF-8");
-        assert_eq!(line.trim(), expected);
+        line.trim().to_owned()
     }
 
     /// Lets it go on.

@@ -14,6 +14,9 @@ pub struct Hooks {
     pub owner: Option<&'static str>,
     /// The column of the flow that created a row.
     pub flow: Option<&'static str>,
+    /// The column by which people name a row, if rows of the table are what flows are about; else `None`. A list shows of a flow the first
+    /// such row that it changed.
+    pub title: Option<&'static str>,
     /// Columns that a report omits.
     pub hidden: &'static [&'static str],
     /// Returns whether a row, given the columns of its changes, counts as absent.
@@ -61,6 +64,7 @@ impl Hooks {
         version: None,
         owner: None,
         flow: None,
+        title: None,
         hidden: &[],
         is_absent: |_| false,
         out_of_range: |key| {

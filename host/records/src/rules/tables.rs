@@ -15,6 +15,7 @@ const OWNED: Hooks = Hooks {
 const RECORDS: Hooks = Hooks {
     version: Some("version"),
     flow: Some("flow"),
+    title: Some("key"),
     hidden: &["version", "task"],
     // A change notes the flow's sight; a removed record has no value.
     is_absent: |row| row.get("value").is_none_or(Value::is_null),

@@ -20,7 +20,7 @@ mod quotas;
 mod resources;
 mod rows;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod system;
 mod text;
 mod visitor;

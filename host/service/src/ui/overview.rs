@@ -19,6 +19,7 @@ use super::visitor::{Failed, Html, Visitor};
 use crate::app::App;
 use crate::counters::Counters;
 use crate::error::ApiError;
+use crate::gists::PageGists;
 
 /// How many flows are shown that failed last.
 const FAILED: usize = 10;
@@ -37,12 +38,13 @@ struct Overview {
     status: Option<Arc<Status>>,
     counters: Arc<Counters>,
     failed: Vec<FlowSummary>,
+    gists: PageGists,
     errors: Vec<ErrorCount>,
     now: Timestamp,
 }
 
 /// Reads what the first page shows to a visitor.
-async fn read(app: &App, visitor: &Visitor) -> Result<Overview, ApiError> {
+async fn read(app: &Arc<App>, visitor: &Visitor) -> Result<Overview, ApiError> {
     let caller = &visitor.caller;
     let own = Some(caller.identity.project_id.as_str());
     caller.must(&app.policy, "api:flow:read", own)?;
@@ -52,16 +54,19 @@ async fn read(app: &App, visitor: &Visitor) -> Result<Overview, ApiError> {
     };
     let scope = caller.scope().map(str::to_owned);
     let counters = app.counters.of(scope.clone()).await?;
+    let read_by = Arc::clone(app);
     let read = app.readers.read(caller.identity.clone(), move |view| {
         let filter = FlowFilter {
             state: Some(FlowState::Failure),
             project: scope.as_deref(),
             ..FlowFilter::default()
         };
+        let failed = view.flow_page(filter, FAILED)?.flows;
         Ok(Overview {
             status,
             counters,
-            failed: view.flow_page(filter, FAILED)?.flows,
+            gists: read_by.gists.of(view, &failed)?,
+            failed,
             errors: view.error_counts(scope.as_deref(), view.now().before(LATELY), ERRORS)?,
             now: view.now(),
         })
@@ -167,7 +172,7 @@ impl Overview {
                 @else {
                     table.stack.flows {
                         (heads(shell))
-                        tbody { @for flow in &self.failed { (row(flow, shell, self.now)) } }
+                        tbody { @for flow in &self.failed { (row(flow, self.gists.get(&flow.id), shell, self.now)) } }
                     }
                     p { a href="/ui/flows?state=FAILURE" { "All that failed" } }
                 }
@@ -245,6 +250,7 @@ mod tests {
             status: Some(Arc::new(status)),
             counters: Arc::default(),
             failed: vec![samples::summary("volume-create", FlowState::Failure)],
+            gists: PageGists::new(),
             errors: vec![ErrorCount {
                 kind: "<b>&".to_owned(),
                 flows: 3,

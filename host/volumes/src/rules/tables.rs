@@ -15,6 +15,7 @@ const OWNED: Hooks = Hooks {
 const VOLUMES: Hooks = Hooks {
     version: Some("version"),
     flow: Some("flow"),
+    title: Some("display_name"),
     hidden: &["version", "deleted", "deleted_at", "booked", "flow"],
     is_absent: |row| row.get("deleted") == Some(&true.into()),
     pruned: Pruned::Forget,

@@ -16,6 +16,7 @@ use super::layout::{Page, Part, Shell};
 use super::live::Fragment;
 use super::text;
 use crate::counters::Counters;
+use crate::gists::PageGists;
 
 pub(crate) use query::FlowsQuery;
 pub(super) use row::{heads, row};
@@ -29,6 +30,7 @@ const COUNTED: usize = 100;
 /// A page of the list as it was read.
 pub(super) struct FlowsView {
     pub flows: Vec<FlowSummary>,
+    pub gists: PageGists,
     /// Where the list goes on; `None` if this is its end.
     pub next: Option<FlowId>,
     /// How many newer ones fit, at most one more than [`COUNTED`].
@@ -92,7 +94,7 @@ impl FlowsView {
                     table.stack.flows {
                         caption.quiet { "The newest first" }
                         (heads(shell))
-                        tbody { @for flow in &self.flows { (row(flow, shell, self.now)) } }
+                        tbody { @for flow in &self.flows { (row(flow, self.gists.get(&flow.id), shell, self.now)) } }
                     }
                     div.pages {
                         @if query.before.is_some() { a href=(query.with("before", "")) { "Newest" } }
@@ -153,8 +155,10 @@ fn filter(shell: &Shell<'_>, query: &FlowsQuery) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gists::{Gist, Residue};
     use crate::ui::layout::tests::SHELL;
     use crate::ui::samples;
+    use cairn::history::Subject;
 
     fn view(flows: Vec<FlowSummary>) -> FlowsView {
         FlowsView {
@@ -162,6 +166,7 @@ mod tests {
             newer: 0,
             counters: Arc::default(),
             now: samples::BEGIN,
+            gists: PageGists::new(),
             flows,
         }
     }
@@ -185,6 +190,37 @@ mod tests {
         for part in ["incomplete", "OverQuota", "failed"] {
             assert!(row.contains(part), "{part}: {row}");
         }
+    }
+
+    #[test]
+    fn a_row_says_how_far_a_flow_is_what_is_left_of_it_and_what_it_is_about() {
+        let shown = |done, all, residue, subject: Option<&str>| {
+            let mut view = view(vec![samples::summary("one", FlowState::Failure)]);
+            let gist = Gist {
+                done,
+                all,
+                residue,
+                subject: subject.map(|name| Subject {
+                    kind: "volume",
+                    name: name.to_owned(),
+                }),
+            };
+            view.gists.insert(view.flows[0].id, Arc::new(gist));
+            let page = view.page(&SHELL, &FlowsQuery::default()).into_string();
+            page.split("<tr").nth(2).unwrap().to_owned()
+        };
+        let left = shown(3, Some(7), Some(Residue::Left(2)), Some("<b>data"));
+        for part in ["3 / 7", "2 left", "#left\"", "volume", "&lt;b&gt;data"] {
+            assert!(left.contains(part), "{part}: {left}");
+        }
+        assert!(shown(0, None, Some(Residue::Clean), None).contains("clean"));
+        assert!(shown(0, None, Some(Residue::Kept(1)), None).contains("1 kept"));
+        assert!(shown(0, None, Some(Residue::Unknown), None).contains("not known"));
+        let long = shown(1, None, None, Some(&"x".repeat(500)));
+        assert!(
+            long.contains("1 / ?") && !long.contains(&"x".repeat(100)),
+            "{long}"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::api::body::Query;
 use crate::app::App;
 use crate::counters::Counters;
 use crate::error::ApiError;
+use crate::gists::Gists;
 use crate::ui::live::{self, Parts, Wake};
 use crate::ui::visitor::{Failed, Html, Visitor};
 
@@ -25,12 +26,14 @@ const RULE: &str = "api:flow:read";
 /// Reads a page of the list.
 fn read(
     view: &View<'_>,
+    known: &Gists,
     query: &FlowsQuery,
     scope: Option<&str>,
     counters: Arc<Counters>,
 ) -> Result<FlowsView, ApiError> {
     let page = view.flow_page(query.filter(scope, view.now()), PAGE)?;
     Ok(FlowsView {
+        gists: known.of(view, &page.flows)?,
         flows: page.flows,
         next: page.next,
         newer: 0,
@@ -42,6 +45,7 @@ fn read(
 /// Reads the flows of a page that is open again, and counts those that have come since.
 fn read_again(
     view: &View<'_>,
+    known: &Gists,
     query: &FlowsQuery,
     scope: Option<&str>,
     counters: Arc<Counters>,
@@ -67,6 +71,7 @@ fn read_again(
         None => between(above, Uuid::max(), COUNTED + 1)?.len(),
     };
     Ok(FlowsView {
+        gists: known.of(view, &flows)?,
         flows,
         next: query.next,
         newer,
@@ -91,11 +96,11 @@ pub(crate) async fn page(
     let run = async {
         let scope = scope(&app, &visitor)?;
         let counters = app.counters.of(scope.clone()).await?;
-        let shown = visitor.clone();
+        let (shown, read_by) = (visitor.clone(), Arc::clone(&app));
         let read = app
             .readers
             .read(visitor.caller.identity.clone(), move |view| {
-                let flows = read(view, &query, scope.as_deref(), counters)?;
+                let flows = read(view, &read_by.gists, &query, scope.as_deref(), counters)?;
                 Ok(flows.page(&shown.shell(), &query))
             });
         read.await
@@ -120,10 +125,12 @@ pub(crate) async fn live(
         let app = Arc::clone(&served);
         let parts = async move {
             let counters = app.counters.of(scope.clone()).await?;
+            let read_by = Arc::clone(&app);
             let read = app
                 .readers
                 .read(shown.caller.identity.clone(), move |view| {
-                    let flows = read_again(view, &query, scope.as_deref(), counters)?;
+                    let flows =
+                        read_again(view, &read_by.gists, &query, scope.as_deref(), counters)?;
                     Ok(Parts {
                         fragments: flows.fragments(&shown.shell(), &query),
                         again: None,

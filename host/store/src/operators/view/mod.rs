@@ -5,6 +5,7 @@ mod dump;
 mod externals;
 mod find;
 mod follow;
+mod journals;
 mod kind;
 mod list;
 mod prune;
