@@ -19,6 +19,7 @@ use crate::follow::Follower;
 use crate::health::Writes;
 use crate::gists::Gists;
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::readers::Readers;
 use crate::runner::Runner;
 use crate::status::Oversight;
@@ -52,6 +53,7 @@ pub struct App {
     pub(crate) oversight: Oversight,
     pub(crate) counters: LastCounters,
     pub(crate) gists: Gists,
+    pub(crate) notices: Notices,
     pub(crate) metrics: Metrics,
     pub(crate) writes: Writes,
     /// Places for streams of events.

@@ -17,6 +17,7 @@ mod guard;
 mod health;
 mod listen;
 mod metrics;
+mod notices;
 mod readers;
 mod request_id;
 mod runner;
@@ -44,6 +45,7 @@ use deployed::Deployed;
 use follow::Follower;
 use gists::Gists;
 use metrics::Metrics;
+use notices::Notices;
 use readers::Readers;
 use runner::Runner;
 use server::Server;
@@ -123,6 +125,7 @@ impl Service {
             counters: LastCounters::new(Arc::clone(&readers)),
             deployed: Deployed::default(),
             gists: Gists::default(),
+            notices: Notices::default(),
             metrics: Metrics::default(),
             writes: health::Writes::default(),
             streams: Arc::new(Semaphore::new(config.streams)),

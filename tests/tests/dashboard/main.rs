@@ -2,6 +2,7 @@
 
 mod browser;
 mod lists;
+mod outcomes;
 mod pages;
 
 use acceptance::program::Program;

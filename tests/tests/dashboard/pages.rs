@@ -25,7 +25,7 @@ const PAGES: &[&str] = &[
 ];
 
 /// Sends a form.
-fn form(serving: &Serving, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
+pub(super) fn form(serving: &Serving, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
     let encode = |text: &str| {
         let bytes = text.bytes().map(|byte| format!("%{byte:02X}"));
         bytes.collect::<String>()
@@ -42,7 +42,7 @@ fn form(serving: &Serving, path: &str, cookie: &str, fields: &[(&str, &str)]) ->
 }
 
 /// Returns the token of a page's forms.
-fn token(page: &str) -> String {
+pub(super) fn token(page: &str) -> String {
     let value = page.split("name=\"csrf\" value=\"").nth(1);
     let value = value.and_then(|rest| rest.split('"').next());
     value

@@ -6,6 +6,7 @@ use cairn::TaskError;
 use cairn::clock::Timestamp;
 use cairn::event::Disposition;
 use cairn::history::{History, TaskRecord};
+use cairn::manifest::LimitKey;
 use cairn::plan::{PlannedStep, PlannedTask, PlannedWait};
 use cairn::{Plan, Value};
 use maud::{Markup, html};
@@ -172,6 +173,7 @@ fn limits(task: &PlannedTask, trace: &Trace, name: &str, now: Timestamp) -> Mark
                 }
             }
         }
+        p { "Memory: at most " (Text(&task.limits.show(LimitKey::Memory))) ". " span.quiet { "How much a call used is not recorded." } }
         details { summary { "All limits" } (plan::limits(&task.limits)) }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Head<'h> {
     pub id: FlowId,
     pub history: &'h History,
     pub report: &'h Report,
+    /// How many tasks its plan has.
+    pub planned: Option<usize>,
     /// Why it cannot be recovered.
     pub stuck: Option<&'h str>,
     /// What the caller may do with it.
@@ -179,7 +181,8 @@ fn facts(head: &Head<'_>) -> Markup {
             div { dt { "Asked by" } dd { (Text(&history.requester.user_id)) " of " (Text(&history.requester.project_id)) } }
             div { dt { "Began" } dd { (text::time(first)) " (" (text::ago(first, head.now)) ")" } }
             div { dt { @if has_ended { "Took" } @else { "For" } } dd { (text::duration(took)) } }
-            div { dt { "Tasks" } dd { (done) " done, " (history.tasks.len()) " begun" } }
+            @if let Some(subject) = history.subject() { div { dt { "About" } dd { (subject.kind) " " (Text(&text::brief(&subject.name))) } } }
+            div { dt { "Tasks" } dd { (done) @if let Some(planned) = head.planned { " of " (planned) } " done, " (history.tasks.len()) " begun" } }
             @if let Some(key) = &history.key { div { dt { "Key" } dd { (Text(key.text())) } } }
             div { dt { "Request id" } dd { code { (Text(&history.requester.request_id)) } } }
             @if let Some(plan) = history.plan {

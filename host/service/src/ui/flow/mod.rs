@@ -9,6 +9,7 @@ mod events;
 mod head;
 mod ledger;
 mod logs;
+mod notice;
 mod pruned;
 mod query;
 mod residue;
@@ -27,6 +28,7 @@ use super::layout::{Page, Part, Shell};
 use super::live::Fragment;
 use super::mask::Schemas;
 use super::text::{self, Text};
+use crate::notices::Notice;
 use allowed::Allowed;
 use head::Head;
 use ledger::Ledger;
@@ -46,6 +48,7 @@ pub(super) struct FlowView {
     schemas: Schemas,
     stuck: Option<String>,
     allowed: Allowed,
+    notice: Option<Notice>,
     domains: Domains,
     now: Timestamp,
 }
@@ -61,6 +64,8 @@ pub(super) struct Sources {
     pub stuck: Option<String>,
     /// What the caller may do with it.
     pub allowed: Allowed,
+    /// What became of the last thing that the caller did.
+    pub notice: Option<Notice>,
     pub now: Timestamp,
 }
 
@@ -79,6 +84,7 @@ impl FlowView {
             schemas: sources.schemas,
             stuck: sources.stuck,
             allowed: sources.allowed,
+            notice: sources.notice,
             domains: domains.clone(),
             now: sources.now,
         })
@@ -95,6 +101,7 @@ impl FlowView {
             id: self.id,
             history: &self.history,
             report: &self.report,
+            planned: self.plan.as_ref().map(|plan| plan.tasks.len()),
             stuck: self.stuck.as_deref(),
             allowed: self.allowed,
             times: (first, last),
@@ -122,6 +129,7 @@ impl FlowView {
         let names = events::names(&self.journal);
         let parts = [
             ("head", head::section(&head, query, &path)),
+            ("notice", notice::section(self.notice.as_ref())),
             ("actions", head::actions(&head, shell, &path)),
             (
                 "timeline",
@@ -181,6 +189,7 @@ impl FlowView {
             html! {
                 p.crumbs { a href="/ui/flows" { "Flows" } }
                 h1 { (Text(&self.history.name)) }
+                (part("notice"))
                 (part("head"))
                 (part("actions"))
                 nav.within aria-label="On this page" {

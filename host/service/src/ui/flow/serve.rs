@@ -21,12 +21,16 @@ use crate::api::flows::{flow_id, unknown, visible};
 use crate::api::operate::operate;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::notices::Notice;
 use crate::ui::live::{self, Parts, Wake};
 use crate::ui::mask::{self, Schemas};
 use crate::ui::visitor::{Failed, Form, Html, Visitor, see};
 
 /// How long a form waits for what it began; then the flow's page shows how it goes on.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// While an operation goes on, whether it has failed is looked at after this time.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The lengths of what goes on are shown anew after this time, and the times to come after that one.
 const GOES_ON: Duration = Duration::from_secs(2);
@@ -38,6 +42,7 @@ fn read(
     id: FlowId,
     schemas: Schemas,
     allowed: Allowed,
+    notice: Option<Notice>,
 ) -> Result<FlowView, ApiError> {
     let view_of = view.consistently(|view| {
         let journal = view.journal(id)?;
@@ -51,6 +56,7 @@ fn read(
             schemas,
             stuck: view.stuck(id)?,
             allowed,
+            notice: notice.clone(),
             now: view.now(),
         };
         Ok(FlowView::new(sources, view.domains()))
@@ -104,10 +110,12 @@ pub(crate) async fn page(
         };
         let schemas = schemas(&app, &visitor, id, &query).await;
         let shown = visitor.clone();
+        let notice = app.notices.of(id, &visitor.caller.identity);
         let read = app
             .readers
             .read(visitor.caller.identity.clone(), move |view| {
-                Ok(read(view, id, schemas, allowed)?.page(&shown.shell(), &query))
+                let flow = read(view, id, schemas, allowed, notice)?;
+                Ok(flow.page(&shown.shell(), &query))
             });
         read.await
     };
@@ -163,10 +171,11 @@ pub(crate) async fn live(
         let (shown, query, schemas) = (visitor.clone(), query.clone(), schemas.clone());
         let app = Arc::clone(&served);
         let parts = async move {
+            let notice = app.notices.of(id, &shown.caller.identity);
             let read = app
                 .readers
                 .read(shown.caller.identity.clone(), move |view| {
-                    let flow = read(view, id, schemas, allowed)?;
+                    let flow = read(view, id, schemas, allowed, notice)?;
                     Ok(Parts {
                         fragments: flow.fragments(&shown.shell(), &query),
                         again: flow.again(),
@@ -182,6 +191,10 @@ pub(crate) async fn live(
 impl FlowView {
     /// Returns when the page is another one although nothing happens.
     fn again(&self) -> Option<Duration> {
+        let mut notices = self.notice.iter();
+        if notices.any(|notice| notice.failure.is_none()) {
+            return Some(LOOK);
+        }
         match self.history.state {
             FlowState::Success
             | FlowState::Failure
@@ -215,16 +228,23 @@ pub(crate) async fn act(
         let id = flow_id(&id)?;
         let operation = operation(&action, fields, &visitor.caller.identity.user_id)?;
         let (served, caller) = (Arc::clone(&app), visitor.caller.clone());
+        let name = operation.name();
+        let number = app.notices.begin(id, &caller.identity, name);
         // It goes on when the browser does not wait.
         let done = tokio::spawn(async move {
-            let name = operation.name();
             let done = operate(&served, &caller, id, operation).await;
-            if let Err(error) = &done {
-                tracing::info!(%id, name, detail = error.problem.detail, "an operation was refused");
+            match &done {
+                Ok(_) => served.notices.forget(number),
+                Err(error) => {
+                    tracing::info!(%id, name, detail = error.problem.detail, "an operation was refused");
+                    served.notices.failed(number, error);
+                }
             }
             done.map(drop)
         });
         if let Ok(done) = tokio::time::timeout(PATIENCE, done).await {
+            // What is answered now is no news later.
+            app.notices.forget(number);
             done??;
         }
         Ok(see(&format!("/ui/flows/{id}")))

@@ -23,6 +23,7 @@ fn view(journal: Journal, plan: Option<Plan>) -> FlowView {
             rollback: true,
             accept: true,
         },
+        notice: None,
         now,
     };
     FlowView::new(sources, &samples::domains()).unwrap()
