@@ -6,7 +6,7 @@ import { assert, browse, given } from "./browser.mjs";
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PAGES = [
   "/ui", "/ui/flows", `/ui/flows/${given.failed}?task=goodbye%3Bgreet`, `/ui/flows/${given.failed}`, `/ui/flows/${given.waits}`,
-  "/ui/deployed", "/ui/deployed/greet/1", "/ui/volumes", "/ui/records", "/ui/externals", "/ui/quotas", "/ui/system",
+  "/ui/deployed", "/ui/deployed/greet/1", given.wit, "/ui/volumes", "/ui/records", "/ui/externals", "/ui/quotas", "/ui/system",
   "/ui/outbox", "/ui/audit", "/ui/find?q=nothing-of-this-name",
 ];
 

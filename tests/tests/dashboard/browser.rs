@@ -240,10 +240,12 @@ fn pages_are_accessible_in_both_colour_schemes() {
     submit(&serving, "greet", &json!({"name": "Ada"}));
     let failed = submit(&serving, "greet", &json!({"name": "fail"}));
     let waits = submit(&serving, "waits", &json!({"name": "Bea"}));
+    let version = serving.get("/ui/deployed/greet/1").is(200).body;
+    let wit = version.split('"').find(|part| part.contains("?component="));
     run(
         &folder,
         "axe.mjs",
         &serving,
-        json!({"failed": failed, "waits": waits}),
+        json!({"failed": failed, "waits": waits, "wit": wit}),
     );
 }

@@ -4,6 +4,7 @@ mod browser;
 mod lists;
 mod outcomes;
 mod pages;
+mod plans;
 
 use acceptance::program::Program;
 use acceptance::serving::Serving;

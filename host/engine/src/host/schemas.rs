@@ -1,4 +1,4 @@
-//! The schemas of settings of stored components.
+//! What stored components say of themselves: the schemas of their settings, and their interfaces.
 
 use cairn_manifest::manifest::Limits;
 use cairn_model::value::{Digest, Value};
@@ -13,5 +13,13 @@ impl Host {
     pub fn settings_schema(&self, digest: Digest) -> Result<Value, HostError> {
         let plugin = self.core.component(digest, "the component")?;
         Ok(plugin.settings_schema(&Limits::default())?)
+    }
+
+    /// Returns what a component of a stored plan imports and exports, as WIT of at most 64 KiB. Runs no code of the component.
+    ///
+    /// # Errors
+    /// [`HostError::Plugin`] when it cannot be loaded; [`HostError::Store`].
+    pub fn wit(&self, digest: Digest) -> Result<String, HostError> {
+        Ok(self.core.component(digest, "the component")?.wit())
     }
 }

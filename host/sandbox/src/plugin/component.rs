@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::{Component as ComponentType, ComponentItem};
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
@@ -98,6 +98,14 @@ impl Plugin {
     /// Returns the component's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn component_type(&self) -> ComponentType {
+        self.pre.component().component_type()
     }
 
     /// Returns the imports.

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod exports;
 mod external;
+mod interface;
 mod task;
 mod wait;
 

@@ -3,6 +3,7 @@
 mod external;
 mod guests;
 mod http;
+mod interface;
 
 use wasmtime::component::Linker;
 
