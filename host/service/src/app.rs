@@ -11,6 +11,7 @@ use cairn::{Host, Identity};
 use tokio::sync::{Semaphore, watch};
 
 use crate::auth::{Auth, Caller};
+use crate::calls::CallTimes;
 use crate::counters::LastCounters;
 use crate::database::Database;
 use crate::deployed::Deployed;
@@ -54,8 +55,11 @@ pub struct App {
     pub(crate) counters: LastCounters,
     pub(crate) gists: Gists,
     pub(crate) notices: Notices,
+    pub(crate) calls: CallTimes,
     pub(crate) metrics: Metrics,
     pub(crate) writes: Writes,
+    /// What `[status]` expects.
+    pub(crate) limits: StatusLimits,
     /// Places for streams of events.
     pub(crate) streams: Arc<Semaphore>,
     /// Places for requests that wait for room in the host's queue.

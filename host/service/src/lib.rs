@@ -7,6 +7,7 @@ mod access;
 mod api;
 mod app;
 mod auth;
+mod calls;
 mod counters;
 mod database;
 mod deployed;
@@ -34,12 +35,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use cairn::config::{AuthConfig, Listen, ServeConfig};
-use cairn::{Diagnostic, Host};
+use cairn::plan::PlannedTask;
+use cairn::{Diagnostic, Host, Task};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 
 use app::App;
 use auth::{Auth, Means};
+use calls::CallTimes;
 use counters::LastCounters;
 use deployed::Deployed;
 use follow::Follower;
@@ -75,6 +78,15 @@ impl Handle {
     /// Lets this host run the flows from now on; until then requests for flows are refused. To be called once.
     pub fn begin(&self, host: Arc<Host>) {
         self.0.runner.begin(host);
+    }
+
+    /// Returns what wraps the tasks of the host's plans, so that the server knows how long calls take: for
+    /// [`HostBuilder::intercept`](cairn::host::HostBuilder::intercept).
+    pub fn measuring(
+        &self,
+    ) -> impl Fn(&PlannedTask, Arc<dyn Task>) -> Arc<dyn Task> + Send + Sync + 'static {
+        let app = Arc::clone(&self.0);
+        move |planned, task| app.calls.measured(&planned.plugin, task)
     }
 
     /// Lets the server accept no more connections, and begin no more flows.
@@ -126,8 +138,10 @@ impl Service {
             deployed: Deployed::default(),
             gists: Gists::default(),
             notices: Notices::default(),
+            calls: CallTimes::default(),
             metrics: Metrics::default(),
             writes: health::Writes::default(),
+            limits: status,
             streams: Arc::new(Semaphore::new(config.streams)),
             waiting: Arc::new(Semaphore::new(WAITING)),
             stop: Arc::new(watch::Sender::new(false)),

@@ -8,6 +8,7 @@ mod config;
 #[cfg(feature = "postgres")]
 mod copy;
 pub mod deliver;
+mod extent;
 pub mod flow_request;
 pub mod host;
 mod host_lock;

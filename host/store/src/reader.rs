@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cairn_model::clock::Clock;
 use cairn_model::id::Identity;
 
+use crate::extent::Extent;
 #[cfg(feature = "postgres")]
 use crate::postgres::{PostgresConfig, ServerReader};
 use crate::sqlite::{DatabaseCheck, FileReader};
@@ -74,6 +75,18 @@ impl Reader {
             Source::File(reader) => reader.check(),
             #[cfg(feature = "postgres")]
             Source::Server(reader) => reader.check(),
+        }
+    }
+
+    /// Returns how large the database is, and which schema it has.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn extent(&self) -> Result<Extent, StoreError> {
+        match &self.0 {
+            Source::File(reader) => reader.extent(),
+            #[cfg(feature = "postgres")]
+            Source::Server(reader) => reader.extent(),
         }
     }
 

@@ -5,6 +5,7 @@ mod lists;
 mod outcomes;
 mod pages;
 mod plans;
+mod system;
 
 use acceptance::program::Program;
 use acceptance::serving::Serving;

@@ -139,7 +139,8 @@ impl Serve {
         }
         let policy = session.policy()?;
         let planner = session.planner()?.policy(Arc::clone(&policy));
-        let mut builder = session.host(planner, policy)?.share(true).wake(true);
+        let builder = session.host(planner, policy)?.share(true).wake(true);
+        let mut builder = builder.intercept(handle.measuring());
         if let Some(workers) = self.workers {
             builder = builder.workers(workers.into());
         }

@@ -6,6 +6,7 @@
 mod assets;
 mod audit;
 mod counters;
+mod database;
 mod deployed;
 mod find;
 mod flow;
@@ -21,6 +22,8 @@ mod resources;
 mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
+mod server;
+mod slow;
 mod system;
 mod text;
 mod visitor;

@@ -4,14 +4,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::extract::State;
-use cairn::config::{AuthConfig, ServeConfig};
 use cairn::store::hosts::HostInfo;
-use cairn::store::view::{CAST, Listing, Status};
+use cairn::store::view::{CAST, Listing};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::database;
 use super::layout::{Page, Part};
 use super::rows::{self, Column, Tab};
+use super::server;
+use super::slow;
 use super::text::{self, Text};
 use super::visitor::{Failed, Html, Visitor};
 use crate::api::body::Query;
@@ -38,6 +40,16 @@ pub(super) async fn page(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
             true => Some(app.oversight.status().await?),
             false => None,
         };
+        let database = Arc::clone(&app.database);
+        let extent = blocking(move || Ok(database.reader()?.extent()?)).await;
+        // The rest of the page is of use without it.
+        let extent = extent.inspect_err(|error| {
+            tracing::warn!(
+                detail = error.problem.detail,
+                "the size of the database is not known"
+            );
+        });
+        let extent = extent.ok();
         let page = Page {
             title: "System",
             part: Part::System,
@@ -48,8 +60,9 @@ pub(super) async fn page(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
             h1 { "System" }
             (rows::tabs("System", &TABS, "/ui/system"))
             (processes(&hosts))
-            @if let Some(status) = &status { (database_facts(status)) }
-            (server(&app.config))
+            (database::section(extent.as_ref(), status.as_deref()))
+            (slow::section(&app.calls.called()))
+            (server::section(&app.config, &app.limits))
         };
         Ok(Html(visitor.shell().page(page, content)))
     };
@@ -94,48 +107,6 @@ fn process(host: &HostInfo) -> Markup {
             td.num { (host.flows) }
             td.num { (host.acts) }
             td.num { @match host.partitions { Some(partitions) => (partitions), None => "all" } }
-        }
-    }
-}
-
-fn database_facts(status: &Status) -> Markup {
-    let messages = &status.messages;
-    html! {
-        section aria-labelledby="database-title" {
-            h2 #database-title { "Database" }
-            dl.facts {
-                div { dt { "Held" } dd { @match &status.held { Some(since) => strong.bad { "! since " (Text(since)) }, None => "no" } } }
-                div { dt { "Last backup" } dd { @match status.backup { Some(at) => { (text::time(at)) " (" (text::ago(at, status.at)) ")" }, None => "none was noted" } } }
-                div { dt { "Messages on their way" } dd { (text::grouped(messages.sending)) @if let Some(since) = messages.sending_since { ", the oldest " (text::ago(since, status.at)) } } }
-                div { dt { "Messages that failed" } dd { @if messages.failed > 0 { strong.bad { "! " (text::grouped(messages.failed)) } } @else { "0" } } }
-                @for check in &status.checks {
-                    div { dt { (check.name) " check" } dd { (check.differences) " differ (" (text::ago(check.at, status.at)) ")" } }
-                }
-            }
-        }
-    }
-}
-
-fn server(config: &ServeConfig) -> Markup {
-    let auth = match &config.auth {
-        None | Some(AuthConfig::None) => "none",
-        Some(AuthConfig::Tokens) => "tokens",
-        Some(AuthConfig::Basic(_)) => "users with passwords",
-    };
-    html! {
-        section aria-labelledby="server-title" {
-            h2 #server-title { "This server" }
-            dl.facts {
-                div { dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) } }
-                div { dt { "Listens on" } dd { (Text(&config.listen.to_string())) } }
-                div { dt { "Authentication" } dd { (auth) } }
-                div { dt { "TLS" } dd { @if config.tls.is_some() { "yes" } @else { "no" } } }
-                div { dt { "Metrics" } dd { @match config.metrics { Some(address) => { code { "http://" (address) "/metrics" } }, None => "not served" } } }
-                div { dt { "Connections" } dd { "at most " (text::grouped(config.connections as u64)) } }
-                div { dt { "Streams" } dd { "at most " (text::grouped(config.streams as u64)) } }
-                div { dt { "Login lasts" } dd { (text::duration(config.idle)) " without use" } }
-            }
-            p { "The interface for programs is described by " a href="/v1/openapi.json" { "/v1/openapi.json" } "." }
         }
     }
 }

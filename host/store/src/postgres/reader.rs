@@ -14,6 +14,7 @@ use super::session::Session;
 use super::sql::SqlLink;
 use super::{PostgresConfig, migrate};
 use crate::config::Env;
+use crate::extent::Extent;
 use crate::operators::{Access, components};
 use crate::sql::{Columns, Sql};
 use crate::sqlite::{DatabaseCheck, backup_of};
@@ -84,6 +85,21 @@ impl ServerReader {
             );
         }
         Ok(())
+    }
+
+    /// Returns the size of the database, and the schema's version.
+    pub(crate) fn extent(&self) -> Result<Extent, StoreError> {
+        let statement =
+            "SELECT pg_database_size(current_database()), current_setting('server_version')";
+        let rows = self.session.query(statement, &[])?;
+        let row = rows.first().map_or(&[][..], |row| row);
+        Ok(Extent {
+            engine: format!("PostgreSQL {}", Columns(row).text(1)?),
+            bytes: Columns(row).int(0)?.unsigned_abs(),
+            log_bytes: None,
+            schema_version: self.versions.0,
+            newest_version: self.versions.1,
+        })
     }
 
     /// Checks that the tables can be read, and verifies the digest of each component; a server checks its own files.

@@ -11,6 +11,7 @@ use super::file::{DatabaseFile, invalid};
 use super::statement::describe;
 use super::{SqliteConfig, open, schema};
 use crate::config::Env;
+use crate::extent::Extent;
 use crate::operators::{Access, components};
 use crate::sql::Sql;
 use crate::view::View;
@@ -98,6 +99,23 @@ impl FileReader {
             requester,
         };
         View(Access::new(&self.connection, &self.env, caller))
+    }
+
+    /// Returns the size of the file and of its log, and the schema's version.
+    pub(crate) fn extent(&self) -> Result<Extent, StoreError> {
+        let pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        let bytes = self.connection.query_row(pages, [], |row| row.get(0));
+        let bytes: i64 = bytes.map_err(|error| StoreError::Database(describe(&error)))?;
+        let (schema_version, newest_version) = open::schema_version(&self.connection)?;
+        // No process has a log open when there is none.
+        let log = std::fs::metadata(self.file.beside("-wal"));
+        Ok(Extent {
+            engine: format!("SQLite {}", rusqlite::version()),
+            bytes: bytes.unsigned_abs(),
+            log_bytes: Some(log.map_or(0, |log| log.len())),
+            schema_version,
+            newest_version,
+        })
     }
 
     /// Runs SQLite's integrity check, verifies the digest of each component, and reads the schema's version.

@@ -13,6 +13,7 @@ mod resolve;
 mod status;
 
 pub use super::flows::{FlowFilter, FlowPage};
+pub use crate::extent::Extent;
 pub use crate::reader::Reader;
 pub use crate::sqlite::DatabaseCheck;
 pub use counts::{ErrorCount, FlowCounts, StateCount};
