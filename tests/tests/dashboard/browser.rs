@@ -24,7 +24,7 @@ pub(super) const FLOOD: &str = r#"
 const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// Installs what the scripts need, once, below `target/`. Returns the folder; `None`, and says so, when this machine cannot.
-fn scripts(program: &Program, test: &str) -> Option<PathBuf> {
+pub(super) fn scripts(program: &Program, test: &str) -> Option<PathBuf> {
     match install(program) {
         Ok(folder) => Some(folder),
         Err(reason) => {
@@ -80,7 +80,7 @@ fn install(program: &Program) -> Result<PathBuf, String> {
 }
 
 /// A script that drives a browser.
-struct Script {
+pub(super) struct Script {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
     input: ChildStdin,
@@ -88,7 +88,7 @@ struct Script {
 
 impl Script {
     /// Starts a script with what it needs to know.
-    fn start(folder: &Path, name: &str, given: &Value) -> Self {
+    pub(super) fn start(folder: &Path, name: &str, given: &Value) -> Self {
         let mut child = Command::new("node")
             .arg(name)
             .arg(given.to_string())
@@ -113,7 +113,7 @@ impl Script {
     }
 
     /// Returns its next line.
-    fn line(&mut self) -> String {
+    pub(super) fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).expect("it is UTF-8");
         line.trim().to_owned()
@@ -126,7 +126,7 @@ impl Script {
 
     /// Waits for its end, which must be a good one.
     #[track_caller]
-    fn ends(mut self) {
+    pub(super) fn ends(mut self) {
         self.says("done");
         assert!(self.child.wait().expect("it runs").success());
     }

@@ -2,6 +2,7 @@
 
 mod browser;
 mod lists;
+mod million;
 mod outcomes;
 mod pages;
 mod plans;
