@@ -85,7 +85,11 @@ impl Exit {
     fn of_refusal(error: &TaskError) -> Self {
         match error.kind.as_str() {
             _ if error.origin == Origin::Host => Self::Host,
-            "NotUnique" | "QuotaResourceUnknown" | "InvalidInput" | "InvalidValue" => Self::Usage,
+            "NotUnique"
+            | "QuotaResourceUnknown"
+            | "InvalidInput"
+            | "InvalidValue"
+            | "NoTransport" => Self::Usage,
             kind if kind.ends_with("NotFound") => Self::Usage,
             _ => Self::Refused,
         }
@@ -150,6 +154,9 @@ impl From<StoreError> for Failure {
                     ),
                     "Backlog" => Diagnostic::new(error.to_string()).help(
                         "`cairn outbox list` shows the messages; receivers that take them, `cairn outbox discard` or `most` in [deliver] make room",
+                    ),
+                    "NoTransport" => Diagnostic::new(error.message).help(
+                        "add [deliver] to cairn.toml, or take messages with `cairn outbox ack`",
                     ),
                     "FlowNotFound" => Diagnostic::new(error.message).help(SEE_FLOWS),
                     _ => Diagnostic::new(error.message),

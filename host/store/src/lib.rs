@@ -46,7 +46,7 @@ pub use config::{BatchConfig, StoreConfig};
 pub use copy::Copied;
 pub use host::{Component, HostStore};
 pub use location::Location;
-pub use operators::{admin, audit, deployments, tokens, view};
+pub use operators::{admin, audit, deployments, projects, tokens, view};
 pub use sqlite::{Database, DatabaseFile, Restore, Sqlite, SqliteConfig, WalConfig};
 pub use survivor::Survivor;
 

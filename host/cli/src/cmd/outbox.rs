@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use cairn::Diagnostic;
-use cairn::StoreError;
 use cairn::outbox::UNDELIVERED;
 use cairn::store::HostStore;
-use cairn::store::admin::Admin;
+use cairn::store::admin::Handling;
+use cairn::store::projects::Left;
 use cairn::store::view::{CAST, Listing};
 use cairn::{Object, Value};
 use clap::{Args, Subcommand, ValueEnum};
@@ -14,7 +14,7 @@ use crate::args::{Format, Who};
 use crate::exit::Failure;
 use crate::output::{self, cell, count};
 use crate::page::Page;
-use crate::projects::Left;
+use crate::projects;
 use crate::report;
 use crate::session::Session;
 
@@ -125,23 +125,12 @@ impl Outbox {
             Self::Show(show) => show.run(session),
             Self::Ack(ack) => ack.run(session),
             Self::Retry(change) => {
-                if session.settings.deliver.is_none() {
-                    return Err(Diagnostic::new("no transport is configured")
-                        .help(
-                            "add [deliver] to cairn.toml, or take messages with `cairn outbox ack`",
-                        )
-                        .into());
-                }
                 let store = session.store()?;
-                change.run(session, &*store, "to be delivered again", |admin, id| {
-                    admin.retry_cast(id)
-                })
+                change.run(session, &*store, "to be delivered again", Handling::Retry)
             }
             Self::Discard(change) => {
                 let store = session.store_even_held()?;
-                change.run(session, &*store, "discarded", |admin, id| {
-                    admin.discard_cast(id)
-                })
+                change.run(session, &*store, "discarded", Handling::Discard)
             }
         }
     }
@@ -202,7 +191,8 @@ impl Ack {
     fn run(self, session: &Session) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         session.store()?.admin(&requester, |admin| {
-            self.ids.iter().try_for_each(|id| admin.ack_cast(id))
+            let mut ids = self.ids.iter();
+            ids.try_for_each(|id| admin.handle_cast(id, Handling::Ack))
         })?;
         Ok(())
     }
@@ -214,17 +204,19 @@ impl Change {
         session: &Session,
         store: &dyn HostStore,
         what: &str,
-        change: impl Fn(&mut Admin<'_>, &str) -> Result<(), StoreError>,
+        handling: Handling,
     ) -> Result<(), Failure> {
         let requester = session.requester(&self.who)?;
         if !self.failed {
             store.admin(&requester, |admin| {
-                self.ids.iter().try_for_each(|id| change(admin, id))
+                let mut ids = self.ids.iter();
+                ids.try_for_each(|id| admin.handle_cast(id, handling))
             })?;
             return Ok(());
         }
         store.admin(&requester, |admin| {
-            admin.require_admin("change all messages")
+            admin.require_admin("change all messages")?;
+            admin.require_handling(handling)
         })?;
         // Some of one project in each transaction: others may want to write, and hosts hand projects over.
         let (mut changed, mut after, mut left) = (0, String::new(), Left::default());
@@ -250,7 +242,7 @@ impl Change {
                         // Its host may have done something with it before.
                         let message = admin.view().find(&CAST, id)?;
                         if message.is_some_and(|message| message["state"] == FAILED) {
-                            change(admin, id)?;
+                            admin.handle_cast(id, handling)?;
                             changed += 1;
                         }
                     }
@@ -265,6 +257,6 @@ impl Change {
             after = last;
         }
         session.note(&format!("{what}: {}", count(changed, "message")));
-        left.finish(session)
+        projects::finish(left, session)
     }
 }

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod check;
+mod everywhere;
 pub mod kind;
 mod operate;
 mod quota;
@@ -11,6 +12,11 @@ mod read;
 mod record;
 
 pub use check::{QUOTA_CHECK, quota_check};
+
+pub use everywhere::{
+    CheckedUsages, ExpiredReservations, SyncedUsages, check_usages, expire_reservations,
+    sync_usages,
+};
 
 pub use catalogue::{NewEncryption, NewImage, NewQosSpecs, NewVolumeType};
 pub use operate::OperateVolumes;

@@ -1,7 +1,6 @@
 use cairn::StoreError;
 use cairn::store::admin::Admin;
-use cairn::store::view::CheckResult;
-use cairn::volumes::operator::{OperateVolumes as _, QUOTA_CHECK, ReadVolumes as _};
+use cairn::volumes::operator::{check_usages, sync_usages};
 use cairn::volumes::quota::{Counters, Drift};
 use clap::Args;
 use serde::Serialize;
@@ -9,7 +8,7 @@ use serde::Serialize;
 use crate::args::{Format, Who};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::projects::Left;
+use crate::projects;
 use crate::session::Session;
 
 /// Compare usages with bookings and reservations; exit 6 if one differs
@@ -53,15 +52,12 @@ impl Check {
         let everybody = requester.is_admin && self.who.project.is_none();
         let project = (!everybody).then_some(&*requester.project_id);
         let reader = session.reader()?;
-        let (drift, now) = {
-            let view = reader.view(&requester);
-            (view.quota_drift(project)?, view.now())
-        };
+        let checked = check_usages(&reader.view(&requester), project)?;
         drop(reader);
-        if everybody {
-            let result = CheckResult::new(QUOTA_CHECK, now, drift.len() as u64);
+        if let Some(result) = checked.result {
             note(session, |admin| admin.note_checks(&[result]));
         }
+        let drift = checked.drift;
         if self.format.is_json() {
             output::document(self.format, &Found { drift: &drift })?;
         } else {
@@ -79,19 +75,14 @@ impl Sync {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         let operator = session.operator();
         let store = session.store()?;
-        let projects = store.read(&operator, |view| view.drifting_projects())?;
-        let (mut mended, mut left) = (Vec::new(), Left::default());
-        for project in projects {
-            let done = left.change(&*store, &operator, |admin| admin.sync_project(&project))?;
-            mended.extend(done.into_iter().flatten());
-        }
-        store.admin(&operator, |admin| admin.forget_check(QUOTA_CHECK))?;
+        let synced = sync_usages(&*store, &operator, None, None)?;
+        let mended = &synced.mended;
         if self.format.is_json() {
-            output::document(self.format, &Mended { mended: &mended })?;
+            output::document(self.format, &Mended { mended })?;
         } else {
-            output::print(&text(&mended, "there was nothing to repair\n"))?;
+            output::print(&text(mended, "there was nothing to repair\n"))?;
         }
-        left.finish(session)
+        projects::finish(synced.left, session)
     }
 }
 

@@ -1,10 +1,10 @@
-use cairn::volumes::operator::{Expired, OperateVolumes as _, ReadVolumes as _};
+use cairn::volumes::operator::expire_reservations;
 use clap::Args;
 
 use crate::args::Format;
 use crate::exit::Failure;
 use crate::output::{self, count};
-use crate::projects::Left;
+use crate::projects;
 use crate::session::Session;
 
 /// Roll back expired reservations of every project
@@ -21,12 +21,8 @@ impl Expire {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         let operator = session.operator();
         let store = session.store()?;
-        let projects = store.read(&operator, |view| view.expiring_projects())?;
-        let (mut expired, mut left) = (Expired::default(), Left::default());
-        for project in projects {
-            let done = left.change(&*store, &operator, |admin| admin.expire_project(&project))?;
-            expired += done.unwrap_or_default();
-        }
+        let done = expire_reservations(&*store, &operator, None, None)?;
+        let expired = done.expired;
         if self.format.is_json() {
             output::document(self.format, &expired)?;
         } else {
@@ -36,6 +32,6 @@ impl Expire {
                 expired.kept
             ))?;
         }
-        left.finish(session)
+        projects::finish(done.left, session)
     }
 }

@@ -1,11 +1,13 @@
 //! Changes that operators make. Each operation is one transaction, which is on disk when it returns.
 
 mod externals;
+mod messages;
 mod noted;
 mod prune;
 mod record;
 
 pub use crate::sqlite::{Migrated, Vacuumed};
+pub use messages::Handling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
