@@ -75,6 +75,13 @@ fn every_change_on_the_command_line_is_recorded_with_who_and_where() {
         json!(["quota.set", "class gold", null, null, {"gigabytes": 5}])
     );
 
+    let unset = ["quota", "unset", "gigabytes", "--class", "gold"];
+    let row = row_of(&program, &unset);
+    assert_eq!(
+        change(&row),
+        json!(["quota.unset", "class gold", null, {"gigabytes": 5}, null])
+    );
+
     let row = row_of(&program, &["zone", "create", "north"]);
     assert_eq!(
         change(&row),

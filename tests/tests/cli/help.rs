@@ -23,6 +23,7 @@ fn every_command_has_a_page_of_help() {
         "recover",
         "quota",
         "quota set",
+        "quota unset",
         "quota check",
         "quota sync",
         "quota expire",

@@ -263,6 +263,7 @@ quota show --class @
 quota set @
 quota set @=1
 quota set volumes=@
+quota unset @
 quota set volumes=7 --class @
 quota check --admin
 quota sync

@@ -54,6 +54,40 @@ fn a_limit_is_set_for_a_project_or_a_class() {
 }
 
 #[test]
+fn a_limit_that_is_removed_makes_way_for_that_of_the_class_and_the_default() {
+    let program = program();
+    let show = ["quota", "show", "--json"];
+    let of_gold = [&show[..], &["--quota-class", "gold"]].concat();
+    program
+        .run(&["quota", "set", "volumes=1", "snapshots=2"])
+        .exits(0);
+    program
+        .run(&["quota", "set", "volumes=5", "--class", "gold"])
+        .exits(0);
+    program
+        .run(&["quota", "unset", "volumes", "gigabytes"])
+        .exits(2)
+        .says(&["the project `demo` has no limit of its own of gigabytes"]);
+    assert_eq!(usage(&program.json(&show), "volumes").0, 1, "all, or none");
+    program
+        .run(&["quota", "unset", "volumes", "snapshots"])
+        .exits(0);
+    let shown = program.json(&show);
+    assert_eq!(
+        (usage(&shown, "volumes").0, usage(&shown, "snapshots").0),
+        (10, 10)
+    );
+    assert_eq!(usage(&program.json(&of_gold), "volumes").0, 5);
+    let unset = ["quota", "unset", "volumes", "--class", "gold"];
+    program.run(&unset).exits(0);
+    assert_eq!(usage(&program.json(&of_gold), "volumes").0, 10);
+    program
+        .run(&unset)
+        .exits(2)
+        .says(&["the class `gold` has no limit of its own of volumes"]);
+}
+
+#[test]
 fn a_limit_of_nothing_known_is_refused() {
     let program = program();
     program

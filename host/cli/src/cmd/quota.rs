@@ -20,6 +20,8 @@ pub enum Quota {
     Show(Show),
     /// Set limits of a project, or of a class
     Set(Set),
+    /// Remove limits of a project, or of a class; the limits behind them apply then
+    Unset(Unset),
     Check(drift::Check),
     Sync(drift::Sync),
     Expire(expire::Expire),
@@ -50,6 +52,18 @@ pub struct Set {
     who: Who,
 }
 
+#[derive(Args, Debug)]
+pub struct Unset {
+    /// Limit to remove, as `cairn quota set` names it
+    #[arg(value_name = "RESOURCE", required = true)]
+    resources: Vec<String>,
+    /// Remove the limits of this quota class
+    #[arg(long, value_name = "CLASS", value_parser = word)]
+    class: Option<String>,
+    #[command(flatten)]
+    who: Who,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Whose<'a> {
@@ -70,6 +84,7 @@ impl Quota {
             Self::Check(check) => return check.run(session),
             Self::Show(show) => show.run(session),
             Self::Set(set) => set.run(session),
+            Self::Unset(unset) => unset.run(session),
             Self::Sync(sync) => sync.run(session),
             Self::Expire(expire) => expire.run(session),
         };
@@ -122,6 +137,20 @@ impl Set {
                     Some(class) => admin.set_class_limit(class, resource, Some(*limit)),
                     None => admin.set_project_limit(&requester.project_id, resource, Some(*limit)),
                 })
+        })?;
+        Ok(())
+    }
+}
+
+impl Unset {
+    fn run(self, session: &Session) -> Result<(), Failure> {
+        let requester = session.requester(&self.who)?;
+        session.store()?.admin(&requester, |admin| {
+            let mut resources = self.resources.iter();
+            resources.try_for_each(|resource| match &self.class {
+                Some(class) => admin.unset_class_limit(class, resource),
+                None => admin.unset_project_limit(&requester.project_id, resource),
+            })
         })?;
         Ok(())
     }

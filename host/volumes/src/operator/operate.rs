@@ -91,7 +91,7 @@ pub trait OperateVolumes {
     /// Sets a project's limit; `None` and -1 are unlimited.
     ///
     /// # Errors
-    /// `QuotaResourceUnknown`.
+    /// `QuotaResourceUnknown`; `InvalidInput` for a limit below -1.
     fn set_project_limit(
         &mut self,
         project: &str,
@@ -102,13 +102,25 @@ pub trait OperateVolumes {
     /// Sets a quota class's limit; the class `default` applies to all projects.
     ///
     /// # Errors
-    /// `QuotaResourceUnknown`.
+    /// `QuotaResourceUnknown`; `InvalidInput` for a limit below -1.
     fn set_class_limit(
         &mut self,
         class: &str,
         resource: &str,
         limit: Option<i64>,
     ) -> Result<(), StoreError>;
+
+    /// Removes a project's limit, so that the limit of its class or the default applies.
+    ///
+    /// # Errors
+    /// `QuotaResourceUnknown`; `LimitNotFound` when the project has none of its own.
+    fn unset_project_limit(&mut self, project: &str, resource: &str) -> Result<(), StoreError>;
+
+    /// Removes a quota class's limit.
+    ///
+    /// # Errors
+    /// `QuotaResourceUnknown`; `LimitNotFound` when the class has none of its own.
+    fn unset_class_limit(&mut self, class: &str, resource: &str) -> Result<(), StoreError>;
 
     /// Rolls back every open reservation that is past its expiry, except those of flows that have not ended: the flow or its
     /// recovery closes those, and could not be rolled back if they were closed before.
@@ -255,6 +267,14 @@ impl OperateVolumes for Admin<'_> {
         limit: Option<i64>,
     ) -> Result<(), StoreError> {
         quota::set_limit(self, Whose::Class(class), resource, limit)
+    }
+
+    fn unset_project_limit(&mut self, project: &str, resource: &str) -> Result<(), StoreError> {
+        quota::unset_limit(self, Whose::Project(project), resource)
+    }
+
+    fn unset_class_limit(&mut self, class: &str, resource: &str) -> Result<(), StoreError> {
+        quota::unset_limit(self, Whose::Class(class), resource)
     }
 
     fn expire_reservations(&mut self) -> Result<Expired, StoreError> {

@@ -18,6 +18,9 @@ use super::super::record::query;
 /// The class whose limits apply to projects without limits of their own.
 const DEFAULT_CLASS: &str = "default";
 
+/// The limit that is none.
+const UNLIMITED: i64 = -1;
+
 /// Returns whether a resource of this name exists: one of the three, or one of a volume type, which may be deleted.
 fn is_resource(view: &View<'_>, name: &str) -> Result<bool, StoreError> {
     for measure in Measure::ALL {
@@ -80,10 +83,36 @@ pub(in super::super) enum Whose<'a> {
     Class(&'a str),
 }
 
+impl<'a> Whose<'a> {
+    /// Returns the limit of the owner's own row.
+    fn limit(self, view: &View<'_>, resource: &str) -> Result<Option<Limit>, StoreError> {
+        match self {
+            Self::Project(project) => Limits::of(view, project).own(resource),
+            Self::Class(class) => Limits::of(view, "").of_class(class, resource),
+        }
+    }
+
+    /// Makes this process the owner of the project until the limit is changed.
+    fn own(self, admin: &mut Admin<'_>) -> Result<(), StoreError> {
+        match self {
+            Self::Project(project) => admin.own(project).map(drop),
+            Self::Class(_) => Ok(()),
+        }
+    }
+
+    /// Returns the subject and the project of a change, for the audit.
+    fn audited(self) -> (String, Option<&'a str>) {
+        match self {
+            Self::Project(project) => (project.to_owned(), Some(project)),
+            Self::Class(class) => (format!("class {class}"), None),
+        }
+    }
+}
+
 /// Sets a limit; `None` and -1 are unlimited.
 ///
 /// # Errors
-/// `QuotaResourceUnknown`.
+/// `QuotaResourceUnknown`; `InvalidInput` for a limit below -1.
 pub(in super::super) fn set_limit(
     admin: &mut Admin<'_>,
     whose: Whose<'_>,
@@ -91,15 +120,14 @@ pub(in super::super) fn set_limit(
     limit: Option<i64>,
 ) -> Result<(), StoreError> {
     require_resource(&admin.view(), resource)?;
-    if let Whose::Project(project) = whose {
-        admin.own(project)?;
+    if let Some(limit) = limit.filter(|limit| *limit < UNLIMITED) {
+        let message = format!(
+            "{limit} is not a limit of {resource}: write a whole number, or -1 for unlimited"
+        );
+        return Err(TaskError::new("InvalidInput", message).into());
     }
-    let view = admin.view();
-    let limits = Limits::of(&view, "");
-    let before = match whose {
-        Whose::Project(project) => Limits::of(&view, project).own(resource)?,
-        Whose::Class(class) => limits.of_class(class, resource)?,
-    };
+    whose.own(admin)?;
+    let before = whose.limit(&admin.view(), resource)?;
     let (statement, owner) = match whose {
         Whose::Project(project) => (
             "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ($1, $2, $3)
@@ -113,10 +141,7 @@ pub(in super::super) fn set_limit(
         ),
     };
     admin.execute(statement, &[owner.into(), resource.into(), limit.into()])?;
-    let (subject, project_id) = match whose {
-        Whose::Project(project) => (project.to_owned(), Some(project)),
-        Whose::Class(class) => (format!("class {class}"), None),
-    };
+    let (subject, project_id) = whose.audited();
     let before = before.map(Option::<i64>::from);
     admin.record(Change {
         action: "quota.set",
@@ -124,6 +149,46 @@ pub(in super::super) fn set_limit(
         project_id,
         before: before.map_or(Value::Null, |limit| json!({resource: limit})),
         after: json!({resource: limit}),
+        ..Change::default()
+    })
+}
+
+/// Removes a limit, so that the one behind it applies: that of the class, or the default.
+///
+/// # Errors
+/// `QuotaResourceUnknown`; `LimitNotFound` when there is none.
+pub(in super::super) fn unset_limit(
+    admin: &mut Admin<'_>,
+    whose: Whose<'_>,
+    resource: &str,
+) -> Result<(), StoreError> {
+    require_resource(&admin.view(), resource)?;
+    whose.own(admin)?;
+    let Some(before) = whose.limit(&admin.view(), resource)? else {
+        let owner = match whose {
+            Whose::Project(project) => format!("the project `{project}`"),
+            Whose::Class(class) => format!("the class `{class}`"),
+        };
+        let message = format!("{owner} has no limit of its own of {resource}");
+        return Err(TaskError::new("LimitNotFound", message).into());
+    };
+    let (statement, owner) = match whose {
+        Whose::Project(project) => (
+            "DELETE FROM quotas WHERE project_id = $1 AND resource = $2",
+            project,
+        ),
+        Whose::Class(class) => (
+            "DELETE FROM quota_classes WHERE class_name = $1 AND resource = $2",
+            class,
+        ),
+    };
+    admin.execute(statement, &[owner.into(), resource.into()])?;
+    let (subject, project_id) = whose.audited();
+    admin.record(Change {
+        action: "quota.unset",
+        subject: &subject,
+        project_id,
+        before: json!({resource: Option::<i64>::from(before)}),
         ..Change::default()
     })
 }

@@ -11,6 +11,6 @@ pub use usage::{Quota, QuotaUsage};
 
 pub(super) use booked::{current_drift, drifting};
 pub(super) use expire::{expire, expiring};
-pub(super) use limits::{Limits, Whose, resources, set_limit};
+pub(super) use limits::{Limits, Whose, resources, set_limit, unset_limit};
 pub(super) use sync::sync;
 pub(super) use usage::{destroy, usages};
