@@ -4,6 +4,7 @@
 //! records the outcome. An object is removed before its row is. So a row without an object may exist for a while, and an object without a row
 //! never does. A provider says of each failure whether something may have changed; if it does not know, it is asked what is there.
 
+mod key;
 pub mod operate;
 mod remove;
 
@@ -20,11 +21,11 @@ use cairn_model::value::{Digest, Object, Value};
 
 use crate::effect::{Applied, Change};
 use crate::event::LogLevel;
-use crate::key::Key;
 use crate::rows::{Hooks, Inverse, Pruned, Registered, Row as _, Rows, Stop, Table, Text, Undo};
 use crate::rules::{Effect, LookUp};
 use crate::table;
 
+pub use key::{ExternalKey, NoExternalKey};
 pub use remove::{IntendRemoval, is_removal};
 
 /// An object as its provider is asked about it.
@@ -48,6 +49,25 @@ pub enum Presence {
     Partial,
     /// The object, with what its making returned.
     Whole(Value),
+}
+
+impl Presence {
+    /// Returns the word for it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Partial => "partial",
+            Self::Whole(_) => "whole",
+        }
+    }
+
+    /// Returns what the making of a whole object returned.
+    pub const fn result(&self) -> Option<&Value> {
+        match self {
+            Self::Whole(result) => Some(result),
+            Self::Absent | Self::Partial => None,
+        }
+    }
 }
 
 /// Why an act failed.
@@ -222,55 +242,6 @@ pub mod state {
     pub const MADE: &str = "made";
     /// It is about to be removed, or is being removed.
     pub const REMOVING: &str = "removing";
-}
-
-/// The key of an object's row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExternalKey {
-    /// The provider's name in the plan.
-    pub provider: Text,
-    /// The kind of the object.
-    pub kind: Text,
-    /// Its name.
-    pub id: Text,
-}
-
-impl ExternalKey {
-    /// Creates the key of an object.
-    pub fn new(provider: &str, kind: &str, id: &str) -> Self {
-        Self {
-            provider: provider.into(),
-            kind: kind.into(),
-            id: id.into(),
-        }
-    }
-
-    /// Returns the key of the object that an intent is about.
-    pub fn of(applied: &Applied) -> Option<Self> {
-        applied.changes.iter().find_map(|change| match change {
-            Change::Row { table, id, .. } if *table == TABLE.name => match id.0.as_slice() {
-                [provider, kind, id] => Some(Self {
-                    provider: Text::clone(provider),
-                    kind: Text::clone(kind),
-                    id: Text::clone(id),
-                }),
-                _ => None,
-            },
-            _ => None,
-        })
-    }
-
-    fn key(&self) -> Key {
-        Key([&self.provider, &self.kind, &self.id]
-            .map(Text::clone)
-            .into_iter()
-            .collect())
-    }
-
-    fn not_found(&self) -> TaskError {
-        let message = format!("the object `{}` of `{}` has no row", self.id, self.provider);
-        TaskError::new("ExternalNotFound", message)
-    }
 }
 
 /// Asks which process may be in an act on an object.

@@ -8,40 +8,72 @@ use cairn_effects::external::{
 use cairn_model::crash::{CrashPoint, reach};
 use cairn_model::error::TaskError;
 use cairn_model::id::Identity;
+use cairn_model::value::{Object, Value};
+use cairn_store::view::View;
 use cairn_store::{HostStore, StoreError};
+use serde_json::json;
 
+use super::error::HandleError;
 use crate::flow::{Provider, acting_host, ask_to_remove, hindrance};
+
+/// Returns the row of an object that the caller may look at; `None` if an admin asks about an object without one.
+///
+/// # Errors
+/// `NotAuthorized` when the caller is no admin, and the caller's project has no such row.
+pub fn row_of(view: &View<'_>, key: &ExternalKey) -> Result<Option<Object>, StoreError> {
+    let row = view.external(key)?;
+    if row.is_none() {
+        view.require_admin("an object without a row in the project is looked at for admins only")?;
+    }
+    Ok(row)
+}
 
 /// Asks a provider what there is of an object.
 ///
 /// # Errors
-/// It is not known.
-pub fn look(provider: &Provider, key: &ExternalKey) -> Result<Presence, TaskError> {
+/// [`HandleError::Unknown`].
+pub fn look(provider: &Provider, key: &ExternalKey) -> Result<Presence, HandleError> {
+    ask(provider, key).map_err(|error| HandleError::Unknown {
+        key: key.clone(),
+        error: Box::new(error),
+    })
+}
+
+/// Returns the document that operators are shown: what there is of an object, and its row.
+pub fn document(key: &ExternalKey, found: &Presence, row: Option<&Object>) -> Value {
+    json!({
+        "provider": &*key.provider,
+        "kind": &*key.kind,
+        "id": &*key.id,
+        "found": found.as_str(),
+        "result": found.result(),
+        "row": row,
+    })
+}
+
+/// Asks a provider what there is of an object; the error is the provider's.
+pub(super) fn ask(provider: &Provider, key: &ExternalKey) -> Result<Presence, TaskError> {
     provider.external.look(&object(key, 0), &traced())
 }
 
-/// Makes a row for an object that has none, in the project of `by`. Returns what there is of the object; a row is made unless it is absent.
-/// The inner error says that this is not known.
+/// Makes a row for an object that has none, in the project of `by`. Returns what there is of the object.
 ///
 /// # Errors
-/// `AdminRequired`, `ExternalExists`; those of the store.
+/// [`HandleError::Absent`], [`HandleError::Unknown`]; `AdminRequired`, `ExternalExists`; those of the store.
 pub fn adopt(
     store: &dyn HostStore,
     by: &Identity,
     provider: &Provider,
     key: &ExternalKey,
     reason: &str,
-) -> Result<Result<Presence, TaskError>, StoreError> {
+) -> Result<Presence, HandleError> {
     // Before the provider is asked: what there is of an object is not for everyone.
     store.admin(by, |admin| {
         admin.require_admin("adopt objects outside the database")
     })?;
-    let found = match look(provider, key) {
-        Ok(found) => found,
-        Err(error) => return Ok(Err(error)),
-    };
+    let found = look(provider, key)?;
     let result = match &found {
-        Presence::Absent => return Ok(Ok(found)),
+        Presence::Absent => return Err(HandleError::Absent(key.clone())),
         Presence::Partial => None,
         Presence::Whole(result) => Some(result),
     };
@@ -52,23 +84,25 @@ pub fn adopt(
         digest: provider.digest,
     };
     store.admin(by, |admin| admin.adopt_external(adoption))?;
-    Ok(Ok(found))
+    Ok(found)
 }
 
 /// Removes an object whose flow is over, or which no flow made, and then its row. What is about to happen is on disk before the provider is
-/// asked, and the row stays until the provider says that the object is absent. The inner error is the provider's, or `HostMayAct`.
+/// asked, and the row stays until the provider says that the object is absent.
 ///
 /// # Errors
-/// `AdminRequired`, `FlowUnfinished`; those of the store.
+/// [`HandleError`], but for [`HandleError::Absent`]: to remove an object that is not there is success. `AdminRequired`, `FlowUnfinished`;
+/// those of the store.
 pub fn remove(
     store: &dyn HostStore,
     by: &Identity,
     provider: &Provider,
     key: &ExternalKey,
-) -> Result<Result<(), ActError>, StoreError> {
+    reason: Option<&str>,
+) -> Result<(), HandleError> {
     let seen = acting_host(store, key)?;
     if let Some(why) = hindrance(store, key, &*provider.external)? {
-        return Ok(Err(ActError::Unsure(why)));
+        return Err(HandleError::of_removal(key, ActError::Unsure(why)));
     }
     store.register()?;
     let act = OperatorsAct {
@@ -77,7 +111,10 @@ pub fn remove(
         host: store.host(),
         over: seen,
     };
-    let begun = store.admin(by, |admin| admin.begin_external_removal(&act))?;
+    let begun = store.admin(by, |admin| {
+        admin.because(reason);
+        admin.begin_external_removal(&act)
+    })?;
     reach(CrashPoint::RemovalIntended);
     let token = token(OF_NO_FLOW, begun.act);
     let removed = ask_to_remove(provider, &object(key, token), &traced());
@@ -88,7 +125,7 @@ pub fn remove(
         Err(ActError::Unsure(_)) => RemovalEnd::Unsure,
     };
     store.admin(by, |admin| admin.end_external_removal(&act, &begun, end))?;
-    Ok(removed)
+    removed.map_err(|error| HandleError::of_removal(key, error))
 }
 
 fn object(key: &ExternalKey, token: u64) -> ExternalObject {

@@ -6,10 +6,12 @@ use std::collections::HashSet;
 
 use cairn_effects::external::{ExternalKey, Presence, state};
 use cairn_model::error::TaskError;
+use cairn_model::value::Value;
 use cairn_store::StoreError;
 use cairn_store::view::{StandingExternal, View};
+use serde_json::json;
 
-use super::handle::{look, traced};
+use super::handle::{ask, traced};
 use crate::flow::Provider;
 
 /// Bounds of a scan.
@@ -80,6 +82,37 @@ pub struct Compared {
     pub differences: Vec<Difference>,
     /// Whether the scan ended early, because there are more than [`Bounds::differences`].
     pub is_cut: bool,
+}
+
+impl Difference {
+    /// Returns the word for what the provider says there is of the object.
+    pub fn presence_word(&self) -> &'static str {
+        self.presence.as_ref().map_or("unknown", Presence::as_str)
+    }
+}
+
+impl Compared {
+    /// Returns the document that operators are shown: what was compared, and the differences.
+    pub fn document(&self, provider: &str, kind: &str) -> Value {
+        let differences = self.differences.iter().map(|difference| {
+            let row = difference.row.as_ref();
+            json!({
+                "difference": difference.found.as_str(),
+                "id": difference.id,
+                "project_id": row.map(|row| &row.project_id),
+                "flow": row.and_then(|row| row.flow).map(|flow| flow.to_string()),
+                "found": difference.presence_word(),
+                "error": difference.presence.as_ref().err().map(ToString::to_string),
+            })
+        });
+        json!({
+            "provider": provider,
+            "kind": kind,
+            "listed": self.listed,
+            "differences": differences.collect::<Vec<_>>(),
+            "more": self.is_cut,
+        })
+    }
 }
 
 /// Why a scan failed.
@@ -249,7 +282,7 @@ impl Scan<'_> {
             );
             return Err(ScanError::List(message));
         }
-        Ok(look(self.provider, key))
+        Ok(ask(self.provider, key))
     }
 
     fn note(

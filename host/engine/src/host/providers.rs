@@ -14,7 +14,7 @@ use cairn_sandbox::plugin::{Plugin, PluginExternal};
 use cairn_store::StoreError;
 use cairn_store::view::{StandingExternal, View};
 
-use super::{HostError, Planner};
+use super::{Host, HostError, Planner};
 use crate::flow::Provider;
 
 /// How many stored plans are read at once.
@@ -144,6 +144,22 @@ impl Planner {
             "the component of {whose} is {problem}; a flow that uses this component stores it again, or restore the database from a backup"
         );
         Err(Diagnostic::new(message).into())
+    }
+}
+
+impl Host {
+    /// Prepares the provider of an object for an operator: see [`Planner::stored_provider`].
+    ///
+    /// # Errors
+    /// Those of [`Planner::stored_provider`].
+    pub fn stored_provider(
+        &self,
+        view: &View<'_>,
+        name: &str,
+        row: Option<&StandingExternal>,
+    ) -> Result<Provider, HostError> {
+        let secrets = Arc::clone(&self.core.services.secrets);
+        self.core.planner.stored_provider(view, name, row, secrets)
     }
 }
 

@@ -284,8 +284,8 @@ fn an_object_that_an_operator_removes_meanwhile_counts_as_removed() {
             digest: Digest::of(b"world"),
         };
         let key = cairn::external::ExternalKey::new("world", "record", &id);
-        let removed = cairn::externals::remove(&*scene.store, &operator, &provider, &key);
-        removed.unwrap().unwrap();
+        let removed = cairn::externals::remove(&*scene.store, &operator, &provider, &key, None);
+        removed.unwrap();
         scene.moving(|| run.join().unwrap())
     });
     ended.unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use cairn::clock::SystemClock;
 use cairn::external::{ActError, ExternalKey, Presence};
-use cairn::externals::{self, Bounds, Compared, Found, ScanError};
+use cairn::externals::{self, Bounds, Compared, Found, HandleError, ScanError};
 use cairn::flow::{Provider, Providers};
 use cairn::id::HostId;
 use cairn::store::HostStore;
@@ -309,11 +309,11 @@ fn only_admins_compare_adopt_and_remove() {
     ));
     let store = &*scene.store;
     let adopted = externals::adopt(store, &ann, &scene.provider(), &key(1), "why");
-    let removed = externals::remove(store, &ann, &scene.provider(), &key(1));
-    for refused in [adopted.map(drop), removed.map(drop)] {
+    let removed = externals::remove(store, &ann, &scene.provider(), &key(1), None);
+    for refused in [adopted.map(drop), removed] {
         assert!(matches!(
             refused,
-            Err(StoreError::Refused(error)) if error.kind == "AdminRequired"
+            Err(HandleError::Store(StoreError::Refused(error))) if error.kind == "AdminRequired"
         ));
     }
     assert_eq!(scene.rows(), []);
@@ -325,7 +325,11 @@ fn an_orphan_is_adopted_once_with_what_its_provider_tells_and_the_reason() {
     let (store, admin) = (&*scene.store, admin());
     let adopt =
         |number| externals::adopt(store, &admin, &scene.provider(), &key(number), "found it");
-    assert_eq!(adopt(1).unwrap().unwrap(), Presence::Absent);
+    let absent = adopt(1).unwrap_err();
+    assert!(
+        matches!(&absent, HandleError::Absent(absent) if *absent == key(1)),
+        "{absent}"
+    );
     assert_eq!(scene.rows(), []);
     scene.shelf.put(1);
     scene
@@ -334,8 +338,8 @@ fn an_orphan_is_adopted_once_with_what_its_provider_tells_and_the_reason() {
         .lock()
         .unwrap()
         .insert(id(2), Presence::Partial);
-    assert_eq!(adopt(1).unwrap().unwrap(), Presence::Whole(json!(1)));
-    assert_eq!(adopt(2).unwrap().unwrap(), Presence::Partial);
+    assert_eq!(adopt(1).unwrap(), Presence::Whole(json!(1)));
+    assert_eq!(adopt(2).unwrap(), Presence::Partial);
     let refused = adopt(1).unwrap_err().to_string();
     assert!(
         refused.contains("has a row, of the project `acme`"),
@@ -381,8 +385,8 @@ fn the_row_of_an_object_that_is_removed_is_there_before_the_act_and_until_it_is_
         note.lock().unwrap().push((point, states(&reader)));
     });
     for number in [1, 2] {
-        let removed = externals::remove(&*scene.store, &admin(), &scene.provider(), &key(number));
-        removed.unwrap().unwrap();
+        let provider = scene.provider();
+        externals::remove(&*scene.store, &admin(), &provider, &key(number), None).unwrap();
     }
     let removing = |number| vec![(id(number), "removing".to_owned())];
     let made = (id(2), "made".to_owned());
@@ -418,7 +422,7 @@ fn the_row_of_an_object_that_is_removed_is_there_before_the_act_and_until_it_is_
 fn an_object_that_is_not_removed_keeps_its_row_and_the_next_removal_has_a_greater_token() {
     let refused = ActError::Refused(TaskError::new("Busy", "in use"));
     let scene = Scene::new(Shelf {
-        removal: Some(refused.clone()),
+        removal: Some(refused),
         ..Shelf::default()
     });
     scene.shelf.put(1);
@@ -430,9 +434,14 @@ fn an_object_that_is_not_removed_keeps_its_row_and_the_next_removal_has_a_greate
             note.lock().unwrap().push(token);
         }
     });
-    let remove = || externals::remove(&*scene.store, &admin(), &scene.provider(), &key(1));
-    assert_eq!(remove().unwrap(), Err(refused.clone()));
-    assert_eq!(remove().unwrap(), Err(refused));
+    let remove = || externals::remove(&*scene.store, &admin(), &scene.provider(), &key(1), None);
+    for _ in 0..2 {
+        let error = remove().unwrap_err();
+        assert!(
+            matches!(&error, HandleError::Refused { error, .. } if error.kind == "Busy"),
+            "{error}"
+        );
+    }
     {
         let tokens = tokens.lock().unwrap();
         assert!(tokens[0] < tokens[1], "{tokens:?}");
@@ -442,8 +451,8 @@ fn an_object_that_is_not_removed_keeps_its_row_and_the_next_removal_has_a_greate
 
     // An orphan has no row afterwards, so a scan names it again.
     scene.shelf.put(2);
-    let removed = externals::remove(&*scene.store, &admin(), &scene.provider(), &key(2));
-    assert!(matches!(removed.unwrap(), Err(ActError::Refused(_))));
+    let removed = externals::remove(&*scene.store, &admin(), &scene.provider(), &key(2), None);
+    assert!(matches!(removed, Err(HandleError::Refused { .. })));
     assert_eq!(scene.rows().len(), 1);
     assert_eq!(scene.scan().len(), 1);
 }
@@ -460,11 +469,8 @@ fn an_object_that_another_process_may_be_in_an_act_on_is_left() {
     scene
         .shelf
         .meanwhile(|_, point| panic!("the provider is asked: {point:?}"));
-    let left = externals::remove(&*scene.store, &admin(), &scene.provider(), &key(1));
-    let Err(ActError::Unsure(why)) = left.unwrap() else {
-        panic!("it was removed, or refused")
-    };
-    assert_eq!(why.kind, "HostMayAct", "{why}");
+    let left = externals::remove(&*scene.store, &admin(), &scene.provider(), &key(1), None);
+    assert!(matches!(left, Err(HandleError::HostMayAct(_))), "{left:?}");
     assert_eq!(scene.rows(), [(id(1), "made".to_owned())]);
 }
 
@@ -513,8 +519,7 @@ fn a_flow_whose_object_an_operator_has_removed_is_rolled_back_clean() {
             *note.lock().unwrap() = token;
         }
     });
-    let removed = externals::remove(&*scene.store, &admin(), &scene.provider(), &key);
-    removed.unwrap().unwrap();
+    externals::remove(&*scene.store, &admin(), &scene.provider(), &key, None).unwrap();
     let token = *last.lock().unwrap();
     assert_eq!(scene.rows(), []);
     flow.rollback(&cairn::error::Cause::requested("enough"))

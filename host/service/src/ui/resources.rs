@@ -4,6 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::extract::State;
+use cairn::external::ExternalKey;
 use cairn::records::Settings;
 use cairn::records::operator::{ReadRecords as _, RecordListing};
 use cairn::store::view::{ExternalListing, Kind, Listing};
@@ -234,14 +235,15 @@ pub(super) async fn externals(
         let all_projects = caller.identity.is_admin;
         let asked = after.clone();
         let read = app.readers.read(caller.identity.clone(), move |view| {
-            let place = (&asked.provider, &asked.kind, &asked.after);
-            let place = match place {
-                (Some(provider), Some(kind), Some(id)) => Some((&**provider, &**kind, &**id)),
+            let place = match (&asked.provider, &asked.kind, &asked.after) {
+                (Some(provider), Some(kind), Some(id)) => {
+                    Some(ExternalKey::new(provider, kind, id))
+                }
                 _ => None,
             };
             let listing = ExternalListing {
                 all_projects,
-                after: place,
+                after: place.as_ref(),
                 limit: PAGE + 1,
                 ..ExternalListing::default()
             };

@@ -1,11 +1,10 @@
-use cairn::external::{ActError, Presence};
 use cairn::flow::Provider;
-use cairn::{Diagnostic, Identity, externals};
+use cairn::{Identity, externals};
 use clap::Args;
 
-use super::{Which, admins_only, presence, unknown};
+use super::{Which, failed};
 use crate::args::{Who, word};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::session::Session;
 
 /// Make a row for an object that has none, so that it belongs to a project
@@ -43,21 +42,13 @@ impl Adopt {
         let (requester, provider) = asked(session, &self.who, &self.which)?;
         let (key, store) = (self.which.key(), session.store()?);
         let adopted = externals::adopt(&*store, &requester, &provider, &key, &self.reason);
-        match adopted.map_err(admins_only)? {
-            Ok(Presence::Absent) => Err(refused(
-                format!("there is no object `{}` of `{}`", key.id, key.provider),
-                "`cairn external scan` lists objects without a row",
-            )),
-            Ok(found) => {
-                session.note(&format!(
-                    "adopted for the project `{}`: it is {}",
-                    requester.project_id,
-                    presence(&found)
-                ));
-                Ok(())
-            }
-            Err(error) => Err(unknown(&key, &error)),
-        }
+        let found = adopted.map_err(failed)?;
+        session.note(&format!(
+            "adopted for the project `{}`: it is {}",
+            requester.project_id,
+            found.as_str()
+        ));
+        Ok(())
     }
 }
 
@@ -65,29 +56,7 @@ impl Remove {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
         let (requester, provider) = asked(session, &self.who, &self.which)?;
         let (key, store) = (self.which.key(), session.store()?);
-        let removed = externals::remove(&*store, &requester, &provider, &key);
-        match removed.map_err(admins_only)? {
-            Ok(()) => Ok(()),
-            Err(ActError::Refused(error)) => Err(refused(
-                format!(
-                    "`{}` does not remove the object `{}`: {error}",
-                    key.provider, key.id
-                ),
-                "nothing has changed: remove what it names, and repeat",
-            )),
-            // It names the host, and the fix.
-            Err(ActError::Unsure(error)) if error.kind == "HostMayAct" => {
-                Err(refused(error.message, ""))
-            }
-            Err(ActError::Unsure(error)) if error.kind == "StillThere" => Err(refused(
-                format!(
-                    "`{}` says that it has removed the object `{}`, which is still there",
-                    key.provider, key.id
-                ),
-                "`cairn external look` shows the object; repeat the removal",
-            )),
-            Err(ActError::Unsure(error)) => Err(unknown(&key, &error)),
-        }
+        externals::remove(&*store, &requester, &provider, &key, None).map_err(failed)
     }
 }
 
@@ -97,15 +66,4 @@ fn asked(session: &Session, who: &Who, which: &Which) -> Result<(Identity, Provi
     let reader = session.reader()?;
     let provider = which.provider(session, &reader.view(&requester))?;
     Ok((requester, provider))
-}
-
-fn refused(message: String, help: &str) -> Failure {
-    let diagnostic = Diagnostic::new(message);
-    Failure {
-        exit: Exit::Refused,
-        diagnostic: match help {
-            "" => diagnostic,
-            help => diagnostic.help(help),
-        },
-    }
 }

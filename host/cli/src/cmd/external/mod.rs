@@ -3,13 +3,13 @@ mod scan;
 
 use std::path::PathBuf;
 
-use cairn::external::{ExternalKey, Presence, is_name, state};
+use cairn::external::{ExternalKey, NoExternalKey, is_name, state};
+use cairn::externals::{self, HandleError};
 use cairn::flow::Provider;
 use cairn::host::Planner;
 use cairn::store::view::{ExternalListing, StandingExternal, View};
-use cairn::{Diagnostic, Manifest, Object, StoreError, TaskError, Value};
+use cairn::{Diagnostic, Manifest, Object, StoreError};
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::json;
 
 use crate::args::{Format, Who, name};
 use crate::exit::{Exit, Failure};
@@ -123,6 +123,7 @@ impl List {
         let requester = session.requester(&self.who)?;
         let states: Vec<&str> = self.states.iter().map(|state| state.as_str()).collect();
         let after = self.page.cursor().map(cursor_key).transpose()?;
+        let after = after.as_ref();
         let listing = ExternalListing {
             all_projects: self.all_projects,
             provider: self.provider.as_deref(),
@@ -143,22 +144,17 @@ impl List {
     }
 }
 
-/// Returns the cursor after a row: `PROVIDER/KIND/ID`. Providers and ids have no `/`.
+/// Returns the cursor after a row: `PROVIDER/KIND/ID`.
 fn cursor(row: &Object) -> String {
-    let text = |name| row.get(name).and_then(Value::as_str).unwrap_or_default();
-    format!("{}/{}/{}", text("provider"), text("kind"), text("id"))
+    ExternalKey::of_row(row).to_string()
 }
 
 /// Parses a [`cursor`].
-fn cursor_key(text: &str) -> Result<(&str, &str, &str), Diagnostic> {
-    let parts = text
-        .split_once('/')
-        .and_then(|(provider, rest)| Some((provider, rest.rsplit_once('/')?)));
-    let (provider, (kind, id)) = parts.ok_or_else(|| {
+fn cursor_key(text: &str) -> Result<ExternalKey, Diagnostic> {
+    text.parse().map_err(|wrong: NoExternalKey| {
         Diagnostic::new(format!("`{text}` is not a cursor of a list of objects"))
-            .help("write PROVIDER/KIND/ID, as the end of the previous page says")
-    })?;
-    Ok((provider, kind, id))
+            .help(format!("{wrong}, as the end of the previous page says"))
+    })
 }
 
 impl Look {
@@ -167,24 +163,10 @@ impl Look {
         let reader = session.reader()?;
         let view = reader.view(&requester);
         let key = self.which.key();
-        let row = view.external(&key)?;
-        if row.is_none() {
-            view.require_admin(
-                "an object without a row in the project is looked at for admins only",
-            )
-            .map_err(admins_only)?;
-        }
+        let row = externals::row_of(&view, &key).map_err(admins_only)?;
         let provider = self.which.provider(session, &view)?;
-        let found = cairn::externals::look(&provider, &key);
-        let found = found.map_err(|error| unknown(&key, &error))?;
-        let document = json!({
-            "provider": &*key.provider,
-            "kind": &*key.kind,
-            "id": &*key.id,
-            "found": presence(&found),
-            "result": result(&found),
-            "row": row,
-        });
+        let found = externals::look(&provider, &key).map_err(failed)?;
+        let document = externals::document(&key, &found, row.as_ref());
         output::value(&document, self.format)
     }
 }
@@ -241,32 +223,29 @@ fn id(text: &str) -> Result<String, String> {
     }
 }
 
-/// Returns the word for what there is of an object.
-fn presence(found: &Presence) -> &'static str {
-    match found {
-        Presence::Absent => "absent",
-        Presence::Partial => "partial",
-        Presence::Whole(_) => "whole",
-    }
-}
-
-/// Returns what a provider tells about an object.
-fn result(found: &Presence) -> Option<&Value> {
-    match found {
-        Presence::Whole(result) => Some(result),
-        Presence::Absent | Presence::Partial => None,
-    }
-}
-
-/// Says that a provider does not know what there is of an object.
-fn unknown(key: &ExternalKey, error: &TaskError) -> Failure {
-    let message = format!(
-        "it is not known what there is of the object `{}` of `{}`: {error}",
-        key.id, key.provider
-    );
-    Failure {
-        exit: Exit::Host,
-        diagnostic: Diagnostic::new(message).help("try again when its backend answers"),
+/// Tells why an operator's request about an object was not carried out.
+fn failed(error: HandleError) -> Failure {
+    let exit = match &error {
+        HandleError::Unknown { .. } => Exit::Host,
+        _ => Exit::Refused,
+    };
+    let help = match &error {
+        HandleError::Absent(_) => Some("`cairn external scan` lists objects without a row"),
+        HandleError::StillThere(_) => {
+            Some("`cairn external look` shows the object; repeat the removal")
+        }
+        other => other.help(),
+    };
+    let diagnostic = Diagnostic::new(error.to_string());
+    match error {
+        HandleError::Store(error) => admins_only(error),
+        _ => Failure {
+            exit,
+            diagnostic: match help {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            },
+        },
     }
 }
 

@@ -1,9 +1,8 @@
-use cairn::externals::{self, Bounds, Compared, Difference, ScanError};
+use cairn::externals::{self, Bounds, Compared, ScanError};
 use cairn::{Diagnostic, Value};
 use clap::Args;
-use serde_json::json;
 
-use super::{Place, admins_only, presence};
+use super::{Place, admins_only};
 use crate::args::{Format, Who};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -61,30 +60,8 @@ impl Scan {
     }
 
     fn document(&self, compared: &Compared) -> Value {
-        let differences = compared.differences.iter().map(|difference| {
-            let row = difference.row.as_ref();
-            json!({
-                "difference": difference.found.as_str(),
-                "id": difference.id,
-                "project_id": row.map(|row| &row.project_id),
-                "flow": row.and_then(|row| row.flow).map(|flow| flow.to_string()),
-                "found": found(difference),
-                "error": difference.presence.as_ref().err().map(ToString::to_string),
-            })
-        });
-        json!({
-            "provider": self.place.provider,
-            "kind": self.place.kind,
-            "listed": compared.listed,
-            "differences": differences.collect::<Vec<_>>(),
-            "more": compared.is_cut,
-        })
+        compared.document(&self.place.provider, &self.place.kind)
     }
-}
-
-/// Returns what the provider says there is of an object.
-fn found(difference: &Difference) -> &'static str {
-    difference.presence.as_ref().map_or("unknown", presence)
 }
 
 fn text(compared: &Compared) -> String {
@@ -98,7 +75,7 @@ fn text(compared: &Compared) -> String {
         vec![
             difference.found.as_str().to_owned(),
             difference.id.clone(),
-            found(difference).to_owned(),
+            difference.presence_word().to_owned(),
             row.map_or_else(dash, |row| row.project_id.clone()),
             row.and_then(|row| row.flow)
                 .map_or_else(dash, |flow| flow.to_string()),

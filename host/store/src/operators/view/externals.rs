@@ -24,8 +24,8 @@ pub struct ExternalListing<'a> {
     pub kind: Option<&'a str>,
     /// Those in one of these states; empty for all.
     pub states: &'a [&'a str],
-    /// Those after this provider, kind and id.
-    pub after: Option<(&'a str, &'a str, &'a str)>,
+    /// Those after this one.
+    pub after: Option<&'a ExternalKey>,
     /// The most rows to return.
     pub limit: usize,
 }
@@ -99,8 +99,8 @@ impl View<'_> {
             let states: Vec<String> = states.map(|state| mark((*state).into())).collect();
             conditions.push(format!("state IN ({})", states.join(", ")));
         }
-        if let Some((provider, kind, id)) = listing.after {
-            let [provider, kind, id] = [provider, kind, id].map(|part| mark(part.into()));
+        if let Some(ExternalKey { provider, kind, id }) = listing.after {
+            let [provider, kind, id] = [provider, kind, id].map(|part| mark((&**part).into()));
             conditions.push(format!("(provider, kind, id) > ({provider}, {kind}, {id})"));
         }
         let limit = mark(i64::try_from(listing.limit).unwrap_or(i64::MAX).into());
