@@ -4,6 +4,7 @@
 
 mod deliver;
 mod keys;
+mod origin;
 mod postgres;
 mod secret;
 mod serve;
@@ -28,6 +29,7 @@ use crate::manifest::{GrantKinds, Limits, size};
 
 pub use deliver::{AmqpConfig, DeliverConfig, HttpConfig, TransportConfig};
 pub use keys::KeysConfig;
+pub use origin::WebOrigin;
 pub use postgres::PostgresSettings;
 pub use serve::{AuthConfig, Listen, Network, ServeConfig, TlsFiles};
 pub use traces::TracesConfig;
@@ -367,6 +369,7 @@ mod tests {
                 }),
                 auth: Some(AuthConfig::Basic("etc/u".into())),
                 hosts: vec!["cairn.example".to_owned()],
+                cors: Vec::new(),
                 trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
                 metrics: None,
                 body: 2 << 20,

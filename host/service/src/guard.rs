@@ -11,6 +11,7 @@ use cairn::config::{AuthConfig, Listen};
 
 use crate::app::App;
 use crate::auth::peer::Peer;
+use crate::cors;
 use crate::error::ApiError;
 
 /// Checks a request before any handler sees it.
@@ -54,16 +55,22 @@ pub(crate) async fn check(
     // A page of another site cannot send a token of its own accord, and would know it anyway.
     let has_token = *mode == AuthConfig::Tokens && headers.contains_key(AUTHORIZATION);
     if !has_token {
-        check_site(headers, &app)?;
+        check_host(headers, &app)?;
+        if !cors::is_preflight(&app.config, &request) {
+            check_site(headers)?;
+        }
     }
     request.extensions_mut().insert(peer);
     Ok(next.run(request).await)
 }
 
-fn check_site(headers: &HeaderMap, app: &App) -> Result<(), ApiError> {
-    let host = headers
-        .get(HOST)
-        .map(|host| host.to_str().unwrap_or_default());
+fn host_of(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(HOST)?;
+    Some(host.to_str().unwrap_or_default())
+}
+
+fn check_host(headers: &HeaderMap, app: &App) -> Result<(), ApiError> {
+    let host = host_of(headers);
     // HTTP/1.1 demands it; over a Unix socket clients write what they like.
     if let Some(host) = host
         && !matches!(app.config.listen, Listen::Unix(_))
@@ -79,12 +86,16 @@ fn check_site(headers: &HeaderMap, app: &App) -> Result<(), ApiError> {
         )
         .help("name it in `hosts` of [serve]"));
     }
+    Ok(())
+}
+
+fn check_site(headers: &HeaderMap) -> Result<(), ApiError> {
     let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
     let is_foreign = site.is_some_and(|site| !matches!(site, b"same-origin" | b"none"));
     let origin = headers
         .get(ORIGIN)
         .map(|origin| origin.to_str().unwrap_or_default());
-    let is_foreign = is_foreign || origin.is_some_and(|origin| !is_same(origin, host));
+    let is_foreign = is_foreign || origin.is_some_and(|origin| !is_same(origin, host_of(headers)));
     match is_foreign {
         true => Err(ApiError::forbidden(
             "ForeignSite",

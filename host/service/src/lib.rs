@@ -8,6 +8,7 @@ mod api;
 mod app;
 mod auth;
 mod calls;
+mod cors;
 mod counters;
 mod database;
 mod deployed;
@@ -236,8 +237,12 @@ pub fn check(config: &ServeConfig, insecure_no_auth: bool) -> Result<(), Diagnos
 
 fn router(app: &Arc<App>, ui: bool) -> Router {
     let pages = if ui { ui::router() } else { Router::new() };
+    let api = match cors::layer(&app.config) {
+        Some(cors) => api::router().layer(cors),
+        None => api::router(),
+    };
     Router::new()
-        .merge(api::router())
+        .merge(api)
         .merge(pages)
         .layer(from_fn_with_state(Arc::clone(app), guard::check))
         .merge(health::router())

@@ -10,7 +10,7 @@ use axum::response::Response;
 use cairn::trace::TraceContext;
 
 /// The header of the id, in requests and answers.
-const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken from a client.
 const LONGEST: usize = 128;

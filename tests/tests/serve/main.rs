@@ -1,6 +1,7 @@
 //! `cairn serve`: flows over HTTP, as clients use it.
 
 mod bad;
+mod cors;
 mod flows;
 mod full;
 mod held;

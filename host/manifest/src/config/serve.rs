@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cairn_model::error::Diagnostic;
 
+use super::WebOrigin;
 use crate::document::{Item, Table};
 
 /// How the server listens, and whom it answers.
@@ -21,6 +22,8 @@ pub struct ServeConfig {
     pub auth: Option<AuthConfig>,
     /// The names by which it is called, besides its own address and `localhost`: other `Host` headers are refused.
     pub hosts: Vec<String>,
+    /// The origins whose pages may use the interface, with tokens.
+    pub cors: Vec<WebOrigin>,
     /// The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<Network>,
     /// Where the metrics are served; `None` for nowhere.
@@ -80,6 +83,7 @@ const KEYS: &[&str] = &[
     "auth",
     "users",
     "hosts",
+    "cors",
     "trusted_proxies",
     "metrics",
     "body",
@@ -96,6 +100,7 @@ impl Default for ServeConfig {
             tls: None,
             auth: None,
             hosts: Vec::new(),
+            cors: Vec::new(),
             trusted_proxies: Vec::new(),
             metrics: Some((Ipv4Addr::LOCALHOST, 7412).into()),
             body: 1 << 20,
@@ -215,11 +220,18 @@ pub(super) fn read(item: &Item<'_>, folder: &Path) -> Result<ServeConfig, Diagno
         let found = number(key, default as u64, 1_000_000)?;
         Ok::<_, Diagnostic>(usize::try_from(found).unwrap_or(default))
     };
+    let auth = auth(&table, folder)?;
+    let cors = list(&table, "cors")?;
+    if let (Some(item), false) = (table.get("cors"), auth == Some(AuthConfig::Tokens)) {
+        let error = item.error("has no effect without auth = \"tokens\"");
+        return Err(error.help("pages of other origins show who they are by a token alone"));
+    }
     Ok(ServeConfig {
         listen: parsed(&table, "listen")?.unwrap_or(defaults.listen),
         tls: tls(&table, folder)?,
-        auth: auth(&table, folder)?,
+        auth,
         hosts: list(&table, "hosts")?,
+        cors,
         trusted_proxies: list(&table, "trusted_proxies")?,
         metrics: match table.get("metrics") {
             Some(item) if item.as_bool() == Some(false) => None,
