@@ -64,6 +64,8 @@ pub struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// Places for requests that wait for room in the host's queue.
     pub(crate) waiting: Arc<Semaphore>,
+    /// Places for requests that ask providers of objects outside the database.
+    pub(crate) asking: Arc<Semaphore>,
     /// Whether the server stops.
     pub(crate) stop: Arc<watch::Sender<bool>>,
 }

@@ -160,7 +160,7 @@ impl ApiError {
     fn of_refusal(error: &TaskError) -> Self {
         let status = match error.kind.as_str() {
             _ if error.origin == Origin::Host => StatusCode::INTERNAL_SERVER_ERROR,
-            "AdminRequired" | "PolicyNotAuthorized" => StatusCode::FORBIDDEN,
+            "AdminRequired" | "NotAuthorized" | "PolicyNotAuthorized" => StatusCode::FORBIDDEN,
             "OverQuota" => StatusCode::FORBIDDEN,
             "Backlog" | "InboxFull" => StatusCode::SERVICE_UNAVAILABLE,
             "NotUnique" | "InvalidInput" | "InvalidValue" | "QuotaResourceUnknown" => {

@@ -20,6 +20,7 @@ mod health;
 mod listen;
 mod metrics;
 mod notices;
+mod operators;
 mod readers;
 mod request_id;
 mod runner;
@@ -60,6 +61,9 @@ const SCRAPERS: usize = 16;
 
 /// How many requests wait for room in the host's queue; more are refused.
 const WAITING: usize = 64;
+
+/// How many requests ask providers of objects outside the database at once; more are refused.
+const ASKING: usize = 4;
 
 /// A server that is bound to its socket.
 pub struct Service {
@@ -145,6 +149,7 @@ impl Service {
             limits: status,
             streams: Arc::new(Semaphore::new(config.streams)),
             waiting: Arc::new(Semaphore::new(WAITING)),
+            asking: Arc::new(Semaphore::new(ASKING)),
             stop: Arc::new(watch::Sender::new(false)),
             readers,
             runner,

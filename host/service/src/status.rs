@@ -81,6 +81,11 @@ impl Oversight {
         Ok(status)
     }
 
+    /// Forgets the last status, as what it looked at was repaired.
+    pub(crate) fn forget(&self) {
+        *self.last_status.lock() = None;
+    }
+
     /// Counts the flows of all projects by their states, as of a moment ago.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! By hand: `schemathesis run http://127.0.0.1:7411/v1/openapi.json --max-time 300` with the options below.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,12 +73,26 @@ fn fuzz(seconds: u32) {
         .unwrap();
     let printed = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{printed}");
-    assert!(printed.contains("Tested: 21"), "{printed}");
+    assert!(printed.contains("Tested: 37"), "{printed}");
     serving.get("/healthz").is(200);
     let ended = serving.end(15);
     assert_eq!(ended.exit, 0, "{}", ended.stderr);
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
     program.run(&["quota", "check", "--admin"]).exits(0);
+}
+
+#[test]
+fn every_route_has_a_name_of_its_own() {
+    let program = deployed("");
+    let serving = Serving::start(&program, &[]);
+    let document = serving.get("/v1/openapi.json").is(200).json();
+    let mut names = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap().to_owned();
+            assert!(names.insert(name), "{method} {path}: {operation}");
+        }
+    }
 }
 
 #[test]

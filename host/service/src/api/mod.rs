@@ -1,10 +1,14 @@
 //! The interface for programs, under `/v1`: handlers know HTTP and requests; what is allowed is decided by rules and flows.
 
 pub(crate) mod body;
+mod externals;
 pub(crate) mod flows;
 pub(crate) mod operate;
-mod operators;
+pub(crate) mod operators;
 pub(crate) mod oversight;
+mod quotas;
+mod records;
+mod rows;
 pub(crate) mod stream;
 mod submit;
 pub(crate) mod wait;
@@ -37,7 +41,7 @@ use crate::error::{ApiError, Problem};
     modifiers(&Everywhere),
     tags(
         (name = "flows", description = "Begin flows, follow them, and operate on them"),
-        (name = "operators", description = "What operators look at"),
+        (name = "operators", description = "What operators look at and change"),
     ),
 )]
 struct Api;
@@ -75,12 +79,25 @@ fn described() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(oversight::find))
         .routes(routes!(oversight::status))
         .routes(routes!(operators::deployments))
-        .routes(routes!(operators::quotas))
-        .routes(routes!(operators::records))
+        .routes(routes!(quotas::show, quotas::set))
+        .routes(routes!(quotas::unset))
+        .routes(routes!(quotas::class, quotas::set_class))
+        .routes(routes!(quotas::unset_class))
+        .routes(routes!(quotas::check))
+        .routes(routes!(quotas::sync))
+        .routes(routes!(quotas::expire))
+        .routes(routes!(records::list))
+        .routes(routes!(records::show, records::put))
+        .routes(routes!(records::remove))
+        .routes(routes!(records::release))
         .routes(routes!(operators::outbox))
         .routes(routes!(operators::handle))
         .routes(routes!(operators::hosts))
-        .routes(routes!(operators::externals))
+        .routes(routes!(externals::list))
+        .routes(routes!(externals::scan))
+        .routes(routes!(externals::look))
+        .routes(routes!(externals::adopt))
+        .routes(routes!(externals::remove))
         .routes(routes!(operators::audit))
         .split_for_parts();
     common::add(&mut openapi);

@@ -1,128 +1,69 @@
 //! What operators read over HTTP, and how they handle messages.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
-use cairn::records::operator::{ReadRecords as _, RecordListing};
-use cairn::store::admin::Admin;
-use cairn::store::deployments::Deployment;
+use cairn::store::admin;
+use cairn::store::deployments::{Deployment, DeploymentName};
 use cairn::store::hosts::HostInfo;
-use cairn::store::view::{CAST, ExternalListing, Listing};
-use cairn::volumes::operator::{Quota, ReadVolumes as _};
-use cairn::{Object, StoreError, Value};
+use cairn::store::view::{CAST, Listing};
+use cairn::{Object, Value};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Json, Query};
+use super::rows::{After, MOST, Rows};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, Problem};
+use crate::operators::messages;
 use crate::readers::blocking;
 
-/// How many rows a list has at most.
-const MOST: usize = 500;
-
-/// Rows of a list.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Rows {
-    #[schema(value_type = Vec<Object>)]
-    rows: Vec<Object>,
-}
-
-/// A page of a list.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct After {
-    /// After the row with this id or key.
-    after: Option<String>,
-}
-
-/// The deployed flows.
+/// A page of the deployed flows.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Deployments {
     #[schema(value_type = Vec<Object>)]
     deployments: Vec<Deployment>,
+    /// The parameter `after` of the next page; null on the last one.
+    next: Option<String>,
 }
 
 /// Lists the versions of deployed flows, also those that were undeployed.
 #[utoipa::path(
-    get, path = "/v1/deployments", tag = "operators",
+    get, path = "/v1/deployments", tag = "operators", params(After),
     responses((status = 200, description = "By name, the newest version first", body = Deployments)),
 )]
 pub(crate) async fn deployments(
     State(app): State<Arc<App>>,
     caller: Caller,
+    Query(page): Query<After>,
 ) -> Result<Answer<Deployments>, ApiError> {
     caller.must(&app.policy, "api:deployment:read", None)?;
-    let read = app.readers.read(caller.identity, |view| {
-        Ok(view.deployments(None, None, MOST)?)
+    let after = page.after.as_deref().map(version).transpose()?;
+    let read = app.readers.read(caller.identity, move |view| {
+        let after = after.as_ref().map(|(name, version)| (&**name, *version));
+        Ok(view.deployments(None, after, MOST + 1)?)
     });
+    let mut deployments = read.await?;
+    let has_more = deployments.len() > MOST;
+    deployments.truncate(MOST);
+    let last = deployments.last().filter(|_| has_more);
     Ok(Answer(Deployments {
-        deployments: read.await?,
+        next: last.map(|last| last.title().to_string()),
+        deployments,
     }))
 }
 
-/// The quotas of a project.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Quotas {
-    project: String,
-    /// Resource -> its limit, -1 for none, and its usage.
-    #[schema(value_type = Object)]
-    quotas: BTreeMap<String, Quota>,
-}
-
-/// Returns the limits and usages of a project.
-#[utoipa::path(
-    get, path = "/v1/quotas/{project}", tag = "operators",
-    params(("project" = String, Path, description = "The project")),
-    responses((status = 200, description = "The quotas", body = Quotas)),
-)]
-pub(crate) async fn quotas(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(project): Path<String>,
-) -> Result<Answer<Quotas>, ApiError> {
-    caller.must(&app.policy, "api:quota:read", Some(&project))?;
-    let read = app.readers.read(caller.identity, move |view| {
-        let quotas = view.project_quotas(&project, None, true, true)?;
-        Ok(Quotas { project, quotas })
-    });
-    Ok(Answer(read.await?))
-}
-
-/// Lists the records of a collection of the caller's project, by key.
-#[utoipa::path(
-    get, path = "/v1/records/{collection}", tag = "operators",
-    params(("collection" = String, Path, description = "The collection"), After),
-    responses(
-        (status = 200, description = "The records", body = Rows),
-        (status = 404, description = "There is no such collection", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub(crate) async fn records(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(collection): Path<String>,
-    Query(page): Query<After>,
-) -> Result<Answer<Rows>, ApiError> {
-    let project = caller.identity.project_id.clone();
-    caller.must(&app.policy, "api:record:read", Some(&project))?;
-    let read = app.readers.read(caller.identity, move |view| {
-        let listing = RecordListing {
-            collection: &collection,
-            prefix: "",
-            after: (page.after.as_deref()).map_or(Bound::Unbounded, Bound::Excluded),
-            limit: MOST,
-        };
-        Ok(Rows {
-            rows: view.records(listing)?,
-        })
-    });
-    Ok(Answer(read.await?))
+/// Reads `NAME@VERSION`, where a page of deployments begins.
+pub(crate) fn version(text: &str) -> Result<(String, i64), ApiError> {
+    let named: Option<DeploymentName> = text.parse().ok();
+    let version = named.and_then(|named| Some((named.name, named.version?)));
+    version.ok_or_else(|| {
+        ApiError::bad("InvalidInput", "`after` is not a version of a flow")
+            .help("write NAME@VERSION, as `next` of the page before says")
+    })
 }
 
 /// Lists messages, by id.
@@ -146,9 +87,7 @@ pub(crate) async fn outbox(
             limit: MOST,
             ..Listing::default()
         };
-        Ok(Rows {
-            rows: view.page(&CAST, listing)?,
-        })
+        Ok(Rows::new(view.page(&CAST, listing)?))
     });
     Ok(Answer(read.await?))
 }
@@ -172,12 +111,12 @@ pub(crate) enum Handling {
     Ack,
 }
 
-impl Handling {
-    fn run(self, admin: &mut Admin<'_>, id: &str) -> Result<(), StoreError> {
-        match self {
-            Self::Retry => admin.retry_cast(id),
-            Self::Discard => admin.discard_cast(id),
-            Self::Ack => admin.ack_cast(id),
+impl From<Handling> for admin::Handling {
+    fn from(asked: Handling) -> Self {
+        match asked {
+            Handling::Retry => Self::Retry,
+            Handling::Discard => Self::Discard,
+            Handling::Ack => Self::Ack,
         }
     }
 }
@@ -190,7 +129,7 @@ impl Handling {
         (status = 204, description = "It is done"),
         (status = 400, description = "The request is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such message in a state that allows it", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Another host owns the message's project", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "No transport is configured, or another host owns the message's project", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn handle(
@@ -199,17 +138,8 @@ pub(crate) async fn handle(
     Path(id): Path<String>,
     Json(asked): Json<Handle>,
 ) -> Result<axum::http::StatusCode, ApiError> {
-    caller.must(&app.policy, "api:outbox:change", None)?;
-    let host = Arc::clone(app.host()?);
-    blocking(move || {
-        let store = host.store();
-        store.admin(&caller.identity, |admin| {
-            admin.because(asked.reason.as_deref());
-            asked.action.run(admin, &id)
-        })?;
-        Ok(axum::http::StatusCode::NO_CONTENT)
-    })
-    .await
+    messages::handle(&app, &caller, id, asked.action.into(), asked.reason).await?;
+    Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
 /// A process that writes to the database.
@@ -271,29 +201,6 @@ pub(crate) async fn hosts(
     }))
 }
 
-/// Lists objects outside the database that have a row, of all projects.
-#[utoipa::path(
-    get, path = "/v1/externals", tag = "operators",
-    responses((status = 200, description = "The objects", body = Rows)),
-)]
-pub(crate) async fn externals(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Result<Answer<Rows>, ApiError> {
-    caller.must(&app.policy, "api:external:read", None)?;
-    let read = app.readers.read(caller.identity, |view| {
-        let listing = ExternalListing {
-            all_projects: true,
-            limit: MOST,
-            ..ExternalListing::default()
-        };
-        Ok(Rows {
-            rows: view.externals(listing)?,
-        })
-    });
-    Ok(Answer(read.await?))
-}
-
 /// Which changes to list.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -338,7 +245,5 @@ pub(crate) async fn audit(
             _ => Object::new(),
         }
     });
-    Ok(Answer(Rows {
-        rows: rows.collect(),
-    }))
+    Ok(Answer(Rows::new(rows.collect())))
 }
