@@ -1,6 +1,7 @@
 //! The dashboard of `cairn serve`: its pages over HTTP, and in a browser.
 
 mod browser;
+mod forms;
 mod lists;
 mod million;
 mod outcomes;

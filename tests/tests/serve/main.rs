@@ -2,6 +2,7 @@
 
 mod bad;
 mod cors;
+mod externals;
 mod flows;
 mod full;
 mod held;
@@ -9,6 +10,7 @@ mod keys;
 mod openapi;
 mod outbox;
 mod page;
+mod pages;
 mod quotas;
 mod records;
 mod roles;

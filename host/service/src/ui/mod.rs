@@ -3,11 +3,13 @@
 //! A page is a function of what was read. It consists of sections with ids; while it is open, a stream sends those that have changed, and the
 //! script puts them in the place of the old ones.
 
+mod actions;
 mod assets;
 mod audit;
 mod counters;
 mod database;
 mod deployed;
+mod externals;
 mod find;
 mod flow;
 mod flows;
@@ -15,6 +17,7 @@ mod layout;
 mod live;
 mod login;
 mod mask;
+mod outbox;
 mod overview;
 mod plan;
 mod quotas;
@@ -68,10 +71,19 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/ui/snapshots", get(resources::snapshots))
         .route("/ui/types", get(resources::types))
         .route("/ui/records", get(resources::records))
-        .route("/ui/externals", get(resources::externals))
+        .route("/ui/externals", get(externals::page))
+        .route(
+            "/ui/externals/{action}",
+            get(externals::asked).post(externals::act),
+        )
         .route("/ui/quotas", get(quotas::page))
+        .route("/ui/quotas/{action}", get(quotas::asked).post(quotas::act))
         .route("/ui/system", get(system::page))
-        .route("/ui/outbox", get(system::outbox))
+        .route("/ui/outbox", get(outbox::page))
+        .route(
+            "/ui/outbox/{id}/{action}",
+            get(outbox::asked).post(outbox::act),
+        )
         .route("/ui/audit", get(audit::page))
         .route("/ui/{*rest}", get(nothing))
 }

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::response::Response;
 use cairn::volumes::operator::{Quota, QuotaUsage, ReadVolumes as _};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::layout::{Page, Part};
+use super::actions::{Action, hidden, reason};
+use super::layout::{Page, Part, Shell};
 use super::text::{self, Text};
-use super::visitor::{Failed, Html, Visitor};
+use super::visitor::{Failed, Form, Html, Visitor, see};
 use crate::api::body::Query;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::operators::quotas::{self as operate, Owner};
 
 /// Whose quotas are shown.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,7 +37,7 @@ pub(super) async fn page(
             "" => caller.identity.project_id.clone(),
             project => project.to_owned(),
         };
-        caller.must(&app.policy, "api:quota:read", Some(&project))?;
+        Owner::Project(project.clone()).must(&app, caller, operate::READ)?;
         let asked = project.clone();
         let read = app.readers.read(caller.identity.clone(), move |view| {
             Ok(view.project_quotas(&asked, None, true, true)?)
@@ -52,10 +55,13 @@ pub(super) async fn page(
                 button { "Show" }
             }
             (bars(&quotas))
+            @if caller.may(&app.policy, operate::CHANGE, Some(&project)) {
+                div.actions { (changes(&visitor.shell(), &project, &quotas)) }
+            }
             @for check in checks {
                 p {
                     @if check.differences == 0 { span.good { span.sign aria-hidden="true" { "✓" } " " (check.name) " check" } ": no difference" }
-                    @else { strong.bad { span.sign aria-hidden="true" { "!" } " " (check.name) " check" } ": " (check.differences) " differ; " code { "cairn quota check" } " lists them, and " code { "cairn quota sync" } " repairs them" }
+                    @else { strong.bad { span.sign aria-hidden="true" { "!" } " " (check.name) " check" } ": " (check.differences) " differ; " code { "cairn quota check" } " lists them, and " code { "cairn quota sync" } " repairs those of all projects" }
                     ", " (text::ago(check.at, status.as_ref().map_or(check.at, |status| status.at)))
                 }
             }
@@ -94,6 +100,97 @@ fn bars(quotas: &BTreeMap<String, Quota>) -> Markup {
             }
         } }
     }
+}
+
+/// Shows the forms that change the quotas of a project.
+fn changes(shell: &Shell<'_>, project: &str, quotas: &BTreeMap<String, Quota>) -> Markup {
+    let resources = html! {
+        (hidden("project", project))
+        label { "Resource " select name="resource" {
+            @for resource in quotas.keys() { option value=(resource) { (text::attribute(resource)) } }
+        } }
+    };
+    let action = |name, title, to, confirm| Action {
+        name,
+        title,
+        to,
+        confirm,
+        is_grave: false,
+    };
+    html! {
+        (action("set", "Set a limit", "/ui/quotas/set", "Set this limit").form(shell, html! {
+            (resources)
+            label { "Limit, -1 for none " input type="number" name="limit" min="-1" step="1" required; }
+            (reason("Why is it set?", false))
+        }))
+        (action("unset", "Remove a limit", "/ui/quotas/unset", "Remove this limit").form(shell, html! {
+            p { "The limit of the project's class, or the default, applies then." }
+            (resources)
+            (reason("Why is it removed?", false))
+        }))
+        (action("sync", "Repair the usages", "/ui/quotas/sync", "Repair the usages of this project").form(shell, html! {
+            p { "Each usage is set to what the project's volumes, snapshots and open reservations add up to. Flows may run meanwhile." }
+            (hidden("project", project))
+            (reason("Why are they repaired?", false))
+        }))
+    }
+}
+
+/// What the forms of the page hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Fields {
+    project: String,
+    resource: String,
+    limit: String,
+    reason: String,
+}
+
+/// `POST /ui/quotas/{action}`
+pub(super) async fn act(
+    State(app): State<Arc<App>>,
+    Path(action): Path<String>,
+    Form { visitor, fields }: Form<Fields>,
+) -> Result<Response, Failed> {
+    let run = async {
+        let Fields {
+            project,
+            resource,
+            limit,
+            reason,
+        } = fields;
+        let (caller, reason) = (&visitor.caller, Some(reason));
+        let owner = Owner::Project(project.clone());
+        match action.as_str() {
+            "set" => {
+                let limits = BTreeMap::from([(resource, limit_of(&limit)?)]);
+                operate::set(&app, caller, owner, limits, reason).await?;
+            }
+            "unset" => operate::unset(&app, caller, owner, vec![resource], reason).await?,
+            "sync" => {
+                operate::sync(&app, caller, Some(project.clone()), reason).await?;
+            }
+            _ => return Err(ApiError::not_found("quotas have no such action")),
+        }
+        Ok(see(&path(&project)))
+    };
+    run.await.map_err(|error: ApiError| visitor.failed(error))
+}
+
+fn limit_of(text: &str) -> Result<i64, ApiError> {
+    text.trim().parse().map_err(|_| {
+        ApiError::bad("InvalidInput", "the limit is no whole number")
+            .help("write a whole number, or -1 for unlimited")
+    })
+}
+
+fn path(project: &str) -> String {
+    format!("/ui/quotas?project={}", text::encoded(project))
+}
+
+/// `GET` of an action: its form is on the page.
+pub(super) async fn asked() -> Response {
+    see("/ui/quotas")
 }
 
 /// Draws how much of a limit is used and reserved.

@@ -1,15 +1,14 @@
-//! Pages of what flows have made: block storage, records, and objects outside the database.
+//! Pages of what flows have made: block storage and records.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::extract::State;
-use cairn::external::ExternalKey;
+use cairn::Object;
 use cairn::records::Settings;
 use cairn::records::operator::{ReadRecords as _, RecordListing};
-use cairn::store::view::{ExternalListing, Kind, Listing};
+use cairn::store::view::{Kind, Listing};
 use cairn::volumes::operator::kind::{SNAPSHOT, VOLUME, VOLUME_TYPE};
-use cairn::{Object, Value};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -23,9 +22,9 @@ use crate::app::App;
 use crate::error::ApiError;
 
 /// The most rows on a page.
-const PAGE: usize = 100;
+pub(super) const PAGE: usize = 100;
 
-const TABS: [Tab; 5] = [
+pub(super) const TABS: [Tab; 5] = [
     ("Volumes", "/ui/volumes"),
     ("Snapshots", "/ui/snapshots"),
     ("Types", "/ui/types"),
@@ -39,11 +38,9 @@ const TABS: [Tab; 5] = [
 pub(crate) struct After {
     after: Option<String>,
     collection: Option<String>,
-    kind: Option<String>,
-    provider: Option<String>,
 }
 
-fn page(visitor: &Visitor, title: &str, path: &str, content: Markup) -> Html {
+pub(super) fn page(visitor: &Visitor, title: &str, path: &str, content: Markup) -> Html {
     let page = Page {
         title,
         part: Part::Resources,
@@ -59,7 +56,7 @@ fn page(visitor: &Visitor, title: &str, path: &str, content: Markup) -> Html {
 }
 
 /// Drops the row that shows whether there are more, and returns the id of the last one if there are.
-fn last(found: &mut Vec<Object>, key: &str) -> Option<String> {
+pub(super) fn last(found: &mut Vec<Object>, key: &str) -> Option<String> {
     let has_more = found.len() > PAGE;
     found.truncate(PAGE);
     let last = found.last().filter(|_| has_more)?;
@@ -218,65 +215,6 @@ pub(super) async fn records(
             }
         };
         Ok(page(&visitor, "Records", "/ui/records", content))
-    };
-    run.await.map_err(|error: ApiError| visitor.failed(error))
-}
-
-/// `GET /ui/externals`
-pub(super) async fn externals(
-    State(app): State<Arc<App>>,
-    visitor: Visitor,
-    Query(after): Query<After>,
-) -> Result<Html, Failed> {
-    let run = async {
-        let caller = &visitor.caller;
-        let own = caller.identity.project_id.clone();
-        caller.must(&app.policy, "api:external:read", Some(&own))?;
-        let all_projects = caller.identity.is_admin;
-        let asked = after.clone();
-        let read = app.readers.read(caller.identity.clone(), move |view| {
-            let place = match (&asked.provider, &asked.kind, &asked.after) {
-                (Some(provider), Some(kind), Some(id)) => {
-                    Some(ExternalKey::new(provider, kind, id))
-                }
-                _ => None,
-            };
-            let listing = ExternalListing {
-                all_projects,
-                after: place.as_ref(),
-                limit: PAGE + 1,
-                ..ExternalListing::default()
-            };
-            Ok(view.externals(listing)?)
-        });
-        let mut found = read.await?;
-        let next = last(&mut found, "id");
-        let of = |name: &str| {
-            let last = found.last().and_then(|row| row.get(name));
-            text::encoded(last.and_then(Value::as_str).unwrap_or_default())
-        };
-        let path = format!(
-            "/ui/externals?provider={}&kind={}",
-            of("provider"),
-            of("kind")
-        );
-        const COLUMNS: &[Column] = &[
-            ("id", "Object"),
-            ("provider", "Provider"),
-            ("kind", "Kind"),
-            ("state", "State"),
-            ("project_id", "Project"),
-            ("flow", "Flow"),
-            ("task", "Task"),
-            ("updated_at", "Changed"),
-        ];
-        let content = html! {
-            @if found.is_empty() { p { "There are no objects outside the database." } }
-            @else { (rows::table("In the order of their providers, kinds and ids", COLUMNS, &found)) }
-            (rows::pages(&path, true, next.as_deref()))
-            @if after.after.is_some() { p { a href="/ui/externals" { "First" } } }
-        };
-        Ok(page(&visitor, "Externals", "/ui/externals", content))
     };
     run.await.map_err(|error: ApiError| visitor.failed(error))
 }

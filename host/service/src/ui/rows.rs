@@ -8,13 +8,29 @@ use super::text::{self, Text};
 /// A column: its name in the row, and its head.
 pub(super) type Column = (&'static str, &'static str);
 
+/// Shows what can be done with a row.
+pub(super) type RowActions<'a> = &'a dyn Fn(&Object) -> Markup;
+
 /// Shows rows, with the chosen columns; the first one names the row.
 pub(super) fn table(caption: &str, columns: &[Column], rows: &[Object]) -> Markup {
+    table_with(caption, columns, rows, None)
+}
+
+/// Shows rows like [`table`], with a further column of what can be done with each.
+pub(super) fn table_with(
+    caption: &str,
+    columns: &[Column],
+    rows: &[Object],
+    actions: Option<RowActions<'_>>,
+) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label=(caption) {
             table {
                 caption.quiet { (caption) }
-                thead { tr { @for (_, head) in columns { th scope="col" { (head) } } } }
+                thead { tr {
+                    @for (_, head) in columns { th scope="col" { (head) } }
+                    @if actions.is_some() { th scope="col" { "Actions" } }
+                } }
                 tbody {
                     @for row in rows {
                         tr data-row {
@@ -23,6 +39,7 @@ pub(super) fn table(caption: &str, columns: &[Column], rows: &[Object]) -> Marku
                                 @if at == 0 { th scope="row" { (cell(name, value)) } }
                                 @else { td { (cell(name, value)) } }
                             }
+                            @if let Some(actions) = actions { td { div.actions { (actions(row)) } } }
                         }
                     }
                 }

@@ -44,6 +44,7 @@ fn serve(config: &ServeConfig) -> Markup {
         div { dt { "Listens on" } dd { (Text(&config.listen.to_string())) } }
         div { dt { "Names" } dd { @if config.hosts.is_empty() { "its address and localhost" } @else { (Text(&config.hosts.join(", "))) } } }
         div { dt { "Authentication" } dd { (Text(&auth)) } }
+        @if !config.cors.is_empty() { div { dt { "Pages of" } dd { @for origin in &config.cors { code { (origin) } " " } } } }
         div { dt { "TLS" } dd { @match &config.tls { Some(files) => (Text(&files.cert.display().to_string())), None => "no" } } }
         div { dt { "Trusted proxies" } dd { @if proxies.is_empty() { "none" } @else { (Text(&proxies.join(", "))) } } }
         div { dt { "Connections" } dd { "at most " (text::grouped(config.connections as u64)) } }

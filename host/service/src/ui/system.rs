@@ -1,22 +1,18 @@
-//! The processes that write to the database, the messages that have not left, and how the server is set up.
+//! The processes that write to the database, and how the server is set up.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::extract::State;
 use cairn::store::hosts::HostInfo;
-use cairn::store::view::{CAST, Listing};
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use super::database;
 use super::layout::{Page, Part};
-use super::rows::{self, Column, Tab};
+use super::rows::{self, Tab};
 use super::server;
 use super::slow;
 use super::text::{self, Text};
 use super::visitor::{Failed, Html, Visitor};
-use crate::api::body::Query;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::readers::blocking;
@@ -26,9 +22,6 @@ pub(super) const TABS: [Tab; 3] = [
     ("Messages", "/ui/outbox"),
     ("Audit", "/ui/audit"),
 ];
-
-/// The most messages on a page.
-const PAGE: usize = 100;
 
 /// `GET /ui/system`
 pub(super) async fn page(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Html, Failed> {
@@ -109,71 +102,6 @@ fn process(host: &HostInfo) -> Markup {
             td.num { @match host.partitions { Some(partitions) => (partitions), None => "all" } }
         }
     }
-}
-
-/// Where a page of messages begins.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct After {
-    after: Option<String>,
-}
-
-/// `GET /ui/outbox`
-pub(super) async fn outbox(
-    State(app): State<Arc<App>>,
-    visitor: Visitor,
-    Query(after): Query<After>,
-) -> Result<Html, Failed> {
-    const COLUMNS: &[Column] = &[
-        ("id", "Message"),
-        ("state", "State"),
-        ("topic", "Topic"),
-        ("method", "Method"),
-        ("project_id", "Project"),
-        ("attempts", "Attempts"),
-        ("due_at", "Due"),
-        ("last_error", "Last error"),
-        ("created_at", "Created"),
-    ];
-    let run = async {
-        visitor.caller.must(&app.policy, "api:outbox:read", None)?;
-        let is_first = after.after.is_none();
-        let read = app
-            .readers
-            .read(visitor.caller.identity.clone(), move |view| {
-                let from = after
-                    .after
-                    .as_deref()
-                    .map_or(Bound::Unbounded, Bound::Excluded);
-                let listing = Listing {
-                    ids: (from, Bound::Unbounded),
-                    limit: PAGE + 1,
-                    ..Listing::default()
-                };
-                Ok(view.page(&CAST, listing)?)
-            });
-        let mut found = read.await?;
-        let has_more = found.len() > PAGE;
-        found.truncate(PAGE);
-        let last = found.last().filter(|_| has_more);
-        let next = last.and_then(|row| row.get("id")).map(text::cell);
-        let page = Page {
-            title: "Messages",
-            part: Part::System,
-            live: None,
-            search: "",
-        };
-        let content = html! {
-            h1 { "Messages" }
-            (rows::tabs("System", &TABS, "/ui/outbox"))
-            p.lead { "Messages to other services that are held, ready or on their way. " code { "cairn outbox" } " retries or discards them." }
-            @if found.is_empty() { p { "There are none." } }
-            @else { (rows::table("In the order of their ids", COLUMNS, &found)) }
-            (rows::pages("/ui/outbox", is_first, next.as_deref()))
-        };
-        Ok(Html(visitor.shell().page(page, content)))
-    };
-    run.await.map_err(|error: ApiError| visitor.failed(error))
 }
 
 #[cfg(test)]

@@ -17,9 +17,11 @@ use serde::Deserialize;
 
 use super::layout::{Page, Part};
 use super::mask;
+use super::rows;
 use super::text::{self, Text};
 use super::visitor::{Failed, Html, Visitor};
 use crate::api::body::Query;
+use crate::api::operators::version;
 use crate::app::App;
 use crate::error::ApiError;
 use components::{Before, Shown};
@@ -39,15 +41,39 @@ fn page(visitor: &Visitor, title: &str, content: Markup) -> Html {
     Html(visitor.shell().page(page, content))
 }
 
+/// Where a page of versions begins: `NAME@VERSION`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct After {
+    after: Option<String>,
+}
+
 /// `GET /ui/deployed`
-pub(super) async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Html, Failed> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Query(page_of): Query<After>,
+) -> Result<Html, Failed> {
     let run = async {
         visitor.caller.must(&app.policy, RULE, None)?;
-        let read = app.readers.read(visitor.caller.identity.clone(), |view| {
-            Ok((view.deployments(None, None, MOST + 1)?, view.now()))
-        });
-        let (all, now) = read.await?;
-        let content = html! { h1 { "Deployed flows" } (versions(&all, now)) };
+        let is_first = page_of.after.is_none();
+        let after = page_of.after.as_deref().map(version).transpose()?;
+        let read = app
+            .readers
+            .read(visitor.caller.identity.clone(), move |view| {
+                let after = after.as_ref().map(|(name, version)| (&**name, *version));
+                Ok((view.deployments(None, after, MOST + 1)?, view.now()))
+            });
+        let (mut all, now) = read.await?;
+        let has_more = all.len() > MOST;
+        all.truncate(MOST);
+        let last = all.last().filter(|_| has_more);
+        let next = last.map(|last| last.title().to_string());
+        let content = html! {
+            h1 { "Deployed flows" }
+            (versions(&all, now))
+            (rows::pages("/ui/deployed", is_first, next.as_deref()))
+        };
         Ok(page(&visitor, "Deployed flows", content))
     };
     run.await.map_err(|error: ApiError| visitor.failed(error))
@@ -64,7 +90,7 @@ fn versions(all: &[Deployment], now: Timestamp) -> Markup {
                     th scope="col" { "Deployed" } th scope="col" { "Plan" }
                 } }
                 tbody {
-                    @for one in all.iter().take(MOST) {
+                    @for one in all {
                         tr data-row {
                             th scope="row" { a href=(path(one)) { (Text(&one.name)) "@" (one.version) } }
                             td { (state(one)) }
@@ -76,7 +102,6 @@ fn versions(all: &[Deployment], now: Timestamp) -> Markup {
                     }
                 }
             } }
-            @if all.len() > MOST { p { "There are more: " code { "cairn flow versions" } " lists them." } }
         }
     }
 }

@@ -11,6 +11,7 @@ use maud::{Markup, html};
 
 use super::allowed::Allowed;
 use super::query::FlowQuery;
+use crate::ui::actions::Action;
 use crate::ui::layout::Shell;
 use crate::ui::text::{self, Text};
 use crate::ui::words;
@@ -256,7 +257,7 @@ fn reason(question: &str) -> Markup {
     }
 }
 
-/// Shows an action: closed, and with a button of its own that confirms it.
+/// Shows an action on a flow.
 fn action(
     shell: &Shell<'_>,
     path: &str,
@@ -266,14 +267,12 @@ fn action(
     confirm: &str,
     is_grave: bool,
 ) -> Markup {
-    html! {
-        details.action id={ "do-" (name) } name="action" {
-            summary { (Text(title)) " …" }
-            form method="post" action={ (path) "/" (name) } {
-                (shell.token())
-                (fields)
-                button.grave[is_grave] { (confirm) }
-            }
-        }
-    }
+    let action = Action {
+        name,
+        title,
+        to: &format!("{path}/{name}"),
+        confirm,
+        is_grave,
+    };
+    action.form(shell, fields)
 }
