@@ -1,6 +1,7 @@
 //! Who is asking, and what the operator's rules let them do.
 
 pub(crate) mod basic;
+mod held;
 pub(crate) mod peer;
 pub(crate) mod session;
 mod throttle;
@@ -25,6 +26,7 @@ use crate::request_id::RequestId;
 use crate::runner::Runner;
 
 use basic::Users;
+use held::HeldSessions;
 use peer::Peer;
 use throttle::Throttle;
 use tokens::Tokens;
@@ -44,6 +46,8 @@ pub(crate) struct Auth {
     runner: Arc<Runner>,
     /// How long a session lasts without use.
     idle: Duration,
+    /// Those that could not be written to the database yet.
+    held: HeldSessions,
     /// Makes the tokens of forms where there are no sessions.
     form_secret: [u8; 32],
 }
@@ -110,6 +114,7 @@ impl Auth {
             readers: means.readers,
             runner: means.runner,
             idle: config.idle,
+            held: HeldSessions::default(),
             form_secret,
         })
     }

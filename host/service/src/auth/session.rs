@@ -7,11 +7,11 @@ use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use cairn::Identity;
 use cairn::clock::{Clock as _, SystemClock};
 use cairn::config::AuthConfig;
 use cairn::store::tokens::Session;
 use cairn::value::Digest;
+use cairn::{Host, Identity};
 use cookie::{Cookie, SameSite};
 use sha2::{Digest as _, Sha256};
 
@@ -38,7 +38,7 @@ pub(crate) enum Login {
 }
 
 impl Auth {
-    /// Opens a session, and returns its cookie.
+    /// Opens a session, and returns its cookie. While the database is held, the session is one of this process alone.
     ///
     /// # Errors
     /// 401 when the login is wrong, 400 when it does not name one of several projects; those of the database.
@@ -69,19 +69,39 @@ impl Auth {
         let now = SystemClock.now();
         let session = Session {
             token,
-            user_id: user.user_id.clone(),
-            project_id: project_id.clone(),
+            user_id: user.user_id,
+            project_id,
             created_at: now,
             seen_at: now,
         };
-        let host = Arc::clone(self.runner.host()?);
-        let identity = Identity::new(user.user_id, project_id);
-        blocking(move || {
-            let store = host.store();
-            Ok(store.admin(&identity, |admin| admin.open_session(&session, digest))?)
-        })
-        .await?;
+        match self.runner.host() {
+            Ok(host) => write(host, session, digest).await?,
+            Err(_) => self.held.keep(digest, session, now.before(self.idle)),
+        }
         Ok(cookie_of(value, peer))
+    }
+
+    /// Writes a session that was opened while the database was held, once it is not any more. What fails is tried again with the next request.
+    async fn settle(&self, digest: Digest) {
+        let Ok(host) = self.runner.host() else { return };
+        let Some(session) = self.held.claim(digest) else {
+            return;
+        };
+        match write(host, session, digest).await {
+            // It was ended meanwhile.
+            Ok(()) if !self.held.remove(digest) => {
+                if let Err(error) = close(host, digest).await {
+                    let detail = error.problem.detail;
+                    tracing::warn!(detail, "a session that was ended may be open");
+                }
+            }
+            Ok(()) => {}
+            Err(error) => {
+                let detail = error.problem.detail;
+                tracing::debug!(detail, "a session was not written");
+                self.held.unclaim(digest);
+            }
+        }
     }
 
     /// Ends the session of a caller; nothing of one without.
@@ -92,12 +112,12 @@ impl Auth {
         let Proof::Session(digest) = caller.proof else {
             return Ok(());
         };
-        let (host, identity) = (Arc::clone(self.runner.host()?), caller.identity.clone());
-        blocking(move || {
-            let store = host.store();
-            Ok(store.admin(&identity, |admin| admin.close_session(digest))?)
-        })
-        .await
+        let was_held = self.held.remove(digest);
+        match self.runner.host() {
+            Ok(host) => close(host, digest).await,
+            Err(_) if was_held => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the session of a request's cookie, if it is open.
@@ -117,6 +137,8 @@ impl Auth {
         let Some(session) = self.open_session(digest).await? else {
             return Ok(None);
         };
+        self.held.touch(digest, SystemClock.now());
+        self.settle(digest).await;
         if SystemClock.now().since(session.seen_at) > TOUCH
             && let Ok(host) = self.runner.host().cloned()
         {
@@ -141,6 +163,9 @@ impl Auth {
     /// Returns the session with this digest; `None` when it was ended, or not used for too long.
     pub(crate) async fn open_session(&self, digest: Digest) -> Result<Option<Session>, ApiError> {
         let idle = self.idle;
+        if let Some(session) = self.held.find(digest, SystemClock.now(), idle) {
+            return Ok(Some(session));
+        }
         let read = self.readers.read(Identity::default(), move |view| {
             let found = view.session(digest)?;
             Ok(found.filter(|session| view.now().since(session.seen_at) <= idle))
@@ -200,6 +225,27 @@ impl Auth {
     pub(crate) fn asks_for_login(&self) -> bool {
         *self.mode() != AuthConfig::None
     }
+}
+
+/// Writes a session to the database.
+async fn write(host: &Arc<Host>, session: Session, digest: Digest) -> Result<(), ApiError> {
+    let host = Arc::clone(host);
+    let identity = Identity::new(&session.user_id, &session.project_id);
+    let write = move || {
+        let store = host.store();
+        Ok(store.admin(&identity, |admin| admin.open_session(&session, digest))?)
+    };
+    blocking(write).await
+}
+
+/// Ends a session in the database.
+async fn close(host: &Arc<Host>, digest: Digest) -> Result<(), ApiError> {
+    let host = Arc::clone(host);
+    let close = move || {
+        let store = host.store();
+        Ok(store.admin(&Identity::default(), |admin| admin.close_session(digest))?)
+    };
+    blocking(close).await
 }
 
 fn name(peer: &Peer) -> &'static str {
