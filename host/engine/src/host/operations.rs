@@ -38,8 +38,8 @@ pub(super) struct ActiveFlow {
 /// A caller that waits until a flow rests.
 pub(super) struct Follower {
     /// The operation that it asked for; `None` if it only waits.
-    then: Option<Asked>,
-    tell: Tell,
+    pub(super) then: Option<Asked>,
+    pub(super) tell: Tell,
 }
 
 /// The outcome of [`Host::operate`].
@@ -213,7 +213,8 @@ impl Core {
                         tracing::warn!(%id, %error, "a flow that only goes forward is left to the next host");
                     }
                 }
-                (Some(asked), _, Ok(FlowState::Interrupted)) => {
+                // It may have succeeded before it could be interrupted: it is rolled back as one that had.
+                (Some(asked), _, Ok(FlowState::Interrupted | FlowState::Success)) => {
                     let job = move |core: &Arc<Self>| core.operate_then(id, asked, tell);
                     if let Err(error) = self.pool.push(self, job) {
                         tracing::warn!(%id, %error, "an operation on a flow is left to the next host");

@@ -3,11 +3,13 @@ use std::time::Duration;
 
 use cairn_effects::event::{Event, FlowState};
 use cairn_manifest::manifest::{Limits, OnLost, Retry};
+use cairn_model::audit::Asker;
 use cairn_model::clock::SystemClock;
 use cairn_model::id::Identity;
 use cairn_model::idempotency::Key;
 use cairn_model::value::Value;
 use cairn_sandbox::plugin::PluginConfig;
+use cairn_store::operation::{Asked, Operation};
 use cairn_store::{Sqlite, SqliteConfig};
 
 use super::*;
@@ -96,6 +98,36 @@ fn a_worker_goes_on_after_a_job_that_panicked() {
         );
         std::thread::yield_now();
     }
+}
+
+/// A rollback is asked for while the last task runs: the flow succeeds before it can be interrupted.
+#[test]
+fn a_rollback_that_comes_too_late_to_interrupt_a_flow_rolls_it_back_all_the_same() {
+    let host = host();
+    let report = host
+        .submit(submission(&host, None))
+        .unwrap()
+        .wait()
+        .unwrap();
+    assert_eq!(report.flow.state, FlowState::Success);
+    let asked = Asked {
+        operation: Operation::Rollback {
+            reason: "too late".to_owned(),
+        },
+        by: Some(Asker::new("ann", "command line")),
+    };
+    let (tell, told) = sync_channel(1);
+    let follower = operations::Follower {
+        then: Some(asked),
+        tell: Box::new(move |report| {
+            let _ = tell.send(report.map(|report| report.flow.state));
+        }),
+    };
+    let id = report.flow.id;
+    host.core.tell(id, vec![follower], &Ok(report));
+    host.store().flush();
+    let state = told.recv_timeout(PATIENCE).expect("it is told");
+    assert_eq!(state.unwrap(), FlowState::Failure);
 }
 
 #[test]
