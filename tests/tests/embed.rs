@@ -21,7 +21,7 @@ futures-core = "0.3"
 futures-io = "0.3"
 futures-sink = "0.3"
 futures-task = { version = "0.3", default-features = false, features = ["std"] }
-futures-util = { version = "0.3", default-features = false, features = ["std"] }
+futures-util = { version = "0.3", default-features = false, features = ["async-await-macro", "sink", "std"] }
 memchr = "2"
 num-bigint = "0.4"
 sha2 = "0.10"

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use acceptance::program::{Program, volume_create};
+use acceptance::program::{Program, end, volume_create};
 use acceptance::receiver::Receiver;
 use acceptance::serving::Serving;
 use acceptance::slow::{slow_after, start_slow};
@@ -229,6 +229,19 @@ fn a_traceparent_that_cannot_be_read_is_as_none_and_an_unsampled_one_is_not_reco
             .iter()
             .all(|span| hex(&span.trace_id) == wrong)
     );
+}
+
+#[test]
+fn a_flow_of_the_command_line_belongs_to_the_trace_that_started_it() {
+    let collector = Receiver::answering(200);
+    let program = traced(&collector, "");
+    let input = r#"{"name": "Ada"}"#;
+    let mut command = program.command(&["run", "greet.toml", "--input", input]);
+    command.env("TRACEPARENT", format!("00-{TRACE}-{SENDER}-01"));
+    end(command.spawn().expect("it starts")).exits(0);
+    let trace = trace_with(&collector, "greet");
+    assert_eq!(hex(&trace[0].trace_id), TRACE);
+    assert_eq!(trace.len(), spans(&collector).len());
 }
 
 #[test]

@@ -490,7 +490,12 @@ impl Session {
     /// Returns the person at the command line, who asks for changes.
     fn person(&self, user: &str, project: &str) -> Identity {
         let source = self.source.get_or_init(operator::source);
-        Identity::new(user, project).from_source(Arc::clone(source))
+        // As other programs pass a trace on to those that they start.
+        let trace = std::env::var("TRACEPARENT").ok();
+        Identity {
+            trace: trace.and_then(|trace| trace.parse().ok()),
+            ..Identity::new(user, project).from_source(Arc::clone(source))
+        }
     }
 
     /// Returns the requester, for a command that needs the policy for nothing else.

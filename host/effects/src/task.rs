@@ -314,12 +314,26 @@ impl<L: ContextLayer> Context for L {
     }
 }
 
+/// How much memory calls of a task have used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// The most bytes of one call.
+    pub most: u64,
+    /// How many it may use.
+    pub limit: u64,
+}
+
 /// One step of a flow.
 ///
 /// The host calls it from any thread, one call at a time for each flow, and never under a lock.
 pub trait Task: Send + Sync {
     /// Returns its spec, which never changes.
     fn spec(&self) -> &TaskSpec;
+
+    /// Returns how much memory its calls have used in this process; `None` of a task that is not bounded.
+    fn memory(&self) -> Option<MemoryUse> {
+        None
+    }
 
     /// Runs the task. `inputs` has every required name, null where the provider omitted it, and the optional names that are
     /// known.

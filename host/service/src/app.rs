@@ -11,7 +11,7 @@ use cairn::{Host, Identity};
 use tokio::sync::{Semaphore, watch};
 
 use crate::auth::{Auth, Caller};
-use crate::calls::CallTimes;
+use crate::calls::Calls;
 use crate::counters::LastCounters;
 use crate::database::Database;
 use crate::deployed::Deployed;
@@ -55,7 +55,7 @@ pub struct App {
     pub(crate) counters: LastCounters,
     pub(crate) gists: Gists,
     pub(crate) notices: Notices,
-    pub(crate) calls: CallTimes,
+    pub(crate) calls: Calls,
     pub(crate) metrics: Metrics,
     pub(crate) writes: Writes,
     /// What `[status]` expects.

@@ -1,4 +1,4 @@
-//! How long plugins take for their calls, measured in this process since it started.
+//! How long plugins take for their calls and how much memory they use, measured in this process since it started.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cairn::error::Cause;
 use cairn::event::Disposition;
-use cairn::task::Outcome;
+use cairn::task::{MemoryUse, Outcome};
 use cairn::{Context, Object, Task, TaskError, TaskSpec, Value};
 use parking_lot::Mutex;
 
@@ -26,9 +26,18 @@ const LONGEST: u64 = (1 << 40) - 1;
 /// The number of buckets up to [`LONGEST`].
 const BUCKETS: usize = 38 * PARTS;
 
-/// The times of calls, by the names that manifests give to plugins.
+/// What calls have used, by the names that manifests give to plugins.
 #[derive(Default)]
-pub(crate) struct CallTimes(Mutex<BTreeMap<String, Arc<Histogram>>>);
+pub(crate) struct Calls(Mutex<BTreeMap<String, Arc<Figures>>>);
+
+/// What the calls of one plugin have used.
+#[derive(Default)]
+struct Figures {
+    times: Histogram,
+    /// The most bytes of one call, and how many it may use; 0 where that is not known.
+    memory: AtomicU64,
+    limit: AtomicU64,
+}
 
 /// The calls of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +50,11 @@ pub(crate) struct Called {
     pub(crate) p50: Duration,
     /// 99 of 100 took at most this.
     pub(crate) p99: Duration,
+    /// The memory that a call has used, at most; `None` of tasks in native code.
+    pub(crate) memory: Option<MemoryUse>,
 }
 
-impl CallTimes {
+impl Calls {
     /// Wraps the task of a plugin, so that its calls are measured.
     pub(crate) fn measured(&self, plugin: &str, task: Arc<dyn Task>) -> Arc<dyn Task> {
         let mut known = self.0.lock();
@@ -51,8 +62,8 @@ impl CallTimes {
             true => plugin,
             false => OTHERS,
         };
-        let times = Arc::clone(known.entry(name.to_owned()).or_default());
-        Arc::new(Measured { task, times })
+        let figures = Arc::clone(known.entry(name.to_owned()).or_default());
+        Arc::new(Measured { task, figures })
     }
 
     /// Returns the plugins that were called, the slowest first.
@@ -60,10 +71,36 @@ impl CallTimes {
         let known = self.0.lock();
         let called = known
             .iter()
-            .filter_map(|(plugin, times)| times.called(plugin));
+            .filter_map(|(plugin, figures)| figures.called(plugin));
         let mut called: Vec<Called> = called.collect();
         called.sort_by(|a, b| b.p99.cmp(&a.p99).then_with(|| a.plugin.cmp(&b.plugin)));
         called
+    }
+}
+
+impl Figures {
+    fn add(&self, took: Duration, memory: Option<MemoryUse>) {
+        self.times.add(took);
+        if let Some(MemoryUse { most, limit }) = memory {
+            self.memory.fetch_max(most, Ordering::Relaxed);
+            self.limit.fetch_max(limit, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns what was counted; `None` if nothing was.
+    fn called(&self, plugin: &str) -> Option<Called> {
+        let (calls, p50, p99) = self.times.quantiles()?;
+        let memory = MemoryUse {
+            most: self.memory.load(Ordering::Relaxed),
+            limit: self.limit.load(Ordering::Relaxed),
+        };
+        Some(Called {
+            plugin: plugin.to_owned(),
+            calls,
+            p50,
+            p99,
+            memory: (memory.limit > 0).then_some(memory),
+        })
     }
 }
 
@@ -83,8 +120,8 @@ impl Histogram {
         }
     }
 
-    /// Returns what was counted; `None` if nothing was.
-    fn called(&self, plugin: &str) -> Option<Called> {
+    /// Returns how many times were counted, and which half of them and 99 of 100 did not exceed; `None` if none were.
+    fn quantiles(&self) -> Option<(u64, Duration, Duration)> {
         let counts: Vec<u64> = self
             .0
             .iter()
@@ -100,12 +137,7 @@ impl Histogram {
             });
             upper(at.unwrap_or(BUCKETS - 1))
         };
-        (calls > 0).then(|| Called {
-            plugin: plugin.to_owned(),
-            calls,
-            p50: within(50),
-            p99: within(99),
-        })
+        (calls > 0).then(|| (calls, within(50), within(99)))
     }
 }
 
@@ -133,7 +165,7 @@ fn upper(bucket: usize) -> Duration {
 /// A task whose calls are measured.
 struct Measured {
     task: Arc<dyn Task>,
-    times: Arc<Histogram>,
+    figures: Arc<Figures>,
 }
 
 impl Task for Measured {
@@ -144,7 +176,7 @@ impl Task for Measured {
     fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {
         let begun = Instant::now();
         let result = self.task.call(context, inputs);
-        self.times.add(begun.elapsed());
+        self.figures.add(begun.elapsed(), self.task.memory());
         result
     }
 
@@ -196,21 +228,21 @@ mod tests {
         for millis in 1..=100 {
             times.add(Duration::from_millis(millis));
         }
-        let called = times.called("one").unwrap();
-        assert_eq!(called.calls, 100);
-        for (found, expected) in [(called.p50, 50), (called.p99, 99)] {
+        let (calls, p50, p99) = times.quantiles().unwrap();
+        assert_eq!(calls, 100);
+        for (found, expected) in [(p50, 50), (p99, 99)] {
             let expected = Duration::from_millis(expected);
             assert!(
                 found >= expected && found <= expected * 9 / 8,
                 "{found:?} is about {expected:?}"
             );
         }
-        assert_eq!(Histogram::default().called("none"), None);
+        assert_eq!(Histogram::default().quantiles(), None);
     }
 
     #[test]
     fn only_so_many_plugins_are_told_apart() {
-        let times = CallTimes::default();
+        let times = Calls::default();
         for at in 0..NAMES + 50 {
             let task = Arc::new(Nothing(TaskSpec::new("nothing")));
             times.measured(&format!("plugin-{at}"), task);

@@ -44,7 +44,7 @@ use tokio::sync::{Semaphore, watch};
 
 use app::App;
 use auth::{Auth, Means};
-use calls::CallTimes;
+use calls::Calls;
 use counters::LastCounters;
 use deployed::Deployed;
 use follow::Follower;
@@ -143,7 +143,7 @@ impl Service {
             deployed: Deployed::default(),
             gists: Gists::default(),
             notices: Notices::default(),
-            calls: CallTimes::default(),
+            calls: Calls::default(),
             metrics: Metrics::default(),
             writes: health::Writes::default(),
             limits: status,

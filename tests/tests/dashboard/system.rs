@@ -31,6 +31,9 @@ fn the_system_has_a_size_slow_plugins_and_a_configuration() {
         .find(|row| row.contains("<bdi>goodbye</bdi>"));
     let row = row.unwrap_or_else(|| panic!("{page}"));
     assert!(row.contains("<td class=\"num\">3</td>"), "{row}");
+    // Each call has an instance of its own, with a few pages of 64 KiB.
+    let memory = row.split("<td class=\"num\">").last().unwrap_or_default();
+    assert!(memory.contains(" KiB of 64.0 MiB"), "{row}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
@@ -69,6 +70,8 @@ pub struct State {
     memory_limit: usize,
     /// Bytes of all memories together.
     memory_used: usize,
+    /// The most that a call of the same task has used.
+    memory_peak: Option<Arc<AtomicUsize>>,
     table_entries: usize,
     memories: usize,
     tables: usize,
@@ -107,6 +110,12 @@ impl State {
         Self::within(Some(active), &granted.limits)
     }
 
+    /// Records the memory that the call uses, if it is more than that of earlier calls.
+    pub(crate) fn with_memory_peak(mut self, peak: &Arc<AtomicUsize>) -> Self {
+        self.memory_peak = Some(Arc::clone(peak));
+        self
+    }
+
     /// Lets `faults` decide what becomes of the call's requests over HTTP, for a test.
     pub(crate) fn with_request_faults(mut self, faults: Option<Arc<RequestFaults>>) -> Self {
         self.request_faults = faults;
@@ -133,6 +142,7 @@ impl State {
             deadline: Instant::now() + limits.deadline,
             memory_limit: count(limits.memory),
             memory_used: 0,
+            memory_peak: None,
             table_entries: count(limits.table_entries),
             memories: count(limits.memories),
             tables: count(limits.tables),
@@ -418,6 +428,9 @@ impl ResourceLimiter for State {
         let allowed = total <= self.memory_limit;
         if allowed {
             self.memory_used = total;
+            if let Some(peak) = &self.memory_peak {
+                peak.fetch_max(total, Ordering::Relaxed);
+            }
         }
         if !allowed {
             self.refuse(LimitKey::Memory);

@@ -1,7 +1,8 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn_effects::event::Disposition;
-use cairn_effects::task::{Context, Outcome, Task, TaskSpec};
+use cairn_effects::task::{Context, MemoryUse, Outcome, Task, TaskSpec};
 use cairn_model::error::{Cause, HostErrorKind, TaskError};
 use cairn_model::value::{Object, Value, text};
 
@@ -16,6 +17,8 @@ pub struct PluginTask {
     plugin: Arc<Plugin>,
     granted: Arc<Granted>,
     services: Arc<Services>,
+    /// The most bytes that one call has used.
+    memory_peak: Arc<AtomicUsize>,
 }
 
 impl PluginTask {
@@ -31,6 +34,7 @@ impl PluginTask {
             plugin,
             granted: Arc::new(granted),
             services,
+            memory_peak: Arc::default(),
         }
     }
 
@@ -41,6 +45,7 @@ impl PluginTask {
             services: Arc::clone(&self.services),
             denied: denied.clone(),
         })
+        .with_memory_peak(&self.memory_peak)
     }
 
     /// Parses a result and checks that it keeps the contract: JSON, within the limits, with every name that the task provides.
@@ -75,6 +80,13 @@ impl PluginTask {
 impl Task for PluginTask {
     fn spec(&self) -> &TaskSpec {
         &self.spec
+    }
+
+    fn memory(&self) -> Option<MemoryUse> {
+        Some(MemoryUse {
+            most: self.memory_peak.load(Ordering::Relaxed) as u64,
+            limit: self.granted.limits.memory,
+        })
     }
 
     fn call(&self, context: &Arc<dyn Context>, inputs: Object) -> Result<Value, TaskError> {

@@ -173,7 +173,7 @@ fn limits(task: &PlannedTask, trace: &Trace, name: &str, now: Timestamp) -> Mark
                 }
             }
         }
-        p { "Memory: at most " (Text(&task.limits.show(LimitKey::Memory))) ". " span.quiet { "How much a call used is not recorded." } }
+        p { "Memory: at most " (Text(&task.limits.show(LimitKey::Memory))) ". " span.quiet { a href="/ui/system#calls-title" { "System" } " shows how much its plugin has used." } }
         details { summary { "All limits" } (plan::limits(&task.limits)) }
     }
 }
