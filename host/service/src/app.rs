@@ -18,12 +18,12 @@ use crate::deployed::Deployed;
 use crate::error::ApiError;
 use crate::follow::Follower;
 use crate::gists::Gists;
-use crate::health::Writes;
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::readers::Readers;
 use crate::runner::Runner;
 use crate::status::Oversight;
+use crate::writes::Writes;
 
 /// What a server is made of.
 pub struct Parts {

@@ -28,6 +28,7 @@ mod scrape;
 mod server;
 mod status;
 mod ui;
+mod writes;
 
 pub use app::Parts;
 pub use database::Database;
@@ -55,6 +56,7 @@ use readers::Readers;
 use runner::Runner;
 use server::Server;
 use status::Oversight;
+use writes::Writes;
 
 /// How many connections may be open to the measurements.
 const SCRAPERS: usize = 16;
@@ -145,7 +147,7 @@ impl Service {
             notices: Notices::default(),
             calls: Calls::default(),
             metrics: Metrics::default(),
-            writes: health::Writes::default(),
+            writes: Writes::default(),
             limits: status,
             streams: Arc::new(Semaphore::new(config.streams)),
             waiting: Arc::new(Semaphore::new(WAITING)),
