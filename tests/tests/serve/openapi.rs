@@ -97,7 +97,7 @@ fn every_route_has_a_name_of_its_own() {
 
 #[test]
 fn answers_are_those_that_the_description_names() {
-    fuzz(30);
+    fuzz(60);
 }
 
 #[test]
