@@ -18,8 +18,11 @@ use cairn_store::observer::{Commit, Observer};
 use crate::fold::FlowTrace;
 use crate::span::Span;
 
-/// How many bytes of entries wait for the thread. What comes while there is no room is dropped, and counted.
+/// How many bytes of entries and spans wait for the thread. What comes while there is no room is dropped, and counted.
 const ROOM: usize = 64 << 20;
+
+/// About how many bytes a span has, and a trace besides.
+const SPAN: usize = 512;
 
 /// How many flows are followed at once: those that have begun here and not ended. The one that was silent for longest is forgotten.
 const FLOWS: usize = 16_384;
@@ -61,10 +64,27 @@ struct Counts {
     dropped: AtomicU64,
 }
 
+impl Counts {
+    /// Takes room for what has this size; counts its rows as dropped if there is none.
+    fn admit(&self, size: usize, rows: usize) -> bool {
+        let queued = self.queued.fetch_add(size, Ordering::Relaxed);
+        let fits = queued + size <= ROOM;
+        if !fits {
+            self.queued.fetch_sub(size, Ordering::Relaxed);
+            self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
+        }
+        fits
+    }
+}
+
 /// What the thread is told.
 enum Told {
     /// A flow of another process goes on here.
-    Loaded(Box<FlowTrace>, Vec<Span>),
+    Loaded {
+        trace: Box<FlowTrace>,
+        spans: Vec<Span>,
+        size: usize,
+    },
     Committed {
         began: Timestamp,
         ended: Timestamp,
@@ -131,16 +151,16 @@ impl Observer for Recorder {
         if rests(entries) {
             spans.clear();
         }
-        self.tell(Told::Loaded(Box::new(trace), spans));
+        let size = SPAN * (spans.len() + 1);
+        if self.counts.admit(size, 1) {
+            let trace = Box::new(trace);
+            self.tell(Told::Loaded { trace, spans, size });
+        }
     }
 
     fn committed(&self, commit: &Commit<'_>) {
         let size: usize = commit.flows.iter().map(|flow| flow.entries.len()).sum();
-        let queued = self.counts.queued.fetch_add(size, Ordering::Relaxed);
-        if queued + size > ROOM {
-            self.counts.queued.fetch_sub(size, Ordering::Relaxed);
-            let rows = commit.flows.len() as u64;
-            self.counts.dropped.fetch_add(rows, Ordering::Relaxed);
+        if !self.counts.admit(size, commit.flows.len()) {
             return;
         }
         let rows = commit.flows.iter().map(|flow| Row {
@@ -224,9 +244,10 @@ impl<E: Export> Work<E> {
 
     fn take(&mut self, told: Told) {
         match told {
-            Told::Loaded(trace, spans) => {
+            Told::Loaded { trace, spans, size } => {
                 self.spans.extend(spans);
                 self.traces.insert(trace.flow(), *trace);
+                self.counts.queued.fetch_sub(size, Ordering::Relaxed);
             }
             Told::Committed { began, ended, rows } => {
                 for row in rows {
@@ -299,5 +320,21 @@ impl<E: Export> Work<E> {
                 "rows of journals are missing in traces: more flows are written than traces are sent"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_finds_no_room_is_dropped_and_counted() {
+        let counts = Counts::default();
+        assert!(counts.admit(ROOM, 1));
+        assert!(!counts.admit(1, 3));
+        assert_eq!(counts.dropped.load(Ordering::Relaxed), 3);
+        // It has taken no room.
+        counts.queued.fetch_sub(ROOM, Ordering::Relaxed);
+        assert!(counts.admit(ROOM, 1));
     }
 }

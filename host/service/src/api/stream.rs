@@ -17,7 +17,6 @@ use tokio::time::Instant;
 
 use super::body::Query;
 use super::flows::{Happened, Row, Which, flow_id, visible};
-use super::wait::is_over;
 use crate::app::{App, stopped};
 use crate::auth::Caller;
 use crate::error::{ApiError, Problem};
@@ -157,7 +156,7 @@ impl FlowStream {
                 .json_data(&happened);
             events.extend(sent.ok().map(Ok));
         }
-        if is_over(state) && state != FlowState::Interrupted {
+        if state.is_at_rest() && state != FlowState::Interrupted {
             self.is_over = true;
             events.push(Ok(event("end", &json!({ "state": state }))));
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use cairn::event::FlowState;
 use cairn::history::History;
 use cairn::store::view::View;
 use cairn::{FlowId, Identity, Report};
@@ -20,7 +19,7 @@ pub(crate) async fn for_end(
 ) -> Result<Option<Report>, ApiError> {
     let mut watch = app.follower.watch(flow).await?;
     let mut state = watch.state;
-    while !is_over(state) {
+    while !state.is_at_rest() {
         match tokio::time::timeout_at(until, watch.news.recv()).await {
             Ok(Some(News::Entries { state: new, .. })) => state = new,
             Ok(Some(News::Gone)) => break,
@@ -33,14 +32,6 @@ pub(crate) async fn for_end(
         Ok(report(view, flow)?.map(|(report, _)| report))
     });
     read.await
-}
-
-/// Returns whether a flow in this state goes on only when somebody asks for it.
-pub(crate) fn is_over(state: FlowState) -> bool {
-    matches!(
-        state,
-        FlowState::Success | FlowState::Failure | FlowState::Interrupted
-    )
 }
 
 /// Reads the report of a flow with its project; that of a pruned flow, of which only a key's short report is left, has none.

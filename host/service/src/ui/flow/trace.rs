@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cairn::TaskError;
 use cairn::TaskId;
 use cairn::clock::Timestamp;
-use cairn::event::{Entry, Event, FlowState};
+use cairn::event::{Entry, Event};
 use cairn::external::is_removal;
 use cairn::history::is_intent;
 
@@ -192,15 +192,7 @@ impl Tracer {
             Event::Removed { number } | Event::Undone { number } => {
                 self.act(*number, at, End::Done, None);
             }
-            Event::State { to, .. } => {
-                let ends = matches!(
-                    to,
-                    FlowState::Success | FlowState::Failure | FlowState::Interrupted
-                );
-                if ends {
-                    self.stop_all(at);
-                }
-            }
+            Event::State { to, .. } if to.is_at_rest() => self.stop_all(at),
             Event::Reset => {
                 self.stop_all(at);
                 self.trace.resets.push(at);
@@ -315,6 +307,7 @@ fn stop(traced: &mut Traced, at: Timestamp) {
 mod tests {
     use super::*;
     use crate::ui::samples::{self, Journal};
+    use cairn::event::FlowState;
 
     fn spans(journal: &Journal, name: &str) -> Vec<(Kind, i64, Option<i64>, End)> {
         let trace = Trace::of(&journal.entries);
