@@ -76,7 +76,7 @@ impl PlannedFlow {
         let Plan { name, action, .. } = &*self.plan;
         let (action, store) = (action.as_deref(), self.host.store());
         if let Some(entered) =
-            flow_request::enter_as_is(name, action, request, key, store.domains())?
+            flow_request::enter_alone(name, action, request, key, store.domains())?
         {
             return Ok(entered);
         }

@@ -31,7 +31,8 @@ pub struct BatchConfig {
     pub age: Duration,
     /// The number of events and effects that it holds.
     pub events: usize,
-    /// The number of flows that wait for it.
+    /// The number of flows that wait for it and rest: they have ended, sleep or were interrupted. A flow that goes on while its caller waits
+    /// to hear that it has begun does not count.
     pub waiting: usize,
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cairn_effects::domain::Domains;
+use cairn_effects::rows::Services;
 use cairn_model::error::Diagnostic;
 use cairn_model::idempotency::Key;
 use cairn_model::value::{Object, Value};
@@ -28,6 +29,8 @@ pub enum RequestError {
 pub struct Resolver {
     /// The action of the flow, such as `volume:create`.
     pub action: &'static str,
+    /// Checks the request, and resolves it if it names no object, without a database; returns `None` if it names one.
+    pub resolve_alone: ResolveAlone,
     /// Checks the request and looks up the objects it names: objects come only from the database, because a caller could forge one
     /// that came with the request.
     pub resolve: Resolve,
@@ -35,6 +38,9 @@ pub struct Resolver {
 
 /// The function of [`Resolver::resolve`]. Its errors name the request's field.
 pub type Resolve = fn(&Object, &View<'_>) -> Result<Object, RequestError>;
+
+/// The function of [`Resolver::resolve_alone`]. Its errors name the request's field.
+pub type ResolveAlone = fn(&Object, &Services) -> Result<Option<Object>, Diagnostic>;
 
 fn resolver<'d>(domains: &'d Domains, action: &str) -> Option<&'d Resolver> {
     let mut resolvers = domains.services().all::<Resolver>();
@@ -71,27 +77,40 @@ pub fn enter(
     Ok(Entered { request, key })
 }
 
-/// Checks a request that no domain resolves, as [`enter`] does but without a database. Returns `None` for an action for which one of
-/// these domains has a [`Resolver`].
+/// Checks a request as [`enter`] does, but without a database. Returns `None` for one that needs it: it names objects, or is wrong and has a
+/// key, which may stand for the same request from when it was right.
 ///
 /// # Errors
-/// [`RequestError::Invalid`] when the request is not an object, or the key is empty or too long.
-pub fn enter_as_is(
+/// [`RequestError::Invalid`] when the request is wrong, or the key is empty or too long.
+pub fn enter_alone(
     flow: &str,
     action: Option<&str>,
     request: &Value,
     key: Option<&str>,
     domains: &Domains,
 ) -> Result<Option<Entered>, RequestError> {
-    if action
-        .and_then(|action| resolver(domains, action))
-        .is_some()
-    {
-        return Ok(None);
-    }
     let key = key_of(flow, request, key)?;
-    let request = Ok(Value::Object(object(request)?.clone()));
-    Ok(Some(Entered { request, key }))
+    let entered = |request| Entered {
+        request: Ok(Value::Object(request)),
+        key: key.clone(),
+    };
+    match resolve_alone(action, request, domains) {
+        Ok(request) => Ok(request.map(entered)),
+        Err(_) if key.is_some() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn resolve_alone(
+    action: Option<&str>,
+    request: &Value,
+    domains: &Domains,
+) -> Result<Option<Object>, Diagnostic> {
+    let request = object(request)?;
+    match action.and_then(|action| resolver(domains, action)) {
+        Some(resolver) => (resolver.resolve_alone)(request, domains.services()),
+        None => Ok(Some(request.clone())),
+    }
 }
 
 fn key_of(flow: &str, request: &Value, key: Option<&str>) -> Result<Option<Key>, Diagnostic> {

@@ -3,6 +3,7 @@
 //! Ids and names are looked up here, so that whole objects come from the catalogue only: a request that contained one could
 //! forge a status or a key.
 
+use cairn_effects::rows::Services;
 use cairn_model::error::Diagnostic;
 use cairn_model::text::{Text, check_entry};
 use cairn_model::value::{Object, Value};
@@ -10,16 +11,27 @@ use cairn_store::StoreError;
 use cairn_store::flow_request::{RequestError, Resolver};
 use cairn_store::view::{Kind, View};
 
-use crate::operator::{ReadVolumes as _, kind};
+use crate::operator::kind;
+use crate::rules::Settings;
 
 /// The resolver of `volume:create`.
 pub(crate) const VOLUME_CREATE: Resolver = Resolver {
     action: "volume:create",
+    resolve_alone: |request, services| {
+        check(request)?;
+        let named = Named::default();
+        let names_none = NAMING.iter().all(|key| word(request, key).is_none());
+        Ok(names_none.then(|| volume_create(request, named, services)))
+    },
     resolve: |request, view| {
         check(request)?;
-        volume_create(request, view)
+        let named = Named::look_up(request, view)?;
+        Ok(volume_create(request, named, view.services()))
     },
 };
+
+/// The keys of a request that name objects.
+const NAMING: [&str; 4] = ["volume_type", "snapshot_id", "source_volid", "image_id"];
 
 /// The keys of a `volume:create` request, with their types.
 const FIELDS: &[(&str, Type)] = &[
@@ -120,59 +132,71 @@ fn check(request: &Object) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-fn volume_create(request: &Object, view: &View<'_>) -> Result<Object, RequestError> {
-    let get = |key: &str| request.get(key).cloned().unwrap_or_default();
-    let find = |key: &str, kind: &Kind| -> Result<Option<Object>, RequestError> {
-        match request.get(key).and_then(Value::as_str) {
-            None => Ok(None),
-            Some(id) => look_up(view, key, kind, id).map(Some),
-        }
-    };
-    let volume_type = match find("volume_type", &kind::VOLUME_TYPE)? {
-        Some(volume_type) => Value::Object(volume_type),
-        // For null the task uses the default type; an empty object means no type.
-        None if view.has_default_volume_type() => Value::Null,
-        None => Value::Object(Object::new()),
-    };
-    let snapshot = match find("snapshot_id", &kind::SNAPSHOT)? {
-        Some(mut snapshot) => {
-            let volume = snapshot
-                .get("volume_id")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
-            let volume = match volume {
-                Some(id) => view.find(&kind::VOLUME, &id)?,
+/// The objects that a request names.
+#[derive(Default)]
+struct Named {
+    volume_type: Option<Object>,
+    /// With its volume.
+    snapshot: Option<Object>,
+    source_volume: Option<Object>,
+    image: Option<Object>,
+}
+
+impl Named {
+    fn look_up(request: &Object, view: &View<'_>) -> Result<Self, RequestError> {
+        let find = |key: &str, kind: &Kind| -> Result<Option<Object>, RequestError> {
+            let named = word(request, key).map(|id| look_up(view, key, kind, id));
+            named.transpose()
+        };
+        let volume_type = find("volume_type", &kind::VOLUME_TYPE)?;
+        let mut snapshot = find("snapshot_id", &kind::SNAPSHOT)?;
+        if let Some(snapshot) = &mut snapshot {
+            let volume = match word(snapshot, "volume_id") {
+                Some(id) => view.find(&kind::VOLUME, id)?,
                 None => None,
             };
-            snapshot.insert(
-                "volume".to_owned(),
-                volume.map_or(Value::Null, Value::Object),
-            );
-            Value::Object(snapshot)
+            let volume = volume.map_or(Value::Null, Value::Object);
+            snapshot.insert("volume".to_owned(), volume);
         }
-        None => Value::Null,
+        Ok(Self {
+            volume_type,
+            snapshot,
+            source_volume: find("source_volid", &kind::VOLUME)?,
+            image: find("image_id", &kind::IMAGE)?,
+        })
+    }
+}
+
+fn word<'o>(object: &'o Object, key: &str) -> Option<&'o str> {
+    object.get(key)?.as_str()
+}
+
+fn volume_create(request: &Object, named: Named, services: &Services) -> Object {
+    let get = |key: &str| request.get(key).cloned().unwrap_or_default();
+    let or_null = |object: Option<Object>| object.map_or(Value::Null, Value::Object);
+    let volume_type = match named.volume_type {
+        Some(volume_type) => Value::Object(volume_type),
+        // For null the task uses the default type; an empty object means no type.
+        None if Settings::of(services).default_volume_type.is_some() => Value::Null,
+        None => Value::Object(Object::new()),
     };
-    let source_volume = find("source_volid", &kind::VOLUME)?.map_or(Value::Null, Value::Object);
-    let image_id = match find("image_id", &kind::IMAGE)? {
-        Some(image) => image.get("id").cloned().unwrap_or_default(),
-        None => Value::Null,
-    };
-    Ok([
+    let image_id = named.image.and_then(|mut image| image.remove("id"));
+    [
         ("size", get("size")),
         ("name", get("name")),
         ("description", get("description")),
         ("metadata", get("metadata")),
         ("availability_zone", get("availability_zone")),
         ("scheduler_hints", get("scheduler_hints")),
-        ("image_id", image_id),
+        ("image_id", image_id.unwrap_or_default()),
         ("volume_type", volume_type),
-        ("snapshot", snapshot),
-        ("source_volume", source_volume),
+        ("snapshot", or_null(named.snapshot)),
+        ("source_volume", or_null(named.source_volume)),
         ("backup_source_volume", Value::Null),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
-    .collect())
+    .collect()
 }
 
 /// Returns the row with this id or name, if the caller may see it.
@@ -197,6 +221,24 @@ fn look_up(view: &View<'_>, key: &str, kind: &Kind, id: &str) -> Result<Object, 
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn only_a_request_that_names_something_needs_the_database() {
+        let alone = |request: Value| {
+            let request = request.as_object().unwrap();
+            (VOLUME_CREATE.resolve_alone)(request, &Services::default())
+        };
+        let resolved = alone(json!({"size": 1, "image_id": null}))
+            .unwrap()
+            .unwrap();
+        assert_eq!(resolved["size"], 1);
+        assert_eq!(resolved["volume_type"], json!({}), "there is no default");
+        assert_eq!(resolved["snapshot"], Value::Null);
+        for key in NAMING {
+            assert_eq!(alone(json!({key: "a"})).unwrap(), None, "{key}");
+        }
+        assert!(alone(json!({"sise": 1})).is_err());
+    }
 
     #[test]
     fn a_request_is_checked_key_by_key() {

@@ -124,7 +124,7 @@ async fn enter(
     let (name, action) = (flow.plan.name(), flow.plan.action());
     let domains = app.host()?.store().domains();
     if let Some(entered) =
-        flow_request::enter_as_is(name, action, &request, key.as_deref(), domains)?
+        flow_request::enter_alone(name, action, &request, key.as_deref(), domains)?
     {
         return Ok(entered);
     }

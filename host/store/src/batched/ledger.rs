@@ -28,6 +28,8 @@ pub(crate) struct Batch {
     pub(super) events: usize,
     /// Callbacks of flows that wait for the commit.
     pub(super) waiting: Vec<WhenDurable>,
+    /// How many of them are of flows that rest; the others go on meanwhile.
+    pub(super) resting: usize,
     /// Idempotency keys that its flows were given.
     pub(super) keys: Vec<GivenKey>,
     /// Operations on its flows, with the flows as they were before.
@@ -94,6 +96,7 @@ impl<B: Backend> Ledger<B> {
                 touched: Vec::new(),
                 events: 0,
                 waiting: Vec::new(),
+                resting: 0,
                 keys: Vec::new(),
                 audit: Vec::new(),
             });

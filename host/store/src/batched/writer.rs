@@ -415,16 +415,16 @@ impl<B: Backend> Writer<B> {
         if let Err(error) = self.check_session(flow, None) {
             return self.ledger.told.push((then, Err(error)));
         }
-        let pending = self.has_pending(flow);
-        match &mut self.ledger.batch {
-            Some(batch) if pending => {
-                batch.waiting.push(then);
-                if batch.waiting.len() >= most {
-                    // The callbacks of the batch get its error.
-                    let _ = self.ledger.commit();
-                }
-            }
-            _ => self.ledger.told.push((then, Ok(()))),
+        let session = self.ledger.flows.get(&flow);
+        let session = session.filter(|session| !session.pending.is_empty());
+        let (Some(batch), Some(session)) = (&mut self.ledger.batch, session) else {
+            return self.ledger.told.push((then, Ok(())));
+        };
+        batch.waiting.push(then);
+        batch.resting += usize::from(session.rests());
+        if batch.resting >= most {
+            // The callbacks of the batch get its error.
+            let _ = self.ledger.commit();
         }
     }
 

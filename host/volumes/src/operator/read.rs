@@ -31,9 +31,6 @@ pub trait ReadVolumes {
     /// [`StoreError::Database`].
     fn zones(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Returns whether the settings name a default volume type.
-    fn has_default_volume_type(&self) -> bool;
-
     /// Returns the name of the default volume type of the settings, if that type does not exist.
     ///
     /// # Errors
@@ -123,10 +120,6 @@ impl ReadVolumes for View<'_> {
     fn zones(&self) -> Result<Vec<String>, StoreError> {
         let found = query::<(Text,)>(self, "SELECT name FROM zones ORDER BY name", &[])?;
         Ok(found.iter().map(|(name,)| name.to_string()).collect())
-    }
-
-    fn has_default_volume_type(&self) -> bool {
-        Settings::of(self.services()).default_volume_type.is_some()
     }
 
     fn missing_default_volume_type(&self) -> Result<Option<&str>, StoreError> {

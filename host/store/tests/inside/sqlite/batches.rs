@@ -254,6 +254,56 @@ fn a_batch_is_committed_though_whoever_waited_for_the_last_one_panicked() {
 }
 
 #[test]
+fn so_many_flows_that_have_ended_commit_a_batch_and_flows_that_go_on_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    let config = SqliteConfig {
+        batch: BatchConfig {
+            age: Duration::from_secs(3600),
+            waiting: 2,
+            ..BatchConfig::default()
+        },
+        ..crate::any::config(Default::default())
+    };
+    let store = Sqlite::open(&folder.path().join("a.db"), config, clock).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let wait = |call: CallId, said: &'static str| {
+        let tell = tell.clone();
+        let then = move |durable: Result<(), StoreError>| {
+            durable.unwrap();
+            tell.send(said).unwrap();
+        };
+        store.when_durable(call.flow, WhenDurable::new(then));
+    };
+    let end = |call: CallId| {
+        let succeeded = Event::Succeeded {
+            task: call.task,
+            result: Arc::new(Value::Null),
+        };
+        let ended = Event::State {
+            from: FlowState::Running,
+            to: FlowState::Success,
+        };
+        store.append(call.flow, &[succeeded, ended]).unwrap();
+    };
+    let [one, two, three] = [(); 3].map(|()| begin(&store, &ann()));
+    for call in [one, two, three] {
+        wait(call, "began");
+    }
+    end(one);
+    wait(one, "ended");
+    end(two);
+    // Messages to the writer are taken by its next user.
+    store.write(|_| ());
+    assert_eq!(store.commits(), 0, "three wait, and one of them has ended");
+    wait(two, "ended");
+    store.write(|_| ());
+    assert_eq!(store.commits(), 1);
+    let said: Vec<&str> = told.try_iter().collect();
+    assert_eq!(said, ["began", "began", "began", "ended", "ended"]);
+}
+
+#[test]
 fn a_batch_that_nobody_waits_for_is_committed_soon() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
