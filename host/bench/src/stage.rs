@@ -10,7 +10,7 @@ use cairn::host::{ReadyPlan, ReadyTask};
 use cairn::plugin::Plugins;
 use cairn::store::memory::MemoryDatabase;
 use cairn::store::postgres::{Postgres, PostgresConfig};
-use cairn::store::{BatchConfig, Batched, HostStore};
+use cairn::store::{BatchConfig, Batched, HostStore, StoreConfig};
 use cairn::{
     Domains, Flow, FlowError, Host, HostError, Identity, Plan, Report, Sqlite, SqliteConfig, Store,
     Submission, Value, flow_request, volumes,
@@ -90,7 +90,10 @@ impl Stage {
         queue: usize,
     ) -> Result<Self, BenchError> {
         let server = PostgresConfig {
-            store: config(case)?.into(),
+            store: StoreConfig {
+                batch: server.store.batch,
+                ..config(case)?.into()
+            },
             ..server.clone()
         };
         let store = Postgres::open(&server, Arc::new(SystemClock))?;

@@ -18,7 +18,7 @@ use cairn::store::hosts::{FileHosts, Hosts};
 use cairn::store::locks;
 use cairn::store::postgres::{self, Postgres, PostgresConfig, PostgresUrl, ServerHosts};
 use cairn::store::view::{Reader, View};
-use cairn::store::{DatabaseFile, HostStore, Location};
+use cairn::store::{DatabaseFile, HostStore, Location, StoreConfig};
 use cairn::traces;
 use cairn::volumes::operator::ReadVolumes as _;
 use cairn::{
@@ -192,7 +192,10 @@ impl Session {
         let url = PostgresUrl::parse(url).map_err(|error| Diagnostic::new(error.to_string()))?;
         let defaults = PostgresConfig::new(url);
         Ok(PostgresConfig {
-            store: self.config()?.into(),
+            store: StoreConfig {
+                batch: defaults.store.batch,
+                ..self.config()?.into()
+            },
             password: settings.postgres.password.clone(),
             root_certificate: settings.postgres.root_certificate.clone(),
             unsafe_server: settings.postgres.unsafe_server,

@@ -15,7 +15,7 @@ use cairn_model::idempotency::Key;
 use cairn_model::value::{Digest, Value};
 
 use super::view::Pruned;
-use super::{components, facts, idempotency, lookup, sleepers};
+use super::{components, facts, on_disk, sleepers};
 use crate::StoreError;
 use crate::batched::Batched;
 use crate::deliver::Outbox;
@@ -70,11 +70,7 @@ impl<B: SqlBackend> HostStore for Batched<B> {
 
     fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
         self.read(&Identity::default(), |view| {
-            Ok(FlowOnDisk {
-                journal: view.journal(flow)?,
-                stuck: view.stuck(flow)?,
-                kept: view.kept_report(flow)?,
-            })
+            on_disk::on_disk(view.sql(), flow)
         })
     }
 
@@ -276,13 +272,7 @@ struct Beside {
 
 impl Watch for Beside {
     fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
-        let sql = self.outlook.sql();
-        // The kept report is read last, because the flow may be pruned meanwhile.
-        Ok(FlowOnDisk {
-            journal: lookup::journal(sql, flow).map_err(|error| error.of(flow))?,
-            stuck: lookup::stuck(sql, flow)?,
-            kept: idempotency::kept_report(sql, flow)?,
-        })
+        on_disk::on_disk(self.outlook.sql(), flow)
     }
 
     fn has_requests(&mut self) -> Result<bool, StoreError> {

@@ -1,6 +1,7 @@
 //! Reads journals of flows.
 
 use cairn_effects::event::Entry;
+use cairn_effects::rows::Cell;
 use cairn_model::id::FlowId;
 
 use crate::StoreError;
@@ -41,17 +42,34 @@ pub(crate) fn stuck(sql: &dyn Sql, flow: FlowId) -> Result<Option<String>, SqlEr
 
 /// Returns the durable journal of a flow; empty for an unknown flow.
 pub(crate) fn journal(sql: &dyn Sql, flow: FlowId) -> Result<Vec<Entry>, JournalError> {
-    let statement = "SELECT entries FROM journal WHERE flow = $1 ORDER BY first";
-    let rows = sql
-        .query(statement, &[flow.into()])
-        .map_err(|error| match error.impact {
-            // The statement is right, so a cell is wrong.
-            Impact::None => JournalError::Damaged(error.message),
-            Impact::Lost | Impact::Suspect => JournalError::Sql(error),
-        })?;
+    let rows = read(
+        sql,
+        "SELECT entries FROM journal WHERE flow = $1 ORDER BY first",
+        flow,
+    )?;
+    entries(&rows, 0)
+}
+
+/// Runs a statement whose one parameter is the flow.
+pub(super) fn read(
+    sql: &dyn Sql,
+    statement: &str,
+    flow: FlowId,
+) -> Result<Vec<Vec<Cell>>, JournalError> {
+    let rows = sql.query(statement, &[flow.into()]);
+    rows.map_err(|error| match error.impact {
+        // The statement is right, so a cell is wrong.
+        Impact::None => JournalError::Damaged(error.message),
+        Impact::Lost | Impact::Suspect => JournalError::Sql(error),
+    })
+}
+
+/// Returns the entries in a column of these rows.
+pub(super) fn entries(rows: &[Vec<Cell>], column: usize) -> Result<Vec<Entry>, JournalError> {
     let mut entries = Vec::new();
-    for row in &rows {
-        entries.extend(Columns(row).entries(0).map_err(JournalError::Damaged)?);
+    for row in rows {
+        let found = Columns(row).entries(column);
+        entries.extend(found.map_err(JournalError::Damaged)?);
     }
     Ok(entries)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cairn_model::secret::SecretSource;
 
-use crate::config::StoreConfig;
+use crate::config::{BatchConfig, StoreConfig};
 
 use super::connect::Target;
 use super::url::PostgresUrl;
@@ -47,7 +47,10 @@ impl PostgresConfig {
     /// The defaults for a database.
     pub fn new(url: PostgresUrl) -> Self {
         Self {
-            store: StoreConfig::default(),
+            store: StoreConfig {
+                batch: BatchConfig::on_server(),
+                ..StoreConfig::default()
+            },
             url,
             password: None,
             root_certificate: None,

@@ -38,7 +38,8 @@ const OWNERS: &str = "WITH owners AS (SELECT DISTINCT host FROM partitions WHERE
 const MISSING: &str = "SELECT id FROM unnest($1::bytea[]) AS u(id)
     WHERE NOT EXISTS (SELECT FROM inbox WHERE inbox.id = u.id) AND NOT EXISTS (SELECT FROM flows WHERE flows.id = u.id)";
 
-/// Marks what it reads, so that nobody withdraws a request whose flow is about to be created.
+/// Marks what it reads, so that nobody withdraws a request whose flow is about to be created. The page is an array, not a table to join with: the
+/// table is small by its statistics, so a join would read all that waits once for each row.
 const OPEN: &str = "WITH page AS (SELECT id FROM (
         SELECT *, sum(octet_length(request)) OVER (ORDER BY id) - octet_length(request) AS before FROM (
             SELECT inbox.id, project_id, request FROM partitions JOIN inbox ON inbox.part = partitions.id
@@ -46,7 +47,7 @@ const OPEN: &str = "WITH page AS (SELECT id FROM (
                   AND NOT EXISTS (SELECT FROM flows WHERE flows.id = inbox.id)
             ORDER BY inbox.id LIMIT $4::bigint) AS first) AS page
     WHERE before < $5::bigint),
-    mine AS (UPDATE inbox SET taken = $1 FROM page WHERE inbox.id = page.id AND answer IS NULL RETURNING inbox.id, project_id, request)
+    mine AS (UPDATE inbox SET taken = $1 WHERE id = ANY(ARRAY(SELECT id FROM page)) AND answer IS NULL RETURNING id, project_id, request)
     SELECT id, project_id, request FROM mine ORDER BY id";
 
 /// Neither flows that a host works on nor requests that wait.
