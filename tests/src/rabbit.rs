@@ -44,6 +44,8 @@ pub struct Received {
     pub id: String,
     /// How it is to be kept: 2 is on disk.
     pub delivery_mode: Option<u8>,
+    /// Its header `traceparent`.
+    pub traceparent: Option<String>,
     /// The envelope's inner message.
     pub message: Value,
 }
@@ -327,6 +329,12 @@ impl Space {
                         .map(ToString::to_string)
                         .unwrap_or_default(),
                     delivery_mode: *properties.delivery_mode(),
+                    traceparent: properties
+                        .headers()
+                        .as_ref()
+                        .and_then(|headers| headers.inner().get("traceparent"))
+                        .and_then(|value| value.as_long_string())
+                        .map(ToString::to_string),
                     message: serde_json::from_str(inner).expect("a message"),
                 });
             }

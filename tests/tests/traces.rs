@@ -236,9 +236,24 @@ fn a_flow_of_the_command_line_belongs_to_the_trace_that_started_it() {
     let collector = Receiver::answering(200);
     let program = traced(&collector, "");
     let input = r#"{"name": "Ada"}"#;
-    let mut command = program.command(&["run", "greet.toml", "--input", input]);
+    let logged = ["--log-format", "json", "--log-level", "debug"];
+    let run = [&["run", "greet.toml", "--input", input], &logged[..]].concat();
+    let mut command = program.command(&run);
     command.env("TRACEPARENT", format!("00-{TRACE}-{SENDER}-01"));
-    end(command.spawn().expect("it starts")).exits(0);
+    let run = end(command.spawn().expect("it starts")).exits(0);
+    for kind in ["flow", "task"] {
+        let lines = run.stderr.lines();
+        let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut lines = lines
+            .filter(|line| line["fields"]["message"] == kind)
+            .peekable();
+        assert!(lines.peek().is_some(), "{kind}: {}", run.stderr);
+        assert!(
+            lines.all(|line| line["fields"]["trace_id"] == TRACE),
+            "{}",
+            run.stderr
+        );
+    }
     let trace = trace_with(&collector, "greet");
     assert_eq!(hex(&trace[0].trace_id), TRACE);
     assert_eq!(trace.len(), spans(&collector).len());

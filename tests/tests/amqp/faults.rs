@@ -47,6 +47,35 @@ fn a_message_that_the_broker_confirmed_leaves_the_outbox() {
 }
 
 #[test]
+fn a_message_passes_the_trace_of_its_flow_on() {
+    let Some(space) = Space::shared("a_message_passes_the_trace_of_its_flow_on") else {
+        return;
+    };
+    space.declare(EXCHANGE, TOPIC, true);
+    let program = program(&space, "");
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736";
+    let mut command = program.command(&[
+        "run",
+        &volume_create(),
+        "--input",
+        r#"{"size": 1}"#,
+        "--json",
+    ]);
+    command.env("TRACEPARENT", format!("{trace}-00f067aa0ba902b7-01"));
+    end(command.spawn().expect("it starts")).exits(0);
+    let received = space.drain(TOPIC);
+    let [received] = received.as_slice() else {
+        panic!("{received:?}");
+    };
+    let traceparent = received.traceparent.as_deref().unwrap_or_default();
+    assert!(traceparent.starts_with(trace), "{received:?}");
+    assert!(
+        !traceparent.contains("00f067aa0ba902b7"),
+        "the parent is a span of the flow"
+    );
+}
+
+#[test]
 fn what_is_wrong_with_the_broker_is_said_and_the_flow_succeeds() {
     let Some(space) = Space::shared("what_is_wrong_with_the_broker_is_said_and_the_flow_succeeds")
     else {
