@@ -8,6 +8,7 @@ pub mod commands;
 pub mod conformance;
 pub mod corpus;
 pub mod crash;
+pub mod flows;
 pub mod guest;
 pub mod hosts;
 pub mod load;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use acceptance::flows::GREET;
 use acceptance::program::{Program, end, volume_create};
 use acceptance::receiver::Receiver;
 use acceptance::serving::Serving;
@@ -12,15 +13,6 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use serde_json::{Value, json};
-
-/// A flow that greets a name, and fails for `fail`.
-const GREET: &str = r#"
-    flow = { name = "greet" }
-    plugins.inject = { builtin = "inject", settings = { provides = ["name"] } }
-    plugins.hello = { builtin = "greet", settings = { word = "Hello" }, grants = { records = { collections = ["greetings"] } } }
-    plugins.goodbye = { builtin = "greet", settings = { word = "Goodbye", refuse = ["fail"] }, grants = { records = { collections = ["greetings"] } } }
-    task = [{ plugin = "inject" }, { plugin = "hello" }, { plugin = "goodbye" }]
-"#;
 
 /// A flow that waits for a signal.
 const WAITS: &str = r#"

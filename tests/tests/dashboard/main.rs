@@ -9,18 +9,10 @@ mod pages;
 mod plans;
 mod system;
 
+use acceptance::flows::GREET;
 use acceptance::program::Program;
 use acceptance::serving::Serving;
 use serde_json::{Value, json};
-
-/// A flow that greets a name, and fails for `fail`.
-const GREET: &str = r#"
-    flow = { name = "greet" }
-    plugins.inject = { builtin = "inject", settings = { provides = ["name"] } }
-    plugins.hello = { builtin = "greet", settings = { word = "Hello" }, grants = { records = { collections = ["greetings"] } } }
-    plugins.goodbye = { builtin = "greet", settings = { word = "Goodbye", refuse = ["fail"] }, grants = { records = { collections = ["greetings"] } } }
-    task = [{ plugin = "inject" }, { plugin = "hello" }, { plugin = "goodbye" }]
-"#;
 
 /// A flow that waits for a signal between two greetings.
 const WAITS: &str = r#"

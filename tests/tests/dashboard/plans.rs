@@ -1,9 +1,10 @@
 //! The page of a version of a deployed flow.
 
 use acceptance::corpus::Guest;
+use acceptance::flows::GREET;
 use acceptance::serving::Serving;
 
-use super::{GREET, deployed};
+use super::deployed;
 
 #[test]
 fn a_version_shows_who_provides_what_and_what_changed_since_the_one_before() {

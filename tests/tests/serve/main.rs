@@ -17,18 +17,10 @@ mod roles;
 mod stop;
 mod who;
 
+use acceptance::flows::GREET;
 use acceptance::program::Program;
 use acceptance::serving::{Answer, Serving};
 use serde_json::{Value, json};
-
-/// A flow that greets a name, and fails for `fail`.
-const GREET: &str = r#"
-    flow = { name = "greet", action = "greet" }
-    plugins.inject = { builtin = "inject", settings = { provides = ["name"] } }
-    plugins.hello = { builtin = "greet", settings = { word = "Hello" }, grants = { records = { collections = ["greetings"] } } }
-    plugins.goodbye = { builtin = "greet", settings = { word = "Goodbye", refuse = ["fail"] }, grants = { records = { collections = ["greetings"] } } }
-    task = [{ plugin = "inject" }, { plugin = "hello" }, { plugin = "goodbye" }]
-"#;
 
 /// A flow that waits for a signal between two greetings; it names no action.
 const WAITS: &str = r#"
@@ -81,12 +73,17 @@ fn form(serving: &Serving, path: &str, cookie: &str, csrf: &str, fields: &str) -
     serving.send("POST", path, &headers, Some(&body))
 }
 
-/// A folder in which `greet` and `waits` are deployed.
+/// A folder in which `greet`, with an action, and `waits` are deployed.
 fn deployed(serve: &str) -> Program {
+    let greet = GREET.replacen(
+        r#"name = "greet""#,
+        r#"name = "greet", action = "greet""#,
+        1,
+    );
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
     program
         .write("cairn.toml", settings(serve))
-        .write("greet.toml", GREET)
+        .write("greet.toml", greet)
         .write("waits.toml", WAITS);
     program.run(&["flow", "deploy", "greet.toml"]).exits(0);
     program.run(&["flow", "deploy", "waits.toml"]).exits(0);
