@@ -142,6 +142,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "text",
             "token",
             "status",
+            "stall",
             "idempotency",
             "error",
         ],

@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod printable;
 pub mod retry;
 pub mod secret;
+pub mod stall;
 pub mod status;
 pub mod text;
 pub mod token;

@@ -90,6 +90,7 @@ impl Core {
             },
             note,
             has_key: key.is_some(),
+            tried: false,
             tell: Box::new(move |report| {
                 drop(aside);
                 tell(report);
@@ -230,6 +231,7 @@ pub(super) fn send(inbox: &mut dyn Inbox, mut outgoing: Vec<Outgoing>) -> Sent {
             Ok(refused) => refused,
             Err(error) => {
                 let mut left = page;
+                left.iter_mut().for_each(|one| one.tried = true);
                 left.append(&mut outgoing);
                 return Sent {
                     written,

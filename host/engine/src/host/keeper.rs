@@ -66,6 +66,8 @@ pub(super) struct Outgoing {
     pub(super) note: Option<Note>,
     /// Whether the request has a key: the flow may be another one then.
     pub(super) has_key: bool,
+    /// Whether it was sent to the database, which has not answered: it may be in the inbox, and its flow may have begun.
+    pub(super) tried: bool,
     pub(super) tell: Tell,
 }
 
@@ -137,6 +139,7 @@ impl Keeper {
                 mut note,
                 has_key,
                 tell,
+                ..
             } = outgoing;
             if !has_key && let Some(note) = note.take() {
                 note(request.flow);

@@ -1,6 +1,8 @@
 //! What the keeper does where several hosts share a database: claims projects and gives them back, takes over the flows of hosts that died,
 //! forwards requests, and takes those that were forwarded.
 
+mod dismiss;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +15,7 @@ use cairn_store::shared::{self, Fate, Inbox, Partitions, Wishes};
 use super::forward::{self, Answered};
 use super::keeper::{AGAIN, Following, Outgoing, PATIENCE};
 use super::{Core, HostError, territory};
+use dismiss::{dismiss, not_known};
 
 /// Interval between two looks at the inbox if nothing has come for some time.
 const SELDOM: Duration = Duration::from_millis(250);
@@ -310,17 +313,13 @@ impl Sharing {
             return (Vec::new(), following);
         }
         for one in following {
-            let message = format!(
-                "the database cannot be reached, so what became of flow {} is not known: `cairn flow show` shows it later",
-                one.flow
-            );
-            (one.tell)(Err(StoreError::Database(message).into()));
+            (one.tell)(Err(not_known(one.flow)));
         }
         (Vec::new(), Vec::new())
     }
 
-    /// Withdraws requests that were forwarded and not begun, and tells these callers that they wait no longer. Gives back what the last
-    /// flows have left.
+    /// Withdraws requests that were forwarded and not begun, and tells callers that they wait no longer. Gives back what the last flows have
+    /// left.
     pub(super) fn end(
         &mut self,
         core: &Arc<Core>,
@@ -328,24 +327,8 @@ impl Sharing {
         outgoing: Vec<Outgoing>,
     ) {
         self.give_back(core);
-        let flows: Vec<FlowId> = following.iter().map(|one| one.flow).collect();
-        let withdrawn = match flows.is_empty() {
-            true => Vec::new(),
-            false => {
-                let withdrawn = self.inbox.withdraw(&flows);
-                self.reached(withdrawn).unwrap_or_default()
-            }
-        };
-        let (withdrawn, others) = split(following, withdrawn);
-        for one in withdrawn {
-            (one.tell)(Err(HostError::NotStarted));
-        }
-        for one in others {
-            (one.tell)(Err(HostError::GoesOn(one.flow)));
-        }
-        for one in outgoing {
-            (one.tell)(Err(HostError::NotStarted));
-        }
+        let withdrawn = dismiss(&mut *self.inbox, following, outgoing);
+        self.reached(withdrawn);
     }
 }
 

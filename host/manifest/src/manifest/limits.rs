@@ -145,8 +145,8 @@ limits! {
     TableEntries table_entries: u64 = 100_000, Count 1, 100_000, TableEntriesExceeded;
     /// Instances of core modules: a component consists of several.
     Instances instances: u64 = 64, Count 1, 1000, InstancesExceeded;
-    /// Time of a call, including the creation of its instance and the host's work for it. A wait for the database is not
-    /// interrupted, but if it took too long, the call ends after it.
+    /// Time of a call, including the creation of its instance and the host's work for it. The time in which the host waits for its
+    /// database does not count.
     #[serde(with = "cairn_model::retry::duration_text")]
     Deadline deadline: Duration = Duration::from_secs(5), Time 1_000_000, 3_600_000_000_000, DeadlineExceeded;
     /// Time of one act of an external: a call of its `make` or `remove`. `deadline` bounds its other calls.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Trap, bail};
@@ -15,6 +15,7 @@ use cairn_manifest::manifest::{Grant, Grants, LimitKey, Limits};
 use cairn_model::error::{HostErrorKind, Origin, TaskError};
 use cairn_model::id::Identity;
 use cairn_model::secret::Secrets;
+use cairn_model::stall;
 use cairn_model::value::{Value, text};
 
 use super::http::{HttpCall, RequestFault, RequestFaults};
@@ -65,8 +66,10 @@ pub struct State {
     active: Option<Active>,
     /// The error with which the host ended the call, if it did.
     pub(crate) ended: Option<TaskError>,
-    /// When the call must have ended.
+    /// When the call must have ended, unless it waits for the host's database.
     deadline: Instant,
+    /// How long its thread had waited for the database before.
+    stalled: Duration,
     memory_limit: usize,
     /// Bytes of all memories together.
     memory_used: usize,
@@ -140,6 +143,7 @@ impl State {
             active,
             ended: None,
             deadline: Instant::now() + limits.deadline,
+            stalled: stall::total(),
             memory_limit: count(limits.memory),
             memory_used: 0,
             memory_peak: None,
@@ -161,7 +165,13 @@ impl State {
 
     /// Returns the plugin's resources, and the deadline for waits on them.
     pub(crate) fn waits(&mut self) -> (&mut ResourceTable, Instant) {
-        (&mut self.table, self.deadline)
+        let deadline = self.deadline();
+        (&mut self.table, deadline)
+    }
+
+    /// Returns when the call must have ended. The time in which the host waited for its database does not count: see [`stall`].
+    fn deadline(&self) -> Instant {
+        self.deadline + stall::total().saturating_sub(self.stalled)
     }
 
     /// Returns the state of `wasi:http`, the call in progress, and the plugin's resources.
@@ -196,7 +206,7 @@ impl State {
 
     /// Fails if the call must end. Checked at the start and end of a host function, and at every tick of the clock.
     pub(crate) fn alive(&self) -> wasmtime::Result<()> {
-        if self.refused == Some(LimitKey::HostCalls) || Instant::now() >= self.deadline {
+        if self.refused == Some(LimitKey::HostCalls) || Instant::now() >= self.deadline() {
             return Err(Trap::Interrupt.into());
         }
         Ok(())
@@ -302,9 +312,10 @@ impl State {
         ask: impl FnOnce(&dyn Context) -> Result<T, TaskError>,
     ) -> wasmtime::Result<Result<T, TaskError>> {
         let context = &self.active()?.context;
-        let since = Instant::now();
+        let (since, stalled) = (Instant::now(), stall::total());
         let result = ask(&**context);
-        self.deadline += since.elapsed();
+        let already_outside = stall::total().saturating_sub(stalled);
+        self.deadline += since.elapsed().saturating_sub(already_outside);
         self.pass(result)
     }
 

@@ -1,9 +1,10 @@
-//! Narrowed grants, and the length of errors.
+//! Narrowed grants, the time that counts towards the deadline, and the length of errors.
 
 mod externals;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cairn_effects::event::LogLevel;
 use cairn_effects::rules::{AnyAnswer, DynEffect, DynLookUp};
@@ -11,6 +12,7 @@ use cairn_effects::task::{Context, Unwanted, Wanted};
 use cairn_manifest::manifest::{Grants, Limits};
 use cairn_model::id::{CallId, FlowId, Identity, Phase, TaskId};
 use cairn_model::secret::Secret;
+use cairn_model::stall;
 
 use super::*;
 use crate::wit::cairn::plugin::rpc::Host as Rpc;
@@ -21,6 +23,8 @@ struct Willing {
     requester: Identity,
     applied: Mutex<Vec<&'static str>>,
     made: Mutex<Vec<String>>,
+    /// What each effect waits for.
+    delay: fn(),
 }
 
 impl Context for Willing {
@@ -48,6 +52,7 @@ impl Context for Willing {
         Vec::new()
     }
     fn apply_dyn(&self, effect: &dyn DynEffect) -> Result<AnyAnswer, TaskError> {
+        (self.delay)();
         self.applied.lock().unwrap().push(effect.name());
         Ok(effect.read(Value::Null).unwrap())
     }
@@ -72,10 +77,20 @@ fn call(capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
 }
 
 fn call_within(limits: Limits, capability: &str, grant: Option<Grant>) -> (State, Arc<Willing>) {
+    call_with(limits, capability, grant, || ())
+}
+
+fn call_with(
+    limits: Limits,
+    capability: &str,
+    grant: Option<Grant>,
+    delay: fn(),
+) -> (State, Arc<Willing>) {
     let context = Arc::new(Willing {
         requester: Identity::new("ann", "acme"),
         applied: Mutex::default(),
         made: Mutex::default(),
+        delay,
     });
     let granted = Granted {
         settings: "{}".to_owned(),
@@ -118,6 +133,30 @@ fn a_narrowed_grant_of_rpc_holds() {
     assert_eq!(context.applied.lock().unwrap().len(), 0);
     cast("storage.one").unwrap();
     assert_eq!(context.applied.lock().unwrap().len(), 1);
+}
+
+/// Casts messages whose effects take two deadlines each, and returns how many were applied.
+fn casts_with(delay: fn()) -> usize {
+    let limits = Limits {
+        deadline: SLOW / 2,
+        ..Limits::default()
+    };
+    let (mut state, context) = call_with(limits, "rpc", Some(Grant::all()), delay);
+    for _ in 0..2 {
+        let (topic, method, body) = ("storage".to_owned(), "go".to_owned(), "{}".to_owned());
+        let _ = Rpc::cast(&mut state, topic, method, body);
+    }
+    context.applied.lock().unwrap().len()
+}
+
+/// How long a slow effect takes.
+const SLOW: Duration = Duration::from_millis(200);
+
+#[test]
+fn the_time_in_which_the_host_waits_for_its_database_does_not_count_towards_the_deadline() {
+    assert_eq!(casts_with(|| stall::during(|| std::thread::sleep(SLOW))), 2);
+    // The work of the host for the plugin does: the second call is too late.
+    assert_eq!(casts_with(|| std::thread::sleep(SLOW)), 1);
 }
 
 #[test]

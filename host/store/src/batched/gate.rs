@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use cairn_model::stall;
+
 /// How long a thread spins: the time of a few effects.
 const MOMENT: Duration = Duration::from_micros(50);
 
@@ -44,7 +46,7 @@ impl<T> Gate<T> {
             self.look_again();
             self.watched.store(false, Ordering::Relaxed);
         }
-        self.inside.lock()
+        stall::during(|| self.inside.lock())
     }
 
     /// Spins until the lock is free or its holder signals a long operation. Returns whether it gave up after [`MOMENT`].

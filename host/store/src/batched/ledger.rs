@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cairn_effects::rows::Overlay;
 use cairn_model::clock::Clock;
 use cairn_model::id::FlowId;
+use cairn_model::stall;
 
 use super::gate::Long;
 use super::session::Session;
@@ -89,7 +90,7 @@ impl<B: Backend> Ledger<B> {
         }
         self.check_barred()?;
         self.clock.now().check()?;
-        let begun = self.backend.begin(&*self.clock);
+        let begun = stall::during(|| self.backend.begin(&*self.clock));
         if !matches!(begun, Err(Fault::NotBegun(_))) {
             self.batch = Some(Batch {
                 opened: Instant::now(),
@@ -159,7 +160,7 @@ impl<B: Backend> Ledger<B> {
             audit: audit.collect(),
         };
         let began = self.observer.as_ref().map(|_| self.clock.now());
-        let written = self.backend.commit(&writes);
+        let written = stall::during(|| self.backend.commit(&writes));
         drop(long);
         if let (Some(observer), Some(began), Ok(_)) = (&self.observer, began, &written) {
             observer.committed(&Commit {

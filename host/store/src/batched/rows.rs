@@ -1,6 +1,7 @@
 //! Fetches rows that rules need without holding the writer, so that no other flow waits while the database is read.
 
 use cairn_effects::rows::{Draft, Fetched, Fetching, Wants};
+use cairn_model::stall;
 
 use super::Batched;
 use super::writer::Writer;
@@ -40,7 +41,8 @@ impl<B: Backend> Batched<B> {
                 Run::Needs(fetching, wants) => (fetching, wants),
             };
             fetches += 1;
-            let fetched = self.shared.reader.lock().fetch(generation, wants)?;
+            let fetch = || self.shared.reader.lock().fetch(generation, wants);
+            let fetched = stall::during(fetch)?;
             arrived = Some((fetching, fetched));
         }
     }
@@ -76,7 +78,7 @@ fn run<B: Backend, T>(
         // No other process writes while a batch is open.
         ledger.begin()?;
         let fetching = ledger.overlay.begin_fetch();
-        let fetched = ledger.backend.fetch(wants);
+        let fetched = stall::during(|| ledger.backend.fetch(wants));
         let fetched = ledger.settled(fetched)?;
         ledger.overlay.accept(&fetched);
         draft.answered(fetching, fetched);

@@ -9,6 +9,7 @@ mod place;
 mod processes;
 mod scene;
 mod sleeping;
+mod stalled;
 mod stored;
 
 use place::{Broken, InMemory, OnDisk, OnServer};

@@ -28,7 +28,7 @@ pub trait Place {
 }
 
 /// Settings with batches that stay open until something waits for them, however slow the machine is.
-fn config() -> SqliteConfig {
+pub fn config() -> SqliteConfig {
     let config = crate::any::config(Default::default());
     SqliteConfig {
         batch: BatchConfig {
