@@ -206,8 +206,9 @@ fn a_host_that_stops_gives_its_projects_back_as_their_flows_end() {
     first.drain();
     own(&database, &[1]);
 
+    // A host that stops takes no share any more.
     let (second, other_gate) = host(&database, CREATE);
-    own(&database, &[1, 128]);
+    own(&database, &[1, 255]);
     other_gate.open();
     succeeds(ask(&second, "zeta"));
     // Longer than flows may go on at a host that is drained and has not stopped.

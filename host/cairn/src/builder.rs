@@ -1,25 +1,23 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_deliver::Limits;
-use cairn_effects::domain::Domains;
-use cairn_effects::keyring::KeySource;
-use cairn_effects::outbox::Outgoing;
 use cairn_effects::task::Task;
 use cairn_engine::host::{Host, HostBuilder, HostError, Planner};
-use cairn_manifest::config::{COMPONENTS_MOVED, CompileConfig, Config, KeysConfig, TracesConfig};
+use cairn_manifest::config::{CompileConfig, KeysConfig, TracesConfig};
 use cairn_manifest::plan::PlannedTask;
-use cairn_model::clock::{Clock, SystemClock};
 use cairn_model::error::Diagnostic;
 use cairn_model::secret::{NamedSecrets, Secrets};
 use cairn_policy::Policy;
-use cairn_sandbox::extension::{Extension, Setup};
+use cairn_sandbox::extension::Extension;
 use cairn_sandbox::plugin::{Compiler, PluginConfig, Plugins};
-use cairn_store::{HostStore, Location, Sqlite, SqliteConfig};
+use cairn_store::HostStore;
 
 use crate::extensions::{capabilities_of, extensions_with, grant_kinds_of};
-use crate::keys::key_source;
+use crate::fingerprint;
 use crate::operator;
+use crate::place::{Opening, Place};
 use crate::short::Cairn;
 
 /// Makes the compiler of components that are not built in.
@@ -27,13 +25,6 @@ type MakeCompiler = dyn FnOnce(CompileConfig) -> Arc<dyn Compiler>;
 
 /// A setting to be applied to the host's builder.
 type Change = Box<dyn FnOnce(HostBuilder) -> HostBuilder>;
-
-/// The place where flows are stored.
-enum Place {
-    File(PathBuf),
-    Memory,
-    Store(Arc<dyn HostStore>),
-}
 
 /// Configures a [`Cairn`]. A setting that is not made here comes from `cairn.toml` if one is named, else it has its default.
 #[must_use]
@@ -46,6 +37,7 @@ pub struct CairnBuilder {
     compiler: Option<Box<MakeCompiler>>,
     cache: Option<PathBuf>,
     master_key: Option<PathBuf>,
+    agreed: BTreeMap<String, String>,
     changes: Vec<Change>,
 }
 
@@ -75,6 +67,7 @@ impl Cairn {
             compiler: None,
             cache: None,
             master_key: None,
+            agreed: BTreeMap::new(),
             changes: Vec::new(),
         }
     }
@@ -83,8 +76,12 @@ impl Cairn {
 impl CairnBuilder {
     /// Stores flows in the SQLite database at this path, which is created if it does not exist. Files beside it: `PATH.key`, the master
     /// key of the key store, and `PATH.locks`.
+    ///
+    /// `postgres://…` is a database of PostgreSQL (feature `postgres`), which must exist; its tables are created. The program is then one of
+    /// the hosts that share it (`host/docs/many-hosts.md` in the repository): they are refused unless their settings agree. Its locks are in
+    /// the folder `locks` of `[hosts]` in `cairn.toml`, else in `/tmp/cairn-UID`.
     pub fn database(mut self, path: impl AsRef<Path>) -> Self {
-        self.place = Some(Place::File(path.as_ref().to_owned()));
+        self.place = Some(Place::Named(path.as_ref().to_owned()));
         self
     }
 
@@ -181,6 +178,19 @@ impl CairnBuilder {
         self
     }
 
+    /// Says what a rule of this program depends on, besides `cairn.toml`. A host that shares the database and says otherwise is refused, as one
+    /// with other settings is; so is one that says nothing of it.
+    pub fn agrees_on(mut self, setting: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
+        self.agreed
+            .insert(setting.into(), fingerprint::digest(value.as_ref()));
+        self
+    }
+
+    /// Sets whether the host takes a fair share of the projects where several hosts share the database: see [`HostBuilder::share`].
+    pub fn share(self, shares: bool) -> Self {
+        self.change(move |host| host.share(shares))
+    }
+
     fn change(mut self, change: impl FnOnce(HostBuilder) -> HostBuilder + 'static) -> Self {
         self.changes.push(Box::new(change));
         self
@@ -196,10 +206,16 @@ impl CairnBuilder {
         let extensions = extensions_with(self.added)?;
         let kinds = grant_kinds_of(&extensions)?;
         let (config, setup) = operator::settings(self.config.as_deref(), &extensions, &kinds)?;
-        let policy = match (self.policy, &config.policy) {
-            (Some(policy), _) => policy,
-            (None, Some(file)) => operator::policy(file)?,
-            (None, None) => Arc::default(),
+        let (policy, rules) = match (self.policy, &config.policy) {
+            (Some(policy), _) => {
+                let rules = format!("{policy:?}");
+                (policy, Some(rules))
+            }
+            (None, Some(file)) => {
+                let rules = operator::text(file, "the policy")?;
+                (operator::policy(&rules, file)?, Some(rules))
+            }
+            (None, None) => (Arc::default(), None),
         };
         let plugins = Plugins::new(&PluginConfig {
             cache: self.cache.or_else(|| config.cache.clone()),
@@ -216,8 +232,16 @@ impl CairnBuilder {
             None => planner,
         };
         let keys = (self.master_key.map(KeysConfig::File)).or_else(|| config.keys.clone());
-        let place = self.place.or_else(|| config.db.clone().map(Place::File));
-        let store = opened(place, &extensions, setup, keys, &config)?;
+        let place = self.place.or_else(|| config.db.clone().map(Place::Named));
+        let opening = Opening {
+            extensions: &extensions,
+            setup,
+            keys,
+            config: &config,
+            policy: rules.as_deref(),
+            agreed: self.agreed,
+        };
+        let store = opening.open(place)?;
         let secrets = Arc::new(NamedSecrets::new(config.secrets.clone()));
         let mut host = Host::with_planner(store, planner)
             .policy(policy)
@@ -244,70 +268,4 @@ fn traced(host: HostBuilder, config: &TracesConfig) -> Result<HostBuilder, Diagn
 fn traced(_: HostBuilder, _: &TracesConfig) -> Result<HostBuilder, Diagnostic> {
     let help = "build it with the feature `otlp`, or remove [traces]";
     Err(Diagnostic::new("this program was built without traces").help(help))
-}
-
-/// Opens the store.
-fn opened(
-    place: Option<Place>,
-    extensions: &[Extension],
-    setup: Setup,
-    keys: Option<KeysConfig>,
-    config: &Config,
-) -> Result<Arc<dyn HostStore>, HostError> {
-    let file = match place {
-        Some(Place::Store(store)) => return Ok(store),
-        Some(Place::File(path)) => match Location::named(&path) {
-            Location::File(file) => Some(file),
-            Location::Server(_) => {
-                let help = "open it by `cairn::store::postgres::Postgres::open`, and pass it to `Cairn::builder().store(..)`";
-                return Err(Diagnostic::new("the database is on a server")
-                    .help(help)
-                    .into());
-            }
-        },
-        Some(Place::Memory) => None,
-        None => {
-            let help = "name one with `Cairn::open(PATH)`, `Cairn::builder().database(PATH)`, or `db` in cairn.toml";
-            return Err(Diagnostic::new("no database is named").help(help).into());
-        }
-    };
-    let keys = match (keys, &file) {
-        // It is gone with the database.
-        (None, None) => KeySource::Memory,
-        // A key may be created for a database in memory, which other hosts do not use.
-        (keys, None) => key_source(keys, Some(PathBuf::new())),
-        (keys, Some(file)) => key_source(keys, Some(file.beside(".key"))),
-    };
-    let setup = setup.keys(keys);
-    let domains = extensions.iter().map(|extension| extension.domain(&setup));
-    let domains = domains.collect::<Result<Vec<_>, _>>()?;
-    let domains = Domains::new(domains).map_err(|error| Diagnostic::new(error.to_string()))?;
-    let domains = match &config.deliver {
-        Some(deliver) => domains.with(Outgoing {
-            context: deliver.identity.clone(),
-        }),
-        None => domains,
-    };
-    let defaults = SqliteConfig::default();
-    let sqlite = SqliteConfig {
-        domains,
-        idempotency: config.idempotency,
-        audit: config.audit,
-        lease: config.lease.unwrap_or(defaults.lease),
-        patience: config.patience.unwrap_or(defaults.patience),
-        locks: config.locks.clone(),
-        ..defaults
-    };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(match file {
-        Some(file) => {
-            let store = Sqlite::open(file.path(), sqlite, clock)?;
-            if let Some(folder) = &config.components {
-                tracing::warn!("{}", COMPONENTS_MOVED);
-                store.take_in_components(folder)?;
-            }
-            Arc::new(store)
-        }
-        None => Arc::new(Sqlite::in_memory(sqlite, clock)?),
-    })
 }

@@ -43,8 +43,8 @@
 //!
 //! # The builder
 //!
-//! [`Cairn::builder`] configures the rest: `cairn.toml`, another store, a policy, workers and their queue, folders, and tasks in native
-//! code. A task changes state through its [`Context`] by [effects](rules::Effect), which the store keeps with their inverses. When a task
+//! [`Cairn::builder`] configures the rest: `cairn.toml`, a database on a server that other hosts share, another store, a policy, workers and
+//! their queue, folders, and tasks in native code. A task changes state through its [`Context`] by [effects](rules::Effect), which the store keeps with their inverses. When a task
 //! fails, the host undoes the effects of that task, then reverts the tasks before it:
 //!
 //! ```
@@ -102,9 +102,13 @@
 
 mod builder;
 mod extensions;
+mod fingerprint;
 mod keys;
 mod operator;
+mod place;
 mod planned;
+#[cfg(feature = "postgres")]
+mod server;
 mod short;
 
 /// Extensions: domains with their capabilities and settings.
@@ -116,8 +120,11 @@ pub mod extension {
 
 pub use builder::CairnBuilder;
 pub use extensions::{grant_kinds, plugin_config};
+pub use fingerprint::Decisive;
 pub use keys::key_source;
 pub use planned::PlannedFlow;
+#[cfg(feature = "postgres")]
+pub use server::config as server_config;
 pub use short::Cairn;
 
 pub use cairn_deliver as deliver;

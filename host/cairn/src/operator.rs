@@ -53,12 +53,12 @@ pub(crate) fn authorities(config: &Config) -> Result<Authorities, Diagnostic> {
     }
 }
 
-/// Reads an operator's rules, which override built-in rules of the same names.
+/// Reads an operator's rules in the text of a file, which override built-in rules of the same names.
 ///
 /// # Errors
 /// A rule that cannot be read, with its line.
-pub(crate) fn policy(file: &Path) -> Result<Arc<Policy>, Diagnostic> {
-    let own = Policy::parse(&text(file, "the policy")?, Some(file))?;
+pub(crate) fn policy(rules: &str, file: &Path) -> Result<Arc<Policy>, Diagnostic> {
+    let own = Policy::parse(rules, Some(file))?;
     let policy = Policy::default().with(own)?;
     for warning in policy.warnings() {
         tracing::warn!("{warning}");

@@ -10,7 +10,6 @@ mod cmd;
 pub mod compile;
 mod envelope;
 mod exit;
-mod fingerprint;
 mod folder;
 mod input;
 mod interrupt;

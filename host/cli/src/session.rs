@@ -1,5 +1,6 @@
 //! Creates what commands work with: the store, the plugins, the policy, the requester.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -16,20 +17,19 @@ use cairn::secret::{NamedSecrets, Secrets};
 use cairn::store::admin::{Admin, Migrated};
 use cairn::store::hosts::{FileHosts, Hosts};
 use cairn::store::locks;
-use cairn::store::postgres::{self, Postgres, PostgresConfig, PostgresUrl, ServerHosts};
+use cairn::store::postgres::{self, Postgres, PostgresConfig, ServerHosts};
 use cairn::store::view::{Reader, View};
 use cairn::store::{DatabaseFile, HostStore, Location, StoreConfig};
 use cairn::traces;
 use cairn::volumes::operator::ReadVolumes as _;
 use cairn::{
-    Diagnostic, Domains, Host, Identity, Manifest, Plan, Sqlite, SqliteConfig, StoreError,
-    extension, volumes,
+    Decisive, Diagnostic, Domains, Host, Identity, Manifest, Plan, Sqlite, SqliteConfig,
+    StoreError, extension, volumes,
 };
 
 use crate::args::Who;
 use crate::compile::InChild;
 use crate::exit::Failure;
-use crate::fingerprint;
 use crate::input;
 use crate::lockfile;
 use crate::message;
@@ -137,13 +137,32 @@ impl Session {
             Location::Server(url) => {
                 let mut server = PostgresConfig {
                     locks: Some(self.lock_folder()?),
-                    settings: fingerprint::of(&self.settings)?,
+                    settings: self.fingerprint()?,
                     ..self.server(url)?
                 };
                 server.store.even_held = even_held;
                 Ok(Arc::new(Postgres::open(&server, Arc::new(SystemClock))?))
             }
         }
+    }
+
+    /// Returns the digests of the settings that hosts of one database must share.
+    fn fingerprint(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let settings = &self.settings;
+        let policy = settings.policy.as_deref();
+        let policy = policy
+            .map(|file| input::text(file, "the policy"))
+            .transpose()?;
+        let decisive = Decisive {
+            setup: &settings.setup,
+            extensions: &settings.extensions,
+            domains: &self.domains(KeySource::Memory)?,
+            policy: policy.as_deref(),
+            ceilings: settings.ceilings.as_ref(),
+            idempotency: settings.idempotency,
+            deliver: settings.deliver.as_ref(),
+        };
+        Ok(decisive.digests()?)
     }
 
     /// Returns the folder of this machine's locks for a database on a server.
@@ -189,17 +208,12 @@ impl Session {
     /// How to connect to the database at a URL.
     pub fn server(&self, url: &str) -> Result<PostgresConfig, Failure> {
         let settings = &self.settings;
-        let url = PostgresUrl::parse(url).map_err(|error| Diagnostic::new(error.to_string()))?;
-        let defaults = PostgresConfig::new(url);
+        let defaults = cairn::server_config(url, &settings.postgres, settings.lease)?;
         Ok(PostgresConfig {
             store: StoreConfig {
                 batch: defaults.store.batch,
                 ..self.config()?.into()
             },
-            password: settings.postgres.password.clone(),
-            root_certificate: settings.postgres.root_certificate.clone(),
-            unsafe_server: settings.postgres.unsafe_server,
-            lease: settings.lease.unwrap_or(defaults.lease),
             ..defaults
         })
     }

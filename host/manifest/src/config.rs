@@ -11,6 +11,7 @@ mod serve;
 mod status;
 mod traces;
 mod url;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ pub use postgres::PostgresSettings;
 pub use serve::{AuthConfig, Listen, Network, ServeConfig, TlsFiles};
 pub use traces::TracesConfig;
 pub use url::Url;
+pub use written::written;
 
 /// The contents of a `cairn.toml`. A key that is left out is `None`, or its default. Domains read their own keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

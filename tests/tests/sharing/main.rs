@@ -2,6 +2,7 @@
 //! and what becomes of the flows of a host that dies.
 
 mod dying;
+mod library;
 mod native;
 mod operators;
 mod streams;

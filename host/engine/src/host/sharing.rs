@@ -50,6 +50,9 @@ pub(super) struct Sharing {
     is_hinted: bool,
     /// When there was last a request in the inbox, or one under way.
     had_work: Option<Instant>,
+    /// When this host last tried to say that it takes no share any more, and whether it has said so.
+    asked_to_leave: Option<Instant>,
+    has_left: bool,
     /// Since when the inbox cannot be reached.
     out_of_reach: Option<Instant>,
     /// Since when who owns what cannot be read.
@@ -82,6 +85,8 @@ impl Sharing {
             asked: now,
             is_hinted: false,
             had_work: None,
+            asked_to_leave: None,
+            has_left: false,
             out_of_reach: None,
             failing: None,
             over: None,
@@ -226,6 +231,7 @@ impl Sharing {
         };
         if core.stopping.load(Ordering::SeqCst) {
             territory.stop();
+            self.leave(core);
         }
         let (parts, moved) = territory.vacated();
         if parts.is_empty() || self.over.is_some() {
@@ -235,6 +241,27 @@ impl Sharing {
             Ok(()) => territory.gave_back(&parts),
             Err(error) => {
                 tracing::warn!(%error, "projects could not be given back; trying again");
+                self.failed(error);
+            }
+        }
+    }
+
+    /// Takes no share any more, so that other hosts take what this one gives back.
+    fn leave(&mut self, core: &Arc<Core>) {
+        let is_due = self
+            .asked_to_leave
+            .is_none_or(|asked| asked.elapsed() >= HINTED);
+        let Some(shared) = core.store.shared() else {
+            return;
+        };
+        if !core.shares || self.has_left || self.over.is_some() || !is_due {
+            return;
+        }
+        self.asked_to_leave = Some(Instant::now());
+        match shared.tend(&Wishes::default()) {
+            Ok(_) => self.has_left = true,
+            Err(error) => {
+                tracing::warn!(%error, "that this host takes no share any more was not written; trying again");
                 self.failed(error);
             }
         }

@@ -57,6 +57,14 @@ impl Postgres {
         }
         Self::over(database, config.store.clone(), clock)
     }
+
+    /// Makes this process a host now, and not only when it first writes.
+    ///
+    /// # Errors
+    /// Its settings differ from those of a live host; [`StoreError::Database`].
+    pub fn join(&self) -> Result<(), StoreError> {
+        self.write(|writer| writer.ledger.begin_as_host())
+    }
 }
 
 /// An open database.

@@ -40,11 +40,11 @@ impl OwnLease {
         shares: bool,
     ) -> Result<Others, StoreError> {
         let me = self.cell();
-        if shares && !looks.shares {
-            let statement = "UPDATE hosts SET shares = TRUE WHERE id = $1";
-            let noted = session.run(statement, std::slice::from_ref(&me));
+        if shares != looks.shares {
+            let statement = "UPDATE hosts SET shares = $2::boolean WHERE id = $1";
+            let noted = session.run(statement, &[me.clone(), Cell::Int(shares.into())]);
             noted.map_err(|error| StoreError::Database(error.to_string()))?;
-            looks.shares = true;
+            looks.shares = shares;
         }
         let may_end = looks.may_end(self.length());
         self.end_others(session, may_end)?;
