@@ -184,11 +184,8 @@ pub struct FlowOnDisk {
 
 /// Notices writes of other processes, concurrently with the store.
 pub trait Watch: Send {
-    /// Reads what the database holds of a flow.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::Database`].
-    fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError>;
+    /// Reads what the database holds of each of these flows, in their order: [`StoreError::Damaged`], [`StoreError::Database`].
+    fn on_disk(&self, flows: &[FlowId]) -> Vec<Result<FlowOnDisk, StoreError>>;
 
     /// Returns whether there are open requests for flows that this process owns or no process owns. Costs almost nothing while no
     /// process writes.

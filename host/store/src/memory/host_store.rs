@@ -228,8 +228,9 @@ struct Beside {
 }
 
 impl Watch for Beside {
-    fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
-        self.database.0.tables.lock().on_disk(flow)
+    fn on_disk(&self, flows: &[FlowId]) -> Vec<Result<FlowOnDisk, StoreError>> {
+        let tables = self.database.0.tables.lock();
+        flows.iter().map(|flow| tables.on_disk(*flow)).collect()
     }
 
     fn has_requests(&mut self) -> Result<bool, StoreError> {

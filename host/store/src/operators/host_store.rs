@@ -271,8 +271,8 @@ struct Beside {
 }
 
 impl Watch for Beside {
-    fn on_disk(&self, flow: FlowId) -> Result<FlowOnDisk, StoreError> {
-        on_disk::on_disk(self.outlook.sql(), flow)
+    fn on_disk(&self, flows: &[FlowId]) -> Vec<Result<FlowOnDisk, StoreError>> {
+        on_disk::all_on_disk(self.outlook.sql(), flows)
     }
 
     fn has_requests(&mut self) -> Result<bool, StoreError> {

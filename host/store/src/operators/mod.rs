@@ -11,7 +11,7 @@ mod host_store;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod lookup;
-mod on_disk;
+pub(crate) mod on_disk;
 pub mod projects;
 mod rows;
 mod sleepers;

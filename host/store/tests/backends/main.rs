@@ -50,6 +50,7 @@ over_every_backend! {
     flows::whoever_waits_is_told,
     flows::many_flows_at_once_leave_books_that_are_right,
     processes::a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for,
+    processes::what_is_read_of_many_flows_together_is_what_is_read_of_each,
     stored::a_plan_that_was_kept_is_there_with_its_components_for_every_process,
     stored::a_damaged_component_is_an_error_until_it_is_stored_again,
     stored::the_fingerprint_of_a_master_key_is_recorded_once,

@@ -1,9 +1,10 @@
 //! Several stores of one database, as of several processes.
 
-use cairn_effects::event::FlowState;
-use cairn_model::id::{FlowId, Identity};
+use cairn_effects::event::{Event, FlowState, LogLevel};
+use cairn_model::id::{FlowId, Identity, TaskId};
 use cairn_model::idempotency::Key;
 use cairn_model::value::Value;
+use cairn_store::host::FlowOnDisk;
 use cairn_store::operation::Operation;
 use cairn_store::{HostStore, Store, StoreError};
 use serde_json::json;
@@ -176,4 +177,52 @@ pub(super) fn a_flow_that_was_set_aside_is_taken_over_only_when_it_is_asked_for(
     assert_eq!(reason(&*second), None);
     assert_eq!(second.on_disk(stuck).unwrap().journal.len(), 4);
     assert!(second.on_disk(FlowId::new()).unwrap().journal.is_empty());
+}
+
+pub(super) fn what_is_read_of_many_flows_together_is_what_is_read_of_each(place: &dyn Place) {
+    let first = place.open();
+    let mut flows: Vec<FlowId> = (0..70).map(|_| begin(&*first).flow).collect();
+    // A long entry, several blocks, a mark, and a flow that is not there.
+    let long = Event::Log {
+        task: TaskId::new(),
+        level: LogLevel::Info,
+        message: noise(300_000),
+    };
+    first.append(flows[3], &[long]).unwrap();
+    first.flush();
+    let on = state(FlowState::Running, FlowState::Interrupted);
+    first.append(flows[5], &[on]).unwrap();
+    first.flush();
+    first.set_aside(flows[7], "no component").unwrap();
+    flows.insert(11, FlowId::new());
+    flows.reverse();
+
+    let second = place.open();
+    let watch = second.watch().unwrap().expect("there are other processes");
+    let shown = |found: FlowOnDisk| format!("{found:?}");
+    for many in [1, 2, 32, 33, flows.len()] {
+        let found = watch.on_disk(&flows[..many]).into_iter();
+        let found: Vec<String> = found.map(|found| shown(found.unwrap())).collect();
+        let each = flows[..many].iter();
+        let each = each.map(|flow| shown(second.on_disk(*flow).unwrap()));
+        assert!(found == each.collect::<Vec<_>>(), "{many} flows");
+    }
+    let read = watch.on_disk(&flows);
+    let lengths = read
+        .iter()
+        .map(|found| found.as_ref().unwrap().journal.len());
+    assert_eq!(lengths.sum::<usize>(), 70 * 3 + 2);
+    assert!(watch.on_disk(&[]).is_empty());
+}
+
+/// Returns a text that hardly gets shorter when it is packed.
+fn noise(length: usize) -> String {
+    let mut state: u64 = 1;
+    let letters = (0..length).map(|_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        char::from(b'!' + (state >> 58) as u8)
+    });
+    letters.collect()
 }

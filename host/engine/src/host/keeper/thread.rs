@@ -18,6 +18,9 @@ use super::{AGAIN, Following, Keeper, PATIENCE};
 /// Interval between two polls for writes of other processes.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// How many flows are read before their callers are told.
+const TOGETHER: usize = 32;
+
 /// Starts the keeper's thread, which ends when the keeper is closed.
 pub(in crate::host) fn start(core: &Arc<Core>) -> Result<std::thread::JoinHandle<()>, HostError> {
     let watch = core.store.watch()?;
@@ -158,13 +161,32 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut S
     if following.is_empty() {
         return;
     }
-    let (following, mut others) = match sharing {
+    let (mut following, mut others) = match sharing {
         Some(sharing) => sharing.settled(following),
         None => (following, Vec::new()),
     };
-    for mut following in following {
+    while !following.is_empty() {
+        let page = following.drain(..following.len().min(TOGETHER)).collect();
+        tell_page(core, watch, page, &mut others);
+    }
+    core.keeper.wait_on(others);
+}
+
+/// Tells callers about flows that have ended; adds those that wait on to `others`.
+fn tell_page(
+    core: &Core,
+    watch: Option<&dyn Watch>,
+    page: Vec<Following>,
+    others: &mut Vec<Following>,
+) {
+    let flows: Vec<FlowId> = page.iter().map(|one| one.flow).collect();
+    let found = match watch {
+        Some(watch) => watch.on_disk(&flows),
+        None => flows.iter().map(|flow| core.store.on_disk(*flow)).collect(),
+    };
+    for (mut following, found) in page.into_iter().zip(found) {
         let id = following.flow;
-        let found = look(core, watch, id);
+        let found = found.map(|found| seen(core, id, found));
         let was_failing = following.failing.take();
         match found {
             Ok(Seen::AtRest(report)) => (following.tell)(Ok(*report)),
@@ -194,7 +216,6 @@ fn tell_followers(core: &Core, watch: Option<&dyn Watch>, sharing: Option<&mut S
             Err(error) => (following.tell)(Err(error.into())),
         }
     }
-    core.keeper.wait_on(others);
 }
 
 /// Tells a caller that the flow goes on.
@@ -215,27 +236,22 @@ enum Seen {
     Stuck(String),
 }
 
-fn look(core: &Core, watch: Option<&dyn Watch>, id: FlowId) -> Result<Seen, StoreError> {
+fn seen(core: &Core, id: FlowId, found: FlowOnDisk) -> Seen {
     let FlowOnDisk {
         journal,
         stuck,
         kept,
-    } = match watch {
-        Some(watch) => watch.on_disk(id)?,
-        None => core.store.on_disk(id)?,
-    };
-    Ok(
-        match (History::fold(&journal, core.store.domains()), stuck, kept) {
-            (Some(history), ..) if recovery::is_rest(history.state) => {
-                Seen::AtRest(Box::new(Report::new(id, &history)))
-            }
-            (_, Some(reason), _) => Seen::Stuck(reason),
-            (Some(history), None, _) => match &history.sleep {
-                Some(sleep) => Seen::Asleep(Box::new(Report::new(id, &history)), sleep.is_wait),
-                None => Seen::AtWork,
-            },
-            (None, None, Some(report)) => Seen::AtRest(Box::new(report)),
-            (None, None, None) => Seen::Nothing,
+    } = found;
+    match (History::fold(&journal, core.store.domains()), stuck, kept) {
+        (Some(history), ..) if recovery::is_rest(history.state) => {
+            Seen::AtRest(Box::new(Report::new(id, &history)))
+        }
+        (_, Some(reason), _) => Seen::Stuck(reason),
+        (Some(history), None, _) => match &history.sleep {
+            Some(sleep) => Seen::Asleep(Box::new(Report::new(id, &history)), sleep.is_wait),
+            None => Seen::AtWork,
         },
-    )
+        (None, None, Some(report)) => Seen::AtRest(Box::new(report)),
+        (None, None, None) => Seen::Nothing,
+    }
 }

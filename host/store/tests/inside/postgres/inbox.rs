@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use cairn_effects::rows::Cell;
 use cairn_model::clock::{Clock as _, SystemClock};
+use cairn_model::id::FlowId;
 use cairn_test_postgres::Database;
 
 use super::{config, link_as};
+use crate::operators::on_disk;
 use crate::postgres::inbox::{TIDY_ANSWERED, TIDY_WRITTEN, id_after};
-use crate::postgres::link::INBOX;
-use crate::postgres::{Postgres, open};
+use crate::postgres::link::{INBOX, WATCHER};
+use crate::postgres::{Postgres, SqlLink, open};
 use crate::shared::Shared as _;
+use crate::sql::Sql as _;
 
 /// Longer than an answer is kept.
 const LONG: Duration = Duration::from_secs(2 * 3600);
@@ -92,4 +95,25 @@ fn what_is_old_is_found_by_indexes() {
             "{plan}"
         );
     }
+}
+
+#[test]
+fn what_is_read_of_several_flows_together_is_found_by_keys() {
+    let Some(server) = cairn_test_postgres::shared() else {
+        return;
+    };
+    let database = server.database();
+    drop(open(&config(&database.url())).unwrap());
+    let sql = SqlLink::new(link_as(&database.url(), &WATCHER));
+    let flows = [FlowId::new(), FlowId::new()];
+    assert!(on_disk::together(&sql, &flows).unwrap().is_empty());
+    let statement = (1..=32).rev().fold(on_disk::PAGE.clone(), |text, at| {
+        text.replace(&format!("${at}"), "'\\x07'")
+    });
+    let plan = sql.query(&format!("EXPLAIN {statement}"), &[]).unwrap();
+    let plan = format!("{plan:?}");
+    assert!(
+        plan.contains("Index Cond: (id = ANY") && !plan.contains("Seq Scan"),
+        "{plan}"
+    );
 }

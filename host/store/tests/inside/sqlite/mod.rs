@@ -8,6 +8,7 @@ mod idempotency;
 mod keys;
 mod locks;
 mod names;
+mod on_disk;
 mod scope;
 mod survivors;
 mod upkeep;
