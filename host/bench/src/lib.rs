@@ -19,6 +19,7 @@ mod folder;
 pub mod hosts;
 mod meter;
 pub mod native;
+pub mod publish;
 pub mod recorded;
 mod server;
 pub mod stage;

@@ -2,7 +2,9 @@
 
 mod faults;
 mod kills;
+mod measured;
 mod oslo;
+mod server;
 
 use acceptance::program::{Program, Run, volume_create};
 use acceptance::rabbit::{PASSWORD, Space};

@@ -4,6 +4,7 @@ use cairn::Diagnostic;
 use cairn::store::Location;
 use cairn::store::postgres::PostgresConfig;
 use cairn_bench::hosts::{self, HostsFigures, HostsOptions};
+use cairn_bench::publish::{self, PublishFigures, PublishOptions};
 use cairn_bench::stage::Storage;
 use cairn_bench::{Case, Figures, Folder, Options};
 use clap::{Args, ValueEnum};
@@ -45,6 +46,17 @@ pub struct Bench {
     /// Fill the database with this many finished flows first
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000_000))]
     finished_flows: u32,
+    /// Publish this many messages by the transport in [deliver] of cairn.toml instead, and measure one; whoever takes --topic gets them
+    #[arg(long, value_name = "N", conflicts_with_all = ["flows", "concurrency", "case", "store", "queued", "projects", "hosts", "volumes", "finished_flows"], value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    messages: Option<u32>,
+    /// The topic of the messages: for AMQP the routing key of a queue that you have declared for them
+    #[arg(
+        long,
+        value_name = "TOPIC",
+        default_value = "cairn-bench",
+        requires = "messages"
+    )]
+    topic: String,
     #[command(flatten)]
     format: Format,
 }
@@ -81,6 +93,9 @@ impl From<Ending> for Case {
 
 impl Bench {
     pub fn run(self, session: &Session) -> Result<(), Failure> {
+        if let Some(messages) = self.messages {
+            return self.run_messages(session, messages as usize);
+        }
         // Only a server that --db names: a bench puts load on it, and `cairn.toml` may name one that others work with.
         if let (Some(_), Location::Server(url)) =
             (&session.settings.global.db, &session.settings.db)
@@ -126,6 +141,23 @@ impl Bench {
 }
 
 impl Bench {
+    fn run_messages(self, session: &Session, messages: usize) -> Result<(), Failure> {
+        let Some(deliver) = session.settings.deliver.clone() else {
+            let message = "--messages needs a transport, and cairn.toml has no [deliver]";
+            let help = "host/docs/messages.md describes [deliver]";
+            return Err(Diagnostic::new(message).help(help).into());
+        };
+        let figures = publish::run(&PublishOptions {
+            deliver,
+            topic: self.topic,
+            messages,
+        })?;
+        if self.format.is_json() {
+            return output::document(self.format, &figures);
+        }
+        output::print(&publish_text(&figures))
+    }
+
     fn run_hosts(self, session: &Session, server: PostgresConfig) -> Result<(), Failure> {
         if self.queued.is_some() || self.volumes > 0 || self.finished_flows > 0 {
             let message = "--queued, --volumes and --finished-flows do not work on a server";
@@ -157,6 +189,35 @@ impl Bench {
         }
         output::print(&hosts_text(&figures))
     }
+}
+
+/// Formats the figures of messages.
+fn publish_text(figures: &PublishFigures) -> String {
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let table = output::table(
+        &["", "measured"],
+        vec![
+            row(
+                "messages a second, each confirmed",
+                format!("{:.0}", figures.messages_per_s),
+            ),
+            row(
+                "CPU time of a message, us",
+                format!("{:.1}", figures.cpu_us_per_message),
+            ),
+            row(
+                "of that for making it, us",
+                format!("{:.1}", figures.making_us_per_message),
+            ),
+        ],
+    );
+    format!(
+        "{}, {} at a time\n\n{table}\n{} processors, load {:.2}\n",
+        output::count(figures.messages, "message"),
+        figures.together,
+        figures.cpus,
+        figures.load1,
+    )
 }
 
 /// Formats the figures of hosts on a server beside those of SQLite.

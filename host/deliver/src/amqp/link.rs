@@ -66,19 +66,17 @@ impl Link {
         if self.is_blocked() {
             return vec![Outcome::Unreached(self.blocked()); messages.len()];
         }
-        let mut confirms = Vec::with_capacity(messages.len());
-        for message in messages {
-            confirms.push(self.send(message, until).await);
-        }
-        let waiting = confirms.into_iter().map(|sent| async move {
-            match sent {
+        let this = &*self;
+        // All at once: one after the other, each message would be written by itself, and wake the connection's thread and this one.
+        let publishing = messages.iter().map(|message| async move {
+            match this.send(message, until).await {
                 Ok(confirm) => timeout_at(until, confirm).await.map_or(Err(None), |done| {
                     done.map_err(|error| Some(error.to_string()))
                 }),
                 Err(done) => Ok(done),
             }
         });
-        let settled = join_all(waiting).await;
+        let settled = join_all(publishing).await;
         let is_blocked = self.is_blocked();
         let outcomes: Vec<Outcome> = settled
             .into_iter()
