@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use acceptance::program::{Program, repository, volume_create};
 use acceptance::stream::Stream;
 use cairn_test_postgres::{Database, Server, Setup};
+use serde_json::json;
 
 /// Has the server log the plan of each statement, after the name of the session's application.
 const LOG_PLANS: [&str; 5] = [
@@ -40,9 +41,11 @@ const DELIVER: &str = "\n[deliver]\ntransport = \"http\"\nkey_file = \"key\"\nwa
                        [deliver.topics]\n\"*\" = \"http://127.0.0.1:1/in\"\n";
 
 /// Parts of statements that must have been judged: a flow, a request that is forwarded and taken by its owner, what became of it, operations
-/// on flows, and what the dispatcher reads.
-const SEEN: [&str; 7] = [
+/// on flows, records, flows that are due, and what the dispatcher reads.
+const SEEN: [&str; 9] = [
     "INSERT INTO journal",
+    "FROM records",
+    "wake_at <= ",
     "INSERT INTO inbox",
     "JOIN inbox ON inbox.part = partitions.id",
     "LEFT JOIN inbox ON inbox.id = u.id",
@@ -52,7 +55,7 @@ const SEEN: [&str; 7] = [
 ];
 
 /// The tables that [`FILL`] fills.
-const FULL: [&str; 5] = ["flows", "journal", "volumes", "outbox", "inbox"];
+const FULL: [&str; 6] = ["flows", "journal", "volumes", "outbox", "inbox", "records"];
 
 /// Rows as they are after years of work.
 const FILL: &str = "
@@ -65,6 +68,8 @@ const FILL: &str = "
     SELECT md5(n::text), 'project-' || n % 1000, 'ann', 1, 'available', TRUE, n FROM generate_series(1, 200000) n;
     INSERT INTO cairn.outbox (id, state, topic, method, arguments, created_at, project_id)
     SELECT md5(n::text), 'acked', 'old', 'old', '{}', n, 'project-' || n % 1000 FROM generate_series(1, 200000) n;
+    INSERT INTO cairn.records (project_id, collection, key, value, version, pending_version)
+    SELECT 'project-' || n % 1000, 'greetings', 'key-' || n, '{}', n, 0 FROM generate_series(1, 200000) n;
     INSERT INTO cairn.inbox (id, part, project_id, request, created_at, answered_at, answer)
     SELECT decode(md5('r' || n), 'hex'), n % 256, 'project-' || n % 1000, '{}', extract(epoch FROM now()) * 1000, extract(epoch FROM now()) * 1000, '{}'
     FROM generate_series(1, 20000) n;
@@ -89,6 +94,7 @@ impl Run {
         let run = ["run", &casts_fail, "--input", r#"{"size": 1}"#];
         self.program.run(&run).exits(3);
         self.program.run(&["recover"]).exits(0);
+        self.approval(end);
         // A stream owns every project soon; another process forwards what it asks for.
         let mut stream = Stream::start(&self.program, &[]);
         stream.succeeds();
@@ -97,6 +103,31 @@ impl Run {
         assert_eq!(report["flow"]["state"], "SUCCESS", "{report}");
         let ended = stream.end();
         assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    }
+}
+
+impl Run {
+    /// Runs a flow that writes records and waits, and ends it by a signal; another one is rolled back while it waits.
+    fn approval(&self, end: &str) {
+        let flow = repository("examples/approval/flow.toml");
+        let wait = |name: &str| {
+            let input = json!({"name": format!("{name} {end}")}).to_string();
+            let run = ["run", &flow, "--input", &input, "--no-wait", "--json"];
+            let report = self.program.run(&run).exits(5).json();
+            report["flow"]["id"].as_str().expect("an id").to_owned()
+        };
+        let (first, second) = (wait("Ada"), wait("Bob"));
+        let signal = [
+            "flow",
+            "signal",
+            &first,
+            "approved",
+            "--input",
+            r#"{"by": "bob"}"#,
+        ];
+        self.program.run(&signal).exits(0);
+        self.program.run(&["flow", "resume", &first]).exits(0);
+        self.program.run(&["flow", "rollback", &second]).exits(0);
     }
 }
 
@@ -143,7 +174,7 @@ fn no_statement_of_a_flow_scans_a_table_that_grows() {
     };
     let database: Database<'_> = server.database();
     let program = Program::new(env!("CARGO_BIN_EXE_cairn-under-test"));
-    let more = format!("[quota]\nvolumes = 100\n{DELIVER}");
+    let more = format!("[quota]\nvolumes = 100\n[records.greetings]\nmax_keys = 10000\n{DELIVER}");
     program
         .write_secret("key", "secret\n")
         .write("cairn.toml", database.settings(&more));

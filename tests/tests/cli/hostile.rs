@@ -388,6 +388,7 @@ db release --db @
 db move --to @
 db move --to postgres://@
 bench --case @
+bench --messages 1 --topic @
 completions @
 --log-level @ recover
 @
