@@ -54,6 +54,8 @@ pub enum Stop {
     Fast,
     /// As by a power failure of the server's program: the next start recovers.
     Immediate,
+    /// Its main process is killed (`kill -9`); the others notice and end.
+    Kill,
 }
 
 /// A server. It runs until it is dropped.
@@ -287,6 +289,7 @@ impl Server {
         let signal = match how {
             Stop::Fast => "-INT",
             Stop::Immediate => "-QUIT",
+            Stop::Kill => "-KILL",
         };
         let Some(mut child) = self.running().take() else {
             return;

@@ -41,6 +41,7 @@ mod names;
 mod operate;
 mod outbox;
 mod pages;
+mod password;
 mod plan;
 mod plugin;
 mod plugin_diff;

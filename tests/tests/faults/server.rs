@@ -67,7 +67,7 @@ fn a_fail_over_to_a_synchronous_standby_loses_no_flow() {
     let both = on(&format!("127.0.0.1:{first},127.0.0.1:{second}"));
     let after = on(&format!("127.0.0.1:{second}"));
     under_load(&both, &after, |_| {
-        primary.stop(Stop::Immediate);
+        primary.stop(Stop::Kill);
         standby.promote();
     });
 }

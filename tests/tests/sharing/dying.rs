@@ -100,6 +100,18 @@ fn a_flow_of_a_process_that_is_killed_is_recovered_by_a_host_that_shares() {
     });
     assert!(since.elapsed() < LEASE + Duration::from_secs(3));
     owns(&database, stream.pid(), 256);
+    // Every task was reverted, also the one whose component this host has in the database alone.
+    assert!(!second.path("slow.wat").exists());
+    let flow = second.json(&["flow", "list", "--json"])[0]["id"].clone();
+    let report = second.json(&["flow", "show", flow.as_str().expect("an id"), "--json"]);
+    assert_eq!(report["rollback"]["verdict"], "clean", "{report:#}");
+    let states = report["tasks"].as_array().expect("its tasks").iter();
+    let reverted: Vec<_> = states.map(|task| &task["state"]).collect();
+    assert_eq!(reverted.len(), 5, "{report:#}");
+    assert!(
+        reverted.iter().all(|state| **state == "REVERTED"),
+        "{report:#}"
+    );
     stream.end().exits(0);
     is_sound(&database, &second);
 }

@@ -1,6 +1,7 @@
 //! Several hosts on one database of PostgreSQL, in folders that share nothing: who owns what, requests for projects that another host owns,
 //! and what becomes of the flows of a host that dies.
 
+mod asked;
 mod dying;
 mod library;
 mod native;

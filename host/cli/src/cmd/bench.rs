@@ -46,7 +46,7 @@ pub struct Bench {
     /// Fill the database with this many finished flows first
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000_000))]
     finished_flows: u32,
-    /// Publish this many messages by the transport in [deliver] of cairn.toml instead, and measure one; whoever takes --topic gets them
+    /// Deliver this many messages by the transport in [deliver] of cairn.toml instead, and measure one; whoever takes --topic gets them
     #[arg(long, value_name = "N", conflicts_with_all = ["flows", "concurrency", "case", "store", "queued", "projects", "hosts", "volumes", "finished_flows"], value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     messages: Option<u32>,
     /// The topic of the messages: for AMQP the routing key of a queue that you have declared for them
@@ -147,11 +147,17 @@ impl Bench {
             let help = "host/docs/messages.md describes [deliver]";
             return Err(Diagnostic::new(message).help(help).into());
         };
-        let figures = publish::run(&PublishOptions {
+        let options = PublishOptions {
             deliver,
             topic: self.topic,
             messages,
-        })?;
+        };
+        let signals = interrupt::catch()?;
+        let folder = Folder::within(&std::env::temp_dir())?;
+        let path = folder.path().to_owned();
+        let interrupt = Interrupt::before_the_end(signals, move || scratch::remove(&path))?;
+        let figures = publish::run(&options, &folder)?;
+        drop(interrupt);
         if self.format.is_json() {
             return output::document(self.format, &figures);
         }
@@ -193,28 +199,32 @@ impl Bench {
 
 /// Formats the figures of messages.
 fn publish_text(figures: &PublishFigures) -> String {
-    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let row = |name: &str, value: f64, nobody: f64| {
+        vec![
+            name.to_owned(),
+            format!("{value:.0}"),
+            format!("{nobody:.0}"),
+            format!("{:.2}", value / nobody),
+        ]
+    };
     let table = output::table(
-        &["", "measured"],
+        &["", "measured", "confirmed by nobody", "ratio"],
         vec![
             row(
-                "messages a second, each confirmed",
-                format!("{:.0}", figures.messages_per_s),
+                "messages a second",
+                figures.messages_per_s,
+                figures.nobody_messages_per_s,
             ),
             row(
                 "CPU time of a message, us",
-                format!("{:.1}", figures.cpu_us_per_message),
-            ),
-            row(
-                "of that for making it, us",
-                format!("{:.1}", figures.making_us_per_message),
+                figures.cpu_us_per_message,
+                figures.nobody_cpu_us_per_message,
             ),
         ],
     );
     format!(
-        "{}, {} at a time\n\n{table}\n{} processors, load {:.2}\n",
+        "{}\n\n{table}\n{} processors, load {:.2}\n",
         output::count(figures.messages, "message"),
-        figures.together,
         figures.cpus,
         figures.load1,
     )
