@@ -67,7 +67,7 @@ impl Load {
             .spawn()
             .expect("the program starts");
         let mut stdin = child.stdin.take().expect("a pipe");
-        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut stderr = child.stderr.take().expect("a pipe");
         let is_over = Arc::<AtomicBool>::default();
         let reported = Arc::<AtomicUsize>::default();
@@ -92,11 +92,15 @@ impl Load {
         let reader = thread::spawn({
             let reported = Arc::clone(&reported);
             move || {
-                let mut reports = Vec::new();
-                for line in stdout.lines() {
-                    let line = line.expect("reports are UTF-8");
+                let (mut reports, mut line) = (Vec::new(), String::new());
+                while stdout.read_line(&mut line).expect("reports are UTF-8") > 0 {
+                    if !line.ends_with('\n') {
+                        // The process was killed while it wrote.
+                        break;
+                    }
                     reports.push(serde_json::from_str(&line).expect("a report is JSON"));
                     reported.fetch_add(1, Ordering::SeqCst);
+                    line.clear();
                 }
                 reports
             }

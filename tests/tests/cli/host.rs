@@ -303,6 +303,19 @@ fn hosts_of_one_database_need_the_same_settings() {
     other.write("policy.json", r#"{"volume:create": "role:admin"}"#);
     let run = other.run(&["--policy", "policy.json", "recover"]).exits(2);
     run.says(&[": policy, quota.volumes\n"]);
+    let deliver = "[deliver]\ntransport = \"http\"\nkey_file = \"key\"\nmost = 7\n[deliver.topics]\n\"*\" = \"http://127.0.0.1:1/in\"\n";
+    for (settings, named) in [
+        ("zone = \"far\"\n", "zone"),
+        ("default_volume_type = \"gold\"\n", "default_volume_type"),
+        ("[limits]\nmemory = \"32MiB\"\n", "limits.memory"),
+        ("[idempotency]\nkeep = \"1d\"\n", "idempotency.keep"),
+        (deliver, "deliver.identity, deliver.most"),
+    ] {
+        let differs = place.program(settings);
+        differs.write_secret("key", "secret\n");
+        let run = differs.run(&["recover"]).exits(2);
+        run.says(&[&format!(": {named}\n")]);
+    }
     for read in [
         &["host", "list"][..],
         &["type", "list"],

@@ -74,6 +74,36 @@ fn a_host_that_is_stopped_for_longer_than_its_lease_is_fenced_and_writes_nothing
     end_fenced(&database, two.doomed);
 }
 
+#[test]
+fn of_four_hosts_that_work_one_is_killed_and_one_is_stopped_for_longer_than_its_lease() {
+    let Some(server) = server() else { return };
+    let database = server.database();
+    let work = |number| {
+        let load = load(&database.url(), LEASE, number, "resume");
+        load.goes_on(0, 20);
+        load
+    };
+    let [killed, stopped, survivors @ ..]: [Load; 4] = [0, 1, 2, 3].map(work);
+    let all = [&killed, &stopped].into_iter().chain(&survivors);
+    all.clone()
+        .for_each(|load| owns(&database, load.child().id(), 64));
+    all.for_each(|load| load.goes_on(load.reported(), 50));
+    send(killed.child(), "-KILL");
+    send(stopped.child(), "-STOP");
+    for load in &survivors {
+        owns(&database, load.child().id(), 128);
+        load.goes_on(load.reported(), 100);
+    }
+    send(stopped.child(), "-CONT");
+    let killed = killed.end();
+    for load in survivors {
+        load.finish();
+    }
+    end_fenced(&database, stopped);
+    let found = check_on_a_server(&database.url(), false).expect("the invariants hold");
+    killed.is_in(&found);
+}
+
 /// Returns a digest of all that flows write.
 fn written(database: &Database<'_>) -> String {
     let tables = [
